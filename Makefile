@@ -1,0 +1,46 @@
+# `make demo`: set up and run the default study.  `make test`: set up and run the tests.
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= $(shell nproc)
+BIN := $(VENV)/bin
+
+.PHONY: setup demo test lint format docs lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@grep -E '^# `' Makefile | sed 's/^# //'; echo "also: setup lint format docs clean"
+
+setup: $(VENV)/.ready
+
+# torch first, with its own dependencies; then every other pin as it stands in the lock file. Without
+# `--no-deps`, mediapipe would bring a second OpenCV, which needs a system library and has no Haar cascades.
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip setuptools
+	$(BIN)/pip install --quiet $$(grep '^torch==' requirements.lock)
+	$(BIN)/pip install --quiet --no-deps -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/snakemake --cores $(CORES) --resources gpu=1
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+docs: setup
+	$(BIN)/emoadapt docs
+
+clean:
+	rm -rf results/[!R]* results/.cache logs .snakemake

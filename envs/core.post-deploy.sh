@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# mediapipe asks for the OpenCV wheel with windows; it runs with the headless one of the environment.
+set -euo pipefail
+pip install --no-deps mediapipe==1.2.2
