@@ -1,0 +1,45 @@
+"""Errors that are shown to people: one sentence with what was found, where, and what to do."""
+
+
+class EmoadaptError(Exception):
+    """A problem the user can mend; the command line prints its sentence without a traceback."""
+
+
+class ConfigError(EmoadaptError):
+    """The configuration cannot be used as it stands."""
+
+
+class CorpusError(EmoadaptError):
+    """A corpus on disk does not match what its importer expects."""
+
+
+class ModelError(EmoadaptError):
+    """Weights are missing, altered or of another architecture."""
+
+
+class DataError(EmoadaptError):
+    """A table in `results/` is missing, of another schema, or too small for what is asked of it."""
+
+
+class TrainingError(EmoadaptError):
+    """A training run cannot go on (no data, divergence)."""
+
+
+class ClipError(Exception):
+    """One clip cannot be used; it becomes a row with a status and a reason, never a dead run.
+
+    Args:
+        code: stable snake_case word, e.g. `no_face`; the report groups by it.
+        detail: what was seen, for a person.
+        absent: True when the modality is legitimately not there (no face, no speech) rather than broken.
+    """
+
+    def __init__(self, code: str, detail: str, *, absent: bool = False) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.absent = absent
+
+    @property
+    def status(self) -> str:
+        """`absent` or `failed`, the value of the row's status column."""
+        return "absent" if self.absent else "failed"

@@ -1,0 +1,126 @@
+"""Digests of source modules that change when behaviour can change, and not with comments or layout.
+
+Packages run by `python -m` are invisible to Snakemake; a digest in a rule's `params` makes its results
+depend on the rule's own module and on every first-party module that it imports, directly or not.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import pkgutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+DECLARATIONS = frozenset({"emoadapt", "emoadapt.config", "emoadapt.schema", "emoadapt.errors"})
+"""Modules that only declare. What a rule takes from them is in its params (values) and in its tables'
+schema (columns), so a new option or a new table elsewhere does not make every result stale."""
+
+
+@cache
+def code_digest(*modules: str) -> str:
+    """Digest (12 hex digits) of modules and all modules of the same package that they import.
+
+    Imports inside functions count; imports under `if TYPE_CHECKING:` do not, as they never run. A module
+    that is chosen at run time by name must be named by the caller.
+
+    Raises:
+        ModuleNotFoundError: a named module does not exist.
+    """
+    seen: dict[str, str] = {}
+    waiting = list(modules)
+    for name in modules:
+        if _source(name) is None:
+            raise ModuleNotFoundError(f"no source of module {name}")
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name in DECLARATIONS:
+            continue
+        source = _source(name)
+        if source is None:
+            continue
+        seen[name], imports = _read_module(name, source)
+        waiting += imports
+        waiting += [".".join(name.split(".")[:i]) for i in range(1, name.count(".") + 1)]
+    text = "\n".join(f"{name}={seen[name]}" for name in sorted(seen))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def module_constant(module: str, name: str) -> Any:
+    """Value of a literal module-level constant, read without importing the module; None if there is none."""
+    source = _source(module)
+    if source is None:
+        return None
+    for node in ast.parse(source.read_text()).body:
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            targets, value = [node.target], node.value
+        else:
+            continue
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return ast.literal_eval(value)
+    return None
+
+
+def submodules(package: str) -> list[str]:
+    """Names of a package's direct modules, without importing it."""
+    source = _source(package)
+    return [] if source is None else sorted(module.name for module in pkgutil.iter_modules([str(source.parent)]))
+
+
+def digest(*parts: object) -> str:
+    """Digest (16 hex digits) of values with an unambiguous `repr`."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+@cache
+def _source(module: str) -> Path | None:
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(next(iter(spec.submodule_search_locations))).joinpath(*rest)
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file() and (rest or candidate.name == "__init__.py"):
+            return candidate
+    return None
+
+
+def _read_module(name: str, source: Path) -> tuple[str, set[str]]:
+    """Normalised syntax tree of a module, and the names it may import from its own package."""
+    tree = ast.parse(source.read_text())
+    _drop_idle(tree)
+    top = name.partition(".")[0]
+    package = name if source.name == "__init__.py" else name.rpartition(".")[0]
+    imports: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = importlib.util.resolve_name("." * node.level + base, package)
+            imports |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return ast.dump(tree), {n for n in imports if n == top or n.startswith(top + ".")}
+
+
+def _drop_idle(tree: ast.Module) -> None:
+    """Take docstrings and type-checking imports out of a tree."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        body[:] = [statement for statement in body if not _is_idle(statement)] or [ast.Pass()]
+
+
+def _is_idle(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return isinstance(statement.value.value, str)
+    if isinstance(statement, ast.If):
+        test = statement.test
+        name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
+        return name == "TYPE_CHECKING" and not statement.orelse
+    return False

@@ -1,0 +1,74 @@
+"""The grid of fine-tuning runs: settings, runs within a setting, and the batches that share a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emoadapt.config import Study
+
+HANDCRAFTED = ("handcrafted", "egemaps")
+"""Backbone and starting point of the handcrafted baseline."""
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """What a table's row is about: one model on one task with one amount of training data."""
+
+    task: str
+    backbone: str
+    start: str
+    subset: str
+
+    @property
+    def model(self) -> str:
+        """`<backbone>.<start>`."""
+        return f"{self.backbone}.{self.start}"
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training: which draw of the subset, which fold, which seed."""
+
+    resampling: int
+    fold: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"r{self.resampling}f{self.fold}s{self.seed}"
+
+    @classmethod
+    def parse(cls, text: str) -> Run:
+        """The inverse of `str`."""
+        resampling, rest = text.removeprefix("r").split("f")
+        fold, seed = rest.split("s")
+        return cls(int(resampling), int(fold), int(seed))
+
+
+def settings(study: Study) -> list[Setting]:
+    """All settings of a study."""
+    models = [(b, s) for b in study.backbones for s in study.starts(b)]
+    if study.finetuning.egemaps_baseline:
+        models.append(HANDCRAFTED)
+    return [
+        Setting(task, backbone, start, str(subset))
+        for task, config in study.tasks.items()
+        for backbone, start in models
+        for subset in config.subsets
+    ]
+
+
+def runs(study: Study, setting: Setting, folds: int) -> list[Run]:
+    """Runs of a setting: every fold and seed, for every draw of its subset (`full` has one)."""
+    resamplings = 1 if setting.subset == "full" else study.tasks[setting.task].resamplings
+    return [
+        Run(resampling, fold, seed)
+        for resampling in range(resamplings)
+        for fold in range(folds)
+        for seed in study.finetuning.seeds
+    ]
+
+
+def batches(study: Study, setting: Setting, folds: int) -> dict[str, list[Run]]:
+    """Batch name -> runs that share one process."""
+    todo, size = runs(study, setting, folds), study.runs_per_job
+    return {f"b{start // size:03d}": todo[start : start + size] for start in range(0, len(todo), size)}

@@ -1,0 +1,139 @@
+"""The one way to read a table and the one way to write one.
+
+Writes are atomic (`.part`, then rename) and carry provenance in the file's metadata. Tables
+with columns of bytes are stored plain, which is what makes reading audio cheap; the others are compressed with zstd.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from emoadapt.errors import DataError
+
+_PROVENANCE = b"emoadapt."
+ROWS_PER_GROUP = 32
+"""Rows per Parquet row group of tables with bytes, so that a chunk can be read without the rest of its shard."""
+
+
+def read_table(
+    paths: Path | str | Sequence[Path | str], schema: pa.Schema | None = None, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Read one table, or several shards of one, in the order given.
+
+    Raises:
+        DataError: a file is missing, is no Parquet file, or has other columns than `schema`.
+    """
+    if isinstance(paths, (str, Path)):
+        paths = [paths]
+    tables = []
+    for path in paths:
+        try:
+            found = pq.read_schema(path)
+            check_schema(path, found, schema)
+            tables.append(pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None))
+        except FileNotFoundError:
+            raise DataError(f"{path} is not there; run the rule that makes it (`snakemake {path}`)") from None
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{path} is not a readable Parquet file ({error}); delete it and run again") from None
+    if not tables:
+        if schema is None:
+            raise DataError("no table to read was named")
+        empty = schema.empty_table()
+        return empty if columns is None else empty.select(list(columns))
+    return pa.concat_tables([table.replace_schema_metadata(None) for table in tables], promote_options="permissive")
+
+
+def check_schema(path: Path | str, found: pa.Schema, expected: pa.Schema | None) -> None:
+    """Compare column names and types.
+
+    Raises:
+        DataError: naming the first difference.
+    """
+    if expected is None:
+        return
+    for field in expected:
+        index = found.get_field_index(field.name)
+        if index < 0:
+            raise DataError(
+                f"{path} has no column {field.name!r}; it was written by another version: delete it and run again"
+            )
+        if found.field(index).type != field.type:
+            raise DataError(
+                f"{path}: column {field.name!r} is {found.field(index).type}, expected {field.type}; delete it and run again"
+            )
+
+
+def write_table(
+    path: Path | str,
+    content: pa.Table | Iterable[Mapping[str, Any]],
+    schema: pa.Schema,
+    provenance: Mapping[str, str] | None = None,
+) -> None:
+    """Write a table atomically.
+
+    Args:
+        path: Parquet file; its folder is made.
+        content: a table, or rows as mappings (absent keys are null).
+        schema: columns, in order.
+        provenance: names and values kept in the file's metadata.
+
+    Raises:
+        DataError: a column that must not be null is.
+    """
+    path = Path(path)
+    table = content if isinstance(content, pa.Table) else pa.Table.from_pylist(list(content), schema=schema)
+    for field in schema:
+        if not field.nullable and table.column(field.name).null_count:
+            raise DataError(f"{path}: column {field.name!r} must not be null in any row")
+    table = table.select(schema.names).cast(schema)
+    metadata = {_PROVENANCE + name.encode(): value.encode() for name, value in (provenance or {}).items()}
+    table = table.replace_schema_metadata(metadata)
+    heavy = [field.name for field in schema if _holds_bytes(field.type)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        pq.write_table(
+            table,
+            part,
+            row_group_size=ROWS_PER_GROUP if heavy else 65_536,
+            compression="none" if heavy else "zstd",
+            use_dictionary=[name for name in schema.names if pa.types.is_string(schema.field(name).type)],
+        )
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_provenance(path: Path | str) -> dict[str, str]:
+    """Provenance of a table: what `write_table` was given."""
+    metadata = pq.read_schema(path).metadata or {}
+    return {
+        name.removeprefix(_PROVENANCE).decode(): value.decode()
+        for name, value in metadata.items()
+        if name.startswith(_PROVENANCE)
+    }
+
+
+def iterate_chunks(path: Path | str, wanted: Sequence[int], size: int, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield the rows `wanted` (ascending numbers) in chunks of `size`, reading only their row groups."""
+    with pq.ParquetFile(path) as file:
+        starts = [0]
+        for group in range(file.num_row_groups):
+            starts.append(starts[-1] + file.metadata.row_group(group).num_rows)
+        for begin in range(0, len(wanted), size):
+            rows = wanted[begin : begin + size]
+            groups = [g for g in range(file.num_row_groups) if starts[g] <= rows[-1] and starts[g + 1] > rows[0]]
+            table = file.read_row_groups(groups, columns=list(columns))
+            yield table.take(pa.array([row - starts[groups[0]] for row in rows], pa.int64()))
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _holds_bytes(kind.value_type)
+    return pa.types.is_binary(kind)

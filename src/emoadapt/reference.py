@@ -1,0 +1,136 @@
+"""Pages and files that are generated from the code, so that they cannot disagree with it."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel
+
+from emoadapt import config, schema
+
+NOT_IN_ENVIRONMENT = ("mediapipe",)
+"""Packages that the environment file leaves to its post-deploy script, which installs them without dependencies."""
+
+
+def write_reference(root: Path) -> list[Path]:
+    """Write all generated files below the project's root and return their paths."""
+    written = []
+    for name, text in generate_files(root).items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        written.append(path)
+    return written
+
+
+def generate_files(root: Path) -> dict[str, str]:
+    """Path below the root -> content, for every generated file."""
+    return {
+        "workflow/schemas/config.schema.json": json.dumps(config.Study.model_json_schema(), indent=1, sort_keys=True)
+        + "\n",
+        "docs/configuration.md": describe_configuration(),
+        "docs/tables.md": describe_tables(),
+        "envs/core.yaml": describe_environment((root / "requirements.lock").read_text()),
+    }
+
+
+def describe_configuration() -> str:
+    """The configuration reference, as Markdown."""
+    sections: dict[type[BaseModel], str] = {}
+    _collect(config.Study, "", sections)
+    lines = [
+        "# Configuration reference",
+        "",
+        "Generated from the models by `make docs`. Keys without a default are required. `<name>` stands for a name of yours.",
+        "",
+    ]
+    for model, path in sections.items():
+        lines += [f"## {path or 'top level'}" + f" ({model.__name__})", "", f"{(model.__doc__ or '').strip()}", ""]
+        lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
+        for name, field in model.model_fields.items():
+            default = "**required**" if field.is_required() else f"`{_show_default(field)}`"
+            meaning = " ".join((field.description or "").split())
+            lines.append(f"| `{name}` | {_show_type(field.annotation)} | {default} | {_escape(meaning)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def describe_tables() -> str:
+    """The data contract, as Markdown."""
+    lines = ["# Tables", "", "Generated from `emoadapt.schema` by `make docs`.", ""]
+    tables = {name: value for name, value in vars(schema).items() if isinstance(value, pa.Schema)}
+    tables["TRAINING (for the objectives of a study; here `egemaps`)"] = schema.training(("egemaps",))
+    for name, table in tables.items():
+        lines += [f"## {name}", "", "| column | type | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `{column}` | {_escape(kind)} | {_escape(text)} |" for column, kind, text in schema.describe(table)
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def describe_environment(lock: str) -> str:
+    """The conda environment file of the rules, with the pins of the lock file."""
+    pins = [line for line in lock.splitlines() if line and not line.startswith(NOT_IN_ENVIRONMENT)]
+    lines = [
+        "# Generated from requirements.lock by `make docs`; core.post-deploy.sh adds what must come without dependencies.",
+        "channels:",
+        "  - conda-forge",
+        "dependencies:",
+        "  - python=3.11",
+        "  - pip",
+        "  - pip:",
+        *(f"      - {pin}" for pin in pins),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _collect(model: type[BaseModel], path: str, found: dict[type[BaseModel], str]) -> None:
+    if model in found:
+        return
+    found[model] = path
+    for name, field in model.model_fields.items():
+        key = f"{path}.{name}".strip(".")
+        mapping = typing.get_origin(field.annotation) is dict
+        for inner in _models_in(field.annotation):
+            _collect(inner, f"{key}.<name>" if mapping else key, found)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in typing.get_args(annotation) for model in _models_in(argument)]
+
+
+def _show_type(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _show_type(arguments[0])
+    if origin is typing.Literal:
+        return " \\| ".join(f"`{argument}`" for argument in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " \\| ".join(_show_type(argument) for argument in arguments)
+    if origin is tuple:
+        inner = [argument for argument in arguments if argument is not Ellipsis]
+        return "list of " + ", ".join(dict.fromkeys(_show_type(argument) for argument in inner))
+    if origin is dict:
+        return f"mapping of {_show_type(arguments[0])} to {_show_type(arguments[1])}"
+    if annotation is type(None):
+        return "null"
+    return {str: "text", int: "integer", float: "number", bool: "true \\| false"}.get(annotation, annotation.__name__)
+
+
+def _show_default(field: Any) -> str:
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "its defaults" if not value.model_fields_set else _escape(value.model_dump_json(exclude_unset=True))
+    return _escape(json.dumps(value))
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|")

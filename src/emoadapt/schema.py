@@ -1,0 +1,334 @@
+"""The data contract: every Parquet table, its columns, types, shapes and units, in one place.
+
+Each table is a `pyarrow.Schema` whose fields carry a `description`; `describe` prints them for the docs.
+A feature table begins with the four `FEATURE_COLUMNS`; a row that is not `ok` has nulls in the others.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SAMPLE_RATE = 16_000
+"""Hz; every audio column holds mono samples at this rate."""
+
+STATUSES = ("ok", "absent", "failed")
+"""`absent`: the modality is not there (no face, no words). `failed`: it could not be read."""
+
+SENTIMENTS = ("negative", "neutral", "positive")
+"""Order of the columns of every sentiment probability vector."""
+
+EGEMAPS_LLD = 25
+"""Number of eGeMAPSv02 low-level descriptors."""
+
+
+def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
+    return pa.field(name, kind, nullable, metadata={"description": description})
+
+
+_ID = _column("utterance_id", pa.string(), "<corpus>/<path stem>[#start-end], stable under re-import", nullable=False)
+_LABEL_WEIGHTS = pa.list_(pa.struct([("label", pa.string()), ("weight", pa.float64())]))
+
+MANIFEST = pa.schema(
+    [
+        _ID,
+        _column("media", pa.string(), "path relative to the corpus root, / as separator", nullable=False),
+        _column("start", pa.float64(), "s; null = from the beginning"),
+        _column("end", pa.float64(), "s; null = to the end"),
+        _column("speaker", pa.string(), "speaker name, unique within the corpus; null = unknown"),
+        _column("sex", pa.string(), "female | male | null"),
+        _column("language", pa.string(), "ISO 639-1 code or null"),
+        _column("split", pa.string(), "the corpus's official partition: train | dev | test | its own name | null"),
+        _column("transcript", pa.string(), "the corpus's own transcript or null"),
+        _column("fingerprint", pa.string(), "content hash of the media file", nullable=False),
+    ]
+)
+
+LABELS = pa.schema(
+    [
+        _ID,
+        _column("label", pa.string(), "categorical label; null = none (for example a dropped tie)"),
+        _column("votes", _LABEL_WEIGHTS, "number of raters per label"),
+        _column("soft", _LABEL_WEIGHTS, "label distribution, sums to 1"),
+        _column("arousal", pa.float64(), "in the corpus's own scale"),
+        _column("valence", pa.float64(), "in the corpus's own scale"),
+        _column("dominance", pa.float64(), "in the corpus's own scale"),
+    ]
+)
+
+FEATURE_COLUMNS = [
+    _ID,
+    _column(
+        "key",
+        pa.string(),
+        "digest of input, parameters, code and model: the row is reused while it holds",
+        nullable=False,
+    ),
+    _column("status", pa.string(), "ok | absent | failed", nullable=False),
+    _column("reason", pa.string(), "'<code>: <detail>' when not ok, else null"),
+]
+
+AUDIO = pa.schema(
+    [
+        *FEATURE_COLUMNS,
+        _column("audio", pa.binary(), "(n_samples,) int16 little-endian, mono, 16 kHz"),
+        _column("n_samples", pa.int64(), "number of samples"),
+    ]
+)
+
+EGEMAPS = pa.schema(
+    [
+        *FEATURE_COLUMNS,
+        _column(
+            "egemaps", pa.list_(pa.float32(), EGEMAPS_LLD), "(25,) eGeMAPSv02 LLD, mean over time, openSMILE units"
+        ),
+    ]
+)
+
+FACES = pa.schema(
+    [
+        *FEATURE_COLUMNS,
+        _column("n_frames", pa.int32(), "video frames looked at"),
+        _column("frame_seconds", pa.list_(pa.float32()), "(n_faces,) s, presentation time of each frame with a face"),
+        _column(
+            "boxes",
+            pa.list_(pa.list_(pa.float32(), 4)),
+            "(n_faces, 4) x0 y0 x1 y1 of the face kept, pixels of the frame",
+        ),
+        _column("scores", pa.list_(pa.float32()), "(n_faces,) detector confidence, in the detector's own scale"),
+        _column("n_candidates", pa.list_(pa.int32()), "(n_faces,) faces the detector saw in that frame"),
+        _column("crops", pa.list_(pa.binary()), "(n_faces,) JPEG, square RGB crop of crop_size x crop_size"),
+    ]
+)
+
+FACE_EMBEDDING = pa.schema(
+    [
+        *FEATURE_COLUMNS,
+        _column("face_embedding", pa.list_(pa.float32()), "(dimension of the model,) mean over frames with a face"),
+        _column("n_frames", pa.int32(), "frames averaged"),
+    ]
+)
+
+TRANSCRIPT = pa.schema(
+    [
+        *FEATURE_COLUMNS,
+        _column("text", pa.string(), "what the recogniser heard"),
+        _column("language", pa.string(), "ISO 639-1, given or detected"),
+        _column("no_speech_probability", pa.float32(), "Whisper's, mean over segments; null for engines without"),
+        _column("mean_log_probability", pa.float32(), "mean log-probability per token; null for engines without"),
+    ]
+)
+
+SENTIMENT = pa.schema(
+    [
+        *FEATURE_COLUMNS,
+        _column(
+            "sentiment", pa.list_(pa.float32(), len(SENTIMENTS)), "(3,) probability of negative, neutral, positive"
+        ),
+        _column("sentiment_label", pa.string(), "arg-max class"),
+    ]
+)
+
+CNN = pa.schema(
+    [
+        *FEATURE_COLUMNS,
+        _column(
+            "cnn", pa.binary(), "(n_frames, dimension) float16 row-major, the unpadded output of the frozen CNN encoder"
+        ),
+        _column("n_frames", pa.int32(), "frames"),
+        _column("dimension", pa.int32(), "channels of the CNN's last layer"),
+    ]
+)
+
+FEATURES: dict[str, pa.Schema] = {
+    "audio": AUDIO,
+    "egemaps": EGEMAPS,
+    "faces": FACES,
+    "face_embedding": FACE_EMBEDDING,
+    "transcript": TRANSCRIPT,
+    "sentiment": SENTIMENT,
+    "cnn": CNN,
+}
+
+PARTS = pa.schema(
+    [
+        _ID,
+        _column("corpus", pa.string(), "corpus name", nullable=False),
+        _column("speaker", pa.string(), "speaker or null"),
+        _column("part", pa.string(), "train | held_out", nullable=False),
+    ]
+)
+
+NORMALISERS = pa.schema(
+    [
+        _column("objective", pa.string(), "objective whose target is z-scored", nullable=False),
+        _column("corpus", pa.string(), "corpus it applies to; * = all", nullable=False),
+        _column("mean", pa.list_(pa.float64()), "(dimension,) mean over the training part, in the feature's units"),
+        _column("std", pa.list_(pa.float64()), "(dimension,) standard deviation; 1 where the target is constant"),
+        _column("n", pa.int64(), "utterances it was fitted on"),
+    ]
+)
+
+
+def training(objectives: tuple[str, ...]) -> pa.Schema:
+    """Schema of the Stage-1 training shards of a corpus for these objectives (sorted by name)."""
+    fields = [
+        _ID,
+        _column("audio", pa.binary(), "(n_samples,) int16 little-endian, mono, 16 kHz", nullable=False),
+        _column("n_samples", pa.int64(), "number of samples", nullable=False),
+    ]
+    for name in sorted(objectives):
+        fields += [
+            _column(
+                f"target_{name}", pa.list_(pa.float32()), "raw target; normalised when read, with the saved normaliser"
+            ),
+            _column(
+                f"mask_{name}", pa.bool_(), "True where the target is there and its loss term counts", nullable=False
+            ),
+        ]
+    return pa.schema(fields)
+
+
+SPLITS = pa.schema(
+    [
+        _ID,
+        _column("corpus", pa.string(), "corpus name", nullable=False),
+        _column("speaker", pa.string(), "speaker or null"),
+        _column("sex", pa.string(), "female | male | null"),
+        _column("label", pa.string(), "class of the task", nullable=False),
+        _column("fold", pa.int32(), "0 for a single partition", nullable=False),
+        _column("split", pa.string(), "train | dev | test", nullable=False),
+    ]
+)
+
+SUBSETS = pa.schema(
+    [
+        _ID,
+        _column("label", pa.string(), "class of the task", nullable=False),
+        _column("fold", pa.int32(), "fold the subset was drawn from", nullable=False),
+        _column("resampling", pa.int32(), "which draw", nullable=False),
+    ]
+)
+
+RUN_COLUMNS = [
+    _column("task", pa.string(), "labelled task", nullable=False),
+    _column("backbone", pa.string(), "backbone, or 'handcrafted'", nullable=False),
+    _column("start", pa.string(), "starting point: original, the name of an adaptation, or egemaps", nullable=False),
+    _column("subset", pa.string(), "training clips: a number, or full", nullable=False),
+    _column("resampling", pa.int32(), "which draw of the subset", nullable=False),
+    _column("fold", pa.int32(), "fold of the split", nullable=False),
+    _column("seed", pa.int32(), "seed of head, batch order and dropout", nullable=False),
+]
+
+PREDICTIONS = pa.schema(
+    [
+        *RUN_COLUMNS,
+        _column("test_corpus", pa.string(), "corpus of this test utterance", nullable=False),
+        _ID,
+        _column("speaker", pa.string(), "speaker or null"),
+        _column("sex", pa.string(), "female | male | null"),
+        _column("label", pa.string(), "true class", nullable=False),
+        _column("predicted", pa.string(), "arg-max class", nullable=False),
+        _column("logits", pa.list_(pa.float32()), "(n_classes,) in the order of the task's classes", nullable=False),
+    ]
+)
+
+EMBEDDINGS = pa.schema(
+    [
+        *RUN_COLUMNS,
+        _column("test_corpus", pa.string(), "corpus of this test utterance", nullable=False),
+        _ID,
+        _column("tuned", pa.list_(pa.float32()), "(width,) pooled last layer of the fine-tuned model", nullable=False),
+        _column(
+            "start_point", pa.list_(pa.float32()), "(width,) pooled last layer of its starting point", nullable=False
+        ),
+    ]
+)
+
+CURVES = pa.schema(
+    [
+        _column("stage", pa.string(), "stage1 | stage2", nullable=False),
+        _column("run", pa.string(), "run name", nullable=False),
+        _column("epoch", pa.int32(), "0 = before training", nullable=False),
+        _column("part", pa.string(), "train | held_out (Stage 1) | dev (Stage 2)", nullable=False),
+        _column("metric", pa.string(), "loss, loss of one objective (loss_<name>), macro_f1, ...", nullable=False),
+        _column("value", pa.float64(), "value", nullable=False),
+        _column("best", pa.bool_(), "True on the epoch whose weights are kept", nullable=False),
+    ]
+)
+
+METRICS = pa.schema(
+    [
+        _column("task", pa.string(), "labelled task", nullable=False),
+        _column("backbone", pa.string(), "backbone, or 'handcrafted'", nullable=False),
+        _column("start", pa.string(), "starting point", nullable=False),
+        _column("subset", pa.string(), "training clips: a number, or full", nullable=False),
+        _column("resampling", pa.int32(), "which draw of the subset", nullable=False),
+        _column("seed", pa.int32(), "seed", nullable=False),
+        _column("test_corpus", pa.string(), "corpus tested on", nullable=False),
+        _column(
+            "metric",
+            pa.string(),
+            "macro_f1, uar, weighted_f1, accuracy, f1, recall, precision, f1_bias, cosine_distance",
+            nullable=False,
+        ),
+        _column("label", pa.string(), "class for per-class metrics, else null"),
+        _column("value", pa.float64(), "value", nullable=False),
+        _column("n", pa.int64(), "test utterances (of the class for per-class metrics), folds pooled", nullable=False),
+    ]
+)
+
+CONFUSION = pa.schema(
+    [
+        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n")],
+        _column("label", pa.string(), "true class", nullable=False),
+        _column("predicted", pa.string(), "predicted class", nullable=False),
+        _column("count", pa.int64(), "test utterances, folds pooled", nullable=False),
+    ]
+)
+
+COMPARISONS = pa.schema(
+    [
+        _column("task", pa.string(), "labelled task", nullable=False),
+        _column("backbone", pa.string(), "backbone, or 'handcrafted'", nullable=False),
+        _column("start", pa.string(), "starting point", nullable=False),
+        _column(
+            "baseline",
+            pa.string(),
+            "start compared with: original (of the same backbone) or egemaps; null = compared with none",
+        ),
+        _column("subset", pa.string(), "training clips: a number, or full", nullable=False),
+        _column("test_corpus", pa.string(), "corpus tested on", nullable=False),
+        _column("metric", pa.string(), "macro_f1, uar, weighted_f1, accuracy, f1_bias", nullable=False),
+        _column("n_runs", pa.int64(), "runs of the start", nullable=False),
+        _column("mean", pa.float64(), "mean over its runs", nullable=False),
+        _column("std", pa.float64(), "standard deviation over its runs (n - 1); null with one run"),
+        _column(
+            "low",
+            pa.float64(),
+            "lower end of the percentile bootstrap interval of the mean (centred on the mean for f1_bias)",
+            nullable=False,
+        ),
+        _column("high", pa.float64(), "upper end of the bootstrap interval of the mean", nullable=False),
+        _column("n_pairs", pa.int64(), "runs of start and baseline with the same resampling and seed"),
+        _column("difference", pa.float64(), "start - baseline, mean over the pairs"),
+        _column("difference_low", pa.float64(), "lower end of the bootstrap interval of the difference"),
+        _column("difference_high", pa.float64(), "upper end of the bootstrap interval of the difference"),
+        _column("p_value", pa.float64(), "two-tailed paired t-test over the pairs; null with fewer than two"),
+        _column("n", pa.int64(), "test utterances, folds pooled", nullable=False),
+    ]
+)
+
+QUARANTINE = pa.schema(
+    [
+        _column("corpus", pa.string(), "corpus", nullable=False),
+        _column("feature", pa.string(), "feature that could not be computed", nullable=False),
+        _ID,
+        _column("status", pa.string(), "absent | failed", nullable=False),
+        _column("reason", pa.string(), "'<code>: <detail>'", nullable=False),
+    ]
+)
+
+
+def describe(table: pa.Schema) -> list[tuple[str, str, str]]:
+    """(column, type, description) for each column of a table."""
+    return [(field.name, str(field.type), field.metadata[b"description"].decode()) for field in table]

@@ -1,0 +1,52 @@
+"""Content fingerprints of media files."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from emoadapt.flow import fingerprints
+from emoadapt.flow.fingerprints import UNREADABLE, fingerprint_media
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name in ("a.wav", "b.wav"):
+        (folder / name).write_text(f"content of {name}")
+    return folder
+
+
+def test_content_counts_and_touching_does_not(root: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache.json"
+    first = fingerprint_media(root, ["a.wav", "b.wav"], cache)
+    os.utime(root / "a.wav", (1, 1))
+    assert fingerprint_media(root, ["a.wav", "b.wav"], cache) == first
+    (root / "a.wav").write_text("other")
+    second = fingerprint_media(root, ["a.wav", "b.wav"], cache)
+    assert second["a.wav"] != first["a.wav"] and second["b.wav"] == first["b.wav"]
+
+
+def test_unchanged_files_are_not_read_again(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache.json"
+    fingerprint_media(root, ["a.wav", "b.wav"], cache)
+    read = []
+    original = fingerprints._hash_file
+    monkeypatch.setattr(fingerprints, "_hash_file", lambda path: read.append(path.name) or original(path))
+    (root / "b.wav").write_text("longer than it was before")
+    fingerprint_media(root, ["a.wav", "b.wav"], cache)
+    assert read == ["b.wav"]
+
+
+def test_a_missing_file_has_a_fingerprint_of_its_own(root: Path, tmp_path: Path) -> None:
+    assert fingerprint_media(root, ["gone.wav"], tmp_path / "cache.json") == {"gone.wav": UNREADABLE}
+
+
+def test_a_damaged_cache_is_made_anew(root: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache.json"
+    first = fingerprint_media(root, ["a.wav"], cache)
+    cache.write_text("{half of a fi")
+    assert fingerprint_media(root, ["a.wav"], cache) == first
+    assert json.loads(cache.read_text())["a.wav"][2] == first["a.wav"]

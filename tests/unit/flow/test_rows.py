@@ -1,0 +1,164 @@
+"""Row-level reuse: cost follows the change."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from emoadapt import schema
+from emoadapt.errors import ClipError
+from emoadapt.features.base import guard
+from emoadapt.flow import rows as rows_module
+from emoadapt.flow.rows import Counts, Recipe, compute_shard
+from emoadapt.flow.store import read_table, write_table
+
+
+class Recorder:
+    """An extractor that notes what it was asked for; stands for audio decoding."""
+
+    table: ClassVar = schema.AUDIO
+    inputs: ClassVar = ("manifest",)
+    manifest_columns: ClassVar = ()
+    chunk_size: ClassVar = 3
+    asked: ClassVar[list[str]] = []
+    stop_at: ClassVar[str | None] = None
+
+    def __init__(self, config: object = None, context: object = None) -> None:
+        pass
+
+    def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [guard(self._one, row) for row in rows]
+
+    def _one(self, row: dict[str, Any]) -> dict[str, Any]:
+        if row["utterance_id"] == self.stop_at:
+            raise KeyboardInterrupt
+        self.asked.append(row["utterance_id"])
+        if "bad" in row["media"]:
+            raise ClipError("undecodable", "made so")
+        return {"audio": row["fingerprint"].encode(), "n_samples": 1}
+
+
+class Follower(Recorder):
+    """A feature computed from the first."""
+
+    table: ClassVar = schema.EGEMAPS
+    inputs: ClassVar = ("audio",)
+    asked: ClassVar[list[str]] = []
+
+    def _one(self, row: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(row["utterance_id"])
+        return {"egemaps": np.full(25, len(row["audio"]), np.float32)}
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    Recorder.asked.clear()
+    Follower.asked.clear()
+    Recorder.stop_at = None
+
+
+def write_manifest(path: Path, clips: dict[str, str]) -> None:
+    rows = [
+        {"utterance_id": f"c/{name}", "media": f"{name}.wav", "fingerprint": fingerprint}
+        for name, fingerprint in sorted(clips.items())
+    ]
+    write_table(path, rows, schema.MANIFEST)
+
+
+RECIPE = Recipe("audio", "{}", "code")
+
+
+def compute(folder: Path, recipe: Recipe = RECIPE) -> Counts:
+    output = folder / "features" / "000.parquet"
+    return compute_shard(output, {"manifest": folder / "manifest.parquet"}, Recorder, Recorder, recipe, folder)
+
+
+def result(folder: Path) -> dict[str, dict]:
+    table = read_table(folder / "features" / "000.parquet", schema.AUDIO)
+    return {row["utterance_id"]: row for row in table.to_pylist()}
+
+
+CLIPS = {f"clip{i:03d}": f"f{i}" for i in range(100)}
+
+
+def test_adding_one_clip_to_a_shard_of_100_computes_one_row(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "manifest.parquet", CLIPS)
+    assert compute(tmp_path) == Counts(100, 0, 0)
+    before = result(tmp_path)
+    (tmp_path / "features" / "000.parquet").unlink()  # as Snakemake does before it runs a job again
+    Recorder.asked.clear()
+    write_manifest(tmp_path / "manifest.parquet", {**CLIPS, "clip050b": "new"})
+    assert compute(tmp_path) == Counts(1, 100, 0)
+    assert Recorder.asked == ["c/clip050b"]
+    after = result(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert list(after) == sorted(after)
+
+
+def test_a_changed_clip_is_computed_and_a_removed_one_forgotten(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "manifest.parquet", CLIPS)
+    compute(tmp_path)
+    clips = {**CLIPS, "clip007": "changed"}
+    del clips["clip008"]
+    write_manifest(tmp_path / "manifest.parquet", clips)
+    Recorder.asked.clear()
+    assert compute(tmp_path) == Counts(1, 98, 0)
+    assert Recorder.asked == ["c/clip007"]
+    assert "c/clip008" not in result(tmp_path)
+    assert result(tmp_path)["c/clip007"]["audio"] == b"changed"
+
+
+@pytest.mark.parametrize(
+    "recipe", [Recipe("audio", "{1}", "code"), Recipe("audio", "{}", "new"), Recipe("audio", "{}", "code", "m")]
+)
+def test_other_parameters_code_or_model_compute_all(tmp_path: Path, recipe: Recipe) -> None:
+    write_manifest(tmp_path / "manifest.parquet", CLIPS)
+    compute(tmp_path)
+    assert compute(tmp_path, recipe) == Counts(100, 0, 0)
+
+
+def test_nothing_new_loads_no_model(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "manifest.parquet", CLIPS)
+    compute(tmp_path)
+
+    def refuse() -> Recorder:
+        raise RuntimeError("a model was loaded for nothing")
+
+    output = tmp_path / "features" / "000.parquet"
+    counts = compute_shard(
+        output, {"manifest": tmp_path / "manifest.parquet"}, Recorder, refuse, Recipe("audio", "{}", "code"), tmp_path
+    )
+    assert counts == Counts(0, 100, 0)
+
+
+def test_rows_finished_before_a_kill_are_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "SECONDS_BETWEEN_SAVES", -1.0)
+    write_manifest(tmp_path / "manifest.parquet", CLIPS)
+    Recorder.stop_at = "c/clip060"
+    with pytest.raises(KeyboardInterrupt):
+        compute(tmp_path)
+    assert not (tmp_path / "features" / "000.parquet").exists()
+    done, Recorder.stop_at = list(Recorder.asked), None
+    Recorder.asked.clear()
+    compute(tmp_path)
+    assert Recorder.asked[0] == "c/clip060"
+    assert len(done) + len(Recorder.asked) == 100
+    assert len(result(tmp_path)) == 100
+
+
+def test_a_bad_clip_is_a_row_and_what_depends_on_it_is_skipped(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "manifest.parquet", {"bad": "x", "good": "y"})
+    compute(tmp_path)
+    row = result(tmp_path)["c/bad"]
+    assert (row["status"], row["reason"], row["audio"]) == ("failed", "undecodable: made so", None)
+    output = tmp_path / "egemaps" / "000.parquet"
+    upstream = {"audio": tmp_path / "features" / "000.parquet"}
+    assert compute_shard(output, upstream, Follower, Follower, Recipe("egemaps", "{}", "c")) == Counts(1, 0, 1)
+    rows = {row["utterance_id"]: row for row in read_table(output, schema.EGEMAPS).to_pylist()}
+    assert rows["c/bad"]["reason"] == "upstream audio: undecodable: made so"
+    assert rows["c/good"]["egemaps"] == [1.0] * 25
+    Follower.asked.clear()
+    compute_shard(output, upstream, Follower, Follower, Recipe("egemaps", "{}", "c"))
+    assert Follower.asked == []

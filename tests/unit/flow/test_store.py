@@ -1,0 +1,91 @@
+"""Reading and writing tables."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from emoadapt import schema
+from emoadapt.errors import DataError
+from emoadapt.flow import store
+from emoadapt.flow.store import iterate_chunks, read_provenance, read_table, write_table
+
+
+def audio_rows(count: int) -> list[dict]:
+    return [
+        {
+            "utterance_id": f"c/{i:04d}",
+            "key": "k",
+            "status": "ok",
+            "audio": np.full(8, i, "<i2").tobytes(),
+            "n_samples": 8,
+        }
+        for i in range(count)
+    ]
+
+
+def test_round_trip_keeps_values_types_and_provenance(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.parquet"
+    write_table(path, audio_rows(3), schema.AUDIO, {"code": "abc"})
+    table = read_table(path, schema.AUDIO)
+    assert table.schema.types == schema.AUDIO.types
+    assert np.frombuffer(table["audio"][2].as_py(), "<i2").tolist() == [2] * 8
+    assert read_provenance(path) == {"code": "abc"}
+
+
+def test_shards_are_read_in_the_order_given(tmp_path: Path) -> None:
+    rows = audio_rows(4)
+    write_table(tmp_path / "0.parquet", rows[2:], schema.AUDIO)
+    write_table(tmp_path / "1.parquet", rows[:2], schema.AUDIO)
+    table = read_table([tmp_path / "0.parquet", tmp_path / "1.parquet"], schema.AUDIO, ["utterance_id"])
+    assert table["utterance_id"].to_pylist() == ["c/0002", "c/0003", "c/0000", "c/0001"]
+
+
+def test_no_shards_is_an_empty_table() -> None:
+    assert read_table([], schema.AUDIO, ["utterance_id"]).num_rows == 0
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 but not really"])
+def test_a_missing_or_broken_file_is_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "x.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.parquet"):
+        read_table(path)
+
+
+def test_a_table_of_another_schema_is_refused(tmp_path: Path) -> None:
+    write_table(tmp_path / "a.parquet", audio_rows(1), schema.AUDIO)
+    with pytest.raises(DataError, match="no column 'egemaps'"):
+        read_table(tmp_path / "a.parquet", schema.EGEMAPS)
+
+
+def test_a_null_where_none_may_be_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="must not be null"):
+        write_table(tmp_path / "a.parquet", [{"utterance_id": None, "key": "k", "status": "ok"}], schema.AUDIO)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.parquet"
+    write_table(path, audio_rows(2), schema.AUDIO)
+
+    def fail(table: pa.Table, where: Path, **options: object) -> None:
+        Path(where).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.pq, "write_table", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_table(path, audio_rows(5), schema.AUDIO)
+    assert read_table(path).num_rows == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_chunks_hold_the_rows_wanted_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_table(path, audio_rows(store.ROWS_PER_GROUP * 3 + 5), schema.AUDIO)
+    wanted = [0, 1, 40, 41, 70, 100]
+    chunks = [table["utterance_id"].to_pylist() for table in iterate_chunks(path, wanted, 4, ["utterance_id"])]
+    assert [len(chunk) for chunk in chunks] == [4, 2]
+    assert [name for chunk in chunks for name in chunk] == [f"c/{number:04d}" for number in wanted]
