@@ -1,0 +1,292 @@
+"""What all corpora share: utterances, labels, finding media, and the checks before anything is computed.
+
+An importer is a module `emoadapt.corpora.<importer>` with
+
+* `list_utterances(name, config) -> list[Utterance]`: what the corpus holds;
+* `list_labels(name, config) -> list[Label]`: what its raters or actors say;
+* optionally `annotation_files(config) -> list[Path]`: the tables that bear labels;
+* optionally `fingerprints(name, config) -> dict[str, str]`: media -> fingerprint, for an importer that makes its
+  media itself, so that neither folder nor files need to exist when the corpus is listed.
+
+The Snakefile lists corpora whenever it is parsed: importers use the standard library only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import posixpath
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from emoadapt.errors import CorpusError
+
+if TYPE_CHECKING:
+    from emoadapt.config import AnyCorpus
+
+AUDIO_EXTENSIONS = frozenset(
+    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".au"}
+)
+VIDEO_EXTENSIONS = frozenset(
+    {".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts", ".ogv"}
+)
+MEDIA_EXTENSIONS = AUDIO_EXTENSIONS | VIDEO_EXTENSIONS
+"""Extensions (lower case, with the dot) of the files that are looked at."""
+
+SHOWN = 5
+"""Rows that an error message names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One row of a manifest, without the fingerprint; see `schema.MANIFEST`."""
+
+    utterance_id: str
+    media: str
+    start: float | None = None
+    end: float | None = None
+    speaker: str | None = None
+    sex: str | None = None
+    language: str | None = None
+    split: str | None = None
+    transcript: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One row of a label table; see `schema.LABELS`."""
+
+    utterance_id: str
+    label: str | None = None
+    votes: dict[str, float] | None = None
+    soft: dict[str, float] | None = None
+    arousal: float | None = None
+    valence: float | None = None
+    dominance: float | None = None
+
+
+def read_utterances(name: str, config: AnyCorpus) -> list[Utterance]:
+    """List a corpus's utterances, sorted by id, after the configured speakers and language are applied.
+
+    Args:
+        name: the corpus's name in the configuration; ids begin with it.
+        config: its section.
+
+    Raises:
+        CorpusError: the root is missing, nothing was found, a named speaker does not exist, or `check_utterances`
+            refused.
+    """
+    importer = load_importer(config.importer)
+    makes_media = hasattr(importer, "fingerprints")
+    root = Path(config.root)
+    if not makes_media and not root.is_dir():
+        raise CorpusError(f"corpus {name}: its root {root} is not a folder; correct corpora.{name}.root")
+    utterances = importer.list_utterances(name, config)
+    if not utterances:
+        raise CorpusError(
+            f"corpus {name}: the importer {config.importer} found no clips under {root}; "
+            f"check corpora.{name}.root (extensions looked at: {' '.join(sorted(MEDIA_EXTENSIONS))})"
+        )
+    check_utterances(name, utterances, root, media_on_disk=not makes_media)
+    if config.speakers is not None:
+        utterances = _keep_speakers(name, utterances, config.speakers)
+    if config.language is not None:
+        utterances = [u if u.language == config.language else replace(u, language=config.language) for u in utterances]
+    return sorted(utterances, key=lambda utterance: utterance.utterance_id)
+
+
+def read_labels(name: str, config: AnyCorpus) -> list[Label]:
+    """List one label row per utterance of `read_utterances`, in the same order; one without labels is all null.
+
+    Raises:
+        CorpusError: as `read_utterances`, or what the importer finds wrong with its label tables.
+    """
+    labels = {label.utterance_id: label for label in load_importer(config.importer).list_labels(name, config)}
+    ids = [utterance.utterance_id for utterance in read_utterances(name, config)]
+    return [labels.get(utterance_id) or Label(utterance_id) for utterance_id in ids]
+
+
+def annotation_files(config: AnyCorpus) -> list[Path]:
+    """Tables that bear this corpus's labels; empty when labels come from file or folder names."""
+    importer = load_importer(config.importer)
+    return importer.annotation_files(config) if hasattr(importer, "annotation_files") else []
+
+
+def load_importer(importer: str) -> ModuleType:
+    """Import `emoadapt.corpora.<importer>`."""
+    return importlib.import_module(f"emoadapt.corpora.{importer}")
+
+
+def make_utterance_id(corpus: str, media: str, start: float | None = None, end: float | None = None) -> str:
+    """`<corpus>/<path without extension>`, and `#start-end` in seconds where a part of the file is meant.
+
+    Times have two decimals, or three where milliseconds are given: `#1.20-3.45`, `#1.205-3.45`; an open end is `end`.
+    """
+    stem = posixpath.splitext(media)[0]
+    if start is None and end is None:
+        return f"{corpus}/{stem}"
+    return f"{corpus}/{stem}#{_format_seconds(start or 0.0)}-{'end' if end is None else _format_seconds(end)}"
+
+
+def find_media(root: str | Path, extensions: Collection[str] = MEDIA_EXTENSIONS) -> list[str]:
+    """List media files below a folder as sorted relative paths with `/`.
+
+    Hidden files and folders are skipped; links to folders are followed unless they lead back to a folder above.
+
+    Args:
+        root: the folder.
+        extensions: lower-case extensions with the dot; a file's own may be in any case.
+
+    Raises:
+        CorpusError: a folder cannot be read.
+    """
+    found: list[str] = []
+    pending = [(os.fspath(root), "", frozenset([_identify_folder(root)]))]
+    while pending:
+        folder, prefix, above = pending.pop()
+        for entry in _list_folder(folder):
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                identity = _identify_folder(entry.path)
+                if identity not in above:
+                    pending.append((entry.path, f"{prefix}{entry.name}/", above | {identity}))
+            # A dangling link is listed, so that it is reported as missing media and not passed over.
+            elif posixpath.splitext(entry.name)[1].lower() in extensions and (entry.is_symlink() or _is_file(entry)):
+                found.append(prefix + entry.name)
+    return sorted(found)
+
+
+def check_utterances(
+    name: str, utterances: Sequence[Utterance], root: str | Path, *, media_on_disk: bool = True
+) -> None:
+    """Refuse utterances that cannot be worked with.
+
+    Args:
+        name: corpus name, for the message.
+        utterances: rows as an importer lists them.
+        root: folder their media are relative to.
+        media_on_disk: False for corpora whose media are made later.
+
+    Raises:
+        CorpusError: media outside the root, names that are not valid Unicode, repeated ids, or missing media;
+            the first five are named.
+    """
+    media = {utterance.media for utterance in utterances}
+    if outside := sorted(path for path in media if _leaves_root(path)):
+        raise CorpusError(
+            f"corpus {name}: {_count(outside, 'media path')} outside its root {root}: {show(outside)}; "
+            "write paths relative to the root, or set the root higher up"
+        )
+    if unreadable := sorted(path for path in media if not _is_unicode(path)):
+        shown = show(path.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for path in unreadable)
+        raise CorpusError(f"corpus {name}: {_count(unreadable, 'file name')} not valid Unicode: {shown}; rename them")
+    _refuse_repeated_ids(name, utterances)
+    if media_on_disk and (missing := find_missing(media, root)):
+        raise CorpusError(
+            f"corpus {name}: {_count(missing, 'media file')} missing under {root}: {show(missing)}; "
+            f"correct the paths or corpora.{name}.root"
+        )
+
+
+def find_missing(media: Iterable[str], root: str | Path) -> list[str]:
+    """Relative paths that are no files below the root, sorted."""
+    # One listing per folder is several times cheaper than asking for each file, above all on network disks.
+    by_folder: dict[str, list[str]] = {}
+    for relative in media:
+        by_folder.setdefault(posixpath.dirname(relative), []).append(relative)
+    missing: list[str] = []
+    for folder, paths in by_folder.items():
+        path = Path(root, folder)
+        names = {entry.name for entry in _list_folder(path) if _is_file(entry)} if path.is_dir() else set()
+        missing += [relative for relative in paths if posixpath.basename(relative) not in names]
+    return sorted(missing)
+
+
+def show(items: Iterable[str], limit: int = SHOWN) -> str:
+    """The first items, and how many more there are."""
+    items = list(items)
+    more = len(items) - limit
+    return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def _keep_speakers(name: str, utterances: list[Utterance], speakers: Sequence[str]) -> list[Utterance]:
+    known = {utterance.speaker for utterance in utterances if utterance.speaker is not None}
+    if unknown := sorted(set(speakers) - known):
+        there = f"there are {show(sorted(known), 30)}" if known else "its speakers are not known"
+        raise CorpusError(
+            f"corpus {name}: no clip of speaker {show(unknown)}; {there}; correct corpora.{name}.speakers"
+        )
+    wanted = set(speakers)
+    return [utterance for utterance in utterances if utterance.speaker in wanted]
+
+
+def _refuse_repeated_ids(name: str, utterances: Sequence[Utterance]) -> None:
+    first: dict[str, Utterance] = {}
+    repeated = []
+    for utterance in utterances:
+        other = first.setdefault(utterance.utterance_id, utterance)
+        if other is not utterance:
+            files = other.media if other.media == utterance.media else f"{other.media}, {utterance.media}"
+            repeated.append(f"{utterance.utterance_id} ({files})")
+    if repeated:
+        raise CorpusError(
+            f"corpus {name}: {_count(repeated, 'utterance id')} not unique: {show(repeated)}; keep one file per clip "
+            "(files that differ only in their extension count as one) and one table row per clip and part of it"
+        )
+
+
+def _count(items: Sequence[str], noun: str) -> str:
+    return f"1 {noun} is" if len(items) == 1 else f"{len(items)} {noun}s are"
+
+
+def _leaves_root(path: str) -> bool:
+    # A drive letter or a backslash is a Windows path, which would be one odd file name here.
+    return path.startswith("/") or ".." in path.split("/") or "\\" in path
+
+
+def _is_unicode(path: str) -> bool:
+    if path.isascii():
+        return True
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _list_folder(path: str | Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return list(entries)
+    except OSError as error:
+        raise CorpusError(
+            f"the folder {path} cannot be read ({error.strerror}); make it readable or move it away"
+        ) from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _identify_folder(path: str | Path) -> tuple[int, int]:
+    status = Path(path).stat()
+    return status.st_dev, status.st_ino
+
+
+def _format_seconds(seconds: float) -> str:
+    text = f"{seconds:.3f}"
+    return text.removesuffix("0")

@@ -1,0 +1,164 @@
+"""Anybody's own corpus: a table with one row per utterance, its columns mapped by name.
+
+The table is UTF-8 text with a header line, separated by tabs (`.tsv`, `.tab`) or by whichever of comma, tab,
+semicolon and bar gives its header the most columns. Only mapped columns are read. Empty cells are nulls, and so is
+the word `unknown` for a speaker or a sex. Segments of one file are rows with the same media and different times.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
+from emoadapt.errors import ConfigError, CorpusError
+
+if TYPE_CHECKING:
+    from emoadapt.config import CsvCorpus
+
+_SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
+_UNKNOWN = ("", "unknown")
+
+
+def annotation_files(config: CsvCorpus) -> list[Path]:
+    """The table itself."""
+    return [Path(config.root) / config.file]
+
+
+def list_utterances(name: str, config: CsvCorpus) -> list[Utterance]:
+    """One utterance per row.
+
+    Raises:
+        CorpusError: the table or one of its columns is missing, or a row cannot be read (line numbers are named).
+    """
+    rows = _read_rows(name, config, ("media", "start", "end", "speaker", "sex", "language", "split", "transcript"))
+    return [
+        Utterance(
+            *row.identify(name),
+            speaker=None if row.text("speaker").lower() in _UNKNOWN else row.text("speaker"),
+            sex=row.sex(),
+            language=row.text("language") or None,
+            split=row.text("split") or None,
+            transcript=row.text("transcript") or None,
+        )
+        for row in rows
+    ]
+
+
+def list_labels(name: str, config: CsvCorpus) -> list[Label]:
+    """One label row per row; an empty label is null.
+
+    Raises:
+        CorpusError: as `list_utterances`.
+    """
+    rows = _read_rows(name, config, ("media", "start", "end", "label", "arousal", "valence", "dominance"))
+    return [
+        Label(
+            row.identify(name)[0],
+            row.text("label") or None,
+            arousal=row.number("arousal"),
+            valence=row.number("valence"),
+            dominance=row.number("dominance"),
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row of the table, its cells under our column names."""
+
+    where: str
+    line: int
+    cells: dict[str, str]
+
+    def text(self, column: str) -> str:
+        return self.cells.get(column, "")
+
+    def number(self, column: str) -> float | None:
+        text = self.text(column)
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise self.refuse(f"{column} is {text!r}, not a number")
+        return value
+
+    def sex(self) -> str | None:
+        text = self.text("sex")
+        if text.lower() in _UNKNOWN:
+            return None
+        if text.lower() not in _SEXES:
+            raise self.refuse(f"sex is {text!r}, allowed is female, male, f, m, unknown or an empty cell")
+        return _SEXES[text.lower()]
+
+    def identify(self, name: str) -> tuple[str, str, float | None, float | None]:
+        """Utterance id, media, start (s), end (s)."""
+        if not self.text("media"):
+            raise self.refuse("the media cell is empty")
+        media = posixpath.normpath(self.text("media"))
+        start, end = self.number("start"), self.number("end")
+        if start is not None and start < 0:
+            raise self.refuse(f"start is {start:g} s, before the beginning of the file")
+        if end is not None and end <= (start or 0.0):
+            raise self.refuse(f"end ({end:g} s) does not lie after start ({start or 0.0:g} s)")
+        return make_utterance_id(name, media, start, end), media, start, end
+
+    def refuse(self, problem: str) -> CorpusError:
+        return CorpusError(f"{self.where}, line {self.line}: {problem}; correct the table")
+
+
+def _read_rows(name: str, config: CsvCorpus, wanted: tuple[str, ...]) -> Iterator[_Row]:
+    if "media" not in config.columns:
+        raise ConfigError(f"corpora.{name}.columns: media is not mapped; name the column with the file paths")
+    path = annotation_files(config)[0]
+    where = f"corpus {name}: {path}"
+    if not path.is_file():
+        raise CorpusError(f"{where}: this table does not exist; correct corpora.{name}.file (relative to its root)")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter=_choose_delimiter(path, file.readline()))
+            file.seek(0)
+            header = [cell.strip() for cell in next(reader, [])]
+            columns = {str(ours): theirs for ours, theirs in config.columns.items() if ours in wanted}
+            positions = _locate_columns(name, where, header, columns, config)
+            for cells in reader:
+                if not any(cells):
+                    continue
+                if len(cells) != len(header):
+                    raise CorpusError(
+                        f"{where}, line {reader.line_num}: {len(cells)} cells under {len(header)} columns; "
+                        "correct the table (quote cells that hold the separator)"
+                    )
+                yield _Row(where, reader.line_num, {ours: cells[at].strip() for ours, at in positions.items()})
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{where}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except csv.Error as error:
+        raise CorpusError(f"{where}: cannot be read as a table ({error}); correct it") from None
+
+
+def _locate_columns(
+    name: str, where: str, header: list[str], columns: Mapping[str, str], config: CsvCorpus
+) -> dict[str, int]:
+    # All mapped columns are looked for, so that a wrong label column is told before features are computed.
+    if missing := sorted(theirs for theirs in config.columns.values() if theirs not in header):
+        raise CorpusError(
+            f"{where}: no column {show(missing)}; there are {', '.join(header)}; correct corpora.{name}.columns"
+        )
+    if doubled := sorted({theirs for theirs in columns.values() if header.count(theirs) > 1}):
+        raise CorpusError(f"{where}: more than one column is called {show(doubled)}; rename them")
+    return {ours: header.index(theirs) for ours, theirs in columns.items()}
+
+
+def _choose_delimiter(path: Path, header: str) -> str:
+    if path.suffix.lower() in (".tsv", ".tab"):
+        return "\t"
+    return max((",", "\t", ";", "|"), key=lambda delimiter: len(next(csv.reader([header], delimiter=delimiter), [])))

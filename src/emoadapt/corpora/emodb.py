@@ -1,0 +1,102 @@
+"""EmoDB, the Berlin Database of Emotional Speech.
+
+Ten actors (five female, five male), ten German sentences, seven emotions; 535 clips of the public selection, which
+listeners recognised better than 80 % of the time and found natural more than 60 % of the time. Burkhardt, Paeschke,
+Rolfes, Sendlmeier & Weiss 2005, Proc. Interspeech, pp. 1517-1520, DOI 10.21437/Interspeech.2005-446.
+http://emodb.bilderbar.info, free for research; no version number (audEERING's re-release counts from 1.0).
+
+Files are `[wav/]SSTTTEV.ext`: speaker, text, emotion (first letter of its German word), version. Labels are the acted
+emotion. The classes are unbalanced (127 anger, 46 disgust), and the ten sentences recur in all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from emoadapt.corpora.base import Label, Utterance, find_media, make_utterance_id, show
+from emoadapt.errors import CorpusError
+
+if TYPE_CHECKING:
+    from emoadapt.config import EmodbCorpus
+
+EMOTIONS = {
+    "W": "anger",
+    "L": "boredom",
+    "E": "disgust",
+    "A": "fear",
+    "F": "happiness",
+    "T": "sadness",
+    "N": "neutral",
+}
+"""Wut, Langeweile, Ekel, Angst, Freude, Trauer, neutral."""
+
+SEXES = {
+    "03": "male",
+    "08": "female",
+    "09": "female",
+    "10": "male",
+    "11": "male",
+    "12": "male",
+    "13": "female",
+    "14": "female",
+    "15": "male",
+    "16": "female",
+}
+
+TEXTS = {
+    "a01": "Der Lappen liegt auf dem Eisschrank.",
+    "a02": "Das will sie am Mittwoch abgeben.",
+    "a04": "Heute abend könnte ich es ihm sagen.",
+    "a05": "Das schwarze Stück Papier befindet sich da oben neben dem Holzstück.",
+    "a07": "In sieben Stunden wird es soweit sein.",
+    "b01": "Was sind denn das für Tüten, die da unter dem Tisch stehen?",
+    "b02": "Sie haben es gerade hochgetragen und jetzt gehen sie wieder runter.",
+    "b03": "An den Wochenenden bin ich jetzt immer nach Hause gefahren und habe Agnes besucht.",
+    "b09": "Ich will das eben wegbringen und dann mit Karl was trinken gehen.",
+    "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
+}
+
+_NAME = re.compile(
+    rf"(?:.*/)?(?P<speaker>{'|'.join(SEXES)})(?P<text>{'|'.join(TEXTS)})(?P<emotion>[{''.join(EMOTIONS)}])[a-z]?\.\w+"
+)
+
+
+def list_utterances(name: str, config: EmodbCorpus) -> list[Utterance]:
+    """One utterance per clip; speakers keep their two digits.
+
+    Raises:
+        CorpusError: a media file is named otherwise.
+    """
+    return [
+        Utterance(
+            make_utterance_id(name, path),
+            path,
+            speaker=parts["speaker"],
+            sex=SEXES[parts["speaker"]],
+            language="de",
+            transcript=TEXTS[parts["text"]],
+        )
+        for path, parts in _find_clips(name, config)
+    ]
+
+
+def list_labels(name: str, config: EmodbCorpus) -> list[Label]:
+    """The acted emotion of each clip.
+
+    Raises:
+        CorpusError: as `list_utterances`.
+    """
+    return [
+        Label(make_utterance_id(name, path), EMOTIONS[parts["emotion"]]) for path, parts in _find_clips(name, config)
+    ]
+
+
+def _find_clips(name: str, config: EmodbCorpus) -> list[tuple[str, re.Match[str]]]:
+    found = [(path, _NAME.fullmatch(path)) for path in find_media(config.root)]
+    if unknown := [path for path, parts in found if parts is None]:
+        raise CorpusError(
+            f"corpus {name}: not named like EmoDB (03a01Fa.wav: speaker, text, emotion, version): {show(unknown)}; "
+            f"move them away, or set corpora.{name}.importer: folder"
+        )
+    return [(path, parts) for path, parts in found if parts is not None]

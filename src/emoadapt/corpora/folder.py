@@ -1,0 +1,68 @@
+"""Anybody's own media: every audio and video file below a folder.
+
+Labels come from nowhere (the default) or from the name of the folder a file lies in; speakers from a regular
+expression on the relative path. Everything else (segments, transcripts, official partitions) needs a table: see `csv`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from emoadapt.corpora.base import Label, Utterance, find_media, make_utterance_id, show
+from emoadapt.errors import ConfigError, CorpusError
+
+if TYPE_CHECKING:
+    from emoadapt.config import FolderCorpus
+
+
+def list_utterances(name: str, config: FolderCorpus) -> list[Utterance]:
+    """One utterance per media file.
+
+    Raises:
+        ConfigError: `speaker_pattern` is no regular expression with a group `speaker`.
+        CorpusError: a file in whose path the pattern finds no speaker.
+    """
+    media = find_media(config.root)
+    speakers = _find_speakers(name, media, config.speaker_pattern)
+    return [
+        Utterance(make_utterance_id(name, path), path, speaker=speaker)
+        for path, speaker in zip(media, speakers, strict=True)
+    ]
+
+
+def list_labels(name: str, config: FolderCorpus) -> list[Label]:
+    """The folder's name as label, or nulls.
+
+    Raises:
+        CorpusError: labels are wanted and a file lies directly in the root.
+    """
+    media = find_media(config.root)
+    if config.label_from == "none":
+        return [Label(make_utterance_id(name, path)) for path in media]
+    if bare := [path for path in media if "/" not in path]:
+        raise CorpusError(
+            f"corpus {name}: no folder gives a label to {show(bare)}, which lie directly in {config.root}; "
+            f"move them into folders named by label, or set corpora.{name}.label_from: none"
+        )
+    return [Label(make_utterance_id(name, path), posixpath.basename(posixpath.dirname(path))) for path in media]
+
+
+def _find_speakers(name: str, media: list[str], pattern: str | None) -> list[str | None]:
+    if pattern is None:
+        return [None] * len(media)
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"corpora.{name}.speaker_pattern: {pattern!r} is no regular expression ({error})") from None
+    if "speaker" not in expression.groupindex:
+        raise ConfigError(f"corpora.{name}.speaker_pattern: {pattern!r} has no group (?P<speaker>...); add one")
+    found = [expression.search(path) for path in media]
+    speakers = [match["speaker"] if match else None for match in found]
+    if without := [path for path, speaker in zip(media, speakers, strict=True) if not speaker]:
+        raise CorpusError(
+            f"corpus {name}: the speaker pattern {pattern!r} finds nobody in {show(without)}; "
+            f"correct corpora.{name}.speaker_pattern or move these files away"
+        )
+    return speakers

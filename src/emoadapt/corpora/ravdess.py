@@ -1,0 +1,100 @@
+"""RAVDESS, the Ryerson Audio-Visual Database of Emotional Speech and Song: the speech part.
+
+24 professional actors (12 female, 12 male), two statements, eight emotions, North American English; 1,440 clips.
+Livingstone & Russo 2018, PLoS ONE 13(5):e0196391. https://zenodo.org/records/1188976, version 1.0.0,
+DOI 10.5281/zenodo.1188976, CC BY-NC-SA 4.0.
+
+Files are `.../Actor_NN/MM-VC-EE-II-SS-RR-AA.ext`: modality (01 sound and picture, 02 picture only, 03 sound only),
+vocal channel (01 speech, 02 song), emotion, intensity, statement, repetition, actor.
+
+* Song and the silent picture-only files are left out. Where a performance is there with and without picture, one
+  recording is kept: with picture if the corpus's `modalities` name video, else without.
+* `neutral` was recorded at one intensity only and has 96 clips, the other classes 192. `calm` is a baseline much like
+  neutral; many papers merge the two (`class_map: {calm: neutral}`).
+* The copy of RAVDESS on Kaggle holds every clip twice, in `audio_speech_actors_01-24/`; that is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from emoadapt.corpora.base import Label, Utterance, find_media, make_utterance_id, show
+from emoadapt.errors import CorpusError
+
+if TYPE_CHECKING:
+    from emoadapt.config import RavdessCorpus
+
+EMOTIONS = {
+    "01": "neutral",
+    "02": "calm",
+    "03": "happiness",
+    "04": "sadness",
+    "05": "anger",
+    "06": "fear",
+    "07": "disgust",
+    "08": "surprise",
+}
+STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
+
+_NAME = re.compile(
+    r"(?:.*/)?(?P<modality>0[123])-(?P<performance>(?P<channel>0[12])-(?P<emotion>0[1-8])-0[12]-(?P<statement>0[12])-0[12]"
+    r"-(?P<actor>0[1-9]|1\d|2[0-4]))\.\w+"
+)
+_AUDIO_VISUAL, _VIDEO_ONLY, _AUDIO_ONLY = "01", "02", "03"
+
+
+def list_utterances(name: str, config: RavdessCorpus) -> list[Utterance]:
+    """One utterance per spoken performance; speakers are `01` to `24`.
+
+    Raises:
+        CorpusError: a media file named otherwise, or a recording that is there twice.
+    """
+    return [
+        Utterance(
+            make_utterance_id(name, path),
+            path,
+            speaker=parts["actor"],
+            sex="male" if int(parts["actor"]) % 2 else "female",
+            language="en",
+            transcript=STATEMENTS[parts["statement"]],
+        )
+        for path, parts in _find_speech(name, config)
+    ]
+
+
+def list_labels(name: str, config: RavdessCorpus) -> list[Label]:
+    """The acted emotion of each clip.
+
+    Raises:
+        CorpusError: as `list_utterances`.
+    """
+    return [
+        Label(make_utterance_id(name, path), EMOTIONS[parts["emotion"]]) for path, parts in _find_speech(name, config)
+    ]
+
+
+def _find_speech(name: str, config: RavdessCorpus) -> list[tuple[str, re.Match[str]]]:
+    preferred = _AUDIO_VISUAL if "video" in config.modalities else _AUDIO_ONLY
+    kept: dict[str, tuple[str, re.Match[str]]] = {}
+    unknown, repeated = [], []
+    for path in find_media(config.root):
+        parts = _NAME.fullmatch(path)
+        if parts is None:
+            unknown.append(path)
+            continue
+        if parts["channel"] != "01" or parts["modality"] == _VIDEO_ONLY:
+            continue
+        other = kept.get(parts["performance"])
+        if other is not None and other[1]["modality"] == parts["modality"]:
+            repeated.append(f"{other[0]} = {path}")
+        elif other is None or parts["modality"] == preferred:
+            kept[parts["performance"]] = (path, parts)
+    if unknown:
+        raise CorpusError(
+            f"corpus {name}: not named like RAVDESS (Actor_01/03-01-01-01-01-01-01.wav): {show(unknown)}; "
+            f"move them away, or set corpora.{name}.importer: folder"
+        )
+    if repeated:
+        raise CorpusError(f"corpus {name}: the same recording twice: {show(repeated)}; remove one copy of each")
+    return sorted(kept.values(), key=lambda item: item[0])

@@ -1,0 +1,303 @@
+"""Train, development and test: who is in which, checked to be disjoint in speakers.
+
+A partition depends on the clips' speakers, labels and the seed only, never on the order of rows or on features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from emoadapt.corpora.base import show
+from emoadapt.corpora.speakers import group_speakers
+from emoadapt.errors import CorpusError, DataError
+from emoadapt.schema import SPLITS
+
+if TYPE_CHECKING:
+    from emoadapt.config import FoldSplit, FractionSplit, OfficialSplit, SpeakerSplit, Split, Task
+
+PARTS = ("train", "dev", "test")
+
+COLUMNS = dict(pl.DataFrame(SPLITS.empty_table()).schema)
+"""`schema.SPLITS` in polars."""
+
+
+def build_task(
+    task_name: str, task: Task, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame]
+) -> pl.DataFrame:
+    """The whole partition of a task.
+
+    Args:
+        task_name: for messages.
+        task: its configuration.
+        manifests: corpus -> `schema.MANIFEST` rows, for the task's corpus and those it is also tested on.
+        labels: corpus -> `schema.LABELS` rows, for the same.
+
+    Returns:
+        `schema.SPLITS` rows sorted by fold and id; utterances of `test_also` corpora are test rows of every fold.
+
+    Raises:
+        CorpusError: labels outside the classes, or what `assign_splits` and `check_splits` refuse.
+    """
+    main = _join(task_name, task, task.corpus, manifests, labels)
+    splits = assign_splits(main, task.split)
+    check_splits(task_name, splits, task.classes, task.allow_speaker_overlap)
+    folds = splits.select("fold").unique()
+    also = [
+        _conform(
+            _join(task_name, task, corpus, manifests, labels)
+            .join(folds, how="cross")
+            .with_columns(split=pl.lit("test"))
+        )
+        for corpus in task.test_also
+    ]
+    return pl.concat([splits, *also]).sort("fold", "utterance_id")
+
+
+def map_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) -> pl.DataFrame:
+    """Turn a corpus's labels into the task's classes; utterances without a label are left out.
+
+    Labels outside the classes are refused or left out, as `other_labels` says; in a corpus that is only tested on
+    they are always left out.
+
+    Args:
+        task_name: for messages.
+        task: its configuration (`class_map`, `classes`, `other_labels`).
+        labels: columns `utterance_id` and `label`.
+        corpus: the corpus they belong to.
+
+    Returns:
+        Columns `utterance_id` and `label` (a class).
+
+    Raises:
+        CorpusError: a label outside the classes (the first five utterances are named), or nothing is left.
+    """
+    labelled = labels.select("utterance_id", "label").drop_nulls()
+    if labelled.is_empty():
+        raise CorpusError(
+            f"task {task_name}: corpus {corpus} has no labels; check how its importer takes them (corpora.{corpus}) "
+            "or name another corpus"
+        )
+    mapped = labelled.with_columns(pl.col("label").replace(task.class_map).alias("class"))
+    outside = mapped.filter(~pl.col("class").is_in(task.classes)).sort("utterance_id")
+    if len(outside) and corpus == task.corpus and task.other_labels == "error":
+        rows = show(f"{clip} ({label})" for clip, label in outside.select("utterance_id", "label").iter_rows())
+        raise CorpusError(
+            f"task {task_name}: labels that are none of its classes ({', '.join(task.classes)}): {rows}; "
+            f"map them with tasks.{task_name}.class_map, add a class, or set other_labels: drop"
+        )
+    kept = mapped.filter(pl.col("class").is_in(task.classes)).select("utterance_id", label="class")
+    if kept.is_empty():
+        raise CorpusError(
+            f"task {task_name}: none of the labels of corpus {corpus} ({show(outside['label'].unique().sort(), 20)}) "
+            f"is one of the classes {', '.join(task.classes)}; map them with tasks.{task_name}.class_map"
+        )
+    return kept
+
+
+def assign_splits(table: pl.DataFrame, split: Split) -> pl.DataFrame:
+    """Give every utterance a fold and a part of it.
+
+    Args:
+        table: columns `utterance_id`, `corpus`, `speaker`, `sex`, `label` and `split` (the official partition).
+        split: how. `fractions` and `folds` keep speakers together and come as close to the wanted number of clips as
+            moving and swapping speakers allows; clips in a part that `split` does not name are left out.
+
+    Returns:
+        `schema.SPLITS` rows sorted by fold and id.
+
+    Raises:
+        CorpusError: no official partition, unknown speakers, or fewer speakers than parts.
+    """
+    if split.by == "official":
+        assigned = [_assign_official(table, split)]
+    else:
+        _refuse_unknown_speakers(table, split.by)
+        assigned = [
+            table.with_columns(
+                split=pl.col("speaker").replace_strict(parts, default=None, return_dtype=pl.String),
+                fold=pl.lit(fold, dtype=pl.Int32),
+            ).filter(pl.col("split").is_not_null())
+            for fold, parts in enumerate(_partition_speakers(table, split))
+        ]
+    return _conform(pl.concat(assigned)).sort("fold", "utterance_id")
+
+
+def speaker_overlap(splits: pl.DataFrame) -> pl.DataFrame:
+    """Speakers who are in more than one part of a fold.
+
+    Args:
+        splits: `schema.SPLITS` rows; unknown speakers cannot be checked and are passed over.
+
+    Returns:
+        Columns `fold`, `corpus`, `speaker` and `splits` (`train+test`), sorted; empty when all is well.
+    """
+    return (
+        splits.filter(pl.col("speaker").is_not_null())
+        .group_by("fold", "corpus", "speaker")
+        .agg(pl.col("split").unique())
+        .filter(pl.col("split").list.len() > 1)
+        .select(
+            "fold",
+            "corpus",
+            "speaker",
+            pl.concat_str(
+                [pl.when(pl.col("split").list.contains(part)).then(pl.lit(part)) for part in PARTS],
+                separator="+",
+                ignore_nulls=True,
+            ).alias("splits"),
+        )
+        .sort("fold", "corpus", "speaker")
+    )
+
+
+def check_splits(task_name: str, splits: pl.DataFrame, classes: Sequence[str], allow_overlap: bool) -> None:
+    """Refuse a partition that would give worthless results.
+
+    Args:
+        task_name: for messages.
+        splits: `schema.SPLITS` rows of the corpus trained on.
+        classes: the task's classes.
+        allow_overlap: accept speakers in more than one part.
+
+    Raises:
+        CorpusError: shared speakers, an empty part, or a class without a training clip.
+    """
+    overlap = speaker_overlap(splits)
+    if len(overlap) and not allow_overlap:
+        first = overlap["fold"][0]
+        shared = overlap.filter(pl.col("fold") == first).select("speaker", "splits")
+        named = [f"{speaker} ({parts})" for speaker, parts in shared.iter_rows()]
+        raise CorpusError(
+            f"task {task_name}, fold {first}: speakers in more than one part: {show(named)}; "
+            f"choose another tasks.{task_name}.split, or accept it with allow_speaker_overlap: true"
+        )
+    folds = splits["fold"].unique().sort().to_list() or [0]
+    for fold in folds:
+        rows = splits.filter(pl.col("fold") == fold)
+        for part in PARTS:
+            if not (rows["split"] == part).any():
+                raise CorpusError(f"task {task_name}, fold {fold}: {part} is empty; correct tasks.{task_name}.split")
+        present = set(rows.filter(pl.col("split") == "train")["label"])
+        if absent := [name for name in classes if name not in present]:
+            raise CorpusError(
+                f"task {task_name}, fold {fold}: no training clip of class {show(absent)}; take the class out of "
+                f"tasks.{task_name}.classes, merge it with class_map, or choose another split"
+            )
+
+
+def _conform(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
+
+
+def _join(
+    task_name: str, task: Task, corpus: str, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame]
+) -> pl.DataFrame:
+    """Columns `utterance_id`, `corpus`, `speaker`, `sex`, `label` (class), `split` (official)."""
+    mapped = map_labels(task_name, task, labels[corpus], corpus)
+    manifest = manifests[corpus].select("utterance_id", "speaker", "sex", "split")
+    if len(strangers := mapped.join(manifest, on="utterance_id", how="anti")):
+        raise DataError(
+            f"task {task_name}: labels of corpus {corpus} without a row in its manifest: "
+            f"{show(strangers['utterance_id'].sort())}; delete results/labels/{corpus}.parquet and run again"
+        )
+    return mapped.join(manifest, on="utterance_id", how="inner").with_columns(corpus=pl.lit(corpus))
+
+
+def _assign_official(table: pl.DataFrame, split: OfficialSplit) -> pl.DataFrame:
+    without = table.filter(pl.col("split").is_null())["utterance_id"].sort()
+    corpus = table["corpus"][0]
+    if len(without):
+        raise CorpusError(
+            f"corpus {corpus}: {len(without)} labelled clips belong to no official part: {show(without)}; "
+            f"fill the column of corpora.{corpus}.columns.split, or choose another split"
+        )
+    parts = {name.lower(): part for part in PARTS for name in getattr(split, part)}
+    named = table.with_columns(
+        split=pl.col("split").str.to_lowercase().replace_strict(parts, default=None, return_dtype=pl.String),
+        fold=pl.lit(0, dtype=pl.Int32),
+    ).filter(pl.col("split").is_not_null())
+    if missing := [part for part in PARTS if part not in set(named["split"])]:
+        found = show(table["split"].unique().sort(), 20)
+        raise CorpusError(
+            f"corpus {corpus}: its official parts are {found}; none of them is called like {show(missing)}; "
+            "name them in the task's split (train, dev, test)"
+        )
+    return named
+
+
+def _refuse_unknown_speakers(table: pl.DataFrame, kind: str) -> None:
+    unknown = table.filter(pl.col("speaker").is_null())["utterance_id"].sort()
+    if len(unknown):
+        raise CorpusError(
+            f"corpus {table['corpus'][0]}: a split by {kind} needs speakers, and {len(unknown)} labelled clips "
+            f"have no speaker: {show(unknown)}; give the corpus speakers (a column, a speaker_pattern) "
+            "or use its official split"
+        )
+
+
+def _partition_speakers(table: pl.DataFrame, split: Split) -> Iterator[dict[str, str]]:
+    """For each fold: speaker -> part."""
+    counts = table.group_by("speaker").len().sort("speaker")
+    clips = {speaker: int(n) for speaker, n in counts.iter_rows()}
+    corpus = str(table["corpus"][0])
+    if split.by == "speakers":
+        yield _name_speakers(corpus, list(clips), split)
+    elif split.by == "fractions":
+        yield _draw_fractions(corpus, clips, split)
+    elif split.by == "folds":
+        yield from _draw_folds(corpus, clips, split)
+    else:
+        groups = [[speaker] for speaker in clips]
+        _refuse_few_speakers(corpus, clips, len(PARTS))
+        yield from _rotate(groups)
+
+
+def _name_speakers(corpus: str, known: list[str], split: SpeakerSplit) -> dict[str, str]:
+    named = {part: list(getattr(split, part) or ()) for part in PARTS}
+    everyone = [speaker for speakers in named.values() for speaker in speakers]
+    if unknown := [speaker for speaker in everyone if speaker not in known]:
+        raise CorpusError(
+            f"corpus {corpus}: the split names speaker {show(unknown)}, of whom there is no labelled clip; "
+            f"there are {show(known, 30)}"
+        )
+    if twice := sorted({speaker for speaker in everyone if everyone.count(speaker) > 1}):
+        raise CorpusError(
+            f"corpus {corpus}: the split names speaker {show(twice)} more than once; leave each in one part"
+        )
+    if split.train is None:
+        named["train"] = [speaker for speaker in known if speaker not in everyone]
+    return {speaker: part for part, speakers in named.items() for speaker in speakers}
+
+
+def _draw_fractions(corpus: str, clips: dict[str, int], split: FractionSplit) -> dict[str, str]:
+    _refuse_few_speakers(corpus, clips, len(PARTS))
+    groups = group_speakers(clips, (split.train, split.dev, split.test), np.random.default_rng(split.seed))
+    return {speaker: part for part, speakers in zip(PARTS, groups, strict=True) for speaker in speakers}
+
+
+def _draw_folds(corpus: str, clips: dict[str, int], split: FoldSplit) -> Iterator[dict[str, str]]:
+    _refuse_few_speakers(corpus, clips, split.k)
+    yield from _rotate(group_speakers(clips, [1 / split.k] * split.k, np.random.default_rng(split.seed)))
+
+
+def _rotate(groups: list[list[str]]) -> Iterator[dict[str, str]]:
+    """Fold i tests on group i, develops on the next and trains on the others."""
+    for test in range(len(groups)):
+        dev = (test + 1) % len(groups)
+        yield {
+            speaker: "test" if i == test else "dev" if i == dev else "train"
+            for i, group in enumerate(groups)
+            for speaker in group
+        }
+
+
+def _refuse_few_speakers(corpus: str, clips: dict[str, int], needed: int) -> None:
+    if len(clips) < needed:
+        raise CorpusError(
+            f"corpus {corpus}: {len(clips)} speakers with labelled clips ({show(clips, 10)}) cannot fill {needed} "
+            "parts; choose another split"
+        )

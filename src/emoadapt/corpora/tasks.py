@@ -1,0 +1,45 @@
+"""The jobs that turn labels into a task: classes, splits, low-resource subsets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from emoadapt import schema
+from emoadapt.config import Study, Task
+from emoadapt.corpora.splits import build_task
+from emoadapt.corpora.subsets import draw_subsets
+from emoadapt.flow.store import read_table, write_table
+
+
+def write_splits(study: Study, task: str, manifests: Sequence[Path], labels: Sequence[Path], output: Path) -> None:
+    """Write a task's utterances with class, fold and split (SPLITS).
+
+    Args:
+        study: the study.
+        task: name of the task.
+        manifests: manifest shards `<corpus>/<shard>.parquet` of the task's corpora.
+        labels: label tables `<corpus>.parquet` of the same.
+        output: table to write.
+    """
+    shards: dict[str, list[Path]] = {}
+    for path in manifests:
+        shards.setdefault(path.parent.name, []).append(path)
+    clips = {corpus: pl.from_arrow(read_table(paths, schema.MANIFEST)) for corpus, paths in shards.items()}
+    tables = {path.stem: pl.from_arrow(read_table(path, schema.LABELS)) for path in labels}
+    splits = build_task(task, study.tasks[task], clips, tables)
+    used = splits.group_by("corpus").agg(pl.col("utterance_id").n_unique())
+    left_out = {corpus: clips[corpus].height - count for corpus, count in used.rows()}
+    text = ", ".join(
+        f"{corpus}: {count} of another label or part" for corpus, count in sorted(left_out.items()) if count
+    )
+    write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": text or "none"})
+
+
+def write_subsets(task: str, subset: str, config: Task, splits: Path, output: Path) -> None:
+    """Write the drawn training clips of every resampling and fold (SUBSETS)."""
+    table = pl.from_arrow(read_table(splits, schema.SPLITS))
+    size = "full" if subset == "full" else int(subset)
+    write_table(output, draw_subsets(table, config, size, task).to_arrow(), schema.SUBSETS)

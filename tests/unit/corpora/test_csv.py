@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import pytest
+
+from emoadapt.config import CsvCorpus
+from emoadapt.corpora import annotation_files, read_labels, read_utterances
+from emoadapt.errors import ConfigError, CorpusError
+
+
+@pytest.fixture
+def table(make_tree):
+    """Write a table beside a.wav and x/b.wav, and return the corpus's section."""
+
+    def make(text, columns, file="table.csv", encoding="utf-8"):
+        root = make_tree(["a.wav", "x/b.wav"])
+        (root / file).write_bytes(text.encode(encoding))
+        return CsvCorpus(importer="csv", root=str(root), file=file, columns=columns)
+
+    return make
+
+
+ALL = {
+    "media": "path",
+    "start": "from",
+    "end": "to",
+    "speaker": "who",
+    "sex": "gender",
+    "language": "lang",
+    "split": "set",
+    "transcript": "words",
+    "label": "emotion",
+    "arousal": "aro",
+    "valence": "val",
+    "dominance": "dom",
+}
+ROWS = (
+    "path,from,to,who,gender,lang,set,words,emotion,aro,val,dom,unused\n"
+    './x/b.wav,0.5,2,S1,F,en,Train,"Well, well",Happy,4.5,5,3,?\n'
+    "a.wav,,,Unknown,male,,,,,,,,\n"
+    "\n"
+    "x/b.wav,2,3.125,S1,female,en,Test1,Oh,Sad,1,-2e-1,3,?\n"
+)
+
+
+def test_all_columns_are_mapped_and_empty_cells_are_null(table):
+    config = table(ROWS, ALL)
+    a, b1, b2 = read_utterances("c", config)
+    assert (a.utterance_id, a.media, a.start, a.end) == ("c/a", "a.wav", None, None)
+    assert (a.speaker, a.sex, a.language, a.split, a.transcript) == (None, "male", None, None, None)
+    assert (b1.utterance_id, b1.media, b1.start, b1.end) == ("c/x/b#0.50-2.00", "x/b.wav", 0.5, 2.0)
+    assert (b1.speaker, b1.sex, b1.language, b1.split, b1.transcript) == ("S1", "female", "en", "Train", "Well, well")
+    assert b2.utterance_id == "c/x/b#2.00-3.125"
+    la, lb1, lb2 = read_labels("c", config)
+    assert (la.label, la.arousal, la.valence, la.dominance) == (None, None, None, None)
+    assert (lb1.utterance_id, lb1.label, lb1.arousal, lb1.valence) == ("c/x/b#0.50-2.00", "Happy", 4.5, 5.0)
+    assert (lb2.label, lb2.valence) == ("Sad", -0.2)
+
+
+def test_columns_that_are_not_mapped_are_not_read(table):
+    config = table("file,label\na.wav,anger\n", {"media": "file"})
+    assert read_labels("c", config)[0].label is None
+
+
+@pytest.mark.parametrize(
+    ("text", "file"),
+    [
+        ("file\tlabel\na.wav\ta,b\n", "t.tsv"),
+        ("file\tlabel\na.wav\ta,b\n", "t.csv"),
+        ("file;label\na.wav;a,b\n", "t.csv"),
+        ('\ufefffile,label\r\na.wav,"a,b"\r\n', "t.csv"),
+    ],
+)
+def test_separators_byte_order_mark_and_line_ends(table, text, file):
+    config = table(text, {"media": "file", "label": "label"}, file)
+    assert [(x.utterance_id, x.label) for x in read_labels("c", config)] == [("c/a", "a,b")]
+    assert [str(path) for path in annotation_files(config)] == [f"{config.root}/{file}"]
+
+
+def test_missing_column_names_those_there_are(table):
+    config = table("file,emo\na.wav,anger\n", {"media": "file", "label": "emotion"})
+    with pytest.raises(CorpusError, match=r"no column emotion; there are file, emo; correct corpora\.c\.columns"):
+        read_utterances("c", config)
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("a.wav,zero,1,", r"line 3: start is 'zero', not a number"),
+        ("a.wav,nan,1,", r"line 3: start is 'nan', not a number"),
+        ("a.wav,-1,1,", r"line 3: start is -1 s, before the beginning"),
+        ("a.wav,2,1,", r"line 3: end \(1 s\) does not lie after start \(2 s\)"),
+        (",0,1,", r"line 3: the media cell is empty"),
+        ("a.wav,0,1,divers", r"line 3: sex is 'divers', allowed is female, male"),
+        ("a.wav,0,1", r"line 3: 3 cells under 4 columns"),
+        ("a.wav,0,1,f,x", r"line 3: 5 cells under 4 columns"),
+    ],
+)
+def test_bad_row_is_named_by_its_line(table, row, problem):
+    config = table(
+        f"file,from,to,sex\nx/b.wav,0,1,m\n{row}\n", {"media": "file", "start": "from", "end": "to", "sex": "sex"}
+    )
+    with pytest.raises(CorpusError, match=problem):
+        read_utterances("c", config)
+
+
+def test_line_numbers_count_line_ends_inside_quotes(table):
+    config = table('file,val\nx/b.wav,"1\n"\na.wav,high\n', {"media": "file", "valence": "val"})
+    with pytest.raises(CorpusError, match=r"line 4: valence is 'high'"):
+        read_labels("c", config)
+
+
+def test_table_that_is_missing_or_not_utf8(table):
+    config = table("file\na.wav\n", {"media": "file"})
+    with pytest.raises(CorpusError, match=r"nowhere\.csv: this table does not exist; correct corpora\.c\.file"):
+        read_utterances("c", config.model_copy(update={"file": "nowhere.csv"}))
+    config = table("file,text\na.wav,Tür\n", {"media": "file", "transcript": "text"}, encoding="latin-1")
+    with pytest.raises(CorpusError, match=r"not UTF-8 text .*; save it as UTF-8"):
+        read_utterances("c", config)
+
+
+def test_media_column_has_to_be_mapped(table):
+    with pytest.raises(ConfigError, match=r"corpora\.c\.columns: media is not mapped"):
+        read_utterances("c", table("file\na.wav\n", {"label": "file"}))
+
+
+def test_rows_without_a_file_and_repeated_rows_are_refused(table):
+    with pytest.raises(CorpusError, match=r"1 media file is missing .*: x/c\.wav"):
+        read_utterances("c", table("file\na.wav\nx/c.wav\n", {"media": "file"}))
+    with pytest.raises(CorpusError, match=r"1 utterance id is not unique: c/a \(a\.wav\)"):
+        read_utterances("c", table("file\na.wav\n./a.wav\n", {"media": "file"}))
+
+
+def test_real_clips_have_49_rows_and_14_labels(real_data):
+    config = CsvCorpus(
+        importer="csv",
+        root=str(real_data / "clips"),
+        file="clips.csv",
+        columns={"media": "file", "speaker": "speaker", "label": "label", "language": "language"},
+    )
+    assert len(read_utterances("clips", config)) == 49
+    assert sum(label.label is not None for label in read_labels("clips", config)) == 14
