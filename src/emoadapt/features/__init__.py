@@ -1,0 +1,1 @@
+"""One module per feature: input columns in, output columns out, nothing about files."""

@@ -1,0 +1,110 @@
+"""Which features there are, what each is computed from, and what decides its rows. Imports no heavy library."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from emoadapt.config import Study
+from emoadapt.errors import ConfigError
+from emoadapt.features.base import Context, Extractor
+from emoadapt.flow.code import code_digest
+from emoadapt.flow.rows import Recipe
+from emoadapt.models.onnx_network import network_identity
+from emoadapt.models.registry import identity
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Where a feature's extractor is, and the tables it reads."""
+
+    module: str
+    extractor: str
+    inputs: tuple[str, ...]
+
+
+FEATURES = {
+    "audio": Feature("emoadapt.features.audio", "AudioExtractor", ("manifest",)),
+    "egemaps": Feature("emoadapt.features.egemaps", "EgemapsExtractor", ("audio",)),
+    "faces": Feature("emoadapt.features.faces", "FacesExtractor", ("manifest",)),
+    "face_embedding": Feature("emoadapt.features.face_embedding", "FaceEmbeddingExtractor", ("faces",)),
+    "transcript": Feature("emoadapt.features.transcript", "TranscriptExtractor", ("manifest", "audio")),
+    "sentiment": Feature("emoadapt.features.sentiment", "SentimentExtractor", ("transcript",)),
+}
+
+
+def upstream_features(feature: str) -> list[str]:
+    """The features that a feature needs, itself last, in an order in which they can be computed."""
+    order = [name for parent in FEATURES[feature].inputs if parent != "manifest" for name in upstream_features(parent)]
+    return [*dict.fromkeys(order), feature]
+
+
+def models_dir(study: Study) -> Path:
+    """Folder of weights of a study."""
+    return Path(study.models_dir or "models")
+
+
+def describe_recipe(study: Study, feature: str) -> Recipe:
+    """What decides a feature's rows besides their input."""
+    section = getattr(study.features, feature)
+    return Recipe(
+        feature,
+        section.model_dump_json(),
+        study_code(study, *_modules(study, feature)),
+        _model_identity(study, feature),
+    )
+
+
+def study_code(study: Study, *modules: str) -> str:
+    """Digest of modules, or the release's version where the study pins code to it."""
+    if study.code == "version":
+        from emoadapt import __version__
+
+        return __version__
+    return code_digest(*modules)
+
+
+def load_extractor_class(feature: str) -> type[Extractor]:
+    """The extractor's class; importing it may load heavy libraries."""
+    entry = FEATURES[feature]
+    return getattr(importlib.import_module(entry.module), entry.extractor)
+
+
+def build_extractor(study: Study, feature: str, device: str, threads: int) -> Extractor:
+    """An extractor with its models loaded."""
+    return load_extractor_class(feature)(getattr(study.features, feature), Context(models_dir(study), device, threads))
+
+
+def _modules(study: Study, feature: str) -> list[str]:
+    """Modules whose code decides a feature; those chosen by name at run time included."""
+    modules = [FEATURES[feature].module]
+    if feature == "faces":
+        modules.append(f"emoadapt.models.detectors.{study.features.faces.detector}")
+    return modules
+
+
+def _model_identity(study: Study, feature: str) -> str:
+    """Which weights a feature uses, by content; empty for features without."""
+    config = study.features
+    folder = models_dir(study)
+    if feature == "faces" and (config.faces.weights or config.faces.detector != "haar"):
+        return identity(config.faces.weights or config.faces.detector, folder)
+    if feature == "face_embedding":
+        return network_identity(config.face_embedding.network, folder)
+    if feature == "transcript" and config.transcript.engine == "whisper":
+        return identity(config.transcript.model, folder)
+    if feature == "sentiment" and config.sentiment.engine == "transformers":
+        return identity(config.sentiment.model, folder)
+    return ""
+
+
+def check_feature(name: str) -> str:
+    """The name, if it is one of a feature.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if name not in FEATURES:
+        raise ConfigError(f"feature {name!r} is not known; there is {', '.join(FEATURES)}")
+    return name

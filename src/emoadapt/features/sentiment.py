@@ -1,0 +1,155 @@
+"""Sentiment of the transcript: negative, neutral or positive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from emoadapt import schema
+from emoadapt.config import SentimentConfig
+from emoadapt.errors import ModelError
+from emoadapt.features.base import Context
+
+VADER_THRESHOLD = 0.05
+"""Of the compound score, from VADER's documentation: >= positive, <= -0.05 negative, else neutral."""
+
+
+class SentimentExtractor:
+    """Classifies each transcript with a `transformers` classifier, or with VADER's English lexicon.
+
+    VADER (Hutto & Gilbert 2014) decides by thresholds on a compound score and has no class probabilities (its `neg`,
+    `neu` and `pos` are the shares of the words, not of the classes): its vector is the one-hot of the class. A text in another
+    language than English is absent for VADER (`language_not_supported`).
+    """
+
+    table = schema.SENTIMENT
+    inputs = ("transcript",)
+    manifest_columns = ()
+    chunk_size = 256
+
+    def __init__(self, config: SentimentConfig, context: Context) -> None:
+        """Load the classifier.
+
+        Raises:
+            ModelError: the weights cannot be had, or do not tell negative, neutral and positive apart.
+        """
+        self.classify = _Vader() if config.engine == "vader" else _Transformer(config, context)
+
+    def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """`sentiment` (3,) in the order of `schema.SENTIMENTS` and `sentiment_label`, from each row's `text`."""
+        results: list[dict[str, Any]] = [{} for _ in rows]
+        usable = []
+        for index, row in enumerate(rows):
+            if isinstance(self.classify, _Vader) and row.get("language") not in (None, "en"):
+                reason = f"language_not_supported: VADER knows English, the text is in {row['language']}"
+                results[index] = {"status": "absent", "reason": reason}
+            else:
+                usable.append(index)
+        probabilities = self.classify([rows[index]["text"] for index in usable])
+        for index, values in zip(usable, probabilities, strict=True):
+            results[index] = {"sentiment": values, "sentiment_label": schema.SENTIMENTS[int(values.argmax())]}
+        return results
+
+
+class _Vader:
+    def __init__(self) -> None:
+        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+        self.analyzer = SentimentIntensityAnalyzer()
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, 3) float32 one-hot."""
+        compound = np.array([self.analyzer.polarity_scores(text)["compound"] for text in texts])
+        classes = 1 + (compound >= VADER_THRESHOLD).astype(int) - (compound <= -VADER_THRESHOLD).astype(int)
+        return np.eye(len(schema.SENTIMENTS), dtype=np.float32)[classes]
+
+
+class _Transformer:
+    def __init__(self, config: SentimentConfig, context: Context) -> None:
+        import torch
+
+        self.tokenizer, self.model = _load_classifier(config.model, context)
+        self.order = find_order(self.model.config.id2label, config.model)
+        self.batch_size = config.batch_size
+        self.device = torch.device(context.device)
+        self.model.to(self.device).eval()
+        # RoBERTa numbers positions from 2, so two of its 514 cannot be used; tokenizers may state no limit at all.
+        positions = getattr(self.model.config, "max_position_embeddings", 514) - 2
+        self.max_length = min(positions, self.tokenizer.model_max_length)
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, 3) float32 probabilities."""
+        import torch
+
+        probabilities = np.zeros((len(texts), len(schema.SENTIMENTS)), np.float32)
+        tokens = [self.tokenizer(text, truncation=True, max_length=self.max_length) for text in texts]
+        for batch in _equal_lengths([len(entry["input_ids"]) for entry in tokens], self.batch_size):
+            inputs = {
+                name: torch.tensor([tokens[index][name] for index in batch], device=self.device)
+                for name in tokens[batch[0]]
+            }
+            with torch.no_grad():
+                logits = self.model(**inputs).logits
+            probabilities[batch] = torch.softmax(logits.float(), dim=-1)[:, self.order].cpu().numpy()
+        return probabilities
+
+
+def _equal_lengths(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Batches of indices of equally long texts: without padding, a result does not depend on the batch."""
+    by_length: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        by_length.setdefault(length, []).append(index)
+    for indices in by_length.values():
+        for begin in range(0, len(indices), batch_size):
+            yield indices[begin : begin + batch_size]
+
+
+def find_order(id2label: dict[int, str], model: str) -> list[int]:
+    """Index of negative, neutral and positive among a model's outputs.
+
+    Raises:
+        ModelError: the model's labels are not these three.
+    """
+    index = {str(label).lower(): int(number) for number, label in id2label.items()}
+    if len(id2label) != len(schema.SENTIMENTS) or set(index) != set(schema.SENTIMENTS):
+        raise ModelError(
+            f"features.sentiment.model: {model} has the labels {', '.join(map(str, id2label.values()))}; "
+            f"a model with {', '.join(schema.SENTIMENTS)} is needed"
+        )
+    return [index[name] for name in schema.SENTIMENTS]
+
+
+def _load_classifier(name: str, context: Context) -> tuple[Any, Any]:
+    """Tokenizer and model from a folder below `models_dir`, else from the hub.
+
+    Raises:
+        ModelError: neither is there, it is no sequence classifier, or weights are missing in it.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = context.models_dir / name
+    local = folder.is_dir()
+    source = str(folder) if local else name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            source, local_files_only=local, output_loading_info=True
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        advice = (
+            "put a complete model there"
+            if local
+            else f"put the model into {folder}, or set features.sentiment.engine: vader"
+        )
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"the sentiment model {source} cannot be loaded ({reason}); {advice}") from None
+    if missing := sorted(loading["missing_keys"]):
+        # transformers fills them in at random and only warns.
+        raise ModelError(
+            f"the sentiment model {source} lacks weights ({', '.join(missing[:3])}, {len(missing)} in all); "
+            "choose a checkpoint that was fine-tuned for classification"
+        )
+    return tokenizer, model

@@ -1,0 +1,1 @@
+"""Weights, backbones and heads."""

@@ -1,0 +1,61 @@
+"""Face detectors behind one small protocol: Haar cascade, YuNet, MTCNN, MediaPipe."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from emoadapt.config import FacesConfig
+
+
+@dataclass(frozen=True)
+class Face:
+    """A detected face.
+
+    Args:
+        box: x0, y0, x1, y1 in pixels; pixel columns are [i, i + 1), so x1 - x0 is the width. It may reach over the border.
+        score: confidence, in the detector's own scale.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+
+
+class FaceDetector(Protocol):
+    """Finds the faces of frames."""
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Face]]:
+        """Faces of each frame (H, W, 3) uint8 RGB, in no particular order; a frame without any gives an empty list."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the detector holds; it cannot be used afterwards."""
+        ...
+
+
+def load_detector(config: FacesConfig, models_dir: Path, device: str = "cpu", threads: int = 1) -> FaceDetector:
+    """Load the configured detector.
+
+    The module is chosen by name at run time, so that its results depend on its own code and not on the other detectors'.
+
+    Args:
+        config: its name, its weights (default: the registry's of that name) and smallest score (default: its own).
+        models_dir: folder of weights.
+        device: `cpu` or `cuda`; only MTCNN makes use of a GPU.
+        threads: threads it may use.
+
+    Raises:
+        ModelError: weights or a library are missing, or the weights are of another network.
+    """
+    module = importlib.import_module(f"{__name__}.{config.detector}")
+    return module.load(config, models_dir, device, threads)

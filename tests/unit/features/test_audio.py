@@ -1,0 +1,62 @@
+"""Rows of the audio table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+
+from emoadapt import schema
+from emoadapt.config import AudioConfig
+from emoadapt.features.audio import AudioExtractor
+from emoadapt.features.base import Context
+
+
+@pytest.fixture
+def extractor(tmp_path: Path) -> AudioExtractor:
+    return AudioExtractor(AudioConfig(min_seconds=0.1), Context(tmp_path))
+
+
+def make_row(path: Path, start: float | None = None, end: float | None = None) -> dict[str, object]:
+    return {"utterance_id": "c/x", "path": path, "start": start, "end": end}
+
+
+def test_rows_keep_their_order_and_a_bad_clip_stays_one_row(extractor: AudioExtractor, tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).integers(-9000, 9000, 16000).astype(np.int16)
+    soundfile.write(tmp_path / "good.wav", samples, 16000)
+    soundfile.write(tmp_path / "short.wav", samples[:1599], 16000)
+    soundfile.write(tmp_path / "enough.wav", samples[:1600], 16000)
+    soundfile.write(tmp_path / "silent.wav", 0 * samples, 16000)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    names = ["good", "short", "enough", "silent", "broken", "missing"]
+    results = extractor.extract([make_row(tmp_path / f"{name}.wav") for name in names])
+    found = [(r.get("status"), (r.get("reason") or "").split(":")[0], r.get("n_samples")) for r in results]
+    assert found == [
+        (None, "", 16000),
+        ("failed", "too_short", None),
+        (None, "", 1600),
+        ("absent", "silent", None),
+        ("failed", "undecodable", None),
+        ("failed", "file_missing", None),
+    ]
+    np.testing.assert_array_equal(np.frombuffer(results[0]["audio"], "<i2"), samples)
+
+
+def test_segments_of_one_file(extractor: AudioExtractor, tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).integers(-9000, 9000, 48000).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", samples, 16000)
+    path = tmp_path / "a.wav"
+    results = extractor.extract([make_row(path, 0.5, 1.0), make_row(path, 2.9, None), make_row(path, 2.95, None)])
+    np.testing.assert_array_equal(np.frombuffer(results[0]["audio"], "<i2"), samples[8000:16000])
+    assert results[1]["n_samples"] == 1600
+    assert results[2]["reason"].startswith("too_short: 0.050 s")
+
+
+def test_results_fit_the_table(extractor: AudioExtractor, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.ones(2000, np.int16), 16000)
+    result = extractor.extract([make_row(tmp_path / "a.wav")])[0]
+    table = pa.Table.from_pylist([{"utterance_id": "c/x", "key": "k", "status": "ok", **result}], schema=schema.AUDIO)
+    assert len(table["audio"][0].as_py()) == 2 * table["n_samples"][0].as_py()

@@ -1,0 +1,178 @@
+"""The descriptors against openSMILE itself, and against signals whose descriptors are known."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import opensmile
+import pyarrow as pa
+import pytest
+import soundfile
+
+from emoadapt import schema
+from emoadapt.config import EgemapsConfig
+from emoadapt.errors import ClipError, ModelError
+from emoadapt.features.base import Context
+from emoadapt.features.egemaps import DESCRIPTORS, PAPER_STEP, PAPER_WINDOWS, EgemapsExtractor, write_configuration
+
+
+@pytest.fixture(scope="module")
+def paper() -> EgemapsExtractor:
+    return EgemapsExtractor(EgemapsConfig(window="paper"), Context(Path()))
+
+
+@pytest.fixture(scope="module")
+def stock() -> EgemapsExtractor:
+    return EgemapsExtractor(EgemapsConfig(window="stock"), Context(Path()))
+
+
+def make_voice(pitch: float, seconds: float, seed: int = 0) -> np.ndarray:
+    """(n_samples,) int16: harmonics of one pitch whose level falls with frequency, and a little noise."""
+    time = np.arange(round(seconds * 16000)) / 16000
+    tone = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 20))
+    noise = 0.01 * np.random.default_rng(seed).standard_normal(len(time))
+    return (6000 * (tone + noise)).astype(np.int16)
+
+
+def describe(extractor: EgemapsExtractor, samples: np.ndarray) -> dict[str, float]:
+    result = extractor.extract([{"audio": samples.tobytes()}])[0]
+    return dict(zip(DESCRIPTORS, result["egemaps"].tolist(), strict=True))
+
+
+def test_stock_is_the_mean_of_opensmiles_contours(stock: EgemapsExtractor) -> None:
+    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors)
+    for seed, pitch in enumerate((110.0, 220.0)):
+        samples = make_voice(pitch, 1.5, seed)
+        frame = smile.process_signal(samples.astype(np.float32) / 32768, 16000)
+        assert tuple(frame.columns) == DESCRIPTORS
+        vector = stock.extract([{"audio": samples.tobytes()}])[0]["egemaps"]
+        assert vector.dtype == np.float32 and vector.shape == (schema.EGEMAPS_LLD,)
+        np.testing.assert_allclose(vector, frame.mean().to_numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [512, 767, 768, 8000, 16000, 16001, 48123])
+def test_paper_has_a_frame_per_window_and_one_of_the_smoother(paper: EgemapsExtractor, n: int) -> None:
+    samples = np.random.default_rng(n).integers(-9000, 9000, n).astype(np.int16)
+    frames = paper.extract_frames(samples)
+    assert frames.shape == (25, (n - 512) // 256 + 1 + 1)
+    assert np.isfinite(frames).all()
+
+
+@pytest.mark.parametrize(("window", "step"), [("paper", 0.016), ("stock", 0.010)])
+def test_contours_advance_by_the_step(request: pytest.FixtureRequest, window: str, step: float) -> None:
+    # Noise that becomes 20 dB louder at 1.5 s: loudness jumps in the frames around it.
+    samples = np.random.default_rng(0).standard_normal(48000) * 300
+    samples[24000:] *= 10
+    loudness = request.getfixturevalue(window).extract_frames(samples.astype(np.int16))[
+        DESCRIPTORS.index("Loudness_sma3")
+    ]
+    jump = int(np.argmax(np.diff(loudness)))
+    assert jump * step == pytest.approx(1.5, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("window", "pitch"), [("stock", 110.0), ("stock", 165.0), ("stock", 220.0), ("paper", 220.0), ("paper", 300.0)]
+)
+def test_pitch_in_semitones(request: pytest.FixtureRequest, window: str, pitch: float) -> None:
+    frames = request.getfixturevalue(window).extract_frames(make_voice(pitch, 1.0))
+    semitones = frames[DESCRIPTORS.index("F0semitoneFrom27.5Hz_sma3nz")]
+    # 12 log2(f / 27.5): 24 at 110 Hz, 36 at 220 Hz.
+    assert (semitones > 0).mean() > 0.8
+    assert np.median(semitones[semitones > 0]) == pytest.approx(12 * np.log2(pitch / 27.5), abs=0.35)
+
+
+def test_windows_differ_but_describe_the_same_voice(paper: EgemapsExtractor, stock: EgemapsExtractor) -> None:
+    samples = make_voice(230.0, 2.0)
+    a, b = describe(paper, samples), describe(stock, samples)
+    assert a != b
+    assert a["Loudness_sma3"] == pytest.approx(b["Loudness_sma3"], rel=0.35)
+    assert a["F0semitoneFrom27.5Hz_sma3nz"] == pytest.approx(b["F0semitoneFrom27.5Hz_sma3nz"], abs=1.5)
+
+
+def test_louder_is_louder_and_unvoiced_counts_as_zero(paper: EgemapsExtractor) -> None:
+    voice = make_voice(230.0, 1.0)
+    assert describe(paper, voice)["Loudness_sma3"] > 1.5 * describe(paper, voice // 8)["Loudness_sma3"]
+    half = np.concatenate([voice, np.random.default_rng(0).integers(-50, 50, len(voice)).astype(np.int16)])
+    whole, mixed = describe(paper, voice), describe(paper, half)
+    assert mixed["F0semitoneFrom27.5Hz_sma3nz"] == pytest.approx(whole["F0semitoneFrom27.5Hz_sma3nz"] / 2, rel=0.15)
+
+
+def test_the_result_does_not_depend_on_what_came_before(paper: EgemapsExtractor) -> None:
+    a, b = ({"audio": make_voice(pitch, 0.7).tobytes()} for pitch in (120.0, 240.0))
+    first = paper.extract([a, b, a])
+    again = EgemapsExtractor(EgemapsConfig(window="paper"), Context(Path())).extract([b])
+    np.testing.assert_array_equal(first[0]["egemaps"], first[2]["egemaps"])
+    np.testing.assert_array_equal(first[1]["egemaps"], again[0]["egemaps"])
+
+
+@pytest.mark.parametrize(("window", "shortest"), [("paper", 512), ("stock", 960)])
+def test_clips_shorter_than_a_window_fail(request: pytest.FixtureRequest, window: str, shortest: int) -> None:
+    extractor = request.getfixturevalue(window)
+    samples = make_voice(200.0, 1.0)
+    assert np.isfinite(list(describe(extractor, samples[:shortest]).values())).all()
+    result = extractor.extract([{"audio": samples[: shortest - 1].tobytes()}])[0]
+    assert result["status"] == "failed" and result["reason"].startswith("too_short:")
+
+
+def test_no_nan_leaves(paper: EgemapsExtractor, monkeypatch: pytest.MonkeyPatch) -> None:
+    contours = np.zeros((1, 25, 4))
+    contours[0, 3, 2] = np.nan
+    monkeypatch.setattr(paper, "smile", lambda signal, rate: contours)
+    with pytest.raises(ClipError, match="not_finite: openSMILE gives no number for slope0-500_sma3"):
+        paper.extract_frames(np.ones(1000, np.int16))
+    assert paper.extract([{"audio": np.ones(1000, np.int16).tobytes()}])[0]["status"] == "failed"
+
+
+def test_silence_and_full_scale_give_numbers(paper: EgemapsExtractor, stock: EgemapsExtractor) -> None:
+    square = np.where(np.arange(8000) % 100 < 50, 32767, -32768).astype(np.int16)
+    impulse = np.zeros(8000, np.int16)
+    impulse[4000] = 1
+    for extractor in (paper, stock):
+        for samples in (square, impulse, np.zeros(8000, np.int16)):
+            assert np.isfinite(list(describe(extractor, samples).values())).all()
+
+
+def test_only_the_framers_differ_from_the_package(tmp_path: Path) -> None:
+    write_configuration(tmp_path, PAPER_WINDOWS, PAPER_STEP)
+    source = Path(opensmile.__file__).parent / "core" / "config"
+    changed = []
+    for file in sorted(path for path in tmp_path.rglob("*") if path.is_file()):
+        ours, theirs = file.read_text().splitlines(), (source / file.relative_to(tmp_path)).read_text().splitlines()
+        changed += [(a, b) for a, b in zip(theirs, ours, strict=True) if a != b]
+    assert changed == [
+        ("frameSize = 0.060", "frameSize = 0.032000"),
+        ("frameStep = 0.010", "frameStep = 0.016000"),
+        ("frameSize = 0.020", "frameSize = 0.032000"),
+        ("frameStep = 0.010", "frameStep = 0.016000"),
+    ]
+
+
+def test_the_stock_windows_written_out_are_the_stock_configuration(tmp_path: Path, stock: EgemapsExtractor) -> None:
+    main = write_configuration(tmp_path, {"gemapsv01b_frame60": 0.060, "gemapsv01b_frame25": 0.020}, 0.010)
+    samples = make_voice(180.0, 1.0)
+    frames = opensmile.Smile(str(main), "lld")(samples.astype(np.float32) / 32768, 16000)[0]
+    np.testing.assert_array_equal(frames, stock.extract_frames(samples))
+
+
+def test_an_unknown_configuration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no framer gemaps_frame99"):
+        write_configuration(tmp_path, {"gemaps_frame99": 0.032}, 0.016)
+
+
+def test_results_fit_the_table(paper: EgemapsExtractor) -> None:
+    result = paper.extract([{"audio": make_voice(150.0, 0.5).tobytes()}])[0]
+    table = pa.Table.from_pylist([{"utterance_id": "c/x", "key": "k", "status": "ok", **result}], schema=schema.EGEMAPS)
+    assert len(table["egemaps"][0].as_py()) == 25
+
+
+@pytest.mark.skipif("EMOADAPT_DATA" not in os.environ, reason="EMOADAPT_DATA is not set")
+@pytest.mark.parametrize("window", ["paper", "stock"])
+def test_real_speech_has_plausible_values(request: pytest.FixtureRequest, window: str) -> None:
+    files = sorted(Path(os.environ["EMOADAPT_DATA"], "emodb").rglob("*.flac"))[::40]
+    rows = [{"audio": soundfile.read(file, dtype="int16")[0].tobytes()} for file in files]
+    for result in request.getfixturevalue(window).extract(rows):
+        values = dict(zip(DESCRIPTORS, result["egemaps"].tolist(), strict=True))
+        assert (5 if window == "stock" else 0) <= values["F0semitoneFrom27.5Hz_sma3nz"] < 45
+        assert 250 < values["F1frequency_sma3nz"] < values["F2frequency_sma3nz"] < values["F3frequency_sma3nz"] < 4000

@@ -1,0 +1,31 @@
+"""Heads."""
+
+import torch
+
+from emoadapt.models.heads import TwoLayerHead, seeded
+
+
+def test_head_is_linear_relu_linear() -> None:
+    head = TwoLayerHead(2, 2, 1, seed=0)
+    with torch.no_grad():
+        head.hidden.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        head.hidden.bias.zero_()
+        head.output.weight.copy_(torch.tensor([[2.0, 3.0]]))
+        head.output.bias.fill_(0.5)
+    assert head(torch.tensor([[1.0, -4.0], [1.0, 1.0]])).tolist() == [[2.5], [5.5]]
+
+
+def test_initial_weights_depend_on_the_seed_only() -> None:
+    torch.manual_seed(1)
+    first = TwoLayerHead(8, 4, 3, seed=5)
+    torch.manual_seed(2)
+    second, other = TwoLayerHead(8, 4, 3, seed=5), TwoLayerHead(8, 4, 3, seed=6)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not torch.equal(first.hidden.weight, other.hidden.weight)
+
+
+def test_seeded_leaves_the_generator_as_it_was() -> None:
+    before = torch.random.get_rng_state()
+    with seeded(3):
+        torch.rand(2)
+    assert torch.equal(torch.random.get_rng_state(), before)
