@@ -1,0 +1,1 @@
+"""Targets, training shards, batches."""

@@ -1,0 +1,118 @@
+"""Batches of clips of similar length, in a seeded order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from emoadapt.data.clips import Clip
+
+JITTER = 0.04
+"""Lengths are blurred by up to this fraction before sorting, so that a batch has other members in every epoch."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips together: either `audio`, or `frames` with `lengths`; `values` are stacked annotations."""
+
+    utterance_ids: list[str]
+    audio: list[Tensor]
+    frames: Tensor | None
+    lengths: Tensor | None
+    values: dict[str, Tensor]
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch on a device."""
+        return replace(
+            self,
+            audio=[clip.to(device) for clip in self.audio],
+            frames=None if self.frames is None else self.frames.to(device),
+            lengths=None if self.lengths is None else self.lengths.to(device),
+            values={name: value.to(device) for name, value in self.values.items()},
+        )
+
+
+def collate_clips(clips: Sequence[Clip]) -> Batch:
+    """Put clips together; CNN frames are padded with zeros, audio is left as it is (group-norm CNNs see the padding)."""
+    cached = clips[0].signal.ndim == 2
+    signals = [clip.signal for clip in clips]
+    return Batch(
+        utterance_ids=[clip.utterance_id for clip in clips],
+        audio=[] if cached else signals,
+        frames=pad_sequence(signals, batch_first=True) if cached else None,
+        lengths=torch.tensor([len(signal) for signal in signals]) if cached else None,
+        values={name: torch.stack([clip.values[name] for clip in clips]) for name in clips[0].values},
+    )
+
+
+class BucketedBatches(Sampler[list[tuple[str, int]]]):
+    """Batches of (utterance, epoch) keys whose clips have about the same length.
+
+    The order depends on the utterances, their lengths, the seed and the epoch, and on nothing else: models of a
+    pair see the same batches whether their CNN output is cached or not.
+
+    Args:
+        lengths: utterance -> length in samples.
+        batch_size: clips per batch; one batch of the epoch takes the remainder.
+        seed: of the order; None = ascending length, the same every time (evaluation).
+    """
+
+    def __init__(self, lengths: Mapping[str, int], batch_size: int, seed: int | None = None) -> None:
+        self.utterances = sorted(lengths)
+        self.lengths = np.array([lengths[name] for name in self.utterances], dtype=np.float64)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    @property
+    def sampler(self) -> BucketedBatches:
+        """Itself: Lightning announces the epoch to a batch sampler's `sampler`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.utterances) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[str, int]]]:
+        epoch = self.epoch
+        for batch in self._arrange(epoch):
+            yield [(self.utterances[i], epoch) for i in batch]
+
+    @property
+    def padding_share(self) -> float:
+        """Padding as a share of all samples in the padded batches of this epoch."""
+        padded = sum(self.lengths[batch].max() * len(batch) for batch in self._arrange(self.epoch))
+        return float(1 - self.lengths.sum() / padded)
+
+    def _arrange(self, epoch: int) -> list[np.ndarray]:
+        n = len(self.utterances)
+        sizes = [min(self.batch_size, n - begin) for begin in range(0, n, self.batch_size)]
+        if self.seed is None:
+            return np.split(np.argsort(self.lengths, kind="stable"), np.cumsum(sizes)[:-1])
+        random = np.random.default_rng([self.seed, epoch])
+        order = np.argsort(self.lengths * random.uniform(1 - JITTER, 1 + JITTER, n), kind="stable")
+        random.shuffle(sizes)
+        batches = np.split(order, np.cumsum(sizes)[:-1])
+        return [batches[i] for i in random.permutation(len(batches))]
+
+
+def load_batches(
+    dataset: Dataset[Clip], lengths: Mapping[str, int], batch_size: int, seed: int | None = None
+) -> DataLoader[Batch]:
+    """A loader of `dataset` in bucketed batches.
+
+    It reads in the training process: clips come from a memory map at the cost of a copy, and a study runs many jobs side by side.
+    """
+    order = BucketedBatches(lengths, batch_size, seed)
+    # A loader without a generator of its own takes from the global one, and would shift every dropout mask after it.
+    own = torch.Generator().manual_seed(0)
+    return DataLoader(dataset, batch_sampler=order, collate_fn=collate_clips, num_workers=0, generator=own)

@@ -1,0 +1,163 @@
+"""Clips in a memory-mapped file, so that memory does not grow with the corpus."""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from emoadapt import schema
+from emoadapt.flow.store import read_table
+
+AUDIO_COLUMNS = pa.schema([schema.AUDIO.field(name) for name in ("utterance_id", "audio", "n_samples")])
+CNN_COLUMNS = pa.schema([schema.CNN.field(name) for name in ("utterance_id", "cnn", "n_frames", "dimension")])
+
+
+class ClipStore:
+    """Random access by utterance to columns of many Parquet shards.
+
+    Args:
+        table: memory-mapped table whose first column is `utterance_id`.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self._rows = {name: row for row, name in enumerate(table.column("utterance_id").to_pylist())}
+
+    @classmethod
+    def build(
+        cls, shards: Iterable[Path], columns: pa.Schema, folder: Path, keep: Collection[str] | None = None
+    ) -> ClipStore:
+        """Pack shards, one at a time, into an Arrow IPC file and map it.
+
+        Args:
+            shards: tables keyed by `utterance_id`; rows whose `status` is not ok are left out.
+            columns: what to pack; a column that a shard lacks is null there.
+            folder: scratch folder. The file loses its name once it is mapped, so a killed job leaves none behind.
+            keep: utterances wanted; None = all.
+
+        Raises:
+            DataError: a shard is missing or unreadable.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = None if keep is None else pa.array(sorted(keep), pa.string())
+        bare = pa.schema([pa.field(column.name, column.type) for column in columns])
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".arrow") as file:
+            with pa.OSFile(file.name, "wb") as sink, pa.ipc.new_file(sink, bare) as writer:
+                for shard in shards:
+                    writer.write_table(_select(read_table(shard), bare, wanted), max_chunksize=256)
+            return cls(pa.ipc.open_file(pa.memory_map(file.name)).read_all())
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, utterance_id: object) -> bool:
+        return utterance_id in self._rows
+
+    @property
+    def utterances(self) -> list[str]:
+        """Ids, sorted."""
+        return sorted(self._rows)
+
+    def value(self, utterance_id: str, column: str) -> Any:
+        """A number, truth value or None."""
+        return self._table.column(column)[self._rows[utterance_id]].as_py()
+
+    def vector(self, utterance_id: str, column: str) -> np.ndarray:
+        """A list column as (dimension,) array."""
+        return self._table.column(column)[self._rows[utterance_id]].values.to_numpy(zero_copy_only=False)
+
+    def array(self, utterance_id: str, column: str, dtype: str) -> np.ndarray:
+        """Bytes as a read-only (n,) array on the mapped file."""
+        return np.frombuffer(self._table.column(column)[self._rows[utterance_id]].as_buffer(), dtype=dtype)
+
+    def column(self, name: str) -> dict[str, Any]:
+        """A small column of all utterances, id -> value."""
+        return dict(zip(self._rows, self._table.column(name).to_pylist(), strict=True))
+
+    def audio(self, utterance_id: str) -> np.ndarray:
+        """(n_samples,) int16."""
+        return self.array(utterance_id, "audio", "<i2")
+
+    def frames(self, utterance_id: str) -> np.ndarray:
+        """(n_frames, dimension) float16 CNN output."""
+        return self.array(utterance_id, "cnn", "<f2").reshape(-1, self.value(utterance_id, "dimension"))
+
+
+def _select(table: pa.Table, columns: pa.Schema, wanted: pa.Array | None) -> pa.Table:
+    """Rows that are ok and wanted, columns in order and type, nulls for those that are not there."""
+    if "status" in table.column_names:
+        table = table.filter(pc.equal(table.column("status"), "ok"))
+    if wanted is not None:
+        table = table.filter(pc.is_in(table.column("utterance_id"), value_set=wanted))
+    arrays = [
+        table.column(column.name).cast(column.type)
+        if column.name in table.column_names
+        else pa.chunked_array([pa.nulls(table.num_rows, column.type)])
+        for column in columns
+    ]
+    return pa.Table.from_arrays(arrays, schema=columns)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One training example: (n_samples,) float32 audio or (n_frames, dimension) float16 CNN output."""
+
+    utterance_id: str
+    signal: Tensor
+    values: dict[str, Tensor] = field(default_factory=dict)
+
+
+Annotate = Callable[[str], Mapping[str, Tensor]]
+
+
+class ClipDataset(Dataset[Clip]):
+    """Clips by (utterance, epoch); the epoch only matters where crops are drawn.
+
+    Args:
+        store: holds `audio`, or `cnn` where frames are cached.
+        annotate: utterance -> tensors that go with it (targets, masks, label).
+        longest: crop to this many samples (audio) or frames (cached); None = natural length.
+        crop_seed: draw the place of the crop from (seed, epoch, utterance); None = the beginning.
+    """
+
+    def __init__(
+        self,
+        store: ClipStore,
+        annotate: Annotate,
+        *,
+        cached: bool,
+        longest: int | None = None,
+        crop_seed: int | None = None,
+    ) -> None:
+        self.store = store
+        self.annotate = annotate
+        self.cached = cached
+        self.longest = longest
+        self.crop_seed = crop_seed
+
+    def __getitem__(self, key: tuple[str, int]) -> Clip:
+        utterance_id, epoch = key
+        whole = self.store.frames(utterance_id) if self.cached else self.store.audio(utterance_id)
+        part = whole[self._choose_crop(utterance_id, epoch, len(whole))]
+        signal = torch.from_numpy(part.copy() if self.cached else part.astype(np.float32) / 32768)
+        return Clip(utterance_id, signal, dict(self.annotate(utterance_id)))
+
+    def _choose_crop(self, utterance_id: str, epoch: int, length: int) -> slice:
+        if self.longest is None or length <= self.longest:
+            return slice(None)
+        if self.crop_seed is None:
+            return slice(self.longest)
+        random = np.random.default_rng([self.crop_seed, epoch, zlib.crc32(utterance_id.encode())])
+        start = int(random.integers(length - self.longest + 1))
+        return slice(start, start + self.longest)

@@ -1,0 +1,94 @@
+"""Normalisers of the z-scored targets: fitted on the training part only, and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from emoadapt import schema
+from emoadapt.data.targets import describe_target, group_by_corpus
+from emoadapt.errors import DataError
+from emoadapt.flow.store import read_table, write_table
+from emoadapt.objectives import load_objective
+
+if TYPE_CHECKING:
+    from emoadapt.config import Adaptation
+
+
+def fit_adaptation_normalisers(adaptation: Adaptation, features: Sequence[Path], parts: Path, output: Path) -> None:
+    """Fit the normalisers of the z-scored objectives of an adaptation.
+
+    Args:
+        adaptation: its section of the configuration.
+        features: shards `<feature>/<corpus>/<shard>.parquet` of all targets.
+        parts: PARTS table.
+        output: NORMALISERS table to write.
+    """
+    targets = {}
+    for name in adaptation.objectives:
+        if load_objective(name).normalised:
+            feature, column = describe_target(name)
+            shards = [path for path in features if path.parts[-3] == feature]
+            targets[name] = (column, group_by_corpus(shards))
+    fit_normalisers(targets, parts, adaptation.normalise, output)
+
+
+def fit_normalisers(
+    targets: Mapping[str, tuple[str, Mapping[str, Sequence[Path]]]], parts: Path, scope: str, output: Path
+) -> None:
+    """Fit mean and standard deviation of each z-scored target on the training part (NORMALISERS).
+
+    Args:
+        targets: objective -> (column, corpus -> feature shards).
+        parts: PARTS table.
+        scope: `global` (one normaliser, corpus `*`) or `corpus`.
+        output: table to write.
+
+    Raises:
+        DataError: no training clip has the target.
+    """
+    assigned: pl.DataFrame = pl.from_arrow(read_table(parts, schema.PARTS))  # type: ignore[assignment]
+    train = set(assigned.filter(part="train")["utterance_id"])
+    rows = []
+    for objective, (column, shards) in sorted(targets.items()):
+        groups = {"*": shards} if scope == "global" else {corpus: {corpus: paths} for corpus, paths in shards.items()}
+        for corpus, members in groups.items():
+            moments = _Moments()
+            for path in (path for paths in members.values() for path in paths):
+                table = read_table(path, columns=["utterance_id", "status", column])
+                for row in table.to_pylist():
+                    if row["status"] == "ok" and row["utterance_id"] in train:
+                        moments.add(np.asarray(row[column], dtype=np.float64))
+            if moments.n == 0:
+                raise DataError(
+                    f"objective {objective}: no training clip of {', '.join(members)} has a target; "
+                    "see `emoadapt quarantine` for the reasons"
+                )
+            rows.append({"objective": objective, "corpus": corpus, **moments.result()})
+    write_table(output, rows, schema.NORMALISERS)
+
+
+class _Moments:
+    """Running mean and variance (Welford 1962), so that memory does not grow with the corpus."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.mean: np.ndarray = np.zeros(0)
+        self.squares: np.ndarray = np.zeros(0)
+
+    def add(self, value: np.ndarray) -> None:
+        if self.n == 0:
+            self.mean, self.squares = np.zeros_like(value), np.zeros_like(value)
+        self.n += 1
+        delta = value - self.mean
+        self.mean = self.mean + delta / self.n
+        self.squares = self.squares + delta * (value - self.mean)
+
+    def result(self) -> dict[str, object]:
+        std = np.sqrt(self.squares / self.n)
+        constant = std <= 1e-8 * np.maximum(np.abs(self.mean), 1.0)
+        return {"mean": self.mean.tolist(), "std": np.where(constant, 1.0, std).tolist(), "n": self.n}

@@ -1,0 +1,26 @@
+"""What was set aside and why: every row of every feature that is not ok."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from emoadapt import schema
+from emoadapt.flow.store import read_table, write_table
+
+
+def collect_quarantine(features: Sequence[Path], output: Path) -> None:
+    """Gather the rows with their reasons (QUARANTINE); a problem is listed where it arose, not where it led.
+
+    Args:
+        features: shards `<feature>/<corpus>/<shard>.parquet`.
+        output: table to write.
+    """
+    rows = []
+    for path in features:
+        feature, corpus = path.parts[-3:-1]
+        for row in read_table(path, columns=["utterance_id", "status", "reason"]).to_pylist():
+            if row["status"] != "ok" and not row["reason"].startswith("upstream "):
+                rows.append({"corpus": corpus, "feature": feature, **row})
+    rows.sort(key=lambda row: (row["corpus"], row["feature"], row["utterance_id"]))
+    write_table(output, rows, schema.QUARANTINE)

@@ -1,0 +1,105 @@
+"""From features to targets: which clips are held out, and the training shards.
+
+Training shards hold raw targets; the normaliser is applied when they are read. One more clip then touches one
+training shard, although it moves the mean of all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from emoadapt import schema
+from emoadapt.errors import DataError
+from emoadapt.flow.code import module_constant
+from emoadapt.flow.store import read_table, write_table
+
+
+def assign_parts(manifests: Mapping[str, Sequence[Path]], held_out: float, seed: int, output: Path) -> None:
+    """Draw the held-out share of the unlabelled clips (PARTS).
+
+    Speakers are drawn where they are known, single clips where not, in each corpus by itself: the first
+    ceil(held_out * n) in the order of a seeded hash. A new clip of a known speaker moves nobody.
+
+    Args:
+        manifests: corpus -> manifest shards.
+        held_out: share of speakers (or clips), 0 < held_out < 1.
+        seed: of the draw.
+        output: table to write.
+
+    Raises:
+        DataError: a corpus has a single speaker or clip, so that nothing could be held out or trained on.
+    """
+    frames = []
+    for corpus, paths in manifests.items():
+        table = read_table(paths, schema.MANIFEST, ["utterance_id", "speaker"])
+        frame: pl.DataFrame = pl.from_arrow(table)  # type: ignore[assignment]
+        unit = frame.select(pl.coalesce("speaker", "utterance_id").alias("unit"))["unit"]
+        units = sorted(set(unit), key=lambda name: hashlib.sha256(f"{seed}/{corpus}/{name}".encode()).digest())
+        if len(units) < 2:
+            raise DataError(
+                f"corpus {corpus} has {len(units)} speaker(s) for Stage 1, at least 2 are needed to hold one out; "
+                "add clips, or leave `speaker` unset to hold out single clips"
+            )
+        held = set(units[: int(np.ceil(held_out * len(units)))])
+        frames.append(
+            frame.with_columns(
+                corpus=pl.lit(corpus),
+                part=pl.when(unit.is_in(list(held))).then(pl.lit("held_out")).otherwise(pl.lit("train")),
+            )
+        )
+    write_table(output, pl.concat(frames).select(schema.PARTS.names).to_arrow(), schema.PARTS)
+
+
+def build_training_shard(audio: Path, targets: Mapping[str, tuple[str, Path | None]], output: Path) -> None:
+    """Pack one training shard: audio, raw targets and masks of the clips whose audio could be read.
+
+    Args:
+        audio: AUDIO shard.
+        targets: objective -> (column, feature shard); None where the corpus lacks the modality: masked.
+        output: table to write, `schema.training` of the objectives.
+    """
+    table = read_table(audio, schema.AUDIO, ["utterance_id", "status", "audio", "n_samples"])
+    good = [i for i, status in enumerate(table.column("status").to_pylist()) if status == "ok"]
+    packed = table.take(pa.array(good, pa.int64())).drop_columns(["status"])
+    names = packed.column("utterance_id").to_pylist()
+    for objective, (column, path) in sorted(targets.items()):
+        values = {}
+        if path is not None:
+            feature = read_table(path, columns=["utterance_id", "status", column]).to_pylist()
+            values = {row["utterance_id"]: row[column] for row in feature if row["status"] == "ok"}
+        fields = schema.training((objective,))
+        packed = packed.append_column(
+            fields.field(f"target_{objective}"),
+            [pa.array([values.get(name) for name in names], pa.list_(pa.float32()))],
+        ).append_column(fields.field(f"mask_{objective}"), [pa.array([name in values for name in names], pa.bool_())])
+    write_table(output, packed, schema.training(tuple(targets)))
+
+
+def group_by_corpus(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Corpus -> its shards, for paths that end in `<corpus>/<shard>.parquet`."""
+    grouped: dict[str, list[Path]] = {}
+    for path in paths:
+        grouped.setdefault(path.parent.name, []).append(path)
+    return grouped
+
+
+def pack_training_shard(features: Sequence[Path], objectives: Sequence[str], output: Path) -> None:
+    """Pack a training shard from feature shards `<feature>/<corpus>/<shard>.parquet`, audio among them."""
+    by_feature = {path.parts[-3]: path for path in features}
+    targets = {}
+    for name in objectives:
+        feature, column = describe_target(name)
+        targets[name] = (column, by_feature.get(feature))
+    build_training_shard(by_feature["audio"], targets, output)
+
+
+def describe_target(objective: str) -> tuple[str, str]:
+    """Feature and column of an objective's target."""
+    module = f"emoadapt.objectives.{objective}"
+    return module_constant(module, "FEATURE"), module_constant(module, "COLUMN")

@@ -1,0 +1,67 @@
+"""What an objective is, and the regression that several share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+Reduction = Literal["mean", "sum"]
+
+
+class Objective(ABC):
+    """One Stage-1 objective."""
+
+    normalised: ClassVar[bool]
+    """Whether targets are z-scored with the saved normaliser."""
+
+    def head(self, width: int, dimension: int) -> nn.Module:
+        """The prediction head: one linear layer from the pooled embedding to the target's dimension."""
+        return nn.Linear(width, dimension)
+
+    def loss(self, prediction: Tensor, target: Tensor, mask: Tensor, reduction: Reduction) -> Tensor:
+        """Mean loss over the clips that have the target.
+
+        Args:
+            prediction: (batch, dimension) output of the head.
+            target: (batch, dimension); rows of clips without it are ignored.
+            mask: (batch,) boolean, True where the target is there.
+            reduction: over the dimensions of a regression target.
+
+        Returns:
+            Scalar; 0, with a gradient of zeros, when no clip of the batch has the target.
+        """
+        if not bool(mask.any()):
+            return prediction.float().sum() * 0.0
+        return self.clip_losses(prediction[mask].float(), target[mask].float(), reduction).mean()
+
+    @abstractmethod
+    def clip_losses(self, prediction: Tensor, target: Tensor, reduction: Reduction) -> Tensor:
+        """Loss of each clip: (n, dimension), (n, dimension) -> (n,)."""
+
+    @abstractmethod
+    def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        """Scores over a whole part, name -> value; all clips given have the target."""
+
+
+class Regression(Objective):
+    """Squared error on a z-scored vector (G25, Eq. 1)."""
+
+    normalised = True
+
+    def clip_losses(self, prediction: Tensor, target: Tensor, reduction: Reduction) -> Tensor:
+        """Mean or sum of the squared errors over dimensions."""
+        errors = (prediction - target).square()
+        return errors.mean(dim=1) if reduction == "mean" else errors.sum(dim=1)
+
+    def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        """Concordance correlation coefficient (Lin 1989), mean over dimensions; 0 for a constant dimension."""
+        prediction, target = prediction.double(), target.double()
+        centred_prediction, centred_target = prediction - prediction.mean(0), target - target.mean(0)
+        covariance = (centred_prediction * centred_target).mean(0)
+        spread = centred_prediction.square().mean(0) + centred_target.square().mean(0)
+        distance = (prediction.mean(0) - target.mean(0)).square()
+        ccc = 2 * covariance / (spread + distance)
+        return {"ccc": float(torch.nan_to_num(ccc).mean())}

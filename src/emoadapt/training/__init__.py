@@ -1,0 +1,1 @@
+"""Training: the loop that all stages share, and the stages."""

@@ -1,0 +1,298 @@
+"""Stage 1: adapt a backbone to emotion on unlabelled clips (G25, Sec. III-E and III-F)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from emoadapt import schema
+from emoadapt.data.batching import Batch, load_batches
+from emoadapt.data.clips import CNN_COLUMNS, ClipDataset, ClipStore
+from emoadapt.errors import DataError, TrainingError
+from emoadapt.flow.code import code_digest, digest
+from emoadapt.flow.store import read_table, write_table
+from emoadapt.models.backbones import SpeechBackbone, load_backbone
+from emoadapt.models.heads import seeded
+from emoadapt.objectives import load_objective
+from emoadapt.objectives.base import Objective
+from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_trainer, embed_batch, train
+
+if TYPE_CHECKING:
+    from emoadapt.config import Adaptation, Study
+
+
+def adapt(
+    study: Study,
+    backbone: str,
+    adaptation: str,
+    training_shards: Mapping[str, Sequence[Path]],
+    cnn_shards: Mapping[str, Sequence[Path]] | None,
+    parts: Path,
+    normalisers: Path,
+    output: Path,
+    curves: Path,
+    threads: int,
+) -> None:
+    """Train a backbone on the objectives of an adaptation and save it.
+
+    A run that was killed goes on from its last whole epoch, if settings, code and inputs are still the same.
+
+    Args:
+        study: the configuration.
+        backbone: which of its backbones.
+        adaptation: which of its adaptations.
+        training_shards: corpus -> training shards (audio, raw targets, masks); a column that is not there is masked.
+        cnn_shards: corpus -> cached CNN output of this backbone; used if the CNN is frozen. None: run the CNN.
+        parts: PARTS table; the held-out part chooses the epoch.
+        normalisers: NORMALISERS table.
+        output: folder to write: backbone in Hugging Face format, `heads.safetensors`, `adaptation.json`.
+        curves: CURVES table to write.
+        threads: CPU threads.
+
+    Raises:
+        TrainingError: no clips to train on, or the loss is not finite.
+        DataError: a table does not fit.
+        ModelError: the backbone cannot be loaded.
+    """
+    torch.set_num_threads(threads)
+    settings, config = study.adaptations[adaptation], study.backbones[backbone]
+    run = f"{backbone}.{adaptation}"
+    model = load_backbone(config, Path(study.models_dir or "models"))
+    model.set_cnn_trainable(config.trains_cnn("stage1", adaptation))
+    with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
+        cached = cnn_shards if not model.cnn_trainable else None
+        clips = _TrainingClips(run, settings, model, training_shards, cached, parts, normalisers, Path(scratch))
+        adapter = AdaptedBackbone(model, clips.objectives, clips.dimensions, settings.seed)
+        curve = Curve("stage1", run)
+        learner = AdaptationLearner(adapter, clips.objectives, settings, curve)
+        checkpoint = _place_checkpoint(
+            output, study, backbone, adaptation, [training_shards, cached or {}, {"": [parts, normalisers]}]
+        )
+        trainer = build_trainer(study.device, settings, Path(scratch), checkpoint)
+        best = train(learner, trainer, clips.load("train"), clips.load("held_out"))
+    facts = clips.describe() | {"backbone": backbone, "adaptation": adaptation, **_describe_best(best, curve)}
+    _save(adapter, facts, settings, study, output)
+    write_table(curves, curve.rows, schema.CURVES, {"backbone": backbone, "adaptation": adaptation})
+    checkpoint.unlink(missing_ok=True)
+
+
+class AdaptedBackbone(nn.Module):
+    """A backbone with one head per objective; a head's initial weights depend on the seed and its name only."""
+
+    def __init__(
+        self, backbone: SpeechBackbone, objectives: Mapping[str, Objective], dimensions: Mapping[str, int], seed: int
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleDict()
+        for name, objective in objectives.items():
+            with seeded(zlib.crc32(f"{seed}/{name}".encode())):
+                self.heads[name] = objective.head(backbone.width, dimensions[name])
+
+
+class AdaptationLearner(Learner):
+    """Weighted sum of the objectives; the epoch with the smallest held-out total is kept."""
+
+    def __init__(
+        self, model: AdaptedBackbone, objectives: Mapping[str, Objective], settings: Adaptation, curve: Curve
+    ) -> None:
+        weights = {name: settings.objectives[name] for name in objectives}
+        super().__init__(model, settings, curve, "held_out", settings.seed, weights)
+        self.objectives = objectives
+        self.reduction = settings.reduction
+        self._kept: dict[str, list[tuple[Tensor, Tensor]]] = {}
+
+    def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
+        """One term per objective, over the clips that have its target."""
+        embedding = embed_batch(self.model.backbone, batch)
+        terms = {}
+        for name, objective in self.objectives.items():
+            prediction = self.model.heads[name](embedding).float()
+            target, mask = batch.values[f"target_{name}"], batch.values[f"mask_{name}"]
+            terms[name] = Term(objective.loss(prediction, target, mask, self.reduction), mask.sum())
+            if keep:
+                self._kept.setdefault(name, []).append((prediction[mask].cpu(), target[mask].cpu()))
+        return terms
+
+    def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
+        """Each objective's own metrics; a smaller total loss is better."""
+        scores = {}
+        for name, pairs in self._kept.items():
+            prediction, target = (torch.cat(tensors) for tensors in zip(*pairs, strict=True))
+            if len(target):
+                metrics = self.objectives[name].metrics(prediction, target)
+                scores |= {f"{metric}_{name}": value for metric, value in metrics.items()}
+        self._kept = {}
+        return scores, (-losses["loss"],)
+
+
+class _TrainingClips:
+    """The clips of an adaptation with their normalised targets."""
+
+    def __init__(
+        self,
+        run: str,
+        settings: Adaptation,
+        backbone: SpeechBackbone,
+        shards: Mapping[str, Sequence[Path]],
+        cnn_shards: Mapping[str, Sequence[Path]] | None,
+        parts: Path,
+        normalisers: Path,
+        scratch: Path,
+    ) -> None:
+        self.run, self.settings, self.backbone = run, settings, backbone
+        self.objectives = {name: load_objective(name) for name in sorted(settings.objectives)}
+        self.assigned: pl.DataFrame = pl.from_arrow(read_table(parts, schema.PARTS))  # type: ignore[assignment]
+        self.corpora = dict(self.assigned.select("utterance_id", "corpus").iter_rows())
+        columns = [*schema.training(tuple(self.objectives))]
+        if cnn_shards is not None:
+            columns = [column for column in columns if column.name != "audio"]
+        paths = [path for corpus in shards.values() for path in corpus]
+        self.targets = ClipStore.build(paths, pa.schema(columns), scratch, self.corpora)
+        self.cached = cnn_shards is not None
+        self.signals = self.targets
+        if cnn_shards is not None:
+            paths = [path for corpus in cnn_shards.values() for path in corpus]
+            self.signals = ClipStore.build(paths, CNN_COLUMNS, scratch, self.corpora)
+        self.masks = {name: self.targets.column(f"mask_{name}") for name in self.objectives}
+        self.dimensions = {name: self._find_dimension(name) for name in self.objectives}
+        self.normalisers = _read_normalisers(normalisers)
+        self.chosen = {part: self._choose(part) for part in ("train", "held_out")}
+
+    def load(self, part: str) -> Any:
+        """Loader of a part; only the training part is shuffled and cropped at random."""
+        seed = self.settings.seed if part == "train" else None
+        longest = None if self.settings.max_seconds is None else round(self.settings.max_seconds * schema.SAMPLE_RATE)
+        lengths = {name: min(self.targets.value(name, "n_samples"), longest or np.inf) for name in self.chosen[part]}
+        limit = self.backbone.count_frames(longest) if self.cached and longest else longest
+        dataset = ClipDataset(self.signals, self.annotate, cached=self.cached, longest=limit, crop_seed=seed)
+        return load_batches(dataset, lengths, self.settings.batch_size, seed)
+
+    def annotate(self, utterance_id: str) -> dict[str, Tensor]:
+        """Targets and masks of a clip; an absent target is zeros that no loss looks at."""
+        values: dict[str, Tensor] = {}
+        for name, objective in self.objectives.items():
+            present = bool(self.masks[name][utterance_id])
+            values[f"mask_{name}"] = torch.tensor(present)
+            target = torch.zeros(self.dimensions[name])
+            if present:
+                raw = self.targets.vector(utterance_id, f"target_{name}")
+                if len(raw) != self.dimensions[name]:
+                    raise DataError(
+                        f"{utterance_id}: its {name} target has {len(raw)} dimensions, others have {self.dimensions[name]}; "
+                        "recompute that feature for all corpora with one model"
+                    )
+                target = torch.from_numpy(self._normalise(name, objective, utterance_id, raw))
+            values[f"target_{name}"] = target
+        return values
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for `adaptation.json`."""
+        used = {name: len(clips) for name, clips in self.chosen.items()}
+        return {
+            "corpora": list(self.settings.corpora),
+            "objectives": {name: self.settings.objectives[name] for name in self.objectives},
+            "dimensions": self.dimensions,
+            "utterances": used,
+            "left_out": len(self.assigned) - sum(used.values()),
+            "normalisers": [
+                {"objective": objective, "corpus": corpus, "mean": mean.tolist(), "std": std.tolist()}
+                for (objective, corpus), (mean, std) in sorted(self.normalisers.items())
+                if objective in self.objectives
+            ],
+        }
+
+    def _choose(self, part: str) -> list[str]:
+        """Clips of the part that have audio and at least one target."""
+        names = [
+            name
+            for name in self.assigned.filter(part=part)["utterance_id"]
+            if name in self.targets and name in self.signals and any(mask[name] for mask in self.masks.values())
+        ]
+        if not names:
+            raise TrainingError(
+                f"{self.run}: no clip of the {part} part has both audio and a target; see `emoadapt quarantine` for the reasons"
+            )
+        return names
+
+    def _find_dimension(self, objective: str) -> int:
+        for name, present in self.masks[objective].items():
+            if present:
+                return len(self.targets.vector(name, f"target_{objective}"))
+        raise TrainingError(
+            f"{self.run}: none of the {len(self.targets)} clips has a target for {objective}; "
+            "see `emoadapt quarantine` for the reasons, or leave the objective out"
+        )
+
+    def _normalise(self, name: str, objective: Objective, utterance_id: str, raw: np.ndarray) -> np.ndarray:
+        if not objective.normalised:
+            return raw.astype(np.float32)
+        corpus = self.corpora[utterance_id]
+        found = self.normalisers.get((name, corpus)) or self.normalisers.get((name, "*"))
+        if found is None:
+            raise DataError(
+                f"there is no normaliser of {name} for corpus {corpus}; run the rule that fits normalisers again"
+            )
+        mean, std = found
+        return ((raw - mean) / std).astype(np.float32)
+
+
+def _place_checkpoint(
+    output: Path, study: Study, backbone: str, adaptation: str, inputs: Sequence[Mapping[str, Sequence[Path]]]
+) -> Path:
+    """Where a killed run's state waits: a name that changes with settings, code and inputs. Others of this output are removed."""
+    settings = study.adaptations[adaptation]
+    files = [path for group in inputs for paths in group.values() for path in paths]
+    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
+    code = code_digest(__name__, *(f"emoadapt.objectives.{name}" for name in settings.objectives))
+    name = digest(settings.model_dump_json(), study.backbones[backbone].model_dump_json(), code, states)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    place = output.with_name(f".{output.name}.{name}.ckpt")
+    for other in output.parent.glob(f".{output.name}.*.ckpt*"):
+        if other != place:
+            other.unlink()
+    return place
+
+
+def _read_normalisers(path: Path) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+    rows = read_table(path, schema.NORMALISERS).to_pylist()
+    return {(row["objective"], row["corpus"]): (np.array(row["mean"]), np.array(row["std"])) for row in rows}
+
+
+def _describe_best(best: BestWeights, curve: Curve) -> dict[str, Any]:
+    kept = {row["metric"]: row["value"] for row in curve.rows if row["best"] and row["part"] == "held_out"}
+    return {"best_epoch": best.epoch, "held_out": kept}
+
+
+def _save(adapter: AdaptedBackbone, facts: dict[str, Any], settings: Adaptation, study: Study, output: Path) -> None:
+    """Write the folder beside its place and rename it, so that it is whole or not there."""
+    part = output.with_name(f".{output.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    card = {
+        "title": f"{facts['backbone']} adapted with {facts['adaptation']}",
+        "study": study.study,
+        "Stage-1 corpora": facts["corpora"],
+        "objectives (weight)": facts["objectives"],
+        "training clips": facts["utterances"]["train"],
+        "epochs (kept)": f"{settings.epochs} ({facts['best_epoch']})",
+        "held-out loss": f"{facts['held_out']['loss']:.4g}",
+    }
+    adapter.backbone.save(part, card)
+    save_file(
+        {name: value.contiguous() for name, value in adapter.heads.state_dict().items()}, part / "heads.safetensors"
+    )
+    (part / "adaptation.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    shutil.rmtree(output, ignore_errors=True)
+    part.rename(output)

@@ -1,0 +1,316 @@
+"""The training loop that all stages share: one Lightning Trainer, one learner, curves, best weights.
+
+All randomness is a function of the run's seed and the epoch, so a run that was killed and goes on from its checkpoint ends with
+the weights, bit for bit, of one that was not.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+import zlib
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from torch import Tensor, nn
+
+from emoadapt.data.batching import Batch
+from emoadapt.errors import TrainingError
+from emoadapt.models.backbones import SpeechBackbone
+from emoadapt.models.heads import seeded
+
+if TYPE_CHECKING:
+    from emoadapt.config import Optimisation
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a loss: its mean over `weight` clips of a batch."""
+
+    mean: Tensor
+    weight: Tensor
+
+
+@dataclass
+class Curve:
+    """Values by epoch of one run; rows of CURVES."""
+
+    stage: str
+    run: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, epoch: int, part: str, values: Mapping[str, float]) -> None:
+        """Note the values of an epoch (0 = before training)."""
+        self.rows += [
+            {
+                "stage": self.stage,
+                "run": self.run,
+                "epoch": epoch,
+                "part": part,
+                "metric": name,
+                "value": value,
+                "best": False,
+            }
+            for name, value in values.items()
+        ]
+
+    def mark_best(self, epoch: int) -> None:
+        """Mark the epoch whose weights are kept."""
+        for row in self.rows:
+            row["best"] = row["epoch"] == epoch
+
+
+class Learner(lightning.LightningModule):
+    """A model that learns from batches; subclasses say what the loss terms are.
+
+    Args:
+        model: what is trained, and what `BestWeights` keeps.
+        settings: optimiser and learning rate.
+        curve: collects losses and scores.
+        part: name of the evaluated part: `held_out` or `dev`.
+        seed: of dropout.
+        weights: loss term -> weight in the total. The curve names a term `loss_<term>` if there is more than one.
+    """
+
+    def __init__(
+        self, model: nn.Module, settings: Optimisation, curve: Curve, part: str, seed: int, weights: Mapping[str, float]
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+        self.curve = curve
+        self.part = part
+        self.seed = seed
+        self.weights = dict(weights)
+        self.score: tuple[float, ...] = ()
+        self._totals: dict[str, list[tuple[Tensor, Tensor]]] = {}
+
+    @abstractmethod
+    def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
+        """Loss terms of a batch; with `keep`, also note what `rate` needs."""
+
+    @abstractmethod
+    def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
+        """Scores of the part just evaluated, for the curve, and how good it is: the larger tuple wins."""
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam or AdamW on what is not frozen."""
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.settings.optimizer]
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return kind(parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay)
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the sums of the last epoch, and seed dropout, which knows the global generator only."""
+        self._totals["train"] = []
+        torch.manual_seed(zlib.crc32(f"{self.seed}/{self.trainer.current_epoch}".encode()))
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """Total loss of a batch.
+
+        Raises:
+            TrainingError: it is not finite.
+        """
+        return self._add_up("train", batch, self.measure(batch, keep=False))
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the sums of the last evaluation."""
+        self._totals["evaluation"] = []
+
+    def validation_step(self, batch: Batch) -> None:
+        """Add a batch to the evaluation."""
+        self._add_up("evaluation", batch, self.measure(batch, keep=True))
+
+    def on_validation_epoch_end(self) -> None:
+        """Note the losses and scores of the part, and of the training epoch before it."""
+        training = self.trainer.state.fn == "fit"
+        epoch = self.trainer.current_epoch + 1 if training else 0
+        if training:
+            self.curve.add(epoch, "train", self._average("train"))
+        losses = self._average("evaluation")
+        scores, self.score = self.rate(losses)
+        self.curve.add(epoch, self.part, losses | scores)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the curve so far into the checkpoint."""
+        checkpoint["curve"] = self.curve.rows
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the curve of the checkpoint."""
+        self.curve.rows = checkpoint["curve"]
+
+    def _add_up(self, part: str, batch: Batch, terms: Mapping[str, Term]) -> Tensor:
+        total = torch.stack([weight * terms[name].mean for name, weight in self.weights.items()]).sum()
+        if not bool(torch.isfinite(total)):
+            raise TrainingError(
+                f"{self.curve.run}, epoch {self.trainer.current_epoch + 1}: the loss is {float(total.detach())} on the clips "
+                f"{', '.join(batch.utterance_ids)}; lower the learning rate, or look at these clips and their targets"
+            )
+        self._totals[part].append(
+            (
+                torch.stack([terms[name].mean.detach().double() * terms[name].weight for name in self.weights]),
+                torch.stack([terms[name].weight.double() for name in self.weights]),
+            )
+        )
+        return total
+
+    def _average(self, part: str) -> dict[str, float]:
+        """Mean of each term over all clips of the part that have it (not over batches), and their weighted sum."""
+        sums, counts = (torch.stack(column).sum(dim=0).tolist() for column in zip(*self._totals[part], strict=True))
+        means = {name: sums[i] / counts[i] for i, name in enumerate(self.weights) if counts[i] > 0}
+        total = sum(self.weights[name] * mean for name, mean in means.items())
+        parts = {f"loss_{name}": mean for name, mean in means.items()} if len(self.weights) > 1 else {}
+        return {"loss": total, **parts}
+
+
+class BestWeights(Callback):
+    """Keeps a copy of the model of the epoch with the largest `Learner.score`; the earlier one wins a tie."""
+
+    def __init__(self) -> None:
+        self.score: tuple[float, ...] = ()
+        self.epoch = 0
+        self.state: dict[str, Tensor] = {}
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Copy the weights if this epoch is better."""
+        if trainer.state.fn == "fit" and pl_module.score > self.score:
+            self.score = pl_module.score
+            self.epoch = trainer.current_epoch + 1
+            self.state = {name: value.detach().cpu().clone() for name, value in pl_module.model.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {"score": list(self.score), "epoch": self.epoch, "state": self.state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it up again."""
+        self.score, self.epoch, self.state = tuple(state_dict["score"]), state_dict["epoch"], state_dict["state"]
+
+
+class Checkpoint(Callback):
+    """Writes the whole state after each epoch, so that a killed run can go on.
+
+    Args:
+        path: file, replaced in one step.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write the state; after the last epoch it is of no more use."""
+        if trainer.current_epoch + 1 < trainer.max_epochs:
+            part = self.path.with_name(f"{self.path.name}.part")
+            trainer.save_checkpoint(part)
+            part.replace(self.path)
+
+
+def embed_batch(backbone: SpeechBackbone, batch: Batch) -> Tensor:
+    """Pooled embeddings (batch, width) of a batch of audio or of cached CNN frames."""
+    if batch.frames is None or batch.lengths is None:
+        return backbone(batch.audio)
+    return backbone.pool(backbone.encode(batch.frames.float(), batch.lengths), batch.lengths)
+
+
+def build_trainer(
+    device: str, settings: Optimisation, scratch: Path, checkpoint: Path | None = None
+) -> lightning.Trainer:
+    """The one Trainer: deterministic, on one device, keeping the best weights, without chatter.
+
+    Args:
+        device: `auto`, `cpu` or `cuda` of the study.
+        settings: epochs, precision, gradient clipping.
+        scratch: folder that Lightning may write to.
+        checkpoint: file to keep the state of each epoch in; None = only in memory.
+
+    Raises:
+        TrainingError: `cuda` is asked for and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError(
+            "device is cuda, and torch sees no GPU on this machine; set `device: auto` or `device: cpu`"
+        )
+    with _quiet_lightning():
+        return lightning.Trainer(
+            accelerator={"cuda": "gpu"}.get(device, device),
+            devices=1,
+            max_epochs=settings.epochs,
+            precision=settings.precision,
+            gradient_clip_val=settings.gradient_clip,
+            deterministic=True,
+            callbacks=[BestWeights(), *([] if checkpoint is None else [Checkpoint(checkpoint)])],
+            default_root_dir=scratch,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            # Left alone, Lightning takes a SLURM job for its own: it checks task counts and requeues. Snakemake does that.
+            plugins=[LightningEnvironment()],
+        )
+
+
+def train(learner: Learner, trainer: lightning.Trainer, training: Any, evaluation: Any) -> BestWeights:
+    """Evaluate, train, and give the model its best weights back.
+
+    A checkpoint that the trainer finds in its place is continued.
+
+    Args:
+        learner: model and loss.
+        trainer: from `build_trainer`.
+        training: loader of the training part.
+        evaluation: loader of the part that chooses the epoch.
+
+    Returns:
+        Epoch, score and weights that the model has now.
+    """
+    best = next(callback for callback in trainer.callbacks if isinstance(callback, BestWeights))
+    checkpoint = next((callback.path for callback in trainer.callbacks if isinstance(callback, Checkpoint)), None)
+    found = checkpoint if checkpoint is not None and checkpoint.is_file() else None
+    with _quiet_lightning(), seeded(learner.seed):
+        if found is None:
+            trainer.validate(learner, evaluation, verbose=False)
+        # Lightning leaves modules in the mode it finds them in, and `from_pretrained` returns them in evaluation mode.
+        learner.train()
+        trainer.fit(learner, training, evaluation, ckpt_path=found)
+    learner.model.load_state_dict(best.state)
+    learner.curve.mark_best(best.epoch)
+    return best
+
+
+def evaluate(learner: Learner, trainer: lightning.Trainer, loader: Any) -> None:
+    """Run `learner` over a loader with the trainer's device and precision; the learner's `test_step` collects."""
+    with _quiet_lightning():
+        trainer.test(learner, loader, verbose=False)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without start-up notes; a job's log holds what concerns its study."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # Clips come from a memory map, so loading in the training process is meant.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # Batches know their size themselves; a study may have fewer than 50 of them.
+        warnings.filterwarnings("ignore", message="Trying to infer the `batch_size`")
+        warnings.filterwarnings(
+            "ignore", message="The number of training batches .* is smaller than the logging interval"
+        )
+        warnings.filterwarnings("ignore", message="GPU available but not used")
+        # Lightning 2.6 with torch 2.13; nothing that a user could do about it.
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

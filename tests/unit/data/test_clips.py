@@ -1,0 +1,107 @@
+"""The memory-mapped clip store."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from emoadapt import schema
+from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipDataset, ClipStore
+from emoadapt.errors import DataError
+from emoadapt.flow.store import write_table
+
+
+def write_audio(path: Path, names: list[str], length: int = 100, **other) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(len(names) + length)
+    audio = {name: random.integers(-3000, 3000, length).astype("<i2") for name in names}
+    rows = [
+        {"utterance_id": name, "key": "k", "status": "ok", "audio": samples.tobytes(), "n_samples": length} | other
+        for name, samples in audio.items()
+    ]
+    write_table(path, rows, schema.AUDIO)
+    return audio
+
+
+def test_every_clip_comes_back_in_any_order(tmp_path: Path) -> None:
+    audio = write_audio(tmp_path / "0.parquet", ["c/b", "c/a"]) | write_audio(tmp_path / "1.parquet", ["d/a"], 70)
+    store = ClipStore.build([tmp_path / "0.parquet", tmp_path / "1.parquet"], AUDIO_COLUMNS, tmp_path / "scratch")
+    assert store.utterances == ["c/a", "c/b", "d/a"]
+    for name in ("d/a", "c/a", "c/b"):
+        assert np.array_equal(store.audio(name), audio[name])
+        assert store.value(name, "n_samples") == len(audio[name])
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_failed_and_unwanted_rows_are_left_out(tmp_path: Path) -> None:
+    write_audio(tmp_path / "0.parquet", ["c/a", "c/b"])
+    write_audio(tmp_path / "1.parquet", ["c/x"], status="failed", reason="too_short: 3 ms")
+    shards = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    assert ClipStore.build(shards, AUDIO_COLUMNS, tmp_path).utterances == ["c/a", "c/b"]
+    store = ClipStore.build(shards, AUDIO_COLUMNS, tmp_path, keep={"c/b", "c/x"})
+    assert "c/b" in store
+    assert len(store) == 1
+
+
+def test_column_that_a_shard_lacks_is_null(tmp_path: Path) -> None:
+    both, one = schema.training(("egemaps", "face")), schema.training(("egemaps",))
+    row = {"utterance_id": "a/1", "audio": b"\0\0", "n_samples": 1, "target_egemaps": [1.0, 2.0], "mask_egemaps": True}
+    write_table(tmp_path / "0.parquet", [row], one)
+    full = row | {"utterance_id": "b/1", "target_face": [3.0], "mask_face": True}
+    write_table(tmp_path / "1.parquet", [full], both)
+    store = ClipStore.build([tmp_path / "0.parquet", tmp_path / "1.parquet"], both, tmp_path)
+    assert store.column("mask_face") == {"a/1": None, "b/1": True}
+    assert store.vector("a/1", "target_egemaps").tolist() == [1.0, 2.0]
+    assert store.vector("b/1", "target_face").tolist() == [3.0]
+
+
+def test_missing_shard_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.parquet is not there"):
+        ClipStore.build([tmp_path / "gone.parquet"], AUDIO_COLUMNS, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    """Peak of Arrow's own allocations while packing, and what stays afterwards: 4 shards against 24 of 1 MB."""
+    default, peaks = pa.default_memory_pool(), []
+    for count in (4, 24):
+        shards = [tmp_path / f"{count}.{i}.parquet" for i in range(count)]
+        for i, shard in enumerate(shards):
+            write_audio(shard, [f"c/{i}.{j}" for j in range(16)], 32_000)
+        pool = pa.proxy_memory_pool(default)
+        pa.set_memory_pool(pool)
+        try:
+            store = ClipStore.build(shards, AUDIO_COLUMNS, tmp_path)
+            assert store.audio("c/3.3").size == 32_000
+            assert pool.bytes_allocated() < 200_000
+            peaks.append(pool.max_memory())
+        finally:
+            pa.set_memory_pool(default)
+    assert peaks[0] > 900_000
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_dataset_scales_and_crops_audio(tmp_path: Path) -> None:
+    audio = write_audio(tmp_path / "0.parquet", ["c/a"], 1000)["c/a"]
+    store = ClipStore.build([tmp_path / "0.parquet"], AUDIO_COLUMNS, tmp_path)
+    annotate = {"c/a": {"label": torch.tensor(2)}}.__getitem__
+    whole = ClipDataset(store, annotate, cached=False)["c/a", 0]
+    assert np.array_equal(whole.signal.numpy(), audio / np.float32(32768))
+    assert whole.values["label"] == 2
+    beginning = ClipDataset(store, annotate, cached=False, longest=300)
+    assert torch.equal(beginning["c/a", 5].signal, whole.signal[:300])
+    random = ClipDataset(store, annotate, cached=False, longest=300, crop_seed=1)
+    first, again, later = random["c/a", 0].signal, random["c/a", 0].signal, random["c/a", 1].signal
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+    assert any(torch.equal(first, whole.signal[i : i + 300]) for i in range(701))
+
+
+def test_dataset_returns_cached_frames(tmp_path: Path) -> None:
+    frames = np.arange(12, dtype="<f2").reshape(4, 3)
+    row = {"utterance_id": "c/a", "key": "k", "status": "ok", "cnn": frames.tobytes(), "n_frames": 4, "dimension": 3}
+    write_table(tmp_path / "0.parquet", [row], schema.CNN)
+    store = ClipStore.build([tmp_path / "0.parquet"], CNN_COLUMNS, tmp_path)
+    clip = ClipDataset(store, lambda _: {}, cached=True, longest=3)["c/a", 0]
+    assert clip.signal.tolist() == frames[:3].tolist()

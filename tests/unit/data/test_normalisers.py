@@ -1,0 +1,74 @@
+"""Normalisers of the targets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emoadapt import schema
+from emoadapt.data.normalisers import fit_normalisers
+from emoadapt.errors import DataError
+from emoadapt.flow.store import read_table, write_table
+
+
+def write_corpus(root: Path, corpus: str, values: np.ndarray, parts: list[str]) -> tuple[Path, list[dict]]:
+    path = root / f"egemaps/{corpus}/000.parquet"
+    names = [f"{corpus}/{i:03d}" for i in range(len(values))]
+    rows = [
+        {"utterance_id": name, "key": "k", "status": "ok", "egemaps": value.astype(np.float32)}
+        for name, value in zip(names, values, strict=True)
+    ]
+    rows.append({"utterance_id": f"{corpus}/bad", "key": "k", "status": "failed", "reason": "x: y"})
+    write_table(path, rows, schema.EGEMAPS)
+    table = [{"utterance_id": n, "corpus": corpus, "part": p} for n, p in zip(names, parts, strict=True)]
+    return path, [*table, {"utterance_id": f"{corpus}/bad", "corpus": corpus, "part": "train"}]
+
+
+@pytest.fixture
+def two_corpora(tmp_path: Path) -> dict:
+    rng = np.random.default_rng(0)
+    values = {"a": rng.normal(5, 2, (30, 25)), "b": rng.normal(-3, 9, (20, 25))}
+    values["a"][:, 7] = values["b"][:, 7] = 4.0
+    parts = {"a": ["train"] * 20 + ["held_out"] * 10, "b": ["train"] * 20}
+    shards, rows = {}, []
+    for corpus in values:
+        path, assigned = write_corpus(tmp_path, corpus, values[corpus], parts[corpus])
+        shards[corpus] = [path]
+        rows += assigned
+    write_table(tmp_path / "parts.parquet", rows, schema.PARTS)
+    return {"values": values, "shards": shards, "folder": tmp_path}
+
+
+def fit(two_corpora: dict, scope: str) -> dict[str, dict]:
+    folder = two_corpora["folder"]
+    output = folder / "n.parquet"
+    fit_normalisers({"egemaps": ("egemaps", two_corpora["shards"])}, folder / "parts.parquet", scope, output)
+    return {row["corpus"]: row for row in read_table(output, schema.NORMALISERS).to_pylist()}
+
+
+def test_only_the_training_part_counts_and_numpy_agrees(two_corpora: dict) -> None:
+    found = fit(two_corpora, "corpus")
+    train = two_corpora["values"]["a"][:20].astype(np.float32).astype(np.float64)
+    np.testing.assert_allclose(found["a"]["mean"], train.mean(0), rtol=1e-9)
+    np.testing.assert_allclose(np.delete(found["a"]["std"], 7), np.delete(train.std(0), 7), rtol=1e-9)
+    assert found["a"]["n"] == 20 and set(found) == {"a", "b"}
+
+
+def test_a_global_normaliser_pools_corpora(two_corpora: dict) -> None:
+    found = fit(two_corpora, "global")
+    values = two_corpora["values"]
+    pooled = np.concatenate([values["a"][:20], values["b"]]).astype(np.float32).astype(np.float64)
+    assert set(found) == {"*"} and found["*"]["n"] == 40
+    np.testing.assert_allclose(found["*"]["mean"], pooled.mean(0), rtol=1e-9)
+
+
+def test_a_constant_target_is_not_divided_by_zero(two_corpora: dict) -> None:
+    assert fit(two_corpora, "global")["*"]["std"][7] == 1.0
+
+
+def test_no_target_at_all_is_one_sentence(two_corpora: dict) -> None:
+    folder = two_corpora["folder"]
+    rows = [{"utterance_id": "a/000", "corpus": "a", "part": "held_out"}]
+    write_table(folder / "parts.parquet", rows, schema.PARTS)
+    with pytest.raises(DataError, match="objective egemaps: no training clip"):
+        fit(two_corpora, "global")

@@ -1,0 +1,102 @@
+"""Held-out parts and training shards."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emoadapt import schema
+from emoadapt.data.quarantine import collect_quarantine
+from emoadapt.data.targets import assign_parts, build_training_shard, group_by_corpus, pack_training_shard
+from emoadapt.errors import DataError
+from emoadapt.flow.store import read_table, write_table
+
+
+def write_manifest(path: Path, speakers: list[str | None]) -> Path:
+    rows = [
+        {"utterance_id": f"c/{i:03d}", "media": f"{i}.wav", "speaker": speaker, "fingerprint": "f"}
+        for i, speaker in enumerate(speakers)
+    ]
+    write_table(path, rows, schema.MANIFEST)
+    return path
+
+
+def parts_of(path: Path, speakers: list[str | None], seed: int = 0, held_out: float = 0.15) -> dict[str, str]:
+    manifest = write_manifest(path / "m.parquet", speakers)
+    assign_parts({"c": [manifest]}, held_out, seed, path / "parts.parquet")
+    return {row["utterance_id"]: row["part"] for row in read_table(path / "parts.parquet", schema.PARTS).to_pylist()}
+
+
+def test_speakers_are_not_divided(tmp_path: Path) -> None:
+    speakers = [f"s{i % 10}" for i in range(100)]
+    parts = parts_of(tmp_path, speakers)
+    held = {speakers[int(name[2:])] for name, part in parts.items() if part == "held_out"}
+    trained = {speakers[int(name[2:])] for name, part in parts.items() if part == "train"}
+    assert len(held) == 2 and not held & trained  # ceil(.15 * 10)
+
+
+def test_clips_are_drawn_where_speakers_are_unknown(tmp_path: Path) -> None:
+    assert list(parts_of(tmp_path, [None] * 40).values()).count("held_out") == 6
+
+
+def test_a_new_clip_of_a_known_speaker_moves_nobody(tmp_path: Path) -> None:
+    speakers = [f"s{i % 10}" for i in range(100)]
+    before = parts_of(tmp_path, speakers)
+    after = parts_of(tmp_path, [*speakers, "s3"])
+    assert {name: after[name] for name in before} == before
+
+
+def test_the_draw_depends_on_the_seed(tmp_path: Path) -> None:
+    speakers = [f"s{i % 20}" for i in range(40)]
+    assert len({tuple(parts_of(tmp_path, speakers, seed).values()) for seed in range(5)}) > 1
+
+
+def test_a_single_speaker_cannot_be_held_out(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="corpus c has 1 speaker"):
+        parts_of(tmp_path, ["one"] * 5)
+
+
+def write_features(root: Path, failed: set[int] = frozenset(), count: int = 4) -> tuple[Path, Path]:
+    audio, egemaps = root / "audio/c/000.parquet", root / "egemaps/c/000.parquet"
+    rows, more = [], []
+    for i in range(count):
+        head = {"utterance_id": f"c/{i:03d}", "key": "k", "status": "ok"}
+        if i in failed:
+            head |= {"status": "failed", "reason": "undecodable: x"}
+            rows.append(head)
+            more.append({**head, "reason": "upstream audio: undecodable: x"})
+        else:
+            rows.append({**head, "audio": np.full(4, i, "<i2").tobytes(), "n_samples": 4})
+            more.append({**head, "egemaps": np.arange(25, dtype=np.float32) + i})
+    write_table(audio, rows, schema.AUDIO)
+    write_table(egemaps, more, schema.EGEMAPS)
+    return audio, egemaps
+
+
+def test_a_training_shard_holds_raw_targets_and_masks(tmp_path: Path) -> None:
+    audio, egemaps = write_features(tmp_path, failed={1})
+    build_training_shard(
+        audio, {"egemaps": ("egemaps", egemaps), "face": ("face_embedding", None)}, tmp_path / "t.parquet"
+    )
+    rows = read_table(tmp_path / "t.parquet", schema.training(("egemaps", "face"))).to_pylist()
+    assert [row["utterance_id"] for row in rows] == ["c/000", "c/002", "c/003"]
+    assert rows[1]["target_egemaps"] == [i + 2.0 for i in range(25)]
+    assert [row["mask_egemaps"] for row in rows] == [True] * 3
+    assert [(row["mask_face"], row["target_face"]) for row in rows] == [(False, None)] * 3
+
+
+def test_a_shard_without_clips_is_an_empty_table(tmp_path: Path) -> None:
+    audio, egemaps = write_features(tmp_path, count=0)
+    pack_training_shard([audio, egemaps], ["egemaps", "sentiment"], tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet", schema.training(("egemaps", "sentiment"))).num_rows == 0
+
+
+def test_a_problem_is_listed_where_it_arose(tmp_path: Path) -> None:
+    collect_quarantine(write_features(tmp_path, failed={2}), tmp_path / "q.parquet")
+    rows = read_table(tmp_path / "q.parquet", schema.QUARANTINE).to_pylist()
+    assert [(row["corpus"], row["feature"], row["utterance_id"]) for row in rows] == [("c", "audio", "c/002")]
+
+
+def test_shards_are_grouped_by_their_folder() -> None:
+    paths = [Path("x/a/000.parquet"), Path("x/b/000.parquet"), Path("x/a/001.parquet")]
+    assert group_by_corpus(paths) == {"a": [paths[0], paths[2]], "b": [paths[1]]}

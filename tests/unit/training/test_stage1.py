@@ -1,0 +1,195 @@
+"""Stage 1 on tones: learns, masks, saves, repeats."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel
+
+from emoadapt import schema
+from emoadapt.config import UntrainedBackbone
+from emoadapt.errors import DataError, TrainingError
+from emoadapt.flow.store import read_table, write_table
+from emoadapt.models.backbones import build_untrained
+from emoadapt.training.stage1 import AdaptationLearner, adapt
+
+HEADS = {"egemaps.weight": (2, 32), "face.weight": (3, 32), "sentiment.weight": (3, 32)}
+
+
+def run(work, name: str = "model", cached: bool = False) -> tuple[Path, pl.DataFrame]:
+    folder = work.folder
+    shards = {corpus: [folder / f"train.{corpus}.parquet"] for corpus in ("talk", "radio")}
+    cnn = {corpus: [folder / f"cnn.{corpus}.parquet"] for corpus in shards} if cached else None
+    inputs = folder / "parts.parquet", folder / "normalisers.parquet"
+    adapt(work.study, "tiny", "all", shards, cnn, *inputs, folder / name, folder / f"{name}.curves.parquet", 1)
+    return folder / name, pl.from_arrow(read_table(folder / f"{name}.curves.parquet", schema.CURVES))
+
+
+def get_values(curves: pl.DataFrame, part: str, metric: str) -> list[float]:
+    return curves.filter(part=part, metric=metric).sort("epoch")["value"].to_list()
+
+
+@pytest.fixture
+def adapted(work):
+    work.write_unlabelled()
+    return work, *run(work)
+
+
+def test_held_out_loss_of_every_objective_falls(adapted) -> None:
+    _, _, curves = adapted
+    for objective in ("egemaps", "face", "sentiment"):
+        before, *after = get_values(curves, "held_out", f"loss_{objective}")
+        assert len(after) == 6
+        assert min(after) < 0.5 * before, objective
+    assert get_values(curves, "held_out", "accuracy_sentiment")[-1] == 1.0
+    assert len(get_values(curves, "train", "loss_face")) == 6
+
+
+def test_total_is_the_weighted_sum_and_the_best_epoch_has_the_smallest(adapted) -> None:
+    _, model, curves = adapted
+    totals = get_values(curves, "held_out", "loss")
+    parts = [get_values(curves, "held_out", f"loss_{name}") for name in ("egemaps", "sentiment", "face")]
+    for total, egemaps, sentiment, face in zip(totals, *parts, strict=True):
+        assert total == pytest.approx(egemaps + 0.5 * sentiment + face)
+    best = json.loads((model / "adaptation.json").read_text())["best_epoch"]
+    assert totals[best] == min(totals[1:])
+    assert curves.filter(pl.col("best"))["epoch"].unique().to_list() == [best]
+
+
+def test_folder_loads_and_describes_itself(adapted) -> None:
+    _, model, _ = adapted
+    assert AutoModel.from_pretrained(model).config.hidden_size == 32
+    heads = load_file(model / "heads.safetensors")
+    assert {name: tuple(heads[name].shape) for name in HEADS} == HEADS
+    facts = json.loads((model / "adaptation.json").read_text())
+    assert facts["utterances"] == {"train": 48, "held_out": 16}
+    assert facts["objectives"] == {"egemaps": 1.0, "face": 1.0, "sentiment": 0.5}
+    assert facts["normalisers"][0] == {"objective": "egemaps", "corpus": "*", "mean": [125.0, 5.0], "std": [25.0, 1.0]}
+    card = (model / "README.md").read_text()
+    assert "talk, radio" in card
+    assert "not pretrained" in card
+    assert not list(model.parent.glob(".*"))
+
+
+def test_second_run_is_bit_identical_and_replaces_the_first(adapted) -> None:
+    work, model, curves = adapted
+    first = (model / "model.safetensors").read_bytes()
+    (model / "stale").touch()
+    _, again = run(work)
+    assert (model / "model.safetensors").read_bytes() == first
+    assert not (model / "stale").exists()
+    assert again.equals(curves)
+
+
+def test_masked_targets_do_not_matter(adapted) -> None:
+    """The face of radio and of two clips of talk is absent; any value in its place gives the same model."""
+    work, model, _ = adapted
+    path = work.folder / "train.talk.parquet"
+    rows = read_table(path).to_pylist()
+    for row in rows:
+        row["target_face"] = row["target_face"] if row["mask_face"] else [1e6] * 3
+    write_table(path, rows, schema.training(("egemaps", "face", "sentiment")))
+    other, _ = run(work, "other")
+    assert (other / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+
+
+def test_cached_frames_train_the_same_model_as_the_frozen_cnn(work) -> None:
+    work.write_unlabelled()
+    work.values["backbones"]["tiny"]["cnn"] = "frozen"
+    for corpus in ("talk", "radio"):
+        work.write_cnn(work.folder / f"train.{corpus}.parquet", None, work.folder / f"cnn.{corpus}.parquet")
+    plain, curves = run(work, "plain")
+    cached, cached_curves = run(work, "cached", cached=True)
+    weights, others = load_file(plain / "model.safetensors"), load_file(cached / "model.safetensors")
+    original = build_untrained("wav2vec2", UntrainedBackbone(**work.values["backbones"]["tiny"]["untrained"])).model
+    for name, value in original.state_dict().items():
+        if name.startswith("feature_extractor"):
+            assert torch.equal(weights[name], value)
+            assert torch.equal(others[name], value)
+    # float16 frames: the same up to rounding, epoch by epoch
+    assert get_values(cached_curves, "held_out", "loss") == pytest.approx(
+        get_values(curves, "held_out", "loss"), rel=0.02
+    )
+
+
+def test_untrained_cnn_is_trained_by_default(adapted) -> None:
+    work, model, _ = adapted
+    original = build_untrained("wav2vec2", UntrainedBackbone(**work.values["backbones"]["tiny"]["untrained"])).model
+    name = "feature_extractor.conv_layers.0.conv.weight"
+    assert not torch.equal(load_file(model / "model.safetensors")[name], original.state_dict()[name])
+
+
+def test_random_crops_train_too(work) -> None:
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"max_seconds": 0.12, "epochs": 2, "gradient_clip": 1.0, "optimizer": "adamw"}
+    _, curves = run(work)
+    assert len(get_values(curves, "held_out", "loss")) == 3
+
+
+def test_divergence_names_the_clips(work) -> None:
+    work.write_unlabelled()
+    rows = read_table(work.folder / "train.radio.parquet").to_pylist()
+    rows[0]["target_egemaps"] = [float("inf"), 0.0]
+    write_table(work.folder / "train.radio.parquet", rows, schema.training(("egemaps", "sentiment")))
+    with pytest.raises(TrainingError, match=r"tiny.all, epoch 1: the loss is inf on the clips .*radio/000"):
+        run(work)
+    assert not (work.folder / "model").exists()
+
+
+def test_objective_without_any_target_is_refused(work) -> None:
+    work.write_unlabelled()
+    work.values["adaptations"]["all"]["objectives"] = {"face": 1.0}
+    rows = read_table(work.folder / "train.talk.parquet").to_pylist()
+    rows = [row | {"mask_face": False} for row in rows]
+    write_table(work.folder / "train.talk.parquet", rows, schema.training(("egemaps", "face", "sentiment")))
+    with pytest.raises(TrainingError, match="none of the 64 clips has a target for face"):
+        run(work)
+
+
+def test_missing_normaliser_is_refused(work) -> None:
+    work.write_unlabelled()
+    write_table(work.folder / "normalisers.parquet", [], schema.NORMALISERS)
+    with pytest.raises(DataError, match="no normaliser of egemaps for corpus"):
+        run(work)
+
+
+def test_killed_run_goes_on_and_ends_with_the_same_model(work, monkeypatch: pytest.MonkeyPatch) -> None:
+    work.write_unlabelled()
+    model, curves = run(work, "whole")
+    steps: list[int] = []
+    measure = AdaptationLearner.measure
+
+    def stumble(self, batch, *, keep):
+        steps.append(self.trainer.current_epoch)
+        if len(steps) == stop:
+            raise RuntimeError("killed")
+        return measure(self, batch, keep=keep)
+
+    monkeypatch.setattr(AdaptationLearner, "measure", stumble)
+    # 2 batches before training, then 6 of training and 2 of evaluation per epoch: within the fourth epoch
+    stop = 2 + 3 * 8 + 4
+    with pytest.raises(RuntimeError, match="killed"):
+        run(work, "resumed")
+    assert len(list(work.folder.glob(".resumed.*.ckpt"))) == 1
+    steps.clear()
+    resumed, again = run(work, "resumed")
+    assert set(steps) == {3, 4, 5}
+    assert (resumed / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+    assert again.equals(curves)
+    assert not list(work.folder.glob(".resumed*"))
+
+
+def test_checkpoint_of_other_settings_is_not_continued(work, monkeypatch: pytest.MonkeyPatch) -> None:
+    work.write_unlabelled()
+    monkeypatch.setattr("emoadapt.training.stage1._save", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(work)
+    (left,) = work.folder.glob(".model.*.ckpt")
+    work.values["adaptations"]["all"]["learning_rate"] = 1e-3
+    with pytest.raises(ZeroDivisionError):
+        run(work)
+    (other,) = work.folder.glob(".model.*.ckpt")
+    assert other.name != left.name

@@ -1,0 +1,165 @@
+"""Stage 2 on tones: learns, pairs, repeats, keeps what it should."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from sklearn.metrics import f1_score
+from transformers import AutoModel
+
+from emoadapt import schema
+from emoadapt.errors import TrainingError
+from emoadapt.flow.store import read_provenance, read_table, write_table
+from emoadapt.models.classifier import load_classifier
+from emoadapt.training import stage2
+from emoadapt.training.stage2 import finetune
+
+ONE = [(0, 0, 0)]
+
+
+def run(work, runs=ONE, start: str = "original", model: Path | None = None, cached: bool = False, name: str = "run"):
+    folder = work.folder
+    paths = {key: folder / f"{name}.{key}.parquet" for key in ("predictions", "embeddings", "curves")}
+    shards = {"acted": [folder / "audio.parquet"]}
+    cnn = {"acted": [folder / "cnn.parquet"]} if cached else None
+    tables = {"splits": folder / "splits.parquet", "subsets": folder / "subsets.parquet"}
+    finetune(
+        work.study, "emotion", "tiny", start, "full", runs, model, shards, cnn, **tables, **paths,
+        models=folder / "models", threads=1,
+    )  # fmt: skip
+    return {key: pl.from_arrow(read_table(path, getattr(schema, key.upper()))) for key, path in paths.items()}
+
+
+def get_logits(tables) -> np.ndarray:
+    return np.array(tables["predictions"]["logits"].to_list())
+
+
+@pytest.fixture
+def labelled(work):
+    work.write_labelled()
+    return work
+
+
+def test_beats_chance_on_test_and_on_the_other_corpus(labelled) -> None:
+    found = run(labelled)["predictions"]
+    for corpus, n in (("acted", 11), ("other", 6)):
+        rows = found.filter(test_corpus=corpus)
+        assert len(rows) == n
+        assert f1_score(rows["label"], rows["predicted"], average="macro") > 0.9
+    order = np.array(labelled.study.tasks["emotion"].classes)
+    assert found["predicted"].to_list() == order[np.argmax(found["logits"].to_list(), axis=1)].tolist()
+
+
+def test_clips_without_audio_are_left_out_and_counted(labelled) -> None:
+    tables = run(labelled)
+    assert "acted/001" not in tables["predictions"]["utterance_id"]
+    assert read_provenance(labelled.folder / "run.predictions.parquet")["left_out"] == "1"
+
+
+def test_runs_repeat_bit_for_bit_whatever_shares_their_job(labelled) -> None:
+    runs = [(0, 0, 0), (0, 0, 1), (0, 1, 0)]
+    together = run(labelled, runs)
+    assert together["predictions"].equals(run(labelled, runs)["predictions"])
+    assert not np.array_equal(
+        *(get_logits({"predictions": together["predictions"].filter(fold=0, seed=s)}) for s in (0, 1))
+    )
+    for key in runs:
+        alone = run(labelled, [key], name="alone")
+        mine = pl.col("fold") == key[1], pl.col("seed") == key[2]
+        for table in ("predictions", "embeddings"):
+            assert alone[table].equals(together[table].filter(*mine)), (key, table)
+
+
+def test_curve_marks_the_best_dev_epoch(labelled) -> None:
+    curves = run(labelled)["curves"]
+    assert curves["run"].unique().to_list() == ["emotion.tiny.original.full.r0f0s0"]
+    dev = curves.filter(part="dev").pivot("metric", index=["epoch", "best"], values="value").sort("epoch")
+    assert dev["epoch"].to_list() == [0, 1, 2, 3, 4, 5]
+    trained = dev.filter(pl.col("epoch") > 0).sort("macro_f1", "loss", descending=[True, False])
+    assert dev.filter(pl.col("best"))["epoch"].to_list() == [trained["epoch"][0]]
+    train = curves.filter(part="train", metric="loss").sort("epoch")["value"].to_list()
+    assert train[-1] < 0.7 * train[0]
+
+
+def test_pair_shares_head_batches_and_dropout(labelled, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adapted model with the original's weights gives the original's run, CNN cached and frozen or not."""
+    labelled.values["backbones"]["tiny"]["cnn"] = "frozen"
+    study = labelled.study
+    from emoadapt.models.backbones import load_backbone
+
+    load_backbone(study.backbones["tiny"], labelled.folder).save(labelled.folder / "same", {})
+    labelled.write_cnn(labelled.folder / "audio.parquet", labelled.folder / "same", labelled.folder / "cnn.parquet")
+    seen: dict[str, list] = {"original": [], "all": []}
+    real = stage2.embed_batch
+
+    def watch(backbone, batch):
+        if backbone.training:
+            seen[current].append(batch.utterance_ids)
+        return real(backbone, batch)
+
+    monkeypatch.setattr(stage2, "embed_batch", watch)
+    current = "original"
+    original = run(labelled)
+    current = "all"
+    adapted = run(labelled, start="all", model=labelled.folder / "same", cached=True)
+    assert len(seen["original"]) == 5 * 2
+    assert seen["original"] == seen["all"]
+    assert seen["original"][:2] != seen["original"][2:4]
+    np.testing.assert_allclose(get_logits(adapted), get_logits(original), atol=0.02)
+
+
+def test_embeddings_before_and_after(labelled) -> None:
+    labelled.values["backbones"]["tiny"]["cnn"] = "frozen"
+    tables = run(labelled)
+    embeddings = tables["embeddings"]
+    assert embeddings["utterance_id"].equals(tables["predictions"]["utterance_id"])
+    row = embeddings.filter(utterance_id="acted/000").row(0, named=True)
+    from emoadapt.models.backbones import load_backbone
+
+    audio = read_table(labelled.folder / "audio.parquet").to_pylist()[0]["audio"]
+    signal = torch.from_numpy(np.frombuffer(audio, "<i2").astype(np.float32) / 32768)
+    with torch.no_grad():
+        expected = load_backbone(labelled.study.backbones["tiny"], labelled.folder).eval()([signal])[0]
+    np.testing.assert_allclose(row["start_point"], expected, atol=1e-4)
+    assert np.abs(np.array(row["tuned"]) - expected.numpy()).max() > 0.01
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("adapted", 0), ("best", 1), ("all", 2)])
+def test_keeps_models_by_policy(labelled, policy: str, kept: int) -> None:
+    labelled.values["keep_models"] = policy
+    tables = run(labelled, [(0, 0, 0), (0, 0, 1)])
+    folders = sorted((labelled.folder / "models").iterdir())
+    assert len(folders) == kept
+    audio = {row["utterance_id"]: row["audio"] for row in read_table(labelled.folder / "audio.parquet").to_pylist()}
+    for folder in folders:
+        assert AutoModel.from_pretrained(folder).config.hidden_size == 32
+        classifier = load_classifier(folder)
+        assert classifier.classes == ("low", "high")
+        rows = tables["predictions"].filter(seed=int(folder.name[-1]))
+        for name, logits in rows.select("utterance_id", "logits").iter_rows():
+            signal = torch.from_numpy(np.frombuffer(audio[name], "<i2").astype(np.float32) / 32768)
+            with torch.no_grad():
+                np.testing.assert_allclose(classifier([signal])[0], logits, atol=1e-4)
+
+
+def test_best_policy_keeps_the_run_with_the_best_dev_score(labelled) -> None:
+    labelled.values["keep_models"] = "best"
+    curves = run(labelled, [(0, 0, 0), (0, 0, 1)])["curves"]
+    dev = curves.filter(pl.col("best"), part="dev").pivot("metric", index="run", values="value")
+    best = dev.sort("macro_f1", "loss", descending=[True, False])["run"][0]
+    assert [folder.name for folder in (labelled.folder / "models").iterdir()] == [best]
+
+
+def test_class_weights_and_bf16(labelled) -> None:
+    labelled.values["finetuning"] |= {"class_weights": True, "precision": "bf16-mixed", "max_seconds": 0.2}
+    found = run(labelled)["predictions"]
+    assert f1_score(found["label"], found["predicted"], average="macro") > 0.8
+
+
+def test_part_without_clips_is_refused(labelled) -> None:
+    rows = [row | {"fold": 9} for row in read_table(labelled.folder / "subsets.parquet").to_pylist()]
+    write_table(labelled.folder / "subsets.parquet", rows, schema.SUBSETS)
+    with pytest.raises(TrainingError, match="resampling 0, fold 0: no usable clip in train"):
+        run(labelled)
