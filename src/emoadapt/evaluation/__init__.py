@@ -1,0 +1,1 @@
+"""Metrics, bias, embedding distance and significance, from Parquet tables alone."""

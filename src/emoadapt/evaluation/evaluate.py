@@ -1,0 +1,302 @@
+"""From predictions and embeddings of one task to its metrics, confusion counts and comparisons.
+
+Folds of a run are pooled before anything is computed: a run is one (resampling, seed), and its test set is
+that of all its folds together.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+
+from emoadapt import schema
+from emoadapt.errors import DataError
+from emoadapt.evaluation.distance import measure_cosine_distance
+from emoadapt.evaluation.metrics import Array, score_classes
+from emoadapt.evaluation.significance import (
+    BOOTSTRAP_METRICS,
+    bootstrap_runs,
+    bound_interval,
+    compare_pairs,
+    place_cells,
+    score_all,
+)
+from emoadapt.flow.store import read_table, write_table
+
+SETTING = ("task", "backbone", "start", "subset", "test_corpus")
+RUN = ("task", "backbone", "start", "subset", "resampling", "seed", "test_corpus")
+HANDCRAFTED = ("handcrafted", "egemaps")
+"""Backbone and start of the handcrafted baseline (as in `flow.grid`, which reads the configuration and this does not)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All runs of one setting on one test corpus.
+
+    Attributes:
+        runs: (resampling, seed) of each run.
+        cells: per run, the (n_cells, n_utterances) matrix of `place_cells`.
+        seen: (n_utterances,) True where any run has a prediction.
+    """
+
+    runs: list[tuple[int, int]]
+    cells: list[sparse.csr_matrix]
+    seen: NDArray[np.bool_]
+
+    def scores(self, keep: NDArray[np.bool_] | None = None) -> dict[str, Array]:
+        """Metric -> (n_runs,), over all utterances or only those to keep."""
+        weights = np.ones(self.seen.size) if keep is None else keep.astype(np.float64)
+        size = round(self.cells[0].shape[0] ** 0.5)
+        return score_all(np.stack([(run @ weights).reshape(size, size) for run in self.cells]))
+
+
+def evaluate_task(
+    task_name: str,
+    classes: Sequence[str],
+    predictions: list[Path],
+    embeddings: list[Path],
+    metrics: Path,
+    confusion: Path,
+    comparisons: Path,
+    bootstrap: int,
+    confidence: float,
+) -> None:
+    """Evaluate every run of a task.
+
+    Args:
+        task_name: the task.
+        classes: its classes, in the order of the logits.
+        predictions: PREDICTIONS tables of all its runs.
+        embeddings: EMBEDDINGS tables; may be fewer, or none.
+        metrics: METRICS table to write: one row per run, test corpus and metric. Classes without a test
+            utterance have no per-class rows.
+        confusion: CONFUSION table to write: all cells, zeros too.
+        comparisons: COMPARISONS table to write: one row per setting, test corpus and metric against the
+            original of the same backbone (baseline null where there is none), and one against egemaps.
+        bootstrap: draws of test utterances for the intervals.
+        confidence: coverage of the intervals, for example 0.95.
+
+    Raises:
+        DataError: there are no predictions, they belong to another task, hold a class that the task does
+            not have, or the same utterance twice in one run and fold.
+    """
+    frame = _read_predictions(task_name, classes, predictions)
+    counts = _count_runs(frame, classes)
+    write_table(
+        metrics, [*_metric_rows(frame, counts, classes), *_distance_rows(task_name, embeddings)], schema.METRICS
+    )
+    write_table(confusion, _confusion_rows(counts, classes), schema.CONFUSION)
+    write_table(comparisons, _comparison_rows(frame, classes, bootstrap, confidence), schema.COMPARISONS)
+
+
+def _read_predictions(task: str, classes: Sequence[str], paths: Sequence[Path]) -> pl.DataFrame:
+    """Predictions without logits, checked, in a fixed order."""
+    columns = [*(field.name for field in schema.RUN_COLUMNS), "test_corpus", "utterance_id", "label", "predicted"]
+    frame = cast(pl.DataFrame, pl.from_arrow(read_table(paths, schema.PREDICTIONS, columns)))
+    if frame.is_empty():
+        raise DataError(f"task {task} has no predictions; fine-tune at least one model on it")
+    if other := sorted(set(frame["task"]) - {task}):
+        raise DataError(
+            f"predictions of task {', '.join(other)} were given to the evaluation of {task}; name only its own runs"
+        )
+    for column in ("label", "predicted"):
+        if unknown := sorted(set(frame[column]) - set(classes)):
+            raise DataError(
+                f"task {task}: {column} {', '.join(unknown)} in the predictions is not among the classes "
+                f"{', '.join(classes)}; the classes were changed: run the fine-tuning again"
+            )
+    key = [*RUN, "fold", "utterance_id"]
+    if frame.select(key).is_duplicated().any():
+        row = frame.filter(frame.select(key).is_duplicated()).row(0, named=True)
+        raise DataError(
+            f"task {task}: {row['utterance_id']} is predicted twice by {row['backbone']}.{row['start']}, subset "
+            f"{row['subset']}, resampling {row['resampling']}, fold {row['fold']}, seed {row['seed']}; name each run once"
+        )
+    return frame.sort(key)
+
+
+def _count_runs(frame: pl.DataFrame, classes: Sequence[str]) -> dict[tuple[Any, ...], NDArray[np.int64]]:
+    """RUN values -> (n_classes, n_classes) counts, folds pooled."""
+    position = {name: index for index, name in enumerate(classes)}
+    counts: dict[tuple[Any, ...], NDArray[np.int64]] = {}
+    grouped = frame.group_by([*RUN, "label", "predicted"]).len().sort([*RUN, "label", "predicted"])
+    for *run, label, predicted, number in grouped.iter_rows():
+        table = counts.setdefault(tuple(run), np.zeros((len(classes),) * 2, dtype=np.int64))
+        table[position[label], position[predicted]] = number
+    return counts
+
+
+def _metric_rows(
+    frame: pl.DataFrame, counts: Mapping[tuple[Any, ...], NDArray[np.int64]], classes: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    # An utterance of a corpus that every fold is tested on counts once.
+    sizes = {
+        row[:-1]: row[-1] for row in frame.group_by([*RUN, "label"]).agg(pl.col("utterance_id").n_unique()).iter_rows()
+    }
+    for run, table in counts.items():
+        base = dict(zip(RUN, run, strict=True))
+        per_class = [sizes.get((*run, name), 0) for name in classes]
+        for metric, value in score_all(table).items():
+            yield {**base, "metric": metric, "label": None, "value": float(value), "n": sum(per_class)}
+        for metric, values in score_classes(table).items():
+            for name, value, size in zip(classes, values, per_class, strict=True):
+                if size:
+                    yield {**base, "metric": metric, "label": name, "value": float(value), "n": size}
+
+
+def _distance_rows(task: str, paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """Mean cosine distance of each run; one file at a time, since embeddings are wide."""
+    parts = []
+    for path in paths:
+        table = read_table(path, schema.EMBEDDINGS)
+        if not table.num_rows:
+            continue
+        tuned, start_point = (np.stack(table.column(name).to_numpy()) for name in ("tuned", "start_point"))
+        frame = cast(pl.DataFrame, pl.from_arrow(table.select([*RUN, "utterance_id"])))
+        parts.append(frame.with_columns(distance=pl.Series(measure_cosine_distance(tuned, start_point))))
+    if not parts:
+        return
+    means = pl.concat(parts).group_by(RUN).agg(pl.col("distance").mean(), pl.col("utterance_id").n_unique()).sort(RUN)
+    for *run, distance, size in means.iter_rows():
+        yield {
+            **dict(zip(RUN, run, strict=True)),
+            "metric": "cosine_distance",
+            "label": None,
+            "value": distance,
+            "n": size,
+        }
+
+
+def _confusion_rows(
+    counts: Mapping[tuple[Any, ...], NDArray[np.int64]], classes: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    for run, table in counts.items():
+        base = dict(zip(RUN, run, strict=True))
+        for true, label in enumerate(classes):
+            for guess, predicted in enumerate(classes):
+                yield {**base, "label": label, "predicted": predicted, "count": int(table[true, guess])}
+
+
+def _comparison_rows(
+    frame: pl.DataFrame, classes: Sequence[str], draws: int, confidence: float
+) -> Iterator[dict[str, Any]]:
+    """Rows of all settings; settings of one test corpus and subset share their bootstrap draws."""
+    for (test_corpus,), corpus_frame in sorted(frame.partition_by("test_corpus", as_dict=True).items()):
+        universe = corpus_frame["utterance_id"].unique().sort()
+        seed = zlib.crc32(f"{frame['task'][0]}/{test_corpus}".encode())
+        for _, part in sorted(corpus_frame.partition_by("subset", as_dict=True).items()):
+            outcomes = _collect_outcomes(part, universe, classes)
+            samples = {model: bootstrap_runs(outcome.cells, draws, seed) for model, outcome in outcomes.items()}
+            for (backbone, start), outcome in outcomes.items():
+                model = (backbone, start)
+                base = dict(
+                    zip(SETTING, part.filter(backbone=backbone, start=start).select(SETTING).row(0), strict=True)
+                )
+                own = _describe_outcome(outcome, samples[model], confidence)
+                for baseline in _baselines(model, list(outcomes)):
+                    against: dict[str, dict[str, Any]] = {metric: {} for metric in BOOTSTRAP_METRICS}
+                    if baseline is not None:
+                        against = _compare_outcomes(
+                            (outcome, samples[model]), (outcomes[baseline], samples[baseline]), draws, seed, confidence
+                        )
+                    for metric in BOOTSTRAP_METRICS:
+                        yield {
+                            **base,
+                            "baseline": baseline and baseline[1],
+                            "metric": metric,
+                            **own[metric],
+                            **against[metric],
+                            "n": int(outcome.seen.sum()),
+                        }
+
+
+def _baselines(model: tuple[str, str], models: Sequence[tuple[str, str]]) -> list[tuple[str, str] | None]:
+    """What a model is compared with: its original (None without one), then the handcrafted vector."""
+    backbone, start = model
+    original = (backbone, "original")
+    found: list[tuple[str, str] | None] = [original if start != "original" and original in models else None]
+    if model != HANDCRAFTED and HANDCRAFTED in models:
+        found.append(HANDCRAFTED)
+    return found
+
+
+def _collect_outcomes(
+    frame: pl.DataFrame, universe: pl.Series, classes: Sequence[str]
+) -> dict[tuple[str, str], Outcome]:
+    """(backbone, start) -> its runs, with utterances numbered as in `universe`."""
+    names = pl.Enum(list(classes))
+    frame = frame.with_columns(
+        utterance=pl.col("utterance_id").cast(pl.Enum(universe)).to_physical().cast(pl.Int64),
+        cell=pl.col("label").cast(names).to_physical().cast(pl.Int64) * len(classes)
+        + pl.col("predicted").cast(names).to_physical().cast(pl.Int64),
+    )
+    outcomes = {}
+    shape = (len(classes) ** 2, len(universe))
+    for model, setting in sorted(frame.partition_by("backbone", "start", as_dict=True).items()):
+        parts = sorted(setting.partition_by("resampling", "seed", as_dict=True).items())
+        seen = np.zeros(len(universe), dtype=np.bool_)
+        seen[setting["utterance"].to_numpy()] = True
+        cells = [place_cells(part["utterance"].to_numpy(), part["cell"].to_numpy(), shape) for _, part in parts]
+        outcomes[cast(tuple[str, str], model)] = Outcome([cast(tuple[int, int], run) for run, _ in parts], cells, seen)
+    return outcomes
+
+
+def _describe_outcome(outcome: Outcome, samples: Mapping[str, Array], confidence: float) -> dict[str, dict[str, Any]]:
+    """Metric -> n_runs, mean, std, low, high."""
+    rows = {}
+    for metric, values in outcome.scores().items():
+        centre = float(values.mean()) if metric == "f1_bias" else None
+        low, high = bound_interval(samples[metric].mean(axis=0), confidence, centre)
+        rows[metric] = {
+            "n_runs": values.size,
+            "mean": float(values.mean()),
+            "std": float(values.std(ddof=1)) if values.size > 1 else None,
+            "low": max(low, 0.0),
+            "high": high,
+        }
+    return rows
+
+
+def _compare_outcomes(
+    start: tuple[Outcome, Mapping[str, Array]],
+    baseline: tuple[Outcome, Mapping[str, Array]],
+    draws: int,
+    seed: int,
+    confidence: float,
+) -> dict[str, dict[str, Any]]:
+    """Metric -> n_pairs, difference and its interval, p-value; over the runs and utterances that both have."""
+    pairs = [
+        (start[0].runs.index(run), baseline[0].runs.index(run)) for run in start[0].runs if run in baseline[0].runs
+    ]
+    keep = start[0].seen & baseline[0].seen
+    if not pairs or not keep.any():
+        return {metric: {"n_pairs": 0} for metric in BOOTSTRAP_METRICS}
+    ours, theirs = [list(indices) for indices in zip(*pairs, strict=True)]
+    sides = []
+    for (outcome, samples), chosen in ((start, ours), (baseline, theirs)):
+        whole = bool((outcome.seen == keep).all())
+        resampled = samples if whole else bootstrap_runs(outcome.cells, draws, seed, keep)
+        sides.append({m: (v[chosen], resampled[m][chosen]) for m, v in outcome.scores(keep).items()})
+    rows = {}
+    for metric in BOOTSTRAP_METRICS:
+        (values, drawn), (base_values, base_drawn) = sides[0][metric], sides[1][metric]
+        difference = float((values - base_values).mean())
+        low, high = bound_interval(
+            (drawn - base_drawn).mean(axis=0), confidence, difference if metric == "f1_bias" else None
+        )
+        rows[metric] = {
+            "n_pairs": len(pairs),
+            "difference": difference,
+            "difference_low": low,
+            "difference_high": high,
+            "p_value": compare_pairs(values, base_values),
+        }
+    return rows

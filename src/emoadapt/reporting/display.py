@@ -1,0 +1,192 @@
+"""Tables as people read them: rounded, with units and words, ready for Markdown and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+
+from emoadapt.reporting.style import (
+    METRIC_NAMES,
+    interval,
+    model_name,
+    number,
+    probability,
+    spread,
+    star,
+    subset_name,
+)
+
+Row = dict[str, Any]
+
+
+def present_table(name: str, tidy: pl.DataFrame) -> pl.DataFrame:
+    """Text columns with readable headers for a tidy table of `write_tables`."""
+    maker = _present_paper if name.startswith("paper_") else _MAKERS.get(name, _present_plain)
+    rows = maker(tidy)
+    if not rows:
+        return pl.DataFrame()
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    return pl.DataFrame({column: [str(row.get(column, "–")) for row in rows] for column in columns})
+
+
+def _setting(row: Row) -> Row:
+    place = (
+        row["task"]
+        if row["test_corpus"] == row.get("corpus", row["test_corpus"])
+        else f"{row['task']} → {row['test_corpus']}"
+    )
+    model = model_name(row["backbone"], row["start"])
+    return {"task": place, "training clips": subset_name(row["subset"]), "model": model, "weights": row["weights"]}
+
+
+def _judgement(row: Row) -> Row:
+    """Difference to the baseline and its p-value."""
+    return {
+        "difference to original": number(row["difference"], sign=True)
+        + (f" {star(row['p_value'])}" if star(row["p_value"]) else ""),
+        "interval of the difference": interval(row["difference_low"], row["difference_high"], sign=True),
+        "p": probability(row["p_value"]),
+    }
+
+
+def _paper(row: Row, tidy: pl.DataFrame) -> Row:
+    if tidy["paper_mean"].null_count() == tidy.height:
+        return {}
+    return {"paper": spread(row["paper_mean"], row["paper_std"])}
+
+
+def _present_results(tidy: pl.DataFrame) -> list[Row]:
+    """One row per setting, the metrics side by side; interval, difference and p are of macro-F1."""
+    rows = []
+    for _, part in tidy.group_by(["task", "test_corpus", "subset", "backbone", "start"], maintain_order=True):
+        values = {row["metric"]: row for row in part.iter_rows(named=True)}
+        main = values["macro_f1"]
+        rows.append(
+            {
+                **_setting(main),
+                "macro-F1": spread(main["mean"], main["std"]),
+                "interval": interval(main["low"], main["high"]),
+                **_judgement(main),
+                "UAR": spread(values["uar"]["mean"], values["uar"]["std"]),
+                "weighted F1": spread(values["weighted_f1"]["mean"], values["weighted_f1"]["std"]),
+                **_paper(main, tidy.filter(metric="macro_f1")),
+                "difference to eGeMAPS": number(main["egemaps_difference"], sign=True),
+                "n test": f"{main['n']:,}",
+                "runs": str(main["n_runs"]),
+                "split": main["split"],
+                "labels": main["labels"],
+            }
+        )
+    return rows
+
+
+def _present_one_metric(tidy: pl.DataFrame) -> list[Row]:
+    return [
+        {
+            **_setting(row),
+            METRIC_NAMES[row["metric"]]: spread(row["mean"], row["std"]),
+            "interval": interval(row["low"], row["high"]),
+            **_judgement(row),
+            **_paper(row, tidy),
+            "n test": f"{row['n']:,}",
+            "runs": str(row["n_runs"]),
+        }
+        for row in tidy.iter_rows(named=True)
+    ]
+
+
+def _present_classes(tidy: pl.DataFrame) -> list[Row]:
+    """One row per setting, a column per class."""
+    rows = []
+    for _, part in tidy.group_by(["task", "test_corpus", "subset", "backbone", "start"], maintain_order=True):
+        first = part.row(0, named=True)
+        place = {"task": first["task"], "tested on": first["test_corpus"]}
+        classes = {row["label"]: spread(row["mean"], row["std"], 2) for row in part.iter_rows(named=True)}
+        rows.append(
+            {**place, **{k: v for k, v in _setting(first).items() if k != "task"}, **classes,
+             "n test": f"{sum(part['n']):,}", "runs": str(first["n_runs"])}
+        )  # fmt: skip
+    return _align(rows, ("n test", "runs"))
+
+
+def _present_distance(tidy: pl.DataFrame) -> list[Row]:
+    return [
+        {
+            "task": row["task"],
+            "tested on": row["test_corpus"],
+            "training clips": subset_name(row["subset"]),
+            "model": model_name(row["backbone"], row["start"]),
+            "weights": row["weights"],
+            "cosine distance": spread(row["mean"], row["std"], 4),
+            "n test": f"{row['n']:,}",
+            "runs": str(row["n_runs"]),
+        }
+        for row in tidy.iter_rows(named=True)
+    ]
+
+
+def _present_data(tidy: pl.DataFrame) -> list[Row]:
+    """One row per task, corpus, fold and split with a column per class; corpora only tested on appear with one fold."""
+    rows = []
+    for _, part in tidy.group_by(["task", "corpus"], maintain_order=True):
+        only_test = set(part["split"]) == {"test"}
+        none = dict.fromkeys(part["label"].drop_nulls().unique(maintain_order=True), "0")
+        for (fold, split), cell in part.group_by(["fold", "split"], maintain_order=True):
+            if only_test and fold != part["fold"].min():
+                continue
+            total = cell.filter(pl.col("label").is_null()).row(0, named=True)
+            classes = {r["label"]: f"{r['utterances']:,}" for r in cell.iter_rows(named=True) if r["label"] is not None}
+            rows.append(
+                {
+                    "task": total["task"],
+                    "corpus": total["corpus"],
+                    "fold": "every" if only_test else str(fold),
+                    "split": str(split),
+                    "utterances": f"{total['utterances']:,}",
+                    "speakers": f"{total['speakers']:,}" if total["speakers"] else "unknown",
+                    "shared speakers": f"{total['shared_speakers']:,}" if total["speakers"] else "unknown",
+                    **none,
+                    **classes,
+                    "split by": total["split_kind"],
+                    "labels": total["labels"],
+                    "left out": total["left_out"] or "–",
+                }
+            )
+    return _align(rows, ("split by", "labels", "left out"))
+
+
+def _align(rows: list[Row], last: tuple[str, ...]) -> list[Row]:
+    """Rows that all have the columns of all classes, a dash where a task lacks a class, with `last` at the end."""
+    columns = list(dict.fromkeys(column for row in rows for column in row if column not in last))
+    return [{**{c: row.get(c, "–") for c in columns}, **{c: row[c] for c in last}} for row in rows]
+
+
+def _present_paper(tidy: pl.DataFrame) -> list[Row]:
+    """As printed: four digits in the table of F1 bias, three elsewhere."""
+    return [
+        {
+            **row,
+            "mean": number(row["mean"], 4 if row["table"] == "IV" else 3),
+            "std": "–" if row["std"] is None else str(row["std"]),
+        }
+        for row in tidy.iter_rows(named=True)
+    ]
+
+
+def _present_plain(tidy: pl.DataFrame) -> list[Row]:
+    return [
+        {k.replace("_", " "): "–" if v is None else v for k, v in row.items()} for row in tidy.iter_rows(named=True)
+    ]
+
+
+_MAKERS: dict[str, Callable[[pl.DataFrame], list[Row]]] = {
+    "results": _present_results,
+    "low_resource": _present_one_metric,
+    "f1_bias": _present_one_metric,
+    "cross_corpus": _present_results,
+    "per_class_f1": _present_classes,
+    "cosine_distance": _present_distance,
+    "data": _present_data,
+}

@@ -1,0 +1,296 @@
+"""Figures of the report, from Parquet tables. Colours and markers of a start are the same in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+from matplotlib.axes import Axes
+
+from emoadapt import schema
+from emoadapt.config import Study
+from emoadapt.flow.store import read_table
+from emoadapt.reporting.canvas import new_figure, save_figure, save_note, spread_labels
+from emoadapt.reporting.matrices import draw_confusion, draw_per_class
+from emoadapt.reporting.style import (
+    METRIC_NAMES,
+    mark_of,
+    mark_untrained,
+    model_key,
+    model_name,
+    number,
+    shorten,
+    subset_key,
+    subset_name,
+)
+from emoadapt.reporting.tables import average_runs, count_quarantine
+
+
+def figure_names(study: Study) -> list[str]:
+    """Figures that `write_figures` makes for a study, in the order of the report."""
+    names = []
+    if study.tasks:
+        names += ["results"]
+        if any(len(task.subsets) > 1 for task in study.tasks.values()):
+            names += ["low_resource"]
+        names += ["per_class_f1", "confusion", "f1_bias"]
+        if study.backbones:
+            names += ["cosine_distance"]
+    if study.adaptations and study.backbones:
+        names += ["training_curves"]
+    return [*names, "quarantine"]
+
+
+def write_figures(
+    study: Study,
+    metrics: list[Path],
+    confusion: list[Path],
+    comparisons: list[Path],
+    curves: list[Path],
+    quarantine: Path,
+    out: Path,
+) -> None:
+    """Write `out/<figure>.svg` and `out/<figure>.png` for every name of `figure_names`.
+
+    Args:
+        study: the configuration.
+        metrics: METRICS table of each task.
+        confusion: CONFUSION table of each task.
+        comparisons: COMPARISONS table of each task.
+        curves: CURVES tables of Stage 1.
+        quarantine: QUARANTINE table.
+        out: folder to write to.
+
+    Raises:
+        DataError: a table is missing or of another schema.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    measured = _read(metrics, schema.METRICS)
+    compared = _read(comparisons, schema.COMPARISONS).filter(
+        pl.col("baseline").is_null() | (pl.col("baseline") != "egemaps")
+    )
+    distances = average_runs(study, measured.filter(metric="cosine_distance"))
+    drawers: dict[str, Callable[[str], None]] = {
+        "results": lambda name: _draw_intervals(study, compared.filter(metric="macro_f1"), out, name),
+        "f1_bias": lambda name: _draw_intervals(study, compared.filter(metric="f1_bias"), out, name),
+        "low_resource": lambda name: _draw_sizes(study, compared.filter(metric="macro_f1"), out, name),
+        "cosine_distance": lambda name: _draw_sizes(study, distances, out, name),
+        "per_class_f1": lambda name: draw_per_class(study, measured.filter(metric="f1"), out, name),
+        "confusion": lambda name: draw_confusion(study, _read(confusion, schema.CONFUSION), out, name),
+        "training_curves": lambda name: _draw_curves(study, _read(curves, schema.CURVES), out, name),
+        "quarantine": lambda name: _draw_quarantine(
+            count_quarantine(_read([quarantine], schema.QUARANTINE)), out, name
+        ),
+    }
+    for name in figure_names(study):
+        drawers[name](name)
+
+
+def _panels(study: Study, frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    """(title, rows) per task and test corpus, the corpus trained on first."""
+    tasks = list(study.tasks)
+    found = frame.partition_by("task", "test_corpus", as_dict=True)
+    order = sorted(found, key=lambda key: (tasks.index(key[0]), key[1] != study.tasks[key[0]].corpus, key[1]))
+    panels = []
+    for task, corpus in order:
+        title = task if corpus == study.tasks[task].corpus else f"{task} → {corpus} (tested without training)"
+        panels.append((title, found[task, corpus]))
+    return panels
+
+
+def _draw_intervals(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
+    """Mean and bootstrap interval of every setting, one row each, grouped by training clips."""
+    if frame.is_empty():
+        return save_note(out, name, "There is no result to draw.")
+    panels = [(title, _rows_of_panel(study, part)) for title, part in _panels(study, frame)]
+    heights = [len(rows) + 1.6 for _, rows in panels]
+    with new_figure(8.6, 0.25 * sum(heights) + 0.7) as figure:
+        axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
+        for axis, (title, rows) in zip(axes, panels, strict=True):
+            _draw_forest(study, axis, rows)
+            axis.set_title(title)
+            axis.tick_params(labelbottom=True)
+        axes[-1].set_xlabel(f"{METRIC_NAMES[frame['metric'][0]]} (point: mean over runs; line: bootstrap interval)")
+        save_figure(figure, out, name)
+    return None
+
+
+def _rows_of_panel(study: Study, frame: pl.DataFrame) -> list[dict[str, Any] | str]:
+    """Rows from top to bottom: a heading per subset (if there are several), then its models."""
+    rows: list[dict[str, Any] | str] = []
+    subsets = sorted(set(frame["subset"]), key=subset_key)
+    for subset in subsets:
+        if len(subsets) > 1:
+            rows.append(subset_name(subset))
+        chosen = frame.filter(subset=subset).iter_rows(named=True)
+        rows += sorted(chosen, key=lambda row: model_key(study, row["backbone"], row["start"]))
+    return rows
+
+
+def _draw_forest(study: Study, axis: Axes, rows: Sequence[dict[str, Any] | str]) -> None:
+    labels = []
+    for place, row in enumerate(rows):
+        if isinstance(row, str):
+            axis.axhline(place, color="#F2F2F2", linewidth=14, zorder=0)
+            labels.append(row)
+            continue
+        mark = mark_of(study, row["start"])
+        axis.plot([row["low"], row["high"]], [place, place], color=mark.colour, linewidth=2, solid_capstyle="butt")
+        axis.plot(row["mean"], place, mark.marker, color=mark.colour, markersize=6.5)
+        axis.annotate(
+            number(row["mean"], 2).replace("0.", ".", 1), (row["high"], place), (6, 0), textcoords="offset points", va="center",
+            color=mark.colour, fontweight="bold",
+        )  # fmt: skip
+        labels.append(model_name(mark_untrained(study, row["backbone"]), row["start"]))
+    axis.set_yticks(range(len(rows)), labels)
+    for text, row in zip(axis.get_yticklabels(), rows, strict=True):
+        if isinstance(row, str):
+            text.set_fontweight("bold")
+        else:
+            text.set_color(mark_of(study, row["start"]).colour)
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.grid(visible=False, axis="y")
+    axis.tick_params(axis="y", length=0)
+    axis.margins(x=0.12)
+
+
+def _draw_sizes(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
+    """A value over the number of training clips: a panel per task, test corpus and backbone."""
+    several = [task for task, config in study.tasks.items() if len(config.subsets) > 1 or name == "cosine_distance"]
+    frame = frame.filter(pl.col("task").is_in(several))
+    if frame.is_empty():
+        return save_note(out, name, "There is nothing to draw over the number of training clips.")
+    panels = []
+    for title, part in _panels(study, frame):
+        backbones = [b for b in study.backbones if b in set(part["backbone"])] or ["handcrafted"]
+        # The handcrafted vector has no backbone: it stands in every panel as the reference.
+        panels += [
+            (f"{title}\n{mark_untrained(study, b)}", part.filter(pl.col("backbone").is_in([b, "handcrafted"])))
+            for b in backbones
+        ]
+    columns = min(2, len(panels))
+    lines = -(-len(panels) // columns)
+    with new_figure(4.9 * columns, 2.9 * lines) as figure:
+        axes = figure.subplots(lines, columns, squeeze=False).flat
+        for axis, (title, part) in zip(axes, panels, strict=False):
+            _draw_size_lines(study, axis, part)
+            axis.set_title(title)
+            axis.set_ylabel(METRIC_NAMES[part["metric"][0]])
+        for axis in list(axes)[len(panels) :]:
+            axis.remove()
+        save_figure(figure, out, name)
+    return None
+
+
+def _draw_size_lines(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
+    subsets = sorted(set(frame["subset"]), key=subset_key)
+    starts = sorted(set(frame["start"]), key=lambda start: model_key(study, "", start))
+    ends, shift = [], 0.09
+    for index, start in enumerate(starts):
+        rows = {row["subset"]: row for row in frame.filter(start=start).iter_rows(named=True)}
+        mark = mark_of(study, start)
+        x = [subsets.index(s) + shift * (index - (len(starts) - 1) / 2) for s in subsets if s in rows]
+        chosen = [rows[s] for s in subsets if s in rows]
+        means = [row["mean"] for row in chosen]
+        axis.plot(x, means, marker=mark.marker, color=mark.colour, linewidth=1.6, markersize=5.5)
+        for place, row in zip(x, chosen, strict=True):
+            ends_of = (row["low"], row["high"]) if "low" in row else _std_band(row)
+            axis.plot([place, place], ends_of, color=mark.colour, linewidth=1.2)
+        ends.append((means[-1], "eGeMAPS" if start == "egemaps" else shorten(start), mark.colour))
+    axis.set_xticks(range(len(subsets)), [subset_name(s) for s in subsets])
+    axis.set_xlim(-0.4, len(subsets) - 0.6)
+    axis.margins(y=0.1)
+    low, high = axis.get_ylim()
+    for height, (_, label, colour) in zip(spread_labels([e[0] for e in ends], (high - low) * 0.085), ends, strict=True):
+        axis.annotate(label, (1.0, height), (4, 0), xycoords=axis.get_yaxis_transform(), textcoords="offset points",
+                      color=colour, fontweight="bold", va="center", annotation_clip=False)  # fmt: skip
+    axis.grid(visible=False, axis="x")
+
+
+def _std_band(row: dict[str, Any]) -> tuple[float, float]:
+    half = row["std"] or 0.0
+    return row["mean"] - half, row["mean"] + half
+
+
+def _draw_curves(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
+    """Stage-1 losses: a row of panels per run, a column per loss, the kept epoch marked."""
+    frame = frame.filter(stage="stage1")
+    if frame.is_empty():
+        return save_note(out, name, "There is no training curve of Stage 1.")
+    runs = sorted(set(frame["run"]), key=lambda run: model_key(study, *run.split(".", 1)))
+    metrics = sorted(set(frame["metric"]), key=lambda metric: (metric != "loss", metric))
+    with new_figure(max(3.0 * len(metrics), 5.0), 2.3 * len(runs) + 0.2) as figure:
+        axes = figure.subplots(len(runs), len(metrics), squeeze=False)
+        for line, run in zip(axes, runs, strict=True):
+            for axis, metric in zip(line, metrics, strict=True):
+                part = frame.filter(run=run, metric=metric)
+                if part.is_empty():
+                    axis.remove()
+                    continue
+                _draw_curve(axis, part)
+                heading = "loss (weighted sum)" if metric == "loss" else metric.removeprefix("loss_")
+                axis.set_title(f"{run}\n{heading}" if axis is line[0] else heading)
+        for axis in axes[-1]:
+            axis.set_xlabel("epoch")
+        save_figure(figure, out, name)
+    return None
+
+
+def _draw_curve(axis: Axes, frame: pl.DataFrame) -> None:
+    ends = []
+    for part, colour, style in (("train", "#7F7F7F", "--"), ("held_out", "#0072B2", "-")):
+        rows = frame.filter(part=part).sort("epoch")
+        if rows.is_empty():
+            continue
+        axis.plot(
+            rows["epoch"], rows["value"], style, color=colour, linewidth=1.6, marker="." if rows.height == 1 else None
+        )
+        ends.append((rows["value"][-1], part.replace("_", " "), colour))
+        if part == "held_out":
+            kept = rows.filter(pl.col("best"))
+            axis.plot(kept["epoch"], kept["value"], "o", color="#D55E00", markersize=7, zorder=4)
+            for epoch, value in kept.select("epoch", "value").iter_rows():
+                axis.annotate(
+                    f"kept ({epoch})",
+                    (epoch, value),
+                    (0, 8),
+                    textcoords="offset points",
+                    ha="center",
+                    color="#D55E00",
+                    fontsize=8,
+                )
+    axis.margins(y=0.15)
+    low, high = axis.get_ylim()
+    for height, (_, label, colour) in zip(spread_labels([e[0] for e in ends], (high - low) * 0.11), ends, strict=True):
+        axis.annotate(label, (1.0, height), (3, 0), xycoords=axis.get_yaxis_transform(), textcoords="offset points",
+                      color=colour, va="center", fontsize=8, annotation_clip=False)  # fmt: skip
+    axis.locator_params(axis="x", integer=True)
+
+
+def _draw_quarantine(counts: pl.DataFrame, out: Path, name: str) -> None:
+    """Utterances set aside, a bar per corpus, feature and reason."""
+    if counts.is_empty():
+        return save_note(out, name, "Nothing was set aside: every feature could be computed for every clip.")
+    rows = list(counts.sort("corpus", "feature", "utterances", descending=[False, False, True]).iter_rows(named=True))
+    with new_figure(8.6, 0.27 * len(rows) + 0.9) as figure:
+        axis = figure.subplots()
+        for place, row in enumerate(rows):
+            colour = "#D55E00" if row["status"] == "failed" else "#56B4E9"
+            axis.barh(place, row["utterances"], color=colour, height=0.66)
+            note = f"{row['utterances']:,}  {row['status']}"
+            axis.annotate(note, (row["utterances"], place), (5, 0), textcoords="offset points", va="center")
+        axis.set_yticks(range(len(rows)), [f"{row['corpus']} · {row['feature']} · {row['code']}" for row in rows])
+        axis.set_ylim(len(rows) - 0.4, -0.6)
+        axis.set_xlim(0, 1.22 * max(row["utterances"] for row in rows))
+        axis.set_xlabel("utterances (absent: the modality is not there; failed: it could not be read)")
+        axis.locator_params(axis="x", integer=True)
+        axis.grid(visible=False, axis="y")
+        axis.tick_params(axis="y", length=0)
+        save_figure(figure, out, name)
+    return None
+
+
+def _read(paths: Sequence[Path], kind: Any) -> pl.DataFrame:
+    return cast(pl.DataFrame, pl.from_arrow(read_table(paths, kind)))

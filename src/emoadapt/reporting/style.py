@@ -1,0 +1,159 @@
+"""How numbers, names and colours look, the same in every table and figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from emoadapt.config import CremaDCorpus, CsvCorpus, DemoCorpus, FolderCorpus, LeaveOneSpeakerOut, Study
+
+# Okabe & Ito, "Color Universal Design" (2008): told apart with every common colour vision.
+BLUE, GREY, INK = "#0072B2", "#7F7F7F", "#222222"
+ADAPTED_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+ADAPTED_MARKERS = ("D", "^", "v", "P", "X", "*")
+
+METRIC_NAMES = {
+    "macro_f1": "macro-F1",
+    "uar": "UAR",
+    "weighted_f1": "weighted F1",
+    "accuracy": "accuracy",
+    "f1_bias": "F1 bias",
+    "cosine_distance": "cosine distance",
+}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Colour and marker of a start, the same everywhere."""
+
+    colour: str
+    marker: str
+
+
+def mark_of(study: Study, start: str) -> Mark:
+    """Mark of a starting point; adaptations in the order of the configuration."""
+    if start == "original":
+        return Mark(BLUE, "o")
+    if start == "egemaps":
+        return Mark(GREY, "s")
+    names = list(study.adaptations)
+    index = names.index(start) if start in names else len(names)
+    colour = ADAPTED_COLOURS[index % len(ADAPTED_COLOURS)]
+    return Mark(colour, ADAPTED_MARKERS[index // len(ADAPTED_COLOURS) % len(ADAPTED_MARKERS)])
+
+
+def model_name(backbone: str, start: str) -> str:
+    """A model in a sentence or beside a row."""
+    return "eGeMAPS (handcrafted)" if start == "egemaps" else f"{backbone} {start}"
+
+
+def mark_untrained(study: Study, backbone: str) -> str:
+    """Name of a backbone in a figure, with a note if it is untrained."""
+    return f"{backbone} (untrained)" if backbone in study.untrained else backbone
+
+
+def shorten(text: str, limit: int = 16) -> str:
+    """Text of at most `limit` characters, for labels in figures."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def subset_key(subset: str) -> tuple[int, float, str]:
+    """Sort key: numbers ascending, `full` last."""
+    return (0, float(subset), subset) if subset.isdigit() else (1, 0.0, subset)
+
+
+def subset_name(subset: str) -> str:
+    """A subset in words."""
+    return f"{int(subset):,} clips" if subset.isdigit() else "all clips" if subset == "full" else subset
+
+
+def model_key(study: Study, backbone: str, start: str) -> tuple[int, int, str]:
+    """Sort key: backbones and adaptations as configured, original first, handcrafted last."""
+    backbones = list(study.backbones)
+    starts = ["original", *study.adaptations]
+    return (
+        backbones.index(backbone) if backbone in backbones else len(backbones),
+        starts.index(start) if start in starts else len(starts),
+        start,
+    )
+
+
+def weights_of(study: Study, backbone: str) -> str:
+    """`pretrained`, `untrained` or `handcrafted`."""
+    if backbone not in study.backbones:
+        return "handcrafted"
+    return "pretrained" if study.backbones[backbone].untrained is None else "untrained"
+
+
+def describe_split(study: Study, task: str) -> str:
+    """Kind of split of a task in a few words."""
+    split = study.tasks[task].split
+    if isinstance(split, LeaveOneSpeakerOut):
+        return "leave one speaker out"
+    match split.by:
+        case "official":
+            return "official partition"
+        case "speakers":
+            return "named speakers"
+        case "folds":
+            return f"{split.k} folds by speaker (seed {split.seed})"
+        case _:
+            shares = "/".join(f"{100 * share:g}" for share in (split.train, split.dev, split.test))
+            return f"{shares} by speaker (seed {split.seed})"
+
+
+def describe_labels(study: Study, corpus: str) -> str:
+    """Whose judgement the labels of a corpus are."""
+    config = study.corpora[corpus]
+    match config:
+        case CremaDCorpus():
+            return f"{config.labels}, ties {config.ties}" if config.labels != "acted" else "acted (intended) emotion"
+        case CsvCorpus():
+            return f"column {config.columns.get('label', 'label')!r} of {config.file.rsplit('/', 1)[-1]}"
+        case FolderCorpus():
+            return "folder names"
+        case DemoCorpus():
+            return "synthetic (the emotion the clip was made with)"
+        case _:
+            return "acted (intended) emotion"
+
+
+def star(p_value: float | None) -> str:
+    """`*` for p < .05, `**` for p < .01, as in the paper."""
+    if p_value is None:
+        return ""
+    return "**" if p_value < 0.01 else "*" if p_value < 0.05 else ""
+
+
+def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
+    """A number with fixed digits; a dash where there is none."""
+    if value is None or math.isnan(value):
+        return "–"
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    return text.replace("-", "−")
+
+
+def spread(mean: float | None, std: float | None, digits: int = 3) -> str:
+    """`mean ± std`."""
+    return number(mean, digits) + ("" if std is None or math.isnan(std) else f" ± {std:.{digits}f}")
+
+
+def interval(low: float | None, high: float | None, digits: int = 3, *, sign: bool = False) -> str:
+    """`[low, high]`."""
+    if low is None or high is None:
+        return "–"
+    return f"[{number(low, digits, sign=sign)}, {number(high, digits, sign=sign)}]"
+
+
+def probability(p_value: float | None) -> str:
+    """A p-value; a dash where there is none."""
+    if p_value is None or math.isnan(p_value):
+        return "–"
+    return "< .001" if p_value < 0.001 else f"{p_value:.3f}".removeprefix("0")
+
+
+def listing(names: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    names = list(names)
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1] if names else "none"

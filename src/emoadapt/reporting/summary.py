@@ -1,0 +1,162 @@
+"""What the numbers say, in sentences, and what a reader must know before believing them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from emoadapt.config import DemoCorpus, Study, UntrainedNetwork, objective_features
+from emoadapt.reporting.style import (
+    interval,
+    listing,
+    mark_untrained,
+    model_key,
+    model_name,
+    number,
+    probability,
+    subset_key,
+    subset_name,
+)
+
+Row = dict[str, Any]
+
+_USES = {
+    "sentiment": ("transcript", "sentiment"),
+    "transcript": ("transcript",),
+    "faces": ("faces",),
+    "face_embedding": ("faces", "face_embedding"),
+}
+
+
+def list_notices(study: Study) -> list[str]:
+    """Sentences about untrained networks, synthetic data and stand-in engines that the study uses."""
+    notices = []
+    if names := study.untrained:
+        one = len(names) == 1
+        notices.append(
+            f"The backbone{'' if one else 's'} {listing(names)} {'is' if one else 'are'} UNTRAINED (randomly initialised): "
+            "the scores say nothing about pretrained models."
+        )
+    used = used_features(study)
+    if "face_embedding" in used and isinstance(study.features.face_embedding.network, UntrainedNetwork):
+        notices.append(
+            "The face network is UNTRAINED (randomly initialised): the face objective follows random features of the crops, "
+            "not facial expressions."
+        )
+    if demo := [name for name, corpus in study.corpora.items() if isinstance(corpus, DemoCorpus)]:
+        notices.append(
+            f"The corpora {listing(demo)} are SYNTHETIC (the built-in demo): the scores say nothing about real speech."
+            if len(demo) > 1
+            else f"The corpus {demo[0]} is SYNTHETIC (the built-in demo): its scores say nothing about real speech."
+        )
+    stand_ins = []
+    if "transcript" in used and study.features.transcript.engine == "pocketsphinx":
+        stand_ins.append("pocketsphinx for speech recognition (it mishears many words)")
+    if "sentiment" in used and study.features.sentiment.engine == "vader":
+        stand_ins.append("VADER's word list for sentiment")
+    if "faces" in used and study.features.faces.detector == "haar":
+        stand_ins.append("the Haar cascade for finding faces")
+    if stand_ins:
+        notices.append(f"Stand-in engines were used: {listing(stand_ins)}. The papers used stronger ones.")
+    return notices
+
+
+def used_features(study: Study) -> set[str]:
+    """Features that the objectives of the study's adaptations rest on."""
+    known = objective_features()
+    features = {known.get(name, name) for adaptation in study.adaptations.values() for name in adaptation.objectives}
+    return {used for feature in features for used in _USES.get(feature, (feature,))}
+
+
+def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.DataFrame) -> tuple[str, list[str]]:
+    """The result in one sentence, then one sentence per comparison of an adapted model with its original.
+
+    Args:
+        study: the configuration.
+        results: the tidy table `results`.
+        cross_corpus: the tidy table `cross_corpus`.
+    """
+    rows = [row for frame in (results, cross_corpus) for row in frame.filter(metric="macro_f1").iter_rows(named=True)]
+    compared = [row for row in rows if row["difference"] is not None]
+    details = [
+        sentence
+        for task in study.tasks
+        for sentence in _describe_best(study, task, [r for r in rows if r["task"] == task])
+    ]
+    if not compared:
+        return "No adapted model was compared with an original, so this report shows no effect of adaptation.", details
+    compared.sort(
+        key=lambda r: (
+            r["test_corpus"] != r["corpus"],
+            subset_key(r["subset"]),
+            model_key(study, r["backbone"], r["start"]),
+        )
+    )
+    compared.sort(key=lambda r: list(study.tasks).index(r["task"]))
+    return _count_verdicts(study, compared), [*(describe_difference(study, row) for row in compared), *details]
+
+
+def verdict(row: Row) -> int:
+    """1: better than the baseline; -1: worse; 0: the interval of the difference includes 0."""
+    return 1 if row["difference_low"] > 0 else -1 if row["difference_high"] < 0 else 0
+
+
+def _count_verdicts(study: Study, rows: list[Row]) -> str:
+    if len(rows) == 1:
+        return describe_difference(study, rows[0])
+    better, worse = (sum(verdict(row) == sign for row in rows) for sign in (1, -1))
+    open_ = len(rows) - better - worse
+    percent = f"{100 * study.report.confidence:g} %"
+    return (
+        f"Of {len(rows)} comparisons of an adapted model with its original (macro-F1), {better} "
+        f"{'is' if better == 1 else 'are'} better, {worse} worse, and {open_} show{'s' if open_ == 1 else ''} no difference "
+        f"(the {percent} interval of the difference includes 0). By chance alone about {len(rows) * (1 - study.report.confidence):.1f} "
+        "of them would look different; the p-values are not corrected for their number."
+    )
+
+
+def describe_difference(study: Study, row: Row) -> str:
+    """One comparison with its baseline as a sentence."""
+    place = row["task"] if row["test_corpus"] == row["corpus"] else f"{row['test_corpus']} (trained on {row['corpus']})"
+    where = f"on {place} with {subset_name(row['subset'])}"
+    model = f"{mark_untrained(study, row['backbone'])} {row['start']}"
+    bounds = interval(row["difference_low"], row["difference_high"], sign=True)[1:-1].replace(", ", " to ")
+    pairs = f"{row['n_pairs']} paired runs" if row["n_pairs"] > 1 else "one run each"
+    p_value = row["p_value"]
+    p_text = (
+        "no p-value"
+        if p_value is None
+        else f"p {probability(p_value)}"
+        if p_value < 0.001
+        else f"p = {probability(p_value)}"
+    )
+    facts = f"{100 * study.report.confidence:g} % interval {bounds}, {p_text}, {pairs}"
+    sign = verdict(row)
+    if sign == 0:
+        return f"No difference is shown between {model} and its original {where} ({number(row['difference'], sign=True)}; {facts})."
+    doubt = ""
+    if p_value is None:
+        doubt = " One run says nothing about other seeds."
+    elif p_value >= 0.05:
+        doubt = " The test over runs does not confirm it."
+    verb = "beats" if sign > 0 else "is worse than"
+    return f"{model} {verb} original by {number(abs(row['difference']))} macro-F1 {where} ({facts}).{doubt}"
+
+
+def _describe_best(study: Study, task: str, rows: list[Row]) -> list[str]:
+    """The best model at the largest training set, beside the handcrafted baseline."""
+    rows = [row for row in rows if row["test_corpus"] == row["corpus"]]
+    if not rows:
+        return []
+    largest = max((row["subset"] for row in rows), key=subset_key)
+    rows = [row for row in rows if row["subset"] == largest]
+    best = max(rows, key=lambda row: row["mean"])
+    text = (
+        f"The highest macro-F1 on {task} with {subset_name(largest)} is {number(best['mean'])} "
+        f"{interval(best['low'], best['high'])} ({model_name(mark_untrained(study, best['backbone']), best['start'])}, n = {best['n']:,}"
+    )
+    handcrafted = [row for row in rows if row["start"] == "egemaps"]
+    if handcrafted and best["start"] != "egemaps":
+        return [f"{text}); the handcrafted eGeMAPS baseline reaches {number(handcrafted[0]['mean'])}."]
+    return [text + ")."]

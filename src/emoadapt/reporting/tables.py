@@ -1,0 +1,259 @@
+"""Tables of the report: each as tidy CSV (for programs) and as Markdown (for people)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+
+from emoadapt import schema
+from emoadapt.config import Study
+from emoadapt.flow.store import read_provenance, read_table
+from emoadapt.reporting.display import present_table
+from emoadapt.reporting.reference import find_paper_value, read_paper
+from emoadapt.reporting.style import describe_labels, describe_split, model_key, star, subset_key, weights_of
+
+RESULT_METRICS = ("macro_f1", "uar", "weighted_f1", "accuracy")
+_MODEL = ["task", "test_corpus", "subset", "backbone", "start"]
+
+
+def table_names(study: Study) -> list[str]:
+    """Tables that `write_tables` makes for a study, in the order of the report."""
+    names = ["results", "low_resource", "per_class_f1", "f1_bias", "cosine_distance", "cross_corpus"]
+    names += ["data", "quarantine", "quarantine_rows"]
+    return [*names, f"paper_{study.report.paper}"] if study.report.paper else names
+
+
+def write_tables(
+    study: Study, metrics: list[Path], comparisons: list[Path], quarantine: Path, splits: list[Path], out: Path
+) -> None:
+    """Write `out/<table>.csv` and `out/<table>.md` for every table of the study.
+
+    Args:
+        study: the configuration.
+        metrics: METRICS table of each task.
+        comparisons: COMPARISONS table of each task.
+        quarantine: QUARANTINE table.
+        splits: SPLITS table of each task, named `<task>.parquet`.
+        out: folder to write to.
+
+    Raises:
+        DataError: a table is missing or of another schema.
+    """
+    compared = _read(comparisons, schema.COMPARISONS)
+    measured = _read(metrics, schema.METRICS)
+    aside = _read([quarantine], schema.QUARANTINE)
+    results = build_results(study, compared)
+    home = results.filter(pl.col("test_corpus") == pl.col("corpus"))
+    tables = {
+        "results": home.filter(pl.col("metric").is_in(RESULT_METRICS)),
+        "low_resource": _keep_low_resource(study, home),
+        "per_class_f1": average_runs(study, measured.filter(metric="f1")),
+        "f1_bias": home.filter(metric="f1_bias"),
+        "cosine_distance": average_runs(study, measured.filter(metric="cosine_distance")).drop("label"),
+        "cross_corpus": results.filter(
+            pl.col("test_corpus") != pl.col("corpus"), pl.col("metric").is_in(RESULT_METRICS)
+        ),
+        "data": build_data(study, splits),
+        "quarantine": count_quarantine(aside),
+        "quarantine_rows": aside.sort("corpus", "feature", "utterance_id"),
+    }
+    if study.report.paper:
+        tables[f"paper_{study.report.paper}"] = read_paper(study.report.paper)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in table_names(study):
+        _write_text(out / f"{name}.csv", tables[name].write_csv())
+        _write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])))
+
+
+def read_tidy(path: Path) -> pl.DataFrame:
+    """Read back a CSV of `write_tables` with the types it was written with."""
+    header = path.read_text(encoding="utf-8").splitlines()[0].split(",")
+    return pl.read_csv(path, schema={name: _KINDS.get(name, pl.String) for name in header})
+
+
+def build_results(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:
+    """One row per setting, test corpus and metric, with what a reader needs to judge it.
+
+    `difference` and `p_value` are against `baseline` (the original of the same backbone), those with `egemaps_` in front
+    against the handcrafted vector.
+    """
+    main = comparisons.filter(pl.col("baseline").is_null() | (pl.col("baseline") != "egemaps"))
+    handcrafted = comparisons.filter(baseline="egemaps").select(
+        *_MODEL, "metric", *(pl.col(c).alias(f"egemaps_{c}") for c in ("difference", "difference_low", "difference_high", "p_value"))
+    )  # fmt: skip
+    frame = main.join(handcrafted, on=[*_MODEL, "metric"], how="left")
+    rows = []
+    for row in frame.iter_rows(named=True):
+        paper = find_paper_value(
+            study, *(row[c] for c in _MODEL[:2]), row["backbone"], row["start"], row["subset"], row["metric"]
+        )
+        corpus = study.tasks[row["task"]].corpus
+        rows.append(
+            {
+                **{c: row[c] for c in ("task",)},
+                "corpus": corpus,
+                **{
+                    c: row[c]
+                    for c in (*_MODEL[1:], "metric", "mean", "std", "low", "high", "n_runs", "n", "baseline", "n_pairs")
+                },
+                **{c: row[c] for c in ("difference", "difference_low", "difference_high", "p_value")},
+                "stars": star(row["p_value"]),
+                **{c: row[c] for c in handcrafted.columns if c.startswith("egemaps_")},
+                "weights": weights_of(study, row["backbone"]),
+                "split": describe_split(study, row["task"]),
+                "labels": describe_labels(study, row["test_corpus"]),
+                "paper_mean": None if paper is None else paper[0],
+                "paper_std": None if paper is None else paper[1],
+            }
+        )
+    return _sort_models(study, pl.DataFrame(rows, schema=_RESULTS))
+
+
+_RESULTS = {
+    **dict.fromkeys(("task", "corpus", "test_corpus", "subset", "backbone", "start", "metric"), pl.String),
+    **dict.fromkeys(("mean", "std", "low", "high"), pl.Float64),
+    **dict.fromkeys(("n_runs", "n"), pl.Int64),
+    "baseline": pl.String,
+    "n_pairs": pl.Int64,
+    **dict.fromkeys(("difference", "difference_low", "difference_high", "p_value"), pl.Float64),
+    "stars": pl.String,
+    **dict.fromkeys(
+        (f"egemaps_{c}" for c in ("difference", "difference_low", "difference_high", "p_value")), pl.Float64
+    ),
+    **dict.fromkeys(("weights", "split", "labels"), pl.String),
+    **dict.fromkeys(("paper_mean", "paper_std"), pl.Float64),
+}
+
+
+_KINDS = {name: kind for name, kind in _RESULTS.items() if kind != pl.String} | dict.fromkeys(
+    ("fold", "utterances", "speakers", "shared_speakers"), pl.Int64
+)
+"""Numeric columns of all tables; the others are text."""
+
+
+def average_runs(study: Study, metrics: pl.DataFrame) -> pl.DataFrame:
+    """Mean and standard deviation over the runs of each setting of METRICS rows."""
+    frame = metrics.group_by([*_MODEL, "metric", "label"], maintain_order=True).agg(
+        mean=pl.col("value").mean(),
+        std=pl.col("value").std(),
+        n_runs=pl.len().cast(pl.Int64),
+        n=pl.col("n").max(),
+    )
+    weights = pl.Series("weights", [weights_of(study, name) for name in frame["backbone"]], dtype=pl.String)
+    return _sort_models(study, frame.with_columns(weights))
+
+
+def build_data(study: Study, splits: Sequence[Path]) -> pl.DataFrame:
+    """Utterances and speakers per task, fold, split and class; `label` null = all classes of the split.
+
+    `shared_speakers` counts speakers of a split that are also in another split of the same fold;
+    `left_out` is what the maker of the splits noted in the table's provenance, if anything.
+    """
+    rows: list[dict[str, Any]] = []
+    for path in splits:
+        frame = cast(pl.DataFrame, pl.from_arrow(read_table(path, schema.SPLITS)))
+        left_out = read_provenance(path).get("left_out")
+        keys = ["corpus", "fold", "split"]
+        speakers = {
+            key: set(part["speaker"].drop_nulls()) for key, part in frame.partition_by(keys, as_dict=True).items()
+        }
+        for label in (None, *sorted(set(frame["label"]))):
+            chosen = frame if label is None else frame.filter(label=label)
+            for corpus, fold, split, size in chosen.group_by(keys).len().sort(keys).iter_rows():
+                own = speakers[corpus, fold, split]
+                others = [names for (c, f, s), names in speakers.items() if (c, f) == (corpus, fold) and s != split]
+                total = label is None
+                rows.append(
+                    {
+                        "task": path.stem,
+                        "corpus": corpus,
+                        "fold": fold,
+                        "split": split,
+                        "label": label,
+                        "utterances": size,
+                        "speakers": len(own) if total else None,
+                        "shared_speakers": len(own.intersection(*[set().union(*others)])) if total else None,
+                        "split_kind": describe_split(study, path.stem),
+                        "labels": describe_labels(study, corpus),
+                        "left_out": left_out if total else None,
+                    }
+                )
+    text, count = pl.String, pl.Int64
+    kinds = {"task": text, "corpus": text, "fold": count, "split": text, "label": text, "utterances": count}
+    kinds |= {"speakers": count, "shared_speakers": count, "split_kind": text, "labels": text, "left_out": text}
+    order = pl.Enum(["train", "dev", "test"])
+    return pl.DataFrame(rows, schema=kinds).sort("task", "corpus", "fold", pl.col("split").cast(order), "label")
+
+
+def count_quarantine(quarantine: pl.DataFrame) -> pl.DataFrame:
+    """Utterances set aside per corpus, feature, status and reason code."""
+    code = pl.col("reason").str.split(":").list.first().alias("code")
+    keys = ["corpus", "feature", "status", "code"]
+    return quarantine.with_columns(code).group_by(keys).agg(utterances=pl.len().cast(pl.Int64)).sort(keys)
+
+
+def _keep_low_resource(study: Study, home: pl.DataFrame) -> pl.DataFrame:
+    """Macro-F1 of tasks with more than one number of training clips."""
+    several = [name for name, task in study.tasks.items() if len(task.subsets) > 1]
+    return home.filter(pl.col("task").is_in(several), metric="macro_f1")
+
+
+def _sort_models(study: Study, frame: pl.DataFrame) -> pl.DataFrame:
+    """Tasks and models as configured, subsets by size."""
+    tasks, metrics = list(study.tasks), [*RESULT_METRICS, "f1_bias", "f1", "cosine_distance"]
+    found = frame.select(*_MODEL, "metric").rows()
+    order = sorted(
+        range(len(found)),
+        key=lambda i: (
+            tasks.index(found[i][0]),
+            found[i][1] != study.tasks[found[i][0]].corpus,
+            found[i][1],
+            subset_key(found[i][2]),
+            model_key(study, found[i][3], found[i][4]),
+            metrics.index(found[i][5]),
+            i,
+        ),
+    )
+    return frame[order] if order else frame
+
+
+def _read(paths: Sequence[Path], kind: Any) -> pl.DataFrame:
+    return cast(pl.DataFrame, pl.from_arrow(read_table(paths, kind)))
+
+
+def _to_markdown(frame: pl.DataFrame) -> str:
+    """A pipe table of text columns; bars and line breaks inside a cell are escaped."""
+    if frame.is_empty():
+        return "Nothing to show.\n"
+
+    def line(cells: Sequence[str]) -> str:
+        return (
+            "| "
+            + " | ".join(c.replace("|", "\\|").replace("\r", "").replace("\n", " ").replace("<", "&lt;") for c in cells)
+            + " |"
+        )
+
+    rows = [line(frame.columns), line(["---"] * frame.width), *(line(row) for row in frame.iter_rows())]
+    return "\n".join(rows) + "\n"
+
+
+def print_quarantine(path: Path, rows: bool) -> None:
+    """Print what was set aside and why, as Markdown.
+
+    Args:
+        path: QUARANTINE table.
+        rows: every utterance, not only counts.
+    """
+    quarantine = _read([path], schema.QUARANTINE)
+    print(_to_markdown(present_table("quarantine", count_quarantine(quarantine))), end="")
+    if rows and not quarantine.is_empty():
+        print("\n" + _to_markdown(present_table("quarantine_rows", quarantine)), end="")
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

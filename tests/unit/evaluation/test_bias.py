@@ -1,0 +1,25 @@
+"""F1 bias against its definition."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from emoadapt.evaluation.bias import score_f1_bias
+
+
+def test_equals_the_formula_over_ordered_pairs():
+    f1 = [0.9, 0.2, 0.55, 0.4]
+    expected = sum(abs(a - b) for a, b in permutations(f1, 2)) / (4 * 3)
+    assert score_f1_bias(np.array(f1)) == pytest.approx(expected)
+
+
+def test_hand_worked_values():
+    assert score_f1_bias(np.array([0.5, 0.5, 0.5])) == 0
+    assert score_f1_bias(np.array([1.0, 0.0])) == 1
+    assert score_f1_bias(np.array([0.8, 0.6, 0.1])) == pytest.approx((0.2 + 0.7 + 0.5) / 3)
+
+
+def test_undefined_class_is_left_out():
+    assert score_f1_bias(np.array([0.8, np.nan, 0.6])) == pytest.approx(0.2)
+    assert score_f1_bias(np.array([0.8, np.nan])) == 0

@@ -1,0 +1,217 @@
+"""From prediction tables to metric tables."""
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from emoadapt import schema
+from emoadapt.errors import DataError
+from emoadapt.evaluation.evaluate import evaluate_task
+from emoadapt.flow.store import read_table, write_table
+
+CLASSES = ("anger", "neutral", "sadness")
+
+
+def predictions(
+    backbone, start, seed, skill, *, fold=0, resampling=0, corpus="home", utterances=range(40), subset="full"
+):
+    # The truth depends on the utterance alone; the guesses on run and model.
+    generator = np.random.default_rng([seed, fold, resampling, len(start)])
+    rows = []
+    for number in utterances:
+        label = CLASSES[(number * 7) % 3]
+        predicted = label if generator.random() < skill else CLASSES[generator.integers(3)]
+        rows.append(
+            dict(task="t", backbone=backbone, start=start, subset=subset, resampling=resampling, fold=fold, seed=seed,
+                 test_corpus=corpus, utterance_id=f"{corpus}/{number}", speaker="s", sex=None, label=label,
+                 predicted=predicted, logits=[0.0, 0.0, 0.0])
+        )  # fmt: skip
+    return rows
+
+
+@pytest.fixture
+def run(tmp_path):
+    def evaluate(tables, embeddings=(), draws=200):
+        paths = []
+        for number, rows in enumerate(tables):
+            paths.append(tmp_path / f"p{number}.parquet")
+            write_table(paths[-1], rows, schema.PREDICTIONS)
+        others = []
+        for number, rows in enumerate(embeddings):
+            others.append(tmp_path / f"e{number}.parquet")
+            write_table(others[-1], rows, schema.EMBEDDINGS)
+        out = [tmp_path / name for name in ("m.parquet", "c.parquet", "d.parquet")]
+        evaluate_task("t", CLASSES, paths, others, *out, draws, 0.95)
+        kinds = (schema.METRICS, schema.CONFUSION, schema.COMPARISONS)
+        return [pl.from_arrow(read_table(path, kind)) for path, kind in zip(out, kinds, strict=True)]
+
+    return evaluate
+
+
+def study_tables():
+    return [
+        *(predictions("w", "original", seed, 0.4) for seed in range(4)),
+        *(predictions("w", "adapted", seed, 0.8) for seed in range(4)),
+        *(predictions("handcrafted", "egemaps", seed, 0.3) for seed in range(4)),
+    ]
+
+
+def test_metrics_equal_scikit_learn_per_run(run):
+    tables = study_tables()
+    metrics, confusion, _ = run(tables)
+    for rows in tables:
+        chosen = dict(backbone=rows[0]["backbone"], start=rows[0]["start"], seed=rows[0]["seed"])
+        expected = f1_score([r["label"] for r in rows], [r["predicted"] for r in rows], average="macro")
+        found = metrics.filter(metric="macro_f1", **chosen)
+        assert found["value"].to_list() == [pytest.approx(expected)]
+        assert found["n"].to_list() == [40]
+        assert confusion.filter(**chosen)["count"].sum() == 40
+        assert confusion.filter(**chosen).height == 9
+
+
+def test_folds_are_pooled_not_averaged(run):
+    halves = [predictions("w", "original", 0, 0.5, fold=0, utterances=range(13)),
+              predictions("w", "original", 0, 0.5, fold=1, utterances=range(13, 40))]  # fmt: skip
+    metrics, _, comparisons = run(halves)
+    rows = halves[0] + halves[1]
+    pooled = f1_score([r["label"] for r in rows], [r["predicted"] for r in rows], average="macro")
+    assert metrics.filter(metric="macro_f1")["value"].to_list() == [pytest.approx(pooled)]
+    assert comparisons["n_runs"].unique().to_list() == [1]
+    assert comparisons.filter(metric="macro_f1")["n"].to_list() == [40]
+
+
+def test_comparison_is_paired_by_seed_and_resampling(run):
+    # The tables come in another order than the seeds, and the baseline has a seed the adapted has not.
+    tables = [predictions("w", "adapted", seed, 0.8) for seed in (2, 0, 1)]
+    tables += [predictions("w", "original", seed, 0.4) for seed in (3, 1, 2, 0)]
+    metrics, _, comparisons = run(tables)
+    values = {
+        start: dict(metrics.filter(metric="macro_f1", start=start).select("seed", "value").iter_rows())
+        for start in ("adapted", "original")
+    }
+    pairs = [[values[start][seed] for seed in (0, 1, 2)] for start in ("adapted", "original")]
+    row = comparisons.filter(metric="macro_f1", start="adapted", baseline="original").row(0, named=True)
+    assert row["n_pairs"] == 3
+    assert row["difference"] == pytest.approx(np.mean(pairs[0]) - np.mean(pairs[1]))
+    assert row["p_value"] == pytest.approx(stats.ttest_rel(*pairs).pvalue)
+    assert row["difference_low"] < row["difference"] < row["difference_high"]
+    assert row["mean"] == pytest.approx(np.mean(pairs[0]))
+    assert row["std"] == pytest.approx(np.std(pairs[0], ddof=1))
+    assert row["low"] < row["mean"] < row["high"]
+
+
+def test_every_start_has_one_main_row_and_egemaps_as_reference(run):
+    _, _, comparisons = run(study_tables())
+    found = comparisons.filter(metric="uar").select("start", "baseline").rows()
+    assert sorted(found, key=str) == sorted(
+        [
+            ("original", None),
+            ("original", "egemaps"),
+            ("adapted", "original"),
+            ("adapted", "egemaps"),
+            ("egemaps", None),
+        ],
+        key=str,
+    )
+    assert comparisons.filter(pl.col("baseline").is_null())["difference"].null_count() == 10
+
+
+def test_single_run_has_no_std_and_no_p_value(run):
+    _, _, comparisons = run([predictions("w", "original", 0, 0.4), predictions("w", "adapted", 0, 0.8)])
+    row = comparisons.filter(start="adapted", metric="macro_f1").row(0, named=True)
+    assert row["std"] is None and row["p_value"] is None
+    assert row["difference_low"] < row["difference_high"]
+
+
+def test_equal_models_have_no_difference(run):
+    same = [{**row, "start": "adapted"} for seed in range(3) for row in predictions("w", "original", seed, 0.5)]
+    tables = [predictions("w", "original", seed, 0.5) for seed in range(3)]
+    _, _, comparisons = run([*tables, same])
+    row = comparisons.filter(start="adapted", metric="macro_f1").row(0, named=True)
+    assert (row["difference"], row["difference_low"], row["difference_high"], row["p_value"]) == (0, 0, 0, 1)
+
+
+def test_difference_is_over_the_utterances_both_have(run):
+    ours = predictions("w", "original", 0, 0.6)
+    theirs = [r for r in predictions("handcrafted", "egemaps", 0, 0.3) if int(r["utterance_id"].split("/")[1]) >= 10]
+    _, _, comparisons = run([ours, theirs])
+    row = comparisons.filter(start="original", baseline="egemaps", metric="accuracy").row(0, named=True)
+    kept = [r["label"] == r["predicted"] for r in ours if int(r["utterance_id"].split("/")[1]) >= 10]
+    assert row["difference"] == pytest.approx(np.mean(kept) - np.mean([r["label"] == r["predicted"] for r in theirs]))
+    assert row["n"] == 40
+
+
+def test_test_corpora_and_subsets_are_kept_apart(run):
+    tables = [predictions("w", "original", 0, 0.6, fold=fold, corpus=corpus, subset=subset, utterances=utterances)
+              for subset in ("16", "full")
+              for fold, corpus, utterances in
+              [(0, "home", range(20)), (1, "home", range(20, 40)), (0, "away", range(9)), (1, "away", range(9))]]  # fmt: skip
+    metrics, confusion, _ = run(tables)
+    sizes = metrics.filter(metric="macro_f1").select("subset", "test_corpus", "n").rows()
+    assert sorted(sizes) == [("16", "away", 9), ("16", "home", 40), ("full", "away", 9), ("full", "home", 40)]
+    # A corpus that each fold is tested on is counted once per fold in the confusion, once in n.
+    assert confusion.filter(test_corpus="away", subset="full")["count"].sum() == 18
+
+
+def test_cosine_distance_is_averaged_over_a_runs_utterances(run):
+    def embeddings(fold, vectors):
+        keys = {
+            k: v for k, v in predictions("w", "original", 0, 1, fold=fold)[0].items() if k in schema.EMBEDDINGS.names
+        }
+        return [
+            {**keys, "utterance_id": f"home/{fold}{i}", "tuned": v, "start_point": [1.0, 0.0]}
+            for i, v in enumerate(vectors)
+        ]
+
+    metrics, _, _ = run(
+        [predictions("w", "original", 0, 0.5)],
+        [embeddings(0, [[2.0, 0.0]]), embeddings(1, [[0.0, 1.0], [-1.0, 0.0]])],
+    )
+    row = metrics.filter(metric="cosine_distance").row(0, named=True)
+    assert row["value"] == pytest.approx((0 + 1 + 2) / 3)
+    assert row["n"] == 3
+
+
+def test_output_does_not_depend_on_the_order_of_files(run):
+    first = run(study_tables())
+    second = run(study_tables()[::-1])
+    assert all(a.equals(b) for a, b in zip(first, second, strict=True))
+
+
+def test_class_without_test_utterance_has_no_rows_and_no_say(run):
+    rows = [r for r in predictions("w", "original", 0, 1.0) if r["label"] != "sadness"]
+    metrics, _, _ = run([rows])
+    assert metrics.filter(metric="f1")["label"].to_list() == ["anger", "neutral"]
+    assert metrics.filter(metric="macro_f1")["value"].to_list() == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (dict(task="other"), "of task other"),
+        (dict(predicted="boredom"), "predicted boredom .* not among the classes anger, neutral, sadness"),
+    ],
+)
+def test_wrong_predictions_are_refused_with_a_sentence(run, change, sentence):
+    with pytest.raises(DataError, match=sentence):
+        run([[{**row, **change} for row in predictions("w", "original", 0, 0.5)]])
+
+
+def test_no_predictions_and_doubled_ones_are_refused(run):
+    with pytest.raises(DataError, match="no predictions"):
+        run([[]])
+    with pytest.raises(DataError, match=r"predicted twice by w.original"):
+        run([predictions("w", "original", 0, 0.5)] * 2)
+
+
+def test_f1_bias_interval_holds_the_f1_bias(run):
+    # Resampling inflates absolute differences: the plain percentile interval would lie above a small F1 bias.
+    rows = predictions("w", "original", 0, 0.5, utterances=range(300))
+    even = [{**r, "predicted": r["label"] if int(r["utterance_id"].split("/")[1]) // 3 % 2 else CLASSES[CLASSES.index(r["label"]) - 1]}
+            for r in rows]  # fmt: skip
+    _, _, comparisons = run([even])
+    row = comparisons.filter(metric="f1_bias").row(0, named=True)
+    assert row["mean"] == pytest.approx(0)
+    assert row["low"] == 0 < row["high"]

@@ -1,0 +1,72 @@
+"""Scores against scikit-learn, torchmetrics and hand-worked values."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from emoadapt.evaluation.metrics import count_confusion, score_classes, score_summary
+
+CLASSES = ("anger", "happiness", "neutral", "sadness")
+
+
+@pytest.fixture(params=[0, 1, 2])
+def pairs(request):
+    generator = np.random.default_rng(request.param)
+    labels = generator.choice(CLASSES, size=300, p=[0.1, 0.2, 0.6, 0.1])
+    guesses = np.where(generator.random(300) < 0.5, labels, generator.choice(CLASSES, size=300))
+    return list(labels), list(guesses)
+
+
+def test_scores_equal_scikit_learn(pairs):
+    labels, guesses = pairs
+    confusion = count_confusion(labels, guesses, CLASSES)
+    assert (confusion == sk.confusion_matrix(labels, guesses, labels=CLASSES)).all()
+    scores = score_summary(confusion)
+    assert scores["macro_f1"] == pytest.approx(sk.f1_score(labels, guesses, labels=CLASSES, average="macro"))
+    assert scores["weighted_f1"] == pytest.approx(sk.f1_score(labels, guesses, labels=CLASSES, average="weighted"))
+    assert scores["uar"] == pytest.approx(sk.balanced_accuracy_score(labels, guesses))
+    assert scores["accuracy"] == pytest.approx(sk.accuracy_score(labels, guesses))
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, guesses, labels=CLASSES)
+    per_class = score_classes(confusion)
+    np.testing.assert_allclose(per_class["precision"], precision)
+    np.testing.assert_allclose(per_class["recall"], recall)
+    np.testing.assert_allclose(per_class["f1"], f1)
+
+
+def test_macro_f1_equals_torchmetrics(pairs):
+    torch = pytest.importorskip("torch")
+    functional = pytest.importorskip("torchmetrics.functional.classification")
+    labels, guesses = (torch.tensor([CLASSES.index(name) for name in side]) for side in pairs)
+    expected = functional.multiclass_f1_score(guesses, labels, num_classes=4, average="macro")
+    assert score_summary(count_confusion(*pairs, CLASSES))["macro_f1"] == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_hand_worked_example():
+    # true a a a b, predicted a a b b: F1(a) = 2*2/(3+2) = .8, F1(b) = 2*1/(1+2) = 2/3
+    scores = score_summary(count_confusion("aaab", "aabb", "ab"))
+    assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2)
+    assert scores["uar"] == pytest.approx((2 / 3 + 1) / 2)
+    assert scores["weighted_f1"] == pytest.approx((3 * 0.8 + 2 / 3) / 4)
+    assert scores["accuracy"] == 0.75
+
+
+def test_class_without_test_utterance_is_left_out_of_averages_but_not_of_errors():
+    labels, guesses = list("aabb"), list("aabc")
+    confusion = count_confusion(labels, guesses, "abc")
+    assert np.isnan(score_classes(confusion)["f1"][2])
+    scores = score_summary(confusion)
+    assert scores["uar"] == pytest.approx((1 + 0.5) / 2)
+    assert scores["macro_f1"] == pytest.approx(sk.f1_score(labels, guesses, labels=["a", "b"], average="macro"))
+
+
+def test_never_predicted_class_has_zero_f1():
+    labels, guesses = list("aabb"), list("aaaa")
+    scores = score_summary(count_confusion(labels, guesses, "ab"))
+    assert scores["macro_f1"] == pytest.approx(sk.f1_score(labels, guesses, average="macro", zero_division=0))
+
+
+def test_leading_axes_are_kept():
+    stack = np.random.default_rng(0).integers(0, 9, size=(2, 5, 3, 3))
+    scores = score_summary(stack)["macro_f1"]
+    assert scores.shape == (2, 5)
+    assert scores[1, 4] == score_summary(stack[1, 4])["macro_f1"]

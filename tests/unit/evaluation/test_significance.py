@@ -1,0 +1,67 @@
+"""Intervals and p-values against scipy, theory and a plain loop."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from emoadapt.evaluation.significance import bootstrap_runs, bound_interval, compare_pairs, place_cells
+
+
+def matrix(labels, guesses, size):
+    cells = np.asarray(labels) * size + np.asarray(guesses)
+    return place_cells(np.arange(len(cells)), cells, (size * size, len(cells)))
+
+
+def test_p_value_equals_the_textbook_formula():
+    a, b = [0.61, 0.58, 0.66, 0.60, 0.63], [0.55, 0.57, 0.59, 0.58, 0.56]
+    differences = np.subtract(a, b)
+    t = differences.mean() / (differences.std(ddof=1) / math.sqrt(5))
+    assert compare_pairs(a, b) == pytest.approx(2 * stats.t.sf(abs(t), 4))
+    assert compare_pairs(b, a) == pytest.approx(compare_pairs(a, b))
+
+
+def test_p_value_needs_two_pairs_and_spread():
+    assert compare_pairs([0.5], [0.4]) is None
+    assert compare_pairs([0.5, 0.6], [0.4, 0.5]) is None
+    assert compare_pairs([0.5, 0.6], [0.5, 0.6]) == 1.0
+
+
+def test_a_draw_equals_scikit_learn_on_the_drawn_utterances():
+    generator = np.random.default_rng(0)
+    labels, guesses = generator.integers(0, 3, size=(2, 60))
+    draws = bootstrap_runs([matrix(labels, guesses, 3)], 7, seed=5)["macro_f1"][0]
+    chosen = np.random.default_rng(5).integers(60, size=(7, 60))
+    expected = [f1_score(labels[c], guesses[c], average="macro", labels=[0, 1, 2]) for c in chosen]
+    np.testing.assert_allclose(draws, expected)
+
+
+def test_accuracy_interval_matches_the_binomial_one():
+    n, hits = 2000, 1400
+    guesses = np.array([0] * hits + [1] * (n - hits))
+    draws = bootstrap_runs([matrix(np.zeros(n, dtype=int), guesses, 2)], 4000, seed=1)["accuracy"][0]
+    low, high = bound_interval(draws, 0.95)
+    half = 1.96 * math.sqrt(0.7 * 0.3 / n)
+    assert low == pytest.approx(0.7 - half, abs=0.002)
+    assert high == pytest.approx(0.7 + half, abs=0.002)
+
+
+def test_draws_are_shared_by_runs_and_calls():
+    generator = np.random.default_rng(0)
+    labels, guesses = generator.integers(0, 4, size=(2, 250))
+    run = matrix(labels, guesses, 4)
+    both = bootstrap_runs([run, run], 150, seed=9)["uar"]
+    assert (both[0] == both[1]).all()
+    assert (bootstrap_runs([run], 150, seed=9)["uar"][0] == both[0]).all()
+    assert (bootstrap_runs([run], 150, seed=10)["uar"][0] != both[0]).any()
+
+
+def test_left_out_utterances_change_nothing():
+    labels, guesses = np.random.default_rng(0).integers(0, 3, size=(2, 100))
+    keep = np.arange(100) < 60
+    kept = bootstrap_runs([matrix(labels, guesses, 3)], 50, 2, keep)["macro_f1"]
+    other = guesses.copy()
+    other[60:] = (other[60:] + 1) % 3
+    assert (bootstrap_runs([matrix(labels, other, 3)], 50, 2, keep)["macro_f1"] == kept).all()

@@ -1,0 +1,190 @@
+"""A small synthetic study: predictions are invented, everything after them is computed by the package."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from emoadapt import schema
+from emoadapt.config import load_study
+from emoadapt.evaluation.evaluate import evaluate_task
+from emoadapt.flow.store import write_table
+from emoadapt.reporting.figures import write_figures
+from emoadapt.reporting.tables import write_tables
+
+CLASSES = ("anger", "happiness", "neutral", "sadness")
+SCRIPT = "<script>alert(1)</script>"
+SKILL = {"original": 0.40, "multimodal": 0.58, "speech_only": 0.46, "egemaps": 0.35}
+GAIN = {"64": 0.0, "256": 0.08, "full": 0.15}
+
+
+def study_values(**changes):
+    values = {
+        "study": "trial",
+        "models_dir": "models",
+        "corpora": {
+            "films": {"importer": "folder", "root": "films", "modalities": ["audio", "video"]},
+            "crema_d": {"importer": "crema_d", "root": "crema", "labels": "audiovisual"},
+            "msp_improv": {"importer": "csv", "root": "improv", "file": "labels.csv"},
+        },
+        "backbones": {
+            "tiny": {"architecture": "wav2vec2", "untrained": {}},
+            "wavlm": {"architecture": "wavlm", "weights": "microsoft/wavlm-base"},
+        },
+        "adaptations": {
+            "multimodal": {"corpora": ["films"], "objectives": {"egemaps": 1, "sentiment": 0.5, "face": 1}},
+            "speech_only": {"corpora": ["films"], "objectives": {"egemaps": 1}, "backbones": ["tiny"]},
+        },
+        "tasks": {
+            "crema": {
+                "corpus": "crema_d",
+                "classes": list(CLASSES),
+                "split": {"by": "fractions"},
+                "subsets": [64, 256, "full"],
+                "test_also": ["msp_improv"],
+            },
+            "improv": {"corpus": "msp_improv", "classes": [*CLASSES[:3], SCRIPT], "split": {"by": "official"}},
+        },
+        "report": {"bootstrap": 200, "paper": "goncalves2025"},
+    }
+    return load_study(values | changes)
+
+
+def invent_predictions(task, classes, backbone, start, subset, seed, corpus, size):
+    difficulty = np.random.default_rng(7)  # the same utterances are hard for every model
+    labels = difficulty.integers(len(classes), size=size)
+    ease = difficulty.random(size)
+    own = np.random.default_rng([seed, len(backbone), len(start), len(subset)])
+    skill = SKILL[start] + GAIN[subset] - (0.15 if corpus == "msp_improv" and task == "crema" else 0)
+    right = 0.7 * ease + 0.3 * own.random(size) < skill + 0.02 * own.normal()
+    guesses = np.where(right, labels, own.integers(len(classes), size=size))
+    base = dict(
+        task=task, backbone=backbone, start=start, subset=subset, resampling=0, fold=0, seed=seed, test_corpus=corpus
+    )
+    return [
+        {**base, "utterance_id": f"{corpus}/{i}", "speaker": f"s{i % 9}", "sex": None, "label": classes[t], "predicted": classes[g],
+         "logits": [0.0] * len(classes)}
+        for i, (t, g) in enumerate(zip(labels, guesses, strict=True))
+    ]  # fmt: skip
+
+
+def invent_embeddings(rows):
+    generator = np.random.default_rng([rows[0]["seed"], len(rows[0]["start"])])
+    shift = {"64": 0.9, "256": 0.7, "full": 0.8}[rows[0]["subset"]] * (0.6 if rows[0]["start"] != "original" else 1)
+    out = []
+    for row in rows[:20]:
+        start_point = generator.normal(size=16)
+        tuned = start_point + shift * generator.normal(size=16)
+        keys = {name: row[name] for name in schema.EMBEDDINGS.names if name in row}
+        out.append({**keys, "tuned": tuned.tolist(), "start_point": start_point.tolist()})
+    return out
+
+
+def invent_curves(run, objectives):
+    rows = []
+    for metric, scale in [("loss", 2.0), *((f"loss_{name}", 1.0) for name in objectives)]:
+        held = [scale * (0.6 + 0.4 * np.exp(-e / 5) + 0.0006 * max(0, e - 22) ** 2) for e in range(31)]
+        for epoch, value in enumerate(held):
+            for part, number in (("train", scale * (0.5 + 0.5 * np.exp(-epoch / 6))), ("held_out", value)):
+                rows.append(
+                    dict(stage="stage1", run=run, epoch=epoch, part=part, metric=metric, value=number, best=epoch == 21)
+                )
+    return rows
+
+
+def write_inputs(study, folder):
+    models = [(b, s) for b in study.backbones for s in study.starts(b)] + [("handcrafted", "egemaps")]
+    metrics, confusion, comparisons, splits, curves = [], [], [], [], []
+    for name, task in study.tasks.items():
+        predictions, embeddings = [], []
+        for backbone, start in models:
+            for subset in map(str, task.subsets):
+                for seed in range(5):
+                    path = folder / f"{name}.{backbone}.{start}.{subset}.{seed}.parquet"
+                    rows = [
+                        row
+                        for corpus, size in [(task.corpus, 240), *((c, 90) for c in task.test_also)]
+                        for row in invent_predictions(name, task.classes, backbone, start, subset, seed, corpus, size)
+                    ]
+                    write_table(path, rows, schema.PREDICTIONS)
+                    predictions.append(path)
+                    if start != "egemaps":
+                        embeddings.append(path.with_suffix(".embeddings"))
+                        write_table(embeddings[-1], invent_embeddings(rows), schema.EMBEDDINGS)
+        outputs = [folder / f"{name}.{kind}.out" for kind in ("metrics", "confusion", "comparisons")]
+        evaluate_task(
+            name, task.classes, predictions, embeddings, *outputs, study.report.bootstrap, study.report.confidence
+        )
+        for paths, path in zip((metrics, confusion, comparisons), outputs, strict=True):
+            paths.append(path)
+        splits.append(folder / "splits" / f"{name}.parquet")
+        write_table(splits[-1], invent_splits(task), schema.SPLITS)
+    for backbone, start in models:
+        if start not in ("original", "egemaps"):
+            curves.append(folder / f"curves.{backbone}.{start}.parquet")
+            write_table(
+                curves[-1], invent_curves(f"{backbone}.{start}", study.adaptations[start].objectives), schema.CURVES
+            )
+    reasons = [("face_embedding", "absent", "no_face: 0 of 40 frames"), ("audio", "failed", f"decode_error: {SCRIPT} at 0.5 s"),
+               ("transcript", "absent", "no_words: nothing heard"), ("face_embedding", "absent", "no_face: 0 of 12 frames")]  # fmt: skip
+    quarantine = folder / "quarantine.parquet"
+    rows = [
+        dict(corpus="films", feature=f, utterance_id=f"films/{i}", status=s, reason=r)
+        for i, (f, s, r) in enumerate(reasons)
+    ]
+    write_table(quarantine, rows, schema.QUARANTINE)
+    return SimpleNamespace(
+        metrics=metrics,
+        confusion=confusion,
+        comparisons=comparisons,
+        splits=splits,
+        curves=curves,
+        quarantine=quarantine,
+    )
+
+
+def invent_splits(task):
+    rows = []
+    for corpus in (task.corpus, *task.test_also):
+        for i in range(60):
+            speaker = i % 10
+            split = "test" if corpus != task.corpus or speaker > 7 else "dev" if speaker > 5 else "train"
+            # One utterance of test speaker 8 is in train: an overlap that must be counted.
+            split = "train" if corpus == task.corpus and i == 8 else split
+            rows.append(
+                dict(utterance_id=f"{corpus}/{i}", corpus=corpus, speaker=f"s{speaker}", sex=None,
+                     label=task.classes[i % len(task.classes)], fold=0, split=split)
+            )  # fmt: skip
+    return rows
+
+
+@pytest.fixture(scope="session")
+def make_study():
+    return study_values
+
+
+@pytest.fixture(scope="session")
+def study():
+    return study_values()
+
+
+@pytest.fixture(scope="session")
+def inputs(study, tmp_path_factory):
+    return write_inputs(study, tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="session")
+def written(study, inputs, tmp_path_factory):
+    """A folder with the study's `tables` and `figures`."""
+    folder = tmp_path_factory.mktemp("written")
+    write_tables(study, inputs.metrics, inputs.comparisons, inputs.quarantine, inputs.splits, folder / "tables")
+    write_figures(
+        study,
+        inputs.metrics,
+        inputs.confusion,
+        inputs.comparisons,
+        inputs.curves,
+        inputs.quarantine,
+        folder / "figures",
+    )
+    return folder

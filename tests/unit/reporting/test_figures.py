@@ -1,0 +1,60 @@
+"""Figures: all there, equal for equal data, labels apart."""
+
+import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
+
+import pytest
+
+from emoadapt import schema
+from emoadapt.flow.store import write_table
+from emoadapt.reporting.canvas import spread_labels
+from emoadapt.reporting.figures import figure_names, write_figures
+
+
+def test_figures_are_complete_valid_and_deterministic(study, inputs, written, tmp_path):
+    first = {path.name: path.read_bytes() for path in (written / "figures").iterdir()}
+    assert set(first) == {f"{name}.{kind}" for name in figure_names(study) for kind in ("svg", "png")}
+    for name, content in first.items():
+        if name.endswith(".svg"):
+            ElementTree.fromstring(content)
+            assert b"<script" not in content
+            assert b"dc:date" not in content
+    write_figures(
+        study, inputs.metrics, inputs.confusion, inputs.comparisons, inputs.curves, inputs.quarantine, tmp_path
+    )
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+
+
+def test_names_follow_the_study(study, make_study):
+    assert figure_names(study) == ["results", "low_resource", "per_class_f1", "confusion", "f1_bias", "cosine_distance",
+                                   "training_curves", "quarantine"]  # fmt: skip
+    bare = make_study(tasks={})
+    assert figure_names(bare) == ["training_curves", "quarantine"]
+
+
+def test_empty_tables_give_a_sentence_instead_of_a_picture(tmp_path, make_study):
+    study = make_study()
+    paths = {}
+    for name, kind in [
+        ("m", schema.METRICS),
+        ("c", schema.CONFUSION),
+        ("d", schema.COMPARISONS),
+        ("q", schema.QUARANTINE),
+    ]:
+        paths[name] = tmp_path / f"{name}.parquet"
+        write_table(paths[name], [], kind)
+    write_figures(study, [paths["m"]], [paths["c"]], [paths["d"]], [], paths["q"], tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 2 * len(figure_names(study))
+
+
+@pytest.mark.parametrize("heights", [[0.5, 0.5, 0.5], [0.1, 0.9], [0.3, 0.31, 0.5, 0.52, 0.53], [0.5]])
+def test_labels_keep_their_order_and_distance(heights):
+    placed = spread_labels(heights, 0.1)
+    pairs = sorted(zip(heights, placed, strict=True))
+    gaps = [b[1] - a[1] for a, b in pairwise(pairs)]
+    assert all(gap >= 0.1 - 1e-9 for gap in gaps)
+    assert sum(placed) == pytest.approx(sum(heights))
+
+
+def test_labels_far_apart_stay_where_they_are():
+    assert spread_labels([0.9, 0.1, 0.5], 0.2) == [0.9, 0.1, 0.5]

@@ -1,0 +1,128 @@
+"""The page: self-contained, escaped, with the warning before the numbers."""
+
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from emoadapt.errors import DataError
+from emoadapt.reporting import write_all
+from emoadapt.reporting.figures import figure_names, write_figures
+from emoadapt.reporting.html import write_report
+from emoadapt.reporting.tables import write_tables
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.addresses, self.ids, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.addresses += [(tag, values[name]) for name in ("src", "href", "action", "data") if name in values]
+        self.ids += [values["id"]] if "id" in values else []
+        if tag not in ("meta", "img", "br", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def text(study, written, tmp_path_factory):
+    page = tmp_path_factory.mktemp("page") / "report" / "index.html"
+    provenance = {
+        "versions": {"torch": "2.13"},
+        "config": {"note": SCRIPT, "nested": {"a": [1]}},
+        "licences": {"microsoft/wavlm-base": "L1"},
+    }
+    write_report(study, written / "tables", written / "figures", provenance, page)
+    return page.read_text(encoding="utf-8")
+
+
+def test_page_is_well_formed_and_asks_nothing_of_the_network(text):
+    page = Page(text)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert all(address.startswith(("data:", "#")) for _, address in page.addresses)
+    assert {address[1:] for tag, address in page.addresses if tag == "a"} <= set(page.ids)
+    assert "url(" not in text
+    assert not {"link", "iframe", "object"} & set(page.tags)
+
+
+def test_labels_reasons_and_configuration_are_escaped(text):
+    assert SCRIPT not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert Page(text).tags.count("script") == 1
+
+
+def test_only_the_own_script_may_run(text):
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert "default-src 'none'" in policy
+    assert re.search(r"script-src 'sha256-[\w+/=]+'$", policy)
+
+
+def test_name_summary_and_warning_come_first(text):
+    places = [
+        text.index(part)
+        for part in ("<h1>trial</h1>", "comparisons of an adapted model", "is UNTRAINED", 'id="results"')
+    ]
+    assert places == sorted(places)
+
+
+def test_every_figure_and_section_is_there(study, text):
+    assert text.count("data:image/svg+xml;base64,") == len(figure_names(study)) == text.count("<figcaption>")
+    for section in ("results", "low-resource", "classes", "bias", "distance", "cross-corpus", "stage-1", "data", "quarantine",
+                    "weights", "provenance", "paper"):  # fmt: skip
+        assert f'<section id="{section}">' in text
+
+
+def test_weights_are_listed_with_state_and_licence(text):
+    weights = text[text.index('id="weights"') : text.index('id="provenance"')]
+    assert "<strong>UNTRAINED</strong>" in weights
+    assert re.search(r"microsoft/wavlm-base</td><td>pretrained</td><td>L1", weights)
+
+
+def test_a_study_without_tasks_still_reports(inputs, tmp_path, make_study):
+    study = make_study(tasks={}, report={"title": "Only Stage 1"})
+    write_tables(study, [], [], inputs.quarantine, [], tmp_path / "tables")
+    write_figures(study, [], [], [], inputs.curves, inputs.quarantine, tmp_path / "figures")
+    write_report(study, tmp_path / "tables", tmp_path / "figures", {}, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert "<h1>Only Stage 1</h1>" in text
+    assert 'id="results"' not in text
+
+
+def test_missing_figure_is_a_sentence(study, written, tmp_path):
+    with pytest.raises(DataError, match="is missing; write tables and figures"):
+        write_report(study, written / "tables", tmp_path, {}, tmp_path / "index.html")
+
+
+def test_write_all_reads_the_layout_of_the_results(study, inputs, tmp_path):
+    results = tmp_path / "results"
+    for names, pattern in [(inputs.metrics, "metrics/{}.parquet"), (inputs.confusion, "metrics/{}.confusion.parquet"),
+                           (inputs.comparisons, "metrics/{}.comparisons.parquet"), (inputs.splits, "splits/{}.parquet")]:  # fmt: skip
+        for task, source in zip(study.tasks, names, strict=True):
+            target = results / pattern.format(task)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    (results / "curves").mkdir()
+    for source in inputs.curves:
+        shutil.copy(source, results / "curves" / source.name.removeprefix("curves."))
+    shutil.copy(inputs.quarantine, results / "quarantine.parquet")
+    write_all(study, results, tmp_path / "tables", tmp_path / "figures", tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert "evaluation.evaluate" in text
+    assert "polars" in text
+
+
+def test_reporting_and_evaluation_load_no_torch():
+    code = "import sys, emoadapt.reporting.html, emoadapt.evaluation.evaluate; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,126 @@
+"""Tables: complete, tidy, readable."""
+
+import polars as pl
+import pytest
+
+from emoadapt import schema
+from emoadapt.flow.store import read_table, write_table
+from emoadapt.reporting.tables import print_quarantine, read_tidy, table_names, write_tables
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def tables(written):
+    return written / "tables"
+
+
+def test_every_named_table_is_written_and_nothing_else(study, tables):
+    expected = {f"{name}.{kind}" for name in table_names(study) for kind in ("csv", "md")}
+    assert {path.name for path in tables.iterdir()} == expected
+
+
+def test_results_carry_the_numbers_of_the_comparisons(inputs, tables):
+    results = read_tidy(tables / "results.csv")
+    source = pl.from_arrow(read_table(inputs.comparisons, schema.COMPARISONS))
+    chosen = dict(
+        task="crema", test_corpus="crema_d", subset="64", backbone="tiny", start="multimodal", metric="macro_f1"
+    )
+    row = results.filter(**chosen).row(0, named=True)
+    main = source.filter(baseline="original", **chosen).row(0, named=True)
+    reference = source.filter(baseline="egemaps", **chosen).row(0, named=True)
+    for column in (
+        "mean",
+        "std",
+        "low",
+        "high",
+        "difference",
+        "difference_low",
+        "difference_high",
+        "p_value",
+        "n",
+        "n_runs",
+    ):
+        assert row[column] == pytest.approx(main[column]), column
+    assert row["egemaps_difference"] == pytest.approx(reference["difference"])
+    assert (row["weights"], row["labels"], row["split"]) == (
+        "untrained",
+        "audiovisual, ties drop",
+        "70/15/15 by speaker (seed 0)",
+    )
+
+
+def test_results_and_cross_corpus_part_by_test_corpus(tables):
+    results, cross = (read_tidy(tables / f"{name}.csv") for name in ("results", "cross_corpus"))
+    assert (results["corpus"] == results["test_corpus"]).all()
+    assert set(cross["test_corpus"]) == {"msp_improv"}
+    assert set(cross["task"]) == {"crema"}
+    assert results["subset"].unique(maintain_order=True).to_list() == ["64", "256", "full"]
+
+
+def test_paper_values_stand_beside_matching_rows_only(tables):
+    rows = read_tidy(tables / "results.csv").filter(pl.col("paper_mean").is_not_null())
+    found = {(r["task"], r["backbone"], r["start"], r["paper_mean"]) for r in rows.iter_rows(named=True)}
+    assert found == {
+        ("crema", "wavlm", "original", 0.675), ("crema", "wavlm", "multimodal", 0.724), ("crema", "handcrafted", "egemaps", 0.387),
+        ("improv", "wavlm", "original", 0.555), ("improv", "wavlm", "multimodal", 0.612), ("improv", "handcrafted", "egemaps", 0.354),
+    }  # fmt: skip
+
+
+def test_low_resource_has_tasks_with_several_sizes(tables):
+    low = read_tidy(tables / "low_resource.csv")
+    assert set(low["task"]) == {"crema"}
+    assert set(low["metric"]) == {"macro_f1"}
+
+
+def test_data_counts_utterances_speakers_and_overlap(tables):
+    data = read_tidy(tables / "data.csv").filter(task="crema", corpus="crema_d")
+    total = data.filter(pl.col("label").is_null())
+    # 60 utterances of 10 speakers; 8 and 9 are test, 6 and 7 dev, and one utterance of speaker 8 strayed into train.
+    assert total.select("split", "utterances", "speakers", "shared_speakers").rows() == [
+        ("train", 37, 7, 1), ("dev", 12, 2, 0), ("test", 11, 2, 1),
+    ]  # fmt: skip
+    assert data.filter(pl.col("label").is_not_null())["utterances"].sum() == 60
+
+
+def test_left_out_utterances_are_taken_from_the_splits(study, inputs, tmp_path):
+    marked = tmp_path / "crema.parquet"
+    write_table(marked, read_table(inputs.splits[0]), schema.SPLITS, {"left_out": "12 disgust"})
+    write_tables(study, inputs.metrics, inputs.comparisons, inputs.quarantine, [marked], tmp_path)
+    assert "12 disgust" in (tmp_path / "data.md").read_text()
+
+
+def test_quarantine_is_counted_by_reason_code(tables):
+    rows = read_tidy(tables / "quarantine.csv").rows()
+    assert rows == [("films", "audio", "failed", "decode_error", 1), ("films", "face_embedding", "absent", "no_face", 2),
+                    ("films", "transcript", "absent", "no_words", 1)]  # fmt: skip
+
+
+def test_markdown_has_one_cell_per_column_and_no_tags(tables):
+    for path in tables.glob("*.md"):
+        lines = path.read_text().splitlines()
+        assert len({line.count(" | ") for line in lines}) == 1, path.name
+        assert "<script>" not in path.read_text()
+
+
+def test_markdown_names_n_runs_weights_split_and_labels(tables):
+    head = (tables / "results.md").read_text().splitlines()[0].strip("| ").split(" | ")
+    assert {"n test", "runs", "weights", "split", "labels", "p", "interval"} <= set(head)
+
+
+def test_empty_quarantine_and_single_run_still_give_tables(inputs, tmp_path, make_study):
+    study = make_study(report={"bootstrap": 200})
+    empty = tmp_path / "quarantine.parquet"
+    write_table(empty, [], schema.QUARANTINE)
+    write_tables(study, inputs.metrics, inputs.comparisons, empty, inputs.splits, tmp_path / "out")
+    assert (tmp_path / "out" / "quarantine.md").read_text() == "Nothing to show.\n"
+    assert read_tidy(tmp_path / "out" / "quarantine_rows.csv").height == 0
+
+
+def test_quarantine_is_printed(inputs, capsys):
+    print_quarantine(inputs.quarantine, rows=False)
+    assert "no_face" in (short := capsys.readouterr().out)
+    assert "films/3" not in short
+    print_quarantine(inputs.quarantine, rows=True)
+    assert "films/3" in (long := capsys.readouterr().out)
+    assert SCRIPT not in long
