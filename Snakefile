@@ -1,0 +1,53 @@
+from pathlib import Path
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+sys.path.insert(0, str(Path(workflow.basedir, "src")))
+from emoadapt.dag import open_study
+from emoadapt.errors import EmoadaptError
+
+# A configuration that names its study stands alone; any other overrides the demo, key by key.
+if "study" not in config:
+
+    configfile: Path(workflow.basedir, "config.yaml")
+
+
+try:
+    graph = open_study(config, workflow.basedir)
+except EmoadaptError as error:
+    raise WorkflowError(error)
+
+
+report: "workflow/report/workflow.rst"
+
+
+# `--resources gpu=1` means one GPU job at a time here, and is not a limit for a whole cluster.
+resource_scopes:
+    gpu="local",
+
+
+include: "rules/common.smk"
+include: "rules/corpora.smk"
+include: "rules/media.smk"
+include: "rules/face.smk"
+include: "rules/speech.smk"
+include: "rules/text.smk"
+include: "rules/targets.smk"
+include: "rules/adapt.smk"
+include: "rules/finetune.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report/index.html",
+
+
+onsuccess:
+    print(
+        "The report: results/report/index.html   tables: results/tables/   figures: results/figures/"
+    )

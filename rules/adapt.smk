@@ -1,0 +1,31 @@
+# Stage 1: a backbone learns to predict the targets from speech alone.
+
+
+rule adapt:
+    input:
+        shards=lambda w: graph.training_shards(STUDY.adaptations[w.adaptation].corpora),
+        cnn=lambda w: graph.stage1_cnn(w.backbone, w.adaptation),
+        parts="results/targets/{adaptation}/parts.parquet",
+        normalisers="results/targets/{adaptation}/normalisers.parquet",
+    output:
+        model=directory("results/models/{backbone}.{adaptation}"),
+        curves="results/curves/{backbone}.{adaptation}.parquet",
+    log:
+        "logs/adapt/{backbone}.{adaptation}.log",
+    benchmark:
+        "results/benchmarks/adapt/{backbone}.{adaptation}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: graph.training_threads
+    resources:
+        mem_mb=16000,
+        runtime=2880,
+        gpu=graph.gpus,
+    params:
+        backbone=lambda w: graph.backbone_state(w.backbone),
+        adaptation=lambda w: graph.section("adaptations", w.adaptation),
+        code=lambda w: graph.stage1_code(w.adaptation),
+    shell:
+        "python -m emoadapt adapt {wildcards.backbone} {wildcards.adaptation} {input.shards} "
+        '--cnn "{input.cnn}" --parts {input.parts} --normalisers {input.normalisers} '
+        "--output {output.model} --curves {output.curves} --threads {threads} 2> {log}"

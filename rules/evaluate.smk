@@ -1,0 +1,47 @@
+# Predictions -> metrics, F1 bias, cosine distance, paired tests. A new metric needs no new training.
+
+
+rule evaluate:
+    input:
+        predictions=lambda w: graph.run_files(w.task, "predictions.parquet"),
+        embeddings=lambda w: graph.run_files(w.task, "embeddings.parquet"),
+    output:
+        metrics="results/metrics/{task}.parquet",
+        confusion="results/metrics/{task}.confusion.parquet",
+        comparisons="results/metrics/{task}.comparisons.parquet",
+    log:
+        "logs/evaluate/{task}.log",
+    benchmark:
+        "results/benchmarks/evaluate/{task}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        report=graph.section("report"),
+        classes=lambda w: STUDY.tasks[w.task].classes,
+        code=code_of("evaluation.evaluate"),
+    shell:
+        "python -m emoadapt evaluate {wildcards.task} {input.predictions} "
+        "--metrics {output.metrics} --confusion {output.confusion} --comparisons {output.comparisons} 2> {log}"
+
+
+rule quarantine:
+    input:
+        graph.all_features(),
+    output:
+        "results/quarantine.parquet",
+    log:
+        "logs/quarantine.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code_of("data.quarantine"),
+    shell:
+        "python -m emoadapt collect-quarantine {input} --output {output} 2> {log}"

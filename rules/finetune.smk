@@ -1,0 +1,39 @@
+# Stage 2: fine-tune original, adapted and handcrafted models, and keep every prediction.
+
+
+rule finetune:
+    input:
+        unpack(lambda w: graph.stage2_inputs(w.task, w.backbone, w.start)),
+        splits="results/splits/{task}.parquet",
+        subsets="results/subsets/{task}/{subset}.parquet",
+    output:
+        predictions="results/runs/{task}/{backbone}.{start}/{subset}/{batch}/predictions.parquet",
+        embeddings="results/runs/{task}/{backbone}.{start}/{subset}/{batch}/embeddings.parquet",
+        curves="results/runs/{task}/{backbone}.{start}/{subset}/{batch}/curves.parquet",
+        models=directory(
+            "results/runs/{task}/{backbone}.{start}/{subset}/{batch}/models"
+        ),
+    log:
+        "logs/finetune/{task}/{backbone}.{start}/{subset}/{batch}.log",
+    benchmark:
+        "results/benchmarks/finetune/{task}/{backbone}.{start}/{subset}/{batch}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: graph.training_threads
+    resources:
+        mem_mb=16000,
+        runtime=1440,
+        gpu=lambda w: 0 if w.backbone == "handcrafted" else graph.gpus,
+    params:
+        runs=lambda w: " ".join(
+            graph.run_names(w.task, w.backbone, w.start, w.subset, w.batch)
+        ),
+        folder=subpath(output.predictions, parent=True),
+        model=lambda w, input: f"--model {input.model}" if input.get("model") else "",
+        cnn=lambda w, input: f'--cnn "{input.cnn}"' if input.get("cnn") else "",
+        training=lambda w: graph.stage2_state(w.task, w.backbone),
+        code=lambda w: graph.stage2_code(w.backbone),
+    shell:
+        "python -m emoadapt finetune {wildcards.task} {wildcards.backbone} {wildcards.start} {wildcards.subset} "
+        '{input.shards} --runs "{params.runs}" {params.model} {params.cnn} --splits {input.splits} '
+        "--subsets {input.subsets} --output {params.folder} --threads {threads} 2> {log}"

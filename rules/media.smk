@@ -1,0 +1,23 @@
+# Media -> audio. Video is streamed by the face rules, never stored.
+
+
+rule extract_audio:
+    input:
+        manifest="results/manifests/{corpus}/{shard}.parquet",
+        ready=media_of_corpus,
+    output:
+        "results/features/audio/{corpus}/{shard}.parquet",
+    log:
+        "logs/extract_audio/{corpus}/{shard}.log",
+    benchmark:
+        "results/benchmarks/extract_audio/{corpus}/{shard}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        recipe=recipe_of("audio"),
+    shell:
+        "python -m emoadapt extract audio {wildcards.corpus} {input.manifest} --output {output} --threads {threads} 2> {log}"

@@ -1,0 +1,41 @@
+# Tables, figures, one self-contained page. Reads Parquet, computes no metric.
+
+
+rule report:
+    input:
+        metrics=expand(
+            "results/metrics/{task}{table}.parquet",
+            task=STUDY.tasks,
+            table=["", ".confusion", ".comparisons"],
+        ),
+        splits=expand("results/splits/{task}.parquet", task=STUDY.tasks),
+        curves=expand("results/curves/{model}.parquet", model=graph.adapted_models()),
+        quarantine="results/quarantine.parquet",
+    output:
+        tables=directory("results/tables"),
+        figures=report(
+            directory("results/figures"),
+            patterns=["{figure}.svg"],
+            caption="../workflow/report/figure.rst",
+            category="Figures",
+        ),
+        page=report(
+            "results/report/index.html",
+            caption="../workflow/report/page.rst",
+            category="Report",
+        ),
+    log:
+        "logs/report.log",
+    benchmark:
+        "results/benchmarks/report.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        study=graph.report_state(),
+        code=code_of("reporting"),
+    shell:
+        "python -m emoadapt report --tables {output.tables} --figures {output.figures} --page {output.page} 2> {log}"

@@ -1,0 +1,49 @@
+# Audio -> acoustic descriptors, and the cached output of frozen CNN encoders.
+
+
+rule egemaps:
+    input:
+        "results/features/audio/{corpus}/{shard}.parquet",
+    output:
+        "results/features/egemaps/{corpus}/{shard}.parquet",
+    log:
+        "logs/egemaps/{corpus}/{shard}.log",
+    benchmark:
+        "results/benchmarks/egemaps/{corpus}/{shard}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        recipe=recipe_of("egemaps"),
+    shell:
+        "python -m emoadapt extract egemaps {wildcards.corpus} {input} --output {output} --threads {threads} 2> {log}"
+
+
+rule encode_cnn:
+    input:
+        audio="results/features/audio/{corpus}/{shard}.parquet",
+        model=lambda w: graph.cnn_model(w.source),
+    output:
+        "results/features/cnn.{source}/{corpus}/{shard}.parquet",
+    log:
+        "logs/encode_cnn/{source}/{corpus}/{shard}.log",
+    benchmark:
+        "results/benchmarks/encode_cnn/{source}/{corpus}/{shard}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=240,
+        gpu=graph.gpus,
+    params:
+        backbone=lambda w: w.source.split(".")[0],
+        state=lambda w: graph.backbone_state(w.source.split(".")[0]),
+        model=lambda w, input: f"--model {input.model}" if input.get("model") else "",
+        code=code_of("features.cnn"),
+    shell:
+        "python -m emoadapt extract-cnn {params.backbone} {input.audio} {params.model} "
+        "--output {output} --threads {threads} 2> {log}"

@@ -1,0 +1,68 @@
+# Features -> targets: held-out part, normalisers fitted on the rest, training shards with masks.
+
+
+rule parts:
+    input:
+        lambda w: [
+            path
+            for c in STUDY.adaptations[w.adaptation].corpora
+            for path in graph.manifests(c)
+        ],
+    output:
+        "results/targets/{adaptation}/parts.parquet",
+    log:
+        "logs/parts/{adaptation}.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        held_out=lambda w: STUDY.adaptations[w.adaptation].held_out,
+        seed=lambda w: STUDY.adaptations[w.adaptation].seed,
+        code=code_of("data.targets"),
+    shell:
+        "python -m emoadapt parts {wildcards.adaptation} {input} --output {output} 2> {log}"
+
+
+rule normalisers:
+    input:
+        features=lambda w: graph.normaliser_inputs(w.adaptation),
+        parts="results/targets/{adaptation}/parts.parquet",
+    output:
+        "results/targets/{adaptation}/normalisers.parquet",
+    log:
+        "logs/normalisers/{adaptation}.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        scope=lambda w: STUDY.adaptations[w.adaptation].normalise,
+        code=lambda w: graph.normaliser_code(w.adaptation),
+    shell:
+        "python -m emoadapt normalisers {wildcards.adaptation} {input.features} --parts {input.parts} "
+        "--output {output} 2> {log}"
+
+
+rule training_shard:
+    input:
+        lambda w: graph.training_inputs(w.corpus, w.shard),
+    output:
+        "results/training/{corpus}/{shard}.parquet",
+    log:
+        "logs/training_shard/{corpus}/{shard}.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        objectives=",".join(graph.objectives),
+        code=code_of("data.targets"),
+    shell:
+        "python -m emoadapt training-shard {input} --objectives {params.objectives} --output {output} 2> {log}"

@@ -1,0 +1,46 @@
+# Audio -> transcript -> sentiment pseudo-label.
+
+
+rule transcribe:
+    input:
+        manifest="results/manifests/{corpus}/{shard}.parquet",
+        audio="results/features/audio/{corpus}/{shard}.parquet",
+    output:
+        "results/features/transcript/{corpus}/{shard}.parquet",
+    log:
+        "logs/transcribe/{corpus}/{shard}.log",
+    benchmark:
+        "results/benchmarks/transcribe/{corpus}/{shard}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=720,
+        gpu=graph.gpus,
+    params:
+        recipe=recipe_of("transcript"),
+    shell:
+        "python -m emoadapt extract transcript {wildcards.corpus} {input.manifest} {input.audio} --output {output} --threads {threads} 2> {log}"
+
+
+rule sentiment:
+    input:
+        "results/features/transcript/{corpus}/{shard}.parquet",
+    output:
+        "results/features/sentiment/{corpus}/{shard}.parquet",
+    log:
+        "logs/sentiment/{corpus}/{shard}.log",
+    benchmark:
+        "results/benchmarks/sentiment/{corpus}/{shard}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        gpu=graph.gpus,
+    params:
+        recipe=recipe_of("sentiment"),
+    shell:
+        "python -m emoadapt extract sentiment {wildcards.corpus} {input} --output {output} --threads {threads} 2> {log}"

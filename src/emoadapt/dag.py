@@ -1,0 +1,282 @@
+"""The questions that the Snakefile asks about a study. Light: read again by every job of a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from emoadapt.config import Study, load_study, objective_features
+from emoadapt.corpora.manifests import digest_labels, digest_rows, list_manifest
+from emoadapt.features.catalogue import describe_recipe, models_dir, study_code, upstream_features
+from emoadapt.flow.code import digest
+from emoadapt.flow.grid import HANDCRAFTED, Run, Setting, batches, settings
+from emoadapt.flow.shards import shard_names
+from emoadapt.models.registry import identity
+
+RESULTS = "results"
+STUDY_VARIABLE = "EMOADAPT_STUDY"
+"""Environment variable through which rules hand the merged configuration to the command line."""
+
+
+def open_study(config: dict[str, Any], basedir: str | Path) -> Graph:
+    """Check the merged configuration and make it known to the commands that rules call.
+
+    The interpreter that runs Snakemake becomes the one that `python -m emoadapt` starts in a rule's shell; an
+    environment activated by `--sdm conda` still comes first.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+    study = load_study(config)
+    text = json.dumps(config, sort_keys=True)
+    path = Path(RESULTS, ".cache", "studies", hashlib.sha256(text.encode()).hexdigest()[:12] + ".json").absolute()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(text)
+        part.replace(path)
+    os.environ[STUDY_VARIABLE] = str(path)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(basedir, "src")), os.environ.get("PYTHONPATH")]))
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return Graph(study)
+
+
+class Graph:
+    """Names, inputs and parameters of the jobs of a study."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    # --- corpora and features
+
+    @cache  # noqa: B019 - one graph lives as long as the process
+    def _manifest(self, corpus: str) -> list[list[dict[str, Any]]]:
+        return list_manifest(corpus, self.study.corpora[corpus])
+
+    def shards(self, corpus: str) -> list[str]:
+        """Shard names of a corpus."""
+        return shard_names(self.study.corpora[corpus].shards)
+
+    @cache  # noqa: B019
+    def manifest_state(self, corpus: str, shard: str) -> str:
+        """Fingerprint of the clips of a shard."""
+        return digest_rows(self._manifest(corpus)[int(shard)])
+
+    @cache  # noqa: B019
+    def labels_state(self, corpus: str) -> str:
+        """Fingerprint of a corpus's labels."""
+        return digest_labels(corpus, self.study.corpora[corpus])
+
+    def demo_state(self, corpus: str) -> str:
+        """The plan of a generated corpus, clip by clip."""
+        return json.dumps([self.manifest_state(corpus, shard) for shard in self.shards(corpus)])
+
+    def media_ready(self, corpus: str) -> list[str]:
+        """What must exist before a corpus's media can be read: the stamp of a generated one, nothing otherwise."""
+        return [f"{RESULTS}/demo/{corpus}.json"] if self.study.corpora[corpus].importer == "demo" else []
+
+    def recipe(self, feature: str) -> str:
+        """What decides a feature's rows besides their input, as one string."""
+        recipe = describe_recipe(self.study, feature)
+        return f"{recipe.parameters} {recipe.code} {recipe.model}".strip()
+
+    def code(self, *modules: str) -> str:
+        """Digest of modules of this package and of what they import."""
+        return study_code(self.study, *(f"emoadapt.{module}" for module in modules))
+
+    def section(self, *keys: str) -> str:
+        """A part of the configuration, defaults filled in, as JSON."""
+        value: Any = self.study
+        for key in keys:
+            value = value[key] if isinstance(value, dict) else getattr(value, key)
+        return value.model_dump_json() if hasattr(value, "model_dump_json") else json.dumps(value)
+
+    def feature_shards(self, feature: str, corpus: str) -> list[str]:
+        """All shards of a feature of a corpus."""
+        return [f"{RESULTS}/features/{feature}/{corpus}/{shard}.parquet" for shard in self.shards(corpus)]
+
+    def manifests(self, corpus: str) -> list[str]:
+        """All manifest shards of a corpus."""
+        return [f"{RESULTS}/manifests/{corpus}/{shard}.parquet" for shard in self.shards(corpus)]
+
+    # --- Stage 1
+
+    @cached_property
+    def objectives(self) -> dict[str, str]:
+        """Objective -> feature of its target, for the objectives that the study uses."""
+        used = {name for adaptation in self.study.adaptations.values() for name in adaptation.objectives}
+        return {name: feature for name, feature in sorted(objective_features().items()) if name in used}
+
+    def target_feature(self, objective: str, corpus: str) -> str | None:
+        """Feature of an objective's target, or None where the corpus lacks the modality."""
+        feature = self.objectives[objective]
+        needs_video = "faces" in upstream_features(feature)
+        return None if needs_video and "video" not in self.study.corpora[corpus].modalities else feature
+
+    def training_inputs(self, corpus: str, shard: str) -> list[str]:
+        """Feature shards that a training shard is packed from: audio first, then targets by objective."""
+        features = [self.target_feature(objective, corpus) for objective in self.objectives]
+        names = dict.fromkeys(["audio", *(feature for feature in features if feature)])
+        return [f"{RESULTS}/features/{name}/{corpus}/{shard}.parquet" for name in names]
+
+    def training_shards(self, corpora: tuple[str, ...]) -> list[str]:
+        """All training shards of corpora."""
+        return [f"{RESULTS}/training/{corpus}/{shard}.parquet" for corpus in corpora for shard in self.shards(corpus)]
+
+    def normaliser_inputs(self, adaptation: str) -> list[str]:
+        """Feature shards of the targets of an adaptation."""
+        config = self.study.adaptations[adaptation]
+        found = [
+            path
+            for corpus in config.corpora
+            for objective in sorted(config.objectives)
+            if (feature := self.target_feature(objective, corpus))
+            for path in self.feature_shards(feature, corpus)
+        ]
+        return list(dict.fromkeys(found))
+
+    def cnn_source(self, backbone: str, start: str, stage: str) -> str | None:
+        """Name of the frozen CNN whose cached output a stage trains from; None where the CNN is trained."""
+        config = self.study.backbones[backbone]
+        if config.trains_cnn(stage, start):  # type: ignore[arg-type]
+            return None
+        return backbone if config.cnn_mode == "frozen" else f"{backbone}.{start}"
+
+    def cnn_shards(self, source: str | None, corpora: tuple[str, ...]) -> list[str]:
+        """Cached CNN output of corpora; empty without a source."""
+        return [] if source is None else [path for c in corpora for path in self.feature_shards(f"cnn.{source}", c)]
+
+    def cnn_model(self, source: str) -> list[str]:
+        """The Stage-1 model that a cached CNN is taken from; empty for a backbone's own."""
+        return [f"{RESULTS}/models/{source}"] if "." in source else []
+
+    def backbone_state(self, backbone: str) -> str:
+        """A backbone's configuration and the content of its weights."""
+        config = self.study.backbones[backbone]
+        weights = "" if config.weights is None else identity(config.weights, models_dir(self.study), config.revision)
+        return f"{config.model_dump_json()} {weights}".strip()
+
+    def stage1_cnn(self, backbone: str, adaptation: str) -> list[str]:
+        """Cached CNN output that Stage 1 trains from; empty where it trains the CNN."""
+        corpora = self.study.adaptations[adaptation].corpora
+        return self.cnn_shards(self.cnn_source(backbone, adaptation, "stage1"), corpora)
+
+    def stage1_code(self, adaptation: str) -> str:
+        """Digest of the code of Stage 1 with the objectives that it uses."""
+        return self.code("training.stage1", *self._objective_modules(adaptation))
+
+    def normaliser_code(self, adaptation: str) -> str:
+        """Digest of the code that fits an adaptation's normalisers."""
+        return self.code("data.normalisers", *self._objective_modules(adaptation))
+
+    def _objective_modules(self, adaptation: str) -> list[str]:
+        return [f"objectives.{name}" for name in sorted(self.study.adaptations[adaptation].objectives)]
+
+    # --- Stage 2
+
+    def task_corpora(self, task: str) -> tuple[str, ...]:
+        """The corpus that a task trains on, then those it only tests on."""
+        config = self.study.tasks[task]
+        return (config.corpus, *config.test_also)
+
+    @cache  # noqa: B019 - one graph lives as long as the process
+    def folds(self, task: str) -> int:
+        """Number of folds of a task."""
+        split = self.study.tasks[task].split
+        if split.by == "folds":
+            return split.k
+        if split.by != "leave_one_speaker_out":
+            return 1
+        corpus = self.study.tasks[task].corpus
+        return len({row["speaker"] for shard in self._manifest(corpus) for row in shard})
+
+    def batches(self, task: str, backbone: str, start: str, subset: str) -> dict[str, list[Run]]:
+        """Batch name -> the runs that one job does."""
+        return batches(self.study, Setting(task, backbone, start, subset), self.folds(task))
+
+    def run_names(self, task: str, backbone: str, start: str, subset: str, batch: str) -> list[str]:
+        """The runs of a batch, as `r<resampling>f<fold>s<seed>`."""
+        return [str(run) for run in self.batches(task, backbone, start, subset)[batch]]
+
+    def stage2_inputs(self, task: str, backbone: str, start: str) -> dict[str, Any]:
+        """Shards of a fine-tuning job, cached CNN output where the CNN is frozen, and the Stage-1 model."""
+        corpora = self.task_corpora(task)
+        if (backbone, start) == HANDCRAFTED:
+            return {"shards": [path for corpus in corpora for path in self.feature_shards("egemaps", corpus)]}
+        inputs: dict[str, Any] = {"shards": [path for c in corpora for path in self.feature_shards("audio", c)]}
+        if source := self.cnn_source(backbone, start, "stage2"):
+            inputs["cnn"] = self.cnn_shards(source, corpora)
+        if start != "original":
+            inputs["model"] = f"{RESULTS}/models/{backbone}.{start}"
+        return inputs
+
+    def stage2_state(self, task: str, backbone: str) -> str:
+        """The configuration that a fine-tuning job reads, its runs apart."""
+        study = self.study
+        finetuning = study.finetuning.model_dump_json(exclude={"seeds", "egemaps_baseline"})
+        model = "" if backbone == HANDCRAFTED[0] else self.backbone_state(backbone)
+        return " ".join([finetuning, json.dumps(study.tasks[task].classes), study.keep_models, model]).strip()
+
+    def stage2_code(self, backbone: str) -> str:
+        """Digest of the code of Stage 2."""
+        return self.code("training.handcrafted" if backbone == HANDCRAFTED[0] else "training.stage2")
+
+    def split_state(self, task: str) -> str:
+        """The configuration that decides classes and splits."""
+        return self.study.tasks[task].model_dump_json(exclude={"subsets", "resamplings"})
+
+    def run_files(self, task: str, name: str) -> list[str]:
+        """A file of every batch of a task, for example `predictions.parquet`."""
+        return [
+            f"{RESULTS}/runs/{s.task}/{s.model}/{s.subset}/{batch}/{name}"
+            for s in settings(self.study)
+            if s.task == task
+            for batch in self.batches(s.task, s.backbone, s.start, s.subset)
+        ]
+
+    def adapted_models(self) -> list[str]:
+        """`<backbone>.<adaptation>` of every Stage-1 model."""
+        return [f"{b}.{s}" for b in self.study.backbones for s in self.study.starts(b)[1:]]
+
+    # --- the whole
+
+    def features_in_use(self) -> list[tuple[str, str]]:
+        """(feature, corpus) pairs that the study computes."""
+        pairs: dict[tuple[str, str], None] = {}
+        for adaptation in self.study.adaptations.values():
+            for corpus in adaptation.corpora:
+                for objective in adaptation.objectives:
+                    feature = self.target_feature(objective, corpus)
+                    for name in ["audio", *(upstream_features(feature) if feature else [])]:
+                        pairs[name, corpus] = None
+        for task in self.study.tasks:
+            for corpus in self.task_corpora(task):
+                pairs["audio", corpus] = None
+                if self.study.finetuning.egemaps_baseline:
+                    pairs["egemaps", corpus] = None
+        return list(pairs)
+
+    def all_features(self) -> list[str]:
+        """Every feature shard that the study computes."""
+        return [path for feature, corpus in self.features_in_use() for path in self.feature_shards(feature, corpus)]
+
+    def report_state(self) -> str:
+        """What the report shows: all of the configuration, through its template, beside a paper's figures."""
+        folder = Path(__file__).parent / "reporting"
+        files = sorted([*folder.glob("*.j2"), *folder.glob("paper/*.csv")])
+        return digest(self.study.model_dump_json(), [path.read_bytes() for path in files])
+
+    @property
+    def training_threads(self) -> int:
+        """Threads of a training job."""
+        return self.study.training_threads
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that a GPU job asks for."""
+        return 0 if self.study.device == "cpu" else 1

@@ -1,0 +1,36 @@
+"""The small study, run once for all tests, and put back after each that edits it."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from project import Project, create_project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The small study, run once; tests that edit it use `project`."""
+    project = create_project(tmp_path_factory.mktemp("finished"))
+    project.run()
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The finished project, put back afterwards as it was: same contents, same modification times."""
+    kept = {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for folder in ("media", "src", "rules", "small.yaml")
+        for path in (
+            [finished.root / folder] if folder.endswith("yaml") else sorted((finished.root / folder).rglob("*"))
+        )
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    yield finished
+    for path in sorted((finished.root / "media").rglob("*")):
+        if path.is_file() and path not in kept:
+            path.unlink()
+    for path, (content, time) in kept.items():
+        if not path.exists() or path.read_bytes() != content or path.stat().st_mtime_ns != time:
+            path.write_bytes(content)
+            os.utime(path, ns=(time, time))

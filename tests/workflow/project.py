@@ -1,0 +1,168 @@
+"""A copy of the project with two tiny corpora, and the jobs that Snakemake would run in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SPEAKERS, CLIPS = 6, 8
+
+
+def make_tone(seed: int, pitch: float) -> np.ndarray:
+    """0.6 s of a tone with noise, 16 kHz."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(9600) / 16000
+    return 0.3 * np.sin(2 * np.pi * pitch * time) + 0.05 * rng.standard_normal(time.size)
+
+
+def small_study() -> dict:
+    """Everything the DAG has, except what needs video: one objective, one backbone, one task."""
+    return {
+        "study": "small",
+        "device": "cpu",
+        "training_threads": 1,
+        "runs_per_job": 6,
+        "corpora": {
+            "unlabelled": {
+                "importer": "folder",
+                "root": "media/unlabelled",
+                "shards": 4,
+                "speaker_pattern": r"s(?P<speaker>\d)_",
+            },
+            "labelled": {
+                "importer": "csv",
+                "root": "media/labelled",
+                "file": "labels.csv",
+                "columns": {"media": "file", "speaker": "speaker", "label": "emotion"},
+                "shards": 3,
+            },
+        },
+        "backbones": {
+            "tiny": {
+                "architecture": "wav2vec2",
+                "untrained": {
+                    "conv_dim": [16, 16, 16, 16, 16],
+                    "hidden_size": 16,
+                    "layers": 1,
+                    "heads": 2,
+                    "intermediate_size": 16,
+                    "conv_pos_kernel": 4,
+                    "conv_pos_groups": 2,
+                },
+            }
+        },
+        "adaptations": {
+            "adapted": {"corpora": ["unlabelled"], "objectives": {"egemaps": 1.0}, "epochs": 1, "learning_rate": 1e-3}
+        },
+        "tasks": {
+            "emotions": {
+                "corpus": "labelled",
+                "classes": ["low", "high"],
+                "split": {"by": "folds", "k": 3},
+                "subsets": [12, "full"],
+            }
+        },
+        "finetuning": {"seeds": [0, 1], "epochs": 2, "learning_rate": 1e-3, "egemaps_epochs": 5},
+        "report": {"bootstrap": 100},
+    }
+
+
+@dataclass
+class Project:
+    """A copy of the project in a folder of its own."""
+
+    root: Path
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake as a user would."""
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--cores",
+            "2",
+            "--resources",
+            "gpu=1",
+            "--configfile",
+            "small.yaml",
+        ]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("EMOADAPT_")}
+        environment.pop("PYTHONPATH", None)
+        return subprocess.run(
+            [*command, *arguments], cwd=self.root, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def run(self) -> str:
+        """Bring all up to date."""
+        done = self.snakemake()
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def jobs(self, *arguments: str) -> set[str]:
+        """What a dry run would do, as `rule` or `rule wildcard=value ...`; the target `all` is left out."""
+        done = self.snakemake("--dry-run", *arguments)
+        text = done.stdout + done.stderr
+        assert done.returncode == 0, text
+        found = set()
+        for block in re.split(r"\n(?=rule )", text):
+            if match := re.match(r"rule (\w+):", block):
+                wildcards = re.search(r"^ {4}wildcards: (.*)$", block, re.MULTILINE)
+                if match[1] != "all":
+                    found.add(f"{match[1]} {wildcards[1].replace(',', '')}" if wildcards else match[1])
+        return found
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace a text in a file, which must be there."""
+        file = self.root / path
+        text = file.read_text()
+        assert old in text, f"{path} no longer holds {old!r}"
+        file.write_text(text.replace(old, new))
+
+    def add_clip(self, name: str, seed: int = 99) -> None:
+        """One more unlabelled clip."""
+        soundfile.write(self.root / "media/unlabelled" / name, make_tone(seed, 330), 16000, subtype="PCM_16")
+
+    def tables(self) -> dict[str, bytes]:
+        """Content of every table of the report."""
+        return {path.name: path.read_bytes() for path in sorted((self.root / "results/tables").iterdir())}
+
+    def shard(self, corpus: str, utterance: str) -> str:
+        """Shard name of an utterance."""
+        from emoadapt.flow.shards import assign_shard
+
+        return f"{assign_shard(f'{corpus}/{utterance}', small_study()['corpora'][corpus]['shards']):03d}"
+
+
+def create_project(root: Path) -> Project:
+    """Copy the project and make its corpora."""
+    for name in ("src", "rules", "profiles", "workflow", "envs"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(ROOT / name, root / name)
+    (root / "small.yaml").write_text(yaml.safe_dump(small_study(), sort_keys=False))
+    for folder in ("unlabelled", "labelled"):
+        (root / "media" / folder).mkdir(parents=True)
+    rows = ["file,speaker,emotion"]
+    for speaker in range(SPEAKERS):
+        for clip in range(CLIPS):
+            seed = speaker * CLIPS + clip
+            pitch = 150 + 200 * (clip % 2) + 5 * speaker
+            soundfile.write(
+                root / f"media/unlabelled/s{speaker}_{clip}.wav", make_tone(seed, pitch), 16000, subtype="PCM_16"
+            )
+            soundfile.write(
+                root / f"media/labelled/t{speaker}_{clip}.wav", make_tone(seed + 500, pitch), 16000, subtype="PCM_16"
+            )
+            rows.append(f"t{speaker}_{clip}.wav,t{speaker},{'high' if clip % 2 else 'low'}")
+    (root / "media/labelled/labels.csv").write_text("\n".join(rows) + "\n")
+    return Project(root)

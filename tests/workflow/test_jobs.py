@@ -1,0 +1,132 @@
+"""Which jobs run after each kind of edit, read off dry runs of a finished study."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from project import Project
+
+pytestmark = pytest.mark.slow
+
+TRAININGS = {
+    f"finetune task=emotions backbone={model.split('.')[0]} start={model.split('.')[1]} subset={subset} batch=b000"
+    for model in ("tiny.original", "tiny.adapted", "handcrafted.egemaps")
+    for subset in ("12", "full")
+}
+REPORT = {"evaluate task=emotions", "report"}
+ADAPTED = {job for job in TRAININGS if "start=adapted" in job}
+STAGE1 = {"normalisers adaptation=adapted", "adapt backbone=tiny adaptation=adapted"}
+CACHED = {f"encode_cnn source=tiny.adapted corpus=labelled shard=00{i}" for i in range(3)}
+AFTER_STAGE1 = CACHED | ADAPTED | REPORT
+
+
+def shard_jobs(shard: str, *rules: str) -> set[str]:
+    return {f"{rule} corpus=unlabelled shard={shard}" for rule in rules}
+
+
+def after_clip(*shards: str) -> set[str]:
+    """All that follows from a change of unlabelled clips in these shards."""
+    own = [shard_jobs(shard, "manifest", "extract_audio", "egemaps", "training_shard") for shard in shards]
+    return set().union(*own) | {"parts adaptation=adapted", "quarantine"} | STAGE1 | AFTER_STAGE1
+
+
+def all_shards(rule: str) -> set[str]:
+    return {f"{rule} corpus={c} shard=00{i}" for c, n in (("unlabelled", 4), ("labelled", 3)) for i in range(n)}
+
+
+def test_nothing_changed(project: Project) -> None:
+    assert project.jobs() == set()
+
+
+def test_clip_added(project: Project) -> None:
+    project.add_clip("s1_new.wav")
+    assert project.jobs() == after_clip(project.shard("unlabelled", "s1_new"))
+
+
+def test_clip_removed(project: Project) -> None:
+    (project.root / "media/unlabelled/s2_3.wav").unlink()
+    assert project.jobs() == after_clip(project.shard("unlabelled", "s2_3"))
+
+
+def test_clip_changed(project: Project) -> None:
+    project.add_clip("s0_4.wav")
+    assert project.jobs() == after_clip(project.shard("unlabelled", "s0_4"))
+
+
+def test_clip_renamed(project: Project) -> None:
+    folder = project.root / "media/unlabelled"
+    (folder / "s3_1.wav").rename(folder / "s3_one.wav")
+    assert project.jobs() == after_clip(project.shard("unlabelled", "s3_1"), project.shard("unlabelled", "s3_one"))
+
+
+def test_clips_touched(project: Project) -> None:
+    for path in (project.root / "media").rglob("*.wav"):
+        os.utime(path)
+    assert project.jobs() == set()
+
+
+def test_label_changed(project: Project) -> None:
+    project.edit("media/labelled/labels.csv", "t1_1.wav,t1,high", "t1_1.wav,t1,low")
+    subsets = {f"subset task=emotions subset={subset}" for subset in ("12", "full")}
+    assert project.jobs() == {"labels corpus=labelled", "split task=emotions"} | subsets | TRAININGS | REPORT
+
+
+def test_comment_edited_in_a_feature_module(project: Project) -> None:
+    path = project.root / "src/emoadapt/features/egemaps.py"
+    path.write_text(path.read_text() + "\n# a remark\n")
+    assert project.jobs() == set()
+
+
+def test_feature_module_edited(project: Project) -> None:
+    path = project.root / "src/emoadapt/features/egemaps.py"
+    path.write_text(path.read_text() + "\n_EDITED = True\n")
+    handcrafted = {job for job in TRAININGS if "handcrafted" in job}
+    training = {f"training_shard corpus=unlabelled shard=00{i}" for i in range(4)}
+    assert project.jobs() == all_shards("egemaps") | training | STAGE1 | AFTER_STAGE1 | handcrafted | {"quarantine"}
+
+
+def test_shared_module_edited(project: Project) -> None:
+    """`media` is used by audio and, through it, by all that is heard; no rule of labels or splits uses it."""
+    path = project.root / "src/emoadapt/media.py"
+    path.write_text(path.read_text() + "\n_EDITED = True\n")
+    jobs = project.jobs()
+    assert all_shards("extract_audio") | all_shards("egemaps") <= jobs
+    assert not {job for job in jobs if job.startswith(("manifest", "labels", "split", "subset", "parts"))}
+
+
+def test_training_parameter_edited(project: Project) -> None:
+    project.edit("small.yaml", "epochs: 2", "epochs: 3")
+    assert project.jobs() == TRAININGS | REPORT
+
+
+def test_stage1_parameter_edited(project: Project) -> None:
+    project.edit("small.yaml", "epochs: 1", "epochs: 2")
+    assert project.jobs() == {"adapt backbone=tiny adaptation=adapted"} | AFTER_STAGE1
+
+
+def test_report_parameter_edited(project: Project) -> None:
+    project.edit("small.yaml", "bootstrap: 100", "bootstrap: 200")
+    assert project.jobs() == REPORT
+
+
+def test_corpus_added(project: Project) -> None:
+    shutil.copytree(project.root / "media/unlabelled", project.root / "media/more")
+    project.edit(
+        "small.yaml",
+        "  labelled:\n",
+        "  more: {importer: folder, root: media/more, shards: 2, speaker_pattern: 's(?P<speaker>\\d)_'}\n  labelled:\n",
+    )
+    project.edit("small.yaml", "    - unlabelled\n", "    - unlabelled\n    - more\n")
+    new = {
+        f"{rule} corpus=more shard=00{i}"
+        for rule in ("manifest", "extract_audio", "egemaps", "training_shard")
+        for i in range(2)
+    }
+    assert project.jobs() == new | {"parts adaptation=adapted", "quarantine"} | STAGE1 | AFTER_STAGE1
+
+
+def test_unused_corpus_changes_nothing(project: Project) -> None:
+    project.edit("small.yaml", "  labelled:\n", "  idle: {importer: folder, root: media/unlabelled}\n  labelled:\n")
+    assert project.jobs() == {"report"}
