@@ -4,11 +4,11 @@ VENV ?= .venv
 CORES ?= $(shell nproc)
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint format docs lock clean
+.PHONY: setup demo test lint format docs clean
 .DEFAULT_GOAL := help
 
 help:
-	@grep -E '^# `' Makefile | sed 's/^# //'; echo "also: setup lint format docs clean"
+	@grep -E '^# `make' Makefile | sed 's/^# //'; echo "also: setup lint format docs clean"
 
 setup: $(VENV)/.ready
 

@@ -3,7 +3,7 @@ import sys
 
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
 from emoadapt.dag import open_study
 from emoadapt.errors import EmoadaptError
@@ -16,6 +16,8 @@ if "study" not in config:
 
 try:
     graph = open_study(config, workflow.basedir)
+    if workflow.is_main_process:
+        graph.list_corpora()
 except EmoadaptError as error:
     raise WorkflowError(error)
 

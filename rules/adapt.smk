@@ -3,7 +3,7 @@
 
 rule adapt:
     input:
-        shards=lambda w: graph.training_shards(STUDY.adaptations[w.adaptation].corpora),
+        shards=lambda w: graph.training_shards(w.adaptation),
         cnn=lambda w: graph.stage1_cnn(w.backbone, w.adaptation),
         parts="results/targets/{adaptation}/parts.parquet",
         normalisers="results/targets/{adaptation}/normalisers.parquet",
@@ -23,9 +23,9 @@ rule adapt:
         gpu=graph.gpus,
     params:
         backbone=lambda w: graph.backbone_state(w.backbone),
-        adaptation=lambda w: graph.section("adaptations", w.adaptation),
+        adaptation=lambda w: graph.stage1_state(w.adaptation),
         code=lambda w: graph.stage1_code(w.adaptation),
     shell:
         "python -m emoadapt adapt {wildcards.backbone} {wildcards.adaptation} {input.shards} "
-        '--cnn "{input.cnn}" --parts {input.parts} --normalisers {input.normalisers} '
+        "{input.cnn} --parts {input.parts} --normalisers {input.normalisers} "
         "--output {output.model} --curves {output.curves} --threads {threads} 2> {log}"

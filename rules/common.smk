@@ -1,20 +1,23 @@
+import re
+
 # Lookups that several rules share. What they answer is decided in emoadapt.dag.
 STUDY = graph.study
 
 
 wildcard_constraints:
     corpus="|".join(STUDY.corpora),
-    shard=r"\d{3}",
+    shard=r"\d\d\d+",
     task="|".join(STUDY.tasks) or "none",
     backbone="|".join([*STUDY.backbones, "handcrafted"]),
+    objectives="|".join(map(re.escape, graph.objective_sets())) or "none",
     adaptation="|".join(STUDY.adaptations) or "none",
     start="|".join(["original", "egemaps", *STUDY.adaptations]),
     subset=r"\d+|full",
-    batch=r"b\d{3}",
+    batch=r"b\d\d\d+",
 
 
-def media_of_corpus(wildcards):
-    return ancient(graph.media_ready(wildcards.corpus))
+def media_of_shard(wildcards):
+    return graph.media_ready(wildcards.corpus, wildcards.shard)
 
 
 def recipe_of(feature):

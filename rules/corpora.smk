@@ -3,21 +3,21 @@
 
 rule make_demo:
     output:
-        "results/demo/{corpus}.json",
+        "results/demo/{corpus}/{shard}.json",
     log:
-        "logs/make_demo/{corpus}.log",
+        "logs/make_demo/{corpus}/{shard}.log",
     benchmark:
-        "results/benchmarks/make_demo/{corpus}.tsv"
+        "results/benchmarks/make_demo/{corpus}/{shard}.tsv"
     conda:
         "../envs/core.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
     params:
-        plan=lambda w: graph.demo_state(w.corpus),
+        plan=lambda w: graph.demo_state(w.corpus, w.shard),
     shell:
-        "python -m emoadapt make-demo {wildcards.corpus} --stamp {output} --threads {threads} 2> {log}"
+        "python -m emoadapt make-demo {wildcards.corpus} {wildcards.shard} --output {output} 2> {log}"
 
 
 rule manifest:
@@ -96,7 +96,7 @@ rule subset:
         mem_mb=2000,
         runtime=20,
     params:
-        resamplings=lambda w: STUDY.tasks[w.task].resamplings,
+        resamplings=lambda w: graph.resamplings(w.task, w.subset),
         code=code_of("corpora.tasks"),
     shell:
         "python -m emoadapt subset {wildcards.task} {wildcards.subset} {input} --output {output} 2> {log}"

@@ -20,7 +20,7 @@ rule evaluate:
         mem_mb=4000,
         runtime=60,
     params:
-        report=graph.section("report"),
+        report=[STUDY.report.bootstrap, STUDY.report.confidence],
         classes=lambda w: STUDY.tasks[w.task].classes,
         code=code_of("evaluation.evaluate"),
     shell:

@@ -4,7 +4,7 @@
 rule detect_faces:
     input:
         manifest="results/manifests/{corpus}/{shard}.parquet",
-        ready=media_of_corpus,
+        ready=media_of_shard,
     output:
         "results/features/faces/{corpus}/{shard}.parquet",
     log:
@@ -17,7 +17,7 @@ rule detect_faces:
     resources:
         mem_mb=4000,
         runtime=720,
-        gpu=graph.gpus,
+        gpu=graph.gpus_for("faces"),
     params:
         recipe=recipe_of("faces"),
     shell:
@@ -39,7 +39,7 @@ rule embed_faces:
     resources:
         mem_mb=4000,
         runtime=240,
-        gpu=graph.gpus,
+        gpu=graph.gpus_for("face_embedding"),
     params:
         recipe=recipe_of("face_embedding"),
     shell:

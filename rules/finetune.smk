@@ -29,11 +29,11 @@ rule finetune:
             graph.run_names(w.task, w.backbone, w.start, w.subset, w.batch)
         ),
         folder=subpath(output.predictions, parent=True),
+        cnn=lambda w, input: input.get("cnn", ""),
         model=lambda w, input: f"--model {input.model}" if input.get("model") else "",
-        cnn=lambda w, input: f'--cnn "{input.cnn}"' if input.get("cnn") else "",
         training=lambda w: graph.stage2_state(w.task, w.backbone),
         code=lambda w: graph.stage2_code(w.backbone),
     shell:
         "python -m emoadapt finetune {wildcards.task} {wildcards.backbone} {wildcards.start} {wildcards.subset} "
-        '{input.shards} --runs "{params.runs}" {params.model} {params.cnn} --splits {input.splits} '
+        '{input.shards} {params.cnn} --runs "{params.runs}" {params.model} --splits {input.splits} '
         "--subsets {input.subsets} --output {params.folder} --threads {threads} 2> {log}"

@@ -4,7 +4,7 @@
 rule extract_audio:
     input:
         manifest="results/manifests/{corpus}/{shard}.parquet",
-        ready=media_of_corpus,
+        ready=media_of_shard,
     output:
         "results/features/audio/{corpus}/{shard}.parquet",
     log:

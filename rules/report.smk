@@ -10,6 +10,16 @@ rule report:
         ),
         splits=expand("results/splits/{task}.parquet", task=STUDY.tasks),
         curves=expand("results/curves/{model}.parquet", model=graph.adapted_models()),
+        runs=[
+            path
+            for task in STUDY.tasks
+            for path in graph.run_files(task, "curves.parquet")
+        ],
+        manifests=graph.shown_manifests(),
+        parts=expand(
+            "results/targets/{adaptation}/parts.parquet",
+            adaptation=graph.applied_adaptations(),
+        ),
         quarantine="results/quarantine.parquet",
     output:
         tables=directory("results/tables"),

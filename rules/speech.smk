@@ -43,7 +43,7 @@ rule encode_cnn:
         backbone=lambda w: w.source.split(".")[0],
         state=lambda w: graph.backbone_state(w.source.split(".")[0]),
         model=lambda w, input: f"--model {input.model}" if input.get("model") else "",
-        code=code_of("features.cnn"),
+        code=graph.cnn_code(),
     shell:
         "python -m emoadapt extract-cnn {params.backbone} {input.audio} {params.model} "
         "--output {output} --threads {threads} 2> {log}"

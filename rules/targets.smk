@@ -50,11 +50,11 @@ rule normalisers:
 
 rule training_shard:
     input:
-        lambda w: graph.training_inputs(w.corpus, w.shard),
+        lambda w: graph.training_inputs(w.objectives, w.corpus, w.shard),
     output:
-        "results/training/{corpus}/{shard}.parquet",
+        "results/training/{objectives}/{corpus}/{shard}.parquet",
     log:
-        "logs/training_shard/{corpus}/{shard}.log",
+        "logs/training_shard/{objectives}/{corpus}/{shard}.log",
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -62,7 +62,7 @@ rule training_shard:
         mem_mb=2000,
         runtime=30,
     params:
-        objectives=",".join(graph.objectives),
+        targets=lambda w: graph.training_columns(w.objectives),
         code=code_of("data.targets"),
     shell:
-        "python -m emoadapt training-shard {input} --objectives {params.objectives} --output {output} 2> {log}"
+        "python -m emoadapt training-shard {input} --objectives {wildcards.objectives} --output {output} 2> {log}"

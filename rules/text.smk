@@ -17,7 +17,7 @@ rule transcribe:
     resources:
         mem_mb=6000,
         runtime=720,
-        gpu=graph.gpus,
+        gpu=graph.gpus_for("transcript"),
     params:
         recipe=recipe_of("transcript"),
     shell:
@@ -39,7 +39,7 @@ rule sentiment:
     resources:
         mem_mb=4000,
         runtime=120,
-        gpu=graph.gpus,
+        gpu=graph.gpus_for("sentiment"),
     params:
         recipe=recipe_of("sentiment"),
     shell:

@@ -6,7 +6,6 @@ from emoadapt.config import CremaDCorpus, OnnxNetwork, Study
 from emoadapt.corpora.base import read_labels, read_utterances
 from emoadapt.dag import Graph
 from emoadapt.errors import EmoadaptError
-from emoadapt.features.catalogue import models_dir
 from emoadapt.models.registry import identity, resolve
 
 CLIPS_PER_SHARD = 200
@@ -69,7 +68,7 @@ def _check_task(study: Study, name: str, corpus: str, problems: list[str]) -> No
 
 
 def _check_weights(study: Study, problems: list[str]) -> None:
-    folder = models_dir(study)
+    folder = study.weights_folder
     wanted = {f"backbone {name}": b.weights for name, b in study.backbones.items() if b.weights}
     features = {feature for feature, _ in Graph(study).features_in_use()}
     if "faces" in features and study.features.faces.detector != "haar":

@@ -42,11 +42,11 @@ def main() -> None:
 
 
 def _study(configfiles: list[Path] | None = None) -> Study:
-    from emoadapt.config import load_study, read_configfiles
+    from emoadapt.config import read_study
     from emoadapt.dag import STUDY_VARIABLE
 
     handed = os.environ.get(STUDY_VARIABLE)
-    return load_study(read_configfiles(configfiles or [handed or "config.yaml"]))
+    return read_study(configfiles or [handed or "config.yaml"])
 
 
 # --- for people -----------------------------------------------------------------------------------
@@ -83,13 +83,11 @@ def docs(folder: Annotated[Path, typer.Option(help="Root of the project.")] = Pa
 
 
 @app.command(rich_help_panel=STAGES)
-def make_demo(corpus: str, stamp: Output, threads: Threads = 1) -> None:
-    """Generate the media of a demo corpus."""
-    from emoadapt.demo import make_corpus
+def make_demo(corpus: str, shard: int, output: Output) -> None:
+    """Generate the media of one shard of a demo corpus."""
+    from emoadapt.demo.shards import make_shard
 
-    config = _study().corpora[corpus]
-    make_corpus(config, Path(config.root), workers=threads)
-    stamp.write_text(f"{config.model_dump_json()}\n")
+    make_shard(corpus, _study().corpora[corpus], shard, output)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -155,7 +153,7 @@ def training_shard(features: Files, objectives: Annotated[str, typer.Option()], 
     """Pack one training shard; features begin with audio."""
     from emoadapt.data.targets import pack_training_shard
 
-    pack_training_shard(features, objectives.split(","), output)
+    pack_training_shard(features, objectives.split("+"), output)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -167,15 +165,15 @@ def adapt(
     normalisers: Output,
     output: Output,
     curves: Output,
-    cnn: Annotated[str, typer.Option(help="Cached CNN shards, separated by spaces.")] = "",
     threads: Threads = 1,
 ) -> None:
-    """Stage 1: adapt a backbone."""
-    from emoadapt.data.targets import group_by_corpus
+    """Stage 1: adapt a backbone; shards are those of training and, where the CNN is frozen, of its cached output."""
+    from emoadapt.data.targets import group_by_corpus, separate_cnn
     from emoadapt.training.stage1 import adapt
 
+    shards, cnn = separate_cnn(shards)
     adapt(
-        _study(), backbone, adaptation, group_by_corpus(shards), group_by_corpus(map(Path, cnn.split())) or None,
+        _study(), backbone, adaptation, group_by_corpus(shards), group_by_corpus(cnn) or None,
         parts, normalisers, output, curves, threads,
     )  # fmt: skip
 
@@ -211,10 +209,9 @@ def finetune(
     subsets: Output,
     output: Annotated[Path, typer.Option(help="Folder of predictions, embeddings, curves, models.")],
     model: Annotated[Path | None, typer.Option(help="Stage-1 model to start from.")] = None,
-    cnn: Annotated[str, typer.Option(help="Cached CNN shards, separated by spaces.")] = "",
     threads: Threads = 1,
 ) -> None:
-    """Stage 2: fine-tune and test, several runs in one process."""
+    """Stage 2: fine-tune and test, several runs in one process; shards as in `adapt`, of audio or eGeMAPS."""
     from emoadapt.training.jobs import run_setting
 
     run_setting(
@@ -224,7 +221,6 @@ def finetune(
         start,
         subset,
         shards,
-        cnn.split(),
         runs.split(),
         splits,
         subsets,

@@ -7,11 +7,12 @@ sentence per problem: key path, what was found, what is allowed. `emoadapt docs`
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,13 +20,32 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from emoadapt.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="letters, digits and underscores")]
+REPEATING = ("mean", "std", "conv_dim", "conv_kernel", "conv_stride", "test_also")
+"""List-valued keys that may repeat a value or be empty."""
+
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _repeated(names: Iterable[Any]) -> list[Any]:
+    """Values that occur more than once, each once."""
+    listed = list(names)
+    return [name for number, name in enumerate(listed) if name in listed[:number] and name not in listed[number + 1 :]]
 
 
 class Section(BaseModel):
     """Base of all sections: unknown keys are refused, values are not changed after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _lists(self) -> Self:
+        for name, value in self:
+            if isinstance(value, tuple) and name not in REPEATING:
+                if not value:
+                    raise ValueError(f"{name} must not be empty; leave the key out for its default")
+                if repeated := _repeated(value):
+                    raise ValueError(f"{name} repeats {', '.join(map(str, repeated))}")
+        return self
 
 
 # --- corpora -----------------------------------------------------------------------------------
@@ -156,8 +176,10 @@ class AudioConfig(Section):
 class EgemapsConfig(Section):
     """eGeMAPSv02 low-level descriptors."""
 
-    window: Literal["paper", "stock"] = "paper"
-    """`paper`: 32 ms windows every 16 ms (G25). `stock`: openSMILE's own 20/60 ms windows every 10 ms."""
+    window: Literal["paper", "paper_pitch60", "stock"] = "paper"
+    """`paper`: 32 ms windows every 16 ms, as G25 states; too short for openSMILE's pitch tracker, which then takes most
+    of a low voice for unvoiced. `paper_pitch60`: the same but 60 ms for pitch and voice quality. `stock`: openSMILE's own
+    20/60 ms windows every 10 ms."""
 
 
 class FacesConfig(Section):
@@ -259,10 +281,10 @@ Architecture = Literal["wav2vec2", "wavlm", "hubert", "data2vec"]
 class UntrainedBackbone(Section):
     """Dimensions of a seeded, randomly initialised backbone."""
 
-    conv_dim: tuple[int, ...] = (64, 64, 128, 128, 128)
+    conv_dim: tuple[Annotated[int, Field(ge=1)], ...] = (64, 64, 128, 128, 128)
     """Channels of the 1-D CNN encoder's layers."""
-    conv_kernel: tuple[int, ...] = (10, 8, 4, 4, 4)
-    conv_stride: tuple[int, ...] = (5, 4, 4, 2, 2)
+    conv_kernel: tuple[Annotated[int, Field(ge=1)], ...] = (10, 8, 4, 4, 4)
+    conv_stride: tuple[Annotated[int, Field(ge=1)], ...] = (5, 4, 4, 2, 2)
     """The product is the hop in samples (320 = 20 ms)."""
     feat_extract_norm: Literal["group", "layer"] = "layer"
     hidden_size: int = Field(128, ge=8)
@@ -342,7 +364,9 @@ class Adaptation(Optimisation):
 
     corpora: tuple[Name, ...]
     """Unlabelled corpora whose clips are used."""
-    objectives: dict[Name, Annotated[float, Field(gt=0)]] = {"egemaps": 1.0, "sentiment": 0.5, "face": 1.0}
+    objectives: dict[Name, Annotated[float, Field(gt=0)]] = Field(
+        {"egemaps": 1.0, "sentiment": 0.5, "face": 1.0}, min_length=1
+    )
     """Objective -> weight of its loss. The paper: egemaps + 0.5 sentiment + face."""
     reduction: Literal["mean", "sum"] = "mean"
     """Over the dimensions of a regression target. The paper's formula sums."""
@@ -429,7 +453,7 @@ class Task(Section):
     split: Split
     allow_speaker_overlap: bool = False
     """Accept speakers shared between train, dev and test (printed in the report either way)."""
-    subsets: tuple[int | Literal["full"], ...] = ("full",)
+    subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] = ("full",)
     """Numbers of training clips, class distribution kept."""
     resamplings: int = Field(1, ge=1)
     """Independent draws of each subset (not of `full`)."""
@@ -438,8 +462,8 @@ class Task(Section):
 
     @model_validator(mode="after")
     def _classes(self) -> Task:
-        if len(set(self.classes)) != len(self.classes):
-            raise ValueError("classes must not repeat")
+        if repeated := _repeated(self.test_also):
+            raise ValueError(f"test_also repeats {', '.join(repeated)}")
         if wrong := sorted(set(self.class_map.values()) - set(self.classes)):
             raise ValueError(f"class_map leads to {', '.join(wrong)}, not among classes {', '.join(self.classes)}")
         return self
@@ -449,7 +473,7 @@ class Finetuning(Optimisation):
     """Stage 2, the same for all starting points."""
 
     epochs: int = Field(20, ge=1)
-    seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """One run per seed: head initialisation, batch order, dropout; shared by original and adapted."""
     head_hidden: int | None = Field(None, ge=1)
     """Hidden units of the two-layer head; null = the backbone's width."""
@@ -528,6 +552,10 @@ class Study(Section):
             problems += _unknown(f"tasks.{name}.test_also", task.test_also, self.corpora)
             if task.corpus in task.test_also:
                 problems.append(f"tasks.{name}.test_also: {task.corpus} is the corpus trained on; name others")
+        roots = [corpus.root for corpus in self.corpora.values() if corpus.importer == "demo"]
+        problems += [f"corpora: two demo corpora share the root {root}; give each its own" for root in _repeated(roots)]
+        if "handcrafted" in self.backbones:
+            problems.append("backbones.handcrafted: this name is taken by the eGeMAPS baseline; choose another")
         if self.tasks and not self.backbones and not self.finetuning.egemaps_baseline:
             problems.append("tasks: nothing to train; add a backbone or set finetuning.egemaps_baseline: true")
         if problems:
@@ -539,6 +567,11 @@ class Study(Section):
         return ["original"] + [
             name for name, a in self.adaptations.items() if a.backbones is None or backbone in a.backbones
         ]
+
+    @property
+    def weights_folder(self) -> Path:
+        """Folder of weights."""
+        return Path(self.models_dir or "models")
 
     @property
     def untrained(self) -> list[str]:
@@ -582,7 +615,8 @@ def load_study(values: dict[str, Any]) -> Study:
         ConfigError: one line per problem: key path, what was found, what is allowed.
     """
     try:
-        return Study.model_validate(values)
+        # As JSON, so that strict types still take a YAML list for a tuple; nothing is converted ("4" is no integer).
+        return Study.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         lines = [line for problem in error.errors() for line in _sentences(problem)]
         raise ConfigError("the configuration cannot be used:\n" + "\n".join(f"  {line}" for line in lines)) from None
@@ -608,6 +642,16 @@ def read_configfiles(paths: Sequence[str | Path]) -> dict[str, Any]:
             raise ConfigError(f"{path} holds {type(values).__name__}, a configuration is a mapping of keys to values")
         _merge(merged, values)
     return merged
+
+
+def read_study(paths: Sequence[str | Path]) -> Study:
+    """Read a study as the Snakefile does: files without the key `study` override those of `config.yaml`.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+    values = read_configfiles(paths)
+    return load_study(values if "study" in values else read_configfiles(["config.yaml", *paths]))
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:

@@ -6,17 +6,21 @@ import hashlib
 import json
 import os
 import sys
-from functools import cache, cached_property
+from dataclasses import astuple
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from emoadapt.config import Study, load_study, objective_features
+from emoadapt.corpora.base import read_labels
 from emoadapt.corpora.manifests import digest_labels, digest_rows, list_manifest
-from emoadapt.features.catalogue import describe_recipe, models_dir, study_code, upstream_features
+from emoadapt.features.catalogue import CNN_MODULES, describe_recipe, needs_gpu, study_code, upstream_features
 from emoadapt.flow.code import digest
 from emoadapt.flow.grid import HANDCRAFTED, Run, Setting, batches, settings
 from emoadapt.flow.shards import shard_names
 from emoadapt.models.registry import identity
+from emoadapt.objectives.targets import describe_target
+from emoadapt.schema import FEATURES as FEATURE_TABLES
 
 RESULTS = "results"
 STUDY_VARIABLE = "EMOADAPT_STUDY"
@@ -33,7 +37,7 @@ def open_study(config: dict[str, Any], basedir: str | Path) -> Graph:
         ConfigError: the configuration cannot be used.
     """
     study = load_study(config)
-    text = json.dumps(config, sort_keys=True)
+    text = json.dumps(config, default=str)
     path = Path(RESULTS, ".cache", "studies", hashlib.sha256(text.encode()).hexdigest()[:12] + ".json").absolute()
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,29 +76,26 @@ class Graph:
         """Fingerprint of a corpus's labels."""
         return digest_labels(corpus, self.study.corpora[corpus])
 
-    def demo_state(self, corpus: str) -> str:
-        """The plan of a generated corpus, clip by clip."""
-        return json.dumps([self.manifest_state(corpus, shard) for shard in self.shards(corpus)])
+    def demo_state(self, corpus: str, shard: str) -> str:
+        """Where the clips of a shard of a generated corpus lie, and what they are made from."""
+        return f"{self.study.corpora[corpus].root} {self.manifest_state(corpus, shard)}"
 
-    def media_ready(self, corpus: str) -> list[str]:
-        """What must exist before a corpus's media can be read: the stamp of a generated one, nothing otherwise."""
-        return [f"{RESULTS}/demo/{corpus}.json"] if self.study.corpora[corpus].importer == "demo" else []
+    def media_ready(self, corpus: str, shard: str) -> list[str]:
+        """What must exist before a shard's media can be read: the stamp of a generated one, nothing otherwise."""
+        return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if self.study.corpora[corpus].importer == "demo" else []
 
     def recipe(self, feature: str) -> str:
         """What decides a feature's rows besides their input, as one string."""
-        recipe = describe_recipe(self.study, feature)
-        return f"{recipe.parameters} {recipe.code} {recipe.model}".strip()
+        columns = [(field.name, str(field.type)) for field in FEATURE_TABLES[feature]]
+        return digest(astuple(describe_recipe(self.study, feature)), columns)
+
+    def gpus_for(self, feature: str) -> int:
+        """GPUs that a shard of a feature asks for."""
+        return int(needs_gpu(self.study, feature))
 
     def code(self, *modules: str) -> str:
         """Digest of modules of this package and of what they import."""
         return study_code(self.study, *(f"emoadapt.{module}" for module in modules))
-
-    def section(self, *keys: str) -> str:
-        """A part of the configuration, defaults filled in, as JSON."""
-        value: Any = self.study
-        for key in keys:
-            value = value[key] if isinstance(value, dict) else getattr(value, key)
-        return value.model_dump_json() if hasattr(value, "model_dump_json") else json.dumps(value)
 
     def feature_shards(self, feature: str, corpus: str) -> list[str]:
         """All shards of a feature of a corpus."""
@@ -106,27 +107,35 @@ class Graph:
 
     # --- Stage 1
 
-    @cached_property
-    def objectives(self) -> dict[str, str]:
-        """Objective -> feature of its target, for the objectives that the study uses."""
-        used = {name for adaptation in self.study.adaptations.values() for name in adaptation.objectives}
-        return {name: feature for name, feature in sorted(objective_features().items()) if name in used}
+    def objective_set(self, adaptation: str) -> str:
+        """Names of an adaptation's objectives, sorted, joined by `+`: adaptations with the same share their shards."""
+        return "+".join(sorted(self.study.adaptations[adaptation].objectives))
+
+    def objective_sets(self) -> list[str]:
+        """All sets in use."""
+        return list(dict.fromkeys(self.objective_set(name) for name in self.study.adaptations))
 
     def target_feature(self, objective: str, corpus: str) -> str | None:
         """Feature of an objective's target, or None where the corpus lacks the modality."""
-        feature = self.objectives[objective]
+        feature = objective_features()[objective]
         needs_video = "faces" in upstream_features(feature)
         return None if needs_video and "video" not in self.study.corpora[corpus].modalities else feature
 
-    def training_inputs(self, corpus: str, shard: str) -> list[str]:
+    def training_inputs(self, objectives: str, corpus: str, shard: str) -> list[str]:
         """Feature shards that a training shard is packed from: audio first, then targets by objective."""
-        features = [self.target_feature(objective, corpus) for objective in self.objectives]
+        features = [self.target_feature(objective, corpus) for objective in objectives.split("+")]
         names = dict.fromkeys(["audio", *(feature for feature in features if feature)])
         return [f"{RESULTS}/features/{name}/{corpus}/{shard}.parquet" for name in names]
 
-    def training_shards(self, corpora: tuple[str, ...]) -> list[str]:
-        """All training shards of corpora."""
-        return [f"{RESULTS}/training/{corpus}/{shard}.parquet" for corpus in corpora for shard in self.shards(corpus)]
+    def training_columns(self, objectives: str) -> str:
+        """Feature and column of each target, which the packing of a shard reads from the objectives' modules."""
+        return " ".join(f"{name}:{':'.join(describe_target(name))}" for name in objectives.split("+"))
+
+    def training_shards(self, adaptation: str) -> list[str]:
+        """All training shards of an adaptation."""
+        folder = f"{RESULTS}/training/{self.objective_set(adaptation)}"
+        corpora = self.study.adaptations[adaptation].corpora
+        return [f"{folder}/{corpus}/{shard}.parquet" for corpus in corpora for shard in self.shards(corpus)]
 
     def normaliser_inputs(self, adaptation: str) -> list[str]:
         """Feature shards of the targets of an adaptation."""
@@ -151,6 +160,10 @@ class Graph:
         """Cached CNN output of corpora; empty without a source."""
         return [] if source is None else [path for c in corpora for path in self.feature_shards(f"cnn.{source}", c)]
 
+    def cnn_code(self) -> str:
+        """Digest of the code that computes a CNN's output."""
+        return study_code(self.study, *CNN_MODULES)
+
     def cnn_model(self, source: str) -> list[str]:
         """The Stage-1 model that a cached CNN is taken from; empty for a backbone's own."""
         return [f"{RESULTS}/models/{source}"] if "." in source else []
@@ -158,13 +171,17 @@ class Graph:
     def backbone_state(self, backbone: str) -> str:
         """A backbone's configuration and the content of its weights."""
         config = self.study.backbones[backbone]
-        weights = "" if config.weights is None else identity(config.weights, models_dir(self.study), config.revision)
+        weights = "" if config.weights is None else identity(config.weights, self.study.weights_folder, config.revision)
         return f"{config.model_dump_json()} {weights}".strip()
 
     def stage1_cnn(self, backbone: str, adaptation: str) -> list[str]:
         """Cached CNN output that Stage 1 trains from; empty where it trains the CNN."""
         corpora = self.study.adaptations[adaptation].corpora
         return self.cnn_shards(self.cnn_source(backbone, adaptation, "stage1"), corpora)
+
+    def stage1_state(self, adaptation: str) -> str:
+        """An adaptation's configuration, without the list of backbones that it is applied to."""
+        return self.study.adaptations[adaptation].model_dump_json(exclude={"backbones"})
 
     def stage1_code(self, adaptation: str) -> str:
         """Digest of the code of Stage 1 with the objectives that it uses."""
@@ -193,7 +210,11 @@ class Graph:
         if split.by != "leave_one_speaker_out":
             return 1
         corpus = self.study.tasks[task].corpus
-        return len({row["speaker"] for shard in self._manifest(corpus) for row in shard})
+        config = self.study.tasks[task]
+        labels = {label.utterance_id: label.label for label in read_labels(corpus, self.study.corpora[corpus])}
+        used = {name for name, label in labels.items() if config.class_map.get(label or "", label) in config.classes}
+        rows = [row for shard in self._manifest(corpus) for row in shard]
+        return len({row["speaker"] for row in rows if row["utterance_id"] in used and row["speaker"]})
 
     def batches(self, task: str, backbone: str, start: str, subset: str) -> dict[str, list[Run]]:
         """Batch name -> the runs that one job does."""
@@ -218,13 +239,20 @@ class Graph:
     def stage2_state(self, task: str, backbone: str) -> str:
         """The configuration that a fine-tuning job reads, its runs apart."""
         study = self.study
-        finetuning = study.finetuning.model_dump_json(exclude={"seeds", "egemaps_baseline"})
-        model = "" if backbone == HANDCRAFTED[0] else self.backbone_state(backbone)
-        return " ".join([finetuning, json.dumps(study.tasks[task].classes), study.keep_models, model]).strip()
+        classes = json.dumps(study.tasks[task].classes)
+        shared = {"seeds", "egemaps_baseline"}
+        if backbone == HANDCRAFTED[0]:
+            return f"{study.finetuning.model_dump_json(exclude=shared | {'epochs', 'learning_rate'})} {classes}"
+        finetuning = study.finetuning.model_dump_json(exclude=shared | {"egemaps_epochs", "egemaps_learning_rate"})
+        return f"{finetuning} {classes} {study.keep_models} {self.backbone_state(backbone)}"
 
     def stage2_code(self, backbone: str) -> str:
         """Digest of the code of Stage 2."""
         return self.code("training.handcrafted" if backbone == HANDCRAFTED[0] else "training.stage2")
+
+    def resamplings(self, task: str, subset: str) -> int:
+        """Draws of a subset; all clips can be drawn in one way only."""
+        return 1 if subset == "full" else self.study.tasks[task].resamplings
 
     def split_state(self, task: str) -> str:
         """The configuration that decides classes and splits."""
@@ -243,7 +271,17 @@ class Graph:
         """`<backbone>.<adaptation>` of every Stage-1 model."""
         return [f"{b}.{s}" for b in self.study.backbones for s in self.study.starts(b)[1:]]
 
+    def applied_adaptations(self) -> list[str]:
+        """Adaptations that at least one backbone is given."""
+        return list(dict.fromkeys(s for backbone in self.study.backbones for s in self.study.starts(backbone)[1:]))
+
     # --- the whole
+
+    def shown_manifests(self) -> list[str]:
+        """Manifest shards of every corpus that a task or an applied adaptation uses."""
+        corpora = [corpus for task in self.study.tasks for corpus in self.task_corpora(task)]
+        corpora += [c for name in self.applied_adaptations() for c in self.study.adaptations[name].corpora]
+        return [path for corpus in dict.fromkeys(corpora) for path in self.manifests(corpus)]
 
     def features_in_use(self) -> list[tuple[str, str]]:
         """(feature, corpus) pairs that the study computes."""
@@ -262,8 +300,26 @@ class Graph:
         return list(pairs)
 
     def all_features(self) -> list[str]:
-        """Every feature shard that the study computes."""
-        return [path for feature, corpus in self.features_in_use() for path in self.feature_shards(feature, corpus)]
+        """Every feature shard that the study computes, cached CNN output included."""
+        found = [path for feature, corpus in self.features_in_use() for path in self.feature_shards(feature, corpus)]
+        for backbone in self.study.backbones:
+            for start in self.study.starts(backbone):
+                source = self.cnn_source(backbone, start, "stage2")
+                found += [
+                    path for task in self.study.tasks for path in self.cnn_shards(source, self.task_corpora(task))
+                ]
+                if start != "original":
+                    found += self.stage1_cnn(backbone, start)
+        return list(dict.fromkeys(found))
+
+    def list_corpora(self) -> None:
+        """List all corpora in use, so that what is wrong with one is said before anything runs.
+
+        Raises:
+            CorpusError: in one sentence.
+        """
+        for corpus in dict.fromkeys(corpus for _, corpus in self.features_in_use()):
+            self._manifest(corpus)
 
     def report_state(self) -> str:
         """What the report shows: all of the configuration, through its template, beside a paper's figures."""

@@ -11,8 +11,8 @@ import pyarrow as pa
 SAMPLE_RATE = 16_000
 """Hz; every audio column holds mono samples at this rate."""
 
-STATUSES = ("ok", "absent", "failed")
-"""`absent`: the modality is not there (no face, no words). `failed`: it could not be read."""
+UNREADABLE = "unreadable"
+"""Fingerprint of a media file that is missing or cannot be opened; extraction sets its clips aside."""
 
 SENTIMENTS = ("negative", "neutral", "positive")
 """Order of the columns of every sentiment probability vector."""
@@ -63,7 +63,7 @@ FEATURE_COLUMNS = [
         "digest of input, parameters, code and model: the row is reused while it holds",
         nullable=False,
     ),
-    _column("status", pa.string(), "ok | absent | failed", nullable=False),
+    _column("status", pa.string(), "ok | absent (no face, no words) | failed (could not be read)", nullable=False),
     _column("reason", pa.string(), "'<code>: <detail>' when not ok, else null"),
 ]
 
@@ -313,7 +313,11 @@ COMPARISONS = pa.schema(
         _column("difference", pa.float64(), "start - baseline, mean over the pairs"),
         _column("difference_low", pa.float64(), "lower end of the bootstrap interval of the difference"),
         _column("difference_high", pa.float64(), "upper end of the bootstrap interval of the difference"),
-        _column("p_value", pa.float64(), "two-tailed paired t-test over the pairs; null with fewer than two"),
+        _column(
+            "p_value",
+            pa.float64(),
+            "two-tailed paired t-test over the pairs, those of one resampling averaged first where there are several; null with fewer than two",
+        ),
         _column("n", pa.int64(), "test utterances, folds pooled", nullable=False),
     ]
 )

@@ -1,7 +1,9 @@
 """The small study, run once for all tests, and put back after each that edits it."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from project import Project, create_project
@@ -34,3 +36,10 @@ def project(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iter
         if not path.exists() or path.read_bytes() != content or path.stat().st_mtime_ns != time:
             path.write_bytes(content)
             os.utime(path, ns=(time, time))
+
+
+@pytest.fixture
+def copy(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished project with its results, for tests that run something."""
+    shutil.copytree(finished.root, tmp_path / "copy")
+    return Project(tmp_path / "copy")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def small_study() -> dict:
             }
         },
         "adaptations": {
-            "adapted": {"corpora": ["unlabelled"], "objectives": {"egemaps": 1.0}, "epochs": 1, "learning_rate": 1e-3}
+            "adapted": {"corpora": ["unlabelled"], "objectives": {"egemaps": 1.0}, "epochs": 4, "learning_rate": 1e-3}
         },
         "tasks": {
             "emotions": {
@@ -85,22 +86,43 @@ class Project:
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake as a user would."""
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--cores",
-            "2",
-            "--resources",
-            "gpu=1",
-            "--configfile",
-            "small.yaml",
-        ]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("EMOADAPT_")}
-        environment.pop("PYTHONPATH", None)
         return subprocess.run(
-            [*command, *arguments], cwd=self.root, env=environment, capture_output=True, text=True, check=False
+            [*self._command(), *arguments],
+            cwd=self.root,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
+
+    def _command(self) -> list[str]:
+        options = "--cores 2 --resources gpu=1 --configfile small.yaml"
+        return [sys.executable, "-m", "snakemake", *options.split()]
+
+    def _environment(self) -> dict[str, str]:
+        drop = ("EMOADAPT_", "PYTHONPATH")
+        return {name: value for name, value in os.environ.items() if not name.startswith(drop)}
+
+    def kill_when(self, log: str, text: str) -> None:
+        """Start Snakemake and `kill -9` it with all its jobs as soon as a line with `text` is in a log.
+
+        Waits by reading, not by sleeping: `tail` hands over each line when it is written.
+        """
+        path = self.root / log
+        path.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            self._command(), cwd=self.root, env=self._environment(), stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        follow = ["tail", "--follow=name", "--retry", "--lines=+1", f"--pid={process.pid}", str(path)]
+        with subprocess.Popen(follow, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tail:
+            assert tail.stdout is not None
+            seen = any(text in line for line in tail.stdout)
+            tail.kill()
+        finished = process.poll() is not None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert seen and not finished, f"Snakemake ended before {log} said {text!r}"
 
     def run(self) -> str:
         """Bring all up to date."""

@@ -102,7 +102,7 @@ def test_training_parameter_edited(project: Project) -> None:
 
 
 def test_stage1_parameter_edited(project: Project) -> None:
-    project.edit("small.yaml", "epochs: 1", "epochs: 2")
+    project.edit("small.yaml", "epochs: 4", "epochs: 5")
     assert project.jobs() == {"adapt backbone=tiny adaptation=adapted"} | AFTER_STAGE1
 
 

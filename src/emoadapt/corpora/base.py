@@ -104,8 +104,9 @@ def read_labels(name: str, config: AnyCorpus) -> list[Label]:
     Raises:
         CorpusError: as `read_utterances`, or what the importer finds wrong with its label tables.
     """
-    labels = {label.utterance_id: label for label in load_importer(config.importer).list_labels(name, config)}
+    # Utterances first: they tell a missing root with a sentence.
     ids = [utterance.utterance_id for utterance in read_utterances(name, config)]
+    labels = {label.utterance_id: label for label in load_importer(config.importer).list_labels(name, config)}
     return [labels.get(utterance_id) or Label(utterance_id) for utterance_id in ids]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from emoadapt.corpora.base import show
+from emoadapt.corpora.overlap import find_shared_clips
 from emoadapt.corpora.speakers import group_speakers
 from emoadapt.errors import CorpusError, DataError
 from emoadapt.schema import SPLITS
@@ -40,7 +41,8 @@ def build_task(
         `schema.SPLITS` rows sorted by fold and id; utterances of `test_also` corpora are test rows of every fold.
 
     Raises:
-        CorpusError: labels outside the classes, or what `assign_splits` and `check_splits` refuse.
+        CorpusError: labels outside the classes, recordings that are trained on and tested on, or what `assign_splits`
+            and `check_splits` refuse.
     """
     main = _join(task_name, task, task.corpus, manifests, labels)
     splits = assign_splits(main, task.split)
@@ -54,7 +56,28 @@ def build_task(
         )
         for corpus in task.test_also
     ]
+    if not task.allow_speaker_overlap:
+        for rows in also:
+            _refuse_trained_clips(task_name, task, splits, rows, manifests)
     return pl.concat([splits, *also]).sort("fold", "utterance_id")
+
+
+def _refuse_trained_clips(
+    task_name: str, task: Task, splits: pl.DataFrame, rows: pl.DataFrame, manifests: Mapping[str, pl.DataFrame]
+) -> None:
+    """Refuse another test corpus that holds recordings of the training or development part."""
+    corpus = rows["corpus"][0]
+    seen = splits.filter(pl.col("split") != "test")
+    tested, trained = (
+        manifests[name].join(part.select("utterance_id").unique(), on="utterance_id", how="semi")
+        for name, part in ((corpus, rows), (task.corpus, seen))
+    )
+    if shared := sorted(find_shared_clips(tested, trained)):
+        raise CorpusError(
+            f"task {task_name}: {len(shared)} of {tested.height} clips of corpus {corpus} are recordings that are also in "
+            f"the train or dev part of {task.corpus}: {show(shared)}; take {corpus} out of tasks.{task_name}.test_also, "
+            f"keep other speakers of it (corpora.{corpus}.speakers), or accept it with allow_speaker_overlap: true"
+        )
 
 
 def map_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) -> pl.DataFrame:

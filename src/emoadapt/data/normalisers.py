@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 
 from emoadapt import schema
-from emoadapt.data.targets import describe_target, group_by_corpus
+from emoadapt.data.targets import group_by_corpus
 from emoadapt.errors import DataError
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.objectives import load_objective
+from emoadapt.objectives.targets import describe_target
 
 if TYPE_CHECKING:
     from emoadapt.config import Adaptation

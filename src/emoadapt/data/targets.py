@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.errors import DataError
-from emoadapt.flow.code import module_constant
 from emoadapt.flow.store import read_table, write_table
+from emoadapt.objectives.targets import describe_target
 
 
 def assign_parts(manifests: Mapping[str, Sequence[Path]], held_out: float, seed: int, output: Path) -> None:
@@ -89,6 +89,15 @@ def group_by_corpus(paths: Iterable[Path]) -> dict[str, list[Path]]:
     return grouped
 
 
+def separate_cnn(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Other shards, and those of cached CNN output (`cnn.<source>/<corpus>/<shard>.parquet`)."""
+    others: list[Path] = []
+    cached: list[Path] = []
+    for path in paths:
+        (cached if path.parts[-3].startswith("cnn.") else others).append(path)
+    return others, cached
+
+
 def pack_training_shard(features: Sequence[Path], objectives: Sequence[str], output: Path) -> None:
     """Pack a training shard from feature shards `<feature>/<corpus>/<shard>.parquet`, audio among them."""
     by_feature = {path.parts[-3]: path for path in features}
@@ -97,9 +106,3 @@ def pack_training_shard(features: Sequence[Path], objectives: Sequence[str], out
         feature, column = describe_target(name)
         targets[name] = (column, by_feature.get(feature))
     build_training_shard(by_feature["audio"], targets, output)
-
-
-def describe_target(objective: str) -> tuple[str, str]:
-    """Feature and column of an objective's target."""
-    module = f"emoadapt.objectives.{objective}"
-    return module_constant(module, "FEATURE"), module_constant(module, "COLUMN")

@@ -285,6 +285,7 @@ def _compare_outcomes(
         whole = bool((outcome.seen == keep).all())
         resampled = samples if whole else bootstrap_runs(outcome.cells, draws, seed, keep)
         sides.append({m: (v[chosen], resampled[m][chosen]) for m, v in outcome.scores(keep).items()})
+    resamplings = [start[0].runs[index][0] for index in ours]
     rows = {}
     for metric in BOOTSTRAP_METRICS:
         (values, drawn), (base_values, base_drawn) = sides[0][metric], sides[1][metric]
@@ -297,6 +298,6 @@ def _compare_outcomes(
             "difference": difference,
             "difference_low": low,
             "difference_high": high,
-            "p_value": compare_pairs(values, base_values),
+            "p_value": compare_pairs(values, base_values, resamplings),
         }
     return rows

@@ -22,25 +22,31 @@ BOOTSTRAP_METRICS = ("macro_f1", "uar", "weighted_f1", "accuracy", "f1_bias")
 _DRAWS_AT_ONCE = 100
 
 
-def compare_pairs(start: Sequence[float] | Array, baseline: Sequence[float] | Array) -> float | None:
-    """Two-tailed p-value of a paired t-test (`scipy.stats.ttest_rel`).
+def compare_pairs(
+    start: Sequence[float] | Array, baseline: Sequence[float] | Array, draws: Sequence[int] | None = None
+) -> float | None:
+    """Two-tailed p-value of a paired t-test, that is of a t-test of the differences (`scipy.stats.ttest_1samp`).
 
     Args:
         start: (n_pairs,) metric of each run.
         baseline: (n_pairs,) metric of the baseline's run with the same resampling and seed.
+        draws: (n_pairs,) resampling of each pair. Where there are several, the pairs of each are averaged first: runs
+            on the same training clips are not independent, and as single pairs would make p too small.
 
     Returns:
-        The p-value; 1 if all pairs are equal; None with fewer than two pairs, or if all differences are the
-        same non-zero number, where the test knows no spread.
+        The p-value; 1 if all pairs are equal; None with fewer than two pairs (or resamplings averaged), or if all
+        differences are the same non-zero number, where the test knows no spread.
     """
     differences = np.asarray(start, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
+    if draws is not None and len(set(draws)) > 1:
+        differences = np.array([differences[np.equal(draws, draw)].mean() for draw in sorted(set(draws))])
     if differences.size < 2:
         return None
     if not differences.any():
         return 1.0
     if np.ptp(differences) < 1e-12:
         return None
-    return float(stats.ttest_rel(start, baseline, alternative="two-sided").pvalue)
+    return float(stats.ttest_1samp(differences, 0.0, alternative="two-sided").pvalue)
 
 
 def score_all(confusion: NDArray[np.generic]) -> dict[str, Array]:

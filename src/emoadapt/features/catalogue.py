@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from emoadapt.config import Study
 from emoadapt.errors import ConfigError
 from emoadapt.features.base import Context, Extractor
 from emoadapt.flow.code import code_digest
+from emoadapt.flow.provenance import installed_version
 from emoadapt.flow.rows import Recipe
 from emoadapt.models.onnx_network import network_identity
 from emoadapt.models.registry import identity
@@ -22,16 +22,24 @@ class Feature:
     module: str
     extractor: str
     inputs: tuple[str, ...]
+    libraries: tuple[str, ...]
+    """Distributions whose version decides the result."""
 
 
 FEATURES = {
-    "audio": Feature("emoadapt.features.audio", "AudioExtractor", ("manifest",)),
-    "egemaps": Feature("emoadapt.features.egemaps", "EgemapsExtractor", ("audio",)),
-    "faces": Feature("emoadapt.features.faces", "FacesExtractor", ("manifest",)),
-    "face_embedding": Feature("emoadapt.features.face_embedding", "FaceEmbeddingExtractor", ("faces",)),
-    "transcript": Feature("emoadapt.features.transcript", "TranscriptExtractor", ("manifest", "audio")),
-    "sentiment": Feature("emoadapt.features.sentiment", "SentimentExtractor", ("transcript",)),
+    "audio": Feature("emoadapt.features.audio", "AudioExtractor", ("manifest",), ("av",)),
+    "egemaps": Feature("emoadapt.features.egemaps", "EgemapsExtractor", ("audio",), ("opensmile",)),
+    "faces": Feature("emoadapt.features.faces", "FacesExtractor", ("manifest",), ("av",)),
+    "face_embedding": Feature(
+        "emoadapt.features.face_embedding", "FaceEmbeddingExtractor", ("faces",), ("onnxruntime-gpu",)
+    ),
+    "transcript": Feature("emoadapt.features.transcript", "TranscriptExtractor", ("manifest", "audio"), ()),
+    "sentiment": Feature("emoadapt.features.sentiment", "SentimentExtractor", ("transcript",), ()),
 }
+
+
+CNN_MODULES = ("emoadapt.features.cnn", "emoadapt.models.backbones")
+"""Modules that decide the output of a frozen CNN; the first is given its backbone and does not import it."""
 
 
 def upstream_features(feature: str) -> list[str]:
@@ -40,20 +48,26 @@ def upstream_features(feature: str) -> list[str]:
     return [*dict.fromkeys(order), feature]
 
 
-def models_dir(study: Study) -> Path:
-    """Folder of weights of a study."""
-    return Path(study.models_dir or "models")
-
-
 def describe_recipe(study: Study, feature: str) -> Recipe:
     """What decides a feature's rows besides their input."""
-    section = getattr(study.features, feature)
     return Recipe(
         feature,
-        section.model_dump_json(),
+        getattr(study.features, feature).model_dump_json(exclude=_idle_keys(study, feature)),
         study_code(study, *_modules(study, feature)),
         _model_identity(study, feature),
+        _library_versions(study, feature),
     )
+
+
+def needs_gpu(study: Study, feature: str) -> bool:
+    """Whether the engine in force runs on a GPU."""
+    config = study.features
+    return study.device != "cpu" and {
+        "faces": config.faces.detector == "mtcnn",
+        "face_embedding": True,
+        "transcript": config.transcript.engine == "whisper",
+        "sentiment": config.sentiment.engine == "transformers",
+    }.get(feature, False)
 
 
 def study_code(study: Study, *modules: str) -> str:
@@ -73,7 +87,9 @@ def load_extractor_class(feature: str) -> type[Extractor]:
 
 def build_extractor(study: Study, feature: str, device: str, threads: int) -> Extractor:
     """An extractor with its models loaded."""
-    return load_extractor_class(feature)(getattr(study.features, feature), Context(models_dir(study), device, threads))
+    return load_extractor_class(feature)(
+        getattr(study.features, feature), Context(study.weights_folder, device, threads)
+    )
 
 
 def _modules(study: Study, feature: str) -> list[str]:
@@ -84,10 +100,38 @@ def _modules(study: Study, feature: str) -> list[str]:
     return modules
 
 
+ENGINE_LIBRARIES = {
+    "haar": "opencv-python-headless", "yunet": "opencv-python-headless", "mtcnn": "torch", "mediapipe": "mediapipe",
+    "whisper": "openai-whisper", "pocketsphinx": "pocketsphinx", "transformers": "transformers", "vader": "vaderSentiment",
+}  # fmt: skip
+"""Engine that a configuration may choose -> its distribution."""
+
+
+def _engine(study: Study, feature: str) -> str | None:
+    section = getattr(study.features, feature)
+    return getattr(section, "engine", getattr(section, "detector", None))
+
+
+def _library_versions(study: Study, feature: str) -> str:
+    """Versions of the libraries at work: after an upgrade no shard holds rows of two versions."""
+    if study.code == "version":
+        return ""
+    names = [*FEATURES[feature].libraries, *filter(None, [ENGINE_LIBRARIES.get(_engine(study, feature) or "")])]
+    return " ".join(f"{name}=={installed_version(name)}" for name in names)
+
+
+def _idle_keys(study: Study, feature: str) -> set[str]:
+    """Keys of a section that do not change its rows as things stand."""
+    idle = {"batch_size"}
+    if _engine(study, feature) in ("pocketsphinx", "corpus", "vader"):
+        idle.add("model")
+    return idle
+
+
 def _model_identity(study: Study, feature: str) -> str:
     """Which weights a feature uses, by content; empty for features without."""
     config = study.features
-    folder = models_dir(study)
+    folder = study.weights_folder
     if feature == "faces" and (config.faces.weights or config.faces.detector != "haar"):
         return identity(config.faces.weights or config.faces.detector, folder)
     if feature == "face_embedding":

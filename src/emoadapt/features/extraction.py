@@ -7,14 +7,14 @@ from pathlib import Path
 
 from emoadapt.config import Study
 from emoadapt.features.catalogue import (
+    CNN_MODULES,
     FEATURES,
     build_extractor,
     check_feature,
     describe_recipe,
     load_extractor_class,
-    models_dir,
     study_code,
-)  # fmt: skip
+)
 from emoadapt.flow.rows import Counts, Recipe, compute_shard
 from emoadapt.models.registry import identity
 
@@ -64,15 +64,15 @@ def extract_cnn_shard(
     recipe = Recipe(
         f"cnn.{backbone}",
         config.model_dump_json(),
-        study_code(study, "emoadapt.features.cnn"),
-        identity(weights, models_dir(study)) if weights else "untrained",
+        study_code(study, *CNN_MODULES),
+        identity(weights, study.weights_folder) if weights else "untrained",
     )
 
     def build() -> CnnExtractor:
         import torch
 
         torch.set_num_threads(threads)
-        return CnnExtractor(load_backbone(config, models_dir(study), model).to(_device(study)))
+        return CnnExtractor(load_backbone(config, study.weights_folder, model).to(_device(study)))
 
     return compute_shard(output, {"audio": audio}, CnnExtractor, build, recipe)
 

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-UNREADABLE = "unreadable"
-"""Fingerprint of a file that is there but cannot be opened; extraction sets its clips aside."""
+from emoadapt.schema import UNREADABLE
 
 
 def fingerprint_media(root: Path, media: Iterable[str], cache_file: Path) -> dict[str, str]:
@@ -24,29 +23,32 @@ def fingerprint_media(root: Path, media: Iterable[str], cache_file: Path) -> dic
         media: paths relative to it, / as separator.
         cache_file: JSON of what is known from earlier calls; replaced atomically when something changed.
     """
-    known = _read_cache(cache_file)
+    known = _read_cache(cache_file, root)
     entries: dict[str, list] = {}
-    stale: list[tuple[str, int, int]] = []
+    stale: list[tuple[str, list[int]]] = []
     for name in dict.fromkeys(media):
         try:
-            stat = (root / name).stat()
+            found = (root / name).stat()
         except OSError:
-            entries[name] = [-1, -1, UNREADABLE]
+            entries[name] = [None, UNREADABLE]
             continue
+        # Renaming two files into each other keeps size and modification time, but not inode and change time.
+        state = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
         entry = known.get(name)
-        if entry and entry[0] == stat.st_size and entry[1] == stat.st_mtime_ns:
+        if entry and entry[0] == state:
             entries[name] = entry
         else:
-            stale.append((name, stat.st_size, stat.st_mtime_ns))
+            stale.append((name, state))
     if len(stale) > 1000:
         print(f"emoadapt: reading {len(stale)} new or changed files of {root} for their fingerprints", file=sys.stderr)
     with ThreadPoolExecutor(max_workers=4) as pool:
         hashes = pool.map(lambda item: _hash_file(root / item[0]), stale)
-        for (name, size, changed), value in zip(stale, hashes, strict=True):
-            entries[name] = [size, changed, value]
+        for (name, state), value in zip(stale, hashes, strict=True):
+            # What could not be opened now is tried again next time.
+            entries[name] = [state if value != UNREADABLE else None, value]
     if entries != known:
-        _write_cache(cache_file, entries)
-    return {name: entry[2] for name, entry in entries.items()}
+        _write_cache(cache_file, root, entries)
+    return {name: entry[1] for name, entry in entries.items()}
 
 
 def _hash_file(path: Path) -> str:
@@ -57,15 +59,16 @@ def _hash_file(path: Path) -> str:
         return UNREADABLE
 
 
-def _read_cache(path: Path) -> dict[str, list]:
+def _read_cache(path: Path, root: Path) -> dict[str, list]:
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        content = json.loads(path.read_text())
+        return content["media"] if content["root"] == str(root.absolute()) else {}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def _write_cache(path: Path, entries: dict[str, list]) -> None:
+def _write_cache(path: Path, root: Path, entries: dict[str, list]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(entries, separators=(",", ":")))
+    part.write_text(json.dumps({"root": str(root.absolute()), "media": entries}, separators=(",", ":")))
     part.replace(path)

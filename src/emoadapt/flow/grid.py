@@ -58,13 +58,16 @@ def settings(study: Study) -> list[Setting]:
 
 
 def runs(study: Study, setting: Setting, folds: int) -> list[Run]:
-    """Runs of a setting: every fold and seed, for every draw of its subset (`full` has one)."""
+    """Runs of a setting: every fold and seed, for every draw of its subset (`full` has one).
+
+    Seeds vary slowest, so that one more seed leaves all full batches as they are.
+    """
     resamplings = 1 if setting.subset == "full" else study.tasks[setting.task].resamplings
     return [
         Run(resampling, fold, seed)
+        for seed in study.finetuning.seeds
         for resampling in range(resamplings)
         for fold in range(folds)
-        for seed in study.finetuning.seeds
     ]
 
 

@@ -13,12 +13,16 @@ LIBRARIES = (
 
 
 @cache
+def installed_version(name: str) -> str:
+    """Version of a distribution, or `none` if it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+@cache
 def library_versions() -> dict[str, str]:
     """Installed version of each library that results depend on, as `version.<name>`."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[f"version.{name}"] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {f"version.{name}": installed_version(name) for name in LIBRARIES}
+    return {name: value for name, value in found.items() if value != "none"}

@@ -13,16 +13,25 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from emoadapt import schema
+from emoadapt.errors import DataError
 from emoadapt.flow.code import digest
 from emoadapt.flow.provenance import library_versions
-from emoadapt.flow.store import iterate_chunks, read_table, write_table
+from emoadapt.flow.store import (
+    ROWS_PER_GROUP,
+    RowReader,
+    iterate_chunks,
+    read_table,
+    same_columns,
+    write_batches,
+    write_table,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from emoadapt.features.base import Extractor
@@ -35,12 +44,13 @@ SECONDS_BETWEEN_SAVES = 20.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a row besides its input: parameters, code digest and model identity, as strings."""
+    """What decides a row besides its input: parameters, code digest, model identity, versions of its libraries."""
 
     feature: str
     parameters: str
     code: str
     model: str = ""
+    libraries: str = ""
 
     def provenance(self) -> dict[str, str]:
         """The recipe and the versions of the libraries at work, for the file's metadata."""
@@ -49,6 +59,7 @@ class Recipe:
             "parameters": self.parameters,
             "code": self.code,
             "model": self.model,
+            "libraries": self.libraries,
             **library_versions(),
         }
 
@@ -95,8 +106,8 @@ def compute_shard(
         {"utterance_id": name, "key": keys[name], "status": status, "reason": reason}
         for name, (status, reason) in blocked.items()
     ]
-    table = pa.concat_tables([saved.read(), pa.Table.from_pylist(rows, schema=extractor_class.table)])
-    write_table(output, table.sort_by("utterance_id"), extractor_class.table, recipe.provenance())
+    merged = saved.merge(pa.Table.from_pylist(rows, schema=extractor_class.table))
+    write_batches(output, merged, extractor_class.table, recipe.provenance())
     saved.replace(output)
     return Counts(len(todo), len(keys) - len(todo) - len(blocked), len(blocked))
 
@@ -121,7 +132,7 @@ def _compute_rows(
 
 
 class _SavedRows:
-    """Finished rows of a shard on disk, kept out of Snakemake's sight."""
+    """Finished rows of a shard on disk, kept out of Snakemake's sight; each file is sorted by utterance id."""
 
     def __init__(self, output: Path, table: pa.Schema) -> None:
         self.folder = output.parent / ".rows"
@@ -133,24 +144,37 @@ class _SavedRows:
     def keep(self, keys: dict[str, str]) -> None:
         """Say which (utterance, key) pairs are of use; the others are forgotten."""
         self.wanted = keys
-        for path in self._files():
-            self.ids |= set(self._select(path, ["utterance_id", "key"]).column("utterance_id").to_pylist())
+        self.ids = {name for path in self._files() for name, _ in self._find_rows(path)}
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         """Put finished rows on disk."""
         numbers = [int(path.suffixes[-2][1:]) for path in self._files() if len(path.suffixes) > 1]
         write_table(self.folder / f"{self.stem}.{max(numbers, default=0) + 1}.parquet", rows, self.table)
 
-    def read(self) -> pa.Table:
-        """All rows of use, each once."""
-        tables, seen = [self.table.empty_table()], set()
-        for path in self._files():
-            table = self._select(path, self.table.names)
-            fresh = [i for i, name in enumerate(table.column("utterance_id").to_pylist()) if name not in seen]
-            table = table.take(pa.array(fresh, pa.int64()))
-            seen |= set(table.column("utterance_id").to_pylist())
-            tables.append(table.cast(self.table))
-        return pa.concat_tables(tables)
+    def merge(self, others: pa.Table) -> Iterator[pa.Table]:
+        """All rows of use and others, each once, sorted by utterance id, a row group at a time.
+
+        Only a row group of each file is in memory, however large the shard.
+        """
+        files = self._files()
+        where = {name: (-1, row) for row, name in enumerate(others.column("utterance_id").to_pylist())}
+        for number, path in enumerate(files):
+            for name, row in self._find_rows(path):
+                where.setdefault(name, (number, row))
+        readers = {number: RowReader(path, self.table) for number, path in enumerate(files)}
+        try:
+            batch: list[pa.Table] = []
+            for name in sorted(where):
+                number, row = where[name]
+                batch.append(others.slice(row, 1) if number < 0 else readers[number].read_row(row))
+                if len(batch) == ROWS_PER_GROUP:
+                    yield pa.concat_tables(batch)
+                    batch = []
+            if batch:
+                yield pa.concat_tables(batch)
+        finally:
+            for reader in readers.values():
+                reader.close()
 
     def replace(self, output: Path) -> None:
         """Make the complete shard what is kept, by a hard link where the file system has them."""
@@ -171,22 +195,16 @@ class _SavedRows:
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.stem}.*parquet"))
 
-    def _select(self, path: Path, columns: list[str]) -> pa.Table:
-        """Rows of a file whose key is still wanted and whose columns are still the table's."""
-        found = read_table(path)
-        if any(
-            name not in found.column_names or found.schema.field(name).type != self.table.field(name).type
-            for name in self.table.names
-        ):
-            return self.table.empty_table().select(columns)
-        names, keys = found.column("utterance_id").to_pylist(), found.column("key").to_pylist()
-        statuses = found.column("reason").to_pylist()
-        good = [
-            i
-            for i, (name, key, reason) in enumerate(zip(names, keys, statuses, strict=True))
-            if self.wanted.get(name) == key and not (reason or "").startswith("upstream ")
+    def _find_rows(self, path: Path) -> list[tuple[str, int]]:
+        """(utterance, row number) of a file's rows whose key is still wanted; none if its columns are others."""
+        if not same_columns(path, self.table):
+            return []
+        rows = read_table(path, columns=["utterance_id", "key", "reason"]).to_pylist()
+        return [
+            (row["utterance_id"], number)
+            for number, row in enumerate(rows)
+            if self.wanted.get(row["utterance_id"]) == row["key"] and not (row["reason"] or "").startswith("upstream ")
         ]
-        return found.select(columns).take(pa.array(good, pa.int64()))
 
 
 def _read_heads(upstream: Mapping[str, Path], extractor: type[Extractor]) -> list[dict[str, Any]]:
@@ -215,9 +233,7 @@ def _read_heads(upstream: Mapping[str, Path], extractor: type[Extractor]) -> lis
 
 def _row_key(head: dict[str, Any], recipe: Recipe, table: pa.Schema) -> str:
     columns = [(field.name, str(field.type)) for field in table]
-    return digest(
-        head["inputs"], recipe.feature, recipe.parameters, recipe.code, recipe.model, columns, schema.SAMPLE_RATE
-    )
+    return digest(head["inputs"], astuple(recipe), columns, schema.SAMPLE_RATE)
 
 
 def _join_chunks(
@@ -236,5 +252,19 @@ def _join_chunks(
                 row |= {name: value for name, value in more.items() if name not in row}
         if "manifest" in extractor.inputs and root is not None:
             for row in rows:
-                row["path"] = root / row["media"]
+                row["path"] = _find_media(root, row)
         yield rows
+
+
+def _find_media(root: Path, row: dict[str, Any]) -> Path:
+    """Path of a clip's media.
+
+    Raises:
+        DataError: it was there when the corpus was listed and is not now, which is no fault of the clip.
+    """
+    path = root / row["media"]
+    if row["fingerprint"] != schema.UNREADABLE and not path.exists():
+        raise DataError(
+            f"{path} was there when its corpus was listed and is gone; bring it back, or run again without it"
+        )
+    return path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,22 +93,51 @@ def write_table(
         if not field.nullable and table.column(field.name).null_count:
             raise DataError(f"{path}: column {field.name!r} must not be null in any row")
     table = table.select(schema.names).cast(schema)
-    metadata = {_PROVENANCE + name.encode(): value.encode() for name, value in (provenance or {}).items()}
-    table = table.replace_schema_metadata(metadata)
-    heavy = [field.name for field in schema if _holds_bytes(field.type)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        pq.write_table(
-            table,
-            part,
-            row_group_size=ROWS_PER_GROUP if heavy else 65_536,
-            compression="none" if heavy else "zstd",
-            use_dictionary=[name for name in schema.names if pa.types.is_string(schema.field(name).type)],
-        )
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    table = table.replace_schema_metadata(_encode(provenance))
+    heavy = any(_holds_bytes(field.type) for field in schema)
+    with _replacing(path) as part:
+        pq.write_table(table, part, row_group_size=ROWS_PER_GROUP if heavy else 65_536, **_layout(schema))
+
+
+def write_batches(
+    path: Path | str, batches: Iterable[pa.Table], schema: pa.Schema, provenance: Mapping[str, str] | None = None
+) -> None:
+    """Write a table atomically, a batch at a time: each becomes a row group and may then be forgotten."""
+    path = Path(path)
+    kept = pa.schema(list(schema), metadata=_encode(provenance))
+    with _replacing(path) as part, pq.ParquetWriter(part, kept, **_layout(schema)) as writer:
+        for batch in batches:
+            writer.write_table(batch.select(schema.names).cast(schema).replace_schema_metadata(kept.metadata))
+
+
+def same_columns(path: Path | str, schema: pa.Schema) -> bool:
+    """Whether a table has exactly these columns, of these types."""
+    found = pq.read_schema(path)
+    return [(field.name, field.type) for field in found] == [(field.name, field.type) for field in schema]
+
+
+class RowReader:
+    """Reads single rows of a table in ascending order, with one row group in memory."""
+
+    def __init__(self, path: Path | str, schema: pa.Schema) -> None:
+        self._file = pq.ParquetFile(path)
+        self._schema = schema
+        self._group, self._begin, self._end = -1, 0, 0
+        self._table: pa.Table = schema.empty_table()
+
+    def read_row(self, number: int) -> pa.Table:
+        """A table of one row; `number` must not be below that of the last call."""
+        while number >= self._end:
+            self._group += 1
+            self._begin, self._end = self._end, self._end + self._file.metadata.row_group(self._group).num_rows
+            if number < self._end:
+                table = self._file.read_row_group(self._group, columns=self._schema.names)
+                self._table = table.replace_schema_metadata(None).cast(self._schema)
+        return self._table.slice(number - self._begin, 1)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def read_provenance(path: Path | str) -> dict[str, str]:
@@ -131,6 +161,29 @@ def iterate_chunks(path: Path | str, wanted: Sequence[int], size: int, columns: 
             groups = [g for g in range(file.num_row_groups) if starts[g] <= rows[-1] and starts[g + 1] > rows[0]]
             table = file.read_row_groups(groups, columns=list(columns))
             yield table.take(pa.array([row - starts[groups[0]] for row in rows], pa.int64()))
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place when all went well and vanishes when not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _encode(provenance: Mapping[str, str] | None) -> dict[bytes, bytes]:
+    return {_PROVENANCE + name.encode(): value.encode() for name, value in (provenance or {}).items()}
+
+
+def _layout(schema: pa.Schema) -> dict[str, Any]:
+    return {
+        "compression": "none" if any(_holds_bytes(field.type) for field in schema) else "zstd",
+        "use_dictionary": [field.name for field in schema if pa.types.is_string(field.type)],
+    }
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from emoadapt.errors import ModelError
 from emoadapt.models.cards import write_card
+from emoadapt.models.convolution import encode_signals
 from emoadapt.models.heads import seeded
 from emoadapt.schema import SAMPLE_RATE
 
@@ -177,11 +178,10 @@ class SpeechBackbone(nn.Module):
         return nn.functional.pad(signal, (0, max(0, self.receptive_field - len(signal))))
 
     def _convolve(self, signals: Tensor) -> Tensor:
-        # On CPUs with AMX, bfloat16 convolutions with stride and few input channels return wrong values
-        # (https://github.com/pytorch/pytorch/issues/169688); from 32 channels on they were right in every shape tried.
-        narrow = self.device.type == "cpu" and min(self.model.config.conv_dim) < 32
-        with torch.autocast("cpu", enabled=False) if narrow else nullcontext():
-            return self.model.feature_extractor(signals).transpose(1, 2)
+        if self.device.type == "cpu":
+            return encode_signals(self.model.feature_extractor, signals)
+        # cuDNN may use TF32 for convolutions in float32, matrix products may not.
+        return self.model.feature_extractor(signals).transpose(1, 2)
 
     @contextmanager
     def _zero_between_positions(self, valid: Tensor) -> Iterator[None]:

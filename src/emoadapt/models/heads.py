@@ -12,7 +12,9 @@ from torch import Tensor, nn
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw torch's random numbers from `seed` inside, and leave the generators outside as they were."""
-    with torch.random.fork_rng():
+    # A process that has not touched a GPU shall not start to: its context takes memory, and the card may be another job's.
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 

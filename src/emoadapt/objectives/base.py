@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from emoadapt.config import Features
 
 Reduction = Literal["mean", "sum"]
 
@@ -20,6 +23,10 @@ class Objective(ABC):
     def head(self, width: int, dimension: int) -> nn.Module:
         """The prediction head: one linear layer from the pooled embedding to the target's dimension."""
         return nn.Linear(width, dimension)
+
+    def name_engine(self, features: Features) -> str:
+        """What computes the targets, for the model card: pretrained or not."""
+        return "unknown"
 
     def loss(self, prediction: Tensor, target: Tensor, mask: Tensor, reduction: Reduction) -> Tensor:
         """Mean loss over the clips that have the target.

@@ -24,6 +24,7 @@ def write_all(study: Study, results: Path, tables: Path, figures: Path, page: Pa
     """
     from emoadapt.flow.code import code_digest
     from emoadapt.flow.provenance import library_versions
+    from emoadapt.flow.shards import shard_names
     from emoadapt.models.registry import list_weights
     from emoadapt.reporting.figures import write_figures
     from emoadapt.reporting.html import write_report
@@ -34,11 +35,20 @@ def write_all(study: Study, results: Path, tables: Path, figures: Path, page: Pa
         for kind in ("", ".confusion", ".comparisons")
     )
     splits = [results / "splits" / f"{task}.parquet" for task in study.tasks]
-    adapted = [f"{backbone}.{start}" for backbone in study.backbones for start in study.starts(backbone)[1:]]
-    curves = [results / "curves" / f"{model}.parquet" for model in adapted]
+    adapted = [(backbone, start) for backbone in study.backbones for start in study.starts(backbone)[1:]]
+    curves = [results / "curves" / f"{backbone}.{start}.parquet" for backbone, start in adapted]
+    parts = {start: results / "targets" / start / "parts.parquet" for _, start in adapted}
+    corpora = dict.fromkeys(name for task in study.tasks.values() for name in (task.corpus, *task.test_also))
+    corpora |= dict.fromkeys(name for start in parts for name in study.adaptations[start].corpora)
+    manifests = [
+        results / "manifests" / name / f"{shard}.parquet"
+        for name in corpora
+        for shard in shard_names(study.corpora[name].shards)
+    ]
     quarantine = results / "quarantine.parquet"
-    write_tables(study, metrics, comparisons, quarantine, splits, tables)
-    write_figures(study, metrics, confusion, comparisons, curves, quarantine, figures)
+    run_curves = list_run_curves(study, results, splits)
+    write_tables(study, metrics, comparisons, quarantine, splits, manifests, parts, tables)
+    write_figures(study, metrics, confusion, comparisons, curves, run_curves, quarantine, figures)
     provenance = {
         "versions": {name.removeprefix("version."): version for name, version in library_versions().items()},
         "code digests": {name: code_digest(f"emoadapt.{name}") for name in ("evaluation.evaluate", "reporting")},
@@ -46,3 +56,28 @@ def write_all(study: Study, results: Path, tables: Path, figures: Path, page: Pa
         "licences": {place: entry.licence for name, entry in list_weights().items() for place in (name, *entry.files)},
     }
     write_report(study, tables, figures, provenance, page)
+
+
+def list_run_curves(study: Study, results: Path, splits: list[Path]) -> list[Path]:
+    """CURVES tables of the fine-tuning runs on the largest training set of each task.
+
+    Args:
+        study: the configuration.
+        results: folder of results.
+        splits: SPLITS table of each task, in the order of the tasks; it tells the number of folds.
+    """
+    from emoadapt.flow.grid import batches, settings
+    from emoadapt.flow.store import read_table
+    from emoadapt.reporting.style import subset_key
+
+    folds = {
+        task: len(set(read_table(path, columns=["fold"]).column("fold").to_pylist()))
+        for task, path in zip(study.tasks, splits, strict=True)
+    }
+    largest = {name: max(map(str, task.subsets), key=subset_key) for name, task in study.tasks.items()}
+    return [
+        results / "runs" / setting.task / setting.model / setting.subset / batch / "curves.parquet"
+        for setting in settings(study)
+        if setting.subset == largest[setting.task]
+        for batch in batches(study, setting, folds[setting.task])
+    ]

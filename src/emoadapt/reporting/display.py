@@ -46,8 +46,8 @@ def _judgement(row: Row) -> Row:
     return {
         "difference to original": number(row["difference"], sign=True)
         + (f" {star(row['p_value'])}" if star(row["p_value"]) else ""),
-        "interval of the difference": interval(row["difference_low"], row["difference_high"], sign=True),
-        "p": probability(row["p_value"]),
+        "its interval over test clips": interval(row["difference_low"], row["difference_high"], sign=True),
+        "p over runs": probability(row["p_value"]),
     }
 
 
@@ -67,12 +67,13 @@ def _present_results(tidy: pl.DataFrame) -> list[Row]:
             {
                 **_setting(main),
                 "macro-F1": spread(main["mean"], main["std"]),
-                "interval": interval(main["low"], main["high"]),
+                "interval over test clips": interval(main["low"], main["high"]),
                 **_judgement(main),
                 "UAR": spread(values["uar"]["mean"], values["uar"]["std"]),
                 "weighted F1": spread(values["weighted_f1"]["mean"], values["weighted_f1"]["std"]),
                 **_paper(main, tidy.filter(metric="macro_f1")),
-                "difference to eGeMAPS": number(main["egemaps_difference"], sign=True),
+                "difference to eGeMAPS": number(main["egemaps_difference"], sign=True)
+                + (f" {star(main['egemaps_p_value'])}" if star(main["egemaps_p_value"]) else ""),
                 "n test": f"{main['n']:,}",
                 "runs": str(main["n_runs"]),
                 "split": main["split"],
@@ -87,7 +88,7 @@ def _present_one_metric(tidy: pl.DataFrame) -> list[Row]:
         {
             **_setting(row),
             METRIC_NAMES[row["metric"]]: spread(row["mean"], row["std"]),
-            "interval": interval(row["low"], row["high"]),
+            "interval over test clips": interval(row["low"], row["high"]),
             **_judgement(row),
             **_paper(row, tidy),
             "n test": f"{row['n']:,}",
@@ -147,6 +148,7 @@ def _present_data(tidy: pl.DataFrame) -> list[Row]:
                     "utterances": f"{total['utterances']:,}",
                     "speakers": f"{total['speakers']:,}" if total["speakers"] else "unknown",
                     "shared speakers": f"{total['shared_speakers']:,}" if total["speakers"] else "unknown",
+                    "shared clips": f"{total['shared_clips']:,}",
                     **none,
                     **classes,
                     "split by": total["split_kind"],
@@ -155,6 +157,31 @@ def _present_data(tidy: pl.DataFrame) -> list[Row]:
                 }
             )
     return _align(rows, ("split by", "labels", "left out"))
+
+
+def _present_stage1(tidy: pl.DataFrame) -> list[Row]:
+    """One row per adaptation and test set."""
+
+    def share(seen: int | None, total: int | None, of: str = "of") -> str:
+        return "–" if total is None else f"{seen:,} {of} {total:,}"
+
+    return [
+        {
+            "adaptation": row["adaptation"],
+            "corpora": row["corpora"],
+            "Stage-1 clips": f"{row['clips']:,}",
+            "held out": f"{row['held_out']:,}",
+            "speakers": f"{row['speakers']:,}",
+            "clips of unknown speakers": f"{row['clips_of_unknown']:,}",
+            "task": row["task"] or "–",
+            "tested on": row["test_corpus"] or "–",
+            "test clips that Stage 1 heard": share(row["seen_clips"], row["test_clips"]),
+            "test speakers that Stage 1 heard": share(
+                row["seen_speakers"], row["test_speakers"], "known of" if row["clips_of_unknown"] else "of"
+            ),
+        }
+        for row in tidy.iter_rows(named=True)
+    ]
 
 
 def _align(rows: list[Row], last: tuple[str, ...]) -> list[Row]:
@@ -189,4 +216,5 @@ _MAKERS: dict[str, Callable[[pl.DataFrame], list[Row]]] = {
     "per_class_f1": _present_classes,
     "cosine_distance": _present_distance,
     "data": _present_data,
+    "stage1_data": _present_stage1,
 }

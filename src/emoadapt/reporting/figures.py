@@ -13,6 +13,7 @@ from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.flow.store import read_table
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, spread_labels
+from emoadapt.reporting.curves import draw_adaptation, draw_finetuning
 from emoadapt.reporting.matrices import draw_confusion, draw_per_class
 from emoadapt.reporting.style import (
     METRIC_NAMES,
@@ -40,6 +41,8 @@ def figure_names(study: Study) -> list[str]:
             names += ["cosine_distance"]
     if study.adaptations and study.backbones:
         names += ["training_curves"]
+    if study.tasks:
+        names += ["finetuning_curves"]
     return [*names, "quarantine"]
 
 
@@ -49,6 +52,7 @@ def write_figures(
     confusion: list[Path],
     comparisons: list[Path],
     curves: list[Path],
+    run_curves: list[Path],
     quarantine: Path,
     out: Path,
 ) -> None:
@@ -60,6 +64,7 @@ def write_figures(
         confusion: CONFUSION table of each task.
         comparisons: COMPARISONS table of each task.
         curves: CURVES tables of Stage 1.
+        run_curves: CURVES tables of the fine-tuning runs on the largest training set of each task.
         quarantine: QUARANTINE table.
         out: folder to write to.
 
@@ -79,7 +84,8 @@ def write_figures(
         "cosine_distance": lambda name: _draw_sizes(study, distances, out, name),
         "per_class_f1": lambda name: draw_per_class(study, measured.filter(metric="f1"), out, name),
         "confusion": lambda name: draw_confusion(study, _read(confusion, schema.CONFUSION), out, name),
-        "training_curves": lambda name: _draw_curves(study, _read(curves, schema.CURVES), out, name),
+        "training_curves": lambda name: draw_adaptation(study, _read(curves, schema.CURVES), out, name),
+        "finetuning_curves": lambda name: draw_finetuning(study, _read(run_curves, schema.CURVES), out, name),
         "quarantine": lambda name: _draw_quarantine(
             count_quarantine(_read([quarantine], schema.QUARANTINE)), out, name
         ),
@@ -211,62 +217,7 @@ def _draw_size_lines(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
 
 def _std_band(row: dict[str, Any]) -> tuple[float, float]:
     half = row["std"] or 0.0
-    return row["mean"] - half, row["mean"] + half
-
-
-def _draw_curves(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
-    """Stage-1 losses: a row of panels per run, a column per loss, the kept epoch marked."""
-    frame = frame.filter(stage="stage1")
-    if frame.is_empty():
-        return save_note(out, name, "There is no training curve of Stage 1.")
-    runs = sorted(set(frame["run"]), key=lambda run: model_key(study, *run.split(".", 1)))
-    metrics = sorted(set(frame["metric"]), key=lambda metric: (metric != "loss", metric))
-    with new_figure(max(3.0 * len(metrics), 5.0), 2.3 * len(runs) + 0.2) as figure:
-        axes = figure.subplots(len(runs), len(metrics), squeeze=False)
-        for line, run in zip(axes, runs, strict=True):
-            for axis, metric in zip(line, metrics, strict=True):
-                part = frame.filter(run=run, metric=metric)
-                if part.is_empty():
-                    axis.remove()
-                    continue
-                _draw_curve(axis, part)
-                heading = "loss (weighted sum)" if metric == "loss" else metric.removeprefix("loss_")
-                axis.set_title(f"{run}\n{heading}" if axis is line[0] else heading)
-        for axis in axes[-1]:
-            axis.set_xlabel("epoch")
-        save_figure(figure, out, name)
-    return None
-
-
-def _draw_curve(axis: Axes, frame: pl.DataFrame) -> None:
-    ends = []
-    for part, colour, style in (("train", "#7F7F7F", "--"), ("held_out", "#0072B2", "-")):
-        rows = frame.filter(part=part).sort("epoch")
-        if rows.is_empty():
-            continue
-        axis.plot(
-            rows["epoch"], rows["value"], style, color=colour, linewidth=1.6, marker="." if rows.height == 1 else None
-        )
-        ends.append((rows["value"][-1], part.replace("_", " "), colour))
-        if part == "held_out":
-            kept = rows.filter(pl.col("best"))
-            axis.plot(kept["epoch"], kept["value"], "o", color="#D55E00", markersize=7, zorder=4)
-            for epoch, value in kept.select("epoch", "value").iter_rows():
-                axis.annotate(
-                    f"kept ({epoch})",
-                    (epoch, value),
-                    (0, 8),
-                    textcoords="offset points",
-                    ha="center",
-                    color="#D55E00",
-                    fontsize=8,
-                )
-    axis.margins(y=0.15)
-    low, high = axis.get_ylim()
-    for height, (_, label, colour) in zip(spread_labels([e[0] for e in ends], (high - low) * 0.11), ends, strict=True):
-        axis.annotate(label, (1.0, height), (3, 0), xycoords=axis.get_yaxis_transform(), textcoords="offset points",
-                      color=colour, va="center", fontsize=8, annotation_clip=False)  # fmt: skip
-    axis.locator_params(axis="x", integer=True)
+    return max(row["mean"] - half, 0.0), row["mean"] + half
 
 
 def _draw_quarantine(counts: pl.DataFrame, out: Path, name: str) -> None:

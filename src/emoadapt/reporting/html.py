@@ -16,7 +16,7 @@ from emoadapt.config import OnnxNetwork, Study
 from emoadapt.errors import DataError
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.figures import figure_names
-from emoadapt.reporting.summary import list_notices, summarise_results, used_features
+from emoadapt.reporting.summary import list_exposures, list_notices, summarise_results, used_features
 from emoadapt.reporting.tables import read_tidy, table_names
 
 SHOWN_ROWS = 200
@@ -40,7 +40,7 @@ _CONSTANT = (
 _CARRIED = dict.fromkeys(("haar", "pocketsphinx", "vader"), "that of its Python package, which carries it")
 
 _READ_INTERVAL = (
-    "Each row is one model: the point is its mean over runs, the line the bootstrap interval over test utterances. "
+    "Each row is one model: the point is its mean over runs, the line the bootstrap interval over test clips (not over seeds). "
     "Overlapping lines do not settle a comparison, since original and adapted are tested on the same utterances: "
     "see the difference in the table."
 )
@@ -59,7 +59,12 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     ),
     "cross-corpus": ("Cross-corpus", ("cross_corpus",), (), "Tested on corpora that the models were never trained on."),
     "stage-1": ("Stage-1 training", (), ("training_curves",), "How well the objectives were learned from unlabelled clips."),
-    "data": ("Data and splits", ("data",), (), "Speakers in more than one split of a fold make a score too good: there should be none."),
+    "stage-2": ("Fine-tuning", (), ("finetuning_curves",), "Whether the runs behind the scores had converged, and how far they differ."),
+    "data": (
+        "Data and splits", ("data", "stage1_data"), (),
+        "Speakers or recordings in more than one split of a fold make a score too good: there should be none. Recordings are compared "
+        "by the content of their files, over all corpora; speakers of different corpora count as different people.",
+    ),
     "quarantine": (
         "What was set aside", ("quarantine", "quarantine_rows"), ("quarantine",),
         "Clips for which a feature could not be computed, and why. A missing target is masked, never made up.",
@@ -69,18 +74,23 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
 _READ_FIGURE = {
     "results": _READ_INTERVAL,
     "f1_bias": _READ_INTERVAL + " Further left is better here.",
-    "low_resource": "Left to right, more labelled clips; a line above another is better; vertical bars are bootstrap intervals.",
-    "per_class_f1": "Each row is a class; further right is better; the bars are ± one standard deviation over all runs.",
+    "low_resource": "Left to right, more labelled clips; a line above another is better; vertical bars are bootstrap intervals over test clips.",
+    "per_class_f1": "Each row is a class; further right is better; the bars are ± one standard deviation over all runs, cut at 0 and 1.",
     "confusion": "Each row is a true class and sums to 100 %; the diagonal is what was recognised. Small figures: utterances per run.",
     "cosine_distance": "Lower means that fine-tuning moved the model less; vertical bars are ± one standard deviation over runs.",
-    "training_curves": "Falling lines mean learning; a held-out line (solid) that rises while the training line (dashed) "
-    "falls means overfitting. The orange point is the epoch whose weights were kept.",
+    "training_curves": "Two lines of panels per model. Losses: falling means learning, a held-out line (solid) that rises while the "
+    "training line (dashed) falls means overfitting. Below them, on held-out clips, CCC and accuracy: higher is better, and a CCC near 0 "
+    "means that nothing was learned. Epoch 0 is before training; the orange point is the epoch whose weights were kept.",
+    "finetuning_curves": "Macro-F1 on the development part at the largest training set: thin lines are runs, the thick one is their "
+    "mean, points are the epochs whose weights were tested. Points at the right edge hint that training ended too early; jumping lines mean "
+    "that the choice of the epoch is a matter of luck.",
     "quarantine": "Longer bars mean more clips set aside; orange ones could not be read, blue ones lack the modality.",
 }
 
 _TABLE_TITLES = {
     "results": "Scores and differences", "low_resource": "Macro-F1 by number of training clips", "per_class_f1": "F1 of each class",
     "f1_bias": "F1 bias", "cosine_distance": "Cosine distance", "cross_corpus": "Scores on other corpora", "data": "Utterances and speakers",
+    "stage1_data": "Stage 1, and what it heard of the test sets",
     "quarantine": "Counts by reason", "quarantine_rows": "Every clip and reason",
 }  # fmt: skip
 
@@ -123,7 +133,9 @@ def write_report(study: Study, tables: Path, figures: Path, provenance: Mapping[
     """
     shown = {name: _prepare_table(name, _find(tables / f"{name}.csv")) for name in table_names(study)}
     images = {name: _embed(_find(figures / f"{name}.svg")) for name in figure_names(study)}
-    results, cross = (read_tidy(tables / f"{name}.csv") for name in ("results", "cross_corpus"))
+    results, cross, stage1, data = (
+        read_tidy(tables / f"{name}.csv") for name in ("results", "cross_corpus", "stage1_data", "data")
+    )
     headline, sentences = summarise_results(study, results, cross)
     licences = provenance.get("licences", {})
     environment = Environment(
@@ -136,7 +148,7 @@ def write_report(study: Study, tables: Path, figures: Path, provenance: Mapping[
     text = environment.get_template("report.html.j2").render(
         study=study,
         title=study.report.title or study.study,
-        notices=list_notices(study),
+        notices=[*list_notices(study), *list_exposures(stage1, data)],
         headline=headline,
         sentences=sentences,
         sections=_build_sections(study, shown, images),
@@ -199,7 +211,9 @@ def _build_sections(study: Study, tables: Mapping[str, Any], images: Mapping[str
     for key, (heading, wanted, drawn, introduction) in _SECTIONS.items():
         own_tables = [(_TABLE_TITLES[name], tables[name]) for name in wanted if tables[name]["rows"]]
         own_images = [(images[name], _READ_FIGURE[name], name) for name in drawn if name in images]
-        if own_tables or own_images:
+        if key == "quarantine" and not own_tables:
+            own_images, introduction = [], "Nothing: every feature could be computed for every clip."
+        if own_tables or own_images or key == "quarantine":
             sections.append(
                 {
                     "id": key,

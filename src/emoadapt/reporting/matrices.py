@@ -165,7 +165,7 @@ def _draw_class_dots(study: Study, axis: Axes, frame: pl.DataFrame, classes: lis
         places = [classes.index(c) + step * (index - (len(starts) - 1) / 2) for c in classes if c in values]
         chosen = [values[c] for c in classes if c in values]
         for place, (mean, std) in zip(places, chosen, strict=True):
-            axis.plot([mean - std, mean + std], [place, place], color=mark.colour, linewidth=1.4)
+            axis.plot([max(mean - std, 0), min(mean + std, 1)], [place, place], color=mark.colour, linewidth=1.4)
         label = "eGeMAPS" if start == "egemaps" else start
         axis.plot(
             [m for m, _ in chosen],
@@ -180,6 +180,6 @@ def _draw_class_dots(study: Study, axis: Axes, frame: pl.DataFrame, classes: lis
         axis.axhline(boundary - 0.5, color="#E6E6E6", linewidth=0.8)
     axis.set_yticks(range(len(classes)), [shorten(name) for name in classes])
     axis.set_ylim(len(classes) - 0.5, -0.5)
-    axis.set_xlim(left=min(0.0, axis.get_xlim()[0]))
+    axis.set_xlim(-0.02, max(axis.get_xlim()[1], 0.1))
     axis.grid(visible=False, axis="y")
     axis.tick_params(axis="y", length=0)

@@ -21,6 +21,9 @@ from emoadapt.reporting.style import (
 
 Row = dict[str, Any]
 
+SIGNIFICANCE = 0.05
+"""p-value below which runs are taken to differ."""
+
 _USES = {
     "sentiment": ("transcript", "sentiment"),
     "transcript": ("transcript",),
@@ -62,6 +65,40 @@ def list_notices(study: Study) -> list[str]:
     return notices
 
 
+def list_exposures(stage1: pl.DataFrame, data: pl.DataFrame) -> list[str]:
+    """Sentences about test clips and test speakers that a model met before its test.
+
+    Args:
+        stage1: the tidy table `stage1_data`.
+        data: the tidy table `data`.
+    """
+    notices = []
+    for row in stage1.iter_rows(named=True):
+        place = f"of {row['test_corpus']} (task {row['task']})"
+        if row["seen_clips"]:
+            notices.append(
+                f"{row['seen_clips']:,} of the {row['test_clips']:,} test clips {place} were HEARD IN STAGE 1 of {row['adaptation']} "
+                "(without labels): its scores there are not those of unseen recordings."
+            )
+        elif row["seen_speakers"]:
+            notices.append(
+                f"{row['seen_speakers']:,} of the {row['test_speakers']:,} test speakers {place} spoke in Stage 1 of "
+                f"{row['adaptation']}, in other clips: its scores there are not those of unseen speakers."
+            )
+    tested = data.filter(pl.col("label").is_null(), pl.col("split") == "test")
+    worst = tested.group_by("task", "corpus", maintain_order=True).agg(pl.col("shared_clips", "shared_speakers").max())
+    for task, corpus, clips, speakers in worst.iter_rows():
+        if clips:
+            notices.append(
+                f"{clips:,} test clips of {corpus} (task {task}) are ALSO IN TRAIN OR DEV: its scores are too good."
+            )
+        elif speakers:
+            notices.append(
+                f"{speakers:,} test speakers of {corpus} (task {task}) are also in train or dev: its scores are not those of unseen speakers."
+            )
+    return notices
+
+
 def used_features(study: Study) -> set[str]:
     """Features that the objectives of the study's adaptations rest on."""
     known = objective_features()
@@ -98,7 +135,16 @@ def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.Data
 
 
 def verdict(row: Row) -> int:
-    """1: better than the baseline; -1: worse; 0: the interval of the difference includes 0."""
+    """1: better than the baseline; -1: worse; 0: no difference that would hold for other clips and for other seeds.
+
+    The bootstrap interval knows nothing of other seeds and the test over runs nothing of other test clips; either
+    alone calls chance an effect, so that both must agree.
+    """
+    return _lean(row) if row["p_value"] is not None and row["p_value"] < SIGNIFICANCE else 0
+
+
+def _lean(row: Row) -> int:
+    """Sign of the difference where its interval over test clips leaves out 0."""
     return 1 if row["difference_low"] > 0 else -1 if row["difference_high"] < 0 else 0
 
 
@@ -107,12 +153,13 @@ def _count_verdicts(study: Study, rows: list[Row]) -> str:
         return describe_difference(study, rows[0])
     better, worse = (sum(verdict(row) == sign for row in rows) for sign in (1, -1))
     open_ = len(rows) - better - worse
-    percent = f"{100 * study.report.confidence:g} %"
+    chance = len(rows) * min(1 - study.report.confidence, SIGNIFICANCE)
     return (
         f"Of {len(rows)} comparisons of an adapted model with its original (macro-F1), {better} "
         f"{'is' if better == 1 else 'are'} better, {worse} worse, and {open_} show{'s' if open_ == 1 else ''} no difference "
-        f"(the {percent} interval of the difference includes 0). By chance alone about {len(rows) * (1 - study.report.confidence):.1f} "
-        "of them would look different; the p-values are not corrected for their number."
+        f"that holds both for other test clips ({100 * study.report.confidence:g} % interval without 0) and for other seeds "
+        f"(p < {str(SIGNIFICANCE)[1:]}). By chance alone up to {chance:.2g} of them would look different: nothing is "
+        "corrected for their number."
     )
 
 
@@ -122,26 +169,22 @@ def describe_difference(study: Study, row: Row) -> str:
     where = f"on {place} with {subset_name(row['subset'])}"
     model = f"{mark_untrained(study, row['backbone'])} {row['start']}"
     bounds = interval(row["difference_low"], row["difference_high"], sign=True)[1:-1].replace(", ", " to ")
-    pairs = f"{row['n_pairs']} paired runs" if row["n_pairs"] > 1 else "one run each"
-    p_value = row["p_value"]
-    p_text = (
-        "no p-value"
-        if p_value is None
-        else f"p {probability(p_value)}"
-        if p_value < 0.001
-        else f"p = {probability(p_value)}"
-    )
-    facts = f"{100 * study.report.confidence:g} % interval {bounds}, {p_text}, {pairs}"
-    sign = verdict(row)
-    if sign == 0:
-        return f"No difference is shown between {model} and its original {where} ({number(row['difference'], sign=True)}; {facts})."
+    p_value, pairs = row["p_value"], row["n_pairs"]
+    over = f"over {pairs} paired runs" if pairs > 1 else "with one run each"
+    p_text = "no p-value" if p_value is None else f"p {'' if p_value < 0.001 else '= '}{probability(p_value)}"
+    facts = f"{100 * study.report.confidence:g} % interval over test clips {bounds}; {p_text} {over}"
+    if verdict(row):
+        verb = "beats" if verdict(row) > 0 else "is worse than"
+        return f"{model} {verb} original by {number(abs(row['difference']))} macro-F1 {where} ({facts})."
     doubt = ""
-    if p_value is None:
-        doubt = " One run says nothing about other seeds."
-    elif p_value >= 0.05:
-        doubt = " The test over runs does not confirm it."
-    verb = "beats" if sign > 0 else "is worse than"
-    return f"{model} {verb} original by {number(abs(row['difference']))} macro-F1 {where} ({facts}).{doubt}"
+    if _lean(row) and p_value is None:
+        doubt = " The interval leaves out 0, but one run says nothing about other seeds."
+    elif _lean(row):
+        doubt = " The interval leaves out 0 for these very runs, but the test over seeds does not confirm it."
+    elif p_value is not None and p_value < SIGNIFICANCE:
+        doubt = " The runs agree with each other, but other test clips might not: the interval includes 0."
+    difference = number(row["difference"], sign=True)
+    return f"No difference is shown between {model} and its original {where} ({difference}; {facts}).{doubt}"
 
 
 def _describe_best(study: Study, task: str, rows: list[Row]) -> list[str]:

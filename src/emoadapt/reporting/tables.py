@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.flow.store import read_provenance, read_table
 from emoadapt.reporting.display import present_table
+from emoadapt.reporting.exposure import build_stage1, count_shared, read_clips
 from emoadapt.reporting.reference import find_paper_value, read_paper
 from emoadapt.reporting.style import describe_labels, describe_split, model_key, star, subset_key, weights_of
 
@@ -22,12 +23,19 @@ _MODEL = ["task", "test_corpus", "subset", "backbone", "start"]
 def table_names(study: Study) -> list[str]:
     """Tables that `write_tables` makes for a study, in the order of the report."""
     names = ["results", "low_resource", "per_class_f1", "f1_bias", "cosine_distance", "cross_corpus"]
-    names += ["data", "quarantine", "quarantine_rows"]
+    names += ["data", "stage1_data", "quarantine", "quarantine_rows"]
     return [*names, f"paper_{study.report.paper}"] if study.report.paper else names
 
 
 def write_tables(
-    study: Study, metrics: list[Path], comparisons: list[Path], quarantine: Path, splits: list[Path], out: Path
+    study: Study,
+    metrics: list[Path],
+    comparisons: list[Path],
+    quarantine: Path,
+    splits: list[Path],
+    manifests: list[Path],
+    parts: Mapping[str, Path],
+    out: Path,
 ) -> None:
     """Write `out/<table>.csv` and `out/<table>.md` for every table of the study.
 
@@ -37,6 +45,8 @@ def write_tables(
         comparisons: COMPARISONS table of each task.
         quarantine: QUARANTINE table.
         splits: SPLITS table of each task, named `<task>.parquet`.
+        manifests: manifest shards `<corpus>/<shard>.parquet` of the corpora of tasks and adaptations.
+        parts: adaptation -> PARTS table.
         out: folder to write to.
 
     Raises:
@@ -45,6 +55,7 @@ def write_tables(
     compared = _read(comparisons, schema.COMPARISONS)
     measured = _read(metrics, schema.METRICS)
     aside = _read([quarantine], schema.QUARANTINE)
+    clips = read_clips(study, manifests)
     results = build_results(study, compared)
     home = results.filter(pl.col("test_corpus") == pl.col("corpus"))
     tables = {
@@ -56,7 +67,8 @@ def write_tables(
         "cross_corpus": results.filter(
             pl.col("test_corpus") != pl.col("corpus"), pl.col("metric").is_in(RESULT_METRICS)
         ),
-        "data": build_data(study, splits),
+        "data": build_data(study, splits, clips),
+        "stage1_data": build_stage1(study, {path.stem: _read([path], schema.SPLITS) for path in splits}, clips, parts),
         "quarantine": count_quarantine(aside),
         "quarantine_rows": aside.sort("corpus", "feature", "utterance_id"),
     }
@@ -129,7 +141,9 @@ _RESULTS = {
 
 
 _KINDS = {name: kind for name, kind in _RESULTS.items() if kind != pl.String} | dict.fromkeys(
-    ("fold", "utterances", "speakers", "shared_speakers"), pl.Int64
+    ("fold", "utterances", "speakers", "shared_speakers", "shared_clips", "clips", "held_out")
+    + ("clips_of_unknown", "test_clips", "seen_clips", "test_speakers", "seen_speakers"),
+    pl.Int64,
 )
 """Numeric columns of all tables; the others are text."""
 
@@ -146,15 +160,17 @@ def average_runs(study: Study, metrics: pl.DataFrame) -> pl.DataFrame:
     return _sort_models(study, frame.with_columns(weights))
 
 
-def build_data(study: Study, splits: Sequence[Path]) -> pl.DataFrame:
+def build_data(study: Study, splits: Sequence[Path], clips: pl.DataFrame) -> pl.DataFrame:
     """Utterances and speakers per task, fold, split and class; `label` null = all classes of the split.
 
-    `shared_speakers` counts speakers of a split that are also in another split of the same fold;
+    `shared_speakers` and `shared_clips` count speakers and recordings of a split that are also in another split of the
+    same fold, whatever corpus they are taken from (`clips`: as from `read_clips`);
     `left_out` is what the maker of the splits noted in the table's provenance, if anything.
     """
     rows: list[dict[str, Any]] = []
     for path in splits:
-        frame = cast(pl.DataFrame, pl.from_arrow(read_table(path, schema.SPLITS)))
+        frame = _read([path], schema.SPLITS)
+        shared = count_shared(frame, clips)
         left_out = read_provenance(path).get("left_out")
         keys = ["corpus", "fold", "split"]
         speakers = {
@@ -163,8 +179,6 @@ def build_data(study: Study, splits: Sequence[Path]) -> pl.DataFrame:
         for label in (None, *sorted(set(frame["label"]))):
             chosen = frame if label is None else frame.filter(label=label)
             for corpus, fold, split, size in chosen.group_by(keys).len().sort(keys).iter_rows():
-                own = speakers[corpus, fold, split]
-                others = [names for (c, f, s), names in speakers.items() if (c, f) == (corpus, fold) and s != split]
                 total = label is None
                 rows.append(
                     {
@@ -174,8 +188,9 @@ def build_data(study: Study, splits: Sequence[Path]) -> pl.DataFrame:
                         "split": split,
                         "label": label,
                         "utterances": size,
-                        "speakers": len(own) if total else None,
-                        "shared_speakers": len(own.intersection(*[set().union(*others)])) if total else None,
+                        "speakers": len(speakers[corpus, fold, split]) if total else None,
+                        "shared_clips": shared[corpus, fold, split][0] if total else None,
+                        "shared_speakers": shared[corpus, fold, split][1] if total else None,
                         "split_kind": describe_split(study, path.stem),
                         "labels": describe_labels(study, corpus),
                         "left_out": left_out if total else None,
@@ -183,7 +198,14 @@ def build_data(study: Study, splits: Sequence[Path]) -> pl.DataFrame:
                 )
     text, count = pl.String, pl.Int64
     kinds = {"task": text, "corpus": text, "fold": count, "split": text, "label": text, "utterances": count}
-    kinds |= {"speakers": count, "shared_speakers": count, "split_kind": text, "labels": text, "left_out": text}
+    kinds |= {
+        "speakers": count,
+        "shared_clips": count,
+        "shared_speakers": count,
+        "split_kind": text,
+        "labels": text,
+        "left_out": text,
+    }
     order = pl.Enum(["train", "dev", "test"])
     return pl.DataFrame(rows, schema=kinds).sort("task", "corpus", "fold", pl.col("split").cast(order), "label")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.data.targets import group_by_corpus
+from emoadapt.data.targets import group_by_corpus, separate_cnn
 from emoadapt.flow.grid import HANDCRAFTED, Run
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ def run_setting(
     start: str,
     subset: str,
     shards: Sequence[Path],
-    cnn: Sequence[str],
     runs: Sequence[str],
     splits: Path,
     subsets: Path,
@@ -36,8 +35,8 @@ def run_setting(
         backbone: backbone, or `handcrafted`.
         start: `original`, an adaptation, or `egemaps`.
         subset: number of training clips, or `full`.
-        shards: audio shards (eGeMAPS shards for the handcrafted baseline), `<corpus>/<shard>.parquet`.
-        cnn: cached CNN shards; empty where the CNN is trained.
+        shards: audio shards (eGeMAPS shards for the handcrafted baseline), and those of the CNN's cached output
+            where it is frozen, `<feature>/<corpus>/<shard>.parquet`.
         runs: names of runs, `r<resampling>f<fold>s<seed>`.
         splits: SPLITS table.
         subsets: SUBSETS table.
@@ -56,8 +55,8 @@ def run_setting(
         return
     from emoadapt.training.stage2 import finetune
 
-    cached = group_by_corpus(map(Path, cnn)) or None
+    audio, cnn = separate_cnn(shards)
     finetune(
-        study, task, backbone, start, subset, todo, model, group_by_corpus(shards), cached, splits, subsets, *tables,
+        study, task, backbone, start, subset, todo, model, group_by_corpus(audio), group_by_corpus(cnn) or None, splits, subsets, *tables,
         output / "models", threads,
     )  # fmt: skip

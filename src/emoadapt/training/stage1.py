@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import lightning
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import torch
+import transformers
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -25,6 +27,7 @@ from emoadapt.flow.code import code_digest, digest
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.backbones import SpeechBackbone, load_backbone
 from emoadapt.models.heads import seeded
+from emoadapt.models.registry import identity
 from emoadapt.objectives import load_objective
 from emoadapt.objectives.base import Objective
 from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_trainer, embed_batch, train
@@ -47,7 +50,8 @@ def adapt(
 ) -> None:
     """Train a backbone on the objectives of an adaptation and save it.
 
-    A run that was killed goes on from its last whole epoch, if settings, code and inputs are still the same.
+    A run that was killed goes on from its last whole epoch, if settings, starting weights, code, libraries and inputs
+    are still the same.
 
     Args:
         study: the configuration.
@@ -252,12 +256,18 @@ class _TrainingClips:
 def _place_checkpoint(
     output: Path, study: Study, backbone: str, adaptation: str, inputs: Sequence[Mapping[str, Sequence[Path]]]
 ) -> Path:
-    """Where a killed run's state waits: a name that changes with settings, code and inputs. Others of this output are removed."""
+    """Where a killed run's state waits: a name that changes with settings, weights, code, libraries and inputs.
+
+    States of this output under other names are removed.
+    """
     settings = study.adaptations[adaptation]
     files = [path for group in inputs for paths in group.values() for path in paths]
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
     code = code_digest(__name__, *(f"emoadapt.objectives.{name}" for name in settings.objectives))
-    name = digest(settings.model_dump_json(), study.backbones[backbone].model_dump_json(), code, states)
+    config = study.backbones[backbone]
+    weights = config.weights and identity(config.weights, Path(study.models_dir or "models"), config.revision)
+    libraries = [torch.__version__, transformers.__version__, lightning.__version__]
+    name = digest(settings.model_dump_json(), config.model_dump_json(), weights, code, states, libraries)
     output.parent.mkdir(parents=True, exist_ok=True)
     place = output.with_name(f".{output.name}.{name}.ckpt")
     for other in output.parent.glob(f".{output.name}.*.ckpt*"):
@@ -285,6 +295,7 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], settings: Adaptation,
         "study": study.study,
         "Stage-1 corpora": facts["corpora"],
         "objectives (weight)": facts["objectives"],
+        "targets": {name: load_objective(name).name_engine(study.features) for name in facts["objectives"]},
         "training clips": facts["utterances"]["train"],
         "epochs (kept)": f"{settings.epochs} ({facts['best_epoch']})",
         "held-out loss": f"{facts['held_out']['loss']:.4g}",

@@ -238,6 +238,9 @@ def build_trainer(
         raise TrainingError(
             "device is cuda, and torch sees no GPU on this machine; set `device: auto` or `device: cpu`"
         )
+    # Deterministic algorithms would also fill every new tensor with NaN, a sixth of a small model's training time; nothing
+    # here reads memory that was not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     with _quiet_lightning():
         return lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(device, device),

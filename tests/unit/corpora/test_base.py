@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from emoadapt.config import DemoCorpus, FolderCorpus
+from emoadapt.config import CremaDCorpus, DemoCorpus, FolderCorpus
 from emoadapt.corpora import (
     Utterance,
     annotation_files,
@@ -88,6 +88,13 @@ def test_unknown_speaker_in_the_filter_is_refused(make_tree):
 def test_missing_root_is_named(tmp_path):
     with pytest.raises(CorpusError, match=r"corpus c: its root .*/nowhere is not a folder; correct corpora\.c\.root"):
         read_utterances("c", folder(tmp_path / "nowhere"))
+
+
+def test_missing_root_is_named_when_labels_are_asked_for():
+    # The label tables are looked for below the root: this was a traceback.
+    config = CremaDCorpus(importer="crema_d", root="/nowhere", labels="voice")
+    with pytest.raises(CorpusError, match=r"corpus c: its root /nowhere is not a folder"):
+        read_labels("c", config)
 
 
 def test_empty_corpus_is_refused(make_tree):

@@ -225,8 +225,12 @@ def test_corpus_without_a_usable_label_is_refused():
 
 
 def as_tables(table):
-    """(MANIFEST-like, LABELS-like) frames of `make_table` rows."""
-    return table.select("utterance_id", "speaker", "sex", "split"), table.select("utterance_id", "label")
+    """(MANIFEST-like, LABELS-like) frames of `make_table` rows; every clip is a recording of its own."""
+    manifest = table.select(
+        "utterance_id", "speaker", "sex", "split", pl.lit(None, pl.Float64).alias("start"),
+        pl.lit(None, pl.Float64).alias("end"), pl.col("utterance_id").alias("fingerprint"),
+    )  # fmt: skip
+    return manifest, table.select("utterance_id", "label")
 
 
 def test_build_task_repeats_other_corpora_as_test_rows_of_every_fold():
@@ -246,6 +250,25 @@ def test_build_task_repeats_other_corpora_as_test_rows_of_every_fold():
     assert splits.select("fold", "utterance_id").rows() == sorted(splits.select("fold", "utterance_id").rows())
 
 
+def test_a_corpus_under_two_names_is_not_another_corpus():
+    # `d` is `c` once more under another name: cross-corpus scores would be those of training clips.
+    table = make_table({"a": 4, "b": 4, "c": 4})
+    manifest, labels = as_tables(table)
+    again = manifest.with_columns(pl.col("utterance_id").str.replace("c/", "d/"))
+    tables = {"c": labels, "d": labels.with_columns(pl.col("utterance_id").str.replace("c/", "d/"))}
+    split = {"by": "speakers", "dev": ["b"], "test": ["c"]}
+    config = task(split, test_also=["d"])
+    with pytest.raises(
+        CorpusError, match=r"task t: 8 of 12 clips of corpus d are recordings .* train or dev part of c"
+    ):
+        build_task("t", config, {"c": manifest, "d": again}, tables)
+    accepted = task(split, test_also=["d"], allow_speaker_overlap=True)
+    assert len(build_task("t", accepted, {"c": manifest, "d": again}, tables)) == 24
+    test_only = again.filter(speaker="c")
+    tables["d"] = tables["d"].filter(pl.col("utterance_id").is_in(test_only["utterance_id"].to_list()))
+    assert len(build_task("t", config, {"c": manifest, "d": test_only}, tables)) == 16
+
+
 def test_build_task_refuses_labels_without_a_manifest_row():
     manifest, labels = as_tables(make_table({"a": 4, "b": 4, "c": 4}))
     with pytest.raises(DataError, match=r"without a row in its manifest: c/a_0; delete results/labels/c\.parquet"):
@@ -256,7 +279,7 @@ def test_real_ravdess_splits_70_15_15(real_data):
     from emoadapt.config import RavdessCorpus
 
     config = RavdessCorpus(importer="ravdess", root=str(real_data / "ravdess"))
-    manifest = pl.DataFrame(read_utterances("c", config))
+    manifest = pl.DataFrame(read_utterances("c", config)).with_columns(fingerprint=pl.col("media"))
     labels = pl.DataFrame(
         [(x.utterance_id, x.label) for x in read_labels("c", config)], ["utterance_id", "label"], orient="row"
     )

@@ -29,6 +29,16 @@ def test_p_value_needs_two_pairs_and_spread():
     assert compare_pairs([0.5, 0.6], [0.5, 0.6]) == 1.0
 
 
+def test_runs_of_one_resampling_are_not_independent_pairs():
+    # Two draws of training clips, three seeds each, that differ by draw and hardly by seed: as six pairs p would be .03.
+    a, b = [0.50, 0.51, 0.52, 0.60, 0.61, 0.62], [0.49, 0.50, 0.50, 0.50, 0.50, 0.51]
+    means = [np.mean(np.subtract(a, b)[:3]), np.mean(np.subtract(a, b)[3:])]
+    assert compare_pairs(a, b) < 0.05
+    assert compare_pairs(a, b, [0, 0, 0, 1, 1, 1]) == pytest.approx(stats.ttest_rel(means, [0, 0]).pvalue)
+    assert compare_pairs(a, b, [1, 1, 1, 0, 0, 0]) > 0.4
+    assert compare_pairs(a, b, [2] * 6) == pytest.approx(stats.ttest_rel(a, b).pvalue)
+
+
 def test_a_draw_equals_scikit_learn_on_the_drawn_utterances():
     generator = np.random.default_rng(0)
     labels, guesses = generator.integers(0, 3, size=(2, 60))

@@ -15,12 +15,17 @@ from emoadapt import schema
 from emoadapt.config import EgemapsConfig
 from emoadapt.errors import ClipError, ModelError
 from emoadapt.features.base import Context
-from emoadapt.features.egemaps import DESCRIPTORS, PAPER_STEP, PAPER_WINDOWS, EgemapsExtractor, write_configuration
+from emoadapt.features.egemaps import DESCRIPTORS, PAPER_STEP, WINDOWS, EgemapsExtractor, write_configuration
 
 
 @pytest.fixture(scope="module")
 def paper() -> EgemapsExtractor:
     return EgemapsExtractor(EgemapsConfig(window="paper"), Context(Path()))
+
+
+@pytest.fixture(scope="module")
+def pitch60() -> EgemapsExtractor:
+    return EgemapsExtractor(EgemapsConfig(window="paper_pitch60"), Context(Path()))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +78,12 @@ def test_contours_advance_by_the_step(request: pytest.FixtureRequest, window: st
 
 
 @pytest.mark.parametrize(
-    ("window", "pitch"), [("stock", 110.0), ("stock", 165.0), ("stock", 220.0), ("paper", 220.0), ("paper", 300.0)]
+    ("window", "pitch"),
+    [
+        *[("stock", pitch) for pitch in (110.0, 165.0, 220.0)],
+        *[("pitch60", pitch) for pitch in (110.0, 165.0, 220.0)],
+        *[("paper", pitch) for pitch in (220.0, 300.0)],
+    ],
 )
 def test_pitch_in_semitones(request: pytest.FixtureRequest, window: str, pitch: float) -> None:
     frames = request.getfixturevalue(window).extract_frames(make_voice(pitch, 1.0))
@@ -107,7 +117,7 @@ def test_the_result_does_not_depend_on_what_came_before(paper: EgemapsExtractor)
     np.testing.assert_array_equal(first[1]["egemaps"], again[0]["egemaps"])
 
 
-@pytest.mark.parametrize(("window", "shortest"), [("paper", 512), ("stock", 960)])
+@pytest.mark.parametrize(("window", "shortest"), [("paper", 512), ("pitch60", 960), ("stock", 960)])
 def test_clips_shorter_than_a_window_fail(request: pytest.FixtureRequest, window: str, shortest: int) -> None:
     extractor = request.getfixturevalue(window)
     samples = make_voice(200.0, 1.0)
@@ -135,7 +145,7 @@ def test_silence_and_full_scale_give_numbers(paper: EgemapsExtractor, stock: Ege
 
 
 def test_only_the_framers_differ_from_the_package(tmp_path: Path) -> None:
-    write_configuration(tmp_path, PAPER_WINDOWS, PAPER_STEP)
+    write_configuration(tmp_path, WINDOWS["paper"], PAPER_STEP)
     source = Path(opensmile.__file__).parent / "core" / "config"
     changed = []
     for file in sorted(path for path in tmp_path.rglob("*") if path.is_file()):

@@ -78,7 +78,7 @@ def test_imports_for_type_checkers_do_not_count(package: Path) -> None:
 
 
 def test_a_module_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ModuleNotFoundError, match="emoadapt.nothing"):
+    with pytest.raises(ModuleNotFoundError, match=r"emoadapt\.nothing"):
         digest("emoadapt.nothing")
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from emoadapt.flow import fingerprints
-from emoadapt.flow.fingerprints import UNREADABLE, fingerprint_media
+from emoadapt.flow.fingerprints import fingerprint_media
+from emoadapt.schema import UNREADABLE
 
 
 @pytest.fixture
@@ -49,4 +50,37 @@ def test_a_damaged_cache_is_made_anew(root: Path, tmp_path: Path) -> None:
     first = fingerprint_media(root, ["a.wav"], cache)
     cache.write_text("{half of a fi")
     assert fingerprint_media(root, ["a.wav"], cache) == first
-    assert json.loads(cache.read_text())["a.wav"][2] == first["a.wav"]
+    assert json.loads(cache.read_text())["media"]["a.wav"][1] == first["a.wav"]
+
+
+def test_files_renamed_into_each_other_are_noticed(root: Path, tmp_path: Path) -> None:
+    """Symptom: same size, same modification time, swapped names: features of the one stood under the other."""
+    cache = tmp_path / "cache.json"
+    for name in ("a.wav", "b.wav"):
+        os.utime(root / name, (1, 1))
+    first = fingerprint_media(root, ["a.wav", "b.wav"], cache)
+    (root / "a.wav").rename(root / "c.wav")
+    (root / "b.wav").rename(root / "a.wav")
+    (root / "c.wav").rename(root / "b.wav")
+    second = fingerprint_media(root, ["a.wav", "b.wav"], cache)
+    assert (second["a.wav"], second["b.wav"]) == (first["b.wav"], first["a.wav"])
+
+
+def test_a_file_that_could_not_be_opened_is_tried_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: after one failed read a clip stayed in quarantine for ever."""
+    cache = tmp_path / "cache.json"
+    with monkeypatch.context() as context:
+        context.setattr(fingerprints, "_hash_file", lambda path: UNREADABLE)
+        assert fingerprint_media(root, ["a.wav"], cache) == {"a.wav": UNREADABLE}
+    assert fingerprint_media(root, ["a.wav"], cache)["a.wav"] != UNREADABLE
+
+
+def test_another_root_has_fingerprints_of_its_own(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    os.link(root / "b.wav", other / "a.wav")
+    cache = tmp_path / "cache.json"
+    first = fingerprint_media(root, ["a.wav", "b.wav"], cache)
+    assert fingerprint_media(other, ["a.wav"], cache)["a.wav"] == first["b.wav"]

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from emoadapt import schema
-from emoadapt.errors import ClipError
+from emoadapt.errors import ClipError, DataError
 from emoadapt.features.base import guard
 from emoadapt.flow import rows as rows_module
 from emoadapt.flow.rows import Counts, Recipe, compute_shard
@@ -65,6 +66,8 @@ def write_manifest(path: Path, clips: dict[str, str]) -> None:
         for name, fingerprint in sorted(clips.items())
     ]
     write_table(path, rows, schema.MANIFEST)
+    for row in rows:
+        (path.parent / row["media"]).touch()
 
 
 RECIPE = Recipe("audio", "{}", "code")
@@ -162,3 +165,20 @@ def test_a_bad_clip_is_a_row_and_what_depends_on_it_is_skipped(tmp_path: Path) -
     Follower.asked.clear()
     compute_shard(output, upstream, Follower, Follower, Recipe("egemaps", "{}", "c"))
     assert Follower.asked == []
+
+
+def test_a_shard_is_merged_without_holding_it(tmp_path: Path) -> None:
+    """Symptom: a shard over 2 GiB could not be sorted; now rows are merged a row group at a time."""
+    write_manifest(tmp_path / "manifest.parquet", CLIPS)
+    compute(tmp_path)
+    file = pq.ParquetFile(tmp_path / "features" / "000.parquet")
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [32, 32, 32, 4]
+    assert list(result(tmp_path)) == sorted(result(tmp_path))
+
+
+def test_media_that_vanished_stop_the_job(tmp_path: Path) -> None:
+    """Symptom: a disk that was unmounted after listing put a whole corpus into quarantine."""
+    write_manifest(tmp_path / "manifest.parquet", CLIPS)
+    (tmp_path / "clip003.wav").unlink()
+    with pytest.raises(DataError, match=r"clip003\.wav was there when its corpus was listed"):
+        compute(tmp_path)

@@ -1,5 +1,6 @@
 """Heads."""
 
+import pytest
 import torch
 
 from emoadapt.models.heads import TwoLayerHead, seeded
@@ -29,3 +30,11 @@ def test_seeded_leaves_the_generator_as_it_was() -> None:
     with seeded(3):
         torch.rand(2)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_seeded_leaves_a_gpu_alone_that_the_process_has_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs with `device: cpu` opened a context on every GPU of the machine, and torch warned of two or more."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda *_: pytest.fail("the GPU was asked"))
+    TwoLayerHead(2, 2, 2, seed=0)

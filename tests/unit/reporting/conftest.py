@@ -82,7 +82,8 @@ def invent_embeddings(rows):
 
 def invent_curves(run, objectives):
     rows = []
-    for metric, scale in [("loss", 2.0), *((f"loss_{name}", 1.0) for name in objectives)]:
+    scores = [(f"{'accuracy' if name == 'sentiment' else 'ccc'}_{name}", 0.5) for name in objectives]
+    for metric, scale in [("loss", 2.0), *((f"loss_{name}", 1.0) for name in objectives), *scores]:
         held = [scale * (0.6 + 0.4 * np.exp(-e / 5) + 0.0006 * max(0, e - 22) ** 2) for e in range(31)]
         for epoch, value in enumerate(held):
             for part, number in (("train", scale * (0.5 + 0.5 * np.exp(-epoch / 6))), ("held_out", value)):
@@ -90,6 +91,26 @@ def invent_curves(run, objectives):
                     dict(stage="stage1", run=run, epoch=epoch, part=part, metric=metric, value=number, best=epoch == 21)
                 )
     return rows
+
+
+def invent_run_curves(task, backbone, start, seed):
+    base = dict(stage="stage2", run=f"{task}.{backbone}.{start}.full.r0f0s{seed}", part="dev")
+    return [
+        {**base, "epoch": epoch, "metric": metric, "value": 0.1 * seed + (1 - 0.8**epoch) / 2, "best": epoch == 6}
+        for epoch in range(8)
+        for metric in ("loss", "macro_f1")
+    ]
+
+
+def invent_manifest(corpus, size):
+    """Clips of 10 speakers; film 0 is the recording of the test clip crema_d/9, and improv clip 3 that of crema_d/3."""
+    copies = {("films", 0): "crema_d/9", ("msp_improv", 3): "crema_d/3"}
+    empty = dict.fromkeys(("start", "end", "sex", "language", "split", "transcript"))
+    return [
+        {**empty, "utterance_id": f"{corpus}/{i}", "media": f"{i}.mp4", "fingerprint": copies.get((corpus, i), f"{corpus}/{i}"),
+         "speaker": None if corpus == "films" else f"s{i % 10}"}
+        for i in range(size)
+    ]  # fmt: skip
 
 
 def write_inputs(study, folder):
@@ -125,6 +146,23 @@ def write_inputs(study, folder):
             write_table(
                 curves[-1], invent_curves(f"{backbone}.{start}", study.adaptations[start].objectives), schema.CURVES
             )
+    run_curves = [folder / "run_curves.parquet"]
+    rows = [
+        row
+        for name in study.tasks
+        for b, s in models
+        for seed in range(3)
+        for row in invent_run_curves(name, b, s, seed)
+    ]
+    write_table(run_curves[0], rows, schema.CURVES)
+    manifests = [folder / "manifests" / corpus / "000.parquet" for corpus in study.corpora]
+    for path in manifests:
+        write_table(path, invent_manifest(path.parent.name, 60), schema.MANIFEST)
+    parts = {name: folder / "targets" / name / "parts.parquet" for name in study.adaptations}
+    for path in parts.values():
+        films = [dict(utterance_id=f"films/{i}", corpus="films", speaker=None, part="held_out" if i < 9 else "train")
+                 for i in range(60)]  # fmt: skip
+        write_table(path, films, schema.PARTS)
     reasons = [("face_embedding", "absent", "no_face: 0 of 40 frames"), ("audio", "failed", f"decode_error: {SCRIPT} at 0.5 s"),
                ("transcript", "absent", "no_words: nothing heard"), ("face_embedding", "absent", "no_face: 0 of 12 frames")]  # fmt: skip
     quarantine = folder / "quarantine.parquet"
@@ -139,7 +177,10 @@ def write_inputs(study, folder):
         comparisons=comparisons,
         splits=splits,
         curves=curves,
+        run_curves=run_curves,
         quarantine=quarantine,
+        manifests=manifests,
+        parts=parts,
     )
 
 
@@ -177,13 +218,23 @@ def inputs(study, tmp_path_factory):
 def written(study, inputs, tmp_path_factory):
     """A folder with the study's `tables` and `figures`."""
     folder = tmp_path_factory.mktemp("written")
-    write_tables(study, inputs.metrics, inputs.comparisons, inputs.quarantine, inputs.splits, folder / "tables")
+    write_tables(
+        study,
+        inputs.metrics,
+        inputs.comparisons,
+        inputs.quarantine,
+        inputs.splits,
+        inputs.manifests,
+        inputs.parts,
+        folder / "tables",
+    )
     write_figures(
         study,
         inputs.metrics,
         inputs.confusion,
         inputs.comparisons,
         inputs.curves,
+        inputs.run_curves,
         inputs.quarantine,
         folder / "figures",
     )

@@ -20,14 +20,21 @@ def test_figures_are_complete_valid_and_deterministic(study, inputs, written, tm
             assert b"<script" not in content
             assert b"dc:date" not in content
     write_figures(
-        study, inputs.metrics, inputs.confusion, inputs.comparisons, inputs.curves, inputs.quarantine, tmp_path
+        study,
+        inputs.metrics,
+        inputs.confusion,
+        inputs.comparisons,
+        inputs.curves,
+        inputs.run_curves,
+        inputs.quarantine,
+        tmp_path,
     )
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
 
 
 def test_names_follow_the_study(study, make_study):
     assert figure_names(study) == ["results", "low_resource", "per_class_f1", "confusion", "f1_bias", "cosine_distance",
-                                   "training_curves", "quarantine"]  # fmt: skip
+                                   "training_curves", "finetuning_curves", "quarantine"]  # fmt: skip
     bare = make_study(tasks={})
     assert figure_names(bare) == ["training_curves", "quarantine"]
 
@@ -43,7 +50,7 @@ def test_empty_tables_give_a_sentence_instead_of_a_picture(tmp_path, make_study)
     ]:
         paths[name] = tmp_path / f"{name}.parquet"
         write_table(paths[name], [], kind)
-    write_figures(study, [paths["m"]], [paths["c"]], [paths["d"]], [], paths["q"], tmp_path / "out")
+    write_figures(study, [paths["m"]], [paths["c"]], [paths["d"]], [], [], paths["q"], tmp_path / "out")
     assert len(list((tmp_path / "out").iterdir())) == 2 * len(figure_names(study))
 
 

@@ -8,8 +8,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from emoadapt import schema
 from emoadapt.errors import DataError
-from emoadapt.reporting import write_all
+from emoadapt.flow.shards import shard_names
+from emoadapt.flow.store import read_table, write_table
+from emoadapt.reporting import list_run_curves, write_all
 from emoadapt.reporting.figures import figure_names, write_figures
 from emoadapt.reporting.html import write_report
 from emoadapt.reporting.tables import write_tables
@@ -69,17 +72,15 @@ def test_only_the_own_script_may_run(text):
     assert re.search(r"script-src 'sha256-[\w+/=]+'$", policy)
 
 
-def test_name_summary_and_warning_come_first(text):
-    places = [
-        text.index(part)
-        for part in ("<h1>trial</h1>", "comparisons of an adapted model", "is UNTRAINED", 'id="results"')
-    ]
+def test_warnings_come_before_the_first_number(text):
+    parts = ("<h1>trial</h1>", "is UNTRAINED", "HEARD IN STAGE 1", "comparisons of an adapted model", 'id="results"')
+    places = [text.index(part) for part in parts]
     assert places == sorted(places)
 
 
 def test_every_figure_and_section_is_there(study, text):
     assert text.count("data:image/svg+xml;base64,") == len(figure_names(study)) == text.count("<figcaption>")
-    for section in ("results", "low-resource", "classes", "bias", "distance", "cross-corpus", "stage-1", "data", "quarantine",
+    for section in ("results", "low-resource", "classes", "bias", "distance", "cross-corpus", "stage-1", "stage-2", "data", "quarantine",
                     "weights", "provenance", "paper"):  # fmt: skip
         assert f'<section id="{section}">' in text
 
@@ -92,12 +93,22 @@ def test_weights_are_listed_with_state_and_licence(text):
 
 def test_a_study_without_tasks_still_reports(inputs, tmp_path, make_study):
     study = make_study(tasks={}, report={"title": "Only Stage 1"})
-    write_tables(study, [], [], inputs.quarantine, [], tmp_path / "tables")
-    write_figures(study, [], [], [], inputs.curves, inputs.quarantine, tmp_path / "figures")
+    write_tables(study, [], [], inputs.quarantine, [], inputs.manifests, inputs.parts, tmp_path / "tables")
+    write_figures(study, [], [], [], inputs.curves, [], inputs.quarantine, tmp_path / "figures")
     write_report(study, tmp_path / "tables", tmp_path / "figures", {}, tmp_path / "index.html")
     text = (tmp_path / "index.html").read_text()
     assert "<h1>Only Stage 1</h1>" in text
     assert 'id="results"' not in text
+
+
+def test_an_empty_quarantine_is_a_sentence_without_a_key_to_bars(study, inputs, written, tmp_path):
+    write_table(tmp_path / "none.parquet", [], schema.QUARANTINE)
+    rest = (inputs.splits, inputs.manifests, inputs.parts, tmp_path / "tables")
+    write_tables(study, inputs.metrics, inputs.comparisons, tmp_path / "none.parquet", *rest)
+    write_report(study, tmp_path / "tables", written / "figures", {}, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert "Nothing: every feature could be computed for every clip." in text
+    assert "Longer bars" not in text
 
 
 def test_missing_figure_is_a_sentence(study, written, tmp_path):
@@ -117,6 +128,17 @@ def test_write_all_reads_the_layout_of_the_results(study, inputs, tmp_path):
     for source in inputs.curves:
         shutil.copy(source, results / "curves" / source.name.removeprefix("curves."))
     shutil.copy(inputs.quarantine, results / "quarantine.parquet")
+    for name, source in inputs.parts.items():
+        (results / "targets" / name).mkdir(parents=True)
+        shutil.copy(source, results / "targets" / name / "parts.parquet")
+    for source in inputs.manifests:
+        (results / "manifests" / source.parent.name).mkdir(parents=True)
+        for shard in shard_names(study.corpora[source.parent.name].shards):
+            table = read_table(source) if shard == "000" else []
+            write_table(results / "manifests" / source.parent.name / f"{shard}.parquet", table, schema.MANIFEST)
+    for path in list_run_curves(study, results, [results / "splits" / f"{task}.parquet" for task in study.tasks]):
+        path.parent.mkdir(parents=True)
+        shutil.copy(inputs.run_curves[0], path)
     write_all(study, results, tmp_path / "tables", tmp_path / "figures", tmp_path / "index.html")
     text = (tmp_path / "index.html").read_text()
     assert "evaluation.evaluate" in text

@@ -14,12 +14,17 @@ ROW = dict(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({}, "wavlm multimodal beats original by 0.050 macro-F1 on crema with 64 clips (95 % interval +0.020 to +0.080, p = .012, "
-             "5 paired runs)."),
+        ({}, "wavlm multimodal beats original by 0.050 macro-F1 on crema with 64 clips (95 % interval over test clips +0.020 to "
+             "+0.080; p = .012 over 5 paired runs)."),
         (dict(difference_low=-0.01), "No difference is shown between wavlm multimodal and its original on crema with 64 clips"),
         (dict(difference=-0.05, difference_low=-0.08, difference_high=-0.02), "wavlm multimodal is worse than original by 0.050"),
-        (dict(p_value=0.3), "The test over runs does not confirm it."),
-        (dict(p_value=None, n_pairs=1), "no p-value, one run each). One run says nothing about other seeds."),
+        (dict(difference_low=-0.01), "The runs agree with each other, but other test clips might not: the interval includes 0."),
+        # The interval over test clips and the test over seeds disagree: that is no effect.
+        (dict(p_value=0.3), "No difference is shown between wavlm multimodal and its original on crema with 64 clips (+0.050; "
+                            "95 % interval over test clips +0.020 to +0.080; p = .300 over 5 paired runs). The interval leaves out 0 "
+                            "for these very runs, but the test over seeds does not confirm it."),
+        (dict(p_value=None, n_pairs=1), "no p-value with one run each). The interval leaves out 0, but one run says nothing about"),
+        (dict(p_value=0.0004), "p < .001 over 5 paired runs"),
         (dict(backbone="tiny"), "tiny (untrained) multimodal beats"),
         (dict(test_corpus="msp_improv"), "on msp_improv (trained on crema_d) with 64 clips"),
     ],
@@ -32,15 +37,17 @@ def test_headline_counts_verdicts(study):
     rows = [
         ROW,
         {**ROW, "subset": "256", "difference_low": -0.1},
+        {**ROW, "subset": "full", "p_value": 0.4},
         {**ROW, "start": "egemaps", "backbone": "handcrafted", "difference": None},
     ]
     headline, sentences = summarise_results(
         study, pl.DataFrame(rows), pl.DataFrame(rows[:0], schema=pl.DataFrame(rows).schema)
     )
     assert headline.startswith(
-        "Of 2 comparisons of an adapted model with its original (macro-F1), 1 is better, 0 worse, and 1 shows no"
+        "Of 3 comparisons of an adapted model with its original (macro-F1), 1 is better, 0 worse, and 2 show no difference "
+        "that holds both for other test clips (95 % interval without 0) and for other seeds (p < .05). By chance alone up to 0.15 of"
     )
-    assert len(sentences) == 3
+    assert len(sentences) == 4
 
 
 def test_no_comparison_is_said_so(study):

@@ -83,10 +83,60 @@ def test_data_counts_utterances_speakers_and_overlap(tables):
     assert data.filter(pl.col("label").is_not_null())["utterances"].sum() == 60
 
 
+def test_recordings_in_two_splits_are_counted_over_all_corpora(tables):
+    data = read_tidy(tables / "data.csv").filter(pl.col("label").is_null(), task="crema")
+    counts = dict(((c, s), n) for c, s, n in data.select("corpus", "split", "shared_clips").rows())
+    # msp_improv/3, only tested on, is the recording of crema_d/3, which is trained on.
+    assert counts == {("crema_d", "train"): 1, ("crema_d", "dev"): 0, ("crema_d", "test"): 0, ("msp_improv", "test"): 1}
+
+
+def test_test_clips_heard_in_stage_1_are_counted(tables):
+    rows = read_tidy(tables / "stage1_data.csv").filter(adaptation="speech_only").drop("adaptation", "corpora").rows()
+    # 60 films of unknown speakers, nine held out; film 0 is crema_d/9, a test clip of speaker s9. Who else of the test
+    # speakers is in the films cannot be known.
+    assert rows == [(60, 9, 0, 60, "crema", "crema_d", 11, 1, 2, 1), (60, 9, 0, 60, "crema", "msp_improv", 60, 0, 10, 0),
+                    (60, 9, 0, 60, "improv", "msp_improv", 11, 0, 2, 0)]  # fmt: skip
+    assert "| 1 of 11 | 1 known of 2 |" in (tables / "stage1_data.md").read_text()
+
+
+def test_a_published_corpus_has_the_same_speakers_under_every_name(make_study, inputs, tmp_path):
+    corpora = {name: {"importer": "ravdess", "root": root} for name, root in [("a", "here"), ("b", "there")]}
+    corpora |= {name: {"importer": "csv", "root": name, "file": "l.csv"} for name in ("c", "d")}
+    study = make_study(
+        corpora=corpora,
+        adaptations={"x": {"corpora": ["a"], "objectives": {"egemaps": 1}}},
+        tasks={},
+    )
+    from emoadapt.reporting.exposure import build_stage1, read_clips
+
+    for name in corpora:
+        rows = [{**row, "fingerprint": f"{name}{row['media']}"} for row in invent(name)]
+        write_table(tmp_path / name / "0.parquet", rows, schema.MANIFEST)
+    clips = read_clips(study, [tmp_path / name / "0.parquet" for name in corpora])
+    part = [dict(utterance_id=f"a/{i}", corpus="a", speaker=f"s{i}", part="train") for i in range(4)]
+    write_table(tmp_path / "parts.parquet", part, schema.PARTS)
+    tested = pl.DataFrame(
+        {"utterance_id": [f"{c}/{i}" for c in "bc" for i in (0, 5)], "corpus": list("bbcc"), "split": "test"}
+    )
+    found = build_stage1(study, {"t": tested}, clips, {"x": tmp_path / "parts.parquet"})
+    # The audio of speaker s0 lies in another file, so that the clip is not the same; the person is, in b and not in c.
+    assert found.select("test_corpus", "seen_clips", "test_speakers", "seen_speakers").rows() == [
+        ("b", 0, 2, 1),
+        ("c", 0, 2, 0),
+    ]
+
+
+def invent(corpus):
+    empty = dict.fromkeys(("start", "end", "sex", "language", "split", "transcript"))
+    return [{**empty, "utterance_id": f"{corpus}/{i}", "media": f"{i}.wav", "speaker": f"s{i}"} for i in range(6)]
+
+
 def test_left_out_utterances_are_taken_from_the_splits(study, inputs, tmp_path):
     marked = tmp_path / "crema.parquet"
     write_table(marked, read_table(inputs.splits[0]), schema.SPLITS, {"left_out": "12 disgust"})
-    write_tables(study, inputs.metrics, inputs.comparisons, inputs.quarantine, [marked], tmp_path)
+    write_tables(
+        study, inputs.metrics, inputs.comparisons, inputs.quarantine, [marked], inputs.manifests, inputs.parts, tmp_path
+    )
     assert "12 disgust" in (tmp_path / "data.md").read_text()
 
 
@@ -105,14 +155,23 @@ def test_markdown_has_one_cell_per_column_and_no_tags(tables):
 
 def test_markdown_names_n_runs_weights_split_and_labels(tables):
     head = (tables / "results.md").read_text().splitlines()[0].strip("| ").split(" | ")
-    assert {"n test", "runs", "weights", "split", "labels", "p", "interval"} <= set(head)
+    assert {"n test", "runs", "weights", "split", "labels", "p over runs", "interval over test clips"} <= set(head)
 
 
 def test_empty_quarantine_and_single_run_still_give_tables(inputs, tmp_path, make_study):
     study = make_study(report={"bootstrap": 200})
     empty = tmp_path / "quarantine.parquet"
     write_table(empty, [], schema.QUARANTINE)
-    write_tables(study, inputs.metrics, inputs.comparisons, empty, inputs.splits, tmp_path / "out")
+    write_tables(
+        study,
+        inputs.metrics,
+        inputs.comparisons,
+        empty,
+        inputs.splits,
+        inputs.manifests,
+        inputs.parts,
+        tmp_path / "out",
+    )
     assert (tmp_path / "out" / "quarantine.md").read_text() == "Nothing to show.\n"
     assert read_tidy(tmp_path / "out" / "quarantine_rows.csv").height == 0
 

@@ -16,6 +16,10 @@ from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.backbones import build_untrained
 from emoadapt.training.stage1 import AdaptationLearner, adapt
 
+SMALL = {
+    "conv_dim": [16, 32], "conv_kernel": [20, 16], "conv_stride": [20, 8], "hidden_size": 32, "layers": 1, "heads": 2,
+    "intermediate_size": 32, "conv_pos_kernel": 4, "conv_pos_groups": 4,
+}  # fmt: skip
 HEADS = {"egemaps.weight": (2, 32), "face.weight": (3, 32), "sentiment.weight": (3, 32)}
 
 
@@ -71,6 +75,7 @@ def test_folder_loads_and_describes_itself(adapted) -> None:
     card = (model / "README.md").read_text()
     assert "talk, radio" in card
     assert "not pretrained" in card
+    assert "face: enet_b2_8/enet_b2_8_embedding.onnx on faces found by mtcnn" in card
     assert not list(model.parent.glob(".*"))
 
 
@@ -193,3 +198,21 @@ def test_checkpoint_of_other_settings_is_not_continued(work, monkeypatch: pytest
         run(work)
     (other,) = work.folder.glob(".model.*.ckpt")
     assert other.name != left.name
+
+
+def test_checkpoint_of_other_weights_of_the_same_name_is_not_continued(work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New weights were put into the same folder: the run went on with the old ones."""
+    work.write_unlabelled()
+    monkeypatch.setattr("emoadapt.training.stage1._save", lambda *_: 1 / 0)
+    work.values |= {
+        "models_dir": str(work.folder),
+        "backbones": {"tiny": {"architecture": "wav2vec2", "weights": "hub_base"}},
+    }
+    names = []
+    for seed in (0, 0, 1):
+        build_untrained("wav2vec2", UntrainedBackbone(**SMALL, seed=seed)).save(work.folder / "hub_base", {})
+        with pytest.raises(ZeroDivisionError):
+            run(work)
+        (left,) = work.folder.glob(".model.*.ckpt")
+        names.append(left.name)
+    assert names[0] == names[1] != names[2]

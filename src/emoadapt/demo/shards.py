@@ -1,0 +1,32 @@
+"""The job that makes the media of one shard of a demo corpus."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from emoadapt.config import DemoCorpus
+from emoadapt.corpora.manifests import list_manifest
+from emoadapt.demo.clips import make_corpus
+
+logger = logging.getLogger(__name__)
+
+
+def make_shard(name: str, config: DemoCorpus, shard: int, stamp: Path) -> None:
+    """Make the clips of a shard, and then the stamp that says so.
+
+    Args:
+        name: name of the corpus.
+        config: its section.
+        shard: number of the shard.
+        stamp: JSON file to write: media -> fingerprint.
+    """
+    rows = list_manifest(name, config)[shard]
+    stems = {Path(row["media"]).stem for row in rows}
+    make_corpus(
+        config, Path(config.root), stems, progress=lambda done, total: logger.info("%d of %d clips", done, total)
+    )
+    part = stamp.with_name(f".{stamp.name}.part")
+    part.write_text(json.dumps({row["media"]: row["fingerprint"] for row in rows}, indent=1) + "\n")
+    part.replace(stamp)

@@ -1,0 +1,124 @@
+"""Figures of training: Stage-1 losses and scores, and the development macro-F1 of fine-tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+from matplotlib.axes import Axes
+
+from emoadapt.config import Study
+from emoadapt.reporting.canvas import new_figure, save_figure, save_note, spread_labels
+from emoadapt.reporting.style import mark_of, mark_untrained, model_key, shorten, subset_name
+
+
+def draw_adaptation(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
+    """Stage 1: per run a line of losses and below it the scores, a column per objective, the kept epoch marked."""
+    frame = frame.filter(stage="stage1")
+    if frame.is_empty():
+        return save_note(out, name, "There is no training curve of Stage 1.")
+    runs = sorted(set(frame["run"]), key=lambda run: model_key(study, *run.split(".", 1)))
+    objectives = sorted({metric.partition("_")[2] for metric in set(frame["metric"]) - {"loss"}})
+    lines = [
+        (run, line)
+        for run in runs
+        for line in _arrange_metrics(set(frame.filter(run=run)["metric"]), ["", *objectives])
+    ]
+    with new_figure(max(3.0 * (1 + len(objectives)), 5.0), 2.3 * len(lines) + 0.2) as figure:
+        axes = figure.subplots(len(lines), 1 + len(objectives), squeeze=False)
+        for row, (run, line) in zip(axes, lines, strict=True):
+            for axis, metric in zip(row, line, strict=True):
+                part = frame.filter(run=run, metric=metric)
+                if part.is_empty():
+                    axis.remove()
+                    continue
+                _draw_curve(axis, part)
+                axis.set_title(_name_panel(metric, run, part))
+                axis.set_xlabel("epoch")
+        save_figure(figure, out, name)
+    return None
+
+
+def _arrange_metrics(found: set[str], objectives: list[str]) -> list[list[str]]:
+    """Losses, then scores (`ccc_<objective>`, `accuracy_<objective>`), each below the loss of its objective; empty where there is none."""
+    scores = {metric.partition("_")[2]: metric for metric in found if metric.partition("_")[0] != "loss"}
+    losses = [f"loss_{objective}" if objective else "loss" for objective in objectives]
+    return [losses, [scores.get(objective, "") for objective in objectives]] if scores else [losses]
+
+
+def _name_panel(metric: str, run: str, part: pl.DataFrame) -> str:
+    if metric == "loss":
+        kept = part.filter(pl.col("best"))["epoch"].unique().to_list()
+        return f"{run}{f', epoch {kept[0]} kept' if kept else ''}\nloss (weighted sum)"
+    kind, _, objective = metric.partition("_")
+    return f"{objective}: {kind.upper() if kind == 'ccc' else kind}"
+
+
+def _draw_curve(axis: Axes, frame: pl.DataFrame) -> None:
+    ends = []
+    for part, colour, style in (("train", "#7F7F7F", "--"), ("held_out", "#0072B2", "-")):
+        rows = frame.filter(part=part).sort("epoch")
+        if rows.is_empty():
+            continue
+        axis.plot(
+            rows["epoch"], rows["value"], style, color=colour, linewidth=1.6, marker="." if rows.height == 1 else None
+        )
+        ends.append((rows["value"][-1], part.replace("_", " "), colour))
+        if part == "held_out":
+            kept = rows.filter(pl.col("best"))
+            axis.plot(kept["epoch"], kept["value"], "o", color="#D55E00", markersize=7, zorder=4)
+    axis.margins(y=0.15)
+    _name_ends(axis, ends)
+
+
+def draw_finetuning(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
+    """Stage 2: development macro-F1 over epochs, a panel per task and model; thin lines are runs, the thick one their mean."""
+    names = pl.col("run").str.split(".").list
+    keys = {key: names.get(index) for index, key in enumerate(("task", "backbone", "start", "subset"))}
+    frame = frame.filter(stage="stage2", part="dev", metric="macro_f1").with_columns(**keys)
+    if frame.is_empty():
+        return save_note(out, name, "There is no training curve of Stage 2.")
+    tasks = list(study.tasks)
+    panels = sorted(
+        frame.partition_by("task", "backbone", as_dict=True).items(),
+        key=lambda panel: (tasks.index(panel[0][0]), model_key(study, panel[0][1], "original")),
+    )
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    with new_figure(max(3.9 * columns, 5.0), 2.6 * lines) as figure:
+        axes = figure.subplots(lines, columns, squeeze=False, sharey=True).flat
+        for axis, ((task, backbone), part) in zip(axes, panels, strict=False):
+            _draw_runs(study, axis, part)
+            model = "eGeMAPS (handcrafted)" if backbone == "handcrafted" else mark_untrained(study, backbone)
+            axis.set_title(f"{task}, {subset_name(part['subset'][0])}\n{model}")
+            axis.set_xlabel("epoch")
+            axis.set_ylabel("macro-F1 (dev)")
+            axis.tick_params(labelleft=True)
+        for axis in list(axes)[len(panels) :]:
+            axis.remove()
+        save_figure(figure, out, name)
+    return None
+
+
+def _draw_runs(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
+    ends = []
+    for start in sorted(set(frame["start"]), key=lambda start: model_key(study, "", start)):
+        rows, colour = frame.filter(start=start), mark_of(study, start).colour
+        for _, run in sorted(rows.partition_by("run", as_dict=True).items()):
+            run = run.sort("epoch")
+            axis.plot(run["epoch"], run["value"], color=colour, linewidth=0.6, alpha=0.35)
+        kept = rows.filter(pl.col("best"))
+        axis.plot(kept["epoch"], kept["value"], "o", color=colour, markersize=4, alpha=0.8)
+        mean = rows.group_by("epoch").agg(pl.col("value").mean()).sort("epoch")
+        axis.plot(mean["epoch"], mean["value"], color=colour, linewidth=2)
+        ends.append((mean["value"][-1], "" if start == "egemaps" else shorten(start), colour))
+    _name_ends(axis, ends)
+
+
+def _name_ends(axis: Axes, ends: list[tuple[float, str, str]]) -> None:
+    """Write what each line is beside its right end."""
+    low, high = axis.get_ylim()
+    for height, (_, label, colour) in zip(spread_labels([e[0] for e in ends], (high - low) * 0.11), ends, strict=True):
+        axis.annotate(label, (1.0, height), (3, 0), xycoords=axis.get_yaxis_transform(), textcoords="offset points",
+                      color=colour, va="center", fontsize=8, annotation_clip=False)  # fmt: skip
+    axis.locator_params(axis="x", integer=True)

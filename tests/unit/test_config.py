@@ -1,0 +1,153 @@
+"""Configuration: what is refused, and in which words."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from emoadapt.config import expand_variables, load_study, objective_features, read_configfiles, read_study
+from emoadapt.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+GOOD: dict[str, Any] = {
+    "study": "good",
+    "corpora": {
+        "clips": {"importer": "folder", "root": "a", "modalities": ["audio", "video"]},
+        "speech": {"importer": "folder", "root": "b"},
+    },
+    "backbones": {"hubert": {"architecture": "hubert", "weights": "facebook/hubert-base-ls960"}},
+    "adaptations": {"adapted": {"corpora": ["clips", "speech"]}},
+    "tasks": {"speech": {"corpus": "speech", "classes": ["a", "b"], "split": {"by": "folds"}}},
+}
+
+
+def problems(path: str, value: Any) -> str:
+    """What is said of a good study in which the value at `path` is another."""
+    values = copy.deepcopy(GOOD)
+    *keys, last = path.split(".")
+    section = values
+    for key in keys:
+        section = section.setdefault(key, {})
+    section[last] = value
+    with pytest.raises(ConfigError) as error:
+        load_study(values)
+    return str(error.value)
+
+
+def test_the_papers_settings_are_the_defaults() -> None:
+    """G25, Sec. III-F and PROTOCOLS."""
+    study = load_study(GOOD)
+    adapted, tuned = study.adaptations["adapted"], study.finetuning
+    assert adapted.objectives == {"egemaps": 1.0, "sentiment": 0.5, "face": 1.0}
+    assert (adapted.epochs, adapted.learning_rate, adapted.batch_size, adapted.optimizer) == (100, 1e-5, 32, "adam")
+    assert (tuned.epochs, tuned.learning_rate, tuned.batch_size, tuned.optimizer) == (20, 1e-5, 32, "adam")
+    assert adapted.held_out == 0.15 and len(tuned.seeds) == 5
+    assert study.features.faces.detector == "mtcnn" and study.features.faces.fps == "native"
+    assert study.backbones["hubert"].cnn_mode == "frozen"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("finetunning", {}, "finetunning: this key is not known"),
+        ("corpora.clips.shards", "4", "corpora.clips.shards: found '4', allowed is a valid integer"),
+        ("corpora.clips.shards", 0, "corpora.clips.shards: found 0, allowed is greater than or equal to 1"),
+        ("corpora.clips.shards", True, "corpora.clips.shards: found True"),
+        ("corpora.clips.root", "${NOT_SET_ANYWHERE}/a", "environment variable NOT_SET_ANYWHERE is not set"),
+        ("corpora.acted", {"importer": "crema_d", "root": "x"}, "corpora.acted.labels: this key is required"),
+        ("corpora.other", {"importer": "mp3", "root": "x"}, "corpora.other: "),
+        ("finetuning.seeds", [0, 0], "finetuning: seeds repeats 0"),
+        ("finetuning.seeds", [], "finetuning: seeds must not be empty"),
+        ("finetuning.egemaps_baseline", "off", "finetuning.egemaps_baseline: found 'off', allowed is a valid boolean"),
+        ("finetuning.learning_rate", float("inf"), "finetuning.learning_rate"),
+        ("features.faces.detector", "dlib", "features.faces.detector: found 'dlib', allowed is 'haar', 'yunet'"),
+        ("tasks.speech.classes", ["a"], "tasks.speech.classes"),
+        ("tasks.speech.split.k", 2, "tasks.speech.split.k: found 2, allowed is greater than or equal to 3"),
+        ("tasks.speech.subsets", [-5], "tasks.speech.subsets"),
+        ("tasks.speech.corpus", "talks", "tasks.speech.corpus: talks is not defined; there is clips, speech"),
+        ("tasks.speech.test_also", ["speech"], "speech is the corpus trained on"),
+        ("tasks.speech.class_map", {"x": "c"}, "class_map leads to c"),
+        ("adaptations.adapted.objectives", {"smell": 1.0}, "smell is not defined; there is egemaps, face, sentiment"),
+        ("adaptations.adapted.objectives", {}, "adaptations.adapted.objectives"),
+        ("adaptations.adapted.corpora", ["speech"], "adaptations.adapted.objectives.face: it needs video"),
+        ("adaptations.original", {"corpora": ["clips"]}, "adaptations.original: this name is taken"),
+        ("backbones.handcrafted", {"architecture": "hubert", "weights": "x"}, "this name is taken"),
+        ("backbones.hubert.untrained", {}, "exactly one of `weights` and `untrained`"),
+        ("backbones.a-b", {"architecture": "hubert", "weights": "x"}, "backbones.a-b"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(path: str, value: Any, sentence: str) -> None:
+    assert sentence in problems(path, value)
+
+
+def test_all_problems_are_said_at_once() -> None:
+    values = copy.deepcopy(GOOD) | {"foo": 1, "device": "tpu"}
+    with pytest.raises(ConfigError) as error:
+        load_study(values)
+    assert "foo:" in str(error.value) and "device:" in str(error.value)
+
+
+def test_two_demo_corpora_must_not_share_a_folder() -> None:
+    demo = {"importer": "demo", "root": "same"}
+    with pytest.raises(ConfigError, match="two demo corpora share the root same"):
+        load_study({"study": "x", "corpora": {"a": demo, "b": demo}})
+
+
+def test_files_are_merged_key_by_key(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("study: x\nfinetuning: {epochs: 3, seeds: [1]}\n")
+    (tmp_path / "b.yaml").write_text("finetuning: {epochs: 5}\n")
+    merged = read_configfiles([tmp_path / "a.yaml", tmp_path / "b.yaml"])
+    assert merged == {"study": "x", "finetuning": {"epochs": 5, "seeds": [1]}}
+
+
+def test_a_file_without_a_study_overrides_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "over.yaml").write_text("finetuning: {seeds: [7]}\n")
+    study = read_study([tmp_path / "over.yaml"])
+    assert study.study == "demo" and study.finetuning.seeds == (7,)
+
+
+@pytest.mark.parametrize(("text", "sentence"), [("a: [", "not valid YAML"), ("- a", "a configuration is a mapping")])
+def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "broken.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=sentence):
+        read_configfiles([tmp_path / "broken.yaml"])
+    with pytest.raises(ConfigError, match=r"gone\.yaml cannot be read"):
+        read_configfiles([tmp_path / "gone.yaml"])
+
+
+def test_yaml_tags_are_not_executed(tmp_path: Path) -> None:
+    (tmp_path / "tag.yaml").write_text("study: !!python/object/apply:os.system ['true']\n")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        read_configfiles([tmp_path / "tag.yaml"])
+
+
+def test_shipped_configurations_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MSP_FACE", "CREMA_D", "EMOADAPT_DATA", "EMOADAPT_MODELS"):
+        monkeypatch.setenv(name, "somewhere")
+    paths = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml")), ROOT / "tests/workflow/real.yaml"]
+    assert len(paths) >= 3
+    for path in paths:
+        load_study(yaml.safe_load(path.read_text()))
+
+
+def test_an_original_that_never_saw_stage_1_gets_the_same_freedom() -> None:
+    untrained = load_study({**GOOD, "backbones": {"b": {"architecture": "hubert", "untrained": {}}}}).backbones["b"]
+    assert untrained.cnn_mode == "stage1"
+    assert untrained.trains_cnn("stage1", "adapted") and not untrained.trains_cnn("stage2", "adapted")
+    assert untrained.trains_cnn("stage2", "original")
+    frozen = load_study(GOOD).backbones["hubert"]
+    assert not frozen.trains_cnn("stage1", "adapted") and not frozen.trains_cnn("stage2", "original")
+
+
+def test_objectives_are_found_without_importing_them() -> None:
+    assert objective_features() == {"egemaps": "egemaps", "face": "face_embedding", "sentiment": "sentiment"}
+
+
+def test_variables_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_ROOT", "/data")
+    assert expand_variables("${SOME_ROOT}/x") == "/data/x"

@@ -1,0 +1,44 @@
+"""Generated files are current, and the pins of lock file and environment are the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from emoadapt.reference import NOT_IN_ENVIRONMENT, generate_files
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", list(generate_files(ROOT)))
+def test_generated_file_is_current(name: str) -> None:
+    assert (ROOT / name).read_text() == generate_files(ROOT)[name], f"{name} is out of date: run `make docs`"
+
+
+def locked() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def test_every_pin_is_exact_and_no_index_is_named() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert all(re.fullmatch(r"[A-Za-z0-9_.\-]+==[^\s;@]+", line) for line in text.splitlines() if line)
+    assert "://" not in text and locked()["torch"] == "2.13.0"
+
+
+def test_environment_and_its_script_have_the_locked_pins() -> None:
+    environment = yaml.safe_load((ROOT / "envs/core.yaml").read_text())
+    pins = dict(pin.split("==") for pin in environment["dependencies"][-1]["pip"])
+    script = dict(
+        re.findall(r"^pip install --no-deps (\S+)==(\S+)$", (ROOT / "envs/core.post-deploy.sh").read_text(), re.M)
+    )
+    assert set(script) == set(NOT_IN_ENVIRONMENT)
+    assert pins | script == locked()
+
+
+def test_what_the_project_needs_is_locked() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    names = re.findall(r'^    "([A-Za-z0-9_\-]+)[^"]*",$', project, re.M)
+    found = {name.lower().replace("_", "-") for name in locked()}
+    assert len(names) > 20 and {name.lower().replace("_", "-") for name in names} <= found
