@@ -517,7 +517,7 @@ class Study(Section):
     finetuning: Finetuning = Finetuning()
     report: Report = Report()
     keep_models: Literal["adapted", "best", "all"] = "adapted"
-    """Weights kept: only Stage-1 models, also the best fine-tuned run of each setting, or all runs."""
+    """Weights kept: only Stage-1 models, also the best fine-tuned run of each job (see `runs_per_job`), or all runs."""
     runs_per_job: int = Field(5, ge=1)
     """Fine-tuning runs of one setting that share a process (start-up costs seconds); 1 where many GPUs wait."""
     training_threads: int = Field(4, ge=1)

@@ -12,7 +12,7 @@ from emoadapt.flow.code import code_digest
 from emoadapt.flow.provenance import installed_version
 from emoadapt.flow.rows import Recipe
 from emoadapt.models.onnx_network import network_identity
-from emoadapt.models.registry import identity
+from emoadapt.models.registry import identity, list_weights
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,8 @@ def _model_identity(study: Study, feature: str) -> str:
     if feature == "face_embedding":
         return network_identity(config.face_embedding.network, folder)
     if feature == "transcript" and config.transcript.engine == "whisper":
-        return identity(config.transcript.model, folder)
+        size = f"whisper/{config.transcript.model}"
+        return identity(size if size in list_weights() else config.transcript.model, folder)
     if feature == "sentiment" and config.sentiment.engine == "transformers":
         return identity(config.sentiment.model, folder)
     return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 import warnings
 import zlib
 from abc import abstractmethod
@@ -30,6 +31,12 @@ from emoadapt.models.heads import seeded
 
 if TYPE_CHECKING:
     from emoadapt.config import Optimisation
+
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 10.0
+"""How often an epoch is reported in the log."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,7 @@ class Learner(lightning.LightningModule):
         self.weights = dict(weights)
         self.score: tuple[float, ...] = ()
         self._totals: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._begun = self._said = time.monotonic()
 
     @abstractmethod
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
@@ -138,6 +146,21 @@ class Learner(lightning.LightningModule):
         losses = self._average("evaluation")
         scores, self.score = self.rate(losses)
         self.curve.add(epoch, self.part, losses | scores)
+        self._report(epoch, losses | scores)
+
+    def _report(self, epoch: int, values: Mapping[str, float]) -> None:
+        """A line in the log for the first and the last epoch, and every ten seconds between."""
+        now = time.monotonic()
+        if epoch == 0:
+            self._begun = self._said = now
+        elif epoch in (1, self.settings.epochs) or now - self._said > SECONDS_BETWEEN_LINES:
+            self._said = now
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+            left = (now - self._begun) / epoch * (self.settings.epochs - epoch)
+            logger.info(
+                "%s: epoch %d of %d, %s: %s, about %.0f s left",
+                self.curve.run, epoch, self.settings.epochs, self.part, shown, left,
+            )  # fmt: skip
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the curve so far into the checkpoint."""

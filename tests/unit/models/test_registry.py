@@ -39,7 +39,7 @@ def test_every_entry_is_complete():
         "mediapipe_landmarker",
         "mini_xception_fer2013",
         "enet_b2_8",
-        "small",
+        "whisper/small",
     } <= set(names)
     assert {"facebook/wav2vec2-base", "microsoft/wavlm-base", "facebook/hubert-base-ls960"} <= set(names)
     for entry in names.values():
@@ -51,7 +51,7 @@ def test_every_entry_is_complete():
 def test_whisper_pins_are_those_in_the_library():
     source = Path(pytest.importorskip("whisper").__file__).read_text()
     for name in ("tiny", "base", "small", "medium", "large-v2", "large-v3", "turbo"):
-        entry = list_weights()[name]
+        entry = list_weights()[f"whisper/{name}"]
         assert f'"{name}": "{entry.source}"' in source
         assert next(iter(entry.files.values())) in entry.source
 
