@@ -7,6 +7,7 @@ min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
 from emoadapt.dag import open_study
 from emoadapt.errors import EmoadaptError
+from emoadapt.flow.lock import clear_stale_locks
 
 # A configuration that names its study stands alone; any other overrides the demo, key by key.
 if "study" not in config:
@@ -18,6 +19,8 @@ try:
     graph = open_study(config, workflow.basedir)
     if workflow.is_main_process:
         graph.list_corpora()
+        if not workflow.dryrun:
+            clear_stale_locks(Path.cwd())
 except EmoadaptError as error:
     raise WorkflowError(error)
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,15 +115,16 @@ class Project:
             self._command(), cwd=self.root, env=self._environment(), stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        follow = ["tail", "--follow=name", "--retry", "--lines=+1", f"--pid={process.pid}", str(path)]
+        follow = ["tail", "--follow=name", "--retry", "--lines=+1", str(path)]
         with subprocess.Popen(follow, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tail:
             assert tail.stdout is not None
+            watcher = threading.Thread(target=lambda: (process.wait(), tail.kill()))
+            watcher.start()
             seen = any(text in line for line in tail.stdout)
-            tail.kill()
-        finished = process.poll() is not None
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert seen and not finished, f"Snakemake ended before {log} said {text!r}"
+            if seen:
+                os.killpg(process.pid, signal.SIGKILL)
+            watcher.join()
+        assert seen and process.returncode == -signal.SIGKILL, f"Snakemake ended before {log} said {text!r}"
 
     def run(self) -> str:
         """Bring all up to date."""

@@ -19,17 +19,19 @@ REPORT = {"evaluate task=emotions", "report"}
 ADAPTED = {job for job in TRAININGS if "start=adapted" in job}
 STAGE1 = {"normalisers adaptation=adapted", "adapt backbone=tiny adaptation=adapted"}
 CACHED = {f"encode_cnn source=tiny.adapted corpus=labelled shard=00{i}" for i in range(3)}
-AFTER_STAGE1 = CACHED | ADAPTED | REPORT
+AFTER_STAGE1 = CACHED | ADAPTED | REPORT | {"quarantine"}
 
 
-def shard_jobs(shard: str, *rules: str) -> set[str]:
-    return {f"{rule} corpus=unlabelled shard={shard}" for rule in rules}
+def shard_jobs(corpus: str, shard: str) -> set[str]:
+    """All that follows from a changed clip and concerns its shard alone."""
+    rules = ("manifest", "extract_audio", "egemaps", "training_shard objectives=egemaps")
+    return {f"{rule} corpus={corpus} shard={shard}" for rule in rules}
 
 
 def after_clip(*shards: str) -> set[str]:
     """All that follows from a change of unlabelled clips in these shards."""
-    own = [shard_jobs(shard, "manifest", "extract_audio", "egemaps", "training_shard") for shard in shards]
-    return set().union(*own) | {"parts adaptation=adapted", "quarantine"} | STAGE1 | AFTER_STAGE1
+    own = [shard_jobs("unlabelled", shard) for shard in shards]
+    return set().union(*own) | {"parts adaptation=adapted"} | STAGE1 | AFTER_STAGE1
 
 
 def all_shards(rule: str) -> set[str]:
@@ -83,22 +85,27 @@ def test_feature_module_edited(project: Project) -> None:
     path = project.root / "src/emoadapt/features/egemaps.py"
     path.write_text(path.read_text() + "\n_EDITED = True\n")
     handcrafted = {job for job in TRAININGS if "handcrafted" in job}
-    training = {f"training_shard corpus=unlabelled shard=00{i}" for i in range(4)}
-    assert project.jobs() == all_shards("egemaps") | training | STAGE1 | AFTER_STAGE1 | handcrafted | {"quarantine"}
+    training = {f"training_shard objectives=egemaps corpus=unlabelled shard=00{i}" for i in range(4)}
+    assert project.jobs() == all_shards("egemaps") | training | STAGE1 | AFTER_STAGE1 | handcrafted
 
 
 def test_shared_module_edited(project: Project) -> None:
-    """`media` is used by audio and, through it, by all that is heard; no rule of labels or splits uses it."""
+    """`media` is used by audio, and so concerns all that is heard; manifests, labels, splits and parts do not use it."""
     path = project.root / "src/emoadapt/media.py"
     path.write_text(path.read_text() + "\n_EDITED = True\n")
-    jobs = project.jobs()
-    assert all_shards("extract_audio") | all_shards("egemaps") <= jobs
-    assert not {job for job in jobs if job.startswith(("manifest", "labels", "split", "subset", "parts"))}
+    training = {f"training_shard objectives=egemaps corpus=unlabelled shard=00{i}" for i in range(4)}
+    heard = all_shards("extract_audio") | all_shards("egemaps") | training
+    assert project.jobs() == heard | STAGE1 | AFTER_STAGE1 | TRAININGS
 
 
 def test_training_parameter_edited(project: Project) -> None:
-    project.edit("small.yaml", "epochs: 2", "epochs: 3")
-    assert project.jobs() == TRAININGS | REPORT
+    project.edit("small.yaml", "\n  epochs: 2", "\n  epochs: 3")
+    assert project.jobs() == {job for job in TRAININGS if "handcrafted" not in job} | REPORT
+
+
+def test_parameter_of_the_handcrafted_baseline_edited(project: Project) -> None:
+    project.edit("small.yaml", "egemaps_epochs: 5", "egemaps_epochs: 6")
+    assert project.jobs() == {job for job in TRAININGS if "handcrafted" in job} | REPORT
 
 
 def test_stage1_parameter_edited(project: Project) -> None:
@@ -119,12 +126,8 @@ def test_corpus_added(project: Project) -> None:
         "  more: {importer: folder, root: media/more, shards: 2, speaker_pattern: 's(?P<speaker>\\d)_'}\n  labelled:\n",
     )
     project.edit("small.yaml", "    - unlabelled\n", "    - unlabelled\n    - more\n")
-    new = {
-        f"{rule} corpus=more shard=00{i}"
-        for rule in ("manifest", "extract_audio", "egemaps", "training_shard")
-        for i in range(2)
-    }
-    assert project.jobs() == new | {"parts adaptation=adapted", "quarantine"} | STAGE1 | AFTER_STAGE1
+    new = shard_jobs("more", "000") | shard_jobs("more", "001")
+    assert project.jobs() == new | {"parts adaptation=adapted"} | STAGE1 | AFTER_STAGE1
 
 
 def test_unused_corpus_changes_nothing(project: Project) -> None:
