@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import polars as pl
+import pyarrow as pa
+
+from emoadapt import schema
 from emoadapt.config import CremaDCorpus, OnnxNetwork, Study
-from emoadapt.corpora.base import read_labels, read_utterances
+from emoadapt.corpora.base import read_utterances
+from emoadapt.corpora.manifests import list_label_rows, list_manifest
+from emoadapt.corpora.splits import build_task
+from emoadapt.corpora.subsets import draw_subsets
 from emoadapt.dag import Graph
 from emoadapt.errors import EmoadaptError
 from emoadapt.models.registry import identity, resolve
@@ -19,52 +26,63 @@ def print_check(study: Study) -> None:
         EmoadaptError: something would stop the run; all problems are named.
     """
     problems: list[str] = []
-    for name in study.corpora:
-        _check_corpus(study, name, problems)
+    good = {name for name in study.corpora if _check_corpus(study, name, problems)}
     for name, task in study.tasks.items():
-        _check_task(study, name, task.corpus, problems)
+        if good >= {task.corpus, *task.test_also}:
+            _check_task(study, name, problems)
     _check_weights(study, problems)
-    graph = Graph(study)
-    shards = len(graph.all_features())
-    runs = sum(len(graph.run_files(task, "")) for task in study.tasks)
-    print(f"jobs: {shards} extraction shards, {len(graph.adapted_models())} adaptations, {runs} fine-tuning jobs")
     if problems:
         raise EmoadaptError(
             f"{len(problems)} problem(s) would stop this study:\n" + "\n".join(f"  {p}" for p in problems)
         )
+    graph = Graph(study)
+    shards = len(graph.all_features())
+    runs = sum(len(graph.run_files(task, "")) for task in study.tasks)
+    print(f"jobs: {shards} extraction shards, {len(graph.adapted_models())} adaptations, {runs} fine-tuning jobs")
     print("all is there")
 
 
-def _check_corpus(study: Study, name: str, problems: list[str]) -> None:
+def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:
     corpus = study.corpora[name]
     try:
         utterances = read_utterances(name, corpus)
     except EmoadaptError as error:
-        problems.append(f"corpus {name}: {error}")
-        return
+        problems.append(str(error))
+        return False
     speakers = {u.speaker for u in utterances if u.speaker}
     print(f"corpus {name}: {len(utterances)} clips, {len(speakers) or 'unknown'} speakers, {corpus.shards} shards")
     advised = max(1, round(len(utterances) / CLIPS_PER_SHARD))
     if corpus.shards > 4 * advised or advised > 4 * corpus.shards:
         print(f"  advice: corpora.{name}.shards: {advised} (about {CLIPS_PER_SHARD} clips each)")
+    return True
 
 
-def _check_task(study: Study, name: str, corpus: str, problems: list[str]) -> None:
+def _check_task(study: Study, name: str, problems: list[str]) -> None:
+    """Map labels, split and draw as the rules will, in memory."""
     task = study.tasks[name]
+    corpora = {corpus: study.corpora[corpus] for corpus in (task.corpus, *task.test_also)}
     try:
-        labels = [label.label for label in read_labels(corpus, study.corpora[corpus])]
+        clips = {c: [row for shard in list_manifest(c, config) for row in shard] for c, config in corpora.items()}
+        labels = {c: list_label_rows(c, config) for c, config in corpora.items()}
+        splits = build_task(
+            name,
+            task,
+            {c: pl.from_arrow(pa.Table.from_pylist(rows, schema=schema.MANIFEST)) for c, rows in clips.items()},
+            {c: pl.from_arrow(pa.Table.from_pylist(rows, schema=schema.LABELS)) for c, rows in labels.items()},
+        )
+        for subset in task.subsets:
+            draw_subsets(splits, task, subset, name)
     except EmoadaptError as error:
-        problems.append(f"task {name}: {error}")
+        problems.append(str(error))
         return
-    mapped = [task.class_map.get(label, label) for label in labels if label is not None]
-    counts = {label: mapped.count(label) for label in task.classes}
-    print(f"task {name}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))
-    config = study.corpora[corpus]
+    first = splits.filter(pl.col("fold") == splits["fold"].min(), corpus=task.corpus)
+    for part in ("train", "dev", "test"):
+        chosen = first.filter(split=part)
+        counts = ", ".join(f"{label} {chosen.filter(label=label).height}" for label in task.classes)
+        print(f"task {name}, {part}: {chosen.height} clips of {chosen['speaker'].n_unique()} speakers: {counts}")
+    config = study.corpora[task.corpus]
     if isinstance(config, CremaDCorpus):
         print(f"  labels: {config.labels}, ties: {config.ties}")
-    problems += [
-        f"task {name}: no clip of {corpus} is labelled {label}" for label, count in counts.items() if not count
-    ]
 
 
 def _check_weights(study: Study, problems: list[str]) -> None:

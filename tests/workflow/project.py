@@ -88,7 +88,7 @@ class Project:
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake as a user would."""
         return subprocess.run(
-            [*self._command(), *arguments],
+            self._command(*arguments),
             cwd=self.root,
             env=self._environment(),
             capture_output=True,
@@ -96,9 +96,9 @@ class Project:
             check=False,
         )
 
-    def _command(self) -> list[str]:
+    def _command(self, *arguments: str) -> list[str]:
         options = "--cores 2 --resources gpu=1 --configfile small.yaml"
-        return [sys.executable, "-m", "snakemake", *options.split()]
+        return [sys.executable, "-m", "snakemake", *arguments, *options.split()]
 
     def _environment(self) -> dict[str, str]:
         drop = ("EMOADAPT_", "PYTHONPATH")

@@ -52,10 +52,8 @@ def write_manifest(name: str, config: AnyCorpus, shard: int, output: Path) -> No
     write_table(output, list_manifest(name, config)[shard], schema.MANIFEST)
 
 
-def write_labels(name: str, config: AnyCorpus, output: Path) -> None:
-    """Write a corpus's labels (LABELS), sorted by utterance id."""
-    from emoadapt.flow.store import write_table
-
+def list_label_rows(name: str, config: AnyCorpus) -> list[dict[str, Any]]:
+    """Rows of a corpus's table of labels (LABELS), sorted by utterance id."""
     rows = []
     for label in sorted(read_labels(name, config), key=lambda item: item.utterance_id):
         row = asdict(label)
@@ -63,4 +61,11 @@ def write_labels(name: str, config: AnyCorpus, output: Path) -> None:
             if row[column] is not None:
                 row[column] = [{"label": word, "weight": float(weight)} for word, weight in row[column].items()]
         rows.append(row)
-    write_table(output, rows, schema.LABELS)
+    return rows
+
+
+def write_labels(name: str, config: AnyCorpus, output: Path) -> None:
+    """Write a corpus's labels (LABELS)."""
+    from emoadapt.flow.store import write_table
+
+    write_table(output, list_label_rows(name, config), schema.LABELS)

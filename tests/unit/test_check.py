@@ -1,0 +1,70 @@
+"""`emoadapt check` finds what would stop a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emoadapt.check import print_check
+from emoadapt.config import load_study
+from emoadapt.errors import EmoadaptError
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "speech").mkdir()
+    rows = ["file,who,label"]
+    for number in range(24):
+        (tmp_path / f"speech/{number}.wav").write_bytes(bytes([number]))
+        rows.append(f"{number}.wav,s{number // 4},{'ab'[number % 2]}")
+    (tmp_path / "speech/labels.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+def study(**changes: Any) -> Any:
+    columns = {"media": "file", "speaker": "who", "label": "label"}
+    task = {"corpus": "speech", "classes": ["a", "b"], "split": {"by": "folds", "k": 3}, "subsets": [4]}
+    return load_study(
+        {
+            "study": "checked",
+            "corpora": {"speech": {"importer": "csv", "root": "speech", "file": "labels.csv", "columns": columns}},
+            "tasks": {"t": task | changes.pop("task", {})},
+            **changes,
+        }
+    )
+
+
+def test_a_good_study_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+    print_check(study())
+    said = capsys.readouterr().out
+    assert "corpus speech: 24 clips, 6 speakers, 4 shards" in said
+    assert "task t, test: 8 clips of 2 speakers: a 4, b 4" in said
+    assert "all is there" in said
+
+
+@pytest.mark.parametrize(
+    ("task", "sentence"),
+    [
+        ({"subsets": [4000]}, "4000"),
+        ({"classes": ["a", "c"]}, "b"),
+        ({"split": {"by": "speakers", "dev": ["s1"], "test": ["nobody"]}}, "nobody"),
+    ],
+)
+def test_what_would_fail_after_days_is_said_now(task: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(EmoadaptError, match="would stop this study") as error:
+        print_check(study(task=task))
+    assert sentence in str(error.value)
+
+
+def test_missing_corpora_and_weights_are_said_together() -> None:
+    broken = study(
+        corpora={"speech": {"importer": "folder", "root": "nowhere"}, "clips": {"importer": "folder", "root": "gone"}},
+        task={"corpus": "speech"},
+        backbones={"own": {"architecture": "hubert", "weights": "not/here/at/all"}},
+    )
+    with pytest.raises(EmoadaptError, match=r"3 problem\(s\)") as error:
+        print_check(broken)
+    assert all(name in str(error.value) for name in ("nowhere", "gone", "not/here/at/all"))
