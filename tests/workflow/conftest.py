@@ -29,7 +29,7 @@ def project(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iter
         if path.is_file() and path.suffix != ".pyc"
     }
     yield finished
-    for path in sorted((finished.root / "media").rglob("*")):
+    for path in [*(finished.root / "media").rglob("*"), *(finished.root / "src").rglob("*.py")]:
         if path.is_file() and path not in kept:
             path.unlink()
     for path, (content, time) in kept.items():

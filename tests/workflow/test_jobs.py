@@ -130,6 +130,24 @@ def test_corpus_added(project: Project) -> None:
     assert project.jobs() == new | {"parts adaptation=adapted"} | STAGE1 | AFTER_STAGE1
 
 
+def test_objective_added(project: Project) -> None:
+    """One new file and one line of configuration; the other adaptation is not touched."""
+    (project.root / "src/emoadapt/objectives/loudness.py").write_text(
+        "from emoadapt.objectives.base import Regression\n"
+        'FEATURE = "egemaps"\nCOLUMN = "egemaps"\n\n\nclass Objective(Regression):\n    pass\n'
+    )
+    project.edit(
+        "small.yaml",
+        "\ntasks:\n",
+        "  louder: {corpora: [unlabelled], objectives: {egemaps: 1.0, loudness: 0.5}}\ntasks:\n",
+    )
+    new = {f"training_shard objectives=egemaps+loudness corpus=unlabelled shard=00{i}" for i in range(4)}
+    new |= {f"encode_cnn source=tiny.louder corpus=labelled shard=00{i}" for i in range(3)}
+    new |= {job.replace("start=adapted", "start=louder") for job in ADAPTED}
+    new |= {f"{rule} adaptation=louder" for rule in ("parts", "normalisers", "adapt backbone=tiny")}
+    assert project.jobs() == new | REPORT | {"quarantine"}
+
+
 def test_unused_corpus_changes_nothing(project: Project) -> None:
     project.edit("small.yaml", "  labelled:\n", "  idle: {importer: folder, root: media/unlabelled}\n  labelled:\n")
     assert project.jobs() == {"report"}
