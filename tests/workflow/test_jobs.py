@@ -139,7 +139,7 @@ def test_objective_added(project: Project) -> None:
     project.edit(
         "small.yaml",
         "\ntasks:\n",
-        "  louder: {corpora: [unlabelled], objectives: {egemaps: 1.0, loudness: 0.5}}\ntasks:\n",
+        "\n  louder: {corpora: [unlabelled], objectives: {egemaps: 1.0, loudness: 0.5}}\ntasks:\n",
     )
     new = {f"training_shard objectives=egemaps+loudness corpus=unlabelled shard=00{i}" for i in range(4)}
     new |= {f"encode_cnn source=tiny.louder corpus=labelled shard=00{i}" for i in range(3)}
