@@ -19,8 +19,7 @@ try:
     graph = open_study(config, workflow.basedir)
     if workflow.is_main_process:
         graph.list_corpora()
-        if not workflow.dryrun:
-            clear_stale_locks(Path.cwd())
+        clear_stale_locks(Path.cwd())
 except EmoadaptError as error:
     raise WorkflowError(error)
 

@@ -1,7 +1,8 @@
 """After a `kill -9` the same command must go on: Snakemake's lock files then stay behind and would stop it.
 
-A run holds a lock of the operating system for as long as it lives, however it ends. Who gets that lock knows that no
-other run is alive in this folder, so lock files found there are left over.
+Every Snakemake process in a folder, dry runs included, shares a lock of the operating system for as long as it lives,
+however it ends. Who can have that lock for itself knows that no other process is alive there, so that lock files are
+left over.
 """
 
 from __future__ import annotations
@@ -15,23 +16,25 @@ _held: list[int] = []
 
 
 def clear_stale_locks(folder: Path) -> bool:
-    """Take the run lock of a working directory and remove lock files that a killed run left behind.
+    """Remove lock files that a killed run left behind, and say from now on that this process is alive.
 
     Args:
         folder: the working directory, in which `.snakemake` lies.
 
     Returns:
-        False if another run is alive there; its lock files stay, and Snakemake then refuses to start.
+        False if another process is alive there; lock files stay, and Snakemake refuses to start if they are of a run.
     """
     state = folder / ".snakemake"
     state.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(state / "emoadapt.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    _held.append(descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alone = True
     except OSError:
-        os.close(descriptor)
-        return False
-    _held.append(descriptor)
-    for path in (state / "locks").glob("*.lock"):
-        path.unlink(missing_ok=True)
-    return True
+        alone = False
+    if alone:
+        for path in (state / "locks").glob("*.lock"):
+            path.unlink(missing_ok=True)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return alone
