@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from emoadapt import schema
 from emoadapt.config import load_study
 from emoadapt.dag import Graph
 from emoadapt.features import catalogue
@@ -133,10 +134,22 @@ def test_the_cached_cnn_depends_on_the_code_that_computes_it() -> None:
     assert {"emoadapt.features.cnn", "emoadapt.models.backbones"} <= closure(*catalogue.CNN_MODULES)
 
 
-def test_training_does_not_depend_on_the_declarations_or_the_report() -> None:
+def test_training_does_not_depend_on_the_report_or_the_dag() -> None:
     found = closure("emoadapt.training.stage1", "emoadapt.training.stage2")
     assert {"emoadapt.models.backbones", "emoadapt.data.clips"} <= found
-    assert not {name for name in found if name.startswith(("emoadapt.reporting", "emoadapt.config", "emoadapt.cli"))}
+    assert not {
+        name
+        for name in found
+        if name.startswith(("emoadapt.reporting", "emoadapt.evaluation", "emoadapt.dag", "emoadapt.cli"))
+    }
+
+
+def test_the_catalogue_agrees_with_the_extractors() -> None:
+    """The Snakefile reads the catalogue, a job the class: both name the upstream tables."""
+    for name, entry in catalogue.FEATURES.items():
+        extractor = catalogue.load_extractor_class(name)
+        assert tuple(extractor.inputs) == entry.inputs, name
+        assert extractor.table is schema.FEATURES[name], name
 
 
 def test_no_feature_depends_on_another() -> None:

@@ -73,7 +73,7 @@ def adapt(
     torch.set_num_threads(threads)
     settings, config = study.adaptations[adaptation], study.backbones[backbone]
     run = f"{backbone}.{adaptation}"
-    model = load_backbone(config, Path(study.models_dir or "models"))
+    model = load_backbone(config, study.weights_folder)
     model.set_cnn_trainable(config.trains_cnn("stage1", adaptation))
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
         cached = cnn_shards if not model.cnn_trainable else None

@@ -76,7 +76,7 @@ def finetune(
     """
     torch.set_num_threads(threads)
     config, settings = study.backbones[backbone], study.finetuning
-    model = load_backbone(config, Path(study.models_dir or "models"), model_dir)
+    model = load_backbone(config, study.weights_folder, model_dir)
     model.set_cnn_trainable(config.trains_cnn("stage2", start))
     setting = Setting(task, backbone, start, subset)
     tables = RunTables(setting, study.tasks[task].classes)

@@ -90,5 +90,14 @@ def test_constants_are_read_without_importing(package: Path) -> None:
     assert "broken" in code.submodules("toy")
 
 
-def test_new_options_and_tables_make_no_feature_stale() -> None:
-    assert {"emoadapt.config", "emoadapt.schema"} <= code.DECLARATIONS
+def test_an_edit_of_a_declaration_does_not_count(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: a new option, or a new table, made every feature stale."""
+    monkeypatch.setattr(code, "DECLARATIONS", frozenset({"toy.shared"}))
+    before = digest("toy.feature")
+    edit(package / "shared.py", "2 * x", "3 * x")
+    assert digest("toy.feature") == before
+
+
+def test_what_only_declares_is_left_out_of_real_digests() -> None:
+    for module in code.DECLARATIONS - {"emoadapt"}:
+        assert digest(module) == digest("emoadapt.config"), f"{module} is covered by a digest"
