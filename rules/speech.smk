@@ -12,14 +12,39 @@ rule egemaps:
         "results/benchmarks/egemaps/{corpus}/{shard}.tsv"
     conda:
         "../envs/core.yaml"
-    threads: 1
+    threads: STUDY.extraction_threads
     resources:
-        mem_mb=2000,
+        mem_mb=lambda w, threads: 1500 + 500 * threads,
         runtime=120,
     params:
         recipe=recipe_of("egemaps"),
     shell:
         "python -m emoadapt extract egemaps {wildcards.corpus} {input} --output {output} --threads {threads} 2> {log}"
+
+
+# The other sets of openSMILE descriptors, each a feature of its own.
+rule acoustics:
+    input:
+        "results/features/audio/{corpus}/{shard}.parquet",
+    output:
+        "results/features/{descriptors}/{corpus}/{shard}.parquet",
+    log:
+        "logs/{descriptors}/{corpus}/{shard}.log",
+    benchmark:
+        "results/benchmarks/{descriptors}/{corpus}/{shard}.tsv"
+    wildcard_constraints:
+        descriptors="egemaps_functionals|egemaps_frames|compare_functionals|compare_frames",
+    conda:
+        "../envs/core.yaml"
+    threads: STUDY.extraction_threads
+    resources:
+        mem_mb=lambda w, threads: 1500 + 500 * threads,
+        runtime=120,
+    params:
+        recipe=lambda w: recipe_of(w.descriptors),
+    shell:
+        "python -m emoadapt extract {wildcards.descriptors} {wildcards.corpus} {input} "
+        "--output {output} --threads {threads} 2> {log}"
 
 
 rule encode_cnn:
@@ -41,7 +66,7 @@ rule encode_cnn:
         gpu=graph.gpus,
     params:
         backbone=lambda w: w.source.split(".")[0],
-        state=lambda w: graph.backbone_state(w.source.split(".")[0]),
+        state=lambda w: graph.cnn_state(w.source),
         model=lambda w, input: f"--model {input.model}" if input.get("model") else "",
         code=graph.cnn_code(),
     shell:

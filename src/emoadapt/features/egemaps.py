@@ -6,20 +6,16 @@ configuration files in its Python package.
 
 from __future__ import annotations
 
-import re
-import shutil
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emoadapt import schema
 from emoadapt.config import EgemapsConfig
-from emoadapt.errors import ClipError, ModelError
-from emoadapt.features.base import Context, guard
-from emoadapt.media import to_float
+from emoadapt.errors import ModelError
+from emoadapt.features.base import Context
+from emoadapt.features.smile import EGEMAPS, Smile, SmileExtractor
+from emoadapt.features.smile_components import WINDOWS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,23 +30,8 @@ DESCRIPTORS: tuple[str, ...] = (
 )  # fmt: skip
 """Order of the vector, in openSMILE's names and units."""
 
-PAPER_STEP = 0.016
-"""s, of G25."""
 
-WINDOWS = {
-    "paper": {"gemapsv01b_frame60": 0.032, "gemapsv01b_frame25": 0.032},
-    "paper_pitch60": {"gemapsv01b_frame60": 0.060, "gemapsv01b_frame25": 0.032},
-}
-"""s, for each of openSMILE's framers: that of pitch and voice quality, and that of the spectrum; all but `stock`."""
-
-_LLD_FILE = Path("gemaps/v01b/GeMAPSv01b_core.lld.conf.inc")
-_MAIN_FILE = Path("egemaps/v02/eGeMAPSv02.conf")
-_FOLDERS = ("egemaps/v02", "gemaps/v01b", "shared")
-_STOCK_LONGEST = 0.060
-"""s, the stock pitch window."""
-
-
-class EgemapsExtractor:
+class EgemapsExtractor(SmileExtractor):
     """Mean over time of each descriptor, unvoiced frames (where openSMILE gives 0 for pitch and voice quality) included.
 
     `stock` is openSMILE's own configuration. It has two framers, both with a step of 10 ms: `frame60`, 60 ms, for pitch,
@@ -66,84 +47,18 @@ class EgemapsExtractor:
 
     A clip of n samples has floor((n - 512) / 256) + 2 frames under `paper`: one per full window, and one that the
     3-frame smoother adds when its input ends (`cContourSmoother`, noPostEOIprocessing = 0), as it does under `stock`.
-
-    One openSMILE object is kept per extractor. It is not thread-safe.
+    A clip shorter than the longest of the two windows fails (`too_short`).
     """
 
     table = schema.EGEMAPS
-    inputs = ("audio",)
-    manifest_columns = ()
-    chunk_size = 64
 
     def __init__(self, config: EgemapsConfig, context: Context) -> None:
-        import opensmile
-
-        windows = WINDOWS.get(config.window, {"": _STOCK_LONGEST})
-        longest = max(windows.values())
-        self.shortest = round(longest * schema.SAMPLE_RATE)
-        if config.window == "stock":
-            feature_set, level = opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors
-        else:
-            # openSMILE reads its files again for each clip, so the folder lives as long as the extractor.
-            self._folder = TemporaryDirectory(prefix="egemaps-")
-            feature_set, level = str(write_configuration(Path(self._folder.name), windows, PAPER_STEP)), "lld"
-        self.smile = opensmile.Smile(feature_set, level)
-        if tuple(self.smile.feature_names) != DESCRIPTORS:
+        self.smile = Smile(EGEMAPS, "lld", WINDOWS[config.window], schema.EGEMAPS_LLD, context.beat)
+        if self.smile.names != DESCRIPTORS:
             raise ModelError(
-                f"opensmile {opensmile.__version__} gives other descriptors than eGeMAPSv02's 25; install the locked version"
+                "openSMILE gives other descriptors than eGeMAPSv02's 25; install the locked version of opensmile"
             )
 
-    def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """`egemaps`: (25,) float32 in the order of `DESCRIPTORS`, from each row's `audio`."""
-        return [guard(self._extract_row, row) for row in rows]
-
-    def _extract_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"egemaps": self.extract_frames(row["audio"]).mean(axis=1, dtype=np.float64).astype(np.float32)}
-
-    def extract_frames(self, audio: bytes | NDArray[np.int16]) -> NDArray[np.float32]:
-        """The contours: (25, n_frames) float32.
-
-        Raises:
-            ClipError: `too_short` for a window, or `not_finite`.
-        """
-        signal = to_float(audio)
-        if len(signal) < self.shortest:
-            raise ClipError("too_short", f"{len(signal)} samples, the longest analysis window has {self.shortest}")
-        frames = self.smile(signal, schema.SAMPLE_RATE)[0]
-        if not np.isfinite(frames).all():
-            wrong = [name for name, values in zip(DESCRIPTORS, frames, strict=True) if not np.isfinite(values).all()]
-            raise ClipError("not_finite", f"openSMILE gives no number for {', '.join(wrong)}")
-        return frames.astype(np.float32)
-
-
-def write_configuration(folder: Path, windows: Mapping[str, float], step: float) -> Path:
-    """Copy openSMILE's eGeMAPSv02 configuration with other windows and another step in its framers.
-
-    Args:
-        folder: where to write; must exist.
-        windows: framer -> s; a framer not named here must have this step already.
-        step: s, the same for all, since openSMILE joins their descriptors frame by frame.
-
-    Returns:
-        The main configuration file, for `opensmile.Smile`, with the level `lld`.
-
-    Raises:
-        ModelError: the package's configuration is not the one known here.
-    """
-    import opensmile
-
-    source = Path(opensmile.__file__).parent / "core" / "config"
-    for name in _FOLDERS:
-        shutil.copytree(source / name, folder / name)
-    text = (folder / _LLD_FILE).read_text()
-    for framer, window in windows.items():
-        # Within the framer's own section, which ends where the next line begins with "[".
-        pattern = rf"(\[{framer}:cFramer\](?:(?!\n\[)[\s\S])*?\nframeSize = )[\d.]+(\nframeStep = )[\d.]+"
-        text, count = re.subn(pattern, rf"\g<1>{window:.6f}\g<2>{step:.6f}", text)
-        if count != 1:
-            raise ModelError(
-                f"opensmile {opensmile.__version__} has no framer {framer} in {_LLD_FILE}; install the locked version, "
-                "or set features.egemaps.window: stock"
-            )
-    (folder / _LLD_FILE).write_text(text)
-    return folder / _MAIN_FILE
+    def pack(self, frames: NDArray[np.float32]) -> dict[str, Any]:
+        """`egemaps`: (25,) float32 in the order of `DESCRIPTORS`."""
+        return {"egemaps": frames.mean(axis=0, dtype=np.float64).astype(np.float32)}
