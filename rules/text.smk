@@ -13,7 +13,7 @@ rule transcribe:
         "results/benchmarks/transcribe/{corpus}/{shard}.tsv"
     conda:
         "../envs/core.yaml"
-    threads: 1
+    threads: 1 if graph.gpus_for("transcript") else STUDY.extraction_threads
     resources:
         mem_mb=6000,
         runtime=720,
@@ -44,3 +44,33 @@ rule sentiment:
         recipe=recipe_of("sentiment"),
     shell:
         "python -m emoadapt extract sentiment {wildcards.corpus} {input} --output {output} --threads {threads} 2> {log}"
+
+
+rule word_errors:
+    input:
+        manifests=lambda w: [
+            path
+            for corpus in graph.compared_corpora()
+            for path in graph.manifests(corpus)
+        ],
+        transcripts=lambda w: [
+            path
+            for corpus in graph.compared_corpora()
+            for path in graph.feature_shards("transcript", corpus)
+        ],
+    output:
+        "results/metrics/word_errors.parquet",
+    log:
+        "logs/word_errors.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        corpora=lambda w: graph.compared_corpora(),
+        recogniser=graph.recogniser_state(),
+        code=code_of("evaluation.word_errors"),
+    shell:
+        "python -m emoadapt word-errors {params.corpora} --output {output} 2> {log}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from emoadapt import schema
 from emoadapt.config import SentimentConfig
 from emoadapt.errors import ModelError
 from emoadapt.features.base import Context
+from emoadapt.models.registry import resolve
 
 VADER_THRESHOLD = 0.05
 """Of the compound score, from VADER's documentation: >= positive, <= -0.05 negative, else neutral."""
@@ -22,6 +24,9 @@ class SentimentExtractor:
     VADER (Hutto & Gilbert 2014) decides by thresholds on a compound score and has no class probabilities (its `neg`,
     `neu` and `pos` are the shares of the words, not of the classes): its vector is the one-hot of the class. A text in another
     language than English is absent for VADER (`language_not_supported`).
+
+    A network reads the beginning of a text that is longer than it can take (512 tokens, some two minutes of speech); the row
+    is ok and says so (`truncated`). A clip without words has no row to compute: its transcript is absent, and so is this.
     """
 
     table = schema.SENTIMENT
@@ -38,7 +43,7 @@ class SentimentExtractor:
         self.classify = _Vader() if config.engine == "vader" else _Transformer(config, context)
 
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """`sentiment` (3,) in the order of `schema.SENTIMENTS` and `sentiment_label`, from each row's `text`."""
+        """`sentiment` (3,) in the order of `schema.SENTIMENTS`, `sentiment_label`, and a note in `reason`, from each row's `text`."""
         results: list[dict[str, Any]] = [{} for _ in rows]
         usable = []
         for index, row in enumerate(rows):
@@ -47,9 +52,10 @@ class SentimentExtractor:
                 results[index] = {"status": "absent", "reason": reason}
             else:
                 usable.append(index)
-        probabilities = self.classify([rows[index]["text"] for index in usable])
-        for index, values in zip(usable, probabilities, strict=True):
-            results[index] = {"sentiment": values, "sentiment_label": schema.SENTIMENTS[int(values.argmax())]}
+        probabilities, notes = self.classify([rows[index]["text"] for index in usable])
+        for index, values, note in zip(usable, probabilities, notes, strict=True):
+            label = schema.SENTIMENTS[int(values.argmax())]
+            results[index] = {"sentiment": values, "sentiment_label": label, "reason": note}
         return results
 
 
@@ -59,17 +65,18 @@ class _Vader:
 
         self.analyzer = SentimentIntensityAnalyzer()
 
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """(n, 3) float32 one-hot."""
+    def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, list[str | None]]:
+        """(n, 3) float32 one-hot, and no notes."""
         compound = np.array([self.analyzer.polarity_scores(text)["compound"] for text in texts])
         classes = 1 + (compound >= VADER_THRESHOLD).astype(int) - (compound <= -VADER_THRESHOLD).astype(int)
-        return np.eye(len(schema.SENTIMENTS), dtype=np.float32)[classes]
+        return np.eye(len(schema.SENTIMENTS), dtype=np.float32)[classes], [None] * len(texts)
 
 
 class _Transformer:
     def __init__(self, config: SentimentConfig, context: Context) -> None:
         import torch
 
+        torch.set_num_threads(context.threads)
         self.tokenizer, self.model = _load_classifier(config.model, context)
         self.order = find_order(self.model.config.id2label, config.model)
         self.batch_size = config.batch_size
@@ -79,11 +86,12 @@ class _Transformer:
         positions = getattr(self.model.config, "max_position_embeddings", 514) - 2
         self.max_length = min(positions, self.tokenizer.model_max_length)
 
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """(n, 3) float32 probabilities."""
+    def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, list[str | None]]:
+        """(n, 3) float32 probabilities, and a note for each text of which only the beginning was read."""
         import torch
 
         probabilities = np.zeros((len(texts), len(schema.SENTIMENTS)), np.float32)
+        lengths = [len(self.tokenizer(text, verbose=False)["input_ids"]) for text in texts]
         tokens = [self.tokenizer(text, truncation=True, max_length=self.max_length) for text in texts]
         for batch in _equal_lengths([len(entry["input_ids"]) for entry in tokens], self.batch_size):
             inputs = {
@@ -93,11 +101,13 @@ class _Transformer:
             with torch.no_grad():
                 logits = self.model(**inputs).logits
             probabilities[batch] = torch.softmax(logits.float(), dim=-1)[:, self.order].cpu().numpy()
-        return probabilities
+        limit = self.max_length
+        notes = [f"truncated: the first {limit} of {n} tokens were read" if n > limit else None for n in lengths]
+        return probabilities, notes
 
 
 def _equal_lengths(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Batches of indices of equally long texts: without padding, a result does not depend on the batch."""
+    """Batches of indices of equally long texts: nothing is padded, and a result is that of the text alone but for rounding."""
     by_length: dict[int, list[int]] = {}
     for index, length in enumerate(lengths):
         by_length.setdefault(length, []).append(index)
@@ -122,7 +132,7 @@ def find_order(id2label: dict[int, str], model: str) -> list[int]:
 
 
 def _load_classifier(name: str, context: Context) -> tuple[Any, Any]:
-    """Tokenizer and model from a folder below `models_dir`, else from the hub.
+    """Tokenizer and model from a folder below `models_dir`, else from the Hugging Face cache.
 
     Raises:
         ModelError: neither is there, it is no sequence classifier, or weights are missing in it.
@@ -130,26 +140,22 @@ def _load_classifier(name: str, context: Context) -> tuple[Any, Any]:
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    folder = context.models_dir / name
-    local = folder.is_dir()
-    source = str(folder) if local else name
+    folder = resolve(name, context.models_dir)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model, loading = AutoModelForSequenceClassification.from_pretrained(
-            source, local_files_only=local, output_loading_info=True
+            folder, local_files_only=True, weights_only=True, output_loading_info=True
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        advice = (
-            "put a complete model there"
-            if local
-            else f"put the model into {folder}, or set features.sentiment.engine: vader"
-        )
+    except (OSError, ValueError, SafetensorError, UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"the sentiment model {source} cannot be loaded ({reason}); {advice}") from None
+        raise ModelError(
+            f"the sentiment model {folder} cannot be loaded ({reason}); put a complete model there, or set "
+            "features.sentiment.engine: vader"
+        ) from None
     if missing := sorted(loading["missing_keys"]):
         # transformers fills them in at random and only warns.
         raise ModelError(
-            f"the sentiment model {source} lacks weights ({', '.join(missing[:3])}, {len(missing)} in all); "
+            f"the sentiment model {folder} lacks weights ({', '.join(missing[:3])}, {len(missing)} in all); "
             "choose a checkpoint that was fine-tuned for classification"
         )
     return tokenizer, model

@@ -9,7 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    BertTokenizerFast,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
+)
 
 from emoadapt import schema
 from emoadapt.config import SentimentConfig
@@ -83,10 +90,28 @@ def test_a_result_does_not_depend_on_the_batch(models: Path) -> None:
         np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
-def test_long_texts_are_cut(models: Path) -> None:
+def test_batches_without_padding_are_as_those_with(models: Path) -> None:
+    folder = models / "sentiment/tiny"
+    model, tokenizer = (
+        BertForSequenceClassification.from_pretrained(folder).eval(),
+        BertTokenizerFast.from_pretrained(folder),
+    )
+    padded = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    assert not padded["attention_mask"].all(), "texts of one length are not padded"
+    with torch.no_grad():
+        expected = torch.softmax(model(**padded).logits, dim=-1)[:, [1, 2, 0]]
+    results = build(models, model="sentiment/tiny").extract(make_rows(TEXTS))
+    np.testing.assert_allclose([result["sentiment"] for result in results], expected, atol=1e-6)
+
+
+def test_long_texts_are_cut_and_it_is_said(models: Path) -> None:
     extractor = build(models, model="sentiment/tiny")
     long, longer = extractor.extract(make_rows(["happy " * 60, "happy " * 600]))
     np.testing.assert_array_equal(long["sentiment"], longer["sentiment"])
+    # A word is a token, and two are added; the model's 40 positions leave 38.
+    assert long["reason"] == "truncated: the first 38 of 62 tokens were read"
+    just, over = extractor.extract(make_rows(["happy " * 36, "happy " * 37]))
+    assert just["reason"] is None and over["reason"] == "truncated: the first 38 of 39 tokens were read"
     assert long["sentiment"].sum() == pytest.approx(1, abs=1e-6)
 
 
@@ -121,10 +146,10 @@ def test_order_of_the_papers_model() -> None:
 
 
 def test_a_model_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a job must not download"))
     with pytest.raises(
-        ModelError, match=r"nobody/nothing cannot be loaded .*; put the model into .*nothing, or set .*vader"
+        ModelError, match=r"no .*nobody/nothing, and the Hugging Face cache lacks .*fetch nobody/nothing --models-dir"
     ):
         build(tmp_path, model="nobody/nothing")
     (tmp_path / "empty").mkdir()
@@ -134,6 +159,39 @@ def test_a_model_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.Monke
     (folder / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0garbage")
     with pytest.raises(ModelError, match="damaged cannot be loaded"):
         build(tmp_path, model="damaged")
+
+
+def test_a_model_is_found_in_the_hugging_face_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a job must not download"))
+    repository = tmp_path / "cache" / "models--somebody--tiny"
+    save_classifier(repository / "snapshots" / "c0ffee", PERMUTED)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("c0ffee")
+    result = build(tmp_path / "models", model="somebody/tiny").extract(make_rows(TEXTS[:1]))[0]
+    positive, negative, neutral = reference(repository / "snapshots" / "c0ffee", TEXTS[0])
+    np.testing.assert_allclose(result["sentiment"], [negative, neutral, positive], atol=1e-5)
+
+
+def test_the_papers_model_has_a_sentencepiece_vocabulary_only(tmp_path: Path) -> None:
+    """`cardiffnlp/twitter-xlm-roberta-base-sentiment` has no tokenizer.json: transformers builds one with `sentencepiece`."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    folder = tmp_path / "xlmr"
+    config = XLMRobertaConfig(
+        vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=40, id2label={0: "negative", 1: "neutral", 2: "positive"},
+    )  # fmt: skip
+    XLMRobertaForSequenceClassification(config).save_pretrained(folder)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS * 20), model_prefix=str(folder / "v"), vocab_size=26, minloglevel=2
+    )
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "v.model"))
+    (folder / "v.model").rename(folder / "sentencepiece.bpe.model")
+    extractor = build(tmp_path, model="xlmr")
+    # fairseq's vocabulary puts <pad> before sentencepiece's pieces, so that all move by one.
+    expected = [0, *(piece + 1 for piece in pieces.encode(TEXTS[0])), 2]
+    assert extractor.classify.tokenizer(TEXTS[0])["input_ids"] == expected
+    assert extractor.extract(make_rows(TEXTS[:1]))[0]["sentiment"].sum() == pytest.approx(1, abs=1e-6)
 
 
 def test_a_head_that_is_missing_is_not_made_up(tmp_path: Path) -> None:

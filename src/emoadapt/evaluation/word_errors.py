@@ -1,0 +1,107 @@
+"""How far the words of a recogniser are from the transcripts that a corpus brings.
+
+Both texts are normalised as in the Whisper paper (Radford et al. 2023, appendix C; the package's own normalisers), or
+spelling and punctuation would count as errors:
+
+* English: lower case; no punctuation, nothing in brackets, no "uh" and "um"; contractions written out ("it's" = "it is"),
+  numbers as digits, American spelling.
+* Other languages: lower case; no punctuation, nothing in brackets; letters as they are, so that an umlaut told from its
+  vowel counts, and numbers as they are written.
+* Languages written without spaces (zh, ja, th, lo, my, yue): as the others, each character a word.
+
+Marks of the Indic scripts part words in it, as in Whisper's published figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+
+from emoadapt import schema
+from emoadapt.flow.store import read_table, write_table
+
+SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+"""Languages written without spaces."""
+
+
+def collect_word_errors(
+    manifests: Sequence[Path],
+    transcripts: Sequence[Path],
+    engine: str,
+    model: str | None,
+    language: str | None,
+    output: Path,
+) -> None:
+    """Compare what was recognised with what was said, per corpus and language.
+
+    A clip in which the recogniser heard no words counts: all its words are deletions. One that it was not given (no
+    audio, a language that it does not know) tells nothing of it and does not count.
+
+    Args:
+        manifests: MANIFEST shards `<corpus>/<shard>.parquet`; clips without a transcript are left aside.
+        transcripts: TRANSCRIPT shards of the same clips.
+        engine: the recogniser.
+        model: its model, if it has several.
+        language: the configured language, of clips whose manifest names none.
+        output: WORD_ERRORS table to write.
+    """
+    said = _read(manifests, schema.MANIFEST, ["utterance_id", "language", "transcript"])
+    heard = _read(transcripts, schema.TRANSCRIPT, ["utterance_id", "status", "reason", "text", "language"])
+    clips = said.filter(pl.col("transcript").str.contains(r"\S")).join(heard, on="utterance_id", validate="1:1")
+    clips = clips.with_columns(
+        corpus=pl.col("utterance_id").str.split("/").list.first(),
+        language=pl.coalesce(_code(pl.col("language")), _code(pl.lit(language, pl.String)), pl.col("language_right")),
+        wordless=pl.col("reason").fill_null("").str.starts_with("no_words:"),
+    )
+    groups = sorted(
+        clips.partition_by("corpus", "language", as_dict=True).items(), key=lambda item: (item[0][0], item[0][1] or "")
+    )
+    rows = [
+        {"corpus": corpus, "language": spoken, "engine": engine, "model": model, **_count(part, spoken)}
+        for (corpus, spoken), part in groups
+    ]
+    write_table(output, rows, schema.WORD_ERRORS)
+
+
+def find_normaliser(language: str | None) -> Callable[[str], str]:
+    """The function that both texts of a language are normalised with."""
+    # Imported late: the package loads torch.
+    from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
+
+    if language != "en":
+        return BasicTextNormalizer(split_letters=language in SPACELESS)
+    english = EnglishTextNormalizer()
+    # It knows contractions with a typewriter's apostrophe only, and takes a printed one for a space.
+    return lambda text: english(text.replace("’", "'"))
+
+
+def _count(clips: pl.DataFrame, language: str | None) -> dict[str, Any]:
+    import jiwer
+
+    normalise = find_normaliser(language)
+    given = clips.filter((pl.col("status") == "ok") | pl.col("wordless"))
+    references = [normalise(text) for text in given["transcript"]]
+    hypotheses = [normalise(text or "") for text in given["text"]]
+    found = jiwer.process_words(references, hypotheses) if references else None
+    words = found.hits + found.substitutions + found.deletions if found else 0
+    errors = {name: getattr(found, name) if found else 0 for name in ("substitutions", "deletions", "insertions")}
+    return {
+        "clips": given.height,
+        "wordless": given["wordless"].sum(),
+        "unheard": clips.height - given.height,
+        "words": words,
+        **errors,
+        "word_error_rate": sum(errors.values()) / words if words else None,
+    }
+
+
+def _code(language: pl.Expr) -> pl.Expr:
+    """`en` for `EN` and `en-GB`."""
+    return language.str.extract(r"^([A-Za-z]+)").str.to_lowercase()
+
+
+def _read(paths: Sequence[Path], kind: Any, columns: list[str]) -> pl.DataFrame:
+    return cast(pl.DataFrame, pl.from_arrow(read_table(paths, kind, columns)))
