@@ -13,9 +13,9 @@ rule extract_audio:
         "results/benchmarks/extract_audio/{corpus}/{shard}.tsv"
     conda:
         "../envs/core.yaml"
-    threads: 1
+    threads: STUDY.extraction_threads
     resources:
-        mem_mb=2000,
+        mem_mb=lambda w, threads: 1800 + 200 * threads,
         runtime=120,
     params:
         recipe=recipe_of("audio"),

@@ -5,7 +5,10 @@ Times are seconds from where a player shows 0:00, which is the start of the cont
 
 Codes of the faults:
 
-* `file_missing`, `unreadable` (no permission), `undecodable` (empty, damaged, no media, or of an unknown codec);
+* `file_missing`, `unreadable` (no permission, or a symbolic link that leads back to itself), `undecodable` (empty,
+  damaged, no media, or of an unknown codec);
+* `too_long`: more than the caller takes. Told from what the file declares, before anything is decoded, and from what is decoded
+  where it declares nothing or too little;
 * `truncated`: decoding broke off after it had begun, or a WAV, FLAC or MP4 file ends before its header says so. Such a
   clip is set aside as a whole, since what its label was given for may be in the part that is lost. Faulty packets before the
   first good one are passed over, as players do, because a stream may be cut anywhere;
@@ -16,8 +19,10 @@ Codes of the faults:
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +48,10 @@ _TOLERANCE_SECONDS = 0.25
 _TOLERANCE_BYTES = 1024
 _STREAMED_WAV = 0x7FFF0000
 """RIFF sizes from here on are placeholders of programs that wrote into a pipe."""
+_HIGHEST_RATE = 1_000_000
+"""Hz; what claims more is damaged, and resampling it would take minutes."""
+_ORDINARY_BYTES = 1 << 28
+"""More than decoding any clip takes."""
 
 
 # --- samples ---------------------------------------------------------------------------------------
@@ -64,8 +73,23 @@ def to_float(audio: bytes | NDArray[np.int16]) -> NDArray[np.float32]:
 # --- audio -----------------------------------------------------------------------------------------
 
 
-def decode_audio(path: str | Path, start: float | None = None, end: float | None = None) -> NDArray[np.int16]:
-    """Audio of a clip, or of a segment of it; channels are averaged.
+@dataclass(frozen=True)
+class Recording:
+    """A clip's audio as it is used, and the rate at which it was recorded.
+
+    Args:
+        samples: (n_samples,) int16, 16 kHz, little-endian; channels are averaged.
+        source_rate: Hz, of the file's audio stream; nothing above half of it was ever recorded.
+    """
+
+    samples: NDArray[np.int16]
+    source_rate: int
+
+
+def read_recording(
+    path: str | Path, start: float | None = None, end: float | None = None, max_seconds: float | None = None
+) -> Recording:
+    """Audio of a clip, or of a segment of it.
 
     A segment holds exactly the samples `round(start * 16000)` to `round(end * 16000)` of the whole, whichever the
     original rate; what lies outside the recording is left out. (After a seek, a codec that fills in noise at random,
@@ -75,9 +99,7 @@ def decode_audio(path: str | Path, start: float | None = None, end: float | None
         path: a file in any format that FFmpeg reads; its first audio stream is taken.
         start: s; None = the beginning of the audio.
         end: s; None = the end.
-
-    Returns:
-        (n_samples,) int16, 16 kHz, little-endian.
+        max_seconds: s; a clip or segment that is longer is refused. None = no limit.
 
     Raises:
         ClipError: see the module.
@@ -85,42 +107,73 @@ def decode_audio(path: str | Path, start: float | None = None, end: float | None
     path = Path(path)
     with _open(path) as container:
         stream = _audio_stream(container, path)
-        origin = _origin(container)
-        sought = container.format.name in _EXACT and _seek(container, origin, start, path)
-        frames = _decode(container, stream, path)
-        first = next(frames, None)
-        if first is None:
-            raise ClipError("empty_audio", f"{path.name} has no audio{_between(start, end)}")
-        skipped = _seconds_skipped(stream, first) if sought else 0.0
-        begin = first.time - skipped - origin if first.time is not None else 0.0
-        # All positions below count 16 kHz samples from the first sample of the stream, wherever reading began.
-        lead = round(begin * SAMPLE_RATE)
-        low = 0 if start is None else max(round(start * SAMPLE_RATE) - lead, 0)
-        high = None if end is None else round(end * SAMPLE_RATE) - lead
-        chunks, reached = [], 0
-        for position, samples in _resample(first, frames, skipped, path):
-            reached = position + len(samples)
-            kept = samples[max(low - position, 0) : None if high is None else max(high - position, 0)]
-            if len(kept):
-                chunks.append(_to_int16(kept))
-            if high is not None and reached >= high:
-                break
-        else:
-            _check_complete(container, stream, reached / SAMPLE_RATE, path)
-    if not chunks:
+        _check_length(container, stream, start, end, max_seconds, path)
+        pieces, length = [], 0
+        for piece in _decode_pieces(container, stream, start, end, path):
+            pieces.append(piece)
+            length += len(piece)
+            _refuse_longer(length / SAMPLE_RATE, max_seconds, path)
+        return Recording(np.concatenate(pieces), stream.codec_context.sample_rate)
+
+
+def decode_audio(path: str | Path, start: float | None = None, end: float | None = None) -> NDArray[np.int16]:
+    """The samples of `read_recording`, (n_samples,) int16, however many."""
+    return read_recording(path, start, end).samples
+
+
+def iterate_audio(
+    path: str | Path, start: float | None = None, end: float | None = None
+) -> Iterator[NDArray[np.int16]]:
+    """The samples of `decode_audio`, piece by piece as the decoder gives them: a recording of hours needs no more memory.
+
+    Yields:
+        (n_samples,) int16 of varying length, at least one piece.
+
+    Raises:
+        ClipError: see the module; `truncated` and `not_finite` come after the audio before the damage.
+    """
+    path = Path(path)
+    with _open(path) as container:
+        yield from _decode_pieces(container, _audio_stream(container, path), start, end, path)
+
+
+def _decode_pieces(
+    container: Any, stream: Any, start: float | None, end: float | None, path: Path
+) -> Iterator[NDArray[np.int16]]:
+    origin = _origin(container)
+    sought = container.format.name in _EXACT and _seek(container, origin, start, path)
+    frames = _decode(container, stream, path)
+    first = next(frames, None)
+    if first is None:
+        raise ClipError("empty_audio", f"{path.name} has no audio{_between(start, end)}")
+    skipped = _seconds_skipped(stream, first) if sought else 0.0
+    begin = first.time - skipped - origin if first.time is not None else 0.0
+    # All positions below count 16 kHz samples from the first sample of the stream, wherever reading began.
+    lead = round(begin * SAMPLE_RATE)
+    low = 0 if start is None else max(round(start * SAMPLE_RATE) - lead, 0)
+    high = None if end is None else round(end * SAMPLE_RATE) - lead
+    reached, empty = 0, True
+    for position, samples in _resample(first, frames, skipped, path):
+        reached = position + len(samples)
+        kept = samples[max(low - position, 0) : None if high is None else max(high - position, 0)]
+        if len(kept):
+            empty = False
+            yield _to_int16(kept)
+        if high is not None and reached >= high:
+            break
+    else:
+        _check_complete(container, stream, reached / SAMPLE_RATE, path)
+    if empty:
         raise ClipError(
             "empty_audio",
             f"{path.name} has no audio{_between(start, end)}; it ends after {reached / SAMPLE_RATE:.2f} s",
         )
-    return np.concatenate(chunks)
 
 
 def _audio_stream(container: Any, path: Path) -> Any:
     if not container.streams.audio:
         raise ClipError("no_audio_stream", f"{path.name} has no audio stream", absent=True)
-    stream = container.streams.audio[0]
-    stream.codec_context.thread_count = 1
-    return stream
+    return _one_threaded(container.streams.audio[0], path)
 
 
 def _seconds_skipped(stream: Any, first: Any) -> float:
@@ -138,6 +191,8 @@ def _resample(
     from av import AudioFrame, AudioResampler
 
     rate = first.sample_rate
+    if rate > _HIGHEST_RATE:
+        raise ClipError("undecodable", f"{path.name} claims a sample rate of {rate} Hz")
     source = round(skipped * rate)
     wait = -source % (rate // gcd(rate, SAMPLE_RATE))
     position = (source + wait) * SAMPLE_RATE // rate
@@ -177,7 +232,10 @@ def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
 
 def _average_channels(frame: Any, path: Path) -> NDArray[np.float32]:
     """(n_samples,) float32 in [-1, 1]; FFmpeg's own downmix would weight the channels of 5.1 and leave out the bass."""
-    values = frame.to_ndarray()
+    try:
+        values = frame.to_ndarray()
+    except ValueError:
+        raise ClipError("undecodable", f"{path.name}: samples of the format {frame.format.name} are not read") from None
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T
     if values.dtype == np.uint8:
@@ -207,14 +265,20 @@ def _check_complete(container: Any, stream: Any, seconds: float, path: Path) -> 
     elif container.format.name in _EXACT and stream.duration:
         declared = float(stream.duration * stream.time_base)
         if seconds < declared - _TOLERANCE_SECONDS:
-            raise ClipError("truncated", f"the audio of {path.name} ends after {seconds:.2f} s of {declared:.2f} s")
+            raise ClipError(
+                "truncated", f"the {stream.type} of {path.name} ends after {seconds:.2f} s of {declared:.2f} s"
+            )
 
 
 # --- video -----------------------------------------------------------------------------------------
 
 
 def iterate_frames(
-    path: str | Path, start: float | None = None, end: float | None = None, fps: float | None = None
+    path: str | Path,
+    start: float | None = None,
+    end: float | None = None,
+    fps: float | None = None,
+    max_seconds: float | None = None,
 ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """Pictures of a clip, turned upright where the file says that the camera was held sideways.
 
@@ -224,6 +288,7 @@ def iterate_frames(
         end: s; None = the end. Pictures with start <= time < end are given.
         fps: None = every frame; else the first frame in each interval of 1/fps s, counted from the start. A rate above the
             video's own gives every frame.
+        max_seconds: s; a clip or segment that is longer is refused. None = no limit.
 
     Yields:
         (time in s, (height, width, 3) uint8 RGB), in the order of time.
@@ -234,14 +299,16 @@ def iterate_frames(
     path = Path(path)
     with _open(path) as container:
         stream = _video_stream(container, path)
+        _check_length(container, stream, start, end, max_seconds, path)
         origin = _origin(container)
         sought = container.format.name in _INDEXED and _seek(container, origin, start, path)
         last_slot, empty = -1, True
-        for time, frame in _timed(_decode(container, stream, path), stream, origin, path, sought):
+        for time, frame in _timed(_decode(container, stream, path), container, stream, origin, path, sought):
             if time < (start or 0.0) - 1e-6 and start is not None:
                 continue
             if end is not None and time >= end - 1e-6:
                 break
+            _refuse_longer(time - (start or 0.0), max_seconds, path)
             if fps is not None:
                 # Timestamps are rounded to the container's ticks, so a frame may lie just before its interval.
                 slot = int((time - (start or 0.0)) * fps + 0.02)
@@ -259,27 +326,32 @@ def _video_stream(container: Any, path: Path) -> Any:
 
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
-            stream.codec_context.thread_count = 1
-            return stream
+            return _one_threaded(stream, path)
     raise ClipError("no_video_stream", f"{path.name} has no video stream", absent=True)
 
 
-def _timed(frames: Iterator[Any], stream: Any, origin: float, path: Path, sought: bool) -> Iterator[tuple[float, Any]]:
+def _timed(
+    frames: Iterator[Any], container: Any, stream: Any, origin: float, path: Path, sought: bool
+) -> Iterator[tuple[float, Any]]:
     """Frames with their times; held back by one, so that a single picture is known before it is given."""
     step = 1 / float(stream.average_rate or stream.guessed_rate or 25)
-    held, count, time = None, 0, -step
+    begin = float((stream.start_time or 0) * stream.time_base) - origin
+    held, count, time, reached = None, 0, -step, 0.0
     for frame in frames:
         if held is not None:
             yield held
         time = time + step if frame.time is None else frame.time - origin
         held, count = (time, frame), count + 1
+        shown = float(frame.duration * frame.time_base) if frame.duration else step
+        reached = max(reached, time + shown - begin)
     if held is None:
         if not sought:
             raise ClipError("undecodable", f"{path.name} has a video stream without pictures")
-    elif count == 1 and not sought:
+        return
+    _check_complete(container, stream, reached, path)
+    if count == 1 and not sought:
         raise ClipError("still_image", f"{path.name} holds a single picture", absent=True)
-    else:
-        yield held
+    yield held
 
 
 def _to_rgb(frame: Any) -> NDArray[np.uint8]:
@@ -304,20 +376,46 @@ def _open(path: Path) -> Iterator[Any]:
         yield container
 
 
+def _one_threaded(stream: Any, path: Path) -> Any:
+    if stream.codec_context is None:
+        raise ClipError("undecodable", f"{path.name}: nothing here decodes its {stream.type} stream")
+    stream.codec_context.thread_count = 1
+    return stream
+
+
 def _fault(path: Path, error: Exception) -> ClipError:
     """What an FFmpeg error says about the clip; a fault of the machine is raised instead."""
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return ClipError("file_missing", f"{path} does not exist")
     if isinstance(error, PermissionError):
         return ClipError("unreadable", f"{path} may not be read; check its permissions")
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        return ClipError("unreadable", f"{path} is a symbolic link that leads back to itself")
     if isinstance(error, MemoryError):
-        raise error
+        # Damaged headers ask for absurd amounts; the machine is at fault only if it has no ordinary one to give either.
+        bytearray(_ORDINARY_BYTES)
     if isinstance(error, OSError) and not isinstance(error, IsADirectoryError):
         # Some demuxers call damaged data an input/output error; the disk is at fault only if plain reading fails too.
         with path.open("rb") as file:
             while file.read(1 << 20):
                 pass
     return ClipError("undecodable", f"{path.name}: {getattr(error, 'strerror', None) or error}")
+
+
+def _check_length(
+    container: Any, stream: Any, start: float | None, end: float | None, max_seconds: float | None, path: Path
+) -> None:
+    """Refuse what is longer than `max_seconds` by its own segment or by what the file declares."""
+    if max_seconds is None:
+        return
+    declared = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1e6
+    last = float(declared) if end is None else min(end, float(declared) or end)
+    _refuse_longer(last - (start or 0.0), max_seconds, path)
+
+
+def _refuse_longer(seconds: float, max_seconds: float | None, path: Path) -> None:
+    if max_seconds is not None and seconds > max_seconds:
+        raise ClipError("too_long", f"{path.name} has more than {max_seconds:g} s; cut it into segments")
 
 
 def _decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:

@@ -14,7 +14,7 @@ import soundfile
 
 from emoadapt import media
 from emoadapt.errors import ClipError
-from emoadapt.media import decode_audio, from_bytes, iterate_frames, to_float
+from emoadapt.media import decode_audio, from_bytes, iterate_audio, iterate_frames, read_recording, to_float
 
 FPS = 25
 
@@ -162,6 +162,19 @@ def test_values_beyond_full_scale_are_clipped_not_wrapped(tmp_path: Path) -> Non
     assert decode_audio(tmp_path / "a.wav").tolist() == [0, 32767, -32768, 16384]
 
 
+def test_pieces_are_the_whole_and_come_while_it_is_decoded(tmp_path: Path) -> None:
+    path = encode_audio(tmp_path / "a.flac", make_chirp(5.0, 44100), 44100, "flac", "mono")
+    pieces = list(iterate_audio(path))
+    assert len(pieces) > 20
+    np.testing.assert_array_equal(np.concatenate(pieces), decode_audio(path))
+    np.testing.assert_array_equal(np.concatenate(list(iterate_audio(path, 1.0, 2.5))), decode_audio(path, 1.0, 2.5))
+    damaged = tmp_path / "cut.flac"
+    damaged.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    begun = iterate_audio(damaged)
+    assert len(next(begun))
+    assert code_of(lambda: list(begun)) == ("truncated", "failed")
+
+
 # --- audio: segments -------------------------------------------------------------------------------
 
 
@@ -280,6 +293,46 @@ def test_a_segment_before_the_cut_is_still_good(tmp_path: Path) -> None:
     assert code_of(lambda: decode_audio(path, 3.0, 4.0))[0] == "truncated"
 
 
+@pytest.mark.parametrize("share", [0.6, 0.75, 0.9])
+def test_a_cut_film_is_truncated_not_short(tmp_path: Path, share: float) -> None:
+    """Symptom: an MP4 file that broke off gave the faces of its beginning as if that were all."""
+    path = encode_video(tmp_path / "a.mp4", 100, movflags="+faststart")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    assert code_of(lambda: list(iterate_frames(path))) == ("truncated", "failed")
+    assert indices(list(iterate_frames(path, 0.2, 0.6))) == list(range(5, 15))
+
+
+def test_what_is_too_long_is_told_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = encode_audio(tmp_path / "a.wav", make_chirp(4.0, 16000), 16000, "pcm_s16le", "mono")
+    film = encode_video(tmp_path / "a.mp4", 100)
+    assert len(read_recording(sound, max_seconds=4.0).samples) == 64000
+    assert len(read_recording(sound, 1.0, 3.0, max_seconds=2.0).samples) == 32000
+    assert len(read_recording(sound, 3.0, None, max_seconds=1.0).samples) == 16000
+    assert len(list(iterate_frames(film, 1.0, 2.0, max_seconds=1.0))) == 25
+    monkeypatch.setattr(media, "_decode", lambda *args: pytest.fail("it was decoded"))
+    for start, end in ((None, None), (None, 2.5), (1.5, None), (1.0, 3.5)):
+        assert code_of(lambda s=start, e=end: read_recording(sound, s, e, max_seconds=2.0)) == ("too_long", "failed")
+        assert code_of(lambda s=start, e=end: list(iterate_frames(film, s, e, max_seconds=2.0)))[0] == "too_long"
+
+
+def test_what_says_nothing_of_its_length_is_decoded_up_to_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media, "_check_length", lambda *args: None)
+    sound = encode_audio(tmp_path / "a.wav", make_chirp(4.0, 16000), 16000, "pcm_s16le", "mono")
+    assert code_of(lambda: read_recording(sound, max_seconds=3.9)) == ("too_long", "failed")
+    frames = iterate_frames(encode_video(tmp_path / "a.mp4", 100), max_seconds=2.0)
+    assert indices([next(frames) for _ in range(51)]) == list(range(51))
+    assert code_of(lambda: next(frames)) == ("too_long", "failed")
+
+
+def test_the_rate_of_the_recording_is_told(tmp_path: Path) -> None:
+    for rate in (8000, 16000, 96000):
+        soundfile.write(tmp_path / "a.wav", make_chirp(0.5, rate)[0], rate)
+        recording = read_recording(tmp_path / "a.wav")
+        assert (recording.source_rate, len(recording.samples)) == (rate, 8000)
+
+
 def test_a_wav_written_into_a_pipe_is_whole(tmp_path: Path) -> None:
     samples = np.arange(16000, dtype=np.int16)
     soundfile.write(tmp_path / "a.wav", samples, 16000)
@@ -328,6 +381,46 @@ def test_a_fault_of_the_machine_is_not_the_clips(tmp_path: Path, monkeypatch: py
     with pytest.raises(OSError, match="Too many open files") as caught:
         decode_audio(tmp_path / "a.wav")
     assert not isinstance(caught.value, ClipError)
+
+
+def test_memory_that_a_damaged_header_asks_for_is_not_the_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: one damaged MP4 file, whose header asked for terabytes, stopped the job."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise av.error.MemoryError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(av, "open", refuse)
+    assert code_of(lambda: decode_audio(tmp_path / "a.mp4")) == ("undecodable", "failed")
+    monkeypatch.setattr(media, "_ORDINARY_BYTES", 1 << 62)
+    with pytest.raises(MemoryError):
+        decode_audio(tmp_path / "a.mp4")
+
+
+def test_headers_that_no_decoder_follows(tmp_path: Path) -> None:
+    """An unknown codec, a sample rate of 800 MHz, samples of 64 bits: symptoms were an AttributeError, minutes, a ValueError."""
+    soundfile.write(tmp_path / "a.wav", np.arange(5000, dtype=np.int16), 16000)
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "codec.wav").write_bytes(content[:20] + b"\x77\x77" + content[22:])
+    (tmp_path / "rate.wav").write_bytes(content[:24] + (800_000_000).to_bytes(4, "little") + content[28:])
+    with av.open(str(tmp_path / "wide.wav"), "w") as container:
+        stream = container.add_stream("pcm_s64le", rate=16000)
+        stream.layout = "mono"
+        frame = av.AudioFrame(format="s64", layout="mono", samples=800)
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    for name, detail in (("codec", "nothing here decodes"), ("rate", "800000000 Hz"), ("wide", "format s64")):
+        with pytest.raises(ClipError, match=f"^undecodable: .*{detail}"):
+            decode_audio(tmp_path / f"{name}.wav")
+
+
+def test_a_link_to_itself_is_unreadable(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").symlink_to("b.wav")
+    (tmp_path / "b.wav").symlink_to("a.wav")
+    assert code_of(lambda: decode_audio(tmp_path / "a.wav")) == ("unreadable", "failed")
+    assert code_of(lambda: list(iterate_frames(tmp_path / "a.wav"))) == ("unreadable", "failed")
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may read everything")
@@ -409,6 +502,24 @@ def test_a_segment_holds_the_frames_shown_in_it(
 )
 def test_sampling_takes_the_first_frame_of_each_interval(tmp_path: Path, fps: float, expected: list[int]) -> None:
     assert indices(list(iterate_frames(encode_video(tmp_path / "a.mkv", 25), fps=fps))) == expected
+
+
+def test_frames_of_a_variable_rate_keep_their_times(tmp_path: Path) -> None:
+    """Sampling goes by time: 5 frames a second of a film that stands still for a second hold no copies."""
+    ticks = [0, 1, 2, 3, 28, 29, 30, 60]
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index, tick in enumerate(ticks):
+            frame = av.VideoFrame.from_ndarray(draw_frame(index), format="rgb24")
+            frame.pts, frame.time_base = tick, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    frames = list(iterate_frames(tmp_path / "a.mp4"))
+    assert indices(frames) == list(range(8))
+    np.testing.assert_allclose([time for time, _ in frames], np.array(ticks) / FPS, atol=0.001)
+    assert indices(list(iterate_frames(tmp_path / "a.mp4", fps=5.0))) == [0, 4, 6, 7]
+    assert indices(list(iterate_frames(tmp_path / "a.mp4", 0.05, 1.17))) == [2, 3, 4, 5]
 
 
 def test_sampling_counts_from_the_start_of_the_segment(tmp_path: Path) -> None:

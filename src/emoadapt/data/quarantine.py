@@ -1,4 +1,4 @@
-"""What was set aside and why: every row of every feature that is not ok."""
+"""What was set aside and why, and what was kept with a note: every row of every feature that has a reason."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from emoadapt.flow.store import read_table, write_table
 def collect_quarantine(features: Sequence[Path], output: Path) -> None:
     """Gather the rows with their reasons (QUARANTINE); a problem is listed where it arose, not where it led.
 
+    Rows that are ok and carry a note have the status `noted`.
+
     Args:
         features: shards `<feature>/<corpus>/<shard>.parquet`.
         output: table to write.
@@ -20,7 +22,8 @@ def collect_quarantine(features: Sequence[Path], output: Path) -> None:
     for path in features:
         feature, corpus = path.parts[-3:-1]
         for row in read_table(path, columns=["utterance_id", "status", "reason"]).to_pylist():
-            if row["status"] != "ok" and not row["reason"].startswith("upstream "):
-                rows.append({"corpus": corpus, "feature": feature, **row})
+            if row["reason"] is not None and not row["reason"].startswith("upstream "):
+                status = "noted" if row["status"] == "ok" else row["status"]
+                rows.append({"corpus": corpus, "feature": feature, **row, "status": status})
     rows.sort(key=lambda row: (row["corpus"], row["feature"], row["utterance_id"]))
     write_table(output, rows, schema.QUARANTINE)

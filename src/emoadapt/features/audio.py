@@ -9,14 +9,15 @@ from emoadapt import schema
 from emoadapt.config import AudioConfig
 from emoadapt.errors import ClipError
 from emoadapt.features.base import Context, guard
-from emoadapt.media import decode_audio
+from emoadapt.media import read_recording
 
 
 class AudioExtractor:
     """Decodes the audio of each clip or segment.
 
-    Set aside are clips shorter than `min_seconds` (`too_short`), clips whose samples are all zero (`silent`, absent), and those
-    that `emoadapt.media` cannot decode.
+    Set aside are clips shorter than `min_seconds` (`too_short`), those longer than `max_seconds` (`too_long`), clips whose samples
+    are all the same (`silent`, absent), and those that `emoadapt.media` cannot decode. A recording at less than 16 kHz is
+    kept with a note (`narrow_band`): what models and descriptors look for above half its rate is not there.
     """
 
     table = schema.AUDIO
@@ -25,17 +26,28 @@ class AudioExtractor:
     chunk_size = 32
 
     def __init__(self, config: AudioConfig, context: Context) -> None:
-        self.min_seconds = config.min_seconds
+        self.min_seconds, self.max_seconds = config.min_seconds, config.max_seconds
 
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """`audio` ((n_samples,) int16 little-endian) and `n_samples` of each row's `path`, `start` and `end`."""
         return [guard(self._extract_row, row) for row in rows]
 
     def _extract_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        samples = decode_audio(row["path"], row["start"], row["end"])
+        recording = read_recording(row["path"], row["start"], row["end"], self.max_seconds)
+        samples = recording.samples
         seconds = len(samples) / schema.SAMPLE_RATE
         if seconds < self.min_seconds:
             raise ClipError("too_short", f"{seconds:.3f} s, at least {self.min_seconds:g} s are needed")
-        if not samples.any():
-            raise ClipError("silent", f"all {len(samples)} samples are zero", absent=True)
-        return {"audio": samples.tobytes(), "n_samples": len(samples)}
+        if samples.min() == samples.max():
+            raise ClipError("silent", f"all {len(samples)} samples are {samples[0]}", absent=True)
+        return {
+            "reason": _note_band(recording.source_rate),
+            "audio": samples.tobytes(),
+            "n_samples": len(samples),
+        }
+
+
+def _note_band(rate: int) -> str | None:
+    if rate >= schema.SAMPLE_RATE:
+        return None
+    return f"narrow_band: recorded at {rate} Hz, nothing above {rate // 2} Hz"

@@ -12,13 +12,22 @@ import pyarrow as pa
 from emoadapt.errors import ClipError
 
 
+def _keep_still() -> None:
+    """Nobody watches the job."""
+
+
 @dataclass(frozen=True)
 class Context:
-    """Where a job runs: folder of weights, `cpu` or `cuda`, and the threads it may use."""
+    """Where a job runs: folder of weights, `cpu` or `cuda`, and the threads it may use.
+
+    `beat` is called by an extractor whenever a long clip makes progress, so that one that is merely long is told
+    from one on which a decoder hangs.
+    """
 
     models_dir: Path
     device: str = "cpu"
     threads: int = 1
+    beat: Callable[[], None] = _keep_still
 
 
 class Extractor(Protocol):

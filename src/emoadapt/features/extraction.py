@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from emoadapt.config import Study
+from emoadapt.features.base import Context, Extractor
 from emoadapt.features.catalogue import (
     CNN_MODULES,
     FEATURES,
-    build_extractor,
     check_feature,
     describe_recipe,
+    find_engine,
+    is_parallel,
     load_extractor_class,
+    needs_gpu,
     study_code,
 )
-from emoadapt.flow.rows import Counts, Recipe, compute_shard
+from emoadapt.features.workers import WorkerPool
+from emoadapt.flow.rows import Counts, Recipe, Row, compute_shard
 from emoadapt.models.registry import identity
 
 
@@ -33,11 +38,24 @@ def extract_shard(
         threads: threads the job may use.
     """
     upstream = dict(zip(FEATURES[check_feature(feature)].inputs, inputs, strict=True))
+    extractor_class = load_extractor_class(feature, find_engine(study, feature))
+    config = getattr(study.features, feature)
+
+    def extract(chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
+        device, n_workers = _choose_workers(study, feature, threads)
+        if n_workers:
+            context = Context(study.weights_folder, device, threads // n_workers)
+            with WorkerPool(extractor_class, config, context, n_workers, study.features.stall_limit) as pool:
+                yield from pool.run(chunks)
+        else:
+            context = Context(study.weights_folder, device, threads)
+            yield from _extract_here(lambda: extractor_class(config, context), chunks)
+
     return compute_shard(
         output,
         upstream,
-        load_extractor_class(feature),
-        lambda: build_extractor(study, feature, _device(study), threads),
+        extractor_class,
+        extract,
         describe_recipe(study, feature),
         Path(study.corpora[corpus].root),
     )
@@ -63,23 +81,46 @@ def extract_cnn_shard(
     weights = str(model.absolute()) if model else config.weights
     recipe = Recipe(
         f"cnn.{backbone}",
-        config.model_dump_json(),
+        config.describe_cnn(),
         study_code(study, *CNN_MODULES),
-        identity(weights, study.weights_folder) if weights else "untrained",
+        identity(weights, study.weights_folder, None if model else config.revision) if weights else "untrained",
     )
 
     def build() -> CnnExtractor:
         import torch
 
         torch.set_num_threads(threads)
-        return CnnExtractor(load_backbone(config, study.weights_folder, model).to(_device(study)))
+        return CnnExtractor(load_backbone(config, study.weights_folder, model).to(_find_device(study.device)))
 
-    return compute_shard(output, {"audio": audio}, CnnExtractor, build, recipe)
+    return compute_shard(output, {"audio": audio}, CnnExtractor, lambda chunks: _extract_here(build, chunks), recipe)
 
 
-def _device(study: Study) -> str:
-    if study.device != "auto":
-        return study.device
+def _extract_here(build: Callable[[], Extractor], chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
+    """Rows with their results, by an extractor in this process."""
+    extractor = build()
+    for rows in chunks:
+        yield from zip(rows, extractor.extract(rows), strict=True)
+
+
+def _choose_workers(study: Study, feature: str, threads: int) -> tuple[str, int]:
+    """Device of a feature's extractor, and its number of worker processes; 0 = in this process.
+
+    On a GPU one worker has all threads: several would each load the model.
+    """
+    device = _find_device(study.device) if needs_gpu(study, feature) else "cpu"
+    if FEATURES[feature].isolated:
+        return device, threads if device == "cpu" else 1
+    return device, threads if is_parallel(study, feature) and threads > 1 else 0
+
+
+def _find_device(device: str) -> str:
+    """`cpu` or `cuda`. PyTorch is only loaded to answer that where there is a driver to ask."""
+    if device != "auto":
+        return device
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "cpu"
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

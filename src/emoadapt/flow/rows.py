@@ -4,6 +4,10 @@ Beside a shard `NNN.parquet` lies `.rows/NNN.parquet`, a hard link to its last c
 job runs `.rows/NNN.<k>.parquet`, the rows that it has finished. Snakemake deletes the output of a job that is
 to run again; these stay, so a row is computed once for each (input, parameters, code, model), whatever is
 killed in between.
+
+Memory follows neither the number of clips nor that of row groups: finished rows go to disk when there are `SAVED_BYTES` of
+them, and are merged a group at a time. Rows whose worker process crashed or stalled (see `emoadapt.features.workers`) are
+the exception to reuse: they are computed again whenever their job runs again.
 """
 
 from __future__ import annotations
@@ -12,16 +16,19 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.errors import DataError
 from emoadapt.flow.code import digest
+from emoadapt.flow.progress import Progress
 from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.store import (
     ROWS_PER_GROUP,
@@ -39,7 +46,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_SAVES = 20.0
-"""How often finished rows are put on disk."""
+"""How often finished rows are put on disk, and a line into the log."""
+SAVED_BYTES = 4 << 20
+"""Finished rows of so much content are put on disk at once, however little time has passed; also what a row group holds at most."""
+PASSING = ("crashed", "stalled")
+"""Codes of failures that may be the run's and not the clip's."""
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,7 @@ def compute_shard(
     output: Path,
     upstream: Mapping[str, Path],
     extractor_class: type[Extractor],
-    build: Callable[[], Extractor],
+    extract: Callable[[Iterator[list[Row]]], Generator[tuple[Row, Row]]],
     recipe: Recipe,
     root: Path | None = None,
 ) -> Counts:
@@ -87,7 +100,8 @@ def compute_shard(
         output: the feature table to write.
         upstream: table name (`manifest` or a feature) -> its shard with the same utterances.
         extractor_class: gives table, inputs and chunk size.
-        build: makes the extractor; only called when a row must be computed, since models are slow to load.
+        extract: chunks of rows -> each row with its result, in the same order; only called when a row must be computed,
+            since models are slow to load.
         recipe: what else decides a row.
         root: corpus root, for extractors that read media.
     """
@@ -99,9 +113,11 @@ def compute_shard(
     todo = [i for i, row in enumerate(heads) if row["utterance_id"] not in saved.ids and not row["blocked"]]
     logger.info("%s: %d rows to compute, %d reused, %d skipped", output, len(todo), len(saved.ids), len(blocked))
     if todo:
-        extractor = build()
-        chunks = _join_chunks(upstream, extractor_class, todo, root)
-        _compute_rows(chunks, extractor, keys, saved, len(todo))
+        with (
+            Progress(str(output), len(todo)) as progress,
+            closing(extract(_join_chunks(upstream, extractor_class, todo, root))) as results,
+        ):
+            _compute_rows(results, keys, saved, progress)
     rows = [
         {"utterance_id": name, "key": keys[name], "status": status, "reason": reason}
         for name, (status, reason) in blocked.items()
@@ -113,22 +129,56 @@ def compute_shard(
 
 
 def _compute_rows(
-    chunks: Iterator[list[dict[str, Any]]], extractor: Extractor, keys: dict[str, str], saved: _SavedRows, total: int
+    results: Iterator[tuple[Row, Row]], keys: dict[str, str], saved: _SavedRows, progress: Progress
 ) -> None:
-    done, begun, last = [], time.monotonic(), time.monotonic()
-    count = 0
-    for rows in chunks:
-        for row, result in zip(rows, extractor.extract(rows), strict=True):
-            name = row["utterance_id"]
-            done.append({"utterance_id": name, "key": keys[name], "status": "ok", **result})
-        count += len(rows)
-        if time.monotonic() - last > SECONDS_BETWEEN_SAVES:
+    done: list[Row] = []
+    size, last = 0, time.monotonic()
+    for row, result in results:
+        name = row["utterance_id"]
+        done.append(_check_reason({"utterance_id": name, "key": keys[name], "status": "ok", **result}))
+        size += _count_bytes(result)
+        progress.add(done[-1], _media_seconds(row, result))
+        late = time.monotonic() - last > SECONDS_BETWEEN_SAVES
+        if late:
+            progress.report()
+        if late or size > SAVED_BYTES:
             saved.add(done)
-            done, last = [], time.monotonic()
-            rate = count / (last - begun)
-            logger.info("%d of %d rows, %.2f rows/s, about %.0f s left", count, total, rate, (total - count) / rate)
+            done, size = [], 0
+        if late:
+            last = time.monotonic()
     if done:
         saved.add(done)
+
+
+def _check_reason(row: Row) -> Row:
+    """A row as the contract has it: a reason is null or says something, and one that is not ok has one."""
+    reason = row.get("reason")
+    if reason == "" or (reason is None and row["status"] != "ok"):
+        raise ValueError(f"{row['utterance_id']} is {row['status']} without a reason")
+    return row
+
+
+def _count_bytes(value: Any) -> int:
+    """About how much memory a result takes."""
+    if isinstance(value, dict):
+        return sum(map(_count_bytes, value.values()))
+    if isinstance(value, (list, tuple)):
+        # Long lists are of one kind, mostly numbers.
+        return len(value) * 8 if value and isinstance(value[0], (int, float)) else sum(map(_count_bytes, value))
+    return len(value) if isinstance(value, (bytes, str)) else getattr(value, "nbytes", 8)
+
+
+def _media_seconds(row: Row, result: Row) -> float:
+    """Length of a clip in s, as far as its row or its result tells; else 0."""
+    samples = result.get("n_samples") or row.get("n_samples")
+    if samples:
+        return float(samples / schema.SAMPLE_RATE)
+    start = row.get("start") or 0.0
+    if row.get("end") is not None:
+        return float(row["end"] - start)
+    # Up to the last face: a little less than the clip, but it needs no second look at the file.
+    shown = result.get("frame_seconds")
+    return float(shown[-1] - start) if shown else 0.0
 
 
 class _SavedRows:
@@ -142,39 +192,38 @@ class _SavedRows:
         self.ids: set[str] = set()
 
     def keep(self, keys: dict[str, str]) -> None:
-        """Say which (utterance, key) pairs are of use; the others are forgotten."""
+        """Say which (utterance, key) pairs are of use; the others are forgotten, and so are passing failures."""
         self.wanted = keys
-        self.ids = {name for path in self._files() for name, _ in self._find_rows(path)}
+        codes = {name: code for path in self._files() for name, _, code in self._find_rows(path)}
+        self.ids = {name for name, code in codes.items() if code not in PASSING}
 
-    def add(self, rows: list[dict[str, Any]]) -> None:
+    def add(self, rows: list[Row]) -> None:
         """Put finished rows on disk."""
-        numbers = [int(path.suffixes[-2][1:]) for path in self._files() if len(path.suffixes) > 1]
-        write_table(self.folder / f"{self.stem}.{max(numbers, default=0) + 1}.parquet", rows, self.table)
+        last = max(map(_file_number, self._files()), default=0)
+        write_table(self.folder / f"{self.stem}.{last + 1}.parquet", rows, self.table)
+        _give_memory_back()
 
     def merge(self, others: pa.Table) -> Iterator[pa.Table]:
         """All rows of use and others, each once, sorted by utterance id, a row group at a time.
 
-        Only a row group of each file is in memory, however large the shard.
+        Only a row group of the files at hand is in memory, however large the shard.
         """
         files = self._files()
-        where = {name: (-1, row) for row, name in enumerate(others.column("utterance_id").to_pylist())}
-        for number, path in enumerate(files):
-            for name, row in self._find_rows(path):
-                where.setdefault(name, (number, row))
-        readers = {number: RowReader(path, self.table) for number, path in enumerate(files)}
-        try:
-            batch: list[pa.Table] = []
+        where = {name: (number, row) for number, path in enumerate(files) for name, row, _ in self._find_rows(path)}
+        where |= {name: (-1, row) for row, name in enumerate(others.column("utterance_id").to_pylist())}
+        batch: list[pa.Table] = []
+        size = 0
+        with _Readers(files, self.table, Counter(number for number, _ in where.values())) as readers:
             for name in sorted(where):
                 number, row = where[name]
-                batch.append(others.slice(row, 1) if number < 0 else readers[number].read_row(row))
-                if len(batch) == ROWS_PER_GROUP:
+                batch.append(others.slice(row, 1) if number < 0 else readers.read_row(number, row))
+                size += batch[-1].nbytes
+                if len(batch) == ROWS_PER_GROUP or size > SAVED_BYTES:
                     yield pa.concat_tables(batch)
-                    batch = []
-            if batch:
-                yield pa.concat_tables(batch)
-        finally:
-            for reader in readers.values():
-                reader.close()
+                    batch, size = [], 0
+                    _give_memory_back()
+        if batch:
+            yield pa.concat_tables(batch)
 
     def replace(self, output: Path) -> None:
         """Make the complete shard what is kept, by a hard link where the file system has them."""
@@ -193,18 +242,54 @@ class _SavedRows:
                 path.unlink()
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob(f"{self.stem}.*parquet"))
+        """Oldest first."""
+        return sorted(self.folder.glob(f"{self.stem}.*parquet"), key=_file_number)
 
-    def _find_rows(self, path: Path) -> list[tuple[str, int]]:
-        """(utterance, row number) of a file's rows whose key is still wanted; none if its columns are others."""
+    def _find_rows(self, path: Path) -> list[tuple[str, int, str]]:
+        """(utterance, row number, code of its reason) of a file's rows whose key is still wanted; none if its columns are others."""
         if not same_columns(path, self.table):
             return []
         rows = read_table(path, columns=["utterance_id", "key", "reason"]).to_pylist()
         return [
-            (row["utterance_id"], number)
+            (row["utterance_id"], number, (row["reason"] or "").partition(":")[0])
             for number, row in enumerate(rows)
             if self.wanted.get(row["utterance_id"]) == row["key"] and not (row["reason"] or "").startswith("upstream ")
         ]
+
+
+def _give_memory_back() -> None:
+    """Arrow's allocator keeps several times what is in use."""
+    pa.default_memory_pool().release_unused()
+
+
+def _file_number(path: Path) -> int:
+    """0 for a complete shard, k for the k-th file of rows that a job finished after it."""
+    return int(path.suffixes[-2][1:]) if len(path.suffixes) > 1 else 0
+
+
+class _Readers:
+    """Reads rows of several files, each in ascending order; a file is open from its first row to its last."""
+
+    def __init__(self, files: list[Path], table: pa.Schema, left: Counter[int]) -> None:
+        self._files, self._table, self._left = files, table, left
+        self._open: dict[int, RowReader] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for reader in self._open.values():
+            reader.close()
+
+    def read_row(self, number: int, row: int) -> pa.Table:
+        """A table of one row; `left` says how often each file is asked."""
+        if number not in self._open:
+            self._open[number] = RowReader(self._files[number], self._table)
+        found = self._open[number].read_row(row)
+        self._left[number] -= 1
+        if not self._left[number]:
+            self._open.pop(number).close()
+        return found
 
 
 def _read_heads(upstream: Mapping[str, Path], extractor: type[Extractor]) -> list[dict[str, Any]]:

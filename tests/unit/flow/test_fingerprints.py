@@ -50,7 +50,7 @@ def test_a_damaged_cache_is_made_anew(root: Path, tmp_path: Path) -> None:
     first = fingerprint_media(root, ["a.wav"], cache)
     cache.write_text("{half of a fi")
     assert fingerprint_media(root, ["a.wav"], cache) == first
-    assert json.loads(cache.read_text())["media"]["a.wav"][1] == first["a.wav"]
+    assert json.loads(cache.read_text())["media"]["a.wav"].endswith(" " + first["a.wav"])
 
 
 def test_files_renamed_into_each_other_are_noticed(root: Path, tmp_path: Path) -> None:

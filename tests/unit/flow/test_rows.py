@@ -1,6 +1,7 @@
 """Row-level reuse: cost follows the change."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from emoadapt import schema
 from emoadapt.errors import ClipError, DataError
 from emoadapt.features.base import guard
 from emoadapt.flow import rows as rows_module
-from emoadapt.flow.rows import Counts, Recipe, compute_shard
+from emoadapt.flow.rows import Counts, Recipe, Row, compute_shard
 from emoadapt.flow.store import read_table, write_table
 
 
@@ -25,6 +26,7 @@ class Recorder:
     chunk_size: ClassVar = 3
     asked: ClassVar[list[str]] = []
     stop_at: ClassVar[str | None] = None
+    reasons: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def __init__(self, config: object = None, context: object = None) -> None:
         pass
@@ -38,6 +40,8 @@ class Recorder:
         self.asked.append(row["utterance_id"])
         if "bad" in row["media"]:
             raise ClipError("undecodable", "made so")
+        if (kind := row["media"].rpartition("_")[0]) in self.reasons:
+            return self.reasons[kind]
         return {"audio": row["fingerprint"].encode(), "n_samples": 1}
 
 
@@ -53,11 +57,23 @@ class Follower(Recorder):
         return {"egemaps": np.full(25, len(row["audio"]), np.float32)}
 
 
+def run(extractor_class: type[Recorder]) -> Callable[[Iterator[list[Row]]], Generator[tuple[Row, Row]]]:
+    """The extractor in this process."""
+
+    def extract(chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
+        extractor = extractor_class()
+        for rows in chunks:
+            yield from zip(rows, extractor.extract(rows), strict=True)
+
+    return extract
+
+
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     Recorder.asked.clear()
     Follower.asked.clear()
     Recorder.stop_at = None
+    Recorder.reasons = {}
 
 
 def write_manifest(path: Path, clips: dict[str, str]) -> None:
@@ -75,7 +91,7 @@ RECIPE = Recipe("audio", "{}", "code")
 
 def compute(folder: Path, recipe: Recipe = RECIPE) -> Counts:
     output = folder / "features" / "000.parquet"
-    return compute_shard(output, {"manifest": folder / "manifest.parquet"}, Recorder, Recorder, recipe, folder)
+    return compute_shard(output, {"manifest": folder / "manifest.parquet"}, Recorder, run(Recorder), recipe, folder)
 
 
 def result(folder: Path) -> dict[str, dict]:
@@ -126,7 +142,7 @@ def test_nothing_new_loads_no_model(tmp_path: Path) -> None:
     write_manifest(tmp_path / "manifest.parquet", CLIPS)
     compute(tmp_path)
 
-    def refuse() -> Recorder:
+    def refuse(chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
         raise RuntimeError("a model was loaded for nothing")
 
     output = tmp_path / "features" / "000.parquet"
@@ -158,12 +174,12 @@ def test_a_bad_clip_is_a_row_and_what_depends_on_it_is_skipped(tmp_path: Path) -
     assert (row["status"], row["reason"], row["audio"]) == ("failed", "undecodable: made so", None)
     output = tmp_path / "egemaps" / "000.parquet"
     upstream = {"audio": tmp_path / "features" / "000.parquet"}
-    assert compute_shard(output, upstream, Follower, Follower, Recipe("egemaps", "{}", "c")) == Counts(1, 0, 1)
+    assert compute_shard(output, upstream, Follower, run(Follower), Recipe("egemaps", "{}", "c")) == Counts(1, 0, 1)
     rows = {row["utterance_id"]: row for row in read_table(output, schema.EGEMAPS).to_pylist()}
     assert rows["c/bad"]["reason"] == "upstream audio: undecodable: made so"
     assert rows["c/good"]["egemaps"] == [1.0] * 25
     Follower.asked.clear()
-    compute_shard(output, upstream, Follower, Follower, Recipe("egemaps", "{}", "c"))
+    compute_shard(output, upstream, Follower, run(Follower), Recipe("egemaps", "{}", "c"))
     assert Follower.asked == []
 
 
@@ -182,3 +198,91 @@ def test_media_that_vanished_stop_the_job(tmp_path: Path) -> None:
     (tmp_path / "clip003.wav").unlink()
     with pytest.raises(DataError, match=r"clip003\.wav was there when its corpus was listed"):
         compute(tmp_path)
+
+
+@pytest.mark.parametrize("code", ["crashed", "stalled"])
+def test_a_crash_is_tried_again_with_the_next_run(tmp_path: Path, code: str) -> None:
+    """A crash is stored, so that nothing waits for it; but it may have been the machine's."""
+    write_manifest(tmp_path / "manifest.parquet", {"odd_1": "x", "good": "y"})
+    Recorder.reasons = {"odd": {"status": "failed", "reason": f"{code}: made so"}}
+    assert compute(tmp_path) == Counts(2, 0, 0)
+    assert result(tmp_path)["c/odd_1"]["reason"] == f"{code}: made so"
+    Recorder.reasons = {}
+    assert compute(tmp_path) == Counts(1, 1, 0)
+    assert result(tmp_path)["c/odd_1"]["status"] == "ok"
+    assert compute(tmp_path) == Counts(0, 2, 0)
+
+
+def test_a_row_computed_again_after_a_kill_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The crash lies in a file that the killed job left, its success in a later one."""
+    monkeypatch.setattr(rows_module, "SECONDS_BETWEEN_SAVES", -1.0)
+    write_manifest(tmp_path / "manifest.parquet", {"odd_1": "x", "then": "y", "zzz": "z"})
+    Recorder.reasons = {"odd": {"status": "failed", "reason": "crashed: made so"}}
+    Recorder.stop_at = "c/zzz"
+    monkeypatch.setattr(Recorder, "chunk_size", 1)
+    with pytest.raises(KeyboardInterrupt):
+        compute(tmp_path)
+    Recorder.reasons, Recorder.stop_at = {}, None
+    assert compute(tmp_path) == Counts(2, 1, 0)
+    assert {name: row["status"] for name, row in result(tmp_path).items()} == dict.fromkeys(
+        ["c/odd_1", "c/then", "c/zzz"], "ok"
+    )
+
+
+def test_a_note_is_kept_and_blocks_nothing(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "manifest.parquet", {"odd_1": "x"})
+    Recorder.reasons = {"odd": {"reason": "narrow_band: made so", "audio": b"ab", "n_samples": 1}}
+    compute(tmp_path)
+    row = result(tmp_path)["c/odd_1"]
+    assert (row["status"], row["reason"], row["audio"]) == ("ok", "narrow_band: made so", b"ab")
+    upstream = {"audio": tmp_path / "features" / "000.parquet"}
+    counts = compute_shard(
+        tmp_path / "egemaps.parquet", upstream, Follower, run(Follower), Recipe("egemaps", "{}", "c")
+    )
+    assert counts == Counts(1, 0, 0)
+    assert read_table(tmp_path / "egemaps.parquet", schema.EGEMAPS).to_pylist()[0]["reason"] is None
+
+
+@pytest.mark.parametrize("wrong", [{"reason": ""}, {"status": "failed"}, {"status": "absent", "reason": ""}])
+def test_a_reason_says_something(tmp_path: Path, wrong: dict[str, str]) -> None:
+    write_manifest(tmp_path / "manifest.parquet", {"odd_1": "x"})
+    Recorder.reasons = {"odd": wrong}
+    with pytest.raises(ValueError, match=r"c/odd_1 is .* without a reason"):
+        compute(tmp_path)
+
+
+def test_large_rows_do_not_gather_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: with fast extractors all that was done in 20 s was held, ten times as much in a shard ten times as large."""
+    monkeypatch.setattr(rows_module, "SAVED_BYTES", 1000)
+    write_manifest(tmp_path / "manifest.parquet", {f"odd_{i:02d}": "x" for i in range(20)})
+    Recorder.reasons = {"odd": {"audio": bytes(400), "n_samples": 200}}
+    held: list[int] = []
+    add = rows_module._SavedRows.add
+    monkeypatch.setattr(rows_module._SavedRows, "add", lambda self, rows: (held.append(len(rows)), add(self, rows)))
+    opened: list[int] = []
+    count_open = rows_module._Readers.read_row
+
+    def read_row(self: Any, number: int, row: int) -> Any:
+        found = count_open(self, number, row)
+        opened.append(len(self._open))
+        return found
+
+    monkeypatch.setattr(rows_module._Readers, "read_row", read_row)
+    compute(tmp_path)
+    assert held == [3] * 6 + [2]
+    assert max(opened) <= 1
+    file = pq.ParquetFile(tmp_path / "features" / "000.parquet")
+    assert {file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)} <= {1, 2, 3}
+    assert list(result(tmp_path)) == [f"c/odd_{i:02d}" for i in range(20)]
+
+
+def test_the_log_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(rows_module, "SECONDS_BETWEEN_SAVES", -1.0)
+    write_manifest(tmp_path / "manifest.parquet", {"bad": "x", "odd_1": "y", "odd_2": "z"})
+    Recorder.reasons = {"odd": {"reason": "narrow_band: made so", "audio": b"ab", "n_samples": 16000 * 3600}}
+    compute(tmp_path)
+    assert re.search(r"2 of 3 clips, \S+ clips/s, 1 h of media, 1 set aside, 1 noted, about \d+ s left", caplog.text)
+    assert re.search(r"000.parquet: 3 clips in \d+ s: \S+ clips/s, 2 h of media, 1 set aside, 2 noted\n", caplog.text)

@@ -1,0 +1,103 @@
+"""What a results folder holds, by stage, and which of it can go."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from emoadapt.errors import DataError
+
+_GROUPED = ("features", "training", "models", "runs", "demo")
+"""Folders whose own folders are told apart."""
+_PURPOSE = {
+    "demo": "media of generated corpora",
+    "features": "extracted from the clips, with the finished rows that are reused",
+    "training": "packed from features, for Stage 1",
+    "models": "Stage-1 models",
+    "runs": "predictions, embeddings and models of Stage 2",
+}
+_DROPPABLE = ("features", "training")
+"""What jobs compute again, where something that needs it is to run."""
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One stage's part of the disk.
+
+    Args:
+        name: its folder, relative to the results.
+        files: number of files.
+        size: bytes; a file with several names counts once.
+        purpose: what it is for.
+    """
+
+    name: str
+    files: int
+    size: int
+    purpose: str
+
+    @property
+    def droppable(self) -> bool:
+        """Whether it can go, and is computed again only when it is needed."""
+        return self.name.split("/")[0] in _DROPPABLE
+
+
+def measure_disk(results: Path) -> list[Holding]:
+    """What each stage holds, the largest first.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not results.is_dir():
+        raise DataError(f"there is no folder {results}; name the folder of results with --results")
+    seen: set[tuple[int, int]] = set()
+    holdings = []
+    for name in _list_stages(results):
+        files, size = 0, 0
+        for status in _walk(results / name):
+            files += 1
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                size += status.st_size
+        holdings.append(Holding(name, files, size, _PURPOSE.get(name.split("/")[0], "small: keep")))
+    return sorted(holdings, key=lambda holding: -holding.size)
+
+
+def drop(results: Path, name: str) -> Holding:
+    """Remove a stage's files.
+
+    A dry run says afterwards what is computed again: nothing, until something that needs them is to run.
+
+    Args:
+        results: folder of results.
+        name: a droppable stage, as `measure_disk` names it.
+
+    Raises:
+        DataError: there is no such stage, or it cannot be computed again cheaply.
+    """
+    found = {holding.name: holding for holding in measure_disk(results)}
+    droppable = [holding.name for holding in found.values() if holding.droppable]
+    if name not in droppable:
+        raise DataError(f"{name} is not among what can go; there is {', '.join(sorted(droppable)) or 'nothing'}")
+    # Renamed first: a removal that is interrupted leaves no half of a stage behind.
+    doomed = results / f".dropped.{name.replace('/', '.')}.{os.getpid()}"
+    (results / name).rename(doomed)
+    shutil.rmtree(doomed)
+    return found[name]
+
+
+def _list_stages(results: Path) -> Iterator[str]:
+    for folder in sorted(path for path in results.iterdir() if path.is_dir()):
+        if folder.name in _GROUPED:
+            yield from (f"{folder.name}/{path.name}" for path in sorted(folder.iterdir()) if path.is_dir())
+        else:
+            yield folder.name
+
+
+def _walk(folder: Path) -> Iterator[os.stat_result]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            yield Path(parent, name).lstat()
