@@ -2,63 +2,140 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from emoadapt.models.registry import list_weights
+from emoadapt.config import objective_features
+from emoadapt.models.registry import find_entry, is_hub_id, list_weights
+
+if TYPE_CHECKING:
+    from emoadapt.config import Study
+
+CORPUS_TERMS = {
+    "ravdess": "CC BY-NC-SA 4.0, non-commercial",
+    "emodb": "free for research",
+    "crema_d": "ODbL and DbCL",
+    "demo": "synthetic voices and a portrait in the public domain",
+}
+"""Importer -> terms of its corpus; of a `folder` or a `csv` they are not known here."""
+FEATURE_TERMS = {"egemaps": "computed with openSMILE, whose licence is for research only"}
+"""Feature -> terms of the software that computes it."""
+
+_EMBED = """\
+from transformers import AutoFeatureExtractor, AutoModel
+
+extract, model = AutoFeatureExtractor.from_pretrained("."), AutoModel.from_pretrained(".").eval()
+embedding = model(**extract(audio, sampling_rate=16_000, return_tensors="pt")).last_hidden_state.mean(1)"""
+_EMBED_WEIGHTED = """\
+from safetensors.torch import load_file
+from transformers import AutoFeatureExtractor, AutoModel
+
+extract, model = AutoFeatureExtractor.from_pretrained("."), AutoModel.from_pretrained(".").eval()
+weights = load_file("layer_weights.safetensors")["layer_weights"].softmax(0)
+states = model(**extract(audio, sampling_rate=16_000, return_tensors="pt"), output_hidden_states=True).hidden_states
+embedding = sum(weight * state for weight, state in zip(weights, states)).mean(1)"""
+_CLASSIFY = """\
+from transformers import pipeline
+
+classify = pipeline("audio-classification", ".")
+classify({"raw": audio, "sampling_rate": 16_000})"""
+_PREDICT = """\
+from pathlib import Path
+
+from emoadapt.inference.predict import predict_files
+from emoadapt.models.classifier import load_classifier
+
+for row in predict_files(load_classifier(Path(".")), [Path("clip.wav")]):
+    print(row.label, row.probabilities)"""
 
 
-def write_card(folder: Path, facts: Mapping[str, Any], *, origin: str, trained: bool) -> None:
+def write_card(folder: Path, facts: Mapping[str, Any], *, origin: str, trained: bool, weighted: bool = False) -> None:
     """Write `README.md`.
 
     Args:
         folder: model folder.
-        facts: name -> value or list of values, shown as a table; `title` is the heading, `classes` those of a classifier.
+        facts: name -> value or list of values, shown as a table. `title` is the heading, `licences` a list of sentences for
+            that section; `classes` and `head` (`mlp` or `hf`) are there for a classifier.
         origin: where the starting weights come from.
         trained: False when they were random.
+        weighted: the embedding is a weighted mean of layers, whose weights are in `layer_weights.safetensors`.
     """
-    title = facts.get("title", folder.name)
+    head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
-    base = [f"base_model: {origin}"] if trained and origin.count("/") == 1 else []
-    rows = [f"| {name} | {_show(value)} |" for name, value in facts.items() if name != "title"]
+    base = [f"base_model: {origin}"] if trained and is_hub_id(origin) else []
+    rows = [f"| {name} | {_show(value)} |" for name, value in facts.items() if name not in ("title", "licences")]
     start = f"`{origin}` (pretrained)" if trained else f"{origin}: **not pretrained**"
     known = list_weights().get(origin)
-    licence = f"Licence of `{origin}`: {known.licence}. " if trained and known else ""
+    licences = [f"Licence of `{origin}`: {known.licence}."] if trained and known else []
     lines = [
         "---",
         "library_name: transformers",
-        # Also with a head of ours beside it: a pipeline for classification would invent one of its own, untrained.
-        "pipeline_tag: feature-extraction",
+        # With the mlp head, too: a pipeline for classification would invent a head of its own, untrained.
+        f"pipeline_tag: {'audio-classification' if head == 'hf' else 'feature-extraction'}",
         "license: other",
         *base,
         "tags: [speech-emotion-recognition, emoadapt]",
         "---",
-        f"# {title}",
+        f"# {facts.get('title', folder.name)}",
         "",
         "| | |",
         "|---|---|",
         f"| starting weights | {start} |",
         *rows,
         "",
-        "Input: mono audio at 16 kHz. The embedding of an utterance is the mean of the last layer over time.",
-        *(["`head.safetensors` leads from it to the logits of `classes.json`."] if "classes" in facts else []),
-        "",
-        "```python",
-        "from transformers import AutoFeatureExtractor, AutoModel",
-        "",
-        'extract, model = AutoFeatureExtractor.from_pretrained("."), AutoModel.from_pretrained(".").eval()',
-        'embedding = model(**extract(audio, sampling_rate=16_000, return_tensors="pt")).last_hidden_state.mean(1)',
-        "```",
-        "",
-        "Encode one clip at a time: padding changes what `transformers` returns for some of these architectures.",
+        *_describe_use(head, weighted),
         "",
         "## Licence",
         "",
-        f"{licence}The licences of the starting weights and of the corpora apply to this model; many emotion corpora allow research only.",
+        *[f"* {sentence}" for sentence in [*licences, *facts.get("licences", ())]],
+        "* The licences of the starting weights and of the corpora apply to this model; many emotion corpora allow research only.",
         "",
     ]
     (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def list_terms(study: Study, corpora: Iterable[str], objectives: Iterable[str] = ()) -> list[str]:
+    """Sentences on the terms of the corpora, and of the software and networks that made the targets, of a model."""
+    terms = []
+    for name in dict.fromkeys(corpora):
+        known = CORPUS_TERMS.get(study.corpora[name].importer, "its own terms, which the study does not state")
+        terms.append(f"Corpus {name}: {known}.")
+    for name in objectives:
+        feature = objective_features()[name]
+        entry = find_entry(_name_network(study, feature) or "")
+        if feature in FEATURE_TERMS:
+            terms.append(f"Targets of {name}: {FEATURE_TERMS[feature]}.")
+        elif entry:
+            terms.append(f"Targets of {name}: computed with {entry.name}, whose licence is {entry.licence}.")
+    return terms
+
+
+def _name_network(study: Study, feature: str) -> str | None:
+    """Weights of the network that computes targets of this feature; None without one."""
+    if feature == "face_embedding":
+        return getattr(study.features.face_embedding.network, "file", None)
+    if feature == "sentiment" and study.features.sentiment.engine == "transformers":
+        return study.features.sentiment.model
+    return None
+
+
+def _describe_use(head: str | None, weighted: bool) -> list[str]:
+    """How to use a backbone, or a classifier with one of the two heads."""
+    layer = "a weighted mean of the transformer's input and all layers" if weighted else "the last layer"
+    lines = [f"Input: mono audio at 16 kHz. The embedding of an utterance is the mean of {layer} over time."]
+    if head is not None:
+        lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
+    if head == "mlp":
+        lines += ["", *_fence(_PREDICT), ""]
+        lines += ["`head.safetensors` leads from the embedding to the logits of `classes.json`. The embedding alone:"]
+    code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
+    lines += ["", *_fence(code), ""]
+    return [*lines, "One clip at a time: padding changes what `transformers` returns for some of these architectures."]
+
+
+def _fence(code: str) -> list[str]:
+    return ["```python", code, "```"]
 
 
 def _show(value: Any) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+PROJECTION = 256
+"""Dimension of the `hf` head's projection where none is given: `classifier_proj_size` of `transformers`."""
 
 
 @contextmanager
@@ -38,3 +42,46 @@ class TwoLayerHead(nn.Module):
     def forward(self, embedding: Tensor) -> Tensor:
         """(batch, width) -> logits (batch, n_classes)."""
         return self.output(torch.relu(self.hidden(embedding)))
+
+
+class ProjectedHead(nn.Module):
+    """Projection and classifier, both linear: the head of `transformers`' `AutoModelForAudioClassification`.
+
+    `transformers` projects every frame and then takes the mean over time; the projection is linear, so that this is the
+    projection of the mean, which is the pooled embedding.
+
+    Args:
+        width: dimension of the input.
+        projection: dimension between the two.
+        n_classes: logits.
+        seed: of the initial weights, which depend on nothing else.
+    """
+
+    def __init__(self, width: int, projection: int, n_classes: int, seed: int) -> None:
+        super().__init__()
+        with seeded(seed):
+            self.projector = nn.Linear(width, projection)
+            self.classifier = nn.Linear(projection, n_classes)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> logits (batch, n_classes)."""
+        return self.classifier(self.projector(embedding))
+
+
+Head = TwoLayerHead | ProjectedHead
+"""What leads from a pooled embedding to logits."""
+
+
+def build_head(kind: Literal["mlp", "hf"], width: int, hidden: int | None, n_classes: int, seed: int) -> Head:
+    """Build a head of Stage 2.
+
+    Args:
+        kind: `mlp`, the paper's, or `hf`, that of `transformers`.
+        width: dimension of the pooled embedding.
+        hidden: units between the two layers; None = `width` (`mlp`) or `PROJECTION` (`hf`).
+        n_classes: logits.
+        seed: of the initial weights.
+    """
+    if kind == "hf":
+        return ProjectedHead(width, hidden or PROJECTION, n_classes, seed)
+    return TwoLayerHead(width, hidden or width, n_classes, seed)

@@ -64,21 +64,32 @@ class LabelledClips:
         subsets: SUBSETS table.
         classes: in the order of the logits.
         usable: utterances that have the input; others are left out and counted.
+        soft: whether the targets are the shares of the classes in the raters' votes.
+
+    Raises:
+        TrainingError: the targets are to be soft, and no clip has votes.
     """
 
-    def __init__(self, splits: Path, subsets: Path, classes: Sequence[str], usable: Collection[str]) -> None:
+    def __init__(
+        self, splits: Path, subsets: Path, classes: Sequence[str], usable: Collection[str], *, soft: bool = False
+    ) -> None:
         self.splits: pl.DataFrame = pl.from_arrow(read_table(splits, schema.SPLITS))  # type: ignore[assignment]
         self.subsets: pl.DataFrame = pl.from_arrow(read_table(subsets, schema.SUBSETS))  # type: ignore[assignment]
         self.classes = tuple(classes)
         position = {name: index for index, name in enumerate(classes)}
         labelled = self.splits.select("utterance_id", "label").unique()
         self.labels = {name: position[label] for name, label in labelled.iter_rows()}
+        self.shares = self._read_shares() if soft else None
         self.usable = usable
         self.left_out: dict[str, set[str]] = {"train": set(), "dev": set(), "test": set()}
 
     def annotate(self, utterance_id: str) -> dict[str, Tensor]:
-        """The label of a clip as a class index."""
-        return {"label": torch.tensor(self.labels[utterance_id])}
+        """The label of a clip as a class index; where targets are soft, also its shares of the classes."""
+        label = torch.tensor(self.labels[utterance_id])
+        if self.shares is None:
+            return {"label": label}
+        sure = nn.functional.one_hot(label, len(self.classes)).float()
+        return {"label": label, "shares": self.shares.get(utterance_id, sure)}
 
     def select(self, run: RunKey) -> Partition:
         """Clips of a run.
@@ -114,6 +125,15 @@ class LabelledClips:
         weights = np.where(counts > 0, len(train) / (present * np.maximum(counts, 1)), 1.0)
         return torch.from_numpy(weights.astype(np.float32))
 
+    def _read_shares(self) -> dict[str, Tensor]:
+        voted = self.splits.select("utterance_id", "soft").drop_nulls().unique("utterance_id")
+        if voted.is_empty():
+            raise TrainingError(
+                "finetuning.targets is soft, and no clip of the task has raters' votes; set it to hard, or take a corpus "
+                "whose labels hold votes"
+            )
+        return {name: torch.tensor(shares) for name, shares in voted.iter_rows()}
+
     def _keep(self, part: str, names: pl.Series) -> list[str]:
         self.left_out[part].update(name for name in names if name not in self.usable)
         return [name for name in names if name in self.usable]
@@ -139,11 +159,19 @@ class EmotionLearner(Learner):
         self._tested: list[tuple[list[str], Tensor, Tensor]] = []
 
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
-        """Cross-entropy, weighted by class if wanted."""
+        """Cross-entropy with labels or shares, weighted by class and smoothed if wanted."""
         _, logits = self.model(batch)
         logits, labels = logits.float(), batch.values["label"]
-        loss = nn.functional.cross_entropy(logits, labels, weight=self.class_weights)
-        weight = torch.ones_like(labels).sum() if self.class_weights is None else self.class_weights[labels].sum()
+        shares = batch.values.get("shares")
+        loss = nn.functional.cross_entropy(
+            logits,
+            labels if shares is None else shares,
+            weight=self.class_weights,
+            label_smoothing=self.settings.label_smoothing,
+        )
+        # What torch divides by: the sum of the labels' weights, or with shares the number of clips.
+        plain = self.class_weights is None or shares is not None
+        weight = torch.ones_like(labels).sum() if plain else self.class_weights[labels].sum()
         if keep:
             self._kept.append((logits.detach().cpu(), labels.cpu()))
         return {"cross_entropy": Term(loss, weight)}

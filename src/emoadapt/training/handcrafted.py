@@ -16,7 +16,7 @@ from emoadapt import schema
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import Clip
 from emoadapt.flow.store import read_table
-from emoadapt.models.heads import TwoLayerHead
+from emoadapt.models.heads import Head, build_head
 from emoadapt.training.classification import EmotionLearner, LabelledClips, RunKey, RunTables, Setting
 from emoadapt.training.trainer import Curve, build_trainer, evaluate, train
 
@@ -68,7 +68,7 @@ def train_handcrafted(
         update={"epochs": study.finetuning.egemaps_epochs, "learning_rate": study.finetuning.egemaps_learning_rate}
     )
     vectors = _read_vectors(egemaps_shards)
-    clips = LabelledClips(splits, subsets, classes, vectors)
+    clips = LabelledClips(splits, subsets, classes, vectors, soft=settings.targets == "soft")
     tables = RunTables(Setting(task, "handcrafted", "egemaps", subset), classes)
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
         for run in runs:
@@ -79,7 +79,7 @@ def train_handcrafted(
 class HandcraftedModel(nn.Module):
     """Head on a vector: batch -> (vector, logits)."""
 
-    def __init__(self, head: TwoLayerHead) -> None:
+    def __init__(self, head: Head) -> None:
         super().__init__()
         self.head = head
 
@@ -122,9 +122,9 @@ def _perform(
     *_, seed = run
     part = clips.select(run)
     dataset = VectorDataset(vectors, part.train, clips)
-    head = TwoLayerHead(schema.EGEMAPS_LLD, settings.head_hidden or HIDDEN, len(clips.classes), seed)
+    head = build_head(settings.head, schema.EGEMAPS_LLD, settings.head_hidden or HIDDEN, len(clips.classes), seed)
     curve = Curve("stage2", tables.setting.name(run))
-    weights = clips.weigh_classes(part.train) if settings.class_weights else None
+    weights = clips.weigh_classes(part.train) if settings.class_weights == "balanced" else None
     learner = EmotionLearner(HandcraftedModel(head), settings, curve, seed, weights)
     trainer = build_trainer(device, settings, scratch)
     test = part.test["utterance_id"].to_list()

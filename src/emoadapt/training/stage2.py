@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor, nn
+from torchmetrics.functional.classification import multiclass_f1_score
 
 from emoadapt import schema
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipDataset, ClipStore
 from emoadapt.flow.store import read_table
 from emoadapt.models.backbones import SpeechBackbone, load_backbone
+from emoadapt.models.cards import list_terms
 from emoadapt.models.classifier import EmotionClassifier
-from emoadapt.models.heads import TwoLayerHead
+from emoadapt.models.heads import Head, build_head
 from emoadapt.training.classification import EmotionLearner, LabelledClips, Partition, RunKey, RunTables, Setting
 from emoadapt.training.trainer import BestWeights, Curve, build_trainer, embed_batch, evaluate, train
 
@@ -83,7 +86,8 @@ def finetune(
     keeper = _ModelKeeper(study, setting, models)
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
         signals = _Signals(audio_shards, None if model.cnn_trainable else cnn_shards, splits, Path(scratch))
-        clips = LabelledClips(splits, subsets, study.tasks[task].classes, signals.lengths)
+        classes, soft = study.tasks[task].classes, settings.targets == "soft"
+        clips = LabelledClips(splits, subsets, classes, signals.lengths, soft=soft)
         job = _Finetuning(study, model, clips, signals, tables, keeper, Path(scratch))
         for run in runs:
             job.perform(run, settings)
@@ -94,7 +98,7 @@ def finetune(
 class FinetunedBackbone(nn.Module):
     """Backbone and head: batch -> (pooled embedding, logits)."""
 
-    def __init__(self, backbone: SpeechBackbone, head: TwoLayerHead) -> None:
+    def __init__(self, backbone: SpeechBackbone, head: Head) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -141,7 +145,7 @@ class _Signals:
         limit = backbone.count_frames(longest) if self.cached and longest else longest
         dataset = ClipDataset(self.store, clips.annotate, cached=self.cached, longest=limit)
         lengths = {name: min(self.lengths[name], longest or self.lengths[name]) for name in names}
-        return load_batches(dataset, lengths, settings.batch_size, seed)
+        return load_batches(dataset, lengths, settings.batch_size, seed, settings.batch_seconds)
 
 
 class _Finetuning:
@@ -167,20 +171,18 @@ class _Finetuning:
         _, fold, seed = run
         part = self.clips.select(run)
         self.backbone.load_state_dict(self.start_state)
-        hidden = settings.head_hidden or self.backbone.width
-        model = FinetunedBackbone(
-            self.backbone, TwoLayerHead(self.backbone.width, hidden, len(self.clips.classes), seed)
-        )
+        head = build_head(settings.head, self.backbone.width, settings.head_hidden, len(self.clips.classes), seed)
+        model = FinetunedBackbone(self.backbone, head)
         curve = Curve("stage2", self.tables.setting.name(run))
-        weights = self.clips.weigh_classes(part.train) if settings.class_weights else None
+        weights = self.clips.weigh_classes(part.train) if settings.class_weights == "balanced" else None
         learner = EmotionLearner(model, settings, curve, seed, weights)
         trainer = build_trainer(self.study.device, settings, self.scratch)
         test = part.test["utterance_id"].to_list()
         self._embed_start(learner, trainer, fold, test, settings)
         best = train(learner, trainer, self._load(part.train, settings, seed), self._load(part.dev, settings))
         evaluate(learner, trainer, self._load(test, settings))
-        self._note(run, part, learner, curve)
-        self.keeper.consider(run, model, self.clips, best)
+        logits = self._note(run, part, learner, curve)
+        self.keeper.consider(run, model, self.clips, best, self._score(part.test, logits))
 
     def _load(self, names: Sequence[str], settings: Finetuning, seed: int | None = None) -> Any:
         return self.signals.load(names, self.clips, self.backbone, settings, seed)
@@ -193,7 +195,8 @@ class _Finetuning:
             evaluate(learner, trainer, self._load(test, settings))
             self.start_points[fold] = {name: embedding for name, (embedding, _) in learner.take_tested().items()}
 
-    def _note(self, run: RunKey, part: Partition, learner: EmotionLearner, curve: Curve) -> None:
+    def _note(self, run: RunKey, part: Partition, learner: EmotionLearner, curve: Curve) -> np.ndarray:
+        """Add the run to the tables; returns its (n_test, n_classes) logits."""
         tested, start = learner.take_tested(), self.start_points[run[1]]
         tuned, logits = (
             np.stack(arrays) for arrays in zip(*(tested[name] for name in part.test["utterance_id"]), strict=True)
@@ -201,6 +204,18 @@ class _Finetuning:
         self.tables.add_predictions(run, part.test, logits)
         self.tables.add_embeddings(run, part.test, tuned, np.stack([start[name] for name in part.test["utterance_id"]]))
         self.tables.curves += curve.rows
+        return logits
+
+    def _score(self, test: pl.DataFrame, logits: np.ndarray) -> float | None:
+        """Macro-F1 on the test clips of the task's own corpus, over the classes that they have; None without such clips."""
+        own = (test["corpus"] == self.study.tasks[self.tables.setting.task].corpus).to_numpy()
+        if not own.any():
+            return None
+        labels = torch.tensor([self.clips.labels[name] for name in test["utterance_id"]])[own]
+        scores = multiclass_f1_score(
+            torch.from_numpy(logits)[own], labels, num_classes=len(self.clips.classes), average="none"
+        )
+        return float(scores[labels.unique()].mean())
 
 
 class _ModelKeeper:
@@ -208,36 +223,44 @@ class _ModelKeeper:
 
     def __init__(self, study: Study, setting: Setting, models: Path) -> None:
         self.study, self.setting, self.models = study, setting, models
-        self.best: tuple[tuple[float, ...], RunKey, EmotionClassifier, dict[str, Tensor]] | None = None
+        self.best: tuple[tuple[float, ...], RunKey, EmotionClassifier, dict[str, Tensor], float | None] | None = None
         models.mkdir(parents=True, exist_ok=True)
 
-    def consider(self, run: RunKey, model: FinetunedBackbone, clips: LabelledClips, trained: BestWeights) -> None:
-        """Save the model, or remember it if it is the best so far."""
+    def consider(
+        self, run: RunKey, model: FinetunedBackbone, clips: LabelledClips, trained: BestWeights, tested: float | None
+    ) -> None:
+        """Save the model, or remember it if it is the best so far; `tested` is its macro-F1 on test clips, if there are any."""
         if self.study.keep_models == "adapted":
             return
         classifier = EmotionClassifier(model.backbone, model.head, clips.classes)
         if self.study.keep_models == "all":
-            self._save(run, classifier, trained.score[0])
+            self._save(run, classifier, trained.score[0], tested)
         elif self.best is None or trained.score > self.best[0]:
-            self.best = (trained.score, run, classifier, trained.state)
+            self.best = (trained.score, run, classifier, trained.state, tested)
 
     def finish(self) -> None:
         """Save the best model of the job."""
         if self.best is not None:
-            score, run, classifier, state = self.best
+            score, run, classifier, state, tested = self.best
             classifier.load_state_dict(state)
-            self._save(run, classifier, score[0])
+            self._save(run, classifier, score[0], tested)
 
-    def _save(self, run: RunKey, classifier: EmotionClassifier, dev_macro_f1: float) -> None:
+    def _save(self, run: RunKey, classifier: EmotionClassifier, dev: float, tested: float | None) -> None:
         name, setting = self.setting.name(run), self.setting
-        card = {
+        corpora, objectives = [self.study.tasks[setting.task].corpus], {}
+        card: dict[str, Any] = {
             "title": name,
             "study": self.study.study,
             "starting point": f"{setting.backbone}.{setting.start}",
-            "fine-tuned on": f"{self.study.tasks[setting.task].corpus} ({setting.subset} training clips)",
-            "dev macro-F1": f"{dev_macro_f1:.3f}",
+            "fine-tuned on": f"{corpora[0]} ({setting.subset} training clips)",
+            "dev macro-F1": f"{dev:.3f}",
         }
+        if tested is not None:
+            about = f"this run on its fold of {corpora[0]}; means over runs are in the report"
+            card["test macro-F1"] = f"{tested:.3f} ({about})"
         if setting.start != "original":
             adaptation = self.study.adaptations[setting.start]
-            card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": adaptation.objectives}
-        classifier.save(self.models / name, card)
+            objectives = adaptation.objectives
+            corpora += adaptation.corpora
+            card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": objectives}
+        classifier.save(self.models / name, card | {"licences": list_terms(self.study, corpora, objectives)})

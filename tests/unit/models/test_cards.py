@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from emoadapt.config import Features
-from emoadapt.models.cards import write_card
+from emoadapt.config import Features, load_study
+from emoadapt.models.cards import list_terms, write_card
 from emoadapt.objectives import load_objective
 
 
@@ -21,6 +21,11 @@ def test_pretrained_names_its_base_and_licence(tmp_path: Path) -> None:
     assert "Licence of `facebook/hubert-base-ls960`: Apache-2.0." in card
 
 
+def test_weights_of_ones_own_are_no_base_that_others_could_look_up(tmp_path: Path) -> None:
+    for origin in ("./mine", "/mine", "/data/models/mine"):
+        assert "base_model" not in write(tmp_path, {}, origin, True)
+
+
 def test_untrained_says_so_and_names_no_base(tmp_path: Path) -> None:
     card = write(tmp_path, {}, "randomly initialised (seed 0)", False)
     assert "not pretrained" in card
@@ -30,10 +35,28 @@ def test_untrained_says_so_and_names_no_base(tmp_path: Path) -> None:
 
 def test_no_pipeline_is_promised_that_would_invent_a_head(tmp_path: Path) -> None:
     """`pipeline("audio-classification", folder)` puts random weights where ours stand in head.safetensors."""
-    for facts in ({}, {"classes": ("low", "high")}):
+    for facts in ({}, {"classes": ("low", "high"), "head": "mlp"}):
         card = write(tmp_path, facts, "a/b", True)
         assert "pipeline_tag: feature-extraction" in card
         assert ("head.safetensors" in card) is bool(facts)
+    assert "pipeline_tag: audio-classification" in write(
+        tmp_path, {"classes": ("low", "high"), "head": "hf"}, "a/b", True
+    )
+
+
+def test_terms_of_corpora_and_targets_are_named(tmp_path: Path) -> None:
+    corpora = {"acted": {"importer": "ravdess", "root": "."}, "mine": {"importer": "folder", "root": "."}}
+    study = load_study({"study": "x", "corpora": corpora})
+    terms = list_terms(study, ["acted", "mine", "acted"], ["energy", "face", "sentiment"])
+    assert [term.split(":")[0] for term in terms] == [
+        "Corpus acted", "Corpus mine", "Targets of energy", "Targets of face", "Targets of sentiment",
+    ]  # fmt: skip
+    assert "openSMILE" in terms[2], "what is loud is an eGeMAPS descriptor, too"
+    assert "AffectNet, which is for research only" in terms[3]
+    assert "cardiffnlp/twitter-xlm-roberta-base-sentiment, whose licence is not stated" in terms[4]
+    card = write(tmp_path, {"licences": terms}, "a/b", True)
+    assert "* Corpus acted: CC BY-NC-SA 4.0, non-commercial." in card
+    assert "| licences |" not in card
 
 
 @pytest.mark.parametrize(
@@ -44,7 +67,7 @@ def test_no_pipeline_is_promised_that_would_invent_a_head(tmp_path: Path) -> Non
             {
                 "egemaps": "openSMILE eGeMAPSv02 (paper windows)",
                 "sentiment": "cardiffnlp/twitter-xlm-roberta-base-sentiment on transcripts of Whisper small",
-                "face": "enet_b2_8/enet_b2_8_embedding.onnx on faces found by mtcnn",
+                "face": "enet_b2_8 on faces found by mtcnn",
             },
         ),
         (

@@ -1,20 +1,34 @@
 """Saving and loading emotion classifiers."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
+from safetensors.torch import load_file
 
 from emoadapt.config import UntrainedBackbone
 from emoadapt.errors import ModelError
-from emoadapt.models.backbones import build_untrained
+from emoadapt.models.backbones import LAYER_WEIGHTS, MODEL_TYPES, build_untrained
 from emoadapt.models.classifier import EmotionClassifier, load_classifier
-from emoadapt.models.heads import TwoLayerHead
+from emoadapt.models.heads import ProjectedHead, TwoLayerHead
+
+CLASSES = ["Wut", "Glück", "neutral"]
 
 
-def make_backbone():
-    return build_untrained("wavlm", UntrainedBackbone(hidden_size=16, layers=1, heads=2, conv_pos_groups=4)).eval()
+def make_backbone(architecture: str = "wavlm", norm: str = "layer"):
+    dimensions = UntrainedBackbone(hidden_size=16, layers=1, heads=2, conv_pos_groups=4, feat_extract_norm=norm)
+    return build_untrained(architecture, dimensions).eval()
+
+
+def make_projected(architecture: str = "wavlm", norm: str = "layer") -> EmotionClassifier:
+    return EmotionClassifier(make_backbone(architecture, norm), ProjectedHead(16, 8, 3, seed=1), CLASSES).eval()
 
 
 def test_comes_back_with_the_same_logits(tmp_path: Path) -> None:
@@ -29,7 +43,143 @@ def test_comes_back_with_the_same_logits(tmp_path: Path) -> None:
     assert "| classes | Wut, Glück |" in (tmp_path / "model" / "README.md").read_text()
 
 
+def test_projected_head_comes_back_with_the_same_logits(tmp_path: Path) -> None:
+    classifier = make_projected()
+    before = torch.random.get_rng_state()
+    classifier.save(tmp_path / "model", {"title": "x"})
+    assert torch.equal(torch.random.get_rng_state(), before)
+    loaded, audio = load_classifier(tmp_path / "model"), [torch.linspace(-0.5, 0.5, 4000)]
+    with torch.no_grad():
+        assert torch.equal(loaded(audio), classifier(audio))
+    assert loaded.classes == tuple(CLASSES)
+
+
+PIPELINES = """
+import json, sys
+import numpy as np
+from transformers import pipeline
+
+scores = {}
+for folder in sys.argv[2:]:
+    classify = pipeline("audio-classification", folder)
+    scores[folder] = {row["label"]: row["score"] for row in classify(np.load(sys.argv[1]), top_k=None)}
+assert "emoadapt" not in sys.modules
+print(json.dumps(scores))
+"""
+
+
+def test_pipeline_of_transformers_gives_the_same_scores_without_this_package(tmp_path: Path) -> None:
+    audio = 0.1 * np.random.default_rng(0).standard_normal(9000).astype(np.float32) + 0.02
+    np.save(tmp_path / "audio.npy", audio)
+    expected = {}
+    for architecture, model_type in MODEL_TYPES.items():
+        for norm in ("layer",) if architecture == "data2vec" else ("layer", "group"):
+            classifier, folder = make_projected(architecture, norm), tmp_path / f"{architecture}.{norm}"
+            if norm == "layer":
+                classifier.backbone.layer_weights = torch.nn.Parameter(torch.tensor([1.0, -1.0]))
+            classifier.save(folder, {})
+            config = json.loads((folder / "config.json").read_text())
+            assert config["model_type"] == model_type
+            assert [name.endswith("ForSequenceClassification") for name in config["architectures"]] == [True]
+            with torch.no_grad():
+                expected[str(folder)] = classifier([torch.from_numpy(audio)])[0].softmax(0).tolist()
+    done = subprocess.run(
+        [sys.executable, "-c", PIPELINES, tmp_path / "audio.npy", *expected],
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    scores = json.loads(done.stdout)
+    for folder, probabilities in expected.items():
+        np.testing.assert_allclose([scores[folder][name] for name in CLASSES], probabilities, atol=1e-4)
+    # Tiny random models hardly tell clips apart; that they differ among themselves shows that each was loaded.
+    assert len({round(probabilities[0], 4) for probabilities in expected.values()}) > 3
+
+
+@pytest.mark.parametrize("kind", ["backbone", "weighted", "mlp", "hf"])
+def test_code_of_the_card_runs(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    classifier = make_projected()
+    if kind == "mlp":
+        classifier.head = TwoLayerHead(16, 8, 3, seed=1)
+    if kind == "weighted":
+        classifier.backbone.layer_weights = torch.nn.Parameter(torch.tensor([2.0, -1.0]))
+    (classifier if kind in ("mlp", "hf") else classifier.backbone).save(tmp_path, {})
+    monkeypatch.chdir(tmp_path)
+    audio = (3000 * np.random.default_rng(0).standard_normal(8000)).astype(np.int16).astype(np.float32) / 32768
+    soundfile.write("clip.wav", audio, 16_000)
+    with torch.no_grad():
+        embedding = classifier.backbone([torch.from_numpy(audio)])
+        scores = dict(zip(CLASSES, classifier.head(embedding)[0].softmax(0).tolist(), strict=True))
+    codes = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), flags=re.DOTALL)
+    names = {"audio": audio}
+    for code in codes:
+        exec(code.replace("\nclassify(", "\nfound = classify("), names)
+    assert len(codes) == (2 if kind == "mlp" else 1)
+    if kind == "hf":
+        assert {row["label"]: row["score"] for row in names["found"]} == pytest.approx(scores, abs=1e-5)
+    else:
+        torch.testing.assert_close(names["embedding"], embedding, atol=1e-5, rtol=0)
+    if kind == "mlp":
+        assert capsys.readouterr().out.startswith(max(scores, key=scores.__getitem__))
+
+
 def test_stage_one_model_is_no_classifier(tmp_path: Path) -> None:
     make_backbone().save(tmp_path, {})
     with pytest.raises(ModelError, match="no emotion classifier"):
+        load_classifier(tmp_path)
+
+
+def test_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"nothing has no config\.json, so it is no model folder"):
+        load_classifier(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"problem_type": "multi_label_classification"}, "is a model for multi_label_classification"),
+        ({"model_type": "whisper"}, "is a whisper model; only wav2vec2, wavlm, hubert, data2vec-audio can be used"),
+    ],
+)
+def test_classifiers_of_another_kind_are_refused(tmp_path: Path, values: dict[str, str], message: str) -> None:
+    make_projected().save(tmp_path, {})
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | values))
+    with pytest.raises(ModelError, match=message):
+        load_classifier(tmp_path)
+
+
+def test_models_of_others_may_be_pickled(tmp_path: Path) -> None:
+    """Symptom: of models that have no model.safetensors the head was said to be damaged."""
+    classifier, audio = make_projected(), [torch.linspace(-0.5, 0.5, 4000)]
+    classifier.save(tmp_path, {})
+    torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    with torch.no_grad():
+        assert torch.equal(load_classifier(tmp_path)(audio), classifier(audio))
+    torch.save({"projector.weight": print}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"the head of .* cannot be read .*[Ww]eights.only"):
+        load_classifier(tmp_path)
+
+
+def test_weighted_layers_come_back_from_the_weights_of_transformers_alone(tmp_path: Path) -> None:
+    """superb/wav2vec2-base-superb-er and its like: the last layer alone would give other labels, silently."""
+    classifier, audio = make_projected(), [torch.linspace(-0.5, 0.5, 4000)]
+    with torch.no_grad():
+        last = classifier(audio)
+        classifier.backbone.layer_weights = torch.nn.Parameter(torch.tensor([2.0, -1.0]))
+        classifier.save(tmp_path, {})
+        (tmp_path / LAYER_WEIGHTS).unlink()
+        found = load_classifier(tmp_path)(audio)
+        assert torch.equal(found, classifier(audio))
+    assert (found - last).abs().max() > 1e-3
+    assert "weighted mean of the transformer's input and all layers" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("file", "content"), [("head.safetensors", b"cut"), ("classes.json", b'["Wut", "Gl')])
+def test_damaged_head_is_named(tmp_path: Path, file: str, content: bytes) -> None:
+    EmotionClassifier(make_backbone(), TwoLayerHead(16, 8, 3, seed=1), CLASSES).save(tmp_path, {})
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(ModelError, match=r"the head of .* cannot be read"):
         load_classifier(tmp_path)

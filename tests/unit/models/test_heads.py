@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from emoadapt.models.heads import TwoLayerHead, seeded
+from emoadapt.models.heads import ProjectedHead, TwoLayerHead, build_head, seeded
 
 
 def test_head_is_linear_relu_linear() -> None:
@@ -23,6 +23,23 @@ def test_initial_weights_depend_on_the_seed_only() -> None:
     second, other = TwoLayerHead(8, 4, 3, seed=5), TwoLayerHead(8, 4, 3, seed=6)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not torch.equal(first.hidden.weight, other.hidden.weight)
+
+
+def test_projection_of_the_mean_is_the_mean_of_projected_frames() -> None:
+    """`transformers` projects frames and then pools; this head sees the pooled embedding."""
+    head, frames = ProjectedHead(6, 4, 3, seed=0), torch.randn(2, 50, 6, generator=torch.Generator().manual_seed(1))
+    expected = head.classifier(head.projector(frames).mean(dim=1))
+    torch.testing.assert_close(head(frames.mean(dim=1)), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hidden", "units"), [("mlp", None, 8), ("mlp", 5, 5), ("hf", None, 256), ("hf", 5, 5)]
+)
+def test_builds_heads_by_kind_and_seed(kind: str, hidden: int | None, units: int) -> None:
+    first, second, other = (build_head(kind, 8, hidden, 3, seed) for seed in (1, 1, 2))
+    assert [tuple(value.shape) for value in first.parameters()] == [(units, 8), (units,), (3, units), (3,)]
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not torch.equal(*(next(head.parameters()) for head in (first, other)))
 
 
 def test_seeded_leaves_the_generator_as_it_was() -> None:

@@ -1,0 +1,1 @@
+"""Emotions of anybody's files, and export for other runtimes."""

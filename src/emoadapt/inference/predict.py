@@ -1,0 +1,192 @@
+"""Emotions of files of any format and length.
+
+Files are decoded one after another, and a recording of hours window by window: memory does not grow with their number or
+length. Clips of similar length are judged together, within a bounded look-ahead, and given in the order of the files. A clip's
+result does not depend on what was judged with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from emoadapt.config import AudioConfig
+from emoadapt.errors import ClipError, ConfigError, ModelError
+from emoadapt.inference.windows import WHOLE_SECONDS, Cutting, cut_audio
+from emoadapt.media import iterate_audio, to_float
+from emoadapt.schema import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emoadapt.models.classifier import EmotionClassifier
+
+BATCHES_AHEAD = 4
+"""Clips are sorted by length among those of this many batches."""
+SECONDS_AHEAD = 600
+"""Audio that is decoded ahead, at most: 19 MB."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is said of a file, or of a window of it.
+
+    `status` is `ok`, or as in the tables of features: `absent` (no audio stream, silence) or `failed`, then with a reason,
+    `<code>: <detail>`, and without label. `start` and `end`, in s, are missing where the fault is the file's.
+    """
+
+    file: Path
+    start: float | None = None
+    end: float | None = None
+    status: str = "ok"
+    label: str | None = None
+    probabilities: dict[str, float] | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class _Clip:
+    file: Path
+    start: int
+    samples: NDArray[np.int16]
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """Where it begins and ends, in s."""
+        return self.start / SAMPLE_RATE, (self.start + len(self.samples)) / SAMPLE_RATE
+
+    def tell(self, probabilities: dict[str, float]) -> Prediction:
+        """The prediction of this clip."""
+        if not all(map(math.isfinite, probabilities.values())):
+            return self.refuse(ClipError("not_finite", "the model gives no numbers for it"))
+        label = max(probabilities, key=probabilities.__getitem__)
+        return Prediction(self.file, *self.times, label=label, probabilities=probabilities)
+
+    def refuse(self, fault: ClipError) -> Prediction:
+        """What is said of this clip instead of a prediction."""
+        return Prediction(self.file, *self.times, status=fault.status, reason=str(fault))
+
+
+def predict_files(
+    classifier: EmotionClassifier,
+    files: Iterable[Path],
+    *,
+    window: float | None = None,
+    hop: float | None = None,
+    whole: bool = False,
+    batch_size: int = 8,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> Iterator[Prediction]:
+    """Predict the emotions of files.
+
+    Args:
+        classifier: from `load_classifier`; moved to the device.
+        files: in any format that FFmpeg reads.
+        window: s; None = recordings over 30 s in windows of 10 s, shorter ones whole.
+        hop: s from window to window; None = half a window.
+        whole: each recording as one, however long (memory grows with it).
+        batch_size: clips that are judged together.
+        device: `auto` takes a GPU where there is one.
+
+    Returns:
+        Iterator over one prediction per file or window, in order; a broken file is a prediction with status and reason,
+        after those of its windows before the damage.
+
+    Raises:
+        ConfigError: window and hop do not fit, or there is no GPU.
+        ModelError: a batch needs more memory than there is.
+    """
+    cutting = Cutting.choose(window, hop, whole)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, and torch sees no GPU on this machine; take auto or cpu")
+    chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    clips = (clip for file in files for clip in _read(file, cutting))
+    judge = _Judge(classifier.eval().to(chosen), batch_size)
+    return (prediction for group in _look_ahead(clips, batch_size) for prediction in judge.judge_group(group))
+
+
+def _read(file: Path, cutting: Cutting) -> Iterator[_Clip | Prediction]:
+    """The clips of a file; what is wrong with it, or with one of them, as a prediction."""
+    shortest = AudioConfig().min_seconds
+    try:
+        for start, samples in cut_audio(iterate_audio(file), cutting):
+            clip, seconds = _Clip(file, start, samples), len(samples) / SAMPLE_RATE
+            if seconds < shortest:
+                fault = ClipError("too_short", f"{seconds:.3f} s, at least {shortest:g} s are needed")
+                yield clip.refuse(fault)
+            elif not samples.any():
+                fault = ClipError("silent", f"all {len(samples)} samples are zero", absent=True)
+                yield clip.refuse(fault)
+            else:
+                yield clip
+    except ClipError as error:
+        yield Prediction(file, status=error.status, reason=str(error))
+    except OSError as error:
+        yield Prediction(file, status="failed", reason=f"unreadable: {error.strerror or error}")
+
+
+def _look_ahead(clips: Iterable[_Clip | Prediction], batch_size: int) -> Iterator[list[_Clip | Prediction]]:
+    """Groups of neighbours, bounded in number and in seconds of audio."""
+    group: list[_Clip | Prediction] = []
+    samples = 0
+    for clip in clips:
+        group.append(clip)
+        samples += len(clip.samples) if isinstance(clip, _Clip) else 0
+        if len(group) >= BATCHES_AHEAD * batch_size or samples >= SECONDS_AHEAD * SAMPLE_RATE:
+            yield group
+            group, samples = [], 0
+    if group:
+        yield group
+
+
+class _Judge:
+    """Runs the classifier on groups of clips."""
+
+    def __init__(self, classifier: EmotionClassifier, batch_size: int) -> None:
+        self.classifier, self.batch_size = classifier, batch_size
+
+    def judge_group(self, group: Sequence[_Clip | Prediction]) -> list[Prediction]:
+        """Predictions in the order of the group."""
+        told = {place: item for place, item in enumerate(group) if isinstance(item, Prediction)}
+        clips = {place: item for place, item in enumerate(group) if isinstance(item, _Clip)}
+        for batch in self._arrange({place: len(clip.samples) for place, clip in clips.items()}):
+            probabilities = self._run([clips[place].samples for place in batch])
+            for place, row in zip(batch, probabilities, strict=True):
+                told[place] = clips[place].tell(dict(zip(self.classifier.classes, row, strict=True)))
+        return [told[place] for place in range(len(group))]
+
+    def _arrange(self, lengths: dict[int, int]) -> Iterator[list[int]]:
+        """Batches of similar length; recordings longer than usual come in smaller ones."""
+        batch: list[int] = []
+        for place in sorted(lengths, key=lengths.__getitem__):
+            padded = (len(batch) + 1) * lengths[place]
+            if batch and (len(batch) == self.batch_size or padded > self.batch_size * WHOLE_SECONDS * SAMPLE_RATE):
+                yield batch
+                batch = []
+            batch.append(place)
+        if batch:
+            yield batch
+
+    def _run(self, samples: Sequence[NDArray[np.int16]]) -> list[list[float]]:
+        """Probabilities of (n_samples,) clips."""
+        audio = [torch.from_numpy(to_float(clip)) for clip in samples]
+        try:
+            # TF32 would make the result of a clip depend on the algorithm that is chosen for its batch. What is not named
+            # here would be switched off with it, cuDNN included.
+            with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                return self.classifier(audio).softmax(dim=1).cpu().tolist()
+        except RuntimeError as error:
+            # What the two allocators raise has no class in common.
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
+            longest = max(map(len, samples)) / SAMPLE_RATE
+            raise ModelError(
+                f"there is not the memory for {len(samples)} clips of up to {longest:.0f} s at once; take a smaller batch size, "
+                "or windows instead of whole recordings"
+            ) from None

@@ -1,0 +1,192 @@
+"""`emoadapt predict` and what it writes."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from emoadapt.errors import ConfigError
+from emoadapt.inference.command import run_predict
+from emoadapt.inference.output import list_files, open_output, show_progress, write_predictions
+from emoadapt.inference.predict import Prediction
+
+from .conftest import make_classifier, write_noise
+
+ROWS = [
+    Prediction(Path("a b.wav"), 0.0, 1.23456, label="x", probabilities={"x": 0.75, "y, z": 0.25}),
+    Prediction(Path("Müller.wav"), status="failed", reason='undecodable: "x", y'),
+]
+
+
+def test_json_lines_hold_what_is_known() -> None:
+    file = io.StringIO()
+    assert write_predictions(ROWS, file, ["x", "y, z"]) == {"ok": 1, "failed": 1}
+    assert [json.loads(line) for line in file.getvalue().splitlines()] == [
+        {"file": "a b.wav", "start": 0.0, "end": 1.235, "status": "ok", "label": "x",
+         "probabilities": {"x": 0.75, "y, z": 0.25}},
+        {"file": "Müller.wav", "status": "failed", "reason": 'undecodable: "x", y'},
+    ]  # fmt: skip
+    assert "Müller" in file.getvalue()
+
+
+def test_csv_has_a_column_per_class() -> None:
+    file = io.StringIO()
+    write_predictions(ROWS, file, ["x", "y, z"], as_csv=True)
+    empty = dict.fromkeys(["start", "end", "label", "p_x", "p_y, z"], "")
+    assert list(csv.DictReader(io.StringIO(file.getvalue()))) == [
+        {"file": "a b.wav", "start": "0.0", "end": "1.235", "status": "ok", "label": "x",
+         "p_x": "0.75", "p_y, z": "0.25", "reason": ""},
+        {"file": "Müller.wav", "status": "failed", "reason": 'undecodable: "x", y'} | empty,
+    ]  # fmt: skip
+
+
+def test_rows_are_written_as_soon_as_they_are_ready() -> None:
+    file = io.StringIO()
+
+    def predict():
+        for number, row in enumerate(ROWS):
+            assert file.getvalue().count("\n") == number
+            yield row
+
+    write_predictions(predict(), file, [])
+
+
+def test_name_that_is_no_utf8_can_be_written(tmp_path: Path) -> None:
+    """A file name of another system's encoding ended the command."""
+    path = tmp_path / "out.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        write_predictions([Prediction(Path("a\udcff.wav"), status="failed", reason="x: y")], file, [])
+    assert json.loads(path.read_text())["file"] == "a\ufffd.wav"
+
+
+def test_reason_with_a_name_that_is_no_utf8_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with path.open("w", encoding="utf-8") as file:
+        write_predictions([Prediction(Path("x"), status="failed", reason="x: a\udcff")], file, [], as_csv=True)
+    assert "x: a\ufffd" in path.read_text()
+
+
+def test_progress_counts_files_and_passes_all_on() -> None:
+    terminal = io.StringIO()
+    assert list(show_progress(iter(ROWS), 2, terminal)) == ROWS
+    assert terminal.getvalue().endswith("\rfile 2 of 2, 1 predictions\n")
+
+
+def test_files_folders_and_lists(tmp_path: Path) -> None:
+    for name in ("b.wav", "a.MP4", "notes.txt", "sub/c.flac", ".hidden.wav"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    (tmp_path / "list.txt").write_text("x.wav\n\n/y z.mp3\n")
+    found = list_files([Path("first.xyz"), tmp_path / "in"], recursive=True, listed=tmp_path / "list.txt")
+    folder = tmp_path / "in"
+    assert found == [Path("first.xyz"), folder / "a.MP4", folder / "b.wav", folder / "sub/c.flac", Path("x.wav"), Path("/y z.mp3")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["\ufeffMüller 1.wav\r\nb.wav\r\n".encode(), "Müller 1.wav\0b.wav\0".encode(), "Müller 1.wav\nb.wav".encode()],
+    ids=["Windows", "find -print0", "without a last line end"],
+)
+@pytest.mark.parametrize("stdin", [True, False])
+def test_lists_of_any_making(content: bytes, stdin: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: of `find -print0 | emoadapt predict --list -` only the first file was told, without a word."""
+    (tmp_path / "list").write_bytes(content)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert list_files([], listed=Path("-") if stdin else tmp_path / "list") == [Path("Müller 1.wav"), Path("b.wav")]
+
+
+def test_names_that_are_no_utf8_or_too_long_are_left_to_their_rows(tmp_path: Path) -> None:
+    """Symptom: one such name in a list ended the command, the second with a traceback."""
+    (tmp_path / "list").write_bytes(b"M\xfcller.wav\n" + b"a" * 5000 + b".wav\n")
+    assert list_files([], listed=tmp_path / "list") == [Path("M\udcfcller.wav"), Path("a" * 5000 + ".wav")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"paths": ["."]}, r"\. is a folder; name files, or add --recursive"),
+        ({"paths": []}, "there is no file to predict"),
+        ({"paths": [], "listed": "no/list"}, "the list no/list cannot be read"),
+    ],
+)
+def test_paths_that_lead_nowhere_are_refused(options: dict, message: str) -> None:
+    listed = options.get("listed")
+    with pytest.raises(ConfigError, match=message):
+        list_files([Path(path) for path in options["paths"]], listed=None if listed is None else Path(listed))
+
+
+def test_wrong_options_leave_the_output_alone(tmp_path: Path) -> None:
+    make_classifier().save(tmp_path / "model", {})
+    (tmp_path / "out.csv").write_text("earlier")
+    with pytest.raises(ConfigError, match="do not fit"):
+        run_predict(tmp_path / "model", [Path("a.wav")], tmp_path / "out.csv", window=1, hop=2)
+    assert (tmp_path / "out.csv").read_text() == "earlier"
+    with pytest.raises(ConfigError, match="cannot be written"):
+        run_predict(tmp_path / "model", [Path("a.wav")], tmp_path / "no" / "out.csv")
+
+
+@pytest.mark.parametrize("kept", ["a.wav", "link.wav", "list"])
+def test_what_is_to_be_read_is_not_overwritten(tmp_path: Path, kept: str) -> None:
+    """Symptom: `predict MODEL a.wav --output a.wav` emptied the recording and then called it undecodable."""
+    make_classifier().save(tmp_path / "model", {})
+    write_noise(tmp_path / "a.wav", 0.5)
+    (tmp_path / "link.wav").hardlink_to(tmp_path / "a.wav")
+    (tmp_path / "list").write_text(str(tmp_path / "a.wav"))
+    before = (tmp_path / kept).read_bytes()
+    with pytest.raises(ConfigError, match="would be overwritten"):
+        run_predict(tmp_path / "model", [], tmp_path / kept, listed=tmp_path / "list")
+    assert (tmp_path / kept).read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no file that is always full")
+@pytest.mark.parametrize("path", [Path("/dev/full"), None])
+def test_full_disk_is_said_in_a_sentence(path: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = io.TextIOWrapper(io.FileIO("/dev/full", "w"))
+    monkeypatch.setattr("sys.stdout", stdout)
+    place = path or "the standard output"
+    with pytest.raises(ConfigError, match=f"{place} cannot be written .*No space left"), open_output(path) as file:
+        write_predictions(ROWS, file, ["x", "y, z"])
+    with suppress(OSError):
+        stdout.close()
+
+
+def test_output_is_utf8_on_any_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: a label that the terminal's encoding lacks ended the command with a traceback."""
+    content = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(content, encoding="latin-1"))
+    with open_output(None) as file:
+        write_predictions([Prediction(Path("高.wav"), label="高")], file, [])
+    assert json.loads(content.getvalue().decode("utf-8"))["label"] == "高"
+
+
+@pytest.mark.parametrize("head", ["mlp", "hf"])
+def test_every_good_file_is_told_and_a_bad_one_is_counted(head: str, tmp_path: Path, capsys) -> None:
+    make_classifier(head=head).save(tmp_path / "model", {})
+    good = [write_noise(tmp_path / f"{i}.wav", 0.5, seed=i) for i in range(3)]
+    files = [good[0], tmp_path / "missing.wav", *good[1:]]
+    assert run_predict(tmp_path / "model", good, tmp_path / "good.jsonl")
+    assert not run_predict(tmp_path / "model", files, tmp_path / "out.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(row["file"], row["status"]) for row in rows] == [
+        (str(file), "failed" if file.stem == "missing" else "ok") for file in files
+    ]
+    assert all(
+        sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-4) for row in rows if "probabilities" in row
+    )
+    assert "1 of 4 rows have the status failed" in capsys.readouterr().err
+
+
+def test_command_line_ends_without_a_traceback(tmp_path: Path) -> None:
+    make_classifier().save(tmp_path / "model", {})
+    write_noise(tmp_path / "a.wav", 0.5)
+    (tmp_path / "b.wav").write_text("x")
+    command = [sys.executable, "-m", "emoadapt", "predict", "model", "--recursive", ".", "--csv"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert [row["status"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["ok", "failed"]
+    assert done.stderr.strip() == "emoadapt: 1 of 2 rows have the status failed, with a reason"

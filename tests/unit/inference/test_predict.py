@@ -1,0 +1,175 @@
+"""Predictions of files: any format, any length, any company."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from emoadapt.errors import ConfigError, ModelError
+from emoadapt.inference import predict
+from emoadapt.inference.predict import predict_files
+from emoadapt.media import decode_audio, to_float
+
+from .conftest import CLASSES, make_classifier, write_noise
+
+
+def expect(classifier, samples: np.ndarray) -> dict[str, float]:
+    """Scores of a clip on its own."""
+    with torch.no_grad():
+        return dict(zip(CLASSES, classifier([torch.from_numpy(to_float(samples))])[0].softmax(0).tolist(), strict=True))
+
+
+def test_short_files_are_judged_whole_at_any_rate(classifier, tmp_path: Path) -> None:
+    files = [write_noise(tmp_path / "a.wav", 1.5), write_noise(tmp_path / "b.flac", 0.7, seed=1, rate=44_100)]
+    found = list(predict_files(classifier, files))
+    assert [prediction.file for prediction in found] == files
+    for prediction, seconds in zip(found, (1.5, 0.7), strict=True):
+        expected = expect(classifier, decode_audio(prediction.file))
+        assert prediction.probabilities == pytest.approx(expected, abs=1e-5)
+        assert prediction.label == max(expected, key=expected.__getitem__)
+        assert (prediction.start, prediction.status, prediction.reason) == (0.0, "ok", None)
+        assert prediction.end == pytest.approx(seconds, abs=0.001)
+
+
+def test_long_recordings_come_in_windows_with_times(classifier, tmp_path: Path) -> None:
+    file = write_noise(tmp_path / "long.wav", 31.0)
+    found = list(predict_files(classifier, [file]))
+    assert [(p.start, p.end) for p in found] == [(0, 10), (5, 15), (10, 20), (15, 25), (20, 30), (21, 31)]
+    samples = decode_audio(file)
+    for prediction in found:
+        part = samples[round(prediction.start * 16_000) : round(prediction.end * 16_000)]
+        assert prediction.probabilities == pytest.approx(expect(classifier, part), abs=1e-5)
+    (whole,) = predict_files(classifier, [file], whole=True)
+    assert (whole.start, whole.end) == (0, 31)
+    assert whole.probabilities == pytest.approx(expect(classifier, samples), abs=1e-5)
+
+
+@pytest.mark.parametrize(("norm", "head"), [("layer", "mlp"), ("group", "hf")])
+def test_result_does_not_depend_on_the_company_and_comes_in_order(norm: str, head: str, tmp_path: Path) -> None:
+    classifier = make_classifier("hubert", norm, head)
+    lengths = [0.9, 0.2, 2.0, 0.5, 1.4, 0.3, 0.8]
+    files = [write_noise(tmp_path / f"{i}.wav", length, seed=i) for i, length in enumerate(lengths)]
+    together = list(predict_files(classifier, files, batch_size=3))
+    assert [prediction.file for prediction in together] == files
+    for prediction in together:
+        (alone,) = predict_files(classifier, [prediction.file], batch_size=1)
+        assert alone.probabilities == pytest.approx(prediction.probabilities, abs=1e-5)
+    assert len({round(prediction.probabilities["calm"], 4) for prediction in together}) == len(files)
+
+
+def test_broken_files_have_a_reason_and_stop_nobody(classifier, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("not audio at all")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16_000, np.float32), 16_000)
+    write_noise(tmp_path / "blip.wav", 0.05)
+    data = write_noise(tmp_path / "cut.wav", 20).read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[: len(data) // 2])
+    write_noise(tmp_path / "good.wav", 1)
+    names = ["missing.wav", "text.wav", "silent.wav", "blip.wav", "cut.wav", "good.wav"]
+    found = list(predict_files(classifier, [tmp_path / name for name in names], window=4, hop=4))
+    faults = [(p.file.name, p.status, p.reason.split(":")[0]) for p in found if p.status != "ok"]
+    assert faults == [
+        ("missing.wav", "failed", "file_missing"),
+        ("text.wav", "failed", "undecodable"),
+        ("silent.wav", "absent", "silent"),
+        ("blip.wav", "failed", "too_short"),
+        ("cut.wav", "failed", "truncated"),
+    ]
+    # The windows before the damage are told, as they were judged before it was met.
+    assert [(p.file.name, p.start) for p in found if p.status == "ok"] == [
+        ("cut.wav", 0), ("cut.wav", 4), ("good.wav", 0),
+    ]  # fmt: skip
+    assert all(p.label is None and p.probabilities is None for p in found if p.status != "ok")
+
+
+def test_fault_of_the_disk_is_told_of_the_file(classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(predict, "iterate_audio", fail)
+    (found,) = predict_files(classifier, [tmp_path / "a.wav"])
+    assert (found.status, found.reason) == ("failed", "unreadable: Input/output error")
+
+
+def test_looks_ahead_a_bounded_number_of_files(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    def decode(file: Path):
+        opened.append(file)
+        yield np.full(3200, 1000, np.int16)
+
+    monkeypatch.setattr(predict, "iterate_audio", decode)
+    found = predict_files(classifier, [Path(f"{i}.wav") for i in range(100)], batch_size=2)
+    next(found)
+    assert len(opened) == 2 * predict.BATCHES_AHEAD
+    monkeypatch.setattr(predict, "SECONDS_AHEAD", 0.6)
+    assert len(list(found)) == 99
+    assert len(opened) == 100
+
+
+def test_looks_ahead_a_bounded_number_of_seconds(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    def decode(file: Path):
+        opened.append(file)
+        yield np.full(3200, 1000, np.int16)
+
+    monkeypatch.setattr(predict, "iterate_audio", decode)
+    monkeypatch.setattr(predict, "SECONDS_AHEAD", 0.6)
+    next(predict_files(classifier, [Path(f"{i}.wav") for i in range(100)], batch_size=50))
+    assert len(opened) == 3
+
+
+def test_long_recordings_come_in_smaller_batches(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    monkeypatch.setattr(predict, "WHOLE_SECONDS", 0.5)
+    monkeypatch.setattr(predict, "iterate_audio", lambda file: iter([np.full(int(file.stem), 1000, np.int16)]))
+    classifier.register_forward_pre_hook(lambda _, inputs: sizes.append([len(clip) for clip in inputs[0]]))
+    list(predict_files(classifier, [Path(f"{n}.wav") for n in (4000, 16000, 4100, 32000)], whole=True, batch_size=4))
+    assert sizes == [[4000, 4100], [16000], [32000]]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "message"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), ModelError, "memory for 1 clips of up to 1 s at once; take a"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), ModelError, "memory for 1 clips"),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), RuntimeError, "illegal memory access"),
+    ],
+)
+def test_too_little_memory_is_said_in_a_sentence(
+    error: Exception, expected: type, message: str, classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(classifier, "forward", fail)
+    with pytest.raises(expected, match=message):
+        list(predict_files(classifier, [write_noise(tmp_path / "a.wav", 1)]))
+
+
+def test_scores_that_are_no_numbers_are_no_prediction(
+    classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: a model that had diverged called everything by the name of its first class."""
+    monkeypatch.setattr(classifier, "forward", lambda audio: torch.full((len(audio), 3), torch.nan))
+    (found,) = predict_files(classifier, [write_noise(tmp_path / "a.wav", 1)])
+    assert (found.status, found.reason) == ("failed", "not_finite: the model gives no numbers for it")
+    assert (found.label, found.probabilities, found.end) == (None, None, 1.0)
+
+
+def test_convolutions_are_those_of_cudnn_without_tf32(classifier, tmp_path: Path) -> None:
+    """Symptom: cuDNN was switched off, and a GPU fell back to slow convolutions."""
+    seen = []
+    classifier.register_forward_pre_hook(
+        lambda *_: seen.append((torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32))
+    )
+    list(predict_files(classifier, [write_noise(tmp_path / "a.wav", 1)]))
+    assert seen == [(True, False)]
+
+
+def test_device_that_is_not_there_is_refused_at_once(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="torch sees no GPU"):
+        predict_files(classifier, [], device="cuda")

@@ -1,0 +1,87 @@
+"""The loss of the classifiers, by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from emoadapt import schema
+from emoadapt.config import Finetuning
+from emoadapt.data.batching import collate_clips
+from emoadapt.data.clips import Clip
+from emoadapt.errors import TrainingError
+from emoadapt.flow.store import write_table
+from emoadapt.training.classification import EmotionLearner, LabelledClips
+from emoadapt.training.trainer import Curve
+
+LOGITS = np.array([[2.0, 0.0, -1.0], [0.5, 1.0, 0.0]])
+LOG_PROBABILITIES = LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))
+LABELS = [0, 2]
+WEIGHTS = np.array([0.5, 1.0, 2.0])
+
+
+class Fixed(nn.Module):
+    def forward(self, batch):
+        return None, torch.tensor(LOGITS, dtype=torch.float32)
+
+
+def measure(weighted: bool = False, shares: list[list[float]] | None = None, **settings):
+    clips = [
+        Clip(str(i), torch.zeros(4), {"label": torch.tensor(label)} | ({"shares": torch.tensor(shares[i])} if shares else {}))
+        for i, label in enumerate(LABELS)
+    ]  # fmt: skip
+    weights = torch.tensor(WEIGHTS, dtype=torch.float32) if weighted else None
+    learner = EmotionLearner(Fixed(), Finetuning(**settings), Curve("stage2", "run"), 0, weights)
+    term = learner.measure(collate_clips(clips), keep=False)["cross_entropy"]
+    return float(term.mean), float(term.weight)
+
+
+def test_labels_give_plain_cross_entropy() -> None:
+    expected = -(LOG_PROBABILITIES[0, 0] + LOG_PROBABILITIES[1, 2]) / 2
+    assert measure() == pytest.approx((expected, 2.0))
+
+
+def test_weights_are_those_of_the_labels_and_divide_the_sum() -> None:
+    expected = -(0.5 * LOG_PROBABILITIES[0, 0] + 2.0 * LOG_PROBABILITIES[1, 2]) / 2.5
+    assert measure(weighted=True) == pytest.approx((expected, 2.5))
+
+
+def test_smoothing_spreads_a_share_over_all_classes() -> None:
+    targets = np.full((2, 3), 0.3 / 3)
+    targets[0, 0] += 0.7
+    targets[1, 2] += 0.7
+    assert measure(label_smoothing=0.3) == pytest.approx((-(targets * LOG_PROBABILITIES).sum() / 2, 2.0))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_shares_are_the_targets_where_they_are_soft(weighted: bool) -> None:
+    shares = [[0.75, 0.25, 0.0], [0.0, 0.0, 1.0]]
+    weights = WEIGHTS if weighted else np.ones(3)
+    expected = -(np.array(shares) * weights * LOG_PROBABILITIES).sum() / 2
+    assert measure(weighted, shares) == pytest.approx((expected, 2.0))
+
+
+def write_clips(folder: Path, soft: dict[str, list[float]]) -> LabelledClips:
+    rows = [
+        {"utterance_id": f"c/{i}", "corpus": "c", "label": "high" if i % 2 else "low", "fold": fold, "split": "train",
+         "soft": soft.get(f"c/{i}")}
+        for fold in (0, 1)
+        for i in range(4)
+    ]  # fmt: skip
+    write_table(folder / "splits.parquet", rows, schema.SPLITS)
+    write_table(folder / "subsets.parquet", [], schema.SUBSETS)
+    return LabelledClips(folder / "splits.parquet", folder / "subsets.parquet", ["low", "high"], {}, soft=True)
+
+
+def test_clip_without_votes_has_its_label(tmp_path: Path) -> None:
+    clips = write_clips(tmp_path, {"c/0": [0.6, 0.4]})
+    assert clips.annotate("c/0")["shares"].tolist() == pytest.approx([0.6, 0.4])
+    assert clips.annotate("c/1")["shares"].tolist() == [0.0, 1.0]
+    assert int(clips.annotate("c/0")["label"]) == 0
+
+
+def test_soft_targets_without_any_votes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"finetuning\.targets is soft, and no clip of the task has raters' votes"):
+        write_clips(tmp_path, {})
