@@ -25,8 +25,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=1
 
+# Tests that share the small study run one after the other, the others beside them.
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,26 +106,32 @@ class Project:
         return {name: value for name, value in os.environ.items() if not name.startswith(drop)}
 
     def kill_when(self, log: str, text: str) -> None:
-        """Start Snakemake and `kill -9` it with all its jobs as soon as a line with `text` is in a log.
-
-        Waits by reading, not by sleeping: `tail` hands over each line when it is written.
-        """
+        """Start Snakemake and `kill -9` it with all its jobs as soon as a line with `text` is in a log."""
         path = self.root / log
         path.unlink(missing_ok=True)
         process = subprocess.Popen(
             self._command(), cwd=self.root, env=self._environment(), stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        follow = ["tail", "--follow=name", "--retry", "--lines=+1", str(path)]
+        try:
+            self.await_line(log, text, process)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "Snakemake ended before it was killed"
+
+    def await_line(self, log: str, text: str, process: subprocess.Popen[bytes]) -> None:
+        """Return as soon as a line with `text` is in a log; fail if the process ends before.
+
+        Waits by reading, not by sleeping: `tail` hands over each line when it is written.
+        """
+        follow = ["tail", "--follow=name", "--retry", "--lines=+1", str(self.root / log)]
         with subprocess.Popen(follow, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tail:
             assert tail.stdout is not None
-            watcher = threading.Thread(target=lambda: (process.wait(), tail.kill()))
-            watcher.start()
+            threading.Thread(target=lambda: (process.wait(), tail.kill()), daemon=True).start()
             seen = any(text in line for line in tail.stdout)
-            if seen:
-                os.killpg(process.pid, signal.SIGKILL)
-            watcher.join()
-        assert seen and process.returncode == -signal.SIGKILL, f"Snakemake ended before {log} said {text!r}"
+            tail.kill()
+        assert seen, f"Snakemake ended before {log} said {text!r}"
 
     def run(self) -> str:
         """Bring all up to date."""

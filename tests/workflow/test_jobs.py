@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
-from project import Project
+import yaml
+from project import Project, create_project, small_study
 
-pytestmark = pytest.mark.slow
+from emoadapt.flow.disk import drop, measure_disk
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small")]
 
 TRAININGS = {
     f"finetune task=emotions backbone={model.split('.')[0]} start={model.split('.')[1]} subset={subset} batch=b000"
@@ -67,6 +71,23 @@ def test_clips_touched(project: Project) -> None:
     for path in (project.root / "media").rglob("*.wav"):
         os.utime(path)
     assert project.jobs() == set()
+
+
+def test_dropped_features_are_computed_only_when_needed(copy: Project) -> None:
+    """`emoadapt disk --drop` of all features: nothing to do; after a change of one split, what its trainings read."""
+    results = copy.root / "results"
+    for holding in measure_disk(results):
+        if holding.droppable:
+            drop(results, holding.name)
+    assert copy.jobs() == set()
+    copy.edit("media/labelled/labels.csv", "t1_1.wav,t1,high", "t1_1.wav,t1,low")
+    again = {
+        job for job in copy.jobs() if job.startswith(("extract", "egemaps", "encode_cnn", "adapt", "training_shard"))
+    }
+    assert (
+        again
+        == {f"{rule} corpus=labelled shard=00{i}" for rule in ("extract_audio", "egemaps") for i in range(3)} | CACHED
+    )
 
 
 def test_label_changed(project: Project) -> None:
@@ -146,6 +167,22 @@ def test_objective_added(project: Project) -> None:
     new |= {job.replace("start=adapted", "start=louder") for job in ADAPTED}
     new |= {f"{rule} adaptation=louder" for rule in ("parts", "normalisers", "adapt backbone=tiny")}
     assert project.jobs() == new | REPORT | {"quarantine"}
+
+
+def test_word_errors_where_there_is_something_to_compare(tmp_path: Path) -> None:
+    project = create_project(tmp_path)
+    study = small_study()
+    study["adaptations"]["adapted"] |= {"corpora": ["unlabelled", "labelled"], "objectives": {"sentiment": 1.0}}
+    study["features"] = {"transcript": {"engine": "pocketsphinx"}, "sentiment": {"engine": "vader"}}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
+    without = project.jobs()
+    assert "transcribe corpus=labelled shard=000" in without and "word_errors" not in without
+    study["corpora"]["labelled"]["columns"]["transcript"] = "emotion"
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
+    assert project.jobs() == without | {"word_errors"}
+    study["features"]["transcript"]["engine"] = "corpus"
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
+    assert project.jobs() == without
 
 
 def test_unused_corpus_changes_nothing(project: Project) -> None:

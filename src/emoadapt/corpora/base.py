@@ -13,6 +13,7 @@ The Snakefile lists corpora whenever it is parsed: importers use the standard li
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import posixpath
@@ -98,16 +99,21 @@ def read_utterances(name: str, config: AnyCorpus) -> list[Utterance]:
     return sorted(utterances, key=lambda utterance: utterance.utterance_id)
 
 
-def read_labels(name: str, config: AnyCorpus) -> list[Label]:
+def read_labels(name: str, config: AnyCorpus, utterances: Sequence[Utterance] | None = None) -> list[Label]:
     """List one label row per utterance of `read_utterances`, in the same order; one without labels is all null.
+
+    Args:
+        name: the corpus's name in the configuration.
+        config: its section.
+        utterances: what `read_utterances` gave, where the caller has it already.
 
     Raises:
         CorpusError: as `read_utterances`, or what the importer finds wrong with its label tables.
     """
     # Utterances first: they tell a missing root with a sentence.
-    ids = [utterance.utterance_id for utterance in read_utterances(name, config)]
+    listed = read_utterances(name, config) if utterances is None else utterances
     labels = {label.utterance_id: label for label in load_importer(config.importer).list_labels(name, config)}
-    return [labels.get(utterance_id) or Label(utterance_id) for utterance_id in ids]
+    return [labels.get(utterance.utterance_id) or Label(utterance.utterance_id) for utterance in listed]
 
 
 def annotation_files(config: AnyCorpus) -> list[Path]:
@@ -194,7 +200,11 @@ def check_utterances(
 
 
 def find_missing(media: Iterable[str], root: str | Path) -> list[str]:
-    """Relative paths that are no files below the root, sorted."""
+    """Relative paths that are no files below the root, sorted.
+
+    A link that leads back to itself is there, as a clip that cannot be read: whatever disk is mounted, it leads nowhere.
+    A link to a file that is not there is missing, since its disk may be.
+    """
     # One listing per folder is several times cheaper than asking for each file, above all on network disks.
     by_folder: dict[str, list[str]] = {}
     for relative in media:
@@ -202,7 +212,8 @@ def find_missing(media: Iterable[str], root: str | Path) -> list[str]:
     missing: list[str] = []
     for folder, paths in by_folder.items():
         path = Path(root, folder)
-        names = {entry.name for entry in _list_folder(path) if _is_file(entry)} if path.is_dir() else set()
+        entries = _list_folder(path) if path.is_dir() else []
+        names = {entry.name for entry in entries if _is_file(entry) or _leads_to_itself(entry)}
         missing += [relative for relative in paths if posixpath.basename(relative) not in names]
     return sorted(missing)
 
@@ -281,6 +292,14 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_file()
     except OSError:
         return False
+
+
+def _leads_to_itself(entry: os.DirEntry[str]) -> bool:
+    try:
+        entry.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _identify_folder(path: str | Path) -> tuple[int, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emoadapt import schema
 from emoadapt.config import AnyCorpus
-from emoadapt.corpora.base import load_importer, read_labels, read_utterances
+from emoadapt.corpora.base import Label, Utterance, load_importer, read_labels, read_utterances
 from emoadapt.flow.code import digest
 from emoadapt.flow.fingerprints import fingerprint_media
 from emoadapt.flow.shards import assign_shard
@@ -17,32 +18,52 @@ CACHE = Path("results/.cache/fingerprints")
 """Where content hashes are remembered between calls, one file a corpus."""
 
 
-def list_manifest(name: str, config: AnyCorpus) -> list[list[dict[str, Any]]]:
-    """Rows of each manifest shard (MANIFEST), sorted by utterance id.
+@dataclass(frozen=True)
+class CorpusState:
+    """What the Snakefile keeps in memory of a corpus.
 
-    Labels are no part of it: relabelling a corpus leaves its manifests, and so its features, as they are.
+    Args:
+        shards: digest of each manifest shard; changes when, and only when, one of its clips does.
+        labels: digest of the labels. They are no part of a manifest: relabelling leaves all features as they are.
+        transcripts: whether the corpus brings a transcript of any clip.
     """
+
+    shards: tuple[str, ...]
+    labels: str
+    transcripts: bool
+
+
+def find_state(name: str, config: AnyCorpus) -> CorpusState:
+    """List a corpus, once for all that is asked of it."""
     utterances = read_utterances(name, config)
+    shards = [digest([tuple(row.values()) for row in rows]) for rows in _assign_rows(name, config, utterances)]
+    # The manifest's rows are gone by now: memory holds one of the two at a time.
+    labels = digest([tuple(list_fields(label).values()) for label in read_labels(name, config, utterances)])
+    return CorpusState(tuple(shards), labels, any(utterance.transcript for utterance in utterances))
+
+
+def list_manifest(name: str, config: AnyCorpus) -> list[list[dict[str, Any]]]:
+    """Rows of each manifest shard (MANIFEST), sorted by utterance id."""
+    return list(_assign_rows(name, config, read_utterances(name, config)))
+
+
+def _assign_rows(name: str, config: AnyCorpus, utterances: list[Utterance]) -> Iterator[list[dict[str, Any]]]:
+    """Manifest rows, shard after shard."""
     importer = load_importer(config.importer)
     if hasattr(importer, "fingerprints"):
         fingerprints = importer.fingerprints(name, config)
     else:
         fingerprints = fingerprint_media(Path(config.root), [u.media for u in utterances], CACHE / f"{name}.json")
-    shards: list[list[dict[str, Any]]] = [[] for _ in range(config.shards)]
-    for utterance in sorted(utterances, key=lambda u: u.utterance_id):
-        row = {**asdict(utterance), "fingerprint": fingerprints[utterance.media]}
-        shards[assign_shard(utterance.utterance_id, config.shards)].append(row)
-    return shards
+    shards: list[list[Utterance]] = [[] for _ in range(config.shards)]
+    for utterance in utterances:
+        shards[assign_shard(utterance.utterance_id, config.shards)].append(utterance)
+    for shard in shards:
+        yield [{**list_fields(utterance), "fingerprint": fingerprints[utterance.media]} for utterance in shard]
 
 
-def digest_rows(rows: list[dict[str, Any]]) -> str:
-    """Digest of manifest rows: changes when, and only when, one of the clips does."""
-    return digest([tuple(row.values()) for row in rows])
-
-
-def digest_labels(name: str, config: AnyCorpus) -> str:
-    """Digest of a corpus's labels."""
-    return digest([tuple(asdict(label).values()) for label in read_labels(name, config)])
+def list_fields(row: Utterance | Label) -> dict[str, Any]:
+    """Fields of a row by name; `dataclasses.asdict` copies every value and takes twenty times as long."""
+    return {name: getattr(row, name) for name in row.__dataclass_fields__}
 
 
 def write_manifest(name: str, config: AnyCorpus, shard: int, output: Path) -> None:
@@ -55,8 +76,8 @@ def write_manifest(name: str, config: AnyCorpus, shard: int, output: Path) -> No
 def list_label_rows(name: str, config: AnyCorpus) -> list[dict[str, Any]]:
     """Rows of a corpus's table of labels (LABELS), sorted by utterance id."""
     rows = []
-    for label in sorted(read_labels(name, config), key=lambda item: item.utterance_id):
-        row = asdict(label)
+    for label in read_labels(name, config):
+        row = list_fields(label)
         for column in ("votes", "soft"):
             if row[column] is not None:
                 row[column] = [{"label": word, "weight": float(weight)} for word, weight in row[column].items()]

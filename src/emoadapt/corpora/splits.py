@@ -121,11 +121,35 @@ def map_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) ->
     return kept
 
 
+def share_votes(task: Task, labels: pl.DataFrame) -> pl.DataFrame:
+    """Turn label distributions into shares of the task's classes; votes for other labels are left out.
+
+    Args:
+        task: its configuration (`class_map`, `classes`).
+        labels: columns `utterance_id` and `soft`.
+
+    Returns:
+        Columns `utterance_id` and `soft`: shares in the order of the classes, of the clips that have a vote for one of them.
+    """
+    position = {name: place for place, name in enumerate(task.classes)}
+    shares: dict[str, list[float]] = {}
+    for clip, votes in labels.select("utterance_id", "soft").drop_nulls().iter_rows():
+        weights = [0.0] * len(position)
+        for vote in votes:
+            place = position.get(task.class_map.get(vote["label"], vote["label"]))
+            if place is not None:
+                weights[place] += vote["weight"]
+        if (total := sum(weights)) > 0:
+            shares[clip] = [weight / total for weight in weights]
+    columns = {"utterance_id": pl.String, "soft": COLUMNS["soft"]}
+    return pl.DataFrame({"utterance_id": list(shares), "soft": list(shares.values())}, schema=columns)
+
+
 def assign_splits(table: pl.DataFrame, split: Split) -> pl.DataFrame:
     """Give every utterance a fold and a part of it.
 
     Args:
-        table: columns `utterance_id`, `corpus`, `speaker`, `sex`, `label` and `split` (the official partition).
+        table: columns `utterance_id`, `corpus`, `speaker`, `sex`, `label`, `soft` and `split` (the official partition).
         split: how. `fractions` and `folds` keep speakers together and come as close to the wanted number of clips as
             moving and swapping speakers allows; clips in a part that `split` does not name are left out.
 
@@ -219,7 +243,7 @@ def _conform(rows: pl.DataFrame) -> pl.DataFrame:
 def _join(
     task_name: str, task: Task, corpus: str, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame]
 ) -> pl.DataFrame:
-    """Columns `utterance_id`, `corpus`, `speaker`, `sex`, `label` (class), `split` (official)."""
+    """Columns `utterance_id`, `corpus`, `speaker`, `sex`, `label` (class), `soft`, `split` (official)."""
     mapped = map_labels(task_name, task, labels[corpus], corpus)
     manifest = manifests[corpus].select("utterance_id", "speaker", "sex", "split")
     if len(strangers := mapped.join(manifest, on="utterance_id", how="anti")):
@@ -227,7 +251,9 @@ def _join(
             f"task {task_name}: labels of corpus {corpus} without a row in its manifest: "
             f"{show(strangers['utterance_id'].sort())}; delete results/labels/{corpus}.parquet and run again"
         )
-    return mapped.join(manifest, on="utterance_id", how="inner").with_columns(corpus=pl.lit(corpus))
+    votes = share_votes(task, labels[corpus])
+    known = mapped.join(manifest, on="utterance_id", how="inner").join(votes, on="utterance_id", how="left")
+    return known.with_columns(corpus=pl.lit(corpus))
 
 
 def _assign_official(table: pl.DataFrame, split: OfficialSplit) -> pl.DataFrame:

@@ -18,6 +18,10 @@ DECLARATIONS = frozenset({"emoadapt", "emoadapt.config", "emoadapt.schema", "emo
 """Modules that only declare. What a rule takes from them is in its params (values) and in its tables'
 schema (columns), so a new option or a new table elsewhere does not make every result stale."""
 
+WITHOUT_EFFECT = frozenset({"emoadapt.models.registry", "emoadapt.models.cards"})
+"""Modules that results are made with and do not depend on. The registry finds weights: which ones it found stands in params
+and row keys as the identity of their content. A model card is text for people."""
+
 
 @cache
 def code_digest(*modules: str) -> str:
@@ -29,14 +33,21 @@ def code_digest(*modules: str) -> str:
     Raises:
         ModuleNotFoundError: a named module does not exist.
     """
-    seen: dict[str, str] = {}
-    waiting = list(modules)
     for name in modules:
         if _source(name) is None:
             raise ModuleNotFoundError(f"no source of module {name}")
+    trees = read_covered(*modules)
+    text = "\n".join(f"{name}={trees[name]}" for name in sorted(trees))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def read_covered(*modules: str) -> dict[str, str]:
+    """Modules that the digest of `modules` covers, with the syntax tree of each, docstrings left out."""
+    seen: dict[str, str] = {}
+    waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in seen or name in DECLARATIONS:
+        if name in seen or name in DECLARATIONS or name in WITHOUT_EFFECT:
             continue
         source = _source(name)
         if source is None:
@@ -44,8 +55,7 @@ def code_digest(*modules: str) -> str:
         seen[name], imports = _read_module(name, source)
         waiting += imports
         waiting += [".".join(name.split(".")[:i]) for i in range(1, name.count(".") + 1)]
-    text = "\n".join(f"{name}={seen[name]}" for name in sorted(seen))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return seen
 
 
 def module_constant(module: str, name: str) -> Any:

@@ -24,18 +24,19 @@ def fingerprint_media(root: Path, media: Iterable[str], cache_file: Path) -> dic
         cache_file: JSON of what is known from earlier calls; replaced atomically when something changed.
     """
     known = _read_cache(cache_file, root)
-    entries: dict[str, list] = {}
-    stale: list[tuple[str, list[int]]] = []
+    entries: dict[str, str] = {}
+    stale: list[tuple[str, str]] = []
+    prefix = f"{root}{os.sep}"
     for name in dict.fromkeys(media):
         try:
-            found = (root / name).stat()
+            found = os.stat(prefix + name)  # noqa: PTH116 - a Path per file takes longer than the question itself
         except OSError:
-            entries[name] = [None, UNREADABLE]
+            entries[name] = UNREADABLE
             continue
         # Renaming two files into each other keeps size and modification time, but not inode and change time.
-        state = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
-        entry = known.get(name)
-        if entry and entry[0] == state:
+        state = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} "
+        entry = known.get(name, "")
+        if entry.startswith(state):
             entries[name] = entry
         else:
             stale.append((name, state))
@@ -45,10 +46,10 @@ def fingerprint_media(root: Path, media: Iterable[str], cache_file: Path) -> dic
         hashes = pool.map(lambda item: _hash_file(root / item[0]), stale)
         for (name, state), value in zip(stale, hashes, strict=True):
             # What could not be opened now is tried again next time.
-            entries[name] = [state if value != UNREADABLE else None, value]
+            entries[name] = state + value if value != UNREADABLE else value
     if entries != known:
         _write_cache(cache_file, root, entries)
-    return {name: entry[1] for name, entry in entries.items()}
+    return {name: entry.rpartition(" ")[2] for name, entry in entries.items()}
 
 
 def _hash_file(path: Path) -> str:
@@ -59,15 +60,17 @@ def _hash_file(path: Path) -> str:
         return UNREADABLE
 
 
-def _read_cache(path: Path, root: Path) -> dict[str, list]:
+def _read_cache(path: Path, root: Path) -> dict[str, str]:
+    """Media -> `<size> <modified> <changed> <inode> <fingerprint>`; one string each is quickly read and small in memory."""
     try:
         content = json.loads(path.read_text())
-        return content["media"] if content["root"] == str(root.absolute()) else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        entries = content["media"] if content["root"] == str(root.absolute()) else {}
+        return entries if all(isinstance(entry, str) for entry in entries.values()) else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def _write_cache(path: Path, root: Path, entries: dict[str, list]) -> None:
+def _write_cache(path: Path, root: Path, entries: dict[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
     part.write_text(json.dumps({"root": str(root.absolute()), "media": entries}, separators=(",", ":")))

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 LIBRARIES = (
     "emoadapt", "snakemake", "torch", "transformers", "lightning", "opensmile", "openai-whisper", "pocketsphinx",
-    "vaderSentiment", "mediapipe", "onnxruntime-gpu", "opencv-python-headless", "av", "numpy", "pyarrow", "polars",
+    "vaderSentiment", "jiwer", "mediapipe", "onnxruntime-gpu", "opencv-python-headless", "av", "numpy", "pyarrow", "polars",
     "scikit-learn", "scipy",
 )  # fmt: skip
 

@@ -62,6 +62,14 @@ def test_dangling_link_is_missing_media_and_not_passed_over(make_tree):
         read_utterances("c", folder(root))
 
 
+def test_a_link_to_itself_is_a_clip_that_cannot_be_read(make_tree):
+    """One such link does not stop a study; extraction sets it aside."""
+    root = make_tree(["a.wav"])
+    (root / "b.wav").symlink_to("c.wav")
+    (root / "c.wav").symlink_to("b.wav")
+    assert [u.media for u in read_utterances("c", folder(root))] == ["a.wav", "b.wav", "c.wav"]
+
+
 def test_utterances_are_sorted_and_language_is_applied(make_tree):
     root = make_tree(["b.wav", "a/b.wav", "a.wav"])
     utterances = read_utterances("c", folder(root, language="pl"))

@@ -14,11 +14,13 @@ from emoadapt.corpora.splits import (
     build_task,
     check_splits,
     map_labels,
+    share_votes,
     speaker_overlap,
 )
 from emoadapt.errors import CorpusError, DataError
 
 CLASSES = ("anger", "neutral")
+VOTES = pl.DataFrame(schema.LABELS.empty_table()).schema["soft"]
 
 
 def task(split, **values):
@@ -35,11 +37,12 @@ def make_table(clips, splits=None, corpus="c"):
             "sex": "female",
             "label": CLASSES[i % 2],
             "split": (splits or {}).get(speaker),
+            "soft": None,
         }
         for speaker, n in clips.items()
         for i in range(n)
     ]
-    return pl.DataFrame(rows, schema_overrides={"split": pl.String, "speaker": pl.String})
+    return pl.DataFrame(rows, schema_overrides={"split": pl.String, "speaker": pl.String, "soft": VOTES})
 
 
 def assign(table, **split):
@@ -224,13 +227,36 @@ def test_corpus_without_a_usable_label_is_refused():
         map_labels("t", task(OFFICIAL), LABELS.filter(label="fear"), "d")
 
 
+def test_votes_become_shares_of_the_classes():
+    def vote(**weights):
+        return [{"label": label, "weight": weight} for label, weight in weights.items()]
+
+    labels = pl.DataFrame(
+        {"utterance_id": ["c/1", "c/2", "c/3", "c/4"],
+         "soft": [vote(calm=0.2, neutral=0.1, anger=0.3, fear=0.4), vote(fear=1.0), None, vote(anger=1.0)]},
+        schema_overrides={"soft": VOTES},
+    )  # fmt: skip
+    shares = dict(share_votes(task(OFFICIAL, class_map={"calm": "neutral"}), labels).iter_rows())
+    assert shares == {"c/1": pytest.approx([0.5, 0.5]), "c/4": [1.0, 0.0]}
+
+
+def test_shares_go_with_their_clips():
+    manifest, labels = as_tables(make_table({"a": 4, "b": 4, "c": 4}))
+    soft = pl.Series(
+        [[{"label": "anger", "weight": 0.75}, {"label": "neutral", "weight": 0.25}]] + [None] * 11, dtype=VOTES
+    )
+    splits = build_task("t", task({"by": "folds", "k": 3}), {"c": manifest}, {"c": labels.with_columns(soft=soft)})
+    voted = splits.filter(pl.col("soft").is_not_null())
+    assert voted.select("utterance_id", "soft").rows() == [(labels["utterance_id"][0], [0.75, 0.25])] * 3
+
+
 def as_tables(table):
     """(MANIFEST-like, LABELS-like) frames of `make_table` rows; every clip is a recording of its own."""
     manifest = table.select(
         "utterance_id", "speaker", "sex", "split", pl.lit(None, pl.Float64).alias("start"),
         pl.lit(None, pl.Float64).alias("end"), pl.col("utterance_id").alias("fingerprint"),
     )  # fmt: skip
-    return manifest, table.select("utterance_id", "label")
+    return manifest, table.select("utterance_id", "label", "soft")
 
 
 def test_build_task_repeats_other_corpora_as_test_rows_of_every_fold():

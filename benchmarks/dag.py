@@ -1,0 +1,163 @@
+"""Time and memory that Snakemake needs for a study over large corpora: all jobs to do, and nothing to do.
+
+The corpora are a table and as many tiny files; results are empty placeholders that Snakemake is told to take as up to date
+(`--touch`), so what is measured is the listing of the corpus, the fingerprints and the graph, and no job.
+
+    python benchmarks/dag.py [--utterances 151654 1000000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+from emoadapt.check import advise_shards
+
+ROOT = Path(__file__).parents[1]
+FILES_PER_FOLDER = 1000
+EMOTIONS = ("anger", "happiness", "neutral", "sadness")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--utterances", type=int, nargs="+", default=[151_654, 1_000_000])
+    parser.add_argument("--data", help="not used: the corpora are made")
+    parser.add_argument("--models", help="not used")
+    arguments = parser.parse_args()
+    figures = {}
+    print(f"{'utterances':>10} {'shards':>6} {'jobs':>6}  {'question':<34} {'s':>7} {'MB':>6}")
+    for n in arguments.utterances:
+        with tempfile.TemporaryDirectory(prefix="emoadapt-dag-") as folder:
+            figures[str(n)] = measure(n, Path(folder))
+    print(json.dumps({"benchmark": "dag", "utterances": figures}))
+
+
+def measure(n: int, folder: Path) -> dict[str, float]:
+    """Seconds and peak resident MB of a first dry run, a second one, and one with nothing to do."""
+    make_corpus(n, folder / "corpus")
+    shards = advise_shards(n)
+    (folder / "study.yaml").write_text(yaml.safe_dump(describe_study(folder / "corpus", shards)))
+    figures: dict[str, float] = {"shards": shards}
+    for key, question in (("first", "all to do, corpus never seen"), ("dry_run", "all to do")):
+        output, seconds, megabytes = snakemake(folder, "--dry-run")
+        figures["jobs"] = count_jobs(output)
+        figures |= {f"{key}_seconds": seconds, f"{key}_megabytes": megabytes}
+        print_row(n, figures, question, seconds, megabytes)
+    make_placeholders(output, folder)
+    snakemake(folder, "--touch", "--cores", "1")
+    output, seconds, megabytes = snakemake(folder, "--dry-run")
+    if "Nothing to be done" not in output:
+        raise SystemExit(f"the placeholders were not taken as up to date:\n{output[-3000:]}")
+    print_row(n, figures, "nothing to do", seconds, megabytes)
+    return figures | {"no_op_seconds": seconds, "no_op_megabytes": megabytes}
+
+
+def make_corpus(n: int, root: Path) -> None:
+    """A table of n utterances with their files: some bytes each, never decoded here."""
+    root.mkdir(parents=True)
+    with (root / "table.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file", "speaker", "emotion", "partition"])
+        for number in range(n):
+            folder = f"{number // FILES_PER_FOLDER:04d}"
+            if number % FILES_PER_FOLDER == 0:
+                (root / folder).mkdir()
+            name = f"{folder}/clip_{number:07d}.wav"
+            (root / name).write_bytes(b"%08d" % number)
+            speaker = number % 1500
+            part = ("train", "train", "train", "dev", "test")[speaker % 5]
+            table.writerow([name, f"s{speaker:04d}", EMOTIONS[number % 4], part])
+
+
+def describe_study(root: Path, shards: int) -> dict:
+    """The whole chain on one large corpus, which is both unlabelled and labelled material."""
+    columns = {"media": "file", "speaker": "speaker", "label": "emotion", "split": "partition"}
+    return {
+        "study": "large",
+        "corpora": {
+            "large": {
+                "importer": "csv",
+                "root": str(root),
+                "file": "table.csv",
+                "columns": columns,
+                "shards": shards,
+                "modalities": ["audio", "video"],
+            }
+        },
+        "features": {
+            "faces": {"detector": "haar"},
+            "face_embedding": {"network": {"untrained": "tiny_cnn"}},
+            "transcript": {"engine": "pocketsphinx"},
+            "sentiment": {"engine": "vader"},
+        },
+        "backbones": {"wav2vec2": {"architecture": "wav2vec2", "untrained": {}, "cnn": "frozen"}},
+        "adaptations": {"adapted": {"corpora": ["large"]}},
+        "tasks": {
+            "emotions": {
+                "corpus": "large",
+                "classes": list(EMOTIONS),
+                "split": {"by": "official"},
+                "subsets": [1000, 5000, 10000, "full"],
+                "resamplings": 5,
+            }
+        },
+        "finetuning": {"seeds": [0, 1, 2, 3, 4]},
+    }
+
+
+def snakemake(folder: Path, *arguments: str) -> tuple[str, float, float]:
+    """Output, wall-clock seconds and peak resident MB of one call in the folder."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--configfile", "study.yaml"]
+    begun = time.perf_counter()
+    with (folder / "output.txt").open("w+") as output:
+        process = subprocess.Popen([*command, *arguments], cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begun
+        output.seek(0)
+        text = output.read()
+    if status:
+        raise SystemExit(text[-3000:])
+    return text, seconds, usage.ru_maxrss * resource_unit()
+
+
+def resource_unit() -> float:
+    """Megabytes in one unit of `ru_maxrss`: kilobytes on Linux, bytes on macOS."""
+    return 1 / 2**20 if sys.platform == "darwin" else 1 / 2**10
+
+
+def count_jobs(output: str) -> int:
+    """Jobs of a dry run, from its summary."""
+    return int(re.findall(r"^total +(\d+)", output, re.MULTILINE)[-1])
+
+
+def make_placeholders(output: str, folder: Path) -> None:
+    """An empty file, or folder where there is no extension, for each output that a dry run names."""
+    for line in re.findall(r"^ {4}output: (.*)$", output, re.MULTILINE):
+        for name in line.split(", "):
+            path = folder / name
+            if path.suffix:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+            else:
+                path.mkdir(parents=True, exist_ok=True)
+
+
+def print_row(n: int, figures: dict[str, float], question: str, seconds: float, megabytes: float) -> None:
+    """One line of the table."""
+    shards, jobs = int(figures["shards"]), int(figures["jobs"])
+    print(f"{n:>10,} {shards:>6} {jobs:>6}  {question:<34} {seconds:>7.1f} {megabytes:>6.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The small study through SLURM: the official executor, the project's profile, a real one-node cluster.
+
+CI installs SLURM and sets EMOADAPT_REQUIRE_SLURM, so that this cannot be skipped there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, find_obstacle
+from project import Project, create_project
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small")]
+
+FASTER = [
+    "--slurm-status-command", "squeue", "--slurm-no-account", "--slurm-init-seconds-before-status-checks", "3",
+    "--seconds-between-status-checks", "3",
+]  # fmt: skip
+"""Without accounting there is no sacct; and the cluster is not to be spared."""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    obstacle = find_obstacle()
+    if obstacle and os.environ.get("EMOADAPT_REQUIRE_SLURM"):
+        pytest.fail(f"SLURM is required here: {obstacle}")
+    if obstacle:
+        pytest.skip(obstacle)
+    cluster = Cluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def test_a_node_dies_and_the_study_ends_as_on_one_machine(cluster: Cluster, finished: Project, tmp_path: Path) -> None:
+    """The node is killed with its jobs during Stage 1 and comes back: SLURM queues the job again, the run goes on."""
+    project = create_project(tmp_path / "project")
+    project.edit("small.yaml", "device: cpu", "device: auto")
+    output = tmp_path / "output.txt"
+    with output.open("w") as file:
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--workflow-profile",
+            "profiles/slurm",
+            "--configfile",
+            "small.yaml",
+        ]
+        run = subprocess.Popen([*command, *FASTER], cwd=project.root, stdout=file, stderr=subprocess.STDOUT)
+        project.await_line("logs/adapt/tiny.adapted.log", "epoch 1", run)
+        cluster.kill_node()
+        cluster.start_node()
+        code = run.wait()
+    assert code == 0, output.read_text()[-6000:]
+    assert project.tables() == finished.tables()
+    jobs = cluster.read_jobs()
+    gpu = sorted((job.start, job.end) for job in jobs if job.gpu)
+    assert len(gpu) >= 3, "Stage 1 and both fine-tunings ask for the GPU"
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(gpu)), "two jobs on one GPU"
+    arrays = re.findall(r"array", output.read_text())
+    assert arrays, "shards were to be sent as job arrays"
