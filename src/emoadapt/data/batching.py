@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from emoadapt.data.clips import Clip
+from emoadapt.schema import SAMPLE_RATE
 
 JITTER = 0.04
 """Lengths are blurred by up to this fraction before sorting, so that a batch has other members in every epoch."""
@@ -19,13 +22,18 @@ JITTER = 0.04
 
 @dataclass(frozen=True)
 class Batch:
-    """Clips together: either `audio`, or `frames` with `lengths`; `values` are stacked annotations."""
+    """Clips together: either `audio`, or `frames` with `lengths`; `values` are stacked annotations.
+
+    `draws` holds one key for `numpy.random.default_rng` per clip, from seed, epoch and utterance, where what is drawn may
+    differ by epoch (training); it is empty where nothing is to be drawn (evaluation).
+    """
 
     utterance_ids: list[str]
     audio: list[Tensor]
     frames: Tensor | None
     lengths: Tensor | None
     values: dict[str, Tensor]
+    draws: list[list[int]] = field(default_factory=list)
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on a device."""
@@ -38,8 +46,13 @@ class Batch:
         )
 
 
-def collate_clips(clips: Sequence[Clip]) -> Batch:
-    """Put clips together; CNN frames are padded with zeros, audio is left as it is (group-norm CNNs see the padding)."""
+def collate_clips(clips: Sequence[Clip], seed: int | None = None) -> Batch:
+    """Put clips together; CNN frames are padded with zeros, audio is left as it is (group-norm CNNs see the padding).
+
+    Args:
+        clips: of one kind.
+        seed: of the clips' `draws`; None = no draws.
+    """
     cached = clips[0].signal.ndim == 2
     signals = [clip.signal for clip in clips]
     return Batch(
@@ -48,6 +61,7 @@ def collate_clips(clips: Sequence[Clip]) -> Batch:
         frames=pad_sequence(signals, batch_first=True) if cached else None,
         lengths=torch.tensor([len(signal) for signal in signals]) if cached else None,
         values={name: torch.stack([clip.values[name] for clip in clips]) for name in clips[0].values},
+        draws=[] if seed is None else [[seed, clip.epoch, zlib.crc32(clip.utterance_id.encode())] for clip in clips],
     )
 
 
@@ -61,14 +75,26 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
         lengths: utterance -> length in samples.
         batch_size: clips per batch; one batch of the epoch takes the remainder.
         seed: of the order; None = ascending length, the same every time (evaluation).
+        seconds: instead of `batch_size`, as many clips per batch as fill this many seconds of audio, padding included. A
+            longer clip is a batch by itself. Every epoch has the same number of batches.
     """
 
-    def __init__(self, lengths: Mapping[str, int], batch_size: int, seed: int | None = None) -> None:
+    def __init__(
+        self, lengths: Mapping[str, int], batch_size: int, seed: int | None = None, seconds: float | None = None
+    ) -> None:
         self.utterances = sorted(lengths)
         self.lengths = np.array([lengths[name] for name in self.utterances], dtype=np.float64)
-        self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
+        n = len(self.utterances)
+        self.by_seconds = seconds is not None
+        if seconds is None:
+            self.sizes = [min(batch_size, n - begin) for begin in range(0, n, batch_size)]
+        else:
+            # Blurring moves the k-th shortest clip's length by at most JITTER, and a clip's blurred length is as close to its
+            # own: with this margin no epoch's batch is longer than it may be.
+            margin = 1.0 if seed is None else (1 + JITTER) / (1 - JITTER)
+            self.sizes = _fill(np.sort(self.lengths) * margin, seconds * SAMPLE_RATE)
 
     @property
     def sampler(self) -> BucketedBatches:
@@ -80,7 +106,7 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.utterances) // self.batch_size)
+        return len(self.sizes)
 
     def __iter__(self) -> Iterator[list[tuple[str, int]]]:
         epoch = self.epoch
@@ -94,25 +120,42 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
         return float(1 - self.lengths.sum() / padded)
 
     def _arrange(self, epoch: int) -> list[np.ndarray]:
-        n = len(self.utterances)
-        sizes = [min(self.batch_size, n - begin) for begin in range(0, n, self.batch_size)]
+        sizes = [*self.sizes]
         if self.seed is None:
             return np.split(np.argsort(self.lengths, kind="stable"), np.cumsum(sizes)[:-1])
         random = np.random.default_rng([self.seed, epoch])
-        order = np.argsort(self.lengths * random.uniform(1 - JITTER, 1 + JITTER, n), kind="stable")
-        random.shuffle(sizes)
+        blur = random.uniform(1 - JITTER, 1 + JITTER, len(self.utterances))
+        order = np.argsort(self.lengths * blur, kind="stable")
+        if not self.by_seconds:
+            random.shuffle(sizes)
         batches = np.split(order, np.cumsum(sizes)[:-1])
         return [batches[i] for i in random.permutation(len(batches))]
 
 
+def _fill(lengths: np.ndarray, limit: float) -> list[int]:
+    """Sizes of batches of ascending lengths, each as large as longest * size <= limit allows, at least 1."""
+    sizes = [0]
+    for length in lengths:
+        if sizes[-1] and (sizes[-1] + 1) * length > limit:
+            sizes.append(0)
+        sizes[-1] += 1
+    return sizes
+
+
 def load_batches(
-    dataset: Dataset[Clip], lengths: Mapping[str, int], batch_size: int, seed: int | None = None
+    dataset: Dataset[Clip],
+    lengths: Mapping[str, int],
+    batch_size: int,
+    seed: int | None = None,
+    seconds: float | None = None,
 ) -> DataLoader[Batch]:
-    """A loader of `dataset` in bucketed batches.
+    """A loader of `dataset` in bucketed batches; see `BucketedBatches`.
 
     It reads in the training process: clips come from a memory map at the cost of a copy, and a study runs many jobs side by side.
     """
-    order = BucketedBatches(lengths, batch_size, seed)
+    order = BucketedBatches(lengths, batch_size, seed, seconds)
     # A loader without a generator of its own takes from the global one, and would shift every dropout mask after it.
     own = torch.Generator().manual_seed(0)
-    return DataLoader(dataset, batch_sampler=order, collate_fn=collate_clips, num_workers=0, generator=own)
+    return DataLoader(
+        dataset, batch_sampler=order, collate_fn=partial(collate_clips, seed=seed), num_workers=0, generator=own
+    )

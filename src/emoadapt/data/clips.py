@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import tempfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -22,16 +23,21 @@ from emoadapt.flow.store import read_table
 AUDIO_COLUMNS = pa.schema([schema.AUDIO.field(name) for name in ("utterance_id", "audio", "n_samples")])
 CNN_COLUMNS = pa.schema([schema.CNN.field(name) for name in ("utterance_id", "cnn", "n_frames", "dimension")])
 
+RESIDENT = 4 * 2**20
+"""Bytes read from a map before its pages are given back to the page cache; the kernel maps up to ten times as much around them."""
+
 
 class ClipStore:
     """Random access by utterance to columns of many Parquet shards.
 
     Args:
-        table: memory-mapped table whose first column is `utterance_id`.
+        mapped: an Arrow IPC file whose first column is `utterance_id`.
     """
 
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
+    def __init__(self, mapped: mmap.mmap) -> None:
+        self._map = mapped
+        self._read = 0
+        self._table = table = pa.ipc.open_file(pa.py_buffer(mapped)).read_all()
         self._rows = {name: row for row, name in enumerate(table.column("utterance_id").to_pylist())}
 
     @classmethod
@@ -56,7 +62,7 @@ class ClipStore:
             with pa.OSFile(file.name, "wb") as sink, pa.ipc.new_file(sink, bare) as writer:
                 for shard in shards:
                     writer.write_table(_select(read_table(shard), bare, wanted), max_chunksize=256)
-            return cls(pa.ipc.open_file(pa.memory_map(file.name)).read_all())
+            return cls(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -79,7 +85,9 @@ class ClipStore:
 
     def array(self, utterance_id: str, column: str, dtype: str) -> np.ndarray:
         """Bytes as a read-only (n,) array on the mapped file."""
-        return np.frombuffer(self._table.column(column)[self._rows[utterance_id]].as_buffer(), dtype=dtype)
+        buffer = self._table.column(column)[self._rows[utterance_id]].as_buffer()
+        self._count(buffer.size)
+        return np.frombuffer(buffer, dtype=dtype)
 
     def column(self, name: str) -> dict[str, Any]:
         """A small column of all utterances, id -> value."""
@@ -92,6 +100,16 @@ class ClipStore:
     def frames(self, utterance_id: str) -> np.ndarray:
         """(n_frames, dimension) float16 CNN output."""
         return self.array(utterance_id, "cnn", "<f2").reshape(-1, self.value(utterance_id, "dimension"))
+
+    def _count(self, n_bytes: int) -> None:
+        """Give the map's pages back after every `RESIDENT` bytes read; arrays on them stay valid and are read in again on use.
+
+        Pages of a map count as the process's memory once they are touched: after an epoch that would be the whole corpus.
+        """
+        self._read += n_bytes
+        if self._read > RESIDENT and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._read = 0
 
 
 def _select(table: pa.Table, columns: pa.Schema, wanted: pa.Array | None) -> pa.Table:
@@ -116,13 +134,14 @@ class Clip:
     utterance_id: str
     signal: Tensor
     values: dict[str, Tensor] = field(default_factory=dict)
+    epoch: int = 0
 
 
 Annotate = Callable[[str], Mapping[str, Tensor]]
 
 
 class ClipDataset(Dataset[Clip]):
-    """Clips by (utterance, epoch); the epoch only matters where crops are drawn.
+    """Clips by (utterance, epoch); the epoch only matters where something is drawn.
 
     Args:
         store: holds `audio`, or `cnn` where frames are cached.
@@ -151,7 +170,7 @@ class ClipDataset(Dataset[Clip]):
         whole = self.store.frames(utterance_id) if self.cached else self.store.audio(utterance_id)
         part = whole[self._choose_crop(utterance_id, epoch, len(whole))]
         signal = torch.from_numpy(part.copy() if self.cached else part.astype(np.float32) / 32768)
-        return Clip(utterance_id, signal, dict(self.annotate(utterance_id)))
+        return Clip(utterance_id, signal, dict(self.annotate(utterance_id)), epoch)
 
     def _choose_crop(self, utterance_id: str, epoch: int, length: int) -> slice:
         if self.longest is None or length <= self.longest:

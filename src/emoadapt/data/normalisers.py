@@ -41,7 +41,9 @@ def fit_adaptation_normalisers(adaptation: Adaptation, features: Sequence[Path],
 def fit_normalisers(
     targets: Mapping[str, tuple[str, Mapping[str, Sequence[Path]]]], parts: Path, scope: str, output: Path
 ) -> None:
-    """Fit mean and standard deviation of each z-scored target on the training part (NORMALISERS).
+    """Fit centre and standard deviation of each z-scored target on the training part (NORMALISERS).
+
+    The centre is the mean, or the median where the objective asks for it (`Objective.centre`); only then are values kept.
 
     Args:
         targets: objective -> (column, corpus -> feature shards).
@@ -55,28 +57,34 @@ def fit_normalisers(
     assigned: pl.DataFrame = pl.from_arrow(read_table(parts, schema.PARTS))  # type: ignore[assignment]
     train = set(assigned.filter(part="train")["utterance_id"])
     rows = []
-    for objective, (column, shards) in sorted(targets.items()):
+    for name, (column, shards) in sorted(targets.items()):
+        objective = load_objective(name)
         groups = {"*": shards} if scope == "global" else {corpus: {corpus: paths} for corpus, paths in shards.items()}
         for corpus, members in groups.items():
-            moments = _Moments()
+            moments = _Moments(keep=objective.centre == "median")
             for path in (path for paths in members.values() for path in paths):
                 table = read_table(path, columns=["utterance_id", "status", column])
                 for row in table.to_pylist():
                     if row["status"] == "ok" and row["utterance_id"] in train:
-                        moments.add(np.asarray(row[column], dtype=np.float64))
+                        moments.add(objective.select(np.asarray(row[column], dtype=np.float64)))
             if moments.n == 0:
                 raise DataError(
-                    f"objective {objective}: no training clip of {', '.join(members)} has a target; "
+                    f"objective {name}: no training clip of {', '.join(members)} has a target; "
                     "see `emoadapt quarantine` for the reasons"
                 )
-            rows.append({"objective": objective, "corpus": corpus, **moments.result()})
+            rows.append({"objective": name, "corpus": corpus, **moments.result()})
     write_table(output, rows, schema.NORMALISERS)
 
 
 class _Moments:
-    """Running mean and variance (Welford 1962), so that memory does not grow with the corpus."""
+    """Running mean and variance (Welford 1962), so that memory does not grow with the corpus.
 
-    def __init__(self) -> None:
+    Args:
+        keep: keep the values as well, and give their median for the mean.
+    """
+
+    def __init__(self, *, keep: bool = False) -> None:
+        self.kept: list[np.ndarray] | None = [] if keep else None
         self.n = 0
         self.mean: np.ndarray = np.zeros(0)
         self.squares: np.ndarray = np.zeros(0)
@@ -85,6 +93,8 @@ class _Moments:
         if self.n == 0:
             self.mean, self.squares = np.zeros_like(value), np.zeros_like(value)
         self.n += 1
+        if self.kept is not None:
+            self.kept.append(value)
         delta = value - self.mean
         self.mean = self.mean + delta / self.n
         self.squares = self.squares + delta * (value - self.mean)
@@ -92,4 +102,5 @@ class _Moments:
     def result(self) -> dict[str, object]:
         std = np.sqrt(self.squares / self.n)
         constant = std <= 1e-8 * np.maximum(np.abs(self.mean), 1.0)
-        return {"mean": self.mean.tolist(), "std": np.where(constant, 1.0, std).tolist(), "n": self.n}
+        centre = self.mean if self.kept is None else np.median(self.kept, axis=0)
+        return {"mean": centre.tolist(), "std": np.where(constant, 1.0, std).tolist(), "n": self.n}

@@ -4,8 +4,8 @@ The pooled embedding of a clip is the same alone and in a padded batch. `transfo
 group-norm CNN encoders average over the padding, and data2vec's stacked positional convolutions carry values into the padding and
 back. So group-norm CNNs see one clip at a time, and padded frames are zeroed between positional convolutions.
 
-LayerDrop is switched off and SpecAugment is never applied: either would draw random numbers whose count depends on
-the batch, and original and adapted models of a pair would no longer see the same dropout.
+LayerDrop is switched off, and SpecAugment is not that of `transformers`: either would draw random numbers whose count
+depends on the batch, and original and adapted models of a pair would no longer see the same dropout.
 """
 
 from __future__ import annotations
@@ -14,20 +14,25 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from emoadapt.errors import ModelError
+from emoadapt.models.adapters import add_adapters, merge_adapters
+from emoadapt.models.augmentation import mask_spans
 from emoadapt.models.cards import write_card
 from emoadapt.models.convolution import encode_signals
 from emoadapt.models.heads import seeded
+from emoadapt.models.registry import resolve
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from emoadapt.config import Backbone, UntrainedBackbone
+    from emoadapt.config import Backbone, SpecAugment, UntrainedBackbone
 
 # WavLM's attention adds a float position bias to the boolean padding mask; torch warns on every layer of every step.
 warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
@@ -36,7 +41,10 @@ MODEL_TYPES = {"wav2vec2": "wav2vec2", "wavlm": "wavlm", "hubert": "hubert", "da
 """Architecture of a study -> `model_type` of `transformers`."""
 
 _UNUSED = {"masked_spec_embed"}
-"""Parameters of SpecAugment, which is not applied: checkpoints may lack them."""
+"""The vector that stands for a frame masked by SpecAugment: checkpoints may lack it."""
+
+LAYER_WEIGHTS = "layer_weights.safetensors"
+"""File of a model folder whose embedding is a weighted mean of layers."""
 
 
 class SpeechBackbone(nn.Module):
@@ -61,6 +69,8 @@ class SpeechBackbone(nn.Module):
         self.origin = origin
         self.trained = trained
         self.cnn_trainable = True
+        self.spec_augment: SpecAugment | None = None
+        self.register_parameter("layer_weights", None)
 
     @property
     def width(self) -> int:
@@ -107,6 +117,27 @@ class SpeechBackbone(nn.Module):
         self.model.feature_extractor._requires_grad = trainable
         self.cnn_trainable = trainable
 
+    def configure(self, config: Backbone) -> None:
+        """Set up what a study wants beyond the model itself: weighted layers, adapters, frozen layers, SpecAugment.
+
+        Raises:
+            ModelError: the model has fewer layers than are to be trained, or adapters cannot be added.
+        """
+        layers = self.model.encoder.layers
+        if config.layers == "weighted" and self.layer_weights is None:
+            self.layer_weights = nn.Parameter(torch.zeros(len(layers) + 1))
+        self.spec_augment = config.spec_augment
+        if config.lora is not None:
+            add_adapters(self.model, config.lora, self.model.config.model_type)
+        if config.train_layers != "all":
+            if config.train_layers > len(layers):
+                raise ModelError(
+                    f"{self.origin} has {len(layers)} layers, train_layers is {config.train_layers}; set it to `all` or less"
+                )
+            self.model.requires_grad_(False)
+            layers[-config.train_layers :].requires_grad_(True)
+        self.set_cnn_trainable(self.cnn_trainable)
+
     def encode_cnn(self, audio: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Run the CNN encoder.
 
@@ -126,49 +157,60 @@ class SpeechBackbone(nn.Module):
         lengths = torch.tensor(counts, device=self.device)
         return frames * _valid(lengths, frames.shape[1])[..., None], lengths
 
-    def encode(self, frames: Tensor, lengths: Tensor) -> Tensor:
+    def encode(self, frames: Tensor, lengths: Tensor, draws: Sequence[Sequence[int]] = ()) -> Tensor:
         """Run feature projection and transformer.
 
         Args:
             frames: (batch, n_frames, cnn_dimension) output of `encode_cnn`, or its cached copy.
             lengths: (batch,) valid frames.
+            draws: one key for `numpy.random.default_rng` per clip, from which SpecAugment's masks are drawn in training.
 
         Returns:
-            Last layer, (batch, n_frames, width); frames beyond a clip's end hold no meaning.
+            Last layer, or the weighted mean of all, (batch, n_frames, width); frames beyond a clip's end hold no meaning.
         """
         projected = self.model.feature_projection(frames)
         hidden = projected[0] if isinstance(projected, tuple) else projected
+        if self.training and self.spec_augment is not None and draws:
+            stand_in = getattr(self.model, "masked_spec_embed", None)
+            hidden = mask_spans(hidden, lengths, draws, self.spec_augment, stand_in)
         # Boolean, because transformers inverts it with `~`: of an integer mask that selects other rows, silently.
         valid = _valid(lengths, frames.shape[1])
-        with self._zero_between_positions(valid):
-            return self.model.encoder(hidden, attention_mask=valid).last_hidden_state
+        with self._zero_between_positions(valid), self._collect_layers() as states:
+            last = self.model.encoder(hidden, attention_mask=valid).last_hidden_state
+        if self.layer_weights is None:
+            return last
+        return sum(weight * state for weight, state in zip(self.layer_weights.softmax(dim=0), states, strict=True))
 
     def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Mean over valid frames: (batch, n_frames, width), (batch,) -> (batch, width) float32."""
         valid = _valid(lengths, hidden.shape[1])[..., None]
         return torch.where(valid, hidden.float(), 0.0).sum(dim=1) / lengths[:, None]
 
-    def forward(self, audio: Sequence[Tensor]) -> Tensor:
-        """Pooled embeddings (batch, width) of (n_samples,) float tensors."""
+    def forward(self, audio: Sequence[Tensor], draws: Sequence[Sequence[int]] = ()) -> Tensor:
+        """Pooled embeddings (batch, width) of (n_samples,) float tensors; `draws` as in `encode`."""
         frames, lengths = self.encode_cnn(audio)
-        return self.pool(self.encode(frames, lengths), lengths)
+        return self.pool(self.encode(frames, lengths, draws), lengths)
 
-    def save(self, folder: Path, card: Mapping[str, Any]) -> None:
+    def save(self, folder: Path, card: Mapping[str, Any], model: Any = None) -> None:
         """Write a folder that `AutoModel.from_pretrained` loads: weights, configuration, preprocessing, model card.
 
         Args:
             folder: made if needed.
             card: facts for the model card, name -> value or list of values; `title` is its heading.
+            model: a model of `transformers` around this backbone, written instead of the backbone alone.
         """
+        from safetensors.torch import save_file
         from transformers import Wav2Vec2FeatureExtractor
 
         folder.mkdir(parents=True, exist_ok=True)
         with _quiet_transformers():
-            self.model.save_pretrained(folder)
+            merge_adapters(self.model if model is None else model).save_pretrained(folder)
+        if self.layer_weights is not None:
+            save_file({"layer_weights": self.layer_weights.detach()}, folder / LAYER_WEIGHTS)
         Wav2Vec2FeatureExtractor(
             sampling_rate=SAMPLE_RATE, do_normalize=self.normalise, return_attention_mask=not self.group_norm
         ).save_pretrained(folder)
-        write_card(folder, card, origin=self.origin, trained=self.trained)
+        write_card(folder, card, origin=self.origin, trained=self.trained, weighted=self.layer_weights is not None)
 
     def _prepare(self, clip: Tensor) -> Tensor:
         signal = clip.to(self.device, torch.float32)
@@ -184,6 +226,23 @@ class SpeechBackbone(nn.Module):
         return self.model.feature_extractor(signals).transpose(1, 2)
 
     @contextmanager
+    def _collect_layers(self) -> Iterator[list[Tensor]]:
+        """The transformer's input and each layer's output, where they are weighted: `hidden_states` of `transformers`."""
+        states: list[Tensor] = []
+
+        def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+            states.extend(inputs[:1] if not states else [])
+            states.append(output[0] if isinstance(output, tuple) else output)
+
+        layers = () if self.layer_weights is None else self.model.encoder.layers
+        handles = [layer.register_forward_hook(note) for layer in layers]
+        try:
+            yield states
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
     def _zero_between_positions(self, valid: Tensor) -> Iterator[None]:
         """Zero the padding after each of data2vec's positional convolutions, as a clip on its own has it."""
         layers = getattr(self.model.encoder.pos_conv_embed, "layers", ())
@@ -196,16 +255,22 @@ class SpeechBackbone(nn.Module):
 
 
 def load_backbone(config: Backbone, models_dir: Path, source: Path | None = None) -> SpeechBackbone:
-    """Load a backbone.
+    """Load a backbone, set up as a study wants it.
 
     Args:
-        config: architecture, and weights or the dimensions of an untrained model.
-        models_dir: folder of weights; a name that is no folder in it is a hub id.
+        config: architecture, weights or the dimensions of an untrained model, and what `SpeechBackbone.configure` sets up.
+        models_dir: folder of weights; a hub id that is no folder in it is looked for in the Hugging Face cache.
         source: folder of an adapted model of that backbone, loaded instead.
 
     Raises:
         ModelError: weights are missing, incomplete, or of another architecture.
     """
+    backbone = _load_weights(config, models_dir, source)
+    backbone.configure(config)
+    return backbone
+
+
+def _load_weights(config: Backbone, models_dir: Path, source: Path | None) -> SpeechBackbone:
     origin = config.weights or f"randomly initialised (seed {config.untrained.seed if config.untrained else 0})"
     trained = config.weights is not None
     if source is not None:
@@ -213,10 +278,8 @@ def load_backbone(config: Backbone, models_dir: Path, source: Path | None = None
     if config.untrained is not None:
         return build_untrained(config.architecture, config.untrained)
     assert config.weights is not None  # Backbone requires one of the two
-    local = models_dir / config.weights
-    if local.is_dir():
-        return load_folder(local, config.architecture, origin=origin, trained=True)
-    return load_folder(config.weights, config.architecture, revision=config.revision, origin=origin, trained=True)
+    folder = resolve(config.weights, models_dir, config.revision)
+    return load_folder(folder, config.architecture, origin=origin, trained=True)
 
 
 def build_untrained(architecture: str, dimensions: UntrainedBackbone) -> SpeechBackbone:
@@ -263,19 +326,18 @@ def build_untrained(architecture: str, dimensions: UntrainedBackbone) -> SpeechB
     )
 
 
-def load_folder(
-    source: Path | str, architecture: str | None = None, *, revision: str | None = None, origin: str, trained: bool
-) -> SpeechBackbone:
-    """Load a backbone from a folder in Hugging Face format, or a hub id.
+def load_folder(source: Path, architecture: str | None = None, *, origin: str, trained: bool) -> SpeechBackbone:
+    """Load a backbone from a folder in Hugging Face format.
 
     Raises:
         ModelError: it is missing, incomplete, or of another architecture.
     """
+    from safetensors.torch import load_file
     from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
     names = {model_type: name for name, model_type in MODEL_TYPES.items()}
     try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(source, revision=revision)
+        config: PreTrainedConfig = AutoConfig.from_pretrained(source, local_files_only=True)
         if config.model_type not in names or architecture not in (None, names[config.model_type]):
             found = names.get(config.model_type, config.model_type)
             raise ModelError(
@@ -283,27 +345,32 @@ def load_folder(
             )
         with _quiet_transformers():
             model, report = AutoModel.from_pretrained(
-                source, revision=revision, dtype=torch.float32, output_loading_info=True
+                source, local_files_only=True, weights_only=True, dtype=torch.float32, output_loading_info=True
             )
-        normalise = _read_normalise(source, revision, config)
-    except (OSError, ValueError) as error:
+        normalise = _read_normalise(source, config)
+    except (OSError, ValueError, SafetensorError, UnpicklingError) as error:
         raise ModelError(
-            f"{origin} cannot be loaded ({str(error).splitlines()[0]}); give a hub id that can be reached, "
-            "or a folder with config.json and model.safetensors under `models_dir`"
+            f"{origin} cannot be loaded ({str(error).splitlines()[0]}); {source} must be a folder with config.json and "
+            "model.safetensors or pytorch_model.bin"
         ) from error
     if missing := set(report["missing_keys"]) - _UNUSED:
         raise ModelError(
             f"{origin} lacks {len(missing)} weights of a {config.model_type} model, e.g. {min(missing)}; fetch it again"
         )
-    return SpeechBackbone(model, normalise=normalise, origin=origin, trained=trained)
+    if "masked_spec_embed" in report["missing_keys"]:
+        model.masked_spec_embed = None
+    backbone = SpeechBackbone(model, normalise=normalise, origin=origin, trained=trained)
+    if (weights := Path(source) / LAYER_WEIGHTS).is_file():
+        backbone.layer_weights = nn.Parameter(load_file(weights)["layer_weights"])
+    return backbone
 
 
-def _read_normalise(source: Path | str, revision: str | None, config: Any) -> bool:
+def _read_normalise(source: Path, config: Any) -> bool:
     """The checkpoint's `do_normalize`; without one, what its family was trained with (True for layer-norm CNNs)."""
     from transformers import Wav2Vec2FeatureExtractor
 
     try:
-        return bool(Wav2Vec2FeatureExtractor.from_pretrained(source, revision=revision).do_normalize)
+        return bool(Wav2Vec2FeatureExtractor.from_pretrained(source, local_files_only=True).do_normalize)
     except OSError:
         return getattr(config, "feat_extract_norm", "layer") == "layer"
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from emoadapt.config import Features
 
 Reduction = Literal["mean", "sum"]
@@ -19,6 +21,12 @@ class Objective(ABC):
 
     normalised: ClassVar[bool]
     """Whether targets are z-scored with the saved normaliser."""
+    centre: ClassVar[Literal["mean", "median"]] = "mean"
+    """What becomes 0 of a normalised target: the mean over the training part, or its median."""
+
+    def select(self, raw: np.ndarray) -> np.ndarray:
+        """The target, (dimension,), in a row of the feature's column: all of it."""
+        return raw
 
     def head(self, width: int, dimension: int) -> nn.Module:
         """The prediction head: one linear layer from the pooled embedding to the target's dimension."""

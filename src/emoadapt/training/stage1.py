@@ -26,10 +26,12 @@ from emoadapt.errors import DataError, TrainingError
 from emoadapt.flow.code import code_digest, digest
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.backbones import SpeechBackbone, load_backbone
+from emoadapt.models.cards import list_terms
 from emoadapt.models.heads import seeded
 from emoadapt.models.registry import identity
 from emoadapt.objectives import load_objective
 from emoadapt.objectives.base import Objective
+from emoadapt.objectives.weighting import build_weighting
 from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_trainer, embed_batch, train
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ def adapt(
     model.set_cnn_trainable(config.trains_cnn("stage1", adaptation))
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
         cached = cnn_shards if not model.cnn_trainable else None
-        clips = _TrainingClips(run, settings, model, training_shards, cached, parts, normalisers, Path(scratch))
+        clips = TrainingClips(run, settings, model, training_shards, cached, parts, normalisers, Path(scratch))
         adapter = AdaptedBackbone(model, clips.objectives, clips.dimensions, settings.seed)
         curve = Curve("stage1", run)
         learner = AdaptationLearner(adapter, clips.objectives, settings, curve)
@@ -85,8 +87,11 @@ def adapt(
             output, study, backbone, adaptation, [training_shards, cached or {}, {"": [parts, normalisers]}]
         )
         trainer = build_trainer(study.device, settings, Path(scratch), checkpoint)
-        best = train(learner, trainer, clips.load("train"), clips.load("held_out"))
-    facts = clips.describe() | {"backbone": backbone, "adaptation": adaptation, **_describe_best(best, curve)}
+        loaders = {part: clips.load(part) for part in ("train", "held_out")}
+        best = train(learner, trainer, loaders["train"], loaders["held_out"])
+    padding = {part: round(loader.batch_sampler.padding_share, 4) for part, loader in loaders.items()}
+    facts = clips.describe() | {"backbone": backbone, "adaptation": adaptation, "padding": padding}
+    facts |= _describe_best(best, curve)
     _save(adapter, facts, settings, study, output)
     write_table(curves, curve.rows, schema.CURVES, {"backbone": backbone, "adaptation": adaptation})
     checkpoint.unlink(missing_ok=True)
@@ -107,7 +112,7 @@ class AdaptedBackbone(nn.Module):
 
 
 class AdaptationLearner(Learner):
-    """Weighted sum of the objectives; the epoch with the smallest held-out total is kept."""
+    """Weighted sum of the objectives; the epoch with the smallest held-out total, of the weights configured, is kept."""
 
     def __init__(
         self, model: AdaptedBackbone, objectives: Mapping[str, Objective], settings: Adaptation, curve: Curve
@@ -116,11 +121,14 @@ class AdaptationLearner(Learner):
         super().__init__(model, settings, curve, "held_out", settings.seed, weights)
         self.objectives = objectives
         self.reduction = settings.reduction
+        self.weighting = build_weighting(settings.weighting, [*weights.values()])
+        self._embedding: Tensor | None = None
         self._kept: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
         """One term per objective, over the clips that have its target."""
         embedding = embed_batch(self.model.backbone, batch)
+        self._embedding = embedding if self.weighting is not None and not keep else None
         terms = {}
         for name, objective in self.objectives.items():
             prediction = self.model.heads[name](embedding).float()
@@ -129,6 +137,34 @@ class AdaptationLearner(Learner):
             if keep:
                 self._kept.setdefault(name, []).append((prediction[mask].cpu(), target[mask].cpu()))
         return terms
+
+    def combine(self, terms: Mapping[str, Term], total: Tensor) -> Tensor:
+        """The sum under learned weights, where they are wanted."""
+        if self.weighting is None or self._embedding is None:
+            return total
+        losses = torch.stack([terms[name].mean for name in self.objectives])
+        present = torch.stack([terms[name].weight > 0 for name in self.objectives])
+        return self.weighting.combine(losses, present, self._embedding)
+
+    def group_parameters(self) -> list[dict[str, Any]]:
+        """The model's, and learned weights with their own rate and without decay."""
+        groups = super().group_parameters()
+        if self.weighting is not None:
+            rate = self.settings.weighting_learning_rate
+            groups.append({"params": [*self.weighting.parameters()], "lr": rate, "weight_decay": 0.0})
+        return groups
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Settle learned weights after a step."""
+        if self.weighting is not None:
+            self.weighting.settle()
+
+    def note_state(self) -> dict[str, float]:
+        """Also learned weights."""
+        if self.weighting is None:
+            return super().note_state()
+        learned = zip(self.objectives, self.weighting.weights.tolist(), strict=True)
+        return super().note_state() | {f"weight_{name}": value for name, value in learned}
 
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
         """Each objective's own metrics; a smaller total loss is better."""
@@ -142,7 +178,7 @@ class AdaptationLearner(Learner):
         return scores, (-losses["loss"],)
 
 
-class _TrainingClips:
+class TrainingClips:
     """The clips of an adaptation with their normalised targets."""
 
     def __init__(
@@ -182,7 +218,7 @@ class _TrainingClips:
         lengths = {name: min(self.targets.value(name, "n_samples"), longest or np.inf) for name in self.chosen[part]}
         limit = self.backbone.count_frames(longest) if self.cached and longest else longest
         dataset = ClipDataset(self.signals, self.annotate, cached=self.cached, longest=limit, crop_seed=seed)
-        return load_batches(dataset, lengths, self.settings.batch_size, seed)
+        return load_batches(dataset, lengths, self.settings.batch_size, seed, self.settings.batch_seconds)
 
     def annotate(self, utterance_id: str) -> dict[str, Tensor]:
         """Targets and masks of a clip; an absent target is zeros that no loss looks at."""
@@ -193,6 +229,7 @@ class _TrainingClips:
             target = torch.zeros(self.dimensions[name])
             if present:
                 raw = self.targets.vector(utterance_id, f"target_{name}")
+                raw = objective.select(raw)
                 if len(raw) != self.dimensions[name]:
                     raise DataError(
                         f"{utterance_id}: its {name} target has {len(raw)} dimensions, others have {self.dimensions[name]}; "
@@ -208,6 +245,7 @@ class _TrainingClips:
         return {
             "corpora": list(self.settings.corpora),
             "objectives": {name: self.settings.objectives[name] for name in self.objectives},
+            "weighting": self.settings.weighting,
             "dimensions": self.dimensions,
             "utterances": used,
             "left_out": len(self.assigned) - sum(used.values()),
@@ -234,7 +272,7 @@ class _TrainingClips:
     def _find_dimension(self, objective: str) -> int:
         for name, present in self.masks[objective].items():
             if present:
-                return len(self.targets.vector(name, f"target_{objective}"))
+                return len(self.objectives[objective].select(self.targets.vector(name, f"target_{objective}")))
         raise TrainingError(
             f"{self.run}: none of the {len(self.targets)} clips has a target for {objective}; "
             "see `emoadapt quarantine` for the reasons, or leave the objective out"
@@ -265,7 +303,7 @@ def _place_checkpoint(
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
     code = code_digest(__name__, *(f"emoadapt.objectives.{name}" for name in settings.objectives))
     config = study.backbones[backbone]
-    weights = config.weights and identity(config.weights, Path(study.models_dir or "models"), config.revision)
+    weights = config.weights and identity(config.weights, study.weights_folder, config.revision)
     libraries = [torch.__version__, transformers.__version__, lightning.__version__]
     name = digest(settings.model_dump_json(), config.model_dump_json(), weights, code, states, libraries)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -299,7 +337,10 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], settings: Adaptation,
         "training clips": facts["utterances"]["train"],
         "epochs (kept)": f"{settings.epochs} ({facts['best_epoch']})",
         "held-out loss": f"{facts['held_out']['loss']:.4g}",
+        "licences": list_terms(study, facts["corpora"], facts["objectives"]),
     }
+    if settings.weighting != "fixed":
+        card["weighting"] = f"{settings.weighting}: learned, beginning with the weights above"
     adapter.backbone.save(part, card)
     save_file(
         {name: value.contiguous() for name, value in adapter.heads.state_dict().items()}, part / "heads.safetensors"

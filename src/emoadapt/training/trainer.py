@@ -24,10 +24,12 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 
-from emoadapt.data.batching import Batch
+from emoadapt.data.batching import Batch, BucketedBatches
 from emoadapt.errors import TrainingError
 from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.heads import seeded
+from emoadapt.training.guard import GradientGuard, check_loss
+from emoadapt.training.schedules import scale_rate
 
 if TYPE_CHECKING:
     from emoadapt.config import Optimisation
@@ -70,6 +72,11 @@ class Curve:
             for name, value in values.items()
         ]
 
+    @property
+    def before(self) -> float:
+        """Loss before training; 0 while it is not known."""
+        return next((row["value"] for row in self.rows if row["epoch"] == 0 and row["metric"] == "loss"), 0.0)
+
     def mark_best(self, epoch: int) -> None:
         """Mark the epoch whose weights are kept."""
         for row in self.rows:
@@ -81,7 +88,7 @@ class Learner(lightning.LightningModule):
 
     Args:
         model: what is trained, and what `BestWeights` keeps.
-        settings: optimiser and learning rate.
+        settings: optimiser, learning rate and its course.
         curve: collects losses and scores.
         part: name of the evaluated part: `held_out` or `dev`.
         seed: of dropout.
@@ -98,9 +105,11 @@ class Learner(lightning.LightningModule):
         self.part = part
         self.seed = seed
         self.weights = dict(weights)
-        self.score: tuple[float, ...] = ()
+        self.history: list[tuple[float, ...]] = []
+        self._gradients = GradientGuard(skipping=settings.precision == "16-mixed")
         self._totals: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._begun = self._said = time.monotonic()
+        self._done_before = 0
 
     @abstractmethod
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
@@ -110,24 +119,68 @@ class Learner(lightning.LightningModule):
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
         """Scores of the part just evaluated, for the curve, and how good it is: the larger tuple wins."""
 
+    def combine(self, terms: Mapping[str, Term], total: Tensor) -> Tensor:
+        """What is minimised: the weighted sum of the terms, unless a subclass learns the weights."""
+        return total
+
+    def group_parameters(self) -> list[dict[str, Any]]:
+        """Parameter groups of the optimiser: what is not frozen."""
+        return [{"params": [parameter for parameter in self.model.parameters() if parameter.requires_grad]}]
+
+    def note_state(self) -> dict[str, float]:
+        """What else varied in the epoch, for the curve's part `course`: the learning rate, where it is not constant."""
+        if self._constant_rate:
+            return {}
+        return {"learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]}
+
+    @property
+    def score(self) -> tuple[float, ...]:
+        """Score of the last epoch."""
+        return self.history[-1]
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam or AdamW on what is not frozen."""
+        """Adam or AdamW."""
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.settings.optimizer]
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return kind(parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay)
+        return kind(self.group_parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay)
+
+    def on_train_start(self) -> None:
+        """Say how much of the batches is padding."""
+        order = getattr(self.trainer.train_dataloader, "batch_sampler", None)
+        if isinstance(order, BucketedBatches):
+            logger.info(
+                "%s: %d clips in %d batches, %.1f %% of them padding",
+                self.curve.run, len(order.utterances), len(order), 100 * order.padding_share,
+            )  # fmt: skip
 
     def on_train_epoch_start(self) -> None:
         """Forget the sums of the last epoch, and seed dropout, which knows the global generator only."""
         self._totals["train"] = []
         torch.manual_seed(zlib.crc32(f"{self.seed}/{self.trainer.current_epoch}".encode()))
 
-    def training_step(self, batch: Batch) -> Tensor:
-        """Total loss of a batch.
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """What is minimised of a batch.
 
         Raises:
-            TrainingError: it is not finite.
+            TrainingError: its loss is not finite, or has run away.
         """
-        return self._add_up("train", batch, self.measure(batch, keep=False))
+        terms = self.measure(batch, keep=False)
+        loss = self.combine(terms, self._add_up("train", batch, terms))
+        self._gradients.utterances += batch.utterance_ids
+        # Lightning divides by `accumulate`, also where the last step of an epoch has fewer batches.
+        group = self.settings.accumulate
+        rest = self.trainer.num_training_batches - batch_idx // group * group
+        return loss if rest >= group else loss * (group / rest)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Look at the gradients, and set the learning rate of this step."""
+        found = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        self._gradients.check(self._where, found)
+        if not self._constant_rate:
+            settings, done, of = self.settings, self.trainer.global_step, int(self.trainer.estimated_stepping_batches)
+            for group in optimizer.param_groups:
+                group.setdefault("initial_lr", group["lr"])
+                factor = scale_rate(settings.schedule, settings.warmup, done, of, self.history)
+                group["lr"] = group["initial_lr"] * factor
 
     def on_validation_epoch_start(self) -> None:
         """Forget the sums of the last evaluation."""
@@ -143,8 +196,11 @@ class Learner(lightning.LightningModule):
         epoch = self.trainer.current_epoch + 1 if training else 0
         if training:
             self.curve.add(epoch, "train", self._average("train"))
+            self.curve.add(epoch, "course", self.note_state())
         losses = self._average("evaluation")
-        scores, self.score = self.rate(losses)
+        scores, score = self.rate(losses)
+        if training:
+            self.history.append(score)
         self.curve.add(epoch, self.part, losses | scores)
         self._report(epoch, losses | scores)
 
@@ -156,30 +212,38 @@ class Learner(lightning.LightningModule):
         elif epoch in (1, self.settings.epochs) or now - self._said > SECONDS_BETWEEN_LINES:
             self._said = now
             shown = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
-            left = (now - self._begun) / epoch * (self.settings.epochs - epoch)
+            left = (now - self._begun) / (epoch - self._done_before) * (self.settings.epochs - epoch)
             logger.info(
                 "%s: epoch %d of %d, %s: %s, about %.0f s left",
                 self.curve.run, epoch, self.settings.epochs, self.part, shown, left,
             )  # fmt: skip
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the curve so far into the checkpoint."""
-        checkpoint["curve"] = self.curve.rows
+        """Put the curve and the scores so far into the checkpoint."""
+        checkpoint["curve"], checkpoint["scores"] = self.curve.rows, [list(score) for score in self.history]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the curve of the checkpoint."""
-        self.curve.rows = checkpoint["curve"]
+        """Go on with the curve and the scores of the checkpoint."""
+        self.curve.rows, self.history = checkpoint["curve"], [tuple(score) for score in checkpoint["scores"]]
+        self._done_before = len(self.history)
+
+    @property
+    def _constant_rate(self) -> bool:
+        return self.settings.schedule == "constant" and not self.settings.warmup
+
+    @property
+    def _where(self) -> str:
+        return f"{self.curve.run}, epoch {self.trainer.current_epoch + 1}"
 
     def _add_up(self, part: str, batch: Batch, terms: Mapping[str, Term]) -> Tensor:
         total = torch.stack([weight * terms[name].mean for name, weight in self.weights.items()]).sum()
-        if not bool(torch.isfinite(total)):
-            raise TrainingError(
-                f"{self.curve.run}, epoch {self.trainer.current_epoch + 1}: the loss is {float(total.detach())} on the clips "
-                f"{', '.join(batch.utterance_ids)}; lower the learning rate, or look at these clips and their targets"
-            )
+        means = torch.stack([terms[name].mean.detach().double() for name in self.weights])
+        losses = dict(zip(self.weights, means.tolist(), strict=True))
+        worth = sum(self.weights[name] * value for name, value in losses.items())
+        check_loss(self._where, batch.utterance_ids, losses, worth, self.curve.before if part == "train" else 0.0)
         self._totals[part].append(
             (
-                torch.stack([terms[name].mean.detach().double() * terms[name].weight for name in self.weights]),
+                means * torch.stack([terms[name].weight for name in self.weights]),
                 torch.stack([terms[name].weight.double() for name in self.weights]),
             )
         )
@@ -195,19 +259,31 @@ class Learner(lightning.LightningModule):
 
 
 class BestWeights(Callback):
-    """Keeps a copy of the model of the epoch with the largest `Learner.score`; the earlier one wins a tie."""
+    """Keeps a copy of the model of the epoch with the largest `Learner.score`; the earlier one wins a tie.
 
-    def __init__(self) -> None:
+    Args:
+        patience: stop training after this many epochs without a better one; None = never.
+    """
+
+    def __init__(self, patience: int | None = None) -> None:
+        self.patience = patience
         self.score: tuple[float, ...] = ()
         self.epoch = 0
         self.state: dict[str, Tensor] = {}
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Copy the weights if this epoch is better."""
-        if trainer.state.fn == "fit" and pl_module.score > self.score:
-            self.score = pl_module.score
-            self.epoch = trainer.current_epoch + 1
+        if trainer.state.fn != "fit":
+            return
+        epoch = trainer.current_epoch + 1
+        if pl_module.score > self.score:
+            self.score, self.epoch = pl_module.score, epoch
             self.state = {name: value.detach().cpu().clone() for name, value in pl_module.model.state_dict().items()}
+        elif self.patience is not None and epoch - self.epoch >= self.patience:
+            trainer.should_stop = True
+            logger.info(
+                "%s: no epoch was better than %d, training ends with %d", pl_module.curve.run, self.epoch, epoch
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of it."""
@@ -229,8 +305,11 @@ class Checkpoint(Callback):
         self.path = path
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write the state; after the last epoch it is of no more use."""
-        if trainer.current_epoch + 1 < trainer.max_epochs:
+        """Write the state; after the last epoch it is of no more use.
+
+        Nor where patience ends: a run that is killed then repeats this epoch and ends with it.
+        """
+        if trainer.current_epoch + 1 < trainer.max_epochs and not trainer.should_stop:
             part = self.path.with_name(f"{self.path.name}.part")
             trainer.save_checkpoint(part)
             part.replace(self.path)
@@ -239,8 +318,8 @@ class Checkpoint(Callback):
 def embed_batch(backbone: SpeechBackbone, batch: Batch) -> Tensor:
     """Pooled embeddings (batch, width) of a batch of audio or of cached CNN frames."""
     if batch.frames is None or batch.lengths is None:
-        return backbone(batch.audio)
-    return backbone.pool(backbone.encode(batch.frames.float(), batch.lengths), batch.lengths)
+        return backbone(batch.audio, batch.draws)
+    return backbone.pool(backbone.encode(batch.frames.float(), batch.lengths, batch.draws), batch.lengths)
 
 
 def build_trainer(
@@ -250,16 +329,20 @@ def build_trainer(
 
     Args:
         device: `auto`, `cpu` or `cuda` of the study.
-        settings: epochs, precision, gradient clipping.
+        settings: epochs, patience, precision, accumulation, gradient clipping.
         scratch: folder that Lightning may write to.
         checkpoint: file to keep the state of each epoch in; None = only in memory.
 
     Raises:
-        TrainingError: `cuda` is asked for and there is none.
+        TrainingError: `cuda` or `16-mixed` is asked for and there is no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise TrainingError(
             "device is cuda, and torch sees no GPU on this machine; set `device: auto` or `device: cpu`"
+        )
+    if settings.precision == "16-mixed" and (device == "cpu" or not torch.cuda.is_available()):
+        raise TrainingError(
+            "precision is 16-mixed, which needs a GPU, and this job has none; set `precision: bf16-mixed` or `32-true`"
         )
     # Deterministic algorithms would also fill every new tensor with NaN, a sixth of a small model's training time; nothing
     # here reads memory that was not written.
@@ -271,8 +354,9 @@ def build_trainer(
             max_epochs=settings.epochs,
             precision=settings.precision,
             gradient_clip_val=settings.gradient_clip,
+            accumulate_grad_batches=settings.accumulate,
             deterministic=True,
-            callbacks=[BestWeights(), *([] if checkpoint is None else [Checkpoint(checkpoint)])],
+            callbacks=[BestWeights(settings.patience), *([] if checkpoint is None else [Checkpoint(checkpoint)])],
             default_root_dir=scratch,
             logger=False,
             enable_checkpointing=False,
@@ -334,6 +418,8 @@ def _quiet_lightning() -> Iterator[None]:
             "ignore", message="The number of training batches .* is smaller than the logging interval"
         )
         warnings.filterwarnings("ignore", message="GPU available but not used")
+        # A job of ours is one process, however it was started.
+        warnings.filterwarnings("ignore", message="The `srun` command is available")
         # Lightning 2.6 with torch 2.13; nothing that a user could do about it.
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated")
         try:

@@ -1,9 +1,10 @@
 """Bucketed batches."""
 
 import numpy as np
+import pytest
 import torch
 
-from emoadapt.data.batching import BucketedBatches, collate_clips
+from emoadapt.data.batching import BucketedBatches, collate_clips, load_batches
 from emoadapt.data.clips import Clip
 
 
@@ -51,6 +52,49 @@ def test_evaluation_is_in_order_of_length() -> None:
     lengths = {"a": 5, "b": 3, "c": 4, "d": 3}
     assert list(BucketedBatches(lengths, 3)) == [[("b", 0), ("d", 0), ("c", 0)], [("a", 0)]]
     assert BucketedBatches(lengths, 3).padding_share == 1 - 15 / (4 * 3 + 5)
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(4.0, 203), (30.0, 30)])
+def test_batches_by_seconds_are_never_longer_and_an_epoch_has_as_many_as_another(seconds: float, most: int) -> None:
+    lengths = make_lengths()
+    order = BucketedBatches(lengths, 32, seed=3, seconds=seconds)
+    counts = []
+    for epoch in range(5):
+        order.set_epoch(epoch)
+        batches = list(order)
+        assert sorted(name for batch in batches for name, _ in batch) == sorted(lengths)
+        padded = [max(lengths[name] for name, _ in batch) * len(batch) / 16_000 for batch in batches]
+        assert all(value <= seconds or len(batch) == 1 for value, batch in zip(padded, batches, strict=True))
+        counts.append(len(batches))
+    assert counts == [len(order)] * 5
+    # 203 clips of 3.7 s are 25 batches of 30 s
+    assert len(order) <= most
+
+
+def test_batches_by_seconds_hold_more_of_the_shorter_clips() -> None:
+    lengths = {"a": 16_000, "b": 16_000, "c": 16_000, "d": 40_000, "e": 32_000, "f": 90_000}
+    batches = [[name for name, _ in batch] for batch in BucketedBatches(lengths, 1, seconds=5.0)]
+    assert batches == [["a", "b", "c"], ["e", "d"], ["f"]]
+
+
+def test_draws_are_keyed_by_seed_epoch_and_utterance() -> None:
+    clips = [Clip("c/a", torch.ones(2), epoch=3), Clip("c/b", torch.ones(2), epoch=3)]
+    batch = collate_clips(clips, seed=7)
+    assert [key[:2] for key in batch.draws] == [[7, 3], [7, 3]]
+    assert batch.draws == collate_clips(clips[::-1], seed=7).draws[::-1]
+    assert batch.draws[0] != batch.draws[1]
+    assert collate_clips(clips).draws == []
+
+
+def test_loader_draws_for_the_epoch_in_training_only() -> None:
+    class Clips:
+        def __getitem__(self, key: tuple[str, int]) -> Clip:
+            return Clip(key[0], torch.ones(2), epoch=key[1])
+
+    training = load_batches(Clips(), {"a": 2}, 1, seed=7)
+    training.batch_sampler.set_epoch(4)
+    assert next(iter(training)).draws[0][:2] == [7, 4]
+    assert next(iter(load_batches(Clips(), {"a": 2}, 1))).draws == []
 
 
 def test_frames_are_padded_and_audio_is_not() -> None:

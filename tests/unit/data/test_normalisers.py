@@ -54,6 +54,18 @@ def test_only_the_training_part_counts_and_numpy_agrees(two_corpora: dict) -> No
     assert found["a"]["n"] == 20 and set(found) == {"a", "b"}
 
 
+def test_energy_is_centred_on_the_median_loudness_of_the_training_part(two_corpora: dict) -> None:
+    folder, values = two_corpora["folder"], two_corpora["values"]
+    values["a"][3, 0] = 500.0
+    path, _ = write_corpus(folder, "a", values["a"], ["train"] * 30)
+    targets = {"energy": ("egemaps", {"a": [path]})}
+    fit_normalisers(targets, folder / "parts.parquet", "global", folder / "n.parquet")
+    (row,) = read_table(folder / "n.parquet", schema.NORMALISERS).to_pylist()
+    train = values["a"][:20, 0].astype(np.float32).astype(np.float64)
+    assert row["mean"] == [np.median(train)]
+    assert row["std"] == [pytest.approx(train.std())]
+
+
 def test_a_global_normaliser_pools_corpora(two_corpora: dict) -> None:
     found = fit(two_corpora, "global")
     values = two_corpora["values"]

@@ -187,10 +187,42 @@ def test_incomplete_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a job must not download"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="empty cannot be loaded"):
         load_backbone(Backbone(architecture="hubert", weights="empty"), tmp_path)
+    with pytest.raises(ModelError, match=r"lacks revision 0b5b8e868dd8.*emoadapt models fetch facebook/wav2vec2-base"):
+        load_backbone(Backbone(architecture="wav2vec2", weights="facebook/wav2vec2-base"), tmp_path)
+
+
+def test_weights_of_the_hugging_face_cache_are_those_of_the_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    for seed, commit in enumerate(("a" * 40, "b" * 40)):
+        make("hubert", seed=seed).save(tmp_path / "cache/models--some--one/snapshots" / commit, {})
+    (tmp_path / "cache/models--some--one/refs").mkdir()
+    (tmp_path / "cache/models--some--one/refs/main").write_text("a" * 40)
+    weight = "model.encoder.layers.0.attention.q_proj.weight"
+    for revision, seed in ((None, 0), ("b" * 40, 1)):
+        loaded = load_backbone(Backbone(architecture="hubert", weights="some/one", revision=revision), tmp_path)
+        assert torch.equal(loaded.state_dict()[weight], make("hubert", seed=seed).state_dict()[weight])
+    with pytest.raises(ModelError, match="fetch some/one@ccc"):
+        load_backbone(Backbone(architecture="hubert", weights="some/one", revision="c" * 40), tmp_path)
+
+
+def test_a_pickled_checkpoint_cannot_run_code(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "trapped",))
+
+    make("hubert").save(tmp_path / "base", {})
+    (tmp_path / "base" / "model.safetensors").unlink()
+    torch.save({"weight": Trap()}, tmp_path / "base" / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="base cannot be loaded"):
+        load_backbone(Backbone(architecture="hubert", weights="base"), tmp_path)
+    assert not (tmp_path / "trapped").exists()
 
 
 def test_group_norm_data2vec_is_refused() -> None:

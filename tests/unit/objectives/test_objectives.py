@@ -1,5 +1,8 @@
 """Objectives against values worked out by hand and torch's own losses."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
@@ -9,7 +12,9 @@ from emoadapt.objectives import load_objective
 
 
 def test_features_are_read_without_importing() -> None:
-    assert objective_features() == {"egemaps": "egemaps", "sentiment": "sentiment", "face": "face_embedding"}
+    assert objective_features() == {
+        "egemaps": "egemaps", "energy": "egemaps", "face": "face_embedding", "sentiment": "sentiment",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("reduction", "expected"), [("mean", (2.5 + 0.5) / 2), ("sum", (5 + 1) / 2)])
@@ -29,7 +34,18 @@ def test_sentiment_is_cross_entropy_with_the_most_probable_class() -> None:
     assert loss.item() == pytest.approx(expected.item())
 
 
-@pytest.mark.parametrize("name", ["egemaps", "sentiment", "face"])
+def test_energy_is_whether_loudness_is_above_its_centre() -> None:
+    objective = load_objective("energy")
+    assert objective.select(np.arange(25.0) + 7).tolist() == [7.0]
+    prediction, target = torch.tensor([[0.0], [2.0], [-1.0]]), torch.tensor([[-0.1], [3.0], [0.2]])
+    # -log(1 - sigmoid(0)), -log(sigmoid(2)), -log(sigmoid(-1))
+    expected = torch.tensor([math.log(2), math.log(1 + math.exp(-2)), math.log(1 + math.e)])
+    torch.testing.assert_close(objective.clip_losses(prediction, target, "mean"), expected)
+    assert objective.metrics(prediction, target) == {"accuracy": pytest.approx(2 / 3)}
+    assert objective.head(8, 1)(torch.zeros(3, 8)).shape == (3, 1)
+
+
+@pytest.mark.parametrize("name", ["egemaps", "sentiment", "face", "energy"])
 def test_batch_without_targets_costs_nothing_and_still_has_a_gradient(name: str) -> None:
     prediction = torch.ones(2, 3, requires_grad=True)
     loss = load_objective(name).loss(prediction, torch.zeros(2, 3), torch.tensor([False, False]), "mean")
@@ -48,7 +64,8 @@ def test_masked_clips_get_no_gradient() -> None:
 
 
 def test_only_regression_targets_are_normalised() -> None:
-    assert [load_objective(name).normalised for name in ("egemaps", "face", "sentiment")] == [True, True, False]
+    names = ("egemaps", "face", "energy", "sentiment")
+    assert [load_objective(name).normalised for name in names] == [True, True, True, False]
 
 
 def test_ccc_equals_torchmetrics() -> None:

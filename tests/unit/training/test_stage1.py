@@ -75,7 +75,7 @@ def test_folder_loads_and_describes_itself(adapted) -> None:
     card = (model / "README.md").read_text()
     assert "talk, radio" in card
     assert "not pretrained" in card
-    assert "face: enet_b2_8/enet_b2_8_embedding.onnx on faces found by mtcnn" in card
+    assert "face: enet_b2_8 on faces found by mtcnn" in card
     assert not list(model.parent.glob(".*"))
 
 
@@ -120,6 +120,69 @@ def test_cached_frames_train_the_same_model_as_the_frozen_cnn(work) -> None:
     )
 
 
+def test_adapters_weighted_layers_and_masks_train_and_the_saved_model_is_a_plain_one(work) -> None:
+    work.write_unlabelled()
+    options = {"lora": {"modules": ["q_proj", "intermediate_dense"]}, "layers": "weighted", "spec_augment": {}}
+    work.values["backbones"]["tiny"] |= options
+    work.values["adaptations"]["all"] |= {"epochs": 2}
+    model, curves = run(work)
+    before, *after = get_values(curves, "held_out", "loss")
+    assert min(after) < before
+    assert run(work, "again")[1].equals(curves)
+    weights = load_file(model / "model.safetensors")
+    plain = build_untrained("wav2vec2", UntrainedBackbone(**SMALL)).model.state_dict()
+    assert set(weights) == set(plain)
+    changed = {name.split(".")[-2] for name in weights if not torch.equal(weights[name], plain[name])}
+    # the CNN is trained here, as it was random; of the transformer, what has an adapter
+    assert {name for name in changed if name not in ("conv", "layer_norm")} == {"q_proj", "intermediate_dense"}
+    assert load_file(model / "layer_weights.safetensors")["layer_weights"].shape == (2,)
+
+
+@pytest.mark.parametrize("weighting", ["uncertainty", "gradnorm"])
+def test_learned_weights_are_in_the_curve_and_choose_no_epoch(work, weighting: str) -> None:
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"weighting": weighting}
+    model, curves = run(work)
+    weights = {name: get_values(curves, "course", f"weight_{name}") for name in ("egemaps", "sentiment", "face")}
+    # 36 steps of Adam at 0.01 can move a weight, or its logarithm, by about a third
+    assert all(len(values) == 6 and 0 < values[-1] < 2 for values in weights.values())
+    assert weights["sentiment"] != [0.5] * 6
+    totals = get_values(curves, "held_out", "loss")
+    parts = [get_values(curves, "held_out", f"loss_{name}") for name in ("egemaps", "sentiment", "face")]
+    assert totals == pytest.approx([e + 0.5 * s + f for e, s, f in zip(*parts, strict=True)])
+    assert json.loads((model / "adaptation.json").read_text())["best_epoch"] == 1 + totals[1:].index(min(totals[1:]))
+
+
+def test_energy_is_learned_from_loudness_alone(work) -> None:
+    """The target's other descriptors are out of reach of the head and of the loss."""
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"objectives": {"energy": 1.0}}
+    for corpus in ("talk", "radio"):
+        path = work.folder / f"train.{corpus}.parquet"
+        rows = [
+            {"utterance_id": row["utterance_id"], "audio": row["audio"], "n_samples": row["n_samples"]}
+            | {"target_energy": row["target_egemaps"], "mask_energy": row["mask_egemaps"]}
+            for row in read_table(path).to_pylist()
+        ]
+        write_table(path, rows, schema.training(("energy",)))
+    normaliser = {"objective": "energy", "corpus": "*", "mean": [125.0], "std": [25.0], "n": 48}
+    write_table(work.folder / "normalisers.parquet", [normaliser], schema.NORMALISERS)
+    model, curves = run(work)
+    assert get_values(curves, "held_out", "accuracy_energy")[-1] == 1.0
+    assert load_file(model / "heads.safetensors")["energy.weight"].shape == (1, 32)
+    assert json.loads((model / "adaptation.json").read_text())["dimensions"] == {"energy": 1}
+
+
+def test_batches_by_seconds_and_padding_are_noted(work) -> None:
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"batch_seconds": 1.0, "accumulate": 2, "epochs": 2}
+    model, curves = run(work)
+    padding = json.loads((model / "adaptation.json").read_text())["padding"]
+    assert 0 < padding["train"] < 0.15
+    assert 0 < padding["held_out"] < 0.15
+    assert len(get_values(curves, "held_out", "loss")) == 3
+
+
 def test_untrained_cnn_is_trained_by_default(adapted) -> None:
     work, model, _ = adapted
     original = build_untrained("wav2vec2", UntrainedBackbone(**work.values["backbones"]["tiny"]["untrained"])).model
@@ -130,8 +193,10 @@ def test_untrained_cnn_is_trained_by_default(adapted) -> None:
 def test_random_crops_train_too(work) -> None:
     work.write_unlabelled()
     work.values["adaptations"]["all"] |= {"max_seconds": 0.12, "epochs": 2, "gradient_clip": 1.0, "optimizer": "adamw"}
-    _, curves = run(work)
+    model, curves = run(work)
     assert len(get_values(curves, "held_out", "loss")) == 3
+    # All clips are longer, and now equally long.
+    assert json.loads((model / "adaptation.json").read_text())["padding"] == {"train": 0.0, "held_out": 0.0}
 
 
 def test_divergence_names_the_clips(work) -> None:
@@ -139,7 +204,7 @@ def test_divergence_names_the_clips(work) -> None:
     rows = read_table(work.folder / "train.radio.parquet").to_pylist()
     rows[0]["target_egemaps"] = [float("inf"), 0.0]
     write_table(work.folder / "train.radio.parquet", rows, schema.training(("egemaps", "sentiment")))
-    with pytest.raises(TrainingError, match=r"tiny.all, epoch 1: the loss is inf on the clips .*radio/000"):
+    with pytest.raises(TrainingError, match=r"tiny.all, epoch 1: the loss of egemaps is inf on the clips .*radio/000"):
         run(work)
     assert not (work.folder / "model").exists()
 
@@ -161,8 +226,18 @@ def test_missing_normaliser_is_refused(work) -> None:
         run(work)
 
 
-def test_killed_run_goes_on_and_ends_with_the_same_model(work, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"schedule": "plateau", "warmup": 0.5, "weighting": "gradnorm", "accumulate": 4, "patience": 5},
+        {"schedule": "linear", "weighting": "uncertainty", "optimizer": "adamw"},
+    ],
+    ids=["default", "plateau", "linear"],
+)
+def test_killed_run_goes_on_and_ends_with_the_same_model(work, settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     work.write_unlabelled()
+    work.values["adaptations"]["all"] |= settings
     model, curves = run(work, "whole")
     steps: list[int] = []
     measure = AdaptationLearner.measure

@@ -7,8 +7,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from emoadapt.config import Optimisation
-from emoadapt.data.batching import Batch
+from emoadapt.data.batching import Batch, load_batches
+from emoadapt.data.clips import Clip
 from emoadapt.errors import TrainingError
+from emoadapt.training.guard import OVERFLOWS, GradientGuard
 from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_trainer, evaluate, train
 
 
@@ -22,6 +24,11 @@ def load(*batches: Batch) -> DataLoader:
     return DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch)
 
 
+def fit(learner: Learner, folder: Path, *training: Batch, evaluation: Batch | None = None) -> BestWeights:
+    trainer = build_trainer("cpu", learner.settings, folder)
+    return train(learner, trainer, load(*training), load(evaluation or make_batch(1)))
+
+
 class Line(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -31,8 +38,6 @@ class Line(torch.nn.Module):
 
 class LineLearner(Learner):
     """Loss = mean of weight + value; Adam moves the weight by about one learning rate per step."""
-
-    scores: tuple[float, ...] = ()
 
     def __init__(self, settings: Optimisation, scores: tuple[float, ...] = ()) -> None:
         super().__init__(Line(), settings, Curve("stage2", "line"), "dev", 0, {"line": 2.0})
@@ -82,6 +87,142 @@ def test_loss_that_is_not_finite_names_its_clips(tmp_path: Path) -> None:
         )
 
 
+class RootLearner(LineLearner):
+    """Loss = mean of sqrt((weight + value) ** 2): finite, and without a gradient where a clip's value is 0."""
+
+    def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
+        values = batch.values["value"]
+        return {"line": Term((self.model.weight + values).square().sqrt().mean(), torch.tensor(len(values)))}
+
+
+def test_gradient_that_is_not_finite_names_its_clips_and_leaves_the_model_alone(tmp_path: Path) -> None:
+    """Symptom: the weights became nan, and the next batch, which was not at fault, was blamed."""
+    learner = RootLearner(Optimisation(epochs=1))
+    with pytest.raises(TrainingError, match=r"line, epoch 1: the gradient is not finite on the clips c/0, c/2; lower"):
+        fit(learner, tmp_path, make_batch(0, 2), make_batch(3))
+    assert learner.model.weight.item() == 0.0
+
+
+class SquareLearner(LineLearner):
+    """Loss = mean of (weight - value) ** 2: a rate above 1 diverges."""
+
+    def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
+        values = batch.values["value"]
+        return {"line": Term((self.model.weight - values).square().mean(), torch.tensor(len(values)))}
+
+
+def test_loss_that_runs_away_stops_the_run(tmp_path: Path) -> None:
+    # Before training 2 * 1 ** 2. Adam's first step is the rate, to 100; then 2 * 101 ** 2 is more than 1000 * 2.
+    learner = SquareLearner(Optimisation(epochs=9, learning_rate=100.0))
+    with pytest.raises(
+        TrainingError, match=r"epoch 1: the loss is 2.04e\+04, before training it was 2, on the clips c/-1;"
+    ):
+        fit(learner, tmp_path, make_batch(1), make_batch(-1))
+
+
+def test_outlier_before_training_is_no_divergence(tmp_path: Path) -> None:
+    learner = SquareLearner(Optimisation(epochs=1, learning_rate=0.1))
+    assert fit(learner, tmp_path, make_batch(900), evaluation=make_batch(900, 30)).epoch == 1
+
+
+def test_overflowing_steps_are_allowed_while_the_loss_scale_is_found() -> None:
+    good, bad = [torch.ones(3)], [torch.tensor([1.0, float("inf")])]
+    guard = GradientGuard(skipping=True)
+    for _ in range(OVERFLOWS - 1):
+        guard.check("run, epoch 1", bad)
+    guard.check("run, epoch 1", good)
+    for _ in range(OVERFLOWS - 1):
+        guard.check("run, epoch 1", bad)
+    guard.utterances = ["c/1"]
+    with pytest.raises(TrainingError, match="run, epoch 1: the gradient is not finite on the clips c/1"):
+        guard.check("run, epoch 1", bad)
+
+
+def test_accumulated_batches_are_one_step_also_where_an_epoch_ends(tmp_path: Path) -> None:
+    """Three batches in twos: the step of the single one counts as much as a batch does, not half."""
+    learner, steps = LineLearner(Optimisation(epochs=1, learning_rate=0.5, accumulate=2)), []
+    learner.model.weight.register_post_accumulate_grad_hook(lambda weight: steps.append(weight.grad.item()))
+    fit(learner, tmp_path, make_batch(1), make_batch(2), make_batch(3))
+    # d(2 * mean(weight + value)) / d(weight) = 2, for the mean of two batches as for the last alone
+    assert steps == [1.0, 2.0, 2.0]
+    assert learner.model.weight.item() == pytest.approx(-1.0, abs=1e-4)
+
+
+def test_warm_up_and_linear_decay_reach_the_weights(tmp_path: Path) -> None:
+    settings = Optimisation(epochs=2, learning_rate=1.0, schedule="linear", warmup=0.25)
+    learner = LineLearner(settings)
+    fit(learner, tmp_path, make_batch(1), make_batch(2), make_batch(3), make_batch(4))
+    # 8 steps, 2 of them rising: 1/3, 2/3, then 6/6, 5/6, ... 1/6; Adam steps by the rate, and the first epoch is kept
+    assert learner.model.weight.item() == pytest.approx(-(1 + 11 / 6), abs=1e-4)
+    rates = {row["epoch"]: row["value"] for row in learner.curve.rows if row["metric"] == "learning_rate"}
+    assert rates == {1: pytest.approx(5 / 6), 2: pytest.approx(1 / 6)}
+
+
+def test_plateau_halves_the_rate_and_patience_ends_the_run(tmp_path: Path) -> None:
+    scores = (0.1, 0.5, 0.4, 0.3, 0.2, 0.2, 0.5, 0.6)
+    learner = LineLearner(Optimisation(epochs=8, learning_rate=0.1, schedule="plateau", patience=5), scores)
+    best = fit(learner, tmp_path, make_batch(1))
+    rates = [row["value"] for row in learner.curve.rows if row["metric"] == "learning_rate"]
+    assert rates == pytest.approx([0.1] * 5 + [0.05] * 2)
+    assert best.epoch == 2
+    assert learner.model.weight.item() == pytest.approx(-0.2, abs=1e-4)
+
+
+class MortalLearner(LineLearner):
+    """Is killed when an epoch has ended."""
+
+    def __init__(self, settings: Optimisation, scores: tuple[float, ...], killed_after: int) -> None:
+        super().__init__(settings, scores)
+        self.killed_after = killed_after
+        self.begun: list[int] = []
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.begun.append(self.trainer.current_epoch + 1)
+
+    def on_train_epoch_end(self) -> None:
+        if self.trainer.current_epoch + 1 == self.killed_after:
+            raise RuntimeError("killed")
+
+
+@pytest.mark.parametrize(("killed_after", "goes_on"), [(4, 5), (7, 7)], ids=["waiting", "at its end"])
+def test_patience_and_plateau_go_on_from_a_checkpoint(tmp_path: Path, killed_after: int, goes_on: int) -> None:
+    settings = Optimisation(epochs=8, learning_rate=0.1, schedule="plateau", patience=5)
+    found = []
+    for name, stop in (("whole", 0), ("killed", killed_after), ("killed", 0)):
+        learner = MortalLearner(settings, (0.1, 0.5, 0.4, 0.3, 0.2, 0.2, 0.5, 0.6), stop)
+        trainer = build_trainer("cpu", settings, tmp_path, tmp_path / f"{name}.ckpt")
+        try:
+            best = train(learner, trainer, load(make_batch(1), make_batch(2)), load(make_batch(1)))
+            found.append((best.epoch, learner.model.weight.item(), learner.curve.rows))
+        except RuntimeError:
+            assert trainer.current_epoch + 1 == killed_after
+    whole, resumed = found
+    assert whole[0] == 2
+    assert max(row["epoch"] for row in whole[2]) == 7
+    assert learner.begun == list(range(goes_on, 8))
+    assert resumed == whole
+
+
+def test_constant_rate_leaves_no_trace_in_the_curve(tmp_path: Path) -> None:
+    learner = LineLearner(Optimisation(epochs=1))
+    fit(learner, tmp_path, make_batch(1))
+    assert {row["metric"] for row in learner.curve.rows} == {"loss", "double"}
+
+
+def test_padding_is_said_once_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = {"a": 16_000, "b": 24_000, "c": 48_000}
+    clips = {(name, 0): Clip(name, torch.ones(length), {"value": torch.ones(())}) for name, length in names.items()}
+    learner = LineLearner(Optimisation(epochs=1))
+    with caplog.at_level("INFO"):
+        trainer = build_trainer("cpu", learner.settings, tmp_path)
+        train(learner, trainer, load_batches(clips, names, 2, seed=None), load(make_batch(1)))
+    # (1.5 + 1.5 + 3) s hold 1 + 1.5 + 3
+    assert [record.message for record in caplog.records if "padding" in record.message] == [
+        "line: 3 clips in 2 batches, 8.3 % of them padding"
+    ]
+
+
 def test_nothing_is_written_and_nothing_is_printed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch
 ) -> None:
@@ -104,6 +245,13 @@ def test_new_tensors_are_not_filled_for_nothing(tmp_path: Path) -> None:
     train(learner, build_trainer("cpu", learner.settings, tmp_path), load(make_batch(1)), load(make_batch(1)))
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.utils.deterministic.fill_uninitialized_memory
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_half_precision_without_gpu_is_refused(tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match=r"16-mixed, which needs a GPU.*bf16-mixed"):
+        build_trainer(device, Optimisation(epochs=1, precision="16-mixed"), tmp_path)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
