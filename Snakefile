@@ -20,6 +20,11 @@ try:
     if workflow.is_main_process:
         graph.list_corpora()
         clear_stale_locks(Path.cwd())
+        if missing := graph.missing_weights():
+            print(
+                f"weights that this study needs are missing: {', '.join(missing)}; `emoadapt models fetch`, with the same --configfile, gets them",
+                file=sys.stderr,
+            )
 except EmoadaptError as error:
     raise WorkflowError(error)
 
@@ -49,6 +54,7 @@ rule all:
     default_target: True
     input:
         "results/report/index.html",
+        graph.extra_features(),
 
 
 onsuccess:

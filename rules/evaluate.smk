@@ -44,4 +44,4 @@ rule quarantine:
     params:
         code=code_of("data.quarantine"),
     shell:
-        "python -m emoadapt collect-quarantine {input} --output {output} 2> {log}"
+        "python -m emoadapt collect-quarantine --output {output} 2> {log}"

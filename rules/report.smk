@@ -21,6 +21,7 @@ rule report:
             adaptation=graph.applied_adaptations(),
         ),
         quarantine="results/quarantine.parquet",
+        word_errors=lambda w: graph.word_errors(),
     output:
         tables=directory("results/tables"),
         figures=report(
@@ -46,6 +47,10 @@ rule report:
         runtime=30,
     params:
         study=graph.report_state(),
+        word_errors=lambda w, input: (
+            f"--word-errors {input.word_errors}" if input.get("word_errors") else ""
+        ),
         code=code_of("reporting"),
     shell:
-        "python -m emoadapt report --tables {output.tables} --figures {output.figures} --page {output.page} 2> {log}"
+        "python -m emoadapt report --tables {output.tables} --figures {output.figures} --page {output.page} "
+        "{params.word_errors} 2> {log}"

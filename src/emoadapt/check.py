@@ -6,7 +6,7 @@ import polars as pl
 import pyarrow as pa
 
 from emoadapt import schema
-from emoadapt.config import CremaDCorpus, OnnxNetwork, Study
+from emoadapt.config import CremaDCorpus, Study
 from emoadapt.corpora.base import read_utterances
 from emoadapt.corpora.manifests import list_label_rows, list_manifest
 from emoadapt.corpora.splits import build_task
@@ -17,6 +17,9 @@ from emoadapt.models.registry import identity, resolve
 
 CLIPS_PER_SHARD = 200
 """A shard of this size takes minutes on the slowest feature, and a change to it seconds."""
+MOST_SHARDS = 128
+"""More would only make more jobs: a change recomputes rows and not whole shards, and with some six features a corpus is
+then below a thousand jobs."""
 
 
 def print_check(study: Study) -> None:
@@ -51,10 +54,16 @@ def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:
         return False
     speakers = {u.speaker for u in utterances if u.speaker}
     print(f"corpus {name}: {len(utterances)} clips, {len(speakers) or 'unknown'} speakers, {corpus.shards} shards")
-    advised = max(1, round(len(utterances) / CLIPS_PER_SHARD))
+    advised = advise_shards(len(utterances))
     if corpus.shards > 4 * advised or advised > 4 * corpus.shards:
-        print(f"  advice: corpora.{name}.shards: {advised} (about {CLIPS_PER_SHARD} clips each)")
+        each = round(len(utterances) / advised)
+        print(f"  advice: corpora.{name}.shards: {advised} (about {each} clips each)")
     return True
+
+
+def advise_shards(n_clips: int) -> int:
+    """Number of shards for a corpus of so many clips: jobs of minutes, and not too many of them."""
+    return min(max(1, round(n_clips / CLIPS_PER_SHARD)), MOST_SHARDS)
 
 
 def _check_task(study: Study, name: str, problems: list[str]) -> None:
@@ -87,23 +96,12 @@ def _check_task(study: Study, name: str, problems: list[str]) -> None:
 
 def _check_weights(study: Study, problems: list[str]) -> None:
     folder = study.weights_folder
-    wanted = {f"backbone {name}": b.weights for name, b in study.backbones.items() if b.weights}
-    features = {feature for feature, _ in Graph(study).features_in_use()}
-    if "faces" in features and study.features.faces.detector != "haar":
-        wanted["face detector"] = study.features.faces.weights or study.features.faces.detector
-    network = study.features.face_embedding.network
-    if "face_embedding" in features and isinstance(network, OnnxNetwork):
-        wanted["face embedding"] = network.file
-    if "sentiment" in features and study.features.sentiment.engine == "transformers":
-        wanted["sentiment"] = study.features.sentiment.model
-    for role, name in wanted.items():
-        found = identity(name, folder)
-        if not found.startswith("hub:"):
-            try:
-                resolve(name, folder)
-            except EmoadaptError as error:
-                problems.append(f"{role}: {error}")
-                continue
-        print(f"{role}: {name} ({found})")
+    for user, (name, revision) in Graph(study).weights_in_use().items():
+        try:
+            resolve(name, folder, revision)
+        except EmoadaptError as error:
+            problems.append(f"{user}: {error}")
+        else:
+            print(f"{user}: {name} ({identity(name, folder, revision)})")
     for name in study.untrained:
         print(f"backbone {name}: UNTRAINED, randomly initialised")

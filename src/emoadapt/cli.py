@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -29,6 +29,14 @@ Output = Annotated[Path, typer.Option(help="File to write.")]
 Files = Annotated[list[Path], typer.Argument(help="Input tables.")]
 Threads = Annotated[int, typer.Option(help="Threads the job may use.")]
 FOR_PEOPLE, STAGES = "For people", "Stages (what the rules call)"
+
+models = typer.Typer(help="List, fetch and verify the weights of models.", no_args_is_help=True)
+app.add_typer(models, name="models", rich_help_panel=FOR_PEOPLE)
+ModelNames = Annotated[
+    list[str] | None,
+    typer.Argument(help="Registered names, or hub ids as ID[@REVISION]. Default: what the study needs."),
+]
+ModelsDir = Annotated[Path | None, typer.Option(help="Folder of weights (default: the study's models_dir).")]
 
 
 def main() -> None:
@@ -65,10 +73,109 @@ def quarantine(
     rows: Annotated[bool, typer.Option(help="List every clip, not only counts.")] = False,
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
 ) -> None:
-    """Print which clips were set aside and why."""
+    """Print which clips were set aside and why, and which were kept with a note."""
     from emoadapt.reporting.tables import print_quarantine
 
     print_quarantine(results / "quarantine.parquet", rows)
+
+
+@app.command(rich_help_panel=FOR_PEOPLE)
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder of a fine-tuned model.")],
+    files: Annotated[list[Path] | None, typer.Argument(help="Audio or video files of any format and length.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV instead of JSON lines.")] = False,
+    output: Annotated[Path | None, typer.Option(help="File to write (default: the terminal).")] = None,
+    window: Annotated[
+        float | None, typer.Option(help="Seconds of a window (default: 10, for recordings over 30 s only).")
+    ] = None,
+    hop: Annotated[float | None, typer.Option(help="Seconds from window to window (default: half a window).")] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Take each recording as one, however long.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips that are judged together.")] = 8,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
+    recursive: Annotated[bool, typer.Option("--recursive", help="Take folders, with all below them.")] = False,
+    listed: Annotated[Path | None, typer.Option("--list", help="Text file with one path per line; - is stdin.")] = None,
+) -> None:
+    """Tell the emotions of audio or video files; exit status 1 if a file failed, all others are still told."""
+    from emoadapt.inference.command import run_predict
+
+    if not run_predict(
+        model, files or [], output, as_csv=csv, window=window, hop=hop, whole=whole, batch_size=batch_size, device=device,
+        recursive=recursive, listed=listed,
+    ):  # fmt: skip
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=FOR_PEOPLE)
+def export(
+    model: Annotated[Path, typer.Argument(help="Folder of a fine-tuned model.")],
+    onnx: Annotated[Path, typer.Option(help="ONNX file to write.")],
+) -> None:
+    """Export a fine-tuned model to ONNX and compare the file with torch."""
+    from emoadapt.inference.onnx_export import export_onnx, print_comparisons
+    from emoadapt.models.classifier import load_classifier
+
+    print_comparisons(export_onnx(load_classifier(model), onnx))
+
+
+@models.command("list")
+def list_models(configfile: ConfigFiles = None, models_dir: ModelsDir = None) -> None:
+    """List the registered models: role, size, licence, and whether they are here."""
+    from emoadapt.models.inventory import print_list
+
+    print_list(models_dir or _study(configfile).weights_folder)
+
+
+@models.command("fetch")
+def fetch_models(
+    names: ModelNames = None,
+    configfile: ConfigFiles = None,
+    models_dir: ModelsDir = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing, say what is lacking.")] = False,
+) -> None:
+    """Download weights that are missing or altered, each checked against its pin."""
+    from emoadapt.dag import Graph
+    from emoadapt.models.fetching import fetch_all
+    from emoadapt.models.inventory import parse_name
+
+    study = None if names and models_dir else _study(configfile)
+    folder = models_dir or study.weights_folder
+    wanted = [parse_name(name, folder) for name in names or []] or list(Graph(study).weights_in_use().values())
+    fetch_all(list(dict.fromkeys(wanted)), folder, offline=offline)
+
+
+@models.command("verify")
+def verify_models(names: ModelNames = None, configfile: ConfigFiles = None, models_dir: ModelsDir = None) -> None:
+    """Read weights whole and compare them with their pins; without names: what is here, and what the study needs."""
+    from emoadapt.dag import Graph
+    from emoadapt.models.inventory import list_present, parse_name, print_verification
+
+    study = None if names and models_dir else _study(configfile)
+    folder = models_dir or study.weights_folder
+    wanted = [parse_name(name, folder) for name in names or []]
+    if not names:
+        wanted = list(Graph(study).weights_in_use().values())
+        wanted += list_present(folder, besides=wanted)
+    print_verification(list(dict.fromkeys(wanted)), folder)
+
+
+@app.command(rich_help_panel=FOR_PEOPLE)
+def disk(
+    drop: Annotated[list[str] | None, typer.Option(help="Remove a stage's files, for example features/audio.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
+) -> None:
+    """Show what each stage holds on disk, and drop what can be computed again."""
+    from emoadapt.flow import disk
+
+    for name in drop or ():
+        dropped = disk.drop(results, name)
+        print(f"{name}: {dropped.size / 1e6:,.1f} MB freed; computed again only when it is needed")
+    holdings = disk.measure_disk(results)
+    width = max((len(holding.name) for holding in holdings), default=0)
+    for holding in holdings:
+        print(
+            f"{holding.name:<{width}} {holding.size / 1e6:>10,.1f} MB {holding.files:>7,} files  "
+            f"{'can go: ' if holding.droppable else ''}{holding.purpose}"
+        )
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
@@ -247,11 +354,29 @@ def evaluate(task: str, predictions: Files, metrics: Output, confusion: Output, 
 
 
 @app.command(rich_help_panel=STAGES)
-def collect_quarantine(features: Files, output: Output) -> None:
-    """List all rows that are not ok."""
+def word_errors(
+    corpora: Annotated[list[str], typer.Argument(help="Corpora with transcripts of their own.")], output: Output
+) -> None:
+    """Compare recognised words with the corpora's own transcripts."""
+    from emoadapt.dag import Graph
+    from emoadapt.evaluation.word_errors import collect_word_errors
+
+    study = _study()
+    graph, config = Graph(study), study.features.transcript
+    manifests = [Path(path) for corpus in corpora for path in graph.manifests(corpus)]
+    transcripts = [Path(path) for corpus in corpora for path in graph.feature_shards("transcript", corpus)]
+    model = config.model if config.engine == "whisper" else None
+    collect_word_errors(manifests, transcripts, config.engine, model, config.language, output)
+
+
+@app.command(rich_help_panel=STAGES)
+def collect_quarantine(output: Output) -> None:
+    """List all rows of the study's features that are not ok, or that have a note."""
+    from emoadapt.dag import Graph
     from emoadapt.data.quarantine import collect_quarantine
 
-    collect_quarantine(features, output)
+    # Not from the rule: a large study has more shards than fit into the command line of a shell.
+    collect_quarantine([Path(path) for path in Graph(_study()).all_features()], output)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -259,9 +384,10 @@ def report(
     tables: Output,
     figures: Output,
     page: Output,
+    word_errors: Annotated[Path | None, typer.Option(help="Word errors, where there are any.")] = None,
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
 ) -> None:
     """Write tables, figures and the HTML report from Parquet files."""
     from emoadapt.reporting import write_all
 
-    write_all(_study(), results, tables, figures, page)
+    write_all(_study(), results, tables, figures, page, word_errors)

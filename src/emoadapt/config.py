@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from emoadapt.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="letters, digits and underscores")]
-REPEATING = ("mean", "std", "conv_dim", "conv_kernel", "conv_stride", "test_also")
+REPEATING = ("mean", "std", "conv_dim", "conv_kernel", "conv_stride", "test_also", "also")
 """List-valued keys that may repeat a value or be empty."""
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -171,6 +171,8 @@ class AudioConfig(Section):
 
     min_seconds: float = Field(0.1, ge=0.025)
     """Shorter clips are set aside (`too_short`)."""
+    max_seconds: float = Field(600.0, gt=0)
+    """Longer clips are set aside (`too_long`) without being decoded; a segment counts by its own length."""
 
 
 class EgemapsConfig(Section):
@@ -182,6 +184,30 @@ class EgemapsConfig(Section):
     20/60 ms windows every 10 ms."""
 
 
+class EgemapsFramesConfig(Section):
+    """eGeMAPSv02 low-level descriptors, frame by frame."""
+
+    window: Literal["paper", "paper_pitch60", "stock"] = "paper"
+    """As in `features.egemaps`."""
+    step_ms: Literal[10, 16, 20] | None = None
+    """From frame to frame; null = that of the window (16, `stock` 10). 20 are the 50 Hz of D25, and the hop of the backbones."""
+
+
+class EgemapsFunctionalsConfig(Section):
+    """eGeMAPSv02's 88 functionals, with the windows that belong to the set. It has no keys."""
+
+
+class CompareFramesConfig(Section):
+    """ComParE_2016's 65 low-level descriptors and their deltas, frame by frame."""
+
+    window: Literal["paper", "paper_pitch60", "stock"] = "paper"
+    """`paper`: 32 ms windows every 16 ms, as G22 states; otherwise as in `features.egemaps`, whose remark on pitch holds here."""
+
+
+class CompareFunctionalsConfig(Section):
+    """ComParE_2016's 6,373 functionals, with the windows that belong to the set. It has no keys."""
+
+
 class FacesConfig(Section):
     """Face detection and cropping."""
 
@@ -190,20 +216,43 @@ class FacesConfig(Section):
     weights: str | None = None
     """File or folder of the detector's weights, relative to `models_dir`; null = the registry's name for it."""
     fps: Literal["native"] | Annotated[float, Field(gt=0)] = "native"
-    """Frames per second looked at; `native` is the paper's every frame."""
+    """Frames per second that are kept; `native` is the paper's every frame."""
+    detect_every: int = Field(1, ge=1, le=25)
+    """Look for faces in every so-many-th of these frames. Boxes are carried over the frames between only where the detections
+    before and after agree (each face overlaps one of its own by half); where they do not, these frames are searched too."""
+    search: Literal["full", "near"] = "full"
+    """`near`: look only near the faces that are known and for faces of about their sizes; everywhere in the first frame, in every
+    16th, and where a known face is not surely found again. Its boxes are those of `full`; newcomers and doubtful faces are
+    seen, and counted in `n_candidates`, only where all is searched. Only MTCNN can do that. It saves time on CPUs; GPUs
+    gain from batches, which `full` has."""
+    several: Literal["follow", "largest"] = "follow"
+    """Where several faces appear: keep one person's through the clip, the one whose faces have the largest area in total,
+    told by place and size; or the largest face of each frame, whoever's it is. Such clips are noted (`several_faces`)."""
     min_score: float | None = None
     """Smallest detector confidence; null = the detector's own default."""
+    min_face: int | None = Field(None, ge=12, le=1000)
+    """Side in pixels of the smallest face looked for; null = the detector's own (MTCNN 20, Haar 32). Larger is faster."""
     margin: float = Field(0.0, ge=0, le=1)
     """Widening of the square crop on each side, as a fraction of its side."""
     crop_size: int = Field(224, ge=32, le=512)
     """Side of the stored crop in pixels."""
+    crop_format: Literal["jpeg", "png"] = "jpeg"
+    """How crops are stored: JPEG of quality 95, or PNG, which loses nothing and takes four times the space."""
+    max_seconds: float = Field(600.0, gt=0)
+    """Longer clips are set aside (`too_long`) without being decoded; a segment counts by its own length."""
+
+    @model_validator(mode="after")
+    def _near(self) -> FacesConfig:
+        if self.search == "near" and self.detector != "mtcnn":
+            raise ValueError(f"search: near needs detector mtcnn; {self.detector} is fast enough to look everywhere")
+        return self
 
 
 class OnnxNetwork(Section):
     """An ONNX network with a declared input."""
 
     file: str
-    """ONNX file, relative to `models_dir`."""
+    """ONNX file, relative to `models_dir`, or the registry's name for it."""
     input_size: int = Field(224, ge=16, le=1024)
     """Side of the square input in pixels."""
     colour: Literal["rgb", "bgr", "grey"] = "rgb"
@@ -212,8 +261,9 @@ class OnnxNetwork(Section):
     """Per channel, subtracted from pixels scaled to [0, 1]."""
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     """Per channel, divided by."""
-    output: str
-    """Name of the output tensor that is the embedding, (batch, dimension)."""
+    output: str | None = None
+    """Name of the tensor that is the embedding, (batch, dimension); null = what goes into the classifier, the network's last
+    linear layer."""
 
     @model_validator(mode="after")
     def _channels(self) -> OnnxNetwork:
@@ -235,9 +285,7 @@ class UntrainedNetwork(Section):
 class FaceEmbeddingConfig(Section):
     """Facial-expression embedding of the crops."""
 
-    network: OnnxNetwork | UntrainedNetwork = OnnxNetwork(
-        file="enet_b2_8/enet_b2_8_embedding.onnx", input_size=260, output="embedding"
-    )
+    network: OnnxNetwork | UntrainedNetwork = OnnxNetwork(file="enet_b2_8", input_size=260)
     """The network; the paper's is HSEmotion's EfficientNet-B2 of AffectNet, the 1,408-D vector before its classifier."""
     batch_size: int = Field(16, ge=1)
 
@@ -251,6 +299,19 @@ class AsrConfig(Section):
     """Whisper size, or a checkpoint file relative to `models_dir`. The paper does not state one."""
     language: str | None = None
     """ISO 639-1; null = the manifest's, else detected (Whisper) or English (pocketsphinx)."""
+    batch_size: int | None = Field(None, ge=1)
+    """Windows of 30 s that Whisper reads together; null = 16 on a GPU, 1 on a CPU, where more gain little."""
+    no_speech_threshold: float = Field(0.6, ge=0, le=1)
+    """A window whose no-speech probability is higher, and whose words are improbable (mean log-probability of at most -1),
+    holds no words. Whisper's own rule and value."""
+    timestamps: bool = False
+    """Also keep Whisper's segments, with their beginnings and ends. It is another way of decoding: texts may differ."""
+
+    @model_validator(mode="after")
+    def _timestamps(self) -> AsrConfig:
+        if self.timestamps and self.engine != "whisper":
+            raise ValueError(f"timestamps: {self.engine} gives none; set engine: whisper, or leave the key out")
+        return self
 
 
 class SentimentConfig(Section):
@@ -263,14 +324,33 @@ class SentimentConfig(Section):
 
 
 class Features(Section):
-    """One section per feature."""
+    """One section per feature, and what they share."""
 
+    stall_limit: float = Field(120.0, gt=0)
+    """Seconds without progress after which a clip on which a decoder hangs is set aside (`stalled`)."""
+    also: tuple[Name, ...] = ()
+    """Features to compute for every corpus, whether or not the study uses them: they end up in `results/features/`. Those
+    that need video are left out for corpora without it."""
     audio: AudioConfig = AudioConfig()
     egemaps: EgemapsConfig = EgemapsConfig()
+    egemaps_functionals: EgemapsFunctionalsConfig = EgemapsFunctionalsConfig()
+    egemaps_frames: EgemapsFramesConfig = EgemapsFramesConfig()
+    compare_functionals: CompareFunctionalsConfig = CompareFunctionalsConfig()
+    compare_frames: CompareFramesConfig = CompareFramesConfig()
     faces: FacesConfig = FacesConfig()
     face_embedding: FaceEmbeddingConfig = FaceEmbeddingConfig()
     transcript: AsrConfig = AsrConfig()
     sentiment: SentimentConfig = SentimentConfig()
+
+    @field_validator("also")
+    @classmethod
+    def _features(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = [name for name, field in cls.model_fields.items() if isinstance(field.default, Section)]
+        if wrong := [name for name in value if name not in known]:
+            raise ValueError(f"{', '.join(wrong)} is no feature; there is {', '.join(known)}")
+        if repeated := _repeated(value):
+            raise ValueError(f"it repeats {', '.join(repeated)}")
+        return value
 
 
 # --- models ------------------------------------------------------------------------------------
@@ -309,6 +389,34 @@ class UntrainedBackbone(Section):
         return self
 
 
+Projection = Literal["q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense"]
+
+
+class SpecAugment(Section):
+    """Masks on what the transformer is given in training, drawn from seed, epoch and utterance."""
+
+    time_share: float = Field(0.05, ge=0, lt=1)
+    """Share of a clip's frames that spans of `time_frames` cover (less where they overlap)."""
+    time_frames: int = Field(10, ge=1)
+    """Frames (20 ms) in a span; clips shorter than one are left whole."""
+    channel_share: float = Field(0.0, ge=0, lt=1)
+    """The same over the channels of all frames of a clip."""
+    channel_width: int = Field(10, ge=1)
+    """Channels in a span."""
+
+
+class Lora(Section):
+    """Low-rank adapters (Hu et al. 2022) in all transformer layers, trained instead of the transformer."""
+
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16.0, gt=0)
+    """The adapters' output is scaled by alpha / rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """On the adapters' input."""
+    modules: tuple[Projection, ...] | None = None
+    """Linear layers that get an adapter. null = `q_proj` and `v_proj`, for WavLM the two of the feed-forward part."""
+
+
 class Backbone(Section):
     """A self-supervised speech model."""
 
@@ -321,17 +429,37 @@ class Backbone(Section):
     """Dimensions of a randomly initialised model, named as untrained in every table."""
     cnn: Literal["frozen", "stage1", "both"] | None = None
     """When the CNN encoder is trained. null = `frozen` (the paper) for weights, `stage1` for untrained."""
+    layers: Literal["last", "weighted"] = "last"
+    """What is pooled: the last transformer layer, or a learned weighted mean of the transformer's input and all layers."""
+    train_layers: Literal["all"] | Annotated[int, Field(ge=1)] = "all"
+    """Transformer layers that are trained in both stages, counted from the last; a number freezes all below, the feature
+    projection included."""
+    lora: Lora | None = None
+    """Train adapters instead of the transformer. They are merged into the weights that are saved."""
+    spec_augment: SpecAugment | None = None
+    """Mask spans of time and of channels in training."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Backbone:
         if (self.weights is None) == (self.untrained is None):
             raise ValueError("exactly one of `weights` and `untrained` is needed")
+        if self.lora and self.train_layers != "all":
+            raise ValueError("`lora` and `train_layers` both say what is trained; give one of them")
+        projections = [name for name in (self.lora and self.lora.modules) or () if name.endswith("_proj")]
+        if projections and self.architecture == "wavlm":
+            raise ValueError(
+                f"WavLM's attention goes past adapters in {', '.join(projections)}; use intermediate_dense and output_dense"
+            )
         return self
 
     @property
     def cnn_mode(self) -> Literal["frozen", "stage1", "both"]:
         """The value in force."""
         return self.cnn or ("frozen" if self.untrained is None else "stage1")
+
+    def describe_cnn(self) -> str:
+        """The keys that decide the output of the frozen CNN encoder, as JSON."""
+        return self.model_dump_json(exclude={"layers", "train_layers", "lora", "spec_augment"})
 
     def trains_cnn(self, stage: Literal["stage1", "stage2"], start: str) -> bool:
         """Whether this stage trains the CNN encoder of a model with this starting point.
@@ -351,10 +479,22 @@ class Optimisation(Section):
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = Field(0.0, ge=0)
     batch_size: int = Field(32, ge=1)
-    """Clips per step."""
+    """Clips per batch."""
+    batch_seconds: float | None = Field(None, gt=0)
+    """Instead of `batch_size`: batches of as many clips as fill this many seconds of audio, padding included."""
+    accumulate: int = Field(1, ge=1)
+    """Batches per step of the optimiser; the mean of their losses counts."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """`16-mixed` needs a GPU; it scales the loss, and leaves out the steps in which a gradient overflows."""
     gradient_clip: float | None = Field(None, gt=0)
     """Largest gradient norm; null = no clipping (the paper states none)."""
+    schedule: Literal["constant", "linear", "plateau"] = "constant"
+    """Course of the learning rate: constant (the paper), falling to 0 at the last step, or halved whenever three epochs
+    have brought nothing better."""
+    warmup: float = Field(0.0, ge=0, lt=1)
+    """Share of all steps in which the learning rate rises linearly to its value."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after this many epochs without a better one; null = train all epochs (the paper)."""
     max_seconds: float | None = Field(None, gt=0)
     """Longer clips are cropped to their beginning (Stage 2, evaluation) or at a seeded random place (Stage 1 training)."""
 
@@ -370,6 +510,12 @@ class Adaptation(Optimisation):
     """Objective -> weight of its loss. The paper: egemaps + 0.5 sentiment + face."""
     reduction: Literal["mean", "sum"] = "mean"
     """Over the dimensions of a regression target. The paper's formula sums."""
+    weighting: Literal["fixed", "uncertainty", "gradnorm"] = "fixed"
+    """`fixed`: the weights stay as given (the paper). Otherwise they are where learning begins: by homoscedastic uncertainty
+    (Kendall et al. 2018), or so that all objectives learn at the same pace (GradNorm, Chen et al. 2018). The epoch is chosen
+    by the weights as given in any case."""
+    weighting_learning_rate: float = Field(0.01, gt=0)
+    """Learning rate of learned weights."""
     normalise: Literal["global", "corpus"] = "global"
     """Whether z-scores are fitted over all corpora together or one by one."""
     held_out: Fraction = 0.15
@@ -379,6 +525,12 @@ class Adaptation(Optimisation):
     """Backbones it is applied to (default: all)."""
     seed: int = 0
     """Seed of heads, batch order, dropout and the held-out draw."""
+
+    @model_validator(mode="after")
+    def _weighted(self) -> Adaptation:
+        if self.weighting != "fixed" and len(self.objectives) < 2:
+            raise ValueError(f"weighting {self.weighting} is between objectives; name at least two, or leave it out")
+        return self
 
 
 # --- labelled tasks ------------------------------------------------------------------------------
@@ -475,10 +627,17 @@ class Finetuning(Optimisation):
     epochs: int = Field(20, ge=1)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """One run per seed: head initialisation, batch order, dropout; shared by original and adapted."""
+    head: Literal["mlp", "hf"] = "mlp"
+    """`mlp`: pool, linear, ReLU, linear, the paper's. `hf`: pool and two linear layers, the head of
+    `AutoModelForAudioClassification`; the saved model loads in `transformers.pipeline("audio-classification")` as it is."""
     head_hidden: int | None = Field(None, ge=1)
-    """Hidden units of the two-layer head; null = the backbone's width."""
-    class_weights: bool = False
-    """Weight the cross-entropy by inverse class frequency."""
+    """Units between the head's two layers; null = the backbone's width (`mlp`), or 256 as in `transformers` (`hf`)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: weight the cross-entropy by inverse class frequency."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of each target that is spread evenly over all classes."""
+    targets: Literal["hard", "soft"] = "hard"
+    """`soft`: train on the shares of the classes in the raters' votes; a clip without votes has its label. Tested on labels."""
     egemaps_baseline: bool = True
     """Also train the same head on the z-scored 25-D eGeMAPS vector."""
     egemaps_epochs: int = Field(100, ge=1)
@@ -520,6 +679,9 @@ class Study(Section):
     """Weights kept: only Stage-1 models, also the best fine-tuned run of each job (see `runs_per_job`), or all runs."""
     runs_per_job: int = Field(5, ge=1)
     """Fine-tuning runs of one setting that share a process (start-up costs seconds); 1 where many GPUs wait."""
+    extraction_threads: int = Field(1, ge=1)
+    """CPU threads of a job that extracts audio, faces, acoustic descriptors or transcripts: as many clips at a time, each in a
+    process of its own (Whisper on a CPU: one process with as many threads). Where a corpus has more shards than the machine has cores, 1 is as fast."""
     training_threads: int = Field(4, ge=1)
     """CPU threads of a training job; 1 where many small jobs run side by side."""
     code: Literal["digest", "version"] = "digest"
@@ -550,8 +712,17 @@ class Study(Section):
         for name, task in self.tasks.items():
             problems += _unknown(f"tasks.{name}.corpus", (task.corpus,), self.corpora)
             problems += _unknown(f"tasks.{name}.test_also", task.test_also, self.corpora)
+            if name == "word_errors":
+                problems.append("tasks.word_errors: this name is taken by a table of the results; choose another")
             if task.corpus in task.test_also:
                 problems.append(f"tasks.{name}.test_also: {task.corpus} is the corpus trained on; name others")
+        if not any("video" in corpus.modalities for corpus in self.corpora.values()):
+            problems += [
+                f"features.also: {name} needs video, and no corpus has it; add `modalities: [audio, video]` to a corpus "
+                "or leave the feature out"
+                for name in self.features.also
+                if name in VIDEO_FEATURES
+            ]
         roots = [corpus.root for corpus in self.corpora.values() if corpus.importer == "demo"]
         problems += [f"corpora: two demo corpora share the root {root}; give each its own" for root in _repeated(roots)]
         if "handcrafted" in self.backbones:

@@ -11,14 +11,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from emoadapt.config import Study, load_study, objective_features
-from emoadapt.corpora.base import read_labels
-from emoadapt.corpora.manifests import digest_labels, digest_rows, list_manifest
-from emoadapt.features.catalogue import CNN_MODULES, describe_recipe, needs_gpu, study_code, upstream_features
+from emoadapt.config import Backbone, Study, load_study, objective_features
+from emoadapt.corpora.base import read_labels, read_utterances
+from emoadapt.corpora.manifests import CorpusState, find_state
+from emoadapt.errors import ModelError
+from emoadapt.features.catalogue import (
+    CNN_MODULES,
+    describe_recipe,
+    find_weights,
+    needs_gpu,
+    study_code,
+    upstream_features,
+)
 from emoadapt.flow.code import digest
 from emoadapt.flow.grid import HANDCRAFTED, Run, Setting, batches, settings
 from emoadapt.flow.shards import shard_names
-from emoadapt.models.registry import identity
+from emoadapt.models.registry import identity, locate
 from emoadapt.objectives.targets import describe_target
 from emoadapt.schema import FEATURES as FEATURE_TABLES
 
@@ -59,22 +67,20 @@ class Graph:
     # --- corpora and features
 
     @cache  # noqa: B019 - one graph lives as long as the process
-    def _manifest(self, corpus: str) -> list[list[dict[str, Any]]]:
-        return list_manifest(corpus, self.study.corpora[corpus])
+    def _state(self, corpus: str) -> CorpusState:
+        return find_state(corpus, self.study.corpora[corpus])
 
     def shards(self, corpus: str) -> list[str]:
         """Shard names of a corpus."""
         return shard_names(self.study.corpora[corpus].shards)
 
-    @cache  # noqa: B019
     def manifest_state(self, corpus: str, shard: str) -> str:
         """Fingerprint of the clips of a shard."""
-        return digest_rows(self._manifest(corpus)[int(shard)])
+        return self._state(corpus).shards[int(shard)]
 
-    @cache  # noqa: B019
     def labels_state(self, corpus: str) -> str:
         """Fingerprint of a corpus's labels."""
-        return digest_labels(corpus, self.study.corpora[corpus])
+        return self._state(corpus).labels
 
     def demo_state(self, corpus: str, shard: str) -> str:
         """Where the clips of a shard of a generated corpus lie, and what they are made from."""
@@ -118,8 +124,11 @@ class Graph:
     def target_feature(self, objective: str, corpus: str) -> str | None:
         """Feature of an objective's target, or None where the corpus lacks the modality."""
         feature = objective_features()[objective]
-        needs_video = "faces" in upstream_features(feature)
-        return None if needs_video and "video" not in self.study.corpora[corpus].modalities else feature
+        return feature if self._has_modality(feature, corpus) else None
+
+    def _has_modality(self, feature: str, corpus: str) -> bool:
+        """Whether a corpus has what a feature is computed from."""
+        return "faces" not in upstream_features(feature) or "video" in self.study.corpora[corpus].modalities
 
     def training_inputs(self, objectives: str, corpus: str, shard: str) -> list[str]:
         """Feature shards that a training shard is packed from: audio first, then targets by objective."""
@@ -168,11 +177,18 @@ class Graph:
         """The Stage-1 model that a cached CNN is taken from; empty for a backbone's own."""
         return [f"{RESULTS}/models/{source}"] if "." in source else []
 
+    def cnn_state(self, source: str) -> str:
+        """What decides the output of a frozen CNN besides a Stage-1 model that it is taken from."""
+        config = self.study.backbones[source.split(".")[0]]
+        return f"{config.describe_cnn()} {self._weights_state(config)}".strip()
+
     def backbone_state(self, backbone: str) -> str:
         """A backbone's configuration and the content of its weights."""
         config = self.study.backbones[backbone]
-        weights = "" if config.weights is None else identity(config.weights, self.study.weights_folder, config.revision)
-        return f"{config.model_dump_json()} {weights}".strip()
+        return f"{config.model_dump_json()} {self._weights_state(config)}".strip()
+
+    def _weights_state(self, config: Backbone) -> str:
+        return "" if config.weights is None else identity(config.weights, self.study.weights_folder, config.revision)
 
     def stage1_cnn(self, backbone: str, adaptation: str) -> list[str]:
         """Cached CNN output that Stage 1 trains from; empty where it trains the CNN."""
@@ -213,8 +229,8 @@ class Graph:
         config = self.study.tasks[task]
         labels = {label.utterance_id: label.label for label in read_labels(corpus, self.study.corpora[corpus])}
         used = {name for name, label in labels.items() if config.class_map.get(label or "", label) in config.classes}
-        rows = [row for shard in self._manifest(corpus) for row in shard]
-        return len({row["speaker"] for row in rows if row["utterance_id"] in used and row["speaker"]})
+        utterances = read_utterances(corpus, self.study.corpora[corpus])
+        return len({u.speaker for u in utterances if u.utterance_id in used and u.speaker})
 
     def batches(self, task: str, backbone: str, start: str, subset: str) -> dict[str, list[Run]]:
         """Batch name -> the runs that one job does."""
@@ -297,7 +313,54 @@ class Graph:
                 pairs["audio", corpus] = None
                 if self.study.finetuning.egemaps_baseline:
                     pairs["egemaps", corpus] = None
+        for wanted, corpus in self._also():
+            for name in upstream_features(wanted):
+                pairs[name, corpus] = None
         return list(pairs)
+
+    def _also(self) -> list[tuple[str, str]]:
+        """(feature, corpus) pairs that are computed because `features.also` names them."""
+        wanted = [(feature, corpus) for feature in self.study.features.also for corpus in self.study.corpora]
+        return [(feature, corpus) for feature, corpus in wanted if self._has_modality(feature, corpus)]
+
+    def extra_features(self) -> list[str]:
+        """Feature shards of `features.also`, which are wanted for themselves."""
+        return [path for feature, corpus in self._also() for path in self.feature_shards(feature, corpus)]
+
+    def compared_corpora(self) -> list[str]:
+        """Corpora whose own transcripts can be compared with those of a recogniser."""
+        if self.study.features.transcript.engine == "corpus":
+            return []
+        transcribed = [corpus for feature, corpus in self.features_in_use() if feature == "transcript"]
+        return [corpus for corpus in transcribed if self._state(corpus).transcripts]
+
+    def word_errors(self) -> list[str]:
+        """The table of word errors; empty where there is nothing to compare."""
+        return [f"{RESULTS}/metrics/word_errors.parquet"] if self.compared_corpora() else []
+
+    def recogniser_state(self) -> str:
+        """What the table of word errors says of the recogniser, and the language it was told."""
+        return self.study.features.transcript.model_dump_json(include={"engine", "model", "language"})
+
+    def weights_in_use(self) -> dict[str, tuple[str, str | None]]:
+        """All weights that the study's jobs load: who uses them -> (name or path, revision of a hub model).
+
+        The one list that `emoadapt check`, `emoadapt models` and the warning before a run share.
+        """
+        features = dict.fromkeys(feature for feature, _ in self.features_in_use())
+        found = {f"feature {name}": (find_weights(self.study, name), None) for name in features}
+        found |= {f"backbone {name}": (b.weights, b.revision) for name, b in self.study.backbones.items()}
+        return {user: (name, revision) for user, (name, revision) in found.items() if name}
+
+    def missing_weights(self) -> list[str]:
+        """Names of the weights in use that are not on this machine; nothing is read, so that altered ones pass."""
+        missing = []
+        for name, revision in self.weights_in_use().values():
+            try:
+                locate(name, self.study.weights_folder, revision)
+            except ModelError:
+                missing.append(name)
+        return list(dict.fromkeys(missing))
 
     def all_features(self) -> list[str]:
         """Every feature shard that the study computes, cached CNN output included."""
@@ -319,7 +382,7 @@ class Graph:
             CorpusError: in one sentence.
         """
         for corpus in dict.fromkeys(corpus for _, corpus in self.features_in_use()):
-            self._manifest(corpus)
+            self._state(corpus)
 
     def report_state(self) -> str:
         """What the report shows: all of the configuration, through its template, beside a paper's figures."""

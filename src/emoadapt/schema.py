@@ -1,7 +1,8 @@
 """The data contract: every Parquet table, its columns, types, shapes and units, in one place.
 
 Each table is a `pyarrow.Schema` whose fields carry a `description`; `describe` prints them for the docs.
-A feature table begins with the four `FEATURE_COLUMNS`; a row that is not `ok` has nulls in the others.
+A feature table begins with the four `FEATURE_COLUMNS`; a row that is not `ok` has nulls in the others. A row that is `ok` may
+carry a note in `reason`: it is used like any other, and listed so that somebody looks at it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,15 @@ SENTIMENTS = ("negative", "neutral", "positive")
 
 EGEMAPS_LLD = 25
 """Number of eGeMAPSv02 low-level descriptors."""
+
+EGEMAPS_FUNCTIONALS_SIZE = 88
+"""Number of eGeMAPSv02 functionals."""
+
+COMPARE_FRAMES_SIZE = 130
+"""ComParE's 65 low-level descriptors and their deltas."""
+
+COMPARE_FUNCTIONALS_SIZE = 6373
+"""Number of ComParE_2016 functionals."""
 
 
 def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
@@ -64,7 +74,9 @@ FEATURE_COLUMNS = [
         nullable=False,
     ),
     _column("status", pa.string(), "ok | absent (no face, no words) | failed (could not be read)", nullable=False),
-    _column("reason", pa.string(), "'<code>: <detail>' when not ok, else null"),
+    _column(
+        "reason", pa.string(), "'<code>: <detail>' when not ok, or a note on a row that is; else null, never empty"
+    ),
 ]
 
 AUDIO = pa.schema(
@@ -84,6 +96,52 @@ EGEMAPS = pa.schema(
     ]
 )
 
+
+def _acoustic_frames(feature: str, what: str) -> pa.Schema:
+    """Table of a feature of openSMILE's frames."""
+    return pa.schema(
+        [
+            *FEATURE_COLUMNS,
+            _column(feature, pa.binary(), f"(n_frames, dimension) float32 little-endian row-major, {what}"),
+            _column("n_frames", pa.int32(), "frames; frame i begins i * step after the beginning of the clip"),
+            _column("dimension", pa.int32(), "descriptors"),
+            _column("step", pa.float64(), "s, from frame to frame"),
+        ]
+    )
+
+
+EGEMAPS_FRAMES = _acoustic_frames(
+    "egemaps_frames",
+    "the 25 eGeMAPSv02 LLD in the order and units of openSMILE (feature_names of its Python package)",
+)
+
+EGEMAPS_FUNCTIONALS = pa.schema(
+    [
+        *FEATURE_COLUMNS,
+        _column(
+            "egemaps_functionals",
+            pa.list_(pa.float32(), EGEMAPS_FUNCTIONALS_SIZE),
+            "(88,) eGeMAPSv02 functionals in the order and units of openSMILE (feature_names of its Python package)",
+        ),
+    ]
+)
+
+COMPARE_FRAMES = _acoustic_frames(
+    "compare_frames",
+    "the 65 ComParE_2016 LLD in the order and units of openSMILE (feature_names of its Python package), then their deltas",
+)
+
+COMPARE_FUNCTIONALS = pa.schema(
+    [
+        *FEATURE_COLUMNS,
+        _column(
+            "compare_functionals",
+            pa.list_(pa.float32(), COMPARE_FUNCTIONALS_SIZE),
+            "(6373,) ComParE_2016 functionals in the order and units of openSMILE (feature_names of its Python package)",
+        ),
+    ]
+)
+
 FACES = pa.schema(
     [
         *FEATURE_COLUMNS,
@@ -94,9 +152,22 @@ FACES = pa.schema(
             pa.list_(pa.list_(pa.float32(), 4)),
             "(n_faces, 4) x0 y0 x1 y1 of the face kept, pixels of the frame",
         ),
-        _column("scores", pa.list_(pa.float32()), "(n_faces,) detector confidence, in the detector's own scale"),
-        _column("n_candidates", pa.list_(pa.int32()), "(n_faces,) faces the detector saw in that frame"),
-        _column("crops", pa.list_(pa.binary()), "(n_faces,) JPEG, square RGB crop of crop_size x crop_size"),
+        _column(
+            "scores",
+            pa.list_(pa.float32()),
+            "(n_faces,) detector confidence, in the detector's own scale; of a carried box the smaller of its two detections'",
+        ),
+        _column(
+            "detected",
+            pa.list_(pa.bool_()),
+            "(n_faces,) False where the box is carried over from the detections before and after",
+        ),
+        _column(
+            "n_candidates",
+            pa.list_(pa.int32()),
+            "(n_faces,) faces seen in that frame; with `search: near` newcomers and doubtful ones only where all was searched",
+        ),
+        _column("crops", pa.list_(pa.binary()), "(n_faces,) JPEG or PNG, square RGB crop of crop_size x crop_size"),
     ]
 )
 
@@ -113,8 +184,15 @@ TRANSCRIPT = pa.schema(
         *FEATURE_COLUMNS,
         _column("text", pa.string(), "what the recogniser heard"),
         _column("language", pa.string(), "ISO 639-1, given or detected"),
-        _column("no_speech_probability", pa.float32(), "Whisper's, mean over segments; null for engines without"),
+        _column(
+            "no_speech_probability", pa.float32(), "Whisper's, mean over windows of 30 s; null for engines without"
+        ),
         _column("mean_log_probability", pa.float32(), "mean log-probability per token; null for engines without"),
+        _column(
+            "segments",
+            pa.list_(pa.struct([("start", pa.float64()), ("end", pa.float64()), ("text", pa.string())])),
+            "Whisper's segments, s from the beginning of the clip; null unless timestamps are asked for",
+        ),
     ]
 )
 
@@ -142,6 +220,10 @@ CNN = pa.schema(
 FEATURES: dict[str, pa.Schema] = {
     "audio": AUDIO,
     "egemaps": EGEMAPS,
+    "egemaps_functionals": EGEMAPS_FUNCTIONALS,
+    "egemaps_frames": EGEMAPS_FRAMES,
+    "compare_functionals": COMPARE_FUNCTIONALS,
+    "compare_frames": COMPARE_FRAMES,
     "faces": FACES,
     "face_embedding": FACE_EMBEDDING,
     "transcript": TRANSCRIPT,
@@ -162,7 +244,11 @@ NORMALISERS = pa.schema(
     [
         _column("objective", pa.string(), "objective whose target is z-scored", nullable=False),
         _column("corpus", pa.string(), "corpus it applies to; * = all", nullable=False),
-        _column("mean", pa.list_(pa.float64()), "(dimension,) mean over the training part, in the feature's units"),
+        _column(
+            "mean",
+            pa.list_(pa.float64()),
+            "(dimension,) mean over the training part, or its median where the objective wants it, in the feature's units",
+        ),
         _column("std", pa.list_(pa.float64()), "(dimension,) standard deviation; 1 where the target is constant"),
         _column("n", pa.int64(), "utterances it was fitted on"),
     ]
@@ -197,6 +283,7 @@ SPLITS = pa.schema(
         _column("label", pa.string(), "class of the task", nullable=False),
         _column("fold", pa.int32(), "0 for a single partition", nullable=False),
         _column("split", pa.string(), "train | dev | test", nullable=False),
+        _column("soft", pa.list_(pa.float32()), "shares of the task's classes in the raters' votes; null = no votes"),
     ]
 )
 
@@ -249,8 +336,18 @@ CURVES = pa.schema(
         _column("stage", pa.string(), "stage1 | stage2", nullable=False),
         _column("run", pa.string(), "run name", nullable=False),
         _column("epoch", pa.int32(), "0 = before training", nullable=False),
-        _column("part", pa.string(), "train | held_out (Stage 1) | dev (Stage 2)", nullable=False),
-        _column("metric", pa.string(), "loss, loss of one objective (loss_<name>), macro_f1, ...", nullable=False),
+        _column(
+            "part",
+            pa.string(),
+            "train | held_out (Stage 1) | dev (Stage 2) | course (what varied with them)",
+            nullable=False,
+        ),
+        _column(
+            "metric",
+            pa.string(),
+            "loss, loss of one objective (loss_<name>), macro_f1, learning_rate, ...",
+            nullable=False,
+        ),
         _column("value", pa.float64(), "value", nullable=False),
         _column("best", pa.bool_(), "True on the epoch whose weights are kept", nullable=False),
     ]
@@ -322,12 +419,42 @@ COMPARISONS = pa.schema(
     ]
 )
 
+WORD_ERRORS = pa.schema(
+    [
+        _column("corpus", pa.string(), "corpus with transcripts of its own", nullable=False),
+        _column(
+            "language",
+            pa.string(),
+            "ISO 639-1: the manifest's, else the configured, else the detected; null = none known",
+        ),
+        _column("engine", pa.string(), "recogniser", nullable=False),
+        _column("model", pa.string(), "its model; null for engines with one"),
+        _column("clips", pa.int64(), "clips with a transcript that the recogniser listened to", nullable=False),
+        _column("wordless", pa.int64(), "of them: it heard no words, and all words are deletions", nullable=False),
+        _column(
+            "unheard",
+            pa.int64(),
+            "further clips with a transcript, not counted: no audio, or a language that the recogniser does not know",
+            nullable=False,
+        ),
+        _column("words", pa.int64(), "words of the transcripts, normalised", nullable=False),
+        _column("substitutions", pa.int64(), "other words in their place", nullable=False),
+        _column("deletions", pa.int64(), "words left out", nullable=False),
+        _column("insertions", pa.int64(), "words too many", nullable=False),
+        _column(
+            "word_error_rate",
+            pa.float64(),
+            "(substitutions + deletions + insertions) / words; may exceed 1; null without words",
+        ),
+    ]
+)
+
 QUARANTINE = pa.schema(
     [
         _column("corpus", pa.string(), "corpus", nullable=False),
-        _column("feature", pa.string(), "feature that could not be computed", nullable=False),
+        _column("feature", pa.string(), "feature that could not be computed, or that has a note", nullable=False),
         _ID,
-        _column("status", pa.string(), "absent | failed", nullable=False),
+        _column("status", pa.string(), "absent | failed | noted (the row is ok and in use)", nullable=False),
         _column("reason", pa.string(), "'<code>: <detail>'", nullable=False),
     ]
 )

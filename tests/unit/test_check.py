@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,22 @@ def test_what_would_fail_after_days_is_said_now(task: dict[str, Any], sentence: 
     with pytest.raises(EmoadaptError, match="would stop this study") as error:
         print_check(study(task=task))
     assert sentence in str(error.value)
+
+
+def test_weights_are_checked_by_content(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = {"backbones": {"own": {"architecture": "hubert", "weights": "own"}}}
+    (workplace / "models/own").mkdir(parents=True)
+    (workplace / "models/own/model.safetensors").write_bytes(b"weights")
+    print_check(study(**own))
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert f"backbone own: own (sha256:{digest[:16]})" in capsys.readouterr().out
+    with pytest.raises(EmoadaptError, match=r"backbone hub: .*lacks revision v2; `emoadapt models fetch no/where@v2"):
+        print_check(
+            study(
+                backbones={"hub": {"architecture": "hubert", "weights": "no/where", "revision": "v2"}}
+                | own["backbones"]
+            )
+        )
 
 
 def test_missing_corpora_and_weights_are_said_together() -> None:

@@ -65,15 +65,29 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("finetuning.egemaps_baseline", "off", "finetuning.egemaps_baseline: found 'off', allowed is a valid boolean"),
         ("finetuning.learning_rate", float("inf"), "finetuning.learning_rate"),
         ("features.faces.detector", "dlib", "features.faces.detector: found 'dlib', allowed is 'haar', 'yunet'"),
+        ("features.also", ["chroma"], "features.also: chroma is no feature; there is audio, egemaps, "),
+        ("features.also", ["stall_limit"], "features.also: stall_limit is no feature"),
+        ("features.also", ["egemaps", "egemaps"], "features.also: it repeats egemaps"),
+        ("features.egemaps_frames.step_ms", 12, "features.egemaps_frames.step_ms: found 12, allowed is 10, 16 or 20"),
+        (
+            "features.transcript",
+            {"engine": "pocketsphinx", "timestamps": True},
+            "features.transcript: timestamps: pocketsphinx gives none",
+        ),
         ("tasks.speech.classes", ["a"], "tasks.speech.classes"),
         ("tasks.speech.split.k", 2, "tasks.speech.split.k: found 2, allowed is greater than or equal to 3"),
         ("tasks.speech.subsets", [-5], "tasks.speech.subsets"),
         ("tasks.speech.corpus", "talks", "tasks.speech.corpus: talks is not defined; there is clips, speech"),
         ("tasks.speech.test_also", ["speech"], "speech is the corpus trained on"),
         ("tasks.speech.class_map", {"x": "c"}, "class_map leads to c"),
-        ("adaptations.adapted.objectives", {"smell": 1.0}, "smell is not defined; there is egemaps, face, sentiment"),
+        (
+            "adaptations.adapted.objectives",
+            {"smell": 1.0},
+            "smell is not defined; there is egemaps, energy, face, sentiment",
+        ),
         ("adaptations.adapted.objectives", {}, "adaptations.adapted.objectives"),
         ("adaptations.adapted.corpora", ["speech"], "adaptations.adapted.objectives.face: it needs video"),
+        ("tasks.word_errors", GOOD["tasks"]["speech"], "tasks.word_errors: this name is taken"),
         ("adaptations.original", {"corpora": ["clips"]}, "adaptations.original: this name is taken"),
         ("backbones.handcrafted", {"architecture": "hubert", "weights": "x"}, "this name is taken"),
         ("backbones.hubert.untrained", {}, "exactly one of `weights` and `untrained`"),
@@ -95,6 +109,14 @@ def test_two_demo_corpora_must_not_share_a_folder() -> None:
     demo = {"importer": "demo", "root": "same"}
     with pytest.raises(ConfigError, match="two demo corpora share the root same"):
         load_study({"study": "x", "corpora": {"a": demo, "b": demo}})
+
+
+def test_a_feature_of_faces_needs_a_corpus_with_video() -> None:
+    values = {"study": "x", "corpora": {"speech": {"importer": "folder", "root": "a"}}}
+    with pytest.raises(ConfigError, match=r"features\.also: faces needs video, and no corpus has it"):
+        load_study(values | {"features": {"also": ["faces"]}})
+    values["corpora"]["clips"] = {"importer": "folder", "root": "b", "modalities": ["audio", "video"]}
+    assert load_study(values | {"features": {"also": ["faces"]}}).features.also == ("faces",)
 
 
 def test_files_are_merged_key_by_key(tmp_path: Path) -> None:
@@ -145,7 +167,9 @@ def test_an_original_that_never_saw_stage_1_gets_the_same_freedom() -> None:
 
 
 def test_objectives_are_found_without_importing_them() -> None:
-    assert objective_features() == {"egemaps": "egemaps", "face": "face_embedding", "sentiment": "sentiment"}
+    assert objective_features() == {
+        "egemaps": "egemaps", "energy": "egemaps", "face": "face_embedding", "sentiment": "sentiment",
+    }  # fmt: skip
 
 
 def test_variables_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

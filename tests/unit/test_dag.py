@@ -77,10 +77,77 @@ def test_folds_are_counted_over_speakers_with_a_class(graph: Graph) -> None:
     assert graph.folds("t") == 3
 
 
+@pytest.mark.parametrize(
+    ("engine", "said", "compared"), [("pocketsphinx", "a,b", ["c"]), ("pocketsphinx", ",", []), ("corpus", "a,b", [])]
+)
+def test_word_errors_are_for_corpora_with_transcripts(
+    graph: Graph, tmp_path: Path, engine: str, said: str, compared: list[str]
+) -> None:
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    words = said.split(",")
+    (tmp_path / "media/labels.csv").write_text(f"file,who,said\n0.wav,s0,{words[0]}\n1.wav,s0,{words[1]}\n")
+    values["corpora"]["c"]["columns"] = {"media": "file", "speaker": "who", "transcript": "said"}
+    values |= {"tasks": {}, "features": {"transcript": {"engine": engine}}}
+    without = Graph(load_study(values))
+    assert without.word_errors() == [], "no objective needs what is said"
+    values["adaptations"] |= {"three": {"corpora": ["c", "d"], "objectives": {"sentiment": 1.0}}}
+    found = Graph(load_study(values))
+    assert found.compared_corpora() == compared
+    assert found.word_errors() == ["results/metrics/word_errors.parquet"] * len(compared)
+
+
 def test_an_objective_without_its_modality_is_no_input(graph: Graph) -> None:
     inputs = graph.training_inputs("egemaps+face", "d", "000")
     assert [path.split("/")[2] for path in inputs] == ["audio", "egemaps"]
     assert ("faces", "d") not in graph.features_in_use() and ("faces", "c") in graph.features_in_use()
+
+
+def test_features_are_also_computed_where_the_corpus_has_what_they_need(graph: Graph) -> None:
+    assert graph.extra_features() == []
+    before = graph.features_in_use()
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    values["features"] = {"also": ["egemaps_frames", "face_embedding"]}
+    after = Graph(load_study(values))
+    wanted = [("egemaps_frames", "c"), ("egemaps_frames", "d"), ("face_embedding", "c")]
+    shards = [f"results/features/{name}/{corpus}/{shard:03d}.parquet" for name, corpus in wanted for shard in range(4)]
+    assert after.extra_features() == shards
+    assert set(after.features_in_use()) - set(before) == {("egemaps_frames", "c"), ("egemaps_frames", "d")}
+    assert set(shards) <= set(after.all_features())
+    # One more feature makes none of the others stale.
+    assert after.recipe("egemaps") == graph.recipe("egemaps") and after.stage1_state("two") == graph.stage1_state("two")
+
+
+def test_weights_in_use_are_those_of_the_engines_in_force(graph: Graph) -> None:
+    assert graph.weights_in_use() == {
+        "feature faces": ("mtcnn", None),
+        "feature face_embedding": ("enet_b2_8", None),
+        "backbone h": ("some/hubert", None),
+    }
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    values["backbones"] = {"h": {"architecture": "hubert", "weights": "some/hubert", "revision": "v2"}}
+    values["adaptations"] = {"one": {"corpora": ["c"], "objectives": {"sentiment": 1.0}}}
+    assert Graph(load_study(values)).weights_in_use() == {
+        "feature transcript": ("whisper/small", None),
+        "feature sentiment": ("cardiffnlp/twitter-xlm-roberta-base-sentiment", None),
+        "backbone h": ("some/hubert", "v2"),
+    }
+    values["features"] = {"transcript": {"engine": "pocketsphinx"}, "sentiment": {"engine": "vader"}}
+    values["backbones"] = {"h": {"architecture": "hubert", "untrained": {}}}
+    assert Graph(load_study(values)).weights_in_use() == {}
+
+
+def test_missing_weights_are_those_that_are_not_here(
+    graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    values = graph.study.model_dump(mode="json", exclude_unset=True) | {"models_dir": str(tmp_path / "models")}
+    graph = Graph(load_study(values))
+    assert graph.missing_weights() == ["mtcnn", "enet_b2_8", "some/hubert"]
+    for name in ("mtcnn/pnet.pt", "mtcnn/rnet.pt", "mtcnn/onet.pt", "some/hubert/config.json"):
+        path = tmp_path / "models" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"altered, which only a job or `emoadapt check` sees")
+    assert graph.missing_weights() == ["enet_b2_8"]
 
 
 def test_adaptations_share_shards_only_with_the_same_objectives(graph: Graph) -> None:
@@ -117,16 +184,7 @@ def test_one_more_seed_leaves_full_batches_as_they_are(graph: Graph) -> None:
 
 def closure(*modules: str) -> set[str]:
     """Modules of this package that a digest covers."""
-    seen: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        source = code._source(name)
-        if source is None or name in seen or name in code.DECLARATIONS:
-            continue
-        seen.add(name)
-        waiting += code._read_module(name, source)[1]
-    return seen
+    return set(code.read_covered(*modules))
 
 
 def test_the_cached_cnn_depends_on_the_code_that_computes_it() -> None:
@@ -144,15 +202,43 @@ def test_training_does_not_depend_on_the_report_or_the_dag() -> None:
     }
 
 
+def test_finding_fetching_and_using_models_makes_no_result_stale() -> None:
+    """Symptom: a new sentence in a message of the registry would have had all speech recognised again."""
+    features = [entry.module for entry in catalogue.FEATURES.values()]
+    detectors = [f"emoadapt.models.detectors.{name}" for name in ("haar", "yunet", "mtcnn", "mediapipe")]
+    trained = [f"emoadapt.training.{name}" for name in ("stage1", "stage2", "handcrafted")]
+    found = closure(*features, *detectors, *catalogue.CNN_MODULES, *trained)
+    assert "emoadapt.models.backbones" in found
+    aside = ("inference", "models.registry", "models.inventory", "models.fetching", "models.cards")
+    assert not {name for name in found if name.startswith(tuple(f"emoadapt.{part}" for part in aside))}
+
+
 def test_the_catalogue_agrees_with_the_extractors() -> None:
     """The Snakefile reads the catalogue, a job the class: both name the upstream tables."""
     for name, entry in catalogue.FEATURES.items():
-        extractor = catalogue.load_extractor_class(name)
-        assert tuple(extractor.inputs) == entry.inputs, name
-        assert extractor.table is schema.FEATURES[name], name
+        for engine in (None, *entry.by_engine):
+            extractor = catalogue.load_extractor_class(name, engine)
+            assert tuple(extractor.inputs) == entry.inputs, name
+            assert extractor.table is schema.FEATURES[name], name
+
+
+def test_a_corrected_transcript_concerns_only_those_who_copy_it() -> None:
+    """Symptom: transcripts added to a corpus, to measure a recogniser by, had all its clips recognised again."""
+    columns = {e: catalogue.load_extractor_class("transcript", e).manifest_columns for e in ("whisper", "corpus")}
+    assert columns == {"whisper": ("language",), "corpus": ("language", "transcript")}
 
 
 def test_no_feature_depends_on_another() -> None:
     for name, entry in catalogue.FEATURES.items():
         others = {other.module for key, other in catalogue.FEATURES.items() if key != name}
         assert not closure(entry.module) & others, name
+
+
+def test_what_is_trained_above_the_cnn_leaves_its_cached_output_alone(graph: Graph) -> None:
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    values["backbones"]["h"] |= {"lora": {"rank": 2}, "layers": "weighted", "spec_augment": {}}
+    other = Graph(load_study(values))
+    assert other.cnn_state("h") == other.cnn_state("h.one") == graph.cnn_state("h")
+    assert other.backbone_state("h") != graph.backbone_state("h")
+    values["backbones"]["h"] |= {"weights": "some/other"}
+    assert Graph(load_study(values)).cnn_state("h") != graph.cnn_state("h")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from emoadapt.config import Study
+from emoadapt.config import OnnxNetwork, Study
 from emoadapt.errors import ConfigError
-from emoadapt.features.base import Context, Extractor
+from emoadapt.features.base import Extractor
 from emoadapt.flow.code import code_digest
 from emoadapt.flow.provenance import installed_version
 from emoadapt.flow.rows import Recipe
@@ -24,16 +25,48 @@ class Feature:
     inputs: tuple[str, ...]
     libraries: tuple[str, ...]
     """Distributions whose version decides the result."""
+    isolated: bool = False
+    """Decodes files of any origin: always runs in worker processes, so that a crash or a hang costs one row."""
+    parallel: bool = False
+    """One clip keeps one core busy: runs in as many worker processes as the job has threads."""
+    by_engine: Mapping[str, str] = field(default_factory=dict)
+    """Engine -> its extractor, for engines that read other columns of the manifest."""
 
 
 FEATURES = {
-    "audio": Feature("emoadapt.features.audio", "AudioExtractor", ("manifest",), ("av",)),
-    "egemaps": Feature("emoadapt.features.egemaps", "EgemapsExtractor", ("audio",), ("opensmile",)),
-    "faces": Feature("emoadapt.features.faces", "FacesExtractor", ("manifest",), ("av",)),
+    "audio": Feature("emoadapt.features.audio", "AudioExtractor", ("manifest",), ("av",), isolated=True),
+    "egemaps": Feature("emoadapt.features.egemaps", "EgemapsExtractor", ("audio",), ("opensmile",), parallel=True),
+    "egemaps_functionals": Feature(
+        "emoadapt.features.egemaps_functionals",
+        "EgemapsFunctionalsExtractor",
+        ("audio",),
+        ("opensmile",),
+        parallel=True,
+    ),
+    "egemaps_frames": Feature(
+        "emoadapt.features.egemaps_frames", "EgemapsFramesExtractor", ("audio",), ("opensmile",), parallel=True
+    ),
+    "compare_functionals": Feature(
+        "emoadapt.features.compare_functionals",
+        "CompareFunctionalsExtractor",
+        ("audio",),
+        ("opensmile",),
+        parallel=True,
+    ),
+    "compare_frames": Feature(
+        "emoadapt.features.compare_frames", "CompareFramesExtractor", ("audio",), ("opensmile",), parallel=True
+    ),
+    "faces": Feature("emoadapt.features.faces", "FacesExtractor", ("manifest",), ("av",), isolated=True),
     "face_embedding": Feature(
         "emoadapt.features.face_embedding", "FaceEmbeddingExtractor", ("faces",), ("onnxruntime-gpu",)
     ),
-    "transcript": Feature("emoadapt.features.transcript", "TranscriptExtractor", ("manifest", "audio"), ()),
+    "transcript": Feature(
+        "emoadapt.features.transcript",
+        "TranscriptExtractor",
+        ("manifest", "audio"),
+        (),
+        by_engine={"corpus": "OwnTranscriptExtractor"},
+    ),
     "sentiment": Feature("emoadapt.features.sentiment", "SentimentExtractor", ("transcript",), ()),
 }
 
@@ -70,6 +103,13 @@ def needs_gpu(study: Study, feature: str) -> bool:
     }.get(feature, False)
 
 
+def is_parallel(study: Study, feature: str) -> bool:
+    """Whether several clips at a time, each in a process of its own, make use of several cores."""
+    if feature == "transcript":
+        return study.features.transcript.engine == "pocketsphinx"
+    return FEATURES[feature].parallel
+
+
 def study_code(study: Study, *modules: str) -> str:
     """Digest of modules, or the release's version where the study pins code to it."""
     if study.code == "version":
@@ -79,17 +119,10 @@ def study_code(study: Study, *modules: str) -> str:
     return code_digest(*modules)
 
 
-def load_extractor_class(feature: str) -> type[Extractor]:
-    """The extractor's class; importing it may load heavy libraries."""
+def load_extractor_class(feature: str, engine: str | None = None) -> type[Extractor]:
+    """The extractor's class, with this engine; importing it may load heavy libraries."""
     entry = FEATURES[feature]
-    return getattr(importlib.import_module(entry.module), entry.extractor)
-
-
-def build_extractor(study: Study, feature: str, device: str, threads: int) -> Extractor:
-    """An extractor with its models loaded."""
-    return load_extractor_class(feature)(
-        getattr(study.features, feature), Context(study.weights_folder, device, threads)
-    )
+    return getattr(importlib.import_module(entry.module), entry.by_engine.get(engine or "", entry.extractor))
 
 
 def _modules(study: Study, feature: str) -> list[str]:
@@ -107,7 +140,8 @@ ENGINE_LIBRARIES = {
 """Engine that a configuration may choose -> its distribution."""
 
 
-def _engine(study: Study, feature: str) -> str | None:
+def find_engine(study: Study, feature: str) -> str | None:
+    """Engine or detector that a feature is computed with; None where there is no choice."""
     section = getattr(study.features, feature)
     return getattr(section, "engine", getattr(section, "detector", None))
 
@@ -116,32 +150,41 @@ def _library_versions(study: Study, feature: str) -> str:
     """Versions of the libraries at work: after an upgrade no shard holds rows of two versions."""
     if study.code == "version":
         return ""
-    names = [*FEATURES[feature].libraries, *filter(None, [ENGINE_LIBRARIES.get(_engine(study, feature) or "")])]
+    names = [*FEATURES[feature].libraries, *filter(None, [ENGINE_LIBRARIES.get(find_engine(study, feature) or "")])]
     return " ".join(f"{name}=={installed_version(name)}" for name in names)
 
 
 def _idle_keys(study: Study, feature: str) -> set[str]:
     """Keys of a section that do not change its rows as things stand."""
     idle = {"batch_size"}
-    if _engine(study, feature) in ("pocketsphinx", "corpus", "vader"):
-        idle.add("model")
+    if find_engine(study, feature) in ("pocketsphinx", "corpus", "vader"):
+        idle |= {"model", "no_speech_threshold"}
     return idle
+
+
+def find_weights(study: Study, feature: str) -> str | None:
+    """Registered name, hub id or path of the weights that a feature's engine in force loads; None without weights."""
+    config = study.features
+    if feature == "faces" and config.faces.detector != "haar":
+        return config.faces.weights or config.faces.detector
+    if feature == "faces":
+        return config.faces.weights
+    if feature == "face_embedding" and isinstance(config.face_embedding.network, OnnxNetwork):
+        return config.face_embedding.network.file
+    if feature == "transcript" and config.transcript.engine == "whisper":
+        size = f"whisper/{config.transcript.model}"
+        return size if size in list_weights() else config.transcript.model
+    if feature == "sentiment" and config.sentiment.engine == "transformers":
+        return config.sentiment.model
+    return None
 
 
 def _model_identity(study: Study, feature: str) -> str:
     """Which weights a feature uses, by content; empty for features without."""
-    config = study.features
-    folder = study.weights_folder
-    if feature == "faces" and (config.faces.weights or config.faces.detector != "haar"):
-        return identity(config.faces.weights or config.faces.detector, folder)
     if feature == "face_embedding":
-        return network_identity(config.face_embedding.network, folder)
-    if feature == "transcript" and config.transcript.engine == "whisper":
-        size = f"whisper/{config.transcript.model}"
-        return identity(size if size in list_weights() else config.transcript.model, folder)
-    if feature == "sentiment" and config.sentiment.engine == "transformers":
-        return identity(config.sentiment.model, folder)
-    return ""
+        return network_identity(study.features.face_embedding.network, study.weights_folder)
+    weights = find_weights(study, feature)
+    return identity(weights, study.weights_folder) if weights else ""
 
 
 def check_feature(name: str) -> str:

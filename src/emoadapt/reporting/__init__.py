@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from emoadapt.config import Study
 
 
-def write_all(study: Study, results: Path, tables: Path, figures: Path, page: Path) -> None:
+def write_all(
+    study: Study, results: Path, tables: Path, figures: Path, page: Path, word_errors: Path | None = None
+) -> None:
     """Write all tables, figures and the report of a study.
 
     Args:
@@ -18,6 +20,7 @@ def write_all(study: Study, results: Path, tables: Path, figures: Path, page: Pa
         tables: folder to write tables to.
         figures: folder to write figures to.
         page: HTML file to write.
+        word_errors: WORD_ERRORS table; None where a recogniser cannot be compared with transcripts.
 
     Raises:
         DataError: a table of the results is missing or of another schema.
@@ -47,7 +50,7 @@ def write_all(study: Study, results: Path, tables: Path, figures: Path, page: Pa
     ]
     quarantine = results / "quarantine.parquet"
     run_curves = list_run_curves(study, results, splits)
-    write_tables(study, metrics, comparisons, quarantine, splits, manifests, parts, tables)
+    write_tables(study, metrics, comparisons, quarantine, splits, manifests, parts, tables, word_errors)
     write_figures(study, metrics, confusion, comparisons, curves, run_curves, quarantine, figures)
     provenance = {
         "versions": {name.removeprefix("version."): version for name, version in library_versions().items()},

@@ -14,7 +14,7 @@ from emoadapt.reporting.style import mark_of, mark_untrained, model_key, shorten
 
 def draw_adaptation(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
     """Stage 1: per run a line of losses and below it the scores, a column per objective, the kept epoch marked."""
-    frame = frame.filter(stage="stage1")
+    frame = frame.filter(pl.col("part") != "course", stage="stage1")
     if frame.is_empty():
         return save_note(out, name, "There is no training curve of Stage 1.")
     runs = sorted(set(frame["run"]), key=lambda run: model_key(study, *run.split(".", 1)))

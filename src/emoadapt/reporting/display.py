@@ -184,6 +184,25 @@ def _present_stage1(tidy: pl.DataFrame) -> list[Row]:
     ]
 
 
+def _present_word_errors(tidy: pl.DataFrame) -> list[Row]:
+    return [
+        {
+            "corpus": row["corpus"],
+            "language": row["language"] or "unknown",
+            "recogniser": " ".join(filter(None, (row["engine"], row["model"]))),
+            "word error rate": "–" if row["word_error_rate"] is None else f"{100 * row['word_error_rate']:.1f} %",
+            "words": f"{row['words']:,}",
+            "substitutions": f"{row['substitutions']:,}",
+            "deletions": f"{row['deletions']:,}",
+            "insertions": f"{row['insertions']:,}",
+            "clips": f"{row['clips']:,}",
+            "without a word": f"{row['wordless']:,}",
+            "not listened to": f"{row['unheard']:,}",
+        }
+        for row in tidy.iter_rows(named=True)
+    ]
+
+
 def _align(rows: list[Row], last: tuple[str, ...]) -> list[Row]:
     """Rows that all have the columns of all classes, a dash where a task lacks a class, with `last` at the end."""
     columns = list(dict.fromkeys(column for row in rows for column in row if column not in last))
@@ -208,6 +227,14 @@ def _present_plain(tidy: pl.DataFrame) -> list[Row]:
     ]
 
 
+STATUS_WORDS = {"noted": "kept, but look"}
+"""How a status is printed that does not say by itself what became of the clip."""
+
+
+def _present_quarantine(tidy: pl.DataFrame) -> list[Row]:
+    return [{**row, "status": STATUS_WORDS.get(row["status"], row["status"])} for row in _present_plain(tidy)]
+
+
 _MAKERS: dict[str, Callable[[pl.DataFrame], list[Row]]] = {
     "results": _present_results,
     "low_resource": _present_one_metric,
@@ -217,4 +244,7 @@ _MAKERS: dict[str, Callable[[pl.DataFrame], list[Row]]] = {
     "cosine_distance": _present_distance,
     "data": _present_data,
     "stage1_data": _present_stage1,
+    "word_errors": _present_word_errors,
+    "quarantine": _present_quarantine,
+    "quarantine_rows": _present_quarantine,
 }

@@ -14,6 +14,7 @@ from emoadapt.config import Study
 from emoadapt.flow.store import read_table
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, spread_labels
 from emoadapt.reporting.curves import draw_adaptation, draw_finetuning
+from emoadapt.reporting.display import STATUS_WORDS
 from emoadapt.reporting.matrices import draw_confusion, draw_per_class
 from emoadapt.reporting.style import (
     METRIC_NAMES,
@@ -220,17 +221,19 @@ def _std_band(row: dict[str, Any]) -> tuple[float, float]:
     return max(row["mean"] - half, 0.0), row["mean"] + half
 
 
+_STATUS_COLOURS = {"failed": "#D55E00", "absent": "#56B4E9", "noted": "#999999"}
+
+
 def _draw_quarantine(counts: pl.DataFrame, out: Path, name: str) -> None:
-    """Utterances set aside, a bar per corpus, feature and reason."""
+    """Utterances set aside or noted, a bar per corpus, feature and reason."""
     if counts.is_empty():
         return save_note(out, name, "Nothing was set aside: every feature could be computed for every clip.")
     rows = list(counts.sort("corpus", "feature", "utterances", descending=[False, False, True]).iter_rows(named=True))
     with new_figure(8.6, 0.27 * len(rows) + 0.9) as figure:
         axis = figure.subplots()
         for place, row in enumerate(rows):
-            colour = "#D55E00" if row["status"] == "failed" else "#56B4E9"
-            axis.barh(place, row["utterances"], color=colour, height=0.66)
-            note = f"{row['utterances']:,}  {row['status']}"
+            axis.barh(place, row["utterances"], color=_STATUS_COLOURS[row["status"]], height=0.66)
+            note = f"{row['utterances']:,}  {STATUS_WORDS.get(row['status'], row['status'])}"
             axis.annotate(note, (row["utterances"], place), (5, 0), textcoords="offset points", va="center")
         axis.set_yticks(range(len(rows)), [f"{row['corpus']} · {row['feature']} · {row['code']}" for row in rows])
         axis.set_ylim(len(rows) - 0.4, -0.6)

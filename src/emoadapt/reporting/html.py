@@ -65,9 +65,15 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
         "Speakers or recordings in more than one split of a fold make a score too good: there should be none. Recordings are compared "
         "by the content of their files, over all corpora; speakers of different corpora count as different people.",
     ),
+    "speech-recognition": (
+        "Speech recognition", ("word_errors",), (),
+        "Recognised words against the corpus's own transcripts, both normalised (case, punctuation; in English also contractions, "
+        "numbers and spelling). Clips in which no word was heard count as deletions; clips that the recogniser was not given do not count.",
+    ),
     "quarantine": (
         "What was set aside", ("quarantine", "quarantine_rows"), ("quarantine",),
-        "Clips for which a feature could not be computed, and why. A missing target is masked, never made up.",
+        "Clips for which a feature could not be computed, and why. A missing target is masked, never made up. Clips that were "
+        "“kept, but look” are in use like any other; what is said of them may matter to a reader.",
     ),
 }  # fmt: skip
 
@@ -84,13 +90,14 @@ _READ_FIGURE = {
     "finetuning_curves": "Macro-F1 on the development part at the largest training set: thin lines are runs, the thick one is their "
     "mean, points are the epochs whose weights were tested. Points at the right edge hint that training ended too early; jumping lines mean "
     "that the choice of the epoch is a matter of luck.",
-    "quarantine": "Longer bars mean more clips set aside; orange ones could not be read, blue ones lack the modality.",
+    "quarantine": "Longer bars mean more clips set aside; orange ones could not be read, blue ones lack the modality, "
+    "grey ones were kept and have a note.",
 }
 
 _TABLE_TITLES = {
     "results": "Scores and differences", "low_resource": "Macro-F1 by number of training clips", "per_class_f1": "F1 of each class",
     "f1_bias": "F1 bias", "cosine_distance": "Cosine distance", "cross_corpus": "Scores on other corpora", "data": "Utterances and speakers",
-    "stage1_data": "Stage 1, and what it heard of the test sets",
+    "stage1_data": "Stage 1, and what it heard of the test sets", "word_errors": "Word errors",
     "quarantine": "Counts by reason", "quarantine_rows": "Every clip and reason",
 }  # fmt: skip
 
@@ -131,7 +138,8 @@ def write_report(study: Study, tables: Path, figures: Path, provenance: Mapping[
     Raises:
         DataError: a table or figure is missing.
     """
-    shown = {name: _prepare_table(name, _find(tables / f"{name}.csv")) for name in table_names(study)}
+    names = table_names(study, (tables / "word_errors.csv").is_file())
+    shown = {name: _prepare_table(name, _find(tables / f"{name}.csv")) for name in names}
     images = {name: _embed(_find(figures / f"{name}.svg")) for name in figure_names(study)}
     results, cross, stage1, data = (
         read_tidy(tables / f"{name}.csv") for name in ("results", "cross_corpus", "stage1_data", "data")
@@ -209,7 +217,7 @@ def describe_weights(study: Study, licences: Mapping[str, str]) -> list[dict[str
 def _build_sections(study: Study, tables: Mapping[str, Any], images: Mapping[str, str]) -> list[dict[str, Any]]:
     sections = []
     for key, (heading, wanted, drawn, introduction) in _SECTIONS.items():
-        own_tables = [(_TABLE_TITLES[name], tables[name]) for name in wanted if tables[name]["rows"]]
+        own_tables = [(_TABLE_TITLES[name], tables[name]) for name in wanted if name in tables and tables[name]["rows"]]
         own_images = [(images[name], _READ_FIGURE[name], name) for name in drawn if name in images]
         if key == "quarantine" and not own_tables:
             own_images, introduction = [], "Nothing: every feature could be computed for every clip."

@@ -20,10 +20,10 @@ RESULT_METRICS = ("macro_f1", "uar", "weighted_f1", "accuracy")
 _MODEL = ["task", "test_corpus", "subset", "backbone", "start"]
 
 
-def table_names(study: Study) -> list[str]:
-    """Tables that `write_tables` makes for a study, in the order of the report."""
+def table_names(study: Study, word_errors: bool = False) -> list[str]:
+    """Tables that `write_tables` makes for a study, in the order of the report; `word_errors` where they are known."""
     names = ["results", "low_resource", "per_class_f1", "f1_bias", "cosine_distance", "cross_corpus"]
-    names += ["data", "stage1_data", "quarantine", "quarantine_rows"]
+    names += ["data", "stage1_data", *(["word_errors"] if word_errors else []), "quarantine", "quarantine_rows"]
     return [*names, f"paper_{study.report.paper}"] if study.report.paper else names
 
 
@@ -36,6 +36,7 @@ def write_tables(
     manifests: list[Path],
     parts: Mapping[str, Path],
     out: Path,
+    word_errors: Path | None = None,
 ) -> None:
     """Write `out/<table>.csv` and `out/<table>.md` for every table of the study.
 
@@ -48,6 +49,7 @@ def write_tables(
         manifests: manifest shards `<corpus>/<shard>.parquet` of the corpora of tasks and adaptations.
         parts: adaptation -> PARTS table.
         out: folder to write to.
+        word_errors: WORD_ERRORS table; None where a recogniser cannot be compared with transcripts.
 
     Raises:
         DataError: a table is missing or of another schema.
@@ -74,8 +76,10 @@ def write_tables(
     }
     if study.report.paper:
         tables[f"paper_{study.report.paper}"] = read_paper(study.report.paper)
+    if word_errors:
+        tables["word_errors"] = _read([word_errors], schema.WORD_ERRORS)
     out.mkdir(parents=True, exist_ok=True)
-    for name in table_names(study):
+    for name in table_names(study, word_errors is not None):
         _write_text(out / f"{name}.csv", tables[name].write_csv())
         _write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])))
 
@@ -140,10 +144,15 @@ _RESULTS = {
 }
 
 
-_KINDS = {name: kind for name, kind in _RESULTS.items() if kind != pl.String} | dict.fromkeys(
-    ("fold", "utterances", "speakers", "shared_speakers", "shared_clips", "clips", "held_out")
-    + ("clips_of_unknown", "test_clips", "seen_clips", "test_speakers", "seen_speakers"),
-    pl.Int64,
+_KINDS = (
+    {name: kind for name, kind in _RESULTS.items() if kind != pl.String}
+    | dict.fromkeys(
+        ("fold", "utterances", "speakers", "shared_speakers", "shared_clips", "clips", "held_out")
+        + ("clips_of_unknown", "test_clips", "seen_clips", "test_speakers", "seen_speakers")
+        + ("wordless", "unheard", "words", "substitutions", "deletions", "insertions"),
+        pl.Int64,
+    )
+    | {"word_error_rate": pl.Float64}
 )
 """Numeric columns of all tables; the others are text."""
 
@@ -211,7 +220,7 @@ def build_data(study: Study, splits: Sequence[Path], clips: pl.DataFrame) -> pl.
 
 
 def count_quarantine(quarantine: pl.DataFrame) -> pl.DataFrame:
-    """Utterances set aside per corpus, feature, status and reason code."""
+    """Utterances set aside or noted, per corpus, feature, status and reason code."""
     code = pl.col("reason").str.split(":").list.first().alias("code")
     keys = ["corpus", "feature", "status", "code"]
     return quarantine.with_columns(code).group_by(keys).agg(utterances=pl.len().cast(pl.Int64)).sort(keys)
@@ -263,7 +272,7 @@ def _to_markdown(frame: pl.DataFrame) -> str:
 
 
 def print_quarantine(path: Path, rows: bool) -> None:
-    """Print what was set aside and why, as Markdown.
+    """Print what was set aside or noted and why, as Markdown.
 
     Args:
         path: QUARANTINE table.

@@ -164,7 +164,8 @@ def write_inputs(study, folder):
                  for i in range(60)]  # fmt: skip
         write_table(path, films, schema.PARTS)
     reasons = [("face_embedding", "absent", "no_face: 0 of 40 frames"), ("audio", "failed", f"decode_error: {SCRIPT} at 0.5 s"),
-               ("transcript", "absent", "no_words: nothing heard"), ("face_embedding", "absent", "no_face: 0 of 12 frames")]  # fmt: skip
+               ("transcript", "absent", "no_words: nothing heard"), ("face_embedding", "absent", "no_face: 0 of 12 frames"),
+               ("audio", "noted", "narrow_band: recorded at 8000 Hz, nothing above 4000 Hz")]  # fmt: skip
     quarantine = folder / "quarantine.parquet"
     rows = [
         dict(corpus="films", feature=f, utterance_id=f"films/{i}", status=s, reason=r)

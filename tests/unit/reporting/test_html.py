@@ -83,6 +83,7 @@ def test_every_figure_and_section_is_there(study, text):
     for section in ("results", "low-resource", "classes", "bias", "distance", "cross-corpus", "stage-1", "stage-2", "data", "quarantine",
                     "weights", "provenance", "paper"):  # fmt: skip
         assert f'<section id="{section}">' in text
+    assert 'id="speech-recognition"' not in text, "nothing was compared with transcripts"
 
 
 def test_weights_are_listed_with_state_and_licence(text):
@@ -139,10 +140,16 @@ def test_write_all_reads_the_layout_of_the_results(study, inputs, tmp_path):
     for path in list_run_curves(study, results, [results / "splits" / f"{task}.parquet" for task in study.tasks]):
         path.parent.mkdir(parents=True)
         shutil.copy(inputs.run_curves[0], path)
-    write_all(study, results, tmp_path / "tables", tmp_path / "figures", tmp_path / "index.html")
+    word_errors = results / "metrics" / "word_errors.parquet"
+    counts = dict(clips=4, wordless=1, unheard=0, words=40, substitutions=1, deletions=3, insertions=0)
+    row = dict(corpus="crema_d", language="en", engine="whisper", model="small", word_error_rate=0.1, **counts)
+    write_table(word_errors, [row], schema.WORD_ERRORS)
+    write_all(study, results, tmp_path / "tables", tmp_path / "figures", tmp_path / "index.html", word_errors)
     text = (tmp_path / "index.html").read_text()
     assert "evaluation.evaluate" in text
     assert "polars" in text
+    section = text[text.index('<section id="speech-recognition">') : text.index('<section id="quarantine">')]
+    assert "whisper small" in section and "10.0 %" in section
 
 
 def test_reporting_and_evaluation_load_no_torch():

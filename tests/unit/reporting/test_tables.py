@@ -142,7 +142,7 @@ def test_left_out_utterances_are_taken_from_the_splits(study, inputs, tmp_path):
 
 def test_quarantine_is_counted_by_reason_code(tables):
     rows = read_tidy(tables / "quarantine.csv").rows()
-    assert rows == [("films", "audio", "failed", "decode_error", 1), ("films", "face_embedding", "absent", "no_face", 2),
+    assert rows == [("films", "audio", "failed", "decode_error", 1), ("films", "audio", "noted", "narrow_band", 1), ("films", "face_embedding", "absent", "no_face", 2),
                     ("films", "transcript", "absent", "no_words", 1)]  # fmt: skip
 
 
@@ -176,10 +176,34 @@ def test_empty_quarantine_and_single_run_still_give_tables(inputs, tmp_path, mak
     assert read_tidy(tmp_path / "out" / "quarantine_rows.csv").height == 0
 
 
+def test_word_errors_are_a_table_where_there_are_any(study, inputs, tmp_path):
+    counts = dict(clips=9, wordless=1, unheard=2, words=50, substitutions=3, deletions=5, insertions=2)
+    rows = [
+        dict(corpus="improv", language="en", engine="pocketsphinx", model=None, word_error_rate=0.2, **counts),
+        dict(
+            corpus="improv",
+            language=None,
+            engine="pocketsphinx",
+            model=None,
+            word_error_rate=None,
+            **dict.fromkeys(counts, 0),
+        ),
+    ]
+    write_table(tmp_path / "word_errors.parquet", rows, schema.WORD_ERRORS)
+    rest = (inputs.quarantine, inputs.splits, inputs.manifests, inputs.parts, tmp_path / "out")
+    write_tables(study, inputs.metrics, inputs.comparisons, *rest, tmp_path / "word_errors.parquet")
+    assert read_tidy(tmp_path / "out" / "word_errors.csv").to_dicts() == rows
+    lines = (tmp_path / "out" / "word_errors.md").read_text().splitlines()
+    assert lines[2] == "| improv | en | pocketsphinx | 20.0 % | 50 | 3 | 5 | 2 | 9 | 1 | 2 |"
+    assert lines[3].startswith("| improv | unknown | pocketsphinx | – | 0 |")
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == set(table_names(study, word_errors=True))
+
+
 def test_quarantine_is_printed(inputs, capsys):
     print_quarantine(inputs.quarantine, rows=False)
     assert "no_face" in (short := capsys.readouterr().out)
     assert "films/3" not in short
+    assert "| films | audio | kept, but look | narrow_band | 1 |" in short
     print_quarantine(inputs.quarantine, rows=True)
     assert "films/3" in (long := capsys.readouterr().out)
     assert SCRIPT not in long
