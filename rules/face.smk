@@ -13,9 +13,9 @@ rule detect_faces:
         "results/benchmarks/detect_faces/{corpus}/{shard}.tsv"
     conda:
         "../envs/core.yaml"
-    threads: 1
+    threads: STUDY.extraction_threads
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w, threads: 3000 + 1000 * threads,
         runtime=720,
         gpu=graph.gpus_for("faces"),
     params:

@@ -159,6 +159,26 @@ def verify_models(names: ModelNames = None, configfile: ConfigFiles = None, mode
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
+def contact_sheet(
+    corpus: str,
+    output: Annotated[Path, typer.Option(help="Picture to write, .png or .jpg.")] = Path("contact_sheet.png"),
+    clips: Annotated[int, typer.Option(min=1, help="Clips to show, spread over the corpus.")] = 24,
+    configfile: ConfigFiles = None,
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
+) -> None:
+    """Draw frames of a corpus with the faces that were found, and their crops."""
+    from emoadapt.errors import ConfigError
+    from emoadapt.features.contact_sheet import draw_contact_sheet, write_contact_sheet
+
+    study = _study(configfile)
+    if corpus not in study.corpora:
+        raise ConfigError(f"there is no corpus {corpus}; there is {', '.join(study.corpora)}")
+    shards = [sorted((results / kind / corpus).glob("*.parquet")) for kind in ("manifests", "features/faces")]
+    write_contact_sheet(draw_contact_sheet(Path(study.corpora[corpus].root), *shards, clips), output)
+    print(output)
+
+
+@app.command(rich_help_panel=FOR_PEOPLE)
 def disk(
     drop: Annotated[list[str] | None, typer.Option(help="Remove a stage's files, for example features/audio.")] = None,
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),

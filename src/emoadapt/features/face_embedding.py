@@ -1,8 +1,13 @@
-"""Facial-expression embedding: one vector per face crop, averaged over the clip (Goncalves & Busso 2025, III-B)."""
+"""Facial-expression embedding: one vector per face crop, averaged over the clip (Goncalves & Busso 2025, III-B).
+
+Crops are decoded and scaled while the network computes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -10,9 +15,12 @@ import numpy as np
 from emoadapt import schema
 from emoadapt.config import FaceEmbeddingConfig
 from emoadapt.errors import ClipError, DataError
+from emoadapt.features.ahead import run_ahead
 from emoadapt.features.base import Context
 from emoadapt.models.onnx_network import load_network
 from emoadapt.models.opencv import load_opencv
+
+BATCHES_AHEAD = 2
 
 
 class FaceEmbeddingExtractor:
@@ -32,6 +40,7 @@ class FaceEmbeddingExtractor:
     chunk_size = 8
 
     def __init__(self, config: FaceEmbeddingConfig, context: Context) -> None:
+        self._beat = context.beat
         self._cv2 = load_opencv(context.threads)
         self._batch_size = config.batch_size
         self._network = load_network(config.network, context.models_dir, context.device, context.threads)
@@ -39,10 +48,19 @@ class FaceEmbeddingExtractor:
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Mean embedding of each clip; batches reach over clips, most of which are shorter than one."""
         sums: list[np.ndarray | float] = [0.0] * len(rows)
-        for batch in self._batch_crops(rows):
-            for (index, _), vector in zip(batch, self._network.embed([image for _, image in batch]), strict=True):
-                sums[index] = sums[index] + vector.astype(np.float64)
+        with closing(run_ahead(self._prepare(rows), BATCHES_AHEAD)) as batches:
+            for owners, batch in batches:
+                for index, vector in zip(owners, self._network.run(batch), strict=True):
+                    sums[index] = sums[index] + vector.astype(np.float64)
+                self._beat()
         return [self._finish(row, total) for row, total in zip(rows, sums, strict=True)]
+
+    def _prepare(self, rows: Sequence[dict[str, Any]]) -> Generator[tuple[list[int], np.ndarray]]:
+        """(indices of the rows, what the network is given) for the decoded crops of all rows, in batches."""
+        crops = ((index, crop) for index, row in enumerate(rows) for crop in row["crops"])
+        while batch := list(itertools.islice(crops, self._batch_size)):
+            images = [self._decode(crop, rows[index]) for index, crop in batch]
+            yield [index for index, _ in batch], self._network.prepare(images)
 
     def _finish(self, row: dict[str, Any], total: np.ndarray | float) -> dict[str, Any]:
         n_frames = len(row["crops"])
@@ -52,20 +70,8 @@ class FaceEmbeddingExtractor:
             return {"status": error.status, "reason": str(error)}
         return {"face_embedding": mean.astype(np.float32).tolist(), "n_frames": n_frames}
 
-    def _batch_crops(self, rows: Sequence[dict[str, Any]]) -> Iterator[list[tuple[int, np.ndarray]]]:
-        """(index of the row, decoded crop) of all rows in batches."""
-        batch: list[tuple[int, np.ndarray]] = []
-        for index, row in enumerate(rows):
-            for crop in row["crops"]:
-                batch.append((index, self._decode(crop, row)))
-                if len(batch) == self._batch_size:
-                    yield batch
-                    batch = []
-        if batch:
-            yield batch
-
     def _decode(self, crop: bytes, row: dict[str, Any]) -> np.ndarray:
         image = self._cv2.imdecode(np.frombuffer(crop, np.uint8), self._cv2.IMREAD_COLOR)
         if image is None:
-            raise DataError(f"a face crop of {row.get('utterance_id', 'a clip')} is not a JPEG; compute `faces` again")
+            raise DataError(f"a face crop of {row.get('utterance_id', 'a clip')} is no picture; compute `faces` again")
         return self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB)

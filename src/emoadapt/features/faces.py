@@ -1,9 +1,15 @@
-"""Faces of a clip: detected in every frame looked at, the largest kept, cropped square (Goncalves & Busso 2025, III-B)."""
+"""Faces of a clip: detected, one person followed, cropped square (Goncalves & Busso 2025, III-B).
+
+Decoding, detection and cropping overlap. Crops are encoded as they are cut, so what is held is a few batches of frames and the
+crops themselves.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,21 +17,37 @@ import numpy as np
 from emoadapt import media, schema
 from emoadapt.config import FacesConfig
 from emoadapt.errors import ClipError
+from emoadapt.features.ahead import run_ahead
 from emoadapt.features.base import Context, guard
+from emoadapt.features.detection import FaceFinder, Frame
+from emoadapt.features.tracking import People, Person
 from emoadapt.models.detectors import Face, load_detector
 from emoadapt.models.onnx_network import resize
 from emoadapt.models.opencv import load_opencv
 
-BATCH_PIXELS = 8 * 640 * 480
-"""Pixels detected at once: eight frames of an ordinary clip, one of a large one, so memory does not follow the clip."""
+FRAMES_AHEAD, BATCHES_AHEAD = 4, 1
 JPEG_QUALITY = 95
+NOTED_SHARE, NOTED_AREA = 0.1, 0.25
+"""A clip is noted where in this share of its frames with a face another one is seen than the one kept, of at least this share of
+its mean area: smaller ones are people far behind, or no faces."""
+
+
+@dataclass
+class _Seen:
+    """What is gathered while a clip is gone through, frames counted from 0."""
+
+    people: People
+    seconds: list[float] = field(default_factory=list)
+    faces: list[list[Face]] = field(default_factory=list)
+    detected: list[bool] = field(default_factory=list)
+    crops: dict[Person, dict[int, bytes]] = field(default_factory=lambda: defaultdict(dict))
 
 
 class FacesExtractor:
     """Detects, chooses and crops faces.
 
     Args:
-        config: detector, frame rate, margin, size of the crops.
+        config: detector, frames, whose face is kept, margin, size of the crops.
         context: folder of weights, device, threads.
 
     Raises:
@@ -39,48 +61,99 @@ class FacesExtractor:
 
     def __init__(self, config: FacesConfig, context: Context) -> None:
         self._config = config
+        self._beat = context.beat
         self._cv2 = load_opencv(context.threads)
-        self._detector = load_detector(config, context.models_dir, context.device, context.threads)
+        detector = load_detector(config, context.models_dir, context.device, context.threads)
+        self._encoding = {
+            "jpeg": [self._cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
+            # Run lengths of what the PNG filters leave: the fastest way, and as small as others.
+            "png": [self._cv2.IMWRITE_PNG_STRATEGY, self._cv2.IMWRITE_PNG_STRATEGY_RLE],
+        }[config.crop_format]
+        self._finder = FaceFinder(detector, config.detect_every, config.search == "near")
 
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Faces of each clip; one without any face is `absent`."""
         return [guard(self._extract_clip, row) for row in rows]
 
     def _extract_clip(self, row: dict[str, Any]) -> dict[str, Any]:
-        n_frames = 0
-        found: list[dict[str, Any]] = []
-        fps = None if self._config.fps == "native" else self._config.fps
-        for batch in batch_frames(media.iterate_frames(row["path"], row.get("start"), row.get("end"), fps)):
-            n_frames += len(batch)
-            detected = self._detector.detect([frame for _, frame in batch])
-            for (seconds, frame), faces in zip(batch, detected, strict=True):
-                if faces:
-                    found.append({"frame_seconds": seconds, **self._keep_face(frame, faces)})
-        if not found:
-            raise ClipError("no_face", f"no face found in {n_frames} frames", absent=True)
+        seen = self._go_through(row)
+        person = seen.people.leading
+        if person is None:
+            raise ClipError("no_face", f"no face found in {len(seen.seconds)} frames", absent=True)
+        crops = seen.crops[person]
+        if missing := person.faces.keys() - crops.keys():
+            crops |= self._cut_later(row, person, missing)
+        frames = sorted(person.faces)
         return {
-            "n_frames": n_frames,
-            "frame_seconds": [face["frame_seconds"] for face in found],
-            "boxes": [face["box"] for face in found],
-            "scores": [face["score"] for face in found],
-            "n_candidates": [face["n_candidates"] for face in found],
-            "crops": [face["crop"] for face in found],
+            "reason": _note_others(seen, person),
+            "n_frames": len(seen.seconds),
+            "frame_seconds": [seen.seconds[i] for i in frames],
+            "boxes": [list(person.faces[i].box) for i in frames],
+            "scores": [person.faces[i].score for i in frames],
+            "detected": [seen.detected[i] for i in frames],
+            "n_candidates": [len(seen.faces[i]) for i in frames],
+            "crops": [crops[i] for i in frames],
         }
 
-    def _keep_face(self, frame: np.ndarray, faces: Sequence[Face]) -> dict[str, Any]:
-        face = max(faces, key=lambda candidate: candidate.area)
-        crop = resize(self._cv2, crop_square(frame, face.box, self._config.margin), self._config.crop_size)
-        quality = [self._cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        _, encoded = self._cv2.imencode(".jpg", self._cv2.cvtColor(crop, self._cv2.COLOR_RGB2BGR), quality)
-        return {"box": list(face.box), "score": face.score, "n_candidates": len(faces), "crop": encoded.tobytes()}
+    def _go_through(self, row: dict[str, Any]) -> _Seen:
+        """Find all faces, and cut out that of the person who leads so far: nearly always the one who is kept."""
+        seen = _Seen(People(self._config.several == "follow"))
+        with (
+            # Both are closed here: a detector's error would keep the decoder at work for as long as somebody looks at it.
+            closing(self._frames(row)) as frames,
+            closing(run_ahead(self._finder.find(frames), BATCHES_AHEAD)) as batches,
+        ):
+            for batch in batches:
+                for sighting in batch:
+                    number = len(seen.seconds)
+                    seen.seconds.append(sighting.seconds)
+                    seen.faces.append(sighting.faces)
+                    seen.detected.append(sighting.detected)
+                    if not sighting.faces:
+                        continue
+                    seen.people.add(number, sighting.faces)
+                    leading = seen.people.leading
+                    if leading and number in leading.faces:
+                        seen.crops[leading][number] = self._cut(sighting.frame, leading.faces[number].box)
+                self._beat()
+        return seen
+
+    def _frames(self, row: dict[str, Any]) -> Generator[Frame]:
+        config = self._config
+        fps = None if config.fps == "native" else config.fps
+        frames = media.iterate_frames(row["path"], row.get("start"), row.get("end"), fps, config.max_seconds)
+        return run_ahead(frames, FRAMES_AHEAD)
+
+    def _cut_later(self, row: dict[str, Any], person: Person, missing: set[int]) -> dict[int, bytes]:
+        """Crops of frames in which another person led; the clip is decoded once more."""
+        crops = {}
+        with closing(self._frames(row)) as frames:
+            for number, (_, frame) in enumerate(frames):
+                if number in missing:
+                    crops[number] = self._cut(frame, person.faces[number].box)
+                    self._beat()
+                if len(crops) == len(missing):
+                    break
+        return crops
+
+    def _cut(self, frame: np.ndarray, box: Sequence[float]) -> bytes:
+        crop = resize(self._cv2, crop_square(frame, box, self._config.margin), self._config.crop_size)
+        bgr = self._cv2.cvtColor(crop, self._cv2.COLOR_RGB2BGR)
+        _, encoded = self._cv2.imencode(f".{self._config.crop_format}", bgr, self._encoding)
+        return encoded.tobytes()
 
 
-def batch_frames(frames: Iterable[tuple[float, np.ndarray]]) -> Iterator[list[tuple[float, np.ndarray]]]:
-    """Consecutive frames in batches of at most `BATCH_PIXELS` (and at least one frame), holding one batch at a time."""
-    frames = iter(frames)
-    for first in frames:
-        count = max(1, BATCH_PIXELS // (first[1].shape[0] * first[1].shape[1]))
-        yield [first, *itertools.islice(frames, count - 1)]
+def _note_others(seen: _Seen, person: Person) -> str | None:
+    """A note for a clip in which several faces of about equal importance appear."""
+    least = NOTED_AREA * person.area / len(person.faces)
+    others = sum(
+        any(face is not person.faces.get(number) and face.area >= least for face in faces)
+        for number, faces in enumerate(seen.faces)
+    )
+    with_face = sum(map(bool, seen.faces))
+    if others < NOTED_SHARE * with_face:
+        return None
+    return f"several_faces: others than the one kept in {others} of {with_face} frames with a face"
 
 
 def crop_square(frame: np.ndarray, box: Sequence[float], margin: float) -> np.ndarray:
@@ -98,6 +171,8 @@ def crop_square(frame: np.ndarray, box: Sequence[float], margin: float) -> np.nd
     side = max(x1 - x0, y1 - y0) * (1 + 2 * margin)
     pixels = max(1, round(side))
     left, top = round((x0 + x1 - pixels) / 2), round((y0 + y1 - pixels) / 2)
+    if left >= 0 and top >= 0 and left + pixels <= frame.shape[1] and top + pixels <= frame.shape[0]:
+        return frame[top : top + pixels, left : left + pixels]
     rows = np.clip(np.arange(top, top + pixels), 0, frame.shape[0] - 1)
     columns = np.clip(np.arange(left, left + pixels), 0, frame.shape[1] - 1)
     return frame[np.ix_(rows, columns)]

@@ -16,6 +16,8 @@ from emoadapt.models.registry import identity, resolve
 
 UNTRAINED_CHANNELS = (16, 32, 64)
 """Of the convolutions of `build_untrained_network`; each halves the side."""
+CPU_PIXELS = 260 * 260
+"""Pixels of the input that a CPU is given at once: beyond one large image the caches miss, and batches cost more than they save."""
 
 
 class EmbeddingNetwork:
@@ -36,8 +38,14 @@ class EmbeddingNetwork:
         self._cv2 = load_opencv(threads)
         self._declared = declared
         self._origin = origin
-        self._session = _open_session(_expose_output(graph, origin, declared.output), origin, device, threads)
-        self._input, self._one_by_one = _check_input(self._session, origin, declared)
+        graph, self._output = _expose_output(graph, origin, declared.output)
+        self._session = _open_session(graph, origin, device, threads)
+        self._input, one_by_one = _check_input(self._session, origin, declared)
+        self._at_once: int | None = None
+        if one_by_one:
+            self._at_once = 1
+        elif self._session.get_providers()[0] == "CPUExecutionProvider":
+            self._at_once = max(1, CPU_PIXELS // declared.input_size**2)
 
     def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Embed a batch.
@@ -51,19 +59,10 @@ class EmbeddingNetwork:
         Raises:
             ModelError: the output is not one vector per image.
         """
-        batch = self._prepare(images)
-        parts = np.split(batch, len(batch)) if self._one_by_one else [batch]
-        output = np.concatenate([self._session.run([self._declared.output], {self._input: part})[0] for part in parts])
-        # Pooling layers leave axes of length one behind the channels.
-        if output.ndim < 2 or len(output) != len(batch) or math.prod(output.shape[2:]) != 1:
-            raise ModelError(
-                f"{self._origin}: output {self._declared.output} has shape {output.shape} for {len(batch)} image(s), "
-                "not one vector each; declare the tensor before the classifier"
-            )
-        return output.reshape(len(batch), -1).astype(np.float32, copy=False)
+        return self.run(self.prepare(images))
 
-    def _prepare(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """(n_images, channels, size, size) float32 as the network wants it."""
+    def prepare(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """The input for a batch of images, (n_images, channels, size, size) float32."""
         size = self._declared.input_size
         square = np.stack([resize(self._cv2, image, size) for image in images])
         if self._declared.colour == "grey":
@@ -71,8 +70,23 @@ class EmbeddingNetwork:
         elif self._declared.colour == "bgr":
             square = square[..., ::-1]
         mean, std = (np.array(values, np.float32) for values in (self._declared.mean, self._declared.std))
-        scaled = (square.astype(np.float32) / 255 - mean) / std
-        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+        planes = np.ascontiguousarray(square.transpose(0, 3, 1, 2)).astype(np.float32)
+        planes *= (1 / (255 * std))[:, None, None]
+        planes -= (mean / std)[:, None, None]
+        return planes
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Embed what `prepare` made; see `embed`."""
+        step = self._at_once or max(len(batch), 1)
+        parts = [batch[start : start + step] for start in range(0, len(batch), step)]
+        output = np.concatenate([self._session.run([self._output], {self._input: part})[0] for part in parts])
+        # Pooling layers leave axes of length one behind the channels.
+        if output.ndim < 2 or len(output) != len(batch) or math.prod(output.shape[2:]) != 1:
+            raise ModelError(
+                f"{self._origin}: output {self._output} has shape {output.shape} for {len(batch)} image(s), "
+                "not one vector each; set `output` to the name of the tensor before the classifier"
+            )
+        return output.reshape(len(batch), -1).astype(np.float32, copy=False)
 
 
 def load_network(
@@ -147,8 +161,8 @@ def build_untrained_network(config: UntrainedNetwork) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def _expose_output(graph: bytes, origin: str, output: str) -> bytes:
-    """The model with this tensor among its outputs: exported classifiers keep their embedding inside."""
+def _expose_output(graph: bytes, origin: str, output: str | None) -> tuple[bytes, str]:
+    """The model with the embedding among its outputs, and its name: exported classifiers keep their embedding inside."""
     import onnx
 
     try:
@@ -156,16 +170,45 @@ def _expose_output(graph: bytes, origin: str, output: str) -> bytes:
     except Exception:
         raise ModelError(f"{origin} is not an ONNX model; name an .onnx file") from None
     outputs = [value.name for value in model.graph.output]
-    if output in outputs:
-        return graph
     inside = [name for node in model.graph.node for name in node.output if name]
+    if output is None:
+        output = _find_classifier_input(model.graph)
+        if output is None:
+            raise ModelError(
+                f"{origin} does not end in one linear layer; its outputs are {', '.join(outputs)}, and its last tensors "
+                f"inside {', '.join(inside[-6:])}; set `output` to the embedding's name"
+            )
+    if output in outputs:
+        return graph, output
     if output not in inside:
         raise ModelError(
             f"{origin} has no tensor {output!r}; its outputs are {', '.join(outputs)}, and its last tensors inside "
             f"{', '.join(inside[-6:])}; set `output` to the embedding's name"
         )
     model.graph.output.append(onnx.ValueInfoProto(name=output))
-    return model.SerializeToString()
+    return model.SerializeToString(), output
+
+
+def _find_classifier_input(graph: Any) -> str | None:
+    """What enters the last linear layer (`Gemm`, or `MatMul` with or without `Add`) before the graph's only output.
+
+    Between the two lie at most operations on one computed tensor, such as a bias or a softmax. None = it ends otherwise.
+    """
+    constants = {tensor.name for tensor in graph.initializer}
+    constants |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
+    makers = {name: node for node in graph.node for name in node.output}
+    if len(graph.output) != 1:
+        return None
+    node = makers.get(graph.output[0].name)
+    while node is not None:
+        computed = [name for name in node.input if name and name not in constants]
+        if len(computed) != 1:
+            return None
+        if node.op_type in ("Gemm", "MatMul"):
+            # The image itself is no embedding.
+            return computed[0] if computed[0] in makers else None
+        node = makers.get(computed[0])
+    return None
 
 
 def _open_session(graph: bytes, origin: str, device: str, threads: int) -> Any:
@@ -175,6 +218,8 @@ def _open_session(graph: bytes, origin: str, device: str, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Threads that wait for work would otherwise use up the time of other jobs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = ["CPUExecutionProvider"]
     if device == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         # onnxruntime does not look into the folders where pip puts CUDA; this does.

@@ -4,11 +4,12 @@ from collections import Counter
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from emoadapt import schema
 from emoadapt.config import Task
-from emoadapt.corpora import read_labels, read_utterances
+from emoadapt.corpora import read_utterances
 from emoadapt.corpora.splits import (
     assign_splits,
     build_task,
@@ -303,12 +304,12 @@ def test_build_task_refuses_labels_without_a_manifest_row():
 
 def test_real_ravdess_splits_70_15_15(real_data):
     from emoadapt.config import RavdessCorpus
+    from emoadapt.corpora.manifests import list_label_rows
 
     config = RavdessCorpus(importer="ravdess", root=str(real_data / "ravdess"))
     manifest = pl.DataFrame(read_utterances("c", config)).with_columns(fingerprint=pl.col("media"))
-    labels = pl.DataFrame(
-        [(x.utterance_id, x.label) for x in read_labels("c", config)], ["utterance_id", "label"], orient="row"
-    )
+    table = pa.Table.from_pylist(list_label_rows("c", config), schema=schema.LABELS)
+    labels = pl.from_arrow(table)
     four = ("anger", "happiness", "neutral", "sadness")
     config = task({"by": "fractions"}, classes=four, class_map={"calm": "neutral"}, other_labels="drop")
     splits = build_task("t", config, {"c": manifest}, {"c": labels})

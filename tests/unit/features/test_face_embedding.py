@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import cv2
@@ -31,6 +32,10 @@ def mean_colour(tmp_path):
 
 def _jpeg(image: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def _png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _uniform(*colour: int) -> bytes:
@@ -68,17 +73,67 @@ def test_results_fit_the_table(mean_colour):
 
 def test_a_network_that_gives_no_number_sets_the_clip_aside(mean_colour):
     class Broken:
-        def embed(self, images):
-            return np.full((len(images), 3), np.nan, np.float32)
+        """Gives no number for black pictures."""
+
+        def prepare(self, images):
+            return np.stack([image.mean((0, 1)) for image in images])
+
+        def run(self, batch):
+            return np.where(batch.any(1, keepdims=True), batch, np.nan).astype(np.float32)
 
     mean_colour._network = Broken()
-    (result,) = mean_colour.extract([{"crops": [_uniform(0, 0, 0)]}])
-    assert result["status"] == "failed" and result["reason"].startswith("no_embedding:")
+    black, white = _uniform(0, 0, 0), _uniform(255, 255, 255)
+    broken, whole = mean_colour.extract([{"crops": [white, black, white]}, {"crops": [white]}])
+    assert broken["status"] == "failed" and broken["reason"].startswith("no_embedding:")
+    assert "status" not in whole and whole["face_embedding"] == [255.0] * 3
+
+
+def test_a_clip_without_crops_is_set_aside_among_others(mean_colour):
+    nobody, somebody = mean_colour.extract([{"crops": []}, {"crops": [_uniform(255, 255, 255)]}])
+    assert nobody["status"] == "failed" and "0 face(s)" in nobody["reason"]
+    np.testing.assert_allclose(somebody["face_embedding"], 1.0, atol=0.01)
+    assert mean_colour.extract([]) == []
+
+
+def test_crops_that_lost_nothing_are_read_as_they_are(mean_colour):
+    """PNG crops of random pixels, 16 x 16 as the network wants them: the mean of their pixels to the last digit."""
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    (result,) = mean_colour.extract([{"crops": [_png(image) for image in images]}])
+    np.testing.assert_allclose(result["face_embedding"], images.mean((0, 1, 2)) / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 100])
+def test_each_clip_gets_the_mean_of_its_own_crops_in_any_batches(mean_colour, batch_size):
+    """Clips of 0 to 9 crops whose levels are known."""
+    mean_colour._batch_size = batch_size
+    generator = np.random.default_rng(1)
+    levels = [generator.integers(0, 256, (n, 3)) for n in (4, 1, 0, 9, 2, 7)]
+    rows = [{"crops": [_png(np.full((16, 16, 3), level, np.uint8)) for level in clip]} for clip in levels]
+    for clip, result in zip(levels, mean_colour.extract(rows), strict=True):
+        if len(clip):
+            np.testing.assert_allclose(result["face_embedding"], clip.mean(0) / 255, rtol=1e-6)
+            assert result["n_frames"] == len(clip)
+        else:
+            assert result["status"] == "failed"
+
+
+def test_each_batch_is_a_sign_of_life(tmp_path):
+    """Five crops in batches of two."""
+    beats = []
+    network = UntrainedNetwork(untrained="tiny_cnn", dimension=8)
+    context = Context(tmp_path, beat=lambda: beats.append(1))
+    FaceEmbeddingExtractor(FaceEmbeddingConfig(network=network, batch_size=2), context).extract(
+        [{"crops": [_uniform(1, 2, 3)] * 3}, {"crops": [_uniform(4, 5, 6)] * 2}]
+    )
+    assert len(beats) == 3
 
 
 def test_a_damaged_table_is_a_sentence(mean_colour):
-    with pytest.raises(DataError, match="a/b is not a JPEG"):
-        mean_colour.extract([{"utterance_id": "a/b", "crops": [b"junk"]}])
+    """The picture that is none lies in a later batch, and the thread that reads pictures ends."""
+    rows = [{"utterance_id": "a/a", "crops": [_uniform(0, 0, 0)] * 4}, {"utterance_id": "a/b", "crops": [b"junk"]}]
+    with pytest.raises(DataError, match="face crop of a/b is no picture"):
+        mean_colour.extract(rows)
+    assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]
 
 
 def test_missing_network_stops_the_job():

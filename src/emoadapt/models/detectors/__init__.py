@@ -30,9 +30,24 @@ class Face:
         """Square pixels."""
         return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
 
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Its x and y in pixels."""
+        return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
+
+    def intersect(self, other: Face) -> float:
+        """Square pixels that two boxes share."""
+        width, height = (min(self.box[i + 2], other.box[i + 2]) - max(self.box[i], other.box[i]) for i in (0, 1))
+        return max(width, 0.0) * max(height, 0.0)
+
+    def overlap(self, other: Face) -> float:
+        """Intersection over union of two boxes, 0 to 1."""
+        common = self.intersect(other)
+        return common / (self.area + other.area - common) if common else 0.0
+
 
 class FaceDetector(Protocol):
-    """Finds the faces of frames."""
+    """Finds the faces of frames. One whose search can be narrowed is a `NearDetector`."""
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Face]]:
         """Faces of each frame (H, W, 3) uint8 RGB, in no particular order; a frame without any gives an empty list."""
@@ -40,6 +55,14 @@ class FaceDetector(Protocol):
 
     def close(self) -> None:
         """Give back what the detector holds; it cannot be used afterwards."""
+        ...
+
+
+class NearDetector(FaceDetector, Protocol):
+    """Can also look only where faces of an earlier frame may have gone."""
+
+    def detect_near(self, frame: np.ndarray, known: Sequence[Face]) -> list[Face]:
+        """Faces of a frame near the known ones and of about their sizes; others by chance only."""
         ...
 
 

@@ -38,7 +38,8 @@ def load(config: FacesConfig, models_dir: Path, device: str, threads: int) -> Ha
                 f"OpenCV {cv2.__version__} carries no {CASCADE} (version 5 dropped it); run `pip install "
                 "'opencv-python-headless<5'`, or choose another detector"
             )
-    return HaarDetector(file, MIN_SCORE if config.min_score is None else config.min_score, threads)
+    min_score = MIN_SCORE if config.min_score is None else config.min_score
+    return HaarDetector(file, min_score, threads, config.min_face or MIN_FACE)
 
 
 class HaarDetector:
@@ -48,12 +49,13 @@ class HaarDetector:
         file: OpenCV cascade (XML).
         min_score: smallest certainty of the last stage.
         threads: threads OpenCV may use.
+        min_face: pixels, side of the smallest face looked for.
 
     Raises:
         ModelError: the file is no cascade.
     """
 
-    def __init__(self, file: Path, min_score: float = MIN_SCORE, threads: int = 1) -> None:
+    def __init__(self, file: Path, min_score: float = MIN_SCORE, threads: int = 1, min_face: int = MIN_FACE) -> None:
         self._cv2 = load_opencv(threads)
         self._cascade = self._cv2.CascadeClassifier()
         try:
@@ -63,6 +65,7 @@ class HaarDetector:
         if not loaded:
             raise ModelError(f"{file} is not an OpenCV cascade; name one, or leave `weights` out")
         self._min_score = min_score
+        self._min_face = min_face
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Face]]:
         """Faces of each frame (H, W, 3) uint8 RGB."""
@@ -77,7 +80,7 @@ class HaarDetector:
             grey,
             scaleFactor=SCALE_FACTOR,
             minNeighbors=MIN_NEIGHBOURS,
-            minSize=(MIN_FACE, MIN_FACE),
+            minSize=(self._min_face, self._min_face),
             outputRejectLevels=True,
         )
         return [

@@ -35,8 +35,21 @@ def _only(detector, frame: np.ndarray) -> Face:
     return max(faces, key=lambda face: face.area)
 
 
-def test_area_of_a_face():
-    assert Face((1.0, 2.0, 4.0, 7.0), 1.0).area == 15.0
+def test_geometry_of_faces():
+    """3 x 5 at (1, 2) and 4 x 4 at (2, 5) share 2 x 2: 4 of 15 + 16 - 4."""
+    face, other, apart = (
+        Face((1.0, 2.0, 4.0, 7.0), 1.0),
+        Face((2.0, 5.0, 6.0, 9.0), 0.5),
+        Face((4.0, 7.0, 9.0, 9.0), 1.0),
+    )
+    assert face.area == 15.0 and face.middle == (2.5, 4.5)
+    assert face.intersect(other) == other.intersect(face) == 4.0
+    assert face.overlap(other) == other.overlap(face) == pytest.approx(4 / 27)
+    assert face.overlap(face) == 1.0
+    assert face.intersect(apart) == face.overlap(apart) == 0.0
+    assert Face((20.0, 0.0, 30.0, 1.0), 1.0).intersect(face) == 0.0
+    point = Face((2.0, 3.0, 2.0, 3.0), 1.0)
+    assert point.overlap(point) == 0.0
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -70,6 +83,13 @@ def test_min_score_takes_the_place_of_the_default(name):
     assert all(not _holds_face(face) for face in refused.detect([astronaut()])[0])
 
 
+@pytest.mark.parametrize("name", ["haar", pytest.param("mtcnn", marks=needs_weights)])
+def test_no_face_much_smaller_than_min_face_is_found(name):
+    """The portrait's face is about 90 x 110 pixels."""
+    assert _holds_face(_only(_load(name, min_face=50), astronaut()))
+    assert not any(_holds_face(face) for face in _load(name, min_face=300).detect([astronaut()])[0])
+
+
 @needs_weights
 def test_yunet_scales_boxes_of_large_frames_back():
     large = astronaut().repeat(4, axis=0).repeat(4, axis=1)
@@ -79,7 +99,10 @@ def test_yunet_scales_boxes_of_large_frames_back():
 
 @pytest.mark.parametrize("name", ["yunet", "mtcnn", "mediapipe"])
 def test_missing_weights_are_a_sentence(name, tmp_path):
-    with pytest.raises(ModelError, match=f"'{name}' are missing.*https://"):
+    if name == "mediapipe":
+        pytest.importorskip("mediapipe")
+    command = rf"'{name}' are missing: there is no {tmp_path}/.*`emoadapt models fetch {name} --models-dir {tmp_path}`"
+    with pytest.raises(ModelError, match=command):
         load_detector(FacesConfig(detector=name), tmp_path)
 
 
