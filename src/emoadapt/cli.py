@@ -179,23 +179,14 @@ def contact_sheet(
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
-def disk(
-    drop: Annotated[list[str] | None, typer.Option(help="Remove a stage's files, for example features/audio.")] = None,
-    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
-) -> None:
-    """Show what each stage holds on disk, and drop what can be computed again."""
-    from emoadapt.flow import disk
+def disk(results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results")) -> None:
+    """Show what each stage holds on disk."""
+    from emoadapt.flow.disk import measure_disk
 
-    for name in drop or ():
-        dropped = disk.drop(results, name)
-        print(f"{name}: {dropped.size / 1e6:,.1f} MB freed; computed again only when it is needed")
-    holdings = disk.measure_disk(results)
+    holdings = measure_disk(results)
     width = max((len(holding.name) for holding in holdings), default=0)
     for holding in holdings:
-        print(
-            f"{holding.name:<{width}} {holding.size / 1e6:>10,.1f} MB {holding.files:>7,} files  "
-            f"{'can go: ' if holding.droppable else ''}{holding.purpose}"
-        )
+        print(f"{holding.name:<{width}} {holding.size / 1e6:>10,.1f} MB {holding.files:>7,} files  {holding.purpose}")
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)

@@ -10,8 +10,6 @@ import pytest
 import yaml
 from project import Project, create_project, small_study
 
-from emoadapt.flow.disk import drop, measure_disk
-
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small")]
 
 TRAININGS = {
@@ -71,23 +69,6 @@ def test_clips_touched(project: Project) -> None:
     for path in (project.root / "media").rglob("*.wav"):
         os.utime(path)
     assert project.jobs() == set()
-
-
-def test_dropped_features_are_computed_only_when_needed(copy: Project) -> None:
-    """`emoadapt disk --drop` of all features: nothing to do; after a change of one split, what its trainings read."""
-    results = copy.root / "results"
-    for holding in measure_disk(results):
-        if holding.droppable:
-            drop(results, holding.name)
-    assert copy.jobs() == set()
-    copy.edit("media/labelled/labels.csv", "t1_1.wav,t1,high", "t1_1.wav,t1,low")
-    again = {
-        job for job in copy.jobs() if job.startswith(("extract", "egemaps", "encode_cnn", "adapt", "training_shard"))
-    }
-    assert (
-        again
-        == {f"{rule} corpus=labelled shard=00{i}" for rule in ("extract_audio", "egemaps") for i in range(3)} | CACHED
-    )
 
 
 def test_label_changed(project: Project) -> None:

@@ -1,9 +1,8 @@
-"""What a results folder holds, by stage, and which of it can go."""
+"""What a results folder holds, by stage."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,6 @@ _PURPOSE = {
     "models": "Stage-1 models",
     "runs": "predictions, embeddings and models of Stage 2",
 }
-_DROPPABLE = ("features", "training")
-"""What jobs compute again, where something that needs it is to run."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +35,6 @@ class Holding:
     files: int
     size: int
     purpose: str
-
-    @property
-    def droppable(self) -> bool:
-        """Whether it can go, and is computed again only when it is needed."""
-        return self.name.split("/")[0] in _DROPPABLE
 
 
 def measure_disk(results: Path) -> list[Holding]:
@@ -62,31 +54,8 @@ def measure_disk(results: Path) -> list[Holding]:
             if (status.st_dev, status.st_ino) not in seen:
                 seen.add((status.st_dev, status.st_ino))
                 size += status.st_size
-        holdings.append(Holding(name, files, size, _PURPOSE.get(name.split("/")[0], "small: keep")))
+        holdings.append(Holding(name, files, size, _PURPOSE.get(name.split("/")[0], "small")))
     return sorted(holdings, key=lambda holding: -holding.size)
-
-
-def drop(results: Path, name: str) -> Holding:
-    """Remove a stage's files.
-
-    A dry run says afterwards what is computed again: nothing, until something that needs them is to run.
-
-    Args:
-        results: folder of results.
-        name: a droppable stage, as `measure_disk` names it.
-
-    Raises:
-        DataError: there is no such stage, or it cannot be computed again cheaply.
-    """
-    found = {holding.name: holding for holding in measure_disk(results)}
-    droppable = [holding.name for holding in found.values() if holding.droppable]
-    if name not in droppable:
-        raise DataError(f"{name} is not among what can go; there is {', '.join(sorted(droppable)) or 'nothing'}")
-    # Renamed first: a removal that is interrupted leaves no half of a stage behind.
-    doomed = results / f".dropped.{name.replace('/', '.')}.{os.getpid()}"
-    (results / name).rename(doomed)
-    shutil.rmtree(doomed)
-    return found[name]
 
 
 def _list_stages(results: Path) -> Iterator[str]:

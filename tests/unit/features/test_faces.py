@@ -323,8 +323,8 @@ def test_a_clip_that_breaks_off_is_set_aside_and_leaves_no_thread(monkeypatch):
 
 
 def test_a_detector_that_fails_stops_the_decoder(monkeypatch):
-    """What the detector says is no clip's fault, and neither thread outlives it, though the clip goes on for ever."""
-    closed = threading.Event()
+    """What the detector says is no clip's fault, and neither thread outlives it, though the clip goes on for long."""
+    closed, given = threading.Event(), []
 
     class Broken:
         def detect(self, frames):
@@ -332,8 +332,9 @@ def test_a_detector_that_fails_stops_the_decoder(monkeypatch):
 
     def iterate(*args):
         try:
-            while True:
-                yield 0.0, BLANK
+            for number in range(100_000):
+                given.append(number)
+                yield number / 10, BLANK
         finally:
             closed.set()
 
@@ -343,6 +344,8 @@ def test_a_detector_that_fails_stops_the_decoder(monkeypatch):
     with pytest.raises(RuntimeError, match="out of memory"):
         extractor.extract([_row(Path("clip.mp4"))])
     assert closed.is_set() and not _at_work()
+    # A batch is 30 of these frames, and the decoder is a few ahead.
+    assert len(given) < 50
 
 
 def test_crops_of_a_real_portrait(tmp_path):

@@ -1,4 +1,4 @@
-"""What a results folder holds, and what can go."""
+"""What a results folder holds."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from emoadapt.errors import DataError
-from emoadapt.flow.disk import drop, measure_disk
+from emoadapt.flow.disk import measure_disk
 
 
 @pytest.fixture
@@ -23,21 +23,8 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_sizes_by_stage_with_hard_links_once(results: Path) -> None:
-    found = [(holding.name, holding.files, holding.size, holding.droppable) for holding in measure_disk(results)]
-    assert found == [("features/audio", 2, 1000, True), ("runs/task", 1, 300, False), ("tables", 1, 10, False)]
-
-
-def test_a_dropped_stage_is_gone_with_its_rows(results: Path) -> None:
-    assert drop(results, "features/audio").size == 1000
-    assert not (results / "features/audio").exists()
-    assert [path.name for path in results.iterdir() if path.name.startswith(".")] == []
-    assert (results / "runs/task/model/predictions.parquet").exists()
-
-
-@pytest.mark.parametrize("name", ["runs/task", "tables", "features", "features/../runs", "features/none"])
-def test_what_cannot_be_computed_again_is_not_dropped(results: Path, name: str) -> None:
-    with pytest.raises(DataError, match="not among what can go"):
-        drop(results, name)
+    found = [(holding.name, holding.files, holding.size) for holding in measure_disk(results)]
+    assert found == [("features/audio", 2, 1000), ("runs/task", 1, 300), ("tables", 1, 10)]
 
 
 def test_no_folder_is_one_sentence(tmp_path: Path) -> None:
