@@ -245,6 +245,8 @@ class FacesConfig(Section):
     def _near(self) -> FacesConfig:
         if self.search == "near" and self.detector != "mtcnn":
             raise ValueError(f"search: near needs detector mtcnn; {self.detector} is fast enough to look everywhere")
+        if self.min_face is not None and self.detector not in ("mtcnn", "haar"):
+            raise ValueError(f"min_face: {self.detector} has no such setting; leave the key out, or use mtcnn or haar")
         return self
 
 

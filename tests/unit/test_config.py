@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from emoadapt.config import expand_variables, load_study, objective_features, read_configfiles, read_study
+from emoadapt.config import (
+    FacesConfig,
+    expand_variables,
+    load_study,
+    objective_features,
+    read_configfiles,
+    read_study,
+)
 from emoadapt.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -175,3 +182,10 @@ def test_objectives_are_found_without_importing_them() -> None:
 def test_variables_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_ROOT", "/data")
     assert expand_variables("${SOME_ROOT}/x") == "/data/x"
+
+
+@pytest.mark.parametrize("keys", [{"search": "near"}, {"min_face": 40}])
+def test_detector_settings_that_would_be_ignored_are_refused(keys: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(keys))):
+        FacesConfig(detector="yunet", **keys)
+    assert FacesConfig(detector="mtcnn", **keys)

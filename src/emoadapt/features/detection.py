@@ -93,7 +93,8 @@ class FaceFinder:
             for batch in batch_groups([frame] for frame in between):
                 found += self._detect([group[-1][1] for group in batch])
             return [Sighting(*frame, faces, True) for frame, faces in zip(between, found, strict=True)]
-        span = after.seconds - before.seconds
+        # Time stamps of damaged files may stand still.
+        span = after.seconds - before.seconds or 1.0
         return [
             Sighting(seconds, frame, [carry_face(*pair, (seconds - before.seconds) / span) for pair in pairs], False)
             for seconds, frame in between

@@ -366,3 +366,9 @@ def test_each_face_is_confirmed_by_one_of_its_own():
     assert confirm_faces([_face(100), _face(110)], [_face(101), _face(109)])
     assert not confirm_faces([_face(100), _face(110)], [_face(105)])
     assert confirm_faces([], [])
+
+
+def test_time_stamps_that_stand_still_do_not_stop_a_clip():
+    frames = [(1.0, frame) for _, frame in _frames(5)]
+    batches = FaceFinder(Scene(lambda number: [_face(100)]), every=2).find(frames)
+    assert [sighting.faces for batch in batches for sighting in batch] == [[_face(100)]] * 5
