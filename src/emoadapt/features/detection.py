@@ -18,6 +18,8 @@ from emoadapt.models.detectors import Face, FaceDetector, NearDetector
 
 BATCH_PIXELS = 8 * 640 * 480
 """Pixels detected at once: eight frames of an ordinary clip, one of a large one, so memory does not follow the clip."""
+HELD_PIXELS = 4 * BATCH_PIXELS
+"""Pixels held of a batch, the frames between detections included."""
 SAME_FACE = 0.5
 """Smallest share of the smaller of two boxes of one detection, lying inside the other, that makes them one face."""
 AGREEMENT = 0.5
@@ -139,11 +141,22 @@ def group_frames(frames: Iterable[Frame], every: int) -> Iterator[list[Frame]]:
 
 
 def batch_groups(groups: Iterable[list[Frame]]) -> Iterator[list[list[Frame]]]:
-    """Consecutive groups whose last frames have at most `BATCH_PIXELS` (at least one group), one batch held at a time."""
+    """Consecutive groups in batches, one batch held at a time.
+
+    The last frames of a batch's groups, which are detected together, have at most `BATCH_PIXELS`, and all of its frames at
+    most about `HELD_PIXELS`; one group is a batch in any case.
+    """
     groups = iter(groups)
     for first in groups:
         height, width = first[-1][1].shape[:2]
-        yield [first, *itertools.islice(groups, max(1, BATCH_PIXELS // (height * width)) - 1)]
+        batch, held = [first], len(first)
+        while (len(batch) + 1) * height * width <= BATCH_PIXELS and held * height * width < HELD_PIXELS:
+            group = next(groups, None)
+            if group is None:
+                break
+            batch.append(group)
+            held += len(group)
+        yield batch
 
 
 def merge_boxes(faces: Iterable[Face]) -> list[Face]:

@@ -372,3 +372,12 @@ def test_time_stamps_that_stand_still_do_not_stop_a_clip():
     frames = [(1.0, frame) for _, frame in _frames(5)]
     batches = FaceFinder(Scene(lambda number: [_face(100)]), every=2).find(frames)
     assert [sighting.faces for batch in batches for sighting in batch] == [[_face(100)]] * 5
+
+
+def test_frames_between_detections_do_not_fill_the_memory(monkeypatch):
+    """Symptom: with `detect_every: 25` a batch held two hundred frames."""
+    monkeypatch.setattr(detection, "BATCH_PIXELS", 8 * 4 * WIDTH)
+    monkeypatch.setattr(detection, "HELD_PIXELS", 32 * 4 * WIDTH)
+    batches = list(batch_groups(group_frames(_frames(200), 25)))
+    assert [sum(map(len, batch)) for batch in batches[:2]] == [51, 50]
+    assert sum(len(group) for batch in batches for group in batch) == 200
