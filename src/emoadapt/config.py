@@ -222,9 +222,9 @@ class FacesConfig(Section):
     before and after agree (each face overlaps one of its own by half); where they do not, these frames are searched too."""
     search: Literal["full", "near"] = "full"
     """`near`: look only near the faces that are known and for faces of about their sizes; everywhere in the first frame, in every
-    16th, and where a known face is not surely found again. Its boxes are those of `full`; newcomers and doubtful faces are
-    seen, and counted in `n_candidates`, only where all is searched. Only MTCNN can do that. It saves time on CPUs; GPUs
-    gain from batches, which `full` has."""
+    16th, beside doubtful faces, and where a known face is not surely found again. Its boxes are those of `full`; newcomers
+    are seen, and counted in `n_candidates`, only where all is searched. Only MTCNN can do that. It saves time on CPUs;
+    GPUs gain from batches, which `full` has."""
     several: Literal["follow", "largest"] = "follow"
     """Where several faces appear: keep one person's through the clip, the one whose faces have the largest area in total,
     told by place and size; or the largest face of each frame, whoever's it is. Such clips are noted (`several_faces`)."""

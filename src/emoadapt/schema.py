@@ -165,7 +165,7 @@ FACES = pa.schema(
         _column(
             "n_candidates",
             pa.list_(pa.int32()),
-            "(n_faces,) faces seen in that frame; with `search: near` newcomers and doubtful ones only where all was searched",
+            "(n_faces,) faces seen in that frame; with `search: near` newcomers only where all was searched",
         ),
         _column("crops", pa.list_(pa.binary()), "(n_faces,) JPEG or PNG, square RGB crop of crop_size x crop_size"),
     ]

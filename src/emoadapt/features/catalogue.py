@@ -56,9 +56,18 @@ FEATURES = {
     "compare_frames": Feature(
         "emoadapt.features.compare_frames", "CompareFramesExtractor", ("audio",), ("opensmile",), parallel=True
     ),
-    "faces": Feature("emoadapt.features.faces", "FacesExtractor", ("manifest",), ("av",), isolated=True),
+    "faces": Feature(
+        "emoadapt.features.faces",
+        "FacesExtractor",
+        ("manifest",),
+        ("av", "opencv-python-headless"),
+        isolated=True,
+    ),
     "face_embedding": Feature(
-        "emoadapt.features.face_embedding", "FaceEmbeddingExtractor", ("faces",), ("onnxruntime-gpu",)
+        "emoadapt.features.face_embedding",
+        "FaceEmbeddingExtractor",
+        ("faces",),
+        ("onnxruntime-gpu", "opencv-python-headless"),
     ),
     "transcript": Feature(
         "emoadapt.features.transcript",
@@ -151,7 +160,7 @@ def _library_versions(study: Study, feature: str) -> str:
     if study.code == "version":
         return ""
     names = [*FEATURES[feature].libraries, *filter(None, [ENGINE_LIBRARIES.get(find_engine(study, feature) or "")])]
-    return " ".join(f"{name}=={installed_version(name)}" for name in names)
+    return " ".join(f"{name}=={installed_version(name)}" for name in dict.fromkeys(names))
 
 
 def _idle_keys(study: Study, feature: str) -> set[str]:

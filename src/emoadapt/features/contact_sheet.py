@@ -17,7 +17,7 @@ CROPS = 6
 """Crops shown of a clip, spread over its frames with a face."""
 _HEIGHT, _GAP, _MARGIN = 120, 6, 16
 _COLUMNS = 2
-_BOX, _TEXT, _PAPER = (0, 158, 115), (34, 34, 34), (255, 255, 255)
+_BOX, _TEXT, _PAPER = (240, 228, 66), (34, 34, 34), (255, 255, 255)
 """RGB."""
 
 
@@ -105,7 +105,8 @@ def _draw_frame(
         return np.full((_HEIGHT, _HEIGHT, 3), 200, np.uint8)
     if box is not None:
         corners = [round(value) for value in box]
-        width = max(2, frame.shape[0] // 120)
+        # Two pixels on the sheet.
+        width = max(2, round(2 * frame.shape[0] / _HEIGHT))
         cv2.rectangle(frame, tuple(corners[:2]), tuple(corners[2:]), _BOX, width)
     return frame
 

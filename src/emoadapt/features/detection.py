@@ -25,7 +25,7 @@ SAME_FACE = 0.5
 AGREEMENT = 0.5
 """Smallest intersection over union of a face's boxes in two detections between which they are carried."""
 SURE_SCORE = 0.9
-"""Smallest score of a face that is looked for near its last place, and with which it counts as found again."""
+"""Smallest score of a face without doubt: one that is looked for near its last place, and counts as found again."""
 MAX_STEP, MAX_GROWTH = 0.3, 1.15
 """Largest move of its middle, in sides, and largest ratio of its sides: for these MTCNN's windows are large enough."""
 MAX_KNOWN = 3
@@ -105,7 +105,7 @@ class FaceFinder:
 
 @dataclass
 class _NearSearch:
-    """Frame by frame near the faces of the frame before, everywhere when one of them is not confirmed."""
+    """Frame by frame near the faces of the frame before; everywhere when one of them is doubtful or not confirmed."""
 
     detect_all: Callable[[Sequence[np.ndarray]], list[list[Face]]]
     detector: NearDetector

@@ -12,7 +12,7 @@ from emoadapt.errors import DataError
 from emoadapt.features.contact_sheet import draw_contact_sheet, write_contact_sheet
 from emoadapt.flow.store import write_table
 
-GREEN, BLUE = (0, 158, 115), (20, 40, 200)
+YELLOW, BLUE = (240, 228, 66), (20, 40, 200)
 BOX = [40.0, 30.0, 90.0, 80.0]
 
 
@@ -56,7 +56,7 @@ def near(sheet: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
 
 def test_box_and_crops_are_where_they_belong(tables: tuple[Path, Path], tmp_path: Path) -> None:
     sheet = draw_contact_sheet(tmp_path, [tables[0]], [tables[1]], 1)
-    rows, columns = near(sheet, GREEN)
+    rows, columns = near(sheet, YELLOW)
     assert columns.min() == pytest.approx(40, abs=3) and columns.max() == pytest.approx(90, abs=3)
     assert np.ptp(rows) == pytest.approx(50, abs=4)
     # Three square crops as high as the frame, to its right.
