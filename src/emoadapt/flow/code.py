@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 DECLARATIONS = frozenset({"emoadapt", "emoadapt.config", "emoadapt.schema", "emoadapt.errors"})
-"""Modules that only declare. What a rule takes from them is in its params (values) and in its tables'
+"""Modules and packages that only declare. What a rule takes from them is in its params (values) and in its tables'
 schema (columns), so a new option or a new table elsewhere does not make every result stale."""
 
 WITHOUT_EFFECT = frozenset({"emoadapt.models.registry", "emoadapt.models.cards"})
@@ -41,13 +41,18 @@ def code_digest(*modules: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def _declares(name: str) -> bool:
+    """Whether a module only declares. The package's own name stands for itself, not for all that is in it."""
+    return name in DECLARATIONS or name.rpartition(".")[0] in DECLARATIONS - {"emoadapt"}
+
+
 def read_covered(*modules: str) -> dict[str, str]:
     """Modules that the digest of `modules` covers, with the syntax tree of each, docstrings left out."""
     seen: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in seen or name in DECLARATIONS or name in WITHOUT_EFFECT:
+        if name in seen or name in WITHOUT_EFFECT or _declares(name):
             continue
         source = _source(name)
         if source is None:

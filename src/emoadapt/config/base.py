@@ -1,0 +1,53 @@
+"""What all sections of a configuration share."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="letters, digits and underscores")]
+REPEATING = ("mean", "std", "conv_dim", "conv_kernel", "conv_stride", "test_also", "also")
+"""List-valued keys that may repeat a value or be empty."""
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+def repeated_values(names: Iterable[Any]) -> list[Any]:
+    """Values that occur more than once, each once."""
+    listed = list(names)
+    return [name for number, name in enumerate(listed) if name in listed[:number] and name not in listed[number + 1 :]]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused, values are not changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _lists(self) -> Self:
+        for name, value in self:
+            if isinstance(value, tuple) and name not in REPEATING:
+                if not value:
+                    raise ValueError(f"{name} must not be empty; leave the key out for its default")
+                if repeated := repeated_values(value):
+                    raise ValueError(f"{name} repeats {', '.join(map(str, repeated))}")
+        return self
+
+
+def expand_variables(text: str) -> str:
+    """Replace `${NAME}` by environment variables.
+
+    Raises:
+        ValueError: a variable is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise ValueError(f"environment variable {match[1]} is not set; set it, or write the path itself")
+        return os.environ[match[1]]
+
+    return re.sub(r"\$\{(\w+)\}", value, text)

@@ -1,0 +1,124 @@
+"""Configuration of backbones."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from emoadapt.config.base import Section
+
+Architecture = Literal["wav2vec2", "wavlm", "hubert", "data2vec"]
+
+
+class UntrainedBackbone(Section):
+    """Dimensions of a seeded, randomly initialised backbone."""
+
+    conv_dim: tuple[Annotated[int, Field(ge=1)], ...] = (64, 64, 128, 128, 128)
+    """Channels of the 1-D CNN encoder's layers."""
+    conv_kernel: tuple[Annotated[int, Field(ge=1)], ...] = (10, 8, 4, 4, 4)
+    conv_stride: tuple[Annotated[int, Field(ge=1)], ...] = (5, 4, 4, 2, 2)
+    """The product is the hop in samples (320 = 20 ms)."""
+    feat_extract_norm: Literal["group", "layer"] = "layer"
+    hidden_size: int = Field(128, ge=8)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    intermediate_size: int = Field(512, ge=8)
+    conv_pos_kernel: int = Field(32, ge=1)
+    conv_pos_groups: int = Field(8, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _shapes(self) -> UntrainedBackbone:
+        if not len(self.conv_dim) == len(self.conv_kernel) == len(self.conv_stride):
+            raise ValueError("conv_dim, conv_kernel and conv_stride must have the same number of layers")
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads}")
+        if self.hidden_size % self.conv_pos_groups:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} must be a multiple of conv_pos_groups {self.conv_pos_groups}"
+            )
+        return self
+
+
+Projection = Literal["q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense"]
+
+
+class SpecAugment(Section):
+    """Masks on what the transformer is given in training, drawn from seed, epoch and utterance."""
+
+    time_share: float = Field(0.05, ge=0, lt=1)
+    """Share of a clip's frames that spans of `time_frames` cover (less where they overlap)."""
+    time_frames: int = Field(10, ge=1)
+    """Frames (20 ms) in a span; clips shorter than one are left whole."""
+    channel_share: float = Field(0.0, ge=0, lt=1)
+    """The same over the channels of all frames of a clip."""
+    channel_width: int = Field(10, ge=1)
+    """Channels in a span."""
+
+
+class Lora(Section):
+    """Low-rank adapters (Hu et al. 2022) in all transformer layers, trained instead of the transformer."""
+
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16.0, gt=0)
+    """The adapters' output is scaled by alpha / rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """On the adapters' input."""
+    modules: tuple[Projection, ...] | None = None
+    """Linear layers that get an adapter. null = `q_proj` and `v_proj`, for WavLM the two of the feed-forward part."""
+
+
+class Backbone(Section):
+    """A self-supervised speech model."""
+
+    architecture: Architecture
+    weights: str | None = None
+    """Hub id, or folder relative to `models_dir`. Exactly one of `weights` and `untrained` is given."""
+    revision: str | None = None
+    """Commit of the hub repository, for a study that is to be repeated exactly."""
+    untrained: UntrainedBackbone | None = None
+    """Dimensions of a randomly initialised model, named as untrained in every table."""
+    cnn: Literal["frozen", "stage1", "both"] | None = None
+    """When the CNN encoder is trained. null = `frozen` (the paper) for weights, `stage1` for untrained."""
+    layers: Literal["last", "weighted"] = "last"
+    """What is pooled: the last transformer layer, or a learned weighted mean of the transformer's input and all layers."""
+    train_layers: Literal["all"] | Annotated[int, Field(ge=1)] = "all"
+    """Transformer layers that are trained in both stages, counted from the last; a number freezes all below, the feature
+    projection included."""
+    lora: Lora | None = None
+    """Train adapters instead of the transformer. They are merged into the weights that are saved."""
+    spec_augment: SpecAugment | None = None
+    """Mask spans of time and of channels in training."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Backbone:
+        if (self.weights is None) == (self.untrained is None):
+            raise ValueError("exactly one of `weights` and `untrained` is needed")
+        if self.lora and self.train_layers != "all":
+            raise ValueError("`lora` and `train_layers` both say what is trained; give one of them")
+        projections = [name for name in (self.lora and self.lora.modules) or () if name.endswith("_proj")]
+        if projections and self.architecture == "wavlm":
+            raise ValueError(
+                f"WavLM's attention goes past adapters in {', '.join(projections)}; use intermediate_dense and output_dense"
+            )
+        return self
+
+    @property
+    def cnn_mode(self) -> Literal["frozen", "stage1", "both"]:
+        """The value in force."""
+        return self.cnn or ("frozen" if self.untrained is None else "stage1")
+
+    def describe_cnn(self) -> str:
+        """The keys that decide the output of the frozen CNN encoder, as JSON."""
+        return self.model_dump_json(exclude={"layers", "train_layers", "lora", "spec_augment"})
+
+    def trains_cnn(self, stage: Literal["stage1", "stage2"], start: str) -> bool:
+        """Whether this stage trains the CNN encoder of a model with this starting point.
+
+        An original under `cnn: stage1` never saw Stage 1, so it gets the same freedom in Stage 2.
+        """
+        if self.cnn_mode == "frozen":
+            return False
+        return stage == "stage1" or self.cnn_mode == "both" or start == "original"

@@ -1,0 +1,98 @@
+"""From YAML files to a checked study, and from a problem to a sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from emoadapt.config.study import Study
+from emoadapt.errors import ConfigError
+
+
+def load_study(values: dict[str, Any]) -> Study:
+    """Check a configuration.
+
+    Raises:
+        ConfigError: one line per problem: key path, what was found, what is allowed.
+    """
+    try:
+        # As JSON, so that strict types still take a YAML list for a tuple; nothing is converted ("4" is no integer).
+        return Study.model_validate_json(json.dumps(values, default=str), strict=True)
+    except ValidationError as error:
+        lines = [line for problem in error.errors() for line in _sentences(problem)]
+        raise ConfigError("the configuration cannot be used:\n" + "\n".join(f"  {line}" for line in lines)) from None
+
+
+def read_configfiles(paths: Sequence[str | Path]) -> dict[str, Any]:
+    """Read YAML files and merge them key by key, later over earlier, as `snakemake --configfile` does.
+
+    Raises:
+        ConfigError: a file is missing, is no YAML, or holds no mapping.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            values = yaml.safe_load(Path(path).read_text())
+        except OSError as error:
+            raise ConfigError(
+                f"{path} cannot be read ({error.strerror}); name an existing configuration file"
+            ) from None
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path} holds {type(values).__name__}, a configuration is a mapping of keys to values")
+        _merge(merged, values)
+    return merged
+
+
+def read_study(paths: Sequence[str | Path]) -> Study:
+    """Read a study as the Snakefile does: files without the key `study` override those of `config.yaml`.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+    values = read_configfiles(paths)
+    return load_study(values if "study" in values else read_configfiles(["config.yaml", *paths]))
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _key_path(location: tuple[int | str, ...]) -> list[str]:
+    """The keys of a YAML file, without the names pydantic inserts for the alternatives of a union."""
+    parts = [str(part) for part in location]
+    for depth, section in ((2, "corpora"), (3, "split")):
+        if len(parts) > depth and section in parts[:depth]:
+            del parts[depth]
+    return [
+        part for part in parts if not part.endswith(("Network",)) and not part.startswith(("literal[", "constrained-"))
+    ]
+
+
+def _sentences(problem: Any) -> list[str]:
+    """One pydantic problem as sentences of ours."""
+    path = ".".join(_key_path(problem["loc"]))
+    found = problem.get("input")
+    shown = (
+        f"found {found!r}" if isinstance(found, (str, int, float, bool, list, tuple, type(None))) else "found a mapping"
+    )
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        return [f"{path}: this key is not known; see docs/configuration.md"]
+    if kind == "missing":
+        return [f"{path}: this key is required"]
+    if kind == "value_error":
+        message = str(problem["ctx"]["error"])
+        return [line if not path else f"{path}: {line}" for line in message.splitlines()]
+    message = problem["msg"].removeprefix("Input should be ")
+    return [f"{path}: {shown}, allowed is {message}"]

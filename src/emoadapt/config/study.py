@@ -1,0 +1,128 @@
+"""Configuration of a whole study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from emoadapt.config.base import Name, Section, expand_variables, repeated_values
+from emoadapt.config.corpora import AnyCorpus
+from emoadapt.config.features import VIDEO_FEATURES, Features
+from emoadapt.config.models import Backbone
+from emoadapt.config.report import Report
+from emoadapt.config.tasks import Task
+from emoadapt.config.training import Adaptation, Finetuning
+
+
+class Study(Section):
+    """A whole study."""
+
+    study: Name
+    """Its name, shown in the report."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`cpu`: jobs ask for no GPU and run side by side. `auto`: a GPU where there is one."""
+    models_dir: str | None = None
+    """Folder of weights; `${NAME}` is replaced by the environment variable. null = `models/`."""
+    corpora: dict[Name, AnyCorpus] = Field(min_length=1)
+    features: Features = Features()
+    backbones: dict[Name, Backbone] = {}
+    adaptations: dict[Name, Adaptation] = {}
+    tasks: dict[Name, Task] = {}
+    finetuning: Finetuning = Finetuning()
+    report: Report = Report()
+    keep_models: Literal["adapted", "best", "all"] = "adapted"
+    """Weights kept: only Stage-1 models, also the best fine-tuned run of each job (see `runs_per_job`), or all runs."""
+    runs_per_job: int = Field(5, ge=1)
+    """Fine-tuning runs of one setting that share a process (start-up costs seconds); 1 where many GPUs wait."""
+    extraction_threads: int = Field(1, ge=1)
+    """CPU threads of a job that extracts audio, faces, acoustic descriptors or transcripts: as many clips at a time, each in a
+    process of its own (Whisper on a CPU: one process with as many threads). Where a corpus has more shards than the machine has cores, 1 is as fast."""
+    training_threads: int = Field(4, ge=1)
+    """CPU threads of a training job; 1 where many small jobs run side by side."""
+    code: Literal["digest", "version"] = "digest"
+    """What makes results stale: a change of the code they were computed with, or only of the release."""
+
+    @field_validator("models_dir")
+    @classmethod
+    def _expand(cls, value: str | None) -> str | None:
+        return None if value is None else expand_variables(value)
+
+    @model_validator(mode="after")
+    def _references(self) -> Study:
+        problems = []
+        for name, adaptation in self.adaptations.items():
+            problems += _unknown(f"adaptations.{name}.corpora", adaptation.corpora, self.corpora)
+            problems += _unknown(f"adaptations.{name}.backbones", adaptation.backbones or (), self.backbones)
+            if name in ("original", "egemaps"):
+                problems.append(f"adaptations.{name}: this name is taken by a baseline; choose another")
+            known = objective_features()
+            problems += _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
+            videos = [c for c in adaptation.corpora if c in self.corpora and "video" in self.corpora[c].modalities]
+            for objective in adaptation.objectives:
+                if known.get(objective) in VIDEO_FEATURES and not videos:
+                    problems.append(
+                        f"adaptations.{name}.objectives.{objective}: it needs video, and none of {', '.join(adaptation.corpora)} "
+                        "has it; add `modalities: [audio, video]` to a corpus or leave the objective out"
+                    )
+        for name, task in self.tasks.items():
+            problems += _unknown(f"tasks.{name}.corpus", (task.corpus,), self.corpora)
+            problems += _unknown(f"tasks.{name}.test_also", task.test_also, self.corpora)
+            if name == "word_errors":
+                problems.append("tasks.word_errors: this name is taken by a table of the results; choose another")
+            if task.corpus in task.test_also:
+                problems.append(f"tasks.{name}.test_also: {task.corpus} is the corpus trained on; name others")
+        if not any("video" in corpus.modalities for corpus in self.corpora.values()):
+            problems += [
+                f"features.also: {name} needs video, and no corpus has it; add `modalities: [audio, video]` to a corpus "
+                "or leave the feature out"
+                for name in self.features.also
+                if name in VIDEO_FEATURES
+            ]
+        roots = [corpus.root for corpus in self.corpora.values() if corpus.importer == "demo"]
+        problems += [
+            f"corpora: two demo corpora share the root {root}; give each its own" for root in repeated_values(roots)
+        ]
+        if "handcrafted" in self.backbones:
+            problems.append("backbones.handcrafted: this name is taken by the eGeMAPS baseline; choose another")
+        if self.tasks and not self.backbones and not self.finetuning.egemaps_baseline:
+            problems.append("tasks: nothing to train; add a backbone or set finetuning.egemaps_baseline: true")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def starts(self, backbone: str) -> list[str]:
+        """Starting points of a backbone: original, then the adaptations applied to it."""
+        return ["original"] + [
+            name for name, a in self.adaptations.items() if a.backbones is None or backbone in a.backbones
+        ]
+
+    @property
+    def weights_folder(self) -> Path:
+        """Folder of weights."""
+        return Path(self.models_dir or "models")
+
+    @property
+    def untrained(self) -> list[str]:
+        """Backbones without pretrained weights."""
+        return [name for name, b in self.backbones.items() if b.untrained is not None]
+
+
+def objective_features() -> dict[str, str]:
+    """Objective name -> feature it takes its target from, read without importing torch."""
+    from emoadapt.flow.code import module_constant, submodules
+
+    return {
+        name: str(module_constant(f"emoadapt.objectives.{name}", "FEATURE"))
+        for name in submodules("emoadapt.objectives")
+        if module_constant(f"emoadapt.objectives.{name}", "FEATURE") is not None
+    }
+
+
+def _unknown(path: str, names: Any, known: Any) -> list[str]:
+    return [
+        f"{path}: {name} is not defined; there is {', '.join(sorted(known)) or 'none'}"
+        for name in names
+        if name not in known
+    ]
