@@ -189,3 +189,83 @@ def test_detector_settings_that_would_be_ignored_are_refused(keys: dict) -> None
     with pytest.raises(ValueError, match=next(iter(keys))):
         FacesConfig(detector="yunet", **keys)
     assert FacesConfig(detector="mtcnn", **keys)
+
+
+def optional_study(tmp_path, **over):
+    """A study with an optional corpus, `away`, that is not there."""
+    (tmp_path / "home").mkdir(exist_ok=True)
+    corpus = {"importer": "folder", "label_from": "parent"}
+    task = {"classes": ["anger", "sadness"], "split": {"by": "fractions"}}
+    study = {
+        "study": "s",
+        "corpora": {
+            "home": corpus | {"root": str(tmp_path / "home"), "optional": True},
+            "away": corpus | {"root": "${NOT_SET_ANYWHERE}", "optional": True},
+        },
+        "backbones": {"b": {"architecture": "wav2vec2", "untrained": {}}},
+        "adaptations": {
+            "near": {"corpora": ["home"], "objectives": {"egemaps": 1.0}},
+            "far": {"corpora": ["home", "away"], "objectives": {"egemaps": 1.0}},
+            "only_abroad": {"corpora": ["home"], "objectives": {"egemaps": 1.0}, "tasks": ["abroad"]},
+            "both": {"corpora": ["home"], "objectives": {"egemaps": 1.0}, "tasks": ["abroad", "inland"]},
+        },
+        "tasks": {
+            "inland": task | {"corpus": "home", "test_also": ["away"]},
+            "abroad": task | {"corpus": "away"},
+        },
+    }
+    return study | over
+
+
+def test_an_optional_corpus_that_is_not_there_takes_along_what_needs_it(tmp_path):
+    values = optional_study(tmp_path)
+    study = load_study(values)
+    assert list(study.corpora) == ["home"] and list(study.tasks) == ["inland"]
+    assert study.tasks["inland"].test_also == () and study.adaptations["both"].tasks == ("inland",)
+    assert study.starts("b") == ["original", "near", "both"]
+    assert study.left_out == {
+        "corpora.away": "environment variable NOT_SET_ANYWHERE is not set; set it, or write the path itself",
+        "tasks.inland.test_also.away": "needs corpus away",
+        "tasks.abroad": "needs corpus away",
+        "adaptations.far": "needs corpus away",
+        "adaptations.only_abroad": "needs corpus away",
+    }
+    assert "abroad" in values["tasks"], "the caller's mapping is left alone"
+
+
+def test_an_optional_corpus_that_is_there_is_as_any_other(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("NOT_SET_ANYWHERE", str(tmp_path / "elsewhere"))
+    study = load_study(optional_study(tmp_path))
+    assert list(study.tasks) == ["inland", "abroad"] and study.left_out == {}
+
+
+def test_a_study_without_any_corpus_says_so(tmp_path):
+    values = optional_study(tmp_path)
+    values["corpora"] = {"away": values["corpora"]["away"]}
+    with pytest.raises(ConfigError, match="none of the study's corpora is there: away: environment variable"):
+        load_study(values)
+
+
+def test_a_corpus_that_is_not_optional_is_still_asked_for(tmp_path):
+    values = optional_study(tmp_path)
+    values["corpora"]["away"]["optional"] = False
+    with pytest.raises(ConfigError, match="NOT_SET_ANYWHERE is not set"):
+        load_study(values)
+
+
+def test_an_adaptation_is_fine_tuned_where_it_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("NOT_SET_ANYWHERE", str(tmp_path))
+    values = optional_study(tmp_path)
+    values["tasks"]["abroad"]["subsets"] = [16, "full"]
+    values["adaptations"]["only_abroad"]["subsets"] = ["full"]
+    study = load_study(values)
+    assert study.starts("b", "inland") == ["original", "near", "far", "both"]
+    assert study.starts("b", "abroad", 16) == ["original", "near", "far", "both"]
+    assert study.starts("b", "abroad", "full") == ["original", "near", "far", "only_abroad", "both"]
+    values["adaptations"]["only_abroad"]["subsets"] = [17]
+    values["adaptations"]["near"]["tasks"] = ["nowhere"]
+    with pytest.raises(ConfigError) as error:
+        load_study(values)
+    assert "adaptations.only_abroad.subsets: 17 is not defined; there is 16, full" in str(error.value)
+    assert "adaptations.near.tasks: nowhere is not defined; there is abroad, inland" in str(error.value)

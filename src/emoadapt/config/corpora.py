@@ -20,6 +20,9 @@ class Corpus(Section):
     """What the clips hold. An objective that needs video is masked for a corpus without it."""
     speakers: tuple[str, ...] | None = None
     """Keep only these speakers (default: all)."""
+    optional: bool = False
+    """Where the root is not there, leave out the corpus and all that needs it, and list that in the report, instead of refusing
+    the study."""
     language: str | None = None
     """ISO 639-1 code for corpora in one language; null = leave it to the importer or the recogniser."""
 

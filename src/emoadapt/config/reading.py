@@ -10,22 +10,26 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from emoadapt.config.availability import leave_out
 from emoadapt.config.study import Study
 from emoadapt.errors import ConfigError
 
 
 def load_study(values: dict[str, Any]) -> Study:
-    """Check a configuration.
+    """Check a configuration, without what needs optional corpora that are not there.
 
     Raises:
         ConfigError: one line per problem: key path, what was found, what is allowed.
     """
+    values, left_out = leave_out(values)
     try:
         # As JSON, so that strict types still take a YAML list for a tuple; nothing is converted ("4" is no integer).
-        return Study.model_validate_json(json.dumps(values, default=str), strict=True)
+        study = Study.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         lines = [line for problem in error.errors() for line in _sentences(problem)]
         raise ConfigError("the configuration cannot be used:\n" + "\n".join(f"  {line}" for line in lines)) from None
+    study._left_out = left_out
+    return study
 
 
 def read_configfiles(paths: Sequence[str | Path]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
 from emoadapt.config.corpora import AnyCorpus
@@ -43,6 +43,7 @@ class Study(Section):
     """CPU threads of a training job; 1 where many small jobs run side by side."""
     code: Literal["digest", "version"] = "digest"
     """What makes results stale: a change of the code they were computed with, or only of the release."""
+    _left_out: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("models_dir")
     @classmethod
@@ -55,6 +56,11 @@ class Study(Section):
         for name, adaptation in self.adaptations.items():
             problems += _unknown(f"adaptations.{name}.corpora", adaptation.corpora, self.corpora)
             problems += _unknown(f"adaptations.{name}.backbones", adaptation.backbones or (), self.backbones)
+            problems += _unknown(f"adaptations.{name}.tasks", adaptation.tasks or (), self.tasks)
+            used = [task for task in self.tasks if adaptation.tasks is None or task in adaptation.tasks]
+            sizes = {size for task in used for size in self.tasks[task].subsets}
+            if used:
+                problems += _unknown(f"adaptations.{name}.subsets", adaptation.subsets or (), sizes)
             if name in ("original", "egemaps"):
                 problems.append(f"adaptations.{name}: this name is taken by a baseline; choose another")
             known = objective_features()
@@ -92,11 +98,26 @@ class Study(Section):
             raise ValueError("\n".join(problems))
         return self
 
-    def starts(self, backbone: str) -> list[str]:
-        """Starting points of a backbone: original, then the adaptations applied to it."""
+    def starts(self, backbone: str, task: str | None = None, subset: int | str | None = None) -> list[str]:
+        """Starting points of a backbone: original, then the adaptations applied to it.
+
+        Args:
+            backbone: one of the study's.
+            task: only those that are fine-tuned on it; None = all.
+            subset: only those that are fine-tuned with so many training clips; None = all.
+        """
         return ["original"] + [
-            name for name, a in self.adaptations.items() if a.backbones is None or backbone in a.backbones
+            name
+            for name, adaptation in self.adaptations.items()
+            if (adaptation.backbones is None or backbone in adaptation.backbones)
+            and (task is None or adaptation.tasks is None or task in adaptation.tasks)
+            and (subset is None or adaptation.subsets is None or str(subset) in map(str, adaptation.subsets))
         ]
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """What the configuration names and this machine cannot do: key path -> reason, such as `needs corpus msp_podcast`."""
+        return dict(self._left_out)
 
     @property
     def weights_folder(self) -> Path:
@@ -122,7 +143,7 @@ def objective_features() -> dict[str, str]:
 
 def _unknown(path: str, names: Any, known: Any) -> list[str]:
     return [
-        f"{path}: {name} is not defined; there is {', '.join(sorted(known)) or 'none'}"
+        f"{path}: {name} is not defined; there is {', '.join(sorted(map(str, known))) or 'none'}"
         for name in names
         if name not in known
     ]

@@ -61,6 +61,10 @@ class Adaptation(Optimisation):
     epochs: int = Field(100, ge=1)
     backbones: tuple[Name, ...] | None = None
     """Backbones it is applied to (default: all)."""
+    tasks: tuple[Name, ...] | None = None
+    """Tasks that its models are fine-tuned on (default: all)."""
+    subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] | None = None
+    """Numbers of training clips that its models are fine-tuned with (default: all that a task names)."""
     seed: int = 0
     """Seed of heads, batch order, dropout and the held-out draw."""
 

@@ -46,15 +46,18 @@ class Run:
 
 def settings(study: Study) -> list[Setting]:
     """All settings of a study."""
-    models = [(b, s) for b in study.backbones for s in study.starts(b)]
-    if study.finetuning.egemaps_baseline:
-        models.append(HANDCRAFTED)
-    return [
-        Setting(task, backbone, start, str(subset))
-        for task, config in study.tasks.items()
-        for backbone, start in models
-        for subset in config.subsets
-    ]
+    found = []
+    for task, config in study.tasks.items():
+        for backbone in study.backbones:
+            for start in study.starts(backbone, task):
+                found += [
+                    (task, backbone, start, size)
+                    for size in config.subsets
+                    if start in study.starts(backbone, task, size)
+                ]
+        if study.finetuning.egemaps_baseline:
+            found += [(task, *HANDCRAFTED, size) for size in config.subsets]
+    return [Setting(task, backbone, start, str(size)) for task, backbone, start, size in found]
 
 
 def runs(study: Study, setting: Setting, folds: int) -> list[Run]:

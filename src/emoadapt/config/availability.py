@@ -1,0 +1,105 @@
+"""Optional corpora: what a study does without those that are not on this machine."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from emoadapt.config.base import expand_variables
+from emoadapt.errors import ConfigError
+
+
+def leave_out(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Take optional corpora whose root is not there out of a configuration, and all that needs them.
+
+    An adaptation goes with any of its corpora: on the others alone it would be another adaptation. A task goes with the
+    corpus it trains on; a corpus that it only tests on goes alone.
+
+    Args:
+        values: the configuration, unchecked; what is malformed stays as it is, for the check to find.
+
+    Returns:
+        The configuration without them (`values` is not changed), and key path -> reason of each thing left out.
+
+    Raises:
+        ConfigError: all corpora are optional, and none is there.
+    """
+    corpora = _mapping(values, "corpora")
+    absent = {name: why for name, corpus in corpora.items() if (why := _find_absence(corpus))}
+    if not absent:
+        return values, {}
+    if len(absent) == len(corpora):
+        raise ConfigError(
+            "none of the study's corpora is there: " + "; ".join(f"{name}: {why}" for name, why in absent.items())
+        )
+    rest, left_out = copy.deepcopy(values), {f"corpora.{name}": why for name, why in absent.items()}
+    for name in absent:
+        del rest["corpora"][name]
+    gone: dict[str, str] = {}
+    for name, task in list(_mapping(rest, "tasks").items()):
+        if not isinstance(task, dict):
+            continue
+        if task.get("corpus") in absent:
+            gone[name] = left_out[f"tasks.{name}"] = f"needs corpus {task['corpus']}"
+            del rest["tasks"][name]
+        else:
+            for corpus in _drop(task, "test_also", absent):
+                left_out[f"tasks.{name}.test_also.{corpus}"] = f"needs corpus {corpus}"
+    for name, adaptation in list(_mapping(rest, "adaptations").items()):
+        if not isinstance(adaptation, dict):
+            continue
+        needed = [corpus for corpus in _list(adaptation, "corpora") if corpus in absent]
+        reasons = [f"needs corpus {', '.join(needed)}"] if needed else []
+        dropped = _drop(adaptation, "tasks", gone)
+        if dropped and not adaptation["tasks"]:
+            reasons.append(gone[dropped[0]])
+        if reasons:
+            left_out[f"adaptations.{name}"] = reasons[0]
+            del rest["adaptations"][name]
+    return rest, left_out
+
+
+def assume_present(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Keep optional corpora that are not there, for whoever only wants to know what the whole study would do.
+
+    Returns:
+        The configuration with a folder named after its absence as the root of each (`values` is not changed), and
+        corpus -> why it is not there.
+    """
+    absent = {name: why for name, corpus in _mapping(values, "corpora").items() if (why := _find_absence(corpus))}
+    whole = copy.deepcopy(values)
+    for name in absent:
+        whole["corpora"][name]["root"] = f"absent/{name}"
+    return whole, absent
+
+
+def _find_absence(corpus: Any) -> str | None:
+    """Why an optional corpus cannot be used; None where it can, or is not optional."""
+    if not isinstance(corpus, dict) or corpus.get("optional") is not True or not isinstance(corpus.get("root"), str):
+        return None
+    if corpus.get("importer") == "demo":
+        return None
+    try:
+        root = expand_variables(corpus["root"])
+    except ValueError as error:
+        return str(error)
+    return None if Path(root).is_dir() else f"its root {root} is not there"
+
+
+def _drop(section: dict[str, Any], key: str, names: Any) -> list[Any]:
+    """Take names out of a list, and return those that were in it."""
+    found = [value for value in _list(section, key) if value in names]
+    if found:
+        section[key] = [value for value in section[key] if value not in found]
+    return found
+
+
+def _mapping(values: dict[str, Any], key: str) -> dict[str, Any]:
+    found = values.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _list(values: dict[str, Any], key: str) -> list[Any]:
+    found = values.get(key)
+    return found if isinstance(found, list) else []
