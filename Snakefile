@@ -6,7 +6,8 @@ from snakemake.utils import min_version
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
 from emoadapt.dag import open_study
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import EmoadaptError, explain_disk_error
+from emoadapt.flow.disk import refuse_read_only
 from emoadapt.flow.lock import clear_stale_locks
 
 # A configuration that names its study stands alone; any other overrides the demo, key by key.
@@ -27,6 +28,8 @@ try:
             )
 except EmoadaptError as error:
     raise WorkflowError(error)
+except OSError as error:
+    raise WorkflowError(explain_disk_error(error) or error)
 
 
 report: "workflow/report/workflow.rst"
@@ -55,6 +58,13 @@ rule all:
     input:
         "results/report/index.html",
         graph.extra_features(),
+
+
+onstart:
+    try:
+        refuse_read_only(Path("results"))
+    except EmoadaptError as error:
+        raise WorkflowError(error)
 
 
 onsuccess:

@@ -1,7 +1,9 @@
 """Time and memory that Snakemake needs for a study over large corpora: all jobs to do, and nothing to do.
 
-The corpora are a table and as many tiny files; results are empty placeholders that Snakemake is told to take as up to date
-(`--touch`), so what is measured is the listing of the corpus, the fingerprints and the graph, and no job.
+The corpora are a table and as many tiny files; results are empty placeholders that Snakemake is told to take as made by it
+(`--touch --forceall`, which records the parameters of every job), so what is measured is the listing of the corpus, the
+fingerprints, the graph, the comparison with what was recorded, and no job. The floor is the same graph without corpora:
+Snakemake alone. CPU seconds are shown beside those of the clock, which other work on the machine lengthens.
 
     python benchmarks/dag.py [--utterances 151654 1000000]
 """
@@ -36,7 +38,7 @@ def main() -> None:
     parser.add_argument("--models", help="not used")
     arguments = parser.parse_args()
     figures = {}
-    print(f"{'utterances':>10} {'shards':>6} {'jobs':>6}  {'question':<34} {'s':>7} {'MB':>6}")
+    print(f"{'utterances':>10} {'shards':>6} {'jobs':>6}  {'question':<34} {'s':>7} {'CPU s':>7} {'MB':>6}")
     for n in arguments.utterances:
         with tempfile.TemporaryDirectory(prefix="emoadapt-dag-") as folder:
             figures[str(n)] = measure(n, Path(folder))
@@ -44,23 +46,49 @@ def main() -> None:
 
 
 def measure(n: int, folder: Path) -> dict[str, float]:
-    """Seconds and peak resident MB of a first dry run, a second one, and one with nothing to do."""
+    """Seconds and peak resident MB of a first dry run, a second one, and one with nothing to do; and Snakemake's part."""
     make_corpus(n, folder / "corpus")
     shards = advise_shards(n)
     (folder / "study.yaml").write_text(yaml.safe_dump(describe_study(folder / "corpus", shards)))
     figures: dict[str, float] = {"shards": shards}
     for key, question in (("first", "all to do, corpus never seen"), ("dry_run", "all to do")):
-        output, seconds, megabytes = snakemake(folder, "--dry-run")
+        output, *cost = snakemake(folder, "--dry-run")
         figures["jobs"] = count_jobs(output)
-        figures |= {f"{key}_seconds": seconds, f"{key}_megabytes": megabytes}
-        print_row(n, figures, question, seconds, megabytes)
+        record(figures, n, key, question, *cost)
     make_placeholders(output, folder)
-    snakemake(folder, "--touch", "--cores", "1")
-    output, seconds, megabytes = snakemake(folder, "--dry-run")
-    if "Nothing to be done" not in output:
+    snakemake(folder, "--touch", "--forceall", "--cores", "1", "--quiet", "all")
+    output, *cost = snakemake(folder, "--dry-run")
+    if "Nothing to be done" not in output or "missing provenance" in output:
         raise SystemExit(f"the placeholders were not taken as up to date:\n{output[-3000:]}")
-    print_row(n, figures, "nothing to do", seconds, megabytes)
-    return figures | {"no_op_seconds": seconds, "no_op_megabytes": megabytes}
+    record(figures, n, "no_op", "nothing to do", *cost)
+    make_bare_graph(folder, int(figures["jobs"]))
+    output, *cost = snakemake(folder, "--dry-run", snakefile=folder / "bare.smk")
+    record(figures, n, "floor", "as many jobs without this workflow", *cost)
+    return figures
+
+
+def make_bare_graph(folder: Path, jobs: int) -> None:
+    """A workflow of chains as long as those of a shard and no parameters: what Snakemake asks for whatever one does."""
+    (folder / "bare.smk").write_text(
+        f"""
+rule all:
+    input: expand("bare/8/{{n}}", n=range({jobs // 9})),
+rule first:
+    output: "bare/0/{{n}}",
+    shell: "touch {{output}}"
+for step in range(8):
+    rule:
+        name: f"step{{step}}"
+        input: f"bare/{{step}}/{{{{n}}}}",
+        output: f"bare/{{step + 1}}/{{{{n}}}}",
+        shell: "touch {{output}}"
+"""
+    )
+    for step in range(9):
+        (folder / f"bare/{step}").mkdir(parents=True)
+        for number in range(jobs // 9):
+            (folder / f"bare/{step}/{number}").touch()
+    snakemake(folder, "--touch", "--forceall", "--cores", "1", "--quiet", "all", snakefile=folder / "bare.smk")
 
 
 def make_corpus(n: int, root: Path) -> None:
@@ -116,9 +144,9 @@ def describe_study(root: Path, shards: int) -> dict:
     }
 
 
-def snakemake(folder: Path, *arguments: str) -> tuple[str, float, float]:
-    """Output, wall-clock seconds and peak resident MB of one call in the folder."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--configfile", "study.yaml"]
+def snakemake(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> tuple[str, float, float, float]:
+    """Output, seconds by the clock, CPU seconds and peak resident MB of one call in the folder."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--configfile", "study.yaml"]
     begun = time.perf_counter()
     with (folder / "output.txt").open("w+") as output:
         process = subprocess.Popen([*command, *arguments], cwd=folder, stdout=output, stderr=subprocess.STDOUT)
@@ -128,7 +156,7 @@ def snakemake(folder: Path, *arguments: str) -> tuple[str, float, float]:
         text = output.read()
     if status:
         raise SystemExit(text[-3000:])
-    return text, seconds, usage.ru_maxrss * resource_unit()
+    return text, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * resource_unit()
 
 
 def resource_unit() -> float:
@@ -142,21 +170,24 @@ def count_jobs(output: str) -> int:
 
 
 def make_placeholders(output: str, folder: Path) -> None:
-    """An empty file, or folder where there is no extension, for each output that a dry run names."""
+    """An empty file, or folder where it is no table and no page, for each output that a dry run names."""
     for line in re.findall(r"^ {4}output: (.*)$", output, re.MULTILINE):
         for name in line.split(", "):
             path = folder / name
-            if path.suffix:
+            if path.suffix in (".parquet", ".html", ".json"):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
             else:
                 path.mkdir(parents=True, exist_ok=True)
 
 
-def print_row(n: int, figures: dict[str, float], question: str, seconds: float, megabytes: float) -> None:
-    """One line of the table."""
+def record(
+    figures: dict[str, float], n: int, key: str, question: str, seconds: float, cpu: float, megabytes: float
+) -> None:
+    """Keep the figures of one question, and print its line of the table."""
+    figures |= {f"{key}_seconds": seconds, f"{key}_cpu_seconds": cpu, f"{key}_megabytes": megabytes}
     shards, jobs = int(figures["shards"]), int(figures["jobs"])
-    print(f"{n:>10,} {shards:>6} {jobs:>6}  {question:<34} {seconds:>7.1f} {megabytes:>6.0f}", flush=True)
+    print(f"{n:>10,} {shards:>6} {jobs:>6}  {question:<34} {seconds:>7.1f} {cpu:>7.1f} {megabytes:>6.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,12 @@ rule adapt:
         runtime=2880,
         gpu=graph.gpus,
     params:
+        shards=lambda w, input: fold_paths([*input.shards, *input.cnn]),
         backbone=lambda w: graph.backbone_state(w.backbone),
         adaptation=lambda w: graph.stage1_state(w.adaptation),
         code=lambda w: graph.stage1_code(w.adaptation),
     shell:
-        "python -m emoadapt adapt {wildcards.backbone} {wildcards.adaptation} {input.shards} "
-        "{input.cnn} --parts {input.parts} --normalisers {input.normalisers} "
+        # In place of the shell, so that a cluster's signals come to the run, which keeps its state before it ends.
+        "exec python -m emoadapt adapt {wildcards.backbone} {wildcards.adaptation} {params.shards} "
+        "--parts {input.parts} --normalisers {input.normalisers} "
         "--output {output.model} --curves {output.curves} --threads {threads} 2> {log}"

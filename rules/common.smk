@@ -1,5 +1,7 @@
 import re
 
+from emoadapt.flow.shards import fold_paths
+
 # Lookups that several rules share. What they answer is decided in emoadapt.dag.
 STUDY = graph.study
 
@@ -11,7 +13,7 @@ wildcard_constraints:
     backbone="|".join([*STUDY.backbones, "handcrafted"]),
     objectives="|".join(map(re.escape, graph.objective_sets())) or "none",
     adaptation="|".join(STUDY.adaptations) or "none",
-    start="|".join(["original", "egemaps", *STUDY.adaptations]),
+    start="|".join(["original", "egemaps", "classical", *STUDY.adaptations]),
     subset=r"\d+|full",
     batch=r"b\d\d\d+",
 

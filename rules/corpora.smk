@@ -75,11 +75,38 @@ rule split:
         mem_mb=2000,
         runtime=20,
     params:
+        manifests=lambda w, input: fold_paths(input.manifests),
         split=lambda w: graph.split_state(w.task),
         code=code_of("corpora.tasks"),
     shell:
-        'python -m emoadapt split {wildcards.task} {input.manifests} --labels "{input.labels}" '
+        'python -m emoadapt split {wildcards.task} {params.manifests} --labels "{input.labels}" '
         "--output {output} 2> {log}"
+
+
+# Leaks stop a study here, before hours are spent on it: therefore the priority. The table is no input of the trainings, each
+# of which looks for itself (`finetune --manifests`): a leak that is only reported must not retrain anything, and an input
+# marked as `ancient` would keep Snakemake from seeing what else had changed for a training whenever this rule runs, too.
+rule leaks:
+    input:
+        manifests=lambda w: graph.leak_manifests(w.task, STUDY.adaptations_of(w.task)),
+        splits="results/splits/{task}.parquet",
+    output:
+        "results/leaks/{task}.parquet",
+    log:
+        "logs/leaks/{task}.log",
+    priority: 100
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        manifests=lambda w, input: fold_paths(input.manifests),
+        rules=lambda w: graph.leak_state(w.task),
+        code=code_of("corpora.leaks"),
+    shell:
+        "python -m emoadapt leaks {wildcards.task} {params.manifests} --splits {input.splits} --output {output} 2> {log}"
 
 
 rule subset:
@@ -97,6 +124,7 @@ rule subset:
         runtime=20,
     params:
         resamplings=lambda w: graph.resamplings(w.task, w.subset),
+        draws=lambda w: STUDY.tasks[w.task].draws,
         code=code_of("corpora.tasks"),
     shell:
         "python -m emoadapt subset {wildcards.task} {wildcards.subset} {input} --output {output} 2> {log}"

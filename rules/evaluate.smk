@@ -21,11 +21,38 @@ rule evaluate:
         runtime=60,
     params:
         report=[STUDY.report.bootstrap, STUDY.report.confidence],
-        classes=lambda w: STUDY.tasks[w.task].classes,
-        code=code_of("evaluation.evaluate"),
+        classes=lambda w: graph.outputs(w.task),
+        comparisons=lambda w: graph.comparisons(w.task),
+        code=lambda w: graph.evaluation_code(w.task),
     shell:
         "python -m emoadapt evaluate {wildcards.task} {input.predictions} "
         "--metrics {output.metrics} --confusion {output.confusion} --comparisons {output.comparisons} 2> {log}"
+
+
+# How fair and how calibrated the predictions are. Fast, and apart from `evaluate`, which draws bootstrap samples.
+rule audit:
+    input:
+        lambda w: graph.run_files(w.task, "predictions.parquet"),
+    output:
+        fairness="results/metrics/{task}.fairness.parquet",
+        calibration="results/metrics/{task}.calibration.parquet",
+        reliability="results/metrics/{task}.reliability.parquet",
+        coverage="results/metrics/{task}.coverage.parquet",
+    log:
+        "logs/audit/{task}.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        group_clips=STUDY.report.group_clips,
+        classes=lambda w: STUDY.tasks[w.task].classes,
+        code=code_of("evaluation.audit"),
+    shell:
+        "python -m emoadapt audit {wildcards.task} {input} --fairness {output.fairness} --calibration {output.calibration} "
+        "--reliability {output.reliability} --coverage {output.coverage} 2> {log}"
 
 
 rule quarantine:

@@ -6,6 +6,7 @@ rule finetune:
         unpack(lambda w: graph.stage2_inputs(w.task, w.backbone, w.start)),
         splits="results/splits/{task}.parquet",
         subsets="results/subsets/{task}/{subset}.parquet",
+        manifests=lambda w: graph.leak_inputs(w.task, w.start),
     output:
         predictions="results/runs/{task}/{backbone}.{start}/{subset}/{batch}/predictions.parquet",
         embeddings="results/runs/{task}/{backbone}.{start}/{subset}/{batch}/embeddings.parquet",
@@ -29,11 +30,13 @@ rule finetune:
             graph.run_names(w.task, w.backbone, w.start, w.subset, w.batch)
         ),
         folder=subpath(output.predictions, parent=True),
-        cnn=lambda w, input: input.get("cnn", ""),
+        manifests=lambda w, input: fold_paths(input.manifests),
+        shards=lambda w, input: fold_paths([*input.shards, *input.get("cnn", [])]),
         model=lambda w, input: f"--model {input.model}" if input.get("model") else "",
-        training=lambda w: graph.stage2_state(w.task, w.backbone),
-        code=lambda w: graph.stage2_code(w.backbone),
+        training=lambda w: graph.stage2_state(w.task, w.backbone, w.start),
+        code=lambda w: graph.stage2_code(w.backbone, w.start),
     shell:
-        "python -m emoadapt finetune {wildcards.task} {wildcards.backbone} {wildcards.start} {wildcards.subset} "
-        '{input.shards} {params.cnn} --runs "{params.runs}" {params.model} --splits {input.splits} '
-        "--subsets {input.subsets} --output {params.folder} --threads {threads} 2> {log}"
+        # In place of the shell: see rule adapt.
+        "exec python -m emoadapt finetune {wildcards.task} {wildcards.backbone} {wildcards.start} {wildcards.subset} "
+        '{params.shards} --runs "{params.runs}" {params.model} --splits {input.splits} '
+        "--subsets {input.subsets} --manifests '{params.manifests}' --output {params.folder} --threads {threads} 2> {log}"

@@ -8,6 +8,12 @@ rule report:
             task=STUDY.tasks,
             table=["", ".confusion", ".comparisons"],
         ),
+        audits=expand(
+            "results/metrics/{task}.{table}.parquet",
+            task=graph.audited_tasks(),
+            table=["fairness", "calibration", "reliability", "coverage"],
+        ),
+        leaks=graph.leak_tables(),
         splits=expand("results/splits/{task}.parquet", task=STUDY.tasks),
         curves=expand("results/curves/{model}.parquet", model=graph.adapted_models()),
         runs=[
@@ -23,17 +29,25 @@ rule report:
         quarantine="results/quarantine.parquet",
         word_errors=lambda w: graph.word_errors(),
     output:
-        tables=directory("results/tables"),
+        tables=report(
+            directory("results/tables"),
+            patterns=["{table}.csv"],
+            caption="../workflow/report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
         figures=report(
             directory("results/figures"),
             patterns=["{figure}.svg"],
             caption="../workflow/report/figure.rst",
             category="Figures",
+            labels={"figure": "{figure}"},
         ),
         page=report(
             "results/report/index.html",
             caption="../workflow/report/page.rst",
             category="Report",
+            labels={"page": "the whole study"},
         ),
     log:
         "logs/report.log",

@@ -63,7 +63,7 @@ rule encode_cnn:
     resources:
         mem_mb=6000,
         runtime=240,
-        gpu=graph.gpus,
+        gpu=min(1, graph.gpus),
     params:
         backbone=lambda w: w.source.split(".")[0],
         state=lambda w: graph.cnn_state(w.source),

@@ -19,11 +19,12 @@ rule parts:
         mem_mb=1000,
         runtime=20,
     params:
+        manifests=lambda w, input: fold_paths(input),
         held_out=lambda w: STUDY.adaptations[w.adaptation].held_out,
         seed=lambda w: STUDY.adaptations[w.adaptation].seed,
         code=code_of("data.targets"),
     shell:
-        "python -m emoadapt parts {wildcards.adaptation} {input} --output {output} 2> {log}"
+        "python -m emoadapt parts {wildcards.adaptation} {params.manifests} --output {output} 2> {log}"
 
 
 rule normalisers:
@@ -41,10 +42,11 @@ rule normalisers:
         mem_mb=2000,
         runtime=30,
     params:
+        features=lambda w, input: fold_paths(input.features),
         scope=lambda w: STUDY.adaptations[w.adaptation].normalise,
         code=lambda w: graph.normaliser_code(w.adaptation),
     shell:
-        "python -m emoadapt normalisers {wildcards.adaptation} {input.features} --parts {input.parts} "
+        "python -m emoadapt normalisers {wildcards.adaptation} {params.features} --parts {input.parts} "
         "--output {output} 2> {log}"
 
 

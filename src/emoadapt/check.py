@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import polars as pl
 import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.config import CremaDCorpus, Study
-from emoadapt.corpora.base import read_utterances
+from emoadapt.corpora.base import read_notes, read_utterances
+from emoadapt.corpora.leaks import describe_clips, describe_leak, explain_refusals, find_leaks
 from emoadapt.corpora.manifests import list_label_rows, list_manifest
 from emoadapt.corpora.splits import build_task
 from emoadapt.corpora.subsets import draw_subsets
@@ -32,7 +35,7 @@ def print_check(study: Study) -> None:
     good = {name for name in study.corpora if _check_corpus(study, name, problems)}
     for name, task in study.tasks.items():
         if good >= {task.corpus, *task.test_also}:
-            _check_task(study, name, problems)
+            _check_task(study, name, good, problems)
     _check_weights(study, problems)
     if problems:
         raise EmoadaptError(
@@ -49,11 +52,14 @@ def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:
     corpus = study.corpora[name]
     try:
         utterances = read_utterances(name, corpus)
+        notes = read_notes(name, corpus)
     except EmoadaptError as error:
         problems.append(str(error))
         return False
     speakers = {u.speaker for u in utterances if u.speaker}
     print(f"corpus {name}: {len(utterances)} clips, {len(speakers) or 'unknown'} speakers, {corpus.shards} shards")
+    for note in notes:
+        print(f"  note: {note}")
     advised = advise_shards(len(utterances))
     if corpus.shards > 4 * advised or advised > 4 * corpus.shards:
         each = round(len(utterances) / advised)
@@ -66,17 +72,17 @@ def advise_shards(n_clips: int) -> int:
     return min(max(1, round(n_clips / CLIPS_PER_SHARD)), MOST_SHARDS)
 
 
-def _check_task(study: Study, name: str, problems: list[str]) -> None:
-    """Map labels, split and draw as the rules will, in memory."""
+def _check_task(study: Study, name: str, good: set[str], problems: list[str]) -> None:
+    """Map labels, split, draw and look for leaks as the rules will, in memory; `good` are the corpora that can be listed."""
     task = study.tasks[name]
     corpora = {corpus: study.corpora[corpus] for corpus in (task.corpus, *task.test_also)}
     try:
-        clips = {c: [row for shard in list_manifest(c, config) for row in shard] for c, config in corpora.items()}
+        clips = {c: _read_manifest(study, c) for c in corpora}
         labels = {c: list_label_rows(c, config) for c, config in corpora.items()}
         splits = build_task(
             name,
             task,
-            {c: pl.from_arrow(pa.Table.from_pylist(rows, schema=schema.MANIFEST)) for c, rows in clips.items()},
+            clips,
             {c: pl.from_arrow(pa.Table.from_pylist(rows, schema=schema.LABELS)) for c, rows in labels.items()},
         )
         for subset in task.subsets:
@@ -87,11 +93,27 @@ def _check_task(study: Study, name: str, problems: list[str]) -> None:
     first = splits.filter(pl.col("fold") == splits["fold"].min(), corpus=task.corpus)
     for part in ("train", "dev", "test"):
         chosen = first.filter(split=part)
-        counts = ", ".join(f"{label} {chosen.filter(label=label).height}" for label in task.classes)
+        counts = ", ".join(
+            [f"{label} {chosen.filter(label=label).height}" for label in task.classes]
+            + [f"{chosen[name].count()} rated for {name}" for name in task.attributes]
+        )
         print(f"task {name}, {part}: {chosen.height} clips of {chosen['speaker'].n_unique()} speakers: {counts}")
     config = study.corpora[task.corpus]
     if isinstance(config, CremaDCorpus):
         print(f"  labels: {config.labels}, ties: {config.ties}")
+    stage1 = {a: study.adaptations[a].corpora for a in study.adaptations_of(name)}
+    stage1 = {a: heard for a, heard in stage1.items() if good >= set(heard)}
+    clips |= {c: _read_manifest(study, c) for heard in stage1.values() for c in heard if c not in clips}
+    leaks = find_leaks(name, task, splits, describe_clips(study, clips), stage1)
+    for row in leaks.filter(verdict="reported").iter_rows(named=True):
+        print(f"  leak: {describe_leak(row)}")
+    problems += explain_refusals(leaks)
+
+
+def _read_manifest(study: Study, corpus: str) -> pl.DataFrame:
+    """MANIFEST rows of a corpus, as the rules will write them."""
+    rows = [row for shard in list_manifest(corpus, study.corpora[corpus]) for row in shard]
+    return cast(pl.DataFrame, pl.from_arrow(pa.Table.from_pylist(rows, schema=schema.MANIFEST)))
 
 
 def _check_weights(study: Study, problems: list[str]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import EmoadaptError, explain_disk_error
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
@@ -47,6 +47,12 @@ def main() -> None:
     except EmoadaptError as error:
         print(f"emoadapt: {error}", file=sys.stderr)
         sys.exit(1)
+    except Exception as error:
+        sentence = explain_disk_error(error)
+        if sentence is None:
+            raise
+        print(f"emoadapt: {sentence}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _study(configfiles: list[Path] | None = None) -> Study:
@@ -55,6 +61,14 @@ def _study(configfiles: list[Path] | None = None) -> Study:
 
     handed = os.environ.get(STUDY_VARIABLE)
     return read_study(configfiles or [handed or "config.yaml"])
+
+
+def _take_gpus(study: Study, count: int = 1) -> None:
+    """Before anything looks for a GPU: several jobs of a machine share its GPUs out among themselves."""
+    if study.device != "cpu":
+        from emoadapt.flow.devices import take_devices
+
+        take_devices(count)
 
 
 # --- for people -----------------------------------------------------------------------------------
@@ -66,6 +80,46 @@ def check(configfile: ConfigFiles = None) -> None:
     from emoadapt.check import print_check
 
     print_check(_study(configfile))
+
+
+@app.command(rich_help_panel=FOR_PEOPLE)
+def plan(
+    configfile: ConfigFiles = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="First train a few steps of each backbone here, to estimate hours.")
+    ] = False,
+    gpus: Annotated[int, typer.Option(min=1, help="Training jobs at a time, for the time that is left.")] = 1,
+    assume: Annotated[
+        list[str] | None,
+        typer.Option(help="Size of a corpus that is not here: NAME=CLIPS[:HOURSh][:SPEAKERSs], separated by commas."),
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV instead of tables.")] = False,
+) -> None:
+    """Show what a study would compute, what is done, and the hours left, before anything runs; corpora may be missing."""
+    from emoadapt.dag import STUDY_VARIABLE
+    from emoadapt.plan import (
+        CALIBRATION,
+        measure_corpora,
+        parse_assumptions,
+        plan_study,
+        print_plan,
+        read_calibration,
+        read_plan_study,
+        write_csv,
+    )
+
+    study, missing = read_plan_study(configfile or [Path(os.environ.get(STUDY_VARIABLE) or "config.yaml")])
+    sizes = measure_corpora(study, missing, parse_assumptions(assume or []))
+    if calibrate:
+        from emoadapt.training.calibration import calibrate as measure_speeds
+
+        measure_speeds(study, CALIBRATION)
+    speeds = read_calibration()
+    rows = plan_study(study, sizes, speeds)
+    if csv:
+        print(write_csv(rows), end="")
+    else:
+        print_plan(study, sizes, rows, speeds, gpus)
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
@@ -227,9 +281,12 @@ def labels(corpus: str, output: Output) -> None:
 @app.command(rich_help_panel=STAGES)
 def extract(feature: str, corpus: str, inputs: Files, output: Output, threads: Threads = 1) -> None:
     """Bring one shard of one feature up to date; inputs in the order of the feature's upstream tables."""
+    from emoadapt.features.catalogue import needs_gpu
     from emoadapt.features.extraction import extract_shard
 
-    extract_shard(_study(), feature, corpus, inputs, output, threads)
+    study = _study()
+    _take_gpus(study, int(needs_gpu(study, feature)))
+    extract_shard(study, feature, corpus, inputs, output, threads)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -243,7 +300,9 @@ def extract_cnn(
     """Cache the output of a frozen CNN encoder for one shard."""
     from emoadapt.features.extraction import extract_cnn_shard
 
-    extract_cnn_shard(_study(), backbone, audio, output, model, threads)
+    study = _study()
+    _take_gpus(study)
+    extract_cnn_shard(study, backbone, audio, output, model, threads)
 
 
 # --- Stage 1 ------------------------------------------------------------------------------------------
@@ -287,11 +346,14 @@ def adapt(
 ) -> None:
     """Stage 1: adapt a backbone; shards are those of training and, where the CNN is frozen, of its cached output."""
     from emoadapt.data.targets import group_by_corpus, separate_cnn
+    from emoadapt.training.processes import count_processes, run_in_processes
     from emoadapt.training.stage1 import adapt
 
-    shards, cnn = separate_cnn(shards)
-    adapt(
-        _study(), backbone, adaptation, group_by_corpus(shards), group_by_corpus(cnn) or None,
+    study, (shards, cnn) = _study(), separate_cnn(shards)
+    _take_gpus(study, study.gpus_per_job)
+    run_in_processes(
+        count_processes(study), study.device, adapt,
+        study, backbone, adaptation, group_by_corpus(shards), group_by_corpus(cnn) or None,
         parts, normalisers, output, curves, threads,
     )  # fmt: skip
 
@@ -305,6 +367,14 @@ def split(task: str, manifests: Files, labels: Annotated[str, typer.Option()], o
     from emoadapt.corpora.tasks import write_splits
 
     write_splits(_study(), task, manifests, [Path(path) for path in labels.split()], output)
+
+
+@app.command(rich_help_panel=STAGES)
+def leaks(task: str, manifests: Files, splits: Output, output: Output) -> None:
+    """Look for speakers, recordings and sentences of the test set in train, dev and Stage 1; refuse what the study refuses."""
+    from emoadapt.corpora.leaks import write_leaks
+
+    write_leaks(_study(), task, splits, manifests, output)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -325,15 +395,27 @@ def finetune(
     runs: Annotated[str, typer.Option(help="Runs, as r0f0s0, separated by spaces.")],
     splits: Output,
     subsets: Output,
+    manifests: Annotated[str, typer.Option(help="Manifest shards to look for leaks in, separated by spaces.")],
     output: Annotated[Path, typer.Option(help="Folder of predictions, embeddings, curves, models.")],
     model: Annotated[Path | None, typer.Option(help="Stage-1 model to start from.")] = None,
     threads: Threads = 1,
 ) -> None:
     """Stage 2: fine-tune and test, several runs in one process; shards as in `adapt`, of audio or eGeMAPS."""
+    from emoadapt.corpora.leaks import check_training
+    from emoadapt.flow.grid import HANDCRAFTED
+    from emoadapt.flow.shards import unfold_paths
     from emoadapt.training.jobs import run_setting
+    from emoadapt.training.processes import count_processes, run_in_processes
 
-    run_setting(
-        _study(),
+    study = _study()
+    check_training(study, task, start, splits, [Path(path) for path in unfold_paths(manifests)])
+    if backbone != HANDCRAFTED[0]:
+        _take_gpus(study, study.gpus_per_job)
+    run_in_processes(
+        1 if backbone == HANDCRAFTED[0] else count_processes(study),
+        study.device,
+        run_setting,
+        study,
         task,
         backbone,
         start,
@@ -355,13 +437,29 @@ def finetune(
 def evaluate(task: str, predictions: Files, metrics: Output, confusion: Output, comparisons: Output) -> None:
     """Compute all metrics of a task from its predictions and the embeddings beside them."""
     from emoadapt.evaluation.evaluate import evaluate_task
+    from emoadapt.evaluation.regression import evaluate_attributes
+    from emoadapt.flow.tables import list_comparisons
 
     study = _study()
+    config = study.tasks[task]
     embeddings = [path.with_name("embeddings.parquet") for path in predictions]
-    evaluate_task(
-        task, study.tasks[task].classes, predictions, embeddings, metrics, confusion, comparisons,
-        study.report.bootstrap, study.report.confidence,
+    judge = evaluate_attributes if config.attributes else evaluate_task
+    judge(
+        task, config.attributes or config.classes, predictions, embeddings, metrics, confusion, comparisons,
+        study.report.bootstrap, study.report.confidence, list_comparisons(study, task),
     )  # fmt: skip
+
+
+@app.command(rich_help_panel=STAGES)
+def audit(
+    task: str, predictions: Files, fairness: Output, calibration: Output, reliability: Output, coverage: Output
+) -> None:
+    """Compute how fair and how calibrated the predictions of a task are."""
+    from emoadapt.evaluation.audit import audit_task
+
+    study = _study()
+    classes, smallest = study.tasks[task].classes, study.report.group_clips
+    audit_task(task, classes, predictions, smallest, fairness, calibration, reliability, coverage)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from dataclasses import astuple
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from emoadapt.features.catalogue import (
     study_code,
     upstream_features,
 )
-from emoadapt.flow.code import digest
-from emoadapt.flow.grid import HANDCRAFTED, Run, Setting, batches, settings
+from emoadapt.flow.code import digest, remember_modules
+from emoadapt.flow.grid import CLASSICAL, HANDCRAFTED, Run, Setting, batches, settings
 from emoadapt.flow.shards import shard_names
+from emoadapt.flow.tables import list_comparisons
 from emoadapt.models.registry import identity, locate
 from emoadapt.objectives.targets import describe_target
 from emoadapt.schema import FEATURES as FEATURE_TABLES
@@ -53,6 +54,7 @@ def open_study(config: dict[str, Any], basedir: str | Path) -> Graph:
         part.write_text(text)
         part.replace(path)
     os.environ[STUDY_VARIABLE] = str(path)
+    remember_modules(Path(RESULTS, ".cache", "code").absolute())
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(basedir, "src")), os.environ.get("PYTHONPATH")]))
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return Graph(study)
@@ -121,9 +123,13 @@ class Graph:
         """All sets in use."""
         return list(dict.fromkeys(self.objective_set(name) for name in self.study.adaptations))
 
+    @cached_property
+    def _objective_features(self) -> dict[str, str]:
+        return objective_features()
+
     def target_feature(self, objective: str, corpus: str) -> str | None:
         """Feature of an objective's target, or None where the corpus lacks the modality."""
-        feature = objective_features()[objective]
+        feature = self._objective_features[objective]
         return feature if self._has_modality(feature, corpus) else None
 
     def _has_modality(self, feature: str, corpus: str) -> bool:
@@ -136,6 +142,7 @@ class Graph:
         names = dict.fromkeys(["audio", *(feature for feature in features if feature)])
         return [f"{RESULTS}/features/{name}/{corpus}/{shard}.parquet" for name in names]
 
+    @cache  # noqa: B019 - one graph lives as long as the process
     def training_columns(self, objectives: str) -> str:
         """Feature and column of each target, which the packing of a shard reads from the objectives' modules."""
         return " ".join(f"{name}:{':'.join(describe_target(name))}" for name in objectives.split("+"))
@@ -196,8 +203,8 @@ class Graph:
         return self.cnn_shards(self.cnn_source(backbone, adaptation, "stage1"), corpora)
 
     def stage1_state(self, adaptation: str) -> str:
-        """An adaptation's configuration, without the list of backbones that it is applied to."""
-        return self.study.adaptations[adaptation].model_dump_json(exclude={"backbones"})
+        """An adaptation's configuration, without what says where it is applied."""
+        return self.study.adaptations[adaptation].model_dump_json(exclude={"backbones", "tasks", "subsets"})
 
     def stage1_code(self, adaptation: str) -> str:
         """Digest of the code of Stage 1 with the objectives that it uses."""
@@ -223,14 +230,20 @@ class Graph:
         split = self.study.tasks[task].split
         if split.by == "folds":
             return split.k
-        if split.by != "leave_one_speaker_out":
+        if split.by not in ("leave_one_speaker_out", "leave_one_part_out"):
             return 1
         corpus = self.study.tasks[task].corpus
         config = self.study.tasks[task]
-        labels = {label.utterance_id: label.label for label in read_labels(corpus, self.study.corpora[corpus])}
-        used = {name for name, label in labels.items() if config.class_map.get(label or "", label) in config.classes}
+        used = {
+            row.utterance_id
+            for row in read_labels(corpus, self.study.corpora[corpus])
+            if config.class_map.get(row.label or "", row.label) in config.classes
+            or any(getattr(row, name) is not None for name in config.attributes)
+        }
         utterances = read_utterances(corpus, self.study.corpora[corpus])
-        return len({u.speaker for u in utterances if u.utterance_id in used and u.speaker})
+        unit = "speaker" if split.by == "leave_one_speaker_out" else "split"
+        left_out = [getattr(u, unit) for u in utterances if u.utterance_id in used]
+        return len({name for name in left_out if name})
 
     def batches(self, task: str, backbone: str, start: str, subset: str) -> dict[str, list[Run]]:
         """Batch name -> the runs that one job does."""
@@ -243,8 +256,9 @@ class Graph:
     def stage2_inputs(self, task: str, backbone: str, start: str) -> dict[str, Any]:
         """Shards of a fine-tuning job, cached CNN output where the CNN is frozen, and the Stage-1 model."""
         corpora = self.task_corpora(task)
-        if (backbone, start) == HANDCRAFTED:
-            return {"shards": [path for corpus in corpora for path in self.feature_shards("egemaps", corpus)]}
+        if backbone == HANDCRAFTED[0]:
+            feature = self._handcrafted_feature(start)
+            return {"shards": [path for corpus in corpora for path in self.feature_shards(feature, corpus)]}
         inputs: dict[str, Any] = {"shards": [path for c in corpora for path in self.feature_shards("audio", c)]}
         if source := self.cnn_source(backbone, start, "stage2"):
             inputs["cnn"] = self.cnn_shards(source, corpora)
@@ -252,18 +266,36 @@ class Graph:
             inputs["model"] = f"{RESULTS}/models/{backbone}.{start}"
         return inputs
 
-    def stage2_state(self, task: str, backbone: str) -> str:
+    def _handcrafted_feature(self, start: str) -> str:
+        """Feature whose vectors a baseline without backbone is trained on."""
+        classical = self.study.finetuning.classical
+        return classical.features if start == CLASSICAL[1] and classical else "egemaps"
+
+    def stage2_state(self, task: str, backbone: str, start: str) -> str:
         """The configuration that a fine-tuning job reads, its runs apart."""
         study = self.study
-        classes = json.dumps(study.tasks[task].classes)
-        shared = {"seeds", "egemaps_baseline"}
+        classes = json.dumps(self.outputs(task))
+        shared = {"seeds", "egemaps_baseline", "classical"}
+        if (backbone, start) == CLASSICAL and study.finetuning.classical:
+            return f"{study.finetuning.classical.model_dump_json()} {classes}"
         if backbone == HANDCRAFTED[0]:
             return f"{study.finetuning.model_dump_json(exclude=shared | {'epochs', 'learning_rate'})} {classes}"
-        finetuning = study.finetuning.model_dump_json(exclude=shared | {"egemaps_epochs", "egemaps_learning_rate"})
+        baseline = {"egemaps_epochs", "egemaps_learning_rate", "egemaps_normalise"}
+        finetuning = study.finetuning.model_dump_json(exclude=shared | baseline)
         return f"{finetuning} {classes} {study.keep_models} {self.backbone_state(backbone)}"
 
-    def stage2_code(self, backbone: str) -> str:
+    def outputs(self, task: str) -> tuple[str, ...]:
+        """What the models of a task give a number for: its classes or its attributes."""
+        return self.study.tasks[task].attributes or self.study.tasks[task].classes
+
+    def evaluation_code(self, task: str) -> str:
+        """Digest of the code that evaluates a task."""
+        return self.code("evaluation.regression" if self.study.tasks[task].attributes else "evaluation.evaluate")
+
+    def stage2_code(self, backbone: str, start: str) -> str:
         """Digest of the code of Stage 2."""
+        if (backbone, start) == CLASSICAL:
+            return self.code("training.classical")
         return self.code("training.handcrafted" if backbone == HANDCRAFTED[0] else "training.stage2")
 
     def resamplings(self, task: str, subset: str) -> int:
@@ -272,7 +304,34 @@ class Graph:
 
     def split_state(self, task: str) -> str:
         """The configuration that decides classes and splits."""
-        return self.study.tasks[task].model_dump_json(exclude={"subsets", "resamplings"})
+        return self.study.tasks[task].model_dump_json(
+            exclude={"subsets", "resamplings", "draws", "leaks", "allow_speaker_overlap"}
+        )
+
+    def leak_manifests(self, task: str, adaptations: list[str]) -> list[str]:
+        """Manifest shards that a task's leaks are looked for in: of its corpora and those that the adaptations heard."""
+        corpora = [*self.task_corpora(task), *(c for name in adaptations for c in self.study.adaptations[name].corpora)]
+        return [path for corpus in dict.fromkeys(corpora) for path in self.manifests(corpus)]
+
+    def leak_inputs(self, task: str, start: str) -> list[str]:
+        """Manifest shards that a training is checked with; all of them come before it anyway, through splits and Stage 1."""
+        return self.leak_manifests(task, [start] if start in self.study.adaptations else [])
+
+    def leak_state(self, task: str) -> str:
+        """What decides the table of leaks besides manifests and splits: verdicts, what was heard, and whose speakers are whose."""
+        config = self.study.tasks[task]
+        heard = {name: self.study.adaptations[name].corpora for name in self.study.adaptations_of(task)}
+        corpora = dict.fromkeys([*self.task_corpora(task), *(c for names in heard.values() for c in names)])
+        whose = [(name, self.study.corpora[name].importer, self.study.corpora[name].root) for name in corpora]
+        return json.dumps([config.leaks.model_dump(), config.allow_speaker_overlap, heard, whose])
+
+    def leak_tables(self) -> list[str]:
+        """The table of leaks of every task."""
+        return [f"{RESULTS}/leaks/{task}.parquet" for task in self.study.tasks]
+
+    def audited_tasks(self) -> list[str]:
+        """Tasks whose models are audited: those with classes."""
+        return [name for name, task in self.study.tasks.items() if task.classes]
 
     def run_files(self, task: str, name: str) -> list[str]:
         """A file of every batch of a task, for example `predictions.parquet`."""
@@ -282,6 +341,10 @@ class Graph:
             if s.task == task
             for batch in self.batches(s.task, s.backbone, s.start, s.subset)
         ]
+
+    def comparisons(self, task: str) -> list[str]:
+        """The tests that the study's tables want on a task, as `<model> < <baseline>`."""
+        return [f"{'.'.join(model)} < {'.'.join(baseline)}" for model, baseline in list_comparisons(self.study, task)]
 
     def adapted_models(self) -> list[str]:
         """`<backbone>.<adaptation>` of every Stage-1 model."""
@@ -313,6 +376,9 @@ class Graph:
                 pairs["audio", corpus] = None
                 if self.study.finetuning.egemaps_baseline:
                     pairs["egemaps", corpus] = None
+                if self.study.finetuning.classical and self.study.tasks[task].classes:
+                    for name in upstream_features(self._handcrafted_feature(CLASSICAL[1])):
+                        pairs[name, corpus] = None
         for wanted, corpus in self._also():
             for name in upstream_features(wanted):
                 pairs[name, corpus] = None
@@ -368,9 +434,8 @@ class Graph:
         for backbone in self.study.backbones:
             for start in self.study.starts(backbone):
                 source = self.cnn_source(backbone, start, "stage2")
-                found += [
-                    path for task in self.study.tasks for path in self.cnn_shards(source, self.task_corpora(task))
-                ]
+                tasks = [task for task in self.study.tasks if start in self.study.starts(backbone, task)]
+                found += [path for task in tasks for path in self.cnn_shards(source, self.task_corpora(task))]
                 if start != "original":
                     found += self.stage1_cnn(backbone, start)
         return list(dict.fromkeys(found))
@@ -387,8 +452,8 @@ class Graph:
     def report_state(self) -> str:
         """What the report shows: all of the configuration, through its template, beside a paper's figures."""
         folder = Path(__file__).parent / "reporting"
-        files = sorted([*folder.glob("*.j2"), *folder.glob("paper/*.csv")])
-        return digest(self.study.model_dump_json(), [path.read_bytes() for path in files])
+        files = sorted([*folder.glob("report.*"), *folder.glob("paper/*.csv")])
+        return digest(self.study.model_dump_json(), self.study.left_out, [path.read_bytes() for path in files])
 
     @property
     def training_threads(self) -> int:
@@ -397,5 +462,5 @@ class Graph:
 
     @property
     def gpus(self) -> int:
-        """GPUs that a GPU job asks for."""
-        return 0 if self.study.device == "cpu" else 1
+        """GPUs that a training job asks for."""
+        return 0 if self.study.device == "cpu" else self.study.gpus_per_job

@@ -1,5 +1,10 @@
 """Errors that are shown to people: one sentence with what was found, where, and what to do."""
 
+from __future__ import annotations
+
+import errno
+import os
+
 
 class EmoadaptError(Exception):
     """A problem the user can mend; the command line prints its sentence without a traceback."""
@@ -43,3 +48,26 @@ class ClipError(Exception):
     def status(self) -> str:
         """`absent` or `failed`, the value of the row's status column."""
         return "absent" if self.absent else "failed"
+
+
+_DISK = {
+    errno.ENOSPC: "there is no space left on the disk",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+}
+
+
+def explain_disk_error(error: BaseException) -> str | None:
+    """One sentence for a disk that is full or cannot be written, as libraries report it; None for anything else.
+
+    Arrow and Python raise an `OSError` with its number; others put the system's own words into an error of their kind.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        for number, sentence in _DISK.items():
+            words = os.strerror(number)
+            if (isinstance(seen, OSError) and seen.errno == number) or words in str(seen):
+                where = f" ({seen.filename})" if isinstance(seen, OSError) and seen.filename else ""
+                return f"{sentence}{where}; mend that and run the same command again, nothing half-written is taken for whole"
+        seen = seen.__cause__ or seen.__context__
+    return None

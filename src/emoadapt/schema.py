@@ -18,6 +18,9 @@ UNREADABLE = "unreadable"
 SENTIMENTS = ("negative", "neutral", "positive")
 """Order of the columns of every sentiment probability vector."""
 
+ATTRIBUTES = ("arousal", "valence", "dominance")
+"""Emotional attributes of the label tables, in the order of every table and report."""
+
 EGEMAPS_LLD = 25
 """Number of eGeMAPSv02 low-level descriptors."""
 
@@ -280,17 +283,23 @@ SPLITS = pa.schema(
         _column("corpus", pa.string(), "corpus name", nullable=False),
         _column("speaker", pa.string(), "speaker or null"),
         _column("sex", pa.string(), "female | male | null"),
-        _column("label", pa.string(), "class of the task", nullable=False),
+        _column("label", pa.string(), "class of the task; null in a task of attributes"),
         _column("fold", pa.int32(), "0 for a single partition", nullable=False),
         _column("split", pa.string(), "train | dev | test", nullable=False),
         _column("soft", pa.list_(pa.float32()), "shares of the task's classes in the raters' votes; null = no votes"),
+        *(
+            _column(
+                name, pa.float64(), "in the corpus's own scale; null = not rated, or not among the task's attributes"
+            )
+            for name in ATTRIBUTES
+        ),
     ]
 )
 
 SUBSETS = pa.schema(
     [
         _ID,
-        _column("label", pa.string(), "class of the task", nullable=False),
+        _column("label", pa.string(), "class of the task; null in a task of attributes"),
         _column("fold", pa.int32(), "fold the subset was drawn from", nullable=False),
         _column("resampling", pa.int32(), "which draw", nullable=False),
     ]
@@ -316,6 +325,21 @@ PREDICTIONS = pa.schema(
         _column("label", pa.string(), "true class", nullable=False),
         _column("predicted", pa.string(), "arg-max class", nullable=False),
         _column("logits", pa.list_(pa.float32()), "(n_classes,) in the order of the task's classes", nullable=False),
+    ]
+)
+
+ATTRIBUTE_PREDICTIONS = pa.schema(
+    [
+        *RUN_COLUMNS,
+        _column("test_corpus", pa.string(), "corpus of this test utterance", nullable=False),
+        _ID,
+        _column("speaker", pa.string(), "speaker or null"),
+        _column("sex", pa.string(), "female | male | null"),
+        _column(
+            "attribute", pa.string(), "arousal | valence | dominance; a row for each of the task's", nullable=False
+        ),
+        _column("value", pa.float64(), "true value, in the scale of the corpus tested on; null = not rated"),
+        _column("predicted", pa.float64(), "predicted value, in the scale of the corpus trained on", nullable=False),
     ]
 )
 
@@ -365,7 +389,8 @@ METRICS = pa.schema(
         _column(
             "metric",
             pa.string(),
-            "macro_f1, uar, weighted_f1, accuracy, f1, recall, precision, f1_bias, cosine_distance",
+            "macro_f1, uar, weighted_f1, accuracy, f1, recall, precision, f1_bias, cosine_distance; of attributes: ccc_mean, "
+            "ccc_arousal, ccc_valence, ccc_dominance",
             nullable=False,
         ),
         _column("label", pa.string(), "class for per-class metrics, else null"),
@@ -389,13 +414,23 @@ COMPARISONS = pa.schema(
         _column("backbone", pa.string(), "backbone, or 'handcrafted'", nullable=False),
         _column("start", pa.string(), "starting point", nullable=False),
         _column(
+            "baseline_backbone",
+            pa.string(),
+            "backbone compared with: the same, 'handcrafted', or one that a table names; null = compared with none",
+        ),
+        _column(
             "baseline",
             pa.string(),
-            "start compared with: original (of the same backbone) or egemaps; null = compared with none",
+            "start compared with: original (of the same backbone), egemaps, or one that a table names; null = compared with none",
         ),
         _column("subset", pa.string(), "training clips: a number, or full", nullable=False),
         _column("test_corpus", pa.string(), "corpus tested on", nullable=False),
-        _column("metric", pa.string(), "macro_f1, uar, weighted_f1, accuracy, f1_bias", nullable=False),
+        _column(
+            "metric",
+            pa.string(),
+            "macro_f1, uar, weighted_f1, accuracy, f1_bias, cosine_distance; of attributes: ccc_mean, ccc_arousal, ...",
+            nullable=False,
+        ),
         _column("n_runs", pa.int64(), "runs of the start", nullable=False),
         _column("mean", pa.float64(), "mean over its runs", nullable=False),
         _column("std", pa.float64(), "standard deviation over its runs (n - 1); null with one run"),
@@ -445,6 +480,97 @@ WORD_ERRORS = pa.schema(
             "word_error_rate",
             pa.float64(),
             "(substitutions + deletions + insertions) / words; may exceed 1; null without words",
+        ),
+    ]
+)
+
+FAIRNESS = pa.schema(
+    [
+        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n")],
+        _column("grouping", pa.string(), "what test utterances are grouped by: sex | speaker", nullable=False),
+        _column("group", pa.string(), "the sex or the speaker; null = over all groups"),
+        _column(
+            "metric",
+            pa.string(),
+            "of a group: macro_f1, recall (of a class); over the groups that are large enough: macro_f1_gap and recall_gap "
+            "(largest - smallest), macro_f1_std (n - 1), macro_f1_lowest",
+            nullable=False,
+        ),
+        _column("label", pa.string(), "class for recall and its gap (null = mean over classes), else null"),
+        _column("value", pa.float64(), "value", nullable=False),
+        _column("n", pa.int64(), "test utterances that it rests on, folds pooled", nullable=False),
+        _column("groups", pa.int64(), "groups that it rests on", nullable=False),
+    ]
+)
+
+CALIBRATION = pa.schema(
+    [
+        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n")],
+        _column(
+            "metric",
+            pa.string(),
+            "ece, adaptive_ece, overconfidence, brier, nll, aurc, excess_aurc, accuracy_80, accuracy_50",
+            nullable=False,
+        ),
+        _column("value", pa.float64(), "value", nullable=False),
+        _column("n", pa.int64(), "test utterances, folds pooled", nullable=False),
+    ]
+)
+
+RELIABILITY = pa.schema(
+    [
+        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n")],
+        _column("low", pa.float64(), "lower edge of the bin, left out of it (but 0)", nullable=False),
+        _column("high", pa.float64(), "upper edge of the bin, part of it", nullable=False),
+        _column("count", pa.int64(), "test utterances whose largest probability lies in the bin", nullable=False),
+        _column("confidence", pa.float64(), "mean largest probability of them; null = none"),
+        _column("accuracy", pa.float64(), "share of them that is classified rightly; null = none"),
+    ]
+)
+
+COVERAGE = pa.schema(
+    [
+        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n")],
+        _column(
+            "coverage", pa.float64(), "share of the test utterances kept, the most confident first", nullable=False
+        ),
+        _column("kept", pa.int64(), "utterances kept", nullable=False),
+        _column(
+            "accuracy", pa.float64(), "selective accuracy: share of them that is classified rightly", nullable=False
+        ),
+        _column("threshold", pa.float64(), "smallest confidence among them", nullable=False),
+    ]
+)
+
+LEAKS = pa.schema(
+    [
+        _column("task", pa.string(), "labelled task", nullable=False),
+        _column(
+            "kind",
+            pa.string(),
+            "speakers | clips | development | transcripts | stage1_clips | stage1_speakers",
+            nullable=False,
+        ),
+        _column("between", pa.string(), "what is compared, the later one last: 'train / test', ...", nullable=False),
+        _column("adaptation", pa.string(), "adaptation whose Stage 1 is compared; null = none"),
+        _column("corpus", pa.string(), "corpus of the later part", nullable=False),
+        _column(
+            "count", pa.int64(), "speakers or utterances of the later part that are in the earlier too", nullable=False
+        ),
+        _column("of", pa.int64(), "speakers or utterances of the later part that could be compared", nullable=False),
+        _column(
+            "unchecked",
+            pa.int64(),
+            "utterances of the two parts that could not be compared: no speaker, no transcript, no readable file",
+            nullable=False,
+        ),
+        _column("folds", pa.int64(), "folds in which it is so", nullable=False),
+        _column("examples", pa.list_(pa.string()), "up to three of them", nullable=False),
+        _column(
+            "verdict",
+            pa.string(),
+            "none | unknown (nothing to compare) | reported | refused (tasks.<name>.leaks)",
+            nullable=False,
         ),
     ]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,25 @@ def test_missing_corpora_and_weights_are_said_together() -> None:
     with pytest.raises(EmoadaptError, match=r"3 problem\(s\)") as error:
         print_check(broken)
     assert all(name in str(error.value) for name in ("nowhere", "gone", "not/here/at/all"))
+
+
+def test_leaks_are_said_before_anything_is_computed(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Clip 20 is a copy of clip 0, of another speaker: in one fold one is trained on, in one it is in the development part."""
+    (workplace / "speech/20.wav").write_bytes((workplace / "speech/0.wav").read_bytes())
+    heard = {
+        "backbones": {"h": {"architecture": "hubert", "untrained": {}}},
+        "adaptations": {"adapted": {"corpora": ["speech"], "objectives": {"egemaps": 1.0}}},
+    }
+    with pytest.raises(EmoadaptError, match=r"2 problem\(s\) would stop this study") as error:
+        print_check(study(**heard))
+    for kind, text in (("clips", "that are in train too"), ("development", "of the development part")):
+        found = re.search(
+            rf"task t: 1 of the 24 test clips of speech are recordings {text}.*leaks: \{{{kind}: report\}}",
+            str(error.value),
+        )
+        assert found, error.value
+    said = capsys.readouterr().out
+    assert "leak: 24 of the 24 test clips of speech are recordings that Stage 1 of adapted heard" in said
+    assert "leak: 6 of the 6 test speakers of speech are people whom Stage 1 of adapted heard (s0, s1, s2, ...)" in said
+    print_check(study(task={"leaks": {"clips": "report", "development": "report"}}))
+    assert "leak: 1 of the 24 test clips of speech are recordings that are in train too" in capsys.readouterr().out

@@ -77,6 +77,13 @@ def test_folds_are_counted_over_speakers_with_a_class(graph: Graph) -> None:
     assert graph.folds("t") == 3
 
 
+def test_folds_of_official_parts_are_counted_over_parts_with_a_class(graph: Graph) -> None:
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    values["corpora"]["c"]["columns"] = {"media": "file", "split": "who", "label": "label"}
+    values["tasks"]["t"]["split"] = {"by": "leave_one_part_out"}
+    assert Graph(load_study(values)).folds("t") == 3
+
+
 @pytest.mark.parametrize(
     ("engine", "said", "compared"), [("pocketsphinx", "a,b", ["c"]), ("pocketsphinx", ",", []), ("corpus", "a,b", [])]
 )
@@ -164,13 +171,13 @@ def test_only_what_a_stage_reads_is_in_its_state(graph: Graph) -> None:
         return Graph(load_study(values))
 
     handcrafted = changed("finetuning.egemaps_epochs", 3)
-    assert handcrafted.stage2_state("t", "h") == graph.stage2_state("t", "h")
-    assert handcrafted.stage2_state("t", "handcrafted") != graph.stage2_state("t", "handcrafted")
+    assert handcrafted.stage2_state("t", "h", "original") == graph.stage2_state("t", "h", "original")
+    assert handcrafted.stage2_state("t", "handcrafted", "egemaps") != graph.stage2_state("t", "handcrafted", "egemaps")
     tuned = changed("finetuning.epochs", 3)
-    assert tuned.stage2_state("t", "h") != graph.stage2_state("t", "h")
-    assert tuned.stage2_state("t", "handcrafted") == graph.stage2_state("t", "handcrafted")
+    assert tuned.stage2_state("t", "h", "original") != graph.stage2_state("t", "h", "original")
+    assert tuned.stage2_state("t", "handcrafted", "egemaps") == graph.stage2_state("t", "handcrafted", "egemaps")
     seeds = changed("finetuning.seeds", [0, 1])
-    assert seeds.stage2_state("t", "h") == graph.stage2_state("t", "h")
+    assert seeds.stage2_state("t", "h", "original") == graph.stage2_state("t", "h", "original")
     assert graph.resamplings("t", "full") == 1 and graph.resamplings("t", "10") == 3
 
 
@@ -242,3 +249,15 @@ def test_what_is_trained_above_the_cnn_leaves_its_cached_output_alone(graph: Gra
     assert other.backbone_state("h") != graph.backbone_state("h")
     values["backbones"]["h"] |= {"weights": "some/other"}
     assert Graph(load_study(values)).cnn_state("h") != graph.cnn_state("h")
+
+
+def test_leaks_are_looked_for_in_all_that_was_heard_and_decide_no_split(graph: Graph) -> None:
+    """`t` trains on `c`; adaptation `one` heard `c`, `two` heard `c` and `d`."""
+    task = graph.study.tasks["t"]
+    assert graph.leak_inputs("t", "original") == graph.leak_inputs("t", "one") == graph.manifests("c")
+    assert graph.leak_inputs("t", "two") == [*graph.manifests("c"), *graph.manifests("d")]
+    strict = task.model_copy(update={"leaks": task.leaks.model_copy(update={"transcripts": "refuse"})})
+    other = Graph(graph.study.model_copy(update={"tasks": {"t": strict}}))
+    assert other.split_state("t") == graph.split_state("t")
+    assert other.stage2_state("t", "h", "original") == graph.stage2_state("t", "h", "original")
+    assert other.leak_state("t") != graph.leak_state("t")

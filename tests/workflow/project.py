@@ -86,10 +86,10 @@ class Project:
 
     root: Path
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def snakemake(self, *arguments: str, configfile: str = "small.yaml") -> subprocess.CompletedProcess[str]:
         """Run Snakemake as a user would."""
         return subprocess.run(
-            self._command(*arguments),
+            self._command(*arguments, configfile=configfile),
             cwd=self.root,
             env=self._environment(),
             capture_output=True,
@@ -97,22 +97,26 @@ class Project:
             check=False,
         )
 
-    def _command(self, *arguments: str) -> list[str]:
-        options = "--cores 2 --resources gpu=1 --configfile small.yaml"
+    def _command(self, *arguments: str, configfile: str = "small.yaml") -> list[str]:
+        options = f"--cores 2 --resources gpu=1 --configfile {configfile}"
         return [sys.executable, "-m", "snakemake", *arguments, *options.split()]
 
     def _environment(self) -> dict[str, str]:
         drop = ("EMOADAPT_", "PYTHONPATH")
         return {name: value for name, value in os.environ.items() if not name.startswith(drop)}
 
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start Snakemake in a process group of its own."""
+        return subprocess.Popen(
+            self._command(), cwd=self.root, env=self._environment(), stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
     def kill_when(self, log: str, text: str) -> None:
         """Start Snakemake and `kill -9` it with all its jobs as soon as a line with `text` is in a log."""
         path = self.root / log
         path.unlink(missing_ok=True)
-        process = subprocess.Popen(
-            self._command(), cwd=self.root, env=self._environment(), stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        process = self.start()
         try:
             self.await_line(log, text, process)
         finally:
@@ -139,9 +143,9 @@ class Project:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def jobs(self, *arguments: str) -> set[str]:
+    def jobs(self, *arguments: str, configfile: str = "small.yaml") -> set[str]:
         """What a dry run would do, as `rule` or `rule wildcard=value ...`; the target `all` is left out."""
-        done = self.snakemake("--dry-run", *arguments)
+        done = self.snakemake("--dry-run", *arguments, configfile=configfile)
         text = done.stdout + done.stderr
         assert done.returncode == 0, text
         found = set()

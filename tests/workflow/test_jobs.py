@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from project import Project, create_project, small_study
+from project import SPEAKERS, Project, create_project, small_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small")]
 
@@ -17,7 +17,7 @@ TRAININGS = {
     for model in ("tiny.original", "tiny.adapted", "handcrafted.egemaps")
     for subset in ("12", "full")
 }
-REPORT = {"evaluate task=emotions", "report"}
+REPORT = {"evaluate task=emotions", "audit task=emotions", "report"}
 ADAPTED = {job for job in TRAININGS if "start=adapted" in job}
 STAGE1 = {"normalisers adaptation=adapted", "adapt backbone=tiny adaptation=adapted"}
 CACHED = {f"encode_cnn source=tiny.adapted corpus=labelled shard=00{i}" for i in range(3)}
@@ -33,7 +33,7 @@ def shard_jobs(corpus: str, shard: str) -> set[str]:
 def after_clip(*shards: str) -> set[str]:
     """All that follows from a change of unlabelled clips in these shards."""
     own = [shard_jobs("unlabelled", shard) for shard in shards]
-    return set().union(*own) | {"parts adaptation=adapted"} | STAGE1 | AFTER_STAGE1
+    return set().union(*own) | {"parts adaptation=adapted", "leaks task=emotions"} | STAGE1 | AFTER_STAGE1
 
 
 def all_shards(rule: str) -> set[str]:
@@ -74,7 +74,8 @@ def test_clips_touched(project: Project) -> None:
 def test_label_changed(project: Project) -> None:
     project.edit("media/labelled/labels.csv", "t1_1.wav,t1,high", "t1_1.wav,t1,low")
     subsets = {f"subset task=emotions subset={subset}" for subset in ("12", "full")}
-    assert project.jobs() == {"labels corpus=labelled", "split task=emotions"} | subsets | TRAININGS | REPORT
+    before = {"labels corpus=labelled", "split task=emotions", "leaks task=emotions"}
+    assert project.jobs() == before | subsets | TRAININGS | REPORT
 
 
 def test_comment_edited_in_a_feature_module(project: Project) -> None:
@@ -117,7 +118,29 @@ def test_stage1_parameter_edited(project: Project) -> None:
 
 def test_report_parameter_edited(project: Project) -> None:
     project.edit("small.yaml", "bootstrap: 100", "bootstrap: 200")
-    assert project.jobs() == REPORT
+    assert project.jobs() == {"evaluate task=emotions", "report"}
+
+
+def test_leaks_are_judged_anew_without_training(project: Project) -> None:
+    """What is refused, and how leaks are looked for, changes no training; what does is seen at the same time."""
+    project.edit("small.yaml", "  emotions:\n", "  emotions:\n    leaks: {transcripts: refuse}\n")
+    path = project.root / "src/emoadapt/corpora/leaks.py"
+    path.write_text(path.read_text() + "\n_EDITED = True\n")
+    assert project.jobs() == {"leaks task=emotions", "report"}
+    project.edit("small.yaml", "\n  epochs: 2", "\n  epochs: 3")
+    assert project.jobs() == {"leaks task=emotions"} | {j for j in TRAININGS if "handcrafted" not in j} | REPORT
+
+
+def test_a_leak_stops_the_study_before_it_trains(copy: Project) -> None:
+    """The first clips of all speakers become one recording: in every fold two are trained on and two tested."""
+    media = copy.root / "media/labelled"
+    for speaker in range(1, SPEAKERS):
+        shutil.copy(media / "t0_0.wav", media / f"t{speaker}_0.wav")
+    done = copy.snakemake("results/leaks/emotions.parquet")
+    said = (copy.root / "logs/leaks/emotions.log").read_text()
+    assert done.returncode != 0
+    assert "task emotions: 6 of the 48 test clips of labelled (in 3 folds) are recordings that are in train too" in said
+    assert "tasks.emotions.leaks: {clips: report}" in said
 
 
 def test_corpus_added(project: Project) -> None:
@@ -129,7 +152,7 @@ def test_corpus_added(project: Project) -> None:
     )
     project.edit("small.yaml", "    - unlabelled\n", "    - unlabelled\n    - more\n")
     new = shard_jobs("more", "000") | shard_jobs("more", "001")
-    assert project.jobs() == new | {"parts adaptation=adapted"} | STAGE1 | AFTER_STAGE1
+    assert project.jobs() == new | {"parts adaptation=adapted", "leaks task=emotions"} | STAGE1 | AFTER_STAGE1
 
 
 def test_objective_added(project: Project) -> None:
@@ -147,7 +170,7 @@ def test_objective_added(project: Project) -> None:
     new |= {f"encode_cnn source=tiny.louder corpus=labelled shard=00{i}" for i in range(3)}
     new |= {job.replace("start=adapted", "start=louder") for job in ADAPTED}
     new |= {f"{rule} adaptation=louder" for rule in ("parts", "normalisers", "adapt backbone=tiny")}
-    assert project.jobs() == new | REPORT | {"quarantine"}
+    assert project.jobs() == new | REPORT | {"quarantine", "leaks task=emotions"}
 
 
 def test_word_errors_where_there_is_something_to_compare(tmp_path: Path) -> None:

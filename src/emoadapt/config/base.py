@@ -31,7 +31,7 @@ class Section(BaseModel):
     def _lists(self) -> Self:
         for name, value in self:
             if isinstance(value, tuple) and name not in REPEATING:
-                if not value:
+                if not value and name in self.model_fields_set:
                     raise ValueError(f"{name} must not be empty; leave the key out for its default")
                 if repeated := repeated_values(value):
                     raise ValueError(f"{name} repeats {', '.join(map(str, repeated))}")

@@ -73,10 +73,24 @@ class CsvCorpus(Corpus):
         return expand_variables(value)
 
 
+class AnnotatedCorpus(Corpus):
+    """A published corpus whose annotations may lie apart from its media."""
+
+    annotations: str | None = None
+    """Folder of the corpus's annotation files; null = where the distribution has them below `root`."""
+
+    @field_validator("annotations")
+    @classmethod
+    def _expand_folder(cls, value: str | None) -> str | None:
+        return None if value is None else expand_variables(value)
+
+
 class RavdessCorpus(Corpus):
-    """RAVDESS speech: `Actor_NN/03-01-EE-II-SS-RR-AA.{wav,flac,mp4}`."""
+    """RAVDESS: `Actor_NN/03-01-EE-II-SS-RR-AA.{wav,flac,mp4}`, speech or song."""
 
     importer: Literal["ravdess"]
+    channels: tuple[Literal["speech", "song"], ...] = Field(("speech",), min_length=1)
+    """Spoken performances, sung ones, or both. Song has no disgust, no surprise and not actor 18."""
 
 
 class EmodbCorpus(Corpus):
@@ -104,6 +118,95 @@ class CremaDCorpus(Corpus):
         return None if value is None else expand_variables(value)
 
 
+class MspPodcastCorpus(AnnotatedCorpus):
+    """MSP-Podcast 1.6-1.12: `Audios/` and `Labels/labels_consensus.csv`; parts Train, Development, Test1, ..."""
+
+    importer: Literal["msp_podcast"]
+    votes: bool = False
+    """Read each rater's primary emotion from `labels_detailed.csv`, about a million rows."""
+    transcripts: bool = False
+    """Read `Transcripts/*.txt`, one small file a clip."""
+
+
+class MspImprovCorpus(AnnotatedCorpus):
+    """MSP-IMPROV: `MSP-IMPROV-S01A-F01-S-FM01.{wav,avi}` and `Evalution.txt`; parts session1 to session6."""
+
+    importer: Literal["msp_improv"]
+    scenarios: tuple[Literal["target_improvised", "other_improvised", "natural", "read"], ...] = Field(
+        ("target_improvised", "other_improvised", "natural", "read"), min_length=1
+    )
+    """Which recordings: the improvised target sentences (T), what else was improvised (S), talk in the breaks (P), the
+    target sentences read (R)."""
+    activation: Literal["descending", "ascending"] = "descending"
+    """Direction of the activation scale of `Evalution.txt`: `descending` = 1 is the most active, and it is turned round."""
+
+
+class MspFaceCorpus(AnnotatedCorpus):
+    """MSP-Face: segments `MSP-Face_<video>_<part>.{mp4,wav}`; labelled and unlabelled part."""
+
+    importer: Literal["msp_face"]
+    part: Literal["all", "labelled", "unlabelled"] = "all"
+    """Which clips: those with raters, those without, or both."""
+    labels: Literal["consensus", "none"] = "consensus"
+    """`none` needs no annotation files: all clips are unlabelled, and one video is taken for one speaker."""
+
+
+class IemocapCorpus(Corpus):
+    """IEMOCAP: `Session1..5/sentences/wav` and `dialog/EmoEvaluation`; parts session1 to session5."""
+
+    importer: Literal["iemocap"]
+    excitement: Literal["own_class", "happiness"] = "own_class"
+    """Whether `exc` is a class of its own or is merged into happiness, as four-class studies do."""
+    scenarios: tuple[Literal["improvised", "scripted"], ...] = Field(("improvised", "scripted"), min_length=1)
+    """Which dialogues."""
+
+
+class MeldCorpus(AnnotatedCorpus):
+    """MELD: `train|dev|test_sent_emo.csv` and `diaX_uttY.{mp4,wav,flac}`; parts train, dev, test."""
+
+    importer: Literal["meld"]
+    labels: Literal["emotion", "sentiment"] = "emotion"
+    """Seven emotions, or negative, neutral, positive."""
+
+
+class CmuMosiCorpus(AnnotatedCorpus):
+    """CMU-MOSI: segments `<video>_<n>` and `OpinionLevelSentiment.csv` (or `label.csv`); parts train, dev, test."""
+
+    importer: Literal["cmu_mosi"]
+
+
+class CafeCorpus(Corpus):
+    """CaFE, Canadian French: `Emotion/Intensity/AA-E-I-S.{wav,aiff}`."""
+
+    importer: Literal["cafe"]
+    intensities: tuple[Literal["mild", "strong"], ...] = Field(("mild", "strong"), min_length=1)
+    """Which intensities; the neutral clips are always kept."""
+
+
+class UrduCorpus(Corpus):
+    """URDU-Dataset: `Angry|Happy|Neutral|Sad/SGX_FXX_EYY.*` (sex and speaker, file, emotion)."""
+
+    importer: Literal["urdu"]
+
+
+class NemoCorpus(AnnotatedCorpus):
+    """nEMO, Polish: `samples/<speaker>_<emotion>_<sentence>.wav` and `data.tsv`."""
+
+    importer: Literal["nemo"]
+
+
+class SaveeCorpus(Corpus):
+    """SAVEE: `DC|JE|JK|KL/<emotion><number>.*` or `DC_<emotion><number>.*`."""
+
+    importer: Literal["savee"]
+
+
+class TessCorpus(Corpus):
+    """TESS: `OAF_back_angry.wav` (speaker, word, emotion) in any folders."""
+
+    importer: Literal["tess"]
+
+
 class DemoCorpus(Corpus):
     """A small synthetic audiovisual corpus, made on this machine: espeak-ng voices and a warped portrait."""
 
@@ -120,5 +223,22 @@ class DemoCorpus(Corpus):
 
 
 AnyCorpus = Annotated[
-    FolderCorpus | CsvCorpus | RavdessCorpus | EmodbCorpus | CremaDCorpus | DemoCorpus, Field(discriminator="importer")
+    FolderCorpus
+    | CsvCorpus
+    | RavdessCorpus
+    | EmodbCorpus
+    | CremaDCorpus
+    | MspPodcastCorpus
+    | MspImprovCorpus
+    | MspFaceCorpus
+    | IemocapCorpus
+    | MeldCorpus
+    | CmuMosiCorpus
+    | CafeCorpus
+    | UrduCorpus
+    | NemoCorpus
+    | SaveeCorpus
+    | TessCorpus
+    | DemoCorpus,
+    Field(discriminator="importer"),
 ]

@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 
 from emoadapt.config.base import Section
 
-Architecture = Literal["wav2vec2", "wavlm", "hubert", "data2vec"]
+Architecture = Literal["wav2vec2", "wavlm", "hubert", "data2vec", "av_hubert", "auto"]
+"""`av_hubert`: the audio branch of AV-HuBERT (Shi et al. 2022), the baseline of G25's Tables III and IV. `auto`: what
+`config.json` of the weights says, of any speech model of `transformers` with the parts of wav2vec 2.0, e.g. UniSpeech-SAT."""
 
 
 class UntrainedBackbone(Section):
@@ -51,7 +53,7 @@ class SpecAugment(Section):
     time_share: float = Field(0.05, ge=0, lt=1)
     """Share of a clip's frames that spans of `time_frames` cover (less where they overlap)."""
     time_frames: int = Field(10, ge=1)
-    """Frames (20 ms) in a span; clips shorter than one are left whole."""
+    """Frames (20 ms; of AV-HuBERT 40 ms) in a span; clips shorter than one are left whole."""
     channel_share: float = Field(0.0, ge=0, lt=1)
     """The same over the channels of all frames of a clip."""
     channel_width: int = Field(10, ge=1)
@@ -81,7 +83,8 @@ class Backbone(Section):
     untrained: UntrainedBackbone | None = None
     """Dimensions of a randomly initialised model, named as untrained in every table."""
     cnn: Literal["frozen", "stage1", "both"] | None = None
-    """When the CNN encoder is trained. null = `frozen` (the paper) for weights, `stage1` for untrained."""
+    """When the CNN encoder is trained. null = `frozen` (the paper) for weights, `stage1` for untrained. AV-HuBERT has log
+    filter banks in its place, which are always `frozen`."""
     layers: Literal["last", "weighted"] = "last"
     """What is pooled: the last transformer layer, or a learned weighted mean of the transformer's input and all layers."""
     train_layers: Literal["all"] | Annotated[int, Field(ge=1)] = "all"
@@ -96,6 +99,10 @@ class Backbone(Section):
     def _one_source(self) -> Backbone:
         if (self.weights is None) == (self.untrained is None):
             raise ValueError("exactly one of `weights` and `untrained` is needed")
+        if self.architecture == "auto" and self.weights is None:
+            raise ValueError(
+                "architecture `auto` is read from weights; name `weights`, or the architecture that is to be untrained"
+            )
         if self.lora and self.train_layers != "all":
             raise ValueError("`lora` and `train_layers` both say what is trained; give one of them")
         projections = [name for name in (self.lora and self.lora.modules) or () if name.endswith("_proj")]
@@ -105,10 +112,21 @@ class Backbone(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _filter_banks(self) -> Backbone:
+        if self.architecture != "av_hubert":
+            return self
+        if self.cnn not in (None, "frozen"):
+            raise ValueError(f"av_hubert has log filter banks, and no CNN to be trained; leave out `cnn: {self.cnn}`")
+        fixed, usual = ("conv_dim", "conv_kernel", "conv_stride", "feat_extract_norm"), UntrainedBackbone()
+        if given := [key for key in fixed if self.untrained and getattr(self.untrained, key) != getattr(usual, key)]:
+            raise ValueError(f"av_hubert has log filter banks, and no CNN to be shaped; leave out {', '.join(given)}")
+        return self
+
     @property
     def cnn_mode(self) -> Literal["frozen", "stage1", "both"]:
         """The value in force."""
-        return self.cnn or ("frozen" if self.untrained is None else "stage1")
+        return self.cnn or ("frozen" if self.untrained is None or self.architecture == "av_hubert" else "stage1")
 
     def describe_cnn(self) -> str:
         """The keys that decide the output of the frozen CNN encoder, as JSON."""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from emoadapt.config.availability import leave_out
 from emoadapt.config.study import Study
+from emoadapt.config.tables import check_tables
 from emoadapt.errors import ConfigError
 
 
@@ -27,9 +28,15 @@ def load_study(values: dict[str, Any]) -> Study:
         study = Study.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         lines = [line for problem in error.errors() for line in _sentences(problem)]
-        raise ConfigError("the configuration cannot be used:\n" + "\n".join(f"  {line}" for line in lines)) from None
+        raise _unusable(lines) from None
     study._left_out = left_out
+    if lines := check_tables(study):
+        raise _unusable(lines)
     return study
+
+
+def _unusable(lines: Sequence[str]) -> ConfigError:
+    return ConfigError("the configuration cannot be used:\n" + "\n".join(f"  {line}" for line in lines))
 
 
 def read_configfiles(paths: Sequence[str | Path]) -> dict[str, Any]:
@@ -79,7 +86,9 @@ def _key_path(location: tuple[int | str, ...]) -> list[str]:
         if len(parts) > depth and section in parts[:depth]:
             del parts[depth]
     return [
-        part for part in parts if not part.endswith(("Network",)) and not part.startswith(("literal[", "constrained-"))
+        part
+        for part in parts
+        if not part.endswith(("Network", "BestOf", "EachOf")) and not part.startswith(("literal[", "constrained-"))
     ]
 
 

@@ -16,5 +16,9 @@ class Report(Section):
     bootstrap: int = Field(1000, ge=100)
     """Draws of the bootstrap intervals."""
     confidence: Fraction = 0.95
+    group_clips: int = Field(10, ge=1)
+    """Test clips that a sex or a speaker must have, and a class of one for its recall, to be judged in the table of fairness."""
     paper: Literal["goncalves2025"] | None = None
     """Paper whose figures stand beside ours."""
+    names: dict[str, str] = {}
+    """How `tables` print things: backbone, start, `<backbone>.<start>`, task, corpus, or number of clips -> its name there."""

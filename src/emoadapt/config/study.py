@@ -12,6 +12,7 @@ from emoadapt.config.corpora import AnyCorpus
 from emoadapt.config.features import VIDEO_FEATURES, Features
 from emoadapt.config.models import Backbone
 from emoadapt.config.report import Report
+from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning
 
@@ -32,6 +33,8 @@ class Study(Section):
     tasks: dict[Name, Task] = {}
     finetuning: Finetuning = Finetuning()
     report: Report = Report()
+    tables: dict[Name, TableConfig] = {}
+    """Tables and figures as a paper prints them, besides those of every report."""
     keep_models: Literal["adapted", "best", "all"] = "adapted"
     """Weights kept: only Stage-1 models, also the best fine-tuned run of each job (see `runs_per_job`), or all runs."""
     runs_per_job: int = Field(5, ge=1)
@@ -41,6 +44,13 @@ class Study(Section):
     process of its own (Whisper on a CPU: one process with as many threads). Where a corpus has more shards than the machine has cores, 1 is as fast."""
     training_threads: int = Field(4, ge=1)
     """CPU threads of a training job; 1 where many small jobs run side by side."""
+    gpus_per_job: int = Field(1, ge=1)
+    """GPUs of one machine that a training job asks for, and that share each of its batches. The results are those of one GPU
+    with the same batches, up to rounding and the draws of dropout."""
+    checkpoint_minutes: float | None = Field(10.0, gt=0)
+    """How often a training run keeps its state within an epoch, besides after each epoch; null = only when it is told to end."""
+    logs: tuple[Literal["csv", "tensorboard"], ...] = ()
+    """Logs of training runs as they go, in `logs/training/<run>/`. `tensorboard` needs the library tensorboardX."""
     code: Literal["digest", "version"] = "digest"
     """What makes results stale: a change of the code they were computed with, or only of the release."""
     _left_out: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -61,7 +71,7 @@ class Study(Section):
             sizes = {size for task in used for size in self.tasks[task].subsets}
             if used:
                 problems += _unknown(f"adaptations.{name}.subsets", adaptation.subsets or (), sizes)
-            if name in ("original", "egemaps"):
+            if name in ("original", "egemaps", "classical"):
                 problems.append(f"adaptations.{name}: this name is taken by a baseline; choose another")
             known = objective_features()
             problems += _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
@@ -92,8 +102,13 @@ class Study(Section):
         ]
         if "handcrafted" in self.backbones:
             problems.append("backbones.handcrafted: this name is taken by the eGeMAPS baseline; choose another")
-        if self.tasks and not self.backbones and not self.finetuning.egemaps_baseline:
-            problems.append("tasks: nothing to train; add a backbone or set finetuning.egemaps_baseline: true")
+        if not self.backbones and not self.finetuning.egemaps_baseline:
+            problems += [
+                f"tasks.{name}: nothing to train; add a backbone, set finetuning.egemaps_baseline: true, or, for classes, "
+                "finetuning.classical"
+                for name, task in self.tasks.items()
+                if not (task.classes and self.finetuning.classical)
+            ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -113,6 +128,10 @@ class Study(Section):
             and (task is None or adaptation.tasks is None or task in adaptation.tasks)
             and (subset is None or adaptation.subsets is None or str(subset) in map(str, adaptation.subsets))
         ]
+
+    def adaptations_of(self, task: str) -> list[str]:
+        """Adaptations that at least one backbone is given before it is fine-tuned on a task."""
+        return list(dict.fromkeys(start for backbone in self.backbones for start in self.starts(backbone, task)[1:]))
 
     @property
     def left_out(self) -> dict[str, str]:

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from emoadapt.config.base import Fraction, Name, Section, repeated_values
 
+Attribute = Literal["arousal", "valence", "dominance"]
+"""Emotional attributes that clips are rated on (columns of the LABELS table)."""
+
 
 class OfficialSplit(Section):
     """The corpus's own partition (the manifest's `split` column)."""
@@ -60,35 +63,103 @@ class LeaveOneSpeakerOut(Section):
     by: Literal["leave_one_speaker_out"]
 
 
+class LeaveOnePartOut(Section):
+    """One fold per official part, such as the sessions of IEMOCAP and MSP-IMPROV; development is the next part in order."""
+
+    by: Literal["leave_one_part_out"]
+
+
+Verdict = Literal["refuse", "report"]
+
 Split = Annotated[
-    OfficialSplit | SpeakerSplit | FractionSplit | FoldSplit | LeaveOneSpeakerOut, Field(discriminator="by")
+    OfficialSplit | SpeakerSplit | FractionSplit | FoldSplit | LeaveOneSpeakerOut | LeaveOnePartOut,
+    Field(discriminator="by"),
 ]
+
+
+class Leaks(Section):
+    """What of the test set may have been met before the test: `refuse` stops the task, `report` prints it below the tables.
+
+    docs/evaluation.md tells how each is found. The paper tests on other corpora and other speakers than it trains on.
+    """
+
+    speakers: Verdict = "refuse"
+    """Speakers in more than one of train, dev and test."""
+    clips: Verdict = "refuse"
+    """Recordings of the training part, or pieces that overlap in time, among the test clips."""
+    development: Verdict = "refuse"
+    """Recordings of the development part among the test clips: the epoch would be chosen on the test."""
+    transcripts: Verdict = "report"
+    """Sentences of the training part among the test clips. Acted corpora share them by design."""
+    stage1_clips: Verdict = "report"
+    """Test clips that Stage 1 heard, without labels."""
+    stage1_speakers: Verdict = "report"
+    """Test speakers whom Stage 1 heard."""
+
+
+_OVERLAPS = {"speakers", "clips", "development"}
+"""Leaks that `allow_speaker_overlap` accepts."""
 
 
 class Task(Section):
     """A labelled corpus to fine-tune and test on."""
 
     corpus: Name
-    classes: tuple[str, ...] = Field(min_length=2)
-    """Classes in the order of the logits."""
+    classes: tuple[str, ...] = ()
+    """Classes in the order of the logits; at least two. A task has either these or `attributes`."""
+    attributes: tuple[Attribute, ...] = ()
+    """Instead of classes: emotional attributes whose values are predicted, by regression with the concordance correlation
+    coefficient (CCC) as loss and metric. A clip that lacks the value of an attribute does not count for that one."""
     class_map: dict[str, str] = {}
     """A corpus's label -> class, for labels that are named otherwise or are to be merged."""
     other_labels: Literal["error", "drop"] = "error"
     """Labels outside `classes`: refuse, or leave those utterances out (counted in the report)."""
     split: Split
     allow_speaker_overlap: bool = False
-    """Accept speakers shared between train, dev and test (printed in the report either way)."""
+    """Accept speakers and recordings shared between train, dev and test (printed in the report either way): short for
+    `leaks: {speakers: report, clips: report, development: report}`."""
+    leaks: Leaks = Leaks()
+    """What stops the task, and what is only reported."""
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] = ("full",)
-    """Numbers of training clips, class distribution kept."""
+    """Numbers of training clips; the distribution of classes, or of attributes, is kept."""
     resamplings: int = Field(1, ge=1)
-    """Independent draws of each subset (not of `full`)."""
+    """Draws of each subset (not of `full`); the paper's are five."""
+    draws: Literal["independent", "nested"] = "independent"
+    """`nested`: within a resampling, a smaller subset is a part of each larger one, so that a curve over sizes shows what more
+    clips bring. `independent`: each size is drawn anew."""
     test_also: tuple[Name, ...] = ()
-    """Corpora that the fine-tuned models are tested on without training (all their clips with a label in `classes`)."""
+    """Corpora that the fine-tuned models are tested on without training (all their clips with a label in `classes`, or with
+    a value of an attribute)."""
+
+    @model_validator(mode="after")
+    def _overlap(self) -> Task:
+        if self.allow_speaker_overlap and self.leaks.model_fields_set & _OVERLAPS:
+            raise ValueError(
+                "allow_speaker_overlap: true is short for leaks: {speakers: report, clips: report, development: report}, "
+                "and both are given; keep leaks alone"
+            )
+        return self
+
+    def refuses(self, kind: str) -> bool:
+        """Whether a leak of this kind (a key of `leaks`) stops the task."""
+        accepted = self.allow_speaker_overlap and kind in _OVERLAPS
+        return not accepted and getattr(self.leaks, kind) == "refuse"
 
     @model_validator(mode="after")
     def _classes(self) -> Task:
         if repeated := repeated_values(self.test_also):
             raise ValueError(f"test_also repeats {', '.join(repeated)}")
+        if bool(self.classes) == bool(self.attributes):
+            found = "both" if self.classes else "neither"
+            raise ValueError(
+                f"a task has either classes (to be told apart) or attributes (to be rated), this has {found}"
+            )
+        if self.attributes:
+            if self.class_map or self.other_labels != "error":
+                raise ValueError("class_map and other_labels are of tasks with classes, this one has attributes")
+            return self
+        if len(self.classes) < 2:
+            raise ValueError(f"classes holds only {self.classes[0]}; name at least two")
         if wrong := sorted(set(self.class_map.values()) - set(self.classes)):
             raise ValueError(f"class_map leads to {', '.join(wrong)}, not among classes {', '.join(self.classes)}")
         return self

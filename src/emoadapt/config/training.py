@@ -33,6 +33,8 @@ class Optimisation(Section):
     """Share of all steps in which the learning rate rises linearly to its value."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better one; null = train all epochs (the paper)."""
+    compile: bool = False
+    """Compile the transformer's layers with `torch.compile`, for clips of any length; needs a C++ compiler."""
     max_seconds: float | None = Field(None, gt=0)
     """Longer clips are cropped to their beginning (Stage 2, evaluation) or at a seeded random place (Stage 1 training)."""
 
@@ -75,6 +77,24 @@ class Adaptation(Optimisation):
         return self
 
 
+class ClassicalBaseline(Section):
+    """A support vector machine on functionals, as in the ComParE challenges. For tasks with classes."""
+
+    features: Literal["compare_functionals", "egemaps_functionals", "egemaps"] = "compare_functionals"
+    """Descriptors: ComParE_2016's 6,373 functionals, eGeMAPSv02's 88, or the 25 means of the other baseline."""
+    normalise: Literal["train", "corpus", "speaker"] = "train"
+    """As `egemaps_normalise`."""
+    kernel: Literal["rbf", "linear"] = "rbf"
+    c: float = Field(1.0, gt=0)
+    """Cost of an error."""
+    gamma: Literal["auto", "scale"] | Annotated[float, Field(gt=0)] = "auto"
+    """Width of the rbf kernel; `auto`: 1 / number of descriptors."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: weigh errors by inverse class frequency."""
+    train_on_dev: bool = False
+    """Nothing is chosen on the dev part: train on it too where all training clips are used (`full`)."""
+
+
 class Finetuning(Optimisation):
     """Stage 2, the same for all starting points."""
 
@@ -97,3 +117,8 @@ class Finetuning(Optimisation):
     egemaps_epochs: int = Field(100, ge=1)
     """Epochs of that baseline (a head of two layers needs more steps than a fine-tuned transformer)."""
     egemaps_learning_rate: float = Field(1e-3, gt=0)
+    egemaps_normalise: Literal["train", "corpus", "speaker"] = "train"
+    """Whose mean and standard deviation the vectors are z-scored with: the run's training clips', the source's; each corpus's own,
+    which decides cross-corpus results (a test corpus then gives its clips, without labels); or each speaker's own."""
+    classical: ClassicalBaseline | None = None
+    """Also train a classical baseline, `handcrafted.classical` in tables."""

@@ -10,6 +10,7 @@ from emoadapt.corpora.base import (
     load_importer,
     make_utterance_id,
     read_labels,
+    read_notes,
     read_utterances,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "load_importer",
     "make_utterance_id",
     "read_labels",
+    "read_notes",
     "read_utterances",
 ]

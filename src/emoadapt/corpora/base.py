@@ -5,6 +5,10 @@ An importer is a module `emoadapt.corpora.<importer>` with
 * `list_utterances(name, config) -> list[Utterance]`: what the corpus holds;
 * `list_labels(name, config) -> list[Label]`: what its raters or actors say;
 * optionally `annotation_files(config) -> list[Path]`: the tables that bear labels;
+* optionally `list_notes(name, config) -> list[str]`: what the listing passed over, in words;
+* optionally `tables(config) -> list[Path]`: every file besides the media that listing reads. The list is then remembered
+  while these tables, the media files and their names stay as they are; `MEDIA_IN_TABLES = True` says that it depends on
+  the tables alone, so that no folder need be listed to know that;
 * optionally `fingerprints(name, config) -> dict[str, str]`: media -> fingerprint, for an importer that makes its
   media itself, so that neither folder nor files need to exist when the corpus is listed.
 
@@ -14,6 +18,7 @@ The Snakefile lists corpora whenever it is parsed: importers use the standard li
 from __future__ import annotations
 
 import errno
+import hashlib
 import importlib
 import os
 import posixpath
@@ -24,6 +29,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from emoadapt.errors import CorpusError
+from emoadapt.flow.code import digest
 
 if TYPE_CHECKING:
     from emoadapt.config import AnyCorpus
@@ -122,6 +128,28 @@ def annotation_files(config: AnyCorpus) -> list[Path]:
     return importer.annotation_files(config) if hasattr(importer, "annotation_files") else []
 
 
+def read_notes(name: str, config: AnyCorpus) -> list[str]:
+    """What the importer passed over, such as annotated clips without media; one sentence each."""
+    importer = load_importer(config.importer)
+    return list(importer.list_notes(name, config)) if hasattr(importer, "list_notes") else []
+
+
+def describe_sources(name: str, config: AnyCorpus) -> str | None:
+    """All that decides a corpus's list besides code and the content of its media, as one string.
+
+    None where the importer does not tell, or where something is missing, of which listing the corpus says what.
+    """
+    importer = load_importer(config.importer)
+    if not hasattr(importer, "tables") or hasattr(importer, "fingerprints"):
+        return None
+    try:
+        tables = [hashlib.sha256(path.read_bytes()).hexdigest() for path in importer.tables(config)]
+        media = () if getattr(importer, "MEDIA_IN_TABLES", False) else find_media(config.root)
+    except (OSError, CorpusError):
+        return None
+    return digest(name, config.model_dump_json(), str(Path(config.root).absolute()), tables, media)
+
+
 def load_importer(importer: str) -> ModuleType:
     """Import `emoadapt.corpora.<importer>`."""
     return importlib.import_module(f"emoadapt.corpora.{importer}")
@@ -162,7 +190,7 @@ def find_media(root: str | Path, extensions: Collection[str] = MEDIA_EXTENSIONS)
                 if identity not in above:
                     pending.append((entry.path, f"{prefix}{entry.name}/", above | {identity}))
             # A dangling link is listed, so that it is reported as missing media and not passed over.
-            elif posixpath.splitext(entry.name)[1].lower() in extensions and (entry.is_symlink() or _is_file(entry)):
+            elif _extension(entry.name) in extensions and (entry.is_symlink() or _is_file(entry)):
                 found.append(prefix + entry.name)
     return sorted(found)
 
@@ -253,6 +281,12 @@ def _refuse_repeated_ids(name: str, utterances: Sequence[Utterance]) -> None:
 
 def _count(items: Sequence[str], noun: str) -> str:
     return f"1 {noun} is" if len(items) == 1 else f"{len(items)} {noun}s are"
+
+
+def _extension(name: str) -> str:
+    """Lower-case extension with the dot; several times faster than `posixpath.splitext`."""
+    _, dot, extension = name.rpartition(".")
+    return (dot + extension).lower() if dot else ""
 
 
 def _leaves_root(path: str) -> bool:

@@ -62,6 +62,11 @@ def annotation_files(config: CremaDCorpus) -> list[Path]:
     return [] if config.labels == "acted" else [folder / SUMMARY, folder / VOTES]
 
 
+def tables(config: CremaDCorpus) -> list[Path]:
+    """The demographics, and the vote tables where they are read."""
+    return [*annotation_files(config), Path(config.annotations or config.root) / DEMOGRAPHICS]
+
+
 def list_utterances(name: str, config: CremaDCorpus) -> list[Utterance]:
     """One utterance per media file; speakers are the four-digit actor ids.
 

@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 
 _SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 _UNKNOWN = ("", "unknown")
+MEDIA_IN_TABLES = True
 
 
 def annotation_files(config: CsvCorpus) -> list[Path]:
     """The table itself."""
     return [Path(config.root) / config.file]
+
+
+def tables(config: CsvCorpus) -> list[Path]:
+    """The table itself, which names the media too."""
+    return annotation_files(config)
 
 
 def list_utterances(name: str, config: CsvCorpus) -> list[Utterance]:

@@ -12,6 +12,7 @@ emotion. The classes are unbalanced (127 anger, 46 disgust), and the ten sentenc
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.base import Label, Utterance, find_media, make_utterance_id, show
@@ -60,6 +61,11 @@ TEXTS = {
 _NAME = re.compile(
     rf"(?:.*/)?(?P<speaker>{'|'.join(SEXES)})(?P<text>{'|'.join(TEXTS)})(?P<emotion>[{''.join(EMOTIONS)}])[a-z]?\.\w+"
 )
+
+
+def tables(config: EmodbCorpus) -> list[Path]:
+    """None: names of files and folders say all."""
+    return []
 
 
 def list_utterances(name: str, config: EmodbCorpus) -> list[Utterance]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.base import Label, Utterance, find_media, make_utterance_id, show
@@ -15,6 +16,11 @@ from emoadapt.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:
     from emoadapt.config import FolderCorpus
+
+
+def tables(config: FolderCorpus) -> list[Path]:
+    """None: names of files and folders say all."""
+    return []
 
 
 def list_utterances(name: str, config: FolderCorpus) -> list[Utterance]:

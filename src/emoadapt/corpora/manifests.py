@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from emoadapt import schema
 from emoadapt.config import AnyCorpus
-from emoadapt.corpora.base import Label, Utterance, load_importer, read_labels, read_utterances
-from emoadapt.flow.code import digest
-from emoadapt.flow.fingerprints import fingerprint_media
+from emoadapt.corpora.base import (
+    Label,
+    Utterance,
+    describe_sources,
+    load_importer,
+    read_labels,
+    read_utterances,
+)  # fmt: skip
+from emoadapt.flow.caches import write_cache
+from emoadapt.flow.code import code_digest, digest
+from emoadapt.flow.fingerprints import fingerprint_media, witness_files
 from emoadapt.flow.shards import assign_shard
 
 CACHE = Path("results/.cache/fingerprints")
 """Where content hashes are remembered between calls, one file a corpus."""
+STATES = Path("results/.cache/states")
+"""Where the states of corpora are remembered, one file a corpus."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +45,44 @@ class CorpusState:
 
 
 def find_state(name: str, config: AnyCorpus) -> CorpusState:
-    """List a corpus, once for all that is asked of it."""
+    """List a corpus, once for all that is asked of it, or recall its state where nothing changed since.
+
+    Recalled is only what was found by the same code from the same configuration, tables, names and media files; the files
+    are asked for size, times and inode, one by one, as `fingerprint_media` does before it reads one again.
+    """
+    # What is remembered is noted down before it is read: a change in between is then seen the next time.
+    sources = describe_sources(name, config)
+    path, root = STATES / f"{name}.json", Path(config.root)
+    if sources is not None:
+        sources = digest(sources, code_digest(__name__, f"emoadapt.corpora.{config.importer}"))
+        if state := _recall_state(path, sources, root):
+            return state
     utterances = read_utterances(name, config)
+    media = list(dict.fromkeys(utterance.media for utterance in utterances))
+    witness = None if sources is None else witness_files(root, media)
+    state = _compute_state(name, config, utterances)
+    if witness is not None:
+        found = {"sources": sources, "witness": witness, "media": media, "state": asdict(state)}
+        write_cache(path, json.dumps(found, separators=(",", ":")))
+    return state
+
+
+def _compute_state(name: str, config: AnyCorpus, utterances: list[Utterance]) -> CorpusState:
     shards = [digest([tuple(row.values()) for row in rows]) for rows in _assign_rows(name, config, utterances)]
     # The manifest's rows are gone by now: memory holds one of the two at a time.
     labels = digest([tuple(list_fields(label).values()) for label in read_labels(name, config, utterances)])
     return CorpusState(tuple(shards), labels, any(utterance.transcript for utterance in utterances))
+
+
+def _recall_state(path: Path, sources: str, root: Path) -> CorpusState | None:
+    try:
+        found = json.loads(path.read_text())
+        if found["sources"] != sources or witness_files(root, found["media"]) != found["witness"]:
+            return None
+        state = found["state"]
+        return CorpusState(tuple(state["shards"]), state["labels"], state["transcripts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def list_manifest(name: str, config: AnyCorpus) -> list[list[dict[str, Any]]]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import polars as pl
 
 from emoadapt.schema import UNREADABLE
+
+EMPTY = hashlib.sha256(b"").hexdigest()[:16]
+"""Fingerprint of a file without a byte (`flow.fingerprints`): two of them share no recording."""
 
 CLIP_COLUMNS = ("fingerprint", "start", "end")
 """Columns of a manifest that say which piece of which recording an utterance is."""
@@ -25,7 +30,7 @@ def find_shared_clips(clips: pl.DataFrame, others: pl.DataFrame) -> set[str]:
         Ids of `clips`.
     """
     left, right = (
-        frame.filter(pl.col("fingerprint") != UNREADABLE)
+        frame.filter(~pl.col("fingerprint").is_in([UNREADABLE, EMPTY]))
         .select(
             "utterance_id",
             "fingerprint",

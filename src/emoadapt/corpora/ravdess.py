@@ -1,14 +1,16 @@
-"""RAVDESS, the Ryerson Audio-Visual Database of Emotional Speech and Song: the speech part.
+"""RAVDESS, the Ryerson Audio-Visual Database of Emotional Speech and Song.
 
-24 professional actors (12 female, 12 male), two statements, eight emotions, North American English; 1,440 clips.
-Livingstone & Russo 2018, PLoS ONE 13(5):e0196391. https://zenodo.org/records/1188976, version 1.0.0,
-DOI 10.5281/zenodo.1188976, CC BY-NC-SA 4.0.
+24 professional actors (12 female, 12 male), two statements, North American English; 1,440 spoken clips of eight
+emotions and 1,012 sung ones of six. Livingstone & Russo 2018, PLoS ONE 13(5):e0196391.
+https://zenodo.org/records/1188976, version 1.0.0, DOI 10.5281/zenodo.1188976, CC BY-NC-SA 4.0.
 
 Files are `.../Actor_NN/MM-VC-EE-II-SS-RR-AA.ext`: modality (01 sound and picture, 02 picture only, 03 sound only),
 vocal channel (01 speech, 02 song), emotion, intensity, statement, repetition, actor.
 
-* Song and the silent picture-only files are left out. Where a performance is there with and without picture, one
-  recording is kept: with picture if the corpus's `modalities` name video, else without.
+* `channels` chooses speech (the default), song, or both. Song has no disgust and no surprise, and actor 18 did not
+  sing. The two share actors and statements: keep a performer's speech and song in one part.
+* The silent picture-only files are left out. Where a performance is there with and without picture, one recording is
+  kept: with picture if the corpus's `modalities` name video, else without.
 * `neutral` was recorded at one intensity only and has 96 clips, the other classes 192. `calm` is a baseline much like
   neutral; many papers merge the two (`class_map: {calm: neutral}`).
 * The copy of RAVDESS on Kaggle holds every clip twice, in `audio_speech_actors_01-24/`; that is refused.
@@ -17,6 +19,7 @@ vocal channel (01 speech, 02 song), emotion, intensity, statement, repetition, a
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.base import Label, Utterance, find_media, make_utterance_id, show
@@ -41,11 +44,17 @@ _NAME = re.compile(
     r"(?:.*/)?(?P<modality>0[123])-(?P<performance>(?P<channel>0[12])-(?P<emotion>0[1-8])-0[12]-(?P<statement>0[12])-0[12]"
     r"-(?P<actor>0[1-9]|1\d|2[0-4]))\.\w+"
 )
+CHANNELS = {"01": "speech", "02": "song"}
 _AUDIO_VISUAL, _VIDEO_ONLY, _AUDIO_ONLY = "01", "02", "03"
 
 
+def tables(config: RavdessCorpus) -> list[Path]:
+    """None: names of files and folders say all."""
+    return []
+
+
 def list_utterances(name: str, config: RavdessCorpus) -> list[Utterance]:
-    """One utterance per spoken performance; speakers are `01` to `24`.
+    """One utterance per performance of the wanted channels; speakers are `01` to `24`.
 
     Raises:
         CorpusError: a media file named otherwise, or a recording that is there twice.
@@ -59,7 +68,7 @@ def list_utterances(name: str, config: RavdessCorpus) -> list[Utterance]:
             language="en",
             transcript=STATEMENTS[parts["statement"]],
         )
-        for path, parts in _find_speech(name, config)
+        for path, parts in _find_performances(name, config)
     ]
 
 
@@ -70,11 +79,12 @@ def list_labels(name: str, config: RavdessCorpus) -> list[Label]:
         CorpusError: as `list_utterances`.
     """
     return [
-        Label(make_utterance_id(name, path), EMOTIONS[parts["emotion"]]) for path, parts in _find_speech(name, config)
+        Label(make_utterance_id(name, path), EMOTIONS[parts["emotion"]])
+        for path, parts in _find_performances(name, config)
     ]
 
 
-def _find_speech(name: str, config: RavdessCorpus) -> list[tuple[str, re.Match[str]]]:
+def _find_performances(name: str, config: RavdessCorpus) -> list[tuple[str, re.Match[str]]]:
     preferred = _AUDIO_VISUAL if "video" in config.modalities else _AUDIO_ONLY
     kept: dict[str, tuple[str, re.Match[str]]] = {}
     unknown, repeated = [], []
@@ -83,7 +93,7 @@ def _find_speech(name: str, config: RavdessCorpus) -> list[tuple[str, re.Match[s
         if parts is None:
             unknown.append(path)
             continue
-        if parts["channel"] != "01" or parts["modality"] == _VIDEO_ONLY:
+        if CHANNELS[parts["channel"]] not in config.channels or parts["modality"] == _VIDEO_ONLY:
             continue
         other = kept.get(parts["performance"])
         if other is not None and other[1]["modality"] == parts["modality"]:

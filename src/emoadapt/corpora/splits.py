@@ -1,4 +1,4 @@
-"""Train, development and test: who is in which, checked to be disjoint in speakers.
+"""Train, development and test: who is in which. Whether they are disjoint is looked into by `corpora.leaks`.
 
 A partition depends on the clips' speakers, labels and the seed only, never on the order of rows or on features.
 """
@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 
 from emoadapt.corpora.base import show
-from emoadapt.corpora.overlap import find_shared_clips
 from emoadapt.corpora.speakers import group_speakers
 from emoadapt.errors import CorpusError, DataError
 from emoadapt.schema import SPLITS
@@ -41,12 +40,13 @@ def build_task(
         `schema.SPLITS` rows sorted by fold and id; utterances of `test_also` corpora are test rows of every fold.
 
     Raises:
-        CorpusError: labels outside the classes, recordings that are trained on and tested on, or what `assign_splits`
-            and `check_splits` refuse.
+        CorpusError: labels outside the classes, or what `assign_splits`, `check_splits` and `check_attributes` refuse.
+            What is shared between the parts is looked for by `corpora.leaks`, which the training waits for.
     """
     main = _join(task_name, task, task.corpus, manifests, labels)
     splits = assign_splits(main, task.split)
-    check_splits(task_name, splits, task.classes, task.allow_speaker_overlap)
+    check_splits(task_name, splits, task.classes)
+    check_attributes(task_name, splits, task.attributes)
     folds = splits.select("fold").unique()
     also = [
         _conform(
@@ -56,28 +56,7 @@ def build_task(
         )
         for corpus in task.test_also
     ]
-    if not task.allow_speaker_overlap:
-        for rows in also:
-            _refuse_trained_clips(task_name, task, splits, rows, manifests)
     return pl.concat([splits, *also]).sort("fold", "utterance_id")
-
-
-def _refuse_trained_clips(
-    task_name: str, task: Task, splits: pl.DataFrame, rows: pl.DataFrame, manifests: Mapping[str, pl.DataFrame]
-) -> None:
-    """Refuse another test corpus that holds recordings of the training or development part."""
-    corpus = rows["corpus"][0]
-    seen = splits.filter(pl.col("split") != "test")
-    tested, trained = (
-        manifests[name].join(part.select("utterance_id").unique(), on="utterance_id", how="semi")
-        for name, part in ((corpus, rows), (task.corpus, seen))
-    )
-    if shared := sorted(find_shared_clips(tested, trained)):
-        raise CorpusError(
-            f"task {task_name}: {len(shared)} of {tested.height} clips of corpus {corpus} are recordings that are also in "
-            f"the train or dev part of {task.corpus}: {show(shared)}; take {corpus} out of tasks.{task_name}.test_also, "
-            f"keep other speakers of it (corpora.{corpus}.speakers), or accept it with allow_speaker_overlap: true"
-        )
 
 
 def map_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) -> pl.DataFrame:
@@ -121,6 +100,38 @@ def map_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) ->
     return kept
 
 
+def take_ratings(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) -> pl.DataFrame:
+    """Take the values of a task's attributes; utterances without a single one are left out.
+
+    Args:
+        task_name: for messages.
+        task: its configuration (`attributes`).
+        labels: columns `utterance_id` and the attributes.
+        corpus: the corpus they belong to.
+
+    Returns:
+        Columns `utterance_id` and the task's attributes, in the corpus's own scale; null = not rated.
+
+    Raises:
+        CorpusError: no utterance has a value, or one is not finite.
+    """
+    rated = labels.select("utterance_id", *task.attributes).filter(
+        pl.any_horizontal(pl.col(name).is_not_null() for name in task.attributes)
+    )
+    if rated.is_empty():
+        raise CorpusError(
+            f"task {task_name}: no clip of corpus {corpus} has a value of {', '.join(task.attributes)}; name its columns in "
+            f"corpora.{corpus}.columns, or take another corpus"
+        )
+    strange = rated.filter(pl.any_horizontal(~pl.col(name).is_finite() for name in task.attributes).fill_null(False))
+    if len(strange):
+        raise CorpusError(
+            f"task {task_name}: values of {', '.join(task.attributes)} that are no finite numbers in corpus {corpus}: "
+            f"{show(strange['utterance_id'].sort())}; correct them, or leave the cells empty"
+        )
+    return rated
+
+
 def share_votes(task: Task, labels: pl.DataFrame) -> pl.DataFrame:
     """Turn label distributions into shares of the task's classes; votes for other labels are left out.
 
@@ -149,7 +160,8 @@ def assign_splits(table: pl.DataFrame, split: Split) -> pl.DataFrame:
     """Give every utterance a fold and a part of it.
 
     Args:
-        table: columns `utterance_id`, `corpus`, `speaker`, `sex`, `label`, `soft` and `split` (the official partition).
+        table: columns `utterance_id`, `corpus`, `speaker`, `sex`, `split` (the official partition), and `label` and `soft`, or
+            attributes.
         split: how. `fractions` and `folds` keep speakers together and come as close to the wanted number of clips as
             moving and swapping speakers allows; clips in a part that `split` does not name are left out.
 
@@ -161,6 +173,8 @@ def assign_splits(table: pl.DataFrame, split: Split) -> pl.DataFrame:
     """
     if split.by == "official":
         assigned = [_assign_official(table, split)]
+    elif split.by == "leave_one_part_out":
+        assigned = list(_leave_parts_out(table))
     else:
         _refuse_unknown_speakers(table, split.by)
         assigned = [
@@ -173,55 +187,17 @@ def assign_splits(table: pl.DataFrame, split: Split) -> pl.DataFrame:
     return _conform(pl.concat(assigned)).sort("fold", "utterance_id")
 
 
-def speaker_overlap(splits: pl.DataFrame) -> pl.DataFrame:
-    """Speakers who are in more than one part of a fold.
-
-    Args:
-        splits: `schema.SPLITS` rows; unknown speakers cannot be checked and are passed over.
-
-    Returns:
-        Columns `fold`, `corpus`, `speaker` and `splits` (`train+test`), sorted; empty when all is well.
-    """
-    return (
-        splits.filter(pl.col("speaker").is_not_null())
-        .group_by("fold", "corpus", "speaker")
-        .agg(pl.col("split").unique())
-        .filter(pl.col("split").list.len() > 1)
-        .select(
-            "fold",
-            "corpus",
-            "speaker",
-            pl.concat_str(
-                [pl.when(pl.col("split").list.contains(part)).then(pl.lit(part)) for part in PARTS],
-                separator="+",
-                ignore_nulls=True,
-            ).alias("splits"),
-        )
-        .sort("fold", "corpus", "speaker")
-    )
-
-
-def check_splits(task_name: str, splits: pl.DataFrame, classes: Sequence[str], allow_overlap: bool) -> None:
+def check_splits(task_name: str, splits: pl.DataFrame, classes: Sequence[str]) -> None:
     """Refuse a partition that would give worthless results.
 
     Args:
         task_name: for messages.
         splits: `schema.SPLITS` rows of the corpus trained on.
         classes: the task's classes.
-        allow_overlap: accept speakers in more than one part.
 
     Raises:
-        CorpusError: shared speakers, an empty part, or a class without a training clip.
+        CorpusError: an empty part, or a class without a training clip.
     """
-    overlap = speaker_overlap(splits)
-    if len(overlap) and not allow_overlap:
-        first = overlap["fold"][0]
-        shared = overlap.filter(pl.col("fold") == first).select("speaker", "splits")
-        named = [f"{speaker} ({parts})" for speaker, parts in shared.iter_rows()]
-        raise CorpusError(
-            f"task {task_name}, fold {first}: speakers in more than one part: {show(named)}; "
-            f"choose another tasks.{task_name}.split, or accept it with allow_speaker_overlap: true"
-        )
     folds = splits["fold"].unique().sort().to_list() or [0]
     for fold in folds:
         rows = splits.filter(pl.col("fold") == fold)
@@ -236,34 +212,56 @@ def check_splits(task_name: str, splits: pl.DataFrame, classes: Sequence[str], a
             )
 
 
+def check_attributes(task_name: str, splits: pl.DataFrame, attributes: Sequence[str]) -> None:
+    """Refuse a partition on which a CCC would not be defined.
+
+    Args:
+        task_name: for messages.
+        splits: `schema.SPLITS` rows of the corpus trained on.
+        attributes: the task's; none in a task of classes.
+
+    Raises:
+        CorpusError: an attribute has fewer than two different values in a part of a fold.
+    """
+    for name in attributes:
+        # Nulls are not counted among the values.
+        found = splits.group_by("fold", "split").agg(pl.col(name).drop_nulls().n_unique().alias("values"))
+        for fold, part, values in found.filter(pl.col("values") < 2).sort("fold", "split").iter_rows():
+            raise CorpusError(
+                f"task {task_name}, fold {fold}: {part} has {values or 'no'} value{'s' if values != 1 else ''} of {name}, and at "
+                f"least two different ones are needed; take it out of tasks.{task_name}.attributes, or choose another split"
+            )
+
+
 def _conform(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
+    """The columns of SPLITS; those that a task does not have are null."""
+    return rows.select(
+        (pl.col(name) if name in rows.columns else pl.lit(None).alias(name)).cast(kind)
+        for name, kind in COLUMNS.items()
+    )
 
 
 def _join(
     task_name: str, task: Task, corpus: str, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame]
 ) -> pl.DataFrame:
-    """Columns `utterance_id`, `corpus`, `speaker`, `sex`, `label` (class), `soft`, `split` (official)."""
-    mapped = map_labels(task_name, task, labels[corpus], corpus)
+    """Columns `utterance_id`, `corpus`, `speaker`, `sex`, `split` (official), `label` (class) and `soft`, or attributes."""
+    if task.attributes:
+        mapped = take_ratings(task_name, task, labels[corpus], corpus)
+    else:
+        mapped = map_labels(task_name, task, labels[corpus], corpus)
     manifest = manifests[corpus].select("utterance_id", "speaker", "sex", "split")
     if len(strangers := mapped.join(manifest, on="utterance_id", how="anti")):
         raise DataError(
             f"task {task_name}: labels of corpus {corpus} without a row in its manifest: "
             f"{show(strangers['utterance_id'].sort())}; delete results/labels/{corpus}.parquet and run again"
         )
-    votes = share_votes(task, labels[corpus])
-    known = mapped.join(manifest, on="utterance_id", how="inner").join(votes, on="utterance_id", how="left")
-    return known.with_columns(corpus=pl.lit(corpus))
+    known = mapped.join(manifest, on="utterance_id", how="inner").with_columns(corpus=pl.lit(corpus))
+    return known if task.attributes else known.join(share_votes(task, labels[corpus]), on="utterance_id", how="left")
 
 
 def _assign_official(table: pl.DataFrame, split: OfficialSplit) -> pl.DataFrame:
-    without = table.filter(pl.col("split").is_null())["utterance_id"].sort()
+    _refuse_partless(table)
     corpus = table["corpus"][0]
-    if len(without):
-        raise CorpusError(
-            f"corpus {corpus}: {len(without)} labelled clips belong to no official part: {show(without)}; "
-            f"fill the column of corpora.{corpus}.columns.split, or choose another split"
-        )
     parts = {name.lower(): part for part in PARTS for name in getattr(split, part)}
     named = table.with_columns(
         split=pl.col("split").str.to_lowercase().replace_strict(parts, default=None, return_dtype=pl.String),
@@ -276,6 +274,31 @@ def _assign_official(table: pl.DataFrame, split: OfficialSplit) -> pl.DataFrame:
             "name them in the task's split (train, dev, test)"
         )
     return named
+
+
+def _leave_parts_out(table: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """For each official part, in the order of their names: a fold that tests on it and develops on the next."""
+    _refuse_partless(table)
+    parts = table["split"].unique().sort().to_list()
+    if len(parts) < len(PARTS):
+        raise CorpusError(
+            f"corpus {table['corpus'][0]}: {len(parts)} official parts ({show(parts)}) cannot be train, dev and test in turn; "
+            "choose another split"
+        )
+    for fold, roles in enumerate(_rotate([[part] for part in parts])):
+        yield table.with_columns(
+            split=pl.col("split").replace_strict(roles, return_dtype=pl.String), fold=pl.lit(fold, dtype=pl.Int32)
+        )
+
+
+def _refuse_partless(table: pl.DataFrame) -> None:
+    without = table.filter(pl.col("split").is_null())["utterance_id"].sort()
+    corpus = table["corpus"][0]
+    if len(without):
+        raise CorpusError(
+            f"corpus {corpus}: {len(without)} labelled clips belong to no official part: {show(without)}; "
+            f"fill the column of corpora.{corpus}.columns.split, or choose another split"
+        )
 
 
 def _refuse_unknown_speakers(table: pl.DataFrame, kind: str) -> None:

@@ -1,8 +1,9 @@
-"""Low-resource subsets: fewer training clips with the class distribution kept."""
+"""Low-resource subsets: fewer training clips with the distribution of classes, or of attributes, kept."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,12 +24,12 @@ def draw_subsets(
 ) -> pl.DataFrame:
     """Draw a subset of the training clips in every fold, as often as the task resamples.
 
-    Each draw has a generator of its own, seeded with a hash of task, subset, fold, resampling and `seed`, so that no
-    draw depends on how many others there are.
+    Each draw has a generator of its own, seeded with a hash of task, subset (unless draws are nested), fold, resampling
+    and `seed`, so that no draw depends on how many others there are.
 
     Args:
         splits: the task's `schema.SPLITS` rows.
-        task: its configuration (`resamplings`).
+        task: its configuration (`resamplings`, `draws`).
         subset: number of clips, or `full`: all training clips once, as resampling 0.
         task_name: its name.
         seed: another seed gives other draws.
@@ -46,7 +47,8 @@ def draw_subsets(
             drawn = rows
             if subset != "full":
                 try:
-                    chosen = draw_subset(rows, subset, _generator(task_name, subset, fold, resampling, seed))
+                    about = "nested" if task.draws == "nested" else subset
+                    chosen = _draw(rows, task, subset, _generator(task_name, about, fold, resampling, seed))
                 except DataError as error:
                     raise DataError(
                         f"task {task_name}, fold {fold}: {error}; correct tasks.{task_name}.subsets"
@@ -59,6 +61,17 @@ def draw_subsets(
     return rows.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items()).sort(
         "fold", "resampling", "utterance_id"
     )
+
+
+def _draw(rows: pl.DataFrame, task: Task, size: int, rng: np.random.Generator) -> list[str]:
+    if task.draws == "nested":
+        if not task.attributes:
+            return draw_nested(rows, size, rng)
+        strata = _rate_strata(rows, task.attributes).with_columns(label=pl.concat_str(task.attributes, separator="/"))
+        return draw_nested(strata, size, rng, every=False)
+    if task.attributes:
+        return draw_rated_subset(rows, task.attributes, size, rng)
+    return draw_subset(rows, size, rng)
 
 
 def draw_subset(labels: pl.DataFrame, size: int, rng: np.random.Generator) -> list[str]:
@@ -84,6 +97,87 @@ def draw_subset(labels: pl.DataFrame, size: int, rng: np.random.Generator) -> li
     return sorted(chosen)
 
 
+def draw_rated_subset(
+    ratings: pl.DataFrame, attributes: Sequence[str], size: int, rng: np.random.Generator
+) -> list[str]:
+    """Draw exactly `size` utterances with the distribution of attributes kept: systematically, along strata.
+
+    Strata are the combinations of the attributes' thirds (by rank; not rated is a fourth). Utterances are put in the order of
+    the strata, at random inside each, and every n/size-th is taken from a random beginning on: every utterance has the same
+    chance, and a stratum gets its share of the seats, rounded up or down (Madow & Madow 1944, systematic sampling). Seats
+    cannot be apportioned as to classes, since there may be more strata than seats.
+
+    Args:
+        ratings: columns `utterance_id` and the attributes; the order of rows does not matter.
+        attributes: whose distribution is kept.
+        size: number of utterances.
+        rng: decides which utterances are taken.
+
+    Returns:
+        Utterance ids, sorted.
+
+    Raises:
+        DataError: fewer utterances than `size`.
+    """
+    total = len(ratings)
+    _refuse_too_many(size, total)
+    strata = _rate_strata(ratings, attributes)
+    shuffled = strata.with_columns(place=pl.Series(rng.permutation(total))).sort(*attributes, "place")
+    picked = np.floor((rng.random() + np.arange(size)) * total / size).astype(np.int64)
+    # Rounding could reach the end of the list, never beyond it.
+    return sorted(shuffled["utterance_id"].gather(np.minimum(picked, total - 1)).to_list())
+
+
+def _rate_strata(ratings: pl.DataFrame, attributes: Sequence[str]) -> pl.DataFrame:
+    """`utterance_id` (sorted) and the third (0 to 2, by rank) that each attribute's value is in; 3 = not rated."""
+    thirds = [
+        ((pl.col(name).rank("average") - 0.5) * 3 / pl.col(name).count()).floor().cast(pl.Int8).fill_null(3).alias(name)
+        for name in attributes
+    ]
+    return ratings.select("utterance_id", *attributes).sort("utterance_id").with_columns(thirds)
+
+
+def draw_nested(labels: pl.DataFrame, size: int, rng: np.random.Generator, every: bool = True) -> list[str]:
+    """Draw exactly `size` utterances such that a smaller draw with an equal generator is a part of it.
+
+    All utterances stand in one order, in which the k-th of the n of a class has the place (k - 1/2) / n; a draw is its
+    beginning. That is the divisor method of Webster and Sainte-Laguë: unlike the largest remainders of `draw_subset` it never
+    takes a seat from a class when there are more.
+
+    Args:
+        labels: columns `utterance_id` and `label`; the order of rows does not matter.
+        size: number of utterances.
+        rng: decides which utterances of a class are taken, and in which order.
+        every: refuse a draw without a clip of some class.
+
+    Returns:
+        Utterance ids, sorted.
+
+    Raises:
+        DataError: fewer utterances than `size`, or a class would get none.
+    """
+    _refuse_too_many(size, len(labels))
+    ordered = labels.select("utterance_id", "label").sort("label", "utterance_id")
+    places = []
+    for (label,), rows in ordered.partition_by("label", as_dict=True, maintain_order=True).items():
+        names = rows["utterance_id"].gather(rng.permutation(len(rows))).to_list()
+        places += [((2 * k + 1) / (2 * len(names)), -len(names), str(label), name) for k, name in enumerate(names)]
+    chosen = sorted(places)[:size]
+    if every and (empty := sorted(set(ordered["label"]) - {label for _, _, label, _ in chosen})):
+        raise DataError(
+            f"a nested subset of {size} of {len(places)} training clips would hold no clip of class {', '.join(empty)}; "
+            "take more clips"
+        )
+    return sorted(name for *_, name in chosen)
+
+
+def _refuse_too_many(size: int, total: int) -> None:
+    if size > total:
+        raise DataError(
+            f"a subset of {size} clips is wanted and there are {total} to train on; take at most {total} or full"
+        )
+
+
 def apportion(counts: dict[str, int], size: int) -> dict[str, int]:
     """Share out `size` seats in proportion to class counts: whole parts first, then by largest remainder.
 
@@ -93,10 +187,7 @@ def apportion(counts: dict[str, int], size: int) -> dict[str, int]:
         DataError: fewer clips than seats, or a class without a seat.
     """
     total = sum(counts.values())
-    if size > total:
-        raise DataError(
-            f"a subset of {size} clips is wanted and there are {total} to train on; take at most {total} or full"
-        )
+    _refuse_too_many(size, total)
     quotas = {label: count * size // total for label, count in counts.items()}
     by_remainder = sorted(counts, key=lambda label: (-(counts[label] * size % total), -counts[label], label))
     for label in by_remainder[: size - sum(quotas.values())]:

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from emoadapt.data.clips import Clip
+from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.schema import SAMPLE_RATE
 
 JITTER = 0.04
@@ -71,6 +73,9 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
     The order depends on the utterances, their lengths, the seed and the epoch, and on nothing else: models of a
     pair see the same batches whether their CNN output is cached or not.
 
+    Of several processes, each gets every n-th clip of each batch. One for which there is none, in a batch of fewer clips than
+    processes, gets the first clip, so that all take part in every step; `stands_in` tells.
+
     Args:
         lengths: utterance -> length in samples.
         batch_size: clips per batch; one batch of the epoch takes the remainder.
@@ -86,6 +91,9 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
         self.lengths = np.array([lengths[name] for name in self.utterances], dtype=np.float64)
         self.seed = seed
         self.epoch = 0
+        self.skip = 0
+        """Batches left out when the next epoch begins: they were done before a checkpoint."""
+        self._dealt: list[int] = []
         n = len(self.utterances)
         self.by_seconds = seconds is not None
         if seconds is None:
@@ -109,9 +117,17 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
         return len(self.sizes)
 
     def __iter__(self) -> Iterator[list[tuple[str, int]]]:
-        epoch = self.epoch
-        for batch in self._arrange(epoch):
-            yield [(self.utterances[i], epoch) for i in batch]
+        epoch, rank, ranks = self.epoch, find_rank(), count_ranks()
+        batches = self._arrange(epoch)
+        skip, self.skip = self.skip, 0
+        self._dealt = [len(batch) for batch in batches]
+        for batch in batches[skip:]:
+            own = batch[rank::ranks] if rank < len(batch) else batch[:1]
+            yield [(self.utterances[i], epoch) for i in own]
+
+    def stands_in(self, batch: int) -> bool:
+        """Whether this process has no clip of its own in a batch of the epoch under way, counted from 0."""
+        return find_rank() >= self._dealt[batch]
 
     @property
     def padding_share(self) -> float:
@@ -159,3 +175,9 @@ def load_batches(
     return DataLoader(
         dataset, batch_sampler=order, collate_fn=partial(collate_clips, seed=seed), num_workers=0, generator=own
     )
+
+
+def find_order(loader: Any) -> BucketedBatches | None:
+    """The order of a loader's batches; None if it was not made by `load_batches`."""
+    order = getattr(loader, "batch_sampler", None)
+    return order if isinstance(order, BucketedBatches) else None

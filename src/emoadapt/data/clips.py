@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from emoadapt import schema
+from emoadapt.data.ranks import find_rank, share
 from emoadapt.flow.store import read_table
 
 AUDIO_COLUMNS = pa.schema([schema.AUDIO.field(name) for name in ("utterance_id", "audio", "n_samples")])
@@ -44,7 +45,7 @@ class ClipStore:
     def build(
         cls, shards: Iterable[Path], columns: pa.Schema, folder: Path, keep: Collection[str] | None = None
     ) -> ClipStore:
-        """Pack shards, one at a time, into an Arrow IPC file and map it.
+        """Pack shards, one at a time, into an Arrow IPC file and map it; of several processes the first packs for all.
 
         Args:
             shards: tables keyed by `utterance_id`; rows whose `status` is not ok are left out.
@@ -55,6 +56,11 @@ class ClipStore:
         Raises:
             DataError: a shard is missing or unreadable.
         """
+        if find_rank() > 0:
+            with Path(share()).open("rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            share()
+            return cls(mapped)
         folder.mkdir(parents=True, exist_ok=True)
         wanted = None if keep is None else pa.array(sorted(keep), pa.string())
         bare = pa.schema([pa.field(column.name, column.type) for column in columns])
@@ -62,6 +68,9 @@ class ClipStore:
             with pa.OSFile(file.name, "wb") as sink, pa.ipc.new_file(sink, bare) as writer:
                 for shard in shards:
                     writer.write_table(_select(read_table(shard), bare, wanted), max_chunksize=256)
+            # Told where it is, the others map it; then it may lose its name.
+            share(file.name)
+            share()
             return cls(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
     def __len__(self) -> int:

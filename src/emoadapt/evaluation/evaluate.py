@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import polars as pl
@@ -19,10 +19,9 @@ from scipy import sparse
 
 from emoadapt import schema
 from emoadapt.errors import DataError
-from emoadapt.evaluation.distance import measure_cosine_distance
+from emoadapt.evaluation.distance import DistanceOutcome, measure_cosine_distance
 from emoadapt.evaluation.metrics import Array, score_classes
 from emoadapt.evaluation.significance import (
-    BOOTSTRAP_METRICS,
     bootstrap_runs,
     bound_interval,
     compare_pairs,
@@ -35,6 +34,8 @@ SETTING = ("task", "backbone", "start", "subset", "test_corpus")
 RUN = ("task", "backbone", "start", "subset", "resampling", "seed", "test_corpus")
 HANDCRAFTED = ("handcrafted", "egemaps")
 """Backbone and start of the handcrafted baseline (as in `flow.grid`, which reads the configuration and this does not)."""
+Model = tuple[str, str]
+"""Backbone and start."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,32 @@ class Outcome:
         size = round(self.cells[0].shape[0] ** 0.5)
         return score_all(np.stack([(run @ weights).reshape(size, size) for run in self.cells]))
 
+    def sample(self, draws: int, seed: int, keep: NDArray[np.bool_] | None = None) -> dict[str, Array]:
+        """Metric -> (n_runs, draws), in bootstrap draws of the utterances."""
+        return bootstrap_runs(self.cells, draws, seed, keep)
+
+
+class AnyOutcome(Protocol):
+    """All runs of one setting on one test corpus, whatever is measured: `Outcome` and its sisters."""
+
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """(resampling, seed) of each run."""
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """(n_utterances,) True where any run has a prediction."""
+
+    def scores(self, keep: NDArray[np.bool_] | None = None) -> dict[str, Array]:
+        """Metric -> (n_runs,), over all utterances or only those to keep."""
+
+    def sample(self, draws: int, seed: int, keep: NDArray[np.bool_] | None = None) -> dict[str, Array]:
+        """Metric -> (n_runs, draws), in bootstrap draws of the utterances."""
+
+
+Sampled = tuple[AnyOutcome, Mapping[str, Array]]
+"""All runs of one setting, and their metrics in every bootstrap draw."""
+
 
 def evaluate_task(
     task_name: str,
@@ -68,6 +95,7 @@ def evaluate_task(
     comparisons: Path,
     bootstrap: int,
     confidence: float,
+    named: Sequence[tuple[Model, Model]] = (),
 ) -> None:
     """Evaluate every run of a task.
 
@@ -80,9 +108,10 @@ def evaluate_task(
             utterance have no per-class rows.
         confusion: CONFUSION table to write: all cells, zeros too.
         comparisons: COMPARISONS table to write: one row per setting, test corpus and metric against the
-            original of the same backbone (baseline null where there is none), and one against egemaps.
+            original of the same backbone (baseline null where there is none), one against egemaps, and those of `named`.
         bootstrap: draws of test utterances for the intervals.
         confidence: coverage of the intervals, for example 0.95.
+        named: further comparisons, (model, its baseline); made wherever both were trained on as many clips.
 
     Raises:
         DataError: there are no predictions, they belong to another task, hold a class that the task does
@@ -90,37 +119,51 @@ def evaluate_task(
     """
     frame = _read_predictions(task_name, classes, predictions)
     counts = _count_runs(frame, classes)
-    write_table(
-        metrics, [*_metric_rows(frame, counts, classes), *_distance_rows(task_name, embeddings)], schema.METRICS
-    )
+    distances = measure_distances(embeddings)
+    write_table(metrics, [*_metric_rows(frame, counts, classes), *list_distances(distances)], schema.METRICS)
     write_table(confusion, _confusion_rows(counts, classes), schema.CONFUSION)
-    write_table(comparisons, _comparison_rows(frame, classes, bootstrap, confidence), schema.COMPARISONS)
+    rows = _comparison_rows(frame, distances, classes, named, bootstrap, confidence)
+    write_table(comparisons, rows, schema.COMPARISONS)
 
 
 def _read_predictions(task: str, classes: Sequence[str], paths: Sequence[Path]) -> pl.DataFrame:
     """Predictions without logits, checked, in a fixed order."""
     columns = [*(field.name for field in schema.RUN_COLUMNS), "test_corpus", "utterance_id", "label", "predicted"]
     frame = cast(pl.DataFrame, pl.from_arrow(read_table(paths, schema.PREDICTIONS, columns)))
-    if frame.is_empty():
-        raise DataError(f"task {task} has no predictions; fine-tune at least one model on it")
-    if other := sorted(set(frame["task"]) - {task}):
-        raise DataError(
-            f"predictions of task {', '.join(other)} were given to the evaluation of {task}; name only its own runs"
-        )
+    key = [*RUN, "fold", "utterance_id"]
+    check_predictions(task, frame, key)
     for column in ("label", "predicted"):
         if unknown := sorted(set(frame[column]) - set(classes)):
             raise DataError(
                 f"task {task}: {column} {', '.join(unknown)} in the predictions is not among the classes "
                 f"{', '.join(classes)}; the classes were changed: run the fine-tuning again"
             )
-    key = [*RUN, "fold", "utterance_id"]
+    return frame.sort(key)
+
+
+def check_predictions(task: str, frame: pl.DataFrame, key: Sequence[str]) -> None:
+    """Refuse predictions that are not those of a task, or that come twice.
+
+    Args:
+        task: the task.
+        frame: rows of predictions.
+        key: columns that are different in any two rows.
+
+    Raises:
+        DataError: in one sentence.
+    """
+    if frame.is_empty():
+        raise DataError(f"task {task} has no predictions; fine-tune at least one model on it")
+    if other := sorted(set(frame["task"]) - {task}):
+        raise DataError(
+            f"predictions of task {', '.join(other)} were given to the evaluation of {task}; name only its own runs"
+        )
     if frame.select(key).is_duplicated().any():
         row = frame.filter(frame.select(key).is_duplicated()).row(0, named=True)
         raise DataError(
             f"task {task}: {row['utterance_id']} is predicted twice by {row['backbone']}.{row['start']}, subset "
             f"{row['subset']}, resampling {row['resampling']}, fold {row['fold']}, seed {row['seed']}; name each run once"
         )
-    return frame.sort(key)
 
 
 def _count_runs(frame: pl.DataFrame, classes: Sequence[str]) -> dict[tuple[Any, ...], NDArray[np.int64]]:
@@ -152,9 +195,10 @@ def _metric_rows(
                     yield {**base, "metric": metric, "label": name, "value": float(value), "n": size}
 
 
-def _distance_rows(task: str, paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Mean cosine distance of each run; one file at a time, since embeddings are wide."""
-    parts = []
+def measure_distances(paths: Sequence[Path]) -> pl.DataFrame:
+    """Cosine distance of every run and utterance; one file at a time, since embeddings are wide."""
+    kinds = {name: pl.Int32 if name in ("resampling", "seed") else pl.String for name in (*RUN, "utterance_id")}
+    parts = [pl.DataFrame(schema={**kinds, "distance": pl.Float64})]
     for path in paths:
         table = read_table(path, schema.EMBEDDINGS)
         if not table.num_rows:
@@ -162,9 +206,12 @@ def _distance_rows(task: str, paths: Sequence[Path]) -> Iterator[dict[str, Any]]
         tuned, start_point = (np.stack(table.column(name).to_numpy()) for name in ("tuned", "start_point"))
         frame = cast(pl.DataFrame, pl.from_arrow(table.select([*RUN, "utterance_id"])))
         parts.append(frame.with_columns(distance=pl.Series(measure_cosine_distance(tuned, start_point))))
-    if not parts:
-        return
-    means = pl.concat(parts).group_by(RUN).agg(pl.col("distance").mean(), pl.col("utterance_id").n_unique()).sort(RUN)
+    return pl.concat(parts)
+
+
+def list_distances(distances: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Mean cosine distance of each run."""
+    means = distances.group_by(RUN).agg(pl.col("distance").mean(), pl.col("utterance_id").n_unique()).sort(RUN)
     for *run, distance, size in means.iter_rows():
         yield {
             **dict(zip(RUN, run, strict=True)),
@@ -186,51 +233,82 @@ def _confusion_rows(
 
 
 def _comparison_rows(
-    frame: pl.DataFrame, classes: Sequence[str], draws: int, confidence: float
+    frame: pl.DataFrame,
+    distances: pl.DataFrame,
+    classes: Sequence[str],
+    named: Sequence[tuple[Model, Model]],
+    draws: int,
+    confidence: float,
 ) -> Iterator[dict[str, Any]]:
     """Rows of all settings; settings of one test corpus and subset share their bootstrap draws."""
+    task = frame["task"][0]
     for (test_corpus,), corpus_frame in sorted(frame.partition_by("test_corpus", as_dict=True).items()):
         universe = corpus_frame["utterance_id"].unique().sort()
-        seed = zlib.crc32(f"{frame['task'][0]}/{test_corpus}".encode())
-        for _, part in sorted(corpus_frame.partition_by("subset", as_dict=True).items()):
-            outcomes = _collect_outcomes(part, universe, classes)
-            samples = {model: bootstrap_runs(outcome.cells, draws, seed) for model, outcome in outcomes.items()}
-            for (backbone, start), outcome in outcomes.items():
-                model = (backbone, start)
-                base = dict(
-                    zip(SETTING, part.filter(backbone=backbone, start=start).select(SETTING).row(0), strict=True)
-                )
-                own = _describe_outcome(outcome, samples[model], confidence)
-                for baseline in _baselines(model, list(outcomes)):
-                    against: dict[str, dict[str, Any]] = {metric: {} for metric in BOOTSTRAP_METRICS}
-                    if baseline is not None:
-                        against = _compare_outcomes(
-                            (outcome, samples[model]), (outcomes[baseline], samples[baseline]), draws, seed, confidence
-                        )
-                    for metric in BOOTSTRAP_METRICS:
-                        yield {
-                            **base,
-                            "baseline": baseline and baseline[1],
-                            "metric": metric,
-                            **own[metric],
-                            **against[metric],
-                            "n": int(outcome.seen.sum()),
-                        }
+        seed = zlib.crc32(f"{task}/{test_corpus}".encode())
+        for (subset,), part in sorted(corpus_frame.partition_by("subset", as_dict=True).items()):
+            apart = distances.filter(test_corpus=test_corpus, subset=subset)
+            for outcomes in (_collect_outcomes(part, universe, classes), collect_distances(apart)):
+                sampled = {model: (outcome, outcome.sample(draws, seed)) for model, outcome in outcomes.items()}
+                for (backbone, start), rows in compare_all(sampled, named, draws, seed, confidence):
+                    place = (task, backbone, start, subset, test_corpus)
+                    yield from ({**dict(zip(SETTING, place, strict=True)), **row} for row in rows)
 
 
-def _baselines(model: tuple[str, str], models: Sequence[tuple[str, str]]) -> list[tuple[str, str] | None]:
-    """What a model is compared with: its original (None without one), then the handcrafted vector."""
+def compare_all(
+    sampled: Mapping[Model, Sampled], named: Sequence[tuple[Model, Model]], draws: int, seed: int, confidence: float
+) -> Iterator[tuple[Model, list[dict[str, Any]]]]:
+    """Model -> a row per baseline and metric."""
+    for model, own in sampled.items():
+        described = _describe_outcome(*own, confidence)
+        rows = []
+        for baseline in _baselines(model, list(sampled), named):
+            against: Mapping[str, dict[str, Any]] = {}
+            if baseline is not None:
+                against = _compare_outcomes(own, sampled[baseline], draws, seed, confidence)
+            rows += [
+                {
+                    "baseline_backbone": baseline and baseline[0],
+                    "baseline": baseline and baseline[1],
+                    "metric": metric,
+                    **values,
+                    **against.get(metric, {}),
+                    "n": int(own[0].seen.sum()),
+                }
+                for metric, values in described.items()
+            ]
+        yield model, rows
+
+
+def _baselines(model: Model, models: Sequence[Model], named: Sequence[tuple[Model, Model]] = ()) -> list[Model | None]:
+    """What a model is compared with: its original (None without one), the handcrafted vector, and what tables name."""
     backbone, start = model
     original = (backbone, "original")
-    found: list[tuple[str, str] | None] = [original if start != "original" and original in models else None]
+    found: list[Model | None] = [original if start != "original" and original in models else None]
     if model != HANDCRAFTED and HANDCRAFTED in models:
         found.append(HANDCRAFTED)
-    return found
+    found += [other for subject, other in named if subject == model and other in models]
+    return list(dict.fromkeys(found))
 
 
-def _collect_outcomes(
-    frame: pl.DataFrame, universe: pl.Series, classes: Sequence[str]
-) -> dict[tuple[str, str], Outcome]:
+def collect_distances(frame: pl.DataFrame) -> dict[Model, DistanceOutcome]:
+    """(backbone, start) -> the distances of its runs, over all utterances that any model has an embedding of."""
+    universe = frame["utterance_id"].unique().sort()
+    frame = frame.with_columns(utterance=pl.col("utterance_id").cast(pl.Enum(universe)).to_physical().cast(pl.Int64))
+    outcomes = {}
+    for model, setting in sorted(frame.partition_by("backbone", "start", as_dict=True).items()):
+        parts = sorted(setting.partition_by("resampling", "seed", as_dict=True).items())
+        sums, counts = np.zeros((2, len(parts), len(universe)))
+        for row, (_, part) in enumerate(parts):
+            places = part["utterance"].to_numpy()
+            # An utterance that every fold is tested on has several embeddings.
+            sums[row] = np.bincount(places, part["distance"].to_numpy(), minlength=len(universe))
+            counts[row] = np.bincount(places, minlength=len(universe))
+        runs = [cast(tuple[int, int], run) for run, _ in parts]
+        outcomes[cast(Model, model)] = DistanceOutcome(runs, sums, counts)
+    return outcomes
+
+
+def _collect_outcomes(frame: pl.DataFrame, universe: pl.Series, classes: Sequence[str]) -> dict[Model, Outcome]:
     """(backbone, start) -> its runs, with utterances numbered as in `universe`."""
     names = pl.Enum(list(classes))
     frame = frame.with_columns(
@@ -245,11 +323,13 @@ def _collect_outcomes(
         seen = np.zeros(len(universe), dtype=np.bool_)
         seen[setting["utterance"].to_numpy()] = True
         cells = [place_cells(part["utterance"].to_numpy(), part["cell"].to_numpy(), shape) for _, part in parts]
-        outcomes[cast(tuple[str, str], model)] = Outcome([cast(tuple[int, int], run) for run, _ in parts], cells, seen)
+        outcomes[cast(Model, model)] = Outcome([cast(tuple[int, int], run) for run, _ in parts], cells, seen)
     return outcomes
 
 
-def _describe_outcome(outcome: Outcome, samples: Mapping[str, Array], confidence: float) -> dict[str, dict[str, Any]]:
+def _describe_outcome(
+    outcome: AnyOutcome, samples: Mapping[str, Array], confidence: float
+) -> dict[str, dict[str, Any]]:
     """Metric -> n_runs, mean, std, low, high."""
     rows = {}
     for metric, values in outcome.scores().items():
@@ -259,18 +339,14 @@ def _describe_outcome(outcome: Outcome, samples: Mapping[str, Array], confidence
             "n_runs": values.size,
             "mean": float(values.mean()),
             "std": float(values.std(ddof=1)) if values.size > 1 else None,
-            "low": max(low, 0.0),
+            "low": low if metric.startswith("ccc") else max(low, 0.0),
             "high": high,
         }
     return rows
 
 
 def _compare_outcomes(
-    start: tuple[Outcome, Mapping[str, Array]],
-    baseline: tuple[Outcome, Mapping[str, Array]],
-    draws: int,
-    seed: int,
-    confidence: float,
+    start: Sampled, baseline: Sampled, draws: int, seed: int, confidence: float
 ) -> dict[str, dict[str, Any]]:
     """Metric -> n_pairs, difference and its interval, p-value; over the runs and utterances that both have."""
     pairs = [
@@ -278,16 +354,16 @@ def _compare_outcomes(
     ]
     keep = start[0].seen & baseline[0].seen
     if not pairs or not keep.any():
-        return {metric: {"n_pairs": 0} for metric in BOOTSTRAP_METRICS}
+        return {metric: {"n_pairs": 0} for metric in start[1]}
     ours, theirs = [list(indices) for indices in zip(*pairs, strict=True)]
     sides = []
     for (outcome, samples), chosen in ((start, ours), (baseline, theirs)):
         whole = bool((outcome.seen == keep).all())
-        resampled = samples if whole else bootstrap_runs(outcome.cells, draws, seed, keep)
+        resampled = samples if whole else outcome.sample(draws, seed, keep)
         sides.append({m: (v[chosen], resampled[m][chosen]) for m, v in outcome.scores(keep).items()})
     resamplings = [start[0].runs[index][0] for index in ours]
     rows = {}
-    for metric in BOOTSTRAP_METRICS:
+    for metric in start[1]:
         (values, drawn), (base_values, base_drawn) = sides[0][metric], sides[1][metric]
         difference = float((values - base_values).mean())
         low, high = bound_interval(

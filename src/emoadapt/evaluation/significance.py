@@ -89,7 +89,7 @@ def bootstrap_runs(
     n_cells, n_utterances = runs[0].shape
     size = round(n_cells**0.5)
     parts: dict[str, list[Array]] = {metric: [] for metric in BOOTSTRAP_METRICS}
-    for weights in _draw_weights(n_utterances, draws, np.random.default_rng(seed)):
+    for weights in draw_weights(n_utterances, draws, np.random.default_rng(seed)):
         if keep is not None:
             weights = weights * keep[:, None]
         counts = np.stack([(run @ weights).T.reshape(-1, size, size) for run in runs])
@@ -114,7 +114,7 @@ def bound_interval(draws: Array, confidence: float, centre: float | None = None)
     return float(low) + shift, float(high) + shift
 
 
-def _draw_weights(n_utterances: int, draws: int, generator: np.random.Generator) -> Iterator[NDArray[np.float32]]:
+def draw_weights(n_utterances: int, draws: int, generator: np.random.Generator) -> Iterator[NDArray[np.float32]]:
     """How often each utterance is in each draw: (n_utterances, up to 100) at a time, to bound memory."""
     for begin in range(0, draws, _DRAWS_AT_ONCE):
         width = min(_DRAWS_AT_ONCE, draws - begin)

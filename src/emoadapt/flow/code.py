@@ -9,10 +9,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import json
 import pkgutil
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from emoadapt.flow.caches import write_cache
 
 DECLARATIONS = frozenset({"emoadapt", "emoadapt.config", "emoadapt.schema", "emoadapt.errors"})
 """Modules and packages that only declare. What a rule takes from them is in its params (values) and in its tables'
@@ -21,6 +25,14 @@ schema (columns), so a new option or a new table elsewhere does not make every r
 WITHOUT_EFFECT = frozenset({"emoadapt.models.registry", "emoadapt.models.cards"})
 """Modules that results are made with and do not depend on. The registry finds weights: which ones it found stands in params
 and row keys as the identity of their content. A model card is text for people."""
+
+_memory: list[Path] = []
+"""The folder in which parsed modules are remembered, if any."""
+
+
+def remember_modules(folder: Path) -> None:
+    """Keep what is found in a module, under a name made of its text, so that the next process need not parse it."""
+    _memory[:] = [folder]
 
 
 @cache
@@ -47,7 +59,7 @@ def _declares(name: str) -> bool:
 
 
 def read_covered(*modules: str) -> dict[str, str]:
-    """Modules that the digest of `modules` covers, with the syntax tree of each, docstrings left out."""
+    """Modules that the digest of `modules` covers, with a digest of the syntax tree of each, docstrings left out."""
     seen: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
@@ -104,12 +116,33 @@ def _source(module: str) -> Path | None:
     return None
 
 
-def _read_module(name: str, source: Path) -> tuple[str, set[str]]:
-    """Normalised syntax tree of a module, and the names it may import from its own package."""
-    tree = ast.parse(source.read_text())
+def _read_module(name: str, source: Path) -> tuple[str, list[str]]:
+    """Digest of a module's normalised syntax tree, and the names it may import from its own package."""
+    return _recall(name, source.name == "__init__.py", source.read_text())
+
+
+@cache
+def _recall(name: str, is_package: bool, text: str) -> tuple[str, list[str]]:
+    """What `_parse_module` says, from memory where the same text was parsed before by the same Python."""
+    key = hashlib.sha256(f"{sys.version}\n{name}\n{is_package}\n{text}".encode()).hexdigest()
+    path = _memory[0] / f"{key[:32]}.json" if _memory else None
+    if path is not None:
+        try:
+            found = json.loads(path.read_text())
+            return found["digest"], found["imports"]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+    value, imports = _parse_module(name, is_package, text)
+    if path is not None:
+        write_cache(path, json.dumps({"module": name, "digest": value, "imports": imports}))
+    return value, imports
+
+
+def _parse_module(name: str, is_package: bool, text: str) -> tuple[str, list[str]]:
+    tree = ast.parse(text)
     _drop_idle(tree)
     top = name.partition(".")[0]
-    package = name if source.name == "__init__.py" else name.rpartition(".")[0]
+    package = name if is_package else name.rpartition(".")[0]
     imports: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -119,7 +152,8 @@ def _read_module(name: str, source: Path) -> tuple[str, set[str]]:
             if node.level:
                 base = importlib.util.resolve_name("." * node.level + base, package)
             imports |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return ast.dump(tree), {n for n in imports if n == top or n.startswith(top + ".")}
+    own = sorted(n for n in imports if n == top or n.startswith(top + "."))
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), own
 
 
 def _drop_idle(tree: ast.Module) -> None:

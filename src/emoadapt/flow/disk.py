@@ -37,6 +37,19 @@ class Holding:
     purpose: str
 
 
+def refuse_read_only(results: Path) -> None:
+    """Say before anything runs that results cannot be written; Snakemake itself would end in a traceback.
+
+    Raises:
+        DataError: nothing can be made in the folder.
+    """
+    if results.is_dir() and not os.access(results, os.W_OK | os.X_OK):
+        raise DataError(
+            f"the folder {results.absolute()} cannot be written (its file system is read-only, or it belongs to somebody else); "
+            "mend that and run the same command again"
+        )
+
+
 def measure_disk(results: Path) -> list[Holding]:
     """What each stage holds, the largest first.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from emoadapt.flow.caches import write_cache
 from emoadapt.schema import UNREADABLE
 
 
@@ -52,6 +54,32 @@ def fingerprint_media(root: Path, media: Iterable[str], cache_file: Path) -> dic
     return {name: entry.rpartition(" ")[2] for name, entry in entries.items()}
 
 
+def witness_files(root: Path, names: Iterable[str]) -> str | None:
+    """Digest of the size, times and inode of files: while it stays, no file was edited, replaced or moved.
+
+    A link that leads back to itself counts as it is.
+
+    Args:
+        root: folder.
+        names: paths relative to it.
+
+    Returns:
+        None if a file is missing or cannot be asked.
+    """
+    prefix = f"{root}{os.sep}"
+    states: list[tuple[int, ...]] = []
+    for name in names:
+        try:
+            found = os.stat(prefix + name)  # noqa: PTH116 - as above
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                return None
+            states.append(())
+        else:
+            states.append((found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
+    return hashlib.sha256(repr(states).encode()).hexdigest()
+
+
 def _hash_file(path: Path) -> str:
     try:
         with path.open("rb") as file:
@@ -71,7 +99,4 @@ def _read_cache(path: Path, root: Path) -> dict[str, str]:
 
 
 def _write_cache(path: Path, root: Path, entries: dict[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps({"root": str(root.absolute()), "media": entries}, separators=(",", ":")))
-    part.replace(path)
+    write_cache(path, json.dumps({"root": str(root.absolute()), "media": entries}, separators=(",", ":")))

@@ -8,6 +8,8 @@ from emoadapt.config import Study
 
 HANDCRAFTED = ("handcrafted", "egemaps")
 """Backbone and starting point of the handcrafted baseline."""
+CLASSICAL = ("handcrafted", "classical")
+"""Those of the classical one."""
 
 
 @dataclass(frozen=True, order=True)
@@ -57,18 +59,21 @@ def settings(study: Study) -> list[Setting]:
                 ]
         if study.finetuning.egemaps_baseline:
             found += [(task, *HANDCRAFTED, size) for size in config.subsets]
+        if study.finetuning.classical and config.classes:
+            found += [(task, *CLASSICAL, size) for size in config.subsets]
     return [Setting(task, backbone, start, str(size)) for task, backbone, start, size in found]
 
 
 def runs(study: Study, setting: Setting, folds: int) -> list[Run]:
     """Runs of a setting: every fold and seed, for every draw of its subset (`full` has one).
 
-    Seeds vary slowest, so that one more seed leaves all full batches as they are.
+    Seeds vary slowest, so that one more seed leaves all full batches as they are. What is deterministic has the first only.
     """
+    deterministic = (setting.backbone, setting.start) == CLASSICAL
     resamplings = 1 if setting.subset == "full" else study.tasks[setting.task].resamplings
     return [
         Run(resampling, fold, seed)
-        for seed in study.finetuning.seeds
+        for seed in study.finetuning.seeds[: 1 if deterministic else None]
         for resampling in range(resamplings)
         for fold in range(folds)
     ]

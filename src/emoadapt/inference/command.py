@@ -60,7 +60,7 @@ def run_predict(
         # Where the results themselves appear on the terminal, they are the progress.
         if sys.stderr.isatty() and not file.isatty():
             predictions = show_progress(predictions, len(files), sys.stderr)
-        counts = write_predictions(predictions, file, classifier.classes, as_csv=as_csv)
+        counts = write_predictions(predictions, file, classifier.classes, classifier.attributes, as_csv=as_csv)
     if failed := counts.get("failed", 0):
         print(
             f"emoadapt: {failed} of {sum(counts.values())} rows have the status failed, with a reason", file=sys.stderr

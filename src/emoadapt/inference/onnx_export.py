@@ -35,7 +35,7 @@ _LARGEST_FILE = 1_900_000_000
 
 @dataclass(frozen=True)
 class Comparison:
-    """Clips of one length in both runtimes: the largest absolute difference of a logit."""
+    """Clips of one length in both runtimes: the largest absolute difference of a logit; of a value in parts of the largest."""
 
     n_clips: int
     n_samples: int
@@ -43,15 +43,16 @@ class Comparison:
 
 
 class _Graph(nn.Module):
-    """What is exported: normalisation, the model of `transformers`, mean over time, head, softmax."""
+    """What is exported: normalisation, the model of `transformers`, mean over time, head, and for classes softmax."""
 
     def __init__(self, classifier: EmotionClassifier) -> None:
         super().__init__()
         self.model, self.head = classifier.backbone.model, classifier.head
+        self.rated = bool(classifier.attributes)
         self.normalise, self.layer_weights = classifier.backbone.normalise, classifier.backbone.layer_weights
 
-    def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, samples) -> logits and probabilities (batch, n_classes)."""
+    def forward(self, audio: Tensor) -> tuple[Tensor, ...]:
+        """(batch, samples) -> logits and probabilities (batch, n_classes), or values (batch, n_attributes)."""
         if self.normalise:
             centred = audio - audio.mean(dim=1, keepdim=True)
             audio = centred / torch.sqrt(audio.var(dim=1, correction=0, keepdim=True) + 1e-7)
@@ -62,12 +63,14 @@ class _Graph(nn.Module):
             hidden = sum(
                 weight * state for weight, state in zip(self.layer_weights.softmax(dim=0), states, strict=True)
             )
-        logits = self.head(hidden.mean(dim=1))
-        return logits, logits.softmax(dim=1)
+        outputs = self.head(hidden.mean(dim=1))
+        return (outputs,) if self.rated else (outputs, outputs.softmax(dim=1))
 
 
 def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
     """Write an ONNX file with the input `audio` and the outputs `logits` and `probabilities`, batch and time free.
+
+    That of a model that rates attributes has one output, `values`.
 
     Its metadata hold `labels` (JSON list, in the order of the outputs), `sampling_rate` and `min_samples`, the shortest
     clip. Weights of 1.9 GB or more stand beside it in `<file>.data`. Nothing is written unless the file agrees with torch.
@@ -83,10 +86,15 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
         ModelError: the model cannot be exported, or the file gives other logits than torch.
         ConfigError: the file cannot be written.
     """
+    if classifier.backbone.library != "transformers":
+        raise ModelError(
+            f"an {classifier.backbone.model.config.model_type} model cannot be exported to ONNX, because its log filter banks "
+            "are computed outside of the network; use `emoadapt predict`"
+        )
     shortest = classifier.backbone.receptive_field
     program = _trace(classifier, shortest)
     program.model.metadata_props.update(
-        labels=json.dumps(list(classifier.classes), ensure_ascii=False),
+        labels=json.dumps(list(classifier.outputs), ensure_ascii=False),
         sampling_rate=str(SAMPLE_RATE),
         min_samples=str(shortest),
     )
@@ -139,12 +147,18 @@ def compare(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
                 audio = 0.1 * torch.randn(n_clips, n_samples, generator=random)
                 with torch.inference_mode():
                     expected = torch.cat([classifier([clip]) for clip in audio])
-                logits = torch.from_numpy(session.run(["logits"], {"audio": audio.numpy()})[0])
-                found.append(Comparison(n_clips, n_samples, float((logits - expected).abs().max())))
+                outputs = torch.from_numpy(session.run(_name_outputs(classifier)[:1], {"audio": audio.numpy()})[0])
+                # Values have a scale of their own, beyond 1 their digits count.
+                scale = float(expected.abs().max().clamp_min(1)) if classifier.attributes else 1.0
+                found.append(Comparison(n_clips, n_samples, float((outputs - expected).abs().max()) / scale))
     except Exception as error:
         # onnxruntime raises classes of its extension module without a public common one.
         raise ModelError(f"{file.name} cannot be run by onnxruntime {onnxruntime.__version__}: {error}") from error
     return found
+
+
+def _name_outputs(classifier: EmotionClassifier) -> list[str]:
+    return ["values"] if classifier.attributes else ["logits", "probabilities"]
 
 
 def print_comparisons(comparisons: Sequence[Comparison]) -> None:
@@ -171,7 +185,7 @@ def _trace(classifier: EmotionClassifier, shortest: int) -> Any:
                 (example,),
                 dynamo=True,
                 input_names=["audio"],
-                output_names=["logits", "probabilities"],
+                output_names=_name_outputs(classifier),
                 dynamic_shapes=(free,),
                 verbose=False,
             )

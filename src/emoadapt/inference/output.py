@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from emoadapt.inference.predict import Prediction
 
 DIGITS = 6
-"""Decimals of probabilities."""
+"""Decimals of probabilities and values."""
 SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -102,23 +102,30 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
 
 
 def write_predictions(
-    predictions: Iterable[Prediction], file: TextIO, classes: Sequence[str], *, as_csv: bool = False
+    predictions: Iterable[Prediction],
+    file: TextIO,
+    classes: Sequence[str] = (),
+    attributes: Sequence[str] = (),
+    *,
+    as_csv: bool = False,
 ) -> dict[str, int]:
     """Write predictions one by one, each at once.
 
     A JSON line has the keys of a `Prediction` that are not None. A CSV file has the columns file, start, end, status,
-    label, `p_<class>` for each class, reason.
+    label, `p_<class>` for each class, reason; of a model that rates attributes the columns file, start, end, status, one for
+    each attribute, reason.
 
     Args:
         predictions: rows, in order.
         file: open text file.
         classes: in the order of the columns.
+        attributes: the same.
         as_csv: CSV instead of JSON lines.
 
     Returns:
         Status -> number of rows.
     """
-    write = _begin_csv(file, classes) if as_csv else _begin_json(file)
+    write = _begin_csv(file, classes, attributes) if as_csv else _begin_json(file)
     counts: dict[str, int] = {}
     for prediction in predictions:
         write(_list_values(prediction))
@@ -151,8 +158,9 @@ def _list_values(prediction: Prediction) -> dict[str, Any]:
         "label": prediction.label,
         "reason": None if prediction.reason is None else _make_writable(prediction.reason),
     }
-    if prediction.probabilities is not None:
-        values["probabilities"] = {name: round(value, DIGITS) for name, value in prediction.probabilities.items()}
+    for key in ("probabilities", "values"):
+        if (found := getattr(prediction, key)) is not None:
+            values[key] = {name: round(value, DIGITS) for name, value in found.items()}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -165,13 +173,15 @@ def _begin_json(file: TextIO) -> Callable[[dict[str, Any]], object]:
     return lambda values: file.write(json.dumps(values, ensure_ascii=False) + "\n")
 
 
-def _begin_csv(file: TextIO, classes: Sequence[str]) -> Callable[[dict[str, Any]], object]:
-    columns = ["file", "start", "end", "status", "label", *(f"p_{name}" for name in classes), "reason"]
+def _begin_csv(file: TextIO, classes: Sequence[str], attributes: Sequence[str]) -> Callable[[dict[str, Any]], object]:
+    told = attributes or ["label", *(f"p_{name}" for name in classes)]
+    columns = ["file", "start", "end", "status", *told, "reason"]
     writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
 
     def write(values: dict[str, Any]) -> None:
-        probabilities = values.pop("probabilities", {})
-        writer.writerow(values | {f"p_{name}": value for name, value in probabilities.items()})
+        probabilities = {f"p_{name}": value for name, value in values.pop("probabilities", {}).items()}
+        ratings = values.pop("values", {})
+        writer.writerow(values | probabilities | ratings)
 
     return write

@@ -38,7 +38,8 @@ class Prediction:
     """What is said of a file, or of a window of it.
 
     `status` is `ok`, or as in the tables of features: `absent` (no audio stream, silence) or `failed`, then with a reason,
-    `<code>: <detail>`, and without label. `start` and `end`, in s, are missing where the fault is the file's.
+    `<code>: <detail>`, and without label. `start` and `end`, in s, are missing where the fault is the file's. A model that rates
+    attributes gives `values`, in the scale of the corpus it was trained on, instead of `label` and `probabilities`.
     """
 
     file: Path
@@ -47,6 +48,7 @@ class Prediction:
     status: str = "ok"
     label: str | None = None
     probabilities: dict[str, float] | None = None
+    values: dict[str, float] | None = None
     reason: str | None = None
 
 
@@ -61,12 +63,13 @@ class _Clip:
         """Where it begins and ends, in s."""
         return self.start / SAMPLE_RATE, (self.start + len(self.samples)) / SAMPLE_RATE
 
-    def tell(self, probabilities: dict[str, float]) -> Prediction:
-        """The prediction of this clip."""
-        if not all(map(math.isfinite, probabilities.values())):
+    def tell(self, found: dict[str, float], *, rated: bool) -> Prediction:
+        """The prediction of this clip, from probabilities of classes, or from values of attributes (`rated`)."""
+        if not all(map(math.isfinite, found.values())):
             return self.refuse(ClipError("not_finite", "the model gives no numbers for it"))
-        label = max(probabilities, key=probabilities.__getitem__)
-        return Prediction(self.file, *self.times, label=label, probabilities=probabilities)
+        if rated:
+            return Prediction(self.file, *self.times, values=found)
+        return Prediction(self.file, *self.times, label=max(found, key=found.__getitem__), probabilities=found)
 
     def refuse(self, fault: ClipError) -> Prediction:
         """What is said of this clip instead of a prediction."""
@@ -156,9 +159,10 @@ class _Judge:
         told = {place: item for place, item in enumerate(group) if isinstance(item, Prediction)}
         clips = {place: item for place, item in enumerate(group) if isinstance(item, _Clip)}
         for batch in self._arrange({place: len(clip.samples) for place, clip in clips.items()}):
-            probabilities = self._run([clips[place].samples for place in batch])
-            for place, row in zip(batch, probabilities, strict=True):
-                told[place] = clips[place].tell(dict(zip(self.classifier.classes, row, strict=True)))
+            rows = self._run([clips[place].samples for place in batch])
+            for place, row in zip(batch, rows, strict=True):
+                found = dict(zip(self.classifier.outputs, row, strict=True))
+                told[place] = clips[place].tell(found, rated=bool(self.classifier.attributes))
         return [told[place] for place in range(len(group))]
 
     def _arrange(self, lengths: dict[int, int]) -> Iterator[list[int]]:
@@ -174,13 +178,14 @@ class _Judge:
             yield batch
 
     def _run(self, samples: Sequence[NDArray[np.int16]]) -> list[list[float]]:
-        """Probabilities of (n_samples,) clips."""
+        """Probabilities of classes, or values of attributes, of (n_samples,) clips."""
         audio = [torch.from_numpy(to_float(clip)) for clip in samples]
         try:
             # TF32 would make the result of a clip depend on the algorithm that is chosen for its batch. What is not named
             # here would be switched off with it, cuDNN included.
             with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                return self.classifier(audio).softmax(dim=1).cpu().tolist()
+                outputs = self.classifier(audio)
+                return (outputs if self.classifier.attributes else outputs.softmax(dim=1)).cpu().tolist()
         except RuntimeError as error:
             # What the two allocators raise has no class in common.
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):

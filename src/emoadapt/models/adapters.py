@@ -26,7 +26,7 @@ def add_adapters(model: nn.Module, settings: Lora, model_type: str) -> None:
     They begin as no change, with weights that depend on nothing but their shapes.
 
     Raises:
-        ModelError: `peft` is not installed.
+        ModelError: `peft` is not installed, or the model has none of the layers.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -37,8 +37,13 @@ def add_adapters(model: nn.Module, settings: Lora, model_type: str) -> None:
     config = LoraConfig(
         r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=list(modules)
     )
-    with seeded(0):
-        inject_adapter_in_model(config, model)
+    try:
+        with seeded(0):
+            inject_adapter_in_model(config, model)
+    except ValueError as error:
+        raise ModelError(
+            f"a {model_type} model has no layers called {', '.join(modules)}; name others under `lora: modules`"
+        ) from error
 
 
 def merge_adapters(model: nn.Module) -> nn.Module:

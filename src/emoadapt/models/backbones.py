@@ -1,8 +1,12 @@
 """Self-supervised speech backbones: wav2vec 2.0, WavLM, HuBERT and data2vec-audio behind one interface.
 
+The audio branch of AV-HuBERT, which `transformers` does not have, is a backbone of its own kind in `models.av_hubert`.
+
 The pooled embedding of a clip is the same alone and in a padded batch. `transformers` does not promise that:
 group-norm CNN encoders average over the padding, and data2vec's stacked positional convolutions carry values into the padding and
-back. So group-norm CNNs see one clip at a time, and padded frames are zeroed between positional convolutions.
+back, as the convolutions of conformer layers do. So group-norm CNNs see one clip at a time, and padded frames are zeroed before
+convolutions over time. A conformer's batch norm keeps the statistics of its weights, as it would see the padding. Any other
+model is tried with noise when it is loaded (`architecture: auto`), and refused if its result depends on the batch.
 
 LayerDrop is switched off, and SpecAugment is not that of `transformers`: either would draw random numbers whose count
 depends on the batch, and original and adapted models of a pair would no longer see the same dropout.
@@ -10,12 +14,13 @@ depends on the batch, and original and adapted models of a pair would no longer 
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -40,8 +45,23 @@ warnings.filterwarnings("ignore", message="Support for mismatched key_padding_ma
 MODEL_TYPES = {"wav2vec2": "wav2vec2", "wavlm": "wavlm", "hubert": "hubert", "data2vec": "data2vec-audio"}
 """Architecture of a study -> `model_type` of `transformers`."""
 
+AV_HUBERT = "av_hubert"
+"""Architecture, and `model_type` of its folders, that `transformers` does not know."""
+
+AUTO = "auto"
+"""Architecture that is read from the weights."""
+
+_PARTS = ("feature_extractor.conv_layers", "feature_projection", "encoder.layers")
+"""Parts of a model that a backbone is cut into."""
+
+_SHAPE = ("hidden_size", "conv_dim", "conv_kernel", "conv_stride", "conv_bias", "feat_extract_norm")
+"""What its configuration must say; the last two have only the CNN encoders that `encode_signals` knows."""
+
 _UNUSED = {"masked_spec_embed"}
 """The vector that stands for a frame masked by SpecAugment: checkpoints may lack it."""
+
+PADDING_TOLERANCE = 1e-2
+"""Share of an embedding's standard deviation by which the padding of a batch may change it: far above rounding, far below a leak."""
 
 LAYER_WEIGHTS = "layer_weights.safetensors"
 """File of a model folder whose embedding is a weighted mean of layers."""
@@ -56,6 +76,9 @@ class SpeechBackbone(nn.Module):
         origin: where the weights come from, for the model card.
         trained: False for random weights.
     """
+
+    library: ClassVar[Literal["transformers", "emoadapt"]] = "transformers"
+    """What loads a folder that `save` writes."""
 
     def __init__(self, model: Any, *, normalise: bool, origin: str, trained: bool) -> None:
         super().__init__()
@@ -138,6 +161,33 @@ class SpeechBackbone(nn.Module):
             layers[-config.train_layers :].requires_grad_(True)
         self.set_cnn_trainable(self.cnn_trainable)
 
+    def train(self, mode: bool = True) -> SpeechBackbone:
+        """Training mode, without batch norm, or evaluation mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.eval()
+        return self
+
+    def compile_layers(self) -> None:
+        """Compile the transformer's layers: one compilation for all of them, and for clips of any length.
+
+        Raises:
+            ModelError: torch finds no C++ compiler.
+        """
+        from torch._inductor.cpp_builder import get_cpp_compiler
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler as error:
+            raise ModelError(
+                "`compile: true` needs a C++ compiler, and there is none; install g++ or clang, or leave `compile` out"
+            ) from error
+        for layer in self.model.encoder.layers:
+            # Not the module itself: hooks, which take the layers' outputs for a weighted mean, stay outside.
+            layer.forward = torch.compile(layer.forward, dynamic=True)
+
     def encode_cnn(self, audio: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Run the CNN encoder.
 
@@ -175,7 +225,7 @@ class SpeechBackbone(nn.Module):
             hidden = mask_spans(hidden, lengths, draws, self.spec_augment, stand_in)
         # Boolean, because transformers inverts it with `~`: of an integer mask that selects other rows, silently.
         valid = _valid(lengths, frames.shape[1])
-        with self._zero_between_positions(valid), self._collect_layers() as states:
+        with self._zero_padding(valid), self._collect_layers() as states:
             last = self.model.encoder(hidden, attention_mask=valid).last_hidden_state
         if self.layer_weights is None:
             return last
@@ -194,6 +244,8 @@ class SpeechBackbone(nn.Module):
     def save(self, folder: Path, card: Mapping[str, Any], model: Any = None) -> None:
         """Write a folder that `AutoModel.from_pretrained` loads: weights, configuration, preprocessing, model card.
 
+        Without preprocessing, and for `load_folder` alone, where `library` is `emoadapt`.
+
         Args:
             folder: made if needed.
             card: facts for the model card, name -> value or list of values; `title` is its heading.
@@ -203,14 +255,16 @@ class SpeechBackbone(nn.Module):
         from transformers import Wav2Vec2FeatureExtractor
 
         folder.mkdir(parents=True, exist_ok=True)
-        with _quiet_transformers():
+        with quiet_transformers():
             merge_adapters(self.model if model is None else model).save_pretrained(folder)
         if self.layer_weights is not None:
             save_file({"layer_weights": self.layer_weights.detach()}, folder / LAYER_WEIGHTS)
-        Wav2Vec2FeatureExtractor(
-            sampling_rate=SAMPLE_RATE, do_normalize=self.normalise, return_attention_mask=not self.group_norm
-        ).save_pretrained(folder)
-        write_card(folder, card, origin=self.origin, trained=self.trained, weighted=self.layer_weights is not None)
+        if self.library == "transformers":
+            Wav2Vec2FeatureExtractor(
+                sampling_rate=SAMPLE_RATE, do_normalize=self.normalise, return_attention_mask=not self.group_norm
+            ).save_pretrained(folder)
+        weighted = self.layer_weights is not None
+        write_card(folder, card, origin=self.origin, trained=self.trained, weighted=weighted, library=self.library)
 
     def _prepare(self, clip: Tensor) -> Tensor:
         signal = clip.to(self.device, torch.float32)
@@ -243,10 +297,16 @@ class SpeechBackbone(nn.Module):
                 handle.remove()
 
     @contextmanager
-    def _zero_between_positions(self, valid: Tensor) -> Iterator[None]:
-        """Zero the padding after each of data2vec's positional convolutions, as a clip on its own has it."""
-        layers = getattr(self.model.encoder.pos_conv_embed, "layers", ())
-        handles = [layer.register_forward_hook(lambda _, __, output: output * valid[:, None]) for layer in layers]
+    def _zero_padding(self, valid: Tensor) -> Iterator[None]:
+        """Zero the padding where convolutions over time read it, as a clip on its own has it.
+
+        That is after each of data2vec's positional convolutions, and before the depthwise one of a conformer's layer.
+        """
+        positions = getattr(getattr(self.model.encoder, "pos_conv_embed", None), "layers", ())
+        handles = [layer.register_forward_hook(lambda _, __, output: output * valid[:, None]) for layer in positions]
+        for layer in self.model.encoder.layers:
+            if (inner := getattr(getattr(layer, "conv_module", None), "depthwise_conv", None)) is not None:
+                handles.append(inner.register_forward_pre_hook(lambda _, inputs: (inputs[0] * valid[:, None],)))
         try:
             yield
         finally:
@@ -278,8 +338,12 @@ def _load_weights(config: Backbone, models_dir: Path, source: Path | None) -> Sp
     if config.untrained is not None:
         return build_untrained(config.architecture, config.untrained)
     assert config.weights is not None  # Backbone requires one of the two
-    folder = resolve(config.weights, models_dir, config.revision)
-    return load_folder(folder, config.architecture, origin=origin, trained=True)
+    found = resolve(config.weights, models_dir, config.revision)
+    if config.architecture in (AV_HUBERT, AUTO) and found.is_file():
+        from emoadapt.models.av_hubert import load_checkpoint
+
+        return load_checkpoint(found, origin=origin)
+    return load_folder(found, config.architecture, origin=origin, trained=True)
 
 
 def build_untrained(architecture: str, dimensions: UntrainedBackbone) -> SpeechBackbone:
@@ -288,6 +352,10 @@ def build_untrained(architecture: str, dimensions: UntrainedBackbone) -> SpeechB
     Raises:
         ModelError: data2vec with a group-norm CNN, which does not exist.
     """
+    if architecture == AV_HUBERT:
+        from emoadapt.models.av_hubert import build_untrained_av_hubert
+
+        return build_untrained_av_hubert(dimensions)
     from transformers import AutoConfig, AutoModel
 
     values = dimensions.model_dump()
@@ -327,23 +395,41 @@ def build_untrained(architecture: str, dimensions: UntrainedBackbone) -> SpeechB
 
 
 def load_folder(source: Path, architecture: str | None = None, *, origin: str, trained: bool) -> SpeechBackbone:
-    """Load a backbone from a folder in Hugging Face format.
+    """Load a backbone from a folder in Hugging Face format, or one of an AV-HuBERT that `SpeechBackbone.save` wrote.
 
     Raises:
         ModelError: it is missing, incomplete, or of another architecture.
     """
     from safetensors.torch import load_file
+
+    if _read_model_type(Path(source)) == AV_HUBERT:
+        from emoadapt.models.av_hubert import load_saved
+
+        if architecture not in (None, AUTO, AV_HUBERT):
+            raise ModelError(
+                f"{origin} is an {AV_HUBERT} model, the configuration says {architecture}; change `architecture` or `weights`"
+            )
+        backbone: SpeechBackbone = load_saved(Path(source), origin=origin, trained=trained)
+    else:
+        backbone = _load_transformers(Path(source), architecture, origin=origin, trained=trained)
+    if (weights := Path(source) / LAYER_WEIGHTS).is_file():
+        backbone.layer_weights = nn.Parameter(load_file(weights)["layer_weights"])
+    return backbone
+
+
+def _load_transformers(source: Path, architecture: str | None, *, origin: str, trained: bool) -> SpeechBackbone:
+    """A backbone that is a model of `transformers`."""
     from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
     names = {model_type: name for name, model_type in MODEL_TYPES.items()}
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(source, local_files_only=True)
-        if config.model_type not in names or architecture not in (None, names[config.model_type]):
-            found = names.get(config.model_type, config.model_type)
+        found = names.get(config.model_type, config.model_type)
+        if architecture not in (None, AUTO, found):
             raise ModelError(
                 f"{origin} is a {found} model, the configuration says {architecture}; change `architecture` or `weights`"
             )
-        with _quiet_transformers():
+        with quiet_transformers():
             model, report = AutoModel.from_pretrained(
                 source, local_files_only=True, weights_only=True, dtype=torch.float32, output_loading_info=True
             )
@@ -359,10 +445,69 @@ def load_folder(source: Path, architecture: str | None = None, *, origin: str, t
         )
     if "masked_spec_embed" in report["missing_keys"]:
         model.masked_spec_embed = None
+    if config.model_type in names:
+        return SpeechBackbone(model, normalise=normalise, origin=origin, trained=trained)
+    _check_parts(model, origin)
     backbone = SpeechBackbone(model, normalise=normalise, origin=origin, trained=trained)
-    if (weights := Path(source) / LAYER_WEIGHTS).is_file():
-        backbone.layer_weights = nn.Parameter(load_file(weights)["layer_weights"])
+    _check_padding(backbone)
     return backbone
+
+
+def _check_parts(model: Any, origin: str) -> None:
+    """A family that is none of the four must be cut into the same parts.
+
+    Raises:
+        ModelError: one is missing.
+    """
+    lacking = []
+    for part in _PARTS:
+        found = model
+        for name in part.split("."):
+            found = getattr(found, name, None)
+        lacking += [part] if found is None else []
+    lacking += [f"config.{name}" for name in _SHAPE if not hasattr(model.config, name)]
+    if getattr(model.config, "squeeze_factor", 1) != 1:
+        lacking.append("a frame out of the transformer for each that goes in (squeeze_factor)")
+    if getattr(model.config, "add_adapter", False):
+        lacking.append("a last layer of all frames (add_adapter)")
+    if lacking:
+        raise ModelError(
+            f"{origin} is a {model.config.model_type} model, which lacks {', '.join(lacking)}; take one with the parts of wav2vec 2.0, "
+            "e.g. unispeech-sat or wav2vec2-conformer"
+        )
+
+
+def _check_padding(backbone: SpeechBackbone) -> None:
+    """Try a family that nobody has tried.
+
+    Raises:
+        ModelError: the embedding of a clip depends on the longer clip beside it, or cannot be computed.
+    """
+    generator = torch.Generator().manual_seed(0)
+    clips = [0.1 * torch.randn(n, generator=generator) for n in (SAMPLE_RATE // 4, SAMPLE_RATE // 2)]
+    model_type, training = backbone.model.config.model_type, backbone.training
+    try:
+        # Not in inference mode: a conformer keeps its rotary positions for the next batch, which may be one of training.
+        with torch.no_grad():
+            alone, together = backbone.eval()(clips[:1])[0], backbone(clips)[0]
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{backbone.origin} is a {model_type} model, which does not run as wav2vec 2.0 does ({str(error).splitlines()[0]}); "
+            "take another"
+        ) from error
+    backbone.train(training)
+    if (alone - together).abs().max() > PADDING_TOLERANCE * alone.std():
+        raise ModelError(
+            f"{backbone.origin} is a {model_type} model, whose embedding of a clip depends on the padding beside it; take another"
+        )
+
+
+def _read_model_type(folder: Path) -> str | None:
+    """`model_type` of a folder's configuration; None where there is none."""
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _read_normalise(source: Path, config: Any) -> bool:
@@ -381,7 +526,7 @@ def _valid(lengths: Tensor, n_frames: int) -> Tensor:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Without progress bars and reports of unused pre-training heads; missing weights are checked by the caller."""
     from transformers.utils import logging
 

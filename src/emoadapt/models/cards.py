@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from emoadapt.config import objective_features
 from emoadapt.models.registry import find_entry, is_hub_id, list_weights
@@ -16,9 +16,26 @@ CORPUS_TERMS = {
     "ravdess": "CC BY-NC-SA 4.0, non-commercial",
     "emodb": "free for research",
     "crema_d": "ODbL and DbCL",
+    "msp_podcast": "research only, by agreement with the University of Texas at Dallas",
+    "msp_improv": "research only, by agreement with the University of Texas at Dallas",
+    "msp_face": "research only; the videos are their makers'",
+    "iemocap": "research only, by agreement with the University of Southern California",
+    "meld": "annotations GPL-3.0; the clips are from a broadcast",
+    "cmu_mosi": "for research; the videos are their makers'",
+    "cafe": "CC BY-NC-SA 4.0, non-commercial",
+    "urdu": "for research only",
+    "nemo": "CC BY-NC-SA 4.0, non-commercial",
+    "savee": "free for research, after registration",
+    "tess": "CC BY-NC-ND 4.0, non-commercial",
     "demo": "synthetic voices and a portrait in the public domain",
 }
 """Importer -> terms of its corpus; of a `folder` or a `csv` they are not known here."""
+_AV_HUBERT_NOTICE = (
+    "AV-HuBERT is licensed under the AV-HuBERT license, Copyright (c) Meta Platforms, Inc. All Rights Reserved. It allows "
+    "non-commercial research only, and a copy of it goes with every copy of this folder: "
+    "https://github.com/facebookresearch/av_hubert/blob/main/LICENSE."
+)
+"""The attribution that its section 3 asks for. Of AV-HuBERTs alone, because they are all that emoadapt alone loads."""
 FEATURE_TERMS = {"egemaps": "computed with openSMILE, whose licence is for research only"}
 """Feature -> terms of the software that computes it."""
 
@@ -35,6 +52,14 @@ extract, model = AutoFeatureExtractor.from_pretrained("."), AutoModel.from_pretr
 weights = load_file("layer_weights.safetensors")["layer_weights"].softmax(0)
 states = model(**extract(audio, sampling_rate=16_000, return_tensors="pt"), output_hidden_states=True).hidden_states
 embedding = sum(weight * state for weight, state in zip(weights, states)).mean(1)"""
+_EMBED_EMOADAPT = """\
+from pathlib import Path
+
+import torch
+from emoadapt.models.backbones import load_folder
+
+backbone = load_folder(Path("."), origin="this folder", trained=True).eval()
+embedding = backbone([torch.as_tensor(audio)])"""
 _CLASSIFY = """\
 from transformers import pipeline
 
@@ -50,16 +75,25 @@ for row in predict_files(load_classifier(Path(".")), [Path("clip.wav")]):
     print(row.label, row.probabilities)"""
 
 
-def write_card(folder: Path, facts: Mapping[str, Any], *, origin: str, trained: bool, weighted: bool = False) -> None:
+def write_card(
+    folder: Path,
+    facts: Mapping[str, Any],
+    *,
+    origin: str,
+    trained: bool,
+    weighted: bool = False,
+    library: Literal["transformers", "emoadapt"] = "transformers",
+) -> None:
     """Write `README.md`.
 
     Args:
         folder: model folder.
         facts: name -> value or list of values, shown as a table. `title` is the heading, `licences` a list of sentences for
-            that section; `classes` and `head` (`mlp` or `hf`) are there for a classifier.
+            that section; `classes` or `attributes`, and `head` (`mlp` or `hf`), are there for a classifier.
         origin: where the starting weights come from.
         trained: False when they were random.
         weighted: the embedding is a weighted mean of layers, whose weights are in `layer_weights.safetensors`.
+        library: what loads the folder.
     """
     head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
@@ -68,11 +102,12 @@ def write_card(folder: Path, facts: Mapping[str, Any], *, origin: str, trained: 
     start = f"`{origin}` (pretrained)" if trained else f"{origin}: **not pretrained**"
     known = list_weights().get(origin)
     licences = [f"Licence of `{origin}`: {known.licence}."] if trained and known else []
+    notice = [_AV_HUBERT_NOTICE] if trained and library == "emoadapt" else []
     lines = [
         "---",
-        "library_name: transformers",
+        f"library_name: {library}",
         # With the mlp head, too: a pipeline for classification would invent a head of its own, untrained.
-        f"pipeline_tag: {'audio-classification' if head == 'hf' else 'feature-extraction'}",
+        f"pipeline_tag: {'audio-classification' if head == 'hf' and library == 'transformers' else 'feature-extraction'}",
         "license: other",
         *base,
         "tags: [speech-emotion-recognition, emoadapt]",
@@ -84,11 +119,11 @@ def write_card(folder: Path, facts: Mapping[str, Any], *, origin: str, trained: 
         f"| starting weights | {start} |",
         *rows,
         "",
-        *_describe_use(head, weighted),
+        *_describe_use(head, weighted, library, rated="attributes" in facts),
         "",
         "## Licence",
         "",
-        *[f"* {sentence}" for sentence in [*licences, *facts.get("licences", ())]],
+        *[f"* {sentence}" for sentence in [*licences, *notice, *facts.get("licences", ())]],
         "* The licences of the starting weights and of the corpora apply to this model; many emotion corpora allow research only.",
         "",
     ]
@@ -120,15 +155,23 @@ def _name_network(study: Study, feature: str) -> str | None:
     return None
 
 
-def _describe_use(head: str | None, weighted: bool) -> list[str]:
-    """How to use a backbone, or a classifier with one of the two heads."""
+def _describe_use(head: str | None, weighted: bool, library: str, *, rated: bool = False) -> list[str]:
+    """How to use a backbone, or a classifier with one of the two heads; `rated`: it rates attributes instead."""
     layer = "a weighted mean of the transformer's input and all layers" if weighted else "the last layer"
     lines = [f"Input: mono audio at 16 kHz. The embedding of an utterance is the mean of {layer} over time."]
     if head is not None:
         lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
-    if head == "mlp":
-        lines += ["", *_fence(_PREDICT), ""]
-        lines += ["`head.safetensors` leads from the embedding to the logits of `classes.json`. The embedding alone:"]
+    if head == "mlp" or (head and library == "emoadapt"):
+        lines += [
+            "",
+            *_fence(_PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT),
+            "",
+        ]
+        outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
+        lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
+    if library == "emoadapt":
+        loads = "The folder loads with emoadapt only: `transformers` has no class for the audio branch of AV-HuBERT."
+        return [*lines, "", *_fence(_EMBED_EMOADAPT), "", loads]
     code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
     lines += ["", *_fence(code), ""]
     return [*lines, "One clip at a time: padding changes what `transformers` returns for some of these architectures."]

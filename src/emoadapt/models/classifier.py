@@ -2,7 +2,8 @@
 
 A folder is in Hugging Face format. With the `hf` head it is a whole classification model of `transformers`
 (`Wav2Vec2ForSequenceClassification` and its sisters), which needs nothing of ours. With the `mlp` head, which `transformers`
-does not have, it is the backbone, and `head.safetensors` and `classes.json` stand beside it.
+does not have, it is the backbone, and `head.safetensors` and `classes.json` (or `attributes.json`) stand beside it. So it is with
+any head on a backbone that `transformers` does not have (AV-HuBERT).
 """
 
 from __future__ import annotations
@@ -19,42 +20,52 @@ from torch import Tensor, nn
 
 from emoadapt.errors import ModelError
 from emoadapt.models.backbones import MODEL_TYPES, SpeechBackbone, load_folder
-from emoadapt.models.heads import Head, ProjectedHead, TwoLayerHead, seeded
+from emoadapt.models.heads import Head, ProjectedHead, ScaledHead, TwoLayerHead, seeded
 
 
 class EmotionClassifier(nn.Module):
-    """A fine-tuned backbone with its head.
+    """A fine-tuned backbone with its head: it tells classes apart, or rates attributes.
 
     Args:
         backbone: speech backbone.
         head: on its pooled embedding.
-        classes: in the order of the logits.
+        classes: in the order of the outputs, which then are logits.
+        attributes: in the order of the outputs, which then are values in the scale of the corpus trained on.
     """
 
-    def __init__(self, backbone: SpeechBackbone, head: Head, classes: Sequence[str]) -> None:
+    def __init__(
+        self, backbone: SpeechBackbone, head: Head, classes: Sequence[str] = (), attributes: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.classes = tuple(classes)
+        self.attributes = tuple(attributes)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the outputs stand for."""
+        return self.classes or self.attributes
 
     def forward(self, audio: Sequence[Tensor]) -> Tensor:
-        """Logits (batch, n_classes) of (n_samples,) float tensors in [-1, 1], 16 kHz."""
+        """Outputs (batch, n_outputs) of (n_samples,) float tensors in [-1, 1], 16 kHz."""
         return self.head(self.backbone(audio)).float()
 
     def save(self, folder: Path, card: Mapping[str, Any]) -> None:
         """Write the folder, with its model card; see the module."""
         from safetensors.torch import save_file
 
-        if isinstance(self.head, ProjectedHead):
-            self.backbone.save(folder, {**card, "classes": self.classes, "head": "hf"}, self._assemble(self.head))
+        head = self.head.fold() if isinstance(self.head, ScaledHead) else self.head
+        kind = "attributes" if self.attributes else "classes"
+        facts = {**card, kind: self.outputs, "head": "hf" if isinstance(head, ProjectedHead) else "mlp"}
+        if isinstance(head, ProjectedHead) and self.backbone.library == "transformers":
+            self.backbone.save(folder, facts, self._assemble(head))
             return
-        self.backbone.save(folder, {**card, "classes": self.classes, "head": "mlp"})
-        save_file(
-            {name: value.contiguous() for name, value in self.head.state_dict().items()}, folder / "head.safetensors"
-        )
+        self.backbone.save(folder, facts)
+        save_file({name: value.contiguous() for name, value in head.state_dict().items()}, folder / "head.safetensors")
         # Not as `id2label`: a pipeline would set these names against a head of its own, with random weights.
-        (folder / "classes.json").write_text(
-            json.dumps(list(self.classes), ensure_ascii=False) + "\n", encoding="utf-8"
+        (folder / f"{kind}.json").write_text(
+            json.dumps(list(self.outputs), ensure_ascii=False) + "\n", encoding="utf-8"
         )
 
     def _assemble(self, head: ProjectedHead) -> Any:
@@ -62,11 +73,11 @@ class EmotionClassifier(nn.Module):
         from transformers import AutoModelForAudioClassification
 
         config = deepcopy(self.backbone.model.config)
-        config.id2label = dict(enumerate(self.classes))
-        config.label2id = {name: index for index, name in enumerate(self.classes)}
+        config.id2label = dict(enumerate(self.outputs))
+        config.label2id = {name: index for index, name in enumerate(self.outputs)}
         config.classifier_proj_size = head.projector.out_features
         config.use_weighted_layer_sum = self.backbone.layer_weights is not None
-        config.problem_type = "single_label_classification"
+        config.problem_type = "regression" if self.attributes else "single_label_classification"
         # Without memory for weights that are replaced at once, and without a draw from anybody's generator.
         with torch.device("meta"), seeded(0):
             model = AutoModelForAudioClassification.from_config(config)
@@ -94,31 +105,34 @@ def load_classifier(folder: Path) -> EmotionClassifier:
     layers: nn.Parameter | None = None
     try:
         if (folder / "head.safetensors").is_file():
-            head, classes = _read_two_layers(folder)
+            head, names = _read_own_head(folder)
         else:
-            head, classes, layers = _read_projected(folder)
+            head, names, layers = _read_projected(folder)
     except (OSError, EOFError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
         found = " ".join(str(error).split())
         raise ModelError(f"the head of {folder} cannot be read ({found}); copy the whole folder again") from error
     backbone = load_folder(folder, origin=str(folder), trained=True)
     if layers is not None:
         backbone.layer_weights = layers
-    return EmotionClassifier(backbone, head, classes).eval()
+    return EmotionClassifier(backbone, head, **names).eval()
 
 
-def _read_two_layers(folder: Path) -> tuple[Head, list[str]]:
+def _read_own_head(folder: Path) -> tuple[Head, dict[str, list[str]]]:
+    """Head, and what its outputs stand for, by kind."""
     from safetensors.torch import load_file
 
-    classes = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
+    kind = "attributes" if (folder / "attributes.json").is_file() else "classes"
+    outputs = json.loads((folder / f"{kind}.json").read_text(encoding="utf-8"))
     weights = load_file(folder / "head.safetensors")
-    hidden, width = weights["hidden.weight"].shape
-    head = TwoLayerHead(width, hidden, len(classes), seed=0)
+    head_class, first = (ProjectedHead, "projector") if "projector.weight" in weights else (TwoLayerHead, "hidden")
+    hidden, width = weights[f"{first}.weight"].shape
+    head = head_class(width, hidden, len(outputs), seed=0)
     head.load_state_dict(weights)
-    return head, classes
+    return head, {kind: outputs}
 
 
-def _read_projected(folder: Path) -> tuple[Head, list[str], nn.Parameter | None]:
-    """Head and classes, and the weights of the layers, where they are weighted."""
+def _read_projected(folder: Path) -> tuple[Head, dict[str, list[str]], nn.Parameter | None]:
+    """Head, what its outputs stand for, by kind, and the weights of the layers, where they are weighted."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -129,18 +143,20 @@ def _read_projected(folder: Path) -> tuple[Head, list[str], nn.Parameter | None]
         )
     if config.model_type not in MODEL_TYPES.values():
         raise ModelError(f"{folder} is a {config.model_type} model; only {', '.join(MODEL_TYPES.values())} can be used")
-    if config.problem_type not in (None, "single_label_classification"):
+    if config.problem_type not in (None, "single_label_classification", "regression"):
         raise ModelError(
-            f"{folder} is a model for {config.problem_type}; only models that choose one label for a clip can be used"
+            f"{folder} is a model for {config.problem_type}; only models that choose one label for a clip or that rate it can "
+            "be used"
         )
     names = [f"{layer}.{kind}" for layer in ("projector", "classifier") for kind in ("weight", "bias")]
     weights = _read_tensors(folder, [*names, *(["layer_weights"] if config.use_weighted_layer_sum else [])])
     layers = weights.pop("layer_weights", None)
-    classes = [config.id2label[index] for index in range(len(config.id2label))]
+    outputs = [config.id2label[index] for index in range(len(config.id2label))]
     projection, width = weights["projector.weight"].shape
-    head = ProjectedHead(width, projection, len(classes), seed=0)
+    head = ProjectedHead(width, projection, len(outputs), seed=0)
     head.load_state_dict(weights)
-    return head, classes, None if layers is None else nn.Parameter(layers)
+    kind = "attributes" if config.problem_type == "regression" else "classes"
+    return head, {kind: outputs}, None if layers is None else nn.Parameter(layers)
 
 
 def _read_tensors(folder: Path, names: Sequence[str]) -> dict[str, Tensor]:

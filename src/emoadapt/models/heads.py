@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Literal
 
 import torch
@@ -68,11 +69,44 @@ class ProjectedHead(nn.Module):
         return self.classifier(self.projector(embedding))
 
 
-Head = TwoLayerHead | ProjectedHead
-"""What leads from a pooled embedding to logits."""
+class ScaledHead(nn.Module):
+    """A head whose outputs are brought to a scale by a fixed affine map: the values of a regression.
+
+    The map is no part of what is learned, so that the learning rate means the same on every scale.
+
+    Args:
+        head: its outputs are in standard deviations from the mean.
+        mean: of each output.
+        std: of each output.
+    """
+
+    def __init__(self, head: TwoLayerHead | ProjectedHead, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.head = head
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> values (batch, n_outputs) in their scale."""
+        return self.mean + self.std * self.head(embedding).float()
+
+    def fold(self) -> TwoLayerHead | ProjectedHead:
+        """A head without the map that gives the same values: the map goes into its last layer, which is linear."""
+        head = deepcopy(self.head)
+        last = head.output if isinstance(head, TwoLayerHead) else head.classifier
+        with torch.no_grad():
+            last.weight.mul_(self.std[:, None])
+            last.bias.mul_(self.std).add_(self.mean)
+        return head
 
 
-def build_head(kind: Literal["mlp", "hf"], width: int, hidden: int | None, n_classes: int, seed: int) -> Head:
+Head = TwoLayerHead | ProjectedHead | ScaledHead
+"""What leads from a pooled embedding to logits, or to values."""
+
+
+def build_head(
+    kind: Literal["mlp", "hf"], width: int, hidden: int | None, n_classes: int, seed: int
+) -> TwoLayerHead | ProjectedHead:
     """Build a head of Stage 2.
 
     Args:

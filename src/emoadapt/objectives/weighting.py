@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from emoadapt.data.ranks import add_up, count_ranks
+
 ASYMMETRY = 1.5
 """GradNorm's alpha: how strongly an objective that learns slowly is favoured (Chen et al. 2018, Sec. 5)."""
 
@@ -31,7 +33,8 @@ class Weighting(nn.Module):
         """What is minimised.
 
         Args:
-            losses: (n_terms,) means over the clips of a batch that have the target.
+            losses: (n_terms,) means over the clips of a batch that have the target. Where processes share a batch: this one's
+                part of them, times the number of processes, so that their mean over processes is the batch's.
             present: (n_terms,) boolean, False where none has: that term says nothing about its weight.
             shared: the model's output that all heads read; the losses' graph leads to it.
 
@@ -86,11 +89,14 @@ class GradNormWeighting(Weighting):
 
     def combine(self, losses: Tensor, present: Tensor, shared: Tensor) -> Tensor:
         """Weighted sum for the model, and for the weights the distance of their gradients' norms from their targets."""
-        with torch.no_grad():
-            self.first = torch.where(self.first.isnan() & present, losses, self.first)
-        norms = torch.stack([_norm_gradient(loss, shared) for loss in losses])[present]
+        known, norms = losses.detach(), torch.stack([_norm_gradient(loss, shared) for loss in losses])
+        if (ranks := count_ranks()) > 1:
+            # Each process holds its clips' rows of the gradient, times the number of processes.
+            known, norms = add_up(known) / ranks, add_up(norms.square()).sqrt() / ranks
+        self.first = torch.where(self.first.isnan() & present, known, self.first)
+        norms = norms[present]
         weighted = self.parameter[present] * norms
-        pace = (losses.detach() / self.first.clamp_min(TINY))[present]
+        pace = (known / self.first.clamp_min(TINY))[present]
         target = weighted.detach().mean() * (pace / pace.mean().clamp_min(TINY)) ** ASYMMETRY
         return (self.parameter.detach() * losses).sum() + (weighted - target).abs().sum()
 

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from emoadapt.config import Study
 
+_MODULES = (
+    "corpora.manifests", "features.extraction", "data.targets", "training.stage1", "training.stage2", "training.handcrafted",
+    "evaluation.evaluate", "reporting",
+)  # fmt: skip
+"""Modules whose code digests the report names: the stages, each with all that it imports."""
+
 
 def write_all(
     study: Study, results: Path, tables: Path, figures: Path, page: Path, word_errors: Path | None = None
@@ -25,13 +31,19 @@ def write_all(
     Raises:
         DataError: a table of the results is missing or of another schema.
     """
+    from emoadapt import schema
     from emoadapt.flow.code import code_digest
     from emoadapt.flow.provenance import library_versions
     from emoadapt.flow.shards import shard_names
     from emoadapt.models.registry import list_weights
+    from emoadapt.reporting.audits import AUDIT_TABLES, audit_paths, read_frame
+    from emoadapt.reporting.declared import write_declared
+    from emoadapt.reporting.exposure import leak_footnotes
     from emoadapt.reporting.figures import write_figures
     from emoadapt.reporting.html import write_report
+    from emoadapt.reporting.pages import collect_pages
     from emoadapt.reporting.tables import write_tables
+    from emoadapt.reporting.weights import find_checksums
 
     metrics, confusion, comparisons = (
         [results / "metrics" / f"{task}{kind}.parquet" for task in study.tasks]
@@ -50,15 +62,21 @@ def write_all(
     ]
     quarantine = results / "quarantine.parquet"
     run_curves = list_run_curves(study, results, splits)
-    write_tables(study, metrics, comparisons, quarantine, splits, manifests, parts, tables, word_errors)
-    write_figures(study, metrics, confusion, comparisons, curves, run_curves, quarantine, figures)
+    audits = {name: audit_paths(study, results, name) for name in AUDIT_TABLES}
+    audits["leaks"] = [results / "leaks" / f"{task}.parquet" for task in study.tasks]
+    write_tables(study, metrics, comparisons, quarantine, splits, manifests, parts, tables, word_errors, audits)
+    write_figures(study, metrics, confusion, comparisons, curves, run_curves, quarantine, figures, audits)
+    remarks = leak_footnotes(study, read_frame(audits["leaks"], schema.LEAKS))
+    write_declared(study, comparisons, tables, figures, remarks)
     provenance = {
         "versions": {name.removeprefix("version."): version for name, version in library_versions().items()},
-        "code digests": {name: code_digest(f"emoadapt.{name}") for name in ("evaluation.evaluate", "reporting")},
+        "code digests": {name: code_digest(f"emoadapt.{name}") for name in _MODULES},
         "configuration": study.model_dump(mode="json"),
+        "checksums": find_checksums(study),
         "licences": {place: entry.licence for name, entry in list_weights().items() for place in (name, *entry.files)},
     }
-    write_report(study, tables, figures, provenance, page)
+    pages = collect_pages(study, results, metrics, confusion, splits)
+    write_report(study, tables, figures, provenance, page, pages)
 
 
 def list_run_curves(study: Study, results: Path, splits: list[Path]) -> list[Path]:

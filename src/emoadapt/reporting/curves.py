@@ -1,4 +1,4 @@
-"""Figures of training: Stage-1 losses and scores, and the development macro-F1 of fine-tuning."""
+"""Figures of training: Stage-1 losses and scores, and the development macro-F1, or mean CCC, of fine-tuning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from matplotlib.axes import Axes
 
 from emoadapt.config import Study
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, spread_labels
-from emoadapt.reporting.style import mark_of, mark_untrained, model_key, shorten, subset_name
+from emoadapt.reporting.style import (
+    MAIN_METRICS,
+    METRIC_NAMES,
+    mark_of,
+    mark_untrained,
+    model_key,
+    shorten,
+    subset_name,
+)
 
 
 def draw_adaptation(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
@@ -72,10 +80,10 @@ def _draw_curve(axis: Axes, frame: pl.DataFrame) -> None:
 
 
 def draw_finetuning(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
-    """Stage 2: development macro-F1 over epochs, a panel per task and model; thin lines are runs, the thick one their mean."""
+    """Stage 2: development score over epochs, a panel per task and model; thin lines are runs, the thick one their mean."""
     names = pl.col("run").str.split(".").list
     keys = {key: names.get(index) for index, key in enumerate(("task", "backbone", "start", "subset"))}
-    frame = frame.filter(stage="stage2", part="dev", metric="macro_f1").with_columns(**keys)
+    frame = frame.filter(pl.col("metric").is_in(MAIN_METRICS), stage="stage2", part="dev").with_columns(**keys)
     if frame.is_empty():
         return save_note(out, name, "There is no training curve of Stage 2.")
     tasks = list(study.tasks)
@@ -92,7 +100,7 @@ def draw_finetuning(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
             model = "eGeMAPS (handcrafted)" if backbone == "handcrafted" else mark_untrained(study, backbone)
             axis.set_title(f"{task}, {subset_name(part['subset'][0])}\n{model}")
             axis.set_xlabel("epoch")
-            axis.set_ylabel("macro-F1 (dev)")
+            axis.set_ylabel(f"{METRIC_NAMES[part['metric'][0]]} (dev)")
             axis.tick_params(labelleft=True)
         for axis in list(axes)[len(panels) :]:
             axis.remove()

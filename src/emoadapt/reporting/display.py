@@ -7,7 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from emoadapt.reporting.audits import PRESENTERS
 from emoadapt.reporting.style import (
+    MAIN_METRICS,
     METRIC_NAMES,
     interval,
     model_name,
@@ -58,19 +60,23 @@ def _paper(row: Row, tidy: pl.DataFrame) -> Row:
 
 
 def _present_results(tidy: pl.DataFrame) -> list[Row]:
-    """One row per setting, the metrics side by side; interval, difference and p are of macro-F1."""
+    """One row per setting, the metrics side by side; interval, difference and p are of the first, macro-F1 or mean CCC."""
     rows = []
     for _, part in tidy.group_by(["task", "test_corpus", "subset", "backbone", "start"], maintain_order=True):
         values = {row["metric"]: row for row in part.iter_rows(named=True)}
-        main = values["macro_f1"]
+        main = next(values[metric] for metric in MAIN_METRICS if metric in values)
+        beside = ("uar", "weighted_f1", *(metric for metric in values if metric.startswith("ccc_")))
         rows.append(
             {
                 **_setting(main),
-                "macro-F1": spread(main["mean"], main["std"]),
+                METRIC_NAMES[main["metric"]]: spread(main["mean"], main["std"]),
                 "interval over test clips": interval(main["low"], main["high"]),
                 **_judgement(main),
-                "UAR": spread(values["uar"]["mean"], values["uar"]["std"]),
-                "weighted F1": spread(values["weighted_f1"]["mean"], values["weighted_f1"]["std"]),
+                **{
+                    METRIC_NAMES[metric]: spread(values[metric]["mean"], values[metric]["std"])
+                    for metric in beside
+                    if metric in values and metric != main["metric"]
+                },
                 **_paper(main, tidy.filter(metric="macro_f1")),
                 "difference to eGeMAPS": number(main["egemaps_difference"], sign=True)
                 + (f" {star(main['egemaps_p_value'])}" if star(main["egemaps_p_value"]) else ""),
@@ -216,6 +222,7 @@ def _present_paper(tidy: pl.DataFrame) -> list[Row]:
             **row,
             "mean": number(row["mean"], 4 if row["table"] == "IV" else 3),
             "std": "–" if row["std"] is None else str(row["std"]),
+            "stars": row["stars"] or "",
         }
         for row in tidy.iter_rows(named=True)
     ]
@@ -236,6 +243,7 @@ def _present_quarantine(tidy: pl.DataFrame) -> list[Row]:
 
 
 _MAKERS: dict[str, Callable[[pl.DataFrame], list[Row]]] = {
+    **PRESENTERS,
     "results": _present_results,
     "low_resource": _present_one_metric,
     "f1_bias": _present_one_metric,

@@ -10,38 +10,13 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
-from emoadapt.corpora.overlap import CLIP_COLUMNS, find_shared_clips
+from emoadapt.corpora.leaks import describe_leak
+from emoadapt.corpora.leaks import read_clips as read_clips
+from emoadapt.corpora.overlap import find_shared_clips
 from emoadapt.flow.store import read_table
-
-_ANYBODYS = ("csv", "folder")
-"""Importers whose speaker names mean somebody only within one folder."""
+from emoadapt.reporting.style import listing
 
 _TESTED = ("task", "test_corpus", "test_clips", "seen_clips", "test_speakers", "seen_speakers")
-
-
-def read_clips(study: Study, manifests: Sequence[Path]) -> pl.DataFrame:
-    """Every clip with its recording and its person.
-
-    Args:
-        study: the configuration.
-        manifests: manifest shards `<corpus>/<shard>.parquet`.
-
-    Returns:
-        Columns `utterance_id`, `fingerprint`, `start`, `end` and `person`: equal for the same speaker of a corpus that
-        is configured more than once, null where the speaker is unknown.
-    """
-    columns = ["utterance_id", *CLIP_COLUMNS, "speaker"]
-    corpora: dict[str, list[Path]] = {}
-    for path in manifests:
-        corpora.setdefault(path.parent.name, []).append(path)
-    frames = [
-        _read(paths, schema.MANIFEST, columns).select(
-            *columns[:-1], person=pl.lit(f"{_population(study, corpus)}/") + pl.col("speaker")
-        )
-        for corpus, paths in sorted(corpora.items())
-    ]
-    empty = pl.DataFrame(schema.MANIFEST.empty_table()).select(*columns[:-1], person=pl.lit("") + pl.col("speaker"))
-    return pl.concat([empty, *frames])
 
 
 def count_shared(splits: pl.DataFrame, clips: pl.DataFrame) -> dict[tuple[str, int, str], tuple[int, int]]:
@@ -104,6 +79,65 @@ def build_stage1(
     return pl.DataFrame(rows, schema={name: pl.String if name in texts else pl.Int64 for name in order})
 
 
+def leak_footnotes(study: Study, leaks: pl.DataFrame) -> dict[str, list[str]]:
+    """Sentences to print below every table of a task: what its test sets share with what came before them.
+
+    Args:
+        study: the configuration.
+        leaks: LEAKS rows of its tasks.
+
+    Returns:
+        Task -> sentences, most serious first; no sentence where nothing is shared. What could not be looked for is said
+        in a sentence of its own.
+    """
+    order = pl.Enum(["clips", "development", "stage1_clips", "speakers", "stage1_speakers", "transcripts"])
+    notes: dict[str, list[str]] = {name: [] for name in study.tasks}
+    rows = leaks.with_columns(pl.col("kind").cast(order)).sort("kind", maintain_order=True)
+    for row in rows.filter(pl.col("count") > 0).iter_rows(named=True):
+        notes.setdefault(row["task"], []).append(f"{describe_leak(row)}: {_CONSEQUENCE[row['kind']]}")
+    for task, sentences in notes.items():
+        # Few corpora bring transcripts: that sentences were not compared is said where somebody counts on it.
+        idle = [] if task in study.tasks and study.tasks[task].refuses("transcripts") else ["transcripts"]
+        unknown = rows.filter(~pl.col("kind").is_in(idle), task=task, verdict="unknown")
+        unknown = unknown.select("kind", "between", "corpus").rows()
+        if unknown:
+            listed = [
+                f"{kind.replace('_', ' ').replace('stage1', 'Stage-1')} of {corpus} ({between})"
+                for kind, between, corpus in unknown
+            ]
+            sentences.append(f"Not known, and so not looked for: {listing(dict.fromkeys(listed))}.")
+    return notes
+
+
+def select_footnotes(tidy: pl.DataFrame, notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Footnotes of a table: those of the tasks in it, if it is about models.
+
+    Args:
+        tidy: a table as written to CSV.
+        notes: as from `leak_footnotes`.
+    """
+    if not {"task", "backbone"} <= set(tidy.columns):
+        return []
+    tasks = tidy["task"].unique(maintain_order=True)
+    several = len(tasks) > 1
+    return [f"{task}: {note}" if several else note for task in tasks for note in notes.get(task, [])]
+
+
+def print_footnotes(notes: Sequence[str]) -> str:
+    """Footnotes below a table in Markdown."""
+    return "".join(["\n", *(f"- {note}\n".replace("<", "&lt;") for note in notes)]) if notes else ""
+
+
+_CONSEQUENCE = {
+    "clips": "scores there are too good.",
+    "development": "the choice of the epoch has seen the test, and scores there are too good.",
+    "stage1_clips": "the scores of this adaptation there are not those of unseen recordings.",
+    "speakers": "scores there are not those of unseen speakers.",
+    "stage1_speakers": "the scores of this adaptation there are not those of unseen speakers.",
+    "transcripts": "scores there do not say how a model does on other words.",
+}
+
+
 def _count_seen(test: pl.DataFrame, heard: pl.DataFrame) -> dict[str, int | None]:
     shared = find_shared_clips(test, heard) | (set(test["utterance_id"]) & set(heard["utterance_id"]))
     people = set(test["person"].drop_nulls())
@@ -115,12 +149,6 @@ def _count_seen(test: pl.DataFrame, heard: pl.DataFrame) -> dict[str, int | None
         "test_speakers": len(people) or None,
         "seen_speakers": len(known) if people else None,
     }
-
-
-def _population(study: Study, corpus: str) -> str:
-    """Whose speakers these are: an importer of one published corpus names the same people wherever it lies."""
-    config = study.corpora[corpus]
-    return str(Path(config.root).resolve()) if config.importer in _ANYBODYS else config.importer
 
 
 def _read(paths: Sequence[Path], kind: Any, columns: Sequence[str] | None = None) -> pl.DataFrame:

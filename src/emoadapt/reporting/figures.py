@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,11 +12,14 @@ from matplotlib.axes import Axes
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.flow.store import read_table
+from emoadapt.reporting.audits import audited_tasks, read_frame
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, spread_labels
+from emoadapt.reporting.confidence import draw_reliability, draw_selective
 from emoadapt.reporting.curves import draw_adaptation, draw_finetuning
 from emoadapt.reporting.display import STATUS_WORDS
 from emoadapt.reporting.matrices import draw_confusion, draw_per_class
 from emoadapt.reporting.style import (
+    MAIN_METRICS,
     METRIC_NAMES,
     mark_of,
     mark_untrained,
@@ -27,7 +30,7 @@ from emoadapt.reporting.style import (
     subset_key,
     subset_name,
 )
-from emoadapt.reporting.tables import average_runs, count_quarantine
+from emoadapt.reporting.tables import average_runs, count_quarantine, keep_main
 
 
 def figure_names(study: Study) -> list[str]:
@@ -37,7 +40,10 @@ def figure_names(study: Study) -> list[str]:
         names += ["results"]
         if any(len(task.subsets) > 1 for task in study.tasks.values()):
             names += ["low_resource"]
-        names += ["per_class_f1", "confusion", "f1_bias"]
+        if any(task.classes for task in study.tasks.values()):
+            names += ["per_class_f1", "confusion", "f1_bias"]
+        if audited_tasks(study):
+            names += ["reliability", "selective"]
         if study.backbones:
             names += ["cosine_distance"]
     if study.adaptations and study.backbones:
@@ -56,6 +62,7 @@ def write_figures(
     run_curves: list[Path],
     quarantine: Path,
     out: Path,
+    audits: Mapping[str, Sequence[Path]] | None = None,
 ) -> None:
     """Write `out/<figure>.svg` and `out/<figure>.png` for every name of `figure_names`.
 
@@ -68,22 +75,31 @@ def write_figures(
         run_curves: CURVES tables of the fine-tuning runs on the largest training set of each task.
         quarantine: QUARANTINE table.
         out: folder to write to.
+        audits: `reliability` and `coverage` -> tables of that kind, one of each task.
 
     Raises:
         DataError: a table is missing or of another schema.
     """
     out.mkdir(parents=True, exist_ok=True)
     measured = _read(metrics, schema.METRICS)
-    compared = _read(comparisons, schema.COMPARISONS).filter(
-        pl.col("baseline").is_null() | (pl.col("baseline") != "egemaps")
-    )
+    compared = keep_main(_read(comparisons, schema.COMPARISONS))
     distances = average_runs(study, measured.filter(metric="cosine_distance"))
     drawers: dict[str, Callable[[str], None]] = {
-        "results": lambda name: _draw_intervals(study, compared.filter(metric="macro_f1"), out, name),
+        "results": lambda name: _draw_intervals(
+            study, compared.filter(pl.col("metric").is_in(MAIN_METRICS)), out, name
+        ),
         "f1_bias": lambda name: _draw_intervals(study, compared.filter(metric="f1_bias"), out, name),
-        "low_resource": lambda name: _draw_sizes(study, compared.filter(metric="macro_f1"), out, name),
+        "low_resource": lambda name: _draw_sizes(
+            study, compared.filter(pl.col("metric").is_in(MAIN_METRICS)), out, name
+        ),
         "cosine_distance": lambda name: _draw_sizes(study, distances, out, name),
         "per_class_f1": lambda name: draw_per_class(study, measured.filter(metric="f1"), out, name),
+        "reliability": lambda name: draw_reliability(
+            study, read_frame((audits or {}).get("reliability", []), schema.RELIABILITY), out, name
+        ),
+        "selective": lambda name: draw_selective(
+            study, read_frame((audits or {}).get("coverage", []), schema.COVERAGE), out, name
+        ),
         "confusion": lambda name: draw_confusion(study, _read(confusion, schema.CONFUSION), out, name),
         "training_curves": lambda name: draw_adaptation(study, _read(curves, schema.CURVES), out, name),
         "finetuning_curves": lambda name: draw_finetuning(study, _read(run_curves, schema.CURVES), out, name),
@@ -119,7 +135,8 @@ def _draw_intervals(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
             _draw_forest(study, axis, rows)
             axis.set_title(title)
             axis.tick_params(labelbottom=True)
-        axes[-1].set_xlabel(f"{METRIC_NAMES[frame['metric'][0]]} (point: mean over runs; line: bootstrap interval)")
+        measured = " or ".join(METRIC_NAMES[metric] for metric in frame["metric"].unique(maintain_order=True))
+        axes[-1].set_xlabel(f"{measured} (point: mean over runs; line: bootstrap interval)")
         save_figure(figure, out, name)
     return None
 

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from emoadapt.config import OnnxNetwork, Study
+from emoadapt.config import Study
 from emoadapt.errors import DataError
+from emoadapt.reporting.declared import Declared, declared_names, read_declared
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.figures import figure_names
-from emoadapt.reporting.summary import list_exposures, list_notices, summarise_results, used_features
+from emoadapt.reporting.pages import Page, encode_pages, page_id
+from emoadapt.reporting.style import spread
+from emoadapt.reporting.summary import describe_left_out, list_exposures, list_notices, summarise_results
 from emoadapt.reporting.tables import read_tidy, table_names
+from emoadapt.reporting.weights import describe_weights
 
-SHOWN_ROWS = 200
+SHOWN_ROWS = 1000
 """Rows of a table in the report; the CSV has all."""
+SHOWN_SENTENCES = 8
+"""Settings that the summary names before the reader has to unfold the rest."""
+FILTER_FROM = 12
+"""Rows above which a table has a box to filter it."""
 
 _CONSTANT = (
     "task",
@@ -37,8 +46,6 @@ _CONSTANT = (
 )
 """Columns that move below the table when all their values are the same."""
 
-_CARRIED = dict.fromkeys(("haar", "pocketsphinx", "vader"), "that of its Python package, which carries it")
-
 _READ_INTERVAL = (
     "Each row is one model: the point is its mean over runs, the line the bootstrap interval over test clips (not over seeds). "
     "Overlapping lines do not settle a comparison, since original and adapted are tested on the same utterances: "
@@ -53,6 +60,15 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
         "Per class and confusion", ("per_class_f1",), ("per_class_f1", "confusion"), "Which emotions are told apart, and which are not.",
     ),
     "bias": ("F1 bias", ("f1_bias",), ("f1_bias",), "Mean absolute difference between the F1 of all pairs of classes; lower is more even."),
+    "fairness": (
+        "Fairness", ("fairness",), (),
+        "Macro-F1 of women and men and of each speaker, and how far apart they are. Sexes, speakers and classes with few test "
+        "clips are left out. Some difference between groups is there by chance alone, the more so the fewer clips or speakers they have.",
+    ),
+    "calibration": (
+        "Calibration and selective accuracy", ("calibration",), ("reliability", "selective"),
+        "Whether a model is right as often as it says, and how accurate it is where it is surest of itself.",
+    ),
     "distance": (
         "Distance from the starting point", ("cosine_distance",), ("cosine_distance",),
         "Mean cosine distance between the pooled embeddings of a fine-tuned model and of its own starting point.",
@@ -61,7 +77,7 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     "stage-1": ("Stage-1 training", (), ("training_curves",), "How well the objectives were learned from unlabelled clips."),
     "stage-2": ("Fine-tuning", (), ("finetuning_curves",), "Whether the runs behind the scores had converged, and how far they differ."),
     "data": (
-        "Data and splits", ("data", "stage1_data"), (),
+        "Data and splits", ("data", "stage1_data", "leaks"), (),
         "Speakers or recordings in more than one split of a fold make a score too good: there should be none. Recordings are compared "
         "by the content of their files, over all corpora; speakers of different corpora count as different people.",
     ),
@@ -82,6 +98,10 @@ _READ_FIGURE = {
     "f1_bias": _READ_INTERVAL + " Further left is better here.",
     "low_resource": "Left to right, more labelled clips; a line above another is better; vertical bars are bootstrap intervals over test clips.",
     "per_class_f1": "Each row is a class; further right is better; the bars are ± one standard deviation over all runs, cut at 0 and 1.",
+    "reliability": "Points on the dashed line are right as often as they say; below it the model is too sure of itself. The larger a point, "
+    "the more test clips it stands for; runs are pooled, and confidences that hardly a clip has are not drawn.",
+    "selective": "To the left, only the clips are kept that a model is surest of. A line that rises to the left knows when it is wrong; "
+    "a flat one does not. Bands are ± one standard deviation over runs.",
     "confusion": "Each row is a true class and sums to 100 %; the diagonal is what was recognised. Small figures: utterances per run.",
     "cosine_distance": "Lower means that fine-tuning moved the model less; vertical bars are ± one standard deviation over runs.",
     "training_curves": "Two lines of panels per model. Losses: falling means learning, a held-out line (solid) that rises while the "
@@ -97,57 +117,48 @@ _READ_FIGURE = {
 _TABLE_TITLES = {
     "results": "Scores and differences", "low_resource": "Macro-F1 by number of training clips", "per_class_f1": "F1 of each class",
     "f1_bias": "F1 bias", "cosine_distance": "Cosine distance", "cross_corpus": "Scores on other corpora", "data": "Utterances and speakers",
+    "fairness": "Sexes and speakers", "calibration": "Calibration and selective accuracy", "leaks": "What was looked for, and found",
     "stage1_data": "Stage 1, and what it heard of the test sets", "word_errors": "Word errors",
     "quarantine": "Counts by reason", "quarantine_rows": "Every clip and reason",
 }  # fmt: skip
 
-_SCRIPT = """
-document.querySelectorAll('table.sortable').forEach(function (table) {
-  table.querySelectorAll('thead th button').forEach(function (button, column) {
-    button.addEventListener('click', function () {
-      var head = button.parentNode, up = head.getAttribute('aria-sort') !== 'ascending', body = table.tBodies[0];
-      table.querySelectorAll('thead th').forEach(function (other) { other.removeAttribute('aria-sort'); });
-      head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
-      function key(row) {
-        var text = row.cells[column].textContent.trim(), plain = text.replace(/\\u2212/g, '-').replace(/,(?=\\d{3})/g, '');
-        var found = plain.match(/^[<\\[]?\\s*([+-]?(?:\\d+\\.?\\d*|\\.\\d+))/);
-        return { number: found ? parseFloat(found[1]) : null, text: text };
-      }
-      Array.from(body.rows).map(function (row) { return { row: row, key: key(row) }; }).sort(function (a, b) {
-        var order = a.key.number !== null && b.key.number !== null ? a.key.number - b.key.number
-          : a.key.number !== null ? -1 : b.key.number !== null ? 1 : a.key.text.localeCompare(b.key.text);
-        return up ? order : -order;
-      }).forEach(function (entry) { body.appendChild(entry.row); });
-    });
-  });
-});
-"""
 
-
-def write_report(study: Study, tables: Path, figures: Path, provenance: Mapping[str, Any], out: Path) -> None:
+def write_report(
+    study: Study,
+    tables: Path,
+    figures: Path,
+    provenance: Mapping[str, Any],
+    out: Path,
+    pages: Sequence[Page] = (),
+) -> None:
     """Write the self-contained report.
 
     Args:
         study: the configuration.
-        tables: folder written by `write_tables`.
+        tables: folder written by `write_tables`; `<table>.notes.json`, where there is one, holds a list of footnotes.
         figures: folder written by `write_figures`.
         provenance: what computed the results; every entry is shown, mappings as tables (`versions`, `code`, ...) and
-            the rest as text. `licences` (source of weights -> licence) is shown beside the weights instead.
+            the rest as text. `licences` (source of weights -> licence) and `checksums` (name of weights -> what names their
+            content) are shown beside the weights instead.
         out: HTML file to write.
+        pages: from `collect_pages`.
 
     Raises:
         DataError: a table or figure is missing.
     """
     names = table_names(study, (tables / "word_errors.csv").is_file())
-    shown = {name: _prepare_table(name, _find(tables / f"{name}.csv")) for name in names}
-    images = {name: _embed(_find(figures / f"{name}.svg")) for name in figure_names(study)}
+    anchors = {page["id"] for page in pages}
+    shown = {name: _prepare_table(name, _find(tables / f"{name}.csv"), anchors) for name in names}
+    pictures = dict.fromkeys([*figure_names(study), *declared_names(study)])
+    images = {name: _embed(_find(figures / f"{name}.svg")) for name in pictures}
     results, cross, stage1, data = (
         read_tidy(tables / f"{name}.csv") for name in ("results", "cross_corpus", "stage1_data", "data")
     )
-    headline, sentences = summarise_results(study, results, cross)
-    licences = provenance.get("licences", {})
+    beside = ("licences", "checksums")
+    folder = Path(__file__).parent
+    script = (folder / "report.js").read_text(encoding="utf-8")
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -157,14 +168,23 @@ def write_report(study: Study, tables: Path, figures: Path, provenance: Mapping[
         study=study,
         title=study.report.title or study.study,
         notices=[*list_notices(study), *list_exposures(stage1, data)],
-        headline=headline,
-        sentences=sentences,
-        sections=_build_sections(study, shown, images),
-        weights=describe_weights(study, licences),
-        provenance={name: _tidy_entry(value) for name, value in provenance.items() if name != "licences"},
+        summary=summarise_results(study, results, cross),
+        shown_sentences=SHOWN_SENTENCES,
+        filter_from=FILTER_FROM,
+        left_out=study.left_out,
+        left_out_sentence=describe_left_out(study),
+        sections=_build_sections(
+            study, shown, images, [read_declared(study, name, tables) for name in declared_names(study)]
+        ),
+        pages=_group_pages(pages),
+        pages_json=encode_pages(pages),
+        n_runs=sum(len(runs.split()) for page in pages for _, runs in page["files"]),
+        weights=describe_weights(study, *(provenance.get(name, {}) for name in beside)),
+        provenance={name: _tidy_entry(value) for name, value in provenance.items() if name not in beside},
         confidence=f"{100 * study.report.confidence:g}",
-        script=_SCRIPT,
-        script_hash=base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode(),
+        style=(folder / "report.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
@@ -172,99 +192,154 @@ def write_report(study: Study, tables: Path, figures: Path, provenance: Mapping[
     part.replace(out)
 
 
-def describe_weights(study: Study, licences: Mapping[str, str]) -> list[dict[str, str]]:
-    """Which networks were used, where their weights are from, and whether they were trained.
+def _group_pages(pages: Sequence[Page]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """(task, heads of its pages), in the order of the pages."""
+    heads = [_head_page(place, page) for place, page in enumerate(pages)]
+    return [(task, list(group)) for task, group in itertools.groupby(heads, lambda head: head["task"])]
 
-    Args:
-        study: the configuration.
-        licences: name or file of weights -> licence.
+
+def _head_page(place: int, page: Page) -> dict[str, Any]:
+    """The line by which a page is found: what it is about and its macro-F1 on the task's own corpus."""
+    runs = page["tests"][0]["runs"]
+    scores = pl.Series([run["m"][0] for run in runs], dtype=pl.Float64)
+    return {
+        **{key: page[key] for key in ("id", "task", "model", "clips", "weights")},
+        "place": place,
+        "score": spread(cast(float, scores.mean()), cast("float | None", scores.std())),
+        "runs": len(runs),
+    }
+
+
+def _build_sections(
+    study: Study, tables: Mapping[str, Any], images: Mapping[str, str], declared: Sequence[Declared]
+) -> list[dict[str, Any]]:
+    """Sections in the order of `_SECTIONS`; tables and figures that are named in none of them come after these.
+
+    Each holds blocks: a figure with its caption, or a table under a heading with the figure of the same name.
     """
-
-    def entry(role: str, kind: str, key: str | None, source: str | None = None) -> dict[str, str]:
-        licence = "–" if key is None else licences.get(key) or _CARRIED.get(key) or "see the model's page"
-        weights = "UNTRAINED" if key is None else "rules, nothing learned" if key == "vader" else "pretrained"
-        return {
-            "role": role,
-            "kind": kind,
-            "source": source or key or "none (seeded at random)",
-            "weights": weights,
-            "licence": licence,
-        }
-
-    rows = []
-    for name, backbone in study.backbones.items():
-        source = backbone.weights and backbone.weights + (f" @ {backbone.revision}" if backbone.revision else "")
-        rows.append(
-            entry(f"backbone {name}", f"{backbone.architecture}, CNN {backbone.cnn_mode}", backbone.weights, source)
-        )
-    used, features = used_features(study), study.features
-    if "faces" in used:
-        rows.append(entry("face detection", features.faces.detector, features.faces.weights or features.faces.detector))
-    if "face_embedding" in used:
-        network = features.face_embedding.network
-        kind, key = ("ONNX network", network.file) if isinstance(network, OnnxNetwork) else (network.untrained, None)
-        rows.append(entry("face embedding", kind, key))
-    if "transcript" in used and features.transcript.engine != "corpus":
-        asr = features.transcript
-        rows.append(entry("speech recognition", asr.engine, asr.model if asr.engine == "whisper" else asr.engine))
-    if "sentiment" in used:
-        sentiment = features.sentiment
-        key = sentiment.model if sentiment.engine == "transformers" else sentiment.engine
-        rows.append(entry("sentiment", sentiment.engine, key))
-    return rows
-
-
-def _build_sections(study: Study, tables: Mapping[str, Any], images: Mapping[str, str]) -> list[dict[str, Any]]:
+    placed = {name for _, wanted, drawn, _ in _SECTIONS.values() for name in (*wanted, *drawn)}
     sections = []
     for key, (heading, wanted, drawn, introduction) in _SECTIONS.items():
-        own_tables = [(_TABLE_TITLES[name], tables[name]) for name in wanted if name in tables and tables[name]["rows"]]
-        own_images = [(images[name], _READ_FIGURE[name], name) for name in drawn if name in images]
-        if key == "quarantine" and not own_tables:
-            own_images, introduction = [], "Nothing: every feature could be computed for every clip."
-        if own_tables or own_images or key == "quarantine":
-            sections.append(
-                {
-                    "id": key,
-                    "heading": heading,
-                    "introduction": introduction,
-                    "tables": own_tables,
-                    "images": own_images,
-                }
-            )
-    if study.report.paper:
-        name = f"paper_{study.report.paper}"
-        sections.append(
-            {
-                "id": "paper",
-                "heading": "The paper's figures",
-                "introduction": "As printed; their weights, labels and splits may differ from those of this study.",
-                "tables": [(study.report.paper, tables[name])],
-                "images": [],
-            }
-        )
-    return sections
+        if key == "quarantine" and not tables["quarantine"]["rows"]:
+            drawn, introduction = (), "Nothing: every feature could be computed for every clip."
+        blocks = [_figure_block(name, images) for name in drawn if name in images]
+        blocks += [_table_block(name, tables, {}) for name in wanted if name in tables and tables[name]["rows"]]
+        sections.append({"id": key, "heading": heading, "introduction": introduction, "blocks": blocks})
+    rest = [name for name in dict.fromkeys([*tables, *images]) if name not in {*placed, *study.tables}]
+    sources = [name for name in rest if name.startswith("paper_")]
+    others = [name for name in rest if name not in sources]
+    for key, heading, introduction, names in (
+        ("more", "Further tables and figures", "", others),
+        ("paper", "The paper's figures", _AS_PRINTED, sources),
+    ):
+        blocks = [
+            _table_block(name, tables, images) if name in tables else _figure_block(name, images) for name in names
+        ]
+        sections.append({"id": key, "heading": heading, "introduction": introduction, "blocks": blocks})
+    sections.insert(1, _declared_section(declared, images))
+    return [section for section in sections if section["blocks"] or section["id"] == "quarantine"]
 
 
-def _prepare_table(name: str, path: Path) -> dict[str, Any]:
-    """Columns, rows, what all rows share, and how many rows were left out."""
-    frame = present_table(name, read_tidy(path))
+_AS_PRINTED = "As printed; their weights, labels and splits may differ from those of this study."
+_AS_DECLARED = "As the configuration declares them, from the same runs as everything else on this page."
+
+
+def _declared_section(declared: Sequence[Declared], images: Mapping[str, str]) -> dict[str, Any]:
+    """The study's own tables: as laid out there, with footnotes, pictures, and what they lack."""
+    blocks = []
+    for table in declared:
+        depth = max((len(column) for column in table.grid.columns), default=0)
+        heads = [
+            [
+                (text, len(list(group)))
+                for text, group in itertools.groupby(column[level] for column in table.grid.columns)
+            ]
+            for level in range(depth)
+        ]
+        drawn = _figure_block(table.name, images) if table.name in images and not table.empty else _NO_FIGURE
+        blocks.append({**drawn, "name": table.name, "heading": table.grid.title, "declared": table, "heads": heads})
+    return {"id": "tables", "heading": "Tables of the study", "introduction": _AS_DECLARED, "blocks": blocks}
+
+
+def _table_block(name: str, tables: Mapping[str, Any], images: Mapping[str, str]) -> dict[str, Any]:
+    """A table under its heading, and the figure of the same name, if there is one."""
+    drawn = _figure_block(name, images) if name in images else _NO_FIGURE
+    return {**drawn, "name": name, "heading": _TABLE_TITLES.get(name, name.replace("_", " ")), "table": tables[name]}
+
+
+_NO_FIGURE = {"heading": None, "table": None, "declared": None, "image": None, "caption": ""}
+
+
+def _figure_block(name: str, images: Mapping[str, str]) -> dict[str, Any]:
+    caption = _READ_FIGURE.get(name, "The same values as a picture.")
+    return {**_NO_FIGURE, "image": images[name], "caption": caption, "name": name}
+
+
+def _prepare_table(name: str, path: Path, anchors: Collection[str]) -> dict[str, Any]:
+    """Columns, rows, what all rows share, how many rows were left out, and footnotes."""
+    tidy = read_tidy(path)
+    frame = present_table(name, tidy)
+    links = _link_pages(tidy, frame.height, anchors)
     shared = {}
     if frame.height > 1:
         shared = {c: frame[c][0] for c in frame.columns if c in _CONSTANT and frame[c].n_unique() == 1}
         frame = frame.drop(list(shared))
-    numeric = [_is_numeric(frame[column]) for column in frame.columns]
+    columns = [
+        {"name": column, "numeric": _is_numeric(frame[column]), "sorted_by_value": _is_sorted_by_value(frame[column])}
+        for column in frame.columns
+    ]
+    rows = [
+        [
+            {
+                "text": text,
+                "kind": "number" if column["numeric"] else "wrap" if len(text) > 48 else "",
+                "page": link if column["name"] == "model" else None,
+            }
+            for text, column in zip(row, columns, strict=True)
+        ]
+        for row, link in zip(frame.head(SHOWN_ROWS).iter_rows(), links[:SHOWN_ROWS], strict=True)
+    ]
     return {
         "name": name,
-        "columns": list(zip(frame.columns, numeric, strict=True)),
-        "rows": [list(zip(row, numeric, strict=True)) for row in frame.head(SHOWN_ROWS).iter_rows()],
+        "file": f"results/tables/{path.name}",
+        "columns": columns,
+        "rows": rows,
         "shared": {c: value for c, value in shared.items() if value != "–"},
         "hidden": max(0, frame.height - SHOWN_ROWS),
+        "notes": _read_notes(path.with_suffix(".notes.json")),
     }
+
+
+def _link_pages(tidy: pl.DataFrame, height: int, anchors: Collection[str]) -> list[str | None]:
+    """The page that each row as printed leads to, if it is about one setting that has a page.
+
+    Tables print a row per tidy row, or one per setting and test corpus; any other has no links.
+    """
+    keys = ["task", "backbone", "start", "subset"]
+    if not {*keys, "test_corpus"} <= set(tidy.columns):
+        return [None] * height
+    found = tidy.select(*keys, "test_corpus")
+    if found.height != height:
+        found = found.unique(maintain_order=True)
+    if found.height != height:
+        return [None] * height
+    ids = [page_id(*row) for row in found.select(keys).iter_rows()]
+    return [name if name in anchors else None for name in ids]
+
+
+def _read_notes(path: Path) -> list[str]:
+    """Footnotes of a table; none without a file."""
+    return [str(note) for note in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
 
 
 def _is_numeric(column: pl.Series) -> bool:
     """Whether a text column reads as numbers and is set flush right."""
     return bool(column.str.contains(r"^(–|[<\[+−\s]*[\d.,]+.*)$").all())
+
+
+def _is_sorted_by_value(column: pl.Series) -> bool:
+    """Whether a column is sorted by the numbers that its cells begin with; “all clips” is more than any number."""
+    return bool(column.str.contains(r"^(–|all clips|[<\[+−\s]*(\d|\.\d).*)$").all())
 
 
 def _tidy_entry(value: Any) -> dict[str, str] | str:

@@ -6,7 +6,22 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from emoadapt.config import CremaDCorpus, CsvCorpus, DemoCorpus, FolderCorpus, LeaveOneSpeakerOut, Study
+from emoadapt.config import (
+    CmuMosiCorpus,
+    CremaDCorpus,
+    CsvCorpus,
+    DemoCorpus,
+    FolderCorpus,
+    IemocapCorpus,
+    LeaveOnePartOut,
+    LeaveOneSpeakerOut,
+    MeldCorpus,
+    MspFaceCorpus,
+    MspImprovCorpus,
+    MspPodcastCorpus,
+    Study,
+    UrduCorpus,
+)
 
 # Okabe & Ito, "Color Universal Design" (2008): told apart with every common colour vision.
 BLUE, GREY, INK = "#0072B2", "#7F7F7F", "#222222"
@@ -20,7 +35,14 @@ METRIC_NAMES = {
     "accuracy": "accuracy",
     "f1_bias": "F1 bias",
     "cosine_distance": "cosine distance",
+    "ccc_mean": "mean CCC",
+    "ccc_arousal": "CCC arousal",
+    "ccc_valence": "CCC valence",
+    "ccc_dominance": "CCC dominance",
 }
+
+MAIN_METRICS = ("macro_f1", "ccc_mean")
+"""What a task is judged by: one of classes, one of attributes."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +113,8 @@ def describe_split(study: Study, task: str) -> str:
     split = study.tasks[task].split
     if isinstance(split, LeaveOneSpeakerOut):
         return "leave one speaker out"
+    if isinstance(split, LeaveOnePartOut):
+        return "leave one official part out"
     match split.by:
         case "official":
             return "official partition"
@@ -115,6 +139,12 @@ def describe_labels(study: Study, corpus: str) -> str:
             return "folder names"
         case DemoCorpus():
             return "synthetic (the emotion the clip was made with)"
+        case MspPodcastCorpus() | MspImprovCorpus() | MspFaceCorpus() | IemocapCorpus() | MeldCorpus():
+            return "raters' plurality"
+        case CmuMosiCorpus():
+            return "sign of the raters' mean sentiment"
+        case UrduCorpus():
+            return "judgement of the corpus's annotators"
         case _:
             return "acted (intended) emotion"
 

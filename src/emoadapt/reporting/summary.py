@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from emoadapt.config import DemoCorpus, Study, UntrainedNetwork, objective_features
 from emoadapt.reporting.style import (
+    MAIN_METRICS,
+    METRIC_NAMES,
     interval,
     listing,
     mark_untrained,
@@ -23,6 +28,8 @@ Row = dict[str, Any]
 
 SIGNIFICANCE = 0.05
 """p-value below which runs are taken to differ."""
+NAMED = 3
+"""Models of one kind that a sentence names; the others are counted."""
 
 _USES = {
     "sentiment": ("transcript", "sentiment"),
@@ -106,32 +113,75 @@ def used_features(study: Study) -> set[str]:
     return {used for feature in features for used in _USES.get(feature, (feature,))}
 
 
-def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.DataFrame) -> tuple[str, list[str]]:
-    """The result in one sentence, then one sentence per comparison of an adapted model with its original.
+@dataclass(frozen=True)
+class Ledger:
+    """Differences to the original: columns are adapted models, rows are settings; a cell is None where there is none."""
+
+    models: list[str]
+    rows: list[tuple[str, list[dict[str, str] | None]]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the adaptation bought, in words made from numbers.
+
+    Args:
+        headline: the result in one sentence.
+        by_size: one sentence per task, test corpus and number of training clips.
+        best: the best model of each task, beside the handcrafted baseline.
+        details: every comparison of an adapted model with its original in full.
+        ledger: the comparisons as a grid, models across and settings down; empty without comparisons.
+    """
+
+    headline: str
+    by_size: list[str]
+    best: list[str]
+    details: list[str]
+    ledger: Ledger
+
+
+def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.DataFrame) -> Summary:
+    """What the comparisons of adapted models with their originals show, by task and number of training clips.
 
     Args:
         study: the configuration.
         results: the tidy table `results`.
         cross_corpus: the tidy table `cross_corpus`.
     """
-    rows = [row for frame in (results, cross_corpus) for row in frame.filter(metric="macro_f1").iter_rows(named=True)]
+    rows = [
+        row
+        for frame in (results, cross_corpus)
+        for row in frame.filter(pl.col("metric").is_in(MAIN_METRICS)).iter_rows(named=True)
+    ]
     compared = [row for row in rows if row["difference"] is not None]
-    details = [
+    best = [
         sentence
         for task in study.tasks
         for sentence in _describe_best(study, task, [r for r in rows if r["task"] == task])
     ]
     if not compared:
-        return "No adapted model was compared with an original, so this report shows no effect of adaptation.", details
+        headline = "No adapted model was compared with an original, so this report shows no effect of adaptation."
+        return Summary(headline, [], best, [], Ledger([], []))
+    tasks = list(study.tasks)
     compared.sort(
         key=lambda r: (
+            tasks.index(r["task"]),
             r["test_corpus"] != r["corpus"],
+            r["test_corpus"],
             subset_key(r["subset"]),
             model_key(study, r["backbone"], r["start"]),
         )
     )
-    compared.sort(key=lambda r: list(study.tasks).index(r["task"]))
-    return _count_verdicts(study, compared), [*(describe_difference(study, row) for row in compared), *details]
+    groups = [
+        list(group) for _, group in itertools.groupby(compared, lambda r: (r["task"], r["test_corpus"], r["subset"]))
+    ]
+    return Summary(
+        _count_verdicts(study, compared),
+        [_describe_group(study, group) for group in groups] if len(compared) > 1 else [],
+        best,
+        [describe_difference(study, row) for row in compared] if len(compared) > 1 else [],
+        _build_ledger(study, compared, groups) if len(compared) > 1 else Ledger([], []),
+    )
 
 
 def verdict(row: Row) -> int:
@@ -154,13 +204,120 @@ def _count_verdicts(study: Study, rows: list[Row]) -> str:
     better, worse = (sum(verdict(row) == sign for row in rows) for sign in (1, -1))
     open_ = len(rows) - better - worse
     chance = len(rows) * min(1 - study.report.confidence, SIGNIFICANCE)
-    return (
-        f"Of {len(rows)} comparisons of an adapted model with its original (macro-F1), {better} "
-        f"{'is' if better == 1 else 'are'} better, {worse} worse, and {open_} show{'s' if open_ == 1 else ''} no difference "
+    text = (
+        f"Of {len(rows)} comparisons of an adapted model with its original ({_name_metrics(rows)}), {better or 'none'} "
+        f"{'are' if better > 1 else 'is'} better, {worse or 'none'} worse, and {open_} show{'s' if open_ == 1 else ''} no difference "
         f"that holds both for other test clips ({100 * study.report.confidence:g} % interval without 0) and for other seeds "
-        f"(p < {str(SIGNIFICANCE)[1:]}). By chance alone up to {chance:.2g} of them would look different: nothing is "
-        "corrected for their number."
+        f"(p < {str(SIGNIFICANCE)[1:]}). By chance alone up to {chance:.2g} of them would look different"
     )
+    if not better + worse:
+        return text + "."
+    kept = keep_by_holm([row["p_value"] for row in rows])
+    left = sum(bool(verdict(row)) and keep for row, keep in zip(rows, kept, strict=True))
+    return (
+        f"{text}; after Holm's correction of the p-values for their number, {left} of the {better + worse} found different "
+        f"remain{'s' if left == 1 else ''}."
+    )
+
+
+def _name_metrics(rows: list[Row]) -> str:
+    return " or ".join(dict.fromkeys(METRIC_NAMES[row["metric"]] for row in rows))
+
+
+def keep_by_holm(p_values: Sequence[float | None]) -> list[bool]:
+    """Which p-values stay below .05 with the step-down correction of Holm (1979); a comparison without one does not count."""
+    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    kept = [False] * len(p_values)
+    for rank, (p, place) in enumerate(known):
+        if p * (len(known) - rank) >= SIGNIFICANCE:
+            break
+        kept[place] = True
+    return kept
+
+
+def _describe_group(study: Study, rows: list[Row]) -> str:
+    """All comparisons on one test set with one number of training clips: gains, losses, and the rest as such."""
+    first = rows[0]
+    place = first["task"] if first["test_corpus"] == first["corpus"] else f"{first['task']} → {first['test_corpus']}"
+    by_verdict = {sign: [row for row in rows if verdict(row) == sign] for sign in (1, -1, 0)}
+    parts = [
+        f"{'better than the original' if sign > 0 else 'worse'}: {_list_facts(study, sorted(chosen, key=lambda r: -abs(r['difference'])))}"
+        for sign, chosen in by_verdict.items()
+        if sign and chosen
+    ]
+    if open_ := by_verdict[0]:
+        alone = len(open_) == len(rows)
+        label = "no difference is shown" if alone else "not shown to differ"
+        if len(open_) <= NAMED:
+            parts.append(f"{label} (n.s.): {_list_facts(study, open_)}")
+        else:
+            low, high = (number(f(row["difference"] for row in open_), sign=True) for f in (min, max))
+            parts.append(
+                f"{label} (n.s.): {len(open_)} model{'s' if len(open_) > 1 else ''}, differences {low} to {high}"
+            )
+    return f"{place}, {subset_name(first['subset'])}: {'; '.join(parts)}."
+
+
+def _list_facts(study: Study, rows: list[Row]) -> str:
+    shown = [
+        f"{mark_untrained(study, row['backbone'])} {row['start']} {number(row['difference'], sign=True)} "
+        f"{interval(row['difference_low'], row['difference_high'], sign=True)}, {_name_p(row)}"
+        for row in rows[:NAMED]
+    ]
+    return " · ".join(shown) + (f" · and {len(rows) - NAMED} more" if len(rows) > NAMED else "")
+
+
+def _name_p(row: Row) -> str:
+    p_value = row["p_value"]
+    if p_value is None:
+        return "one run, no p" if row["n_pairs"] == 1 else "no p"
+    return f"p {'' if p_value < 0.001 else '= '}{probability(p_value)}"
+
+
+VERDICTS = {1: "better", -1: "worse", 0: "n.s."}
+"""What a cell of the ledger says; `n.s.` also where one run allows no test."""
+
+
+def _build_ledger(study: Study, compared: list[Row], groups: list[list[Row]]) -> Ledger:
+    models = list(dict.fromkeys((row["backbone"], row["start"]) for row in compared))
+    models.sort(key=lambda model: model_key(study, *model))
+    rows: list[tuple[str, list[dict[str, str] | None]]] = []
+    for group in groups:
+        first, cells = group[0], {(row["backbone"], row["start"]): row for row in group}
+        place = (
+            first["task"] if first["test_corpus"] == first["corpus"] else f"{first['task']} → {first['test_corpus']}"
+        )
+        rows.append(
+            (
+                f"{place}, {subset_name(first['subset'])}",
+                [None if model not in cells else _fill_cell(cells[model]) for model in models],
+            )
+        )
+    return Ledger([f"{mark_untrained(study, backbone)} {start}" for backbone, start in models], rows)
+
+
+def _fill_cell(row: Row) -> dict[str, str]:
+    return {
+        "difference": number(row["difference"], sign=True),
+        "interval": interval(row["difference_low"], row["difference_high"], sign=True),
+        "p": _name_p(row),
+        "verdict": VERDICTS[verdict(row)],
+    }
+
+
+def describe_left_out(study: Study) -> str:
+    """One sentence about tasks and adaptations that this machine has no corpora for; empty where there are none."""
+    kinds = {"tasks": "task", "adaptations": "adaptation"}
+    found = {
+        kind: [path.split(".")[1] for path in study.left_out if path.startswith(f"{kind}.") and path.count(".") == 1]
+        for kind in kinds
+    }
+    parts = [
+        f"{'the ' if names else ''}{kinds[kind]}{'s' if len(names) > 1 else ''} {listing(names)}"
+        for kind, names in found.items()
+        if names
+    ]
+    return f"Not computed, because corpora are missing: {'; '.join(parts)}." if parts else ""
 
 
 def describe_difference(study: Study, row: Row) -> str:
@@ -175,7 +332,7 @@ def describe_difference(study: Study, row: Row) -> str:
     facts = f"{100 * study.report.confidence:g} % interval over test clips {bounds}; {p_text} {over}"
     if verdict(row):
         verb = "beats" if verdict(row) > 0 else "is worse than"
-        return f"{model} {verb} original by {number(abs(row['difference']))} macro-F1 {where} ({facts})."
+        return f"{model} {verb} original by {number(abs(row['difference']))} {METRIC_NAMES[row['metric']]} {where} ({facts})."
     doubt = ""
     if _lean(row) and p_value is None:
         doubt = " The interval leaves out 0, but one run says nothing about other seeds."
@@ -196,7 +353,7 @@ def _describe_best(study: Study, task: str, rows: list[Row]) -> list[str]:
     rows = [row for row in rows if row["subset"] == largest]
     best = max(rows, key=lambda row: row["mean"])
     text = (
-        f"The highest macro-F1 on {task} with {subset_name(largest)} is {number(best['mean'])} "
+        f"The highest {METRIC_NAMES[best['metric']]} on {task} with {subset_name(largest)} is {number(best['mean'])} "
         f"{interval(best['low'], best['high'])} ({model_name(mark_untrained(study, best['backbone']), best['start'])}, n = {best['n']:,}"
     )
     handcrafted = [row for row in rows if row["start"] == "egemaps"]

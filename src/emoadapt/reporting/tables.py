@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -11,19 +12,47 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.flow.store import read_provenance, read_table
+from emoadapt.reporting.audits import COUNTS, build_calibration, build_fairness, build_leaks, read_frame
 from emoadapt.reporting.display import present_table
-from emoadapt.reporting.exposure import build_stage1, count_shared, read_clips
+from emoadapt.reporting.exposure import (
+    build_stage1,
+    count_shared,
+    leak_footnotes,
+    print_footnotes,
+    read_clips,
+    select_footnotes,
+)
 from emoadapt.reporting.reference import find_paper_value, read_paper
-from emoadapt.reporting.style import describe_labels, describe_split, model_key, star, subset_key, weights_of
+from emoadapt.reporting.style import (
+    MAIN_METRICS,
+    describe_labels,
+    describe_split,
+    model_key,
+    star,
+    subset_key,
+    weights_of,
+)
 
-RESULT_METRICS = ("macro_f1", "uar", "weighted_f1", "accuracy")
+RESULT_METRICS = (
+    *("macro_f1", "uar", "weighted_f1", "accuracy"),
+    *("ccc_mean", *(f"ccc_{name}" for name in schema.ATTRIBUTES)),
+)
 _MODEL = ["task", "test_corpus", "subset", "backbone", "start"]
 
 
 def table_names(study: Study, word_errors: bool = False) -> list[str]:
     """Tables that `write_tables` makes for a study, in the order of the report; `word_errors` where they are known."""
     names = ["results", "low_resource", "per_class_f1", "f1_bias", "cosine_distance", "cross_corpus"]
-    names += ["data", "stage1_data", *(["word_errors"] if word_errors else []), "quarantine", "quarantine_rows"]
+    names += [
+        "fairness",
+        "calibration",
+        "data",
+        "stage1_data",
+        "leaks",
+        *(["word_errors"] if word_errors else []),
+        "quarantine",
+        "quarantine_rows",
+    ]
     return [*names, f"paper_{study.report.paper}"] if study.report.paper else names
 
 
@@ -37,8 +66,11 @@ def write_tables(
     parts: Mapping[str, Path],
     out: Path,
     word_errors: Path | None = None,
+    audits: Mapping[str, Sequence[Path]] | None = None,
 ) -> None:
     """Write `out/<table>.csv` and `out/<table>.md` for every table of the study.
+
+    Tables about models on a task have its leaks as footnotes, also as a list in `out/<table>.notes.json`.
 
     Args:
         study: the configuration.
@@ -50,6 +82,7 @@ def write_tables(
         parts: adaptation -> PARTS table.
         out: folder to write to.
         word_errors: WORD_ERRORS table; None where a recogniser cannot be compared with transcripts.
+        audits: `fairness`, `calibration` and `leaks` -> tables of that kind, one of each task.
 
     Raises:
         DataError: a table is missing or of another schema.
@@ -74,6 +107,12 @@ def write_tables(
         "quarantine": count_quarantine(aside),
         "quarantine_rows": aside.sort("corpus", "feature", "utterance_id"),
     }
+    leaks = read_frame((audits or {}).get("leaks", []), schema.LEAKS)
+    tables |= {
+        "fairness": build_fairness(study, read_frame((audits or {}).get("fairness", []), schema.FAIRNESS)),
+        "calibration": build_calibration(study, read_frame((audits or {}).get("calibration", []), schema.CALIBRATION)),
+        "leaks": build_leaks(leaks),
+    }
     if study.report.paper:
         tables[f"paper_{study.report.paper}"] = read_paper(study.report.paper)
     if word_errors:
@@ -81,7 +120,10 @@ def write_tables(
     out.mkdir(parents=True, exist_ok=True)
     for name in table_names(study, word_errors is not None):
         _write_text(out / f"{name}.csv", tables[name].write_csv())
-        _write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])))
+        notes = select_footnotes(tables[name], leak_footnotes(study, leaks))
+        _write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
+        if notes:
+            _write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
 
 
 def read_tidy(path: Path) -> pl.DataFrame:
@@ -96,7 +138,7 @@ def build_results(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:
     `difference` and `p_value` are against `baseline` (the original of the same backbone), those with `egemaps_` in front
     against the handcrafted vector.
     """
-    main = comparisons.filter(pl.col("baseline").is_null() | (pl.col("baseline") != "egemaps"))
+    main = keep_main(comparisons)
     handcrafted = comparisons.filter(baseline="egemaps").select(
         *_MODEL, "metric", *(pl.col(c).alias(f"egemaps_{c}") for c in ("difference", "difference_low", "difference_high", "p_value"))
     )  # fmt: skip
@@ -128,6 +170,12 @@ def build_results(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:
     return _sort_models(study, pl.DataFrame(rows, schema=_RESULTS))
 
 
+def keep_main(comparisons: pl.DataFrame) -> pl.DataFrame:
+    """COMPARISONS rows against the original of the same backbone, or nothing where there is none: one per setting and metric."""
+    own = (pl.col("baseline") == "original") & (pl.col("baseline_backbone") == pl.col("backbone"))
+    return comparisons.filter(pl.col("baseline").is_null() | own)
+
+
 _RESULTS = {
     **dict.fromkeys(("task", "corpus", "test_corpus", "subset", "backbone", "start", "metric"), pl.String),
     **dict.fromkeys(("mean", "std", "low", "high"), pl.Float64),
@@ -149,6 +197,7 @@ _KINDS = (
     | dict.fromkeys(
         ("fold", "utterances", "speakers", "shared_speakers", "shared_clips", "clips", "held_out")
         + ("clips_of_unknown", "test_clips", "seen_clips", "test_speakers", "seen_speakers")
+        + COUNTS
         + ("wordless", "unheard", "words", "substitutions", "deletions", "insertions"),
         pl.Int64,
     )
@@ -185,7 +234,7 @@ def build_data(study: Study, splits: Sequence[Path], clips: pl.DataFrame) -> pl.
         speakers = {
             key: set(part["speaker"].drop_nulls()) for key, part in frame.partition_by(keys, as_dict=True).items()
         }
-        for label in (None, *sorted(set(frame["label"]))):
+        for label in (None, *sorted(set(frame["label"].drop_nulls()))):
             chosen = frame if label is None else frame.filter(label=label)
             for corpus, fold, split, size in chosen.group_by(keys).len().sort(keys).iter_rows():
                 total = label is None
@@ -227,9 +276,9 @@ def count_quarantine(quarantine: pl.DataFrame) -> pl.DataFrame:
 
 
 def _keep_low_resource(study: Study, home: pl.DataFrame) -> pl.DataFrame:
-    """Macro-F1 of tasks with more than one number of training clips."""
+    """Macro-F1, or mean CCC, of tasks with more than one number of training clips."""
     several = [name for name, task in study.tasks.items() if len(task.subsets) > 1]
-    return home.filter(pl.col("task").is_in(several), metric="macro_f1")
+    return home.filter(pl.col("task").is_in(several), pl.col("metric").is_in(MAIN_METRICS))
 
 
 def _sort_models(study: Study, frame: pl.DataFrame) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from emoadapt.data.ranks import gather
 from emoadapt.errors import TrainingError
 
 DIVERGED = 1000.0
@@ -61,7 +62,7 @@ class GradientGuard:
         finite = bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients)))
         self.wrong = 0 if finite else self.wrong + 1
         if self.wrong == self.patience:
-            raise TrainingError(
-                f"{where}: the gradient is not finite on the clips {', '.join(self.utterances)}; {_ADVICE}"
-            )
+            # Processes that share a batch have the same gradient, so that all come here together.
+            clips = ", ".join(gather(self.utterances))
+            raise TrainingError(f"{where}: the gradient is not finite on the clips {clips}; {_ADVICE}")
         self.utterances = []

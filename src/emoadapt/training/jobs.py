@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoadapt.data.targets import group_by_corpus, separate_cnn
-from emoadapt.flow.grid import HANDCRAFTED, Run
+from emoadapt.flow.grid import CLASSICAL, HANDCRAFTED, Run
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
@@ -48,6 +48,11 @@ def run_setting(
     todo = [(run.resampling, run.fold, run.seed) for run in parsed]
     tables = (output / "predictions.parquet", output / "embeddings.parquet", output / "curves.parquet")
     (output / "models").mkdir(parents=True, exist_ok=True)
+    if (backbone, start) == CLASSICAL:
+        from emoadapt.training.classical import train_classical
+
+        train_classical(study, task, subset, todo, group_by_corpus(shards), splits, subsets, *tables)
+        return
     if (backbone, start) == HANDCRAFTED:
         from emoadapt.training.handcrafted import train_handcrafted
 

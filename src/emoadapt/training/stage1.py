@@ -10,28 +10,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lightning
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import torch
-import transformers
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from emoadapt import schema
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import CNN_COLUMNS, ClipDataset, ClipStore
+from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.errors import DataError, TrainingError
-from emoadapt.flow.code import code_digest, digest
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.backbones import SpeechBackbone, load_backbone
 from emoadapt.models.cards import list_terms
 from emoadapt.models.heads import seeded
-from emoadapt.models.registry import identity
 from emoadapt.objectives import load_objective
 from emoadapt.objectives.base import Objective
 from emoadapt.objectives.weighting import build_weighting
+from emoadapt.training.states import name_state, remove_others
 from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_trainer, embed_batch, train
 
 if TYPE_CHECKING:
@@ -52,8 +50,8 @@ def adapt(
 ) -> None:
     """Train a backbone on the objectives of an adaptation and save it.
 
-    A run that was killed goes on from its last whole epoch, if settings, starting weights, code, libraries and inputs
-    are still the same.
+    A run that was killed goes on from its last checkpoint, if settings, starting weights, code, libraries and inputs are
+    still the same. Of several processes that share each batch, the first writes.
 
     Args:
         study: the configuration.
@@ -69,14 +67,17 @@ def adapt(
 
     Raises:
         TrainingError: no clips to train on, or the loss is not finite.
+        Interrupted: the cluster ended the job; the next start goes on.
         DataError: a table does not fit.
-        ModelError: the backbone cannot be loaded.
+        ModelError: the backbone cannot be loaded, or not be compiled.
     """
-    torch.set_num_threads(threads)
+    torch.set_num_threads(max(1, threads // count_ranks()))
     settings, config = study.adaptations[adaptation], study.backbones[backbone]
     run = f"{backbone}.{adaptation}"
     model = load_backbone(config, study.weights_folder)
     model.set_cnn_trainable(config.trains_cnn("stage1", adaptation))
+    if settings.compile:
+        model.compile_layers()
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
         cached = cnn_shards if not model.cnn_trainable else None
         clips = TrainingClips(run, settings, model, training_shards, cached, parts, normalisers, Path(scratch))
@@ -86,9 +87,13 @@ def adapt(
         checkpoint = _place_checkpoint(
             output, study, backbone, adaptation, [training_shards, cached or {}, {"": [parts, normalisers]}]
         )
-        trainer = build_trainer(study.device, settings, Path(scratch), checkpoint)
+        trainer = build_trainer(
+            study.device, settings, Path(scratch), checkpoint, minutes=study.checkpoint_minutes, logs=study.logs
+        )
         loaders = {part: clips.load(part) for part in ("train", "held_out")}
         best = train(learner, trainer, loaders["train"], loaders["held_out"])
+    if find_rank() > 0:
+        return
     padding = {part: round(loader.batch_sampler.padding_share, 4) for part, loader in loaders.items()}
     facts = clips.describe() | {"backbone": backbone, "adaptation": adaptation, "padding": padding}
     facts |= _describe_best(best, curve)
@@ -123,7 +128,6 @@ class AdaptationLearner(Learner):
         self.reduction = settings.reduction
         self.weighting = build_weighting(settings.weighting, [*weights.values()])
         self._embedding: Tensor | None = None
-        self._kept: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
         """One term per objective, over the clips that have its target."""
@@ -135,7 +139,7 @@ class AdaptationLearner(Learner):
             target, mask = batch.values[f"target_{name}"], batch.values[f"mask_{name}"]
             terms[name] = Term(objective.loss(prediction, target, mask, self.reduction), mask.sum())
             if keep:
-                self._kept.setdefault(name, []).append((prediction[mask].cpu(), target[mask].cpu()))
+                self._kept.append((name, prediction[mask].cpu(), target[mask].cpu()))
         return terms
 
     def combine(self, terms: Mapping[str, Term], total: Tensor) -> Tensor:
@@ -154,7 +158,7 @@ class AdaptationLearner(Learner):
             groups.append({"params": [*self.weighting.parameters()], "lr": rate, "weight_decay": 0.0})
         return groups
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def settle(self) -> None:
         """Settle learned weights after a step."""
         if self.weighting is not None:
             self.weighting.settle()
@@ -169,12 +173,12 @@ class AdaptationLearner(Learner):
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
         """Each objective's own metrics; a smaller total loss is better."""
         scores = {}
-        for name, pairs in self._kept.items():
-            prediction, target = (torch.cat(tensors) for tensors in zip(*pairs, strict=True))
+        for name, objective in self.objectives.items():
+            prediction, target = (torch.cat([kept[i] for kept in self._kept if kept[0] == name]) for i in (1, 2))
             if len(target):
-                metrics = self.objectives[name].metrics(prediction, target)
+                metrics = objective.metrics(prediction, target)
                 scores |= {f"{metric}_{name}": value for metric, value in metrics.items()}
-        self._kept = {}
+        self._kept = []
         return scores, (-losses["loss"],)
 
 
@@ -296,21 +300,18 @@ def _place_checkpoint(
 ) -> Path:
     """Where a killed run's state waits: a name that changes with settings, weights, code, libraries and inputs.
 
+    Threads, processes and device are no part of it: a run may go on elsewhere, and then ends with other last digits.
     States of this output under other names are removed.
     """
     settings = study.adaptations[adaptation]
     files = [path for group in inputs for paths in group.values() for path in paths]
-    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
-    code = code_digest(__name__, *(f"emoadapt.objectives.{name}" for name in settings.objectives))
+    modules = [__name__, *(f"emoadapt.objectives.{name}" for name in settings.objectives)]
     config = study.backbones[backbone]
-    weights = config.weights and identity(config.weights, study.weights_folder, config.revision)
-    libraries = [torch.__version__, transformers.__version__, lightning.__version__]
-    name = digest(settings.model_dump_json(), config.model_dump_json(), weights, code, states, libraries)
+    name = name_state([settings.model_dump_json()], modules, files, config, study.weights_folder)
     output.parent.mkdir(parents=True, exist_ok=True)
     place = output.with_name(f".{output.name}.{name}.ckpt")
-    for other in output.parent.glob(f".{output.name}.*.ckpt*"):
-        if other != place:
-            other.unlink()
+    if find_rank() == 0:
+        remove_others(place, f".{output.name}.*.ckpt*")
     return place
 
 

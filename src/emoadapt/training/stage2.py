@@ -6,30 +6,37 @@ seed, the utterances and the epoch only.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_f1_score
 
 from emoadapt import schema
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipDataset, ClipStore
+from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.flow.store import read_table
 from emoadapt.models.backbones import SpeechBackbone, load_backbone
 from emoadapt.models.cards import list_terms
 from emoadapt.models.classifier import EmotionClassifier
-from emoadapt.models.heads import Head, build_head
-from emoadapt.training.classification import EmotionLearner, LabelledClips, Partition, RunKey, RunTables, Setting
+from emoadapt.models.heads import Head
+from emoadapt.training.runs import Partition, RunKey, RunTables, Setting, TaskClips, TestedLearner
+from emoadapt.training.states import name_state, remove_others
+from emoadapt.training.tasks import load_clips
 from emoadapt.training.trainer import BestWeights, Curve, build_trainer, embed_batch, evaluate, train
+from emoadapt.training.unfinished import UnfinishedJob, save_object
 
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning, Study
+
+SECONDS_BETWEEN_SAVES = 60.0
+"""How often, at most, finished runs and the state of the run under way are put on disk: shorter jobs write nothing."""
 
 
 def finetune(
@@ -52,6 +59,10 @@ def finetune(
 ) -> None:
     """Fine-tune once per (resampling, fold, seed) and predict the fold's test clips.
 
+    A job that was killed goes on with the run, and the epoch, that it had come to (see `emoadapt.training.unfinished`), if
+    settings, starting weights, code, libraries and inputs are still the same. The result is the same to the byte on a CPU.
+    Of several processes that share each batch, the first writes.
+
     Clips without usable audio are left out; the tables' provenance counts them (`left_out`: test clips).
 
     Args:
@@ -66,7 +77,7 @@ def finetune(
         cnn_shards: corpus -> cached CNN output of this starting point; used if the CNN is frozen. None: run the CNN.
         splits: SPLITS table.
         subsets: SUBSETS table.
-        predictions: PREDICTIONS table to write.
+        predictions: PREDICTIONS or ATTRIBUTE_PREDICTIONS table to write.
         embeddings: EMBEDDINGS table to write.
         curves: CURVES table to write.
         models: folder for the fine-tuned models that `keep_models` keeps, one folder per run.
@@ -77,26 +88,41 @@ def finetune(
         DataError: a table does not fit.
         ModelError: the starting point cannot be loaded.
     """
-    torch.set_num_threads(threads)
-    config, settings = study.backbones[backbone], study.finetuning
+    torch.set_num_threads(max(1, threads // count_ranks()))
+    config = study.backbones[backbone]
     model = load_backbone(config, study.weights_folder, model_dir)
     model.set_cnn_trainable(config.trains_cnn("stage2", start))
+    if study.finetuning.compile:
+        model.compile_layers()
     setting = Setting(task, backbone, start, subset)
-    tables = RunTables(setting, study.tasks[task].classes)
-    keeper = _ModelKeeper(study, setting, models)
+    inputs = [audio_shards, cnn_shards or {}, {"": [splits, subsets, *([] if model_dir is None else [model_dir])]}]
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
         signals = _Signals(audio_shards, None if model.cnn_trainable else cnn_shards, splits, Path(scratch))
-        classes, soft = study.tasks[task].classes, settings.targets == "soft"
-        clips = LabelledClips(splits, subsets, classes, signals.lengths, soft=soft)
-        job = _Finetuning(study, model, clips, signals, tables, keeper, Path(scratch))
-        for run in runs:
-            job.perform(run, settings)
-    keeper.finish()
-    tables.write(predictions, embeddings, curves, clips.count_left_out())
+        clips = load_clips(study, task, splits, subsets, signals.lengths)
+        tables = RunTables(setting, clips)
+        job = _Finetuning(study, model, clips, signals, tables, Path(scratch))
+        place = _place_state(study, setting, models, inputs)
+        keeper = _ModelKeeper(study, setting, job, place / "models")
+        unfinished = UnfinishedJob(place, tables, keeper, SECONDS_BETWEEN_SAVES)
+        with unfinished.saved_on_error():
+            for run in runs:
+                part = clips.select(run)
+                if not unfinished.restore(run):
+                    keeper.consider(run, *job.perform(run, part, unfinished.place_checkpoint(run)))
+                    unfinished.note(run)
+    if find_rank() > 0:
+        return
+    keeper.finish(models)
+    tables.write(predictions, embeddings, curves)
+    unfinished.remove()
+
+
+Outcome = tuple["FinetunedBackbone", BestWeights, float | None]
+"""Of a run: the model, its best epoch and its score on test clips, None without one."""
 
 
 class FinetunedBackbone(nn.Module):
-    """Backbone and head: batch -> (pooled embedding, logits)."""
+    """Backbone and head: batch -> (pooled embedding, logits or values)."""
 
     def __init__(self, backbone: SpeechBackbone, head: Head) -> None:
         super().__init__()
@@ -104,7 +130,7 @@ class FinetunedBackbone(nn.Module):
         self.head = head
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Embedding (batch, width) and logits (batch, n_classes)."""
+        """Embedding (batch, width) and outputs (batch, n_outputs)."""
         embedding = embed_batch(self.backbone, batch)
         return embedding, self.head(embedding)
 
@@ -135,7 +161,7 @@ class _Signals:
     def load(
         self,
         names: Sequence[str],
-        clips: LabelledClips,
+        clips: TaskClips,
         backbone: SpeechBackbone,
         settings: Finetuning,
         seed: int | None,
@@ -155,112 +181,145 @@ class _Finetuning:
         self,
         study: Study,
         backbone: SpeechBackbone,
-        clips: LabelledClips,
+        clips: TaskClips,
         signals: _Signals,
         tables: RunTables,
-        keeper: _ModelKeeper,
         scratch: Path,
     ) -> None:
         self.study, self.backbone, self.clips, self.signals = study, backbone, clips, signals
-        self.tables, self.keeper, self.scratch = tables, keeper, scratch
+        self.tables, self.scratch, self.settings = tables, scratch, study.finetuning
         self.start_state = {name: value.clone() for name, value in backbone.state_dict().items()}
         self.start_points: dict[int, dict[str, np.ndarray]] = {}
 
-    def perform(self, run: RunKey, settings: Finetuning) -> None:
+    def build(self, run: RunKey, part: Partition) -> FinetunedBackbone:
+        """The model that a run begins with; all runs share the modules of the backbone."""
+        self.backbone.load_state_dict(self.start_state)
+        width, hidden = self.backbone.width, self.settings.head_hidden
+        return FinetunedBackbone(self.backbone, self.clips.build_head(self.settings, width, hidden, run[2], part.train))
+
+    def perform(self, run: RunKey, part: Partition, checkpoint: Path) -> Outcome:
         """Train and test one run."""
         _, fold, seed = run
-        part = self.clips.select(run)
-        self.backbone.load_state_dict(self.start_state)
-        head = build_head(settings.head, self.backbone.width, settings.head_hidden, len(self.clips.classes), seed)
-        model = FinetunedBackbone(self.backbone, head)
+        settings, model = self.settings, self.build(run, part)
         curve = Curve("stage2", self.tables.setting.name(run))
-        weights = self.clips.weigh_classes(part.train) if settings.class_weights == "balanced" else None
-        learner = EmotionLearner(model, settings, curve, seed, weights)
-        trainer = build_trainer(self.study.device, settings, self.scratch)
+        learner = self.clips.build_learner(model, settings, curve, seed, part.train)
+        minutes = SECONDS_BETWEEN_SAVES / 60
+        trainer = build_trainer(
+            self.study.device, settings, self.scratch, checkpoint, minutes=minutes, sparing=True, logs=self.study.logs
+        )
         test = part.test["utterance_id"].to_list()
         self._embed_start(learner, trainer, fold, test, settings)
         best = train(learner, trainer, self._load(part.train, settings, seed), self._load(part.dev, settings))
         evaluate(learner, trainer, self._load(test, settings))
-        logits = self._note(run, part, learner, curve)
-        self.keeper.consider(run, model, self.clips, best, self._score(part.test, logits))
+        outputs = self._note(run, part, learner, curve)
+        # Only of the task's own corpus: the others' values may be on another scale, their classes of another kind.
+        own = part.test["corpus"] == self.study.tasks[self.tables.setting.task].corpus
+        return model, best, self.clips.score(part.test.filter(own), outputs[own.to_numpy()])
 
     def _load(self, names: Sequence[str], settings: Finetuning, seed: int | None = None) -> Any:
         return self.signals.load(names, self.clips, self.backbone, settings, seed)
 
     def _embed_start(
-        self, learner: EmotionLearner, trainer: Any, fold: int, test: Sequence[str], settings: Finetuning
+        self, learner: TestedLearner, trainer: Any, fold: int, test: Sequence[str], settings: Finetuning
     ) -> None:
         """Embed a fold's test clips with the starting point, once for all of its runs."""
         if fold not in self.start_points:
             evaluate(learner, trainer, self._load(test, settings))
             self.start_points[fold] = {name: embedding for name, (embedding, _) in learner.take_tested().items()}
 
-    def _note(self, run: RunKey, part: Partition, learner: EmotionLearner, curve: Curve) -> np.ndarray:
-        """Add the run to the tables; returns its (n_test, n_classes) logits."""
+    def _note(self, run: RunKey, part: Partition, learner: TestedLearner, curve: Curve) -> np.ndarray:
+        """Add the run to the tables; returns its (n_test, n_outputs) outputs."""
         tested, start = learner.take_tested(), self.start_points[run[1]]
-        tuned, logits = (
-            np.stack(arrays) for arrays in zip(*(tested[name] for name in part.test["utterance_id"]), strict=True)
-        )
-        self.tables.add_predictions(run, part.test, logits)
-        self.tables.add_embeddings(run, part.test, tuned, np.stack([start[name] for name in part.test["utterance_id"]]))
-        self.tables.curves += curve.rows
-        return logits
-
-    def _score(self, test: pl.DataFrame, logits: np.ndarray) -> float | None:
-        """Macro-F1 on the test clips of the task's own corpus, over the classes that they have; None without such clips."""
-        own = (test["corpus"] == self.study.tasks[self.tables.setting.task].corpus).to_numpy()
-        if not own.any():
-            return None
-        labels = torch.tensor([self.clips.labels[name] for name in test["utterance_id"]])[own]
-        scores = multiclass_f1_score(
-            torch.from_numpy(logits)[own], labels, num_classes=len(self.clips.classes), average="none"
-        )
-        return float(scores[labels.unique()].mean())
+        names = part.test["utterance_id"]
+        tuned, outputs = (np.stack(arrays) for arrays in zip(*(tested[name] for name in names), strict=True))
+        self.tables.add_predictions(run, part.test, outputs)
+        self.tables.add_embeddings(run, part.test, tuned, np.stack([start[name] for name in names]))
+        self.tables.add_curve(run, curve)
+        return outputs
 
 
 class _ModelKeeper:
-    """Saves fine-tuned models by `keep_models`: none, the best of the job by dev macro-F1, or all."""
+    """Saves fine-tuned models by `keep_models`: none, the best of the job by its score on dev, or all.
 
-    def __init__(self, study: Study, setting: Setting, models: Path) -> None:
-        self.study, self.setting, self.models = study, setting, models
-        self.best: tuple[tuple[float, ...], RunKey, EmotionClassifier, dict[str, Tensor], float | None] | None = None
-        models.mkdir(parents=True, exist_ok=True)
+    Args:
+        study: the configuration.
+        setting: of the job.
+        job: builds the models.
+        folder: where models are until the job is done.
+    """
 
-    def consider(
-        self, run: RunKey, model: FinetunedBackbone, clips: LabelledClips, trained: BestWeights, tested: float | None
-    ) -> None:
-        """Save the model, or remember it if it is the best so far; `tested` is its macro-F1 on test clips, if there are any."""
-        if self.study.keep_models == "adapted":
+    def __init__(self, study: Study, setting: Setting, job: _Finetuning, folder: Path) -> None:
+        self.study, self.setting, self.job, self.folder = study, setting, job, folder
+        self.best: dict[str, Any] = {}
+        self._changed = False
+
+    def consider(self, run: RunKey, model: FinetunedBackbone, trained: BestWeights, tested: float | None) -> None:
+        """Save the model, or remember it if it is the best so far; `tested` is its score on test clips, if there are any."""
+        if find_rank() > 0:
             return
-        classifier = EmotionClassifier(model.backbone, model.head, clips.classes)
         if self.study.keep_models == "all":
-            self._save(run, classifier, trained.score[0], tested)
-        elif self.best is None or trained.score > self.best[0]:
-            self.best = (trained.score, run, classifier, trained.state, tested)
+            self._write(run, model, trained.score[0], tested)
+        elif self.study.keep_models == "best" and (not self.best or trained.score > tuple(self.best["score"])):
+            self.best = {"run": list(run), "score": list(trained.score), "state": trained.state, "tested": tested}
+            self._changed = True
 
-    def finish(self) -> None:
-        """Save the best model of the job."""
-        if self.best is not None:
-            score, run, classifier, state, tested = self.best
-            classifier.load_state_dict(state)
-            self._save(run, classifier, score[0], tested)
+    def save(self, folder: Path) -> None:
+        """Put the best model so far on disk, for when the job is killed."""
+        if self._changed:
+            save_object(self.best, folder / "best.pt")
+            self._changed = False
 
-    def _save(self, run: RunKey, classifier: EmotionClassifier, dev: float, tested: float | None) -> None:
-        name, setting = self.setting.name(run), self.setting
+    def load(self, folder: Path) -> None:
+        """Take up the best model of a job that was killed."""
+        if (folder / "best.pt").is_file():
+            self.best = torch.load(folder / "best.pt", weights_only=True)
+
+    def finish(self, models: Path) -> None:
+        """Bring what is kept to its place, `models`."""
+        if self.best:
+            resampling, fold, seed = self.best["run"]
+            run = (resampling, fold, seed)
+            model = self.job.build(run, self.job.clips.select(run))
+            model.load_state_dict(self.best["state"])
+            self._write(run, model, self.best["score"][0], self.best["tested"])
+        models.mkdir(parents=True, exist_ok=True)
+        for folder in sorted(self.folder.glob("*")):
+            place = models / folder.name
+            shutil.rmtree(place, ignore_errors=True)
+            folder.rename(place)
+
+    def _write(self, run: RunKey, model: FinetunedBackbone, dev: float, tested: float | None) -> None:
+        name, setting, clips = self.setting.name(run), self.setting, self.job.clips
         corpora, objectives = [self.study.tasks[setting.task].corpus], {}
         card: dict[str, Any] = {
             "title": name,
             "study": self.study.study,
             "starting point": f"{setting.backbone}.{setting.start}",
             "fine-tuned on": f"{corpora[0]} ({setting.subset} training clips)",
-            "dev macro-F1": f"{dev:.3f}",
+            f"dev {clips.metric}": f"{dev:.3f}",
         }
         if tested is not None:
             about = f"this run on its fold of {corpora[0]}; means over runs are in the report"
-            card["test macro-F1"] = f"{tested:.3f} ({about})"
+            card[f"test {clips.metric}"] = f"{tested:.3f} ({about})"
         if setting.start != "original":
             adaptation = self.study.adaptations[setting.start]
             objectives = adaptation.objectives
             corpora += adaptation.corpora
             card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": objectives}
-        classifier.save(self.models / name, card | {"licences": list_terms(self.study, corpora, objectives)})
+        classifier = EmotionClassifier(model.backbone, model.head, **{clips.kind: clips.outputs})
+        classifier.save(self.folder / name, card | {"licences": list_terms(self.study, corpora, objectives)})
+
+
+def _place_state(study: Study, setting: Setting, models: Path, inputs: Sequence[Mapping[str, Sequence[Path]]]) -> Path:
+    """Folder of what a killed job leaves, beside its models; those of other names are removed."""
+    # What is left out is of other jobs: seeds are in the names of runs.
+    others = {"seeds", "egemaps_baseline", "egemaps_epochs", "egemaps_learning_rate", "egemaps_normalise", "classical"}
+    task = study.tasks[setting.task]
+    settings = [astuple(setting), study.finetuning.model_dump_json(exclude=others), task.classes, task.attributes]
+    files = [path for group in inputs for paths in group.values() for path in paths]
+    config = study.backbones[setting.backbone]
+    name = name_state([*settings, study.keep_models], [__name__], files, config, study.weights_folder)
+    place = models.with_name(f".{models.name}.{name}")
+    if find_rank() == 0:
+        remove_others(place, f".{models.name}.*")
+    return place

@@ -1,7 +1,10 @@
 """The training loop that all stages share: one Lightning Trainer, one learner, curves, best weights.
 
-All randomness is a function of the run's seed and the epoch, so a run that was killed and goes on from its checkpoint ends with
-the weights, bit for bit, of one that was not.
+All randomness is a function of the run's seed, the epoch and the batch, so a run that was killed and goes on from its checkpoint
+ends with the weights, bit for bit, of one that was not.
+
+Where several processes share each batch (`emoadapt.data.ranks`), losses, gradients and scores are those of the whole batch: sums
+and counts go over all processes, not means over means.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ import time
 import warnings
 import zlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +25,17 @@ import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
-from emoadapt.data.batching import Batch, BucketedBatches
+from emoadapt.data.batching import Batch, find_order
+from emoadapt.data.ranks import add_up, count_ranks, find_rank, gather
 from emoadapt.errors import TrainingError
 from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.heads import seeded
+from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.guard import GradientGuard, check_loss
+from emoadapt.training.logs import TrainingLog
 from emoadapt.training.schedules import scale_rate
 
 if TYPE_CHECKING:
@@ -106,22 +113,33 @@ class Learner(lightning.LightningModule):
         self.seed = seed
         self.weights = dict(weights)
         self.history: list[tuple[float, ...]] = []
+        self.last_losses: dict[str, float] = {}
+        """Loss terms of the last batch."""
         self._gradients = GradientGuard(skipping=settings.precision == "16-mixed")
         self._totals: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._kept: list[Any] = []
+        self._batches_done = 0
         self._begun = self._said = time.monotonic()
         self._done_before = 0
 
     @abstractmethod
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
-        """Loss terms of a batch; with `keep`, also note what `rate` needs."""
+        """Loss terms of a batch; with `keep`, also append to `_kept` what `rate` needs, tensors on the CPU."""
 
     @abstractmethod
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
-        """Scores of the part just evaluated, for the curve, and how good it is: the larger tuple wins."""
+        """Scores of the part just evaluated, for the curve, and how good it is: the larger tuple wins.
+
+        `_kept` then holds what `measure` kept, of all processes; it is to be emptied.
+        """
 
     def combine(self, terms: Mapping[str, Term], total: Tensor) -> Tensor:
         """What is minimised: the weighted sum of the terms, unless a subclass learns the weights."""
         return total
+
+    def settle(self) -> None:
+        """Called after each step of the optimiser."""
+        return
 
     def group_parameters(self) -> list[dict[str, Any]]:
         """Parameter groups of the optimiser: what is not frozen."""
@@ -144,18 +162,18 @@ class Learner(lightning.LightningModule):
         return kind(self.group_parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay)
 
     def on_train_start(self) -> None:
-        """Say how much of the batches is padding."""
-        order = getattr(self.trainer.train_dataloader, "batch_sampler", None)
-        if isinstance(order, BucketedBatches):
+        """Say how much of the batches is padding, and leave out those that were done before a checkpoint."""
+        order = find_order(self.trainer.train_dataloader)
+        if order is not None:
+            order.skip = self._batches_done
             logger.info(
                 "%s: %d clips in %d batches, %.1f %% of them padding",
                 self.curve.run, len(order.utterances), len(order), 100 * order.padding_share,
             )  # fmt: skip
 
     def on_train_epoch_start(self) -> None:
-        """Forget the sums of the last epoch, and seed dropout, which knows the global generator only."""
+        """Forget the sums of the last epoch; not called where an epoch is taken up in its middle."""
         self._totals["train"] = []
-        torch.manual_seed(zlib.crc32(f"{self.seed}/{self.trainer.current_epoch}".encode()))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """What is minimised of a batch.
@@ -163,9 +181,16 @@ class Learner(lightning.LightningModule):
         Raises:
             TrainingError: its loss is not finite, or has run away.
         """
+        self._seed_dropout(batch_idx)
         terms = self.measure(batch, keep=False)
-        loss = self.combine(terms, self._add_up("train", batch, terms))
+        order = find_order(self.trainer.train_dataloader)
+        if order is not None and order.stands_in(batch_idx):
+            terms = {name: Term(term.mean * 0.0, term.weight * 0) for name, term in terms.items()}
+        terms = self._add_up("train", batch, terms)
+        total = torch.stack([weight * terms[name].mean for name, weight in self.weights.items()]).sum()
+        loss = self.combine(terms, total)
         self._gradients.utterances += batch.utterance_ids
+        self._batches_done = batch_idx + 1
         # Lightning divides by `accumulate`, also where the last step of an epoch has fewer batches.
         group = self.settings.accumulate
         rest = self.trainer.num_training_batches - batch_idx // group * group
@@ -182,13 +207,27 @@ class Learner(lightning.LightningModule):
                 factor = scale_rate(settings.schedule, settings.warmup, done, of, self.history)
                 group["lr"] = group["initial_lr"] * factor
 
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the norm of the model's gradient: learned weights of objectives have one of their own, and change it by nothing."""
+        if gradient_clip_val is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """A step, and what is to be settled after it: before a checkpoint may be written."""
+        super().optimizer_step(*args, **kwargs)
+        self.settle()
+
     def on_validation_epoch_start(self) -> None:
         """Forget the sums of the last evaluation."""
         self._totals["evaluation"] = []
 
-    def validation_step(self, batch: Batch) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the evaluation."""
-        self._add_up("evaluation", batch, self.measure(batch, keep=True))
+        order = find_order(self.trainer.val_dataloaders)
+        own = order is None or not order.stands_in(batch_idx)
+        self._add_up("evaluation", batch, self.measure(batch, keep=True) if own else {})
 
     def on_validation_epoch_end(self) -> None:
         """Note the losses and scores of the part, and of the training epoch before it."""
@@ -198,9 +237,11 @@ class Learner(lightning.LightningModule):
             self.curve.add(epoch, "train", self._average("train"))
             self.curve.add(epoch, "course", self.note_state())
         losses = self._average("evaluation")
+        self._kept = gather(self._kept)
         scores, score = self.rate(losses)
         if training:
             self.history.append(score)
+            self._batches_done = 0
         self.curve.add(epoch, self.part, losses | scores)
         self._report(epoch, losses | scores)
 
@@ -219,12 +260,16 @@ class Learner(lightning.LightningModule):
             )  # fmt: skip
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the curve and the scores so far into the checkpoint."""
+        """Put the curve and the scores so far into the checkpoint, and what the epoch under way has come to."""
         checkpoint["curve"], checkpoint["scores"] = self.curve.rows, [list(score) for score in self.history]
+        checkpoint["batches_done"] = self._batches_done
+        checkpoint["totals"] = self._totals["train"] if self._batches_done else []
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the curve and the scores of the checkpoint."""
+        """Go on from what `on_save_checkpoint` kept."""
         self.curve.rows, self.history = checkpoint["curve"], [tuple(score) for score in checkpoint["scores"]]
+        self._batches_done = checkpoint["batches_done"]
+        self._totals["train"] = [(sums, weights) for sums, weights in checkpoint["totals"]]
         self._done_before = len(self.history)
 
     @property
@@ -235,19 +280,41 @@ class Learner(lightning.LightningModule):
     def _where(self) -> str:
         return f"{self.curve.run}, epoch {self.trainer.current_epoch + 1}"
 
-    def _add_up(self, part: str, batch: Batch, terms: Mapping[str, Term]) -> Tensor:
-        total = torch.stack([weight * terms[name].mean for name, weight in self.weights.items()]).sum()
-        means = torch.stack([terms[name].mean.detach().double() for name in self.weights])
-        losses = dict(zip(self.weights, means.tolist(), strict=True))
+    def _seed_dropout(self, batch: int) -> None:
+        """Dropout knows the global generator only; each process draws its own."""
+        parts = [self.seed, self.trainer.current_epoch, batch, *([find_rank()] if find_rank() else [])]
+        torch.manual_seed(zlib.crc32("/".join(map(str, parts)).encode()))
+
+    def _add_up(self, part: str, batch: Batch, terms: Mapping[str, Term]) -> dict[str, Term]:
+        """Add the terms of a batch to the sums of a part, and check them.
+
+        Returns:
+            The terms to be minimised. In one process they are those given. Of several, each gets its part of the batch's mean,
+            times their number, as the mean of their gradients is taken; the weights are those of the batch.
+        """
+        nothing = torch.zeros((), dtype=torch.double, device=self.device)
+        means = torch.stack([terms[name].mean.detach().double() if terms else nothing for name in self.weights])
+        counts = torch.stack([terms[name].weight.double() if terms else nothing for name in self.weights])
+        sums, weights, ranks = means * counts, counts, count_ranks()
+        if ranks > 1:
+            sums, weights = add_up(torch.stack([sums, weights]))
+            means = torch.where(weights > 0, sums / weights, 0.0)
+        self._check(part, batch, means)
+        self._totals[part].append((sums, weights))
+        if ranks == 1:
+            return dict(terms)
+        shares = torch.where(weights > 0, ranks * counts / weights, 0.0).float()
+        return {name: Term(terms[name].mean * shares[i], weights[i]) for i, name in enumerate(self.weights) if terms}
+
+    def _check(self, part: str, batch: Batch, means: Tensor) -> None:
+        self.last_losses = losses = dict(zip(self.weights, means.tolist(), strict=True))
         worth = sum(self.weights[name] * value for name, value in losses.items())
-        check_loss(self._where, batch.utterance_ids, losses, worth, self.curve.before if part == "train" else 0.0)
-        self._totals[part].append(
-            (
-                means * torch.stack([terms[name].weight for name in self.weights]),
-                torch.stack([terms[name].weight.double() for name in self.weights]),
-            )
-        )
-        return total
+        before = self.curve.before if part == "train" else 0.0
+        try:
+            check_loss(self._where, batch.utterance_ids, losses, worth, before)
+        except TrainingError:
+            # All processes come here together, as they know the same losses.
+            check_loss(self._where, gather(batch.utterance_ids), losses, worth, before)
 
     def _average(self, part: str) -> dict[str, float]:
         """Mean of each term over all clips of the part that have it (not over batches), and their weighted sum."""
@@ -294,27 +361,6 @@ class BestWeights(Callback):
         self.score, self.epoch, self.state = tuple(state_dict["score"]), state_dict["epoch"], state_dict["state"]
 
 
-class Checkpoint(Callback):
-    """Writes the whole state after each epoch, so that a killed run can go on.
-
-    Args:
-        path: file, replaced in one step.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write the state; after the last epoch it is of no more use.
-
-        Nor where patience ends: a run that is killed then repeats this epoch and ends with it.
-        """
-        if trainer.current_epoch + 1 < trainer.max_epochs and not trainer.should_stop:
-            part = self.path.with_name(f"{self.path.name}.part")
-            trainer.save_checkpoint(part)
-            part.replace(self.path)
-
-
 def embed_batch(backbone: SpeechBackbone, batch: Batch) -> Tensor:
     """Pooled embeddings (batch, width) of a batch of audio or of cached CNN frames."""
     if batch.frames is None or batch.lengths is None:
@@ -323,19 +369,32 @@ def embed_batch(backbone: SpeechBackbone, batch: Batch) -> Tensor:
 
 
 def build_trainer(
-    device: str, settings: Optimisation, scratch: Path, checkpoint: Path | None = None
+    device: str,
+    settings: Optimisation,
+    scratch: Path,
+    checkpoint: Path | None = None,
+    *,
+    minutes: float | None = None,
+    sparing: bool = False,
+    logs: Sequence[str] = (),
+    devices: int | None = None,
 ) -> lightning.Trainer:
-    """The one Trainer: deterministic, on one device, keeping the best weights, without chatter.
+    """The one Trainer: deterministic, keeping the best weights, without chatter.
 
     Args:
         device: `auto`, `cpu` or `cuda` of the study.
         settings: epochs, patience, precision, accumulation, gradient clipping.
         scratch: folder that Lightning may write to.
-        checkpoint: file to keep the state of each epoch in; None = only in memory.
+        checkpoint: file to keep the state in, of each epoch and when the job is ended; None = only in memory.
+        minutes: also write the state so often within an epoch.
+        sparing: write it at the end of an epoch no more often than that either.
+        logs: `csv`, `tensorboard`, written below `LOGS`.
+        devices: processes that share each batch, one per GPU; None = those that `run_in_processes` has started.
 
     Raises:
-        TrainingError: `cuda` or `16-mixed` is asked for and there is no GPU.
+        TrainingError: `cuda` or `16-mixed` is asked for and there is no GPU, or a log cannot be written.
     """
+    devices = count_ranks() if devices is None else devices
     if device == "cuda" and not torch.cuda.is_available():
         raise TrainingError(
             "device is cuda, and torch sees no GPU on this machine; set `device: auto` or `device: cpu`"
@@ -344,25 +403,39 @@ def build_trainer(
         raise TrainingError(
             "precision is 16-mixed, which needs a GPU, and this job has none; set `precision: bf16-mixed` or `32-true`"
         )
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    if settings.precision == "bf16-mixed" and on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        # Measured on such a machine: a matrix product a hundred times slower, a training five times.
+        logger.warning(
+            "precision is bf16-mixed, which this CPU only emulates, slowly; `32-true` is several times faster here"
+        )
     # Deterministic algorithms would also fill every new tensor with NaN, a sixth of a small model's training time; nothing
     # here reads memory that was not written.
     torch.utils.deterministic.fill_uninitialized_memory = False
     with _quiet_lightning():
         return lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(device, device),
-            devices=1,
+            devices=devices,
+            # An objective's head, or the vector of masked frames, may have no part in a batch.
+            strategy=DDPStrategy(find_unused_parameters=True) if devices > 1 else "auto",
             max_epochs=settings.epochs,
             precision=settings.precision,
             gradient_clip_val=settings.gradient_clip,
             accumulate_grad_batches=settings.accumulate,
             deterministic=True,
-            callbacks=[BestWeights(settings.patience), *([] if checkpoint is None else [Checkpoint(checkpoint)])],
+            callbacks=[
+                BestWeights(settings.patience),
+                *([TrainingLog(logs)] if logs else []),
+                *([] if checkpoint is None else [Checkpoint(checkpoint, minutes, sparing=sparing)]),
+            ],
             default_root_dir=scratch,
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=sys.stderr.isatty(),
             num_sanity_val_steps=0,
+            # What a model keeps from an evaluation (a conformer its rotary positions) may come into training.
+            inference_mode=False,
             use_distributed_sampler=False,
             # Left alone, Lightning takes a SLURM job for its own: it checks task counts and requeues. Snakemake does that.
             plugins=[LightningEnvironment()],
@@ -384,9 +457,9 @@ def train(learner: Learner, trainer: lightning.Trainer, training: Any, evaluatio
         Epoch, score and weights that the model has now.
     """
     best = next(callback for callback in trainer.callbacks if isinstance(callback, BestWeights))
-    checkpoint = next((callback.path for callback in trainer.callbacks if isinstance(callback, Checkpoint)), None)
-    found = checkpoint if checkpoint is not None and checkpoint.is_file() else None
-    with _quiet_lightning(), seeded(learner.seed):
+    checkpoint = next((callback for callback in trainer.callbacks if isinstance(callback, Checkpoint)), None)
+    found = checkpoint.path if checkpoint is not None and checkpoint.path.is_file() else None
+    with _quiet_lightning(), seeded(learner.seed), checkpoint.listening() if checkpoint else nullcontext():
         if found is None:
             trainer.validate(learner, evaluation, verbose=False)
         # Lightning leaves modules in the mode it finds them in, and `from_pretrained` returns them in evaluation mode.
@@ -418,6 +491,8 @@ def _quiet_lightning() -> Iterator[None]:
             "ignore", message="The number of training batches .* is smaller than the logging interval"
         )
         warnings.filterwarnings("ignore", message="GPU available but not used")
+        # The order of the batches begins where the checkpoint says (`BucketedBatches.skip`).
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch")
         # A job of ours is one process, however it was started.
         warnings.filterwarnings("ignore", message="The `srun` command is available")
         # Lightning 2.6 with torch 2.13; nothing that a user could do about it.

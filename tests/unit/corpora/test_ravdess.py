@@ -27,6 +27,14 @@ def test_song_and_silent_video_are_left_out(make_tree):
     assert [u.media for u in read_utterances("r", ravdess(root))] == ["01-01-04-01-01-01-01.mp4"]
 
 
+def test_song_is_chosen_by_its_channel(make_tree):
+    root = make_tree(["s/03-02-06-01-01-01-17.wav", "s/03-01-06-01-01-01-17.wav"])
+    assert [u.media[2:7] for u in read_utterances("r", ravdess(root, channels=("song",)))] == ["03-02"]
+    both = ravdess(root, channels=("speech", "song"))
+    assert [u.media[2:7] for u in read_utterances("r", both)] == ["03-01", "03-02"]
+    assert [label.label for label in read_labels("r", both)] == ["fear", "fear"]
+
+
 @pytest.mark.parametrize(("modalities", "kept"), [(("audio",), "03"), (("audio", "video"), "01")])
 def test_performance_with_and_without_picture_counts_once(make_tree, modalities, kept):
     root = make_tree(["v/01-01-03-01-01-01-01.mp4", "a/03-01-03-01-01-01-01.wav", "a/03-01-04-01-01-01-01.wav"])

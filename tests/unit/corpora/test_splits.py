@@ -16,7 +16,6 @@ from emoadapt.corpora.splits import (
     check_splits,
     map_labels,
     share_votes,
-    speaker_overlap,
 )
 from emoadapt.errors import CorpusError, DataError
 
@@ -56,6 +55,11 @@ def parts(splits, fold=0):
     return {part: set(group["speaker"]) for (part,), group in rows.partition_by("split", as_dict=True).items()}
 
 
+def all_in_one_part(splits):
+    """Whether every speaker is in a single part of each fold."""
+    return splits.group_by("fold", "speaker").agg(pl.col("split").n_unique())["split"].max() == 1
+
+
 TEN = {f"s{i}": 10 for i in range(10)}
 
 
@@ -72,7 +76,7 @@ def test_fractions_are_disjoint_whole_and_near(seed):
     splits = assign(make_table(clips), by="fractions", seed=seed)
     assert len(splits) == sum(clips.values())
     assert splits["utterance_id"].is_unique().all()
-    assert speaker_overlap(splits).is_empty()
+    assert all_in_one_part(splits)
     shares = splits["split"].value_counts().with_columns(pl.col("count") / len(splits))
     for part, wanted in (("train", 0.70), ("dev", 0.15), ("test", 0.15)):
         assert shares.filter(split=part)["count"][0] == pytest.approx(wanted, abs=0.01)
@@ -95,7 +99,7 @@ def test_fractions_follow_the_seed_and_not_the_order_of_rows():
 def test_folds_test_everybody_once(k, seed):
     splits = assign(make_table(TEN), by="folds", k=k, seed=seed)
     assert splits["fold"].unique().sort().to_list() == list(range(k))
-    assert speaker_overlap(splits).is_empty()
+    assert all_in_one_part(splits)
     tested = splits.filter(split="test")
     assert sorted(tested["utterance_id"]) == sorted(make_table(TEN)["utterance_id"])
     for fold in range(k):
@@ -118,6 +122,22 @@ def test_leave_one_speaker_out_develops_on_the_next():
         {"test": {"c"}, "dev": {"d"}, "train": {"a", "b"}},
         {"test": {"d"}, "dev": {"a"}, "train": {"b", "c"}},
     ]
+
+
+def test_leave_one_part_out_keeps_both_speakers_of_a_session_together():
+    sessions = {"F1": "session1", "M1": "session1", "F2": "session2", "M2": "session2", "F3": "session3"}
+    splits = assign(make_table(dict.fromkeys(sessions, 2), sessions), by="leave_one_part_out")
+    assert [parts(splits, fold) for fold in range(3)] == [
+        {"test": {"F1", "M1"}, "dev": {"F2", "M2"}, "train": {"F3"}},
+        {"test": {"F2", "M2"}, "dev": {"F3"}, "train": {"F1", "M1"}},
+        {"test": {"F3"}, "dev": {"F1", "M1"}, "train": {"F2", "M2"}},
+    ]
+    with pytest.raises(
+        CorpusError, match=r"corpus c: 2 official parts \(session1, session3\) cannot be train, dev and test"
+    ):
+        assign(make_table({"F1": 2, "F3": 2}, sessions), by="leave_one_part_out")
+    with pytest.raises(CorpusError, match=r"2 labelled clips belong to no official part: c/X_0, c/X_1"):
+        assign(make_table({"F1": 2, "X": 2}, sessions), by="leave_one_part_out")
 
 
 def test_named_speakers_with_and_without_train():
@@ -176,29 +196,14 @@ def test_official_partition_has_to_be_there():
         assign(make_table({"a": 2, "b": 2}, {"a": "train", "b": "fold1"}), by="official")
 
 
-def test_speaker_overlap_names_fold_and_parts():
-    splits = assign(make_table(dict.fromkeys("abc", 2), {"a": "train", "b": "dev", "c": "test"}), by="official")
-    shared = pl.concat([splits, splits.filter(speaker="a").with_columns(split=pl.lit("test"))])
-    assert speaker_overlap(shared).to_dicts() == [{"fold": 0, "corpus": "c", "speaker": "a", "splits": "train+test"}]
-    with pytest.raises(CorpusError, match=r"task t, fold 0: speakers in more than one part: a \(train\+test\); choose"):
-        check_splits("t", shared, CLASSES, allow_overlap=False)
-    check_splits("t", shared, CLASSES, allow_overlap=True)
-
-
-def test_same_speaker_name_in_another_corpus_is_no_overlap():
-    splits = assign(make_table(dict.fromkeys("abc", 2), {"a": "train", "b": "dev", "c": "test"}), by="official")
-    other = splits.filter(speaker="a").with_columns(corpus=pl.lit("d"), split=pl.lit("test"))
-    assert speaker_overlap(pl.concat([splits, other])).is_empty()
-
-
 def test_empty_parts_and_absent_classes_are_refused():
     splits = assign(make_table(dict.fromkeys("abc", 2), {"a": "train", "b": "dev", "c": "test"}), by="official")
     with pytest.raises(CorpusError, match=r"task t, fold 0: dev is empty; correct tasks\.t\.split"):
-        check_splits("t", splits.filter(pl.col("split") != "dev"), CLASSES, allow_overlap=False)
+        check_splits("t", splits.filter(pl.col("split") != "dev"), CLASSES)
     with pytest.raises(CorpusError, match=r"task t, fold 0: train is empty"):
-        check_splits("t", splits.clear(), CLASSES, allow_overlap=False)
+        check_splits("t", splits.clear(), CLASSES)
     with pytest.raises(CorpusError, match=r"task t, fold 0: no training clip of class fear, disgust; take"):
-        check_splits("t", splits, (*CLASSES, "fear", "disgust"), allow_overlap=False)
+        check_splits("t", splits, (*CLASSES, "fear", "disgust"))
 
 
 LABELS = pl.DataFrame({"utterance_id": ["c/1", "c/2", "c/3", "c/4"], "label": ["anger", "calm", None, "fear"]})
@@ -275,25 +280,6 @@ def test_build_task_repeats_other_corpora_as_test_rows_of_every_fold():
         ("d/z_0", "z", "neutral"),
     ]
     assert splits.select("fold", "utterance_id").rows() == sorted(splits.select("fold", "utterance_id").rows())
-
-
-def test_a_corpus_under_two_names_is_not_another_corpus():
-    # `d` is `c` once more under another name: cross-corpus scores would be those of training clips.
-    table = make_table({"a": 4, "b": 4, "c": 4})
-    manifest, labels = as_tables(table)
-    again = manifest.with_columns(pl.col("utterance_id").str.replace("c/", "d/"))
-    tables = {"c": labels, "d": labels.with_columns(pl.col("utterance_id").str.replace("c/", "d/"))}
-    split = {"by": "speakers", "dev": ["b"], "test": ["c"]}
-    config = task(split, test_also=["d"])
-    with pytest.raises(
-        CorpusError, match=r"task t: 8 of 12 clips of corpus d are recordings .* train or dev part of c"
-    ):
-        build_task("t", config, {"c": manifest, "d": again}, tables)
-    accepted = task(split, test_also=["d"], allow_speaker_overlap=True)
-    assert len(build_task("t", accepted, {"c": manifest, "d": again}, tables)) == 24
-    test_only = again.filter(speaker="c")
-    tables["d"] = tables["d"].filter(pl.col("utterance_id").is_in(test_only["utterance_id"].to_list()))
-    assert len(build_task("t", config, {"c": manifest, "d": test_only}, tables)) == 16
 
 
 def test_build_task_refuses_labels_without_a_manifest_row():

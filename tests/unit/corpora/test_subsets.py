@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import Task
-from emoadapt.corpora.subsets import apportion, draw_subset, draw_subsets
+from emoadapt.corpora.subsets import apportion, draw_nested, draw_subset, draw_subsets
 from emoadapt.errors import DataError
 
 
@@ -143,3 +144,31 @@ def test_problem_names_task_and_fold(splits):
         draw_subsets(splits, make_task(), 41, "t")
     with pytest.raises(DataError, match=r"task t: its splits hold no training clips"):
         draw_subsets(splits.filter(split="test"), make_task(), 4, "t")
+
+
+def test_nested_quotas_worked_by_hand():
+    """Webster's divisors of 6, 3 and 1 clips: places 1/12 3/12 ... of a, 1/6 3/6 5/6 of b, 1/2 of c; at a tie the larger class."""
+    labels = make_labels({"a": 6, "b": 3, "c": 1})
+    order = "aba" + "a" + "bc" + "a" + "a" + "b" + "a"
+    rng = [np.random.default_rng(0) for _ in range(11)]
+    drawn = [Counter(clip[2] for clip in draw_nested(labels, n, rng[n], every=False)) for n in range(11)]
+    assert drawn == [Counter(order[:n]) for n in range(11)]
+
+
+def test_a_smaller_nested_draw_is_part_of_a_larger_one():
+    splits = make_labels({"a": 30, "b": 17, "c": 9}).with_columns(
+        fold=pl.lit(0, pl.Int32), split=pl.lit("train"), speaker=pl.lit("s"), corpus=pl.lit("c")
+    )
+    task = make_task(resamplings=3, draws="nested")
+    sizes = [12, 20, 21, 40, 56]
+    drawn = [draw_subsets(splits, task, size, "t").partition_by("resampling") for size in sizes]
+    for smaller, larger in itertools.pairwise(drawn):
+        for few, many in zip(smaller, larger, strict=True):
+            assert set(few["utterance_id"]) < set(many["utterance_id"])
+    assert [len(draw) for draw in drawn[1]] == [20] * 3
+    assert set(drawn[0][0]["utterance_id"]) != set(drawn[0][1]["utterance_id"])
+
+
+def test_a_nested_draw_without_some_class_is_refused():
+    with pytest.raises(DataError, match=r"nested subset of 3 of 22 training clips would hold no clip of class b"):
+        draw_nested(make_labels({"a": 20, "b": 2}), 3, np.random.default_rng(0))

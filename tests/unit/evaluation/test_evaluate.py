@@ -33,7 +33,7 @@ def predictions(
 
 @pytest.fixture
 def run(tmp_path):
-    def evaluate(tables, embeddings=(), draws=200):
+    def evaluate(tables, embeddings=(), draws=200, named=()):
         paths = []
         for number, rows in enumerate(tables):
             paths.append(tmp_path / f"p{number}.parquet")
@@ -43,7 +43,7 @@ def run(tmp_path):
             others.append(tmp_path / f"e{number}.parquet")
             write_table(others[-1], rows, schema.EMBEDDINGS)
         out = [tmp_path / name for name in ("m.parquet", "c.parquet", "d.parquet")]
-        evaluate_task("t", CLASSES, paths, others, *out, draws, 0.95)
+        evaluate_task("t", CLASSES, paths, others, *out, draws, 0.95, named)
         kinds = (schema.METRICS, schema.CONFUSION, schema.COMPARISONS)
         return [pl.from_arrow(read_table(path, kind)) for path, kind in zip(out, kinds, strict=True)]
 
@@ -215,3 +215,58 @@ def test_f1_bias_interval_holds_the_f1_bias(run):
     row = comparisons.filter(metric="f1_bias").row(0, named=True)
     assert row["mean"] == pytest.approx(0)
     assert row["low"] == 0 < row["high"]
+
+
+def test_named_baselines_are_compared_too_and_only_once(run):
+    tables = [
+        predictions(backbone, start, seed, skill)
+        for seed in range(4)
+        for backbone, start, skill in [("w", "original", 0.4), ("w", "speech", 0.5), ("w", "adapted", 0.8), ("h", "original", 0.6)]
+    ]  # fmt: skip
+    named = [(("w", "adapted"), ("w", "speech")), (("w", "adapted"), ("h", "original")), (("w", "adapted"), ("w", "original")),
+             (("w", "adapted"), ("x", "absent"))]  # fmt: skip
+    metrics, _, comparisons = run(tables, named=named)
+    rows = comparisons.filter(start="adapted", metric="macro_f1")
+    assert rows.select("baseline_backbone", "baseline").rows() == [
+        ("w", "original"),
+        ("w", "speech"),
+        ("h", "original"),
+    ]
+    values = {
+        (b, s): metrics.filter(metric="macro_f1", backbone=b, start=s).sort("seed")["value"].to_numpy()
+        for b, s in [("w", "adapted"), ("h", "original")]
+    }
+    row = rows.filter(baseline_backbone="h").row(0, named=True)
+    expected = stats.ttest_rel(values["w", "adapted"], values["h", "original"])
+    assert row["p_value"] == pytest.approx(expected.pvalue)
+    assert row["difference"] == pytest.approx((values["w", "adapted"] - values["h", "original"]).mean())
+    # What nobody named is not compared.
+    assert comparisons.filter(start="speech", metric="uar")["baseline"].to_list() == ["original"]
+
+
+def embeddings(start, seed, distances, backbone="w"):
+    """Unit vectors at the given cosine distances from their starting points."""
+    keys = {k: v for k, v in predictions(backbone, start, seed, 1)[0].items() if k in schema.EMBEDDINGS.names}
+    return [
+        {**keys, "utterance_id": f"home/{i}", "tuned": [1 - d, float(np.sqrt(1 - (1 - d) ** 2))], "start_point": [1.0, 0.0]}
+        for i, d in enumerate(distances)
+    ]  # fmt: skip
+
+
+def test_cosine_distances_have_an_interval_and_a_test(run):
+    generator = np.random.default_rng(0)
+    distances = {(start, seed): generator.uniform(low, low + 0.2, size=40)
+                 for start, low in (("original", 0.2), ("adapted", 0.1)) for seed in range(3)}  # fmt: skip
+    tables = [predictions("w", start, seed, 0.5) for start, seed in distances]
+    _, _, comparisons = run(tables, [embeddings(start, seed, d) for (start, seed), d in distances.items()], draws=2000)
+    rows = comparisons.filter(metric="cosine_distance")
+    assert rows.select("start", "baseline").rows() == [("adapted", "original"), ("original", None)]
+    row = rows.row(0, named=True)
+    means = [[distances[start, seed].mean() for seed in range(3)] for start in ("adapted", "original")]
+    assert row["mean"] == pytest.approx(np.mean(means[0]), abs=1e-6)
+    assert row["p_value"] == pytest.approx(stats.ttest_rel(*means).pvalue, abs=1e-6)
+    assert row["n"] == 40 and row["n_pairs"] == 3
+    # Over utterances, the standard error of a mean is that of the utterances' means over runs.
+    per_utterance = np.mean([distances["adapted", seed] for seed in range(3)], axis=0)
+    error = per_utterance.std() / np.sqrt(40)
+    assert (row["high"] - row["low"]) / 2 == pytest.approx(1.96 * error, rel=0.1)

@@ -113,7 +113,8 @@ def test_adapters_begin_as_no_change_and_alone_learn(architecture: str, norm: st
     backbone.set_cnn_trainable(False)
     signals = [clip.signal for clip in make_clips(3000, 4000)]
     embedding = backbone(signals)
-    assert torch.equal(embedding, plain(signals))
+    # Adding zeros changes nothing; where a tensor lies in memory may change the last bit.
+    torch.testing.assert_close(embedding, plain(signals), atol=1e-6, rtol=0)
     embedding.square().sum().backward()
     learning = {name: value for name, value in backbone.named_parameters() if value.requires_grad}
     assert len(learning) == 3 * 2 * 2

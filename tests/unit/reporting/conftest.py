@@ -1,14 +1,21 @@
 """A small synthetic study: predictions are invented, everything after them is computed by the package."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from emoadapt import schema
 from emoadapt.config import load_study
+from emoadapt.corpora.leaks import find_leaks, read_clips
+from emoadapt.evaluation.audit import audit_task
 from emoadapt.evaluation.evaluate import evaluate_task
-from emoadapt.flow.store import write_table
+from emoadapt.flow.grid import batches, settings
+from emoadapt.flow.shards import shard_names
+from emoadapt.flow.store import read_table, write_table
+from emoadapt.reporting.audits import AUDIT_TABLES
 from emoadapt.reporting.figures import write_figures
 from emoadapt.reporting.tables import write_tables
 
@@ -62,8 +69,8 @@ def invent_predictions(task, classes, backbone, start, subset, seed, corpus, siz
         task=task, backbone=backbone, start=start, subset=subset, resampling=0, fold=0, seed=seed, test_corpus=corpus
     )
     return [
-        {**base, "utterance_id": f"{corpus}/{i}", "speaker": f"s{i % 9}", "sex": None, "label": classes[t], "predicted": classes[g],
-         "logits": [0.0] * len(classes)}
+        {**base, "utterance_id": f"{corpus}/{i}", "speaker": f"s{i % 9}", "sex": ("female", "male")[i % 2],
+         "label": classes[t], "predicted": classes[g], "logits": [3.0 * (1 - ease[i]) * (k == g) for k in range(len(classes))]}
         for i, (t, g) in enumerate(zip(labels, guesses, strict=True))
     ]  # fmt: skip
 
@@ -93,8 +100,8 @@ def invent_curves(run, objectives):
     return rows
 
 
-def invent_run_curves(task, backbone, start, seed):
-    base = dict(stage="stage2", run=f"{task}.{backbone}.{start}.full.r0f0s{seed}", part="dev")
+def invent_run_curves(task, backbone, start, seed, subset="full"):
+    base = dict(stage="stage2", run=f"{task}.{backbone}.{start}.{subset}.r0f0s{seed}", part="dev")
     return [
         {**base, "epoch": epoch, "metric": metric, "value": 0.1 * seed + (1 - 0.8**epoch) / 2, "best": epoch == 6}
         for epoch in range(8)
@@ -116,6 +123,7 @@ def invent_manifest(corpus, size):
 def write_inputs(study, folder):
     models = [(b, s) for b in study.backbones for s in study.starts(b)] + [("handcrafted", "egemaps")]
     metrics, confusion, comparisons, splits, curves = [], [], [], [], []
+    audits = {}
     for name, task in study.tasks.items():
         predictions, embeddings = [], []
         for backbone, start in models:
@@ -138,6 +146,9 @@ def write_inputs(study, folder):
         )
         for paths, path in zip((metrics, confusion, comparisons), outputs, strict=True):
             paths.append(path)
+        for kind in AUDIT_TABLES:
+            audits.setdefault(kind, []).append(folder / f"{name}.{kind}.parquet")
+        audit_task(name, task.classes, predictions, 10, *(paths[-1] for paths in audits.values()))
         splits.append(folder / "splits" / f"{name}.parquet")
         write_table(splits[-1], invent_splits(task), schema.SPLITS)
     for backbone, start in models:
@@ -163,6 +174,11 @@ def write_inputs(study, folder):
         films = [dict(utterance_id=f"films/{i}", corpus="films", speaker=None, part="held_out" if i < 9 else "train")
                  for i in range(60)]  # fmt: skip
         write_table(path, films, schema.PARTS)
+    audits["leaks"] = [folder / f"{name}.leaks.parquet" for name in study.tasks]
+    for name, task, path, split in zip(study.tasks, study.tasks.values(), audits["leaks"], splits, strict=True):
+        stage1 = {adaptation: study.adaptations[adaptation].corpora for adaptation in study.adaptations_of(name)}
+        leaks = find_leaks(name, task, pl.from_arrow(read_table(split)), read_clips(study, manifests), stage1)
+        write_table(path, leaks.to_arrow(), schema.LEAKS)
     reasons = [("face_embedding", "absent", "no_face: 0 of 40 frames"), ("audio", "failed", f"decode_error: {SCRIPT} at 0.5 s"),
                ("transcript", "absent", "no_words: nothing heard"), ("face_embedding", "absent", "no_face: 0 of 12 frames"),
                ("audio", "noted", "narrow_band: recorded at 8000 Hz, nothing above 4000 Hz")]  # fmt: skip
@@ -182,6 +198,7 @@ def write_inputs(study, folder):
         quarantine=quarantine,
         manifests=manifests,
         parts=parts,
+        audits=audits,
     )
 
 
@@ -198,6 +215,38 @@ def invent_splits(task):
                      label=task.classes[i % len(task.classes)], fold=0, split=split)
             )  # fmt: skip
     return rows
+
+
+def lay_out(study, inputs, results):
+    """The inputs under the names that the rules give them, with a curve of every run."""
+    places = {f"metrics/{task}{kind}.parquet": path for kind, paths in (("", inputs.metrics), (".confusion", inputs.confusion),
+              (".comparisons", inputs.comparisons)) for task, path in zip(study.tasks, paths, strict=True)}  # fmt: skip
+    places |= {f"splits/{path.name}": path for path in inputs.splits}
+    places |= {f"curves/{path.name.removeprefix('curves.')}": path for path in inputs.curves}
+    places |= {f"targets/{name}/parts.parquet": path for name, path in inputs.parts.items()}
+    places |= {"quarantine.parquet": inputs.quarantine}
+    places |= {f"metrics/{path.name}": path for kind in AUDIT_TABLES for path in inputs.audits[kind]}
+    places |= {f"leaks/{path.name.replace('.leaks', '')}": path for path in inputs.audits["leaks"]}
+    for name, source in places.items():
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, results / name)
+    for source in inputs.manifests:
+        corpus = source.parent.name
+        for shard in shard_names(study.corpora[corpus].shards):
+            rows = read_table(source) if shard == "000" else []
+            write_table(results / "manifests" / corpus / f"{shard}.parquet", rows, schema.MANIFEST)
+    for s in settings(study):
+        for batch, runs in batches(study, s, folds=1).items():
+            rows = [row for run in runs for row in invent_run_curves(s.task, s.backbone, s.start, run.seed, s.subset)]
+            path = results / "runs" / s.task / s.model / s.subset / batch / "curves.parquet"
+            write_table(path, rows, schema.CURVES, {"left_out": "2"})
+    return results
+
+
+@pytest.fixture(scope="session")
+def results(study, inputs, tmp_path_factory):
+    """A folder of results, laid out as by the rules."""
+    return lay_out(study, inputs, tmp_path_factory.mktemp("results") / "results")
 
 
 @pytest.fixture(scope="session")
@@ -228,6 +277,7 @@ def written(study, inputs, tmp_path_factory):
         inputs.manifests,
         inputs.parts,
         folder / "tables",
+        audits=inputs.audits,
     )
     write_figures(
         study,
@@ -238,5 +288,6 @@ def written(study, inputs, tmp_path_factory):
         inputs.run_curves,
         inputs.quarantine,
         folder / "figures",
+        inputs.audits,
     )
     return folder

@@ -28,13 +28,14 @@ def test_figures_are_complete_valid_and_deterministic(study, inputs, written, tm
         inputs.run_curves,
         inputs.quarantine,
         tmp_path,
+        inputs.audits,
     )
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
 
 
 def test_names_follow_the_study(study, make_study):
-    assert figure_names(study) == ["results", "low_resource", "per_class_f1", "confusion", "f1_bias", "cosine_distance",
-                                   "training_curves", "finetuning_curves", "quarantine"]  # fmt: skip
+    assert figure_names(study) == ["results", "low_resource", "per_class_f1", "confusion", "f1_bias", "reliability", "selective",
+                                   "cosine_distance", "training_curves", "finetuning_curves", "quarantine"]  # fmt: skip
     bare = make_study(tasks={})
     assert figure_names(bare) == ["training_curves", "quarantine"]
 

@@ -1,5 +1,6 @@
 """The page: self-contained, escaped, with the warning before the numbers."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,11 +11,12 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.errors import DataError
-from emoadapt.flow.shards import shard_names
-from emoadapt.flow.store import read_table, write_table
-from emoadapt.reporting import list_run_curves, write_all
+from emoadapt.flow.store import write_table
+from emoadapt.reporting import write_all
+from emoadapt.reporting.declared import write_declared
 from emoadapt.reporting.figures import figure_names, write_figures
 from emoadapt.reporting.html import write_report
+from emoadapt.reporting.pages import collect_pages
 from emoadapt.reporting.tables import write_tables
 
 SCRIPT = "<script>alert(1)</script>"
@@ -31,7 +33,7 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.addresses += [(tag, values[name]) for name in ("src", "href", "action", "data") if name in values]
         self.ids += [values["id"]] if "id" in values else []
-        if tag not in ("meta", "img", "br", "link"):
+        if tag not in ("meta", "img", "br", "link", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -39,14 +41,16 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text(study, written, tmp_path_factory):
+def text(study, inputs, results, written, tmp_path_factory):
     page = tmp_path_factory.mktemp("page") / "report" / "index.html"
+    pages = collect_pages(study, results, inputs.metrics, inputs.confusion, inputs.splits)
     provenance = {
         "versions": {"torch": "2.13"},
         "config": {"note": SCRIPT, "nested": {"a": [1]}},
         "licences": {"microsoft/wavlm-base": "L1"},
+        "checksums": {"microsoft/wavlm-base": "hub:microsoft/wavlm-base@c0ffee"},
     }
-    write_report(study, written / "tables", written / "figures", provenance, page)
+    write_report(study, written / "tables", written / "figures", provenance, page, pages)
     return page.read_text(encoding="utf-8")
 
 
@@ -63,7 +67,8 @@ def test_page_is_well_formed_and_asks_nothing_of_the_network(text):
 def test_labels_reasons_and_configuration_are_escaped(text):
     assert SCRIPT not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
-    assert Page(text).tags.count("script") == 1
+    assert Page(text).tags.count("script") == 2, "the report's own, and the data of its pages"
+    assert text.count("<script") == text.count("</script>") == 2
 
 
 def test_only_the_own_script_may_run(text):
@@ -89,7 +94,76 @@ def test_every_figure_and_section_is_there(study, text):
 def test_weights_are_listed_with_state_and_licence(text):
     weights = text[text.index('id="weights"') : text.index('id="provenance"')]
     assert "<strong>UNTRAINED</strong>" in weights
-    assert re.search(r"microsoft/wavlm-base</td><td>pretrained</td><td>L1", weights)
+    assert re.search(
+        r"microsoft/wavlm-base</td><td>pretrained</td><td[^>]*>hub:microsoft/wavlm-base@c0ffee</td><td>L1", weights
+    )
+    assert '<td class="wrap">seed 0</td>' in weights
+
+
+def test_every_model_of_a_table_leads_to_its_page(text):
+    table = text[text.index('id="table-results"') : text.index("</table>", text.index('id="table-results"'))]
+    rows = re.findall(r'<a href="#(page-[^"]+)">([^<]+)</a>', table)
+    assert len(rows) == table.count("<tr>") - 1
+    assert ("page-crema.wavlm.multimodal.64", "wavlm multimodal") in rows
+    assert ("page-crema.handcrafted.egemaps.full", "eGeMAPS (handcrafted)") in rows
+
+
+def test_columns_of_numbers_are_sorted_by_value(text):
+    found = {name: "data-number" in kind for kind, name in re.findall(
+        r'<th scope="col"([^>]*)><button type="button">([^<]+)', text[text.index('id="table-results"') :].partition("</thead>")[0])}  # fmt: skip
+    assert found["macro-F1"] and found["training clips"] and found["p over runs"]
+    assert not found["model"] and not found["task"]
+
+
+def test_long_tables_have_a_filter_and_files_are_named(text):
+    assert 'data-filter="table-results"' in text
+    assert 'data-filter="table-quarantine"' not in text
+    assert "<code>results/tables/results.csv</code>" in text
+
+
+def test_footnotes_stand_below_their_table(study, written, tmp_path):
+    shutil.copytree(written / "tables", tmp_path / "tables")
+    (tmp_path / "tables" / "f1_bias.notes.json").write_text(json.dumps(["Speakers are shared.", SCRIPT]))
+    write_report(study, tmp_path / "tables", written / "figures", {}, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    after = text[text.index('id="table-f1_bias"') : text.index("results/tables/f1_bias.csv")]
+    assert "<li>Speakers are shared.</li>" in after
+    assert SCRIPT not in text
+
+
+def test_declared_tables_stand_with_their_footnotes_and_picture(inputs, written, tmp_path, make_study):
+    parts = [{"models": ["wavlm.original", "wavlm.multimodal"], "baseline": "original"}]
+    table = {"title": f"Ours {SCRIPT}", "tasks": ["crema"], "subsets": [64, "full"], "columns": ["subset", "start"],
+             "rows": ["task"], "parts": parts, "notes": ["A note of the study."]}  # fmt: skip
+    study = make_study(tables={"ours": table})
+    for name in ("tables", "figures"):
+        shutil.copytree(written / name, tmp_path / name)
+    write_declared(study, inputs.comparisons, tmp_path / "tables", tmp_path / "figures")
+    write_report(study, tmp_path / "tables", tmp_path / "figures", {}, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    section = text[text.index('<section id="tables">') : text.index('<section id="low-resource">')]
+    assert "<h3>Ours &lt;script&gt;" in section
+    assert SCRIPT not in text
+    assert "<li>A note of the study.</li>" in section
+    assert 'id="figure-ours"' in section
+    assert section.count('<th scope="col" colspan="2" class="number">') == 2, "two models below each number of clips"
+    assert Page(text).open == []
+
+
+def test_what_is_left_out_is_said_and_listed(study, written, tmp_path, make_study):
+    values = {"corpora": {"films": {"importer": "folder", "root": "films", "modalities": ["audio", "video"]},
+                          "crema_d": {"importer": "crema_d", "root": "crema", "labels": "audiovisual"},
+                          "msp_improv": {"importer": "csv", "root": "improv", "file": "labels.csv"},
+                          "podcast": {"importer": "folder", "root": f"nowhere/{SCRIPT}", "optional": True}},
+              "tasks": {name: task.model_dump(exclude_defaults=True) for name, task in study.tasks.items()}
+                       | {"natural": {"corpus": "podcast", "classes": ["a", "b"], "split": {"by": "official"}}}}  # fmt: skip
+    absent = make_study(**values)
+    write_report(absent, written / "tables", written / "figures", {}, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert "Not computed, because corpora are missing: the task natural." in text
+    section = text[text.index('<section id="left-out">') : text.index('<section id="weights">')]
+    assert "needs corpus podcast" in section
+    assert SCRIPT not in text
 
 
 def test_a_study_without_tasks_still_reports(inputs, tmp_path, make_study):
@@ -117,30 +191,8 @@ def test_missing_figure_is_a_sentence(study, written, tmp_path):
         write_report(study, written / "tables", tmp_path, {}, tmp_path / "index.html")
 
 
-def test_write_all_reads_the_layout_of_the_results(study, inputs, tmp_path):
-    results = tmp_path / "results"
-    for names, pattern in [(inputs.metrics, "metrics/{}.parquet"), (inputs.confusion, "metrics/{}.confusion.parquet"),
-                           (inputs.comparisons, "metrics/{}.comparisons.parquet"), (inputs.splits, "splits/{}.parquet")]:  # fmt: skip
-        for task, source in zip(study.tasks, names, strict=True):
-            target = results / pattern.format(task)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, target)
-    (results / "curves").mkdir()
-    for source in inputs.curves:
-        shutil.copy(source, results / "curves" / source.name.removeprefix("curves."))
-    shutil.copy(inputs.quarantine, results / "quarantine.parquet")
-    for name, source in inputs.parts.items():
-        (results / "targets" / name).mkdir(parents=True)
-        shutil.copy(source, results / "targets" / name / "parts.parquet")
-    for source in inputs.manifests:
-        (results / "manifests" / source.parent.name).mkdir(parents=True)
-        for shard in shard_names(study.corpora[source.parent.name].shards):
-            table = read_table(source) if shard == "000" else []
-            write_table(results / "manifests" / source.parent.name / f"{shard}.parquet", table, schema.MANIFEST)
-    for path in list_run_curves(study, results, [results / "splits" / f"{task}.parquet" for task in study.tasks]):
-        path.parent.mkdir(parents=True)
-        shutil.copy(inputs.run_curves[0], path)
-    word_errors = results / "metrics" / "word_errors.parquet"
+def test_write_all_reads_the_layout_of_the_results(study, results, tmp_path):
+    word_errors = tmp_path / "word_errors.parquet"
     counts = dict(clips=4, wordless=1, unheard=0, words=40, substitutions=1, deletions=3, insertions=0)
     row = dict(corpus="crema_d", language="en", engine="whisper", model="small", word_error_rate=0.1, **counts)
     write_table(word_errors, [row], schema.WORD_ERRORS)

@@ -14,7 +14,7 @@ def study_with(make_study, objectives, **backbone):
 
 def test_tables_have_all_cells_of_the_paper():
     paper = read_paper("goncalves2025")
-    assert paper.columns == ["paper", "table", "row", "column", "mean", "std"]
+    assert paper.columns == ["paper", "table", "row", "column", "mean", "std", "stars"]
     assert dict(paper["table"].value_counts().iter_rows()) == {"I": 27, "II": 24, "III": 6, "IV": 6, "V": 2, "VI": 18}
     assert not paper.select("table", "row", "column").is_duplicated().any()
 

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from emoadapt.reporting.summary import describe_difference, list_notices, summarise_results
+from emoadapt.reporting.summary import describe_difference, keep_by_holm, list_notices, summarise_results
 
 ROW = dict(
     task="crema", corpus="crema_d", test_corpus="crema_d", subset="64", backbone="wavlm", start="multimodal", metric="macro_f1",
@@ -40,20 +40,65 @@ def test_headline_counts_verdicts(study):
         {**ROW, "subset": "full", "p_value": 0.4},
         {**ROW, "start": "egemaps", "backbone": "handcrafted", "difference": None},
     ]
-    headline, sentences = summarise_results(
-        study, pl.DataFrame(rows), pl.DataFrame(rows[:0], schema=pl.DataFrame(rows).schema)
-    )
-    assert headline.startswith(
-        "Of 3 comparisons of an adapted model with its original (macro-F1), 1 is better, 0 worse, and 2 show no difference "
+    found = summarise_results(study, pl.DataFrame(rows), pl.DataFrame(rows[:0], schema=pl.DataFrame(rows).schema))
+    assert found.headline.startswith(
+        "Of 3 comparisons of an adapted model with its original (macro-F1), 1 is better, none worse, and 2 show no difference "
         "that holds both for other test clips (95 % interval without 0) and for other seeds (p < .05). By chance alone up to 0.15 of"
     )
-    assert len(sentences) == 4
+    # Holm: p = .012, .012, .4; the smallest times 3 is .036, the next times 2 .024.
+    assert found.headline.endswith(
+        "after Holm's correction of the p-values for their number, 1 of the 1 found different remains."
+    )
+    assert len(found.details) == 3
+    assert len(found.best) == 1
+
+
+def test_each_size_has_its_sentence_and_row(study):
+    rows = [
+        ROW,
+        {
+            **ROW,
+            "start": "speech_only",
+            "backbone": "tiny",
+            "difference": -0.04,
+            "difference_low": -0.06,
+            "difference_high": -0.01,
+        },
+        {**ROW, "subset": "full", "p_value": 0.4, "difference": 0.01},
+        {**ROW, "test_corpus": "msp_improv", "p_value": None, "n_pairs": 1},
+    ]
+    found = summarise_results(study, pl.DataFrame(rows[:3]), pl.DataFrame(rows[3:], schema=pl.DataFrame(rows).schema))
+    assert found.by_size == [
+        "crema, 64 clips: better than the original: wavlm multimodal +0.050 [+0.020, +0.080], p = .012; "
+        "worse: tiny (untrained) speech_only −0.040 [−0.060, −0.010], p = .012.",
+        "crema, all clips: no difference is shown (n.s.): wavlm multimodal +0.010 [+0.020, +0.080], p = .400.",
+        "crema → msp_improv, 64 clips: no difference is shown (n.s.): wavlm multimodal +0.050 [+0.020, +0.080], one run, no p.",
+    ]
+    assert found.ledger.models == ["tiny (untrained) speech_only", "wavlm multimodal"]
+    assert [(place, [cell and cell["verdict"] for cell in cells]) for place, cells in found.ledger.rows] == [
+        ("crema, 64 clips", ["worse", "better"]),
+        ("crema, all clips", [None, "n.s."]),
+        ("crema → msp_improv, 64 clips", [None, "n.s."]),
+    ]
+
+
+def test_many_models_without_a_difference_are_counted(study):
+    rows = [{**ROW, "start": f"a{i}", "p_value": 0.5, "difference": i / 100} for i in range(5)]
+    frame = pl.DataFrame(rows)
+    (sentence,) = summarise_results(study, frame, frame.clear()).by_size
+    assert sentence == "crema, 64 clips: no difference is shown (n.s.): 5 models, differences +0.000 to +0.040."
+
+
+def test_holm_steps_down():
+    """By hand: .01 x 4 < .05, .015 x 3 < .05, .03 x 2 is not, and what comes after falls with it."""
+    assert keep_by_holm([0.03, 0.01, None, 0.04, 0.015]) == [False, True, False, False, True]
 
 
 def test_no_comparison_is_said_so(study):
     frame = pl.DataFrame([{**ROW, "difference": None}], schema_overrides={"difference": pl.Float64})
-    headline, _ = summarise_results(study, frame, frame.clear())
-    assert "shows no effect of adaptation" in headline
+    found = summarise_results(study, frame, frame.clear())
+    assert "shows no effect of adaptation" in found.headline
+    assert not found.ledger.rows and not found.by_size
 
 
 def test_notice_names_untrained_backbones(study, make_study):

@@ -102,6 +102,10 @@ class Work:
                     splits.append(
                         {"utterance_id": name, "corpus": corpus, "speaker": f"{corpus}{i // 2}", "label": label}
                         | {"fold": fold, "split": split}
+                        | {
+                            "arousal": 4.0 + 2 * (i % 2) + i / 100,
+                            "valence": None if i % 5 == 4 else 60.0 - 20 * (i % 2),
+                        }
                     )
         subsets = [
             {key: row[key] for key in ("utterance_id", "label", "fold")} | {"resampling": 0}

@@ -1,6 +1,10 @@
 """Stage 1 on tones: learns, masks, saves, repeats."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +18,7 @@ from emoadapt.config import UntrainedBackbone
 from emoadapt.errors import DataError, TrainingError
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.backbones import build_untrained
+from emoadapt.training.checkpoints import Interrupted
 from emoadapt.training.stage1 import AdaptationLearner, adapt
 
 SMALL = {
@@ -260,6 +265,139 @@ def test_killed_run_goes_on_and_ends_with_the_same_model(work, settings: dict, m
     assert (resumed / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
     assert again.equals(curves)
     assert not list(work.folder.glob(".resumed*"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "stop", "where"),
+    [
+        ({}, 2 + 8 + 3, "in epoch 2 after batch 3 of 6"),
+        ({"accumulate": 2, "weighting": "gradnorm", "schedule": "plateau"}, 2 + 8 + 1, "in epoch 2 after batch 2 of 6"),
+        ({"weighting": "uncertainty", "optimizer": "adamw"}, 2 + 6, "after epoch 1"),
+        ({"schedule": "linear", "max_seconds": 0.12}, 2 + 8 + 7, "after epoch 2"),
+        ({"batch_seconds": 1.0}, 1, "in epoch 1 after batch 1 of"),
+    ],
+    ids=["within an epoch", "between two batches of a step", "its last batch", "evaluation", "before training"],
+)
+def test_run_that_is_told_to_end_keeps_its_state_and_goes_on_from_there(
+    work, settings: dict, stop: int, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The 6 batches of training and 2 of evaluation of an epoch come after 2 of evaluation."""
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"epochs": 3} | settings
+    work.values["backbones"]["tiny"]["spec_augment"] = {}
+    model, curves = run(work, "whole")
+    measured: list[list[str]] = []
+    measure = AdaptationLearner.measure
+
+    def tell(self, batch, *, keep):
+        measured.append(batch.utterance_ids)
+        if len(measured) == stop:
+            os.kill(os.getpid(), signal.SIGUSR1 if stop % 2 else signal.SIGTERM)
+        return measure(self, batch, keep=keep)
+
+    monkeypatch.setattr(AdaptationLearner, "measure", tell)
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)]
+    with pytest.raises(
+        Interrupted, match=rf"^tiny.all: ended by SIG(TERM|USR1) {where}.*; started again, it goes on from"
+    ):
+        run(work, "resumed")
+    done = len(measured)
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)] == handlers
+    resumed, again = run(work, "resumed")
+    assert again.equals(curves)
+    for path in model.iterdir():
+        assert (resumed / path.name).read_bytes() == path.read_bytes(), path.name
+    if "batch_seconds" not in settings:
+        # Each batch was measured once in the two parts of the run together.
+        assert done + len(measured[done:]) == 2 + 3 * 8
+    assert not list(work.folder.glob(".resumed*"))
+
+
+def test_run_keeps_its_state_within_an_epoch_after_some_minutes(work, monkeypatch: pytest.MonkeyPatch) -> None:
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"epochs": 2}
+    work.values["checkpoint_minutes"] = 1e-9
+    model, curves = run(work, "whole")
+    measured: list[int] = []
+    measure = AdaptationLearner.measure
+
+    def stumble(self, batch, *, keep):
+        measured.append(self.trainer.current_epoch)
+        if len(measured) == stop:
+            raise RuntimeError("killed")
+        return measure(self, batch, keep=keep)
+
+    monkeypatch.setattr(AdaptationLearner, "measure", stumble)
+    stop = 2 + 5
+    with pytest.raises(RuntimeError, match="killed"):
+        run(work, "resumed")
+    stop = len(measured)
+    resumed, again = run(work, "resumed")
+    # Four batches were done: two more of training and two of evaluation, then the second epoch
+    assert measured[stop:] == [0] * 4 + [1] * 8
+    assert again.equals(curves)
+    assert (resumed / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+
+
+def _count(measure, batches: list):
+    def counting(self, batch, *, keep):
+        batches.append(batch)
+        return measure(self, batch, keep=keep)
+
+    return counting
+
+
+STOPPED = """
+import sys
+from emoadapt.cli import main
+from emoadapt.training.stage1 import AdaptationLearner
+
+measure, batches = AdaptationLearner.measure, []
+
+
+def wait(self, batch, *, keep):
+    batches.append(batch)
+    if len(batches) == 6:
+        print("within", flush=True)
+        sys.stdin.readline()
+    return measure(self, batch, keep=keep)
+
+
+AdaptationLearner.measure = wait
+main()
+"""
+
+
+def test_sigterm_from_outside_ends_the_command_with_one_line(work, monkeypatch: pytest.MonkeyPatch) -> None:
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"epochs": 2}
+    model, curves = run(work, "whole")
+    config = work.folder / "study.json"
+    config.write_text(json.dumps(work.values))
+    shards = {corpus: [Path("shards", corpus, "0.parquet")] for corpus in ("talk", "radio")}
+    for corpus, (path,) in shards.items():
+        (work.folder / path).parent.mkdir(parents=True)
+        (work.folder / f"train.{corpus}.parquet").rename(work.folder / path)
+    arguments = ["adapt", "tiny", "all", *(str(path) for (path,) in shards.values()), "--parts", "parts.parquet"]
+    arguments += ["--normalisers", "normalisers.parquet", "--output", "resumed", "--curves", "resumed.curves.parquet"]
+    command = [sys.executable, "-c", STOPPED, *arguments]
+    environment = os.environ | {"EMOADAPT_STUDY": str(config)}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, cwd=work.folder, env=environment, text=True, **pipes) as process:
+        assert process.stdout.readline() == "within\n"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate("\n")
+    assert process.returncode == 1
+    assert "emoadapt: tiny.all: ended by SIGTERM in epoch 1 after batch 4 of 6; started again" in said
+    assert "Traceback" not in said
+    monkeypatch.chdir(work.folder)
+    monkeypatch.setattr(AdaptationLearner, "measure", _count(AdaptationLearner.measure, measured := []))
+    inputs = Path("parts.parquet"), Path("normalisers.parquet")
+    adapt(work.study, "tiny", "all", shards, None, *inputs, Path("resumed"), Path("resumed.curves.parquet"), 1)
+    assert len(measured) == 2 + 2 + 6 + 2
+    assert pl.from_arrow(read_table(work.folder / "resumed.curves.parquet", schema.CURVES)).equals(curves)
+    for path in model.iterdir():
+        assert (work.folder / "resumed" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_checkpoint_of_other_settings_is_not_continued(work, monkeypatch: pytest.MonkeyPatch) -> None:

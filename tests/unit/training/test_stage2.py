@@ -110,6 +110,20 @@ def test_pair_shares_head_batches_and_dropout(labelled, monkeypatch: pytest.Monk
     np.testing.assert_allclose(get_logits(adapted), get_logits(original), atol=0.02)
 
 
+def test_av_hubert_learns_from_its_cached_filter_banks(labelled) -> None:
+    shape = {key: labelled.values["backbones"]["tiny"]["untrained"][key] for key in ("hidden_size", "layers", "heads")}
+    labelled.values["backbones"]["tiny"] = {
+        "architecture": "av_hubert",
+        "untrained": shape | {"intermediate_size": 32, "conv_pos_kernel": 4, "conv_pos_groups": 4},
+    }
+    from emoadapt.models.backbones import load_backbone
+
+    load_backbone(labelled.study.backbones["tiny"], labelled.folder).save(labelled.folder / "same", {})
+    labelled.write_cnn(labelled.folder / "audio.parquet", labelled.folder / "same", labelled.folder / "cnn.parquet")
+    rows = run(labelled, cached=True)["predictions"].filter(test_corpus="acted")
+    assert f1_score(rows["label"], rows["predicted"], average="macro") > 0.9
+
+
 def test_embeddings_before_and_after(labelled) -> None:
     labelled.values["backbones"]["tiny"]["cnn"] = "frozen"
     tables = run(labelled)

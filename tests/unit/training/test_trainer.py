@@ -254,6 +254,16 @@ def test_half_precision_without_gpu_is_refused(tmp_path: Path, device: str, monk
         build_trainer(device, Optimisation(epochs=1, precision="16-mixed"), tmp_path)
 
 
+@pytest.mark.parametrize(("capability", "said"), [("AVX2", True), ("AVX512", False)])
+def test_emulated_bf16_is_said(
+    tmp_path: Path, capability: str, said: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Symptom: a study of minutes took hours on a CPU without bf16, and nothing said why."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    build_trainer("cpu", Optimisation(epochs=1, precision="bf16-mixed"), tmp_path)
+    assert ("only emulates" in caplog.text) is said
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_without_gpu_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="sees no GPU on this machine"):

@@ -1,0 +1,268 @@
+"""What importers of published corpora share: telling clips by their names, choosing recordings, reading tables.
+
+Files decide what a corpus holds. A clip that the annotations do not know is refused by its importer, or is unlabelled
+where the distribution has such clips. An annotated clip without a file is passed over, since videos vanish from the
+web and disks hold parts of corpora, and counted (`note_missing`), so that nobody trains on half a corpus unawares.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import posixpath
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from emoadapt.corpora.base import VIDEO_EXTENSIONS, find_media, show
+from emoadapt.errors import CorpusError
+
+Clip = tuple[str, re.Match[str]]
+"""A media file's relative path, and what its name tells."""
+
+_SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
+
+
+def find_clips(
+    name: str,
+    root: str | Path,
+    pattern: re.Pattern[str],
+    example: str,
+    *,
+    below: Sequence[str] = ("",),
+    ignore: Callable[[str], bool] | None = None,
+) -> list[Clip]:
+    """Media files whose whole relative path matches a pattern, sorted by path.
+
+    Args:
+        name: the corpus's name, for messages.
+        root: folder that paths are relative to.
+        pattern: names as distributed.
+        example: a name as distributed and its corpus, for the message.
+        below: folders under the root that are looked into; those that do not exist are passed over.
+        ignore: tells paths that are left out before their names are looked at.
+
+    Raises:
+        CorpusError: a media file is named otherwise.
+    """
+    media: list[str] = []
+    for folder in below:
+        prefix = f"{folder}/" if folder else ""
+        if Path(root, folder).is_dir():
+            media += [prefix + path for path in find_media(Path(root, folder))]
+    clips, unknown = [], []
+    for path in sorted(media):
+        if ignore is not None and ignore(path):
+            continue
+        parts = pattern.fullmatch(path)
+        if parts is None:
+            unknown.append(path)
+        else:
+            clips.append((path, parts))
+    if unknown:
+        raise CorpusError(
+            f"corpus {name}: not named like {example}: {show(unknown)}; "
+            f"move them away, or set corpora.{name}.importer: folder"
+        )
+    return clips
+
+
+def choose_recordings(
+    name: str,
+    clips: Iterable[Clip],
+    modalities: Collection[str],
+    identify: Callable[[Clip], str] = lambda clip: clip[1]["clip"],
+) -> list[Clip]:
+    """One recording per clip where there are two, with picture and without.
+
+    Args:
+        name: the corpus's name, for messages.
+        clips: files as from `find_clips`.
+        modalities: the recording with picture is kept if they name video, else the one without.
+        identify: what is equal for recordings of one clip (default: the group `clip` of the pattern).
+
+    Returns:
+        The kept files, sorted by path.
+
+    Raises:
+        CorpusError: two files of one clip of the same kind, such as copies in two folders.
+    """
+    wanted = "video" in modalities
+    kept: dict[str, Clip] = {}
+    repeated = []
+    for clip in clips:
+        other = kept.setdefault(identify(clip), clip)
+        if other is clip:
+            continue
+        if _has_picture(other[0]) == _has_picture(clip[0]):
+            repeated.append(f"{other[0]} = {clip[0]}")
+        elif _has_picture(clip[0]) == wanted:
+            kept[identify(clip)] = clip
+    if repeated:
+        raise CorpusError(f"corpus {name}: the same recording twice: {show(repeated)}; remove one copy of each")
+    return sorted(kept.values(), key=lambda clip: clip[0])
+
+
+def find_annotation(name: str, folders: Iterable[str | Path], names: Sequence[str], source: str) -> Path:
+    """The first file of one of these names in one of these folders.
+
+    Args:
+        name: the corpus's name, for the message.
+        folders: where it may lie, in order; the first is named when it is missing.
+        names: what it may be called, in order, folders first (`Labels/labels_consensus.csv`).
+        source: where the corpus comes from.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    places = [Path(folder) for folder in folders]
+    for place in places:
+        for candidate in names:
+            if (path := place / candidate).is_file():
+                return path
+    raise CorpusError(
+        f"corpus {name}: {' or '.join(names)} is missing under {places[0]}; it comes with the corpus ({source}): "
+        f"put it there, or set corpora.{name}.annotations to its folder"
+    )
+
+
+def read_table(
+    path: Path, name: str, columns: Sequence[str], *, delimiter: str = ",", encoding: str = "utf-8-sig"
+) -> list[tuple[str, ...]]:
+    """Columns of a table with a header, as text without blanks before it.
+
+    Args:
+        path: the table.
+        name: the corpus's name, for messages.
+        columns: header names, in the order in which their cells are wanted; capitals do not matter.
+        delimiter: between cells.
+        encoding: of the file.
+
+    Returns:
+        One tuple per row that is not empty; cells that a row lacks are empty.
+
+    Raises:
+        CorpusError: a column is missing, or the file is no such table.
+    """
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            header = [cell.strip().lower() for cell in next(reader, [])]
+            if missing := [column for column in columns if column.lower() not in header]:
+                raise CorpusError(
+                    f"corpus {name}: {path} has no column {show(missing)}; restore the corpus's own table"
+                )
+            places = [header.index(column.lower()) for column in columns]
+            take, width = itemgetter(*places, places[0]), max(places) + 1
+            padding = [""] * width
+            # Taking cells in C and not stripping each halves the time of the largest corpora.
+            return [take(cells if len(cells) >= width else cells + padding)[:-1] for cells in reader if cells]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(name, path, error) from None
+
+
+def read_lines(path: Path, name: str, *, encoding: str = "utf-8-sig") -> list[str]:
+    """Stripped lines of a text.
+
+    Raises:
+        CorpusError: the file is missing or no such text.
+    """
+    try:
+        return [line.strip() for line in path.read_text(encoding=encoding).splitlines()]
+    except FileNotFoundError:
+        raise CorpusError(f"corpus {name}: {path} is missing; it comes with the corpus: put it there") from None
+    except UnicodeDecodeError as error:
+        raise _unreadable(name, path, error) from None
+
+
+def read_json(path: Path, name: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        CorpusError: the file holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise _unreadable(name, path, error) from None
+    if not isinstance(content, dict):
+        raise _unreadable(name, path, "not an object")
+    return content
+
+
+def parse_number(text: Any) -> float | None:
+    """A finite number, or None for an empty cell, `NaN` and the like."""
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def parse_sex(text: str | None) -> str | None:
+    """`Male`, `F`, ... -> male or female; None for everything else, such as `Unknown`."""
+    return _SEXES.get((text or "").strip().lower())
+
+
+def parse_speaker(text: str | None) -> str | None:
+    """A speaker's name; None for an empty cell and for `Unknown`."""
+    speaker = (text or "").strip()
+    return None if speaker.lower() in ("", "unknown", "nan", "none") else speaker
+
+
+def map_code(name: str, path: Path, codes: dict[str, str | None], code: str, clip: str) -> str | None:
+    """The label that an annotation file's code stands for.
+
+    Raises:
+        CorpusError: the code is none of them.
+    """
+    try:
+        return codes[code]
+    except KeyError:
+        raise CorpusError(
+            f"corpus {name}: {path}: the label {code!r} of {clip} is none of {' '.join(codes)}; "
+            "restore the corpus's own file"
+        ) from None
+
+
+def refuse_unannotated(name: str, media: Sequence[str], what: str) -> None:
+    """Refuse clips that the annotations do not know.
+
+    Args:
+        name: the corpus's name.
+        media: the clips' files.
+        what: what they are not in (`labels_consensus.csv`).
+
+    Raises:
+        CorpusError: there are any.
+    """
+    if media:
+        raise CorpusError(
+            f"corpus {name}: {len(media)} clips are not in {what}: {show(media)}; "
+            "take it from the same release of the corpus as the media, or move these files away"
+        )
+
+
+def note_missing(annotated: Collection[str], found: Collection[str], what: str) -> list[str]:
+    """A note on annotated clips whose files are not there; none where all are."""
+    missing = sorted(set(annotated) - set(found))
+    if not missing:
+        return []
+    verb = "has no media file and is" if len(missing) == 1 else "have no media file and are"
+    return [f"{len(missing)} of the {len(set(annotated))} clips of {what} {verb} left out: {show(missing)}"]
+
+
+def stem(path: str) -> str:
+    """A file's name without folders and extension."""
+    return posixpath.splitext(posixpath.basename(path))[0]
+
+
+def _has_picture(path: str) -> bool:
+    return posixpath.splitext(path)[1].lower() in VIDEO_EXTENSIONS
+
+
+def _unreadable(name: str, path: Path, problem: object) -> CorpusError:
+    return CorpusError(f"corpus {name}: {path} cannot be read ({problem}); restore the corpus's own file")

@@ -1,0 +1,68 @@
+"""Emotion names that all importers give, so that a model of one corpus can be tested on another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+EMOTIONS = (
+    "anger",
+    "boredom",
+    "calm",
+    "contempt",
+    "disgust",
+    "excitement",
+    "fear",
+    "frustration",
+    "happiness",
+    "neutral",
+    "other",
+    "sadness",
+    "surprise",
+)
+"""Every categorical label of an importer of a published corpus is one of these, or one of `SENTIMENTS`."""
+
+SENTIMENTS = ("negative", "neutral", "positive")
+"""Labels of corpora of sentiment."""
+
+WORDS = {
+    "angry": "anger",
+    "bored": "boredom",
+    "disgusted": "disgust",
+    "excited": "excitement",
+    "fearful": "fear",
+    "frustrated": "frustration",
+    "happy": "happiness",
+    "joy": "happiness",
+    "neutral state": "neutral",
+    "sad": "sadness",
+    "surprised": "surprise",
+}
+"""Other words that corpora and their raters use for them, in lower case."""
+
+
+def name_emotion(word: str) -> str | None:
+    """Our name of an emotion: `Angry` -> `anger`, `Other-confused` -> `other`; None for a word that is none of them."""
+    plain = word.strip().lower()
+    name = WORDS.get(plain, plain)
+    if name in EMOTIONS:
+        return name
+    return "other" if plain.startswith("other") else None
+
+
+def count_votes(choices: Iterable[str]) -> tuple[dict[str, float] | None, dict[str, float] | None]:
+    """Votes per emotion, and their shares.
+
+    Args:
+        choices: our names, one per vote; they may repeat.
+
+    Returns:
+        `votes` and `soft` of a `Label`, sorted by emotion; (None, None) without votes.
+    """
+    votes: dict[str, float] = {}
+    for choice in choices:
+        votes[choice] = votes.get(choice, 0.0) + 1.0
+    if not votes:
+        return None, None
+    votes = dict(sorted(votes.items()))
+    total = sum(votes.values())
+    return votes, {emotion: count / total for emotion, count in votes.items()}

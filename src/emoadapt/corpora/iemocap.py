@@ -1,0 +1,218 @@
+"""IEMOCAP, the Interactive Emotional Dyadic Motion Capture database.
+
+Ten English-speaking actors (five female, five male) in five sessions of two, improvised and scripted dialogues, about
+12 h, 10,039 turns. Busso, Bulut, Lee, Kazemzadeh, Mower, Kim, Chang, Lee & Narayanan 2008, Language Resources and
+Evaluation 42(4), pp. 335-359, DOI 10.1007/s10579-008-9076-6. https://sail.usc.edu/iemocap/; licence by agreement with
+the University of Southern California, research only; no version number.
+
+Turns are `Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav`: session, which of the two wears the
+markers, dialogue, and who speaks. `Session1/dialog/EmoEvaluation/Ses01F_impro01.txt` has a block per turn, `[6.2901 -
+8.2357]<tab>Ses01F_impro01_F000<tab>neu<tab>[2.5000, 2.5000, 2.5000]`, with the majority's emotion, then a line per
+rater; the three numbers are valence, activation and dominance, means of ratings from 1 to 5.
+`Session1/dialog/transcriptions/Ses01F_impro01.txt` has the words.
+
+* Counts: ang 1,103, hap 595, exc 1,041, neu 1,708, sad 1,084, fru 1,849, fea 40, sur 107, dis 2, oth 3, xxx 2,507.
+  `xxx`, no majority, has no label. Four-class studies merge exc into happiness (5,531 turns: `excitement:
+  happiness`).
+* Votes are those of the outside raters (C-E1 to C-E6), who may each choose several emotions; the actors' own
+  judgement (C-F1, C-M1, ...) is no part of the consensus and is not counted. With `excitement: happiness` their votes
+  are merged too.
+* There is no official partition. The parts are `session1` to `session5`: leaving one session out, as is the custom,
+  is `split: {by: leave_one_part_out}`. Leaving a speaker out instead keeps the partner of the dialogue in training.
+* The actors of a script say the same lines in several sessions, so a model with the words (or that hears them) can
+  profit; many studies use the improvised dialogues only (`scenarios: [improvised]`).
+* Pictures exist for whole dialogues with both actors, not for turns: this importer reads the sound of turns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emoadapt.corpora.annotations import (
+    Clip,
+    choose_recordings,
+    find_clips,
+    map_code,
+    note_missing,
+    parse_number,
+    read_lines,
+    refuse_unannotated,
+)
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.corpora.emotions import count_votes, name_emotion
+from emoadapt.errors import CorpusError
+
+if TYPE_CHECKING:
+    from emoadapt.config import IemocapCorpus
+
+EMOTIONS: dict[str, str | None] = {
+    "ang": "anger",
+    "hap": "happiness",
+    "exc": "excitement",
+    "sad": "sadness",
+    "neu": "neutral",
+    "fru": "frustration",
+    "fea": "fear",
+    "sur": "surprise",
+    "dis": "disgust",
+    "oth": "other",
+    "xxx": None,
+}
+"""Codes of the majority; xxx is no majority."""
+SCENARIOS = {"impro": "improvised", "script": "scripted"}
+SESSIONS = tuple(f"Session{number}" for number in range(1, 6))
+
+_NAME = re.compile(
+    r"Session[1-5]/sentences/wav/(?:.*/)?"
+    r"(?P<clip>Ses(?P<session>0[1-5])[FM]_(?P<scenario>impro|script)\w*_(?P<sex>[FM])(?:XX)?\d+)\.\w+"
+)
+_SUMMARY = re.compile(
+    r"\[[\d.]+ - [\d.]+\]\s+(?P<clip>Ses\w+)\s+(?P<code>\w+)\s+\[(?P<valence>[^,]+),(?P<arousal>[^,]+),(?P<dominance>[^\]]+)\]"
+)
+_RATER = re.compile(r"C-E\d+:\s*(?P<words>[^(]*)")
+_LINE = re.compile(r"(?P<clip>Ses\w+)\s+\[[^\]]*\]:\s*(?P<text>.*)")
+
+
+@dataclass
+class _Turn:
+    """A block of an evaluation."""
+
+    path: Path
+    code: str
+    valence: float | None
+    arousal: float | None
+    dominance: float | None
+    votes: list[str] = field(default_factory=list)
+
+
+def annotation_files(config: IemocapCorpus) -> list[Path]:
+    """The evaluations of all sessions that are there."""
+    return [path for session in SESSIONS for path in _list_texts(config, session, "EmoEvaluation")]
+
+
+def tables(config: IemocapCorpus) -> list[Path]:
+    """The evaluations and transcriptions of all sessions that are there."""
+    transcriptions = [path for session in SESSIONS for path in _list_texts(config, session, "transcriptions")]
+    return [*annotation_files(config), *transcriptions]
+
+
+def list_utterances(name: str, config: IemocapCorpus) -> list[Utterance]:
+    """One utterance per turn of the wanted dialogues; speakers are `Ses01F` (who speaks) to `Ses05M`.
+
+    Raises:
+        CorpusError: a sound file is named otherwise, or there are turns and no evaluations.
+    """
+    clips = _find_clips(name, config)
+    words = dict(_read_transcripts(name, config))
+    return [
+        Utterance(
+            make_utterance_id(name, path),
+            path,
+            speaker=f"Ses{parts['session']}{parts['sex']}",
+            sex="female" if parts["sex"] == "F" else "male",
+            language="en",
+            split=f"session{int(parts['session'])}",
+            transcript=words.get(parts["clip"]),
+        )
+        for path, parts in clips
+    ]
+
+
+def list_labels(name: str, config: IemocapCorpus) -> list[Label]:
+    """The majority's emotion, mean attributes, and the outside raters' votes of each turn.
+
+    Raises:
+        CorpusError: as `list_utterances`; a turn is in no evaluation, or its code is not the corpus's.
+    """
+    turns = _read_turns(name, config)
+    clips = _find_clips(name, config)
+    refuse_unannotated(
+        name, [path for path, parts in clips if parts["clip"] not in turns], "Session*/dialog/EmoEvaluation/*.txt"
+    )
+    labels = []
+    for path, parts in clips:
+        turn = turns[parts["clip"]]
+        emotion = map_code(name, turn.path, EMOTIONS, turn.code, parts["clip"])
+        votes, soft = count_votes(_merge(vote, config) for vote in turn.votes)
+        labels.append(
+            Label(
+                make_utterance_id(name, path),
+                None if emotion is None else _merge(emotion, config),
+                votes=votes,
+                soft=soft,
+                arousal=turn.arousal,
+                valence=turn.valence,
+                dominance=turn.dominance,
+            )
+        )
+    return labels
+
+
+def list_notes(name: str, config: IemocapCorpus) -> list[str]:
+    """Turns of the evaluations without a sound file, and sessions that are not there."""
+    turns = _read_turns(name, config)
+    wanted = [
+        clip for clip in turns if any(f"_{s}" in clip for s, kind in SCENARIOS.items() if kind in config.scenarios)
+    ]
+    notes = note_missing(wanted, [parts["clip"] for _, parts in _find_clips(name, config)], "the evaluations")
+    absent = [session for session in SESSIONS if not Path(config.root, session).is_dir()]
+    return [*notes, f"{', '.join(absent)} of 5 sessions not there"] if absent else notes
+
+
+def _merge(emotion: str, config: IemocapCorpus) -> str:
+    return "happiness" if emotion == "excitement" and config.excitement == "happiness" else emotion
+
+
+def _find_clips(name: str, config: IemocapCorpus) -> list[Clip]:
+    clips = find_clips(
+        name,
+        config.root,
+        _NAME,
+        "IEMOCAP (Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav)",
+        below=[f"{session}/sentences/wav" for session in SESSIONS],
+    )
+    wanted = [clip for clip in clips if SCENARIOS[clip[1]["scenario"]] in config.scenarios]
+    return choose_recordings(name, wanted, config.modalities)
+
+
+def _list_texts(config: IemocapCorpus, session: str, folder: str) -> list[Path]:
+    return sorted(
+        path for path in Path(config.root, session, "dialog", folder).glob("Ses*.txt") if not path.name.startswith(".")
+    )
+
+
+def _read_turns(name: str, config: IemocapCorpus) -> dict[str, _Turn]:
+    if not (paths := annotation_files(config)):
+        raise CorpusError(
+            f"corpus {name}: there is no Session*/dialog/EmoEvaluation/Ses*.txt under {config.root}; it comes with the corpus: "
+            f"put it there, or correct corpora.{name}.root (the folder that holds Session1)"
+        )
+    turns: dict[str, _Turn] = {}
+    for path in paths:
+        current: _Turn | None = None
+        for line in read_lines(path, name, encoding="latin-1"):
+            if (summary := _SUMMARY.match(line)) is not None:
+                current = turns[summary["clip"]] = _Turn(
+                    path,
+                    summary["code"],
+                    parse_number(summary["valence"]),
+                    parse_number(summary["arousal"]),
+                    parse_number(summary["dominance"]),
+                )
+            elif current is not None and (rater := _RATER.match(line)) is not None:
+                words = [word for word in rater["words"].split(";") if word.strip()]
+                current.votes += [name_emotion(word) or "other" for word in words]
+    return turns
+
+
+def _read_transcripts(name: str, config: IemocapCorpus) -> Iterator[tuple[str, str]]:
+    """(turn, words) of every line of the transcriptions that are there."""
+    for session in SESSIONS:
+        for path in _list_texts(config, session, "transcriptions"):
+            for line in read_lines(path, name, encoding="latin-1"):
+                if (parts := _LINE.match(line)) is not None and parts["text"]:
+                    yield parts["clip"], parts["text"]

@@ -1,0 +1,305 @@
+"""What of a test set was there before the test: in training, in development, in Stage 1.
+
+Six kinds of leak are looked for (docs/evaluation.md). Speakers, recordings and sentences are compared within each fold;
+Stage 1 heard every clip of its corpora, so that it is compared with the test sets of all folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+import pyarrow as pa
+
+from emoadapt import schema
+from emoadapt.config import Study, Task
+from emoadapt.corpora.overlap import CLIP_COLUMNS, find_shared_clips
+from emoadapt.errors import CorpusError
+from emoadapt.flow.store import read_table, write_table
+
+FEWEST_WORDS = 3
+"""Sentences of fewer words ("Oh, really?") are said by everybody, and are no leak."""
+
+EXAMPLES = 3
+
+_ANYBODYS = ("csv", "folder")
+"""Importers whose speaker names mean somebody only within one folder."""
+
+_ADVICE = {
+    "speakers": "choose another tasks.{task}.split, or keep other speakers of a corpus (corpora.<name>.speakers)",
+    "clips": "take the copies out of the corpus, or {corpus} out of tasks.{task}.test_also",
+    "development": "take the copies out of the corpus, or {corpus} out of tasks.{task}.test_also",
+    "transcripts": "choose a tasks.{task}.split that keeps a sentence in one part",
+    "stage1_clips": "keep them out of the corpora of adaptations.{adaptation} (corpora.<name>.speakers)",
+    "stage1_speakers": "keep them out of the corpora of adaptations.{adaptation} (corpora.<name>.speakers)",
+}
+
+
+@dataclass
+class _Shared:
+    """What two parts have in common.
+
+    Attributes:
+        found: speakers or utterances of the later part that the earlier has too.
+        compared: those that could be looked for.
+        unchecked: utterances of either part that could not.
+        examples: how to show what was found.
+    """
+
+    found: set[str] = field(default_factory=set)
+    compared: set[str] = field(default_factory=set)
+    unchecked: set[str] = field(default_factory=set)
+    examples: set[str] = field(default_factory=set)
+
+
+def read_clips(study: Study, manifests: Sequence[Path]) -> pl.DataFrame:
+    """Every clip with its recording, its person and its sentence, from manifest shards `<corpus>/<shard>.parquet`.
+
+    Returns:
+        As `describe_clips`.
+    """
+    columns = ["utterance_id", *CLIP_COLUMNS, "speaker", "transcript"]
+    corpora: dict[str, list[Path]] = {}
+    for path in manifests:
+        corpora.setdefault(path.parent.name, []).append(path)
+    tables = {name: read_table(paths, schema.MANIFEST, columns) for name, paths in sorted(corpora.items())}
+    return describe_clips(study, {name: cast(pl.DataFrame, pl.from_arrow(table)) for name, table in tables.items()})
+
+
+def describe_clips(study: Study, manifests: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Every clip with its recording, its person and its sentence.
+
+    Args:
+        study: the configuration.
+        manifests: corpus -> MANIFEST rows.
+
+    Returns:
+        Columns `utterance_id`, `fingerprint`, `start`, `end`; `person`, equal for the same speaker of a corpus that is
+        configured more than once, null where the speaker is unknown; `sentence`, the transcript in small letters
+        without punctuation, null where there is none.
+    """
+    empty = cast(pl.DataFrame, pl.from_arrow(schema.MANIFEST.empty_table()))
+    frames = [
+        frame.select(
+            "utterance_id",
+            *CLIP_COLUMNS,
+            person=pl.lit(f"{_population(study, corpus)}/") + pl.col("speaker"),
+            sentence=_simplify(pl.col("transcript")),
+        )
+        for corpus, frame in {"": empty, **manifests}.items()
+    ]
+    return pl.concat(frames)
+
+
+def _simplify(text: pl.Expr) -> pl.Expr:
+    """Small letters and figures, one space between words; null if nothing is left. Accents stay, apostrophes go."""
+    plain = text.str.normalize("NFKC").str.to_lowercase().str.replace_all("['\u2019]", "")
+    words = plain.str.replace_all(r"[^\p{L}\p{M}\p{N}]+", " ").str.strip_chars(" ")
+    return pl.when(words != "").then(words)
+
+
+def find_leaks(
+    name: str, task: Task, splits: pl.DataFrame, clips: pl.DataFrame, stage1: Mapping[str, Sequence[str]]
+) -> pl.DataFrame:
+    """Look for every kind of leak of a task.
+
+    Args:
+        name: of the task.
+        task: its configuration.
+        splits: its SPLITS rows.
+        clips: as from `read_clips`, of the task's corpora and those of `stage1`.
+        stage1: adaptation -> its corpora.
+
+    Returns:
+        LEAKS rows: one per kind and pair of parts that was compared, also where nothing is shared.
+    """
+    rows = splits.select("utterance_id", "corpus", "speaker", "fold", "split")
+    rows = rows.join(clips, on="utterance_id", how="left")
+    found = list(_compare_parts(task, rows))
+    home = pl.col("utterance_id").str.split("/").list.first()
+    for adaptation, corpora in stage1.items():
+        heard = clips.filter(home.is_in(list(corpora)))
+        for corpus in (task.corpus, *task.test_also):
+            tested = rows.filter(corpus=corpus, split="test").unique("utterance_id")
+            base = {"between": f"Stage 1 ({adaptation}) / test", "adaptation": adaptation, "corpus": corpus}
+            found.append({"kind": "stage1_clips", **base, **_summarise([_share_clips(heard, tested)])})
+            found.append({"kind": "stage1_speakers", **base, **_summarise([_share_speakers(heard, tested)])})
+    for row in found:
+        row |= {"task": name, "verdict": _judge(task, row)}
+    return cast(pl.DataFrame, pl.from_arrow(pa.Table.from_pylist(found, schema=schema.LEAKS)))
+
+
+def _compare_parts(task: Task, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Rows of train, development and test, without task and verdict."""
+    pairs: list[tuple[str, str, str, Callable[[pl.DataFrame, pl.DataFrame], _Shared]]] = [
+        ("speakers", "train", "dev", _share_speakers),
+        ("speakers", "train", "test", _share_speakers),
+        ("speakers", "dev", "test", _share_speakers),
+        ("clips", "train", "test", _share_clips),
+        ("development", "dev", "test", _share_clips),
+        ("transcripts", "train", "test", _share_sentences),
+    ]
+    folds = rows.partition_by("fold")
+    for corpus in (task.corpus, *task.test_also):
+        for kind, early, late, share in pairs:
+            if late == "dev" and corpus != task.corpus:
+                continue
+            shared = [share(fold.filter(split=early), fold.filter(split=late, corpus=corpus)) for fold in folds]
+            base = {"kind": kind, "between": f"{early} / {late}", "adaptation": None, "corpus": corpus}
+            yield {**base, **_summarise(shared)}
+
+
+def _share_speakers(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
+    known, people = set(early["person"].drop_nulls()), late.drop_nulls("person")
+    found = people.filter(pl.col("person").is_in(list(known)))
+    return _Shared(
+        set(found["person"]),
+        set(people["person"]) if known else set(),
+        {clip for part in (early, late) for clip in part.filter(pl.col("person").is_null())["utterance_id"]},
+        set(found["speaker"]),
+    )
+
+
+def _share_clips(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
+    found = find_shared_clips(late, early) | (set(late["utterance_id"]) & set(early["utterance_id"]))
+    readable = pl.col("fingerprint") != schema.UNREADABLE
+    return _Shared(
+        found,
+        set(late.filter(readable)["utterance_id"]) if early.height else set(),
+        {clip for part in (early, late) for clip in part.filter(~readable)["utterance_id"]},
+        found,
+    )
+
+
+def _share_sentences(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
+    said, spoken = early["sentence"].drop_nulls(), late.drop_nulls("sentence")
+    long = pl.col("sentence").str.count_matches(" ") + 1 >= FEWEST_WORDS
+    found = spoken.filter(long & pl.col("sentence").is_in(said.to_list()))
+    return _Shared(
+        set(found["utterance_id"]),
+        set(spoken["utterance_id"]) if said.len() else set(),
+        {clip for part in (early, late) for clip in part.filter(pl.col("sentence").is_null())["utterance_id"]},
+        set(found["sentence"]),
+    )
+
+
+def _summarise(shared: Sequence[_Shared]) -> dict[str, Any]:
+    """Columns of a LEAKS row over folds; something shared in several folds counts once."""
+    found, compared, unchecked, examples = (
+        set().union(*(getattr(fold, name) for fold in shared))
+        for name in ("found", "compared", "unchecked", "examples")
+    )
+    return {
+        "count": len(found),
+        # What has the same id is found without being readable.
+        "of": len(compared | found),
+        "unchecked": len(unchecked),
+        "folds": sum(bool(fold.found) for fold in shared),
+        "examples": sorted(examples)[:EXAMPLES],
+    }
+
+
+def _judge(task: Task, row: Mapping[str, Any]) -> str:
+    if row["count"]:
+        return "refused" if task.refuses(row["kind"]) else "reported"
+    return "none" if row["of"] else "unknown"
+
+
+def describe_leak(row: Mapping[str, Any]) -> str:
+    """A LEAKS row that counts something, as the beginning of a sentence, with examples."""
+    early, _, late = row["between"].partition(" / ")
+    where = f"of {row['corpus']}" + (f" (in {row['folds']} folds)" if row["folds"] > 1 else "")
+    clips = f"{row['count']:,} of the {row['of']:,} {late} clips {where}"
+    people = f"{row['count']:,} of the {row['of']:,} {late} speakers {where}"
+    examples = ", ".join(row["examples"]) + (", ..." if row["count"] > len(row["examples"]) else "")
+    heard = f"Stage 1 of {row['adaptation']} heard"
+    match row["kind"]:
+        case "speakers":
+            return f"{people} are in {early} too ({examples})"
+        case "clips":
+            return f"{clips} are recordings that are in train too ({examples})"
+        case "development":
+            return f"{clips} are recordings of the development part, on which the epoch is chosen ({examples})"
+        case "transcripts":
+            return f"{clips} say sentences that are said in train too ({'; '.join(row['examples'])})"
+        case "stage1_clips":
+            return f"{clips} are recordings that {heard}, without labels ({examples})"
+        case _:
+            return f"{people} are people whom {heard} ({examples})"
+
+
+def refuse_leaks(leaks: pl.DataFrame) -> None:
+    """Refuse a task whose leaks its configuration does not accept.
+
+    Args:
+        leaks: LEAKS rows.
+
+    Raises:
+        CorpusError: a sentence per refused row, with examples and what to do.
+    """
+    if problems := explain_refusals(leaks):
+        raise CorpusError("\n".join(problems))
+
+
+def explain_refusals(leaks: pl.DataFrame) -> list[str]:
+    """A sentence per LEAKS row that is refused: what was found, where, and what to do."""
+    sentences = []
+    for row in leaks.filter(verdict="refused").iter_rows(named=True):
+        advice = _ADVICE[row["kind"]].format(**row)
+        sentences.append(
+            f"task {row['task']}: {describe_leak(row)}; {advice}, or accept it with tasks.{row['task']}.leaks: "
+            f"{{{row['kind']}: report}}"
+        )
+    return sentences
+
+
+def write_leaks(study: Study, task: str, splits: Path, manifests: Sequence[Path], output: Path) -> None:
+    """Write the LEAKS table of a task.
+
+    Args:
+        study: the study.
+        task: name of the task.
+        splits: its SPLITS table.
+        manifests: manifest shards `<corpus>/<shard>.parquet` of its corpora and of all adaptations that are fine-tuned on it.
+        output: table to write.
+
+    Raises:
+        CorpusError: a leak is refused; nothing is written then.
+    """
+    leaks = _find(study, task, study.adaptations_of(task), splits, manifests)
+    refuse_leaks(leaks)
+    write_table(output, leaks.to_arrow(), schema.LEAKS)
+
+
+def check_training(study: Study, task: str, start: str, splits: Path, manifests: Sequence[Path]) -> None:
+    """Refuse to train from a starting point on a task, if a leak that concerns this training is refused.
+
+    Args:
+        study: the study.
+        task: name of the task.
+        start: starting point; for an adaptation, Stage 1 is looked at as well.
+        splits: SPLITS table of the task.
+        manifests: manifest shards of the task's corpora, and of those of the adaptation.
+
+    Raises:
+        CorpusError: as `refuse_leaks`.
+    """
+    adaptations = [start] if start in study.adaptations else []
+    refuse_leaks(_find(study, task, adaptations, splits, manifests))
+
+
+def _find(study: Study, task: str, adaptations: Sequence[str], splits: Path, manifests: Sequence[Path]) -> pl.DataFrame:
+    table = cast(pl.DataFrame, pl.from_arrow(read_table(splits, schema.SPLITS)))
+    stage1 = {name: study.adaptations[name].corpora for name in adaptations}
+    return find_leaks(task, study.tasks[task], table, read_clips(study, manifests), stage1)
+
+
+def _population(study: Study, corpus: str) -> str:
+    """Whose speakers these are: an importer of one published corpus names the same people wherever it lies."""
+    if not corpus:
+        return ""
+    config = study.corpora[corpus]
+    return str(Path(config.root).resolve()) if config.importer in _ANYBODYS else config.importer

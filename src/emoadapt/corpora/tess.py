@@ -1,0 +1,94 @@
+"""TESS, the Toronto Emotional Speech Set.
+
+Two actresses (26 and 64 years) say "Say the word ..." with 200 words in seven emotions; 2,800 clips, North American
+English. Pichora-Fuller & Dupuis 2020, Borealis, DOI 10.5683/SP2/E8H2MF, CC BY-NC-ND 4.0, version 1.0.
+
+Files are `OAF_angry/OAF_back_angry.wav`: speaker (OAF the older, YAF the younger), word, emotion (angry, disgust,
+fear, happy, neutral, ps = pleasant surprise, sad). Folders and capitals vary between copies and do not matter.
+
+* Labels are the acted emotion; `ps` is surprise here, though only its pleasant kind.
+* `OA_bite_neutral.wav` of the distribution is the older actress's.
+* Two speakers, one carrier sentence and very clear acting: classifiers that mix speakers reach 99 %, which says
+  nothing about other voices.
+* The copy on Kaggle holds every clip twice, in a folder of the same name; that is refused.
+* There is no official partition.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emoadapt.corpora.annotations import Clip, choose_recordings, find_clips
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+
+if TYPE_CHECKING:
+    from emoadapt.config import TessCorpus
+
+EMOTIONS = {
+    "angry": "anger",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happy": "happiness",
+    "neutral": "neutral",
+    "ps": "surprise",
+    "sad": "sadness",
+}
+SPEAKERS = {"OA": "OAF", "OAF": "OAF", "YAF": "YAF"}
+"""Beginning of the name -> speaker."""
+
+_NAME = re.compile(
+    rf"(?:.*/)?(?P<speaker>{'|'.join(sorted(SPEAKERS, key=len, reverse=True))})_(?P<word>[a-z-]+)_(?P<emotion>{'|'.join(EMOTIONS)})\.\w+",
+    re.IGNORECASE,
+)
+
+
+def tables(config: TessCorpus) -> list[Path]:
+    """None: names of files and folders say all."""
+    return []
+
+
+def list_utterances(name: str, config: TessCorpus) -> list[Utterance]:
+    """One utterance per clip; speakers are OAF and YAF.
+
+    Raises:
+        CorpusError: a media file is named otherwise, or a clip is there twice.
+    """
+    return [
+        Utterance(
+            make_utterance_id(name, path),
+            path,
+            speaker=_speaker(parts),
+            sex="female",
+            language="en",
+            transcript=f"Say the word {parts['word'].lower()}",
+        )
+        for path, parts in _find_clips(name, config)
+    ]
+
+
+def list_labels(name: str, config: TessCorpus) -> list[Label]:
+    """The acted emotion of each clip.
+
+    Raises:
+        CorpusError: as `list_utterances`.
+    """
+    return [
+        Label(make_utterance_id(name, path), EMOTIONS[parts["emotion"].lower()])
+        for path, parts in _find_clips(name, config)
+    ]
+
+
+def _speaker(parts: re.Match[str]) -> str:
+    return SPEAKERS[parts["speaker"].upper()]
+
+
+def _find_clips(name: str, config: TessCorpus) -> list[Clip]:
+    clips = find_clips(name, config.root, _NAME, "TESS (OAF_back_angry.wav)")
+    return choose_recordings(
+        name,
+        clips,
+        config.modalities,
+        lambda clip: f"{_speaker(clip[1])}_{clip[1]['word']}_{clip[1]['emotion']}".lower(),
+    )

@@ -1,0 +1,51 @@
+"""The processes that train one model together: each takes its share of every batch, and sums go over all of them.
+
+One process, the usual case, is all of them: nothing is sent, and no number changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def count_ranks() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if _together() else 1
+
+
+def find_rank() -> int:
+    """Number of this process; the one with 0 writes what there is to write."""
+    return dist.get_rank() if _together() else 0
+
+
+def add_up(values: Tensor) -> Tensor:
+    """Sum over all processes, the same in each; on the GPU where there is one."""
+    if not _together():
+        return values
+    total = values.clone()
+    dist.all_reduce(total)
+    return total
+
+
+def gather(values: Sequence[T]) -> list[T]:
+    """What all processes hold, in their order, in each; anything that can be pickled, tensors on the CPU."""
+    if not _together():
+        return list(values)
+    parts: list[list[T]] = [[] for _ in range(count_ranks())]
+    dist.all_gather_object(parts, list(values))
+    return [value for part in parts for value in part]
+
+
+def share(value: T | None = None) -> T:
+    """The value of the first process, in each."""
+    return gather([value])[0]  # type: ignore[return-value]
+
+
+def _together() -> bool:
+    return dist.is_available() and dist.is_initialized()

@@ -1,0 +1,198 @@
+"""What stands below a declared table: sizes, splits, labels, weights, what the stars mean, and where the paper disagrees with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from emoadapt.config import Study, TableConfig, split_model
+from emoadapt.flow.tables import list_cells
+from emoadapt.reporting.declared.cells import NOT_COMPUTED, models_of
+from emoadapt.reporting.declared.grid import name_model
+from emoadapt.reporting.reference import read_paper_notes
+from emoadapt.reporting.style import METRIC_NAMES, listing
+
+PAPERS = {"goncalves2025": "Goncalves & Busso (2025)"}
+
+
+def list_footnotes(
+    study: Study, name: str, tidy: pl.DataFrame, remarks: Mapping[str, Sequence[str]] | None = None
+) -> list[str]:
+    """Sentences below a declared table.
+
+    Args:
+        study: the configuration.
+        name: the table.
+        tidy: its rows, as from `build_cells`.
+        remarks: task -> further sentences about it, such as those of the leak checks.
+    """
+    table = study.tables[name]
+    shown = tidy.filter(pl.col("missing").is_null())
+    notes = [*_say_missing(study, table, tidy)]
+    if not shown.is_empty():
+        notes += [*_say_data(study, table, shown), _say_spread(study, table, shown), *_say_stars(study, table, shown)]
+        notes += [*_say_best(study, table, shown), *_say_weights(study, table, shown), *_say_paper(study, shown)]
+        notes += [
+            remark for task in shown["task"].unique(maintain_order=True) for remark in (remarks or {}).get(task, ())
+        ]
+    return [*notes, *(table.notes or ())]
+
+
+def _name(study: Study, table: TableConfig, key: str) -> str:
+    return table.names.get(key, study.report.names.get(key, key))
+
+
+def _say_missing(study: Study, table: TableConfig, tidy: pl.DataFrame) -> list[str]:
+    """What the table would also hold, by the reason why it does not."""
+    lines = []
+    for (reason,), part in tidy.filter(pl.col("missing").is_not_null()).group_by(["missing"], maintain_order=True):
+        tasks = [_name(study, table, task) for task in part["task"].unique(maintain_order=True)]
+        reason = "Not computed yet" if reason == NOT_COMPUTED else str(reason)[:1].upper() + str(reason)[1:]
+        lines.append(f"{reason}: {part.height} of {tidy.height} cells ({listing(tasks)}).")
+    return lines
+
+
+def _say_data(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str]:
+    """Test utterances, split and label source of each test set."""
+    lines = []
+    for (task, corpus), part in shown.group_by(["task", "test_corpus"], maintain_order=True):
+        sizes = sorted(set(part["n"]))
+        n = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+        where = _name(study, table, str(corpus))
+        split = f"split: {part['split'][0]}{_name_parts(study, str(task))}"
+        if corpus != study.tasks[str(task)].corpus:
+            split = f"all its clips with a label of the task, after training on {_name(study, table, str(task))}"
+        lines.append(f"{where}: n = {n} test clips; {split}; labels: {part['labels'][0]}.")
+    return lines
+
+
+def _name_parts(study: Study, task: str) -> str:
+    """Which parts of an official partition are tested on, and which are named for training."""
+    split = study.tasks[task].split
+    if split.by != "official":
+        return ""
+    given = [name for name in ("train", "dev", "test") if name in split.model_fields_set]
+    return "".join(
+        f"{' (' if name == given[0] else '; '}{name}: {', '.join(getattr(split, name))}" for name in given
+    ) + (")" if given else "")
+
+
+def _say_spread(study: Study, table: TableConfig, shown: pl.DataFrame) -> str:
+    runs = sorted(set(shown["n_runs"]))
+    count = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+    single = runs == [1]
+    interval = f"the {100 * study.report.confidence:g} % interval is a bootstrap over test clips ({study.report.bootstrap:,} draws)"
+    metric = METRIC_NAMES.get(table.metric, table.metric)
+    if single:
+        return f"{metric[0].upper()}{metric[1:]} of one run; {interval}."
+    return f"Mean ± standard deviation of {metric} over {count} runs; {interval}."
+
+
+def _say_stars(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str]:
+    """The test, its baselines, and what the signs stand for."""
+    tested = shown.filter(pl.col("baseline").is_not_null())
+    if tested.is_empty():
+        return []
+    good, bad = ("lower", "higher") if table.lower_is_better else ("higher", "lower")
+    pairs = sorted(set(tested["n_pairs"]))
+    count = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
+    lines = [
+        f"* {good}, † {bad} than the baseline with p < .05, ** and †† with p < .01: two-tailed paired t-test over {count} pairs of runs "
+        "that share seed and training clips (runs on the same draw of a subset are averaged first); p-values are not corrected for the number "
+        "of tests."
+    ]
+    for number, part in enumerate(table.parts):
+        if part.baseline is None or tested.filter(part=str(number)).is_empty():
+            continue
+        about = f" ({part.title})" if part.title else ""
+        lines.append(f"Baseline{about}: {_describe_baseline(study, table, part.baseline)}.")
+    if tested["p_value"].null_count():
+        lines.append("Where no p is given there are fewer than two independent pairs.")
+    return lines
+
+
+def _describe_baseline(study: Study, table: TableConfig, baseline: object) -> str:
+    def names(models: Sequence[str]) -> str:
+        return listing(name_model(study, table, *split_model(model)) for model in models)
+
+    if baseline == "original":
+        return f"{_name(study, table, 'original')} of the same backbone"
+    if isinstance(baseline, str):
+        return names([baseline])
+    if best := getattr(baseline, "best_of", None):
+        return (
+            f"for each test set the best of {names(best)} there. It is picked by its mean on that test set, so that its value is too good, "
+            "and what is tested against it looks too bad"
+        )
+    return f"each of {names(baseline.each_of)}; difference and p are those of the one with the largest p"  # type: ignore[attr-defined]
+
+
+def _say_best(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str]:
+    """How the entry of a best_of cell was picked, and which candidates were not there."""
+    lines = []
+    for (entry,), part in shown.filter(pl.col("entry").is_not_null()).group_by(["entry"], maintain_order=True):
+        sizes = {len(candidates.split("; ")) for candidates in part["candidates"]}
+        lines.append(
+            f"{entry}: of {listing(map(str, sorted(sizes)))} models the one with the best mean on the test set itself, as in the paper. Its value is "
+            "therefore too good and its p too small; the means of all are in the CSV."
+        )
+    absent = {
+        model for cell in list_cells(study, table) if cell.label for model in _candidates(table, cell.label)
+        if f"adaptations.{model[1]}" in study.left_out
+    }  # fmt: skip
+    if absent and lines:
+        lines.append(f"Not among the candidates, for want of a corpus: {listing('.'.join(m) for m in sorted(absent))}.")
+    return lines
+
+
+def _candidates(table: TableConfig, label: str) -> list[tuple[str, str]]:
+    return [
+        split_model(model)
+        for part in table.parts
+        for entry in part.models
+        if not isinstance(entry, str) and (entry.label or f"best of {', '.join(entry.best_of)}") == label
+        for model in entry.best_of
+    ]
+
+
+def _say_weights(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str]:
+    """Which networks started from pretrained weights, and which from random ones."""
+    used = dict.fromkeys(backbone for backbone, _ in models_of(shown))
+    named = {key: _name(study, table, key) for key in used}
+    pretrained = [
+        f"{named[b]} ({study.backbones[b].weights})"
+        for b in used
+        if b in study.backbones and study.backbones[b].weights
+    ]
+    untrained = [named[b] for b in used if b in study.untrained]
+    lines = []
+    if pretrained:
+        lines.append(f"Pretrained weights: {', '.join(pretrained)}.")
+    if untrained:
+        lines.append(
+            f"UNTRAINED, started from random weights: {', '.join(untrained)}; they say nothing about pretrained models."
+        )
+    if "handcrafted" in used:
+        lines.append(
+            f"{_name(study, table, 'egemaps').replace('egemaps', 'eGeMAPS')}: handcrafted descriptors, a two-layer head, no pretrained weights."
+        )
+    return lines
+
+
+def _say_paper(study: Study, shown: pl.DataFrame) -> list[str]:
+    """Where the paper's values are from, and where its text and its tables disagree."""
+    cited = shown.filter(pl.col("paper_table").is_not_null())
+    if cited.is_empty() or study.report.paper is None:
+        return []
+    tables = cited["paper_table"].unique(maintain_order=True).to_list()
+    one = len(tables) == 1
+    lines = [
+        f"Paper: {PAPERS.get(study.report.paper, study.report.paper)}, Table{'' if one else 's'} {listing(tables)}, as printed; "
+        "other splits, seeds and labels than ours."
+    ]
+    cells = set(cited.select("paper_table", "paper_row", "paper_column").rows())
+    for _, table, row, column, note in read_paper_notes(study.report.paper).iter_rows():
+        if (table in tables and row is None) or (table, row, column) in cells:
+            lines.append(f"The paper disagrees with itself: {note}.")
+    return lines

@@ -1,0 +1,180 @@
+"""A page for every setting inside the report: scores, confusion and curves of each run, as data that a script draws.
+
+Pictures of hundreds of runs would make the file explode; numbers with four digits take about 2 kB a run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+
+from emoadapt import schema
+from emoadapt.config import Study
+from emoadapt.flow.grid import Setting, batches, settings
+from emoadapt.flow.store import read_provenance, read_table
+from emoadapt.reporting.style import (
+    METRIC_NAMES,
+    mark_untrained,
+    model_key,
+    model_name,
+    subset_key,
+    subset_name,
+    weights_of,
+)
+
+Page = dict[str, Any]
+
+LEADING = ("macro_f1", "ccc_mean", "uar", "weighted_f1", "accuracy", "f1_bias")
+"""Metrics of whole runs that come first, in this order; the first that a task has stands for it. The others follow by name."""
+
+_SETTING = ["task", "backbone", "start", "subset"]
+
+
+def collect_pages(
+    study: Study, results: Path, metrics: Sequence[Path], confusion: Sequence[Path], splits: Sequence[Path]
+) -> list[Page]:
+    """What the pages show: one mapping per setting that has results, tasks and models as configured, subsets by size.
+
+    Args:
+        study: the configuration.
+        results: folder of results, laid out as by the rules.
+        metrics: METRICS table of each task.
+        confusion: CONFUSION table of each task.
+        splits: SPLITS table of each task, in the order of the tasks; it tells the number of folds.
+
+    Raises:
+        DataError: a table is missing or of another schema.
+    """
+    measured = _partition(_read(metrics, schema.METRICS))
+    confused = _partition(_read(confusion, schema.CONFUSION))
+    folds = {
+        task: len(set(read_table(path, columns=["fold"]).column("fold").to_pylist()))
+        for task, path in zip(study.tasks, splits, strict=True)
+    }
+    tasks = list(study.tasks)
+    found = [setting for setting in settings(study) if _key(setting) in measured]
+    found.sort(
+        key=lambda s: (tasks.index(s.task), model_key(study, s.backbone, s.start), subset_key(s.subset)),
+    )
+    return [
+        {
+            **_describe_setting(study, setting),
+            **_list_tests(study, setting, measured[_key(setting)], confused.get(_key(setting))),
+            **_list_batches(study, setting, folds[setting.task], results),
+        }
+        for setting in found
+    ]
+
+
+def page_id(task: str, backbone: str, start: str, subset: str) -> str:
+    """Anchor of a setting's page."""
+    return f"page-{task}.{backbone}.{start}.{subset}"
+
+
+def encode_pages(pages: Sequence[Page]) -> str:
+    """The pages as JSON that may stand inside an HTML `<script>`, whatever the labels hold."""
+    text = json.dumps(pages, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def round_value(value: float | None) -> float | None:
+    """Four significant digits: more than a screen shows; None for what JSON cannot say."""
+    if value is None or not math.isfinite(value):
+        return None
+    short = float(f"{value:.4g}")
+    return int(short) if short.is_integer() and abs(short) < 1e6 else short
+
+
+def _key(setting: Setting) -> tuple[str, str, str, str]:
+    return setting.task, setting.backbone, setting.start, setting.subset
+
+
+def _describe_setting(study: Study, setting: Setting) -> Page:
+    adaptation = study.adaptations.get(setting.start)
+    return {
+        "id": page_id(*_key(setting)),
+        "task": setting.task,
+        "backbone": setting.backbone,
+        "start": setting.start,
+        "model": model_name(mark_untrained(study, setting.backbone), setting.start),
+        "subset": setting.subset,
+        "clips": subset_name(setting.subset),
+        "weights": weights_of(study, setting.backbone),
+        "objectives": {} if adaptation is None else {k: round_value(v) for k, v in adaptation.objectives.items()},
+        "classes": list(study.tasks[setting.task].classes),
+    }
+
+
+def _list_tests(study: Study, setting: Setting, measured: pl.DataFrame, confused: pl.DataFrame | None) -> Page:
+    """Names of the metrics, and runs by test corpus, the task's own first.
+
+    Of each run: its metrics, F1 by class (None without a test clip), and confusion counts row by row (empty where the task
+    has no classes).
+    """
+    own, classes = study.tasks[setting.task].corpus, study.tasks[setting.task].classes
+    keys = ["test_corpus", "resampling", "seed"]
+    counts = {} if confused is None else _order_cells(confused, classes).partition_by(keys, as_dict=True)
+    whole = measured.filter(pl.col("label").is_null())
+    metrics = sorted(set(whole["metric"]), key=lambda m: (LEADING.index(m) if m in LEADING else len(LEADING), m))
+    runs = whole.sort(keys).partition_by(keys, as_dict=True, maintain_order=True)
+    f1 = measured.filter(metric="f1").partition_by(keys, as_dict=True)
+    tests: dict[str, Page] = {}
+    for run, part in sorted(runs.items(), key=lambda item: item[0][0] != own):
+        corpus, resampling, seed = run
+        values = {row["metric"]: row for row in part.iter_rows(named=True)}
+        by_class = dict(f1[run].select("label", "value").iter_rows()) if run in f1 else {}
+        test = tests.setdefault(str(corpus), {"corpus": corpus, "n": values[metrics[0]]["n"], "runs": []})
+        test["runs"].append(
+            {
+                "r": resampling,
+                "s": seed,
+                "m": [round_value(values[name]["value"]) if name in values else None for name in metrics],
+                "f": [round_value(by_class.get(label)) for label in classes],
+                "c": counts[run]["count"].to_list() if run in counts else [],
+            }
+        )
+    names = [METRIC_NAMES.get(name, name.replace("_", " ")) for name in metrics]
+    return {"metrics": names, "tests": list(tests.values())}
+
+
+def _order_cells(confused: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
+    names = pl.Enum(list(classes))
+    return confused.sort(pl.col("label").cast(names), pl.col("predicted").cast(names))
+
+
+def _list_batches(study: Study, setting: Setting, folds: int, results: Path) -> Page:
+    """Curves of every run and fold, the files that hold its predictions, and how many test clips had no usable input."""
+    curves, files, left_out = [], [], 0
+    for batch, runs in batches(study, setting, folds).items():
+        folder = results / "runs" / setting.task / setting.model / setting.subset / batch
+        table = cast(pl.DataFrame, pl.from_arrow(read_table(folder / "curves.parquet", schema.CURVES)))
+        curves += list(_list_curves(table))
+        files.append([(folder / "predictions.parquet").as_posix(), " ".join(map(str, runs))])
+        left_out = max(left_out, int(read_provenance(folder / "curves.parquet").get("left_out", "0")))
+    return {"curves": curves, "files": files, "left_out": left_out}
+
+
+def _list_curves(table: pl.DataFrame) -> Iterator[Page]:
+    """Of each run: the epoch kept, and `<part> <metric>` -> first epoch and values."""
+    for (name,), run in sorted(table.filter(pl.col("part") != "course").partition_by("run", as_dict=True).items()):
+        kept = run.filter(pl.col("best"))["epoch"]
+        series = {}
+        for (part, metric), line in sorted(run.partition_by("part", "metric", as_dict=True).items()):
+            line = line.sort("epoch")
+            values = dict(line.select("epoch", "value").iter_rows())
+            first, last = line["epoch"][0], line["epoch"][-1]
+            series[f"{part} {metric}"] = [first, [round_value(values.get(e)) for e in range(first, last + 1)]]
+        yield {"run": str(name).rpartition(".")[2], "best": kept[0] if len(kept) else None, "series": series}
+
+
+def _partition(frame: pl.DataFrame) -> dict[tuple[Any, ...], pl.DataFrame]:
+    return frame.partition_by(*_SETTING, as_dict=True) if frame.height else {}
+
+
+def _read(paths: Sequence[Path], kind: Any) -> pl.DataFrame:
+    return cast(pl.DataFrame, pl.from_arrow(read_table(paths, kind)))

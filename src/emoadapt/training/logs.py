@@ -1,0 +1,133 @@
+"""Logs of a run as it goes, for a person who watches: a CSV file, TensorBoard.
+
+They are no outputs of a job: Snakemake neither waits for them nor deletes them, and results do not depend on them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+from lightning.pytorch.callbacks import Callback
+
+from emoadapt.data.ranks import find_rank
+from emoadapt.errors import TrainingError
+
+LOGS = Path("logs", "training")
+"""Folder with one folder per run, below that in which Snakemake runs."""
+
+STEPS = 10
+"""Steps of the optimiser from one row of a batch's loss to the next."""
+
+FIELDS = ("step", "epoch", "part", "metric", "value")
+
+
+class TrainingLog(Callback):
+    """Writes what the curve holds after each epoch, and the loss and learning rate of every `STEPS`th step.
+
+    A run that goes on from a checkpoint goes on with its logs: what they hold of later steps is taken out.
+
+    Args:
+        kinds: `csv` (`metrics.csv`), `tensorboard` (an event file).
+        folder: of all runs.
+
+    Raises:
+        TrainingError: the library that writes TensorBoard's files is not installed.
+    """
+
+    def __init__(self, kinds: Sequence[str], folder: Path = LOGS) -> None:
+        self.kinds, self.folder = tuple(kinds), folder
+        if "tensorboard" in kinds:
+            try:
+                import tensorboardX  # noqa: F401
+            except ImportError as error:
+                raise TrainingError(
+                    "`logs: [tensorboard]` needs the library tensorboardX; install it with `pip install tensorboardX`, or "
+                    "write `logs: [csv]`"
+                ) from error
+        self._table: Path | None = None
+        self._events: Any = None
+        self._rows_seen = 0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Begin, or go on behind the step that a checkpoint was written at."""
+        if find_rank() > 0:
+            return
+        step, folder = trainer.global_step, self.folder / pl_module.curve.run
+        folder.mkdir(parents=True, exist_ok=True)
+        if "csv" in self.kinds:
+            self._table = folder / "metrics.csv"
+            _cut(self._table, step)
+        if "tensorboard" in self.kinds:
+            from tensorboardX import SummaryWriter
+
+            if step == 0:
+                for old in folder.glob("events.out.tfevents.*"):
+                    old.unlink()
+            self._events = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+        self._rows_seen = len(pl_module.curve.rows) if step else 0
+        self._write_curve(step, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the loss of the batch after every `STEPS`th step."""
+        step = trainer.global_step
+        if find_rank() == 0 and step % STEPS == 0 and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            values = pl_module.last_losses | {"learning_rate": rate}
+            self._write(
+                step, [{"epoch": trainer.current_epoch + 1, "part": "step"} | _name(*item) for item in values.items()]
+            )
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write what the epoch has added to the curve."""
+        if trainer.state.fn == "fit" and find_rank() == 0:
+            self._write_curve(trainer.global_step, pl_module)
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Close the event file."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+    def _write_curve(self, step: int, learner: Any) -> None:
+        rows = learner.curve.rows[self._rows_seen :]
+        self._rows_seen = len(learner.curve.rows)
+        self._write(step, rows)
+
+    def _write(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        if self._table is not None:
+            new = not self._table.exists()
+            with self._table.open("a", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, FIELDS, extrasaction="ignore", lineterminator="\n")
+                if new:
+                    writer.writeheader()
+                writer.writerows({"step": step, **row} for row in rows)
+        if self._events is not None:
+            for row in rows:
+                self._events.add_scalar(f"{row['part']}/{row['metric']}", row["value"], step)
+            self._events.flush()
+
+
+def _name(metric: str, value: float) -> dict[str, Any]:
+    return {"metric": metric, "value": value}
+
+
+def _cut(table: Path, step: int) -> None:
+    """Keep the rows up to a step; at step 0 none, as the run begins."""
+    if not table.exists():
+        return
+    if step == 0:
+        table.unlink()
+        return
+    with table.open(newline="", encoding="utf-8") as file:
+        # A process that was killed may have left half a line.
+        kept = [row for row in csv.DictReader(file) if row["value"] and int(row["step"]) <= step]
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(kept)

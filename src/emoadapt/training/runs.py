@@ -1,0 +1,237 @@
+"""What fine-tuned and handcrafted models share, whatever a task asks: runs, their clips, their tables."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from torch import Tensor, nn
+
+from emoadapt import schema
+from emoadapt.data.batching import Batch, find_order
+from emoadapt.data.ranks import gather
+from emoadapt.errors import TrainingError
+from emoadapt.flow.store import read_table, write_table
+from emoadapt.models.heads import Head, build_head
+from emoadapt.training.trainer import Curve, Learner
+
+if TYPE_CHECKING:
+    from emoadapt.config import Finetuning
+
+RunKey = tuple[int, int, int]
+"""(resampling, fold, seed)."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the runs of a job have in common."""
+
+    task: str
+    backbone: str
+    start: str
+    subset: str
+
+    def name(self, run: RunKey) -> str:
+        """Name of a run: in curves, and of the folder of a kept model."""
+        resampling, fold, seed = run
+        return f"{self.task}.{self.backbone}.{self.start}.{self.subset}.r{resampling}f{fold}s{seed}"
+
+    def columns(self, run: RunKey) -> dict[str, Any]:
+        """Values of the `RUN_COLUMNS`."""
+        keys = dict(zip(("resampling", "fold", "seed"), run, strict=True))
+        return {"task": self.task, "backbone": self.backbone, "start": self.start, "subset": self.subset, **keys}
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Clips of one run: utterances to train and develop on, and the rows of SPLITS to test on."""
+
+    train: list[str]
+    dev: list[str]
+    test: pl.DataFrame
+
+
+class TestedLearner(Learner):
+    """A learner whose model gives (embedding (batch, width), outputs (batch, n_outputs)), and that collects both in a test."""
+
+    __test__ = False
+    """No test case, whatever pytest takes its name for."""
+
+    def __init__(
+        self, model: nn.Module, settings: Finetuning, curve: Curve, seed: int, weights: Mapping[str, float]
+    ) -> None:
+        super().__init__(model, settings, curve, "dev", seed, weights)
+        self._tested: list[tuple[list[str], Tensor, Tensor]] = []
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect embeddings and outputs."""
+        order = find_order(self.trainer.test_dataloaders)
+        if order is not None and order.stands_in(batch_idx):
+            return
+        embedding, outputs = self.model(batch)
+        self._tested.append((batch.utterance_ids, embedding.float().cpu(), outputs.float().cpu()))
+
+    def take_tested(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Utterance -> (embedding (width,), outputs (n_outputs,)) of what all processes have tested since the last call."""
+        tested, self._tested = gather(self._tested), []
+        return {
+            name: (embedding, scores)
+            for names, embeddings, outputs in tested
+            for name, embedding, scores in zip(names, embeddings.numpy(), outputs.numpy(), strict=True)
+        }
+
+
+class TaskClips(ABC):
+    """Splits and subsets of a task, and how its question is learned and answered.
+
+    Args:
+        splits: SPLITS table.
+        subsets: SUBSETS table.
+        outputs: what the model's outputs stand for, in their order.
+        usable: utterances that have the input; others are left out and counted.
+    """
+
+    kind: Literal["classes", "attributes"]
+    """What the outputs stand for."""
+    metric: str
+    """What the dev part chooses the epoch by, in words."""
+    table: pa.Schema
+    """Of the predictions."""
+
+    def __init__(self, splits: Path, subsets: Path, outputs: Sequence[str], usable: Collection[str]) -> None:
+        self.splits: pl.DataFrame = pl.from_arrow(read_table(splits, schema.SPLITS))  # type: ignore[assignment]
+        self.subsets: pl.DataFrame = pl.from_arrow(read_table(subsets, schema.SUBSETS))  # type: ignore[assignment]
+        self.outputs = tuple(outputs)
+        self.usable = usable
+        self.left_out: dict[str, set[str]] = {"train": set(), "dev": set(), "test": set()}
+
+    @abstractmethod
+    def annotate(self, utterance_id: str) -> dict[str, Tensor]:
+        """The targets of a clip."""
+
+    @abstractmethod
+    def build_learner(
+        self, model: nn.Module, settings: Finetuning, curve: Curve, seed: int, train: Sequence[str]
+    ) -> TestedLearner:
+        """A learner for this task; what it takes from the data is from the utterances to train on."""
+
+    @abstractmethod
+    def tabulate(self, test: pl.DataFrame, outputs: np.ndarray) -> tuple[pl.DataFrame, dict[str, np.ndarray]]:
+        """Rows of `table` without the run's columns, of the (n_test, n_outputs) outputs; matrices for columns of lists."""
+
+    @abstractmethod
+    def score(self, test: pl.DataFrame, outputs: np.ndarray) -> float | None:
+        """`metric` of (n_test, n_outputs) outputs, over what the rows of `test` have; None where it is not defined."""
+
+    def build_head(self, settings: Finetuning, width: int, hidden: int | None, seed: int, train: Sequence[str]) -> Head:
+        """A new head; its weights depend on the seed only.
+
+        Args:
+            settings: kind of head.
+            width: dimension of its input.
+            hidden: units between its layers.
+            seed: of the initial weights.
+            train: utterances to train on.
+        """
+        return build_head(settings.head, width, hidden, len(self.outputs), seed)
+
+    def select(self, run: RunKey) -> Partition:
+        """Clips of a run.
+
+        Raises:
+            TrainingError: train, dev or test has none.
+        """
+        resampling, fold, _ = run
+        train = self.subsets.filter(fold=fold, resampling=resampling)["utterance_id"]
+        of_fold = self.splits.filter(fold=fold)
+        test = of_fold.filter(split="test").sort("corpus", "utterance_id")
+        names = {
+            "train": self._keep("train", train),
+            "dev": self._keep("dev", of_fold.filter(split="dev")["utterance_id"]),
+            "test": self._keep("test", test["utterance_id"]),
+        }
+        if empty := [part for part, members in names.items() if not members]:
+            raise TrainingError(
+                f"resampling {resampling}, fold {fold}: no usable clip in {' and '.join(empty)}; "
+                "see `emoadapt quarantine`, or choose another split"
+            )
+        return Partition(names["train"], names["dev"], test.filter(pl.col("utterance_id").is_in(names["test"])))
+
+    def count_left_out(self) -> dict[str, str]:
+        """Provenance: clips of the selected runs that had no usable input."""
+        counts = {part: str(len(names)) for part, names in self.left_out.items()}
+        return {"left_out": counts["test"], "left_out_train": counts["train"], "left_out_dev": counts["dev"]}
+
+    def _keep(self, part: str, names: pl.Series) -> list[str]:
+        self.left_out[part].update(name for name in names if name not in self.usable)
+        return [name for name in names if name in self.usable]
+
+
+@dataclass
+class RunTables:
+    """Predictions, embeddings and curves of the runs of a job, by run.
+
+    Args:
+        setting: of the job.
+        clips: of its task.
+    """
+
+    setting: Setting
+    clips: TaskClips
+    predictions: dict[RunKey, pa.Table] = field(default_factory=dict)
+    embeddings: dict[RunKey, pa.Table] = field(default_factory=dict)
+    curves: dict[RunKey, pa.Table] = field(default_factory=dict)
+
+    def add_predictions(self, run: RunKey, test: pl.DataFrame, outputs: np.ndarray) -> None:
+        """Add (n_test, n_outputs) outputs of the rows of `test`."""
+        rows, matrices = self.clips.tabulate(test, outputs)
+        self.predictions[run] = self._table(self.clips.table, run, rows, **matrices)
+
+    def add_embeddings(self, run: RunKey, test: pl.DataFrame, tuned: np.ndarray, start_point: np.ndarray) -> None:
+        """Add (n_test, width) pooled embeddings of the fine-tuned model and of its starting point."""
+        columns = test.select("utterance_id", test_corpus="corpus")
+        self.embeddings[run] = self._table(schema.EMBEDDINGS, run, columns, tuned=tuned, start_point=start_point)
+
+    def add_curve(self, run: RunKey, curve: Curve) -> None:
+        """Add the curve of a run."""
+        self.curves[run] = pa.Table.from_pylist(curve.rows, schema=schema.CURVES)
+
+    def parts(self) -> list[tuple[str, pa.Schema, dict[RunKey, pa.Table]]]:
+        """(name, columns, tables by run) of each of the three."""
+        return [
+            ("curves", schema.CURVES, self.curves),
+            ("embeddings", schema.EMBEDDINGS, self.embeddings),
+            ("predictions", self.clips.table, self.predictions),
+        ]
+
+    def write(self, predictions: Path, embeddings: Path, curves: Path) -> None:
+        """Write the three tables, runs in the order in which they were done."""
+        paths = {"predictions": predictions, "embeddings": embeddings, "curves": curves}
+        for name, columns, tables in self.parts():
+            whole = pa.concat_tables([columns.empty_table(), *tables.values()])
+            write_table(paths[name], whole, columns, self.clips.count_left_out())
+
+    def _table(self, columns: pa.Schema, run: RunKey, rows: pl.DataFrame, **matrices: np.ndarray) -> pa.Table:
+        values: dict[str, Any] = {name: [value] * len(rows) for name, value in self.setting.columns(run).items()}
+        values |= {name: rows[name].to_list() for name in rows.columns}
+        # Arrow lists straight from the matrix: as Python lists, a test set's embeddings would take ten times the memory.
+        values |= {name: _make_lists(matrix) for name, matrix in matrices.items()}
+        return pa.Table.from_arrays(
+            [
+                pa.array(values[field.name], field.type) if isinstance(values[field.name], list) else values[field.name]
+                for field in columns
+            ],
+            schema=columns,
+        )
+
+
+def _make_lists(matrix: np.ndarray) -> pa.ListArray:
+    n, width = matrix.shape
+    values = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1))
+    return pa.ListArray.from_arrays(pa.array(np.arange(n + 1, dtype=np.int32) * width), values)

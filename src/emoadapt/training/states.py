@@ -1,0 +1,52 @@
+"""What the state of a training is good for, and where it lies.
+
+A state lies beside the output it belongs to, under a name made of all that decides the result: whoever changes a setting, the
+code, the starting weights, a library or an input finds none.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lightning
+import torch
+import transformers
+
+from emoadapt.flow.code import code_digest, digest
+from emoadapt.models.registry import identity
+
+if TYPE_CHECKING:
+    from emoadapt.config import Backbone
+
+
+def name_state(
+    settings: Sequence[object], modules: Sequence[str], inputs: Iterable[Path], backbone: Backbone | None, weights: Path
+) -> str:
+    """Name of the state of a training, which changes with all that decides its result.
+
+    Args:
+        settings: texts and numbers.
+        modules: whose code it runs.
+        inputs: files, and folders with files, by path, size and time of writing.
+        backbone: what it starts from; None = without one.
+        weights: folder of weights.
+    """
+    files = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
+    start = ""
+    if backbone is not None:
+        start = backbone.model_dump_json()
+        start += str(backbone.weights and identity(backbone.weights, weights, backbone.revision))
+    libraries = [torch.__version__, transformers.__version__, lightning.__version__]
+    return digest(list(settings), start, code_digest(*modules), states, libraries)
+
+
+def remove_others(place: Path, pattern: str) -> None:
+    """Remove states beside `place` that match a pattern and have another name: they are of no more use."""
+    for other in place.parent.glob(pattern):
+        # A state that is being written has the name of its place and something behind it.
+        if not other.name.startswith(place.name):
+            shutil.rmtree(other) if other.is_dir() else other.unlink()

@@ -1,0 +1,125 @@
+"""The state of a corpus: recalled while nothing changed, listed again after any change that could matter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from emoadapt.config import CsvCorpus, FolderCorpus
+from emoadapt.corpora import manifests
+from emoadapt.corpora.manifests import CorpusState, find_state
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A corpus of three files with a table, in a working directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.wav").write_text(f"content of {name}")
+    (folder / "table.csv").write_text("file,emotion\na.wav,joy\nb.wav,joy\nc.wav,fear\n")
+    return folder
+
+
+def folder_corpus(root: Path, **options: object) -> FolderCorpus:
+    return FolderCorpus(importer="folder", root=str(root), shards=2, **options)
+
+
+def csv_corpus(root: Path) -> CsvCorpus:
+    return CsvCorpus(
+        importer="csv", root=str(root), file="table.csv", columns={"media": "file", "label": "emotion"}, shards=2
+    )
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the corpora that were listed, as often as they were."""
+    names: list[str] = []
+    original = manifests.read_utterances
+
+    def read(name: str, config: object) -> object:
+        names.append(name)
+        return original(name, config)
+
+    monkeypatch.setattr(manifests, "read_utterances", read)
+    return names
+
+
+@pytest.mark.parametrize("make", [folder_corpus, csv_corpus])
+def test_an_unchanged_corpus_is_not_listed_again(root: Path, listed: list[str], make: Callable) -> None:
+    first = find_state("c", make(root))
+    assert find_state("c", make(root)) == first and listed == ["c"]
+
+
+def edit_in_place(root: Path) -> None:
+    """Same name, size, inode and modification time; the change time cannot be set."""
+    path = root / "a.wav"
+    before = path.stat()
+    path.write_text("CONTENT of a")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size and path.stat().st_ino == before.st_ino
+
+
+def exchange(root: Path) -> None:
+    """Two files of the same size change names."""
+    (root / "a.wav").rename(root / "x")
+    (root / "b.wav").rename(root / "a.wav")
+    (root / "x").rename(root / "b.wav")
+
+
+@pytest.mark.parametrize("make", [folder_corpus, csv_corpus])
+@pytest.mark.parametrize("change", [edit_in_place, exchange])
+def test_a_changed_file_is_seen(root: Path, make: Callable, change: Callable[[Path], None]) -> None:
+    first = find_state("c", make(root))
+    change(root)
+    second = find_state("c", make(root))
+    assert second.shards != first.shards and second.labels == first.labels
+    assert second == _anew("c", make(root))
+
+
+def test_a_new_and_a_removed_file_are_seen(root: Path) -> None:
+    first = find_state("c", folder_corpus(root))
+    (root / "d.wav").write_text("d")
+    second = find_state("c", folder_corpus(root))
+    (root / "d.wav").unlink()
+    assert first.shards != second.shards and find_state("c", folder_corpus(root)) == first
+
+
+def test_a_relabelled_table_changes_the_labels_alone(root: Path) -> None:
+    first = find_state("c", csv_corpus(root))
+    table = root / "table.csv"
+    before = table.stat()
+    table.write_text(table.read_text().replace("c.wav,fear", "c.wav,rage"))
+    os.utime(table, ns=(before.st_atime_ns, before.st_mtime_ns))
+    second = find_state("c", csv_corpus(root))
+    assert second.labels != first.labels and second.shards == first.shards
+
+
+def test_another_configuration_is_listed_anew(root: Path, listed: list[str]) -> None:
+    find_state("c", folder_corpus(root))
+    assert find_state("c", folder_corpus(root, language="de")) == _anew("c", folder_corpus(root, language="de"))
+
+
+def test_a_missing_file_is_told_and_not_recalled(root: Path) -> None:
+    from emoadapt.errors import CorpusError
+
+    find_state("c", csv_corpus(root))
+    (root / "b.wav").unlink()
+    with pytest.raises(CorpusError, match=r"1 media file is missing .*b\.wav"):
+        find_state("c", csv_corpus(root))
+
+
+def test_a_damaged_memory_is_no_memory(root: Path) -> None:
+    first = find_state("c", folder_corpus(root))
+    (manifests.STATES / "c.json").write_text('{"sources": 1')
+    assert find_state("c", folder_corpus(root)) == first
+
+
+def _anew(name: str, config: object) -> CorpusState:
+    """The state without memory."""
+    (manifests.STATES / f"{name}.json").unlink()
+    return find_state(name, config)

@@ -1,0 +1,91 @@
+"""From prediction tables to tables of fairness and calibration."""
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import f1_score
+
+from emoadapt import schema
+from emoadapt.errors import DataError
+from emoadapt.evaluation.audit import audit_task
+from emoadapt.evaluation.calibration import BINS, CALIBRATION_METRICS
+from emoadapt.flow.store import read_table, write_table
+
+CLASSES = ("anger", "neutral", "sadness")
+KINDS = {
+    "fairness": schema.FAIRNESS,
+    "calibration": schema.CALIBRATION,
+    "reliability": schema.RELIABILITY,
+    "coverage": schema.COVERAGE,
+}
+
+
+def predictions(start, seed, *, fold=0, corpus="home", utterances=range(60), **changes):
+    generator = np.random.default_rng([seed, len(start)])
+    rows = []
+    for number in utterances:
+        truth = (number * 7) % 3
+        logits = generator.normal(size=3) + 1.5 * np.eye(3)[truth]
+        rows.append(
+            dict(task="t", backbone="w", start=start, subset="full", resampling=0, fold=fold, seed=seed, test_corpus=corpus,
+                 utterance_id=f"{corpus}/{number}", speaker=f"s{number % 3}", sex=("female", "male", None)[number // 3 % 3],
+                 label=CLASSES[truth], predicted=CLASSES[int(np.argmax(logits))], logits=logits.tolist()) | changes
+        )  # fmt: skip
+    return rows
+
+
+@pytest.fixture
+def audit(tmp_path):
+    def run(tables, smallest=10):
+        paths = []
+        for number, rows in enumerate(tables):
+            paths.append(tmp_path / f"p{number}.parquet")
+            write_table(paths[-1], rows, schema.PREDICTIONS)
+        out = [tmp_path / f"{name}.parquet" for name in KINDS]
+        audit_task("t", CLASSES, paths, smallest, *out)
+        return {name: pl.from_arrow(read_table(path, KINDS[name])) for name, path in zip(KINDS, out, strict=True)}
+
+    return run
+
+
+def test_every_run_is_audited_by_itself(audit):
+    tables = [predictions(start, seed) for start in ("original", "adapted") for seed in (0, 1)]
+    found = audit(tables)
+    assert found["calibration"].group_by("start", "seed").len()["len"].to_list() == [len(CALIBRATION_METRICS)] * 4
+    for rows in tables:
+        chosen = dict(start=rows[0]["start"], seed=rows[0]["seed"])
+        bins = found["reliability"].filter(**chosen)
+        right = sum(row["label"] == row["predicted"] for row in rows)
+        assert (bins.height, bins["count"].sum()) == (BINS, 60)
+        assert (bins["accuracy"] * bins["count"]).sum() == pytest.approx(right)
+        last = found["coverage"].filter(coverage=1.0, **chosen).row(0, named=True)
+        assert (last["kept"], last["accuracy"]) == (60, pytest.approx(right / 60))
+        women = [row for row in rows if row["sex"] == "female"]
+        expected = f1_score([r["label"] for r in women], [r["predicted"] for r in women], average="macro")
+        row = found["fairness"].filter(group="female", metric="macro_f1", **chosen).row(0, named=True)
+        assert (row["value"], row["n"]) == (pytest.approx(expected), len(women))
+
+
+def test_folds_are_pooled_and_utterances_counted_once(audit):
+    """A corpus that both folds are tested on has 24 clips of 8 per speaker, although there are 48 predictions."""
+    again = [predictions("original", seed, fold=fold, utterances=range(24)) for seed, fold in ((0, 0), (0, 1))]
+    found = audit(again, smallest=8)
+    assert set(found["calibration"]["n"]) == {24}
+    assert found["reliability"]["count"].sum() == 48
+    assert found["fairness"].filter(metric="macro_f1_std").select("n", "groups").row(0) == (24, 3)
+    assert audit(again, smallest=9)["fairness"].filter(grouping="speaker").is_empty()
+
+
+def test_unknown_speakers_and_sexes_leave_calibration_alone(audit):
+    found = audit([predictions("original", 0, speaker=None, sex=None)])
+    assert found["fairness"].is_empty()
+    assert found["calibration"].height == len(CALIBRATION_METRICS)
+
+
+def test_what_does_not_belong_together_is_refused(audit):
+    with pytest.raises(DataError, match=r"predictions of task other were given to the audit of t"):
+        audit([predictions("original", 0, task="other")])
+    with pytest.raises(
+        DataError, match=r"home/0 does not fit its classes anger, neutral, sadness; .*fine-tuning again"
+    ):
+        audit([predictions("original", 0, logits=[0.0, 1.0])])

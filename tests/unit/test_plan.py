@@ -1,0 +1,175 @@
+"""The plan of a study: counts and hours worked out by hand, with corpora that are not there."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from emoadapt.errors import ConfigError
+from emoadapt.plan import (
+    CorpusSize,
+    describe_calibrated,
+    measure_corpora,
+    parse_assumptions,
+    plan_study,
+    print_plan,
+    read_plan_study,
+    summarise_plan,
+    write_csv,
+)
+
+ROOT = Path(__file__).parents[2]
+TINY = {"architecture": "wav2vec2", "untrained": {"conv_dim": [16] * 5, "hidden_size": 16, "layers": 1, "heads": 2}}
+
+
+def values(**changes):
+    return {
+        "study": "plan",
+        "device": "cpu",
+        "runs_per_job": 4,
+        "corpora": {
+            "films": {"importer": "folder", "root": "${NO_SUCH_FILMS}", "shards": 2, "optional": True},
+            "acted": {"importer": "folder", "root": "acted", "label_from": "parent", "shards": 3},
+            "calls": {"importer": "folder", "root": "nowhere", "shards": 1},
+        },
+        "backbones": {"tiny": TINY},
+        "adaptations": {"adapted": {"corpora": ["films"], "objectives": {"egemaps": 1.0}, "epochs": 10, "held_out": 0.2}},
+        "tasks": {
+            "emotions": {"corpus": "acted", "classes": ["low", "high"], "split": {"by": "folds", "k": 4}, "subsets": [2, "full"],
+                         "resamplings": 3},
+            "loso": {"corpus": "calls", "classes": ["a", "b"], "split": {"by": "leave_one_speaker_out"}},
+        },
+        "finetuning": {"seeds": [0, 1], "epochs": 5, "egemaps_baseline": False},
+    } | changes  # fmt: skip
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """The study, with 8 clips of 2 s of `acted` on disk and the other two corpora missing."""
+    monkeypatch.chdir(tmp_path)
+    for label in ("low", "high"):
+        (tmp_path / "acted" / label).mkdir(parents=True)
+        for number in range(4):
+            soundfile.write(
+                tmp_path / "acted" / label / f"{label}{number}.wav", np.zeros(32000, dtype=np.float32), 16000
+            )
+    Path("study.yaml").write_text(yaml.safe_dump(values(), sort_keys=False))
+    return read_plan_study(["study.yaml"])
+
+
+def find(rows, **wanted):
+    (row,) = [row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())]
+    return row
+
+
+def test_missing_corpora_leave_nothing_out(study):
+    study, missing = study
+    assert missing == {"films": "NO_SUCH_FILMS is not set", "calls": "its root nowhere is not there"}
+    assert not study.left_out
+    assert set(study.tasks) == {"emotions", "loso"}
+
+
+def test_sizes_are_assumed_or_measured(study):
+    sizes = measure_corpora(*study, parse_assumptions(["films=100:0.5h"]))
+    assert sizes["films"] == CorpusSize(100, 1800.0, None, "assumed", "NO_SUCH_FILMS is not set")
+    assert (sizes["acted"].clips, sizes["acted"].seconds, sizes["acted"].source) == (8, 16.0, "listed")
+    assert sizes["calls"].clips is None
+
+
+@pytest.mark.parametrize("text", ["films", "films=many", "films=10:2", "=3"])
+def test_an_assumption_that_cannot_be_read_is_a_sentence(text):
+    with pytest.raises(ConfigError, match="cannot be read; write NAME=CLIPS"):
+        parse_assumptions([text])
+
+
+def test_an_assumption_about_another_corpus_is_refused(study):
+    with pytest.raises(ConfigError, match="there is no corpus video; there is films, acted, calls"):
+        measure_corpora(*study, parse_assumptions(["video=3"]))
+
+
+def test_runs_and_jobs_are_counted(study):
+    rows = plan_study(study[0], measure_corpora(*study, parse_assumptions(["calls=30:1h:6s"])))
+    low = find(rows, name="emotions", start="original", subset="2")
+    assert (low.runs, low.jobs) == (4 * 3 * 2, 6), "folds x draws x seeds, four a job"
+    full = find(rows, name="emotions", start="adapted", subset="full")
+    assert (full.runs, full.jobs, full.needs) == (4 * 2, 2, "needs corpus films")
+    assert find(rows, name="loso", start="original").runs == 6 * 2, "a fold for each speaker"
+    assert find(rows, stage="stage1").jobs == 1
+    assert find(rows, name="audio", corpus="acted").jobs == 3
+
+
+def test_folds_that_only_a_missing_corpus_could_tell_are_unknown(study):
+    rows = plan_study(study[0], measure_corpora(*study, {}))
+    row = find(rows, name="loso", start="original")
+    assert (row.runs, row.jobs, row.needs) == (None, None, "needs corpus calls")
+    assert any("Runs of 2 settings are not known" in line for line in summarise_plan(study[0], rows, None, 1))
+
+
+def test_finished_runs_are_counted_by_their_files(study):
+    folder = Path("results/runs/emotions/tiny.original/2")
+    for batch, names in (("b000", ("predictions", "embeddings", "curves")), ("b001", ("predictions",))):
+        (folder / batch).mkdir(parents=True)
+        for name in names:
+            (folder / batch / f"{name}.parquet").touch()
+    rows = plan_study(study[0], measure_corpora(*study, {}))
+    row = find(rows, name="emotions", start="original", subset="2")
+    assert (row.jobs_done, row.runs_done) == (1, 4), "a job without all of its files is not done"
+
+
+def test_hours_follow_from_sizes_and_speeds(study):
+    study, missing = study
+    speed = {"train": 10.0, "evaluate": 100.0}
+    speeds = {"device": "CPU", "torch": "2", "startup": 3.0,
+              "backbones": {"tiny": {"settings": describe_calibrated(study, "tiny"), "stand_in": False, "cnn": 50.0,
+                                     "cached": {"train": 40.0, "evaluate": 400.0}, "whole": speed}}}  # fmt: skip
+    rows = plan_study(study, measure_corpora(study, missing, parse_assumptions(["films=100:0.5h"])), speeds)
+    stage1 = find(rows, stage="stage1")
+    # 1,800 s, a fifth held out: ten epochs of training, eleven evaluations; an untrained CNN is trained.
+    assert stage1.hours == pytest.approx((3 + 1440 * 10 / 10 + 360 * 11 / 100) / 3600)
+    assert stage1.media_hours == pytest.approx((14400 + 3960) / 3600)
+    full = find(rows, name="emotions", start="original", subset="full")
+    # 16 s in four folds: two quarters are trained on, one is dev, one test; five epochs, six evaluations of dev, two of test.
+    run = 8 * 5 / 10 + (4 * 6 + 4 * 2) / 100
+    assert full.hours == pytest.approx((2 * 3 + 8 * run) / 3600)
+    assert full.hours_left == pytest.approx(full.hours)
+    low = find(rows, name="emotions", start="adapted", subset="2")
+    # Two of eight clips are 4 s; the adapted CNN is frozen and cached.
+    assert low.hours == pytest.approx((6 * 3 + 24 * (4 * 5 / 40 + 32 / 400)) / 3600)
+    text = " ".join(summarise_plan(study, rows, speeds, 2))
+    assert "3 of 9 lines have no hours" in text
+
+
+def test_a_calibration_with_other_settings_does_not_count(study):
+    study, _ = study
+    other = read_plan_study_with(study, batch_size=7)
+    assert describe_calibrated(study, "tiny") != describe_calibrated(other, "tiny")
+
+
+def read_plan_study_with(study, **finetuning):
+    Path("other.yaml").write_text(yaml.safe_dump(values(finetuning={"seeds": [0, 1], "epochs": 5} | finetuning)))
+    return read_plan_study(["other.yaml"])[0]
+
+
+def test_csv_has_a_line_per_row(study):
+    rows = plan_study(study[0], measure_corpora(*study, {}))
+    lines = list(csv.DictReader(write_csv(rows).splitlines()))
+    assert len(lines) == len(rows)
+    assert {line["stage"] for line in lines} == {"feature", "stage1", "stage2"}
+    assert next(line for line in lines if line["name"] == "loso")["runs"] == ""
+
+
+def test_the_papers_study_is_planned_without_any_corpus(capsys, monkeypatch):
+    for variable in ("MSP_FACE", "CREMA_D", "MSP_IMPROV", "MSP_PODCAST"):
+        monkeypatch.delenv(variable, raising=False)
+    study, missing = read_plan_study([ROOT / "studies/goncalves2025.yaml"])
+    assert set(missing) == set(study.corpora)
+    sizes = measure_corpora(study, missing, {})
+    rows = plan_study(study, sizes)
+    print_plan(study, sizes, rows, None, 1)
+    text = capsys.readouterr().out
+    runs = sum(row.runs for row in rows if row.stage == "stage2")
+    assert f"Stage 2: {runs:,} runs" in text
+    assert "needs corpus crema_d" in text and "CREMA_D is not set" in text and "Not calibrated" in text

@@ -1,0 +1,63 @@
+"""Calibration: speeds of what is trained later, stored where the plan finds them."""
+
+import torch
+
+from emoadapt.config import load_study
+from emoadapt.models.backbones import load_backbone
+from emoadapt.plan import describe_calibrated, read_calibration
+from emoadapt.training import calibration
+from emoadapt.training.calibration import calibrate, measure_backbone
+
+TINY = {"conv_dim": [8, 8, 8, 8, 8], "hidden_size": 16, "layers": 1, "heads": 2, "intermediate_size": 16,
+        "conv_pos_kernel": 4, "conv_pos_groups": 2}  # fmt: skip
+
+
+def make_study(**finetuning):
+    return load_study(
+        {
+            "study": "speed",
+            "device": "cpu",
+            "training_threads": 1,
+            "corpora": {"clips": {"importer": "folder", "root": "clips"}},
+            "backbones": {"tiny": {"architecture": "wav2vec2", "untrained": TINY}},
+            "finetuning": {"batch_size": 2, **finetuning},
+        }
+    )
+
+
+def test_speeds_are_written_with_what_they_hold_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "_time_startup", lambda: 1.5)
+    study = make_study()
+    written = calibrate(study, tmp_path / "cache" / "speeds.json", clip_seconds=0.3, steps=1)
+    assert read_calibration(tmp_path / "cache" / "speeds.json") == written
+    assert written["startup"] == 1.5
+    tiny = written["backbones"]["tiny"]
+    assert (
+        tiny["settings"] == describe_calibrated(study, "tiny") != describe_calibrated(make_study(batch_size=3), "tiny")
+    )
+    assert tiny["stand_in"] is False
+    assert all(tiny[mode][kind] > 0 for mode in ("cached", "whole") for kind in ("train", "evaluate"))
+
+
+def test_a_speed_is_the_audio_of_a_batch_over_the_time_of_a_step(monkeypatch):
+    monkeypatch.setattr(calibration, "_time", lambda step, device, steps: step() or 0.5)
+    study = make_study()
+    backbone = load_backbone(study.backbones["tiny"], study.weights_folder)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    speeds = measure_backbone(study, backbone, torch.device("cpu"), 0.3, 1)
+    assert speeds["cnn"] == speeds["whole"]["train"] == 2 * 0.3 / 0.5
+    changed = {name for name, value in backbone.state_dict().items() if not torch.equal(value, before[name])}
+    assert any("feature_extractor" in name for name in changed), "with all trained, the CNN is trained"
+    assert any("encoder" in name for name in changed)
+    filled = measure_backbone(make_study(batch_seconds=1.2), backbone, torch.device("cpu"), 0.3, 1)
+    assert filled["cnn"] == 4 * 0.3 / 0.5, "batches by seconds hold as many clips as fill them"
+
+
+def test_weights_that_are_not_here_are_stood_in_for(tmp_path, monkeypatch):
+    study = make_study()
+    config = study.backbones["tiny"].model_copy(update={"weights": "nobody/nothing", "untrained": None})
+    made, small = [], load_backbone(study.backbones["tiny"], tmp_path).model
+    monkeypatch.setattr(calibration.transformers.AutoModel, "from_config", lambda found: made.append(found) or small)
+    backbone, stand_in = calibration._load(study, config)
+    assert stand_in and not backbone.trained
+    assert (made[0].model_type, made[0].hidden_size, made[0].num_hidden_layers) == ("wav2vec2", 768, 12)

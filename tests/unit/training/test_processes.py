@@ -1,0 +1,84 @@
+"""Processes that share each batch, against one process on the same batches."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from emoadapt import schema
+from emoadapt.errors import TrainingError
+from emoadapt.flow.store import read_table
+from emoadapt.training.processes import count_processes, run_in_processes
+
+# Of the 48 clips to train on, 47 a batch leave one process without any in the other; of the 16 held out, so do 15 a batch.
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {"batch_size": 47, "gradient_clip": 0.5, "optimizer": "adamw", "weight_decay": 0.1},
+    "gradnorm": {"batch_size": 15, "weighting": "gradnorm"},
+    "uncertainty": {"batch_seconds": 2.0, "accumulate": 2, "max_seconds": 0.2, "weighting": "uncertainty"},
+}
+
+
+@pytest.fixture
+def functions(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Functions that other processes can import."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    return importlib.import_module("in_processes")
+
+
+def test_two_processes_give_the_losses_and_the_weights_of_one(work, functions: ModuleType) -> None:
+    work.write_unlabelled()
+    # Dropout draws by process, which is the one thing that is not the same.
+    work.values["backbones"]["tiny"]["untrained"] |= {"dropout": 0.0}
+    plain, studies = dict(work.values["adaptations"]["all"]), {}
+    for name, case in CASES.items():
+        work.values["adaptations"]["all"] = plain | {"epochs": 2} | case
+        studies[name] = work.study
+    functions.adapt_all(work.folder, studies)
+    run_in_processes(2, "cpu", functions.adapt_all, work.folder, studies)
+    for name in CASES:
+        one, two = (
+            {
+                (row["epoch"], row["part"], row["metric"]): row["value"]
+                for row in read_table(work.folder / f"{name}.curves.parquet", schema.CURVES).to_pylist()
+            }
+            for name in (f"{name}.1", f"{name}.2")
+        )
+        assert two == pytest.approx(one, rel=1e-4, abs=1e-5), name
+        for file in ("model", "heads"):
+            weights, others = (load_file(work.folder / f"{name}.{n}" / f"{file}.safetensors") for n in (1, 2))
+            for key, value in weights.items():
+                torch.testing.assert_close(others[key], value, rtol=1e-3, atol=2e-4, msg=f"{name} {key}")
+    assert not list(work.folder.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [("fail", "^process 1 has no clips$"), ("die", "training process 1 of 2 ended with exit status -9")],
+)
+def test_one_process_that_fails_ends_all(
+    functions: ModuleType, function: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emoadapt.training.processes.SECONDS_TO_END", 0.1)
+    with pytest.raises(TrainingError, match=sentence):
+        run_in_processes(2, "cpu", getattr(functions, function), 1)
+
+
+def test_one_process_is_this_one() -> None:
+    seen: list[int] = []
+    run_in_processes(1, "cpu", seen.append, 5)
+    assert seen == [5]
+
+
+@pytest.mark.parametrize(
+    ("device", "here", "expected"), [("auto", 0, 1), ("auto", 2, 2), ("cuda", 8, 4), ("cpu", 8, 1)]
+)
+def test_a_process_per_gpu_that_the_job_has(
+    work, device: str, here: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.values |= {"device": device, "gpus_per_job": 4}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: here)
+    assert count_processes(work.study) == expected

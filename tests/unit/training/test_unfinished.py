@@ -1,0 +1,149 @@
+"""Stage-2 jobs that were killed go on, and end with the same bytes."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lightning.pytorch.callbacks import Callback
+
+from emoadapt.errors import TrainingError
+from emoadapt.training import stage2
+from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.stage2 import finetune
+from emoadapt.training.trainer import build_trainer
+
+RUNS = [(0, 0, 0), (0, 0, 1), (0, 1, 0)]
+
+
+def do_job(work, name: str) -> dict[str, str]:
+    """Digest of each file of the output; the folder shows in none of them."""
+    out = work.folder / name
+    paths = {key: out / f"{key}.parquet" for key in ("predictions", "embeddings", "curves")}
+    finetune(
+        work.study, "emotion", "tiny", "original", "full", RUNS, None,
+        {"acted": [work.folder / "audio.parquet"]}, None, work.folder / "splits.parquet",
+        work.folder / "subsets.parquet", **paths, models=out / "models", threads=1,
+    )  # fmt: skip
+    files = [path for path in sorted(out.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def labelled(work):
+    work.write_labelled()
+    # Epochs of four batches; something of all that a checkpoint has to hold.
+    work.values["finetuning"] |= {"epochs": 3, "batch_size": 3, "schedule": "linear", "warmup": 0.2}
+    work.values["keep_models"] = "all"
+    return work
+
+
+class Killer(Callback):
+    """Does what it is told in the n-th batch of training of the job."""
+
+    def __init__(self, batch: int, kill) -> None:
+        self.left, self.kill = batch, kill
+
+    def on_train_batch_start(self, *_) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.kill()
+
+
+def arrange_end(batch: int, kill=None) -> Killer:
+    """Arrange that a job ends in its n-th batch (0 = never); `left` counts down from there."""
+    killer = Killer(batch, kill)
+
+    def build(*args, **kwargs):
+        trainer = build_trainer(*args, **kwargs)
+        trainer.callbacks.append(killer)
+        return trainer
+
+    stage2.build_trainer = build
+    return killer
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `arrange_end` changes is changed back."""
+    monkeypatch.setattr(stage2, "build_trainer", build_trainer)
+
+
+def list_states(work, name: str) -> list[str]:
+    folders = [path for path in (work.folder / name).iterdir() if path.name.startswith(".models.")]
+    assert len(folders) <= 1
+    return sorted(path.name for folder in folders for path in folder.iterdir())
+
+
+def interrupt() -> None:
+    raise TrainingError("the cluster ended it")
+
+
+def find_middle(batches: int) -> int:
+    """A batch in the middle of an epoch of the second run of a job, given the number of all batches of its three runs."""
+    return batches // 3 + batches // 9 + 2
+
+
+def test_killed_job_goes_on_and_ends_with_the_same_bytes(labelled) -> None:
+    counter = arrange_end(0)
+    whole = do_job(labelled, "whole")
+    batches = -counter.left
+    assert sum("models/" in name for name in whole) >= 4
+    done = find_middle(batches) - 1
+    # A process of its own, killed so that nothing is tidied up behind it.
+    command = [sys.executable, __file__, str(labelled.folder), str(done + 1)]
+    child = subprocess.run(command, input=json.dumps(labelled.values), text=True, capture_output=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    assert {"r0f0s0", "r0f0s1.ckpt"} <= set(list_states(labelled, "killed"))
+    assert not (labelled.folder / "killed" / "predictions.parquet").exists()
+    counter = arrange_end(0)
+    assert do_job(labelled, "killed") == whole
+    assert -counter.left == batches - done
+    assert list_states(labelled, "killed") == []
+
+
+def test_best_model_of_an_interrupted_job_is_that_of_the_whole(labelled) -> None:
+    labelled.values["keep_models"] = "best"
+    counter = arrange_end(0)
+    whole = do_job(labelled, "whole")
+    assert len({Path(name).parts[1] for name in whole if name.startswith("models/")}) == 1
+    # In the third run, whichever of the two before is the best so far.
+    arrange_end(-counter.left * 5 // 6, interrupt)
+    with pytest.raises(TrainingError, match="the cluster ended it"):
+        do_job(labelled, "job")
+    assert list_states(labelled, "job") == ["best.pt", "r0f0s0", "r0f0s1"]
+    assert do_job(labelled, "job") == whole
+
+
+def test_a_short_job_writes_nothing_beside_its_output(labelled, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+    monkeypatch.setattr(stage2.UnfinishedJob, "save", lambda job: written.append(job.folder))
+    monkeypatch.setattr(Checkpoint, "_write", lambda checkpoint, trainer: written.append(checkpoint.path))
+    do_job(labelled, "job")
+    assert written == []
+
+
+def test_other_settings_begin_anew(labelled) -> None:
+    arrange_end(20, interrupt)
+    with pytest.raises(TrainingError):
+        do_job(labelled, "job")
+    (before,) = (path for path in (labelled.folder / "job").iterdir() if path.name.startswith(".models."))
+    labelled.values["finetuning"] |= {"learning_rate": 1e-3}
+    counter = arrange_end(0)
+    do_job(labelled, "job")
+    assert -counter.left == 3 * 3 * 4
+    assert not before.exists()
+
+
+if __name__ == "__main__":
+    from conftest import Work
+
+    stage2.SECONDS_BETWEEN_SAVES = -1.0
+    arrange_end(int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGKILL))
+    work = Work(Path(sys.argv[1]))
+    work.values = json.loads(sys.stdin.read())
+    do_job(work, "killed")

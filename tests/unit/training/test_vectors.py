@@ -1,0 +1,79 @@
+"""Whose statistics a vector is z-scored with."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from emoadapt import schema
+from emoadapt.flow.store import write_table
+from emoadapt.training.vectors import normalise_vectors, read_vectors
+
+ROWS = [
+    ("home/a", "home", "s1", 1.0),
+    ("home/b", "home", "s1", 3.0),
+    ("home/c", "home", "s2", 11.0),
+    ("away/a", "away", "t1", 100.0),
+    ("away/b", "away", "t2", 104.0),
+    ("away/c", "away", None, 108.0),
+]
+SPLITS = pl.DataFrame([row[:3] for row in ROWS], ["utterance_id", "corpus", "speaker"], orient="row")
+VECTORS = {name: np.array([value, 7.0], dtype=np.float32) for name, _, _, value in ROWS}
+TRAIN = ["home/a", "home/b"]
+
+
+def first(scope: str) -> dict[str, float]:
+    found = normalise_vectors(VECTORS, SPLITS, TRAIN, scope)  # type: ignore[arg-type]
+    assert all(vector[1] == 0 for vector in found.values()), "a descriptor that does not vary says nothing"
+    return {name: round(float(vector[0]), 4) for name, vector in found.items()}
+
+
+def test_the_source_decides_for_all() -> None:
+    # Mean 2 and deviation 1 of the training clips.
+    assert first("train") == {n: value - 2 for n, _, _, value in ROWS}
+
+
+def test_each_corpus_has_its_own_and_training_clips_stand_for_the_source() -> None:
+    spread = round(float(4 / np.std([100, 104, 108])), 4)
+    expected = {"home/a": -1.0, "home/b": 1.0, "home/c": 9.0, "away/a": -spread, "away/b": 0.0, "away/c": spread}
+    assert first("corpus") == expected
+
+
+def test_each_speaker_has_their_own_and_the_unknown_that_of_the_corpus() -> None:
+    spread = round(float(4 / np.std([100, 104, 108])), 4)
+    # One clip of a speaker does not vary: 0.
+    expected = {"home/a": -1.0, "home/b": 1.0, "home/c": 0.0, "away/a": 0.0, "away/b": 0.0, "away/c": spread}
+    assert first("speaker") == expected
+
+
+def test_a_clip_without_a_vector_is_passed_over() -> None:
+    some = {name: vector for name, vector in VECTORS.items() if name != "away/b"}
+    assert set(normalise_vectors(some, SPLITS, TRAIN, "corpus")) == set(some)
+
+
+def test_only_wanted_and_usable_rows_are_read(tmp_path: Path) -> None:
+    rows = [
+        {
+            "utterance_id": f"c/{index}",
+            "key": "k",
+            "status": "failed" if index == 2 else "ok",
+            "reason": "silent" if index == 2 else None,
+            "egemaps": None if index == 2 else [float(index)] * schema.EGEMAPS_LLD,
+        }
+        for index in range(4)
+    ]
+    write_table(tmp_path / "000.parquet", rows, schema.EGEMAPS)
+    found = read_vectors({"c": [tmp_path / "000.parquet"]}, "egemaps", ["c/1", "c/2", "c/3"])
+    assert {name: vector.tolist() for name, vector in found.items()} == {
+        "c/1": [1.0] * schema.EGEMAPS_LLD,
+        "c/3": [3.0] * schema.EGEMAPS_LLD,
+    }
+    assert found["c/1"].dtype == np.float32
+
+
+@pytest.mark.parametrize("scope", ["train", "corpus"])
+def test_test_clips_of_the_source_do_not_move_it(scope: str) -> None:
+    other = VECTORS | {"home/c": np.array([1e6, 7.0], dtype=np.float32)}
+    before, after = (normalise_vectors(v, SPLITS, TRAIN, scope) for v in (VECTORS, other))  # type: ignore[arg-type]
+    assert np.array_equal(before["home/a"], after["home/a"])

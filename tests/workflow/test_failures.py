@@ -1,0 +1,121 @@
+"""What is wrong around a run: a full disk, a folder that cannot be written, a second run. One sentence; then the same command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import yaml
+from project import Project, small_study
+
+# With the tests of SLURM, which need the same finished study and mostly wait.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[None]:
+    """A file system of its own on a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["mount", *options, str(folder)], capture_output=True, text=True, check=False)
+    if os.geteuid() or done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip() or 'not root'}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def forget(project: Project, *names: str) -> None:
+    """Remove results, to be made again; the report among them, or nothing would ask for the others."""
+    for name in names:
+        path = project.root / "results" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def read_failure(project: Project, log: str) -> str:
+    """What a run that must fail says, and that its job said no more than a sentence."""
+    done = project.snakemake()
+    text = done.stdout + done.stderr
+    assert done.returncode != 0, text
+    assert "Traceback" not in text + (project.root / log).read_text()
+    return text
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(copy: Project, finished: Project) -> None:
+    forget(copy, "metrics", "tables", "report")
+    results, kept = copy.root / "results", copy.root / "kept"
+    results.rename(kept)
+    with mounted(results, "-t", "tmpfs", "-o", "size=64m", "tmpfs"):
+        shutil.copytree(kept, results, dirs_exist_ok=True)
+        with (results / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
+            while True:
+                filler.write(bytes(4096))
+        text = read_failure(copy, "logs/evaluate/emotions.log")
+        assert "emoadapt: there is no space left on the disk" in text
+        assert not list((results / "metrics").glob("*"))
+        (results / "filler").unlink()
+        copy.run()
+        assert copy.tables() == finished.tables()
+
+
+def test_results_that_cannot_be_written_are_told_before_anything_runs(copy: Project, finished: Project) -> None:
+    # Where an output is there already, Snakemake says the same in its own words: `Write-protected output files`.
+    forget(copy, "metrics", "tables", "report", "figures")
+    results = copy.root / "results"
+    with mounted(results, "--bind", str(results)):
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(results)], check=True)
+        done = copy.snakemake()
+        text = done.stdout + done.stderr
+        assert done.returncode != 0 and "cannot be written" in text
+        assert "Traceback" not in text and "Finished jobid" not in text
+        assert copy.snakemake("--dry-run").returncode == 0, "looking is allowed"
+    copy.run()
+    assert copy.tables() == finished.tables()
+
+
+def test_two_runs_in_one_folder_the_second_refuses(copy: Project, finished: Project) -> None:
+    """And a dry run beside a run takes no lock of it away."""
+    forget(copy, "runs/emotions/tiny.original/full", "tables", "report")
+    log = "logs/finetune/emotions/tiny.original/full/b000.log"
+    (copy.root / log).unlink()
+    first = copy.start()
+    try:
+        copy.await_line(log, "epoch 1", first)
+        second = copy.snakemake()
+        assert second.returncode != 0
+        assert "Directory cannot be locked" in " ".join((second.stdout + second.stderr).split())
+        assert copy.snakemake("--dry-run").returncode == 0
+        assert list((copy.root / ".snakemake/locks").iterdir()), "the lock of a living run was taken away"
+        assert first.wait() == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(first.pid, signal.SIGKILL)
+    assert copy.tables() == finished.tables()
+
+
+def test_a_second_study_computes_no_feature_again(finished: Project) -> None:
+    study = small_study()
+    study["study"] = "second"
+    study["adaptations"]["adapted"]["epochs"] = 2
+    study["finetuning"]["learning_rate"] = 5e-4
+    (finished.root / "second.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    rules = {job.split()[0] for job in finished.jobs(configfile="second.yaml")}
+    # The cached CNN is that of the adapted model, which the second study trains anew.
+    assert rules >= {"adapt", "finetune", "encode_cnn", "evaluate", "report"}
+    assert not rules & {
+        "manifest",
+        "labels",
+        "extract_audio",
+        "egemaps",
+        "training_shard",
+        "normalisers",
+        "split",
+        "subset",
+    }
+    assert finished.jobs() == set(), "a dry run of another study left something behind"
