@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="letters, digits and underscores")]
 REPEATING = ("mean", "std", "conv_dim", "conv_kernel", "conv_stride", "test_also", "also")
-"""List-valued keys that may repeat a value or be empty."""
+"""List-valued keys that may repeat a value or be empty. A key whose default is empty may be empty too."""
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -31,7 +31,7 @@ class Section(BaseModel):
     def _lists(self) -> Self:
         for name, value in self:
             if isinstance(value, tuple) and name not in REPEATING:
-                if not value and name in self.model_fields_set:
+                if not value and type(self).model_fields[name].default != ():
                     raise ValueError(f"{name} must not be empty; leave the key out for its default")
                 if repeated := repeated_values(value):
                     raise ValueError(f"{name} repeats {', '.join(map(str, repeated))}")
