@@ -24,7 +24,8 @@ def assign_parts(manifests: Mapping[str, Sequence[Path]], held_out: float, seed:
     """Draw the held-out share of the unlabelled clips (PARTS).
 
     Speakers are drawn where they are known, single clips where not, in each corpus by itself: the first
-    ceil(held_out * n) in the order of a seeded hash. A new clip of a known speaker moves nobody.
+    ceil(held_out * n) in the order of a seeded hash, of which at least one is left to train on. A new clip of a known speaker
+    moves nobody.
 
     Args:
         manifests: corpus -> manifest shards.
@@ -46,7 +47,7 @@ def assign_parts(manifests: Mapping[str, Sequence[Path]], held_out: float, seed:
                 f"corpus {corpus} has {len(units)} speaker(s) for Stage 1, at least 2 are needed to hold one out; "
                 "add clips, or leave `speaker` unset to hold out single clips"
             )
-        held = set(units[: int(np.ceil(held_out * len(units)))])
+        held = set(units[: min(int(np.ceil(held_out * len(units))), len(units) - 1)])
         frames.append(
             frame.with_columns(
                 corpus=pl.lit(corpus),

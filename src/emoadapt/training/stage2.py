@@ -101,7 +101,7 @@ def finetune(
         clips = load_clips(study, task, splits, subsets, signals.lengths)
         tables = RunTables(setting, clips)
         job = _Finetuning(study, model, clips, signals, tables, Path(scratch))
-        place = _place_state(study, setting, models, inputs)
+        place = _place_state(study, setting, runs, models, inputs)
         keeper = _ModelKeeper(study, setting, job, place / "models")
         unfinished = UnfinishedJob(place, tables, keeper, SECONDS_BETWEEN_SAVES)
         with unfinished.saved_on_error():
@@ -310,7 +310,13 @@ class _ModelKeeper:
         classifier.save(self.folder / name, card | {"licences": list_terms(self.study, corpora, objectives)})
 
 
-def _place_state(study: Study, setting: Setting, models: Path, inputs: Sequence[Mapping[str, Sequence[Path]]]) -> Path:
+def _place_state(
+    study: Study,
+    setting: Setting,
+    runs: Sequence[RunKey],
+    models: Path,
+    inputs: Sequence[Mapping[str, Sequence[Path]]],
+) -> Path:
     """Folder of what a killed job leaves, beside its models; those of other names are removed."""
     # What is left out is of other jobs: seeds are in the names of runs.
     others = {"seeds", "egemaps_baseline", "egemaps_epochs", "egemaps_learning_rate", "egemaps_normalise", "classical"}
@@ -318,7 +324,9 @@ def _place_state(study: Study, setting: Setting, models: Path, inputs: Sequence[
     settings = [astuple(setting), study.finetuning.model_dump_json(exclude=others), task.classes, task.attributes]
     files = [path for group in inputs for paths in group.values() for path in paths]
     config = study.backbones[setting.backbone]
-    name = name_state([*settings, study.keep_models], [__name__], files, config, study.weights_folder)
+    # Which model is the best, and which are kept, is a matter of all runs; tables are looked up run by run.
+    whole = [] if study.keep_models == "adapted" else list(runs)
+    name = name_state([*settings, study.keep_models, whole], [__name__], files, config, study.weights_folder)
     place = models.with_name(f".{models.name}.{name}")
     if find_rank() == 0:
         remove_others(place, f".{models.name}.*")

@@ -31,7 +31,6 @@ from torch import Tensor, nn
 from emoadapt.data.batching import Batch, find_order
 from emoadapt.data.ranks import add_up, count_ranks, find_rank, gather
 from emoadapt.errors import TrainingError
-from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.heads import seeded
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.guard import GradientGuard, check_loss
@@ -40,6 +39,7 @@ from emoadapt.training.schedules import scale_rate
 
 if TYPE_CHECKING:
     from emoadapt.config import Optimisation
+    from emoadapt.models.backbones import SpeechBackbone
 
 
 logger = logging.getLogger(__name__)
@@ -236,8 +236,9 @@ class Learner(lightning.LightningModule):
         if training:
             self.curve.add(epoch, "train", self._average("train"))
             self.curve.add(epoch, "course", self.note_state())
-        losses = self._average("evaluation")
+        # First, as a loss may be one of the whole part, and a process may have had no clip of it.
         self._kept = gather(self._kept)
+        losses = self._average("evaluation")
         scores, score = self.rate(losses)
         if training:
             self.history.append(score)
@@ -300,7 +301,8 @@ class Learner(lightning.LightningModule):
             sums, weights = add_up(torch.stack([sums, weights]))
             means = torch.where(weights > 0, sums / weights, 0.0)
         self._check(part, batch, means)
-        self._totals[part].append((sums, weights))
+        # On the CPU, as those are that come back from a checkpoint.
+        self._totals[part].append((sums.cpu(), weights.cpu()))
         if ranks == 1:
             return dict(terms)
         shares = torch.where(weights > 0, ranks * counts / weights, 0.0).float()
