@@ -25,9 +25,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=1
 
-# Tests that share the small study run one after the other, the others beside them.
+# A file of tests stays together, so that what its tests share is made once; the long ones begin.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

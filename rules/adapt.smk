@@ -25,7 +25,7 @@ rule adapt:
         shards=lambda w, input: fold_paths([*input.shards, *input.cnn]),
         backbone=lambda w: graph.backbone_state(w.backbone),
         adaptation=lambda w: graph.stage1_state(w.adaptation),
-        code=lambda w: graph.stage1_code(w.adaptation),
+        code=lambda w: graph.stage1_code(w.backbone, w.adaptation),
     shell:
         # In place of the shell, so that a cluster's signals come to the run, which keeps its state before it ends.
         "exec python -m emoadapt adapt {wildcards.backbone} {wildcards.adaptation} {params.shards} "

@@ -68,7 +68,7 @@ rule encode_cnn:
         backbone=lambda w: w.source.split(".")[0],
         state=lambda w: graph.cnn_state(w.source),
         model=lambda w, input: f"--model {input.model}" if input.get("model") else "",
-        code=graph.cnn_code(),
+        code=lambda w: graph.cnn_code(w.source),
     shell:
         "python -m emoadapt extract-cnn {params.backbone} {input.audio} {params.model} "
         "--output {output} --threads {threads} 2> {log}"

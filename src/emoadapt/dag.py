@@ -21,6 +21,7 @@ from emoadapt.features.catalogue import (
     find_weights,
     needs_gpu,
     study_code,
+    unreached_modules,
     upstream_features,
 )
 from emoadapt.flow.code import digest, remember_modules
@@ -101,9 +102,10 @@ class Graph:
         """GPUs that a shard of a feature asks for."""
         return int(needs_gpu(self.study, feature))
 
-    def code(self, *modules: str) -> str:
-        """Digest of modules of this package and of what they import."""
-        return study_code(self.study, *(f"emoadapt.{module}" for module in modules))
+    def code(self, *modules: str, backbone: str | None = None) -> str:
+        """Digest of modules of this package and of what they import, for a backbone what it reaches of them."""
+        without = unreached_modules(self.study.backbones[backbone]) if backbone else ()
+        return study_code(self.study, *(f"emoadapt.{module}" for module in modules), without=without)
 
     def feature_shards(self, feature: str, corpus: str) -> list[str]:
         """All shards of a feature of a corpus."""
@@ -176,9 +178,10 @@ class Graph:
         """Cached CNN output of corpora; empty without a source."""
         return [] if source is None else [path for c in corpora for path in self.feature_shards(f"cnn.{source}", c)]
 
-    def cnn_code(self) -> str:
+    def cnn_code(self, source: str) -> str:
         """Digest of the code that computes a CNN's output."""
-        return study_code(self.study, *CNN_MODULES)
+        backbone = self.study.backbones[source.split(".")[0]]
+        return study_code(self.study, *CNN_MODULES, without=unreached_modules(backbone))
 
     def cnn_model(self, source: str) -> list[str]:
         """The Stage-1 model that a cached CNN is taken from; empty for a backbone's own."""
@@ -206,9 +209,9 @@ class Graph:
         """An adaptation's configuration, without what says where it is applied."""
         return self.study.adaptations[adaptation].model_dump_json(exclude={"backbones", "tasks", "subsets"})
 
-    def stage1_code(self, adaptation: str) -> str:
+    def stage1_code(self, backbone: str, adaptation: str) -> str:
         """Digest of the code of Stage 1 with the objectives that it uses."""
-        return self.code("training.stage1", *self._objective_modules(adaptation))
+        return self.code("training.stage1", *self._objective_modules(adaptation), backbone=backbone)
 
     def normaliser_code(self, adaptation: str) -> str:
         """Digest of the code that fits an adaptation's normalisers."""
@@ -279,7 +282,8 @@ class Graph:
         if (backbone, start) == CLASSICAL and study.finetuning.classical:
             return f"{study.finetuning.classical.model_dump_json()} {classes}"
         if backbone == HANDCRAFTED[0]:
-            return f"{study.finetuning.model_dump_json(exclude=shared | {'epochs', 'learning_rate'})} {classes}"
+            idle = {"epochs", "learning_rate", "precision", "compile", "batch_seconds", "max_seconds"}
+            return f"{study.finetuning.model_dump_json(exclude=shared | idle)} {classes}"
         baseline = {"egemaps_epochs", "egemaps_learning_rate", "egemaps_normalise"}
         finetuning = study.finetuning.model_dump_json(exclude=shared | baseline)
         return f"{finetuning} {classes} {study.keep_models} {self.backbone_state(backbone)}"
@@ -296,7 +300,9 @@ class Graph:
         """Digest of the code of Stage 2."""
         if (backbone, start) == CLASSICAL:
             return self.code("training.classical")
-        return self.code("training.handcrafted" if backbone == HANDCRAFTED[0] else "training.stage2")
+        if backbone == HANDCRAFTED[0]:
+            return self.code("training.handcrafted")
+        return self.code("training.stage2", backbone=backbone)
 
     def resamplings(self, task: str, subset: str) -> int:
         """Draws of a subset; all clips can be drawn in one way only."""

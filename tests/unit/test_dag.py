@@ -22,7 +22,8 @@ def test_neither_the_snakefile_nor_the_help_loads_a_heavy_library() -> None:
         "import sys, emoadapt.cli, emoadapt.dag, yaml\n"
         "from emoadapt.config import load_study\n"
         "graph = emoadapt.dag.Graph(load_study(yaml.safe_load(open('config.yaml'))))\n"
-        "graph.list_corpora(); [graph.recipe(f) for f, _ in graph.features_in_use()]; graph.stage1_code('adapted')\n"
+        "graph.list_corpora(); [graph.recipe(f) for f, _ in graph.features_in_use()]\n"
+        "graph.stage1_code(next(iter(graph.study.backbones)), 'adapted')\n"
         "print([m for m in ('torch', 'transformers', 'lightning', 'cv2', 'polars', 'opensmile') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -218,6 +219,63 @@ def test_finding_fetching_and_using_models_makes_no_result_stale() -> None:
     assert "emoadapt.models.backbones" in found
     aside = ("inference", "models.registry", "models.inventory", "models.fetching", "models.cards")
     assert not {name for name in found if name.startswith(tuple(f"emoadapt.{part}" for part in aside))}
+
+
+def test_an_edit_of_av_hubert_concerns_the_backbones_that_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: it is imported by what loads any backbone, so that all of them were trained again."""
+    values = {
+        "study": "s",
+        "corpora": {"c": {"importer": "folder", "root": "."}},
+        "backbones": {
+            "speech": {"architecture": "wavlm", "untrained": {}},
+            "audiovisual": {"architecture": "av_hubert", "untrained": {}},
+            "any": {"architecture": "auto", "weights": "somebody/model"},
+        },
+        "adaptations": {"a": {"corpora": ["c"], "objectives": {"egemaps": 1.0}}},
+    }
+    graph = Graph(load_study(values))
+
+    def find_codes() -> dict[tuple[str, str], str]:
+        code.code_digest.cache_clear()
+        found = {(name, "cnn"): graph.cnn_code(name) for name in values["backbones"]}
+        found |= {(name, "stage1"): graph.stage1_code(name, "a") for name in values["backbones"]}
+        found |= {(name, "stage2"): graph.stage2_code(name, "a") for name in values["backbones"]}
+        return found | {
+            ("handcrafted", name): graph.stage2_code("handcrafted", name) for name in ("egemaps", "classical")
+        }
+
+    before, read = find_codes(), code._read_module
+
+    def read_edited(name: str, source: Path) -> tuple[str, list[str]]:
+        digest, imports = read(name, source)
+        return (digest + " edited" * (name == edited), imports)
+
+    monkeypatch.setattr(code, "_read_module", read_edited)
+    changed = {}
+    for edited in ("emoadapt.models.av_hubert", "emoadapt.models.backbones"):
+        after = find_codes()
+        changed[edited] = {name for name, _ in before.items() if after[name] != before[name]}
+    code.code_digest.cache_clear()
+    stages = ("cnn", "stage1", "stage2")
+    assert changed == {
+        "emoadapt.models.av_hubert": {(name, stage) for name in ("audiovisual", "any") for stage in stages},
+        "emoadapt.models.backbones": {(name, stage) for name in values["backbones"] for stage in stages},
+    }
+
+
+def test_keys_that_change_no_result_make_nothing_stale(graph: Graph) -> None:
+    """How often a state is kept, what is logged, how many GPUs and threads a job has, where an adaptation is applied."""
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    changed = {"checkpoint_minutes": 1.0, "logs": ["csv"], "gpus_per_job": 4, "training_threads": 1, "device": "cpu"}
+    after = Graph(load_study(values | changed))
+    for start in ("original", "egemaps"):
+        backbone = "h" if start == "original" else "handcrafted"
+        assert after.stage2_state("t", backbone, start) == graph.stage2_state("t", backbone, start)
+    for name, adaptation in graph.study.adaptations.items():
+        applied = Graph(
+            load_study(values | {"adaptations": {name: values["adaptations"][name] | {"backbones": ["h"]}}})
+        )
+        assert after.stage1_state(name) == graph.stage1_state(name) == applied.stage1_state(name), adaptation
 
 
 def test_the_catalogue_agrees_with_the_extractors() -> None:

@@ -13,7 +13,7 @@ import yaml
 from bad_clips import KINDS, write_good_clips
 from project import Project, create_project
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("bad_clips")]
+pytestmark = pytest.mark.slow
 
 FEATURES = ("audio", "egemaps", "faces", "face_embedding")
 STUDY = {

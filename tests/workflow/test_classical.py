@@ -15,7 +15,6 @@ from sklearn.metrics import recall_score
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("classical"),
     pytest.mark.skipif(not os.environ.get("EMOADAPT_DATA"), reason="EMOADAPT_DATA names no real corpora"),
 ]
 

@@ -15,7 +15,7 @@ import yaml
 from project import Project, small_study
 
 # With the tests of SLURM, which need the same finished study and mostly wait.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slow
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import sys
 import pytest
 from project import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("bad_clips")]
+pytestmark = pytest.mark.slow
 
 
 def test_no_mutated_clip_crashes_or_hangs_a_stage() -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from project import SPEAKERS, Project, create_project, small_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small")]
+pytestmark = pytest.mark.slow
 
 TRAININGS = {
     f"finetune task=emotions backbone={model.split('.')[0]} start={model.split('.')[1]} subset={subset} batch=b000"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from project import Project, create_project
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small")]
+pytestmark = pytest.mark.slow
 
 
 def test_a_killed_run_ends_as_an_undisturbed_one(finished: Project, tmp_path: Path) -> None:

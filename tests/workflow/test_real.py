@@ -15,7 +15,6 @@ from sklearn.metrics import f1_score
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("real"),
     pytest.mark.skipif(
         not os.environ.get("EMOADAPT_DATA") or not os.environ.get("EMOADAPT_MODELS"),
         reason="EMOADAPT_DATA and EMOADAPT_MODELS name no real corpora and weights",

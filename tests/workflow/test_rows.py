@@ -9,7 +9,7 @@ import pytest
 from project import Project
 from sklearn.metrics import f1_score
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small")]
+pytestmark = pytest.mark.slow
 
 
 def counts(project: Project, rule: str) -> list[tuple[int, int]]:

@@ -17,7 +17,7 @@ import pytest
 from cluster import Cluster, find_obstacle
 from project import Project, create_project
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slow
 
 FASTER = [
     "--slurm-status-command", "squeue", "--slurm-no-account", "--slurm-init-seconds-before-status-checks", "3",

@@ -25,8 +25,8 @@ Metric = Literal[
     "ccc_valence",
     "ccc_dominance",
 ]
-ModelName = Annotated[str, Field(pattern=r"^(egemaps|[A-Za-z][A-Za-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*)$")]
-"""`<backbone>.<start>`, or `egemaps` for the handcrafted baseline."""
+ModelName = Annotated[str, Field(pattern=r"^(egemaps|classical|[A-Za-z][A-Za-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*)$")]
+"""`<backbone>.<start>`, or `egemaps` or `classical` for a baseline without a backbone."""
 
 TAKEN = (
     "results",
@@ -138,7 +138,7 @@ class TableConfig(Section):
 def split_model(name: str) -> tuple[str, str]:
     """Backbone and start of a model's name in a table."""
     backbone, _, start = name.partition(".")
-    return (backbone, start) if start else ("handcrafted", "egemaps")
+    return (backbone, start) if start else ("handcrafted", name)
 
 
 def part_models(part: TablePart) -> list[str]:
@@ -216,11 +216,13 @@ def _is_measured(task: Task, metric: str) -> bool:
 def _check_model(study: Study, path: str, table: TableConfig, model: str) -> list[str]:
     """Whether a model is there, and fine-tuned wherever the table looks for it."""
     backbone, start = split_model(model)
-    if model == "egemaps":
-        if study.finetuning.egemaps_baseline and table.metric != "cosine_distance":
+    if backbone == "handcrafted":
+        asked = study.finetuning.egemaps_baseline if start == "egemaps" else study.finetuning.classical is not None
+        if asked and table.metric != "cosine_distance":
             return []
-        reason = "it has no embeddings" if study.finetuning.egemaps_baseline else "finetuning.egemaps_baseline is off"
-        return [f"{path}: egemaps has no values here, since {reason}; leave it out"]
+        key = "egemaps_baseline" if start == "egemaps" else "classical"
+        reason = "it has no embeddings" if asked else f"finetuning.{key} is off"
+        return [f"{path}: {start} has no values here, since {reason}; leave it out"]
     if f"adaptations.{start}" in study.left_out:
         return []
     if backbone not in study.backbones:

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from emoadapt.config import OnnxNetwork, Study
+from emoadapt.config import Backbone, OnnxNetwork, Study
 from emoadapt.errors import ConfigError
 from emoadapt.features.base import Extractor
 from emoadapt.flow.code import code_digest
@@ -119,13 +119,18 @@ def is_parallel(study: Study, feature: str) -> bool:
     return FEATURES[feature].parallel
 
 
-def study_code(study: Study, *modules: str) -> str:
-    """Digest of modules, or the release's version where the study pins code to it."""
+def unreached_modules(backbone: Backbone) -> tuple[str, ...]:
+    """Modules that loading a backbone imports for other architectures only: an edit of them makes nothing of its own stale."""
+    return () if backbone.architecture in ("av_hubert", "auto") else ("emoadapt.models.av_hubert",)
+
+
+def study_code(study: Study, *modules: str, without: tuple[str, ...] = ()) -> str:
+    """Digest of modules, or the release's version where the study pins code to it; `without` as in `code_digest`."""
     if study.code == "version":
         from emoadapt import __version__
 
         return __version__
-    return code_digest(*modules)
+    return code_digest(*modules, without=without)
 
 
 def load_extractor_class(feature: str, engine: str | None = None) -> type[Extractor]:

@@ -18,6 +18,7 @@ from emoadapt.features.catalogue import (
     load_extractor_class,
     needs_gpu,
     study_code,
+    unreached_modules,
 )
 from emoadapt.features.workers import WorkerPool
 from emoadapt.flow.rows import Counts, Recipe, Row, compute_shard
@@ -82,7 +83,7 @@ def extract_cnn_shard(
     recipe = Recipe(
         f"cnn.{backbone}",
         config.describe_cnn(),
-        study_code(study, *CNN_MODULES),
+        study_code(study, *CNN_MODULES, without=unreached_modules(config)),
         identity(weights, study.weights_folder, None if model else config.revision) if weights else "untrained",
     )
 

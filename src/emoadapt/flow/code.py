@@ -22,9 +22,9 @@ DECLARATIONS = frozenset({"emoadapt", "emoadapt.config", "emoadapt.schema", "emo
 """Modules and packages that only declare. What a rule takes from them is in its params (values) and in its tables'
 schema (columns), so a new option or a new table elsewhere does not make every result stale."""
 
-WITHOUT_EFFECT = frozenset({"emoadapt.models.registry", "emoadapt.models.cards"})
+WITHOUT_EFFECT = frozenset({"emoadapt.models.registry", "emoadapt.models.cards", "emoadapt.training.logs"})
 """Modules that results are made with and do not depend on. The registry finds weights: which ones it found stands in params
-and row keys as the identity of their content. A model card is text for people."""
+and row keys as the identity of their content. A model card is text for people, and so are the logs of a training."""
 
 _memory: list[Path] = []
 """The folder in which parsed modules are remembered, if any."""
@@ -36,11 +36,12 @@ def remember_modules(folder: Path) -> None:
 
 
 @cache
-def code_digest(*modules: str) -> str:
+def code_digest(*modules: str, without: tuple[str, ...] = ()) -> str:
     """Digest (12 hex digits) of modules and all modules of the same package that they import.
 
     Imports inside functions count; imports under `if TYPE_CHECKING:` do not, as they never run. A module
-    that is chosen at run time by name must be named by the caller.
+    that is chosen at run time by name must be named by the caller; one that is imported, and that the caller knows not to be
+    reached, may be named in `without`.
 
     Raises:
         ModuleNotFoundError: a named module does not exist.
@@ -48,7 +49,7 @@ def code_digest(*modules: str) -> str:
     for name in modules:
         if _source(name) is None:
             raise ModuleNotFoundError(f"no source of module {name}")
-    trees = read_covered(*modules)
+    trees = read_covered(*modules, without=without)
     text = "\n".join(f"{name}={trees[name]}" for name in sorted(trees))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -58,13 +59,16 @@ def _declares(name: str) -> bool:
     return name in DECLARATIONS or name.rpartition(".")[0] in DECLARATIONS - {"emoadapt"}
 
 
-def read_covered(*modules: str) -> dict[str, str]:
-    """Modules that the digest of `modules` covers, with a digest of the syntax tree of each, docstrings left out."""
+def read_covered(*modules: str, without: tuple[str, ...] = ()) -> dict[str, str]:
+    """Modules that the digest of `modules` covers, with a digest of the syntax tree of each, docstrings left out.
+
+    `without` are modules that do not count, nor what they alone import.
+    """
     seen: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in seen or name in WITHOUT_EFFECT or _declares(name):
+        if name in seen or name in WITHOUT_EFFECT or name in without or _declares(name):
             continue
         source = _source(name)
         if source is None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from emoadapt.config import Study
 from emoadapt.reporting.audits import sort_settings
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note
-from emoadapt.reporting.style import mark_of, mark_untrained, model_key, subset_key, subset_name
+from emoadapt.reporting.style import label_of, mark_of, mark_untrained, model_key, subset_key, subset_name
 
 FEWEST = 5
 """Predictions, mean over runs, that a bin of a reliability diagram must hold to be drawn: the accuracy of fewer is noise."""
@@ -110,7 +110,7 @@ def _draw_bins(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
         mark = mark_of(study, start)
         axis.plot(pooled["confidence"], pooled["accuracy"], color=mark.colour, linewidth=1.4)
         sizes = 12 + 160 * pooled["count"] / max(total, 1)
-        label = "eGeMAPS" if start == "egemaps" else start
+        label = label_of(start)
         axis.scatter(
             pooled["confidence"], pooled["accuracy"], s=sizes.to_numpy(), marker=mark.marker, color=mark.colour, label=label, zorder=3
         )  # fmt: skip
@@ -129,7 +129,7 @@ def _draw_coverage(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
         )
         mark = mark_of(study, start)
         x, mean, std = (curve[c].to_numpy() for c in ("coverage", "mean", "std"))
-        label = "eGeMAPS" if start == "egemaps" else start
+        label = label_of(start)
         axis.plot(x, mean, color=mark.colour, linewidth=1.6, label=label)
         axis.fill_between(
             x, (mean - std).clip(min=0), (mean + std).clip(max=1), color=mark.colour, alpha=0.15, linewidth=0

@@ -21,6 +21,7 @@ from emoadapt.reporting.matrices import draw_confusion, draw_per_class
 from emoadapt.reporting.style import (
     MAIN_METRICS,
     METRIC_NAMES,
+    label_of,
     mark_of,
     mark_untrained,
     model_key,
@@ -222,7 +223,7 @@ def _draw_size_lines(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
         for place, row in zip(x, chosen, strict=True):
             ends_of = (row["low"], row["high"]) if "low" in row else _std_band(row)
             axis.plot([place, place], ends_of, color=mark.colour, linewidth=1.2)
-        ends.append((means[-1], "eGeMAPS" if start == "egemaps" else shorten(start), mark.colour))
+        ends.append((means[-1], shorten(label_of(start)), mark.colour))
     axis.set_xticks(range(len(subsets)), [subset_name(s) for s in subsets])
     axis.set_xlim(-0.4, len(subsets) - 0.6)
     axis.margins(y=0.1)

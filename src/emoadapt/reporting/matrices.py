@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from emoadapt.config import Study
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note
-from emoadapt.reporting.style import mark_of, mark_untrained, model_key, model_name, shorten, subset_key, subset_name
+from emoadapt.reporting.style import (
+    label_of,
+    mark_of,
+    mark_untrained,
+    model_key,
+    model_name,
+    shorten,
+    subset_key,
+    subset_name,
+)
 
 _COLUMNS = 3
 
@@ -166,7 +175,7 @@ def _draw_class_dots(study: Study, axis: Axes, frame: pl.DataFrame, classes: lis
         chosen = [values[c] for c in classes if c in values]
         for place, (mean, std) in zip(places, chosen, strict=True):
             axis.plot([max(mean - std, 0), min(mean + std, 1)], [place, place], color=mark.colour, linewidth=1.4)
-        label = "eGeMAPS" if start == "egemaps" else start
+        label = label_of(start)
         axis.plot(
             [m for m, _ in chosen],
             places,

@@ -41,6 +41,9 @@ METRIC_NAMES = {
     "ccc_dominance": "CCC dominance",
 }
 
+HANDCRAFTED_LABELS = {"egemaps": "eGeMAPS", "classical": "SVM"}
+"""Baselines without a backbone."""
+
 MAIN_METRICS = ("macro_f1", "ccc_mean")
 """What a task is judged by: one of classes, one of attributes."""
 
@@ -57,8 +60,8 @@ def mark_of(study: Study, start: str) -> Mark:
     """Mark of a starting point; adaptations in the order of the configuration."""
     if start == "original":
         return Mark(BLUE, "o")
-    if start == "egemaps":
-        return Mark(GREY, "s")
+    if start in HANDCRAFTED_LABELS:
+        return Mark(GREY, "s" if start == "egemaps" else "D")
     names = list(study.adaptations)
     index = names.index(start) if start in names else len(names)
     colour = ADAPTED_COLOURS[index % len(ADAPTED_COLOURS)]
@@ -67,7 +70,12 @@ def mark_of(study: Study, start: str) -> Mark:
 
 def model_name(backbone: str, start: str) -> str:
     """A model in a sentence or beside a row."""
-    return "eGeMAPS (handcrafted)" if start == "egemaps" else f"{backbone} {start}"
+    return f"{label_of(start)} (handcrafted)" if start in HANDCRAFTED_LABELS else f"{backbone} {start}"
+
+
+def label_of(start: str) -> str:
+    """A starting point in a figure."""
+    return HANDCRAFTED_LABELS.get(start, start)
 
 
 def mark_untrained(study: Study, backbone: str) -> str:

@@ -44,7 +44,7 @@ def train_handcrafted(
     """Train the baseline once per (resampling, fold, seed) and predict the fold's test clips.
 
     Vectors are z-scored with statistics of the scope `egemaps_normalise`. There is no backbone, so the
-    embeddings table is empty.
+    embeddings table is empty. It trains on the CPU in single precision, whatever `device` and `precision` say.
 
     Args:
         study: the configuration.
@@ -64,15 +64,16 @@ def train_handcrafted(
         DataError: a table does not fit.
     """
     torch.set_num_threads(threads)
-    settings = study.finetuning.model_copy(
-        update={"epochs": study.finetuning.egemaps_epochs, "learning_rate": study.finetuning.egemaps_learning_rate}
-    )
+    given = study.finetuning
+    # The job asks for no GPU, where half precision would be refused or only be emulated.
+    changed = {"epochs": given.egemaps_epochs, "learning_rate": given.egemaps_learning_rate, "precision": "32-true"}
+    settings = given.model_copy(update=changed)
     clips = load_clips(study, task, splits, subsets, ())
     clips.usable = vectors = read_vectors(egemaps_shards, "egemaps", clips.splits["utterance_id"].to_list())
     tables = RunTables(Setting(task, "handcrafted", "egemaps", subset), clips)
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
         for run in runs:
-            _perform(run, study.device, settings, clips, vectors, tables, Path(scratch))
+            _perform(run, settings, clips, vectors, tables, Path(scratch))
     tables.write(predictions, embeddings, curves)
 
 
@@ -107,7 +108,6 @@ class VectorDataset(Dataset[Clip]):
 
 def _perform(
     run: RunKey,
-    device: str,
     settings: Finetuning,
     clips: TaskClips,
     vectors: Mapping[str, np.ndarray],
@@ -121,7 +121,7 @@ def _perform(
     head = clips.build_head(settings, schema.EGEMAPS_LLD, settings.head_hidden or HIDDEN, seed, part.train)
     curve = Curve("stage2", tables.setting.name(run))
     learner = clips.build_learner(HandcraftedModel(head), settings, curve, seed, part.train)
-    trainer = build_trainer(device, settings, scratch)
+    trainer = build_trainer("cpu", settings, scratch)
     test = part.test["utterance_id"].to_list()
     # All vectors are equally long: only the seed orders the batches.
     training, dev, testing = (

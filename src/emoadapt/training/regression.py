@@ -157,7 +157,16 @@ class AttributeLearner(TestedLearner):
         return Term(1 - measure_concordance(values[rated], ratings[rated]), count)
 
     def _average(self, part: str) -> dict[str, float]:
-        """Of the evaluated part the loss over all its clips, since a mean of batches' CCC is not that of the whole."""
+        """Of the evaluated part the loss over all its clips, since a mean of batches' CCC is not that of the whole.
+
+        Raises:
+            TrainingError: no batch of the training epoch had two clips rated for one attribute.
+        """
+        if part == "train" and not any(weights.any() for _, weights in self._totals[part]):
+            raise TrainingError(
+                f"{self._where}: no batch had two clips that are rated for one attribute, of which alone the CCC can be learned; "
+                "set a larger batch_size or batch_seconds"
+            )
         losses = super()._average(part)
         if part != "evaluation" or not (found := self._rate_whole()):
             return losses

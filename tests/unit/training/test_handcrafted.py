@@ -31,6 +31,15 @@ def test_beats_chance_and_repeats(work) -> None:
     assert run(work, runs)["predictions"].equals(found)
 
 
+def test_it_needs_no_gpu_whatever_the_study_says(work) -> None:
+    """Its job asks for none."""
+    work.write_labelled()
+    before = run(work, [(0, 0, 0)])["predictions"]
+    work.values["device"] = "cuda"
+    work.values["finetuning"] |= {"precision": "16-mixed"}
+    assert run(work, [(0, 0, 0)])["predictions"].equals(before)
+
+
 def test_scaling_a_descriptor_does_not_matter(work) -> None:
     """z-scores come from the training clips: units of the vector cancel."""
     work.write_labelled()

@@ -121,6 +121,12 @@ def rate(work, folder: str = "rated", **settings) -> dict[str, pl.DataFrame]:
     return {key: pl.from_arrow(read_table(path, kinds[key])) for key, path in paths.items()}
 
 
+def test_batches_of_one_clip_are_refused_as_nothing_could_be_learned(work) -> None:
+    work.write_labelled()
+    with pytest.raises(TrainingError, match="no batch had two clips that are rated for one attribute"):
+        rate(work, batch_size=1)
+
+
 def score(rows: pl.DataFrame) -> float:
     rows = rows.drop_nulls("value")
     return float(concordance_corrcoef(*(torch.tensor(rows[name].to_list()) for name in ("predicted", "value"))))

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from emoadapt.errors import TrainingError
 from emoadapt.training import stage2
 from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.runs import Setting
 from emoadapt.training.stage2 import finetune
 from emoadapt.training.trainer import build_trainer
 
@@ -117,6 +118,15 @@ def test_best_model_of_an_interrupted_job_is_that_of_the_whole(labelled) -> None
         do_job(labelled, "job")
     assert list_states(labelled, "job") == ["best.pt", "r0f0s0", "r0f0s1"]
     assert do_job(labelled, "job") == whole
+
+
+@pytest.mark.parametrize(("policy", "goes_on"), [("adapted", True), ("best", False), ("all", False)])
+def test_models_are_kept_of_the_runs_that_are_still_wanted(labelled, policy: str, goes_on: bool) -> None:
+    """The study lost a seed while its job was down: the best model so far, or one of those kept, may be of that seed."""
+    labelled.values["keep_models"] = policy
+    setting, models = Setting("emotion", "tiny", "original", "full"), labelled.folder / "job" / "models"
+    before, after = (stage2._place_state(labelled.study, setting, runs, models, []) for runs in (RUNS, RUNS[2:]))
+    assert (before == after) is goes_on
 
 
 def test_a_short_job_writes_nothing_beside_its_output(labelled, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,12 +138,23 @@ def _judge(table: TableConfig, cell: Cell, lookup: Lookup, model: Model) -> Row:
     test = lookup.test(cell, table.metric, model, baseline) if baseline else None
     if baseline is None or test is None:
         return {"baselines": _join(cell.against.models)}
+    split = _is_split(table, cell, lookup, model)
+    stars = "" if split else mark(test["p_value"], test["difference"], table.lower_is_better)
     return {
         "baselines": _join(cell.against.models),
         "baseline": ".".join(baseline),
         **{key: test[key] for key in ("n_pairs", "difference", "difference_low", "difference_high", "p_value")},
-        "stars": mark(test["p_value"], test["difference"], table.lower_is_better),
+        "stars": stars,
     }
+
+
+def _is_split(table: TableConfig, cell: Cell, lookup: Lookup, model: Model) -> bool:
+    """Whether a model is better than one of the baselines that it must all beat and worse than another: no star then, whatever p."""
+    if cell.against is None or cell.against.rule != "each":
+        return False
+    tests = [lookup.test(cell, table.metric, model, baseline) for baseline in cell.against.models]
+    differences = [test["difference"] for test in tests if test and test["difference"] is not None]
+    return min(differences, default=0.0) < 0 < max(differences, default=0.0)
 
 
 def _choose_baseline(table: TableConfig, cell: Cell, against: Against, lookup: Lookup, model: Model) -> Model | None:

@@ -125,7 +125,7 @@ def _describe_baseline(study: Study, table: TableConfig, baseline: object) -> st
             f"for each test set the best of {names(best)} there. It is picked by its mean on that test set, so that its value is too good, "
             "and what is tested against it looks too bad"
         )
-    return f"each of {names(baseline.each_of)}; difference and p are those of the one with the largest p"  # type: ignore[attr-defined]
+    return f"each of {names(baseline.each_of)}; difference and p are those of the one with the largest p, and there is no sign where it is better than one and worse than another"  # type: ignore[attr-defined]
 
 
 def _say_best(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str]:

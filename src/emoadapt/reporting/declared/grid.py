@@ -8,7 +8,16 @@ from typing import Any, Literal
 import polars as pl
 
 from emoadapt.config import Study, TableConfig
-from emoadapt.reporting.style import interval, mark_untrained, number, probability, spread, subset_name
+from emoadapt.errors import DataError
+from emoadapt.reporting.style import (
+    HANDCRAFTED_LABELS,
+    interval,
+    mark_untrained,
+    number,
+    probability,
+    spread,
+    subset_name,
+)
 
 Row = dict[str, Any]
 Kind = Literal["part", "value", "interval", "test", "paper"]
@@ -64,6 +73,9 @@ def build_grid(study: Study, name: str, tidy: pl.DataFrame) -> Grid:
         study: the configuration.
         name: the table.
         tidy: its rows.
+
+    Raises:
+        DataError: two cells of a part have the same names, so that one would hide the other.
     """
     table = study.tables[name]
     placed: dict[str, dict[tuple[str, ...], dict[tuple[str, ...], Row]]] = {}
@@ -71,7 +83,10 @@ def build_grid(study: Study, name: str, tidy: pl.DataFrame) -> Grid:
     for row in tidy.iter_rows(named=True):
         stub = tuple(label(study, table, dimension, row) for dimension in table.rows)
         column = tuple(label(study, table, dimension, row) for dimension in table.columns)
-        placed.setdefault(row["part"], {}).setdefault(stub, {})[column] = row
+        cells = placed.setdefault(row["part"], {}).setdefault(stub, {})
+        if cells.setdefault(column, row) != row:
+            place = ", ".join(filter(None, (*stub, *column)))
+            raise DataError(f"tables.{name}: two cells are both called {place}; give them different names (names)")
         columns[column] = None
     lines: list[Line] = []
     for part, rows in placed.items():
@@ -96,9 +111,9 @@ def label(study: Study, table: TableConfig, dimension: str, row: Row) -> str:
 
 
 def _name_half(study: Study, table: TableConfig, dimension: str, row: Row) -> str:
-    """Backbone or start alone; the handcrafted vector has its name on the first and nothing on the second."""
-    if row["start"] == "egemaps":
-        return _egemaps(study, table) if dimension == "backbone" else ""
+    """Backbone or start alone; a baseline without a backbone has its name on the first and nothing on the second."""
+    if row["start"] in HANDCRAFTED_LABELS:
+        return _name_baseline(study, table, row["start"]) if dimension == "backbone" else ""
     if dimension == "start":
         return _named(study, table, row["start"]) or row["start"]
     return _note_untrained(study, row["backbone"], _named(study, table, row["backbone"]) or row["backbone"])
@@ -106,8 +121,8 @@ def _name_half(study: Study, table: TableConfig, dimension: str, row: Row) -> st
 
 def name_model(study: Study, table: TableConfig, backbone: str, start: str) -> str:
     """A model in full."""
-    if start == "egemaps":
-        return _egemaps(study, table)
+    if start in HANDCRAFTED_LABELS:
+        return _name_baseline(study, table, start)
     found = _named(study, table, f"{backbone}.{start}")
     halves = (_named(study, table, backbone) or backbone, _named(study, table, start) or start)
     return _note_untrained(study, backbone, found or " ".join(halves))
@@ -117,8 +132,8 @@ def _named(study: Study, table: TableConfig, key: str) -> str | None:
     return table.names.get(key, study.report.names.get(key))
 
 
-def _egemaps(study: Study, table: TableConfig) -> str:
-    return _named(study, table, "egemaps") or "eGeMAPS"
+def _name_baseline(study: Study, table: TableConfig, start: str) -> str:
+    return _named(study, table, start) or HANDCRAFTED_LABELS[start]
 
 
 def _note_untrained(study: Study, backbone: str, text: str) -> str:

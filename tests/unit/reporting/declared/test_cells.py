@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 from scipy import stats
 
+from emoadapt.errors import DataError
 from emoadapt.reporting.declared.cells import build_cells, mark
+from emoadapt.reporting.declared.grid import build_grid
 from emoadapt.reporting.reference import read_paper
 
 PODCAST = "needs corpus msp_podcast"
@@ -108,6 +110,19 @@ def test_each_of_several_baselines_must_be_beaten(paper):
     assert row["baselines"] == "wav2vec2.original; wav2vec2.energy"
 
 
+@pytest.mark.parametrize(("beside_energy", "stars"), [(0.1, "*"), (-0.1, "")])
+def test_no_star_for_a_model_that_is_worse_than_one_of_the_baselines_it_must_beat(paper, beside_energy, stars):
+    against = pl.col("baseline").eq_missing("energy") & pl.col("baseline_backbone").eq_missing("wav2vec2")
+    original = pl.col("baseline").eq_missing("original") & (pl.col("start") == "o1")
+    frame = paper.frame.with_columns(
+        difference=pl.when(against).then(beside_energy).when(original).then(0.1).otherwise("difference"),
+        p_value=pl.when(against).then(0.001).when(original).then(0.04).otherwise("p_value"),
+    )
+    row = cell(build_cells(paper.study, "figure_4", frame), task="crema_d", start="o1")
+    assert (row["baseline"], row["p_value"], row["difference"]) == ("wav2vec2.original", 0.04, 0.1)
+    assert row["stars"] == stars
+
+
 @pytest.mark.parametrize(
     ("p_value", "difference", "lower", "stars"),
     [(0.04, 0.1, False, "*"), (0.004, 0.1, False, "**"), (0.05, 0.1, False, ""), (0.04, -0.1, False, "†"), (0.004, -0.1, True, "**"),
@@ -132,3 +147,21 @@ def test_a_run_that_was_not_done_yet_is_no_error(paper):
     tidy = build_cells(paper.study, "table_1", paper.frame.filter(pl.col("backbone") != "hubert"))
     assert set(tidy.filter(backbone="hubert")["missing"]) == {"not computed yet"}
     assert tidy.filter(backbone="wavlm")["missing"].null_count() == 6
+
+
+def test_two_cells_of_one_name_are_refused_not_printed_over_one_another(paper):
+    table = paper.study.tables["figure_4"]
+    alike = table.model_copy(update={"names": {**table.names, "wav2vec2.o1": "Energy"}})
+    study = paper.study.model_copy(update={"tables": {"figure_4": alike}})
+    tidy = build_cells(study, "figure_4", paper.frame)
+    with pytest.raises(DataError, match=r"tables\.figure_4: two cells are both called CREMA-D, Energy"):
+        build_grid(study, "figure_4", tidy)
+    # The same model twice hides nothing.
+    assert (
+        len(
+            build_grid(
+                paper.study, "figure_4", pl.concat([build_cells(paper.study, "figure_4", paper.frame)] * 2)
+            ).columns
+        )
+        == 3
+    )
