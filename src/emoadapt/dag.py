@@ -420,6 +420,7 @@ class Graph:
         The one list that `emoadapt check`, `emoadapt models` and the warning before a run share.
         """
         features = dict.fromkeys(feature for feature, _ in self.features_in_use())
+        found: dict[str, tuple[str | None, str | None]]
         found = {f"feature {name}": (find_weights(self.study, name), None) for name in features}
         found |= {f"backbone {name}": (b.weights, b.revision) for name, b in self.study.backbones.items()}
         return {user: (name, revision) for user, (name, revision) in found.items() if name}

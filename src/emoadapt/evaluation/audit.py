@@ -56,9 +56,8 @@ def audit_task(
         DataError: the predictions belong to another task, hold a class that the task does not have, or have another
             number of logits than it has classes.
     """
-    frame = _read_predictions(task, classes, predictions)
     tables: dict[Path, list[dict[str, Any]]] = {path: [] for path in (fairness, calibration, reliability, coverage)}
-    for run, rows in sorted(frame.partition_by(RUN, as_dict=True).items(), key=lambda item: str(item[0])):
+    for run, rows in _read_runs(task, classes, predictions):
         base = dict(zip(RUN, run, strict=True))
         tables[fairness] += [{**base, **row} for row in _judge_groups(rows, classes, smallest)]
         truth = rows["truth"].to_numpy()
@@ -74,6 +73,21 @@ def audit_task(
     kinds = (schema.FAIRNESS, schema.CALIBRATION, schema.RELIABILITY, schema.COVERAGE)
     for (path, content), kind in zip(tables.items(), kinds, strict=True):
         write_table(path, content, kind)
+
+
+def _read_runs(
+    task: str, classes: Sequence[str], paths: Sequence[Path]
+) -> Iterator[tuple[tuple[Any, ...], pl.DataFrame]]:
+    """RUN values and rows of every run, a setting at a time: logits of a whole study would not fit into memory.
+
+    The batches of a setting, `.../<subset>/<batch>/predictions.parquet`, hold the folds of the same runs.
+    """
+    settings: dict[Path, list[Path]] = {}
+    for path in paths:
+        settings.setdefault(path.parent.parent, []).append(path)
+    for _, batches in sorted(settings.items()):
+        frame = _read_predictions(task, classes, batches)
+        yield from sorted(frame.partition_by(RUN, as_dict=True).items(), key=lambda item: str(item[0]))
 
 
 def _read_predictions(task: str, classes: Sequence[str], paths: Sequence[Path]) -> pl.DataFrame:

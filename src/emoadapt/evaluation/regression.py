@@ -23,15 +23,16 @@ from emoadapt.evaluation.evaluate import (
     SETTING,
     AnyOutcome,
     Model,
-    check_predictions,
     collect_distances,
     compare_all,
     list_distances,
     measure_distances,
+    read_compactly,
+    sort_predictions,
 )
 from emoadapt.evaluation.metrics import Array
 from emoadapt.evaluation.significance import draw_weights
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.flow.store import write_table
 
 Values = tuple[NDArray[np.int64], Array, Array]
 """Of one run and attribute: (n_rows,) index of each prediction's utterance, predicted values and true ones."""
@@ -145,21 +146,21 @@ def evaluate_attributes(
 
 def _read_values(task: str, attributes: Sequence[str], paths: Sequence[Path]) -> pl.DataFrame:
     """Predictions, checked, in a fixed order."""
-    frame = cast(pl.DataFrame, pl.from_arrow(read_table(paths, schema.ATTRIBUTE_PREDICTIONS)))
-    key = [*RUN, "fold", "utterance_id", "attribute"]
-    check_predictions(task, frame, key)
+    kind = schema.ATTRIBUTE_PREDICTIONS
+    frame = read_compactly(paths, kind, kind.names)
+    frame = sort_predictions(task, frame, [*RUN, "fold", "utterance_id", "attribute"])
     if unknown := sorted(set(frame["attribute"]) - set(attributes)):
         raise DataError(
             f"task {task}: {', '.join(unknown)} in the predictions is not among the attributes {', '.join(attributes)}; the "
             "attributes were changed: run the fine-tuning again"
         )
-    return frame.sort(key)
+    return frame
 
 
 def _metric_rows(frame: pl.DataFrame, attributes: Sequence[str]) -> Iterator[dict[str, Any]]:
     for run, part in sorted(frame.partition_by(RUN, as_dict=True).items()):
         rated = part.drop_nulls("value")
-        universe = rated["utterance_id"].unique().sort()
+        universe = rated["utterance_id"].unique().cast(pl.String).sort()
         outcome = _collect_values(rated, universe, attributes)[run[1], run[2]] if len(universe) else None
         for metric, values in (outcome.scores() if outcome else {}).items():
             counted = rated if metric == "ccc_mean" else rated.filter(attribute=metric.removeprefix("ccc_"))
@@ -187,7 +188,7 @@ def _comparison_rows(
     for (test_corpus,), corpus_frame in sorted(
         frame.drop_nulls("value").partition_by("test_corpus", as_dict=True).items()
     ):
-        universe = corpus_frame["utterance_id"].unique().sort()
+        universe = corpus_frame["utterance_id"].unique().cast(pl.String).sort()
         seed = zlib.crc32(f"{task}/{test_corpus}".encode())
         for (subset,), part in sorted(corpus_frame.partition_by("subset", as_dict=True).items()):
             apart = distances.filter(test_corpus=test_corpus, subset=subset)
