@@ -25,9 +25,10 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=1
 
-# A file of tests stays together, so that what its tests share is made once; the long ones begin.
+# A file of tests stays together, so that what its tests share is made once; the long ones begin. One process more than
+# there are cores, since the tests of SLURM and of killed runs mostly wait.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

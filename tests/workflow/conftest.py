@@ -6,15 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from project import Project, create_project
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The small study, run once; tests that edit it use `project`."""
-    project = create_project(tmp_path_factory.mktemp("finished"))
-    project.run()
-    return project
+    """The small study, run once for all worker processes, each of which has a copy; tests that edit it use `project`."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made = shared / "small_study"
+    with FileLock(shared / "small_study.lock"):
+        if not made.exists():
+            running = create_project(shared / "small_study.part")
+            running.run()
+            running.root.rename(made)
+    return Project(shutil.copytree(made, tmp_path_factory.mktemp("finished") / "project"))
 
 
 @pytest.fixture

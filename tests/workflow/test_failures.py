@@ -14,7 +14,6 @@ import pytest
 import yaml
 from project import Project, small_study
 
-# With the tests of SLURM, which need the same finished study and mostly wait.
 pytestmark = pytest.mark.slow
 
 
@@ -87,11 +86,13 @@ def test_two_runs_in_one_folder_the_second_refuses(copy: Project, finished: Proj
     first = copy.start()
     try:
         copy.await_line(log, "epoch 1", first)
+        os.kill(first.pid, signal.SIGSTOP)  # its jobs go on, but it does not end before it has been looked at
         second = copy.snakemake()
         assert second.returncode != 0
         assert "Directory cannot be locked" in " ".join((second.stdout + second.stderr).split())
         assert copy.snakemake("--dry-run").returncode == 0
         assert list((copy.root / ".snakemake/locks").iterdir()), "the lock of a living run was taken away"
+        os.kill(first.pid, signal.SIGCONT)
         assert first.wait() == 0
     finally:
         with suppress(ProcessLookupError):
