@@ -233,8 +233,9 @@ def drill(folder: Path, configfiles: list[Path], study: str, kills: int, seed: i
 
 
 def describe(trial: dict[str, Any]) -> str:
-    """What became of the tables, in a word or two."""
-    return ("identical" if trial["identical"] else "DIFFER") + ("" if trial["up_to_date"] else ", not up to date")
+    """What became of the tables, and which of them are other ones."""
+    tables = "identical" if trial["identical"] else f"DIFFER ({', '.join(trial['differing'])})"
+    return tables + ("" if trial["up_to_date"] else ", not up to date")
 
 
 def copy_project(folder: Path) -> Path:
@@ -267,7 +268,7 @@ def try_kill(
     ended = {job.name for job in before.finished}
     seconds = study.complete()
     again = {job.name for job in study.run.finished}
-    same = study.read_tables() == tables
+    found = study.read_tables()
     return {
         "kept": kept,
         "moment": f"{more} jobs + {delay:.1f} s",
@@ -276,7 +277,8 @@ def try_kill(
         "lost": len(before.unfinished & again),
         "redone": len((ended | {job.name for job in jobs[:kept]}) & again),
         "seconds": seconds,
-        "identical": same,
+        "identical": found == tables,
+        "differing": sorted(name for name in found.keys() | tables.keys() if found.get(name) != tables.get(name)),
         "up_to_date": study.has_nothing_to_do(),
         "parts_left": study.count_parts(),
     }

@@ -34,7 +34,7 @@ rule manifest:
     params:
         state=lambda w: graph.manifest_state(w.corpus, w.shard),
     shell:
-        "python -m emoadapt manifest {wildcards.corpus} {wildcards.shard} --output {output} 2> {log}"
+        "python -m emoadapt manifest {wildcards.corpus} {wildcards.shard} --state {params.state} --output {output} 2> {log}"
 
 
 rule labels:

@@ -263,11 +263,13 @@ def make_demo(corpus: str, shard: int, output: Output) -> None:
 
 
 @app.command(rich_help_panel=STAGES)
-def manifest(corpus: str, shard: int, output: Output) -> None:
+def manifest(
+    corpus: str, shard: int, state: Annotated[str, typer.Option(help="Of the shard, from the graph.")], output: Output
+) -> None:
     """List the clips of one shard."""
     from emoadapt.corpora.manifests import write_manifest
 
-    write_manifest(corpus, _study().corpora[corpus], shard, output)
+    write_manifest(corpus, _study().corpora[corpus], shard, state, output)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ CACHE = Path("results/.cache/fingerprints")
 """Where content hashes are remembered between calls, one file a corpus."""
 STATES = Path("results/.cache/states")
 """Where the states of corpora are remembered, one file a corpus."""
+LISTED = Path("results/.cache/manifests")
+"""Where manifest shards wait for the jobs that publish them, named by their state: else each would list its whole corpus again."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,25 @@ def find_state(name: str, config: AnyCorpus) -> CorpusState:
 
 
 def _compute_state(name: str, config: AnyCorpus, utterances: list[Utterance]) -> CorpusState:
-    shards = [digest([tuple(row.values()) for row in rows]) for rows in _assign_rows(name, config, utterances)]
+    shards = [_lay_by(name, rows) for rows in _assign_rows(name, config, utterances)]
+    for path in (LISTED / name).glob("*.parquet"):
+        if path.stem not in shards:
+            path.unlink(missing_ok=True)
     # The manifest's rows are gone by now: memory holds one of the two at a time.
     labels = digest([tuple(list_fields(label).values()) for label in read_labels(name, config, utterances)])
     return CorpusState(tuple(shards), labels, any(utterance.transcript for utterance in utterances))
+
+
+def _lay_by(name: str, rows: list[dict[str, Any]]) -> str:
+    """Digest of a shard's rows, which are kept for its job; without room for them it lists its corpus itself."""
+    from emoadapt.flow.store import write_table
+
+    state = digest([tuple(row.values()) for row in rows])
+    path = LISTED / name / f"{state}.parquet"
+    if not path.exists():
+        with suppress(OSError):
+            write_table(path, rows, schema.MANIFEST)
+    return state
 
 
 def _recall_state(path: Path, sources: str, root: Path) -> CorpusState | None:
@@ -109,11 +127,21 @@ def list_fields(row: Utterance | Label) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__dataclass_fields__}
 
 
-def write_manifest(name: str, config: AnyCorpus, shard: int, output: Path) -> None:
-    """Write one manifest shard (MANIFEST)."""
-    from emoadapt.flow.store import write_table
+def write_manifest(name: str, config: AnyCorpus, shard: int, state: str, output: Path) -> None:
+    """Write one manifest shard (MANIFEST): as it was listed when the graph was built, or listed anew where that is gone.
 
-    write_table(output, list_manifest(name, config)[shard], schema.MANIFEST)
+    Args:
+        name: the corpus.
+        config: its section.
+        shard: number of the shard.
+        state: of the shard, from `find_state`.
+        output: table to write.
+    """
+    from emoadapt.flow.store import read_table, write_table
+
+    listed = LISTED / name / f"{state}.parquet"
+    rows = read_table(listed) if listed.exists() else list_manifest(name, config)[shard]
+    write_table(output, rows, schema.MANIFEST)
 
 
 def list_label_rows(name: str, config: AnyCorpus) -> list[dict[str, Any]]:

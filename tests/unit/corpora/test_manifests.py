@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from emoadapt.config import CsvCorpus, FolderCorpus
 from emoadapt.corpora import manifests
-from emoadapt.corpora.manifests import CorpusState, find_state
+from emoadapt.corpora.manifests import CorpusState, find_state, list_manifest, write_manifest
+from emoadapt.flow.store import read_table
 
 
 @pytest.fixture
@@ -123,3 +125,36 @@ def _anew(name: str, config: object) -> CorpusState:
     """The state without memory."""
     (manifests.STATES / f"{name}.json").unlink()
     return find_state(name, config)
+
+
+def test_a_shard_is_published_as_it_was_listed(root: Path, listed: list[str], tmp_path: Path) -> None:
+    """Its job does not list the corpus again: of a million clips, each of 128 jobs would."""
+    config = folder_corpus(root)
+    state = find_state("c", config)
+    for shard, digest in enumerate(state.shards):
+        write_manifest("c", config, shard, digest, tmp_path / f"{shard}.parquet")
+    assert listed == ["c"]
+    rows = [row for shard in (0, 1) for row in read_table(tmp_path / f"{shard}.parquet").to_pylist()]
+    assert sorted(row["utterance_id"] for row in rows) == ["c/a", "c/b", "c/c"]
+    assert rows == [row for shard in list_manifest("c", config) for row in shard]
+
+
+def test_a_shard_whose_list_is_gone_is_listed_anew(root: Path, listed: list[str], tmp_path: Path) -> None:
+    config = folder_corpus(root)
+    before = find_state("c", config)
+    (root / "d.wav").write_text("content of d")
+    after = find_state("c", config)
+    kept = {path.stem for path in (manifests.LISTED / "c").iterdir()}
+    assert kept == set(after.shards), "what no shard says any more is removed"
+    shutil.rmtree(manifests.LISTED)
+    changed = next(i for i in (0, 1) if before.shards[i] != after.shards[i])
+    listed.clear()
+    write_manifest("c", config, changed, after.shards[changed], tmp_path / "m.parquet")
+    assert listed == ["c"]
+    assert "c/d" in read_table(tmp_path / "m.parquet")["utterance_id"].to_pylist()
+
+
+def test_a_corpus_is_listed_where_nothing_can_be_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "file").touch()
+    monkeypatch.setattr(manifests, "LISTED", root / "file")
+    assert len(find_state("c", folder_corpus(root)).shards) == 2
