@@ -195,7 +195,7 @@ class Graph:
     def backbone_state(self, backbone: str) -> str:
         """A backbone's configuration and the content of its weights."""
         config = self.study.backbones[backbone]
-        return f"{config.model_dump_json()} {self._weights_state(config)}".strip()
+        return f"{config.describe()} {self._weights_state(config)}".strip()
 
     def _weights_state(self, config: Backbone) -> str:
         return "" if config.weights is None else identity(config.weights, self.study.weights_folder, config.revision)
@@ -207,7 +207,7 @@ class Graph:
 
     def stage1_state(self, adaptation: str) -> str:
         """An adaptation's configuration, without what says where it is applied."""
-        return self.study.adaptations[adaptation].model_dump_json(exclude={"backbones", "tasks", "subsets"})
+        return self.study.adaptations[adaptation].describe()
 
     def stage1_code(self, backbone: str, adaptation: str) -> str:
         """Digest of the code of Stage 1 with the objectives that it uses."""

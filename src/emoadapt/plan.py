@@ -389,9 +389,7 @@ def describe_calibrated(study: Study, backbone: str) -> str:
     """Digest of what the speed of a backbone depends on besides the machine."""
     keys = {"batch_size", "batch_seconds", "precision", "head", "head_hidden"}
     finetuning = study.finetuning.model_dump_json(include=keys)
-    return digest(
-        study.backbones[backbone].model_dump_json(), finetuning, study.training_threads, study.device == "cpu"
-    )
+    return digest(study.backbones[backbone].describe(), finetuning, study.training_threads, study.device == "cpu")
 
 
 def read_calibration(path: Path = CALIBRATION) -> dict[str, Any] | None:

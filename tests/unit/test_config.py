@@ -19,6 +19,7 @@ from emoadapt.config import (
     read_study,
 )
 from emoadapt.errors import ConfigError
+from emoadapt.flow.grid import settings
 
 ROOT = Path(__file__).parents[2]
 GOOD: dict[str, Any] = {
@@ -275,9 +276,15 @@ def test_an_adaptation_is_fine_tuned_where_it_says(tmp_path, monkeypatch):
     assert study.starts("b", "inland") == ["original", "near", "far", "both"]
     assert study.starts("b", "abroad", 16) == ["original", "near", "far", "both"]
     assert study.starts("b", "abroad", "full") == ["original", "near", "far", "only_abroad", "both"]
+    values["backbones"]["b"]["subsets"] = ["full"]
+    study = load_study(values)
+    assert study.starts("b", "abroad", 16) == [] and "only_abroad" in study.starts("b", "abroad", "full")
+    assert {setting.subset for setting in settings(study) if setting.backbone == "b"} == {"full"}
+    values["backbones"]["b"]["subsets"] = [18]
     values["adaptations"]["only_abroad"]["subsets"] = [17]
     values["adaptations"]["near"]["tasks"] = ["nowhere"]
     with pytest.raises(ConfigError) as error:
         load_study(values)
     assert "adaptations.only_abroad.subsets: 17 is not defined; there is 16, full" in str(error.value)
+    assert "backbones.b.subsets: 18 is not defined; there is 16, full" in str(error.value)
     assert "adaptations.near.tasks: nowhere is not defined; there is abroad, inland" in str(error.value)

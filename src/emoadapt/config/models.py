@@ -94,6 +94,8 @@ class Backbone(Section):
     """Train adapters instead of the transformer. They are merged into the weights that are saved."""
     spec_augment: SpecAugment | None = None
     """Mask spans of time and of channels in training."""
+    subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] | None = None
+    """Numbers of training clips that it is fine-tuned with (default: all that a task names)."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Backbone:
@@ -128,9 +130,13 @@ class Backbone(Section):
         """The value in force."""
         return self.cnn or ("frozen" if self.untrained is None or self.architecture == "av_hubert" else "stage1")
 
+    def describe(self) -> str:
+        """The keys that decide a training, as JSON: all but with how many clips it is fine-tuned."""
+        return self.model_dump_json(exclude={"subsets"})
+
     def describe_cnn(self) -> str:
         """The keys that decide the output of the frozen CNN encoder, as JSON."""
-        return self.model_dump_json(exclude={"layers", "train_layers", "lora", "spec_augment"})
+        return self.model_dump_json(exclude={"layers", "train_layers", "lora", "spec_augment", "subsets"})
 
     def trains_cnn(self, stage: Literal["stage1", "stage2"], start: str) -> bool:
         """Whether this stage trains the CNN encoder of a model with this starting point.

@@ -68,9 +68,7 @@ class Study(Section):
             problems += _unknown(f"adaptations.{name}.backbones", adaptation.backbones or (), self.backbones)
             problems += _unknown(f"adaptations.{name}.tasks", adaptation.tasks or (), self.tasks)
             used = [task for task in self.tasks if adaptation.tasks is None or task in adaptation.tasks]
-            sizes = {size for task in used for size in self.tasks[task].subsets}
-            if used:
-                problems += _unknown(f"adaptations.{name}.subsets", adaptation.subsets or (), sizes)
+            problems += self._check_subsets(f"adaptations.{name}.subsets", adaptation, used)
             if name in ("original", "egemaps", "classical"):
                 problems.append(f"adaptations.{name}: this name is taken by a baseline; choose another")
             known = objective_features()
@@ -82,6 +80,8 @@ class Study(Section):
                         f"adaptations.{name}.objectives.{objective}: it needs video, and none of {', '.join(adaptation.corpora)} "
                         "has it; add `modalities: [audio, video]` to a corpus or leave the objective out"
                     )
+        for name, backbone in self.backbones.items():
+            problems += self._check_subsets(f"backbones.{name}.subsets", backbone, list(self.tasks))
         for name, task in self.tasks.items():
             problems += _unknown(f"tasks.{name}.corpus", (task.corpus,), self.corpora)
             problems += _unknown(f"tasks.{name}.test_also", task.test_also, self.corpora)
@@ -113,6 +113,10 @@ class Study(Section):
             raise ValueError("\n".join(problems))
         return self
 
+    def _check_subsets(self, path: str, owner: Backbone | Adaptation, tasks: list[str]) -> list[str]:
+        sizes = {size for task in tasks for size in self.tasks[task].subsets}
+        return _unknown(path, owner.subsets or (), sizes) if tasks else []
+
     def starts(self, backbone: str, task: str | None = None, subset: int | str | None = None) -> list[str]:
         """Starting points of a backbone: original, then the adaptations applied to it.
 
@@ -121,12 +125,14 @@ class Study(Section):
             task: only those that are fine-tuned on it; None = all.
             subset: only those that are fine-tuned with so many training clips; None = all.
         """
+        if not _uses(self.backbones[backbone], subset):
+            return []
         return ["original"] + [
             name
             for name, adaptation in self.adaptations.items()
             if (adaptation.backbones is None or backbone in adaptation.backbones)
             and (task is None or adaptation.tasks is None or task in adaptation.tasks)
-            and (subset is None or adaptation.subsets is None or str(subset) in map(str, adaptation.subsets))
+            and _uses(adaptation, subset)
         ]
 
     def adaptations_of(self, task: str) -> list[str]:
@@ -147,6 +153,11 @@ class Study(Section):
     def untrained(self) -> list[str]:
         """Backbones without pretrained weights."""
         return [name for name, b in self.backbones.items() if b.untrained is not None]
+
+
+def _uses(owner: Backbone | Adaptation, subset: int | str | None) -> bool:
+    """Whether a backbone or an adaptation is fine-tuned with so many training clips; None = any."""
+    return subset is None or owner.subsets is None or str(subset) in map(str, owner.subsets)
 
 
 def objective_features() -> dict[str, str]:

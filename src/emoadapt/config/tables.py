@@ -233,7 +233,8 @@ def _check_model(study: Study, path: str, table: TableConfig, model: str) -> lis
         known = ", ".join(study.starts(backbone))
         return [f"{path}: {model} is not computed; the starts of backbone {backbone} are {known}"]
     return [
-        f"{path}: {model} is not fine-tuned on task {task}, subset {subset}; see adaptations.{start}.tasks and .subsets"
+        f"{path}: {model} is not fine-tuned on task {task}, subset {subset}; see backbones.{backbone}.subsets"
+        + ("" if start == "original" else f", adaptations.{start}.tasks and .subsets")
         for task in table.tasks
         if task in study.tasks
         for subset in table.subsets

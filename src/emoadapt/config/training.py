@@ -70,6 +70,10 @@ class Adaptation(Optimisation):
     seed: int = 0
     """Seed of heads, batch order, dropout and the held-out draw."""
 
+    def describe(self) -> str:
+        """The keys that decide a training, as JSON: all but where it is applied."""
+        return self.model_dump_json(exclude={"backbones", "tasks", "subsets"})
+
     @model_validator(mode="after")
     def _weighted(self) -> Adaptation:
         if self.weighting != "fixed" and len(self.objectives) < 2:

@@ -307,9 +307,7 @@ def _place_checkpoint(
     files = [path for group in inputs for paths in group.values() for path in paths]
     modules = [__name__, *(f"emoadapt.objectives.{name}" for name in settings.objectives)]
     config = study.backbones[backbone]
-    # Without what says where it is applied, as in `dag.Graph.stage1_state`.
-    decisive = settings.model_dump_json(exclude={"backbones", "tasks", "subsets"})
-    name = name_state([decisive], modules, files, config, study.weights_folder)
+    name = name_state([settings.describe()], modules, files, config, study.weights_folder)
     output.parent.mkdir(parents=True, exist_ok=True)
     place = output.with_name(f".{output.name}.{name}.ckpt")
     if find_rank() == 0:

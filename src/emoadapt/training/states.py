@@ -38,7 +38,7 @@ def name_state(
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
     start = ""
     if backbone is not None:
-        start = backbone.model_dump_json()
+        start = backbone.describe()
         start += str(backbone.weights and identity(backbone.weights, weights, backbone.revision))
     libraries = [torch.__version__, transformers.__version__, lightning.__version__]
     return digest(list(settings), start, code_digest(*modules), states, libraries)
