@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, find_obstacle
-from project import Project, create_project
+from project import SPEAKERS, Project, create_project
 
 pytestmark = pytest.mark.slow
 
@@ -41,22 +41,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         cluster.stop()
 
 
+def command(*arguments: str) -> list[str]:
+    """Snakemake with the project's profile for SLURM."""
+    profile = ["--workflow-profile", "profiles/slurm", "--configfile", "small.yaml"]
+    return [sys.executable, "-m", "snakemake", *arguments, *profile, *FASTER]
+
+
 def test_a_node_dies_and_the_study_ends_as_on_one_machine(cluster: Cluster, finished: Project, tmp_path: Path) -> None:
     """The node is killed with its jobs during Stage 1 and comes back: SLURM queues the job again, the run goes on."""
     project = create_project(tmp_path / "project")
     project.edit("small.yaml", "device: cpu", "device: auto")
     output = tmp_path / "output.txt"
     with output.open("w") as file:
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--workflow-profile",
-            "profiles/slurm",
-            "--configfile",
-            "small.yaml",
-        ]
-        run = subprocess.Popen([*command, *FASTER], cwd=project.root, stdout=file, stderr=subprocess.STDOUT)
+        run = subprocess.Popen(command(), cwd=project.root, stdout=file, stderr=subprocess.STDOUT)
         project.await_line("logs/adapt/tiny.adapted.log", "epoch 1", run)
         cluster.kill_node()
         cluster.start_node()
@@ -70,3 +67,22 @@ def test_a_node_dies_and_the_study_ends_as_on_one_machine(cluster: Cluster, fini
     # Of the manifests alone it is sure that they are all ready at once; whatever comes later depends on who ends first.
     arrays = re.findall(r"array", output.read_text())
     assert arrays, "shards were to be sent as job arrays"
+
+
+def test_a_job_that_fails_is_tried_again_and_told_and_the_same_command_goes_on(cluster: Cluster, copy: Project) -> None:
+    """A job on the node finds one recording under all speakers, in every fold trained on and tested, and refuses."""
+    clips = [copy.root / f"media/labelled/t{speaker}_0.wav" for speaker in range(SPEAKERS)]
+    kept = [clip.read_bytes() for clip in clips]
+    for clip in clips:
+        clip.write_bytes(kept[0])
+    target = "results/leaks/emotions.parquet"
+    failed = subprocess.run(command(target), cwd=copy.root, capture_output=True, text=True, check=False)
+    text = failed.stdout + failed.stderr
+    assert failed.returncode != 0
+    assert text.count("Trying to restart job") == 2, "the profile's retries"
+    assert "are recordings that are in train too" in text and "Traceback" not in text
+    for clip, content in zip(clips, kept, strict=True):
+        clip.write_bytes(content)
+    again = subprocess.run(command(target), cwd=copy.root, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert copy.jobs(target) == set()
