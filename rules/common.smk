@@ -18,6 +18,11 @@ wildcard_constraints:
     batch=r"b\d\d\d+",
 
 
+def growing(amount):
+    """Memory or minutes: a job that failed is given as much again each time it is tried again."""
+    return lambda wildcards, attempt: attempt * amount
+
+
 def media_of_shard(wildcards):
     return graph.media_ready(wildcards.corpus, wildcards.shard)
 

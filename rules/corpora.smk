@@ -12,8 +12,8 @@ rule make_demo:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         plan=lambda w: graph.demo_state(w.corpus, w.shard),
     shell:
@@ -29,8 +29,8 @@ rule manifest:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         state=lambda w: graph.manifest_state(w.corpus, w.shard),
     shell:
@@ -46,8 +46,8 @@ rule labels:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(4000),
+        runtime=growing(20),
     params:
         state=lambda w: graph.labels_state(w.corpus),
     shell:
@@ -72,8 +72,8 @@ rule split:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         manifests=lambda w, input: fold_paths(input.manifests),
         split=lambda w: graph.split_state(w.task),
@@ -99,8 +99,8 @@ rule leaks:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         manifests=lambda w, input: fold_paths(input.manifests),
         rules=lambda w: graph.leak_state(w.task),
@@ -120,8 +120,8 @@ rule subset:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         resamplings=lambda w: graph.resamplings(w.task, w.subset),
         draws=lambda w: STUDY.tasks[w.task].draws,

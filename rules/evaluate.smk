@@ -17,8 +17,8 @@ rule evaluate:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         report=[STUDY.report.bootstrap, STUDY.report.confidence],
         classes=lambda w: graph.outputs(w.task),
@@ -44,8 +44,8 @@ rule audit:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     params:
         group_clips=STUDY.report.group_clips,
         classes=lambda w: STUDY.tasks[w.task].classes,
@@ -66,8 +66,8 @@ rule quarantine:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         code=code_of("data.quarantine"),
     shell:

@@ -15,8 +15,8 @@ rule detect_faces:
         "../envs/core.yaml"
     threads: STUDY.extraction_threads
     resources:
-        mem_mb=lambda w, threads: 3000 + 1000 * threads,
-        runtime=720,
+        mem_mb=lambda w, threads, attempt: attempt * (3000 + 1000 * threads),
+        runtime=growing(720),
         gpu=graph.gpus_for("faces"),
     params:
         recipe=recipe_of("faces"),
@@ -37,8 +37,8 @@ rule embed_faces:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
         gpu=graph.gpus_for("face_embedding"),
     params:
         recipe=recipe_of("face_embedding"),

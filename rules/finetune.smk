@@ -22,9 +22,9 @@ rule finetune:
         "../envs/core.yaml"
     threads: graph.training_threads
     resources:
-        mem_mb=16000,
-        runtime=1440,
-        gpu=lambda w: 0 if w.backbone == "handcrafted" else graph.gpus,
+        mem_mb=growing(16000),
+        runtime=growing(1440),
+        gpu=lambda w: graph.training_gpus(w.backbone, w.task),
     params:
         runs=lambda w: " ".join(
             graph.run_names(w.task, w.backbone, w.start, w.subset, w.batch)

@@ -15,8 +15,8 @@ rule extract_audio:
         "../envs/core.yaml"
     threads: STUDY.extraction_threads
     resources:
-        mem_mb=lambda w, threads: 1800 + 200 * threads,
-        runtime=120,
+        mem_mb=lambda w, threads, attempt: attempt * (1800 + 200 * threads),
+        runtime=growing(120),
     params:
         recipe=recipe_of("audio"),
     shell:

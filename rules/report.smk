@@ -57,8 +57,8 @@ rule report:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         study=graph.report_state(),
         word_errors=lambda w, input: (

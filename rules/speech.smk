@@ -14,8 +14,8 @@ rule egemaps:
         "../envs/core.yaml"
     threads: STUDY.extraction_threads
     resources:
-        mem_mb=lambda w, threads: 1500 + 500 * threads,
-        runtime=120,
+        mem_mb=lambda w, threads, attempt: attempt * (1500 + 500 * threads),
+        runtime=growing(120),
     params:
         recipe=recipe_of("egemaps"),
     shell:
@@ -38,8 +38,8 @@ rule acoustics:
         "../envs/core.yaml"
     threads: STUDY.extraction_threads
     resources:
-        mem_mb=lambda w, threads: 1500 + 500 * threads,
-        runtime=120,
+        mem_mb=lambda w, threads, attempt: attempt * (1500 + 500 * threads),
+        runtime=growing(120),
     params:
         recipe=lambda w: recipe_of(w.descriptors),
     shell:
@@ -61,9 +61,9 @@ rule encode_cnn:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=240,
-        gpu=min(1, graph.gpus),
+        mem_mb=growing(6000),
+        runtime=growing(240),
+        gpu=lambda w: min(1, graph.training_gpus(w.source.split(".")[0])),
     params:
         backbone=lambda w: w.source.split(".")[0],
         state=lambda w: graph.cnn_state(w.source),

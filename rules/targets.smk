@@ -16,8 +16,8 @@ rule parts:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         manifests=lambda w, input: fold_paths(input),
         held_out=lambda w: STUDY.adaptations[w.adaptation].held_out,
@@ -39,8 +39,8 @@ rule normalisers:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         features=lambda w, input: fold_paths(input.features),
         scope=lambda w: STUDY.adaptations[w.adaptation].normalise,
@@ -61,8 +61,8 @@ rule training_shard:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         targets=lambda w: graph.training_columns(w.objectives),
         code=code_of("data.targets"),

@@ -15,8 +15,8 @@ rule transcribe:
         "../envs/core.yaml"
     threads: 1 if graph.gpus_for("transcript") else STUDY.extraction_threads
     resources:
-        mem_mb=6000,
-        runtime=720,
+        mem_mb=growing(6000),
+        runtime=growing(720),
         gpu=graph.gpus_for("transcript"),
     params:
         recipe=recipe_of("transcript"),
@@ -37,8 +37,8 @@ rule sentiment:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
         gpu=graph.gpus_for("sentiment"),
     params:
         recipe=recipe_of("sentiment"),
@@ -66,8 +66,8 @@ rule word_errors:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         corpora=lambda w: graph.compared_corpora(),
         recogniser=graph.recogniser_state(),

@@ -34,7 +34,7 @@ models = typer.Typer(help="List, fetch and verify the weights of models.", no_ar
 app.add_typer(models, name="models", rich_help_panel=FOR_PEOPLE)
 ModelNames = Annotated[
     list[str] | None,
-    typer.Argument(help="Registered names, or hub ids as ID[@REVISION]. Default: what the study needs."),
+    typer.Argument(help="Registered names, or hub ids as ID or ID@REVISION. Default: what the study needs."),
 ]
 ModelsDir = Annotated[Path | None, typer.Option(help="Folder of weights (default: the study's models_dir).")]
 
@@ -63,9 +63,9 @@ def _study(configfiles: list[Path] | None = None) -> Study:
     return read_study(configfiles or [handed or "config.yaml"])
 
 
-def _take_gpus(study: Study, count: int = 1) -> None:
+def _take_gpus(count: int) -> None:
     """Before anything looks for a GPU: several jobs of a machine share its GPUs out among themselves."""
-    if study.device != "cpu":
+    if count:
         from emoadapt.flow.devices import take_devices
 
         take_devices(count)
@@ -113,6 +113,7 @@ def plan(
     if calibrate:
         from emoadapt.training.calibration import calibrate as measure_speeds
 
+        _take_gpus(0 if study.device == "cpu" else 1)
         measure_speeds(study, CALIBRATION)
     speeds = read_calibration()
     rows = plan_study(study, sizes, speeds)
@@ -287,7 +288,7 @@ def extract(feature: str, corpus: str, inputs: Files, output: Output, threads: T
     from emoadapt.features.extraction import extract_shard
 
     study = _study()
-    _take_gpus(study, int(needs_gpu(study, feature)))
+    _take_gpus(int(needs_gpu(study, feature)))
     extract_shard(study, feature, corpus, inputs, output, threads)
 
 
@@ -303,7 +304,7 @@ def extract_cnn(
     from emoadapt.features.extraction import extract_cnn_shard
 
     study = _study()
-    _take_gpus(study)
+    _take_gpus(0 if study.device == "cpu" else 1)
     extract_cnn_shard(study, backbone, audio, output, model, threads)
 
 
@@ -348,13 +349,15 @@ def adapt(
 ) -> None:
     """Stage 1: adapt a backbone; shards are those of training and, where the CNN is frozen, of its cached output."""
     from emoadapt.data.targets import group_by_corpus, separate_cnn
+    from emoadapt.flow.grid import count_gpus
     from emoadapt.training.processes import count_processes, run_in_processes
     from emoadapt.training.stage1 import adapt
 
     study, (shards, cnn) = _study(), separate_cnn(shards)
-    _take_gpus(study, study.gpus_per_job)
+    gpus = count_gpus(study, backbone)
+    _take_gpus(gpus)
     run_in_processes(
-        count_processes(study), study.device, adapt,
+        count_processes(gpus), study.device, adapt,
         study, backbone, adaptation, group_by_corpus(shards), group_by_corpus(cnn) or None,
         parts, normalisers, output, curves, threads,
     )  # fmt: skip
@@ -404,17 +407,17 @@ def finetune(
 ) -> None:
     """Stage 2: fine-tune and test, several runs in one process; shards as in `adapt`, of audio or eGeMAPS."""
     from emoadapt.corpora.leaks import check_training
-    from emoadapt.flow.grid import HANDCRAFTED
+    from emoadapt.flow.grid import count_gpus
     from emoadapt.flow.shards import unfold_paths
     from emoadapt.training.jobs import run_setting
     from emoadapt.training.processes import count_processes, run_in_processes
 
     study = _study()
     check_training(study, task, start, splits, [Path(path) for path in unfold_paths(manifests)])
-    if backbone != HANDCRAFTED[0]:
-        _take_gpus(study, study.gpus_per_job)
+    gpus = count_gpus(study, backbone, task)
+    _take_gpus(gpus)
     run_in_processes(
-        1 if backbone == HANDCRAFTED[0] else count_processes(study),
+        count_processes(gpus),
         study.device,
         run_setting,
         study,

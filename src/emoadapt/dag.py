@@ -25,7 +25,7 @@ from emoadapt.features.catalogue import (
     upstream_features,
 )
 from emoadapt.flow.code import digest, remember_modules
-from emoadapt.flow.grid import CLASSICAL, HANDCRAFTED, Run, Setting, batches, settings
+from emoadapt.flow.grid import CLASSICAL, HANDCRAFTED, Run, Setting, batches, count_gpus, settings
 from emoadapt.flow.shards import shard_names
 from emoadapt.flow.tables import list_comparisons
 from emoadapt.models.registry import identity, locate
@@ -467,7 +467,6 @@ class Graph:
         """Threads of a training job."""
         return self.study.training_threads
 
-    @property
-    def gpus(self) -> int:
-        """GPUs that a training job asks for."""
-        return 0 if self.study.device == "cpu" else self.study.gpus_per_job
+    def training_gpus(self, backbone: str, task: str | None = None) -> int:
+        """GPUs that a training job asks for; without a task, that of Stage 1."""
+        return count_gpus(self.study, backbone, task)

@@ -340,14 +340,17 @@ class _Planner:
         if split.by == "fractions":
             return split.train, split.dev, split.test
         folds = self._count_folds(task)
-        if split.by in ("folds", "leave_one_speaker_out") and folds:
+        if split.by in ("folds", "leave_one_speaker_out", "leave_one_part_out") and folds:
             return (folds - 2) / folds, 1 / folds, 1 / folds
         return UNKNOWN_SHARES
 
     def _count_folds(self, task: str) -> int | None:
         config = self.study.tasks[task]
-        if config.split.by == "leave_one_speaker_out" and self.sizes[config.corpus].source in ("assumed", "missing"):
-            return self.sizes[config.corpus].speakers
+        if self.sizes[config.corpus].source in ("assumed", "missing"):
+            if config.split.by == "leave_one_speaker_out":
+                return self.sizes[config.corpus].speakers
+            if config.split.by == "leave_one_part_out":
+                return None
         return self.graph.folds(task)
 
     def _seconds(self, corpus: str, longest: float | None) -> float | None:
@@ -508,6 +511,10 @@ def summarise_plan(
             f"{len(training) - len(timed)} of {len(training)} lines have no hours: the size of a corpus (--assume), or the speed of a "
             "backbone with these settings (--calibrate), is not known."
         )
+    if any(
+        row.stage == "feature" and not row.name.startswith("cnn.") and row.jobs_done < (row.jobs or 0) for row in rows
+    ):
+        lines.append("The time to extract faces, transcripts, sentiment and descriptors is not estimated.")
     guessed = [name for name, task in study.tasks.items() if task.split.by in ("official", "speakers")]
     if guessed:
         shares = "/".join(f"{100 * share:.0f}" for share in UNKNOWN_SHARES)

@@ -308,7 +308,12 @@ SUBSETS = pa.schema(
 RUN_COLUMNS = [
     _column("task", pa.string(), "labelled task", nullable=False),
     _column("backbone", pa.string(), "backbone, or 'handcrafted'", nullable=False),
-    _column("start", pa.string(), "starting point: original, the name of an adaptation, or egemaps", nullable=False),
+    _column(
+        "start",
+        pa.string(),
+        "starting point: original, the name of an adaptation, egemaps or classical",
+        nullable=False,
+    ),
     _column("subset", pa.string(), "training clips: a number, or full", nullable=False),
     _column("resampling", pa.int32(), "which draw of the subset", nullable=False),
     _column("fold", pa.int32(), "fold of the split", nullable=False),
@@ -421,7 +426,7 @@ COMPARISONS = pa.schema(
         _column(
             "baseline",
             pa.string(),
-            "start compared with: original (of the same backbone), egemaps, or one that a table names; null = compared with none",
+            "start compared with: original (of the same backbone), egemaps, or one that a table names (classical too); null = compared with none",
         ),
         _column("subset", pa.string(), "training clips: a number, or full", nullable=False),
         _column("test_corpus", pa.string(), "corpus tested on", nullable=False),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from emoadapt.check import print_check
+from emoadapt.check import advise_shards, print_check
 from emoadapt.config import load_study
 from emoadapt.errors import EmoadaptError
 
@@ -108,3 +108,11 @@ def test_leaks_are_said_before_anything_is_computed(workplace: Path, capsys: pyt
     assert "leak: 6 of the 6 test speakers of speech are people whom Stage 1 of adapted heard (s0, s1, s2, ...)" in said
     print_check(study(task={"leaks": {"clips": "report", "development": "report"}}))
     assert "leak: 1 of the 24 test clips of speech are recordings that are in train too" in capsys.readouterr().out
+
+
+def test_shards_are_advised_by_the_number_of_clips(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Jobs of some 200 clips, and so few that Snakemake can plan them."""
+    assert [advise_shards(n) for n in (1, 400, 20_000, 151_654, 1_000_000)] == [1, 2, 100, 128, 128]
+    corpus = study().corpora["speech"].model_dump() | {"shards": 5}
+    print_check(study(corpora={"speech": corpus}))
+    assert "advice: corpora.speech.shards: 1 (about 24 clips each)" in capsys.readouterr().out

@@ -173,3 +173,13 @@ def test_the_papers_study_is_planned_without_any_corpus(capsys, monkeypatch):
     runs = sum(row.runs for row in rows if row.stage == "stage2")
     assert f"Stage 2: {runs:,} runs" in text
     assert "needs corpus crema_d" in text and "CREMA_D is not set" in text and "Not calibrated" in text
+
+
+def test_parts_that_only_a_missing_corpus_could_tell_are_unknown(study, tmp_path):
+    """Symptom: the plan of a study with an absent IEMOCAP ended with `is not a folder`."""
+    over = values()
+    over["tasks"]["loso"]["split"] = {"by": "leave_one_part_out"}
+    Path("study.yaml").write_text(yaml.safe_dump(over, sort_keys=False))
+    study = read_plan_study(["study.yaml"])
+    rows = plan_study(study[0], measure_corpora(*study, parse_assumptions(["calls=30:1h:6s"])))
+    assert find(rows, name="loso", start="original").runs is None

@@ -72,11 +72,12 @@ def find_obstacle() -> str | None:
 
 @dataclass(frozen=True)
 class Job:
-    """A job that SLURM knows: ISO times, and whether it was given the GPU."""
+    """A job that SLURM knows: ISO times, whether it was given the GPU, and its memory as SLURM writes it."""
 
     start: str
     end: str
     gpu: bool
+    memory: str
 
 
 class Cluster:
@@ -140,7 +141,10 @@ class Cluster:
         """All jobs so far, in the order of their numbers."""
         lines = run("scontrol", "--oneliner", "show", "jobs").splitlines()
         found = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines]
-        return [Job(job["StartTime"], job["EndTime"], "gpu" in job.get("TresPerJob", "")) for job in found]
+        return [
+            Job(job["StartTime"], job["EndTime"], "gpu" in job.get("TresPerJob", ""), job["MinMemoryNode"])
+            for job in found
+        ]
 
     def _spawn(self, name: str, *arguments: str) -> None:
         with (self.base / f"{name}.out").open("ab") as log:

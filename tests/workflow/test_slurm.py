@@ -76,10 +76,12 @@ def test_a_job_that_fails_is_tried_again_and_told_and_the_same_command_goes_on(c
     for clip in clips:
         clip.write_bytes(kept[0])
     target = "results/leaks/emotions.parquet"
+    before = len(cluster.read_jobs())
     failed = subprocess.run(command(target), cwd=copy.root, capture_output=True, text=True, check=False)
     text = failed.stdout + failed.stderr
     assert failed.returncode != 0
     assert text.count("Trying to restart job") == 2, "the profile's retries"
+    assert [job.memory for job in cluster.read_jobs()[before:]][-3:] == ["2000M", "4000M", "6000M"]
     assert "are recordings that are in train too" in text and "Traceback" not in text
     for clip, content in zip(clips, kept, strict=True):
         clip.write_bytes(content)

@@ -142,7 +142,7 @@ class MspImprovCorpus(AnnotatedCorpus):
 
 
 class MspFaceCorpus(AnnotatedCorpus):
-    """MSP-Face: segments `MSP-Face_<video>_<part>.{mp4,wav}`; labelled and unlabelled part."""
+    """MSP-Face: segments `MSP-FACE_<video>_<part>.{mp4,wav}`; labelled and unlabelled part."""
 
     importer: Literal["msp_face"]
     part: Literal["all", "labelled", "unlabelled"] = "all"

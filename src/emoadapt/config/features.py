@@ -33,7 +33,7 @@ class EgemapsFramesConfig(Section):
     window: Literal["paper", "paper_pitch60", "stock"] = "paper"
     """As in `features.egemaps`."""
     step_ms: Literal[10, 16, 20] | None = None
-    """From frame to frame; null = that of the window (16, `stock` 10). 20 are the 50 Hz of D25, and the hop of the backbones."""
+    """From frame to frame; null = that of the window (16, `stock` 10). 20 is 50 Hz, the hop of the backbones."""
 
 
 class EgemapsFunctionalsConfig(Section):
@@ -44,7 +44,7 @@ class CompareFramesConfig(Section):
     """ComParE_2016's 65 low-level descriptors and their deltas, frame by frame."""
 
     window: Literal["paper", "paper_pitch60", "stock"] = "paper"
-    """`paper`: 32 ms windows every 16 ms, as G22 states; otherwise as in `features.egemaps`, whose remark on pitch holds here."""
+    """`paper`: 32 ms windows every 16 ms; otherwise as in `features.egemaps`, whose remark on pitch holds here."""
 
 
 class CompareFunctionalsConfig(Section):

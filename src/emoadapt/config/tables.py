@@ -75,7 +75,7 @@ class TablePart(Section):
     title: str | None = None
     """A line above them."""
     models: tuple[ModelName | BestOf, ...]
-    """`<backbone>.<start>`, `egemaps` (the handcrafted vector), or `{best_of: [...]}`."""
+    """`<backbone>.<start>`, `egemaps` or `classical` (baselines without a backbone), or `{best_of: [...]}`."""
     baseline: Baseline | None = None
     """What they are tested against: `original` (of the same backbone), a model, `{best_of: [...]}`, or `{each_of: [...]}`.
     Stage 2 pairs them by seed and draw. null = no test."""

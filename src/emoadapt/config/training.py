@@ -36,7 +36,9 @@ class Optimisation(Section):
     compile: bool = False
     """Compile the transformer's layers with `torch.compile`, for clips of any length; needs a C++ compiler."""
     max_seconds: float | None = Field(None, gt=0)
-    """Longer clips are cropped to their beginning (Stage 2, evaluation) or at a seeded random place (Stage 1 training)."""
+    """Longer clips are cropped. Shorter ones are never padded, except within a batch, which changes no result."""
+    crop: Literal["beginning", "centre", "random"] = "beginning"
+    """What is kept of a clip that is cropped. `random`: a place drawn from seed, epoch and clip in training, the beginning in evaluation."""
 
 
 class Adaptation(Optimisation):
@@ -61,6 +63,7 @@ class Adaptation(Optimisation):
     held_out: Fraction = 0.15
     """Share of the unlabelled data (by speaker where known) on which the best checkpoint is chosen."""
     epochs: int = Field(100, ge=1)
+    crop: Literal["beginning", "centre", "random"] = "random"
     backbones: tuple[Name, ...] | None = None
     """Backbones it is applied to (default: all)."""
     tasks: tuple[Name, ...] | None = None

@@ -156,7 +156,8 @@ class ClipDataset(Dataset[Clip]):
         store: holds `audio`, or `cnn` where frames are cached.
         annotate: utterance -> tensors that go with it (targets, masks, label).
         longest: crop to this many samples (audio) or frames (cached); None = natural length.
-        crop_seed: draw the place of the crop from (seed, epoch, utterance); None = the beginning.
+        crop: what is kept of longer ones, as `Optimisation.crop`.
+        seed: the place of a random crop is drawn from (seed, epoch, utterance); None = the beginning.
     """
 
     def __init__(
@@ -166,13 +167,15 @@ class ClipDataset(Dataset[Clip]):
         *,
         cached: bool,
         longest: int | None = None,
-        crop_seed: int | None = None,
+        crop: str = "beginning",
+        seed: int | None = None,
     ) -> None:
         self.store = store
         self.annotate = annotate
         self.cached = cached
         self.longest = longest
-        self.crop_seed = crop_seed
+        self.crop = crop
+        self.seed = seed
 
     def __getitem__(self, key: tuple[str, int]) -> Clip:
         utterance_id, epoch = key
@@ -184,8 +187,10 @@ class ClipDataset(Dataset[Clip]):
     def _choose_crop(self, utterance_id: str, epoch: int, length: int) -> slice:
         if self.longest is None or length <= self.longest:
             return slice(None)
-        if self.crop_seed is None:
-            return slice(self.longest)
-        random = np.random.default_rng([self.crop_seed, epoch, zlib.crc32(utterance_id.encode())])
-        start = int(random.integers(length - self.longest + 1))
+        start = 0
+        if self.crop == "centre":
+            start = (length - self.longest) // 2
+        elif self.crop == "random" and self.seed is not None:
+            random = np.random.default_rng([self.seed, epoch, zlib.crc32(utterance_id.encode())])
+            start = int(random.integers(length - self.longest + 1))
         return slice(start, start + self.longest)

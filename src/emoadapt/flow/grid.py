@@ -46,6 +46,20 @@ class Run:
         return cls(int(resampling), int(fold), int(seed))
 
 
+def count_gpus(study: Study, backbone: str, task: str | None = None) -> int:
+    """GPUs that a training job asks for.
+
+    Args:
+        study: the study.
+        backbone: what is trained; the baselines without one need none.
+        task: what it is fine-tuned on; None = Stage 1. Tasks with attributes take one: a concordance coefficient is of all
+            clips of a batch, not a mean over them.
+    """
+    if study.device == "cpu" or backbone == HANDCRAFTED[0]:
+        return 0
+    return 1 if task and study.tasks[task].attributes else study.gpus_per_job
+
+
 def settings(study: Study) -> list[Setting]:
     """All settings of a study."""
     found = []

@@ -2,13 +2,15 @@
 
 Every Snakemake process in a folder, dry runs included, shares a lock of the operating system for as long as it lives,
 however it ends. Who can have that lock for itself knows that no other process is alive there, so that lock files are
-left over.
+left over. A file system without such locks (Lustre without `-o flock`) gets none: left-over files are then Snakemake's own
+matter (`--unlock`).
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _held: list[int] = []
@@ -36,5 +38,6 @@ def clear_stale_locks(folder: Path) -> bool:
     if alone:
         for path in (state / "locks").glob("*.lock"):
             path.unlink(missing_ok=True)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
     return alone

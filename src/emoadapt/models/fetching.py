@@ -355,7 +355,8 @@ def _record(models_dir: Path, name: str, digests: Mapping[str, str], **facts: An
     """Add to the lock file what was fetched; two processes that do so at once wait for each other."""
     # Not the folder itself: NFS locks only what is open for writing.
     with (models_dir / GUARD).open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(guard, fcntl.LOCK_EX)
         lock = read_lock(models_dir)
         known = {} if facts else lock.get(name, {})
         lock[name] = {**known, **facts, "files": dict(sorted({**known.get("files", {}), **digests}.items()))}

@@ -15,15 +15,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from emoadapt.errors import EmoadaptError, TrainingError
-
-if TYPE_CHECKING:
-    from emoadapt.config import Study
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +34,12 @@ SECONDS_TO_END = 10.0
 """What the others are given to end by themselves when one has failed: usually all have, for the same reason."""
 
 
-def count_processes(study: Study) -> int:
-    """Processes of a training job: one per GPU that it may use, 1 on a CPU."""
-    here = 0 if study.device == "cpu" else torch.cuda.device_count()
-    if 0 < here < study.gpus_per_job:
-        logger.info("gpus_per_job is %d, and this job sees %d: it uses these", study.gpus_per_job, here)
-    return max(1, min(here, study.gpus_per_job))
+def count_processes(gpus: int) -> int:
+    """Processes of a training job that asked for so many GPUs: one for each that it may use, 1 on a CPU."""
+    here = torch.cuda.device_count() if gpus else 0
+    if 0 < here < gpus:
+        logger.info("this job asked for %d GPUs and sees %d: it uses these", gpus, here)
+    return max(1, min(here, gpus))
 
 
 def run_in_processes(n: int, device: str, function: Callable[..., None], *args: Any) -> None:

@@ -216,12 +216,14 @@ class TrainingClips:
         self.chosen = {part: self._choose(part) for part in ("train", "held_out")}
 
     def load(self, part: str) -> Any:
-        """Loader of a part; only the training part is shuffled and cropped at random."""
+        """Loader of a part; only the training part is shuffled, and cropped at random."""
         seed = self.settings.seed if part == "train" else None
         longest = None if self.settings.max_seconds is None else round(self.settings.max_seconds * schema.SAMPLE_RATE)
         lengths = {name: min(self.targets.value(name, "n_samples"), longest or np.inf) for name in self.chosen[part]}
         limit = self.backbone.count_frames(longest) if self.cached and longest else longest
-        dataset = ClipDataset(self.signals, self.annotate, cached=self.cached, longest=limit, crop_seed=seed)
+        dataset = ClipDataset(
+            self.signals, self.annotate, cached=self.cached, longest=limit, crop=self.settings.crop, seed=seed
+        )
         return load_batches(dataset, lengths, self.settings.batch_size, seed, self.settings.batch_seconds)
 
     def annotate(self, utterance_id: str) -> dict[str, Tensor]:

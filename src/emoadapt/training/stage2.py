@@ -166,10 +166,12 @@ class _Signals:
         settings: Finetuning,
         seed: int | None,
     ) -> Any:
-        """Loader of these clips, cropped to their beginning; shuffled if a seed is given."""
+        """Loader of these clips; shuffled, and cropped at random where that is configured, if a seed is given."""
         longest = None if settings.max_seconds is None else round(settings.max_seconds * schema.SAMPLE_RATE)
         limit = backbone.count_frames(longest) if self.cached and longest else longest
-        dataset = ClipDataset(self.store, clips.annotate, cached=self.cached, longest=limit)
+        dataset = ClipDataset(
+            self.store, clips.annotate, cached=self.cached, longest=limit, crop=settings.crop, seed=seed
+        )
         lengths = {name: min(self.lengths[name], longest or self.lengths[name]) for name in names}
         return load_batches(dataset, lengths, settings.batch_size, seed, settings.batch_seconds)
 

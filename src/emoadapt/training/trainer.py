@@ -466,7 +466,7 @@ def train(learner: Learner, trainer: lightning.Trainer, training: Any, evaluatio
             trainer.validate(learner, evaluation, verbose=False)
         # Lightning leaves modules in the mode it finds them in, and `from_pretrained` returns them in evaluation mode.
         learner.train()
-        trainer.fit(learner, training, evaluation, ckpt_path=found)
+        trainer.fit(learner, training, evaluation, ckpt_path=found, weights_only=True)
     learner.model.load_state_dict(best.state)
     learner.curve.mark_best(best.epoch)
     return best

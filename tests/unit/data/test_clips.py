@@ -111,7 +111,11 @@ def test_dataset_scales_and_crops_audio(tmp_path: Path) -> None:
     assert whole.values["label"] == 2
     beginning = ClipDataset(store, annotate, cached=False, longest=300)
     assert torch.equal(beginning["c/a", 5].signal, whole.signal[:300])
-    random = ClipDataset(store, annotate, cached=False, longest=300, crop_seed=1)
+    centre = ClipDataset(store, annotate, cached=False, longest=300, crop="centre", seed=1)
+    assert torch.equal(centre["c/a", 5].signal, whole.signal[350:650])
+    evaluated = ClipDataset(store, annotate, cached=False, longest=300, crop="random")
+    assert torch.equal(evaluated["c/a", 5].signal, whole.signal[:300])
+    random = ClipDataset(store, annotate, cached=False, longest=300, crop="random", seed=1)
     first, again, later = random["c/a", 0].signal, random["c/a", 0].signal, random["c/a", 1].signal
     assert torch.equal(first, again)
     assert not torch.equal(first, later)

@@ -130,3 +130,13 @@ def test_the_kernels_list_is_read_where_the_program_is_missing(tmp_path: Path) -
             f"Model: \t\t NVIDIA X\nIRQ:   \t\t 1\nGPU UUID: \t {uuid}\nVideo BIOS: \t x\n"
         )
     assert devices._ask_driver(tmp_path) == ["GPU-11", "GPU-22"]
+
+
+def test_whoever_comes_first_leaves_locks_that_others_can_open(tmp_path: Path) -> None:
+    """Symptom: with a umask of 077 the jobs of another user ended with PermissionError."""
+    before = os.umask(0o077)
+    try:
+        os.close(devices._open(tmp_path / "0.lock"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "0.lock").stat().st_mode & 0o777 == 0o666

@@ -1,9 +1,12 @@
 """Locks of killed runs."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from emoadapt.flow import lock
 from emoadapt.flow.lock import clear_stale_locks
@@ -60,3 +63,17 @@ def release() -> None:
     """Let go of what this process holds, as its end would."""
     while lock._held:
         os.close(lock._held.pop())
+
+
+def test_a_file_system_without_locks_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lustre mounted without `-o flock`: nobody can know who else is alive, so lock files stay."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    left = tmp_path / ".snakemake/locks/0.input.lock"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    assert not clear_stale_locks(tmp_path) and left.exists()
+    release()

@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import AutoModel, Wav2Vec2FeatureExtractor
 
 from emoadapt.config import Backbone, UntrainedBackbone
+from emoadapt.data.batching import collate_clips
+from emoadapt.data.clips import Clip
 from emoadapt.errors import ModelError
 from emoadapt.models.backbones import build_untrained, load_backbone
+from emoadapt.models.heads import TwoLayerHead
+from emoadapt.training.trainer import embed_batch
 
 SHAPES = {"conv_dim": (12, 16, 16), "conv_kernel": (10, 8, 4), "conv_stride": (5, 4, 4), "hidden_size": 32}
 SMALL = SHAPES | {"layers": 2, "heads": 4, "intermediate_size": 48, "conv_pos_kernel": 6, "conv_pos_groups": 4}
@@ -54,6 +59,23 @@ def test_embedding_of_one_clip_is_what_transformers_computes(architecture: str, 
     with torch.no_grad():
         expected = backbone.model(inputs["input_values"]).last_hidden_state.mean(dim=1)
         torch.testing.assert_close(backbone([clip]), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("architecture", "norm"), FAMILIES)
+def test_cached_cnn_output_gives_the_loss_of_the_full_path(architecture: str, norm: str) -> None:
+    """Cached as 16-bit floats, which is all the difference."""
+    backbone, clips = make(architecture, norm), make_clips(3000, 8000, 5001)
+    backbone.set_cnn_trainable(False)
+    head, labels = TwoLayerHead(32, 32, 3, seed=0), torch.tensor([0, 1, 2])
+    with torch.no_grad():
+        cached = [backbone.encode_cnn([clip])[0][0].half() for clip in clips]
+        full, short = (
+            cross_entropy(
+                head(embed_batch(backbone, collate_clips([Clip(str(i), s) for i, s in enumerate(signals)]))), labels
+            )
+            for signals in (clips, cached)
+        )
+    assert short.item() == pytest.approx(full.item(), rel=1e-3)
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from emoadapt import schema
 from emoadapt.errors import TrainingError
+from emoadapt.flow.grid import count_gpus
 from emoadapt.flow.store import read_table
 from emoadapt.training.processes import count_processes, run_in_processes
 
@@ -81,4 +82,4 @@ def test_a_process_per_gpu_that_the_job_has(
 ) -> None:
     work.values |= {"device": device, "gpus_per_job": 4}
     monkeypatch.setattr(torch.cuda, "device_count", lambda: here)
-    assert count_processes(work.study) == expected
+    assert count_processes(count_gpus(work.study, "tiny")) == expected
