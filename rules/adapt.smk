@@ -16,6 +16,7 @@ rule adapt:
         "results/benchmarks/adapt/{backbone}.{adaptation}.tsv"
     conda:
         "../envs/core.yaml"
+    priority: 1  # more waits for it than for any other
     threads: graph.training_threads
     resources:
         mem_mb=growing(16000),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zipfile
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -54,3 +56,11 @@ def test_results_table_is_what_the_predictions_say(finished: Project) -> None:
         scores = [f1_score(run["label"], run["predicted"], average="macro") for run in runs]
         assert row["n"] == 48 and row["n_runs"] == len(scores) == 2
         assert row["mean"] == pytest.approx(sum(scores) / len(scores), abs=1e-9)
+
+
+def test_snakemake_packs_the_report_with_its_provenance(finished: Project, tmp_path: Path) -> None:
+    done = finished.snakemake("--report", str(tmp_path / "report.zip"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        pages = [archive.read(name) for name in archive.namelist() if name.endswith("index.html")]
+    assert (finished.root / "results/report/index.html").read_bytes() in pages

@@ -21,9 +21,9 @@ pytestmark = pytest.mark.slow
 
 FASTER = [
     "--slurm-status-command", "squeue", "--slurm-no-account", "--slurm-init-seconds-before-status-checks", "3",
-    "--seconds-between-status-checks", "3",
+    "--seconds-between-status-checks", "3", "--max-jobs-per-timespan", "100/2s",
 ]  # fmt: skip
-"""Without accounting there is no sacct; and the cluster is not to be spared."""
+"""Without accounting there is no sacct; and the cluster is not to be spared. Snakemake ends when the last such time span does."""
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,20 @@ def adapt_all(folder: Path, studies: dict[str, Any]) -> None:
         adapt(study, "tiny", "all", shards, None, *inputs, target, Path(f"{target}.curves.parquet"), 2)
 
 
+def finetune_all(folder: Path, study: Any) -> None:
+    """Stage 2, two runs, into `<number of processes>.<table>.parquet`."""
+    from emoadapt.training.stage2 import finetune
+
+    names = ("predictions", "embeddings", "curves")
+    tables = {name: folder / f"{count_ranks()}.{name}.parquet" for name in names}
+    shards = {"acted": [folder / "audio.parquet"]}
+    inputs = {"splits": folder / "splits.parquet", "subsets": folder / "subsets.parquet"}
+    finetune(
+        study, "emotion", "tiny", "original", "full", [(0, 0, 0), (0, 0, 1)], None, shards, None, **inputs, **tables,
+        models=folder / f"{count_ranks()}.models", threads=1,
+    )  # fmt: skip
+
+
 def fail(number: int) -> None:
     """An error of ours in one process, while the others wait for it."""
     if find_rank() == number:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -54,6 +55,22 @@ def test_two_processes_give_the_losses_and_the_weights_of_one(work, functions: M
             for key, value in weights.items():
                 torch.testing.assert_close(others[key], value, rtol=1e-3, atol=2e-4, msg=f"{name} {key}")
     assert not list(work.folder.glob(".*"))
+
+
+def test_two_processes_predict_what_one_does(work, functions: ModuleType) -> None:
+    """Every test clip once, in the same order, with the same logits; and the model that is kept is the same."""
+    work.write_labelled()
+    work.values["backbones"]["tiny"]["untrained"] |= {"dropout": 0.0}
+    work.values["finetuning"] |= {"epochs": 2, "batch_size": 7, "class_weights": "balanced"}
+    work.values["keep_models"] = "best"
+    functions.finetune_all(work.folder, work.study)
+    run_in_processes(2, "cpu", functions.finetune_all, work.folder, work.study)
+    one, two = (read_table(work.folder / f"{n}.predictions.parquet", schema.PREDICTIONS) for n in (1, 2))
+    assert two.num_rows == one.num_rows == 34
+    assert two.drop(["logits"]).equals(one.drop(["logits"]))
+    numpy.testing.assert_allclose(two["logits"].to_pylist(), one["logits"].to_pylist(), rtol=0, atol=1e-3)
+    kept = [sorted(path.name for path in (work.folder / f"{n}.models").iterdir()) for n in (1, 2)]
+    assert kept[0] == kept[1] and len(kept[0]) == 1
 
 
 @pytest.mark.parametrize(
