@@ -14,9 +14,9 @@ rule adapt:
         "logs/adapt/{backbone}.{adaptation}.log",
     benchmark:
         "results/benchmarks/adapt/{backbone}.{adaptation}.tsv"
+    priority: 1  # more waits for it than for any other
     conda:
         "../envs/core.yaml"
-    priority: 1  # more waits for it than for any other
     threads: graph.training_threads
     resources:
         mem_mb=growing(16000),
