@@ -265,7 +265,10 @@ def make_demo(corpus: str, shard: int, output: Output) -> None:
 
 @app.command(rich_help_panel=STAGES)
 def manifest(
-    corpus: str, shard: int, state: Annotated[str, typer.Option(help="Of the shard, from the graph.")], output: Output
+    corpus: str,
+    shard: int,
+    output: Output,
+    state: Annotated[str | None, typer.Option(help="Of the shard, from the graph; default: list the corpus.")] = None,
 ) -> None:
     """List the clips of one shard."""
     from emoadapt.corpora.manifests import write_manifest

@@ -127,20 +127,20 @@ def list_fields(row: Utterance | Label) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__dataclass_fields__}
 
 
-def write_manifest(name: str, config: AnyCorpus, shard: int, state: str, output: Path) -> None:
+def write_manifest(name: str, config: AnyCorpus, shard: int, state: str | None, output: Path) -> None:
     """Write one manifest shard (MANIFEST): as it was listed when the graph was built, or listed anew where that is gone.
 
     Args:
         name: the corpus.
         config: its section.
         shard: number of the shard.
-        state: of the shard, from `find_state`.
+        state: of the shard, from `find_state`; None = list it anew.
         output: table to write.
     """
     from emoadapt.flow.store import read_table, write_table
 
     listed = LISTED / name / f"{state}.parquet"
-    rows = read_table(listed) if listed.exists() else list_manifest(name, config)[shard]
+    rows = read_table(listed) if state and listed.exists() else list_manifest(name, config)[shard]
     write_table(output, rows, schema.MANIFEST)
 
 
