@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -46,6 +47,21 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
+
+
+def split_panels(figure: Figure, count: int, columns: int, **options: Any) -> list[Axes]:
+    """`count` panels in rows of `columns`; what is left of the last row stays empty.
+
+    Args:
+        figure: to draw in.
+        count: number of panels.
+        columns: panels in a row.
+        options: for `Figure.subplots`.
+    """
+    axes = list(figure.subplots(-(-count // columns), columns, squeeze=False, **options).flat)
+    for axis in axes[count:]:
+        axis.remove()
+    return axes[:count]
 
 
 def save_figure(figure: Figure, out: Path, name: str) -> None:

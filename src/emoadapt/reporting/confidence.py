@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from emoadapt.config import Study
 from emoadapt.reporting.audits import sort_settings
-from emoadapt.reporting.canvas import new_figure, save_figure, save_note
+from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels
 from emoadapt.reporting.style import label_of, mark_of, mark_untrained, model_key, subset_key, subset_name
 
 FEWEST = 5
@@ -55,15 +55,13 @@ def _draw_panels(
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     with new_figure(3.3 * columns, 3.1 * rows + 0.4) as figure:
-        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-        for axis, (title, part) in zip(axes, panels, strict=False):
+        axes = split_panels(figure, len(panels), columns)
+        for axis, (title, part) in zip(axes, panels, strict=True):
             draw(study, axis, part)
             axis.set_title(title, fontsize=9)
             axis.set_xlabel(labels[0])
             axis.set_ylabel(labels[1])
-        for axis in axes[len(panels) :]:
-            axis.remove()
-        found = [axis.get_legend_handles_labels() for axis in axes[: len(panels)]]
+        found = [axis.get_legend_handles_labels() for axis in axes]
         legend = {label: handle for handles, names in found for handle, label in zip(handles, names, strict=True)}
         figure.legend(
             legend.values(), legend.keys(), loc="outside upper left", ncols=2 * columns, frameon=False, handletextpad=0.4,

@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.axes import Axes
 
 from emoadapt.config import Study
-from emoadapt.reporting.canvas import new_figure, save_figure, save_note, spread_labels
+from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
 from emoadapt.reporting.style import (
     MAIN_METRICS,
     METRIC_NAMES,
@@ -94,16 +94,14 @@ def draw_finetuning(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     with new_figure(max(3.9 * columns, 5.0), 2.6 * lines) as figure:
-        axes = figure.subplots(lines, columns, squeeze=False, sharey=True).flat
-        for axis, ((task, backbone), part) in zip(axes, panels, strict=False):
+        axes = split_panels(figure, len(panels), columns, sharey=True)
+        for axis, ((task, backbone), part) in zip(axes, panels, strict=True):
             _draw_runs(study, axis, part)
             model = "eGeMAPS (handcrafted)" if backbone == "handcrafted" else mark_untrained(study, backbone)
             axis.set_title(f"{task}, {subset_name(part['subset'][0])}\n{model}")
             axis.set_xlabel("epoch")
             axis.set_ylabel(f"{METRIC_NAMES[part['metric'][0]]} (dev)")
             axis.tick_params(labelleft=True)
-        for axis in list(axes)[len(panels) :]:
-            axis.remove()
         save_figure(figure, out, name)
     return None
 

@@ -13,7 +13,7 @@ from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.flow.store import read_table
 from emoadapt.reporting.audits import audited_tasks, read_frame
-from emoadapt.reporting.canvas import new_figure, save_figure, save_note, spread_labels
+from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
 from emoadapt.reporting.confidence import draw_reliability, draw_selective
 from emoadapt.reporting.curves import draw_adaptation, draw_finetuning
 from emoadapt.reporting.display import STATUS_WORDS
@@ -198,13 +198,11 @@ def _draw_sizes(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None
     columns = min(2, len(panels))
     lines = -(-len(panels) // columns)
     with new_figure(4.9 * columns, 2.9 * lines) as figure:
-        axes = figure.subplots(lines, columns, squeeze=False).flat
-        for axis, (title, part) in zip(axes, panels, strict=False):
+        axes = split_panels(figure, len(panels), columns)
+        for axis, (title, part) in zip(axes, panels, strict=True):
             _draw_size_lines(study, axis, part)
             axis.set_title(title)
             axis.set_ylabel(METRIC_NAMES[part["metric"][0]])
-        for axis in list(axes)[len(panels) :]:
-            axis.remove()
         save_figure(figure, out, name)
     return None
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from emoadapt.config import Study
-from emoadapt.reporting.canvas import new_figure, save_figure, save_note
+from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels
 from emoadapt.reporting.style import (
     label_of,
     mark_of,
@@ -126,14 +126,12 @@ def draw_per_class(study: Study, frame: pl.DataFrame, out: Path, name: str) -> N
     rows = -(-len(lines) // columns)
     tallest = max(part["label"].n_unique() for _, part in lines)
     with new_figure(4.9 * columns, (0.42 * tallest + 1.15) * rows + 0.4) as figure:
-        axes = figure.subplots(rows, columns, squeeze=False).flat
-        for axis, (title, part) in zip(axes, lines, strict=False):
+        axes = split_panels(figure, len(lines), columns)
+        for axis, (title, part) in zip(axes, lines, strict=True):
             task = part["task"][0]
             _draw_class_dots(study, axis, part, [c for c in study.tasks[task].classes if c in set(part["label"])])
             axis.set_title(title)
             axis.set_xlabel("F1 (mean over runs, ± standard deviation)")
-        for axis in list(axes)[len(lines) :]:
-            axis.remove()
         handles = {
             label: handle
             for axis in figure.axes

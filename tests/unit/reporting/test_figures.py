@@ -7,7 +7,7 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.flow.store import write_table
-from emoadapt.reporting.canvas import spread_labels
+from emoadapt.reporting.canvas import new_figure, split_panels, spread_labels
 from emoadapt.reporting.figures import figure_names, write_figures
 
 
@@ -66,3 +66,11 @@ def test_labels_keep_their_order_and_distance(heights):
 
 def test_labels_far_apart_stay_where_they_are():
     assert spread_labels([0.9, 0.1, 0.5], 0.2) == [0.9, 0.1, 0.5]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5])
+def test_no_empty_panel_is_left(count):
+    """Symptom: three tasks had a fourth, empty panel beside them."""
+    with new_figure(4, 4) as figure:
+        axes = split_panels(figure, count, 2)
+        assert figure.axes == axes and len(axes) == count

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from emoadapt.config import Study, TableConfig
-from emoadapt.reporting.canvas import new_figure, save_figure, save_note, spread_labels
+from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
 from emoadapt.reporting.declared.cells import list_missing
 from emoadapt.reporting.declared.grid import label, name_model
 from emoadapt.reporting.style import (
@@ -206,14 +206,12 @@ def _draw_lines(study: Study, table: TableConfig, shown: pl.DataFrame, missing: 
     height = -(-len(panels) // columns)
     subsets = sorted(set(shown["subset"]), key=subset_key)
     with new_figure(4.6 * columns, 2.5 * height + 0.8) as figure:
-        axes = list(figure.subplots(height, columns, squeeze=False, sharey=True).flat)
-        for axis, rows in zip(axes, panels, strict=False):
+        axes = split_panels(figure, len(panels), columns, sharey=True)
+        for axis, rows in zip(axes, panels, strict=True):
             _draw_sizes(study, table, axis, subsets, rows)
             axis.set_title(label(study, table, "backbone", rows[0]))
             axis.set_ylabel(METRIC_NAMES.get(table.metric, table.metric))
             axis.tick_params(labelleft=True)
-        for axis in axes[len(panels) :]:
-            axis.remove()
         _explain(figure, study, table, shown, missing)
         save_figure(figure, out, name)
     return None
