@@ -19,8 +19,8 @@ rule adapt:
         "../envs/core.yaml"
     threads: graph.training_threads
     resources:
-        mem_mb=growing(16000),
-        runtime=growing(2880),
+        mem_mb=16000,
+        runtime=2880,
         gpu=lambda w: graph.training_gpus(w.backbone),
     params:
         shards=lambda w, input: fold_paths([*input.shards, *input.cnn]),

@@ -19,7 +19,10 @@ wildcard_constraints:
 
 
 def growing(amount):
-    """Memory or minutes: a job that failed is given as much again each time it is tried again."""
+    """Memory of a job: as much again each time it is tried again, since it may have failed for want of it.
+
+    Trainings ask for much and fail for other reasons: three times as much would soon be more than a node has.
+    """
     return lambda wildcards, attempt: attempt * amount
 
 

@@ -13,7 +13,7 @@ rule make_demo:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(30),
+        runtime=30,
     params:
         plan=lambda w: graph.demo_state(w.corpus, w.shard),
     shell:
@@ -30,7 +30,7 @@ rule manifest:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=20,
     params:
         state=lambda w: graph.manifest_state(w.corpus, w.shard),
     shell:
@@ -47,7 +47,7 @@ rule labels:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=growing(20),
+        runtime=20,
     params:
         state=lambda w: graph.labels_state(w.corpus),
     shell:
@@ -73,7 +73,7 @@ rule split:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(20),
+        runtime=20,
     params:
         manifests=lambda w, input: fold_paths(input.manifests),
         split=lambda w: graph.split_state(w.task),
@@ -100,7 +100,7 @@ rule leaks:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(20),
+        runtime=20,
     params:
         manifests=lambda w, input: fold_paths(input.manifests),
         rules=lambda w: graph.leak_state(w.task),
@@ -121,7 +121,7 @@ rule subset:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(20),
+        runtime=20,
     params:
         resamplings=lambda w: graph.resamplings(w.task, w.subset),
         draws=lambda w: STUDY.tasks[w.task].draws,

@@ -18,7 +18,7 @@ rule evaluate:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=growing(60),
+        runtime=60,
     params:
         report=[STUDY.report.bootstrap, STUDY.report.confidence],
         classes=lambda w: graph.outputs(w.task),
@@ -45,7 +45,7 @@ rule audit:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=growing(30),
+        runtime=30,
     params:
         group_clips=STUDY.report.group_clips,
         classes=lambda w: STUDY.tasks[w.task].classes,
@@ -67,7 +67,7 @@ rule quarantine:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(30),
+        runtime=30,
     params:
         code=code_of("data.quarantine"),
     shell:

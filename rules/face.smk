@@ -16,7 +16,7 @@ rule detect_faces:
     threads: STUDY.extraction_threads
     resources:
         mem_mb=lambda w, threads, attempt: attempt * (3000 + 1000 * threads),
-        runtime=growing(720),
+        runtime=720,
         gpu=graph.gpus_for("faces"),
     params:
         recipe=recipe_of("faces"),
@@ -38,7 +38,7 @@ rule embed_faces:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=growing(240),
+        runtime=240,
         gpu=graph.gpus_for("face_embedding"),
     params:
         recipe=recipe_of("face_embedding"),

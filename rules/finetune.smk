@@ -22,8 +22,8 @@ rule finetune:
         "../envs/core.yaml"
     threads: graph.training_threads
     resources:
-        mem_mb=growing(16000),
-        runtime=growing(1440),
+        mem_mb=16000,
+        runtime=1440,
         gpu=lambda w: graph.training_gpus(w.backbone, w.task),
     params:
         runs=lambda w: " ".join(

@@ -16,7 +16,7 @@ rule extract_audio:
     threads: STUDY.extraction_threads
     resources:
         mem_mb=lambda w, threads, attempt: attempt * (1800 + 200 * threads),
-        runtime=growing(120),
+        runtime=120,
     params:
         recipe=recipe_of("audio"),
     shell:

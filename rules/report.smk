@@ -58,7 +58,7 @@ rule report:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(30),
+        runtime=30,
     params:
         study=graph.report_state(),
         word_errors=lambda w, input: (

@@ -15,7 +15,7 @@ rule egemaps:
     threads: STUDY.extraction_threads
     resources:
         mem_mb=lambda w, threads, attempt: attempt * (1500 + 500 * threads),
-        runtime=growing(120),
+        runtime=120,
     params:
         recipe=recipe_of("egemaps"),
     shell:
@@ -39,7 +39,7 @@ rule acoustics:
     threads: STUDY.extraction_threads
     resources:
         mem_mb=lambda w, threads, attempt: attempt * (1500 + 500 * threads),
-        runtime=growing(120),
+        runtime=120,
     params:
         recipe=lambda w: recipe_of(w.descriptors),
     shell:
@@ -62,7 +62,7 @@ rule encode_cnn:
     threads: 1
     resources:
         mem_mb=growing(6000),
-        runtime=growing(240),
+        runtime=240,
         gpu=lambda w: min(1, graph.training_gpus(w.source.split(".")[0])),
     params:
         backbone=lambda w: w.source.split(".")[0],

@@ -17,7 +17,7 @@ rule parts:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(20),
+        runtime=20,
     params:
         manifests=lambda w, input: fold_paths(input),
         held_out=lambda w: STUDY.adaptations[w.adaptation].held_out,
@@ -40,7 +40,7 @@ rule normalisers:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(30),
+        runtime=30,
     params:
         features=lambda w, input: fold_paths(input.features),
         scope=lambda w: STUDY.adaptations[w.adaptation].normalise,
@@ -62,7 +62,7 @@ rule training_shard:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(30),
+        runtime=30,
     params:
         targets=lambda w: graph.training_columns(w.objectives),
         code=code_of("data.targets"),

@@ -16,7 +16,7 @@ rule transcribe:
     threads: 1 if graph.gpus_for("transcript") else STUDY.extraction_threads
     resources:
         mem_mb=growing(6000),
-        runtime=growing(720),
+        runtime=720,
         gpu=graph.gpus_for("transcript"),
     params:
         recipe=recipe_of("transcript"),
@@ -38,7 +38,7 @@ rule sentiment:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=growing(120),
+        runtime=120,
         gpu=graph.gpus_for("sentiment"),
     params:
         recipe=recipe_of("sentiment"),
@@ -67,7 +67,7 @@ rule word_errors:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(30),
+        runtime=30,
     params:
         corpora=lambda w: graph.compared_corpora(),
         recogniser=graph.recogniser_state(),
