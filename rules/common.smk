@@ -18,12 +18,12 @@ wildcard_constraints:
     batch=r"b\d\d\d+",
 
 
-def growing(amount):
-    """Memory of a job: as much again each time it is tried again, since it may have failed for want of it.
+def growing(base, per_thread=0):
+    """MB of memory of a job: as much again each time it is tried again, since it may have failed for want of it.
 
     Trainings ask for much and fail for other reasons: three times as much would soon be more than a node has.
     """
-    return lambda wildcards, attempt: attempt * amount
+    return lambda wildcards, threads, attempt: attempt * (base + per_thread * threads)
 
 
 def media_of_shard(wildcards):

@@ -15,7 +15,7 @@ rule detect_faces:
         "../envs/core.yaml"
     threads: STUDY.extraction_threads
     resources:
-        mem_mb=lambda w, threads, attempt: attempt * (3000 + 1000 * threads),
+        mem_mb=growing(3000, per_thread=1000),
         runtime=720,
         gpu=graph.gpus_for("faces"),
     params:

@@ -15,7 +15,7 @@ rule extract_audio:
         "../envs/core.yaml"
     threads: STUDY.extraction_threads
     resources:
-        mem_mb=lambda w, threads, attempt: attempt * (1800 + 200 * threads),
+        mem_mb=growing(1800, per_thread=200),
         runtime=120,
     params:
         recipe=recipe_of("audio"),

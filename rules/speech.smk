@@ -14,7 +14,7 @@ rule egemaps:
         "../envs/core.yaml"
     threads: STUDY.extraction_threads
     resources:
-        mem_mb=lambda w, threads, attempt: attempt * (1500 + 500 * threads),
+        mem_mb=growing(1500, per_thread=500),
         runtime=120,
     params:
         recipe=recipe_of("egemaps"),
@@ -38,7 +38,7 @@ rule acoustics:
         "../envs/core.yaml"
     threads: STUDY.extraction_threads
     resources:
-        mem_mb=lambda w, threads, attempt: attempt * (1500 + 500 * threads),
+        mem_mb=growing(1500, per_thread=500),
         runtime=120,
     params:
         recipe=lambda w: recipe_of(w.descriptors),

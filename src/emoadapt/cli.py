@@ -113,7 +113,7 @@ def plan(
     if calibrate:
         from emoadapt.training.calibration import calibrate as measure_speeds
 
-        _take_gpus(0 if study.device == "cpu" else 1)
+        _take_gpus(int(study.device != "cpu"))
         measure_speeds(study, CALIBRATION)
     speeds = read_calibration()
     rows = plan_study(study, sizes, speeds)
@@ -307,7 +307,7 @@ def extract_cnn(
     from emoadapt.features.extraction import extract_cnn_shard
 
     study = _study()
-    _take_gpus(0 if study.device == "cpu" else 1)
+    _take_gpus(int(study.device != "cpu"))
     extract_cnn_shard(study, backbone, audio, output, model, threads)
 
 

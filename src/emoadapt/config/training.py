@@ -64,6 +64,7 @@ class Adaptation(Optimisation):
     """Share of the unlabelled data (by speaker where known) on which the best checkpoint is chosen."""
     epochs: int = Field(100, ge=1)
     crop: Literal["beginning", "centre", "random"] = "random"
+    """What is kept of a clip that is cropped, as in Stage 2."""
     backbones: tuple[Name, ...] | None = None
     """Backbones it is applied to (default: all)."""
     tasks: tuple[Name, ...] | None = None

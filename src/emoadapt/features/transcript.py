@@ -26,8 +26,8 @@ LOG_PROBABILITY_THRESHOLD = -1.0
 """Of the mean over a window's tokens, from Whisper: words above it count even where speech seems improbable."""
 
 SEARCH = {"maxhmmpf": 3000, "maxwpf": 5}
-"""The most states, and words that end, that pocketsphinx follows in a frame: half the time of its defaults (30,000 and any), and of
-60 clips of RAVDESS it misreads 2 words in a hundred more, where it misreads 40."""
+"""The most states, and words that end, that pocketsphinx follows in a frame: half the time of its defaults (30,000 and any); on 40 clips
+of RAVDESS (240 words) a word error rate of .417 instead of .396."""
 
 PIECE_BYTES = 60 * schema.SAMPLE_RATE * 2
 """The most that pocketsphinx hears at once: a minute."""

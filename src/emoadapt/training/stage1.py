@@ -216,7 +216,7 @@ class TrainingClips:
         self.chosen = {part: self._choose(part) for part in ("train", "held_out")}
 
     def load(self, part: str) -> Any:
-        """Loader of a part; only the training part is shuffled, and cropped at random."""
+        """Loader of a part; only the training part is shuffled, and cropped at random where that is configured."""
         seed = self.settings.seed if part == "train" else None
         longest = None if self.settings.max_seconds is None else round(self.settings.max_seconds * schema.SAMPLE_RATE)
         lengths = {name: min(self.targets.value(name, "n_samples"), longest or np.inf) for name in self.chosen[part]}

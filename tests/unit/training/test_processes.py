@@ -100,3 +100,12 @@ def test_a_process_per_gpu_that_the_job_has(
     work.values |= {"device": device, "gpus_per_job": 4}
     monkeypatch.setattr(torch.cuda, "device_count", lambda: here)
     assert count_processes(count_gpus(work.study, "tiny")) == expected
+
+
+def test_who_needs_no_gpu_or_only_one_asks_for_no_more(work) -> None:
+    """A concordance coefficient is of a whole batch: shared out among processes it is another loss."""
+    work.values |= {"device": "auto", "gpus_per_job": 4}
+    work.values["tasks"]["emotion"] |= {"classes": [], "attributes": ["arousal"]}
+    assert count_gpus(work.study, "tiny") == 4, "Stage 1"
+    assert count_gpus(work.study, "tiny", "emotion") == 1
+    assert count_gpus(work.study, "handcrafted", "emotion") == 0

@@ -221,3 +221,11 @@ def test_part_without_clips_is_refused(labelled) -> None:
     write_table(labelled.folder / "subsets.parquet", rows, schema.SUBSETS)
     with pytest.raises(TrainingError, match="resampling 0, fold 0: no usable clip in train"):
         run(labelled)
+
+
+def test_long_clips_are_cropped_where_the_configuration_says(labelled) -> None:
+    found = {}
+    for crop in ("beginning", "centre"):
+        labelled.values["finetuning"] |= {"max_seconds": 0.2, "crop": crop}
+        found[crop] = get_logits(run(labelled, name=crop))
+    assert not np.allclose(found["beginning"], found["centre"])
