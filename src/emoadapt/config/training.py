@@ -52,6 +52,10 @@ class Adaptation(Optimisation):
     """Objective -> weight of its loss. The paper: egemaps + 0.5 sentiment + face."""
     reduction: Literal["mean", "sum"] = "mean"
     """Over the dimensions of a regression target. The paper's formula sums."""
+    mean_over: Literal["clips", "targets"] = "clips"
+    """What a term of the total is the mean over, where clips lack targets: `clips`, all, with 0 for an absent target, so that every
+    target counts alike and one that few clips have decides little; or `targets`, the clips of a batch that have it, so that
+    every objective counts alike, and the few clips more than the others. Learned weights are always of the latter."""
     weighting: Literal["fixed", "uncertainty", "gradnorm"] = "fixed"
     """`fixed`: the weights stay as given (the paper). Otherwise they are where learning begins: by homoscedastic uncertainty
     (Kendall et al. 2018), or so that all objectives learn at the same pace (GradNorm, Chen et al. 2018). The epoch is chosen

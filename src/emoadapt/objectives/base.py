@@ -37,7 +37,7 @@ class Objective(ABC):
         return "unknown"
 
     def loss(self, prediction: Tensor, target: Tensor, mask: Tensor, reduction: Reduction) -> Tensor:
-        """Mean loss over the clips that have the target.
+        """Mean loss over the clips that have the target. What it counts for in the total is `Adaptation.mean_over`.
 
         Args:
             prediction: (batch, dimension) output of the head.

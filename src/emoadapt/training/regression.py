@@ -162,7 +162,7 @@ class AttributeLearner(TestedLearner):
         Raises:
             TrainingError: no batch of the training epoch had two clips rated for one attribute.
         """
-        if part == "train" and not any(weights.any() for _, weights in self._totals[part]):
+        if part == "train" and not any(weights.any() for _, weights, _ in self._totals[part]):
             raise TrainingError(
                 f"{self._where}: no batch had two clips that are rated for one attribute, of which alone the CCC can be learned; "
                 "set a larger batch_size or batch_seconds"

@@ -126,18 +126,20 @@ class AdaptationLearner(Learner):
         super().__init__(model, settings, curve, "held_out", settings.seed, weights)
         self.objectives = objectives
         self.reduction = settings.reduction
+        self.over_all = settings.mean_over == "clips"
         self.weighting = build_weighting(settings.weighting, [*weights.values()])
         self._embedding: Tensor | None = None
 
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
-        """One term per objective, over the clips that have its target."""
+        """One term per objective."""
         embedding = embed_batch(self.model.backbone, batch)
         self._embedding = embedding if self.weighting is not None and not keep else None
         terms = {}
         for name, objective in self.objectives.items():
             prediction = self.model.heads[name](embedding).float()
             target, mask = batch.values[f"target_{name}"], batch.values[f"mask_{name}"]
-            terms[name] = Term(objective.loss(prediction, target, mask, self.reduction), mask.sum())
+            clips = torch.full_like(mask.sum(), len(mask)) if self.over_all else None
+            terms[name] = Term(objective.loss(prediction, target, mask, self.reduction), mask.sum(), clips)
             if keep:
                 self._kept.append((name, prediction[mask].cpu(), target[mask].cpu()))
         return terms

@@ -44,16 +44,36 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+TINY = 1e-12
+"""Stands for a number of clips of 0, which would be divided by."""
+
 SECONDS_BETWEEN_LINES = 10.0
 """How often an epoch is reported in the log."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """One term of a loss: its mean over `weight` clips of a batch."""
+    """One term of a loss.
+
+    Args:
+        mean: over `weight` clips of a batch.
+        weight: how many clips of the batch have it.
+        clips: how many it counts as the mean over in the total; those that lack it add 0. None: as many as have it.
+    """
 
     mean: Tensor
     weight: Tensor
+    clips: Tensor | None = None
+
+    @property
+    def spread(self) -> Tensor:
+        """The clips that its sum is divided by in the total."""
+        return self.weight if self.clips is None else self.clips
+
+    @property
+    def share(self) -> Tensor:
+        """Of the clips of the total, those that have it; 0 where there are none."""
+        return self.weight / self.spread.clamp_min(TINY)
 
 
 @dataclass
@@ -116,7 +136,8 @@ class Learner(lightning.LightningModule):
         self.last_losses: dict[str, float] = {}
         """Loss terms of the last batch."""
         self._gradients = GradientGuard(skipping=settings.precision == "16-mixed")
-        self._totals: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._totals: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
+        """Of each batch of a part, by term: sums over clips, the clips that have it, the clips of the total."""
         self._kept: list[Any] = []
         self._batches_done = 0
         self._begun = self._said = time.monotonic()
@@ -185,9 +206,10 @@ class Learner(lightning.LightningModule):
         terms = self.measure(batch, keep=False)
         order = find_order(self.trainer.train_dataloader)
         if order is not None and order.stands_in(batch_idx):
-            terms = {name: Term(term.mean * 0.0, term.weight * 0) for name, term in terms.items()}
+            terms = {name: Term(term.mean * 0.0, term.weight * 0, term.spread * 0) for name, term in terms.items()}
         terms = self._add_up("train", batch, terms)
-        total = torch.stack([weight * terms[name].mean for name, weight in self.weights.items()]).sum()
+        parts = [weight * terms[name].share * terms[name].mean for name, weight in self.weights.items()]
+        total = torch.stack(parts).sum()
         loss = self.combine(terms, total)
         self._gradients.utterances += batch.utterance_ids
         self._batches_done = batch_idx + 1
@@ -270,7 +292,7 @@ class Learner(lightning.LightningModule):
         """Go on from what `on_save_checkpoint` kept."""
         self.curve.rows, self.history = checkpoint["curve"], [tuple(score) for score in checkpoint["scores"]]
         self._batches_done = checkpoint["batches_done"]
-        self._totals["train"] = [(sums, weights) for sums, weights in checkpoint["totals"]]
+        self._totals["train"] = [tuple(of_batch) for of_batch in checkpoint["totals"]]
         self._done_before = len(self.history)
 
     @property
@@ -296,21 +318,26 @@ class Learner(lightning.LightningModule):
         nothing = torch.zeros((), dtype=torch.double, device=self.device)
         means = torch.stack([terms[name].mean.detach().double() if terms else nothing for name in self.weights])
         counts = torch.stack([terms[name].weight.double() if terms else nothing for name in self.weights])
+        clips = torch.stack([terms[name].spread.double() if terms else nothing for name in self.weights])
         sums, weights, ranks = means * counts, counts, count_ranks()
         if ranks > 1:
-            sums, weights = add_up(torch.stack([sums, weights]))
+            sums, weights, clips = add_up(torch.stack([sums, weights, clips]))
             means = torch.where(weights > 0, sums / weights, 0.0)
-        self._check(part, batch, means)
+        self._check(part, batch, means, sums / clips.clamp_min(TINY))
         # On the CPU, as those are that come back from a checkpoint.
-        self._totals[part].append((sums.cpu(), weights.cpu()))
+        self._totals[part].append((sums.cpu(), weights.cpu(), clips.cpu()))
         if ranks == 1:
             return dict(terms)
         shares = torch.where(weights > 0, ranks * counts / weights, 0.0).float()
-        return {name: Term(terms[name].mean * shares[i], weights[i]) for i, name in enumerate(self.weights) if terms}
+        return {
+            name: Term(terms[name].mean * shares[i], weights[i].float(), clips[i].float())
+            for i, name in enumerate(self.weights)
+            if terms
+        }
 
-    def _check(self, part: str, batch: Batch, means: Tensor) -> None:
+    def _check(self, part: str, batch: Batch, means: Tensor, spread: Tensor) -> None:
         self.last_losses = losses = dict(zip(self.weights, means.tolist(), strict=True))
-        worth = sum(self.weights[name] * value for name, value in losses.items())
+        worth = sum(weight * value for weight, value in zip(self.weights.values(), spread.tolist(), strict=True))
         before = self.curve.before if part == "train" else 0.0
         try:
             check_loss(self._where, batch.utterance_ids, losses, worth, before)
@@ -319,10 +346,11 @@ class Learner(lightning.LightningModule):
             check_loss(self._where, gather(batch.utterance_ids), losses, worth, before)
 
     def _average(self, part: str) -> dict[str, float]:
-        """Mean of each term over all clips of the part that have it (not over batches), and their weighted sum."""
-        sums, counts = (torch.stack(column).sum(dim=0).tolist() for column in zip(*self._totals[part], strict=True))
+        """The total over all clips of the part (not over batches), and the mean of each term over those that have it."""
+        columns = zip(*self._totals[part], strict=True)
+        sums, counts, clips = (torch.stack(column).sum(dim=0).tolist() for column in columns)
         means = {name: sums[i] / counts[i] for i, name in enumerate(self.weights) if counts[i] > 0}
-        total = sum(self.weights[name] * mean for name, mean in means.items())
+        total = sum(self.weights[name] * sums[i] / clips[i] for i, name in enumerate(self.weights) if clips[i] > 0)
         parts = {f"loss_{name}": mean for name, mean in means.items()} if len(self.weights) > 1 else {}
         return {"loss": total, **parts}
 

@@ -25,6 +25,8 @@ SMALL = {
     "conv_dim": [16, 32], "conv_kernel": [20, 16], "conv_stride": [20, 8], "hidden_size": 32, "layers": 1, "heads": 2,
     "intermediate_size": 32, "conv_pos_kernel": 4, "conv_pos_groups": 4,
 }  # fmt: skip
+SHOWN = 0.5
+"""Share of the held-out clips that have a face."""
 HEADS = {"egemaps.weight": (2, 32), "face.weight": (3, 32), "sentiment.weight": (3, 32)}
 
 
@@ -62,10 +64,26 @@ def test_total_is_the_weighted_sum_and_the_best_epoch_has_the_smallest(adapted) 
     totals = get_values(curves, "held_out", "loss")
     parts = [get_values(curves, "held_out", f"loss_{name}") for name in ("egemaps", "sentiment", "face")]
     for total, egemaps, sentiment, face in zip(totals, *parts, strict=True):
-        assert total == pytest.approx(egemaps + 0.5 * sentiment + face)
+        assert total == pytest.approx(egemaps + 0.5 * sentiment + SHOWN * face)
     best = json.loads((model / "adaptation.json").read_text())["best_epoch"]
     assert totals[best] == min(totals[1:])
     assert curves.filter(pl.col("best"))["epoch"].unique().to_list() == [best]
+
+
+def test_an_absent_target_counts_as_nothing_or_not_at_all(work) -> None:
+    """With all 48 clips, 22 of which have a face, in one batch, the mean over clips is 22/48 of that over targets."""
+    work.write_unlabelled()
+    found = []
+    for name, weight in (("clips", 1.0), ("targets", 22 / 48), ("targets", 1.0)):
+        objectives = {"egemaps": 1.0, "sentiment": 0.5, "face": weight}
+        work.values["adaptations"]["all"] |= {"batch_size": 64, "mean_over": name, "objectives": objectives}
+        model, curves = run(work, f"{name}.{weight:.2f}")
+        found.append((get_values(curves, "train", "loss"), load_file(model / "model.safetensors")))
+    (losses, weights), (same_losses, same_weights), (other_losses, _) = found
+    assert same_losses == pytest.approx(losses, rel=1e-4)
+    assert other_losses[0] > 1.1 * losses[0]
+    for name, value in weights.items():
+        torch.testing.assert_close(same_weights[name], value, rtol=1e-3, atol=1e-4)
 
 
 def test_folder_loads_and_describes_itself(adapted) -> None:
@@ -154,7 +172,7 @@ def test_learned_weights_are_in_the_curve_and_choose_no_epoch(work, weighting: s
     assert weights["sentiment"] != [0.5] * 6
     totals = get_values(curves, "held_out", "loss")
     parts = [get_values(curves, "held_out", f"loss_{name}") for name in ("egemaps", "sentiment", "face")]
-    assert totals == pytest.approx([e + 0.5 * s + f for e, s, f in zip(*parts, strict=True)])
+    assert totals == pytest.approx([e + 0.5 * s + SHOWN * f for e, s, f in zip(*parts, strict=True)])
     assert json.loads((model / "adaptation.json").read_text())["best_epoch"] == 1 + totals[1:].index(min(totals[1:]))
 
 
