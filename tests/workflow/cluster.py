@@ -72,8 +72,9 @@ def find_obstacle() -> str | None:
 
 @dataclass(frozen=True)
 class Job:
-    """A job that SLURM knows: ISO times, whether it was given the GPU, and its memory as SLURM writes it."""
+    """A job that SLURM knows: its state, ISO times, whether it was given the GPU, and its memory as SLURM writes it."""
 
+    state: str
     start: str
     end: str
     gpu: bool
@@ -123,10 +124,8 @@ class Cluster:
 
     def kill_node(self) -> None:
         """Take the node down with its jobs, as when its power fails."""
-        for job in run("squeue", "-h", "-t", "R", "-o", "%A").split():
-            for pid in run("scontrol", "listpids", job).split():
-                if pid.isdigit() and int(pid) > 1 and Path(f"/proc/{pid}").exists():
-                    os.kill(int(pid), signal.SIGKILL)
+        for job in self.list_running():
+            self.signal_job(job, signal.SIGKILL)
         self._stop("slurmd", signal.SIGKILL)
 
     def stop(self) -> None:
@@ -142,9 +141,40 @@ class Cluster:
         lines = run("scontrol", "--oneliner", "show", "jobs").splitlines()
         found = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines]
         return [
-            Job(job["StartTime"], job["EndTime"], "gpu" in job.get("TresPerJob", ""), job["MinMemoryNode"])
+            Job(
+                job["JobState"],
+                job["StartTime"],
+                job["EndTime"],
+                "gpu" in job.get("TresPerJob", ""),
+                job["MinMemoryNode"],
+            )
             for job in found
         ]
+
+    def list_running(self) -> list[str]:
+        """Numbers of the jobs that run."""
+        return run("squeue", "-h", "-t", "R", "-o", "%A").split()
+
+    def cancel_jobs(self) -> list[str]:
+        """Cancel what runs; returns the jobs' numbers."""
+        jobs = self.list_running()
+        run("scancel", *jobs)
+        return jobs
+
+    def await_other_job(self, job: str) -> str:
+        """Return the number of the job that runs, when it is another than `job`."""
+        _await(lambda: self.list_running() not in ([], [job]), "the next job")
+        return self.list_running()[0]
+
+    def await_empty_queue(self) -> None:
+        """Return when nothing waits or runs."""
+        _await(lambda: not run("squeue", "-h").strip(), "an empty queue")
+
+    def signal_job(self, job: str, number: signal.Signals) -> None:
+        """Send a signal to all processes of a job."""
+        for pid in run("scontrol", "listpids", job).split():
+            if pid.isdigit() and int(pid) > 1 and Path(f"/proc/{pid}").exists():
+                os.kill(int(pid), number)
 
     def _spawn(self, name: str, *arguments: str) -> None:
         with (self.base / f"{name}.out").open("ab") as log:

@@ -1,27 +1,53 @@
-"""The small study, run once for all tests, and put back after each that edits it."""
+"""The small study and the demo, run once for all tests; the small one is put back after each test that edits it."""
 
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from project import Project, create_project
+from project import Project, copy_sources, create_project
+
+
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first of the worker processes makes for all."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made = shared / name
+    with FileLock(shared / f"{name}.lock"):
+        if not made.exists():
+            shutil.rmtree(shared / f"{name}.part", ignore_errors=True)
+            make(shared / f"{name}.part")
+            (shared / f"{name}.part").rename(made)
+    return made
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The small study, run once for all worker processes, each of which has a copy; tests that edit it use `project`."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    made = shared / "small_study"
-    with FileLock(shared / "small_study.lock"):
-        if not made.exists():
-            running = create_project(shared / "small_study.part")
-            running.run()
-            running.root.rename(made)
+    """The small study, of which each worker process has a copy; tests that edit it use `project`."""
+    made = make_once(tmp_path_factory, "small_study", lambda root: create_project(root).run())
     return Project(shutil.copytree(made, tmp_path_factory.mktemp("finished") / "project"))
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The demo, by the command of the README. Not to be edited."""
+    return Project(make_once(tmp_path_factory, "demo", run_demo))
+
+
+def run_demo(root: Path) -> None:
+    """Run the default study in a fresh copy; then nothing is left to do."""
+    copy_sources(root)
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=1"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output[-8000:]
+    assert "The report: results/report/index.html" in output
+    again = subprocess.run([*command, "--dry-run"], cwd=root, capture_output=True, text=True, check=False)
+    assert "Nothing to be done" in again.stdout + again.stderr
 
 
 @pytest.fixture

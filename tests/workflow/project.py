@@ -178,12 +178,18 @@ class Project:
         return f"{assign_shard(f'{corpus}/{utterance}', small_study()['corpora'][corpus]['shards']):03d}"
 
 
-def create_project(root: Path) -> Project:
-    """Copy the project and make its corpora."""
+def copy_sources(root: Path) -> Project:
+    """Copy what Snakemake needs of the project; without a configuration file it runs the demo."""
     for name in ("src", "rules", "profiles", "workflow", "envs"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(ROOT / name, root / name)
+    return Project(root)
+
+
+def create_project(root: Path) -> Project:
+    """Copy the project and make its corpora."""
+    copy_sources(root)
     (root / "small.yaml").write_text(yaml.safe_dump(small_study(), sort_keys=False))
     for folder in ("unlabelled", "labelled"):
         (root / "media" / folder).mkdir(parents=True)

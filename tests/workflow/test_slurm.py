@@ -1,4 +1,4 @@
-"""The small study through SLURM: the official executor, the project's profile, a real one-node cluster.
+"""The demo and the small study through SLURM: the official executor, the project's profile, a real one-node cluster.
 
 CI installs SLURM and sets EMOADAPT_REQUIRE_SLURM, so that this cannot be skipped there.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, find_obstacle
-from project import SPEAKERS, Project, create_project
+from project import SPEAKERS, Project, copy_sources
 
 pytestmark = pytest.mark.slow
 
@@ -43,26 +45,34 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def command(*arguments: str) -> list[str]:
     """Snakemake with the project's profile for SLURM."""
-    profile = ["--workflow-profile", "profiles/slurm", "--configfile", "small.yaml"]
-    return [sys.executable, "-m", "snakemake", *arguments, *profile, *FASTER]
+    return [sys.executable, "-m", "snakemake", *arguments, "--workflow-profile", "profiles/slurm", *FASTER]
 
 
-def test_a_node_dies_and_the_study_ends_as_on_one_machine(cluster: Cluster, finished: Project, tmp_path: Path) -> None:
+def of_small(*arguments: str) -> list[str]:
+    """The same for the small study."""
+    return command(*arguments, "--configfile", "small.yaml")
+
+
+def test_a_node_dies_and_the_demo_ends_as_on_one_machine(
+    cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """The node is killed with its jobs during Stage 1 and comes back: SLURM queues the job again, the run goes on."""
-    project = create_project(tmp_path / "project")
-    project.edit("small.yaml", "device: cpu", "device: auto")
+    project = copy_sources(tmp_path / "project")
     output = tmp_path / "output.txt"
     with output.open("w") as file:
-        run = subprocess.Popen(command(), cwd=project.root, stdout=file, stderr=subprocess.STDOUT)
-        project.await_line("logs/adapt/tiny.adapted.log", "epoch 1", run)
+        run = subprocess.Popen(
+            command("--config", "device=auto"), cwd=project.root, stdout=file, stderr=subprocess.STDOUT
+        )
+        project.await_line("logs/adapt/wav2vec2_tiny.adapted.log", "epoch 1", run)
         cluster.kill_node()
         cluster.start_node()
         code = run.wait()
     assert code == 0, output.read_text()[-6000:]
-    assert project.tables() == finished.tables()
     jobs = cluster.read_jobs()
+    # Only now, as the local run may have been made by then
+    assert project.tables() == request.getfixturevalue("demo").tables()
     gpu = sorted((job.start, job.end) for job in jobs if job.gpu)
-    assert len(gpu) >= 3, "Stage 1 and both fine-tunings ask for the GPU"
+    assert len(gpu) >= 10, "Stage 1 of two backbones and their fine-tunings ask for the GPU"
     assert all(first[1] <= second[0] for first, second in itertools.pairwise(gpu)), "two jobs on one GPU"
     # Of the manifests alone it is sure that they are all ready at once; whatever comes later depends on who ends first.
     arrays = re.findall(r"array", output.read_text())
@@ -77,7 +87,7 @@ def test_a_job_that_fails_is_tried_again_and_told_and_the_same_command_goes_on(c
         clip.write_bytes(kept[0])
     target = "results/leaks/emotions.parquet"
     before = len(cluster.read_jobs())
-    failed = subprocess.run(command(target), cwd=copy.root, capture_output=True, text=True, check=False)
+    failed = subprocess.run(of_small(target), cwd=copy.root, capture_output=True, text=True, check=False)
     text = failed.stdout + failed.stderr
     assert failed.returncode != 0
     assert text.count("Trying to restart job") == 2, "the profile's retries"
@@ -85,6 +95,45 @@ def test_a_job_that_fails_is_tried_again_and_told_and_the_same_command_goes_on(c
     assert "are recordings that are in train too" in text and "Traceback" not in text
     for clip, content in zip(clips, kept, strict=True):
         clip.write_bytes(content)
-    again = subprocess.run(command(target), cwd=copy.root, capture_output=True, text=True, check=False)
+    again = subprocess.run(of_small(target), cwd=copy.root, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stdout + again.stderr
     assert copy.jobs(target) == set()
+
+
+def test_a_training_outlives_ctrl_c_scancel_and_its_time_limit(cluster: Cluster, copy: Project, tmp_path: Path) -> None:
+    """Ctrl-C leaves nothing in the queue. Cancelled, then hanging until its time is over, the job goes on in the end by itself."""
+    copy.edit("small.yaml", "    epochs: 4\n", "    epochs: 400\n")
+    local = Project(shutil.copytree(copy.root, tmp_path / "local"))
+    target, log = "results/models/tiny.adapted", "logs/adapt/tiny.adapted.log"
+    limited = of_small(target, "--set-resources", "adapt:runtime=1")
+
+    first = subprocess.Popen(limited, cwd=copy.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    copy.await_line(log, "padding", first)
+    first.send_signal(signal.SIGINT)
+    first.communicate()
+    assert first.returncode != 0
+    cluster.await_empty_queue()
+    assert not (copy.root / target).exists()
+    (copy.root / log).unlink()
+
+    output = tmp_path / "output.txt"
+    with output.open("w") as file:
+        second = subprocess.Popen(limited, cwd=copy.root, stdout=file, stderr=subprocess.STDOUT)
+        copy.await_line(log, "padding", second)
+        cancelled = cluster.cancel_jobs()
+        (copy.root / log).unlink()
+        hanging = cluster.await_other_job(cancelled[0])
+        copy.await_line(log, "padding", second)
+        cluster.signal_job(hanging, signal.SIGSTOP)
+        code = second.wait()
+    text = output.read_text()
+    assert code == 0, text[-6000:]
+    assert text.count("Trying to restart job") == 2
+    assert [job.state for job in cluster.read_jobs()[-3:]] == ["CANCELLED", "TIMEOUT", "COMPLETED"]
+    assert not list((copy.root / "results/models").glob(".*"))
+
+    done = local.snakemake(target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for file in ("model", "heads"):
+        trained, undisturbed = (project.root / target / f"{file}.safetensors" for project in (copy, local))
+        assert trained.read_bytes() == undisturbed.read_bytes()
