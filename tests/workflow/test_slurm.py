@@ -5,6 +5,7 @@ CI installs SLURM and sets EMOADAPT_REQUIRE_SLURM, so that this cannot be skippe
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -102,18 +103,25 @@ def test_a_job_that_fails_is_tried_again_and_told_and_the_same_command_goes_on(c
 
 def test_a_training_outlives_ctrl_c_scancel_and_its_time_limit(cluster: Cluster, copy: Project, tmp_path: Path) -> None:
     """Ctrl-C leaves nothing in the queue. Cancelled, then hanging until its time is over, the job goes on in the end by itself."""
-    copy.edit("small.yaml", "    epochs: 4\n", "    epochs: 400\n")
-    local = Project(shutil.copytree(copy.root, tmp_path / "local"))
     target, log = "results/models/tiny.adapted", "logs/adapt/tiny.adapted.log"
-    limited = of_small(target, "--set-resources", "adapt:runtime=1")
+    copy.edit("small.yaml", "    epochs: 4\n", "    epochs: 250\n")
+    shutil.rmtree(copy.root / target)
+    (copy.root / log).unlink()
+    local = Project(shutil.copytree(copy.root, tmp_path / "local"))
+    limited = of_small(target, "--set-resources", "adapt:runtime=1 if attempt < 3 else 10")
 
-    first = subprocess.Popen(limited, cwd=copy.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # What is started in the background of a shell would ignore SIGINT.
+    heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    first = subprocess.Popen(
+        limited, cwd=copy.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=heeding
+    )
     copy.await_line(log, "padding", first)
     first.send_signal(signal.SIGINT)
     first.communicate()
     assert first.returncode != 0
     cluster.await_empty_queue()
     assert not (copy.root / target).exists()
+    assert len(list((copy.root / "results/models").glob(".tiny.adapted.*.ckpt"))) == 1, "the state that it goes on from"
     (copy.root / log).unlink()
 
     output = tmp_path / "output.txt"
