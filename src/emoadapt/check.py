@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import polars as pl
@@ -18,11 +19,8 @@ from emoadapt.dag import Graph
 from emoadapt.errors import EmoadaptError
 from emoadapt.models.registry import identity, resolve
 
-CLIPS_PER_SHARD = 200
-"""A shard of this size takes minutes on the slowest feature, and a change to it seconds."""
 MOST_SHARDS = 128
-"""More would only make more jobs: a change recomputes rows and not whole shards, and with some six features a corpus is
-then below a thousand jobs."""
+"""More would only make more jobs: with some six features a corpus is then below a thousand."""
 
 
 def print_check(study: Study) -> None:
@@ -68,8 +66,11 @@ def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:
 
 
 def advise_shards(n_clips: int) -> int:
-    """Number of shards for a corpus of so many clips: jobs of minutes, and not too many of them."""
-    return min(max(1, round(n_clips / CLIPS_PER_SHARD)), MOST_SHARDS)
+    """Number of shards for a corpus of so many clips: a hundred times the clips make ten times the jobs, each ten times as long.
+
+    So a thousand clips get jobs of minutes, and 150,000 jobs of hours. A change recomputes rows and not whole shards.
+    """
+    return min(max(1, round(math.sqrt(n_clips) / 8)), MOST_SHARDS)
 
 
 def _check_task(study: Study, name: str, good: set[str], problems: list[str]) -> None:

@@ -86,8 +86,8 @@ class Project:
 
     root: Path
 
-    def snakemake(self, *arguments: str, configfile: str = "small.yaml") -> subprocess.CompletedProcess[str]:
-        """Run Snakemake as a user would."""
+    def snakemake(self, *arguments: str, configfile: str | None = "small.yaml") -> subprocess.CompletedProcess[str]:
+        """Run Snakemake as a user would; without a configuration file it runs the demo."""
         return subprocess.run(
             self._command(*arguments, configfile=configfile),
             cwd=self.root,
@@ -97,9 +97,9 @@ class Project:
             check=False,
         )
 
-    def _command(self, *arguments: str, configfile: str = "small.yaml") -> list[str]:
-        options = f"--cores 2 --resources gpu=1 --configfile {configfile}"
-        return [sys.executable, "-m", "snakemake", *arguments, *options.split()]
+    def _command(self, *arguments: str, configfile: str | None = "small.yaml") -> list[str]:
+        options = ["--cores", "2", "--resources", "gpu=1", *(["--configfile", configfile] if configfile else [])]
+        return [sys.executable, "-m", "snakemake", *arguments, *options]
 
     def _environment(self) -> dict[str, str]:
         drop = ("EMOADAPT_", "PYTHONPATH")
@@ -137,13 +137,13 @@ class Project:
             tail.kill()
         assert seen, f"Snakemake ended before {log} said {text!r}"
 
-    def run(self) -> str:
+    def run(self, configfile: str | None = "small.yaml") -> str:
         """Bring all up to date."""
-        done = self.snakemake()
+        done = self.snakemake(configfile=configfile)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def jobs(self, *arguments: str, configfile: str = "small.yaml") -> set[str]:
+    def jobs(self, *arguments: str, configfile: str | None = "small.yaml") -> set[str]:
         """What a dry run would do, as `rule` or `rule wildcard=value ...`; the target `all` is left out."""
         done = self.snakemake("--dry-run", *arguments, configfile=configfile)
         text = done.stdout + done.stderr
@@ -179,7 +179,7 @@ class Project:
 
 
 def copy_sources(root: Path) -> Project:
-    """Copy what Snakemake needs of the project; without a configuration file it runs the demo."""
+    """Copy what Snakemake needs of the project."""
     for name in ("src", "rules", "profiles", "workflow", "envs"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("Snakefile", "config.yaml"):

@@ -139,6 +139,7 @@ def test_a_training_outlives_ctrl_c_scancel_and_its_time_limit(cluster: Cluster,
     assert text.count("Trying to restart job") == 2
     assert [job.state for job in cluster.read_jobs()[-3:]] == ["CANCELLED", "TIMEOUT", "COMPLETED"]
     assert not list((copy.root / "results/models").glob(".*"))
+    assert "epoch 1 of 250" not in (copy.root / log).read_text(), "it was to go on, not to begin again"
 
     done = local.snakemake(target)
     assert done.returncode == 0, done.stdout + done.stderr

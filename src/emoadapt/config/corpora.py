@@ -15,7 +15,7 @@ class Corpus(Section):
     root: str
     """Folder of the media; `${NAME}` is replaced by the environment variable."""
     shards: int = Field(4, ge=1, le=4096)
-    """Number of hash shards. Changing it recomputes the corpus's features; about 200 clips a shard are good."""
+    """Number of hash shards. Changing it recomputes the corpus's features; `emoadapt check` advises a number."""
     modalities: tuple[Literal["audio", "video"], ...] = ("audio",)
     """What the clips hold. An objective that needs video is masked for a corpus without it."""
     speakers: tuple[str, ...] | None = None

@@ -253,6 +253,7 @@ class TrainingClips:
         return {
             "corpora": list(self.settings.corpora),
             "objectives": {name: self.settings.objectives[name] for name in self.objectives},
+            "mean_over": self.settings.mean_over,
             "weighting": self.settings.weighting,
             "dimensions": self.dimensions,
             "utterances": used,

@@ -316,9 +316,10 @@ class Learner(lightning.LightningModule):
             times their number, as the mean of their gradients is taken; the weights are those of the batch.
         """
         nothing = torch.zeros((), dtype=torch.double, device=self.device)
-        means = torch.stack([terms[name].mean.detach().double() if terms else nothing for name in self.weights])
-        counts = torch.stack([terms[name].weight.double() if terms else nothing for name in self.weights])
-        clips = torch.stack([terms[name].spread.double() if terms else nothing for name in self.weights])
+        found = [terms.get(name, Term(nothing, nothing)) for name in self.weights]
+        means = torch.stack([term.mean.detach().double() for term in found])
+        counts = torch.stack([term.weight.double() for term in found])
+        clips = torch.stack([term.spread.double() for term in found])
         sums, weights, ranks = means * counts, counts, count_ranks()
         if ranks > 1:
             sums, weights, clips = add_up(torch.stack([sums, weights, clips]))

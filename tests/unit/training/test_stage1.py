@@ -79,6 +79,7 @@ def test_an_absent_target_counts_as_nothing_or_not_at_all(work) -> None:
         work.values["adaptations"]["all"] |= {"batch_size": 64, "mean_over": name, "objectives": objectives}
         model, curves = run(work, f"{name}.{weight:.2f}")
         found.append((get_values(curves, "train", "loss"), load_file(model / "model.safetensors")))
+        assert json.loads((model / "adaptation.json").read_text())["mean_over"] == name
     (losses, weights), (same_losses, same_weights), (other_losses, _) = found
     assert same_losses == pytest.approx(losses, rel=1e-4)
     assert other_losses[0] > 1.1 * losses[0]
