@@ -7,12 +7,15 @@ import hashlib
 import json
 import os
 import sys
+from array import array
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from emoadapt.flow.caches import write_cache
 from emoadapt.schema import UNREADABLE
+
+_64_BITS = 2**64 - 1
 
 
 def fingerprint_media(root: Path, media: Iterable[str], cache_file: Path) -> dict[str, str]:
@@ -67,17 +70,18 @@ def witness_files(root: Path, names: Iterable[str]) -> str | None:
         None if a file is missing or cannot be asked.
     """
     prefix = f"{root}{os.sep}"
-    states: list[tuple[int, ...]] = []
+    states = array("Q")
     for name in names:
         try:
             found = os.stat(prefix + name)  # noqa: PTH116 - as above
         except OSError as error:
             if error.errno != errno.ELOOP:
                 return None
-            states.append(())
+            states.extend((0, 0, 0, 0))
         else:
-            states.append((found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
-    return hashlib.sha256(repr(states).encode()).hexdigest()
+            # Times before 1970 are negative.
+            states.extend((found.st_size, found.st_mtime_ns & _64_BITS, found.st_ctime_ns & _64_BITS, found.st_ino))
+    return hashlib.sha256(states).hexdigest()
 
 
 def _hash_file(path: Path) -> str:
