@@ -112,7 +112,7 @@ def test_leaks_are_said_before_anything_is_computed(workplace: Path, capsys: pyt
 
 def test_shards_are_advised_by_the_number_of_clips(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Few enough that Snakemake plans the largest corpora in seconds, and none for nothing."""
-    assert [advise_shards(n) for n in (1, 1000, 20_000, 151_654, 1_000_000)] == [1, 4, 18, 49, 125]
+    assert [advise_shards(n) for n in (1, 1000, 20_000, 151_654, 4_000_000)] == [1, 4, 18, 49, 128]
     corpus = study().corpora["speech"].model_dump() | {"shards": 5}
     print_check(study(corpora={"speech": corpus}))
     assert "advice: corpora.speech.shards: 1 (about 24 clips each)" in capsys.readouterr().out

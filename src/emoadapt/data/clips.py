@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from emoadapt import schema
 from emoadapt.data.ranks import find_rank, share
-from emoadapt.flow.store import read_table
+from emoadapt.flow.store import iterate_groups
 
 AUDIO_COLUMNS = pa.schema([schema.AUDIO.field(name) for name in ("utterance_id", "audio", "n_samples")])
 CNN_COLUMNS = pa.schema([schema.CNN.field(name) for name in ("utterance_id", "cnn", "n_frames", "dimension")])
@@ -45,7 +45,7 @@ class ClipStore:
     def build(
         cls, shards: Iterable[Path], columns: pa.Schema, folder: Path, keep: Collection[str] | None = None
     ) -> ClipStore:
-        """Pack shards, one at a time, into an Arrow IPC file and map it; of several processes the first packs for all.
+        """Pack shards, a row group at a time, into an Arrow IPC file and map it; of several processes the first packs for all.
 
         Args:
             shards: tables keyed by `utterance_id`; rows whose `status` is not ok are left out.
@@ -67,7 +67,8 @@ class ClipStore:
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".arrow") as file:
             with pa.OSFile(file.name, "wb") as sink, pa.ipc.new_file(sink, bare) as writer:
                 for shard in shards:
-                    writer.write_table(_select(read_table(shard), bare, wanted), max_chunksize=256)
+                    for rows in iterate_groups(shard):
+                        writer.write_table(_select(rows, bare, wanted), max_chunksize=256)
             # Told where it is, the others map it; then it may lose its name.
             share(file.name)
             share()

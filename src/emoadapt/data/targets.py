@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from emoadapt import schema
 from emoadapt.errors import DataError
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.flow.store import iterate_groups, read_table, write_batches, write_table
 from emoadapt.objectives.targets import describe_target
 
 
@@ -65,21 +67,32 @@ def build_training_shard(audio: Path, targets: Mapping[str, tuple[str, Path | No
         targets: objective -> (column, feature shard); None where the corpus lacks the modality: masked.
         output: table to write, `schema.training` of the objectives.
     """
-    table = read_table(audio, schema.AUDIO, ["utterance_id", "status", "audio", "n_samples"])
-    good = [i for i, status in enumerate(table.column("status").to_pylist()) if status == "ok"]
-    packed = table.take(pa.array(good, pa.int64())).drop_columns(["status"])
+    values = {
+        objective: {} if path is None else _read_targets(path, column)
+        for objective, (column, path) in sorted(targets.items())
+    }
+    columns = ["utterance_id", "status", "audio", "n_samples"]
+    batches = (_pack(rows, values) for rows in iterate_groups(audio, schema.AUDIO, columns))
+    write_batches(output, batches, schema.training(tuple(targets)))
+
+
+def _read_targets(path: Path, column: str) -> dict[str, Any]:
+    """Utterance -> its value in a feature's column, of the rows that are ok."""
+    rows = read_table(path, columns=["utterance_id", "status", column]).to_pylist()
+    return {row["utterance_id"]: row[column] for row in rows if row["status"] == "ok"}
+
+
+def _pack(rows: pa.Table, values: Mapping[str, Mapping[str, Any]]) -> pa.Table:
+    """The AUDIO rows that are ok, with target and mask of every objective."""
+    packed = rows.filter(pc.equal(rows.column("status"), "ok")).drop_columns(["status"])
     names = packed.column("utterance_id").to_pylist()
-    for objective, (column, path) in sorted(targets.items()):
-        values = {}
-        if path is not None:
-            feature = read_table(path, columns=["utterance_id", "status", column]).to_pylist()
-            values = {row["utterance_id"]: row[column] for row in feature if row["status"] == "ok"}
+    for objective, found in values.items():
         fields = schema.training((objective,))
         packed = packed.append_column(
             fields.field(f"target_{objective}"),
-            [pa.array([values.get(name) for name in names], pa.list_(pa.float32()))],
-        ).append_column(fields.field(f"mask_{objective}"), [pa.array([name in values for name in names], pa.bool_())])
-    write_table(output, packed, schema.training(tuple(targets)))
+            [pa.array([found.get(name) for name in names], pa.list_(pa.float32()))],
+        ).append_column(fields.field(f"mask_{objective}"), [pa.array([name in found for name in names], pa.bool_())])
+    return packed
 
 
 def group_by_corpus(paths: Iterable[Path]) -> dict[str, list[Path]]:

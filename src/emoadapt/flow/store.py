@@ -34,20 +34,42 @@ def read_table(
         paths = [paths]
     tables = []
     for path in paths:
-        try:
+        with _explained(path):
             found = pq.read_schema(path)
             check_schema(path, found, schema)
             tables.append(pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None))
-        except FileNotFoundError:
-            raise DataError(f"{path} is not there; run the rule that makes it (`snakemake {path}`)") from None
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{path} is not a readable Parquet file ({error}); delete it and run again") from None
     if not tables:
         if schema is None:
             raise DataError("no table to read was named")
         empty = schema.empty_table()
         return empty if columns is None else empty.select(list(columns))
     return pa.concat_tables([table.replace_schema_metadata(None) for table in tables], promote_options="permissive")
+
+
+def iterate_groups(
+    path: Path | str, schema: pa.Schema | None = None, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """Read one table, a row group at a time: of a shard with bytes no more than `ROWS_PER_GROUP` rows are in memory.
+
+    Raises:
+        DataError: as `read_table`.
+    """
+    with _explained(path), pq.ParquetFile(path) as file:
+        check_schema(path, file.schema_arrow, schema)
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=None if columns is None else list(columns))
+            yield table.replace_schema_metadata(None)
+
+
+@contextmanager
+def _explained(path: Path | str) -> Iterator[None]:
+    """What is wrong with a file that cannot be read, in a sentence."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there; run the rule that makes it (`snakemake {path}`)") from None
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path} is not a readable Parquet file ({error}); delete it and run again") from None
 
 
 def check_schema(path: Path | str, found: pa.Schema, expected: pa.Schema | None) -> None:
@@ -89,9 +111,7 @@ def write_table(
     """
     path = Path(path)
     table = content if isinstance(content, pa.Table) else pa.Table.from_pylist(list(content), schema=schema)
-    for field in schema:
-        if not field.nullable and table.column(field.name).null_count:
-            raise DataError(f"{path}: column {field.name!r} must not be null in any row")
+    _refuse_nulls(path, table, schema)
     table = table.select(schema.names).cast(schema)
     table = table.replace_schema_metadata(_encode(provenance))
     heavy = any(_holds_bytes(field.type) for field in schema)
@@ -102,12 +122,23 @@ def write_table(
 def write_batches(
     path: Path | str, batches: Iterable[pa.Table], schema: pa.Schema, provenance: Mapping[str, str] | None = None
 ) -> None:
-    """Write a table atomically, a batch at a time: each becomes a row group and may then be forgotten."""
+    """Write a table atomically, a batch at a time: each becomes a row group and may then be forgotten.
+
+    Raises:
+        DataError: a column that must not be null is; the table is then as it was.
+    """
     path = Path(path)
     kept = pa.schema(list(schema), metadata=_encode(provenance))
     with _replacing(path) as part, pq.ParquetWriter(part, kept, **_layout(schema)) as writer:
         for batch in batches:
+            _refuse_nulls(path, batch, schema)
             writer.write_table(batch.select(schema.names).cast(schema).replace_schema_metadata(kept.metadata))
+
+
+def _refuse_nulls(path: Path, table: pa.Table, schema: pa.Schema) -> None:
+    for field in schema:
+        if not field.nullable and table.column(field.name).null_count:
+            raise DataError(f"{path}: column {field.name!r} must not be null in any row")
 
 
 def same_columns(path: Path | str, schema: pa.Schema) -> bool:

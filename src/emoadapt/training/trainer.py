@@ -316,7 +316,7 @@ class Learner(lightning.LightningModule):
             times their number, as the mean of their gradients is taken; the weights are those of the batch.
         """
         nothing = torch.zeros((), dtype=torch.double, device=self.device)
-        found = [terms.get(name, Term(nothing, nothing)) for name in self.weights]
+        found = [terms[name] if terms else Term(nothing, nothing) for name in self.weights]
         means = torch.stack([term.mean.detach().double() for term in found])
         counts = torch.stack([term.weight.double() for term in found])
         clips = torch.stack([term.spread.double() for term in found])

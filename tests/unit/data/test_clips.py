@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from emoadapt import schema
+from emoadapt.data import clips
 from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipDataset, ClipStore
 from emoadapt.errors import DataError
-from emoadapt.flow.store import write_table
+from emoadapt.flow.store import ROWS_PER_GROUP, write_table
 
 
 def write_audio(path: Path, names: list[str], length: int = 100, **other) -> dict[str, np.ndarray]:
@@ -32,6 +33,16 @@ def test_every_clip_comes_back_in_any_order(tmp_path: Path) -> None:
         assert np.array_equal(store.audio(name), audio[name])
         assert store.value(name, "n_samples") == len(audio[name])
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_shard_is_never_in_memory_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    audio = write_audio(tmp_path / "0.parquet", [f"c/{number:02d}" for number in range(70)])
+    seen: list[int] = []
+    select = clips._select
+    monkeypatch.setattr(clips, "_select", lambda rows, *rest: seen.append(rows.num_rows) or select(rows, *rest))
+    store = ClipStore.build([tmp_path / "0.parquet"], AUDIO_COLUMNS, tmp_path / "scratch")
+    assert sum(seen) == 70 and max(seen) == ROWS_PER_GROUP
+    assert all(np.array_equal(store.audio(name), samples) for name, samples in audio.items())
 
 
 def test_failed_and_unwanted_rows_are_left_out(tmp_path: Path) -> None:

@@ -85,6 +85,14 @@ def test_a_training_shard_holds_raw_targets_and_masks(tmp_path: Path) -> None:
     assert [(row["mask_face"], row["target_face"]) for row in rows] == [(False, None)] * 3
 
 
+def test_clips_of_every_row_group_are_packed(tmp_path: Path) -> None:
+    audio, egemaps = write_features(tmp_path, failed={40}, count=70)
+    pack_training_shard([audio, egemaps], ["egemaps"], tmp_path / "t.parquet")
+    rows = read_table(tmp_path / "t.parquet", schema.training(("egemaps",))).to_pylist()
+    assert [row["utterance_id"] for row in rows] == [f"c/{i:03d}" for i in range(70) if i != 40]
+    assert [row["target_egemaps"][0] for row in rows] == [float(i) for i in range(70) if i != 40]
+
+
 def test_a_shard_without_clips_is_an_empty_table(tmp_path: Path) -> None:
     audio, egemaps = write_features(tmp_path, count=0)
     pack_training_shard([audio, egemaps], ["egemaps", "sentiment"], tmp_path / "t.parquet")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emoadapt.flow import fingerprints
-from emoadapt.flow.fingerprints import fingerprint_media
+from emoadapt.flow.fingerprints import fingerprint_media, witness_files
 from emoadapt.schema import UNREADABLE
 
 
@@ -84,3 +84,14 @@ def test_another_root_has_fingerprints_of_its_own(root: Path, tmp_path: Path) ->
     cache = tmp_path / "cache.json"
     first = fingerprint_media(root, ["a.wav", "b.wav"], cache)
     assert fingerprint_media(other, ["a.wav"], cache)["a.wav"] == first["b.wav"]
+
+
+def test_a_witness_changes_with_every_file_that_does(root: Path) -> None:
+    """Times before 1970 are negative."""
+    names = ["a.wav", "b.wav"]
+    os.utime(root / "a.wav", ns=(-1_500_000_000, -1_500_000_000))
+    before = witness_files(root, names)
+    assert before is not None and witness_files(root, names) == before
+    os.utime(root / "a.wav", ns=(-1_500_000_000, -1_500_000_001))
+    assert witness_files(root, names) not in (None, before)
+    assert witness_files(root, [*names, "gone.wav"]) is None

@@ -9,7 +9,15 @@ import pytest
 from emoadapt import schema
 from emoadapt.errors import DataError
 from emoadapt.flow import store
-from emoadapt.flow.store import iterate_chunks, read_provenance, read_table, write_table
+from emoadapt.flow.store import (
+    ROWS_PER_GROUP,
+    iterate_chunks,
+    iterate_groups,
+    read_provenance,
+    read_table,
+    write_batches,
+    write_table,
+)
 
 
 def audio_rows(count: int) -> list[dict]:
@@ -89,3 +97,30 @@ def test_chunks_hold_the_rows_wanted_in_order(tmp_path: Path) -> None:
     chunks = [table["utterance_id"].to_pylist() for table in iterate_chunks(path, wanted, 4, ["utterance_id"])]
     assert [len(chunk) for chunk in chunks] == [4, 2]
     assert [name for chunk in chunks for name in chunk] == [f"c/{number:04d}" for number in wanted]
+
+
+def test_groups_are_the_table_in_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_table(path, audio_rows(70), schema.AUDIO, {"code": "abc"})
+    columns = ["utterance_id", "audio"]
+    groups = list(iterate_groups(path, schema.AUDIO, columns))
+    assert [group.num_rows for group in groups] == [ROWS_PER_GROUP, ROWS_PER_GROUP, 6]
+    assert pa.concat_tables(groups).equals(read_table(path, schema.AUDIO, columns))
+
+
+@pytest.mark.parametrize("content", [None, b"no table"])
+def test_groups_of_a_missing_or_broken_file_are_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "a.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match="is not there" if content is None else "not a readable Parquet file"):
+        list(iterate_groups(path))
+
+
+def test_a_null_in_a_later_batch_leaves_the_old_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_table(path, audio_rows(1), schema.AUDIO)
+    good, bad = (pa.Table.from_pylist(rows, schema=schema.AUDIO) for rows in (audio_rows(2), [{"key": "k"}]))
+    with pytest.raises(DataError, match="'utterance_id' must not be null"):
+        write_batches(path, [good, bad], schema.AUDIO)
+    assert read_table(path).num_rows == 1 and [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
