@@ -94,6 +94,11 @@ class Backbone(Section):
     """Train adapters instead of the transformer. They are merged into the weights that are saved."""
     spec_augment: SpecAugment | None = None
     """Mask spans of time and of channels in training."""
+    pad_seconds: float | None = Field(None, gt=0)
+    """Shorter clips are lengthened to this in both stages and in prediction, and the model hears it (CARE: 1 s). null = clips keep
+    their length. The padding within a batch is never heard."""
+    pad: Literal["silence", "repeat"] = "silence"
+    """What they are lengthened with: zeros, after the clip was normalised, or the clip again."""
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] | None = None
     """Numbers of training clips that it is fine-tuned with (default: all that a task names)."""
 

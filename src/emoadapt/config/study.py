@@ -14,7 +14,7 @@ from emoadapt.config.models import Backbone
 from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
-from emoadapt.config.training import Adaptation, Finetuning
+from emoadapt.config.training import Adaptation, Finetuning, Optimisation
 
 
 class Study(Section):
@@ -82,6 +82,7 @@ class Study(Section):
                     )
         for name, backbone in self.backbones.items():
             problems += self._check_subsets(f"backbones.{name}.subsets", backbone, list(self.tasks))
+            problems += self._check_lengths(name, backbone)
         for name, task in self.tasks.items():
             problems += _unknown(f"tasks.{name}.corpus", (task.corpus,), self.corpora)
             problems += _unknown(f"tasks.{name}.test_also", task.test_also, self.corpora)
@@ -112,6 +113,17 @@ class Study(Section):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _check_lengths(self, name: str, backbone: Backbone) -> list[str]:
+        """What a stage crops shorter than a backbone pads would be neither."""
+        stages: dict[str, Optimisation] = {f"adaptations.{start}": self.adaptations[start] for start in self.starts(name)[1:]}
+        stages |= {"finetuning": self.finetuning} if self.tasks else {}
+        return [
+            f"backbones.{name}.pad_seconds: {backbone.pad_seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
+            "leaves of a clip; make it less, or leave one of them out"
+            for stage, settings in stages.items()
+            if backbone.pad_seconds and settings.max_seconds and backbone.pad_seconds > settings.max_seconds
+        ]
 
     def _check_subsets(self, path: str, owner: Backbone | Adaptation, tasks: list[str]) -> list[str]:
         sizes = {size for task in tasks for size in self.tasks[task].subsets}

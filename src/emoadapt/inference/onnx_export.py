@@ -1,7 +1,8 @@
 """Export of a classifier to ONNX, and the proof that the file computes the same.
 
 The graph takes raw audio at 16 kHz, (batch, samples) float32 in [-1, 1], all clips of a batch equally long and unpadded:
-what is padded would be heard. Normalisation, where the model has it, is part of the graph.
+what is padded would be heard. Normalisation, where the model has it, is part of the graph. The lengthening of short clips
+is not, so those of a model that is used to it begin where it ends.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
             f"an {classifier.backbone.model.config.model_type} model cannot be exported to ONNX, because its log filter banks "
             "are computed outside of the network; use `emoadapt predict`"
         )
-    shortest = classifier.backbone.receptive_field
+    shortest = _find_shortest(classifier)
     program = _trace(classifier, shortest)
     program.model.metadata_props.update(
         labels=json.dumps(list(classifier.outputs), ensure_ascii=False),
@@ -138,7 +139,8 @@ def compare(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
     import onnxruntime
 
     random = torch.Generator().manual_seed(0)
-    lengths = sorted({classifier.backbone.receptive_field, *(round(seconds * SAMPLE_RATE) for seconds in SECONDS)})
+    shortest = _find_shortest(classifier)
+    lengths = sorted({shortest, *(max(shortest, round(seconds * SAMPLE_RATE)) for seconds in SECONDS)})
     found = []
     try:
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -155,6 +157,11 @@ def compare(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
         # onnxruntime raises classes of its extension module without a public common one.
         raise ModelError(f"{file.name} cannot be run by onnxruntime {onnxruntime.__version__}: {error}") from error
     return found
+
+
+def _find_shortest(classifier: EmotionClassifier) -> int:
+    """Samples of the shortest clip that is heard as it is."""
+    return max(classifier.backbone.receptive_field, classifier.backbone.shortest)
 
 
 def _name_outputs(classifier: EmotionClassifier) -> list[str]:

@@ -221,7 +221,7 @@ class AvHubertBackbone(SpeechBackbone):
 
     def count_frames(self, n_samples: int) -> int:
         """Number of stacked frames of a clip of `n_samples` samples."""
-        return -(-_count_windows(n_samples) // STACK)
+        return -(-_count_windows(max(n_samples, self.shortest)) // STACK)
 
     def set_cnn_trainable(self, trainable: bool) -> None:
         """Without effect: the front end has no weights."""
@@ -235,7 +235,7 @@ class AvHubertBackbone(SpeechBackbone):
         Returns:
             Frames (batch, n_frames, 104), zero beyond a clip's end, and the clips' frame counts (batch,).
         """
-        frames = [stack_frames(log_filter_bank(clip)) for clip in audio]
+        frames = [stack_frames(log_filter_bank(self.lengthen(clip))) for clip in audio]
         if self.normalise:
             frames = [nn.functional.layer_norm(clip, clip.shape[1:]) for clip in frames]
         lengths = torch.tensor([len(clip) for clip in frames], device=self.device)

@@ -63,6 +63,9 @@ _UNUSED = {"masked_spec_embed"}
 PADDING_TOLERANCE = 1e-2
 """Share of an embedding's standard deviation by which the padding of a batch may change it: far above rounding, far below a leak."""
 
+PADDING = "emoadapt_padding"
+"""Key of `config.json` that keeps what short clips are lengthened to and with: `{"seconds": 1.0, "pad": "silence"}`."""
+
 LAYER_WEIGHTS = "layer_weights.safetensors"
 """File of a model folder whose embedding is a weighted mean of layers."""
 
@@ -112,7 +115,7 @@ class SpeechBackbone(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """Samples that one CNN frame sees; shorter clips are padded with zeros to this length."""
+        """Samples that one CNN frame sees; shorter clips are filled up with zeros to this length."""
         samples = 1
         for kernel, stride in zip(
             reversed(self.model.config.conv_kernel), reversed(self.model.config.conv_stride), strict=True
@@ -121,13 +124,23 @@ class SpeechBackbone(nn.Module):
         return samples
 
     @property
+    def padding(self) -> dict[str, Any]:
+        """What short clips are lengthened to (`seconds`), and with (`pad`); empty = they keep their length."""
+        return getattr(self.model.config, PADDING, None) or {}
+
+    @property
+    def shortest(self) -> int:
+        """Samples that clips are lengthened to, and hear the padding of."""
+        return round(self.padding.get("seconds", 0) * SAMPLE_RATE)
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
 
     def count_frames(self, n_samples: int) -> int:
         """Number of CNN frames of a clip of `n_samples` samples."""
-        frames = max(n_samples, self.receptive_field)
+        frames = max(n_samples, self.receptive_field, self.shortest)
         for kernel, stride in zip(self.model.config.conv_kernel, self.model.config.conv_stride, strict=True):
             frames = (frames - kernel) // stride + 1
         return frames
@@ -141,7 +154,7 @@ class SpeechBackbone(nn.Module):
         self.cnn_trainable = trainable
 
     def configure(self, config: Backbone) -> None:
-        """Set up what a study wants beyond the model itself: weighted layers, adapters, frozen layers, SpecAugment.
+        """Set up what a study wants beyond the model itself: weighted layers, adapters, frozen layers, SpecAugment, padding.
 
         Raises:
             ModelError: the model has fewer layers than are to be trained, or adapters cannot be added.
@@ -150,6 +163,9 @@ class SpeechBackbone(nn.Module):
         if config.layers == "weighted" and self.layer_weights is None:
             self.layer_weights = nn.Parameter(torch.zeros(len(layers) + 1))
         self.spec_augment = config.spec_augment
+        found = {"seconds": config.pad_seconds, "pad": config.pad} if config.pad_seconds else {}
+        if found != self.padding:
+            setattr(self.model.config, PADDING, found)
         if config.lora is not None:
             add_adapters(self.model, config.lora, self.model.config.model_type)
         if config.train_layers != "all":
@@ -187,6 +203,15 @@ class SpeechBackbone(nn.Module):
         for layer in self.model.encoder.layers:
             # Not the module itself: hooks, which take the layers' outputs for a weighted mean, stay outside.
             layer.forward = torch.compile(layer.forward, dynamic=True)
+
+    def lengthen(self, signal: Tensor) -> Tensor:
+        """A clip, (n_samples,), with what it lacks to `shortest`: zeros, or itself again."""
+        lacking = self.shortest - len(signal)
+        if lacking <= 0:
+            return signal
+        if self.padding["pad"] == "repeat":
+            return signal.repeat(-(-self.shortest // len(signal)))[: self.shortest]
+        return nn.functional.pad(signal, (0, lacking))
 
     def encode_cnn(self, audio: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Run the CNN encoder.
@@ -264,13 +289,22 @@ class SpeechBackbone(nn.Module):
                 sampling_rate=SAMPLE_RATE, do_normalize=self.normalise, return_attention_mask=not self.group_norm
             ).save_pretrained(folder)
         weighted = self.layer_weights is not None
-        write_card(folder, card, origin=self.origin, trained=self.trained, weighted=weighted, library=self.library)
+        write_card(
+            folder,
+            card,
+            origin=self.origin,
+            trained=self.trained,
+            weighted=weighted,
+            library=self.library,
+            padding=self.padding,
+        )
 
     def _prepare(self, clip: Tensor) -> Tensor:
         signal = clip.to(self.device, torch.float32)
         if self.normalise:
             # Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm
             signal = (signal - signal.mean()) / torch.sqrt(signal.var(correction=0) + 1e-7)
+        signal = self.lengthen(signal)
         return nn.functional.pad(signal, (0, max(0, self.receptive_field - len(signal))))
 
     def _convolve(self, signals: Tensor) -> Tensor:

@@ -83,6 +83,7 @@ def write_card(
     trained: bool,
     weighted: bool = False,
     library: Literal["transformers", "emoadapt"] = "transformers",
+    padding: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `README.md`.
 
@@ -94,6 +95,7 @@ def write_card(
         trained: False when they were random.
         weighted: the embedding is a weighted mean of layers, whose weights are in `layer_weights.safetensors`.
         library: what loads the folder.
+        padding: `SpeechBackbone.padding`.
     """
     head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
@@ -120,6 +122,7 @@ def write_card(
         *rows,
         "",
         *_describe_use(head, weighted, library, rated="attributes" in facts),
+        *_describe_padding(padding, library),
         "",
         "## Licence",
         "",
@@ -175,6 +178,15 @@ def _describe_use(head: str | None, weighted: bool, library: str, *, rated: bool
     code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
     lines += ["", *_fence(code), ""]
     return [*lines, "One clip at a time: padding changes what `transformers` returns for some of these architectures."]
+
+
+def _describe_padding(padding: Mapping[str, Any] | None, library: str) -> list[str]:
+    """What the model is used to hear of short clips."""
+    if not padding:
+        return []
+    way = "repeated" if padding["pad"] == "repeat" else "followed by silence"
+    alone = "" if library == "emoadapt" else "; `transformers` does not do that"
+    return ["", f"Clips shorter than {padding['seconds']:g} s are {way} up to that length{alone}."]
 
 
 def _fence(code: str) -> list[str]:

@@ -221,7 +221,11 @@ class TrainingClips:
         """Loader of a part; only the training part is shuffled, and cropped at random where that is configured."""
         seed = self.settings.seed if part == "train" else None
         longest = None if self.settings.max_seconds is None else round(self.settings.max_seconds * schema.SAMPLE_RATE)
-        lengths = {name: min(self.targets.value(name, "n_samples"), longest or np.inf) for name in self.chosen[part]}
+        shortest = self.backbone.shortest
+        lengths = {
+            name: max(min(self.targets.value(name, "n_samples"), longest or np.inf), shortest)
+            for name in self.chosen[part]
+        }
         limit = self.backbone.count_frames(longest) if self.cached and longest else longest
         dataset = ClipDataset(
             self.signals, self.annotate, cached=self.cached, longest=limit, crop=self.settings.crop, seed=seed

@@ -172,7 +172,9 @@ class _Signals:
         dataset = ClipDataset(
             self.store, clips.annotate, cached=self.cached, longest=limit, crop=settings.crop, seed=seed
         )
-        lengths = {name: min(self.lengths[name], longest or self.lengths[name]) for name in names}
+        lengths = {
+            name: max(min(self.lengths[name], longest or self.lengths[name]), backbone.shortest) for name in names
+        }
         return load_batches(dataset, lengths, settings.batch_size, seed, settings.batch_seconds)
 
 

@@ -57,6 +57,16 @@ def test_file_gives_the_logits_of_torch(
         check_refusal(file, tmp_path)
 
 
+def test_lengthening_of_short_clips_stays_outside(tmp_path: Path) -> None:
+    """The file says from which length on it hears what torch hears."""
+    classifier = make_classifier("hubert", "layer", "hf")
+    classifier.backbone.model.config.emoadapt_padding = {"seconds": 0.3, "pad": "silence"}
+    found = export_onnx(classifier, tmp_path / "model.onnx")
+    metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "model.onnx").metadata_props}
+    assert metadata["min_samples"] == "4800"
+    assert {comparison.n_samples for comparison in found} == {4800, 16_000, 52_800, 160_000}
+
+
 def check_refusal(file: Path, folder: Path) -> None:
     """A graph of other weights is found out, and not written; with a graph that is there, as tracing costs seconds."""
     other = make_classifier("wav2vec2", "group", "mlp", seed=1)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForAudioClassification
@@ -11,7 +12,7 @@ from emoadapt.config import Backbone, load_study
 from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import ConfigError, ModelError
-from emoadapt.models.backbones import SpeechBackbone, load_backbone
+from emoadapt.models.backbones import SpeechBackbone, load_backbone, load_folder
 from emoadapt.training.trainer import embed_batch
 
 SMALL = {
@@ -25,7 +26,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "top": {"train_layers": 1},
     "masked": {"spec_augment": {"time_share": 0.4, "time_frames": 3, "channel_share": 0.3, "channel_width": 4}},
 }
-OPTIONS["together"] = OPTIONS["weighted"] | OPTIONS["adapters"] | OPTIONS["masked"]
+OPTIONS["silence"] = {"pad_seconds": 0.4}
+OPTIONS["repeat"] = {"pad_seconds": 0.4, "pad": "repeat"}
+OPTIONS["together"] = OPTIONS["weighted"] | OPTIONS["adapters"] | OPTIONS["masked"] | OPTIONS["repeat"]
 
 
 def configure(architecture: str, norm: str = "layer", **options: Any) -> Backbone:
@@ -139,6 +142,57 @@ def test_saved_adapters_are_merged(architecture: str, norm: str, tmp_path: Path)
     again = load_backbone(configure(architecture, norm, lora={"rank": 4}), tmp_path, tmp_path / "model").eval()
     with torch.no_grad():
         torch.testing.assert_close(again([clip.signal]), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pad", ["silence", "repeat"])
+@pytest.mark.parametrize(("architecture", "norm"), FAMILIES)
+def test_short_clips_are_heard_with_their_padding(architecture: str, norm: str, pad: str) -> None:
+    """As `transformers` hears the normalised clip lengthened by hand; longer ones are left alone."""
+    plain = make(architecture, norm).eval()
+    backbone = make(architecture, norm, pad_seconds=0.4, pad=pad).eval()
+    backbone.load_state_dict(plain.state_dict())
+    short, long = (clip.signal for clip in make_clips(2500, 8000))
+    with torch.no_grad():
+        heard = plain._prepare(short).numpy()
+        by_hand = np.resize(heard, 6400) if pad == "repeat" else np.pad(heard, (0, 3900))
+        expected = plain.model(torch.from_numpy(by_hand)[None]).last_hidden_state.mean(dim=1)
+        torch.testing.assert_close(backbone([short]), expected, atol=1e-5, rtol=0)
+        assert (backbone([short]) - plain([short])).abs().max() > 1e-3
+        assert torch.equal(backbone([long]), plain([long]))
+        frames, counts = backbone.encode_cnn([short, long])
+    assert counts.tolist() == [backbone.count_frames(2500), backbone.count_frames(8000)]
+    assert counts.tolist() == [plain.count_frames(6400), plain.count_frames(8000)]
+    assert frames[0, counts[0] :].eq(0).all()
+
+
+def test_padding_goes_with_the_model_until_a_study_wants_another(tmp_path: Path) -> None:
+    backbone, clips = make("hubert", pad_seconds=0.4, pad="repeat").eval(), [clip.signal for clip in make_clips(2500)]
+    backbone.save(tmp_path / "model", {})
+    loaded = load_folder(tmp_path / "model", origin="x", trained=True).eval()
+    assert loaded.padding == {"seconds": 0.4, "pad": "repeat"}
+    with torch.no_grad():
+        assert torch.equal(loaded(clips), backbone(clips))
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "Clips shorter than 0.4 s are repeated up to that length; `transformers` does not do that." in card
+    again = load_backbone(configure("hubert"), tmp_path, tmp_path / "model")
+    assert (again.padding, again.shortest) == ({}, 0)
+    again.save(tmp_path / "again", {})
+    assert "Clips shorter" not in (tmp_path / "again" / "README.md").read_text()
+
+
+def test_cropping_below_the_padded_length_is_refused() -> None:
+    """Symptom: a clip would have been padded before its CNN output was cached, and cropped after."""
+    values = {
+        "study": "s", "corpora": {"c": {"importer": "folder", "root": "."}},
+        "backbones": {"b": {"architecture": "wavlm", "untrained": {}, "pad_seconds": 3}},
+        "adaptations": {"a": {"corpora": ["c"], "objectives": {"egemaps": 1}, "max_seconds": 2.5}},
+    }  # fmt: skip
+    with pytest.raises(
+        ConfigError, match=r"backbones\.b\.pad_seconds: 3 s is more than adaptations\.a\.max_seconds, 2\.5 s"
+    ):
+        load_study(values)
+    values["adaptations"]["a"]["max_seconds"] = 3
+    assert load_study(values).backbones["b"].pad_seconds == 3
 
 
 def test_attention_adapters_of_wavlm_are_refused() -> None:
