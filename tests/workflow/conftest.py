@@ -9,6 +9,15 @@ import pytest
 from filelock import FileLock
 from project import Project, copy_sources, create_project
 
+LONGEST_FIRST = ("test_slurm.py", "test_real.py", "test_demo.py", "test_failures.py", "test_jobs.py", "test_killed.py")
+"""What is begun last must be short; and SLURM mostly waits."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
 
 def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder that the first of the worker processes makes for all."""
