@@ -234,14 +234,39 @@ def contact_sheet(
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
-def disk(results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results")) -> None:
-    """Show what each stage holds on disk."""
+def disk(
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Delete the shards of this stage, e.g. features/faces; may be repeated.")
+    ] = None,
+) -> None:
+    """Show what each stage holds on disk, and make room."""
+    from emoadapt.dropping import drop_stages
     from emoadapt.flow.disk import measure_disk
 
+    dropped = drop_stages(results, drop or ())
+    for gone in dropped:
+        print(f"dropped {gone.shards:,} shards of {gone.stage}, {gone.size / 1e6:,.1f} MB")
+    if dropped:
+        print(
+            "They are made again when a job needs them. Before a new training that reads them, call `emoadapt restore` with your "
+            "usual options of Snakemake, or older trainings will be repeated as well."
+        )
     holdings = measure_disk(results)
     width = max((len(holding.name) for holding in holdings), default=0)
     for holding in holdings:
-        print(f"{holding.name:<{width}} {holding.size / 1e6:>10,.1f} MB {holding.files:>7,} files  {holding.purpose}")
+        way = "; can be dropped" if holding.droppable else ""
+        print(
+            f"{holding.name:<{width}} {holding.size / 1e6:>10,.1f} MB {holding.files:>7,} files  {holding.purpose}{way}"
+        )
+
+
+@app.command(rich_help_panel=FOR_PEOPLE, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def restore(context: typer.Context) -> None:
+    """Make again what `disk --drop` deleted, so that no training is repeated; options are those of Snakemake."""
+    from emoadapt.dropping import restore
+
+    sys.exit(restore(context.args))
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
@@ -287,12 +312,14 @@ def labels(corpus: str, output: Output) -> None:
 @app.command(rich_help_panel=STAGES)
 def extract(feature: str, corpus: str, inputs: Files, output: Output, threads: Threads = 1) -> None:
     """Bring one shard of one feature up to date; inputs in the order of the feature's upstream tables."""
+    from emoadapt.dropping import forget_if_changed
     from emoadapt.features.catalogue import needs_gpu
     from emoadapt.features.extraction import extract_shard
 
     study = _study()
     _take_gpus(int(needs_gpu(study, feature)))
     extract_shard(study, feature, corpus, inputs, output, threads)
+    forget_if_changed(output)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -304,11 +331,13 @@ def extract_cnn(
     threads: Threads = 1,
 ) -> None:
     """Cache the output of a frozen CNN encoder for one shard."""
+    from emoadapt.dropping import forget_if_changed
     from emoadapt.features.extraction import extract_cnn_shard
 
     study = _study()
     _take_gpus(int(study.device != "cpu"))
     extract_cnn_shard(study, backbone, audio, output, model, threads)
+    forget_if_changed(output)
 
 
 # --- Stage 1 ------------------------------------------------------------------------------------------
@@ -335,8 +364,10 @@ def normalisers(adaptation: str, features: Files, parts: Output, output: Output)
 def training_shard(features: Files, objectives: Annotated[str, typer.Option()], output: Output) -> None:
     """Pack one training shard; features begin with audio."""
     from emoadapt.data.targets import pack_training_shard
+    from emoadapt.dropping import forget_if_changed
 
     pack_training_shard(features, objectives.split("+"), output)
+    forget_if_changed(output)
 
 
 @app.command(rich_help_panel=STAGES)

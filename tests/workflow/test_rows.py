@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -64,3 +66,35 @@ def test_snakemake_packs_the_report_with_its_provenance(finished: Project, tmp_p
     with zipfile.ZipFile(tmp_path / "report.zip") as archive:
         pages = [archive.read(name) for name in archive.namelist() if name.endswith("index.html")]
     assert (finished.root / "results/report/index.html").read_bytes() in pages
+
+
+def emoadapt(project: Project, *arguments: str) -> str:
+    """Call the command line in the project; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "emoadapt", *arguments], cwd=project.root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_dropped_shards_come_back_and_repeat_no_training(copy: Project) -> None:
+    """Although the Stage-1 model lies between training shards and CNN output, both of which were dropped."""
+    project = copy
+    stages = ["features/audio", "features/cnn.tiny.adapted", "training/egemaps"]
+    drop = ("disk", *(part for stage in stages for part in ("--drop", stage)))
+    assert "dropped 7 shards of features/audio" in emoadapt(project, *drop)
+    assert not any((project.root / "results" / stage).exists() for stage in stages)
+    assert project.jobs() == set()
+    # Without that, a new training would repeat the others.
+    project.edit("small.yaml", "- 12\n", "- 12\n    - 14\n")
+    assert "finetune task=emotions backbone=tiny start=original subset=12 batch=b000" in project.jobs()
+    emoadapt(project, "restore", "--cores", "2", "--configfile", "small.yaml")
+    assert len(list((project.root / "results/features/audio").glob("*/*.parquet"))) == 7
+    trained = {job for job in project.jobs() if job.split()[0] in ("adapt", "finetune")}
+    assert {re.search(r"subset=(\w+)", job)[1] for job in trained} == {"14"}  # type: ignore[index]
+    before = pl.read_csv(project.root / "results/tables/results.csv", infer_schema_length=None)
+    project.run()
+    after = pl.read_csv(project.root / "results/tables/results.csv", infer_schema_length=None)
+    assert after.filter(pl.col("subset") != "14").equals(before)
+    assert after.height == before.height * 3 / 2
+    assert project.jobs() == set()

@@ -11,6 +11,8 @@ from emoadapt.errors import DataError
 
 _GROUPED = ("features", "training", "models", "runs", "demo")
 """Folders whose own folders are told apart."""
+DROPPABLE = ("features", "training")
+"""Those whose stages can be dropped, see `emoadapt.dropping`."""
 _PURPOSE = {
     "demo": "media of generated corpora",
     "features": "extracted from the clips, with the finished rows that are reused",
@@ -29,12 +31,14 @@ class Holding:
         files: number of files.
         size: bytes; a file with several names counts once.
         purpose: what it is for.
+        droppable: whether `emoadapt disk --drop` takes it.
     """
 
     name: str
     files: int
     size: int
     purpose: str
+    droppable: bool = False
 
 
 def refuse_read_only(results: Path) -> None:
@@ -67,7 +71,8 @@ def measure_disk(results: Path) -> list[Holding]:
             if (status.st_dev, status.st_ino) not in seen:
                 seen.add((status.st_dev, status.st_ino))
                 size += status.st_size
-        holdings.append(Holding(name, files, size, _PURPOSE.get(name.split("/")[0], "small")))
+        group = name.split("/")[0]
+        holdings.append(Holding(name, files, size, _PURPOSE.get(group, "small"), group in DROPPABLE))
     return sorted(holdings, key=lambda holding: -holding.size)
 
 

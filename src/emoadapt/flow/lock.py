@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _held: list[int] = []
@@ -41,3 +42,21 @@ def clear_stale_locks(folder: Path) -> bool:
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     return alone
+
+
+@contextmanager
+def keep_out_others(folder: Path) -> Iterator[bool]:
+    """Whether no Snakemake process is alive in a folder; one that is started meanwhile waits.
+
+    Where the file system has no locks nobody is seen, and nobody waits.
+    """
+    (folder / ".snakemake").mkdir(parents=True, exist_ok=True)
+    with (folder / ".snakemake" / "emoadapt.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except BlockingIOError:
+            alone = False
+        except OSError:
+            alone = True
+        yield alone
