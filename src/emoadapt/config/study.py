@@ -116,7 +116,9 @@ class Study(Section):
 
     def _check_lengths(self, name: str, backbone: Backbone) -> list[str]:
         """What a stage crops shorter than a backbone pads would be neither."""
-        stages: dict[str, Optimisation] = {f"adaptations.{start}": self.adaptations[start] for start in self.starts(name)[1:]}
+        stages: dict[str, Optimisation] = {
+            f"adaptations.{start}": self.adaptations[start] for start in self.starts(name)[1:]
+        }
         stages |= {"finetuning": self.finetuning} if self.tasks else {}
         return [
             f"backbones.{name}.pad_seconds: {backbone.pad_seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
