@@ -6,7 +6,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
 from emoadapt.dag import open_study
-from emoadapt.dropping import settle
+from emoadapt.dropping import end_restorations
 from emoadapt.errors import EmoadaptError, explain_disk_error
 from emoadapt.flow.disk import refuse_read_only
 from emoadapt.flow.lock import clear_stale_locks
@@ -21,8 +21,7 @@ try:
     graph = open_study(config, workflow.basedir)
     if workflow.is_main_process:
         graph.list_corpora()
-        if clear_stale_locks(Path.cwd()):
-            settle(Path("results"))
+        clear_stale_locks(Path.cwd())
         if missing := graph.missing_weights():
             print(
                 f"weights that this study needs are missing: {', '.join(missing)}; `emoadapt models fetch`, with the same --configfile, gets them",
@@ -62,15 +61,10 @@ rule all:
         graph.extra_features(),
 
 
-# What `emoadapt disk --drop` deleted, a stage at a time; `emoadapt restore` goes through them all.
-rule restore:
-    input:
-        lambda w: graph.dropped_shards(),
-
-
 onstart:
     try:
         refuse_read_only(Path("results"))
+        end_restorations(Path("results"))
     except EmoadaptError as error:
         raise WorkflowError(error)
 

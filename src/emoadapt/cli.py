@@ -28,6 +28,7 @@ ConfigFiles = Annotated[
 Output = Annotated[Path, typer.Option(help="File to write.")]
 Files = Annotated[list[Path], typer.Argument(help="Input tables.")]
 Threads = Annotated[int, typer.Option(help="Threads the job may use.")]
+Results = Annotated[Path, typer.Option(help="Folder of results.")]
 FOR_PEOPLE, STAGES = "For people", "Stages (what the rules call)"
 
 models = typer.Typer(help="List, fetch and verify the weights of models.", no_args_is_help=True)
@@ -235,23 +236,22 @@ def contact_sheet(
 
 @app.command(rich_help_panel=FOR_PEOPLE)
 def disk(
-    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
+    results: Results = Path("results"),
     drop: Annotated[
-        list[str] | None, typer.Option(help="Delete the shards of this stage, e.g. features/faces; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Drop the content of this stage's shards, e.g. features/faces; may be repeated."),
     ] = None,
 ) -> None:
     """Show what each stage holds on disk, and make room."""
-    from emoadapt.dropping import drop_stages
     from emoadapt.flow.disk import measure_disk
 
-    dropped = drop_stages(results, drop or ())
-    for gone in dropped:
-        print(f"dropped {gone.shards:,} shards of {gone.stage}, {gone.size / 1e6:,.1f} MB")
-    if dropped:
-        print(
-            "They are made again when a job needs them. Before a new training that reads them, call `emoadapt restore` with your "
-            "usual options of Snakemake, or older trainings will be repeated as well."
-        )
+    if drop:
+        from emoadapt.dropping import drop_stages
+
+        for gone in drop_stages(results, drop):
+            print(
+                f"dropped {gone.shards:,} shards of {gone.stage}, {gone.size / 1e6:,.1f} MB; `emoadapt restore` makes them again"
+            )
     holdings = measure_disk(results)
     width = max((len(holding.name) for holding in holdings), default=0)
     for holding in holdings:
@@ -262,11 +262,28 @@ def disk(
 
 
 @app.command(rich_help_panel=FOR_PEOPLE, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def restore(context: typer.Context) -> None:
-    """Make again what `disk --drop` deleted, so that no training is repeated; options are those of Snakemake."""
-    from emoadapt.dropping import restore
+def restore(
+    context: typer.Context,
+    configfile: ConfigFiles = None,
+    stage: Annotated[
+        list[str] | None, typer.Option(help="Only this stage, e.g. features/audio; may be repeated.")
+    ] = None,
+) -> None:
+    """Make again what `disk --drop` dropped, so that no training is repeated; further options are those of Snakemake."""
+    from emoadapt import dropping
+    from emoadapt.dag import Graph
 
-    sys.exit(restore(context.args))
+    wanted = [
+        path for path in Graph(_study(configfile)).all_shards() if not stage or dropping.find_stage(Path(path)) in stage
+    ]
+    files = ["--configfile", *map(str, configfile)] if configfile else []
+    found = dropping.restore(Path("results"), wanted, [*context.args, *files])
+    print(f"{len(found.same):,} shards are back as they were")
+    for path in found.other:
+        print(f"{path} holds something else than before: what depends on it is to be computed again")
+    for path in found.away:
+        print(f"{path} was not made again")
+    sys.exit(found.status or int(bool(found.away)))
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
@@ -312,14 +329,12 @@ def labels(corpus: str, output: Output) -> None:
 @app.command(rich_help_panel=STAGES)
 def extract(feature: str, corpus: str, inputs: Files, output: Output, threads: Threads = 1) -> None:
     """Bring one shard of one feature up to date; inputs in the order of the feature's upstream tables."""
-    from emoadapt.dropping import forget_if_changed
     from emoadapt.features.catalogue import needs_gpu
     from emoadapt.features.extraction import extract_shard
 
     study = _study()
     _take_gpus(int(needs_gpu(study, feature)))
     extract_shard(study, feature, corpus, inputs, output, threads)
-    forget_if_changed(output)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -331,13 +346,11 @@ def extract_cnn(
     threads: Threads = 1,
 ) -> None:
     """Cache the output of a frozen CNN encoder for one shard."""
-    from emoadapt.dropping import forget_if_changed
     from emoadapt.features.extraction import extract_cnn_shard
 
     study = _study()
     _take_gpus(int(study.device != "cpu"))
     extract_cnn_shard(study, backbone, audio, output, model, threads)
-    forget_if_changed(output)
 
 
 # --- Stage 1 ------------------------------------------------------------------------------------------
@@ -364,10 +377,8 @@ def normalisers(adaptation: str, features: Files, parts: Output, output: Output)
 def training_shard(features: Files, objectives: Annotated[str, typer.Option()], output: Output) -> None:
     """Pack one training shard; features begin with audio."""
     from emoadapt.data.targets import pack_training_shard
-    from emoadapt.dropping import forget_if_changed
 
     pack_training_shard(features, objectives.split("+"), output)
-    forget_if_changed(output)
 
 
 @app.command(rich_help_panel=STAGES)

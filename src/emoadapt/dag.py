@@ -14,7 +14,6 @@ from typing import Any
 from emoadapt.config import Backbone, Study, load_study, objective_features
 from emoadapt.corpora.base import read_labels, read_utterances
 from emoadapt.corpora.manifests import CorpusState, find_state
-from emoadapt.dropping import find_stage, list_away
 from emoadapt.errors import ModelError
 from emoadapt.features.catalogue import (
     CNN_MODULES,
@@ -448,12 +447,10 @@ class Graph:
                     found += self.stage1_cnn(backbone, start)
         return list(dict.fromkeys(found))
 
-    def dropped_shards(self) -> list[str]:
-        """Shards of this study that `emoadapt disk --drop` deleted and nobody made again, of the first stage that has any."""
-        packed = (path for name in self.applied_adaptations() for path in self.training_shards(name))
-        known = {*self.all_features(), *packed}
-        away = [path for path in list_away(Path(RESULTS)) if str(path) in known]
-        return [str(path) for path in away if find_stage(path) == find_stage(away[0])]
+    def all_shards(self) -> list[str]:
+        """Every shard of features and of training that the study computes."""
+        packed = [path for name in self.applied_adaptations() for path in self.training_shards(name)]
+        return list(dict.fromkeys([*self.all_features(), *packed]))
 
     def list_corpora(self) -> None:
         """List all corpora in use, so that what is wrong with one is said before anything runs.

@@ -1,12 +1,9 @@
-"""Shards that make room and come back when they are needed, without making anything stale.
+"""Making room: shards whose content goes, and comes back when it is wanted.
 
-Snakemake leaves a missing file alone as long as no job that must run reads it. Once it is made again it is newer than all
-that was trained from it, and that would be trained again. So what a dropped shard held, and when it was written, is
-kept in `results/.dropped`. If it is made again with the same content it gets its old time back before Snakemake looks
-at it the next time; with any other content, what is kept of it is forgotten, and what depends on it is stale, as it should be.
-
-They are made again stage by stage, each in a Snakemake run of its own: in one run, what lies between two of them would be stale,
-a training perhaps.
+A dropped shard stays where it is, with the time it had, its rows, statuses and reasons, but without what takes space. So
+Snakemake sees nothing changed, and what is stale stays stale: nothing is computed again because of it. A job that wants what is
+gone ends with one sentence. `restore` has Snakemake make such shards again, stage by stage; those that hold what they held get
+their old time back, so that nothing that was trained on them is trained again.
 """
 
 from __future__ import annotations
@@ -14,21 +11,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
-from emoadapt.errors import DataError
+from emoadapt.errors import ConfigError, DataError
 from emoadapt.features.catalogue import FEATURES, upstream_features
 from emoadapt.flow.disk import DROPPABLE
 from emoadapt.flow.lock import keep_out_others
-from emoadapt.flow.store import iterate_groups
+from emoadapt.flow.store import drop_content, iterate_groups, read_dropped
 
-FOLDER = ".dropped"
+UNFINISHED = ".restoring.json"
+"""File of the results that holds what a restoration must know of the shards it is making again."""
+RESTORING = "EMOADAPT_RESTORING"
+"""Environment variable by which Snakemake knows that it works for a restoration."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Dropped:
     Args:
         stage: for example `features/faces`.
         shards: number of files.
-        size: bytes.
+        size: bytes that came free.
     """
 
     stage: str
@@ -46,61 +45,106 @@ class Dropped:
     size: int
 
 
+@dataclass(frozen=True)
+class Restored:
+    """What came of a restoration.
+
+    Args:
+        same: shards that hold what they held.
+        other: those that hold something else, so that what depends on them is stale.
+        away: those that were not made again.
+        status: exit status of Snakemake's last run.
+    """
+
+    same: list[Path]
+    other: list[Path]
+    away: list[Path]
+    status: int
+
+
 def drop_stages(results: Path, stages: Sequence[str]) -> list[Dropped]:
-    """Delete the shards of stages, with the finished rows that are kept beside them.
+    """Drop what takes space in the shards of stages, and the finished rows that are kept beside them.
 
     Args:
         results: folder of results, in which no run is going on.
         stages: folders below it, such as `features/faces` or `training/egemaps`.
 
     Raises:
-        DataError: one has no shards, or they cannot be read, or Snakemake is at work; nothing is deleted then.
+        DataError: one has no shards, or Snakemake is at work; nothing is dropped then. A shard cannot be read; those after it stay.
     """
-    shards = {stage: _list_shards(results, stage) for stage in dict.fromkeys(stages)}
+    known = _list_stages(results)
+    for stage in stages:
+        if stage not in known:
+            raise DataError(f"{stage} cannot be dropped; of {results} there can go: {', '.join(known) or 'nothing'}")
     working = results.absolute().parent
     with keep_out_others(working) as alone:
         if not alone:
             raise DataError(f"Snakemake is at work in {working}; drop shards when it has ended")
-        for path in (path for paths in shards.values() for path in paths):
-            _keep(results, path)
-        dropped = [
-            Dropped(stage, len(paths), sum(path.stat().st_size for path in paths)) for stage, paths in shards.items()
-        ]
-        for stage in shards:
-            shutil.rmtree(results / stage)
-    return dropped
+        return [_drop(stage, known[stage]) for stage in dict.fromkeys(stages)]
 
 
-def _list_shards(results: Path, stage: str) -> list[Path]:
-    """All shards of a stage.
+def _drop(stage: str, shards: Sequence[Path]) -> Dropped:
+    whole = [path for path in shards if read_dropped(path) is None]
+    size = 0
+    for path in whole:
+        size += path.stat().st_size
+        drop_content(path, _digest_content(path))
+        size -= path.stat().st_size
+        for rows in (path.parent / ".rows").glob(f"{path.stem}.*"):
+            rows.unlink()
+    return Dropped(stage, len(whole), size)
+
+
+def restore(results: Path, wanted: Iterable[str], options: Sequence[str]) -> Restored:
+    """Have Snakemake make dropped shards again, in the working directory.
+
+    A restoration that was interrupted goes on with the same call, unless Snakemake ran in between.
+
+    Args:
+        results: folder of results, relative to the working directory.
+        wanted: shards of the study, as its rules call them; those that were not dropped are passed over.
+        options: for Snakemake.
 
     Raises:
-        DataError: there are none, or it is not one of those that can be dropped.
+        ConfigError: the options lead elsewhere.
     """
-    known = {
-        f"{folder}/{path.name}": shards
-        for folder in DROPPABLE
-        for path in sorted((results / folder).glob("*"))
-        if (shards := sorted(path.glob("*/*.parquet")))
-    }
-    if stage not in known:
-        raise DataError(f"{stage} cannot be dropped; of {results} there can go: {', '.join(known) or 'nothing'}")
-    return known[stage]
+    if any(option in ("-d", "--directory") or option.startswith("--directory=") for option in options):
+        raise ConfigError("--directory leads away from here; call `emoadapt restore` in that folder, without it")
+    note = results / UNFINISHED
+    was = json.loads(note.read_text()) if note.exists() else {}
+    away = [Path(path) for path in wanted if Path(path).exists() and read_dropped(path) is not None]
+    was |= {str(path): [read_dropped(path), path.stat().st_mtime_ns] for path in away}
+    _write(note, json.dumps(was))
+    status = 0
+    for _, stage in groupby(sorted(away, key=lambda path: _rank_stage(find_stage(path))), find_stage):
+        files = [str(path) for path in stage]
+        command = [sys.executable, "-m", "snakemake", *files, "--force", *options]
+        status = status or subprocess.run(command, env={**os.environ, RESTORING: "1"}, check=False).returncode
+        _give_times_back(was)
+    same, other = _give_times_back(was)
+    note.unlink()
+    left = [path for path in away if not path.exists() or read_dropped(path) is not None]
+    return Restored(same, other, left, status)
 
 
-def forget_if_changed(shard: Path) -> None:
-    """To be called when a shard was written: one that holds something else than what was dropped is a new one."""
-    if len(shard.parents) <= 3:
-        return
-    record = _record_of(shard.parents[3], shard)
-    if record.is_file() and json.loads(record.read_text())["content"] != _digest_content(shard):
-        record.unlink()
+def end_restorations(results: Path) -> None:
+    """To be called when Snakemake begins: what another run makes from restored shards may be newer than what they were before."""
+    if RESTORING not in os.environ:
+        (results / UNFINISHED).unlink(missing_ok=True)
 
 
-def list_away(results: Path) -> list[Path]:
-    """Shards that were dropped and not made again since, in an order in which they can be made."""
-    away = [shard for _, shard in _list_records(results) if not shard.exists()]
-    return sorted(away, key=lambda shard: _rank_stage(find_stage(shard)))
+def _give_times_back(was: dict[str, tuple[str, int]]) -> tuple[list[Path], list[Path]]:
+    """Shards that were made again with the content they had, which get their time back, and those with another content."""
+    same, other = [], []
+    for path, (content, time) in ((Path(name), value) for name, value in was.items()):
+        if not path.exists() or read_dropped(path) is not None:
+            continue
+        if _digest_content(path) == content:
+            os.utime(path, ns=(path.stat().st_atime_ns, time))
+            same.append(path)
+        else:
+            other.append(path)
+    return same, other
 
 
 def find_stage(shard: Path) -> str:
@@ -116,67 +160,20 @@ def _rank_stage(stage: str) -> tuple[int, str]:
     return (len(upstream_features(name)) if name in FEATURES else len(FEATURES) + 1), stage
 
 
-def restore(options: Sequence[str]) -> int:
-    """Run `snakemake restore`, which makes the shards of one stage again, until all of the study's are there.
-
-    Args:
-        options: for Snakemake; it runs in the working directory.
-
-    Returns:
-        The exit status of the last run.
-
-    Raises:
-        DataError: nothing is away here.
-    """
-    results = Path("results")
-    away = list_away(results)
-    if not away:
-        raise DataError(f"nothing that was dropped is away in {results.absolute()}; run this where the results are")
-    status = 0
-    while away and not status:
-        status = subprocess.run([sys.executable, "-m", "snakemake", "restore", *options], check=False).returncode
-        before, away = away, list_away(results)
-        if len(away) == len(before):
-            break
-    return status
+def _list_stages(results: Path) -> dict[str, list[Path]]:
+    """Stages that can be dropped, with their shards."""
+    return {
+        f"{folder}/{path.name}": shards
+        for folder in DROPPABLE
+        for path in sorted((results / folder).glob("*"))
+        if (shards := sorted(path.glob("*/*.parquet")))
+    }
 
 
-def settle(results: Path) -> None:
-    """Give shards that were dropped and made again the time they had.
-
-    To be called before Snakemake looks at them, and while no run is going on. What cannot be written is left as it is.
-    """
-    for record, shard in _list_records(results):
-        time = json.loads(record.read_text())["mtime_ns"]
-        if shard.exists() and shard.stat().st_mtime_ns != time:
-            with suppress(OSError):
-                os.utime(shard, ns=(time, time))
-    if not list_away(results):
-        shutil.rmtree(results / FOLDER, ignore_errors=True)
-
-
-def _list_records(results: Path) -> list[tuple[Path, Path]]:
-    """What is kept of shards, with the shards."""
-    folder = results / FOLDER
-    return [
-        (record, results / record.relative_to(folder).with_suffix(".parquet"))
-        for record in sorted(folder.glob("*/*/*/*.json"))
-    ]
-
-
-def _keep(results: Path, shard: Path) -> None:
-    """Write down what a shard holds and when it was written; what is known of the same content stays."""
-    record, content = _record_of(results, shard), _digest_content(shard)
-    if record.is_file() and json.loads(record.read_text())["content"] == content:
-        return
-    record.parent.mkdir(parents=True, exist_ok=True)
-    part = record.with_suffix(".part")
-    part.write_text(json.dumps({"content": content, "mtime_ns": shard.stat().st_mtime_ns}))
-    part.replace(record)
-
-
-def _record_of(results: Path, shard: Path) -> Path:
-    return results / FOLDER / shard.relative_to(results).with_suffix(".json")
+def _write(path: Path, text: str) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    part.replace(path)
 
 
 def _digest_content(shard: Path) -> str:

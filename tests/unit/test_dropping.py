@@ -1,27 +1,37 @@
-"""Shards that were dropped get their old time back, if they come back as they were."""
+"""Shards lose what takes space and nothing else, and get their old time back if they come back as they were."""
 
+import json
 import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from emoadapt.dropping import FOLDER, Dropped, drop_stages, find_stage, forget_if_changed, list_away, restore, settle
-from emoadapt.errors import DataError
+from emoadapt import dropping
+from emoadapt.dropping import UNFINISHED, Dropped, drop_stages, end_restorations, find_stage, restore
+from emoadapt.errors import ConfigError, DataError
 from emoadapt.flow.lock import keep_out_others
+from emoadapt.flow.store import RowReader, iterate_chunks, iterate_groups, read_dropped, read_provenance, read_table
 
 LONG_AGO = 1_000_000_000_000_000_000
 
 
-def write_shard(results: Path, stage: str, values: list[int], rows_per_group: int = 2, time: int | None = None) -> Path:
-    shard = results / stage / "talks/000.parquet"
+def write_shard(
+    results: Path, stage: str, values: list[int], rows_per_group: int = 2, time: int | None = None, name: str = "000"
+) -> Path:
+    shard = results / stage / f"talks/{name}.parquet"
     shard.parent.mkdir(parents=True, exist_ok=True)
-    names = [f"talks/{i}" for i in range(len(values))]
-    content = [bytes([value]) * 10 for value in values]
-    pq.write_table(
-        pa.table({"utterance_id": names, "content": content, "n": values}), shard, row_group_size=rows_per_group
-    )
+    columns = {
+        "utterance_id": [f"talks/{i}" for i in range(len(values))],
+        "audio": [bytes([value]) * 10_000 for value in values],
+        "target": [[float(value)] * 10 for value in values],
+        "n_samples": values,
+    }
+    table = pa.table(columns).replace_schema_metadata({"emoadapt.feature": "x"})
+    pq.write_table(table, shard, row_group_size=rows_per_group, compression="none", use_dictionary=False)
     if time is not None:
         os.utime(shard, ns=(time, time))
     return shard
@@ -33,93 +43,157 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("results")
 
 
-def test_shards_come_back_with_their_time(results: Path) -> None:
-    """Rows may be grouped otherwise: how many are written at once depends on how long they took."""
-    shard = write_shard(results, "features/faces", [1, 2, 3], time=LONG_AGO)
+@pytest.fixture
+def snakemake(results: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """In place of Snakemake: every shard that is forced holds 1, 2, 3 in other row groups; the stages, call by call."""
+    calls: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        files = [Path(part) for part in command if part.endswith(".parquet")]
+        assert "--force" in command
+        calls.append(list(dict.fromkeys(map(find_stage, files))))
+        for path in files:
+            write_shard(results, find_stage(path), [1, 2, 3], rows_per_group=3, name=path.stem)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(dropping.subprocess, "run", run)
+    return calls
+
+
+def test_what_takes_space_goes_and_the_rest_stays(results: Path) -> None:
+    shard = write_shard(results, "features/audio", [1, 2, 3], time=LONG_AGO)
     (shard.parent / ".rows").mkdir()
     os.link(shard, shard.parent / ".rows/000.parquet")
     size = shard.stat().st_size
-    assert drop_stages(results, ["features/faces"]) == [Dropped("features/faces", 1, size)]
-    assert not (results / "features/faces").exists()
-    settle(results)
-    assert list_away(results) == [shard]
-    write_shard(results, "features/faces", [1, 2, 3], rows_per_group=3)
-    forget_if_changed(shard)
-    assert shard.stat().st_mtime_ns != LONG_AGO
-    settle(results)
+    (dropped,) = drop_stages(results, ["features/audio"])
+    assert dropped == Dropped("features/audio", 1, size - shard.stat().st_size)
+    assert dropped.size > 30_000
     assert shard.stat().st_mtime_ns == LONG_AGO
-    assert not (results / FOLDER).exists()
+    assert not list((shard.parent / ".rows").iterdir())
+    light = read_table(shard, columns=["utterance_id", "n_samples"])
+    assert light.to_pydict() == {"utterance_id": ["talks/0", "talks/1", "talks/2"], "n_samples": [1, 2, 3]}
+    assert read_provenance(shard) == {"feature": "x"}
+    # what is gone is gone
+    assert drop_stages(results, ["features/audio"]) == [Dropped("features/audio", 0, 0)]
 
 
-@pytest.mark.parametrize("values", [[1, 2, 4], [1, 2], [1, 2, 3, 3]])
-def test_shards_that_hold_something_else_are_new_ones(results: Path, values: list[int]) -> None:
-    shard = write_shard(results, "features/faces", [1, 2, 3], time=LONG_AGO)
-    drop_stages(results, ["features/faces"])
-    write_shard(results, "features/faces", values)
-    forget_if_changed(shard)
-    # Even if they hold the same again after that: somebody may have been trained on what was there between.
-    write_shard(results, "features/faces", [1, 2, 3])
-    forget_if_changed(shard)
-    now = shard.stat().st_mtime_ns
-    settle(results)
-    assert shard.stat().st_mtime_ns == now
+@pytest.mark.parametrize("columns", [None, ["audio"], ["utterance_id", "target"]])
+def test_who_reads_what_is_gone_is_told(results: Path, columns: list[str] | None) -> None:
+    shard = write_shard(results, "features/audio", [1, 2, 3])
+    schema = pq.read_schema(shard)
+    drop_stages(results, ["features/audio"])
+    names = columns or schema.names
+    readers = [
+        lambda: read_table(shard, columns=columns),
+        lambda: read_table(shard, schema, columns),
+        lambda: list(iterate_groups(shard, schema, columns)),
+        lambda: list(iterate_chunks(shard, [0], 1, names)),
+        lambda: RowReader(shard, pa.schema([schema.field(name) for name in names])),
+    ]
+    for read in readers:
+        with pytest.raises(DataError, match=r"000\.parquet was dropped to make room; call `emoadapt restore`"):
+            read()
+    # Columns that are there may be read against the contract of the whole table.
+    assert read_table(shard, schema, ["n_samples"]).num_rows == 3
 
 
-def test_dropping_twice_keeps_the_first_time(results: Path) -> None:
-    shard = write_shard(results, "features/cnn.small", [1, 2], time=LONG_AGO)
-    drop_stages(results, ["features/cnn.small"])
-    write_shard(results, "features/cnn.small", [1, 2])
-    forget_if_changed(shard)
-    drop_stages(results, ["features/cnn.small"])
-    write_shard(results, "features/cnn.small", [1, 2])
-    settle(results)
+def test_shards_come_back_with_their_time(results: Path, snakemake: list[list[str]]) -> None:
+    """Rows may be grouped otherwise: how many are written at once depends on how long they took."""
+    shard = write_shard(results, "features/audio", [1, 2, 3], time=LONG_AGO)
+    whole = write_shard(results, "features/faces", [1, 2, 3], time=LONG_AGO)
+    drop_stages(results, ["features/audio"])
+    found = restore(results, [str(shard), str(whole), "results/features/never/talks/000.parquet"], ["--cores", "1"])
+    assert (found.same, found.other, found.away, found.status) == ([shard], [], [], 0)
+    assert snakemake == [["features/audio"]]
+    assert read_dropped(shard) is None
     assert shard.stat().st_mtime_ns == LONG_AGO
+    assert not (results / UNFINISHED).exists()
+
+
+def test_a_shard_that_holds_something_else_is_a_new_one(results: Path, snakemake: list[list[str]]) -> None:
+    shard = write_shard(results, "features/audio", [1, 2, 4], time=LONG_AGO)
+    drop_stages(results, ["features/audio"])
+    found = restore(results, [str(shard)], [])
+    assert (found.same, found.other, found.away) == ([], [shard], [])
+    assert shard.stat().st_mtime_ns > LONG_AGO
+
+
+def test_an_interrupted_restoration_goes_on(results: Path, snakemake: list[list[str]], monkeypatch) -> None:
+    shards = [write_shard(results, "features/audio", [1, 2, 3], time=LONG_AGO + i, name=f"00{i}") for i in range(2)]
+    drop_stages(results, ["features/audio"])
+    run = dropping.subprocess.run
+
+    def fail(command: list[str], **_: Any) -> None:
+        run([part for part in command if part != str(shards[1])])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dropping.subprocess, "run", fail)
+    with pytest.raises(KeyboardInterrupt):
+        restore(results, map(str, shards), [])
+    assert read_dropped(shards[0]) is None and shards[0].stat().st_mtime_ns > LONG_AGO
+    monkeypatch.setattr(dropping.subprocess, "run", run)
+    assert restore(results, map(str, shards), []).same == shards
+    assert [shard.stat().st_mtime_ns - LONG_AGO for shard in shards] == [0, 1]
+
+
+def test_a_run_in_between_ends_a_restoration(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results.mkdir()
+    for name, left in [("1", True), (None, False)]:
+        (results / UNFINISHED).write_text(json.dumps({}))
+        if name is None:
+            monkeypatch.delenv(dropping.RESTORING)
+        else:
+            monkeypatch.setenv(dropping.RESTORING, name)
+        end_restorations(results)
+        assert (results / UNFINISHED).exists() is left
+
+
+def test_failed_runs_are_told(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = [write_shard(results, stage, [1]) for stage in ("features/audio", "features/egemaps")]
+    drop_stages(results, ["features/audio", "features/egemaps"])
+    calls = []
+    monkeypatch.setattr(
+        dropping.subprocess,
+        "run",
+        lambda command, **_: calls.append(command) or subprocess.CompletedProcess(command, 3),
+    )
+    found = restore(results, map(str, shards), [])
+    assert (found.away, found.status, len(calls)) == (shards, 3, 1)
+
+
+@pytest.mark.parametrize("option", ["-d", "--directory", "--directory=x"])
+def test_options_that_lead_elsewhere_are_refused(results: Path, option: str) -> None:
+    with pytest.raises(ConfigError, match="--directory leads away from here"):
+        restore(results, [], ["--cores", "1", option])
 
 
 @pytest.mark.parametrize(
     "stage", ["models/small.adapted", "features", "features/../models", "features/faces/talks", "features/no"]
 )
 def test_other_folders_stay(results: Path, stage: str) -> None:
-    write_shard(results, "features/faces", [1])
-    write_shard(results, "models/small.adapted", [1])
+    shards = [write_shard(results, "features/faces", [1]), write_shard(results, "models/small.adapted", [1])]
     with pytest.raises(DataError, match=r"cannot be dropped; of results there can go: features/faces$"):
         drop_stages(results, ["features/faces", stage])
-    assert len(list(results.rglob("*.parquet"))) == 2
+    assert [read_dropped(shard) for shard in shards] == [None, None]
 
 
 def test_not_while_snakemake_is_at_work(results: Path, tmp_path: Path) -> None:
-    write_shard(results, "features/faces", [1])
+    shard = write_shard(results, "features/faces", [1])
     with keep_out_others(tmp_path), pytest.raises(DataError, match="Snakemake is at work in"):
         drop_stages(results, ["features/faces"])
-    assert (results / "features/faces").is_dir()
+    assert read_dropped(shard) is None
 
 
-def test_outputs_elsewhere_are_nobodys(tmp_path: Path) -> None:
-    forget_if_changed(Path("shard.parquet"))
-    forget_if_changed(write_shard(tmp_path, "features/faces", [1]))
-
-
-def test_stages_come_back_after_those_they_are_made_from(results: Path) -> None:
+def test_stages_come_back_after_those_they_are_made_from(results: Path, snakemake: list[list[str]]) -> None:
     """CNN output last: a Stage-1 model may be behind it, which is behind training shards."""
     stages = ["features/audio", "features/faces", "features/egemaps", "features/face_embedding", "features/transcript"]
     stages += ["features/sentiment", "training/egemaps+face", "features/cnn.base", "features/cnn.base.adapted"]
-    for stage in reversed(stages):
-        write_shard(results, stage, [1])
-    drop_stages(results, list(reversed(stages)))
-    found = [find_stage(shard) for shard in list_away(results)]
-    assert sorted(found) == sorted(stages)
-    for later, earlier in [
-        ("egemaps", "audio"),
-        ("face_embedding", "faces"),
-        ("sentiment", "transcript"),
-        ("transcript", "audio"),
-    ]:
-        assert (
-            found.index(f"features/{earlier}") < found.index(f"features/{later}") < found.index("training/egemaps+face")
-        )
-    assert found[-3:] == stages[-3:]
-
-
-def test_nothing_to_restore_is_one_sentence(results: Path) -> None:
-    with pytest.raises(DataError, match="nothing that was dropped is away in"):
-        restore(["--cores", "1"])
+    shards = [write_shard(results, stage, [1, 2, 3]) for stage in reversed(stages)]
+    drop_stages(results, stages)
+    assert len(restore(results, map(str, shards), []).same) == len(stages)
+    assert [len(stage) for stage in snakemake] == [1] * len(stages)
+    order = [stage for (stage,) in snakemake]
+    assert order[-3:] == stages[-3:]
+    pairs = [("egemaps", "audio"), ("face_embedding", "faces"), ("sentiment", "transcript"), ("transcript", "audio")]
+    for later, earlier in pairs:
+        assert order.index(f"features/{earlier}") < order.index(f"features/{later}")

@@ -80,21 +80,37 @@ def emoadapt(project: Project, *arguments: str) -> str:
 def test_dropped_shards_come_back_and_repeat_no_training(copy: Project) -> None:
     """Although the Stage-1 model lies between training shards and CNN output, both of which were dropped."""
     project = copy
-    stages = ["features/audio", "features/cnn.tiny.adapted", "training/egemaps"]
-    drop = ("disk", *(part for stage in stages for part in ("--drop", stage)))
+    drop = ("disk", "--drop", "features/audio", "--drop", "features/cnn.tiny.adapted", "--drop", "training/egemaps")
     assert "dropped 7 shards of features/audio" in emoadapt(project, *drop)
-    assert not any((project.root / "results" / stage).exists() for stage in stages)
     assert project.jobs() == set()
-    # Without that, a new training would repeat the others.
+    # A job that wants what is gone says so, and nothing else is computed because of it.
     project.edit("small.yaml", "- 12\n", "- 12\n    - 14\n")
-    assert "finetune task=emotions backbone=tiny start=original subset=12 batch=b000" in project.jobs()
-    emoadapt(project, "restore", "--cores", "2", "--configfile", "small.yaml")
-    assert len(list((project.root / "results/features/audio").glob("*/*.parquet"))) == 7
-    trained = {job for job in project.jobs() if job.split()[0] in ("adapt", "finetune")}
+    wanted = project.jobs()
+    trained = {job for job in wanted if job.split()[0] in ("adapt", "finetune")}
     assert {re.search(r"subset=(\w+)", job)[1] for job in trained} == {"14"}  # type: ignore[index]
+    failed = project.snakemake("results/runs/emotions/tiny.original/14/b000/predictions.parquet")
+    assert failed.returncode != 0
+    assert "was dropped to make room; call `emoadapt restore`" in failed.stdout + failed.stderr
+    said = emoadapt(project, "restore", "--configfile", "small.yaml", "--cores", "2")
+    assert said.endswith("14 shards are back as they were\n")
+    assert project.jobs() == wanted - {"subset task=emotions subset=14"}
     before = pl.read_csv(project.root / "results/tables/results.csv", infer_schema_length=None)
     project.run()
     after = pl.read_csv(project.root / "results/tables/results.csv", infer_schema_length=None)
     assert after.filter(pl.col("subset") != "14").equals(before)
     assert after.height == before.height * 3 / 2
     assert project.jobs() == set()
+
+
+def test_a_new_clip_needs_dropped_rows_of_its_own_shard_alone(copy: Project) -> None:
+    project = copy
+    emoadapt(project, "disk", "--drop", "features/audio")
+    for log in (project.root / "logs").rglob("*.log"):
+        log.unlink()
+    project.add_clip("s1_new.wav")
+    shard = project.shard("unlabelled", "s1_new")
+    done = project.snakemake(*(f"results/training/egemaps/unlabelled/00{i}.parquet" for i in range(4)))
+    assert done.returncode == 0, done.stderr
+    size = pl.read_parquet(project.root / f"results/features/audio/unlabelled/{shard}.parquet").height
+    assert counts(project, "extract_audio") == [(size, 0)]
+    assert counts(project, "egemaps") == [(1, size - 1)]

@@ -72,6 +72,15 @@ class Lora(Section):
     """Linear layers that get an adapter. null = `q_proj` and `v_proj`, for WavLM the two of the feed-forward part."""
 
 
+class Padding(Section):
+    """How short clips are lengthened."""
+
+    seconds: float = Field(gt=0)
+    """Shorter clips are lengthened to this (CARE: 1 s)."""
+    mode: Literal["silence", "repeat"] = "silence"
+    """With zeros, after the clip was normalised, or with the clip again."""
+
+
 class Backbone(Section):
     """A self-supervised speech model."""
 
@@ -94,11 +103,9 @@ class Backbone(Section):
     """Train adapters instead of the transformer. They are merged into the weights that are saved."""
     spec_augment: SpecAugment | None = None
     """Mask spans of time and of channels in training."""
-    pad_seconds: float | None = Field(None, gt=0)
-    """Shorter clips are lengthened to this in both stages and in prediction, and the model hears it (CARE: 1 s). null = clips keep
-    their length. The padding within a batch is never heard."""
-    pad: Literal["silence", "repeat"] = "silence"
-    """What they are lengthened with: zeros, after the clip was normalised, or the clip again."""
+    pad: Padding | None = None
+    """Lengthen short clips in both stages and in prediction, so that the model hears it. null = clips keep their length. The
+    padding within a batch is another thing, and never heard."""
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] | None = None
     """Numbers of training clips that it is fine-tuned with (default: all that a task names)."""
 

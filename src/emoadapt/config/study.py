@@ -121,10 +121,10 @@ class Study(Section):
         }
         stages |= {"finetuning": self.finetuning} if self.tasks else {}
         return [
-            f"backbones.{name}.pad_seconds: {backbone.pad_seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
+            f"backbones.{name}.pad.seconds: {backbone.pad.seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
             "leaves of a clip; make it less, or leave one of them out"
             for stage, settings in stages.items()
-            if backbone.pad_seconds and settings.max_seconds and backbone.pad_seconds > settings.max_seconds
+            if backbone.pad and settings.max_seconds and backbone.pad.seconds > settings.max_seconds
         ]
 
     def _check_subsets(self, path: str, owner: Backbone | Adaptation, tasks: list[str]) -> list[str]:

@@ -36,7 +36,7 @@ class Optimisation(Section):
     compile: bool = False
     """Compile the transformer's layers with `torch.compile`, for clips of any length; needs a C++ compiler."""
     max_seconds: float | None = Field(None, gt=0)
-    """Longer clips are cropped. Shorter ones keep their length, unless a backbone has `pad_seconds`."""
+    """Longer clips are cropped. Shorter ones keep their length, unless a backbone has `pad`."""
     crop: Literal["beginning", "centre", "random"] = "beginning"
     """What is kept of a clip that is cropped. `random`: a place drawn from seed, epoch and clip in training, the beginning in evaluation."""
 

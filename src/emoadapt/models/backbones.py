@@ -64,7 +64,7 @@ PADDING_TOLERANCE = 1e-2
 """Share of an embedding's standard deviation by which the padding of a batch may change it: far above rounding, far below a leak."""
 
 PADDING = "emoadapt_padding"
-"""Key of `config.json` that keeps what short clips are lengthened to and with: `{"seconds": 1.0, "pad": "silence"}`."""
+"""Key of `config.json` that keeps how short clips are lengthened: `{"seconds": 1.0, "mode": "silence"}`."""
 
 LAYER_WEIGHTS = "layer_weights.safetensors"
 """File of a model folder whose embedding is a weighted mean of layers."""
@@ -125,7 +125,7 @@ class SpeechBackbone(nn.Module):
 
     @property
     def padding(self) -> dict[str, Any]:
-        """What short clips are lengthened to (`seconds`), and with (`pad`); empty = they keep their length."""
+        """How short clips are lengthened, as `config.Padding`; empty = they keep their length."""
         return getattr(self.model.config, PADDING, None) or {}
 
     @property
@@ -163,7 +163,7 @@ class SpeechBackbone(nn.Module):
         if config.layers == "weighted" and self.layer_weights is None:
             self.layer_weights = nn.Parameter(torch.zeros(len(layers) + 1))
         self.spec_augment = config.spec_augment
-        found = {"seconds": config.pad_seconds, "pad": config.pad} if config.pad_seconds else {}
+        found = config.pad.model_dump() if config.pad else {}
         if found != self.padding:
             setattr(self.model.config, PADDING, found)
         if config.lora is not None:
@@ -209,7 +209,7 @@ class SpeechBackbone(nn.Module):
         lacking = self.shortest - len(signal)
         if lacking <= 0:
             return signal
-        if self.padding["pad"] == "repeat":
+        if self.padding["mode"] == "repeat":
             return signal.repeat(-(-self.shortest // len(signal)))[: self.shortest]
         return nn.functional.pad(signal, (0, lacking))
 
@@ -518,7 +518,8 @@ def _check_padding(backbone: SpeechBackbone) -> None:
         ModelError: the embedding of a clip depends on the longer clip beside it, or cannot be computed.
     """
     generator = torch.Generator().manual_seed(0)
-    clips = [0.1 * torch.randn(n, generator=generator) for n in (SAMPLE_RATE // 4, SAMPLE_RATE // 2)]
+    lengths = (backbone.shortest + SAMPLE_RATE // 4, backbone.shortest + SAMPLE_RATE // 2)
+    clips = [0.1 * torch.randn(n, generator=generator) for n in lengths]
     model_type, training = backbone.model.config.model_type, backbone.training
     try:
         # Not in inference mode: a conformer keeps its rotary positions for the next batch, which may be one of training.

@@ -184,7 +184,7 @@ def _describe_padding(padding: Mapping[str, Any] | None, library: str) -> list[s
     """What the model is used to hear of short clips."""
     if not padding:
         return []
-    way = "repeated" if padding["pad"] == "repeat" else "followed by silence"
+    way = "repeated" if padding["mode"] == "repeat" else "followed by silence"
     alone = "" if library == "emoadapt" else "; `transformers` does not do that"
     return ["", f"Clips shorter than {padding['seconds']:g} s are {way} up to that length{alone}."]
 

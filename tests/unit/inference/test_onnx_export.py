@@ -60,7 +60,7 @@ def test_file_gives_the_logits_of_torch(
 def test_lengthening_of_short_clips_stays_outside(tmp_path: Path) -> None:
     """The file says from which length on it hears what torch hears."""
     classifier = make_classifier("hubert", "layer", "hf")
-    classifier.backbone.model.config.emoadapt_padding = {"seconds": 0.3, "pad": "silence"}
+    classifier.backbone.model.config.emoadapt_padding = {"seconds": 0.3, "mode": "silence"}
     found = export_onnx(classifier, tmp_path / "model.onnx")
     metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "model.onnx").metadata_props}
     assert metadata["min_samples"] == "4800"

@@ -197,7 +197,7 @@ def test_frames_are_counted_padded_and_normalised_one_by_one() -> None:
 def test_short_clips_are_lengthened_before_the_filter_banks() -> None:
     plain, (clip,) = build_untrained("av_hubert", UntrainedBackbone(**SMALL)), make_clips(3000)
     untrained = {"architecture": "av_hubert", "untrained": SMALL}
-    backbone = load_backbone(Backbone(**untrained, pad_seconds=0.5, pad="repeat"), Path("nowhere"))
+    backbone = load_backbone(Backbone(**untrained, pad={"seconds": 0.5, "mode": "repeat"}), Path("nowhere"))
     frames, counts = backbone.encode_cnn([clip])
     expected, by_hand = plain.encode_cnn([torch.from_numpy(np.resize(clip.numpy(), 8000))])
     assert counts.tolist() == by_hand.tolist() == [backbone.count_frames(3000)]

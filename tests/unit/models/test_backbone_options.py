@@ -26,8 +26,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "top": {"train_layers": 1},
     "masked": {"spec_augment": {"time_share": 0.4, "time_frames": 3, "channel_share": 0.3, "channel_width": 4}},
 }
-OPTIONS["silence"] = {"pad_seconds": 0.4}
-OPTIONS["repeat"] = {"pad_seconds": 0.4, "pad": "repeat"}
+OPTIONS["silence"] = {"pad": {"seconds": 0.4}}
+OPTIONS["repeat"] = {"pad": {"seconds": 0.4, "mode": "repeat"}}
 OPTIONS["together"] = OPTIONS["weighted"] | OPTIONS["adapters"] | OPTIONS["masked"] | OPTIONS["repeat"]
 
 
@@ -144,17 +144,17 @@ def test_saved_adapters_are_merged(architecture: str, norm: str, tmp_path: Path)
         torch.testing.assert_close(again([clip.signal]), expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("pad", ["silence", "repeat"])
+@pytest.mark.parametrize("mode", ["silence", "repeat"])
 @pytest.mark.parametrize(("architecture", "norm"), FAMILIES)
-def test_short_clips_are_heard_with_their_padding(architecture: str, norm: str, pad: str) -> None:
+def test_short_clips_are_heard_with_their_padding(architecture: str, norm: str, mode: str) -> None:
     """As `transformers` hears the normalised clip lengthened by hand; longer ones are left alone."""
     plain = make(architecture, norm).eval()
-    backbone = make(architecture, norm, pad_seconds=0.4, pad=pad).eval()
+    backbone = make(architecture, norm, pad={"seconds": 0.4, "mode": mode}).eval()
     backbone.load_state_dict(plain.state_dict())
     short, long = (clip.signal for clip in make_clips(2500, 8000))
     with torch.no_grad():
         heard = plain._prepare(short).numpy()
-        by_hand = np.resize(heard, 6400) if pad == "repeat" else np.pad(heard, (0, 3900))
+        by_hand = np.resize(heard, 6400) if mode == "repeat" else np.pad(heard, (0, 3900))
         expected = plain.model(torch.from_numpy(by_hand)[None]).last_hidden_state.mean(dim=1)
         torch.testing.assert_close(backbone([short]), expected, atol=1e-5, rtol=0)
         assert (backbone([short]) - plain([short])).abs().max() > 1e-3
@@ -166,10 +166,13 @@ def test_short_clips_are_heard_with_their_padding(architecture: str, norm: str, 
 
 
 def test_padding_goes_with_the_model_until_a_study_wants_another(tmp_path: Path) -> None:
-    backbone, clips = make("hubert", pad_seconds=0.4, pad="repeat").eval(), [clip.signal for clip in make_clips(2500)]
+    backbone, clips = (
+        make("hubert", pad={"seconds": 0.4, "mode": "repeat"}).eval(),
+        [clip.signal for clip in make_clips(2500)],
+    )
     backbone.save(tmp_path / "model", {})
     loaded = load_folder(tmp_path / "model", origin="x", trained=True).eval()
-    assert loaded.padding == {"seconds": 0.4, "pad": "repeat"}
+    assert loaded.padding == {"seconds": 0.4, "mode": "repeat"}
     with torch.no_grad():
         assert torch.equal(loaded(clips), backbone(clips))
     card = (tmp_path / "model" / "README.md").read_text()
@@ -184,15 +187,15 @@ def test_cropping_below_the_padded_length_is_refused() -> None:
     """Symptom: a clip would have been padded before its CNN output was cached, and cropped after."""
     values = {
         "study": "s", "corpora": {"c": {"importer": "folder", "root": "."}},
-        "backbones": {"b": {"architecture": "wavlm", "untrained": {}, "pad_seconds": 3}},
+        "backbones": {"b": {"architecture": "wavlm", "untrained": {}, "pad": {"seconds": 3}}},
         "adaptations": {"a": {"corpora": ["c"], "objectives": {"egemaps": 1}, "max_seconds": 2.5}},
     }  # fmt: skip
     with pytest.raises(
-        ConfigError, match=r"backbones\.b\.pad_seconds: 3 s is more than adaptations\.a\.max_seconds, 2\.5 s"
+        ConfigError, match=r"backbones\.b\.pad\.seconds: 3 s is more than adaptations\.a\.max_seconds, 2\.5 s"
     ):
         load_study(values)
     values["adaptations"]["a"]["max_seconds"] = 3
-    assert load_study(values).backbones["b"].pad_seconds == 3
+    assert load_study(values).backbones["b"].pad.seconds == 3
 
 
 def test_attention_adapters_of_wavlm_are_refused() -> None:
