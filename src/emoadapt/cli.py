@@ -255,34 +255,25 @@ def disk(
     holdings = measure_disk(results)
     width = max((len(holding.name) for holding in holdings), default=0)
     for holding in holdings:
-        way = "; can be dropped" if holding.droppable else ""
+        way = f"; {holding.dropped:,} shards dropped" if holding.dropped else "; can be dropped" * holding.droppable
         print(
             f"{holding.name:<{width}} {holding.size / 1e6:>10,.1f} MB {holding.files:>7,} files  {holding.purpose}{way}"
         )
 
 
 @app.command(rich_help_panel=FOR_PEOPLE, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def restore(
-    context: typer.Context,
-    configfile: ConfigFiles = None,
-    stage: Annotated[
-        list[str] | None, typer.Option(help="Only this stage, e.g. features/audio; may be repeated.")
-    ] = None,
-) -> None:
+def restore(context: typer.Context, configfile: ConfigFiles = None) -> None:
     """Make again what `disk --drop` dropped, so that no training is repeated; further options are those of Snakemake."""
     from emoadapt import dropping
     from emoadapt.dag import Graph
 
-    wanted = [
-        path for path in Graph(_study(configfile)).all_shards() if not stage or dropping.find_stage(Path(path)) in stage
-    ]
     files = ["--configfile", *map(str, configfile)] if configfile else []
-    found = dropping.restore(Path("results"), wanted, [*context.args, *files])
+    found = dropping.restore(Path("results"), Graph(_study(configfile)).all_shards(), [*context.args, *files])
     print(f"{len(found.same):,} shards are back as they were")
     for path in found.other:
         print(f"{path} holds something else than before: what depends on it is to be computed again")
     for path in found.away:
-        print(f"{path} was not made again")
+        print(f"{path} was not made again; call this again")
     sys.exit(found.status or int(bool(found.away)))
 
 

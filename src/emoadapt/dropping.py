@@ -28,6 +28,18 @@ UNFINISHED = ".restoring.json"
 """File of the results that holds what a restoration must know of the shards it is making again."""
 RESTORING = "EMOADAPT_RESTORING"
 """Environment variable by which Snakemake knows that it works for a restoration."""
+LOCK = "restore.lock"
+"""File of `.snakemake` whose lock a restoration holds."""
+REFUSED = {
+    "-d": "call it in that folder",
+    "--directory": "call it in that folder",
+    "-n": "`emoadapt disk` shows what was dropped",
+    "--dry-run": "`emoadapt disk` shows what was dropped",
+    "--dryrun": "`emoadapt disk` shows what was dropped",
+    "--config": "write it into a file and name that with --configfile",
+    "-C": "write it into a file and name that with --configfile",
+}
+"""Options of Snakemake -> what to do instead."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +89,11 @@ def drop_stages(results: Path, stages: Sequence[str]) -> list[Dropped]:
         if stage not in known:
             raise DataError(f"{stage} cannot be dropped; of {results} there can go: {', '.join(known) or 'nothing'}")
     working = results.absolute().parent
-    with keep_out_others(working) as alone:
-        if not alone:
+    with keep_out_others(working) as alone, keep_out_others(working, LOCK) as undisturbed:
+        if not alone or not undisturbed:
             raise DataError(f"Snakemake is at work in {working}; drop shards when it has ended")
+        if (results / UNFINISHED).exists():
+            raise DataError("a restoration was interrupted; call `emoadapt restore` again before anything is dropped")
         return [_drop(stage, known[stage]) for stage in dict.fromkeys(stages)]
 
 
@@ -90,6 +104,8 @@ def _drop(stage: str, shards: Sequence[Path]) -> Dropped:
         size += path.stat().st_size
         drop_content(path, _digest_content(path))
         size -= path.stat().st_size
+    # Also of shards that were dropped before, by a call that was killed.
+    for path in shards:
         for rows in (path.parent / ".rows").glob(f"{path.stem}.*"):
             rows.unlink()
     return Dropped(stage, len(whole), size)
@@ -98,7 +114,8 @@ def _drop(stage: str, shards: Sequence[Path]) -> Dropped:
 def restore(results: Path, wanted: Iterable[str], options: Sequence[str]) -> Restored:
     """Have Snakemake make dropped shards again, in the working directory.
 
-    A restoration that was interrupted goes on with the same call, unless Snakemake ran in between.
+    What a shard held and when is kept in a file until the shard is back, since Snakemake deletes it before its job runs. So a
+    restoration that failed or was interrupted goes on with the same call, unless Snakemake was called in between.
 
     Args:
         results: folder of results, relative to the working directory.
@@ -106,45 +123,79 @@ def restore(results: Path, wanted: Iterable[str], options: Sequence[str]) -> Res
         options: for Snakemake.
 
     Raises:
-        ConfigError: the options lead elsewhere.
+        ConfigError: one of the options cannot be heeded.
+        DataError: Snakemake or another restoration is at work.
     """
-    if any(option in ("-d", "--directory") or option.startswith("--directory=") for option in options):
-        raise ConfigError("--directory leads away from here; call `emoadapt restore` in that folder, without it")
-    note = results / UNFINISHED
-    was = json.loads(note.read_text()) if note.exists() else {}
-    away = [Path(path) for path in wanted if Path(path).exists() and read_dropped(path) is not None]
-    was |= {str(path): [read_dropped(path), path.stat().st_mtime_ns] for path in away}
-    _write(note, json.dumps(was))
+    for option, instead in REFUSED.items():
+        if any(found == option or found.startswith(f"{option}=") for found in options):
+            raise ConfigError(f"`emoadapt restore` does not take {option}; {instead}")
+    with keep_out_others(results.absolute().parent, LOCK) as alone:
+        if not alone:
+            raise DataError("another restoration is at work here; let it end")
+        return _restore(results, set(wanted), options)
+
+
+def _restore(results: Path, wanted: set[str], options: Sequence[str]) -> Restored:
+    note = _Note(results / UNFINISHED)
+    for path in sorted(wanted):
+        if path not in note.was and Path(path).exists() and (content := read_dropped(path)) is not None:
+            note.was[path] = content, Path(path).stat().st_mtime_ns
+    note.write()
+    away = sorted((Path(path) for path in note.was if path in wanted), key=lambda path: _rank_stage(find_stage(path)))
+    same: list[Path] = []
+    other: list[Path] = []
     status = 0
-    for _, stage in groupby(sorted(away, key=lambda path: _rank_stage(find_stage(path))), find_stage):
-        files = [str(path) for path in stage]
-        command = [sys.executable, "-m", "snakemake", *files, "--force", *options]
-        status = status or subprocess.run(command, env={**os.environ, RESTORING: "1"}, check=False).returncode
-        _give_times_back(was)
-    same, other = _give_times_back(was)
-    note.unlink()
-    left = [path for path in away if not path.exists() or read_dropped(path) is not None]
-    return Restored(same, other, left, status)
+    for _, stage in groupby(away, find_stage):
+        files = list(stage)
+        command = [sys.executable, "-m", "snakemake", *map(str, files), "--force", *options]
+        status = subprocess.run(command, env={**os.environ, RESTORING: "1"}, check=False).returncode
+        for path in files:
+            if path.exists() and read_dropped(path) is None:
+                (same if note.settle(path) else other).append(path)
+        if status:
+            break
+    return Restored(same, other, [path for path in away if path not in {*same, *other}], status)
+
+
+class _Note:
+    """What a restoration must know of the shards that are not back yet: path -> digest of the content, time in ns."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.was: dict[str, tuple[str, int]] = json.loads(file.read_text()) if file.exists() else {}
+
+    def write(self) -> None:
+        """Put it on disk; nothing is kept of nothing."""
+        if not self.was:
+            self.file.unlink(missing_ok=True)
+            return
+        part = self.file.with_suffix(".part")
+        part.write_text(json.dumps(self.was))
+        part.replace(self.file)
+
+    def settle(self, shard: Path) -> bool:
+        """Give a shard that is back its time, if it holds what it held, and forget about it.
+
+        Raises:
+            DataError: Snakemake was called by somebody else in the meantime, who may have read it.
+        """
+        if not self.file.exists():
+            raise DataError(
+                "Snakemake was called while shards were being restored, and may have read them: they keep their new times; call "
+                "`emoadapt restore` again for the others"
+            )
+        content, time = self.was.pop(str(shard))
+        same = _digest_content(shard) == content
+        if same:
+            os.utime(shard, ns=(shard.stat().st_atime_ns, time))
+        self.write()
+        return same
 
 
 def end_restorations(results: Path) -> None:
     """To be called when Snakemake begins: what another run makes from restored shards may be newer than what they were before."""
     if RESTORING not in os.environ:
         (results / UNFINISHED).unlink(missing_ok=True)
-
-
-def _give_times_back(was: dict[str, tuple[str, int]]) -> tuple[list[Path], list[Path]]:
-    """Shards that were made again with the content they had, which get their time back, and those with another content."""
-    same, other = [], []
-    for path, (content, time) in ((Path(name), value) for name, value in was.items()):
-        if not path.exists() or read_dropped(path) is not None:
-            continue
-        if _digest_content(path) == content:
-            os.utime(path, ns=(path.stat().st_atime_ns, time))
-            same.append(path)
-        else:
-            other.append(path)
-    return same, other
 
 
 def find_stage(shard: Path) -> str:
@@ -168,12 +219,6 @@ def _list_stages(results: Path) -> dict[str, list[Path]]:
         for path in sorted((results / folder).glob("*"))
         if (shards := sorted(path.glob("*/*.parquet")))
     }
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    part.replace(path)
 
 
 def _digest_content(shard: Path) -> str:

@@ -53,6 +53,7 @@ def snakemake(results: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]
         assert "--force" in command
         calls.append(list(dict.fromkeys(map(find_stage, files))))
         for path in files:
+            path.unlink(missing_ok=True)  # as Snakemake does, before a job runs
             write_shard(results, find_stage(path), [1, 2, 3], rows_per_group=3, name=path.stem)
         return subprocess.CompletedProcess(command, 0)
 
@@ -118,22 +119,93 @@ def test_a_shard_that_holds_something_else_is_a_new_one(results: Path, snakemake
     assert shard.stat().st_mtime_ns > LONG_AGO
 
 
-def test_an_interrupted_restoration_goes_on(results: Path, snakemake: list[list[str]], monkeypatch) -> None:
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_a_restoration_that_did_not_end_goes_on(
+    results: Path, snakemake: list[list[str]], monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    """Symptom: Snakemake had deleted a shard whose job then failed, and the second call knew nothing of it."""
     shards = [write_shard(results, "features/audio", [1, 2, 3], time=LONG_AGO + i, name=f"00{i}") for i in range(2)]
+    shards.append(write_shard(results, "features/egemaps", [1, 2, 3], time=LONG_AGO + 2))
+    drop_stages(results, ["features/audio", "features/egemaps"])
+    run = dropping.subprocess.run
+
+    def fail(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        run([part for part in command if part != str(shards[1])])
+        shards[1].unlink()
+        if interrupted:
+            raise KeyboardInterrupt
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(dropping.subprocess, "run", fail)
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            restore(results, map(str, shards), [])
+    else:
+        found = restore(results, map(str, shards), [])
+        assert (found.same, found.away, found.status) == (shards[:1], shards[1:], 3)
+    assert (results / UNFINISHED).exists()
+    assert len(snakemake) == 1
+    with pytest.raises(DataError, match="a restoration was interrupted; call `emoadapt restore` again"):
+        drop_stages(results, ["features/audio"])
+    monkeypatch.setattr(dropping.subprocess, "run", run)
+    found = restore(results, map(str, shards), [])
+    assert (found.same, found.away) == (shards if interrupted else shards[1:], [])
+    assert [shard.stat().st_mtime_ns - LONG_AGO for shard in shards] == [0, 1, 2]
+    assert not (results / UNFINISHED).exists()
+
+
+def test_a_shard_that_came_back_otherwise_is_forgotten(
+    results: Path, snakemake: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or, if it came back again as it was, what had been made of it in between would look up to date."""
+    shards = [
+        write_shard(results, stage, values, time=LONG_AGO)
+        for stage, values in [("features/audio", [9]), ("features/egemaps", [1, 2, 3])]
+    ]
+    drop_stages(results, ["features/audio", "features/egemaps"])
+    run = dropping.subprocess.run
+
+    def stop(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return run(command) if "audio" in command[-2] else subprocess.CompletedProcess(command, 130)
+
+    monkeypatch.setattr(dropping.subprocess, "run", stop)
+    assert restore(results, map(str, shards), []).other == shards[:1]
+    assert list(json.loads((results / UNFINISHED).read_text())) == [str(shards[1])]
+
+
+def test_another_run_ends_a_restoration_that_is_going_on(
+    results: Path, snakemake: list[list[str]], monkeypatch
+) -> None:
+    shard = write_shard(results, "features/audio", [1, 2, 3], time=LONG_AGO)
     drop_stages(results, ["features/audio"])
     run = dropping.subprocess.run
 
-    def fail(command: list[str], **_: Any) -> None:
-        run([part for part in command if part != str(shards[1])])
-        raise KeyboardInterrupt
+    def disturb(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        end_restorations(results)
+        return run(command)
 
-    monkeypatch.setattr(dropping.subprocess, "run", fail)
-    with pytest.raises(KeyboardInterrupt):
-        restore(results, map(str, shards), [])
-    assert read_dropped(shards[0]) is None and shards[0].stat().st_mtime_ns > LONG_AGO
-    monkeypatch.setattr(dropping.subprocess, "run", run)
-    assert restore(results, map(str, shards), []).same == shards
-    assert [shard.stat().st_mtime_ns - LONG_AGO for shard in shards] == [0, 1]
+    monkeypatch.setattr(dropping.subprocess, "run", disturb)
+    with pytest.raises(DataError, match="Snakemake was called while shards were being restored"):
+        restore(results, [str(shard)], [])
+    assert shard.stat().st_mtime_ns > LONG_AGO
+
+
+def test_one_restoration_at_a_time(results: Path, tmp_path: Path) -> None:
+    write_shard(results, "features/audio", [1])
+    with keep_out_others(tmp_path, dropping.LOCK):
+        with pytest.raises(DataError, match="another restoration is at work"):
+            restore(results, [], [])
+        with pytest.raises(DataError, match="is at work in"):
+            drop_stages(results, ["features/audio"])
+
+
+def test_rows_that_a_killed_call_left_go_with_the_next(results: Path) -> None:
+    shard = write_shard(results, "features/audio", [1, 2, 3])
+    drop_stages(results, ["features/audio"])
+    (shard.parent / ".rows").mkdir()
+    (shard.parent / ".rows/000.parquet").write_bytes(b"x")
+    drop_stages(results, ["features/audio"])
+    assert not list((shard.parent / ".rows").iterdir())
 
 
 def test_a_run_in_between_ends_a_restoration(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +233,9 @@ def test_failed_runs_are_told(results: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (found.away, found.status, len(calls)) == (shards, 3, 1)
 
 
-@pytest.mark.parametrize("option", ["-d", "--directory", "--directory=x"])
-def test_options_that_lead_elsewhere_are_refused(results: Path, option: str) -> None:
-    with pytest.raises(ConfigError, match="--directory leads away from here"):
+@pytest.mark.parametrize("option", ["-d", "--directory", "--directory=x", "-n", "--dry-run", "--config"])
+def test_options_that_cannot_be_heeded_are_refused(results: Path, option: str) -> None:
+    with pytest.raises(ConfigError, match=f"does not take {option.partition('=')[0]}; "):
         restore(results, [], ["--cores", "1", option])
 
 

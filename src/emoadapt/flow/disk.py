@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from emoadapt.errors import DataError
+from emoadapt.flow.store import read_dropped
 
 _GROUPED = ("features", "training", "models", "runs", "demo")
 """Folders whose own folders are told apart."""
@@ -32,6 +34,7 @@ class Holding:
         size: bytes; a file with several names counts once.
         purpose: what it is for.
         droppable: whether `emoadapt disk --drop` takes it.
+        dropped: shards whose content is gone.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Holding:
     size: int
     purpose: str
     droppable: bool = False
+    dropped: int = 0
 
 
 def refuse_read_only(results: Path) -> None:
@@ -72,7 +76,8 @@ def measure_disk(results: Path) -> list[Holding]:
                 seen.add((status.st_dev, status.st_ino))
                 size += status.st_size
         group = name.split("/")[0]
-        holdings.append(Holding(name, files, size, _PURPOSE.get(group, "small"), group in DROPPABLE))
+        dropped = _count_dropped(results / name) if group in DROPPABLE else 0
+        holdings.append(Holding(name, files, size, _PURPOSE.get(group, "small"), group in DROPPABLE, dropped))
     return sorted(holdings, key=lambda holding: -holding.size)
 
 
@@ -82,6 +87,15 @@ def _list_stages(results: Path) -> Iterator[str]:
             yield from (f"{folder.name}/{path.name}" for path in sorted(folder.iterdir()) if path.is_dir())
         else:
             yield folder.name
+
+
+def _count_dropped(stage: Path) -> int:
+    found = 0
+    for shard in stage.glob("*/*.parquet"):
+        # A run may be about to write it.
+        with suppress(DataError):
+            found += read_dropped(shard) is not None
+    return found
 
 
 def _walk(folder: Path) -> Iterator[os.stat_result]:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+LOCK = "emoadapt.lock"
+"""File in `.snakemake`."""
 _held: list[int] = []
 """Descriptors kept open until the process ends."""
 
@@ -29,7 +31,7 @@ def clear_stale_locks(folder: Path) -> bool:
     """
     state = folder / ".snakemake"
     state.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(state / "emoadapt.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     _held.append(descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,13 +47,13 @@ def clear_stale_locks(folder: Path) -> bool:
 
 
 @contextmanager
-def keep_out_others(folder: Path) -> Iterator[bool]:
+def keep_out_others(folder: Path, name: str = LOCK) -> Iterator[bool]:
     """Whether no Snakemake process is alive in a folder; one that is started meanwhile waits.
 
-    Where the file system has no locks nobody is seen, and nobody waits.
+    With another name, whether nobody else holds that lock. Where the file system has no locks nobody is seen, and nobody waits.
     """
     (folder / ".snakemake").mkdir(parents=True, exist_ok=True)
-    with (folder / ".snakemake" / "emoadapt.lock").open("a") as file:
+    with (folder / ".snakemake" / name).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             alone = True
