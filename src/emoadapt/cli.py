@@ -255,7 +255,8 @@ def disk(
     holdings = measure_disk(results)
     width = max((len(holding.name) for holding in holdings), default=0)
     for holding in holdings:
-        way = f"; {holding.dropped:,} shards dropped" if holding.dropped else "; can be dropped" * holding.droppable
+        way = "; can be dropped" if holding.droppable else ""
+        way = f"; {holding.dropped:,} shards dropped" if holding.dropped else way
         print(
             f"{holding.name:<{width}} {holding.size / 1e6:>10,.1f} MB {holding.files:>7,} files  {holding.purpose}{way}"
         )

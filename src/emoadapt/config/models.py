@@ -75,7 +75,7 @@ class Lora(Section):
 class Padding(Section):
     """How short clips are lengthened."""
 
-    seconds: float = Field(gt=0)
+    seconds: float = Field(gt=0, le=60)
     """Shorter clips are lengthened to this (CARE: 1 s)."""
     mode: Literal["silence", "repeat"] = "silence"
     """With zeros, after the clip was normalised, or with the clip again."""

@@ -130,7 +130,7 @@ class SpeechBackbone(nn.Module):
 
     @property
     def shortest(self) -> int:
-        """Samples that clips are lengthened to, and hear the padding of."""
+        """Samples that shorter clips are lengthened to; 0 = none are."""
         return round(self.padding.get("seconds", 0) * SAMPLE_RATE)
 
     @property
