@@ -33,11 +33,7 @@ def clear_stale_locks(folder: Path) -> bool:
     state.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     _held.append(descriptor)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        alone = True
-    except OSError:
-        alone = False
+    alone = _lock(descriptor) is True
     if alone:
         for path in (state / "locks").glob("*.lock"):
             path.unlink(missing_ok=True)
@@ -54,11 +50,15 @@ def keep_out_others(folder: Path, name: str = LOCK) -> Iterator[bool]:
     """
     (folder / ".snakemake").mkdir(parents=True, exist_ok=True)
     with (folder / ".snakemake" / name).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = True
-        except BlockingIOError:
-            alone = False
-        except OSError:
-            alone = True
-        yield alone
+        yield _lock(file.fileno()) is not False
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Whether the lock was free, and is now ours; None where the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True

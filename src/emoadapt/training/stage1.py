@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from emoadapt import schema
-from emoadapt.data.batching import Batch, load_batches
-from emoadapt.data.clips import CNN_COLUMNS, ClipDataset, ClipStore
+from emoadapt.data.batching import Batch
+from emoadapt.data.clips import CNN_COLUMNS, ClipStore
 from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.errors import DataError, TrainingError
 from emoadapt.flow.store import read_table, write_table
@@ -29,6 +29,7 @@ from emoadapt.models.heads import seeded
 from emoadapt.objectives import load_objective
 from emoadapt.objectives.base import Objective
 from emoadapt.objectives.weighting import build_weighting
+from emoadapt.training.loading import load_signals
 from emoadapt.training.states import name_state, remove_others
 from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_trainer, embed_batch, train
 
@@ -220,17 +221,10 @@ class TrainingClips:
     def load(self, part: str) -> Any:
         """Loader of a part; only the training part is shuffled, and cropped at random where that is configured."""
         seed = self.settings.seed if part == "train" else None
-        longest = None if self.settings.max_seconds is None else round(self.settings.max_seconds * schema.SAMPLE_RATE)
-        shortest = self.backbone.shortest
-        lengths = {
-            name: max(min(self.targets.value(name, "n_samples"), longest or np.inf), shortest)
-            for name in self.chosen[part]
-        }
-        limit = self.backbone.count_frames(longest) if self.cached and longest else longest
-        dataset = ClipDataset(
-            self.signals, self.annotate, cached=self.cached, longest=limit, crop=self.settings.crop, seed=seed
+        n_samples = {name: self.targets.value(name, "n_samples") for name in self.chosen[part]}
+        return load_signals(
+            self.signals, self.annotate, n_samples, self.settings, self.backbone, cached=self.cached, seed=seed
         )
-        return load_batches(dataset, lengths, self.settings.batch_size, seed, self.settings.batch_seconds)
 
     def annotate(self, utterance_id: str) -> dict[str, Tensor]:
         """Targets and masks of a clip; an absent target is zeros that no loss looks at."""

@@ -18,14 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from emoadapt import schema
-from emoadapt.data.batching import Batch, load_batches
-from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipDataset, ClipStore
+from emoadapt.data.batching import Batch
+from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipStore
 from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.flow.store import read_table
 from emoadapt.models.backbones import SpeechBackbone, load_backbone
 from emoadapt.models.cards import list_terms
 from emoadapt.models.classifier import EmotionClassifier
 from emoadapt.models.heads import Head
+from emoadapt.training.loading import load_signals
 from emoadapt.training.runs import Partition, RunKey, RunTables, Setting, TaskClips, TestedLearner
 from emoadapt.training.states import name_state, remove_others
 from emoadapt.training.tasks import load_clips
@@ -149,7 +150,7 @@ class _Signals:
         self.cached = cnn_shards is not None
         used, columns = (audio_shards, AUDIO_COLUMNS) if cnn_shards is None else (cnn_shards, CNN_COLUMNS)
         self.store = ClipStore.build([path for paths in used.values() for path in paths], columns, scratch, wanted)
-        # Of the audio, also where frames are cached: the order of the batches must not tell the two apart.
+        # Of the audio, also where frames are cached.
         paths = [path for paths in audio_shards.values() for path in paths]
         table = read_table(paths, schema.AUDIO, ["utterance_id", "n_samples"])
         self.lengths: dict[str, int] = {
@@ -167,15 +168,8 @@ class _Signals:
         seed: int | None,
     ) -> Any:
         """Loader of these clips; shuffled, and cropped at random where that is configured, if a seed is given."""
-        longest = None if settings.max_seconds is None else round(settings.max_seconds * schema.SAMPLE_RATE)
-        limit = backbone.count_frames(longest) if self.cached and longest else longest
-        dataset = ClipDataset(
-            self.store, clips.annotate, cached=self.cached, longest=limit, crop=settings.crop, seed=seed
-        )
-        lengths = {
-            name: max(min(self.lengths[name], longest or self.lengths[name]), backbone.shortest) for name in names
-        }
-        return load_batches(dataset, lengths, settings.batch_size, seed, settings.batch_seconds)
+        n_samples = {name: self.lengths[name] for name in names}
+        return load_signals(self.store, clips.annotate, n_samples, settings, backbone, cached=self.cached, seed=seed)
 
 
 class _Finetuning:
