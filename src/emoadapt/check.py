@@ -17,6 +17,7 @@ from emoadapt.corpora.splits import build_task
 from emoadapt.corpora.subsets import draw_subsets
 from emoadapt.dag import Graph
 from emoadapt.errors import EmoadaptError
+from emoadapt.flow.devices import list_devices
 from emoadapt.models.registry import identity, resolve
 
 MOST_SHARDS = 128
@@ -39,11 +40,30 @@ def print_check(study: Study) -> None:
         raise EmoadaptError(
             f"{len(problems)} problem(s) would stop this study:\n" + "\n".join(f"  {p}" for p in problems)
         )
+    for note in _list_notes(study):
+        print(f"note: {note}")
     graph = Graph(study)
     shards = len(graph.all_features())
     runs = sum(len(graph.run_files(task, "")) for task in study.tasks)
     print(f"jobs: {shards} extraction shards, {len(graph.adapted_models())} adaptations, {runs} fine-tuning jobs")
     print("all is there")
+
+
+def _list_notes(study: Study) -> list[str]:
+    """What may surprise, and stops nothing."""
+    notes = [f"{path} is left out: {why}" for path, why in study.left_out.items()]
+    used = {corpus for task in study.tasks.values() for corpus in (task.corpus, *task.test_also)}
+    used |= {corpus for adaptation in study.adaptations.values() for corpus in adaptation.corpora}
+    if not study.features.also:
+        notes += [f"corpus {name} is used by no task and no adaptation" for name in study.corpora if name not in used]
+    trainings = {**{f"adaptations.{name}": a for name, a in study.adaptations.items()}, "finetuning": study.finetuning}
+    needing = [key for key, settings in trainings.items() if settings.precision == "16-mixed"]
+    needing += ["device: cuda"] if study.device == "cuda" else []
+    if needing and not list_devices():
+        notes.append(
+            f"{', '.join(needing)} needs a GPU; there is none on this machine, the jobs' machines must have one"
+        )
+    return notes
 
 
 def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:

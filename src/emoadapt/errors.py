@@ -50,6 +50,8 @@ class ClipError(Exception):
         return "absent" if self.absent else "failed"
 
 
+NO_GPU = "device is cuda, and torch sees no GPU on this machine; set `device: auto` or `device: cpu`"
+
 _DISK = {
     errno.ENOSPC: "there is no space left on the disk",
     errno.EDQUOT: "the disk quota is used up",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 import typing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from emoadapt import config, schema
+from emoadapt.config.base import list_models
 
 NOT_IN_ENVIRONMENT = ("mediapipe",)
 """Packages that the environment file leaves to its post-deploy script, which installs them without dependencies."""
@@ -97,14 +99,8 @@ def _collect(model: type[BaseModel], path: str, found: dict[type[BaseModel], str
     for name, field in model.model_fields.items():
         key = f"{path}.{name}".strip(".")
         mapping = typing.get_origin(field.annotation) is dict
-        for inner in _models_in(field.annotation):
+        for inner in list_models(field.annotation):
             _collect(inner, f"{key}.<name>" if mapping else key, found)
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for argument in typing.get_args(annotation) for model in _models_in(argument)]
 
 
 def _show_type(annotation: Any) -> str:
@@ -129,7 +125,8 @@ def _show_default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
         return "its defaults" if not value.model_fields_set else _escape(value.model_dump_json(exclude_unset=True))
-    return _escape(json.dumps(value))
+    # 1e-05 would be text in YAML.
+    return _escape(re.sub(r"\b(\d)e-", r"\1.0e-", json.dumps(value)))
 
 
 def _escape(text: str) -> str:

@@ -47,6 +47,27 @@ def test_a_good_study_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     assert "all is there" in said
 
 
+def test_what_may_surprise_is_noted(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    corpora = {name: corpus.model_dump() for name, corpus in study().corpora.items()}
+    corpora["idle"] = {"importer": "folder", "root": "speech"}
+    corpora["away"] = {"importer": "folder", "root": "nowhere", "optional": True}
+    print_check(
+        study(corpora=corpora, device="cuda", task={"test_also": ["away"]}, finetuning={"precision": "16-mixed"})
+    )
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        "note: corpora.away is left out: its root nowhere is not there",
+        "note: tasks.t.test_also.away is left out: needs corpus away",
+        "note: corpus idle is used by no task and no adaptation",
+        "note: finetuning, device: cuda needs a GPU; there is none on this machine, the jobs' machines must have one",
+    ]
+    print_check(study())
+    assert "note: " not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("task", "sentence"),
     [

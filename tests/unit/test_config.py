@@ -62,13 +62,39 @@ def test_the_papers_settings_are_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        ("finetunning", {}, "finetunning: this key is not known"),
+        ("finetunning", {}, "finetunning: this key is not known; did you mean `finetuning`?"),
+        ("finetuning.sedes", [1], "finetuning.sedes: this key is not known; did you mean `seeds`?"),
+        ("corpora.clips.shads", 3, "corpora.clips.shads: this key is not known; did you mean `shards`?"),
+        ("finetuning.zzz", [1], "finetuning.zzz: this key is not known; see docs/configuration.md"),
+        ("finetuning.seeds", 5, "finetuning.seeds: found 5, allowed is a list, such as [a, b]"),
+        (
+            "finetuning.learning_rate",
+            "1e-5",
+            "found '1e-5', allowed is a valid number; YAML reads this as text, write 1.0e-05",
+        ),
+        ("finetuning.learning_rate", "fast", "finetuning.learning_rate: found 'fast', allowed is a valid number"),
+        ("tasks", None, "tasks: found None, allowed is a mapping of names to values"),
         ("corpora.clips.shards", "4", "corpora.clips.shards: found '4', allowed is a valid integer"),
         ("corpora.clips.shards", 0, "corpora.clips.shards: found 0, allowed is greater than or equal to 1"),
         ("corpora.clips.shards", True, "corpora.clips.shards: found True"),
         ("corpora.clips.root", "${NOT_SET_ANYWHERE}/a", "environment variable NOT_SET_ANYWHERE is not set"),
         ("corpora.acted", {"importer": "crema_d", "root": "x"}, "corpora.acted.labels: this key is required"),
-        ("corpora.other", {"importer": "mp3", "root": "x"}, "corpora.other: "),
+        (
+            "corpora.other",
+            {"importer": "mp3", "root": "x"},
+            "corpora.other.importer: found 'mp3', allowed is 'folder', 'csv'",
+        ),
+        ("corpora.other", {"root": "x"}, "corpora.other.importer: this key is required"),
+        (
+            "tasks.speech.split",
+            {"by": "luck"},
+            "tasks.speech.split.by: found 'luck', allowed is 'official', 'speakers'",
+        ),
+        (
+            "features.face_embedding.network",
+            {"fil": "a.onnx"},
+            "features.face_embedding.network.fil: this key is not known; did you mean `file`?",
+        ),
         ("finetuning.seeds", [0, 0], "finetuning: seeds repeats 0"),
         ("finetuning.seeds", [], "finetuning: seeds must not be empty"),
         ("finetuning.egemaps_baseline", "off", "finetuning.egemaps_baseline: found 'off', allowed is a valid boolean"),
@@ -115,6 +141,21 @@ def test_the_papers_settings_are_the_defaults() -> None:
 )
 def test_a_wrong_value_is_one_sentence(path: str, value: Any, sentence: str) -> None:
     assert sentence in problems(path, value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "number"),
+    [
+        ("features.face_embedding.network", {"file": "a.onnx", "input": 64}, 1),
+        ("features.face_embedding.network", {"untrained": "tiny_cnn", "colour": "grey"}, 1),
+        ("features.face_embedding.network", {"file": "a.onnx", "mean": [0.5]}, 1),
+        ("features.face_embedding.network", "a.onnx", 2),
+    ],
+)
+def test_of_two_ways_the_one_that_was_meant_is_spoken_of(path: str, value: Any, number: int) -> None:
+    lines = problems(path, value).splitlines()[1:]
+    assert len(lines) <= number and all(line.startswith(f"  {path}") for line in lines), lines
+    assert not any("[" in line.split(":")[0] for line in lines)
 
 
 def test_all_problems_are_said_at_once() -> None:
@@ -194,7 +235,9 @@ def test_objectives_are_found_without_importing_them() -> None:
 
 def test_variables_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_ROOT", "/data")
-    assert expand_variables("${SOME_ROOT}/x") == "/data/x"
+    assert expand_variables("${SOME_ROOT}/x") == expand_variables("$SOME_ROOT/x") == "/data/x"
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expand_variables("~/x") == "/home/me/x"
 
 
 @pytest.mark.parametrize("keys", [{"search": "near"}, {"min_face": 40}])

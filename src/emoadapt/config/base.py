@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import typing
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -39,15 +41,24 @@ class Section(BaseModel):
 
 
 def expand_variables(text: str) -> str:
-    """Replace `${NAME}` by environment variables.
+    """Replace `${NAME}` and `$NAME` by environment variables, and a leading `~` by the user's folder.
 
     Raises:
         ValueError: a variable is not set.
     """
 
     def value(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise ValueError(f"environment variable {match[1]} is not set; set it, or write the path itself")
-        return os.environ[match[1]]
+        name = match[1] or match[2]
+        if name not in os.environ:
+            raise ValueError(f"environment variable {name} is not set; set it, or write the path itself")
+        return os.environ[name]
 
-    return re.sub(r"\$\{(\w+)\}", value, text)
+    expanded = re.sub(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))", value, text)
+    return str(Path(expanded).expanduser()) if expanded.startswith("~/") else expanded
+
+
+def list_models(annotation: Any) -> list[type[BaseModel]]:
+    """Sections that a type annotation names, however deep."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in typing.get_args(annotation) for model in list_models(argument)]

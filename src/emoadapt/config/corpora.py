@@ -13,7 +13,8 @@ class Corpus(Section):
     """What all corpora have."""
 
     root: str
-    """Folder of the media; `${NAME}` is replaced by the environment variable."""
+    """Folder of the media, absolute or relative to the folder that the study runs in; `${NAME}` is replaced by the environment
+    variable, `~` by your home."""
     shards: int = Field(4, ge=1, le=4096)
     """Number of hash shards. Changing it recomputes the corpus's features; `emoadapt check` advises a number."""
     modalities: tuple[Literal["audio", "video"], ...] = ("audio",)

@@ -25,7 +25,8 @@ class Study(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`cpu`: jobs ask for no GPU and run side by side. `auto`: a GPU where there is one."""
     models_dir: str | None = None
-    """Folder of weights; `${NAME}` is replaced by the environment variable. null = `models/`."""
+    """Folder of weights, absolute or relative to the folder that the study runs in; `${NAME}` and `~` as in `root`.
+    null = `models/`."""
     corpora: dict[Name, AnyCorpus] = Field(min_length=1)
     features: Features = Features()
     backbones: dict[Name, Backbone] = {}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from emoadapt.config import Study
+from emoadapt.errors import NO_GPU, ModelError
 from emoadapt.features.base import Context, Extractor
 from emoadapt.features.catalogue import (
     CNN_MODULES,
@@ -115,13 +116,25 @@ def _choose_workers(study: Study, feature: str, threads: int) -> tuple[str, int]
 
 
 def _find_device(device: str) -> str:
-    """`cpu` or `cuda`. PyTorch is only loaded to answer that where there is a driver to ask."""
-    if device != "auto":
-        return device
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
+    """`cpu` or `cuda`. PyTorch is only loaded to answer that where there is a driver to ask.
+
+    Raises:
+        ModelError: `cuda` is asked for and there is no GPU.
+    """
+    if device == "cpu" or (device == "auto" and not _has_driver()):
         return "cpu"
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise ModelError(NO_GPU)
+    return "cpu"
+
+
+def _has_driver() -> bool:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True

@@ -6,6 +6,7 @@ for identities; `models.fetching` is what downloads.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -117,6 +118,11 @@ def find_entry(name_or_path: str) -> Weights | None:
     if name_or_path in entries:
         return entries[name_or_path]
     return next((entry for entry in entries.values() if name_or_path in entry.files), None)
+
+
+def find_similar(name: str) -> str | None:
+    """The registered name that a name which is none was probably meant to be."""
+    return next(iter(difflib.get_close_matches(name, list_weights(), n=1, cutoff=0.8)), None)
 
 
 def is_hub_id(name: str) -> bool:
@@ -403,6 +409,8 @@ def _missing(name: str, models_dir: Path, location: Path, revision: str | None =
     entry = find_entry(name)
     wanted = revision or (entry.revision if entry else None) or "main"
     cache = f", and the Hugging Face cache lacks revision {wanted}" if is_hub_id(name) else ""
+    if entry is None and (near := find_similar(name)):
+        advice = f"did you mean {near}? If not, {advice}"
     if entry is None and not cache:
         return (
             f"weights {name!r} are missing: there is no {location}; {advice}, set models_dir, or give an absolute path"

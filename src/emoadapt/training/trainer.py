@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from emoadapt.data.batching import Batch, find_order
 from emoadapt.data.ranks import add_up, count_ranks, find_rank, gather
-from emoadapt.errors import TrainingError
+from emoadapt.errors import NO_GPU, TrainingError
 from emoadapt.models.heads import seeded
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.guard import GradientGuard, check_loss
@@ -427,9 +427,7 @@ def build_trainer(
     """
     devices = count_ranks() if devices is None else devices
     if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError(
-            "device is cuda, and torch sees no GPU on this machine; set `device: auto` or `device: cpu`"
-        )
+        raise TrainingError(NO_GPU)
     if settings.precision == "16-mixed" and (device == "cpu" or not torch.cuda.is_available()):
         raise TrainingError(
             "precision is 16-mixed, which needs a GPU, and this job has none; set `precision: bf16-mixed` or `32-true`"

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from bad_clips import KINDS, write_good_clips
 
 from emoadapt import schema
 from emoadapt.config import Study, load_study
+from emoadapt.errors import ModelError
 from emoadapt.features import extraction
 from emoadapt.features.catalogue import describe_recipe
 from emoadapt.flow.store import read_table, write_table
@@ -45,11 +47,20 @@ def test_features_that_gain_from_it_run_in_workers(tmp_path: Path, feature: str,
     assert extraction._choose_workers(make_study(tmp_path), feature, threads) == ("cpu", n_workers)
 
 
-def test_a_gpu_is_given_to_one_worker(tmp_path: Path) -> None:
+def test_a_gpu_is_given_to_one_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     study = make_study(tmp_path, "cuda", faces={"detector": "mtcnn"}, transcript={"engine": "whisper"})
     assert extraction._choose_workers(study, "faces", 4) == ("cuda", 1)
     assert extraction._choose_workers(study, "transcript", 4) == ("cuda", 0)
     assert extraction._choose_workers(study, "audio", 4) == ("cpu", 4)
+
+
+def test_a_gpu_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    study = make_study(tmp_path, "cuda", faces={"detector": "mtcnn"})
+    with pytest.raises(ModelError, match="device is cuda, and torch sees no GPU"):
+        extraction._choose_workers(study, "faces", 1)
+    assert extraction._choose_workers(study, "audio", 1) == ("cpu", 1)
 
 
 JOB = """

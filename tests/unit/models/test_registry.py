@@ -353,3 +353,11 @@ def test_real_weights_have_their_pins_and_sizes(name):
     models, entry = Path(os.environ["EMOADAPT_MODELS"]), list_weights()[name]
     assert resolve(name, models).exists()
     assert sum((models / place).stat().st_size for place in entry.files) == entry.size
+
+
+def test_a_misspelt_name_that_a_hub_could_have_is_asked_about(tmp_path):
+    with pytest.raises(
+        ModelError,
+        match=r"did you mean av_hubert/base_vox_iter5\? If not, `emoadapt models fetch av_hubert/base_vox_iter ",
+    ):
+        resolve("av_hubert/base_vox_iter", tmp_path)

@@ -10,7 +10,6 @@ import torch
 from emoadapt.config import Optimisation
 from emoadapt.training.loading import load_signals
 
-
 LENGTHS = {f"c/{n}": 1600 * n for n in range(1, 9)}
 
 
