@@ -19,9 +19,10 @@ rule adapt:
         "../envs/core.yaml"
     threads: graph.training_threads
     resources:
-        mem_mb=16000,
+        mem_mb=lambda w: memory_of_training(graph.training_gpus(w.backbone)),
         runtime=2880,
         gpu=lambda w: graph.training_gpus(w.backbone),
+        nodes=1,
     params:
         shards=lambda w, input: fold_paths([*input.shards, *input.cnn]),
         backbone=lambda w: graph.backbone_state(w.backbone),

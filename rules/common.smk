@@ -26,6 +26,11 @@ def growing(base, per_thread=0):
     return lambda wildcards, threads, attempt: attempt * (base + per_thread * threads)
 
 
+def memory_of_training(gpus):
+    """MB of a training job: one process for each GPU."""
+    return 16000 * max(1, gpus)
+
+
 def media_of_shard(wildcards):
     return graph.media_ready(wildcards.corpus, wildcards.shard)
 

@@ -22,9 +22,10 @@ rule finetune:
         "../envs/core.yaml"
     threads: graph.training_threads
     resources:
-        mem_mb=16000,
+        mem_mb=lambda w: memory_of_training(graph.training_gpus(w.backbone, w.task)),
         runtime=1440,
         gpu=lambda w: graph.training_gpus(w.backbone, w.task),
+        nodes=1,
     params:
         runs=lambda w: " ".join(
             graph.run_names(w.task, w.backbone, w.start, w.subset, w.batch)
