@@ -167,6 +167,39 @@ def test_rows_finished_before_a_kill_are_not_computed_again(tmp_path: Path, monk
     assert len(result(tmp_path)) == 100
 
 
+def test_rows_that_another_job_took_away_are_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: of two jobs on one shard one overwrote rows of the other, and a shard without them was written as whole."""
+    monkeypatch.setattr(rows_module, "SAVED_BYTES", 1)
+    write_manifest(tmp_path / "manifest.parquet", {name: name for name in "abcd"})
+    add = rows_module._SavedRows.add
+
+    def add_and_lose(self: Any, rows: list[Row]) -> None:
+        add(self, rows)
+        if rows[0]["utterance_id"] == "c/b":
+            self._files()[-1].unlink()
+
+    monkeypatch.setattr(rows_module._SavedRows, "add", add_and_lose)
+    with pytest.raises(
+        DataError, match=r"lacks 1 of the 4 rows of shard 000, such as c/b: .* run the same command again"
+    ):
+        compute(tmp_path)
+    assert not (tmp_path / "features/000.parquet").exists()
+    monkeypatch.setattr(rows_module._SavedRows, "add", add)
+    assert compute(tmp_path) == Counts(1, 3, 0)
+    assert list(result(tmp_path)) == ["c/a", "c/b", "c/c", "c/d"]
+
+
+def test_a_listing_without_the_newest_rows_overwrites_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: on a network disk two jobs gave their rows the same name."""
+    jobs = [rows_module._SavedRows(tmp_path / "000.parquet", schema.AUDIO) for _ in range(2)]
+    with monkeypatch.context() as stale:
+        stale.setattr(rows_module._SavedRows, "_files", lambda _: [])
+        for name, job in zip("ab", jobs, strict=True):
+            job.add([{"utterance_id": name, "key": "k", "status": "ok"}])
+    jobs[0].keep({"a": "k", "b": "k"})
+    assert jobs[0].ids == {"a", "b"}
+
+
 def test_a_bad_clip_is_a_row_and_what_depends_on_it_is_skipped(tmp_path: Path) -> None:
     write_manifest(tmp_path / "manifest.parquet", {"bad": "x", "good": "y"})
     compute(tmp_path)
