@@ -1,4 +1,4 @@
-"""Files that only save time: whoever cannot write them goes on without."""
+"""Files that only save time: whoever cannot write them, or finds them damaged, goes on without."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from emoadapt.flow.parts import replacing
 
 def write_cache(path: Path, text: str) -> None:
     """Write a file atomically; on a full or read-only disk leave what is there."""
-    with suppress(OSError), replacing(path) as part:
+    with suppress(OSError), replacing(path, lasting=False) as part:
         part.write_text(text)

@@ -36,6 +36,7 @@ from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.store import (
     ROWS_PER_GROUP,
     RowReader,
+    is_damage,
     iterate_chunks,
     read_table,
     same_columns,
@@ -260,13 +261,22 @@ class _SavedRows:
     def _find_rows(self, path: Path) -> list[tuple[str, int, str]]:
         """(utterance, row number, code of its reason) of a file's rows whose key is still wanted.
 
-        None of a file whose columns are others, or that another job has taken away since it was listed.
+        None of a file whose columns are others, that another job has taken away since it was listed, or that cannot be read,
+        which is deleted.
         """
         try:
             if not same_columns(path, self.table):
                 return []
             rows = pq.read_table(path, columns=["utterance_id", "key", "reason"], partitioning=None).to_pylist()
         except FileNotFoundError:
+            return []
+        except (pa.ArrowException, OSError) as error:
+            if not is_damage(error):
+                raise
+            logger.warning(
+                "%s was damaged, and is deleted: rows that only it held are computed again (%s)", path, error
+            )
+            path.unlink(missing_ok=True)
             return []
         return [
             (row["utterance_id"], number, (row["reason"] or "").partition(":")[0])
@@ -300,10 +310,25 @@ class _Readers:
             reader.close()
 
     def read_row(self, number: int, row: int) -> pa.Table:
-        """A table of one row; `left` says how often each file is asked."""
-        if number not in self._open:
-            self._open[number] = RowReader(self._files[number], self._table)
-        found = self._open[number].read_row(row)
+        """A table of one row; `left` says how often each file is asked.
+
+        Raises:
+            DataError: its file is gone, or is damaged and deleted now.
+        """
+        path = self._files[number]
+        try:
+            if number not in self._open:
+                self._open[number] = RowReader(path, self._table)
+            found = self._open[number].read_row(row)
+        except FileNotFoundError:
+            raise DataError(
+                f"{path} was taken away by another job; let it end, and run the same command again"
+            ) from None
+        except (pa.ArrowException, OSError) as error:
+            if not is_damage(error):
+                raise
+            path.unlink(missing_ok=True)
+            raise DataError(f"{path} was damaged, and is deleted; run the same command again ({error})") from None
         self._left[number] -= 1
         if not self._left[number]:
             self._open.pop(number).close()

@@ -74,8 +74,18 @@ def _explained(path: Path | str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DataError(f"{path} is not there; run the rule that makes it (`snakemake {path}`)") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
+        if not is_damage(error):
+            raise
         raise DataError(f"{path} is not a readable Parquet file ({error}); delete it and run again") from None
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error met while a table was read tells of the file's content, and not of the disk or of memory."""
+    if isinstance(error, OSError):
+        # Arrow reports damaged pages by this type too, without a number of the system's.
+        return error.errno is None
+    return isinstance(error, (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowSerializationError))
 
 
 def check_schema(path: Path | str, found: pa.Schema, expected: pa.Schema | None) -> None:
