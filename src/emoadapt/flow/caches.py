@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from emoadapt.flow.parts import replacing
+from emoadapt.flow.parts import Overtaken, replacing
 
 
 def write_cache(path: Path, text: str) -> None:
-    """Write a file atomically; on a full or read-only disk leave what is there."""
-    with suppress(OSError), replacing(path, lasting=False) as part:
+    """Write a file atomically; on a full or read-only disk, or beside another writer, leave what is there."""
+    with suppress(OSError, Overtaken), replacing(path, lasting=False) as part:
         part.write_text(text)

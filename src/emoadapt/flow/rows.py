@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from emoadapt import schema
 from emoadapt.errors import DataError
 from emoadapt.flow.code import digest
-from emoadapt.flow.parts import replacing
+from emoadapt.flow.parts import remove_parts, replacing
 from emoadapt.flow.progress import Progress
 from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.store import (
@@ -253,6 +253,7 @@ class _SavedRows:
         for path in old:
             if path != kept:
                 path.unlink(missing_ok=True)
+        remove_parts(self.folder, self.stem)
 
     def _files(self) -> list[Path]:
         """Oldest first."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from emoadapt.flow.parts import replacing
+from emoadapt.flow.caches import write_cache
+from emoadapt.flow.parts import Overtaken, replacing
 
 
 def write(path: Path, text: str) -> str:
@@ -44,3 +45,28 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(
         part.write_text("new")
         inode = part.stat().st_ino
     assert synced == ([(inode, "old")] if lasting else []) and path.read_text() == "new"
+
+
+def test_what_killed_processes_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    """Symptom: after each `kill -9` a hidden file, as large as its shard, stayed for ever."""
+    for name in (".a.txt.4711.part", ".a.txt.ab12.part", ".aa.txt.4711.part", ".a.4711.part"):
+        (tmp_path / name).touch()
+    write(tmp_path / "a.txt", "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.4711.part", ".aa.txt.4711.part", "a.txt"]
+
+
+def test_who_is_overtaken_by_another_writer_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with pytest.raises(Overtaken, match=r"a\.txt is being written by another job too; .*"), replacing(path) as part:
+        part.write_text("one")
+        write(path, "two")
+    assert path.read_text() == "two" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_cache_that_another_process_writes_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overtake(part: Path, text: str) -> None:
+        part.unlink(missing_ok=True)
+
+    monkeypatch.setattr(Path, "write_text", overtake)
+    write_cache(tmp_path / "a.json", "{}")
+    assert list(tmp_path.iterdir()) == []

@@ -200,6 +200,16 @@ def test_a_listing_without_the_newest_rows_overwrites_none(tmp_path: Path, monke
     assert jobs[0].ids == {"a", "b"}
 
 
+def test_what_killed_jobs_left_of_saved_rows_goes_when_the_shard_is_whole(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "manifest.parquet", {"a": "a"})
+    folder = tmp_path / "features/.rows"
+    folder.mkdir(parents=True)
+    for name in (".000.4711.part", ".000.1.ab.parquet.cd.part", ".0001.4711.part"):
+        (folder / name).touch()
+    compute(tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == [".0001.4711.part", "000.parquet"]
+
+
 def empty(content: bytes) -> bytes:
     return b""
 
