@@ -8,8 +8,8 @@ sys.path.insert(0, str(Path(workflow.basedir, "src")))
 from emoadapt.dag import open_study
 from emoadapt.dropping import end_restorations
 from emoadapt.errors import EmoadaptError, explain_disk_error
-from emoadapt.flow.disk import refuse_read_only
-from emoadapt.flow.lock import clear_stale_locks
+from emoadapt.flow.disk import explain_full_disk, refuse_read_only
+from emoadapt.flow.lock import claim_locks, clear_stale_locks
 
 # A configuration that names its study stands alone; any other overrides the demo, key by key.
 if "study" not in config:
@@ -65,6 +65,7 @@ onstart:
     try:
         refuse_read_only(Path("results"))
         end_restorations(Path("results"))
+        claim_locks(Path.cwd())
     except EmoadaptError as error:
         raise WorkflowError(error)
 
@@ -73,3 +74,9 @@ onsuccess:
     print(
         "The report: results/report/index.html   tables: results/tables/   figures: results/figures/"
     )
+
+
+# What the failed job said of it is lost with its log, which lies on the same disk.
+onerror:
+    if sentence := explain_full_disk(Path.cwd(), Path("results")):
+        print(sentence, file=sys.stderr)

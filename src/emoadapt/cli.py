@@ -263,13 +263,22 @@ def disk(
 
 
 @app.command(rich_help_panel=FOR_PEOPLE, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def restore(context: typer.Context, configfile: ConfigFiles = None) -> None:
+def restore(
+    context: typer.Context,
+    configfile: ConfigFiles = None,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this stage, e.g. features/faces, and what it needs; may be repeated; default: all."),
+    ] = None,
+) -> None:
     """Make again what `disk --drop` dropped, so that no training is repeated; further options are those of Snakemake."""
     from emoadapt import dropping
     from emoadapt.dag import Graph
 
     files = ["--configfile", *map(str, configfile)] if configfile else []
-    found = dropping.restore(Path("results"), Graph(_study(configfile)).all_shards(), [*context.args, *files])
+    graph, results = Graph(_study(configfile)), Path("results")
+    shards = dropping.select_shards(results, graph.all_shards(), stage or [], graph.stage_inputs)
+    found = dropping.restore(results, shards, [*context.args, *files])
     print(f"{len(found.same):,} shards are back as they were")
     for path in found.other:
         print(f"{path} holds something else than before: what depends on it is to be computed again")

@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -133,6 +133,40 @@ def restore(results: Path, wanted: Iterable[str], options: Sequence[str]) -> Res
         if not alone:
             raise DataError("another restoration is at work here; let it end")
         return _restore(results, set(wanted), options)
+
+
+def select_shards(
+    results: Path, shards: Iterable[str], stages: Sequence[str], inputs: Callable[[str], Iterable[str]]
+) -> list[str]:
+    """Shards of some stages, and of those that must come back before them: dropped ones that they are made from, and so on.
+
+    Args:
+        results: folder of results.
+        shards: of the study, as its rules call them.
+        stages: such as `features/cnn.wav2vec2`; none = all.
+        inputs: stage -> the stages it is computed from.
+
+    Raises:
+        ConfigError: the study has no such stage.
+    """
+    known: dict[str, list[str]] = {}
+    for path in shards:
+        known.setdefault(find_stage(Path(path)), []).append(path)
+    for stage in stages:
+        if stage not in known:
+            raise ConfigError(f"{stage} is no stage of this study; there is {', '.join(sorted(known))}")
+    unfinished = _Note(results / UNFINISHED).was
+    waiting, chosen = list(stages or known), set[str]()
+    while waiting:
+        stage = waiting.pop()
+        if stage not in chosen:
+            chosen.add(stage)
+            waiting += [name for name in inputs(stage) if any(_is_away(p, unfinished) for p in known.get(name, []))]
+    return [path for stage, paths in known.items() if stage in chosen for path in paths]
+
+
+def _is_away(path: str, unfinished: Container[str]) -> bool:
+    return path in unfinished or (Path(path).exists() and read_dropped(path) is not None)
 
 
 def _restore(results: Path, wanted: set[str], options: Sequence[str]) -> Restored:

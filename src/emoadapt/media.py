@@ -6,7 +6,7 @@ Times are seconds from where a player shows 0:00, which is the start of the cont
 Codes of the faults:
 
 * `file_missing`, `unreadable` (no permission, or a symbolic link that leads back to itself), `undecodable` (empty,
-  damaged, no media, or of an unknown codec);
+  damaged, no media, of an unknown codec, or a list of other files);
 * `too_long`: more than the caller takes. Told from what the file declares, before anything is decoded, and from what is decoded
   where it declares nothing or too little;
 * `truncated`: decoding broke off after it had begun, or a WAV, FLAC or MP4 file ends before its header says so. Such a
@@ -41,6 +41,16 @@ _EXACT = ("wav", "flac", _MP4)
 is asked for: Matroska counts in ms, MP3 and MPEG estimate the place of a seek."""
 _INDEXED = (_MP4, "matroska,webm")
 """Formats with an index of key frames."""
+_FORMATS = (
+    _MP4, "matroska,webm", "avi", "asf", "flv", "mpeg", "mpegts", "mpegvideo", "m4v", "mxf", "nut", "rm", "dv", "ivf", "obu",
+    "h261", "h263", "h264", "hevc", "mjpeg", "yuv4mpegpipe", "wtv",
+    "wav", "w64", "flac", "mp3", "ogg", "aac", "loas", "aiff", "au", "caf", "nistsphere", "sox", "ircam", "voc", "iff",
+    "amr", "amrnb", "amrwb", "gsm", "qcp", "oma", "ac3", "eac3", "dts", "truehd", "mlp", "ape", "mpc", "mpc8", "shn", "tak",
+    "tta", "wv", "dsf",
+    "gif", "apng", "bmp_pipe", "jpeg_pipe", "jpegxl_pipe", "j2k_pipe", "png_pipe", "tiff_pipe", "webp_pipe",
+)  # fmt: skip
+"""FFmpeg's names of what is read: formats that hold their media themselves. Others name files (concat, HLS, DASH, image sequences)
+or addresses, of which a fingerprint of the file would say nothing."""
 _LEAD_SECONDS = 1.0
 """Decoded before a segment, so that codecs with memory and the resampling filter have settled when it begins."""
 _TOLERANCE_SECONDS = 0.25
@@ -105,7 +115,7 @@ def read_recording(
         ClipError: see the module.
     """
     path = Path(path)
-    with _open(path) as container:
+    with open_container(path) as container:
         stream = _audio_stream(container, path)
         _check_length(container, stream, start, end, max_seconds, path)
         pieces, length = [], 0
@@ -133,7 +143,7 @@ def iterate_audio(
         ClipError: see the module; `truncated` and `not_finite` come after the audio before the damage.
     """
     path = Path(path)
-    with _open(path) as container:
+    with open_container(path) as container:
         yield from _decode_pieces(container, _audio_stream(container, path), start, end, path)
 
 
@@ -297,7 +307,7 @@ def iterate_frames(
         ClipError: see the module; `truncated` comes after the pictures before the damage.
     """
     path = Path(path)
-    with _open(path) as container:
+    with open_container(path) as container:
         stream = _video_stream(container, path)
         _check_length(container, stream, start, end, max_seconds, path)
         origin = _origin(container)
@@ -364,12 +374,23 @@ def _to_rgb(frame: Any) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Any]:
+def open_container(path: Path) -> Iterator[Any]:
+    """A media file, as PyAV opens it.
+
+    Raises:
+        ClipError: it is not there, may not be read, or is none of `_FORMATS`.
+    """
     import av
 
     try:
         # The prefix keeps names with a colon from being read as an address.
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = av.open(
+            f"file:{path}",
+            metadata_errors="replace",
+            options={"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"},
+        )
+    except av.ArgumentError:
+        raise ClipError("undecodable", f"{path.name} is damaged, or in no media format that is read here") from None
     except av.FFmpegError as error:
         raise _fault(path, error) from None
     with container:

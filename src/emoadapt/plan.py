@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from emoadapt.config import load_study, read_configfiles
 from emoadapt.corpora.base import Utterance, read_utterances
 from emoadapt.dag import Graph
-from emoadapt.errors import ConfigError, EmoadaptError
+from emoadapt.errors import ClipError, ConfigError, EmoadaptError
 from emoadapt.flow.code import digest
 from emoadapt.flow.grid import HANDCRAFTED, Setting, batches, settings
 from emoadapt.schema import SAMPLE_RATE
@@ -213,12 +213,12 @@ def _probe(root: Path, utterance: Utterance) -> float | None:
     path = root / utterance.media
     if not path.is_file():
         return None
-    import av
+    from emoadapt.media import open_container
 
     try:
-        with av.open(str(path)) as container:
-            return None if container.duration is None else container.duration / av.time_base
-    except (av.FFmpegError, OSError, ValueError):
+        with open_container(path) as container:
+            return None if container.duration is None else container.duration / 1e6
+    except (ClipError, OSError, ValueError):
         return None
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from emoadapt import dropping
-from emoadapt.dropping import UNFINISHED, Dropped, drop_stages, end_restorations, find_stage, restore
+from emoadapt.dropping import UNFINISHED, Dropped, drop_stages, end_restorations, find_stage, restore, select_shards
 from emoadapt.errors import ConfigError, DataError
 from emoadapt.flow.lock import keep_out_others
 from emoadapt.flow.store import RowReader, iterate_chunks, iterate_groups, read_dropped, read_provenance, read_table
@@ -269,3 +269,38 @@ def test_stages_come_back_after_those_they_are_made_from(results: Path, snakemak
     pairs = [("egemaps", "audio"), ("face_embedding", "faces"), ("sentiment", "transcript"), ("transcript", "audio")]
     for later, earlier in pairs:
         assert order.index(f"features/{earlier}") < order.index(f"features/{later}")
+
+
+def test_only_stages_that_are_wanted_come_back_with_what_they_need(results: Path, snakemake: list[list[str]]) -> None:
+    """Symptom: who wanted CNN output had the faces, days of work, made again too."""
+    inputs = {
+        "features/audio": [],
+        "features/cnn.base": ["features/audio"],
+        "features/faces": [],
+        "features/face_embedding": ["features/faces"],
+        "training/face": ["features/audio", "features/face_embedding"],
+    }
+    shards = [str(write_shard(results, stage, [1, 2, 3])) for stage in inputs]
+    drop_stages(results, [stage for stage in inputs if stage != "features/face_embedding"])
+
+    def restore_stages(*stages: str) -> list[str]:
+        snakemake.clear()
+        restore(results, select_shards(results, shards, stages, inputs.__getitem__), [])
+        return [stage for call in snakemake for stage in call]
+
+    assert restore_stages("features/cnn.base") == ["features/audio", "features/cnn.base"]
+    # Its embeddings are here: the faces behind them are not needed.
+    assert restore_stages("training/face") == ["training/face"]
+    assert restore_stages() == ["features/faces"]
+
+
+def test_what_an_interrupted_restoration_holds_is_still_away(results: Path) -> None:
+    results.mkdir()
+    shards = ["results/features/audio/talks/000.parquet", "results/features/cnn.base/talks/000.parquet"]
+    (results / UNFINISHED).write_text(json.dumps({shards[0]: ["digest", 1]}))
+    assert select_shards(results, shards, ["features/cnn.base"], lambda _: ["features/audio"]) == shards
+
+
+def test_a_stage_that_is_none_is_refused(results: Path) -> None:
+    with pytest.raises(ConfigError, match="features/face is no stage of this study; there is features/faces"):
+        select_shards(results, ["results/features/faces/talks/000.parquet"], ["features/face"], lambda _: [])

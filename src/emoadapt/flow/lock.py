@@ -3,13 +3,16 @@
 Every Snakemake process in a folder, dry runs included, shares a lock of the operating system for as long as it lives,
 however it ends. Who can have that lock for itself knows that no other process is alive there, so that lock files are
 left over. A file system without such locks (Lustre without `-o flock`) gets none: left-over files are then Snakemake's own
-matter (`--unlock`).
+matter (`--unlock`). Where locks are seen on one host only (Lustre with `-o localflock`, NFS with `local_lock`) a run on another
+host may be alive; so the file holds the names of the hosts that Snakemake's lock files may be of, and they go only on that one.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +26,8 @@ _held: list[int] = []
 def clear_stale_locks(folder: Path) -> bool:
     """Remove lock files that a killed run left behind, and say from now on that this process is alive.
 
+    Of lock files that may be of another host a sentence tells instead.
+
     Args:
         folder: the working directory, in which `.snakemake` lies.
 
@@ -34,12 +39,61 @@ def clear_stale_locks(folder: Path) -> bool:
     descriptor = os.open(state / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     _held.append(descriptor)
     alone = _lock(descriptor) is True
-    if alone:
-        for path in (state / "locks").glob("*.lock"):
-            path.unlink(missing_ok=True)
+    left = _find_left(state)
+    if alone and left:
+        holders = _read_holders(state)
+        others = dict.fromkeys(host for host, boot in holders if socket.gethostname() != host and _boot() != boot)
+        if holders and not others:
+            for path in left:
+                path.unlink(missing_ok=True)
+            left = []
+        else:
+            print(
+                f"{state.absolute()} holds lock files of a run on {' or '.join(others) or 'a host that is not known'}; when it has ended, "
+                "`snakemake --unlock` takes them away",
+                file=sys.stderr,
+            )
+    if not left:
+        _note_holder(state)
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     return alone
+
+
+def claim_locks(folder: Path) -> None:
+    """Say that lock files are of this host from now on; to be called when Snakemake has written those of a run."""
+    state = folder / ".snakemake"
+    # One file of inputs and one of outputs: with more of them another run, of other outputs, is at work too.
+    _note_holder(state, alone=len(_find_left(state)) <= 2)
+
+
+def _find_left(state: Path) -> list[Path]:
+    return list((state / "locks").glob("*.lock"))
+
+
+def _read_holders(state: Path) -> list[tuple[str, str]]:
+    """Name and boot of the hosts that lock files may be of."""
+    lines = (line.partition(" ") for line in (state / LOCK).read_text(errors="replace").splitlines())
+    return [(host, boot) for host, _, boot in lines if host]
+
+
+def _note_holder(state: Path, *, alone: bool = False) -> None:
+    """Put this host's name into the lock file; on a full disk it stays as it was, or is empty."""
+    own = socket.gethostname(), _boot()
+    with suppress(OSError):
+        if alone:
+            (state / LOCK).write_text(f"{own[0]} {own[1]}\n")
+        elif own not in _read_holders(state):
+            with (state / LOCK).open("a") as file:
+                file.write(f"{own[0]} {own[1]}\n")
+
+
+def _boot() -> str:
+    """What names a running system: containers on one host have names of their own and this in common."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return socket.gethostname()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Computing one shard of one feature: only the rows that are new, and nothing lost when the job is killed.
 
 Beside a shard `NNN.parquet` lies `.rows/NNN.parquet`, a hard link to its last complete version, and while a
-job runs `.rows/NNN.<k>.parquet`, the rows that it has finished. Snakemake deletes the output of a job that is
+job runs `.rows/NNN.<k>.<token>.parquet`, the rows that it has finished. Snakemake deletes the output of a job that is
 to run again; these stay, so a row is computed once for each (input, parameters, code, model), whatever is
 killed in between.
 
@@ -14,25 +14,29 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Set
 from contextlib import closing
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from emoadapt import schema
 from emoadapt.errors import DataError
 from emoadapt.flow.code import digest
+from emoadapt.flow.parts import remove_parts, replacing
 from emoadapt.flow.progress import Progress
 from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.store import (
     ROWS_PER_GROUP,
     RowReader,
+    is_damage,
     iterate_chunks,
     read_table,
     same_columns,
@@ -198,19 +202,24 @@ class _SavedRows:
         self.ids = {name for name, code in codes.items() if code not in PASSING}
 
     def add(self, rows: list[Row]) -> None:
-        """Put finished rows on disk."""
+        """Put finished rows on disk, under a name that no other job chooses."""
         last = max(map(_file_number, self._files()), default=0)
-        write_table(self.folder / f"{self.stem}.{last + 1}.parquet", rows, self.table)
+        path = self.folder / f"{self.stem}.{last + 1}.{secrets.token_hex(6)}.parquet"
+        write_table(path, rows, self.table)
         _give_memory_back()
 
     def merge(self, others: pa.Table) -> Iterator[pa.Table]:
         """All rows of use and others, each once, sorted by utterance id, a row group at a time.
 
         Only a row group of the files at hand is in memory, however large the shard.
+
+        Raises:
+            DataError: there are other rows than those that are wanted, since files of this job are gone.
         """
         files = self._files()
         where = {name: (number, row) for number, path in enumerate(files) for name, row, _ in self._find_rows(path)}
         where |= {name: (-1, row) for row, name in enumerate(others.column("utterance_id").to_pylist())}
+        self._refuse_others(where.keys())
         batch: list[pa.Table] = []
         size = 0
         with _Readers(files, self.table, Counter(number for number, _ in where.values())) as readers:
@@ -225,31 +234,51 @@ class _SavedRows:
         if batch:
             yield pa.concat_tables(batch)
 
+    def _refuse_others(self, found: Set[str]) -> None:
+        if odd := sorted(found ^ self.wanted.keys()):
+            raise DataError(
+                f"{self.folder} lacks {len(odd):,} of the {len(self.wanted):,} rows of shard {self.stem}, such as {odd[0]}: "
+                "another job may have written this shard at the same time; let it end, and run the same command again"
+            )
+
     def replace(self, output: Path) -> None:
         """Make the complete shard what is kept, by a hard link where the file system has them."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         old = self._files()
-        part = self.folder / f".{self.stem}.{os.getpid()}.part"
-        part.unlink(missing_ok=True)
-        try:
-            os.link(output, part)
-        except OSError:
-            shutil.copyfile(output, part)
         kept = self.folder / f"{self.stem}.parquet"
-        part.replace(kept)
+        with replacing(kept) as part:
+            try:
+                os.link(output, part)
+            except OSError:
+                shutil.copyfile(output, part)
         for path in old:
             if path != kept:
-                path.unlink()
+                path.unlink(missing_ok=True)
+        remove_parts(self.folder, self.stem)
 
     def _files(self) -> list[Path]:
         """Oldest first."""
-        return sorted(self.folder.glob(f"{self.stem}.*parquet"), key=_file_number)
+        return sorted(self.folder.glob(f"{self.stem}.*parquet"), key=lambda path: (_file_number(path), path.name))
 
     def _find_rows(self, path: Path) -> list[tuple[str, int, str]]:
-        """(utterance, row number, code of its reason) of a file's rows whose key is still wanted; none if its columns are others."""
-        if not same_columns(path, self.table):
+        """(utterance, row number, code of its reason) of a file's rows whose key is still wanted.
+
+        None of a file whose columns are others, that another job has taken away since it was listed, or that cannot be read,
+        which is deleted.
+        """
+        try:
+            if not same_columns(path, self.table):
+                return []
+            rows = pq.read_table(path, columns=["utterance_id", "key", "reason"], partitioning=None).to_pylist()
+        except FileNotFoundError:
             return []
-        rows = read_table(path, columns=["utterance_id", "key", "reason"]).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            if not is_damage(error):
+                raise
+            logger.warning(
+                "%s was damaged, and is deleted: rows that only it held are computed again (%s)", path, error
+            )
+            path.unlink(missing_ok=True)
+            return []
         return [
             (row["utterance_id"], number, (row["reason"] or "").partition(":")[0])
             for number, row in enumerate(rows)
@@ -264,7 +293,7 @@ def _give_memory_back() -> None:
 
 def _file_number(path: Path) -> int:
     """0 for a complete shard, k for the k-th file of rows that a job finished after it."""
-    return int(path.suffixes[-2][1:]) if len(path.suffixes) > 1 else 0
+    return int(path.suffixes[0][1:]) if len(path.suffixes) > 1 else 0
 
 
 class _Readers:
@@ -282,10 +311,25 @@ class _Readers:
             reader.close()
 
     def read_row(self, number: int, row: int) -> pa.Table:
-        """A table of one row; `left` says how often each file is asked."""
-        if number not in self._open:
-            self._open[number] = RowReader(self._files[number], self._table)
-        found = self._open[number].read_row(row)
+        """A table of one row; `left` says how often each file is asked.
+
+        Raises:
+            DataError: its file is gone, or is damaged and deleted now.
+        """
+        path = self._files[number]
+        try:
+            if number not in self._open:
+                self._open[number] = RowReader(path, self._table)
+            found = self._open[number].read_row(row)
+        except FileNotFoundError:
+            raise DataError(
+                f"{path} was taken away by another job; let it end, and run the same command again"
+            ) from None
+        except (pa.ArrowException, OSError) as error:
+            if not is_damage(error):
+                raise
+            path.unlink(missing_ok=True)
+            raise DataError(f"{path} was damaged, and is deleted; run the same command again ({error})") from None
         self._left[number] -= 1
         if not self._left[number]:
             self._open.pop(number).close()

@@ -1,6 +1,6 @@
 """The one way to read a table and the one way to write one.
 
-Writes are atomic (`.part`, then rename) and carry provenance in the file's metadata. Tables
+Writes are atomic (`emoadapt.flow.parts`) and carry provenance in the file's metadata. Tables
 with columns of bytes are stored plain, which is what makes reading audio cheap; the others are compressed with zstd.
 """
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emoadapt.errors import DataError
+from emoadapt.flow.parts import replacing
 
 _PROVENANCE = b"emoadapt."
 _DROPPED = b"dropped from emoadapt"
@@ -73,8 +74,18 @@ def _explained(path: Path | str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DataError(f"{path} is not there; run the rule that makes it (`snakemake {path}`)") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
+        if not is_damage(error):
+            raise
         raise DataError(f"{path} is not a readable Parquet file ({error}); delete it and run again") from None
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error met while a table was read tells of the file's content, and not of the disk or of memory."""
+    if isinstance(error, OSError):
+        # Arrow reports damaged pages by this type too, without a number of the system's.
+        return error.errno is None
+    return isinstance(error, (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowSerializationError))
 
 
 def check_schema(path: Path | str, found: pa.Schema, expected: pa.Schema | None) -> None:
@@ -123,7 +134,7 @@ def write_table(
     table = table.select(schema.names).cast(schema)
     table = table.replace_schema_metadata(_encode(provenance))
     heavy = any(_holds_bytes(field.type) for field in schema)
-    with _replacing(path) as part:
+    with replacing(path) as part:
         pq.write_table(table, part, row_group_size=ROWS_PER_GROUP if heavy else 65_536, **_layout(schema))
 
 
@@ -137,7 +148,7 @@ def write_batches(
     """
     path = Path(path)
     kept = pa.schema(list(schema), metadata=_encode(provenance))
-    with _replacing(path) as part, pq.ParquetWriter(part, kept, **_layout(schema)) as writer:
+    with replacing(path) as part, pq.ParquetWriter(part, kept, **_layout(schema)) as writer:
         for batch in batches:
             _refuse_nulls(path, batch, schema)
             writer.write_table(batch.select(schema.names).cast(schema).replace_schema_metadata(kept.metadata))
@@ -217,7 +228,7 @@ def drop_content(path: Path, label: str) -> None:
         table = file.read([field.name for field in schema if field.name not in bulky])
     status = path.stat()
     kept = {**(schema.metadata or {}), _DROPPED: json.dumps({"columns": bulky, "label": label}).encode()}
-    with _replacing(path) as part:
+    with replacing(path) as part:
         pq.write_table(table.replace_schema_metadata(kept), part, compression="zstd")
         os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
 
@@ -245,18 +256,6 @@ def _refuse_dropped(path: Path | str, found: pa.Schema, columns: Sequence[str] |
         raise DataError(
             f"{path} was dropped to make room; call `emoadapt restore` with your usual options of Snakemake"
         )
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write to, which takes its place when all went well and vanishes when not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _encode(provenance: Mapping[str, str] | None) -> dict[bytes, bytes]:

@@ -10,6 +10,8 @@ import logging
 import signal
 import threading
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +22,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from emoadapt.data.batching import find_order
-from emoadapt.data.ranks import add_up, find_rank
+from emoadapt.data.ranks import add_up, find_rank, share
 from emoadapt.errors import TrainingError
+from emoadapt.flow.parts import force_to_disk
 from emoadapt.training.processes import SIGNALS
 
 logger = logging.getLogger(__name__)
@@ -50,6 +53,16 @@ class Checkpoint(Callback):
         self.seconds = float("inf") if minutes is None else 60 * minutes
         self.ended_by = ""
         self._written = time.monotonic()
+
+    def find(self) -> Path | None:
+        """The state that is there, the same for all processes; one that cannot be read is deleted, and the run begins anew."""
+        whole = False
+        if find_rank() == 0 and self.path.is_file():
+            whole = _is_whole(self.path)
+            if not whole:
+                logger.warning("%s was damaged, and is deleted: this run begins anew", self.path)
+                self.path.unlink()
+        return self.path if share(whole) else None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -123,9 +136,19 @@ class Checkpoint(Callback):
         part = self.path.with_name(f"{self.path.name}.part")
         trainer.save_checkpoint(part)
         if find_rank() == 0:
+            force_to_disk(part)
             part.replace(self.path)
         self._written = time.monotonic()
 
     def _end(self, learner: Any, where: str) -> None:
         said = self.ended_by or "a signal to another process"
         raise Interrupted(f"{learner.curve.run}: ended by {said} {where}; started again, it goes on from {self.path}")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is what `torch.save` wrote, by its checksums; nothing is unpacked, and little is in memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        return False

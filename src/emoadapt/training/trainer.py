@@ -474,7 +474,7 @@ def build_trainer(
 def train(learner: Learner, trainer: lightning.Trainer, training: Any, evaluation: Any) -> BestWeights:
     """Evaluate, train, and give the model its best weights back.
 
-    A checkpoint that the trainer finds in its place is continued.
+    A checkpoint that the trainer finds whole in its place is continued.
 
     Args:
         learner: model and loss.
@@ -487,7 +487,7 @@ def train(learner: Learner, trainer: lightning.Trainer, training: Any, evaluatio
     """
     best = next(callback for callback in trainer.callbacks if isinstance(callback, BestWeights))
     checkpoint = next((callback for callback in trainer.callbacks if isinstance(callback, Checkpoint)), None)
-    found = checkpoint.path if checkpoint is not None and checkpoint.path.is_file() else None
+    found = checkpoint.find() if checkpoint is not None else None
     with _quiet_lightning(), seeded(learner.seed), checkpoint.listening() if checkpoint else nullcontext():
         if found is None:
             trainer.validate(learner, evaluation, verbose=False)

@@ -34,9 +34,13 @@ Start = Callable[..., "subprocess.Popen[str]"]
 def start(tmp_path: Path) -> Iterator[Start]:
     jobs = []
 
-    def start_job(count: int = 1, visible: str = "0,1", level: str = "INFO") -> subprocess.Popen[str]:
+    def start_job(
+        count: int = 1, visible: str = "0,1", level: str = "INFO", allocation: str = ""
+    ) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
         environment |= {VISIBLE: visible, "PYTHONPATH": str(Path(devices.__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
+        if allocation:
+            environment["SLURM_JOB_ID"] = allocation
         job = subprocess.Popen(
             [sys.executable, "-c", JOB, str(tmp_path / "locks"), str(count), level],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
@@ -89,10 +93,21 @@ def test_where_there_are_fewer_all_are_taken(start: Start) -> None:
     assert read_line(start(count=3), "sees") == "0,1"
 
 
+def test_in_an_allocation_its_gpus_are_shared_out(start: Start) -> None:
+    """Symptom: of four GPUs of an `salloc` the first got all jobs."""
+    jobs = [start(allocation="7") for _ in range(2)]
+    assert sorted(read_line(job, "sees") for job in jobs) == ["0", "1"]
+    waiting = start(allocation="7")
+    assert read_line(waiting, "waiting for") == "1 of the GPUs 0, 1"
+    # The devices of another allocation, or of none, may have the same numbers.
+    assert read_line(start(allocation="8"), "sees") == "0"
+    assert read_line(start(), "sees") == "0"
+
+
 def test_in_a_slurm_job_the_schedulers_choice_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv(VISIBLE, "2,3")
-    assert take_devices(1, tmp_path / "locks") == []
+    assert take_devices(2, tmp_path / "locks") == []
     assert os.environ[VISIBLE] == "2,3" and not (tmp_path / "locks").exists()
 
 

@@ -1,13 +1,16 @@
 """What a results folder holds."""
 
+import errno
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
 
 from emoadapt.errors import DataError
-from emoadapt.flow.disk import measure_disk
+from emoadapt.flow.disk import LEAST_BYTES, explain_full_disk, measure_disk
 from emoadapt.flow.store import drop_content, write_table
 
 
@@ -45,3 +48,30 @@ def test_dropped_shards_are_counted(tmp_path: Path) -> None:
 def test_no_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--results"):
         measure_disk(tmp_path / "nothing")
+
+
+def test_a_full_disk_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: the sentence went to a log on the same full disk, and the terminal said only that a job had failed."""
+    other = tmp_path / "other"
+    other.mkdir()
+    free = {tmp_path: LEAST_BYTES, other: LEAST_BYTES - 1}
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[folder]))
+    assert explain_full_disk(tmp_path, tmp_path / "not there") is None
+    sentence = explain_full_disk(tmp_path, other)
+    assert sentence is not None and sentence.startswith(f"there is no space left on the disk ({other})")
+    assert list(other.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [(errno.EDQUOT, "the disk quota is used up"), (errno.EROFS, "the file system is read-only"), (errno.EACCES, None)],
+)
+def test_so_is_a_folder_that_nothing_can_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, sentence: str | None
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    found = explain_full_disk(tmp_path)
+    assert found == sentence or (found or "").startswith(f"{sentence} ({tmp_path})")

@@ -1,5 +1,6 @@
 """The shared loop, on a model of one weight whose course can be worked out by hand."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from emoadapt.config import Optimisation
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import Clip
 from emoadapt.errors import TrainingError
+from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.guard import OVERFLOWS, GradientGuard
 from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_trainer, evaluate, train
 
@@ -202,6 +204,33 @@ def test_patience_and_plateau_go_on_from_a_checkpoint(tmp_path: Path, killed_aft
     assert max(row["epoch"] for row in whole[2]) == 7
     assert learner.begun == list(range(goes_on, 8))
     assert resumed == whole
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda content: content[:-100], lambda content: content[:900]])
+def test_a_damaged_checkpoint_is_deleted_and_the_run_begins_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
+) -> None:
+    """Symptom: after a power failure every further run ended with the same traceback."""
+    settings = Optimisation(epochs=3)
+    learner = MortalLearner(settings, (0.1, 0.5, 0.4), 3)
+    state = tmp_path / "line.ckpt"
+    with pytest.raises(RuntimeError, match="killed"):
+        train(learner, build_trainer("cpu", settings, tmp_path, state), load(make_batch(1)), load(make_batch(1)))
+    state.write_bytes(damage(state.read_bytes()))
+    learner = MortalLearner(settings, (0.1, 0.5, 0.4), 0)
+    train(learner, build_trainer("cpu", settings, tmp_path, state), load(make_batch(1)), load(make_batch(1)))
+    assert learner.begun == [1, 2, 3]
+    assert f"{state} was damaged, and is deleted: this run begins anew" in caplog.text
+
+
+def test_a_checkpoint_with_one_other_byte_is_not_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "line.ckpt"
+    torch.save({"weight": torch.arange(5000.0)}, path)
+    assert Checkpoint(path).find() == path
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert Checkpoint(path).find() is None and not path.exists()
 
 
 def test_constant_rate_leaves_no_trace_in_the_curve(tmp_path: Path) -> None:

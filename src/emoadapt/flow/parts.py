@@ -1,0 +1,56 @@
+"""Files that are whole or not there: written beside their place under a name of their own, then renamed."""
+
+from __future__ import annotations
+
+import glob
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from emoadapt.errors import DataError
+
+
+class Overtaken(DataError):
+    """Another process writes the same file."""
+
+
+@contextmanager
+def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place when all went well and vanishes when not.
+
+    Its name is that of no other process on any machine. What killed processes left of the same file is removed: only one job
+    writes a file at a time.
+
+    Args:
+        path: its folder is made.
+        lasting: have the system put the content on the disk first, so that a power failure leaves no empty file.
+
+    Raises:
+        Overtaken: another process began to write the same file and took this one for left over.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_parts(path.parent, path.name)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    try:
+        yield part
+        if not part.exists():
+            raise Overtaken(f"{path} is being written by another job too; let it end, and run the same command again")
+        if lasting:
+            force_to_disk(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path, name: str) -> None:
+    """Remove what killed processes left of files whose names begin with `name` and a dot."""
+    for part in folder.glob(f".{glob.escape(name)}.*.part"):
+        part.unlink(missing_ok=True)
+
+
+def force_to_disk(path: Path) -> None:
+    """Return when the content of a file would outlive a power failure."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
