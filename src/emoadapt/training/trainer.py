@@ -340,11 +340,7 @@ class Learner(lightning.LightningModule):
         self.last_losses = losses = dict(zip(self.weights, means.tolist(), strict=True))
         worth = sum(weight * value for weight, value in zip(self.weights.values(), spread.tolist(), strict=True))
         before = self.curve.before if part == "train" else 0.0
-        try:
-            check_loss(self._where, batch.utterance_ids, losses, worth, before)
-        except TrainingError:
-            # All processes come here together, as they know the same losses.
-            check_loss(self._where, gather(batch.utterance_ids), losses, worth, before)
+        check_loss(self._where, batch.utterance_ids, losses, worth, before)
 
     def _average(self, part: str) -> dict[str, float]:
         """The total over all clips of the part (not over batches), and the mean of each term over those that have it."""

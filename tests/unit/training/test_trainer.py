@@ -10,7 +10,7 @@ from emoadapt.config import Optimisation
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import Clip
 from emoadapt.errors import TrainingError
-from emoadapt.training.guard import OVERFLOWS, GradientGuard
+from emoadapt.training.guard import OVERFLOWS, GradientGuard, check_loss
 from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_trainer, evaluate, train
 
 
@@ -136,6 +136,15 @@ def test_overflowing_steps_are_allowed_while_the_loss_scale_is_found() -> None:
     guard.utterances = ["c/1"]
     with pytest.raises(TrainingError, match="run, epoch 1: the gradient is not finite on the clips c/1"):
         guard.check("run, epoch 1", bad)
+
+
+def test_error_names_some_clips_of_a_large_batch_and_the_log_all(caplog: pytest.LogCaptureFixture) -> None:
+    names = [f"c/{number:04}" for number in range(1000)]
+    with caplog.at_level("INFO"), pytest.raises(TrainingError) as error:
+        check_loss("run, epoch 1", names, {"ccc": float("nan")}, 0.0, 1.0)
+    assert "the loss is nan on the clips c/0000, c/0001, " in str(error.value)
+    assert "c/0019 and 980 more, which the log names; lower the learning rate" in str(error.value)
+    assert all(name in caplog.text for name in names)
 
 
 def test_accumulated_batches_are_one_step_also_where_an_epoch_ends(tmp_path: Path) -> None:
