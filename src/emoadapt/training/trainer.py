@@ -26,13 +26,14 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from emoadapt.data.batching import Batch, find_order
 from emoadapt.data.ranks import add_up, count_ranks, find_rank, gather
 from emoadapt.errors import NO_GPU, TrainingError
 from emoadapt.models.heads import seeded
-from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.checkpoints import Checkpoint, Interrupted, Notice, explain_end
 from emoadapt.training.guard import GradientGuard, check_loss
 from emoadapt.training.logs import TrainingLog
 from emoadapt.training.schedules import scale_rate
@@ -405,6 +406,7 @@ def build_trainer(
     sparing: bool = False,
     logs: Sequence[str] = (),
     devices: int | None = None,
+    notice: Notice | None = None,
 ) -> lightning.Trainer:
     """The one Trainer: deterministic, keeping the best weights, without chatter.
 
@@ -417,6 +419,7 @@ def build_trainer(
         sparing: write it at the end of an epoch no more often than that either.
         logs: `csv`, `tensorboard`, written below `LOGS`.
         devices: processes that share each batch, one per GPU; None = those that `run_in_processes` has started.
+        notice: that the job has of signals; None = `train` takes it.
 
     Raises:
         TrainingError: `cuda` or `16-mixed` is asked for and there is no GPU, or a log cannot be written.
@@ -451,7 +454,7 @@ def build_trainer(
             callbacks=[
                 BestWeights(settings.patience),
                 *([TrainingLog(logs)] if logs else []),
-                *([] if checkpoint is None else [Checkpoint(checkpoint, minutes, sparing=sparing)]),
+                *([] if checkpoint is None else [Checkpoint(checkpoint, minutes, sparing=sparing, notice=notice)]),
             ],
             default_root_dir=scratch,
             logger=False,
@@ -480,11 +483,15 @@ def train(learner: Learner, trainer: lightning.Trainer, training: Any, evaluatio
 
     Returns:
         Epoch, score and weights that the model has now.
+
+    Raises:
+        Interrupted: the cluster ended the job.
     """
     best = next(callback for callback in trainer.callbacks if isinstance(callback, BestWeights))
-    checkpoint = next((callback for callback in trainer.callbacks if isinstance(callback, Checkpoint)), None)
+    checkpoint = _find_checkpoint(trainer)
     found = checkpoint.path if checkpoint is not None and checkpoint.path.is_file() else None
-    with _quiet_lightning(), seeded(learner.seed), checkpoint.listening() if checkpoint else nullcontext():
+    listening = checkpoint.notice.listening() if checkpoint else nullcontext()
+    with _quiet_lightning(), _explained_end(learner, trainer), seeded(learner.seed), listening:
         if found is None:
             trainer.validate(learner, evaluation, verbose=False)
         # Lightning leaves modules in the mode it finds them in, and `from_pretrained` returns them in evaluation mode.
@@ -496,9 +503,29 @@ def train(learner: Learner, trainer: lightning.Trainer, training: Any, evaluatio
 
 
 def evaluate(learner: Learner, trainer: lightning.Trainer, loader: Any) -> None:
-    """Run `learner` over a loader with the trainer's device and precision; the learner's `test_step` collects."""
-    with _quiet_lightning():
+    """Run `learner` over a loader with the trainer's device and precision; the learner's `test_step` collects.
+
+    Raises:
+        Interrupted: the cluster ended the job.
+    """
+    with _quiet_lightning(), _explained_end(learner, trainer):
         trainer.test(learner, loader, verbose=False)
+
+
+def _find_checkpoint(trainer: lightning.Trainer) -> Checkpoint | None:
+    return next((callback for callback in trainer.callbacks if isinstance(callback, Checkpoint)), None)
+
+
+@contextmanager
+def _explained_end(learner: Learner, trainer: lightning.Trainer) -> Iterator[None]:
+    """Where Lightning has the signals, it ends the process on SIGTERM without a word, and as if all had been done."""
+    try:
+        yield
+    except SIGTERMException as error:
+        checkpoint = _find_checkpoint(trainer)
+        state = checkpoint.path if checkpoint is not None else None
+        where = "in training" if trainer.state.fn == "fit" else "in an evaluation"
+        raise Interrupted(explain_end(learner.curve.run, "SIGTERM", where, state)) from error
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """The shared loop, on a model of one weight whose course can be worked out by hand."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from emoadapt.config import Optimisation
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import Clip
 from emoadapt.errors import TrainingError
+from emoadapt.training.checkpoints import Interrupted
 from emoadapt.training.guard import OVERFLOWS, GradientGuard, check_loss
 from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_trainer, evaluate, train
 
@@ -136,6 +139,21 @@ def test_overflowing_steps_are_allowed_while_the_loss_scale_is_found() -> None:
     guard.utterances = ["c/1"]
     with pytest.raises(TrainingError, match="run, epoch 1: the gradient is not finite on the clips c/1"):
         guard.check("run, epoch 1", bad)
+
+
+def test_sigterm_to_a_run_without_a_state_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handcrafted baseline, told to end, ended with status 0 and without its tables."""
+    learner = LineLearner(Optimisation(epochs=1, learning_rate=0.1))
+    measure = learner.measure
+
+    def tell(batch: Batch, *, keep: bool) -> dict[str, Term]:
+        if not keep:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return measure(batch, keep=keep)
+
+    monkeypatch.setattr(learner, "measure", tell)
+    with pytest.raises(Interrupted, match=r"ended by SIGTERM in training; started again, it begins this run anew$"):
+        fit(learner, tmp_path, make_batch(1), make_batch(-1))
 
 
 def test_error_names_some_clips_of_a_large_batch_and_the_log_all(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 
 from emoadapt.errors import TrainingError
 from emoadapt.training import stage2
-from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.checkpoints import Checkpoint, Interrupted
 from emoadapt.training.runs import Setting
 from emoadapt.training.stage2 import finetune
 from emoadapt.training.trainer import build_trainer
@@ -44,20 +44,26 @@ def labelled(work):
 
 
 class Killer(Callback):
-    """Does what it is told in the n-th batch of training of the job."""
+    """Does what it is told in the n-th batch of training, or of tests, of the job."""
 
-    def __init__(self, batch: int, kill) -> None:
-        self.left, self.kill = batch, kill
+    def __init__(self, batch: int, kill, part: str = "train") -> None:
+        self.left, self.kill, self.part = batch, kill, part
 
     def on_train_batch_start(self, *_) -> None:
-        self.left -= 1
-        if self.left == 0:
+        self._count("train")
+
+    def on_test_batch_start(self, *_) -> None:
+        self._count("test")
+
+    def _count(self, part: str) -> None:
+        self.left -= part == self.part
+        if self.left == 0 and part == self.part:
             self.kill()
 
 
-def arrange_end(batch: int, kill=None) -> Killer:
+def arrange_end(batch: int, kill=None, part: str = "train") -> Killer:
     """Arrange that a job ends in its n-th batch (0 = never); `left` counts down from there."""
-    killer = Killer(batch, kill)
+    killer = Killer(batch, kill, part)
 
     def build(*args, **kwargs):
         trainer = build_trainer(*args, **kwargs)
@@ -105,6 +111,38 @@ def test_killed_job_goes_on_and_ends_with_the_same_bytes(labelled) -> None:
     assert do_job(labelled, "killed") == whole
     assert -counter.left == batches - done
     assert list_states(labelled, "killed") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    ("batch", "said", "kept"),
+    [
+        (1, r"r0f0s0: ended by SIG\w+ before training; started again, it begins this run anew", []),
+        (6 + 2, r"r0f0s0: the job was ended by SIG\w+ after this run; started again, it goes on with the next", ["r0f0s0"]),
+        (2 * 6 + 6 + 1, r"r0f1s0: ended by SIG\w+ before training; started again, it begins", ["r0f0s0", "r0f0s1"]),
+    ],
+    ids=["starting point", "test", "starting point of another fold"],
+)  # fmt: skip
+def test_job_that_is_told_to_end_in_a_test_keeps_what_is_done(
+    labelled, batch: int, said: str, kept: list[str], number: signal.Signals
+) -> None:
+    """SIGTERM in a test ended the process with status 0 and without a word."""
+    labelled.values["keep_models"] = "adapted"
+    whole = do_job(labelled, "whole")
+    arrange_end(batch, lambda: os.kill(os.getpid(), number), "test")
+    with pytest.raises(Interrupted, match=f"^emotion.tiny.original.full.{said}"):
+        do_job(labelled, "job")
+    assert list_states(labelled, "job") == kept
+    arrange_end(0)
+    assert do_job(labelled, "job") == whole
+
+
+def test_job_that_is_told_to_end_in_its_last_test_is_done(labelled) -> None:
+    whole = do_job(labelled, "whole")
+    counter = arrange_end(0, part="test")
+    assert do_job(labelled, "counted") == whole
+    arrange_end(-counter.left, lambda: os.kill(os.getpid(), signal.SIGTERM), "test")
+    assert do_job(labelled, "job") == whole
 
 
 def test_best_model_of_an_interrupted_job_is_that_of_the_whole(labelled) -> None:
