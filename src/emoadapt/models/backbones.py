@@ -54,7 +54,7 @@ AUTO = "auto"
 _PARTS = ("feature_extractor.conv_layers", "feature_projection", "encoder.layers")
 """Parts of a model that a backbone is cut into."""
 
-_SHAPE = ("hidden_size", "conv_dim", "conv_kernel", "conv_stride", "conv_bias", "feat_extract_norm")
+SHAPE = ("hidden_size", "conv_dim", "conv_kernel", "conv_stride", "conv_bias", "feat_extract_norm")
 """What its configuration must say; the last two have only the CNN encoders that `encode_signals` knows."""
 
 _UNUSED = {"masked_spec_embed"}
@@ -499,7 +499,7 @@ def _check_parts(model: Any, origin: str) -> None:
         for name in part.split("."):
             found = getattr(found, name, None)
         lacking += [part] if found is None else []
-    lacking += [f"config.{name}" for name in _SHAPE if not hasattr(model.config, name)]
+    lacking += [f"config.{name}" for name in SHAPE if not hasattr(model.config, name)]
     if getattr(model.config, "squeeze_factor", 1) != 1:
         lacking.append("a frame out of the transformer for each that goes in (squeeze_factor)")
     if getattr(model.config, "add_adapter", False):

@@ -11,6 +11,8 @@ from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor
 from emoadapt.config import Backbone, UntrainedBackbone
 from emoadapt.errors import ModelError
 from emoadapt.models.backbones import build_untrained, load_backbone, load_folder
+from emoadapt.models.classifier import EmotionClassifier, load_classifier
+from emoadapt.models.heads import ProjectedHead
 
 SMALL = {
     "conv_dim": [12, 16, 16], "conv_kernel": [10, 8, 4], "conv_stride": [5, 4, 4], "hidden_size": 32,
@@ -82,6 +84,22 @@ def test_training_knows_no_batch_statistics_and_the_saved_model_loads(
     backbone.save(tmp_path / "adapted", {})
     again = load_folder(tmp_path / "adapted", origin="adapted", trained=True)
     torch.testing.assert_close(again(clips), backbone(clips), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("model_type", "values"), [FAMILIES[0], FAMILIES[2], FAMILIES[-1]])
+def test_classifier_with_the_head_of_transformers_comes_back(
+    model_type: str, values: dict[str, Any], tmp_path: Path
+) -> None:
+    """Such a model was saved, and then not loaded for a prediction."""
+    write(tmp_path, model_type, values)
+    backbone, clips = load_backbone(AUTO, tmp_path), make_clips(3000, 8000)
+    backbone.layer_weights = torch.nn.Parameter(torch.tensor([0.5, -0.5, 0.0]))
+    classifier = EmotionClassifier(backbone, ProjectedHead(32, 8, 2, seed=1), ["low", "high"]).eval()
+    classifier.save(tmp_path / "model", {"title": "x"})
+    again = load_classifier(tmp_path / "model")
+    assert again.classes == ("low", "high")
+    with torch.no_grad():
+        torch.testing.assert_close(again(clips), classifier(clips), atol=1e-6, rtol=0)
 
 
 def test_the_four_families_are_found_too(tmp_path: Path) -> None:
