@@ -37,9 +37,6 @@ from emoadapt.training.unfinished import UnfinishedJob, save_object
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning, Study
 
-SECONDS_BETWEEN_SAVES = 60.0
-"""How often, at most, finished runs and the state of the run under way are put on disk: shorter jobs write nothing."""
-
 
 def finetune(
     study: Study,
@@ -62,7 +59,8 @@ def finetune(
     """Fine-tune once per (resampling, fold, seed) and predict the fold's test clips.
 
     A job that was killed goes on with the run, and the epoch, that it had come to (see `emoadapt.training.unfinished`), if
-    settings, starting weights, code, libraries and inputs are still the same. The result is the same to the byte on a CPU.
+    settings, starting weights, code, libraries and inputs are still the same. What it has come to is put on disk every
+    `checkpoint_minutes` at most, so that shorter jobs write nothing, and when it is told to end. The result is the same to the byte on a CPU.
     Of several processes that share each batch, the first writes.
 
     Clips without usable audio are left out; the tables' provenance counts them (`left_out`: test clips).
@@ -106,7 +104,7 @@ def finetune(
         job = _Finetuning(study, model, clips, signals, tables, Path(scratch))
         place = _place_state(study, setting, runs, models, inputs)
         keeper = _ModelKeeper(study, setting, job, place / "models")
-        unfinished = UnfinishedJob(place, tables, keeper, SECONDS_BETWEEN_SAVES)
+        unfinished = UnfinishedJob(place, tables, keeper, study.checkpoint_minutes)
         with job.notice.listening(), unfinished.saved_on_error():
             for run in runs:
                 part = clips.select(run)
@@ -206,10 +204,9 @@ class _Finetuning:
         settings, model = self.settings, self.build(run, part)
         curve = Curve("stage2", self.tables.setting.name(run))
         learner = self.clips.build_learner(model, settings, curve, seed, part.train)
-        minutes = SECONDS_BETWEEN_SAVES / 60
         trainer = build_trainer(
-            self.study.device, settings, self.scratch, checkpoint, minutes=minutes, sparing=True, logs=self.study.logs,
-            notice=self.notice,
+            self.study.device, settings, self.scratch, checkpoint, minutes=self.study.checkpoint_minutes, sparing=True,
+            logs=self.study.logs, notice=self.notice,
         )  # fmt: skip
         test = part.test["utterance_id"].to_list()
         self._embed_start(learner, trainer, fold, test, settings)

@@ -175,6 +175,30 @@ def test_a_short_job_writes_nothing_beside_its_output(labelled, monkeypatch: pyt
     assert written == []
 
 
+@pytest.mark.parametrize("minutes", [None, 1e-9])
+def test_state_is_written_as_often_as_the_study_says(
+    labelled, minutes: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was written every minute whatever `checkpoint_minutes` was; null: only when the job is told to end."""
+    labelled.values["checkpoint_minutes"] = minutes
+    counter = arrange_end(0)
+    whole = do_job(labelled, "whole")
+    written: list[str] = []
+    save, write = stage2.UnfinishedJob.save, Checkpoint._write
+    monkeypatch.setattr(stage2.UnfinishedJob, "save", lambda job: (written.append("runs"), save(job)))
+    monkeypatch.setattr(Checkpoint, "_write", lambda state, trainer: (written.append("state"), write(state, trainer)))
+    arrange_end(find_middle(-counter.left), lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted):
+        do_job(labelled, "job")
+    if minutes is None:
+        assert written == ["state", "runs"]
+    else:
+        assert len(written) > 10
+    assert list_states(labelled, "job") == ["models", "r0f0s0", "r0f0s1.ckpt"]
+    arrange_end(0)
+    assert do_job(labelled, "job") == whole
+
+
 def test_other_settings_begin_anew(labelled) -> None:
     arrange_end(20, interrupt)
     with pytest.raises(TrainingError):
@@ -190,8 +214,7 @@ def test_other_settings_begin_anew(labelled) -> None:
 if __name__ == "__main__":
     from conftest import Work
 
-    stage2.SECONDS_BETWEEN_SAVES = -1.0
     arrange_end(int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGKILL))
     work = Work(Path(sys.argv[1]))
-    work.values = json.loads(sys.stdin.read())
+    work.values = json.loads(sys.stdin.read()) | {"checkpoint_minutes": 1e-9}
     do_job(work, "killed")
