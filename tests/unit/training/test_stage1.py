@@ -243,6 +243,18 @@ def test_objective_without_any_target_is_refused(work) -> None:
         run(work)
 
 
+def test_objective_without_a_held_out_target_is_named(work, caplog: pytest.LogCaptureFixture) -> None:
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"epochs": 1}
+    rows = read_table(work.folder / "train.talk.parquet").to_pylist()
+    rows = [row | {"mask_face": row["mask_face"] and row["utterance_id"] < "talk/024"} for row in rows]
+    write_table(work.folder / "train.talk.parquet", rows, schema.training(("egemaps", "face", "sentiment")))
+    run(work)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    sentence = "tiny.all: none of the 16 held-out clips has a target for face, so the epoch is chosen without it"
+    assert [sentence in line for line in said] == [True]
+
+
 def test_missing_normaliser_is_refused(work) -> None:
     work.write_unlabelled()
     write_table(work.folder / "normalisers.parquet", [], schema.NORMALISERS)
