@@ -75,7 +75,7 @@ class Adaptation(Optimisation):
     """Tasks that its models are fine-tuned on (default: all)."""
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] | None = None
     """Numbers of training clips that its models are fine-tuned with (default: all that a task names)."""
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     """Seed of heads, batch order, dropout and the held-out draw."""
 
     def describe(self) -> str:
@@ -111,7 +111,7 @@ class Finetuning(Optimisation):
     """Stage 2, the same for all starting points."""
 
     epochs: int = Field(20, ge=1)
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 3, 4)
     """One run per seed: head initialisation, batch order, dropout; shared by original and adapted."""
     head: Literal["mlp", "hf"] = "mlp"
     """`mlp`: pool, linear, ReLU, linear, the paper's. `hf`: pool and two linear layers, the head of
