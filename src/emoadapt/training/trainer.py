@@ -51,6 +51,9 @@ TINY = 1e-12
 SECONDS_BETWEEN_LINES = 10.0
 """How often an epoch is reported in the log."""
 
+SECONDS_BETWEEN_BATCHES = 60.0
+"""How often a batch within an epoch is, where no bar shows how far it has come."""
+
 
 @dataclass(frozen=True)
 class Term:
@@ -136,12 +139,14 @@ class Learner(lightning.LightningModule):
         self.history: list[tuple[float, ...]] = []
         self.last_losses: dict[str, float] = {}
         """Loss terms of the last batch."""
+        self.last_total = 0.0
+        """Their weighted sum."""
         self._gradients = GradientGuard(skipping=settings.precision == "16-mixed")
         self._totals: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
         """Of each batch of a part, by term: sums over clips, the clips that have it, the clips of the total."""
         self._kept: list[Any] = []
         self._batches_done = 0
-        self._begun = self._said = time.monotonic()
+        self._begun = self._said = self._said_within = time.monotonic()
         self._done_before = 0
 
     @abstractmethod
@@ -196,6 +201,7 @@ class Learner(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Forget the sums of the last epoch; not called where an epoch is taken up in its middle."""
         self._totals["train"] = []
+        self._said_within = time.monotonic()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """What is minimised of a batch.
@@ -218,6 +224,15 @@ class Learner(lightning.LightningModule):
         group = self.settings.accumulate
         rest = self.trainer.num_training_batches - batch_idx // group * group
         return loss if rest >= group else loss * (group / rest)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """A line in the log, once a minute, of an epoch that takes longer: a job has no terminal that a bar could be shown on."""
+        now = time.monotonic()
+        if self.trainer.progress_bar_callback is None and now - self._said_within > SECONDS_BETWEEN_BATCHES:
+            self._said_within = now
+            logger.info(
+                "%s: batch %d of %d, loss %.3f", self._where, batch_idx + 1, self.trainer.num_training_batches, self.last_total
+            )  # fmt: skip
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Look at the gradients, and set the learning rate of this step."""
@@ -340,6 +355,7 @@ class Learner(lightning.LightningModule):
     def _check(self, part: str, batch: Batch, means: Tensor, spread: Tensor) -> None:
         self.last_losses = losses = dict(zip(self.weights, means.tolist(), strict=True))
         worth = sum(weight * value for weight, value in zip(self.weights.values(), spread.tolist(), strict=True))
+        self.last_total = worth
         before = self.curve.before if part == "train" else 0.0
         check_loss(self._where, batch.utterance_ids, losses, worth, before)
 

@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -154,6 +155,32 @@ def test_sigterm_to_a_run_without_a_state_is_an_error(tmp_path: Path, monkeypatc
     monkeypatch.setattr(learner, "measure", tell)
     with pytest.raises(Interrupted, match=r"ended by SIGTERM in training; started again, it begins this run anew$"):
         fit(learner, tmp_path, make_batch(1), make_batch(-1))
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_long_epoch_is_reported_once_a_minute_where_no_bar_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    """Of 5 batches of 40 s, the second and the fourth end more than a minute after the line before."""
+    clock = [0.0]
+    monkeypatch.setattr("emoadapt.training.trainer.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    learner = LineLearner(Optimisation(epochs=2, learning_rate=0.1))
+    measure = learner.measure
+
+    def take_long(batch: Batch, *, keep: bool) -> dict[str, Term]:
+        clock[0] += 0 if keep else 40
+        return measure(batch, keep=keep)
+
+    monkeypatch.setattr(learner, "measure", take_long)
+    with caplog.at_level("INFO"):
+        fit(learner, tmp_path, *(make_batch(10 * number) for number in range(1, 6)))
+    said = [line for record in caplog.records if "batch " in (line := record.getMessage())]
+    # Weight 2, and a weight of the model that falls by about 0.1 a step.
+    assert said == ([] if terminal else [
+        "line, epoch 1: batch 2 of 5, loss 39.800", "line, epoch 1: batch 4 of 5, loss 79.400",
+        "line, epoch 2: batch 2 of 5, loss 38.800", "line, epoch 2: batch 4 of 5, loss 78.400",
+    ])  # fmt: skip
 
 
 def test_error_names_some_clips_of_a_large_batch_and_the_log_all(caplog: pytest.LogCaptureFixture) -> None:
