@@ -67,6 +67,12 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("corpora.clips.shads", 3, "corpora.clips.shads: this key is not known; did you mean `shards`?"),
         ("finetuning.zzz", [1], "finetuning.zzz: this key is not known; see docs/configuration.md"),
         ("finetuning.seeds", 5, "finetuning.seeds: found 5, allowed is a list, such as [a, b]"),
+        ("finetuning.seeds", [0, -1], "finetuning.seeds.1: found -1, allowed is greater than or equal to 0"),
+        (
+            "adaptations.adapted.seed",
+            -1,
+            "adaptations.adapted.seed: found -1, allowed is greater than or equal to 0",
+        ),
         (
             "finetuning.learning_rate",
             "1e-5",

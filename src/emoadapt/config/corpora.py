@@ -110,7 +110,7 @@ class CremaDCorpus(Corpus):
     """Whose judgement is the label. Required: the four disagree a lot."""
     ties: Literal["random", "drop", "soft"] = "drop"
     """Clips whose vote is a tie: one of the tied classes at random (seeded), no label, or the soft label only."""
-    tie_seed: int = 0
+    tie_seed: int = Field(0, ge=0)
     """Seed of `ties: random`."""
 
     @field_validator("annotations")
@@ -218,7 +218,7 @@ class DemoCorpus(Corpus):
     """Indices of the synthetic speakers."""
     sentences: Literal["unlabelled", "labelled"] = "unlabelled"
     """Which of two disjoint sentence lists is spoken."""
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     """Seed of the generator."""
     modalities: tuple[Literal["audio", "video"], ...] = ("audio", "video")
 

@@ -122,7 +122,7 @@ class UntrainedNetwork(Section):
     """A small seeded convolutional network without training: for the demo and for trials only."""
 
     untrained: Literal["tiny_cnn"]
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     dimension: int = Field(64, ge=4, le=2048)
     input_size: int = Field(64, ge=32, le=224)
 

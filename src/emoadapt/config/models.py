@@ -29,7 +29,7 @@ class UntrainedBackbone(Section):
     conv_pos_kernel: int = Field(32, ge=1)
     conv_pos_groups: int = Field(8, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _shapes(self) -> UntrainedBackbone:

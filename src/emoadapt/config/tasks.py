@@ -40,7 +40,7 @@ class FractionSplit(Section):
     train: Fraction = 0.70
     dev: Fraction = 0.15
     test: Fraction = 0.15
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _sums(self) -> FractionSplit:
@@ -54,7 +54,7 @@ class FoldSplit(Section):
 
     by: Literal["folds"]
     k: int = Field(5, ge=3)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class LeaveOneSpeakerOut(Section):

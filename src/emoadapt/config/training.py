@@ -36,7 +36,8 @@ class Optimisation(Section):
     compile: bool = False
     """Compile the transformer's layers with `torch.compile`, for clips of any length; needs a C++ compiler."""
     max_seconds: float | None = Field(None, gt=0)
-    """Longer clips are cropped. Shorter ones keep their length, unless a backbone has `pad`."""
+    """Longer clips are cropped. Shorter ones keep their length, unless a backbone has `pad`. Cached frames of a frozen CNN are
+    cropped after it, signals before: with a group norm, and a little with a layer norm, the results differ."""
     crop: Literal["beginning", "centre", "random"] = "beginning"
     """What is kept of a clip that is cropped. `random`: a place drawn from seed, epoch and clip in training, the beginning in evaluation."""
 
@@ -75,7 +76,7 @@ class Adaptation(Optimisation):
     """Tasks that its models are fine-tuned on (default: all)."""
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] | None = None
     """Numbers of training clips that its models are fine-tuned with (default: all that a task names)."""
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     """Seed of heads, batch order, dropout and the held-out draw."""
 
     def describe(self) -> str:
@@ -111,7 +112,7 @@ class Finetuning(Optimisation):
     """Stage 2, the same for all starting points."""
 
     epochs: int = Field(20, ge=1)
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 3, 4)
     """One run per seed: head initialisation, batch order, dropout; shared by original and adapted."""
     head: Literal["mlp", "hf"] = "mlp"
     """`mlp`: pool, linear, ReLU, linear, the paper's. `hf`: pool and two linear layers, the head of

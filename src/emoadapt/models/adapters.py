@@ -26,7 +26,7 @@ def add_adapters(model: nn.Module, settings: Lora, model_type: str) -> None:
     They begin as no change, with weights that depend on nothing but their shapes.
 
     Raises:
-        ModelError: `peft` is not installed, or the model has none of the layers.
+        ModelError: `peft` is not installed, or the model lacks the layers.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -44,11 +44,21 @@ def add_adapters(model: nn.Module, settings: Lora, model_type: str) -> None:
         raise ModelError(
             f"a {model_type} model has no layers called {', '.join(modules)}; name others under `lora: modules`"
         ) from error
+    adapted = {name.rsplit(".", 1)[-1] for name in list_adapted(model)}
+    if lacking := [name for name in modules if name not in adapted]:
+        raise ModelError(
+            f"a {model_type} model has no layers called {', '.join(lacking)}; leave them out under `lora: modules`"
+        )
+
+
+def list_adapted(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers of a model that have an adapter, by their names in it."""
+    return {name: module for name, module in model.named_modules() if hasattr(module, "lora_A")}
 
 
 def merge_adapters(model: nn.Module) -> nn.Module:
     """A copy of a model with its adapters merged into its weights; the model itself if it has none."""
-    names = [name for name, module in model.named_modules() if hasattr(module, "lora_A")]
+    names = list_adapted(model)
     if not names:
         return model
     copy = deepcopy(model)

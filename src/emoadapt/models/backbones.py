@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from emoadapt.errors import ModelError
-from emoadapt.models.adapters import add_adapters, merge_adapters
+from emoadapt.models.adapters import add_adapters, list_adapted, merge_adapters
 from emoadapt.models.augmentation import mask_spans
 from emoadapt.models.cards import write_card
 from emoadapt.models.convolution import encode_signals
@@ -54,7 +54,7 @@ AUTO = "auto"
 _PARTS = ("feature_extractor.conv_layers", "feature_projection", "encoder.layers")
 """Parts of a model that a backbone is cut into."""
 
-_SHAPE = ("hidden_size", "conv_dim", "conv_kernel", "conv_stride", "conv_bias", "feat_extract_norm")
+SHAPE = ("hidden_size", "conv_dim", "conv_kernel", "conv_stride", "conv_bias", "feat_extract_norm")
 """What its configuration must say; the last two have only the CNN encoders that `encode_signals` knows."""
 
 _UNUSED = {"masked_spec_embed"}
@@ -157,7 +157,7 @@ class SpeechBackbone(nn.Module):
         """Set up what a study wants beyond the model itself: weighted layers, adapters, frozen layers, SpecAugment, padding.
 
         Raises:
-            ModelError: the model has fewer layers than are to be trained, or adapters cannot be added.
+            ModelError: the model has fewer layers than are to be trained, or adapters cannot be added or do nothing.
         """
         layers = self.model.encoder.layers
         if config.layers == "weighted" and self.layer_weights is None:
@@ -168,6 +168,7 @@ class SpeechBackbone(nn.Module):
             setattr(self.model.config, PADDING, found)
         if config.lora is not None:
             add_adapters(self.model, config.lora, self.model.config.model_type)
+            _check_adapters(self)
         if config.train_layers != "all":
             if config.train_layers > len(layers):
                 raise ModelError(
@@ -499,7 +500,7 @@ def _check_parts(model: Any, origin: str) -> None:
         for name in part.split("."):
             found = getattr(found, name, None)
         lacking += [part] if found is None else []
-    lacking += [f"config.{name}" for name in _SHAPE if not hasattr(model.config, name)]
+    lacking += [f"config.{name}" for name in SHAPE if not hasattr(model.config, name)]
     if getattr(model.config, "squeeze_factor", 1) != 1:
         lacking.append("a frame out of the transformer for each that goes in (squeeze_factor)")
     if getattr(model.config, "add_adapter", False):
@@ -534,6 +535,32 @@ def _check_padding(backbone: SpeechBackbone) -> None:
     if (alone - together).abs().max() > PADDING_TOLERANCE * alone.std():
         raise ModelError(
             f"{backbone.origin} is a {model_type} model, whose embedding of a clip depends on the padding beside it; take another"
+        )
+
+
+def _check_adapters(backbone: SpeechBackbone) -> None:
+    """See that the layers with an adapter are called: attention may read their weights alone, as WavLM's does.
+
+    Raises:
+        ModelError: one is not, so that its adapter would do nothing and learn nothing.
+    """
+    adapted = list_adapted(backbone.model)
+    called: set[str] = set()
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: called.add(name)) for name, module in adapted.items()
+    ]
+    training = backbone.training
+    try:
+        with torch.no_grad():
+            backbone.eval()([torch.zeros(backbone.shortest + SAMPLE_RATE // 4, device=backbone.device)])
+    finally:
+        backbone.train(training)
+        for handle in handles:
+            handle.remove()
+    if missed := sorted({name.rsplit(".", 1)[-1] for name in adapted.keys() - called}):
+        raise ModelError(
+            f"{backbone.origin} is a {backbone.model.config.model_type} model, which goes past adapters in {', '.join(missed)}; name "
+            "others under `lora: modules`, e.g. intermediate_dense and output_dense"
         )
 
 

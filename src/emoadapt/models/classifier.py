@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from emoadapt.errors import ModelError
-from emoadapt.models.backbones import MODEL_TYPES, SpeechBackbone, load_folder
+from emoadapt.models.backbones import MODEL_TYPES, SHAPE, SpeechBackbone, load_folder
 from emoadapt.models.heads import Head, ProjectedHead, ScaledHead, TwoLayerHead, seeded
 
 
@@ -141,8 +141,11 @@ def _read_projected(folder: Path) -> tuple[Head, dict[str, list[str]], nn.Parame
             f"{folder} has neither head.safetensors nor a classification model of transformers, so it is no emotion "
             "classifier; name the folder of a fine-tuned run (kept with `keep_models: best` or `all`)"
         )
-    if config.model_type not in MODEL_TYPES.values():
-        raise ModelError(f"{folder} is a {config.model_type} model; only {', '.join(MODEL_TYPES.values())} can be used")
+    # What else a backbone must have, `load_folder` sees.
+    if config.model_type not in MODEL_TYPES.values() and not all(hasattr(config, name) for name in SHAPE):
+        raise ModelError(
+            f"{folder} is a {config.model_type} model; only those with the parts of wav2vec 2.0 can be used"
+        )
     if config.problem_type not in (None, "single_label_classification", "regression"):
         raise ModelError(
             f"{folder} is a model for {config.problem_type}; only models that choose one label for a clip or that rate it can "

@@ -31,7 +31,35 @@ logger = logging.getLogger(__name__)
 
 
 class Interrupted(TrainingError):
-    """The cluster ended a run, whose state is kept; starting it again goes on."""
+    """The cluster ended a run; starting it again goes on from the state that is kept, if it had come to one."""
+
+
+class Notice:
+    """Takes notice of `SIGNALS` instead of dying of them; the last is in `name`."""
+
+    def __init__(self) -> None:
+        self.name = ""
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen, and leave the handlers as they were."""
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.listen()
+        try:
+            yield
+        finally:
+            if _in_main_thread():
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Take the signals from whoever has them; only the main thread can."""
+        if _in_main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, _: Any) -> None:
+        self.name = signal.Signals(number).name
 
 
 class Checkpoint(Callback):
@@ -39,19 +67,23 @@ class Checkpoint(Callback):
 
     Within an epoch it is written between two steps of the optimiser, as gradients are no part of it, and only where the
     batches come from `BucketedBatches`, which can begin in the middle. Of the last batch of an epoch until the end of the
-    evaluation that follows nothing is written: whoever ends the run there waits for that, or loses it.
+    evaluation that follows nothing is written: whoever ends the run there waits for that, or loses it. So it is in the test
+    that follows training; an evaluation before training has nothing to lose, and ends with its batch.
 
     Args:
         path: file, replaced in one step.
         minutes: how often it is written within an epoch; None = only when the job is ended.
         sparing: at the end of an epoch it is written no more often either, so that a short run never pays for it.
+        notice: that the job has of signals, if it has more runs than this.
     """
 
-    def __init__(self, path: Path, minutes: float | None = 10.0, *, sparing: bool = False) -> None:
+    def __init__(
+        self, path: Path, minutes: float | None = 10.0, *, sparing: bool = False, notice: Notice | None = None
+    ) -> None:
         self.path = path
         self.sparing = sparing
         self.seconds = float("inf") if minutes is None else 60 * minutes
-        self.ended_by = ""
+        self.notice = notice or Notice()
         self._written = time.monotonic()
 
     def find(self) -> Path | None:
@@ -64,25 +96,38 @@ class Checkpoint(Callback):
                 self.path.unlink()
         return self.path if share(whole) else None
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take notice of `SIGNALS` instead of dying of them."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in SIGNALS}
-        self._listen()
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take the signals back from Lightning, which would end the run wherever it is."""
         self._written = time.monotonic()
-        if threading.current_thread() is threading.main_thread():
-            self._listen()
+        self.notice.listen()
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """The same, as Lightning takes them for every evaluation."""
+        self.notice.listen()
+
+    def on_test_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """The same."""
+        self.notice.listen()
+
+    def on_validation_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any
+    ) -> None:
+        """End the job in an evaluation before training.
+
+        Raises:
+            Interrupted: it was told to end.
+        """
+        if trainer.state.fn == "validate":
+            self._end_before_training(pl_module)
+
+    def on_test_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any) -> None:
+        """The same in a test before training.
+
+        Raises:
+            Interrupted: the job was told to end.
+        """
+        if not pl_module.history:
+            self._end_before_training(pl_module)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -97,7 +142,9 @@ class Checkpoint(Callback):
             return
         due = time.monotonic() - self._written > self.seconds
         # Signals and clocks differ between processes, and all must write together.
-        ended, due = add_up(torch.tensor([bool(self.ended_by), due], dtype=torch.int, device=pl_module.device)).tolist()
+        ended, due = add_up(
+            torch.tensor([bool(self.notice.name), due], dtype=torch.int, device=pl_module.device)
+        ).tolist()
         if not ended and not due:
             return
         resumable = find_order(trainer.train_dataloader) is not None
@@ -118,19 +165,16 @@ class Checkpoint(Callback):
         if trainer.current_epoch + 1 < trainer.max_epochs and not trainer.should_stop:
             due = not self.sparing or time.monotonic() - self._written > self.seconds
             ended, due = add_up(
-                torch.tensor([bool(self.ended_by), due], dtype=torch.int, device=pl_module.device)
+                torch.tensor([bool(self.notice.name), due], dtype=torch.int, device=pl_module.device)
             ).tolist()
             if ended or due:
                 self._write(trainer)
             if ended:
                 self._end(pl_module, f"after epoch {trainer.current_epoch + 1}")
 
-    def _listen(self) -> None:
-        for number in SIGNALS:
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, _: Any) -> None:
-        self.ended_by = signal.Signals(number).name
+    def _end_before_training(self, learner: Any) -> None:
+        if add_up(torch.tensor(bool(self.notice.name), dtype=torch.int, device=learner.device)):
+            self._end(learner, "before training")
 
     def _write(self, trainer: lightning.Trainer) -> None:
         part = self.path.with_name(f"{self.path.name}.part")
@@ -141,8 +185,18 @@ class Checkpoint(Callback):
         self._written = time.monotonic()
 
     def _end(self, learner: Any, where: str) -> None:
-        said = self.ended_by or "a signal to another process"
-        raise Interrupted(f"{learner.curve.run}: ended by {said} {where}; started again, it goes on from {self.path}")
+        raise Interrupted(explain_end(learner.curve.run, self.notice.name, where, self.path))
+
+
+def explain_end(run: str, signal_name: str, where: str, state: Path | None) -> str:
+    """One line: which run was ended by what, and what the next start does."""
+    said = signal_name or "a signal to another process"
+    goes_on = f"goes on from {state}" if state is not None and state.is_file() else "begins this run anew"
+    return f"{run}: ended by {said} {where}; started again, it {goes_on}"
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _is_whole(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -10,21 +11,26 @@ from torch import Tensor
 from emoadapt.data.ranks import gather
 from emoadapt.errors import TrainingError
 
+logger = logging.getLogger(__name__)
+
 DIVERGED = 1000.0
 """A training loss of this many times the loss before training has run away: a model that knows nothing would have 1."""
 
 OVERFLOWS = 30
 """Steps in a row that `16-mixed` may leave out because a gradient overflows; each halves its scale, which begins at 2**16."""
 
+NAMED = 20
+"""Clips of a batch that an error names; the log has the others."""
+
 _ADVICE = "lower the learning rate, set `gradient_clip`, or look at these clips and their targets"
 
 
 def check_loss(where: str, utterances: Sequence[str], losses: Mapping[str, float], total: float, before: float) -> None:
-    """Check the loss of a batch.
+    """Check the loss of a batch, which all processes that share it know.
 
     Args:
         where: run and epoch.
-        utterances: of the batch.
+        utterances: of the batch, of this process.
         losses: its terms.
         total: their weighted sum.
         before: loss of the evaluated part before training; without a limit if it is not positive.
@@ -32,13 +38,22 @@ def check_loss(where: str, utterances: Sequence[str], losses: Mapping[str, float
     Raises:
         TrainingError: a term is not finite, or the total is more than `DIVERGED` times `before`.
     """
-    clips = f"on the clips {', '.join(utterances)}; {_ADVICE}"
     for name, value in losses.items():
         if not abs(value) < float("inf"):
             which = f"the loss of {name}" if len(losses) > 1 else "the loss"
-            raise TrainingError(f"{where}: {which} is {value} {clips}")
+            raise TrainingError(f"{where}: {which} is {value} {_name_clips(where, gather(utterances))}")
     if 0 < before < total / DIVERGED:
+        clips = _name_clips(where, gather(utterances))
         raise TrainingError(f"{where}: the loss is {total:.3g}, before training it was {before:.3g}, {clips}")
+
+
+def _name_clips(where: str, utterances: Sequence[str]) -> str:
+    """End of a sentence: on which clips, and what to do."""
+    named, more = ", ".join(utterances[:NAMED]), len(utterances) - NAMED
+    if more > 0:
+        logger.info("%s: the clips of the batch are %s", where, ", ".join(utterances))
+        named += f" and {more} more, which the log names"
+    return f"on the clips {named}; {_ADVICE}"
 
 
 class GradientGuard:
@@ -63,6 +78,6 @@ class GradientGuard:
         self.wrong = 0 if finite else self.wrong + 1
         if self.wrong == self.patience:
             # Processes that share a batch have the same gradient, so that all come here together.
-            clips = ", ".join(gather(self.utterances))
-            raise TrainingError(f"{where}: the gradient is not finite on the clips {clips}; {_ADVICE}")
+            clips = _name_clips(where, gather(self.utterances))
+            raise TrainingError(f"{where}: the gradient is not finite {clips}")
         self.utterances = []

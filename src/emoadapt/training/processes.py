@@ -11,9 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -59,25 +59,24 @@ def run_in_processes(n: int, device: str, function: Callable[..., None], *args: 
         function(*args)
         return
     context = multiprocessing.get_context("spawn")
-    reports, port = context.SimpleQueue(), _find_port()
+    port, pipes = _find_port(), [context.Pipe(duplex=False) for _ in range(n)]
     processes = [
-        context.Process(target=_run_rank, args=(rank, n, device, port, reports, function, args), daemon=True)
-        for rank in range(n)
+        context.Process(target=_run_rank, args=(rank, n, device, port, report, function, args), daemon=True)
+        for rank, (_, report) in enumerate(pipes)
     ]
+    reports = [report for report, _ in pipes]
     with _passing_signals_on(processes):
-        for process in processes:
+        for process, (_, end) in zip(processes, pipes, strict=True):
             process.start()
+            end.close()
         try:
-            failed = _wait_for_all(processes)
+            errors, failed = _wait_for_all(processes, reports)
         finally:
             for process in processes:
                 process.kill()
                 process.join()
-    found = []
-    while not reports.empty():
-        found.append(reports.get())
-    if found:
-        raise min(found, key=lambda report: report[0])[1]
+    if errors:
+        raise errors[min(errors)]
     if failed:
         # One that was killed comes first: that the others lost it is no news.
         rank, status = min(failed.items(), key=lambda item: item[1])
@@ -86,17 +85,36 @@ def run_in_processes(n: int, device: str, function: Callable[..., None], *args: 
         )
 
 
-def _wait_for_all(processes: Sequence[BaseProcess]) -> dict[int, int]:
-    """Until all have ended; from the first failure on only for a while. Rank -> exit status of those that failed."""
+def _wait_for_all(
+    processes: Sequence[BaseProcess], reports: Sequence[Connection]
+) -> tuple[dict[int, EmoadaptError], dict[int, int]]:
+    """Until all have ended; from the first failure on only for a while.
+
+    Reports are read meanwhile, as a process cannot end before one that is larger than a pipe has been read.
+
+    Returns:
+        Rank -> error that was reported; rank -> exit status of those that failed.
+    """
+    errors: dict[int, EmoadaptError] = {}
+    unread = dict(zip(reports, range(len(reports)), strict=True))
     end = None
-    while alive := [process for process in processes if process.is_alive()]:
+    while alive := [process.sentinel for process in processes if process.is_alive()]:
         if end is None and any(process.exitcode for process in processes):
             end = time.monotonic() + SECONDS_TO_END
         left = None if end is None else end - time.monotonic()
         if left is not None and left <= 0:
             break
-        wait([process.sentinel for process in alive], left)
-    return {rank: process.exitcode for rank, process in enumerate(processes) if process.exitcode}
+        _read(unread, wait([*alive, *unread], left), errors)
+    _read(unread, wait([*unread], 0), errors)
+    return errors, {rank: process.exitcode for rank, process in enumerate(processes) if process.exitcode}
+
+
+def _read(unread: dict[Connection, int], ready: Sequence[Any], errors: dict[int, EmoadaptError]) -> None:
+    """Take the reports that are ready off `unread`; a process that ended without one has closed its end."""
+    for report in [report for report in unread if report in ready]:
+        rank = unread.pop(report)
+        with suppress(EOFError, OSError):
+            errors[rank] = report.recv()
 
 
 @contextmanager
@@ -120,7 +138,7 @@ def _passing_signals_on(processes: Sequence[BaseProcess]) -> Iterator[None]:
 
 
 def _run_rank(
-    rank: int, n: int, device: str, port: int, reports: Any, function: Callable[..., None], args: Sequence[Any]
+    rank: int, n: int, device: str, port: int, report: Connection, function: Callable[..., None], args: Sequence[Any]
 ) -> None:
     """One of the processes."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -136,7 +154,7 @@ def _run_rank(
     try:
         function(*args)
     except EmoadaptError as error:
-        reports.put((rank, error))
+        report.send(error)
         sys.exit(1)
     dist.destroy_process_group()
 

@@ -23,7 +23,7 @@ from emoadapt import schema
 from emoadapt.data.batching import Batch
 from emoadapt.errors import TrainingError
 from emoadapt.models.heads import ScaledHead
-from emoadapt.training.runs import TaskClips, TestedLearner
+from emoadapt.training.runs import Partition, RunKey, TaskClips, TestedLearner
 from emoadapt.training.trainer import Curve, Term
 
 if TYPE_CHECKING:
@@ -73,6 +73,21 @@ class RatedClips(TaskClips):
     def annotate(self, utterance_id: str) -> dict[str, Tensor]:
         """The (n_attributes,) values of a clip in the corpus's scale; NaN = not rated."""
         return {"ratings": torch.tensor(self.ratings[utterance_id], dtype=torch.float32)}
+
+    def select(self, run: RunKey) -> Partition:
+        """Clips of a run.
+
+        Raises:
+            TrainingError: a part has none, or dev has no two that are rated for one attribute.
+        """
+        part = super().select(run)
+        counts = np.sum(~np.isnan([self.ratings[name] for name in part.dev]), axis=0)
+        if (counts < 2).all():
+            raise TrainingError(
+                f"resampling {run[0]}, fold {run[1]}: of the {len(part.dev)} clips of the dev part no two are rated for "
+                f"{' or '.join(self.outputs)}, so that no epoch could be chosen; choose another split"
+            )
+        return part
 
     def build_head(
         self, settings: Finetuning, width: int, hidden: int | None, seed: int, train: Sequence[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 import zlib
@@ -35,6 +36,8 @@ from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_t
 
 if TYPE_CHECKING:
     from emoadapt.config import Adaptation, Study
+
+logger = logging.getLogger(__name__)
 
 
 def adapt(
@@ -217,6 +220,13 @@ class TrainingClips:
         self.dimensions = {name: self._find_dimension(name) for name in self.objectives}
         self.normalisers = _read_normalisers(normalisers)
         self.chosen = {part: self._choose(part) for part in ("train", "held_out")}
+        for name, mask in self.masks.items():
+            if find_rank() == 0 and not any(mask[clip] for clip in self.chosen["held_out"]):
+                logger.warning(
+                    "%s: none of the %d held-out clips has a target for %s, so the epoch is chosen without it; set a larger "
+                    "`held_out`, or leave the objective out",
+                    run, len(self.chosen["held_out"]), name,
+                )  # fmt: skip
 
     def load(self, part: str) -> Any:
         """Loader of a part; only the training part is shuffled, and cropped at random where that is configured."""

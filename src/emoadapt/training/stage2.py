@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from emoadapt import schema
 from emoadapt.data.batching import Batch
 from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipStore
-from emoadapt.data.ranks import count_ranks, find_rank
+from emoadapt.data.ranks import count_ranks, find_rank, gather
 from emoadapt.flow.store import read_table
 from emoadapt.models.backbones import SpeechBackbone, load_backbone
 from emoadapt.models.cards import list_terms
 from emoadapt.models.classifier import EmotionClassifier
 from emoadapt.models.heads import Head
+from emoadapt.training.checkpoints import Interrupted, Notice
 from emoadapt.training.loading import load_signals
 from emoadapt.training.runs import Partition, RunKey, RunTables, Setting, TaskClips, TestedLearner
 from emoadapt.training.states import name_state, remove_others
@@ -35,9 +36,6 @@ from emoadapt.training.unfinished import UnfinishedJob, save_object
 
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning, Study
-
-SECONDS_BETWEEN_SAVES = 60.0
-"""How often, at most, finished runs and the state of the run under way are put on disk: shorter jobs write nothing."""
 
 
 def finetune(
@@ -61,7 +59,8 @@ def finetune(
     """Fine-tune once per (resampling, fold, seed) and predict the fold's test clips.
 
     A job that was killed goes on with the run, and the epoch, that it had come to (see `emoadapt.training.unfinished`), if
-    settings, starting weights, code, libraries and inputs are still the same. The result is the same to the byte on a CPU.
+    settings, starting weights, code, libraries and inputs are still the same. What it has come to is put on disk every
+    `checkpoint_minutes` at most, so that shorter jobs write nothing, and when it is told to end. The result is the same to the byte on a CPU.
     Of several processes that share each batch, the first writes.
 
     Clips without usable audio are left out; the tables' provenance counts them (`left_out`: test clips).
@@ -86,6 +85,7 @@ def finetune(
 
     Raises:
         TrainingError: a part has no clips, or the loss is not finite.
+        Interrupted: the cluster ended the job; the next start goes on.
         DataError: a table does not fit.
         ModelError: the starting point cannot be loaded.
     """
@@ -104,13 +104,15 @@ def finetune(
         job = _Finetuning(study, model, clips, signals, tables, Path(scratch))
         place = _place_state(study, setting, runs, models, inputs)
         keeper = _ModelKeeper(study, setting, job, place / "models")
-        unfinished = UnfinishedJob(place, tables, keeper, SECONDS_BETWEEN_SAVES)
-        with unfinished.saved_on_error():
+        unfinished = UnfinishedJob(place, tables, keeper, study.checkpoint_minutes)
+        with job.notice.listening(), unfinished.saved_on_error():
             for run in runs:
                 part = clips.select(run)
                 if not unfinished.restore(run):
                     keeper.consider(run, *job.perform(run, part, unfinished.place_checkpoint(run)))
                     unfinished.note(run)
+                    if run != runs[-1]:
+                        job.end_if_told(run)
     if find_rank() > 0:
         return
     keeper.finish(models)
@@ -188,6 +190,7 @@ class _Finetuning:
         self.tables, self.scratch, self.settings = tables, scratch, study.finetuning
         self.start_state = {name: value.clone() for name, value in backbone.state_dict().items()}
         self.start_points: dict[int, dict[str, np.ndarray]] = {}
+        self.notice = Notice()
 
     def build(self, run: RunKey, part: Partition) -> FinetunedBackbone:
         """The model that a run begins with; all runs share the modules of the backbone."""
@@ -201,10 +204,10 @@ class _Finetuning:
         settings, model = self.settings, self.build(run, part)
         curve = Curve("stage2", self.tables.setting.name(run))
         learner = self.clips.build_learner(model, settings, curve, seed, part.train)
-        minutes = SECONDS_BETWEEN_SAVES / 60
         trainer = build_trainer(
-            self.study.device, settings, self.scratch, checkpoint, minutes=minutes, sparing=True, logs=self.study.logs
-        )
+            self.study.device, settings, self.scratch, checkpoint, minutes=self.study.checkpoint_minutes, sparing=True,
+            logs=self.study.logs, notice=self.notice,
+        )  # fmt: skip
         test = part.test["utterance_id"].to_list()
         self._embed_start(learner, trainer, fold, test, settings)
         best = train(learner, trainer, self._load(part.train, settings, seed), self._load(part.dev, settings))
@@ -213,6 +216,19 @@ class _Finetuning:
         # Only of the task's own corpus: the others' values may be on another scale, their classes of another kind.
         own = part.test["corpus"] == self.study.tasks[self.tables.setting.task].corpus
         return model, best, self.clips.score(part.test.filter(own), outputs[own.to_numpy()])
+
+    def end_if_told(self, run: RunKey) -> None:
+        """End the job after a run, with what is done.
+
+        Raises:
+            Interrupted: a process was told to end.
+        """
+        if any(gather([bool(self.notice.name)])):
+            said = self.notice.name or "a signal to another process"
+            name = self.tables.setting.name(run)
+            raise Interrupted(
+                f"{name}: the job was ended by {said} after this run; started again, it goes on with the next"
+            )
 
     def _load(self, names: Sequence[str], settings: Finetuning, seed: int | None = None) -> Any:
         return self.signals.load(names, self.clips, self.backbone, settings, seed)

@@ -26,13 +26,14 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from emoadapt.data.batching import Batch, find_order
 from emoadapt.data.ranks import add_up, count_ranks, find_rank, gather
 from emoadapt.errors import NO_GPU, TrainingError
 from emoadapt.models.heads import seeded
-from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.checkpoints import Checkpoint, Interrupted, Notice, explain_end
 from emoadapt.training.guard import GradientGuard, check_loss
 from emoadapt.training.logs import TrainingLog
 from emoadapt.training.schedules import scale_rate
@@ -49,6 +50,9 @@ TINY = 1e-12
 
 SECONDS_BETWEEN_LINES = 10.0
 """How often an epoch is reported in the log."""
+
+SECONDS_BETWEEN_BATCHES = 60.0
+"""How often a batch within an epoch is, where no bar shows how far it has come."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +139,14 @@ class Learner(lightning.LightningModule):
         self.history: list[tuple[float, ...]] = []
         self.last_losses: dict[str, float] = {}
         """Loss terms of the last batch."""
+        self.last_total = 0.0
+        """Their weighted sum."""
         self._gradients = GradientGuard(skipping=settings.precision == "16-mixed")
         self._totals: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
         """Of each batch of a part, by term: sums over clips, the clips that have it, the clips of the total."""
         self._kept: list[Any] = []
         self._batches_done = 0
-        self._begun = self._said = time.monotonic()
+        self._begun = self._said = self._said_within = time.monotonic()
         self._done_before = 0
 
     @abstractmethod
@@ -195,6 +201,7 @@ class Learner(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Forget the sums of the last epoch; not called where an epoch is taken up in its middle."""
         self._totals["train"] = []
+        self._said_within = time.monotonic()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """What is minimised of a batch.
@@ -217,6 +224,15 @@ class Learner(lightning.LightningModule):
         group = self.settings.accumulate
         rest = self.trainer.num_training_batches - batch_idx // group * group
         return loss if rest >= group else loss * (group / rest)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """A line in the log, once a minute, of an epoch that takes longer: a job has no terminal that a bar could be shown on."""
+        now = time.monotonic()
+        if self.trainer.progress_bar_callback is None and now - self._said_within > SECONDS_BETWEEN_BATCHES:
+            self._said_within = now
+            logger.info(
+                "%s: batch %d of %d, loss %.3f", self._where, batch_idx + 1, self.trainer.num_training_batches, self.last_total
+            )  # fmt: skip
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Look at the gradients, and set the learning rate of this step."""
@@ -339,12 +355,9 @@ class Learner(lightning.LightningModule):
     def _check(self, part: str, batch: Batch, means: Tensor, spread: Tensor) -> None:
         self.last_losses = losses = dict(zip(self.weights, means.tolist(), strict=True))
         worth = sum(weight * value for weight, value in zip(self.weights.values(), spread.tolist(), strict=True))
+        self.last_total = worth
         before = self.curve.before if part == "train" else 0.0
-        try:
-            check_loss(self._where, batch.utterance_ids, losses, worth, before)
-        except TrainingError:
-            # All processes come here together, as they know the same losses.
-            check_loss(self._where, gather(batch.utterance_ids), losses, worth, before)
+        check_loss(self._where, batch.utterance_ids, losses, worth, before)
 
     def _average(self, part: str) -> dict[str, float]:
         """The total over all clips of the part (not over batches), and the mean of each term over those that have it."""
@@ -409,6 +422,7 @@ def build_trainer(
     sparing: bool = False,
     logs: Sequence[str] = (),
     devices: int | None = None,
+    notice: Notice | None = None,
 ) -> lightning.Trainer:
     """The one Trainer: deterministic, keeping the best weights, without chatter.
 
@@ -421,6 +435,7 @@ def build_trainer(
         sparing: write it at the end of an epoch no more often than that either.
         logs: `csv`, `tensorboard`, written below `LOGS`.
         devices: processes that share each batch, one per GPU; None = those that `run_in_processes` has started.
+        notice: that the job has of signals; None = `train` takes it.
 
     Raises:
         TrainingError: `cuda` or `16-mixed` is asked for and there is no GPU, or a log cannot be written.
@@ -455,7 +470,7 @@ def build_trainer(
             callbacks=[
                 BestWeights(settings.patience),
                 *([TrainingLog(logs)] if logs else []),
-                *([] if checkpoint is None else [Checkpoint(checkpoint, minutes, sparing=sparing)]),
+                *([] if checkpoint is None else [Checkpoint(checkpoint, minutes, sparing=sparing, notice=notice)]),
             ],
             default_root_dir=scratch,
             logger=False,
@@ -484,11 +499,15 @@ def train(learner: Learner, trainer: lightning.Trainer, training: Any, evaluatio
 
     Returns:
         Epoch, score and weights that the model has now.
+
+    Raises:
+        Interrupted: the cluster ended the job.
     """
     best = next(callback for callback in trainer.callbacks if isinstance(callback, BestWeights))
-    checkpoint = next((callback for callback in trainer.callbacks if isinstance(callback, Checkpoint)), None)
+    checkpoint = _find_checkpoint(trainer)
     found = checkpoint.find() if checkpoint is not None else None
-    with _quiet_lightning(), seeded(learner.seed), checkpoint.listening() if checkpoint else nullcontext():
+    listening = checkpoint.notice.listening() if checkpoint else nullcontext()
+    with _quiet_lightning(), _explained_end(learner, trainer), seeded(learner.seed), listening:
         if found is None:
             trainer.validate(learner, evaluation, verbose=False)
         # Lightning leaves modules in the mode it finds them in, and `from_pretrained` returns them in evaluation mode.
@@ -500,9 +519,29 @@ def train(learner: Learner, trainer: lightning.Trainer, training: Any, evaluatio
 
 
 def evaluate(learner: Learner, trainer: lightning.Trainer, loader: Any) -> None:
-    """Run `learner` over a loader with the trainer's device and precision; the learner's `test_step` collects."""
-    with _quiet_lightning():
+    """Run `learner` over a loader with the trainer's device and precision; the learner's `test_step` collects.
+
+    Raises:
+        Interrupted: the cluster ended the job.
+    """
+    with _quiet_lightning(), _explained_end(learner, trainer):
         trainer.test(learner, loader, verbose=False)
+
+
+def _find_checkpoint(trainer: lightning.Trainer) -> Checkpoint | None:
+    return next((callback for callback in trainer.callbacks if isinstance(callback, Checkpoint)), None)
+
+
+@contextmanager
+def _explained_end(learner: Learner, trainer: lightning.Trainer) -> Iterator[None]:
+    """Where Lightning has the signals, it ends the process on SIGTERM without a word, and as if all had been done."""
+    try:
+        yield
+    except SIGTERMException as error:
+        checkpoint = _find_checkpoint(trainer)
+        state = checkpoint.path if checkpoint is not None else None
+        where = "in training" if trainer.state.fn == "fit" else "in an evaluation"
+        raise Interrupted(explain_end(learner.curve.run, "SIGTERM", where, state)) from error
 
 
 @contextmanager

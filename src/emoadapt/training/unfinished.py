@@ -39,11 +39,12 @@ class UnfinishedJob:
         folder: of this job; made if it is not there.
         tables: of its runs.
         kept: what else is kept of them.
-        seconds: how often it is written, at most.
+        minutes: how often it is written, at most; None = only when the job ends with an error, such as the cluster's signal.
     """
 
-    def __init__(self, folder: Path, tables: RunTables, kept: Kept, seconds: float) -> None:
-        self.folder, self.tables, self.kept, self.seconds = folder, tables, kept, seconds
+    def __init__(self, folder: Path, tables: RunTables, kept: Kept, minutes: float | None) -> None:
+        self.folder, self.tables, self.kept = folder, tables, kept
+        self.seconds = float("inf") if minutes is None else 60 * minutes
         self._waiting: list[RunKey] = []
         self._saved = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file
+from transformers import AutoConfig
 
 from emoadapt.config import UntrainedBackbone
 from emoadapt.errors import ModelError
@@ -139,13 +141,18 @@ def test_folder_without_a_model_is_named(tmp_path: Path) -> None:
     ("values", "message"),
     [
         ({"problem_type": "multi_label_classification"}, "is a model for multi_label_classification"),
-        ({"model_type": "whisper"}, "is a whisper model; only wav2vec2, wavlm, hubert, data2vec-audio can be used"),
+        (AutoConfig.for_model("whisper").to_dict(), "is a whisper model; only those with the parts of wav2vec 2.0 can"),
+        (
+            AutoConfig.for_model("bert").to_dict(),
+            "is a bert model; only those with the parts of wav2vec 2.0 can be used",
+        ),
     ],
 )
-def test_classifiers_of_another_kind_are_refused(tmp_path: Path, values: dict[str, str], message: str) -> None:
+def test_classifiers_of_another_kind_are_refused(tmp_path: Path, values: dict[str, Any], message: str) -> None:
     make_projected().save(tmp_path, {})
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | values))
+    kept = {"architectures": config["architectures"]} if "model_type" in values else config
+    (tmp_path / "config.json").write_text(json.dumps(kept | {name: value for name, value in values.items() if value}))
     with pytest.raises(ModelError, match=message):
         load_classifier(tmp_path)
 

@@ -9,8 +9,11 @@ import torch
 from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor
 
 from emoadapt.config import Backbone, UntrainedBackbone
+from emoadapt.config.models import Lora, Projection
 from emoadapt.errors import ModelError
 from emoadapt.models.backbones import build_untrained, load_backbone, load_folder
+from emoadapt.models.classifier import EmotionClassifier, load_classifier
+from emoadapt.models.heads import ProjectedHead
 
 SMALL = {
     "conv_dim": [12, 16, 16], "conv_kernel": [10, 8, 4], "conv_stride": [5, 4, 4], "hidden_size": 32,
@@ -82,6 +85,50 @@ def test_training_knows_no_batch_statistics_and_the_saved_model_loads(
     backbone.save(tmp_path / "adapted", {})
     again = load_folder(tmp_path / "adapted", origin="adapted", trained=True)
     torch.testing.assert_close(again(clips), backbone(clips), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("model_type", "values"), [FAMILIES[0], FAMILIES[2], FAMILIES[-1]])
+def test_classifier_with_the_head_of_transformers_comes_back(
+    model_type: str, values: dict[str, Any], tmp_path: Path
+) -> None:
+    """Such a model was saved, and then not loaded for a prediction."""
+    write(tmp_path, model_type, values)
+    backbone, clips = load_backbone(AUTO, tmp_path), make_clips(3000, 8000)
+    backbone.layer_weights = torch.nn.Parameter(torch.tensor([0.5, -0.5, 0.0]))
+    classifier = EmotionClassifier(backbone, ProjectedHead(32, 8, 2, seed=1), ["low", "high"]).eval()
+    classifier.save(tmp_path / "model", {"title": "x"})
+    again = load_classifier(tmp_path / "model")
+    assert again.classes == ("low", "high")
+    with torch.no_grad():
+        torch.testing.assert_close(again(clips), classifier(clips), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "modules", "message"),
+    [
+        ("wavlm", ("q_proj", "intermediate_dense"), r"^hub/base is a wavlm model, which goes past adapters in q_proj; name"),
+        ("wavlm", ("k_proj", "out_proj"), r"goes past adapters in k_proj, out_proj; name others"),
+        ("wav2vec2-conformer", ("q_proj", "output_dense"), r"^a wav2vec2-conformer model has no layers called q_proj; leave"),
+        ("wav2vec2-conformer", None, r"^a wav2vec2-conformer model has no layers called q_proj, v_proj; name others"),
+    ],
+)  # fmt: skip
+def test_adapters_that_would_do_nothing_are_refused(
+    model_type: str, modules: tuple[Projection, ...] | None, message: str, tmp_path: Path
+) -> None:
+    """WavLM's attention reads its projections' weights; by `auto` adapters there trained nothing, silently."""
+    write(tmp_path, model_type, {"feat_extract_norm": "layer"})
+    with pytest.raises(ModelError, match=message):
+        load_backbone(AUTO.model_copy(update={"lora": Lora(modules=modules)}), tmp_path)
+
+
+def test_adapters_of_a_family_that_is_found_learn(tmp_path: Path) -> None:
+    write(tmp_path, "wavlm", {"feat_extract_norm": "layer"})
+    backbone = load_backbone(AUTO.model_copy(update={"lora": Lora(rank=2)}), tmp_path).train()
+    backbone.set_cnn_trainable(False)
+    backbone(make_clips(3000)).square().sum().backward()
+    learning = {name: value for name, value in backbone.named_parameters() if value.requires_grad}
+    assert len(learning) == 2 * 2 * 2
+    assert all(value.grad.abs().max() > 0 for name, value in learning.items() if "lora_B" in name)
 
 
 def test_the_four_families_are_found_too(tmp_path: Path) -> None:

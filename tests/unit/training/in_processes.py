@@ -41,6 +41,11 @@ def fail(number: int) -> None:
     gather([0])
 
 
+def fail_at_length(number: int) -> None:
+    """An error of more than a pipe holds, in every process."""
+    raise TrainingError(f"process {find_rank()} has wrong clips: {'x' * number}")
+
+
 def die(number: int) -> None:
     """One process is killed, while the others wait for it."""
     if find_rank() == number:

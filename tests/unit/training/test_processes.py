@@ -1,6 +1,10 @@
 """Processes that share each batch, against one process on the same batches."""
 
 import importlib
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,6 +88,21 @@ def test_one_process_that_fails_ends_all(
     monkeypatch.setattr("emoadapt.training.processes.SECONDS_TO_END", 0.1)
     with pytest.raises(TrainingError, match=sentence):
         run_in_processes(2, "cpu", getattr(functions, function), 1)
+
+
+def test_an_error_larger_than_a_pipe_ends_all() -> None:
+    """It was read only after all had ended, which those that were writing it never did."""
+    code = "from in_processes import fail_at_length; from emoadapt.training.processes import run_in_processes; "
+    code += "run_in_processes(2, 'cpu', fail_at_length, 300_000)"
+    command, folder = [sys.executable, "-c", code], Path(__file__).parent
+    # A session of its own, so that one that hangs is ended together with its processes.
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            _, said = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert f"TrainingError: process 0 has wrong clips: {'x' * 300_000}\n" in said
 
 
 def test_one_process_is_this_one() -> None:

@@ -127,6 +127,21 @@ def test_batches_of_one_clip_are_refused_as_nothing_could_be_learned(work) -> No
         rate(work, batch_size=1)
 
 
+def test_dev_part_of_one_rated_clip_is_refused_as_no_epoch_could_be_chosen(work) -> None:
+    """All epochs had the score 0, so that the first was kept, silently."""
+    work.write_labelled()
+    rows = read_table(work.folder / "splits.parquet").to_pylist()
+    for row in rows:
+        if row["split"] == "dev":
+            row |= {"arousal": 4.0 if row["utterance_id"] == "acted/002" else None, "valence": None}
+    write_table(work.folder / "splits.parquet", rows, schema.SPLITS)
+    with pytest.raises(
+        TrainingError,
+        match=r"^resampling 0, fold 0: of the 12 clips of the dev part no two are rated for arousal or valence, so",
+    ):
+        rate(work)
+
+
 def score(rows: pl.DataFrame) -> float:
     rows = rows.drop_nulls("value")
     return float(concordance_corrcoef(*(torch.tensor(rows[name].to_list()) for name in ("predicted", "value"))))

@@ -243,6 +243,18 @@ def test_objective_without_any_target_is_refused(work) -> None:
         run(work)
 
 
+def test_objective_without_a_held_out_target_is_named(work, caplog: pytest.LogCaptureFixture) -> None:
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"epochs": 1}
+    rows = read_table(work.folder / "train.talk.parquet").to_pylist()
+    rows = [row | {"mask_face": row["mask_face"] and row["utterance_id"] < "talk/024"} for row in rows]
+    write_table(work.folder / "train.talk.parquet", rows, schema.training(("egemaps", "face", "sentiment")))
+    run(work)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    sentence = "tiny.all: none of the 16 held-out clips has a target for face, so the epoch is chosen without it"
+    assert [sentence in line for line in said] == [True]
+
+
 def test_missing_normaliser_is_refused(work) -> None:
     work.write_unlabelled()
     write_table(work.folder / "normalisers.parquet", [], schema.NORMALISERS)
@@ -293,9 +305,8 @@ def test_killed_run_goes_on_and_ends_with_the_same_model(work, settings: dict, m
         ({"accumulate": 2, "weighting": "gradnorm", "schedule": "plateau"}, 2 + 8 + 1, "in epoch 2 after batch 2 of 6"),
         ({"weighting": "uncertainty", "optimizer": "adamw"}, 2 + 6, "after epoch 1"),
         ({"schedule": "linear", "max_seconds": 0.12}, 2 + 8 + 7, "after epoch 2"),
-        ({"batch_seconds": 1.0}, 1, "in epoch 1 after batch 1 of"),
     ],
-    ids=["within an epoch", "between two batches of a step", "its last batch", "evaluation", "before training"],
+    ids=["within an epoch", "between two batches of a step", "its last batch", "evaluation"],
 )
 def test_run_that_is_told_to_end_keeps_its_state_and_goes_on_from_there(
     work, settings: dict, stop: int, where: str, monkeypatch: pytest.MonkeyPatch
@@ -326,10 +337,33 @@ def test_run_that_is_told_to_end_keeps_its_state_and_goes_on_from_there(
     assert again.equals(curves)
     for path in model.iterdir():
         assert (resumed / path.name).read_bytes() == path.read_bytes(), path.name
-    if "batch_seconds" not in settings:
-        # Each batch was measured once in the two parts of the run together.
-        assert done + len(measured[done:]) == 2 + 3 * 8
+    # Each batch was measured once in the two parts of the run together.
+    assert done + len(measured[done:]) == 2 + 3 * 8
     assert not list(work.folder.glob(".resumed*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_run_that_is_told_to_end_before_training_says_so(
+    work, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM in the evaluation before training ended the process with status 0 and without a word."""
+    work.write_unlabelled()
+    measured: list[int] = []
+    measure = AdaptationLearner.measure
+
+    def tell(self, batch, *, keep):
+        measured.append(len(measured))
+        os.kill(os.getpid(), number)
+        return measure(self, batch, keep=keep)
+
+    monkeypatch.setattr(AdaptationLearner, "measure", tell)
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)]
+    sentence = f"^tiny.all: ended by {number.name} before training; started again, it begins this run anew$"
+    with pytest.raises(Interrupted, match=sentence):
+        run(work)
+    assert measured == [0]
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)] == handlers
+    assert not (work.folder / "model").exists()
 
 
 def test_run_keeps_its_state_within_an_epoch_after_some_minutes(work, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,10 @@
 """The shared loop, on a model of one weight whose course can be worked out by hand."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,8 +14,8 @@ from emoadapt.config import Optimisation
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import Clip
 from emoadapt.errors import TrainingError
-from emoadapt.training.checkpoints import Checkpoint
-from emoadapt.training.guard import OVERFLOWS, GradientGuard
+from emoadapt.training.checkpoints import Checkpoint, Interrupted
+from emoadapt.training.guard import OVERFLOWS, GradientGuard, check_loss
 from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_trainer, evaluate, train
 
 
@@ -138,6 +141,56 @@ def test_overflowing_steps_are_allowed_while_the_loss_scale_is_found() -> None:
     guard.utterances = ["c/1"]
     with pytest.raises(TrainingError, match="run, epoch 1: the gradient is not finite on the clips c/1"):
         guard.check("run, epoch 1", bad)
+
+
+def test_sigterm_to_a_run_without_a_state_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handcrafted baseline, told to end, ended with status 0 and without its tables."""
+    learner = LineLearner(Optimisation(epochs=1, learning_rate=0.1))
+    measure = learner.measure
+
+    def tell(batch: Batch, *, keep: bool) -> dict[str, Term]:
+        if not keep:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return measure(batch, keep=keep)
+
+    monkeypatch.setattr(learner, "measure", tell)
+    with pytest.raises(Interrupted, match=r"ended by SIGTERM in training; started again, it begins this run anew$"):
+        fit(learner, tmp_path, make_batch(1), make_batch(-1))
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_long_epoch_is_reported_once_a_minute_where_no_bar_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    """Of 5 batches of 40 s, the second and the fourth end more than a minute after the line before."""
+    clock = [0.0]
+    monkeypatch.setattr("emoadapt.training.trainer.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    learner = LineLearner(Optimisation(epochs=2, learning_rate=0.1))
+    measure = learner.measure
+
+    def take_long(batch: Batch, *, keep: bool) -> dict[str, Term]:
+        clock[0] += 0 if keep else 40
+        return measure(batch, keep=keep)
+
+    monkeypatch.setattr(learner, "measure", take_long)
+    with caplog.at_level("INFO"):
+        fit(learner, tmp_path, *(make_batch(10 * number) for number in range(1, 6)))
+    said = [line for record in caplog.records if "batch " in (line := record.getMessage())]
+    # Weight 2, and a weight of the model that falls by about 0.1 a step.
+    assert said == ([] if terminal else [
+        "line, epoch 1: batch 2 of 5, loss 39.800", "line, epoch 1: batch 4 of 5, loss 79.400",
+        "line, epoch 2: batch 2 of 5, loss 38.800", "line, epoch 2: batch 4 of 5, loss 78.400",
+    ])  # fmt: skip
+
+
+def test_error_names_some_clips_of_a_large_batch_and_the_log_all(caplog: pytest.LogCaptureFixture) -> None:
+    names = [f"c/{number:04}" for number in range(1000)]
+    with caplog.at_level("INFO"), pytest.raises(TrainingError) as error:
+        check_loss("run, epoch 1", names, {"ccc": float("nan")}, 0.0, 1.0)
+    assert "the loss is nan on the clips c/0000, c/0001, " in str(error.value)
+    assert "c/0019 and 980 more, which the log names; lower the learning rate" in str(error.value)
+    assert all(name in caplog.text for name in names)
 
 
 def test_accumulated_batches_are_one_step_also_where_an_epoch_ends(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 
 from emoadapt.errors import TrainingError
 from emoadapt.training import stage2
-from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.checkpoints import Checkpoint, Interrupted
 from emoadapt.training.runs import Setting
 from emoadapt.training.stage2 import finetune
 from emoadapt.training.trainer import build_trainer
@@ -44,20 +44,26 @@ def labelled(work):
 
 
 class Killer(Callback):
-    """Does what it is told in the n-th batch of training of the job."""
+    """Does what it is told in the n-th batch of training, or of tests, of the job."""
 
-    def __init__(self, batch: int, kill) -> None:
-        self.left, self.kill = batch, kill
+    def __init__(self, batch: int, kill, part: str = "train") -> None:
+        self.left, self.kill, self.part = batch, kill, part
 
     def on_train_batch_start(self, *_) -> None:
-        self.left -= 1
-        if self.left == 0:
+        self._count("train")
+
+    def on_test_batch_start(self, *_) -> None:
+        self._count("test")
+
+    def _count(self, part: str) -> None:
+        self.left -= part == self.part
+        if self.left == 0 and part == self.part:
             self.kill()
 
 
-def arrange_end(batch: int, kill=None) -> Killer:
+def arrange_end(batch: int, kill=None, part: str = "train") -> Killer:
     """Arrange that a job ends in its n-th batch (0 = never); `left` counts down from there."""
-    killer = Killer(batch, kill)
+    killer = Killer(batch, kill, part)
 
     def build(*args, **kwargs):
         trainer = build_trainer(*args, **kwargs)
@@ -107,6 +113,38 @@ def test_killed_job_goes_on_and_ends_with_the_same_bytes(labelled) -> None:
     assert list_states(labelled, "killed") == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    ("batch", "said", "kept"),
+    [
+        (1, r"r0f0s0: ended by SIG\w+ before training; started again, it begins this run anew", []),
+        (6 + 2, r"r0f0s0: the job was ended by SIG\w+ after this run; started again, it goes on with the next", ["r0f0s0"]),
+        (2 * 6 + 6 + 1, r"r0f1s0: ended by SIG\w+ before training; started again, it begins", ["r0f0s0", "r0f0s1"]),
+    ],
+    ids=["starting point", "test", "starting point of another fold"],
+)  # fmt: skip
+def test_job_that_is_told_to_end_in_a_test_keeps_what_is_done(
+    labelled, batch: int, said: str, kept: list[str], number: signal.Signals
+) -> None:
+    """SIGTERM in a test ended the process with status 0 and without a word."""
+    labelled.values["keep_models"] = "adapted"
+    whole = do_job(labelled, "whole")
+    arrange_end(batch, lambda: os.kill(os.getpid(), number), "test")
+    with pytest.raises(Interrupted, match=f"^emotion.tiny.original.full.{said}"):
+        do_job(labelled, "job")
+    assert list_states(labelled, "job") == kept
+    arrange_end(0)
+    assert do_job(labelled, "job") == whole
+
+
+def test_job_that_is_told_to_end_in_its_last_test_is_done(labelled) -> None:
+    whole = do_job(labelled, "whole")
+    counter = arrange_end(0, part="test")
+    assert do_job(labelled, "counted") == whole
+    arrange_end(-counter.left, lambda: os.kill(os.getpid(), signal.SIGTERM), "test")
+    assert do_job(labelled, "job") == whole
+
+
 def test_best_model_of_an_interrupted_job_is_that_of_the_whole(labelled) -> None:
     labelled.values["keep_models"] = "best"
     counter = arrange_end(0)
@@ -137,6 +175,30 @@ def test_a_short_job_writes_nothing_beside_its_output(labelled, monkeypatch: pyt
     assert written == []
 
 
+@pytest.mark.parametrize("minutes", [None, 1e-9])
+def test_state_is_written_as_often_as_the_study_says(
+    labelled, minutes: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was written every minute whatever `checkpoint_minutes` was; null: only when the job is told to end."""
+    labelled.values["checkpoint_minutes"] = minutes
+    counter = arrange_end(0)
+    whole = do_job(labelled, "whole")
+    written: list[str] = []
+    save, write = stage2.UnfinishedJob.save, Checkpoint._write
+    monkeypatch.setattr(stage2.UnfinishedJob, "save", lambda job: (written.append("runs"), save(job)))
+    monkeypatch.setattr(Checkpoint, "_write", lambda state, trainer: (written.append("state"), write(state, trainer)))
+    arrange_end(find_middle(-counter.left), lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted):
+        do_job(labelled, "job")
+    if minutes is None:
+        assert written == ["state", "runs"]
+    else:
+        assert len(written) > 10
+    assert list_states(labelled, "job") == ["models", "r0f0s0", "r0f0s1.ckpt"]
+    arrange_end(0)
+    assert do_job(labelled, "job") == whole
+
+
 def test_other_settings_begin_anew(labelled) -> None:
     arrange_end(20, interrupt)
     with pytest.raises(TrainingError):
@@ -152,8 +214,7 @@ def test_other_settings_begin_anew(labelled) -> None:
 if __name__ == "__main__":
     from conftest import Work
 
-    stage2.SECONDS_BETWEEN_SAVES = -1.0
     arrange_end(int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGKILL))
     work = Work(Path(sys.argv[1]))
-    work.values = json.loads(sys.stdin.read())
+    work.values = json.loads(sys.stdin.read()) | {"checkpoint_minutes": 1e-9}
     do_job(work, "killed")
