@@ -37,6 +37,9 @@ from emoadapt.training.unfinished import UnfinishedJob, save_object
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning, Study
 
+MINUTES_BETWEEN_RUNS = 1.0
+"""How often, at most, runs that are done are put on disk: tables, and the best model if it is another."""
+
 
 def finetune(
     study: Study,
@@ -59,8 +62,9 @@ def finetune(
     """Fine-tune once per (resampling, fold, seed) and predict the fold's test clips.
 
     A job that was killed goes on with the run, and the epoch, that it had come to (see `emoadapt.training.unfinished`), if
-    settings, starting weights, code, libraries and inputs are still the same. What it has come to is put on disk every
-    `checkpoint_minutes` at most, so that shorter jobs write nothing, and when it is told to end. The result is the same to the byte on a CPU.
+    settings, starting weights, code, libraries and inputs are still the same. Runs that are done are put on disk every minute at
+    most, the state of the run under way every `checkpoint_minutes`, so that shorter jobs write nothing; and both when it is told to
+    end. The result is the same to the byte on a CPU.
     Of several processes that share each batch, the first writes.
 
     Clips without usable audio are left out; the tables' provenance counts them (`left_out`: test clips).
@@ -104,7 +108,8 @@ def finetune(
         job = _Finetuning(study, model, clips, signals, tables, Path(scratch))
         place = _place_state(study, setting, runs, models, inputs)
         keeper = _ModelKeeper(study, setting, job, place / "models")
-        unfinished = UnfinishedJob(place, tables, keeper, study.checkpoint_minutes)
+        minutes = study.checkpoint_minutes
+        unfinished = UnfinishedJob(place, tables, keeper, minutes and min(minutes, MINUTES_BETWEEN_RUNS))
         with job.notice.listening(), unfinished.saved_on_error():
             for run in runs:
                 part = clips.select(run)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 
 from emoadapt.data.ranks import find_rank, share
+from emoadapt.flow.parts import replacing
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.training.runs import RunKey, RunTables
 
@@ -115,6 +116,5 @@ def _name(run: RunKey) -> str:
 
 def save_object(value: Any, path: Path) -> None:
     """Write tensors and plain values in one step."""
-    part = path.with_name(f"{path.name}.part")
-    torch.save(value, part)
-    part.replace(path)
+    with replacing(path) as part:
+        torch.save(value, part)
