@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import astuple
 from functools import cache, cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from emoadapt.features.catalogue import (
 )
 from emoadapt.flow.code import digest, remember_modules
 from emoadapt.flow.grid import CLASSICAL, HANDCRAFTED, Run, Setting, batches, count_gpus, settings
+from emoadapt.flow.parts import Overtaken, write_text
 from emoadapt.flow.shards import shard_names
 from emoadapt.flow.tables import list_comparisons
 from emoadapt.models.registry import identity, locate
@@ -51,10 +53,8 @@ def open_study(config: dict[str, Any], basedir: str | Path) -> Graph:
     text = json.dumps(config, default=str)
     path = Path(RESULTS, ".cache", "studies", hashlib.sha256(text.encode()).hexdigest()[:12] + ".json").absolute()
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(text)
-        part.replace(path)
+        with suppress(Overtaken):  # by who writes the same
+            write_text(path, text)
     os.environ[STUDY_VARIABLE] = str(path)
     remember_modules(Path(RESULTS, ".cache", "code").absolute())
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(basedir, "src")), os.environ.get("PYTHONPATH")]))

@@ -22,6 +22,7 @@ from emoadapt.errors import ConfigError, DataError
 from emoadapt.features.catalogue import FEATURES, upstream_features
 from emoadapt.flow.disk import DROPPABLE
 from emoadapt.flow.lock import keep_out_others
+from emoadapt.flow.parts import write_text
 from emoadapt.flow.store import drop_content, iterate_groups, read_dropped
 
 UNFINISHED = ".restoring.json"
@@ -203,9 +204,7 @@ class _Note:
         if not self.was:
             self.file.unlink(missing_ok=True)
             return
-        part = self.file.with_suffix(".part")
-        part.write_text(json.dumps(self.was))
-        part.replace(self.file)
+        write_text(self.file, json.dumps(self.was))
 
     def settle(self, shard: Path) -> bool:
         """Give a shard that is back its time, if it holds what it held, and forget about it.

@@ -57,6 +57,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(copy: Proje
                 filler.write(bytes(4096))
         text = read_failure(copy, "logs/evaluate/emotions.log")
         assert "emoadapt: there is no space left on the disk" in text
+        assert f"there is no space left on the disk ({results})" in text, (
+            "Snakemake's own, as logs may have no room either"
+        )
         assert not list((results / "metrics").glob("*"))
         (results / "filler").unlink()
         copy.run()

@@ -91,8 +91,10 @@ def test_dropped_shards_come_back_and_repeat_no_training(copy: Project) -> None:
     failed = project.snakemake("results/runs/emotions/tiny.original/14/b000/predictions.parquet")
     assert failed.returncode != 0
     assert "was dropped to make room; call `emoadapt restore`" in failed.stdout + failed.stderr
-    said = emoadapt(project, "restore", "--configfile", "small.yaml", "--cores", "2")
-    assert said.endswith("14 shards are back as they were\n")
+    restore = ("restore", "--configfile", "small.yaml", "--cores", "2")
+    said = emoadapt(project, *restore, "--stage", "features/cnn.tiny.adapted")
+    assert said.endswith("10 shards are back as they were\n"), "three of the CNN, and the audio of both corpora"
+    assert emoadapt(project, *restore).endswith("4 shards are back as they were\n")
     assert project.jobs() == wanted - {"subset task=emotions subset=14"}
     before = pl.read_csv(project.root / "results/tables/results.csv", infer_schema_length=None)
     project.run()

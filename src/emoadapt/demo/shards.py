@@ -9,6 +9,7 @@ from pathlib import Path
 from emoadapt.config import DemoCorpus
 from emoadapt.corpora.manifests import list_manifest
 from emoadapt.demo.clips import make_corpus
+from emoadapt.flow.parts import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,4 @@ def make_shard(name: str, config: DemoCorpus, shard: int, stamp: Path) -> None:
     make_corpus(
         config, Path(config.root), stems, progress=lambda done, total: logger.info("%d of %d clips", done, total)
     )
-    part = stamp.with_name(f".{stamp.name}.part")
-    part.write_text(json.dumps({row["media"]: row["fingerprint"] for row in rows}, indent=1) + "\n")
-    part.replace(stamp)
+    write_text(stamp, json.dumps({row["media"]: row["fingerprint"] for row in rows}, indent=1) + "\n")

@@ -35,13 +35,26 @@ def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         yield part
-        if not part.exists():
-            raise Overtaken(f"{path} is being written by another job too; let it end, and run the same command again")
-        if lasting:
-            force_to_disk(part)
-        part.replace(path)
+        try:
+            if lasting:
+                force_to_disk(part)
+            part.replace(path)
+        except FileNotFoundError:
+            raise Overtaken(
+                f"{path} is being written by another job too; let it end, and run the same command again"
+            ) from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of text, in UTF-8, in one step.
+
+    Raises:
+        Overtaken: as `replacing`.
+    """
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def remove_parts(folder: Path, name: str) -> None:
@@ -51,6 +64,8 @@ def remove_parts(folder: Path, name: str) -> None:
 
 
 def force_to_disk(path: Path) -> None:
-    """Return when the content of a file would outlive a power failure."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    """Return when the content of a file, or of all files of a folder, would outlive a power failure."""
+    files = [below for below in path.rglob("*") if below.is_file()] if path.is_dir() else [path]
+    for file in files:
+        with file.open("rb+") as opened:
+            os.fsync(opened.fileno())

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.errors import ModelError
+from emoadapt.flow.parts import write_text
 from emoadapt.models.inventory import ALTERED, OK, UNPINNED, Wanted, inspect_weights, show_size, summarise
 from emoadapt.models.registry import (
     LOCK_FILE,
@@ -360,9 +361,7 @@ def _record(models_dir: Path, name: str, digests: Mapping[str, str], **facts: An
         lock = read_lock(models_dir)
         known = {} if facts else lock.get(name, {})
         lock[name] = {**known, **facts, "files": dict(sorted({**known.get("files", {}), **digests}.items()))}
-        part = models_dir / f"{LOCK_FILE}.part"
-        part.write_text(json.dumps(dict(sorted(lock.items())), indent=1) + "\n")
-        part.replace(models_dir / LOCK_FILE)
+        write_text(models_dir / LOCK_FILE, json.dumps(dict(sorted(lock.items())), indent=1) + "\n")
 
 
 def _reason(error: Exception) -> str:

@@ -14,12 +14,14 @@ import re
 import shlex
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from emoadapt.errors import ModelError
+from emoadapt.flow.caches import write_cache
 
 REMEMBERED_BYTES = 16 * 2**20
 """Digests of files from this size on are remembered between processes: reading gigabytes takes seconds, and every
@@ -351,15 +353,8 @@ def _read_memory() -> dict[str, list]:
 
 
 def _write_memory(entries: dict[str, list]) -> None:
-    try:
-        file = _memory_file()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(entries))
-        part.replace(file)
-    except (OSError, RuntimeError):
-        # A home that cannot be written costs time, not correctness.
-        return
+    with suppress(RuntimeError):  # no home
+        write_cache(_memory_file(), json.dumps(entries))
 
 
 def _combine(digests: dict[str, str]) -> str:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from emoadapt.flow.parts import replacing
 from emoadapt.reporting.style import INK
 
 SETTINGS: Any = {
@@ -68,10 +69,8 @@ def save_figure(figure: Figure, out: Path, name: str) -> None:
     """Write `<name>.svg` and `<name>.png`; no dates or versions inside, so that equal data give equal files."""
     metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     for kind, entries in metadata.items():
-        part = out / f".{name}.{kind}.part"
-        with matplotlib.rc_context(SETTINGS):
+        with matplotlib.rc_context(SETTINGS), replacing(out / f"{name}.{kind}") as part:
             figure.savefig(part, format=kind, dpi=144, metadata=entries)
-        part.replace(out / f"{name}.{kind}")
 
 
 def save_note(out: Path, name: str, sentence: str) -> None:

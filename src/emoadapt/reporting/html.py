@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from emoadapt.config import Study
 from emoadapt.errors import DataError
+from emoadapt.flow.parts import write_text
 from emoadapt.reporting.declared import Declared, declared_names, read_declared
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.figures import figure_names
@@ -186,10 +187,7 @@ def write_report(
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(out)
+    write_text(out, text)
 
 
 def _group_pages(pages: Sequence[Page]) -> list[tuple[str, list[dict[str, Any]]]]:

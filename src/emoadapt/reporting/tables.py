@@ -11,6 +11,7 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
+from emoadapt.flow.parts import write_text
 from emoadapt.flow.store import read_provenance, read_table
 from emoadapt.reporting.audits import COUNTS, build_calibration, build_fairness, build_leaks, read_frame
 from emoadapt.reporting.display import present_table
@@ -119,11 +120,11 @@ def write_tables(
         tables["word_errors"] = _read([word_errors], schema.WORD_ERRORS)
     out.mkdir(parents=True, exist_ok=True)
     for name in table_names(study, word_errors is not None):
-        _write_text(out / f"{name}.csv", tables[name].write_csv())
+        write_text(out / f"{name}.csv", tables[name].write_csv())
         notes = select_footnotes(tables[name], leak_footnotes(study, leaks))
-        _write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
+        write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
         if notes:
-            _write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
+            write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
 
 
 def read_tidy(path: Path) -> pl.DataFrame:
@@ -331,9 +332,3 @@ def print_quarantine(path: Path, rows: bool) -> None:
     print(_to_markdown(present_table("quarantine", count_quarantine(quarantine))), end="")
     if rows and not quarantine.is_empty():
         print("\n" + _to_markdown(present_table("quarantine_rows", quarantine)), end="")
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from emoadapt.data.batching import Batch, collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import ModelError, TrainingError
+from emoadapt.flow.parts import write_text
 from emoadapt.models.backbones import MODEL_TYPES, SpeechBackbone, load_backbone
 from emoadapt.models.heads import build_head, seeded
 from emoadapt.plan import describe_calibrated
@@ -68,10 +68,7 @@ def calibrate(study: Study, output: Path, *, clip_seconds: float = 4.0, steps: i
         speeds = measure_backbone(study, backbone.to(device), device, clip_seconds, steps)
         found["backbones"][name] = {"settings": describe_calibrated(study, name), "stand_in": stand_in, **speeds}
         del backbone
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f".{output.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    part.replace(output)
+    write_text(output, json.dumps(found, indent=1) + "\n")
     return found
 
 

@@ -23,6 +23,7 @@ from emoadapt.data.batching import Batch
 from emoadapt.data.clips import CNN_COLUMNS, ClipStore
 from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.errors import DataError, TrainingError
+from emoadapt.flow.parts import force_to_disk
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.backbones import SpeechBackbone, load_backbone
 from emoadapt.models.cards import list_terms
@@ -360,5 +361,6 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], settings: Adaptation,
         {name: value.contiguous() for name, value in adapter.heads.state_dict().items()}, part / "heads.safetensors"
     )
     (part / "adaptation.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    force_to_disk(part)
     shutil.rmtree(output, ignore_errors=True)
     part.rename(output)

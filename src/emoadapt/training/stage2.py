@@ -21,6 +21,7 @@ from emoadapt import schema
 from emoadapt.data.batching import Batch
 from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipStore
 from emoadapt.data.ranks import count_ranks, find_rank, gather
+from emoadapt.flow.parts import force_to_disk
 from emoadapt.flow.store import read_table
 from emoadapt.models.backbones import SpeechBackbone, load_backbone
 from emoadapt.models.cards import list_terms
@@ -37,7 +38,7 @@ from emoadapt.training.unfinished import UnfinishedJob, save_object
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning, Study
 
-MINUTES_BETWEEN_RUNS = 1.0
+SECONDS_BETWEEN_SAVES = 60.0
 """How often, at most, runs that are done are put on disk: tables, and the best model if it is another."""
 
 
@@ -108,8 +109,7 @@ def finetune(
         job = _Finetuning(study, model, clips, signals, tables, Path(scratch))
         place = _place_state(study, setting, runs, models, inputs)
         keeper = _ModelKeeper(study, setting, job, place / "models")
-        minutes = study.checkpoint_minutes
-        unfinished = UnfinishedJob(place, tables, keeper, minutes and min(minutes, MINUTES_BETWEEN_RUNS))
+        unfinished = UnfinishedJob(place, tables, keeper, SECONDS_BETWEEN_SAVES)
         with job.notice.listening(), unfinished.saved_on_error():
             for run in runs:
                 part = clips.select(run)
@@ -327,6 +327,7 @@ class _ModelKeeper:
             card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": objectives}
         classifier = EmotionClassifier(model.backbone, model.head, **{clips.kind: clips.outputs})
         classifier.save(self.folder / name, card | {"licences": list_terms(self.study, corpora, objectives)})
+        force_to_disk(self.folder / name)
 
 
 def _place_state(

@@ -40,12 +40,11 @@ class UnfinishedJob:
         folder: of this job; made if it is not there.
         tables: of its runs.
         kept: what else is kept of them.
-        minutes: how often it is written, at most; None = only when the job ends with an error, such as the cluster's signal.
+        seconds: how often it is written, at most, unless a run took long enough to keep a state or the job ends with an error.
     """
 
-    def __init__(self, folder: Path, tables: RunTables, kept: Kept, minutes: float | None) -> None:
-        self.folder, self.tables, self.kept = folder, tables, kept
-        self.seconds = float("inf") if minutes is None else 60 * minutes
+    def __init__(self, folder: Path, tables: RunTables, kept: Kept, seconds: float) -> None:
+        self.folder, self.tables, self.kept, self.seconds = folder, tables, kept, seconds
         self._waiting: list[RunKey] = []
         self._saved = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)

@@ -103,6 +103,14 @@ def test_folder_loads_and_describes_itself(adapted) -> None:
     assert not list(model.parent.glob(".*"))
 
 
+def test_the_model_is_on_the_disk_before_its_folder_has_its_name(work, monkeypatch: pytest.MonkeyPatch) -> None:
+    work.write_unlabelled()
+    synced: set[int] = set()
+    monkeypatch.setattr("os.fsync", lambda number: synced.add(os.fstat(number).st_ino))
+    folder, _ = run(work)
+    assert {path.name for path in folder.iterdir() if path.stat().st_ino not in synced} == set()
+
+
 def test_second_run_is_bit_identical_and_replaces_the_first(adapted) -> None:
     work, model, curves = adapted
     first = (model / "model.safetensors").read_bytes()

@@ -1,5 +1,6 @@
 """Stage 2 on tones: learns, pairs, repeats, keeps what it should."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,15 @@ def test_keeps_models_by_policy(labelled, policy: str, kept: int) -> None:
             signal = torch.from_numpy(np.frombuffer(audio[name], "<i2").astype(np.float32) / 32768)
             with torch.no_grad():
                 np.testing.assert_allclose(classifier([signal])[0], logits, atol=1e-4)
+
+
+def test_kept_models_are_on_the_disk_before_their_runs_count_as_done(labelled, monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled.values["keep_models"] = "all"
+    synced: set[int] = set()
+    monkeypatch.setattr("os.fsync", lambda number: synced.add(os.fstat(number).st_ino))
+    run(labelled)
+    (folder,) = (labelled.folder / "models").iterdir()
+    assert {path.name for path in folder.iterdir() if path.stat().st_ino not in synced} == set()
 
 
 def test_model_with_the_head_of_transformers(labelled) -> None:

@@ -12,6 +12,7 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.errors import DataError
+from emoadapt.flow.parts import write_text
 from emoadapt.flow.store import read_table
 from emoadapt.reporting.declared.cells import COLUMNS, build_cells, list_missing
 from emoadapt.reporting.declared.footnotes import list_footnotes
@@ -71,10 +72,10 @@ def write_declared(
     for name in declared_names(study):
         tidy = build_cells(study, name, compared)
         grid, notes = build_grid(study, name, tidy), list_footnotes(study, name, tidy, remarks)
-        _write_text(tables / f"{name}.csv", tidy.write_csv())
-        _write_text(tables / f"{name}.md", write_markdown(grid, notes))
-        _write_text(tables / f"{name}.tex", write_latex(grid, name, notes))
-        _write_text(tables / f"{name}.notes.txt", "".join(f"{note}\n" for note in notes))
+        write_text(tables / f"{name}.csv", tidy.write_csv())
+        write_text(tables / f"{name}.md", write_markdown(grid, notes))
+        write_text(tables / f"{name}.tex", write_latex(grid, name, notes))
+        write_text(tables / f"{name}.notes.txt", "".join(f"{note}\n" for note in notes))
         draw_table(study, name, tidy, figures)
 
 
@@ -101,9 +102,3 @@ def read_declared(study: Study, name: str, tables: Path) -> Declared:
         missing=list_missing(tidy),
         empty=bool(tidy["missing"].is_not_null().all()),
     )
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
