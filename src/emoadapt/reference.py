@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
+import textwrap
 import types
 import typing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,30 +37,53 @@ def write_reference(root: Path) -> list[Path]:
 def generate_files(root: Path) -> dict[str, str]:
     """Path below the root -> content, for every generated file."""
     return {
-        "workflow/schemas/config.schema.json": json.dumps(config.Study.model_json_schema(), indent=1, sort_keys=True)
-        + "\n",
+        "workflow/schemas/config.schema.json": json.dumps(describe_schema(), indent=1, sort_keys=True) + "\n",
         "docs/configuration.md": describe_configuration(),
         "docs/tables.md": describe_tables(),
         "envs/core.yaml": describe_environment((root / "requirements.lock").read_text()),
     }
 
 
+def describe_schema() -> dict[str, Any]:
+    """The JSON schema of a study, for editors."""
+    schema = config.Study.model_json_schema()
+    for section in _list_sections():
+        properties = (schema if section is config.Study else schema["$defs"][section.__name__])["properties"]
+        for name, meaning in read_meanings(section).items():
+            properties[name]["description"] = meaning
+    return schema
+
+
+def read_meanings(section: type[BaseModel]) -> dict[str, str]:
+    """What stands below the fields of a section in its source.
+
+    Pydantic can read it too (`use_attribute_docstrings`), but then does so whenever a section is imported: in every job.
+    """
+    found = {name: field.description for name, field in section.model_fields.items() if field.description}
+    for kind in reversed(section.__mro__[: section.__mro__.index(BaseModel)]):
+        definition = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+        for field, below in pairwise(definition.body if isinstance(definition, ast.ClassDef) else ()):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = inspect.cleandoc(text)
+    return {name: text for name, text in found.items() if name in section.model_fields}
+
+
 def describe_configuration() -> str:
     """The configuration reference, as Markdown."""
-    sections: dict[type[BaseModel], str] = {}
-    _collect(config.Study, "", sections)
     lines = [
         "# Configuration reference",
         "",
         "Generated from the models by `make docs`. Keys without a default are required. `<name>` stands for a name of yours.",
         "",
     ]
-    for model, path in sections.items():
+    for model, path in _list_sections().items():
+        meanings = read_meanings(model)
         lines += [f"## {path or 'top level'}" + f" ({model.__name__})", "", f"{(model.__doc__ or '').strip()}", ""]
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
         for name, field in model.model_fields.items():
             default = "**required**" if field.is_required() else f"`{_show_default(field)}`"
-            meaning = " ".join((field.description or "").split())
+            meaning = " ".join(meanings.get(name, "").split())
             lines.append(f"| `{name}` | {_show_type(field.annotation)} | {default} | {_escape(meaning)} |")
         lines.append("")
     return "\n".join(lines)
@@ -90,6 +117,13 @@ def describe_environment(lock: str) -> str:
         *(f"      - {pin}" for pin in pins),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _list_sections() -> dict[type[BaseModel], str]:
+    """Sections of a study -> their place in a file."""
+    found: dict[type[BaseModel], str] = {}
+    _collect(config.Study, "", found)
+    return found
 
 
 def _collect(model: type[BaseModel], path: str, found: dict[type[BaseModel], str]) -> None:

@@ -27,7 +27,7 @@ def repeated_values(names: Iterable[Any]) -> list[Any]:
 class Section(BaseModel):
     """Base of all sections: unknown keys are refused, values are not changed after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _lists(self) -> Self:
