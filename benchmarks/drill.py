@@ -76,7 +76,7 @@ class Run:
         elif match := re.match(r" {4}wildcards: (.*)", line):
             self._job.name += " " + " ".join(part.partition("=")[2] for part in match[1].split(", "))
         elif match := re.match(r" {4}jobid: (\d+)", line):
-            self.begun[match[1]] = self._job
+            self.begun.setdefault(match[1], self._job)  # named again when the job fails, after others began
         elif match := re.match(r"Finished jobid: (\d+)", line):
             self.ended.append(match[1])
 

@@ -15,6 +15,18 @@ from project import create_project
 pytestmark = pytest.mark.slow
 
 
+def test_a_training_on_two_gpus_asks_for_one_node_and_twice_the_memory(tmp_path: Path) -> None:
+    project = create_project(tmp_path)
+    project.edit("small.yaml", "device: cpu", "device: auto\ngpus_per_job: 2")
+    dry = project.snakemake("--dry-run", "--resources", "gpu=2")
+    text = dry.stdout + dry.stderr
+    assert dry.returncode == 0, text
+    asked = re.findall(r"^rule (?:adapt|finetune):$.*?^    resources: (.*?)$", text, re.MULTILINE | re.DOTALL)
+    assert len(asked) == 7
+    memory = [re.search(r"nodes=1, mem_mb=(\d+)", resources)[1] for resources in asked]  # type: ignore[index]
+    assert set(memory) == {"16000", "32000"}, "the baseline on descriptors takes no GPU"
+
+
 def test_the_plan_counts_the_runs_of_a_dry_run(tmp_path: Path) -> None:
     project = create_project(tmp_path)
     dry = project.snakemake("--dry-run", "--printshellcmds")
