@@ -6,6 +6,7 @@ job steps run without SLURM's environment variables.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -44,7 +45,7 @@ AccountingStorageType=accounting_storage/none
 ReturnToService=2
 SlurmctldTimeout=5
 SlurmdTimeout=5
-KillWait=2
+KillWait=20
 MinJobAge=3600
 MailProg=/bin/true
 JobRequeue=1
@@ -161,9 +162,12 @@ class Cluster:
         run("scancel", *jobs)
         return jobs
 
-    def await_other_job(self, job: str) -> str:
-        """Return the number of the job that runs, when it is another than `job`."""
-        _await(lambda: self.list_running() not in ([], [job]), "the next job")
+    def await_other_job(self, job: str, process: subprocess.Popen[bytes]) -> str:
+        """Return the number of the job that runs, when it is another than `job`; fail if the process that sends jobs ends before.
+
+        Only the process knows when: its plugin looks the less often after a job, the longer that takes.
+        """
+        _await(lambda: self.list_running() not in ([], [job]), "the next job", process)
         return self.list_running()[0]
 
     def await_empty_queue(self) -> None:
@@ -199,10 +203,12 @@ def _find(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
 
 
-def _await(ready: Callable[[], bool], what: str) -> None:
-    """Poll for half a minute until something is ready."""
-    for _ in range(300):
+def _await(ready: Callable[[], bool], what: str, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Poll until something is ready; fail if the process that it comes from ends, or, without one, after five minutes."""
+    for _ in itertools.count() if process else range(3000):
         if ready():
             return
+        if process and process.poll() is not None:
+            break
         subprocess.run(["sleep", "0.1"], check=True)
     raise RuntimeError(f"{what} did not come up")

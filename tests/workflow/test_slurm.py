@@ -119,7 +119,7 @@ def test_a_training_outlives_ctrl_c_scancel_and_its_time_limit(cluster: Cluster,
     shutil.rmtree(copy.root / target)
     (copy.root / log).unlink()
     local = Project(shutil.copytree(copy.root, tmp_path / "local"))
-    limited = of_small(target, "--set-resources", "adapt:runtime=1 if attempt < 3 else 10")
+    limited = of_small(target, "--set-resources", "adapt:runtime=2 if attempt < 3 else 10")
 
     # What is started in the background of a shell would ignore SIGINT.
     heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
@@ -141,7 +141,7 @@ def test_a_training_outlives_ctrl_c_scancel_and_its_time_limit(cluster: Cluster,
         copy.await_line(log, "padding", second)
         cancelled = cluster.cancel_jobs()
         (copy.root / log).unlink()
-        hanging = cluster.await_other_job(cancelled[0])
+        hanging = cluster.await_other_job(cancelled[0], second)
         copy.await_line(log, "padding", second)
         cluster.signal_job(hanging, signal.SIGSTOP)
         code = second.wait()
