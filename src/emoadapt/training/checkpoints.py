@@ -10,8 +10,6 @@ import logging
 import signal
 import threading
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +24,7 @@ from emoadapt.data.ranks import add_up, find_rank, share
 from emoadapt.errors import TrainingError
 from emoadapt.flow.parts import force_to_disk
 from emoadapt.training.processes import SIGNALS
+from emoadapt.training.states import is_whole
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ class Checkpoint(Callback):
         """The state that is there, the same for all processes; one that cannot be read is deleted, and the run begins anew."""
         whole = False
         if find_rank() == 0 and self.path.is_file():
-            whole = _is_whole(self.path)
+            whole = is_whole(self.path)
             if not whole:
                 logger.warning("%s was damaged, and is deleted: this run begins anew", self.path)
                 self.path.unlink()
@@ -197,12 +196,3 @@ def explain_end(run: str, signal_name: str, where: str, state: Path | None) -> s
 
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file is what `torch.save` wrote, by its checksums; nothing is unpacked, and little is in memory."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
-        return False

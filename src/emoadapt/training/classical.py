@@ -16,6 +16,7 @@ from sklearn.svm import SVC
 from emoadapt.errors import TrainingError
 from emoadapt.training.classification import LabelledClips
 from emoadapt.training.runs import Partition, RunKey, RunTables, Setting
+from emoadapt.training.unfinished import UnfinishedJob, place_job
 from emoadapt.training.vectors import normalise_vectors, read_vectors
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ def train_classical(
     predictions: Path,
     embeddings: Path,
     curves: Path,
+    models: Path,
 ) -> None:
     """Fit the machine once per (resampling, fold) and predict the fold's test clips.
 
-    Nothing is chosen on the dev part. There is no backbone and no epoch: the tables of embeddings and curves are empty.
+    Nothing is chosen on the dev part. There is no backbone and no epoch: the tables of embeddings and curves are empty. A job
+    that was killed goes on with the run that it had come to.
 
     Args:
         study: the configuration, with `finetuning.classical`.
@@ -50,9 +53,11 @@ def train_classical(
             classes and are no log-probabilities.
         embeddings: EMBEDDINGS table to write.
         curves: CURVES table to write.
+        models: folder for fine-tuned models, of which there are none; beside it is what a killed job leaves.
 
     Raises:
         TrainingError: a part has no clips, or the training clips are all of one class.
+        Interrupted: the cluster ended the job; the next start goes on.
         DataError: a table does not fit.
     """
     config = study.finetuning.classical
@@ -61,13 +66,19 @@ def train_classical(
     clips = LabelledClips(splits, subsets, study.tasks[task].classes, ())
     clips.usable = vectors = read_vectors(shards, config.features, clips.splits["utterance_id"].to_list())
     tables = RunTables(Setting(task, "handcrafted", "classical", subset), clips)
-    for run in runs:
-        part = clips.select(run)
+    inputs = [splits, subsets, *(path for paths in shards.values() for path in paths)]
+    settings = [config.model_dump_json()]
+    unfinished = UnfinishedJob(place_job(study, tables.setting, settings, [__name__], inputs, models), tables)
+
+    def perform(run: RunKey, part: Partition) -> None:
         train = [*part.train, *(part.dev if config.train_on_dev and subset == "full" else [])]
         of_fold = clips.splits.filter(fold=run[1])
         normalised = normalise_vectors(vectors, of_fold, train, config.normalise)
         tables.add_predictions(run, part.test, _predict(config, clips, train, part, normalised))
+
+    unfinished.complete(runs, perform)
     tables.write(predictions, embeddings, curves)
+    unfinished.remove()
 
 
 def _predict(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from emoadapt import schema
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import Clip
 from emoadapt.models.heads import Head
-from emoadapt.training.runs import RunKey, RunTables, Setting, TaskClips
+from emoadapt.training.runs import Partition, RunKey, RunTables, Setting, TaskClips
 from emoadapt.training.tasks import load_clips
 from emoadapt.training.trainer import Curve, build_trainer, evaluate, train
+from emoadapt.training.unfinished import UnfinishedJob, place_job
 from emoadapt.training.vectors import normalise_vectors, read_vectors
 
 if TYPE_CHECKING:
@@ -39,12 +40,14 @@ def train_handcrafted(
     predictions: Path,
     embeddings: Path,
     curves: Path,
+    models: Path,
     threads: int,
 ) -> None:
     """Train the baseline once per (resampling, fold, seed) and predict the fold's test clips.
 
     Vectors are z-scored with statistics of the scope `egemaps_normalise`. There is no backbone, so the
-    embeddings table is empty. It trains on the CPU in single precision, whatever `device` and `precision` say.
+    embeddings table is empty. It trains on the CPU in single precision, whatever `device` and `precision` say. A job that was
+    killed goes on as one of `emoadapt.training.stage2.finetune` does.
 
     Args:
         study: the configuration.
@@ -57,10 +60,12 @@ def train_handcrafted(
         predictions: PREDICTIONS or ATTRIBUTE_PREDICTIONS table to write.
         embeddings: EMBEDDINGS table to write.
         curves: CURVES table to write.
+        models: folder for fine-tuned models, of which there are none; beside it is what a killed job leaves.
         threads: CPU threads.
 
     Raises:
         TrainingError: a part has no clips, or the loss is not finite.
+        Interrupted: the cluster ended the job; the next start goes on.
         DataError: a table does not fit.
     """
     torch.set_num_threads(threads)
@@ -71,10 +76,21 @@ def train_handcrafted(
     clips = load_clips(study, task, splits, subsets, ())
     clips.usable = vectors = read_vectors(egemaps_shards, "egemaps", clips.splits["utterance_id"].to_list())
     tables = RunTables(Setting(task, "handcrafted", "egemaps", subset), clips)
+    inputs = [splits, subsets, *(path for paths in egemaps_shards.values() for path in paths)]
+    read = settings.model_dump_json(exclude={"seeds"})
+    unfinished = UnfinishedJob(place_job(study, tables.setting, [read], [__name__], inputs, models), tables)
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
-        for run in runs:
-            _perform(run, settings, clips, vectors, tables, Path(scratch))
+
+        def perform(run: RunKey, part: Partition) -> None:
+            trainer = build_trainer(
+                "cpu", settings, Path(scratch), unfinished.place_checkpoint(run), minutes=study.checkpoint_minutes,
+                sparing=True, notice=unfinished.notice,
+            )  # fmt: skip
+            _perform(run, part, settings, clips, vectors, tables, trainer)
+
+        unfinished.complete(runs, perform)
     tables.write(predictions, embeddings, curves)
+    unfinished.remove()
 
 
 class HandcraftedModel(nn.Module):
@@ -108,20 +124,19 @@ class VectorDataset(Dataset[Clip]):
 
 def _perform(
     run: RunKey,
+    part: Partition,
     settings: Finetuning,
     clips: TaskClips,
     vectors: Mapping[str, np.ndarray],
     tables: RunTables,
-    scratch: Path,
+    trainer: Any,
 ) -> None:
-    *_, seed = run
-    part = clips.select(run)
-    of_fold = clips.splits.filter(fold=run[1])
+    _, fold, seed = run
+    of_fold = clips.splits.filter(fold=fold)
     dataset = VectorDataset(normalise_vectors(vectors, of_fold, part.train, settings.egemaps_normalise), clips)
     head = clips.build_head(settings, schema.EGEMAPS_LLD, settings.head_hidden or HIDDEN, seed, part.train)
     curve = Curve("stage2", tables.setting.name(run))
     learner = clips.build_learner(HandcraftedModel(head), settings, curve, seed, part.train)
-    trainer = build_trainer("cpu", settings, scratch)
     test = part.test["utterance_id"].to_list()
     # All vectors are equally long: only the seed orders the batches.
     training, dev, testing = (

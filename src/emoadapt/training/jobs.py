@@ -46,22 +46,23 @@ def run_setting(
     """
     parsed = [Run.parse(run) for run in runs]
     todo = [(run.resampling, run.fold, run.seed) for run in parsed]
-    tables = (output / "predictions.parquet", output / "embeddings.parquet", output / "curves.parquet")
-    (output / "models").mkdir(parents=True, exist_ok=True)
+    models = output / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    results = (output / "predictions.parquet", output / "embeddings.parquet", output / "curves.parquet", models)
     if (backbone, start) == CLASSICAL:
         from emoadapt.training.classical import train_classical
 
-        train_classical(study, task, subset, todo, group_by_corpus(shards), splits, subsets, *tables)
+        train_classical(study, task, subset, todo, group_by_corpus(shards), splits, subsets, *results)
         return
     if (backbone, start) == HANDCRAFTED:
         from emoadapt.training.handcrafted import train_handcrafted
 
-        train_handcrafted(study, task, subset, todo, group_by_corpus(shards), splits, subsets, *tables, threads)
+        train_handcrafted(study, task, subset, todo, group_by_corpus(shards), splits, subsets, *results, threads)
         return
     from emoadapt.training.stage2 import finetune
 
     audio, cnn = separate_cnn(shards)
     finetune(
-        study, task, backbone, start, subset, todo, model, group_by_corpus(audio), group_by_corpus(cnn) or None, splits, subsets, *tables,
-        output / "models", threads,
+        study, task, backbone, start, subset, todo, model, group_by_corpus(audio), group_by_corpus(cnn) or None, splits, subsets, *results,
+        threads,
     )  # fmt: skip

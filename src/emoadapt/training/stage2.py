@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,26 +19,22 @@ from torch import Tensor, nn
 from emoadapt import schema
 from emoadapt.data.batching import Batch
 from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipStore
-from emoadapt.data.ranks import count_ranks, find_rank, gather
+from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.flow.parts import force_to_disk
 from emoadapt.flow.store import read_table
 from emoadapt.models.backbones import SpeechBackbone, load_backbone
 from emoadapt.models.cards import list_terms
 from emoadapt.models.classifier import EmotionClassifier
 from emoadapt.models.heads import Head
-from emoadapt.training.checkpoints import Interrupted, Notice
+from emoadapt.training.checkpoints import Notice
 from emoadapt.training.loading import load_signals
 from emoadapt.training.runs import Partition, RunKey, RunTables, Setting, TaskClips, TestedLearner
-from emoadapt.training.states import name_state, remove_others
 from emoadapt.training.tasks import load_clips
 from emoadapt.training.trainer import BestWeights, Curve, build_trainer, embed_batch, evaluate, train
-from emoadapt.training.unfinished import UnfinishedJob, save_object
+from emoadapt.training.unfinished import UnfinishedJob, load_object, place_job, save_object
 
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning, Study
-
-SECONDS_BETWEEN_SAVES = 60.0
-"""How often, at most, runs that are done are put on disk: tables, and the best model if it is another."""
 
 
 def finetune(
@@ -101,7 +96,8 @@ def finetune(
     if study.finetuning.compile:
         model.compile_layers()
     setting = Setting(task, backbone, start, subset)
-    inputs = [audio_shards, cnn_shards or {}, {"": [splits, subsets, *([] if model_dir is None else [model_dir])]}]
+    groups = (audio_shards, cnn_shards or {}, {"": [splits, subsets, *([] if model_dir is None else [model_dir])]})
+    inputs = [path for group in groups for paths in group.values() for path in paths]
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
         signals = _Signals(audio_shards, None if model.cnn_trainable else cnn_shards, splits, Path(scratch))
         clips = load_clips(study, task, splits, subsets, signals.lengths)
@@ -109,15 +105,12 @@ def finetune(
         job = _Finetuning(study, model, clips, signals, tables, Path(scratch))
         place = _place_state(study, setting, runs, models, inputs)
         keeper = _ModelKeeper(study, setting, job, place / "models")
-        unfinished = UnfinishedJob(place, tables, keeper, SECONDS_BETWEEN_SAVES)
-        with job.notice.listening(), unfinished.saved_on_error():
-            for run in runs:
-                part = clips.select(run)
-                if not unfinished.restore(run):
-                    keeper.consider(run, *job.perform(run, part, unfinished.place_checkpoint(run)))
-                    unfinished.note(run)
-                    if run != runs[-1]:
-                        job.end_if_told(run)
+        unfinished = UnfinishedJob(place, tables, keeper, job.notice)
+
+        def perform(run: RunKey, part: Partition) -> None:
+            keeper.consider(run, *job.perform(run, part, unfinished.place_checkpoint(run)))
+
+        unfinished.complete(runs, perform)
     if find_rank() > 0:
         return
     keeper.finish(models)
@@ -222,19 +215,6 @@ class _Finetuning:
         own = part.test["corpus"] == self.study.tasks[self.tables.setting.task].corpus
         return model, best, self.clips.score(part.test.filter(own), outputs[own.to_numpy()])
 
-    def end_if_told(self, run: RunKey) -> None:
-        """End the job after a run, with what is done.
-
-        Raises:
-            Interrupted: a process was told to end.
-        """
-        if any(gather([bool(self.notice.name)])):
-            said = self.notice.name or "a signal to another process"
-            name = self.tables.setting.name(run)
-            raise Interrupted(
-                f"{name}: the job was ended by {said} after this run; started again, it goes on with the next"
-            )
-
     def _load(self, names: Sequence[str], settings: Finetuning, seed: int | None = None) -> Any:
         return self.signals.load(names, self.clips, self.backbone, settings, seed)
 
@@ -288,10 +268,12 @@ class _ModelKeeper:
             save_object(self.best, folder / "best.pt")
             self._changed = False
 
-    def load(self, folder: Path) -> None:
-        """Take up the best model of a job that was killed."""
+    def load(self, folder: Path) -> bool:
+        """Take up the best model of a job that was killed; False if it is damaged."""
         if (folder / "best.pt").is_file():
-            self.best = torch.load(folder / "best.pt", weights_only=True)
+            self.best = load_object(folder / "best.pt") or {}
+            return bool(self.best)
+        return True
 
     def finish(self, models: Path) -> None:
         """Bring what is kept to its place, `models`."""
@@ -335,19 +317,11 @@ def _place_state(
     setting: Setting,
     runs: Sequence[RunKey],
     models: Path,
-    inputs: Sequence[Mapping[str, Sequence[Path]]],
+    inputs: Sequence[Path],
 ) -> Path:
-    """Folder of what a killed job leaves, beside its models; those of other names are removed."""
     # What is left out is of other jobs: seeds are in the names of runs.
     others = {"seeds", "egemaps_baseline", "egemaps_epochs", "egemaps_learning_rate", "egemaps_normalise", "classical"}
-    task = study.tasks[setting.task]
-    settings = [astuple(setting), study.finetuning.model_dump_json(exclude=others), task.classes, task.attributes]
-    files = [path for group in inputs for paths in group.values() for path in paths]
-    config = study.backbones[setting.backbone]
     # Which model is the best, and which are kept, is a matter of all runs; tables are looked up run by run.
     whole = [] if study.keep_models == "adapted" else list(runs)
-    name = name_state([*settings, study.keep_models, whole], [__name__], files, config, study.weights_folder)
-    place = models.with_name(f".{models.name}.{name}")
-    if find_rank() == 0:
-        remove_others(place, f".{models.name}.*")
-    return place
+    settings = [study.finetuning.model_dump_json(exclude=others), study.keep_models, whole]
+    return place_job(study, setting, settings, [__name__], inputs, models, study.backbones[setting.backbone])

@@ -7,19 +7,21 @@ code, the starting weights, a library or an input finds none.
 from __future__ import annotations
 
 import shutil
+import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import lightning
-import torch
-import transformers
 
 from emoadapt.flow.code import code_digest, digest
 from emoadapt.models.registry import identity
 
 if TYPE_CHECKING:
     from emoadapt.config import Backbone
+
+LIBRARIES = ("torch", "transformers", "lightning", "scikit-learn")
+"""Whose versions decide what comes of a training."""
 
 
 def name_state(
@@ -40,8 +42,7 @@ def name_state(
     if backbone is not None:
         start = backbone.describe()
         start += str(backbone.weights and identity(backbone.weights, weights, backbone.revision))
-    libraries = [torch.__version__, transformers.__version__, lightning.__version__]
-    return digest(list(settings), start, code_digest(*modules), states, libraries)
+    return digest(list(settings), start, code_digest(*modules), states, [version(name) for name in LIBRARIES])
 
 
 def remove_others(place: Path, pattern: str) -> None:
@@ -50,3 +51,12 @@ def remove_others(place: Path, pattern: str) -> None:
         # A state that is being written has the name of its place and something behind it.
         if not other.name.startswith(place.name):
             shutil.rmtree(other) if other.is_dir() else other.unlink()
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is what `torch.save` wrote, by its checksums; nothing is unpacked, and little is in memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        return False

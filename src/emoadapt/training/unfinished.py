@@ -1,24 +1,36 @@
 """What a Stage-2 job that was killed leaves behind: its finished runs.
 
 Of the run in which it was killed there is the checkpoint of `emoadapt.training.checkpoints`, in the same folder, whose name is
-that of `emoadapt.training.states`.
+that of `emoadapt.training.states`: beside the job's models, which is where the handcrafted baselines, that keep none, have it too.
 """
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from emoadapt.data.ranks import find_rank, share
+from emoadapt.data.ranks import find_rank, gather, share
 from emoadapt.flow.parts import replacing
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.training.runs import RunKey, RunTables
+from emoadapt.training.checkpoints import Interrupted, Notice
+from emoadapt.training.runs import Partition, RunKey, RunTables, Setting
+from emoadapt.training.states import is_whole, name_state, remove_others
+
+if TYPE_CHECKING:
+    from emoadapt.config import Backbone, Study
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_SAVES = 60.0
+"""How often, at most, runs that are done are put on disk: tables, and the best model if it is another."""
 
 
 class Kept(Protocol):
@@ -27,8 +39,8 @@ class Kept(Protocol):
     def save(self, folder: Path) -> None:
         """Put on disk what has changed since the last time."""
 
-    def load(self, folder: Path) -> None:
-        """Take up again what is there."""
+    def load(self, folder: Path) -> bool:
+        """Take up again what is there; False if it is damaged."""
 
 
 class UnfinishedJob:
@@ -37,19 +49,43 @@ class UnfinishedJob:
     Of several processes the first writes; what was there before is looked up once, so that all do the same runs.
 
     Args:
-        folder: of this job; made if it is not there.
+        folder: of this job (`place_job`); made if it is not there.
         tables: of its runs.
-        kept: what else is kept of them.
-        seconds: how often it is written, at most, unless a run took long enough to keep a state or the job ends with an error.
+        kept: what else is kept of them, if anything is.
+        notice: that the job has of signals; `complete` listens.
     """
 
-    def __init__(self, folder: Path, tables: RunTables, kept: Kept, seconds: float) -> None:
-        self.folder, self.tables, self.kept, self.seconds = folder, tables, kept, seconds
+    def __init__(self, folder: Path, tables: RunTables, kept: Kept | None = None, notice: Notice | None = None) -> None:
+        self.folder, self.tables, self.kept, self.notice = folder, tables, kept, notice or Notice()
         self._waiting: list[RunKey] = []
         self._saved = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
+        if find_rank() == 0 and kept and not kept.load(folder):
+            logger.warning("what is kept in %s was damaged, and is deleted: this job begins anew", folder)
+            shutil.rmtree(folder)
+            folder.mkdir()
         self._found = share({path.name for path in folder.iterdir() if path.is_dir()})
-        kept.load(folder)
+
+    def complete(self, runs: Sequence[RunKey], perform: Callable[[RunKey, Partition], None]) -> None:
+        """Perform the runs that are not done yet.
+
+        Args:
+            runs: all runs of the job.
+            perform: trains and tests a run, and adds it to the tables.
+
+        Raises:
+            Interrupted: the job was told to end; what is done is on disk.
+            TrainingError: a part of a run has no clips.
+        """
+        with self.notice.listening(), self._saved_on_error():
+            for run in runs:
+                part = self.tables.clips.select(run)
+                if self.restore(run):
+                    continue
+                perform(run, part)
+                self.note(run)
+                if run != runs[-1]:
+                    self._end_if_told(run)
 
     def restore(self, run: RunKey) -> bool:
         """Take the tables of a run that was done before; False if it was not."""
@@ -73,7 +109,7 @@ class UnfinishedJob:
             return
         self._waiting.append(run)
         checkpoint = self.place_checkpoint(run)
-        if checkpoint.exists() or time.monotonic() - self._saved > self.seconds:
+        if checkpoint.exists() or time.monotonic() - self._saved > SECONDS_BETWEEN_SAVES:
             self.save()
         checkpoint.unlink(missing_ok=True)
 
@@ -81,7 +117,8 @@ class UnfinishedJob:
         """Put on disk all runs that are done."""
         if find_rank() > 0:
             return
-        self.kept.save(self.folder)
+        if self.kept:
+            self.kept.save(self.folder)
         for run in self._waiting:
             part = self.folder / f"{_name(run)}.part"
             shutil.rmtree(part, ignore_errors=True)
@@ -91,8 +128,12 @@ class UnfinishedJob:
             part.rename(self._place(run))
         self._waiting, self._saved = [], time.monotonic()
 
+    def remove(self) -> None:
+        """Forget all of it, now that the job's output is there."""
+        shutil.rmtree(self.folder)
+
     @contextmanager
-    def saved_on_error(self) -> Iterator[None]:
+    def _saved_on_error(self) -> Iterator[None]:
         """Put what is done on disk if the rest ends with an error, such as the cluster's signal."""
         try:
             yield
@@ -100,12 +141,46 @@ class UnfinishedJob:
             self.save()
             raise
 
-    def remove(self) -> None:
-        """Forget all of it, now that the job's output is there."""
-        shutil.rmtree(self.folder)
+    def _end_if_told(self, run: RunKey) -> None:
+        """End the job after a run, with what is done, if a process was told to end."""
+        if any(gather([bool(self.notice.name)])):
+            said = self.notice.name or "a signal to another process"
+            name = self.tables.setting.name(run)
+            raise Interrupted(
+                f"{name}: the job was ended by {said} after this run; started again, it goes on with the next"
+            )
 
     def _place(self, run: RunKey) -> Path:
         return self.folder / _name(run)
+
+
+def place_job(
+    study: Study,
+    setting: Setting,
+    settings: Sequence[object],
+    modules: Sequence[str],
+    inputs: Iterable[Path],
+    models: Path,
+    backbone: Backbone | None = None,
+) -> Path:
+    """Folder of what a job leaves when it is killed, beside its models; those of other names are removed.
+
+    Args:
+        study: the configuration.
+        setting: of the job.
+        settings: of its training.
+        modules: whose code it runs.
+        inputs: files and folders that it reads.
+        models: folder of its models.
+        backbone: what it starts from; None = without one.
+    """
+    task = study.tasks[setting.task]
+    whole = [astuple(setting), task.classes, task.attributes, *settings]
+    name = name_state(whole, modules, inputs, backbone, study.weights_folder)
+    place = models.with_name(f".{models.name}.{name}")
+    if find_rank() == 0:
+        remove_others(place, f".{models.name}.*")
+    return place
 
 
 def _name(run: RunKey) -> str:
@@ -117,3 +192,8 @@ def save_object(value: Any, path: Path) -> None:
     """Write tensors and plain values in one step."""
     with replacing(path) as part:
         torch.save(value, part)
+
+
+def load_object(path: Path) -> Any:
+    """What `save_object` wrote; None if it is damaged."""
+    return torch.load(path, weights_only=True) if is_whole(path) else None

@@ -1,5 +1,9 @@
 """The classical baseline against scikit-learn's own pipeline."""
 
+import os
+import signal
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,16 +15,22 @@ from emoadapt import schema
 from emoadapt.config import load_study
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_table
+from emoadapt.training import classical
+from emoadapt.training.checkpoints import Interrupted
 from emoadapt.training.classical import train_classical
+from emoadapt.training.runs import RunKey
+
+RUNS = [(0, 0, 0), (0, 1, 0)]
 
 
-def run(work, subset: str = "full", **settings) -> pl.DataFrame:
+def run(work, subset: str = "full", runs: Sequence[RunKey] = RUNS, **settings) -> pl.DataFrame:
     folder = work.folder
     work.values["finetuning"] = {**work.values.get("finetuning", {}), "classical": {"features": "egemaps", **settings}}
     paths = {key: folder / f"classical.{key}.parquet" for key in ("predictions", "embeddings", "curves")}
     tables = {"splits": folder / "splits.parquet", "subsets": folder / "subsets.parquet"}
     shards = {"acted": [folder / "egemaps.parquet"]}
-    train_classical(load_study(work.values), "emotion", subset, [(0, 0, 0), (0, 1, 0)], shards, **tables, **paths)
+    models = folder / "classical" / "models"
+    train_classical(load_study(work.values), "emotion", subset, runs, shards, **tables, **paths, models=models)
     for key in ("embeddings", "curves"):
         assert read_table(paths[key], getattr(schema, key.upper())).num_rows == 0
     return pl.from_arrow(read_table(paths["predictions"], schema.PREDICTIONS))  # type: ignore[return-value]
@@ -57,4 +67,27 @@ def test_dev_clips_stay_out_of_a_subset(work) -> None:
 def test_a_study_without_one_says_so(work) -> None:
     work.write_labelled()
     with pytest.raises(TrainingError, match=r"no classical baseline; set finetuning\.classical"):
-        train_classical(work.study, "emotion", "full", [], {}, *[work.folder / "x"] * 5)
+        train_classical(work.study, "emotion", "full", [], {}, *[work.folder / "x"] * 6)
+
+
+def test_a_job_that_is_told_to_end_goes_on_with_the_next_run(work, monkeypatch: pytest.MonkeyPatch) -> None:
+    work.write_labelled()
+    run(work)
+    table = work.folder / "classical.predictions.parquet"
+    whole = table.read_bytes()
+    table.unlink()
+    predict, predicted = classical._predict, []
+
+    def predict_and_tell(*args) -> np.ndarray:
+        predicted.append(args[2])
+        os.kill(os.getpid(), signal.SIGTERM)
+        return predict(*args)
+
+    monkeypatch.setattr(classical, "_predict", predict_and_tell)
+    with pytest.raises(Interrupted, match=r"full\.r0f0s0: the job was ended by SIGTERM after this run; started again"):
+        run(work)
+    assert len(predicted) == 1 and not table.exists()
+    run(work)
+    assert len(predicted) == 2, "the first run was done"
+    assert table.read_bytes() == whole
+    assert not list((work.folder / "classical").glob(".*"))

@@ -1,12 +1,19 @@
 """The handcrafted baseline on vectors that separate the classes."""
 
+import os
+import signal
+
 import numpy as np
 import polars as pl
+import pytest
+from lightning.pytorch.callbacks import Callback
 from sklearn.metrics import f1_score
 
 from emoadapt import schema
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.training.handcrafted import train_handcrafted
+from emoadapt.training import handcrafted
+from emoadapt.training.checkpoints import Interrupted
+from emoadapt.training.handcrafted import build_trainer, train_handcrafted
 
 
 def run(work, runs, name: str = "run"):
@@ -14,8 +21,9 @@ def run(work, runs, name: str = "run"):
     paths = {key: folder / f"{name}.{key}.parquet" for key in ("predictions", "embeddings", "curves")}
     tables = {"splits": folder / "splits.parquet", "subsets": folder / "subsets.parquet"}
     train_handcrafted(
-        work.study, "emotion", "full", runs, {"acted": [folder / "egemaps.parquet"]}, **tables, **paths, threads=1
-    )
+        work.study, "emotion", "full", runs, {"acted": [folder / "egemaps.parquet"]}, **tables, **paths,
+        models=folder / name / "models", threads=1,
+    )  # fmt: skip
     return {key: pl.from_arrow(read_table(path, getattr(schema, key.upper()))) for key, path in paths.items()}
 
 
@@ -38,6 +46,49 @@ def test_it_needs_no_gpu_whatever_the_study_says(work) -> None:
     work.values["device"] = "cuda"
     work.values["finetuning"] |= {"precision": "16-mixed"}
     assert run(work, [(0, 0, 0)])["predictions"].equals(before)
+
+
+class Counter(Callback):
+    """Counts batches of training, and sends its process a signal in one of them."""
+
+    def __init__(self) -> None:
+        self.batches, self.last, self.signal = 0, 0, signal.SIGTERM
+
+    def on_train_batch_start(self, *_) -> None:
+        self.batches += 1
+        if self.batches == self.last:
+            os.kill(os.getpid(), self.signal)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_job_that_is_told_to_end_goes_on_with_the_batch_that_it_had_come_to(
+    work, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.write_labelled()
+    work.values["finetuning"] |= {"batch_size": 3, "egemaps_epochs": 3}
+    counter = Counter()
+
+    def build(*args, **kwargs):
+        trainer = build_trainer(*args, **kwargs)
+        trainer.callbacks.append(counter)
+        return trainer
+
+    monkeypatch.setattr(handcrafted, "build_trainer", build)
+    runs = [(0, 0, 0), (0, 0, 1), (0, 1, 0)]
+    run(work, runs, "whole")
+    whole, counter.batches = counter.batches, 0
+    # In the second epoch of the second of three runs, of three epochs each.
+    counter.last, counter.signal = whole // 2, number
+    sentence = rf"full.r0f0s1: ended by {number.name} in epoch 2 after batch \d of 4; started again, it goes on from"
+    with pytest.raises(Interrupted, match=sentence):
+        run(work, runs, "told")
+    assert not (work.folder / "told.predictions.parquet").exists()
+    run(work, runs, "told")
+    assert counter.batches == whole
+    for key in ("predictions", "embeddings", "curves"):
+        paths = (work.folder / f"{name}.{key}.parquet" for name in ("whole", "told"))
+        assert len({path.read_bytes() for path in paths}) == 1
+    assert not list((work.folder / "told").glob(".*"))
 
 
 def test_scaling_a_descriptor_does_not_matter(work) -> None:

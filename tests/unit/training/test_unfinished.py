@@ -158,6 +158,24 @@ def test_best_model_of_an_interrupted_job_is_that_of_the_whole(labelled) -> None
     assert do_job(labelled, "job") == whole
 
 
+def test_a_damaged_best_model_begins_the_job_anew(labelled, caplog: pytest.LogCaptureFixture) -> None:
+    """Of the runs that are done, no other model is there; it was a traceback at each start."""
+    labelled.values["keep_models"] = "best"
+    counter = arrange_end(0)
+    whole = do_job(labelled, "whole")
+    arrange_end(-counter.left * 5 // 6, interrupt)
+    with pytest.raises(TrainingError, match="the cluster ended it"):
+        do_job(labelled, "job")
+    (best,) = (labelled.folder / "job").glob(".models.*/best.pt")
+    content = bytearray(best.read_bytes())
+    content[len(content) // 2] ^= 1
+    best.write_bytes(content)
+    again = arrange_end(0)
+    assert do_job(labelled, "job") == whole
+    assert again.left == counter.left
+    assert f"what is kept in {best.parent} was damaged, and is deleted: this job begins anew" in caplog.text
+
+
 @pytest.mark.parametrize(("policy", "goes_on"), [("adapted", True), ("best", False), ("all", False)])
 def test_models_are_kept_of_the_runs_that_are_still_wanted(labelled, policy: str, goes_on: bool) -> None:
     """The study lost a seed while its job was down: the best model so far, or one of those kept, may be of that seed."""
