@@ -10,6 +10,7 @@ of the training clips' values. The CCC is the same before and after the map, and
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ from emoadapt.training.trainer import Curve, Term
 
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning
+
+logger = logging.getLogger(__name__)
 
 
 def measure_concordance(prediction: Tensor, target: Tensor) -> Tensor:
@@ -75,18 +78,22 @@ class RatedClips(TaskClips):
         return {"ratings": torch.tensor(self.ratings[utterance_id], dtype=torch.float32)}
 
     def select(self, run: RunKey) -> Partition:
-        """Clips of a run.
+        """Clips of a run; an attribute that does not help to choose the epoch is named in the log.
 
         Raises:
             TrainingError: a part has none, or dev has no two that are rated for one attribute.
         """
         part = super().select(run)
         counts = np.sum(~np.isnan([self.ratings[name] for name in part.dev]), axis=0)
-        if (counts < 2).all():
-            raise TrainingError(
-                f"resampling {run[0]}, fold {run[1]}: of the {len(part.dev)} clips of the dev part no two are rated for "
-                f"{' or '.join(self.outputs)}, so that no epoch could be chosen; choose another split"
-            )
+        unrated = [name for name, count in zip(self.outputs, counts, strict=True) if count < 2]
+        found = (
+            f"resampling {run[0]}, fold {run[1]}: of the {len(part.dev)} clips of the dev part no two are rated for "
+            f"{' or '.join(unrated)}"
+        )
+        if len(unrated) == len(self.outputs):
+            raise TrainingError(f"{found}, so that no epoch could be chosen; choose another split")
+        if unrated:
+            logger.warning("%s: the epoch is chosen without", found)
         return part
 
     def build_head(

@@ -1,5 +1,6 @@
 """Attributes: the loss, the scale, and runs from ratings to predictions."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -127,14 +128,26 @@ def test_batches_of_one_clip_are_refused_as_nothing_could_be_learned(work) -> No
         rate(work, batch_size=1)
 
 
-def test_dev_part_of_one_rated_clip_is_refused_as_no_epoch_could_be_chosen(work) -> None:
-    """All epochs had the score 0, so that the first was kept, silently."""
+def leave_dev(work, arousal: str) -> None:
+    """Take the ratings of the dev part away but for the arousal of the clips that a pattern fits."""
     work.write_labelled()
     rows = read_table(work.folder / "splits.parquet").to_pylist()
     for row in rows:
         if row["split"] == "dev":
-            row |= {"arousal": 4.0 if row["utterance_id"] == "acted/002" else None, "valence": None}
+            row |= {"arousal": 4.0 if re.fullmatch(arousal, row["utterance_id"]) else None, "valence": None}
     write_table(work.folder / "splits.parquet", rows, schema.SPLITS)
+
+
+def test_attribute_that_no_epoch_can_be_chosen_by_is_named(work, caplog: pytest.LogCaptureFixture) -> None:
+    leave_dev(work, ".*")
+    rate(work)
+    said = "of the 12 clips of the dev part no two are rated for valence: the epoch is chosen without"
+    assert caplog.text.count(said) >= 1
+
+
+def test_dev_part_of_one_rated_clip_is_refused_as_no_epoch_could_be_chosen(work) -> None:
+    """All epochs had the score 0, so that the first was kept, silently."""
+    leave_dev(work, "acted/002")
     with pytest.raises(
         TrainingError,
         match=r"^resampling 0, fold 0: of the 12 clips of the dev part no two are rated for arousal or valence, so",
@@ -190,7 +203,7 @@ def test_handcrafted_vector_learns_ratings(work) -> None:
     paths = [work.folder / f"{name}.parquet" for name in ("predictions", "embeddings", "curves")]
     train_handcrafted(
         work.study, "emotion", "full", [(0, 0, 0)], {"acted": [work.folder / "egemaps.parquet"]},
-        work.folder / "splits.parquet", work.folder / "subsets.parquet", *paths, 1,
+        work.folder / "splits.parquet", work.folder / "subsets.parquet", *paths, work.folder / "models", 1,
     )  # fmt: skip
     found = pl.from_arrow(read_table(paths[0], schema.ATTRIBUTE_PREDICTIONS))
     assert score(found.filter(test_corpus="acted")) > 0.8
