@@ -44,7 +44,7 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 ReturnToService=2
 SlurmctldTimeout=5
-SlurmdTimeout=5
+SlurmdTimeout=60
 KillWait=20
 MinJobAge=3600
 MailProg=/bin/true
@@ -191,7 +191,7 @@ class Cluster:
     def _stop(self, name: str, number: signal.Signals) -> None:
         if daemon := self._daemons.pop(name, None):
             daemon.send_signal(number)
-            daemon.wait(30)
+            daemon.wait(300)
 
 
 def run(*command: str) -> str:

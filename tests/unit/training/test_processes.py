@@ -98,7 +98,7 @@ def test_an_error_larger_than_a_pipe_ends_all() -> None:
     # A session of its own, so that one that hangs is ended together with its processes.
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
-            _, said = process.communicate(timeout=120)
+            _, said = process.communicate(timeout=600)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
