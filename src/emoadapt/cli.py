@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,7 +24,10 @@ app = typer.Typer(
 )
 
 ConfigFiles = Annotated[
-    list[Path] | None, typer.Option("--configfile", help="YAML files, later over earlier (default: config.yaml).")
+    list[Path] | None,
+    typer.Option(
+        "--configfile", help="YAML files, later over earlier, as Snakemake takes them (default: config.yaml)."
+    ),
 ]
 Output = Annotated[Path, typer.Option(help="File to write.")]
 Files = Annotated[list[Path], typer.Argument(help="Input tables.")]
@@ -44,7 +48,7 @@ def main() -> None:
     """Run the command line; a problem of the user's is one sentence, without a traceback."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        app()
+        app(_name_each_configfile(sys.argv[1:]))
     except EmoadaptError as error:
         print(f"emoadapt: {error}", file=sys.stderr)
         sys.exit(1)
@@ -54,6 +58,16 @@ def main() -> None:
             raise
         print(f"emoadapt: {sentence}", file=sys.stderr)
         sys.exit(1)
+
+
+def _name_each_configfile(arguments: Sequence[str]) -> list[str]:
+    """Snakemake's `--configfile a.yaml b.yaml` with an option before each file, as Typer takes it."""
+    named: list[str] = []
+    for argument in arguments:
+        if named[-2:-1] == ["--configfile"] and argument.endswith((".yaml", ".yml", ".json")):
+            named.append("--configfile")
+        named.append(argument)
+    return named
 
 
 def _study(configfiles: list[Path] | None = None) -> Study:
