@@ -15,9 +15,11 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import pyarrow as pa
 import torch
 
 from emoadapt.data.ranks import find_rank, gather, share
+from emoadapt.errors import DataError
 from emoadapt.flow.parts import replacing
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.training.checkpoints import Interrupted, Notice
@@ -80,30 +82,37 @@ class UnfinishedJob:
         with self.notice.listening(), self._saved_on_error():
             for run in runs:
                 part = self.tables.clips.select(run)
-                if self.restore(run):
+                if self._restore(run):
                     continue
                 perform(run, part)
-                self.note(run)
+                self._note(run)
                 if run != runs[-1]:
                     self._end_if_told(run)
-
-    def restore(self, run: RunKey) -> bool:
-        """Take the tables of a run that was done before; False if it was not."""
-        folder = self._place(run)
-        if folder.name not in self._found:
-            return False
-        for name, columns, tables in self.tables.parts():
-            # A run of the handcrafted vector has no embeddings.
-            if (path := folder / f"{name}.parquet").is_file():
-                # In one piece, as it was: pieces become visible in the bytes of a file.
-                tables[run] = read_table(path, columns).combine_chunks().cast(columns)
-        return True
 
     def place_checkpoint(self, run: RunKey) -> Path:
         """Where the state of a run is kept until it is done."""
         return self.folder / f"{_name(run)}.ckpt"
 
-    def note(self, run: RunKey) -> None:
+    def _restore(self, run: RunKey) -> bool:
+        """Take the tables of a run that was done before; False if it was not, or if they are damaged."""
+        folder = self._place(run)
+        if folder.name not in self._found:
+            return False
+        found: list[tuple[dict[RunKey, pa.Table], pa.Table]] = []
+        try:
+            for name, columns, tables in self.tables.parts():
+                # A run of the handcrafted vector has no embeddings.
+                if (path := folder / f"{name}.parquet").is_file():
+                    # In one piece, as it was: pieces become visible in the bytes of a file.
+                    found.append((tables, read_table(path, columns).combine_chunks().cast(columns)))
+        except DataError as error:
+            logger.warning("%s; this run begins anew", error)
+            return False
+        for tables, table in found:
+            tables[run] = table
+        return True
+
+    def _note(self, run: RunKey) -> None:
         """A run is done; it is put on disk now if the last time was long ago, or if the run itself took long."""
         if find_rank() > 0:
             return
@@ -125,6 +134,7 @@ class UnfinishedJob:
             for name, columns, tables in self.tables.parts():
                 if run in tables:
                     write_table(part / f"{name}.parquet", tables[run], columns)
+            shutil.rmtree(self._place(run), ignore_errors=True)
             part.rename(self._place(run))
         self._waiting, self._saved = [], time.monotonic()
 

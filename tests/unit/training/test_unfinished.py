@@ -176,6 +176,21 @@ def test_a_damaged_best_model_begins_the_job_anew(labelled, caplog: pytest.LogCa
     assert f"what is kept in {best.parent} was damaged, and is deleted: this job begins anew" in caplog.text
 
 
+def test_a_damaged_table_of_a_run_begins_this_run_anew(labelled, caplog: pytest.LogCaptureFixture) -> None:
+    counter = arrange_end(0)
+    whole = do_job(labelled, "whole")
+    batches = -counter.left
+    arrange_end(batches * 5 // 6, interrupt)
+    with pytest.raises(TrainingError, match="the cluster ended it"):
+        do_job(labelled, "job")
+    (table,) = (labelled.folder / "job").glob(".models.*/r0f0s1/predictions.parquet")
+    table.write_bytes(table.read_bytes()[:-100])
+    counter = arrange_end(0)
+    assert do_job(labelled, "job") == whole
+    assert -counter.left == batches * 2 // 3, "the second run and the third"
+    assert str(table) in caplog.text and "this run begins anew" in caplog.text
+
+
 @pytest.mark.parametrize(("policy", "goes_on"), [("adapted", True), ("best", False), ("all", False)])
 def test_models_are_kept_of_the_runs_that_are_still_wanted(labelled, policy: str, goes_on: bool) -> None:
     """The study lost a seed while its job was down: the best model so far, or one of those kept, may be of that seed."""
