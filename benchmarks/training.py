@@ -383,7 +383,7 @@ def train_apart(folder: Path, epoch: bool) -> dict[str, float]:
     import torch
 
     from emoadapt.config import Adaptation, UntrainedBackbone
-    from emoadapt.models.backbones import build_untrained
+    from emoadapt.models.loading import build_untrained
     from emoadapt.training.stage1 import AdaptationLearner, AdaptedBackbone, TrainingClips
     from emoadapt.training.trainer import Curve
 

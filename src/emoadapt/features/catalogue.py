@@ -80,7 +80,7 @@ FEATURES = {
 }
 
 
-CNN_MODULES = ("emoadapt.features.cnn", "emoadapt.models.backbones")
+CNN_MODULES = ("emoadapt.features.cnn", "emoadapt.models.loading")
 """Modules that decide the output of a frozen CNN; the first is given its backbone and does not import it."""
 
 

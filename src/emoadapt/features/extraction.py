@@ -77,7 +77,7 @@ def extract_cnn_shard(
         threads: threads the job may use.
     """
     from emoadapt.features.cnn import CnnExtractor
-    from emoadapt.models.backbones import load_backbone
+    from emoadapt.models.loading import load_backbone
 
     config = study.backbones[backbone]
     weights = str(model.absolute()) if model else config.weights

@@ -56,7 +56,7 @@ _EMBED_EMOADAPT = """\
 from pathlib import Path
 
 import torch
-from emoadapt.models.backbones import load_folder
+from emoadapt.models.loading import load_folder
 
 backbone = load_folder(Path("."), origin="this folder", trained=True).eval()
 embedding = backbone([torch.as_tensor(audio)])"""

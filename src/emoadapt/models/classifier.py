@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from emoadapt.errors import ModelError
-from emoadapt.models.backbones import MODEL_TYPES, SHAPE, SpeechBackbone, load_folder
+from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.heads import Head, ProjectedHead, ScaledHead, TwoLayerHead, seeded
+from emoadapt.models.loading import MODEL_TYPES, SHAPE, load_folder
 
 
 class EmotionClassifier(nn.Module):

@@ -25,9 +25,10 @@ from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.errors import DataError, TrainingError
 from emoadapt.flow.parts import force_to_disk
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.models.backbones import SpeechBackbone, load_backbone
+from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.cards import list_terms
 from emoadapt.models.heads import seeded
+from emoadapt.models.loading import load_backbone
 from emoadapt.objectives import load_objective
 from emoadapt.objectives.base import Objective
 from emoadapt.objectives.weighting import build_weighting

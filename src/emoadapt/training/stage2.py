@@ -22,10 +22,11 @@ from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipStore
 from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.flow.parts import force_to_disk
 from emoadapt.flow.store import read_table
-from emoadapt.models.backbones import SpeechBackbone, load_backbone
+from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.cards import list_terms
 from emoadapt.models.classifier import EmotionClassifier
 from emoadapt.models.heads import Head
+from emoadapt.models.loading import load_backbone
 from emoadapt.training.checkpoints import Notice
 from emoadapt.training.loading import load_signals
 from emoadapt.training.runs import Partition, RunKey, RunTables, Setting, TaskClips, TestedLearner

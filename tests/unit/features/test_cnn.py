@@ -10,7 +10,8 @@ import torch
 from emoadapt import schema
 from emoadapt.config import UntrainedBackbone
 from emoadapt.features.cnn import CnnExtractor
-from emoadapt.models.backbones import SpeechBackbone, build_untrained
+from emoadapt.models.backbones import SpeechBackbone
+from emoadapt.models.loading import build_untrained
 
 # Kernels and strides of the published models, with a receptive field of 400 samples and a hop of 320, and few channels.
 SMALL = {

@@ -8,9 +8,9 @@ import soundfile
 import torch
 
 from emoadapt.config import UntrainedBackbone
-from emoadapt.models.backbones import build_untrained
 from emoadapt.models.classifier import EmotionClassifier
 from emoadapt.models.heads import build_head
+from emoadapt.models.loading import build_untrained
 
 CLASSES = ["calm", "angry", "glad"]
 

@@ -21,9 +21,10 @@ from emoadapt.features.cnn import CnnExtractor
 from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.inference.predict import predict_files
 from emoadapt.models.av_hubert import load_checkpoint, log_filter_bank, stack_frames
-from emoadapt.models.backbones import SpeechBackbone, build_untrained, load_backbone, load_folder
+from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.classifier import EmotionClassifier, load_classifier
 from emoadapt.models.heads import ProjectedHead, TwoLayerHead
+from emoadapt.models.loading import build_untrained, load_backbone, load_folder
 from emoadapt.models.registry import list_weights
 
 WIDTH, LAYERS, HEADS, HIDDEN, KERNEL, GROUPS = 16, 2, 4, 24, 6, 4

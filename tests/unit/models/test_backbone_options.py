@@ -12,7 +12,8 @@ from emoadapt.config import Backbone, load_study
 from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import ConfigError, ModelError
-from emoadapt.models.backbones import SpeechBackbone, load_backbone, load_folder
+from emoadapt.models.backbones import SpeechBackbone
+from emoadapt.models.loading import load_backbone, load_folder
 from emoadapt.training.trainer import embed_batch
 
 SMALL = {

@@ -12,8 +12,8 @@ from emoadapt.config import Backbone, UntrainedBackbone
 from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import ModelError
-from emoadapt.models.backbones import build_untrained, load_backbone
 from emoadapt.models.heads import TwoLayerHead
+from emoadapt.models.loading import build_untrained, load_backbone
 from emoadapt.training.trainer import embed_batch
 
 SHAPES = {"conv_dim": (12, 16, 16), "conv_kernel": (10, 8, 4), "conv_stride": (5, 4, 4), "hidden_size": 32}

@@ -17,9 +17,10 @@ from transformers import AutoConfig
 
 from emoadapt.config import UntrainedBackbone
 from emoadapt.errors import ModelError
-from emoadapt.models.backbones import LAYER_WEIGHTS, MODEL_TYPES, build_untrained
+from emoadapt.models.backbones import LAYER_WEIGHTS
 from emoadapt.models.classifier import EmotionClassifier, load_classifier
 from emoadapt.models.heads import ProjectedHead, TwoLayerHead
+from emoadapt.models.loading import MODEL_TYPES, build_untrained
 
 CLASSES = ["Wut", "Glück", "neutral"]
 

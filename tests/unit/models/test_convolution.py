@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from emoadapt.config import UntrainedBackbone
-from emoadapt.models.backbones import build_untrained
 from emoadapt.models.convolution import convolve, encode_signals
+from emoadapt.models.loading import build_untrained
 
 
 # Kernel a multiple of the stride, not a multiple, equal to it, and smaller: samples between windows are then skipped.

@@ -11,9 +11,9 @@ from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor
 from emoadapt.config import Backbone, UntrainedBackbone
 from emoadapt.config.models import Lora, Projection
 from emoadapt.errors import ModelError
-from emoadapt.models.backbones import build_untrained, load_backbone, load_folder
 from emoadapt.models.classifier import EmotionClassifier, load_classifier
 from emoadapt.models.heads import ProjectedHead
+from emoadapt.models.loading import build_untrained, load_backbone, load_folder
 
 SMALL = {
     "conv_dim": [12, 16, 16], "conv_kernel": [10, 8, 4], "conv_stride": [5, 4, 4], "hidden_size": 32,

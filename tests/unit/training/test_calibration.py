@@ -3,7 +3,7 @@
 import torch
 
 from emoadapt.config import load_study
-from emoadapt.models.backbones import load_backbone
+from emoadapt.models.loading import load_backbone
 from emoadapt.plan import describe_calibrated, read_calibration
 from emoadapt.training import calibration
 from emoadapt.training.calibration import calibrate, measure_backbone

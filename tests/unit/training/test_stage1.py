@@ -17,7 +17,7 @@ from emoadapt import schema
 from emoadapt.config import UntrainedBackbone
 from emoadapt.errors import DataError, TrainingError
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.models.backbones import build_untrained
+from emoadapt.models.loading import build_untrained
 from emoadapt.training.checkpoints import Interrupted
 from emoadapt.training.stage1 import AdaptationLearner, adapt
 
