@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from emoadapt.config.availability import leave_out
 from emoadapt.config.problems import describe_problems
 from emoadapt.config.study import Study
-from emoadapt.config.tables import check_tables
+from emoadapt.config.table_checks import check_tables
 from emoadapt.errors import ConfigError
 
 
