@@ -52,8 +52,8 @@ def open_study(config: dict[str, Any], basedir: str | Path) -> Graph:
     study = load_study(config)
     text = json.dumps(config, default=str)
     path = Path(RESULTS, ".cache", "studies", hashlib.sha256(text.encode()).hexdigest()[:12] + ".json").absolute()
-    if not path.exists():
-        with suppress(Overtaken):  # by who writes the same
+    while not path.exists():
+        with suppress(Overtaken):  # by who writes the same, and may yet be killed
             write_text(path, text)
     os.environ[STUDY_VARIABLE] = str(path)
     remember_modules(Path(RESULTS, ".cache", "code").absolute())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,14 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Give a file a second name, by a hard link where the file system has them."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def remove_parts(folder: Path, name: str) -> None:

@@ -13,9 +13,7 @@ the exception to reuse: they are computed again whenever their job runs again.
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Set
@@ -30,7 +28,7 @@ import pyarrow.parquet as pq
 from emoadapt import schema
 from emoadapt.errors import DataError
 from emoadapt.flow.code import digest
-from emoadapt.flow.parts import remove_parts, replacing
+from emoadapt.flow.parts import link_or_copy, remove_parts, replacing
 from emoadapt.flow.progress import Progress
 from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.store import (
@@ -246,10 +244,7 @@ class _SavedRows:
         old = self._files()
         kept = self.folder / f"{self.stem}.parquet"
         with replacing(kept) as part:
-            try:
-                os.link(output, part)
-            except OSError:
-                shutil.copyfile(output, part)
+            link_or_copy(output, part)
         for path in old:
             if path != kept:
                 path.unlink(missing_ok=True)

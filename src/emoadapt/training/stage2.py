@@ -20,7 +20,7 @@ from emoadapt import schema
 from emoadapt.data.batching import Batch
 from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipStore
 from emoadapt.data.ranks import count_ranks, find_rank
-from emoadapt.flow.parts import force_to_disk
+from emoadapt.flow.parts import force_to_disk, link_or_copy
 from emoadapt.flow.store import read_table
 from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.cards import list_terms
@@ -32,7 +32,7 @@ from emoadapt.training.loading import load_signals
 from emoadapt.training.runs import Partition, RunKey, RunTables, Setting, TaskClips, TestedLearner
 from emoadapt.training.tasks import load_clips
 from emoadapt.training.trainer import BestWeights, Curve, build_trainer, embed_batch, evaluate, train
-from emoadapt.training.unfinished import UnfinishedJob, load_object, place_job, save_object
+from emoadapt.training.unfinished import MODELS, UnfinishedJob, load_object, place_job, save_object
 
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning, Study
@@ -105,7 +105,7 @@ def finetune(
         tables = RunTables(setting, clips)
         job = _Finetuning(study, model, clips, signals, tables, Path(scratch))
         place = _place_state(study, setting, runs, models, inputs)
-        keeper = _ModelKeeper(study, setting, job, place / "models")
+        keeper = _ModelKeeper(study, setting, job, place / MODELS)
         unfinished = UnfinishedJob(place, tables, keeper, job.notice)
 
         def perform(run: RunKey, part: Partition) -> None:
@@ -277,7 +277,7 @@ class _ModelKeeper:
         return True
 
     def finish(self, models: Path) -> None:
-        """Bring what is kept to its place, `models`."""
+        """Give what is kept its place, `models`."""
         if self.best:
             resampling, fold, seed = self.best["run"]
             run = (resampling, fold, seed)
@@ -288,7 +288,8 @@ class _ModelKeeper:
         for folder in sorted(self.folder.glob("*")):
             place = models / folder.name
             shutil.rmtree(place, ignore_errors=True)
-            folder.rename(place)
+            # A second name: the first goes when the whole output is there, of which Snakemake deletes a part.
+            shutil.copytree(folder, place, copy_function=link_or_copy)
 
     def _write(self, run: RunKey, model: FinetunedBackbone, dev: float, tested: float | None) -> None:
         name, setting, clips = self.setting.name(run), self.setting, self.job.clips

@@ -6,9 +6,9 @@ code, the starting weights, a library or an input finds none.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from emoadapt.models.registry import identity
 if TYPE_CHECKING:
     from emoadapt.config import Backbone
 
-LIBRARIES = ("torch", "transformers", "lightning", "scikit-learn")
+LIBRARIES = ("torch", "transformers", "lightning", "peft", "scikit-learn", "numpy", "polars")
 """Whose versions decide what comes of a training."""
 
 
@@ -54,9 +54,23 @@ def remove_others(place: Path, pattern: str) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file is what `torch.save` wrote, by its checksums; nothing is unpacked, and little is in memory."""
+    """Whether a file is what `torch.save` wrote: by its checksums, and because it can be loaded; little is in memory.
+
+    Raises:
+        OSError: the disk cannot be read.
+    """
+    import torch
+
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+            if archive.testzip() is not None:
+                return False
+        torch.load(path, weights_only=True, mmap=True, map_location="cpu")
+    except OSError as error:
+        # A place in the file that cannot be: its directory is damaged.
+        if error.errno not in (None, errno.EINVAL):
+            raise
         return False
+    except Exception:  # whatever the two readers stumble over
+        return False
+    return True

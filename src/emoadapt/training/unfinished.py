@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MODELS = "models"
+"""Folder of what `Kept` keeps of runs, beside those of the runs."""
+
 SECONDS_BETWEEN_SAVES = 60.0
 """How often, at most, runs that are done are put on disk: tables, and the best model if it is another."""
 
@@ -66,7 +69,8 @@ class UnfinishedJob:
             logger.warning("what is kept in %s was damaged, and is deleted: this job begins anew", folder)
             shutil.rmtree(folder)
             folder.mkdir()
-        self._found = share({path.name for path in folder.iterdir() if path.is_dir()})
+        self._kept_tables = self._read_runs() if find_rank() == 0 else {}
+        self._done = share(set(self._kept_tables))
 
     def complete(self, runs: Sequence[RunKey], perform: Callable[[RunKey, Partition], None]) -> None:
         """Perform the runs that are not done yet.
@@ -93,23 +97,29 @@ class UnfinishedJob:
         """Where the state of a run is kept until it is done."""
         return self.folder / f"{_name(run)}.ckpt"
 
+    def _read_runs(self) -> dict[str, list[pa.Table]]:
+        """Name of a run that was done before -> its tables, in the order of `RunTables.parts`."""
+        found = {}
+        for folder in sorted(path for path in self.folder.glob("r*") if path.is_dir() and not path.suffix):
+            try:
+                # In one piece, as it was: pieces become visible in the bytes of a file.
+                found[folder.name] = [
+                    read_table(folder / f"{name}.parquet", columns).combine_chunks().cast(columns)
+                    for name, columns, _ in self.tables.parts()
+                ]
+            except DataError:
+                logger.warning("what is kept of a run in %s is damaged: this run begins anew", folder)
+        return found
+
     def _restore(self, run: RunKey) -> bool:
-        """Take the tables of a run that was done before; False if it was not, or if they are damaged."""
-        folder = self._place(run)
-        if folder.name not in self._found:
+        """Take the tables of a run that was done before; False if it was not."""
+        if _name(run) not in self._done:
             return False
-        found: list[tuple[dict[RunKey, pa.Table], pa.Table]] = []
-        try:
-            for name, columns, tables in self.tables.parts():
-                # A run of the handcrafted vector has no embeddings.
-                if (path := folder / f"{name}.parquet").is_file():
-                    # In one piece, as it was: pieces become visible in the bytes of a file.
-                    found.append((tables, read_table(path, columns).combine_chunks().cast(columns)))
-        except DataError as error:
-            logger.warning("%s; this run begins anew", error)
-            return False
-        for tables, table in found:
-            tables[run] = table
+        # Only the process that writes the job's tables has any of them.
+        for (*_, tables), table in zip(self.tables.parts(), self._kept_tables.pop(_name(run), []), strict=False):
+            # A run of the handcrafted vector has no embeddings.
+            if table.num_rows:
+                tables[run] = table
         return True
 
     def _note(self, run: RunKey) -> None:
@@ -128,19 +138,23 @@ class UnfinishedJob:
             return
         if self.kept:
             self.kept.save(self.folder)
-        for run in self._waiting:
-            part = self.folder / f"{_name(run)}.part"
+        while self._waiting:
+            run = self._waiting[0]
+            place, part = self.folder / _name(run), self.folder / f"{_name(run)}.part"
             shutil.rmtree(part, ignore_errors=True)
             for name, columns, tables in self.tables.parts():
-                if run in tables:
-                    write_table(part / f"{name}.parquet", tables[run], columns)
-            shutil.rmtree(self._place(run), ignore_errors=True)
-            part.rename(self._place(run))
-        self._waiting, self._saved = [], time.monotonic()
+                write_table(part / f"{name}.parquet", tables.get(run, columns.empty_table()), columns)
+            shutil.rmtree(place, ignore_errors=True)
+            part.rename(place)
+            self._waiting.pop(0)
+        self._saved = time.monotonic()
 
     def remove(self) -> None:
-        """Forget all of it, now that the job's output is there."""
-        shutil.rmtree(self.folder)
+        """Forget all of it at once, now that the job's output is there."""
+        # Under a name that no job looks for, so that none takes up half of it; `place_job` removes what is left.
+        gone = self.folder.with_name(f"{self.folder.name.rpartition('.')[0]}.done")
+        self.folder.rename(gone)
+        shutil.rmtree(gone)
 
     @contextmanager
     def _saved_on_error(self) -> Iterator[None]:
@@ -159,9 +173,6 @@ class UnfinishedJob:
             raise Interrupted(
                 f"{name}: the job was ended by {said} after this run; started again, it goes on with the next"
             )
-
-    def _place(self, run: RunKey) -> Path:
-        return self.folder / _name(run)
 
 
 def place_job(

@@ -106,9 +106,17 @@ def test_folder_loads_and_describes_itself(adapted) -> None:
 def test_the_model_is_on_the_disk_before_its_folder_has_its_name(work, monkeypatch: pytest.MonkeyPatch) -> None:
     work.write_unlabelled()
     synced: set[int] = set()
+    left: list[set[str]] = []
+    rename = Path.rename
+
+    def look_and_rename(part: Path, target: Path) -> Path:
+        left.append({path.name for path in part.iterdir() if path.stat().st_ino not in synced})
+        return rename(part, target)
+
     monkeypatch.setattr("os.fsync", lambda number: synced.add(os.fstat(number).st_ino))
-    folder, _ = run(work)
-    assert {path.name for path in folder.iterdir() if path.stat().st_ino not in synced} == set()
+    monkeypatch.setattr(Path, "rename", look_and_rename)
+    run(work)
+    assert left == [set()]
 
 
 def test_second_run_is_bit_identical_and_replaces_the_first(adapted) -> None:

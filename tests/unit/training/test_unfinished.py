@@ -3,20 +3,26 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
+import torch
 from lightning.pytorch.callbacks import Callback
 
 from emoadapt.errors import TrainingError
+from emoadapt.flow.store import read_table, write_table
 from emoadapt.training import stage2
 from emoadapt.training.checkpoints import Checkpoint, Interrupted
-from emoadapt.training.runs import Setting
+from emoadapt.training.runs import RunTables, Setting
 from emoadapt.training.stage2 import finetune
 from emoadapt.training.trainer import build_trainer
+from emoadapt.training.unfinished import UnfinishedJob, load_object, save_object
 
 RUNS = [(0, 0, 0), (0, 0, 1), (0, 1, 0)]
 
@@ -176,7 +182,8 @@ def test_a_damaged_best_model_begins_the_job_anew(labelled, caplog: pytest.LogCa
     assert f"what is kept in {best.parent} was damaged, and is deleted: this job begins anew" in caplog.text
 
 
-def test_a_damaged_table_of_a_run_begins_this_run_anew(labelled, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_table_of_a_run_begins_this_run_anew(labelled, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     counter = arrange_end(0)
     whole = do_job(labelled, "whole")
     batches = -counter.left
@@ -184,11 +191,71 @@ def test_a_damaged_table_of_a_run_begins_this_run_anew(labelled, caplog: pytest.
     with pytest.raises(TrainingError, match="the cluster ended it"):
         do_job(labelled, "job")
     (table,) = (labelled.folder / "job").glob(".models.*/r0f0s1/predictions.parquet")
-    table.write_bytes(table.read_bytes()[:-100])
+    if damage == "gone":
+        table.unlink()
+    else:
+        table.write_bytes(table.read_bytes()[:-100])
     counter = arrange_end(0)
     assert do_job(labelled, "job") == whole
     assert -counter.left == batches * 2 // 3, "the second run and the third"
-    assert str(table) in caplog.text and "this run begins anew" in caplog.text
+    assert f"what is kept of a run in {table.parent} is damaged: this run begins anew" in caplog.text
+
+
+@pytest.mark.parametrize("policy", ["best", "all"])
+def test_models_outlive_a_job_that_ends_after_they_have_their_place(
+    labelled, policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake deletes the output of a job that failed: models were moved there, and gone."""
+    labelled.values["keep_models"] = policy
+    whole = do_job(labelled, "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(RunTables, "write", lambda *_: interrupt())
+        patch.setattr("emoadapt.training.unfinished.SECONDS_BETWEEN_SAVES", 0.0)
+        with pytest.raises(TrainingError, match="the cluster ended it"):
+            do_job(labelled, "job")
+    assert list((labelled.folder / "job" / "models").iterdir())
+    shutil.rmtree(labelled.folder / "job" / "models")
+    counter = arrange_end(0)
+    assert do_job(labelled, "job") == whole
+    assert counter.left == 0, "all runs were done"
+
+
+def test_what_is_put_on_disk_may_be_interrupted_and_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = pa.schema({"n": pa.int32()})
+    tables = SimpleNamespace(parts=lambda: [("numbers", columns, {run: pa.table([[run[2]]], columns) for run in RUNS})])
+    job, left = UnfinishedJob(tmp_path, tables), [1]  # type: ignore[arg-type]
+    job._waiting = list(RUNS[:2])
+
+    def write(*args) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        write_table(*args)
+
+    monkeypatch.setattr("emoadapt.training.unfinished.write_table", write)
+    with pytest.raises(KeyboardInterrupt):
+        job.save()
+    monkeypatch.undo()
+    job.save()
+    for name, number in (("r0f0s0", 0), ("r0f0s1", 1)):
+        assert read_table(tmp_path / name / "numbers.parquet").to_pylist() == [{"n": number}]
+
+
+def test_any_damage_of_a_saved_object_is_found_out(tmp_path: Path) -> None:
+    """Some places of the file made its readers raise other errors than they tell damage by."""
+    path = tmp_path / "object.pt"
+    save_object({"run": [0, 1, 2], "state": {"weight": torch.arange(5.0)}}, path)
+    whole = path.read_bytes()
+    assert load_object(path)["run"] == [0, 1, 2]
+    damaged = 0
+    for place in range(len(whole)):
+        content = bytearray(whole)
+        content[place] ^= 1 << place % 8
+        path.write_bytes(content)
+        found = load_object(path)
+        damaged += found is None
+        assert found is None or (found["run"] == [0, 1, 2] and found["state"]["weight"].tolist() == [0, 1, 2, 3, 4])
+    assert damaged > len(whole) / 3, "the rest are time stamps and padding"
 
 
 @pytest.mark.parametrize(("policy", "goes_on"), [("adapted", True), ("best", False), ("all", False)])
