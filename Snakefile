@@ -1,4 +1,5 @@
 from pathlib import Path
+import logging
 import sys
 
 from snakemake.utils import min_version
@@ -22,14 +23,13 @@ try:
     if workflow.is_main_process:
         graph.list_corpora()
         clear_stale_locks(Path.cwd())
-        if missing := graph.missing_weights():
-            print(
-                f"weights that this study needs are missing: {', '.join(missing)}; `emoadapt models fetch`, with the same --configfile, gets them",
-                file=sys.stderr,
-            )
+        if missing := graph.explain_missing_weights():
+            print(missing, file=sys.stderr)
 except EmoadaptError as error:
     raise WorkflowError(error)
 except OSError as error:
+    # Snakemake's own log may have no room either, which it would tell with a traceback for each line.
+    logging.raiseExceptions = False
     raise WorkflowError(explain_disk_error(error) or error)
 
 
@@ -58,12 +58,14 @@ rule all:
     default_target: True
     input:
         "results/report/index.html",
+        "results/quarantine.parquet",
         graph.extra_features(),
 
 
 onstart:
     try:
         refuse_read_only(Path("results"))
+        graph.refuse_missing_weights()
         end_restorations(Path("results"))
         claim_locks(Path.cwd())
     except EmoadaptError as error:

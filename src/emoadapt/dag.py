@@ -52,7 +52,7 @@ def open_study(config: dict[str, Any], basedir: str | Path) -> Graph:
     study = load_study(config)
     text = json.dumps(config, default=str)
     path = Path(RESULTS, ".cache", "studies", hashlib.sha256(text.encode()).hexdigest()[:12] + ".json").absolute()
-    while not path.exists():
+    while not path.exists() or path.read_bytes() != text.encode():
         with suppress(Overtaken):  # by who writes the same, and may yet be killed
             write_text(path, text)
     os.environ[STUDY_VARIABLE] = str(path)
@@ -435,6 +435,26 @@ class Graph:
             except ModelError:
                 missing.append(name)
         return list(dict.fromkeys(missing))
+
+    def explain_missing_weights(self) -> str | None:
+        """One sentence if weights in use are not on this machine; None otherwise."""
+        if not (missing := self.missing_weights()):
+            return None
+        return (
+            f"weights that this study needs are missing: {', '.join(missing)}; put them back, or call `emoadapt models fetch` "
+            "with the same --configfile"
+        )
+
+    def refuse_missing_weights(self) -> None:
+        """Say before anything runs that weights are missing.
+
+        Snakemake would take them for changed and delete what was made with them, before the jobs that make it again fail.
+
+        Raises:
+            ModelError: some are.
+        """
+        if sentence := self.explain_missing_weights():
+            raise ModelError(sentence)
 
     def all_features(self) -> list[str]:
         """Every feature shard that the study computes, cached CNN output included."""

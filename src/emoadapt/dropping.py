@@ -32,15 +32,11 @@ RESTORING = "EMOADAPT_RESTORING"
 LOCK = "restore.lock"
 """File of `.snakemake` whose lock a restoration holds."""
 REFUSED = {
-    "-d": "call it in that folder",
-    "--directory": "call it in that folder",
-    "-n": "`emoadapt disk` shows what was dropped",
-    "--dry-run": "`emoadapt disk` shows what was dropped",
-    "--dryrun": "`emoadapt disk` shows what was dropped",
-    "--config": "write it into a file and name that with --configfile",
-    "-C": "write it into a file and name that with --configfile",
+    "--directory": ("directory", "call it in that folder"),
+    "--dry-run": ("dryrun", "`emoadapt disk` shows what was dropped"),
+    "--config": ("config", "write it into a file and name that with --configfile"),
 }
-"""Options of Snakemake -> what to do instead."""
+"""Option of Snakemake, however it is abbreviated -> its name there, and what to do instead."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +86,8 @@ def drop_stages(results: Path, stages: Sequence[str]) -> list[Dropped]:
         if stage not in known:
             raise DataError(f"{stage} cannot be dropped; of {results} there can go: {', '.join(known) or 'nothing'}")
     working = results.absolute().parent
+    if not (working / ".snakemake").is_dir():
+        raise DataError(f"no study was run in {working}; call this in the folder that Snakemake is called in")
     with keep_out_others(working) as alone, keep_out_others(working, LOCK) as undisturbed:
         if not alone or not undisturbed:
             raise DataError(f"Snakemake is at work in {working}; drop shards when it has ended")
@@ -127,8 +125,11 @@ def restore(results: Path, wanted: Iterable[str], options: Sequence[str]) -> Res
         ConfigError: one of the options cannot be heeded.
         DataError: Snakemake or another restoration is at work.
     """
-    for option, instead in REFUSED.items():
-        if any(found == option or found.startswith(f"{option}=") for found in options):
+    from snakemake.cli import get_argument_parser
+
+    given, _ = get_argument_parser().parse_known_args(list(options))
+    for option, (name, instead) in REFUSED.items():
+        if getattr(given, name):
             raise ConfigError(f"`emoadapt restore` does not take {option}; {instead}")
     with keep_out_others(results.absolute().parent, LOCK) as alone:
         if not alone:
@@ -197,7 +198,14 @@ class _Note:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.was: dict[str, tuple[str, int]] = json.loads(file.read_text()) if file.exists() else {}
+        self.was: dict[str, tuple[str, int]] = {}
+        if file.exists():
+            try:
+                self.was = json.loads(file.read_text(encoding="utf-8"))
+            except ValueError:
+                raise DataError(
+                    f"{file} is damaged; delete it and call this again: shards that it held then count as new"
+                ) from None
 
     def write(self) -> None:
         """Put it on disk; nothing is kept of nothing."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,8 @@ from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
+
+logger = logging.getLogger(__name__)
 
 CALIBRATION = Path("results/.cache/calibration.json")
 """Speeds that `emoadapt plan --calibrate` measured."""
@@ -109,7 +112,8 @@ def read_plan_study(paths: Sequence[str | Path]) -> tuple[Study, dict[str, str]]
     if "study" not in values:
         values = read_configfiles(["config.yaml", *paths])
     missing: dict[str, str] = {}
-    for name, corpus in (values.get("corpora") or {}).items():
+    corpora = values.get("corpora")
+    for name, corpus in corpora.items() if isinstance(corpora, dict) else ():
         if not isinstance(corpus, dict):
             continue
         corpus.pop("optional", None)
@@ -397,7 +401,11 @@ def describe_calibrated(study: Study, backbone: str) -> str:
 
 def read_calibration(path: Path = CALIBRATION) -> dict[str, Any] | None:
     """Speeds that were measured in this folder; None if there are none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except ValueError:
+        logger.warning("%s is damaged, and left aside: call `emoadapt plan --calibrate` again", path)
+        return None
 
 
 def _total(values: Sequence[float | None]) -> float | None:

@@ -208,6 +208,18 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, sen
         read_configfiles([tmp_path / "gone.yaml"])
 
 
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes("study: x\n# M\xfcller\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"latin\.yaml is not in UTF-8; save it in that encoding"):
+        read_configfiles([tmp_path / "latin.yaml"])
+
+
+def test_a_value_that_holds_itself_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "loop.yaml").write_text("study: x\ncorpora: &x {a: *x}\n")
+    with pytest.raises(ConfigError, match="a value holds itself, by a YAML anchor"):
+        read_study([tmp_path / "loop.yaml"])
+
+
 def test_yaml_tags_are_not_executed(tmp_path: Path) -> None:
     (tmp_path / "tag.yaml").write_text("study: !!python/object/apply:os.system ['true']\n")
     with pytest.raises(ConfigError, match="not valid YAML"):

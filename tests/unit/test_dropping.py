@@ -40,6 +40,7 @@ def write_shard(
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    Path(".snakemake").mkdir()
     return Path("results")
 
 
@@ -47,8 +48,11 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def snakemake(results: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """In place of Snakemake: every shard that is forced holds 1, 2, 3 in other row groups; the stages, call by call."""
     calls: list[list[str]] = []
+    others = subprocess.run
 
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        if "snakemake" not in command:  # what its plugins ask when they are loaded
+            return others(command, **options)
         files = [Path(part) for part in command if part.endswith(".parquet")]
         assert "--force" in command
         calls.append(list(dict.fromkeys(map(find_stage, files))))
@@ -233,10 +237,35 @@ def test_failed_runs_are_told(results: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (found.away, found.status, len(calls)) == (shards, 3, 1)
 
 
-@pytest.mark.parametrize("option", ["-d", "--directory", "--directory=x", "-n", "--dry-run", "--config"])
-def test_options_that_cannot_be_heeded_are_refused(results: Path, option: str) -> None:
-    with pytest.raises(ConfigError, match=f"does not take {option.partition('=')[0]}; "):
-        restore(results, [], ["--cores", "1", option])
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ("-d x", "--directory"), ("--directory x", "--directory"), ("--directory=x", "--directory"), ("--dir x", "--directory"),
+        ("-n", "--dry-run"), ("-np", "--dry-run"), ("--dry-run", "--dry-run"), ("--dryrun", "--dry-run"),
+        ("--config a=1", "--config"), ("-C a=1", "--config"),
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_heeded_are_refused(results: Path, given: str, option: str) -> None:
+    with pytest.raises(ConfigError, match=f"does not take {option}; "):
+        restore(results, [], ["--cores", "1", *given.split()])
+
+
+def test_a_damaged_note_of_a_restoration_is_named(results: Path) -> None:
+    """`restore` ended with a traceback, and nothing could be dropped before it had been called."""
+    results.mkdir()
+    (results / UNFINISHED).write_bytes(bytes(50))
+    with pytest.raises(DataError, match=r"results/\.restoring\.json is damaged; delete it and call this again"):
+        restore(results, [], [])
+
+
+def test_shards_are_dropped_where_snakemake_is_called(results: Path, tmp_path: Path) -> None:
+    """Where the results are a link, a run is not seen beside the folder that it leads to."""
+    write_shard(results, "features/audio", [1])
+    elsewhere = tmp_path / "elsewhere/results"
+    elsewhere.parent.mkdir()
+    elsewhere.symlink_to(results.absolute())
+    with pytest.raises(DataError, match=r"no study was run in .*elsewhere; call this in the folder"):
+        drop_stages(elsewhere, ["features/audio"])
 
 
 @pytest.mark.parametrize(

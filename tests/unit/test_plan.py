@@ -16,6 +16,7 @@ from emoadapt.plan import (
     parse_assumptions,
     plan_study,
     print_plan,
+    read_calibration,
     read_plan_study,
     summarise_plan,
     write_csv,
@@ -183,3 +184,16 @@ def test_parts_that_only_a_missing_corpus_could_tell_are_unknown(study, tmp_path
     study = read_plan_study(["study.yaml"])
     rows = plan_study(study[0], measure_corpora(*study, parse_assumptions(["calls=30:1h:6s"])))
     assert find(rows, name="loso", start="original").runs is None
+
+
+def test_corpora_that_are_no_mapping_are_a_sentence(tmp_path):
+    (tmp_path / "list.yaml").write_text("study: small\ncorpora: [a]\n")
+    with pytest.raises(ConfigError, match="corpora: found"):
+        read_plan_study([tmp_path / "list.yaml"])
+
+
+def test_a_damaged_calibration_is_left_aside(tmp_path, caplog):
+    path = tmp_path / "calibration.json"
+    path.write_bytes(bytes(50))
+    assert read_calibration(path) is None
+    assert f"{path} is damaged, and left aside" in caplog.text

@@ -81,6 +81,30 @@ def test_results_that_cannot_be_written_are_told_before_anything_runs(copy: Proj
     assert copy.tables() == finished.tables()
 
 
+def test_nothing_is_lost_while_weights_are_away(copy: Project) -> None:
+    """Snakemake took them for changed, and deleted the models that were adapted from them before their jobs failed."""
+    weights = copy.root / "models/mine"
+    shutil.copytree(copy.root / "results/models/tiny.adapted", weights)
+    study = small_study() | {"backbones": {"tiny": {"architecture": "wav2vec2", "weights": "mine"}}}
+    (copy.root / "small.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    assert copy.snakemake("--touch", "--forceall").returncode == 0, "as if all had been made from them"
+    assert copy.jobs() == set()
+
+    def list_results() -> list[Path]:
+        return sorted(path for path in (copy.root / "results").rglob("*") if ".cache" not in path.parts)
+
+    before = list_results()
+    weights.rename(copy.root / "away")
+    done = copy.snakemake()
+    text = done.stdout + done.stderr
+    assert done.returncode != 0 and "weights that this study needs are missing: mine; put them back, or call" in text
+    assert "Traceback" not in text
+    assert list_results() == before
+    assert "missing: mine" in copy.snakemake("--dry-run").stderr
+    (copy.root / "away").rename(weights)
+    assert copy.jobs() == set()
+
+
 def test_two_runs_in_one_folder_the_second_refuses(copy: Project, finished: Project) -> None:
     """And a dry run beside a run takes no lock of it away."""
     forget(copy, "runs/emotions/tiny.original/full", "tables", "report")

@@ -26,7 +26,13 @@ def load_study(values: dict[str, Any]) -> Study:
     values, left_out = leave_out(values)
     try:
         # As JSON, so that strict types still take a YAML list for a tuple; nothing is converted ("4" is no integer).
-        study = Study.model_validate_json(json.dumps(values, default=str), strict=True)
+        text = json.dumps(values, default=str)
+    except (ValueError, RecursionError):
+        raise _unusable(
+            ["a value holds itself, by a YAML anchor (`&`) that is used (`*`) inside of what it names"]
+        ) from None
+    try:
+        study = Study.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise _unusable(describe_problems(error.errors())) from None
     study._left_out = left_out
@@ -48,11 +54,13 @@ def read_configfiles(paths: Sequence[str | Path]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in paths:
         try:
-            values = yaml.safe_load(Path(path).read_text())
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(
                 f"{path} cannot be read ({error.strerror}); name an existing configuration file"
             ) from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path} is not in UTF-8; save it in that encoding") from None
         except yaml.YAMLError as error:
             raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
         if not isinstance(values, dict):

@@ -33,6 +33,7 @@ from emoadapt.flow.progress import Progress
 from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.store import (
     ROWS_PER_GROUP,
+    VERIFIED,
     RowReader,
     is_damage,
     iterate_chunks,
@@ -263,10 +264,11 @@ class _SavedRows:
         try:
             if not same_columns(path, self.table):
                 return []
-            rows = pq.read_table(path, columns=["utterance_id", "key", "reason"], partitioning=None).to_pylist()
+            table = pq.read_table(path, columns=["utterance_id", "key", "reason"], partitioning=None, **VERIFIED)
+            rows = table.to_pylist()
         except FileNotFoundError:
             return []
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             if not is_damage(error):
                 raise
             logger.warning(

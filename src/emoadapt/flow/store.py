@@ -22,6 +22,8 @@ from emoadapt.flow.parts import replacing
 _PROVENANCE = b"emoadapt."
 _DROPPED = b"dropped from emoadapt"
 """Metadata of a table whose bulky columns are gone: their names, and what `drop_content` was given."""
+VERIFIED: dict[str, Any] = {"page_checksum_verification": True}
+"""How tables are read: a page that a failing disk changed is noticed, and not used."""
 ROWS_PER_GROUP = 32
 """Rows per Parquet row group of tables with bytes, so that a chunk can be read without the rest of its shard."""
 
@@ -42,7 +44,8 @@ def read_table(
             found = pq.read_schema(path)
             _refuse_dropped(path, found, columns)
             check_schema(path, found, schema)
-            tables.append(pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None))
+            wanted = None if columns is None else list(columns)
+            tables.append(pq.read_table(path, columns=wanted, partitioning=None, **VERIFIED))
     if not tables:
         if schema is None:
             raise DataError("no table to read was named")
@@ -59,7 +62,7 @@ def iterate_groups(
     Raises:
         DataError: as `read_table`.
     """
-    with _explained(path), pq.ParquetFile(path) as file:
+    with _explained(path), pq.ParquetFile(path, **VERIFIED) as file:
         _refuse_dropped(path, file.schema_arrow, columns)
         check_schema(path, file.schema_arrow, schema)
         for group in range(file.num_row_groups):
@@ -73,8 +76,10 @@ def _explained(path: Path | str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise DataError(f"{path} is not there; run the rule that makes it (`snakemake {path}`)") from None
-    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{path} is not there; have Snakemake make it: `snakemake {path}`, and behind that the options of your study"
+        ) from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if not is_damage(error):
             raise
         raise DataError(f"{path} is not a readable Parquet file ({error}); delete it and run again") from None
@@ -85,7 +90,9 @@ def is_damage(error: Exception) -> bool:
     if isinstance(error, OSError):
         # Arrow reports damaged pages by this type too, without a number of the system's.
         return error.errno is None
-    return isinstance(error, (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowSerializationError))
+    return isinstance(
+        error, (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowSerializationError, UnicodeDecodeError)
+    )
 
 
 def check_schema(path: Path | str, found: pa.Schema, expected: pa.Schema | None) -> None:
@@ -170,7 +177,7 @@ class RowReader:
     """Reads single rows of a table in ascending order, with one row group in memory."""
 
     def __init__(self, path: Path | str, schema: pa.Schema) -> None:
-        self._file = pq.ParquetFile(path)
+        self._file = pq.ParquetFile(path, **VERIFIED)
         self._schema = schema
         _refuse_dropped(path, self._file.schema_arrow, schema.names)
         self._group, self._begin, self._end = -1, 0, 0
@@ -203,7 +210,7 @@ def read_provenance(path: Path | str) -> dict[str, str]:
 
 def iterate_chunks(path: Path | str, wanted: Sequence[int], size: int, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the rows `wanted` (ascending numbers) in chunks of `size`, reading only their row groups."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, **VERIFIED) as file:
         _refuse_dropped(path, file.schema_arrow, columns)
         starts = [0]
         for group in range(file.num_row_groups):
@@ -222,14 +229,14 @@ def drop_content(path: Path, label: str) -> None:
         path: a whole table.
         label: to be kept in it, for `read_dropped`.
     """
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, **VERIFIED) as file:
         schema = file.schema_arrow
         bulky = [field.name for field in schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]
         table = file.read([field.name for field in schema if field.name not in bulky])
     status = path.stat()
     kept = {**(schema.metadata or {}), _DROPPED: json.dumps({"columns": bulky, "label": label}).encode()}
     with replacing(path) as part:
-        pq.write_table(table.replace_schema_metadata(kept), part, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(kept), part, compression="zstd", write_page_checksum=True)
         os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
@@ -266,6 +273,7 @@ def _layout(schema: pa.Schema) -> dict[str, Any]:
     return {
         "compression": "none" if any(_holds_bytes(field.type) for field in schema) else "zstd",
         "use_dictionary": [field.name for field in schema if pa.types.is_string(field.type)],
+        "write_page_checksum": True,
     }
 
 

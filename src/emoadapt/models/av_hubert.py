@@ -277,8 +277,8 @@ def load_saved(folder: Path, *, origin: str, trained: bool) -> AvHubertBackbone:
             )
     except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
         raise ModelError(
-            f"{origin} cannot be loaded ({str(error).splitlines()[0]}); {folder} must be a folder with config.json and "
-            "model.safetensors"
+            f"{origin} cannot be loaded from {folder} ({str(error).splitlines()[0]}); that must be a folder with config.json and "
+            "model.safetensors; one of results/models is damaged: delete it and run again"
         ) from error
     if missing := set(report["missing_keys"]):
         raise ModelError(

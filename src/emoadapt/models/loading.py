@@ -168,8 +168,8 @@ def _load_transformers(source: Path, architecture: str | None, *, origin: str, t
         normalise = _read_normalise(source, config)
     except (OSError, ValueError, SafetensorError, UnpicklingError) as error:
         raise ModelError(
-            f"{origin} cannot be loaded ({str(error).splitlines()[0]}); {source} must be a folder with config.json and "
-            "model.safetensors or pytorch_model.bin"
+            f"{origin} cannot be loaded from {source} ({str(error).splitlines()[0]}); that must be a folder with config.json and "
+            "model.safetensors or pytorch_model.bin; one of results/models is damaged: delete it and run again"
         ) from error
     if missing := set(report["missing_keys"]) - _UNUSED:
         raise ModelError(

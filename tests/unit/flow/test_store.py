@@ -124,3 +124,18 @@ def test_a_null_in_a_later_batch_leaves_the_old_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'utterance_id' must not be null"):
         write_batches(path, [good, bad], schema.AUDIO)
     assert read_table(path).num_rows == 1 and [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
+
+
+@pytest.mark.parametrize("columns", [None, ["audio"]])
+def test_a_page_that_a_failing_disk_changed_is_noticed(tmp_path: Path, columns: list[str] | None) -> None:
+    """Bytes are not compressed: other audio came out of them, without a word."""
+    path = tmp_path / "a.parquet"
+    write_table(path, audio_rows(40), schema.AUDIO)
+    content = bytearray(path.read_bytes())
+    content[content.index(np.full(8, 7, "<i2").tobytes())] ^= 1
+    path.write_bytes(content)
+    sentence = r"a\.parquet is not a readable Parquet file \(.*CRC.*\); delete it and run again"
+    with pytest.raises(DataError, match=sentence):
+        read_table(path, schema.AUDIO, columns)
+    with pytest.raises(DataError, match=sentence):
+        list(iterate_groups(path, schema.AUDIO, columns))
