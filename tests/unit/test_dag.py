@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import load_study
-from emoadapt.dag import Graph
+from emoadapt.dag import STUDY_VARIABLE, Graph, open_study
 from emoadapt.features import catalogue
 from emoadapt.flow import code
 
@@ -165,6 +167,24 @@ def test_missing_weights_are_those_that_are_not_here(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"altered, which only a job or `emoadapt check` sees")
     assert graph.missing_weights() == ["enet_b2_8"]
+
+
+def test_a_damaged_file_of_the_study_is_written_anew(
+    graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every job reads it, and no start wrote one that was there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("emoadapt.dag.remember_modules", lambda _: None)  # for the whole process
+    for name in (STUDY_VARIABLE, "PYTHONPATH", "PATH"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # put back afterwards
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    open_study(values, tmp_path)
+    file = Path(os.environ[STUDY_VARIABLE])
+    whole = file.read_bytes()
+    assert json.loads(whole) == values
+    file.write_bytes(bytes(len(whole)))
+    open_study(values, tmp_path)
+    assert file.read_bytes() == whole
 
 
 def test_adaptations_share_shards_only_with_the_same_objectives(graph: Graph) -> None:

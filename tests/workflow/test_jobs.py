@@ -44,6 +44,16 @@ def test_nothing_changed(project: Project) -> None:
     assert project.jobs() == set()
 
 
+def test_quarantine_deleted(project: Project) -> None:
+    """Nothing asked for it once the report was there."""
+    table = project.root / "results/quarantine.parquet"
+    kept = table.rename(project.root / "kept.parquet")
+    try:
+        assert project.jobs() == {"quarantine", "report"}
+    finally:
+        kept.rename(table)
+
+
 def test_clip_added(project: Project) -> None:
     project.add_clip("s1_new.wav")
     assert project.jobs() == after_clip(project.shard("unlabelled", "s1_new"))

@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from emoadapt.flow.code import code_digest, digest
 from emoadapt.models.registry import identity
 
@@ -58,9 +60,8 @@ def is_whole(path: Path) -> bool:
 
     Raises:
         OSError: the disk cannot be read.
+        MemoryError: there is too little memory to look at it, which says nothing of the file.
     """
-    import torch
-
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
@@ -71,6 +72,8 @@ def is_whole(path: Path) -> bool:
         if error.errno not in (None, errno.EINVAL):
             raise
         return False
+    except MemoryError:
+        raise
     except Exception:  # whatever the two readers stumble over
         return False
     return True

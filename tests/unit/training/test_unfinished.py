@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback
 
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.training import stage2
+from emoadapt.training import stage2, states
 from emoadapt.training.checkpoints import Checkpoint, Interrupted
 from emoadapt.training.runs import RunTables, Setting
 from emoadapt.training.stage2 import finetune
@@ -256,6 +256,29 @@ def test_any_damage_of_a_saved_object_is_found_out(tmp_path: Path) -> None:
         damaged += found is None
         assert found is None or (found["run"] == [0, 1, 2] and found["state"]["weight"].tolist() == [0, 1, 2, 3, 4])
     assert damaged > len(whole) / 3, "the rest are time stamps and padding"
+
+
+def test_too_little_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds a state damaged deletes it."""
+    save_object({"run": [0, 1, 2]}, tmp_path / "object.pt")
+
+    def fail(*_, **__) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("emoadapt.training.states.torch.load", fail)
+    with pytest.raises(MemoryError):
+        load_object(tmp_path / "object.pt")
+
+
+@pytest.mark.parametrize("library", ["torch", "transformers", "lightning", "peft", "scikit-learn", "numpy", "polars"])
+def test_another_version_of_a_library_begins_the_job_anew(
+    labelled, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting, models = Setting("emotion", "tiny", "original", "full"), labelled.folder / "job" / "models"
+    before = stage2._place_state(labelled.study, setting, RUNS, models, [])
+    here = states.version
+    monkeypatch.setattr(states, "version", lambda name: "99" if name == library else here(name))
+    assert stage2._place_state(labelled.study, setting, RUNS, models, []) != before
 
 
 @pytest.mark.parametrize(("policy", "goes_on"), [("adapted", True), ("best", False), ("all", False)])
