@@ -104,7 +104,7 @@ def test_feature_module_edited(project: Project) -> None:
 
 def test_shared_module_edited(project: Project) -> None:
     """`media` is used by audio, and so concerns all that is heard; manifests, labels, splits and parts do not use it."""
-    path = project.root / "src/emoadapt/media.py"
+    path = project.root / "src/emoadapt/media/audio.py"
     path.write_text(path.read_text() + "\n_EDITED = True\n")
     training = {f"training_shard objectives=egemaps corpus=unlabelled shard=00{i}" for i in range(4)}
     heard = all_shards("extract_audio") | all_shards("egemaps") | training

@@ -19,6 +19,7 @@ def test_notes_are_listed_beside_failures(tmp_path: Path) -> None:
         {"utterance_id": "c/b", "status": "ok", "reason": "narrow_band: recorded at 8000 Hz, nothing above 4000 Hz"},
         {"utterance_id": "c/c", "status": "failed", "reason": "crashed: the worker process ended with signal SIGSEGV"},
         {"utterance_id": "c/d", "status": "absent", "reason": "silent: all 9 samples are 0"},
+        {"utterance_id": "c/f", "status": "ok", "reason": "hole_filled: 3 s | narrow_band: recorded at 8000 Hz"},
         {"utterance_id": "c/e", "status": "failed", "reason": "upstream faces: truncated: x"},
     ]
     path = tmp_path / "audio/c/000.parquet"
@@ -29,6 +30,8 @@ def test_notes_are_listed_beside_failures(tmp_path: Path) -> None:
         ("c/b", "noted", "narrow_band"),
         ("c/c", "failed", "crashed"),
         ("c/d", "absent", "silent"),
+        ("c/f", "noted", "hole_filled"),
+        ("c/f", "noted", "narrow_band"),
     ]
 
 

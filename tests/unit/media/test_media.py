@@ -12,9 +12,18 @@ import numpy as np
 import pytest
 import soundfile
 
-from emoadapt import media
 from emoadapt.errors import ClipError
-from emoadapt.media import decode_audio, from_bytes, iterate_audio, iterate_frames, read_recording, to_float
+from emoadapt.media import audio as audio_module
+from emoadapt.media import (
+    containers,
+    decode_audio,
+    from_bytes,
+    iterate_audio,
+    iterate_frames,
+    read_recording,
+    to_float,
+    video,
+)
 
 FPS = 25
 
@@ -210,9 +219,9 @@ def test_a_segment_of_lossy_audio_lies_where_it_should(tmp_path: Path, suffix: s
 def test_a_segment_reads_only_its_neighbourhood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = encode_audio(tmp_path / "a.flac", make_chirp(60.0, 16000), 16000, "flac", "mono")
     decoded = []
-    original = media._average_channels
+    original = audio_module._average_channels
     monkeypatch.setattr(
-        media, "_average_channels", lambda frame, path: decoded.append(frame.samples) or original(frame, path)
+        audio_module, "_average_channels", lambda frame, path: decoded.append(frame.samples) or original(frame, path)
     )
     decode_audio(path, 50.0, 50.5)
     assert sum(decoded) < 3 * 16000
@@ -309,7 +318,8 @@ def test_what_is_too_long_is_told_before_decoding(tmp_path: Path, monkeypatch: p
     assert len(read_recording(sound, 1.0, 3.0, max_seconds=2.0).samples) == 32000
     assert len(read_recording(sound, 3.0, None, max_seconds=1.0).samples) == 16000
     assert len(list(iterate_frames(film, 1.0, 2.0, max_seconds=1.0))) == 25
-    monkeypatch.setattr(media, "_decode", lambda *args: pytest.fail("it was decoded"))
+    monkeypatch.setattr(audio_module, "decode", lambda *args: pytest.fail("it was decoded"))
+    monkeypatch.setattr(video, "decode", lambda *args: pytest.fail("it was decoded"))
     for start, end in ((None, None), (None, 2.5), (1.5, None), (1.0, 3.5)):
         assert code_of(lambda s=start, e=end: read_recording(sound, s, e, max_seconds=2.0)) == ("too_long", "failed")
         assert code_of(lambda s=start, e=end: list(iterate_frames(film, s, e, max_seconds=2.0)))[0] == "too_long"
@@ -318,7 +328,8 @@ def test_what_is_too_long_is_told_before_decoding(tmp_path: Path, monkeypatch: p
 def test_what_says_nothing_of_its_length_is_decoded_up_to_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(media, "_check_length", lambda *args: None)
+    for module in (audio_module, video):
+        monkeypatch.setattr(module, "check_length", lambda *args: None)
     sound = encode_audio(tmp_path / "a.wav", make_chirp(4.0, 16000), 16000, "pcm_s16le", "mono")
     assert code_of(lambda: read_recording(sound, max_seconds=3.9)) == ("too_long", "failed")
     frames = iterate_frames(encode_video(tmp_path / "a.mp4", 100), max_seconds=2.0)
@@ -393,7 +404,7 @@ def test_memory_that_a_damaged_header_asks_for_is_not_the_machines(
 
     monkeypatch.setattr(av, "open", refuse)
     assert code_of(lambda: decode_audio(tmp_path / "a.mp4")) == ("undecodable", "failed")
-    monkeypatch.setattr(media, "_ORDINARY_BYTES", 1 << 62)
+    monkeypatch.setattr(containers, "_ORDINARY_BYTES", 1 << 62)
     with pytest.raises(MemoryError):
         decode_audio(tmp_path / "a.mp4")
 

@@ -1,0 +1,34 @@
+"""Decoding of clips with PyAV: audio to 16 kHz mono int16, video to RGB frames; no temporary files.
+
+Times are seconds from where a player shows 0:00, which is the start of the container. A fault of the file is a
+`ClipError`; a fault of the machine (disk error, out of memory or of file handles) is raised as it is.
+
+Codes of the faults:
+
+* `file_missing`, `unreadable` (no permission, or a symbolic link that leads back to itself), `undecodable` (empty,
+  damaged, no media, of an unknown codec, or a list of other files);
+* `too_long`: more than the caller takes. Told from what the file declares, before anything is decoded, and from what is decoded
+  where it declares nothing or too little;
+* `truncated`: decoding broke off after it had begun, or a WAV, FLAC or MP4 file ends before its header says so. Such a
+  clip is set aside as a whole, since what its label was given for may be in the part that is lost. Faulty packets before the
+  first good one are passed over, as players do, because a stream may be cut anywhere;
+* `not_finite`: floating-point audio that holds NaN or infinities;
+* `empty_audio`, `empty_video`: nothing between start and end;
+* `no_audio_stream`, `no_video_stream`, `still_image` (a single picture, cover art included): the modality is absent.
+"""
+
+from emoadapt.media.audio import Recording, decode_audio, iterate_audio, read_recording
+from emoadapt.media.containers import open_container
+from emoadapt.media.samples import from_bytes, to_float
+from emoadapt.media.video import iterate_frames
+
+__all__ = [
+    "Recording",
+    "decode_audio",
+    "from_bytes",
+    "iterate_audio",
+    "iterate_frames",
+    "open_container",
+    "read_recording",
+    "to_float",
+]

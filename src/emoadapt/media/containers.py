@@ -1,0 +1,149 @@
+"""Files as FFmpeg opens, seeks and decodes them, and what its errors say about a clip."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from emoadapt.errors import ClipError
+
+MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+EXACT = ("wav", "flac", MP4)
+"""Formats with sample-exact timestamps and a declared length. Others are read from their beginning up to the end that
+is asked for: Matroska counts in ms, MP3 and MPEG estimate the place of a seek."""
+INDEXED = (MP4, "matroska,webm")
+"""Formats with an index of key frames."""
+FORMATS = (
+    MP4, "matroska,webm", "avi", "asf", "flv", "mpeg", "mpegts", "mpegvideo", "m4v", "mxf", "nut", "rm", "dv", "ivf", "obu",
+    "h261", "h263", "h264", "hevc", "mjpeg", "yuv4mpegpipe", "wtv",
+    "wav", "w64", "flac", "mp3", "ogg", "aac", "loas", "aiff", "au", "caf", "nistsphere", "sox", "ircam", "voc", "iff",
+    "amr", "amrnb", "amrwb", "gsm", "qcp", "oma", "ac3", "eac3", "dts", "truehd", "mlp", "ape", "mpc", "mpc8", "shn", "tak",
+    "tta", "wv", "dsf",
+    "gif", "apng", "bmp_pipe", "jpeg_pipe", "jpegxl_pipe", "j2k_pipe", "png_pipe", "tiff_pipe", "webp_pipe",
+)  # fmt: skip
+"""FFmpeg's names of what is read: formats that hold their media themselves. Others name files (concat, HLS, DASH, image sequences)
+or addresses, of which a fingerprint of the file would say nothing."""
+_LEAD_SECONDS = 1.0
+"""Decoded before a segment, so that codecs with memory and the resampling filter have settled when it begins."""
+_ORDINARY_BYTES = 1 << 28
+"""More than decoding any clip takes."""
+
+
+@contextmanager
+def open_container(path: Path) -> Iterator[Any]:
+    """A media file, as PyAV opens it.
+
+    Raises:
+        ClipError: it is not there, may not be read, or is none of `FORMATS`.
+    """
+    import av
+
+    try:
+        # The prefix keeps names with a colon from being read as an address.
+        container = av.open(
+            f"file:{path}",
+            metadata_errors="replace",
+            options={"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"},
+        )
+    except av.ArgumentError:
+        raise ClipError("undecodable", f"{path.name} is damaged, or in no media format that is read here") from None
+    except av.FFmpegError as error:
+        raise _fault(path, error) from None
+    with container:
+        yield container
+
+
+def take_stream(stream: Any, path: Path) -> Any:
+    """The stream, decoded by one thread, since jobs share the cores."""
+    if stream.codec_context is None:
+        raise ClipError("undecodable", f"{path.name}: nothing here decodes its {stream.type} stream")
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _fault(path: Path, error: Exception) -> ClipError:
+    """What an FFmpeg error says about the clip; a fault of the machine is raised instead."""
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return ClipError("file_missing", f"{path} does not exist")
+    if isinstance(error, PermissionError):
+        return ClipError("unreadable", f"{path} may not be read; check its permissions")
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        return ClipError("unreadable", f"{path} is a symbolic link that leads back to itself")
+    if isinstance(error, MemoryError):
+        # Damaged headers ask for absurd amounts; the machine is at fault only if it has no ordinary one to give either.
+        bytearray(_ORDINARY_BYTES)
+    if isinstance(error, OSError) and not isinstance(error, IsADirectoryError):
+        # Some demuxers call damaged data an input/output error; the disk is at fault only if plain reading fails too.
+        with path.open("rb") as file:
+            while file.read(1 << 20):
+                pass
+    return ClipError("undecodable", f"{path.name}: {getattr(error, 'strerror', None) or error}")
+
+
+def check_length(
+    container: Any, stream: Any, start: float | None, end: float | None, max_seconds: float | None, path: Path
+) -> None:
+    """Refuse what is longer than `max_seconds` by its own segment or by what the file declares."""
+    if max_seconds is None:
+        return
+    declared = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1e6
+    last = float(declared) if end is None else min(end, float(declared) or end)
+    refuse_longer(last - (start or 0.0), max_seconds, path)
+
+
+def refuse_longer(seconds: float, max_seconds: float | None, path: Path) -> None:
+    """Refuse a clip of more than `max_seconds`; None = no limit."""
+    if max_seconds is not None and seconds > max_seconds:
+        raise ClipError("too_long", f"{path.name} has more than {max_seconds:g} s; cut it into segments")
+
+
+def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
+    """Frames of a stream; see the module for what happens to faulty packets."""
+    from av import FFmpegError
+
+    packets = container.demux(stream)
+    good, fault, time = False, None, 0.0
+    while True:
+        try:
+            packet = next(packets, None)
+            frames = packet.decode() if packet is not None else []
+        except FFmpegError as error:
+            fault = _fault(path, error)
+            if good:
+                raise ClipError("truncated", f"decoding of {path.name} broke off after {time:.2f} s") from None
+            continue
+        if packet is None:
+            break
+        for frame in frames:
+            good, time = True, frame.time or time
+            yield frame
+    if fault is not None and not good:
+        raise fault
+
+
+def find_origin(container: Any) -> float:
+    """Time stamp, in s, that a player shows as 0:00. A negative one is a codec's run-in, which is not shown."""
+    return max(container.start_time or 0, 0) / 1e6
+
+
+def seek(container: Any, origin: float, start: float | None, path: Path) -> bool:
+    """Go to a little before `start`, if that is far enough from the beginning; whether it was done."""
+    from av import FFmpegError
+
+    if start is None or start < 2 * _LEAD_SECONDS:
+        return False
+    try:
+        container.seek(round((origin + start - _LEAD_SECONDS) * 1e6))
+    except FFmpegError as error:
+        raise _fault(path, error) from None
+    return True
+
+
+def describe_span(start: float | None, end: float | None) -> str:
+    """Words for a segment, with a blank before them; none for a whole file."""
+    if start is None and end is None:
+        return ""
+    return f" between {start or 0:g} s and {'its end' if end is None else f'{end:g} s'}"

@@ -1,0 +1,113 @@
+"""Pictures of a clip, upright RGB frames with their times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emoadapt.errors import ClipError
+from emoadapt.media.complete import check_complete
+from emoadapt.media.containers import (
+    INDEXED,
+    check_length,
+    decode,
+    describe_span,
+    find_origin,
+    open_container,
+    refuse_longer,
+    seek,
+    take_stream,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def iterate_frames(
+    path: str | Path,
+    start: float | None = None,
+    end: float | None = None,
+    fps: float | None = None,
+    max_seconds: float | None = None,
+) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """Pictures of a clip, turned upright where the file says that the camera was held sideways.
+
+    Args:
+        path: a file in any format that FFmpeg reads; its first video stream that is not cover art is taken.
+        start: s; None = the beginning.
+        end: s; None = the end. Pictures with start <= time < end are given.
+        fps: None = every frame; else the first frame in each interval of 1/fps s, counted from the start. A rate above the
+            video's own gives every frame.
+        max_seconds: s; a clip or segment that is longer is refused. None = no limit.
+
+    Yields:
+        (time in s, (height, width, 3) uint8 RGB), in the order of time.
+
+    Raises:
+        ClipError: see the module; `truncated` comes after the pictures before the damage.
+    """
+    path = Path(path)
+    with open_container(path) as container:
+        stream = _video_stream(container, path)
+        check_length(container, stream, start, end, max_seconds, path)
+        origin = find_origin(container)
+        sought = container.format.name in INDEXED and seek(container, origin, start, path)
+        last_slot, empty = -1, True
+        for time, frame in _timed(decode(container, stream, path), container, stream, origin, path, sought):
+            if time < (start or 0.0) - 1e-6 and start is not None:
+                continue
+            if end is not None and time >= end - 1e-6:
+                break
+            refuse_longer(time - (start or 0.0), max_seconds, path)
+            if fps is not None:
+                # Timestamps are rounded to the container's ticks, so a frame may lie just before its interval.
+                slot = int((time - (start or 0.0)) * fps + 0.02)
+                if slot <= last_slot:
+                    continue
+                last_slot = slot
+            empty = False
+            yield time, _to_rgb(frame)
+        if empty:
+            raise ClipError("empty_video", f"{path.name} has no pictures{describe_span(start, end)}")
+
+
+def _video_stream(container: Any, path: Path) -> Any:
+    from av.stream import Disposition
+
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return take_stream(stream, path)
+    raise ClipError("no_video_stream", f"{path.name} has no video stream", absent=True)
+
+
+def _timed(
+    frames: Iterator[Any], container: Any, stream: Any, origin: float, path: Path, sought: bool
+) -> Iterator[tuple[float, Any]]:
+    """Frames with their times; held back by one, so that a single picture is known before it is given."""
+    step = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+    begin = float((stream.start_time or 0) * stream.time_base) - origin
+    held, count, time, reached = None, 0, -step, 0.0
+    for frame in frames:
+        if held is not None:
+            yield held
+        time = time + step if frame.time is None else frame.time - origin
+        held, count = (time, frame), count + 1
+        shown = float(frame.duration * frame.time_base) if frame.duration else step
+        reached = max(reached, time + shown - begin)
+    if held is None:
+        if not sought:
+            raise ClipError("undecodable", f"{path.name} has a video stream without pictures")
+        return
+    check_complete(container, stream, reached, path)
+    if count == 1 and not sought:
+        raise ClipError("still_image", f"{path.name} holds a single picture", absent=True)
+    yield held
+
+
+def _to_rgb(frame: Any) -> NDArray[np.uint8]:
+    image = frame.to_ndarray(format="rgb24")
+    quarters = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
