@@ -7,7 +7,6 @@ from snakemake.utils import min_version
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
 from emoadapt.dag import open_study
-from emoadapt.dropping import end_restorations
 from emoadapt.errors import EmoadaptError, explain_disk_error
 from emoadapt.flow.disk import explain_full_disk, refuse_read_only
 from emoadapt.flow.lock import claim_locks, clear_stale_locks
@@ -66,7 +65,6 @@ onstart:
     try:
         refuse_read_only(Path("results"))
         graph.refuse_missing_weights()
-        end_restorations(Path("results"))
         claim_locks(Path.cwd())
     except EmoadaptError as error:
         raise WorkflowError(error)

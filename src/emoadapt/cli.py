@@ -249,56 +249,14 @@ def contact_sheet(
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
-def disk(
-    results: Results = Path("results"),
-    drop: Annotated[
-        list[str] | None,
-        typer.Option(help="Drop the content of this stage's shards, e.g. features/faces; may be repeated."),
-    ] = None,
-) -> None:
-    """Show what each stage holds on disk, and make room."""
+def disk(results: Results = Path("results")) -> None:
+    """Show what each stage holds on disk."""
     from emoadapt.flow.disk import measure_disk
 
-    if drop:
-        from emoadapt.dropping import drop_stages
-
-        for gone in drop_stages(results, drop):
-            print(
-                f"dropped {gone.shards:,} shards of {gone.stage}, {gone.size / 1e6:,.1f} MB; `emoadapt restore` makes them again"
-            )
     holdings = measure_disk(results)
     width = max((len(holding.name) for holding in holdings), default=0)
     for holding in holdings:
-        way = "; can be dropped" if holding.droppable else ""
-        way = f"; {holding.dropped:,} shards dropped" if holding.dropped else way
-        print(
-            f"{holding.name:<{width}} {holding.size / 1e6:>10,.1f} MB {holding.files:>7,} files  {holding.purpose}{way}"
-        )
-
-
-@app.command(rich_help_panel=FOR_PEOPLE, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def restore(
-    context: typer.Context,
-    configfile: ConfigFiles = None,
-    stage: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this stage, e.g. features/faces, and what it needs; may be repeated; default: all."),
-    ] = None,
-) -> None:
-    """Make again what `disk --drop` dropped, so that no training is repeated; further options are those of Snakemake."""
-    from emoadapt import dropping
-    from emoadapt.dag import Graph
-
-    files = ["--configfile", *map(str, configfile)] if configfile else []
-    graph, results = Graph(_study(configfile)), Path("results")
-    shards = dropping.select_shards(results, graph.all_shards(), stage or [], graph.stage_inputs)
-    found = dropping.restore(results, shards, [*context.args, *files])
-    print(f"{len(found.same):,} shards are back as they were")
-    for path in found.other:
-        print(f"{path} holds something else than before: what depends on it is to be computed again")
-    for path in found.away:
-        print(f"{path} was not made again; call this again")
-    sys.exit(found.status or int(bool(found.away)))
+        print(f"{holding.name:<{width}} {holding.size / 1e6:>10,.1f} MB {holding.files:>7,} files  {holding.purpose}")
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)

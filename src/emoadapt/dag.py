@@ -18,7 +18,6 @@ from emoadapt.corpora.manifests import CorpusState, find_state
 from emoadapt.errors import ModelError
 from emoadapt.features.catalogue import (
     CNN_MODULES,
-    FEATURES,
     describe_recipe,
     find_weights,
     needs_gpu,
@@ -467,21 +466,6 @@ class Graph:
                 if start != "original":
                     found += self.stage1_cnn(backbone, start)
         return list(dict.fromkeys(found))
-
-    def all_shards(self) -> list[str]:
-        """Every shard of features and of training that the study computes."""
-        packed = [path for name in self.applied_adaptations() for path in self.training_shards(name)]
-        return list(dict.fromkeys([*self.all_features(), *packed]))
-
-    def stage_inputs(self, stage: str) -> list[str]:
-        """Stages whose shards those of a stage, such as `features/faces` or `training/face`, are computed from."""
-        folder, _, name = stage.partition("/")
-        if folder == "training":
-            found = ["audio", *(self._objective_features[objective] for objective in name.split("+"))]
-        else:
-            # What is no feature of the catalogue is the output of a CNN.
-            found = [part for part in FEATURES[name].inputs if part != "manifest"] if name in FEATURES else ["audio"]
-        return [f"features/{part}" for part in dict.fromkeys(found)]
 
     def list_corpora(self) -> None:
         """List all corpora in use, so that what is wrong with one is said before anything runs.

@@ -14,11 +14,11 @@ from emoadapt.cli import main
 def test_all_configuration_files_are_read(
     files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After one flag, the second was a stranger to some commands, and a target for Snakemake to `restore`."""
+    """Symptom: after one flag, the second file was unknown to some commands."""
     monkeypatch.chdir(tmp_path)
     Path("a.yaml").write_text("study: mine\nreport: {bootstrap: none}\n")
     Path("b.yaml").write_text("report: {bootstrap: 100}\nbogus: 1\n")
-    for command in (["check"], ["plan"], ["restore", "--cores", "2"]):
+    for command in (["check"], ["plan"]):
         monkeypatch.setattr(sys, "argv", ["emoadapt", *command, "--configfile", *files])
         with pytest.raises(SystemExit) as ended:
             main()

@@ -112,15 +112,6 @@ def test_an_objective_without_its_modality_is_no_input(graph: Graph) -> None:
     assert ("faces", "d") not in graph.features_in_use() and ("faces", "c") in graph.features_in_use()
 
 
-def test_stages_know_what_they_are_computed_from(graph: Graph) -> None:
-    """Of a training shard that is what the rule that packs it reads."""
-    read = [path.rpartition("/c/")[0] for path in graph.training_inputs("egemaps+face", "c", "000")]
-    assert [f"results/{stage}" for stage in graph.stage_inputs("training/egemaps+face")] == read
-    assert graph.stage_inputs("features/face_embedding") == ["features/faces"]
-    assert graph.stage_inputs("features/cnn.base.adapted") == ["features/audio"]
-    assert graph.stage_inputs("features/audio") == []
-
-
 def test_features_are_also_computed_where_the_corpus_has_what_they_need(graph: Graph) -> None:
     assert graph.extra_features() == []
     before = graph.features_in_use()

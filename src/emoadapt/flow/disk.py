@@ -7,20 +7,16 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from emoadapt.errors import DataError, explain_disk_error
-from emoadapt.flow.store import read_dropped
 
 LEAST_BYTES = 10_000_000
 """A disk with less than that is full."""
 _TRIED_BYTES = 1 << 20
 _GROUPED = ("features", "training", "models", "runs", "demo")
 """Folders whose own folders are told apart."""
-DROPPABLE = ("features", "training")
-"""Those whose stages can be dropped, see `emoadapt.dropping`."""
 _PURPOSE = {
     "demo": "media of generated corpora",
     "features": "extracted from the clips, with the finished rows that are reused",
@@ -39,16 +35,12 @@ class Holding:
         files: number of files.
         size: bytes; a file with several names counts once.
         purpose: what it is for.
-        droppable: whether `emoadapt disk --drop` takes it.
-        dropped: shards whose content is gone.
     """
 
     name: str
     files: int
     size: int
     purpose: str
-    droppable: bool = False
-    dropped: int = 0
 
 
 def refuse_read_only(results: Path) -> None:
@@ -102,8 +94,7 @@ def measure_disk(results: Path) -> list[Holding]:
                 seen.add((status.st_dev, status.st_ino))
                 size += status.st_size
         group = name.split("/")[0]
-        dropped = _count_dropped(results / name) if group in DROPPABLE else 0
-        holdings.append(Holding(name, files, size, _PURPOSE.get(group, "small"), group in DROPPABLE, dropped))
+        holdings.append(Holding(name, files, size, _PURPOSE.get(group, "small")))
     return sorted(holdings, key=lambda holding: -holding.size)
 
 
@@ -113,15 +104,6 @@ def _list_stages(results: Path) -> Iterator[str]:
             yield from (f"{folder.name}/{path.name}" for path in sorted(folder.iterdir()) if path.is_dir())
         else:
             yield folder.name
-
-
-def _count_dropped(stage: Path) -> int:
-    found = 0
-    for shard in stage.glob("*/*.parquet"):
-        # A run may be about to write it.
-        with suppress(DataError):
-            found += read_dropped(shard) is not None
-    return found
 
 
 def _walk(folder: Path) -> Iterator[os.stat_result]:

@@ -13,8 +13,7 @@ import fcntl
 import os
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 LOCK = "emoadapt.lock"
@@ -94,17 +93,6 @@ def _boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return socket.gethostname()
-
-
-@contextmanager
-def keep_out_others(folder: Path, name: str = LOCK) -> Iterator[bool]:
-    """Whether no Snakemake process is alive in a folder; one that is started meanwhile waits.
-
-    With another name, whether nobody else holds that lock. Where the file system has no locks nobody is seen, and nobody waits.
-    """
-    (folder / ".snakemake").mkdir(parents=True, exist_ok=True)
-    with (folder / ".snakemake" / name).open("a") as file:
-        yield _lock(file.fileno()) is not False
 
 
 def _lock(descriptor: int) -> bool | None:

@@ -6,8 +6,6 @@ with columns of bytes are stored plain, which is what makes reading audio cheap;
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +18,6 @@ from emoadapt.errors import DataError
 from emoadapt.flow.parts import replacing
 
 _PROVENANCE = b"emoadapt."
-_DROPPED = b"dropped from emoadapt"
-"""Metadata of a table whose bulky columns are gone: their names, and what `drop_content` was given."""
 VERIFIED: dict[str, Any] = {"page_checksum_verification": True}
 """How tables are read: a page that a failing disk changed is noticed, and not used."""
 ROWS_PER_GROUP = 32
@@ -42,7 +38,6 @@ def read_table(
     for path in paths:
         with _explained(path):
             found = pq.read_schema(path)
-            _refuse_dropped(path, found, columns)
             check_schema(path, found, schema)
             wanted = None if columns is None else list(columns)
             tables.append(pq.read_table(path, columns=wanted, partitioning=None, **VERIFIED))
@@ -63,7 +58,6 @@ def iterate_groups(
         DataError: as `read_table`.
     """
     with _explained(path), pq.ParquetFile(path, **VERIFIED) as file:
-        _refuse_dropped(path, file.schema_arrow, columns)
         check_schema(path, file.schema_arrow, schema)
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=None if columns is None else list(columns))
@@ -103,10 +97,7 @@ def check_schema(path: Path | str, found: pa.Schema, expected: pa.Schema | None)
     """
     if expected is None:
         return
-    gone = _list_dropped(found)
     for field in expected:
-        if field.name in gone:
-            continue
         index = found.get_field_index(field.name)
         if index < 0:
             raise DataError(
@@ -179,7 +170,6 @@ class RowReader:
     def __init__(self, path: Path | str, schema: pa.Schema) -> None:
         self._file = pq.ParquetFile(path, **VERIFIED)
         self._schema = schema
-        _refuse_dropped(path, self._file.schema_arrow, schema.names)
         self._group, self._begin, self._end = -1, 0, 0
         self._table: pa.Table = schema.empty_table()
 
@@ -211,7 +201,6 @@ def read_provenance(path: Path | str) -> dict[str, str]:
 def iterate_chunks(path: Path | str, wanted: Sequence[int], size: int, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the rows `wanted` (ascending numbers) in chunks of `size`, reading only their row groups."""
     with pq.ParquetFile(path, **VERIFIED) as file:
-        _refuse_dropped(path, file.schema_arrow, columns)
         starts = [0]
         for group in range(file.num_row_groups):
             starts.append(starts[-1] + file.metadata.row_group(group).num_rows)
@@ -220,49 +209,6 @@ def iterate_chunks(path: Path | str, wanted: Sequence[int], size: int, columns: 
             groups = [g for g in range(file.num_row_groups) if starts[g] <= rows[-1] and starts[g + 1] > rows[0]]
             table = file.read_row_groups(groups, columns=list(columns))
             yield table.take(pa.array([row - starts[groups[0]] for row in rows], pa.int64()))
-
-
-def drop_content(path: Path, label: str) -> None:
-    """Take the columns of bytes and of lists out of a table, atomically; it keeps its time, and whoever reads them is told.
-
-    Args:
-        path: a whole table.
-        label: to be kept in it, for `read_dropped`.
-    """
-    with pq.ParquetFile(path, **VERIFIED) as file:
-        schema = file.schema_arrow
-        bulky = [field.name for field in schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]
-        table = file.read([field.name for field in schema if field.name not in bulky])
-    status = path.stat()
-    kept = {**(schema.metadata or {}), _DROPPED: json.dumps({"columns": bulky, "label": label}).encode()}
-    with replacing(path) as part:
-        pq.write_table(table.replace_schema_metadata(kept), part, compression="zstd", write_page_checksum=True)
-        os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def read_dropped(path: Path | str) -> str | None:
-    """The label of a table that `drop_content` was applied to; None of a whole one.
-
-    Raises:
-        DataError: the file is missing or is no Parquet file.
-    """
-    with _explained(path):
-        found = (pq.read_schema(path).metadata or {}).get(_DROPPED)
-    return None if found is None else str(json.loads(found)["label"])
-
-
-def _list_dropped(found: pa.Schema) -> list[str]:
-    value = (found.metadata or {}).get(_DROPPED)
-    return [] if value is None else list(json.loads(value)["columns"])
-
-
-def _refuse_dropped(path: Path | str, found: pa.Schema, columns: Sequence[str] | None) -> None:
-    """Refuse to read columns that are gone; None = all."""
-    gone = _list_dropped(found)
-    if gone and (columns is None or set(gone) & set(columns)):
-        raise DataError(
-            f"{path} was dropped to make room; call `emoadapt restore` with your usual options of Snakemake"
-        )
 
 
 def _encode(provenance: Mapping[str, str] | None) -> dict[bytes, bytes]:
