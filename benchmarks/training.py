@@ -17,7 +17,6 @@ os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELIS
 
 import argparse
 import json
-import logging
 import subprocess
 import sys
 import tempfile
@@ -178,19 +177,20 @@ class Ours:
     def train(self, batches: Sequence[list[str]], turns: Turns, scratch: Path) -> None:
         """One epoch of these batches, a turn each."""
         import torch
-        from lightning.pytorch.callbacks import Callback
         from torch.utils.data import DataLoader, Dataset
 
         from emoadapt.data.batching import collate_clips
         from emoadapt.data.clips import Clip
         from emoadapt.training.classification import EmotionLearner
-        from emoadapt.training.trainer import Curve, build_trainer, train
+        from emoadapt.training.curve import Curve
+        from emoadapt.training.trainer import Trainer
+        from emoadapt.training.watchers import Watcher
 
-        class Watch(Callback):
-            def on_train_epoch_start(self, *_: Any) -> None:
+        class Watch(Watcher):
+            def begin_epoch(self) -> None:
                 turns.begin()
 
-            def on_train_batch_end(self, *_: Any) -> None:
+            def end_batch(self) -> None:
                 turns.end()
                 turns.begin()
 
@@ -204,9 +204,7 @@ class Ours:
             return DataLoader(Frames(), batch_sampler=listed, collate_fn=collate_clips)
 
         learner = EmotionLearner(self.model, self.settings, Curve("stage2", "benchmark"), 0, None)
-        trainer = build_trainer(self.device, self.settings, scratch)
-        trainer.callbacks.append(Watch())
-        train(learner, trainer, load(batches), load([batches[0][:1]]))
+        Trainer(self.device, self.settings, watchers=[Watch()]).train(learner, load(batches), load([batches[0][:1]]))
 
 
 class Theirs:
@@ -384,8 +382,8 @@ def train_apart(folder: Path, epoch: bool) -> dict[str, float]:
 
     from emoadapt.config import Adaptation, UntrainedBackbone
     from emoadapt.models.loading import build_untrained
+    from emoadapt.training.curve import Curve
     from emoadapt.training.stage1 import AdaptationLearner, AdaptedBackbone, TrainingClips
-    from emoadapt.training.trainer import Curve
 
     torch.set_num_threads(1)
     settings = Adaptation(corpora=("repeated",), objectives={"egemaps": 1.0}, batch_size=BATCH)
@@ -395,7 +393,7 @@ def train_apart(folder: Path, epoch: bool) -> dict[str, float]:
     clips = TrainingClips("benchmark", settings, backbone, shards, None, *tables, folder)
     adapter = AdaptedBackbone(backbone, clips.objectives, clips.dimensions, 0)
     learner = AdaptationLearner(adapter, clips.objectives, settings, Curve("stage1", "benchmark"))
-    optimiser = learner.configure_optimizers()
+    optimiser = learner.build_optimizer()
     figures: dict[str, float] = {}
     for number, batch in enumerate(clips.load("train")):
         if number < 8:
@@ -462,7 +460,6 @@ def main() -> None:
     parser.add_argument("--apart", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--epoch", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     if arguments.turns:
         take_turns(arguments.turns)
         return

@@ -104,11 +104,6 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
             margin = 1.0 if seed is None else (1 + JITTER) / (1 - JITTER)
             self.sizes = _fill(np.sort(self.lengths) * margin, seconds * SAMPLE_RATE)
 
-    @property
-    def sampler(self) -> BucketedBatches:
-        """Itself: Lightning announces the epoch to a batch sampler's `sampler`."""
-        return self
-
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next."""
         self.epoch = epoch

@@ -22,9 +22,11 @@ DECLARATIONS = frozenset({"emoadapt", "emoadapt.config", "emoadapt.schema", "emo
 """Modules and packages that only declare. What a rule takes from them is in its params (values) and in its tables'
 schema (columns), so a new option or a new table elsewhere does not make every result stale."""
 
-WITHOUT_EFFECT = frozenset({"emoadapt.models.registry", "emoadapt.models.cards", "emoadapt.training.logs"})
+WITHOUT_EFFECT = frozenset(
+    {"emoadapt.models.registry", "emoadapt.models.cards", "emoadapt.training.logs", "emoadapt.training.watchers"}
+)
 """Modules that results are made with and do not depend on. The registry finds weights: which ones it found stands in params
-and row keys as the identity of their content. A model card is text for people, and so are the logs of a training."""
+and row keys as the identity of their content. A model card is text for people, and so are the logs and the bar of a training."""
 
 _memory: list[Path] = []
 """The folder in which parsed modules are remembered, if any."""

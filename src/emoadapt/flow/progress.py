@@ -34,7 +34,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
-            self._bar = _make_bar()
+            self._bar = make_bar()
             self._task = self._bar.add_task(self.name, total=self.total, state="")
             self._bar.start()
         return self
@@ -72,7 +72,8 @@ class Progress:
         return ", ".join(parts)
 
 
-def _make_bar() -> Bar:
+def make_bar() -> Bar:
+    """A bar on the standard error, whose tasks have a field `state`."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 LIBRARIES = (
-    "emoadapt", "snakemake", "torch", "transformers", "lightning", "opensmile", "openai-whisper", "pocketsphinx",
+    "emoadapt", "snakemake", "torch", "transformers", "opensmile", "openai-whisper", "pocketsphinx",
     "vaderSentiment", "jiwer", "mediapipe", "onnxruntime-gpu", "opencv-python-headless", "av", "numpy", "pyarrow", "polars",
     "scikit-learn", "scipy",
 )  # fmt: skip

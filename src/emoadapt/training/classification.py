@@ -10,13 +10,13 @@ import numpy as np
 import polars as pl
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_f1_score
 
 from emoadapt import schema
 from emoadapt.data.batching import Batch
 from emoadapt.errors import TrainingError
+from emoadapt.training.curve import Curve
 from emoadapt.training.runs import TaskClips, TestedLearner
-from emoadapt.training.trainer import Curve, Term
+from emoadapt.training.totals import Term
 
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning
@@ -76,7 +76,7 @@ class LabelledClips(TaskClips):
         if test.is_empty():
             return None
         labels = torch.tensor([self.labels[name] for name in test["utterance_id"]])
-        scores = multiclass_f1_score(torch.from_numpy(outputs), labels, num_classes=len(self.classes), average="none")
+        scores, _ = measure_f1(torch.from_numpy(outputs), labels)
         return float(scores[labels.unique()].mean())
 
     def weigh_classes(self, train: Sequence[str]) -> Tensor:
@@ -132,12 +132,29 @@ class EmotionLearner(TestedLearner):
         return {"cross_entropy": Term(loss, weight)}
 
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
-        """Macro-F1 over the whole part.
-
-        From torchmetrics rather than `emoadapt.evaluation`, on which no training may depend: a change of the reported
-        metrics must not make trained models stale.
-        """
+        """Macro-F1 over the whole part, of the classes that it has or that were predicted."""
         logits, labels = (torch.cat(tensors) for tensors in zip(*self._kept, strict=True))
-        self._kept = []
-        macro_f1 = float(multiclass_f1_score(logits, labels, num_classes=logits.shape[1], average="macro"))
+        scores, counts = measure_f1(logits, labels)
+        macro_f1 = float(scores[counts > 0].mean())
         return {"macro_f1": macro_f1}, (macro_f1, -losses["loss"])
+
+
+def measure_f1(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """F1 of each class.
+
+    Not from `emoadapt.evaluation`, on which no training may depend: a change of the reported metrics must not make trained
+    models stale.
+
+    Args:
+        logits: (n, n_classes).
+        labels: (n,) class indices.
+
+    Returns:
+        (n_classes,) float32 F1, 0 for a class that neither is there nor was predicted; (n_classes,) clips of the class plus
+        clips predicted as it.
+    """
+    n_classes = logits.shape[1]
+    predicted = logits.argmax(dim=1)
+    hits = torch.bincount(labels[predicted == labels], minlength=n_classes)
+    counts = torch.bincount(labels, minlength=n_classes) + torch.bincount(predicted, minlength=n_classes)
+    return 2 * hits / counts.clamp_min(1), counts

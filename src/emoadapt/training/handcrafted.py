@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,9 +15,11 @@ from emoadapt import schema
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import Clip
 from emoadapt.models.heads import Head
+from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.curve import Curve
 from emoadapt.training.runs import Partition, RunKey, RunTables, Setting, TaskClips
 from emoadapt.training.tasks import load_clips
-from emoadapt.training.trainer import Curve, build_trainer, evaluate, train
+from emoadapt.training.trainer import Trainer
 from emoadapt.training.unfinished import UnfinishedJob, place_job
 from emoadapt.training.vectors import normalise_vectors, read_vectors
 
@@ -79,16 +80,13 @@ def train_handcrafted(
     inputs = [splits, subsets, *(path for paths in egemaps_shards.values() for path in paths)]
     read = settings.model_dump_json(exclude={"seeds"})
     unfinished = UnfinishedJob(place_job(study, tables.setting, [read], [__name__], inputs, models), tables)
-    with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
 
-        def perform(run: RunKey, part: Partition) -> None:
-            trainer = build_trainer(
-                "cpu", settings, Path(scratch), unfinished.place_checkpoint(run), minutes=study.checkpoint_minutes,
-                sparing=True, notice=unfinished.notice,
-            )  # fmt: skip
-            _perform(run, part, settings, clips, vectors, tables, trainer)
+    def perform(run: RunKey, part: Partition) -> None:
+        place, minutes = unfinished.place_checkpoint(run), study.checkpoint_minutes
+        state = Checkpoint(place, minutes, sparing=True, notice=unfinished.notice)
+        _perform(run, part, settings, clips, vectors, tables, Trainer("cpu", settings, state))
 
-        unfinished.complete(runs, perform)
+    unfinished.complete(runs, perform)
     tables.write(predictions, embeddings, curves)
     unfinished.remove()
 
@@ -129,7 +127,7 @@ def _perform(
     clips: TaskClips,
     vectors: Mapping[str, np.ndarray],
     tables: RunTables,
-    trainer: Any,
+    trainer: Trainer,
 ) -> None:
     _, fold, seed = run
     of_fold = clips.splits.filter(fold=fold)
@@ -143,8 +141,8 @@ def _perform(
         load_batches(dataset, dict.fromkeys(names, 1), settings.batch_size, order)
         for names, order in ((part.train, seed), (part.dev, None), (test, None))
     )
-    train(learner, trainer, training, dev)
-    evaluate(learner, trainer, testing)
+    trainer.train(learner, training, dev)
+    trainer.test(learner, testing)
     tested = learner.take_tested()
     tables.add_predictions(run, part.test, np.stack([tested[name][1] for name in test]))
     tables.add_curve(run, curve)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import lightning.pytorch as lightning
-from lightning.pytorch.callbacks import Callback
+from typing import TYPE_CHECKING, Any
 
 from emoadapt.data.ranks import find_rank
 from emoadapt.errors import TrainingError
+from emoadapt.training.watchers import Watcher
+
+if TYPE_CHECKING:
+    import torch
+
+    from emoadapt.training.learner import Learner
 
 LOGS = Path("logs", "training")
 """Folder with one folder per run, below that in which Snakemake runs."""
@@ -25,7 +28,7 @@ STEPS = 10
 FIELDS = ("step", "epoch", "part", "metric", "value")
 
 
-class TrainingLog(Callback):
+class TrainingLog(Watcher):
     """Writes what the curve holds after each epoch, and the loss and learning rate of every `STEPS`th step.
 
     A run that goes on from a checkpoint goes on with its logs: what they hold of later steps is taken out.
@@ -52,11 +55,10 @@ class TrainingLog(Callback):
         self._events: Any = None
         self._rows_seen = 0
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin, or go on behind the step that a checkpoint was written at."""
-        if find_rank() > 0:
-            return
-        step, folder = trainer.global_step, self.folder / pl_module.curve.run
+    def begin_training(self, learner: Learner, optimizer: torch.optim.Optimizer, n_batches: int) -> None:
+        """Begin, or continue behind the step that a checkpoint was written at."""
+        self._learner, self._optimizer, self._n_batches = learner, optimizer, n_batches
+        step, folder = learner.position.step, self.folder / learner.curve.run
         folder.mkdir(parents=True, exist_ok=True)
         if "csv" in self.kinds:
             self._table = folder / "metrics.csv"
@@ -68,38 +70,34 @@ class TrainingLog(Callback):
                 for old in folder.glob("events.out.tfevents.*"):
                     old.unlink()
             self._events = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
-        self._rows_seen = len(pl_module.curve.rows) if step else 0
-        self._write_curve(step, pl_module)
+        self._rows_seen = len(learner.curve.rows) if step else 0
+        self._write_curve()
 
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def end_batch(self) -> None:
         """Write the loss of the batch after every `STEPS`th step."""
-        step = trainer.global_step
-        if find_rank() == 0 and step % STEPS == 0 and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            rate = trainer.optimizers[0].param_groups[0]["lr"]
-            values = pl_module.last_losses | {"learning_rate": rate}
-            self._write(
-                step, [{"epoch": trainer.current_epoch + 1, "part": "step"} | _name(*item) for item in values.items()]
-            )
+        learner, position = self._learner, self._learner.position
+        stepped = position.batch % learner.settings.accumulate == 0 or position.batch == self._n_batches
+        if stepped and position.step % STEPS == 0:
+            values = learner.last.losses | {"learning_rate": self._optimizer.param_groups[0]["lr"]}
+            self._write([{"epoch": position.epoch + 1, "part": "step"} | _name(*item) for item in values.items()])
 
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def end_evaluation(self) -> None:
         """Write what the epoch has added to the curve."""
-        if trainer.state.fn == "fit" and find_rank() == 0:
-            self._write_curve(trainer.global_step, pl_module)
+        self._write_curve()
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def close(self) -> None:
         """Close the event file."""
         if self._events is not None:
             self._events.close()
             self._events = None
 
-    def _write_curve(self, step: int, learner: Any) -> None:
-        rows = learner.curve.rows[self._rows_seen :]
-        self._rows_seen = len(learner.curve.rows)
-        self._write(step, rows)
+    def _write_curve(self) -> None:
+        rows = self._learner.curve.rows[self._rows_seen :]
+        self._rows_seen = len(self._learner.curve.rows)
+        self._write(rows)
 
-    def _write(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        step = self._learner.position.step
         if self._table is not None:
             new = not self._table.exists()
             with self._table.open("a", newline="", encoding="utf-8") as file:
@@ -111,6 +109,12 @@ class TrainingLog(Callback):
             for row in rows:
                 self._events.add_scalar(f"{row['part']}/{row['metric']}", row["value"], step)
             self._events.flush()
+
+
+def open_logs(kinds: Sequence[str]) -> list[TrainingLog]:
+    """The log of a run, where one is wanted; of several processes the first writes it."""
+    log = [TrainingLog(kinds)] if kinds else []
+    return log if find_rank() == 0 else []
 
 
 def _name(metric: str, value: float) -> dict[str, Any]:

@@ -144,8 +144,7 @@ def _run_rank(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     level = logging.INFO if rank == 0 else logging.WARNING
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    # Names that Lightning reads; with a number of threads given, it leaves that of torch alone.
-    os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     gpu = device != "cpu" and torch.cuda.is_available()
     if gpu:

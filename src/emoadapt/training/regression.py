@@ -24,8 +24,9 @@ from emoadapt import schema
 from emoadapt.data.batching import Batch
 from emoadapt.errors import TrainingError
 from emoadapt.models.heads import ScaledHead
+from emoadapt.training.curve import Curve
 from emoadapt.training.runs import Partition, RunKey, TaskClips, TestedLearner
-from emoadapt.training.trainer import Curve, Term
+from emoadapt.training.totals import Term, name_losses
 
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning
@@ -166,7 +167,6 @@ class AttributeLearner(TestedLearner):
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
         """CCC of each attribute over the whole part, and their mean."""
         found = self._rate_whole()
-        self._kept = []
         mean = sum(found.values()) / len(found) if found else 0.0
         return {"ccc_mean": mean} | {f"ccc_{name}": value for name, value in found.items()}, (mean,)
 
@@ -178,22 +178,26 @@ class AttributeLearner(TestedLearner):
             return Term(values.sum() * 0.0, torch.zeros_like(count))
         return Term(1 - measure_concordance(values[rated], ratings[rated]), count)
 
-    def _average(self, part: str) -> dict[str, float]:
-        """Of the evaluated part the loss over all its clips, since a mean of batches' CCC is not that of the whole.
+    def average_training(self) -> dict[str, float]:
+        """Losses of the training epoch.
 
         Raises:
-            TrainingError: no batch of the training epoch had two clips rated for one attribute.
+            TrainingError: no batch had two clips rated for one attribute.
         """
-        if part == "train" and not any(weights.any() for _, weights, _ in self._totals[part]):
+        if self._training.is_empty():
             raise TrainingError(
-                f"{self._where}: no batch had two clips that are rated for one attribute, of which alone the CCC can be learned; "
+                f"{self.where}: no batch contained two clips rated for the same attribute, so the CCC loss is undefined; "
                 "set a larger batch_size or batch_seconds"
             )
-        losses = super()._average(part)
-        if part != "evaluation" or not (found := self._rate_whole()):
-            return losses
-        parts = {f"loss_{name}": 1 - value for name, value in found.items()} if len(self.weights) > 1 else {}
-        return {"loss": sum(1 - value for value in found.values()), **parts}
+        return super().average_training()
+
+    def average_evaluation(self) -> dict[str, float]:
+        """The loss over all clips of the part, since a mean of batches' CCC is not that of the whole."""
+        found = self._rate_whole()
+        if not found:
+            return super().average_evaluation()
+        losses = {name: 1 - value for name, value in found.items()}
+        return {"loss": sum(losses.values()), **(name_losses(losses) if len(self.weights) > 1 else {})}
 
     def _rate_whole(self) -> dict[str, float]:
         """Attribute -> CCC over what was kept; those without two rated clips are left out."""

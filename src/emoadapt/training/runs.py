@@ -14,12 +14,13 @@ import pyarrow as pa
 from torch import Tensor, nn
 
 from emoadapt import schema
-from emoadapt.data.batching import Batch, find_order
+from emoadapt.data.batching import Batch
 from emoadapt.data.ranks import gather
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.heads import Head, build_head
-from emoadapt.training.trainer import Curve, Learner
+from emoadapt.training.curve import Curve
+from emoadapt.training.learner import Learner
 
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning
@@ -69,11 +70,8 @@ class TestedLearner(Learner):
         super().__init__(model, settings, curve, "dev", seed, weights)
         self._tested: list[tuple[list[str], Tensor, Tensor]] = []
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_batch(self, batch: Batch) -> None:
         """Collect embeddings and outputs."""
-        order = find_order(self.trainer.test_dataloaders)
-        if order is not None and order.stands_in(batch_idx):
-            return
         embedding, outputs = self.model(batch)
         self._tested.append((batch.utterance_ids, embedding.float().cpu(), outputs.float().cpu()))
 

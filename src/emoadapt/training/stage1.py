@@ -32,9 +32,14 @@ from emoadapt.models.loading import load_backbone
 from emoadapt.objectives import load_objective
 from emoadapt.objectives.base import Objective
 from emoadapt.objectives.weighting import build_weighting
+from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.curve import Curve
+from emoadapt.training.learner import Learner, embed_batch
 from emoadapt.training.loading import load_signals
+from emoadapt.training.logs import open_logs
 from emoadapt.training.states import name_state, remove_others
-from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_trainer, embed_batch, train
+from emoadapt.training.totals import Term
+from emoadapt.training.trainer import BestWeights, Trainer
 
 if TYPE_CHECKING:
     from emoadapt.config import Adaptation, Study
@@ -93,11 +98,10 @@ def adapt(
         checkpoint = _place_checkpoint(
             output, study, backbone, adaptation, [training_shards, cached or {}, {"": [parts, normalisers]}]
         )
-        trainer = build_trainer(
-            study.device, settings, Path(scratch), checkpoint, minutes=study.checkpoint_minutes, logs=study.logs
-        )
+        state = Checkpoint(checkpoint, study.checkpoint_minutes)
+        trainer = Trainer(study.device, settings, state, open_logs(study.logs))
         loaders = {part: clips.load(part) for part in ("train", "held_out")}
-        best = train(learner, trainer, loaders["train"], loaders["held_out"])
+        best = trainer.train(learner, loaders["train"], loaders["held_out"])
     if find_rank() > 0:
         return
     padding = {part: round(loader.batch_sampler.padding_share, 4) for part, loader in loaders.items()}
@@ -172,11 +176,11 @@ class AdaptationLearner(Learner):
             self.weighting.settle()
 
     def note_state(self) -> dict[str, float]:
-        """Also learned weights."""
+        """Learned weights."""
         if self.weighting is None:
-            return super().note_state()
+            return {}
         learned = zip(self.objectives, self.weighting.weights.tolist(), strict=True)
-        return super().note_state() | {f"weight_{name}": value for name, value in learned}
+        return {f"weight_{name}": value for name, value in learned}
 
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
         """Each objective's own metrics; a smaller total loss is better."""
@@ -186,7 +190,6 @@ class AdaptationLearner(Learner):
             if len(target):
                 metrics = objective.metrics(prediction, target)
                 scores |= {f"{metric}_{name}": value for metric, value in metrics.items()}
-        self._kept = []
         return scores, (-losses["loss"],)
 
 

@@ -27,12 +27,16 @@ from emoadapt.models.cards import list_terms
 from emoadapt.models.classifier import EmotionClassifier
 from emoadapt.models.heads import Head
 from emoadapt.models.loading import load_backbone
-from emoadapt.training.checkpoints import Notice
+from emoadapt.training.checkpoints import Checkpoint, Notice
+from emoadapt.training.curve import Curve
+from emoadapt.training.learner import embed_batch
 from emoadapt.training.loading import load_signals
+from emoadapt.training.logs import open_logs
 from emoadapt.training.runs import Partition, RunKey, RunTables, Setting, TaskClips, TestedLearner
+from emoadapt.training.states import load_object, save_object
 from emoadapt.training.tasks import load_clips
-from emoadapt.training.trainer import BestWeights, Curve, build_trainer, embed_batch, evaluate, train
-from emoadapt.training.unfinished import MODELS, UnfinishedJob, load_object, place_job, save_object
+from emoadapt.training.trainer import BestWeights, Trainer
+from emoadapt.training.unfinished import MODELS, UnfinishedJob, place_job
 
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning, Study
@@ -203,14 +207,12 @@ class _Finetuning:
         settings, model = self.settings, self.build(run, part)
         curve = Curve("stage2", self.tables.setting.name(run))
         learner = self.clips.build_learner(model, settings, curve, seed, part.train)
-        trainer = build_trainer(
-            self.study.device, settings, self.scratch, checkpoint, minutes=self.study.checkpoint_minutes, sparing=True,
-            logs=self.study.logs, notice=self.notice,
-        )  # fmt: skip
+        state = Checkpoint(checkpoint, self.study.checkpoint_minutes, sparing=True, notice=self.notice)
+        trainer = Trainer(self.study.device, settings, state, open_logs(self.study.logs))
         test = part.test["utterance_id"].to_list()
         self._embed_start(learner, trainer, fold, test, settings)
-        best = train(learner, trainer, self._load(part.train, settings, seed), self._load(part.dev, settings))
-        evaluate(learner, trainer, self._load(test, settings))
+        best = trainer.train(learner, self._load(part.train, settings, seed), self._load(part.dev, settings))
+        trainer.test(learner, self._load(test, settings))
         outputs = self._note(run, part, learner, curve)
         # Only of the task's own corpus: the others' values may be on another scale, their classes of another kind.
         own = part.test["corpus"] == self.study.tasks[self.tables.setting.task].corpus
@@ -220,11 +222,11 @@ class _Finetuning:
         return self.signals.load(names, self.clips, self.backbone, settings, seed)
 
     def _embed_start(
-        self, learner: TestedLearner, trainer: Any, fold: int, test: Sequence[str], settings: Finetuning
+        self, learner: TestedLearner, trainer: Trainer, fold: int, test: Sequence[str], settings: Finetuning
     ) -> None:
         """Embed a fold's test clips with the starting point, once for all of its runs."""
         if fold not in self.start_points:
-            evaluate(learner, trainer, self._load(test, settings))
+            trainer.test(learner, self._load(test, settings))
             self.start_points[fold] = {name: embedding for name, (embedding, _) in learner.take_tested().items()}
 
     def _note(self, run: RunKey, part: Partition, learner: TestedLearner, curve: Curve) -> np.ndarray:

@@ -12,17 +12,18 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from emoadapt.flow.code import code_digest, digest
+from emoadapt.flow.parts import replacing
 from emoadapt.models.registry import identity
 
 if TYPE_CHECKING:
     from emoadapt.config import Backbone
 
-LIBRARIES = ("torch", "transformers", "lightning", "peft", "scikit-learn", "numpy", "polars")
+LIBRARIES = ("torch", "transformers", "peft", "scikit-learn", "numpy", "polars")
 """Whose versions decide what comes of a training."""
 
 
@@ -77,3 +78,14 @@ def is_whole(path: Path) -> bool:
     except Exception:  # whatever the two readers stumble over
         return False
     return True
+
+
+def save_object(value: Any, path: Path) -> None:
+    """Write tensors and plain values in one step."""
+    with replacing(path) as part:
+        torch.save(value, part)
+
+
+def load_object(path: Path) -> Any:
+    """What `save_object` wrote; None if it is damaged."""
+    return torch.load(path, weights_only=True) if is_whole(path) else None

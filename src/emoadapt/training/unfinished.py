@@ -13,18 +13,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
-import torch
 
 from emoadapt.data.ranks import find_rank, gather, share
 from emoadapt.errors import DataError
-from emoadapt.flow.parts import replacing
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.training.checkpoints import Interrupted, Notice
 from emoadapt.training.runs import Partition, RunKey, RunTables, Setting
-from emoadapt.training.states import is_whole, name_state, remove_others
+from emoadapt.training.states import name_state, remove_others
 
 if TYPE_CHECKING:
     from emoadapt.config import Backbone, Study
@@ -207,14 +205,3 @@ def place_job(
 def _name(run: RunKey) -> str:
     resampling, fold, seed = run
     return f"r{resampling}f{fold}s{seed}"
-
-
-def save_object(value: Any, path: Path) -> None:
-    """Write tensors and plain values in one step."""
-    with replacing(path) as part:
-        torch.save(value, part)
-
-
-def load_object(path: Path) -> Any:
-    """What `save_object` wrote; None if it is damaged."""
-    return torch.load(path, weights_only=True) if is_whole(path) else None

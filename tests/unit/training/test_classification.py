@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 from torch import nn
 
 from emoadapt import schema
@@ -13,8 +14,8 @@ from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import write_table
-from emoadapt.training.classification import EmotionLearner, LabelledClips
-from emoadapt.training.trainer import Curve
+from emoadapt.training.classification import EmotionLearner, LabelledClips, measure_f1
+from emoadapt.training.curve import Curve
 
 LOGITS = np.array([[2.0, 0.0, -1.0], [0.5, 1.0, 0.0]])
 LOG_PROBABILITIES = LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))
@@ -85,3 +86,17 @@ def test_clip_without_votes_has_its_label(tmp_path: Path) -> None:
 def test_soft_targets_without_any_votes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"finetuning\.targets is soft, and no clip of the task has raters' votes"):
         write_clips(tmp_path, {})
+
+
+@pytest.mark.parametrize("absent", [(), (3,), (0, 2)])
+def test_f1_of_each_class_is_that_of_scikit_learn(absent: tuple[int, ...]) -> None:
+    random = np.random.default_rng(len(absent))
+    labels = random.choice([name for name in range(5) if name not in absent], 40)
+    logits = random.standard_normal((40, 5)) - 9 * np.isin(np.arange(5), absent[:1])
+    scores, counts = measure_f1(torch.from_numpy(logits), torch.from_numpy(labels))
+    predicted = logits.argmax(axis=1)
+    np.testing.assert_allclose(
+        scores, f1_score(labels, predicted, labels=range(5), average=None, zero_division=0), rtol=1e-6
+    )
+    # Without `labels`, scikit-learn takes the mean over the classes that are there or were predicted.
+    assert scores[counts > 0].mean().item() == pytest.approx(f1_score(labels, predicted, average="macro"))

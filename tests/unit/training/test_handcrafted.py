@@ -6,14 +6,15 @@ import signal
 import numpy as np
 import polars as pl
 import pytest
-from lightning.pytorch.callbacks import Callback
 from sklearn.metrics import f1_score
 
 from emoadapt import schema
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.training import handcrafted
 from emoadapt.training.checkpoints import Interrupted
-from emoadapt.training.handcrafted import build_trainer, train_handcrafted
+from emoadapt.training.handcrafted import train_handcrafted
+from emoadapt.training.trainer import Trainer
+from emoadapt.training.watchers import Watcher
 
 
 def run(work, runs, name: str = "run"):
@@ -48,13 +49,13 @@ def test_it_needs_no_gpu_whatever_the_study_says(work) -> None:
     assert run(work, [(0, 0, 0)])["predictions"].equals(before)
 
 
-class Counter(Callback):
+class Counter(Watcher):
     """Counts batches of training, and sends its process a signal in one of them."""
 
     def __init__(self) -> None:
         self.batches, self.last, self.signal = 0, 0, signal.SIGTERM
 
-    def on_train_batch_start(self, *_) -> None:
+    def begin_batch(self) -> None:
         self.batches += 1
         if self.batches == self.last:
             os.kill(os.getpid(), self.signal)
@@ -69,11 +70,11 @@ def test_a_job_that_is_told_to_end_goes_on_with_the_batch_that_it_had_come_to(
     counter = Counter()
 
     def build(*args, **kwargs):
-        trainer = build_trainer(*args, **kwargs)
-        trainer.callbacks.append(counter)
+        trainer = Trainer(*args, **kwargs)
+        trainer.watchers.append(counter)
         return trainer
 
-    monkeypatch.setattr(handcrafted, "build_trainer", build)
+    monkeypatch.setattr(handcrafted, "Trainer", build)
     runs = [(0, 0, 0), (0, 0, 1), (0, 1, 0)]
     run(work, runs, "whole")
     whole, counter.batches = counter.batches, 0

@@ -11,8 +11,12 @@ from torch.utils.data import DataLoader
 from emoadapt.config import Optimisation
 from emoadapt.data.batching import Batch
 from emoadapt.errors import TrainingError
-from emoadapt.training.logs import LOGS, STEPS
-from emoadapt.training.trainer import Curve, Learner, Term, build_trainer, train
+from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.curve import Curve
+from emoadapt.training.learner import Learner
+from emoadapt.training.logs import LOGS, STEPS, open_logs
+from emoadapt.training.totals import Term
+from emoadapt.training.trainer import Trainer
 
 SETTINGS = Optimisation(epochs=2, learning_rate=0.1, batch_size=1)
 
@@ -27,7 +31,7 @@ class SlopeLearner(Learner):
         self.stop = stop
 
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
-        if not keep and self.stop and self.trainer.global_step == self.stop:
+        if not keep and self.stop and self.position.step == self.stop:
             raise RuntimeError("killed")
         return {"slope": Term(self.model.weight * 1.0, torch.tensor(len(batch.utterance_ids)))}
 
@@ -38,8 +42,8 @@ class SlopeLearner(Learner):
 def run(folder: Path, kinds: tuple[str, ...], stop: int = 0) -> None:
     batches = [Batch([f"c/{i}"], [], None, None, {}) for i in range(STEPS + 5)]
     loaders = [DataLoader(part, batch_size=None, collate_fn=lambda batch: batch) for part in (batches, batches[:1])]
-    trainer = build_trainer("cpu", SETTINGS, folder, folder / "state.ckpt", logs=kinds)
-    train(SlopeLearner(stop), trainer, *loaders)
+    trainer = Trainer("cpu", SETTINGS, Checkpoint(folder / "state.ckpt"), open_logs(kinds))
+    trainer.train(SlopeLearner(stop), *loaders)
 
 
 def read_rows() -> list[tuple[str, ...]]:
@@ -105,7 +109,7 @@ def test_tensorboard_gets_the_same_values(folder: Path) -> None:
 def test_missing_library_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(TrainingError, match=r"needs the library tensorboardX; install it with"):
-        build_trainer("cpu", SETTINGS, folder, logs=("tensorboard",))
+        open_logs(("tensorboard",))
 
 
 def test_nothing_is_written_unless_asked_for(folder: Path) -> None:

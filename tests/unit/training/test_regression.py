@@ -19,10 +19,10 @@ from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.classifier import load_classifier
 from emoadapt.models.heads import ScaledHead, build_head
+from emoadapt.training.curve import Curve
 from emoadapt.training.handcrafted import train_handcrafted
 from emoadapt.training.regression import AttributeLearner, RatedClips, measure_concordance
 from emoadapt.training.stage2 import finetune
-from emoadapt.training.trainer import Curve
 
 NAN = float("nan")
 
@@ -124,7 +124,7 @@ def rate(work, folder: str = "rated", **settings) -> dict[str, pl.DataFrame]:
 
 def test_batches_of_one_clip_are_refused_as_nothing_could_be_learned(work) -> None:
     work.write_labelled()
-    with pytest.raises(TrainingError, match="no batch had two clips that are rated for one attribute"):
+    with pytest.raises(TrainingError, match="no batch contained two clips rated for the same attribute"):
         rate(work, batch_size=1)
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,8 +16,12 @@ from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import Clip
 from emoadapt.errors import TrainingError
 from emoadapt.training.checkpoints import Checkpoint, Interrupted
+from emoadapt.training.curve import Curve
 from emoadapt.training.guard import OVERFLOWS, GradientGuard, check_loss
-from emoadapt.training.trainer import BestWeights, Curve, Learner, Term, build_trainer, evaluate, train
+from emoadapt.training.learner import Learner
+from emoadapt.training.totals import Term
+from emoadapt.training.trainer import BestWeights, Trainer
+from emoadapt.training.watchers import Watcher
 
 
 def make_batch(*values: float) -> Batch:
@@ -29,9 +34,8 @@ def load(*batches: Batch) -> DataLoader:
     return DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch)
 
 
-def fit(learner: Learner, folder: Path, *training: Batch, evaluation: Batch | None = None) -> BestWeights:
-    trainer = build_trainer("cpu", learner.settings, folder)
-    return train(learner, trainer, load(*training), load(evaluation or make_batch(1)))
+def fit(learner: Learner, *training: Batch, evaluation: Batch | None = None) -> BestWeights:
+    return Trainer("cpu", learner.settings).train(learner, load(*training), load(evaluation or make_batch(1)))
 
 
 class Line(torch.nn.Module):
@@ -53,18 +57,13 @@ class LineLearner(Learner):
         return {"line": Term((self.model.weight + values).mean(), torch.tensor(len(values)))}
 
     def rate(self, losses):
-        epoch = self.trainer.current_epoch
+        epoch = self.position.epoch
         return {"double": 2 * losses["loss"]}, (self.scores[epoch] if self.scores else 0.0,)
 
 
 def test_losses_are_means_over_clips_not_over_batches(tmp_path: Path) -> None:
     learner = LineLearner(Optimisation(epochs=1, learning_rate=0.1))
-    train(
-        learner,
-        build_trainer("cpu", learner.settings, tmp_path),
-        load(make_batch(1)),
-        load(make_batch(1, 2, 3), make_batch(10)),
-    )
+    Trainer("cpu", learner.settings).train(learner, load(make_batch(1)), load(make_batch(1, 2, 3), make_batch(10)))
     before = {row["metric"]: row["value"] for row in learner.curve.rows if row["epoch"] == 0}
     assert before == {"loss": pytest.approx(2 * 4.0), "double": pytest.approx(2 * 2 * 4.0)}
     parts = [(row["epoch"], row["part"]) for row in learner.curve.rows if row["metric"] == "loss"]
@@ -73,7 +72,7 @@ def test_losses_are_means_over_clips_not_over_batches(tmp_path: Path) -> None:
 
 def test_best_epoch_is_kept_and_the_earlier_one_wins_a_tie(tmp_path: Path) -> None:
     learner = LineLearner(Optimisation(epochs=4, learning_rate=0.1), scores=(0.2, 0.7, 0.7, 0.1))
-    best = train(learner, build_trainer("cpu", learner.settings, tmp_path), load(make_batch(1)), load(make_batch(1)))
+    best = fit(learner, make_batch(1))
     assert best.epoch == 2
     # Adam's step is the learning rate while the gradient does not change
     assert learner.model.weight.item() == pytest.approx(-0.2, abs=1e-4)
@@ -84,12 +83,7 @@ def test_best_epoch_is_kept_and_the_earlier_one_wins_a_tie(tmp_path: Path) -> No
 def test_loss_that_is_not_finite_names_its_clips(tmp_path: Path) -> None:
     learner = LineLearner(Optimisation(epochs=1))
     with pytest.raises(TrainingError, match=r"line, epoch 1: the loss is nan on the clips c/1, c/nan; lower"):
-        train(
-            learner,
-            build_trainer("cpu", learner.settings, tmp_path),
-            load(make_batch(1, float("nan"))),
-            load(make_batch(1)),
-        )
+        fit(learner, make_batch(1, float("nan")))
 
 
 class RootLearner(LineLearner):
@@ -104,7 +98,7 @@ def test_gradient_that_is_not_finite_names_its_clips_and_leaves_the_model_alone(
     """Symptom: the weights became nan, and the next batch, which was not at fault, was blamed."""
     learner = RootLearner(Optimisation(epochs=1))
     with pytest.raises(TrainingError, match=r"line, epoch 1: the gradient is not finite on the clips c/0, c/2; lower"):
-        fit(learner, tmp_path, make_batch(0, 2), make_batch(3))
+        fit(learner, make_batch(0, 2), make_batch(3))
     assert learner.model.weight.item() == 0.0
 
 
@@ -122,12 +116,12 @@ def test_loss_that_runs_away_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(
         TrainingError, match=r"epoch 1: the loss is 2.04e\+04, before training it was 2, on the clips c/-1;"
     ):
-        fit(learner, tmp_path, make_batch(1), make_batch(-1))
+        fit(learner, make_batch(1), make_batch(-1))
 
 
 def test_outlier_before_training_is_no_divergence(tmp_path: Path) -> None:
     learner = SquareLearner(Optimisation(epochs=1, learning_rate=0.1))
-    assert fit(learner, tmp_path, make_batch(900), evaluation=make_batch(900, 30)).epoch == 1
+    assert fit(learner, make_batch(900), evaluation=make_batch(900, 30)).epoch == 1
 
 
 def test_overflowing_steps_are_allowed_while_the_loss_scale_is_found() -> None:
@@ -154,8 +148,9 @@ def test_sigterm_to_a_run_without_a_state_is_an_error(tmp_path: Path, monkeypatc
         return measure(batch, keep=keep)
 
     monkeypatch.setattr(learner, "measure", tell)
-    with pytest.raises(Interrupted, match=r"ended by SIGTERM in training; started again, it begins this run anew$"):
-        fit(learner, tmp_path, make_batch(1), make_batch(-1))
+    sentence = r"^line: ended by SIGTERM in epoch 1 after batch 1 of 2, .*lost; started again, it begins this run anew$"
+    with pytest.raises(Interrupted, match=sentence):
+        fit(learner, make_batch(1), make_batch(-1))
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -175,7 +170,7 @@ def test_long_epoch_is_reported_once_a_minute_where_no_bar_is(
 
     monkeypatch.setattr(learner, "measure", take_long)
     with caplog.at_level("INFO"):
-        fit(learner, tmp_path, *(make_batch(10 * number) for number in range(1, 6)))
+        fit(learner, *(make_batch(10 * number) for number in range(1, 6)))
     said = [line for record in caplog.records if "batch " in (line := record.getMessage())]
     # Weight 2, and a weight of the model that falls by about 0.1 a step.
     assert said == ([] if terminal else [
@@ -197,7 +192,7 @@ def test_accumulated_batches_are_one_step_also_where_an_epoch_ends(tmp_path: Pat
     """Three batches in twos: the step of the single one counts as much as a batch does, not half."""
     learner, steps = LineLearner(Optimisation(epochs=1, learning_rate=0.5, accumulate=2)), []
     learner.model.weight.register_post_accumulate_grad_hook(lambda weight: steps.append(weight.grad.item()))
-    fit(learner, tmp_path, make_batch(1), make_batch(2), make_batch(3))
+    fit(learner, make_batch(1), make_batch(2), make_batch(3))
     # d(2 * mean(weight + value)) / d(weight) = 2, for the mean of two batches as for the last alone
     assert steps == [1.0, 2.0, 2.0]
     assert learner.model.weight.item() == pytest.approx(-1.0, abs=1e-4)
@@ -206,7 +201,7 @@ def test_accumulated_batches_are_one_step_also_where_an_epoch_ends(tmp_path: Pat
 def test_warm_up_and_linear_decay_reach_the_weights(tmp_path: Path) -> None:
     settings = Optimisation(epochs=2, learning_rate=1.0, schedule="linear", warmup=0.25)
     learner = LineLearner(settings)
-    fit(learner, tmp_path, make_batch(1), make_batch(2), make_batch(3), make_batch(4))
+    fit(learner, make_batch(1), make_batch(2), make_batch(3), make_batch(4))
     # 8 steps, 2 of them rising: 1/3, 2/3, then 6/6, 5/6, ... 1/6; Adam steps by the rate, and the first epoch is kept
     assert learner.model.weight.item() == pytest.approx(-(1 + 11 / 6), abs=1e-4)
     rates = {row["epoch"]: row["value"] for row in learner.curve.rows if row["metric"] == "learning_rate"}
@@ -216,46 +211,51 @@ def test_warm_up_and_linear_decay_reach_the_weights(tmp_path: Path) -> None:
 def test_plateau_halves_the_rate_and_patience_ends_the_run(tmp_path: Path) -> None:
     scores = (0.1, 0.5, 0.4, 0.3, 0.2, 0.2, 0.5, 0.6)
     learner = LineLearner(Optimisation(epochs=8, learning_rate=0.1, schedule="plateau", patience=5), scores)
-    best = fit(learner, tmp_path, make_batch(1))
+    best = fit(learner, make_batch(1))
     rates = [row["value"] for row in learner.curve.rows if row["metric"] == "learning_rate"]
     assert rates == pytest.approx([0.1] * 5 + [0.05] * 2)
     assert best.epoch == 2
     assert learner.model.weight.item() == pytest.approx(-0.2, abs=1e-4)
 
 
-class MortalLearner(LineLearner):
-    """Is killed when an epoch has ended."""
+class Killer(Watcher):
+    """Kills the run at the end of an epoch: before its state is kept, or after."""
 
-    def __init__(self, settings: Optimisation, scores: tuple[float, ...], killed_after: int) -> None:
-        super().__init__(settings, scores)
-        self.killed_after = killed_after
+    def __init__(self, epoch: int, *, kept: bool) -> None:
+        self.epoch, self.kept = epoch, kept
         self.begun: list[int] = []
 
-    def on_train_epoch_start(self) -> None:
-        super().on_train_epoch_start()
-        self.begun.append(self.trainer.current_epoch + 1)
+    def begin_training(self, learner: Learner, *_: object) -> None:
+        self.position = learner.position
 
-    def on_train_epoch_end(self) -> None:
-        if self.trainer.current_epoch + 1 == self.killed_after:
+    def begin_epoch(self) -> None:
+        self.begun.append(self.position.epoch + 1)
+
+    def end_evaluation(self) -> None:
+        if not self.kept and self.position.epoch + 1 == self.epoch:
+            raise RuntimeError("killed")
+
+    def end_epoch(self) -> None:
+        if self.kept and self.position.epoch == self.epoch:
             raise RuntimeError("killed")
 
 
-@pytest.mark.parametrize(("killed_after", "goes_on"), [(4, 5), (7, 7)], ids=["waiting", "at its end"])
-def test_patience_and_plateau_go_on_from_a_checkpoint(tmp_path: Path, killed_after: int, goes_on: int) -> None:
+@pytest.mark.parametrize(("killed_in", "kept", "goes_on"), [(4, True, 5), (7, False, 7)], ids=["waiting", "at its end"])
+def test_patience_and_plateau_go_on_from_a_checkpoint(tmp_path: Path, killed_in: int, kept: bool, goes_on: int) -> None:
     settings = Optimisation(epochs=8, learning_rate=0.1, schedule="plateau", patience=5)
     found = []
-    for name, stop in (("whole", 0), ("killed", killed_after), ("killed", 0)):
-        learner = MortalLearner(settings, (0.1, 0.5, 0.4, 0.3, 0.2, 0.2, 0.5, 0.6), stop)
-        trainer = build_trainer("cpu", settings, tmp_path, tmp_path / f"{name}.ckpt")
+    for name, stop in (("whole", 0), ("killed", killed_in), ("killed", 0)):
+        learner, killer = LineLearner(settings, (0.1, 0.5, 0.4, 0.3, 0.2, 0.2, 0.5, 0.6)), Killer(stop, kept=kept)
+        trainer = Trainer("cpu", settings, Checkpoint(tmp_path / f"{name}.ckpt"), [killer])
         try:
-            best = train(learner, trainer, load(make_batch(1), make_batch(2)), load(make_batch(1)))
+            best = trainer.train(learner, load(make_batch(1), make_batch(2)), load(make_batch(1)))
             found.append((best.epoch, learner.model.weight.item(), learner.curve.rows))
         except RuntimeError:
-            assert trainer.current_epoch + 1 == killed_after
+            assert killer.begun == list(range(1, killed_in + 1))
     whole, resumed = found
     assert whole[0] == 2
     assert max(row["epoch"] for row in whole[2]) == 7
-    assert learner.begun == list(range(goes_on, 8))
+    assert killer.begun == list(range(goes_on, 8))
     assert resumed == whole
 
 
@@ -265,14 +265,14 @@ def test_a_damaged_checkpoint_is_deleted_and_the_run_begins_anew(
 ) -> None:
     """Symptom: after a power failure every further run ended with the same traceback."""
     settings = Optimisation(epochs=3)
-    learner = MortalLearner(settings, (0.1, 0.5, 0.4), 3)
     state = tmp_path / "line.ckpt"
-    with pytest.raises(RuntimeError, match="killed"):
-        train(learner, build_trainer("cpu", settings, tmp_path, state), load(make_batch(1)), load(make_batch(1)))
-    state.write_bytes(damage(state.read_bytes()))
-    learner = MortalLearner(settings, (0.1, 0.5, 0.4), 0)
-    train(learner, build_trainer("cpu", settings, tmp_path, state), load(make_batch(1)), load(make_batch(1)))
-    assert learner.begun == [1, 2, 3]
+    for killer in (Killer(2, kept=True), Killer(0, kept=True)):
+        trainer = Trainer("cpu", settings, Checkpoint(state), [killer])
+        with nullcontext() if killer.epoch == 0 else pytest.raises(RuntimeError, match="killed"):
+            trainer.train(LineLearner(settings, (0.1, 0.5, 0.4)), load(make_batch(1)), load(make_batch(1)))
+        if killer.epoch:
+            state.write_bytes(damage(state.read_bytes()))
+    assert killer.begun == [1, 2, 3]
     assert f"{state} was damaged, and is deleted: this run begins anew" in caplog.text
 
 
@@ -288,7 +288,7 @@ def test_a_checkpoint_with_one_other_byte_is_not_taken_up(tmp_path: Path) -> Non
 
 def test_constant_rate_leaves_no_trace_in_the_curve(tmp_path: Path) -> None:
     learner = LineLearner(Optimisation(epochs=1))
-    fit(learner, tmp_path, make_batch(1))
+    fit(learner, make_batch(1))
     assert {row["metric"] for row in learner.curve.rows} == {"loss", "double"}
 
 
@@ -297,8 +297,7 @@ def test_padding_is_said_once_a_run(tmp_path: Path, caplog: pytest.LogCaptureFix
     clips = {(name, 0): Clip(name, torch.ones(length), {"value": torch.ones(())}) for name, length in names.items()}
     learner = LineLearner(Optimisation(epochs=1))
     with caplog.at_level("INFO"):
-        trainer = build_trainer("cpu", learner.settings, tmp_path)
-        train(learner, trainer, load_batches(clips, names, 2, seed=None), load(make_batch(1)))
+        Trainer("cpu", learner.settings).train(learner, load_batches(clips, names, 2, seed=None), load(make_batch(1)))
     # (1.5 + 1.5 + 3) s hold 1 + 1.5 + 3
     assert [record.message for record in caplog.records if "padding" in record.message] == [
         "line: 3 clips in 2 batches, 8.3 % of them padding"
@@ -312,11 +311,10 @@ def test_nothing_is_written_and_nothing_is_printed(
     monkeypatch.setenv("SLURM_NTASKS", "7")
     monkeypatch.setenv("SLURM_JOB_NAME", "job")
     learner = LineLearner(Optimisation(epochs=2, gradient_clip=1.0))
-    trainer = build_trainer("cpu", learner.settings, tmp_path)
-    assert isinstance(trainer.callbacks[0], BestWeights)
-    train(learner, trainer, load(make_batch(1)), load(make_batch(1)))
-    learner.test_step = lambda batch: None
-    evaluate(learner, trainer, load(make_batch(1)))
+    trainer = Trainer("cpu", learner.settings)
+    trainer.train(learner, load(make_batch(1)), load(make_batch(1)))
+    learner.test_batch = lambda batch: None
+    trainer.test(learner, load(make_batch(1)))
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 
@@ -324,7 +322,7 @@ def test_nothing_is_written_and_nothing_is_printed(
 def test_new_tensors_are_not_filled_for_nothing(tmp_path: Path) -> None:
     """Filling them with NaN took a sixth of a small model's training; the algorithms stay deterministic."""
     learner = LineLearner(Optimisation(epochs=1))
-    train(learner, build_trainer("cpu", learner.settings, tmp_path), load(make_batch(1)), load(make_batch(1)))
+    fit(learner, make_batch(1))
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.utils.deterministic.fill_uninitialized_memory
 
@@ -333,7 +331,7 @@ def test_new_tensors_are_not_filled_for_nothing(tmp_path: Path) -> None:
 def test_half_precision_without_gpu_is_refused(tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(TrainingError, match=r"16-mixed, which needs a GPU.*bf16-mixed"):
-        build_trainer(device, Optimisation(epochs=1, precision="16-mixed"), tmp_path)
+        Trainer(device, Optimisation(epochs=1, precision="16-mixed"))
 
 
 @pytest.mark.parametrize(("capability", "said"), [("AVX2", True), ("AVX512", False)])
@@ -342,11 +340,11 @@ def test_emulated_bf16_is_said(
 ) -> None:
     """Symptom: a study of minutes took hours on a CPU without bf16, and nothing said why."""
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    build_trainer("cpu", Optimisation(epochs=1, precision="bf16-mixed"), tmp_path)
+    Trainer("cpu", Optimisation(epochs=1, precision="bf16-mixed"))
     assert ("only emulates" in caplog.text) is said
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_without_gpu_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="sees no GPU on this machine"):
-        build_trainer("cuda", Optimisation(epochs=1), tmp_path)
+        Trainer("cuda", Optimisation(epochs=1))

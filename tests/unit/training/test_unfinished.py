@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback
 
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_table, write_table
@@ -21,8 +20,10 @@ from emoadapt.training import stage2, states
 from emoadapt.training.checkpoints import Checkpoint, Interrupted
 from emoadapt.training.runs import RunTables, Setting
 from emoadapt.training.stage2 import finetune
-from emoadapt.training.trainer import build_trainer
-from emoadapt.training.unfinished import UnfinishedJob, load_object, save_object
+from emoadapt.training.states import load_object, save_object
+from emoadapt.training.trainer import Trainer
+from emoadapt.training.unfinished import UnfinishedJob
+from emoadapt.training.watchers import Watcher
 
 RUNS = [(0, 0, 0), (0, 0, 1), (0, 1, 0)]
 
@@ -49,16 +50,16 @@ def labelled(work):
     return work
 
 
-class Killer(Callback):
+class Killer(Watcher):
     """Does what it is told in the n-th batch of training, or of tests, of the job."""
 
     def __init__(self, batch: int, kill, part: str = "train") -> None:
         self.left, self.kill, self.part = batch, kill, part
 
-    def on_train_batch_start(self, *_) -> None:
+    def begin_batch(self) -> None:
         self._count("train")
 
-    def on_test_batch_start(self, *_) -> None:
+    def begin_test_batch(self) -> None:
         self._count("test")
 
     def _count(self, part: str) -> None:
@@ -72,18 +73,18 @@ def arrange_end(batch: int, kill=None, part: str = "train") -> Killer:
     killer = Killer(batch, kill, part)
 
     def build(*args, **kwargs):
-        trainer = build_trainer(*args, **kwargs)
-        trainer.callbacks.append(killer)
+        trainer = Trainer(*args, **kwargs)
+        trainer.watchers.append(killer)
         return trainer
 
-    stage2.build_trainer = build
+    stage2.Trainer = build
     return killer
 
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `arrange_end` changes is changed back."""
-    monkeypatch.setattr(stage2, "build_trainer", build_trainer)
+    monkeypatch.setattr(stage2, "Trainer", Trainer)
 
 
 def list_states(work, name: str) -> list[str]:
@@ -270,7 +271,7 @@ def test_too_little_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.Monk
         load_object(tmp_path / "object.pt")
 
 
-@pytest.mark.parametrize("library", ["torch", "transformers", "lightning", "peft", "scikit-learn", "numpy", "polars"])
+@pytest.mark.parametrize("library", ["torch", "transformers", "peft", "scikit-learn", "numpy", "polars"])
 def test_another_version_of_a_library_begins_the_job_anew(
     labelled, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,7 +294,7 @@ def test_models_are_kept_of_the_runs_that_are_still_wanted(labelled, policy: str
 def test_a_short_job_writes_nothing_beside_its_output(labelled, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Path] = []
     monkeypatch.setattr(stage2.UnfinishedJob, "save", lambda job: written.append(job.folder))
-    monkeypatch.setattr(Checkpoint, "_write", lambda checkpoint, trainer: written.append(checkpoint.path))
+    monkeypatch.setattr(Checkpoint, "_write", lambda checkpoint, *_: written.append(checkpoint.path))
     do_job(labelled, "job")
     assert written == []
 
@@ -309,7 +310,7 @@ def test_state_is_written_as_often_as_the_study_says(
     written: list[str] = []
     save, write = stage2.UnfinishedJob.save, Checkpoint._write
     monkeypatch.setattr(stage2.UnfinishedJob, "save", lambda job: (written.append("runs"), save(job)))
-    monkeypatch.setattr(Checkpoint, "_write", lambda state, trainer: (written.append("state"), write(state, trainer)))
+    monkeypatch.setattr(Checkpoint, "_write", lambda state, *run: (written.append("state"), write(state, *run)))
     arrange_end(find_middle(-counter.left), lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Interrupted):
         do_job(labelled, "job")

@@ -1,0 +1,119 @@
+"""Loss terms of batches, and their sums over a part.
+
+Where several processes share each batch (`emoadapt.data.ranks`), sums and counts go over all of them: losses are those of the
+whole batch, not means over means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from emoadapt.data.ranks import add_up, count_ranks
+
+TINY = 1e-12
+"""Replaces a number of clips of 0, which would be divided by."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a loss.
+
+    Args:
+        mean: over `weight` clips of a batch.
+        weight: how many clips of the batch have it.
+        clips: how many it counts as the mean over in the total; those that lack it add 0. None: as many as have it.
+    """
+
+    mean: Tensor
+    weight: Tensor
+    clips: Tensor | None = None
+
+    @property
+    def spread(self) -> Tensor:
+        """The clips that its sum is divided by in the total."""
+        return self.weight if self.clips is None else self.clips
+
+    @property
+    def share(self) -> Tensor:
+        """Share of the total's clips that have it; 0 where there are none."""
+        return self.weight / self.spread.clamp_min(TINY)
+
+    def erase(self) -> Term:
+        """The same term of no clip, through which a gradient of 0 flows."""
+        return Term(self.mean * 0.0, self.weight * 0, self.spread * 0)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A batch's terms over all processes that share it.
+
+    Args:
+        terms: to be minimised by this process. In one process they are those measured. Each of several gets its part of the
+            batch's mean, times their number, since the mean of their gradients is taken; the weights are those of the batch.
+        losses: term -> mean over the batch.
+        total: weighted sum of the terms.
+    """
+
+    terms: dict[str, Term]
+    losses: dict[str, float]
+    total: float
+
+
+class Totals:
+    """Sums of the loss terms of one pass over a part.
+
+    Args:
+        weights: loss term -> weight in the total.
+        rows: of a pass that continues: per batch sums over clips, the clips that have each term, the clips of the total.
+    """
+
+    def __init__(self, weights: Mapping[str, float], rows: list[tuple[Tensor, Tensor, Tensor]] | None = None) -> None:
+        self.weights, self.rows = weights, rows or []
+
+    def add(self, terms: Mapping[str, Term], device: torch.device) -> Sums:
+        """Add a batch; `terms` is empty in a process that has no clip of it."""
+        nothing = torch.zeros((), dtype=torch.double, device=device)
+        found = [terms[name] if terms else Term(nothing, nothing) for name in self.weights]
+        means = torch.stack([term.mean.detach().double() for term in found])
+        counts = torch.stack([term.weight.double() for term in found])
+        clips = torch.stack([term.spread.double() for term in found])
+        sums, weights, ranks = means * counts, counts, count_ranks()
+        if ranks > 1:
+            sums, weights, clips = add_up(torch.stack([sums, weights, clips]))
+            means = torch.where(weights > 0, sums / weights, 0.0)
+        # On the CPU, as those are that come back from a checkpoint.
+        self.rows.append((sums.cpu(), weights.cpu(), clips.cpu()))
+        losses = dict(zip(self.weights, means.tolist(), strict=True))
+        spread = (sums / clips.clamp_min(TINY)).tolist()
+        total = sum(weight * value for weight, value in zip(self.weights.values(), spread, strict=True))
+        if ranks == 1:
+            return Sums(dict(terms), losses, total)
+        shares = torch.where(weights > 0, ranks * counts / weights, 0.0).float()
+        own = {
+            name: Term(terms[name].mean * shares[place], weights[place].float(), clips[place].float())
+            for place, name in enumerate(self.weights)
+            if terms
+        }
+        return Sums(own, losses, total)
+
+    def is_empty(self) -> bool:
+        """Whether no batch had a clip with any of the terms."""
+        return not any(weights.any() for _, weights, _ in self.rows)
+
+    def average(self) -> dict[str, float]:
+        """The total over all clips of the part (not over batches), and the mean of each term over those that have it."""
+        columns = zip(*self.rows, strict=True)
+        sums, counts, clips = (torch.stack(column).sum(dim=0).tolist() for column in columns)
+        means = {name: sums[place] / counts[place] for place, name in enumerate(self.weights) if counts[place] > 0}
+        weighted = zip(self.weights.values(), sums, clips, strict=True)
+        total = sum(weight * value / count for weight, value, count in weighted if count > 0)
+        return {"loss": total, **(name_losses(means) if len(self.weights) > 1 else {})}
+
+
+def name_losses(means: Mapping[str, float]) -> dict[str, float]:
+    """Terms under the names that a curve has for them."""
+    return {f"loss_{name}": mean for name, mean in means.items()}
