@@ -15,6 +15,7 @@ from emoadapt.corpora.base import Utterance, read_utterances
 from emoadapt.corpora.folders import describe_passed_over
 from emoadapt.corpora.leaks import describe_clips, describe_leak, explain_refusals, find_leaks
 from emoadapt.corpora.manifests import list_label_rows, list_manifest
+from emoadapt.corpora.segments import refuse_segments_outside
 from emoadapt.corpora.splits import build_task
 from emoadapt.corpora.subsets import draw_subsets
 from emoadapt.dag import Graph
@@ -74,6 +75,7 @@ def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:
         utterances = read_utterances(name, corpus)
         account = _describe_account(name, corpus, utterances)
         notes = read_notes(name, corpus)
+        refuse_segments_outside(name, corpus, utterances)
     except EmoadaptError as error:
         problems.append(str(error))
         return False
