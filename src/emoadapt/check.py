@@ -9,10 +9,9 @@ import polars as pl
 import pyarrow as pa
 
 from emoadapt import schema
-from emoadapt.config import AnyCorpus, CremaDCorpus, Study
-from emoadapt.corpora.accounts import read_account, read_media_account, read_notes
-from emoadapt.corpora.base import Utterance, read_utterances
-from emoadapt.corpora.folders import describe_passed_over
+from emoadapt.config import CremaDCorpus, Study
+from emoadapt.corpora.accounts import describe_content, read_notes
+from emoadapt.corpora.base import read_utterances
 from emoadapt.corpora.leaks import describe_clips, describe_leak, explain_refusals, find_leaks
 from emoadapt.corpora.manifests import list_label_rows, list_manifest
 from emoadapt.corpora.segments import refuse_segments_outside
@@ -73,7 +72,7 @@ def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:
     corpus = study.corpora[name]
     try:
         utterances = read_utterances(name, corpus)
-        account = _describe_account(name, corpus, utterances)
+        account = describe_content(name, corpus, utterances)
         notes = read_notes(name, corpus)
         refuse_segments_outside(name, corpus, utterances)
     except EmoadaptError as error:
@@ -90,20 +89,6 @@ def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:
         each = round(len(utterances) / advised)
         print(f"  advice: corpora.{name}.shards: {advised} (about {each} clips each)")
     return True
-
-
-def _describe_account(name: str, corpus: AnyCorpus, utterances: list[Utterance]) -> list[str]:
-    """What the tables' rows and the folder's files became."""
-    lines = []
-    if (account := read_account(name, corpus)) is not None:
-        lines.append(f"table {account.describe()}")
-    if (media := read_media_account(name, corpus, utterances)) is not None:
-        lines.append(media.describe(corpus.root))
-        if passed_over := describe_passed_over(media.others, media.hidden):
-            lines.append(passed_over)
-    if corpus.speakers is not None:
-        lines.append(f"corpora.{name}.speakers keeps {len(utterances):,} clips, of {len(corpus.speakers)} speakers")
-    return lines
 
 
 def advise_shards(n_clips: int) -> int:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.base import Utterance, load_importer, show
-from emoadapt.corpora.folders import survey_folder
+from emoadapt.corpora.folders import describe_passed_over, survey_folder
+from emoadapt.errors import CorpusError
 
 if TYPE_CHECKING:
     from emoadapt.config import AnyCorpus
@@ -162,3 +163,30 @@ def read_media_account(
         [path for path in content.others if path not in named and str(Path(path)) not in tables],
         content.hidden,
     )
+
+
+def describe_content(name: str, config: AnyCorpus, utterances: Sequence[Utterance]) -> list[str]:
+    """What became of the rows of a corpus's tables and of the files below its root, in lines.
+
+    Args:
+        name: the corpus's name.
+        config: its section.
+        utterances: what `read_utterances` gave.
+
+    Raises:
+        CorpusError: a table cannot be read.
+    """
+    account = read_account(name, config)
+    lines = [f"table {account.describe()}"] if account else []
+    try:
+        media = read_media_account(name, config, utterances)
+    except CorpusError as error:
+        # A corpus that a table lists does without the other folders below its root.
+        lines.append(f"its media files are not counted: {error}")
+    else:
+        if media is not None:
+            passed_over = describe_passed_over(media.others, media.hidden)
+            lines += [media.describe(config.root), *([passed_over] if passed_over else [])]
+    if config.speakers is not None:
+        lines.append(f"corpora.{name}.speakers keeps {len(utterances):,} clips, of {len(config.speakers)} speakers")
+    return lines

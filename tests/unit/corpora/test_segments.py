@@ -58,7 +58,10 @@ def test_segment_that_leaves_its_file_is_named_by_its_line(corpus, row, problem)
 
 def test_many_are_counted(corpus):
     rows = [f"{number},{number + 1}" for number in range(4, 14)]
-    with pytest.raises(CorpusError, match=r"corpus c: 10 segments leave their files: data/t\.csv, line 2 \(.*, line 6 \(.*\) and 5 more; give"):
+    with pytest.raises(
+        CorpusError,
+        match=r"corpus c: 10 segments leave their files: data/t\.csv, line 2 \(.*, line 6 \(.*\) and 5 more; give",
+    ):
         refuse(corpus(*rows))
 
 
