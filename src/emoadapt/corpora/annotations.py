@@ -190,7 +190,8 @@ def read_lines(path: Path, name: str, *, encoding: str = "utf-8-sig") -> list[st
         CorpusError: the file is missing or no such text.
     """
     try:
-        return [line.strip() for line in path.read_text(encoding=encoding).splitlines()]
+        # Not `splitlines`, which ends a line at each ellipsis of Windows-1252 that is read as Latin-1.
+        return [line.strip() for line in path.read_text(encoding=encoding).removesuffix("\n").split("\n")]
     except FileNotFoundError:
         raise CorpusError(f"corpus {name}: {path} is missing; it comes with the corpus: put it there") from None
     except UnicodeDecodeError as error:

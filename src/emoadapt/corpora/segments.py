@@ -57,10 +57,11 @@ def refuse_segments_outside(name: str, config: AnyCorpus, utterances: Sequence[U
     measured = durations.look_up({segment.media for segment in doubtful}, "demuxed", demuxed_seconds)
     durations.keep()
     outside = [segment for segment in segments if _leaves(segment, measured.get(segment.media))]
-    outside.sort(key=lambda segment: (segment.media, segment.start or 0.0, segment.end or 0.0))
     if not outside:
         return
     lines: Mapping[str, str] = importer.find_lines(name, config) if hasattr(importer, "find_lines") else {}
+    order = {utterance_id: at for at, utterance_id in enumerate(lines)}
+    outside.sort(key=lambda segment: order.get(segment.utterance_id, 0))
     shown = show(_describe(segment, measured[segment.media] or 0.0, lines) for segment in outside)
     many = f"{len(outside):,} segments leave their files" if len(outside) > 1 else "1 segment leaves its file"
     raise CorpusError(f"corpus {name}: {many}: {shown}; give times in seconds from the beginning of the file")

@@ -110,6 +110,12 @@ def test_broken_files_are_told_in_a_sentence(tmp_path):
         find_annotation("n", [tmp_path / "one", tmp_path], ("a.txt", "b.txt"), "https://x")
 
 
+def test_lines_end_at_line_ends_alone(tmp_path):
+    """Symptom: a transcript was cut off at an ellipsis, which is a line end of Unicode where it is read as Latin-1."""
+    (tmp_path / "t.txt").write_bytes(b"Ses01 [1-2]: well\x85 no\r\n second \n\nlast\n")
+    assert read_lines(tmp_path / "t.txt", "n", encoding="latin-1") == ["Ses01 [1-2]: well\x85 no", "second", "", "last"]
+
+
 def test_odd_cells_are_nulls():
     assert [parse_number(text) for text in ("2.5", " 3 ", "NaN", "", None, "x")] == [2.5, 3.0, None, None, None, None]
     assert [parse_sex(text) for text in ("Male", "f", "Unknown", None)] == ["male", "female", None, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import av
+import numpy as np
 import pytest
 
 from emoadapt.corpora.extensions import (
@@ -13,6 +14,7 @@ from emoadapt.corpora.extensions import (
     VIDEO_EXTENSIONS,
 )
 from emoadapt.corpora.folders import count_extensions, describe_passed_over, find_media, survey_folder
+from emoadapt.media import decode_audio
 from emoadapt.media.containers import FORMATS
 
 # What people hand in and FFmpeg lists no extension for, by its documentation of the formats.
@@ -30,6 +32,25 @@ def test_every_extension_of_a_format_that_is_read_is_known(name):
     listed |= set(UNLISTED.get(name, "").split())
     assert listed <= MEDIA_EXTENSIONS | PICTURE_EXTENSIONS | AMBIGUOUS_EXTENSIONS
     assert not any(extension in MEDIA_EXTENSIONS for extension in listed if name.endswith("_pipe"))
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "codec"),
+    [("a.mka", "matroska", "aac"), ("a.weba", "webm", "libopus"), ("a.m2ts", "mpegts", "mp2"), ("a.mts", "mpegts", "ac3"),
+     ("a.m4b", "ipod", "aac"), ("a.w64", "w64", "pcm_s16le"), ("a.caf", "caf", "pcm_s16le"), ("a.mp2", "mp2", "mp2"),
+     ("a.ac3", "ac3", "ac3"), ("a.tta", "tta", "tta"), ("a.wv", "wv", "wavpack"), ("a.voc", "voc", "pcm_u8"), ("a.spx", "ogg", "libopus")],
+)  # fmt: skip
+def test_what_folders_list_is_decoded(name, container, codec, tmp_path):
+    with av.open(str(tmp_path / name), "w", format=container) as file:
+        stream = file.add_stream(codec, rate=48000)
+        stream.layout = "mono"
+        noise = np.random.default_rng(0).integers(-9000, 9000, (1, 48000), dtype=np.int16)
+        frame = av.AudioFrame.from_ndarray(noise, format="s16", layout="mono")
+        frame.sample_rate = 48000
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    assert find_media(tmp_path) == [name]
+    assert len(decode_audio(tmp_path / name)) == pytest.approx(16000, abs=1600)
 
 
 def test_lists_of_extensions_do_not_contradict_each_other():

@@ -60,7 +60,7 @@ def test_many_are_counted(corpus):
     rows = [f"{number},{number + 1}" for number in range(4, 14)]
     with pytest.raises(
         CorpusError,
-        match=r"corpus c: 10 segments leave their files: data/t\.csv, line 2 \(.*, line 6 \(.*\) and 5 more; give",
+        match=r"corpus c: 10 segments leave their files: data/t\.csv, line 2 \(start 4 s.*, line 6 \(.*\) and 5 more; give",
     ):
         refuse(corpus(*rows))
 
