@@ -10,9 +10,11 @@ import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.config import CremaDCorpus, Study
-from emoadapt.corpora.base import read_notes, read_utterances
+from emoadapt.corpora.accounts import describe_content, read_notes
+from emoadapt.corpora.base import read_utterances
 from emoadapt.corpora.leaks import describe_clips, describe_leak, explain_refusals, find_leaks
 from emoadapt.corpora.manifests import list_label_rows, list_manifest
+from emoadapt.corpora.segments import refuse_segments_outside
 from emoadapt.corpora.splits import build_task
 from emoadapt.corpora.subsets import draw_subsets
 from emoadapt.dag import Graph
@@ -70,12 +72,16 @@ def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:
     corpus = study.corpora[name]
     try:
         utterances = read_utterances(name, corpus)
+        account = describe_content(name, corpus, utterances)
         notes = read_notes(name, corpus)
+        refuse_segments_outside(name, corpus, utterances)
     except EmoadaptError as error:
         problems.append(str(error))
         return False
     speakers = {u.speaker for u in utterances if u.speaker}
     print(f"corpus {name}: {len(utterances)} clips, {len(speakers) or 'unknown'} speakers, {corpus.shards} shards")
+    for line in account:
+        print(f"  {line}")
     for note in notes:
         print(f"  note: {note}")
     advised = advise_shards(len(utterances))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from emoadapt.check import advise_shards, print_check
 from emoadapt.config import load_study
-from emoadapt.errors import EmoadaptError
+from emoadapt.corpora import accounts
+from emoadapt.errors import CorpusError, EmoadaptError
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +47,71 @@ def test_a_good_study_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     assert "corpus speech: 24 clips, 6 speakers, 4 shards" in said
     assert "task t, test: 8 clips of 2 speakers: a 4, b 4" in said
     assert "all is there" in said
+
+
+def test_rows_and_media_are_counted(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("extra.amr", "notes.txt", "more.txt", "README"):
+        (workplace / "speech" / name).touch()
+    print_check(study())
+    assert capsys.readouterr().out.splitlines()[:4] == [
+        "corpus speech: 24 clips, 6 speakers, 4 shards",
+        "  table labels.csv: 25 lines: a header and 24 rows; 24 are clips",
+        "  25 media files below speech; 1 of them belongs to no clip: extra.amr",
+        "  3 files are passed over: .txt 2, no extension 1",
+    ]
+    corpus = study().corpora["speech"].model_dump() | {"speakers": ["s0", "s1", "s2"]}
+    print_check(study(corpora={"speech": corpus}, task={"subsets": [2]}))
+    said = capsys.readouterr().out
+    assert "  table labels.csv: 25 lines: a header and 24 rows; 24 are clips" in said
+    assert "  corpora.speech.speakers keeps 12 clips, of 3 speakers" in said
+
+
+def test_folder_that_cannot_be_read_stops_no_corpus_of_a_table(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(root: str) -> None:
+        raise CorpusError(f"the folder {root}/lost cannot be read")
+
+    monkeypatch.setattr(accounts, "survey_folder", refuse)
+    print_check(study())
+    assert "  its media files are not counted: the folder speech/lost cannot be read" in capsys.readouterr().out
+
+
+def test_rows_that_a_quotation_mark_would_swallow_are_said(workplace: Path) -> None:
+    """Symptom: 12 of 16 clips, and "all is there"."""
+    table = workplace / "speech/labels.csv"
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join([f"{row},{'text' if not i else QUOTED.get(i, '')}" for i, row in enumerate(rows)]))
+    with pytest.raises(
+        EmoadaptError, match=r"labels\.csv, lines 5 to 9: one cell spans .* set corpora\.speech\.quoting"
+    ):
+        print_check(study())
+
+
+QUOTED = {4: '"Oh no', 8: 'she said "go away'}
+
+
+def test_an_empty_table_is_said(workplace: Path) -> None:
+    """Symptom: `no column file, label, speaker; there are ;`."""
+    (workplace / "speech/labels.csv").write_text("")
+    with pytest.raises(EmoadaptError, match=r"corpus speech: speech/labels\.csv: the table is empty"):
+        print_check(study())
+
+
+def test_segments_in_milliseconds_are_said(workplace: Path) -> None:
+    with wave.open(str(workplace / "speech/0.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(bytes(128000))
+    (workplace / "speech/labels.csv").write_text("file,from,to\n0.wav,0,1500\n0.wav,1500,3000\n")
+    columns = {"media": "file", "start": "from", "end": "to"}
+    corpus = study().corpora["speech"].model_dump() | {"columns": columns}
+    with pytest.raises(
+        EmoadaptError,
+        match=r"2 segments leave their files: speech/labels\.csv, line 2 \(end 1500 s; 0\.wav ends at 4\.00 s; are these milli",
+    ):
+        print_check(study(corpora={"speech": corpus}))
 
 
 def test_what_may_surprise_is_noted(

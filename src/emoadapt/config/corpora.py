@@ -67,6 +67,10 @@ class CsvCorpus(Corpus):
         str,
     ] = {"media": "file"}
     """Our column -> the table's column. `media` is required; a column not named here is not read."""
+    quoting: Literal["standard", "multiline", "none"] = "standard"
+    """`standard`: a cell in double quotes may hold the separator, but no line end, since a lone quotation mark would take the rows up
+    to the next one; such a row is refused. `multiline`: line ends too. `none`: quotation marks are ordinary characters, as in the
+    tables of Common Voice."""
 
     @field_validator("file")
     @classmethod

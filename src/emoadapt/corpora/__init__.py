@@ -1,18 +1,18 @@
 """Corpora: one importer per corpus, plus `csv` and `folder` for anybody's own data."""
 
+from emoadapt.corpora.accounts import read_account, read_notes
 from emoadapt.corpora.base import (
-    MEDIA_EXTENSIONS,
     Label,
     Utterance,
     annotation_files,
     check_utterances,
-    find_media,
     load_importer,
     make_utterance_id,
     read_labels,
-    read_notes,
     read_utterances,
 )
+from emoadapt.corpora.extensions import MEDIA_EXTENSIONS
+from emoadapt.corpora.folders import find_media
 
 __all__ = [
     "MEDIA_EXTENSIONS",
@@ -23,6 +23,7 @@ __all__ = [
     "find_media",
     "load_importer",
     "make_utterance_id",
+    "read_account",
     "read_labels",
     "read_notes",
     "read_utterances",

@@ -2,12 +2,11 @@
 
 Files decide what a corpus holds. A clip that the annotations do not know is refused by its importer, or is unlabelled
 where the distribution has such clips. An annotated clip without a file is passed over, since videos vanish from the
-web and disks hold parts of corpora, and counted (`note_missing`), so that nobody trains on half a corpus unawares.
+web and disks hold parts of corpora, and counted (`accounts`), so that nobody trains on half a corpus unawares.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import posixpath
@@ -17,11 +16,16 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from emoadapt.corpora.base import VIDEO_EXTENSIONS, find_media, show
+from emoadapt.corpora.base import show
+from emoadapt.corpora.delimited import Chooser, Reader, Table
+from emoadapt.corpora.extensions import VIDEO_EXTENSIONS
+from emoadapt.corpora.folders import find_media
 from emoadapt.errors import CorpusError
 
 Clip = tuple[str, re.Match[str]]
 """A media file's relative path, and what its name tells."""
+
+_RESTORE = "restore the corpus's own table"
 
 _SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 
@@ -129,9 +133,7 @@ def find_annotation(name: str, folders: Iterable[str | Path], names: Sequence[st
     )
 
 
-def read_table(
-    path: Path, name: str, columns: Sequence[str], *, delimiter: str = ",", encoding: str = "utf-8-sig"
-) -> list[tuple[str, ...]]:
+def read_table(path: Path, name: str, columns: Sequence[str], *, delimiter: str = ",") -> list[Sequence[str]]:
     """Columns of a table with a header, as text without blanks before it.
 
     Args:
@@ -139,29 +141,46 @@ def read_table(
         name: the corpus's name, for messages.
         columns: header names, in the order in which their cells are wanted; capitals do not matter.
         delimiter: between cells.
-        encoding: of the file.
 
     Returns:
-        One tuple per row that is not empty; cells that a row lacks are empty.
+        One tuple per row that is not blank.
 
     Raises:
-        CorpusError: a column is missing, or the file is no such table.
+        CorpusError: a column is missing or there twice, or a row cannot be read for sure (see `delimited`).
     """
+    wanted = [column.lower() for column in columns]
+
+    def choose(header: list[str]) -> Callable[[list[str]], tuple[str, ...]]:
+        header = [cell.lower() for cell in header]
+        if missing := [column for column in columns if column.lower() not in header]:
+            raise CorpusError(f"corpus {name}: {path} has no column {show(missing)}; {_RESTORE}")
+        if doubled := [column for column in columns if header.count(column.lower()) > 1]:
+            raise CorpusError(f"corpus {name}: {path} has more than one column {show(doubled)}; {_RESTORE}")
+        places = [header.index(column) for column in wanted]
+        # Taking cells in C and not stripping each halves the time of the largest corpora.
+        return itemgetter(*places) if len(places) > 1 else lambda cells: (cells[places[0]],)
+
+    return _read(path, name, delimiter, True, choose).rows
+
+
+def read_cells(path: Path, name: str) -> Table:
+    """All cells of a table without a header, and their line numbers.
+
+    Raises:
+        CorpusError: as `read_table`.
+    """
+    return _read(path, name, ",", False, None)
+
+
+def _read(
+    path: Path, name: str, delimiter: str, has_header: bool, choose: Callable[[list[str]], Chooser] | None
+) -> Table:
+    where = f"corpus {name}: {path}"
+    reader = Reader(where, _RESTORE, delimiter, quoting_remedy=_RESTORE, skip_blanks=True, has_header=has_header)
     try:
-        with path.open(encoding=encoding, newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            header = [cell.strip().lower() for cell in next(reader, [])]
-            if missing := [column for column in columns if column.lower() not in header]:
-                raise CorpusError(
-                    f"corpus {name}: {path} has no column {show(missing)}; restore the corpus's own table"
-                )
-            places = [header.index(column.lower()) for column in columns]
-            take, width = itemgetter(*places, places[0]), max(places) + 1
-            padding = [""] * width
-            # Taking cells in C and not stripping each halves the time of the largest corpora.
-            return [take(cells if len(cells) >= width else cells + padding)[:-1] for cells in reader if cells]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _unreadable(name, path, error) from None
+        return reader.read(path, choose)
+    except OSError as error:
+        raise _unreadable(name, path, error.strerror) from None
 
 
 def read_lines(path: Path, name: str, *, encoding: str = "utf-8-sig") -> list[str]:
@@ -171,7 +190,8 @@ def read_lines(path: Path, name: str, *, encoding: str = "utf-8-sig") -> list[st
         CorpusError: the file is missing or no such text.
     """
     try:
-        return [line.strip() for line in path.read_text(encoding=encoding).splitlines()]
+        # Not `splitlines`, which ends a line at each ellipsis of Windows-1252 that is read as Latin-1.
+        return [line.strip() for line in path.read_text(encoding=encoding).removesuffix("\n").split("\n")]
     except FileNotFoundError:
         raise CorpusError(f"corpus {name}: {path} is missing; it comes with the corpus: put it there") from None
     except UnicodeDecodeError as error:
@@ -182,11 +202,11 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
     """A JSON object.
 
     Raises:
-        CorpusError: the file holds something else.
+        CorpusError: the file holds something else, or a key twice.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_refuse_repeated_keys)
+    except ValueError as error:
         raise _unreadable(name, path, error) from None
     if not isinstance(content, dict):
         raise _unreadable(name, path, "not an object")
@@ -246,18 +266,17 @@ def refuse_unannotated(name: str, media: Sequence[str], what: str) -> None:
         )
 
 
-def note_missing(annotated: Collection[str], found: Collection[str], what: str) -> list[str]:
-    """A note on annotated clips whose files are not there; none where all are."""
-    missing = sorted(set(annotated) - set(found))
-    if not missing:
-        return []
-    verb = "has no media file and is" if len(missing) == 1 else "have no media file and are"
-    return [f"{len(missing)} of the {len(set(annotated))} clips of {what} {verb} left out: {show(missing)}"]
-
-
 def stem(path: str) -> str:
     """A file's name without folders and extension."""
     return posixpath.splitext(posixpath.basename(path))[0]
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        repeated = sorted({key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1})
+        raise ValueError(f"it holds {show(repeated)} more than once")
+    return content
 
 
 def _has_picture(path: str) -> bool:

@@ -5,7 +5,10 @@ An importer is a module `emoadapt.corpora.<importer>` with
 * `list_utterances(name, config) -> list[Utterance]`: what the corpus holds;
 * `list_labels(name, config) -> list[Label]`: what its raters or actors say;
 * optionally `annotation_files(config) -> list[Path]`: the tables that bear labels;
-* optionally `list_notes(name, config) -> list[str]`: what the listing passed over, in words;
+* optionally `account_rows(name, config) -> Account`: where the rows of its tables went (see `accounts`). Each row becomes a clip or
+  is left out for a reason that is named;
+* optionally `find_lines(name, config) -> dict[str, str]`: utterance id -> table and line, for messages;
+* optionally `list_notes(name, config) -> list[str]`: what else the listing passed over, in words;
 * optionally `tables(config) -> list[Path]`: every file besides the media that listing reads. The list is then remembered
   while these tables, the media files and their names stay as they are; `MEDIA_IN_TABLES = True` says that it depends on
   the tables alone, so that no folder need be listed to know that;
@@ -17,31 +20,21 @@ The Snakefile lists corpora whenever it is parsed: importers use the standard li
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib
-import os
 import posixpath
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from emoadapt.corpora.folders import describe_passed_over, find_media, find_missing, survey_folder
 from emoadapt.errors import CorpusError
 from emoadapt.flow.code import digest
 
 if TYPE_CHECKING:
     from emoadapt.config import AnyCorpus
-
-AUDIO_EXTENSIONS = frozenset(
-    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".au"}
-)
-VIDEO_EXTENSIONS = frozenset(
-    {".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts", ".ogv"}
-)
-MEDIA_EXTENSIONS = AUDIO_EXTENSIONS | VIDEO_EXTENSIONS
-"""Extensions (lower case, with the dot) of the files that are looked at."""
 
 SHOWN = 5
 """Rows that an error message names."""
@@ -95,7 +88,7 @@ def read_utterances(name: str, config: AnyCorpus) -> list[Utterance]:
     if not utterances:
         raise CorpusError(
             f"corpus {name}: the importer {config.importer} found no clips under {root}; "
-            f"check corpora.{name}.root (extensions looked at: {' '.join(sorted(MEDIA_EXTENSIONS))})"
+            f"check corpora.{name}.root ({_describe_content(root)})"
         )
     check_utterances(name, utterances, root, media_on_disk=not makes_media)
     if config.speakers is not None:
@@ -126,12 +119,6 @@ def annotation_files(config: AnyCorpus) -> list[Path]:
     """Tables that bear this corpus's labels; empty when labels come from file or folder names."""
     importer = load_importer(config.importer)
     return importer.annotation_files(config) if hasattr(importer, "annotation_files") else []
-
-
-def read_notes(name: str, config: AnyCorpus) -> list[str]:
-    """What the importer passed over, such as annotated clips without media; one sentence each."""
-    importer = load_importer(config.importer)
-    return list(importer.list_notes(name, config)) if hasattr(importer, "list_notes") else []
 
 
 def describe_sources(name: str, config: AnyCorpus) -> str | None:
@@ -166,35 +153,6 @@ def make_utterance_id(corpus: str, media: str, start: float | None = None, end: 
     return f"{corpus}/{stem}#{_format_seconds(start or 0.0)}-{'end' if end is None else _format_seconds(end)}"
 
 
-def find_media(root: str | Path, extensions: Collection[str] = MEDIA_EXTENSIONS) -> list[str]:
-    """List media files below a folder as sorted relative paths with `/`.
-
-    Hidden files and folders are skipped; links to folders are followed unless they lead back to a folder above.
-
-    Args:
-        root: the folder.
-        extensions: lower-case extensions with the dot; a file's own may be in any case.
-
-    Raises:
-        CorpusError: a folder cannot be read.
-    """
-    found: list[str] = []
-    pending = [(os.fspath(root), "", frozenset([_identify_folder(root)]))]
-    while pending:
-        folder, prefix, above = pending.pop()
-        for entry in _list_folder(folder):
-            if entry.name.startswith("."):
-                continue
-            if _is_folder(entry):
-                identity = _identify_folder(entry.path)
-                if identity not in above:
-                    pending.append((entry.path, f"{prefix}{entry.name}/", above | {identity}))
-            # A dangling link is listed, so that it is reported as missing media and not passed over.
-            elif _extension(entry.name) in extensions and (entry.is_symlink() or _is_file(entry)):
-                found.append(prefix + entry.name)
-    return sorted(found)
-
-
 def check_utterances(
     name: str, utterances: Sequence[Utterance], root: str | Path, *, media_on_disk: bool = True
 ) -> None:
@@ -227,30 +185,18 @@ def check_utterances(
         )
 
 
-def find_missing(media: Iterable[str], root: str | Path) -> list[str]:
-    """Relative paths that are no files below the root, sorted.
-
-    A link that leads back to itself is there, as a clip that cannot be read: whatever disk is mounted, it leads nowhere.
-    A link to a file that is not there is missing, since its disk may be.
-    """
-    # One listing per folder is several times cheaper than asking for each file, above all on network disks.
-    by_folder: dict[str, list[str]] = {}
-    for relative in media:
-        by_folder.setdefault(posixpath.dirname(relative), []).append(relative)
-    missing: list[str] = []
-    for folder, paths in by_folder.items():
-        path = Path(root, folder)
-        entries = _list_folder(path) if path.is_dir() else []
-        names = {entry.name for entry in entries if _is_file(entry) or _leads_to_itself(entry)}
-        missing += [relative for relative in paths if posixpath.basename(relative) not in names]
-    return sorted(missing)
-
-
 def show(items: Iterable[str], limit: int = SHOWN) -> str:
     """The first items, and how many more there are."""
     items = list(items)
     more = len(items) - limit
     return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def _describe_content(root: Path) -> str:
+    content = survey_folder(root)
+    if content.media:
+        return f"of its {len(content.media)} media files none was chosen"
+    return describe_passed_over(content.others, content.hidden) or "it is empty"
 
 
 def _keep_speakers(name: str, utterances: list[Utterance], speakers: Sequence[str]) -> list[Utterance]:
@@ -283,12 +229,6 @@ def _count(items: Sequence[str], noun: str) -> str:
     return f"1 {noun} is" if len(items) == 1 else f"{len(items)} {noun}s are"
 
 
-def _extension(name: str) -> str:
-    """Lower-case extension with the dot; several times faster than `posixpath.splitext`."""
-    _, dot, extension = name.rpartition(".")
-    return (dot + extension).lower() if dot else ""
-
-
 def _leaves_root(path: str) -> bool:
     # A drive letter or a backslash is a Windows path, which would be one odd file name here.
     return path.startswith("/") or ".." in path.split("/") or "\\" in path
@@ -302,43 +242,6 @@ def _is_unicode(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _list_folder(path: str | Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(path) as entries:
-            return list(entries)
-    except OSError as error:
-        raise CorpusError(
-            f"the folder {path} cannot be read ({error.strerror}); make it readable or move it away"
-        ) from None
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:
-        return False
-
-
-def _leads_to_itself(entry: os.DirEntry[str]) -> bool:
-    try:
-        entry.stat()
-    except OSError as error:
-        return error.errno == errno.ELOOP
-    return False
-
-
-def _identify_folder(path: str | Path) -> tuple[int, int]:
-    status = Path(path).stat()
-    return status.st_dev, status.st_ino
 
 
 def _format_seconds(seconds: float) -> str:

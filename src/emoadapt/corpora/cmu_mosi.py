@@ -26,19 +26,19 @@ The computational sequences (`CMU_MOSI_Opinion_Labels.csd`) hold the same number
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emoadapt.corpora.accounts import Account, account_for
 from emoadapt.corpora.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
     find_clips,
-    note_missing,
     parse_number,
+    read_cells,
     read_lines,
     read_table,
     refuse_unannotated,
@@ -224,11 +224,10 @@ def list_labels(name: str, config: CmuMosiCorpus) -> list[Label]:
     ]
 
 
-def list_notes(name: str, config: CmuMosiCorpus) -> list[str]:
-    """Segments of the table without media."""
-    return note_missing(
-        _read_segments(name, config), [_key(clip) for clip in _find_clips(name, config)], _find(name, config).name
-    )
+def account_rows(name: str, config: CmuMosiCorpus) -> Account:
+    """Where the rows of the table went."""
+    segments = [key for key, _ in _list_segments(name, config)]
+    return account_for(_find(name, config).name, segments, [_key(clip) for clip in _find_clips(name, config)])
 
 
 def _name_sentiment(value: float) -> str:
@@ -262,13 +261,23 @@ def _find(name: str, config: CmuMosiCorpus) -> Path:
 
 def _read_segments(name: str, config: CmuMosiCorpus) -> dict[str, _Segment]:
     """`<video>_<n>` -> its row."""
+    return dict(_list_segments(name, config))
+
+
+def _list_segments(name: str, config: CmuMosiCorpus) -> list[tuple[str, _Segment]]:
+    """(`<video>_<n>`, its row) in the order of the table."""
     path = _find(name, config)
     if path.name in MMSA:
         rows = read_table(path, name, ("video_id", "clip_id", "label", "text"))
     else:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [(*row[2:5], "") for row in csv.reader(file) if len(row) >= 5]
-    segments = {}
+        table = read_cells(path, name)
+        if short := [line for line, row in zip(table.lines, table.rows, strict=True) if len(row) < 5]:
+            raise CorpusError(
+                f"corpus {name}: {path}, line {short[0]}: less than 5 cells (start, end, video, segment, sentiment); "
+                "restore the corpus's own table"
+            )
+        rows = [(*row[2:5], "") for row in table.rows]
+    segments = []
     for line, (video, segment, value, text) in enumerate(rows, 1):
         number, sentiment = parse_number(segment), parse_number(value)
         if number is None or sentiment is None or not -3 <= sentiment <= 3:
@@ -276,7 +285,7 @@ def _read_segments(name: str, config: CmuMosiCorpus) -> dict[str, _Segment]:
                 f"corpus {name}: {path}, row {line}: segment {segment!r} with sentiment {value!r}, not a number from -3 to 3; "
                 "restore the corpus's own table"
             )
-        segments[f"{video.strip()}_{int(number)}"] = _Segment(sentiment, " ".join(text.split()) or None)
+        segments.append((f"{video.strip()}_{int(number)}", _Segment(sentiment, " ".join(text.split()) or None)))
     return segments
 
 

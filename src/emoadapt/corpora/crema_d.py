@@ -18,14 +18,16 @@ Files are `ActorID_Sentence_Emotion_Level.ext`. The annotations are `summaryTabl
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import Label, Utterance, find_media, make_utterance_id, show
+from emoadapt.corpora.accounts import Account, account_for
+from emoadapt.corpora.annotations import read_table
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
+from emoadapt.corpora.folders import find_media
 from emoadapt.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -115,6 +117,14 @@ def list_labels(name: str, config: CremaDCorpus) -> list[Label]:
     return [_label(make_utterance_id(name, media), _clip(parts), winners, votes, config) for media, parts in clips]
 
 
+def account_rows(name: str, config: CremaDCorpus) -> Account | None:
+    """Where the rows of the table of winners went; the acted emotions need no table."""
+    if config.labels == "acted":
+        return None
+    winners = [row["FileName"] for row in _read_table(name, annotation_files(config)[0], ("FileName",))]
+    return account_for(SUMMARY, winners, [_clip(parts) for _, parts in _find_clips(name, config)])
+
+
 def _label(
     utterance_id: str,
     clip: str,
@@ -188,14 +198,10 @@ def _read_votes(name: str, config: CremaDCorpus) -> dict[str, dict[str, float]]:
     return votes
 
 
-def _read_table(name: str, path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+def _read_table(name: str, path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     if not path.is_file():
         raise CorpusError(
             f"corpus {name}: {path} is missing; take it from https://github.com/CheyneyComputerScience/CREMA-D "
             f"and set corpora.{name}.annotations to its folder"
         )
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, restval="")
-        if missing := [column for column in columns if column not in (reader.fieldnames or [])]:
-            raise CorpusError(f"corpus {name}: {path} has no column {show(missing)}; restore the corpus's own table")
-        return list(reader)
+    return [dict(zip(columns, cells, strict=True)) for cells in read_table(path, name, columns)]

@@ -3,11 +3,11 @@
 The table is UTF-8 text with a header line, separated by tabs (`.tsv`, `.tab`) or by whichever of comma, tab,
 semicolon and bar gives its header the most columns. Only mapped columns are read. Empty cells are nulls, and so is
 the word `unknown` for a speaker or a sex. Segments of one file are rows with the same media and different times.
+Each line is a row, unless the corpus's `quoting` lets cells span lines: see `delimited`.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 import posixpath
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emoadapt.corpora.accounts import Account
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
+from emoadapt.corpora.delimited import Reader, Table
 from emoadapt.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:
@@ -75,6 +77,18 @@ def list_labels(name: str, config: CsvCorpus) -> list[Label]:
     ]
 
 
+def account_rows(name: str, config: CsvCorpus) -> Account:
+    """Every row that is not blank is a clip."""
+    _, table = _read_table(name, config)
+    return Account(config.file, len(table.rows), len(list_utterances(name, config)), shape=table.describe())
+
+
+def find_lines(name: str, config: CsvCorpus) -> dict[str, str]:
+    """Utterance id -> the table and the line that it stands in."""
+    rows = _read_rows(name, config, ("media", "start", "end"))
+    return {row.identify(name)[0]: f"{annotation_files(config)[0]}, line {row.line}" for row in rows}
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """One row of the table, its cells under our column names."""
@@ -123,32 +137,36 @@ class _Row:
 
 
 def _read_rows(name: str, config: CsvCorpus, wanted: tuple[str, ...]) -> Iterator[_Row]:
+    where, table = _read_table(name, config)
+    columns = {str(ours): theirs for ours, theirs in config.columns.items() if ours in wanted}
+    positions = _locate_columns(name, where, table.header, columns, config)
+    for line, cells in zip(table.lines, table.rows, strict=True):
+        yield _Row(where, line, {ours: cells[at].strip() for ours, at in positions.items()})
+
+
+def _read_table(name: str, config: CsvCorpus) -> tuple[str, Table]:
+    """The table, and how messages name it."""
     if "media" not in config.columns:
         raise ConfigError(f"corpora.{name}.columns: media is not mapped; name the column with the file paths")
     path = annotation_files(config)[0]
     where = f"corpus {name}: {path}"
-    if not path.is_file():
-        raise CorpusError(f"{where}: this table does not exist; correct corpora.{name}.file (relative to its root)")
+    reader = Reader(
+        where,
+        "correct the table (quote cells that hold the separator)",
+        separator="\t" if path.suffix.lower() in (".tsv", ".tab") else None,
+        quoting=config.quoting,
+        quoting_remedy=f"set corpora.{name}.quoting: none if the table is written without quoting, as Common Voice's are, or "
+        "quoting: multiline if its cells hold line breaks; else correct the quotation mark",
+        strict=True,
+    )
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=_choose_delimiter(path, file.readline()))
-            file.seek(0)
-            header = [cell.strip() for cell in next(reader, [])]
-            columns = {str(ours): theirs for ours, theirs in config.columns.items() if ours in wanted}
-            positions = _locate_columns(name, where, header, columns, config)
-            for cells in reader:
-                if not any(cells):
-                    continue
-                if len(cells) != len(header):
-                    raise CorpusError(
-                        f"{where}, line {reader.line_num}: {len(cells)} cells under {len(header)} columns; "
-                        "correct the table (quote cells that hold the separator)"
-                    )
-                yield _Row(where, reader.line_num, {ours: cells[at].strip() for ours, at in positions.items()})
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{where}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    except csv.Error as error:
-        raise CorpusError(f"{where}: cannot be read as a table ({error}); correct it") from None
+        return where, reader.read(path)
+    except FileNotFoundError:
+        raise CorpusError(
+            f"{where}: this table does not exist; correct corpora.{name}.file (relative to its root)"
+        ) from None
+    except OSError as error:
+        raise CorpusError(f"{where}: cannot be read ({error.strerror}); correct corpora.{name}.file") from None
 
 
 def _locate_columns(
@@ -162,9 +180,3 @@ def _locate_columns(
     if doubled := sorted({theirs for theirs in columns.values() if header.count(theirs) > 1}):
         raise CorpusError(f"{where}: more than one column is called {show(doubled)}; rename them")
     return {ours: header.index(theirs) for ours, theirs in columns.items()}
-
-
-def _choose_delimiter(path: Path, header: str) -> str:
-    if path.suffix.lower() in (".tsv", ".tab"):
-        return "\t"
-    return max((",", "\t", ";", "|"), key=lambda delimiter: len(next(csv.reader([header], delimiter=delimiter), [])))

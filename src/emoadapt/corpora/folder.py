@@ -11,7 +11,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import Label, Utterance, find_media, make_utterance_id, show
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
+from emoadapt.corpora.folders import find_media
 from emoadapt.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:

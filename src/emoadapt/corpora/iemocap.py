@@ -32,12 +32,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emoadapt.corpora.accounts import Account, account_for
 from emoadapt.corpora.annotations import (
     Clip,
     choose_recordings,
     find_clips,
     map_code,
-    note_missing,
     parse_number,
     read_lines,
     refuse_unannotated,
@@ -152,15 +152,19 @@ def list_labels(name: str, config: IemocapCorpus) -> list[Label]:
     return labels
 
 
+def account_rows(name: str, config: IemocapCorpus) -> Account:
+    """Where the turns of the evaluations went."""
+    turns = [clip for clip, _ in _list_turns(name, config)]
+    kinds = [scenario for scenario, kind in SCENARIOS.items() if kind in config.scenarios]
+    unwanted = [clip for clip in turns if not any(f"_{kind}" in clip for kind in kinds)]
+    clips = [parts["clip"] for _, parts in _find_clips(name, config)]
+    return account_for("the evaluations", turns, clips, {"of a scenario that is not wanted": unwanted})
+
+
 def list_notes(name: str, config: IemocapCorpus) -> list[str]:
-    """Turns of the evaluations without a sound file, and sessions that are not there."""
-    turns = _read_turns(name, config)
-    wanted = [
-        clip for clip in turns if any(f"_{s}" in clip for s, kind in SCENARIOS.items() if kind in config.scenarios)
-    ]
-    notes = note_missing(wanted, [parts["clip"] for _, parts in _find_clips(name, config)], "the evaluations")
+    """Sessions that are not there."""
     absent = [session for session in SESSIONS if not Path(config.root, session).is_dir()]
-    return [*notes, f"{', '.join(absent)} of 5 sessions not there"] if absent else notes
+    return [f"{', '.join(absent)} of 5 sessions not there"] if absent else []
 
 
 def _merge(emotion: str, config: IemocapCorpus) -> str:
@@ -186,22 +190,33 @@ def _list_texts(config: IemocapCorpus, session: str, folder: str) -> list[Path]:
 
 
 def _read_turns(name: str, config: IemocapCorpus) -> dict[str, _Turn]:
+    return dict(_list_turns(name, config))
+
+
+def _list_turns(name: str, config: IemocapCorpus) -> list[tuple[str, _Turn]]:
+    """(turn, its block) of all evaluations, in their order."""
     if not (paths := annotation_files(config)):
         raise CorpusError(
             f"corpus {name}: there is no Session*/dialog/EmoEvaluation/Ses*.txt under {config.root}; it comes with the corpus: "
             f"put it there, or correct corpora.{name}.root (the folder that holds Session1)"
         )
-    turns: dict[str, _Turn] = {}
+    turns: list[tuple[str, _Turn]] = []
     for path in paths:
         current: _Turn | None = None
-        for line in read_lines(path, name, encoding="latin-1"):
+        for number, line in enumerate(read_lines(path, name, encoding="latin-1"), 1):
             if (summary := _SUMMARY.match(line)) is not None:
-                current = turns[summary["clip"]] = _Turn(
+                current = _Turn(
                     path,
                     summary["code"],
                     parse_number(summary["valence"]),
                     parse_number(summary["arousal"]),
                     parse_number(summary["dominance"]),
+                )
+                turns.append((summary["clip"], current))
+            elif line.startswith("["):
+                raise CorpusError(
+                    f"corpus {name}: {path}, line {number}: no line of a turn ([start - end] turn code [V, A, D]): {line[:80]!r}; "
+                    "restore the corpus's own file"
                 )
             elif current is not None and (rater := _RATER.match(line)) is not None:
                 words = [word for word in rater["words"].split(";") if word.strip()]

@@ -27,17 +27,18 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emoadapt.corpora.accounts import Account, account_for
 from emoadapt.corpora.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
     find_clips,
     map_code,
-    note_missing,
     read_table,
     stem,
 )
@@ -138,14 +139,18 @@ def list_labels(name: str, config: MeldCorpus) -> list[Label]:
     return labels
 
 
+def account_rows(name: str, config: MeldCorpus) -> Account:
+    """Where the rows of the tables that are there went, also of parts without any media."""
+    rows = [key for part in PARTS if _find_optional(config, part) for key, _ in _list_rows(name, config, part)]
+    return account_for("the tables", rows, [_key(path) for path, _ in _find_clips(name, config)])
+
+
 def list_notes(name: str, config: MeldCorpus) -> list[str]:
-    """Utterances of the tables without media, and clips that are in no table."""
+    """Clips that are in no table."""
     clips = _find_clips(name, config)
     rows = _read_rows(name, config, clips)
-    found = [_key(path) for path, _ in clips]
-    notes = note_missing(rows, found, "the tables")
-    strangers = [path for path, key in zip((path for path, _ in clips), found, strict=True) if key not in rows]
-    return [*notes, f"{len(strangers)} clips are in no table and unlabelled: {show(strangers)}"] if strangers else notes
+    strangers = [path for path, _ in clips if _key(path) not in rows]
+    return [f"{len(strangers)} clips are in no table and unlabelled: {show(strangers)}"] if strangers else []
 
 
 def _key(path: str) -> str:
@@ -195,13 +200,15 @@ def _find_optional(config: MeldCorpus, part: str) -> Path | None:
 
 def _read_rows(name: str, config: MeldCorpus, clips: list[Clip]) -> dict[str, _Row]:
     """`<part>/<clip>` -> its row, of the parts that have media."""
-    rows = {}
-    for part in sorted({str(_part(path)) for path, _ in clips}):
-        table = _find(name, config, part)
-        for dialogue, utterance, text, speaker, emotion, sentiment in read_table(table, name, COLUMNS):
-            text = " ".join(text.translate(_CONTROLS).split())
-            speaker = speaker.translate(_CONTROLS).strip()
-            rows[f"{part}/dia{dialogue.strip()}_utt{utterance.strip()}"] = _Row(
-                table, text, speaker, emotion.strip(), sentiment.strip()
-            )
-    return rows
+    parts = sorted({str(_part(path)) for path, _ in clips})
+    return {key: row for part in parts for key, row in _list_rows(name, config, part)}
+
+
+def _list_rows(name: str, config: MeldCorpus, part: str) -> Iterator[tuple[str, _Row]]:
+    """(`<part>/<clip>`, its row) in the order of the part's table."""
+    table = _find(name, config, part)
+    for dialogue, utterance, text, speaker, emotion, sentiment in read_table(table, name, COLUMNS):
+        text = " ".join(text.translate(_CONTROLS).split())
+        speaker = speaker.translate(_CONTROLS).strip()
+        row = _Row(table, text, speaker, emotion.strip(), sentiment.strip())
+        yield f"{part}/dia{dialogue.strip()}_utt{utterance.strip()}", row

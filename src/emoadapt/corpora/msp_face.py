@@ -25,13 +25,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emoadapt.corpora.accounts import Account, account_for
 from emoadapt.corpora.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
     find_clips,
     map_code,
-    note_missing,
     parse_number,
     parse_sex,
     parse_speaker,
@@ -128,12 +128,15 @@ def list_labels(name: str, config: MspFaceCorpus) -> list[Label]:
     return labels
 
 
-def list_notes(name: str, config: MspFaceCorpus) -> list[str]:
-    """Labelled segments without media, unless only unlabelled ones are wanted."""
+def account_rows(name: str, config: MspFaceCorpus) -> Account | None:
+    """Where the labelled segments went."""
+    if config.labels == "none":
+        return None
+    path = _find(name, config, CONSENSUS)
     rows = _read_consensus(name, config)
-    if config.part == "unlabelled" or not rows:
-        return []
-    return note_missing(rows, [_key(parts) for _, parts in _find_clips(name, config, rows)], CONSENSUS[0])
+    clips = [_key(parts) for _, parts in _find_clips(name, config, rows)]
+    unwanted = {"part: unlabelled is wanted": rows} if config.part == "unlabelled" else {}
+    return account_for(path.name, [_segment(key) for key in read_json(path, name)], clips, unwanted)
 
 
 def _find_clips(name: str, config: MspFaceCorpus, rows: dict[str, dict[str, Any]]) -> list[Clip]:
@@ -146,6 +149,11 @@ def _find_clips(name: str, config: MspFaceCorpus, rows: dict[str, dict[str, Any]
 def _key(parts: re.Match[str]) -> str:
     """A segment's name in the tables."""
     return parts["clip"].upper()
+
+
+def _segment(name: str) -> str:
+    """A segment's name in capitals, without extension."""
+    return name.partition(".")[0].upper()
 
 
 def _find(name: str, config: MspFaceCorpus, names: tuple[str, ...]) -> Path:
@@ -177,7 +185,7 @@ def _read_consensus(name: str, config: MspFaceCorpus) -> dict[str, dict[str, Any
             raise CorpusError(
                 f"corpus {name}: {path}: {segment} holds no fields (EmoClass_Major, ...); restore the corpus's own file"
             )
-        rows[segment.partition(".")[0].upper()] = row
+        rows[_segment(segment)] = row
     return rows
 
 
@@ -187,7 +195,7 @@ def _read_votes(name: str, config: MspFaceCorpus) -> dict[str, list[str]]:
     if path is None:
         return {}
     return {
-        segment.partition(".")[0].upper(): [
+        _segment(segment): [
             name_emotion(str(worker.get("EmoClass_Major", ""))) or "other" for worker in entry.get("Workers", [])
         ]
         for segment, entry in read_json(path, name).items()

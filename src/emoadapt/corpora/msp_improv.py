@@ -32,19 +32,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emoadapt.corpora.accounts import Account, account_for
 from emoadapt.corpora.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
     find_clips,
     map_code,
-    note_missing,
     parse_number,
     read_lines,
     refuse_unannotated,
 )
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
 from emoadapt.corpora.emotions import count_votes, name_emotion
+from emoadapt.errors import CorpusError
 
 if TYPE_CHECKING:
     from emoadapt.config import MspImprovCorpus
@@ -141,11 +142,13 @@ def list_labels(name: str, config: MspImprovCorpus) -> list[Label]:
     return labels
 
 
-def list_notes(name: str, config: MspImprovCorpus) -> list[str]:
-    """Turns of the evaluation without media, of the wanted scenarios."""
+def account_rows(name: str, config: MspImprovCorpus) -> Account:
+    """Where the turns of the evaluation went."""
     path = _find(name, config)
-    annotated = [clip for clip in _read_turns(name, path) if SCENARIOS.get(clip.split("-")[-2]) in config.scenarios]
-    return note_missing(annotated, [parts["clip"] for _, parts in _find_clips(name, config)], path.name)
+    turns = [clip for clip, _ in _list_turns(name, path)]
+    unwanted = [clip for clip in turns if SCENARIOS.get(clip.split("-")[-2]) not in config.scenarios]
+    clips = [parts["clip"] for _, parts in _find_clips(name, config)]
+    return account_for(path.name, turns, clips, {"of a scenario that is not wanted": unwanted})
 
 
 def _find_clips(name: str, config: MspImprovCorpus) -> list[Clip]:
@@ -160,14 +163,25 @@ def _find(name: str, config: MspImprovCorpus) -> Path:
 
 
 def _read_turns(name: str, path: Path) -> dict[str, _Turn]:
-    turns: dict[str, _Turn] = {}
+    return dict(_list_turns(name, path))
+
+
+def _list_turns(name: str, path: Path) -> list[tuple[str, _Turn]]:
+    """(turn, its block) in the order of the file."""
+    turns: list[tuple[str, _Turn]] = []
     current: _Turn | None = None
-    for line in read_lines(path, name, encoding="latin-1"):
+    for number, line in enumerate(read_lines(path, name, encoding="latin-1"), 1):
         if not line:
             current = None
         elif (summary := _SUMMARY.match(line)) is not None:
             attributes = {letter: parse_number(value) for letter, value in _ATTRIBUTE.findall(summary["rest"])}
-            current = turns[f"MSP-{summary['clip']}"] = _Turn(summary["code"], attributes)
+            current = _Turn(summary["code"], attributes)
+            turns.append((f"MSP-{summary['clip']}", current))
+        elif line.startswith("UTD-"):
+            raise CorpusError(
+                f"corpus {name}: {path}, line {number}: no line of a turn (UTD-IMPROV-....avi; code; A:..): {line[:80]!r}; "
+                "restore the corpus's own file"
+            )
         elif current is not None:
             rater, _, rest = line.partition(";")
             word = rest.partition(";")[0]

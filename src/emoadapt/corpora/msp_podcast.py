@@ -35,13 +35,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emoadapt.corpora.accounts import Account, account_for
 from emoadapt.corpora.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
     find_clips,
     map_code,
-    note_missing,
     parse_number,
     parse_sex,
     parse_speaker,
@@ -158,11 +158,16 @@ def list_labels(name: str, config: MspPodcastCorpus) -> list[Label]:
     return labels
 
 
-def list_notes(name: str, config: MspPodcastCorpus) -> list[str]:
-    """Clips of the consensus table without media."""
-    rows, _ = _read_consensus(name, config)
-    found = [parts["clip"] for _, parts in _find_clips(name, config)]
-    return note_missing(rows, found, _find(name, config, CONSENSUS).name)
+def account_rows(name: str, config: MspPodcastCorpus) -> Account:
+    """Where the rows of the consensus table went."""
+    path = _find(name, config, CONSENSUS)
+    keys = [_key(file) for (file,) in read_table(path, name, COLUMNS[:1])]
+    return account_for(path.name, keys, [parts["clip"] for _, parts in _find_clips(name, config)])
+
+
+def _key(file: str) -> str:
+    """A clip's name, of the table's file."""
+    return file.partition(".")[0]
 
 
 def _find_clips(name: str, config: MspPodcastCorpus) -> list[Clip]:
@@ -183,7 +188,7 @@ def _read_consensus(name: str, config: MspPodcastCorpus) -> tuple[dict[str, tupl
     with path.open(encoding="utf-8-sig") as file:
         has_parts = "split_set" in file.readline().lower()
     table = read_table(path, name, (*COLUMNS, "Split_Set") if has_parts else COLUMNS)
-    rows = {row[0].partition(".")[0]: row for row in table}
+    rows = {_key(row[0]): row for row in table}
     return rows, {clip: row[-1].strip() for clip, row in rows.items()} if has_parts else {}
 
 

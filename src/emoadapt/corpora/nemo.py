@@ -17,13 +17,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emoadapt.corpora.accounts import Account, account_for
 from emoadapt.corpora.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
     find_clips,
     map_code,
-    note_missing,
     parse_sex,
     parse_speaker,
     read_table,
@@ -98,9 +98,11 @@ def list_labels(name: str, config: NemoCorpus) -> list[Label]:
     ]
 
 
-def list_notes(name: str, config: NemoCorpus) -> list[str]:
-    """Rows of the table without media."""
-    return note_missing(_read_rows(name, config), [parts["clip"] for _, parts in _find_clips(name, config)], "data.tsv")
+def account_rows(name: str, config: NemoCorpus) -> Account:
+    """Where the rows of the table went."""
+    path = _find(name, config)
+    keys = [_key(row[0]) for row in read_table(path, name, COLUMNS, delimiter="\t")]
+    return account_for(path.name, keys, [parts["clip"] for _, parts in _find_clips(name, config)])
 
 
 def _find_annotated(name: str, config: NemoCorpus, rows: dict[str, tuple[str, ...]]) -> list[Clip]:
@@ -122,4 +124,9 @@ def _find(name: str, config: NemoCorpus) -> Path:
 def _read_rows(name: str, config: NemoCorpus) -> dict[str, tuple[str, ...]]:
     """Clip -> its cells in the order of COLUMNS."""
     table = read_table(_find(name, config), name, COLUMNS, delimiter="\t")
-    return {row[0].strip().partition(".")[0]: row for row in table}
+    return {_key(row[0]): row for row in table}
+
+
+def _key(file: str) -> str:
+    """A clip's name, of the table's file."""
+    return file.strip().partition(".")[0]

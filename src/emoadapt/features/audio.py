@@ -9,7 +9,11 @@ from emoadapt import schema
 from emoadapt.config import AudioConfig
 from emoadapt.errors import ClipError
 from emoadapt.features.base import Context, guard
+from emoadapt.flow.notes import join_notes
 from emoadapt.media import read_recording
+
+SEGMENT_TOLERANCE = 0.05
+"""s that a segment may lack of its wanted length without a note: codecs count in frames of up to 64 ms at both ends of a file."""
 
 
 class AudioExtractor:
@@ -17,7 +21,8 @@ class AudioExtractor:
 
     Set aside are clips shorter than `min_seconds` (`too_short`), those longer than `max_seconds` (`too_long`), clips whose samples
     are all the same (`silent`, absent), and those that `emoadapt.media` cannot decode. A recording at less than 16 kHz is
-    kept with a note (`narrow_band`): what models and descriptors look for above half its rate is not there.
+    kept with a note (`narrow_band`): what models and descriptors look for above half its rate is not there. So is a segment whose
+    end lies behind that of the audio (`segment_beyond`): it is shorter than was asked for.
     """
 
     table = schema.AUDIO
@@ -41,7 +46,9 @@ class AudioExtractor:
         if samples.min() == samples.max():
             raise ClipError("silent", f"all {len(samples)} samples are {samples[0]}", absent=True)
         return {
-            "reason": _note_band(recording.source_rate),
+            "reason": join_notes(
+                [_note_band(recording.source_rate), note_segment(row["start"], row["end"], len(samples))]
+            ),
             "audio": samples.tobytes(),
             "n_samples": len(samples),
         }
@@ -51,3 +58,20 @@ def _note_band(rate: int) -> str | None:
     if rate >= schema.SAMPLE_RATE:
         return None
     return f"narrow_band: recorded at {rate} Hz, nothing above {rate // 2} Hz"
+
+
+def note_segment(start: float | None, end: float | None, n_samples: int) -> str | None:
+    """A note for a segment that is shorter than was asked for, since its file ends before it does.
+
+    Args:
+        start: s, of the row; None = the beginning of the file.
+        end: s, of the row; None = the end, which cannot be beyond itself.
+        n_samples: samples that were got, 16 kHz.
+    """
+    if end is None:
+        return None
+    first = round((start or 0.0) * schema.SAMPLE_RATE)
+    if round(end * schema.SAMPLE_RATE) - first <= n_samples + SEGMENT_TOLERANCE * schema.SAMPLE_RATE:
+        return None
+    reached = (first + n_samples) / schema.SAMPLE_RATE
+    return f"segment_beyond: asked for {start or 0.0:.2f}-{end:.2f} s, the audio ends at {reached:.2f} s"

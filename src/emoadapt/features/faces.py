@@ -21,12 +21,15 @@ from emoadapt.features.ahead import run_ahead
 from emoadapt.features.base import Context, guard
 from emoadapt.features.detection import FaceFinder, Frame
 from emoadapt.features.tracking import People, Person
+from emoadapt.flow.notes import join_notes
 from emoadapt.models.detectors import Face, load_detector
 from emoadapt.models.onnx_network import resize
 from emoadapt.models.opencv import load_opencv
 
 FRAMES_AHEAD, BATCHES_AHEAD = 4, 1
 JPEG_QUALITY = 95
+SEGMENT_TOLERANCE = 0.5
+"""s that a segment may last beyond its last picture without a note: the slowest videos have two pictures a second."""
 NOTED_SHARE, NOTED_AREA = 0.1, 0.25
 """A clip is noted where in this share of its frames with a face another one is seen than the one kept, of at least this share of
 its mean area: smaller ones are people far behind, or no faces."""
@@ -85,7 +88,7 @@ class FacesExtractor:
             crops |= self._cut_later(row, person, missing)
         frames = sorted(person.faces)
         return {
-            "reason": _note_others(seen, person),
+            "reason": join_notes([_note_others(seen, person), self._note_segment(row, seen)]),
             "n_frames": len(seen.seconds),
             "frame_seconds": [seen.seconds[i] for i in frames],
             "boxes": [list(person.faces[i].box) for i in frames],
@@ -123,6 +126,14 @@ class FacesExtractor:
         fps = None if config.fps == "native" else config.fps
         frames = media.iterate_frames(row["path"], row.get("start"), row.get("end"), fps, config.max_seconds)
         return run_ahead(frames, FRAMES_AHEAD)
+
+    def _note_segment(self, row: dict[str, Any], seen: _Seen) -> str | None:
+        """A note for a segment that lasts well beyond the last picture."""
+        start, end, last = row.get("start") or 0.0, row.get("end"), seen.seconds[-1]
+        step = 0.0 if self._config.fps == "native" else 1 / self._config.fps
+        if end is None or end - last <= SEGMENT_TOLERANCE + step:
+            return None
+        return f"segment_beyond: asked for {start:.2f}-{end:.2f} s, the last picture is at {last:.2f} s"
 
     def _cut_later(self, row: dict[str, Any], person: Person, missing: set[int]) -> dict[int, bytes]:
         """Crops of frames in which another person led; the clip is decoded once more."""

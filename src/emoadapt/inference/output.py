@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from emoadapt.corpora.base import find_media
+from emoadapt.corpora.folders import describe_passed_over, survey_folder
 from emoadapt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def list_files(paths: Sequence[Path], *, recursive: bool = False, listed: Path | None = None) -> list[Path]:
-    """Files that a person named, in that order.
+    """Files that a person named, in that order; what is passed over in folders is counted on the standard error.
 
     Args:
-        paths: files; folders, if `recursive`: all media files below them, by their extensions.
+        paths: files; folders, if `recursive`: all media files below them, by their extensions (`MEDIA_EXTENSIONS`).
         recursive: take folders.
         listed: a text file with one path per line, or with NUL between paths (`find -print0`); `-` is the standard input.
 
@@ -45,7 +45,10 @@ def list_files(paths: Sequence[Path], *, recursive: bool = False, listed: Path |
         if not os.path.isdir(path):  # noqa: PTH112
             files.append(path)
         elif recursive:
-            files += [path / name for name in find_media(path)]
+            content = survey_folder(path)
+            files += [path / name for name in content.media]
+            if passed_over := describe_passed_over(content.others, content.hidden):
+                print(f"emoadapt: {path}: {passed_over} (a file that is named is read all the same)", file=sys.stderr)
         else:
             raise ConfigError(f"{path} is a folder; name files, or add --recursive for all media files below it")
     if not files:

@@ -9,7 +9,6 @@ from emoadapt.corpora.annotations import (
     find_annotation,
     find_clips,
     map_code,
-    note_missing,
     parse_number,
     parse_sex,
     parse_speaker,
@@ -65,14 +64,32 @@ def test_copies_in_two_folders_are_refused():
 
 def test_tables_are_read_by_their_header(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_text('\ufeffB, a ,c\r\n1,"x, y",3\r\n\r\n4\r\n', encoding="utf-8")
+    path.write_text('\ufeffB, a ,c\r\n1,"x, y",3\r\n\r\n4,,\r\n', encoding="utf-8")
     assert read_table(path, "n", ("a", "b")) == [("x, y", "1"), ("", "4")]
     assert read_table(path, "n", ("c",)) == [("3",), ("",)]
     with pytest.raises(CorpusError, match=r"corpus n: .*t\.csv has no column d; restore"):
         read_table(path, "n", ("a", "d"))
     path.write_bytes(b"a\n\xff\n")
-    with pytest.raises(CorpusError, match=r"corpus n: .*t\.csv cannot be read .*; restore the corpus's own file"):
+    with pytest.raises(
+        CorpusError, match=r"corpus n: .*t\.csv, line 2: not UTF-8 text .* restore the corpus's own table"
+    ):
         read_table(path, "n", ("a",))
+    path.write_text("a,b,A\n1,2,3\n")
+    with pytest.raises(CorpusError, match=r"corpus n: .*t\.csv has more than one column a; restore"):
+        read_table(path, "n", ("a",))
+
+
+def test_published_table_with_a_lone_quotation_mark_or_a_short_row_is_refused(tmp_path):
+    """Symptom: rows up to the next quotation mark were cells of one, and missing cells were taken for empty ones."""
+    path = tmp_path / "t.csv"
+    path.write_text('clip,text\nc1,fine\nc2,"oh\nc3,no\nc4,go"\n')
+    with pytest.raises(
+        CorpusError, match=r"corpus n: .*t\.csv, lines 3 to 5: one cell spans .*; restore the corpus's own"
+    ):
+        read_table(path, "n", ("clip",))
+    path.write_text("clip,text,label\nc1,fine,a\nc2,b\n")
+    with pytest.raises(CorpusError, match=r"t\.csv, line 3: 2 cells under 3 columns; restore"):
+        read_table(path, "n", ("clip", "label"))
 
 
 def test_broken_files_are_told_in_a_sentence(tmp_path):
@@ -82,12 +99,21 @@ def test_broken_files_are_told_in_a_sentence(tmp_path):
     (tmp_path / "j.json").write_text("{")
     with pytest.raises(CorpusError, match=r"j\.json cannot be read"):
         read_json(tmp_path / "j.json", "n")
+    (tmp_path / "j.json").write_text('{"c1": {"a": 1}, "c2": {}, "c1": {"a": 2}}')
+    with pytest.raises(CorpusError, match=r"j\.json cannot be read \(it holds c1 more than once\)"):
+        read_json(tmp_path / "j.json", "n")
     with pytest.raises(CorpusError, match=r"nowhere\.txt is missing"):
         read_lines(tmp_path / "nowhere.txt", "n")
     with pytest.raises(
         CorpusError, match=r"corpus n: a\.txt or b\.txt is missing under .*one; .*\(https://x\).*annotations"
     ):
         find_annotation("n", [tmp_path / "one", tmp_path], ("a.txt", "b.txt"), "https://x")
+
+
+def test_lines_end_at_line_ends_alone(tmp_path):
+    """Symptom: a transcript was cut off at an ellipsis, which is a line end of Unicode where it is read as Latin-1."""
+    (tmp_path / "t.txt").write_bytes(b"Ses01 [1-2]: well\x85 no\r\n second \n\nlast\n")
+    assert read_lines(tmp_path / "t.txt", "n", encoding="latin-1") == ["Ses01 [1-2]: well\x85 no", "second", "", "last"]
 
 
 def test_odd_cells_are_nulls():
@@ -103,11 +129,3 @@ def test_codes_and_clips_that_are_not_the_corpus_s_are_named(tmp_path):
     refuse_unannotated("n", [], "t.csv")
     with pytest.raises(CorpusError, match=r"corpus n: 2 clips are not in t\.csv: a, b; take it from the same release"):
         refuse_unannotated("n", ["a", "b"], "t.csv")
-
-
-def test_missing_media_are_counted():
-    assert note_missing(["a", "b"], ["b", "a"], "t.csv") == []
-    assert note_missing(["a", "b"], ["b"], "t.csv") == [
-        "1 of the 2 clips of t.csv has no media file and is left out: a"
-    ]
-    assert note_missing("abcdefgh", "a", "t.csv")[0].endswith("left out: b, c, d, e, f and 2 more")

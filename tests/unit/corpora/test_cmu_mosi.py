@@ -86,7 +86,7 @@ def test_sound_or_picture_by_modality(mosi, make_tree, modalities, kept):
 
 def test_what_is_missing_or_wrong_is_told(mosi, make_tree, tmp_path):
     assert read_notes("m", mosi()) == [
-        "1 of the 5 clips of OpinionLevelSentiment.csv has no media file and is left out: c7UH_rxdZv4_4"
+        "1 of the 5 rows of OpinionLevelSentiment.csv is left out (no media file): c7UH_rxdZv4_4"
     ]
     assert describe_sources("m", mosi()) is not None
     table = tmp_path / "corpus/OpinionLevelSentiment.csv"

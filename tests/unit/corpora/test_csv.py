@@ -11,10 +11,10 @@ from emoadapt.errors import ConfigError, CorpusError
 def table(make_tree):
     """Write a table beside a.wav and x/b.wav, and return the corpus's section."""
 
-    def make(text, columns, file="table.csv", encoding="utf-8"):
+    def make(text, columns, file="table.csv", encoding="utf-8", **values):
         root = make_tree(["a.wav", "x/b.wav"])
         (root / file).write_bytes(text.encode(encoding))
-        return CsvCorpus(importer="csv", root=str(root), file=file, columns=columns)
+        return CsvCorpus(importer="csv", root=str(root), file=file, columns=columns, **values)
 
     return make
 
@@ -104,9 +104,34 @@ def test_bad_row_is_named_by_its_line(table, row, problem):
 
 
 def test_line_numbers_count_line_ends_inside_quotes(table):
-    config = table('file,val\nx/b.wav,"1\n"\na.wav,high\n', {"media": "file", "valence": "val"})
+    text = 'file,val,words\nx/b.wav,1,"oh\nno"\na.wav,high,\n'
+    columns = {"media": "file", "valence": "val", "transcript": "words"}
     with pytest.raises(CorpusError, match=r"line 4: valence is 'high'"):
-        read_labels("c", config)
+        read_labels("c", table(text, columns, quoting="multiline"))
+    config = table(text.replace("high", "2"), columns, quoting="multiline")
+    assert [u.transcript for u in read_utterances("c", config)] == [None, "oh\nno"]
+
+
+LONE = 'path\temo\ttext\na.wav\tjoy\t"Oh no\nb.wav\tfear\tyes\nx/b.wav\tfear\tshe said "go away\n'
+
+
+@pytest.mark.parametrize("columns", [{"media": "path"}, {"media": "path", "transcript": "text"}])
+def test_lone_quotation_mark_swallows_no_rows(table, columns):
+    """Symptom: of 16 clips of a table without quoting 12 were used, and `check` said "all is there"."""
+    with pytest.raises(
+        CorpusError,
+        match=r"t\.tsv, lines 2 to 4: one cell spans these lines, because a quotation mark opens it in line 2 and the next one "
+        r"stands in line 4; set corpora\.c\.quoting: none if the table is written without quoting",
+    ):
+        read_utterances("c", table(LONE, columns, "t.tsv"))
+
+
+def test_table_without_quoting_keeps_its_quotation_marks(table):
+    columns = {"media": "path", "transcript": "text", "label": "emo"}
+    text = LONE.replace("b.wav\tfear\tyes\nx/", "x/")
+    config = table(text, columns, "t.tsv", quoting="none")
+    assert [u.transcript for u in read_utterances("c", config)] == ['"Oh no', 'she said "go away']
+    assert [label.label for label in read_labels("c", config)] == ["joy", "fear"]
 
 
 def test_table_that_is_missing_or_not_utf8(table):
@@ -114,7 +139,7 @@ def test_table_that_is_missing_or_not_utf8(table):
     with pytest.raises(CorpusError, match=r"nowhere\.csv: this table does not exist; correct corpora\.c\.file"):
         read_utterances("c", config.model_copy(update={"file": "nowhere.csv"}))
     config = table("file,text\na.wav,Tür\n", {"media": "file", "transcript": "text"}, encoding="latin-1")
-    with pytest.raises(CorpusError, match=r"not UTF-8 text .*; save it as UTF-8"):
+    with pytest.raises(CorpusError, match=r"table\.csv, line 2: not UTF-8 text .*; save it as UTF-8"):
         read_utterances("c", config)
 
 

@@ -86,11 +86,19 @@ def test_excitement_is_merged_when_asked_for(iemocap):
     assert angry.votes == {"anger": 2, "frustration": 1, "happiness": 1}
 
 
+def test_turn_that_cannot_be_read_is_refused(iemocap, tmp_path):
+    """Symptom: a line of a turn in another form made the turn vanish."""
+    path = tmp_path / "corpus/Session1/dialog/EmoEvaluation/Ses01F_impro05.txt"
+    path.write_text(IMPROVISED.replace("M001\txxx\t[", "M001\txxx\t("))
+    with pytest.raises(CorpusError, match=r"Ses01F_impro05\.txt, line 12: no line of a turn .*'\[150\.0000"):
+        read_labels("i", iemocap())
+
+
 def test_dialogues_are_chosen_and_what_is_missing_is_counted(iemocap):
     assert len(read_utterances("i", iemocap(scenarios=("improvised",)))) == 2
     assert [u.speaker for u in read_utterances("i", iemocap(scenarios=("scripted",)))] == ["Ses05M"]
     assert read_notes("i", iemocap()) == [
-        "1 of the 4 clips of the evaluations has no media file and is left out: Ses05M_script03_2_F046",
+        "1 of the 4 rows of the evaluations is left out (no media file): Ses05M_script03_2_F046",
         "Session2, Session3, Session4 of 5 sessions not there",
     ]
     assert [path.name for path in annotation_files(iemocap())] == ["Ses01F_impro05.txt", "Ses05M_script03_2.txt"]

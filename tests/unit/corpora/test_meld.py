@@ -63,7 +63,7 @@ def test_emotions_or_sentiments(meld):
 
 def test_missing_and_unknown_clips_are_counted(meld):
     assert read_notes("m", meld()) == [
-        "1 of the 5 clips of the tables has no media file and is left out: train/dia125_utt3",
+        "1 of the 5 rows of the tables is left out (no media file): train/dia125_utt3",
         "1 clips are in no table and unlabelled: dev/dev_splits_complete/dia9_utt9.mp4",
     ]
     assert describe_sources("m", meld()) is not None

@@ -73,9 +73,12 @@ def test_parts_are_chosen_and_vanished_videos_counted(face):
     assert [u.split for u in read_utterances("f", face(part="labelled"))] == ["Train", "Test"]
     assert [u.speaker for u in read_utterances("f", face(part="unlabelled"))] == ["video_0500", "27"]
     assert read_notes("f", face()) == [
-        "1 of the 3 clips of Labels/labels_concensus.json has no media file and is left out: MSP-FACE_0999_0001"
+        "1 of the 3 rows of labels_concensus.json is left out (no media file): MSP-FACE_0999_0001"
     ]
-    assert read_notes("f", face(part="unlabelled")) == []
+    assert read_notes("f", face(part="unlabelled")) == [
+        "3 of the 3 rows of labels_concensus.json are left out (part: unlabelled is wanted): "
+        "MSP-FACE_0253_0006, MSP-FACE_0400_0001, MSP-FACE_0999_0001"
+    ]
     assert describe_sources("f", face()) is not None
 
 

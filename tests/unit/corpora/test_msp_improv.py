@@ -58,15 +58,25 @@ def test_consensus_votes_and_attributes(improv):
     assert read_labels("i", improv(activation="ascending"))[0].arousal == 2.0
 
 
+def test_turn_that_cannot_be_read_is_refused(improv, tmp_path):
+    """Symptom: a line of a turn in another form made the turn vanish."""
+    (tmp_path / "corpus/Evalution.txt").write_text(EVALUATION.replace("M02.avi; X;", "M02.avi, X,"))
+    with pytest.raises(CorpusError, match=r"Evalution\.txt, line 7: no line of a turn .*'UTD-IMPROV-S01H-M01-T-FM02"):
+        read_labels("i", improv())
+
+
 def test_scenarios_are_chosen_and_missing_turns_counted(improv):
     assert [u.speaker for u in read_utterances("i", improv(scenarios=("target_improvised", "natural")))] == [
         "M01",
         "F06",
     ]
     assert read_notes("i", improv()) == [
-        "1 of the 4 clips of Evalution.txt has no media file and is left out: MSP-IMPROV-S03S-M05-R-MF01"
+        "1 of the 4 rows of Evalution.txt is left out (no media file): MSP-IMPROV-S03S-M05-R-MF01"
     ]
-    assert read_notes("i", improv(scenarios=("natural",))) == []
+    assert read_notes("i", improv(scenarios=("natural",))) == [
+        "3 of the 4 rows of Evalution.txt are left out (of a scenario that is not wanted): "
+        "MSP-IMPROV-S01A-F01-S-FM01, MSP-IMPROV-S01H-M01-T-FM02, MSP-IMPROV-S03S-M05-R-MF01"
+    ]
     assert describe_sources("i", improv()) is not None
 
 

@@ -102,7 +102,7 @@ def test_transcripts_are_read_when_asked_for(podcast, make_tree):
 
 def test_row_without_a_clip_is_counted_and_clip_without_a_row_refused(podcast, make_tree):
     assert read_notes("p", podcast()) == [
-        "1 of the 5 clips of labels_consensus.csv has no media file and is left out: MSP-PODCAST_0003_0001"
+        "1 of the 5 rows of labels_consensus.csv is left out (no media file): MSP-PODCAST_0003_0001"
     ]
     make_tree(["Audios/MSP-PODCAST_0008_0001.wav"])
     with pytest.raises(CorpusError, match=r"1 clips are not in .*labels_consensus\.csv: Audios/MSP-PODCAST_0008_0001"):

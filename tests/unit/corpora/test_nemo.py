@@ -33,7 +33,7 @@ def test_table_tells_speaker_sex_words_and_emotion(nemo):
 
 
 def test_missing_clips_are_counted_and_others_refused(nemo, make_tree, tmp_path):
-    assert read_notes("n", nemo()) == ["1 of the 4 clips of data.tsv has no media file and is left out: KL1_fear_09"]
+    assert read_notes("n", nemo()) == ["1 of the 4 rows of data.tsv is left out (no media file): KL1_fear_09"]
     make_tree(["samples/KL1_sadness_01.wav"])
     with pytest.raises(CorpusError, match=r"1 clips are not in .*data\.tsv: samples/KL1_sadness_01\.wav"):
         read_utterances("n", nemo())

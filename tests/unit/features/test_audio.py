@@ -11,8 +11,9 @@ import soundfile
 
 from emoadapt import schema
 from emoadapt.config import AudioConfig
-from emoadapt.features.audio import AudioExtractor
+from emoadapt.features.audio import AudioExtractor, note_segment
 from emoadapt.features.base import Context
+from emoadapt.flow.notes import split_notes
 
 
 @pytest.fixture
@@ -60,3 +61,28 @@ def test_results_fit_the_table(extractor: AudioExtractor, tmp_path: Path) -> Non
     result = extractor.extract([make_row(tmp_path / "a.wav")])[0]
     table = pa.Table.from_pylist([{"utterance_id": "c/x", "key": "k", "status": "ok", **result}], schema=schema.AUDIO)
     assert len(table["audio"][0].as_py()) == 2 * table["n_samples"][0].as_py()
+
+
+def test_segment_that_ends_beyond_its_file_is_noted(extractor: AudioExtractor, tmp_path: Path) -> None:
+    """Symptom: an `end` beyond the file shortened the clip without a word."""
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 4 * 8000), 8000)
+    path = tmp_path / "a.wav"
+    beyond, within, rounded = extractor.extract(
+        [make_row(path, 1.0, 5.5), make_row(path, 1.0, 4.0), make_row(path, 3.0, 4.04)]
+    )
+    narrow, note = split_notes(beyond["reason"])
+    assert narrow.startswith("narrow_band: ")
+    assert note == "segment_beyond: asked for 1.00-5.50 s, the audio ends at 4.00 s"
+    assert beyond["n_samples"] == 48000
+    assert within["reason"] == rounded["reason"] == narrow
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "n_samples", "noted"),
+    [(None, None, 5, False), (2.0, None, 5, False), (None, 1.0, 16000, False), (None, 1.0, 15200, False),
+     (None, 1.0, 15199, True), (0.5, 1.0, 8000, False), (0.5, 1.0, 7199, True)],
+)  # fmt: skip
+def test_only_what_lacks_more_than_a_frame_is_noted(
+    start: float | None, end: float | None, n_samples: int, noted: bool
+) -> None:
+    assert (note_segment(start, end, n_samples) is not None) == noted

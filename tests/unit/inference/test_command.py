@@ -87,6 +87,16 @@ def test_files_folders_and_lists(tmp_path: Path) -> None:
     assert found == [Path("first.xyz"), folder / "a.MP4", folder / "b.wav", folder / "sub/c.flac", Path("x.wav"), Path("/y z.mp3")]  # fmt: skip
 
 
+def test_files_passed_over_in_folders_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Symptom: `--recursive` passed over .amr, .mts and others without a word, and whatever else lay there."""
+    for name in ("a.amr", "b.m2ts", "c.sph", "d.txt", "e.txt", "f"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_files([tmp_path], recursive=True)] == ["a.amr", "b.m2ts", "c.sph"]
+    assert capsys.readouterr().err == (
+        f"emoadapt: {tmp_path}: 3 files are passed over: .txt 2, no extension 1 (a file that is named is read all the same)\n"
+    )
+
+
 @pytest.mark.parametrize(
     "content",
     ["\ufeffMüller 1.wav\r\nb.wav\r\n".encode(), "Müller 1.wav\0b.wav\0".encode(), "Müller 1.wav\nb.wav".encode()],
@@ -189,4 +199,8 @@ def test_command_line_ends_without_a_traceback(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert [row["status"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["ok", "failed"]
-    assert done.stderr.strip() == "emoadapt: 1 of 2 rows have the status failed, with a reason"
+    passed_over = "4 files are passed over: .json 2, .md 1, .safetensors 1 (a file that is named is read all the same)"
+    assert done.stderr.splitlines() == [
+        f"emoadapt: .: {passed_over}",
+        "emoadapt: 1 of 2 rows have the status failed, with a reason",
+    ]
