@@ -18,19 +18,23 @@ class AudioConfig(Section):
     """Longer clips are set aside (`too_long`) without being decoded; a segment counts by its own length."""
 
 
+SmileWindow = Literal["paper_pitch60", "paper", "stock"]
+"""Name of the analysis windows and the step of openSMILE's descriptors; see `emoadapt.features.smile_components.WINDOWS`."""
+
+
 class EgemapsConfig(Section):
     """eGeMAPSv02 low-level descriptors."""
 
-    window: Literal["paper", "paper_pitch60", "stock"] = "paper"
-    """`paper`: 32 ms windows every 16 ms, as G25 states; too short for openSMILE's pitch tracker, which then takes most
-    of a low voice for unvoiced. `paper_pitch60`: the same but 60 ms for pitch and voice quality. `stock`: openSMILE's own
-    20/60 ms windows every 10 ms."""
+    window: SmileWindow = "paper_pitch60"
+    """`paper_pitch60`: 32 ms windows every 16 ms, as G25 states, but 60 ms for pitch and voice quality. `paper`: 32 ms for
+    all descriptors; too short for openSMILE's pitch tracker, which then takes most of a low voice for unvoiced. `stock`:
+    openSMILE's own 20/60 ms windows every 10 ms."""
 
 
 class EgemapsFramesConfig(Section):
     """eGeMAPSv02 low-level descriptors, frame by frame."""
 
-    window: Literal["paper", "paper_pitch60", "stock"] = "paper"
+    window: SmileWindow = "paper_pitch60"
     """As in `features.egemaps`."""
     step_ms: Literal[10, 16, 20] | None = None
     """From frame to frame; null = that of the window (16, `stock` 10). 20 is 50 Hz, the hop of the backbones."""
@@ -43,8 +47,8 @@ class EgemapsFunctionalsConfig(Section):
 class CompareFramesConfig(Section):
     """ComParE_2016's 65 low-level descriptors and their deltas, frame by frame."""
 
-    window: Literal["paper", "paper_pitch60", "stock"] = "paper"
-    """`paper`: 32 ms windows every 16 ms; otherwise as in `features.egemaps`, whose remark on pitch holds here."""
+    window: SmileWindow = "paper_pitch60"
+    """As in `features.egemaps`."""
 
 
 class CompareFunctionalsConfig(Section):

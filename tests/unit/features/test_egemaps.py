@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from emoadapt import schema
-from emoadapt.config import EgemapsConfig
+from emoadapt.config import CompareFramesConfig, EgemapsConfig, EgemapsFramesConfig
 from emoadapt.features.base import Context
 from emoadapt.features.egemaps import DESCRIPTORS, EgemapsExtractor
 
@@ -77,6 +77,16 @@ def test_contours_advance_by_the_step(request: pytest.FixtureRequest, window: st
     loudness = contours(request.getfixturevalue(window), samples)[DESCRIPTORS.index("Loudness_sma3")]
     jump = int(np.argmax(np.diff(loudness)))
     assert jump * step == pytest.approx(1.5, abs=0.04)
+
+
+def test_the_default_finds_the_pitch_of_a_low_voice(paper: EgemapsExtractor, pitch60: EgemapsExtractor) -> None:
+    default = EgemapsExtractor(EgemapsConfig(), Context(Path()))
+    voice, column = make_voice(110.0, 1.0), DESCRIPTORS.index("F0semitoneFrom27.5Hz_sma3nz")
+    np.testing.assert_array_equal(contours(default, voice), contours(pitch60, voice))
+    voiced = [(contours(extractor, voice)[column] > 0).mean() for extractor in (default, paper)]
+    assert voiced[0] > 0.8 and voiced[1] < 0.2
+    windows = {config().window for config in (EgemapsConfig, EgemapsFramesConfig, CompareFramesConfig)}
+    assert windows == {"paper_pitch60"}
 
 
 @pytest.mark.parametrize(
