@@ -151,8 +151,19 @@ class AsrConfig(Section):
     batch_size: int | None = Field(None, ge=1)
     """Windows of 30 s that Whisper reads together; null = 16 on a GPU, 1 on a CPU, where more gain little."""
     no_speech_threshold: float = Field(0.6, ge=0, le=1)
-    """A window whose no-speech probability is higher, and whose words are improbable (mean log-probability of at most -1),
-    holds no words. Whisper's own rule and value."""
+    """A window whose no-speech probability is higher, and whose mean log-probability is at most `log_probability`, holds no
+    words. Whisper's own rule and value."""
+    compression_ratio: float | None = Field(2.4, gt=0)
+    """A clip is doubtful (`repetition`) if the text of one of its windows compresses better than this. Whisper's own measure
+    and value; null = not looked at."""
+    log_probability: float | None = Field(-1.0, le=0)
+    """A clip is doubtful (`low_confidence`) if the words of one of its windows have a lower mean log-probability. Whisper's own
+    measure and value; null = not looked at, and the no-speech probability alone decides on words."""
+    doubtful: Literal["absent", "note"] = "absent"
+    """Use of a doubtful transcript: none, as if there were no words; or kept with a note."""
+    unknown_language: Literal["note", "absent"] = "note"
+    """Clips without a language, for a recogniser that knows only one (pocketsphinx, `*.en` of Whisper): heard in that language with
+    a note (`language_assumed`), or left out (`language_unknown`)."""
     timestamps: bool = False
     """Also keep Whisper's segments, with their beginnings and ends. It is another way of decoding: texts may differ."""
 
@@ -170,6 +181,9 @@ class SentimentConfig(Section):
     model: str = "cardiffnlp/twitter-xlm-roberta-base-sentiment"
     """Hub id, or folder relative to `models_dir`."""
     batch_size: int = Field(32, ge=1)
+    doubtful: Literal["absent", "note"] = "absent"
+    """Sentiment of a doubtful transcript that was kept (`features.transcript.doubtful: note`): none, so that it is no target; or
+    computed, with a note."""
 
 
 class Features(Section):

@@ -226,11 +226,34 @@ def test_vader_at_its_thresholds(monkeypatch: pytest.MonkeyPatch, compound: floa
     assert extractor.extract(make_rows(["x"]))[0]["sentiment_label"] == label
 
 
+REPETITION = "repetition: the text's compression ratio is 26.3, allowed is 2.4"
+ASSUMED = "language_assumed: en, the only one that the recogniser knows; the corpus names none"
+
+
+def test_a_doubtful_transcript_gives_no_sentiment_unless_asked_for() -> None:
+    row = {**make_rows(["i am very glad"])[0], "transcript_notes": [REPETITION, ASSUMED]}
+    assert build(Path(), engine="vader").extract([row]) == [
+        {"status": "absent", "reason": "doubtful_transcript: repetition, language_assumed"}
+    ]
+    (noted,) = build(Path(), engine="vader", doubtful="note").extract([row])
+    assert noted["sentiment_label"] == "positive"
+    assert noted["reason"] == "doubtful_transcript: repetition, language_assumed"
+
+
+def test_a_sentiment_inherits_an_assumed_language_and_keeps_its_own_note(models: Path) -> None:
+    row = {**make_rows(["happy " * 60])[0], "transcript_notes": [ASSUMED]}
+    (result,) = build(models, model="sentiment/tiny").extract([row])
+    assert result["sentiment_label"] and result["reason"] == (
+        "doubtful_transcript: language_assumed | truncated: the first 38 of 62 tokens were read"
+    )
+
+
 def test_vader_leaves_other_languages_alone() -> None:
     rows = make_rows(["ich bin sehr froh"], "de") + make_rows(["i am very glad"], None)
     german, unknown = build(Path(), engine="vader").extract(rows)
     assert german["status"] == "absent" and german["reason"].startswith("language_not_supported:")
     assert unknown["sentiment_label"] == "positive"
+    assert unknown["reason"] == "language_assumed: en, the only one that VADER knows; the corpus names none"
     assert build(Path(), engine="vader").extract(rows[:1])[0]["status"] == "absent"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from emoadapt.demo.speech import speak_clip
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.features.base import Context
 from emoadapt.features.transcript import TranscriptExtractor
+from emoadapt.features.whisper_recogniser import find_doubts
+from emoadapt.media import iterate_audio
 from emoadapt.models.registry import WeightFile, Weights
 
 LOGIT = 30.0
@@ -76,7 +80,8 @@ def save_random_whisper(path: Path, seed: int = 0) -> Path:
 
 
 def build(folder: Path, engine: str = "whisper", model: str = "asr/tiny.pt", **values: Any) -> TranscriptExtractor:
-    return TranscriptExtractor(AsrConfig(engine=engine, model=model, **values), Context(folder))
+    """An extractor that notes doubts, since texts of models made here repeat themselves or are improbable."""
+    return TranscriptExtractor(AsrConfig(engine=engine, model=model, **{"doubtful": "note"} | values), Context(folder))
 
 
 def make_noise(seed: int, seconds: float) -> np.ndarray:
@@ -194,6 +199,102 @@ def test_no_speech_needs_improbable_words_too(tmp_path: Path, threshold: float, 
         assert result == {"status": "absent", "reason": reason}
 
 
+def test_a_text_that_repeats_itself_is_absent_or_noted(tmp_path: Path) -> None:
+    (happy,) = TOKENIZER.encode(" happy")
+    save_whisper(tmp_path / "asr/tiny.pt", {happy: LOGIT})
+    text = " ".join(["happy"] * (N_CONTEXT // 2)).encode()
+    ratio = len(text) / len(zlib.compress(text))
+    reason = f"repetition: the text's compression ratio is {ratio:.1f}, allowed is 2.4"
+    default = build(tmp_path, language="en", doubtful="absent").extract([make_row()])[0]
+    assert default == {"status": "absent", "reason": reason}
+    assert AsrConfig().doubtful == "absent", "the default of the program, not of this file"
+    noted = build(tmp_path, language="en").extract([make_row()])[0]
+    assert noted["reason"] == reason and noted["text"].encode() == text
+    assert noted["compression_ratio"] == pytest.approx(ratio)
+    for limit in (None, ratio + 0.01):
+        free = build(tmp_path, language="en", doubtful="absent", compression_ratio=limit).extract([make_row()])[0]
+        assert free["text"].encode() == text and free["reason"] is None
+
+
+def test_improbable_words_are_absent_or_noted(tmp_path: Path) -> None:
+    """At a logit of 10 a word has the mean log-probability -1.1."""
+    (happy,) = TOKENIZER.encode(" happy")
+    save_whisper(tmp_path / "asr/tiny.pt", {happy: 10.0})
+    values = {"language": "en", "compression_ratio": None}
+    absent = build(tmp_path, doubtful="absent", **values).extract([make_row()])[0]
+    (noted,) = build(tmp_path, **values).extract([make_row()])
+    reason = f"low_confidence: the words' mean log-probability is {noted['mean_log_probability']:.2f}, allowed is -1"
+    assert absent == {"status": "absent", "reason": reason}
+    assert noted["reason"] == reason and set(noted["text"].split()) == {"happy"}
+    for limit in (None, -1.5):
+        assert build(tmp_path, log_probability=limit, **values).extract([make_row()])[0]["reason"] is None
+
+
+@pytest.mark.parametrize(
+    ("ratios", "log_probabilities", "codes"),
+    [
+        ([2.4, 1.0], [-1.0, -0.1], []),
+        ([1.0, 2.41], [-0.5, -0.1], ["repetition"]),
+        ([1.0, 1.0], [-0.1, -1.01], ["low_confidence"]),
+        ([2.41], [-1.01], ["repetition", "low_confidence"]),
+        ([], [], []),
+    ],
+)
+def test_one_doubtful_window_makes_a_clip_doubtful(
+    ratios: list[float], log_probabilities: list[float], codes: list[str]
+) -> None:
+    found = find_doubts(ratios, log_probabilities, AsrConfig())
+    assert [note.partition(":")[0] for note in found] == codes
+
+
+@pytest.mark.parametrize("limits", [(2.4, -1.0), (0.9, -100.0), (100.0, -0.5), (100.0, -100.0)])
+def test_doubtful_clips_are_those_that_the_library_would_decode_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: tuple[float, float]
+) -> None:
+    ratio, log_probability = limits
+    path = save_random_whisper(tmp_path / "asr/tiny.pt")
+    library = whisper.load_model(str(path), device="cpu")
+    temperatures: list[float] = []
+    decode = library.decode
+
+    def record(window: torch.Tensor, options: whisper.DecodingOptions) -> whisper.DecodingResult:
+        temperatures.append(options.temperature)
+        return decode(window, replace(options, temperature=0.0))
+
+    monkeypatch.setattr(library, "decode", record)
+    extractor = build(
+        tmp_path, language="de", timestamps=True, compression_ratio=ratio, log_probability=log_probability
+    )
+    for seed, seconds in enumerate((1.0, 4.2, 31.0)):
+        samples = make_noise(seed, seconds)
+        temperatures.clear()
+        library.transcribe(
+            samples.astype(np.float32) / 32768, temperature=(0.0, 0.5), fp16=False, language="de",
+            condition_on_previous_text=False, compression_ratio_threshold=ratio, logprob_threshold=log_probability,
+        )  # fmt: skip
+        (result,) = extractor.extract([make_row(samples)])
+        assert (result["reason"] is not None) == (0.5 in temperatures)
+
+
+REAL = pytest.mark.skipif(
+    "EMOADAPT_DATA" not in os.environ or "EMOADAPT_MODELS" not in os.environ,
+    reason="EMOADAPT_DATA or EMOADAPT_MODELS is not set",
+)
+
+
+@REAL
+def test_inventions_of_the_real_whisper_are_not_ok() -> None:
+    """Two Chinese clips, one of which `tiny.en` turns into "Yo, yo, yo, ..." two hundred times, and an English one."""
+    clips = Path(os.environ["EMOADAPT_DATA"], "clips")
+    names = ("samplenew_00004251.mp4", "sample_00005854.mp4", "bbaf2n.mp4")
+    rows = [make_row(np.concatenate(list(iterate_audio(clips / name)))) for name in names]
+    models = Path(os.environ["EMOADAPT_MODELS"])
+    repeated, improbable, english = build(models, model="whisper_converted/tiny.en.pt", doubtful="absent").extract(rows)
+    assert repeated["status"] == "absent" and repeated["reason"].startswith("repetition: ")
+    assert improbable["status"] == "absent" and improbable["reason"].startswith("low_confidence: ")
+    assert "blu" in english["text"].lower() and english["reason"].startswith("language_assumed: en")
+
+
 def test_language_is_the_configured_the_manifests_or_the_detected(tmp_path: Path) -> None:
     (happy,) = TOKENIZER.encode(" happy")
     save_whisper(tmp_path / "asr/tiny.pt", {happy: LOGIT, TOKENIZER.to_language_token("ur"): 5.0})
@@ -214,7 +315,13 @@ def test_an_english_whisper_leaves_other_languages_alone(tmp_path: Path) -> None
     save_whisper(tmp_path / "asr/tiny.pt", {tokenizer.encode(" happy")[0]: LOGIT}, multilingual=False)
     english, german, unknown = build(tmp_path).extract([make_row(language=x) for x in ("en", "de", None)])
     assert english["text"] == unknown["text"] and set(english["text"].split()) == {"happy"}
-    assert unknown["language"] == "en"
+    assert unknown["language"] == "en" and english["reason"].startswith("repetition: ") and "|" not in english["reason"]
+    assert unknown["reason"].endswith(
+        " | language_assumed: en, the only one that the recogniser knows; the corpus names none"
+    )
+    strict = build(tmp_path, unknown_language="absent")
+    assert [r.get("status") for r in strict.extract([make_row(language=x) for x in ("en", None)])] == [None, "absent"]
+    assert strict.extract([make_row()])[0]["reason"].startswith("language_unknown: the corpus names no language")
     assert german == {"status": "absent", "reason": "language_not_supported: the recogniser does not know de"}
 
 
@@ -250,7 +357,7 @@ def test_a_whisper_size_is_loaded_from_the_folder_of_weights(tmp_path: Path, mon
     path = save_whisper(tmp_path / "whisper/small.pt", {happy: LOGIT})
     file = WeightFile(hashlib.sha256(path.read_bytes()).hexdigest(), origin="https://example.org/small.pt")
     entry = Weights("whisper/small", "", "https://example.org", "MIT", "", {"whisper/small.pt": file})
-    for module in ("emoadapt.models.registry", "emoadapt.features.transcript"):
+    for module in ("emoadapt.models.registry", "emoadapt.features.whisper_recogniser"):
         monkeypatch.setattr(f"{module}.list_weights", lambda: {entry.name: entry})
     assert set(build(tmp_path, model="small", language="en").extract([make_row()])[0]["text"].split()) == {"happy"}
 
@@ -285,7 +392,8 @@ def speak(text: str) -> np.ndarray:
 
 
 def test_pocketsphinx_hears_something_of_a_sentence(sphinx: TranscriptExtractor) -> None:
-    result = sphinx.extract([make_row(speak("please open the door"))])[0]
+    result = sphinx.extract([make_row(speak("please open the door"), "en")])[0]
+    assert result["reason"] is None
     assert {"please", "open", "the"} <= set(result["text"].split())
     assert result["language"] == "en"
     assert "mean_log_probability" not in result and "no_speech_probability" not in result
@@ -315,6 +423,7 @@ def test_pocketsphinx_hears_long_clips_piece_by_piece(
 
 def test_pocketsphinx_knows_english_only(sphinx: TranscriptExtractor) -> None:
     assert sphinx.extract([make_row(language="de")])[0]["reason"].startswith("language_not_supported")
+    assert sphinx.extract([make_row(speak("please"))])[0]["reason"].startswith("language_assumed: en")
     with pytest.raises(ConfigError, match=r"features\.transcript\.language: ur"):
         build(Path(), engine="pocketsphinx", language="ur")
 
@@ -334,7 +443,7 @@ def test_the_corpus_transcript_is_copied() -> None:
     extractor = build(Path(), engine="corpus")
     texts = ["  Das will sie\n am Mittwoch abgeben. ", None, "  "]
     good, missing, blank = extractor.extract([make_row(language="de", transcript=text) for text in texts])
-    assert good == {"text": "Das will sie am Mittwoch abgeben.", "language": "de"}
+    assert good == {"text": "Das will sie am Mittwoch abgeben.", "language": "de", "reason": None}
     for result in (missing, blank):
         assert result["status"] == "absent" and result["reason"].startswith("no_transcript:")
 
