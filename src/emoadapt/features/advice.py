@@ -51,10 +51,10 @@ def _advise_languages(study: Study, corpus: str) -> list[str]:
     if unknown and config.unknown_language == "note":
         notes.append(
             f"corpus {corpus}: {unknown} of {total} clips have no language, and {_name(config)} hears English in any; set "
-            f"corpora.{corpus}.language, or features.transcript.unknown_language: absent"
+            f"corpora.{corpus}.language or features.transcript.unknown_language: absent, or take a model of many languages"
         )
     return notes
 
 
 def _name(config: AsrConfig) -> str:
-    return config.engine if config.engine != "whisper" else f"{config.engine}/{config.model}"
+    return config.engine if config.engine != "whisper" else f"{config.engine} ({config.model})"

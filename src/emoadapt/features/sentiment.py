@@ -132,12 +132,12 @@ def _equal_lengths(lengths: Sequence[int], batch_size: int) -> Iterator[list[int
 
 
 def find_order(id2label: dict[int, str], model: str) -> list[int]:
-    """Index of negative, neutral and positive among a model's outputs.
+    """Index of negative, neutral and positive among a model's outputs; case and spaces of their names do not matter.
 
     Raises:
-        ModelError: the model's labels are not these three.
+        ModelError: the model's labels are not these three, once each.
     """
-    index = {str(label).lower(): int(number) for number, label in id2label.items()}
+    index = {str(label).strip().lower(): int(number) for number, label in id2label.items()}
     if len(id2label) != len(schema.SENTIMENTS) or set(index) != set(schema.SENTIMENTS):
         raise ModelError(
             f"features.sentiment.model: {model} has the labels {', '.join(map(str, id2label.values()))}; "

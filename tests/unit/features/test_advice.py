@@ -38,14 +38,14 @@ def advise(features: dict[str, Any], also: list[str], **corpus: Any) -> list[str
 
 ENGLISH = [
     "corpus clips: 2 of 5 clips are in zh, which {} does not know; they get no transcript (language_not_supported)",
-    "corpus clips: 2 of 5 clips have no language, and {} hears English in any; set corpora.clips.language, or "
-    "features.transcript.unknown_language: absent",
+    "corpus clips: 2 of 5 clips have no language, and {} hears English in any; set corpora.clips.language or "
+    "features.transcript.unknown_language: absent, or take a model of many languages",
 ]
 
 
 @pytest.mark.parametrize(
     ("transcript", "name"),
-    [({"engine": "pocketsphinx"}, "pocketsphinx"), ({"model": "tiny.en"}, "whisper/tiny.en")],
+    [({"engine": "pocketsphinx"}, "pocketsphinx"), ({"model": "tiny.en"}, "whisper (tiny.en)")],
 )
 def test_languages_that_an_english_recogniser_cannot_know_are_noted(transcript: dict[str, Any], name: str) -> None:
     assert advise({"transcript": transcript}, ["transcript"]) == [note.format(name) for note in ENGLISH]

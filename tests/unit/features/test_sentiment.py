@@ -129,6 +129,7 @@ def test_the_model_does_not_drop_out(models: Path) -> None:
         {0: "negative", 1: "positive"},
         {0: "negative", 1: "neutral", 2: "positive", 3: "mixed"},
         {0: "negative", 1: "Negative", 2: "positive"},
+        {0: "negative", 1: "neutral", 2: "positive", 3: "Positive "},
     ],
 )
 def test_other_labels_are_refused_by_name(tmp_path: Path, labels: dict[int, str]) -> None:
@@ -143,6 +144,7 @@ def test_other_labels_are_refused_by_name(tmp_path: Path, labels: dict[int, str]
 def test_order_of_the_papers_model() -> None:
     assert find_order({0: "negative", 1: "neutral", 2: "positive"}, "m") == [0, 1, 2]
     assert find_order(PERMUTED, "m") == [1, 2, 0]
+    assert find_order({0: "POSITIVE", 1: " negative", 2: "neutral "}, "m") == [1, 2, 0]
 
 
 def test_a_model_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
