@@ -19,6 +19,7 @@ from emoadapt.corpora.splits import build_task
 from emoadapt.corpora.subsets import draw_subsets
 from emoadapt.dag import Graph
 from emoadapt.errors import EmoadaptError
+from emoadapt.features.advice import advise_features
 from emoadapt.flow.devices import list_devices
 from emoadapt.models.registry import identity, resolve
 
@@ -65,7 +66,7 @@ def _list_notes(study: Study) -> list[str]:
         notes.append(
             f"{', '.join(needing)} needs a GPU; there is none on this machine, the jobs' machines must have one"
         )
-    return notes
+    return notes + advise_features(study, Graph(study).features_in_use())
 
 
 def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:

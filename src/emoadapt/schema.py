@@ -192,6 +192,11 @@ TRANSCRIPT = pa.schema(
         ),
         _column("mean_log_probability", pa.float32(), "mean log-probability per token; null for engines without"),
         _column(
+            "compression_ratio",
+            pa.float32(),
+            "bytes of the text per byte of its zlib compression, largest of the windows; null for engines without",
+        ),
+        _column(
             "segments",
             pa.list_(pa.struct([("start", pa.float64()), ("end", pa.float64()), ("text", pa.string())])),
             "Whisper's segments, s from the beginning of the clip; null unless timestamps are asked for",
@@ -470,7 +475,12 @@ WORD_ERRORS = pa.schema(
         _column("engine", pa.string(), "recogniser", nullable=False),
         _column("model", pa.string(), "its model; null for engines with one"),
         _column("clips", pa.int64(), "clips with a transcript that the recogniser listened to", nullable=False),
-        _column("wordless", pa.int64(), "of them: it heard no words, and all words are deletions", nullable=False),
+        _column(
+            "wordless",
+            pa.int64(),
+            "of them: it heard no words, or none that could be trusted, and all words are deletions",
+            nullable=False,
+        ),
         _column(
             "unheard",
             pa.int64(),

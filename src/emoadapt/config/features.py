@@ -18,19 +18,23 @@ class AudioConfig(Section):
     """Longer clips are set aside (`too_long`) without being decoded; a segment counts by its own length."""
 
 
+SmileWindow = Literal["paper_pitch60", "paper", "stock"]
+"""Name of the analysis windows and the step of openSMILE's descriptors; see `emoadapt.features.smile_components.WINDOWS`."""
+
+
 class EgemapsConfig(Section):
     """eGeMAPSv02 low-level descriptors."""
 
-    window: Literal["paper", "paper_pitch60", "stock"] = "paper"
-    """`paper`: 32 ms windows every 16 ms, as G25 states; too short for openSMILE's pitch tracker, which then takes most
-    of a low voice for unvoiced. `paper_pitch60`: the same but 60 ms for pitch and voice quality. `stock`: openSMILE's own
-    20/60 ms windows every 10 ms."""
+    window: SmileWindow = "paper_pitch60"
+    """`paper_pitch60`: 32 ms windows every 16 ms, as G25 states, but 60 ms for pitch and voice quality. `paper`: 32 ms for
+    all descriptors; too short for openSMILE's pitch tracker, which then takes most of a low voice for unvoiced. `stock`:
+    openSMILE's own 20/60 ms windows every 10 ms."""
 
 
 class EgemapsFramesConfig(Section):
     """eGeMAPSv02 low-level descriptors, frame by frame."""
 
-    window: Literal["paper", "paper_pitch60", "stock"] = "paper"
+    window: SmileWindow = "paper_pitch60"
     """As in `features.egemaps`."""
     step_ms: Literal[10, 16, 20] | None = None
     """From frame to frame; null = that of the window (16, `stock` 10). 20 is 50 Hz, the hop of the backbones."""
@@ -43,8 +47,8 @@ class EgemapsFunctionalsConfig(Section):
 class CompareFramesConfig(Section):
     """ComParE_2016's 65 low-level descriptors and their deltas, frame by frame."""
 
-    window: Literal["paper", "paper_pitch60", "stock"] = "paper"
-    """`paper`: 32 ms windows every 16 ms; otherwise as in `features.egemaps`, whose remark on pitch holds here."""
+    window: SmileWindow = "paper_pitch60"
+    """As in `features.egemaps`."""
 
 
 class CompareFunctionalsConfig(Section):
@@ -147,8 +151,19 @@ class AsrConfig(Section):
     batch_size: int | None = Field(None, ge=1)
     """Windows of 30 s that Whisper reads together; null = 16 on a GPU, 1 on a CPU, where more gain little."""
     no_speech_threshold: float = Field(0.6, ge=0, le=1)
-    """A window whose no-speech probability is higher, and whose words are improbable (mean log-probability of at most -1),
-    holds no words. Whisper's own rule and value."""
+    """A window whose no-speech probability is higher, and whose mean log-probability is at most `log_probability`, holds no
+    words. Whisper's own rule and value."""
+    compression_ratio: float | None = Field(2.4, gt=0)
+    """A clip is doubtful (`repetition`) if the text of one of its windows compresses better than this. Whisper's own measure
+    and value; null = not looked at."""
+    log_probability: float | None = Field(-1.0, le=0)
+    """A clip is doubtful (`low_confidence`) if the words of one of its windows have a lower mean log-probability. Whisper's own
+    measure and value; null = not looked at, and the no-speech probability alone decides on words."""
+    doubtful: Literal["absent", "note"] = "absent"
+    """Use of a doubtful transcript: none, as if there were no words; or kept with a note."""
+    unknown_language: Literal["note", "absent"] = "note"
+    """Clips without a language, for a recogniser that knows only one (pocketsphinx, `*.en` of Whisper): heard in that language with
+    a note (`language_assumed`), or left out (`language_unknown`)."""
     timestamps: bool = False
     """Also keep Whisper's segments, with their beginnings and ends. It is another way of decoding: texts may differ."""
 
@@ -166,6 +181,9 @@ class SentimentConfig(Section):
     model: str = "cardiffnlp/twitter-xlm-roberta-base-sentiment"
     """Hub id, or folder relative to `models_dir`."""
     batch_size: int = Field(32, ge=1)
+    doubtful: Literal["absent", "note"] = "absent"
+    """Sentiment of a doubtful transcript that was kept (`features.transcript.doubtful: note`): none, so that it is no target; or
+    computed, with a note."""
 
 
 class Features(Section):

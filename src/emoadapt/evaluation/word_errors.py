@@ -23,6 +23,9 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.flow.store import read_table, write_table
 
+UNUSABLE = ("no_words", "repetition", "low_confidence")
+"""Codes of absent transcripts of clips that the recogniser was given."""
+
 SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 """Languages written without spaces."""
 
@@ -37,8 +40,8 @@ def collect_word_errors(
 ) -> None:
     """Compare what was recognised with what was said, per corpus and language.
 
-    A clip in which the recogniser heard no words counts: all its words are deletions. One that it was not given (no
-    audio, a language that it does not know) tells nothing of it and does not count.
+    A clip in which the recogniser heard no words, or none that could be trusted (`UNUSABLE`), counts: all its words are deletions.
+    One that it was not given (no audio, a language that it does not know) says nothing about it and does not count.
 
     Args:
         manifests: MANIFEST shards `<corpus>/<shard>.parquet`; clips without a transcript are left aside.
@@ -54,7 +57,7 @@ def collect_word_errors(
     clips = clips.with_columns(
         corpus=pl.col("utterance_id").str.split("/").list.first(),
         language=pl.coalesce(_code(pl.col("language")), _code(pl.lit(language, pl.String)), pl.col("language_right")),
-        wordless=pl.col("reason").fill_null("").str.starts_with("no_words:"),
+        wordless=(pl.col("status") == "absent") & pl.col("reason").str.split(":").list.first().is_in(UNUSABLE),
     )
     groups = sorted(
         clips.partition_by("corpus", "language", as_dict=True).items(), key=lambda item: (item[0][0], item[0][1] or "")

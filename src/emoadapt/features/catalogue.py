@@ -154,6 +154,14 @@ ENGINE_LIBRARIES = {
 """Engine that a configuration may choose -> its distribution."""
 
 
+IDLE_KEYS = {
+    "pocketsphinx": ("model", "no_speech_threshold", "compression_ratio", "log_probability", "doubtful"),
+    "corpus": ("model", "no_speech_threshold", "compression_ratio", "log_probability", "doubtful", "unknown_language"),
+    "vader": ("model",),
+}
+"""Engine -> keys of its section that it does not read."""
+
+
 def find_engine(study: Study, feature: str) -> str | None:
     """Engine or detector that a feature is computed with; None where there is no choice."""
     section = getattr(study.features, feature)
@@ -170,10 +178,7 @@ def _library_versions(study: Study, feature: str) -> str:
 
 def _idle_keys(study: Study, feature: str) -> set[str]:
     """Keys of a section that do not change its rows as things stand."""
-    idle = {"batch_size"}
-    if find_engine(study, feature) in ("pocketsphinx", "corpus", "vader"):
-        idle |= {"model", "no_speech_threshold"}
-    return idle
+    return {"batch_size", *IDLE_KEYS.get(find_engine(study, feature) or "", ())}
 
 
 def find_weights(study: Study, feature: str) -> str | None:

@@ -23,7 +23,7 @@ class CompareFramesExtractor(SmileExtractor):
     """65 contours, then the deltas of each in the same order; frame i begins i steps after the beginning of the clip.
 
     `paper` sets both framers of openSMILE's configuration to G22's window of 32 ms and step of 16 ms, which is as short for
-    its pitch tracker here as it is in `emoadapt.features.egemaps`. openSMILE computes two deltas more than contours, past
+    its pitch tracker here as it is in `emoadapt.features.egemaps`; `paper_pitch60`, the default, keeps 60 ms for pitch. openSMILE computes two deltas more than contours, past
     the end of the clip; they are left out.
     """
 

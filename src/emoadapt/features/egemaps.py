@@ -37,16 +37,17 @@ class EgemapsExtractor(SmileExtractor):
     `stock` is openSMILE's own configuration. It has two framers, both with a step of 10 ms: `frame60`, 60 ms, for pitch,
     harmonics and voice quality, and `frame25`, which despite its name is 20 ms, for loudness, spectrum, cepstrum and formants.
     `paper` sets both to a window of 32 ms and a step of 16 ms: G25 names one pair for all descriptors, and openSMILE
-    joins the two framers frame by frame, which needs one step.
+    joins the two framers frame by frame, which needs one step. `paper_pitch60`, the default, has these values too, but keeps
+    openSMILE's 60 ms for pitch and voice quality.
 
-    32 ms are short for openSMILE's pitch tracker: low voices are mostly taken for unvoiced. Measured on 43 clips of
-    EmoDB, 20 % of the frames are voiced (`stock`: 59 %) and a quarter of the clips have no voiced frame at all; on 40 of RAVDESS
-    12 % (31 %) and an eighth. There, pitch, jitter, shimmer, HNR, H1-H2, H1-A3 and formant levels are constants. Loudness, spectrum,
-    cepstrum and formant frequencies are not concerned. `paper_pitch60` keeps openSMILE's 60 ms for pitch and voice quality, with the
-    paper's other values: 59 % and 31 % voiced frames, as with `stock`.
+    32 ms are too short for openSMILE's pitch tracker: low voices are mostly taken for unvoiced. Measured on 43 clips of
+    EmoDB, `paper` finds 20 % of the frames voiced (`stock` and `paper_pitch60`: 59 %), and a quarter of the clips have no voiced
+    frame at all; on 40 of RAVDESS 12 % (31 %) and an eighth. There, pitch, jitter, shimmer, HNR, H1-H2, H1-A3 and formant levels
+    are constants. Loudness, spectrum, cepstrum and formant frequencies are not concerned.
 
-    A clip of n samples has floor((n - 512) / 256) + 2 frames under `paper`: one per full window, and one that the
-    3-frame smoother adds when its input ends (`cContourSmoother`, noPostEOIprocessing = 0), as it does under `stock`.
+    A clip of n samples has floor((n - longest) / 256) + 2 frames with a step of 16 ms, `longest` being the samples of the longest
+    window (`paper` 512, `paper_pitch60` 960): one per full window, and one that the 3-frame smoother adds when its input ends
+    (`cContourSmoother`, noPostEOIprocessing = 0), as it does under `stock`.
     A clip shorter than the longest of the two windows fails (`too_short`).
     """
 

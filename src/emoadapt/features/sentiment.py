@@ -10,12 +10,16 @@ import numpy as np
 
 from emoadapt import schema
 from emoadapt.config import SentimentConfig
-from emoadapt.errors import ModelError
-from emoadapt.features.base import Context
+from emoadapt.errors import ClipError, ModelError
+from emoadapt.features.base import Context, guard
+from emoadapt.flow.notes import join_notes
 from emoadapt.models.registry import resolve
 
 VADER_THRESHOLD = 0.05
 """Of the compound score, from VADER's documentation: >= positive, <= -0.05 negative, else neutral."""
+
+DOUBTS = frozenset({"repetition", "low_confidence"})
+"""Codes of notes on transcripts whose words may be invented."""
 
 
 class SentimentExtractor:
@@ -27,6 +31,9 @@ class SentimentExtractor:
 
     A network reads the beginning of a text that is longer than it can take (512 tokens, some two minutes of speech); the row
     is ok and says so (`truncated`). A clip without words has no row to compute: its transcript is absent, and so is this.
+
+    A transcript with a note gives a sentiment with the note `doubtful_transcript`. One whose words may be invented (`DOUBTS`) gives
+    none unless `doubtful: note` is set.
     """
 
     table = schema.SENTIMENT
@@ -40,23 +47,31 @@ class SentimentExtractor:
         Raises:
             ModelError: the weights cannot be had, or do not tell negative, neutral and positive apart.
         """
+        self.doubtful = config.doubtful
         self.classify = _Vader() if config.engine == "vader" else _Transformer(config, context)
 
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """`sentiment` (3,) in the order of `schema.SENTIMENTS`, `sentiment_label`, and a note in `reason`, from each row's `text`."""
-        results: list[dict[str, Any]] = [{} for _ in rows]
-        usable = []
-        for index, row in enumerate(rows):
-            if isinstance(self.classify, _Vader) and row.get("language") not in (None, "en"):
-                reason = f"language_not_supported: VADER knows English, the text is in {row['language']}"
-                results[index] = {"status": "absent", "reason": reason}
-            else:
-                usable.append(index)
+        results = [guard(self._check_transcript, row) for row in rows]
+        usable = [index for index, result in enumerate(results) if "status" not in result]
         probabilities, notes = self.classify([rows[index]["text"] for index in usable])
         for index, values, note in zip(usable, probabilities, notes, strict=True):
             label = schema.SENTIMENTS[int(values.argmax())]
-            results[index] = {"sentiment": values, "sentiment_label": label, "reason": note}
+            reason = join_notes([results[index].get("reason"), note])
+            results[index] = {"sentiment": values, "sentiment_label": label, "reason": reason}
         return results
+
+    def _check_transcript(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Without `status` where the text can be classified; `reason` notes what is odd about it."""
+        language, codes = row.get("language"), [note.partition(":")[0] for note in row.get("transcript_notes", ())]
+        if isinstance(self.classify, _Vader) and language not in (None, "en"):
+            raise ClipError("language_not_supported", f"VADER knows English, the text is in {language}", absent=True)
+        if DOUBTS & set(codes) and self.doubtful == "absent":
+            raise ClipError("doubtful_transcript", ", ".join(codes), absent=True)
+        doubtful = f"doubtful_transcript: {', '.join(codes)}" if codes else None
+        assumed = isinstance(self.classify, _Vader) and language is None
+        note = "language_assumed: en, the only one that VADER knows; the corpus names none" if assumed else None
+        return {"reason": join_notes([doubtful, note])}
 
 
 class _Vader:
@@ -117,12 +132,12 @@ def _equal_lengths(lengths: Sequence[int], batch_size: int) -> Iterator[list[int
 
 
 def find_order(id2label: dict[int, str], model: str) -> list[int]:
-    """Index of negative, neutral and positive among a model's outputs.
+    """Index of negative, neutral and positive among a model's outputs; case and spaces of their names do not matter.
 
     Raises:
-        ModelError: the model's labels are not these three.
+        ModelError: the model's labels are not these three, once each.
     """
-    index = {str(label).lower(): int(number) for number, label in id2label.items()}
+    index = {str(label).strip().lower(): int(number) for number, label in id2label.items()}
     if len(id2label) != len(schema.SENTIMENTS) or set(index) != set(schema.SENTIMENTS):
         raise ModelError(
             f"features.sentiment.model: {model} has the labels {', '.join(map(str, id2label.values()))}; "

@@ -39,8 +39,8 @@ class Windows(NamedTuple):
 
 
 WINDOWS = {
-    "paper": Windows(0.032, 0.032, 0.016),
     "paper_pitch60": Windows(0.060, 0.032, 0.016),
+    "paper": Windows(0.032, 0.032, 0.016),
     "stock": Windows(0.060, 0.020, 0.010),
 }
 """`stock` are those of eGeMAPSv02 and of ComParE_2016 alike."""

@@ -12,6 +12,6 @@ def join_notes(notes: Iterable[str | None]) -> str | None:
     return SEPARATOR.join(dict.fromkeys(note for note in notes if note)) or None
 
 
-def split_notes(reason: str) -> list[str]:
+def split_notes(reason: str | None) -> list[str]:
     """Split the reason of a row that is `ok` into its notes."""
-    return reason.split(SEPARATOR)
+    return reason.split(SEPARATOR) if reason else []

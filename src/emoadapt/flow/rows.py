@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from emoadapt import schema
 from emoadapt.errors import DataError
 from emoadapt.flow.code import digest
+from emoadapt.flow.notes import split_notes
 from emoadapt.flow.parts import link_or_copy, remove_parts, replacing
 from emoadapt.flow.progress import Progress
 from emoadapt.flow.provenance import library_versions
@@ -365,17 +366,19 @@ def _row_key(head: dict[str, Any], recipe: Recipe, table: pa.Schema) -> str:
 def _join_chunks(
     upstream: Mapping[str, Path], extractor: type[Extractor], todo: list[int], root: Path | None
 ) -> Iterator[list[dict[str, Any]]]:
-    """Rows to compute, in chunks, with the columns of all upstream tables."""
+    """Rows to compute, in chunks, with the columns of all upstream tables; `<feature>_notes` lists the notes on a feature's row."""
     streams = []
     for name in extractor.inputs:
         columns = schema.MANIFEST.names if name == "manifest" else schema.FEATURES[name].names
-        own = [column for column in columns if column not in ("key", "status", "reason")]
+        own = [column for column in columns if column not in ("key", "status")]
         streams.append(iterate_chunks(upstream[name], todo, extractor.chunk_size, own))
     for tables in zip(*streams, strict=True):
-        rows = [dict(row) for row in tables[0].to_pylist()]
-        for table in tables[1:]:
+        rows: list[dict[str, Any]] = [{} for _ in range(len(tables[0]))]
+        for name, table in zip(extractor.inputs, tables, strict=True):
             for row, more in zip(rows, table.to_pylist(), strict=True):
-                row |= {name: value for name, value in more.items() if name not in row}
+                if name != "manifest":
+                    row[f"{name}_notes"] = split_notes(more.pop("reason"))
+                row |= {column: value for column, value in more.items() if column not in row}
         if "manifest" in extractor.inputs and root is not None:
             for row in rows:
                 row["path"] = _find_media(root, row)

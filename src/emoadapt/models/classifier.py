@@ -9,6 +9,7 @@ any head on a backbone that `transformers` does not have (AV-HuBERT).
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -20,8 +21,10 @@ from torch import Tensor, nn
 
 from emoadapt.errors import ModelError
 from emoadapt.models.backbones import SpeechBackbone
-from emoadapt.models.heads import Head, ProjectedHead, ScaledHead, TwoLayerHead, seeded
+from emoadapt.models.heads import Head, MergedHead, ProjectedHead, ScaledHead, TwoLayerHead, seeded
 from emoadapt.models.loading import MODEL_TYPES, SHAPE, load_folder
+
+logger = logging.getLogger(__name__)
 
 
 class EmotionClassifier(nn.Module):
@@ -92,10 +95,12 @@ class EmotionClassifier(nn.Module):
 def load_classifier(folder: Path) -> EmotionClassifier:
     """Load what `EmotionClassifier.save` wrote, in evaluation mode.
 
-    A folder of anybody's `Wav2Vec2ForSequenceClassification` or one of its sisters does as well.
+    A folder of anybody's `Wav2Vec2ForSequenceClassification` or one of its sisters does as well. Where several of its outputs
+    have the same name, case and spaces aside, they are one class, and their probabilities are added.
 
     Raises:
-        ModelError: the folder has no head (a Stage-1 model), one of another kind, or cannot be read.
+        ModelError: the folder has no head (a Stage-1 model), one of another kind, one whose outputs cannot be told apart by
+            name, or cannot be read.
     """
     from safetensors import SafetensorError
 
@@ -112,10 +117,34 @@ def load_classifier(folder: Path) -> EmotionClassifier:
     except (OSError, EOFError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
         found = " ".join(str(error).split())
         raise ModelError(f"the head of {folder} cannot be read ({found}); copy the whole folder again") from error
+    head, names = _merge_namesakes(folder, head, names)
     backbone = load_folder(folder, origin=str(folder), trained=True)
     if layers is not None:
         backbone.layer_weights = layers
     return EmotionClassifier(backbone, head, **names).eval()
+
+
+def _merge_namesakes(folder: Path, head: Head, names: dict[str, list[str]]) -> tuple[Head, dict[str, list[str]]]:
+    """Head and outputs without two of one name: results are handed on by name, where one would overwrite the other.
+
+    Raises:
+        ModelError: the outputs are values, which cannot be added, or all have one name.
+    """
+    ((kind, outputs),) = names.items()
+    groups: dict[str, list[int]] = {}
+    for index, name in enumerate(outputs):
+        groups.setdefault(" ".join(str(name).split()).casefold(), []).append(index)
+    repeated = [group for group in groups.values() if len(group) > 1]
+    if not repeated:
+        return head, names
+    found = "; ".join(f"{outputs[group[0]]}: {', '.join(map(str, group))}" for group in repeated)
+    if kind == "attributes" or len(groups) == 1:
+        raise ModelError(
+            f"{folder} has several outputs of one name ({found}), whose results cannot be told apart; give each a name of its own "
+            f"in {kind}.json or, without such a file, in `id2label` of config.json"
+        )
+    logger.warning("%s has several outputs of one name, whose probabilities are added (%s)", folder, found)
+    return MergedHead(head, list(groups.values())), {kind: [outputs[group[0]] for group in groups.values()]}
 
 
 def _read_own_head(folder: Path) -> tuple[Head, dict[str, list[str]]]:
@@ -159,7 +188,9 @@ def _read_projected(folder: Path) -> tuple[Head, dict[str, list[str]], nn.Parame
     projection, width = weights["projector.weight"].shape
     head = ProjectedHead(width, projection, len(outputs), seed=0)
     head.load_state_dict(weights)
-    kind = "attributes" if config.problem_type == "regression" else "classes"
+    # With one output and no stated problem `transformers` takes a model for a regression; its softmax would always be 1.
+    rated = config.problem_type == "regression" or (config.problem_type is None and len(outputs) == 1)
+    kind = "attributes" if rated else "classes"
     return head, {kind: outputs}, None if layers is None else nn.Parameter(layers)
 
 

@@ -100,7 +100,28 @@ class ScaledHead(nn.Module):
         return head
 
 
-Head = TwoLayerHead | ProjectedHead | ScaledHead
+class MergedHead(nn.Module):
+    """A head some of whose logits stand for the same class: their probabilities are added.
+
+    The logit of such a class is the logarithm of the sum of the exponentials, whose softmax is the sum of the probabilities.
+
+    Args:
+        head: its logits.
+        groups: indices of the logits of each class.
+    """
+
+    def __init__(self, head: TwoLayerHead | ProjectedHead, groups: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.head = head
+        self.groups = tuple(map(tuple, groups))
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> logits (batch, n_classes)."""
+        logits = self.head(embedding)
+        return torch.stack([logits[:, list(group)].logsumexp(dim=1) for group in self.groups], dim=1)
+
+
+Head = TwoLayerHead | ProjectedHead | ScaledHead | MergedHead
 """What leads from a pooled embedding to logits, or to values."""
 
 

@@ -75,6 +75,16 @@ def test_a_clip_without_words_is_all_deletions_and_one_not_heard_is_none(tmp_pat
     assert numbers(row) == (2, 1, 2, 5, 0, 3, 0, pytest.approx(3 / 5))
 
 
+def test_rejected_words_are_deletions_and_noted_ones_count_as_heard(tmp_path: Path) -> None:
+    pairs = [
+        (clip(1, "dogs sit there"), heard(1, None, reason="repetition: the text's compression ratio is 26.3")),
+        (clip(2, "kids talk"), heard(2, None, reason="low_confidence: the words' mean log-probability is -1.7")),
+        (clip(3, "yes"), heard(3, "yes", reason="low_confidence: the words' mean log-probability is -1.7")),
+    ]
+    (row,) = count(tmp_path, pairs)
+    assert numbers(row) == (3, 2, 0, 6, 0, 5, 0, pytest.approx(5 / 6))
+
+
 def test_languages_and_corpora_are_counted_apart(tmp_path: Path) -> None:
     pairs = [
         (clip(1, "yes"), heard(1, "yes")),

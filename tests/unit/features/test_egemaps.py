@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from emoadapt import schema
-from emoadapt.config import EgemapsConfig
+from emoadapt.config import CompareFramesConfig, EgemapsConfig, EgemapsFramesConfig
 from emoadapt.features.base import Context
 from emoadapt.features.egemaps import DESCRIPTORS, EgemapsExtractor
 
@@ -79,6 +79,16 @@ def test_contours_advance_by_the_step(request: pytest.FixtureRequest, window: st
     assert jump * step == pytest.approx(1.5, abs=0.04)
 
 
+def test_the_default_finds_the_pitch_of_a_low_voice(paper: EgemapsExtractor, pitch60: EgemapsExtractor) -> None:
+    default = EgemapsExtractor(EgemapsConfig(), Context(Path()))
+    voice, column = make_voice(110.0, 1.0), DESCRIPTORS.index("F0semitoneFrom27.5Hz_sma3nz")
+    np.testing.assert_array_equal(contours(default, voice), contours(pitch60, voice))
+    voiced = [(contours(extractor, voice)[column] > 0).mean() for extractor in (default, paper)]
+    assert voiced[0] > 0.8 and voiced[1] < 0.2
+    windows = {config().window for config in (EgemapsConfig, EgemapsFramesConfig, CompareFramesConfig)}
+    assert windows == {"paper_pitch60"}
+
+
 @pytest.mark.parametrize(
     ("window", "pitch"),
     [
@@ -136,11 +146,11 @@ def test_results_fit_the_table(paper: EgemapsExtractor) -> None:
 
 
 @pytest.mark.skipif("EMOADAPT_DATA" not in os.environ, reason="EMOADAPT_DATA is not set")
-@pytest.mark.parametrize("window", ["paper", "stock"])
+@pytest.mark.parametrize("window", ["paper", "pitch60", "stock"])
 def test_real_speech_has_plausible_values(request: pytest.FixtureRequest, window: str) -> None:
     files = sorted(Path(os.environ["EMOADAPT_DATA"], "emodb").rglob("*.flac"))[::40]
     rows = [{"audio": soundfile.read(file, dtype="int16")[0].tobytes()} for file in files]
     for result in request.getfixturevalue(window).extract(rows):
         values = dict(zip(DESCRIPTORS, result["egemaps"].tolist(), strict=True))
-        assert (5 if window == "stock" else 0) <= values["F0semitoneFrom27.5Hz_sma3nz"] < 45
+        assert (0 if window == "paper" else 5) <= values["F0semitoneFrom27.5Hz_sma3nz"] < 45
         assert 250 < values["F1frequency_sma3nz"] < values["F2frequency_sma3nz"] < values["F3frequency_sma3nz"] < 4000

@@ -129,6 +129,7 @@ def test_the_model_does_not_drop_out(models: Path) -> None:
         {0: "negative", 1: "positive"},
         {0: "negative", 1: "neutral", 2: "positive", 3: "mixed"},
         {0: "negative", 1: "Negative", 2: "positive"},
+        {0: "negative", 1: "neutral", 2: "positive", 3: "Positive "},
     ],
 )
 def test_other_labels_are_refused_by_name(tmp_path: Path, labels: dict[int, str]) -> None:
@@ -143,6 +144,7 @@ def test_other_labels_are_refused_by_name(tmp_path: Path, labels: dict[int, str]
 def test_order_of_the_papers_model() -> None:
     assert find_order({0: "negative", 1: "neutral", 2: "positive"}, "m") == [0, 1, 2]
     assert find_order(PERMUTED, "m") == [1, 2, 0]
+    assert find_order({0: "POSITIVE", 1: " negative", 2: "neutral "}, "m") == [1, 2, 0]
 
 
 def test_a_model_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,11 +228,34 @@ def test_vader_at_its_thresholds(monkeypatch: pytest.MonkeyPatch, compound: floa
     assert extractor.extract(make_rows(["x"]))[0]["sentiment_label"] == label
 
 
+REPETITION = "repetition: the text's compression ratio is 26.3, allowed is 2.4"
+ASSUMED = "language_assumed: en, the only one that the recogniser knows; the corpus names none"
+
+
+def test_a_doubtful_transcript_gives_no_sentiment_unless_asked_for() -> None:
+    row = {**make_rows(["i am very glad"])[0], "transcript_notes": [REPETITION, ASSUMED]}
+    assert build(Path(), engine="vader").extract([row]) == [
+        {"status": "absent", "reason": "doubtful_transcript: repetition, language_assumed"}
+    ]
+    (noted,) = build(Path(), engine="vader", doubtful="note").extract([row])
+    assert noted["sentiment_label"] == "positive"
+    assert noted["reason"] == "doubtful_transcript: repetition, language_assumed"
+
+
+def test_a_sentiment_inherits_an_assumed_language_and_keeps_its_own_note(models: Path) -> None:
+    row = {**make_rows(["happy " * 60])[0], "transcript_notes": [ASSUMED]}
+    (result,) = build(models, model="sentiment/tiny").extract([row])
+    assert result["sentiment_label"] and result["reason"] == (
+        "doubtful_transcript: language_assumed | truncated: the first 38 of 62 tokens were read"
+    )
+
+
 def test_vader_leaves_other_languages_alone() -> None:
     rows = make_rows(["ich bin sehr froh"], "de") + make_rows(["i am very glad"], None)
     german, unknown = build(Path(), engine="vader").extract(rows)
     assert german["status"] == "absent" and german["reason"].startswith("language_not_supported:")
     assert unknown["sentiment_label"] == "positive"
+    assert unknown["reason"] == "language_assumed: en, the only one that VADER knows; the corpus names none"
     assert build(Path(), engine="vader").extract(rows[:1])[0]["status"] == "absent"
 
 

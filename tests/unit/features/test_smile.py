@@ -131,9 +131,9 @@ def test_functionals_are_those_of_the_feature_set(feature: str, feature_set: Fea
 @pytest.mark.parametrize(
     ("feature", "shortest"),
     [
-        ("egemaps", 512),
-        ("egemaps_frames", 512),
-        ("compare_frames", 512),
+        ("egemaps", 960),
+        ("egemaps_frames", 960),
+        ("compare_frames", 960),
         ("egemaps_functionals", 960),
         ("compare_functionals", 960),
     ],

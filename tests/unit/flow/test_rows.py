@@ -51,9 +51,11 @@ class Follower(Recorder):
     table: ClassVar = schema.EGEMAPS
     inputs: ClassVar = ("audio",)
     asked: ClassVar[list[str]] = []
+    notes: ClassVar[dict[str, list[str]]] = {}
 
     def _one(self, row: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(row["utterance_id"])
+        self.notes[row["utterance_id"]] = row["audio_notes"]
         return {"egemaps": np.full(25, len(row["audio"]), np.float32)}
 
 
@@ -72,6 +74,7 @@ def run(extractor_class: type[Recorder]) -> Callable[[Iterator[list[Row]]], Gene
 def fresh() -> None:
     Recorder.asked.clear()
     Follower.asked.clear()
+    Follower.notes.clear()
     Recorder.stop_at = None
     Recorder.reasons = {}
 
@@ -325,17 +328,19 @@ def test_a_row_computed_again_after_a_kill_counts(tmp_path: Path, monkeypatch: p
 
 
 def test_a_note_is_kept_and_blocks_nothing(tmp_path: Path) -> None:
-    write_manifest(tmp_path / "manifest.parquet", {"odd_1": "x"})
-    Recorder.reasons = {"odd": {"reason": "narrow_band: made so", "audio": b"ab", "n_samples": 1}}
+    write_manifest(tmp_path / "manifest.parquet", {"odd_1": "x", "plain": "y"})
+    note = "narrow_band: made so | clipped: too"
+    Recorder.reasons = {"odd": {"reason": note, "audio": b"ab", "n_samples": 1}}
     compute(tmp_path)
     row = result(tmp_path)["c/odd_1"]
-    assert (row["status"], row["reason"], row["audio"]) == ("ok", "narrow_band: made so", b"ab")
+    assert (row["status"], row["reason"], row["audio"]) == ("ok", note, b"ab")
     upstream = {"audio": tmp_path / "features" / "000.parquet"}
     counts = compute_shard(
         tmp_path / "egemaps.parquet", upstream, Follower, run(Follower), Recipe("egemaps", "{}", "c")
     )
-    assert counts == Counts(1, 0, 0)
+    assert counts == Counts(2, 0, 0)
     assert read_table(tmp_path / "egemaps.parquet", schema.EGEMAPS).to_pylist()[0]["reason"] is None
+    assert Follower.notes == {"c/odd_1": ["narrow_band: made so", "clipped: too"], "c/plain": []}
 
 
 @pytest.mark.parametrize("wrong", [{"reason": ""}, {"status": "failed"}, {"status": "absent", "reason": ""}])

@@ -191,6 +191,19 @@ def test_every_good_file_is_told_and_a_bad_one_is_counted(head: str, tmp_path: P
     assert "1 of 4 rows have the status failed" in capsys.readouterr().err
 
 
+def test_two_outputs_of_one_name_add_up_to_one(tmp_path: Path) -> None:
+    """The second output of that name took the place of the first, and the rest of the probability was lost."""
+    make_classifier().save(tmp_path / "model", {})
+    config = tmp_path / "model/config.json"
+    config.write_text(
+        json.dumps(json.loads(config.read_text()) | {"id2label": {"0": "calm", "1": "angry", "2": "Calm"}})
+    )
+    write_noise(tmp_path / "a.wav", 1.0)
+    assert run_predict(tmp_path / "model", [tmp_path / "a.wav"], tmp_path / "out.jsonl")
+    found = json.loads((tmp_path / "out.jsonl").read_text())["probabilities"]
+    assert list(found) == ["calm", "angry"] and sum(found.values()) == pytest.approx(1, abs=1e-5)
+
+
 def test_command_line_ends_without_a_traceback(tmp_path: Path) -> None:
     make_classifier().save(tmp_path / "model", {})
     write_noise(tmp_path / "a.wav", 0.5)

@@ -14,6 +14,8 @@ import torch
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.inference import onnx_export
 from emoadapt.inference.onnx_export import TOLERANCE, compare, export_onnx, print_comparisons
+from emoadapt.models.classifier import EmotionClassifier
+from emoadapt.models.heads import MergedHead
 
 from .conftest import CLASSES, make_classifier
 
@@ -55,6 +57,20 @@ def test_file_gives_the_logits_of_torch(
     assert "torchvision" not in capfd.readouterr().err
     if architecture == "wav2vec2":
         check_refusal(file, tmp_path)
+
+
+def test_merged_classes_are_merged_in_the_file(tmp_path: Path) -> None:
+    classifier, file = make_classifier("wavlm", "layer", "hf"), tmp_path / "model.onnx"
+    audio = [torch.linspace(-0.5, 0.5, 8000)]
+    with torch.no_grad():
+        calm, angry, glad = classifier(audio)[0].softmax(0).tolist()
+    merged = EmotionClassifier(
+        classifier.backbone, MergedHead(classifier.head, [(0, 2), (1,)]), ["calm", "angry"]
+    ).eval()
+    export_onnx(merged, file)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (probabilities,) = session.run(["probabilities"], {"audio": audio[0][None].numpy()})
+    np.testing.assert_allclose(probabilities, [[calm + glad, angry]], atol=1e-5)
 
 
 def test_lengthening_of_short_clips_stays_outside(tmp_path: Path) -> None:

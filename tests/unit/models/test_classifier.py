@@ -158,6 +158,58 @@ def test_classifiers_of_another_kind_are_refused(tmp_path: Path, values: dict[st
         load_classifier(tmp_path)
 
 
+def edit_config(folder: Path, **values: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
+
+
+def test_probabilities_of_outputs_of_one_name_are_added(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_projected().save(tmp_path, {})
+    audio = [torch.linspace(-0.5, 0.5, 4000), torch.linspace(0, 0.1, 2500)]
+    with torch.no_grad():
+        first, second, third = load_classifier(tmp_path)(audio).softmax(dim=1).T
+    edit_config(tmp_path, id2label={"0": "happy", "1": "sad", "2": " Happy"})
+    loaded = load_classifier(tmp_path)
+    assert loaded.classes == ("happy", "sad")
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(audio).softmax(dim=1).T, torch.stack([first + third, second]))
+    assert caplog.messages == [
+        f"{tmp_path} has several outputs of one name, whose probabilities are added (happy: 0, 2)"
+    ]
+
+
+def test_classes_of_an_own_head_that_have_one_name_are_added(tmp_path: Path) -> None:
+    EmotionClassifier(make_backbone(), TwoLayerHead(16, 8, 3, seed=1), CLASSES).save(tmp_path, {})
+    audio = [torch.linspace(-0.5, 0.5, 4000)]
+    with torch.no_grad():
+        before = load_classifier(tmp_path)(audio)[0].softmax(dim=0)
+    (tmp_path / "classes.json").write_text(json.dumps(["a", "b", "b"]))
+    with torch.no_grad():
+        after = load_classifier(tmp_path)(audio)[0].softmax(dim=0)
+    torch.testing.assert_close(after, torch.stack([before[0], before[1] + before[2]]))
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"problem_type": "regression", "id2label": {"0": "arousal", "1": "Arousal", "2": "valence"}}, "arousal: 0, 1"),
+        ({"id2label": {"0": "x", "1": "X", "2": "x "}}, "x: 0, 1, 2"),
+    ],
+)
+def test_outputs_that_cannot_be_told_apart_are_refused(tmp_path: Path, values: dict[str, Any], found: str) -> None:
+    make_projected().save(tmp_path, {})
+    edit_config(tmp_path, **values)
+    with pytest.raises(ModelError, match=rf"several outputs of one name \({found}\).*`id2label` of config\.json"):
+        load_classifier(tmp_path)
+
+
+def test_one_output_without_a_problem_is_a_rating_as_in_transformers(tmp_path: Path) -> None:
+    EmotionClassifier(make_backbone(), ProjectedHead(16, 8, 1, seed=1), ["valence"]).save(tmp_path, {})
+    edit_config(tmp_path, problem_type=None)
+    loaded = load_classifier(tmp_path)
+    assert (loaded.classes, loaded.attributes) == ((), ("valence",))
+
+
 def test_models_of_others_may_be_pickled(tmp_path: Path) -> None:
     """Symptom: of models that have no model.safetensors the head was said to be damaged."""
     classifier, audio = make_projected(), [torch.linspace(-0.5, 0.5, 4000)]

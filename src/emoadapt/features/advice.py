@@ -1,0 +1,60 @@
+"""Notes on the settings of features: what they cost, and what a recogniser cannot know about a corpus."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from emoadapt.config import AsrConfig, Study
+from emoadapt.corpora.base import read_utterances
+from emoadapt.features.transcript import is_english_only, language_code
+
+WINDOWED = ("egemaps", "egemaps_frames", "compare_frames")
+"""Features with a choice of openSMILE's windows."""
+
+_SHORT_WINDOW = (
+    "window: paper is too short for openSMILE's pitch tracker (EmoDB: 20 % voiced frames instead of 59 %), and handcrafted "
+    "baselines lose macro-F1 (RAVDESS, 4 classes: .09 with an SVM, .02 with an MLP); paper_pitch60 keeps 60 ms for pitch"
+)
+
+
+def advise_features(study: Study, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """List what may surprise about a study's features.
+
+    Args:
+        study: the study.
+        pairs: (feature, corpus) pairs that it computes.
+    """
+    features = {feature for feature, _ in pairs}
+    short = [name for name in WINDOWED if name in features and getattr(study.features, name).window == "paper"]
+    notes = [f"features.{name}: {_SHORT_WINDOW}" for name in short]
+    transcribed = dict.fromkeys(corpus for feature, corpus in pairs if feature == "transcript")
+    return notes + [note for corpus in transcribed for note in _advise_languages(study, corpus)]
+
+
+def _advise_languages(study: Study, corpus: str) -> list[str]:
+    """Clips whose language the recogniser does not know, cannot detect, or is not asked for."""
+    config = study.features.transcript
+    if config.engine == "corpus" or not (config.language or is_english_only(config)):
+        return []
+    clips = Counter(language_code(u.language) for u in read_utterances(corpus, study.corpora[corpus]))
+    total, unknown = clips.total(), clips.pop(None, 0)
+    used = language_code(config.language) or "en"
+    others = {language: count for language, count in sorted(clips.items()) if language != used}
+    spoken = f"corpus {corpus}: {sum(others.values())} of {total} clips are in {', '.join(map(str, others))}"
+    if config.language:
+        return [f"{spoken}, and features.transcript.language: {config.language} overrides that"] if others else []
+    notes = []
+    if others:
+        reason = f"which {_name(config)} does not know; they get no transcript (language_not_supported)"
+        notes.append(f"{spoken}, {reason}")
+    if unknown and config.unknown_language == "note":
+        notes.append(
+            f"corpus {corpus}: {unknown} of {total} clips have no language, and {_name(config)} hears English in any; set "
+            f"corpora.{corpus}.language or features.transcript.unknown_language: absent, or take a model of many languages"
+        )
+    return notes
+
+
+def _name(config: AsrConfig) -> str:
+    return config.engine if config.engine != "whisper" else f"{config.engine} ({config.model})"
