@@ -72,12 +72,11 @@ class LabelledClips(TaskClips):
         return rows.with_columns(predicted=pl.Series(predicted, dtype=pl.String)), {"logits": outputs}
 
     def score(self, test: pl.DataFrame, outputs: np.ndarray) -> float | None:
-        """Macro-F1 over the classes that the clips have."""
+        """Macro-F1 over all classes of the task."""
         if test.is_empty():
             return None
         labels = torch.tensor([self.labels[name] for name in test["utterance_id"]])
-        scores = multiclass_f1_score(torch.from_numpy(outputs), labels, num_classes=len(self.classes), average="none")
-        return float(scores[labels.unique()].mean())
+        return _average_f1(torch.from_numpy(outputs), labels)
 
     def weigh_classes(self, train: Sequence[str]) -> Tensor:
         """Inverse frequency of each class among `train`, mean 1 over clips; 1 for a class without clips."""
@@ -139,5 +138,15 @@ class EmotionLearner(TestedLearner):
         """
         logits, labels = (torch.cat(tensors) for tensors in zip(*self._kept, strict=True))
         self._kept = []
-        macro_f1 = float(multiclass_f1_score(logits, labels, num_classes=logits.shape[1], average="macro"))
+        macro_f1 = _average_f1(logits, labels)
         return {"macro_f1": macro_f1}, (macro_f1, -losses["loss"])
+
+
+def _average_f1(logits: Tensor, labels: Tensor) -> float:
+    """Macro-F1 over all classes; torchmetrics' own average leaves out a class that is neither there nor predicted.
+
+    Args:
+        logits: (n, n_classes).
+        labels: (n,) indices of classes.
+    """
+    return float(multiclass_f1_score(logits, labels, num_classes=logits.shape[1], average="none").mean())

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 from torch import nn
 
 from emoadapt import schema
@@ -85,3 +86,13 @@ def test_clip_without_votes_has_its_label(tmp_path: Path) -> None:
 def test_soft_targets_without_any_votes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"finetuning\.targets is soft, and no clip of the task has raters' votes"):
         write_clips(tmp_path, {})
+
+
+@pytest.mark.parametrize("guess", [0, 1])
+def test_class_missing_from_dev_counts_alike_whether_it_is_predicted_or_not(guess: int) -> None:
+    """Clips of classes 0 and 2 of four; the second is predicted as 0, or as 1, which no clip has."""
+    learner = EmotionLearner(Fixed(), Finetuning(), Curve("stage2", "run"), 0, None)
+    guesses = [0, guess, 2]
+    learner._kept = [(torch.eye(4)[guesses], torch.tensor([0, 2, 2]))]
+    expected = f1_score([0, 2, 2], guesses, labels=[0, 1, 2, 3], average="macro", zero_division=0)
+    assert learner.rate({"loss": 1.0})[0]["macro_f1"] == pytest.approx(expected)
