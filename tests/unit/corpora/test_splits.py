@@ -10,13 +10,8 @@ import pytest
 from emoadapt import schema
 from emoadapt.config import Task
 from emoadapt.corpora import read_utterances
-from emoadapt.corpora.splits import (
-    assign_splits,
-    build_task,
-    check_splits,
-    map_labels,
-    share_votes,
-)
+from emoadapt.corpora.classes import map_labels, share_votes
+from emoadapt.corpora.splits import assign_splits, build_task, check_splits
 from emoadapt.errors import CorpusError, DataError
 
 CLASSES = ("anger", "neutral")
