@@ -43,6 +43,7 @@ def list_task_notes(
         *notes,
         *_note_unnamed(name, task, count_unnamed(task, manifests[task.corpus], labels[task.corpus], splits)),
         *_note_dev_classes(task, splits),
+        *_note_unrated(task, splits),
         *(_describe_lone_speaker(name, task, corpus, who) for corpus, who in find_lone_speakers(task, splits).items()),
     ]
 
@@ -138,6 +139,19 @@ def _note_dev_classes(task: Task, splits: pl.DataFrame) -> list[str]:
     return [
         f"dev has no clip of some class in {len(lacking)} of {len(folds)} folds ({shown}): epochs are chosen without it"
     ]
+
+
+def _note_unrated(task: Task, splits: pl.DataFrame) -> list[str]:
+    notes = []
+    for corpus in task.test_also:
+        tested = splits.filter(corpus=corpus, split="test")
+        # The same as `check_attributes` asks of the task's own corpus.
+        lacking = [name for name in task.attributes if tested[name].drop_nulls().n_unique() < 2]
+        if lacking:
+            notes.append(
+                f"{corpus} has fewer than two different values of {', '.join(lacking)}: its mean CCC leaves that out"
+            )
+    return notes
 
 
 def _describe_lone_speaker(name: str, task: Task, corpus: str, speaker: str) -> str:

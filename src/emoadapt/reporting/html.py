@@ -168,7 +168,7 @@ def write_report(
     text = environment.get_template("report.html.j2").render(
         study=study,
         title=study.report.title or study.study,
-        notices=[*list_notices(study), *list_gaps(per_class, data, study), *list_exposures(stage1, data)],
+        notices=[*list_notices(study), *list_gaps(per_class, cross, data, study), *list_exposures(stage1, data)],
         summary=summarise_results(study, results, cross),
         shown_sentences=SHOWN_SENTENCES,
         filter_from=FILTER_FROM,

@@ -127,6 +127,9 @@ def test_notice_names_demo_data_and_stand_ins_that_are_used(make_study):
     assert len(list_notices(unused)) == 1
 
 
+NO_CROSS = pl.DataFrame(schema=dict.fromkeys(("task", "test_corpus", "metric"), pl.String))
+
+
 def tabulate_data(*rows):
     names = ("task", "corpus", "fold", "split", "label", "speakers")
     kinds = {"fold": pl.Int64, "speakers": pl.Int64, "label": pl.String}
@@ -145,7 +148,7 @@ def test_notice_names_the_classes_that_a_test_set_lacks(study):
           for model in ("tiny", "wavlm") for label in ("anger", "happiness", "neutral", "sadness")),
         *(("crema", "crema_d", "tiny", label, 9) for label in ("anger", "happiness", "neutral", "sadness")),
     )  # fmt: skip
-    assert list_gaps(classes, tabulate_data(("crema", "crema_d", 0, "test", None, 5)), study) == [
+    assert list_gaps(classes, NO_CROSS, tabulate_data(("crema", "crema_d", 0, "test", None, 5)), study) == [
         "The test set of msp_improv (task crema) has NO CLIP of class anger and sadness: its scores are over all 4 classes, and "
         "these count as 0 in them."
     ]
@@ -165,7 +168,21 @@ def test_notice_names_the_classes_that_a_test_set_lacks(study):
 )
 def test_notice_names_test_sets_of_one_speaker(study, rows, corpora):
     classes = tabulate_classes(("crema", "crema_d", "tiny", "anger", 3))
-    found = list_gaps(classes, tabulate_data(*rows), study)
+    found = list_gaps(classes, NO_CROSS, tabulate_data(*rows), study)
     assert [(c in text, "has ONE SPEAKER" in text) for c, text in zip(corpora, found, strict=True)] == [
         (True, True)
     ] * len(corpora)
+
+
+def test_notice_names_attributes_that_a_test_set_is_not_rated_for(make_study):
+    rated = make_study(
+        tasks={"rated": {"corpus": "msp_improv", "attributes": ["arousal", "valence"], "split": {"by": "official"}, "test_also": ["films"]}}
+    )  # fmt: skip
+    cross = pl.DataFrame(
+        [("rated", "films", metric) for metric in ("ccc_mean", "ccc_arousal")], NO_CROSS.schema, orient="row"
+    )
+    classes = tabulate_classes(("crema", "crema_d", "tiny", "anger", 3))
+    data = tabulate_data(("rated", "films", 0, "test", None, 5))
+    assert list_gaps(classes, cross, data, rated) == [
+        "The test set of films (task rated) has NO VALUES of valence: its mean CCC is over the other attributes."
+    ]
