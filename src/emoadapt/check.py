@@ -11,12 +11,14 @@ import pyarrow as pa
 from emoadapt import schema
 from emoadapt.config import CremaDCorpus, Study
 from emoadapt.corpora.accounts import describe_content, read_notes
-from emoadapt.corpora.base import read_utterances
+from emoadapt.corpora.base import note_names, read_utterances
+from emoadapt.corpora.classes import describe_labels
 from emoadapt.corpora.leaks import describe_clips, describe_leak, explain_refusals, find_leaks
 from emoadapt.corpora.manifests import list_label_rows, list_manifest
 from emoadapt.corpora.segments import refuse_segments_outside
 from emoadapt.corpora.splits import build_task
 from emoadapt.corpora.subsets import draw_subsets
+from emoadapt.corpora.task_notes import list_task_notes
 from emoadapt.dag import Graph
 from emoadapt.errors import EmoadaptError
 from emoadapt.features.advice import advise_features
@@ -74,7 +76,7 @@ def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:
     try:
         utterances = read_utterances(name, corpus)
         account = describe_content(name, corpus, utterances)
-        notes = read_notes(name, corpus)
+        notes = [*read_notes(name, corpus), *note_names(utterances)]
         refuse_segments_outside(name, corpus, utterances)
     except EmoadaptError as error:
         problems.append(str(error))
@@ -103,29 +105,32 @@ def advise_shards(n_clips: int) -> int:
 def _check_task(study: Study, name: str, good: set[str], problems: list[str]) -> None:
     """Map labels, split, draw and look for leaks as the rules will, in memory; `good` are the corpora that can be listed."""
     task = study.tasks[name]
-    corpora = {corpus: study.corpora[corpus] for corpus in (task.corpus, *task.test_also)}
+    corpora = (task.corpus, *task.test_also)
     try:
         clips = {c: _read_manifest(study, c) for c in corpora}
-        labels = {c: list_label_rows(c, config) for c, config in corpora.items()}
-        splits = build_task(
-            name,
-            task,
-            clips,
-            {c: pl.from_arrow(pa.Table.from_pylist(rows, schema=schema.LABELS)) for c, rows in labels.items()},
-        )
+        labels = {c: _read_labels(study, c) for c in corpora}
+        for corpus in corpora if task.classes else ():
+            print("\n".join(describe_labels(name, task, labels[corpus], corpus)))
+        splits = build_task(name, task, clips, labels)
         for subset in task.subsets:
             draw_subsets(splits, task, subset, name)
     except EmoadaptError as error:
         problems.append(str(error))
         return
-    first = splits.filter(pl.col("fold") == splits["fold"].min(), corpus=task.corpus)
+    first = splits.filter(fold=0, corpus=task.corpus)
+    folds = splits["fold"].n_unique()
     for part in ("train", "dev", "test"):
         chosen = first.filter(split=part)
         counts = ", ".join(
             [f"{label} {chosen.filter(label=label).height}" for label in task.classes]
             + [f"{chosen[name].count()} rated for {name}" for name in task.attributes]
         )
-        print(f"task {name}, {part}: {chosen.height} clips of {chosen['speaker'].n_unique()} speakers: {counts}")
+        where = f" (fold 0 of {folds})" if folds > 1 else ""
+        speakers = chosen["speaker"].drop_nulls().n_unique()
+        who = f"{speakers or 'unknown'} speaker{'s' if speakers != 1 else ''}"
+        print(f"task {name}, {part}: {chosen.height} clips of {who}: {counts}{where}")
+    for note in list_task_notes(name, task, clips, labels, splits):
+        print(f"  note: {note}")
     config = study.corpora[task.corpus]
     if isinstance(config, CremaDCorpus):
         print(f"  labels: {config.labels}, ties: {config.ties}")
@@ -142,6 +147,12 @@ def _read_manifest(study: Study, corpus: str) -> pl.DataFrame:
     """MANIFEST rows of a corpus, as the rules will write them."""
     rows = [row for shard in list_manifest(corpus, study.corpora[corpus]) for row in shard]
     return cast(pl.DataFrame, pl.from_arrow(pa.Table.from_pylist(rows, schema=schema.MANIFEST)))
+
+
+def _read_labels(study: Study, corpus: str) -> pl.DataFrame:
+    """LABELS rows of a corpus, as the rules will write them."""
+    rows = list_label_rows(corpus, study.corpora[corpus])
+    return cast(pl.DataFrame, pl.from_arrow(pa.Table.from_pylist(rows, schema=schema.LABELS)))
 
 
 def _check_weights(study: Study, problems: list[str]) -> None:

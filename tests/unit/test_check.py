@@ -149,6 +149,31 @@ def test_what_would_fail_after_days_is_said_now(task: dict[str, Any], sentence: 
     assert sentence in str(error.value)
 
 
+def test_labels_parts_and_names_are_said_with_their_counts(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A corpus in other words, a part that is misspelt, a speaker in two cases, one test speaker."""
+    rows = ["file,who,label,part"]
+    for number in range(8):
+        part = ("Train", "Train", "dev", "test")[number // 2] if number != 7 else "tset"
+        rows.append(f"{number}.wav,{('Ann', 'ann', 'Ben', 'Cleo')[number // 2]},{'ab'[number % 2]},{part}")
+    (workplace / "speech/parts.csv").write_text("\n".join([*rows, "8.wav,Cleo,b,test"]))
+    (workplace / "speech/other.csv").write_text("file,who,label\n10.wav,x,A\n11.wav,x,b\n12.wav,y,calm\n")
+    columns = {"media": "file", "speaker": "who", "label": "label"}
+    corpora = {
+        "speech": {"importer": "csv", "root": "speech", "file": "parts.csv", "columns": {**columns, "split": "part"}},
+        "other": {"importer": "csv", "root": "speech", "file": "other.csv", "columns": columns},
+    }
+    task = {"split": {"by": "official"}, "test_also": ["other"]}
+    with pytest.raises(EmoadaptError, match=r"no test clip of corpus other is of class a .*class_map: \{A: a\}"):
+        print_check(study(corpora=corpora, task=task))
+    assert "task t, labels of other: a 0, b 1; dropped: A 1, calm 1" in capsys.readouterr().out
+    print_check(study(corpora=corpora, task={**task, "missing_classes": "report"}))
+    notes = [line.strip() for line in capsys.readouterr().out.splitlines() if "note: " in line]
+    assert any("(Ann 2, ann 2)" in note for note in notes)
+    assert any("left out: tset 1; is test meant by tset?" in note for note in notes)
+    assert any("the test set of speech has one speaker (Cleo)" in note for note in notes)
+    assert any("set tasks.t.class_map: {A: a}" in note for note in notes)
+
+
 def test_weights_are_checked_by_content(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = {"backbones": {"own": {"architecture": "hubert", "weights": "own"}}}
     (workplace / "models/own").mkdir(parents=True)

@@ -9,9 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from emoadapt.corpora.names import normalise_name
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="letters, digits and underscores")]
+PlainName = Annotated[str, AfterValidator(normalise_name)]
+"""Name of a speaker, class or part, in the form in which corpora give it (`corpora.names`)."""
 REPEATING = ("mean", "std", "conv_dim", "conv_kernel", "conv_stride", "test_also", "also")
 """List-valued keys that may repeat a value or be empty. A key whose default is empty may be empty too."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from emoadapt.config.base import Section, expand_variables
+from emoadapt.config.base import PlainName, Section, expand_variables
 
 
 class Corpus(Section):
@@ -19,7 +19,7 @@ class Corpus(Section):
     """Number of hash shards. Changing it recomputes the corpus's features; `emoadapt check` advises a number."""
     modalities: tuple[Literal["audio", "video"], ...] = ("audio",)
     """What the clips hold. An objective that needs video is masked for a corpus without it."""
-    speakers: tuple[str, ...] | None = None
+    speakers: tuple[PlainName, ...] | None = None
     """Keep only these speakers (default: all)."""
     optional: bool = False
     """Where the root is not there, leave out the corpus and all that needs it, and list that in the report, instead of refusing

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from emoadapt.config.base import Fraction, Name, Section, repeated_values
+from emoadapt.config.base import Fraction, Name, PlainName, Section, repeated_values
 
 Attribute = Literal["arousal", "valence", "dominance"]
 """Emotional attributes that clips are rated on (columns of the LABELS table)."""
@@ -16,11 +16,11 @@ class OfficialSplit(Section):
     """The corpus's own partition (the manifest's `split` column)."""
 
     by: Literal["official"]
-    train: tuple[str, ...] = ("train",)
+    train: tuple[PlainName, ...] = ("train",)
     """Names of the training part, in any case. Clips of a part that is named nowhere are left out."""
-    dev: tuple[str, ...] = ("dev", "devel", "development", "valid", "val", "validation")
+    dev: tuple[PlainName, ...] = ("dev", "devel", "development", "valid", "val", "validation")
     """Names of the development part."""
-    test: tuple[str, ...] = ("test", "test1")
+    test: tuple[PlainName, ...] = ("test", "test1")
     """Names of the test part."""
 
 
@@ -28,9 +28,9 @@ class SpeakerSplit(Section):
     """Speakers named one by one; train may be left out (all others)."""
 
     by: Literal["speakers"]
-    train: tuple[str, ...] | None = None
-    dev: tuple[str, ...]
-    test: tuple[str, ...]
+    train: tuple[PlainName, ...] | None = None
+    dev: tuple[PlainName, ...]
+    test: tuple[PlainName, ...]
 
 
 class FractionSplit(Section):
@@ -105,15 +105,18 @@ class Task(Section):
     """A labelled corpus to fine-tune and test on."""
 
     corpus: Name
-    classes: tuple[str, ...] = ()
+    classes: tuple[PlainName, ...] = ()
     """Classes in the order of the logits; at least two. A task has either these or `attributes`."""
     attributes: tuple[Attribute, ...] = ()
     """Instead of classes: emotional attributes whose values are predicted, by regression with the concordance correlation
     coefficient (CCC) as loss and metric. A clip that lacks the value of an attribute does not count for that one."""
-    class_map: dict[str, str] = {}
+    class_map: dict[PlainName, PlainName] = {}
     """A corpus's label -> class, for labels that are named otherwise or are to be merged."""
     other_labels: Literal["error", "drop"] = "error"
     """Labels outside `classes`: refuse, or leave those utterances out (counted in the report)."""
+    missing_classes: Verdict = "refuse"
+    """A test set (folds pooled; `test_also` corpora too) without a clip of one of the classes: refuse the task, or report it
+    at the head of the report. Scores are over all classes either way; a class without a test clip counts as 0."""
     split: Split
     allow_speaker_overlap: bool = False
     """Accept speakers and recordings shared between train, dev and test (printed in the report either way): short for
@@ -155,8 +158,10 @@ class Task(Section):
                 f"a task has either classes (to be told apart) or attributes (to be rated), this has {found}"
             )
         if self.attributes:
-            if self.class_map or self.other_labels != "error":
-                raise ValueError("class_map and other_labels are of tasks with classes, this one has attributes")
+            if self.class_map or self.other_labels != "error" or self.missing_classes != "refuse":
+                raise ValueError(
+                    "class_map, other_labels and missing_classes are of tasks with classes, this one has attributes"
+                )
             return self
         if len(self.classes) < 2:
             raise ValueError(f"classes holds only {self.classes[0]}; name at least two")

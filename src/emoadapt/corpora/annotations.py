@@ -20,6 +20,7 @@ from emoadapt.corpora.base import show
 from emoadapt.corpora.delimited import Chooser, Reader, Table
 from emoadapt.corpora.extensions import VIDEO_EXTENSIONS
 from emoadapt.corpora.folders import find_media
+from emoadapt.corpora.names import parse_known
 from emoadapt.errors import CorpusError
 
 Clip = tuple[str, re.Match[str]]
@@ -228,9 +229,8 @@ def parse_sex(text: str | None) -> str | None:
 
 
 def parse_speaker(text: str | None) -> str | None:
-    """A speaker's name; None for an empty cell and for `Unknown`."""
-    speaker = (text or "").strip()
-    return None if speaker.lower() in ("", "unknown", "nan", "none") else speaker
+    """A speaker's name in its normal form; None for an empty cell, `Unknown` and the like (`names.UNKNOWN`)."""
+    return parse_known(text)
 
 
 def map_code(name: str, path: Path, codes: dict[str, str | None], code: str, clip: str) -> str | None:

@@ -30,6 +30,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.folders import describe_passed_over, find_media, find_missing, survey_folder
+from emoadapt.corpora.names import find_on_disk, normalise_name, normalise_path, note_case_twins, parse_known
 from emoadapt.errors import CorpusError
 from emoadapt.flow.code import digest
 
@@ -71,6 +72,8 @@ class Label:
 def read_utterances(name: str, config: AnyCorpus) -> list[Utterance]:
     """List a corpus's utterances, sorted by id, after the configured speakers and language are applied.
 
+    Names are in their normal form (`corpora.names`), whatever the importer; unknown speakers are None.
+
     Args:
         name: the corpus's name in the configuration; ids begin with it.
         config: its section.
@@ -90,6 +93,9 @@ def read_utterances(name: str, config: AnyCorpus) -> list[Utterance]:
             f"corpus {name}: the importer {config.importer} found no clips under {root}; "
             f"check corpora.{name}.root ({_describe_content(root)})"
         )
+    utterances = [_normalise_utterance(utterance) for utterance in utterances]
+    if not makes_media:
+        utterances = _name_as_on_disk(utterances, root)
     check_utterances(name, utterances, root, media_on_disk=not makes_media)
     if config.speakers is not None:
         utterances = _keep_speakers(name, utterances, config.speakers)
@@ -111,7 +117,10 @@ def read_labels(name: str, config: AnyCorpus, utterances: Sequence[Utterance] | 
     """
     # Utterances first: they tell a missing root with a sentence.
     listed = read_utterances(name, config) if utterances is None else utterances
-    labels = {label.utterance_id: label for label in load_importer(config.importer).list_labels(name, config)}
+    labels = {
+        label.utterance_id: _normalise_label(label)
+        for label in load_importer(config.importer).list_labels(name, config)
+    }
     return [labels.get(utterance.utterance_id) or Label(utterance.utterance_id) for utterance in listed]
 
 
@@ -119,6 +128,14 @@ def annotation_files(config: AnyCorpus) -> list[Path]:
     """Tables that bear this corpus's labels; empty when labels come from file or folder names."""
     importer = load_importer(config.importer)
     return importer.annotation_files(config) if hasattr(importer, "annotation_files") else []
+
+
+def note_names(utterances: Sequence[Utterance]) -> list[str]:
+    """Notes on speakers and official parts whose names differ by case alone."""
+    return [
+        *note_case_twins("speakers", (utterance.speaker for utterance in utterances)),
+        *note_case_twins("official parts", (utterance.split for utterance in utterances)),
+    ]
 
 
 def describe_sources(name: str, config: AnyCorpus) -> str | None:
@@ -145,9 +162,9 @@ def load_importer(importer: str) -> ModuleType:
 def make_utterance_id(corpus: str, media: str, start: float | None = None, end: float | None = None) -> str:
     """`<corpus>/<path without extension>`, and `#start-end` in seconds where a part of the file is meant.
 
-    Times have two decimals, or three where milliseconds are given: `#1.20-3.45`, `#1.205-3.45`; an open end is `end`.
+    The path is in Unicode NFC, so that an id does not depend on the file system. Times have two decimals, or three where milliseconds are given: `#1.20-3.45`, `#1.205-3.45`; an open end is `end`.
     """
-    stem = posixpath.splitext(media)[0]
+    stem = normalise_path(posixpath.splitext(media)[0])
     if start is None and end is None:
         return f"{corpus}/{stem}"
     return f"{corpus}/{stem}#{_format_seconds(start or 0.0)}-{'end' if end is None else _format_seconds(end)}"
@@ -197,6 +214,29 @@ def _describe_content(root: Path) -> str:
     if content.media:
         return f"of its {len(content.media)} media files none was chosen"
     return describe_passed_over(content.others, content.hidden) or "it is empty"
+
+
+def _normalise_utterance(utterance: Utterance) -> Utterance:
+    """The same row with its names in their normal form."""
+    speaker, sex = parse_known(utterance.speaker), parse_known(utterance.sex)
+    split = normalise_name(utterance.split or "") or None
+    if (speaker, sex, split) == (utterance.speaker, utterance.sex, utterance.split):
+        return utterance
+    return replace(utterance, speaker=speaker, sex=sex, split=split)
+
+
+def _normalise_label(label: Label) -> Label:
+    """The same row with its label in its normal form."""
+    name = normalise_name(label.label or "") or None
+    return label if name == label.label else replace(label, label=name)
+
+
+def _name_as_on_disk(utterances: list[Utterance], root: Path) -> list[Utterance]:
+    """The same rows with their media named as on disk, where that differs in Unicode form alone."""
+    actual = find_on_disk({utterance.media for utterance in utterances}, root)
+    if not actual:
+        return utterances
+    return [replace(u, media=actual[u.media]) if u.media in actual else u for u in utterances]
 
 
 def _keep_speakers(name: str, utterances: list[Utterance], speakers: Sequence[str]) -> list[Utterance]:

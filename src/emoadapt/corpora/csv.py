@@ -1,9 +1,9 @@
 """Anybody's own corpus: a table with one row per utterance, its columns mapped by name.
 
 The table is UTF-8 text with a header line, separated by tabs (`.tsv`, `.tab`) or by whichever of comma, tab,
-semicolon and bar gives its header the most columns. Only mapped columns are read. Empty cells are nulls, and so is
-the word `unknown` for a speaker or a sex. Segments of one file are rows with the same media and different times.
-Each line is a row, unless the corpus's `quoting` lets cells span lines: see `delimited`.
+semicolon and bar gives its header the most columns. Only mapped columns are read. Empty cells are nulls, and so are
+words such as `unknown` and `NA` (`names.UNKNOWN`) for a speaker or a sex. Segments of one file are rows with the same media
+and different times. Each line is a row, unless the corpus's `quoting` lets cells span lines: see `delimited`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 from emoadapt.corpora.accounts import Account
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
 from emoadapt.corpora.delimited import Reader, Table
+from emoadapt.corpora.names import is_unknown, parse_known
 from emoadapt.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:
     from emoadapt.config import CsvCorpus
 
 _SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
-_UNKNOWN = ("", "unknown")
 MEDIA_IN_TABLES = True
 
 
@@ -48,7 +48,7 @@ def list_utterances(name: str, config: CsvCorpus) -> list[Utterance]:
     return [
         Utterance(
             *row.identify(name),
-            speaker=None if row.text("speaker").lower() in _UNKNOWN else row.text("speaker"),
+            speaker=parse_known(row.text("speaker")),
             sex=row.sex(),
             language=row.text("language") or None,
             split=row.text("split") or None,
@@ -114,7 +114,7 @@ class _Row:
 
     def sex(self) -> str | None:
         text = self.text("sex")
-        if text.lower() in _UNKNOWN:
+        if is_unknown(text):
             return None
         if text.lower() not in _SEXES:
             raise self.refuse(f"sex is {text!r}, allowed is female, male, f, m, unknown or an empty cell")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from emoadapt.corpora.names import suggest_name
 
 EMOTIONS = (
     "anger",
@@ -40,6 +42,10 @@ WORDS = {
 """Other words that corpora and their raters use for them, in lower case."""
 
 
+_ABBREVIATED = 3
+"""Letters from which the beginning of a word is taken for the word."""
+
+
 def name_emotion(word: str) -> str | None:
     """Our name of an emotion: `Angry` -> `anger`, `Other-confused` -> `other`; None for a word that is none of them."""
     plain = word.strip().lower()
@@ -47,6 +53,19 @@ def name_emotion(word: str) -> str | None:
     if name in EMOTIONS:
         return name
     return "other" if plain.startswith("other") else None
+
+
+def suggest_class(label: str, classes: Sequence[str]) -> str | None:
+    """The class that a label seems to mean: `happy`, `Happiness`, `hap` or `hapiness` -> `happiness`; None where there is none."""
+    emotions = {name_emotion(name): name for name in classes}
+    meant = {word: emotions[emotion] for word, emotion in WORDS.items() if emotion in emotions}
+    meant |= {emotion: name for emotion, name in emotions.items() if emotion is not None}
+    meant |= {name.casefold(): name for name in classes}
+    if (close := suggest_name(label, meant)) is not None:
+        return meant[close]
+    plain = label.casefold()
+    begun = {name for word, name in meant.items() if len(plain) >= _ABBREVIATED and word.startswith(plain)}
+    return begun.pop() if len(begun) == 1 else None
 
 
 def count_votes(choices: Iterable[str]) -> tuple[dict[str, float] | None, dict[str, float] | None]:

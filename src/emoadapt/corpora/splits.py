@@ -12,6 +12,8 @@ import numpy as np
 import polars as pl
 
 from emoadapt.corpora.base import show
+from emoadapt.corpora.classes import check_test_classes, count_labels, map_labels, share_votes
+from emoadapt.corpora.names import suggest_name
 from emoadapt.corpora.speakers import group_speakers
 from emoadapt.errors import CorpusError, DataError
 from emoadapt.schema import SPLITS
@@ -40,11 +42,14 @@ def build_task(
         `schema.SPLITS` rows sorted by fold and id; utterances of `test_also` corpora are test rows of every fold.
 
     Raises:
-        CorpusError: labels outside the classes, or what `assign_splits`, `check_splits` and `check_attributes` refuse.
-            What is shared between the parts is looked for by `corpora.leaks`, which the training waits for.
+        CorpusError: labels outside the classes, a test set that lacks one, or what `assign_splits`, `check_splits` and
+            `check_attributes` refuse. What is shared between the parts is looked for by `corpora.leaks`, which the training waits for.
     """
     main = _join(task_name, task, task.corpus, manifests, labels)
-    splits = assign_splits(main, task.split)
+    try:
+        splits = assign_splits(main, task.split)
+    except CorpusError as error:
+        raise CorpusError(f"task {task_name}, {error}") from None
     check_splits(task_name, splits, task.classes)
     check_attributes(task_name, splits, task.attributes)
     folds = splits.select("fold").unique()
@@ -56,48 +61,11 @@ def build_task(
         )
         for corpus in task.test_also
     ]
-    return pl.concat([splits, *also]).sort("fold", "utterance_id")
-
-
-def map_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) -> pl.DataFrame:
-    """Turn a corpus's labels into the task's classes; utterances without a label are left out.
-
-    Labels outside the classes are refused or left out, as `other_labels` says; in a corpus that is only tested on
-    they are always left out.
-
-    Args:
-        task_name: for messages.
-        task: its configuration (`class_map`, `classes`, `other_labels`).
-        labels: columns `utterance_id` and `label`.
-        corpus: the corpus they belong to.
-
-    Returns:
-        Columns `utterance_id` and `label` (a class).
-
-    Raises:
-        CorpusError: a label outside the classes (the first five utterances are named), or nothing is left.
-    """
-    labelled = labels.select("utterance_id", "label").drop_nulls()
-    if labelled.is_empty():
-        raise CorpusError(
-            f"task {task_name}: corpus {corpus} has no labels; check how its importer takes them (corpora.{corpus}) "
-            "or name another corpus"
-        )
-    mapped = labelled.with_columns(pl.col("label").replace(task.class_map).alias("class"))
-    outside = mapped.filter(~pl.col("class").is_in(task.classes)).sort("utterance_id")
-    if len(outside) and corpus == task.corpus and task.other_labels == "error":
-        rows = show(f"{clip} ({label})" for clip, label in outside.select("utterance_id", "label").iter_rows())
-        raise CorpusError(
-            f"task {task_name}: labels that are none of its classes ({', '.join(task.classes)}): {rows}; "
-            f"map them with tasks.{task_name}.class_map, add a class, or set other_labels: drop"
-        )
-    kept = mapped.filter(pl.col("class").is_in(task.classes)).select("utterance_id", label="class")
-    if kept.is_empty():
-        raise CorpusError(
-            f"task {task_name}: none of the labels of corpus {corpus} ({show(outside['label'].unique().sort(), 20)}) "
-            f"is one of the classes {', '.join(task.classes)}; map them with tasks.{task_name}.class_map"
-        )
-    return kept
+    splits = pl.concat([splits, *also]).sort("fold", "utterance_id")
+    if task.classes:
+        counts = {corpus: count_labels(task, labels[corpus]) for corpus in (task.corpus, *task.test_also)}
+        check_test_classes(task_name, task, splits, counts)
+    return splits
 
 
 def take_ratings(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) -> pl.DataFrame:
@@ -130,30 +98,6 @@ def take_ratings(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) 
             f"{show(strange['utterance_id'].sort())}; correct them, or leave the cells empty"
         )
     return rated
-
-
-def share_votes(task: Task, labels: pl.DataFrame) -> pl.DataFrame:
-    """Turn label distributions into shares of the task's classes; votes for other labels are left out.
-
-    Args:
-        task: its configuration (`class_map`, `classes`).
-        labels: columns `utterance_id` and `soft`.
-
-    Returns:
-        Columns `utterance_id` and `soft`: shares in the order of the classes, of the clips that have a vote for one of them.
-    """
-    position = {name: place for place, name in enumerate(task.classes)}
-    shares: dict[str, list[float]] = {}
-    for clip, votes in labels.select("utterance_id", "soft").drop_nulls().iter_rows():
-        weights = [0.0] * len(position)
-        for vote in votes:
-            place = position.get(task.class_map.get(vote["label"], vote["label"]))
-            if place is not None:
-                weights[place] += vote["weight"]
-        if (total := sum(weights)) > 0:
-            shares[clip] = [weight / total for weight in weights]
-    columns = {"utterance_id": pl.String, "soft": COLUMNS["soft"]}
-    return pl.DataFrame({"utterance_id": list(shares), "soft": list(shares.values())}, schema=columns)
 
 
 def assign_splits(table: pl.DataFrame, split: Split) -> pl.DataFrame:
@@ -324,35 +268,48 @@ def _partition_speakers(table: pl.DataFrame, split: Split) -> Iterator[dict[str,
         yield from _draw_folds(corpus, clips, split)
     else:
         groups = [[speaker] for speaker in clips]
-        _refuse_few_speakers(corpus, clips, len(PARTS))
+        _refuse_few_speakers(corpus, clips, split.by, len(PARTS))
         yield from _rotate(groups)
 
 
 def _name_speakers(corpus: str, known: list[str], split: SpeakerSplit) -> dict[str, str]:
     named = {part: list(getattr(split, part) or ()) for part in PARTS}
-    everyone = [speaker for speakers in named.values() for speaker in speakers]
-    if unknown := [speaker for speaker in everyone if speaker not in known]:
+    places: dict[str, list[str]] = {}
+    for part, speakers in named.items():
+        for speaker in speakers:
+            places.setdefault(speaker, []).append(f"split.{part}")
+    if unknown := [speaker for speaker in places if speaker not in known]:
         raise CorpusError(
-            f"corpus {corpus}: the split names speaker {show(unknown)}, of whom there is no labelled clip; "
-            f"there are {show(known, 30)}"
+            f"corpus {corpus}: no labelled clip of speaker {show(_locate(unknown, places))}; "
+            f"{_hint(unknown[0], known)}there are {show(known, 30)}"
         )
-    if twice := sorted({speaker for speaker in everyone if everyone.count(speaker) > 1}):
+    if twice := sorted(speaker for speaker, parts in places.items() if len(parts) > 1):
         raise CorpusError(
-            f"corpus {corpus}: the split names speaker {show(twice)} more than once; leave each in one part"
+            f"corpus {corpus}: more than one part names speaker {show(_locate(twice, places))}; leave each in one part"
         )
     if split.train is None:
-        named["train"] = [speaker for speaker in known if speaker not in everyone]
+        named["train"] = [speaker for speaker in known if speaker not in places]
     return {speaker: part for part, speakers in named.items() for speaker in speakers}
 
 
+def _locate(speakers: Sequence[str], places: Mapping[str, Sequence[str]]) -> list[str]:
+    """Speakers with the keys that name them: `s1 (split.dev, split.test)`."""
+    return [f"{speaker} ({', '.join(places[speaker])})" for speaker in speakers]
+
+
+def _hint(word: str, known: Sequence[str]) -> str:
+    close = suggest_name(word, known)
+    return f"is {close} meant? " if close is not None else ""
+
+
 def _draw_fractions(corpus: str, clips: dict[str, int], split: FractionSplit) -> dict[str, str]:
-    _refuse_few_speakers(corpus, clips, len(PARTS))
+    _refuse_few_speakers(corpus, clips, split.by, len(PARTS))
     groups = group_speakers(clips, (split.train, split.dev, split.test), np.random.default_rng(split.seed))
     return {speaker: part for part, speakers in zip(PARTS, groups, strict=True) for speaker in speakers}
 
 
 def _draw_folds(corpus: str, clips: dict[str, int], split: FoldSplit) -> Iterator[dict[str, str]]:
-    _refuse_few_speakers(corpus, clips, split.k)
+    _refuse_few_speakers(corpus, clips, split.by, split.k)
     yield from _rotate(group_speakers(clips, [1 / split.k] * split.k, np.random.default_rng(split.seed)))
 
 
@@ -367,9 +324,10 @@ def _rotate(groups: list[list[str]]) -> Iterator[dict[str, str]]:
         }
 
 
-def _refuse_few_speakers(corpus: str, clips: dict[str, int], needed: int) -> None:
+def _refuse_few_speakers(corpus: str, clips: dict[str, int], kind: str, needed: int) -> None:
     if len(clips) < needed:
+        parts = " (one each for train, dev and test)" if needed == len(PARTS) else ""
         raise CorpusError(
-            f"corpus {corpus}: {len(clips)} speakers with labelled clips ({show(clips, 10)}) cannot fill {needed} "
-            "parts; choose another split"
+            f"corpus {corpus}: split.by: {kind} needs at least {needed} speakers with labelled clips{parts}; "
+            f"there {'is' if len(clips) == 1 else 'are'} {len(clips)} ({show(clips, 10)}); choose another split"
         )

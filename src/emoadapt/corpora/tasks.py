@@ -11,6 +11,7 @@ from emoadapt import schema
 from emoadapt.config import Study, Task
 from emoadapt.corpora.splits import build_task
 from emoadapt.corpora.subsets import draw_subsets
+from emoadapt.corpora.task_notes import describe_left_out
 from emoadapt.flow.store import read_table, write_table
 
 
@@ -30,12 +31,8 @@ def write_splits(study: Study, task: str, manifests: Sequence[Path], labels: Seq
     clips = {corpus: pl.from_arrow(read_table(paths, schema.MANIFEST)) for corpus, paths in shards.items()}
     tables = {path.stem: pl.from_arrow(read_table(path, schema.LABELS)) for path in labels}
     splits = build_task(task, study.tasks[task], clips, tables)
-    used = splits.group_by("corpus").agg(pl.col("utterance_id").n_unique())
-    left_out = {corpus: clips[corpus].height - count for corpus, count in used.rows()}
-    text = ", ".join(
-        f"{corpus}: {count} of another label or part" for corpus, count in sorted(left_out.items()) if count
-    )
-    write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": text or "none"})
+    left_out = describe_left_out(study.tasks[task], clips, tables, splits)
+    write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": left_out})
 
 
 def write_subsets(task: str, subset: str, config: Task, splits: Path, output: Path) -> None:

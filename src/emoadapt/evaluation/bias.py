@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from emoadapt.evaluation.metrics import Array, mean_defined
+from emoadapt.evaluation.metrics import Array
 
 
 def score_f1_bias(f1: Array) -> Array:
     """Mean over ordered pairs of classes of |F1_g - F1_i|; 0 = all classes alike.
 
     Args:
-        f1: (..., n_classes) per-class F1; pairs with a NaN are left out.
+        f1: (..., n_classes) F1 of all classes of a task, at least two.
 
     Returns:
-        (...,) F1 bias; 0 with a single defined class.
+        (...,) F1 bias; NaN where there is no utterance.
     """
     values = np.asarray(f1, dtype=np.float64)
     size = values.shape[-1]
     left, right = np.triu_indices(size, k=1)
-    gaps = np.abs(values[..., left] - values[..., right])
     # The mean over ordered pairs equals the mean over unordered ones: |a - b| = |b - a|.
-    single = np.isfinite(values).sum(axis=-1) == 1
-    return np.where(single, 0.0, mean_defined(gaps))
+    return np.asarray(np.abs(values[..., left] - values[..., right]).mean(axis=-1))

@@ -105,8 +105,8 @@ def evaluate_task(
         classes: its classes, in the order of the logits.
         predictions: PREDICTIONS tables of all its runs.
         embeddings: EMBEDDINGS tables; may be fewer, or none.
-        metrics: METRICS table to write: one row per run, test corpus and metric. Classes without a test
-            utterance have no per-class rows.
+        metrics: METRICS table to write: one row per run, test corpus and metric. A class without a test utterance has
+            per-class rows with `n` 0.
         confusion: CONFUSION table to write: all cells, zeros too.
         comparisons: COMPARISONS table to write: one row per setting, test corpus and metric against the
             original of the same backbone (baseline null where there is none), one against egemaps, and those of `named`.
@@ -200,8 +200,7 @@ def _metric_rows(
             yield {**base, "metric": metric, "label": None, "value": float(value), "n": sum(per_class)}
         for metric, values in score_classes(table).items():
             for name, value, size in zip(classes, values, per_class, strict=True):
-                if size:
-                    yield {**base, "metric": metric, "label": name, "value": float(value), "n": size}
+                yield {**base, "metric": metric, "label": name, "value": float(value), "n": size}
 
 
 def measure_distances(paths: Sequence[Path]) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Whether a model serves women and men, and one speaker and another, alike.
 
-A group is scored like a test set of its own: macro-F1 over the classes that it has. Groups of few utterances make no
-claim and are left out, since the largest difference between small groups is large by chance alone.
+A group is scored on its own utterances: macro-F1 over the classes that it has (`metrics.choose_classes`). Groups of few
+utterances make no claim and are left out, since the largest difference between small groups is large by chance alone.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def score_sexes(
     """
     base = {"grouping": "sex", "label": None}
     large = np.flatnonzero(sizes.sum(axis=1) >= smallest)
-    f1 = score_summary(confusion)["macro_f1"]
+    f1 = score_summary(confusion, "left out")["macro_f1"]
     for place in large.tolist():
         total = int(sizes[place].sum())
         row = {"group": names[place], "metric": "macro_f1", "value": float(f1[place])}
@@ -74,7 +74,7 @@ def _score_recalls(
     classes: Sequence[str],
     smallest: int,
 ) -> Iterator[dict[str, Any]]:
-    recall = np.where(sizes >= smallest, score_classes(confusion)["recall"], np.nan)
+    recall = np.where(sizes >= smallest, score_classes(confusion, "left out")["recall"], np.nan)
     for place, label in np.argwhere(np.isfinite(recall)).tolist():
         row = {"group": names[place], "metric": "recall", "label": classes[label], "value": float(recall[place, label])}
         yield {**base, **row, "n": int(sizes[place, label]), "groups": 1}
@@ -105,7 +105,7 @@ def score_speakers(
     """
     base = {"grouping": "speaker", "label": None}
     large = np.flatnonzero(sizes.sum(axis=1) >= smallest)
-    f1 = score_summary(confusion)["macro_f1"][large]
+    f1 = score_summary(confusion, "left out")["macro_f1"][large]
     for place, value in zip(large.tolist(), f1, strict=True):
         row = {"group": names[place], "metric": "macro_f1", "value": float(value)}
         yield {**base, **row, "n": int(sizes[place].sum()), "groups": 1}

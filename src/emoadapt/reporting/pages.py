@@ -113,7 +113,7 @@ def _describe_setting(study: Study, setting: Setting) -> Page:
 def _list_tests(study: Study, setting: Setting, measured: pl.DataFrame, confused: pl.DataFrame | None) -> Page:
     """Names of the metrics, and runs by test corpus, the task's own first.
 
-    Of each run: its metrics, F1 by class (None without a test clip), and confusion counts row by row (empty where the task
+    Of each run: its metrics, F1 by class (0 without a test clip), and confusion counts row by row (empty where the task
     has no classes).
     """
     own, classes = study.tasks[setting.task].corpus, study.tasks[setting.task].classes

@@ -106,6 +106,42 @@ def list_exposures(stage1: pl.DataFrame, data: pl.DataFrame) -> list[str]:
     return notices
 
 
+def list_gaps(per_class: pl.DataFrame, cross_corpus: pl.DataFrame, data: pl.DataFrame, study: Study) -> list[str]:
+    """Sentences about test sets without a clip of some class, without values of an attribute, or with a single speaker.
+
+    Args:
+        per_class: the tidy table `per_class_f1`; a class of which a model was tested on no clip has `n` 0.
+        cross_corpus: the tidy table `cross_corpus`; an attribute that cannot be scored has no rows.
+        data: the tidy table `data`.
+        study: the configuration.
+    """
+    notices = []
+    scored = cross_corpus.group_by("task", "test_corpus", maintain_order=True).agg(pl.col("metric").unique())
+    for task, corpus, metrics in scored.iter_rows():
+        if names := [name for name in study.tasks[task].attributes if f"ccc_{name}" not in metrics]:
+            notices.append(
+                f"The test set of {corpus} (task {task}) has NO VALUES of {listing(names)}: its mean CCC is over the other attributes."
+            )
+    absent = per_class.filter(n=0).group_by("task", "test_corpus", maintain_order=True).agg(pl.col("label").unique())
+    for task, corpus, labels in absent.iter_rows():
+        names = [name for name in study.tasks[task].classes if name in labels]
+        notices.append(
+            f"The test set of {corpus} (task {task}) has NO CLIP of class {listing(names)}: its scores are over all "
+            f"{len(study.tasks[task].classes)} classes, and {'this one counts' if len(names) == 1 else 'these count'} as 0 in them."
+        )
+    tested = data.filter(pl.col("label").is_null(), pl.col("split") == "test")
+    # Folds of the task's own corpus test on different speakers, those of another corpus on the same ones.
+    speakers = tested.group_by("task", "corpus", maintain_order=True).agg(
+        all=pl.col("speakers").sum(), each=pl.col("speakers").max()
+    )
+    for task, corpus, several, one in speakers.iter_rows():
+        if (several if corpus == study.tasks[task].corpus else one) == 1:
+            notices.append(
+                f"The test set of {corpus} (task {task}) has ONE SPEAKER: its scores say nothing about other speakers."
+            )
+    return notices
+
+
 def used_features(study: Study) -> set[str]:
     """Features that the objectives of the study's adaptations rest on."""
     known = objective_features()

@@ -72,12 +72,11 @@ class LabelledClips(TaskClips):
         return rows.with_columns(predicted=pl.Series(predicted, dtype=pl.String)), {"logits": outputs}
 
     def score(self, test: pl.DataFrame, outputs: np.ndarray) -> float | None:
-        """Macro-F1 over the classes that the clips have."""
+        """Macro-F1 over all classes of the task."""
         if test.is_empty():
             return None
         labels = torch.tensor([self.labels[name] for name in test["utterance_id"]])
-        scores, _ = measure_f1(torch.from_numpy(outputs), labels)
-        return float(scores[labels.unique()].mean())
+        return measure_macro_f1(torch.from_numpy(outputs), labels)
 
     def weigh_classes(self, train: Sequence[str]) -> Tensor:
         """Inverse frequency of each class among `train`, mean 1 over clips; 1 for a class without clips."""
@@ -132,15 +131,14 @@ class EmotionLearner(TestedLearner):
         return {"cross_entropy": Term(loss, weight)}
 
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
-        """Macro-F1 over the whole part, of the classes that it has or that were predicted."""
+        """Macro-F1 over the whole part."""
         logits, labels = (torch.cat(tensors) for tensors in zip(*self._kept, strict=True))
-        scores, counts = measure_f1(logits, labels)
-        macro_f1 = float(scores[counts > 0].mean())
+        macro_f1 = measure_macro_f1(logits, labels)
         return {"macro_f1": macro_f1}, (macro_f1, -losses["loss"])
 
 
-def measure_f1(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """F1 of each class.
+def measure_macro_f1(logits: Tensor, labels: Tensor) -> float:
+    """Macro-F1 over all classes; a class that neither is there nor was predicted counts as 0.
 
     Not from `emoadapt.evaluation`, on which no training may depend: a change of the reported metrics must not make trained
     models stale.
@@ -148,13 +146,9 @@ def measure_f1(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         logits: (n, n_classes).
         labels: (n,) class indices.
-
-    Returns:
-        (n_classes,) float32 F1, 0 for a class that neither is there nor was predicted; (n_classes,) clips of the class plus
-        clips predicted as it.
     """
     n_classes = logits.shape[1]
     predicted = logits.argmax(dim=1)
     hits = torch.bincount(labels[predicted == labels], minlength=n_classes)
     counts = torch.bincount(labels, minlength=n_classes) + torch.bincount(predicted, minlength=n_classes)
-    return 2 * hits / counts.clamp_min(1), counts
+    return float((2 * hits / counts.clamp_min(1)).mean())

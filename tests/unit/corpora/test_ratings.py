@@ -8,6 +8,7 @@ from emoadapt import schema
 from emoadapt.config import Task
 from emoadapt.corpora.splits import build_task
 from emoadapt.corpora.subsets import draw_rated_subset, draw_subsets
+from emoadapt.corpora.task_notes import list_task_notes
 from emoadapt.errors import CorpusError, DataError
 
 
@@ -121,3 +122,19 @@ def test_order_of_rows_does_not_matter_and_resamplings_differ() -> None:
     assert [len(part) for part in parts] == [10, 10, 10] and parts[0] != parts[1]
     with pytest.raises(DataError, match="a subset of 41 clips is wanted and there are 40"):
         draw_subsets(splits, make_task(subsets=(41,)), 41, "t")
+
+
+def test_attribute_that_another_test_corpus_is_not_rated_for_is_noted() -> None:
+    manifests, labels = make_tables(GOOD)
+    other = {"utterance_id": pl.col("utterance_id").str.replace("talk", "other"), "valence": pl.lit(2.0)}
+    manifests["other"] = manifests["talk"].with_columns(other["utterance_id"])
+    labels["other"] = labels["talk"].with_columns(**other)
+    task = make_task(test_also=["other"])
+    splits = build_task("t", task, manifests, labels)
+    notes = list_task_notes("t", task, manifests, labels, splits)
+    assert "other has fewer than two different values of valence: its mean CCC leaves that out" in notes
+
+
+def test_classes_settings_of_a_task_with_attributes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"missing_classes are of tasks with classes"):
+        make_task(missing_classes="report")

@@ -10,13 +10,8 @@ import pytest
 from emoadapt import schema
 from emoadapt.config import Task
 from emoadapt.corpora import read_utterances
-from emoadapt.corpora.splits import (
-    assign_splits,
-    build_task,
-    check_splits,
-    map_labels,
-    share_votes,
-)
+from emoadapt.corpora.classes import map_labels, share_votes
+from emoadapt.corpora.splits import assign_splits, build_task, check_splits
 from emoadapt.errors import CorpusError, DataError
 
 CLASSES = ("anger", "neutral")
@@ -153,10 +148,20 @@ def test_named_speakers_with_and_without_train():
 
 def test_named_speakers_must_exist_and_be_named_once():
     table = make_table({"a": 2, "b": 2, "c": 2})
-    with pytest.raises(CorpusError, match=r"corpus c: the split names speaker z, .*; there are a, b, c"):
+    with pytest.raises(CorpusError, match=r"no labelled clip of speaker z \(split\.dev\); there are a, b, c"):
         assign(table, by="speakers", dev=["z"], test=["a"])
-    with pytest.raises(CorpusError, match=r"corpus c: the split names speaker a more than once"):
+    with pytest.raises(CorpusError, match=r"more than one part names speaker a \(split\.dev, split\.test\)"):
         assign(table, by="speakers", dev=["a"], test=["a"])
+    with pytest.raises(CorpusError, match=r"no labelled clip of speaker B \(split\.test\); is b meant\?"):
+        assign(table, by="speakers", dev=["a"], test=["B"])
+
+
+def test_errors_of_a_split_name_the_task():
+    manifest, labels = as_tables(make_table({"a": 4}))
+    with pytest.raises(
+        CorpusError, match=r"task t, corpus c: split\.by: fractions needs at least 3 speakers .*there is 1 \(a\)"
+    ):
+        build_task("t", task({"by": "fractions"}), {"c": manifest}, {"c": labels})
 
 
 @pytest.mark.parametrize(
@@ -178,7 +183,9 @@ def test_unknown_speakers_are_refused_where_speakers_count(split):
 
 @pytest.mark.parametrize("split", [{"by": "fractions"}, {"by": "folds", "k": 3}, {"by": "leave_one_speaker_out"}])
 def test_too_few_speakers_are_refused(split):
-    with pytest.raises(CorpusError, match=r"corpus c: 2 speakers with labelled clips \(a, b\) cannot fill 3 parts"):
+    with pytest.raises(
+        CorpusError, match=rf"corpus c: split\.by: {split['by']} needs at least 3 speakers .*; there are 2 \(a, b\)"
+    ):
         assign(make_table({"a": 5, "b": 5}), **split)
 
 
@@ -216,9 +223,7 @@ def test_labels_are_mapped_and_missing_ones_left_out():
 
 
 def test_labels_outside_the_classes_are_named_or_dropped():
-    with pytest.raises(
-        CorpusError, match=r"none of its classes \(anger, neutral\): c/2 \(calm\), c/4 \(fear\); map them"
-    ):
+    with pytest.raises(CorpusError, match=r"none of its classes \(anger, neutral\): calm 1, fear 1; map them"):
         map_labels("t", task(OFFICIAL), LABELS, "c")
     assert map_labels("t", task(OFFICIAL, other_labels="drop"), LABELS, "c").rows() == [("c/1", "anger")]
     assert map_labels("t", task(OFFICIAL, test_also=["d"]), LABELS, "d").rows() == [("c/1", "anger")]
@@ -228,7 +233,7 @@ def test_corpus_without_a_usable_label_is_refused():
     with pytest.raises(CorpusError, match=r"task t: corpus c has no labels"):
         map_labels("t", task(OFFICIAL), LABELS.with_columns(label=pl.lit(None, pl.String)), "c")
     with pytest.raises(
-        CorpusError, match=r"none of the labels of corpus d \(fear\) is one of the classes anger, neutral"
+        CorpusError, match=r"none of the labels of corpus d \(fear 1\) is one of the classes anger, neutral"
     ):
         map_labels("t", task(OFFICIAL), LABELS.filter(label="fear"), "d")
 

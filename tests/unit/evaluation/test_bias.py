@@ -20,6 +20,5 @@ def test_hand_worked_values():
     assert score_f1_bias(np.array([0.8, 0.6, 0.1])) == pytest.approx((0.2 + 0.7 + 0.5) / 3)
 
 
-def test_undefined_class_is_left_out():
-    assert score_f1_bias(np.array([0.8, np.nan, 0.6])) == pytest.approx(0.2)
-    assert score_f1_bias(np.array([0.8, np.nan])) == 0
+def test_no_utterances_have_no_bias():
+    assert np.isnan(score_f1_bias(np.array([[0.8, 0.6], [np.nan, np.nan]]))).tolist() == [False, True]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from emoadapt.evaluation.metrics import count_confusion, score_classes, score_summary
+from emoadapt.evaluation.metrics import choose_classes, count_confusion, score_classes, score_summary
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 
@@ -50,13 +50,38 @@ def test_hand_worked_example():
     assert scores["accuracy"] == 0.75
 
 
-def test_class_without_test_utterance_is_left_out_of_averages_but_not_of_errors():
+@pytest.mark.parametrize("guesses", ["aabb", "aabc", "aaaa", "cccc", "dddd"])
+def test_class_without_test_utterance_counts_as_zero_as_in_scikit_learn(guesses):
+    labels, guesses, classes = list("aabb"), list(guesses), list("abcd")
+    confusion = count_confusion(labels, guesses, classes)
+    average = {"labels": classes, "average": "macro", "zero_division": 0}
+    scores = score_summary(confusion)
+    assert scores["macro_f1"] == pytest.approx(sk.f1_score(labels, guesses, **average))
+    assert scores["uar"] == pytest.approx(sk.recall_score(labels, guesses, **average))
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, guesses, labels=classes, zero_division=0)
+    per_class = score_classes(confusion)
+    np.testing.assert_allclose(per_class["precision"], precision)
+    np.testing.assert_allclose(per_class["recall"], recall)
+    np.testing.assert_allclose(per_class["f1"], f1)
+
+
+def test_constant_answer_on_a_test_set_of_one_class_is_not_perfect():
+    assert score_summary(count_confusion("aaaa", "aaaa", "ab"))["macro_f1"] == 0.5
+
+
+def test_group_is_scored_on_the_classes_that_it_has():
     labels, guesses = list("aabb"), list("aabc")
     confusion = count_confusion(labels, guesses, "abc")
-    assert np.isnan(score_classes(confusion)["f1"][2])
-    scores = score_summary(confusion)
-    assert scores["uar"] == pytest.approx((1 + 0.5) / 2)
-    assert scores["macro_f1"] == pytest.approx(sk.f1_score(labels, guesses, labels=["a", "b"], average="macro"))
+    assert choose_classes(confusion.sum(axis=1), "left out").tolist() == [True, True, False]
+    assert np.isnan(score_classes(confusion, "left out")["f1"][2])
+    expected = sk.f1_score(labels, guesses, labels=["a", "b"], average="macro")
+    assert score_summary(confusion, "left out")["macro_f1"] == pytest.approx(expected)
+
+
+def test_no_utterance_at_all_has_no_score():
+    empty = np.zeros((2, 3, 3))
+    empty[1, 0, 0] = 1
+    assert np.isnan(score_summary(empty)["macro_f1"]).tolist() == [True, False]
 
 
 def test_never_predicted_class_has_zero_f1():

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, recall_score
 
 from emoadapt.evaluation.significance import bootstrap_runs, bound_interval, compare_pairs, place_cells
 
@@ -46,6 +46,21 @@ def test_a_draw_equals_scikit_learn_on_the_drawn_utterances():
     chosen = np.random.default_rng(5).integers(60, size=(7, 60))
     expected = [f1_score(labels[c], guesses[c], average="macro", labels=[0, 1, 2]) for c in chosen]
     np.testing.assert_allclose(draws, expected)
+
+
+def test_a_draw_without_a_class_is_scored_over_all_classes():
+    """One clip of the third class: a third of the draws lack it. The fourth class is missing from the test set."""
+    labels, guesses = np.array([0] * 10 + [1] * 10 + [2]), np.array([0] * 12 + [1] * 8 + [2])
+    draws = bootstrap_runs([matrix(labels, guesses, 4)], 50, seed=3)
+    chosen = np.random.default_rng(3).integers(21, size=(50, 21))
+    assert any(2 not in labels[c] for c in chosen)
+    average = {"labels": [0, 1, 2, 3], "average": "macro", "zero_division": 0}
+    expected = {
+        "macro_f1": [f1_score(labels[c], guesses[c], **average) for c in chosen],
+        "uar": [recall_score(labels[c], guesses[c], **average) for c in chosen],
+    }
+    for metric, values in expected.items():
+        np.testing.assert_allclose(draws[metric][0], values, err_msg=metric)
 
 
 def test_accuracy_interval_matches_the_binomial_one():

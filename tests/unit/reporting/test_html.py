@@ -7,6 +7,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import polars as pl
 import pytest
 
 from emoadapt import schema
@@ -17,7 +18,7 @@ from emoadapt.reporting.declared import write_declared
 from emoadapt.reporting.figures import figure_names, write_figures
 from emoadapt.reporting.html import write_report
 from emoadapt.reporting.pages import collect_pages
-from emoadapt.reporting.tables import write_tables
+from emoadapt.reporting.tables import read_tidy, write_tables
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -81,6 +82,17 @@ def test_warnings_come_before_the_first_number(text):
     parts = ("<h1>trial</h1>", "is UNTRAINED", "HEARD IN STAGE 1", "comparisons of an adapted model", 'id="results"')
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
+
+
+def test_class_without_a_test_clip_is_said_before_the_first_number(study, written, tmp_path, text):
+    assert "NO CLIP" not in text
+    tables = shutil.copytree(written / "tables", tmp_path / "tables")
+    per_class = read_tidy(tables / "per_class_f1.csv")
+    absent = (pl.col("test_corpus") == "msp_improv") & (pl.col("task") == "crema") & (pl.col("label") == "sadness")
+    per_class.with_columns(n=pl.when(absent).then(0).otherwise("n")).write_csv(tables / "per_class_f1.csv")
+    write_report(study, tables, written / "figures", {}, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert text.index("msp_improv (task crema) has NO CLIP of class sadness") < text.index('id="results"')
 
 
 def test_every_figure_and_section_is_there(study, text):

@@ -14,7 +14,7 @@ from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import write_table
-from emoadapt.training.classification import EmotionLearner, LabelledClips, measure_f1
+from emoadapt.training.classification import EmotionLearner, LabelledClips, measure_macro_f1
 from emoadapt.training.curve import Curve
 
 LOGITS = np.array([[2.0, 0.0, -1.0], [0.5, 1.0, 0.0]])
@@ -89,14 +89,20 @@ def test_soft_targets_without_any_votes_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("absent", [(), (3,), (0, 2)])
-def test_f1_of_each_class_is_that_of_scikit_learn(absent: tuple[int, ...]) -> None:
+def test_macro_f1_is_that_of_scikit_learn_over_all_classes(absent: tuple[int, ...]) -> None:
     random = np.random.default_rng(len(absent))
     labels = random.choice([name for name in range(5) if name not in absent], 40)
     logits = random.standard_normal((40, 5)) - 9 * np.isin(np.arange(5), absent[:1])
-    scores, counts = measure_f1(torch.from_numpy(logits), torch.from_numpy(labels))
-    predicted = logits.argmax(axis=1)
-    np.testing.assert_allclose(
-        scores, f1_score(labels, predicted, labels=range(5), average=None, zero_division=0), rtol=1e-6
-    )
-    # Without `labels`, scikit-learn takes the mean over the classes that are there or were predicted.
-    assert scores[counts > 0].mean().item() == pytest.approx(f1_score(labels, predicted, average="macro"))
+    found = measure_macro_f1(torch.from_numpy(logits), torch.from_numpy(labels))
+    expected = f1_score(labels, logits.argmax(axis=1), labels=range(5), average="macro", zero_division=0)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("guess", [0, 1])
+def test_class_missing_from_dev_counts_alike_whether_it_is_predicted_or_not(guess: int) -> None:
+    """Clips of classes 0 and 2 of four; the second is predicted as 0, or as 1, which no clip has."""
+    learner = EmotionLearner(Fixed(), Finetuning(), Curve("stage2", "run"), 0, None)
+    guesses = [0, guess, 2]
+    learner._kept = [(torch.eye(4)[guesses], torch.tensor([0, 2, 2]))]
+    expected = f1_score([0, 2, 2], guesses, labels=[0, 1, 2, 3], average="macro", zero_division=0)
+    assert learner.rate({"loss": 1.0})[0]["macro_f1"] == pytest.approx(expected)
