@@ -9,6 +9,7 @@ from emoadapt import schema
 from emoadapt.config import AudioConfig
 from emoadapt.errors import ClipError
 from emoadapt.features.base import Context, guard
+from emoadapt.flow.notes import join_notes
 from emoadapt.media import read_recording
 
 
@@ -17,7 +18,8 @@ class AudioExtractor:
 
     Set aside are clips shorter than `min_seconds` (`too_short`), those longer than `max_seconds` (`too_long`), clips whose samples
     are all the same (`silent`, absent), and those that `emoadapt.media` cannot decode. A recording at less than 16 kHz is
-    kept with a note (`narrow_band`): what models and descriptors look for above half its rate is not there.
+    kept with a note (`narrow_band`): what models and descriptors look for above half its rate is not there. Notes of
+    `emoadapt.media` are kept too.
     """
 
     table = schema.AUDIO
@@ -41,7 +43,7 @@ class AudioExtractor:
         if samples.min() == samples.max():
             raise ClipError("silent", f"all {len(samples)} samples are {samples[0]}", absent=True)
         return {
-            "reason": _note_band(recording.source_rate),
+            "reason": join_notes([*recording.notes, _note_band(recording.source_rate)]),
             "audio": samples.tobytes(),
             "n_samples": len(samples),
         }
