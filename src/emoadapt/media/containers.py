@@ -104,7 +104,7 @@ def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
     """Frames of a stream; see the module for what happens to faulty packets."""
     from av import FFmpegError
 
-    packets = container.demux(stream)
+    packets = _demux(container, stream)
     good, fault, time = False, None, 0.0
     while True:
         try:
@@ -122,6 +122,14 @@ def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
             yield frame
     if fault is not None and not good:
         raise fault
+
+
+def _demux(container: Any, stream: Any) -> Iterator[Any]:
+    """Packets of a stream. Behind the last one, PyAV fails where another stream appeared after the file was opened."""
+    try:
+        yield from container.demux(stream)
+    except IndexError:
+        return
 
 
 def find_origin(container: Any) -> float:

@@ -41,7 +41,11 @@ class Display:
         ratio = self._container_ratio or self._codec.sample_aspect_ratio
         width, height = choose_size(frame.width, frame.height, ratio)
         # One thread: jobs share the cores, and starting FFmpeg's threads costs more than the conversion.
-        size = {} if (width, height) == (frame.width, frame.height) else {"width": width, "height": height, "interpolation": "BICUBIC"}
+        size = (
+            {}
+            if (width, height) == (frame.width, frame.height)
+            else {"width": width, "height": height, "interpolation": "BICUBIC"}
+        )
         image = frame.to_ndarray(format="rgb24", threads=1, **size)
         mirrored, quarters = choose_turn(_read_matrix(frame))
         if mirrored:
