@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.errors import ClipError
-from emoadapt.media.complete.boxes import check_asf, check_matroska, check_mp4
-from emoadapt.media.complete.chunks import check_avi, check_chunks, find_surplus
+from emoadapt.media.complete.boxes import check_asf, check_ivf, check_matroska, check_mp4
+from emoadapt.media.complete.chunks import check_avi, check_chunks, check_header, find_surplus
 from emoadapt.media.complete.frames import check_flv, check_mp3, check_ogg, check_program_stream
 from emoadapt.media.complete.reading import Decoded, Reader
 from emoadapt.media.containers import MP4
 
 _SIZES: dict[str, Callable[[Reader, Decoded], str | None]] = {
     "wav": check_chunks, "w64": check_chunks, "caf": check_chunks, "aiff": check_chunks, "iff": check_chunks,
-    "au": check_chunks, "voc": check_chunks, "avi": check_avi,
+    "voc": check_chunks, "au": check_header, "sox": check_header, "avi": check_avi, "ivf": check_ivf,
     MP4: check_mp4, "matroska,webm": check_matroska, "asf": check_asf,
     "mp3": check_mp3, "ogg": check_ogg, "flv": check_flv, "mpeg": check_program_stream,
 }  # fmt: skip
 """FFmpeg's name of a format -> what compares the file with the sizes in it."""
 _SECONDS = {
     MP4: 0.25, "mxf": 0.25, "rm": 0.5, "flac": 0.01,
-    "ape": 0.05, "dsf": 0.05, "mpc": 0.1, "mpc8": 0.1, "nistsphere": 0.05, "sox": 0.05, "tak": 0.05, "tta": 0.05, "wv": 0.05,
+    "ape": 0.05, "dsf": 0.05, "mpc": 0.1, "mpc8": 0.1, "nistsphere": 0.05, "tak": 0.05, "tta": 0.05, "wv": 0.05,
 }  # fmt: skip
 """Formats whose header declares the length of each stream -> s that may be missing: encoders round to whole codec frames.
 FFmpeg's lengths of other formats are estimates from the size of the file, which agree with any cut."""

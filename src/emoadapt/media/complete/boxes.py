@@ -1,4 +1,4 @@
-"""Sizes of nested elements: MP4, Matroska and WebM, ASF."""
+"""Sizes of nested elements: MP4, Matroska and WebM, ASF, IVF."""
 
 from __future__ import annotations
 
@@ -118,3 +118,19 @@ def check_asf(reader: Reader, _: Decoded) -> str | None:
     announced = int.from_bytes(head[at + 40 : at + 48], "little")
     broadcast = int.from_bytes(head[at + 88 : at + 92], "little") & _BROADCAST
     return reader.describe_cut(announced) if announced > reader.size and not broadcast else None
+
+
+# --- IVF -------------------------------------------------------------------------------------------
+
+_IVF_HEAD, _IVF_FRAME = 32, 12
+
+
+def check_ivf(reader: Reader, _: Decoded) -> str | None:
+    """Words for a file that ends within a frame; the number of frames in its header is often wrong."""
+    at = _IVF_HEAD
+    for _ in range(_MOST_ELEMENTS):
+        head = reader.read(at, _IVF_FRAME)
+        if not head:
+            break
+        at += _IVF_FRAME + int.from_bytes(head[:4], "little")
+    return reader.describe_cut(at) if at > reader.size else None

@@ -10,7 +10,6 @@ from typing import Literal
 from emoadapt.media.complete.reading import Decoded, Reader
 
 TOLERANCE = 1024
-"""Bytes that may be missing: some writers count their header as data."""
 _MOST_CHUNKS = 10_000
 _PLACEHOLDERS = {4: 0x7F000000, 8: 1 << 62}
 """Sizes of so many bytes are no sizes from here on, but were written into a pipe."""
@@ -29,6 +28,7 @@ class _Layout:
         order: of the bytes of the size.
         inclusive: whether the size counts name and size too.
         align: chunks begin at multiples of this.
+        tolerance: bytes that may be missing at the end: some writers count their header as data.
     """
 
     first: int
@@ -38,6 +38,7 @@ class _Layout:
     order: Literal["little", "big"] = "little"
     inclusive: bool = False
     align: int = 1
+    tolerance: int = TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -60,21 +61,28 @@ _LAYOUTS = {
     b"riff": _Layout(40, (b"data" + _WAVE64,), name=16, size=8, inclusive=True, align=8),
     b"caff": _Layout(8, (b"data",), size=8, order="big"),
     b"FORM": _Layout(12, (b"SSND", b"BODY"), order="big", align=2),
-    b"Crea": _Layout(26, (b"\x01", b"\x02", b"\x09"), name=1, size=3),
+    b"Crea": _Layout(26, (b"\x01", b"\x02", b"\x09"), name=1, size=3, tolerance=0),
 }
 """The first four bytes of a file -> how its chunks stand."""
 
 
 def check_chunks(reader: Reader, _: Decoded) -> str | None:
     """Words for a file whose media chunk is longer than the file; None if it is whole, or says nothing."""
-    head = reader.read(0, 12)
-    if head[:4] == b".snd":
-        offset, size = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
-        ends = [offset + size] if size < _PLACEHOLDERS[4] else []
-    else:
-        ends = [chunk.end for chunk in _find_media(reader)]
-    announced = max(ends, default=0)
-    return reader.describe_cut(announced) if announced > reader.size + TOLERANCE else None
+    layout = _LAYOUTS.get(reader.read(0, 4))
+    announced = max((chunk.end for chunk in _find_media(reader)), default=0)
+    return reader.describe_cut(announced) if layout and announced > reader.size + layout.tolerance else None
+
+
+def check_header(reader: Reader, _: Decoded) -> str | None:
+    """Words for an AU or SoX file that is shorter than its one header says."""
+    head = reader.read(0, 16)
+    order: Literal["little", "big"] = "little" if head[:4] == b".SoX" else "big"
+    first, size = int.from_bytes(head[4:8], order), int.from_bytes(head[8:12], order)
+    if head[:4] in (b".SoX", b"XoS."):
+        # The length of what follows the name, and the number of samples of 32 bits.
+        first, size = 4 + first, 4 * int.from_bytes(head[8:16], order)
+    known = size < _PLACEHOLDERS[4] or (head[:4] != b".snd" and size < _PLACEHOLDERS[8])
+    return reader.describe_cut(first + size) if known and first + size > reader.size + TOLERANCE else None
 
 
 def find_surplus(reader: Reader) -> tuple[int, int] | None:

@@ -116,10 +116,11 @@ def check_flv(reader: Reader, decoded: Decoded) -> str | None:
     seconds, size = announced.get("duration", 0.0), announced.get("filesize", 0.0)
     last = _read_last_tag(reader)
     reached = max(decoded.seconds, last or 0.0)
-    if seconds and reached >= seconds - _FLV_SECONDS:
-        return None
-    if last is None:
+    lacks_seconds = not seconds or reached < seconds - _FLV_SECONDS
+    if last is None and (lacks_seconds or size > reader.size):
         return "ends within a tag"
+    if not lacks_seconds:
+        return None
     if size > reader.size:
         return reader.describe_cut(round(size))
     return f"ends after {reached:.2f} s, its header announces {seconds:.2f} s" if seconds else None
@@ -152,8 +153,9 @@ def check_program_stream(reader: Reader, _: Decoded) -> str | None:
     begin = max(0, reader.size - _TAIL)
     tail = reader.read(begin, _TAIL)
     at = tail.find(b"\0\0\1\xba")
-    while at >= 0 and at + 4 < len(tail):
-        length = _measure_packet(tail[at : at + 14])
+    while 0 <= at < len(tail):
+        head = tail[at : at + 14]
+        length = _measure_packet(head)
         if not length:
             return None
         if at + length > len(tail):
@@ -163,13 +165,12 @@ def check_program_stream(reader: Reader, _: Decoded) -> str | None:
 
 
 def _measure_packet(head: bytes) -> int:
-    """Bytes of a packet; 0 if this is none, or cannot be told."""
-    if head[:3] != b"\0\0\1" or len(head) < 6 or head[3] < _END:
+    """Bytes of a packet, at least those of its start code; 0 if this is none."""
+    if not b"\0\0\1".startswith(head[:3]) or (len(head) > 3 and head[3] < _END):
         return 0
-    if head[3] == _END:
-        return 4
+    if len(head) < 14:
+        # The file ends here: within the head, but for short packets and the end code.
+        return 4 if head[3:] == bytes([_END]) else 6 + int.from_bytes(head[4:6].ljust(2, b"\1"), "big")
     if head[3] == _PACK:
-        if head[4] >> 4 == 2:
-            return 12
-        return 14 + (head[13] & 7) if len(head) == 14 else 14
-    return 6 + int.from_bytes(head[4:6], "big")
+        return 12 if head[4] >> 4 == 2 else 14 + (head[13] & 7)
+    return 4 if head[3] == _END else 6 + int.from_bytes(head[4:6], "big")
