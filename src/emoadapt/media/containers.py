@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.errors import ClipError
-from emoadapt.media.links import find_link, open_link, shift_frame
+from emoadapt.media.links import find_link, find_tag_end, open_link, shift_frame
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 EXACT = ("wav", "flac", MP4)
@@ -111,7 +111,7 @@ def _decode(container: Any, stream: Any, path: Path, begin: int) -> Iterator[Any
     from av import FFmpegError
 
     packets = _demux(container, stream)
-    good, fault, time, place, tag = False, None, 0.0, 0, 0
+    good, fault, time, place, tag_end = False, None, 0.0, 0, 0
     while True:
         packet = None
         try:
@@ -122,17 +122,16 @@ def _decode(container: Any, stream: Any, path: Path, begin: int) -> Iterator[Any
             if packet is None and good and (link := _find_next_link(container, path, begin + place)):
                 yield from _decode_link(path, link, time)
                 return
-            tag = max(tag, _measure_tag(container, packet))
-            if good and not tag:
+            at = (packet.pos if packet is not None else None) or 0
+            if good and container.format.name == "mp3" and at >= tag_end:
+                tag_end = find_tag_end(path, place)
+            if good and (packet is None or at >= tag_end):
                 raise ClipError("truncated", f"decoding of {path.name} broke off after {time:.2f} s") from None
-            frames = []
-            if packet is None:
-                continue
+            continue
         if packet is None:
             break
-        place, tag = packet.pos or place, max(tag - packet.size, 0)
         for frame in frames:
-            good, time = True, _find_end(frame, time)
+            good, time, place = True, _find_end(frame, time), packet.pos or place
             yield frame
     if fault is not None and not good:
         raise fault
@@ -146,26 +145,21 @@ def _find_end(frame: Any, before: float) -> float:
     return float(frame.time + (samples / frame.sample_rate if samples else 0.0))
 
 
-def _measure_tag(container: Any, packet: Any) -> int:
-    """Bytes of the ID3v2 tag that a faulty packet begins with: it stands where a second MP3 file was appended."""
-    head = bytes(packet)[:10] if packet is not None and container.format.name == "mp3" else b""
-    if head[:3] != b"ID3" or len(head) < 10:
-        return 0
-    a, b, c, d = head[6:]
-    return 10 + (a << 21 | b << 14 | c << 7 | d)
-
-
 def _find_next_link(container: Any, path: Path, at: int) -> int | None:
     return find_link(path, at) if container.format.name == "ogg" else None
 
 
 def _decode_link(path: Path, begin: int, seconds: float) -> Iterator[Any]:
     """Frames of the audio of an Ogg file from a link on, which begins after so many seconds."""
-    with open_link(path, begin) as container:
-        if container.streams.audio:
+    from av import FFmpegError
+
+    try:
+        with open_link(path, begin) as container:
             stream = take_stream(container.streams.audio[0], path)
             for frame in _decode(container, stream, path, begin):
                 yield shift_frame(frame, seconds)
+    except (FFmpegError, IndexError):
+        raise ClipError("truncated", f"decoding of {path.name} broke off after {seconds:.2f} s") from None
 
 
 def _demux(container: Any, stream: Any) -> Iterator[Any]:
