@@ -119,7 +119,7 @@ def _decode(container: Any, stream: Any, path: Path, begin: int) -> Iterator[Any
             frames = packet.decode() if packet is not None else []
         except FFmpegError as error:
             fault = _fault(path, error)
-            if packet is None and good and (link := _find_next_link(container, path, begin + place)):
+            if packet is None and good and (link := _find_next_link(container, stream, path, begin + place)):
                 yield from _decode_link(path, link, time)
                 return
             at = (packet.pos if packet is not None else None) or 0
@@ -145,8 +145,8 @@ def _find_end(frame: Any, before: float) -> float:
     return float(frame.time + (samples / frame.sample_rate if samples else 0.0))
 
 
-def _find_next_link(container: Any, path: Path, at: int) -> int | None:
-    return find_link(path, at) if container.format.name == "ogg" else None
+def _find_next_link(container: Any, stream: Any, path: Path, at: int) -> int | None:
+    return find_link(path, at) if container.format.name == "ogg" and stream.type == "audio" else None
 
 
 def _decode_link(path: Path, begin: int, seconds: float) -> Iterator[Any]:

@@ -225,7 +225,7 @@ def test_samples_that_the_header_does_not_count_are_noted(tmp_path: Path, whole:
 
 
 @pytest.mark.parametrize(
-    "tail", [b"", b"LIST\x1a\0\0\0INFOISFT" + bytes(18), b"id3 " + struct.pack("<I", 5000) + bytes(5000)]
+    "tail", [b"", bytes(5000), b"LIST\x1a\0\0\0INFOISFT" + bytes(18), b"id3 " + struct.pack("<I", 5000) + bytes(5000)]
 )
 def test_chunks_behind_the_samples_are_no_samples(tmp_path: Path, tail: bytes, whole: Callable[[str], bytes]) -> None:
     (tmp_path / "a.wav").write_bytes(whole("a.wav") + tail)
@@ -441,7 +441,7 @@ def test_a_stream_that_appears_late_is_no_crash(tmp_path: Path, whole: Callable[
     sound = [tag for tag in tags if tag[0] == 8]
     film = [tag for tag in tags if tag[0] == 9]
     (tmp_path / "a.flv").write_bytes(content[:4] + b"\x04" + content[5:13] + b"".join(sound + film))
-    assert set(decode(tmp_path / "a.flv")) <= LOUD | {"ok", "no_video_stream"}
+    assert decode(tmp_path / "a.flv") == ["ok", "no_video_stream"]
 
 
 def test_formats_that_are_compared_are_formats_that_are_read() -> None:

@@ -86,7 +86,7 @@ def check_header(reader: Reader, _: Decoded) -> str | None:
 
 
 def find_surplus(reader: Reader) -> tuple[int, int] | None:
-    """Bytes of audio that a WAV header counts, and bytes after them that are no chunk; None if there are no such bytes."""
+    """Bytes of audio that a WAV header counts, and bytes after them that are no chunk and no padding; None if there are none."""
     chunk = next(_find_media(reader), None)
     if chunk is None or not chunk.size:
         return None
@@ -96,7 +96,7 @@ def find_surplus(reader: Reader) -> tuple[int, int] | None:
             break
         end = rest.end
     left = reader.size - end
-    return (chunk.size, left) if left > TOLERANCE else None
+    return (chunk.size, left) if left > TOLERANCE and any(reader.read(end, left)) else None
 
 
 def check_avi(reader: Reader, _: Decoded) -> str | None:
