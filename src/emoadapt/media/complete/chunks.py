@@ -106,6 +106,8 @@ def check_avi(reader: Reader, _: Decoded) -> str | None:
         if riff.name != b"RIFF":
             break
         for chunk in _walk(reader, layout, riff.begin + 4):
+            if riff.size and chunk.begin > riff.end:
+                break
             if chunk.name == b"LIST" and reader.read(chunk.begin, 4) == b"movi":
                 if chunk.end > reader.size:
                     return reader.describe_cut(chunk.end)
