@@ -19,7 +19,8 @@ Codes of the faults:
 Codes of the notes on clips that are used:
 
 * `several_tracks`: there are several audio or video tracks; the default one is used, as by a player, else the first one;
-* `stale_header`: a WAV file goes on behind the samples that its header counts; these alone are used, as by a player.
+* `stale_header`: a WAV file goes on behind the samples that its header counts; these alone are used, as by a player;
+* `open_end`: no page of an Ogg file ends its stream, as some recorders and live streams leave it.
 """
 
 from emoadapt.media.audio import Recording, decode_audio, iterate_audio, read_recording

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emoadapt.errors import ClipError
-from emoadapt.media.complete import check_complete, note_surplus
+from emoadapt.media.complete import check_complete, note_end
 from emoadapt.media.containers import (
     EXACT,
     check_length,
@@ -74,7 +74,7 @@ def read_recording(
             pieces.append(piece)
             length += len(piece)
             refuse_longer(length / SAMPLE_RATE, max_seconds, path)
-        notes = filter(None, [note_tracks(container, stream), note_surplus(container, path)])
+        notes = filter(None, [note_tracks(container, stream), note_end(container, path)])
         return Recording(np.concatenate(pieces), stream.codec_context.sample_rate, tuple(notes))
 
 

@@ -32,9 +32,9 @@ def note_tracks(container: Any, chosen: Any) -> str | None:
     number = 1 + next(i for i, track in enumerate(tracks) if track.index == chosen.index)
     language = chosen.language or ""
     which = f"number {number}" + (f" ({language})" if _LANGUAGE.fullmatch(language) else "")
-    flagged = sum(map(_is_default, tracks))
-    why = "the default one, " if flagged == 1 and _is_default(chosen) else ""
-    return f"several_tracks: {len(tracks)} {chosen.type} tracks, {why}{which}, is used"
+    if _is_default(chosen) and sum(map(_is_default, tracks)) == 1:
+        which = f"the default one, {which},"
+    return f"several_tracks: {len(tracks)} {chosen.type} tracks, {which} is used"
 
 
 def _list_tracks(container: Any, kind: str) -> list[Any]:

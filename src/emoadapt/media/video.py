@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.errors import ClipError
-from emoadapt.media.complete import check_complete
+from emoadapt.media.complete import check_complete, note_end
 from emoadapt.media.containers import (
     INDEXED,
     check_length,
@@ -54,8 +54,8 @@ def iterate_frames(
     path = Path(path)
     with open_container(path) as container:
         stream = choose_track(container, "video", path)
-        if notes is not None and (note := note_tracks(container, stream)):
-            notes.append(note)
+        if notes is not None:
+            notes.extend(filter(None, [note_tracks(container, stream), note_end(container, path)]))
         display = Display(stream)
         check_length(container, stream, start, end, max_seconds, path)
         origin = find_origin(container)

@@ -16,6 +16,7 @@ import soundfile
 from emoadapt.errors import ClipError
 from emoadapt.media import containers, decode_audio, iterate_frames, read_recording
 from emoadapt.media.complete.boxes import check_asf
+from emoadapt.media.complete.frames import check_ogg
 from emoadapt.media.complete.reading import Decoded, Reader
 
 RATE, SECONDS, FPS = 16000, 6, 25
@@ -312,6 +313,37 @@ def test_chained_ogg_files_are_read_to_the_end(tmp_path: Path, rates: tuple[int,
 def test_an_ogg_file_with_something_appended_is_whole(tmp_path: Path, whole: Callable[[str], bytes]) -> None:
     (tmp_path / "a.ogg").write_bytes(whole("a.ogg") + b"TAG" + bytes(125))
     assert decode(tmp_path / "a.ogg") == ["ok"]
+
+
+def list_pages(content: bytes) -> list[int]:
+    """Where the pages of an Ogg file begin, and its end."""
+    at, places = 0, []
+    while at < len(content):
+        places.append(at)
+        segments = content[at + 26]
+        at += 27 + segments + sum(content[at + 27 : at + 27 + segments])
+    return [*places, at]
+
+
+def test_an_ogg_file_without_the_mark_of_its_end_is_noted(tmp_path: Path, whole: Callable[[str], bytes]) -> None:
+    """As voice messages and live streams are often left: it may be whole, and nothing tells."""
+    content = whole("a.opus")
+    (tmp_path / "a.ogg").write_bytes(content)
+    assert read_recording(tmp_path / "a.ogg").notes == ()
+    (tmp_path / "a.ogg").write_bytes(content[: list_pages(content)[-2]])
+    note = "open_end: no page ends the stream, so nothing tells whether its end is missing"
+    assert read_recording(tmp_path / "a.ogg").notes == (note,)
+
+
+@pytest.mark.parametrize(("lacing", "cut"), [([255, 255], True), ([255, 0], False), ([255, 17], False)])
+def test_an_ogg_file_that_ends_within_a_packet_is_cut(tmp_path: Path, lacing: list[int], cut: bool) -> None:
+    """RFC 3533, 6: a packet ends with the first lacing value below 255, or else continues in the next page."""
+    page = b"OggS" + bytes(22) + bytes([len(lacing), *lacing]) + b"x" * sum(lacing)
+    (tmp_path / "a.ogg").write_bytes(page * 3)
+    with (tmp_path / "a.ogg").open("rb") as file:
+        assert check_ogg(Reader(file), Decoded(None, 1.0)) == (
+            f"ends within the page at byte {2 * len(page)}" if cut else None
+        )
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from emoadapt.config import AudioConfig
+from emoadapt.config import AudioConfig, FacesConfig
+from emoadapt.features import faces
 from emoadapt.features.audio import AudioExtractor
 from emoadapt.features.base import Context
 from emoadapt.inference import predict
 from emoadapt.inference.windows import Cutting
 from emoadapt.media import decode_audio, iterate_frames, read_recording
+from emoadapt.models.detectors import Face
 
 RATE = 16000
 TONES = (300, 1000, 2500)
@@ -73,9 +75,9 @@ def heard(samples: np.ndarray) -> int:
         ([False, True], 1, "2 audio tracks, the default one, number 2 (eng), is used"),
         ([True, False], 0, "2 audio tracks, the default one, number 1 (deu), is used"),
         ([False, False, True], 2, "3 audio tracks, the default one, number 3, is used"),
-        ([True, True], 0, "2 audio tracks, number 1 (deu), is used"),
-        ([False, True, True], 1, "3 audio tracks, number 2 (eng), is used"),
-        ([False, False], 0, "2 audio tracks, number 1 (deu), is used"),
+        ([True, True], 0, "2 audio tracks, number 1 (deu) is used"),
+        ([False, True, True], 1, "3 audio tracks, number 2 (eng) is used"),
+        ([False, False], 0, "2 audio tracks, number 1 (deu) is used"),
     ],
 )
 def test_the_default_audio_track_is_used_and_noted(tmp_path: Path, defaults: list[bool], used: int, note: str) -> None:
@@ -106,8 +108,21 @@ def test_the_default_video_track_is_used_and_noted(tmp_path: Path, defaults: lis
     frames = list(iterate_frames(path, None, None, None, None, notes))
     assert len(frames) == 10
     assert abs(int(frames[0][1].mean()) - GREYS[used]) < 8
-    why = "the default one, " if any(defaults) else ""
-    assert notes == [f"several_tracks: 2 video tracks, {why}number {used + 1}, is used"]
+    which = f"the default one, number {used + 1}," if any(defaults) else "number 1"
+    assert notes == [f"several_tracks: 2 video tracks, {which} is used"]
+
+
+def test_the_note_stands_in_the_row_of_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Everywhere:
+        def detect(self, frames: list[np.ndarray]) -> list[list[Face]]:
+            return [[Face((10.0, 10.0, 40.0, 40.0), 0.99)] for _ in frames]
+
+    monkeypatch.setattr(faces, "load_detector", lambda *args: Everywhere())
+    path = write_tracks(tmp_path / "a.mkv", [False, True], kind="video")
+    row = {"utterance_id": "test/a", "path": path, "start": None, "end": None}
+    (result,) = faces.FacesExtractor(FacesConfig(crop_size=32), Context(tmp_path)).extract([row])
+    assert len(result["crops"]) == 10
+    assert result["reason"] == "several_tracks: 2 video tracks, the default one, number 2, is used"
 
 
 def test_one_track_needs_no_note(tmp_path: Path) -> None:

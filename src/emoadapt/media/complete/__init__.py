@@ -2,7 +2,7 @@
 
 Sizes that programs write into a pipe as placeholders are no claims. Neither is a size that is wrong while all data are there: the
 RIFF size of a WAV or AVI file, the frame table of an MP3 file to which a second one was appended. MPEG transport streams, ADTS,
-AMR, AC-3 and raw streams say nothing of their length; there a cut is seen only where decoding breaks off.
+AMR, AC-3, NUT and raw streams say nothing of their length; there a cut is seen only where decoding breaks off.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from emoadapt.errors import ClipError
 from emoadapt.media.complete.boxes import check_asf, check_ivf, check_matroska, check_mp4
 from emoadapt.media.complete.chunks import check_avi, check_chunks, check_header, find_surplus
-from emoadapt.media.complete.frames import check_flv, check_mp3, check_ogg, check_program_stream
+from emoadapt.media.complete.frames import check_flv, check_mp3, check_ogg, check_program_stream, lacks_end
 from emoadapt.media.complete.reading import Decoded, Reader
 from emoadapt.media.containers import MP4
 
@@ -26,7 +26,7 @@ _SIZES: dict[str, Callable[[Reader, Decoded], str | None]] = {
 }  # fmt: skip
 """FFmpeg's name of a format -> what compares the file with the sizes in it."""
 _SECONDS = {
-    MP4: 0.25, "mxf": 0.25, "rm": 0.5, "flac": 0.01,
+    MP4: 0.25, "mxf": 0.25, "flac": 0.01,
     "ape": 0.05, "dsf": 0.05, "mpc": 0.1, "mpc8": 0.1, "nistsphere": 0.05, "tak": 0.05, "tta": 0.05, "wv": 0.05,
 }  # fmt: skip
 """Formats whose header declares the length of each stream -> s that may be missing: encoders round to whole codec frames.
@@ -59,13 +59,28 @@ def check_complete(container: Any, stream: Any, seconds: float, path: Path) -> N
             )
 
 
-def note_surplus(container: Any, path: Path) -> str | None:
-    """A note for a WAV file with more samples than its header counts, as a recorder that crashed leaves it."""
-    if container.format.name != "wav":
+def note_end(container: Any, path: Path) -> str | None:
+    """A note on a clip of whose end its file says less than it should."""
+    note = _NOTES.get(container.format.name)
+    if note is None:
         return None
     with path.open("rb") as file:
-        surplus = find_surplus(Reader(file))
+        return note(Reader(file))
+
+
+def _note_surplus(reader: Reader) -> str | None:
+    """WAV files with more samples than their header counts, as a recorder that crashed leaves them."""
+    surplus = find_surplus(reader)
     if not surplus:
         return None
     used, left = surplus
     return f"stale_header: the header counts {used} bytes of audio, which are used; {left} bytes after them are not"
+
+
+def _note_open_end(reader: Reader) -> str | None:
+    return (
+        "open_end: no page ends the stream, so nothing tells whether its end is missing" if lacks_end(reader) else None
+    )
+
+
+_NOTES: dict[str, Callable[[Reader], str | None]] = {"wav": _note_surplus, "ogg": _note_open_end}

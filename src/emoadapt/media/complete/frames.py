@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from emoadapt.media.complete.reading import Decoded, Reader
 
@@ -77,31 +78,69 @@ _LAST_PAGE = 4
 
 
 def check_ogg(reader: Reader, _: Decoded) -> str | None:
-    """Words for a file that ends within a page, or whose last page does not end its stream."""
-    begin = max(0, reader.size - _TAIL)
-    tail, last = reader.read(begin, _TAIL), None
-    for at, end, flags in _walk_pages(tail):
-        if end > len(tail):
-            return f"ends within the page at byte {begin + at}"
-        last = flags
-    return "has no page that ends its stream" if last is not None and not last & _LAST_PAGE else None
+    """Words for a file that ends within a page, or within a packet that its last page begins.
+
+    A last page that does not end its stream is no cut: recorders and live streams often leave it so.
+    """
+    begin, last = _find_last_page(reader)
+    if last is None or (last.whole and not last.continues):
+        return None
+    return f"ends within the page at byte {begin + last.begin}"
 
 
-def _walk_pages(tail: bytes) -> Iterator[tuple[int, int, int]]:
-    """Begin, end and flags of pages; what is none is passed over."""
+def lacks_end(reader: Reader) -> bool:
+    """Whether the last page of an Ogg file does not end its stream, so that nothing tells if others are missing."""
+    _, last = _find_last_page(reader)
+    return last is not None and last.whole and not last.flags & _LAST_PAGE
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A page of an Ogg file.
+
+    Args:
+        begin: first byte.
+        end: byte behind it.
+        flags: of its header.
+        whole: whether the file does not end within it.
+        continues: whether its last packet continues in another page.
+    """
+
+    begin: int
+    end: int
+    flags: int
+    whole: bool
+    continues: bool
+
+
+def _find_last_page(reader: Reader) -> tuple[int, _Page | None]:
+    """Where the tail of the file begins, and the last page in it."""
+    begin, last = max(0, reader.size - _TAIL), None
+    for page in _walk_pages(reader.read(begin, _TAIL)):
+        last = page
+    return begin, last
+
+
+def _walk_pages(tail: bytes) -> Iterator[_Page]:
+    """Pages in the tail of a file; what is none is passed over."""
     at = 0
     while (at := tail.find(b"OggS\0", at)) >= 0:
-        head = tail[at : at + 27]
-        segments = tail[at + 27 : at + 27 + head[26]] if len(head) == 27 else b""
-        whole = len(head) == 27 and len(segments) == head[26]
-        end = at + 27 + len(segments) + sum(segments) if whole else len(tail) + 1
-        chance = end <= len(tail) and not b"OggS".startswith(tail[end : end + 4])
-        if chance and tail.find(b"OggS\0", end) >= 0:
+        page = _read_page(tail, at)
+        chance = page.whole and not b"OggS".startswith(tail[page.end : page.end + 4])
+        if chance and tail.find(b"OggS\0", page.end) >= 0:
             # The name stood within a page. (Behind the last page, something was appended.)
             at += 4
             continue
-        yield at, end, head[5] if len(head) > 5 else 0
-        at = end
+        yield page
+        at = page.end
+
+
+def _read_page(tail: bytes, at: int) -> _Page:
+    head = tail[at : at + 27].ljust(27, b"\xff")
+    segments = tail[at + 27 : at + 27 + head[26]]
+    end = at + 27 + head[26] + sum(segments)
+    whole = len(segments) == head[26] and end <= len(tail)
+    return _Page(at, end, head[5], whole, segments.endswith(b"\xff"))
 
 
 # --- FLV -------------------------------------------------------------------------------------------
