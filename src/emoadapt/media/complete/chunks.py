@@ -109,7 +109,7 @@ def check_avi(reader: Reader, _: Decoded) -> str | None:
             if riff.size and chunk.begin > riff.end:
                 break
             if chunk.name == b"LIST" and reader.read(chunk.begin, 4) == b"movi":
-                if chunk.end > reader.size:
+                if chunk.end > reader.size + TOLERANCE:
                     return reader.describe_cut(chunk.end)
                 break
     return None
