@@ -22,7 +22,7 @@ class AudioExtractor:
     Set aside are clips shorter than `min_seconds` (`too_short`), those longer than `max_seconds` (`too_long`), clips whose samples
     are all the same (`silent`, absent), and those that `emoadapt.media` cannot decode. A recording at less than 16 kHz is
     kept with a note (`narrow_band`): what models and descriptors look for above half its rate is not there. So is a segment whose
-    end lies behind that of the audio (`segment_beyond`): it is shorter than was asked for.
+    end lies behind that of the audio (`segment_beyond`): it is shorter than was asked for. Notes of `emoadapt.media` are kept too.
     """
 
     table = schema.AUDIO
@@ -47,7 +47,11 @@ class AudioExtractor:
             raise ClipError("silent", f"all {len(samples)} samples are {samples[0]}", absent=True)
         return {
             "reason": join_notes(
-                [_note_band(recording.source_rate), note_segment(row["start"], row["end"], len(samples))]
+                [
+                    *recording.notes,
+                    _note_band(recording.source_rate),
+                    note_segment(row["start"], row["end"], len(samples)),
+                ]
             ),
             "audio": samples.tobytes(),
             "n_samples": len(samples),

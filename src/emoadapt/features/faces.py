@@ -44,6 +44,7 @@ class _Seen:
     faces: list[list[Face]] = field(default_factory=list)
     detected: list[bool] = field(default_factory=list)
     crops: dict[Person, dict[int, bytes]] = field(default_factory=lambda: defaultdict(dict))
+    notes: list[str] = field(default_factory=list)
 
 
 class FacesExtractor:
@@ -85,10 +86,10 @@ class FacesExtractor:
             raise ClipError("no_face", f"no face found in {len(seen.seconds)} frames", absent=True)
         crops = seen.crops[person]
         if missing := person.faces.keys() - crops.keys():
-            crops |= self._cut_later(row, person, missing)
+            crops |= self._cut_later(row, seen, person, missing)
         frames = sorted(person.faces)
         return {
-            "reason": join_notes([_note_others(seen, person), self._note_segment(row, seen)]),
+            "reason": join_notes([*seen.notes, _note_others(seen, person), self._note_segment(row, seen)]),
             "n_frames": len(seen.seconds),
             "frame_seconds": [seen.seconds[i] for i in frames],
             "boxes": [list(person.faces[i].box) for i in frames],
@@ -103,7 +104,7 @@ class FacesExtractor:
         seen = _Seen(People(self._config.several == "follow"))
         with (
             # Both are closed here: a detector's error would keep the decoder at work for as long as somebody looks at it.
-            closing(self._frames(row)) as frames,
+            closing(self._frames(row, seen)) as frames,
             closing(run_ahead(self._finder.find(frames), BATCHES_AHEAD)) as batches,
         ):
             for batch in batches:
@@ -121,10 +122,12 @@ class FacesExtractor:
                 self._beat()
         return seen
 
-    def _frames(self, row: dict[str, Any]) -> Generator[Frame]:
+    def _frames(self, row: dict[str, Any], seen: _Seen) -> Generator[Frame]:
         config = self._config
         fps = None if config.fps == "native" else config.fps
-        frames = media.iterate_frames(row["path"], row.get("start"), row.get("end"), fps, config.max_seconds)
+        frames = media.iterate_frames(
+            row["path"], row.get("start"), row.get("end"), fps, config.max_seconds, seen.notes
+        )
         return run_ahead(frames, FRAMES_AHEAD)
 
     def _note_segment(self, row: dict[str, Any], seen: _Seen) -> str | None:
@@ -135,10 +138,10 @@ class FacesExtractor:
             return None
         return f"segment_beyond: asked for {start:.2f}-{end:.2f} s, the last picture is at {last:.2f} s"
 
-    def _cut_later(self, row: dict[str, Any], person: Person, missing: set[int]) -> dict[int, bytes]:
+    def _cut_later(self, row: dict[str, Any], seen: _Seen, person: Person, missing: set[int]) -> dict[int, bytes]:
         """Crops of frames in which another person led; the clip is decoded once more."""
         crops = {}
-        with closing(self._frames(row)) as frames:
+        with closing(self._frames(row, seen)) as frames:
             for number, (_, frame) in enumerate(frames):
                 if number in missing:
                     crops[number] = self._cut(frame, person.faces[number].box)

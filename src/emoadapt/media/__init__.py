@@ -9,12 +9,18 @@ Codes of the faults:
   damaged, no media, of an unknown codec, or a list of other files);
 * `too_long`: more than the caller takes. Told from what the file declares, before anything is decoded, and from what is decoded
   where it declares nothing or too little;
-* `truncated`: decoding broke off after it had begun, or a WAV, FLAC or MP4 file ends before its header says so. Such a
+* `truncated`: decoding broke off after it had begun, or the file ends before its header says so (`emoadapt.media.complete`). Such a
   clip is set aside as a whole, since what its label was given for may be in the part that is lost. Faulty packets before the
   first good one are passed over, as players do, because a stream may be cut anywhere;
 * `not_finite`: floating-point audio that holds NaN or infinities;
 * `empty_audio`, `empty_video`: nothing between start and end;
 * `no_audio_stream`, `no_video_stream`, `still_image` (a single picture, cover art included): the modality is absent.
+
+Codes of the notes on clips that are used:
+
+* `several_tracks`: there are several audio or video tracks; the default one is used, as by a player, else the first one;
+* `stale_header`: a WAV file goes on behind the samples that its header counts; these alone are used, as by a player;
+* `open_end`: no page of an Ogg file ends its stream, as some recorders and live streams leave it.
 """
 
 from emoadapt.media.audio import Recording, decode_audio, iterate_audio, read_recording

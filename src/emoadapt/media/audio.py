@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emoadapt.errors import ClipError
-from emoadapt.media.complete import check_complete
+from emoadapt.media.complete import check_complete, note_end
 from emoadapt.media.containers import (
     EXACT,
     check_length,
@@ -21,8 +21,8 @@ from emoadapt.media.containers import (
     open_container,
     refuse_longer,
     seek,
-    take_stream,
 )
+from emoadapt.media.tracks import choose_track, note_tracks
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -39,10 +39,12 @@ class Recording:
     Args:
         samples: (n_samples,) int16, 16 kHz, little-endian; channels are averaged.
         source_rate: Hz, of the file's audio stream; nothing above half of it was ever recorded.
+        notes: what is odd about the clip, though it is used, each `<code>: <detail>`.
     """
 
     samples: NDArray[np.int16]
     source_rate: int
+    notes: tuple[str, ...] = ()
 
 
 def read_recording(
@@ -55,7 +57,7 @@ def read_recording(
     such as AAC, gives the same places with slightly other noise.)
 
     Args:
-        path: a file in any format that FFmpeg reads; its first audio stream is taken.
+        path: a file in any format that FFmpeg reads; its default audio track is taken.
         start: s; None = the beginning of the audio.
         end: s; None = the end.
         max_seconds: s; a clip or segment that is longer is refused. None = no limit.
@@ -72,7 +74,8 @@ def read_recording(
             pieces.append(piece)
             length += len(piece)
             refuse_longer(length / SAMPLE_RATE, max_seconds, path)
-        return Recording(np.concatenate(pieces), stream.codec_context.sample_rate)
+        notes = filter(None, [note_tracks(container, stream), note_end(container, path)])
+        return Recording(np.concatenate(pieces), stream.codec_context.sample_rate, tuple(notes))
 
 
 def decode_audio(path: str | Path, start: float | None = None, end: float | None = None) -> NDArray[np.int16]:
@@ -130,9 +133,7 @@ def _decode_pieces(
 
 
 def _audio_stream(container: Any, path: Path) -> Any:
-    if not container.streams.audio:
-        raise ClipError("no_audio_stream", f"{path.name} has no audio stream", absent=True)
-    return take_stream(container.streams.audio[0], path)
+    return choose_track(container, "audio", path)
 
 
 def _seconds_skipped(stream: Any, first: Any) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.errors import ClipError
+from emoadapt.media.links import find_link, find_tag_end, open_link, shift_frame
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 EXACT = ("wav", "flac", MP4)
@@ -102,26 +103,71 @@ def refuse_longer(seconds: float, max_seconds: float | None, path: Path) -> None
 
 def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
     """Frames of a stream; see the module for what happens to faulty packets."""
+    return _decode(container, stream, path, 0)
+
+
+def _decode(container: Any, stream: Any, path: Path, begin: int) -> Iterator[Any]:
+    """Frames of a stream of a container that begins at a byte of the file."""
     from av import FFmpegError
 
-    packets = container.demux(stream)
-    good, fault, time = False, None, 0.0
+    packets = _demux(container, stream)
+    good, fault, time, place, tag_end = False, None, 0.0, 0, 0
     while True:
+        packet = None
         try:
             packet = next(packets, None)
             frames = packet.decode() if packet is not None else []
         except FFmpegError as error:
             fault = _fault(path, error)
-            if good:
+            if packet is None and good and (link := _find_next_link(container, stream, path, begin + place)):
+                yield from _decode_link(path, link, time)
+                return
+            at = (packet.pos if packet is not None else None) or 0
+            if good and container.format.name == "mp3" and at >= tag_end:
+                tag_end = find_tag_end(path, place)
+            if good and (packet is None or at >= tag_end):
                 raise ClipError("truncated", f"decoding of {path.name} broke off after {time:.2f} s") from None
             continue
         if packet is None:
             break
         for frame in frames:
-            good, time = True, frame.time or time
+            good, time, place = True, _find_end(frame, time), packet.pos or place
             yield frame
     if fault is not None and not good:
         raise fault
+
+
+def _find_end(frame: Any, before: float) -> float:
+    """Where a frame ends, in s of its stream's clock."""
+    if frame.time is None:
+        return before
+    samples = getattr(frame, "samples", 0)
+    return float(frame.time + (samples / frame.sample_rate if samples else 0.0))
+
+
+def _find_next_link(container: Any, stream: Any, path: Path, at: int) -> int | None:
+    return find_link(path, at) if container.format.name == "ogg" and stream.type == "audio" else None
+
+
+def _decode_link(path: Path, begin: int, seconds: float) -> Iterator[Any]:
+    """Frames of the audio of an Ogg file from a link on, which begins after so many seconds."""
+    from av import FFmpegError
+
+    try:
+        with open_link(path, begin) as container:
+            stream = take_stream(container.streams.audio[0], path)
+            for frame in _decode(container, stream, path, begin):
+                yield shift_frame(frame, seconds)
+    except (FFmpegError, IndexError):
+        raise ClipError("truncated", f"decoding of {path.name} broke off after {seconds:.2f} s") from None
+
+
+def _demux(container: Any, stream: Any) -> Iterator[Any]:
+    """Packets of a stream. Behind the last one, PyAV fails where another stream appeared after the file was opened."""
+    try:
+        yield from container.demux(stream)
+    except IndexError:
+        return
 
 
 def find_origin(container: Any) -> float:

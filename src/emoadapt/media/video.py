@@ -1,4 +1,4 @@
-"""Pictures of a clip, upright RGB frames with their times."""
+"""Pictures of a clip as a player shows them, RGB frames with their times."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from emoadapt.errors import ClipError
-from emoadapt.media.complete import check_complete
+from emoadapt.media.complete import check_complete, note_end
 from emoadapt.media.containers import (
     INDEXED,
     check_length,
@@ -19,10 +17,12 @@ from emoadapt.media.containers import (
     open_container,
     refuse_longer,
     seek,
-    take_stream,
 )
+from emoadapt.media.display import Display
+from emoadapt.media.tracks import choose_track, note_tracks
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -32,16 +32,18 @@ def iterate_frames(
     end: float | None = None,
     fps: float | None = None,
     max_seconds: float | None = None,
+    notes: list[str] | None = None,
 ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """Pictures of a clip, turned upright where the file says that the camera was held sideways.
+    """Pictures of a clip, turned, mirrored and with square pixels as a player shows them; see `Display`.
 
     Args:
-        path: a file in any format that FFmpeg reads; its first video stream that is not cover art is taken.
+        path: a file in any format that FFmpeg reads; its default video track is taken, cover art is none.
         start: s; None = the beginning.
         end: s; None = the end. Pictures with start <= time < end are given.
         fps: None = every frame; else the first frame in each interval of 1/fps s, counted from the start. A rate above the
             video's own gives every frame.
         max_seconds: s; a clip or segment that is longer is refused. None = no limit.
+        notes: what is odd about the clip, though its pictures are used, is appended.
 
     Yields:
         (time in s, (height, width, 3) uint8 RGB), in the order of time.
@@ -51,7 +53,10 @@ def iterate_frames(
     """
     path = Path(path)
     with open_container(path) as container:
-        stream = _video_stream(container, path)
+        stream = choose_track(container, "video", path)
+        if notes is not None:
+            notes.extend(filter(None, [note_tracks(container, stream), note_end(container, path)]))
+        display = Display(stream)
         check_length(container, stream, start, end, max_seconds, path)
         origin = find_origin(container)
         sought = container.format.name in INDEXED and seek(container, origin, start, path)
@@ -69,18 +74,9 @@ def iterate_frames(
                     continue
                 last_slot = slot
             empty = False
-            yield time, _to_rgb(frame)
+            yield time, display.to_rgb(frame)
         if empty:
             raise ClipError("empty_video", f"{path.name} has no pictures{describe_span(start, end)}")
-
-
-def _video_stream(container: Any, path: Path) -> Any:
-    from av.stream import Disposition
-
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return take_stream(stream, path)
-    raise ClipError("no_video_stream", f"{path.name} has no video stream", absent=True)
 
 
 def _timed(
@@ -105,9 +101,3 @@ def _timed(
     if count == 1 and not sought:
         raise ClipError("still_image", f"{path.name} holds a single picture", absent=True)
     yield held
-
-
-def _to_rgb(frame: Any) -> NDArray[np.uint8]:
-    image = frame.to_ndarray(format="rgb24")
-    quarters = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image

@@ -1,0 +1,86 @@
+"""Tests for files that end before their headers say so, as broken downloads do.
+
+Sizes that programs write into a pipe as placeholders are no claims. Neither is a size that is wrong while all data are there: the
+RIFF size of a WAV or AVI file, the frame table of an MP3 file to which a second one was appended. MPEG transport streams, ADTS,
+AMR, AC-3, NUT and raw streams say nothing of their length; there a cut is seen only where decoding breaks off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from emoadapt.errors import ClipError
+from emoadapt.media.complete.boxes import check_asf, check_ivf, check_matroska, check_mp4
+from emoadapt.media.complete.chunks import check_avi, check_chunks, check_header, find_surplus
+from emoadapt.media.complete.frames import check_flv, check_mp3, check_ogg, check_program_stream, lacks_end
+from emoadapt.media.complete.reading import Decoded, Reader
+from emoadapt.media.containers import MP4
+
+_SIZES: dict[str, Callable[[Reader, Decoded], str | None]] = {
+    "wav": check_chunks, "w64": check_chunks, "caf": check_chunks, "aiff": check_chunks, "iff": check_chunks,
+    "voc": check_chunks, "au": check_header, "sox": check_header, "avi": check_avi, "ivf": check_ivf,
+    MP4: check_mp4, "matroska,webm": check_matroska, "asf": check_asf,
+    "mp3": check_mp3, "ogg": check_ogg, "flv": check_flv, "mpeg": check_program_stream,
+}  # fmt: skip
+"""FFmpeg's name of a format -> what compares the file with the sizes in it."""
+_SECONDS = {
+    MP4: 0.25, "mxf": 0.25, "flac": 0.01,
+    "ape": 0.05, "dsf": 0.05, "mpc": 0.1, "mpc8": 0.1, "nistsphere": 0.05, "tak": 0.05, "tta": 0.05, "wv": 0.05,
+}  # fmt: skip
+"""Formats whose header declares the length of each stream -> s that may be missing: encoders round to whole codec frames.
+FFmpeg's lengths of other formats are estimates from the size of the file, which agree with any cut."""
+
+
+def check_complete(container: Any, stream: Any, seconds: float, path: Path) -> None:
+    """Compare what was decoded, up to the end of the file, with what its header declares.
+
+    Args:
+        container: of PyAV.
+        stream: the one that was decoded.
+        seconds: end of what was decoded, from the beginning of the stream.
+        path: the file.
+
+    Raises:
+        ClipError: `truncated`.
+    """
+    name = container.format.name
+    if name in _SIZES:
+        with path.open("rb") as file:
+            fault = _SIZES[name](Reader(file), Decoded(stream, seconds))
+        if fault:
+            raise ClipError("truncated", f"{path.name} {fault}")
+    if name in _SECONDS and stream.duration:
+        declared = float(stream.duration * stream.time_base)
+        if seconds < declared - _SECONDS[name]:
+            raise ClipError(
+                "truncated", f"the {stream.type} of {path.name} ends after {seconds:.2f} s of {declared:.2f} s"
+            )
+
+
+def note_end(container: Any, path: Path) -> str | None:
+    """A note on a clip of whose end its file says less than it should."""
+    note = _NOTES.get(container.format.name)
+    if note is None:
+        return None
+    with path.open("rb") as file:
+        return note(Reader(file))
+
+
+def _note_surplus(reader: Reader) -> str | None:
+    """WAV files with more samples than their header counts, as a recorder that crashed leaves them."""
+    surplus = find_surplus(reader)
+    if not surplus:
+        return None
+    used, left = surplus
+    return f"stale_header: the header counts {used} bytes of audio, which are used; {left} bytes after them are not"
+
+
+def _note_open_end(reader: Reader) -> str | None:
+    return (
+        "open_end: no page ends the stream, so nothing tells whether its end is missing" if lacks_end(reader) else None
+    )
+
+
+_NOTES: dict[str, Callable[[Reader], str | None]] = {"wav": _note_surplus, "ogg": _note_open_end}

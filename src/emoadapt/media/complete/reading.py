@@ -1,0 +1,45 @@
+"""Bounded reads of a file's headers, and what was decoded of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+_MOST = 1 << 18
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A stream that was decoded up to the end of the file.
+
+    Args:
+        stream: of PyAV.
+        seconds: end of what was decoded, from the beginning of the stream.
+    """
+
+    stream: Any
+    seconds: float
+
+
+class Reader:
+    """Bytes of a file by position.
+
+    Args:
+        file: opened for reading.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = os.fstat(file.fileno()).st_size
+
+    def read(self, at: int, length: int) -> bytes:
+        """At most `length` bytes, and at most 256 KiB; fewer at the end of the file, none outside it."""
+        if not 0 <= at < self.size:
+            return b""
+        self._file.seek(at)
+        return self._file.read(min(length, _MOST))
+
+    def describe_cut(self, announced: int) -> str:
+        """Words for a file that ends before an announced size."""
+        return f"has {self.size} bytes, its header announces {announced}"

@@ -1,0 +1,95 @@
+"""Files that were joined from several.
+
+FFmpeg's reader gives up at the link of an Ogg file that has another sample rate or codec, and takes the tags in front of an
+appended MP3 file for audio.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_PAGE_HEAD, _FIRST_PAGE = 27, 2
+_TAG = re.compile(rb"ID3[\2-\4].{2}([\0-\x7f]{4})", re.DOTALL)
+_NEIGHBOURHOOD = 1 << 13
+"""Bytes for the rest of an MP3 file behind one of its last frames: frames have 1,441 at most, an ID3v1 tag has 128."""
+
+
+def find_link(path: Path, at: int) -> int | None:
+    """Byte at which the next link begins.
+
+    Args:
+        path: an Ogg file.
+        at: byte at which a page of the link before it begins.
+    """
+    with path.open("rb") as file:
+        first = True
+        while True:
+            file.seek(at)
+            head = file.read(_PAGE_HEAD)
+            if len(head) < _PAGE_HEAD or head[:4] != b"OggS":
+                return None
+            if head[5] & _FIRST_PAGE and not first:
+                return at
+            first = False
+            segments = file.read(head[26])
+            at += _PAGE_HEAD + len(segments) + sum(segments)
+
+
+@contextmanager
+def open_link(path: Path, begin: int) -> Iterator[Any]:
+    """What begins at a byte of an Ogg file, as PyAV opens it."""
+    import av
+
+    with path.open("rb") as file, av.open(_Rest(file, begin), format="ogg", metadata_errors="replace") as container:
+        yield container
+
+
+def shift_frame(frame: Any, seconds: float) -> Any:
+    """Set the time stamp of a link's frame to the clock of the whole file."""
+    frame.pts = round(((frame.time or 0.0) + seconds) / frame.time_base)
+    return frame
+
+
+def find_tag_end(path: Path, at: int) -> int:
+    """Byte behind the ID3v2 tag that follows a frame of an MP3 file; 0 if none does.
+
+    Args:
+        path: an MP3 file.
+        at: byte at which the frame begins.
+    """
+    with path.open("rb") as file:
+        file.seek(at)
+        content = file.read(_NEIGHBOURHOOD)
+    tag = _TAG.search(content)
+    if tag is None:
+        return 0
+    a, b, c, d = tag[1]
+    return at + tag.end() + (a << 21 | b << 14 | c << 7 | d)
+
+
+class _Rest(io.RawIOBase):
+    """A file from a byte on."""
+
+    def __init__(self, file: BinaryIO, begin: int) -> None:
+        self._file, self._begin = file, begin
+        file.seek(begin)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell() - self._begin
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset + self._begin if whence == 0 else offset, whence) - self._begin
