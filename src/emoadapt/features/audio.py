@@ -7,17 +7,17 @@ from typing import Any
 
 from emoadapt import schema
 from emoadapt.config import AudioConfig
-from emoadapt.errors import ClipError
 from emoadapt.features.base import Context, guard
-from emoadapt.media import read_recording
+from emoadapt.flow.notes import join_notes
+from emoadapt.media import examine, read_recording
 
 
 class AudioExtractor:
     """Decodes the audio of each clip or segment.
 
     Set aside are clips shorter than `min_seconds` (`too_short`), those longer than `max_seconds` (`too_long`), clips whose samples
-    are all the same (`silent`, absent), and those that `emoadapt.media` cannot decode. A recording at less than 16 kHz is
-    kept with a note (`narrow_band`): what models and descriptors look for above half its rate is not there.
+    are all the same (`silent`, absent), and those that `emoadapt.media` cannot decode. Others are kept, with notes on what is odd:
+    those of `Recording`, and those of `emoadapt.media.examine` (`clipped`, `offset`, `narrow_band`).
     """
 
     table = schema.AUDIO
@@ -34,20 +34,9 @@ class AudioExtractor:
 
     def _extract_row(self, row: dict[str, Any]) -> dict[str, Any]:
         recording = read_recording(row["path"], row["start"], row["end"], self.max_seconds)
-        samples = recording.samples
-        seconds = len(samples) / schema.SAMPLE_RATE
-        if seconds < self.min_seconds:
-            raise ClipError("too_short", f"{seconds:.3f} s, at least {self.min_seconds:g} s are needed")
-        if samples.min() == samples.max():
-            raise ClipError("silent", f"all {len(samples)} samples are {samples[0]}", absent=True)
+        notes = examine(recording, self.min_seconds)
         return {
-            "reason": _note_band(recording.source_rate),
-            "audio": samples.tobytes(),
-            "n_samples": len(samples),
+            "reason": join_notes(notes),
+            "audio": recording.samples.tobytes(),
+            "n_samples": len(recording.samples),
         }
-
-
-def _note_band(rate: int) -> str | None:
-    if rate >= schema.SAMPLE_RATE:
-        return None
-    return f"narrow_band: recorded at {rate} Hz, nothing above {rate // 2} Hz"

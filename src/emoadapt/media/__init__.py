@@ -12,19 +12,24 @@ Codes of the faults:
 * `truncated`: decoding broke off after it had begun, or a WAV, FLAC or MP4 file ends before its header says so. Such a
   clip is set aside as a whole, since what its label was given for may be in the part that is lost. Faulty packets before the
   first good one are passed over, as players do, because a stream may be cut anywhere;
-* `not_finite`: floating-point audio that holds NaN or infinities;
+* `not_finite`, `float_scale`: floating-point audio that holds NaN or infinities, or integers (full scale is 1);
 * `empty_audio`, `empty_video`: nothing between start and end;
 * `no_audio_stream`, `no_video_stream`, `still_image` (a single picture, cover art included): the modality is absent.
 """
 
-from emoadapt.media.audio import Recording, decode_audio, iterate_audio, read_recording
+from emoadapt.media.audio import Piece, Recording, decode_audio, iterate_audio, read_recording
 from emoadapt.media.containers import open_container
+from emoadapt.media.levels import examine
+from emoadapt.media.log import Log
 from emoadapt.media.samples import from_bytes, to_float
 from emoadapt.media.video import iterate_frames
 
 __all__ = [
+    "Log",
+    "Piece",
     "Recording",
     "decode_audio",
+    "examine",
     "from_bytes",
     "iterate_audio",
     "iterate_frames",

@@ -125,7 +125,12 @@ def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
 
 
 def find_origin(container: Any) -> float:
-    """Time stamp, in s, that a player shows as 0:00. A negative one is a codec's run-in, which is not shown."""
+    """Time stamp, in s, that a player shows as 0:00. A negative one is a codec's run-in, which is not shown.
+
+    An MP4 file with an index of its own begins at 0: what an edit list puts before the first sample or picture is played.
+    """
+    if container.format.name == MP4 and any(stream.frames for stream in container.streams):
+        return 0.0
     return max(container.start_time or 0, 0) / 1e6
 
 

@@ -10,7 +10,7 @@ import torch
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.inference import predict
 from emoadapt.inference.predict import predict_files
-from emoadapt.media import decode_audio, to_float
+from emoadapt.media import Piece, decode_audio, to_float
 
 from .conftest import CLASSES, make_classifier, write_noise
 
@@ -19,6 +19,10 @@ def expect(classifier, samples: np.ndarray) -> dict[str, float]:
     """Scores of a clip on its own."""
     with torch.no_grad():
         return dict(zip(CLASSES, classifier([torch.from_numpy(to_float(samples))])[0].softmax(0).tolist(), strict=True))
+
+
+def make_square(n_samples: int) -> np.ndarray:
+    return np.resize(np.array([1000, -1000], np.int16), n_samples)
 
 
 def test_short_files_are_judged_whole_at_any_rate(classifier, tmp_path: Path) -> None:
@@ -84,7 +88,7 @@ def test_broken_files_have_a_reason_and_stop_nobody(classifier, tmp_path: Path) 
 
 
 def test_fault_of_the_disk_is_told_of_the_file(classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Path):
+    def fail(_: Path, **options):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(predict, "iterate_audio", fail)
@@ -95,9 +99,10 @@ def test_fault_of_the_disk_is_told_of_the_file(classifier, tmp_path: Path, monke
 def test_looks_ahead_a_bounded_number_of_files(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
 
-    def decode(file: Path):
+    def decode(file: Path, log):
         opened.append(file)
-        yield np.full(3200, 1000, np.int16)
+        log.source_rate = 16_000
+        yield Piece(0, make_square(3200))
 
     monkeypatch.setattr(predict, "iterate_audio", decode)
     found = predict_files(classifier, [Path(f"{i}.wav") for i in range(100)], batch_size=2)
@@ -111,9 +116,10 @@ def test_looks_ahead_a_bounded_number_of_files(classifier, monkeypatch: pytest.M
 def test_looks_ahead_a_bounded_number_of_seconds(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
 
-    def decode(file: Path):
+    def decode(file: Path, log):
         opened.append(file)
-        yield np.full(3200, 1000, np.int16)
+        log.source_rate = 16_000
+        yield Piece(0, make_square(3200))
 
     monkeypatch.setattr(predict, "iterate_audio", decode)
     monkeypatch.setattr(predict, "SECONDS_AHEAD", 0.6)
@@ -124,7 +130,7 @@ def test_looks_ahead_a_bounded_number_of_seconds(classifier, monkeypatch: pytest
 def test_long_recordings_come_in_smaller_batches(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     monkeypatch.setattr(predict, "WHOLE_SECONDS", 0.5)
-    monkeypatch.setattr(predict, "iterate_audio", lambda file: iter([np.full(int(file.stem), 1000, np.int16)]))
+    monkeypatch.setattr(predict, "iterate_audio", lambda file, log: iter([Piece(0, make_square(int(file.stem)))]))
     classifier.register_forward_pre_hook(lambda _, inputs: sizes.append([len(clip) for clip in inputs[0]]))
     list(predict_files(classifier, [Path(f"{n}.wav") for n in (4000, 16000, 4100, 32000)], whole=True, batch_size=4))
     assert sizes == [[4000, 4100], [16000], [32000]]
