@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from emoadapt.media.containers import MP4
@@ -64,6 +65,8 @@ class Clock:
                 if not -TOLERANCE_SECONDS <= late <= TOLERANCE_SECONDS or (self._cutting and late < 0):
                     following = next(frames, None)
                     surplus = self._judge(late, frame, following)
+                else:
+                    self._cutting = False
             yield frame, surplus
             self.due += (samples + surplus) / rate
             frame = next(frames, None) if following is None else following
@@ -102,29 +105,26 @@ def find_end(container: Any, origin: float) -> float | None:
     """Declared end of a container, s on its clock; None = it declares none."""
     if not container.duration:
         return None
-    return (max(container.start_time or 0, 0) + container.duration) / 1e6 - origin
+    return ((container.start_time or 0) + container.duration) / 1e6 - origin
 
 
 def is_even(stream: Any, seconds: float) -> bool:
-    """Whether stamps up to a time count the samples exactly, but for holes, so that reading may begin there.
+    """Whether the stamps of an MP4 stream up to a time count the samples, holes aside, so that reading may begin there.
 
-    Where they do not, the place of a sample depends on all stamps before it. Only formats with an index of all packets are told;
-    others are believed.
+    Where they do not, the place of a sample depends on all stamps before it. A fragmented file has no index to tell it by.
 
     Args:
-        stream: of an MP4 file.
-        seconds: as the stamps count.
+        stream: its audio stream.
+        seconds: as its stamps count.
     """
     entries = stream.index_entries
-    if len(entries) < 2:
-        return True
-    number = entries.search_timestamp(int(seconds / stream.time_base))
-    if number < 1:
-        return True
+    if not stream.frames or len(entries) < 2:
+        return False
+    number = max(entries.search_timestamp(int(seconds / stream.time_base)), 0)
     first, step = entries[0].timestamp, entries[1].timestamp - entries[0].timestamp
     if entries[number].timestamp - first == number * step:
         return True
-    stamps = [entries[place].timestamp for place in range(number + 1)]
     tolerance, longest = TOLERANCE_SECONDS / stream.time_base, _CERTAIN_SECONDS / stream.time_base
-    surplus = (after - before - step for before, after in zip(stamps, stamps[1:], strict=False))
+    stamps = (entries[place].timestamp for place in range(number + 1))
+    surplus = (after - before - step for before, after in pairwise(stamps))
     return all(ticks == 0 or tolerance < ticks <= longest for ticks in surplus)

@@ -13,6 +13,7 @@ from emoadapt import schema
 from emoadapt.config import AudioConfig
 from emoadapt.features.audio import AudioExtractor
 from emoadapt.features.base import Context
+from emoadapt.flow.notes import split_notes
 
 
 @pytest.fixture
@@ -60,3 +61,14 @@ def test_results_fit_the_table(extractor: AudioExtractor, tmp_path: Path) -> Non
     result = extractor.extract([make_row(tmp_path / "a.wav")])[0]
     table = pa.Table.from_pylist([{"utterance_id": "c/x", "key": "k", "status": "ok", **result}], schema=schema.AUDIO)
     assert len(table["audio"][0].as_py()) == 2 * table["n_samples"][0].as_py()
+
+
+def test_all_that_is_odd_stands_in_the_reason(extractor: AudioExtractor, tmp_path: Path) -> None:
+    voice = 0.3 * np.sin(2 * np.pi * 220 * np.arange(16000) / 8000) + 0.1
+    soundfile.write(tmp_path / "a.wav", np.stack([voice, -voice], 1), 8000)
+    (result,) = extractor.extract([make_row(tmp_path / "a.wav")])
+    assert result["n_samples"] == 32000
+    inverted, offset, band = split_notes(result["reason"])
+    assert inverted.startswith("inverted_channel: the mean of the channels is ")
+    assert offset.startswith("offset: the mean of the samples is 327")
+    assert band == "narrow_band: recorded at 8000 Hz, nothing above 4000 Hz"

@@ -1,16 +1,22 @@
 """Predictions of files: any format, any length, any company."""
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from emoadapt.errors import ConfigError, ModelError
+from emoadapt.config import AudioConfig
+from emoadapt.errors import ClipError, ConfigError, ModelError
+from emoadapt.features.audio import AudioExtractor
+from emoadapt.features.base import Context
+from emoadapt.flow.notes import join_notes
 from emoadapt.inference import predict
 from emoadapt.inference.predict import predict_files
-from emoadapt.media import Piece, decode_audio, to_float
+from emoadapt.media import Piece, decode_audio, examine, read_recording, to_float
 
 from .conftest import CLASSES, make_classifier, write_noise
 
@@ -85,6 +91,109 @@ def test_broken_files_have_a_reason_and_stop_nobody(classifier, tmp_path: Path) 
         ("cut.wav", 0), ("cut.wav", 4), ("good.wav", 0),
     ]  # fmt: skip
     assert all(p.label is None and p.probabilities is None for p in found if p.status != "ok")
+
+
+def write_odd_files(folder: Path) -> dict[str, Path]:
+    """A file of each oddity that is a status or a note."""
+    time = np.arange(32_000) / 16_000
+    voice = 0.3 * np.sin(2 * np.pi * 220 * time)
+    kinds = {
+        "plain": (voice, 16_000, "PCM_16"),
+        "silent": (np.full(32_000, 500 / 32768), 16_000, "PCM_16"),
+        "inverted_channel": (np.stack([voice, -voice], 1), 16_000, "PCM_16"),
+        "offset": (voice / 30 + 0.05, 16_000, "PCM_16"),
+        "clipped": (6 * voice, 16_000, "FLOAT"),
+        "float_scale": (32_768 * voice, 16_000, "FLOAT"),
+        "narrow_band": (voice, 8_000, "PCM_16"),
+        "too_short": (voice[:800], 16_000, "PCM_16"),
+    }
+    for kind, (samples, rate, subtype) in kinds.items():
+        soundfile.write(folder / f"{kind}.wav", samples, rate, subtype=subtype)
+    return {kind: folder / f"{kind}.wav" for kind in kinds} | {"hole_filled": write_hole(folder / "hole_filled.mkv")}
+
+
+def write_hole(path: Path, seconds: float = 4.0, begin: float = 0.0) -> Path:
+    """Noise of which the seconds from 1 to 2.5 are missing, in a file whose pictures begin `begin` s before the sound."""
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("mpeg4", rate=1)
+        picture.width, picture.height, picture.pix_fmt = 32, 32, "yuv420p"
+        sound = container.add_stream("flac", rate=16_000)
+        sound.layout = "mono"
+        for _ in range(2):
+            container.mux(picture.encode(av.VideoFrame(32, 32, "yuv420p")))
+        container.mux(picture.encode(None))
+        random = np.random.default_rng(0)
+        for at in range(0, round(seconds * 16_000), 1600):
+            frame = av.AudioFrame.from_ndarray(random.integers(-9000, 9000, (1, 1600)).astype(np.int16), "s16", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 16_000, at, Fraction(1, 16_000)
+            for packet in sound.encode(frame):
+                write_later(container, packet, begin)
+        for packet in sound.encode(None):
+            write_later(container, packet, begin)
+    return path
+
+
+def write_later(container, packet, begin: float) -> None:
+    if not 1.0 <= packet.pts * packet.time_base < 2.5:
+        packet.pts += round(begin / packet.time_base)
+        packet.dts = packet.pts
+        container.mux(packet)
+
+
+def test_what_is_odd_about_a_file_is_the_same_as_in_extraction(classifier, tmp_path: Path) -> None:
+    """Symptom: a constant was `silent` when extracted, and had a label when predicted."""
+    files = write_odd_files(tmp_path)
+    extractor = AudioExtractor(AudioConfig(), Context(tmp_path))
+    rows = extractor.extract([{"path": path, "start": None, "end": None} for path in files.values()])
+    found = list(predict_files(classifier, files.values()))
+    for kind, row, prediction in zip(files, rows, found, strict=True):
+        assert (prediction.status, prediction.reason) == (row.get("status", "ok"), row["reason"])
+        assert (row["reason"] or "plain").split(":")[0] == kind
+        assert (prediction.label is not None) == (prediction.status == "ok")
+        if prediction.status == "ok":
+            samples = np.frombuffer(row["audio"], "<i2")
+            assert prediction.probabilities == pytest.approx(expect(classifier, samples), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["inverted_channel", "hole_filled"])
+def test_a_window_is_the_segment_of_its_times(classifier, tmp_path: Path, kind: str) -> None:
+    file = write_odd_files(tmp_path)[kind]
+    found = list(predict_files(classifier, [file], window=0.8, hop=0.4))
+    assert len(found) >= 4
+    for window in found:
+        recording = read_recording(file, window.start, window.end)
+        try:
+            assert window.reason == join_notes(examine(recording, 0.1))
+        except ClipError as error:
+            assert (window.status, window.reason) == ("absent", str(error))
+        else:
+            assert window.probabilities == pytest.approx(expect(classifier, recording.samples), abs=1e-5)
+
+
+def test_windows_after_a_part_that_is_inverted_are_those_of_the_mean(classifier, tmp_path: Path) -> None:
+    voice = write_noise(tmp_path / "a.wav", 4.0)
+    samples = soundfile.read(voice)[0]
+    time = np.arange(len(samples)) / 16_000
+    other = np.where((time > 0.9) & (time < 2.1), -samples, 0.5 * samples)
+    soundfile.write(tmp_path / "b.wav", np.stack([samples, other], 1), 16_000)
+    found = list(predict_files(classifier, [tmp_path / "b.wav"], window=1.0, hop=1.0))
+    assert [(window.reason or "").split(":")[0] for window in found] == ["", "inverted_channel", "", ""]
+    for window in found:
+        expected = expect(classifier, decode_audio(tmp_path / "b.wav", window.start, window.end))
+        assert window.probabilities == pytest.approx(expected, abs=1e-5)
+
+
+def test_windows_lie_on_the_clock_of_a_player(classifier, tmp_path: Path) -> None:
+    """Symptom: sound that begins at 4 s was reported from 0."""
+    file = write_hole(tmp_path / "a.mkv", begin=4.0)
+    (whole,) = predict_files(classifier, [file])
+    assert (whole.start, whole.end) == pytest.approx((4.0, 8.0), abs=0.1)
+    found = list(predict_files(classifier, [file], window=0.5, hop=0.5))
+    assert [window.status for window in found] == ["ok", "ok", "ok", "absent", "absent", "ok", "ok", "ok"]
+    for window in found:
+        if window.status == "ok":
+            expected = expect(classifier, decode_audio(file, window.start, window.end))
+            assert window.probabilities == pytest.approx(expected, abs=1e-5)
 
 
 def test_fault_of_the_disk_is_told_of_the_file(classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
