@@ -148,7 +148,7 @@ def _decode_pieces(
     if first.sample_rate > _HIGHEST_RATE:
         raise ClipError("undecodable", f"{path.name} claims a sample rate of {first.sample_rate} Hz")
     log.source_rate = first.sample_rate
-    skipped = _seconds_skipped(stream, first) if sought else 0.0
+    skipped = _seconds_skipped(stream, first, path) if sought else 0.0
     begin = first.time - skipped - origin if first.time is not None else 0.0
     clock = Clock(begin + skipped, find_end(container, origin), log, stamped=container.format.name in STAMPED)
     blocks = _mix_blocks(clock, _chain(first, frames), path, log, first_channel)
@@ -187,8 +187,10 @@ def _may_seek(container: Any, stream: Any, origin: float, start: float | None) -
     return name in EXACT and (name != MP4 or start is None or is_even(stream, origin + start))
 
 
-def _seconds_skipped(stream: Any, first: Any) -> float:
+def _seconds_skipped(stream: Any, first: Any, path: Path) -> float:
     """Seconds of the stream before the first frame that was decoded after a seek."""
+    if first.pts is None:
+        raise ClipError("undecodable", f"{path.name} has no time stamp where the segment begins; its index is damaged")
     return float((first.pts - (stream.start_time or 0)) * stream.time_base)
 
 

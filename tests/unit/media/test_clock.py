@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from emoadapt.errors import ClipError
-from emoadapt.media import Log, clock, decode_audio, iterate_audio, iterate_frames, read_recording
+from emoadapt.media import Log, audio, clock, decode_audio, iterate_audio, iterate_frames, read_recording
 from emoadapt.media.clock import Clock
 
 RATE = 16000
@@ -175,6 +175,38 @@ def test_jitter_of_time_stamps_changes_no_sample(tmp_path: Path, name: str, code
         segment = decode_audio(shaken, start, start + 0.5)
         first = round(start * RATE)
         assert np.abs(segment.astype(int) - recording.samples[first : first + 8000]).max() <= 1
+
+
+def test_a_segment_of_a_fragmented_film_is_a_slice_of_the_whole(tmp_path: Path) -> None:
+    """Symptom: FFmpeg stamps the second fragment 57 ms late, so that what was sought lay elsewhere than in the whole."""
+    path = write_sound(
+        tmp_path / "a.mp4",
+        "alac",
+        shift=lambda time: 0.05 * (time > 1),
+        picture_gop=25,
+        options={"movflags": "frag_keyframe+empty_moov"},
+    )
+    whole = read_recording(path)
+    assert whole.notes == () and len(whole.samples) == SECONDS * RATE
+    for start in (3.3, 7.77, 11.2):
+        first = round(start * RATE)
+        np.testing.assert_array_equal(decode_audio(path, start, start + 0.5), whole.samples[first : first + 8000])
+
+
+def test_a_stream_without_stamps_after_a_seek_is_a_failed_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: a TypeError, on an MP4 file with a damaged index."""
+    original = audio.decode
+
+    def drop_stamps(*args: object) -> Iterator:
+        for frame in original(*args):
+            frame.pts = None
+            yield frame
+
+    monkeypatch.setattr(audio, "decode", drop_stamps)
+    path = write_sound(tmp_path / "a.m4a", "alac")
+    assert len(decode_audio(path)) == SECONDS * RATE
+    with pytest.raises(ClipError, match="undecodable: a.m4a has no time stamp where the segment begins"):
+        decode_audio(path, 8.0, 9.0)
 
 
 def test_drift_of_a_recorders_clock_is_bounded_and_noted(tmp_path: Path) -> None:
