@@ -1,8 +1,8 @@
 """Decoding of clips with PyAV: audio to 16 kHz mono int16, video to RGB frames; no temporary files.
 
 Times are seconds from where a player shows 0:00, which is the start of the container. Every sample and every picture lies where its
-time stamp says. A fault of the file is a
-`ClipError`; a fault of the machine (disk error, out of memory or of file handles) is raised as it is.
+time stamp says. A fault of the file is a `ClipError`; a fault of the machine (disk error, out of memory or of file handles)
+is raised as it is.
 
 Codes of the faults:
 

@@ -19,7 +19,7 @@ STAMPED = (MP4, "matroska,webm", "asf", "flv", "mpeg", "mpegts", "nut", "rm", "w
 in Ogg they begin anew with each joined stream."""
 TOLERANCE_SECONDS = 0.08
 """Stamp and count may differ by this much, two pictures. Less is no hole: Matroska and FLV round to 1 ms, MPEG gives a stamp to
-the wrong neighbour (AC-3: 48 ms), FFmpeg's fragmented MP4 files begin their second fragment 57 ms late, and clocks of
+the wrong neighbour (AC-3: 48 ms), FFmpeg stamps the first packet of a fragmented MP4 file 57 ms early, and clocks of
 recorders drift. ITU-R BT.1359-1 accepts 90 ms between picture and sound."""
 _CERTAIN_SECONDS = 10.0
 """A jump ahead is believed up to here, also beyond the declared end. A longer one back begins a new count."""
