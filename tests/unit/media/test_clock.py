@@ -178,9 +178,9 @@ def test_jitter_of_time_stamps_changes_no_sample(tmp_path: Path, name: str, code
 
 
 def test_a_segment_of_a_fragmented_file_is_a_slice_of_the_whole(tmp_path: Path) -> None:
-    """Symptom: what was sought lay 50 ms elsewhere. The index shows the stamps of the first fragment only."""
-    options = {"movflags": "empty_moov", "frag_duration": "2000000"}
-    path = write_sound(tmp_path / "a.mp4", "alac", shift=lambda time: 0.05 * (time > 5), options=options)
+    """Symptom: what was sought lay 50 ms elsewhere, by the index of fragments."""
+    options = {"movflags": "empty_moov+dash+global_sidx", "frag_duration": "2000000"}
+    path = write_sound(tmp_path / "a.mp4", "flac", shift=lambda time: 0.05 * (time > 5), options=options)
     whole = decode_audio(path)
     for start in (3.3, 7.77, 11.2):
         first = round(start * RATE)
