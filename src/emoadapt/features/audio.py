@@ -7,10 +7,9 @@ from typing import Any
 
 from emoadapt import schema
 from emoadapt.config import AudioConfig
-from emoadapt.errors import ClipError
 from emoadapt.features.base import Context, guard
 from emoadapt.flow.notes import join_notes
-from emoadapt.media import read_recording
+from emoadapt.media import examine, read_recording
 
 SEGMENT_TOLERANCE = 0.05
 """s that a segment may lack of its wanted length without a note: codecs count in frames of up to 64 ms at both ends of a file."""
@@ -20,9 +19,9 @@ class AudioExtractor:
     """Decodes the audio of each clip or segment.
 
     Set aside are clips shorter than `min_seconds` (`too_short`), those longer than `max_seconds` (`too_long`), clips whose samples
-    are all the same (`silent`, absent), and those that `emoadapt.media` cannot decode. A recording at less than 16 kHz is
-    kept with a note (`narrow_band`): what models and descriptors look for above half its rate is not there. So is a segment whose
-    end lies behind that of the audio (`segment_beyond`): it is shorter than was asked for. Notes of `emoadapt.media` are kept too.
+    are all the same (`silent`, absent), and those that `emoadapt.media` cannot decode. Others are kept, with notes on what is odd:
+    those of `Recording`, those of `emoadapt.media.examine` (`clipped`, `offset`, `narrow_band`), and `segment_beyond` where the
+    segment is shorter than was asked for, since its file ends before it does.
     """
 
     table = schema.AUDIO
@@ -39,29 +38,12 @@ class AudioExtractor:
 
     def _extract_row(self, row: dict[str, Any]) -> dict[str, Any]:
         recording = read_recording(row["path"], row["start"], row["end"], self.max_seconds)
-        samples = recording.samples
-        seconds = len(samples) / schema.SAMPLE_RATE
-        if seconds < self.min_seconds:
-            raise ClipError("too_short", f"{seconds:.3f} s, at least {self.min_seconds:g} s are needed")
-        if samples.min() == samples.max():
-            raise ClipError("silent", f"all {len(samples)} samples are {samples[0]}", absent=True)
+        notes = examine(recording, self.min_seconds)
         return {
-            "reason": join_notes(
-                [
-                    *recording.notes,
-                    _note_band(recording.source_rate),
-                    note_segment(row["start"], row["end"], len(samples)),
-                ]
-            ),
-            "audio": samples.tobytes(),
-            "n_samples": len(samples),
+            "reason": join_notes([*notes, note_segment(row["start"], row["end"], len(recording.samples))]),
+            "audio": recording.samples.tobytes(),
+            "n_samples": len(recording.samples),
         }
-
-
-def _note_band(rate: int) -> str | None:
-    if rate >= schema.SAMPLE_RATE:
-        return None
-    return f"narrow_band: recorded at {rate} Hz, nothing above {rate // 2} Hz"
 
 
 def note_segment(start: float | None, end: float | None, n_samples: int) -> str | None:

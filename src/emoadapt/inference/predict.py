@@ -18,8 +18,9 @@ import torch
 
 from emoadapt.config import AudioConfig
 from emoadapt.errors import ClipError, ConfigError, ModelError
+from emoadapt.flow.notes import join_notes
 from emoadapt.inference.windows import WHOLE_SECONDS, Cutting, cut_audio
-from emoadapt.media import iterate_audio, to_float
+from emoadapt.media import Log, Piece, Recording, examine, iterate_audio, to_float
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Prediction:
     """What is said of a file, or of a window of it.
 
     `status` is `ok`, or as in the tables of features: `absent` (no audio stream, silence) or `failed`, then with a reason,
-    `<code>: <detail>`, and without label. `start` and `end`, in s, are missing where the fault is the file's. A model that rates
+    `<code>: <detail>`, and without label. The reason of a prediction that is `ok` holds notes on what is odd about the
+    audio, the same as in extraction. `start` and `end`, in s on the clock of a player, are missing where the fault is the file's. A model that rates
     attributes gives `values`, in the scale of the corpus it was trained on, instead of `label` and `probabilities`.
     """
 
@@ -55,25 +57,23 @@ class Prediction:
 @dataclass(frozen=True)
 class _Clip:
     file: Path
-    start: int
+    times: tuple[float, float]
     samples: NDArray[np.int16]
-
-    @property
-    def times(self) -> tuple[float, float]:
-        """Where it begins and ends, in s."""
-        return self.start / SAMPLE_RATE, (self.start + len(self.samples)) / SAMPLE_RATE
+    notes: str | None = None
 
     def tell(self, found: dict[str, float], *, rated: bool) -> Prediction:
         """The prediction of this clip, from probabilities of classes, or from values of attributes (`rated`)."""
         if not all(map(math.isfinite, found.values())):
-            return self.refuse(ClipError("not_finite", "the model gives no numbers for it"))
+            return _refuse(self.file, self.times, ClipError("not_finite", "the model gives no numbers for it"))
         if rated:
-            return Prediction(self.file, *self.times, values=found)
-        return Prediction(self.file, *self.times, label=max(found, key=found.__getitem__), probabilities=found)
+            return Prediction(self.file, *self.times, values=found, reason=self.notes)
+        label = max(found, key=found.__getitem__)
+        return Prediction(self.file, *self.times, label=label, probabilities=found, reason=self.notes)
 
-    def refuse(self, fault: ClipError) -> Prediction:
-        """What is said of this clip instead of a prediction."""
-        return Prediction(self.file, *self.times, status=fault.status, reason=str(fault))
+
+def _refuse(file: Path, times: tuple[float, float], fault: ClipError) -> Prediction:
+    """What is said of a clip instead of a prediction."""
+    return Prediction(file, *times, status=fault.status, reason=str(fault))
 
 
 def predict_files(
@@ -118,20 +118,34 @@ def _read(file: Path, cutting: Cutting) -> Iterator[_Clip | Prediction]:
     """The clips of a file; what is wrong with it, or with one of them, as a prediction."""
     shortest = AudioConfig().min_seconds
     try:
-        for start, samples in cut_audio(iterate_audio(file), cutting):
-            clip, seconds = _Clip(file, start, samples), len(samples) / SAMPLE_RATE
-            if seconds < shortest:
-                fault = ClipError("too_short", f"{seconds:.3f} s, at least {shortest:g} s are needed")
-                yield clip.refuse(fault)
-            elif not samples.any():
-                fault = ClipError("silent", f"all {len(samples)} samples are zero", absent=True)
-                yield clip.refuse(fault)
+        for times, recording in _cut_file(file, cutting):
+            try:
+                notes = join_notes(examine(recording, shortest))
+            except ClipError as fault:
+                yield _refuse(file, times, fault)
             else:
-                yield clip
+                yield _Clip(file, times, recording.samples, notes)
     except ClipError as error:
         yield Prediction(file, status=error.status, reason=str(error))
     except OSError as error:
         yield Prediction(file, status="failed", reason=f"unreadable: {error.strerror or error}")
+
+
+def _cut_file(file: Path, cutting: Cutting) -> Iterator[tuple[tuple[float, float], Recording]]:
+    """Windows of a file with their times, each as `read_recording` would give that segment."""
+    log = Log()
+    # Read beside the mean of the channels from the first window on in which they cancel each other.
+    channel: Iterator[Piece] | None = None
+    for window in cut_audio(iterate_audio(file, log=log), cutting):
+        times = (window.position / SAMPLE_RATE, (window.position + len(window.samples)) / SAMPLE_RATE)
+        notes, samples = log.list_notes(*times), window.samples
+        if log.is_cancelled(*times):
+            channel = channel or cut_audio(iterate_audio(file, first_channel=True), cutting)
+            samples = next(piece.samples for piece in channel if piece.position == window.position)
+            notes = (*notes, log.describe_inversion(*times))
+        # What runs in before 0:00 is part of the first window, as it is of the whole file.
+        yield (max(times[0], 0.0), times[1]), Recording(samples, log.source_rate, notes)
+        log.forget(times[0])
 
 
 def _look_ahead(clips: Iterable[_Clip | Prediction], batch_size: int) -> Iterator[list[_Clip | Prediction]]:

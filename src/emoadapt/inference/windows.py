@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emoadapt.errors import ConfigError
+from emoadapt.media import Piece
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -61,41 +62,42 @@ class Cutting:
         )
 
 
-def cut_audio(pieces: Iterable[NDArray[np.int16]], cutting: Cutting) -> Iterator[tuple[int, NDArray[np.int16]]]:
+def cut_audio(pieces: Iterable[Piece], cutting: Cutting) -> Iterator[Piece]:
     """Windows of a recording, given as soon as they are complete; memory does not grow with its length.
 
     All windows of a recording are equally long; the last one ends where the recording ends, and so overlaps more.
 
     Args:
-        pieces: the recording, in order, at least one sample.
+        pieces: the recording, each piece beginning where the one before ends; at least one sample.
         cutting: window, hop, and up to where a recording is left whole.
 
     Yields:
-        (position of the first sample, (n_samples,) int16).
+        The windows, placed as the pieces are.
     """
     rest = iter(pieces)
-    held = _fill([], rest, None if cutting.whole is None else cutting.whole + 1)
+    start, beginning = next(rest)
+    held = _fill([beginning], rest, None if cutting.whole is None else cutting.whole + 1)
     if cutting.whole is None or len(held) <= cutting.whole:
-        yield 0, held
+        yield Piece(start, held)
         return
-    window, hop, start = cutting.window, cutting.hop, 0
+    window, hop = cutting.window, cutting.hop
     while True:
-        yield start, held[:window].copy()
+        yield Piece(start, held[:window].copy())
         held = _fill([held], rest, hop + window)
         if len(held) < hop + window:
             break
         held, start = held[hop:], start + hop
     if len(held) > window:
-        yield start + len(held) - window, held[-window:].copy()
+        yield Piece(start + len(held) - window, held[-window:].copy())
 
 
-def _fill(parts: list[NDArray[np.int16]], rest: Iterator[NDArray[np.int16]], wanted: int | None) -> NDArray[np.int16]:
+def _fill(parts: list[NDArray[np.int16]], rest: Iterator[Piece], wanted: int | None) -> NDArray[np.int16]:
     """Parts with as many pieces behind them as make `wanted` samples (None = all), or all that are left."""
     length = sum(map(len, parts))
     while wanted is None or length < wanted:
         piece = next(rest, None)
         if piece is None:
             break
-        parts.append(piece)
-        length += len(piece)
+        parts.append(piece.samples)
+        length += len(piece.samples)
     return np.concatenate(parts)

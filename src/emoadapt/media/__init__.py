@@ -1,7 +1,8 @@
 """Decoding of clips with PyAV: audio to 16 kHz mono int16, video to RGB frames; no temporary files.
 
-Times are seconds from where a player shows 0:00, which is the start of the container. A fault of the file is a
-`ClipError`; a fault of the machine (disk error, out of memory or of file handles) is raised as it is.
+Times are seconds from where a player shows 0:00, which is the start of the container. Every sample and every picture lies where its
+time stamp says. A fault of the file is a `ClipError`; a fault of the machine (disk error, out of memory or of file handles)
+is raised as it is.
 
 Codes of the faults:
 
@@ -12,7 +13,7 @@ Codes of the faults:
 * `truncated`: decoding broke off after it had begun, or the file ends before its header says so (`emoadapt.media.complete`). Such a
   clip is set aside as a whole, since what its label was given for may be in the part that is lost. Faulty packets before the
   first good one are passed over, as players do, because a stream may be cut anywhere;
-* `not_finite`: floating-point audio that holds NaN or infinities;
+* `not_finite`, `float_scale`: floating-point audio that holds NaN or infinities, or integers (full scale is 1);
 * `empty_audio`, `empty_video`: nothing between start and end;
 * `no_audio_stream`, `no_video_stream`, `still_image` (a single picture, cover art included): the modality is absent.
 
@@ -23,14 +24,19 @@ Codes of the notes on clips that are used:
 * `open_end`: no page of an Ogg file ends its stream, as some recorders and live streams leave it.
 """
 
-from emoadapt.media.audio import Recording, decode_audio, iterate_audio, read_recording
+from emoadapt.media.audio import Piece, Recording, decode_audio, iterate_audio, read_recording
 from emoadapt.media.containers import open_container
+from emoadapt.media.levels import examine
+from emoadapt.media.log import Log
 from emoadapt.media.samples import from_bytes, to_float
 from emoadapt.media.video import iterate_frames
 
 __all__ = [
+    "Log",
+    "Piece",
     "Recording",
     "decode_audio",
+    "examine",
     "from_bytes",
     "iterate_audio",
     "iterate_frames",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import gcd
+from math import gcd, inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from emoadapt.errors import ClipError
+from emoadapt.media.clock import STAMPED, Clock, find_end, is_even
 from emoadapt.media.complete import check_complete, note_end
 from emoadapt.media.containers import (
     EXACT,
+    MP4,
     check_length,
     decode,
     describe_span,
@@ -22,6 +24,8 @@ from emoadapt.media.containers import (
     refuse_longer,
     seek,
 )
+from emoadapt.media.log import Log
+from emoadapt.media.mixing import average_channels, read_channels
 from emoadapt.media.tracks import choose_track, note_tracks
 from emoadapt.schema import SAMPLE_RATE
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 _HIGHEST_RATE = 1_000_000
 """Hz; what claims more is damaged, and resampling it would take minutes."""
+_FULL_SCALE, _LOWEST, _HIGHEST = np.float32(32768), np.float32(-32768), np.float32(32767)
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Recording:
     """A clip's audio as it is used, and the rate at which it was recorded.
 
     Args:
-        samples: (n_samples,) int16, 16 kHz, little-endian; channels are averaged.
+        samples: (n_samples,) int16, 16 kHz, little-endian; channels are averaged, unless they cancel each other.
         source_rate: Hz, of the file's audio stream; nothing above half of it was ever recorded.
         notes: what is odd about the clip, though it is used, each `<code>: <detail>`.
     """
@@ -47,6 +52,13 @@ class Recording:
     notes: tuple[str, ...] = ()
 
 
+class Piece(NamedTuple):
+    """Neighbouring samples, (n_samples,) int16, and the position of the first: 16 kHz samples after a player's 0:00."""
+
+    position: int
+    samples: NDArray[np.int16]
+
+
 def read_recording(
     path: str | Path, start: float | None = None, end: float | None = None, max_seconds: float | None = None
 ) -> Recording:
@@ -54,11 +66,11 @@ def read_recording(
 
     A segment holds exactly the samples `round(start * 16000)` to `round(end * 16000)` of the whole, whichever the
     original rate; what lies outside the recording is left out. (After a seek, a codec that fills in noise at random,
-    such as AAC, gives the same places with slightly other noise.)
+    such as AAC, gives the same places with slightly other noise.) A hole in the time stamps holds silence.
 
     Args:
         path: a file in any format that FFmpeg reads; its default audio track is taken.
-        start: s; None = the beginning of the audio.
+        start: s on the clock of a player; None = the beginning of the audio.
         end: s; None = the end.
         max_seconds: s; a clip or segment that is longer is refused. None = no limit.
 
@@ -66,16 +78,28 @@ def read_recording(
         ClipError: see the module.
     """
     path = Path(path)
+    log = Log()
+    samples = _read_samples(path, start, end, max_seconds, log)
+    span = (-inf if start is None else start, inf if end is None else end)
+    notes = log.list_notes(*span)
+    if log.is_cancelled(*span):
+        samples = _read_samples(path, start, end, max_seconds, Log(), first_channel=True)
+        notes = (*notes, log.describe_inversion(*span))
+    return Recording(samples, log.source_rate, notes)
+
+
+def _read_samples(
+    path: Path, start: float | None, end: float | None, max_seconds: float | None, log: Log, first_channel: bool = False
+) -> NDArray[np.int16]:
     with open_container(path) as container:
-        stream = _audio_stream(container, path)
+        stream = choose_track(container, "audio", path)
         check_length(container, stream, start, end, max_seconds, path)
         pieces, length = [], 0
-        for piece in _decode_pieces(container, stream, start, end, path):
-            pieces.append(piece)
-            length += len(piece)
+        for piece in _decode_pieces(container, stream, start, end, path, log, first_channel):
+            pieces.append(piece.samples)
+            length += len(piece.samples)
             refuse_longer(length / SAMPLE_RATE, max_seconds, path)
-        notes = filter(None, [note_tracks(container, stream), note_end(container, path)])
-        return Recording(np.concatenate(pieces), stream.codec_context.sample_rate, tuple(notes))
+        return np.concatenate(pieces)
 
 
 def decode_audio(path: str | Path, start: float | None = None, end: float | None = None) -> NDArray[np.int16]:
@@ -84,65 +108,110 @@ def decode_audio(path: str | Path, start: float | None = None, end: float | None
 
 
 def iterate_audio(
-    path: str | Path, start: float | None = None, end: float | None = None
-) -> Iterator[NDArray[np.int16]]:
-    """The samples of `decode_audio`, piece by piece as the decoder gives them: a recording of hours needs no more memory.
+    path: str | Path,
+    start: float | None = None,
+    end: float | None = None,
+    *,
+    log: Log | None = None,
+    first_channel: bool = False,
+) -> Iterator[Piece]:
+    """The samples of a recording, piece by piece as the decoder gives them: one of hours needs no more memory.
+
+    Args:
+        path: as for `read_recording`.
+        start: the same.
+        end: the same.
+        log: takes the notes on the pieces so far.
+        first_channel: take the first channel instead of the mean of all, for channels that cancel each other.
 
     Yields:
-        (n_samples,) int16 of varying length, at least one piece.
+        Pieces of varying length, each beginning where the one before ends; at least one.
 
     Raises:
-        ClipError: see the module; `truncated` and `not_finite` come after the audio before the damage.
+        ClipError: see the module; `truncated`, `not_finite` and `float_scale` come after the audio before the damage.
     """
     path = Path(path)
     with open_container(path) as container:
-        yield from _decode_pieces(container, _audio_stream(container, path), start, end, path)
+        stream = choose_track(container, "audio", path)
+        yield from _decode_pieces(container, stream, start, end, path, log or Log(), first_channel)
 
 
 def _decode_pieces(
-    container: Any, stream: Any, start: float | None, end: float | None, path: Path
-) -> Iterator[NDArray[np.int16]]:
+    container: Any, stream: Any, start: float | None, end: float | None, path: Path, log: Log, first_channel: bool
+) -> Iterator[Piece]:
+    log.note_file([note_tracks(container, stream), note_end(container, path)])
     origin = find_origin(container)
-    sought = container.format.name in EXACT and seek(container, origin, start, path)
+    sought = _may_seek(container, stream, origin, start) and seek(container, origin, start, path)
     frames = decode(container, stream, path)
     first = next(frames, None)
     if first is None:
         raise ClipError("empty_audio", f"{path.name} has no audio{describe_span(start, end)}")
-    skipped = _seconds_skipped(stream, first) if sought else 0.0
+    if first.sample_rate > _HIGHEST_RATE:
+        raise ClipError("undecodable", f"{path.name} claims a sample rate of {first.sample_rate} Hz")
+    log.source_rate = first.sample_rate
+    skipped = _seconds_skipped(stream, first, path) if sought else 0.0
     begin = first.time - skipped - origin if first.time is not None else 0.0
-    # All positions below count 16 kHz samples from the first sample of the stream, wherever reading began.
+    clock = Clock(begin + skipped, find_end(container, origin), log, stamped=container.format.name in STAMPED)
+    blocks = _mix_blocks(clock, _chain(first, frames), path, log, first_channel)
+    # Positions in a recording count 16 kHz samples from the first of the stream, wherever reading began; `lead` lies before it.
     lead = round(begin * SAMPLE_RATE)
     low = 0 if start is None else max(round(start * SAMPLE_RATE) - lead, 0)
     high = None if end is None else round(end * SAMPLE_RATE) - lead
     reached, empty = 0, True
-    for position, samples in _resample(first, frames, skipped, path):
+    for position, samples in _resample(blocks, first.sample_rate, skipped):
         reached = position + len(samples)
         kept = samples[max(low - position, 0) : None if high is None else max(high - position, 0)]
         if len(kept):
             empty = False
-            yield _to_int16(kept)
+            yield Piece(lead + max(low, position), _to_int16(kept))
         if high is not None and reached >= high:
             break
     else:
-        check_complete(container, stream, reached / SAMPLE_RATE, path)
+        check_complete(container, stream, (lead + reached) / SAMPLE_RATE, path)
     if empty:
-        raise ClipError(
-            "empty_audio",
-            f"{path.name} has no audio{describe_span(start, end)}; it ends after {reached / SAMPLE_RATE:.2f} s",
+        limit = (
+            f"begins at {begin:.2f} s"
+            if high is not None and high <= 0
+            else f"ends after {(lead + reached) / SAMPLE_RATE:.2f} s"
         )
+        raise ClipError("empty_audio", f"{path.name} has no audio{describe_span(start, end)}; it {limit}")
 
 
-def _audio_stream(container: Any, path: Path) -> Any:
-    return choose_track(container, "audio", path)
+def _may_seek(container: Any, stream: Any, origin: float, start: float | None) -> bool:
+    name = container.format.name
+    return name in EXACT and (name != MP4 or start is None or is_even(stream, origin + start))
 
 
-def _seconds_skipped(stream: Any, first: Any) -> float:
+def _seconds_skipped(stream: Any, first: Any, path: Path) -> float:
     """Seconds of the stream before the first frame that was decoded after a seek."""
+    if first.pts is None:
+        raise ClipError("undecodable", f"{path.name} has no time stamp where the segment begins; its index is damaged")
     return float((first.pts - (stream.start_time or 0)) * stream.time_base)
 
 
+def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
+
+
+def _mix_blocks(
+    clock: Clock, frames: Iterator[Any], path: Path, log: Log, first_channel: bool
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Rate and (n_samples,) mono blocks, gapless on the clock."""
+    for frame, surplus in clock.place(frames):
+        rate, missing = frame.sample_rate, surplus
+        while missing > 0:
+            yield rate, np.zeros(min(missing, rate), np.float32)
+            missing -= rate
+        values = read_channels(frame, path)
+        mono, energy = average_channels(values[:1] if first_channel else values, path)
+        if len(values) > 1 and not first_channel:
+            log.add_energies(clock.due, energy, float(np.vdot(values, values)) / len(values))
+        yield rate, mono[-surplus:] if surplus < 0 else mono
+
+
 def _resample(
-    first: Any, frames: Iterator[Any], skipped: float, path: Path
+    blocks: Iterator[tuple[int, NDArray[np.float32]]], rate: int, skipped: float
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Chunks of 16 kHz mono with their positions, the same whether reading began at the start or not.
 
@@ -150,9 +219,6 @@ def _resample(
     """
     from av import AudioFrame, AudioResampler
 
-    rate = first.sample_rate
-    if rate > _HIGHEST_RATE:
-        raise ClipError("undecodable", f"{path.name} claims a sample rate of {rate} Hz")
     source = round(skipped * rate)
     wait = -source % (rate // gcd(rate, SAMPLE_RATE))
     position = (source + wait) * SAMPLE_RATE // rate
@@ -165,15 +231,15 @@ def _resample(
             yield position, samples
             position += len(samples)
 
-    for frame in _chain(first, frames):
-        mono = _average_channels(frame, path)
+    for block_rate, block in blocks:
+        mono = block
         if wait:
             mono, wait = mono[wait:], max(wait - len(mono), 0)
         if not len(mono):
             continue
-        if frame.sample_rate != rate:
+        if block_rate != rate:
             yield from run(None)
-            rate, resampler = frame.sample_rate, None
+            rate, resampler = block_rate, None
         if rate == SAMPLE_RATE:
             yield position, mono
             position += len(mono)
@@ -185,30 +251,9 @@ def _resample(
     yield from run(None)
 
 
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
-
-
-def _average_channels(frame: Any, path: Path) -> NDArray[np.float32]:
-    """(n_samples,) float32 in [-1, 1]; FFmpeg's own downmix would weight the channels of 5.1 and leave out the bass."""
-    try:
-        values = frame.to_ndarray()
-    except ValueError:
-        raise ClipError("undecodable", f"{path.name}: samples of the format {frame.format.name} are not read") from None
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
-    if values.dtype == np.uint8:
-        values = (values.astype(np.float32) - 128) / 128
-    elif values.dtype.kind == "i":
-        values = values.astype(np.float32 if values.dtype == np.int16 else np.float64) / -float(
-            np.iinfo(values.dtype).min
-        )
-    mono = values[0] if len(values) == 1 else values.mean(axis=0, dtype=np.float64)
-    if not np.isfinite(mono).all():
-        raise ClipError("not_finite", f"{path.name} holds samples that are not numbers")
-    return mono.astype(np.float32)
-
-
 def _to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    return np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype("<i2")
+    # In place, by methods: this is done for every frame.
+    values = samples * _FULL_SCALE
+    np.rint(values, out=values)
+    values.clip(_LOWEST, _HIGHEST, out=values)
+    return values.astype("<i2")

@@ -29,6 +29,7 @@ FORMATS = (
 or addresses, of which a fingerprint of the file would say nothing."""
 _LEAD_SECONDS = 1.0
 """Decoded before a segment, so that codecs with memory and the resampling filter have settled when it begins."""
+_LONGEST_RUN_IN_SECONDS = 1.0
 _ORDINARY_BYTES = 1 << 28
 """More than decoding any clip takes."""
 
@@ -171,8 +172,15 @@ def _demux(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def find_origin(container: Any) -> float:
-    """Time stamp, in s, that a player shows as 0:00. A negative one is a codec's run-in, which is not shown."""
-    return max(container.start_time or 0, 0) / 1e6
+    """Time stamp, in s, that a player shows as 0:00.
+
+    A small negative one is a codec's run-in, which is not shown; a large one comes from MPEG stamps that wrap around. An MP4
+    file that is not fragmented begins at 0: an empty edit before the first sample is played as a pause.
+    """
+    if container.format.name == MP4 and any(stream.frames for stream in container.streams):
+        return 0.0
+    start: float = (container.start_time or 0) / 1e6
+    return 0.0 if -_LONGEST_RUN_IN_SECONDS <= start < 0 else start
 
 
 def seek(container: Any, origin: float, start: float | None, path: Path) -> bool:

@@ -86,3 +86,14 @@ def test_only_what_lacks_more_than_a_frame_is_noted(
     start: float | None, end: float | None, n_samples: int, noted: bool
 ) -> None:
     assert (note_segment(start, end, n_samples) is not None) == noted
+
+
+def test_all_that_is_odd_stands_in_the_reason(extractor: AudioExtractor, tmp_path: Path) -> None:
+    voice = 0.3 * np.sin(2 * np.pi * 220 * np.arange(16000) / 8000) + 0.1
+    soundfile.write(tmp_path / "a.wav", np.stack([voice, -voice], 1), 8000)
+    (result,) = extractor.extract([make_row(tmp_path / "a.wav")])
+    assert result["n_samples"] == 32000
+    inverted, offset, band = split_notes(result["reason"])
+    assert inverted.startswith("inverted_channel: the mean of the channels is ")
+    assert offset.startswith("offset: the mean of the samples is 327")
+    assert band == "narrow_band: recorded at 8000 Hz, nothing above 4000 Hz"

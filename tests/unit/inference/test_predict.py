@@ -1,16 +1,22 @@
 """Predictions of files: any format, any length, any company."""
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from emoadapt.errors import ConfigError, ModelError
+from emoadapt.config import AudioConfig
+from emoadapt.errors import ClipError, ConfigError, ModelError
+from emoadapt.features.audio import AudioExtractor
+from emoadapt.features.base import Context
+from emoadapt.flow.notes import join_notes
 from emoadapt.inference import predict
 from emoadapt.inference.predict import predict_files
-from emoadapt.media import decode_audio, to_float
+from emoadapt.media import Piece, decode_audio, examine, read_recording, to_float
 
 from .conftest import CLASSES, make_classifier, write_noise
 
@@ -19,6 +25,10 @@ def expect(classifier, samples: np.ndarray) -> dict[str, float]:
     """Scores of a clip on its own."""
     with torch.no_grad():
         return dict(zip(CLASSES, classifier([torch.from_numpy(to_float(samples))])[0].softmax(0).tolist(), strict=True))
+
+
+def make_square(n_samples: int) -> np.ndarray:
+    return np.resize(np.array([1000, -1000], np.int16), n_samples)
 
 
 def test_short_files_are_judged_whole_at_any_rate(classifier, tmp_path: Path) -> None:
@@ -83,8 +93,111 @@ def test_broken_files_have_a_reason_and_stop_nobody(classifier, tmp_path: Path) 
     assert all(p.label is None and p.probabilities is None for p in found if p.status != "ok")
 
 
+def write_odd_files(folder: Path) -> dict[str, Path]:
+    """A file of each oddity that is a status or a note."""
+    time = np.arange(32_000) / 16_000
+    voice = 0.3 * np.sin(2 * np.pi * 220 * time)
+    kinds = {
+        "plain": (voice, 16_000, "PCM_16"),
+        "silent": (np.full(32_000, 500 / 32768), 16_000, "PCM_16"),
+        "inverted_channel": (np.stack([voice, -voice], 1), 16_000, "PCM_16"),
+        "offset": (voice / 30 + 0.05, 16_000, "PCM_16"),
+        "clipped": (6 * voice, 16_000, "FLOAT"),
+        "float_scale": (32_768 * voice, 16_000, "FLOAT"),
+        "narrow_band": (voice, 8_000, "PCM_16"),
+        "too_short": (voice[:800], 16_000, "PCM_16"),
+    }
+    for kind, (samples, rate, subtype) in kinds.items():
+        soundfile.write(folder / f"{kind}.wav", samples, rate, subtype=subtype)
+    return {kind: folder / f"{kind}.wav" for kind in kinds} | {"hole_filled": write_hole(folder / "hole_filled.mkv")}
+
+
+def write_hole(path: Path, seconds: float = 4.0, begin: float = 0.0) -> Path:
+    """Noise of which the seconds from 1 to 2.5 are missing, in a file whose pictures begin `begin` s before the sound."""
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("mpeg4", rate=1)
+        picture.width, picture.height, picture.pix_fmt = 32, 32, "yuv420p"
+        sound = container.add_stream("flac", rate=16_000)
+        sound.layout = "mono"
+        for _ in range(2):
+            container.mux(picture.encode(av.VideoFrame(32, 32, "yuv420p")))
+        container.mux(picture.encode(None))
+        random = np.random.default_rng(0)
+        for at in range(0, round(seconds * 16_000), 1600):
+            frame = av.AudioFrame.from_ndarray(random.integers(-9000, 9000, (1, 1600)).astype(np.int16), "s16", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 16_000, at, Fraction(1, 16_000)
+            for packet in sound.encode(frame):
+                write_later(container, packet, begin)
+        for packet in sound.encode(None):
+            write_later(container, packet, begin)
+    return path
+
+
+def write_later(container, packet, begin: float) -> None:
+    if not 1.0 <= packet.pts * packet.time_base < 2.5:
+        packet.pts += round(begin / packet.time_base)
+        packet.dts = packet.pts
+        container.mux(packet)
+
+
+def test_what_is_odd_about_a_file_is_the_same_as_in_extraction(classifier, tmp_path: Path) -> None:
+    """Symptom: a constant was `silent` when extracted, and had a label when predicted."""
+    files = write_odd_files(tmp_path)
+    extractor = AudioExtractor(AudioConfig(), Context(tmp_path))
+    rows = extractor.extract([{"path": path, "start": None, "end": None} for path in files.values()])
+    found = list(predict_files(classifier, files.values()))
+    for kind, row, prediction in zip(files, rows, found, strict=True):
+        assert (prediction.status, prediction.reason) == (row.get("status", "ok"), row["reason"])
+        assert (row["reason"] or "plain").split(":")[0] == kind
+        assert (prediction.label is not None) == (prediction.status == "ok")
+        if prediction.status == "ok":
+            samples = np.frombuffer(row["audio"], "<i2")
+            assert prediction.probabilities == pytest.approx(expect(classifier, samples), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["inverted_channel", "hole_filled"])
+def test_a_window_is_the_segment_of_its_times(classifier, tmp_path: Path, kind: str) -> None:
+    file = write_odd_files(tmp_path)[kind]
+    found = list(predict_files(classifier, [file], window=0.8, hop=0.4))
+    assert len(found) >= 4
+    for window in found:
+        recording = read_recording(file, window.start, window.end)
+        try:
+            assert window.reason == join_notes(examine(recording, 0.1))
+        except ClipError as error:
+            assert (window.status, window.reason) == ("absent", str(error))
+        else:
+            assert window.probabilities == pytest.approx(expect(classifier, recording.samples), abs=1e-5)
+
+
+def test_windows_after_a_part_that_is_inverted_are_those_of_the_mean(classifier, tmp_path: Path) -> None:
+    voice = write_noise(tmp_path / "a.wav", 4.0)
+    samples = soundfile.read(voice)[0]
+    time = np.arange(len(samples)) / 16_000
+    other = np.where((time > 0.9) & (time < 2.1), -samples, 0.5 * samples)
+    soundfile.write(tmp_path / "b.wav", np.stack([samples, other], 1), 16_000)
+    found = list(predict_files(classifier, [tmp_path / "b.wav"], window=1.0, hop=1.0))
+    assert [(window.reason or "").split(":")[0] for window in found] == ["", "inverted_channel", "", ""]
+    for window in found:
+        expected = expect(classifier, decode_audio(tmp_path / "b.wav", window.start, window.end))
+        assert window.probabilities == pytest.approx(expected, abs=1e-5)
+
+
+def test_windows_lie_on_the_clock_of_a_player(classifier, tmp_path: Path) -> None:
+    """Symptom: sound that begins at 4 s was reported from 0."""
+    file = write_hole(tmp_path / "a.mkv", begin=4.0)
+    (whole,) = predict_files(classifier, [file])
+    assert (whole.start, whole.end) == pytest.approx((4.0, 8.0), abs=0.1)
+    found = list(predict_files(classifier, [file], window=0.5, hop=0.5))
+    assert [window.status for window in found] == ["ok", "ok", "ok", "absent", "absent", "ok", "ok", "ok"]
+    for window in found:
+        if window.status == "ok":
+            expected = expect(classifier, decode_audio(file, window.start, window.end))
+            assert window.probabilities == pytest.approx(expected, abs=1e-5)
+
+
 def test_fault_of_the_disk_is_told_of_the_file(classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Path):
+    def fail(_: Path, **options):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(predict, "iterate_audio", fail)
@@ -95,9 +208,10 @@ def test_fault_of_the_disk_is_told_of_the_file(classifier, tmp_path: Path, monke
 def test_looks_ahead_a_bounded_number_of_files(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
 
-    def decode(file: Path):
+    def decode(file: Path, log):
         opened.append(file)
-        yield np.full(3200, 1000, np.int16)
+        log.source_rate = 16_000
+        yield Piece(0, make_square(3200))
 
     monkeypatch.setattr(predict, "iterate_audio", decode)
     found = predict_files(classifier, [Path(f"{i}.wav") for i in range(100)], batch_size=2)
@@ -111,9 +225,10 @@ def test_looks_ahead_a_bounded_number_of_files(classifier, monkeypatch: pytest.M
 def test_looks_ahead_a_bounded_number_of_seconds(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
 
-    def decode(file: Path):
+    def decode(file: Path, log):
         opened.append(file)
-        yield np.full(3200, 1000, np.int16)
+        log.source_rate = 16_000
+        yield Piece(0, make_square(3200))
 
     monkeypatch.setattr(predict, "iterate_audio", decode)
     monkeypatch.setattr(predict, "SECONDS_AHEAD", 0.6)
@@ -124,7 +239,7 @@ def test_looks_ahead_a_bounded_number_of_seconds(classifier, monkeypatch: pytest
 def test_long_recordings_come_in_smaller_batches(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     monkeypatch.setattr(predict, "WHOLE_SECONDS", 0.5)
-    monkeypatch.setattr(predict, "iterate_audio", lambda file: iter([np.full(int(file.stem), 1000, np.int16)]))
+    monkeypatch.setattr(predict, "iterate_audio", lambda file, log: iter([Piece(0, make_square(int(file.stem)))]))
     classifier.register_forward_pre_hook(lambda _, inputs: sizes.append([len(clip) for clip in inputs[0]]))
     list(predict_files(classifier, [Path(f"{n}.wav") for n in (4000, 16000, 4100, 32000)], whole=True, batch_size=4))
     assert sizes == [[4000, 4100], [16000], [32000]]

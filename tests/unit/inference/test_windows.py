@@ -5,12 +5,13 @@ import pytest
 
 from emoadapt.errors import ConfigError
 from emoadapt.inference.windows import Cutting, cut_audio
+from emoadapt.media import Piece
 
 
 def cut(n_samples: int, cutting: Cutting, piece: int = 3) -> list[tuple[int, list[int]]]:
     """Windows of the recording 0, 1, 2, ..., which the decoder gives in pieces."""
     samples = np.arange(n_samples, dtype=np.int16)
-    pieces = [samples[i : i + piece] for i in range(0, n_samples, piece)]
+    pieces = [Piece(i, samples[i : i + piece]) for i in range(0, n_samples, piece)]
     return [(start, window.tolist()) for start, window in cut_audio(pieces, cutting)]
 
 
@@ -34,6 +35,14 @@ def test_recording_of_up_to_the_longest_whole_is_left_whole() -> None:
     assert cut(500, Cutting(window=10, hop=10, whole=None)) == [(0, list(range(500)))]
 
 
+@pytest.mark.parametrize(("n_samples", "starts"), [(9, [64]), (15, [64, 68, 69])])
+def test_windows_keep_the_place_of_a_recording_that_begins_late(n_samples: int, starts: list[int]) -> None:
+    pieces = [Piece(64 + i, np.array([i], np.int16)) for i in range(n_samples)]
+    found = list(cut_audio(pieces, Cutting(window=10, hop=4, whole=10)))
+    assert [window.position for window in found] == starts
+    assert [window.samples[0] for window in found] == [start - 64 for start in starts]
+
+
 def test_decoder_is_never_far_ahead_of_the_windows() -> None:
     """A recording of hours was held in memory as a whole."""
     decoded = 0
@@ -42,7 +51,7 @@ def test_decoder_is_never_far_ahead_of_the_windows() -> None:
         nonlocal decoded
         for _ in range(1000):
             decoded += 7
-            yield np.ones(7, np.int16)
+            yield Piece(decoded - 7, np.ones(7, np.int16))
 
     for start, window in cut_audio(decode(), Cutting(window=20, hop=5, whole=30)):
         assert len(window) == 20
