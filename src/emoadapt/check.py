@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import cast
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from emoadapt import schema
-from emoadapt.config import CremaDCorpus, Study
+from emoadapt.config import CremaDCorpus, OnnxNetwork, Study
 from emoadapt.corpora.base import read_notes, read_utterances
 from emoadapt.corpora.leaks import describe_clips, describe_leak, explain_refusals, find_leaks
 from emoadapt.corpora.manifests import list_label_rows, list_manifest
@@ -138,13 +139,31 @@ def _read_manifest(study: Study, corpus: str) -> pl.DataFrame:
 
 
 def _check_weights(study: Study, problems: list[str]) -> None:
-    folder = study.weights_folder
-    for user, (name, revision) in Graph(study).weights_in_use().items():
+    folder, graph = study.weights_folder, Graph(study)
+    for user, (name, revision) in graph.weights_in_use().items():
         try:
             resolve(name, folder, revision)
         except EmoadaptError as error:
             problems.append(f"{user}: {error}")
         else:
             print(f"{user}: {name} ({identity(name, folder, revision)})")
+    _check_network(graph, problems)
     for name in study.untrained:
         print(f"backbone {name}: UNTRAINED, randomly initialised")
+
+
+def _check_network(graph: Graph, problems: list[str]) -> None:
+    """Embed one image, since only that shows whether an ONNX file is as it is declared."""
+    network, used = graph.study.features.face_embedding.network, dict(graph.features_in_use())
+    if "face_embedding" not in used or not isinstance(network, OnnxNetwork):
+        return
+    from emoadapt.models.onnx_network import load_network
+
+    try:
+        resolve(network.file, graph.study.weights_folder)
+    except EmoadaptError:
+        return  # named already
+    try:
+        load_network(network, graph.study.weights_folder).embed([np.zeros((32, 32, 3), np.uint8)])
+    except EmoadaptError as error:
+        problems.append(f"features.face_embedding.network: {error}")

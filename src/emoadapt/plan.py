@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emoadapt.config import load_study, read_configfiles
+from emoadapt.config import load_study, merge_study
 from emoadapt.corpora.base import Utterance, read_utterances
 from emoadapt.dag import Graph
 from emoadapt.errors import ClipError, ConfigError, EmoadaptError
@@ -108,9 +108,7 @@ def read_plan_study(paths: Sequence[str | Path]) -> tuple[Study, dict[str, str]]
     Raises:
         ConfigError: the configuration cannot be used for another reason.
     """
-    values = read_configfiles(paths)
-    if "study" not in values:
-        values = read_configfiles(["config.yaml", *paths])
+    values = merge_study(paths)
     missing: dict[str, str] = {}
     corpora = values.get("corpora")
     for name, corpus in corpora.items() if isinstance(corpora, dict) else ():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoadapt.errors import DataError, explain_disk_error
+from emoadapt.flow.owner import SUPERSEDED
 from emoadapt.flow.store import read_dropped
 
 LEAST_BYTES = 10_000_000
@@ -27,6 +28,7 @@ _PURPOSE = {
     "training": "packed from features, for Stage 1",
     "models": "Stage-1 models",
     "runs": "predictions, embeddings and models of Stage 2",
+    SUPERSEDED: "runs in batches that the study no longer has; may be deleted",
 }
 
 
