@@ -54,7 +54,7 @@ def refuse_other_study(results: Path, study: str, *, chosen: bool = True) -> Non
     made = " ".join(str(results / name) for name in MADE if (results / name).exists())
     raise DataError(
         f"{results}/ belongs to study {owner}, and this is study {study}{meant}. Name the configuration of {owner} with --configfile; "
-        f"or work in another folder (snakemake --directory FOLDER ...); or give up the results of {owner}, without its features: "
+        f"or work in another folder (snakemake --directory FOLDER ...); or delete the results of {owner} and keep its features: "
         f"rm -r {made}"
     )
 
