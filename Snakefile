@@ -26,6 +26,7 @@ try:
     if workflow.is_main_process:
         refuse_other_study(Path("results"), graph.study.study, chosen=any(given))
         graph.list_corpora()
+        graph.check_tasks()
         clear_stale_locks(Path.cwd())
         explain_interruptions(snakemake_logger, Path.cwd())
         if missing := graph.explain_missing_weights():
@@ -85,6 +86,8 @@ onstart:
         claim_locks(Path.cwd(), STUDY.study)
     except EmoadaptError as error:
         raise WorkflowError(error)
+    except OSError as error:
+        raise WorkflowError(explain_disk_error(error) or error)
 
 
 onsuccess:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+from contextlib import redirect_stdout
 from typing import cast
 
 import numpy as np
@@ -65,6 +67,14 @@ def _list_notes(study: Study) -> list[str]:
             f"{', '.join(needing)} needs a GPU; there is none on this machine, the jobs' machines must have one"
         )
     return notes
+
+
+def find_task_problems(study: Study, name: str) -> list[str]:
+    """What would stop a task whose corpora can be listed: its labels, classes, split, subsets or leaks."""
+    problems: list[str] = []
+    with redirect_stdout(io.StringIO()):
+        _check_task(study, name, set(study.corpora), problems)
+    return problems
 
 
 def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from emoadapt.errors import EmoadaptError, explain_disk_error
+from emoadapt.flow.devices import fit_threads
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
@@ -31,7 +32,9 @@ ConfigFiles = Annotated[
 ]
 Output = Annotated[Path, typer.Option(help="File to write.")]
 Files = Annotated[list[Path], typer.Argument(help="Input tables.")]
-Threads = Annotated[int, typer.Option(help="Threads the job may use.")]
+Threads = Annotated[
+    int, typer.Option(help="Threads the job may use, at most the cores of the machine.", callback=fit_threads)
+]
 Results = Annotated[Path, typer.Option(help="Folder of results.")]
 FOR_PEOPLE, STAGES = "For people", "Stages (what the rules call)"
 

@@ -22,6 +22,7 @@ from emoadapt.corpora.base import Utterance, read_utterances
 from emoadapt.dag import Graph
 from emoadapt.errors import ClipError, ConfigError, EmoadaptError
 from emoadapt.flow.code import digest
+from emoadapt.flow.devices import list_devices
 from emoadapt.flow.grid import HANDCRAFTED, Setting, batches, settings
 from emoadapt.schema import SAMPLE_RATE
 
@@ -448,7 +449,7 @@ def print_plan(
                 for r in by_stage["feature"]
             ],
         )  # fmt: skip
-    device = "CPU" if study.device == "cpu" or (speeds or {}).get("device", "").startswith("CPU") else "GPU"
+    device = _name_processor(study, speeds)
     if by_stage["stage1"]:
         print("\nStage 1")
         _print_table(
@@ -473,6 +474,13 @@ def print_plan(
         print(line)
 
 
+def _name_processor(study: Study, speeds: Mapping[str, Any] | None) -> str:
+    """What the hours are of: of what was calibrated, else of what the study would take on this machine."""
+    if speeds:
+        return "CPU" if study.device == "cpu" or speeds["device"].startswith("CPU") else "GPU"
+    return "CPU" if study.device == "cpu" or (study.device == "auto" and not list_devices()) else "GPU"
+
+
 def summarise_plan(
     study: Study, rows: Sequence[Row], speeds: Mapping[str, Any] | None, gpus: int, device: str = "GPU"
 ) -> list[str]:
@@ -493,7 +501,8 @@ def summarise_plan(
     training = [*(row for row in rows if row.name.startswith("cnn.") and row.stage == "feature"), *stage1, *stage2]
     if not speeds:
         lines.append(
-            "Not calibrated: no hours of training are estimated; `emoadapt plan --calibrate` measures this machine."
+            f"Not calibrated: {device} hours of training are not known. `emoadapt plan --calibrate` finds them with a few steps of each "
+            "backbone on this machine."
         )
         return lines
     timed = [row for row in training if row.hours is not None and row.hours_left is not None]

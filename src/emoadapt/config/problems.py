@@ -103,15 +103,19 @@ def _write_list(found: Any) -> str:
     """A list of what was found, as YAML writes it; numbers and words may have been one text with commas."""
     if found is None or isinstance(found, dict):
         return "[a, b]"
-    values = [part for part in re.split(r"[,;\s]+", found.strip("()[] ")) if part] if isinstance(found, str) else [found]
+    values = (
+        [part for part in re.split(r"[,;\s]+", found.strip("()[] ")) if part] if isinstance(found, str) else [found]
+    )
     return f"[{', '.join(map(str, values))}]" if values else "[a, b]"
 
 
 def _advise_quotes(found: Any) -> str:
     """How to write as text what YAML reads as something else."""
     if isinstance(found, bool):
-        return "; YAML reads yes, no, on, off, true and false without quotes as truth values: quote the word, as in \"yes\""
-    return f"; YAML reads this as a number: quote it, \"{found}\""
+        return (
+            '; YAML reads yes, no, on, off, true and false without quotes as truth values: quote the word, as in "yes"'
+        )
+    return f'; YAML reads this as a number: quote it, "{found}"'
 
 
 def _read_number(found: Any) -> str | None:
