@@ -153,7 +153,8 @@ def test_other_batches_leave_no_prediction_twice(copy: Project) -> None:
 
 
 def test_ctrl_c_says_that_the_same_command_continues(copy: Project) -> None:
-    shutil.rmtree(copy.root / "results/runs/emotions/tiny.original/full")
+    for name in ("runs/emotions/tiny.original/full", "tables", "report"):
+        shutil.rmtree(copy.root / "results" / name)
     log = "logs/finetune/emotions/tiny.original/full/b000.log"
     (copy.root / log).unlink()
     out = copy.root / "said.txt"

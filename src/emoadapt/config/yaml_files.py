@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -76,8 +75,9 @@ class _Misread(Exception):
 class _Loader(yaml.SafeLoader):
     """A SafeLoader that refuses keys given twice, and words and numbers that YAML 1.1 reads as something else."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        # Here and not after: `<<` may bring keys that are given again, on purpose.
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Before anything is constructed: `<<` then puts keys into the node that may be given again, on purpose.
+        node = super().compose_mapping_node(anchor)  # type: ignore[no-untyped-call]
         lines: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
@@ -87,13 +87,13 @@ class _Loader(yaml.SafeLoader):
                 raise _Misread(f"lines {lines[key.value]} and {line}: key `{key.value}` is given twice; keep one")
             lines[key.value] = line
             self._read_as_text(key)
-        return super().construct_mapping(node, deep)
+        return cast(yaml.MappingNode, node)
 
     def _read_as_text(self, key: yaml.ScalarNode) -> None:
         """All keys are text: `1000` is taken for it, `010` or `yes` would be another text."""
         if key.tag == "tag:yaml.org,2002:str":
             return
-        # Not by `construct_object`, which would remember the value for when the key is read as text.
+        # Not by `construct_object`, which would remember the value.
         value = self.yaml_constructors.get(key.tag, self.yaml_constructors[None])(self, key)
         if str(value) != key.value:
             raise _Misread(

@@ -57,6 +57,9 @@ def test_numbers_as_keys_are_text_and_other_numbers_stay(tmp_path: Path) -> None
 def test_a_merged_mapping_may_give_a_key_again(tmp_path: Path) -> None:
     text = "a: &all {x: 1, y: 2}\nb: {<<: *all, y: 3}\n"
     assert read(tmp_path, text)["b"] == {"x": 1, "y": 3}
+    # `c` is read before `b`, which lies deeper.
+    text = "a: &a {x: 1}\np: {q: {b: &b {<<: *a, x: 2}}}\nc: {<<: *b, y: 3}\n"
+    assert read(tmp_path, text)["c"] == {"x": 2, "y": 3}
 
 
 def test_json_is_read_as_json(tmp_path: Path) -> None:
