@@ -15,6 +15,7 @@ from emoadapt.flow.disk import explain_full_disk, refuse_read_only
 from emoadapt.flow.interruptions import explain_interruptions
 from emoadapt.flow.lock import claim_locks, clear_stale_locks
 from emoadapt.flow.owner import claim_results, refuse_other_study, supersede_batches
+from emoadapt.task_checks import check_tasks
 
 given = workflow.overwrite_configfiles, workflow.config_settings.config
 try:
@@ -26,7 +27,7 @@ try:
     if workflow.is_main_process:
         refuse_other_study(Path("results"), graph.study.study, chosen=any(given))
         graph.list_corpora()
-        graph.check_tasks()
+        check_tasks(graph)
         clear_stale_locks(Path.cwd())
         explain_interruptions(snakemake_logger, Path.cwd())
         if missing := graph.explain_missing_weights():

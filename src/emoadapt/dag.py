@@ -15,7 +15,7 @@ from typing import Any
 from emoadapt.config import Backbone, Study, load_study, objective_features
 from emoadapt.corpora.base import read_labels, read_utterances
 from emoadapt.corpora.manifests import CorpusState, find_state
-from emoadapt.errors import ConfigError, EmoadaptError, ModelError
+from emoadapt.errors import ConfigError, ModelError
 from emoadapt.features.catalogue import (
     CNN_MODULES,
     FEATURES,
@@ -508,30 +508,7 @@ class Graph:
         for corpus in dict.fromkeys(corpus for _, corpus in self.features_in_use()):
             self._state(corpus)
 
-    def check_tasks(self) -> None:
-        """Check labels, classes, splits, subsets and leaks as `emoadapt check` does, before anything runs.
-
-        A task that passed is not looked at again until something that decides it changes.
-
-        Raises:
-            EmoadaptError: all that would stop a task.
-        """
-        problems = []
-        for task in self.study.tasks:
-            seen, state = Path(RESULTS, ".cache", "tasks", f"{task}.txt"), self._task_state(task)
-            if seen.is_file() and seen.read_text(encoding="utf-8", errors="replace") == state:
-                continue
-            from emoadapt.check import find_task_problems
-
-            if found := find_task_problems(self.study, task):
-                problems += found
-            else:
-                with suppress(Overtaken, OSError):
-                    write_text(seen, state)
-        if problems:
-            raise EmoadaptError("\n".join(problems))
-
-    def _task_state(self, task: str) -> str:
+    def task_state(self, task: str) -> str:
         """What decides whether a task can be split, drawn from and tested."""
         config = self.study.tasks[task]
         heard = [corpus for name in self.study.adaptations_of(task) for corpus in self.study.adaptations[name].corpora]

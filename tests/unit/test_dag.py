@@ -13,7 +13,7 @@ import pytest
 from emoadapt import schema
 from emoadapt.config import load_study
 from emoadapt.dag import STUDY_VARIABLE, Graph, open_study
-from emoadapt.errors import ConfigError, EmoadaptError
+from emoadapt.errors import ConfigError
 from emoadapt.features import catalogue
 from emoadapt.flow import code
 
@@ -349,26 +349,6 @@ def test_leaks_are_looked_for_in_all_that_was_heard_and_decide_no_split(graph: G
     assert other.split_state("t") == graph.split_state("t")
     assert other.stage2_state("t", "h", "original") == graph.stage2_state("t", "h", "original")
     assert other.leak_state("t") != graph.leak_state("t")
-
-
-def test_a_task_is_checked_again_when_something_that_decides_it_changes(
-    graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    asked: list[str] = []
-    answers = [["no such subset"], [], []]
-    monkeypatch.setattr(
-        "emoadapt.check.find_task_problems", lambda study, name: asked.append(name) or answers[len(asked) - 1]
-    )
-    with pytest.raises(EmoadaptError, match="no such subset"):
-        graph.check_tasks()
-    graph.check_tasks()
-    graph.check_tasks()
-    assert asked == ["t", "t"], "a task that passed is not looked at again"
-    values = graph.study.model_dump(mode="json", exclude_unset=True)
-    values["tasks"]["t"]["subsets"] = [4]
-    Graph(load_study(values)).check_tasks()
-    assert len(asked) == 3
 
 
 def test_a_study_for_a_gpu_is_refused_where_there_is_none(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
