@@ -15,12 +15,17 @@ setup: $(VENV)/.ready
 # torch first, with its own dependencies; then every other pin as it stands in the lock file. Without
 # `--no-deps`, mediapipe would bring a second OpenCV, which needs a system library and has no Haar cascades.
 $(VENV)/.ready: requirements.lock pyproject.toml
+	@echo "setting up $(VENV): some minutes and gigabytes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip setuptools
+	@echo "1 of 3: torch"
 	$(BIN)/pip install --quiet $$(grep '^torch==' requirements.lock)
+	@echo "2 of 3: all other libraries"
 	$(BIN)/pip install --quiet --no-deps -r requirements.lock
+	@echo "3 of 3: emoadapt"
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	@touch $@
+	@echo "$(VENV) is ready. Next:  . $(VENV)/bin/activate   then  emoadapt check --configfile my_study.yaml   or, for the demo,  make demo"
 
 demo: setup
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=1

@@ -2,26 +2,33 @@ from pathlib import Path
 import logging
 import sys
 
+from snakemake.logging import logger as snakemake_logger
 from snakemake.utils import min_version
 
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
+from emoadapt.config import merge_study
 from emoadapt.dag import open_study
 from emoadapt.errors import EmoadaptError, explain_disk_error
 from emoadapt.flow.disk import explain_full_disk, refuse_read_only
+from emoadapt.flow.interruptions import explain_interruptions
 from emoadapt.flow.lock import claim_locks, clear_stale_locks
+from emoadapt.flow.owner import claim_results, refuse_other_study, supersede_batches
+from emoadapt.task_checks import check_tasks
 
-# A configuration that names its study stands alone; any other overrides the demo, key by key.
-if "study" not in config:
-
-    configfile: Path(workflow.basedir, "config.yaml")
-
-
+given = workflow.overwrite_configfiles, workflow.config_settings.config
 try:
-    graph = open_study(config, workflow.basedir)
+    # Read again, so that `emoadapt check` and this say the same of the same files.
+    graph = open_study(
+        merge_study(*given, built_in=Path(workflow.basedir, "config.yaml")),
+        workflow.basedir,
+    )
     if workflow.is_main_process:
+        refuse_other_study(Path("results"), graph.study.study, chosen=any(given))
         graph.list_corpora()
+        check_tasks(graph)
         clear_stale_locks(Path.cwd())
+        explain_interruptions(snakemake_logger, Path.cwd())
         if missing := graph.explain_missing_weights():
             print(missing, file=sys.stderr)
 except EmoadaptError as error:
@@ -65,9 +72,21 @@ onstart:
     try:
         refuse_read_only(Path("results"))
         graph.refuse_missing_weights()
-        claim_locks(Path.cwd())
+        if workflow.local_exec and any(
+            job.resources.get("gpu") for job in workflow.dag.needrun_jobs()
+        ):
+            graph.refuse_missing_gpu()
+        claim_results(Path("results"), STUDY.study)
+        for folder in supersede_batches(Path("results"), graph.run_folders()):
+            print(
+                f"{folder} is no batch of this study any more: moved to results/superseded",
+                file=sys.stderr,
+            )
+        claim_locks(Path.cwd(), STUDY.study)
     except EmoadaptError as error:
         raise WorkflowError(error)
+    except OSError as error:
+        raise WorkflowError(explain_disk_error(error) or error)
 
 
 onsuccess:

@@ -58,14 +58,14 @@ def main() -> None:
 
 
 def write_study(root: Path, models: Path | None) -> str:
-    """Write `config.yaml`; the name of the detector."""
+    """Write `study.json`; the name of the detector."""
     weights = models and (models / "yunet").is_dir()
     faces = {"detector": "yunet" if weights else "haar", "crop_size": 112}
     corpora = {name: {"importer": "folder", "root": str(root / name)} for name in ("sounds", "films")}
     study = {"study": "memory", "device": "cpu", "corpora": corpora, "features": {"faces": faces}}
     study |= {"models_dir": str(models.absolute())} if weights and models else {}
     load_study(study)
-    (root / "config.yaml").write_text(json.dumps(study))
+    (root / "study.json").write_text(json.dumps(study))
     return str(faces["detector"])
 
 
@@ -140,7 +140,7 @@ def watch(command: list[str], folder: Path) -> tuple[float, float]:
     """Run a command; peak memory of its own process and, summed, of those that it started, in MiB."""
     import psutil
 
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "EMOADAPT_STUDY": str(folder / "study.json")}
     peaks: dict[int, float] = {}
     with (folder / "log").open("w+") as log:
         with subprocess.Popen(command, cwd=folder, stderr=log, env=environment) as process:

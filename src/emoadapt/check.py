@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
+from contextlib import redirect_stdout
 from typing import cast
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from emoadapt import schema
-from emoadapt.config import CremaDCorpus, Study
+from emoadapt.config import CremaDCorpus, OnnxNetwork, Study
 from emoadapt.corpora.accounts import describe_content, read_notes
 from emoadapt.corpora.base import note_names, read_utterances
 from emoadapt.corpora.classes import describe_labels
@@ -69,6 +72,14 @@ def _list_notes(study: Study) -> list[str]:
             f"{', '.join(needing)} needs a GPU; there is none on this machine, the jobs' machines must have one"
         )
     return notes + advise_features(study, Graph(study).features_in_use())
+
+
+def find_task_problems(study: Study, name: str) -> list[str]:
+    """What would stop a task whose corpora can be listed: its labels, classes, split, subsets or leaks."""
+    problems: list[str] = []
+    with redirect_stdout(io.StringIO()):
+        _check_task(study, name, set(study.corpora), problems)
+    return problems
 
 
 def _check_corpus(study: Study, name: str, problems: list[str]) -> bool:
@@ -156,13 +167,31 @@ def _read_labels(study: Study, corpus: str) -> pl.DataFrame:
 
 
 def _check_weights(study: Study, problems: list[str]) -> None:
-    folder = study.weights_folder
-    for user, (name, revision) in Graph(study).weights_in_use().items():
+    folder, graph = study.weights_folder, Graph(study)
+    for user, (name, revision) in graph.weights_in_use().items():
         try:
             resolve(name, folder, revision)
         except EmoadaptError as error:
             problems.append(f"{user}: {error}")
         else:
             print(f"{user}: {name} ({identity(name, folder, revision)})")
+    _check_network(graph, problems)
     for name in study.untrained:
         print(f"backbone {name}: UNTRAINED, randomly initialised")
+
+
+def _check_network(graph: Graph, problems: list[str]) -> None:
+    """Embed one image, since only that shows whether an ONNX file is as it is declared."""
+    network, used = graph.study.features.face_embedding.network, dict(graph.features_in_use())
+    if "face_embedding" not in used or not isinstance(network, OnnxNetwork):
+        return
+    from emoadapt.models.onnx_network import load_network
+
+    try:
+        resolve(network.file, graph.study.weights_folder)
+    except EmoadaptError:
+        return  # named already
+    try:
+        load_network(network, graph.study.weights_folder).embed([np.zeros((32, 32, 3), np.uint8)])
+    except EmoadaptError as error:
+        problems.append(f"features.face_embedding.network: {error}")

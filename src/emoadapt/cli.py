@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from emoadapt.errors import EmoadaptError, explain_disk_error
+from emoadapt.flow.devices import fit_threads
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
@@ -26,12 +27,14 @@ app = typer.Typer(
 ConfigFiles = Annotated[
     list[Path] | None,
     typer.Option(
-        "--configfile", help="YAML files, later over earlier, as Snakemake takes them (default: config.yaml)."
+        "--configfile", help="YAML files, later over earlier, as Snakemake takes them (default: the built-in demo)."
     ),
 ]
 Output = Annotated[Path, typer.Option(help="File to write.")]
 Files = Annotated[list[Path], typer.Argument(help="Input tables.")]
-Threads = Annotated[int, typer.Option(help="Threads the job may use.")]
+Threads = Annotated[
+    int, typer.Option(help="Threads the job may use, at most the cores of the machine.", callback=fit_threads)
+]
 Results = Annotated[Path, typer.Option(help="Folder of results.")]
 FOR_PEOPLE, STAGES = "For people", "Stages (what the rules call)"
 
@@ -71,11 +74,20 @@ def _name_each_configfile(arguments: Sequence[str]) -> list[str]:
 
 
 def _study(configfiles: list[Path] | None = None) -> Study:
-    from emoadapt.config import read_study
+    from emoadapt.config import load_study, read_configfiles, read_study
     from emoadapt.dag import STUDY_VARIABLE
 
     handed = os.environ.get(STUDY_VARIABLE)
-    return read_study(configfiles or [handed or "config.yaml"])
+    return load_study(read_configfiles([handed])) if handed and not configfiles else read_study(configfiles or [])
+
+
+def _study_of(results: Path, configfiles: list[Path] | None) -> Study:
+    """The study, if a folder of results is its own or nobody's."""
+    from emoadapt.flow.owner import refuse_other_study
+
+    study = _study(configfiles)
+    refuse_other_study(results, study.study, chosen=bool(configfiles or os.environ.get("EMOADAPT_STUDY")))
+    return study
 
 
 def _take_gpus(count: int) -> None:
@@ -94,7 +106,7 @@ def check(configfile: ConfigFiles = None) -> None:
     """Check configuration, corpora and weights before a long run."""
     from emoadapt.check import print_check
 
-    print_check(_study(configfile))
+    print_check(_study_of(Path("results"), configfile))
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
@@ -111,7 +123,7 @@ def plan(
     csv: Annotated[bool, typer.Option("--csv", help="CSV instead of tables.")] = False,
 ) -> None:
     """Show what a study would compute, what is done, and the hours left, before anything runs; corpora may be missing."""
-    from emoadapt.dag import STUDY_VARIABLE
+    from emoadapt.flow.owner import refuse_other_study
     from emoadapt.plan import (
         CALIBRATION,
         measure_corpora,
@@ -123,7 +135,8 @@ def plan(
         write_csv,
     )
 
-    study, missing = read_plan_study(configfile or [Path(os.environ.get(STUDY_VARIABLE) or "config.yaml")])
+    study, missing = read_plan_study(configfile or [])
+    refuse_other_study(Path("results"), study.study, chosen=bool(configfile))
     sizes = measure_corpora(study, missing, parse_assumptions(assume or []))
     if calibrate:
         from emoadapt.training.calibration import calibrate as measure_speeds
@@ -240,7 +253,7 @@ def contact_sheet(
     from emoadapt.errors import ConfigError
     from emoadapt.features.contact_sheet import draw_contact_sheet, write_contact_sheet
 
-    study = _study(configfile)
+    study = _study_of(results, configfile)
     if corpus not in study.corpora:
         raise ConfigError(f"there is no corpus {corpus}; there is {', '.join(study.corpora)}")
     shards = [sorted((results / kind / corpus).glob("*.parquet")) for kind in ("manifests", "features/faces")]

@@ -15,7 +15,7 @@ from typing import Any
 from emoadapt.config import Backbone, Study, load_study, objective_features
 from emoadapt.corpora.base import read_labels, read_utterances
 from emoadapt.corpora.manifests import CorpusState, find_state
-from emoadapt.errors import ModelError
+from emoadapt.errors import ConfigError, ModelError
 from emoadapt.features.catalogue import (
     CNN_MODULES,
     describe_recipe,
@@ -25,7 +25,8 @@ from emoadapt.features.catalogue import (
     unreached_modules,
     upstream_features,
 )
-from emoadapt.flow.code import digest, remember_modules
+from emoadapt.flow.code import code_digest, digest, remember_modules
+from emoadapt.flow.devices import list_devices
 from emoadapt.flow.grid import CLASSICAL, HANDCRAFTED, Run, Setting, batches, count_gpus, settings
 from emoadapt.flow.parts import Overtaken, write_text
 from emoadapt.flow.shards import shard_names
@@ -348,6 +349,10 @@ class Graph:
             for batch in self.batches(s.task, s.backbone, s.start, s.subset)
         ]
 
+    def run_folders(self) -> list[Path]:
+        """The folder of every batch of the study."""
+        return [Path(path).parent for task in self.study.tasks for path in self.run_files(task, "predictions.parquet")]
+
     def comparisons(self, task: str) -> list[str]:
         """The tests that the study's tables want on a task, as `<model> < <baseline>`."""
         return [f"{'.'.join(model)} < {'.'.join(baseline)}" for model, baseline in list_comparisons(self.study, task)]
@@ -455,6 +460,17 @@ class Graph:
         if sentence := self.explain_missing_weights():
             raise ModelError(sentence)
 
+    def refuse_missing_gpu(self) -> None:
+        """Say before the first job that the study wants a GPU, and that this machine has none.
+
+        Raises:
+            ConfigError: so it is.
+        """
+        if self.study.device == "cuda" and not list_devices():
+            raise ConfigError(
+                "device is cuda, and there is no GPU on this machine; set `device: auto` or `device: cpu`"
+            )
+
     def all_features(self) -> list[str]:
         """Every feature shard that the study computes, cached CNN output included."""
         found = [path for feature, corpus in self.features_in_use() for path in self.feature_shards(feature, corpus)]
@@ -475,6 +491,14 @@ class Graph:
         """
         for corpus in dict.fromkeys(corpus for _, corpus in self.features_in_use()):
             self._state(corpus)
+
+    def task_state(self, task: str) -> str:
+        """What decides whether a task can be split, drawn from and tested."""
+        config = self.study.tasks[task]
+        heard = [corpus for name in self.study.adaptations_of(task) for corpus in self.study.adaptations[name].corpora]
+        states = [self._state(corpus) for corpus in dict.fromkeys([*self.task_corpora(task), *heard])]
+        code = code_digest("emoadapt.corpora.tasks", "emoadapt.corpora.leaks")
+        return digest(config.model_dump_json(), self.leak_state(task), code, [[s.labels, *s.shards] for s in states])
 
     def report_state(self) -> str:
         """What the report shows: all of the configuration, through its template, beside a paper's figures."""

@@ -17,11 +17,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emoadapt.config import load_study, read_configfiles
+from emoadapt.config import load_study, merge_study
 from emoadapt.corpora.base import Utterance, read_utterances
 from emoadapt.dag import Graph
 from emoadapt.errors import ClipError, ConfigError, EmoadaptError
 from emoadapt.flow.code import digest
+from emoadapt.flow.devices import list_devices
 from emoadapt.flow.grid import HANDCRAFTED, Setting, batches, settings
 from emoadapt.schema import SAMPLE_RATE
 
@@ -108,9 +109,7 @@ def read_plan_study(paths: Sequence[str | Path]) -> tuple[Study, dict[str, str]]
     Raises:
         ConfigError: the configuration cannot be used for another reason.
     """
-    values = read_configfiles(paths)
-    if "study" not in values:
-        values = read_configfiles(["config.yaml", *paths])
+    values = merge_study(paths)
     missing: dict[str, str] = {}
     corpora = values.get("corpora")
     for name, corpus in corpora.items() if isinstance(corpora, dict) else ():
@@ -450,7 +449,7 @@ def print_plan(
                 for r in by_stage["feature"]
             ],
         )  # fmt: skip
-    device = "CPU" if study.device == "cpu" or (speeds or {}).get("device", "").startswith("CPU") else "GPU"
+    device = _name_processor(study, speeds)
     if by_stage["stage1"]:
         print("\nStage 1")
         _print_table(
@@ -475,6 +474,13 @@ def print_plan(
         print(line)
 
 
+def _name_processor(study: Study, speeds: Mapping[str, Any] | None) -> str:
+    """What the hours are of: of what was calibrated, else of what the study would take on this machine."""
+    if speeds:
+        return "CPU" if study.device == "cpu" or speeds["device"].startswith("CPU") else "GPU"
+    return "CPU" if study.device == "cpu" or (study.device == "auto" and not list_devices()) else "GPU"
+
+
 def summarise_plan(
     study: Study, rows: Sequence[Row], speeds: Mapping[str, Any] | None, gpus: int, device: str = "GPU"
 ) -> list[str]:
@@ -495,7 +501,8 @@ def summarise_plan(
     training = [*(row for row in rows if row.name.startswith("cnn.") and row.stage == "feature"), *stage1, *stage2]
     if not speeds:
         lines.append(
-            "Not calibrated: no hours of training are estimated; `emoadapt plan --calibrate` measures this machine."
+            f"Not calibrated: {device} hours of training are not known. `emoadapt plan --calibrate` finds them with a few steps of each "
+            "backbone on this machine."
         )
         return lines
     timed = [row for row in training if row.hours is not None and row.hours_left is not None]

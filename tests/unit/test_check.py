@@ -229,3 +229,24 @@ def test_shards_are_advised_by_the_number_of_clips(workplace: Path, capsys: pyte
     corpus = study().corpora["speech"].model_dump() | {"shards": 5}
     print_check(study(corpora={"speech": corpus}))
     assert "advice: corpora.speech.shards: 1 (about 24 clips each)" in capsys.readouterr().out
+
+
+def test_an_embedding_network_is_tried_on_an_image(workplace: Path) -> None:
+    """Symptom: a network of another input than declared passed, and the run died of it."""
+    from emoadapt.config import UntrainedNetwork
+    from emoadapt.models.onnx_network import build_untrained_network
+
+    (workplace / "models").mkdir()
+    network = build_untrained_network(UntrainedNetwork(untrained="tiny_cnn", input_size=64))
+    (workplace / "models/net.onnx").write_bytes(network)
+    corpora = {name: corpus.model_dump() for name, corpus in study().corpora.items()}
+    corpora["speech"]["modalities"] = ["audio", "video"]
+
+    def features(**keys: Any) -> dict[str, Any]:
+        faces = {"detector": "haar"}
+        return {"also": ["face_embedding"], "faces": faces, "face_embedding": {"network": {"file": "net.onnx", **keys}}}
+
+    print_check(study(corpora=corpora, features=features(input_size=64, output="embedding")))
+    for keys in ({"input_size": 96, "output": "embedding"}, {"input_size": 64, "output": "smile"}):
+        with pytest.raises(EmoadaptError, match=r"1 problem.*\n  features\.face_embedding\.network: .*net\.onnx"):
+            print_check(study(corpora=corpora, features=features(**keys)))

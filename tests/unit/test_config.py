@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from emoadapt.config import (
     FacesConfig,
@@ -66,7 +65,24 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("finetuning.sedes", [1], "finetuning.sedes: this key is not known; did you mean `seeds`?"),
         ("corpora.clips.shads", 3, "corpora.clips.shads: this key is not known; did you mean `shards`?"),
         ("finetuning.zzz", [1], "finetuning.zzz: this key is not known; see docs/configuration.md"),
-        ("finetuning.seeds", 5, "finetuning.seeds: found 5, allowed is a list, such as [a, b]"),
+        ("finetuning.seeds", 5, "finetuning.seeds: found 5, allowed is a list, such as [5]"),
+        (
+            "finetuning.seeds",
+            "0, 1, 2",
+            "finetuning.seeds: found '0, 1, 2', allowed is a list, such as [0, 1, 2]",
+        ),
+        ("finetuning.seeds", None, "finetuning.seeds: found None, allowed is a list, such as [a, b]"),
+        (
+            "tasks.speech.classes",
+            [True, False],
+            "tasks.speech.classes.0: found True, allowed is a valid string; YAML reads yes, no, on, off, true and false without "
+            'quotes as truth values: quote the word, as in "yes"',
+        ),
+        (
+            "tasks.speech.classes",
+            [1, 2],
+            'tasks.speech.classes.0: found 1, allowed is a valid string; YAML reads this as a number: quote it, "1"',
+        ),
         ("finetuning.seeds", [0, -1], "finetuning.seeds.1: found -1, allowed is greater than or equal to 0"),
         (
             "adaptations.adapted.seed",
@@ -102,7 +118,12 @@ def test_the_papers_settings_are_the_defaults() -> None:
             "features.face_embedding.network.fil: this key is not known; did you mean `file`?",
         ),
         ("finetuning.seeds", [0, 0], "finetuning: seeds repeats 0"),
-        ("finetuning.seeds", [], "finetuning: seeds must not be empty"),
+        ("finetuning.seeds", [], "finetuning: seeds must not be empty; leave the key out for its default"),
+        (
+            "tasks.speech.split",
+            {"by": "speakers", "dev": ["a"], "test": []},
+            "tasks.speech.split: test must not be empty; name at least one",
+        ),
         ("finetuning.egemaps_baseline", "off", "finetuning.egemaps_baseline: found 'off', allowed is a valid boolean"),
         ("finetuning.learning_rate", float("inf"), "finetuning.learning_rate"),
         ("features.faces.detector", "dlib", "features.faces.detector: found 'dlib', allowed is 'haar', 'yunet'"),
@@ -192,13 +213,6 @@ def test_files_are_merged_key_by_key(tmp_path: Path) -> None:
     assert merged == {"study": "x", "finetuning": {"epochs": 5, "seeds": [1]}}
 
 
-def test_a_file_without_a_study_overrides_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    (tmp_path / "over.yaml").write_text("finetuning: {seeds: [7]}\n")
-    study = read_study([tmp_path / "over.yaml"])
-    assert study.study == "demo" and study.finetuning.seeds == (7,)
-
-
 @pytest.mark.parametrize(("text", "sentence"), [("a: [", "not valid YAML"), ("- a", "a configuration is a mapping")])
 def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "broken.yaml").write_text(text)
@@ -233,7 +247,7 @@ def test_shipped_configurations_are_good(monkeypatch: pytest.MonkeyPatch, tmp_pa
         text = path.read_text()
         for name in re.findall(r"\$\{(\w+)\}", text):
             monkeypatch.setenv(name, str(tmp_path))
-        assert load_study(yaml.safe_load(text)).left_out == {}, path
+        assert load_study(read_configfiles([path])).left_out == {}, path
 
 
 def test_an_original_that_never_saw_stage_1_gets_the_same_freedom() -> None:
@@ -263,6 +277,22 @@ def test_detector_settings_that_would_be_ignored_are_refused(keys: dict) -> None
     with pytest.raises(ValueError, match=next(iter(keys))):
         FacesConfig(detector="yunet", **keys)
     assert FacesConfig(detector="mtcnn", **keys)
+
+
+def test_of_a_registered_network_the_registry_knows_the_rest() -> None:
+    """Symptom: its name alone passed, and the run died of another size, colour and output than the file has."""
+
+    def network(**keys: Any) -> Any:
+        return load_study(GOOD | {"features": {"face_embedding": {"network": keys}}}).features.face_embedding.network
+
+    found = network(file="mini_xception_fer2013")
+    assert (found.input_size, found.colour, found.mean, found.std) == (64, "grey", (0.5,), (0.5,))
+    assert found.output == "embedding"
+    assert found.model_dump(exclude={"file"}) == network(file="mini_xception/mini_xception_fer2013.onnx").model_dump(
+        exclude={"file"}
+    )
+    assert network(file="enet_b2_8").input_size == 260 and network(file="enet_b2_8", input_size=224).input_size == 224
+    assert network(file="my.onnx").input_size == 224
 
 
 def optional_study(tmp_path, **over):

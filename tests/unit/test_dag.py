@@ -13,6 +13,7 @@ import pytest
 from emoadapt import schema
 from emoadapt.config import load_study
 from emoadapt.dag import STUDY_VARIABLE, Graph, open_study
+from emoadapt.errors import ConfigError
 from emoadapt.features import catalogue
 from emoadapt.flow import code
 
@@ -339,3 +340,13 @@ def test_leaks_are_looked_for_in_all_that_was_heard_and_decide_no_split(graph: G
     assert other.split_state("t") == graph.split_state("t")
     assert other.stage2_state("t", "h", "original") == graph.stage2_state("t", "h", "original")
     assert other.leak_state("t") != graph.leak_state("t")
+
+
+def test_a_study_for_a_gpu_is_refused_where_there_is_none(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    graph.refuse_missing_gpu()
+    strict = Graph(graph.study.model_copy(update={"device": "cuda"}))
+    with pytest.raises(ConfigError, match="device is cuda, and there is no GPU on this machine"):
+        strict.refuse_missing_gpu()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    strict.refuse_missing_gpu()

@@ -176,6 +176,18 @@ def test_the_papers_study_is_planned_without_any_corpus(capsys, monkeypatch):
     assert "needs corpus crema_d" in text and "CREMA_D is not set" in text and "Not calibrated" in text
 
 
+@pytest.mark.parametrize(("visible", "device"), [("", "CPU"), ("0", "GPU")])
+def test_hours_are_those_of_the_machine_that_is_here(study, capsys, monkeypatch, visible, device):
+    """Symptom: on a laptop the plan said `GPU hours: unknown`."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    config = study[0].model_copy(update={"device": "auto"})
+    sizes = measure_corpora(config, study[1], {})
+    print_plan(config, sizes, plan_study(config, sizes), None, 1)
+    said = capsys.readouterr().out
+    assert f"{device} hours of training are not known. `emoadapt plan --calibrate` finds them" in said
+    assert {"CPU": "GPU", "GPU": "CPU"}[device] not in said
+
+
 def test_parts_that_only_a_missing_corpus_could_tell_are_unknown(study, tmp_path):
     """Symptom: the plan of a study with an absent IEMOCAP ended with `is not a folder`."""
     over = values()

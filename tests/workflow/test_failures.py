@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -116,7 +117,9 @@ def test_two_runs_in_one_folder_the_second_refuses(copy: Project, finished: Proj
         os.kill(first.pid, signal.SIGSTOP)  # its jobs go on, but it does not end before it has been looked at
         second = copy.snakemake()
         assert second.returncode != 0
-        assert "Directory cannot be locked" in " ".join((second.stdout + second.stderr).split())
+        said = second.stdout + second.stderr
+        assert f"study small is running in {copy.root} since " in said and f"(process {first.pid} on " in said
+        assert "--unlock" not in said
         assert copy.snakemake("--dry-run").returncode == 0
         assert list((copy.root / ".snakemake/locks").iterdir()), "the lock of a living run was taken away"
         os.kill(first.pid, signal.SIGCONT)
@@ -127,13 +130,18 @@ def test_two_runs_in_one_folder_the_second_refuses(copy: Project, finished: Proj
     assert copy.tables() == finished.tables()
 
 
-def test_a_second_study_computes_no_feature_again(finished: Project) -> None:
+def test_a_second_study_computes_no_feature_again(copy: Project) -> None:
     study = small_study()
     study["study"] = "second"
     study["adaptations"]["adapted"]["epochs"] = 2
     study["finetuning"]["learning_rate"] = 5e-4
-    (finished.root / "second.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-    rules = {job.split()[0] for job in finished.jobs(configfile="second.yaml")}
+    (copy.root / "second.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    refused = copy.snakemake("--dry-run", configfile="second.yaml")
+    advised = re.search(r"rm -r (results/.*)", refused.stdout + refused.stderr)
+    assert advised
+    for path in map(copy.root.joinpath, advised[1].split()):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    rules = {job.split()[0] for job in copy.jobs(configfile="second.yaml")}
     # The cached CNN is that of the adapted model, which the second study trains anew.
     assert rules >= {"adapt", "finetune", "encode_cnn", "evaluate", "report"}
     assert not rules & {
@@ -146,4 +154,3 @@ def test_a_second_study_computes_no_feature_again(finished: Project) -> None:
         "split",
         "subset",
     }
-    assert finished.jobs() == set(), "a dry run of another study left something behind"

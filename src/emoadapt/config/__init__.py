@@ -62,6 +62,7 @@ from emoadapt.config.models import (
 )
 from emoadapt.config.reading import (
     load_study,
+    merge_study,
     read_configfiles,
     read_study,
 )
@@ -164,6 +165,7 @@ __all__ = [
     "UrduCorpus",
     "expand_variables",
     "load_study",
+    "merge_study",
     "objective_features",
     "read_configfiles",
     "read_study",

@@ -37,8 +37,10 @@ class Section(BaseModel):
     def _lists(self) -> Self:
         for name, value in self:
             if isinstance(value, tuple) and name not in REPEATING:
-                if not value and type(self).model_fields[name].default != ():
-                    raise ValueError(f"{name} must not be empty; leave the key out for its default")
+                field = type(self).model_fields[name]
+                if not value and field.default != ():
+                    advice = "name at least one" if field.is_required() else "leave the key out for its default"
+                    raise ValueError(f"{name} must not be empty; {advice}")
                 if repeated := repeated_values(value):
                     raise ValueError(f"{name} repeats {', '.join(map(str, repeated))}")
         return self

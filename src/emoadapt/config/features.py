@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from emoadapt.config.base import Name, Section, repeated_values
+from emoadapt.models.registry import find_entry
 
 
 class AudioConfig(Section):
@@ -98,7 +99,7 @@ class FacesConfig(Section):
 
 
 class OnnxNetwork(Section):
-    """An ONNX network with a declared input."""
+    """An ONNX network with a declared input. Of a registered one, the registry knows what is not declared."""
 
     file: str
     """ONNX file, relative to `models_dir`, or the registry's name for it."""
@@ -113,6 +114,16 @@ class OnnxNetwork(Section):
     output: str | None = None
     """Name of the tensor that is the embedding, (batch, dimension); null = what goes into the classifier, the network's last
     linear layer."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _registered(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        entry = find_entry(str(values.get("file")))
+        known = {**entry.network, **values} if entry else values
+        # Strict types take a list for a tuple only where it comes straight from JSON.
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
 
     @model_validator(mode="after")
     def _channels(self) -> OnnxNetwork:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,9 +18,8 @@ Location = tuple[int | str, ...]
 
 QUOTE = "'"
 NO_MAPPING = ("model_type", "model_attributes_type")
+LISTS = ("tuple_type", "list_type")
 ALLOWED = {
-    "tuple_type": "a list, such as [a, b]",
-    "list_type": "a list, such as [a, b]",
     "dict_type": "a mapping of names to values",
     **dict.fromkeys(NO_MAPPING, "a mapping of keys to values"),
 }
@@ -90,9 +90,32 @@ def _sentences(problem: Any) -> list[str]:
         case "value_error":
             return [line if not path else f"{path}: {line}" for line in str(context["error"]).splitlines()]
     allowed = ALLOWED.get(kind) or problem["msg"].removeprefix("Input should be ")
+    if kind in LISTS:
+        allowed = f"a list, such as {_write_list(found)}"
+    if kind == "string_type" and found is not None and not isinstance(found, (dict, list)):
+        allowed += _advise_quotes(found)
     if kind == "float_type" and (number := _read_number(found)):
         allowed += f"; YAML reads this as text, write {number}"
     return [f"{path}: {shown}, allowed is {allowed}"]
+
+
+def _write_list(found: Any) -> str:
+    """A list of what was found, as YAML writes it; numbers and words may have been one text with commas."""
+    if found is None or isinstance(found, dict):
+        return "[a, b]"
+    values = (
+        [part for part in re.split(r"[,;\s]+", found.strip("()[] ")) if part] if isinstance(found, str) else [found]
+    )
+    return f"[{', '.join(map(str, values))}]" if values else "[a, b]"
+
+
+def _advise_quotes(found: Any) -> str:
+    """How to write as text what YAML reads as something else."""
+    if isinstance(found, bool):
+        return (
+            '; YAML reads yes, no, on, off, true and false without quotes as truth values: quote the word, as in "yes"'
+        )
+    return f'; YAML reads this as a number: quote it, "{found}"'
 
 
 def _read_number(found: Any) -> str | None:

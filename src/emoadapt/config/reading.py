@@ -1,20 +1,26 @@
-"""From YAML files to a checked study."""
+"""Reading of YAML files into a checked study."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from emoadapt.config.availability import leave_out
 from emoadapt.config.problems import describe_problems
 from emoadapt.config.study import Study
 from emoadapt.config.table_checks import check_tables
+from emoadapt.config.yaml_files import read_file, shorten_path
 from emoadapt.errors import ConfigError
+
+DEMO = "demo"
+"""Name of the built-in study; whoever gives it to a study of theirs overrides keys of it."""
+BUILT_IN = Path(__file__).parents[3] / "config.yaml"
+"""Configuration of the demo, beside the Snakefile."""
+NEXT_TO_DO = f"it would change the built-in demo; add `study: NAME` for a study of your own, or `study: {DEMO}` to change keys of the demo"
 
 
 def load_study(values: dict[str, Any]) -> Study:
@@ -49,34 +55,68 @@ def read_configfiles(paths: Sequence[str | Path]) -> dict[str, Any]:
     """Read YAML files and merge them key by key, later over earlier, as `snakemake --configfile` does.
 
     Raises:
-        ConfigError: a file is missing, is no YAML, or holds no mapping.
+        ConfigError: as `read_file`.
     """
     merged: dict[str, Any] = {}
     for path in paths:
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(
-                f"{path} cannot be read ({error.strerror}); name an existing configuration file"
-            ) from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"{path} is not in UTF-8; save it in that encoding") from None
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path} holds {type(values).__name__}, a configuration is a mapping of keys to values")
-        _merge(merged, values)
+        _merge(merged, read_file(path))
     return merged
 
 
+def merge_study(
+    paths: Sequence[str | Path], single: Mapping[str, Any] | None = None, built_in: Path = BUILT_IN
+) -> dict[str, Any]:
+    """Merge what makes up a study; the one rule for the Snakefile and for `emoadapt`.
+
+    Without anything it is the demo. A study named `demo` overrides keys of the demo; any other stands alone.
+
+    Args:
+        paths: configuration files, later over earlier.
+        single: keys that go over them, from `snakemake --config`.
+        built_in: the configuration of the demo, beside the Snakefile.
+
+    Raises:
+        ConfigError: a file cannot be read, or nothing names the study.
+    """
+    if not paths and not single:
+        _refuse_unnamed(built_in)
+        return read_configfiles([built_in])
+    values = read_configfiles(paths)
+    _merge(values, dict(single or {}))
+    if "study" not in values:
+        raise ConfigError(f"{_name_source(paths)} has no key `study`: {NEXT_TO_DO}")
+    if values["study"] != DEMO:
+        return values
+    demo = read_configfiles([built_in])
+    if demo.get("study") != DEMO:
+        raise ConfigError(
+            f"`study: {DEMO}` changes keys of {built_in}, which holds study {demo.get('study')}; name your study differently"
+        )
+    _merge(demo, values)
+    return demo
+
+
+def _name_source(paths: Sequence[str | Path]) -> str:
+    return " + ".join(str(shorten_path(path)) for path in paths) or "the configuration given with --config"
+
+
+def _refuse_unnamed(built_in: Path) -> None:
+    """Say that a `config.yaml` in the working folder is not read: it would be passed over for the demo."""
+    here = Path("config.yaml")
+    if here.exists() and not (built_in.exists() and here.samefile(built_in)):
+        raise ConfigError(
+            "no --configfile is given, which means the demo, but there is a config.yaml in this folder; "
+            "if it is your study, add: --configfile config.yaml"
+        )
+
+
 def read_study(paths: Sequence[str | Path]) -> Study:
-    """Read a study as the Snakefile does: files without the key `study` override those of `config.yaml`.
+    """Read a study as the Snakefile does, see `merge_study`.
 
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    values = read_configfiles(paths)
-    return load_study(values if "study" in values else read_configfiles(["config.yaml", *paths]))
+    return load_study(merge_study(paths))
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:

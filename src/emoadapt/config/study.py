@@ -44,7 +44,7 @@ class Study(Section):
     """CPU threads of a job that extracts audio, faces, acoustic descriptors or transcripts: as many clips at a time, each in a
     process of its own (Whisper on a CPU: one process with as many threads). Where a corpus has more shards than the machine has cores, 1 is as fast."""
     training_threads: int = Field(4, ge=1)
-    """CPU threads of a training job; 1 where many small jobs run side by side."""
+    """CPU threads of a training job, or all cores of the machine if it has fewer; 1 where many small jobs run side by side."""
     gpus_per_job: int = Field(1, ge=1)
     """GPUs of one machine that a training job asks for, and that share each of its batches. The results are those of one GPU
     with the same batches, up to rounding and the draws of dropout."""

@@ -74,6 +74,11 @@ def list_devices() -> list[str]:
     return parse_devices(done.stdout) if done.returncode == 0 else []
 
 
+def fit_threads(threads: int) -> int:
+    """As many threads as are asked for, and no more than the cores that this process may use."""
+    return max(1, min(threads, len(os.sched_getaffinity(0))))
+
+
 def parse_devices(listing: str) -> list[str]:
     """UUIDs in the output of `nvidia-smi -L`; of a GPU that is divided, those of its parts."""
     devices: list[str] = []

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoadapt.errors import DataError, explain_disk_error
+from emoadapt.flow.owner import SUPERSEDED
 
 LEAST_BYTES = 10_000_000
 """A disk with less than that is full."""
@@ -23,6 +24,7 @@ _PURPOSE = {
     "training": "packed from features, for Stage 1",
     "models": "Stage-1 models",
     "runs": "predictions, embeddings and models of Stage 2",
+    SUPERSEDED: "runs in batches that the study no longer has; may be deleted",
 }
 
 

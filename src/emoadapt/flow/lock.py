@@ -10,14 +10,18 @@ host may be alive; so the file holds the names of the hosts that Snakemake's loc
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 import sys
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 LOCK = "emoadapt.lock"
 """File in `.snakemake`."""
+RUN = "emoadapt.run"
+"""File in `.snakemake` that says who runs, and is locked as long as it is true."""
 _held: list[int] = []
 """Descriptors kept open until the process ends."""
 
@@ -49,7 +53,7 @@ def clear_stale_locks(folder: Path) -> bool:
         else:
             print(
                 f"{state.absolute()} holds lock files of a run on {' or '.join(others) or 'a host that is not known'}; when it has ended, "
-                "`snakemake --unlock` takes them away",
+                "the same command with `--unlock` takes them away",
                 file=sys.stderr,
             )
     if not left:
@@ -59,11 +63,39 @@ def clear_stale_locks(folder: Path) -> bool:
     return alone
 
 
-def claim_locks(folder: Path) -> None:
-    """Say that lock files are of this host from now on; to be called when Snakemake has written those of a run."""
+def claim_locks(folder: Path, study: str) -> None:
+    """Say that lock files are of this host from now on, and who runs; to be called when Snakemake has written those of a run."""
     state = folder / ".snakemake"
+    _note_run(state, study)
     # One file of inputs and one of outputs: with more of them another run, of other outputs, is at work too.
     _note_holder(state, alone=len(_find_left(state)) <= 2)
+
+
+def _note_run(state: Path, study: str) -> None:
+    """Write down who runs, in a file that stays locked until this process ends; a run of other outputs may have come before."""
+    with suppress(OSError):
+        descriptor = os.open(state / RUN, os.O_RDWR | os.O_CREAT, 0o666)
+        _held.append(descriptor)
+        if _lock(descriptor):
+            since = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
+            run = {"study": study, "host": socket.gethostname(), "process": os.getpid(), "since": since}
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, json.dumps(run).encode())
+
+
+def describe_run(folder: Path) -> str | None:
+    """Who is at work in a folder since when, and what to do; None where nobody is known to be."""
+    try:
+        with (folder / ".snakemake" / RUN).open("r+b") as file:
+            if _lock(file.fileno()) is not False:
+                return None
+            run = json.loads(file.read())
+        return (
+            f"study {run['study']} is running in {folder} since {run['since']} (process {run['process']} on {run['host']}). "
+            "Wait until it ends, or work in another folder: snakemake --directory FOLDER ..."
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _find_left(state: Path) -> list[Path]:

@@ -15,7 +15,7 @@ import shlex
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Weights:
         hub: whether the name is a Hugging Face id.
         revision: commit of the hub repository, or of the repository that the files are taken from; None where not known.
         wheel: distribution and version on the package index that carries the files.
+        network: of an embedding network what `features.face_embedding.network` declares, where it is not the default.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Weights:
     hub: bool = False
     revision: str | None = None
     wheel: str | None = None
+    network: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def place(self) -> str:
@@ -111,7 +113,8 @@ def _read_entry(name: str, entry: dict[str, Any]) -> Weights:
     }
     source = entry.get("source") or f"https://huggingface.co/{name}"
     facts = {key: entry.get(key) for key in ("revision", "wheel")}
-    return Weights(name, entry["role"], source, entry["licence"], entry["input"], files, hub, **facts)
+    network = entry.get("network", {})
+    return Weights(name, entry["role"], source, entry["licence"], entry["input"], files, hub, **facts, network=network)
 
 
 def find_entry(name_or_path: str) -> Weights | None:

@@ -80,7 +80,8 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     "data": (
         "Data and splits", ("data", "stage1_data", "leaks"), (),
         "Speakers or recordings in more than one split of a fold make a score too good: there should be none. Recordings are compared "
-        "by the content of their files, over all corpora; speakers of different corpora count as different people.",
+        "by the content of their files, over all corpora. A speaker is the same person in two corpora of a study only if both are the same "
+        "published corpus, or csv or folder corpora with one root.",
     ),
     "speech-recognition": (
         "Speech recognition", ("word_errors",), (),

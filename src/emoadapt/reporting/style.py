@@ -24,7 +24,7 @@ from emoadapt.config import (
 )
 
 # Okabe & Ito, "Color Universal Design" (2008): told apart with every common colour vision.
-BLUE, GREY, INK = "#0072B2", "#7F7F7F", "#222222"
+BLUE, GREY, BROWN, INK = "#0072B2", "#7F7F7F", "#8C564B", "#222222"
 ADAPTED_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 ADAPTED_MARKERS = ("D", "^", "v", "P", "X", "*")
 
@@ -43,6 +43,13 @@ METRIC_NAMES = {
 
 HANDCRAFTED_LABELS = {"egemaps": "eGeMAPS", "classical": "SVM"}
 """Baselines without a backbone."""
+HANDCRAFTED_MARKS = {"egemaps": (GREY, "s"), "classical": (BROWN, "p")}
+"""Colours and markers that no adaptation has."""
+
+SVM_NOTE = (
+    "SVM: a clip's class is the one with the largest one-against-rest decision value (scikit-learn's break_ties=True); "
+    "where votes of pairs of classes are tied, SVC.predict without it may name another."
+)
 
 MAIN_METRICS = ("macro_f1", "ccc_mean")
 """What a task is judged by: one of classes, one of attributes."""
@@ -61,7 +68,7 @@ def mark_of(study: Study, start: str) -> Mark:
     if start == "original":
         return Mark(BLUE, "o")
     if start in HANDCRAFTED_LABELS:
-        return Mark(GREY, "s" if start == "egemaps" else "D")
+        return Mark(*HANDCRAFTED_MARKS[start])
     names = list(study.adaptations)
     index = names.index(start) if start in names else len(names)
     colour = ADAPTED_COLOURS[index % len(ADAPTED_COLOURS)]

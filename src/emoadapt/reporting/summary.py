@@ -51,7 +51,7 @@ def list_notices(study: Study) -> list[str]:
     used = used_features(study)
     if "face_embedding" in used and isinstance(study.features.face_embedding.network, UntrainedNetwork):
         notices.append(
-            "The face network is UNTRAINED (randomly initialised): the face objective follows random features of the crops, "
+            "The face network is UNTRAINED (randomly initialised): its embeddings are random features of the crops, "
             "not facial expressions."
         )
     if demo := [name for name, corpus in study.corpora.items() if isinstance(corpus, DemoCorpus)]:
@@ -143,9 +143,10 @@ def list_gaps(per_class: pl.DataFrame, cross_corpus: pl.DataFrame, data: pl.Data
 
 
 def used_features(study: Study) -> set[str]:
-    """Features that the objectives of the study's adaptations rest on."""
+    """Features that the objectives of the study's adaptations rest on, and those that are wanted for themselves."""
     known = objective_features()
     features = {known.get(name, name) for adaptation in study.adaptations.values() for name in adaptation.objectives}
+    features |= {*study.features.also}
     return {used for feature in features for used in _USES.get(feature, (feature,))}
 
 

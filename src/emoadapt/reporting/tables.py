@@ -26,6 +26,7 @@ from emoadapt.reporting.exposure import (
 from emoadapt.reporting.reference import find_paper_value, read_paper
 from emoadapt.reporting.style import (
     MAIN_METRICS,
+    SVM_NOTE,
     describe_labels,
     describe_split,
     model_key,
@@ -121,10 +122,15 @@ def write_tables(
     out.mkdir(parents=True, exist_ok=True)
     for name in table_names(study, word_errors is not None):
         write_text(out / f"{name}.csv", tables[name].write_csv())
-        notes = select_footnotes(tables[name], leak_footnotes(study, leaks))
+        notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_svm(tables[name])
         write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
         if notes:
             write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
+
+
+def _say_svm(tidy: pl.DataFrame) -> list[str]:
+    """How the classical baseline decides, below tables that show its scores."""
+    return [SVM_NOTE] if {"start", "metric"} <= set(tidy.columns) and "classical" in tidy["start"] else []
 
 
 def read_tidy(path: Path) -> pl.DataFrame:
@@ -329,6 +335,9 @@ def print_quarantine(path: Path, rows: bool) -> None:
         rows: every utterance, not only counts.
     """
     quarantine = _read([path], schema.QUARANTINE)
+    if quarantine.is_empty():
+        print("No clip was set aside, and none has a note.")
+        return
     print(_to_markdown(present_table("quarantine", count_quarantine(quarantine))), end="")
-    if rows and not quarantine.is_empty():
+    if rows:
         print("\n" + _to_markdown(present_table("quarantine_rows", quarantine)), end="")

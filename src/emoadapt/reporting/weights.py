@@ -33,7 +33,7 @@ class Network:
 
 
 def list_networks(study: Study) -> list[Network]:
-    """The backbones, then the networks behind the features that the objectives rest on."""
+    """The backbones, then the networks behind the features that the objectives rest on or that `features.also` names."""
     found = [
         Network(
             f"backbone {name}",

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from emoadapt.data.batching import Batch, collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import ModelError, TrainingError
+from emoadapt.flow.devices import fit_threads
 from emoadapt.flow.parts import write_text
 from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.heads import build_head, seeded
@@ -56,9 +57,10 @@ def calibrate(study: Study, output: Path, *, clip_seconds: float = 4.0, steps: i
         TrainingError: `cuda` is asked for and there is no GPU.
     """
     device = _choose_device(study.device)
-    torch.set_num_threads(study.training_threads)
+    threads = fit_threads(study.training_threads)
+    torch.set_num_threads(threads)
     found: dict[str, Any] = {
-        "device": _name_device(device, study.training_threads),
+        "device": _name_device(device, threads),
         "torch": str(torch.__version__),
         "startup": _time_startup(),
         "backbones": {},

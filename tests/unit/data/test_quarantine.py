@@ -38,8 +38,8 @@ def test_notes_are_listed_beside_failures(tmp_path: Path) -> None:
 def test_the_command_finds_the_shards_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Symptom: with 128 shards of a corpus and ten features, its arguments did not fit into a command line."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("EMOADAPT_STUDY", raising=False)
-    Path("config.yaml").write_text(
+    monkeypatch.setenv("EMOADAPT_STUDY", "study.yaml")
+    Path("study.yaml").write_text(
         "study: s\ncorpora: {c: {importer: folder, root: media, shards: 2}}\nfeatures: {also: [egemaps]}\n"
     )
     for feature, table in (("audio", schema.AUDIO), ("egemaps", schema.EGEMAPS), ("transcript", schema.TRANSCRIPT)):

@@ -146,9 +146,9 @@ def test_languages_without_spaces_are_counted_by_character(tmp_path: Path) -> No
 def test_the_command_takes_corpora_and_finds_their_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Symptom: with their shards in its arguments, those of a large study did not fit into a command line."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("EMOADAPT_STUDY", raising=False)
+    monkeypatch.setenv("EMOADAPT_STUDY", "study.yaml")
     one = "{importer: folder, root: media, shards: 2}"
-    Path("config.yaml").write_text(
+    Path("study.yaml").write_text(
         f"study: s\ncorpora: {{c: {one}, d: {one}, e: {one}}}\nfeatures: {{transcript: {{engine: pocketsphinx}}}}\n"
     )
     for corpus in ("c", "d", "e"):

@@ -155,3 +155,8 @@ def test_whoever_comes_first_leaves_locks_that_others_can_open(tmp_path: Path) -
     finally:
         os.umask(before)
     assert (tmp_path / "0.lock").stat().st_mode & 0o777 == 0o666
+
+
+def test_a_job_takes_no_more_threads_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert [devices.fit_threads(wanted) for wanted in (1, 2, 4)] == [1, 2, 2]

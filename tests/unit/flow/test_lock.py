@@ -85,10 +85,10 @@ def test_lock_files_of_another_host_stay(
     left.unlink()
     start_on("login1", tmp_path, monkeypatch)
     left.touch()
-    lock.claim_locks(tmp_path)
+    lock.claim_locks(tmp_path, "small")
     assert start_on("login2", tmp_path, monkeypatch) and left.exists()
     assert f"{tmp_path}/.snakemake holds lock files of a run on login1; " in (said := capsys.readouterr().err)
-    assert "`snakemake --unlock`" in said
+    assert "the same command with `--unlock`" in said
     assert start_on("login2", tmp_path, monkeypatch) and left.exists()
     assert start_on("login1", tmp_path, monkeypatch, "next boot") and not left.exists()
     assert not capsys.readouterr().err.replace(said, "")
@@ -104,7 +104,7 @@ def test_a_dry_run_elsewhere_takes_no_lock_files_over(
     left.touch()
     start_on("login2", tmp_path, monkeypatch)
     assert left.exists()
-    lock.claim_locks(tmp_path)
+    lock.claim_locks(tmp_path, "small")
     start_on("login2", tmp_path, monkeypatch)
     assert not left.exists()
 
@@ -133,7 +133,7 @@ def test_of_two_runs_on_two_hosts_neither_claims_all_lock_files(
     for number in range(2):
         for kind in ("input", "output"):
             left.with_name(f"{number}.{kind}.lock").touch()
-    lock.claim_locks(tmp_path)
+    lock.claim_locks(tmp_path, "small")
     start_on("login2", tmp_path, monkeypatch)
     assert len(list(left.parent.iterdir())) == 4
 

@@ -28,7 +28,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("EMOADAPT_STUDY", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("the network was used"))
-    (tmp_path / "config.yaml").write_text(STUDY)
+    (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights/own.onnx").write_bytes(b"own")
     return tmp_path
@@ -36,7 +36,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*words: str) -> tuple[str, str]:
     """What was printed, and the sentence it ended with."""
-    result = CliRunner().invoke(app, ["models", *words])
+    named = ["--configfile", "study.yaml"] if Path("study.yaml").exists() else []
+    result = CliRunner().invoke(app, ["models", *words, *named])
     if result.exception is None:
         return result.stdout, ""
     assert isinstance(result.exception, ModelError), result.exception
@@ -76,7 +77,7 @@ def test_verify_takes_a_model_that_the_study_wants_at_another_commit_once(workpl
     name, commit = "facebook/wav2vec2-base", "b" * 40
     backbone = f"{{architecture: wav2vec2, weights: {name}, revision: {commit}}}"
     study = f"study: x\nmodels_dir: weights\ncorpora: {{c: {{importer: folder, root: clips}}}}\nbackbones: {{b: {backbone}}}\n"
-    (workplace / "config.yaml").write_text(study)
+    (workplace / "study.yaml").write_text(study)
     folder = workplace / "weights" / name
     folder.mkdir(parents=True)
     files = {}
@@ -90,7 +91,7 @@ def test_verify_takes_a_model_that_the_study_wants_at_another_commit_once(workpl
 
 
 def test_names_and_a_folder_need_no_study(workplace: Path) -> None:
-    (workplace / "config.yaml").unlink()
+    (workplace / "study.yaml").unlink()
     said, error = run("verify", "own.onnx", "--models-dir", "weights")
     assert said.startswith("not pinned") and not error
     assert "did you mean mtcnn" in run("fetch", "mtcn", "--models-dir", "weights")[1]

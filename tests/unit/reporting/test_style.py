@@ -25,8 +25,9 @@ def test_subsets_sort_by_size_with_full_last():
 
 
 def test_each_start_has_its_own_mark(study):
-    marks = [style.mark_of(study, start) for start in ("original", "egemaps", "multimodal", "speech_only")]
-    assert len({mark.colour for mark in marks}) == 4
+    marks = [style.mark_of(study, start) for start in ("original", "egemaps", "classical", "multimodal", "speech_only")]
+    assert len({mark.colour for mark in marks}) == 5
+    assert {mark.marker for mark in marks[:3]} == {"o", "s", "p"} and "p" not in style.ADAPTED_MARKERS
 
 
 def test_labels_and_splits_are_named(study):

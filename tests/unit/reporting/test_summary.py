@@ -3,7 +3,9 @@
 import polars as pl
 import pytest
 
+from emoadapt.config import load_study
 from emoadapt.reporting.summary import describe_difference, keep_by_holm, list_gaps, list_notices, summarise_results
+from emoadapt.reporting.weights import list_networks
 
 ROW = dict(
     task="crema", corpus="crema_d", test_corpus="crema_d", subset="64", backbone="wavlm", start="multimodal", metric="macro_f1",
@@ -186,3 +188,25 @@ def test_notice_names_attributes_that_a_test_set_is_not_rated_for(make_study):
     assert list_gaps(classes, cross, data, rated) == [
         "The test set of films (task rated) has NO VALUES of valence: its mean CCC is over the other attributes."
     ]
+
+
+def test_networks_behind_features_that_are_wanted_for_themselves_are_named():
+    """Symptom: "Weights used" was empty, and no stand-in was named."""
+    study = load_study(
+        {
+            "study": "x",
+            "corpora": {"c": {"importer": "folder", "root": "a", "modalities": ["audio", "video"]}},
+            "features": {
+                "also": ["face_embedding", "sentiment"],
+                "faces": {"detector": "haar"},
+                "face_embedding": {"network": {"untrained": "tiny_cnn"}},
+                "transcript": {"engine": "pocketsphinx"},
+                "sentiment": {"engine": "vader"},
+            },
+        }
+    )
+    roles = [network.role for network in list_networks(study)]
+    assert roles == ["face detection", "face embedding", "speech recognition", "sentiment"]
+    said = " ".join(list_notices(study))
+    assert "The face network is UNTRAINED" in said
+    assert all(name in said for name in ("pocketsphinx", "VADER", "Haar cascade"))

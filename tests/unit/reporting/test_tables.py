@@ -5,7 +5,8 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.reporting.tables import print_quarantine, read_tidy, table_names, write_tables
+from emoadapt.reporting.style import SVM_NOTE
+from emoadapt.reporting.tables import _say_svm, print_quarantine, read_tidy, table_names, write_tables
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -210,6 +211,12 @@ def test_word_errors_are_a_table_where_there_are_any(study, inputs, tmp_path):
     assert {path.stem for path in (tmp_path / "out").iterdir()} == set(table_names(study, word_errors=True))
 
 
+def test_an_empty_quarantine_is_a_sentence(tmp_path, capsys):
+    write_table(tmp_path / "quarantine.parquet", [], schema.QUARANTINE)
+    print_quarantine(tmp_path / "quarantine.parquet", rows=True)
+    assert capsys.readouterr().out == "No clip was set aside, and none has a note.\n"
+
+
 def test_quarantine_is_printed(inputs, capsys):
     print_quarantine(inputs.quarantine, rows=False)
     assert "no_face" in (short := capsys.readouterr().out)
@@ -218,3 +225,9 @@ def test_quarantine_is_printed(inputs, capsys):
     print_quarantine(inputs.quarantine, rows=True)
     assert "films/3" in (long := capsys.readouterr().out)
     assert SCRIPT not in long
+
+
+def test_tables_with_the_svm_say_how_it_decides():
+    scores = pl.DataFrame({"task": ["t"], "start": ["classical"], "metric": ["uar"]})
+    assert _say_svm(scores) == [SVM_NOTE] and "break_ties=True" in SVM_NOTE
+    assert _say_svm(scores.with_columns(start=pl.lit("egemaps"))) == _say_svm(scores.drop("start")) == []

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from emoadapt import schema
-from emoadapt.config import load_study
+from emoadapt.config import ClassicalBaseline, load_study
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_table
 from emoadapt.training import classical
@@ -91,3 +92,23 @@ def test_a_job_that_is_told_to_end_goes_on_with_the_next_run(work, monkeypatch: 
     assert len(predicted) == 2, "the first run was done"
     assert table.read_bytes() == whole
     assert not list((work.folder / "classical").glob(".*"))
+
+
+def test_tied_votes_are_decided_by_the_largest_decision_value() -> None:
+    """As docs/evaluation.md says; scikit-learn does so with `break_ties=True` only."""
+    rng = np.random.default_rng(1)
+    names = [f"c/{number}" for number in range(400)]
+    labels = dict(zip(names, rng.integers(0, 5, 400).tolist(), strict=True))
+    vectors = {name: rng.normal(size=3) + 0.3 * np.eye(5, 3)[label] for name, label in labels.items()}
+    train, test = names[:200], names[200:]
+    clips = SimpleNamespace(labels=labels, classes=tuple("abcde"))
+    part = SimpleNamespace(test=pl.DataFrame({"utterance_id": test}))
+    found = classical._predict(ClassicalBaseline(), clips, train, part, vectors).argmax(axis=1)  # type: ignore[arg-type]
+    machines = {ties: SVC(gamma="auto", break_ties=ties) for ties in (False, True)}
+    theirs = {
+        ties: machine.fit([vectors[name] for name in train], [labels[name] for name in train]).predict(
+            [vectors[name] for name in test]
+        )
+        for ties, machine in machines.items()
+    }
+    assert (found == theirs[True]).all() and (found != theirs[False]).any()

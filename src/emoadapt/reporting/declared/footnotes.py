@@ -11,7 +11,7 @@ from emoadapt.flow.tables import list_cells
 from emoadapt.reporting.declared.cells import NOT_COMPUTED, models_of
 from emoadapt.reporting.declared.grid import name_model
 from emoadapt.reporting.reference import read_paper_notes
-from emoadapt.reporting.style import METRIC_NAMES, listing
+from emoadapt.reporting.style import METRIC_NAMES, SVM_NOTE, listing
 
 PAPERS = {"goncalves2025": "Goncalves & Busso (2025)"}
 
@@ -173,10 +173,13 @@ def _say_weights(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[
         lines.append(
             f"UNTRAINED, started from random weights: {', '.join(untrained)}; they say nothing about pretrained models."
         )
-    if "handcrafted" in used:
+    starts = {start for _, start in models_of(shown)}
+    if "egemaps" in starts:
         lines.append(
             f"{_name(study, table, 'egemaps').replace('egemaps', 'eGeMAPS')}: handcrafted descriptors, a two-layer head, no pretrained weights."
         )
+    if "classical" in starts:
+        lines.append(SVM_NOTE)
     return lines
 
 

@@ -1,0 +1,77 @@
+"""YAML that reads differently from how it looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emoadapt.config.yaml_files import read_file
+from emoadapt.errors import ConfigError
+
+
+def read(folder: Path, text: str, name: str = "study.yaml") -> dict[str, Any]:
+    (folder / name).write_text(text)
+    return read_file(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("study: x\na: 1\nstudy: y\n", "lines 1 and 3: key `study` is given twice; keep one"),
+        ("a:\n  b: {c: 1,\n      c: 2}\n", "lines 2 and 3: key `c` is given twice; keep one"),
+        ('a:\n  "7": 1\n  7: 2\n', "lines 2 and 3: key `7` is given twice; keep one"),
+        ("names:\n  010: ten\n", 'line 2: YAML reads `010` as the number 8; quote it if it is text: "010"; else write 8'),
+        ("names:\n  yes: y\n", 'line 2: YAML reads the key `yes` as True; quote it: "yes"'),
+        ("names:\n  on: y\n", 'line 2: YAML reads the key `on` as True; quote it: "on"'),
+        ("names:\n  null: y\n", 'line 2: YAML reads the key `null` as None; quote it: "null"'),
+        ("speakers: [0006]\n", 'line 1: YAML reads `0006` as the number 6; quote it if it is text: "0006"; else write 6'),
+        ("shards: 0x10\n", 'YAML reads `0x10` as the number 16'),
+        ("begin: 1:30\n", 'YAML reads `1:30` as the number 90'),
+        ("a:\n\tb: 1\n", "line 2 holds a tab; indent with spaces"),
+        ("__use_yte__: true\n", "`__use_yte__` is not supported"),
+    ],
+)  # fmt: skip
+def test_what_yaml_reads_differently_is_refused_with_its_line(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read(tmp_path, text)
+    assert "study.yaml" in str(error.value) and sentence in str(error.value)
+
+
+@pytest.mark.parametrize("quoted", ['"010"', "'010'"])
+def test_quotes_make_text(tmp_path: Path, quoted: str) -> None:
+    assert read(tmp_path, f"names: {{{quoted}: a}}\nspeakers: [{quoted}]\n") == {
+        "names": {"010": "a"},
+        "speakers": ["010"],
+    }
+
+
+def test_numbers_as_keys_are_text_and_other_numbers_stay(tmp_path: Path) -> None:
+    text = "names: {1000: 1K, -3: minus}\na: [0, 12, -7, 1.0e-3, 0.5]\nb: yes\nc: null\n"
+    assert read(tmp_path, text) == {
+        "names": {"1000": "1K", "-3": "minus"}, "a": [0, 12, -7, 0.001, 0.5], "b": True, "c": None,
+    }  # fmt: skip
+
+
+def test_a_merged_mapping_may_give_a_key_again(tmp_path: Path) -> None:
+    text = "a: &all {x: 1, y: 2}\nb: {<<: *all, y: 3}\n"
+    assert read(tmp_path, text)["b"] == {"x": 1, "y": 3}
+    # `c` is read before `b`, which lies deeper.
+    text = "a: &a {x: 1}\np: {q: {b: &b {<<: *a, x: 2}}}\nc: {<<: *b, y: 3}\n"
+    assert read(tmp_path, text)["c"] == {"x": 2, "y": 3}
+
+
+def test_json_is_read_as_json(tmp_path: Path) -> None:
+    assert read(tmp_path, '{\n\t"study": "x"\n}', "study.json") == {"study": "x"}
+    with pytest.raises(ConfigError, match="key `study` is given twice in one mapping"):
+        read(tmp_path, '{"study": "x", "study": "y"}', "study.json")
+
+
+def test_a_file_below_the_working_folder_is_named_by_its_relative_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake hands over absolute paths."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^study\.yaml, line 1"):
+        read(tmp_path, "a: 00\n")
