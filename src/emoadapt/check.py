@@ -11,11 +11,19 @@ import pyarrow as pa
 from emoadapt import schema
 from emoadapt.config import CremaDCorpus, Study
 from emoadapt.corpora.base import read_notes, read_utterances
-from emoadapt.corpora.leaks import describe_clips, describe_leak, explain_refusals, find_leaks
+from emoadapt.corpora.leaks import (
+    REMARKS,
+    describe_clips,
+    describe_leak,
+    explain_refusals,
+    find_leaks,
+    find_stage1_copies,
+)
 from emoadapt.corpora.manifests import list_label_rows, list_manifest
 from emoadapt.corpora.splits import build_task
 from emoadapt.corpora.subsets import draw_subsets
 from emoadapt.dag import Graph
+from emoadapt.data.held_out import draw_parts
 from emoadapt.errors import EmoadaptError
 from emoadapt.flow.devices import list_devices
 from emoadapt.models.registry import identity, resolve
@@ -35,6 +43,9 @@ def print_check(study: Study) -> None:
     for name, task in study.tasks.items():
         if good >= {task.corpus, *task.test_also}:
             _check_task(study, name, good, problems)
+    for name, adaptation in study.adaptations.items():
+        if good >= set(adaptation.corpora):
+            _check_adaptation(study, name, problems)
     _check_weights(study, problems)
     if problems:
         raise EmoadaptError(
@@ -126,9 +137,25 @@ def _check_task(study: Study, name: str, good: set[str], problems: list[str]) ->
     stage1 = {a: heard for a, heard in stage1.items() if good >= set(heard)}
     clips |= {c: _read_manifest(study, c) for heard in stage1.values() for c in heard if c not in clips}
     leaks = find_leaks(name, task, splits, describe_clips(study, clips), stage1)
-    for row in leaks.filter(verdict="reported").iter_rows(named=True):
-        print(f"  leak: {describe_leak(row)}")
+    # Copies within Stage 1 are printed with the adaptation.
+    for row in leaks.filter(pl.col("kind") != "stage1_copies", verdict="reported").iter_rows(named=True):
+        print(f"  {'note' if row['kind'] in REMARKS else 'leak'}: {describe_leak(row)}")
     problems += explain_refusals(leaks)
+
+
+def _check_adaptation(study: Study, name: str, problems: list[str]) -> None:
+    """Divide the clips of Stage 1 as the rules will, in memory, and count the copies among them."""
+    adaptation = study.adaptations[name]
+    clips = {corpus: _read_manifest(study, corpus) for corpus in adaptation.corpora}
+    try:
+        parts = draw_parts(clips, adaptation.held_out, adaptation.seed)
+    except EmoadaptError as error:
+        problems.append(f"adaptation {name}: {error}")
+        return
+    print(f"adaptation {name}: {parts.height} clips, {parts.filter(part='held_out').height} of them held out")
+    for row in find_stage1_copies(name, adaptation.corpora, describe_clips(study, clips)):
+        if row["count"]:
+            print(f"  note: {describe_leak(row)}; copies are on one side of the training and held-out parts")
 
 
 def _read_manifest(study: Study, corpus: str) -> pl.DataFrame:

@@ -18,6 +18,11 @@ CLIP_COLUMNS = ("fingerprint", "start", "end")
 """Columns of a manifest that say which piece of which recording an utterance is."""
 
 
+def is_readable() -> pl.Expr:
+    """Whether a clip has a recording that can be compared."""
+    return pl.col("fingerprint") != UNREADABLE
+
+
 def find_shared_clips(clips: pl.DataFrame, others: pl.DataFrame, differing: str = "utterance_id") -> set[str]:
     """Utterances whose recording, or a piece of it that overlaps in time, is also among others.
 

@@ -50,7 +50,9 @@ def test_speakers_are_not_divided():
 
 def test_the_draw_without_copies_is_that_of_earlier_versions():
     """Sorted by `printf 0/c/s14 | sha256sum`, s14 and s13 come first."""
-    held = {name for name, part in parts_of_speakers([f"s{i}" for i in range(20)], held_out=0.1).items() if part != "train"}
+    held = {
+        name for name, part in parts_of_speakers([f"s{i}" for i in range(20)], held_out=0.1).items() if part != "train"
+    }
     assert held == {"c/014", "c/013"}
 
 
@@ -119,7 +121,11 @@ def test_segments_that_overlap_stay_together_and_others_do_not():
     def cut(start, end):
         return {"fingerprint": "film", "start": start, "end": end}
 
-    pairs = [(f"{n}.{half}", None, cut(10.0 * n + 1.5 * half, 10.0 * n + 2.0 + 1.5 * half)) for n in range(20) for half in (0, 1)]
+    pairs = [
+        (f"{n}.{half}", None, cut(10.0 * n + 1.5 * half, 10.0 * n + 2.0 + 1.5 * half))
+        for n in range(20)
+        for half in (0, 1)
+    ]
     parts = parts_of(manifest(*pairs), held_out=0.3)
     assert all(parts[f"c/{n}.0"] == parts[f"c/{n}.1"] for n in range(20))
     assert list(parts.values()).count("held_out") == 12
