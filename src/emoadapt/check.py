@@ -153,6 +153,13 @@ def _check_adaptation(study: Study, name: str, problems: list[str]) -> None:
         problems.append(f"adaptation {name}: {error}")
         return
     print(f"adaptation {name}: {parts.height} clips, {parts.filter(part='held_out').height} of them held out")
+    graph = Graph(study)
+    for objective in adaptation.objectives:
+        if lacking := [corpus for corpus in adaptation.corpora if graph.target_feature(objective, corpus) is None]:
+            print(
+                f"  note: {objective} is learned without corpus {', '.join(lacking)}, which has no video "
+                f"(corpora.{lacking[0]}.modalities)"
+            )
     for row in find_stage1_copies(name, adaptation.corpora, describe_clips(study, clips)):
         if row["count"]:
             print(f"  note: {describe_leak(row)}; copies are on one side of the training and held-out parts")

@@ -161,6 +161,25 @@ def test_copies_in_stage1_and_labels_that_contradict_are_noted(
     assert "  note: 4 of the 25 clips of speech are recordings that are in Stage 1 of adapted more than once" in said
 
 
+def test_a_corpus_without_video_is_named_for_the_objective_that_needs_it(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpora = {name: corpus.model_dump() for name, corpus in study().corpora.items()}
+    corpora["films"] = corpora["speech"] | {"modalities": ["audio", "video"]}
+    with pytest.raises(EmoadaptError, match="models fetch"):  # of the face network, which is not there
+        print_check(
+            study(
+                corpora=corpora,
+                backbones={"h": {"architecture": "hubert", "untrained": {}}},
+                adaptations={"adapted": {"corpora": ["speech", "films"], "objectives": {"egemaps": 1.0, "face": 1.0}}},
+            )
+        )
+    said = capsys.readouterr().out
+    assert "  note: face is learned without corpus speech, which has no video (corpora.speech.modalities)" in said
+    assert "egemaps is learned without" not in said
+    assert "24 of the 24 clips of films are recordings that are in Stage 1 of adapted more than once" in said
+
+
 def test_an_adaptation_that_cannot_be_divided_is_said_now(workplace: Path) -> None:
     for number in range(1, 24):
         (workplace / f"speech/{number}.wav").write_bytes((workplace / "speech/0.wav").read_bytes())
