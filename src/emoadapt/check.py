@@ -133,6 +133,7 @@ def _check_task(study: Study, name: str, good: set[str], problems: list[str]) ->
     config = study.corpora[task.corpus]
     if isinstance(config, CremaDCorpus):
         print(f"  labels: {config.labels}, ties: {config.ties}")
+    _note_unknown_speakers(study, splits)
     stage1 = {a: study.adaptations[a].corpora for a in study.adaptations_of(name)}
     stage1 = {a: heard for a, heard in stage1.items() if good >= set(heard)}
     clips |= {c: _read_manifest(study, c) for heard in stage1.values() for c in heard if c not in clips}
@@ -141,6 +142,21 @@ def _check_task(study: Study, name: str, good: set[str], problems: list[str]) ->
     for row in leaks.filter(pl.col("kind") != "stage1_copies", verdict="reported").iter_rows(named=True):
         print(f"  {'note' if row['kind'] in REMARKS else 'leak'}: {describe_leak(row)}")
     problems += explain_refusals(leaks)
+
+
+def _note_unknown_speakers(study: Study, splits: pl.DataFrame) -> None:
+    """Print how many clips of a task are not z-scored by speaker although that is configured."""
+    classical = study.finetuning.classical
+    scopes = {
+        "finetuning.egemaps_normalise": study.finetuning.egemaps_normalise,
+        "finetuning.classical.normalise": classical and classical.normalise,
+    }
+    keys = [key for key, scope in scopes.items() if scope == "speaker"]
+    unknown = splits.unique("utterance_id")["speaker"].null_count()
+    if keys and unknown:
+        print(
+            f"  note: {unknown} clips have no speaker, and are z-scored with their corpus instead ({', '.join(keys)}: speaker)"
+        )
 
 
 def _check_adaptation(study: Study, name: str, problems: list[str]) -> None:

@@ -180,6 +180,27 @@ def test_a_corpus_without_video_is_named_for_the_objective_that_needs_it(
     assert "24 of the 24 clips of films are recordings that are in Stage 1 of adapted more than once" in said
 
 
+def test_clips_without_a_speaker_are_counted_where_vectors_are_normalised_by_speaker(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "more").mkdir()
+    rows = "".join(f"\n{number}.wav,{'ab'[number % 2]}" for number in range(3))
+    (workplace / "more/labels.csv").write_text(f"file,label{rows}")
+    for number in range(3):
+        (workplace / f"more/{number}.wav").write_bytes(b"more%d" % number)
+    corpora = {name: corpus.model_dump() for name, corpus in study().corpora.items()}
+    corpora["more"] = {
+        "importer": "csv",
+        "root": "more",
+        "file": "labels.csv",
+        "columns": {"media": "file", "label": "label"},
+    }
+    sentence = "note: 3 clips have no speaker, and are z-scored with their corpus instead (finetuning.egemaps_normalise: speaker)"
+    for scope in ("speaker", "corpus"):
+        print_check(study(corpora=corpora, task={"test_also": ["more"]}, finetuning={"egemaps_normalise": scope}))
+        assert (sentence in capsys.readouterr().out) == (scope == "speaker")
+
+
 def test_an_adaptation_that_cannot_be_divided_is_said_now(workplace: Path) -> None:
     for number in range(1, 24):
         (workplace / f"speech/{number}.wav").write_bytes((workplace / "speech/0.wav").read_bytes())
