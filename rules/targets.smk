@@ -22,7 +22,7 @@ rule parts:
         manifests=lambda w, input: fold_paths(input),
         held_out=lambda w: STUDY.adaptations[w.adaptation].held_out,
         seed=lambda w: STUDY.adaptations[w.adaptation].seed,
-        code=code_of("data.targets"),
+        code=code_of("data.held_out"),
     shell:
         "python -m emoadapt parts {wildcards.adaptation} {params.manifests} --output {output} 2> {log}"
 

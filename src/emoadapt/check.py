@@ -16,13 +16,21 @@ from emoadapt.config import CremaDCorpus, OnnxNetwork, Study
 from emoadapt.corpora.accounts import describe_content, read_notes
 from emoadapt.corpora.base import note_names, read_utterances
 from emoadapt.corpora.classes import describe_labels
-from emoadapt.corpora.leaks import describe_clips, describe_leak, explain_refusals, find_leaks
+from emoadapt.corpora.leaks import (
+    REMARKS,
+    describe_clips,
+    describe_leak,
+    explain_refusals,
+    find_leaks,
+    find_stage1_copies,
+)
 from emoadapt.corpora.manifests import list_label_rows, list_manifest
 from emoadapt.corpora.segments import refuse_segments_outside
 from emoadapt.corpora.splits import build_task
 from emoadapt.corpora.subsets import draw_subsets
 from emoadapt.corpora.task_notes import list_task_notes
 from emoadapt.dag import Graph
+from emoadapt.data.held_out import draw_parts
 from emoadapt.errors import EmoadaptError
 from emoadapt.features.advice import advise_features
 from emoadapt.flow.devices import list_devices
@@ -43,6 +51,9 @@ def print_check(study: Study) -> None:
     for name, task in study.tasks.items():
         if good >= {task.corpus, *task.test_also}:
             _check_task(study, name, good, problems)
+    for name, adaptation in study.adaptations.items():
+        if good >= set(adaptation.corpora):
+            _check_adaptation(study, name, problems)
     _check_weights(study, problems)
     if problems:
         raise EmoadaptError(
@@ -145,13 +156,52 @@ def _check_task(study: Study, name: str, good: set[str], problems: list[str]) ->
     config = study.corpora[task.corpus]
     if isinstance(config, CremaDCorpus):
         print(f"  labels: {config.labels}, ties: {config.ties}")
+    _note_unknown_speakers(study, splits)
     stage1 = {a: study.adaptations[a].corpora for a in study.adaptations_of(name)}
     stage1 = {a: heard for a, heard in stage1.items() if good >= set(heard)}
     clips |= {c: _read_manifest(study, c) for heard in stage1.values() for c in heard if c not in clips}
     leaks = find_leaks(name, task, splits, describe_clips(study, clips), stage1)
-    for row in leaks.filter(verdict="reported").iter_rows(named=True):
-        print(f"  leak: {describe_leak(row)}")
+    # Copies within Stage 1 are printed with the adaptation.
+    for row in leaks.filter(pl.col("kind") != "stage1_copies", verdict="reported").iter_rows(named=True):
+        print(f"  {'note' if row['kind'] in REMARKS else 'leak'}: {describe_leak(row)}")
     problems += explain_refusals(leaks)
+
+
+def _note_unknown_speakers(study: Study, splits: pl.DataFrame) -> None:
+    """Print how many clips of a task are not z-scored by speaker although that is configured."""
+    classical = study.finetuning.classical
+    scopes = {
+        "finetuning.egemaps_normalise": study.finetuning.egemaps_normalise,
+        "finetuning.classical.normalise": classical and classical.normalise,
+    }
+    keys = [key for key, scope in scopes.items() if scope == "speaker"]
+    unknown = splits.unique("utterance_id")["speaker"].null_count()
+    if keys and unknown:
+        print(
+            f"  note: {unknown} clips have no speaker, and are z-scored with their corpus instead ({', '.join(keys)}: speaker)"
+        )
+
+
+def _check_adaptation(study: Study, name: str, problems: list[str]) -> None:
+    """Divide the clips of Stage 1 as the rules will, in memory, and count the copies among them."""
+    adaptation = study.adaptations[name]
+    clips = {corpus: _read_manifest(study, corpus) for corpus in adaptation.corpora}
+    try:
+        parts = draw_parts(clips, adaptation.held_out, adaptation.seed)
+    except EmoadaptError as error:
+        problems.append(f"adaptation {name}: {error}")
+        return
+    print(f"adaptation {name}: {parts.height} clips, {parts.filter(part='held_out').height} of them held out")
+    graph = Graph(study)
+    for objective in adaptation.objectives:
+        if lacking := [corpus for corpus in adaptation.corpora if graph.target_feature(objective, corpus) is None]:
+            print(
+                f"  note: {objective} is learned without corpus {', '.join(lacking)}, which has no video "
+                f"(corpora.{lacking[0]}.modalities)"
+            )
+    for row in find_stage1_copies(name, adaptation.corpora, describe_clips(study, clips)):
+        if row["count"]:
+            print(f"  note: {describe_leak(row)}; copies are on one side of the training and held-out parts")
 
 
 def _read_manifest(study: Study, corpus: str) -> pl.DataFrame:

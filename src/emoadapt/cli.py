@@ -345,7 +345,8 @@ def extract_cnn(
 @app.command(rich_help_panel=STAGES)
 def parts(adaptation: str, manifests: Files, output: Output) -> None:
     """Draw the held-out part of an adaptation's clips."""
-    from emoadapt.data.targets import assign_parts, group_by_corpus
+    from emoadapt.data.held_out import assign_parts
+    from emoadapt.data.targets import group_by_corpus
 
     config = _study().adaptations[adaptation]
     assign_parts(group_by_corpus(manifests), config.held_out, config.seed, output)

@@ -563,10 +563,15 @@ LEAKS = pa.schema(
         _column(
             "kind",
             pa.string(),
-            "speakers | clips | development | transcripts | stage1_clips | stage1_speakers",
+            "speakers | clips | development | transcripts | stage1_clips | stage1_speakers | labels | duplicates | stage1_copies",
             nullable=False,
         ),
-        _column("between", pa.string(), "what is compared, the later one last: 'train / test', ...", nullable=False),
+        _column(
+            "between",
+            pa.string(),
+            "what is compared, the later one last: 'train / test', ...; within one part 'test / test', ...",
+            nullable=False,
+        ),
         _column("adaptation", pa.string(), "adaptation whose Stage 1 is compared; null = none"),
         _column("corpus", pa.string(), "corpus of the later part", nullable=False),
         _column(
@@ -580,7 +585,7 @@ LEAKS = pa.schema(
             nullable=False,
         ),
         _column("folds", pa.int64(), "folds in which it is so", nullable=False),
-        _column("examples", pa.list_(pa.string()), "up to three of them", nullable=False),
+        _column("examples", pa.list_(pa.string()), "up to three of them; of labels, five pairs", nullable=False),
         _column(
             "verdict",
             pa.string(),

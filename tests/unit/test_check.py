@@ -202,17 +202,21 @@ def test_missing_corpora_and_weights_are_said_together() -> None:
 
 
 def test_leaks_are_said_before_anything_is_computed(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Clip 20 is a copy of clip 0, of another speaker: in one fold one is trained on, in one it is in the development part."""
+    """Clip 20 is a copy of clip 0, of another speaker: in each fold they are in two of train, development and test."""
     (workplace / "speech/20.wav").write_bytes((workplace / "speech/0.wav").read_bytes())
     heard = {
         "backbones": {"h": {"architecture": "hubert", "untrained": {}}},
         "adaptations": {"adapted": {"corpora": ["speech"], "objectives": {"egemaps": 1.0}}},
     }
-    with pytest.raises(EmoadaptError, match=r"2 problem\(s\) would stop this study") as error:
+    with pytest.raises(EmoadaptError, match=r"3 problem\(s\) would stop this study") as error:
         print_check(study(**heard))
-    for kind, text in (("clips", "that are in train too"), ("development", "of the development part")):
+    for part, kind, text in (
+        ("dev", "clips", "that are in train too"),
+        ("test", "clips", "that are in train too"),
+        ("test", "development", "of the development part"),
+    ):
         found = re.search(
-            rf"task t: 1 of the 24 test clips of speech are recordings {text}.*leaks: \{{{kind}: report\}}",
+            rf"task t: 1 of the 24 {part} clips of speech are recordings {text}.*leaks: \{{{kind}: report\}}",
             str(error.value),
         )
         assert found, error.value
@@ -221,6 +225,84 @@ def test_leaks_are_said_before_anything_is_computed(workplace: Path, capsys: pyt
     assert "leak: 6 of the 6 test speakers of speech are people whom Stage 1 of adapted heard (s0, s1, s2, ...)" in said
     print_check(study(task={"leaks": {"clips": "report", "development": "report"}}))
     assert "leak: 1 of the 24 test clips of speech are recordings that are in train too" in capsys.readouterr().out
+
+
+def test_copies_in_stage1_and_labels_that_contradict_are_noted(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Clips 0 and 1 have different labels and the same content; clip 3 has a link beside it."""
+    (workplace / "speech/1.wav").write_bytes((workplace / "speech/0.wav").read_bytes())
+    (workplace / "speech/3 (1).wav").symlink_to("3.wav")
+    with (workplace / "speech/labels.csv").open("a") as table:
+        table.write("\n3 (1).wav,s0,b")
+    print_check(
+        study(
+            backbones={"h": {"architecture": "hubert", "untrained": {}}},
+            adaptations={"adapted": {"corpora": ["speech"], "objectives": {"egemaps": 1.0}, "held_out": 0.3}},
+        )
+    )
+    said = capsys.readouterr().out
+    assert (
+        "  note: 2 of the 25 clips of speech are recordings that have another label too (speech/0 = speech/1: a vs b)\n"
+        in said
+    )
+    assert "  note: 4 of the 25 test clips of speech are recordings that are in test more than once (speech/0, " in said
+    assert re.search(
+        r"adaptation adapted: 25 clips, [89] of them held out\n", said
+    )  # two speakers of four or five clips
+    assert "  note: 4 of the 25 clips of speech are recordings that are in Stage 1 of adapted more than once" in said
+
+
+def test_a_corpus_without_video_is_named_for_the_objective_that_needs_it(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpora = {name: corpus.model_dump() for name, corpus in study().corpora.items()}
+    corpora["films"] = corpora["speech"] | {"modalities": ["audio", "video"]}
+    with pytest.raises(EmoadaptError, match="models fetch"):  # of the face network, which is not there
+        print_check(
+            study(
+                corpora=corpora,
+                backbones={"h": {"architecture": "hubert", "untrained": {}}},
+                adaptations={"adapted": {"corpora": ["speech", "films"], "objectives": {"egemaps": 1.0, "face": 1.0}}},
+            )
+        )
+    said = capsys.readouterr().out
+    assert "  note: face is learned without corpus speech, which has no video (corpora.speech.modalities)" in said
+    assert "egemaps is learned without" not in said
+    assert "24 of the 24 clips of films are recordings that are in Stage 1 of adapted more than once" in said
+
+
+def test_clips_without_a_speaker_are_counted_where_vectors_are_normalised_by_speaker(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "more").mkdir()
+    rows = "".join(f"\n{number}.wav,{'ab'[number % 2]}" for number in range(3))
+    (workplace / "more/labels.csv").write_text(f"file,label{rows}")
+    for number in range(3):
+        (workplace / f"more/{number}.wav").write_bytes(b"more%d" % number)
+    corpora = {name: corpus.model_dump() for name, corpus in study().corpora.items()}
+    corpora["more"] = {
+        "importer": "csv",
+        "root": "more",
+        "file": "labels.csv",
+        "columns": {"media": "file", "label": "label"},
+    }
+    sentence = "note: 3 clips have no speaker, and are z-scored with their corpus instead (finetuning.egemaps_normalise: speaker)"
+    for scope in ("speaker", "corpus"):
+        print_check(study(corpora=corpora, task={"test_also": ["more"]}, finetuning={"egemaps_normalise": scope}))
+        assert (sentence in capsys.readouterr().out) == (scope == "speaker")
+
+
+def test_an_adaptation_that_cannot_be_divided_is_said_now(workplace: Path) -> None:
+    for number in range(1, 24):
+        (workplace / f"speech/{number}.wav").write_bytes((workplace / "speech/0.wav").read_bytes())
+    with pytest.raises(EmoadaptError, match=r"adaptation adapted: corpus speech: its 6 speakers or clips are linked"):
+        print_check(
+            study(
+                backbones={"h": {"architecture": "hubert", "untrained": {}}},
+                adaptations={"adapted": {"corpora": ["speech"], "objectives": {"egemaps": 1.0}}},
+            )
+        )
 
 
 def test_shards_are_advised_by_the_number_of_clips(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:

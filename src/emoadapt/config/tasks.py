@@ -86,7 +86,7 @@ class Leaks(Section):
     speakers: Verdict = "refuse"
     """Speakers in more than one of train, dev and test."""
     clips: Verdict = "refuse"
-    """Recordings of the training part, or pieces that overlap in time, among the test clips."""
+    """Recordings of the training part, or pieces that overlap in time, among the test or development clips."""
     development: Verdict = "refuse"
     """Recordings of the development part among the test clips: the epoch would be chosen on the test."""
     transcripts: Verdict = "report"
@@ -95,6 +95,10 @@ class Leaks(Section):
     """Test clips that Stage 1 heard, without labels."""
     stage1_speakers: Verdict = "report"
     """Test speakers whom Stage 1 heard."""
+    labels: Verdict = "report"
+    """Recordings that are labelled twice, with different labels."""
+    duplicates: Verdict = "report"
+    """Recordings that are more than once in train, in dev or in test: training and scores count each of them."""
 
 
 _OVERLAPS = {"speakers", "clips", "development"}

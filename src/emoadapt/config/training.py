@@ -66,7 +66,8 @@ class Adaptation(Optimisation):
     normalise: Literal["global", "corpus"] = "global"
     """Whether z-scores are fitted over all corpora together or one by one."""
     held_out: Fraction = 0.15
-    """Share of the unlabelled data (by speaker where known) on which the best checkpoint is chosen."""
+    """Share of the unlabelled data (by speaker where known) on which the best checkpoint is chosen. Copies of a recording are on
+    one side."""
     epochs: int = Field(100, ge=1)
     crop: Literal["beginning", "centre", "random"] = "random"
     """What is kept of a clip that is cropped, as in Stage 2."""

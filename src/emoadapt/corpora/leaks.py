@@ -1,6 +1,6 @@
-"""What of a test set was there before the test: in training, in development, in Stage 1.
+"""Leaks into the test set from training, development and Stage 1, and recordings that a task has more than once.
 
-Six kinds of leak are looked for (docs/evaluation.md). Speakers, recordings and sentences are compared within each fold;
+Each kind is described in docs/evaluation.md. Speakers, recordings and sentences are compared within each fold;
 Stage 1 heard every clip of its corpora, so that it is compared with the test sets of all folds.
 """
 
@@ -16,7 +16,9 @@ import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.config import Study, Task
-from emoadapt.corpora.overlap import CLIP_COLUMNS, find_shared_clips
+from emoadapt.corpora.contradictions import compare_labels, name_truth
+from emoadapt.corpora.overlap import CLIP_COLUMNS, find_shared_clips, is_readable
+from emoadapt.corpora.splits import PARTS
 from emoadapt.errors import CorpusError
 from emoadapt.flow.store import read_table, write_table
 
@@ -24,6 +26,9 @@ FEWEST_WORDS = 3
 """Sentences of fewer words ("Oh, really?") are said by everybody, and are no leak."""
 
 EXAMPLES = 3
+
+REMARKS = ("labels", "duplicates", "stage1_copies")
+"""Kinds that are no leak: recordings that are there more than once."""
 
 _ANYBODYS = ("csv", "folder")
 """Importers whose speaker names mean somebody only within one folder."""
@@ -35,6 +40,8 @@ _ADVICE = {
     "transcripts": "choose a tasks.{task}.split that keeps a sentence in one part",
     "stage1_clips": "keep them out of the corpora of adaptations.{adaptation} (corpora.<name>.speakers)",
     "stage1_speakers": "keep them out of the corpora of adaptations.{adaptation} (corpora.<name>.speakers)",
+    "labels": "correct the labels, or take the copies out of the corpus",
+    "duplicates": "take the copies out of the corpus",
 }
 
 
@@ -116,12 +123,13 @@ def find_leaks(
     Returns:
         LEAKS rows: one per kind and pair of parts that was compared, also where nothing is shared.
     """
-    rows = splits.select("utterance_id", "corpus", "speaker", "fold", "split")
+    rows = splits.select("utterance_id", "corpus", "speaker", "fold", "split", truth=name_truth(task.attributes))
     rows = rows.join(clips, on="utterance_id", how="left")
-    found = list(_compare_parts(task, rows))
+    found = [*_compare_parts(task, rows), *compare_labels((task.corpus, *task.test_also), rows)]
     home = pl.col("utterance_id").str.split("/").list.first()
     for adaptation, corpora in stage1.items():
         heard = clips.filter(home.is_in(list(corpora)))
+        found += find_stage1_copies(adaptation, corpora, heard)
         for corpus in (task.corpus, *task.test_also):
             tested = rows.filter(corpus=corpus, split="test").unique("utterance_id")
             base = {"between": f"Stage 1 ({adaptation}) / test", "adaptation": adaptation, "corpus": corpus}
@@ -138,18 +146,52 @@ def _compare_parts(task: Task, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
         ("speakers", "train", "dev", _share_speakers),
         ("speakers", "train", "test", _share_speakers),
         ("speakers", "dev", "test", _share_speakers),
+        ("clips", "train", "dev", _share_clips),
         ("clips", "train", "test", _share_clips),
         ("development", "dev", "test", _share_clips),
         ("transcripts", "train", "test", _share_sentences),
+        *(("duplicates", part, part, _find_duplicates) for part in PARTS),
     ]
     folds = rows.partition_by("fold")
     for corpus in (task.corpus, *task.test_also):
         for kind, early, late, share in pairs:
-            if late == "dev" and corpus != task.corpus:
+            if late != "test" and corpus != task.corpus:
                 continue
             shared = [share(fold.filter(split=early), fold.filter(split=late, corpus=corpus)) for fold in folds]
             base = {"kind": kind, "between": f"{early} / {late}", "adaptation": None, "corpus": corpus}
             yield {**base, **_summarise(shared)}
+
+
+def find_stage1_copies(adaptation: str, corpora: Sequence[str], heard: pl.DataFrame) -> list[dict[str, Any]]:
+    """Count the clips of Stage 1 that are copies of others; its held-out part keeps copies together (`data.held_out`).
+
+    Args:
+        adaptation: name of the adaptation.
+        corpora: its corpora.
+        heard: as from `describe_clips`, of these corpora.
+
+    Returns:
+        LEAKS rows, without task and verdict, one of each corpus.
+    """
+    copies = find_shared_clips(heard, heard)
+    rows = []
+    for corpus in corpora:
+        own = heard.filter(pl.col("utterance_id").str.starts_with(f"{corpus}/"))
+        readable = own.filter(is_readable())
+        shared = _Shared(
+            copies & set(own["utterance_id"]),
+            set(readable["utterance_id"]),
+            set(own["utterance_id"]) - set(readable["utterance_id"]),
+            copies & set(own["utterance_id"]),
+        )
+        base = {
+            "kind": "stage1_copies",
+            "between": f"Stage 1 ({adaptation})",
+            "adaptation": adaptation,
+            "corpus": corpus,
+        }
+        rows.append({**base, **_summarise([shared])})
+    return rows
 
 
 def _share_speakers(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
@@ -165,13 +207,18 @@ def _share_speakers(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
 
 def _share_clips(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
     found = find_shared_clips(late, early) | (set(late["utterance_id"]) & set(early["utterance_id"]))
-    readable = pl.col("fingerprint") != schema.UNREADABLE
     return _Shared(
         found,
-        set(late.filter(readable)["utterance_id"]) if early.height else set(),
-        {clip for part in (early, late) for clip in part.filter(~readable)["utterance_id"]},
+        set(late.filter(is_readable())["utterance_id"]) if early.height else set(),
+        {clip for part in (early, late) for clip in part.filter(~is_readable())["utterance_id"]},
         found,
     )
+
+
+def _find_duplicates(_: pl.DataFrame, part: pl.DataFrame) -> _Shared:
+    found = find_shared_clips(part, part)
+    readable = set(part.filter(is_readable())["utterance_id"])
+    return _Shared(found, readable, set(part["utterance_id"]) - readable, found)
 
 
 def _share_sentences(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
@@ -204,7 +251,8 @@ def _summarise(shared: Sequence[_Shared]) -> dict[str, Any]:
 
 def _judge(task: Task, row: Mapping[str, Any]) -> str:
     if row["count"]:
-        return "refused" if task.refuses(row["kind"]) else "reported"
+        # Copies in Stage 1 are kept on one side, so that nothing is to be refused.
+        return "refused" if row["kind"] != "stage1_copies" and task.refuses(row["kind"]) else "reported"
     return "none" if row["of"] else "unknown"
 
 
@@ -225,6 +273,14 @@ def describe_leak(row: Mapping[str, Any]) -> str:
             return f"{clips} are recordings of the development part, on which the epoch is chosen ({examples})"
         case "transcripts":
             return f"{clips} say sentences that are said in train too ({'; '.join(row['examples'])})"
+        case "labels":
+            pairs = "; ".join(row["examples"])
+            return f"{row['count']:,} of the {row['of']:,} clips of {row['corpus']} are recordings that have another label too ({pairs})"
+        case "duplicates":
+            return f"{clips} are recordings that are in {late} more than once ({examples})"
+        case "stage1_copies":
+            clips = f"{row['count']:,} of the {row['of']:,} clips of {row['corpus']}"
+            return f"{clips} are recordings that are in Stage 1 of {row['adaptation']} more than once ({examples})"
         case "stage1_clips":
             return f"{clips} are recordings that {heard}, without labels ({examples})"
         case _:

@@ -1,4 +1,4 @@
-"""From features to targets: which clips are held out, and the training shards.
+"""Training shards, packed from audio and the features that are targets.
 
 Training shards hold raw targets; the normaliser is applied when they are read. One more clip then touches one
 training shard, although it moves the mean of all of them.
@@ -6,57 +6,16 @@ training shard, although it moves the mean of all of them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from emoadapt import schema
-from emoadapt.errors import DataError
-from emoadapt.flow.store import iterate_groups, read_table, write_batches, write_table
+from emoadapt.flow.store import iterate_groups, read_table, write_batches
 from emoadapt.objectives.targets import describe_target
-
-
-def assign_parts(manifests: Mapping[str, Sequence[Path]], held_out: float, seed: int, output: Path) -> None:
-    """Draw the held-out share of the unlabelled clips (PARTS).
-
-    Speakers are drawn where they are known, single clips where not, in each corpus by itself: the first
-    ceil(held_out * n) in the order of a seeded hash, of which at least one is left to train on. A new clip of a known speaker
-    moves nobody.
-
-    Args:
-        manifests: corpus -> manifest shards.
-        held_out: share of speakers (or clips), 0 < held_out < 1.
-        seed: of the draw.
-        output: table to write.
-
-    Raises:
-        DataError: a corpus has a single speaker or clip, so that nothing could be held out or trained on.
-    """
-    frames = []
-    for corpus, paths in manifests.items():
-        table = read_table(paths, schema.MANIFEST, ["utterance_id", "speaker"])
-        frame: pl.DataFrame = pl.from_arrow(table)  # type: ignore[assignment]
-        unit = frame.select(pl.coalesce("speaker", "utterance_id").alias("unit"))["unit"]
-        units = sorted(set(unit), key=lambda name: hashlib.sha256(f"{seed}/{corpus}/{name}".encode()).digest())
-        if len(units) < 2:
-            raise DataError(
-                f"corpus {corpus} has {len(units)} speaker(s) for Stage 1, at least 2 are needed to hold one out; "
-                "add clips, or leave `speaker` unset to hold out single clips"
-            )
-        held = set(units[: min(int(np.ceil(held_out * len(units))), len(units) - 1)])
-        frames.append(
-            frame.with_columns(
-                corpus=pl.lit(corpus),
-                part=pl.when(unit.is_in(list(held))).then(pl.lit("held_out")).otherwise(pl.lit("train")),
-            )
-        )
-    write_table(output, pl.concat(frames).select(schema.PARTS.names).to_arrow(), schema.PARTS)
 
 
 def build_training_shard(audio: Path, targets: Mapping[str, tuple[str, Path | None]], output: Path) -> None:

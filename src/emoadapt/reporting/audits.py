@@ -36,6 +36,9 @@ _KIND_WORDS = {
     "transcripts": "sentences",
     "stage1_clips": "recordings",
     "stage1_speakers": "speakers",
+    "labels": "recordings with another label",
+    "duplicates": "recordings, more than once",
+    "stage1_copies": "recordings, more than once",
 }
 
 

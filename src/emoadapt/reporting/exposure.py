@@ -90,11 +90,11 @@ def leak_footnotes(study: Study, leaks: pl.DataFrame) -> dict[str, list[str]]:
         Task -> sentences, most serious first; no sentence where nothing is shared. What could not be looked for is said
         in a sentence of its own.
     """
-    order = pl.Enum(["clips", "development", "stage1_clips", "speakers", "stage1_speakers", "transcripts"])
+    order = pl.Enum(list(_CONSEQUENCE))
     notes: dict[str, list[str]] = {name: [] for name in study.tasks}
     rows = leaks.with_columns(pl.col("kind").cast(order)).sort("kind", maintain_order=True)
     for row in rows.filter(pl.col("count") > 0).iter_rows(named=True):
-        notes.setdefault(row["task"], []).append(f"{describe_leak(row)}: {_CONSEQUENCE[row['kind']]}")
+        notes.setdefault(row["task"], []).append(f"{describe_leak(row)}: {_name_consequence(row)}")
     for task, sentences in notes.items():
         # Few corpora bring transcripts: that sentences were not compared is said where somebody counts on it.
         idle = [] if task in study.tasks and study.tasks[task].refuses("transcripts") else ["transcripts"]
@@ -128,14 +128,26 @@ def print_footnotes(notes: Sequence[str]) -> str:
     return "".join(["\n", *(f"- {note}\n".replace("<", "&lt;") for note in notes)]) if notes else ""
 
 
+def _name_consequence(row: Mapping[str, Any]) -> str:
+    if row["kind"] == "clips" and row["between"] == "train / dev":
+        return "the epoch is chosen on clips that the model was trained on."
+    if row["kind"] == "duplicates" and row["between"] != "test / test":
+        return "each copy counts there."
+    return _CONSEQUENCE[row["kind"]]
+
+
 _CONSEQUENCE = {
     "clips": "scores there are too good.",
     "development": "the choice of the epoch has seen the test, and scores there are too good.",
+    "labels": "no model can be right about both.",
     "stage1_clips": "the scores of this adaptation there are not those of unseen recordings.",
     "speakers": "scores there are not those of unseen speakers.",
     "stage1_speakers": "the scores of this adaptation there are not those of unseen speakers.",
     "transcripts": "scores there do not say how a model does on other words.",
+    "duplicates": "scores count each copy.",
+    "stage1_copies": "copies are on one side of its training and held-out parts, where each counts.",
 }
+"""Kind of leak -> what it does to scores; most serious first."""
 
 
 def _count_seen(test: pl.DataFrame, heard: pl.DataFrame) -> dict[str, int | None]:

@@ -21,7 +21,14 @@ from emoadapt.reporting.display import present_table
 from emoadapt.reporting.figures import figure_names
 from emoadapt.reporting.pages import Page, encode_pages, page_id
 from emoadapt.reporting.style import spread
-from emoadapt.reporting.summary import describe_left_out, list_exposures, list_gaps, list_notices, summarise_results
+from emoadapt.reporting.summary import (
+    describe_left_out,
+    list_copies,
+    list_exposures,
+    list_gaps,
+    list_notices,
+    summarise_results,
+)
 from emoadapt.reporting.tables import read_tidy, table_names
 from emoadapt.reporting.weights import describe_weights
 
@@ -153,8 +160,9 @@ def write_report(
     shown = {name: _prepare_table(name, _find(tables / f"{name}.csv"), anchors) for name in names}
     pictures = dict.fromkeys([*figure_names(study), *declared_names(study)])
     images = {name: _embed(_find(figures / f"{name}.svg")) for name in pictures}
-    results, cross, stage1, data, per_class = (
-        read_tidy(tables / f"{name}.csv") for name in ("results", "cross_corpus", "stage1_data", "data", "per_class_f1")
+    results, cross, stage1, data, per_class, leaks = (
+        read_tidy(tables / f"{name}.csv")
+        for name in ("results", "cross_corpus", "stage1_data", "data", "per_class_f1", "leaks")
     )
     beside = ("licences", "checksums")
     folder = Path(__file__).parent
@@ -169,7 +177,12 @@ def write_report(
     text = environment.get_template("report.html.j2").render(
         study=study,
         title=study.report.title or study.study,
-        notices=[*list_notices(study), *list_gaps(per_class, cross, data, study), *list_exposures(stage1, data)],
+        notices=[
+            *list_notices(study),
+            *list_gaps(per_class, cross, data, study),
+            *list_exposures(stage1, data),
+            *list_copies(leaks),
+        ],
         summary=summarise_results(study, results, cross),
         shown_sentences=SHOWN_SENTENCES,
         filter_from=FILTER_FROM,

@@ -148,15 +148,19 @@ def _order_cells(confused: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame
 
 
 def _list_batches(study: Study, setting: Setting, folds: int, results: Path) -> Page:
-    """Curves of every run and fold, the files that hold its predictions, and how many test clips had no usable input."""
-    curves, files, left_out = [], [], 0
+    """Curves of every run and fold, the files that hold its predictions, and how many clips had no usable input."""
+    curves, files, left_out = [], [], dict.fromkeys(("train", "dev", "test"), 0)
     for batch, runs in batches(study, setting, folds).items():
         folder = results / "runs" / setting.task / setting.model / setting.subset / batch
         table = cast(pl.DataFrame, pl.from_arrow(read_table(folder / "curves.parquet", schema.CURVES)))
         curves += list(_list_curves(table))
         files.append([(folder / "predictions.parquet").as_posix(), " ".join(map(str, runs))])
-        left_out = max(left_out, int(read_provenance(folder / "curves.parquet").get("left_out", "0")))
-    return {"curves": curves, "files": files, "left_out": left_out}
+        counted = read_provenance(folder / "curves.parquet")
+        for part, most in left_out.items():
+            key = "left_out" if part == "test" else f"left_out_{part}"
+            left_out[part] = max(most, int(counted.get(key, "0")))
+    missing = ", ".join(f"{count} {part}" for part, count in left_out.items() if count)
+    return {"curves": curves, "files": files, "left_out": f"{missing} clips, left out" if missing else ""}
 
 
 def _list_curves(table: pl.DataFrame) -> Iterator[Page]:

@@ -127,7 +127,7 @@ function factsOf(page) {
   facts.push(["Trained on", page.clips], ["Tested on", page.tests.map(function (test) {
     return test.corpus + " (" + test.n + " clips)";
   }).join(", ")]);
-  if (page.left_out) facts.push(["Without usable input", page.left_out + " test clips, left out"]);
+  if (page.left_out) facts.push(["Without usable input", page.left_out]);
   return make("dl", { "class": "facts" }, facts.map(function (fact) {
     return make("div", {}, [make("dt", {}, fact[0]), make("dd", {}, fact[1])]);
   }));

@@ -142,6 +142,28 @@ def list_gaps(per_class: pl.DataFrame, cross_corpus: pl.DataFrame, data: pl.Data
     return notices
 
 
+def list_copies(leaks: pl.DataFrame) -> list[str]:
+    """Sentences about recordings that have two labels, or are in a test set more than once.
+
+    Args:
+        leaks: the tidy table `leaks`.
+    """
+    notices = []
+    for row in leaks.filter(pl.col("count") > 0).iter_rows(named=True):
+        place = f"{row['corpus']} (task {row['task']})"
+        if row["kind"] == "labels":
+            notices.append(
+                f"{row['count']:,} of the {row['of']:,} clips of {place} are recordings that HAVE ANOTHER LABEL TOO "
+                f"({row['examples']}): no model can be right about both."
+            )
+        elif row["kind"] == "duplicates" and row["between"] == "test / test":
+            notices.append(
+                f"{row['count']:,} of the {row['of']:,} test clips of {place} are recordings that are there more than once: "
+                "its scores count each copy."
+            )
+    return notices
+
+
 def used_features(study: Study) -> set[str]:
     """Features that the objectives of the study's adaptations rest on, and those that are wanted for themselves."""
     known = objective_features()

@@ -56,7 +56,7 @@ def train_classical(
         models: folder for fine-tuned models, of which there are none; beside it is what a killed job leaves.
 
     Raises:
-        TrainingError: a part has no clips, or the training clips are all of one class.
+        TrainingError: a part has no clips, or a class has no training clip.
         Interrupted: the cluster ended the job; the next start goes on.
         DataError: a table does not fit.
     """
@@ -88,20 +88,12 @@ def _predict(
     part: Partition,
     vectors: Mapping[str, np.ndarray],
 ) -> np.ndarray:
-    """Decision values (n_test, n_classes) of a machine fitted to `train`; a class that it does not know has the smallest."""
+    """Decision values (n_test, n_classes) of a machine fitted to `train`, which has clips of every class."""
     labels = [clips.labels[name] for name in train]
-    if len(set(labels)) < 2:
-        raise TrainingError(
-            f"all {len(train)} training clips are of class {clips.classes[labels[0]]}; choose another split"
-        )
     weights = "balanced" if config.class_weights == "balanced" else None
     machine = SVC(
         C=config.c, kernel=config.kernel, gamma=config.gamma, class_weight=weights, decision_function_shape="ovr"
     )
     machine.fit(np.stack([vectors[name] for name in train]), labels)
     values = machine.decision_function(np.stack([vectors[name] for name in part.test["utterance_id"]]))
-    if values.ndim == 1:
-        values = np.stack([-values, values], axis=1)
-    logits = np.full((len(values), len(clips.classes)), values.min() - 1.0)
-    logits[:, machine.classes_] = values
-    return logits
+    return np.stack([-values, values], axis=1) if values.ndim == 1 else values

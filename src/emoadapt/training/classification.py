@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +16,13 @@ from emoadapt import schema
 from emoadapt.data.batching import Batch
 from emoadapt.errors import TrainingError
 from emoadapt.training.curve import Curve
-from emoadapt.training.runs import TaskClips, TestedLearner
+from emoadapt.training.runs import Partition, RunKey, TaskClips, TestedLearner
 from emoadapt.training.totals import Term
 
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning
+
+logger = logging.getLogger(__name__)
 
 
 class LabelledClips(TaskClips):
@@ -58,6 +61,21 @@ class LabelledClips(TaskClips):
         sure = nn.functional.one_hot(label, len(self.classes)).float()
         return {"label": label, "shares": self.shares.get(utterance_id, sure)}
 
+    def select(self, run: RunKey) -> Partition:
+        """Clips of a run.
+
+        Raises:
+            TrainingError: a part has none, or a class has no training clip with usable input.
+        """
+        part = super().select(run)
+        present = {self.labels[name] for name in part.train}
+        if lost := [name for place, name in enumerate(self.classes) if place not in present]:
+            raise TrainingError(
+                f"resampling {run[0]}, fold {run[1]}: no training clip of {' and '.join(lost)} has usable input, so that the class "
+                "could not be learned; see `emoadapt quarantine`, or choose another split or larger subsets"
+            )
+        return part
+
     def build_learner(
         self, model: nn.Module, settings: Finetuning, curve: Curve, seed: int, train: Sequence[str]
     ) -> EmotionLearner:
@@ -91,6 +109,12 @@ class LabelledClips(TaskClips):
             raise TrainingError(
                 "finetuning.targets is soft, and no clip of the task has raters' votes; set it to hard, or take a corpus "
                 "whose labels hold votes"
+            )
+        if silent := len(self.labels) - voted.height:
+            logger.info(
+                "%d of the %d clips have no vote for a class of the task; their targets are hard",
+                silent,
+                len(self.labels),
             )
         return {name: torch.tensor(shares) for name, shares in voted.iter_rows()}
 

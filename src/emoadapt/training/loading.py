@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from emoadapt.data.batching import Batch, load_batches
@@ -14,6 +15,32 @@ if TYPE_CHECKING:
 
     from emoadapt.config import Optimisation
     from emoadapt.models.backbones import SpeechBackbone
+
+
+logger = logging.getLogger(__name__)
+
+
+def note_cropped(run: str, n_samples: Iterable[int], settings: Optimisation) -> int:
+    """Log how many clips are longer than `max_seconds`, of which a training and its tests use a part.
+
+    Args:
+        run: for the message.
+        n_samples: lengths of all clips.
+        settings: `max_seconds` and `crop`.
+
+    Returns:
+        How many.
+    """
+    if settings.max_seconds is None:
+        return 0
+    lengths = list(n_samples)
+    longer = sum(length > round(settings.max_seconds * SAMPLE_RATE) for length in lengths)
+    if longer:
+        logger.info(
+            "%s: %d of %d clips are longer than max_seconds (%g s) and are cropped, in evaluations too (crop: %s)",
+            run, longer, len(lengths), settings.max_seconds, settings.crop,
+        )  # fmt: skip
+    return longer
 
 
 def load_signals(

@@ -35,7 +35,7 @@ from emoadapt.objectives.weighting import build_weighting
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.learner import Learner, embed_batch
-from emoadapt.training.loading import load_signals
+from emoadapt.training.loading import load_signals, note_cropped
 from emoadapt.training.logs import open_logs
 from emoadapt.training.states import name_state, remove_others
 from emoadapt.training.totals import Term
@@ -225,6 +225,10 @@ class TrainingClips:
         self.dimensions = {name: self._find_dimension(name) for name in self.objectives}
         self.normalisers = _read_normalisers(normalisers)
         self.chosen = {part: self._choose(part) for part in ("train", "held_out")}
+        lengths = [self.targets.value(name, "n_samples") for names in self.chosen.values() for name in names]
+        self.cropped = note_cropped(run, lengths, settings)
+        if find_rank() == 0:
+            self._log_counts()
         for name, mask in self.masks.items():
             if find_rank() == 0 and not any(mask[clip] for clip in self.chosen["held_out"]):
                 logger.warning(
@@ -270,13 +274,35 @@ class TrainingClips:
             "weighting": self.settings.weighting,
             "dimensions": self.dimensions,
             "utterances": used,
+            "targets": {name: self._count_targets(name) for name in self.objectives},
             "left_out": len(self.assigned) - sum(used.values()),
+            "cropped": self.cropped,
             "normalisers": [
                 {"objective": objective, "corpus": corpus, "mean": mean.tolist(), "std": std.tolist()}
                 for (objective, corpus), (mean, std) in sorted(self.normalisers.items())
                 if objective in self.objectives
             ],
         }
+
+    def _log_counts(self) -> None:
+        """Log how many clips each objective is learned from, and how many are left out or cropped."""
+        used = sum(map(len, self.chosen.values()))
+        for name in self.objectives:
+            found = self._count_targets(name)
+            logger.info(
+                "%s: %d of %d training clips and %d of %d held-out clips have a target for %s",
+                self.run, found["train"], len(self.chosen["train"]), found["held_out"], len(self.chosen["held_out"]), name,
+            )  # fmt: skip
+        if left_out := len(self.assigned) - used:
+            logger.info(
+                "%s: %d of %d clips are left out, without audio or without any target; see `emoadapt quarantine`",
+                self.run, left_out, len(self.assigned),
+            )  # fmt: skip
+
+    def _count_targets(self, objective: str) -> dict[str, int]:
+        """Part -> its clips that have the target."""
+        mask = self.masks[objective]
+        return {part: sum(bool(mask[name]) for name in names) for part, names in self.chosen.items()}
 
     def _choose(self, part: str) -> list[str]:
         """Clips of the part that have audio and at least one target."""

@@ -30,7 +30,7 @@ from emoadapt.models.loading import load_backbone
 from emoadapt.training.checkpoints import Checkpoint, Notice
 from emoadapt.training.curve import Curve
 from emoadapt.training.learner import embed_batch
-from emoadapt.training.loading import load_signals
+from emoadapt.training.loading import load_signals, note_cropped
 from emoadapt.training.logs import open_logs
 from emoadapt.training.runs import Partition, RunKey, RunTables, Setting, TaskClips, TestedLearner
 from emoadapt.training.states import load_object, save_object
@@ -105,6 +105,7 @@ def finetune(
     inputs = [path for group in groups for paths in group.values() for path in paths]
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
         signals = _Signals(audio_shards, None if model.cnn_trainable else cnn_shards, splits, Path(scratch))
+        note_cropped(f"{backbone}.{start} on {task}", signals.lengths.values(), study.finetuning)
         clips = load_clips(study, task, splits, subsets, signals.lengths)
         tables = RunTables(setting, clips)
         job = _Finetuning(study, model, clips, signals, tables, Path(scratch))

@@ -12,6 +12,7 @@ from emoadapt.config import load_study
 from emoadapt.corpora.leaks import (
     check_training,
     describe_clips,
+    describe_leak,
     explain_refusals,
     find_leaks,
     write_leaks,
@@ -50,15 +51,19 @@ def manifest(*rows):
     return pl.DataFrame(filled, schema=MANIFEST)
 
 
-def split_rows(**parts):
-    """SPLITS rows from fold_part: ids with speakers, for example `train=[("c/1", "a")]` (fold 0) or `test1=...` (fold 1)."""
+def split_rows(labels=(), **parts):
+    """SPLITS rows from fold_part: ids with speakers, for example `train=[("c/1", "a")]` (fold 0) or `test1=...` (fold 1).
+
+    Labels are `x`, unless `labels` (id -> label) has another.
+    """
+    labels = dict(labels)
     rows = []
     for key, clips in parts.items():
         part, fold = key.rstrip("01"), int(key[-1]) if key[-1].isdigit() else 0
         for name, speaker in clips:
             base = dict.fromkeys(SPLITS)
             rows.append(
-                base | {"utterance_id": name, "corpus": name.split("/")[0], "speaker": speaker, "label": "x", "fold": fold, "split": part}
+                base | {"utterance_id": name, "corpus": name.split("/")[0], "speaker": speaker, "label": labels.get(name, "x"), "fold": fold, "split": part}
             )  # fmt: skip
     return pl.DataFrame(rows, schema=SPLITS)
 
@@ -92,8 +97,9 @@ def test_a_clean_task_has_a_row_for_every_check_and_no_leak():
     assert set(leaks.filter(verdict="unknown")["kind"]) == {"transcripts"}
     assert leaks["count"].sum() == 0
     assert leaks.select("kind", "between", "corpus").is_unique().all()
-    # Of `c`: three pairs for speakers, one for clips, development, transcripts, two for Stage 1; of `d` one less.
-    assert leaks.group_by("corpus").len().sort("corpus").rows() == [("c", 8), ("d", 7)]
+    # Of `c`: speakers of three pairs, clips of two, development, transcripts, duplicates of three parts, labels, two of Stage 1;
+    # of `d`, which is tested on only, those of test. Of `films`: copies within Stage 1.
+    assert leaks.group_by("corpus").len().sort("corpus").rows() == [("c", 13), ("d", 9), ("films", 1)]
 
 
 def test_recordings_of_train_and_development_are_refused():
@@ -120,6 +126,82 @@ def test_segments_that_overlap_are_the_same_recording():
         row_of(leaks_of(make_study(), CLEAN, *clean_manifests(c1=early, c4=late | {"start": 2.0})), "clips")["count"]
         == 0
     )
+
+
+def test_recordings_of_train_in_development_are_refused():
+    """The epoch would be chosen on clips that were trained on."""
+    same = {"fingerprint": "one"}
+    leaks = leaks_of(make_study(), CLEAN, *clean_manifests(c1=same, c3=same))
+    row = row_of(leaks, "clips", "train / dev")
+    assert (row["count"], row["of"], row["examples"], row["verdict"]) == (1, 1, ["c/3"], "refused")
+    assert "task t: 1 of the 1 dev clips of c are recordings that are in train too (c/3)" in explain_refusals(leaks)[0]
+    assert row_of(leaks, "clips")["count"] == 0
+
+
+@pytest.mark.parametrize("late", ["c4", "d1"])
+def test_copies_of_unknown_speakers_are_found_by_content(late):
+    unknown = {name.replace("/", ""): {"speaker": None} for name in CLEAN["utterance_id"]}
+    splits = CLEAN.with_columns(speaker=pl.lit(None, pl.String))
+    for early, kind, between in (("c1", "clips", "train / test"), ("c3", "development", "dev / test")):
+        changes = unknown | {name: {"speaker": None, "fingerprint": "one"} for name in (early, late)}
+        row = row_of(leaks_of(make_study(), splits, *clean_manifests(**changes)), kind, between, late[0])
+        assert (row["examples"], row["verdict"]) == ([f"{late[0]}/{late[1]}"], "refused")
+
+
+def test_recordings_twice_in_one_part_are_counted_and_may_be_refused():
+    """Clips 1 and 2 are both in train, 4 and 5 in test, where an overlap of segments is enough."""
+    early, late = ({"fingerprint": "two", "start": start, "end": start + 2.0} for start in (0.0, 1.5))
+    changes = {"c1": {"fingerprint": "one"}, "c2": {"fingerprint": "one"}, "c4": early, "c5": late}
+    leaks = leaks_of(make_study(), CLEAN, *clean_manifests(**changes))
+    assert [row_of(leaks, "duplicates", f"{part} / {part}")["examples"] for part in ("train", "dev", "test")] == [
+        ["c/1", "c/2"], [], ["c/4", "c/5"]
+    ]  # fmt: skip
+    row = row_of(leaks, "duplicates", "test / test")
+    assert (row["count"], row["of"], row["verdict"]) == (2, 2, "reported")
+    assert describe_leak(row) == "2 of the 2 test clips of c are recordings that are in test more than once (c/4, c/5)"
+    refused = explain_refusals(leaks_of(make_study(leaks={"duplicates": "refuse"}), CLEAN, *clean_manifests(**changes)))
+    assert len(refused) == 2 and refused[0].endswith("or accept it with tasks.t.leaks: {duplicates: report}")
+
+
+def test_a_recording_with_two_labels_is_named_with_both():
+    """Within a corpus and across those of a task; equal labels contradict nobody."""
+    splits = CLEAN.with_columns(label=pl.col("utterance_id").replace_strict({"c/2": "y", "d/1": "y"}, default="x"))
+    changes = {
+        "c1": {"fingerprint": "one"},
+        "c2": {"fingerprint": "one"},
+        "c5": {"fingerprint": "two"},
+        "d1": {"fingerprint": "two"},
+    }
+    same = {"c3": {"fingerprint": "three"}, "c4": {"fingerprint": "three"}}
+    leaks = leaks_of(make_study(), splits, *clean_manifests(**changes, **same))
+    row = row_of(leaks, "labels", "task / task")
+    assert (row["count"], row["of"], row["verdict"]) == (3, 5, "reported")
+    assert row["examples"] == ["c/1 = c/2: x vs y", "c/5 = d/1: x vs y"]
+    assert row_of(leaks, "labels", "task / task", "d")["examples"] == ["c/5 = d/1: x vs y"]
+    assert describe_leak(row) == (
+        "3 of the 5 clips of c are recordings that have another label too (c/1 = c/2: x vs y; c/5 = d/1: x vs y)"
+    )
+
+
+def test_five_pairs_of_labels_are_shown_and_more_are_hinted_at():
+    clips = [(f"c/{number:02d}", None) for number in range(14)]
+    splits = split_rows(labels={name: "y" for name, _ in clips[:7]}, train=clips[:5], dev=clips[5:9], test=clips[9:])
+    frame = manifest(*((name, None, {"fingerprint": f"r{place % 7}"}) for place, (name, _) in enumerate(clips)))
+    row = row_of(leaks_of(make_study(), splits, frame, manifest()), "labels", "task / task")
+    assert row["count"] == 14
+    assert row["examples"] == [f"c/0{n} = c/{n + 7:02d}: y vs x" for n in range(5)] + ["..."]
+
+
+def test_a_recording_rated_twice_is_named_with_both_values():
+    study = make_study(classes=[], attributes=["valence"], test_also=[])
+    splits = CLEAN.filter(corpus="c").with_columns(
+        label=pl.lit(None, pl.String), valence=pl.Series([1.0, 5.0, None, 2.0, 2.0])
+    )
+    same = {name: {"fingerprint": "one"} for name in ("c1", "c2", "c3")} | {
+        name: {"fingerprint": "two"} for name in ("c4", "c5")
+    }
+    row = row_of(leaks_of(study, splits, *clean_manifests(**same)), "labels", "task / task")
+    assert (row["count"], row["examples"]) == (2, ["c/1 = c/2: valence 1.0 vs valence 5.0"])
 
 
 def test_files_that_cannot_be_read_share_nothing():
@@ -194,10 +276,22 @@ def test_stage1_is_compared_with_every_test_set():
     assert (clips["count"], clips["of"], clips["examples"], clips["verdict"]) == (1, 2, ["c/4"], "reported")
     assert (people["count"], people["of"], people["examples"], people["adaptation"]) == (1, 2, ["f"], "adapted")
     assert row_of(leaks, "stage1_clips", between, "d")["verdict"] == "none"
+    assert row_of(leaks, "stage1_copies", "Stage 1 (adapted)", "films")["verdict"] == "none"
     refusing = make_study(leaks={"stage1_clips": "refuse"})
     refused = explain_refusals(leaks_of(refusing, CLEAN, *clean_manifests(**changes), stage1=["adapted"]))
     assert len(refused) == 1
     assert "1 of the 2 test clips of c are recordings that Stage 1 of adapted heard, without labels (c/4)" in refused[0]
+
+
+def test_copies_within_stage1_are_counted_and_stop_nothing():
+    changes = {"films1": {"fingerprint": "one"}, "films2": {"fingerprint": "one"}}
+    leaks = leaks_of(make_study(), CLEAN, *clean_manifests(**changes), stage1=["adapted"])
+    row = row_of(leaks, "stage1_copies", "Stage 1 (adapted)", "films")
+    assert (row["count"], row["of"], row["adaptation"], row["verdict"]) == (2, 2, "adapted", "reported")
+    assert describe_leak(row) == (
+        "2 of the 2 clips of films are recordings that are in Stage 1 of adapted more than once (films/1, films/2)"
+    )
+    assert explain_refusals(leaks) == []
 
 
 @pytest.mark.parametrize(
@@ -236,4 +330,4 @@ def test_a_refused_task_leaves_no_table_and_trains_only_what_is_clean(tmp_path):
     with pytest.raises(CorpusError, match=r"Stage 1 of adapted heard"):
         check_training(study, "t", "adapted", splits, paths)
     write_leaks(make_study(), "t", splits, paths, output)
-    assert read_table(output, schema.LEAKS).num_rows == 15
+    assert read_table(output, schema.LEAKS).num_rows == 23

@@ -1,8 +1,10 @@
 """The same recording twice, by content and time."""
 
+import numpy as np
 import polars as pl
+import pytest
 
-from emoadapt.corpora.overlap import find_shared_clips
+from emoadapt.corpora.overlap import find_partner, find_shared_clips, group_clips
 from emoadapt.flow.fingerprints import UNREADABLE
 
 
@@ -27,3 +29,68 @@ def test_an_utterance_does_not_share_with_itself_nor_one_unreadable_file_with_an
     same = clips(("a/1", "x", None, None), ("a/2", UNREADABLE, None, None))
     assert find_shared_clips(same, same) == set()
     assert find_shared_clips(same, clips(("b/2", UNREADABLE, None, None))) == set()
+
+
+def draw_segments(rng, prefix, count):
+    """Short segments of three recordings, some open at an end, some of them the same."""
+    rows = []
+    for number in range(count):
+        start = float(rng.integers(0, 40))
+        piece = (start, start + float(rng.integers(1, 4)))
+        rows.append((f"{prefix}/{number}", f"r{rng.integers(3)}", *(None if rng.random() < 0.05 else t for t in piece)))
+    return clips(*rows).with_columns(label=pl.Series(rng.choice(["x", "y"], count)))
+
+
+def overlap(left, right):
+    """The definition, for one pair of rows."""
+    begin, end = (lambda row: row["start"] or 0.0), (lambda row: row["end"] or float("inf"))
+    return left["fingerprint"] == right["fingerprint"] and begin(left) < end(right) and begin(right) < end(left)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_sweep_finds_what_comparing_every_pair_finds(seed):
+    rng = np.random.default_rng(seed)
+    early, late = draw_segments(rng, "a", 12), draw_segments(rng, "b", 30)
+    rows, others = late.to_dicts(), early.to_dicts()
+    assert find_shared_clips(late, early) == {r["utterance_id"] for r in rows if any(overlap(r, o) for o in others)}
+    found = {
+        r["utterance_id"]: [o["utterance_id"] for o in rows if overlap(r, o) and r["label"] != o["label"]] for r in rows
+    }
+    assert find_shared_clips(late, late, "label") == {name for name, partners in found.items() if partners}
+    assert all(find_partner(name, late, "label") == min(partners) for name, partners in found.items() if partners)
+
+
+def test_a_clip_without_a_label_contradicts_nobody():
+    pair = clips(("a/1", "x", None, None), ("a/2", "x", None, None)).with_columns(label=pl.Series(["happy", None]))
+    assert find_shared_clips(pair, pair, "label") == set()
+    assert find_shared_clips(pair, pair) == {"a/1", "a/2"}
+
+
+def test_many_segments_of_one_recording_are_compared_without_listing_the_pairs():
+    """20,000 copies are 400 million pairs, which would not fit into memory."""
+    count = 20_000
+    whole = clips(*((f"a/{number}", "x", None, None) for number in range(count)))
+    assert len(find_shared_clips(whole, whole)) == count
+    assert group_clips(whole)["group"].n_unique() == 1
+
+
+def test_clips_that_others_link_are_one_group():
+    linked = clips(
+        ("a/1", "x", 0.0, 2.0), ("a/2", "x", 1.5, 4.0), ("a/3", "x", 3.5, 6.0), ("a/4", "x", 6.0, 7.0),
+        ("a/5", "x", 20.0, None), ("b/1", "y", 0.0, 2.0), ("b/2", UNREADABLE, None, None),
+    )  # fmt: skip
+    groups = dict(group_clips(linked).rows())
+    assert groups["a/1"] == groups["a/2"] == groups["a/3"]
+    assert len({groups[name] for name in ("a/1", "a/4", "a/5", "b/1")}) == 4
+    assert "b/2" not in groups
+
+
+def test_a_segment_within_a_long_one_is_of_its_group():
+    long = clips(("a/1", "x", 0.0, 10.0), ("a/2", "x", 1.0, 2.0), ("a/3", "x", 8.0, 9.0), ("a/4", "x", 10.0, 11.0))
+    groups = dict(group_clips(long).rows())
+    assert groups["a/1"] == groups["a/2"] == groups["a/3"] != groups["a/4"]
+
+
+def test_tables_without_rows_share_nothing():
+    assert find_shared_clips(clips(), clips(("a/1", "x", None, None))) == set()
+    assert group_clips(clips()).is_empty()

@@ -1,59 +1,13 @@
-"""Held-out parts and training shards."""
+"""Training shards."""
 
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from emoadapt import schema
 from emoadapt.data.quarantine import collect_quarantine
-from emoadapt.data.targets import assign_parts, build_training_shard, group_by_corpus, pack_training_shard
-from emoadapt.errors import DataError
+from emoadapt.data.targets import build_training_shard, group_by_corpus, pack_training_shard
 from emoadapt.flow.store import read_table, write_table
-
-
-def write_manifest(path: Path, speakers: list[str | None]) -> Path:
-    rows = [
-        {"utterance_id": f"c/{i:03d}", "media": f"{i}.wav", "speaker": speaker, "fingerprint": "f"}
-        for i, speaker in enumerate(speakers)
-    ]
-    write_table(path, rows, schema.MANIFEST)
-    return path
-
-
-def parts_of(path: Path, speakers: list[str | None], seed: int = 0, held_out: float = 0.15) -> dict[str, str]:
-    manifest = write_manifest(path / "m.parquet", speakers)
-    assign_parts({"c": [manifest]}, held_out, seed, path / "parts.parquet")
-    return {row["utterance_id"]: row["part"] for row in read_table(path / "parts.parquet", schema.PARTS).to_pylist()}
-
-
-def test_speakers_are_not_divided(tmp_path: Path) -> None:
-    speakers = [f"s{i % 10}" for i in range(100)]
-    parts = parts_of(tmp_path, speakers)
-    held = {speakers[int(name[2:])] for name, part in parts.items() if part == "held_out"}
-    trained = {speakers[int(name[2:])] for name, part in parts.items() if part == "train"}
-    assert len(held) == 2 and not held & trained  # ceil(.15 * 10)
-
-
-def test_clips_are_drawn_where_speakers_are_unknown(tmp_path: Path) -> None:
-    assert list(parts_of(tmp_path, [None] * 40).values()).count("held_out") == 6
-
-
-def test_a_new_clip_of_a_known_speaker_moves_nobody(tmp_path: Path) -> None:
-    speakers = [f"s{i % 10}" for i in range(100)]
-    before = parts_of(tmp_path, speakers)
-    after = parts_of(tmp_path, [*speakers, "s3"])
-    assert {name: after[name] for name in before} == before
-
-
-def test_the_draw_depends_on_the_seed(tmp_path: Path) -> None:
-    speakers = [f"s{i % 20}" for i in range(40)]
-    assert len({tuple(parts_of(tmp_path, speakers, seed).values()) for seed in range(5)}) > 1
-
-
-def test_a_single_speaker_cannot_be_held_out(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="corpus c has 1 speaker"):
-        parts_of(tmp_path, ["one"] * 5)
 
 
 def write_features(root: Path, failed: set[int] = frozenset(), count: int = 4) -> tuple[Path, Path]:

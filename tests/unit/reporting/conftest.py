@@ -239,7 +239,7 @@ def lay_out(study, inputs, results):
         for batch, runs in batches(study, s, folds=1).items():
             rows = [row for run in runs for row in invent_run_curves(s.task, s.backbone, s.start, run.seed, s.subset)]
             path = results / "runs" / s.task / s.model / s.subset / batch / "curves.parquet"
-            write_table(path, rows, schema.CURVES, {"left_out": "2"})
+            write_table(path, rows, schema.CURVES, {"left_out": "2", "left_out_train": "1", "left_out_dev": "0"})
     return results
 
 

@@ -3,13 +3,15 @@
 import json
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from emoadapt import schema
 from emoadapt.flow.store import read_table
-from emoadapt.reporting.audits import COUNTS, build_calibration, sort_settings
+from emoadapt.reporting.audits import COUNTS, build_calibration, build_leaks, sort_settings
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.exposure import leak_footnotes, select_footnotes
+from emoadapt.reporting.summary import list_copies
 from emoadapt.reporting.tables import read_tidy
 
 
@@ -92,3 +94,50 @@ def test_leaks_that_could_not_be_looked_for_have_no_number(tables):
     assert unknown.height and set(unknown["found"]) == {"–"}
     row = shown.filter(pl.col("task") == "crema", pl.col("between") == "train / test", pl.col("shared") == "speakers")
     assert row["found"].to_list()[0] == "1 of 2"
+
+
+def make_leaks(*rows):
+    """LEAKS rows from changes."""
+    base = {
+        "task": "t", "adaptation": None, "corpus": "c", "count": 2, "of": 9, "unchecked": 0, "folds": 1, "examples": ["c/1", "c/2"],
+        "verdict": "reported",
+    }  # fmt: skip
+    return pl.from_arrow(pa.Table.from_pylist([base | row for row in rows], schema=schema.LEAKS))
+
+
+COPIES = (
+    {"kind": "duplicates", "between": "test / test"},
+    {"kind": "duplicates", "between": "train / train"},
+    {"kind": "clips", "between": "train / dev"},
+    {"kind": "labels", "between": "task / task", "examples": ["c/1 = c/2: x vs y"]},
+    {"kind": "stage1_copies", "between": "Stage 1 (a)", "adaptation": "a"},
+)
+
+
+def test_recordings_that_are_there_twice_are_footnotes_with_what_it_means(study):
+    notes = leak_footnotes(study, make_leaks(*COPIES))["t"]
+    assert notes == [
+        "2 of the 9 dev clips of c are recordings that are in train too (c/1, c/2): the epoch is chosen on clips that the model was "
+        "trained on.",
+        "2 of the 9 clips of c are recordings that have another label too (c/1 = c/2: x vs y): no model can be right about both.",
+        "2 of the 9 test clips of c are recordings that are in test more than once (c/1, c/2): scores count each copy.",
+        "2 of the 9 train clips of c are recordings that are in train more than once (c/1, c/2): each copy counts there.",
+        "2 of the 9 clips of c are recordings that are in Stage 1 of a more than once (c/1, c/2): copies are on one side of its "
+        "training and held-out parts, where each counts.",
+    ]
+
+
+def test_the_head_of_the_report_names_contradicting_labels_and_test_clips_that_count_twice():
+    assert list_copies(build_leaks(make_leaks(*COPIES))) == [
+        "2 of the 9 test clips of c (task t) are recordings that are there more than once: its scores count each copy.",
+        "2 of the 9 clips of c (task t) are recordings that HAVE ANOTHER LABEL TOO (c/1 = c/2: x vs y): no model can be right about "
+        "both.",
+    ]
+
+
+def test_every_kind_of_leak_has_words_in_the_table():
+    shown = present_table("leaks", build_leaks(make_leaks(*COPIES)))
+    assert shown["shared"].to_list() == [
+        "recordings, more than once", "recordings, more than once", "recordings", "recordings with another label",
+        "recordings, more than once",
+    ]  # fmt: skip

@@ -62,7 +62,9 @@ def test_curves_and_files_lead_to_the_runs(results, pages):
     assert values == [round_value(0.1 + (1 - 0.8**epoch) / 2) for epoch in range(8)]
     path = results / "runs/crema/wavlm.multimodal/64/b000/predictions.parquet"
     assert page["files"] == [[str(path), "r0f0s0 r0f0s1 r0f0s2 r0f0s3 r0f0s4"]]
-    assert page["left_out"] == 2, "test clips without usable input, from the provenance of the runs"
+    assert page["left_out"] == "1 train, 2 test clips, left out", (
+        "without usable input, from the provenance of the runs"
+    )
 
 
 def test_an_epoch_without_a_value_is_a_gap(study, inputs, results, pages):

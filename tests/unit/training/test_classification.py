@@ -106,3 +106,27 @@ def test_class_missing_from_dev_counts_alike_whether_it_is_predicted_or_not(gues
     learner._kept = [(torch.eye(4)[guesses], torch.tensor([0, 2, 2]))]
     expected = f1_score([0, 2, 2], guesses, labels=[0, 1, 2, 3], average="macro", zero_division=0)
     assert learner.rate({"loss": 1.0})[0]["macro_f1"] == pytest.approx(expected)
+
+
+def test_clips_without_votes_are_counted_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    write_clips(tmp_path, {"c/0": [0.6, 0.4]})
+    assert caplog.messages == ["3 of the 4 clips have no vote for a class of the task; their targets are hard"]
+
+
+def test_a_class_without_a_usable_training_clip_is_refused(tmp_path: Path) -> None:
+    """Both clips of `high` in train failed; the model would never predict the class, and the scores would not say why."""
+    parts = {"c/0": "train", "c/1": "train", "c/2": "train", "c/3": "train", "c/4": "dev", "c/5": "test"}
+    labels = {"c/1": "high", "c/3": "high", "c/5": "high"}
+    rows = [
+        {"utterance_id": name, "corpus": "c", "label": labels.get(name, "low"), "fold": 0, "split": part}
+        for name, part in parts.items()
+    ]
+    drawn = [{"utterance_id": f"c/{n}", "label": "low", "fold": 0, "resampling": 0} for n in range(4)]
+    write_table(tmp_path / "splits.parquet", rows, schema.SPLITS)
+    write_table(tmp_path / "subsets.parquet", drawn, schema.SUBSETS)
+    paths = tmp_path / "splits.parquet", tmp_path / "subsets.parquet"
+    usable = set(parts) - {"c/1"}
+    assert LabelledClips(*paths, ["low", "high"], usable).select((0, 0, 0)).train == ["c/0", "c/2", "c/3"]
+    with pytest.raises(TrainingError, match=r"resampling 0, fold 0: no training clip of high has usable input"):
+        LabelledClips(*paths, ["low", "high"], usable - {"c/3"}).select((0, 0, 0))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from emoadapt.config import Optimisation
-from emoadapt.training.loading import load_signals
+from emoadapt.training.loading import load_signals, note_cropped
 
 LENGTHS = {f"c/{n}": 1600 * n for n in range(1, 9)}
 
@@ -38,3 +38,15 @@ def test_seconds_of_a_batch_count_what_the_model_hears(shortest: int, sizes: lis
 
 def test_longer_clips_are_cropped_and_shorter_ones_left_alone() -> None:
     assert list(chain(*load(max_seconds=0.3, batch_size=3))) == [1600, 3200, *[4800] * 6]
+
+
+def test_cropped_clips_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    settings = Optimisation(epochs=1, max_seconds=0.3, crop="centre")
+    assert note_cropped("tiny.all", LENGTHS.values(), settings) == 5
+    assert caplog.messages == [
+        "tiny.all: 5 of 8 clips are longer than max_seconds (0.3 s) and are cropped, in evaluations too (crop: centre)"
+    ]
+    assert note_cropped("tiny.all", LENGTHS.values(), Optimisation(epochs=1)) == 0
+    assert note_cropped("tiny.all", LENGTHS.values(), Optimisation(epochs=1, max_seconds=9)) == 0
+    assert len(caplog.messages) == 1

@@ -271,6 +271,25 @@ def test_objective_without_a_held_out_target_is_named(work, caplog: pytest.LogCa
     assert [sentence in line for line in said] == [True]
 
 
+def test_clips_without_a_target_or_audio_are_counted(work, caplog: pytest.LogCaptureFixture) -> None:
+    """Of 64 clips one has no audio and so no row; radio and two clips of talk have no face."""
+    caplog.set_level("INFO")
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"epochs": 1, "max_seconds": 0.2}
+    talk = read_table(work.folder / "train.talk.parquet").to_pylist()[1:]
+    write_table(work.folder / "train.talk.parquet", talk, schema.training(("egemaps", "face", "sentiment")))
+    model, _ = run(work)
+    facts = json.loads((model / "adaptation.json").read_text())
+    assert facts["targets"]["face"] == {"train": 21, "held_out": 8}
+    radio = read_table(work.folder / "train.radio.parquet").to_pylist()
+    assert facts["cropped"] == sum(row["n_samples"] > 3200 for row in [*talk, *radio]) > 0
+    assert "tiny.all: 21 of 47 training clips and 8 of 16 held-out clips have a target for face" in caplog.messages
+    assert (
+        "tiny.all: 1 of 64 clips are left out, without audio or without any target; see `emoadapt quarantine`"
+        in caplog.messages
+    )
+
+
 def test_missing_normaliser_is_refused(work) -> None:
     work.write_unlabelled()
     write_table(work.folder / "normalisers.parquet", [], schema.NORMALISERS)
