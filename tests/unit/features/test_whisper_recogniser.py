@@ -18,7 +18,7 @@ from whisper.tokenizer import get_tokenizer
 from emoadapt.config import AsrConfig
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.features.whisper_recogniser import find_doubts
-from emoadapt.media import iterate_audio
+from emoadapt.media import decode_audio
 from emoadapt.models.registry import WeightFile, Weights
 
 from .fake_whisper import LOGIT, N_CONTEXT, TOKENIZER, build, make_noise, make_row, save_random_whisper, save_whisper
@@ -209,7 +209,7 @@ def test_inventions_of_the_real_whisper_are_not_ok() -> None:
     """Two Chinese clips, one of which `tiny.en` turns into "Yo, yo, yo, ..." two hundred times, and an English one."""
     clips = Path(os.environ["EMOADAPT_DATA"], "clips")
     names = ("samplenew_00004251.mp4", "sample_00005854.mp4", "bbaf2n.mp4")
-    rows = [make_row(np.concatenate(list(iterate_audio(clips / name)))) for name in names]
+    rows = [make_row(decode_audio(clips / name)) for name in names]
     models = Path(os.environ["EMOADAPT_MODELS"])
     repeated, improbable, english = build(models, model="whisper_converted/tiny.en.pt", doubtful="absent").extract(rows)
     assert repeated["status"] == "absent" and repeated["reason"].startswith("repetition: ")

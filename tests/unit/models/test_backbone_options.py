@@ -14,7 +14,7 @@ from emoadapt.data.clips import Clip
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.loading import load_backbone, load_folder
-from emoadapt.training.trainer import embed_batch
+from emoadapt.training.learner import embed_batch
 
 SMALL = {
     "conv_dim": (12, 16, 16), "conv_kernel": (10, 8, 4), "conv_stride": (5, 4, 4), "hidden_size": 32, "layers": 3,

@@ -14,7 +14,7 @@ from emoadapt.data.clips import Clip
 from emoadapt.errors import ModelError
 from emoadapt.models.heads import TwoLayerHead
 from emoadapt.models.loading import build_untrained, load_backbone
-from emoadapt.training.trainer import embed_batch
+from emoadapt.training.learner import embed_batch
 
 SHAPES = {"conv_dim": (12, 16, 16), "conv_kernel": (10, 8, 4), "conv_stride": (5, 4, 4), "hidden_size": 32}
 SMALL = SHAPES | {"layers": 2, "heads": 4, "intermediate_size": 48, "conv_pos_kernel": 6, "conv_pos_groups": 4}

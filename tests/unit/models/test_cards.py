@@ -65,7 +65,7 @@ def test_terms_of_corpora_and_targets_are_named(tmp_path: Path) -> None:
         (
             {},
             {
-                "egemaps": "openSMILE eGeMAPSv02 (paper windows)",
+                "egemaps": "openSMILE eGeMAPSv02 (paper_pitch60 windows)",
                 "sentiment": "cardiffnlp/twitter-xlm-roberta-base-sentiment on transcripts of Whisper small",
                 "face": "enet_b2_8 on faces found by mtcnn",
             },
