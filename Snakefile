@@ -7,6 +7,7 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
+from emoadapt.check.passed import check_tasks
 from emoadapt.config import merge_study
 from emoadapt.dag import open_study
 from emoadapt.errors import EmoadaptError, explain_disk_error
@@ -14,7 +15,6 @@ from emoadapt.flow.disk import explain_full_disk, refuse_read_only
 from emoadapt.flow.interruptions import explain_interruptions
 from emoadapt.flow.lock import claim_locks, clear_stale_locks
 from emoadapt.flow.owner import claim_results, refuse_other_study, supersede_batches
-from emoadapt.task_checks import check_tasks
 
 given = workflow.overwrite_configfiles, workflow.config_settings.config
 try:

@@ -104,7 +104,7 @@ def _take_gpus(count: int) -> None:
 @app.command(rich_help_panel=FOR_PEOPLE)
 def check(configfile: ConfigFiles = None) -> None:
     """Check configuration, corpora and weights before a long run."""
-    from emoadapt.check import print_check
+    from emoadapt.check.study import print_check
 
     print_check(_study_of(Path("results"), configfile))
 

@@ -126,8 +126,12 @@ def read_account(name: str, config: AnyCorpus) -> Account | None:
 
 def read_notes(name: str, config: AnyCorpus) -> list[str]:
     """What the importer passed over, such as annotated clips without media; one sentence each."""
+    return list_account_notes(name, config, read_account(name, config))
+
+
+def list_account_notes(name: str, config: AnyCorpus, account: Account | None) -> list[str]:
+    """The notes of `read_notes`, where the caller has read the account."""
     importer = load_importer(config.importer)
-    account = read_account(name, config)
     notes = account.list_notes() if account else []
     return [*notes, *importer.list_notes(name, config)] if hasattr(importer, "list_notes") else notes
 
@@ -165,18 +169,17 @@ def read_media_account(
     )
 
 
-def describe_content(name: str, config: AnyCorpus, utterances: Sequence[Utterance]) -> list[str]:
+def describe_content(
+    name: str, config: AnyCorpus, utterances: Sequence[Utterance], account: Account | None
+) -> list[str]:
     """What became of the rows of a corpus's tables and of the files below its root, in lines.
 
     Args:
         name: the corpus's name.
         config: its section.
         utterances: what `read_utterances` gave.
-
-    Raises:
-        CorpusError: a table cannot be read.
+        account: what `read_account` gave.
     """
-    account = read_account(name, config)
     lines = [f"table {account.describe()}"] if account else []
     try:
         media = read_media_account(name, config, utterances)

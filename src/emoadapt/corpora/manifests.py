@@ -104,9 +104,12 @@ def _recall_state(path: Path, sources: str, root: Path) -> CorpusState | None:
         return None
 
 
-def list_manifest(name: str, config: AnyCorpus) -> list[list[dict[str, Any]]]:
-    """Rows of each manifest shard (MANIFEST), sorted by utterance id."""
-    return list(_assign_rows(name, config, read_utterances(name, config)))
+def list_manifest(
+    name: str, config: AnyCorpus, utterances: list[Utterance] | None = None
+) -> list[list[dict[str, Any]]]:
+    """Rows of each manifest shard (MANIFEST), sorted by utterance id; `utterances` as for `read_labels`."""
+    listed = read_utterances(name, config) if utterances is None else utterances
+    return list(_assign_rows(name, config, listed))
 
 
 def _assign_rows(name: str, config: AnyCorpus, utterances: list[Utterance]) -> Iterator[list[dict[str, Any]]]:
@@ -145,10 +148,10 @@ def write_manifest(name: str, config: AnyCorpus, shard: int, state: str | None, 
     write_table(output, rows, schema.MANIFEST)
 
 
-def list_label_rows(name: str, config: AnyCorpus) -> list[dict[str, Any]]:
-    """Rows of a corpus's table of labels (LABELS), sorted by utterance id."""
+def list_label_rows(name: str, config: AnyCorpus, utterances: list[Utterance] | None = None) -> list[dict[str, Any]]:
+    """Rows of a corpus's table of labels (LABELS), sorted by utterance id; `utterances` as for `read_labels`."""
     rows = []
-    for label in read_labels(name, config):
+    for label in read_labels(name, config, utterances):
         row = list_fields(label)
         for column in ("votes", "soft"):
             if row[column] is not None:

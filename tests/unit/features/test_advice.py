@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from emoadapt.check import print_check
+from emoadapt.check.study import print_check
 from emoadapt.config import AsrConfig, load_study
 from emoadapt.dag import Graph
 from emoadapt.features.advice import advise_features

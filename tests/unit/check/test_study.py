@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from emoadapt.check import advise_shards, print_check
+from emoadapt.check import listings
+from emoadapt.check.corpora import advise_shards
+from emoadapt.check.study import print_check
 from emoadapt.config import load_study
-from emoadapt.corpora import accounts
+from emoadapt.corpora import accounts, read_utterances
 from emoadapt.errors import CorpusError, EmoadaptError
 
 
@@ -332,3 +334,16 @@ def test_an_embedding_network_is_tried_on_an_image(workplace: Path) -> None:
     for keys in ({"input_size": 96, "output": "embedding"}, {"input_size": 64, "output": "smile"}):
         with pytest.raises(EmoadaptError, match=r"1 problem.*\n  features\.face_embedding\.network: .*net\.onnx"):
             print_check(study(corpora=corpora, features=features(**keys)))
+
+
+def test_each_corpus_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def count(name: str, config: Any) -> Any:
+        read.append(name)
+        return read_utterances(name, config)
+
+    monkeypatch.setattr(listings, "read_utterances", count)
+    task = {"corpus": "speech", "classes": ["a", "b"], "split": {"by": "folds", "k": 3}}
+    print_check(study(tasks={"t": task, "u": task}))
+    assert read == ["speech"]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from emoadapt.check.passed import check_tasks
 from emoadapt.config import load_study
 from emoadapt.dag import Graph
 from emoadapt.errors import EmoadaptError
-from emoadapt.task_checks import check_tasks
 
 
 def make_graph(root: Path, **task: Any) -> Graph:
@@ -50,7 +50,7 @@ def test_a_task_that_passed_is_checked_again_when_something_that_decides_it_chan
 ) -> None:
     check_tasks(make_graph(media))
     with monkeypatch.context() as patch:
-        patch.setattr("emoadapt.check.find_task_problems", lambda *_: pytest.fail("it was looked at again"))
+        patch.setattr("emoadapt.check.tasks.find_task_problems", lambda *_: pytest.fail("it was looked at again"))
         check_tasks(make_graph(media))
     write_labels(media, first="c")
     for _ in range(2):

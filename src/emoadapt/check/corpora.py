@@ -1,0 +1,59 @@
+"""Check of a corpus: its clips, rows, files, names and segments, and the number of its shards."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from emoadapt.corpora.accounts import describe_content, list_account_notes, read_account
+from emoadapt.corpora.base import note_names
+from emoadapt.corpora.segments import refuse_segments_outside
+from emoadapt.errors import EmoadaptError
+
+if TYPE_CHECKING:
+    from emoadapt.check.listings import Listings
+
+MOST_SHARDS = 128
+"""More would only make more jobs: with some six features a corpus is then below a thousand."""
+
+
+def check_corpus(listings: Listings, name: str, problems: list[str]) -> bool:
+    """Print what a corpus holds.
+
+    Args:
+        listings: the corpora of the study.
+        name: the corpus.
+        problems: takes what would stop a run.
+
+    Returns:
+        Whether the corpus can be used.
+    """
+    config = listings.study.corpora[name]
+    try:
+        utterances = listings.read_utterances(name)
+        account = read_account(name, config)
+        content = describe_content(name, config, utterances, account)
+        notes = [*list_account_notes(name, config, account), *note_names(utterances)]
+        refuse_segments_outside(name, config, utterances)
+    except EmoadaptError as error:
+        problems.append(str(error))
+        return False
+    speakers = {u.speaker for u in utterances if u.speaker}
+    print(f"corpus {name}: {len(utterances)} clips, {len(speakers) or 'unknown'} speakers, {config.shards} shards")
+    for line in content:
+        print(f"  {line}")
+    for note in notes:
+        print(f"  note: {note}")
+    advised = advise_shards(len(utterances))
+    if config.shards > 4 * advised or advised > 4 * config.shards:
+        each = round(len(utterances) / advised)
+        print(f"  advice: corpora.{name}.shards: {advised} (about {each} clips each)")
+    return True
+
+
+def advise_shards(n_clips: int) -> int:
+    """Advise a number of shards: a hundred times the clips make ten times the jobs, each of ten times the clips.
+
+    250 clips a shard in a corpus of 1,000, some 3,100 in one of 151,654. A change recomputes rows and not whole shards.
+    """
+    return min(max(1, round(math.sqrt(n_clips) / 8)), MOST_SHARDS)

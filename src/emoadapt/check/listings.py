@@ -1,0 +1,65 @@
+"""Corpora of a study as the rules will write them, each read once, in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import polars as pl
+import pyarrow as pa
+
+from emoadapt import schema
+from emoadapt.corpora.base import Utterance, read_utterances
+from emoadapt.corpora.manifests import list_label_rows, list_manifest
+
+if TYPE_CHECKING:
+    from emoadapt.config import Study
+
+
+class Listings:
+    """What the corpora of a study hold; each is read when it is first asked for.
+
+    Args:
+        study: the configuration.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._utterances: dict[str, list[Utterance]] = {}
+        self._manifests: dict[str, pl.DataFrame] = {}
+        self._labels: dict[str, pl.DataFrame] = {}
+
+    def read_utterances(self, corpus: str) -> list[Utterance]:
+        """Utterances of a corpus, as `corpora.base.read_utterances`.
+
+        Raises:
+            CorpusError: the corpus cannot be listed.
+        """
+        if corpus not in self._utterances:
+            self._utterances[corpus] = read_utterances(corpus, self.study.corpora[corpus])
+        return self._utterances[corpus]
+
+    def read_manifest(self, corpus: str) -> pl.DataFrame:
+        """MANIFEST rows of a corpus.
+
+        Raises:
+            CorpusError: the corpus cannot be listed.
+        """
+        if corpus not in self._manifests:
+            shards = list_manifest(corpus, self.study.corpora[corpus], self.read_utterances(corpus))
+            self._manifests[corpus] = _to_frame([row for shard in shards for row in shard], schema.MANIFEST)
+        return self._manifests[corpus]
+
+    def read_labels(self, corpus: str) -> pl.DataFrame:
+        """LABELS rows of a corpus.
+
+        Raises:
+            CorpusError: the corpus, or its label tables, cannot be read.
+        """
+        if corpus not in self._labels:
+            rows = list_label_rows(corpus, self.study.corpora[corpus], self.read_utterances(corpus))
+            self._labels[corpus] = _to_frame(rows, schema.LABELS)
+        return self._labels[corpus]
+
+
+def _to_frame(rows: list[dict[str, Any]], columns: pa.Schema) -> pl.DataFrame:
+    return cast(pl.DataFrame, pl.from_arrow(pa.Table.from_pylist(rows, schema=columns)))

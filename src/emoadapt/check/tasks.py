@@ -1,0 +1,104 @@
+"""Check of a task: its labels, classes, parts, subsets and leaks, as the rules will find them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from emoadapt.config import CremaDCorpus
+from emoadapt.corpora.classes import describe_labels
+from emoadapt.corpora.leaks import REMARKS, describe_clips, describe_leak, explain_refusals, find_leaks
+from emoadapt.corpora.splits import PARTS, build_task
+from emoadapt.corpora.subsets import draw_subsets
+from emoadapt.corpora.task_notes import list_task_notes
+from emoadapt.errors import EmoadaptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emoadapt.check.listings import Listings
+    from emoadapt.config import Study, Task
+
+
+def find_task_problems(listings: Listings, name: str) -> list[str]:
+    """What would stop a task whose corpora can be listed: its labels, classes, split, subsets or leaks."""
+    problems: list[str] = []
+    with redirect_stdout(io.StringIO()):
+        check_task(listings, name, listings.study.corpora, problems)
+    return problems
+
+
+def check_task(listings: Listings, name: str, usable: Collection[str], problems: list[str]) -> None:
+    """Print the parts, notes and leaks of a task.
+
+    Args:
+        listings: the corpora of the study.
+        name: the task; its corpora can be listed.
+        usable: corpora that can be listed. Adaptations on others are not compared with the test sets.
+        problems: takes what would stop a run.
+    """
+    study = listings.study
+    task = study.tasks[name]
+    corpora = (task.corpus, *task.test_also)
+    try:
+        clips = {corpus: listings.read_manifest(corpus) for corpus in corpora}
+        labels = {corpus: listings.read_labels(corpus) for corpus in corpora}
+        for corpus in corpora if task.classes else ():
+            print("\n".join(describe_labels(name, task, labels[corpus], corpus)))
+        splits = build_task(name, task, clips, labels)
+        for subset in task.subsets:
+            draw_subsets(splits, task, subset, name)
+    except EmoadaptError as error:
+        problems.append(str(error))
+        return
+    for line in _describe_parts(name, task, splits):
+        print(line)
+    for note in list_task_notes(name, task, clips, labels, splits):
+        print(f"  note: {note}")
+    config = study.corpora[task.corpus]
+    if isinstance(config, CremaDCorpus):
+        print(f"  labels: {config.labels}, ties: {config.ties}")
+    for note in _note_unknown_speakers(study, splits):
+        print(f"  note: {note}")
+    stage1 = {a: study.adaptations[a].corpora for a in study.adaptations_of(name)}
+    stage1 = {a: used for a, used in stage1.items() if set(used) <= set(usable)}
+    clips |= {corpus: listings.read_manifest(corpus) for used in stage1.values() for corpus in used}
+    leaks = find_leaks(name, task, splits, describe_clips(study, clips), stage1)
+    # Copies within Stage 1 are printed with the adaptation.
+    for row in leaks.filter(pl.col("kind") != "stage1_copies", verdict="reported").iter_rows(named=True):
+        print(f"  {'note' if row['kind'] in REMARKS else 'leak'}: {describe_leak(row)}")
+    problems += explain_refusals(leaks)
+
+
+def _describe_parts(name: str, task: Task, splits: pl.DataFrame) -> Iterator[str]:
+    """A line for each part of the first fold: its clips, speakers, and clips of each class or attribute."""
+    first = splits.filter(fold=0, corpus=task.corpus)
+    folds = splits["fold"].n_unique()
+    where = f" (fold 0 of {folds})" if folds > 1 else ""
+    for part in PARTS:
+        chosen = first.filter(split=part)
+        counts = ", ".join(
+            [f"{label} {chosen.filter(label=label).height}" for label in task.classes]
+            + [f"{chosen[attribute].count()} rated for {attribute}" for attribute in task.attributes]
+        )
+        speakers = chosen["speaker"].drop_nulls().n_unique()
+        who = f"{speakers or 'unknown'} speaker{'s' if speakers != 1 else ''}"
+        yield f"task {name}, {part}: {chosen.height} clips of {who}: {counts}{where}"
+
+
+def _note_unknown_speakers(study: Study, splits: pl.DataFrame) -> list[str]:
+    """A note on clips of a task that are not z-scored by speaker although that is configured."""
+    classical = study.finetuning.classical
+    scopes = {
+        "finetuning.egemaps_normalise": study.finetuning.egemaps_normalise,
+        "finetuning.classical.normalise": classical and classical.normalise,
+    }
+    keys = [key for key, scope in scopes.items() if scope == "speaker"]
+    unknown = splits.unique("utterance_id")["speaker"].null_count()
+    if not keys or not unknown:
+        return []
+    return [f"{unknown} clips have no speaker, and are z-scored with their corpus instead ({', '.join(keys)}: speaker)"]
