@@ -178,7 +178,7 @@ def predict(
     recursive: Annotated[bool, typer.Option("--recursive", help="Take folders, with all below them.")] = False,
     listed: Annotated[Path | None, typer.Option("--list", help="Text file with one path per line; - is stdin.")] = None,
 ) -> None:
-    """Tell the emotions of audio or video files; exit status 1 if a file failed, all others are still told."""
+    """Predict the emotions of audio or video files. Exits with status 1 if any file failed."""
     from emoadapt.inference.command import run_predict
 
     if not run_predict(

@@ -316,7 +316,7 @@ class Graph:
         )
 
     def leak_manifests(self, task: str, adaptations: list[str]) -> list[str]:
-        """Manifest shards that a task's leaks are looked for in: of its corpora and those that the adaptations heard."""
+        """Manifest shards that a task's leaks are looked for in: of its corpora and those that the adaptations use."""
         corpora = [*self.task_corpora(task), *(c for name in adaptations for c in self.study.adaptations[name].corpora)]
         return [path for corpus in dict.fromkeys(corpora) for path in self.manifests(corpus)]
 
@@ -461,10 +461,10 @@ class Graph:
             raise ModelError(sentence)
 
     def refuse_missing_gpu(self) -> None:
-        """Say before the first job that the study wants a GPU, and that this machine has none.
+        """Refuse `device: cuda` on a machine without a GPU, before the first job.
 
         Raises:
-            ConfigError: so it is.
+            ConfigError: the study needs a GPU.
         """
         if self.study.device == "cuda" and not list_devices():
             raise ConfigError(

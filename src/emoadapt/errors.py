@@ -7,7 +7,7 @@ import os
 
 
 class EmoadaptError(Exception):
-    """A problem the user can mend; the command line prints its sentence without a traceback."""
+    """A problem that the user can fix; the command line prints its sentence without a traceback."""
 
 
 class ConfigError(EmoadaptError):
@@ -27,7 +27,7 @@ class DataError(EmoadaptError):
 
 
 class TrainingError(EmoadaptError):
-    """A training run cannot go on (no data, divergence)."""
+    """A training run cannot continue (no data, divergence)."""
 
 
 class ClipError(Exception):
@@ -70,6 +70,6 @@ def explain_disk_error(error: BaseException) -> str | None:
             words = os.strerror(number)
             if (isinstance(seen, OSError) and seen.errno == number) or words in str(seen):
                 where = f" ({seen.filename})" if isinstance(seen, OSError) and seen.filename else ""
-                return f"{sentence}{where}; mend that and run the same command again, nothing half-written is taken for whole"
+                return f"{sentence}{where}; fix this and run the same command again; incomplete files are ignored"
         seen = seen.__cause__ or seen.__context__
     return None

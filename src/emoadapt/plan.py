@@ -127,7 +127,7 @@ def read_plan_study(paths: Sequence[str | Path]) -> tuple[Study, dict[str, str]]
             and isinstance(corpus.get("root"), str)
             and not Path(corpus["root"]).is_dir()
         ):
-            missing[name] = f"its root {corpus['root']} is not there"
+            missing[name] = f"its root {corpus['root']} is missing"
     if isinstance(values.get("models_dir"), str) and _name_variables({"": values["models_dir"]}):
         values["models_dir"] = None
     return load_study(values), missing
@@ -204,7 +204,7 @@ def _read_extracted(study: Study, corpus: str) -> float | None:
 
 
 def _probe_seconds(root: Path, utterances: Sequence[Utterance]) -> float | None:
-    """Mean length of some clips spread over a corpus, from time stamps or file headers; None where none can be told."""
+    """Mean length of some clips spread over a corpus, from time stamps or file headers; None where it cannot be found."""
     chosen = utterances[:: max(1, len(utterances) // PROBED)][:PROBED]
     lengths = [length for u in chosen if (length := _probe(root, u)) is not None]
     return sum(lengths) / len(lengths) if lengths else None
@@ -475,7 +475,7 @@ def print_plan(
 
 
 def _name_processor(study: Study, speeds: Mapping[str, Any] | None) -> str:
-    """What the hours are of: of what was calibrated, else of what the study would take on this machine."""
+    """`CPU` or `GPU`: the one that was calibrated, else the one that the study would use here."""
     if speeds:
         return "CPU" if study.device == "cpu" or speeds["device"].startswith("CPU") else "GPU"
     return "CPU" if study.device == "cpu" or (study.device == "auto" and not list_devices()) else "GPU"

@@ -185,7 +185,7 @@ FACE_EMBEDDING = pa.schema(
 TRANSCRIPT = pa.schema(
     [
         *FEATURE_COLUMNS,
-        _column("text", pa.string(), "what the recogniser heard"),
+        _column("text", pa.string(), "what the recogniser transcribed"),
         _column("language", pa.string(), "ISO 639-1, given or detected"),
         _column(
             "no_speech_probability", pa.float32(), "Whisper's, mean over windows of 30 s; null for engines without"
@@ -478,7 +478,7 @@ WORD_ERRORS = pa.schema(
         _column(
             "wordless",
             pa.int64(),
-            "of them: it heard no words, or none that could be trusted, and all words are deletions",
+            "of them: it found no words, or none that could be trusted, and all words are deletions",
             nullable=False,
         ),
         _column(

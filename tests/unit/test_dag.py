@@ -330,7 +330,7 @@ def test_what_is_trained_above_the_cnn_leaves_its_cached_output_alone(graph: Gra
     assert Graph(load_study(values)).cnn_state("h") != graph.cnn_state("h")
 
 
-def test_leaks_are_looked_for_in_all_that_was_heard_and_decide_no_split(graph: Graph) -> None:
+def test_leaks_are_looked_for_in_all_of_stage_1_and_decide_no_split(graph: Graph) -> None:
     """`t` trains on `c`; adaptation `one` heard `c`, `two` heard `c` and `d`."""
     task = graph.study.tasks["t"]
     assert graph.leak_inputs("t", "original") == graph.leak_inputs("t", "one") == graph.manifests("c")

@@ -68,7 +68,7 @@ def find(rows, **wanted):
 
 def test_missing_corpora_leave_nothing_out(study):
     study, missing = study
-    assert missing == {"films": "NO_SUCH_FILMS is not set", "calls": "its root nowhere is not there"}
+    assert missing == {"films": "NO_SUCH_FILMS is not set", "calls": "its root nowhere is missing"}
     assert not study.left_out
     assert set(study.tasks) == {"emotions", "loso"}
 

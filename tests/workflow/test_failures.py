@@ -67,7 +67,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(copy: Proje
         assert copy.tables() == finished.tables()
 
 
-def test_results_that_cannot_be_written_are_told_before_anything_runs(copy: Project, finished: Project) -> None:
+def test_results_that_cannot_be_written_are_refused_before_anything_runs(copy: Project, finished: Project) -> None:
     # Where an output is there already, Snakemake says the same in its own words: `Write-protected output files`.
     forget(copy, "metrics", "tables", "report", "figures")
     results = copy.root / "results"

@@ -91,7 +91,7 @@ def test_shards_can_be_sent_as_job_arrays(cluster: Cluster, copy: Project) -> No
     assert all((copy.root / shard).is_file() for shard in shards)
 
 
-def test_a_job_that_fails_is_tried_again_and_told_and_the_same_command_goes_on(cluster: Cluster, copy: Project) -> None:
+def test_a_job_that_fails_is_tried_again_and_the_same_command_continues(cluster: Cluster, copy: Project) -> None:
     """A job on the node finds one recording under all speakers, in every fold trained on and tested, and refuses."""
     clips = [copy.root / f"media/labelled/t{speaker}_0.wav" for speaker in range(SPEAKERS)]
     kept = [clip.read_bytes() for clip in clips]

@@ -1,4 +1,4 @@
-"""Check of an adaptation: the held-out clips of Stage 1, its objectives without video, and copies among its clips."""
+"""Check of an adaptation: held-out clips, objectives without video, and copies."""
 
 from __future__ import annotations
 

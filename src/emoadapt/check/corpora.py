@@ -52,7 +52,7 @@ def check_corpus(listings: Listings, name: str, problems: list[str]) -> bool:
 
 
 def advise_shards(n_clips: int) -> int:
-    """Advise a number of shards: a hundred times the clips make ten times the jobs, each of ten times the clips.
+    """Advise a number of shards, which grows with the square root of the clips.
 
     250 clips a shard in a corpus of 1,000, some 3,100 in one of 151,654. A change recomputes rows and not whole shards.
     """

@@ -38,7 +38,7 @@ def print_check(study: Study) -> None:
         raise EmoadaptError(
             f"{len(problems)} problem(s) would stop this study:\n" + "\n".join(f"  {p}" for p in problems)
         )
-    for note in _list_notes(graph):
+    for note in _list_notes(listings, graph):
         print(f"note: {note}")
     shards = len(graph.all_features())
     runs = sum(len(graph.run_files(task, "")) for task in study.tasks)
@@ -46,7 +46,7 @@ def print_check(study: Study) -> None:
     print("all is there")
 
 
-def _list_notes(graph: Graph) -> list[str]:
+def _list_notes(listings: Listings, graph: Graph) -> list[str]:
     """What may surprise in the configuration, and stops nothing."""
     study = graph.study
     notes = [f"{path} is left out: {why}" for path, why in study.left_out.items()]
@@ -61,4 +61,4 @@ def _list_notes(graph: Graph) -> list[str]:
         notes.append(
             f"{', '.join(needing)} needs a GPU; there is none on this machine, the jobs' machines must have one"
         )
-    return notes + advise_features(study, graph.features_in_use())
+    return notes + advise_features(study, graph.features_in_use(), listings.read_utterances)

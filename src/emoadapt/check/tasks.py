@@ -75,7 +75,7 @@ def check_task(listings: Listings, name: str, usable: Collection[str], problems:
 
 
 def _describe_parts(name: str, task: Task, splits: pl.DataFrame) -> Iterator[str]:
-    """A line for each part of the first fold: its clips, speakers, and clips of each class or attribute."""
+    """A line for each part of the first fold: clips, speakers, classes or attributes."""
     first = splits.filter(fold=0, corpus=task.corpus)
     folds = splits["fold"].n_unique()
     where = f" (fold 0 of {folds})" if folds > 1 else ""

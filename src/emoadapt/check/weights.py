@@ -1,4 +1,4 @@
-"""Check of a study's weights: that they are on this machine, and that an ONNX network is as it is declared."""
+"""Check of a study's weights, and of a declared ONNX network."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from emoadapt.errors import ConfigError
 
 
 def leave_out(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Take optional corpora whose root is not there out of a configuration, and all that needs them.
+    """Take optional corpora whose root is missing out of a configuration, and all that needs them.
 
     An adaptation goes with any of its corpora: on the others alone it would be another adaptation. A task goes with the
     corpus it trains on; a corpus that it only tests on goes alone.
@@ -60,20 +60,6 @@ def leave_out(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     return rest, left_out
 
 
-def assume_present(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Keep optional corpora that are not there, for whoever only wants to know what the whole study would do.
-
-    Returns:
-        The configuration with a folder named after its absence as the root of each (`values` is not changed), and
-        corpus -> why it is not there.
-    """
-    absent = {name: why for name, corpus in _mapping(values, "corpora").items() if (why := _find_absence(corpus))}
-    whole = copy.deepcopy(values)
-    for name in absent:
-        whole["corpora"][name]["root"] = f"absent/{name}"
-    return whole, absent
-
-
 def _find_absence(corpus: Any) -> str | None:
     """Why an optional corpus cannot be used; None where it can, or is not optional."""
     if not isinstance(corpus, dict) or corpus.get("optional") is not True or not isinstance(corpus.get("root"), str):
@@ -84,7 +70,7 @@ def _find_absence(corpus: Any) -> str | None:
         root = expand_variables(corpus["root"])
     except ValueError as error:
         return str(error)
-    return None if Path(root).is_dir() else f"its root {root} is not there"
+    return None if Path(root).is_dir() else f"its root {root} is missing"
 
 
 def _drop(section: dict[str, Any], key: str, names: Any) -> list[Any]:

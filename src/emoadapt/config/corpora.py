@@ -22,7 +22,7 @@ class Corpus(Section):
     speakers: tuple[PlainName, ...] | None = None
     """Keep only these speakers (default: all)."""
     optional: bool = False
-    """Where the root is not there, leave out the corpus and all that needs it, and list that in the report, instead of refusing
+    """Where the root is missing, leave out the corpus and all that needs it, and list that in the report, instead of refusing
     the study."""
     language: str | None = None
     """ISO 639-1 code for corpora in one language; null = leave it to the importer or the recogniser."""

@@ -173,7 +173,7 @@ class AsrConfig(Section):
     doubtful: Literal["absent", "note"] = "absent"
     """Use of a doubtful transcript: none, as if there were no words; or kept with a note."""
     unknown_language: Literal["note", "absent"] = "note"
-    """Clips without a language, for a recogniser that knows only one (pocketsphinx, `*.en` of Whisper): heard in that language with
+    """Clips without a language, for a recogniser that knows only one (pocketsphinx, `*.en` of Whisper): transcribed in that language with
     a note (`language_assumed`), or left out (`language_unknown`)."""
     timestamps: bool = False
     """Also keep Whisper's segments, with their beginnings and ends. It is another way of decoding: texts may differ."""

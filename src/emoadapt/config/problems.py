@@ -100,7 +100,7 @@ def _sentences(problem: Any) -> list[str]:
 
 
 def _write_list(found: Any) -> str:
-    """A list of what was found, as YAML writes it; numbers and words may have been one text with commas."""
+    """What was found as a YAML list; a text is divided at its commas."""
     if found is None or isinstance(found, dict):
         return "[a, b]"
     values = (

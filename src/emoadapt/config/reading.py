@@ -17,14 +17,14 @@ from emoadapt.config.yaml_files import read_file, shorten_path
 from emoadapt.errors import ConfigError
 
 DEMO = "demo"
-"""Name of the built-in study; whoever gives it to a study of theirs overrides keys of it."""
+"""Name of the built-in study; a study of the same name overrides its keys."""
 BUILT_IN = Path(__file__).parents[3] / "config.yaml"
 """Configuration of the demo, beside the Snakefile."""
 NEXT_TO_DO = f"it would change the built-in demo; add `study: NAME` for a study of your own, or `study: {DEMO}` to change keys of the demo"
 
 
 def load_study(values: dict[str, Any]) -> Study:
-    """Check a configuration, without what needs optional corpora that are not there.
+    """Check a configuration, without what needs optional corpora that are missing.
 
     Raises:
         ConfigError: one line per problem: key path, what was found, what is allowed.

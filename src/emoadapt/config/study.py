@@ -49,8 +49,8 @@ class Study(Section):
     """GPUs of one machine that a training job asks for, and that share each of its batches. The results are those of one GPU
     with the same batches, up to rounding and the draws of dropout."""
     checkpoint_minutes: float | None = Field(10.0, gt=0)
-    """How often a training job keeps its state within an epoch; Stage 1 also does after each epoch, and both when they are told to end.
-    null = no more often than that."""
+    """Minutes between checkpoints of a training job within an epoch. null: none within an epoch. Stage 1 also writes one after each
+    epoch, and every job writes one when it is asked to end (SIGTERM)."""
     logs: tuple[Literal["csv", "tensorboard"], ...] = ()
     """Logs of training runs as they go, in `logs/training/<run>/`. `tensorboard` needs the library tensorboardX."""
     code: Literal["digest", "version"] = "digest"

@@ -10,7 +10,7 @@ from emoadapt.config.tasks import Task
 def check_tables(study: Study) -> list[str]:
     """What is wrong with the tables of a study, a sentence each: names and settings that the study does not have.
 
-    What needs a corpus that is not there (`Study.left_out`) is not wrong.
+    What needs a missing corpus (`Study.left_out`) is not wrong.
     """
     problems = []
     for name, table in study.tables.items():

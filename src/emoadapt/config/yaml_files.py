@@ -1,4 +1,4 @@
-"""YAML as a configuration needs it: no key twice, and nothing that YAML takes for something else than what is written."""
+"""Strict reading of YAML: no repeated keys, and no values that YAML reads differently from how they look."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _explain(error: yaml.YAMLError, text: str) -> str:
-    """What is wrong, and the line: of a tab in the terms of who looks at the file."""
+    """The fault and its line; a tab is named as such."""
     mark = getattr(error, "problem_mark", None)
     if mark is not None and "'\\t'" in str(getattr(error, "problem", "")):
         return f"line {mark.line + 1} holds a tab; indent with spaces"
@@ -73,7 +73,7 @@ class _Misread(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that refuses keys given twice, and words and numbers that YAML 1.1 reads as something else."""
+    """A SafeLoader that refuses repeated keys and values that YAML 1.1 misreads."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         # Before anything is constructed: `<<` then puts keys into the node that may be given again, on purpose.

@@ -1,4 +1,4 @@
-"""Account of a corpus: where the rows of its tables went, and which files of its folder are no clips.
+"""Account of a corpus: the rows of its tables, and the files of its folder.
 
 Only `emoadapt check` asks for it: the folder is listed for that, which the Snakefile does not do for corpora named by tables.
 """
@@ -115,7 +115,7 @@ def account_for(
 
 
 def read_account(name: str, config: AnyCorpus) -> Account | None:
-    """Where the rows of a corpus's tables went; None where files alone decide what it holds.
+    """Account for the rows of a corpus's tables; None for a corpus without tables.
 
     Raises:
         CorpusError: a table cannot be read.
@@ -139,7 +139,9 @@ def list_account_notes(name: str, config: AnyCorpus, account: Account | None) ->
 def read_media_account(
     name: str, config: AnyCorpus, utterances: Sequence[Utterance] | None = None
 ) -> MediaAccount | None:
-    """Compare the media that clips name with those below the root; None for an importer that makes its media.
+    """Compare the media of clips with those below the root.
+
+    None for an importer that makes its media.
 
     Args:
         name: the corpus's name.
@@ -172,7 +174,7 @@ def read_media_account(
 def describe_content(
     name: str, config: AnyCorpus, utterances: Sequence[Utterance], account: Account | None
 ) -> list[str]:
-    """What became of the rows of a corpus's tables and of the files below its root, in lines.
+    """Lines about the rows of a corpus's tables and the files below its root.
 
     Args:
         name: the corpus's name.

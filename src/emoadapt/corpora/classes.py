@@ -1,4 +1,4 @@
-"""A corpus's labels and a task's classes: what maps to which, what is left out, and which test set lacks a class."""
+"""Labels of corpora mapped to classes of tasks, with counts and missing classes."""
 
 from __future__ import annotations
 
@@ -132,7 +132,9 @@ def suggest_map(task_name: str, task: Task, outside: dict[str, int]) -> str:
 
 
 def describe_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) -> list[str]:
-    """What a task makes of a corpus's labels, with counts: one sentence, and advice where a dropped label seems to mean a class.
+    """Lines with the counts of a corpus's labels in a task.
+
+    A second line gives advice where a dropped label seems to mean a class.
 
     Args:
         task_name: for messages.

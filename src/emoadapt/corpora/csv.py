@@ -172,7 +172,7 @@ def _read_table(name: str, config: CsvCorpus) -> tuple[str, Table]:
 def _locate_columns(
     name: str, where: str, header: list[str], columns: Mapping[str, str], config: CsvCorpus
 ) -> dict[str, int]:
-    # All mapped columns are looked for, so that a wrong label column is told before features are computed.
+    # All mapped columns are looked for, so that a wrong label column is refused before features are computed.
     if missing := sorted(theirs for theirs in config.columns.values() if theirs not in header):
         raise CorpusError(
             f"{where}: no column {show(missing)}; there are {', '.join(header)}; correct corpora.{name}.columns"

@@ -60,7 +60,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Reader:
-    """How a table is read, and how its faults are told.
+    """Way to read a table, and words for its faults.
 
     Args:
         where: beginning of every message, such as `corpus c: data/t.csv`.

@@ -56,7 +56,10 @@ def name_emotion(word: str) -> str | None:
 
 
 def suggest_class(label: str, classes: Sequence[str]) -> str | None:
-    """The class that a label seems to mean: `happy`, `Happiness`, `hap` or `hapiness` -> `happiness`; None where there is none."""
+    """The class that a label seems to mean, or None.
+
+    `happy`, `Happiness`, `hap` and `hapiness` mean `happiness`.
+    """
     emotions = {name_emotion(name): name for name in classes}
     meant = {word: emotions[emotion] for word, emotion in WORDS.items() if emotion in emotions}
     meant |= {emotion: name for emotion, name in emotions.items() if emotion is not None}

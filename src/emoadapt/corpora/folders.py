@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emoadapt.corpora.extensions import MEDIA_EXTENSIONS
+from emoadapt.corpora.names import describe_counts
 from emoadapt.errors import CorpusError
 
 NO_EXTENSION = "no extension"
@@ -74,8 +75,7 @@ def survey_folder(root: str | Path) -> FolderContent:
 def count_extensions(paths: Iterable[str], hidden: int = 0) -> str:
     """Describe files by their extensions, the most frequent first: `.txt 10, .json 2, no extension 1, hidden 3`."""
     counts = Counter(_extension(posixpath.basename(path)) or NO_EXTENSION for path in paths)
-    words = [f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
-    return ", ".join([*words, f"{HIDDEN} {hidden}"] if hidden else words)
+    return ", ".join(filter(None, [describe_counts(counts), f"{HIDDEN} {hidden}" if hidden else ""]))
 
 
 def describe_passed_over(others: Collection[str], hidden: int) -> str | None:
@@ -88,8 +88,8 @@ def describe_passed_over(others: Collection[str], hidden: int) -> str | None:
 def find_missing(media: Iterable[str], root: str | Path) -> list[str]:
     """Relative paths that are no files below the root, sorted.
 
-    A link that leads back to itself is there, as a clip that cannot be read: whatever disk is mounted, it leads nowhere.
-    A link to a file that is not there is missing, since its disk may be.
+    A link that leads back to itself is listed, as a clip that cannot be read: no disk that is mounted later changes it.
+    A link to a missing file is missing too, since its disk may be.
     """
     # One listing per folder is several times cheaper than asking for each file, above all on network disks.
     by_folder: dict[str, list[str]] = {}
@@ -105,7 +105,7 @@ def find_missing(media: Iterable[str], root: str | Path) -> list[str]:
 
 
 def _walk(root: str | Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """(relative folder with its slash, entry) of all that is no folder, and of hidden folders, which are not entered."""
+    """(relative folder with its slash, entry) of files and of hidden folders, which are not entered."""
     pending = [(os.fspath(root), "", frozenset([_identify_folder(root)]))]
     while pending:
         folder, prefix, above = pending.pop()

@@ -162,7 +162,7 @@ def account_rows(name: str, config: IemocapCorpus) -> Account:
 
 
 def list_notes(name: str, config: IemocapCorpus) -> list[str]:
-    """Sessions that are not there."""
+    """Sessions that are missing."""
     absent = [session for session in SESSIONS if not Path(config.root, session).is_dir()]
     return [f"{', '.join(absent)} of 5 sessions not there"] if absent else []
 

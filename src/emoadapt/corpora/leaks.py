@@ -1,7 +1,7 @@
-"""Leaks into the test set from training, development and Stage 1, and recordings that a task has more than once.
+"""Leaks from training, development and Stage 1 into the test set, and repeated recordings.
 
 Each kind is described in docs/evaluation.md. Speakers, recordings and sentences are compared within each fold;
-Stage 1 heard every clip of its corpora, so that it is compared with the test sets of all folds.
+Stage 1 uses every clip of its corpora, so it is compared with the test sets of all folds.
 """
 
 from __future__ import annotations
@@ -128,13 +128,13 @@ def find_leaks(
     found = [*_compare_parts(task, rows), *compare_labels((task.corpus, *task.test_also), rows)]
     home = pl.col("utterance_id").str.split("/").list.first()
     for adaptation, corpora in stage1.items():
-        heard = clips.filter(home.is_in(list(corpora)))
-        found += find_stage1_copies(adaptation, corpora, heard)
+        used = clips.filter(home.is_in(list(corpora)))
+        found += find_stage1_copies(adaptation, corpora, used)
         for corpus in (task.corpus, *task.test_also):
             tested = rows.filter(corpus=corpus, split="test").unique("utterance_id")
             base = {"between": f"Stage 1 ({adaptation}) / test", "adaptation": adaptation, "corpus": corpus}
-            found.append({"kind": "stage1_clips", **base, **_summarise([_share_clips(heard, tested)])})
-            found.append({"kind": "stage1_speakers", **base, **_summarise([_share_speakers(heard, tested)])})
+            found.append({"kind": "stage1_clips", **base, **_summarise([_share_clips(used, tested)])})
+            found.append({"kind": "stage1_speakers", **base, **_summarise([_share_speakers(used, tested)])})
     for row in found:
         row |= {"task": name, "verdict": _judge(task, row)}
     return cast(pl.DataFrame, pl.from_arrow(pa.Table.from_pylist(found, schema=schema.LEAKS)))
@@ -162,21 +162,23 @@ def _compare_parts(task: Task, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
             yield {**base, **_summarise(shared)}
 
 
-def find_stage1_copies(adaptation: str, corpora: Sequence[str], heard: pl.DataFrame) -> list[dict[str, Any]]:
-    """Count the clips of Stage 1 that are copies of others; its held-out part keeps copies together (`data.held_out`).
+def find_stage1_copies(adaptation: str, corpora: Sequence[str], clips: pl.DataFrame) -> list[dict[str, Any]]:
+    """Count the clips of Stage 1 that are copies of others.
+
+    Copies are on one side of its training and held-out parts (`data.held_out`).
 
     Args:
         adaptation: name of the adaptation.
         corpora: its corpora.
-        heard: as from `describe_clips`, of these corpora.
+        clips: as from `describe_clips`, of these corpora.
 
     Returns:
         LEAKS rows, without task and verdict, one of each corpus.
     """
-    copies = find_shared_clips(heard, heard)
+    copies = find_shared_clips(clips, clips)
     rows = []
     for corpus in corpora:
-        own = heard.filter(pl.col("utterance_id").str.starts_with(f"{corpus}/"))
+        own = clips.filter(pl.col("utterance_id").str.starts_with(f"{corpus}/"))
         readable = own.filter(is_readable())
         shared = _Shared(
             copies & set(own["utterance_id"]),
@@ -263,7 +265,7 @@ def describe_leak(row: Mapping[str, Any]) -> str:
     clips = f"{row['count']:,} of the {row['of']:,} {late} clips {where}"
     people = f"{row['count']:,} of the {row['of']:,} {late} speakers {where}"
     examples = ", ".join(row["examples"]) + (", ..." if row["count"] > len(row["examples"]) else "")
-    heard = f"Stage 1 of {row['adaptation']} heard"
+    used = f"Stage 1 of {row['adaptation']} used"
     match row["kind"]:
         case "speakers":
             return f"{people} are in {early} too ({examples})"
@@ -282,9 +284,9 @@ def describe_leak(row: Mapping[str, Any]) -> str:
             clips = f"{row['count']:,} of the {row['of']:,} clips of {row['corpus']}"
             return f"{clips} are recordings that are in Stage 1 of {row['adaptation']} more than once ({examples})"
         case "stage1_clips":
-            return f"{clips} are recordings that {heard}, without labels ({examples})"
+            return f"{clips} are recordings that {used}, without labels ({examples})"
         case _:
-            return f"{people} are people whom {heard} ({examples})"
+            return f"{people} are people whose clips {used} ({examples})"
 
 
 def refuse_leaks(leaks: pl.DataFrame) -> None:

@@ -190,7 +190,7 @@ def _read_consensus(name: str, config: MspFaceCorpus) -> dict[str, dict[str, Any
 
 
 def _read_votes(name: str, config: MspFaceCorpus) -> dict[str, list[str]]:
-    """Segment -> primary emotions that its raters chose; empty where the file is not there."""
+    """Segment -> primary emotions that its raters chose; empty where the file is missing."""
     path = _find_optional(config, DETAILED)
     if path is None:
         return {}

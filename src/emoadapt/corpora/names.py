@@ -1,4 +1,4 @@
-"""Names of speakers, labels, official parts and files: when two are the same, and which words name nobody.
+"""Comparison of names of speakers, labels, official parts and files.
 
 Names are compared after Unicode normalisation (NFC) and trimming: `José` may be typed with one code point for é or with two,
 and file systems choose by themselves. Capitals count: `Anna` and `anna` are two people, and are pointed out by a note.
@@ -68,9 +68,9 @@ def note_case_twins(kind: str, names: Iterable[str | None]) -> list[str]:
 
 
 def suggest_name(word: str, known: Iterable[str]) -> str | None:
-    """The known name that a word may be meant for: the same in other case, or nearly the same; None where there is none.
+    """The known name that a word may be meant for, or None.
 
-    Names that differ in their digits alone (`test2`, `test1`) are meant to be different.
+    It is the same name in another case, or nearly the same name. Names that differ in their digits alone (`test2`, `test1`) are meant to be different.
     """
     spellings = {name.casefold(): name for name in known}
     plain = word.casefold()

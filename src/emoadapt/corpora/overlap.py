@@ -63,7 +63,10 @@ def group_clips(clips: pl.DataFrame) -> pl.DataFrame:
 
 
 def find_partner(clip: str, clips: pl.DataFrame, differing: str) -> str:
-    """The first utterance, by id, that shares a recording with one that `find_shared_clips` found among the same clips."""
+    """The first utterance, by id, that shares a recording with a clip.
+
+    The clip is one that `find_shared_clips` found among the same clips.
+    """
     placed = _place_clips(clips, differing)
     own = placed.filter(utterance_id=clip).row(0, named=True)
     shared = placed.filter(

@@ -1,4 +1,4 @@
-"""What may surprise in a task's partition and stops nothing: clips left out, one test speaker, a development part without a class."""
+"""Notes on a task's partition: clips left out, a single test speaker, a development part without a class."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def list_task_notes(
 def describe_left_out(
     task: Task, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame], splits: pl.DataFrame
 ) -> str:
-    """Clips of a task's corpora that are in none of its parts, by reason; `none` where there are none.
+    """Count clips that are in no part of a task, by reason; `none` without any.
 
     Args:
         task: its configuration.

@@ -123,7 +123,7 @@ class ClipStore:
 
 
 def _select(table: pa.Table, columns: pa.Schema, wanted: pa.Array | None) -> pa.Table:
-    """Rows that are ok and wanted, columns in order and type, nulls for those that are not there."""
+    """Rows that are ok and wanted, columns in order and type, nulls for missing ones."""
     if "status" in table.column_names:
         table = table.filter(pc.equal(table.column("status"), "ok"))
     if wanted is not None:

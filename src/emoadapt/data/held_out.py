@@ -1,4 +1,4 @@
-"""Division of the clips of Stage 1 into those to train on and those held out to choose the epoch."""
+"""Division of the clips of Stage 1 into a training and a held-out part."""
 
 from __future__ import annotations
 

@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 from emoadapt.evaluation.metrics import Array, mean_defined, score_classes, score_summary
 
-GROUPINGS = ("sex", "speaker")
-"""What test utterances are grouped by."""
-
 
 def measure_gap(values: Array) -> Array:
     """Largest - smallest value over groups.

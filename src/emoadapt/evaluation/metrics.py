@@ -9,7 +9,6 @@ one that has it. `choose_classes` holds this rule, and its one exception.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,27 +18,6 @@ Array = NDArray[np.float64]
 
 Absent = Literal["zero", "left out"]
 """Scores of a class without a true utterance: 0, or NaN and no part of any average."""
-
-SUMMARY_METRICS = ("macro_f1", "uar", "weighted_f1", "accuracy")
-"""Metrics of a whole test set, in the order of the tables."""
-
-CLASS_METRICS = ("f1", "recall", "precision")
-"""Metrics of one class."""
-
-
-def count_confusion(labels: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-    """Count (true, predicted) pairs.
-
-    Returns:
-        (n_classes, n_classes) int64, rows are true classes, columns predicted ones, in the order of `classes`.
-
-    Raises:
-        KeyError: a label or prediction is not among `classes`.
-    """
-    position = {name: index for index, name in enumerate(classes)}
-    size = len(position)
-    cells = [position[label] * size + position[guess] for label, guess in zip(labels, predicted, strict=True)]
-    return np.bincount(np.asarray(cells, dtype=np.int64), minlength=size * size).reshape(size, size)
 
 
 def choose_classes(true: NDArray[np.generic], absent: Absent = "zero") -> NDArray[np.bool_]:

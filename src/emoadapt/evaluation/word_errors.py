@@ -40,7 +40,7 @@ def collect_word_errors(
 ) -> None:
     """Compare what was recognised with what was said, per corpus and language.
 
-    A clip in which the recogniser heard no words, or none that could be trusted (`UNUSABLE`), counts: all its words are deletions.
+    A clip in which the recogniser found no words, or none that could be trusted (`UNUSABLE`), counts: all its words are deletions.
     One that it was not given (no audio, a language that it does not know) says nothing about it and does not count.
 
     Args:

@@ -1,12 +1,12 @@
-"""Notes on the settings of features: what they cost, and what a recogniser cannot know about a corpus."""
+"""Notes on settings of features that cost accuracy or leave a language unknown."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from emoadapt.config import AsrConfig, Study
-from emoadapt.corpora.base import read_utterances
+from emoadapt.corpora.base import Utterance
 from emoadapt.features.transcript import is_english_only, language_code
 
 WINDOWED = ("egemaps", "egemaps_frames", "compare_frames")
@@ -18,26 +18,29 @@ _SHORT_WINDOW = (
 )
 
 
-def advise_features(study: Study, pairs: Sequence[tuple[str, str]]) -> list[str]:
+def advise_features(
+    study: Study, pairs: Sequence[tuple[str, str]], list_clips: Callable[[str], Sequence[Utterance]]
+) -> list[str]:
     """List what may surprise about a study's features.
 
     Args:
         study: the study.
         pairs: (feature, corpus) pairs that it computes.
+        list_clips: corpus -> its utterances; asked only for corpora that are transcribed.
     """
     features = {feature for feature, _ in pairs}
     short = [name for name in WINDOWED if name in features and getattr(study.features, name).window == "paper"]
     notes = [f"features.{name}: {_SHORT_WINDOW}" for name in short]
     transcribed = dict.fromkeys(corpus for feature, corpus in pairs if feature == "transcript")
-    return notes + [note for corpus in transcribed for note in _advise_languages(study, corpus)]
+    return notes + [note for corpus in transcribed for note in _advise_languages(study, corpus, list_clips)]
 
 
-def _advise_languages(study: Study, corpus: str) -> list[str]:
+def _advise_languages(study: Study, corpus: str, list_clips: Callable[[str], Sequence[Utterance]]) -> list[str]:
     """Clips whose language the recogniser does not know, cannot detect, or is not asked for."""
     config = study.features.transcript
     if config.engine == "corpus" or not (config.language or is_english_only(config)):
         return []
-    clips = Counter(language_code(u.language) for u in read_utterances(corpus, study.corpora[corpus]))
+    clips = Counter(language_code(u.language) for u in list_clips(corpus))
     total, unknown = clips.total(), clips.pop(None, 0)
     used = language_code(config.language) or "en"
     others = {language: count for language, count in sorted(clips.items()) if language != used}
@@ -50,7 +53,7 @@ def _advise_languages(study: Study, corpus: str) -> list[str]:
         notes.append(f"{spoken}, {reason}")
     if unknown and config.unknown_language == "note":
         notes.append(
-            f"corpus {corpus}: {unknown} of {total} clips have no language, and {_name(config)} hears English in any; set "
+            f"corpus {corpus}: {unknown} of {total} clips have no language, and {_name(config)} writes English for any; set "
             f"corpora.{corpus}.language or features.transcript.unknown_language: absent, or take a model of many languages"
         )
     return notes

@@ -1,4 +1,4 @@
-"""What is said in a clip, by Whisper, pocketsphinx, or the corpus's own transcript."""
+"""Transcripts of clips, by Whisper, pocketsphinx, or the corpus itself."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SEARCH = {"maxhmmpf": 3000, "maxwpf": 5}
 of RAVDESS (240 words) a word error rate of .417 instead of .396."""
 
 PIECE_BYTES = 60 * schema.SAMPLE_RATE * 2
-"""The most that pocketsphinx hears at once: a minute."""
+"""The most that pocketsphinx reads at once: a minute."""
 
 
 class Recogniser(Protocol):
-    """Hears words in clips."""
+    """Recognises words in clips."""
 
     languages: frozenset[str] | None
     """ISO 639-1 codes that it knows; None = any."""
 
     def __call__(self, rows: Sequence[dict[str, Any]], languages: Sequence[str | None]) -> list[dict[str, Any]]:
-        """Columns of the table for each row and its language (None = unknown); `text` is empty where nothing was heard.
+        """Columns of the table for each row and its language (None = unknown).
 
-        `doubts`, which is no column, lists notes on why the words may be invented.
+        `text` is empty where no word was found. `doubts`, which is no column, lists notes on why the words may be invented.
         """
         ...
 
@@ -39,7 +39,7 @@ class TranscriptExtractor:
 
     The language is the configured one, else the manifest's, else it is detected (Whisper) or taken to be English (pocketsphinx).
     A clip without words is absent (`no_words`; `no_transcript` where the corpus brings none). So is a clip in a language
-    that the engine does not know (`language_not_supported`): what a recogniser of another language hears in it would end
+    that the engine does not know (`language_not_supported`): what a recogniser of another language finds in it would end
     up as a sentiment target. Where the corpus names no language and the engine knows only one, the text is that language's
     whatever was said: the row has a note (`language_assumed`), or is absent (`unknown_language: absent`).
 
@@ -80,8 +80,8 @@ class TranscriptExtractor:
         languages = [self.language or language_code(row.get("language")) for row in rows]
         results = [guard(self._check_language, {"language": language}) for language in languages]
         usable = [index for index, result in enumerate(results) if "status" not in result]
-        heard = self.recognise([rows[index] for index in usable], [languages[index] for index in usable])
-        for index, result in zip(usable, heard, strict=True):
+        recognised = self.recognise([rows[index] for index in usable], [languages[index] for index in usable])
+        for index, result in zip(usable, recognised, strict=True):
             results[index] = guard(self._check_words, {**result, "note": results[index].get("reason")})
         return results
 
@@ -102,7 +102,7 @@ class TranscriptExtractor:
         return {"reason": f"language_assumed: {only}, the only one that the recogniser knows; the corpus names none"}
 
     def _check_words(self, result: dict[str, Any]) -> dict[str, Any]:
-        """The row of a clip that was heard, with its notes; `doubts` and `note` are no columns."""
+        """The row of a clip that was transcribed, with its notes; `doubts` and `note` are no columns."""
         columns = {name: value for name, value in result.items() if name not in ("doubts", "note")}
         if "status" in result:
             return columns
@@ -110,7 +110,7 @@ class TranscriptExtractor:
         if not text:
             silence = result.get("no_speech_probability")
             doubt = "" if silence is None else f" (no speech: probability {silence:.2f})"
-            raise ClipError("no_words", f"the recogniser heard no words{doubt}", absent=True)
+            raise ClipError("no_words", f"the recogniser found no words{doubt}", absent=True)
         doubts = result.get("doubts", [])
         if doubts and self.doubtful == "absent":
             return {"status": "absent", "reason": doubts[0]}
@@ -126,7 +126,7 @@ class OwnTranscriptExtractor(TranscriptExtractor):
 class _Pocketsphinx:
     """pocketsphinx with the English model of its wheel.
 
-    Clips of more than a minute are heard minute by minute: its search is made for single utterances.
+    Clips of more than a minute are transcribed minute by minute: its search is made for single utterances.
     """
 
     languages: frozenset[str] | None = frozenset({"en"})
@@ -143,14 +143,14 @@ class _Pocketsphinx:
             ) from None
 
     def __call__(self, rows: Sequence[dict[str, Any]], languages: Sequence[str | None]) -> list[dict[str, Any]]:
-        return [{"text": " ".join(self._hear_pieces(row["audio"])), "language": "en"} for row in rows]
+        return [{"text": " ".join(self._recognise_pieces(row["audio"])), "language": "en"} for row in rows]
 
-    def _hear_pieces(self, audio: bytes) -> Iterator[str]:
+    def _recognise_pieces(self, audio: bytes) -> Iterator[str]:
         for begin in range(0, len(audio), PIECE_BYTES):
-            yield self._hear(audio[begin : begin + PIECE_BYTES])
+            yield self._recognise(audio[begin : begin + PIECE_BYTES])
             self.beat()
 
-    def _hear(self, audio: bytes) -> str:
+    def _recognise(self, audio: bytes) -> str:
         # Its noise estimate would otherwise run on from clip to clip, and the text depend on the order (0.5 ms).
         self.decoder.reinit_feat()
         self.decoder.start_utt()

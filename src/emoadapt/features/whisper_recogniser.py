@@ -40,7 +40,7 @@ class WhisperRecogniser:
     computed once.
 
     Matrix products of another shape round otherwise, and a rounded tie is another word. So every batch has the same
-    number of windows, the last one filled up with copies: what is heard in a clip depends on no other clip.
+    number of windows, the last one filled up with copies: the words of a clip depend on no other clip.
     """
 
     def __init__(self, config: AsrConfig, context: Context) -> None:
@@ -102,7 +102,7 @@ class WhisperRecogniser:
         return whisper.decode(self.model, torch.stack(windows), options)[: len(batch)]
 
     def _advance(self, clip: _Clip, result: DecodingResult) -> None:
-        """Take over what was heard in a clip's window, and move on to the next."""
+        """Store the words of a clip's window, and move to the next one."""
         clip.language = result.language
         clip.no_speech.append(result.no_speech_prob)
         begin, length = clip.position, clip.window_frames

@@ -1,4 +1,4 @@
-"""Files that only save time: whoever cannot write them, or finds them damaged, goes on without."""
+"""Files that only save time: a process that cannot write them, or finds them damaged, continues without."""
 
 from __future__ import annotations
 

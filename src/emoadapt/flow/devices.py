@@ -75,7 +75,7 @@ def list_devices() -> list[str]:
 
 
 def fit_threads(threads: int) -> int:
-    """As many threads as are asked for, and no more than the cores that this process may use."""
+    """Limit threads to the cores that this process may use."""
     return max(1, min(threads, len(os.sched_getaffinity(0))))
 
 

@@ -54,7 +54,7 @@ def refuse_read_only(results: Path) -> None:
     if results.is_dir() and not os.access(results, os.W_OK | os.X_OK):
         raise DataError(
             f"the folder {results.absolute()} cannot be written (its file system is read-only, or it belongs to somebody else); "
-            "mend that and run the same command again"
+            "fix this and run the same command again"
         )
 
 

@@ -1,4 +1,4 @@
-"""Snakemake's words for a run that was stopped, or that finds another one at work, in ours."""
+"""Sentences for a run that was stopped, or whose folder another run holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FAILED = "At least one job did not complete successfully"
 
 
 def explain_interruptions(logger: logging.Logger, folder: Path) -> None:
-    """From now on, one sentence for Ctrl-C and one for a folder that another run has locked.
+    """Log one sentence for Ctrl-C, and one for a folder that another run has locked.
 
     Args:
         logger: that of Snakemake.
@@ -36,7 +36,7 @@ def explain_interruptions(logger: logging.Logger, folder: Path) -> None:
 
 
 class _Words(logging.Filter):
-    """Drops what a stopped run says of each job that it ended, and replaces Snakemake's last sentence."""
+    """Drops the errors of jobs that Ctrl-C ended, and replaces Snakemake's last sentence."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()

@@ -64,7 +64,10 @@ def clear_stale_locks(folder: Path) -> bool:
 
 
 def claim_locks(folder: Path, study: str) -> None:
-    """Say that lock files are of this host from now on, and who runs; to be called when Snakemake has written those of a run."""
+    """Record that the lock files of a run are of this host, and which study runs.
+
+    To be called when Snakemake has written them.
+    """
     state = folder / ".snakemake"
     _note_run(state, study)
     # One file of inputs and one of outputs: with more of them another run, of other outputs, is at work too.
@@ -72,7 +75,10 @@ def claim_locks(folder: Path, study: str) -> None:
 
 
 def _note_run(state: Path, study: str) -> None:
-    """Write down who runs, in a file that stays locked until this process ends; a run of other outputs may have come before."""
+    """Record which study runs, in a file that stays locked until this process ends.
+
+    Where a run of other outputs holds the lock, its record stays.
+    """
     with suppress(OSError):
         descriptor = os.open(state / RUN, os.O_RDWR | os.O_CREAT, 0o666)
         _held.append(descriptor)
@@ -84,7 +90,7 @@ def _note_run(state: Path, study: str) -> None:
 
 
 def describe_run(folder: Path) -> str | None:
-    """Who is at work in a folder since when, and what to do; None where nobody is known to be."""
+    """Describe the run that holds a folder, and what to do; None where none is known."""
     try:
         with (folder / ".snakemake" / RUN).open("r+b") as file:
             if _lock(file.fileno()) is not False:

@@ -1,4 +1,4 @@
-"""One results folder, one study: nothing of another study, and nothing of batches that the study no longer has."""
+"""Ownership of a results folder by one study."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from emoadapt.flow.parts import write_text
 RECORD = "study.json"
 """File of the results that holds the name of their study."""
 MADE = (RECORD, "models", "runs", "metrics", "tables", "figures", "report")
-"""What is a study's own; features are anybody's who wants the same."""
+"""Results of one study alone; features can be used by any study."""
 SUPERSEDED = "superseded"
 """Folder of the results that batches of earlier configurations are moved to."""
 
 
 def find_owner(results: Path) -> str | None:
-    """Name of the study that a results folder belongs to: by its record, else by its report; None if nobody's."""
+    """Name of the study that owns a results folder, or None.
+
+    The record decides; in older folders without one, the report.
+    """
     try:
         found = json.loads((results / RECORD).read_text(encoding="utf-8"))["study"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -37,7 +40,7 @@ def find_owner(results: Path) -> str | None:
 
 
 def refuse_other_study(results: Path, study: str, *, chosen: bool = True) -> None:
-    """Say that a results folder belongs to another study; a folder of nobody is anybody's.
+    """Refuse a results folder that another study owns.
 
     Args:
         results: folder of results.
@@ -60,7 +63,7 @@ def refuse_other_study(results: Path, study: str, *, chosen: bool = True) -> Non
 
 
 def claim_results(results: Path, study: str) -> None:
-    """Write down whose results these are; only a run does, never a dry run.
+    """Record the study as the owner of a results folder; for runs, not for dry runs.
 
     Raises:
         DataError: they are another study's.
@@ -73,10 +76,10 @@ def claim_results(results: Path, study: str) -> None:
 
 
 def supersede_batches(results: Path, wanted: Iterable[Path]) -> list[Path]:
-    """Move batches that the study no longer has out of the way of who reads all predictions.
+    """Move batches that the study no longer has out of `runs`.
 
-    With other `runs_per_job`, seeds or draws a setting has fewer batches than before; those left over would repeat runs of the
-    others. Settings that the study no longer has at all stay: they are told apart by their columns, and may come back.
+    With other `runs_per_job`, seeds or draws a setting may have fewer batches than before. Those left over would repeat runs, and
+    would be read with all predictions. Settings that the study no longer has at all stay: their columns distinguish them, and they may come back.
 
     Args:
         results: folder of results.

@@ -366,7 +366,10 @@ def _row_key(head: dict[str, Any], recipe: Recipe, table: pa.Schema) -> str:
 def _join_chunks(
     upstream: Mapping[str, Path], extractor: type[Extractor], todo: list[int], root: Path | None
 ) -> Iterator[list[dict[str, Any]]]:
-    """Rows to compute, in chunks, with the columns of all upstream tables; `<feature>_notes` lists the notes on a feature's row."""
+    """Rows to compute, in chunks, with the columns of all upstream tables.
+
+    `<feature>_notes` lists the notes on a feature's row.
+    """
     streams = []
     for name in extractor.inputs:
         columns = schema.MANIFEST.names if name == "manifest" else schema.FEATURES[name].names

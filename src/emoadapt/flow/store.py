@@ -71,7 +71,7 @@ def _explained(path: Path | str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DataError(
-            f"{path} is not there; have Snakemake make it: `snakemake {path}`, and behind that the options of your study"
+            f"{path} is missing; have Snakemake make it: `snakemake {path}`, and behind that the options of your study"
         ) from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if not is_damage(error):

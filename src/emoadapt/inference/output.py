@@ -27,7 +27,9 @@ SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def list_files(paths: Sequence[Path], *, recursive: bool = False, listed: Path | None = None) -> list[Path]:
-    """Files that a person named, in that order; what is passed over in folders is counted on the standard error.
+    """List the named files in their order.
+
+    Files that are passed over in folders are counted on the standard error.
 
     Args:
         paths: files; folders, if `recursive`: all media files below them, by their extensions (`MEDIA_EXTENSIONS`).
@@ -177,8 +179,8 @@ def _begin_json(file: TextIO) -> Callable[[dict[str, Any]], object]:
 
 
 def _begin_csv(file: TextIO, classes: Sequence[str], attributes: Sequence[str]) -> Callable[[dict[str, Any]], object]:
-    told = attributes or ["label", *(f"p_{name}" for name in classes)]
-    columns = ["file", "start", "end", "status", *told, "reason"]
+    outputs = attributes or ["label", *(f"p_{name}" for name in classes)]
+    columns = ["file", "start", "end", "status", *outputs, "reason"]
     writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
 

@@ -61,7 +61,7 @@ class _Clip:
     samples: NDArray[np.int16]
     notes: str | None = None
 
-    def tell(self, found: dict[str, float], *, rated: bool) -> Prediction:
+    def predict(self, found: dict[str, float], *, rated: bool) -> Prediction:
         """The prediction of this clip, from probabilities of classes, or from values of attributes (`rated`)."""
         if not all(map(math.isfinite, found.values())):
             return _refuse(self.file, self.times, ClipError("not_finite", "the model gives no numbers for it"))
@@ -170,14 +170,14 @@ class _Judge:
 
     def judge_group(self, group: Sequence[_Clip | Prediction]) -> list[Prediction]:
         """Predictions in the order of the group."""
-        told = {place: item for place, item in enumerate(group) if isinstance(item, Prediction)}
+        predicted = {place: item for place, item in enumerate(group) if isinstance(item, Prediction)}
         clips = {place: item for place, item in enumerate(group) if isinstance(item, _Clip)}
         for batch in self._arrange({place: len(clip.samples) for place, clip in clips.items()}):
             rows = self._run([clips[place].samples for place in batch])
             for place, row in zip(batch, rows, strict=True):
                 found = dict(zip(self.classifier.outputs, row, strict=True))
-                told[place] = clips[place].tell(found, rated=bool(self.classifier.attributes))
-        return [told[place] for place in range(len(group))]
+                predicted[place] = clips[place].predict(found, rated=bool(self.classifier.attributes))
+        return [predicted[place] for place in range(len(group))]
 
     def _arrange(self, lengths: dict[int, int]) -> Iterator[list[int]]:
         """Batches of similar length; recordings longer than usual come in smaller ones."""

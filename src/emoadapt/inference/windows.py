@@ -1,4 +1,4 @@
-"""Cutting of recordings into the pieces that a classifier judges, while they are being decoded."""
+"""Cutting of recordings into windows while they are decoded."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ Codes of the faults:
 
 * `file_missing`, `unreadable` (no permission, or a symbolic link that leads back to itself), `undecodable` (empty,
   damaged, no media, of an unknown codec, or a list of other files);
-* `too_long`: more than the caller takes. Told from what the file declares, before anything is decoded, and from what is decoded
+* `too_long`: more than the caller takes. Found by what the file declares, before anything is decoded, and by what is decoded
   where it declares nothing or too little;
 * `truncated`: decoding broke off after it had begun, or the file ends before its header says so (`emoadapt.media.complete`). Such a
   clip is set aside as a whole, since what its label was given for may be in the part that is lost. Faulty packets before the
@@ -20,7 +20,7 @@ Codes of the faults:
 Codes of the notes on clips that are used:
 
 * `several_tracks`: there are several audio or video tracks; the default one is used, as by a player, else the first one;
-* `stale_header`: a WAV file goes on behind the samples that its header counts; these alone are used, as by a player;
+* `stale_header`: a WAV file has data behind the samples that its header counts; only the counted ones are used, as by a player;
 * `open_end`: no page of an Ogg file ends its stream, as some recorders and live streams leave it.
 """
 

@@ -115,7 +115,7 @@ def iterate_audio(
     log: Log | None = None,
     first_channel: bool = False,
 ) -> Iterator[Piece]:
-    """The samples of a recording, piece by piece as the decoder gives them: one of hours needs no more memory.
+    """Decode a recording piece by piece, in constant memory.
 
     Args:
         path: as for `read_recording`.

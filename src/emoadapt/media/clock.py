@@ -109,7 +109,9 @@ def find_end(container: Any, origin: float) -> float | None:
 
 
 def is_even(stream: Any, seconds: float) -> bool:
-    """Whether the stamps of an MP4 stream up to a time count the samples, holes aside, so that reading may begin there.
+    """Whether the stamps of an MP4 stream up to a time count its samples, holes aside.
+
+    Reading may then begin there.
 
     Where they do not, the place of a sample depends on all stamps before it. A fragmented file has no index to tell it by.
 

@@ -39,7 +39,7 @@ def open_container(path: Path) -> Iterator[Any]:
     """A media file, as PyAV opens it.
 
     Raises:
-        ClipError: it is not there, may not be read, or is none of `FORMATS`.
+        ClipError: it is missing, may not be read, or is none of `FORMATS`.
     """
     import av
 
@@ -184,7 +184,7 @@ def find_origin(container: Any) -> float:
 
 
 def seek(container: Any, origin: float, start: float | None, path: Path) -> bool:
-    """Go to a little before `start`, if that is far enough from the beginning; whether it was done."""
+    """Seek to a little before `start` if that is far from the beginning; True if done."""
     from av import FFmpegError
 
     if start is None or start < 2 * _LEAD_SECONDS:

@@ -99,7 +99,7 @@ def load_classifier(folder: Path) -> EmotionClassifier:
     have the same name, case and spaces aside, they are one class, and their probabilities are added.
 
     Raises:
-        ModelError: the folder has no head (a Stage-1 model), one of another kind, one whose outputs cannot be told apart by
+        ModelError: the folder has no head (a Stage-1 model), one of another kind, one whose outputs cannot be distinguished by
             name, or cannot be read.
     """
     from safetensors import SafetensorError
@@ -125,7 +125,7 @@ def load_classifier(folder: Path) -> EmotionClassifier:
 
 
 def _merge_namesakes(folder: Path, head: Head, names: dict[str, list[str]]) -> tuple[Head, dict[str, list[str]]]:
-    """Head and outputs without two of one name: results are handed on by name, where one would overwrite the other.
+    """Merge outputs of one name, since results are stored by name.
 
     Raises:
         ModelError: the outputs are values, which cannot be added, or all have one name.
@@ -140,7 +140,7 @@ def _merge_namesakes(folder: Path, head: Head, names: dict[str, list[str]]) -> t
     found = "; ".join(f"{outputs[group[0]]}: {', '.join(map(str, group))}" for group in repeated)
     if kind == "attributes" or len(groups) == 1:
         raise ModelError(
-            f"{folder} has several outputs of one name ({found}), whose results cannot be told apart; give each a name of its own "
+            f"{folder} has several outputs of one name ({found}), whose results cannot be distinguished; give each a name of its own "
             f"in {kind}.json or, without such a file, in `id2label` of config.json"
         )
     logger.warning("%s has several outputs of one name, whose probabilities are added (%s)", folder, found)

@@ -220,7 +220,7 @@ def _unpack_wheel(wheel: str, members: Mapping[str, Path], scratch: Path) -> Non
 def _fetch_repository(name: str, models_dir: Path, revision: str | None, *, anew: bool) -> str:
     """Download a hub model: configuration, vocabularies and one format of its weights.
 
-    An interrupted download waits beside its place, and goes on the next time. Files of the same commit are copied from the
+    An interrupted download waits beside its place, and continues the next time. Files of the same commit are copied from the
     Hugging Face cache, unless they are to be downloaded `anew`: it may be the cache that holds the altered one.
     """
     from huggingface_hub import HfApi, hf_hub_download

@@ -181,8 +181,8 @@ def _present_stage1(tidy: pl.DataFrame) -> list[Row]:
             "clips of unknown speakers": f"{row['clips_of_unknown']:,}",
             "task": row["task"] or "–",
             "tested on": row["test_corpus"] or "–",
-            "test clips that Stage 1 heard": share(row["seen_clips"], row["test_clips"]),
-            "test speakers that Stage 1 heard": share(
+            "test clips that Stage 1 used": share(row["seen_clips"], row["test_clips"]),
+            "test speakers that Stage 1 used": share(
                 row["seen_speakers"], row["test_speakers"], "known of" if row["clips_of_unknown"] else "of"
             ),
         }

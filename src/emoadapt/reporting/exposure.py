@@ -38,13 +38,13 @@ def count_shared(splits: pl.DataFrame, clips: pl.DataFrame) -> dict[tuple[str, i
 def build_stage1(
     study: Study, splits: Mapping[str, pl.DataFrame], clips: pl.DataFrame, parts: Mapping[str, Path]
 ) -> pl.DataFrame:
-    """One row per adaptation and test set: how much Stage 1 heard, and what of the test set was in it.
+    """One row per adaptation and test set: how much Stage 1 used, and what of the test set was in it.
 
     Args:
         study: the configuration.
         splits: task -> its SPLITS rows.
         clips: as from `read_clips`.
-        parts: adaptation -> PARTS table. Its held-out clips count as heard: they choose the checkpoint.
+        parts: adaptation -> PARTS table. Its held-out clips count as used: they choose the checkpoint.
 
     Returns:
         `clips_of_unknown`: Stage-1 clips whose speaker is unknown, among whom a test speaker would not be found;

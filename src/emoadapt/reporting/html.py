@@ -93,7 +93,7 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     "speech-recognition": (
         "Speech recognition", ("word_errors",), (),
         "Recognised words against the corpus's own transcripts, both normalised (case, punctuation; in English also contractions, "
-        "numbers and spelling). Clips in which no word was heard count as deletions; clips that the recogniser was not given do not count.",
+        "numbers and spelling). Clips in which no word was found count as deletions; clips that the recogniser was not given do not count.",
     ),
     "quarantine": (
         "What was set aside", ("quarantine", "quarantine_rows"), ("quarantine",),
@@ -127,7 +127,7 @@ _TABLE_TITLES = {
     "results": "Scores and differences", "low_resource": "Macro-F1 by number of training clips", "per_class_f1": "F1 of each class",
     "f1_bias": "F1 bias", "cosine_distance": "Cosine distance", "cross_corpus": "Scores on other corpora", "data": "Utterances and speakers",
     "fairness": "Sexes and speakers", "calibration": "Calibration and selective accuracy", "leaks": "What was looked for, and found",
-    "stage1_data": "Stage 1, and what it heard of the test sets", "word_errors": "Word errors",
+    "stage1_data": "Stage 1, and what it used of the test sets", "word_errors": "Word errors",
     "quarantine": "Counts by reason", "quarantine_rows": "Every clip and reason",
 }  # fmt: skip
 

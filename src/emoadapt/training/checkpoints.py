@@ -1,6 +1,6 @@
 """The state of a run on disk: written after each epoch, every few minutes, and when the cluster ends the job.
 
-A run that goes on from it ends with the weights, bit for bit, of one that was never ended: on a CPU, with as many threads and
+A run that continues from it ends with the weights, bit for bit, of one that was never ended: on a CPU, with as many threads and
 processes. The name of a state says nothing of threads, processes or device, so that it can be taken to another machine.
 """
 
@@ -31,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 
 class Interrupted(TrainingError):
-    """The cluster ended a run; starting it again goes on from the state that is kept, if it had come to one."""
+    """The cluster ended a run; starting it again continues from its last checkpoint, if there is one."""
 
 
 class Notice:
-    """Takes notice of `SIGNALS` instead of dying of them; the last is in `name`."""
+    """Catches `SIGNALS`, which would end the process; the last one is in `name`."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -83,7 +83,7 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def find(self) -> Path | None:
-        """The state that is there, the same for all processes; one that cannot be read is deleted, and the run begins anew."""
+        """The checkpoint, the same for all processes, or None; a damaged one is deleted."""
         self._written = time.monotonic()
         if self.path is None:
             return None
@@ -99,7 +99,7 @@ class Checkpoint:
         """End the job in an evaluation before training.
 
         Raises:
-            Interrupted: it was told to end.
+            Interrupted: the job was asked to end.
         """
         if add_up(torch.tensor(bool(self.notice.name), dtype=torch.int, device=learner.device)):
             self._end(learner, "before training")
@@ -107,7 +107,7 @@ class Checkpoint:
     def end_step(
         self, trainer: Trainer, learner: Learner, optimizer: torch.optim.Optimizer, n_batches: int, *, resumable: bool
     ) -> None:
-        """Write the state within an epoch if it is time to, or if the job is to end; then it ends.
+        """Write the state within an epoch if it is due or the job is to end, and end the job.
 
         Args:
             trainer: of the run.
@@ -117,7 +117,7 @@ class Checkpoint:
             resumable: whether the epoch can be continued in its middle.
 
         Raises:
-            Interrupted: the job was told to end.
+            Interrupted: the job was asked to end.
         """
         ended, due = self._agree(learner, time.monotonic() - self._written > self.seconds)
         if (ended or due) and resumable:
@@ -130,7 +130,7 @@ class Checkpoint:
         """Write the state after an epoch that was not the last.
 
         Raises:
-            Interrupted: the job was told to end.
+            Interrupted: the job was asked to end.
         """
         ended, due = self._agree(learner, not self.sparing or time.monotonic() - self._written > self.seconds)
         if ended or due:
@@ -159,5 +159,5 @@ class Checkpoint:
 def explain_end(run: str, signal_name: str, where: str, state: Path | None) -> str:
     """One line: which run was ended by what, and what the next start does."""
     said = signal_name or "a signal to another process"
-    goes_on = f"goes on from {state}" if state is not None and state.is_file() else "begins this run anew"
-    return f"{run}: ended by {said} {where}; started again, it {goes_on}"
+    then = f"continues from {state}" if state is not None and state.is_file() else "begins this run anew"
+    return f"{run}: ended by {said} {where}; started again, it {then}"

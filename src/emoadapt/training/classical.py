@@ -39,7 +39,7 @@ def train_classical(
     """Fit the machine once per (resampling, fold) and predict the fold's test clips.
 
     Nothing is chosen on the dev part. There is no backbone and no epoch: the tables of embeddings and curves are empty. A job
-    that was killed goes on with the run that it had come to.
+    that was killed continues with the run that it was in.
 
     Args:
         study: the configuration, with `finetuning.classical`.
@@ -57,7 +57,7 @@ def train_classical(
 
     Raises:
         TrainingError: a part has no clips, or a class has no training clip.
-        Interrupted: the cluster ended the job; the next start goes on.
+        Interrupted: the cluster ended the job; the next start continues.
         DataError: a table does not fit.
     """
     config = study.finetuning.classical

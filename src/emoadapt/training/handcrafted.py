@@ -48,7 +48,7 @@ def train_handcrafted(
 
     Vectors are z-scored with statistics of the scope `egemaps_normalise`. There is no backbone, so the
     embeddings table is empty. It trains on the CPU in single precision, whatever `device` and `precision` say. A job that was
-    killed goes on as one of `emoadapt.training.stage2.finetune` does.
+    killed continues as one of `emoadapt.training.stage2.finetune` does.
 
     Args:
         study: the configuration.
@@ -66,7 +66,7 @@ def train_handcrafted(
 
     Raises:
         TrainingError: a part has no clips, or the loss is not finite.
-        Interrupted: the cluster ended the job; the next start goes on.
+        Interrupted: the cluster ended the job; the next start continues.
         DataError: a table does not fit.
     """
     torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""A model that learns from batches; what each of them costs, and how good an epoch was."""
+"""A model that learns from batches, its losses, and the scores of its epochs."""
 
 from __future__ import annotations
 

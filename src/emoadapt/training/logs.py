@@ -1,4 +1,4 @@
-"""Logs of a run as it goes, for a person who watches: a CSV file, TensorBoard.
+"""Logs of a running training: a CSV file, TensorBoard.
 
 They are no outputs of a job: Snakemake neither waits for them nor deletes them, and results do not depend on them.
 """
@@ -31,7 +31,7 @@ FIELDS = ("step", "epoch", "part", "metric", "value")
 class TrainingLog(Watcher):
     """Writes what the curve holds after each epoch, and the loss and learning rate of every `STEPS`th step.
 
-    A run that goes on from a checkpoint goes on with its logs: what they hold of later steps is taken out.
+    A run that continues from a checkpoint continues its logs; rows of later steps are removed.
 
     Args:
         kinds: `csv` (`metrics.csv`), `tensorboard` (an event file).

@@ -64,6 +64,6 @@ class Precision:
         return self._scaler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the scale up again."""
+        """Restore the scale."""
         if state:
             self._scaler.load_state_dict(state)

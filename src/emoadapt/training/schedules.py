@@ -1,6 +1,6 @@
 """The course of the learning rate.
 
-It follows from the step and the scores so far and from nothing else, so that a run that goes on from its checkpoint has the
+It follows from the step and the scores so far and from nothing else, so that a run that continues from its checkpoint has the
 rates of one that was never killed.
 """
 

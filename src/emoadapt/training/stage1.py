@@ -61,14 +61,14 @@ def adapt(
 ) -> None:
     """Train a backbone on the objectives of an adaptation and save it.
 
-    A run that was killed goes on from its last checkpoint, if settings, starting weights, code, libraries and inputs are
+    A run that was killed continues from its last checkpoint, if settings, starting weights, code, libraries and inputs are
     still the same. Of several processes that share each batch, the first writes.
 
     Args:
         study: the configuration.
         backbone: which of its backbones.
         adaptation: which of its adaptations.
-        training_shards: corpus -> training shards (audio, raw targets, masks); a column that is not there is masked.
+        training_shards: corpus -> training shards (audio, raw targets, masks); a missing column is masked.
         cnn_shards: corpus -> cached CNN output of this backbone; used if the CNN is frozen. None: run the CNN.
         parts: PARTS table; the held-out part chooses the epoch.
         normalisers: NORMALISERS table.
@@ -78,7 +78,7 @@ def adapt(
 
     Raises:
         TrainingError: no clips to train on, or the loss is not finite.
-        Interrupted: the cluster ended the job; the next start goes on.
+        Interrupted: the cluster ended the job; the next start continues.
         DataError: a table does not fit.
         ModelError: the backbone cannot be loaded, or not be compiled.
     """
@@ -344,7 +344,7 @@ def _place_checkpoint(
 ) -> Path:
     """Where a killed run's state waits: a name that changes with settings, weights, code, libraries and inputs.
 
-    Threads, processes and device are no part of it: a run may go on elsewhere, and then ends with other last digits.
+    Threads, processes and device are no part of it: a run may continue elsewhere, and then ends with other last digits.
     States of this output under other names are removed.
     """
     settings = study.adaptations[adaptation]

@@ -62,9 +62,9 @@ def finetune(
 ) -> None:
     """Fine-tune once per (resampling, fold, seed) and predict the fold's test clips.
 
-    A job that was killed goes on with the run, and the epoch, that it had come to (see `emoadapt.training.unfinished`), if
+    A job that was killed continues with the run, and the epoch, that it was in (see `emoadapt.training.unfinished`), if
     settings, starting weights, code, libraries and inputs are still the same. Runs that are done are put on disk every minute at
-    most, the state of the run under way every `checkpoint_minutes`, so that shorter jobs write nothing; and both when it is told to
+    most, the state of the run under way every `checkpoint_minutes`, so that shorter jobs write nothing; and both when it is asked to
     end. The result is the same to the byte on a CPU.
     Of several processes that share each batch, the first writes.
 
@@ -90,7 +90,7 @@ def finetune(
 
     Raises:
         TrainingError: a part has no clips, or the loss is not finite.
-        Interrupted: the cluster ended the job; the next start goes on.
+        Interrupted: the cluster ended the job; the next start continues.
         DataError: a table does not fit.
         ModelError: the starting point cannot be loaded.
     """

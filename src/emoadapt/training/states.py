@@ -1,7 +1,7 @@
-"""What the state of a training is good for, and where it lies.
+"""Names and files of training states.
 
-A state lies beside the output it belongs to, under a name made of all that decides the result: whoever changes a setting, the
-code, the starting weights, a library or an input finds none.
+A state lies beside the output it belongs to, under a name made of all that decides the result: after a change of a setting, the
+code, the starting weights, a library or an input, none is found.
 """
 
 from __future__ import annotations

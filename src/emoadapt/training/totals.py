@@ -105,7 +105,7 @@ class Totals:
         return not any(weights.any() for _, weights, _ in self.rows)
 
     def average(self) -> dict[str, float]:
-        """The total over all clips of the part (not over batches), and the mean of each term over those that have it."""
+        """Total over all clips of the part, and mean of each term over the clips that have it."""
         columns = zip(*self.rows, strict=True)
         sums, counts, clips = (torch.stack(column).sum(dim=0).tolist() for column in columns)
         means = {name: sums[place] / counts[place] for place, name in enumerate(self.weights) if counts[place] > 0}

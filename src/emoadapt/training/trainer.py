@@ -57,7 +57,7 @@ class BestWeights:
         return {"score": list(self.score), "epoch": self.epoch, "state": self.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take it up again."""
+        """Restore what `state_dict` gave."""
         self.score, self.epoch, self.state = tuple(state["score"]), state["epoch"], state["state"]
 
 
@@ -80,7 +80,7 @@ class Trainer:
         device: `auto`, `cpu` or `cuda` of the study.
         settings: epochs, patience, precision, accumulation, gradient clipping.
         checkpoint: where the state is kept; None = only in memory.
-        watchers: told of each step, such as logs.
+        watchers: called at each step, such as logs.
 
     Raises:
         TrainingError: `cuda` or `16-mixed` is asked for and there is no GPU.
@@ -181,7 +181,7 @@ class Trainer:
         learner.end_evaluation(course)
 
     def _read(self, learner: Learner, loader: Any) -> Iterator[tuple[Batch, bool]]:
-        """Batches on the device, with a model that is to be evaluated; whether this process only stands in."""
+        """Evaluation batches on the device, and whether this process only stands in."""
         learner.eval()
         order = find_order(loader)
         with torch.no_grad():
@@ -310,7 +310,7 @@ class _Epochs:
         learner.position.step += 1
 
     def _report(self) -> None:
-        """A line in the log, once a minute, of an epoch that takes longer: a job has no terminal that a bar could be shown on."""
+        """Log a line once a minute within an epoch, where no terminal shows a bar."""
         now = time.monotonic()
         if not self.trainer.bar and now - self._said > SECONDS_BETWEEN_BATCHES:
             self._said = now

@@ -1,4 +1,4 @@
-"""What a Stage-2 job that was killed leaves behind: its finished runs.
+"""Finished runs of a Stage-2 job that was killed.
 
 Of the run in which it was killed there is the checkpoint of `emoadapt.training.checkpoints`, in the same folder, whose name is
 that of `emoadapt.training.states`: beside the job's models, which is where the handcrafted baselines, that keep none, have it too.
@@ -52,7 +52,7 @@ class UnfinishedJob:
     Of several processes the first writes; what was there before is looked up once, so that all do the same runs.
 
     Args:
-        folder: of this job (`place_job`); made if it is not there.
+        folder: of this job (`place_job`); made if it is missing.
         tables: of its runs.
         kept: what else is kept of them, if anything is.
         notice: that the job has of signals; `complete` listens.
@@ -78,7 +78,7 @@ class UnfinishedJob:
             perform: trains and tests a run, and adds it to the tables.
 
         Raises:
-            Interrupted: the job was told to end; what is done is on disk.
+            Interrupted: the job was asked to end; what is done is on disk.
             TrainingError: a part of a run has no clips.
         """
         with self.notice.listening(), self._saved_on_error():
@@ -89,7 +89,7 @@ class UnfinishedJob:
                 perform(run, part)
                 self._note(run)
                 if run != runs[-1]:
-                    self._end_if_told(run)
+                    self._end_on_signal(run)
 
     def place_checkpoint(self, run: RunKey) -> Path:
         """Where the state of a run is kept until it is done."""
@@ -163,13 +163,13 @@ class UnfinishedJob:
             self.save()
             raise
 
-    def _end_if_told(self, run: RunKey) -> None:
-        """End the job after a run, with what is done, if a process was told to end."""
+    def _end_on_signal(self, run: RunKey) -> None:
+        """End the job after a run, with what is done, if a process was asked to end."""
         if any(gather([bool(self.notice.name)])):
             said = self.notice.name or "a signal to another process"
             name = self.tables.setting.name(run)
             raise Interrupted(
-                f"{name}: the job was ended by {said} after this run; started again, it goes on with the next"
+                f"{name}: the job was ended by {said} after this run; started again, it continues with the next"
             )
 
 

@@ -1,4 +1,4 @@
-"""Who is told how a training goes: logs and a progress bar. Results do not depend on them."""
+"""Logs and progress bars that follow a training. Results do not depend on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """Is told of each step of a training; every method may be left as it is."""
+    """Methods that a trainer calls at each step of a training; here they do nothing."""
 
     def begin_training(self, learner: Learner, optimizer: torch.optim.Optimizer, n_batches: int) -> None:
         """Training begins, or continues, at `learner.position`; an epoch has `n_batches`."""

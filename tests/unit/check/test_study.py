@@ -128,7 +128,7 @@ def test_what_may_surprise_is_noted(
     )
     notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
     assert notes == [
-        "note: corpora.away is left out: its root nowhere is not there",
+        "note: corpora.away is left out: its root nowhere is missing",
         "note: tasks.t.test_also.away is left out: needs corpus away",
         "note: corpus idle is used by no task and no adaptation",
         "note: finetuning, device: cuda needs a GPU; there is none on this machine, the jobs' machines must have one",
@@ -223,8 +223,11 @@ def test_leaks_are_said_before_anything_is_computed(workplace: Path, capsys: pyt
         )
         assert found, error.value
     said = capsys.readouterr().out
-    assert "leak: 24 of the 24 test clips of speech are recordings that Stage 1 of adapted heard" in said
-    assert "leak: 6 of the 6 test speakers of speech are people whom Stage 1 of adapted heard (s0, s1, s2, ...)" in said
+    assert "leak: 24 of the 24 test clips of speech are recordings that Stage 1 of adapted used" in said
+    assert (
+        "leak: 6 of the 6 test speakers of speech are people whose clips Stage 1 of adapted used (s0, s1, s2, ...)"
+        in said
+    )
     print_check(study(task={"leaks": {"clips": "report", "development": "report"}}))
     assert "leak: 1 of the 24 test clips of speech are recordings that are in train too" in capsys.readouterr().out
 

@@ -133,7 +133,7 @@ def test_media_that_belong_to_no_clip_are_named(fixture, request):
     assert set(account.unnamed) == set(find_media(config.root)) - media
 
 
-def test_media_and_other_files_are_told_by_name_and_number(csv, tmp_path):
+def test_media_and_other_files_are_named_and_counted(csv, tmp_path):
     for name in ("x/d.AMR", "notes.TXT", "Makefile", ".hidden.wav", "more.txt"):
         (tmp_path / "corpus" / name).touch()
     account = read_media_account("n", csv())

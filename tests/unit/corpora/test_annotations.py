@@ -92,7 +92,7 @@ def test_published_table_with_a_lone_quotation_mark_or_a_short_row_is_refused(tm
         read_table(path, "n", ("clip", "label"))
 
 
-def test_broken_files_are_told_in_a_sentence(tmp_path):
+def test_broken_files_are_refused_in_a_sentence(tmp_path):
     (tmp_path / "j.json").write_text("[1]")
     with pytest.raises(CorpusError, match=r"j\.json cannot be read \(not an object\)"):
         read_json(tmp_path / "j.json", "n")

@@ -84,7 +84,7 @@ def test_sound_or_picture_by_modality(mosi, make_tree, modalities, kept):
     assert [path.split("/")[1] for path in media] == [kept]
 
 
-def test_what_is_missing_or_wrong_is_told(mosi, make_tree, tmp_path):
+def test_missing_and_faulty_files_are_refused_or_noted(mosi, make_tree, tmp_path):
     assert read_notes("m", mosi()) == [
         "1 of the 5 rows of OpinionLevelSentiment.csv is left out (no media file): c7UH_rxdZv4_4"
     ]

@@ -105,7 +105,7 @@ def test_dialogues_are_chosen_and_what_is_missing_is_counted(iemocap):
     assert describe_sources("i", iemocap()) is not None
 
 
-def test_what_is_wrong_is_told(iemocap, make_tree, tmp_path):
+def test_faults_are_refused_in_a_sentence(iemocap, make_tree, tmp_path):
     evaluation = tmp_path / "corpus/Session1/dialog/EmoEvaluation/Ses01F_impro05.txt"
     evaluation.write_text(IMPROVISED.replace("\tang\t", "\tenvy\t"))
     with pytest.raises(

@@ -64,7 +64,7 @@ def test_the_documentation_has_a_valid_line_for_each(monkeypatch):
     assert {section.importer for section in sections.values()} == {*IMPORTERS} - {"csv", "folder", "demo"}
 
 
-def test_missing_root_and_empty_folder_are_told_by_all(monkeypatch, tmp_path):
+def test_a_missing_root_and_an_empty_folder_are_refused_by_all_importers(monkeypatch, tmp_path):
     for name, section in read_lines_of_the_docs(monkeypatch).items():
         with pytest.raises(CorpusError, match=rf"corpus {name}: its root /nowhere is not a folder"):
             read_labels(name, section)

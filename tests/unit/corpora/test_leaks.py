@@ -280,7 +280,7 @@ def test_stage1_is_compared_with_every_test_set():
     refusing = make_study(leaks={"stage1_clips": "refuse"})
     refused = explain_refusals(leaks_of(refusing, CLEAN, *clean_manifests(**changes), stage1=["adapted"]))
     assert len(refused) == 1
-    assert "1 of the 2 test clips of c are recordings that Stage 1 of adapted heard, without labels (c/4)" in refused[0]
+    assert "1 of the 2 test clips of c are recordings that Stage 1 of adapted used, without labels (c/4)" in refused[0]
 
 
 def test_copies_within_stage1_are_counted_and_stop_nothing():
@@ -327,7 +327,7 @@ def test_a_refused_task_leaves_no_table_and_trains_only_what_is_clean(tmp_path):
         write_leaks(study, "t", splits, paths, output)
     assert not output.exists()
     check_training(study, "t", "original", splits, paths[:2])
-    with pytest.raises(CorpusError, match=r"Stage 1 of adapted heard"):
+    with pytest.raises(CorpusError, match=r"Stage 1 of adapted used"):
         check_training(study, "t", "adapted", splits, paths)
     write_leaks(make_study(), "t", splits, paths, output)
     assert read_table(output, schema.LEAKS).num_rows == 23

@@ -106,7 +106,7 @@ def test_another_configuration_is_listed_anew(root: Path, listed: list[str]) -> 
     assert find_state("c", folder_corpus(root, language="de")) == _anew("c", folder_corpus(root, language="de"))
 
 
-def test_a_missing_file_is_told_and_not_recalled(root: Path) -> None:
+def test_a_missing_file_is_refused_and_not_recalled(root: Path) -> None:
     from emoadapt.errors import CorpusError
 
     find_state("c", csv_corpus(root))

@@ -75,7 +75,7 @@ def test_sound_alone_in_folders_of_the_same_names(make_tree, meld):
     assert {u.media.rpartition(".")[2] for u in read_utterances("m", config)} == {"wav"}
 
 
-def test_what_is_wrong_is_told(meld, make_tree, tmp_path):
+def test_faults_are_refused_in_a_sentence(meld, make_tree, tmp_path):
     (tmp_path / "corpus/dev_sent_emo.csv").write_text(DEV.replace("surprise", "awe"))
     with pytest.raises(
         CorpusError, match=r"dev_sent_emo\.csv: the label 'awe' of dev/dev_splits_complete/dia0_utt0\.mp4"

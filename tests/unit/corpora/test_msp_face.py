@@ -96,7 +96,7 @@ def test_stage_1_needs_no_labels(face, tmp_path):
     assert read_utterances("f", face(annotations=str(tmp_path)))[0].speaker == "27"
 
 
-def test_what_is_wrong_is_told(face, make_tree, tmp_path):
+def test_faults_are_refused_in_a_sentence(face, make_tree, tmp_path):
     path = tmp_path / "corpus/Labels/labels_concensus.json"
     path.write_text(json.dumps(CONSENSUS).replace('"H"', '"Q"'))
     with pytest.raises(CorpusError, match=r"the label 'Q' of MSP-FACE_0253_0006 is none of"):

@@ -93,7 +93,7 @@ def test_sound_or_picture_by_modality(improv, make_tree, modalities, kept):
     assert read_utterances("i", improv(modalities=modalities))[0].media.endswith(kept)
 
 
-def test_what_is_wrong_is_told(improv, make_tree, tmp_path):
+def test_faults_are_refused_in_a_sentence(improv, make_tree, tmp_path):
     evaluation = tmp_path / "corpus/Evalution.txt"
     evaluation.write_text(EVALUATION.replace("avi; X;", "avi; Z;"))
     with pytest.raises(CorpusError, match=r"the label 'Z' of MSP-IMPROV-S01H-M01-T-FM02 is none of A S H N O X"):

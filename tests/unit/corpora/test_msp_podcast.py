@@ -109,7 +109,7 @@ def test_row_without_a_clip_is_counted_and_clip_without_a_row_refused(podcast, m
         read_utterances("p", podcast())
 
 
-def test_missing_table_unknown_code_and_odd_name_are_told(podcast, make_tree, tmp_path):
+def test_a_missing_table_an_unknown_code_and_an_odd_name_are_refused(podcast, make_tree, tmp_path):
     path = tmp_path / "corpus/Labels/labels_consensus.csv"
     path.write_text(CONSENSUS.replace(",C,", ",Q,"))
     with pytest.raises(CorpusError, match=r"the label 'Q' of MSP-PODCAST_0002_0033 is none of A S H U F D C N O X"):

@@ -13,7 +13,7 @@ def clips(*rows):
     return pl.DataFrame(rows, schema=kinds, orient="row")
 
 
-def test_recordings_are_told_by_content_not_by_name():
+def test_recordings_are_compared_by_content_not_by_name():
     tested = clips(("b/1", "x", None, None), ("b/2", "y", None, None))
     heard = clips(("a/7", "x", None, None), ("a/2", "z", None, None))
     assert find_shared_clips(tested, heard) == {"b/1"}

@@ -68,7 +68,7 @@ def test_column_that_a_shard_lacks_is_null(tmp_path: Path) -> None:
 
 
 def test_missing_shard_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"gone\.parquet is not there"):
+    with pytest.raises(DataError, match=r"gone\.parquet is missing"):
         ClipStore.build([tmp_path / "gone.parquet"], AUDIO_COLUMNS, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

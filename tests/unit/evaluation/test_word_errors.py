@@ -62,9 +62,9 @@ def test_errors_are_counted_over_all_clips(tmp_path: Path) -> None:
     assert (row["corpus"], row["language"], row["engine"], row["model"]) == ("c", "en", "whisper", "small")
 
 
-def test_a_clip_without_words_is_all_deletions_and_one_not_heard_is_none(tmp_path: Path) -> None:
+def test_a_clip_without_words_is_all_deletions_and_one_not_transcribed_is_none(tmp_path: Path) -> None:
     pairs = [
-        (clip(1, "dogs sit there"), heard(1, None, reason="no_words: the recogniser heard no words")),
+        (clip(1, "dogs sit there"), heard(1, None, reason="no_words: the recogniser found no words")),
         (clip(2, "kids talk"), heard(2, "kids talk")),
         (clip(3, "yes"), heard(3, None, reason="upstream audio: silent: all 9 samples are zero")),
         (clip(4, "no"), heard(4, None, reason="language_not_supported: the recogniser does not know xx")),
@@ -91,7 +91,7 @@ def test_languages_and_corpora_are_counted_apart(tmp_path: Path) -> None:
         (clip(2, "ja", "de"), heard(2, "nein", "de")),
         (clip(3, "yes", "en-GB"), heard(3, "no")),
         (clip(4, "yes", None), heard(4, "yes", "en")),
-        (clip(5, "ja", None), heard(5, None, reason="no_words: the recogniser heard no words")),
+        (clip(5, "ja", None), heard(5, None, reason="no_words: the recogniser found no words")),
         (clip(1, "yes", corpus="d"), heard(1, None, corpus="d", reason="upstream audio: decode_error: x")),
     ]
     rows = {(row["corpus"], row["language"]): numbers(row) for row in count(tmp_path, pairs)}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from emoadapt.check.listings import Listings
 from emoadapt.check.study import print_check
 from emoadapt.config import AsrConfig, load_study
 from emoadapt.dag import Graph
@@ -33,12 +34,12 @@ def study(features: dict[str, Any], also: list[str], **corpus: Any) -> Any:
 
 def advise(features: dict[str, Any], also: list[str], **corpus: Any) -> list[str]:
     found = study(features, also, **corpus)
-    return advise_features(found, Graph(found).features_in_use())
+    return advise_features(found, Graph(found).features_in_use(), Listings(found).read_utterances)
 
 
 ENGLISH = [
     "corpus clips: 2 of 5 clips are in zh, which {} does not know; they get no transcript (language_not_supported)",
-    "corpus clips: 2 of 5 clips have no language, and {} hears English in any; set corpora.clips.language or "
+    "corpus clips: 2 of 5 clips have no language, and {} writes English for any; set corpora.clips.language or "
     "features.transcript.unknown_language: absent, or take a model of many languages",
 ]
 

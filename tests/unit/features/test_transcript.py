@@ -75,7 +75,7 @@ def test_pocketsphinx_hears_no_words_in_faint_noise(sphinx: TranscriptExtractor)
     hiss = np.random.default_rng(0).integers(-5, 5, 16000).astype(np.int16)
     assert sphinx.extract([make_row(hiss)])[0] == {
         "status": "absent",
-        "reason": "no_words: the recogniser heard no words",
+        "reason": "no_words: the recogniser found no words",
     }
 
 

@@ -117,7 +117,7 @@ def test_no_speech_needs_improbable_words_too(tmp_path: Path, threshold: float, 
         assert set(result["text"].split()) == {"happy"}
         assert result["no_speech_probability"] == pytest.approx(1, abs=1e-4)
     else:
-        reason = "no_words: the recogniser heard no words (no speech: probability 1.00)"
+        reason = "no_words: the recogniser found no words (no speech: probability 1.00)"
         assert result == {"status": "absent", "reason": reason}
 
 
@@ -252,7 +252,7 @@ def test_a_clip_without_words_is_absent(tmp_path: Path, token: int, timestamps: 
     save_whisper(tmp_path / "asr/tiny.pt", {token: LOGIT})
     result = build(tmp_path, language="en", timestamps=timestamps).extract([make_row()])[0]
     assert result["status"] == "absent"
-    assert result["reason"] == "no_words: the recogniser heard no words (no speech: probability 0.00)"
+    assert result["reason"] == "no_words: the recogniser found no words (no speech: probability 0.00)"
 
 
 def test_a_missing_whisper_is_a_model_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def test_no_folder_is_one_sentence(tmp_path: Path) -> None:
         measure_disk(tmp_path / "nothing")
 
 
-def test_a_full_disk_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Symptom: the sentence went to a log on the same full disk, and the terminal said only that a job had failed."""
     other = tmp_path / "other"
     other.mkdir()

@@ -113,7 +113,7 @@ def test_groups_of_a_missing_or_broken_file_are_one_sentence(tmp_path: Path, con
     path = tmp_path / "a.parquet"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match="is not there" if content is None else "not a readable Parquet file"):
+    with pytest.raises(DataError, match="is missing" if content is None else "not a readable Parquet file"):
         list(iterate_groups(path))
 
 

@@ -175,7 +175,7 @@ def test_output_is_utf8_on_any_terminal(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("head", ["mlp", "hf"])
-def test_every_good_file_is_told_and_a_bad_one_is_counted(head: str, tmp_path: Path, capsys) -> None:
+def test_good_files_are_predicted_and_bad_ones_counted(head: str, tmp_path: Path, capsys) -> None:
     make_classifier(head=head).save(tmp_path / "model", {})
     good = [write_noise(tmp_path / f"{i}.wav", 0.5, seed=i) for i in range(3)]
     files = [good[0], tmp_path / "missing.wav", *good[1:]]

@@ -196,7 +196,7 @@ def test_windows_lie_on_the_clock_of_a_player(classifier, tmp_path: Path) -> Non
             assert window.probabilities == pytest.approx(expected, abs=1e-5)
 
 
-def test_fault_of_the_disk_is_told_of_the_file(classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_error_names_the_file(classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Path, **options):
         raise OSError(5, "Input/output error")
 

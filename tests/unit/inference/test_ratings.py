@@ -27,7 +27,7 @@ def make_rater(head: str) -> EmotionClassifier:
 
 
 @pytest.mark.parametrize("head", ["mlp", "hf"])
-def test_values_are_told_in_the_scale_of_the_corpus(head: str, tmp_path: Path) -> None:
+def test_values_are_in_the_scale_of_the_corpus(head: str, tmp_path: Path) -> None:
     rater = make_rater(head)
     rater.save(tmp_path / "model", {})
     files = [write_noise(tmp_path / f"{i}.wav", 0.5, seed=i) for i in range(2)]

@@ -331,7 +331,7 @@ def test_an_ogg_file_without_the_mark_of_its_end_is_noted(tmp_path: Path, whole:
     (tmp_path / "a.ogg").write_bytes(content)
     assert read_recording(tmp_path / "a.ogg").notes == ()
     (tmp_path / "a.ogg").write_bytes(content[: list_pages(content)[-2]])
-    note = "open_end: no page ends the stream, so nothing tells whether its end is missing"
+    note = "open_end: no page ends the stream, so its end may be missing"
     assert read_recording(tmp_path / "a.ogg").notes == (note,)
 
 

@@ -315,7 +315,7 @@ def test_a_cut_film_is_truncated_not_short(tmp_path: Path, share: float) -> None
     assert indices(list(iterate_frames(path, 0.2, 0.6))) == list(range(5, 15))
 
 
-def test_what_is_too_long_is_told_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_clips_are_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sound = encode_audio(tmp_path / "a.wav", make_chirp(4.0, 16000), 16000, "pcm_s16le", "mono")
     film = encode_video(tmp_path / "a.mp4", 100)
     assert len(read_recording(sound, max_seconds=4.0).samples) == 64000
@@ -341,7 +341,7 @@ def test_what_says_nothing_of_its_length_is_decoded_up_to_the_limit(
     assert code_of(lambda: next(frames)) == ("too_long", "failed")
 
 
-def test_the_rate_of_the_recording_is_told(tmp_path: Path) -> None:
+def test_the_sample_rate_of_the_recording_is_kept(tmp_path: Path) -> None:
     for rate in (8000, 16000, 96000):
         soundfile.write(tmp_path / "a.wav", make_chirp(0.5, rate)[0], rate)
         recording = read_recording(tmp_path / "a.wav")

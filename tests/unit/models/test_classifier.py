@@ -196,7 +196,7 @@ def test_classes_of_an_own_head_that_have_one_name_are_added(tmp_path: Path) -> 
         ({"id2label": {"0": "x", "1": "X", "2": "x "}}, "x: 0, 1, 2"),
     ],
 )
-def test_outputs_that_cannot_be_told_apart_are_refused(tmp_path: Path, values: dict[str, Any], found: str) -> None:
+def test_outputs_that_cannot_be_distinguished_are_refused(tmp_path: Path, values: dict[str, Any], found: str) -> None:
     make_projected().save(tmp_path, {})
     edit_config(tmp_path, **values)
     with pytest.raises(ModelError, match=rf"several outputs of one name \({found}\).*`id2label` of config\.json"):

@@ -75,7 +75,7 @@ def test_leaks_are_footnotes_of_tables_about_models(study, inputs, tables):
         in crema
     )
     assert (
-        "1 of the 11 test clips of crema_d are recordings that Stage 1 of multimodal heard, without labels (crema_d/9)"
+        "1 of the 11 test clips of crema_d are recordings that Stage 1 of multimodal used, without labels (crema_d/9)"
         in crema
     )
     assert "1 of the 2 test speakers of crema_d are in train too (s8)" in crema

@@ -74,7 +74,7 @@ def test_an_epoch_without_a_value_is_a_gap(study, inputs, results, pages):
 
 
 def test_a_missing_curve_is_a_sentence(study, inputs, tmp_path):
-    with pytest.raises(DataError, match=r"curves\.parquet is not there"):
+    with pytest.raises(DataError, match=r"curves\.parquet is missing"):
         collect_pages(study, tmp_path, inputs.metrics, inputs.confusion, inputs.splits)
 
 

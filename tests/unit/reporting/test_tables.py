@@ -102,7 +102,7 @@ def test_recordings_in_two_splits_are_counted_over_all_corpora(tables):
     assert counts == {("crema_d", "train"): 1, ("crema_d", "dev"): 0, ("crema_d", "test"): 0, ("msp_improv", "test"): 1}
 
 
-def test_test_clips_heard_in_stage_1_are_counted(tables):
+def test_test_clips_used_in_stage_1_are_counted(tables):
     rows = read_tidy(tables / "stage1_data.csv").filter(adaptation="speech_only").drop("adaptation", "corpora").rows()
     # 60 films of unknown speakers, nine held out; film 0 is crema_d/9, a test clip of speaker s9. Who else of the test
     # speakers is in the films cannot be known.

@@ -71,7 +71,7 @@ def test_a_study_without_one_says_so(work) -> None:
         train_classical(work.study, "emotion", "full", [], {}, *[work.folder / "x"] * 6)
 
 
-def test_a_job_that_is_told_to_end_goes_on_with_the_next_run(work, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_is_asked_to_end_continues_with_the_next_run(work, monkeypatch: pytest.MonkeyPatch) -> None:
     work.write_labelled()
     run(work)
     table = work.folder / "classical.predictions.parquet"

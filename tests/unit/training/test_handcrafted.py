@@ -62,7 +62,7 @@ class Counter(Watcher):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_job_that_is_told_to_end_goes_on_with_the_batch_that_it_had_come_to(
+def test_a_job_that_is_asked_to_end_continues_with_its_batch(
     work, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work.write_labelled()
@@ -80,7 +80,7 @@ def test_a_job_that_is_told_to_end_goes_on_with_the_batch_that_it_had_come_to(
     whole, counter.batches = counter.batches, 0
     # In the second epoch of the second of three runs, of three epochs each.
     counter.last, counter.signal = whole // 2, number
-    sentence = rf"full.r0f0s1: ended by {number.name} in epoch 2 after batch \d of 4; started again, it goes on from"
+    sentence = rf"full.r0f0s1: ended by {number.name} in epoch 2 after batch \d of 4; started again, it continues from"
     with pytest.raises(Interrupted, match=sentence):
         run(work, runs, "told")
     assert not (work.folder / "told.predictions.parquet").exists()

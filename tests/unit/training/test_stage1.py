@@ -343,7 +343,7 @@ def test_killed_run_goes_on_and_ends_with_the_same_model(work, settings: dict, m
     ],
     ids=["within an epoch", "between two batches of a step", "its last batch", "evaluation"],
 )
-def test_run_that_is_told_to_end_keeps_its_state_and_goes_on_from_there(
+def test_a_run_that_is_asked_to_end_keeps_its_state_and_continues_from_it(
     work, settings: dict, stop: int, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The 6 batches of training and 2 of evaluation of an epoch come after 2 of evaluation."""
@@ -363,7 +363,7 @@ def test_run_that_is_told_to_end_keeps_its_state_and_goes_on_from_there(
     monkeypatch.setattr(AdaptationLearner, "measure", tell)
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)]
     with pytest.raises(
-        Interrupted, match=rf"^tiny.all: ended by SIG(TERM|USR1) {where}.*; started again, it goes on from"
+        Interrupted, match=rf"^tiny.all: ended by SIG(TERM|USR1) {where}.*; started again, it continues from"
     ):
         run(work, "resumed")
     done = len(measured)
@@ -378,7 +378,7 @@ def test_run_that_is_told_to_end_keeps_its_state_and_goes_on_from_there(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_run_that_is_told_to_end_before_training_says_so(
+def test_a_run_that_is_asked_to_end_before_training_says_so(
     work, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGTERM in the evaluation before training ended the process with status 0 and without a word."""

@@ -125,12 +125,12 @@ def test_killed_job_goes_on_and_ends_with_the_same_bytes(labelled) -> None:
     ("batch", "said", "kept"),
     [
         (1, r"r0f0s0: ended by SIG\w+ before training; started again, it begins this run anew", []),
-        (6 + 2, r"r0f0s0: the job was ended by SIG\w+ after this run; started again, it goes on with the next", ["r0f0s0"]),
+        (6 + 2, r"r0f0s0: the job was ended by SIG\w+ after this run; started again, it continues with the next", ["r0f0s0"]),
         (2 * 6 + 6 + 1, r"r0f1s0: ended by SIG\w+ before training; started again, it begins", ["r0f0s0", "r0f0s1"]),
     ],
     ids=["starting point", "test", "starting point of another fold"],
 )  # fmt: skip
-def test_job_that_is_told_to_end_in_a_test_keeps_what_is_done(
+def test_job_that_is_asked_to_end_in_a_test_keeps_what_is_done(
     labelled, batch: int, said: str, kept: list[str], number: signal.Signals
 ) -> None:
     """SIGTERM in a test ended the process with status 0 and without a word."""
@@ -144,7 +144,7 @@ def test_job_that_is_told_to_end_in_a_test_keeps_what_is_done(
     assert do_job(labelled, "job") == whole
 
 
-def test_job_that_is_told_to_end_in_its_last_test_is_done(labelled) -> None:
+def test_job_that_is_asked_to_end_in_its_last_test_is_done(labelled) -> None:
     whole = do_job(labelled, "whole")
     counter = arrange_end(0, part="test")
     assert do_job(labelled, "counted") == whole

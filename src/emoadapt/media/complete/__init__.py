@@ -60,7 +60,7 @@ def check_complete(container: Any, stream: Any, seconds: float, path: Path) -> N
 
 
 def note_end(container: Any, path: Path) -> str | None:
-    """A note on a clip of whose end its file says less than it should."""
+    """A note on the end of a WAV or Ogg file that its header leaves open."""
     note = _NOTES.get(container.format.name)
     if note is None:
         return None
@@ -78,9 +78,7 @@ def _note_surplus(reader: Reader) -> str | None:
 
 
 def _note_open_end(reader: Reader) -> str | None:
-    return (
-        "open_end: no page ends the stream, so nothing tells whether its end is missing" if lacks_end(reader) else None
-    )
+    return "open_end: no page ends the stream, so its end may be missing" if lacks_end(reader) else None
 
 
 _NOTES: dict[str, Callable[[Reader], str | None]] = {"wav": _note_surplus, "ogg": _note_open_end}

@@ -68,7 +68,10 @@ class _Element:
 
 
 def check_matroska(reader: Reader, _: Decoded) -> str | None:
-    """Words for a file that is shorter than its segment; in a live one, whose size is unknown, than its last element."""
+    """Words for a file that is shorter than its segment.
+
+    In a live recording, whose size is unknown: shorter than its last element.
+    """
     at = 0
     for _ in range(_MOST_ELEMENTS):
         element = _read_element(reader, at)

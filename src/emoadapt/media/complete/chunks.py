@@ -86,7 +86,10 @@ def check_header(reader: Reader, _: Decoded) -> str | None:
 
 
 def find_surplus(reader: Reader) -> tuple[int, int] | None:
-    """Bytes of audio that a WAV header counts, and bytes after them that are no chunk and no padding; None if there are none."""
+    """Bytes of audio that a WAV header counts, and bytes of surplus after them.
+
+    None without a surplus. Chunks and padding are none.
+    """
     chunk = next(_find_media(reader), None)
     if chunk is None or not chunk.size:
         return None
@@ -100,7 +103,10 @@ def find_surplus(reader: Reader) -> tuple[int, int] | None:
 
 
 def check_avi(reader: Reader, _: Decoded) -> str | None:
-    """Words for a file that is shorter than one of its `movi` lists; an index that is missing behind them is no loss."""
+    """Words for a file that is shorter than one of its `movi` lists.
+
+    A missing index behind them is no loss.
+    """
     layout = _LAYOUTS[b"RIFF"]
     for riff in _walk(reader, layout, 0):
         if riff.name != b"RIFF":

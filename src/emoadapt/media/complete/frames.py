@@ -52,7 +52,7 @@ def _skip_tags(reader: Reader) -> int:
 
 
 def _read_table(frame: bytes) -> tuple[int, float, float] | None:
-    """Bytes and seconds of all frames, 0 where it is not said, and seconds of one; None if the frame holds no table."""
+    """Bytes and seconds of all frames (0 = not given), and seconds of one; None without a table."""
     if len(frame) < 60 or frame[0] != 0xFF or frame[1] >> 5 != 7 or frame[2] >> 2 & 3 == 3:
         return None
     version = frame[1] >> 3 & 3
@@ -89,7 +89,7 @@ def check_ogg(reader: Reader, _: Decoded) -> str | None:
 
 
 def lacks_end(reader: Reader) -> bool:
-    """Whether the last page of an Ogg file does not end its stream, so that nothing tells if others are missing."""
+    """Whether the last page of an Ogg file does not end its stream."""
     _, last = _find_last_page(reader)
     return last is not None and last.whole and not last.flags & _LAST_PAGE
 

@@ -438,7 +438,7 @@ def make_square(boxes: np.ndarray) -> np.ndarray:
 
 def _load_network(network: nn.Module, file: Path, device: str) -> nn.Module:
     if not file.is_file():
-        raise ModelError(f"MTCNN needs {file}, which is not there; its folder must hold pnet.pt, rnet.pt and onet.pt")
+        raise ModelError(f"MTCNN needs {file}, which is missing; its folder must hold pnet.pt, rnet.pt and onet.pt")
     try:
         network.load_state_dict(torch.load(file, map_location=device, weights_only=True))
     except Exception as error:

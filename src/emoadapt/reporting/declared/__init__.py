@@ -88,7 +88,7 @@ def read_declared(study: Study, name: str, tables: Path) -> Declared:
         tables: the folder it was written to.
 
     Raises:
-        DataError: it is not there.
+        DataError: it is missing.
     """
     path, notes = tables / f"{name}.csv", tables / f"{name}.notes.txt"
     for file in (path, notes):

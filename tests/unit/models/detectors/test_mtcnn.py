@@ -98,7 +98,7 @@ def test_a_file_of_another_network_is_a_sentence(made_up):
     with pytest.raises(ModelError, match=r"pnet\.pt is not MTCNN's PNet"):
         MtcnnDetector(made_up)
     (made_up / "pnet.pt").unlink()
-    with pytest.raises(ModelError, match=r"pnet\.pt, which is not there"):
+    with pytest.raises(ModelError, match=r"pnet\.pt, which is missing"):
         MtcnnDetector(made_up)
 
 

@@ -73,7 +73,7 @@ def test_the_footnote_says_what_a_reader_must_know(paper):
 
 def test_remarks_on_a_task_stand_below_the_tables_that_show_it(paper):
     tidy = {name: build_cells(paper.study, name, paper.frame) for name in ("table_2", "table_4")}
-    remarks = {"msp_podcast": ["3 test clips were heard in Stage 1."]}
+    remarks = {"msp_podcast": ["3 test clips were used in Stage 1."]}
     found = [
         name for name in tidy if remarks["msp_podcast"][0] in list_footnotes(paper.study, name, tidy[name], remarks)
     ]
