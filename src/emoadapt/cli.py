@@ -346,7 +346,7 @@ def extract_cnn(
 def parts(adaptation: str, manifests: Files, output: Output) -> None:
     """Draw the held-out part of an adaptation's clips."""
     from emoadapt.data.held_out import assign_parts
-    from emoadapt.data.targets import group_by_corpus
+    from emoadapt.flow.shards import group_by_corpus
 
     config = _study().adaptations[adaptation]
     assign_parts(group_by_corpus(manifests), config.held_out, config.seed, output)
@@ -380,8 +380,9 @@ def adapt(
     threads: Threads = 1,
 ) -> None:
     """Stage 1: adapt a backbone; shards are those of training and, where the CNN is frozen, of its cached output."""
-    from emoadapt.data.targets import group_by_corpus, separate_cnn
+    from emoadapt.data.targets import separate_cnn
     from emoadapt.flow.grid import count_gpus
+    from emoadapt.flow.shards import group_by_corpus
     from emoadapt.training.processes import count_processes, run_in_processes
     from emoadapt.training.stage1 import adapt
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import polars as pl
-import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.corpora.base import Utterance, read_utterances
 from emoadapt.corpora.manifests import list_label_rows, list_manifest
+from emoadapt.flow.frames import make_frame
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
@@ -46,7 +46,7 @@ class Listings:
         """
         if corpus not in self._manifests:
             shards = list_manifest(corpus, self.study.corpora[corpus], self.read_utterances(corpus))
-            self._manifests[corpus] = _to_frame([row for shard in shards for row in shard], schema.MANIFEST)
+            self._manifests[corpus] = make_frame([row for shard in shards for row in shard], schema.MANIFEST)
         return self._manifests[corpus]
 
     def read_labels(self, corpus: str) -> pl.DataFrame:
@@ -57,9 +57,5 @@ class Listings:
         """
         if corpus not in self._labels:
             rows = list_label_rows(corpus, self.study.corpora[corpus], self.read_utterances(corpus))
-            self._labels[corpus] = _to_frame(rows, schema.LABELS)
+            self._labels[corpus] = make_frame(rows, schema.LABELS)
         return self._labels[corpus]
-
-
-def _to_frame(rows: list[dict[str, Any]], columns: pa.Schema) -> pl.DataFrame:
-    return cast(pl.DataFrame, pl.from_arrow(pa.Table.from_pylist(rows, schema=columns)))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from emoadapt.config import AnyCorpus
 
 NO_MEDIA = "no media file"
+UNWANTED_SCENARIO = "of a scenario that is not wanted"
 REPEATED = "a later row names the same clip, and counts"
 
 

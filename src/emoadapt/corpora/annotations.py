@@ -20,15 +20,14 @@ from emoadapt.corpora.base import show
 from emoadapt.corpora.delimited import Chooser, Reader, Table
 from emoadapt.corpora.extensions import VIDEO_EXTENSIONS
 from emoadapt.corpora.folders import find_media
-from emoadapt.corpora.names import parse_known
+from emoadapt.corpora.names import SEXES
 from emoadapt.errors import CorpusError
 
 Clip = tuple[str, re.Match[str]]
 """A media file's relative path, and what its name tells."""
 
 _RESTORE = "restore the corpus's own table"
-
-_SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
+_RESTORE_FILE = "restore the corpus's own file"
 
 
 def find_clips(
@@ -225,12 +224,7 @@ def parse_number(text: Any) -> float | None:
 
 def parse_sex(text: str | None) -> str | None:
     """`Male`, `F`, ... -> male or female; None for everything else, such as `Unknown`."""
-    return _SEXES.get((text or "").strip().lower())
-
-
-def parse_speaker(text: str | None) -> str | None:
-    """A speaker's name in its normal form; None for an empty cell, `Unknown` and the like (`names.UNKNOWN`)."""
-    return parse_known(text)
+    return SEXES.get((text or "").strip().lower())
 
 
 def map_code(name: str, path: Path, codes: dict[str, str | None], code: str, clip: str) -> str | None:
@@ -243,9 +237,23 @@ def map_code(name: str, path: Path, codes: dict[str, str | None], code: str, cli
         return codes[code]
     except KeyError:
         raise CorpusError(
-            f"corpus {name}: {path}: the label {code!r} of {clip} is none of {' '.join(codes)}; "
-            "restore the corpus's own file"
+            f"corpus {name}: {path}: the label {code!r} of {clip} is none of {' '.join(codes)}; {_RESTORE_FILE}"
         ) from None
+
+
+def refuse_turn(name: str, path: Path, number: int, form: str, line: str) -> CorpusError:
+    """The error for a line of an evaluation that begins like a turn and is none.
+
+    Args:
+        name: the corpus's name.
+        path: the evaluation.
+        number: of the line, from 1.
+        form: that of a turn's line.
+        line: as it was found.
+    """
+    return CorpusError(
+        f"corpus {name}: {path}, line {number}: no line of a turn ({form}): {line[:80]!r}; {_RESTORE_FILE}"
+    )
 
 
 def refuse_unannotated(name: str, media: Sequence[str], what: str) -> None:
@@ -284,4 +292,4 @@ def _has_picture(path: str) -> bool:
 
 
 def _unreadable(name: str, path: Path, problem: object) -> CorpusError:
-    return CorpusError(f"corpus {name}: {path} cannot be read ({problem}); restore the corpus's own file")
+    return CorpusError(f"corpus {name}: {path} cannot be read ({problem}); {_RESTORE_FILE}")

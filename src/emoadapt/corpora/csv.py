@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING
 from emoadapt.corpora.accounts import Account
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
 from emoadapt.corpora.delimited import Reader, Table
-from emoadapt.corpora.names import is_unknown, parse_known
+from emoadapt.corpora.names import SEXES, is_unknown, parse_known
 from emoadapt.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:
     from emoadapt.config import CsvCorpus
 
-_SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 MEDIA_IN_TABLES = True
 
 
@@ -116,9 +115,9 @@ class _Row:
         text = self.text("sex")
         if is_unknown(text):
             return None
-        if text.lower() not in _SEXES:
+        if text.lower() not in SEXES:
             raise self.refuse(f"sex is {text!r}, allowed is female, male, f, m, unknown or an empty cell")
-        return _SEXES[text.lower()]
+        return SEXES[text.lower()]
 
     def identify(self, name: str) -> tuple[str, str, float | None, float | None]:
         """Utterance id, media, start (s), end (s)."""

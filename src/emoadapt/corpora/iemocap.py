@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.accounts import Account, account_for
+from emoadapt.corpora.accounts import UNWANTED_SCENARIO, Account, account_for
 from emoadapt.corpora.annotations import (
     Clip,
     choose_recordings,
@@ -40,6 +40,7 @@ from emoadapt.corpora.annotations import (
     map_code,
     parse_number,
     read_lines,
+    refuse_turn,
     refuse_unannotated,
 )
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
@@ -158,7 +159,7 @@ def account_rows(name: str, config: IemocapCorpus) -> Account:
     kinds = [scenario for scenario, kind in SCENARIOS.items() if kind in config.scenarios]
     unwanted = [clip for clip in turns if not any(f"_{kind}" in clip for kind in kinds)]
     clips = [parts["clip"] for _, parts in _find_clips(name, config)]
-    return account_for("the evaluations", turns, clips, {"of a scenario that is not wanted": unwanted})
+    return account_for("the evaluations", turns, clips, {UNWANTED_SCENARIO: unwanted})
 
 
 def list_notes(name: str, config: IemocapCorpus) -> list[str]:
@@ -214,10 +215,7 @@ def _list_turns(name: str, config: IemocapCorpus) -> list[tuple[str, _Turn]]:
                 )
                 turns.append((summary["clip"], current))
             elif line.startswith("["):
-                raise CorpusError(
-                    f"corpus {name}: {path}, line {number}: no line of a turn ([start - end] turn code [V, A, D]): {line[:80]!r}; "
-                    "restore the corpus's own file"
-                )
+                raise refuse_turn(name, path, number, "[start - end] turn code [V, A, D]", line)
             elif current is not None and (rater := _RATER.match(line)) is not None:
                 words = [word for word in rater["words"].split(";") if word.strip()]
                 current.votes += [name_emotion(word) or "other" for word in words]

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.config import Study, Task
@@ -20,7 +19,9 @@ from emoadapt.corpora.contradictions import compare_labels, name_truth
 from emoadapt.corpora.overlap import CLIP_COLUMNS, find_shared_clips, is_readable
 from emoadapt.corpora.splits import PARTS
 from emoadapt.errors import CorpusError
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.flow.frames import make_frame, read_frame
+from emoadapt.flow.shards import group_by_corpus
+from emoadapt.flow.store import write_table
 
 FEWEST_WORDS = 3
 """Sentences of fewer words ("Oh, really?") are said by everybody, and are no leak."""
@@ -69,11 +70,8 @@ def read_clips(study: Study, manifests: Sequence[Path]) -> pl.DataFrame:
         As `describe_clips`.
     """
     columns = ["utterance_id", *CLIP_COLUMNS, "speaker", "transcript"]
-    corpora: dict[str, list[Path]] = {}
-    for path in manifests:
-        corpora.setdefault(path.parent.name, []).append(path)
-    tables = {name: read_table(paths, schema.MANIFEST, columns) for name, paths in sorted(corpora.items())}
-    return describe_clips(study, {name: cast(pl.DataFrame, pl.from_arrow(table)) for name, table in tables.items()})
+    corpora = sorted(group_by_corpus(manifests).items())
+    return describe_clips(study, {name: read_frame(paths, schema.MANIFEST, columns) for name, paths in corpora})
 
 
 def describe_clips(study: Study, manifests: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -88,7 +86,7 @@ def describe_clips(study: Study, manifests: Mapping[str, pl.DataFrame]) -> pl.Da
         configured more than once, null where the speaker is unknown; `sentence`, the transcript in small letters
         without punctuation, null where there is none.
     """
-    empty = cast(pl.DataFrame, pl.from_arrow(schema.MANIFEST.empty_table()))
+    empty = make_frame([], schema.MANIFEST)
     frames = [
         frame.select(
             "utterance_id",
@@ -137,7 +135,7 @@ def find_leaks(
             found.append({"kind": "stage1_speakers", **base, **_summarise([_share_speakers(used, tested)])})
     for row in found:
         row |= {"task": name, "verdict": _judge(task, row)}
-    return cast(pl.DataFrame, pl.from_arrow(pa.Table.from_pylist(found, schema=schema.LEAKS)))
+    return make_frame(found, schema.LEAKS)
 
 
 def _compare_parts(task: Task, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
@@ -350,7 +348,7 @@ def check_training(study: Study, task: str, start: str, splits: Path, manifests:
 
 
 def _find(study: Study, task: str, adaptations: Sequence[str], splits: Path, manifests: Sequence[Path]) -> pl.DataFrame:
-    table = cast(pl.DataFrame, pl.from_arrow(read_table(splits, schema.SPLITS)))
+    table = read_frame(splits, schema.SPLITS)
     stage1 = {name: study.adaptations[name].corpora for name in adaptations}
     return find_leaks(task, study.tasks[task], table, read_clips(study, manifests), stage1)
 

@@ -34,13 +34,13 @@ from emoadapt.corpora.annotations import (
     map_code,
     parse_number,
     parse_sex,
-    parse_speaker,
     read_json,
     read_lines,
 )
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
 from emoadapt.corpora.emotions import count_votes, name_emotion
 from emoadapt.corpora.msp_podcast import EMOTIONS
+from emoadapt.corpora.names import parse_known
 from emoadapt.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def list_utterances(name: str, config: MspFaceCorpus) -> list[Utterance]:
     utterances = []
     for path, parts in _find_clips(name, config, rows):
         row = rows.get(_key(parts), {})
-        speaker = parse_speaker(row.get("SpkrID")) or speakers.get(_key(parts))
+        speaker = parse_known(row.get("SpkrID")) or speakers.get(_key(parts))
         utterances.append(
             Utterance(
                 make_utterance_id(name, path),
@@ -213,7 +213,7 @@ def _read_speakers(name: str, config: MspFaceCorpus) -> tuple[dict[str, str], di
         for line in read_lines(path, name):
             segment = _SEGMENT.search(line)
             others = [cell for cell in re.split(r"[;,\s]+", _SEGMENT.sub("", line)) if cell]
-            if segment is not None and len(others) == 1 and (speaker := parse_speaker(others[0])) is not None:
+            if segment is not None and len(others) == 1 and (speaker := parse_known(others[0])) is not None:
                 speakers[segment[1].upper()] = speaker
     if (path := _find_optional(config, SEXES)) is not None:
         for line in read_lines(path, name):

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.accounts import Account, account_for
+from emoadapt.corpora.accounts import UNWANTED_SCENARIO, Account, account_for
 from emoadapt.corpora.annotations import (
     Clip,
     choose_recordings,
@@ -41,11 +41,11 @@ from emoadapt.corpora.annotations import (
     map_code,
     parse_number,
     read_lines,
+    refuse_turn,
     refuse_unannotated,
 )
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
 from emoadapt.corpora.emotions import count_votes, name_emotion
-from emoadapt.errors import CorpusError
 
 if TYPE_CHECKING:
     from emoadapt.config import MspImprovCorpus
@@ -148,7 +148,7 @@ def account_rows(name: str, config: MspImprovCorpus) -> Account:
     turns = [clip for clip, _ in _list_turns(name, path)]
     unwanted = [clip for clip in turns if SCENARIOS.get(clip.split("-")[-2]) not in config.scenarios]
     clips = [parts["clip"] for _, parts in _find_clips(name, config)]
-    return account_for(path.name, turns, clips, {"of a scenario that is not wanted": unwanted})
+    return account_for(path.name, turns, clips, {UNWANTED_SCENARIO: unwanted})
 
 
 def _find_clips(name: str, config: MspImprovCorpus) -> list[Clip]:
@@ -178,10 +178,7 @@ def _list_turns(name: str, path: Path) -> list[tuple[str, _Turn]]:
             current = _Turn(summary["code"], attributes)
             turns.append((f"MSP-{summary['clip']}", current))
         elif line.startswith("UTD-"):
-            raise CorpusError(
-                f"corpus {name}: {path}, line {number}: no line of a turn (UTD-IMPROV-....avi; code; A:..): {line[:80]!r}; "
-                "restore the corpus's own file"
-            )
+            raise refuse_turn(name, path, number, "UTD-IMPROV-....avi; code; A:..", line)
         elif current is not None:
             rater, _, rest = line.partition(";")
             word = rest.partition(";")[0]

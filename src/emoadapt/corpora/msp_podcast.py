@@ -44,13 +44,13 @@ from emoadapt.corpora.annotations import (
     map_code,
     parse_number,
     parse_sex,
-    parse_speaker,
     read_lines,
     read_table,
     refuse_unannotated,
 )
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
 from emoadapt.corpora.emotions import count_votes, name_emotion
+from emoadapt.corpora.names import parse_known
 from emoadapt.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def list_utterances(name: str, config: MspPodcastCorpus) -> list[Utterance]:
             Utterance(
                 make_utterance_id(name, path),
                 path,
-                speaker=parse_speaker(row[5]) if row else None,
+                speaker=parse_known(row[5]) if row else None,
                 sex=parse_sex(row[6]) if row else None,
                 language="en",
                 split=part,

@@ -17,6 +17,9 @@ UNKNOWN = frozenset({"", "nan", "na", "n/a", "none", "null", "-", "?", "unknown"
 """Cells that stand for an unknown speaker or sex, in any case (`nan` is a language, Min Nan). A label is only unknown where its cell is empty:
 `none` may be a class, and any other word that is no class is refused or named with its count."""
 
+SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
+"""Words for a sex, in lower case."""
+
 _CLOSE = 0.75
 """Share of equal letters (`difflib`) from which a word is taken for a misspelling of another."""
 

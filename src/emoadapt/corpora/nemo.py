@@ -25,11 +25,11 @@ from emoadapt.corpora.annotations import (
     find_clips,
     map_code,
     parse_sex,
-    parse_speaker,
     read_table,
     refuse_unannotated,
 )
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.corpora.names import parse_known
 
 if TYPE_CHECKING:
     from emoadapt.config import NemoCorpus
@@ -73,7 +73,7 @@ def list_utterances(name: str, config: NemoCorpus) -> list[Utterance]:
             Utterance(
                 make_utterance_id(name, path),
                 path,
-                speaker=parse_speaker(speaker),
+                speaker=parse_known(speaker),
                 sex=parse_sex(sex),
                 language="pl",
                 transcript=text.strip() or None,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import polars as pl
-
 from emoadapt import schema
 from emoadapt.config import Study, Task
 from emoadapt.corpora.splits import build_task
 from emoadapt.corpora.subsets import draw_subsets
 from emoadapt.corpora.task_notes import describe_left_out
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.flow.frames import read_frame
+from emoadapt.flow.shards import group_by_corpus
+from emoadapt.flow.store import write_table
 
 
 def write_splits(study: Study, task: str, manifests: Sequence[Path], labels: Sequence[Path], output: Path) -> None:
@@ -25,11 +25,8 @@ def write_splits(study: Study, task: str, manifests: Sequence[Path], labels: Seq
         labels: label tables `<corpus>.parquet` of the same.
         output: table to write.
     """
-    shards: dict[str, list[Path]] = {}
-    for path in manifests:
-        shards.setdefault(path.parent.name, []).append(path)
-    clips = {corpus: pl.from_arrow(read_table(paths, schema.MANIFEST)) for corpus, paths in shards.items()}
-    tables = {path.stem: pl.from_arrow(read_table(path, schema.LABELS)) for path in labels}
+    clips = {corpus: read_frame(paths, schema.MANIFEST) for corpus, paths in group_by_corpus(manifests).items()}
+    tables = {path.stem: read_frame(path, schema.LABELS) for path in labels}
     splits = build_task(task, study.tasks[task], clips, tables)
     left_out = describe_left_out(study.tasks[task], clips, tables, splits)
     write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": left_out})
@@ -37,6 +34,6 @@ def write_splits(study: Study, task: str, manifests: Sequence[Path], labels: Seq
 
 def write_subsets(task: str, subset: str, config: Task, splits: Path, output: Path) -> None:
     """Write the drawn training clips of every resampling and fold (SUBSETS)."""
-    table = pl.from_arrow(read_table(splits, schema.SPLITS))
+    table = read_frame(splits, schema.SPLITS)
     size = "full" if subset == "full" else int(subset)
     write_table(output, draw_subsets(table, config, size, task).to_arrow(), schema.SUBSETS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import polars as pl
@@ -15,7 +14,8 @@ from scipy.sparse.csgraph import connected_components
 from emoadapt import schema
 from emoadapt.corpora.overlap import CLIP_COLUMNS, group_clips
 from emoadapt.errors import DataError
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.flow.frames import read_frame
+from emoadapt.flow.store import write_table
 
 COLUMNS = ("utterance_id", "speaker", *CLIP_COLUMNS)
 """Columns of a manifest that decide the division."""
@@ -33,8 +33,7 @@ def assign_parts(manifests: Mapping[str, Sequence[Path]], held_out: float, seed:
     Raises:
         DataError: as `draw_parts`.
     """
-    tables = {corpus: read_table(paths, schema.MANIFEST, list(COLUMNS)) for corpus, paths in manifests.items()}
-    clips = {corpus: cast(pl.DataFrame, pl.from_arrow(table)) for corpus, table in tables.items()}
+    clips = {corpus: read_frame(paths, schema.MANIFEST, COLUMNS) for corpus, paths in manifests.items()}
     write_table(output, draw_parts(clips, held_out, seed).to_arrow(), schema.PARTS)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from emoadapt import schema
-from emoadapt.data.targets import group_by_corpus
 from emoadapt.errors import DataError
+from emoadapt.flow.frames import read_frame
+from emoadapt.flow.shards import group_by_corpus
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.objectives import load_objective
 from emoadapt.objectives.targets import describe_target
@@ -54,7 +54,7 @@ def fit_normalisers(
     Raises:
         DataError: no training clip has the target.
     """
-    assigned: pl.DataFrame = pl.from_arrow(read_table(parts, schema.PARTS))  # type: ignore[assignment]
+    assigned = read_frame(parts, schema.PARTS)
     train = set(assigned.filter(part="train")["utterance_id"])
     rows = []
     for name, (column, shards) in sorted(targets.items()):

@@ -54,14 +54,6 @@ def _pack(rows: pa.Table, values: Mapping[str, Mapping[str, Any]]) -> pa.Table:
     return packed
 
 
-def group_by_corpus(paths: Iterable[Path]) -> dict[str, list[Path]]:
-    """Corpus -> its shards, for paths that end in `<corpus>/<shard>.parquet`."""
-    grouped: dict[str, list[Path]] = {}
-    for path in paths:
-        grouped.setdefault(path.parent.name, []).append(path)
-    return grouped
-
-
 def separate_cnn(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """Other shards, and those of cached CNN output (`cnn.<source>/<corpus>/<shard>.parquet`)."""
     others: list[Path] = []

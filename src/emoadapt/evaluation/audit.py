@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,7 +24,8 @@ from emoadapt.evaluation.calibration import (
     score_calibration,
 )
 from emoadapt.evaluation.fairness import score_sexes, score_speakers
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.flow.frames import read_frame
+from emoadapt.flow.store import write_table
 
 RUN = ("task", "backbone", "start", "subset", "resampling", "seed", "test_corpus")
 _COLUMNS = ("fold", "utterance_id", "speaker", "sex", "label", "predicted", "logits")
@@ -92,8 +93,7 @@ def _read_runs(
 
 def _read_predictions(task: str, classes: Sequence[str], paths: Sequence[Path]) -> pl.DataFrame:
     """Predictions with the class as a number (`truth`), in a fixed order."""
-    table = read_table(paths, schema.PREDICTIONS, [*RUN, *_COLUMNS])
-    frame = cast(pl.DataFrame, pl.from_arrow(table)).sort(*RUN, "fold", "utterance_id")
+    frame = read_frame(paths, schema.PREDICTIONS, [*RUN, *_COLUMNS]).sort(*RUN, "fold", "utterance_id")
     if other := sorted(set(frame["task"]) - {task}):
         raise DataError(
             f"predictions of task {', '.join(other)} were given to the audit of {task}; name only its own runs"

@@ -29,6 +29,7 @@ from emoadapt.evaluation.significance import (
     place_cells,
     score_all,
 )
+from emoadapt.flow.frames import to_frame
 from emoadapt.flow.store import read_table, write_table
 
 SETTING = ("task", "backbone", "start", "subset", "test_corpus")
@@ -143,7 +144,7 @@ def _read_predictions(task: str, classes: Sequence[str], paths: Sequence[Path]) 
 def read_compactly(paths: Sequence[Path], kind: pa.Schema, columns: Sequence[str]) -> pl.DataFrame:
     """Columns of all tables, texts as categories: as texts they take fifteen times the memory, in tens of millions of rows."""
     tables = [read_table(path, kind, columns) for path in paths] or [kind.empty_table()]
-    parts = [cast(pl.DataFrame, pl.from_arrow(table)).select(columns) for table in tables]
+    parts = [to_frame(table).select(columns) for table in tables]
     return pl.concat([part.with_columns(pl.col(pl.String).cast(pl.Categorical)) for part in parts])
 
 
@@ -212,7 +213,7 @@ def measure_distances(paths: Sequence[Path]) -> pl.DataFrame:
         if not table.num_rows:
             continue
         tuned, start_point = (np.stack(table.column(name).to_numpy()) for name in ("tuned", "start_point"))
-        frame = cast(pl.DataFrame, pl.from_arrow(table.select([*RUN, "utterance_id"])))
+        frame = to_frame(table.select([*RUN, "utterance_id"]))
         parts.append(frame.with_columns(distance=pl.Series(measure_cosine_distance(tuned, start_point))))
     return pl.concat(parts)
 

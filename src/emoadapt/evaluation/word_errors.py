@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
 from emoadapt import schema
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.flow.frames import read_frame
+from emoadapt.flow.store import write_table
 
 UNUSABLE = ("no_words", "repetition", "low_confidence")
 """Codes of absent transcripts of clips that the recogniser was given."""
@@ -51,9 +52,9 @@ def collect_word_errors(
         language: the configured language, of clips whose manifest names none.
         output: WORD_ERRORS table to write.
     """
-    said = _read(manifests, schema.MANIFEST, ["utterance_id", "language", "transcript"])
-    heard = _read(transcripts, schema.TRANSCRIPT, ["utterance_id", "status", "reason", "text", "language"])
-    clips = said.filter(pl.col("transcript").str.contains(r"\S")).join(heard, on="utterance_id", validate="1:1")
+    said = read_frame(manifests, schema.MANIFEST, ["utterance_id", "language", "transcript"])
+    recognised = read_frame(transcripts, schema.TRANSCRIPT, ["utterance_id", "status", "reason", "text", "language"])
+    clips = said.filter(pl.col("transcript").str.contains(r"\S")).join(recognised, on="utterance_id", validate="1:1")
     clips = clips.with_columns(
         corpus=pl.col("utterance_id").str.split("/").list.first(),
         language=pl.coalesce(_code(pl.col("language")), _code(pl.lit(language, pl.String)), pl.col("language_right")),
@@ -104,7 +105,3 @@ def _count(clips: pl.DataFrame, language: str | None) -> dict[str, Any]:
 def _code(language: pl.Expr) -> pl.Expr:
     """`en` for `EN` and `en-GB`."""
     return language.str.extract(r"^([A-Za-z]+)").str.to_lowercase()
-
-
-def _read(paths: Sequence[Path], kind: Any, columns: list[str]) -> pl.DataFrame:
-    return cast(pl.DataFrame, pl.from_arrow(read_table(paths, kind, columns)))

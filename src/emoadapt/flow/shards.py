@@ -1,10 +1,11 @@
-"""Hash shards: which shard an utterance belongs to, whatever else is in the corpus."""
+"""Hash shards: the shard of an utterance, and paths of shards."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def assign_shard(utterance_id: str, shards: int) -> int:
@@ -15,6 +16,14 @@ def assign_shard(utterance_id: str, shards: int) -> int:
 def shard_names(shards: int) -> list[str]:
     """File stems of a corpus's shards: `000`, `001`, ..."""
     return [f"{number:03d}" for number in range(shards)]
+
+
+def group_by_corpus(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Corpus -> its shards, for paths that end in `<corpus>/<shard>.parquet`."""
+    grouped: dict[str, list[Path]] = {}
+    for path in paths:
+        grouped.setdefault(path.parent.name, []).append(path)
+    return grouped
 
 
 def fold_paths(paths: Iterable[str]) -> str:

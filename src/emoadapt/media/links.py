@@ -68,8 +68,13 @@ def find_tag_end(path: Path, at: int) -> int:
     tag = _TAG.search(content)
     if tag is None:
         return 0
-    a, b, c, d = tag[1]
-    return at + tag.end() + (a << 21 | b << 14 | c << 7 | d)
+    return at + tag.end() + decode_tag_size(tag[1])
+
+
+def decode_tag_size(digits: bytes) -> int:
+    """Bytes of an ID3v2 tag behind its head, from four digits of 7 bits."""
+    a, b, c, d = digits
+    return a << 21 | b << 14 | c << 7 | d
 
 
 class _Rest(io.RawIOBase):

@@ -33,10 +33,11 @@ def write_all(
     """
     from emoadapt import schema
     from emoadapt.flow.code import code_digest
+    from emoadapt.flow.frames import read_frame
     from emoadapt.flow.provenance import library_versions
     from emoadapt.flow.shards import shard_names
     from emoadapt.models.registry import list_weights
-    from emoadapt.reporting.audits import AUDIT_TABLES, audit_paths, read_frame
+    from emoadapt.reporting.audits import AUDIT_TABLES, audit_paths
     from emoadapt.reporting.declared import write_declared
     from emoadapt.reporting.exposure import leak_footnotes
     from emoadapt.reporting.figures import write_figures

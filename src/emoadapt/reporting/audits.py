@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.config import Study
-from emoadapt.flow.store import read_table
 from emoadapt.reporting.style import model_key, model_name, number, spread, subset_key, subset_name, weights_of
 
 Row = dict[str, Any]
@@ -50,11 +48,6 @@ def audited_tasks(study: Study) -> list[str]:
 def audit_paths(study: Study, results: Path, name: str) -> list[Path]:
     """Tables `name` of `AUDIT_TABLES` of all audited tasks."""
     return [results / "metrics" / f"{task}.{name}.parquet" for task in audited_tasks(study)]
-
-
-def read_frame(paths: Sequence[Path], kind: pa.Schema) -> pl.DataFrame:
-    """Tables of one kind, one below the other; none is an empty table."""
-    return cast(pl.DataFrame, pl.from_arrow(read_table(paths, kind)))
 
 
 def build_fairness(study: Study, fairness: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from emoadapt.config import Study
 from emoadapt.corpora.leaks import describe_leak
 from emoadapt.corpora.leaks import read_clips as read_clips
 from emoadapt.corpora.overlap import find_shared_clips
-from emoadapt.flow.store import read_table
+from emoadapt.flow.frames import read_frame
 from emoadapt.reporting.style import listing
 
 _TESTED = ("task", "test_corpus", "test_clips", "seen_clips", "test_speakers", "seen_speakers")
@@ -52,7 +52,7 @@ def build_stage1(
     """
     rows: list[dict[str, Any]] = []
     for adaptation, path in parts.items():
-        part = _read([path], schema.PARTS)
+        part = read_frame([path], schema.PARTS)
         heard = part.select("utterance_id", "part").join(clips, on="utterance_id", how="left")
         base = {
             "adaptation": adaptation,
@@ -161,7 +161,3 @@ def _count_seen(test: pl.DataFrame, heard: pl.DataFrame) -> dict[str, int | None
         "test_speakers": len(people) or None,
         "seen_speakers": len(known) if people else None,
     }
-
-
-def _read(paths: Sequence[Path], kind: Any, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    return cast(pl.DataFrame, pl.from_arrow(read_table(paths, kind, columns)))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 from matplotlib.axes import Axes
 
 from emoadapt import schema
 from emoadapt.config import Study
-from emoadapt.flow.store import read_table
-from emoadapt.reporting.audits import audited_tasks, read_frame
+from emoadapt.flow.frames import read_frame
+from emoadapt.reporting.audits import audited_tasks
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
 from emoadapt.reporting.confidence import draw_reliability, draw_selective
 from emoadapt.reporting.curves import draw_adaptation, draw_finetuning
@@ -82,8 +82,8 @@ def write_figures(
         DataError: a table is missing or of another schema.
     """
     out.mkdir(parents=True, exist_ok=True)
-    measured = _read(metrics, schema.METRICS)
-    compared = keep_main(_read(comparisons, schema.COMPARISONS))
+    measured = read_frame(metrics, schema.METRICS)
+    compared = keep_main(read_frame(comparisons, schema.COMPARISONS))
     distances = average_runs(study, measured.filter(metric="cosine_distance"))
     drawers: dict[str, Callable[[str], None]] = {
         "results": lambda name: _draw_intervals(
@@ -101,11 +101,11 @@ def write_figures(
         "selective": lambda name: draw_selective(
             study, read_frame((audits or {}).get("coverage", []), schema.COVERAGE), out, name
         ),
-        "confusion": lambda name: draw_confusion(study, _read(confusion, schema.CONFUSION), out, name),
-        "training_curves": lambda name: draw_adaptation(study, _read(curves, schema.CURVES), out, name),
-        "finetuning_curves": lambda name: draw_finetuning(study, _read(run_curves, schema.CURVES), out, name),
+        "confusion": lambda name: draw_confusion(study, read_frame(confusion, schema.CONFUSION), out, name),
+        "training_curves": lambda name: draw_adaptation(study, read_frame(curves, schema.CURVES), out, name),
+        "finetuning_curves": lambda name: draw_finetuning(study, read_frame(run_curves, schema.CURVES), out, name),
         "quarantine": lambda name: _draw_quarantine(
-            count_quarantine(_read([quarantine], schema.QUARANTINE)), out, name
+            count_quarantine(read_frame([quarantine], schema.QUARANTINE)), out, name
         ),
     }
     for name in figure_names(study):
@@ -260,7 +260,3 @@ def _draw_quarantine(counts: pl.DataFrame, out: Path, name: str) -> None:
         axis.tick_params(axis="y", length=0)
         save_figure(figure, out, name)
     return None
-
-
-def _read(paths: Sequence[Path], kind: Any) -> pl.DataFrame:
-    return cast(pl.DataFrame, pl.from_arrow(read_table(paths, kind)))

@@ -9,12 +9,13 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
+from emoadapt.flow.frames import read_frame
 from emoadapt.flow.grid import Setting, batches, settings
 from emoadapt.flow.store import read_provenance, read_table
 from emoadapt.reporting.style import (
@@ -50,8 +51,8 @@ def collect_pages(
     Raises:
         DataError: a table is missing or of another schema.
     """
-    measured = _partition(_read(metrics, schema.METRICS))
-    confused = _partition(_read(confusion, schema.CONFUSION))
+    measured = _partition(read_frame(metrics, schema.METRICS))
+    confused = _partition(read_frame(confusion, schema.CONFUSION))
     folds = {
         task: len(set(read_table(path, columns=["fold"]).column("fold").to_pylist()))
         for task, path in zip(study.tasks, splits, strict=True)
@@ -152,7 +153,7 @@ def _list_batches(study: Study, setting: Setting, folds: int, results: Path) -> 
     curves, files, left_out = [], [], dict.fromkeys(("train", "dev", "test"), 0)
     for batch, runs in batches(study, setting, folds).items():
         folder = results / "runs" / setting.task / setting.model / setting.subset / batch
-        table = cast(pl.DataFrame, pl.from_arrow(read_table(folder / "curves.parquet", schema.CURVES)))
+        table = read_frame(folder / "curves.parquet", schema.CURVES)
         curves += list(_list_curves(table))
         files.append([(folder / "predictions.parquet").as_posix(), " ".join(map(str, runs))])
         counted = read_provenance(folder / "curves.parquet")
@@ -178,7 +179,3 @@ def _list_curves(table: pl.DataFrame) -> Iterator[Page]:
 
 def _partition(frame: pl.DataFrame) -> dict[tuple[Any, ...], pl.DataFrame]:
     return frame.partition_by(*_SETTING, as_dict=True) if frame.height else {}
-
-
-def _read(paths: Sequence[Path], kind: Any) -> pl.DataFrame:
-    return cast(pl.DataFrame, pl.from_arrow(read_table(paths, kind)))

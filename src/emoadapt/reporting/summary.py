@@ -84,7 +84,7 @@ def list_exposures(stage1: pl.DataFrame, data: pl.DataFrame) -> list[str]:
         place = f"of {row['test_corpus']} (task {row['task']})"
         if row["seen_clips"]:
             notices.append(
-                f"{row['seen_clips']:,} of the {row['test_clips']:,} test clips {place} were HEARD IN STAGE 1 of {row['adaptation']} "
+                f"{row['seen_clips']:,} of the {row['test_clips']:,} test clips {place} were USED IN STAGE 1 of {row['adaptation']} "
                 "(without labels): its scores there are not those of unseen recordings."
             )
         elif row["seen_speakers"]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
+from emoadapt.flow.frames import read_frame
 from emoadapt.flow.parts import write_text
-from emoadapt.flow.store import read_provenance, read_table
-from emoadapt.reporting.audits import COUNTS, build_calibration, build_fairness, build_leaks, read_frame
+from emoadapt.flow.store import read_provenance
+from emoadapt.reporting.audits import COUNTS, build_calibration, build_fairness, build_leaks
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.exposure import (
     build_stage1,
@@ -89,9 +90,9 @@ def write_tables(
     Raises:
         DataError: a table is missing or of another schema.
     """
-    compared = _read(comparisons, schema.COMPARISONS)
-    measured = _read(metrics, schema.METRICS)
-    aside = _read([quarantine], schema.QUARANTINE)
+    compared = read_frame(comparisons, schema.COMPARISONS)
+    measured = read_frame(metrics, schema.METRICS)
+    aside = read_frame([quarantine], schema.QUARANTINE)
     clips = read_clips(study, manifests)
     results = build_results(study, compared)
     home = results.filter(pl.col("test_corpus") == pl.col("corpus"))
@@ -105,7 +106,9 @@ def write_tables(
             pl.col("test_corpus") != pl.col("corpus"), pl.col("metric").is_in(RESULT_METRICS)
         ),
         "data": build_data(study, splits, clips),
-        "stage1_data": build_stage1(study, {path.stem: _read([path], schema.SPLITS) for path in splits}, clips, parts),
+        "stage1_data": build_stage1(
+            study, {path.stem: read_frame([path], schema.SPLITS) for path in splits}, clips, parts
+        ),
         "quarantine": count_quarantine(aside),
         "quarantine_rows": aside.sort("corpus", "feature", "utterance_id"),
     }
@@ -118,7 +121,7 @@ def write_tables(
     if study.report.paper:
         tables[f"paper_{study.report.paper}"] = read_paper(study.report.paper)
     if word_errors:
-        tables["word_errors"] = _read([word_errors], schema.WORD_ERRORS)
+        tables["word_errors"] = read_frame([word_errors], schema.WORD_ERRORS)
     out.mkdir(parents=True, exist_ok=True)
     for name in table_names(study, word_errors is not None):
         write_text(out / f"{name}.csv", tables[name].write_csv())
@@ -234,7 +237,7 @@ def build_data(study: Study, splits: Sequence[Path], clips: pl.DataFrame) -> pl.
     """
     rows: list[dict[str, Any]] = []
     for path in splits:
-        frame = _read([path], schema.SPLITS)
+        frame = read_frame([path], schema.SPLITS)
         shared = count_shared(frame, clips)
         left_out = read_provenance(path).get("left_out")
         keys = ["corpus", "fold", "split"]
@@ -307,10 +310,6 @@ def _sort_models(study: Study, frame: pl.DataFrame) -> pl.DataFrame:
     return frame[order] if order else frame
 
 
-def _read(paths: Sequence[Path], kind: Any) -> pl.DataFrame:
-    return cast(pl.DataFrame, pl.from_arrow(read_table(paths, kind)))
-
-
 def _to_markdown(frame: pl.DataFrame) -> str:
     """A pipe table of text columns; bars and line breaks inside a cell are escaped."""
     if frame.is_empty():
@@ -334,7 +333,7 @@ def print_quarantine(path: Path, rows: bool) -> None:
         path: QUARANTINE table.
         rows: every utterance, not only counts.
     """
-    quarantine = _read([path], schema.QUARANTINE)
+    quarantine = read_frame([path], schema.QUARANTINE)
     if quarantine.is_empty():
         print("No clip was set aside, and none has a note.")
         return

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.data.targets import group_by_corpus, separate_cnn
+from emoadapt.data.targets import separate_cnn
 from emoadapt.flow.grid import CLASSICAL, HANDCRAFTED, Run
+from emoadapt.flow.shards import group_by_corpus
 
 if TYPE_CHECKING:
     from emoadapt.config import Study

@@ -17,7 +17,8 @@ from emoadapt import schema
 from emoadapt.data.batching import Batch
 from emoadapt.data.ranks import gather
 from emoadapt.errors import TrainingError
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.flow.frames import read_frame
+from emoadapt.flow.store import write_table
 from emoadapt.models.heads import Head, build_head
 from emoadapt.training.curve import Curve
 from emoadapt.training.learner import Learner
@@ -103,8 +104,8 @@ class TaskClips(ABC):
     """Of the predictions."""
 
     def __init__(self, splits: Path, subsets: Path, outputs: Sequence[str], usable: Collection[str]) -> None:
-        self.splits: pl.DataFrame = pl.from_arrow(read_table(splits, schema.SPLITS))  # type: ignore[assignment]
-        self.subsets: pl.DataFrame = pl.from_arrow(read_table(subsets, schema.SUBSETS))  # type: ignore[assignment]
+        self.splits = read_frame(splits, schema.SPLITS)
+        self.subsets = read_frame(subsets, schema.SUBSETS)
         self.outputs = tuple(outputs)
         self.usable = usable
         self.left_out: dict[str, set[str]] = {"train": set(), "dev": set(), "test": set()}

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import torch
 from safetensors.torch import save_file
@@ -23,6 +22,7 @@ from emoadapt.data.batching import Batch
 from emoadapt.data.clips import CNN_COLUMNS, ClipStore
 from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.errors import DataError, TrainingError
+from emoadapt.flow.frames import read_frame
 from emoadapt.flow.parts import force_to_disk
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.backbones import SpeechBackbone
@@ -209,7 +209,7 @@ class TrainingClips:
     ) -> None:
         self.run, self.settings, self.backbone = run, settings, backbone
         self.objectives = {name: load_objective(name) for name in sorted(settings.objectives)}
-        self.assigned: pl.DataFrame = pl.from_arrow(read_table(parts, schema.PARTS))  # type: ignore[assignment]
+        self.assigned = read_frame(parts, schema.PARTS)
         self.corpora = dict(self.assigned.select("utterance_id", "corpus").iter_rows())
         columns = [*schema.training(tuple(self.objectives))]
         if cnn_shards is not None:

@@ -11,13 +11,13 @@ from emoadapt.corpora.annotations import (
     map_code,
     parse_number,
     parse_sex,
-    parse_speaker,
     read_json,
     read_lines,
     read_table,
     refuse_unannotated,
 )
 from emoadapt.corpora.emotions import EMOTIONS, SENTIMENTS, count_votes, name_emotion
+from emoadapt.corpora.names import parse_known
 from emoadapt.errors import CorpusError
 
 NAME = re.compile(r"(?:.*/)?(?P<clip>c\d+)\.\w+")
@@ -119,7 +119,7 @@ def test_lines_end_at_line_ends_alone(tmp_path):
 def test_odd_cells_are_nulls():
     assert [parse_number(text) for text in ("2.5", " 3 ", "NaN", "", None, "x")] == [2.5, 3.0, None, None, None, None]
     assert [parse_sex(text) for text in ("Male", "f", "Unknown", None)] == ["male", "female", None, None]
-    assert [parse_speaker(text) for text in ("12", "Unknown", "")] == ["12", None, None]
+    assert [parse_known(text) for text in ("12", "Unknown", "")] == ["12", None, None]
 
 
 def test_codes_and_clips_that_are_not_the_corpus_s_are_named(tmp_path):

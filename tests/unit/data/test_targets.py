@@ -6,7 +6,7 @@ import numpy as np
 
 from emoadapt import schema
 from emoadapt.data.quarantine import collect_quarantine
-from emoadapt.data.targets import build_training_shard, group_by_corpus, pack_training_shard
+from emoadapt.data.targets import build_training_shard, pack_training_shard
 from emoadapt.flow.store import read_table, write_table
 
 
@@ -57,8 +57,3 @@ def test_a_problem_is_listed_where_it_arose(tmp_path: Path) -> None:
     collect_quarantine(write_features(tmp_path, failed={2}), tmp_path / "q.parquet")
     rows = read_table(tmp_path / "q.parquet", schema.QUARANTINE).to_pylist()
     assert [(row["corpus"], row["feature"], row["utterance_id"]) for row in rows] == [("c", "audio", "c/002")]
-
-
-def test_shards_are_grouped_by_their_folder() -> None:
-    paths = [Path("x/a/000.parquet"), Path("x/b/000.parquet"), Path("x/a/001.parquet")]
-    assert group_by_corpus(paths) == {"a": [paths[0], paths[2]], "b": [paths[1]]}

@@ -1,8 +1,9 @@
 """Hash shards."""
 
 import subprocess
+from pathlib import Path
 
-from emoadapt.flow.shards import assign_shard, fold_paths, shard_names, unfold_paths
+from emoadapt.flow.shards import assign_shard, fold_paths, group_by_corpus, shard_names, unfold_paths
 
 
 def test_a_shard_depends_on_the_id_alone() -> None:
@@ -39,3 +40,8 @@ def test_a_study_of_4096_shards_fits_into_a_command() -> None:
     paths = [f"results/features/{feature}/c/{name}.parquet" for feature in features for name in shard_names(4096)]
     assert len(" ".join(paths)) > 128 * 1024 > 100 * len(fold_paths(paths))
     assert unfold_paths(fold_paths(paths)) == paths
+
+
+def test_shards_are_grouped_by_their_folder() -> None:
+    paths = [Path("x/a/000.parquet"), Path("x/b/000.parquet"), Path("x/a/001.parquet")]
+    assert group_by_corpus(paths) == {"a": [paths[0], paths[2]], "b": [paths[1]]}

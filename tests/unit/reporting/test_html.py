@@ -79,7 +79,7 @@ def test_only_the_own_script_may_run(text):
 
 
 def test_warnings_come_before_the_first_number(text):
-    parts = ("<h1>trial</h1>", "is UNTRAINED", "HEARD IN STAGE 1", "comparisons of an adapted model", 'id="results"')
+    parts = ("<h1>trial</h1>", "is UNTRAINED", "USED IN STAGE 1", "comparisons of an adapted model", 'id="results"')
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
 

@@ -46,7 +46,7 @@ def _read_segment_index(reader: Reader, boxes: list[tuple[bytes, int, int]]) -> 
     for name, begin, end in boxes:
         if name != b"sidx":
             continue
-        box = reader.read(begin, min(end - begin, 1 << 18))
+        box = reader.read(begin, end - begin)
         wide = len(box) > 8 and box[8] == 1
         offset = int.from_bytes(box[28:36] if wide else box[24:28], "big")
         table = box[40:] if wide else box[32:]

@@ -7,7 +7,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from emoadapt.media.complete.reading import Decoded, Reader
+from emoadapt.media.complete.reading import Decoded, Reader, describe_short
+from emoadapt.media.links import decode_tag_size
 
 _TAIL = 1 << 17
 """Bytes of the end of a file that are looked at: at least two of the largest pages or packets."""
@@ -33,8 +34,7 @@ def check_mp3(reader: Reader, decoded: Decoded) -> str | None:
     size, seconds, frame_seconds = found
     lacks_frames = bool(seconds) and decoded.seconds < seconds - _TRIMMED_FRAMES * frame_seconds
     if not size:
-        words = f"ends after {decoded.seconds:.2f} s, its header announces {seconds:.2f} s"
-        return words if lacks_frames else None
+        return describe_short(decoded.seconds, seconds) if lacks_frames else None
     missing = first + size - reader.size
     if missing > _TOLERANCE and (missing > first or lacks_frames or not seconds):
         return reader.describe_cut(first + size)
@@ -45,8 +45,7 @@ def _skip_tags(reader: Reader) -> int:
     """Where the first frame begins, after ID3v2 tags and padding."""
     at = 0
     while (head := reader.read(at, 10))[:3] == b"ID3" and len(head) == 10:
-        a, b, c, d = head[6:10]
-        at += 10 + (a << 21 | b << 14 | c << 7 | d)
+        at += 10 + decode_tag_size(head[6:10])
     content = reader.read(at, 1 << 16)
     return at + len(content) - len(content.lstrip(b"\0"))
 
@@ -162,7 +161,7 @@ def check_flv(reader: Reader, decoded: Decoded) -> str | None:
         return None
     if size > reader.size:
         return reader.describe_cut(round(size))
-    return f"ends after {reached:.2f} s, its header announces {seconds:.2f} s" if seconds else None
+    return describe_short(reached, seconds) if seconds else None
 
 
 def _read_metadata(reader: Reader) -> dict[str, float]:

@@ -43,3 +43,8 @@ class Reader:
     def describe_cut(self, announced: int) -> str:
         """Words for a file that ends before an announced size."""
         return f"has {self.size} bytes, its header announces {announced}"
+
+
+def describe_short(reached: float, announced: float) -> str:
+    """Words for a file that ends before an announced length; both in s."""
+    return f"ends after {reached:.2f} s, its header announces {announced:.2f} s"

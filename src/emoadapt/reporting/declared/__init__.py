@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.errors import DataError
+from emoadapt.flow.frames import read_frame
 from emoadapt.flow.parts import write_text
-from emoadapt.flow.store import read_table
 from emoadapt.reporting.declared.cells import COLUMNS, build_cells, list_missing
 from emoadapt.reporting.declared.footnotes import list_footnotes
 from emoadapt.reporting.declared.grid import Grid, build_grid, write_markdown
@@ -66,7 +65,7 @@ def write_declared(
     Raises:
         DataError: a COMPARISONS table is missing or of another schema.
     """
-    compared = cast(pl.DataFrame, pl.from_arrow(read_table(comparisons, schema.COMPARISONS)))
+    compared = read_frame(comparisons, schema.COMPARISONS)
     tables.mkdir(parents=True, exist_ok=True)
     figures.mkdir(parents=True, exist_ok=True)
     for name in declared_names(study):
