@@ -106,7 +106,7 @@ def test_a_task_that_check_refuses_is_refused_by_a_dry_run(fresh: Project) -> No
     assert planned.returncode == 1 and sentence in planned.stdout + planned.stderr
 
 
-def test_a_gpu_that_is_not_there_is_missed_before_the_first_job(
+def test_a_missing_gpu_is_refused_before_the_first_job(
     fresh: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Symptom: the first training failed, hours of extraction later."""

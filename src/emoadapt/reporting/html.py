@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from emoadapt.config import Study
 from emoadapt.errors import DataError
@@ -19,16 +19,10 @@ from emoadapt.flow.parts import write_text
 from emoadapt.reporting.declared import Declared, declared_names, read_declared
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.figures import figure_names
+from emoadapt.reporting.notices import describe_left_out, list_copies, list_exposures, list_gaps, list_notices
 from emoadapt.reporting.pages import Page, encode_pages, page_id
 from emoadapt.reporting.style import spread
-from emoadapt.reporting.summary import (
-    describe_left_out,
-    list_copies,
-    list_exposures,
-    list_gaps,
-    list_notices,
-    summarise_results,
-)
+from emoadapt.reporting.summary import summarise_results
 from emoadapt.reporting.tables import read_tidy, table_names
 from emoadapt.reporting.weights import describe_weights
 
@@ -160,30 +154,14 @@ def write_report(
     shown = {name: _prepare_table(name, _find(tables / f"{name}.csv"), anchors) for name in names}
     pictures = dict.fromkeys([*figure_names(study), *declared_names(study)])
     images = {name: _embed(_find(figures / f"{name}.svg")) for name in pictures}
-    results, cross, stage1, data, per_class, leaks = (
-        read_tidy(tables / f"{name}.csv")
-        for name in ("results", "cross_corpus", "stage1_data", "data", "per_class_f1", "leaks")
-    )
     beside = ("licences", "checksums")
     folder = Path(__file__).parent
     script = (folder / "report.js").read_text(encoding="utf-8")
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("report.html.j2").render(
+    text = _load_template(folder).render(
         study=study,
         title=study.report.title or study.study,
-        notices=[
-            *list_notices(study),
-            *list_gaps(per_class, cross, data, study),
-            *list_exposures(stage1, data),
-            *list_copies(leaks),
-        ],
-        summary=summarise_results(study, results, cross),
+        notices=_collect_notices(study, tables),
+        summary=summarise_results(study, *_read_tidy(tables, "results", "cross_corpus")),
         shown_sentences=SHOWN_SENTENCES,
         filter_from=FILTER_FROM,
         left_out=study.left_out,
@@ -202,6 +180,34 @@ def write_report(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     write_text(out, text)
+
+
+def _load_template(folder: Path) -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _collect_notices(study: Study, tables: Path) -> list[str]:
+    """Sentences at the head of the report."""
+    per_class, cross, data, stage1, leaks = _read_tidy(
+        tables, "per_class_f1", "cross_corpus", "data", "stage1_data", "leaks"
+    )
+    return [
+        *list_notices(study),
+        *list_gaps(per_class, cross, data, study),
+        *list_exposures(stage1, data),
+        *list_copies(leaks),
+    ]
+
+
+def _read_tidy(tables: Path, *names: str) -> list[pl.DataFrame]:
+    return [read_tidy(tables / f"{name}.csv") for name in names]
 
 
 def _group_pages(pages: Sequence[Page]) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from emoadapt.config import OnnxNetwork, Study, UntrainedNetwork
 from emoadapt.models.registry import identity, list_weights
-from emoadapt.reporting.summary import used_features
+from emoadapt.reporting.notices import used_features
 
 CARRIED = dict.fromkeys(("haar", "pocketsphinx", "vader"), "that of its Python package, which carries it")
 """Engines whose weights come with their Python package -> their licence."""

@@ -10,7 +10,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,6 @@ from emoadapt.training.states import is_whole
 
 if TYPE_CHECKING:
     from emoadapt.training.learner import Learner
-    from emoadapt.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -105,14 +104,13 @@ class Checkpoint:
             self._end(learner, "before training")
 
     def end_step(
-        self, trainer: Trainer, learner: Learner, optimizer: torch.optim.Optimizer, n_batches: int, *, resumable: bool
+        self, learner: Learner, collect_state: Callable[[], dict[str, Any]], n_batches: int, *, resumable: bool
     ) -> None:
         """Write the state within an epoch if it is due or the job is to end, and end the job.
 
         Args:
-            trainer: of the run.
             learner: of the run.
-            optimizer: of the run.
+            collect_state: gives all that the run needs to continue.
             n_batches: of an epoch.
             resumable: whether the epoch can be continued in its middle.
 
@@ -121,20 +119,24 @@ class Checkpoint:
         """
         ended, due = self._agree(learner, time.monotonic() - self._written > self.seconds)
         if (ended or due) and resumable:
-            self._write(trainer, learner, optimizer)
+            self._write(collect_state)
         if ended:
             where = f"in epoch {learner.position.epoch + 1} after batch {learner.position.batch} of {n_batches}"
             self._end(learner, where if resumable else f"{where}, of which this epoch is lost")
 
-    def end_epoch(self, trainer: Trainer, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
+    def end_epoch(self, learner: Learner, collect_state: Callable[[], dict[str, Any]]) -> None:
         """Write the state after an epoch that was not the last.
+
+        Args:
+            learner: of the run.
+            collect_state: gives all that the run needs to continue.
 
         Raises:
             Interrupted: the job was asked to end.
         """
         ended, due = self._agree(learner, not self.sparing or time.monotonic() - self._written > self.seconds)
         if ended or due:
-            self._write(trainer, learner, optimizer)
+            self._write(collect_state)
         if ended:
             self._end(learner, f"after epoch {learner.position.epoch}")
 
@@ -144,10 +146,10 @@ class Checkpoint:
         ended, due = add_up(own).tolist()
         return bool(ended), bool(due)
 
-    def _write(self, trainer: Trainer, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
+    def _write(self, collect_state: Callable[[], dict[str, Any]]) -> None:
         if self.path is not None and find_rank() == 0:
             part = self.path.with_name(f"{self.path.name}.part")
-            torch.save(trainer.collect_state(learner, optimizer), part)
+            torch.save(collect_state(), part)
             force_to_disk(part)
             part.replace(self.path)
         self._written = time.monotonic()

@@ -236,9 +236,12 @@ class _Epochs:
             position.epoch, position.batch = position.epoch + 1, 0
             if self._is_over():
                 break
-            checkpoint.end_epoch(self.trainer, self.learner, self.optimizer)
+            checkpoint.end_epoch(self.learner, self._collect_state)
             for watcher in self.trainer.watchers:
                 watcher.end_epoch()
+
+    def _collect_state(self) -> dict[str, Any]:
+        return self.trainer.collect_state(self.learner, self.optimizer)
 
     def _is_over(self) -> bool:
         """Whether the training ends; its state is then of no more use."""
@@ -270,9 +273,7 @@ class _Epochs:
             for watcher in trainer.watchers:
                 watcher.end_batch()
             if position.batch % self.settings.accumulate == 0 and position.batch < self.n_batches:
-                trainer.checkpoint.end_step(
-                    trainer, learner, self.optimizer, self.n_batches, resumable=bool(self.order)
-                )
+                trainer.checkpoint.end_step(learner, self._collect_state, self.n_batches, resumable=bool(self.order))
 
     def _train_batch(self, batch: Batch) -> None:
         """Add the gradient of a batch; with the last one of a group, take a step."""

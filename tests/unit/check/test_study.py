@@ -93,7 +93,7 @@ def test_rows_that_a_quotation_mark_would_swallow_are_said(workplace: Path) -> N
 QUOTED = {4: '"Oh no', 8: 'she said "go away'}
 
 
-def test_an_empty_table_is_said(workplace: Path) -> None:
+def test_an_empty_table_is_refused(workplace: Path) -> None:
     """Symptom: `no column file, label, speaker; there are ;`."""
     (workplace / "speech/labels.csv").write_text("")
     with pytest.raises(EmoadaptError, match=r"corpus speech: speech/labels\.csv: the table is empty"):
@@ -145,7 +145,7 @@ def test_what_may_surprise_is_noted(
         ({"split": {"by": "speakers", "dev": ["s1"], "test": ["nobody"]}}, "nobody"),
     ],
 )
-def test_what_would_fail_after_days_is_said_now(task: dict[str, Any], sentence: str) -> None:
+def test_faults_of_later_jobs_are_refused_by_the_check(task: dict[str, Any], sentence: str) -> None:
     with pytest.raises(EmoadaptError, match="would stop this study") as error:
         print_check(study(task=task))
     assert sentence in str(error.value)
@@ -298,7 +298,7 @@ def test_clips_without_a_speaker_are_counted_where_vectors_are_normalised_by_spe
         assert (sentence in capsys.readouterr().out) == (scope == "speaker")
 
 
-def test_an_adaptation_that_cannot_be_divided_is_said_now(workplace: Path) -> None:
+def test_an_adaptation_that_cannot_be_divided_is_refused(workplace: Path) -> None:
     for number in range(1, 24):
         (workplace / f"speech/{number}.wav").write_bytes((workplace / "speech/0.wav").read_bytes())
     with pytest.raises(EmoadaptError, match=r"adaptation adapted: corpus speech: its 6 speakers or clips are linked"):

@@ -33,7 +33,7 @@ def read(folder: Path, text: str, name: str = "study.yaml") -> dict[str, Any]:
         ("__use_yte__: true\n", "`__use_yte__` is not supported"),
     ],
 )  # fmt: skip
-def test_what_yaml_reads_differently_is_refused_with_its_line(tmp_path: Path, text: str, sentence: str) -> None:
+def test_values_that_yaml_misreads_are_refused_with_their_line(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(ConfigError) as error:
         read(tmp_path, text)
     assert "study.yaml" in str(error.value) and sentence in str(error.value)

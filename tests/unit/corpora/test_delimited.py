@@ -49,7 +49,7 @@ def test_line_ends_and_byte_order_mark_change_nothing(tmp_path, end, mark):
         ('a,b\n1,2\n3,"x\n', r"line 3: a cell begins with a quotation mark, and text follows the closing one, or there is none"),
     ],
 )  # fmt: skip
-def test_what_is_no_sure_table_is_refused_with_its_lines(tmp_path, content, message):
+def test_uncertain_tables_are_refused_with_their_lines(tmp_path, content, message):
     with pytest.raises(CorpusError, match=message):
         read(tmp_path, content, strict=True)
 

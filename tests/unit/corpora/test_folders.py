@@ -40,7 +40,7 @@ def test_every_extension_of_a_format_that_is_read_is_known(name):
      ("a.m4b", "ipod", "aac"), ("a.w64", "w64", "pcm_s16le"), ("a.caf", "caf", "pcm_s16le"), ("a.mp2", "mp2", "mp2"),
      ("a.ac3", "ac3", "ac3"), ("a.tta", "tta", "tta"), ("a.wv", "wv", "wavpack"), ("a.voc", "voc", "pcm_u8"), ("a.spx", "ogg", "libopus")],
 )  # fmt: skip
-def test_what_folders_list_is_decoded(name, container, codec, tmp_path):
+def test_listed_formats_are_decoded(name, container, codec, tmp_path):
     with av.open(str(tmp_path / name), "w", format=container) as file:
         stream = file.add_stream(codec, rate=48000)
         stream.layout = "mono"
@@ -73,7 +73,7 @@ def test_lists_of_extensions_do_not_contradict_each_other():
     }
 
 
-def test_what_is_passed_over_is_counted_by_extension(make_tree):
+def test_passed_over_files_are_counted_by_extension(make_tree):
     names = ["a.WAV", "b.amr", "x/c.txt", "x/d.TXT", "e.json", "README", "take.1/f", ".wav", ".git/g.wav"]
     content = survey_folder(make_tree(names))
     assert content.media == ["a.WAV", "b.amr"]

@@ -94,7 +94,7 @@ def test_media_are_found_whatever_form_the_disk_has(table, in_table, on_disk):
     assert {label.utterance_id: label.label for label in read_labels("c", config)}["c/Zoë/über"] == "joy"
 
 
-def test_media_that_are_not_there_in_any_form_are_missing(table):
+def test_media_in_no_unicode_form_are_missing(table):
     with pytest.raises(CorpusError, match=r"1 media file is missing .*über"):
         read_utterances("c", table("file,who\nüber.wav,Ann\n"))
 

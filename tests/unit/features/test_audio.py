@@ -82,7 +82,7 @@ def test_segment_that_ends_beyond_its_file_is_noted(extractor: AudioExtractor, t
     [(None, None, 5, False), (2.0, None, 5, False), (None, 1.0, 16000, False), (None, 1.0, 15200, False),
      (None, 1.0, 15199, True), (0.5, 1.0, 8000, False), (0.5, 1.0, 7199, True)],
 )  # fmt: skip
-def test_only_what_lacks_more_than_a_frame_is_noted(
+def test_segments_that_lack_more_than_a_frame_are_noted(
     start: float | None, end: float | None, n_samples: int, noted: bool
 ) -> None:
     assert (note_segment(start, end, n_samples) is not None) == noted

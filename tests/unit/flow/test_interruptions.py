@@ -33,9 +33,7 @@ def logger() -> Iterator[logging.Logger]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_who_runs_is_named_while_it_runs(
-    tmp_path: Path, logger: logging.Logger, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_running_study_is_named(tmp_path: Path, logger: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / ".snakemake").mkdir()
     explain_interruptions(logger, tmp_path)
     command = [sys.executable, "-c", RUN, str(tmp_path)]

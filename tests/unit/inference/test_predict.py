@@ -140,7 +140,7 @@ def write_later(container, packet, begin: float) -> None:
         container.mux(packet)
 
 
-def test_what_is_odd_about_a_file_is_the_same_as_in_extraction(classifier, tmp_path: Path) -> None:
+def test_notes_on_a_file_equal_those_of_extraction(classifier, tmp_path: Path) -> None:
     """Symptom: a constant was `silent` when extracted, and had a label when predicted."""
     files = write_odd_files(tmp_path)
     extractor = AudioExtractor(AudioConfig(), Context(tmp_path))

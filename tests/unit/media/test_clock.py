@@ -257,7 +257,7 @@ def test_an_edit_list_that_begins_empty_and_ends_early_is_whole(tmp_path: Path) 
     assert find_second(decode_audio(path, 4.3, 4.7)) == 2
 
 
-def test_sound_that_is_there_twice_is_cut(tmp_path: Path) -> None:
+def test_repeated_sound_is_cut(tmp_path: Path) -> None:
     """A recorder of a stream that reconnects: the second file repeats the seconds 5 and 6."""
     first = write_sound(tmp_path / "a.ts", "mp2", lambda time: time < 7)
     second = write_sound(tmp_path / "b.ts", "mp2", lambda time: time >= 5)

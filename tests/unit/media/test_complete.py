@@ -357,7 +357,7 @@ def test_an_ogg_file_that_ends_within_a_packet_is_cut(tmp_path: Path, lacing: li
         ("ogg", "a.ogg", "libopus", None),
     ],
 )
-def test_what_was_written_into_a_pipe_is_whole(
+def test_files_written_into_a_pipe_are_whole(
     tmp_path: Path, form: str, name: str, sound: str, film: str | None
 ) -> None:
     """As browsers record: no durations, and sizes that are unknown."""

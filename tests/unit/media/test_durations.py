@@ -53,7 +53,7 @@ def test_length_that_is_estimated_is_wrong_and_reading_through_is_right(tmp_path
     assert demuxed_seconds(path) == pytest.approx(10, abs=0.2)
 
 
-def test_what_is_no_media_file_has_no_length(tmp_path):
+def test_other_files_have_no_length(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"RIFF")
     for path in (tmp_path / "a.wav", tmp_path / "missing.wav", tmp_path):
         assert declared_seconds(path) is None

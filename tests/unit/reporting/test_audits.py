@@ -11,7 +11,7 @@ from emoadapt.flow.store import read_table
 from emoadapt.reporting.audits import COUNTS, build_calibration, build_leaks, sort_settings
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.exposure import leak_footnotes, select_footnotes
-from emoadapt.reporting.summary import list_copies
+from emoadapt.reporting.notices import list_copies
 from emoadapt.reporting.tables import read_tidy
 
 
@@ -114,7 +114,7 @@ COPIES = (
 )
 
 
-def test_recordings_that_are_there_twice_are_footnotes_with_what_it_means(study):
+def test_repeated_recordings_have_footnotes(study):
     notes = leak_footnotes(study, make_leaks(*COPIES))["t"]
     assert notes == [
         "2 of the 9 dev clips of c are recordings that are in train too (c/1, c/2): the epoch is chosen on clips that the model was "

@@ -84,7 +84,7 @@ def test_warnings_come_before_the_first_number(text):
     assert places == sorted(places)
 
 
-def test_class_without_a_test_clip_is_said_before_the_first_number(study, written, tmp_path, text):
+def test_a_class_without_a_test_clip_is_named_before_the_first_number(study, written, tmp_path, text):
     assert "NO CLIP" not in text
     tables = shutil.copytree(written / "tables", tmp_path / "tables")
     per_class = read_tidy(tables / "per_class_f1.csv")

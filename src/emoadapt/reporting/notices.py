@@ -1,0 +1,163 @@
+"""Sentences that a reader must know before believing the numbers."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from emoadapt.config import DemoCorpus, Study, UntrainedNetwork, objective_features
+from emoadapt.reporting.style import listing
+
+_USES = {
+    "sentiment": ("transcript", "sentiment"),
+    "transcript": ("transcript",),
+    "faces": ("faces",),
+    "face_embedding": ("faces", "face_embedding"),
+}
+
+
+def list_notices(study: Study) -> list[str]:
+    """Sentences about untrained networks, synthetic data and stand-in engines that the study uses."""
+    notices = []
+    if names := study.untrained:
+        one = len(names) == 1
+        notices.append(
+            f"The backbone{'' if one else 's'} {listing(names)} {'is' if one else 'are'} UNTRAINED (randomly initialised): "
+            "the scores say nothing about pretrained models."
+        )
+    used = used_features(study)
+    if "face_embedding" in used and isinstance(study.features.face_embedding.network, UntrainedNetwork):
+        notices.append(
+            "The face network is UNTRAINED (randomly initialised): its embeddings are random features of the crops, "
+            "not facial expressions."
+        )
+    if demo := [name for name, corpus in study.corpora.items() if isinstance(corpus, DemoCorpus)]:
+        notices.append(
+            f"The corpora {listing(demo)} are SYNTHETIC (the built-in demo): the scores say nothing about real speech."
+            if len(demo) > 1
+            else f"The corpus {demo[0]} is SYNTHETIC (the built-in demo): its scores say nothing about real speech."
+        )
+    stand_ins = []
+    if "transcript" in used and study.features.transcript.engine == "pocketsphinx":
+        stand_ins.append("pocketsphinx for speech recognition (it mishears many words)")
+    if "sentiment" in used and study.features.sentiment.engine == "vader":
+        stand_ins.append("VADER's word list for sentiment")
+    if "faces" in used and study.features.faces.detector == "haar":
+        stand_ins.append("the Haar cascade for finding faces")
+    if stand_ins:
+        notices.append(f"Stand-in engines were used: {listing(stand_ins)}. The papers used stronger ones.")
+    return notices
+
+
+def list_exposures(stage1: pl.DataFrame, data: pl.DataFrame) -> list[str]:
+    """Sentences about test clips and test speakers that a model met before its test.
+
+    Args:
+        stage1: the tidy table `stage1_data`.
+        data: the tidy table `data`.
+    """
+    notices = []
+    for row in stage1.iter_rows(named=True):
+        place = f"of {row['test_corpus']} (task {row['task']})"
+        if row["seen_clips"]:
+            notices.append(
+                f"{row['seen_clips']:,} of the {row['test_clips']:,} test clips {place} were USED IN STAGE 1 of {row['adaptation']} "
+                "(without labels): its scores there are not those of unseen recordings."
+            )
+        elif row["seen_speakers"]:
+            notices.append(
+                f"{row['seen_speakers']:,} of the {row['test_speakers']:,} test speakers {place} spoke in Stage 1 of "
+                f"{row['adaptation']}, in other clips: its scores there are not those of unseen speakers."
+            )
+    tested = data.filter(pl.col("label").is_null(), pl.col("split") == "test")
+    worst = tested.group_by("task", "corpus", maintain_order=True).agg(pl.col("shared_clips", "shared_speakers").max())
+    for task, corpus, clips, speakers in worst.iter_rows():
+        if clips:
+            notices.append(
+                f"{clips:,} test clips of {corpus} (task {task}) are ALSO IN TRAIN OR DEV: its scores are too good."
+            )
+        elif speakers:
+            notices.append(
+                f"{speakers:,} test speakers of {corpus} (task {task}) are also in train or dev: its scores are not those of unseen speakers."
+            )
+    return notices
+
+
+def list_gaps(per_class: pl.DataFrame, cross_corpus: pl.DataFrame, data: pl.DataFrame, study: Study) -> list[str]:
+    """Sentences about test sets without a clip of some class, without values of an attribute, or with a single speaker.
+
+    Args:
+        per_class: the tidy table `per_class_f1`; a class of which a model was tested on no clip has `n` 0.
+        cross_corpus: the tidy table `cross_corpus`; an attribute that cannot be scored has no rows.
+        data: the tidy table `data`.
+        study: the configuration.
+    """
+    notices = []
+    scored = cross_corpus.group_by("task", "test_corpus", maintain_order=True).agg(pl.col("metric").unique())
+    for task, corpus, metrics in scored.iter_rows():
+        if names := [name for name in study.tasks[task].attributes if f"ccc_{name}" not in metrics]:
+            notices.append(
+                f"The test set of {corpus} (task {task}) has NO VALUES of {listing(names)}: its mean CCC is over the other attributes."
+            )
+    absent = per_class.filter(n=0).group_by("task", "test_corpus", maintain_order=True).agg(pl.col("label").unique())
+    for task, corpus, labels in absent.iter_rows():
+        names = [name for name in study.tasks[task].classes if name in labels]
+        notices.append(
+            f"The test set of {corpus} (task {task}) has NO CLIP of class {listing(names)}: its scores are over all "
+            f"{len(study.tasks[task].classes)} classes, and {'this one counts' if len(names) == 1 else 'these count'} as 0 in them."
+        )
+    tested = data.filter(pl.col("label").is_null(), pl.col("split") == "test")
+    # Folds of the task's own corpus test on different speakers, those of another corpus on the same ones.
+    speakers = tested.group_by("task", "corpus", maintain_order=True).agg(
+        all=pl.col("speakers").sum(), each=pl.col("speakers").max()
+    )
+    for task, corpus, several, one in speakers.iter_rows():
+        if (several if corpus == study.tasks[task].corpus else one) == 1:
+            notices.append(
+                f"The test set of {corpus} (task {task}) has ONE SPEAKER: its scores say nothing about other speakers."
+            )
+    return notices
+
+
+def list_copies(leaks: pl.DataFrame) -> list[str]:
+    """Sentences about recordings that have two labels, or are in a test set more than once.
+
+    Args:
+        leaks: the tidy table `leaks`.
+    """
+    notices = []
+    for row in leaks.filter(pl.col("count") > 0).iter_rows(named=True):
+        place = f"{row['corpus']} (task {row['task']})"
+        if row["kind"] == "labels":
+            notices.append(
+                f"{row['count']:,} of the {row['of']:,} clips of {place} are recordings that HAVE ANOTHER LABEL TOO "
+                f"({row['examples']}): no model can be right about both."
+            )
+        elif row["kind"] == "duplicates" and row["between"] == "test / test":
+            notices.append(
+                f"{row['count']:,} of the {row['of']:,} test clips of {place} are recordings that are there more than once: "
+                "its scores count each copy."
+            )
+    return notices
+
+
+def used_features(study: Study) -> set[str]:
+    """Features that the objectives of the study's adaptations rest on, and those that are wanted for themselves."""
+    known = objective_features()
+    features = {known.get(name, name) for adaptation in study.adaptations.values() for name in adaptation.objectives}
+    features |= {*study.features.also}
+    return {used for feature in features for used in _USES.get(feature, (feature,))}
+
+
+def describe_left_out(study: Study) -> str:
+    """One sentence about tasks and adaptations that this machine has no corpora for; empty where there are none."""
+    kinds = {"tasks": "task", "adaptations": "adaptation"}
+    found = {
+        kind: [path.split(".")[1] for path in study.left_out if path.startswith(f"{kind}.") and path.count(".") == 1]
+        for kind in kinds
+    }
+    parts = [
+        f"{'the ' if names else ''}{kinds[kind]}{'s' if len(names) > 1 else ''} {listing(names)}"
+        for kind, names in found.items()
+        if names
+    ]
+    return f"Not computed, because corpora are missing: {'; '.join(parts)}." if parts else ""

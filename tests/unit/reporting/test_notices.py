@@ -1,0 +1,117 @@
+"""Sentences that a reader must know before believing the numbers."""
+
+import polars as pl
+import pytest
+
+from emoadapt.config import load_study
+from emoadapt.reporting.notices import list_gaps, list_notices
+from emoadapt.reporting.weights import list_networks
+
+
+def test_notice_names_untrained_backbones(study, make_study):
+    assert list_notices(study) == [
+        "The backbone tiny is UNTRAINED (randomly initialised): the scores say nothing about pretrained models."
+    ]
+    two = make_study(backbones={name: {"architecture": "wavlm", "untrained": {}} for name in ("x", "y")},
+                       adaptations={})  # fmt: skip
+    assert list_notices(two)[0].startswith("The backbones x and y are UNTRAINED")
+
+
+def test_notice_names_demo_data_and_stand_ins_that_are_used(make_study):
+    features = {"face_embedding": {"network": {"untrained": "tiny_cnn"}}, "faces": {"detector": "haar"},
+                "transcript": {"engine": "pocketsphinx"}, "sentiment": {"engine": "vader"}}  # fmt: skip
+    corpora = {"films": {"importer": "demo", "root": "d"}, "crema_d": {"importer": "crema_d", "root": "c", "labels": "voice"},
+               "msp_improv": {"importer": "csv", "root": "i", "file": "l.csv"}}  # fmt: skip
+    backbones = {"wavlm": {"architecture": "wavlm", "weights": "microsoft/wavlm-base"}}
+    both = {"corpora": ["films"], "objectives": {"egemaps": 1, "sentiment": 0.5, "face": 1}}
+    study = make_study(features=features, corpora=corpora, backbones=backbones, adaptations={"all": both})
+    text = " ".join(list_notices(study))
+    assert "face network is UNTRAINED" in text
+    assert "corpus films is SYNTHETIC" in text
+    assert all(word in text for word in ("pocketsphinx", "VADER", "Haar"))
+    speech = {"corpora": ["films"], "objectives": {"egemaps": 1}}
+    unused = make_study(features=features, corpora=corpora, backbones=backbones, adaptations={"speech": speech})
+    assert len(list_notices(unused)) == 1
+
+
+NO_CROSS = pl.DataFrame(schema=dict.fromkeys(("task", "test_corpus", "metric"), pl.String))
+
+
+def tabulate_data(*rows):
+    names = ("task", "corpus", "fold", "split", "label", "speakers")
+    kinds = {"fold": pl.Int64, "speakers": pl.Int64, "label": pl.String}
+    return pl.DataFrame([dict(zip(names, row, strict=True)) for row in rows], schema_overrides=kinds)
+
+
+def tabulate_classes(*rows):
+    names = ("task", "test_corpus", "backbone", "label", "n")
+    return pl.DataFrame([dict(zip(names, row, strict=True)) for row in rows], schema=[*names], orient="row")
+
+
+def test_notice_names_the_classes_that_a_test_set_lacks(study):
+    """Whether the corpus has no such clip or its only ones could not be used: what counts is what models were tested on."""
+    classes = tabulate_classes(
+        *(("crema", "msp_improv", model, label, 0 if label in ("sadness", "anger") else 9)
+          for model in ("tiny", "wavlm") for label in ("anger", "happiness", "neutral", "sadness")),
+        *(("crema", "crema_d", "tiny", label, 9) for label in ("anger", "happiness", "neutral", "sadness")),
+    )  # fmt: skip
+    assert list_gaps(classes, NO_CROSS, tabulate_data(("crema", "crema_d", 0, "test", None, 5)), study) == [
+        "The test set of msp_improv (task crema) has NO CLIP of class anger and sadness: its scores are over all 4 classes, and "
+        "these count as 0 in them."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "corpora"),
+    [
+        ([("crema", "crema_d", 0, "test", None, 1)], ["crema_d"]),
+        ([("crema", "crema_d", 0, "test", None, 2)], []),
+        # One speaker a fold, and another in each; of a corpus that every fold is tested on, the same in each.
+        ([("crema", "crema_d", fold, "test", None, 1) for fold in (0, 1)], []),
+        ([("crema", "msp_improv", fold, "test", None, 1) for fold in (0, 1)], ["msp_improv"]),
+        ([("crema", "crema_d", 0, "dev", None, 1), ("crema", "crema_d", 0, "test", "anger", None)], []),
+        ([("crema", "crema_d", 0, "test", None, 0)], []),
+    ],
+)
+def test_notice_names_test_sets_of_one_speaker(study, rows, corpora):
+    classes = tabulate_classes(("crema", "crema_d", "tiny", "anger", 3))
+    found = list_gaps(classes, NO_CROSS, tabulate_data(*rows), study)
+    assert [(c in text, "has ONE SPEAKER" in text) for c, text in zip(corpora, found, strict=True)] == [
+        (True, True)
+    ] * len(corpora)
+
+
+def test_notice_names_attributes_that_a_test_set_is_not_rated_for(make_study):
+    rated = make_study(
+        tasks={"rated": {"corpus": "msp_improv", "attributes": ["arousal", "valence"], "split": {"by": "official"}, "test_also": ["films"]}}
+    )  # fmt: skip
+    cross = pl.DataFrame(
+        [("rated", "films", metric) for metric in ("ccc_mean", "ccc_arousal")], NO_CROSS.schema, orient="row"
+    )
+    classes = tabulate_classes(("crema", "crema_d", "tiny", "anger", 3))
+    data = tabulate_data(("rated", "films", 0, "test", None, 5))
+    assert list_gaps(classes, cross, data, rated) == [
+        "The test set of films (task rated) has NO VALUES of valence: its mean CCC is over the other attributes."
+    ]
+
+
+def test_networks_behind_features_that_are_wanted_for_themselves_are_named():
+    """Symptom: "Weights used" was empty, and no stand-in was named."""
+    study = load_study(
+        {
+            "study": "x",
+            "corpora": {"c": {"importer": "folder", "root": "a", "modalities": ["audio", "video"]}},
+            "features": {
+                "also": ["face_embedding", "sentiment"],
+                "faces": {"detector": "haar"},
+                "face_embedding": {"network": {"untrained": "tiny_cnn"}},
+                "transcript": {"engine": "pocketsphinx"},
+                "sentiment": {"engine": "vader"},
+            },
+        }
+    )
+    roles = [network.role for network in list_networks(study)]
+    assert roles == ["face detection", "face embedding", "speech recognition", "sentiment"]
+    said = " ".join(list_notices(study))
+    assert "The face network is UNTRAINED" in said
+    assert all(name in said for name in ("pocketsphinx", "VADER", "Haar cascade"))
