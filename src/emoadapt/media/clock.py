@@ -93,12 +93,29 @@ class Clock:
 
     def _restarts(self, late: float, stamp: float) -> bool:
         if late < 0:
-            return not self._cutting and (late < -_CERTAIN_SECONDS or stamp <= self._first + TOLERANCE_SECONDS)
-        declared = self.last is not None and self.due + late <= self.last + TOLERANCE_SECONDS
-        if declared:
-            return late > _LONGEST_HOLE_SECONDS
-        certain = self.last is None or late <= _CERTAIN_SECONDS
-        return not certain or self._filled + late > _LONGEST_HOLE_SECONDS
+            return not self._cutting and jumps_back(late, stamp, self._first)
+        return jumps_ahead(late, self.due, self.last, self._filled)
+
+
+def jumps_back(late: float, stamp: float, first: float) -> bool:
+    """Whether a stamp that is early by `-late` s begins a new count: by over 10 s, or by enough to be back at the first stamp."""
+    return late < -_CERTAIN_SECONDS or (late < -TOLERANCE_SECONDS and stamp <= first + TOLERANCE_SECONDS)
+
+
+def jumps_ahead(late: float, due: float, last: float | None, filled: float = 0.0) -> bool:
+    """Whether a stamp is later than is plausible.
+
+    Args:
+        late: s, by which it is.
+        due: s on the container's clock, where it was expected.
+        last: s on the container's clock, the declared end; None = it declares none.
+        filled: s that holes have had so far.
+    """
+    declared = last is not None and due + late <= last + TOLERANCE_SECONDS
+    if declared:
+        return late > _LONGEST_HOLE_SECONDS
+    certain = last is None or late <= _CERTAIN_SECONDS
+    return not certain or filled + late > _LONGEST_HOLE_SECONDS
 
 
 def find_end(container: Any, origin: float) -> float | None:

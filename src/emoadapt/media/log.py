@@ -68,10 +68,7 @@ class Log:
             _describe("overlap_cut", [cut for cut in self._overlaps if begin <= cut[0] < end]),
         ]
         if restarts:
-            at, jump = restarts[0]
-            notes.append(
-                f"clock_restart: time stamps jump by {jump:+.2f} s at {at:.2f} s; what follows is placed by count"
-            )
+            notes.append(describe_restart(*restarts[0]))
         return (*self._of_file, *(note for note in notes if note))
 
     def forget(self, before: float) -> None:
@@ -86,6 +83,11 @@ class Log:
         bins = [sums for place, sums in self._energies.items() if begin - 0.1 < place / _BINS_PER_SECOND < end]
         channels = sum(sums[1] for sums in bins)
         return sum(sums[0] for sums in bins) / channels if channels else 1.0
+
+
+def describe_restart(at: float, jump: float) -> str:
+    """Note on time stamps that jump implausibly, as in files that were joined."""
+    return f"clock_restart: time stamps jump by {jump:+.2f} s at {at:.2f} s; what follows is placed by count"
 
 
 def _clip(spans: Sequence[Sequence[float]], begin: float, end: float) -> list[tuple[float, float]]:

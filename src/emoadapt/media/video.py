@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.errors import ClipError
+from emoadapt.media.clock import find_end, jumps_ahead, jumps_back
 from emoadapt.media.complete import check_complete, note_end
 from emoadapt.media.containers import (
     INDEXED,
@@ -19,6 +21,7 @@ from emoadapt.media.containers import (
     seek,
 )
 from emoadapt.media.display import Display
+from emoadapt.media.log import describe_restart
 from emoadapt.media.tracks import choose_track, note_tracks
 
 if TYPE_CHECKING:
@@ -61,7 +64,8 @@ def iterate_frames(
         origin = find_origin(container)
         sought = container.format.name in INDEXED and seek(container, origin, start, path)
         last_slot, empty = -1, True
-        for time, frame in _timed(decode(container, stream, path), container, stream, origin, path, sought):
+        frames = _place(decode(container, stream, path), stream, origin, find_end(container, origin), notes)
+        for time, frame in _timed(frames, container, stream, origin, path, sought):
             if time < (start or 0.0) - 1e-6 and start is not None:
                 continue
             if end is not None and time >= end - 1e-6:
@@ -79,17 +83,41 @@ def iterate_frames(
             raise ClipError("empty_video", f"{path.name} has no pictures{describe_span(start, end)}")
 
 
-def _timed(
-    frames: Iterator[Any], container: Any, stream: Any, origin: float, path: Path, sought: bool
+def _place(
+    frames: Iterator[Any], stream: Any, origin: float, last: float | None, notes: list[str] | None
 ) -> Iterator[tuple[float, Any]]:
-    """Frames with their times; held back by one, so that a single picture is known before it is given."""
-    step = 1 / float(stream.average_rate or stream.guessed_rate or 25)
-    begin = float((stream.start_time or 0) * stream.time_base) - origin
-    held, count, time, reached = None, 0, -step, 0.0
+    """Frames with their times, s on the container's clock; where stamps jump implausibly, they are counted on as sound is."""
+    step = _find_step(stream)
+    first, time, latest, offset = None, -step, -inf, -origin
     for frame in frames:
+        due = time + step
+        time = due if frame.time is None else frame.time + offset
+        late = time - due
+        if first is None:
+            first = time
+        elif (time < latest and jumps_back(late, time, first)) or (late > 0 and jumps_ahead(late, due, last)):
+            offset, time = offset - late, due
+            if notes is not None:
+                notes.append(describe_restart(due, late))
+        latest = max(latest, time)
+        yield time, frame
+
+
+def _find_step(stream: Any) -> float:
+    """S from picture to picture."""
+    return 1 / float(stream.average_rate or stream.guessed_rate or 25)
+
+
+def _timed(
+    frames: Iterator[tuple[float, Any]], container: Any, stream: Any, origin: float, path: Path, sought: bool
+) -> Iterator[tuple[float, Any]]:
+    """The frames, held back by one, so that a single picture is known before it is given."""
+    step = _find_step(stream)
+    begin = float((stream.start_time or 0) * stream.time_base) - origin
+    held, count, reached = None, 0, 0.0
+    for time, frame in frames:
         if held is not None:
             yield held
-        time = time + step if frame.time is None else frame.time - origin
         held, count = (time, frame), count + 1
         shown = float(frame.duration * frame.time_base) if frame.duration else step
         reached = max(reached, time + shown - begin)

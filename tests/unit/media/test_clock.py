@@ -283,6 +283,22 @@ def test_joined_recordings_follow_each_other(tmp_path: Path, name: str, codec: s
     )
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.ts", "mp2"), ("a.mkv", "flac")])
+def test_pictures_of_joined_recordings_follow_each_other_too(tmp_path: Path, name: str, codec: str) -> None:
+    """Symptom: sound was counted on and pictures were not: voice and face of a segment came from two recordings."""
+    part = write_sound(tmp_path / f"part_{name}", codec, picture_gop=25)
+    path = tmp_path / name
+    path.write_bytes(2 * part.read_bytes())
+    notes: list[str] = []
+    times = [time for time, _ in iterate_frames(path, notes=notes)]
+    assert times == sorted(times) and len(times) == 2 * SECONDS * 25
+    assert len(notes) == 1 and notes[0].startswith("clock_restart: time stamps jump by -1")
+    for second in (3, 14):
+        begin, end = second + 0.4, second + 0.8
+        pictures = {round(float(image.mean()) / 20) for _, image in iterate_frames(path, begin, end)}
+        assert pictures == {find_second(decode_audio(path, begin, end))} == {second % SECONDS}
+
+
 def test_time_stamps_of_a_transport_stream_wrap_around(tmp_path: Path) -> None:
     """They have 33 bits, and begin anew after 26.5 hours."""
     path = write_sound(tmp_path / "a.ts", "mp2", is_sent, shift=lambda time: 2**33 / 90000 - 6.0)
