@@ -82,11 +82,12 @@ def _study(configfiles: list[Path] | None = None) -> Study:
 
 
 def _study_of(results: Path, configfiles: list[Path] | None) -> Study:
-    """The study, if a folder of results is its own or nobody's."""
+    """The study, unless another one owns a folder of results."""
+    from emoadapt.dag import STUDY_VARIABLE
     from emoadapt.flow.owner import refuse_other_study
 
     study = _study(configfiles)
-    refuse_other_study(results, study.study, chosen=bool(configfiles or os.environ.get("EMOADAPT_STUDY")))
+    refuse_other_study(results, study.study, chosen=bool(configfiles or os.environ.get(STUDY_VARIABLE)))
     return study
 
 

@@ -101,7 +101,7 @@ def _name_source(paths: Sequence[str | Path]) -> str:
 
 
 def _refuse_unnamed(built_in: Path) -> None:
-    """Say that a `config.yaml` in the working folder is not read: it would be passed over for the demo."""
+    """Refuse to run the demo beside a `config.yaml` of the user that no option names."""
     here = Path("config.yaml")
     if here.exists() and not (built_in.exists() and here.samefile(built_in)):
         raise ConfigError(

@@ -69,7 +69,7 @@ def _explain(error: yaml.YAMLError, text: str) -> str:
 
 
 class _Misread(Exception):
-    """Something is well-formed, and says something else than it seems to say."""
+    """Well-formed YAML that means something else than it seems to."""
 
 
 class _Loader(yaml.SafeLoader):

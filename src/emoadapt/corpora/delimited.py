@@ -1,8 +1,8 @@
 """Tables of text with a separator between cells (CSV, TSV), read so that no row vanishes.
 
-A quotation mark that opens a cell and closes in none takes all rows up to the next mark into that cell, and what is left looks like a
-table. So each line is one row unless the quoting says otherwise, each row has as many cells as the header, and whatever differs is
-refused with its lines.
+A quotation mark that is never closed takes all rows up to the next mark into one cell, and the rest still looks like a table. So each
+line is one row unless the quoting says otherwise, and each row has as many cells as the header. Other rows are refused with their
+lines.
 """
 
 from __future__ import annotations
