@@ -120,7 +120,7 @@ def test_recordings_of_train_and_development_are_refused():
 
 
 def test_segments_that_overlap_are_the_same_recording():
-    early, late = ({"fingerprint": "one", "start": start, "end": start + 2.0} for start in (0.0, 1.5))
+    early, late = ({"fingerprint": "one", "start": start, "end": start + 2.0} for start in (0.0, 1.0))
     assert row_of(leaks_of(make_study(), CLEAN, *clean_manifests(c1=early, c4=late)), "clips")["count"] == 1
     assert (
         row_of(leaks_of(make_study(), CLEAN, *clean_manifests(c1=early, c4=late | {"start": 2.0})), "clips")["count"]
@@ -150,7 +150,7 @@ def test_copies_of_unknown_speakers_are_found_by_content(late):
 
 def test_recordings_twice_in_one_part_are_counted_and_may_be_refused():
     """Clips 1 and 2 are both in train, 4 and 5 in test, where an overlap of segments is enough."""
-    early, late = ({"fingerprint": "two", "start": start, "end": start + 2.0} for start in (0.0, 1.5))
+    early, late = ({"fingerprint": "two", "start": start, "end": start + 2.0} for start in (0.0, 1.0))
     changes = {"c1": {"fingerprint": "one"}, "c2": {"fingerprint": "one"}, "c4": early, "c5": late}
     leaks = leaks_of(make_study(), CLEAN, *clean_manifests(**changes))
     assert [row_of(leaks, "duplicates", f"{part} / {part}")["examples"] for part in ("train", "dev", "test")] == [
