@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from emoadapt.corpora.accounts import Account
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
 from emoadapt.corpora.delimited import Reader, Table
-from emoadapt.corpora.names import SEXES, is_unknown, parse_known
+from emoadapt.corpora.names import SEXES, is_unknown, note_unknown_words, parse_known
 from emoadapt.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:
@@ -89,6 +89,17 @@ def find_lines(name: str, config: CsvCorpus) -> dict[str, str]:
     """Utterance id -> the table and the line that it stands in."""
     rows = _read_rows(name, config, ("media", "start", "end"))
     return {row.identify(name)[0]: f"{annotation_files(config)[0]}, line {row.line}" for row in rows}
+
+
+def list_notes(name: str, config: CsvCorpus) -> list[str]:
+    """Words in the table that are taken for unknown names, with the number of their cells."""
+    kinds = {"speaker": "speaker", "sex": "sex", "split": "part"}
+    rows = list(_read_rows(name, config, tuple(kinds)))
+    return [
+        note
+        for column, kind in kinds.items()
+        for note in note_unknown_words(kind, (row.text(column) for row in rows), "which means unknown")
+    ]
 
 
 @dataclass(frozen=True, slots=True)
