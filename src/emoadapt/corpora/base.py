@@ -30,7 +30,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.folders import describe_passed_over, find_media, find_missing, survey_folder
-from emoadapt.corpora.names import find_on_disk, normalise_name, normalise_path, note_case_twins, note_unknown_words, parse_known
+from emoadapt.corpora.names import (
+    find_on_disk,
+    normalise_name,
+    normalise_path,
+    note_case_twins,
+    note_unknown_words,
+    parse_known,
+)
 from emoadapt.errors import CorpusError
 from emoadapt.flow.code import digest
 
@@ -131,12 +138,11 @@ def annotation_files(config: AnyCorpus) -> list[Path]:
 
 
 def note_names(utterances: Sequence[Utterance]) -> list[str]:
-    """Notes on names that differ by case alone, and on transcripts that may be none."""
+    """Notes on speakers whose names differ by case alone, and on transcripts that may be none."""
     spoken = (utterance.transcript for utterance in utterances)
     return [
         *note_unknown_words("transcript", spoken, "which counts as the words that are said"),
         *note_case_twins("speakers", (utterance.speaker for utterance in utterances)),
-        *note_case_twins("official parts", (utterance.split for utterance in utterances)),
     ]
 
 

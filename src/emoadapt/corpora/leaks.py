@@ -36,14 +36,23 @@ _ANYBODYS = ("csv", "folder")
 
 _ADVICE = {
     "speakers": "choose another tasks.{task}.split, or keep other speakers of a corpus (corpora.<name>.speakers)",
-    "clips": "take the copies out of the corpus, or {corpus} out of tasks.{task}.test_also",
-    "development": "take the copies out of the corpus, or {corpus} out of tasks.{task}.test_also",
+    "clips": "take the copies out of the corpus",
+    "development": "take the copies out of the corpus",
     "transcripts": "choose a tasks.{task}.split that keeps a sentence in one part",
     "stage1_clips": "keep them out of the corpora of adaptations.{adaptation} (corpora.<name>.speakers)",
     "stage1_speakers": "keep them out of the corpora of adaptations.{adaptation} (corpora.<name>.speakers)",
     "labels": "correct the labels, or take the copies out of the corpus",
     "duplicates": "take the copies out of the corpus",
 }
+
+_UNCHECKED = {
+    "speakers": ("speakers", "without a speaker"),
+    "clips": ("recordings", "that cannot be read"),
+    "transcripts": ("sentences", "without a transcript"),
+    "stage1_clips": ("recordings", "that cannot be read"),
+    "stage1_speakers": ("speakers", "without a speaker"),
+}
+"""Kind -> what is compared, and clips that cannot be."""
 
 
 @dataclass
@@ -287,6 +296,28 @@ def describe_leak(row: Mapping[str, Any]) -> str:
             return f"{people} are people whose clips {used} ({examples})"
 
 
+def describe_unchecked(task: Task, leaks: pl.DataFrame) -> list[str]:
+    """Sentences about clips among which a leak could not be looked for.
+
+    Few corpora have transcripts: that sentences were not compared is only said where they are refused.
+
+    Args:
+        task: its configuration.
+        leaks: its LEAKS rows.
+    """
+    kinds = _UNCHECKED if task.refuses("transcripts") else {k: v for k, v in _UNCHECKED.items() if k != "transcripts"}
+    sentences = []
+    for (kind, corpus), rows in (
+        leaks.filter(pl.col("unchecked") > 0, pl.col("kind").is_in(list(kinds)))
+        .partition_by("kind", "corpus", as_dict=True, maintain_order=True)
+        .items()
+    ):
+        what, why = kinds[str(kind)]
+        pairs = ", ".join(f"{between} {count:,}" for between, count in rows.select("between", "unchecked").rows())
+        sentences.append(f"shared {what} were not looked for among clips {why} (of {corpus}, {pairs})")
+    return sentences
+
+
 def refuse_leaks(leaks: pl.DataFrame) -> None:
     """Refuse a task whose leaks its configuration does not accept.
 
@@ -303,8 +334,12 @@ def refuse_leaks(leaks: pl.DataFrame) -> None:
 def explain_refusals(leaks: pl.DataFrame) -> list[str]:
     """A sentence per LEAKS row that is refused: what was found, where, and what to do."""
     sentences = []
+    # Only the task's own corpus has a training part, from which it cannot be taken out.
+    own = set(leaks.filter(between="train / dev")["corpus"])
     for row in leaks.filter(verdict="refused").iter_rows(named=True):
         advice = _ADVICE[row["kind"]].format(**row)
+        if row["kind"] in ("clips", "development") and row["corpus"] not in own:
+            advice += f", or {row['corpus']} out of tasks.{row['task']}.test_also"
         sentences.append(
             f"task {row['task']}: {describe_leak(row)}; {advice}, or accept it with tasks.{row['task']}.leaks: "
             f"{{{row['kind']}: report}}"

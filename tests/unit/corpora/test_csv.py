@@ -76,7 +76,9 @@ def test_separators_byte_order_mark_and_line_ends(table, text, file):
     assert [str(path) for path in annotation_files(config)] == [f"{config.root}/{file}"]
 
 
-@pytest.mark.parametrize(("text", "value"), [("3", 3), ("+.5", 0.5), ("2.", 2), ("-2e-1", -0.2), ("1E3", 1000), (" 4 ", 4)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("3", 3), ("+.5", 0.5), ("2.", 2), ("-2e-1", -0.2), ("1E3", 1000), (" 4 ", 4)]
+)
 def test_numbers_are_written_in_the_usual_ways(table, text, value):
     (label,) = read_labels("c", table(f"file,a\na.wav,{text}\n", {"media": "file", "arousal": "a"}))
     assert label.arousal == value

@@ -91,5 +91,7 @@ def test_a_clip_in_two_formats_is_refused(make_tree, importer, clip):
     columns = "file_id\temotion\traw_text\tnormalized_text\tspeaker_id\tgender\tage"
     (root / "data.tsv").write_text(f"{columns}\n{clip}.wav\tanger\tTak.\ttak\tSB0\tfemale\t21\n")
     config = TypeAdapter(AnyCorpus).validate_python({"importer": importer, "root": str(root)})
-    with pytest.raises(CorpusError, match=rf"the same recording twice: flac/{clip}\.flac = wav/{clip}\.wav; remove one"):
+    with pytest.raises(
+        CorpusError, match=rf"the same recording twice: flac/{clip}\.flac = wav/{clip}\.wav; remove one"
+    ):
         read_labels("c", config)

@@ -13,6 +13,7 @@ from emoadapt.corpora.leaks import (
     check_training,
     describe_clips,
     describe_leak,
+    describe_unchecked,
     explain_refusals,
     find_leaks,
     write_leaks,
@@ -221,8 +222,33 @@ def test_the_message_names_task_number_examples_and_a_way_out():
     (sentence,) = explain_refusals(leaks)
     assert sentence == (
         "task t: 4 of the 4 test clips of c are recordings that are in train too (c/5, c/6, c/7, ...); take the copies out of "
-        "the corpus, or c out of tasks.t.test_also, or accept it with tasks.t.leaks: {clips: report}"
+        "the corpus, or accept it with tasks.t.leaks: {clips: report}"
     )
+
+
+def test_only_a_corpus_that_is_also_tested_on_can_be_taken_out_of_test_also():
+    same = {"fingerprint": "one"}
+    sentences = explain_refusals(leaks_of(make_study(), CLEAN, *clean_manifests(c1=same, c3=same, c4=same, d1=same)))
+    assert len(sentences) == 5
+    for sentence in sentences:
+        also = "clips of d are" in sentence
+        assert ("take the copies out of the corpus, or d out of tasks.t.test_also, or accept" in sentence) == also
+        assert ("take the copies out of the corpus, or accept" in sentence) != also
+
+
+def test_clips_that_could_not_be_compared_are_counted():
+    splits = CLEAN.with_columns(speaker=pl.when(pl.col("utterance_id") != "c/4").then("speaker"))
+    changes = {"c4": {"speaker": None}, "c1": {"fingerprint": schema.UNREADABLE}}
+    manifests = clean_manifests(**changes)
+    study = make_study()
+    assert describe_unchecked(study.tasks["t"], leaks_of(study, splits, *manifests)) == [
+        "shared speakers were not looked for among clips without a speaker (of c, train / test 1, dev / test 1)",
+        "shared recordings were not looked for among clips that cannot be read (of c, train / dev 1, train / test 1)",
+        "shared recordings were not looked for among clips that cannot be read (of d, train / test 1)",
+    ]
+    strict = make_study(leaks={"transcripts": "refuse"})
+    sentences = describe_unchecked(strict.tasks["t"], leaks_of(strict, splits, *clean_manifests()))
+    assert "shared sentences were not looked for among clips without a transcript (of c, train / test 4)" in sentences
 
 
 def test_speakers_are_counted_once_over_folds():
