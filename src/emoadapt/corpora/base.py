@@ -102,7 +102,7 @@ def read_utterances(name: str, config: AnyCorpus) -> list[Utterance]:
         )
     utterances = [_normalise_utterance(utterance) for utterance in utterances]
     if not makes_media:
-        utterances = _name_as_on_disk(utterances, root)
+        utterances = name_as_on_disk(utterances, root)
     check_utterances(name, utterances, root, media_on_disk=not makes_media)
     if config.speakers is not None:
         utterances = _keep_speakers(name, utterances, config.speakers)
@@ -239,7 +239,7 @@ def _normalise_label(label: Label) -> Label:
     return label if name == label.label else replace(label, label=name)
 
 
-def _name_as_on_disk(utterances: list[Utterance], root: Path) -> list[Utterance]:
+def name_as_on_disk(utterances: list[Utterance], root: Path) -> list[Utterance]:
     """The same rows with their media named as on disk, where that differs in Unicode form alone."""
     actual = find_on_disk({utterance.media for utterance in utterances}, root)
     if not actual:

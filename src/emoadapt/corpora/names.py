@@ -14,7 +14,24 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 UNKNOWN = frozenset(
-    {"", "nan", "na", "n/a", "n.a.", "n.a", "#n/a", "<na>", "none", "null", "-", "?", "unk", "<unk>", "unknown", "<unknown>"}
+    {
+        "",
+        "nan",
+        "na",
+        "n/a",
+        "n.a.",
+        "n.a",
+        "#n/a",
+        "<na>",
+        "none",
+        "null",
+        "-",
+        "?",
+        "unk",
+        "<unk>",
+        "unknown",
+        "<unknown>",
+    }
 )
 """Cells that stand for an unknown speaker, sex or official part, in any case (`nan` is a language, Min Nan). A label is only unknown where
 its cell is empty: `none` may be a class, and any other word that is no class is refused or named with its count. A transcript
