@@ -15,13 +15,12 @@ from emoadapt.corpora.leaks import (
     REMARKS,
     describe_clips,
     describe_leak,
-    describe_unchecked,
     explain_refusals,
     find_leaks,
 )
 from emoadapt.corpora.splits import PARTS, build_task
 from emoadapt.corpora.subsets import draw_subsets
-from emoadapt.corpora.task_notes import list_label_notes, list_task_notes
+from emoadapt.corpora.task_notes import describe_unchecked, list_label_notes, list_task_notes
 from emoadapt.errors import EmoadaptError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study, Task
 from emoadapt.corpora.contradictions import compare_labels, name_truth
-from emoadapt.corpora.overlap import CLIP_COLUMNS, find_shared_clips, is_readable
+from emoadapt.corpora.overlap import CLIP_COLUMNS, find_overlapping_clips, find_shared_clips, is_readable
 from emoadapt.corpora.splits import PARTS
 from emoadapt.errors import CorpusError
 from emoadapt.flow.frames import make_frame, read_frame
@@ -28,8 +28,11 @@ FEWEST_WORDS = 3
 
 EXAMPLES = 3
 
-REMARKS = ("labels", "duplicates", "stage1_copies")
-"""Kinds that are no leak: recordings that are there more than once."""
+REMARKS = ("labels", "duplicates", "stage1_copies", "overlaps")
+"""Kinds that are no leak: recordings that are there more than once, or in pieces that overlap a little."""
+
+_NEVER_REFUSED = ("stage1_copies", "overlaps")
+"""Kinds that `tasks.<name>.leaks` does not name. Copies in Stage 1 are kept on one side; neighbours in a conversation overlap."""
 
 _ANYBODYS = ("csv", "folder")
 """Importers whose speaker names mean somebody only within one folder."""
@@ -44,15 +47,6 @@ _ADVICE = {
     "labels": "correct the labels, or take the copies out of the corpus",
     "duplicates": "take the copies out of the corpus",
 }
-
-_UNCHECKED = {
-    "speakers": ("speakers", "without a speaker"),
-    "clips": ("recordings", "that cannot be read"),
-    "transcripts": ("sentences", "without a transcript"),
-    "stage1_clips": ("recordings", "that cannot be read"),
-    "stage1_speakers": ("speakers", "without a speaker"),
-}
-"""Kind -> what is compared, and clips that cannot be."""
 
 
 @dataclass
@@ -156,6 +150,8 @@ def _compare_parts(task: Task, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
         ("clips", "train", "dev", _share_clips),
         ("clips", "train", "test", _share_clips),
         ("development", "dev", "test", _share_clips),
+        ("overlaps", "train", "test", _share_little),
+        ("overlaps", "dev", "test", _share_little),
         ("transcripts", "train", "test", _share_sentences),
         *(("duplicates", part, part, _find_duplicates) for part in PARTS),
     ]
@@ -224,6 +220,12 @@ def _share_clips(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
     )
 
 
+def _share_little(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
+    copies = _share_clips(early, late)
+    found = find_overlapping_clips(late, early) - copies.found
+    return _Shared(found, copies.compared, copies.unchecked, found)
+
+
 def _find_duplicates(_: pl.DataFrame, part: pl.DataFrame) -> _Shared:
     found = find_shared_clips(part, part)
     readable = set(part.filter(is_readable())["utterance_id"])
@@ -260,8 +262,7 @@ def _summarise(shared: Sequence[_Shared]) -> dict[str, Any]:
 
 def _judge(task: Task, row: Mapping[str, Any]) -> str:
     if row["count"]:
-        # Copies in Stage 1 are kept on one side, so that nothing is to be refused.
-        return "refused" if row["kind"] != "stage1_copies" and task.refuses(row["kind"]) else "reported"
+        return "refused" if row["kind"] not in _NEVER_REFUSED and task.refuses(row["kind"]) else "reported"
     return "none" if row["of"] else "unknown"
 
 
@@ -280,6 +281,8 @@ def describe_leak(row: Mapping[str, Any]) -> str:
             return f"{clips} are recordings that are in train too ({examples})"
         case "development":
             return f"{clips} are recordings of the development part, on which the epoch is chosen ({examples})"
+        case "overlaps":
+            return f"{clips} overlap in time with clips of {early}, by less than half of the shorter one ({examples})"
         case "transcripts":
             return f"{clips} say sentences that are said in train too ({'; '.join(row['examples'])})"
         case "labels":
@@ -294,28 +297,6 @@ def describe_leak(row: Mapping[str, Any]) -> str:
             return f"{clips} are recordings that {used}, without labels ({examples})"
         case _:
             return f"{people} are people whose clips {used} ({examples})"
-
-
-def describe_unchecked(task: Task, leaks: pl.DataFrame) -> list[str]:
-    """Sentences about clips among which a leak could not be looked for.
-
-    Few corpora have transcripts: that sentences were not compared is only said where they are refused.
-
-    Args:
-        task: its configuration.
-        leaks: its LEAKS rows.
-    """
-    kinds = _UNCHECKED if task.refuses("transcripts") else {k: v for k, v in _UNCHECKED.items() if k != "transcripts"}
-    sentences = []
-    for (kind, corpus), rows in (
-        leaks.filter(pl.col("unchecked") > 0, pl.col("kind").is_in(list(kinds)))
-        .partition_by("kind", "corpus", as_dict=True, maintain_order=True)
-        .items()
-    ):
-        what, why = kinds[str(kind)]
-        pairs = ", ".join(f"{between} {count:,}" for between, count in rows.select("between", "unchecked").rows())
-        sentences.append(f"shared {what} were not looked for among clips {why} (of {corpus}, {pairs})")
-    return sentences
 
 
 def refuse_leaks(leaks: pl.DataFrame) -> None:

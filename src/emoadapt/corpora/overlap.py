@@ -55,6 +55,24 @@ def find_shared_clips(clips: pl.DataFrame, others: pl.DataFrame, differing: str 
     return set(left.filter(pl.Series(found, dtype=pl.Boolean))["utterance_id"])
 
 
+def find_overlapping_clips(clips: pl.DataFrame, others: pl.DataFrame) -> set[str]:
+    """Utterances that overlap in time, however little, with others of the same file.
+
+    Args:
+        clips: columns as for `find_shared_clips`.
+        others: the same columns.
+
+    Returns:
+        Ids of `clips`.
+    """
+    left, right = (_place_clips(frame, "utterance_id") for frame in (clips, others))
+    starts, ends, _ = _locate(pl.concat([left, right]), ["fingerprint"])
+    # Those that start before the clip ends, less those that have ended when it starts.
+    begun = np.searchsorted(np.sort(starts[left.height :]), ends[: left.height], "left")
+    over = np.searchsorted(np.sort(ends[left.height :]), starts[: left.height], "right")
+    return set(left.filter(pl.Series(begun > over, dtype=pl.Boolean))["utterance_id"])
+
+
 def group_clips(clips: pl.DataFrame) -> pl.DataFrame:
     """Put utterances of the same recording into one group, also where others link them.
 

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 _PARTS = ("train", "dev", "test")
 
+_UNCHECKED = {
+    "speakers": ("speakers", "without a speaker"),
+    "clips": ("recordings", "that cannot be read"),
+    "transcripts": ("sentences", "without a transcript"),
+    "stage1_clips": ("recordings", "that cannot be read"),
+    "stage1_speakers": ("speakers", "without a speaker"),
+}
+"""Kind -> what is compared, and clips that cannot be."""
+
 
 def list_label_notes(
     name: str, task: Task, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame]
@@ -112,6 +121,28 @@ def find_lone_speakers(task: Task, splits: pl.DataFrame) -> dict[str, str]:
         c: tested.filter(corpus=c)["speaker"].drop_nulls().unique().to_list() for c in (task.corpus, *task.test_also)
     }
     return {c: found[0] for c, found in speakers.items() if len(found) == 1}
+
+
+def describe_unchecked(task: Task, leaks: pl.DataFrame) -> list[str]:
+    """Sentences about clips among which a leak could not be looked for.
+
+    Few corpora have transcripts: that sentences were not compared is only said where they are refused.
+
+    Args:
+        task: its configuration.
+        leaks: its LEAKS rows.
+    """
+    kinds = _UNCHECKED if task.refuses("transcripts") else {k: v for k, v in _UNCHECKED.items() if k != "transcripts"}
+    sentences = []
+    for (kind, corpus), rows in (
+        leaks.filter(pl.col("unchecked") > 0, pl.col("kind").is_in(list(kinds)))
+        .partition_by("kind", "corpus", as_dict=True, maintain_order=True)
+        .items()
+    ):
+        what, why = kinds[str(kind)]
+        pairs = ", ".join(f"{between} {count:,}" for between, count in rows.select("between", "unchecked").rows())
+        sentences.append(f"shared {what} were not looked for among clips {why} (of {corpus}, {pairs})")
+    return sentences
 
 
 def _take_labelled(task: Task, labels: pl.DataFrame) -> pl.DataFrame:

@@ -125,7 +125,7 @@ def describe_common(manifests: Mapping[str, pl.DataFrame]) -> list[str]:
     """A sentence for each corpus with clips that stay in the training part, since they would link all its speakers."""
     common = find_families(manifests).filter(pl.col("family").is_null()).sort("utterance_id")
     return [
-        f"corpus {corpus}: {rows.height} clips are copies of {rows['recording'].n_unique()} recordings that would link all its "
+        f"corpus {corpus}: {rows.height} clips are copies of recordings that would link all its "
         f"speakers or clips ({show(rows['utterance_id'], 3)}); they are never held out"
         for (corpus,), rows in common.partition_by("corpus", as_dict=True, maintain_order=True).items()
     ]

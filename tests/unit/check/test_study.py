@@ -330,6 +330,26 @@ def test_clips_without_a_speaker_are_counted_where_vectors_are_normalised_by_spe
         assert (sentence in capsys.readouterr().out) == (scope == "speaker")
 
 
+def test_a_clip_that_links_all_speakers_of_stage1_is_named(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Clips 0, 4, 8, ... are the same calibration clip, one of each speaker."""
+    for number in range(4, 24, 4):
+        (workplace / f"speech/{number}.wav").write_bytes((workplace / "speech/0.wav").read_bytes())
+    print_check(
+        study(
+            backbones={"h": {"architecture": "hubert", "untrained": {}}},
+            adaptations={"adapted": {"corpora": ["speech"], "objectives": {"egemaps": 1.0}, "held_out": 0.3}},
+            task={"leaks": {"clips": "report", "development": "report"}},
+        )
+    )
+    said = capsys.readouterr().out
+    # ceil(.3 * 6) speakers, without their calibration clips.
+    assert "adaptation adapted: 24 clips, 6 of them held out" in said
+    assert (
+        "  note: corpus speech: 6 clips are copies of recordings that would link all its speakers or clips (speech/0, "
+        "speech/12, speech/16 and 3 more); they are never held out" in said
+    )
+
+
 def test_an_adaptation_that_cannot_be_divided_is_refused(workplace: Path) -> None:
     for number in range(1, 24):
         (workplace / f"speech/{number}.wav").write_bytes((workplace / "speech/0.wav").read_bytes())

@@ -13,12 +13,12 @@ from emoadapt.corpora.leaks import (
     check_training,
     describe_clips,
     describe_leak,
-    describe_unchecked,
     explain_refusals,
     find_leaks,
     write_leaks,
 )
 from emoadapt.corpora.overlap import EMPTY
+from emoadapt.corpora.task_notes import describe_unchecked
 from emoadapt.errors import ConfigError, CorpusError
 from emoadapt.flow.store import read_table, write_table
 
@@ -98,9 +98,9 @@ def test_a_clean_task_has_a_row_for_every_check_and_no_leak():
     assert set(leaks.filter(verdict="unknown")["kind"]) == {"transcripts"}
     assert leaks["count"].sum() == 0
     assert leaks.select("kind", "between", "corpus").is_unique().all()
-    # Of `c`: speakers of three pairs, clips of two, development, transcripts, duplicates of three parts, labels, two of Stage 1;
+    # Of `c`: speakers of three pairs, clips of two, development, overlaps of two, transcripts, duplicates of three parts, labels, two of Stage 1;
     # of `d`, which is tested on only, those of test. Of `films`: copies within Stage 1.
-    assert leaks.group_by("corpus").len().sort("corpus").rows() == [("c", 13), ("d", 9), ("films", 1)]
+    assert leaks.group_by("corpus").len().sort("corpus").rows() == [("c", 15), ("d", 11), ("films", 1)]
 
 
 def test_recordings_of_train_and_development_are_refused():
@@ -127,6 +127,20 @@ def test_segments_that_overlap_are_the_same_recording():
         row_of(leaks_of(make_study(), CLEAN, *clean_manifests(c1=early, c4=late | {"start": 2.0})), "clips")["count"]
         == 0
     )
+
+
+def test_neighbours_that_overlap_a_little_are_reported_and_not_refused():
+    early, late = ({"fingerprint": "one", "start": start, "end": start + 2.0} for start in (0.0, 1.5))
+    leaks = leaks_of(make_study(), CLEAN, *clean_manifests(c1=early, c4=late))
+    assert not explain_refusals(leaks)
+    row = row_of(leaks, "overlaps")
+    assert (row["count"], row["verdict"]) == (1, "reported")
+    assert describe_leak(row) == (
+        "1 of the 2 test clips of c overlap in time with clips of train, by less than half of the shorter one (c/4)"
+    )
+    assert row_of(leaks, "overlaps", "dev / test")["verdict"] == "none"
+    copies = leaks_of(make_study(), CLEAN, *clean_manifests(c1=early, c4=early))
+    assert row_of(copies, "overlaps")["count"] == 0
 
 
 def test_recordings_of_train_in_development_are_refused():
@@ -356,4 +370,4 @@ def test_a_refused_task_leaves_no_table_and_trains_only_what_is_clean(tmp_path):
     with pytest.raises(CorpusError, match=r"Stage 1 of adapted used"):
         check_training(study, "t", "adapted", splits, paths)
     write_leaks(make_study(), "t", splits, paths, output)
-    assert read_table(output, schema.LEAKS).num_rows == 23
+    assert read_table(output, schema.LEAKS).num_rows == 27

@@ -6,7 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from emoadapt.corpora.overlap import find_partner, find_shared_clips, group_clips, group_overlapping
+from emoadapt.corpora.overlap import (
+    find_overlapping_clips,
+    find_partner,
+    find_shared_clips,
+    group_clips,
+    group_overlapping,
+)
 from emoadapt.flow.fingerprints import UNREADABLE
 
 
@@ -79,6 +85,9 @@ def test_the_sweep_finds_what_comparing_every_pair_finds(seed):
     early, late = draw_segments(rng, "a", 12), draw_segments(rng, "b", 30)
     rows, others = late.to_dicts(), early.to_dicts()
     assert find_shared_clips(late, early) == {r["utterance_id"] for r in rows if any(same(r, o) for o in others)}
+    assert find_overlapping_clips(late, early) == {
+        r["utterance_id"] for r in rows if any(overlap(r, o) for o in others)
+    }
     found = {
         r["utterance_id"]: [o["utterance_id"] for o in rows if same(r, o) and r["label"] != o["label"]] for r in rows
     }
@@ -132,4 +141,5 @@ def test_a_segment_within_a_long_one_is_of_its_group():
 
 def test_tables_without_rows_share_nothing():
     assert find_shared_clips(clips(), clips(("a/1", "x", None, None))) == set()
+    assert find_overlapping_clips(clips(), clips(("a/1", "x", None, None))) == set()
     assert group_clips(clips()).is_empty()

@@ -174,7 +174,7 @@ def test_a_clip_that_each_speaker_has_is_never_held_out(seed):
     assert "held_out" in without.values() and without["c/s1/0"] == without["c/s4/0"]
     (note,) = describe_common({"c": rows})
     assert note.startswith(
-        "corpus c: 6 clips are copies of 1 recordings that would link all its speakers or clips (c/s0/cal, "
+        "corpus c: 6 clips are copies of recordings that would link all its speakers or clips (c/s0/cal, "
     )
 
 
