@@ -563,7 +563,7 @@ LEAKS = pa.schema(
         _column(
             "kind",
             pa.string(),
-            "speakers | clips | development | transcripts | stage1_clips | stage1_speakers | labels | duplicates | stage1_copies",
+            "speakers | clips | development | transcripts | stage1_clips | stage1_speakers | labels | duplicates | stage1_copies | overlaps",
             nullable=False,
         ),
         _column(

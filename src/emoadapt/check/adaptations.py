@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.leaks import describe_clips, describe_leak, find_stage1_copies
-from emoadapt.data.held_out import draw_parts
+from emoadapt.data.held_out import describe_common, draw_parts
 from emoadapt.errors import EmoadaptError
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def check_adaptation(listings: Listings, graph: Graph, name: str, problems: list
         problems.append(f"adaptation {name}: {error}")
         return
     print(f"adaptation {name}: {parts.height} clips, {parts.filter(part='held_out').height} of them held out")
+    for note in describe_common(clips):
+        print(f"  note: {note}")
     for objective in adaptation.objectives:
         if without := [corpus for corpus in adaptation.corpora if graph.target_feature(objective, corpus) is None]:
             print(

@@ -39,7 +39,11 @@ def check_corpus(listings: Listings, name: str, problems: list[str]) -> bool:
         problems.append(str(error))
         return False
     speakers = {u.speaker for u in utterances if u.speaker}
-    print(f"corpus {name}: {len(utterances)} clips, {len(speakers) or 'unknown'} speakers, {config.shards} shards")
+    unknown = sum(not u.speaker for u in utterances) if speakers else 0
+    without = f" ({unknown} clips without a speaker)" if unknown else ""
+    print(
+        f"corpus {name}: {len(utterances)} clips, {len(speakers) or 'unknown'} speakers{without}, {config.shards} shards"
+    )
     for line in content:
         print(f"  {line}")
     for note in notes:

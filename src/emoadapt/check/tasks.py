@@ -11,10 +11,16 @@ import polars as pl
 
 from emoadapt.config import CremaDCorpus
 from emoadapt.corpora.classes import describe_labels
-from emoadapt.corpora.leaks import REMARKS, describe_clips, describe_leak, explain_refusals, find_leaks
+from emoadapt.corpora.leaks import (
+    REMARKS,
+    describe_clips,
+    describe_leak,
+    explain_refusals,
+    find_leaks,
+)
 from emoadapt.corpora.splits import PARTS, build_task
 from emoadapt.corpora.subsets import draw_subsets
-from emoadapt.corpora.task_notes import list_task_notes
+from emoadapt.corpora.task_notes import describe_unchecked, list_label_notes, list_task_notes
 from emoadapt.errors import EmoadaptError
 
 if TYPE_CHECKING:
@@ -49,6 +55,9 @@ def check_task(listings: Listings, name: str, usable: Collection[str], problems:
         labels = {corpus: listings.read_labels(corpus) for corpus in corpora}
         for corpus in corpora if task.classes else ():
             print("\n".join(describe_labels(name, task, labels[corpus], corpus)))
+        # Before the split, which they may explain if it is refused.
+        for note in list_label_notes(name, task, clips, labels):
+            print(f"  note: {note}")
         splits = build_task(name, task, clips, labels)
         for subset in task.subsets:
             draw_subsets(splits, task, subset, name)
@@ -57,7 +66,7 @@ def check_task(listings: Listings, name: str, usable: Collection[str], problems:
         return
     for line in _describe_parts(name, task, splits):
         print(line)
-    for note in list_task_notes(name, task, clips, labels, splits):
+    for note in list_task_notes(name, task, splits):
         print(f"  note: {note}")
     config = study.corpora[task.corpus]
     if isinstance(config, CremaDCorpus):
@@ -71,6 +80,8 @@ def check_task(listings: Listings, name: str, usable: Collection[str], problems:
     # Copies within Stage 1 are printed with the adaptation.
     for row in leaks.filter(pl.col("kind") != "stage1_copies", verdict="reported").iter_rows(named=True):
         print(f"  {'note' if row['kind'] in REMARKS else 'leak'}: {describe_leak(row)}")
+    for note in describe_unchecked(task, leaks):
+        print(f"  note: {note}")
     problems += explain_refusals(leaks)
 
 
@@ -87,6 +98,8 @@ def _describe_parts(name: str, task: Task, splits: pl.DataFrame) -> Iterator[str
         )
         speakers = chosen["speaker"].drop_nulls().n_unique()
         who = f"{speakers or 'unknown'} speaker{'s' if speakers != 1 else ''}"
+        unknown = chosen["speaker"].null_count() if speakers else 0
+        who += f" ({unknown} clips without a speaker)" if unknown else ""
         yield f"task {name}, {part}: {chosen.height} clips of {who}: {counts}{where}"
 
 

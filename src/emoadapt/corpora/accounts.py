@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import Utterance, load_importer, show
+from emoadapt.corpora.base import Utterance, load_importer, name_as_on_disk, show
 from emoadapt.corpora.folders import describe_passed_over, survey_folder
 from emoadapt.errors import CorpusError
 
@@ -157,7 +157,7 @@ def read_media_account(
     if hasattr(importer, "fingerprints"):
         return None
     if utterances is None or config.speakers is not None:
-        utterances = importer.list_utterances(name, config)
+        utterances = name_as_on_disk(importer.list_utterances(name, config), Path(config.root))
     named = {utterance.media for utterance in utterances}
     content = survey_folder(config.root)
     tables: set[str] = set()

@@ -30,7 +30,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.folders import describe_passed_over, find_media, find_missing, survey_folder
-from emoadapt.corpora.names import find_on_disk, normalise_name, normalise_path, note_case_twins, parse_known
+from emoadapt.corpora.names import (
+    find_on_disk,
+    normalise_name,
+    normalise_path,
+    note_case_twins,
+    note_unknown_words,
+    parse_known,
+)
 from emoadapt.errors import CorpusError
 from emoadapt.flow.code import digest
 
@@ -95,7 +102,7 @@ def read_utterances(name: str, config: AnyCorpus) -> list[Utterance]:
         )
     utterances = [_normalise_utterance(utterance) for utterance in utterances]
     if not makes_media:
-        utterances = _name_as_on_disk(utterances, root)
+        utterances = name_as_on_disk(utterances, root)
     check_utterances(name, utterances, root, media_on_disk=not makes_media)
     if config.speakers is not None:
         utterances = _keep_speakers(name, utterances, config.speakers)
@@ -131,10 +138,11 @@ def annotation_files(config: AnyCorpus) -> list[Path]:
 
 
 def note_names(utterances: Sequence[Utterance]) -> list[str]:
-    """Notes on speakers and official parts whose names differ by case alone."""
+    """Notes on speakers whose names differ by case alone, and on transcripts that may be none."""
+    spoken = (utterance.transcript for utterance in utterances)
     return [
+        *note_unknown_words("transcript", spoken, "which counts as the words that are said"),
         *note_case_twins("speakers", (utterance.speaker for utterance in utterances)),
-        *note_case_twins("official parts", (utterance.split for utterance in utterances)),
     ]
 
 
@@ -219,7 +227,7 @@ def _describe_content(root: Path) -> str:
 def _normalise_utterance(utterance: Utterance) -> Utterance:
     """The same row with its names in their normal form."""
     speaker, sex = parse_known(utterance.speaker), parse_known(utterance.sex)
-    split = normalise_name(utterance.split or "") or None
+    split = parse_known(utterance.split)
     if (speaker, sex, split) == (utterance.speaker, utterance.sex, utterance.split):
         return utterance
     return replace(utterance, speaker=speaker, sex=sex, split=split)
@@ -231,7 +239,7 @@ def _normalise_label(label: Label) -> Label:
     return label if name == label.label else replace(label, label=name)
 
 
-def _name_as_on_disk(utterances: list[Utterance], root: Path) -> list[Utterance]:
+def name_as_on_disk(utterances: list[Utterance], root: Path) -> list[Utterance]:
     """The same rows with their media named as on disk, where that differs in Unicode form alone."""
     actual = find_on_disk({utterance.media for utterance in utterances}, root)
     if not actual:

@@ -2,7 +2,7 @@
 
 The table is UTF-8 text with a header line, separated by tabs (`.tsv`, `.tab`) or by whichever of comma, tab,
 semicolon and bar gives its header the most columns. Only mapped columns are read. Empty cells are nulls, and so are
-words such as `unknown` and `NA` (`names.UNKNOWN`) for a speaker or a sex. Segments of one file are rows with the same media
+words such as `unknown` and `NA` (`names.UNKNOWN`) for a speaker, a sex or a part; in a column of numbers they are refused. Segments of one file are rows with the same media
 and different times. Each line is a row, unless the corpus's `quoting` lets cells span lines: see `delimited`.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,15 @@ from typing import TYPE_CHECKING
 from emoadapt.corpora.accounts import Account
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
 from emoadapt.corpora.delimited import Reader, Table
-from emoadapt.corpora.names import SEXES, is_unknown, parse_known
+from emoadapt.corpora.names import SEXES, is_unknown, note_unknown_words, parse_known
 from emoadapt.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:
     from emoadapt.config import CsvCorpus
 
 MEDIA_IN_TABLES = True
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def annotation_files(config: CsvCorpus) -> list[Path]:
@@ -88,6 +91,17 @@ def find_lines(name: str, config: CsvCorpus) -> dict[str, str]:
     return {row.identify(name)[0]: f"{annotation_files(config)[0]}, line {row.line}" for row in rows}
 
 
+def list_notes(name: str, config: CsvCorpus) -> list[str]:
+    """Words in the table that are taken for unknown names, with the number of their cells."""
+    kinds = {"speaker": "speaker", "sex": "sex", "split": "part"}
+    rows = list(_read_rows(name, config, tuple(kinds)))
+    return [
+        note
+        for column, kind in kinds.items()
+        for note in note_unknown_words(kind, (row.text(column) for row in rows), "which means unknown")
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """One row of the table, its cells under our column names."""
@@ -103,13 +117,11 @@ class _Row:
         text = self.text(column)
         if not text:
             return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise self.refuse(f"{column} is {text!r}, not a number")
-        return value
+        # `float` also takes 3_4, other scripts' digits, nan and infinity.
+        if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+            hint = " (a cell without a value must be empty)" if is_unknown(text) else ""
+            raise self.refuse(f"{column} is {text!r}, not a number{hint}")
+        return float(text)
 
     def sex(self) -> str | None:
         text = self.text("sex")

@@ -15,9 +15,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.corpora.folders import find_media
-from emoadapt.errors import CorpusError
+from emoadapt.corpora.annotations import Clip, choose_recordings, find_clips
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
 
 if TYPE_CHECKING:
     from emoadapt.config import EmodbCorpus
@@ -60,7 +59,7 @@ TEXTS = {
 }
 
 _NAME = re.compile(
-    rf"(?:.*/)?(?P<speaker>{'|'.join(SEXES)})(?P<text>{'|'.join(TEXTS)})(?P<emotion>[{''.join(EMOTIONS)}])[a-z]?\.\w+"
+    rf"(?:.*/)?(?P<clip>(?P<speaker>{'|'.join(SEXES)})(?P<text>{'|'.join(TEXTS)})(?P<emotion>[{''.join(EMOTIONS)}])[a-z]?)\.\w+"
 )
 
 
@@ -73,7 +72,7 @@ def list_utterances(name: str, config: EmodbCorpus) -> list[Utterance]:
     """One utterance per clip; speakers keep their two digits.
 
     Raises:
-        CorpusError: a media file is named otherwise.
+        CorpusError: a media file is named otherwise, or a clip is there twice.
     """
     return [
         Utterance(
@@ -99,11 +98,6 @@ def list_labels(name: str, config: EmodbCorpus) -> list[Label]:
     ]
 
 
-def _find_clips(name: str, config: EmodbCorpus) -> list[tuple[str, re.Match[str]]]:
-    found = [(path, _NAME.fullmatch(path)) for path in find_media(config.root)]
-    if unknown := [path for path, parts in found if parts is None]:
-        raise CorpusError(
-            f"corpus {name}: not named like EmoDB (03a01Fa.wav: speaker, text, emotion, version): {show(unknown)}; "
-            f"move them away, or set corpora.{name}.importer: folder"
-        )
-    return [(path, parts) for path, parts in found if parts is not None]
+def _find_clips(name: str, config: EmodbCorpus) -> list[Clip]:
+    clips = find_clips(name, config.root, _NAME, "EmoDB (03a01Fa.wav: speaker, text, emotion, version)")
+    return choose_recordings(name, clips, config.modalities)

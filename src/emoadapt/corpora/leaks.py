@@ -16,7 +16,7 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study, Task
 from emoadapt.corpora.contradictions import compare_labels, name_truth
-from emoadapt.corpora.overlap import CLIP_COLUMNS, find_shared_clips, is_readable
+from emoadapt.corpora.overlap import CLIP_COLUMNS, find_overlapping_clips, find_shared_clips, is_readable
 from emoadapt.corpora.splits import PARTS
 from emoadapt.errors import CorpusError
 from emoadapt.flow.frames import make_frame, read_frame
@@ -28,16 +28,19 @@ FEWEST_WORDS = 3
 
 EXAMPLES = 3
 
-REMARKS = ("labels", "duplicates", "stage1_copies")
-"""Kinds that are no leak: recordings that are there more than once."""
+REMARKS = ("labels", "duplicates", "stage1_copies", "overlaps")
+"""Kinds that are no leak: recordings that are there more than once, or in pieces that overlap a little."""
+
+_NEVER_REFUSED = ("stage1_copies", "overlaps")
+"""Kinds that `tasks.<name>.leaks` does not name. Copies in Stage 1 are kept on one side; neighbours in a conversation overlap."""
 
 _ANYBODYS = ("csv", "folder")
 """Importers whose speaker names mean somebody only within one folder."""
 
 _ADVICE = {
     "speakers": "choose another tasks.{task}.split, or keep other speakers of a corpus (corpora.<name>.speakers)",
-    "clips": "take the copies out of the corpus, or {corpus} out of tasks.{task}.test_also",
-    "development": "take the copies out of the corpus, or {corpus} out of tasks.{task}.test_also",
+    "clips": "take the copies out of the corpus",
+    "development": "take the copies out of the corpus",
     "transcripts": "choose a tasks.{task}.split that keeps a sentence in one part",
     "stage1_clips": "keep them out of the corpora of adaptations.{adaptation} (corpora.<name>.speakers)",
     "stage1_speakers": "keep them out of the corpora of adaptations.{adaptation} (corpora.<name>.speakers)",
@@ -147,6 +150,8 @@ def _compare_parts(task: Task, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
         ("clips", "train", "dev", _share_clips),
         ("clips", "train", "test", _share_clips),
         ("development", "dev", "test", _share_clips),
+        ("overlaps", "train", "test", _share_little),
+        ("overlaps", "dev", "test", _share_little),
         ("transcripts", "train", "test", _share_sentences),
         *(("duplicates", part, part, _find_duplicates) for part in PARTS),
     ]
@@ -215,6 +220,12 @@ def _share_clips(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
     )
 
 
+def _share_little(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
+    copies = _share_clips(early, late)
+    found = find_overlapping_clips(late, early) - copies.found
+    return _Shared(found, copies.compared, copies.unchecked, found)
+
+
 def _find_duplicates(_: pl.DataFrame, part: pl.DataFrame) -> _Shared:
     found = find_shared_clips(part, part)
     readable = set(part.filter(is_readable())["utterance_id"])
@@ -251,8 +262,7 @@ def _summarise(shared: Sequence[_Shared]) -> dict[str, Any]:
 
 def _judge(task: Task, row: Mapping[str, Any]) -> str:
     if row["count"]:
-        # Copies in Stage 1 are kept on one side, so that nothing is to be refused.
-        return "refused" if row["kind"] != "stage1_copies" and task.refuses(row["kind"]) else "reported"
+        return "refused" if row["kind"] not in _NEVER_REFUSED and task.refuses(row["kind"]) else "reported"
     return "none" if row["of"] else "unknown"
 
 
@@ -271,6 +281,8 @@ def describe_leak(row: Mapping[str, Any]) -> str:
             return f"{clips} are recordings that are in train too ({examples})"
         case "development":
             return f"{clips} are recordings of the development part, on which the epoch is chosen ({examples})"
+        case "overlaps":
+            return f"{clips} overlap in time with clips of {early}, by less than half of the shorter one ({examples})"
         case "transcripts":
             return f"{clips} say sentences that are said in train too ({'; '.join(row['examples'])})"
         case "labels":
@@ -303,8 +315,12 @@ def refuse_leaks(leaks: pl.DataFrame) -> None:
 def explain_refusals(leaks: pl.DataFrame) -> list[str]:
     """A sentence per LEAKS row that is refused: what was found, where, and what to do."""
     sentences = []
+    # Only the task's own corpus has a training part, from which it cannot be taken out.
+    own = set(leaks.filter(between="train / dev")["corpus"])
     for row in leaks.filter(verdict="refused").iter_rows(named=True):
         advice = _ADVICE[row["kind"]].format(**row)
+        if row["kind"] in ("clips", "development") and row["corpus"] not in own:
+            advice += f", or {row['corpus']} out of tasks.{row['task']}.test_also"
         sentences.append(
             f"task {row['task']}: {describe_leak(row)}; {advice}, or accept it with tasks.{row['task']}.leaks: "
             f"{{{row['kind']}: report}}"

@@ -13,9 +13,29 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-UNKNOWN = frozenset({"", "nan", "na", "n/a", "none", "null", "-", "?", "unknown"})
-"""Cells that stand for an unknown speaker or sex, in any case (`nan` is a language, Min Nan). A label is only unknown where its cell is empty:
-`none` may be a class, and any other word that is no class is refused or named with its count."""
+UNKNOWN = frozenset(
+    {
+        "",
+        "nan",
+        "na",
+        "n/a",
+        "n.a.",
+        "n.a",
+        "#n/a",
+        "<na>",
+        "none",
+        "null",
+        "-",
+        "?",
+        "unk",
+        "<unk>",
+        "unknown",
+        "<unknown>",
+    }
+)
+"""Cells that stand for an unknown speaker, sex or official part, in any case (`nan` is a language, Min Nan). A label is only unknown where
+its cell is empty: `none` may be a class, and any other word that is no class is refused or named with its count. A transcript
+may be such a word, which `emoadapt check` notes."""
 
 SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 """Words for a sex, in lower case."""
@@ -36,7 +56,7 @@ def normalise_path(path: str) -> str:
 
 
 def is_unknown(text: str) -> bool:
-    """Whether a cell stands for an unknown speaker or sex."""
+    """Whether a cell stands for an unknown speaker, sex or official part."""
     return text.strip().lower() in UNKNOWN
 
 
@@ -48,6 +68,21 @@ def parse_known(text: str | None) -> str | None:
 def describe_counts(counts: Mapping[str, int]) -> str:
     """Names with their counts, the most frequent first: `happy 12, calm 3`."""
     return ", ".join(f"{name} {n}" for name, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def note_unknown_words(kind: str, names: Iterable[str | None], meaning: str) -> list[str]:
+    """A note for each word of `UNKNOWN` among names: `8 speaker cells hold NA, which means unknown`.
+
+    Args:
+        kind: what stands in the cells (`speaker`).
+        names: one per clip, as written.
+        meaning: what the word does there (`which means unknown`).
+    """
+    counts = Counter(name for name in names if name and is_unknown(name))
+    return [
+        f"{number:,} {kind} {'cell holds' if number == 1 else 'cells hold'} {word}, {meaning}"
+        for word, number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
 
 
 def note_case_twins(kind: str, names: Iterable[str | None]) -> list[str]:

@@ -1,4 +1,9 @@
-"""Clips that share a recording: the same file content, and for segments times that overlap."""
+"""Clips of the same recording: the same file content, and for segments times that share at least half of the shorter one.
+
+Neighbours in a conversation overlap by some milliseconds without being copies of each other. Two segments of one content are
+the same recording where their overlap is at least half of the shorter one. That is so exactly where the middle of one lies within
+the other, which is how they are compared. Times are whole milliseconds, as in utterance ids.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,9 @@ EMPTY = hashlib.sha256(b"").hexdigest()[:16]
 CLIP_COLUMNS = ("fingerprint", "start", "end")
 """Columns of a manifest that say which piece of which recording an utterance is."""
 
+_OPEN = 2**50
+"""End (ms) of a segment without one: after every other. Segments that are open share their ends, so they are the same recording."""
+
 
 def is_readable() -> pl.Expr:
     """Whether a clip has a recording that can be compared."""
@@ -24,7 +32,7 @@ def is_readable() -> pl.Expr:
 
 
 def find_shared_clips(clips: pl.DataFrame, others: pl.DataFrame, differing: str = "utterance_id") -> set[str]:
-    """Utterances whose recording, or a piece of it that overlaps in time, is also among others.
+    """Utterances whose recording is also among others; of a segment, at least half of the shorter one.
 
     Recordings are compared by the content of their files, never by names, so that a corpus which is configured
     twice, or a file which was copied or linked, is found. The same performance in another file (cut, transcoded, with
@@ -42,12 +50,31 @@ def find_shared_clips(clips: pl.DataFrame, others: pl.DataFrame, differing: str 
     left, right = (_place_clips(frame, differing) for frame in (clips, others))
     left = left.join(right, on="fingerprint", how="semi")
     right = right.join(left, on="fingerprint", how="semi")
-    found = _count_overlaps(left, right, ["fingerprint"]) - _count_overlaps(left, right, ["fingerprint", "differing"])
-    return set(left.filter(pl.Series(found > 0, dtype=pl.Boolean))["utterance_id"])
+    every, alike = (_count_middles(left, right, keys) for keys in (["fingerprint"], ["fingerprint", "differing"]))
+    found = ((every - alike) > 0).any(axis=0)
+    return set(left.filter(pl.Series(found, dtype=pl.Boolean))["utterance_id"])
+
+
+def find_overlapping_clips(clips: pl.DataFrame, others: pl.DataFrame) -> set[str]:
+    """Utterances that overlap in time, however little, with others of the same file.
+
+    Args:
+        clips: columns as for `find_shared_clips`.
+        others: the same columns.
+
+    Returns:
+        Ids of `clips`.
+    """
+    left, right = (_place_clips(frame, "utterance_id") for frame in (clips, others))
+    starts, ends, _ = _locate(pl.concat([left, right]), ["fingerprint"])
+    # Those that start before the clip ends, less those that have ended when it starts.
+    begun = np.searchsorted(np.sort(starts[left.height :]), ends[: left.height], "left")
+    over = np.searchsorted(np.sort(ends[left.height :]), starts[: left.height], "right")
+    return set(left.filter(pl.Series(begun > over, dtype=pl.Boolean))["utterance_id"])
 
 
 def group_clips(clips: pl.DataFrame) -> pl.DataFrame:
-    """Put utterances that share a recording into one group, also where others link them.
+    """Put utterances of the same recording into one group, also where others link them.
 
     Args:
         clips: columns as for `find_shared_clips`.
@@ -55,11 +82,31 @@ def group_clips(clips: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Columns `utterance_id` and `group` (a number), of the utterances with a readable recording.
     """
+    placed = _place_clips(clips, "utterance_id").sort("fingerprint", "middle")
+    starts, ends, middles = _locate(placed, ["fingerprint"])
+    # A segment links all whose middle it contains, which follow one another in this order.
+    first, last = np.searchsorted(middles, starts, "left"), np.searchsorted(middles, ends, "right") - 1
+    linked = np.zeros(placed.height + 1, dtype=np.int64)
+    np.add.at(linked, first, 1)
+    np.add.at(linked, last, -1)
+    begins = np.append(True, np.cumsum(linked)[:-1] == 0)[: placed.height]
+    return placed.select("utterance_id", group=pl.Series(np.cumsum(begins), dtype=pl.Int64))
+
+
+def group_overlapping(clips: pl.DataFrame) -> pl.DataFrame:
+    """Put utterances that overlap in time, however little, into one group, also where others link them.
+
+    Args:
+        clips: columns as for `find_shared_clips`.
+
+    Returns:
+        As `group_clips`.
+    """
     placed = _place_clips(clips, "utterance_id").sort("fingerprint", "start", "end")
     # A group ends where all segments that began before have ended.
     reached = pl.col("end").cum_max().shift().over("fingerprint")
     begins = (reached.is_null() | (pl.col("start") >= reached)).alias("begins")
-    return placed.with_columns(begins).select("utterance_id", group=pl.col("begins").cum_sum())
+    return placed.with_columns(begins).select("utterance_id", group=pl.col("begins").cum_sum().cast(pl.Int64))
 
 
 def find_partner(clip: str, clips: pl.DataFrame, differing: str) -> str:
@@ -69,37 +116,45 @@ def find_partner(clip: str, clips: pl.DataFrame, differing: str) -> str:
     """
     placed = _place_clips(clips, differing)
     own = placed.filter(utterance_id=clip).row(0, named=True)
+    contains = pl.col("middle").is_between(2 * own["start"], 2 * own["end"])
+    contained = pl.lit(own["middle"]).is_between(2 * pl.col("start"), 2 * pl.col("end"))
     shared = placed.filter(
-        pl.col("fingerprint") == own["fingerprint"],
-        pl.col("differing") != own["differing"],
-        pl.col("start") < own["end"],
-        pl.col("end") > own["start"],
+        pl.col("fingerprint") == own["fingerprint"], pl.col("differing") != own["differing"], contains | contained
     )
     return str(shared["utterance_id"].min())
 
 
 def _place_clips(clips: pl.DataFrame, differing: str) -> pl.DataFrame:
-    """Utterances with a readable recording, from `start` to `end` (s); open ends are 0 and infinity."""
-    return clips.filter(~pl.col("fingerprint").is_in([UNREADABLE, EMPTY])).select(
-        "utterance_id",
-        "fingerprint",
-        pl.col("start").cast(pl.Float64).fill_null(0.0),
-        pl.col("end").cast(pl.Float64).fill_null(float("inf")),
-        differing=pl.col(differing).cast(pl.String),
+    """Utterances with a readable recording, from `start` to `end` (ms), and `middle`, twice their middle (ms)."""
+    start, end = ((pl.col(name).cast(pl.Float64) * 1000).round().cast(pl.Int64) for name in ("start", "end"))
+    placed = clips.filter(~pl.col("fingerprint").is_in([UNREADABLE, EMPTY])).select(
+        "utterance_id", "fingerprint", start.fill_null(0), end.fill_null(_OPEN), differing=pl.col(differing).cast(pl.String)
     ).drop_nulls("differing")  # fmt: skip
+    # A segment of less than half a millisecond would be a point.
+    placed = placed.with_columns(end=pl.max_horizontal("end", pl.col("start") + 1))
+    return placed.with_columns(middle=pl.col("start") + pl.col("end"))
 
 
-def _count_overlaps(clips: pl.DataFrame, others: pl.DataFrame, keys: Sequence[str]) -> NDArray[np.int64]:
-    """How many of `others` with the same values of `keys` overlap in time with each of `clips`.
+def _count_middles(clips: pl.DataFrame, others: pl.DataFrame, keys: Sequence[str]) -> NDArray[np.int64]:
+    """How many of `others` with the same values of `keys` are the same recording as each of `clips`.
 
-    These are the ones that start before the clip ends, less those that have ended when it starts. Both are counted in one
-    sorted list for all recordings, in which a position is the recording's number and then the time's.
+    Returns:
+        (2, n_clips): others whose middle lies within the clip, and others within which the clip's middle lies.
     """
-    both = pl.concat([clips, others])
-    groups = both.select(pl.concat_str(keys, separator="\0").rank("dense")).to_series().to_numpy().astype(np.int64)
-    times, places = np.unique(both.select("start", "end").to_numpy(), return_inverse=True)
-    positions = groups[:, None] * len(times) + places.reshape(-1, 2)
-    starts, ends = (np.sort(positions[clips.height :, column]) for column in (0, 1))
-    begun = np.searchsorted(starts, positions[: clips.height, 1], side="left")
-    over = np.searchsorted(ends, positions[: clips.height, 0], side="right")
-    return begun - over
+    starts, ends, middles = _locate(pl.concat([clips, others]), keys)
+    first, last, own = starts[: clips.height], ends[: clips.height], middles[: clips.height]
+    begun, over, middle = (np.sort(places[clips.height :]) for places in (starts, ends, middles))
+    contained = np.searchsorted(middle, last, "right") - np.searchsorted(middle, first, "left")
+    containing = np.searchsorted(begun, own, "right") - np.searchsorted(over, own, "left")
+    return np.stack([contained, containing])
+
+
+def _locate(
+    placed: pl.DataFrame, keys: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Starts, ends and middles as positions on one line, on which the recordings follow one another."""
+    groups = placed.select(pl.concat_str(keys, separator="\0").rank("dense")).to_series().to_numpy().astype(np.int64)
+    values = placed.select(pl.col("start") * 2, pl.col("end") * 2, "middle").to_numpy()
+    times, places = np.unique(values, return_inverse=True)
+    positions = groups[:, None] * len(times) + places.reshape(-1, 3)
+    return positions[:, 0], positions[:, 1], positions[:, 2]

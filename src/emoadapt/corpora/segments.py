@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CACHE = Path("results/.cache/durations")
 """Where lengths of media are remembered by content, one file a corpus."""
 TOLERANCE_SECONDS = 0.2
-"""Lossy formats declare lengths with or without their run-in and padding, and annotators round up."""
+"""What an end may lie beyond its file: lossy formats declare lengths with or without their run-in and padding, and annotators round up."""
 MILLISECONDS_FROM = 10
 """Times of so many times the file's length are taken for milliseconds."""
 
@@ -76,7 +76,8 @@ def _leaves(segment: Utterance, seconds: float | None) -> bool:
     if seconds is None:
         return False
     beyond = segment.end is not None and segment.end > seconds + TOLERANCE_SECONDS
-    return beyond or (segment.start or 0.0) >= seconds + TOLERANCE_SECONDS
+    # A segment that starts where the file ends holds nothing, however its times are rounded.
+    return beyond or (segment.start or 0.0) >= seconds
 
 
 def _describe(segment: Utterance, seconds: float, lines: Mapping[str, str]) -> str:

@@ -17,47 +17,64 @@ if TYPE_CHECKING:
 
 _PARTS = ("train", "dev", "test")
 
+_UNCHECKED = {
+    "speakers": ("speakers", "without a speaker"),
+    "clips": ("recordings", "that cannot be read"),
+    "transcripts": ("sentences", "without a transcript"),
+    "stage1_clips": ("recordings", "that cannot be read"),
+    "stage1_speakers": ("speakers", "without a speaker"),
+}
+"""Kind -> what is compared, and clips that cannot be."""
 
-def list_task_notes(
-    name: str,
-    task: Task,
-    manifests: Mapping[str, pl.DataFrame],
-    labels: Mapping[str, pl.DataFrame],
-    splits: pl.DataFrame,
+
+def list_label_notes(
+    name: str, task: Task, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame]
 ) -> list[str]:
-    """Sentences about a partition, for `emoadapt check`.
+    """Sentences about the names of labels and parts, which may say why a partition is refused.
 
     Args:
         name: the task.
         task: its configuration.
         manifests: corpus -> `schema.MANIFEST` rows.
         labels: corpus -> `schema.LABELS` rows.
-        splits: `schema.SPLITS` rows as from `build_task`.
     """
     notes = [
         f"{corpus}: {note}"
         for corpus in labels
         for note in note_case_twins("labels", labels[corpus]["label"].to_list())
     ]
+    if task.split.by == "leave_one_part_out":
+        # `official` names parts in any case.
+        notes += note_case_twins("official parts", manifests[task.corpus]["split"].to_list())
     return [
         *notes,
-        *_note_unnamed(name, task, count_unnamed(task, manifests[task.corpus], labels[task.corpus], splits)),
-        *_note_dev_classes(task, splits),
-        *_note_unrated(task, splits),
-        *(_describe_lone_speaker(name, task, corpus, who) for corpus, who in find_lone_speakers(task, splits).items()),
+        *_note_unused_map(name, task, labels),
+        *_note_unnamed(name, task, count_unnamed(task, manifests[task.corpus], labels[task.corpus])),
     ]
 
 
-def describe_left_out(
-    task: Task, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame], splits: pl.DataFrame
-) -> str:
+def list_task_notes(name: str, task: Task, splits: pl.DataFrame) -> list[str]:
+    """Sentences about a partition, for `emoadapt check`.
+
+    Args:
+        name: the task.
+        task: its configuration.
+        splits: `schema.SPLITS` rows as from `build_task`.
+    """
+    return [
+        *_note_dev_classes(task, splits),
+        *_note_unrated(task, splits),
+        *(_describe_lone_speaker(name, task, corpus, splits) for corpus in find_lone_speakers(task, splits)),
+    ]
+
+
+def describe_left_out(task: Task, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame]) -> str:
     """Count clips that are in no part of a task, by reason; `none` without any.
 
     Args:
         task: its configuration.
         manifests: corpus -> `schema.MANIFEST` rows.
         labels: corpus -> `schema.LABELS` rows.
-        splits: `schema.SPLITS` rows as from `build_task`.
     """
     reasons = []
     for corpus in sorted({task.corpus, *task.test_also}):
@@ -69,35 +86,63 @@ def describe_left_out(
         else:
             unlabelled = labels[corpus].height - _take_labelled(task, labels[corpus]).height
         parts += [f"without a label {unlabelled}"] if unlabelled else []
-        if corpus == task.corpus and (unnamed := count_unnamed(task, manifests[corpus], labels[corpus], splits)):
+        if corpus == task.corpus and (unnamed := count_unnamed(task, manifests[corpus], labels[corpus])):
             parts.append(f"{_unit(task)} {describe_counts(unnamed)}")
         if parts:
             reasons.append(f"{corpus}: {'; '.join(parts)}")
     return ". ".join(reasons) or "none"
 
 
-def count_unnamed(task: Task, manifest: pl.DataFrame, labels: pl.DataFrame, splits: pl.DataFrame) -> dict[str, int]:
+def count_unnamed(task: Task, manifest: pl.DataFrame, labels: pl.DataFrame) -> dict[str, int]:
     """Official part, or speaker, that the split names nowhere -> its labelled clips, which are left out.
 
     Args:
         task: its configuration.
         manifest: `schema.MANIFEST` rows of the task's corpus.
         labels: `schema.LABELS` rows of the same.
-        splits: `schema.SPLITS` rows as from `build_task`.
     """
-    used = splits.filter(corpus=task.corpus)
-    left = manifest.join(_take_labelled(task, labels), on="utterance_id", how="semi").join(
-        used, on="utterance_id", how="anti"
-    )
-    column = "split" if task.split.by == "official" else "speaker"
-    return dict(left.drop_nulls(column).group_by(column).len().sort(column).iter_rows())
+    named = {name for part in _PARTS for name in getattr(task.split, part, None) or ()}
+    if task.split.by == "official":
+        column, name = "split", pl.col("split").str.to_lowercase()
+        named = {word.lower() for word in named}
+    elif task.split.by == "speakers" and task.split.train is not None:
+        column, name = "speaker", pl.col("speaker")
+    else:
+        return {}
+    left = manifest.join(_take_labelled(task, labels), on="utterance_id", how="semi")
+    left = left.drop_nulls(column).filter(~name.is_in(list(named)))
+    return dict(left.group_by(column).len().sort(column).iter_rows())
 
 
 def find_lone_speakers(task: Task, splits: pl.DataFrame) -> dict[str, str]:
-    """Test corpus -> its speaker, where the test parts of all folds have a single one."""
+    """Test corpus -> its speaker, where the test parts of all folds have a single known one."""
     tested = splits.filter(split="test")
-    speakers = {c: tested.filter(corpus=c)["speaker"].unique().to_list() for c in (task.corpus, *task.test_also)}
-    return {c: found[0] for c, found in speakers.items() if len(found) == 1 and found[0] is not None}
+    speakers = {
+        c: tested.filter(corpus=c)["speaker"].drop_nulls().unique().to_list() for c in (task.corpus, *task.test_also)
+    }
+    return {c: found[0] for c, found in speakers.items() if len(found) == 1}
+
+
+def describe_unchecked(task: Task, leaks: pl.DataFrame) -> list[str]:
+    """Sentences about clips among which a leak could not be looked for.
+
+    Few corpora have transcripts: that sentences were not compared is only said where they are refused.
+
+    Args:
+        task: its configuration.
+        leaks: its LEAKS rows.
+    """
+    kinds = _UNCHECKED if task.refuses("transcripts") else {k: v for k, v in _UNCHECKED.items() if k != "transcripts"}
+    sentences = []
+    for (kind, corpus), rows in (
+        leaks.filter(pl.col("unchecked") > 0, pl.col("kind").is_in(list(kinds)))
+        .partition_by("kind", "corpus", as_dict=True, maintain_order=True)
+        .items()
+    ):
+        what, why = kinds[str(kind)]
+        pairs = ", ".join(f"{between} {count:,}" for between, count in rows.select("between", "unchecked").rows())
+        sentences.append(f"shared {what} were not looked for among clips {why} (of {corpus}, {pairs})")
+    return sentences
 
 
 def _take_labelled(task: Task, labels: pl.DataFrame) -> pl.DataFrame:
@@ -109,6 +154,20 @@ def _take_labelled(task: Task, labels: pl.DataFrame) -> pl.DataFrame:
 
 def _unit(task: Task) -> str:
     return "part" if task.split.by == "official" else "speaker"
+
+
+def _note_unused_map(name: str, task: Task, labels: Mapping[str, pl.DataFrame]) -> list[str]:
+    """A note on keys of `class_map` that no label and no vote of the corpora has."""
+    known: set[str] = set()
+    for frame in labels.values():
+        known |= set(frame["label"].drop_nulls())
+        known |= set(frame["soft"].drop_nulls().explode().struct.field("label"))
+    notes = []
+    for word in sorted(set(task.class_map) - known):
+        close = suggest_name(word, known - set(task.class_map))
+        hint = f"; is {close} meant?" if close is not None else ""
+        notes.append(f"tasks.{name}.class_map: {word} maps no label of {', '.join(labels)}{hint}")
+    return notes
 
 
 def _note_unnamed(name: str, task: Task, unnamed: Mapping[str, int]) -> list[str]:
@@ -154,7 +213,11 @@ def _note_unrated(task: Task, splits: pl.DataFrame) -> list[str]:
     return notes
 
 
-def _describe_lone_speaker(name: str, task: Task, corpus: str, speaker: str) -> str:
+def _describe_lone_speaker(name: str, task: Task, corpus: str, splits: pl.DataFrame) -> str:
+    tested = splits.filter(split="test", corpus=corpus).unique("utterance_id")["speaker"]
+    (speaker,), unknown = tested.drop_nulls().unique(), tested.null_count()
+    if unknown:
+        return f"the test set of {corpus} has one known speaker ({speaker}), and {unknown:,} clips of unknown speakers"
     text = f"the test set of {corpus} has one speaker ({speaker}): its scores say nothing about other speakers"
     if corpus == task.corpus and task.split.by in ("fractions", "speakers"):
         text += f"; tasks.{name}.split: {{by: leave_one_speaker_out}} tests on every speaker"

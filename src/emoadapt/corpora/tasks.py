@@ -28,7 +28,7 @@ def write_splits(study: Study, task: str, manifests: Sequence[Path], labels: Seq
     clips = {corpus: read_frame(paths, schema.MANIFEST) for corpus, paths in group_by_corpus(manifests).items()}
     tables = {path.stem: read_frame(path, schema.LABELS) for path in labels}
     splits = build_task(task, study.tasks[task], clips, tables)
-    left_out = describe_left_out(study.tasks[task], clips, tables, splits)
+    left_out = describe_left_out(study.tasks[task], clips, tables)
     write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": left_out})
 
 

@@ -37,6 +37,7 @@ _KIND_WORDS = {
     "labels": "recordings with another label",
     "duplicates": "recordings, more than once",
     "stage1_copies": "recordings, more than once",
+    "overlaps": "moments of a recording",
 }
 
 

@@ -98,6 +98,7 @@ def leak_footnotes(study: Study, leaks: pl.DataFrame) -> dict[str, list[str]]:
     for task, sentences in notes.items():
         # Few corpora bring transcripts: that sentences were not compared is said where somebody counts on it.
         idle = [] if task in study.tasks and study.tasks[task].refuses("transcripts") else ["transcripts"]
+        idle += ["overlaps"]  # unknown where `clips` is
         unknown = rows.filter(~pl.col("kind").is_in(idle), task=task, verdict="unknown")
         unknown = unknown.select("kind", "between", "corpus").rows()
         if unknown:
@@ -145,6 +146,7 @@ _CONSEQUENCE = {
     "stage1_speakers": "the scores of this adaptation there are not those of unseen speakers.",
     "transcripts": "scores there do not say how a model does on other words.",
     "duplicates": "scores count each copy.",
+    "overlaps": "scores there may be a little too good.",
     "stage1_copies": "copies are on one side of its training and held-out parts, where each counts.",
 }
 """Kind of leak -> what it does to scores; most serious first."""

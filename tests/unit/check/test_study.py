@@ -176,6 +176,38 @@ def test_labels_parts_and_names_are_said_with_their_counts(workplace: Path, caps
     assert any("set tasks.t.class_map: {A: a}" in note for note in notes)
 
 
+def test_a_misspelt_part_is_noted_before_the_refusal_that_it_causes(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{number}.wav,{'ab'[number % 2]},{('train', 'dev', 'test')[number // 2]}" for number in range(5)]
+    (workplace / "speech/labels.csv").write_text("\n".join(["file,label,part", *rows, "5.wav,b,tset"]))
+    columns = {"media": "file", "label": "label", "split": "part"}
+    corpora = {"speech": {"importer": "csv", "root": "speech", "file": "labels.csv", "columns": columns}}
+    with pytest.raises(EmoadaptError, match=r"no test clip of corpus speech is of class b"):
+        print_check(study(corpora=corpora, task={"split": {"by": "official"}, "subsets": ["full"]}))
+    assert "left out: tset 1; is test meant by tset?" in capsys.readouterr().out
+
+
+def test_clips_without_a_speaker_are_counted(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same unknown person may be in train and in test, who cannot be looked for."""
+    rows = [
+        f"{number}.wav,{'NA' if number % 3 == 0 else f's{number // 4}'},{'ab'[number % 2]},{('train', 'dev', 'test')[number // 4]}"
+        for number in range(12)
+    ]
+    (workplace / "speech/labels.csv").write_text("\n".join(["file,who,label,part", *rows]))
+    columns = {"media": "file", "speaker": "who", "label": "label", "split": "part"}
+    corpora = {"speech": {"importer": "csv", "root": "speech", "file": "labels.csv", "columns": columns}}
+    print_check(study(corpora=corpora, task={"split": {"by": "official"}}))
+    said = capsys.readouterr().out
+    assert "corpus speech: 12 clips, 3 speakers (4 clips without a speaker), 4 shards" in said
+    assert "note: 4 speaker cells hold NA, which means unknown" in said
+    assert "task t, train: 4 clips of 1 speaker (2 clips without a speaker): a 2, b 2" in said
+    assert (
+        "shared speakers were not looked for among clips without a speaker (of speech, train / dev 3, train / test 3, "
+        in said
+    )
+
+
 def test_weights_are_checked_by_content(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = {"backbones": {"own": {"architecture": "hubert", "weights": "own"}}}
     (workplace / "models/own").mkdir(parents=True)
@@ -296,6 +328,26 @@ def test_clips_without_a_speaker_are_counted_where_vectors_are_normalised_by_spe
     for scope in ("speaker", "corpus"):
         print_check(study(corpora=corpora, task={"test_also": ["more"]}, finetuning={"egemaps_normalise": scope}))
         assert (sentence in capsys.readouterr().out) == (scope == "speaker")
+
+
+def test_a_clip_that_links_all_speakers_of_stage1_is_named(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Clips 0, 4, 8, ... are the same calibration clip, one of each speaker."""
+    for number in range(4, 24, 4):
+        (workplace / f"speech/{number}.wav").write_bytes((workplace / "speech/0.wav").read_bytes())
+    print_check(
+        study(
+            backbones={"h": {"architecture": "hubert", "untrained": {}}},
+            adaptations={"adapted": {"corpora": ["speech"], "objectives": {"egemaps": 1.0}, "held_out": 0.3}},
+            task={"leaks": {"clips": "report", "development": "report"}},
+        )
+    )
+    said = capsys.readouterr().out
+    # ceil(.3 * 6) speakers, without their calibration clips.
+    assert "adaptation adapted: 24 clips, 6 of them held out" in said
+    assert (
+        "  note: corpus speech: 6 clips are copies of recordings that would link all its speakers or clips (speech/0, "
+        "speech/12, speech/16 and 3 more); they are never held out" in said
+    )
 
 
 def test_an_adaptation_that_cannot_be_divided_is_refused(workplace: Path) -> None:

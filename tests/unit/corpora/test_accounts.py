@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -142,6 +143,17 @@ def test_media_and_other_files_are_named_and_counted(csv, tmp_path):
     assert (account.others, account.hidden) == (["Makefile", "more.txt", "notes.TXT"], 1)
     # Clips of other speakers belong to the corpus.
     assert read_media_account("n", csv(speakers=("s1",))).unnamed == account.unnamed
+
+
+@pytest.mark.parametrize("speakers", [None, ("s1",)])
+def test_media_in_another_unicode_form_than_the_table_belong_to_their_clips(make_tree, speakers):
+    """Symptom: with `speakers` set, files that the disk names in NFD and the table in NFC belonged to no clip."""
+    names = [unicodedata.normalize("NFD", name) for name in ("José/é.wav", "ü.wav")]
+    root = make_tree(names)
+    (root / "t.csv").write_text("file,who\nJosé/é.wav,s1\nü.wav,s2\n", encoding="utf-8")
+    columns = {"media": "file", "speaker": "who"}
+    config = CsvCorpus(importer="csv", root=str(root), file="t.csv", columns=columns, speakers=speakers)
+    assert read_media_account("n", config).unnamed == []
 
 
 def test_importers_of_files_account_for_media_alone(make_tree):

@@ -10,7 +10,7 @@ from emoadapt.config import Task
 from emoadapt.corpora.classes import count_labels, describe_labels, find_missing_classes, map_labels
 from emoadapt.corpora.emotions import suggest_class
 from emoadapt.corpora.splits import build_task
-from emoadapt.corpora.task_notes import describe_left_out, list_task_notes
+from emoadapt.corpora.task_notes import describe_left_out, list_label_notes, list_task_notes
 from emoadapt.errors import CorpusError
 
 FOUR = ("anger", "happiness", "neutral", "sadness")
@@ -141,47 +141,86 @@ def test_part_that_is_named_nowhere_is_noted_with_its_clips():
     parts = ["Train"] * 8 + ["dev"] * 4 + ["Test"] * 3 + ["tset"]
     clips = [(f"s{number // 2}", ("anger", "neutral")[number % 2], part) for number, part in enumerate(parts)]
     task = make_task({"by": "official"}, classes=("anger", "neutral"))
-    splits, manifests, labels = build(task, c=clips)
-    (note,) = list_task_notes("k", task, manifests, labels, splits)
+    _, manifests, labels = build(task, c=clips)
+    (note,) = list_label_notes("k", task, manifests, labels)
     assert note == (
         "labelled clips of parts that tasks.k.split does not name are left out: tset 1; is test meant by tset?"
     )
-    assert describe_left_out(task, manifests, labels, splits) == "c: part tset 1"
+    assert describe_left_out(task, manifests, labels) == "c: part tset 1"
+
+
+def test_parts_in_two_cases_are_noted_where_they_count_as_different():
+    parts = ["Train"] * 4 + ["train"] * 4 + ["dev"] * 4 + ["test"] * 4
+    clips = [(f"s{number}", ("anger", "neutral")[number % 2], part) for number, part in enumerate(parts)]
+    official, folds = (make_task({"by": by}, classes=("anger", "neutral")) for by in ("official", "leave_one_part_out"))
+    _, manifests, labels = build(official, c=clips)
+    assert list_label_notes("k", official, manifests, labels) == []
+    (note,) = list_label_notes("k", folds, manifests, labels)
+    assert note.startswith(
+        "official parts that differ by case alone count as different official parts (Train 4, train 4)"
+    )
+
+
+def test_key_of_the_map_that_no_label_has_is_noted():
+    task = make_task(class_map={"hapy": "happiness", "Wutt": "anger"}, test_also=["other"], missing_classes="report")
+    _, manifests, labels = build(task, c=EVEN, other=HAPPY)
+    assert list_label_notes("k", task, manifests, labels) == [
+        "tasks.k.class_map: Wutt maps no label of c, other",
+        "tasks.k.class_map: hapy maps no label of c, other; is happy meant?",
+    ]
+
+
+def test_key_of_the_map_that_only_votes_have_is_used():
+    task = make_task(class_map={"joy": "happiness"})
+    _, manifests, labels = build(task, c=EVEN)
+    votes = [[{"label": "joy", "weight": 1.0}]] + [None] * (len(EVEN) - 1)
+    labels["c"] = labels["c"].with_columns(soft=pl.Series(votes, dtype=labels["c"].schema["soft"]))
+    assert list_label_notes("k", task, manifests, labels) == []
 
 
 def test_speakers_that_are_named_nowhere_are_noted():
     task = make_task({**SPLIT, "train": ["s0", "s1", "s4"]})
-    splits, manifests, labels = build(task, c=EVEN)
-    (note,) = list_task_notes("k", task, manifests, labels, splits)
+    _, manifests, labels = build(task, c=EVEN)
+    (note,) = list_label_notes("k", task, manifests, labels)
     assert "speakers that tasks.k.split does not name are left out: s5 2" in note
 
 
 def test_left_out_clips_are_counted_by_reason():
     task = make_task(test_also=["other"], class_map={"happy": "happiness"}, other_labels="drop")
-    splits, manifests, labels = build(task, c=[*EVEN, ("s0", None, None), ("s0", "fear", None)], other=HAPPY)
+    _, manifests, labels = build(task, c=[*EVEN, ("s0", None, None), ("s0", "fear", None)], other=HAPPY)
     expected = "c: label fear 1; without a label 1. other: label calm 2"
-    assert describe_left_out(task, manifests, labels, splits) == expected
+    assert describe_left_out(task, manifests, labels) == expected
 
 
 def test_one_test_speaker_is_noted():
     task = make_task({"by": "speakers", "dev": ["s2", "s3"], "test": ["s7"]}, classes=("neutral", "sadness"))
     clips = [(f"s{number // 2}", ("neutral", "sadness")[number % 2], None) for number in range(16)]
-    splits, manifests, labels = build(task, c=clips)
-    (note,) = list_task_notes("k", task, manifests, labels, splits)
+    splits, *_ = build(task, c=clips)
+    (note,) = list_task_notes("k", task, splits)
     assert note.startswith("the test set of c has one speaker (s7): its scores say nothing about other speakers")
     everyone = make_task({"by": "leave_one_speaker_out"}, classes=("neutral", "sadness"))
-    splits, manifests, labels = build(everyone, c=clips)
-    assert list_task_notes("k", everyone, manifests, labels, splits) == []
+    splits, *_ = build(everyone, c=clips)
+    assert list_task_notes("k", everyone, splits) == []
+
+
+def test_one_known_test_speaker_among_unknown_ones_is_noted():
+    parts = ["train"] * 4 + ["dev"] * 4 + ["test"] * 4
+    who = ["s0", "s0", "s1", "s1", "s2", "s2", "s2", "s2", "s3", "s3", None, None]
+    clips = [(who[number], ("anger", "neutral")[number % 2], part) for number, part in enumerate(parts)]
+    task = make_task({"by": "official"}, classes=("anger", "neutral"))
+    splits, *_ = build(task, c=clips)
+    (note,) = list_task_notes("k", task, splits)
+    assert note == "the test set of c has one known speaker (s3), and 2 clips of unknown speakers"
 
 
 def test_development_part_without_a_class_is_noted():
     task = make_task({"by": "speakers", "dev": ["s2"], "test": ["s6", "s7"]})
-    splits, manifests, labels = build(task, c=EVEN)
-    (note,) = list_task_notes("k", task, manifests, labels, splits)
+    splits, *_ = build(task, c=EVEN)
+    (note,) = list_task_notes("k", task, splits)
     assert note == "dev has no clip of class neutral, sadness: the epoch is chosen without it"
     folds = make_task({"by": "leave_one_speaker_out"})
-    splits, manifests, labels = build(folds, c=EVEN)
-    (note,) = list_task_notes("k", folds, manifests, labels, splits)
+    splits, *_ = build(folds, c=EVEN)
+    (note,) = list_task_notes("k", folds, splits)
     assert note.startswith(
         "dev has no clip of some class in 8 of 8 folds (fold 0: anger, happiness, fold 1: neutral, sadness"
     )

@@ -76,6 +76,14 @@ def test_separators_byte_order_mark_and_line_ends(table, text, file):
     assert [str(path) for path in annotation_files(config)] == [f"{config.root}/{file}"]
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("3", 3), ("+.5", 0.5), ("2.", 2), ("-2e-1", -0.2), ("1E3", 1000), (" 4 ", 4)]
+)
+def test_numbers_are_written_in_the_usual_ways(table, text, value):
+    (label,) = read_labels("c", table(f"file,a\na.wav,{text}\n", {"media": "file", "arousal": "a"}))
+    assert label.arousal == value
+
+
 def test_missing_column_names_those_there_are(table):
     config = table("file,emo\na.wav,anger\n", {"media": "file", "label": "emotion"})
     with pytest.raises(CorpusError, match=r"no column emotion; there are file, emo; correct corpora\.c\.columns"):
@@ -86,7 +94,12 @@ def test_missing_column_names_those_there_are(table):
     ("row", "problem"),
     [
         ("a.wav,zero,1,", r"line 3: start is 'zero', not a number"),
-        ("a.wav,nan,1,", r"line 3: start is 'nan', not a number"),
+        ("a.wav,nan,1,", r"line 3: start is 'nan', not a number \(a cell without a value must be empty\)"),
+        ("a.wav,0,N/A,", r"line 3: end is 'N/A', not a number \(a cell without a value must be empty\)"),
+        ("a.wav,3_4,,", r"line 3: start is '3_4', not a number; correct"),
+        ("a.wav,0,\u0663,", r"line 3: end is '\u0663', not a number; correct"),
+        ("a.wav,0,1e999,", r"line 3: end is '1e999', not a number; correct"),
+        ("a.wav,0,1 2,", r"line 3: end is '1 2', not a number; correct"),
         ("a.wav,-1,1,", r"line 3: start is -1 s, before the beginning"),
         ("a.wav,2,1,", r"line 3: end \(1 s\) does not lie after start \(2 s\)"),
         (",0,1,", r"line 3: the media cell is empty"),

@@ -72,3 +72,26 @@ def test_a_missing_root_and_an_empty_folder_are_refused_by_all_importers(monkeyp
         (tmp_path / "a").mkdir(exist_ok=True)
         with pytest.raises(CorpusError, match=rf"corpus {name}: .*(found no clips under|is missing)"):
             read_labels(name, here)
+
+
+@pytest.mark.parametrize(
+    ("importer", "clip"),
+    [
+        ("emodb", "03a01Fa"),
+        ("cafe", "01-C-1-1"),
+        ("tess", "OAF_back_angry"),
+        ("urdu", "SM1_F01_A12"),
+        ("savee", "DC_a01"),
+        ("ravdess", "03-01-01-01-01-01-01"),
+        ("nemo", "SB0_anger_01"),
+    ],
+)
+def test_a_clip_in_two_formats_is_refused(make_tree, importer, clip):
+    root = make_tree([f"wav/{clip}.wav", f"flac/{clip}.flac"])
+    columns = "file_id\temotion\traw_text\tnormalized_text\tspeaker_id\tgender\tage"
+    (root / "data.tsv").write_text(f"{columns}\n{clip}.wav\tanger\tTak.\ttak\tSB0\tfemale\t21\n")
+    config = TypeAdapter(AnyCorpus).validate_python({"importer": importer, "root": str(root)})
+    with pytest.raises(
+        CorpusError, match=rf"the same recording twice: flac/{clip}\.flac = wav/{clip}\.wav; remove one"
+    ):
+        read_labels("c", config)

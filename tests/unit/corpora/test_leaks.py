@@ -18,6 +18,7 @@ from emoadapt.corpora.leaks import (
     write_leaks,
 )
 from emoadapt.corpora.overlap import EMPTY
+from emoadapt.corpora.task_notes import describe_unchecked
 from emoadapt.errors import ConfigError, CorpusError
 from emoadapt.flow.store import read_table, write_table
 
@@ -97,9 +98,9 @@ def test_a_clean_task_has_a_row_for_every_check_and_no_leak():
     assert set(leaks.filter(verdict="unknown")["kind"]) == {"transcripts"}
     assert leaks["count"].sum() == 0
     assert leaks.select("kind", "between", "corpus").is_unique().all()
-    # Of `c`: speakers of three pairs, clips of two, development, transcripts, duplicates of three parts, labels, two of Stage 1;
+    # Of `c`: speakers of three pairs, clips of two, development, overlaps of two, transcripts, duplicates of three parts, labels, two of Stage 1;
     # of `d`, which is tested on only, those of test. Of `films`: copies within Stage 1.
-    assert leaks.group_by("corpus").len().sort("corpus").rows() == [("c", 13), ("d", 9), ("films", 1)]
+    assert leaks.group_by("corpus").len().sort("corpus").rows() == [("c", 15), ("d", 11), ("films", 1)]
 
 
 def test_recordings_of_train_and_development_are_refused():
@@ -120,12 +121,26 @@ def test_recordings_of_train_and_development_are_refused():
 
 
 def test_segments_that_overlap_are_the_same_recording():
-    early, late = ({"fingerprint": "one", "start": start, "end": start + 2.0} for start in (0.0, 1.5))
+    early, late = ({"fingerprint": "one", "start": start, "end": start + 2.0} for start in (0.0, 1.0))
     assert row_of(leaks_of(make_study(), CLEAN, *clean_manifests(c1=early, c4=late)), "clips")["count"] == 1
     assert (
         row_of(leaks_of(make_study(), CLEAN, *clean_manifests(c1=early, c4=late | {"start": 2.0})), "clips")["count"]
         == 0
     )
+
+
+def test_neighbours_that_overlap_a_little_are_reported_and_not_refused():
+    early, late = ({"fingerprint": "one", "start": start, "end": start + 2.0} for start in (0.0, 1.5))
+    leaks = leaks_of(make_study(), CLEAN, *clean_manifests(c1=early, c4=late))
+    assert not explain_refusals(leaks)
+    row = row_of(leaks, "overlaps")
+    assert (row["count"], row["verdict"]) == (1, "reported")
+    assert describe_leak(row) == (
+        "1 of the 2 test clips of c overlap in time with clips of train, by less than half of the shorter one (c/4)"
+    )
+    assert row_of(leaks, "overlaps", "dev / test")["verdict"] == "none"
+    copies = leaks_of(make_study(), CLEAN, *clean_manifests(c1=early, c4=early))
+    assert row_of(copies, "overlaps")["count"] == 0
 
 
 def test_recordings_of_train_in_development_are_refused():
@@ -150,7 +165,7 @@ def test_copies_of_unknown_speakers_are_found_by_content(late):
 
 def test_recordings_twice_in_one_part_are_counted_and_may_be_refused():
     """Clips 1 and 2 are both in train, 4 and 5 in test, where an overlap of segments is enough."""
-    early, late = ({"fingerprint": "two", "start": start, "end": start + 2.0} for start in (0.0, 1.5))
+    early, late = ({"fingerprint": "two", "start": start, "end": start + 2.0} for start in (0.0, 1.0))
     changes = {"c1": {"fingerprint": "one"}, "c2": {"fingerprint": "one"}, "c4": early, "c5": late}
     leaks = leaks_of(make_study(), CLEAN, *clean_manifests(**changes))
     assert [row_of(leaks, "duplicates", f"{part} / {part}")["examples"] for part in ("train", "dev", "test")] == [
@@ -221,8 +236,33 @@ def test_the_message_names_task_number_examples_and_a_way_out():
     (sentence,) = explain_refusals(leaks)
     assert sentence == (
         "task t: 4 of the 4 test clips of c are recordings that are in train too (c/5, c/6, c/7, ...); take the copies out of "
-        "the corpus, or c out of tasks.t.test_also, or accept it with tasks.t.leaks: {clips: report}"
+        "the corpus, or accept it with tasks.t.leaks: {clips: report}"
     )
+
+
+def test_only_a_corpus_that_is_also_tested_on_can_be_taken_out_of_test_also():
+    same = {"fingerprint": "one"}
+    sentences = explain_refusals(leaks_of(make_study(), CLEAN, *clean_manifests(c1=same, c3=same, c4=same, d1=same)))
+    assert len(sentences) == 5
+    for sentence in sentences:
+        also = "clips of d are" in sentence
+        assert ("take the copies out of the corpus, or d out of tasks.t.test_also, or accept" in sentence) == also
+        assert ("take the copies out of the corpus, or accept" in sentence) != also
+
+
+def test_clips_that_could_not_be_compared_are_counted():
+    splits = CLEAN.with_columns(speaker=pl.when(pl.col("utterance_id") != "c/4").then("speaker"))
+    changes = {"c4": {"speaker": None}, "c1": {"fingerprint": schema.UNREADABLE}}
+    manifests = clean_manifests(**changes)
+    study = make_study()
+    assert describe_unchecked(study.tasks["t"], leaks_of(study, splits, *manifests)) == [
+        "shared speakers were not looked for among clips without a speaker (of c, train / test 1, dev / test 1)",
+        "shared recordings were not looked for among clips that cannot be read (of c, train / dev 1, train / test 1)",
+        "shared recordings were not looked for among clips that cannot be read (of d, train / test 1)",
+    ]
+    strict = make_study(leaks={"transcripts": "refuse"})
+    sentences = describe_unchecked(strict.tasks["t"], leaks_of(strict, splits, *clean_manifests()))
+    assert "shared sentences were not looked for among clips without a transcript (of c, train / test 4)" in sentences
 
 
 def test_speakers_are_counted_once_over_folds():
@@ -330,4 +370,4 @@ def test_a_refused_task_leaves_no_table_and_trains_only_what_is_clean(tmp_path):
     with pytest.raises(CorpusError, match=r"Stage 1 of adapted used"):
         check_training(study, "t", "adapted", splits, paths)
     write_leaks(make_study(), "t", splits, paths, output)
-    assert read_table(output, schema.LEAKS).num_rows == 23
+    assert read_table(output, schema.LEAKS).num_rows == 27

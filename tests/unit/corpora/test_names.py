@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from emoadapt.config import CsvCorpus, FolderCorpus, Task
-from emoadapt.corpora import make_utterance_id, read_labels, read_utterances
+from emoadapt.corpora import make_utterance_id, read_labels, read_notes, read_utterances
 from emoadapt.corpora.base import note_names
 from emoadapt.corpora.names import UNKNOWN, find_on_disk, normalise_name, note_case_twins, parse_known, suggest_name
 from emoadapt.errors import CorpusError
@@ -21,10 +21,17 @@ def nfd(text: str) -> str:
 
 @pytest.fixture
 def table(make_tree):
-    def make(text, media=("a.wav", "b.wav"), **values):
+    def make(text, media=("a.wav", "b.wav", "c.wav"), **values):
         root = make_tree(media)
         (root / "t.csv").write_text(text, encoding="utf-8")
-        columns = {"media": "file", "speaker": "who", "label": "emotion", "split": "part", "sex": "sex"}
+        columns = {
+            "media": "file",
+            "speaker": "who",
+            "label": "emotion",
+            "split": "part",
+            "sex": "sex",
+            "transcript": "words",
+        }
         header = text.splitlines()[0].split(",")
         columns = {ours: theirs for ours, theirs in columns.items() if theirs in header}
         return CsvCorpus(importer="csv", root=str(root), file="t.csv", columns=columns, **values)
@@ -38,12 +45,53 @@ def test_both_unicode_forms_and_blanks_are_one_name(name):
     assert normalise_name(nfd(name)) == normalise_name(f" {name}\u00a0") == name
 
 
-@pytest.mark.parametrize("word", ["nan", "NaN", "NA", "n/a", "N/A", "None", "NULL", "-", "?", "Unknown", "", "  "])
+WORDS = [
+    "nan",
+    "NaN",
+    "NA",
+    "n/a",
+    "N/A",
+    "N.A.",
+    "n.a",
+    "<NA>",
+    "#N/A",
+    "unk",
+    "<UNK>",
+    "<unknown>",
+    "None",
+    "NULL",
+    "-",
+    "?",
+    "Unknown",
+]
+
+
+@pytest.mark.parametrize("word", [*WORDS, "", "  "])
 def test_words_for_an_unknown_person_are_nobody(word, table):
     assert parse_known(word) is None
     first, second = read_utterances("c", table(f"file,who,sex\na.wav,{word},{word}\nb.wav,Ann,f\n"))
     assert (first.speaker, first.sex) == (None, None)
     assert (second.speaker, second.sex) == ("Ann", "female")
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_words_for_an_unknown_part_are_no_part(word, table):
+    config = table(f"file,part,words\na.wav,{word},{word}\nb.wav,train,Well\n")
+    first, second = read_utterances("c", config)
+    assert (first.split, second.split) == (None, "train")
+    assert f"1 part cell holds {word}, which means unknown" in read_notes("c", config)
+
+
+def test_words_for_unknown_are_noted_with_their_cells(table):
+    config = table("file,who,sex,words\na.wav,NA,-,nan\nb.wav,NA,f,nan\nc.wav,nan,f,Well\n")
+    assert read_notes("c", config) == [
+        "2 speaker cells hold NA, which means unknown",
+        "1 speaker cell holds nan, which means unknown",
+        "1 sex cell holds -, which means unknown",
+    ]
+    assert note_names(read_utterances("c", config)) == [
+        "2 transcript cells hold nan, which counts as the words that are said"
+    ]
 
 
 def test_names_that_only_begin_like_an_unknown_one_are_kept():
@@ -117,10 +165,9 @@ def test_ids_of_ascii_names_are_the_paths_themselves():
 def test_names_that_differ_by_case_alone_are_noted_with_counts(table):
     rows = ["a.wav,Anna,Train", "b.wav,anna,train", "c.wav,ANNA,dev", "d.wav,Eva,dev"]
     config = table("file,who,part\n" + "\n".join(rows) + "\n", ["a.wav", "b.wav", "c.wav", "d.wav"])
-    speakers, parts = note_names(read_utterances("c", config))
+    (speakers,) = note_names(read_utterances("c", config))
     assert "speakers that differ by case alone" in speakers
     assert "(ANNA 1, Anna 1, anna 1)" in speakers
-    assert "(Train 1, train 1)" in parts
     assert note_case_twins("speakers", ["Anna", "Eva", None, "Anna"]) == []
 
 

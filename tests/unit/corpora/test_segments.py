@@ -33,7 +33,7 @@ def refuse(config: CsvCorpus) -> None:
     refuse_segments_outside("c", config, read_utterances("c", config))
 
 
-@pytest.mark.parametrize("row", ["0,4", "3.5,", ",1", "1,4.15", ","])
+@pytest.mark.parametrize("row", ["0,4", "3.5,", ",1", "1,4.15", "3.999,4.19", ","])
 def test_segments_within_their_file_pass(corpus, row):
     refuse(corpus(row))
 
@@ -47,6 +47,8 @@ def test_segments_within_their_file_pass(corpus, row):
             r"data/t\.csv, line 3 \(start 1000 s; a\.wav ends at 4\.00 s; are these milliseconds\?\);",
         ),
         ("0,5500", r"data/t\.csv, line 3 \(end 5500 s; a\.wav ends at 4\.00 s; are these milliseconds\?\);"),
+        ("4.1,4.19", r"data/t\.csv, line 3 \(start 4\.1 s; a\.wav ends at 4\.00 s\);"),
+        ("4,", r"data/t\.csv, line 3 \(start 4 s; a\.wav ends at 4\.00 s\);"),
         ("6,", r"data/t\.csv, line 3 \(start 6 s; a\.wav ends at 4\.00 s\);"),
     ],
 )

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from emoadapt import schema
-from emoadapt.data.held_out import assign_parts, draw_parts
+from emoadapt.data.held_out import assign_parts, describe_common, draw_parts
 from emoadapt.errors import DataError
 from emoadapt.flow.store import read_table, write_table
 
@@ -147,6 +147,58 @@ def test_a_corpus_that_copies_link_wholly_is_refused_with_the_reason():
     rows = [(str(n), None, {"fingerprint": "film", "start": 2.0 * n, "end": 2.0 * n + 3.0}) for n in range(4)]
     with pytest.raises(DataError, match=r"corpus c: its 4 speakers or clips are linked by recordings that they share"):
         parts_of(manifest(*rows))
+
+
+def test_a_host_who_overlaps_each_guest_a_little_links_nobody():
+    def cut(number, start, end):
+        return {"fingerprint": f"film{number}", "start": start, "end": end}
+
+    turns = [(f"h{n}", "host", cut(n, 0.0, 10.01)) for n in range(9)]
+    turns += [(f"g{n}", f"guest{n}", cut(n, 10.0, 20.0)) for n in range(9)]
+    parts = parts_of(manifest(*turns), held_out=0.2)
+    assert list(parts.values()).count("held_out") == 2 + 8 * (parts["c/h0"] == "held_out")
+    assert describe_common({"c": manifest(*turns)}) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_clip_that_each_speaker_has_is_never_held_out(seed):
+    """The same calibration clip in each folder would make all speakers one family; a pair of copies stays a family."""
+    own = [(f"s{n}/{take}", f"s{n}", {}) for n in range(6) for take in range(3)]
+    pair = [(f"{name}/pair", name, {"fingerprint": "pair"}) for name in ("s1", "s4")]
+    calibration = [(f"s{n}/cal", f"s{n}", {"fingerprint": "cal"}) for n in range(6)]
+    rows = manifest(*own, *pair, *calibration)
+    parts = parts_of(rows, seed=seed, held_out=0.2)
+    assert {part for name, part in parts.items() if name.endswith("cal")} == {"train"}
+    without = parts_of(manifest(*own, *pair), seed=seed, held_out=0.2)
+    assert {name: parts[name] for name in without} == without
+    assert "held_out" in without.values() and without["c/s1/0"] == without["c/s4/0"]
+    (note,) = describe_common({"c": rows})
+    assert note.startswith(
+        "corpus c: 6 clips are copies of recordings that would link all its speakers or clips (c/s0/cal, "
+    )
+
+
+def test_copies_of_a_whole_corpus_are_refused_and_named():
+    clips = [(f"{who}/{take}", who, {"fingerprint": f"{take}"}) for who in ("s1", "s2") for take in range(2)]
+    with pytest.raises(DataError, match=r"linked by recordings .* such as c/s1/0, c/s1/1, c/s2/0 and 1 more, so"):
+        parts_of(manifest(*clips))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_windows_of_one_file_stay_together_where_speakers_are_unknown(seed):
+    """Windows of 2 s that overlap by .5 s are no copies, but the same people speak in them; one file alone is cut where it can be."""
+
+    def cut(film, start):
+        return {"fingerprint": f"film{film}", "start": start, "end": start + 2.0}
+
+    windows = [(f"{film}.{n}", None, cut(film, 1.5 * n)) for film in range(5) for n in range(6)]
+    parts = parts_of(manifest(*windows), seed=seed, held_out=0.2)
+    assert list(parts.values()).count("held_out") == 6
+    assert all(len({parts[f"c/{film}.{n}"] for n in range(6)}) == 1 for film in range(5))
+    single = manifest(*((f"{n}", None, cut(9, 2.0 * n)) for n in range(10)), corpus="d")
+    both = parts_of(manifest(*windows), single, seed=seed, held_out=0.2)
+    assert {name: both[name] for name in parts} == parts
+    assert [part for name, part in both.items() if name.startswith("d/")].count("held_out") == 2
 
 
 def test_a_large_corpus_of_segments_of_one_file_is_divided():

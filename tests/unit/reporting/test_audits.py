@@ -111,6 +111,7 @@ COPIES = (
     {"kind": "clips", "between": "train / dev"},
     {"kind": "labels", "between": "task / task", "examples": ["c/1 = c/2: x vs y"]},
     {"kind": "stage1_copies", "between": "Stage 1 (a)", "adaptation": "a"},
+    {"kind": "overlaps", "between": "train / test"},
 )
 
 
@@ -122,6 +123,8 @@ def test_repeated_recordings_have_footnotes(study):
         "2 of the 9 clips of c are recordings that have another label too (c/1 = c/2: x vs y): no model can be right about both.",
         "2 of the 9 test clips of c are recordings that are in test more than once (c/1, c/2): scores count each copy.",
         "2 of the 9 train clips of c are recordings that are in train more than once (c/1, c/2): each copy counts there.",
+        "2 of the 9 test clips of c overlap in time with clips of train, by less than half of the shorter one (c/1, c/2): "
+        "scores there may be a little too good.",
         "2 of the 9 clips of c are recordings that are in Stage 1 of a more than once (c/1, c/2): copies are on one side of its "
         "training and held-out parts, where each counts.",
     ]
@@ -139,5 +142,5 @@ def test_every_kind_of_leak_has_words_in_the_table():
     shown = present_table("leaks", build_leaks(make_leaks(*COPIES)))
     assert shown["shared"].to_list() == [
         "recordings, more than once", "recordings, more than once", "recordings", "recordings with another label",
-        "recordings, more than once",
+        "recordings, more than once", "moments of a recording",
     ]  # fmt: skip
