@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from emoadapt.media.links import find_link, find_tag_end, open_link, shift_frame
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 EXACT = ("wav", "flac", MP4)
-"""Formats with sample-exact timestamps and a declared length. Others are read from their beginning up to the end that
+"""Formats with sample-exact timestamps and a declared length, WAV as long as it holds PCM. Others are read from their beginning up to the end that
 is asked for: Matroska counts in ms, MP3 and MPEG estimate the place of a seek."""
 INDEXED = (MP4, "matroska,webm")
 """Formats with an index of key frames."""
@@ -183,17 +185,36 @@ def find_origin(container: Any) -> float:
     return 0.0 if -_LONGEST_RUN_IN_SECONDS <= start < 0 else start
 
 
-def seek(container: Any, origin: float, start: float | None, path: Path) -> bool:
-    """Seek to a little before `start` if that is far from the beginning; True if done."""
+def decode_near(
+    container: Any, stream: Any, origin: float, start: float | None, path: Path
+) -> tuple[Iterator[Any], bool]:
+    """Frames of a stream from a little before `start` on, if that is far from the beginning.
+
+    Seeking is believed only where the first frame that it gives lies at `start` or before it. The index of a file may be
+    of another track, or damaged; then the file is opened anew and read from its beginning.
+
+    Returns:
+        the frames, and True if they begin after a seek; False: they begin with the first one.
+    """
     from av import FFmpegError
 
     if start is None or start < 2 * _LEAD_SECONDS:
-        return False
+        return decode(container, stream, path), False
     try:
-        container.seek(round((origin + start - _LEAD_SECONDS) * 1e6))
-    except FFmpegError as error:
-        raise _fault(path, error) from None
-    return True
+        # By the stream that is read: by default FFmpeg seeks the picture, which may begin later than the sound.
+        container.seek(floor((origin + start - _LEAD_SECONDS) / stream.time_base), stream=stream)
+        frames = decode(container, stream, path)
+        first = next(frames, None)
+    except (FFmpegError, ClipError):
+        first = None
+    if first is not None and first.pts is not None and first.time - origin <= start:
+        return chain([first], frames), True
+    return _decode_anew(path, stream.index), False
+
+
+def _decode_anew(path: Path, index: int) -> Iterator[Any]:
+    with open_container(path) as container:
+        yield from decode(container, take_stream(container.streams[index], path), path)
 
 
 def describe_span(start: float | None, end: float | None) -> str:

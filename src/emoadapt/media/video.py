@@ -13,12 +13,11 @@ from emoadapt.media.complete import check_complete, note_end
 from emoadapt.media.containers import (
     INDEXED,
     check_length,
-    decode,
+    decode_near,
     describe_span,
     find_origin,
     open_container,
     refuse_longer,
-    seek,
 )
 from emoadapt.media.display import Display
 from emoadapt.media.log import describe_restart
@@ -62,9 +61,10 @@ def iterate_frames(
         display = Display(stream)
         check_length(container, stream, start, end, max_seconds, path)
         origin = find_origin(container)
-        sought = container.format.name in INDEXED and seek(container, origin, start, path)
+        near = start if container.format.name in INDEXED else None
+        frames, sought = decode_near(container, stream, origin, near, path)
         last_slot, empty = -1, True
-        frames = _place(decode(container, stream, path), stream, origin, find_end(container, origin), notes)
+        frames = _place(frames, stream, origin, find_end(container, origin), notes)
         for time, frame in _timed(frames, container, stream, origin, path, sought):
             if time < (start or 0.0) - 1e-6 and start is not None:
                 continue
