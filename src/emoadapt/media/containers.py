@@ -31,6 +31,8 @@ FORMATS = (
 or addresses, of which a fingerprint of the file would say nothing."""
 _LEAD_SECONDS = 1.0
 """Decoded before a segment, so that codecs with memory and the resampling filter have settled when it begins."""
+_ROUNDING_SECONDS = 0.001
+"""Containers round stamps to this."""
 _LONGEST_RUN_IN_SECONDS = 1.0
 _ORDINARY_BYTES = 1 << 28
 """More than decoding any clip takes."""
@@ -190,26 +192,38 @@ def decode_near(
 ) -> tuple[Iterator[Any], bool]:
     """Frames of a stream from a little before `start` on, if that is far from the beginning.
 
-    Seeking is believed only where the first frame that it gives lies at `start` or before it. The index of a file may be
-    of another track, or damaged; then the file is opened anew and read from its beginning.
+    A seek is believed only where the first frame that it gives lies early enough. FFmpeg seeks by the pictures, which may begin
+    later than the sound, then by the stream itself, whose index may be damaged. If both mislead, the file is opened anew and
+    read from its beginning.
 
     Returns:
         the frames, and True if they begin after a seek; False: they begin with the first one.
     """
-    from av import FFmpegError
-
     if start is None or start < 2 * _LEAD_SECONDS:
         return decode(container, stream, path), False
+    early = origin + start - _LEAD_SECONDS
+    for place, by, latest in (
+        (round(early * 1e6), None, early + _ROUNDING_SECONDS),
+        (floor(early / stream.time_base), stream, origin + start),
+    ):
+        frames = _seek(container, stream, place, by, path)
+        first = next(frames, None)
+        if first is not None and first.pts is not None and first.time <= latest:
+            return chain([first], frames), True
+    return _decode_anew(path, stream.index), False
+
+
+def _seek(container: Any, stream: Any, place: int, by: Any, path: Path) -> Iterator[Any]:
+    """Frames of a stream from a place on; none where it cannot be sought."""
+    from av import FFmpegError
+
     try:
-        # By the stream that is read: by default FFmpeg seeks the picture, which may begin later than the sound.
-        container.seek(floor((origin + start - _LEAD_SECONDS) / stream.time_base), stream=stream)
+        container.seek(place, stream=by)
         frames = decode(container, stream, path)
         first = next(frames, None)
     except (FFmpegError, ClipError):
-        first = None
-    if first is not None and first.pts is not None and first.time - origin <= start:
-        return chain([first], frames), True
-    return _decode_anew(path, stream.index), False
+        return iter(())
+    return iter(()) if first is None else chain([first], frames)
 
 
 def _decode_anew(path: Path, index: int) -> Iterator[Any]:
