@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.errors import ClipError
-from emoadapt.media.clock import find_end, jumps_ahead, jumps_back
+from emoadapt.media.clock import find_end
 from emoadapt.media.complete import check_complete, note_end
 from emoadapt.media.containers import (
     INDEXED,
@@ -20,7 +20,8 @@ from emoadapt.media.containers import (
     refuse_longer,
 )
 from emoadapt.media.display import Display
-from emoadapt.media.log import describe_restart
+from emoadapt.media.log import Log
+from emoadapt.media.pictures import DECODE_ORDERED, find_step, place_pictures, sort_stamps
 from emoadapt.media.tracks import choose_track, note_tracks
 
 if TYPE_CHECKING:
@@ -63,9 +64,11 @@ def iterate_frames(
         origin = find_origin(container)
         near = start if container.format.name in INDEXED else None
         frames, sought = decode_near(container, stream, origin, near, path)
-        last_slot, empty = -1, True
-        frames = _place(frames, stream, origin, find_end(container, origin), notes)
-        for time, frame in _timed(frames, container, stream, origin, path, sought):
+        last_slot, empty, log = -1, True, Log()
+        if container.format.name in DECODE_ORDERED:
+            frames = sort_stamps(frames)
+        placed = place_pictures(frames, find_step(stream), origin, find_end(container, origin), log)
+        for time, frame in _timed(placed, container, stream, path, sought):
             if time < (start or 0.0) - 1e-6 and start is not None:
                 continue
             if end is not None and time >= end - 1e-6:
@@ -81,46 +84,22 @@ def iterate_frames(
             yield time, display.to_rgb(frame)
         if empty:
             raise ClipError("empty_video", f"{path.name} has no pictures{describe_span(start, end)}")
-
-
-def _place(
-    frames: Iterator[Any], stream: Any, origin: float, last: float | None, notes: list[str] | None
-) -> Iterator[tuple[float, Any]]:
-    """Frames with their times, s on the container's clock; where stamps jump implausibly, they are counted on as sound is."""
-    step = _find_step(stream)
-    first, time, latest, offset = None, -step, -inf, -origin
-    for frame in frames:
-        due = time + step
-        time = due if frame.time is None else frame.time + offset
-        late = time - due
-        if first is None:
-            first = time
-        elif (time < latest and jumps_back(late, time, first)) or (late > 0 and jumps_ahead(late, due, last)):
-            offset, time = offset - late, due
-            if notes is not None:
-                notes.append(describe_restart(due, late))
-        latest = max(latest, time)
-        yield time, frame
-
-
-def _find_step(stream: Any) -> float:
-    """S from picture to picture."""
-    return 1 / float(stream.average_rate or stream.guessed_rate or 25)
+        if notes is not None:
+            notes.extend(log.list_notes(-inf if start is None else start, inf if end is None else end))
 
 
 def _timed(
-    frames: Iterator[tuple[float, Any]], container: Any, stream: Any, origin: float, path: Path, sought: bool
+    frames: Iterator[tuple[float, Any]], container: Any, stream: Any, path: Path, sought: bool
 ) -> Iterator[tuple[float, Any]]:
     """The frames, held back by one, so that a single picture is known before it is given."""
-    step = _find_step(stream)
-    begin = float((stream.start_time or 0) * stream.time_base) - origin
+    step = find_step(stream)
     held, count, reached = None, 0, 0.0
     for time, frame in frames:
         if held is not None:
             yield held
         held, count = (time, frame), count + 1
         shown = float(frame.duration * frame.time_base) if frame.duration else step
-        reached = max(reached, time + shown - begin)
+        reached = max(reached, time + shown)
     if held is None:
         if not sought:
             raise ClipError("undecodable", f"{path.name} has a video stream without pictures")

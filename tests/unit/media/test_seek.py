@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 from av.stream import Disposition
 
-from emoadapt.media import iterate_audio, iterate_frames, read_recording
+from emoadapt.media import Log, iterate_audio, iterate_frames, read_recording
+from emoadapt.media.pictures import place_pictures
 
 RATE, FPS, SECONDS = 16000, 25, 12
 
@@ -127,3 +129,129 @@ def test_pictures_of_the_second_track_are_whole_after_a_seek(tmp_path: Path, nam
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
     assert list_greys(path, 8.5, 9.5) == [(round(k / FPS, 2), k // FPS) for k in range(213, 238)]
+
+
+# --- times of pictures -----------------------------------------------------------------------------
+
+
+def test_pictures_of_an_avi_file_with_b_frames_come_in_the_order_of_time(tmp_path: Path) -> None:
+    """Symptom: times went back and forth, a false clock_restart was noted, and segments lacked pictures."""
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        mux_pictures(container, add_picture(container, bf="2", **{"b-adapt": "0"}))
+    with av.open(str(path)) as container:
+        stamps = [frame.pts for frame in container.decode(video=0)]
+    assert stamps != sorted(stamps), "FFmpeg itself gives the times of presentation"
+    notes: list[str] = []
+    greys = list_greys(path, notes=notes)
+    assert notes == [] and [grey for _, grey in greys] == [k // FPS for k in range(SECONDS * FPS)]
+    assert [time for time, _ in greys] == pytest.approx([k / FPS for k in range(SECONDS * FPS)], abs=0.081)
+    steps = np.diff([time for time, _ in greys])
+    assert steps.min() > 0 and np.count_nonzero(np.abs(steps - 1 / FPS) > 0.001) <= 1
+    assert len(list_greys(path, 2.0, 3.0)) == FPS
+
+
+def stamp_frames(times: list[float | None]) -> list[SimpleNamespace]:
+    return [SimpleNamespace(time=time, number=number) for number, time in enumerate(times)]
+
+
+def place(times: list[float | None], step: float = 0.04, last: float | None = None) -> tuple[list, tuple[str, ...]]:
+    log = Log()
+    placed = place_pictures(iter(stamp_frames(times)), step, 0.0, last, log)
+    return [(round(time, 2), frame.number) for time, frame in placed], log.list_notes()
+
+
+def count(begin: float, number: int) -> list[float | None]:
+    return [begin + k / FPS for k in range(number)]
+
+
+def test_pictures_that_are_there_twice_are_cut_and_noted() -> None:
+    """Symptom: in a joined recording the pictures went back in time by 4 s, while the sound was cut."""
+    placed, notes = place(count(0.0, 250) + count(6.0, 250))
+    assert [time for time, _ in placed] == [round(k / FPS, 2) for k in range(400)]
+    assert [number for _, number in placed] == [*range(250), *range(350, 500)]
+    assert notes == ("overlap_cut: 4.00 s in 1 place, the first at 10.00 s",)
+
+
+def test_joined_recordings_lose_the_same_seconds_of_voice_and_face(tmp_path: Path) -> None:
+    path = tmp_path / "a.ts"
+    parts = []
+    for begin in (0.0, 4.0):  # the second part says that it begins 4 s after the first one, which lasts 8 s
+        part = tmp_path / f"{begin:g}.ts"
+        with av.open(str(part), "w", options={"muxdelay": "0", "muxpreload": "0"}) as container:
+            picture, sound = add_picture(container, "mpeg2video", gop=1), add_sound(container, "mp2")
+            for packet in list_packets(picture, sound):
+                if float(packet.dts * packet.time_base) < 8.0 - 1e-6:
+                    ticks = round(begin / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                    container.mux(packet)
+        parts.append(part.read_bytes())
+    path.write_bytes(b"".join(parts))
+    notes: list[str] = []
+    greys = list_greys(path, notes=notes)
+    times = [time for time, _ in greys]
+    assert times == sorted(set(times)) and len(greys) == pytest.approx(12 * FPS, abs=2)
+    recording = read_recording(path)
+    assert len(recording.samples) == pytest.approx(12 * RATE, abs=0.1 * RATE)
+    (picture_note,), (sound_note,) = notes, recording.notes
+    for note in (picture_note, sound_note):
+        code, seconds = note.split()[:2]
+        assert code == "overlap_cut:" and float(seconds) == pytest.approx(4.0, abs=0.15)
+    for second, shown in ((3, 3), (7, 7), (9, 5), (11, 7)):
+        assert {grey for time, grey in greys if second + 0.2 < time < second + 0.8} == {shown}
+        assert find_second(recording.samples[round((second + 0.2) * RATE) : round((second + 0.8) * RATE)]) == shown
+
+
+def list_packets(*streams) -> list[av.Packet]:
+    """Packets of pictures and of sound, in the order of time."""
+    picture, sound = streams
+    packets = []
+    for index in range(SECONDS * FPS):
+        image = np.full((48, 64, 3), 20 * (index // FPS), np.uint8)
+        packets += picture.encode(av.VideoFrame.from_ndarray(image, format="rgb24"))
+    size = 1152  # of MP2
+    tones = (make_tones() * 32767).astype(np.int16)[np.newaxis]
+    for begin in range(0, tones.shape[1], size):
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(tones[:, begin : begin + size]), "s16", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE, begin, Fraction(1, RATE)
+        packets += sound.encode(frame)
+    return sorted(packets, key=lambda packet: packet.dts * packet.time_base)
+
+
+@pytest.mark.parametrize("stamp", [5.0, 0.2])
+def test_single_stamp_that_its_successor_contradicts_is_ignored(stamp: float) -> None:
+    times = count(0.0, 50)
+    times[20] = stamp
+    assert place(times) == ([(round(k / FPS, 2), k) for k in range(50)], ())
+
+
+def test_irregular_pictures_keep_their_times() -> None:
+    times = [0.0, 0.04, 0.17, 0.18, 0.5, 3.5, 3.51, 9.0, 9.04]
+    assert place(times) == ([(time, k) for k, time in enumerate(times)], ())
+
+
+def test_pictures_continue_at_their_own_distance_after_an_implausible_jump() -> None:
+    """Symptom: a gap of 4,000 s raised the average distance to 8 s; pictures continued at 16 s, sound at 8 s."""
+    placed, notes = place([*count(0.0, 200), *count(4008.0, 50)], step=8.04, last=4010.0)
+    assert placed == [(round(k / FPS, 2), k) for k in range(250)]
+    assert notes == ("clock_restart: time stamps jump by +4000.00 s at 8.00 s; what follows is placed by count",)
+
+
+def test_pictures_after_a_pause_continue_at_their_usual_distance() -> None:
+    placed, _ = place([*count(0.0, 25), *count(6.0, 1), *count(0.0, 25)])
+    assert [time for time, _ in placed[24:28]] == [0.96, 6.0, 6.04, 6.08]
+
+
+def test_film_with_a_pause_before_it_and_a_trimmed_end_is_whole(tmp_path: Path) -> None:
+    """Symptom: `truncated: the video ends after 6.00 s of 8.00 s`. The length that is declared includes the pause."""
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        picture = add_picture(container, bf="0")
+        mux_pictures(container, picture, lambda index: index / FPS + 2.0)
+    content = bytearray(path.read_bytes())
+    entries = content.index(b"elst") + 12
+    pause, shown = (int.from_bytes(content[at : at + 4], "big") for at in (entries, entries + 12))
+    assert (pause, shown) == (2000, 12000), "edits, ms"
+    content[entries + 12 : entries + 16] = (6000).to_bytes(4, "big")
+    path.write_bytes(content)
+    assert list_greys(path) == [(round(2.0 + k / FPS, 2), k // FPS) for k in range(6 * FPS)]
