@@ -42,7 +42,8 @@ def iterate_frames(
     Args:
         path: a file in any format that FFmpeg reads; its default video track is taken, cover art is none.
         start: s; None = the beginning.
-        end: s; None = the end. Pictures with start <= time < end are given.
+        end: s; None = the end. Pictures with start <= time < end are given; where there is none, the one that is on show at
+            `start`, with that time.
         fps: None = every frame; else the first frame in each interval of 1/fps s, counted from the start. A rate above the
             video's own gives every frame.
         max_seconds: s; a clip or segment that is longer is refused. None = no limit.
@@ -64,12 +65,14 @@ def iterate_frames(
         origin = find_origin(container)
         near = start if container.format.name in INDEXED else None
         frames, sought = decode_near(container, stream, origin, near, path)
-        last_slot, empty, log = -1, True, Log()
+        last_slot, empty, shown, log = -1, True, None, Log()
         if container.format.name in DECODE_ORDERED:
             frames = sort_stamps(frames)
-        placed = place_pictures(frames, find_step(stream), origin, find_end(container, origin), log)
+        step = find_step(stream)
+        placed = place_pictures(frames, step, origin, find_end(container, origin), log)
         for time, frame in _timed(placed, container, stream, path, sought):
-            if time < (start or 0.0) - 1e-6 and start is not None:
+            if start is not None and time < start - 1e-6:
+                shown = time, frame
                 continue
             if end is not None and time >= end - 1e-6:
                 break
@@ -82,7 +85,13 @@ def iterate_frames(
                 last_slot = slot
             empty = False
             yield time, display.to_rgb(frame)
-        if empty:
+        else:
+            if shown and start is not None and _find_end(*shown, step) <= start:
+                shown = None
+        if empty and shown and start is not None and (end is None or end > start):
+            log.note_held(shown[0])
+            yield start, display.to_rgb(shown[1])
+        elif empty:
             raise ClipError("empty_video", f"{path.name} has no pictures{describe_span(start, end)}")
         if notes is not None:
             notes.extend(log.list_notes(-inf if start is None else start, inf if end is None else end))
@@ -98,8 +107,7 @@ def _timed(
         if held is not None:
             yield held
         held, count = (time, frame), count + 1
-        shown = float(frame.duration * frame.time_base) if frame.duration else step
-        reached = max(reached, time + shown)
+        reached = max(reached, _find_end(time, frame, step))
     if held is None:
         if not sought:
             raise ClipError("undecodable", f"{path.name} has a video stream without pictures")
@@ -108,3 +116,8 @@ def _timed(
     if count == 1 and not sought:
         raise ClipError("still_image", f"{path.name} holds a single picture", absent=True)
     yield held
+
+
+def _find_end(time: float, frame: Any, step: float) -> float:
+    """S, until which a frame is shown if none follows it."""
+    return time + (float(frame.duration * frame.time_base) if frame.duration else step)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
+from emoadapt.errors import ClipError
 from emoadapt.media import Log, iterate_audio, iterate_frames, read_recording
 from emoadapt.media.pictures import place_pictures
 
@@ -255,3 +256,31 @@ def test_film_with_a_pause_before_it_and_a_trimmed_end_is_whole(tmp_path: Path) 
     content[entries + 12 : entries + 16] = (6000).to_bytes(4, "big")
     path.write_bytes(content)
     assert list_greys(path) == [(round(2.0 + k / FPS, 2), k // FPS) for k in range(6 * FPS)]
+
+
+def write_slides(path: Path) -> Path:
+    """Pictures at 0, 5 and 9 s, the last one of which is shown for as long as a picture of a film."""
+    with av.open(str(path), "w") as container:
+        mux_pictures(
+            container, add_picture(container, bf="0"), lambda index: index / FPS if index in (0, 125, 225) else None
+        )
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_segment_between_two_slides_shows_the_first_one(tmp_path: Path, name: str) -> None:
+    """Symptom: `empty_video`, though a player shows a picture all the time."""
+    path = write_slides(tmp_path / name)
+    notes: list[str] = []
+    assert list_greys(path, 6.1, 8.0, notes=notes) == [(6.1, 5)]
+    assert notes == ["held_picture: no picture begins in the segment; that of 5.00 s is shown during it"]
+    assert list_greys(path, 1.0, 2.0, fps=5.0) == [(1.0, 0)]
+    notes.clear()
+    assert list_greys(path, 4.0, 6.0, notes=notes) == [(5.0, 5)] and notes == []
+
+
+@pytest.mark.parametrize(("start", "end"), [(9.5, 10.0), (9.5, None), (3.0, 3.0)])
+def test_no_picture_is_held_after_the_last_one(tmp_path: Path, start: float, end: float | None) -> None:
+    path = write_slides(tmp_path / "a.mp4")
+    with pytest.raises(ClipError, match="empty_video"):
+        list_greys(path, start, end)
