@@ -45,11 +45,13 @@ class Recording:
         samples: (n_samples,) int16, 16 kHz, little-endian; channels are averaged, unless they cancel each other.
         source_rate: Hz, of the file's audio stream; nothing above half of it was ever recorded.
         notes: what is odd about the clip, though it is used, each `<code>: <detail>`.
+        position: of the first sample: 16 kHz samples after a player's 0:00.
     """
 
     samples: NDArray[np.int16]
     source_rate: int
     notes: tuple[str, ...] = ()
+    position: int = 0
 
 
 class Piece(NamedTuple):
@@ -79,27 +81,28 @@ def read_recording(
     """
     path = Path(path)
     log = Log()
-    samples = _read_samples(path, start, end, max_seconds, log)
+    position, samples = _read_samples(path, start, end, max_seconds, log)
     span = (-inf if start is None else start, inf if end is None else end)
     notes = log.list_notes(*span)
     if log.is_cancelled(*span):
-        samples = _read_samples(path, start, end, max_seconds, Log(), first_channel=True)
+        _, samples = _read_samples(path, start, end, max_seconds, Log(), first_channel=True)
         notes = (*notes, log.describe_inversion(*span))
-    return Recording(samples, log.source_rate, notes)
+    return Recording(samples, log.source_rate, notes, position)
 
 
 def _read_samples(
     path: Path, start: float | None, end: float | None, max_seconds: float | None, log: Log, first_channel: bool = False
-) -> NDArray[np.int16]:
+) -> Piece:
     with open_container(path) as container:
         stream = choose_track(container, "audio", path)
         check_length(container, stream, start, end, max_seconds, path)
-        pieces, length = [], 0
+        pieces: list[Piece] = []
+        length = 0
         for piece in _decode_pieces(container, stream, start, end, path, log, first_channel):
-            pieces.append(piece.samples)
+            pieces.append(piece)
             length += len(piece.samples)
             refuse_longer(length / SAMPLE_RATE, max_seconds, path)
-        return np.concatenate(pieces)
+        return Piece(pieces[0].position, np.concatenate([piece.samples for piece in pieces]))
 
 
 def decode_audio(path: str | Path, start: float | None = None, end: float | None = None) -> NDArray[np.int16]:
