@@ -10,6 +10,7 @@ from emoadapt.config import AudioConfig
 from emoadapt.features.base import Context, guard
 from emoadapt.flow.notes import join_notes
 from emoadapt.media import examine, read_recording
+from emoadapt.media.containers import describe_request
 
 SEGMENT_TOLERANCE = 0.05
 """s that a segment may lack of its wanted length without a note: codecs count in frames of up to 64 ms at both ends of a file."""
@@ -59,7 +60,7 @@ def note_segment(start: float | None, end: float | None, position: int, n_sample
         n_samples: samples that were got, 16 kHz.
     """
     begin, reached = position / schema.SAMPLE_RATE, (position + n_samples) / schema.SAMPLE_RATE
-    asked = f"asked for {start or 0.0:.2f}" + (" s to its end" if end is None else f"-{end:.2f} s")
+    asked = describe_request(start, end)
     notes = []
     if start is not None and begin - start > _TOLERANCE:
         notes.append(f"segment_before: {asked}, the audio begins at {begin:.2f} s")

@@ -236,3 +236,8 @@ def describe_span(start: float | None, end: float | None) -> str:
     if start is None and end is None:
         return ""
     return f" between {start or 0:g} s and {'its end' if end is None else f'{end:g} s'}"
+
+
+def describe_request(start: float | None, end: float | None) -> str:
+    """Words for the times of a segment in a note."""
+    return f"asked for {start or 0.0:.2f}" + (" s to its end" if end is None else f"-{end:.2f} s")

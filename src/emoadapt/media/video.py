@@ -14,6 +14,7 @@ from emoadapt.media.containers import (
     INDEXED,
     check_length,
     decode_near,
+    describe_request,
     describe_span,
     find_origin,
     open_container,
@@ -27,6 +28,9 @@ from emoadapt.media.tracks import choose_track, note_tracks
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+SEGMENT_TOLERANCE = 0.5
+"""s that the pictures of a segment may lack at either end without a note: the slowest videos have two a second."""
 
 
 def iterate_frames(
@@ -65,17 +69,19 @@ def iterate_frames(
         origin = find_origin(container)
         near = start if container.format.name in INDEXED else None
         frames, sought = decode_near(container, stream, origin, near, path)
-        last_slot, empty, shown, log = -1, True, None, Log()
+        last_slot, first, before, until, log = -1, None, None, 0.0, Log()
         if container.format.name in DECODE_ORDERED:
             frames = sort_stamps(frames)
         step = find_step(stream)
         placed = place_pictures(frames, step, origin, find_end(container, origin), log)
         for time, frame in _timed(placed, container, stream, path, sought):
-            if start is not None and time < start - 1e-6:
-                shown = time, frame
-                continue
             if end is not None and time >= end - 1e-6:
+                until = inf
                 break
+            until = _find_end(time, frame, step)
+            if start is not None and time < start - 1e-6:
+                before = time, frame
+                continue
             refuse_longer(time - (start or 0.0), max_seconds, path)
             if fps is not None:
                 # Timestamps are rounded to the container's ticks, so a frame may lie just before its interval.
@@ -83,18 +89,32 @@ def iterate_frames(
                 if slot <= last_slot:
                     continue
                 last_slot = slot
-            empty = False
+            first = time if first is None else first
             yield time, display.to_rgb(frame)
-        else:
-            if shown and start is not None and _find_end(*shown, step) <= start:
-                shown = None
-        if empty and shown and start is not None and (end is None or end > start):
-            log.note_held(shown[0])
-            yield start, display.to_rgb(shown[1])
-        elif empty:
+        if first is None and before and start is not None and start < min(until, inf if end is None else end):
+            first = start
+            log.note_held(before[0])
+            yield start, display.to_rgb(before[1])
+        if first is None:
             raise ClipError("empty_video", f"{path.name} has no pictures{describe_span(start, end)}")
         if notes is not None:
             notes.extend(log.list_notes(-inf if start is None else start, inf if end is None else end))
+            notes.extend(_note_segment(start, end, first if before is None else None, until))
+
+
+def _note_segment(start: float | None, end: float | None, first: float | None, until: float) -> Iterator[str]:
+    """Notes for a segment that begins well before the first picture of its file, or ends well after the last one.
+
+    Args:
+        start: s, of the segment; None = the beginning of the file.
+        end: s, of the segment; None = the end of the file.
+        first: s, of the first picture of the file; None = another one lies before the segment.
+        until: s, until which the last picture is shown.
+    """
+    if start is not None and first is not None and first - start > SEGMENT_TOLERANCE:
+        yield f"segment_before: {describe_request(start, end)}, the first picture is at {first:.2f} s"
+    if end is not None and end - until > SEGMENT_TOLERANCE:
+        yield f"segment_beyond: {describe_request(start, end)}, the last picture ends at {until:.2f} s"
 
 
 def _timed(

@@ -284,3 +284,30 @@ def test_no_picture_is_held_after_the_last_one(tmp_path: Path, start: float, end
     path = write_slides(tmp_path / "a.mp4")
     with pytest.raises(ClipError, match="empty_video"):
         list_greys(path, start, end)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (5.0, 9.0, ["segment_before: asked for 5.00-9.00 s, the first picture is at 8.00 s"]),
+        (5.0, None, ["segment_before: asked for 5.00 s to its end, the first picture is at 8.00 s"]),
+        (7.6, 12.4, []),
+        (9.0, 13.0, ["segment_beyond: asked for 9.00-13.00 s, the last picture ends at 12.00 s"]),
+        (None, 13.0, ["segment_beyond: asked for 0.00-13.00 s, the last picture ends at 12.00 s"]),
+        (None, None, []),
+    ],
+)
+@pytest.mark.parametrize("fps", [None, 1.0])
+def test_segment_that_lasts_beyond_the_pictures_is_noted(
+    tmp_path: Path, start: float | None, end: float | None, expected: list[str], fps: float | None
+) -> None:
+    notes: list[str] = []
+    assert list_greys(write_late_picture(tmp_path / "a.mp4"), start, end, fps=fps, notes=notes)
+    assert notes == expected
+
+
+def test_segment_with_a_slide_that_lasts_is_within_the_pictures(tmp_path: Path) -> None:
+    """Symptom: `segment_beyond: asked for 4.00-8.00 s, the last picture is at 5.00 s`, which is shown until 9 s."""
+    notes: list[str] = []
+    assert list_greys(write_slides(tmp_path / "a.mp4"), 4.0, 8.0, notes=notes) == [(5.0, 5)]
+    assert notes == []
