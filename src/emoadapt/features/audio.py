@@ -10,9 +10,12 @@ from emoadapt.config import AudioConfig
 from emoadapt.features.base import Context, guard
 from emoadapt.flow.notes import join_notes
 from emoadapt.media import examine, read_recording
+from emoadapt.media.containers import describe_request
 
 SEGMENT_TOLERANCE = 0.05
 """s that a segment may lack of its wanted length without a note: codecs count in frames of up to 64 ms at both ends of a file."""
+_TOLERANCE = SEGMENT_TOLERANCE + 0.5 / schema.SAMPLE_RATE
+"""Times of a table fall between two samples."""
 
 
 class AudioExtractor:
@@ -20,8 +23,8 @@ class AudioExtractor:
 
     Set aside are clips shorter than `min_seconds` (`too_short`), those longer than `max_seconds` (`too_long`), clips whose samples
     are all the same (`silent`, absent), and those that `emoadapt.media` cannot decode. Others are kept, with notes on what is odd:
-    those of `Recording`, those of `emoadapt.media.examine` (`clipped`, `offset`, `narrow_band`), and `segment_beyond` where the
-    segment is shorter than was asked for, since its file ends before it does.
+    those of `Recording`, those of `emoadapt.media.examine` (`clipped`, `offset`, `narrow_band`), and `segment_before` or
+    `segment_beyond` where the segment is shorter than was asked for, since the file's audio begins later or ends earlier.
     """
 
     table = schema.AUDIO
@@ -39,25 +42,28 @@ class AudioExtractor:
     def _extract_row(self, row: dict[str, Any]) -> dict[str, Any]:
         recording = read_recording(row["path"], row["start"], row["end"], self.max_seconds)
         notes = examine(recording, self.min_seconds)
+        lacking = note_segment(row["start"], row["end"], recording.position, len(recording.samples))
         return {
-            "reason": join_notes([*notes, note_segment(row["start"], row["end"], len(recording.samples))]),
+            "reason": join_notes([*notes, *lacking]),
             "audio": recording.samples.tobytes(),
             "n_samples": len(recording.samples),
         }
 
 
-def note_segment(start: float | None, end: float | None, n_samples: int) -> str | None:
-    """A note for a segment that is shorter than was asked for, since its file ends before it does.
+def note_segment(start: float | None, end: float | None, position: int, n_samples: int) -> list[str]:
+    """Notes for a segment that is shorter than was asked for, since its file's audio begins later or ends earlier.
 
     Args:
-        start: s, of the row; None = the beginning of the file.
+        start: s, of the row; None = the beginning of the audio, which cannot be before itself.
         end: s, of the row; None = the end, which cannot be beyond itself.
+        position: of the first sample that was got: 16 kHz samples after a player's 0:00.
         n_samples: samples that were got, 16 kHz.
     """
-    if end is None:
-        return None
-    first = round((start or 0.0) * schema.SAMPLE_RATE)
-    if round(end * schema.SAMPLE_RATE) - first <= n_samples + SEGMENT_TOLERANCE * schema.SAMPLE_RATE:
-        return None
-    reached = (first + n_samples) / schema.SAMPLE_RATE
-    return f"segment_beyond: asked for {start or 0.0:.2f}-{end:.2f} s, the audio ends at {reached:.2f} s"
+    begin, reached = position / schema.SAMPLE_RATE, (position + n_samples) / schema.SAMPLE_RATE
+    asked = describe_request(start, end)
+    notes = []
+    if start is not None and begin - start > _TOLERANCE:
+        notes.append(f"segment_before: {asked}, the audio begins at {begin:.2f} s")
+    if end is not None and end - reached > _TOLERANCE:
+        notes.append(f"segment_beyond: {asked}, the audio ends at {reached:.2f} s")
+    return notes

@@ -28,8 +28,6 @@ from emoadapt.models.opencv import load_opencv
 
 FRAMES_AHEAD, BATCHES_AHEAD = 4, 1
 JPEG_QUALITY = 95
-SEGMENT_TOLERANCE = 0.5
-"""s that a segment may last beyond its last picture without a note: the slowest videos have two pictures a second."""
 NOTED_SHARE, NOTED_AREA = 0.1, 0.25
 """A clip is noted where in this share of its frames with a face another one is seen than the one kept, of at least this share of
 its mean area: smaller ones are people far behind, or no faces."""
@@ -89,7 +87,7 @@ class FacesExtractor:
             crops |= self._cut_later(row, seen, person, missing)
         frames = sorted(person.faces)
         return {
-            "reason": join_notes([*seen.notes, _note_others(seen, person), self._note_segment(row, seen)]),
+            "reason": join_notes([*seen.notes, _note_others(seen, person)]),
             "n_frames": len(seen.seconds),
             "frame_seconds": [seen.seconds[i] for i in frames],
             "boxes": [list(person.faces[i].box) for i in frames],
@@ -129,14 +127,6 @@ class FacesExtractor:
             row["path"], row.get("start"), row.get("end"), fps, config.max_seconds, seen.notes
         )
         return run_ahead(frames, FRAMES_AHEAD)
-
-    def _note_segment(self, row: dict[str, Any], seen: _Seen) -> str | None:
-        """A note for a segment that lasts well beyond the last picture."""
-        start, end, last = row.get("start") or 0.0, row.get("end"), seen.seconds[-1]
-        step = 0.0 if self._config.fps == "native" else 1 / self._config.fps
-        if end is None or end - last <= SEGMENT_TOLERANCE + step:
-            return None
-        return f"segment_beyond: asked for {start:.2f}-{end:.2f} s, the last picture is at {last:.2f} s"
 
     def _cut_later(self, row: dict[str, Any], seen: _Seen, person: Person, missing: set[int]) -> dict[int, bytes]:
         """Crops of frames in which another person led; the clip is decoded once more."""

@@ -21,6 +21,9 @@ Codes of the notes on clips that are used:
 
 * `several_tracks`: there are several audio or video tracks; the default one is used, as by a player, else the first one;
 * `stale_header`: a WAV file has data behind the samples that its header counts; only the counted ones are used, as by a player;
+* `hole_filled`, `overlap_cut`, `clock_restart`: see `emoadapt.media.clock` for sound, `emoadapt.media.pictures` for pictures;
+* `held_picture`: no picture begins in the segment; the one before it, which is on show meanwhile, is given;
+* `segment_before`, `segment_beyond`: the pictures of the file begin well after the segment does, or end well before it;
 * `open_end`: no page of an Ogg file ends its stream, as some recorders and live streams leave it.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from math import gcd, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,12 +18,11 @@ from emoadapt.media.containers import (
     EXACT,
     MP4,
     check_length,
-    decode,
+    decode_near,
     describe_span,
     find_origin,
     open_container,
     refuse_longer,
-    seek,
 )
 from emoadapt.media.log import Log
 from emoadapt.media.mixing import average_channels, read_channels
@@ -45,11 +45,13 @@ class Recording:
         samples: (n_samples,) int16, 16 kHz, little-endian; channels are averaged, unless they cancel each other.
         source_rate: Hz, of the file's audio stream; nothing above half of it was ever recorded.
         notes: what is odd about the clip, though it is used, each `<code>: <detail>`.
+        position: of the first sample: 16 kHz samples after a player's 0:00.
     """
 
     samples: NDArray[np.int16]
     source_rate: int
     notes: tuple[str, ...] = ()
+    position: int = 0
 
 
 class Piece(NamedTuple):
@@ -79,27 +81,28 @@ def read_recording(
     """
     path = Path(path)
     log = Log()
-    samples = _read_samples(path, start, end, max_seconds, log)
+    position, samples = _read_samples(path, start, end, max_seconds, log)
     span = (-inf if start is None else start, inf if end is None else end)
     notes = log.list_notes(*span)
     if log.is_cancelled(*span):
-        samples = _read_samples(path, start, end, max_seconds, Log(), first_channel=True)
+        _, samples = _read_samples(path, start, end, max_seconds, Log(), first_channel=True)
         notes = (*notes, log.describe_inversion(*span))
-    return Recording(samples, log.source_rate, notes)
+    return Recording(samples, log.source_rate, notes, position)
 
 
 def _read_samples(
     path: Path, start: float | None, end: float | None, max_seconds: float | None, log: Log, first_channel: bool = False
-) -> NDArray[np.int16]:
+) -> Piece:
     with open_container(path) as container:
         stream = choose_track(container, "audio", path)
         check_length(container, stream, start, end, max_seconds, path)
-        pieces, length = [], 0
+        pieces: list[Piece] = []
+        length = 0
         for piece in _decode_pieces(container, stream, start, end, path, log, first_channel):
-            pieces.append(piece.samples)
+            pieces.append(piece)
             length += len(piece.samples)
             refuse_longer(length / SAMPLE_RATE, max_seconds, path)
-        return np.concatenate(pieces)
+        return Piece(pieces[0].position, np.concatenate([piece.samples for piece in pieces]))
 
 
 def decode_audio(path: str | Path, start: float | None = None, end: float | None = None) -> NDArray[np.int16]:
@@ -141,18 +144,18 @@ def _decode_pieces(
 ) -> Iterator[Piece]:
     log.note_file([note_tracks(container, stream), note_end(container, path)])
     origin = find_origin(container)
-    sought = _may_seek(container, stream, origin, start) and seek(container, origin, start, path)
-    frames = decode(container, stream, path)
+    near = start if _may_seek(container, stream, origin, start) else None
+    frames, sought = decode_near(container, stream, origin, near, path)
     first = next(frames, None)
     if first is None:
         raise ClipError("empty_audio", f"{path.name} has no audio{describe_span(start, end)}")
     if first.sample_rate > _HIGHEST_RATE:
         raise ClipError("undecodable", f"{path.name} claims a sample rate of {first.sample_rate} Hz")
     log.source_rate = first.sample_rate
-    skipped = _seconds_skipped(stream, first, path) if sought else 0.0
+    skipped = float((first.pts - (stream.start_time or 0)) * stream.time_base) if sought else 0.0
     begin = first.time - skipped - origin if first.time is not None else 0.0
     clock = Clock(begin + skipped, find_end(container, origin), log, stamped=container.format.name in STAMPED)
-    blocks = _mix_blocks(clock, _chain(first, frames), path, log, first_channel)
+    blocks = _mix_blocks(clock, chain([first], frames), path, log, first_channel)
     # Positions in a recording count 16 kHz samples from the first of the stream, wherever reading began; `lead` lies before it.
     lead = round(begin * SAMPLE_RATE)
     low = 0 if start is None else max(round(start * SAMPLE_RATE) - lead, 0)
@@ -178,20 +181,11 @@ def _decode_pieces(
 
 
 def _may_seek(container: Any, stream: Any, origin: float, start: float | None) -> bool:
+    """Whether stamps after a seek are exact. FFmpeg derives those of compressed WAV from an average rate, seconds off."""
     name = container.format.name
+    if name == "wav":
+        return bool(stream.codec_context.name.startswith("pcm_"))
     return name in EXACT and (name != MP4 or start is None or is_even(stream, origin + start))
-
-
-def _seconds_skipped(stream: Any, first: Any, path: Path) -> float:
-    """Seconds of the stream before the first frame that was decoded after a seek."""
-    if first.pts is None:
-        raise ClipError("undecodable", f"{path.name} has no time stamp where the segment begins; its index is damaged")
-    return float((first.pts - (stream.start_time or 0)) * stream.time_base)
-
-
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
 
 
 def _mix_blocks(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from emoadapt.media.links import find_link, find_tag_end, open_link, shift_frame
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 EXACT = ("wav", "flac", MP4)
-"""Formats with sample-exact timestamps and a declared length. Others are read from their beginning up to the end that
+"""Formats with sample-exact timestamps and a declared length, WAV as long as it holds PCM. Others are read from their beginning up to the end that
 is asked for: Matroska counts in ms, MP3 and MPEG estimate the place of a seek."""
 INDEXED = (MP4, "matroska,webm")
 """Formats with an index of key frames."""
@@ -29,6 +31,8 @@ FORMATS = (
 or addresses, of which a fingerprint of the file would say nothing."""
 _LEAD_SECONDS = 1.0
 """Decoded before a segment, so that codecs with memory and the resampling filter have settled when it begins."""
+_ROUNDING_SECONDS = 0.001
+"""Containers round stamps to this."""
 _LONGEST_RUN_IN_SECONDS = 1.0
 _ORDINARY_BYTES = 1 << 28
 """More than decoding any clip takes."""
@@ -183,17 +187,48 @@ def find_origin(container: Any) -> float:
     return 0.0 if -_LONGEST_RUN_IN_SECONDS <= start < 0 else start
 
 
-def seek(container: Any, origin: float, start: float | None, path: Path) -> bool:
-    """Seek to a little before `start` if that is far from the beginning; True if done."""
+def decode_near(
+    container: Any, stream: Any, origin: float, start: float | None, path: Path
+) -> tuple[Iterator[Any], bool]:
+    """Frames of a stream from a little before `start` on, if that is far from the beginning.
+
+    A seek is believed only where the first frame that it gives lies early enough. FFmpeg seeks by the pictures, which may begin
+    later than the sound, then by the stream itself, whose index may be damaged. If both mislead, the file is opened anew and
+    read from its beginning.
+
+    Returns:
+        the frames, and True if they begin after a seek; False: they begin with the first one.
+    """
+    if start is None or start < 2 * _LEAD_SECONDS:
+        return decode(container, stream, path), False
+    early = origin + start - _LEAD_SECONDS
+    for place, by, latest in (
+        (round(early * 1e6), None, early + _ROUNDING_SECONDS),
+        (floor(early / stream.time_base), stream, origin + start),
+    ):
+        frames = _seek(container, stream, place, by, path)
+        first = next(frames, None)
+        if first is not None and first.pts is not None and first.time <= latest:
+            return chain([first], frames), True
+    return _decode_anew(path, stream.index), False
+
+
+def _seek(container: Any, stream: Any, place: int, by: Any, path: Path) -> Iterator[Any]:
+    """Frames of a stream from a place on; none where it cannot be sought."""
     from av import FFmpegError
 
-    if start is None or start < 2 * _LEAD_SECONDS:
-        return False
     try:
-        container.seek(round((origin + start - _LEAD_SECONDS) * 1e6))
-    except FFmpegError as error:
-        raise _fault(path, error) from None
-    return True
+        container.seek(place, stream=by)
+        frames = decode(container, stream, path)
+        first = next(frames, None)
+    except (FFmpegError, ClipError):
+        return iter(())
+    return iter(()) if first is None else chain([first], frames)
+
+
+def _decode_anew(path: Path, index: int) -> Iterator[Any]:
+    with open_container(path) as container:
+        yield from decode(container, take_stream(container.streams[index], path), path)
 
 
 def describe_span(start: float | None, end: float | None) -> str:
@@ -201,3 +236,8 @@ def describe_span(start: float | None, end: float | None) -> str:
     if start is None and end is None:
         return ""
     return f" between {start or 0:g} s and {'its end' if end is None else f'{end:g} s'}"
+
+
+def describe_request(start: float | None, end: float | None) -> str:
+    """Words for the times of a segment in a note."""
+    return f"asked for {start or 0.0:.2f}" + (" s to its end" if end is None else f"-{end:.2f} s")

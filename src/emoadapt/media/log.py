@@ -23,6 +23,7 @@ class Log:
     _holes: list[list[float]] = field(default_factory=list)
     _overlaps: list[list[float]] = field(default_factory=list)
     _restarts: list[tuple[float, float]] = field(default_factory=list)
+    _held: float | None = None
     _energies: dict[int, list[float]] = field(default_factory=dict)
 
     def note_file(self, notes: Iterable[str | None]) -> None:
@@ -43,6 +44,10 @@ class Log:
     def note_restart(self, begin: float, jump: float) -> None:
         """The time stamps jumped implausibly."""
         self._restarts.append((begin, jump))
+
+    def note_held(self, begin: float) -> None:
+        """A picture that begins before the clip is all that is shown during it."""
+        self._held = begin
 
     def add_energies(self, begin: float, mean: float, channels: float) -> None:
         """Energies of the mean of several channels, and the mean of theirs."""
@@ -69,6 +74,10 @@ class Log:
         ]
         if restarts:
             notes.append(describe_restart(*restarts[0]))
+        if self._held is not None:
+            notes.append(
+                f"held_picture: no picture begins in the segment; that of {self._held:.2f} s is shown during it"
+            )
         return (*self._of_file, *(note for note in notes if note))
 
     def forget(self, before: float) -> None:

@@ -8,25 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.errors import ClipError
-from emoadapt.media.clock import find_end, jumps_ahead, jumps_back
+from emoadapt.media.clock import find_end
 from emoadapt.media.complete import check_complete, note_end
 from emoadapt.media.containers import (
     INDEXED,
     check_length,
-    decode,
+    decode_near,
+    describe_request,
     describe_span,
     find_origin,
     open_container,
     refuse_longer,
-    seek,
 )
 from emoadapt.media.display import Display
-from emoadapt.media.log import describe_restart
+from emoadapt.media.log import Log
+from emoadapt.media.pictures import DECODE_ORDERED, find_step, place_pictures, sort_stamps
 from emoadapt.media.tracks import choose_track, note_tracks
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+SEGMENT_TOLERANCE = 0.5
+"""s that the pictures of a segment may lack at either end without a note: the slowest videos have two a second."""
 
 
 def iterate_frames(
@@ -42,7 +46,8 @@ def iterate_frames(
     Args:
         path: a file in any format that FFmpeg reads; its default video track is taken, cover art is none.
         start: s; None = the beginning.
-        end: s; None = the end. Pictures with start <= time < end are given.
+        end: s; None = the end. Pictures with start <= time < end are given; where there is none, the one that is on show at
+            `start`, with that time.
         fps: None = every frame; else the first frame in each interval of 1/fps s, counted from the start. A rate above the
             video's own gives every frame.
         max_seconds: s; a clip or segment that is longer is refused. None = no limit.
@@ -62,14 +67,21 @@ def iterate_frames(
         display = Display(stream)
         check_length(container, stream, start, end, max_seconds, path)
         origin = find_origin(container)
-        sought = container.format.name in INDEXED and seek(container, origin, start, path)
-        last_slot, empty = -1, True
-        frames = _place(decode(container, stream, path), stream, origin, find_end(container, origin), notes)
-        for time, frame in _timed(frames, container, stream, origin, path, sought):
-            if time < (start or 0.0) - 1e-6 and start is not None:
-                continue
+        near = start if container.format.name in INDEXED else None
+        frames, sought = decode_near(container, stream, origin, near, path)
+        last_slot, first, before, until, log = -1, None, None, 0.0, Log()
+        if container.format.name in DECODE_ORDERED:
+            frames = sort_stamps(frames)
+        step = find_step(stream)
+        placed = place_pictures(frames, step, origin, find_end(container, origin), log)
+        for time, frame in _timed(placed, container, stream, path, sought):
             if end is not None and time >= end - 1e-6:
+                until = inf
                 break
+            until = _find_end(time, frame, step)
+            if start is not None and time < start - 1e-6:
+                before = time, frame
+                continue
             refuse_longer(time - (start or 0.0), max_seconds, path)
             if fps is not None:
                 # Timestamps are rounded to the container's ticks, so a frame may lie just before its interval.
@@ -77,50 +89,45 @@ def iterate_frames(
                 if slot <= last_slot:
                     continue
                 last_slot = slot
-            empty = False
+            first = time if first is None else first
             yield time, display.to_rgb(frame)
-        if empty:
-            raise ClipError("empty_video", f"{path.name} has no pictures{describe_span(start, end)}")
-
-
-def _place(
-    frames: Iterator[Any], stream: Any, origin: float, last: float | None, notes: list[str] | None
-) -> Iterator[tuple[float, Any]]:
-    """Frames with their times, s on the container's clock; where stamps jump implausibly, they are counted on as sound is."""
-    step = _find_step(stream)
-    first, time, latest, offset = None, -step, -inf, -origin
-    for frame in frames:
-        due = time + step
-        time = due if frame.time is None else frame.time + offset
-        late = time - due
+        if first is None and before and start is not None and start < min(until, inf if end is None else end):
+            first = start
+            log.note_held(before[0])
+            yield start, display.to_rgb(before[1])
         if first is None:
-            first = time
-        elif (time < latest and jumps_back(late, time, first)) or (late > 0 and jumps_ahead(late, due, last)):
-            offset, time = offset - late, due
-            if notes is not None:
-                notes.append(describe_restart(due, late))
-        latest = max(latest, time)
-        yield time, frame
+            raise ClipError("empty_video", f"{path.name} has no pictures{describe_span(start, end)}")
+        if notes is not None:
+            notes.extend(log.list_notes(-inf if start is None else start, inf if end is None else end))
+            notes.extend(_note_segment(start, end, first if before is None else None, until))
 
 
-def _find_step(stream: Any) -> float:
-    """S from picture to picture."""
-    return 1 / float(stream.average_rate or stream.guessed_rate or 25)
+def _note_segment(start: float | None, end: float | None, first: float | None, until: float) -> Iterator[str]:
+    """Notes for a segment that begins well before the first picture of its file, or ends well after the last one.
+
+    Args:
+        start: s, of the segment; None = the beginning of the file.
+        end: s, of the segment; None = the end of the file.
+        first: s, of the first picture of the file; None = another one lies before the segment.
+        until: s, until which the last picture is shown.
+    """
+    if start is not None and first is not None and first - start > SEGMENT_TOLERANCE:
+        yield f"segment_before: {describe_request(start, end)}, the first picture is at {first:.2f} s"
+    if end is not None and end - until > SEGMENT_TOLERANCE:
+        yield f"segment_beyond: {describe_request(start, end)}, the last picture ends at {until:.2f} s"
 
 
 def _timed(
-    frames: Iterator[tuple[float, Any]], container: Any, stream: Any, origin: float, path: Path, sought: bool
+    frames: Iterator[tuple[float, Any]], container: Any, stream: Any, path: Path, sought: bool
 ) -> Iterator[tuple[float, Any]]:
     """The frames, held back by one, so that a single picture is known before it is given."""
-    step = _find_step(stream)
-    begin = float((stream.start_time or 0) * stream.time_base) - origin
+    step = find_step(stream)
     held, count, reached = None, 0, 0.0
     for time, frame in frames:
         if held is not None:
             yield held
         held, count = (time, frame), count + 1
-        shown = float(frame.duration * frame.time_base) if frame.duration else step
-        reached = max(reached, time + shown - begin)
+        reached = max(reached, _find_end(time, frame, step))
     if held is None:
         if not sought:
             raise ClipError("undecodable", f"{path.name} has a video stream without pictures")
@@ -129,3 +136,8 @@ def _timed(
     if count == 1 and not sought:
         raise ClipError("still_image", f"{path.name} holds a single picture", absent=True)
     yield held
+
+
+def _find_end(time: float, frame: Any, step: float) -> float:
+    """S, until which a frame is shown if none follows it."""
+    return time + (float(frame.duration * frame.time_base) if frame.duration else step)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -85,7 +87,44 @@ def test_segment_that_ends_beyond_its_file_is_noted(extractor: AudioExtractor, t
 def test_segments_that_lack_more_than_a_frame_are_noted(
     start: float | None, end: float | None, n_samples: int, noted: bool
 ) -> None:
-    assert (note_segment(start, end, n_samples) is not None) == noted
+    position = round((start or 0.0) * schema.SAMPLE_RATE)
+    assert bool(note_segment(start, end, position, n_samples)) == noted
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "codes"),
+    [
+        (2.0, 6.0, ["segment_before: asked for 2.00-6.00 s, the audio begins at 4.00 s"]),
+        (2.0, None, ["segment_before: asked for 2.00 s to its end, the audio begins at 4.00 s"]),
+        (3.96, 6.0, []),
+        (None, 6.0, []),
+        (2.0, 9.0, ["segment_before: asked for 2.00-9.00 s, the audio begins at 4.00 s",
+                    "segment_beyond: asked for 2.00-9.00 s, the audio ends at 7.00 s"]),
+        (5.0, 9.0, ["segment_beyond: asked for 5.00-9.00 s, the audio ends at 7.00 s"]),
+    ],
+)  # fmt: skip
+def test_segment_of_audio_that_begins_late_says_at_which_end_it_lacks(
+    extractor: AudioExtractor, tmp_path: Path, start: float | None, end: float | None, codes: list[str]
+) -> None:
+    """Symptom: `segment_beyond: asked for 2.00-6.00 s, the audio ends at 4.00 s`, where it begins at 4 s."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("libx264", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("flac", rate=16000)
+        sound.layout = "mono"
+        for _ in range(200):
+            image = np.zeros((48, 64, 3), np.uint8)
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(picture.encode(None))
+        noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 48000)).astype(np.float32)
+        for begin in range(0, 48000, 4000):
+            frame = av.AudioFrame.from_ndarray(noise[:, begin : begin + 4000].copy(), "fltp", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 16000, begin + 64000, Fraction(1, 16000)
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    (result,) = extractor.extract([make_row(path, start, end)])
+    assert split_notes(result["reason"]) == codes
 
 
 def test_all_that_is_odd_stands_in_the_reason(extractor: AudioExtractor, tmp_path: Path) -> None:

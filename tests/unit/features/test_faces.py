@@ -60,14 +60,12 @@ class FakeDetector:
         pass
 
 
-def _extract(monkeypatch, frames, boxes, context=CONTEXT, start=None, end=None, **options):
+def _extract(monkeypatch, frames, boxes, context=CONTEXT, **options):
     """Result of an extractor whose frames, ten a second, and detections are given."""
     frames = [frame.copy() for frame in frames]
     monkeypatch.setattr(module, "load_detector", lambda *args: FakeDetector(frames, boxes))
     monkeypatch.setattr(media, "iterate_frames", lambda *args: ((i / 10, frame) for i, frame in enumerate(frames)))
-    (result,) = FacesExtractor(FacesConfig(**options), context).extract(
-        [_row(Path("clip.mp4")) | {"start": start, "end": end}]
-    )
+    (result,) = FacesExtractor(FacesConfig(**options), context).extract([_row(Path("clip.mp4"))])
     return result
 
 
@@ -260,18 +258,6 @@ def test_a_note_counts_the_frames_with_a_face(monkeypatch):
     result = _extract(monkeypatch, [BLANK] * 100, boxes, crop_size=32)
     assert result["reason"] == "several_faces: others than the one kept in 1 of 10 frames with a face"
     assert len(result["boxes"]) == 9 and result["n_frames"] == 100
-
-
-@pytest.mark.parametrize(
-    ("fps", "end", "noted"),
-    [("native", 2.4, False), ("native", 2.5, True), (1, 3.3, False), (1, 3.5, True), ("native", None, False)],
-)
-def test_segment_that_lasts_well_beyond_the_last_picture_is_noted(monkeypatch, fps, end, noted):
-    """Twenty pictures, the last at 1.9 s; at one picture a second the last but one may be all there is."""
-    boxes = [[_square(*PLACES[0], 100)]] * 20
-    result = _extract(monkeypatch, [BLANK] * 20, boxes, start=0.5, end=end, fps=fps, crop_size=32)
-    note = f"segment_beyond: asked for 0.50-{end or 0:.2f} s, the last picture is at 1.90 s"
-    assert result["reason"] == (note if noted else None)
 
 
 def test_largest_of_each_frame_is_noted_as_well(monkeypatch):

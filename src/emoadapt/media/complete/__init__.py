@@ -39,7 +39,7 @@ def check_complete(container: Any, stream: Any, seconds: float, path: Path) -> N
     Args:
         container: of PyAV.
         stream: the one that was decoded.
-        seconds: end of what was decoded, from the beginning of the stream.
+        seconds: end of what was decoded, on the clock of a player; the length that MP4 declares includes a pause before the stream.
         path: the file.
 
     Raises:
