@@ -12,7 +12,7 @@ import numpy as np
 
 from emoadapt.errors import ClipError
 from emoadapt.media.clock import STAMPED, Clock, find_end, is_even
-from emoadapt.media.complete import check_complete, note_end
+from emoadapt.media.complete import check_complete, check_readable, note_end
 from emoadapt.media.containers import (
     EXACT,
     MP4,
@@ -139,6 +139,7 @@ def iterate_audio(
 def _decode_pieces(
     container: Any, stream: Any, start: float | None, end: float | None, path: Path, log: Log, first_channel: bool
 ) -> Iterator[Piece]:
+    check_readable(container, path)
     log.note_file([note_tracks(container, stream), note_end(container, path)])
     origin = find_origin(container)
     sought = _may_seek(container, stream, origin, start) and seek(container, origin, start, path)

@@ -13,9 +13,10 @@ from typing import Any
 
 from emoadapt.errors import ClipError
 from emoadapt.media.complete.boxes import check_asf, check_ivf, check_matroska, check_mp4
-from emoadapt.media.complete.chunks import check_avi, check_chunks, check_header, find_surplus
+from emoadapt.media.complete.chunks import check_avi, check_chunks, check_header, count_media
 from emoadapt.media.complete.frames import check_flv, check_mp3, check_ogg, check_program_stream, lacks_end
 from emoadapt.media.complete.reading import Decoded, Reader
+from emoadapt.media.complete.surplus import note_chunks, note_second
 from emoadapt.media.containers import MP4
 
 _SIZES: dict[str, Callable[[Reader, Decoded], str | None]] = {
@@ -59,26 +60,37 @@ def check_complete(container: Any, stream: Any, seconds: float, path: Path) -> N
             )
 
 
-def note_end(container: Any, path: Path) -> str | None:
-    """A note on the end of a WAV or Ogg file that its header leaves open."""
-    note = _NOTES.get(container.format.name)
-    if note is None:
-        return None
+def check_readable(container: Any, path: Path) -> None:
+    """Refuse a WAV file with several `data` chunks: FFmpeg reads the last one only, and places it at 0:00.
+
+    Raises:
+        ClipError: `undecodable`.
+    """
+    if container.format.name != "wav":
+        return
     with path.open("rb") as file:
-        return note(Reader(file))
+        number = count_media(Reader(file))
+    if number > 1:
+        raise ClipError(
+            "undecodable",
+            f"{path.name} has its samples in {number} `data` chunks, of which FFmpeg reads only the last; save it anew with one",
+        )
 
 
-def _note_surplus(reader: Reader) -> str | None:
-    """WAV files with more samples than their header counts, as a recorder that crashed leaves them."""
-    surplus = find_surplus(reader)
-    if not surplus:
-        return None
-    used, left = surplus
-    return f"stale_header: the header counts {used} bytes of audio, which are used; {left} bytes after them are not"
+def note_end(container: Any, path: Path) -> str | None:
+    """A note on what lies behind the end that the header declares, or on an end that is left open."""
+    name = container.format.name
+    with path.open("rb") as file:
+        reader = Reader(file)
+        note = _NOTES.get(name)
+        return note(reader) if note else note_second(name, reader)
 
 
 def _note_open_end(reader: Reader) -> str | None:
     return "open_end: no page ends the stream, so its end may be missing" if lacks_end(reader) else None
 
 
-_NOTES: dict[str, Callable[[Reader], str | None]] = {"wav": _note_surplus, "ogg": _note_open_end}
+_NOTES: dict[str, Callable[[Reader], str | None]] = {
+    **dict.fromkeys(("wav", "w64", "caf", "aiff", "iff", "voc"), note_chunks),
+    "ogg": _note_open_end,
+}

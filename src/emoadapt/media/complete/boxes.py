@@ -24,6 +24,20 @@ def check_mp4(reader: Reader, decoded: Decoded) -> str | None:
     return reader.describe_cut(announced) if announced > reader.size else None
 
 
+def find_second_mp4(reader: Reader) -> int | None:
+    """Byte at which a second movie begins. Of its boxes, FFmpeg reads none."""
+    described = False
+    start = None
+    for name, begin, _ in _walk_boxes(reader):
+        if name == b"ftyp" and described:
+            start = begin
+        elif name == b"moov":
+            if start:
+                return start
+            described = True
+    return None
+
+
 def _walk_boxes(reader: Reader) -> Iterator[tuple[bytes, int, int]]:
     """Name, begin and end of the boxes that are in no other."""
     at = 0
@@ -114,13 +128,18 @@ _BROADCAST = 1
 
 def check_asf(reader: Reader, _: Decoded) -> str | None:
     """Words for a file that is shorter than its header says; a broadcast says nothing."""
+    announced = find_asf_end(reader)
+    return reader.describe_cut(announced) if announced and announced > reader.size else None
+
+
+def find_asf_end(reader: Reader) -> int | None:
+    """Bytes that the header announces; None if it is a broadcast."""
     head = reader.read(0, 1 << 16)
     at = head.find(_FILE_PROPERTIES)
     if at < 0 or len(head) < at + 92:
         return None
-    announced = int.from_bytes(head[at + 40 : at + 48], "little")
     broadcast = int.from_bytes(head[at + 88 : at + 92], "little") & _BROADCAST
-    return reader.describe_cut(announced) if announced > reader.size and not broadcast else None
+    return None if broadcast else int.from_bytes(head[at + 40 : at + 48], "little")
 
 
 # --- IVF -------------------------------------------------------------------------------------------

@@ -145,6 +145,8 @@ def _read_page(tail: bytes, at: int) -> _Page:
 # --- FLV -------------------------------------------------------------------------------------------
 
 _TAG_HEAD = 11
+_FLV_HEAD, _FLV = 13, b"FLV\x01"
+_MOST_TAGS = 1_000_000
 _FLV_SECONDS = 0.25
 
 
@@ -162,6 +164,19 @@ def check_flv(reader: Reader, decoded: Decoded) -> str | None:
     if size > reader.size:
         return reader.describe_cut(round(size))
     return describe_short(reached, seconds) if seconds else None
+
+
+def find_second_flv(reader: Reader) -> int | None:
+    """Byte at which a second file begins, where a tag is expected."""
+    at = _FLV_HEAD
+    for _ in range(_MOST_TAGS):
+        head = reader.read(at, _TAG_HEAD)
+        if head[:4] == _FLV:
+            return at
+        if len(head) < _TAG_HEAD:
+            return None
+        at += _TAG_HEAD + int.from_bytes(head[1:4], "big") + 4
+    return None
 
 
 def _read_metadata(reader: Reader) -> dict[str, float]:
