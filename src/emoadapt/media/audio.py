@@ -66,7 +66,9 @@ def read_recording(
 
     A segment holds exactly the samples `round(start * 16000)` to `round(end * 16000)` of the whole, whichever the
     original rate; what lies outside the recording is left out. (After a seek, a codec that fills in noise at random,
-    such as AAC, gives the same places with slightly other noise.) A hole in the time stamps holds silence.
+    such as AAC, gives the same places with slightly other noise.) A hole in the time stamps holds silence. Whether channels
+    cancel each other is decided for each segment by itself: where the whole and a segment differ in it, one holds the first
+    channel and the other the mean of all. The note `inverted_channel` says which has the first one.
 
     Args:
         path: a file in any format that FFmpeg reads; its default audio track is taken.
@@ -207,7 +209,8 @@ def _mix_blocks(
         values = read_channels(frame, path)
         mono, energy = average_channels(values[:1] if first_channel else values, path)
         if len(values) > 1 and not first_channel:
-            log.add_energies(clock.due, energy, float(np.vdot(values, values)) / len(values))
+            channels = float(np.vdot(values, values)) / len(values)
+            log.add_energies(clock.due, energy, channels, frame.samples / rate)
         yield rate, mono[-surplus:] if surplus < 0 else mono
 
 
