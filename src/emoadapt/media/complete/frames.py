@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from emoadapt.media.complete.reading import Decoded, Reader, describe_short
+from emoadapt.media.complete.reading import Decoded, Reader, describe_blank, describe_short
 from emoadapt.media.links import decode_tag_size
 
 _TAIL = 1 << 17
@@ -77,11 +77,14 @@ _LAST_PAGE = 4
 
 
 def check_ogg(reader: Reader, _: Decoded) -> str | None:
-    """Words for a file that ends within a page, or within a packet that its last page begins.
+    """Words for a file that ends within a page, or within a packet that its last page begins, or with zeros.
 
     A last page that does not end its stream is no cut: recorders and live streams often leave it so.
     """
     begin, last = _find_last_page(reader)
+    open_end = last is None or not last.flags & _LAST_PAGE or begin + last.end >= reader.size
+    if open_end and reader.ends_blank():
+        return describe_blank()
     if last is None or (last.whole and not last.continues):
         return None
     return f"ends within the page at byte {begin + last.begin}"
@@ -202,7 +205,9 @@ _PACK, _END = 0xBA, 0xB9
 
 
 def check_program_stream(reader: Reader, _: Decoded) -> str | None:
-    """Words for a file that ends within a packet. One that ends between two says nothing of its length."""
+    """Words for a file that ends within a packet, or with zeros. One that ends between two says nothing of its length."""
+    if reader.ends_blank():
+        return describe_blank()
     begin = max(0, reader.size - _TAIL)
     tail = reader.read(begin, _TAIL)
     at = tail.find(b"\0\0\1\xba")
