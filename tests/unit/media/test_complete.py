@@ -303,6 +303,22 @@ def count_tag(content: bytes, tag: int) -> bytes:
     return content[:at] + struct.pack(">I", int.from_bytes(content[at : at + 4], "big") + tag) + content[at + 4 :]
 
 
+def test_a_few_missing_bytes_of_a_low_bit_rate_are_a_cut(tmp_path: Path) -> None:
+    """Symptom: at 8 kb/s, 1,000 bytes are 1 s, which was lost without a word."""
+    path = tmp_path / "a.mp3"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=RATE, layout="mono")
+        stream.bit_rate = 8000
+        frame = av.AudioFrame.from_ndarray(make_noise()[np.newaxis], format="s16", layout="mono")
+        frame.sample_rate = RATE
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    content = path.read_bytes()
+    assert decode(path) == ["ok"]
+    for missing in (500, 1000):
+        path.write_bytes(content[:-missing])
+        assert decode(path) == ["truncated"], missing
+
+
 def test_an_mp3_table_that_counts_the_tags_is_no_cut(tmp_path: Path, whole: Callable[[str], bytes]) -> None:
     tag = make_tag(20_000)
     content = tag + count_tag(whole("44.mp3"), len(tag))

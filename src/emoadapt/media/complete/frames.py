@@ -25,20 +25,25 @@ _RATES = (44100, 48000, 32000)
 def check_mp3(reader: Reader, decoded: Decoded) -> str | None:
     """Words for a file that is shorter than the table in its first frame says.
 
-    Where tags were counted among the bytes, the number of frames decides.
+    The number of frames decides; the bytes, among which tags are sometimes counted, only where many are missing.
     """
     first = _skip_tags(reader)
     found = _read_table(reader.read(first, 256))
     if found is None:
         return None
     size, seconds, frame_seconds = found
-    lacks_frames = bool(seconds) and decoded.seconds < seconds - _TRIMMED_FRAMES * frame_seconds
-    if not size:
-        return describe_short(decoded.seconds, seconds) if lacks_frames else None
+    if seconds and decoded.seconds < seconds - _TRIMMED_FRAMES * frame_seconds:
+        return describe_short(decoded.seconds, seconds)
     missing = first + size - reader.size
-    if missing > _TOLERANCE and (missing > first or lacks_frames or not seconds):
+    if size and missing > _TOLERANCE and (missing > first or not seconds):
         return reader.describe_cut(first + size)
     return None
+
+
+def has_table(reader: Reader) -> bool:
+    """Whether the first frame of an MP3 file says how many follow."""
+    found = _read_table(reader.read(_skip_tags(reader), 256))
+    return found is not None and found[1] > 0
 
 
 def _skip_tags(reader: Reader) -> int:
