@@ -16,14 +16,13 @@ from emoadapt.media.complete import check_complete, check_readable, note_end
 from emoadapt.media.containers import (
     EXACT,
     MP4,
-    check_length,
     decode,
     describe_span,
     find_origin,
     open_container,
-    refuse_longer,
     seek,
 )
+from emoadapt.media.limits import check_length, refuse_longer
 from emoadapt.media.log import Log
 from emoadapt.media.mixing import average_channels, read_channels
 from emoadapt.media.tracks import choose_track, note_tracks

@@ -85,23 +85,6 @@ def _fault(path: Path, error: Exception) -> ClipError:
     return ClipError("undecodable", f"{path.name}: {getattr(error, 'strerror', None) or error}")
 
 
-def check_length(
-    container: Any, stream: Any, start: float | None, end: float | None, max_seconds: float | None, path: Path
-) -> None:
-    """Refuse what is longer than `max_seconds` by its own segment or by what the file declares."""
-    if max_seconds is None:
-        return
-    declared = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1e6
-    last = float(declared) if end is None else min(end, float(declared) or end)
-    refuse_longer(last - (start or 0.0), max_seconds, path)
-
-
-def refuse_longer(seconds: float, max_seconds: float | None, path: Path) -> None:
-    """Refuse a clip of more than `max_seconds`; None = no limit."""
-    if max_seconds is not None and seconds > max_seconds:
-        raise ClipError("too_long", f"{path.name} has more than {max_seconds:g} s; cut it into segments")
-
-
 def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
     """Frames of a stream; see the module for what happens to faulty packets."""
     return _decode(container, stream, path, 0)

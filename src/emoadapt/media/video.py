@@ -12,15 +12,14 @@ from emoadapt.media.clock import find_end, jumps_ahead, jumps_back
 from emoadapt.media.complete import check_complete, note_end
 from emoadapt.media.containers import (
     INDEXED,
-    check_length,
     decode,
     describe_span,
     find_origin,
     open_container,
-    refuse_longer,
     seek,
 )
 from emoadapt.media.display import Display
+from emoadapt.media.limits import check_length, refuse_longer
 from emoadapt.media.log import describe_restart
 from emoadapt.media.tracks import choose_track, note_tracks
 

@@ -14,7 +14,7 @@ from typing import Any
 from emoadapt.errors import ClipError
 from emoadapt.media.complete.boxes import check_asf, check_ivf, check_matroska, check_mp4
 from emoadapt.media.complete.chunks import check_avi, check_chunks, check_header, count_media
-from emoadapt.media.complete.frames import check_flv, check_mp3, check_ogg, check_program_stream, lacks_end
+from emoadapt.media.complete.frames import check_flv, check_mp3, check_ogg, check_program_stream, has_table, lacks_end
 from emoadapt.media.complete.reading import Decoded, Reader, describe_blank, describe_short
 from emoadapt.media.complete.surplus import note_chunks, note_second
 from emoadapt.media.containers import MP4
@@ -64,6 +64,12 @@ def check_complete(container: Any, stream: Any, seconds: float, path: Path) -> N
             raise ClipError(
                 "truncated", f"the {stream.type} of {path.name} ends after {seconds:.2f} s of {declared:.2f} s"
             )
+
+
+def counts_frames(path: Path) -> bool:
+    """Whether an MP3 file has a table that says how many frames it has."""
+    with path.open("rb") as file:
+        return has_table(Reader(file))
 
 
 def _check_blank(reader: Reader, decoded: Decoded) -> str | None:
