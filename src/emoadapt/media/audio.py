@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from emoadapt.errors import ClipError
-from emoadapt.media.clock import STAMPED, Clock, find_end, is_even
+from emoadapt.media.clock import Clock, find_end, is_even, is_stamped
 from emoadapt.media.complete import check_complete, check_readable, note_end
 from emoadapt.media.containers import (
     EXACT,
@@ -153,7 +153,7 @@ def _decode_pieces(
     log.source_rate = first.sample_rate
     skipped = _seconds_skipped(stream, first, path) if sought else 0.0
     begin = first.time - skipped - origin if first.time is not None else 0.0
-    clock = Clock(begin + skipped, find_end(container, origin), log, stamped=container.format.name in STAMPED)
+    clock = Clock(begin + skipped, find_end(container, origin), log, stamped=is_stamped(container, path))
     blocks = _mix_blocks(clock, _chain(first, frames), path, log, first_channel)
     # Positions in a recording count 16 kHz samples from the first of the stream, wherever reading began; `lead` lies before it.
     lead = round(begin * SAMPLE_RATE)

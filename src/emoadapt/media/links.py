@@ -30,15 +30,17 @@ def find_link(path: Path, at: int) -> int | None:
         at: byte at which a page of the link before it begins.
     """
     with path.open("rb") as file:
-        first = True
+        inside = False
         while True:
             file.seek(at)
             head = file.read(_PAGE_HEAD)
             if len(head) < _PAGE_HEAD or head[:4] != b"OggS":
                 return None
-            if head[5] & _FIRST_PAGE and not first:
+            # A link begins with one such page for each of its streams.
+            opens = bool(head[5] & _FIRST_PAGE)
+            if opens and inside:
                 return at
-            first = False
+            inside = inside or not opens
             segments = file.read(head[26])
             at += _PAGE_HEAD + len(segments) + sum(segments)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from emoadapt.media import decode_audio
+from emoadapt.media import decode_audio, read_recording
 
 RATE = 16000
 
@@ -31,6 +31,100 @@ def test_an_ogg_file_may_have_many_links(tmp_path: Path) -> None:
         seconds += len(decode_audio(tmp_path / "link.ogg")) / RATE
     (tmp_path / "a.ogg").write_bytes(b"".join(links) * 300)
     assert len(decode_audio(tmp_path / "a.ogg")) / RATE == pytest.approx(300 * seconds, abs=0.01)
+
+
+# --- holes in Ogg ------------------------------------------------------------------------------------
+
+
+def make_clicks(seconds: int) -> np.ndarray:
+    """A burst of 50 ms in the middle of each second, whose pitch says which second it is."""
+    time = np.arange(seconds * RATE) / RATE
+    burst = (time % 1 >= 0.5) & (time % 1 < 0.55)
+    return np.rint(9000 * np.sin(2 * np.pi * (300 + 200 * np.floor(time)) * time) * burst).astype(np.int16)
+
+
+def mux_ogg(path: Path, codec: str, samples: np.ndarray) -> None:
+    with av.open(str(path), "w", format="ogg", options={"page_duration": "100000"}) as container:
+        stream = container.add_stream(codec, rate=RATE, layout="mono")
+        for begin in range(0, len(samples), 320):
+            frame = av.AudioFrame.from_ndarray(samples[np.newaxis, begin : begin + 320], format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = RATE, begin, Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def encode_ogg(path: Path, codec: str, seconds: int = 10) -> list[bytes]:
+    """Pages of a file with several pages a second."""
+    samples = make_clicks(seconds)
+    if codec == "vorbis":
+        # Noise fills the pages; a page holds up to 4 kB.
+        samples = samples + np.random.default_rng(0).integers(-500, 500, len(samples)).astype(np.int16)
+        soundfile.write(path, samples, RATE, format="OGG", subtype="VORBIS")
+    else:
+        mux_ogg(path, codec, samples)
+    content, pages, at = path.read_bytes(), [], 0
+    while at < len(content):
+        segments = content[at + 26]
+        end = at + 27 + segments + sum(content[at + 27 : at + 27 + segments])
+        pages.append(content[at:end])
+        at = end
+    return pages
+
+
+def find_bursts(samples: np.ndarray) -> list[tuple[float, int]]:
+    """When each burst begins, in s, and its pitch as a number of the second that it comes from."""
+    found, at = [], 0
+    loud = np.abs(samples.astype(int)) > 3000
+    while loud[at:].any():
+        at += int(loud[at:].argmax())
+        spectrum = np.abs(np.fft.rfft(samples[at : at + 600], RATE))
+        found.append((at / RATE, round((int(spectrum.argmax()) - 300) / 200)))
+        at += RATE // 4
+    return found
+
+
+@pytest.mark.parametrize("codec", ["libopus", "vorbis"])
+def test_sound_behind_lost_pages_of_an_ogg_file_keeps_its_place(tmp_path: Path, codec: str) -> None:
+    """Symptom: the hole closed up, so that all behind it was early, without a word."""
+    path = tmp_path / "a.ogg"
+    pages = encode_ogg(path, codec)
+    assert read_recording(path).notes == ()
+    assert [number for _, number in find_bursts(decode_audio(path))] == list(range(10))
+    path.write_bytes(b"".join(pages[: len(pages) * 35 // 100] + pages[len(pages) * 65 // 100 :]))
+    recording = read_recording(path)
+    assert len(recording.samples) / RATE == pytest.approx(10, abs=0.05)
+    bursts = find_bursts(recording.samples)
+    assert {0, 1, 8, 9} <= {number for _, number in bursts} and len(bursts) < 10
+    for time, number in bursts:
+        assert time == pytest.approx(number + 0.5, abs=0.03)
+    (note,) = recording.notes
+    assert note.startswith("hole_filled: ") and " s in 1 place, the first at " in note
+    # A segment is a slice.
+    np.testing.assert_array_equal(decode_audio(path, 7.0, 9.0), recording.samples[7 * RATE : 9 * RATE])
+
+
+@pytest.mark.parametrize("codec", ["libopus", "vorbis"])
+def test_a_stream_that_was_joined_late_begins_at_zero(tmp_path: Path, codec: str) -> None:
+    """As recordings of broadcasts do. Their pages count from the beginning of the broadcast."""
+    path = tmp_path / "a.ogg"
+    pages = encode_ogg(path, codec)
+    late = len(pages) // 2
+    path.write_bytes(b"".join(pages[:2] + pages[late:]))
+    recording = read_recording(path)
+    assert recording.notes == ()
+    assert 4.5 < len(recording.samples) / RATE < 5.5
+
+
+@pytest.mark.parametrize("codec", ["flac", "libopus", "vorbis"])
+def test_chained_ogg_files_are_counted(tmp_path: Path, codec: str) -> None:
+    """FFmpeg places the first packets of a link by the positions of the link before it."""
+    path = tmp_path / "a.ogg"
+    content = b"".join(encode_ogg(path, codec, 3))
+    path.write_bytes(content + content)
+    recording = read_recording(path)
+    assert recording.notes == ()
+    assert len(recording.samples) / RATE == pytest.approx(6, abs=0.05)
+    assert [number for _, number in find_bursts(recording.samples)] == [0, 1, 2, 0, 1, 2]
 
 
 # --- AMR ---------------------------------------------------------------------------------------------
