@@ -7,7 +7,7 @@ is raised as it is.
 Codes of the faults:
 
 * `file_missing`, `unreadable` (no permission, or a symbolic link that leads back to itself), `undecodable` (empty,
-  damaged, no media, of an unknown codec, or a list of other files);
+  damaged, no media, of an unknown codec, a list of other files, or a WAV file with several `data` chunks);
 * `too_long`: more than the caller takes. Found by what the file declares, before anything is decoded, and by what is decoded
   where it declares nothing or too little;
 * `truncated`: decoding broke off after it had begun, or the file ends before its header says so (`emoadapt.media.complete`). Such a
@@ -20,7 +20,9 @@ Codes of the faults:
 Codes of the notes on clips that are used:
 
 * `several_tracks`: there are several audio or video tracks; the default one is used, as by a player, else the first one;
-* `stale_header`: a WAV file has data behind the samples that its header counts; only the counted ones are used, as by a player;
+* `stale_header`: a file of chunks (WAV, AIFF, CAF, Wave64, VOC) has data behind the samples that its header counts; only the
+  counted ones are used, as by a player;
+* `joined_file`: a second file was joined to the first; it is not read;
 * `hole_filled`, `overlap_cut`, `clock_restart`: see `emoadapt.media.clock` for sound, `emoadapt.media.pictures` for pictures;
 * `held_picture`: no picture begins in the segment; the one before it, which is on show meanwhile, is given;
 * `segment_before`, `segment_beyond`: the pictures of the file begin well after the segment does, or end well before it;

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from emoadapt.errors import ClipError
-from emoadapt.media.clock import STAMPED, Clock, find_end, is_even
-from emoadapt.media.complete import check_complete, note_end
+from emoadapt.media.clock import Clock, find_end, is_even, is_stamped
+from emoadapt.media.complete import check_complete, check_readable, note_end
 from emoadapt.media.containers import (
     EXACT,
     MP4,
-    check_length,
     decode_near,
     describe_span,
     find_origin,
     open_container,
-    refuse_longer,
 )
+from emoadapt.media.limits import check_length, refuse_longer
 from emoadapt.media.log import Log
 from emoadapt.media.mixing import average_channels, read_channels
 from emoadapt.media.tracks import choose_track, note_tracks
@@ -68,7 +67,9 @@ def read_recording(
 
     A segment holds exactly the samples `round(start * 16000)` to `round(end * 16000)` of the whole, whichever the
     original rate; what lies outside the recording is left out. (After a seek, a codec that fills in noise at random,
-    such as AAC, gives the same places with slightly other noise.) A hole in the time stamps holds silence.
+    such as AAC, gives the same places with slightly other noise.) A hole in the time stamps holds silence. Whether channels
+    cancel each other is decided for each segment by itself: where the whole and a segment differ in it, one holds the first
+    channel and the other the mean of all. The note `inverted_channel` says which has the first one.
 
     Args:
         path: a file in any format that FFmpeg reads; its default audio track is taken.
@@ -142,6 +143,7 @@ def iterate_audio(
 def _decode_pieces(
     container: Any, stream: Any, start: float | None, end: float | None, path: Path, log: Log, first_channel: bool
 ) -> Iterator[Piece]:
+    check_readable(container, path)
     log.note_file([note_tracks(container, stream), note_end(container, path)])
     origin = find_origin(container)
     near = start if _may_seek(container, stream, origin, start) else None
@@ -154,7 +156,7 @@ def _decode_pieces(
     log.source_rate = first.sample_rate
     skipped = float((first.pts - (stream.start_time or 0)) * stream.time_base) if sought else 0.0
     begin = first.time - skipped - origin if first.time is not None else 0.0
-    clock = Clock(begin + skipped, find_end(container, origin), log, stamped=container.format.name in STAMPED)
+    clock = Clock(begin + skipped, find_end(container, origin), log, stamped=is_stamped(container, path))
     blocks = _mix_blocks(clock, chain([first], frames), path, log, first_channel)
     # Positions in a recording count 16 kHz samples from the first of the stream, wherever reading began; `lead` lies before it.
     lead = round(begin * SAMPLE_RATE)
@@ -200,7 +202,8 @@ def _mix_blocks(
         values = read_channels(frame, path)
         mono, energy = average_channels(values[:1] if first_channel else values, path)
         if len(values) > 1 and not first_channel:
-            log.add_energies(clock.due, energy, float(np.vdot(values, values)) / len(values))
+            channels = float(np.vdot(values, values)) / len(values)
+            log.add_energies(clock.due, energy, channels, frame.samples / rate)
         yield rate, mono[-surplus:] if surplus < 0 else mono
 
 

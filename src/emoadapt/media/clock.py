@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from emoadapt.media.containers import MP4
+from emoadapt.media.links import find_link
 from emoadapt.media.log import Log
 
 STAMPED = (MP4, "matroska,webm", "asf", "flv", "mpeg", "mpegts", "nut", "rm", "wtv")
-"""Formats whose packets carry time stamps. FFmpeg counts those of all others itself, in raw AC-3 and DTS with a drift, and
-in Ogg they begin anew with each joined stream."""
+"""Formats whose packets carry time stamps. FFmpeg counts those of all others itself, in raw AC-3 and DTS with a drift."""
 TOLERANCE_SECONDS = 0.08
 """Stamp and count may differ by this much, two pictures. Less is no hole: Matroska and FLV round to 1 ms, MPEG gives a stamp to
 the wrong neighbour (AC-3: 48 ms), FFmpeg stamps the first packet of a fragmented MP4 file 57 ms early, and clocks of
@@ -116,6 +117,16 @@ def jumps_ahead(late: float, due: float, last: float | None, filled: float = 0.0
         return late > _LONGEST_HOLE_SECONDS
     certain = last is None or late <= _CERTAIN_SECONDS
     return not certain or filled + late > _LONGEST_HOLE_SECONDS
+
+
+def is_stamped(container: Any, path: Path) -> bool:
+    """Whether the packets of a file carry time stamps.
+
+    Those of an Ogg file do, by the positions of its pages; in one of several links, FFmpeg gives the first packets of a link
+    positions of the link before.
+    """
+    name = container.format.name
+    return name in STAMPED or (name == "ogg" and find_link(path, 0) is None)
 
 
 def find_end(container: Any, origin: float) -> float | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from math import floor
 from pathlib import Path
 from typing import Any
 
 from emoadapt.errors import ClipError
-from emoadapt.media.links import find_link, find_tag_end, open_link, shift_frame
+from emoadapt.media.links import begins_link, find_amr, find_link, find_tag_end, open_link, shift_frame
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 EXACT = ("wav", "flac", MP4)
@@ -89,57 +90,76 @@ def _fault(path: Path, error: Exception) -> ClipError:
     return ClipError("undecodable", f"{path.name}: {getattr(error, 'strerror', None) or error}")
 
 
-def check_length(
-    container: Any, stream: Any, start: float | None, end: float | None, max_seconds: float | None, path: Path
-) -> None:
-    """Refuse what is longer than `max_seconds` by its own segment or by what the file declares."""
-    if max_seconds is None:
-        return
-    declared = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1e6
-    last = float(declared) if end is None else min(end, float(declared) or end)
-    refuse_longer(last - (start or 0.0), max_seconds, path)
-
-
-def refuse_longer(seconds: float, max_seconds: float | None, path: Path) -> None:
-    """Refuse a clip of more than `max_seconds`; None = no limit."""
-    if max_seconds is not None and seconds > max_seconds:
-        raise ClipError("too_long", f"{path.name} has more than {max_seconds:g} s; cut it into segments")
-
-
 def decode(container: Any, stream: Any, path: Path) -> Iterator[Any]:
     """Frames of a stream; see the module for what happens to faulty packets."""
-    return _decode(container, stream, path, 0)
+    reached = _Reached()
+    yield from _decode(container, stream, path, reached)
+    while reached.link is not None:
+        begin, reached.link, reached.good = reached.link, None, False
+        yield from _decode_link(path, begin, container.format.name, reached)
 
 
-def _decode(container: Any, stream: Any, path: Path, begin: int) -> Iterator[Any]:
-    """Frames of a stream of a container that begins at a byte of the file."""
+@dataclass
+class _Reached:
+    """How far a file has been decoded.
+
+    Args:
+        good: whether a packet of this link was.
+        seconds: s, where the last frame ended.
+        byte: at which its packet began.
+        begin: byte at which this link began.
+        link: byte at which the next link begins; None = there is none.
+    """
+
+    good: bool = False
+    seconds: float = 0.0
+    byte: int = 0
+    begin: int = 0
+    link: int | None = None
+
+
+def _decode(container: Any, stream: Any, path: Path, reached: _Reached) -> Iterator[Any]:
+    """Frames of a stream, up to the end or to a link that FFmpeg does not read."""
     from av import FFmpegError
 
+    name = container.format.name
     packets = _demux(container, stream)
-    good, fault, time, place, tag_end = False, None, 0.0, 0, 0
+    find_own_link = _find_own_link(container, stream, path, reached.begin)
+    fault, tag_end, first = None, 0, reached.seconds
     while True:
         packet = None
         try:
             packet = next(packets, None)
+            if packet is not None and (link := find_own_link(packet)):
+                reached.link = link
+                return
             frames = packet.decode() if packet is not None else []
         except FFmpegError as error:
             fault = _fault(path, error)
-            if packet is None and good and (link := _find_next_link(container, stream, path, begin + place)):
-                yield from _decode_link(path, link, time)
-                return
+            if packet is None and reached.good:
+                reached.link = _find_next_link(container, stream, path, reached)
+                if reached.link is not None:
+                    return
             at = (packet.pos if packet is not None else None) or 0
-            if good and container.format.name == "mp3" and at >= tag_end:
-                tag_end = find_tag_end(path, place)
-            if good and (packet is None or at >= tag_end):
-                raise ClipError("truncated", f"decoding of {path.name} broke off after {time:.2f} s") from None
+            if reached.good and name == "mp3" and at >= tag_end:
+                tag_end = find_tag_end(path, reached.byte)
+            if reached.good and (packet is None or at >= tag_end):
+                raise _describe_break(path, reached) from None
             continue
         if packet is None:
             break
         for frame in frames:
-            good, time, place = True, _find_end(frame, time), packet.pos or place
+            if first:
+                shift_frame(frame, first)
+            reached.good, reached.seconds = True, _find_end(frame, reached.seconds)
+            reached.byte = packet.pos or reached.byte
             yield frame
-    if fault is not None and not good:
+    if fault is not None and not reached.good:
         raise fault
+
+
+def _describe_break(path: Path, reached: _Reached) -> ClipError:
+    return ClipError("truncated", f"decoding of {path.name} broke off after {reached.seconds:.2f} s")
 
 
 def _find_end(frame: Any, before: float) -> float:
@@ -150,21 +170,22 @@ def _find_end(frame: Any, before: float) -> float:
     return float(frame.time + (samples / frame.sample_rate if samples else 0.0))
 
 
-def _find_next_link(container: Any, stream: Any, path: Path, at: int) -> int | None:
-    return find_link(path, at) if container.format.name == "ogg" and stream.type == "audio" else None
+def _find_next_link(container: Any, stream: Any, path: Path, reached: _Reached) -> int | None:
+    if container.format.name != "ogg" or stream.type != "audio":
+        return None
+    return find_link(path, reached.begin + reached.byte)
 
 
-def _decode_link(path: Path, begin: int, seconds: float) -> Iterator[Any]:
-    """Frames of the audio of an Ogg file from a link on, which begins after so many seconds."""
+def _decode_link(path: Path, begin: int, form: str, reached: _Reached) -> Iterator[Any]:
+    """Frames of the audio of an Ogg or AMR file from a link on, which begins where those before it end."""
     from av import FFmpegError
 
+    reached.begin, reached.byte = begin, 0
     try:
-        with open_link(path, begin) as container:
-            stream = take_stream(container.streams.audio[0], path)
-            for frame in _decode(container, stream, path, begin):
-                yield shift_frame(frame, seconds)
+        with open_link(path, begin, form) as container:
+            yield from _decode(container, take_stream(container.streams.audio[0], path), path, reached)
     except (FFmpegError, IndexError):
-        raise ClipError("truncated", f"decoding of {path.name} broke off after {seconds:.2f} s") from None
+        raise _describe_break(path, reached) from None
 
 
 def _demux(container: Any, stream: Any) -> Iterator[Any]:
@@ -173,6 +194,16 @@ def _demux(container: Any, stream: Any) -> Iterator[Any]:
         yield from container.demux(stream)
     except IndexError:
         return
+
+
+def _find_own_link(container: Any, stream: Any, path: Path, begin: int) -> Callable[[Any], int | None]:
+    """What says for a packet at which byte a link begins with it, of which FFmpeg would read the headers as audio."""
+    if container.format.name == "amr":
+        following = find_amr(path, begin)
+        return lambda packet: following if following and begin + (packet.pos or 0) >= following else None
+    if container.format.name == "ogg" and stream.codec_context.name == "speex":
+        return lambda packet: begin + packet.pos if packet.pos and begins_link(path, begin + packet.pos) else None
+    return lambda packet: None
 
 
 def find_origin(container: Any) -> float:

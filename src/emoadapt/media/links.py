@@ -1,12 +1,13 @@
 """Files that were joined from several.
 
-FFmpeg's reader gives up at the link of an Ogg file that has another sample rate or codec, and takes the tags in front of an
-appended MP3 file for audio.
+FFmpeg's reader gives up at the link of an Ogg file that has another sample rate or codec. It takes the tags in front of an
+appended MP3 file, the headers of an appended Speex stream and the name at the beginning of an appended AMR file for audio.
 """
 
 from __future__ import annotations
 
 import io
+import mmap
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from typing import Any, BinaryIO
 
 _PAGE_HEAD, _FIRST_PAGE = 27, 2
 _TAG = re.compile(rb"ID3[\2-\4].{2}([\0-\x7f]{4})", re.DOTALL)
+_AMR = re.compile(rb"#!AMR(-WB)?\n")
+"""RFC 4867, 5.1; the beginning of a file of one channel."""
 _NEIGHBOURHOOD = 1 << 13
 """Bytes for the rest of an MP3 file behind one of its last frames: frames have 1,441 at most, an ID3v1 tag has 128."""
 
@@ -27,25 +30,42 @@ def find_link(path: Path, at: int) -> int | None:
         at: byte at which a page of the link before it begins.
     """
     with path.open("rb") as file:
-        first = True
+        inside = False
         while True:
             file.seek(at)
             head = file.read(_PAGE_HEAD)
             if len(head) < _PAGE_HEAD or head[:4] != b"OggS":
                 return None
-            if head[5] & _FIRST_PAGE and not first:
+            # A link begins with one such page for each of its streams.
+            opens = bool(head[5] & _FIRST_PAGE)
+            if opens and inside:
                 return at
-            first = False
+            inside = inside or not opens
             segments = file.read(head[26])
             at += _PAGE_HEAD + len(segments) + sum(segments)
 
 
+def begins_link(path: Path, at: int) -> bool:
+    """Whether a link of an Ogg file begins with the page at a byte."""
+    with path.open("rb") as file:
+        file.seek(at)
+        head = file.read(_PAGE_HEAD)
+    return len(head) == _PAGE_HEAD and head[:4] == b"OggS" and bool(head[5] & _FIRST_PAGE)
+
+
+def find_amr(path: Path, at: int) -> int | None:
+    """Byte behind `at` where the next of several joined AMR files begins."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = _AMR.search(content, at + 1)
+        return found.start() if found else None
+
+
 @contextmanager
-def open_link(path: Path, begin: int) -> Iterator[Any]:
-    """What begins at a byte of an Ogg file, as PyAV opens it."""
+def open_link(path: Path, begin: int, form: str) -> Iterator[Any]:
+    """What begins at a byte of an Ogg or AMR file, as PyAV opens it."""
     import av
 
-    with path.open("rb") as file, av.open(_Rest(file, begin), format="ogg", metadata_errors="replace") as container:
+    with path.open("rb") as file, av.open(_Rest(file, begin), format=form, metadata_errors="replace") as container:
         yield container
 
 

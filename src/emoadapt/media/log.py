@@ -9,6 +9,10 @@ from math import inf, log10
 CANCELLED = 0.01
 """Energy of the mean of the channels by that of the channels (-20 dB). Independent channels have 1 / their number."""
 _BINS_PER_SECOND = 10
+_SOUNDING = 0.01
+"""Power of a bin by the mean power of the clip, from which on the bin sounds."""
+_LONG_SECONDS, _SHORT_SECONDS, _SHARE = 1.0, 0.3, 0.05
+"""Channels that cancel for so long lose a part of the clip: for 1 s, or for 0.3 s that are 5 % of what sounds."""
 
 
 @dataclass
@@ -49,19 +53,29 @@ class Log:
         """A picture that begins before the clip is all that is shown during it."""
         self._held = begin
 
-    def add_energies(self, begin: float, mean: float, channels: float) -> None:
-        """Energies of the mean of several channels, and the mean of theirs."""
-        sums = self._energies.setdefault(int(begin * _BINS_PER_SECOND), [0.0, 0.0])
+    def add_energies(self, begin: float, mean: float, channels: float, seconds: float) -> None:
+        """Energies of the mean of several channels, and the mean of theirs, of a frame of so many seconds."""
+        sums = self._energies.setdefault(int(begin * _BINS_PER_SECOND), [0.0, 0.0, 0.0])
         sums[0] += mean
         sums[1] += channels
+        sums[2] += seconds
 
     def is_cancelled(self, begin: float = -inf, end: float = inf) -> bool:
-        """Whether the channels cancel each other, as one of them is inverted."""
-        return self._measure_mean(begin, end) < CANCELLED
+        """Whether the channels cancel each other, as one of them is inverted, in the whole span or a relevant part of it."""
+        if self._measure_mean(begin, end) < CANCELLED:
+            return True
+        cancelled, sounding = self._measure_cancelled(begin, end)
+        return cancelled >= _LONG_SECONDS or cancelled >= max(_SHORT_SECONDS, _SHARE * sounding)
 
     def describe_inversion(self, begin: float = -inf, end: float = inf) -> str:
         """Note on a clip whose channels cancel each other."""
         share = self._measure_mean(begin, end)
+        if share >= CANCELLED:
+            cancelled, sounding = self._measure_cancelled(begin, end)
+            return (
+                f"inverted_channel: the channels cancel each other for {cancelled:.1f} s of {sounding:.1f} s of sound; "
+                "the first channel is used"
+            )
         level = f"{-10 * log10(share):.0f} dB" if share > 1e-12 else "over 120 dB"
         return f"inverted_channel: the mean of the channels is {level} below them; the first channel is used"
 
@@ -89,9 +103,19 @@ class Log:
 
     def _measure_mean(self, begin: float = -inf, end: float = inf) -> float:
         """Energy of the mean of the channels by the energy of the channels; 1 for a single one."""
-        bins = [sums for place, sums in self._energies.items() if begin - 0.1 < place / _BINS_PER_SECOND < end]
+        bins = self._list_bins(begin, end)
         channels = sum(sums[1] for sums in bins)
         return sum(sums[0] for sums in bins) / channels if channels else 1.0
+
+    def _measure_cancelled(self, begin: float, end: float) -> tuple[float, float]:
+        """Seconds in which the channels cancel each other, and seconds that sound."""
+        bins = self._list_bins(begin, end)
+        power = sum(sums[1] for sums in bins) / (sum(sums[2] for sums in bins) or 1.0)
+        sounding = [sums for sums in bins if sums[1] > _SOUNDING * power * sums[2]]
+        return sum(sums[2] for sums in sounding if sums[0] < CANCELLED * sums[1]), sum(sums[2] for sums in sounding)
+
+    def _list_bins(self, begin: float, end: float) -> list[list[float]]:
+        return [sums for place, sums in self._energies.items() if begin - 0.1 < place / _BINS_PER_SECOND < end]
 
 
 def describe_restart(at: float, jump: float) -> str:

@@ -12,15 +12,14 @@ from emoadapt.media.clock import find_end
 from emoadapt.media.complete import check_complete, note_end
 from emoadapt.media.containers import (
     INDEXED,
-    check_length,
     decode_near,
     describe_request,
     describe_span,
     find_origin,
     open_container,
-    refuse_longer,
 )
 from emoadapt.media.display import Display
+from emoadapt.media.limits import check_length, refuse_longer
 from emoadapt.media.log import Log
 from emoadapt.media.pictures import DECODE_ORDERED, find_step, place_pictures, sort_stamps
 from emoadapt.media.tracks import choose_track, note_tracks

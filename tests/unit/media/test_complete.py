@@ -164,6 +164,44 @@ def test_a_whole_file_is_read_and_a_cut_one_is_not(tmp_path: Path, name: str, wh
         assert set(decode(path)) <= LOUD, share
 
 
+PLAIN = {"a.wav", "rifx.wav", "rf64.wav", "a.w64", "a.caf", "a.aiff", "a.au", "a.svx", "a.voc", "a.nist", "a.sox"}
+"""Zeros are samples here."""
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS.keys() - PLAIN))
+def test_a_file_whose_tail_is_zeros_is_cut(tmp_path: Path, name: str, whole: Callable[[str], bytes]) -> None:
+    """Symptom: a download that reserved its space and broke off was used as a shorter clip, without a word."""
+    path, content = tmp_path / name, whole(name)
+    for share in (0.35, 0.6, 0.85):
+        kept = int(len(content) * share)
+        path.write_bytes(content[:kept] + bytes(len(content) - kept))
+        assert set(decode(path)) <= LOUD, share
+
+
+def test_a_tag_behind_a_segment_of_matroska_is_no_cut(tmp_path: Path, whole: Callable[[str], bytes]) -> None:
+    (tmp_path / "a.mkv").write_bytes(whole("a.mkv") + b"TAG" + bytes(5000))
+    assert decode(tmp_path / "a.mkv") == ["ok", "ok"]
+
+
+def test_sound_that_ends_before_its_pictures_is_whole(tmp_path: Path) -> None:
+    """The duration in a Matroska header is that of the longer one."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        picture, stream = (
+            container.add_stream("libx264", rate=FPS),
+            container.add_stream("libopus", rate=RATE, layout="mono"),
+        )
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        frame = av.AudioFrame.from_ndarray(make_noise(seconds=1)[np.newaxis], format="s16", layout="mono")
+        frame.sample_rate = RATE
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        for _ in range(4 * FPS):
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        container.mux(picture.encode(None))
+    assert decode(path) == ["ok", "ok"]
+
+
 @pytest.mark.parametrize("name", ["a.aiff", "a.ogg", "a.mp3", "a.mkv", "a.avi", "a.flv"])
 def test_a_segment_before_the_cut_is_read_without_complaint(
     tmp_path: Path, name: str, whole: Callable[[str], bytes]
@@ -263,6 +301,22 @@ def count_tag(content: bytes, tag: int) -> bytes:
     """An MP3 file whose table counts the bytes of an ID3v2 tag as well."""
     at = content.index(b"Info" if b"Info" in content[:500] else b"Xing") + 12
     return content[:at] + struct.pack(">I", int.from_bytes(content[at : at + 4], "big") + tag) + content[at + 4 :]
+
+
+def test_a_few_missing_bytes_of_a_low_bit_rate_are_a_cut(tmp_path: Path) -> None:
+    """Symptom: at 8 kb/s, 1,000 bytes are 1 s, which was lost without a word."""
+    path = tmp_path / "a.mp3"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=RATE, layout="mono")
+        stream.bit_rate = 8000
+        frame = av.AudioFrame.from_ndarray(make_noise()[np.newaxis], format="s16", layout="mono")
+        frame.sample_rate = RATE
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    content = path.read_bytes()
+    assert decode(path) == ["ok"]
+    for missing in (500, 1000):
+        path.write_bytes(content[:-missing])
+        assert decode(path) == ["truncated"], missing
 
 
 def test_an_mp3_table_that_counts_the_tags_is_no_cut(tmp_path: Path, whole: Callable[[str], bytes]) -> None:

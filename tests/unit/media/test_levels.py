@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -104,16 +105,47 @@ def test_a_segment_of_an_inverted_recording_is_a_slice_of_it(tmp_path: Path) -> 
     np.testing.assert_array_equal(decode_audio(path, 4.25, 5.0), whole[68000:80000])
 
 
+def invert_part(seconds: float, first: float, last: float) -> np.ndarray:
+    """(n_samples, 2) of a voice whose second channel is inverted between two times."""
+    voice = make_voice(seconds)
+    time = np.arange(len(voice)) / RATE
+    return np.stack([voice, np.where((first <= time) & (time < last), -voice, voice)], 1)
+
+
 def test_a_segment_is_judged_by_itself(tmp_path: Path) -> None:
-    """Second 3 of this recording is inverted, which is no reason to drop a channel from the others."""
-    voice = make_voice(6.0)
-    other = np.where(np.arange(len(voice)) // RATE == 3, -voice, voice)
-    path = write(tmp_path / "a.wav", np.stack([voice, other], 1))
-    assert (
-        read_recording(path, 1.0, 2.0).notes == read_recording(path, 4.5, 5.5).notes == read_recording(path).notes == ()
-    )
+    """Second 3 of this recording is inverted, which is no reason to drop a channel from other segments."""
+    path = write(tmp_path / "a.wav", invert_part(6.0, 3.0, 4.0))
+    assert read_recording(path, 1.0, 2.0).notes == read_recording(path, 4.5, 5.5).notes == ()
     (note,) = read_recording(path, 3.2, 3.8).notes
     assert note.startswith("inverted_channel")
+
+
+@pytest.mark.parametrize(("seconds", "first", "last"), [(20.0, 6.0, 12.5), (30.0, 4.0, 5.4), (4.0, 1.0, 1.5)])
+def test_a_channel_inverted_for_a_part_of_a_clip_loses_nothing(
+    tmp_path: Path, seconds: float, first: float, last: float
+) -> None:
+    """Symptom: the clip was silent there, without a word, though the segment alone had the voice."""
+    path = write(tmp_path / "a.wav", invert_part(seconds, first, last))
+    recording = read_recording(path)
+    channel = soundfile.read(path, dtype="int16")[0][:, 0]
+    np.testing.assert_array_equal(recording.samples, channel)
+    inverted = read_recording(path, first, last).samples
+    np.testing.assert_array_equal(inverted, channel[round(first * RATE) : round(last * RATE)])
+    (note,) = recording.notes
+    found = re.fullmatch(
+        r"inverted_channel: the channels cancel each other for ([\d.]+) s of ([\d.]+) s of sound; the first channel is used",
+        note,
+    )
+    assert found and float(found[1]) == pytest.approx(last - first, abs=0.3)
+    assert float(found[2]) == pytest.approx(seconds, rel=0.1)
+
+
+def test_channels_that_cancel_for_a_moment_or_in_silence_are_averaged(tmp_path: Path) -> None:
+    samples = invert_part(10.0, 4.0, 4.15)
+    samples[5 * RATE :] *= 0.01
+    samples[6 * RATE :, 1] *= -1
+    path = write(tmp_path / "a.wav", samples)
+    assert read_recording(path).notes == ()
 
 
 @pytest.mark.parametrize("channels", [2, 6])
@@ -134,7 +166,7 @@ def test_energies_of_long_recordings_do_not_pile_up() -> None:
     log = Log()
     for second in range(3600):
         log.note_hole(second, 0.5)
-        log.add_energies(second, 0.0, 1.0)
+        log.add_energies(second, 0.0, 1.0, 1.0)
         log.forget(second - 10.0)
     assert len(log._energies) <= 12 and len(log._holes) <= 12
     assert log.is_cancelled(3590.0, 3599.0)

@@ -13,9 +13,10 @@ from typing import Any
 
 from emoadapt.errors import ClipError
 from emoadapt.media.complete.boxes import check_asf, check_ivf, check_matroska, check_mp4
-from emoadapt.media.complete.chunks import check_avi, check_chunks, check_header, find_surplus
-from emoadapt.media.complete.frames import check_flv, check_mp3, check_ogg, check_program_stream, lacks_end
-from emoadapt.media.complete.reading import Decoded, Reader
+from emoadapt.media.complete.chunks import check_avi, check_chunks, check_header, count_media
+from emoadapt.media.complete.frames import check_flv, check_mp3, check_ogg, check_program_stream, has_table, lacks_end
+from emoadapt.media.complete.reading import Decoded, Reader, describe_blank, describe_short
+from emoadapt.media.complete.surplus import note_chunks, note_second
 from emoadapt.media.containers import MP4
 
 _SIZES: dict[str, Callable[[Reader, Decoded], str | None]] = {
@@ -23,6 +24,7 @@ _SIZES: dict[str, Callable[[Reader, Decoded], str | None]] = {
     "voc": check_chunks, "au": check_header, "sox": check_header, "avi": check_avi, "ivf": check_ivf,
     MP4: check_mp4, "matroska,webm": check_matroska, "asf": check_asf,
     "mp3": check_mp3, "ogg": check_ogg, "flv": check_flv, "mpeg": check_program_stream,
+    "tta": lambda reader, _: describe_blank() if reader.ends_blank() else None,
 }  # fmt: skip
 """FFmpeg's name of a format -> what compares the file with the sizes in it."""
 _SECONDS = {
@@ -31,6 +33,10 @@ _SECONDS = {
 }  # fmt: skip
 """Formats whose header declares the length of each stream -> s that may be missing: encoders round to whole codec frames.
 FFmpeg's lengths of other formats are estimates from the size of the file, which agree with any cut."""
+
+_DECLARED = ("avi", "asf", "matroska,webm")
+"""Formats whose header declares a length that no size confirms: it counts where the file ends with zeros."""
+_BLANK_SECONDS = 0.25
 
 
 def check_complete(container: Any, stream: Any, seconds: float, path: Path) -> None:
@@ -48,7 +54,8 @@ def check_complete(container: Any, stream: Any, seconds: float, path: Path) -> N
     name = container.format.name
     if name in _SIZES:
         with path.open("rb") as file:
-            fault = _SIZES[name](Reader(file), Decoded(stream, seconds))
+            reader, decoded = Reader(file), Decoded(stream, seconds)
+            fault = _SIZES[name](reader, decoded) or (_check_blank(reader, decoded) if name in _DECLARED else None)
         if fault:
             raise ClipError("truncated", f"{path.name} {fault}")
     if name in _SECONDS and stream.duration:
@@ -59,26 +66,53 @@ def check_complete(container: Any, stream: Any, seconds: float, path: Path) -> N
             )
 
 
-def note_end(container: Any, path: Path) -> str | None:
-    """A note on the end of a WAV or Ogg file that its header leaves open."""
-    note = _NOTES.get(container.format.name)
-    if note is None:
-        return None
+def counts_frames(path: Path) -> bool:
+    """Whether an MP3 file has a table that says how many frames it has."""
     with path.open("rb") as file:
-        return note(Reader(file))
+        return has_table(Reader(file))
 
 
-def _note_surplus(reader: Reader) -> str | None:
-    """WAV files with more samples than their header counts, as a recorder that crashed leaves them."""
-    surplus = find_surplus(reader)
-    if not surplus:
-        return None
-    used, left = surplus
-    return f"stale_header: the header counts {used} bytes of audio, which are used; {left} bytes after them are not"
+def _check_blank(reader: Reader, decoded: Decoded) -> str | None:
+    """Words for a file with zeros at its end, whose stream ends before its declared length."""
+    stream = decoded.stream
+    seconds = float(stream.duration * stream.time_base) if stream.duration else (stream.container.duration or 0) / 1e6
+    short = decoded.seconds < seconds - _BLANK_SECONDS
+    return (
+        f"{describe_short(decoded.seconds, seconds)}; it {describe_blank()}" if short and reader.ends_blank() else None
+    )
+
+
+def check_readable(container: Any, path: Path) -> None:
+    """Refuse a WAV file with several `data` chunks: FFmpeg reads the last one only, and places it at 0:00.
+
+    Raises:
+        ClipError: `undecodable`.
+    """
+    if container.format.name != "wav":
+        return
+    with path.open("rb") as file:
+        number = count_media(Reader(file))
+    if number > 1:
+        raise ClipError(
+            "undecodable",
+            f"{path.name} has its samples in {number} `data` chunks, of which FFmpeg reads only the last; save it anew with one",
+        )
+
+
+def note_end(container: Any, path: Path) -> str | None:
+    """A note on what lies behind the end that the header declares, or on an end that is left open."""
+    name = container.format.name
+    with path.open("rb") as file:
+        reader = Reader(file)
+        note = _NOTES.get(name)
+        return note(reader) if note else note_second(name, reader)
 
 
 def _note_open_end(reader: Reader) -> str | None:
     return "open_end: no page ends the stream, so its end may be missing" if lacks_end(reader) else None
 
 
-_NOTES: dict[str, Callable[[Reader], str | None]] = {"wav": _note_surplus, "ogg": _note_open_end}
+_NOTES: dict[str, Callable[[Reader], str | None]] = {
+    **dict.fromkeys(("wav", "w64", "caf", "aiff", "iff", "voc"), note_chunks),
+    "ogg": _note_open_end,
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from emoadapt.media.complete.reading import Decoded, Reader
+from emoadapt.media.complete.reading import Decoded, Reader, describe_blank, describe_short
 
 _MOST_ELEMENTS = 100_000
 _LAST_SAMPLES = 16
@@ -20,8 +20,24 @@ def check_mp4(reader: Reader, decoded: Decoded) -> str | None:
     announced = max((sample.pos + sample.size for sample in samples), default=0)
     boxes = list(_walk_boxes(reader))
     if any(name == b"moof" for name, _, _ in boxes):
+        if reader.ends_blank() and boxes[-1][0] != b"free":
+            return describe_blank()
         announced = max([announced, *(end for _, _, end in boxes), *_read_segment_index(reader, boxes)])
     return reader.describe_cut(announced) if announced > reader.size else None
+
+
+def find_second_mp4(reader: Reader) -> int | None:
+    """Byte at which a second movie begins. Of its boxes, FFmpeg reads none."""
+    described = False
+    start = None
+    for name, begin, _ in _walk_boxes(reader):
+        if name == b"ftyp" and described:
+            start = begin
+        elif name == b"moov":
+            if start:
+                return start
+            described = True
+    return None
 
 
 def _walk_boxes(reader: Reader) -> Iterator[tuple[bytes, int, int]]:
@@ -57,6 +73,7 @@ def _read_segment_index(reader: Reader, boxes: list[tuple[bytes, int, int]]) -> 
 # --- Matroska and WebM (RFC 9559) ------------------------------------------------------------------
 
 _SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
+_MATROSKA_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -67,28 +84,36 @@ class _Element:
     """None: unknown, as in live streams."""
 
 
-def check_matroska(reader: Reader, _: Decoded) -> str | None:
-    """Words for a file that is shorter than its segment.
+def check_matroska(reader: Reader, decoded: Decoded) -> str | None:
+    """Words for a file that is shorter than its segment, or whose segment breaks off before the declared duration.
 
     In a live recording, whose size is unknown: shorter than its last element.
     """
-    at = 0
+    at, end, found = 0, reader.size, False
     for _ in range(_MOST_ELEMENTS):
+        if at >= end:
+            return None
         element = _read_element(reader, at)
         if element is None:
-            return None
-        if element.size is None:
-            if element.id not in (_SEGMENT, _CLUSTER):
-                return None
-            # Go through its children.
-            at = element.begin
-            continue
-        at = element.begin + element.size
-        if at > reader.size:
-            return reader.describe_cut(at)
+            return _describe_break(reader, decoded) if found else None
+        if element.size is not None and element.begin + element.size > reader.size:
+            return reader.describe_cut(element.begin + element.size)
         if element.id == _SEGMENT:
+            end = end if element.size is None else element.begin + element.size
+            found = True
+        elif element.size is None and element.id != _CLUSTER:
             return None
+        # Go through the children of the segment, and of clusters of unknown size.
+        at = element.begin if element.id == _SEGMENT or element.size is None else element.begin + element.size
     return None
+
+
+def _describe_break(reader: Reader, decoded: Decoded) -> str | None:
+    """Words for a file with no element where one is expected, which ends early or is live."""
+    declared = (decoded.stream.container.duration or 0) / 1e6
+    if decoded.seconds < declared - _MATROSKA_SECONDS:
+        return describe_short(decoded.seconds, declared)
+    return describe_blank() if reader.ends_blank() else None
 
 
 def _read_element(reader: Reader, at: int) -> _Element | None:
@@ -114,13 +139,18 @@ _BROADCAST = 1
 
 def check_asf(reader: Reader, _: Decoded) -> str | None:
     """Words for a file that is shorter than its header says; a broadcast says nothing."""
+    announced = find_asf_end(reader)
+    return reader.describe_cut(announced) if announced and announced > reader.size else None
+
+
+def find_asf_end(reader: Reader) -> int | None:
+    """Bytes that the header announces; None if it is a broadcast."""
     head = reader.read(0, 1 << 16)
     at = head.find(_FILE_PROPERTIES)
     if at < 0 or len(head) < at + 92:
         return None
-    announced = int.from_bytes(head[at + 40 : at + 48], "little")
     broadcast = int.from_bytes(head[at + 88 : at + 92], "little") & _BROADCAST
-    return reader.describe_cut(announced) if announced > reader.size and not broadcast else None
+    return None if broadcast else int.from_bytes(head[at + 40 : at + 48], "little")
 
 
 # --- IVF -------------------------------------------------------------------------------------------

@@ -64,6 +64,8 @@ _LAYOUTS = {
     b"Crea": _Layout(26, (b"\x01", b"\x02", b"\x09"), name=1, size=3, tolerance=0),
 }
 """The first four bytes of a file -> how its chunks stand."""
+_TERMINATOR = b"\0"
+"""Name of the block that ends a VOC file. It has no size."""
 
 
 def check_chunks(reader: Reader, _: Decoded) -> str | None:
@@ -86,20 +88,39 @@ def check_header(reader: Reader, _: Decoded) -> str | None:
 
 
 def find_surplus(reader: Reader) -> tuple[int, int] | None:
-    """Bytes of audio that a WAV header counts, and bytes of surplus after them.
+    """Bytes of audio that the header counts, and where something begins that it does not count.
 
-    None without a surplus. Chunks and padding are none.
+    None without media of known size. Chunks behind the media are counted; those of a second file are not.
     """
     chunk = next(_find_media(reader), None)
     if chunk is None or not chunk.size:
         return None
-    end = chunk.end
-    for rest in _walk(reader, _LAYOUTS[b"RIFF"], chunk.end + chunk.end % 2):
-        if not rest.name.isascii() or not rest.name.decode().isprintable() or rest.end > reader.size + TOLERANCE:
+    layout = _LAYOUTS[reader.read(0, 4)]
+    end = _align(chunk.end, layout)
+    for rest in _walk(reader, layout, end):
+        if rest.name == _TERMINATOR:
+            return chunk.size, end + len(_TERMINATOR)
+        if not _is_ordinary(rest.name) or rest.end > reader.size + TOLERANCE:
             break
-        end = rest.end
-    left = reader.size - end
-    return (chunk.size, left) if left > TOLERANCE and any(reader.read(end, left)) else None
+        end = _align(rest.end, layout)
+    return chunk.size, end
+
+
+def begins_file(head: bytes) -> bool:
+    """Whether a file of one of these formats begins with these four bytes."""
+    return head in _LAYOUTS
+
+
+def count_media(reader: Reader) -> int:
+    """Chunks that hold samples, of which FFmpeg reads only the last."""
+    return sum(bool(chunk.size) for chunk in _find_media(reader))
+
+
+def _is_ordinary(name: bytes) -> bool:
+    """Whether a chunk with this name is part of the file, and does not begin another one."""
+    if name[:4] in _LAYOUTS:
+        return False
+    return len(name) == 1 or (name[:4].isascii() and name[:4].decode().isprintable())
 
 
 def check_avi(reader: Reader, _: Decoded) -> str | None:
@@ -128,6 +149,9 @@ def _find_media(reader: Reader) -> Iterator[_Chunk]:
         return
     long_size = None
     for chunk in _walk(reader, layout, layout.first):
+        if chunk.name[:4] in _LAYOUTS or chunk.name == _TERMINATOR:
+            # A second file was joined.
+            return
         if chunk.name == b"ds64":
             long_size = int.from_bytes(reader.read(chunk.begin + 8, 8), "little")
         elif chunk.name in layout.payload:
@@ -154,5 +178,8 @@ def _walk_on(reader: Reader, layout: _Layout, at: int) -> Iterator[_Chunk]:
         yield _Chunk(head[: layout.name], begin, size if known else None)
         if not known:
             return
-        at = begin + size
-        at += -at % layout.align
+        at = _align(begin + size, layout)
+
+
+def _align(at: int, layout: _Layout) -> int:
+    return at + -at % layout.align

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from emoadapt.media.complete.reading import Decoded, Reader, describe_short
+from emoadapt.media.complete.reading import Decoded, Reader, describe_blank, describe_short
 from emoadapt.media.links import decode_tag_size
 
 _TAIL = 1 << 17
@@ -25,20 +25,25 @@ _RATES = (44100, 48000, 32000)
 def check_mp3(reader: Reader, decoded: Decoded) -> str | None:
     """Words for a file that is shorter than the table in its first frame says.
 
-    Where tags were counted among the bytes, the number of frames decides.
+    The number of frames decides; the bytes, among which tags are sometimes counted, only where many are missing.
     """
     first = _skip_tags(reader)
     found = _read_table(reader.read(first, 256))
     if found is None:
         return None
     size, seconds, frame_seconds = found
-    lacks_frames = bool(seconds) and decoded.seconds < seconds - _TRIMMED_FRAMES * frame_seconds
-    if not size:
-        return describe_short(decoded.seconds, seconds) if lacks_frames else None
+    if seconds and decoded.seconds < seconds - _TRIMMED_FRAMES * frame_seconds:
+        return describe_short(decoded.seconds, seconds)
     missing = first + size - reader.size
-    if missing > _TOLERANCE and (missing > first or lacks_frames or not seconds):
+    if size and missing > _TOLERANCE and (missing > first or not seconds):
         return reader.describe_cut(first + size)
     return None
+
+
+def has_table(reader: Reader) -> bool:
+    """Whether the first frame of an MP3 file says how many follow."""
+    found = _read_table(reader.read(_skip_tags(reader), 256))
+    return found is not None and found[1] > 0
 
 
 def _skip_tags(reader: Reader) -> int:
@@ -77,11 +82,14 @@ _LAST_PAGE = 4
 
 
 def check_ogg(reader: Reader, _: Decoded) -> str | None:
-    """Words for a file that ends within a page, or within a packet that its last page begins.
+    """Words for a file that ends within a page, or within a packet that its last page begins, or with zeros.
 
     A last page that does not end its stream is no cut: recorders and live streams often leave it so.
     """
     begin, last = _find_last_page(reader)
+    open_end = last is None or not last.flags & _LAST_PAGE or begin + last.end >= reader.size
+    if open_end and reader.ends_blank():
+        return describe_blank()
     if last is None or (last.whole and not last.continues):
         return None
     return f"ends within the page at byte {begin + last.begin}"
@@ -145,6 +153,8 @@ def _read_page(tail: bytes, at: int) -> _Page:
 # --- FLV -------------------------------------------------------------------------------------------
 
 _TAG_HEAD = 11
+_FLV_HEAD, _FLV = 13, b"FLV\x01"
+_MOST_TAGS = 1_000_000
 _FLV_SECONDS = 0.25
 
 
@@ -162,6 +172,19 @@ def check_flv(reader: Reader, decoded: Decoded) -> str | None:
     if size > reader.size:
         return reader.describe_cut(round(size))
     return describe_short(reached, seconds) if seconds else None
+
+
+def find_second_flv(reader: Reader) -> int | None:
+    """Byte at which a second file begins, where a tag is expected."""
+    at = _FLV_HEAD
+    for _ in range(_MOST_TAGS):
+        head = reader.read(at, _TAG_HEAD)
+        if head[:4] == _FLV:
+            return at
+        if len(head) < _TAG_HEAD:
+            return None
+        at += _TAG_HEAD + int.from_bytes(head[1:4], "big") + 4
+    return None
 
 
 def _read_metadata(reader: Reader) -> dict[str, float]:
@@ -187,7 +210,9 @@ _PACK, _END = 0xBA, 0xB9
 
 
 def check_program_stream(reader: Reader, _: Decoded) -> str | None:
-    """Words for a file that ends within a packet. One that ends between two says nothing of its length."""
+    """Words for a file that ends within a packet, or with zeros. One that ends between two says nothing of its length."""
+    if reader.ends_blank():
+        return describe_blank()
     begin = max(0, reader.size - _TAIL)
     tail = reader.read(begin, _TAIL)
     at = tail.find(b"\0\0\1\xba")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 _MOST = 1 << 18
+_BLANK = 1024
+"""Zeros that are no padding."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Reader:
         self._file.seek(at)
         return self._file.read(min(length, _MOST))
 
+    def ends_blank(self) -> bool:
+        """Whether the file ends with more zeros than padding has."""
+        tail = self.read(self.size - _BLANK, _BLANK)
+        return len(tail) == _BLANK and not any(tail)
+
     def describe_cut(self, announced: int) -> str:
         """Words for a file that ends before an announced size."""
         return f"has {self.size} bytes, its header announces {announced}"
@@ -48,3 +55,8 @@ class Reader:
 def describe_short(reached: float, announced: float) -> str:
     """Words for a file that ends before an announced length; both in s."""
     return f"ends after {reached:.2f} s, its header announces {announced:.2f} s"
+
+
+def describe_blank() -> str:
+    """Words for a file whose space was reserved and not filled."""
+    return "holds only zeros at its end, as a download that broke off leaves them"
