@@ -8,7 +8,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
 from emoadapt.check.passed import check_tasks
-from emoadapt.config import merge_study
+from emoadapt.config import merge_study, refuse_repeated_flag
 from emoadapt.dag import open_study
 from emoadapt.errors import EmoadaptError, explain_disk_error
 from emoadapt.flow.disk import explain_full_disk, refuse_read_only
@@ -18,6 +18,8 @@ from emoadapt.flow.owner import claim_results, refuse_other_study, supersede_bat
 
 given = workflow.overwrite_configfiles, workflow.config_settings.config
 try:
+    if workflow.is_main_process:
+        refuse_repeated_flag(sys.argv)
     # Read again, so that `emoadapt check` and this say the same of the same files.
     graph = open_study(
         merge_study(*given, built_in=Path(workflow.basedir, "config.yaml")),

@@ -64,7 +64,15 @@ def main() -> None:
 
 
 def _name_each_configfile(arguments: Sequence[str]) -> list[str]:
-    """Snakemake's `--configfile a.yaml b.yaml` with an option before each file, as Typer takes it."""
+    """Snakemake's `--configfile a.yaml b.yaml` with an option before each file, as Typer takes it.
+
+    Raises:
+        ConfigError: the flag is given twice, which Snakemake reads differently.
+    """
+    if "--configfile" in " ".join(arguments):
+        from emoadapt.config import refuse_repeated_flag
+
+        refuse_repeated_flag(arguments)
     named: list[str] = []
     for argument in arguments:
         if named[-2:-1] == ["--configfile"] and argument.endswith((".yaml", ".yml", ".json")):

@@ -379,3 +379,13 @@ def test_an_adaptation_is_fine_tuned_where_it_says(tmp_path, monkeypatch):
     assert "adaptations.only_abroad.subsets: 17 is not defined; there is 16, full" in str(error.value)
     assert "backbones.b.subsets: 18 is not defined; there is 16, full" in str(error.value)
     assert "adaptations.near.tasks: nowhere is not defined; there is abroad, inland" in str(error.value)
+
+
+@pytest.mark.parametrize("keys", [("x ", "x"), ("jose\u0301", "jos\u00e9")], ids=["blanks", "Unicode forms"])
+def test_labels_of_a_class_map_that_are_one_name_are_refused(keys: tuple[str, str]) -> None:
+    """Symptom: the later one was used, without a word."""
+    task = {"corpus": "c", "classes": ["low", "high"], "split": {"by": "fractions"}}
+    values = {"study": "s", "corpora": {"c": {"importer": "emodb", "root": "a"}}}
+    values["tasks"] = {"t": task | {"class_map": dict(zip(keys, ("low", "high"), strict=True))}}
+    with pytest.raises(ConfigError, match=r"tasks\.t\.class_map: keys .* are the same name .*; keep one"):
+        load_study(values)

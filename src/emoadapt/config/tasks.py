@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from emoadapt.config.base import Fraction, Name, PlainName, Section, repeated_values
+from emoadapt.config.base import Fraction, Name, NameMap, PlainName, Section, repeated_values
 
 Attribute = Literal["arousal", "valence", "dominance"]
 """Emotional attributes that clips are rated on (columns of the LABELS table)."""
@@ -114,7 +114,7 @@ class Task(Section):
     attributes: tuple[Attribute, ...] = ()
     """Instead of classes: emotional attributes whose values are predicted, by regression with the concordance correlation
     coefficient (CCC) as loss and metric. A clip that lacks the value of an attribute does not count for that one."""
-    class_map: dict[PlainName, PlainName] = {}
+    class_map: NameMap = {}
     """A corpus's label -> class, for labels that are named otherwise or are to be merged."""
     other_labels: Literal["error", "drop"] = "error"
     """Labels outside `classes`: refuse, or leave those utterances out (counted in the report)."""
