@@ -141,7 +141,7 @@ def test_other_batches_leave_no_prediction_twice(copy: Project) -> None:
         study["runs_per_job"] = runs_per_job
         (copy.root / "small.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
         said = copy.run()
-    assert "egemaps/full/b002 is no batch of this study any more: moved to results/superseded" in said
+    assert "egemaps/full/b002 is not part of this study any more: moved to results/superseded" in said
     rows = pl.read_parquet(copy.root / "results/runs/*/*/*/*/predictions.parquet")
     setting = ["task", "test_corpus", "subset", "backbone", "start"]
     assert not rows.select(*setting, "resampling", "fold", "seed", "utterance_id").is_duplicated().any()
