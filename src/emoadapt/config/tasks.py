@@ -164,7 +164,7 @@ class Task(Section):
         if self.attributes:
             if self.class_map or self.other_labels != "error" or self.missing_classes != "refuse":
                 raise ValueError(
-                    "class_map, other_labels and missing_classes are of tasks with classes, this one has attributes"
+                    "class_map, other_labels and missing_classes are of tasks with classes, this one has attributes; remove them"
                 )
             return self
         if len(self.classes) < 2:

@@ -31,7 +31,10 @@ def read_file(path: str | Path) -> dict[str, Any]:
     except _Misread as error:
         raise ConfigError(f"{shown}, {error}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{shown} holds {type(values).__name__}, a configuration is a mapping of keys to values")
+        if values is None:
+            raise ConfigError(f"{shown} is empty; write the configuration of a study, beginning with `study: NAME`")
+        kind = "a list" if isinstance(values, list) else "a single value"
+        raise ConfigError(f"{shown} holds {kind}; a configuration is a mapping of keys to values")
     if "__use_yte__" in values:
         raise ConfigError(f"{shown}: `__use_yte__` is not supported; write the values themselves")
     return values
