@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from emoadapt.config import (
     FacesConfig,
@@ -427,3 +428,10 @@ def test_labels_of_a_class_map_that_are_one_name_are_refused(keys: tuple[str, st
     values["tasks"] = {"t": task | {"class_map": dict(zip(keys, ("low", "high"), strict=True))}}
     with pytest.raises(ConfigError, match=r"tasks\.t\.class_map: keys .* are the same name .*; keep one"):
         load_study(values)
+
+
+def test_studies_in_the_readme_are_good() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    studies = [load_study(yaml.safe_load(block)) for block in blocks]
+    assert [study.study for study in studies] == ["mine", "baselines"]
+    assert {setting.model for setting in settings(studies[1])} == {"handcrafted.egemaps", "handcrafted.classical"}

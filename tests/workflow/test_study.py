@@ -106,6 +106,12 @@ def test_a_task_that_check_refuses_is_refused_by_a_dry_run(fresh: Project) -> No
     assert planned.returncode == 1 and sentence in planned.stdout + planned.stderr
 
 
+def test_a_repeated_configfile_flag_is_refused(fresh: Project) -> None:
+    """Symptom: the last file alone was used, without a word."""
+    done = fresh.snakemake("--dry-run", "--configfile", "small.yaml")
+    assert done.returncode == 1 and "--configfile is given twice" in done.stdout + done.stderr
+
+
 def test_a_missing_gpu_is_refused_before_the_first_job(
     fresh: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

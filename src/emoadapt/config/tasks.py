@@ -78,9 +78,9 @@ Split = Annotated[
 
 
 class Leaks(Section):
-    """What of the test set may have been met before the test: `refuse` stops the task, `report` prints it below the tables.
+    """Overlap of test data with training data: `refuse` stops the task, `report` prints it below the tables.
 
-    docs/evaluation.md tells how each is found. The paper tests on other corpora and other speakers than it trains on.
+    docs/evaluation.md says how each is found. The paper tests on other corpora and other speakers than it trains on.
     """
 
     speakers: Verdict = "refuse"
@@ -126,7 +126,7 @@ class Task(Section):
     """Accept speakers and recordings shared between train, dev and test (printed in the report either way): short for
     `leaks: {speakers: report, clips: report, development: report}`."""
     leaks: Leaks = Leaks()
-    """What stops the task, and what is only reported."""
+    """Overlap of test data with training data: refuse or report."""
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] = ("full",)
     """Numbers of training clips; the distribution of classes, or of attributes, is kept."""
     resamplings: int = Field(1, ge=1)
