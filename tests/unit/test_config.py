@@ -188,7 +188,11 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("adaptations.original", {"corpora": ["clips"]}, "adaptations.original: this name is taken"),
         ("backbones.handcrafted", {"architecture": "hubert", "weights": "x"}, "this name is taken"),
         ("backbones.hubert.untrained", {}, "exactly one of `weights` and `untrained`"),
-        ("backbones.a-b", {"architecture": "hubert", "weights": "x"}, "backbones.a-b"),
+        (
+            "backbones.a-b",
+            {"architecture": "hubert", "weights": "x"},
+            "backbones.a-b: found 'a-b', allowed is letters, digits and underscores, a letter first",
+        ),
     ],
 )
 def test_a_wrong_value_is_one_sentence(path: str, value: Any, sentence: str) -> None:

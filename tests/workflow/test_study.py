@@ -154,6 +154,7 @@ def test_other_batches_leave_no_prediction_twice(copy: Project) -> None:
     table = pl.read_csv(copy.root / "results/tables/results.csv", schema_overrides={"subset": pl.String})
     (row,) = table.filter(metric="macro_f1").to_dicts()
     runs = rows.filter(pl.all_horizontal(pl.col(name) == row[name] for name in setting)).partition_by("seed")
+    assert set(rows.select(setting).rows()) <= set(table.select(setting).rows()), "other models left the study"
     scores = [f1_score(run["label"], run["predicted"], average="macro") for run in runs]
     assert len(scores) == 2 and row["mean"] == pytest.approx(sum(scores) / 2, abs=1e-9)
 

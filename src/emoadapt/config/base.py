@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from emoadapt.corpora.names import normalise_name
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="letters, digits and underscores")]
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits and underscores")]
 PlainName = Annotated[str, AfterValidator(normalise_name)]
 """Name of a speaker, class or part, in the form in which corpora give it (`corpora.names`)."""
 REPEATING = ("mean", "std", "conv_dim", "conv_kernel", "conv_stride", "test_also", "also")

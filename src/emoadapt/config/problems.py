@@ -10,7 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel
 
-from emoadapt.config.base import list_models
+from emoadapt.config.base import NAME_PATTERN, list_models
 from emoadapt.config.study import Study
 
 Location = tuple[int | str, ...]
@@ -107,6 +107,8 @@ def _sentences(problem: Any) -> list[str]:
     allowed = ALLOWED.get(kind) or problem["msg"].removeprefix("Input should be ")
     if kind == "literal_error" and problem["or_number"]:
         allowed += " or a number"
+    if kind == "string_pattern_mismatch" and context["pattern"] == NAME_PATTERN:
+        allowed = "letters, digits and underscores, a letter first"
     if kind in LISTS:
         allowed = f"a list, such as {_write_list(found)}"
     if kind == "string_type" and found is not None and not isinstance(found, (dict, list)):

@@ -97,7 +97,7 @@ def _describe_other_folder(folder: Path) -> str:
     inner = sorted(path.parent.name for path in folder.glob("*/config.json"))
     if inner:
         more = f" and {len(inner) - 5} more" if len(inner) > 5 else ""
-        return f"holds several models; name one of its folders: {', '.join(inner[:5])}{more}"
+        return f"holds models; name one of its folders: {', '.join(inner[:5])}{more}"
     if folder.name == "models" and folder.is_dir() and not any(folder.iterdir()):
         return "is empty: no model was kept; set keep_models: best, and run again (baselines are never kept)"
     return "has no config.json, so it is no model folder; name one of `results/runs/.../models/`"

@@ -252,5 +252,5 @@ def test_a_folder_that_is_not_the_model_names_the_one_that_is(tmp_path: Path) ->
     for name in ("r0f0s1", "r0f0s0"):
         (tmp_path / "models" / name).mkdir()
         (tmp_path / "models" / name / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"holds several models; name one of its folders: r0f0s0, r0f0s1"):
+    with pytest.raises(ModelError, match=r"holds models; name one of its folders: r0f0s0, r0f0s1"):
         load_classifier(tmp_path / "models")
