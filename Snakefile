@@ -8,16 +8,18 @@ from snakemake.utils import min_version
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
 from emoadapt.check.passed import check_tasks
-from emoadapt.config import merge_study
+from emoadapt.config import merge_study, refuse_repeated_flag
 from emoadapt.dag import open_study
 from emoadapt.errors import EmoadaptError, explain_disk_error
 from emoadapt.flow.disk import explain_full_disk, refuse_read_only
 from emoadapt.flow.interruptions import explain_interruptions
 from emoadapt.flow.lock import claim_locks, clear_stale_locks
-from emoadapt.flow.owner import claim_results, refuse_other_study, supersede_batches
+from emoadapt.flow.owner import claim_results, refuse_other_study, supersede_runs
 
 given = workflow.overwrite_configfiles, workflow.config_settings.config
 try:
+    if workflow.is_main_process:
+        refuse_repeated_flag(sys.argv)
     # Read again, so that `emoadapt check` and this say the same of the same files.
     graph = open_study(
         merge_study(*given, built_in=Path(workflow.basedir, "config.yaml")),
@@ -76,10 +78,13 @@ onstart:
             job.resources.get("gpu") for job in workflow.dag.needrun_jobs()
         ):
             graph.refuse_missing_gpu()
-        claim_results(Path("results"), STUDY.study)
-        for folder in supersede_batches(Path("results"), graph.run_folders()):
+        if adopted := claim_results(Path("results"), STUDY.study):
+            print(adopted, file=sys.stderr)
+        for folder in supersede_runs(
+            Path("results"), [*graph.run_folders(), *graph.left_out_folders()]
+        ):
             print(
-                f"{folder} is no batch of this study any more: moved to results/superseded",
+                f"{folder} is not part of this study any more: moved to results/superseded",
                 file=sys.stderr,
             )
         claim_locks(Path.cwd(), STUDY.study)

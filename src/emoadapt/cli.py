@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from emoadapt.errors import EmoadaptError, explain_disk_error
+from emoadapt.errors import ConfigError, EmoadaptError, explain_disk_error
 from emoadapt.flow.devices import fit_threads
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ ConfigFiles = Annotated[
     typer.Option(
         "--configfile", help="YAML files, later over earlier, as Snakemake takes them (default: the built-in demo)."
     ),
+]
+UnusedConfigFiles = Annotated[
+    list[Path] | None, typer.Option("--configfile", help="Accepted as by the other commands, and not needed.")
 ]
 Output = Annotated[Path, typer.Option(help="File to write.")]
 Files = Annotated[list[Path], typer.Argument(help="Input tables.")]
@@ -64,13 +67,34 @@ def main() -> None:
 
 
 def _name_each_configfile(arguments: Sequence[str]) -> list[str]:
-    """Snakemake's `--configfile a.yaml b.yaml` with an option before each file, as Typer takes it."""
+    """Snakemake's `--configfile a.yaml b.yaml` with an option before each file, as Typer takes it.
+
+    Raises:
+        ConfigError: the flag is given twice, which Snakemake reads differently, or not at all before a file.
+    """
+    if "--configfile" in " ".join(arguments):
+        from emoadapt.config import refuse_repeated_flag
+
+        refuse_repeated_flag(arguments)
     named: list[str] = []
     for argument in arguments:
+        if _is_bare_configfile(argument, named):
+            raise ConfigError(f"{argument} has no option before it; write --configfile {argument}")
         if named[-2:-1] == ["--configfile"] and argument.endswith((".yaml", ".yml", ".json")):
             named.append("--configfile")
         named.append(argument)
     return named
+
+
+def _is_bare_configfile(argument: str, before: Sequence[str]) -> bool:
+    """Whether a command that reads a study is given a YAML file without the option."""
+    return (
+        argument.endswith((".yaml", ".yml"))
+        and before[:1] in (["check"], ["plan"], ["contact-sheet"], ["models"])
+        and not argument.startswith("-")
+        and not before[-1].startswith("-")
+        and before[-2:-1] != ["--configfile"]
+    )
 
 
 def _study(configfiles: list[Path] | None = None) -> Study:
@@ -156,6 +180,7 @@ def plan(
 def quarantine(
     rows: Annotated[bool, typer.Option(help="List every clip, not only counts.")] = False,
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
+    configfile: UnusedConfigFiles = None,
 ) -> None:
     """Print which clips were set aside and why, and which were kept with a note."""
     from emoadapt.reporting.tables import print_quarantine
@@ -251,19 +276,20 @@ def contact_sheet(
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
 ) -> None:
     """Draw frames of a corpus with the faces that were found, and their crops."""
-    from emoadapt.errors import ConfigError
     from emoadapt.features.contact_sheet import draw_contact_sheet, write_contact_sheet
 
     study = _study_of(results, configfile)
     if corpus not in study.corpora:
         raise ConfigError(f"there is no corpus {corpus}; there is {', '.join(study.corpora)}")
+    if "video" not in study.corpora[corpus].modalities:
+        raise ConfigError(f"{corpus} has no video; corpora.{corpus}.modalities lists what its clips hold")
     shards = [sorted((results / kind / corpus).glob("*.parquet")) for kind in ("manifests", "features/faces")]
     write_contact_sheet(draw_contact_sheet(Path(study.corpora[corpus].root), *shards, clips), output)
     print(output)
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
-def disk(results: Results = Path("results")) -> None:
+def disk(results: Results = Path("results"), configfile: UnusedConfigFiles = None) -> None:
     """Show what each stage holds on disk."""
     from emoadapt.flow.disk import measure_disk
 

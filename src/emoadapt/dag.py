@@ -353,6 +353,18 @@ class Graph:
         """The folder of every batch of the study."""
         return [Path(path).parent for task in self.study.tasks for path in self.run_files(task, "predictions.parquet")]
 
+    def left_out_folders(self) -> list[Path]:
+        """Folders of runs that the study would have if its optional corpora were here."""
+        runs, gone = Path(RESULTS, "runs"), [path.split(".") for path in self.study.left_out]
+        folders = [runs / names[1] for names in gone if names[0] == "tasks" and len(names) == 2]
+        return folders + [
+            runs / task / f"{backbone}.{names[1]}"
+            for names in gone
+            if names[0] == "adaptations"
+            for task in self.study.tasks
+            for backbone in self.study.backbones
+        ]
+
     def comparisons(self, task: str) -> list[str]:
         """The tests that the study's tables want on a task, as `<model> < <baseline>`."""
         return [f"{'.'.join(model)} < {'.'.join(baseline)}" for model, baseline in list_comparisons(self.study, task)]

@@ -434,6 +434,7 @@ def print_plan(
 ) -> None:
     """Print the plan for a person."""
     print(f"study {study.study}\n")
+    print("done: the files are there. Whether they are up to date, `snakemake --dry-run` says.\n")
     _print_table(
         ["corpus", "clips", "hours", "speakers", "known from"],
         [[n, _count(s.clips), _length(_hours(s.seconds)), _count(s.speakers), _origin(s)] for n, s in sizes.items()],
@@ -492,13 +493,14 @@ def summarise_plan(
     lines = [
         f"Stage 1: {len(stage1)} jobs, {sum(row.jobs_done for row in stage1)} done. "
         f"Stage 2: {runs:,} runs in {jobs:,} jobs, {done:,} runs done.",
-        "Done means that the files are there; whether they are up to date, `snakemake --dry-run` tells.",
     ]
     if len(known) < len(stage2):
         lines.append(
             f"Runs of {len(stage2) - len(known)} settings are not known: their folds are speakers of a corpus that is not here."
         )
     training = [*(row for row in rows if row.name.startswith("cnn.") and row.stage == "feature"), *stage1, *stage2]
+    if not study.backbones:
+        return lines
     if not speeds:
         lines.append(
             f"Not calibrated: {device} hours of training are not known. `emoadapt plan --calibrate` finds them with a few steps of each "

@@ -8,20 +8,62 @@ import pytest
 from emoadapt.cli import main
 
 
-@pytest.mark.parametrize(
-    "files", [["a.yaml", "b.yaml"], ["a.yaml", "--configfile", "b.yaml"]], ids=["after one flag", "a flag each"]
-)
 def test_all_configuration_files_are_read(
-    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Symptom: after one flag, the second file was unknown to some commands."""
     monkeypatch.chdir(tmp_path)
     Path("a.yaml").write_text("study: mine\nreport: {bootstrap: none}\n")
     Path("b.yaml").write_text("report: {bootstrap: 100}\nbogus: 1\n")
     for command in (["check"], ["plan"]):
-        monkeypatch.setattr(sys, "argv", ["emoadapt", *command, "--configfile", *files])
+        monkeypatch.setattr(sys, "argv", ["emoadapt", *command, "--configfile", "a.yaml", "b.yaml"])
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 1
         said = capsys.readouterr().err
         assert "bogus: this key is not known" in said and "bootstrap" not in said
+
+
+@pytest.mark.parametrize("second", [["--configfile", "b.yaml"], ["--configfile=b.yaml"]])
+def test_a_repeated_configfile_flag_is_refused(
+    second: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Symptom: Snakemake read the last file alone, and emoadapt all of them."""
+    monkeypatch.setattr(sys, "argv", ["emoadapt", "check", "--configfile", "a.yaml", *second])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert "--configfile is given twice; write both files after one flag" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["check"], ["plan"], ["contact-sheet", "talks"], ["models", "fetch"]])
+def test_a_file_without_the_option_is_answered_with_the_option(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["emoadapt", *command, "my_study.yaml"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.endswith("write --configfile my_study.yaml\n")
+
+
+@pytest.mark.parametrize("command", ["quarantine", "disk"])
+def test_commands_that_read_no_study_accept_its_file(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["emoadapt", command, "--configfile", "a.yaml", "b.yaml"])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert "run the study first" in said if command == "quarantine" else "there is no folder results" in said
+
+
+def test_a_contact_sheet_of_a_corpus_without_video_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text("study: s\ncorpora: {acted: {importer: folder, root: a}}\n")
+    monkeypatch.setattr(sys, "argv", ["emoadapt", "contact-sheet", "acted", "--configfile", "s.yaml"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "acted has no video" in capsys.readouterr().err

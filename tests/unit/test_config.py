@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from emoadapt.config import (
     FacesConfig,
@@ -65,6 +66,30 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("finetuning.sedes", [1], "finetuning.sedes: this key is not known; did you mean `seeds`?"),
         ("corpora.clips.shads", 3, "corpora.clips.shads: this key is not known; did you mean `shards`?"),
         ("finetuning.zzz", [1], "finetuning.zzz: this key is not known; see docs/configuration.md"),
+        ("tasks.speech.egemaps_baseline", True, "this key is not known; it is a key of finetuning"),
+        ("tasks.speech.architecture", "hubert", "it is a key of backbones.<name>"),
+        ("corpora.clips.runs_per_job", 2, "it is a key of the top level"),
+        (
+            "corpora.acted",
+            {"importer": "emodb", "root": "x", "file": "t.csv"},
+            "corpora.acted.file: this key is not known; `file` is a key of importer csv; emodb has none",
+        ),
+        (
+            "corpora.csv",
+            {"importer": "emodb", "root": "x", "columns": {}},
+            "corpora.csv.columns: this key is not known; `columns` is a key of importer csv; emodb has none",
+        ),
+        (
+            "tasks.speech.split",
+            {"by": "official", "k": 5},
+            "tasks.speech.split.k: this key is not known; `k` is a key of a split by folds; official has none",
+        ),
+        (
+            "corpora.acted",
+            {"importer": "csv", "root": "x", "file": "t.csv", "columns": {"spkr": "who"}},
+            "corpora.acted.columns.spkr: this key is not known; did you mean `speaker`? Allowed is 'media', 'start'",
+        ),
+        ("tasks.speech.subsets", ["ful"], "tasks.speech.subsets.0: found 'ful', allowed is 'full' or a number"),
         ("finetuning.seeds", 5, "finetuning.seeds: found 5, allowed is a list, such as [5]"),
         (
             "finetuning.seeds",
@@ -75,13 +100,13 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "tasks.speech.classes",
             [True, False],
-            "tasks.speech.classes.0: found True, allowed is a valid string; YAML reads yes, no, on, off, true and false without "
+            "tasks.speech.classes.0: found True, allowed is text; YAML reads yes, no, on, off, true and false without "
             'quotes as truth values: quote the word, as in "yes"',
         ),
         (
             "tasks.speech.classes",
             [1, 2],
-            'tasks.speech.classes.0: found 1, allowed is a valid string; YAML reads this as a number: quote it, "1"',
+            'tasks.speech.classes.0: found 1, allowed is text; YAML reads this as a number: quote it, "1"',
         ),
         ("finetuning.seeds", [0, -1], "finetuning.seeds.1: found -1, allowed is greater than or equal to 0"),
         (
@@ -163,7 +188,11 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("adaptations.original", {"corpora": ["clips"]}, "adaptations.original: this name is taken"),
         ("backbones.handcrafted", {"architecture": "hubert", "weights": "x"}, "this name is taken"),
         ("backbones.hubert.untrained", {}, "exactly one of `weights` and `untrained`"),
-        ("backbones.a-b", {"architecture": "hubert", "weights": "x"}, "backbones.a-b"),
+        (
+            "backbones.a-b",
+            {"architecture": "hubert", "weights": "x"},
+            "backbones.a-b: found 'a-b', allowed is letters, digits and underscores, a letter first",
+        ),
     ],
 )
 def test_a_wrong_value_is_one_sentence(path: str, value: Any, sentence: str) -> None:
@@ -183,6 +212,12 @@ def test_of_two_ways_the_one_that_was_meant_is_spoken_of(path: str, value: Any, 
     lines = problems(path, value).splitlines()[1:]
     assert len(lines) <= number and all(line.startswith(f"  {path}") for line in lines), lines
     assert not any("[" in line.split(":")[0] for line in lines)
+
+
+@pytest.mark.parametrize("subset", ["ful", -5, 5.5])
+def test_one_wrong_subset_is_one_line(subset: Any) -> None:
+    lines = problems("tasks.speech.subsets", [subset]).splitlines()[1:]
+    assert len(lines) == 1 and ("full" in lines[0]) == (subset == "ful"), lines
 
 
 def test_all_problems_are_said_at_once() -> None:
@@ -213,7 +248,15 @@ def test_files_are_merged_key_by_key(tmp_path: Path) -> None:
     assert merged == {"study": "x", "finetuning": {"epochs": 5, "seeds": [1]}}
 
 
-@pytest.mark.parametrize(("text", "sentence"), [("a: [", "not valid YAML"), ("- a", "a configuration is a mapping")])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [", "not valid YAML"),
+        ("- a", r"broken\.yaml holds a list; a configuration is a mapping of keys to values"),
+        ("a", r"broken\.yaml holds a single value; a configuration"),
+        ("# only a comment", r"broken\.yaml is empty; write"),
+    ],
+)
 def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "broken.yaml").write_text(text)
     with pytest.raises(ConfigError, match=sentence):
@@ -379,3 +422,20 @@ def test_an_adaptation_is_fine_tuned_where_it_says(tmp_path, monkeypatch):
     assert "adaptations.only_abroad.subsets: 17 is not defined; there is 16, full" in str(error.value)
     assert "backbones.b.subsets: 18 is not defined; there is 16, full" in str(error.value)
     assert "adaptations.near.tasks: nowhere is not defined; there is abroad, inland" in str(error.value)
+
+
+@pytest.mark.parametrize("keys", [("x ", "x"), ("jose\u0301", "jos\u00e9")], ids=["blanks", "Unicode forms"])
+def test_labels_of_a_class_map_that_are_one_name_are_refused(keys: tuple[str, str]) -> None:
+    """Symptom: the later one was used, without a word."""
+    task = {"corpus": "c", "classes": ["low", "high"], "split": {"by": "fractions"}}
+    values = {"study": "s", "corpora": {"c": {"importer": "emodb", "root": "a"}}}
+    values["tasks"] = {"t": task | {"class_map": dict(zip(keys, ("low", "high"), strict=True))}}
+    with pytest.raises(ConfigError, match=r"tasks\.t\.class_map: keys .* are the same name .*; keep one"):
+        load_study(values)
+
+
+def test_studies_in_the_readme_are_good() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    studies = [load_study(yaml.safe_load(block)) for block in blocks]
+    assert [study.study for study in studies] == ["mine", "baselines"]
+    assert {setting.model for setting in settings(studies[1])} == {"handcrafted.egemaps", "handcrafted.classical"}

@@ -15,7 +15,7 @@ from emoadapt.config import load_study
 from emoadapt.dag import STUDY_VARIABLE, Graph, open_study
 from emoadapt.errors import ConfigError
 from emoadapt.features import catalogue
-from emoadapt.flow import code
+from emoadapt.flow import code, grid
 
 ROOT = Path(__file__).parents[2]
 
@@ -350,3 +350,25 @@ def test_a_study_for_a_gpu_is_refused_where_there_is_none(graph: Graph, monkeypa
         strict.refuse_missing_gpu()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     strict.refuse_missing_gpu()
+
+
+def test_runs_that_wait_for_an_optional_corpus_stay_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    corpus = {"importer": "folder", "root": str(tmp_path / "home"), "optional": True}
+    task = {"classes": ["a", "b"], "split": {"by": "fractions"}}
+    values = {
+        "study": "waiting",
+        "corpora": {"home": corpus, "away": corpus | {"root": str(tmp_path / "away")}},
+        "backbones": {"h": {"architecture": "hubert", "weights": "some/hubert"}},
+        "adaptations": {"far": {"corpora": ["away"], "objectives": {"egemaps": 1.0}}},
+        "tasks": {"near": task | {"corpus": "home", "test_also": ["away"]}, "abroad": task | {"corpus": "away"}},
+    }
+    (tmp_path / "away").mkdir()
+    there = Graph(load_study(values))
+    assert there.left_out_folders() == []
+    settings = {Path("results/runs", s.task, s.model) for s in grid.settings(there.study)}
+    (tmp_path / "away").rmdir()
+    gone = Graph(load_study(values))
+    stay = {Path("results/runs", s.task, s.model) for s in grid.settings(gone.study)} | set(gone.left_out_folders())
+    assert {path for path in settings if path not in stay and path.parent not in stay} == set()
+    assert len(stay) == 4

@@ -209,3 +209,14 @@ def test_a_damaged_calibration_is_left_aside(tmp_path, caplog):
     path.write_bytes(bytes(50))
     assert read_calibration(path) is None
     assert f"{path} is damaged, and left aside" in caplog.text
+
+
+def test_a_study_without_backbone_is_not_told_to_calibrate(study, capsys):
+    baselines = values(backbones={}, adaptations={}, finetuning={"seeds": [0]})
+    Path("baselines.yaml").write_text(yaml.safe_dump(baselines, sort_keys=False))
+    config, missing = read_plan_study(["baselines.yaml"])
+    sizes = measure_corpora(config, missing, {})
+    print_plan(config, sizes, plan_study(config, sizes), None, 1)
+    said = capsys.readouterr().out
+    assert "calibrat" not in said.lower()
+    assert said.index("done: the files are there") < said.index("Stage 2")

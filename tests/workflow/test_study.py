@@ -106,6 +106,12 @@ def test_a_task_that_check_refuses_is_refused_by_a_dry_run(fresh: Project) -> No
     assert planned.returncode == 1 and sentence in planned.stdout + planned.stderr
 
 
+def test_a_repeated_configfile_flag_is_refused(fresh: Project) -> None:
+    """Symptom: the last file alone was used, without a word."""
+    done = fresh.snakemake("--dry-run", "--configfile", "small.yaml")
+    assert done.returncode == 1 and "--configfile is given twice" in done.stdout + done.stderr
+
+
 def test_a_missing_gpu_is_refused_before_the_first_job(
     fresh: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,13 +147,14 @@ def test_other_batches_leave_no_prediction_twice(copy: Project) -> None:
         study["runs_per_job"] = runs_per_job
         (copy.root / "small.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
         said = copy.run()
-    assert "egemaps/full/b002 is no batch of this study any more: moved to results/superseded" in said
+    assert "egemaps/full/b002 is not part of this study any more: moved to results/superseded" in said
     rows = pl.read_parquet(copy.root / "results/runs/*/*/*/*/predictions.parquet")
     setting = ["task", "test_corpus", "subset", "backbone", "start"]
     assert not rows.select(*setting, "resampling", "fold", "seed", "utterance_id").is_duplicated().any()
     table = pl.read_csv(copy.root / "results/tables/results.csv", schema_overrides={"subset": pl.String})
     (row,) = table.filter(metric="macro_f1").to_dicts()
     runs = rows.filter(pl.all_horizontal(pl.col(name) == row[name] for name in setting)).partition_by("seed")
+    assert set(rows.select(setting).rows()) <= set(table.select(setting).rows()), "other models left the study"
     scores = [f1_score(run["label"], run["predicted"], average="macro") for run in runs]
     assert len(scores) == 2 and row["mean"] == pytest.approx(sum(scores) / 2, abs=1e-9)
 

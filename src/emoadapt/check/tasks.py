@@ -79,7 +79,11 @@ def check_task(listings: Listings, name: str, usable: Collection[str], problems:
     leaks = find_leaks(name, task, splits, describe_clips(study, clips), stage1)
     # Copies within Stage 1 are printed with the adaptation.
     for row in leaks.filter(pl.col("kind") != "stage1_copies", verdict="reported").iter_rows(named=True):
-        print(f"  {'note' if row['kind'] in REMARKS else 'leak'}: {describe_leak(row)}")
+        if row["kind"] in REMARKS:
+            print(f"  note: {describe_leak(row)}")
+        else:
+            key = f"leaks.{row['kind']}" if getattr(task.leaks, row["kind"]) == "report" else "allow_speaker_overlap"
+            print(f"  leak: {describe_leak(row)}; only reported (tasks.{name}.{key})")
     for note in describe_unchecked(task, leaks):
         print(f"  note: {note}")
     problems += explain_refusals(leaks)

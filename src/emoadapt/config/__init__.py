@@ -65,6 +65,7 @@ from emoadapt.config.reading import (
     merge_study,
     read_configfiles,
     read_study,
+    refuse_repeated_flag,
 )
 from emoadapt.config.report import (
     Report,
@@ -169,6 +170,7 @@ __all__ = [
     "objective_features",
     "read_configfiles",
     "read_study",
+    "refuse_repeated_flag",
     "repeated_values",
     "split_model",
 ]

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from emoadapt.corpora.names import normalise_name
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="letters, digits and underscores")]
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits and underscores")]
 PlainName = Annotated[str, AfterValidator(normalise_name)]
 """Name of a speaker, class or part, in the form in which corpora give it (`corpora.names`)."""
 REPEATING = ("mean", "std", "conv_dim", "conv_kernel", "conv_stride", "test_also", "also")
@@ -26,6 +27,21 @@ def repeated_values(names: Iterable[Any]) -> list[Any]:
     """Values that occur more than once, each once."""
     listed = list(names)
     return [name for number, name in enumerate(listed) if name in listed[:number] and name not in listed[number + 1 :]]
+
+
+def _refuse_alike_keys(values: Any) -> Any:
+    """Refuse keys that are the same name (`x` and `x `): one of the two values would be lost."""
+    if isinstance(values, dict):
+        given: dict[str, str] = {}
+        for key in map(str, values):
+            if (name := normalise_name(key)) in given:
+                raise ValueError(f"keys {given[name]!r} and {key!r} are the same name {name!r}; keep one")
+            given[name] = key
+    return values
+
+
+NameMap = Annotated[dict[PlainName, PlainName], BeforeValidator(_refuse_alike_keys)]
+"""Mapping from one name to another."""
 
 
 class Section(BaseModel):

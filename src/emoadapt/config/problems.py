@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel
 
-from emoadapt.config.base import list_models
+from emoadapt.config.base import NAME_PATTERN, list_models
 from emoadapt.config.study import Study
 
 Location = tuple[int | str, ...]
 
 
 QUOTE = "'"
+KEY = "[key]"
+"""Part that pydantic puts at the end of a location for the key of a mapping, not its value."""
 NO_MAPPING = ("model_type", "model_attributes_type")
 LISTS = ("tuple_type", "list_type")
 ALLOWED = {
+    "string_type": "text",
     "dict_type": "a mapping of names to values",
     **dict.fromkeys(NO_MAPPING, "a mapping of keys to values"),
 }
@@ -46,19 +49,29 @@ def _choose_alternatives(problems: Sequence[Any]) -> list[Any]:
         depth = next((n for n, part in enumerate(problem["loc"], 1) if _is_alternative(part)), 0)
         failed.setdefault(problem["loc"][:depth], []).append(problem)
 
-    def misfit(found: Sequence[Any]) -> tuple[bool, int]:
-        # A mapping was asked for where something else was found: an alternative that was not meant.
-        return any(problem["type"] in NO_MAPPING for problem in found), len(found)
+    def misfit(found: Sequence[Any]) -> tuple[bool, int, int]:
+        # A mapping, or another type, was asked for than was found: an alternative that was not meant.
+        return any(problem["type"] in NO_MAPPING for problem in found), max(map(_rank_type, found)), len(found)
 
-    best: dict[Location, tuple[bool, int]] = {}
+    best: dict[Location, tuple[bool, int, int]] = {}
     for place, found in failed.items():
         best[place[:-1]] = min(best.get(place[:-1], misfit(found)), misfit(found))
+    numbers = {
+        place[:-1] for place in failed if place and str(place[-1]).startswith(("constrained-int", "constrained-float"))
+    }
     return [
-        problem
+        {**problem, "or_number": place[:-1] in numbers}
         for place, found in failed.items()
         if not place or misfit(found) == best[place[:-1]]
         for problem in found
     ]
+
+
+def _rank_type(problem: Any) -> int:
+    """0 if another value of the same type would do; more where even the type is wrong."""
+    if problem["type"] == "literal_error":
+        return 0 if isinstance(problem["input"], str) else 2
+    return int(problem["type"].endswith("_type"))
 
 
 def _key_path(location: Location) -> list[str]:
@@ -67,7 +80,7 @@ def _key_path(location: Location) -> list[str]:
     for depth, section in ((2, "corpora"), (3, "split")):
         if len(parts) > depth and section in parts[:depth]:
             del parts[depth]
-    return [part for part in parts if not _is_alternative(part)]
+    return [part for part in parts if part != KEY and not _is_alternative(part)]
 
 
 def _sentences(problem: Any) -> list[str]:
@@ -77,9 +90,11 @@ def _sentences(problem: Any) -> list[str]:
     shown = "found a mapping" if isinstance(found, dict) else f"found {found!r}"
     match kind:
         case "extra_forbidden":
-            near = difflib.get_close_matches(str(problem["loc"][-1]), _known_keys(problem["loc"]), n=1)
-            advice = f"did you mean `{near[0]}`?" if near else "see docs/configuration.md"
-            return [f"{path}: this key is not known; {advice}"]
+            return [f"{path}: this key is not known; {_advise_key(problem['loc'])}"]
+        case "literal_error" if problem["loc"][-1] == KEY:
+            near = difflib.get_close_matches(str(found), re.findall(r"'(\w+)'", context["expected"]), n=1)
+            advice = f"did you mean `{near[0]}`? Allowed" if near else "allowed"
+            return [f"{path}: this key is not known; {advice} is {context['expected']}"]
         case "missing":
             return [f"{path}: this key is required"]
         case "union_tag_not_found":
@@ -90,6 +105,10 @@ def _sentences(problem: Any) -> list[str]:
         case "value_error":
             return [line if not path else f"{path}: {line}" for line in str(context["error"]).splitlines()]
     allowed = ALLOWED.get(kind) or problem["msg"].removeprefix("Input should be ")
+    if kind == "literal_error" and problem["or_number"]:
+        allowed += " or a number"
+    if kind == "string_pattern_mismatch" and context["pattern"] == NAME_PATTERN:
+        allowed = "letters, digits and underscores, a letter first"
     if kind in LISTS:
         allowed = f"a list, such as {_write_list(found)}"
     if kind == "string_type" and found is not None and not isinstance(found, (dict, list)):
@@ -126,9 +145,42 @@ def _read_number(found: Any) -> str | None:
         return None
 
 
-def _known_keys(location: Location) -> set[str]:
-    """Keys of the sections that a place of a configuration may be in."""
-    sections: list[type[BaseModel]] = [Study]
+def _advise_key(location: Location) -> str:
+    """What an unknown key may be meant for."""
+    key = str(location[-1])
+    sections, siblings = _find_sections(location)
+    if len(sections) == 1:
+        tag, own = _tag(sections[0])
+        if knowing := [value for name, value in map(_tag, _with_key(siblings, key)) if name == tag != ""]:
+            return f"`{key}` is a key of {_TAGS[tag]} {', '.join(knowing)}; {own} has none"
+    known = {name for section in sections for name in section.model_fields}
+    if near := difflib.get_close_matches(key, known, n=1):
+        return f"did you mean `{near[0]}`?"
+    if places := list(dict.fromkeys(_find_places(key, Study, ""))):
+        return f"it is a key of {' and of '.join(places[:3])}"
+    return "see docs/configuration.md"
+
+
+_TAGS = {"importer": "importer", "by": "a split by"}
+"""Keys that decide which section a mapping is -> how messages name them."""
+
+
+def _tag(section: type[BaseModel]) -> tuple[str, str]:
+    """The key that makes a mapping this section, and its value; empty without any."""
+    for name in _TAGS:
+        if name in section.model_fields and (values := get_args(section.model_fields[name].annotation)):
+            return name, str(values[0])
+    return "", ""
+
+
+def _with_key(sections: Sequence[type[BaseModel]], key: str) -> list[type[BaseModel]]:
+    return [section for section in sections if key in section.model_fields]
+
+
+def _find_sections(location: Location) -> tuple[list[type[BaseModel]], list[type[BaseModel]]]:
+    """Sections that a place of a configuration may be in, and these with those that stand there by another importer or split."""
+    siblings: list[type[BaseModel]] = [Study]
+    sections = siblings
     for part in location[:-1]:
         inner = [
             model
@@ -136,5 +188,18 @@ def _known_keys(location: Location) -> set[str]:
             if part in section.model_fields
             for model in list_models(section.model_fields[str(part)].annotation)
         ]
-        sections = inner or sections  # a name, a number or an alternative, and no key
-    return {key for section in sections for key in section.model_fields}
+        if inner:
+            sections = siblings = inner
+        else:  # a name, a number or an alternative, and no key
+            sections = [section for section in siblings if _tag(section)[1] == part] or sections
+    return sections, siblings
+
+
+def _find_places(key: str, section: type[BaseModel], path: str) -> Iterator[str]:
+    """Paths of all sections below one that know a key."""
+    if key in section.model_fields:
+        yield path or "the top level"
+    for name, field in section.model_fields.items():
+        named = ".<name>" if "dict[" in str(field.annotation) else ""
+        for inner in list_models(field.annotation):
+            yield from _find_places(key, inner, f"{path}.{name}{named}".lstrip("."))

@@ -96,6 +96,19 @@ def merge_study(
     return demo
 
 
+def refuse_repeated_flag(arguments: Sequence[str]) -> None:
+    """Refuse a second `--configfile` on a command line; Snakemake would use the last one alone, without a word.
+
+    Raises:
+        ConfigError: the flag is given more than once.
+    """
+    flags = ("--configfile", "--configfiles")
+    if sum(argument.partition("=")[0] in flags for argument in arguments) > 1:
+        raise ConfigError(
+            "--configfile is given twice; write both files after one flag: --configfile first.yaml second.yaml"
+        )
+
+
 def _name_source(paths: Sequence[str | Path]) -> str:
     return " + ".join(str(shorten_path(path)) for path in paths) or "the configuration given with --config"
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from emoadapt.config.base import Fraction, Name, PlainName, Section, repeated_values
+from emoadapt.config.base import Fraction, Name, NameMap, PlainName, Section, repeated_values
 
 Attribute = Literal["arousal", "valence", "dominance"]
 """Emotional attributes that clips are rated on (columns of the LABELS table)."""
@@ -78,15 +78,16 @@ Split = Annotated[
 
 
 class Leaks(Section):
-    """What of the test set may have been met before the test: `refuse` stops the task, `report` prints it below the tables.
+    """Overlap of test data with training data: `refuse` stops the task, `report` prints it below the tables.
 
-    docs/evaluation.md tells how each is found. The paper tests on other corpora and other speakers than it trains on.
+    docs/evaluation.md says how each is found. The paper tests on other corpora and other speakers than it trains on.
     """
 
     speakers: Verdict = "refuse"
     """Speakers in more than one of train, dev and test."""
     clips: Verdict = "refuse"
-    """Recordings of the training part, or pieces that overlap in time, among the test or development clips."""
+    """Recordings of the training part among the test or development clips. Segments of one file are the same recording where they
+    share at least half of the shorter one."""
     development: Verdict = "refuse"
     """Recordings of the development part among the test clips: the epoch would be chosen on the test."""
     transcripts: Verdict = "report"
@@ -114,7 +115,7 @@ class Task(Section):
     attributes: tuple[Attribute, ...] = ()
     """Instead of classes: emotional attributes whose values are predicted, by regression with the concordance correlation
     coefficient (CCC) as loss and metric. A clip that lacks the value of an attribute does not count for that one."""
-    class_map: dict[PlainName, PlainName] = {}
+    class_map: NameMap = {}
     """A corpus's label -> class, for labels that are named otherwise or are to be merged."""
     other_labels: Literal["error", "drop"] = "error"
     """Labels outside `classes`: refuse, or leave those utterances out (counted in the report)."""
@@ -126,7 +127,7 @@ class Task(Section):
     """Accept speakers and recordings shared between train, dev and test (printed in the report either way): short for
     `leaks: {speakers: report, clips: report, development: report}`."""
     leaks: Leaks = Leaks()
-    """What stops the task, and what is only reported."""
+    """Overlap of test data with training data: refuse or report."""
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] = ("full",)
     """Numbers of training clips; the distribution of classes, or of attributes, is kept."""
     resamplings: int = Field(1, ge=1)
@@ -164,7 +165,7 @@ class Task(Section):
         if self.attributes:
             if self.class_map or self.other_labels != "error" or self.missing_classes != "refuse":
                 raise ValueError(
-                    "class_map, other_labels and missing_classes are of tasks with classes, this one has attributes"
+                    "class_map, other_labels and missing_classes are of tasks with classes, this one has attributes; remove them"
                 )
             return self
         if len(self.classes) < 2:

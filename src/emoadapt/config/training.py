@@ -36,8 +36,7 @@ class Optimisation(Section):
     compile: bool = False
     """Compile the transformer's layers with `torch.compile`, for clips of any length; needs a C++ compiler."""
     max_seconds: float | None = Field(None, gt=0)
-    """Longer clips are cropped. Shorter ones keep their length, unless a backbone has `pad`. Cached frames of a frozen CNN are
-    cropped after it, signals before: with a group norm, and a little with a layer norm, the results differ."""
+    """Longer clips are cropped."""
     crop: Literal["beginning", "centre", "random"] = "beginning"
     """What is kept of a clip that is cropped. `random`: a place drawn from seed, epoch and clip in training, the beginning in evaluation."""
 

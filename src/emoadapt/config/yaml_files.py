@@ -31,7 +31,10 @@ def read_file(path: str | Path) -> dict[str, Any]:
     except _Misread as error:
         raise ConfigError(f"{shown}, {error}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{shown} holds {type(values).__name__}, a configuration is a mapping of keys to values")
+        if values is None:
+            raise ConfigError(f"{shown} is empty; write the configuration of a study, beginning with `study: NAME`")
+        kind = "a list" if isinstance(values, list) else "a single value"
+        raise ConfigError(f"{shown} holds {kind}; a configuration is a mapping of keys to values")
     if "__use_yte__" in values:
         raise ConfigError(f"{shown}: `__use_yte__` is not supported; write the values themselves")
     return values
@@ -80,13 +83,15 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_mapping_node(anchor)  # type: ignore[no-untyped-call]
         lines: dict[str, int] = {}
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+            if not isinstance(key, yaml.ScalarNode):
                 continue
             line = key.start_mark.line + 1
             if key.value in lines:
-                raise _Misread(f"lines {lines[key.value]} and {line}: key `{key.value}` is given twice; keep one")
+                advice = "write `<<: [*first, *second]`" if key.value == "<<" else "keep one"
+                raise _Misread(f"lines {lines[key.value]} and {line}: key `{key.value}` is given twice; {advice}")
             lines[key.value] = line
-            self._read_as_text(key)
+            if key.tag != "tag:yaml.org,2002:merge":
+                self._read_as_text(key)
         return cast(yaml.MappingNode, node)
 
     def _read_as_text(self, key: yaml.ScalarNode) -> None:
@@ -112,4 +117,21 @@ def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
     return int(value)
 
 
+def _construct_float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    value = yaml.SafeLoader.construct_yaml_float(loader, node)  # type: ignore[no-untyped-call]
+    if ":" in node.value or "_" in node.value:
+        raise _Misread(
+            f"line {node.start_mark.line + 1}: YAML reads `{node.value}` as the number {value}; "
+            f'quote it if it is text: "{node.value}"; else write {value}'
+        )
+    return float(value)
+
+
+def _refuse_date(loader: _Loader, node: yaml.ScalarNode) -> None:
+    """No key takes a date."""
+    raise _Misread(f'line {node.start_mark.line + 1}: YAML reads `{node.value}` as a date; quote it: "{node.value}"')
+
+
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _refuse_date)

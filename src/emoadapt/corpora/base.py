@@ -93,7 +93,7 @@ def read_utterances(name: str, config: AnyCorpus) -> list[Utterance]:
     makes_media = hasattr(importer, "fingerprints")
     root = Path(config.root)
     if not makes_media and not root.is_dir():
-        raise CorpusError(f"corpus {name}: its root {root} is not a folder; correct corpora.{name}.root")
+        raise CorpusError(f"corpus {name}: its root {root.absolute()} is not a folder; correct corpora.{name}.root")
     utterances = importer.list_utterances(name, config)
     if not utterances:
         raise CorpusError(
@@ -197,7 +197,7 @@ def check_utterances(
     if outside := sorted(path for path in media if _leaves_root(path)):
         raise CorpusError(
             f"corpus {name}: {_count(outside, 'media path')} outside its root {root}: {show(outside)}; "
-            "write paths relative to the root, or set the root higher up"
+            f"{_advise_relative(outside[0], root)}, or set the root higher up"
         )
     if unreadable := sorted(path for path in media if not _is_unicode(path)):
         shown = show(path.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for path in unreadable)
@@ -205,9 +205,26 @@ def check_utterances(
     _refuse_repeated_ids(name, utterances)
     if media_on_disk and (missing := find_missing(media, root)):
         raise CorpusError(
-            f"corpus {name}: {_count(missing, 'media file')} missing under {root}: {show(missing)}; "
+            f"corpus {name}: {_count(missing, 'media file')} missing under {root}: {show(missing)}; {_name_twin(missing[0], root)}"
             f"correct the paths or corpora.{name}.root"
         )
+
+
+def _advise_relative(path: str, root: str | Path) -> str:
+    """How to write a path that is outside the root, or absolute and below it."""
+    try:
+        return f"write {Path(path).relative_to(Path(root).absolute()).as_posix()}"
+    except ValueError:
+        return "write paths relative to the root"
+
+
+def _name_twin(media: str, root: str | Path) -> str:
+    """A file that differs from a missing one in its extension alone, as the beginning of an advice; empty without any."""
+    wanted = Path(root, media)
+    if not wanted.parent.is_dir():
+        return ""
+    twin = next((path for path in sorted(wanted.parent.iterdir()) if path.stem == wanted.stem and path.is_file()), None)
+    return f"{twin.relative_to(root).as_posix()} is there: another extension? " if twin else ""
 
 
 def show(items: Iterable[str], limit: int = SHOWN) -> str:

@@ -24,7 +24,7 @@ _PURPOSE = {
     "training": "packed from features, for Stage 1",
     "models": "Stage-1 models",
     "runs": "predictions, embeddings and models of Stage 2",
-    SUPERSEDED: "runs in batches that the study no longer has; may be deleted",
+    SUPERSEDED: "runs that the study no longer has; may be deleted",
 }
 
 

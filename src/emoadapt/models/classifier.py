@@ -92,6 +92,17 @@ class EmotionClassifier(nn.Module):
         return model
 
 
+def _describe_other_folder(folder: Path) -> str:
+    """What a folder without `config.json` is, and which one to name instead."""
+    inner = sorted(path.parent.name for path in folder.glob("*/config.json"))
+    if inner:
+        more = f" and {len(inner) - 5} more" if len(inner) > 5 else ""
+        return f"holds models; name one of its folders: {', '.join(inner[:5])}{more}"
+    if folder.name == "models" and folder.is_dir() and not any(folder.iterdir()):
+        return "is empty: no model was kept; set keep_models: best, and run again (baselines are never kept)"
+    return "has no config.json, so it is no model folder; name one of `results/runs/.../models/`"
+
+
 def load_classifier(folder: Path) -> EmotionClassifier:
     """Load what `EmotionClassifier.save` wrote, in evaluation mode.
 
@@ -105,9 +116,7 @@ def load_classifier(folder: Path) -> EmotionClassifier:
     from safetensors import SafetensorError
 
     if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"{folder} has no config.json, so it is no model folder; name one of `results/runs/.../models/`"
-        )
+        raise ModelError(f"{folder} {_describe_other_folder(folder)}")
     layers: nn.Parameter | None = None
     try:
         if (folder / "head.safetensors").is_file():

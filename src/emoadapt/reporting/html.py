@@ -300,7 +300,8 @@ def _prepare_table(name: str, path: Path, anchors: Collection[str]) -> dict[str,
     links = _link_pages(tidy, frame.height, anchors)
     shared = {}
     if frame.height > 1:
-        shared = {c: frame[c][0] for c in frame.columns if c in _CONSTANT and frame[c].n_unique() == 1}
+        constant = [c for c in frame.columns if frame[c].n_unique() == 1]
+        shared = {c: frame[c][0] for c in constant if c in _CONSTANT or frame[c][0] == "–"}
         frame = frame.drop(list(shared))
     columns = [
         {"name": column, "numeric": _is_numeric(frame[column]), "sorted_by_value": _is_sorted_by_value(frame[column])}

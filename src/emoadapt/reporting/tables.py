@@ -11,6 +11,7 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
+from emoadapt.errors import DataError
 from emoadapt.flow.frames import read_frame
 from emoadapt.flow.parts import write_text
 from emoadapt.flow.store import read_provenance
@@ -332,7 +333,12 @@ def print_quarantine(path: Path, rows: bool) -> None:
     Args:
         path: QUARANTINE table.
         rows: every utterance, not only counts.
+
+    Raises:
+        DataError: the study was not run in this folder.
     """
+    if not path.exists():
+        raise DataError(f"{path} does not exist; run the study first (snakemake), or name its folder with --results")
     quarantine = read_frame([path], schema.QUARANTINE)
     if quarantine.is_empty():
         print("No clip was set aside, and none has a note.")

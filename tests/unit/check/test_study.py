@@ -261,7 +261,9 @@ def test_leaks_are_said_before_anything_is_computed(workplace: Path, capsys: pyt
         in said
     )
     print_check(study(task={"leaks": {"clips": "report", "development": "report"}}))
-    assert "leak: 1 of the 24 test clips of speech are recordings that are in train too" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "leak: 1 of the 24 test clips of speech are recordings that are in train too" in said
+    assert "; only reported (tasks." in said
 
 
 def test_copies_in_stage1_and_labels_that_contradict_are_noted(

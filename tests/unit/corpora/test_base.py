@@ -154,3 +154,10 @@ def test_importer_that_makes_its_media_needs_neither_root_nor_files(tmp_path, mo
     assert [u.utterance_id for u in read_utterances("d", config)] == ["d/0"]
     assert [label.label for label in read_labels("d", config)] == [None]
     assert annotation_files(config) == []
+
+
+def test_a_root_that_is_missing_is_named_by_its_absolute_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorpusError) as error:
+        read_utterances("c", folder("gone"))
+    assert f"its root {tmp_path}/gone is not a folder" in str(error.value)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from emoadapt.config import CsvCorpus
@@ -177,3 +179,22 @@ def test_real_clips_have_49_rows_and_14_labels(real_data):
     )
     assert len(read_utterances("clips", config)) == 49
     assert sum(label.label is not None for label in read_labels("clips", config)) == 14
+
+
+def test_a_missing_file_with_another_extension_is_named(table):
+    with pytest.raises(
+        CorpusError, match=r"missing under .*: x/b\.flac; x/b\.wav is there: another extension\? correct"
+    ):
+        read_utterances("c", table("file\na.wav\nx/b.flac\n", {"media": "file"}))
+
+
+def test_an_absolute_path_below_the_root_is_answered_with_the_relative_one(table):
+    config = table("file\na.wav\n", {"media": "file"})
+    Path(config.root, "table.csv").write_text(f"file\n{config.root}/x/b.wav\n")
+    with pytest.raises(CorpusError, match=r"outside its root .*; write x/b\.wav, or set the root higher up"):
+        read_utterances("c", config)
+
+
+def test_a_table_without_a_header_is_told_from_one_without_a_column(table):
+    with pytest.raises(CorpusError, match=r"does line 1 hold a clip \(a\.wav\)\? The table needs a header"):
+        read_utterances("c", table("a.wav,joy\nx/b.wav,fear\n", {"media": "file"}))

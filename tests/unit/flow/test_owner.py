@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from emoadapt.errors import DataError
-from emoadapt.flow.owner import claim_results, find_owner, refuse_other_study, supersede_batches
+from emoadapt.flow.owner import claim_results, find_owner, refuse_other_study, supersede_runs
 
 
 @pytest.fixture
@@ -68,17 +69,79 @@ def test_a_forgotten_configuration_file_is_named(results: Path) -> None:
         refuse_other_study(results, "demo", chosen=False)
 
 
-def test_batches_that_the_study_no_longer_has_are_moved_away(results: Path) -> None:
-    def make(path: str, text: str = "old") -> Path:
-        (results / path).mkdir(parents=True, exist_ok=True)
-        (results / path / "predictions.parquet").write_text(text)
-        return results / path
+@pytest.mark.parametrize("made", ["runs", "features"])
+def test_results_of_an_unknown_study_are_adopted_with_a_sentence(results: Path, made: str) -> None:
+    (results / made).mkdir()
+    said = claim_results(results, "two")
+    assert said is not None and said.startswith(f"results/ holds {made}, and no record of the study that made them")
+    assert claim_results(results, "two") is None
 
-    kept, stale = make("runs/t/m.original/full/b000"), make("runs/t/m.original/full/b001")
-    other = make("runs/t/m.other/full/b001")
-    make("superseded/runs/t/m.original/full/b001", "older")
-    assert supersede_batches(results, [kept]) == [stale]
-    assert kept.is_dir() and not stale.exists()
-    assert other.is_dir(), "a setting that the study no longer has may come back"
-    assert (results / "superseded/runs/t/m.original/full/b001/predictions.parquet").read_text() == "old"
-    assert supersede_batches(results, [kept]) == []
+
+def test_nothing_is_said_of_an_empty_folder_or_of_one_whose_report_names_the_study(results: Path) -> None:
+    assert claim_results(results, "one") is None
+    (results / "study.json").unlink()
+    write_report(results, "one")
+    assert claim_results(results, "one") is None
+
+
+def make_run(path: Path, text: str = "old") -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "predictions.parquet").write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("stale", "moved"),
+    [
+        ("t/m.original/full/b001", "t/m.original/full/b001"),
+        ("t/m.original/20/b000", "t/m.original/20"),
+        ("t/m.other/full/b000", "t/m.other"),
+        ("u/m.original/full/b000", "u"),
+    ],
+    ids=["batch", "subset", "model", "task"],
+)
+def test_what_is_no_run_of_the_study_is_moved_away(results: Path, stale: str, moved: str) -> None:
+    """Symptom: predictions of a setting that had left the study were read with all others."""
+    kept, old = make_run(results / "runs/t/m.original/full/b000"), make_run(results / "runs" / stale)
+    earlier = make_run(results / "superseded/runs" / stale, "older")
+    neighbour = make_run(results / "superseded/runs" / Path(stale).with_name("b007"), "older")
+    assert supersede_runs(results, [kept]) == [results / "runs" / moved]
+    assert kept.is_dir() and not old.exists()
+    assert (earlier / "predictions.parquet").read_text() == "old"
+    assert (neighbour / "predictions.parquet").read_text() == "older"
+    assert list(results.glob("runs/*/*/*/*/predictions.parquet")) == [kept / "predictions.parquet"]
+    assert supersede_runs(results, [kept]) == []
+
+
+def test_a_whole_task_or_model_can_be_kept(results: Path) -> None:
+    """Those that an optional corpus is missing for."""
+    task, model = make_run(results / "runs/u/m.original/full/b000"), make_run(results / "runs/t/m.other/full/b000")
+    assert supersede_runs(results, [results / "runs/u", results / "runs/t/m.other"]) == []
+    assert task.is_dir() and model.is_dir()
+
+
+def test_a_study_without_runs_moves_nothing(results: Path) -> None:
+    assert supersede_runs(results, []) == []
+
+
+def test_runs_on_another_disk_are_moved(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: `Invalid cross-device link`."""
+
+    def refuse(source: object, target: object, **_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    (tmp_path / "disk").mkdir()
+    (results / "runs").symlink_to(tmp_path / "disk")
+    kept, old = make_run(results / "runs/t/m.a/full/b000"), make_run(results / "runs/t/m.b/full/b000")
+    monkeypatch.setattr("os.rename", refuse)
+    assert supersede_runs(results, [kept]) == [results / "runs/t/m.b"]
+    assert kept.is_dir() and not old.exists()
+    assert (results / "superseded/runs/t/m.b/full/b000/predictions.parquet").read_text() == "old"
+
+
+def test_a_linked_folder_is_moved_as_a_link(results: Path, tmp_path: Path) -> None:
+    made = make_run(tmp_path / "disk/m.b/full/b000")
+    (results / "runs/t").mkdir(parents=True)
+    (results / "runs/t/m.b").symlink_to("../../../disk/m.b")
+    assert supersede_runs(results, []) == [results / "runs/t"]
+    assert (results / "superseded/runs/t/m.b/full/b000/predictions.parquet").read_text() == "old" and made.is_dir()

@@ -243,3 +243,14 @@ def test_damaged_head_is_named(tmp_path: Path, file: str, content: bytes) -> Non
     (tmp_path / file).write_bytes(content)
     with pytest.raises(ModelError, match=r"the head of .* cannot be read"):
         load_classifier(tmp_path)
+
+
+def test_a_folder_that_is_not_the_model_names_the_one_that_is(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    with pytest.raises(ModelError, match=r"models is empty: no model was kept; set keep_models: best"):
+        load_classifier(tmp_path / "models")
+    for name in ("r0f0s1", "r0f0s0"):
+        (tmp_path / "models" / name).mkdir()
+        (tmp_path / "models" / name / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"holds models; name one of its folders: r0f0s0, r0f0s1"):
+        load_classifier(tmp_path / "models")

@@ -219,3 +219,21 @@ def test_write_all_reads_the_layout_of_the_results(study, results, tmp_path):
 def test_reporting_and_evaluation_load_no_torch():
     code = "import sys, emoadapt.reporting.html, emoadapt.evaluation.evaluate; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_column_of_dashes_is_hidden(study, written, tmp_path, text):
+    head = '<button type="button">p over runs'
+    assert head in text[text.index('id="table-results"') :].partition("</thead>")[0]
+    tables = shutil.copytree(written / "tables", tmp_path / "tables")
+    results = read_tidy(tables / "results.csv")
+    results.with_columns(p_value=pl.lit(None, pl.Float64)).write_csv(tables / "results.csv")
+    write_report(study, tables, written / "figures", {}, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert head not in text[text.index('id="table-results"') :].partition("</thead>")[0]
+
+
+def test_every_entry_of_the_contents_has_a_heading_of_its_name(text):
+    contents = text[text.index('<nav aria-label="Contents">') : text.index("</nav>")]
+    for name, title in re.findall(r'<a href="#([^"]+)">([^<]+)</a>', contents):
+        heading = re.search(r"<h2[^>]*>([^<]+)", text[text.index(f'id="{name}"') :])
+        assert heading is not None and heading[1].startswith(title), name
