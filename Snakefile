@@ -79,14 +79,16 @@ onstart:
         ):
             graph.refuse_missing_gpu()
         if adopted := claim_results(Path("results"), STUDY.study):
+            # Nothing is moved yet: the results may be another study's.
             print(adopted, file=sys.stderr)
-        for folder in supersede_runs(
-            Path("results"), [*graph.run_folders(), *graph.left_out_folders()]
-        ):
-            print(
-                f"{folder} is not part of this study any more: moved to results/superseded",
-                file=sys.stderr,
-            )
+        else:
+            for folder in supersede_runs(
+                Path("results"), [*graph.run_folders(), *graph.left_out_folders()]
+            ):
+                print(
+                    f"{folder} is not part of this study any more: moved to results/superseded",
+                    file=sys.stderr,
+                )
         claim_locks(Path.cwd(), STUDY.study)
     except EmoadaptError as error:
         raise WorkflowError(error)

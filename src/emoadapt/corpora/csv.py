@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from emoadapt.corpora.accounts import Account
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
 from emoadapt.corpora.delimited import Reader, Table
+from emoadapt.corpora.extensions import MEDIA_EXTENSIONS
 from emoadapt.corpora.names import SEXES, is_unknown, note_unknown_words, parse_known
 from emoadapt.errors import ConfigError, CorpusError
 
@@ -185,6 +186,10 @@ def _locate_columns(
 ) -> dict[str, int]:
     # All mapped columns are looked for, so that a wrong label column is refused before features are computed.
     if missing := sorted(theirs for theirs in config.columns.values() if theirs not in header):
+        if clip := next((cell for cell in header if posixpath.splitext(cell.lower())[1] in MEDIA_EXTENSIONS), None):
+            raise CorpusError(
+                f"{where}: does line 1 hold a clip ({clip})? The table needs a header that names its columns"
+            )
         raise CorpusError(
             f"{where}: no column {show(missing)}; there are {', '.join(header)}; correct corpora.{name}.columns"
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import posixpath
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from emoadapt.corpora.extensions import MEDIA_EXTENSIONS
 from emoadapt.errors import CorpusError
 
 Quoting = Literal["standard", "multiline", "none"]
@@ -102,10 +100,6 @@ class Reader:
         first, header = head[0], [cell.strip() for cell in head[0]] if self.has_header else []
         if self.has_header and not any(header):
             raise CorpusError(f"{self.where}, line 1: blank, and the header should stand here; {self.remedy}")
-        if clip := next((cell for cell in header if posixpath.splitext(cell.lower())[1] in MEDIA_EXTENSIONS), None):
-            raise CorpusError(
-                f"{self.where}: does line 1 hold a clip ({clip})? The table needs a header that names its columns"
-            )
         take = choose(header) if choose else None
         if self.has_header:
             head, head_lines = head[1:], head_lines[1:]

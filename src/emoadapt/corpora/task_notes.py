@@ -101,14 +101,15 @@ def count_unnamed(task: Task, manifest: pl.DataFrame, labels: pl.DataFrame) -> d
         manifest: `schema.MANIFEST` rows of the task's corpus.
         labels: `schema.LABELS` rows of the same.
     """
-    named = {name for part in _PARTS for name in getattr(task.split, part, None) or ()}
     if task.split.by == "official":
         column, name = "split", pl.col("split").str.to_lowercase()
-        named = {word.lower() for word in named}
     elif task.split.by == "speakers" and task.split.train is not None:
         column, name = "speaker", pl.col("speaker")
     else:
         return {}
+    named = {word for part in _PARTS for word in getattr(task.split, part) or ()}
+    if column == "split":
+        named = {word.lower() for word in named}
     left = manifest.join(_take_labelled(task, labels), on="utterance_id", how="semi")
     left = left.drop_nulls(column).filter(~name.is_in(list(named)))
     return dict(left.group_by(column).len().sort(column).iter_rows())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +78,10 @@ def draw_parts(manifests: Mapping[str, pl.DataFrame], held_out: float, seed: int
     return clips.with_columns(part=part).select(schema.PARTS.names)
 
 
+_SMALL_FAMILY = 5
+"""Speakers, or clips without one, of a family that is left together whatever its share of a corpus."""
+
+
 def find_families(manifests: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Put clips into families that must not be divided.
 
@@ -85,8 +89,9 @@ def find_families(manifests: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     same people; in a corpus that would be a single family by that, only segments that overlap are. Families that share a
     recording (`corpora.overlap.group_clips`) are one family.
 
-    Recordings that would make a corpus a single family, such as the same calibration clip of each speaker, link nobody: their clips
-    are of no family. Those that are shared by most speakers are taken first, and no more than needed.
+    Recordings that would make a corpus a single family, or more than half of it one, such as the same calibration clip of each
+    speaker, link nobody: their clips are of no family. Those that are shared by most speakers are taken first, all that are shared
+    by as many at once.
 
     Args:
         manifests: corpus -> MANIFEST rows.
@@ -103,13 +108,13 @@ def find_families(manifests: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         files = pl.when(pl.col("corpus").is_in(list(by_file))).then("file").alias("file")
         joined = clips.filter(~pl.col("recording").is_in(common.implode()).fill_null(False))
         families = joined.with_columns(_connect(joined.select("node", "recording", "overlapping", files)))
-        counts = dict(families.group_by("corpus").agg(pl.col("family").n_unique()).rows())
-        single = {corpus for corpus in manifests if counts.get(corpus, 0) < 2}
+        single = _find_single(families, manifests)
         if single & by_file:
             by_file -= single
             continue
         widest = _find_widest(joined.filter(pl.col("corpus").is_in(list(single))))
         if not len(widest):
+            single = {corpus for corpus in single if families.filter(corpus=corpus)["family"].n_unique() < 2}
             break
         common = common.append(widest)
     if single:
@@ -173,6 +178,16 @@ def _connect(links: pl.DataFrame) -> pl.Series:
         coo_matrix((np.ones(len(left)), (left, right)), shape=(size, size)), directed=False
     )
     return pl.Series("family", families[: links.height], dtype=pl.Int64)
+
+
+def _find_single(families: pl.DataFrame, corpora: Iterable[str]) -> set[str]:
+    """Corpora that are one family, or of which one family of several units is more than half: no share of it could be held out."""
+    sizes = families.group_by("corpus", "family").agg(pl.col("node").n_unique().alias("units"))
+    found = sizes.group_by("corpus").agg(families=pl.len(), largest=pl.col("units").max(), units=pl.col("units").sum())
+    many = pl.col("families") > 1
+    whole = pl.max_horizontal(pl.lit(_SMALL_FAMILY), pl.col("units") / 2)
+    divided = set(found.filter(many, pl.col("largest") <= whole)["corpus"])
+    return set(corpora) - divided
 
 
 def _find_widest(clips: pl.DataFrame) -> pl.Series:

@@ -76,7 +76,7 @@ def claim_results(results: Path, study: str) -> str | None:
     path = results / RECORD
     if path.exists() and path.read_text(encoding="utf-8", errors="replace") == text:
         return None
-    found = [name for name in (*MADE, "features") if name != RECORD and (results / name).is_dir()]
+    found = [name for name in MADE if name != RECORD and (results / name).is_dir()]
     unknown = found and find_owner(results) is None
     write_text(path, text)
     if not unknown:

@@ -20,7 +20,8 @@ from emoadapt.config import AudioConfig
 from emoadapt.errors import ClipError, ConfigError, ModelError
 from emoadapt.flow.notes import join_notes
 from emoadapt.inference.windows import WHOLE_SECONDS, Cutting, cut_audio
-from emoadapt.media import Log, Piece, Recording, examine, iterate_audio, to_float
+from emoadapt.media import Log, Piece, Recording, examine, iterate_audio
+from emoadapt.samples import to_float
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:

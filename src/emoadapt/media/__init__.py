@@ -33,7 +33,6 @@ from emoadapt.media.audio import Piece, Recording, decode_audio, iterate_audio, 
 from emoadapt.media.containers import open_container
 from emoadapt.media.levels import examine
 from emoadapt.media.log import Log
-from emoadapt.media.samples import from_bytes, to_float
 from emoadapt.media.video import iterate_frames
 
 __all__ = [
@@ -42,10 +41,8 @@ __all__ = [
     "Recording",
     "decode_audio",
     "examine",
-    "from_bytes",
     "iterate_audio",
     "iterate_frames",
     "open_container",
     "read_recording",
-    "to_float",
 ]

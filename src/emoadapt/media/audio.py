@@ -23,8 +23,9 @@ from emoadapt.media.containers import (
     open_container,
 )
 from emoadapt.media.limits import check_length, refuse_longer
+from emoadapt.media.links import is_joined_flac
 from emoadapt.media.log import Log
-from emoadapt.media.mixing import average_channels, read_channels
+from emoadapt.media.mixing import average_channels, measure_energies, read_channels
 from emoadapt.media.tracks import choose_track, note_tracks
 from emoadapt.schema import SAMPLE_RATE
 
@@ -146,7 +147,7 @@ def _decode_pieces(
     check_readable(container, path)
     log.note_file([note_tracks(container, stream), note_end(container, path)])
     origin = find_origin(container)
-    near = start if _may_seek(container, stream, origin, start) else None
+    near = start if start and _may_seek(container, stream, origin, start, path) else None
     frames, sought = decode_near(container, stream, origin, near, path)
     first = next(frames, None)
     if first is None:
@@ -182,11 +183,13 @@ def _decode_pieces(
         raise ClipError("empty_audio", f"{path.name} has no audio{describe_span(start, end)}; it {limit}")
 
 
-def _may_seek(container: Any, stream: Any, origin: float, start: float | None) -> bool:
+def _may_seek(container: Any, stream: Any, origin: float, start: float | None, path: Path) -> bool:
     """Whether stamps after a seek are exact. FFmpeg derives those of compressed WAV from an average rate, seconds off."""
     name = container.format.name
     if name == "wav":
         return bool(stream.codec_context.name.startswith("pcm_"))
+    if name == "flac":
+        return not is_joined_flac(path)
     return name in EXACT and (name != MP4 or start is None or is_even(stream, origin + start))
 
 
@@ -202,8 +205,7 @@ def _mix_blocks(
         values = read_channels(frame, path)
         mono, energy = average_channels(values[:1] if first_channel else values, path)
         if len(values) > 1 and not first_channel:
-            channels = float(np.vdot(values, values)) / len(values)
-            log.add_energies(clock.due, energy, channels, frame.samples / rate)
+            log.add_energies(clock.due, *measure_energies(values, mono, energy), frame.samples / rate)
         yield rate, mono[-surplus:] if surplus < 0 else mono
 
 

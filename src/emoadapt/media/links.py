@@ -11,6 +11,7 @@ import mmap
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,8 @@ _PAGE_HEAD, _FIRST_PAGE = 27, 2
 _TAG = re.compile(rb"ID3[\2-\4].{2}([\0-\x7f]{4})", re.DOTALL)
 _AMR = re.compile(rb"#!AMR(-WB)?\n")
 """RFC 4867, 5.1; the beginning of a file of one channel."""
+_FLAC = re.compile(rb"fLaC[\0\x80]\0\0\x22")
+"""The beginning of a FLAC file: its mark, and the head of the block STREAMINFO of 34 bytes."""
 _NEIGHBOURHOOD = 1 << 13
 """Bytes for the rest of an MP3 file behind one of its last frames: frames have 1,441 at most, an ID3v1 tag has 128."""
 
@@ -51,6 +54,18 @@ def begins_link(path: Path, at: int) -> bool:
         file.seek(at)
         head = file.read(_PAGE_HEAD)
     return len(head) == _PAGE_HEAD and head[:4] == b"OggS" and bool(head[5] & _FIRST_PAGE)
+
+
+@lru_cache(maxsize=64)
+def _count_flac(path: Path, size: int, written: int) -> int:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return sum(1 for _ in _FLAC.finditer(content))
+
+
+def is_joined_flac(path: Path) -> bool:
+    """Whether a FLAC file holds several: their frames are numbered anew, and FFmpeg seeks by these numbers."""
+    status = path.stat()
+    return _count_flac(path, status.st_size, status.st_mtime_ns) > 1
 
 
 def find_amr(path: Path, at: int) -> int | None:

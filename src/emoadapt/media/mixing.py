@@ -53,6 +53,19 @@ def average_channels(values: NDArray[Any], path: Path) -> tuple[NDArray[np.float
     return mono, energy
 
 
+def measure_energies(values: NDArray[Any], mono: NDArray[np.float32], energy: float) -> tuple[float, float]:
+    """Energy of the mean of the channels, and the mean of theirs, without their offsets: opposite ones cancel in silence too.
+
+    Args:
+        values: (n_channels, n_samples).
+        mono: (n_samples,), their mean.
+        energy: of `mono`.
+    """
+    offsets, n = values.mean(axis=1, dtype=np.float64), values.shape[1]
+    channels = float(np.vdot(values, values)) / len(values) - n * float(np.mean(offsets**2))
+    return max(energy - n * float(mono.mean(dtype=np.float64)) ** 2, 0.0), max(channels, 0.0)
+
+
 def _check_values(values: NDArray[Any], path: Path) -> None:
     if not np.isfinite(values.astype(np.float32)).all():
         raise ClipError("not_finite", f"{path.name} holds samples that are not numbers")

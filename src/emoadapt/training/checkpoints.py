@@ -152,6 +152,8 @@ class Checkpoint:
             torch.save(collect_state(), part)
             force_to_disk(part)
             part.replace(self.path)
+        # The others wait: one that ended with the job's signal would take the one that writes along.
+        share(True)
         self._written = time.monotonic()
 
     def _end(self, learner: Learner, where: str) -> None:

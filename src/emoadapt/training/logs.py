@@ -53,6 +53,7 @@ class TrainingLog(Watcher):
                 ) from error
         self._table: Path | None = None
         self._events: Any = None
+        self._optimizer: torch.optim.Optimizer | None = None
         self._rows_seen = 0
 
     def begin_training(self, learner: Learner, optimizer: torch.optim.Optimizer, n_batches: int) -> None:
@@ -77,7 +78,7 @@ class TrainingLog(Watcher):
         """Write the loss of the batch after every `STEPS`th step."""
         learner, position = self._learner, self._learner.position
         stepped = position.batch % learner.settings.accumulate == 0 or position.batch == self._n_batches
-        if stepped and position.step % STEPS == 0:
+        if stepped and self._optimizer is not None and position.step % STEPS == 0:
             values = learner.last.losses | {"learning_rate": self._optimizer.param_groups[0]["lr"]}
             self._write([{"epoch": position.epoch + 1, "part": "step"} | _name(*item) for item in values.items()])
 
@@ -86,7 +87,8 @@ class TrainingLog(Watcher):
         self._write_curve()
 
     def close(self) -> None:
-        """Close the event file."""
+        """Close the event file, and forget the optimiser, whose state takes twice the memory of the weights."""
+        self._optimizer = None
         if self._events is not None:
             self._events.close()
             self._events = None

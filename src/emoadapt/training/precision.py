@@ -44,7 +44,11 @@ class Precision:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """For what a model computes forwards."""
-        return nullcontext() if self._type is None else torch.autocast(self._device.type, dtype=self._type)
+        if self._type is None:
+            return nullcontext()
+        # With its cache of weights, the gradients of one that is used several times in a forward pass, as a convolution is that
+        # goes clip by clip, would be added in half precision.
+        return torch.autocast(self._device.type, dtype=self._type, cache_enabled=False)
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of a loss; where half precision could lose it, of the scaled loss."""

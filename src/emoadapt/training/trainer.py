@@ -192,7 +192,8 @@ class Trainer:
     @contextmanager
     def _prepared(self, learner: Learner) -> Iterator[None]:
         """With deterministic algorithms and the learner on the device, from which it comes back."""
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # What torch wants of cuBLAS; another value would be an error of every matrix product.
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
         # It would also fill every new tensor with NaN, a sixth of a small model's training time; nothing here reads memory
@@ -201,6 +202,8 @@ class Trainer:
         learner.to(self.device)
         yield
         learner.to("cpu")
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 class _Epochs:
@@ -213,9 +216,13 @@ class _Epochs:
         self.training, self.evaluation = training, evaluation
         self.settings, self.n_batches, self.order = trainer.settings, len(training), find_order(training)
         self.n_steps = math.ceil(self.n_batches / self.settings.accumulate) * self.settings.epochs
-        # An objective's head, or the vector of masked frames, may have no part in a batch.
         self.several = count_ranks() > 1
-        self.model = DistributedDataParallel(learner, find_unused_parameters=True) if self.several else learner
+        # An objective's head, or the vector of masked frames, may have no part in a batch. Buffers are the same in all processes.
+        self.model = (
+            DistributedDataParallel(learner, find_unused_parameters=True, broadcast_buffers=False)
+            if self.several
+            else learner
+        )
         self._said = 0.0
 
     def run(self) -> None:

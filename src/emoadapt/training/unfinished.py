@@ -159,8 +159,11 @@ class UnfinishedJob:
         """Put what is done on disk if the rest ends with an error, such as the cluster's signal."""
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             self.save()
+            if isinstance(error, Interrupted):
+                # Which all processes raise together; those that end sooner would take the one that writes along.
+                share(True)
             raise
 
     def _end_on_signal(self, run: RunKey) -> None:

@@ -149,6 +149,24 @@ def test_part_that_is_named_nowhere_is_noted_with_its_clips():
     assert describe_left_out(task, manifests, labels) == "c: part tset 1"
 
 
+@pytest.mark.parametrize(
+    "split",
+    [
+        {"by": "fractions", "train": 0.5, "dev": 0.25, "test": 0.25},
+        {"by": "folds", "k": 4},
+        {"by": "leave_one_speaker_out"},
+        {"by": "leave_one_part_out"},
+    ],
+)
+def test_splits_that_name_no_part_leave_none_out(split):
+    """Symptom: a share of the clips was taken for a list of names, and every dry run of the demo ended with a TypeError."""
+    clips = [(f"s{number // 2}", ("anger", "neutral")[number % 2], f"p{number // 4}") for number in range(16)]
+    task = make_task(split, classes=("anger", "neutral"))
+    _, manifests, labels = build(task, c=clips)
+    assert list_label_notes("k", task, manifests, labels) == []
+    assert describe_left_out(task, manifests, labels) == "none"
+
+
 def test_parts_in_two_cases_are_noted_where_they_count_as_different():
     parts = ["Train"] * 4 + ["train"] * 4 + ["dev"] * 4 + ["test"] * 4
     clips = [(f"s{number}", ("anger", "neutral")[number % 2], part) for number, part in enumerate(parts)]

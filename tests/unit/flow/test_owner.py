@@ -69,7 +69,7 @@ def test_a_forgotten_configuration_file_is_named(results: Path) -> None:
         refuse_other_study(results, "demo", chosen=False)
 
 
-@pytest.mark.parametrize("made", ["runs", "features"])
+@pytest.mark.parametrize("made", ["runs", "models"])
 def test_results_of_an_unknown_study_are_adopted_with_a_sentence(results: Path, made: str) -> None:
     (results / made).mkdir()
     said = claim_results(results, "two")

@@ -16,7 +16,8 @@ from emoadapt.features.base import Context
 from emoadapt.flow.notes import join_notes
 from emoadapt.inference import predict
 from emoadapt.inference.predict import predict_files
-from emoadapt.media import Piece, decode_audio, examine, read_recording, to_float
+from emoadapt.media import Piece, decode_audio, examine, read_recording
+from emoadapt.samples import to_float
 
 from .conftest import CLASSES, make_classifier, write_noise
 

@@ -53,6 +53,15 @@ def test_length_that_is_estimated_is_wrong_and_reading_through_is_right(tmp_path
     assert demuxed_seconds(path) == pytest.approx(10, abs=0.2)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.ts", "aac"), ("a.ogg", "libopus"), ("a.flac", "flac")])
+def test_joined_files_have_no_length_without_decoding(name, codec, tmp_path):
+    """Symptom: `check` refused segments of the second part, which extraction reads."""
+    content = encode(tmp_path / name, make_noise(4), codec).read_bytes()
+    (tmp_path / f"joined_{name}").write_bytes(2 * content)
+    found = demuxed_seconds(tmp_path / f"joined_{name}")
+    assert found is None or found == pytest.approx(8, abs=0.2)
+
+
 def test_other_files_have_no_length(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"RIFF")
     for path in (tmp_path / "a.wav", tmp_path / "missing.wav", tmp_path):

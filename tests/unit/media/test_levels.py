@@ -148,6 +148,16 @@ def test_channels_that_cancel_for_a_moment_or_in_silence_are_averaged(tmp_path: 
     assert read_recording(path).notes == ()
 
 
+def test_opposite_offsets_of_two_speakers_lose_neither(tmp_path: Path) -> None:
+    """Symptom: in the pauses the offsets cancelled each other, and only the speaker of the first channel was left."""
+    turns = (np.arange(6 * RATE) // RATE) % 3
+    voices = [make_voice(6.0) * (turns == turn) for turn in (0, 1)]
+    path = write(tmp_path / "a.wav", np.stack([voices[0] + 0.004, voices[1] - 0.004], 1))
+    recording = read_recording(path)
+    assert recording.notes == ()
+    np.testing.assert_allclose(recording.samples, (voices[0] + voices[1]) / 2 * 32768, atol=1.5)
+
+
 @pytest.mark.parametrize("channels", [2, 6])
 def test_independent_channels_are_averaged(tmp_path: Path, channels: int) -> None:
     samples = np.random.default_rng(0).integers(-9000, 9000, (RATE, channels)).astype(np.int16)

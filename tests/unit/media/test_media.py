@@ -17,13 +17,12 @@ from emoadapt.media import audio as audio_module
 from emoadapt.media import (
     containers,
     decode_audio,
-    from_bytes,
     iterate_audio,
     iterate_frames,
     read_recording,
-    to_float,
     video,
 )
+from emoadapt.samples import from_bytes, to_float
 
 FPS = 25
 

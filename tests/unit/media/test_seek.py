@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+import soundfile
 from av.stream import Disposition
 
 from emoadapt.errors import ClipError
-from emoadapt.media import Log, iterate_audio, iterate_frames, read_recording
+from emoadapt.media import Log, containers, iterate_audio, iterate_frames, read_recording
 from emoadapt.media.pictures import place_pictures
 
 RATE, FPS, SECONDS = 16000, 25, 12
@@ -311,3 +312,30 @@ def test_segment_with_a_slide_that_lasts_is_within_the_pictures(tmp_path: Path) 
     notes: list[str] = []
     assert list_greys(write_slides(tmp_path / "a.mp4"), 4.0, 8.0, notes=notes) == [(5.0, 5)]
     assert notes == []
+
+
+def test_a_segment_of_joined_flac_files_is_a_slice_of_the_whole(tmp_path: Path) -> None:
+    """Symptom: their frames are numbered anew, by which FFmpeg seeks: the segment 4-5 held second 10 of the whole."""
+    parts = []
+    for number in range(2):
+        part = tmp_path / f"{number}.flac"
+        soundfile.write(part, np.roll(make_tones()[: 6 * RATE], number * 777), RATE)
+        parts.append(part.read_bytes())
+    path = tmp_path / "joined.flac"
+    path.write_bytes(b"".join(parts))
+    whole = read_recording(path).samples
+    assert len(whole) == 12 * RATE
+    for start, end in ((4.0, 5.0), (5.5, 6.5), (7.25, 8.0)):
+        np.testing.assert_array_equal(
+            read_recording(path, start, end).samples, whole[round(start * RATE) : round(end * RATE)]
+        )
+
+
+def test_a_segment_of_a_single_flac_file_is_still_sought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, make_tones()[: 8 * RATE], RATE)
+    places = []
+    seek = containers._seek
+    monkeypatch.setattr(containers, "_seek", lambda *args: places.append(args[2]) or seek(*args))
+    assert len(read_recording(path, 6.0, 7.0).samples) == RATE
+    assert len(places) == 1

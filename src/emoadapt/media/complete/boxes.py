@@ -20,7 +20,8 @@ def check_mp4(reader: Reader, decoded: Decoded) -> str | None:
     announced = max((sample.pos + sample.size for sample in samples), default=0)
     boxes = list(_walk_boxes(reader))
     if any(name == b"moof" for name, _, _ in boxes):
-        if reader.ends_blank() and boxes[-1][0] != b"free":
+        silent = decoded.stream.codec_context.name.startswith("pcm_")
+        if not silent and reader.ends_blank() and boxes[-1][0] != b"free":
             return describe_blank()
         announced = max([announced, *(end for _, _, end in boxes), *_read_segment_index(reader, boxes)])
     return reader.describe_cut(announced) if announced > reader.size else None
