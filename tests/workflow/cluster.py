@@ -140,7 +140,7 @@ class Cluster:
     def read_jobs(self) -> list[Job]:
         """All jobs so far, in the order of their numbers."""
         lines = run("scontrol", "--oneliner", "show", "jobs").splitlines()
-        found = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines]
+        found = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines if line.startswith("JobId=")]
         return [
             Job(
                 job["JobState"],

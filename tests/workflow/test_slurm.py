@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, find_obstacle
-from project import SPEAKERS, Project, copy_sources
+from project import Project, copy_sources
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def test_a_node_dies_and_the_demo_ends_as_on_one_machine(
     output = tmp_path / "output.txt"
     with output.open("w") as file:
         run = subprocess.Popen(
-            command("--config", "device=auto"), cwd=project.root, stdout=file, stderr=subprocess.STDOUT
+            command("--config", "study=demo", "device=auto"), cwd=project.root, stdout=file, stderr=subprocess.STDOUT
         )
         project.await_line("logs/adapt/wav2vec2_tiny.adapted.log", "epoch 1", run)
         cluster.kill_node()
@@ -91,22 +91,26 @@ def test_shards_can_be_sent_as_job_arrays(cluster: Cluster, copy: Project) -> No
     assert all((copy.root / shard).is_file() for shard in shards)
 
 
+def write_as_old(path: Path, content: bytes, status: os.stat_result) -> None:
+    """Replace the content of a file, which keeps its times."""
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def test_a_job_that_fails_is_tried_again_and_the_same_command_continues(cluster: Cluster, copy: Project) -> None:
-    """A job on the node finds one recording under all speakers, in every fold trained on and tested, and refuses."""
-    clips = [copy.root / f"media/labelled/t{speaker}_0.wav" for speaker in range(SPEAKERS)]
-    kept = [clip.read_bytes() for clip in clips]
-    for clip in clips:
-        clip.write_bytes(kept[0])
-    target = "results/leaks/emotions.parquet"
+    """A job on the node finds a damaged table, which no check before it reads, and says so."""
+    target, table = "results/leaks/emotions.parquet", copy.root / "results/manifests/labelled/000.parquet"
+    (copy.root / target).unlink()
+    content, status = table.read_bytes(), table.stat()
+    write_as_old(table, b"damaged", status)
     before = len(cluster.read_jobs())
     failed = subprocess.run(of_small(target), cwd=copy.root, capture_output=True, text=True, check=False)
     text = failed.stdout + failed.stderr
     assert failed.returncode != 0
     assert text.count("Trying to restart job") == 2, "the profile's retries"
     assert [job.memory for job in cluster.read_jobs()[before:]][-3:] == ["2000M", "4000M", "6000M"]
-    assert "are recordings that are in train too" in text and "Traceback" not in text
-    for clip, content in zip(clips, kept, strict=True):
-        clip.write_bytes(content)
+    assert "is not a readable Parquet file" in text and "Traceback" not in text
+    write_as_old(table, content, status)
     again = subprocess.run(of_small(target), cwd=copy.root, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stdout + again.stderr
     assert copy.jobs(target) == set()

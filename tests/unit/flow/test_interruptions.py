@@ -52,6 +52,8 @@ def test_ctrl_c_ends_with_one_sentence(
     tmp_path: Path, logger: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Symptom: each job that Ctrl-C ended was shown as an error, and nothing said that all could be continued."""
+    # What is started in the background of a shell ignores SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     explain_interruptions(logger, tmp_path)
     logger.error("Error in rule x")
     with pytest.raises(KeyboardInterrupt):
