@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Listings:
-    """What the corpora of a study hold; each is read when it is first asked for.
+    """The content of a study's corpora; each is read when it is first needed.
 
     Args:
         study: the configuration.

@@ -47,7 +47,7 @@ def print_check(study: Study) -> None:
 
 
 def _list_notes(listings: Listings, graph: Graph) -> list[str]:
-    """What may surprise in the configuration, and stops nothing."""
+    """List notes on the configuration that stop nothing."""
     study = graph.study
     notes = [f"{path} is left out: {why}" for path, why in study.left_out.items()]
     used = {corpus for task in study.tasks.values() for corpus in (task.corpus, *task.test_also)}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def find_task_problems(listings: Listings, name: str) -> list[str]:
-    """What would stop a task whose corpora can be listed: its labels, classes, split, subsets or leaks."""
+    """List problems of a task whose corpora can be listed: labels, classes, split, subsets, leaks."""
     problems: list[str] = []
     with redirect_stdout(io.StringIO()):
         check_task(listings, name, listings.study.corpora, problems)

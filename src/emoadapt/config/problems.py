@@ -119,7 +119,7 @@ def _sentences(problem: Any) -> list[str]:
 
 
 def _write_list(found: Any) -> str:
-    """What was found as a YAML list; a text is divided at its commas."""
+    """The value found, as a YAML list; a text is divided at its commas."""
     if found is None or isinstance(found, dict):
         return "[a, b]"
     values = (
@@ -138,7 +138,7 @@ def _advise_quotes(found: Any) -> str:
 
 
 def _read_number(found: Any) -> str | None:
-    """What was found as YAML writes a number (`1.0e-05`), if it was meant as one."""
+    """The value found, as YAML writes a number (`1.0e-05`), if it was meant as one."""
     try:
         return yaml.safe_dump(float(found)).splitlines()[0]
     except (TypeError, ValueError):
