@@ -32,7 +32,7 @@ from emoadapt.flow.parts import Overtaken, write_text
 from emoadapt.flow.shards import shard_names
 from emoadapt.flow.tables import list_comparisons
 from emoadapt.models.registry import identity, locate
-from emoadapt.objectives.targets import describe_target
+from emoadapt.data.objective_targets import describe_target
 from emoadapt.schema import FEATURES as FEATURE_TABLES
 
 RESULTS = "results"

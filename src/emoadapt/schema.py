@@ -289,6 +289,7 @@ SPLITS = pa.schema(
         _column("speaker", pa.string(), "speaker or null"),
         _column("sex", pa.string(), "female | male | null"),
         _column("label", pa.string(), "class of the task; null in a task of attributes"),
+        _column("partition", pa.int32(), "which division of the corpus", nullable=False),
         _column("fold", pa.int32(), "0 for a single partition", nullable=False),
         _column("split", pa.string(), "train | dev | test", nullable=False),
         _column("soft", pa.list_(pa.float32()), "shares of the task's classes in the raters' votes; null = no votes"),
@@ -305,25 +306,29 @@ SUBSETS = pa.schema(
     [
         _ID,
         _column("label", pa.string(), "class of the task; null in a task of attributes"),
+        _column("partition", pa.int32(), "which division of the corpus", nullable=False),
         _column("fold", pa.int32(), "fold the subset was drawn from", nullable=False),
         _column("resampling", pa.int32(), "which draw", nullable=False),
     ]
 )
 
-RUN_COLUMNS = [
+MODEL_COLUMNS = [
     _column("task", pa.string(), "labelled task", nullable=False),
-    _column("backbone", pa.string(), "backbone, or 'handcrafted'", nullable=False),
-    _column(
-        "start",
-        pa.string(),
-        "starting point: original, the name of an adaptation, egemaps or classical",
-        nullable=False,
-    ),
+    _column("backbone", pa.string(), "backbone", nullable=False),
+    _column("start", pa.string(), "what it starts from: original, or the name of an adaptation", nullable=False),
+    _column("finetuning", pa.string(), "how it is trained on the task", nullable=False),
     _column("subset", pa.string(), "training clips: a number, or full", nullable=False),
+]
+
+SCORED_RUN_COLUMNS = [
+    *MODEL_COLUMNS,
+    _column("partition", pa.int32(), "which division of the corpus, scored alone", nullable=False),
     _column("resampling", pa.int32(), "which draw of the subset", nullable=False),
-    _column("fold", pa.int32(), "fold of the split", nullable=False),
     _column("seed", pa.int32(), "seed of head, batch order and dropout", nullable=False),
 ]
+"""Of scores: a run is scored with its folds pooled."""
+
+RUN_COLUMNS = [*SCORED_RUN_COLUMNS, _column("fold", pa.int32(), "fold of the partition", nullable=False)]
 
 PREDICTIONS = pa.schema(
     [
@@ -389,12 +394,7 @@ CURVES = pa.schema(
 
 METRICS = pa.schema(
     [
-        _column("task", pa.string(), "labelled task", nullable=False),
-        _column("backbone", pa.string(), "backbone, or 'handcrafted'", nullable=False),
-        _column("start", pa.string(), "starting point", nullable=False),
-        _column("subset", pa.string(), "training clips: a number, or full", nullable=False),
-        _column("resampling", pa.int32(), "which draw of the subset", nullable=False),
-        _column("seed", pa.int32(), "seed", nullable=False),
+        *SCORED_RUN_COLUMNS,
         _column("test_corpus", pa.string(), "corpus tested on", nullable=False),
         _column(
             "metric",
@@ -420,20 +420,10 @@ CONFUSION = pa.schema(
 
 COMPARISONS = pa.schema(
     [
-        _column("task", pa.string(), "labelled task", nullable=False),
-        _column("backbone", pa.string(), "backbone, or 'handcrafted'", nullable=False),
-        _column("start", pa.string(), "starting point", nullable=False),
-        _column(
-            "baseline_backbone",
-            pa.string(),
-            "backbone compared with: the same, 'handcrafted', or one that a table names; null = compared with none",
-        ),
-        _column(
-            "baseline",
-            pa.string(),
-            "start compared with: original (of the same backbone), egemaps, or one that a table names (classical too); null = compared with none",
-        ),
-        _column("subset", pa.string(), "training clips: a number, or full", nullable=False),
+        *MODEL_COLUMNS,
+        _column("baseline_backbone", pa.string(), "backbone compared with; null = compared with none"),
+        _column("baseline", pa.string(), "start compared with; null = compared with none"),
+        _column("baseline_finetuning", pa.string(), "fine-tuning compared with; null = compared with none"),
         _column("test_corpus", pa.string(), "corpus tested on", nullable=False),
         _column(
             "metric",

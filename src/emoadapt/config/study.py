@@ -178,13 +178,9 @@ def _uses(owner: Backbone | Adaptation, subset: int | str | None) -> bool:
 
 def objective_features() -> dict[str, str]:
     """Objective name -> feature it takes its target from, read without importing torch."""
-    from emoadapt.flow.code import module_constant, submodules
+    from emoadapt.plugins import collect_declarations
 
-    return {
-        name: str(module_constant(f"emoadapt.objectives.{name}", "FEATURE"))
-        for name in submodules("emoadapt.objectives")
-        if module_constant(f"emoadapt.objectives.{name}", "FEATURE") is not None
-    }
+    return collect_declarations("objectives", "FEATURE")
 
 
 def _unknown(path: str, names: Any, known: Any) -> list[str]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from emoadapt import schema
 from emoadapt.flow.store import iterate_groups, read_table, write_batches
-from emoadapt.objectives.targets import describe_target
+from emoadapt.data.objective_targets import describe_target
 
 
 def build_training_shard(audio: Path, targets: Mapping[str, tuple[str, Path | None]], output: Path) -> None:

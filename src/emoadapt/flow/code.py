@@ -10,23 +10,29 @@ import ast
 import hashlib
 import importlib.util
 import json
-import pkgutil
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from emoadapt.flow.caches import write_cache
+from emoadapt.plugins import find_source
 
 DECLARATIONS = frozenset({"emoadapt", "emoadapt.config", "emoadapt.schema", "emoadapt.errors"})
 """Modules and packages that only declare. What a rule takes from them is in its params (values) and in its tables'
 schema (columns), so a new option or a new table elsewhere does not make every result stale."""
 
 WITHOUT_EFFECT = frozenset(
-    {"emoadapt.models.registry", "emoadapt.models.cards", "emoadapt.training.logs", "emoadapt.training.watchers"}
+    {
+        "emoadapt.plugins",
+        "emoadapt.models.registry",
+        "emoadapt.models.cards",
+        "emoadapt.training.logs",
+        "emoadapt.training.watchers",
+    }
 )
-"""Modules that results are made with and do not depend on. The registry finds weights: which ones it found stands in params
-and row keys as the identity of their content. A model card is text for people, and so are the logs and the bar of a training."""
+"""Modules that results are made with and do not depend on. A plug-in that is found by its name is named by the caller. The
+registry finds weights: which ones it found stands in params and row keys as the identity of their content. A model card is text
+for people, and so are the logs and the bar of a training."""
 
 _memory: list[Path] = []
 """The folder in which parsed modules are remembered, if any."""
@@ -49,7 +55,7 @@ def code_digest(*modules: str, without: tuple[str, ...] = ()) -> str:
         ModuleNotFoundError: a named module does not exist.
     """
     for name in modules:
-        if _source(name) is None:
+        if find_source(name) is None:
             raise ModuleNotFoundError(f"no source of module {name}")
     trees = read_covered(*modules, without=without)
     text = "\n".join(f"{name}={trees[name]}" for name in sorted(trees))
@@ -72,7 +78,7 @@ def read_covered(*modules: str, without: tuple[str, ...] = ()) -> dict[str, str]
         name = waiting.pop()
         if name in seen or name in WITHOUT_EFFECT or name in without or _declares(name):
             continue
-        source = _source(name)
+        source = find_source(name)
         if source is None:
             continue
         seen[name], imports = _read_module(name, source)
@@ -81,45 +87,9 @@ def read_covered(*modules: str, without: tuple[str, ...] = ()) -> dict[str, str]
     return seen
 
 
-def module_constant(module: str, name: str) -> Any:
-    """Value of a literal module-level constant, read without importing the module; None if there is none."""
-    source = _source(module)
-    if source is None:
-        return None
-    for node in ast.parse(source.read_text()).body:
-        if isinstance(node, ast.Assign):
-            targets, value = node.targets, node.value
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            targets, value = [node.target], node.value
-        else:
-            continue
-        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            return ast.literal_eval(value)
-    return None
-
-
-def submodules(package: str) -> list[str]:
-    """Names of a package's direct modules, without importing it."""
-    source = _source(package)
-    return [] if source is None else sorted(module.name for module in pkgutil.iter_modules([str(source.parent)]))
-
-
 def digest(*parts: object) -> str:
     """Digest (16 hex digits) of values with an unambiguous `repr`."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-@cache
-def _source(module: str) -> Path | None:
-    top, *rest = module.split(".")
-    spec = importlib.util.find_spec(top)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(next(iter(spec.submodule_search_locations))).joinpath(*rest)
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if candidate.is_file() and (rest or candidate.name == "__init__.py"):
-            return candidate
-    return None
 
 
 def _read_module(name: str, source: Path) -> tuple[str, list[str]]:

@@ -1,4 +1,11 @@
-"""What an objective is, and the regression that several share."""
+"""What a Stage-1 objective is, and the regression that several share.
+
+An objective is a module here, or in the folder `objectives` of a study's own plug-ins, with
+
+* `FEATURE`: name of the feature that it takes its target from, a literal;
+* `COLUMN`: name of that feature's column that holds the target, a literal;
+* `Objective`: a subclass of the class below.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +15,28 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from emoadapt.errors import ConfigError
+from emoadapt.plugins import load_plugin
+
 if TYPE_CHECKING:
     import numpy as np
 
     from emoadapt.config import Features
 
 Reduction = Literal["mean", "sum"]
+
+
+def load_objective(name: str) -> Objective:
+    """The objective of that name.
+
+    Raises:
+        ConfigError: there is none, or it cannot be used.
+    """
+    module = load_plugin("objectives", name)
+    try:
+        return module.Objective()
+    except (AttributeError, TypeError) as error:
+        raise ConfigError(f"objective {name} cannot be used ({error}); see docs/add-an-objective.md") from error
 
 
 class Objective(ABC):

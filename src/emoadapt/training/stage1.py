@@ -29,9 +29,9 @@ from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.cards import list_terms
 from emoadapt.models.heads import seeded
 from emoadapt.models.loading import load_backbone
-from emoadapt.objectives import load_objective
+from emoadapt.objectives.base import load_objective
 from emoadapt.objectives.base import Objective
-from emoadapt.objectives.weighting import build_weighting
+from emoadapt.training.weighting import build_weighting
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.learner import Learner, embed_batch

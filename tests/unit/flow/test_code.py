@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from emoadapt import plugins
 from emoadapt.flow import code
 
 
@@ -29,7 +30,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def digest(*names: str) -> str:
     code.code_digest.cache_clear()
-    code._source.cache_clear()
+    plugins._find_source.cache_clear()
     importlib.invalidate_caches()
     return code.code_digest(*names)
 
@@ -80,14 +81,6 @@ def test_imports_for_type_checkers_do_not_count(package: Path) -> None:
 def test_a_module_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"emoadapt\.nothing"):
         digest("emoadapt.nothing")
-
-
-def test_constants_are_read_without_importing(package: Path) -> None:
-    (package / "broken.py").write_text("import not_installed_anywhere\nFEATURE = 'egemaps'\nLIMIT: int = 3\n")
-    assert code.module_constant("toy.broken", "FEATURE") == "egemaps"
-    assert code.module_constant("toy.broken", "LIMIT") == 3
-    assert code.module_constant("toy.broken", "MISSING") is None
-    assert "broken" in code.submodules("toy")
 
 
 def test_an_edit_of_a_declaration_does_not_count(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from emoadapt.config import Features, load_study
 from emoadapt.models.cards import list_terms, write_card
-from emoadapt.objectives import load_objective
+from emoadapt.objectives.base import load_objective
 
 
 def write(folder: Path, facts: dict, origin: str, trained: bool) -> str:

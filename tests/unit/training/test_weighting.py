@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from emoadapt.objectives.weighting import build_weighting
+from emoadapt.training.weighting import build_weighting
 
 PRESENT = torch.tensor([True, True])
 

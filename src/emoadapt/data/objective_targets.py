@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from emoadapt.flow.code import module_constant
+from emoadapt.plugins import read_declaration
 
 
 def describe_target(objective: str) -> tuple[str, str]:
     """Feature and column of an objective's target: the literals `FEATURE` and `COLUMN` of its module."""
-    module = f"emoadapt.objectives.{objective}"
-    return module_constant(module, "FEATURE"), module_constant(module, "COLUMN")
+    return tuple(read_declaration("objectives", objective, name) for name in ("FEATURE", "COLUMN"))

@@ -1,0 +1,181 @@
+"""Plug-ins: the modules of a few folders, built in or a user's own, found by their names.
+
+Each kind of plug-in is a package of its own, `emoadapt.<kind>`. It holds one module for each plug-in and `base.py`, which says
+what such a module declares. A study may name a folder of its own plug-ins (`plugins: my_plugins`): a module
+`my_plugins/<kind>/<name>.py` is then found as `emoadapt.<kind>.<name>`, by jobs and their processes too.
+
+What is declared is read from the syntax tree where possible, because a plug-in may import heavy libraries.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from emoadapt.errors import ConfigError
+
+KINDS = {
+    "corpora": "corpus importer",
+    "features": "feature",
+    "detectors": "face detector",
+    "backbones": "backbone architecture",
+    "poolings": "pooling",
+    "objectives": "objective",
+    "methods": "training method",
+    "metrics": "metric",
+}
+"""Package of a kind of plug-in -> its name in messages."""
+
+FOLDER_VARIABLE = "EMOADAPT_PLUGINS"
+"""Environment variable through which processes hand on the folder of a study's own plug-ins."""
+
+
+def use_folder(folder: Path | None) -> None:
+    """Find plug-ins in a folder too, in this process and in those that it starts. None = built-in ones only.
+
+    Raises:
+        ConfigError: the folder is missing, or holds a plug-in whose name is taken by a built-in one.
+    """
+    if folder is None:
+        os.environ.pop(FOLDER_VARIABLE, None)
+    else:
+        _check_folder(folder)
+        os.environ[FOLDER_VARIABLE] = str(folder.absolute())
+    for kind in KINDS:
+        if package := sys.modules.get(f"emoadapt.{kind}"):
+            package.__path__ = extend_path(package.__path__, package.__name__)
+
+
+def extend_path(path: Iterable[str], package: str) -> list[str]:
+    """Search path of a package of plug-ins, with the folder of the study's own behind it."""
+    folder = _own_folder(package.removeprefix("emoadapt."))
+    return [next(iter(path)), *([] if folder is None else [str(folder)])]
+
+
+def list_plugins(kind: str) -> list[str]:
+    """Names of all plug-ins of a kind, sorted."""
+    own = _own_folder(kind)
+    return sorted([*_list_modules(_find_package(kind)), *([] if own is None else _list_modules(own))])
+
+
+def load_plugin(kind: str, name: str) -> ModuleType:
+    """Import a plug-in.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    return importlib.import_module(f"emoadapt.{kind}.{check_plugin(kind, name)}")
+
+
+def check_plugin(kind: str, name: str) -> str:
+    """The name, if it is one of a plug-in.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    known = list_plugins(kind)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}"
+        raise ConfigError(f"{KINDS[kind]} {name} is not known; {hint}")
+    return name
+
+
+def read_declaration(kind: str, name: str, constant: str) -> Any:
+    """Value of a literal constant at the top of a plug-in, without importing it; None if there is none."""
+    source = find_source(f"emoadapt.{kind}.{name}")
+    return None if source is None else _read_literals(source, source.stat().st_mtime_ns).get(constant)
+
+
+def collect_declarations(kind: str, constant: str) -> dict[str, Any]:
+    """Plug-in -> value of a literal constant, for all plug-ins of a kind that declare it."""
+    found = {name: read_declaration(kind, name, constant) for name in list_plugins(kind)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def load_sections(kind: str, attribute: str = "Config") -> dict[str, Any]:
+    """Plug-in -> its configuration section, the class `Config` of its module; those without one are left out."""
+    modules = {name: load_plugin(kind, name) for name in list_plugins(kind)}
+    return {name: getattr(module, attribute) for name, module in modules.items() if hasattr(module, attribute)}
+
+
+def find_source(module: str) -> Path | None:
+    """File of a module of this package or of a study's own plug-ins, found without importing it; None if there is none."""
+    return _find_source(module, os.environ.get(FOLDER_VARIABLE))
+
+
+@cache
+def _find_source(module: str, _folder: str | None) -> Path | None:
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    places = [Path(next(iter(spec.submodule_search_locations))).joinpath(*rest)]
+    if len(rest) > 1 and (own := _own_folder(rest[0])) is not None:
+        places.append(own.joinpath(*rest[1:]))
+    for path in places:
+        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+            if candidate.is_file() and (rest or candidate.name == "__init__.py"):
+                return candidate
+    return None
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be used as one of plug-ins."""
+    if not folder.is_dir():
+        raise ConfigError(f"plugins: {folder} is not a folder; name the folder that holds your plug-ins")
+    if not any((folder / kind).is_dir() for kind in KINDS):
+        raise ConfigError(
+            f"plugins: {folder} holds none of the folders {', '.join(KINDS)}; put each plug-in into that of its kind"
+        )
+    for kind in KINDS:
+        if taken := sorted({*_list_modules(folder / kind)} & {*_list_modules(_find_package(kind))}):
+            raise ConfigError(
+                f"plugins: {folder / kind / taken[0]}.py has the name of a built-in {KINDS[kind]}; rename the file"
+            )
+
+
+def _own_folder(kind: str) -> Path | None:
+    """Folder of the study's own plug-ins of a kind; None if there is none."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    path = Path(folder, kind) if folder and kind in KINDS else None
+    return path if path is not None and path.is_dir() else None
+
+
+def _find_package(kind: str) -> Path:
+    return Path(__file__).parent / kind
+
+
+def _list_modules(folder: Path) -> list[str]:
+    """Names of the plug-ins in a folder: all modules but `base` and private ones."""
+    names = (module.name for module in pkgutil.iter_modules([str(folder)]))
+    return [name for name in names if name != "base" and not name.startswith("_")]
+
+
+@cache
+def _read_literals(source: Path, _written: int) -> dict[str, Any]:
+    """Literal constants at the top of a module."""
+    found = {}
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            targets, value = [node.target], node.value
+        else:
+            continue
+        try:
+            literal = ast.literal_eval(value)
+        except ValueError:
+            continue
+        found |= {target.id: literal for target in targets if isinstance(target, ast.Name)}
+    return found

@@ -1,0 +1,1 @@
+"""A study as jobs: what is trained, in which order, from what."""

@@ -1,0 +1,80 @@
+"""Names of what a study trains: models, the settings that they are trained in, and runs. Imports nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+ORIGINAL = "original"
+"""Start of a model that no adaptation has changed."""
+DEFAULT = "default"
+"""Fine-tuning that is not part of a model's name."""
+
+
+class Model(NamedTuple):
+    """A model of a table: what is trained, what it starts from, and how it is trained on a task."""
+
+    backbone: str
+    start: str = ORIGINAL
+    finetuning: str = DEFAULT
+
+    def __str__(self) -> str:
+        return ".".join(self[:2] if self.finetuning == DEFAULT else self)
+
+    @classmethod
+    def parse(cls, text: str) -> Model:
+        """The inverse of `str`.
+
+        Raises:
+            ValueError: it is no name of a model.
+        """
+        parts = text.split(".")
+        if len(parts) not in (2, 3) or not all(parts):
+            raise ValueError(f"{text!r} is no model; write <backbone>.<start> or <backbone>.<start>.<finetuning>")
+        return cls(*parts)
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training on a task.
+
+    Args:
+        partition: which division of the corpus; each is scored alone.
+        fold: which fold of it; the folds of a partition are pooled before they are scored.
+        resampling: which draw of the training clips.
+        seed: of head, batch order and dropout.
+    """
+
+    partition: int = 0
+    fold: int = 0
+    resampling: int = 0
+    seed: int = 0
+
+    def __str__(self) -> str:
+        return f"p{self.partition}f{self.fold}r{self.resampling}s{self.seed}"
+
+    @classmethod
+    def parse(cls, text: str) -> Run:
+        """The inverse of `str`.
+
+        Raises:
+            ValueError: it is no name of a run.
+        """
+        match = re.fullmatch(r"p(\d+)f(\d+)r(\d+)s(\d+)", text)
+        if match is None:
+            raise ValueError(f"{text!r} is no run; write p<partition>f<fold>r<resampling>s<seed>")
+        return cls(*map(int, match.groups()))
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """What a table's row is about: one model on one task with one amount of training data."""
+
+    task: str
+    model: Model
+    subset: str
+
+    def name(self, run: Run) -> str:
+        """Name of a run: in curves, and of the folder of a kept model."""
+        return f"{self.task}.{self.model}.{self.subset}.{run}"
