@@ -58,7 +58,9 @@ from emoadapt.config.models import (
     Padding,
     Projection,
     SpecAugment,
+    SpeechTransformer,
     UntrainedBackbone,
+    VectorBackbone,
 )
 from emoadapt.config.reading import (
     load_study,
@@ -79,7 +81,6 @@ from emoadapt.config.tables import (
     EachOf,
     TableConfig,
     TablePart,
-    split_model,
 )
 from emoadapt.config.tasks import (
     FoldSplit,
@@ -94,7 +95,6 @@ from emoadapt.config.tasks import (
 )
 from emoadapt.config.training import (
     Adaptation,
-    ClassicalBaseline,
     Finetuning,
     Optimisation,
 )
@@ -111,7 +111,6 @@ __all__ = [
     "Backbone",
     "BestOf",
     "CafeCorpus",
-    "ClassicalBaseline",
     "CmuMosiCorpus",
     "CompareFramesConfig",
     "CompareFunctionalsConfig",
@@ -155,6 +154,7 @@ __all__ = [
     "SentimentConfig",
     "SpeakerSplit",
     "SpecAugment",
+    "SpeechTransformer",
     "Split",
     "Study",
     "TableConfig",
@@ -164,6 +164,7 @@ __all__ = [
     "UntrainedBackbone",
     "UntrainedNetwork",
     "UrduCorpus",
+    "VectorBackbone",
     "expand_variables",
     "load_study",
     "merge_study",
@@ -172,5 +173,4 @@ __all__ = [
     "read_study",
     "refuse_repeated_flag",
     "repeated_values",
-    "split_model",
 ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from emoadapt.config.base import Section
+from emoadapt.config.base import Name, Section
 
 Architecture = Literal["wav2vec2", "wavlm", "hubert", "data2vec", "av_hubert", "auto"]
 """`av_hubert`: the audio branch of AV-HuBERT (Shi et al. 2022), the baseline of G25's Tables III and IV. `auto`: what
@@ -82,6 +82,60 @@ class Padding(Section):
 
 
 class Backbone(Section):
+    """What is trained on a task: an encoder, or a vector of descriptors."""
+
+    architecture: str
+    subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] | None = None
+    """Numbers of training clips that it is trained with on tasks (default: all that a task names)."""
+
+    adaptable: ClassVar[bool] = False
+    """Whether it has parameters of its own, which Stage 1 and fine-tuning train."""
+
+    @property
+    def provenance(self) -> Literal["pretrained", "untrained", "descriptors"]:
+        """Where its parameters come from."""
+        return "descriptors"
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Features that it reads."""
+        return ()
+
+    def find_front_end(self, stage: Literal["stage1", "stage2"], start: str) -> Literal["own", "start"] | None:
+        """Whose frozen front end a training reads the cached output of.
+
+        Args:
+            stage: of the training.
+            start: `original`, or an adaptation.
+
+        Returns:
+            `own`: the backbone's as it is. `start`: that of the Stage-1 model. None: none; it reads its features.
+        """
+        return None
+
+    def list_weights(self) -> list[tuple[str, str | None]]:
+        """Weights that it loads: name or path, revision of a hub model."""
+        return []
+
+    def describe(self) -> str:
+        """The keys that decide a training, as JSON: all but with how many clips it is trained."""
+        return self.model_dump_json(exclude={"subsets"})
+
+
+class VectorBackbone(Backbone):
+    """A vector of descriptors, such as functionals, that a head is trained on: the handcrafted baseline."""
+
+    architecture: Literal["vector"]
+    reads: Name
+    """Feature that gives a vector for each clip: `egemaps`, `egemaps_functionals`, `compare_functionals`, ..."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The feature that it reads."""
+        return (self.reads,)
+
+
+class SpeechTransformer(Backbone):
     """A self-supervised speech model."""
 
     architecture: Architecture
@@ -106,11 +160,10 @@ class Backbone(Section):
     pad: Padding | None = None
     """Lengthen short clips in both stages and in prediction, so that the model hears it. null = clips keep their length. The
     padding within a batch is another thing, and never heard."""
-    subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] | None = None
-    """Numbers of training clips that it is fine-tuned with (default: all that a task names)."""
+    adaptable: ClassVar[bool] = True
 
     @model_validator(mode="after")
-    def _one_source(self) -> Backbone:
+    def _one_source(self) -> SpeechTransformer:
         if (self.weights is None) == (self.untrained is None):
             raise ValueError("exactly one of `weights` and `untrained` is needed")
         if self.architecture == "auto" and self.weights is None:
@@ -127,7 +180,7 @@ class Backbone(Section):
         return self
 
     @model_validator(mode="after")
-    def _filter_banks(self) -> Backbone:
+    def _filter_banks(self) -> SpeechTransformer:
         if self.architecture != "av_hubert":
             return self
         if self.cnn not in (None, "frozen"):
@@ -142,9 +195,25 @@ class Backbone(Section):
         """The value in force."""
         return self.cnn or ("frozen" if self.untrained is None or self.architecture == "av_hubert" else "stage1")
 
-    def describe(self) -> str:
-        """The keys that decide a training, as JSON: all but with how many clips it is fine-tuned."""
-        return self.model_dump_json(exclude={"subsets"})
+    @property
+    def provenance(self) -> Literal["pretrained", "untrained"]:
+        """Whether it starts from trained weights."""
+        return "untrained" if self.weights is None else "pretrained"
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Audio."""
+        return ("audio",)
+
+    def find_front_end(self, stage: Literal["stage1", "stage2"], start: str) -> Literal["own", "start"] | None:
+        """Whose CNN encoder a training reads the cached output of, where it does not train it."""
+        if self.trains_cnn(stage, start):
+            return None
+        return "own" if self.cnn_mode == "frozen" else "start"
+
+    def list_weights(self) -> list[tuple[str, str | None]]:
+        """Its weights, if it is not untrained."""
+        return [] if self.weights is None else [(self.weights, self.revision)]
 
     def describe_cnn(self) -> str:
         """The keys that decide the output of the frozen CNN encoder, as JSON."""
@@ -158,3 +227,6 @@ class Backbone(Section):
         if self.cnn_mode == "frozen":
             return False
         return stage == "stage1" or self.cnn_mode == "both" or start == "original"
+
+
+AnyBackbone = Annotated[SpeechTransformer | VectorBackbone, Field(discriminator="architecture")]

@@ -20,5 +20,7 @@ class Report(Section):
     """Test clips that a sex or a speaker must have, and a class of one for its recall, to be judged in the table of fairness."""
     paper: Literal["goncalves2025"] | None = None
     """Paper whose figures stand beside ours."""
+    baseline: str | None = None
+    """Model that all others of a task are also compared with, such as `egemaps.original`; null = none besides the originals."""
     names: dict[str, str] = {}
     """How `tables` print things: backbone, start, `<backbone>.<start>`, task, corpus, or number of clips -> its name there."""

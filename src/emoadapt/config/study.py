@@ -10,11 +10,15 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
 from emoadapt.config.corpora import AnyCorpus
 from emoadapt.config.features import VIDEO_FEATURES, Features
-from emoadapt.config.models import Backbone
+from emoadapt.config.methods import AnyAdaptation, AnyFinetuning
+from emoadapt.config.models import AnyBackbone, Backbone
 from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning, Optimisation
+from emoadapt.methods.finetune import Config as Finetune
+from emoadapt.plugins import collect_declarations
+from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting
 
 
 class Study(Section):
@@ -29,10 +33,14 @@ class Study(Section):
     null = `models/`."""
     corpora: dict[Name, AnyCorpus] = Field(min_length=1)
     features: Features = Features()
-    backbones: dict[Name, Backbone] = {}
-    adaptations: dict[Name, Adaptation] = {}
+    backbones: dict[Name, AnyBackbone] = {}
+    adaptations: dict[Name, AnyAdaptation] = {}
+    """Trainings without labels (Stage 1)."""
+    finetunings: dict[Name, AnyFinetuning] = {DEFAULT: Finetune()}
+    """Trainings on the tasks (Stage 2). `default` is not part of a model's name, any other is: `hubert.adapted.probe`."""
     tasks: dict[Name, Task] = {}
-    finetuning: Finetuning = Finetuning()
+    plugins: str | None = None
+    """Folder of plug-ins of your own, absolute or relative to the folder that the study runs in; see docs/plugins.md."""
     report: Report = Report()
     tables: dict[Name, TableConfig] = {}
     """Tables and figures as a paper prints them, besides those of every report."""
@@ -66,22 +74,9 @@ class Study(Section):
     def _references(self) -> Study:
         problems = []
         for name, adaptation in self.adaptations.items():
-            problems += _unknown(f"adaptations.{name}.corpora", adaptation.corpora, self.corpora)
-            problems += _unknown(f"adaptations.{name}.backbones", adaptation.backbones or (), self.backbones)
-            problems += _unknown(f"adaptations.{name}.tasks", adaptation.tasks or (), self.tasks)
-            used = [task for task in self.tasks if adaptation.tasks is None or task in adaptation.tasks]
-            problems += self._check_subsets(f"adaptations.{name}.subsets", adaptation, used)
-            if name in ("original", "egemaps", "classical"):
-                problems.append(f"adaptations.{name}: this name is taken by a baseline; choose another")
-            known = objective_features()
-            problems += _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
-            videos = [c for c in adaptation.corpora if c in self.corpora and "video" in self.corpora[c].modalities]
-            for objective in adaptation.objectives:
-                if known.get(objective) in VIDEO_FEATURES and not videos:
-                    problems.append(
-                        f"adaptations.{name}.objectives.{objective}: it needs video, and none of {', '.join(adaptation.corpora)} "
-                        "has it; add `modalities: [audio, video]` to a corpus or leave the objective out"
-                    )
+            problems += self._check_adaptation(name, adaptation)
+        for name, finetuning in self.finetunings.items():
+            problems += self._check_finetuning(name, finetuning)
         for name, backbone in self.backbones.items():
             problems += self._check_subsets(f"backbones.{name}.subsets", backbone, list(self.tasks))
             problems += self._check_lengths(name, backbone)
@@ -103,57 +98,133 @@ class Study(Section):
         problems += [
             f"corpora: two demo corpora share the root {root}; give each its own" for root in repeated_values(roots)
         ]
-        if "handcrafted" in self.backbones:
-            problems.append("backbones.handcrafted: this name is taken by the eGeMAPS baseline; choose another")
-        if not self.backbones and not self.finetuning.egemaps_baseline:
-            problems += [
-                f"tasks.{name}: nothing to train; add a backbone, set finetuning.egemaps_baseline: true, or, for classes, "
-                "finetuning.classical"
-                for name, task in self.tasks.items()
-                if not (task.classes and self.finetuning.classical)
-            ]
+        if not problems:
+            problems = self._find_idle()
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
+    def _check_adaptation(self, name: str, adaptation: Adaptation) -> list[str]:
+        """What is wrong with an adaptation."""
+        problems = _unknown(f"adaptations.{name}.corpora", adaptation.corpora, self.corpora)
+        problems += _unknown(f"adaptations.{name}.backbones", adaptation.backbones or (), self.backbones)
+        problems += _unknown(f"adaptations.{name}.tasks", adaptation.tasks or (), self.tasks)
+        used = [task for task in self.tasks if adaptation.tasks is None or task in adaptation.tasks]
+        problems += self._check_subsets(f"adaptations.{name}.subsets", adaptation, used)
+        if name == ORIGINAL:
+            problems.append(f"adaptations.{name}: this name is taken by models without adaptation; choose another")
+        problems += [
+            f"adaptations.{name}.backbones: {backbone} has no parameters that Stage 1 could train; leave it out"
+            for backbone in adaptation.backbones or ()
+            if backbone in self.backbones and not self.backbones[backbone].adaptable
+        ]
+        known = objective_features()
+        problems += _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
+        videos = [c for c in adaptation.corpora if c in self.corpora and "video" in self.corpora[c].modalities]
+        for objective in adaptation.objectives:
+            if known.get(objective) in VIDEO_FEATURES and not videos:
+                problems.append(
+                    f"adaptations.{name}.objectives.{objective}: it needs video, and none of {', '.join(adaptation.corpora)} "
+                    "has it; add `modalities: [audio, video]` to a corpus or leave the objective out"
+                )
+        return problems
+
+    def _check_finetuning(self, name: str, finetuning: Finetuning) -> list[str]:
+        """What is wrong with a fine-tuning."""
+        path = f"finetunings.{name}"
+        problems = _unknown(f"{path}.backbones", finetuning.backbones or (), self.backbones)
+        problems += _unknown(f"{path}.starts", finetuning.starts or (), [ORIGINAL, *self.adaptations])
+        problems += _unknown(f"{path}.tasks", finetuning.tasks or (), self.tasks)
+        used = [task for task in self.tasks if finetuning.tasks is None or task in finetuning.tasks]
+        problems += self._check_subsets(f"{path}.subsets", finetuning, used)
+        problems += [
+            f"{path}.tasks: {finetuning.method} cannot learn {task}, a task of {self.tasks[task].kind}; leave it out"
+            for task in finetuning.tasks or ()
+            if task in self.tasks and self.tasks[task].kind not in finetuning.questions
+        ]
+        return problems
+
     def _check_lengths(self, name: str, backbone: Backbone) -> list[str]:
         """What a stage crops shorter than a backbone pads would be neither."""
-        stages: dict[str, Optimisation] = {
-            f"adaptations.{start}": self.adaptations[start] for start in self.starts(name)[1:]
-        }
-        stages |= {"finetuning": self.finetuning} if self.tasks else {}
+        pad = getattr(backbone, "pad", None)
+        stages: dict[str, Any] = {f"adaptations.{a}": self.adaptations[a] for a in self.starts(name)[1:]}
+        stages |= {f"finetunings.{f}": c for f, c in self.finetunings.items() if self.tasks and _names(c, name)}
         return [
-            f"backbones.{name}.pad.seconds: {backbone.pad.seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
+            f"backbones.{name}.pad.seconds: {pad.seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
             "leaves of a clip; make it less, or leave one of them out"
             for stage, settings in stages.items()
-            if backbone.pad and settings.max_seconds and backbone.pad.seconds > settings.max_seconds
+            if pad and isinstance(settings, Optimisation) and settings.max_seconds and pad.seconds > settings.max_seconds
         ]
 
-    def _check_subsets(self, path: str, owner: Backbone | Adaptation, tasks: list[str]) -> list[str]:
+    def _check_subsets(self, path: str, owner: Backbone | Adaptation | Finetuning, tasks: list[str]) -> list[str]:
         sizes = {size for task in tasks for size in self.tasks[task].subsets}
         return _unknown(path, owner.subsets or (), sizes) if tasks else []
+
+    def _find_idle(self) -> list[str]:
+        """Tasks that no model is trained on, and fine-tunings that train none."""
+        settings = self.list_settings()
+        tasks, finetunings = {s.task for s in settings}, {s.model.finetuning for s in settings}
+        problems = [
+            f"tasks.{name}: nothing is trained on it; add a backbone, or a fine-tuning that can learn {task.kind}"
+            for name, task in self.tasks.items()
+            if name not in tasks
+        ]
+        return problems + [
+            f"finetunings.{name}: it trains nothing; see its keys backbones, starts, tasks and subsets"
+            for name in self.finetunings
+            if self.tasks and not problems and name not in finetunings
+        ]
 
     def starts(self, backbone: str, task: str | None = None, subset: int | str | None = None) -> list[str]:
         """Starting points of a backbone: original, then the adaptations applied to it.
 
         Args:
             backbone: one of the study's.
-            task: only those that are fine-tuned on it; None = all.
-            subset: only those that are fine-tuned with so many training clips; None = all.
+            task: only those that are trained on it; None = all.
+            subset: only those that are trained with so many clips; None = all.
         """
-        if not _uses(self.backbones[backbone], subset):
+        config = self.backbones[backbone]
+        if not _uses(config, subset):
             return []
-        return ["original"] + [
+        return [ORIGINAL] + [
             name
             for name, adaptation in self.adaptations.items()
-            if (adaptation.backbones is None or backbone in adaptation.backbones)
+            if config.adaptable
+            and (adaptation.backbones is None or backbone in adaptation.backbones)
             and (task is None or adaptation.tasks is None or task in adaptation.tasks)
             and _uses(adaptation, subset)
         ]
 
+    def list_settings(self, task: str | None = None) -> list[Setting]:
+        """What is trained on tasks: every model with every number of training clips.
+
+        Args:
+            task: only those of a task; None = all.
+        """
+        return [
+            Setting(name, Model(backbone, start, finetuning), str(size))
+            for name, config in self.tasks.items()
+            if task in (None, name)
+            for backbone in self.backbones
+            for finetuning, how in self.finetunings.items()
+            if _names(how, backbone) and config.kind in how.questions and (how.tasks is None or name in how.tasks)
+            for start in self.starts(backbone, name)
+            if how.starts is None or start in how.starts
+            for size in config.subsets
+            if start in self.starts(backbone, name, size) and _uses(how, size)
+        ]
+
+    def list_models(self, task: str | None = None) -> list[Model]:
+        """Models that are trained on tasks, or on one of them."""
+        return list(dict.fromkeys(setting.model for setting in self.list_settings(task)))
+
+    def keeps_embeddings(self, model: Model) -> bool:
+        """Whether training changes a model's embeddings, so that they are kept and compared with those it starts from."""
+        return self.backbones[model.backbone].adaptable and not self.finetunings[model.finetuning].frozen
+
     def adaptations_of(self, task: str) -> list[str]:
-        """Adaptations that at least one backbone is given before it is fine-tuned on a task."""
-        return list(dict.fromkeys(start for backbone in self.backbones for start in self.starts(backbone, task)[1:]))
+        """Adaptations whose models are trained on a task."""
+        return list(dict.fromkeys(model.start for model in self.list_models(task) if model.start != ORIGINAL))
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -168,18 +239,21 @@ class Study(Section):
     @property
     def untrained(self) -> list[str]:
         """Backbones without pretrained weights."""
-        return [name for name, b in self.backbones.items() if b.untrained is not None]
+        return [name for name, backbone in self.backbones.items() if backbone.provenance == "untrained"]
 
 
-def _uses(owner: Backbone | Adaptation, subset: int | str | None) -> bool:
-    """Whether a backbone or an adaptation is fine-tuned with so many training clips; None = any."""
+def _uses(owner: Backbone | Adaptation | Finetuning, subset: int | str | None) -> bool:
+    """Whether something is trained with so many clips; None = any."""
     return subset is None or owner.subsets is None or str(subset) in map(str, owner.subsets)
+
+
+def _names(finetuning: Finetuning, backbone: str) -> bool:
+    """Whether a fine-tuning is applied to a backbone."""
+    return finetuning.backbones is None or backbone in finetuning.backbones
 
 
 def objective_features() -> dict[str, str]:
     """Objective name -> feature it takes its target from, read without importing torch."""
-    from emoadapt.plugins import collect_declarations
-
     return collect_declarations("objectives", "FEATURE")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from emoadapt.config.study import Study
-from emoadapt.config.tables import TAKEN, BestOf, TableConfig, part_models, split_model
+from emoadapt.config.tables import TAKEN, BestOf, TableConfig, part_models
 from emoadapt.config.tasks import Task
+from emoadapt.study.nodes import Model
 
 
 def check_tables(study: Study) -> list[str]:
@@ -67,30 +68,28 @@ def _is_measured(task: Task, metric: str) -> bool:
 
 def _check_model(study: Study, path: str, table: TableConfig, model: str) -> list[str]:
     """Whether a model is there, and fine-tuned wherever the table looks for it."""
-    backbone, start = split_model(model)
-    if backbone == "handcrafted":
-        asked = study.finetuning.egemaps_baseline if start == "egemaps" else study.finetuning.classical is not None
-        if asked and table.metric != "cosine_distance":
-            return []
-        key = "egemaps_baseline" if start == "egemaps" else "classical"
-        reason = "it has no embeddings" if asked else f"finetuning.{key} is off"
-        return [f"{path}: {start} has no values here, since {reason}; leave it out"]
-    if f"adaptations.{start}" in study.left_out:
+    wanted = Model.parse(model)
+    if f"adaptations.{wanted.start}" in study.left_out:
         return []
-    if backbone not in study.backbones:
-        return [
-            f"{path}: backbone {backbone} of {model} is not defined; there is {', '.join(study.backbones) or 'none'}"
-        ]
-    if start not in study.starts(backbone):
-        known = ", ".join(study.starts(backbone))
-        return [f"{path}: {model} is not computed; the starts of backbone {backbone} are {known}"]
+    if wanted.backbone not in study.backbones:
+        known = ", ".join(study.backbones) or "none"
+        return [f"{path}: backbone {wanted.backbone} of {model} is not defined; there is {known}"]
+    if wanted.finetuning not in study.finetunings:
+        known = ", ".join(study.finetunings)
+        return [f"{path}: fine-tuning {wanted.finetuning} of {model} is not defined; there is {known}"]
+    if wanted.start not in study.starts(wanted.backbone):
+        known = ", ".join(study.starts(wanted.backbone))
+        return [f"{path}: {model} is not computed; the starts of backbone {wanted.backbone} are {known}"]
+    if table.metric == "cosine_distance" and not study.keeps_embeddings(wanted):
+        return [f"{path}: {model} has no values here, since its embeddings are not trained; leave it out"]
+    trained = {(setting.task, setting.subset) for setting in study.list_settings() if setting.model == wanted}
     return [
-        f"{path}: {model} is not fine-tuned on task {task}, subset {subset}; see backbones.{backbone}.subsets"
-        + ("" if start == "original" else f", adaptations.{start}.tasks and .subsets")
+        f"{path}: {model} is not trained on task {task}, subset {subset}; see the keys subsets of backbones.{wanted.backbone} and "
+        f"finetunings.{wanted.finetuning}" + ("" if wanted.start == "original" else f", adaptations.{wanted.start}.tasks and .subsets")
         for task in table.tasks
         if task in study.tasks
         for subset in table.subsets
-        if subset in study.tasks[task].subsets and start not in study.starts(backbone, task, subset)
+        if subset in study.tasks[task].subsets and (task, str(subset)) not in trained
     ]
 
 
@@ -102,8 +101,10 @@ def _check_dimensions(path: str, table: TableConfig) -> list[str]:
         "task": len(table.tasks) > 1,
         "corpus": table.test_on is not None and len(table.test_on) > 1,
         "subset": len(table.subsets) > 1,
-        "backbone": len({split_model(name)[0] for name in names}) > 1 and "model" not in used,
-        "start": len({split_model(name)[1] for name in names}) > 1 and "model" not in used,
+        **{
+            part: len({getattr(Model.parse(name), part) for name in names}) > 1 and "model" not in used
+            for part in Model._fields
+        },
     }
     return [
         f"{path}: several {dimension}s would share a cell; name `{dimension}` among rows or columns"

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from emoadapt.config.base import Name, Section, repeated_values
 
-Dimension = Literal["task", "corpus", "subset", "backbone", "start", "model"]
+Dimension = Literal["task", "corpus", "subset", "backbone", "start", "finetuning", "model"]
 Metric = Literal[
     "macro_f1",
     "uar",
@@ -21,8 +21,8 @@ Metric = Literal[
     "ccc_valence",
     "ccc_dominance",
 ]
-ModelName = Annotated[str, Field(pattern=r"^(egemaps|classical|[A-Za-z][A-Za-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*)$")]
-"""`<backbone>.<start>`, or `egemaps` or `classical` for a baseline without a backbone."""
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*){1,2}$")]
+"""`<backbone>.<start>`, or `<backbone>.<start>.<finetuning>`."""
 
 TAKEN = (
     "results",
@@ -71,9 +71,9 @@ class TablePart(Section):
     title: str | None = None
     """A line above them."""
     models: tuple[ModelName | BestOf, ...]
-    """`<backbone>.<start>`, `egemaps` or `classical` (baselines without a backbone), or `{best_of: [...]}`."""
+    """`<backbone>.<start>`, `<backbone>.<start>.<finetuning>`, or `{best_of: [...]}`."""
     baseline: Baseline | None = None
-    """What they are tested against: `original` (of the same backbone), a model, `{best_of: [...]}`, or `{each_of: [...]}`.
+    """What they are tested against: `original` (of the same backbone and fine-tuning), a model, `{best_of: [...]}`, or `{each_of: [...]}`.
     Stage 2 pairs them by seed and draw. null = no test."""
 
 
@@ -98,7 +98,7 @@ class TableConfig(Section):
     parts: tuple[TablePart, ...]
     """Models with what they are compared with; more than one part where baselines differ."""
     rows: tuple[Dimension, ...] = ("task",)
-    """What a row stands for: `task`, `corpus` (tested on), `subset`, `backbone`, `start`, or `model` (backbone and start)."""
+    """What a row stands for: `task`, `corpus` (tested on), `subset`, `backbone`, `start`, `finetuning`, or `model` (all three)."""
     columns: tuple[Dimension, ...] = ("model",)
     """What a column stands for; several dimensions are headings above one another."""
     picture: Literal["points", "lines", "bars"] = "points"
@@ -114,8 +114,8 @@ class TableConfig(Section):
         if repeated := repeated_values([*self.rows, *self.columns]):
             raise ValueError(f"rows and columns repeat {', '.join(repeated)}")
         used = {*self.rows, *self.columns}
-        if "model" in used and used & {"backbone", "start"}:
-            raise ValueError("rows and columns name `model` and a part of it; name `model`, or `backbone` and `start`")
+        if "model" in used and used & {"backbone", "start", "finetuning"}:
+            raise ValueError("rows and columns name `model` and a part of it; name `model`, or its parts")
         best = any(isinstance(model, BestOf) for part in self.parts for model in part.models)
         if best and "model" not in used:
             raise ValueError(
@@ -129,12 +129,6 @@ class TableConfig(Section):
     def lower_is_better(self) -> bool:
         """Whether a small value of the metric is the good one."""
         return self.metric in ("f1_bias", "cosine_distance")
-
-
-def split_model(name: str) -> tuple[str, str]:
-    """Backbone and start of a model's name in a table."""
-    backbone, _, start = name.partition(".")
-    return (backbone, start) if start else ("handcrafted", name)
 
 
 def part_models(part: TablePart) -> list[str]:

@@ -148,6 +148,16 @@ class Task(Section):
             )
         return self
 
+    @property
+    def kind(self) -> Literal["classes", "attributes"]:
+        """What is asked of a clip."""
+        return "classes" if self.classes else "attributes"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the models of the task give a number for: its classes or its attributes."""
+        return self.classes or self.attributes
+
     def refuses(self, kind: str) -> bool:
         """Whether a leak of this kind (a key of `leaks`) stops the task."""
         accepted = self.allow_speaker_overlap and kind in _OVERLAPS

@@ -1,0 +1,48 @@
+"""Stage 1: adapt a backbone to emotion on unlabelled clips (G25, Sec. III-E and III-F)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from emoadapt.config.base import Fraction, Name
+from emoadapt.config.training import Adaptation, Optimisation
+
+SCOPE = "study"
+
+
+class Config(Optimisation, Adaptation):
+    """Stage 1: the backbone predicts targets of other modalities from speech alone."""
+
+    method: Literal["adapt"] = "adapt"
+    objectives: dict[Name, Annotated[float, Field(gt=0)]] = Field(
+        {"egemaps": 1.0, "sentiment": 0.5, "face": 1.0}, min_length=1
+    )
+    """Objective -> weight of its loss. The paper: egemaps + 0.5 sentiment + face."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """Over the dimensions of a regression target. The paper's formula sums."""
+    mean_over: Literal["clips", "targets"] = "clips"
+    """How a loss term is averaged when some clips have no target: over all clips of the batch (`clips`), so that every target
+    counts alike, or over those that have one (`targets`), so that every objective counts alike. Learned weights always use
+    `targets`."""
+    weighting: Literal["fixed", "uncertainty", "gradnorm"] = "fixed"
+    """`fixed`: the weights stay as given (the paper). Otherwise they are where learning begins: by homoscedastic uncertainty
+    (Kendall et al. 2018), or so that all objectives learn at the same pace (GradNorm, Chen et al. 2018). The epoch is chosen
+    by the weights as given in any case."""
+    weighting_learning_rate: float = Field(0.01, gt=0)
+    """Learning rate of learned weights."""
+    normalise: Literal["global", "corpus"] = "global"
+    """Whether z-scores are fitted over all corpora together or one by one."""
+    held_out: Fraction = 0.15
+    """Share of the unlabelled data (by speaker where known) on which the best checkpoint is chosen. Copies of a recording are on
+    one side."""
+    epochs: int = Field(100, ge=1)
+    crop: Literal["beginning", "centre", "random"] = "random"
+    """What is kept of a clip that is cropped, as in Stage 2."""
+
+    @model_validator(mode="after")
+    def _weighted(self) -> Config:
+        if self.weighting != "fixed" and len(self.objectives) < 2:
+            raise ValueError(f"weighting {self.weighting} is between objectives; name at least two, or leave it out")
+        return self

@@ -1,0 +1,32 @@
+"""Fine-tune a backbone with a head on a labelled task (G25, Sec. III-E and III-F)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from emoadapt.config.training import Finetuning, Optimisation
+
+SCOPE = "run"
+
+
+class Config(Optimisation, Finetuning):
+    """Stage 2, the same for all starting points: the backbone and a head are trained on labels."""
+
+    method: Literal["finetune"] = "finetune"
+    epochs: int = Field(20, ge=1)
+    head: Literal["mlp", "hf"] = "mlp"
+    """`mlp`: pool, linear, ReLU, linear, the paper's. `hf`: pool and two linear layers, the head of
+    `AutoModelForAudioClassification`; the saved model loads in `transformers.pipeline("audio-classification")` as it is."""
+    head_hidden: int | None = Field(None, ge=1)
+    """Units between the head's two layers; null = the width of the backbone (`mlp`), or 256 as in `transformers` (`hf`)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: weight the cross-entropy by inverse class frequency."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of each target that is spread evenly over all classes."""
+    targets: Literal["hard", "soft"] = "hard"
+    """`soft`: train on the shares of the classes in the raters' votes; a clip without votes has its label. Tested on labels."""
+    normalise: Literal["train", "corpus", "speaker"] = "train"
+    """Statistics used for z-scoring the vectors of an `architecture: vector`: of the training clips, of each corpus, or of each
+    speaker. The last two use unlabelled test clips."""
