@@ -150,8 +150,8 @@ class Ours:
 
     def __init__(self, model: Any, clips: Mapping[str, np.ndarray], device: str, precision: str) -> None:
         from emoadapt.config import Finetuning
-        from emoadapt.models.backbones import SpeechBackbone
-        from emoadapt.models.heads import build_head
+        from emoadapt.layers.heads import build_head
+        from emoadapt.layers.speech import SpeechBackbone
         from emoadapt.training.stage2 import FinetunedBackbone
 
         backbone = SpeechBackbone(model, normalise=True, origin="random weights", trained=False)
@@ -379,9 +379,9 @@ def train_apart(folder: Path, epoch: bool) -> dict[str, float]:
     Steps are taken in the first batches only; the others are read.
     """
     import torch
+    from emoadapt.backbones.base import build_untrained
 
     from emoadapt.config import Adaptation, UntrainedBackbone
-    from emoadapt.models.loading import build_untrained
     from emoadapt.training.curve import Curve
     from emoadapt.training.stage1 import AdaptationLearner, AdaptedBackbone, TrainingClips
 

@@ -15,6 +15,7 @@ from typing import Any
 from emoadapt.config import Backbone, Study, load_study, objective_features
 from emoadapt.corpora.base import read_labels, read_utterances
 from emoadapt.corpora.manifests import CorpusState, find_state
+from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.features.catalogue import (
     CNN_MODULES,
@@ -31,9 +32,8 @@ from emoadapt.flow.grid import CLASSICAL, HANDCRAFTED, Run, Setting, batches, co
 from emoadapt.flow.parts import Overtaken, write_text
 from emoadapt.flow.shards import shard_names
 from emoadapt.flow.tables import list_comparisons
-from emoadapt.models.registry import identity, locate
-from emoadapt.data.objective_targets import describe_target
 from emoadapt.schema import FEATURES as FEATURE_TABLES
+from emoadapt.weights.registry import identity, locate
 
 RESULTS = "results"
 STUDY_VARIABLE = "EMOADAPT_STUDY"

@@ -218,12 +218,12 @@ def closure(*modules: str) -> set[str]:
 
 def test_the_cached_cnn_depends_on_the_code_that_computes_it() -> None:
     """Symptom: an extractor that is given its backbone does not import it, so a mended backbone left old frames."""
-    assert {"emoadapt.features.cnn", "emoadapt.models.backbones"} <= closure(*catalogue.CNN_MODULES)
+    assert {"emoadapt.features.cnn", "emoadapt.layers.speech"} <= closure(*catalogue.CNN_MODULES)
 
 
 def test_training_does_not_depend_on_the_report_or_the_dag() -> None:
     found = closure("emoadapt.training.stage1", "emoadapt.training.stage2")
-    assert {"emoadapt.models.backbones", "emoadapt.data.clips"} <= found
+    assert {"emoadapt.layers.speech", "emoadapt.data.clips"} <= found
     assert not {
         name
         for name in found
@@ -237,8 +237,8 @@ def test_finding_fetching_and_using_models_makes_no_result_stale() -> None:
     detectors = [f"emoadapt.models.detectors.{name}" for name in ("haar", "yunet", "mtcnn", "mediapipe")]
     trained = [f"emoadapt.training.{name}" for name in ("stage1", "stage2", "handcrafted")]
     found = closure(*features, *detectors, *catalogue.CNN_MODULES, *trained)
-    assert "emoadapt.models.backbones" in found
-    aside = ("inference", "models.registry", "models.inventory", "models.fetching", "models.cards")
+    assert "emoadapt.layers.speech" in found
+    aside = ("inference", "weights.registry", "weights.inventory", "weights.fetching", "weights.cards")
     assert not {name for name in found if name.startswith(tuple(f"emoadapt.{part}" for part in aside))}
 
 
@@ -273,14 +273,14 @@ def test_an_edit_of_av_hubert_concerns_the_backbones_that_may_be_one(monkeypatch
 
     monkeypatch.setattr(code, "_read_module", read_edited)
     changed = {}
-    for edited in ("emoadapt.models.av_hubert", "emoadapt.models.backbones"):
+    for edited in ("emoadapt.layers.av_hubert", "emoadapt.layers.speech"):
         after = find_codes()
         changed[edited] = {name for name, _ in before.items() if after[name] != before[name]}
     code.code_digest.cache_clear()
     stages = ("cnn", "stage1", "stage2")
     assert changed == {
-        "emoadapt.models.av_hubert": {(name, stage) for name in ("audiovisual", "any") for stage in stages},
-        "emoadapt.models.backbones": {(name, stage) for name in values["backbones"] for stage in stages},
+        "emoadapt.layers.av_hubert": {(name, stage) for name in ("audiovisual", "any") for stage in stages},
+        "emoadapt.layers.speech": {(name, stage) for name in values["backbones"] for stage in stages},
     }
 
 

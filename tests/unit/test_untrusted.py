@@ -14,7 +14,7 @@ from emoadapt.config import FolderCorpus, read_configfiles
 from emoadapt.corpora.base import read_utterances
 from emoadapt.errors import ClipError, ConfigError
 from emoadapt.media import decode_audio, iterate_frames
-from emoadapt.models import fetching
+from emoadapt.weights import fetching
 
 ATTACK = "study: !!python/object/apply:os.mkdir [{path}]\n"
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from emoadapt.config.base import Name, Section, repeated_values
-from emoadapt.models.registry import find_entry
+from emoadapt.weights.registry import find_entry
 
 
 class AudioConfig(Section):

@@ -13,7 +13,7 @@ from emoadapt.flow.code import code_digest
 from emoadapt.flow.provenance import installed_version
 from emoadapt.flow.rows import Recipe
 from emoadapt.models.onnx_network import network_identity
-from emoadapt.models.registry import identity, list_weights
+from emoadapt.weights.registry import identity, list_weights
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ FEATURES = {
 }
 
 
-CNN_MODULES = ("emoadapt.features.cnn", "emoadapt.models.loading")
+CNN_MODULES = ("emoadapt.features.cnn", "emoadapt.backbones.base")
 """Modules that decide the output of a frozen CNN; the first is given its backbone and does not import it."""
 
 
@@ -121,7 +121,7 @@ def is_parallel(study: Study, feature: str) -> bool:
 
 def unreached_modules(backbone: Backbone) -> tuple[str, ...]:
     """Modules that loading a backbone imports for other architectures only: an edit of them makes nothing of its own stale."""
-    return () if backbone.architecture in ("av_hubert", "auto") else ("emoadapt.models.av_hubert",)
+    return () if backbone.architecture in ("av_hubert", "auto") else ("emoadapt.layers.av_hubert",)
 
 
 def study_code(study: Study, *modules: str, without: tuple[str, ...] = ()) -> str:

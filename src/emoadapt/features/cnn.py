@@ -12,7 +12,7 @@ from emoadapt.errors import ClipError
 from emoadapt.features.base import guard
 
 if TYPE_CHECKING:
-    from emoadapt.models.backbones import SpeechBackbone
+    from emoadapt.layers.speech import SpeechBackbone
 
 
 class CnnExtractor:

@@ -23,7 +23,7 @@ from emoadapt.features.catalogue import (
 )
 from emoadapt.features.workers import WorkerPool
 from emoadapt.flow.rows import Counts, Recipe, Row, compute_shard
-from emoadapt.models.registry import identity
+from emoadapt.weights.registry import identity
 
 
 def extract_shard(
@@ -76,8 +76,8 @@ def extract_cnn_shard(
         model: folder of a Stage-1 model whose CNN it is; None for the backbone's own.
         threads: threads the job may use.
     """
+    from emoadapt.backbones.base import load_backbone
     from emoadapt.features.cnn import CnnExtractor
-    from emoadapt.models.loading import load_backbone
 
     config = study.backbones[backbone]
     weights = str(model.absolute()) if model else config.weights

@@ -13,7 +13,7 @@ from emoadapt.config import SentimentConfig
 from emoadapt.errors import ClipError, ModelError
 from emoadapt.features.base import Context, guard
 from emoadapt.flow.notes import join_notes
-from emoadapt.models.registry import resolve
+from emoadapt.weights.registry import resolve
 
 VADER_THRESHOLD = 0.05
 """Of the compound score, from VADER's documentation: >= positive, <= -0.05 negative, else neutral."""

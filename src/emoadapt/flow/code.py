@@ -24,8 +24,8 @@ schema (columns), so a new option or a new table elsewhere does not make every r
 WITHOUT_EFFECT = frozenset(
     {
         "emoadapt.plugins",
-        "emoadapt.models.registry",
-        "emoadapt.models.cards",
+        "emoadapt.weights.registry",
+        "emoadapt.weights.cards",
         "emoadapt.training.logs",
         "emoadapt.training.watchers",
     }

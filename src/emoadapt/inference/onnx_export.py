@@ -24,7 +24,7 @@ from emoadapt.errors import ConfigError, ModelError
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from emoadapt.models.classifier import EmotionClassifier
+    from emoadapt.inference.classifier import EmotionClassifier
 
 TOLERANCE = 1e-3
 """Largest difference of a logit between the exported file and torch."""

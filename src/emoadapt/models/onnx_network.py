@@ -12,7 +12,7 @@ import numpy as np
 from emoadapt.config import OnnxNetwork, UntrainedNetwork
 from emoadapt.errors import ModelError
 from emoadapt.models.opencv import load_opencv
-from emoadapt.models.registry import identity, resolve
+from emoadapt.weights.registry import identity, resolve
 
 UNTRAINED_CHANNELS = (16, 32, 64)
 """Of the convolutions of `build_untrained_network`; each halves the side."""

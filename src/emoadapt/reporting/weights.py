@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from emoadapt.config import OnnxNetwork, Study, UntrainedNetwork
-from emoadapt.models.registry import identity, list_weights
 from emoadapt.reporting.notices import used_features
+from emoadapt.weights.registry import identity, list_weights
 
 CARRIED = dict.fromkeys(("haar", "pocketsphinx", "vader"), "that of its Python package, which carries it")
 """Engines whose weights come with their Python package -> their licence."""

@@ -18,14 +18,14 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from emoadapt.backbones.base import MODEL_TYPES, load_backbone
 from emoadapt.data.batching import Batch, collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import ModelError, TrainingError
 from emoadapt.flow.devices import fit_threads
 from emoadapt.flow.parts import write_text
-from emoadapt.models.backbones import SpeechBackbone
-from emoadapt.models.heads import build_head, seeded
-from emoadapt.models.loading import MODEL_TYPES, load_backbone
+from emoadapt.layers.heads import build_head, seeded
+from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.plan import describe_calibrated
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.training.stage2 import FinetunedBackbone

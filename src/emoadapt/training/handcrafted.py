@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from emoadapt import schema
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import Clip
-from emoadapt.models.heads import Head
+from emoadapt.layers.heads import Head
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.runs import Partition, RunKey, RunTables, Setting, TaskClips

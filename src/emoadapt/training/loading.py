@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from emoadapt.config import Optimisation
-    from emoadapt.models.backbones import SpeechBackbone
+    from emoadapt.layers.speech import SpeechBackbone
 
 
 logger = logging.getLogger(__name__)

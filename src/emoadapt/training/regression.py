@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from emoadapt import schema
 from emoadapt.data.batching import Batch
 from emoadapt.errors import TrainingError
-from emoadapt.models.heads import ScaledHead
+from emoadapt.layers.heads import ScaledHead
 from emoadapt.training.curve import Curve
 from emoadapt.training.runs import Partition, RunKey, TaskClips, TestedLearner
 from emoadapt.training.totals import Term, name_losses

@@ -19,7 +19,7 @@ from emoadapt.data.ranks import gather
 from emoadapt.errors import TrainingError
 from emoadapt.flow.frames import read_frame
 from emoadapt.flow.store import write_table
-from emoadapt.models.heads import Head, build_head
+from emoadapt.layers.heads import Head, build_head
 from emoadapt.training.curve import Curve
 from emoadapt.training.learner import Learner
 

@@ -17,16 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from emoadapt import schema
+from emoadapt.backbones.base import load_backbone
 from emoadapt.data.batching import Batch
 from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipStore
 from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.flow.parts import force_to_disk, link_or_copy
 from emoadapt.flow.store import read_table
-from emoadapt.models.backbones import SpeechBackbone
-from emoadapt.models.cards import list_terms
-from emoadapt.models.classifier import EmotionClassifier
-from emoadapt.models.heads import Head
-from emoadapt.models.loading import load_backbone
+from emoadapt.inference.classifier import EmotionClassifier
+from emoadapt.layers.heads import Head
+from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.training.checkpoints import Checkpoint, Notice
 from emoadapt.training.curve import Curve
 from emoadapt.training.learner import embed_batch
@@ -37,6 +36,7 @@ from emoadapt.training.states import load_object, save_object
 from emoadapt.training.tasks import load_clips
 from emoadapt.training.trainer import BestWeights, Trainer
 from emoadapt.training.unfinished import MODELS, UnfinishedJob, place_job
+from emoadapt.weights.cards import list_terms
 
 if TYPE_CHECKING:
     from emoadapt.config import Finetuning, Study

@@ -17,7 +17,7 @@ from emoadapt.config import AnyCorpus
 from emoadapt.corpora import read_labels
 from emoadapt.corpora.emotions import EMOTIONS
 from emoadapt.errors import CorpusError
-from emoadapt.models.cards import CORPUS_TERMS
+from emoadapt.weights.cards import CORPUS_TERMS
 
 DOCS = Path(__file__).parents[3] / "docs/corpora.md"
 IMPORTERS = [get_args(kind.model_fields["importer"].annotation)[0] for kind in get_args(get_args(AnyCorpus)[0])]

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from emoadapt.backbones.base import build_untrained
 
 from emoadapt import schema
 from emoadapt.config import UntrainedBackbone
 from emoadapt.features.cnn import CnnExtractor
-from emoadapt.models.backbones import SpeechBackbone
-from emoadapt.models.loading import build_untrained
+from emoadapt.layers.speech import SpeechBackbone
 
 # Kernels and strides of the published models, with a receptive field of 400 samples and a hop of 320, and few channels.
 SMALL = {

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from emoadapt.backbones.base import build_untrained
 
 from emoadapt.config import UntrainedBackbone
-from emoadapt.models.classifier import EmotionClassifier
-from emoadapt.models.heads import build_head
-from emoadapt.models.loading import build_untrained
+from emoadapt.inference.classifier import EmotionClassifier
+from emoadapt.layers.heads import build_head
 
 CLASSES = ["calm", "angry", "glad"]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from emoadapt.backbones.base import build_untrained, load_folder
 
 from emoadapt import schema
 from emoadapt.config import Study, UntrainedBackbone, load_study
 from emoadapt.features.cnn import CnnExtractor
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.models.loading import build_untrained, load_folder
 
 SMALL: dict[str, Any] = {
     "conv_dim": [16, 32], "conv_kernel": [20, 16], "conv_stride": [20, 8], "hidden_size": 32, "layers": 1, "heads": 2,

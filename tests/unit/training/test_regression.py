@@ -17,8 +17,8 @@ from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.models.classifier import load_classifier
-from emoadapt.models.heads import ScaledHead, build_head
+from emoadapt.inference.classifier import load_classifier
+from emoadapt.layers.heads import ScaledHead, build_head
 from emoadapt.training.curve import Curve
 from emoadapt.training.handcrafted import train_handcrafted
 from emoadapt.training.regression import AttributeLearner, RatedClips, measure_concordance

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+from emoadapt.backbones.base import build_untrained
 from safetensors.torch import load_file
 from transformers import AutoModel
 
@@ -17,7 +18,6 @@ from emoadapt import schema
 from emoadapt.config import UntrainedBackbone
 from emoadapt.errors import DataError, TrainingError
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.models.loading import build_untrained
 from emoadapt.training.checkpoints import Interrupted
 from emoadapt.training.stage1 import AdaptationLearner, adapt
 

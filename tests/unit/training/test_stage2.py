@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoModelForAudioClassification, Wav2Vec2Fea
 from emoadapt import schema
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_provenance, read_table, write_table
-from emoadapt.models.classifier import load_classifier
+from emoadapt.inference.classifier import load_classifier
 from emoadapt.training import stage2
 from emoadapt.training.runs import RunKey
 from emoadapt.training.stage2 import finetune
@@ -90,7 +90,7 @@ def test_pair_shares_head_batches_and_dropout(labelled, monkeypatch: pytest.Monk
     """An adapted model with the original's weights gives the original's run, CNN cached and frozen or not."""
     labelled.values["backbones"]["tiny"]["cnn"] = "frozen"
     study = labelled.study
-    from emoadapt.models.loading import load_backbone
+    from emoadapt.backbones.base import load_backbone
 
     load_backbone(study.backbones["tiny"], labelled.folder).save(labelled.folder / "same", {})
     labelled.write_cnn(labelled.folder / "audio.parquet", labelled.folder / "same", labelled.folder / "cnn.parquet")
@@ -119,7 +119,7 @@ def test_av_hubert_learns_from_its_cached_filter_banks(labelled) -> None:
         "architecture": "av_hubert",
         "untrained": shape | {"intermediate_size": 32, "conv_pos_kernel": 4, "conv_pos_groups": 4},
     }
-    from emoadapt.models.loading import load_backbone
+    from emoadapt.backbones.base import load_backbone
 
     load_backbone(labelled.study.backbones["tiny"], labelled.folder).save(labelled.folder / "same", {})
     labelled.write_cnn(labelled.folder / "audio.parquet", labelled.folder / "same", labelled.folder / "cnn.parquet")
@@ -133,7 +133,7 @@ def test_embeddings_before_and_after(labelled) -> None:
     embeddings = tables["embeddings"]
     assert embeddings["utterance_id"].equals(tables["predictions"]["utterance_id"])
     row = embeddings.filter(utterance_id="acted/000").row(0, named=True)
-    from emoadapt.models.loading import load_backbone
+    from emoadapt.backbones.base import load_backbone
 
     audio = read_table(labelled.folder / "audio.parquet").to_pylist()[0]["audio"]
     signal = torch.from_numpy(np.frombuffer(audio, "<i2").astype(np.float32) / 32768)

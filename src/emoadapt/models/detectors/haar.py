@@ -14,7 +14,7 @@ from emoadapt.config import FacesConfig
 from emoadapt.errors import ModelError
 from emoadapt.models.detectors import Face
 from emoadapt.models.opencv import load_opencv
-from emoadapt.models.registry import resolve
+from emoadapt.weights.registry import resolve
 
 CASCADE = "haarcascade_frontalface_default.xml"
 SCALE_FACTOR = 1.1

@@ -16,7 +16,7 @@ import numpy as np
 from emoadapt.config import FacesConfig
 from emoadapt.errors import ModelError
 from emoadapt.models.detectors import Face
-from emoadapt.models.registry import resolve
+from emoadapt.weights.registry import resolve
 
 MIN_SCORE = 0.5
 """MediaPipe's own default."""

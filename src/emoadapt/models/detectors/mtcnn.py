@@ -23,7 +23,7 @@ from emoadapt.config import FacesConfig
 from emoadapt.errors import ModelError
 from emoadapt.models.detectors import Face
 from emoadapt.models.opencv import load_opencv
-from emoadapt.models.registry import resolve
+from emoadapt.weights.registry import resolve
 
 MIN_FACE = 20
 """Pixels; side of the smallest face looked for, the authors' own."""

@@ -14,7 +14,7 @@ from emoadapt.config import FacesConfig
 from emoadapt.errors import ModelError
 from emoadapt.models.detectors import Face
 from emoadapt.models.opencv import load_opencv
-from emoadapt.models.registry import resolve
+from emoadapt.weights.registry import resolve
 
 MIN_SCORE = 0.6
 """Of the authors' own demonstration."""

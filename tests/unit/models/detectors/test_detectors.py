@@ -131,7 +131,7 @@ def test_missing_opencv_says_what_to_install(monkeypatch, tmp_path):
 
 
 def test_the_protocol_module_is_light():
-    code = "import sys, emoadapt.models.detectors, emoadapt.models.registry, emoadapt.models.onnx_network\n"
+    code = "import sys, emoadapt.models.detectors, emoadapt.weights.registry, emoadapt.models.onnx_network\n"
     code += "print([name for name in ('torch', 'cv2', 'mediapipe', 'onnxruntime', 'onnx') if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

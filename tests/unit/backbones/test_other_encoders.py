@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from emoadapt.backbones.base import build_untrained, load_backbone, load_folder
 from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor
 
 from emoadapt.config import Backbone, UntrainedBackbone
 from emoadapt.config.models import Lora, Projection
 from emoadapt.errors import ModelError
-from emoadapt.models.classifier import EmotionClassifier, load_classifier
-from emoadapt.models.heads import ProjectedHead
-from emoadapt.models.loading import build_untrained, load_backbone, load_folder
+from emoadapt.inference.classifier import EmotionClassifier, load_classifier
+from emoadapt.layers.heads import ProjectedHead
 
 SMALL = {
     "conv_dim": [12, 16, 16], "conv_kernel": [10, 8, 4], "conv_stride": [5, 4, 4], "hidden_size": 32,
@@ -160,7 +160,7 @@ def test_other_layouts_are_refused(model_type: str, values: dict[str, Any], lack
 
 def test_family_whose_padding_leaks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, *FAMILIES[3])
-    monkeypatch.setattr("emoadapt.models.backbones.SpeechBackbone._zero_padding", _leave_padding)
+    monkeypatch.setattr("emoadapt.layers.speech.SpeechBackbone._zero_padding", _leave_padding)
     with pytest.raises(ModelError, match=r"wav2vec2-conformer model, whose embedding of a clip depends on the padding"):
         load_backbone(AUTO, tmp_path)
 

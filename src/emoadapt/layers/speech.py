@@ -25,11 +25,11 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from emoadapt.errors import ModelError
-from emoadapt.models.adapters import add_adapters, list_adapted, merge_adapters
-from emoadapt.models.augmentation import mask_spans
-from emoadapt.models.cards import write_card
-from emoadapt.models.convolution import encode_signals
+from emoadapt.layers.adapters import add_adapters, list_adapted, merge_adapters
+from emoadapt.layers.augmentation import mask_spans
+from emoadapt.layers.convolution import encode_signals
 from emoadapt.schema import SAMPLE_RATE
+from emoadapt.weights.cards import write_card
 
 if TYPE_CHECKING:
     from emoadapt.config import Backbone, SpecAugment

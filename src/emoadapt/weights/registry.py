@@ -1,7 +1,7 @@
 """Which weights there are, where each comes from, and which ones a result was computed with.
 
 The names themselves stand in `weights.toml`. Nothing here loads a network or uses the net, so the Snakefile may ask
-for identities; `models.fetching` is what downloads.
+for identities; `weights.fetching` is what downloads.
 """
 
 from __future__ import annotations

@@ -12,20 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from emoadapt.backbones.base import build_untrained, load_backbone, load_folder
 from pydantic import ValidationError
 from torch.nn import functional
 
 from emoadapt.config import Backbone, UntrainedBackbone
 from emoadapt.errors import ModelError
 from emoadapt.features.cnn import CnnExtractor
+from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.inference.predict import predict_files
-from emoadapt.models.av_hubert import load_checkpoint, log_filter_bank, stack_frames
-from emoadapt.models.backbones import SpeechBackbone
-from emoadapt.models.classifier import EmotionClassifier, load_classifier
-from emoadapt.models.heads import ProjectedHead, TwoLayerHead
-from emoadapt.models.loading import build_untrained, load_backbone, load_folder
-from emoadapt.models.registry import list_weights
+from emoadapt.layers.av_hubert import load_checkpoint, log_filter_bank, stack_frames
+from emoadapt.layers.heads import ProjectedHead, TwoLayerHead
+from emoadapt.layers.speech import SpeechBackbone
+from emoadapt.weights.registry import list_weights
 
 WIDTH, LAYERS, HEADS, HIDDEN, KERNEL, GROUPS = 16, 2, 4, 24, 6, 4
 SMALL = {

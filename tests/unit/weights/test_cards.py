@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from emoadapt.config import Features, load_study
-from emoadapt.models.cards import list_terms, write_card
 from emoadapt.objectives.base import load_objective
+from emoadapt.weights.cards import list_terms, write_card
 
 
 def write(folder: Path, facts: dict, origin: str, trained: bool) -> str:

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from emoadapt.backbones.base import build_untrained
 
 from emoadapt.config import UntrainedBackbone
-from emoadapt.models.convolution import convolve, encode_signals
-from emoadapt.models.loading import build_untrained
+from emoadapt.layers.convolution import convolve, encode_signals
 
 
 # Kernel a multiple of the stride, not a multiple, equal to it, and smaller: samples between windows are then skipped.

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from emoadapt.models.heads import ProjectedHead, TwoLayerHead, build_head, seeded
+from emoadapt.layers.heads import ProjectedHead, TwoLayerHead, build_head, seeded
 
 
 def test_head_is_linear_relu_linear() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from emoadapt.errors import ModelError
-from emoadapt.models.heads import seeded
+from emoadapt.layers.heads import seeded
 
 if TYPE_CHECKING:
     from emoadapt.config import Lora

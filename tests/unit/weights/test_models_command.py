@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from emoadapt.cli import app
 from emoadapt.errors import ModelError
-from emoadapt.models.registry import LOCK_FILE, list_weights
+from emoadapt.weights.registry import LOCK_FILE, list_weights
 
 STUDY = """
 study: command

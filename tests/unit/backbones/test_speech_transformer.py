@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from emoadapt.backbones.base import build_untrained, load_backbone
 from torch.nn.functional import cross_entropy
 from transformers import AutoModel, Wav2Vec2FeatureExtractor
 
@@ -12,8 +13,7 @@ from emoadapt.config import Backbone, UntrainedBackbone
 from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import ModelError
-from emoadapt.models.heads import TwoLayerHead
-from emoadapt.models.loading import build_untrained, load_backbone
+from emoadapt.layers.heads import TwoLayerHead
 from emoadapt.training.learner import embed_batch
 
 SHAPES = {"conv_dim": (12, 16, 16), "conv_kernel": (10, 8, 4), "conv_stride": (5, 4, 4), "hidden_size": 32}

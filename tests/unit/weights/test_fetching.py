@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from emoadapt.errors import ModelError
-from emoadapt.models import fetching, inventory, registry
-from emoadapt.models.fetching import fetch, fetch_all
-from emoadapt.models.inventory import inspect_weights, summarise
-from emoadapt.models.registry import LOCK_FILE, WeightFile, Weights, identity, read_lock, resolve
+from emoadapt.weights import fetching, inventory, registry
+from emoadapt.weights.fetching import fetch, fetch_all
+from emoadapt.weights.inventory import inspect_weights, summarise
+from emoadapt.weights.registry import LOCK_FILE, WeightFile, Weights, identity, read_lock, resolve
 
 CONTENT = b"weights " * 100
 COMMIT, NEWER = "a" * 40, "b" * 40

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emoadapt.config import objective_features
-from emoadapt.models.registry import find_entry, is_hub_id, list_weights
+from emoadapt.weights.registry import find_entry, is_hub_id, list_weights
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
@@ -56,7 +56,7 @@ _EMBED_EMOADAPT = """\
 from pathlib import Path
 
 import torch
-from emoadapt.models.loading import load_folder
+from emoadapt.backbones.base import load_folder
 
 backbone = load_folder(Path("."), origin="this folder", trained=True).eval()
 embedding = backbone([torch.as_tensor(audio)])"""
@@ -69,7 +69,7 @@ _PREDICT = """\
 from pathlib import Path
 
 from emoadapt.inference.predict import predict_files
-from emoadapt.models.classifier import load_classifier
+from emoadapt.inference.classifier import load_classifier
 
 for row in predict_files(load_classifier(Path(".")), [Path("clip.wav")]):
     print(row.label, row.probabilities)"""

@@ -32,9 +32,9 @@ from transformers.models.hubert.modeling_hubert import (
 
 from emoadapt.config import UntrainedBackbone
 from emoadapt.errors import ModelError
-from emoadapt.models.backbones import SpeechBackbone, quiet_transformers
-from emoadapt.models.fairseq import read_fairseq
-from emoadapt.models.heads import seeded
+from emoadapt.layers.fairseq import read_fairseq
+from emoadapt.layers.heads import seeded
+from emoadapt.layers.speech import SpeechBackbone, quiet_transformers
 from emoadapt.schema import SAMPLE_RATE
 
 WINDOW, STEP, N_FFT = 400, 160, 512

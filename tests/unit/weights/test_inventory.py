@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from emoadapt.errors import ModelError
-from emoadapt.models import inventory, registry
-from emoadapt.models.inventory import (
+from emoadapt.weights import inventory, registry
+from emoadapt.weights.inventory import (
     inspect_weights,
     list_present,
     parse_name,
@@ -20,7 +20,7 @@ from emoadapt.models.inventory import (
     show_size,
     summarise,
 )
-from emoadapt.models.registry import LOCK_FILE, WeightFile, Weights
+from emoadapt.weights.registry import LOCK_FILE, WeightFile, Weights
 
 SHA = hashlib.sha256(b"weights").hexdigest()
 COMMIT = "a" * 40

@@ -16,10 +16,10 @@ from safetensors import SafetensorError
 from torch import nn
 
 from emoadapt.errors import ModelError
-from emoadapt.models.backbones import LAYER_WEIGHTS, SpeechBackbone, quiet_transformers
-from emoadapt.models.heads import seeded
-from emoadapt.models.registry import resolve
+from emoadapt.layers.heads import seeded
+from emoadapt.layers.speech import LAYER_WEIGHTS, SpeechBackbone, quiet_transformers
 from emoadapt.schema import SAMPLE_RATE
+from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
     from emoadapt.config import Backbone, UntrainedBackbone
@@ -72,7 +72,7 @@ def _load_weights(config: Backbone, models_dir: Path, source: Path | None) -> Sp
     assert config.weights is not None  # Backbone requires one of the two
     found = resolve(config.weights, models_dir, config.revision)
     if config.architecture in (AV_HUBERT, AUTO) and found.is_file():
-        from emoadapt.models.av_hubert import load_checkpoint
+        from emoadapt.layers.av_hubert import load_checkpoint
 
         return load_checkpoint(found, origin=origin)
     return load_folder(found, config.architecture, origin=origin, trained=True)
@@ -85,7 +85,7 @@ def build_untrained(architecture: str, dimensions: UntrainedBackbone) -> SpeechB
         ModelError: data2vec with a group-norm CNN, which does not exist.
     """
     if architecture == AV_HUBERT:
-        from emoadapt.models.av_hubert import build_untrained_av_hubert
+        from emoadapt.layers.av_hubert import build_untrained_av_hubert
 
         return build_untrained_av_hubert(dimensions)
     from transformers import AutoConfig, AutoModel
@@ -135,7 +135,7 @@ def load_folder(source: Path, architecture: str | None = None, *, origin: str, t
     from safetensors.torch import load_file
 
     if _read_model_type(Path(source)) == AV_HUBERT:
-        from emoadapt.models.av_hubert import load_saved
+        from emoadapt.layers.av_hubert import load_saved
 
         if architecture not in (None, AUTO, AV_HUBERT):
             raise ModelError(

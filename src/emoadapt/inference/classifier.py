@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from emoadapt.backbones.base import MODEL_TYPES, SHAPE, load_folder
 from emoadapt.errors import ModelError
-from emoadapt.models.backbones import SpeechBackbone
-from emoadapt.models.heads import Head, MergedHead, ProjectedHead, ScaledHead, TwoLayerHead, seeded
-from emoadapt.models.loading import MODEL_TYPES, SHAPE, load_folder
+from emoadapt.layers.heads import Head, MergedHead, ProjectedHead, ScaledHead, TwoLayerHead, seeded
+from emoadapt.layers.speech import SpeechBackbone
 
 logger = logging.getLogger(__name__)
 

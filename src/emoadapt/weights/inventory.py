@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoadapt.errors import ModelError
-from emoadapt.models.registry import (
+from emoadapt.weights.registry import (
     WEIGHT_SUFFIXES,
     digest_file,
     fetch_command,

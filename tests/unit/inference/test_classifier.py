@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from emoadapt.backbones.base import MODEL_TYPES, build_untrained
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
 from emoadapt.config import UntrainedBackbone
 from emoadapt.errors import ModelError
-from emoadapt.models.backbones import LAYER_WEIGHTS
-from emoadapt.models.classifier import EmotionClassifier, load_classifier
-from emoadapt.models.heads import ProjectedHead, TwoLayerHead
-from emoadapt.models.loading import MODEL_TYPES, build_untrained
+from emoadapt.inference.classifier import EmotionClassifier, load_classifier
+from emoadapt.layers.heads import ProjectedHead, TwoLayerHead
+from emoadapt.layers.speech import LAYER_WEIGHTS
 
 CLASSES = ["Wut", "Glück", "neutral"]
 

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from emoadapt.backbones.base import load_backbone, load_folder
 from transformers import AutoConfig, AutoModel, AutoModelForAudioClassification
 
 from emoadapt.config import Backbone, load_study
 from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import ConfigError, ModelError
-from emoadapt.models.backbones import SpeechBackbone
-from emoadapt.models.loading import load_backbone, load_folder
+from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.training.learner import embed_batch
 
 SMALL = {

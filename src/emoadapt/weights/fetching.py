@@ -23,8 +23,8 @@ from typing import Any
 
 from emoadapt.errors import ModelError
 from emoadapt.flow.parts import write_text
-from emoadapt.models.inventory import ALTERED, OK, UNPINNED, Wanted, inspect_weights, show_size, summarise
-from emoadapt.models.registry import (
+from emoadapt.weights.inventory import ALTERED, OK, UNPINNED, Wanted, inspect_weights, show_size, summarise
+from emoadapt.weights.registry import (
     LOCK_FILE,
     Weights,
     fetch_command,

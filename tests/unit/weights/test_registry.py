@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from emoadapt.errors import ModelError
-from emoadapt.models import registry
-from emoadapt.models.registry import LOCK_FILE, WeightFile, Weights, identity, list_weights, locate, resolve
+from emoadapt.weights import registry
+from emoadapt.weights.registry import LOCK_FILE, WeightFile, Weights, identity, list_weights, locate, resolve
 
 CONTENT = b"weights"
 SHA = hashlib.sha256(CONTENT).hexdigest()
