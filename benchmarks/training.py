@@ -379,8 +379,8 @@ def train_apart(folder: Path, epoch: bool) -> dict[str, float]:
     Steps are taken in the first batches only; the others are read.
     """
     import torch
-    from emoadapt.backbones.base import build_untrained
 
+    from emoadapt.backbones.speech_transformer import build_untrained
     from emoadapt.config import Adaptation, UntrainedBackbone
     from emoadapt.training.curve import Curve
     from emoadapt.training.stage1 import AdaptationLearner, AdaptedBackbone, TrainingClips

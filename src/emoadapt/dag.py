@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from emoadapt.backbones.base import list_modules
 from emoadapt.config import Backbone, Study, load_study, objective_features
 from emoadapt.corpora.base import read_labels, read_utterances
 from emoadapt.corpora.manifests import CorpusState, find_state
@@ -23,7 +24,6 @@ from emoadapt.features.catalogue import (
     find_weights,
     needs_gpu,
     study_code,
-    unreached_modules,
     upstream_features,
 )
 from emoadapt.flow.code import code_digest, digest, remember_modules
@@ -104,9 +104,9 @@ class Graph:
         return int(needs_gpu(self.study, feature))
 
     def code(self, *modules: str, backbone: str | None = None) -> str:
-        """Digest of modules of this package and of what they import, for a backbone what it reaches of them."""
-        without = unreached_modules(self.study.backbones[backbone]) if backbone else ()
-        return study_code(self.study, *(f"emoadapt.{module}" for module in modules), without=without)
+        """Digest of modules of this package and of what they import, and of those that a backbone names."""
+        own = list_modules(self.study.backbones[backbone], self.study.weights_folder) if backbone else []
+        return study_code(self.study, *(f"emoadapt.{module}" for module in modules), *own)
 
     def feature_shards(self, feature: str, corpus: str) -> list[str]:
         """All shards of a feature of a corpus."""
@@ -182,7 +182,7 @@ class Graph:
     def cnn_code(self, source: str) -> str:
         """Digest of the code that computes a CNN's output."""
         backbone = self.study.backbones[source.split(".")[0]]
-        return study_code(self.study, *CNN_MODULES, without=unreached_modules(backbone))
+        return study_code(self.study, *CNN_MODULES, *list_modules(backbone, self.study.weights_folder))
 
     def cnn_model(self, source: str) -> list[str]:
         """The Stage-1 model that a cached CNN is taken from; empty for a backbone's own."""

@@ -1,4 +1,4 @@
-"""From a study's line on a backbone, or a folder, to the model: trained weights, or new ones.
+"""wav2vec 2.0, WavLM, HuBERT, data2vec-audio, and `auto`: any speech model of `transformers` with the parts of wav2vec 2.0.
 
 A model of another family than the four is tried with noise when it is loaded (`architecture: auto`), and refused if the
 embedding of a clip depends on the batch.
@@ -6,76 +6,120 @@ embedding of a clip depends on the batch.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
-from safetensors import SafetensorError
-from torch import nn
+from pydantic import Field, model_validator
 
 from emoadapt.errors import ModelError
-from emoadapt.layers.heads import seeded
-from emoadapt.layers.speech import LAYER_WEIGHTS, SpeechBackbone, quiet_transformers
+from emoadapt.layers.settings import SpeechSettings, UntrainedTransformer
 from emoadapt.schema import SAMPLE_RATE
-from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
-    from emoadapt.config import Backbone, UntrainedBackbone
+    from emoadapt.layers.speech import SpeechBackbone
 
-MODEL_TYPES = {"wav2vec2": "wav2vec2", "wavlm": "wavlm", "hubert": "hubert", "data2vec": "data2vec-audio"}
-"""Architecture of a study -> `model_type` of `transformers`."""
+ARCHITECTURES = ("wav2vec2", "wavlm", "hubert", "data2vec", "auto")
+MODEL_TYPES = ("wav2vec2", "wavlm", "hubert", "data2vec-audio")
+LOADED_BY = "transformers"
+NOTICE = ""
 
-AV_HUBERT = "av_hubert"
-"""Architecture, and `model_type` of its folders, that `transformers` does not know."""
-
-AUTO = "auto"
-"""Architecture that is read from the weights."""
+_RENAMED = {"data2vec": "data2vec-audio"}
+"""Architecture of a study -> `model_type` of `transformers`, where the two differ."""
 
 _PARTS = ("feature_extractor.conv_layers", "feature_projection", "encoder.layers")
 """Parts of a model that a backbone is cut into."""
 
-SHAPE = ("hidden_size", "conv_dim", "conv_kernel", "conv_stride", "conv_bias", "feat_extract_norm")
-"""What its configuration must say; the last two have only the CNN encoders that `encode_signals` knows."""
-
 _UNUSED = {"masked_spec_embed"}
 """The vector that stands for a frame masked by SpecAugment: checkpoints may lack it."""
+
+_LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+"""Dimensions of the models whose names say `large`."""
 
 PADDING_TOLERANCE = 1e-2
 """Share of an embedding's standard deviation by which the padding of a batch may change it: far above rounding, far below a leak."""
 
 
-def load_backbone(config: Backbone, models_dir: Path, source: Path | None = None) -> SpeechBackbone:
-    """Load a backbone, set up as a study wants it.
+class UntrainedBackbone(UntrainedTransformer):
+    """Dimensions of a seeded, randomly initialised backbone."""
 
-    Args:
-        config: architecture, weights or the dimensions of an untrained model, and what `SpeechBackbone.configure` sets up.
-        models_dir: folder of weights; a hub id that is no folder in it is looked for in the Hugging Face cache.
-        source: folder of an adapted model of that backbone, loaded instead.
+    conv_dim: tuple[Annotated[int, Field(ge=1)], ...] = (64, 64, 128, 128, 128)
+    """Channels of the 1-D CNN encoder's layers."""
+    conv_kernel: tuple[Annotated[int, Field(ge=1)], ...] = (10, 8, 4, 4, 4)
+    conv_stride: tuple[Annotated[int, Field(ge=1)], ...] = (5, 4, 4, 2, 2)
+    """The product is the hop in samples (320 = 20 ms)."""
+    feat_extract_norm: Literal["group", "layer"] = "layer"
 
-    Raises:
-        ModelError: weights are missing, incomplete, or of another architecture.
+    @model_validator(mode="after")
+    def _shapes(self) -> UntrainedBackbone:
+        if not len(self.conv_dim) == len(self.conv_kernel) == len(self.conv_stride):
+            raise ValueError("conv_dim, conv_kernel and conv_stride must have the same number of layers")
+        return self
+
+
+class Config(SpeechSettings):
+    """A self-supervised speech model of `transformers`.
+
+    With `auto` it is what `config.json` of the weights says: any speech model with the parts of wav2vec 2.0, such as
+    UniSpeech-SAT, or one of another family.
     """
-    backbone = _load_weights(config, models_dir, source)
+
+    architecture: Literal["wav2vec2", "wavlm", "hubert", "data2vec", "auto"]
+    untrained: UntrainedBackbone | None = None
+    """Dimensions of a randomly initialised model, named as untrained in every table."""
+    cnn: Literal["frozen", "stage1", "both"] | None = None
+    """When the CNN encoder is trained. null = `frozen` (the paper) for weights, `stage1` for untrained."""
+
+    @model_validator(mode="after")
+    def _architecture(self) -> Config:
+        if self.architecture == "auto" and self.weights is None:
+            raise ValueError(
+                "architecture `auto` is read from weights; name `weights`, or the architecture that is to be untrained"
+            )
+        projections = [name for name in (self.lora and self.lora.modules) or () if name.endswith("_proj")]
+        if projections and self.architecture == "wavlm":
+            raise ValueError(
+                f"WavLM's attention goes past adapters in {', '.join(projections)}; use intermediate_dense and output_dense"
+            )
+        return self
+
+    @property
+    def cnn_mode(self) -> Literal["frozen", "stage1", "both"]:
+        """The value in force."""
+        return self.cnn or ("frozen" if self.untrained is None else "stage1")
+
+
+def load(config: Config, models_dir: Path, source: Path | None = None) -> SpeechBackbone:
+    """Load a backbone, set up as a study wants it; arguments and errors as those of `base.load_backbone`."""
+    from emoadapt.layers.speech import load_configured
+
+    return load_configured(config, models_dir, source, lambda: _build(config))
+
+
+def _build(config: Config) -> SpeechBackbone:
+    assert config.untrained is not None  # SpeechSettings requires weights otherwise
+    return build_untrained(config.architecture, config.untrained)
+
+
+def load_stand_in(config: Config) -> SpeechBackbone | None:
+    """A backbone of the usual dimensions with random weights, whose speed is that of the weights named; None for `auto`."""
+    from transformers import AutoConfig, AutoModel
+
+    from emoadapt.layers.heads import seeded
+    from emoadapt.layers.speech import SpeechBackbone
+
+    if config.architecture == "auto" or config.weights is None:
+        return None
+    shape = _LARGE if "large" in config.weights.lower() else {}
+    with seeded(0):
+        model = AutoModel.from_config(AutoConfig.for_model(_name_type(config.architecture), **shape))
+    origin = f"stand-in for {config.weights}"
+    backbone = SpeechBackbone(model, "speech_transformer", normalise=False, origin=origin, trained=False)
     backbone.configure(config)
     return backbone
 
 
-def _load_weights(config: Backbone, models_dir: Path, source: Path | None) -> SpeechBackbone:
-    origin = config.weights or f"randomly initialised (seed {config.untrained.seed if config.untrained else 0})"
-    trained = config.weights is not None
-    if source is not None:
-        return load_folder(source, config.architecture, origin=origin, trained=trained)
-    if config.untrained is not None:
-        return build_untrained(config.architecture, config.untrained)
-    assert config.weights is not None  # Backbone requires one of the two
-    found = resolve(config.weights, models_dir, config.revision)
-    if config.architecture in (AV_HUBERT, AUTO) and found.is_file():
-        from emoadapt.layers.av_hubert import load_checkpoint
-
-        return load_checkpoint(found, origin=origin)
-    return load_folder(found, config.architecture, origin=origin, trained=True)
+def _name_type(architecture: str) -> str:
+    return _RENAMED.get(architecture, architecture)
 
 
 def build_untrained(architecture: str, dimensions: UntrainedBackbone) -> SpeechBackbone:
@@ -84,11 +128,10 @@ def build_untrained(architecture: str, dimensions: UntrainedBackbone) -> SpeechB
     Raises:
         ModelError: data2vec with a group-norm CNN, which does not exist.
     """
-    if architecture == AV_HUBERT:
-        from emoadapt.layers.av_hubert import build_untrained_av_hubert
-
-        return build_untrained_av_hubert(dimensions)
     from transformers import AutoConfig, AutoModel
+
+    from emoadapt.layers.heads import seeded
+    from emoadapt.layers.speech import SpeechBackbone
 
     values = dimensions.model_dump()
     dropout = values.pop("dropout")
@@ -101,7 +144,7 @@ def build_untrained(architecture: str, dimensions: UntrainedBackbone) -> SpeechB
         positions = {"conv_pos_kernel_size": dimensions.conv_pos_kernel}
         values.pop("feat_extract_norm")
     config = AutoConfig.for_model(
-        MODEL_TYPES[architecture],
+        _name_type(architecture),
         **{name: values[name] for name in values if name.startswith("feat_")},
         **{name: list(values[name]) for name in ("conv_dim", "conv_kernel", "conv_stride")},
         **positions,
@@ -120,55 +163,38 @@ def build_untrained(architecture: str, dimensions: UntrainedBackbone) -> SpeechB
         model = AutoModel.from_config(config)
     return SpeechBackbone(
         model,
+        "speech_transformer",
         normalise=dimensions.feat_extract_norm == "layer",
         origin=f"randomly initialised (seed {dimensions.seed})",
         trained=False,
     )
 
 
-def load_folder(source: Path, architecture: str | None = None, *, origin: str, trained: bool) -> SpeechBackbone:
-    """Load a backbone from a folder in Hugging Face format, or one of an AV-HuBERT that `SpeechBackbone.save` wrote.
+def load_folder(folder: Path, architecture: str | None, *, origin: str, trained: bool) -> SpeechBackbone:
+    """Load a folder in Hugging Face format; arguments and errors as those of `base.load_folder`."""
+    from pickle import UnpicklingError
 
-    Raises:
-        ModelError: it is missing, incomplete, or of another architecture.
-    """
-    from safetensors.torch import load_file
-
-    if _read_model_type(Path(source)) == AV_HUBERT:
-        from emoadapt.layers.av_hubert import load_saved
-
-        if architecture not in (None, AUTO, AV_HUBERT):
-            raise ModelError(
-                f"{origin} is an {AV_HUBERT} model, the configuration says {architecture}; change `architecture` or `weights`"
-            )
-        backbone: SpeechBackbone = load_saved(Path(source), origin=origin, trained=trained)
-    else:
-        backbone = _load_transformers(Path(source), architecture, origin=origin, trained=trained)
-    if (weights := Path(source) / LAYER_WEIGHTS).is_file():
-        backbone.layer_weights = nn.Parameter(load_file(weights)["layer_weights"])
-    return backbone
-
-
-def _load_transformers(source: Path, architecture: str | None, *, origin: str, trained: bool) -> SpeechBackbone:
-    """A backbone that is a model of `transformers`."""
+    import torch
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
-    names = {model_type: name for name, model_type in MODEL_TYPES.items()}
+    from emoadapt.layers.speech import SpeechBackbone, quiet_transformers
+
     try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(source, local_files_only=True)
-        found = names.get(config.model_type, config.model_type)
-        if architecture not in (None, AUTO, found):
+        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True)
+        if architecture not in (None, "auto") and config.model_type != _name_type(architecture):
             raise ModelError(
-                f"{origin} is a {found} model, the configuration says {architecture}; change `architecture` or `weights`"
+                f"{origin} is a {config.model_type} model, the configuration says {architecture}; change `architecture` or "
+                "`weights`"
             )
         with quiet_transformers():
             model, report = AutoModel.from_pretrained(
-                source, local_files_only=True, weights_only=True, dtype=torch.float32, output_loading_info=True
+                folder, local_files_only=True, weights_only=True, dtype=torch.float32, output_loading_info=True
             )
-        normalise = _read_normalise(source, config)
+        normalise = _read_normalise(folder, config)
     except (OSError, ValueError, SafetensorError, UnpicklingError) as error:
         raise ModelError(
-            f"{origin} cannot be loaded from {source} ({str(error).splitlines()[0]}); that must be a folder with config.json and "
+            f"{origin} cannot be loaded from {folder} ({str(error).splitlines()[0]}); that must be a folder with config.json and "
             "model.safetensors or pytorch_model.bin; one of results/models is damaged: delete it and run again"
         ) from error
     if missing := set(report["missing_keys"]) - _UNUSED:
@@ -177,12 +203,13 @@ def _load_transformers(source: Path, architecture: str | None, *, origin: str, t
         )
     if "masked_spec_embed" in report["missing_keys"]:
         model.masked_spec_embed = None
-    if config.model_type in names:
-        return SpeechBackbone(model, normalise=normalise, origin=origin, trained=trained)
-    _check_parts(model, origin)
-    backbone = SpeechBackbone(model, normalise=normalise, origin=origin, trained=trained)
-    _check_padding(backbone)
-    return backbone
+    known = config.model_type in MODEL_TYPES
+    if not known:
+        _check_parts(model, origin)
+    backbone = SpeechBackbone(model, "speech_transformer", normalise=normalise, origin=origin, trained=trained)
+    if not known:
+        _check_padding(backbone)
+    return backbone.restore(folder)
 
 
 def _check_parts(model: Any, origin: str) -> None:
@@ -191,6 +218,8 @@ def _check_parts(model: Any, origin: str) -> None:
     Raises:
         ModelError: one is missing.
     """
+    from emoadapt.layers.speech import SHAPE
+
     lacking = []
     for part in _PARTS:
         found = model
@@ -215,6 +244,8 @@ def _check_padding(backbone: SpeechBackbone) -> None:
     Raises:
         ModelError: the embedding of a clip depends on the longer clip beside it, or cannot be computed.
     """
+    import torch
+
     generator = torch.Generator().manual_seed(0)
     lengths = (backbone.shortest + SAMPLE_RATE // 4, backbone.shortest + SAMPLE_RATE // 2)
     clips = [0.1 * torch.randn(n, generator=generator) for n in lengths]
@@ -235,19 +266,11 @@ def _check_padding(backbone: SpeechBackbone) -> None:
         )
 
 
-def _read_model_type(folder: Path) -> str | None:
-    """`model_type` of a folder's configuration; None where there is none."""
-    try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
-def _read_normalise(source: Path, config: Any) -> bool:
+def _read_normalise(folder: Path, config: Any) -> bool:
     """The checkpoint's `do_normalize`; without one, what its family was trained with (True for layer-norm CNNs)."""
     from transformers import Wav2Vec2FeatureExtractor
 
     try:
-        return bool(Wav2Vec2FeatureExtractor.from_pretrained(source, local_files_only=True).do_normalize)
+        return bool(Wav2Vec2FeatureExtractor.from_pretrained(folder, local_files_only=True).do_normalize)
     except OSError:
         return getattr(config, "feat_extract_norm", "layer") == "layer"

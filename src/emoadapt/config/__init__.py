@@ -5,6 +5,7 @@ sentence per problem: key path, what was found, what is allowed. `emoadapt docs`
 (`workflow/schemas/config.schema.json`) and `docs/configuration.md` from these models.
 """
 
+from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import (
     REPEATING,
     Fraction,
@@ -51,17 +52,6 @@ from emoadapt.config.features import (
     SentimentConfig,
     UntrainedNetwork,
 )
-from emoadapt.config.models import (
-    Architecture,
-    Backbone,
-    Lora,
-    Padding,
-    Projection,
-    SpecAugment,
-    SpeechTransformer,
-    UntrainedBackbone,
-    VectorBackbone,
-)
 from emoadapt.config.reading import (
     load_study,
     merge_study,
@@ -105,7 +95,6 @@ __all__ = [
     "Adaptation",
     "AnnotatedCorpus",
     "AnyCorpus",
-    "Architecture",
     "AsrConfig",
     "AudioConfig",
     "Backbone",
@@ -135,7 +124,6 @@ __all__ = [
     "Leaks",
     "LeaveOnePartOut",
     "LeaveOneSpeakerOut",
-    "Lora",
     "MeldCorpus",
     "MspFaceCorpus",
     "MspImprovCorpus",
@@ -145,26 +133,20 @@ __all__ = [
     "OfficialSplit",
     "OnnxNetwork",
     "Optimisation",
-    "Padding",
-    "Projection",
     "RavdessCorpus",
     "Report",
     "SaveeCorpus",
     "Section",
     "SentimentConfig",
     "SpeakerSplit",
-    "SpecAugment",
-    "SpeechTransformer",
     "Split",
     "Study",
     "TableConfig",
     "TablePart",
     "Task",
     "TessCorpus",
-    "UntrainedBackbone",
     "UntrainedNetwork",
     "UrduCorpus",
-    "VectorBackbone",
     "expand_variables",
     "load_study",
     "merge_study",

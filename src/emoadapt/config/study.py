@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from emoadapt.config.backbones import AnyBackbone, Backbone
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
 from emoadapt.config.corpora import AnyCorpus
 from emoadapt.config.features import VIDEO_FEATURES, Features
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning
-from emoadapt.config.models import AnyBackbone, Backbone
 from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from emoadapt.config import Backbone, OnnxNetwork, Study
+from emoadapt.config import OnnxNetwork, Study
 from emoadapt.errors import ConfigError
 from emoadapt.features.base import Extractor
 from emoadapt.flow.code import code_digest
@@ -81,7 +81,7 @@ FEATURES = {
 
 
 CNN_MODULES = ("emoadapt.features.cnn", "emoadapt.backbones.base")
-"""Modules that decide the output of a frozen CNN; the first is given its backbone and does not import it."""
+"""Modules that decide the output of a frozen CNN, beside those of its backbone (`backbones.base.list_modules`)."""
 
 
 def upstream_features(feature: str) -> list[str]:
@@ -117,11 +117,6 @@ def is_parallel(study: Study, feature: str) -> bool:
     if feature == "transcript":
         return study.features.transcript.engine == "pocketsphinx"
     return FEATURES[feature].parallel
-
-
-def unreached_modules(backbone: Backbone) -> tuple[str, ...]:
-    """Modules that loading a backbone imports for other architectures only: an edit of them makes nothing of its own stale."""
-    return () if backbone.architecture in ("av_hubert", "auto") else ("emoadapt.layers.av_hubert",)
 
 
 def study_code(study: Study, *modules: str, without: tuple[str, ...] = ()) -> str:

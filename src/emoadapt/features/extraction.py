@@ -19,7 +19,6 @@ from emoadapt.features.catalogue import (
     load_extractor_class,
     needs_gpu,
     study_code,
-    unreached_modules,
 )
 from emoadapt.features.workers import WorkerPool
 from emoadapt.flow.rows import Counts, Recipe, Row, compute_shard
@@ -76,7 +75,7 @@ def extract_cnn_shard(
         model: folder of a Stage-1 model whose CNN it is; None for the backbone's own.
         threads: threads the job may use.
     """
-    from emoadapt.backbones.base import load_backbone
+    from emoadapt.backbones.base import list_modules, load_backbone
     from emoadapt.features.cnn import CnnExtractor
 
     config = study.backbones[backbone]
@@ -84,7 +83,7 @@ def extract_cnn_shard(
     recipe = Recipe(
         f"cnn.{backbone}",
         config.describe_cnn(),
-        study_code(study, *CNN_MODULES, without=unreached_modules(config)),
+        study_code(study, *CNN_MODULES, *list_modules(config, study.weights_folder)),
         identity(weights, study.weights_folder, None if model else config.revision) if weights else "untrained",
     )
 

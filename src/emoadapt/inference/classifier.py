@@ -3,7 +3,7 @@
 A folder is in Hugging Face format. With the `hf` head it is a whole classification model of `transformers`
 (`Wav2Vec2ForSequenceClassification` and its sisters), which needs nothing of ours. With the `mlp` head, which `transformers`
 does not have, it is the backbone, and `head.safetensors` and `classes.json` (or `attributes.json`) stand beside it. So it is with
-any head on a backbone that `transformers` does not have (AV-HuBERT).
+any head on a backbone, or a pooling, that `transformers` does not have.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emoadapt.backbones.base import MODEL_TYPES, SHAPE, load_folder
+from emoadapt.backbones.base import list_model_types, load_folder
 from emoadapt.errors import ModelError
 from emoadapt.layers.heads import Head, MergedHead, ProjectedHead, ScaledHead, TwoLayerHead, seeded
-from emoadapt.layers.speech import SpeechBackbone
+from emoadapt.layers.speech import SHAPE, SpeechBackbone
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ def _read_projected(folder: Path) -> tuple[Head, dict[str, list[str]], nn.Parame
             "classifier; name the folder of a fine-tuned run (kept with `keep_models: best` or `all`)"
         )
     # What else a backbone must have, `load_folder` sees.
-    if config.model_type not in MODEL_TYPES.values() and not all(hasattr(config, name) for name in SHAPE):
+    if config.model_type not in list_model_types() and not all(hasattr(config, name) for name in SHAPE):
         raise ModelError(
             f"{folder} is a {config.model_type} model; only those with the parts of wav2vec 2.0 can be used"
         )

@@ -11,7 +11,7 @@ from emoadapt.errors import ModelError
 from emoadapt.layers.heads import seeded
 
 if TYPE_CHECKING:
-    from emoadapt.config import Lora
+    from emoadapt.layers.settings import Lora
 
 ATTENTION = ("q_proj", "v_proj")
 """Layers that get an adapter unless others are named."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from emoadapt.config import SpecAugment
+    from emoadapt.layers.settings import SpecAugment
 
 _STREAM = 1
 """Appended to a clip's key, so that its masks are drawn independently of its crop."""

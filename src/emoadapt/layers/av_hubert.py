@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,12 +30,14 @@ from transformers.models.hubert.modeling_hubert import (
     HubertPreTrainedModel,
 )
 
-from emoadapt.config import UntrainedBackbone
 from emoadapt.errors import ModelError
 from emoadapt.layers.fairseq import read_fairseq
 from emoadapt.layers.heads import seeded
 from emoadapt.layers.speech import SpeechBackbone, quiet_transformers
 from emoadapt.schema import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from emoadapt.layers.settings import UntrainedTransformer
 
 WINDOW, STEP, N_FFT = 400, 160, 512
 """Samples at 16 kHz: 25 ms and 10 ms, without a window function, and the length of the Fourier transform."""
@@ -198,10 +200,10 @@ class AvHubertBackbone(SpeechBackbone):
         trained: False for random weights.
     """
 
-    library = "emoadapt"
+    obstacle = "its log filter banks are computed outside of the network"
 
     def __init__(self, model: AvHubertModel, *, origin: str, trained: bool) -> None:
-        super().__init__(model, normalise=model.config.normalize, origin=origin, trained=trained)
+        super().__init__(model, "av_hubert", normalise=model.config.normalize, origin=origin, trained=trained)
         self.cnn_trainable = False
 
     @property
@@ -245,8 +247,8 @@ class AvHubertBackbone(SpeechBackbone):
 # --- loading ----------------------------------------------------------------------------------------
 
 
-def build_untrained_av_hubert(dimensions: UntrainedBackbone) -> AvHubertBackbone:
-    """Build a randomly initialised model; the same dimensions and seed give the same weights. `conv_*` are not used."""
+def build_untrained_av_hubert(dimensions: UntrainedTransformer) -> AvHubertBackbone:
+    """Build a randomly initialised model; the same dimensions and seed give the same weights."""
     config = AvHubertConfig(
         hidden_size=dimensions.hidden_size,
         num_hidden_layers=dimensions.layers,
@@ -284,7 +286,7 @@ def load_saved(folder: Path, *, origin: str, trained: bool) -> AvHubertBackbone:
         raise ModelError(
             f"{origin} lacks {len(missing)} weights of an av_hubert model, e.g. {min(missing)}; copy it again"
         )
-    return AvHubertBackbone(model, origin=origin, trained=trained)
+    return AvHubertBackbone(model, origin=origin, trained=trained).restore(folder)
 
 
 def load_checkpoint(file: Path, *, origin: str) -> AvHubertBackbone:

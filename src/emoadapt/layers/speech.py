@@ -1,12 +1,9 @@
-"""Self-supervised speech backbones: wav2vec 2.0, WavLM, HuBERT and data2vec-audio behind one interface.
-
-The audio branch of AV-HuBERT, which `transformers` does not have, is a backbone of its own kind in `models.av_hubert`.
+"""Self-supervised speech models cut into a front end and a transformer, behind one interface.
 
 The pooled embedding of a clip is the same alone and in a padded batch. `transformers` does not promise that:
 group-norm CNN encoders average over the padding, and data2vec's stacked positional convolutions carry values into the padding and
 back, as the convolutions of conformer layers do. So group-norm CNNs see one clip at a time, and padded frames are zeroed before
-convolutions over time. A conformer's batch norm keeps the statistics of its weights, as it would see the padding. Any other
-model is tried when it is loaded (`models.loading`).
+convolutions over time. A conformer's batch norm keeps the statistics of its weights, as it would see the padding.
 
 LayerDrop is switched off, and SpecAugment is not that of `transformers`: either would draw random numbers whose count
 depends on the batch, and original and adapted models of a pair would no longer see the same dropout.
@@ -15,24 +12,28 @@ depends on the batch, and original and adapted models of a pair would no longer 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from emoadapt.backbones.base import load_folder
 from emoadapt.errors import ModelError
 from emoadapt.layers.adapters import add_adapters, list_adapted, merge_adapters
 from emoadapt.layers.augmentation import mask_spans
 from emoadapt.layers.convolution import encode_signals
+from emoadapt.plugins import read_declaration
+from emoadapt.poolings.base import load_pooling, mask_frames, mean_frames
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.weights.cards import write_card
+from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
-    from emoadapt.config import Backbone, SpecAugment
+    from emoadapt.layers.settings import SpecAugment, SpeechSettings
 
 # WavLM's attention adds a float position bias to the boolean padding mask; torch warns on every layer of every step.
 warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
@@ -44,20 +45,31 @@ LAYER_WEIGHTS = "layer_weights.safetensors"
 """File of a model folder whose embedding is a weighted mean of layers."""
 
 
+POOLING = "emoadapt_pooling"
+"""Key of `config.json` that keeps how frames are pooled, where that is not the mean."""
+
+POOLING_WEIGHTS = "pooling.safetensors"
+"""File of a model folder whose pooling has parameters."""
+
+SHAPE = ("hidden_size", "conv_dim", "conv_kernel", "conv_stride", "conv_bias", "feat_extract_norm")
+"""What a model's configuration must say; the last two have only the CNN encoders that `encode_signals` knows."""
+
+
 class SpeechBackbone(nn.Module):
-    """A speech model cut into its CNN encoder and its transformer.
+    """A speech model cut into its CNN encoder and its transformer: see `backbones.base.LoadedBackbone`.
 
     Args:
-        model: one of the four `transformers` models, without a head.
+        model: one of the `transformers` models, without a head.
+        family: plug-in that it is of, which declares its licence and what loads its folders.
         normalise: whether each utterance is scaled to zero mean and unit variance first.
         origin: where the weights come from, for the model card.
         trained: False for random weights.
     """
 
-    library: ClassVar[Literal["transformers", "emoadapt"]] = "transformers"
-    """What loads a folder that `save` writes."""
+    obstacle: ClassVar[str | None] = None
+    """Why the way from audio to the embedding cannot be one graph, such as an ONNX file; None: it can."""
 
-    def __init__(self, model: Any, *, normalise: bool, origin: str, trained: bool) -> None:
+    def __init__(self, model: Any, family: str, *, normalise: bool, origin: str, trained: bool) -> None:
         super().__init__()
         if getattr(model.config, "conv_pos_batch_norm", False):
             raise ModelError(
@@ -65,17 +77,34 @@ class SpeechBackbone(nn.Module):
             )
         model.config.layerdrop = 0.0
         self.model = model
+        self.family = family
         self.normalise = normalise
         self.origin = origin
         self.trained = trained
         self.cnn_trainable = True
         self.spec_augment: SpecAugment | None = None
         self.register_parameter("layer_weights", None)
+        self.pooling = load_pooling(getattr(model.config, POOLING, "mean"), self.hidden_width)
 
     @property
     def width(self) -> int:
-        """Dimension of the last layer."""
+        """Dimension of the pooled embedding."""
+        return self.pooling.width
+
+    @property
+    def hidden_width(self) -> int:
+        """Dimension of the transformer's layers."""
         return int(self.model.config.hidden_size)
+
+    @property
+    def library(self) -> Literal["transformers", "emoadapt"]:
+        """What computes the embedding from a folder that `save` writes."""
+        return read_declaration("backbones", self.family, "LOADED_BY") if self.pooling.name == "mean" else "emoadapt"
+
+    @property
+    def notice(self) -> str:
+        """What the licence of its family asks every copy of trained weights to say; empty: nothing."""
+        return read_declaration("backbones", self.family, "NOTICE")
 
     @property
     def cnn_dimension(self) -> int:
@@ -127,8 +156,8 @@ class SpeechBackbone(nn.Module):
         self.model.feature_extractor._requires_grad = trainable
         self.cnn_trainable = trainable
 
-    def configure(self, config: Backbone) -> None:
-        """Set up what a study wants beyond the model itself: weighted layers, adapters, frozen layers, SpecAugment, padding.
+    def configure(self, config: SpeechSettings) -> None:
+        """Set up what a study wants beyond the model: layers, pooling, adapters, frozen layers, SpecAugment, padding.
 
         Raises:
             ModelError: the model has fewer layers than are to be trained, or adapters cannot be added or do nothing.
@@ -136,6 +165,8 @@ class SpeechBackbone(nn.Module):
         layers = self.model.encoder.layers
         if config.layers == "weighted" and self.layer_weights is None:
             self.layer_weights = nn.Parameter(torch.zeros(len(layers) + 1))
+        if config.pooling != self.pooling.name:
+            self.set_pooling(config.pooling)
         self.spec_augment = config.spec_augment
         found = config.pad.model_dump() if config.pad else {}
         if found != self.padding:
@@ -151,6 +182,24 @@ class SpeechBackbone(nn.Module):
             self.model.requires_grad_(False)
             layers[-config.train_layers :].requires_grad_(True)
         self.set_cnn_trainable(self.cnn_trainable)
+
+    def set_pooling(self, name: str) -> None:
+        """Replace the pooling by a new one."""
+        self.pooling = load_pooling(name, self.hidden_width)
+        if name != "mean":
+            setattr(self.model.config, POOLING, name)
+        elif hasattr(self.model.config, POOLING):
+            delattr(self.model.config, POOLING)
+
+    def restore(self, folder: Path) -> Self:
+        """Read what `save` keeps beside the model: weights of the layers and of the pooling."""
+        from safetensors.torch import load_file
+
+        if (file := folder / LAYER_WEIGHTS).is_file():
+            self.layer_weights = nn.Parameter(load_file(file)["layer_weights"])
+        if (file := folder / POOLING_WEIGHTS).is_file():
+            self.pooling.load_state_dict(load_file(file))
+        return self
 
     def train(self, mode: bool = True) -> SpeechBackbone:
         """Training mode, without batch norm, or evaluation mode."""
@@ -205,7 +254,7 @@ class SpeechBackbone(nn.Module):
             else:
                 frames = self._convolve(pad_sequence(signals, batch_first=True))[:, : max(counts)]
         lengths = torch.tensor(counts, device=self.device)
-        return frames * _valid(lengths, frames.shape[1])[..., None], lengths
+        return frames * mask_frames(lengths, frames.shape[1])[..., None], lengths
 
     def encode(self, frames: Tensor, lengths: Tensor, draws: Sequence[Sequence[int]] = ()) -> Tensor:
         """Run feature projection and transformer.
@@ -216,25 +265,48 @@ class SpeechBackbone(nn.Module):
             draws: one key for `numpy.random.default_rng` per clip, from which SpecAugment's masks are drawn in training.
 
         Returns:
-            Last layer, or the weighted mean of all, (batch, n_frames, width); frames beyond a clip's end hold no meaning.
+            Last layer, or the weighted mean of all, (batch, n_frames, hidden_width); frames beyond a clip's end hold no meaning.
         """
-        projected = self.model.feature_projection(frames)
-        hidden = projected[0] if isinstance(projected, tuple) else projected
+        hidden = self._project(frames)
         if self.training and self.spec_augment is not None and draws:
             stand_in = getattr(self.model, "masked_spec_embed", None)
             hidden = mask_spans(hidden, lengths, draws, self.spec_augment, stand_in)
         # Boolean, because transformers inverts it with `~`: of an integer mask that selects other rows, silently.
-        valid = _valid(lengths, frames.shape[1])
-        with self._zero_padding(valid), self._collect_layers() as states:
+        valid = mask_frames(lengths, frames.shape[1])
+        layers = () if self.layer_weights is None else self.model.encoder.layers
+        with self._zero_padding(valid), self._collect_layers(layers) as states:
             last = self.model.encoder(hidden, attention_mask=valid).last_hidden_state
         if self.layer_weights is None:
             return last
         return sum(weight * state for weight, state in zip(self.layer_weights.softmax(dim=0), states, strict=True))
 
     def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
-        """Mean over valid frames: (batch, n_frames, width), (batch,) -> (batch, width) float32."""
-        valid = _valid(lengths, hidden.shape[1])[..., None]
-        return torch.where(valid, hidden.float(), 0.0).sum(dim=1) / lengths[:, None]
+        """Pool valid frames: (batch, n_frames, hidden_width), (batch,) -> (batch, width) float32."""
+        return self.pooling(hidden, lengths)
+
+    def embed_layers(self, audio: Sequence[Tensor]) -> Tensor:
+        """Mean over time of the transformer's input and of each layer's output, as the model stands, without dropout.
+
+        Layers are those that `layers: weighted` weighs. The last of a large model is taken before the layer norm that follows it.
+
+        Args:
+            audio: (n_samples,) float tensors in [-1, 1], 16 kHz.
+
+        Returns:
+            (batch, n_layers + 1, hidden_width) float32, without gradient.
+        """
+        training = self.training
+        try:
+            # Not in inference mode: a conformer keeps its rotary positions for the next batch, which may be one of training.
+            with torch.no_grad():
+                frames, lengths = self.eval().encode_cnn(audio)
+                projected = self._project(frames)
+                valid = mask_frames(lengths, frames.shape[1])
+                with self._zero_padding(valid), self._collect_layers(self.model.encoder.layers) as states:
+                    self.model.encoder(projected, attention_mask=valid)
+                return torch.stack([mean_frames(state, lengths) for state in states], dim=1)
+        finally:
+            self.train(training)
 
     def forward(self, audio: Sequence[Tensor], draws: Sequence[Sequence[int]] = ()) -> Tensor:
         """Pooled embeddings (batch, width) of (n_samples,) float tensors; `draws` as in `encode`."""
@@ -259,7 +331,9 @@ class SpeechBackbone(nn.Module):
             merge_adapters(self.model if model is None else model).save_pretrained(folder)
         if self.layer_weights is not None:
             save_file({"layer_weights": self.layer_weights.detach()}, folder / LAYER_WEIGHTS)
-        if self.library == "transformers":
+        if state := self.pooling.state_dict():
+            save_file({name: value.contiguous() for name, value in state.items()}, folder / POOLING_WEIGHTS)
+        if read_declaration("backbones", self.family, "LOADED_BY") == "transformers":
             Wav2Vec2FeatureExtractor(
                 sampling_rate=SAMPLE_RATE, do_normalize=self.normalise, return_attention_mask=not self.group_norm
             ).save_pretrained(folder)
@@ -271,8 +345,15 @@ class SpeechBackbone(nn.Module):
             trained=self.trained,
             weighted=weighted,
             library=self.library,
+            notice=self.notice,
+            pooling=self.pooling.name,
             padding=self.padding,
         )
+
+    def _project(self, frames: Tensor) -> Tensor:
+        """(batch, n_frames, cnn_dimension) -> what the transformer is given."""
+        projected = self.model.feature_projection(frames)
+        return projected[0] if isinstance(projected, tuple) else projected
 
     def _prepare(self, clip: Tensor) -> Tensor:
         signal = clip.to(self.device, torch.float32)
@@ -289,15 +370,14 @@ class SpeechBackbone(nn.Module):
         return self.model.feature_extractor(signals).transpose(1, 2)
 
     @contextmanager
-    def _collect_layers(self) -> Iterator[list[Tensor]]:
-        """The transformer's input and each layer's output, where they are weighted: `hidden_states` of `transformers`."""
+    def _collect_layers(self, layers: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+        """The input of the first of these layers and the output of each: `hidden_states` of `transformers`."""
         states: list[Tensor] = []
 
         def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
             states.extend(inputs[:1] if not states else [])
             states.append(output[0] if isinstance(output, tuple) else output)
 
-        layers = () if self.layer_weights is None else self.model.encoder.layers
         handles = [layer.register_forward_hook(note) for layer in layers]
         try:
             yield states
@@ -349,9 +429,24 @@ def _check_adapters(backbone: SpeechBackbone) -> None:
         )
 
 
-def _valid(lengths: Tensor, n_frames: int) -> Tensor:
-    """(batch, n_frames) boolean: True for frames of the clip."""
-    return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
+def load_configured(
+    config: SpeechSettings, models_dir: Path, source: Path | None, build: Callable[[], SpeechBackbone]
+) -> SpeechBackbone:
+    """Load a speech backbone from a folder, or build it, and set it up as a study wants it.
+
+    Args:
+        config: of a speech backbone.
+        models_dir: folder of weights.
+        source: folder of an adapted model of that backbone, loaded instead.
+        build: makes an untrained one.
+    """
+    if source is None and config.weights is None:
+        backbone = build()
+    else:
+        found = source or resolve(config.weights or "", models_dir, config.revision)
+        backbone = load_folder(found, config.architecture, origin=config.origin, trained=config.weights is not None)
+    backbone.configure(config)
+    return backbone
 
 
 @contextmanager

@@ -30,12 +30,6 @@ CORPUS_TERMS = {
     "demo": "synthetic voices and a portrait in the public domain",
 }
 """Importer -> terms of its corpus; of a `folder` or a `csv` they are not known here."""
-_AV_HUBERT_NOTICE = (
-    "AV-HuBERT is licensed under the AV-HuBERT license, Copyright (c) Meta Platforms, Inc. All Rights Reserved. It allows "
-    "non-commercial research only, and a copy of it goes with every copy of this folder: "
-    "https://github.com/facebookresearch/av_hubert/blob/main/LICENSE."
-)
-"""The attribution that its section 3 asks for. Of AV-HuBERTs alone, because they are all that emoadapt alone loads."""
 FEATURE_TERMS = {"egemaps": "computed with openSMILE, whose licence is for research only"}
 """Feature -> terms of the software that computes it."""
 
@@ -81,8 +75,10 @@ def write_card(
     *,
     origin: str,
     trained: bool,
+    library: Literal["transformers", "emoadapt"],
+    notice: str = "",
     weighted: bool = False,
-    library: Literal["transformers", "emoadapt"] = "transformers",
+    pooling: str = "mean",
     padding: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `README.md`.
@@ -93,8 +89,10 @@ def write_card(
             that section; `classes` or `attributes`, and `head` (`mlp` or `hf`), are there for a classifier.
         origin: where the starting weights come from.
         trained: False when they were random.
+        library: what computes the embedding from the folder.
+        notice: what the licence of the family asks the card of a trained model to say.
         weighted: the embedding is a weighted mean of layers, whose weights are in `layer_weights.safetensors`.
-        library: what loads the folder.
+        pooling: name of the plug-in that pools frames.
         padding: `SpeechBackbone.padding`.
     """
     head = facts.get("head")
@@ -103,8 +101,8 @@ def write_card(
     rows = [f"| {name} | {_show(value)} |" for name, value in facts.items() if name not in ("title", "licences")]
     start = f"`{origin}` (pretrained)" if trained else f"{origin}: **not pretrained**"
     known = list_weights().get(origin)
+    notices = [notice] if trained and notice else []
     licences = [f"Licence of `{origin}`: {known.licence}."] if trained and known else []
-    notice = [_AV_HUBERT_NOTICE] if trained and library == "emoadapt" else []
     lines = [
         "---",
         f"library_name: {library}",
@@ -121,12 +119,12 @@ def write_card(
         f"| starting weights | {start} |",
         *rows,
         "",
-        *_describe_use(head, weighted, library, rated="attributes" in facts),
+        *_describe_use(head, weighted, library, pooling, rated="attributes" in facts),
         *_describe_padding(padding, library),
         "",
         "## Licence",
         "",
-        *[f"* {sentence}" for sentence in [*licences, *notice, *facts.get("licences", ())]],
+        *[f"* {sentence}" for sentence in [*licences, *notices, *facts.get("licences", ())]],
         "* The licences of the starting weights and of the corpora apply to this model; many emotion corpora allow research only.",
         "",
     ]
@@ -158,10 +156,11 @@ def _name_network(study: Study, feature: str) -> str | None:
     return None
 
 
-def _describe_use(head: str | None, weighted: bool, library: str, *, rated: bool = False) -> list[str]:
+def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool = False) -> list[str]:
     """How to use a backbone, or a classifier with one of the two heads; `rated`: it rates attributes instead."""
     layer = "a weighted mean of the transformer's input and all layers" if weighted else "the last layer"
-    lines = [f"Input: mono audio at 16 kHz. The embedding of an utterance is the mean of {layer} over time."]
+    way = f"the mean of {layer} over time" if pooling == "mean" else f"{layer}, pooled over time by `{pooling}`"
+    lines = [f"Input: mono audio at 16 kHz. The embedding of an utterance is {way}."]
     if head is not None:
         lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
     if head == "mlp" or (head and library == "emoadapt"):
@@ -173,7 +172,9 @@ def _describe_use(head: str | None, weighted: bool, library: str, *, rated: bool
         outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
         lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
     if library == "emoadapt":
-        loads = "The folder loads with emoadapt only: `transformers` has no class for the audio branch of AV-HuBERT."
+        loads = (
+            "The embedding is computed by emoadapt only: `transformers` has no class for this model and its pooling."
+        )
         return [*lines, "", *_fence(_EMBED_EMOADAPT), "", loads]
     code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
     lines += ["", *_fence(code), ""]

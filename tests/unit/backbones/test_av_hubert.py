@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from emoadapt.backbones.base import build_untrained, load_backbone, load_folder
 from pydantic import ValidationError
 from torch.nn import functional
 
-from emoadapt.config import Backbone, UntrainedBackbone
+from emoadapt.backbones.av_hubert import Config
+from emoadapt.backbones.base import load_backbone, load_folder
 from emoadapt.errors import ModelError
 from emoadapt.features.cnn import CnnExtractor
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
@@ -185,7 +185,10 @@ def test_four_neighbours_make_a_frame_and_the_last_is_filled_up_with_zeros() -> 
 
 
 def test_frames_are_counted_padded_and_normalised_one_by_one() -> None:
-    backbone, lengths = build_untrained("av_hubert", UntrainedBackbone(**SMALL)), (1, 400, 880, 881, 16_000)
+    backbone, lengths = (
+        load_backbone(Config(architecture="av_hubert", untrained=SMALL), Path("nowhere")),
+        (1, 400, 880, 881, 16_000),
+    )
     frames, counts = backbone.encode_cnn(make_clips(*lengths))
     assert counts.tolist() == [backbone.count_frames(length) for length in lengths] == [1, 1, 1, 2, 25]
     assert frames.shape == (5, 25, backbone.cnn_dimension) == (5, 25, 104)
@@ -196,9 +199,9 @@ def test_frames_are_counted_padded_and_normalised_one_by_one() -> None:
 
 
 def test_short_clips_are_lengthened_before_the_filter_banks() -> None:
-    plain, (clip,) = build_untrained("av_hubert", UntrainedBackbone(**SMALL)), make_clips(3000)
+    plain, (clip,) = load_backbone(Config(architecture="av_hubert", untrained=SMALL), Path("nowhere")), make_clips(3000)
     untrained = {"architecture": "av_hubert", "untrained": SMALL}
-    backbone = load_backbone(Backbone(**untrained, pad={"seconds": 0.5, "mode": "repeat"}), Path("nowhere"))
+    backbone = load_backbone(Config(**untrained, pad={"seconds": 0.5, "mode": "repeat"}), Path("nowhere"))
     frames, counts = backbone.encode_cnn([clip])
     expected, by_hand = plain.encode_cnn([torch.from_numpy(np.resize(clip.numpy(), 8000))])
     assert counts.tolist() == by_hand.tolist() == [backbone.count_frames(3000)]
@@ -362,7 +365,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 
 def build(**options) -> SpeechBackbone:
-    config = Backbone.model_validate({"architecture": "av_hubert", "untrained": SMALL, **options})
+    config = Config.model_validate({"architecture": "av_hubert", "untrained": SMALL, **options})
     backbone = load_backbone(config, Path("nowhere"))
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(1)
@@ -406,17 +409,12 @@ def test_spans_of_time_are_masked_in_training() -> None:
 
 
 def test_the_front_end_cannot_be_trained_or_shaped() -> None:
-    config = Backbone.model_validate({"architecture": "av_hubert", "untrained": SMALL})
+    config = Config.model_validate({"architecture": "av_hubert", "untrained": SMALL})
     assert (config.cnn_mode, config.trains_cnn("stage2", "original")) == ("frozen", False)
-    for options, said in [
-        ({"cnn": "both"}, "no CNN to be trained; leave out `cnn: both`"),
-        (
-            {"untrained": SMALL | {"conv_dim": (8,), "conv_kernel": (4,), "conv_stride": (2,)}},
-            "leave out conv_dim, conv_k",
-        ),
-    ]:
-        with pytest.raises(ValidationError, match=said):
-            Backbone.model_validate({"architecture": "av_hubert", "untrained": SMALL, **options})
+    assert config.find_front_end("stage1", "original") == "own"
+    for options in ({"cnn": "both"}, {"untrained": SMALL | {"conv_dim": (8,)}}):
+        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+            Config.model_validate({"architecture": "av_hubert", "untrained": SMALL, **options})
 
 
 @pytest.mark.parametrize("options", [{}, {"layers": "weighted"}, {"lora": {"rank": 2}}])
@@ -427,11 +425,11 @@ def test_saved_folder_comes_back(options: dict, tmp_path: Path) -> None:
             if "lora_B" in name or name == "layer_weights":
                 parameter.normal_()
         backbone.save(tmp_path / "saved", {"title": "mine"})
-        config = Backbone.model_validate({"architecture": "av_hubert", "untrained": SMALL, **options})
+        config = Config.model_validate({"architecture": "av_hubert", "untrained": SMALL, **options})
         again = load_backbone(config, tmp_path, tmp_path / "saved").eval()
         torch.testing.assert_close(again(clips), backbone(clips), atol=1e-5, rtol=0)
     card = (tmp_path / "saved" / "README.md").read_text()
-    assert "loads with emoadapt only" in card
+    assert "computed by emoadapt only" in card
     assert "AutoModel" not in card
     assert "Meta Platforms" not in card, "random weights are nobody's"
     with pytest.raises(ModelError, match="is an av_hubert model, the configuration says hubert"):
@@ -465,7 +463,7 @@ def test_published_checkpoints_are_registered_with_their_licence(tmp_path: Path)
     place = tmp_path / entry.place
     place.parent.mkdir()
     write(place, make_state())
-    backbone = load_backbone(Backbone(architecture="av_hubert", weights=name), tmp_path)
+    backbone = load_backbone(Config(architecture="av_hubert", weights=name), tmp_path)
     assert backbone.trained
     backbone.save(tmp_path / "saved", {})
     card = (tmp_path / "saved" / "README.md").read_text()

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from emoadapt.backbones.base import build_untrained, load_backbone, load_folder
 from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor
 
-from emoadapt.config import Backbone, UntrainedBackbone
-from emoadapt.config.models import Lora, Projection
+from emoadapt.backbones.base import load_backbone, load_folder
+from emoadapt.backbones.speech_transformer import Config, UntrainedBackbone, build_untrained
 from emoadapt.errors import ModelError
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.layers.heads import ProjectedHead
+from emoadapt.layers.settings import Lora, Projection
 
 SMALL = {
     "conv_dim": [12, 16, 16], "conv_kernel": [10, 8, 4], "conv_stride": [5, 4, 4], "hidden_size": 32,
@@ -27,7 +27,7 @@ FAMILIES = [
     ("wav2vec2-conformer", {"feat_extract_norm": "layer", "position_embeddings_type": "relative"}),
     ("wav2vec2-conformer", {"feat_extract_norm": "layer", "position_embeddings_type": "rotary"}),
 ]
-AUTO = Backbone(architecture="auto", weights="hub/base")
+AUTO = Config(architecture="auto", weights="hub/base")
 
 
 def write(folder: Path, model_type: str, values: dict[str, Any]) -> Any:
@@ -174,7 +174,7 @@ def _leave_padding(*_: Any) -> Any:
 def test_named_architecture_is_not_another(tmp_path: Path) -> None:
     write(tmp_path, *FAMILIES[0])
     with pytest.raises(ModelError, match="is a unispeech-sat model, the configuration says wavlm"):
-        load_backbone(Backbone(architecture="wavlm", weights="hub/base"), tmp_path)
+        load_backbone(Config(architecture="wavlm", weights="hub/base"), tmp_path)
     config = tmp_path / "hub" / "base" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "no-such-model"}))
     with pytest.raises(ModelError, match="hub/base cannot be loaded"):
@@ -183,7 +183,7 @@ def test_named_architecture_is_not_another(tmp_path: Path) -> None:
 
 def test_auto_needs_weights() -> None:
     with pytest.raises(ValueError, match="`auto` is read from weights"):
-        Backbone(architecture="auto", untrained=UntrainedBackbone())
+        Config(architecture="auto", untrained=UntrainedBackbone())
 
 
 def _find_compiler() -> bool:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from emoadapt.backbones.base import build_untrained, load_backbone
 from torch.nn.functional import cross_entropy
 from transformers import AutoModel, Wav2Vec2FeatureExtractor
 
-from emoadapt.config import Backbone, UntrainedBackbone
+from emoadapt.backbones.base import load_backbone
+from emoadapt.backbones.speech_transformer import Config, UntrainedBackbone, build_untrained
 from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import ModelError
@@ -137,7 +137,7 @@ def test_saved_folder_loads_with_automodel_and_gives_the_same_embedding(
     )
     plain = AutoModel.from_pretrained(tmp_path / "model").eval()
     extract = Wav2Vec2FeatureExtractor.from_pretrained(tmp_path / "model")
-    config = Backbone(architecture=architecture, untrained=UntrainedBackbone(**SMALL, feat_extract_norm=norm))
+    config = Config(architecture=architecture, untrained=UntrainedBackbone(**SMALL, feat_extract_norm=norm))
     again = load_backbone(config, tmp_path, tmp_path / "model").eval()
     with torch.no_grad():
         expected = backbone(clips)
@@ -155,7 +155,7 @@ def test_saved_folder_loads_with_automodel_and_gives_the_same_embedding(
 def test_loads_weights_from_a_folder_and_honours_its_preprocessing(tmp_path: Path) -> None:
     backbone = make("hubert", "layer")
     backbone.save(tmp_path / "hub" / "base", {})
-    config = Backbone(architecture="hubert", weights="hub/base")
+    config = Config(architecture="hubert", weights="hub/base")
     assert load_backbone(config, tmp_path).normalise
     Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(tmp_path / "hub" / "base")
     loaded = load_backbone(config, tmp_path)
@@ -185,7 +185,7 @@ def test_loads_pretraining_checkpoints_as_the_hub_has_them(file: str, tmp_path: 
         torch.save(weights, tmp_path / "base" / file)
     else:
         save_file({name: value.clone() for name, value in weights.items()}, tmp_path / "base" / file, {"format": "pt"})
-    loaded = load_backbone(Backbone(architecture="wav2vec2", weights="base"), tmp_path).eval()
+    loaded = load_backbone(Config(architecture="wav2vec2", weights="base"), tmp_path).eval()
     with torch.no_grad():
         torch.testing.assert_close(loaded(clips), backbone(clips), atol=1e-6, rtol=0)
     assert not loaded.normalise
@@ -194,7 +194,7 @@ def test_loads_pretraining_checkpoints_as_the_hub_has_them(file: str, tmp_path: 
 def test_other_architecture_is_refused(tmp_path: Path) -> None:
     make("hubert").save(tmp_path / "base", {})
     with pytest.raises(ModelError, match="base is a hubert model, the configuration says wavlm"):
-        load_backbone(Backbone(architecture="wavlm", weights="base"), tmp_path)
+        load_backbone(Config(architecture="wavlm", weights="base"), tmp_path)
 
 
 def test_incomplete_weights_are_refused(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_incomplete_weights_are_refused(tmp_path: Path) -> None:
     weights.pop("encoder.layers.1.attention.q_proj.weight")
     save_file(weights, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match="lacks 1 weights of a hubert model"):
-        load_backbone(Backbone(architecture="hubert", weights="base"), tmp_path)
+        load_backbone(Config(architecture="hubert", weights="base"), tmp_path)
 
 
 def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,9 +213,9 @@ def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a job must not download"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="empty cannot be loaded"):
-        load_backbone(Backbone(architecture="hubert", weights="empty"), tmp_path)
+        load_backbone(Config(architecture="hubert", weights="empty"), tmp_path)
     with pytest.raises(ModelError, match=r"lacks revision 0b5b8e868dd8.*emoadapt models fetch facebook/wav2vec2-base"):
-        load_backbone(Backbone(architecture="wav2vec2", weights="facebook/wav2vec2-base"), tmp_path)
+        load_backbone(Config(architecture="wav2vec2", weights="facebook/wav2vec2-base"), tmp_path)
 
 
 def test_weights_of_the_hugging_face_cache_are_those_of_the_revision(
@@ -228,10 +228,10 @@ def test_weights_of_the_hugging_face_cache_are_those_of_the_revision(
     (tmp_path / "cache/models--some--one/refs/main").write_text("a" * 40)
     weight = "model.encoder.layers.0.attention.q_proj.weight"
     for revision, seed in ((None, 0), ("b" * 40, 1)):
-        loaded = load_backbone(Backbone(architecture="hubert", weights="some/one", revision=revision), tmp_path)
+        loaded = load_backbone(Config(architecture="hubert", weights="some/one", revision=revision), tmp_path)
         assert torch.equal(loaded.state_dict()[weight], make("hubert", seed=seed).state_dict()[weight])
     with pytest.raises(ModelError, match="fetch some/one@ccc"):
-        load_backbone(Backbone(architecture="hubert", weights="some/one", revision="c" * 40), tmp_path)
+        load_backbone(Config(architecture="hubert", weights="some/one", revision="c" * 40), tmp_path)
 
 
 def test_a_pickled_checkpoint_cannot_run_code(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_pickled_checkpoint_cannot_run_code(tmp_path: Path) -> None:
     (tmp_path / "base" / "model.safetensors").unlink()
     torch.save({"weight": Trap()}, tmp_path / "base" / "pytorch_model.bin")
     with pytest.raises(ModelError, match="base cannot be loaded"):
-        load_backbone(Backbone(architecture="hubert", weights="base"), tmp_path)
+        load_backbone(Config(architecture="hubert", weights="base"), tmp_path)
     assert not (tmp_path / "trapped").exists()
 
 

@@ -6,10 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from emoadapt.backbones.base import build_untrained
 
 from emoadapt import schema
-from emoadapt.config import UntrainedBackbone
+from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.features.cnn import CnnExtractor
 from emoadapt.layers.speech import SpeechBackbone
 

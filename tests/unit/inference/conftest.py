@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from emoadapt.backbones.base import build_untrained
 
-from emoadapt.config import UntrainedBackbone
+from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.inference.classifier import EmotionClassifier
 from emoadapt.layers.heads import build_head
 

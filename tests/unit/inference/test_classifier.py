@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from emoadapt.backbones.base import MODEL_TYPES, build_untrained
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
-from emoadapt.config import UntrainedBackbone
+from emoadapt.backbones.speech_transformer import ARCHITECTURES, MODEL_TYPES, UntrainedBackbone, build_untrained
 from emoadapt.errors import ModelError
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.layers.heads import ProjectedHead, TwoLayerHead
@@ -75,7 +74,7 @@ def test_pipeline_of_transformers_gives_the_same_scores_without_this_package(tmp
     audio = 0.1 * np.random.default_rng(0).standard_normal(9000).astype(np.float32) + 0.02
     np.save(tmp_path / "audio.npy", audio)
     expected = {}
-    for architecture, model_type in MODEL_TYPES.items():
+    for architecture, model_type in zip(ARCHITECTURES, MODEL_TYPES, strict=False):
         for norm in ("layer",) if architecture == "data2vec" else ("layer", "group"):
             classifier, folder = make_projected(architecture, norm), tmp_path / f"{architecture}.{norm}"
             if norm == "layer":

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from emoadapt.config import SpecAugment
 from emoadapt.layers.augmentation import draw_spans, mask_spans
+from emoadapt.layers.settings import SpecAugment
 
 SETTINGS = SpecAugment(time_share=0.3, time_frames=5, channel_share=0.25, channel_width=4)
 

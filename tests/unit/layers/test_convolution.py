@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from emoadapt.backbones.base import build_untrained
 
-from emoadapt.config import UntrainedBackbone
+from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.layers.convolution import convolve, encode_signals
 
 

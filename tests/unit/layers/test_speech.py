@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from emoadapt.backbones.base import load_backbone, load_folder
 from transformers import AutoConfig, AutoModel, AutoModelForAudioClassification
 
-from emoadapt.config import Backbone, load_study
+from emoadapt.backbones.base import load_backbone, load_folder
+from emoadapt.backbones.speech_transformer import Config
+from emoadapt.config import load_study
 from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.errors import ConfigError, ModelError
@@ -32,9 +33,9 @@ OPTIONS["repeat"] = {"pad": {"seconds": 0.4, "mode": "repeat"}}
 OPTIONS["together"] = OPTIONS["weighted"] | OPTIONS["adapters"] | OPTIONS["masked"] | OPTIONS["repeat"]
 
 
-def configure(architecture: str, norm: str = "layer", **options: Any) -> Backbone:
+def configure(architecture: str, norm: str = "layer", **options: Any) -> Config:
     untrained = SMALL | {"feat_extract_norm": norm}
-    return Backbone.model_validate({"architecture": architecture, "untrained": untrained, **options})
+    return Config.model_validate({"architecture": architecture, "untrained": untrained, **options})
 
 
 def make(architecture: str, norm: str = "layer", **options: Any) -> SpeechBackbone:
@@ -89,7 +90,9 @@ def test_encoders_of_large_models_too(architecture: str) -> None:
     """They normalise before each layer and once more at the end (`do_stable_layer_norm`)."""
     plain = make(architecture, layers="weighted")
     config = AutoConfig.for_model(**plain.model.config.to_dict() | {"do_stable_layer_norm": True})
-    backbone = SpeechBackbone(AutoModel.from_config(config), normalise=True, origin="large", trained=False).eval()
+    backbone = SpeechBackbone(
+        AutoModel.from_config(config), "speech_transformer", normalise=True, origin="large", trained=False
+    ).eval()
     backbone.layer_weights = plain.layer_weights
     backbone.load_state_dict(plain.state_dict())
     clips = [clip.signal for clip in make_clips(3000, 8000, 5001)]
@@ -201,12 +204,8 @@ def test_cropping_below_the_padded_length_is_refused() -> None:
 
 def test_attention_adapters_of_wavlm_are_refused() -> None:
     """Symptom: they were trained for nothing, as its attention reads the weights beneath them."""
-    values = {
-        "study": "s", "corpora": {"c": {"importer": "folder", "root": "."}},
-        "backbones": {"b": {"architecture": "wavlm", "untrained": {}, "lora": {"modules": ["q_proj", "output_dense"]}}},
-    }  # fmt: skip
-    with pytest.raises(ConfigError, match=r"backbones\.b: WavLM's attention goes past adapters in q_proj; use"):
-        load_study(values)
+    with pytest.raises(ValueError, match="WavLM's attention goes past adapters in q_proj; use intermediate_dense"):
+        configure("wavlm", lora={"modules": ["q_proj", "output_dense"]})
 
 
 def test_adapters_and_top_layers_exclude_each_other() -> None:
@@ -250,5 +249,5 @@ def test_checkpoint_without_that_vector_gets_no_random_one(tmp_path: Path) -> No
     backbone = make("wav2vec2")
     backbone.model.config.mask_time_prob = 0.05
     backbone.save(tmp_path / "base", {})
-    loaded = load_backbone(Backbone(architecture="wav2vec2", weights="base"), tmp_path)
+    loaded = load_backbone(Config(architecture="wav2vec2", weights="base"), tmp_path)
     assert loaded.model.masked_spec_embed is None

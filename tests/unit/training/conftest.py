@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emoadapt.backbones.base import build_untrained, load_folder
 
 from emoadapt import schema
-from emoadapt.config import Study, UntrainedBackbone, load_study
+from emoadapt.backbones.base import load_folder
+from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
+from emoadapt.config import Study, load_study
 from emoadapt.features.cnn import CnnExtractor
 from emoadapt.flow.store import read_table, write_table
 

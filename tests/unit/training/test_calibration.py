@@ -1,8 +1,8 @@
 """Calibration: speeds of what is trained later, stored where the plan finds them."""
 
 import torch
-from emoadapt.backbones.base import load_backbone
 
+from emoadapt.backbones.base import load_backbone
 from emoadapt.config import load_study
 from emoadapt.plan import describe_calibrated, read_calibration
 from emoadapt.training import calibration

@@ -10,12 +10,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
-from emoadapt.backbones.base import build_untrained
 from safetensors.torch import load_file
 from transformers import AutoModel
 
 from emoadapt import schema
-from emoadapt.config import UntrainedBackbone
+from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.errors import DataError, TrainingError
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.training.checkpoints import Interrupted

@@ -9,8 +9,8 @@ from emoadapt.objectives.base import load_objective
 from emoadapt.weights.cards import list_terms, write_card
 
 
-def write(folder: Path, facts: dict, origin: str, trained: bool) -> str:
-    write_card(folder, facts, origin=origin, trained=trained)
+def write(folder: Path, facts: dict, origin: str, trained: bool, **options: str) -> str:
+    write_card(folder, facts, origin=origin, trained=trained, library="transformers", **options)
     return (folder / "README.md").read_text()
 
 
@@ -31,6 +31,20 @@ def test_untrained_says_so_and_names_no_base(tmp_path: Path) -> None:
     assert "not pretrained" in card
     assert "base_model" not in card
     assert "Licence of" not in card
+
+
+def test_notice_of_a_family_goes_with_trained_weights_alone(tmp_path: Path) -> None:
+    """Symptom: any model that emoadapt alone loads was said to be licensed as AV-HuBERT is."""
+    assert "* Cite us." in write(tmp_path, {}, "a/b", True, notice="Cite us.")
+    assert "Cite us" not in write(tmp_path, {}, "randomly initialised (seed 0)", False, notice="Cite us.")
+    write_card(tmp_path, {}, origin="a/b", trained=True, library="emoadapt")
+    assert "AV-HuBERT" not in (tmp_path / "README.md").read_text()
+
+
+def test_a_pooling_is_named(tmp_path: Path) -> None:
+    assert "is the mean of the last layer over time" in write(tmp_path, {}, "a/b", True)
+    card = write(tmp_path, {}, "a/b", True, pooling="attentive_statistics")
+    assert "is the last layer, pooled over time by `attentive_statistics`" in card
 
 
 def test_no_pipeline_is_promised_that_would_invent_a_head(tmp_path: Path) -> None:
