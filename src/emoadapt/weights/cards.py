@@ -173,7 +173,7 @@ def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, 
         lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
     if library == "emoadapt":
         loads = (
-            "The embedding is computed by emoadapt only: `transformers` has no class for this model and its pooling."
+            "The embedding is computed by emoadapt only: `transformers` lacks the model or the pooling."
         )
         return [*lines, "", *_fence(_EMBED_EMOADAPT), "", loads]
     code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
