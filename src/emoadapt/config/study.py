@@ -153,7 +153,10 @@ class Study(Section):
             f"backbones.{name}.pad.seconds: {pad.seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
             "leaves of a clip; make it less, or leave one of them out"
             for stage, settings in stages.items()
-            if pad and isinstance(settings, Optimisation) and settings.max_seconds and pad.seconds > settings.max_seconds
+            if pad
+            and isinstance(settings, Optimisation)
+            and settings.max_seconds
+            and pad.seconds > settings.max_seconds
         ]
 
     def _check_subsets(self, path: str, owner: Backbone | Adaptation | Finetuning, tasks: list[str]) -> list[str]:
