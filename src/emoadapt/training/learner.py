@@ -68,6 +68,8 @@ class Learner(nn.Module):
         self.seed = seed
         self.weights = dict(weights)
         self.position = Position()
+        self.epochs = settings.epochs
+        """Epochs that the training has; where it is as long as so many steps, the trainer counts them."""
         self.history: list[tuple[float, ...]] = []
         """Scores of the epochs done."""
         self.last = Sums({}, {}, 0.0)
@@ -222,13 +224,13 @@ class Learner(nn.Module):
         now = time.monotonic()
         if epoch == 0:
             self._begun = self._said = now
-        elif epoch in (1, self.settings.epochs) or now - self._said > SECONDS_BETWEEN_LINES:
+        elif epoch in (1, self.epochs) or now - self._said > SECONDS_BETWEEN_LINES:
             self._said = now
             shown = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
-            left = (now - self._begun) / (epoch - self._done_before) * (self.settings.epochs - epoch)
+            left = (now - self._begun) / (epoch - self._done_before) * (self.epochs - epoch)
             logger.info(
                 "%s: epoch %d of %d, %s: %s, about %.0f s left",
-                self.curve.run, epoch, self.settings.epochs, self.part, shown, left,
+                self.curve.run, epoch, self.epochs, self.part, shown, left,
             )  # fmt: skip
 
 

@@ -270,4 +270,5 @@ def _total(values: Sequence[float | None]) -> float | None:
 
 
 def to_hours(seconds: float | None) -> float | None:
+    """Seconds as hours; None stays None."""
     return None if seconds is None else seconds / 3600
