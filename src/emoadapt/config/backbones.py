@@ -52,6 +52,14 @@ class Backbone(Section):
         """The keys that decide a training, as JSON: all but with how many clips it is trained."""
         return self.model_dump_json(exclude={"subsets"})
 
+    def describe_kept(self, kind: str) -> str:
+        """The keys that decide a kept output of the frozen backbone, as JSON.
+
+        Args:
+            kind: `frontend`, the output of its front end, or `layers`, the means over time of its layers.
+        """
+        return self.describe()
+
 
 def list_architectures() -> dict[str, str]:
     """Architecture -> plug-in whose it is, read without importing any; a plug-in that names none has its own name."""
@@ -62,7 +70,7 @@ def list_architectures() -> dict[str, str]:
     }
 
 
-def _join() -> Any:
+def join_backbones() -> Any:
     """Union of the sections of all architectures."""
     sections = [
         Annotated[load_plugin("backbones", name).Config, Tag(architecture)]
@@ -78,4 +86,4 @@ def _join() -> Any:
 if TYPE_CHECKING:
     AnyBackbone = Backbone
 else:
-    AnyBackbone = _join()
+    AnyBackbone = join_backbones()

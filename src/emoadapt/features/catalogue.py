@@ -80,10 +80,6 @@ FEATURES = {
 }
 
 
-CNN_MODULES = ("emoadapt.features.cnn", "emoadapt.backbones.base")
-"""Modules that decide the output of a frozen CNN, beside those of its backbone (`backbones.base.list_modules`)."""
-
-
 def upstream_features(feature: str) -> list[str]:
     """The features that a feature needs, itself last, in an order in which they can be computed."""
     order = [name for parent in FEATURES[feature].inputs if parent != "manifest" for name in upstream_features(parent)]
@@ -119,13 +115,13 @@ def is_parallel(study: Study, feature: str) -> bool:
     return FEATURES[feature].parallel
 
 
-def study_code(study: Study, *modules: str, without: tuple[str, ...] = ()) -> str:
-    """Digest of modules, or the release's version where the study pins code to it; `without` as in `code_digest`."""
+def study_code(study: Study, *modules: str) -> str:
+    """Digest of modules, or the release's version where the study pins code to it."""
     if study.code == "version":
         from emoadapt import __version__
 
         return __version__
-    return code_digest(*modules, without=without)
+    return code_digest(*modules)
 
 
 def load_extractor_class(feature: str, engine: str | None = None) -> type[Extractor]:

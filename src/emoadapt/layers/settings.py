@@ -152,6 +152,7 @@ class SpeechSettings(Backbone):
         """Its weights, if it is not untrained."""
         return [] if self.weights is None else [(self.weights, self.revision)]
 
-    def describe_cnn(self) -> str:
-        """The keys that decide the output of the frozen front end, as JSON."""
-        return self.model_dump_json(exclude={"layers", "pooling", "train_layers", "lora", "spec_augment", "subsets"})
+    def describe_kept(self, kind: str) -> str:
+        """The keys that decide a kept output of the frozen backbone, as JSON: of its front end, or of its layers."""
+        training = {"layers", "pooling", "train_layers", "lora", "spec_augment", "subsets"}
+        return self.model_dump_json(exclude=training | ({"cnn"} if kind == "layers" else set()))

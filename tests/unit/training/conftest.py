@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from emoadapt.features.cnn import CnnExtractor
 
 from emoadapt import schema
 from emoadapt.backbones.base import load_folder
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.config import Study, load_study
-from emoadapt.features.cnn import CnnExtractor
 from emoadapt.flow.store import read_table, write_table
 
 SMALL: dict[str, Any] = {
