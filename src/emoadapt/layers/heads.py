@@ -99,7 +99,9 @@ class ScaledHead(nn.Module):
         std: of each output.
     """
 
-    def __init__(self, head: TwoLayerHead | ProjectedHead | LinearHead, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, head: TwoLayerHead | ProjectedHead | LinearHead, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         super().__init__()
         self.head = head
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))

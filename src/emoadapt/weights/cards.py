@@ -76,7 +76,7 @@ def write_card(
     origin: str,
     trained: bool,
     library: Literal["transformers", "emoadapt"],
-    notice: str = "",
+    notice: str,
     weighted: bool = False,
     pooling: str = "mean",
     padding: Mapping[str, Any] | None = None,
@@ -90,7 +90,7 @@ def write_card(
         origin: where the starting weights come from.
         trained: False when they were random.
         library: what computes the embedding from the folder.
-        notice: what the licence of the family asks the card of a trained model to say.
+        notice: what the licence of the family asks the card of a trained model to say; empty: nothing.
         weighted: the embedding is a weighted mean of layers, whose weights are in `layer_weights.safetensors`.
         pooling: name of the plug-in that pools frames.
         padding: `SpeechBackbone.padding`.
@@ -172,9 +172,7 @@ def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, 
         outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
         lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
     if library == "emoadapt":
-        loads = (
-            "The embedding is computed by emoadapt only: `transformers` lacks the model or the pooling."
-        )
+        loads = "The embedding is computed by emoadapt only: `transformers` lacks the model or the pooling."
         return [*lines, "", *_fence(_EMBED_EMOADAPT), "", loads]
     code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
     lines += ["", *_fence(code), ""]

@@ -9,8 +9,8 @@ from emoadapt.objectives.base import load_objective
 from emoadapt.weights.cards import list_terms, write_card
 
 
-def write(folder: Path, facts: dict, origin: str, trained: bool, **options: str) -> str:
-    write_card(folder, facts, origin=origin, trained=trained, library="transformers", **options)
+def write(folder: Path, facts: dict, origin: str, trained: bool, notice: str = "", **options: str) -> str:
+    write_card(folder, facts, origin=origin, trained=trained, library="transformers", notice=notice, **options)
     return (folder / "README.md").read_text()
 
 
@@ -37,7 +37,7 @@ def test_notice_of_a_family_goes_with_trained_weights_alone(tmp_path: Path) -> N
     """Symptom: any model that emoadapt alone loads was said to be licensed as AV-HuBERT is."""
     assert "* Cite us." in write(tmp_path, {}, "a/b", True, notice="Cite us.")
     assert "Cite us" not in write(tmp_path, {}, "randomly initialised (seed 0)", False, notice="Cite us.")
-    write_card(tmp_path, {}, origin="a/b", trained=True, library="emoadapt")
+    write_card(tmp_path, {}, origin="a/b", trained=True, library="emoadapt", notice="")
     assert "AV-HuBERT" not in (tmp_path / "README.md").read_text()
 
 
