@@ -149,10 +149,11 @@ class Ours:
     """A Stage-2 model in our trainer, on the CNN encoder's cached output."""
 
     def __init__(self, model: Any, clips: Mapping[str, np.ndarray], device: str, precision: str) -> None:
+        from emoadapt.training.stage2 import FinetunedBackbone
+
         from emoadapt.config import Finetuning
         from emoadapt.layers.heads import build_head
         from emoadapt.layers.speech import SpeechBackbone
-        from emoadapt.training.stage2 import FinetunedBackbone
 
         backbone = SpeechBackbone(model, normalise=True, origin="random weights", trained=False)
         backbone.set_cnn_trainable(False)
@@ -164,7 +165,6 @@ class Ours:
     def cache(self, names: Sequence[str]) -> float:
         """Run the CNN encoder over clips, as the rule `encode_cnn` does once for a study; audio seconds per second."""
         import torch
-
         from emoadapt.features.cnn import CnnExtractor
 
         extractor = CnnExtractor(self.model.backbone.to(self.device))
@@ -379,11 +379,11 @@ def train_apart(folder: Path, epoch: bool) -> dict[str, float]:
     Steps are taken in the first batches only; the others are read.
     """
     import torch
-
-    from emoadapt.backbones.speech_transformer import build_untrained
-    from emoadapt.config import Adaptation, UntrainedBackbone
-    from emoadapt.training.curve import Curve
     from emoadapt.training.stage1 import AdaptationLearner, AdaptedBackbone, TrainingClips
+
+    from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
+    from emoadapt.config import Adaptation
+    from emoadapt.training.curve import Curve
 
     torch.set_num_threads(1)
     settings = Adaptation(corpora=("repeated",), objectives={"egemaps": 1.0}, batch_size=BATCH)

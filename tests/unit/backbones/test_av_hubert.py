@@ -18,7 +18,7 @@ from torch.nn import functional
 from emoadapt.backbones.av_hubert import Config
 from emoadapt.backbones.base import load_backbone, load_folder
 from emoadapt.errors import ModelError
-from emoadapt.features.cnn import CnnExtractor
+from emoadapt.extraction.kept import FrontEndExtractor
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.inference.predict import predict_files
@@ -388,8 +388,8 @@ def test_cached_frames_train_the_same_way_as_audio() -> None:
     backbone = build().eval()
     (clip,) = make_clips(8000)
     samples = (clip * 32768).numpy().astype("<i2").tobytes()
-    (row,) = CnnExtractor(backbone).extract([{"utterance_id": "u", "audio": samples}])
-    frames = torch.frombuffer(bytearray(row["cnn"]), dtype=torch.float16).reshape(1, row["n_frames"], row["dimension"])
+    (row,) = FrontEndExtractor(backbone).extract([{"utterance_id": "u", "audio": samples}])
+    frames = torch.frombuffer(bytearray(row["frontend"]), dtype=torch.float16).reshape(1, row["n_frames"], row["dimension"])
     lengths = torch.tensor([row["n_frames"]])
     embedding = backbone.pool(backbone.encode(frames.float(), lengths), lengths)
     torch.testing.assert_close(embedding, backbone([clip]), atol=5e-3, rtol=0)
