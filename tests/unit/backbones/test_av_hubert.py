@@ -389,7 +389,9 @@ def test_cached_frames_train_the_same_way_as_audio() -> None:
     (clip,) = make_clips(8000)
     samples = (clip * 32768).numpy().astype("<i2").tobytes()
     (row,) = FrontEndExtractor(backbone).extract([{"utterance_id": "u", "audio": samples}])
-    frames = torch.frombuffer(bytearray(row["frontend"]), dtype=torch.float16).reshape(1, row["n_frames"], row["dimension"])
+    frames = torch.frombuffer(bytearray(row["frontend"]), dtype=torch.float16).reshape(
+        1, row["n_frames"], row["dimension"]
+    )
     lengths = torch.tensor([row["n_frames"]])
     embedding = backbone.pool(backbone.encode(frames.float(), lengths), lengths)
     torch.testing.assert_close(embedding, backbone([clip]), atol=5e-3, rtol=0)

@@ -12,6 +12,7 @@ from emoadapt.backbones.base import load_backbone
 from emoadapt.backbones.speech_transformer import Config, UntrainedBackbone, build_untrained
 from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
+from emoadapt.data.streams import AUDIO, FRONTEND
 from emoadapt.errors import ModelError
 from emoadapt.layers.heads import TwoLayerHead
 from emoadapt.training.learner import embed_batch
@@ -71,9 +72,10 @@ def test_cached_cnn_output_gives_the_loss_of_the_full_path(architecture: str, no
         cached = [backbone.encode_cnn([clip])[0][0].half() for clip in clips]
         full, short = (
             cross_entropy(
-                head(embed_batch(backbone, collate_clips([Clip(str(i), s) for i, s in enumerate(signals)]))), labels
+                head(embed_batch(backbone, collate_clips([Clip("", {role: s}) for s in signals], {role: stream}))),
+                labels,
             )
-            for signals in (clips, cached)
+            for role, stream, signals in (("audio", AUDIO, clips), ("frontend", FRONTEND, cached))
         )
     assert short.item() == pytest.approx(full.item(), rel=1e-3)
 

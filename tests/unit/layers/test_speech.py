@@ -13,6 +13,7 @@ from emoadapt.backbones.speech_transformer import Config
 from emoadapt.config import load_study
 from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
+from emoadapt.data.streams import AUDIO
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.training.learner import embed_batch
@@ -51,7 +52,7 @@ def make(architecture: str, norm: str = "layer", **options: Any) -> SpeechBackbo
 
 def make_clips(*lengths: int) -> list[Clip]:
     generator = torch.Generator().manual_seed(7)
-    return [Clip(f"c/{n}", 0.1 * torch.randn(n, generator=generator) + 0.05, epoch=2) for n in lengths]
+    return [Clip(f"c/{n}", {"audio": 0.1 * torch.randn(n, generator=generator) + 0.05}, epoch=2) for n in lengths]
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -62,8 +63,10 @@ def test_embedding_is_the_same_alone_and_in_a_padded_batch(architecture: str, no
     embeddings = []
     for backbone.training in (True, False):
         with torch.no_grad():
-            together = embed_batch(backbone, collate_clips(clips, seed=5))
-            alone = torch.cat([embed_batch(backbone, collate_clips([clip], seed=5)) for clip in clips])
+            together = embed_batch(backbone, collate_clips(clips, {"audio": AUDIO}, seed=5))
+            alone = torch.cat(
+                [embed_batch(backbone, collate_clips([clip], {"audio": AUDIO}, seed=5)) for clip in clips]
+            )
         torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
         assert (together[0] - together[1]).abs().max() > 1e-3
         embeddings.append(together)
@@ -79,9 +82,9 @@ def test_weighted_layers_are_those_of_transformers(architecture: str, norm: str)
     getattr(reference, reference.base_model_prefix).load_state_dict(backbone.model.state_dict())
     with torch.no_grad():
         reference.layer_weights.copy_(backbone.layer_weights)
-        values = backbone._prepare(clip.signal)[None]
+        values = backbone._prepare(clip.streams["audio"])[None]
         expected = reference(values).logits
-        found = reference.classifier(reference.projector(backbone([clip.signal])))
+        found = reference.classifier(reference.projector(backbone([clip.streams["audio"]])))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
@@ -95,7 +98,7 @@ def test_encoders_of_large_models_too(architecture: str) -> None:
     ).eval()
     backbone.layer_weights = plain.layer_weights
     backbone.load_state_dict(plain.state_dict())
-    clips = [clip.signal for clip in make_clips(3000, 8000, 5001)]
+    clips = [clip.streams["audio"] for clip in make_clips(3000, 8000, 5001)]
     with torch.no_grad():
         together, alone = backbone(clips), torch.cat([backbone([clip]) for clip in clips])
         states = backbone.model(backbone._prepare(clips[0])[None], output_hidden_states=True).hidden_states
@@ -110,7 +113,7 @@ def test_saved_layer_weights_come_back(architecture: str, tmp_path: Path) -> Non
     backbone.save(tmp_path / "model", {})
     again = load_backbone(configure(architecture, layers="weighted"), tmp_path, tmp_path / "model").eval()
     with torch.no_grad():
-        assert torch.equal(again([clip.signal]), backbone([clip.signal]))
+        assert torch.equal(again([clip.streams["audio"]]), backbone([clip.streams["audio"]]))
 
 
 @pytest.mark.parametrize(("architecture", "norm"), FAMILIES)
@@ -118,7 +121,7 @@ def test_adapters_begin_as_no_change_and_alone_learn(architecture: str, norm: st
     plain = load_backbone(configure(architecture, norm), Path("nowhere"))
     backbone = load_backbone(configure(architecture, norm, lora={"rank": 4}), Path("nowhere"))
     backbone.set_cnn_trainable(False)
-    signals = [clip.signal for clip in make_clips(3000, 4000)]
+    signals = [clip.streams["audio"] for clip in make_clips(3000, 4000)]
     embedding = backbone(signals)
     # Adding zeros changes nothing; where a tensor lies in memory may change the last bit.
     torch.testing.assert_close(embedding, plain(signals), atol=1e-6, rtol=0)
@@ -137,15 +140,15 @@ def test_saved_adapters_are_merged(architecture: str, norm: str, tmp_path: Path)
     backbone.save(tmp_path / "model", {})
     plain = AutoModel.from_pretrained(tmp_path / "model").eval()
     with torch.no_grad():
-        expected = backbone([clip.signal])
-        values = backbone._prepare(clip.signal)[None]
+        expected = backbone([clip.streams["audio"]])
+        values = backbone._prepare(clip.streams["audio"])[None]
         torch.testing.assert_close(plain(values).last_hidden_state.mean(dim=1), expected, atol=1e-5, rtol=0)
     assert set(backbone.state_dict()) == names
     assert not any("lora" in name for name in plain.state_dict())
     # and the next stage puts new ones on top
     again = load_backbone(configure(architecture, norm, lora={"rank": 4}), tmp_path, tmp_path / "model").eval()
     with torch.no_grad():
-        torch.testing.assert_close(again([clip.signal]), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(again([clip.streams["audio"]]), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("mode", ["silence", "repeat"])
@@ -155,7 +158,7 @@ def test_short_clips_are_heard_with_their_padding(architecture: str, norm: str, 
     plain = make(architecture, norm).eval()
     backbone = make(architecture, norm, pad={"seconds": 0.4, "mode": mode}).eval()
     backbone.load_state_dict(plain.state_dict())
-    short, long = (clip.signal for clip in make_clips(2500, 8000))
+    short, long = (clip.streams["audio"] for clip in make_clips(2500, 8000))
     with torch.no_grad():
         heard = plain._prepare(short).numpy()
         by_hand = np.resize(heard, 6400) if mode == "repeat" else np.pad(heard, (0, 3900))
@@ -172,7 +175,7 @@ def test_short_clips_are_heard_with_their_padding(architecture: str, norm: str, 
 def test_padding_goes_with_the_model_until_a_study_wants_another(tmp_path: Path) -> None:
     backbone, clips = (
         make("hubert", pad={"seconds": 0.4, "mode": "repeat"}).eval(),
-        [clip.signal for clip in make_clips(2500)],
+        [clip.streams["audio"] for clip in make_clips(2500)],
     )
     backbone.save(tmp_path / "model", {})
     loaded = load_folder(tmp_path / "model", origin="x", trained=True).eval()
@@ -217,7 +220,7 @@ def test_adapters_and_top_layers_exclude_each_other() -> None:
 def test_only_the_top_layers_learn(architecture: str, norm: str) -> None:
     backbone = load_backbone(configure(architecture, norm, train_layers=2), Path("nowhere"))
     backbone.set_cnn_trainable(False)
-    backbone([clip.signal for clip in make_clips(3000)]).square().sum().backward()
+    backbone([clip.streams["audio"] for clip in make_clips(3000)]).square().sum().backward()
     changed = {name.split(".")[3] for name, value in backbone.named_parameters() if value.grad is not None}
     assert changed == {"1", "2"}
     assert all(
@@ -239,7 +242,7 @@ def test_cnn_stays_as_it_was_set() -> None:
 
 def test_masked_frames_become_the_vector_of_pretraining_where_there_is_one() -> None:
     backbone = make("wav2vec2", spec_augment={"time_share": 0.9, "time_frames": 1}).train()
-    batch = collate_clips(make_clips(6000), seed=0)
+    batch = collate_clips(make_clips(6000), {"audio": AUDIO}, seed=0)
     plain = embed_batch(backbone, batch)
     backbone.model.masked_spec_embed = torch.nn.Parameter(torch.full((32,), 3.0))
     assert (embed_batch(backbone, batch) - plain).abs().max() > 0.01
