@@ -8,7 +8,7 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.flow.store import write_table
-from emoadapt.training.vectors import normalise_vectors, read_vectors
+from emoadapt.data.vectors import normalise_vectors, read_vectors
 
 ROWS = [
     ("home/a", "home", "s1", 1.0),
