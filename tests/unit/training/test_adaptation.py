@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+from emoadapt.training.stage1 import AdaptationLearner, adapt
 from safetensors.torch import load_file
 from transformers import AutoModel
 
@@ -19,7 +20,6 @@ from emoadapt.errors import DataError, TrainingError
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.loading import build_untrained
 from emoadapt.training.checkpoints import Interrupted
-from emoadapt.training.stage1 import AdaptationLearner, adapt
 
 SMALL = {
     "conv_dim": [16, 32], "conv_kernel": [20, 16], "conv_stride": [20, 8], "hidden_size": 32, "layers": 1, "heads": 2,

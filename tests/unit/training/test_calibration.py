@@ -1,10 +1,10 @@
 """Calibration: speeds of what is trained later, stored where the plan finds them."""
 
 import torch
+from emoadapt.plan import describe_calibrated, read_calibration
 
 from emoadapt.config import load_study
 from emoadapt.models.loading import load_backbone
-from emoadapt.plan import describe_calibrated, read_calibration
 from emoadapt.training import calibration
 from emoadapt.training.calibration import calibrate, measure_backbone
 

@@ -19,7 +19,6 @@ from emoadapt.study.nodes import Run
 from emoadapt.training import finetuning
 from emoadapt.training.unfinished import UnfinishedJob
 
-
 CACHED = ("audio", "frontend")
 
 

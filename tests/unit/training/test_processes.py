@@ -12,11 +12,11 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from emoadapt.flow.grid import count_gpus
 from safetensors.torch import load_file
 
 from emoadapt import schema
 from emoadapt.errors import TrainingError
-from emoadapt.flow.grid import count_gpus
 from emoadapt.flow.store import read_table
 from emoadapt.training.processes import count_processes, run_in_processes
 

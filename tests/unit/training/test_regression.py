@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from emoadapt.training.handcrafted import train_handcrafted
+from emoadapt.training.stage2 import finetune
 from torch import nn
 from torchmetrics.functional.regression import concordance_corrcoef
 from transformers import pipeline
@@ -20,9 +22,7 @@ from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.classifier import load_classifier
 from emoadapt.models.heads import ScaledHead, build_head
 from emoadapt.training.curve import Curve
-from emoadapt.training.handcrafted import train_handcrafted
 from emoadapt.training.regression import AttributeLearner, RatedClips, measure_concordance
-from emoadapt.training.stage2 import finetune
 
 NAN = float("nan")
 

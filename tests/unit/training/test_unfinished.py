@@ -13,13 +13,13 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 import torch
+from emoadapt.training.stage2 import finetune
 
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.training import stage2, states
 from emoadapt.training.checkpoints import Checkpoint, Interrupted
 from emoadapt.training.runs import RunTables, Setting
-from emoadapt.training.stage2 import finetune
 from emoadapt.training.states import load_object, save_object
 from emoadapt.training.trainer import Trainer
 from emoadapt.training.unfinished import UnfinishedJob
