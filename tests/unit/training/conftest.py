@@ -195,6 +195,16 @@ class Work:
         names = [{"utterance_id": row["utterance_id"], "key": "k", "status": "ok"} for row in rows]
         write_table(target, [name | result for name, result in zip(names, results, strict=True)], schema.FRONTEND)
 
+    def make_layers(self, telling: int = 1, n_layers: int = 3, width: int = 6, seed: int = 5) -> dict[str, np.ndarray]:
+        """Layers (n_layers, width) of noise for the clips of `emotion`, of which one tells the classes apart."""
+        random, layers = np.random.default_rng(seed), {}
+        for row in read_table(self.folder / "splits.parquet", columns=["utterance_id", "label"]).to_pylist():
+            if row["utterance_id"] not in layers:
+                values = random.normal(size=(n_layers, width)).astype(np.float32)
+                values[telling] += 3.0 if row["label"] == "high" else 0.0
+                layers[row["utterance_id"]] = values
+        return layers
+
     def write_layers(self, layers: Mapping[str, np.ndarray]) -> None:
         """Layers (n_layers, width) of clips; the first clip of acted failed, as its audio did."""
         rows = [

@@ -108,20 +108,6 @@ def test_tied_votes_are_decided_by_the_largest_decision_value() -> None:
     assert (found == theirs[True]).all() and (found != theirs[False]).any()
 
 
-WIDTH = 6
-
-
-def make_layers(work, telling: int = 1, n_layers: int = 3, seed: int = 5) -> dict[str, np.ndarray]:
-    """Layers of noise, of which one tells the classes apart."""
-    random, layers = np.random.default_rng(seed), {}
-    for row in read_table(work.folder / "splits.parquet", columns=["utterance_id", "label"]).to_pylist():
-        if row["utterance_id"] not in layers:
-            values = random.normal(size=(n_layers, WIDTH)).astype(np.float32)
-            values[telling] += 3.0 if row["label"] == "high" else 0.0
-            layers[row["utterance_id"]] = values
-    return layers
-
-
 def expect(work, layers: dict[str, np.ndarray], layer: int, machine) -> list[str]:
     """What a pipeline of scikit-learn predicts of the test clips of `RUNS`."""
     splits = pl.from_arrow(read_table(work.folder / "splits.parquet")).filter(pl.col("utterance_id") != "acted/001")
@@ -138,7 +124,7 @@ def expect(work, layers: dict[str, np.ndarray], layer: int, machine) -> list[str
 @pytest.mark.parametrize(("layer", "place"), [("last", 2), (0, 0), (1, 1)])
 def test_a_machine_reads_the_layer_that_is_named(work, layer: str | int, place: int) -> None:
     work.write_labelled()
-    layers = make_layers(work)
+    layers = work.make_layers()
     work.write_layers(layers)
     found = run(work, model="tiny.original.svm", layer=layer)
     assert found["predicted"].to_list() == expect(work, layers, place, SVC(gamma="auto"))
@@ -155,7 +141,7 @@ def run_logistic(work, **settings) -> pl.DataFrame:
 @pytest.mark.parametrize(("layer", "place"), [("last", 2), (0, 0)])
 def test_logistic_regression_is_that_of_scikit_learn(work, layer: str | int, place: int) -> None:
     work.write_labelled()
-    layers = make_layers(work)
+    layers = work.make_layers()
     work.write_layers(layers)
     found = run_logistic(work, layers=layer, c=0.5)
     assert found["predicted"].to_list() == expect(work, layers, place, LogisticRegression(C=0.5, max_iter=2000))
@@ -165,14 +151,14 @@ def test_logistic_regression_is_that_of_scikit_learn(work, layer: str | int, pla
 
 def test_logistic_regression_takes_the_layer_that_is_best_on_dev(work) -> None:
     work.write_labelled()
-    work.write_layers(make_layers(work))
+    work.write_layers(work.make_layers())
     best, named = run_logistic(work, layers="best"), run_logistic(work, layers=1)
     assert best.equals(named)
 
 
 def test_a_layer_that_does_not_exist_is_refused(work) -> None:
     work.write_labelled()
-    work.write_layers(make_layers(work))
+    work.write_layers(work.make_layers())
     sentence = "layer 3 is asked for, and the backbone has layers 0 to 2; choose one of them"
     with pytest.raises(TrainingError, match=sentence):
         run(work, model="tiny.original.svm", layer=3)
@@ -182,7 +168,7 @@ def test_a_layer_that_does_not_exist_is_refused(work) -> None:
 
 def test_balanced_weights_are_those_of_scikit_learn(work) -> None:
     work.write_labelled()
-    layers = make_layers(work, seed=6)
+    layers = work.make_layers(seed=6)
     work.write_layers(layers)
     found = run_logistic(work, layers=0, class_weights="balanced")
     machine = LogisticRegression(class_weight="balanced", max_iter=2000)
@@ -216,7 +202,7 @@ assert "torch" not in sys.modules, "torch was imported"
 def test_a_machine_needs_no_torch(work) -> None:
     """It takes seconds to import, which is longer than most machines take."""
     work.write_labelled()
-    work.write_layers(make_layers(work))
+    work.write_layers(work.make_layers())
     command = [sys.executable, "-c", WITHOUT_TORCH, str(work.folder)]
     done = subprocess.run(command, input=json.dumps(work.values), text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
