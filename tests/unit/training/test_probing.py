@@ -260,7 +260,7 @@ def test_a_vector_is_one_layer(work) -> None:
 
 def test_a_layer_that_does_not_exist_is_refused(labelled) -> None:
     with pytest.raises(
-        TrainingError, match="^layer 3 is asked for, and the backbone has layers 0 to 2; choose one of them$"
+        TrainingError, match=r"^layer 3 is asked for, and the backbone has layers 0 to 2; choose one of them$"
     ):
         run(labelled, layers=3)
 
