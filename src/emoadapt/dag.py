@@ -498,7 +498,7 @@ class Graph:
         config = self.study.tasks[task]
         heard = [corpus for name in self.study.adaptations_of(task) for corpus in self.study.adaptations[name].corpora]
         states = [self._state(corpus) for corpus in dict.fromkeys([*self.task_corpora(task), *heard])]
-        code = code_digest("emoadapt.corpora.tasks", "emoadapt.corpora.leaks")
+        code = code_digest("emoadapt.tasks.writing", "emoadapt.tasks.leaks")
         return digest(config.model_dump_json(), self.leak_state(task), code, [[s.labels, *s.shards] for s in states])
 
     def report_state(self) -> str:

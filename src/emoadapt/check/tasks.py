@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from emoadapt.config import CremaDCorpus
-from emoadapt.corpora.classes import describe_labels
-from emoadapt.corpora.leaks import (
+from emoadapt.errors import EmoadaptError
+from emoadapt.tasks.classes import describe_labels
+from emoadapt.tasks.leaks import (
     REMARKS,
     describe_clips,
     describe_leak,
     explain_refusals,
     find_leaks,
 )
-from emoadapt.corpora.splits import PARTS, build_task
-from emoadapt.corpora.subsets import draw_subsets
-from emoadapt.corpora.task_notes import describe_unchecked, list_label_notes, list_task_notes
-from emoadapt.errors import EmoadaptError
+from emoadapt.tasks.notes import describe_unchecked, list_label_notes, list_task_notes
+from emoadapt.tasks.splits import PARTS, build_task
+from emoadapt.tasks.subsets import draw_subsets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

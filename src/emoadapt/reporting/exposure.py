@@ -10,11 +10,11 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
-from emoadapt.corpora.leaks import describe_leak
-from emoadapt.corpora.leaks import read_clips as read_clips
-from emoadapt.corpora.overlap import find_shared_clips
 from emoadapt.flow.frames import read_frame
 from emoadapt.reporting.style import listing
+from emoadapt.tasks.leaks import describe_leak
+from emoadapt.tasks.leaks import read_clips as read_clips
+from emoadapt.tasks.overlap import find_shared_clips
 
 _TESTED = ("task", "test_corpus", "test_clips", "seen_clips", "test_speakers", "seen_speakers")
 

@@ -15,13 +15,13 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study, Task
-from emoadapt.corpora.contradictions import compare_labels, name_truth
-from emoadapt.corpora.overlap import CLIP_COLUMNS, find_overlapping_clips, find_shared_clips, is_readable
-from emoadapt.corpora.splits import PARTS
 from emoadapt.errors import CorpusError
 from emoadapt.flow.frames import make_frame, read_frame
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.flow.store import write_table
+from emoadapt.tasks.contradictions import compare_labels, name_truth
+from emoadapt.tasks.overlap import CLIP_COLUMNS, find_overlapping_clips, find_shared_clips, is_readable
+from emoadapt.tasks.splits import PARTS
 
 FEWEST_WORDS = 3
 """Sentences of fewer words ("Oh, really?") are said by everybody, and are no leak."""

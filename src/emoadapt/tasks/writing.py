@@ -7,12 +7,12 @@ from pathlib import Path
 
 from emoadapt import schema
 from emoadapt.config import Study, Task
-from emoadapt.corpora.splits import build_task
-from emoadapt.corpora.subsets import draw_subsets
-from emoadapt.corpora.task_notes import describe_left_out
 from emoadapt.flow.frames import read_frame
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.flow.store import write_table
+from emoadapt.tasks.notes import describe_left_out
+from emoadapt.tasks.splits import build_task
+from emoadapt.tasks.subsets import draw_subsets
 
 
 def write_splits(study: Study, task: str, manifests: Sequence[Path], labels: Sequence[Path], output: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import Task
-from emoadapt.corpora.subsets import apportion, draw_nested, draw_subset, draw_subsets
 from emoadapt.errors import DataError
+from emoadapt.tasks.subsets import apportion, draw_nested, draw_subset, draw_subsets
 
 
 def make_labels(counts):

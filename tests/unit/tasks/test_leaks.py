@@ -9,7 +9,9 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import load_study
-from emoadapt.corpora.leaks import (
+from emoadapt.errors import ConfigError, CorpusError
+from emoadapt.flow.store import read_table, write_table
+from emoadapt.tasks.leaks import (
     check_training,
     describe_clips,
     describe_leak,
@@ -17,10 +19,8 @@ from emoadapt.corpora.leaks import (
     find_leaks,
     write_leaks,
 )
-from emoadapt.corpora.overlap import EMPTY
-from emoadapt.corpora.task_notes import describe_unchecked
-from emoadapt.errors import ConfigError, CorpusError
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.tasks.notes import describe_unchecked
+from emoadapt.tasks.overlap import EMPTY
 
 MANIFEST = dict(pl.DataFrame(schema.MANIFEST.empty_table()).schema)
 SPLITS = dict(pl.DataFrame(schema.SPLITS.empty_table()).schema)

@@ -1,4 +1,4 @@
-"""Train, development and test: who is in which. Whether they are disjoint is looked into by `corpora.leaks`.
+"""Train, development and test: who is in which. Whether they are disjoint is looked into by `tasks.leaks`.
 
 A partition depends on the clips' speakers, labels and the seed only, never on the order of rows or on features.
 """
@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 
 from emoadapt.corpora.base import show
-from emoadapt.corpora.classes import check_test_classes, count_labels, map_labels, share_votes
 from emoadapt.corpora.names import suggest_name
 from emoadapt.corpora.speakers import group_speakers
 from emoadapt.errors import CorpusError, DataError
 from emoadapt.schema import SPLITS
+from emoadapt.tasks.classes import check_test_classes, count_labels, map_labels, share_votes
 
 if TYPE_CHECKING:
     from emoadapt.config import FoldSplit, FractionSplit, OfficialSplit, SpeakerSplit, Split, Task
@@ -43,7 +43,7 @@ def build_task(
 
     Raises:
         CorpusError: labels outside the classes, a test set that lacks one, or what `assign_splits`, `check_splits` and
-            `check_attributes` refuse. What is shared between the parts is looked for by `corpora.leaks`, which the training waits for.
+            `check_attributes` refuse. What is shared between the parts is looked for by `leaks`, which the training waits for.
     """
     main = _join(task_name, task, task.corpus, manifests, labels)
     try:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from emoadapt.corpora.base import show
-from emoadapt.corpora.classes import count_labels
 from emoadapt.corpora.names import describe_counts, note_case_twins, suggest_name
+from emoadapt.tasks.classes import count_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,9 +10,9 @@ import pytest
 from emoadapt import schema
 from emoadapt.config import Task
 from emoadapt.corpora import read_utterances
-from emoadapt.corpora.classes import map_labels, share_votes
-from emoadapt.corpora.splits import assign_splits, build_task, check_splits
 from emoadapt.errors import CorpusError, DataError
+from emoadapt.tasks.classes import map_labels, share_votes
+from emoadapt.tasks.splits import assign_splits, build_task, check_splits
 
 CLASSES = ("anger", "neutral")
 VOTES = pl.DataFrame(schema.LABELS.empty_table()).schema["soft"]

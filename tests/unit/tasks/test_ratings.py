@@ -6,10 +6,10 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import Task
-from emoadapt.corpora.splits import build_task
-from emoadapt.corpora.subsets import draw_rated_subset, draw_subsets
-from emoadapt.corpora.task_notes import list_task_notes
 from emoadapt.errors import CorpusError, DataError
+from emoadapt.tasks.notes import list_task_notes
+from emoadapt.tasks.splits import build_task
+from emoadapt.tasks.subsets import draw_rated_subset, draw_subsets
 
 
 def make_task(**settings) -> Task:
