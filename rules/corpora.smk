@@ -77,7 +77,7 @@ rule split:
     params:
         manifests=lambda w, input: fold_paths(input.manifests),
         split=lambda w: graph.split_state(w.task),
-        code=code_of("tasks.writing"),
+        code=code_of("tasks.splits"),
     shell:
         'python -m emoadapt split {wildcards.task} {params.manifests} --labels "{input.labels}" '
         "--output {output} 2> {log}"
@@ -125,6 +125,6 @@ rule subset:
     params:
         resamplings=lambda w: graph.resamplings(w.task, w.subset),
         draws=lambda w: STUDY.tasks[w.task].draws,
-        code=code_of("tasks.writing"),
+        code=code_of("tasks.subsets"),
     shell:
         "python -m emoadapt subset {wildcards.task} {wildcards.subset} {input} --output {output} 2> {log}"

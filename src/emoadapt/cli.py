@@ -402,7 +402,7 @@ def adapt(backbone: str, adaptation: str, output: Output, curves: Output, thread
 @app.command(rich_help_panel=STAGES)
 def split(task: str, manifests: Files, labels: Annotated[str, typer.Option()], output: Output) -> None:
     """Map labels to classes and assign train, dev and test."""
-    from emoadapt.tasks.writing import write_splits
+    from emoadapt.tasks.splits import write_splits
 
     write_splits(_study(), task, manifests, [Path(path) for path in labels.split()], output)
 
@@ -418,7 +418,7 @@ def leaks(task: str, manifests: Files, splits: Output, output: Output) -> None:
 @app.command(rich_help_panel=STAGES)
 def subset(task: str, subset: str, splits: Path, output: Output) -> None:
     """Draw the training clips of a low-resource setting, all draws and folds."""
-    from emoadapt.tasks.writing import write_subsets
+    from emoadapt.tasks.subsets import write_subsets
 
     write_subsets(task, subset, _study().tasks[task], splits, output)
 

@@ -97,7 +97,7 @@ def leak_footnotes(study: Study, leaks: pl.DataFrame) -> dict[str, list[str]]:
         notes.setdefault(row["task"], []).append(f"{describe_leak(row)}: {_name_consequence(row)}")
     for task, sentences in notes.items():
         # Few corpora bring transcripts: that sentences were not compared is said where somebody counts on it.
-        idle = [] if task in study.tasks and study.tasks[task].refuses("transcripts") else ["transcripts"]
+        idle = [] if task in study.tasks and study.tasks[task].leaks.transcripts == "refuse" else ["transcripts"]
         idle += ["overlaps"]  # unknown where `clips` is
         unknown = rows.filter(~pl.col("kind").is_in(idle), task=task, verdict="unknown")
         unknown = unknown.select("kind", "between", "corpus").rows()

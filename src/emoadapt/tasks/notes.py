@@ -1,4 +1,4 @@
-"""Notes on a task's partition: clips left out, a single test speaker, a development part without a class."""
+"""Notes on a task's split: clips left out, a single test speaker, a development part without a class."""
 
 from __future__ import annotations
 
@@ -8,23 +8,13 @@ import polars as pl
 
 from emoadapt.corpora.base import show
 from emoadapt.corpora.names import describe_counts, note_case_twins, suggest_name
-from emoadapt.tasks.classes import count_labels
+from emoadapt.tasks.divisions import describe_fold, list_tested
+from emoadapt.tasks.left_out import UNITS, count_unnamed, list_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from emoadapt.config import Task
-
-_PARTS = ("train", "dev", "test")
-
-_UNCHECKED = {
-    "speakers": ("speakers", "without a speaker"),
-    "clips": ("recordings", "that cannot be read"),
-    "transcripts": ("sentences", "without a transcript"),
-    "stage1_clips": ("recordings", "that cannot be read"),
-    "stage1_speakers": ("speakers", "without a speaker"),
-}
-"""Kind -> what is compared, and clips that cannot be."""
 
 
 def list_label_notes(
@@ -64,97 +54,17 @@ def list_task_notes(name: str, task: Task, splits: pl.DataFrame) -> list[str]:
     return [
         *_note_dev_classes(task, splits),
         *_note_unrated(task, splits),
-        *(_describe_lone_speaker(name, task, corpus, splits) for corpus in find_lone_speakers(task, splits)),
+        *(_describe_lone_speaker(name, task, *found, splits) for found in find_lone_speakers(task, splits).items()),
     ]
 
 
-def describe_left_out(task: Task, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame]) -> str:
-    """Count clips that are in no part of a task, by reason; `none` without any.
-
-    Args:
-        task: its configuration.
-        manifests: corpus -> `schema.MANIFEST` rows.
-        labels: corpus -> `schema.LABELS` rows.
-    """
-    reasons = []
-    for corpus in sorted({task.corpus, *task.test_also}):
-        parts = []
-        if task.classes:
-            counts = count_labels(task, labels[corpus])
-            parts += [f"label {describe_counts(counts.outside)}"] if counts.outside else []
-            unlabelled = counts.unlabelled
-        else:
-            unlabelled = labels[corpus].height - _take_labelled(task, labels[corpus]).height
-        parts += [f"without a label {unlabelled}"] if unlabelled else []
-        if corpus == task.corpus and (unnamed := count_unnamed(task, manifests[corpus], labels[corpus])):
-            parts.append(f"{_unit(task)} {describe_counts(unnamed)}")
-        if parts:
-            reasons.append(f"{corpus}: {'; '.join(parts)}")
-    return ". ".join(reasons) or "none"
-
-
-def count_unnamed(task: Task, manifest: pl.DataFrame, labels: pl.DataFrame) -> dict[str, int]:
-    """Official part, or speaker, that the split names nowhere -> its labelled clips, which are left out.
-
-    Args:
-        task: its configuration.
-        manifest: `schema.MANIFEST` rows of the task's corpus.
-        labels: `schema.LABELS` rows of the same.
-    """
-    if task.split.by == "official":
-        column, name = "split", pl.col("split").str.to_lowercase()
-    elif task.split.by == "speakers" and task.split.train is not None:
-        column, name = "speaker", pl.col("speaker")
-    else:
-        return {}
-    named = {word for part in _PARTS for word in getattr(task.split, part) or ()}
-    if column == "split":
-        named = {word.lower() for word in named}
-    left = manifest.join(_take_labelled(task, labels), on="utterance_id", how="semi")
-    left = left.drop_nulls(column).filter(~name.is_in(list(named)))
-    return dict(left.group_by(column).len().sort(column).iter_rows())
-
-
 def find_lone_speakers(task: Task, splits: pl.DataFrame) -> dict[str, str]:
-    """Test corpus -> its speaker, where the test parts of all folds have a single known one."""
-    tested = splits.filter(split="test")
-    speakers = {
-        c: tested.filter(corpus=c)["speaker"].drop_nulls().unique().to_list() for c in (task.corpus, *task.test_also)
-    }
-    return {c: found[0] for c, found in speakers.items() if len(found) == 1}
-
-
-def describe_unchecked(task: Task, leaks: pl.DataFrame) -> list[str]:
-    """Sentences about clips among which a leak could not be looked for.
-
-    Few corpora have transcripts: that sentences were not compared is only said where they are refused.
-
-    Args:
-        task: its configuration.
-        leaks: its LEAKS rows.
-    """
-    kinds = _UNCHECKED if task.refuses("transcripts") else {k: v for k, v in _UNCHECKED.items() if k != "transcripts"}
-    sentences = []
-    for (kind, corpus), rows in (
-        leaks.filter(pl.col("unchecked") > 0, pl.col("kind").is_in(list(kinds)))
-        .partition_by("kind", "corpus", as_dict=True, maintain_order=True)
-        .items()
-    ):
-        what, why = kinds[str(kind)]
-        pairs = ", ".join(f"{between} {count:,}" for between, count in rows.select("between", "unchecked").rows())
-        sentences.append(f"shared {what} were not looked for among clips {why} (of {corpus}, {pairs})")
-    return sentences
-
-
-def _take_labelled(task: Task, labels: pl.DataFrame) -> pl.DataFrame:
-    """Rows with one of the task's classes, or with a value of one of its attributes."""
-    if task.classes:
-        return labels.filter(pl.col("label").replace(task.class_map).is_in(task.classes))
-    return labels.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in task.attributes))
-
-
-def _unit(task: Task) -> str:
-    return "part" if task.split.by == "official" else "speaker"
+    """Test corpus -> its speaker, where the test parts of a partition have a single known one, all folds together."""
+    tested = splits.filter(pl.col("split") == "test", pl.col("corpus").is_in(list_tested(task))).drop_nulls("speaker")
+    found = tested.group_by("partition", "corpus").agg(pl.col("speaker").unique()).sort("partition")
+    lone = found.filter(pl.col("speaker").list.len() == 1).unique("corpus", keep="first", maintain_order=True)
+    speakers = {corpus: speaker for corpus, (speaker,) in lone.select("corpus", "speaker").iter_rows()}
+    return {corpus: speakers[corpus] for corpus in list_tested(task) if corpus in speakers}
 
 
 def _note_unused_map(name: str, task: Task, labels: Mapping[str, pl.DataFrame]) -> list[str]:
@@ -174,28 +84,32 @@ def _note_unused_map(name: str, task: Task, labels: Mapping[str, pl.DataFrame]) 
 def _note_unnamed(name: str, task: Task, unnamed: Mapping[str, int]) -> list[str]:
     if not unnamed:
         return []
-    known = [name for part in _PARTS for name in getattr(task.split, part) or ()]
+    if task.split.by == "table":
+        return [f"labelled clips that tasks.{name}.split does not name are left out: {describe_counts(unnamed)}"]
+    divisions = getattr(task.split, "partitions", ()) or (task.split,)
+    known = [word for division in divisions for word in list_named(division)]
     # A part is known by names in any case; one that only looks like another is probably misspelt.
     meant = {word: close for word in unnamed if (close := suggest_name(word, known)) is not None}
     hint = "".join(f"; is {close} meant by {word}?" for word, close in meant.items())
     return [
-        f"labelled clips of {_unit(task)}s that tasks.{name}.split does not name are left out: {describe_counts(unnamed)}{hint}"
+        f"labelled clips of {UNITS[task.split.by]}s that tasks.{name}.split does not name are left out: {describe_counts(unnamed)}{hint}"
     ]
 
 
 def _note_dev_classes(task: Task, splits: pl.DataFrame) -> list[str]:
-    developed = splits.filter(split="dev")
-    folds = sorted(set(developed["fold"]))
+    developed = splits.filter(split="dev").sort("partition", "fold")
+    folds = developed.partition_by("partition", "fold", as_dict=True, maintain_order=True)
     lacking = {}
-    for fold in folds:
-        present = set(developed.filter(fold=fold)["label"])
+    for (partition, fold), rows in folds.items():
+        present = set(rows["label"])
         if absent := [name for name in task.classes if name not in present]:
-            lacking[fold] = absent
+            lacking[describe_fold(int(partition), int(fold))] = absent
     if not lacking:
         return []
     if len(folds) == 1:
-        return [f"dev has no clip of class {', '.join(lacking[folds[0]])}: the epoch is chosen without it"]
-    shown = show((f"fold {fold}: {', '.join(names)}" for fold, names in lacking.items()), 3)
+        (absent,) = lacking.values()
+        return [f"dev has no clip of class {', '.join(absent)}: the epoch is chosen without it"]
+    shown = show((f"{fold}: {', '.join(names)}" for fold, names in lacking.items()), 3)
     return [
         f"dev has no clip of some class in {len(lacking)} of {len(folds)} folds ({shown}): epochs are chosen without it"
     ]
@@ -214,12 +128,18 @@ def _note_unrated(task: Task, splits: pl.DataFrame) -> list[str]:
     return notes
 
 
-def _describe_lone_speaker(name: str, task: Task, corpus: str, splits: pl.DataFrame) -> str:
-    tested = splits.filter(split="test", corpus=corpus).unique("utterance_id")["speaker"]
-    (speaker,), unknown = tested.drop_nulls().unique(), tested.null_count()
-    if unknown:
-        return f"the test set of {corpus} has one known speaker ({speaker}), and {unknown:,} clips of unknown speakers"
-    text = f"the test set of {corpus} has one speaker ({speaker}): its scores say nothing about other speakers"
+def _describe_lone_speaker(name: str, task: Task, corpus: str, speaker: str, splits: pl.DataFrame) -> str:
+    tested = splits.filter(split="test", corpus=corpus).sort("partition")
+    folds = tested.partition_by("partition", as_dict=True, maintain_order=True)
+    (partition, speakers), *_ = (
+        (number, rows.unique("utterance_id")["speaker"])
+        for (number,), rows in folds.items()
+        if rows["speaker"].drop_nulls().unique().to_list() == [speaker]
+    )
+    where = f"{corpus} in partition {partition}" if len(folds) > 1 else corpus
+    if unknown := speakers.null_count():
+        return f"the test set of {where} has one known speaker ({speaker}), and {unknown:,} clips of unknown speakers"
+    text = f"the test set of {where} has one speaker ({speaker}): its scores say nothing about other speakers"
     if corpus == task.corpus and task.split.by in ("fractions", "speakers"):
         text += f"; tasks.{name}.split: {{by: leave_one_speaker_out}} tests on every speaker"
     return text

@@ -9,17 +9,17 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import load_study
-from emoadapt.errors import ConfigError, CorpusError
+from emoadapt.errors import CorpusError
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.tasks.leaks import (
     check_training,
     describe_clips,
     describe_leak,
+    describe_unchecked,
     explain_refusals,
     find_leaks,
     write_leaks,
 )
-from emoadapt.tasks.notes import describe_unchecked
 from emoadapt.tasks.overlap import EMPTY
 
 MANIFEST = dict(pl.DataFrame(schema.MANIFEST.empty_table()).schema)
@@ -64,7 +64,7 @@ def split_rows(labels=(), **parts):
         for name, speaker in clips:
             base = dict.fromkeys(SPLITS)
             rows.append(
-                base | {"utterance_id": name, "corpus": name.split("/")[0], "speaker": speaker, "label": labels.get(name, "x"), "fold": fold, "split": part}
+                base | {"utterance_id": name, "corpus": name.split("/")[0], "speaker": speaker, "label": labels.get(name, "x"), "partition": 0, "fold": fold, "split": part}
             )  # fmt: skip
     return pl.DataFrame(rows, schema=SPLITS)
 
@@ -334,23 +334,14 @@ def test_copies_within_stage1_are_counted_and_stop_nothing():
     assert explain_refusals(leaks) == []
 
 
-@pytest.mark.parametrize(
-    "accepted",
-    [{"allow_speaker_overlap": True}, {"leaks": {"speakers": "report", "clips": "report", "development": "report"}}],
-)
-def test_what_is_accepted_is_reported(accepted):
+def test_what_is_accepted_is_reported():
+    accepted = {"leaks": {"speakers": "report", "clips": "report", "development": "report"}}
     same = {"fingerprint": "one", "speaker": "a"}
     leaks = leaks_of(make_study(**accepted), CLEAN, *clean_manifests(c1=same, c3=same, c4=same))
     assert explain_refusals(leaks) == []
     assert {(row["kind"], row["verdict"]) for row in leaks.filter(pl.col("count") > 0).to_dicts()} == {
         ("speakers", "reported"), ("clips", "reported"), ("development", "reported")
     }  # fmt: skip
-
-
-def test_one_thing_is_said_in_one_place():
-    with pytest.raises(ConfigError, match=r"allow_speaker_overlap: true is short for leaks: .* keep leaks alone"):
-        make_study(allow_speaker_overlap=True, leaks={"speakers": "report"})
-    assert make_study(allow_speaker_overlap=True, leaks={"stage1_clips": "refuse"}).tasks["t"].refuses("stage1_clips")
 
 
 def test_a_refused_task_leaves_no_table_and_trains_only_what_is_clean(tmp_path):

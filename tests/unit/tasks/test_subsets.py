@@ -102,7 +102,7 @@ def splits():
     for fold in (0, 1):
         part = pl.when(pl.col("n") % 2 == fold).then(pl.lit("train")).otherwise(pl.lit("test"))
         rows.append(labels.select("utterance_id", "label", split=part, fold=pl.lit(fold, dtype=pl.Int32)))
-    return pl.concat(rows)
+    return pl.concat(rows).with_columns(partition=pl.lit(0, dtype=pl.Int32))
 
 
 def make_task(**values):
@@ -157,7 +157,7 @@ def test_nested_quotas_worked_by_hand():
 
 def test_a_smaller_nested_draw_is_part_of_a_larger_one():
     splits = make_labels({"a": 30, "b": 17, "c": 9}).with_columns(
-        fold=pl.lit(0, pl.Int32), split=pl.lit("train"), speaker=pl.lit("s"), corpus=pl.lit("c")
+        partition=pl.lit(0), fold=pl.lit(0, pl.Int32), split=pl.lit("train"), speaker=pl.lit("s"), corpus=pl.lit("c")
     )
     task = make_task(resamplings=3, draws="nested")
     sizes = [12, 20, 21, 40, 56]
