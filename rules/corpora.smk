@@ -123,8 +123,7 @@ rule subset:
         mem_mb=growing(2000),
         runtime=20,
     params:
-        resamplings=lambda w: graph.resamplings(w.task, w.subset),
-        draws=lambda w: STUDY.tasks[w.task].draws,
+        draws=lambda w: graph.subset_state(w.task, w.subset),
         code=code_of("tasks.subsets"),
     shell:
         "python -m emoadapt subset {wildcards.task} {wildcards.subset} {input} --output {output} 2> {log}"

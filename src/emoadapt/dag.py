@@ -33,7 +33,7 @@ from emoadapt.schema import FEATURES as FEATURE_TABLES
 from emoadapt.study.grid import batches, count_gpus
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
 from emoadapt.tasks.folds import count_folds
-from emoadapt.tasks.split_tables import describe_split_table
+from emoadapt.tasks.states import describe_leaks, describe_splits, describe_subset
 from emoadapt.training.jobs import AdaptationJob, TaskJob, group_shards
 
 RESULTS = "results"
@@ -282,17 +282,13 @@ class Graph:
         """Digest of the code that evaluates a task."""
         return self.code("evaluation.regression" if self.study.tasks[task].attributes else "evaluation.evaluate")
 
-    def resamplings(self, task: str, subset: str) -> int:
-        """Draws of a subset; all clips can be drawn in one way only."""
-        return 1 if subset == "full" else self.study.tasks[task].resamplings
-
     def split_state(self, task: str) -> str:
-        """The configuration that decides classes and splits, and what a split's own table says."""
-        config = self.study.tasks[task]
-        # What a table says counts, not where it lies.
-        idle = {"subsets": True, "resamplings": True, "draws": True, "leaks": True, "score": True}
-        values = config.model_dump_json(exclude=idle | {"split": {"file", "columns"}})
-        return f"{values} {describe_split_table(config.split)}".strip()
+        """What decides a task's classes and splits besides its corpora."""
+        return describe_splits(self.study.tasks[task])
+
+    def subset_state(self, task: str, subset: str) -> str:
+        """What decides a subset besides the splits."""
+        return describe_subset(self.study.tasks[task], subset)
 
     def leak_manifests(self, task: str, adaptations: list[str]) -> list[str]:
         """Manifest shards that a task's leaks are looked for in: of its corpora and those that the adaptations use."""
@@ -304,12 +300,8 @@ class Graph:
         return self.leak_manifests(task, [start] if start in self.study.adaptations else [])
 
     def leak_state(self, task: str) -> str:
-        """What decides the table of leaks besides manifests and splits: verdicts, what was heard, and whose speakers are whose."""
-        config = self.study.tasks[task]
-        heard = {name: self.study.adaptations[name].corpora for name in self.study.adaptations_of(task)}
-        corpora = dict.fromkeys([*self.task_corpora(task), *(c for names in heard.values() for c in names)])
-        whose = [(name, self.study.corpora[name].importer, self.study.corpora[name].root) for name in corpora]
-        return json.dumps([config.leaks.model_dump(), config.score, heard, whose])
+        """What decides the table of leaks besides manifests and splits."""
+        return describe_leaks(self.study, task)
 
     def leak_tables(self) -> list[str]:
         """The table of leaks of every task."""
@@ -487,8 +479,8 @@ class Graph:
         heard = [corpus for name in self.study.adaptations_of(task) for corpus in self.study.adaptations[name].corpora]
         states = [self._state(corpus) for corpus in dict.fromkeys([*self.task_corpora(task), *heard])]
         code = code_digest("emoadapt.tasks.splits", "emoadapt.tasks.subsets", "emoadapt.tasks.leaks")
-        table = describe_split_table(config.split)
-        return digest(config.model_dump_json(), table, self.leak_state(task), code, [[s.labels, *s.shards] for s in states])
+        found = describe_splits(config), config.subsets, config.resamplings, config.draws, self.leak_state(task)
+        return digest(*found, code, [[s.labels, *s.shards] for s in states])
 
     def report_state(self) -> str:
         """What the report shows: all of the configuration, through its template, beside a paper's figures."""

@@ -198,7 +198,7 @@ def check_test_classes(task_name: str, task: Task, splits: pl.DataFrame, labels:
         return
     found = []
     for corpus, names in missing.items():
-        partitions = list(_list_missing(task, splits, corpus))
+        partitions = map(str, _list_missing(task, splits, corpus))
         where = f" in partition {show(partitions)}" if task.partitions > 1 else ""
         found.append(_describe_missing(task_name, task, corpus, names, labels, where))
     raise CorpusError(

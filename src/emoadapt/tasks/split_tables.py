@@ -159,7 +159,7 @@ def place_utterances(split: TableSplit, corpus: str, rows: Iterable[Row], known:
                 )
     if unknown:
         first = unknown[0].utterance.removeprefix(f"{corpus}/")
-        close = suggest_name(first, [name.removeprefix(f"{corpus}/") for name in sorted(whole)])
+        close = suggest_name(first, [name.removeprefix(f"{corpus}/") for name in sorted(whole | segments.keys())])
         raise CorpusError(
             f"{split.file}: corpus {corpus} has no utterance {show(f'{row.utterance} (line {row.line})' for row in unknown)}; "
             f"{f'is {close} meant? ' if close else ''}correct the table, or take the rows out"

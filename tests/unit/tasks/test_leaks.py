@@ -334,6 +334,43 @@ def test_copies_within_stage1_are_counted_and_stop_nothing():
     assert explain_refusals(leaks) == []
 
 
+def test_a_leak_in_any_partition_is_refused_and_counts_once():
+    """Speaker a is in train and test in the second and third partition only."""
+    clean = split_rows(train=[("c/1", "a")], dev=[("c/2", "b")], test=[("c/3", "c")])
+    mixed = split_rows(train=[("c/1", "a")], dev=[("c/2", "b")], test=[("c/4", "a")])
+    splits = pl.concat([clean, *(mixed.with_columns(partition=pl.lit(i, dtype=SPLITS["partition"])) for i in (1, 2))])
+    rows = manifest(("c/1", "a", {}), ("c/2", "b", {}), ("c/3", "c", {}), ("c/4", "a", {}))
+    study = make_study(split={"by": "fractions"}, partitions=3, test_also=[])
+    row = row_of(leaks_of(study, splits, rows), "speakers")
+    assert (row["count"], row["of"], row["folds"], row["verdict"]) == (1, 2, 2, "refused")
+    assert row_of(leaks_of(study, splits.filter(partition=0), rows), "speakers")["verdict"] == "none"
+
+
+def test_segments_of_one_file_are_one_recording_where_parents_are_scored():
+    """Two neighbours overlap by a quarter: no copies, but their outputs would be averaged across train and test."""
+    splits = split_rows(train=[("c/1", "a")], dev=[("c/2", "b")], test=[("c/3", "c")])
+    film = {"fingerprint": "film"}
+    rows = manifest(
+        ("c/1", "a", film | {"start": 0.0, "end": 2.0}),
+        ("c/2", "b", {}),
+        ("c/3", "c", film | {"start": 1.5, "end": 3.5}),
+    )
+    found = {
+        score: row_of(leaks_of(make_study(score=score, test_also=[]), splits, rows), "clips")["verdict"]
+        for score in ("utterances", "parents")
+    }
+    assert found == {"utterances": "none", "parents": "refused"}
+
+
+def test_a_corpus_that_only_trains_is_not_looked_for_among_test_clips():
+    study = make_study(split={"by": "all"})
+    splits = split_rows(train=[("c/1", "a")], dev=[("c/2", "b")], test=[("d/3", "a")])
+    leaks = leaks_of(study, splits, *clean_manifests(), stage1=["adapted"])
+    tested = leaks.filter(pl.col("between").str.ends_with("/ test"))
+    assert set(tested["corpus"]) == {"d"}
+    assert set(leaks.filter(pl.col("between").is_in(["train / dev", "train / train"]))["corpus"]) == {"c"}
+
+
 def test_what_is_accepted_is_reported():
     accepted = {"leaks": {"speakers": "report", "clips": "report", "development": "report"}}
     same = {"fingerprint": "one", "speaker": "a"}
