@@ -57,7 +57,7 @@ class SpeakerSplit(Section):
             raise ValueError("train, dev or test and partitions both name speakers; keep one of the two")
         if not self.partitions and (missing := [part for part in ("dev", "test") if not getattr(self, part)]):
             raise ValueError(
-                f"{' and '.join(missing)} must name at least one speaker; or list several divisions in partitions"
+                f"{' and '.join(missing)} must not be empty; name at least one, or list several divisions in partitions"
             )
         return self
 

@@ -310,7 +310,7 @@ def test_errors_name_the_partition():
             {"split": {"by": "speakers", "dev": ["x"], "partitions": [{"dev": ["a"], "test": ["b"]}]}},
             r"both name speakers",
         ),
-        ({"split": {"by": "speakers", "dev": ["x"]}}, r"test must name at least one speaker"),
+        ({"split": {"by": "speakers", "dev": ["x"]}}, r"test must not be empty; name at least one, or list"),
         ({"split": {"by": "table", "file": "t"}, "partitions": 2}, r"the table's column in split\.columns\.partition"),
         (
             {"split": {"by": "table", "file": "t", "columns": {"part": "p", "fold": "f"}}},
