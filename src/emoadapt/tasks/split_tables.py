@@ -60,13 +60,13 @@ def read_split_table(split: TableSplit) -> list[Row]:
             if isinstance(error, FileNotFoundError)
             else f"cannot be read ({error.strerror})"
         )
-        raise CorpusError(f"{split.file}: {reason}; correct split.file") from None
+        raise CorpusError(f"{split.file}: {reason}; correct the task's split.file") from None
     wanted = [columns.partition, columns.utterance, columns.fold or columns.part]
     for name in filter(None, wanted):
         if table.header.count(name) != 1:
             found = "more than one column" if name in table.header else "no column"
             raise CorpusError(
-                f"{split.file}: {found} is called {name}; there are {', '.join(table.header)}; correct split.columns"
+                f"{split.file}: {found} is called {name}; there are {', '.join(table.header)}; correct the task's split.columns"
             )
     rows = []
     for line, cells in zip(table.lines, table.rows, strict=True):

@@ -39,7 +39,7 @@ def test_rows_hold_partition_utterance_group_and_line(write):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("id,part\na,train\n", r"no column is called utterance_id; there are id, part; correct split\.columns"),
+        ("id,part\na,train\n", r"no column is called utterance_id; there are id, part; correct the task's split\.columns"),
         ("utterance_id,part,part\na,train,dev\n", r"more than one column is called part"),
         ("utterance_id,part\na,train\nb,\n", r"splits\.csv, line 3: part is empty"),
         ("utterance_id,part\na,train\nb,eval\n", r"splits\.csv, line 3: the part is 'eval'; write train, dev or test"),
@@ -53,7 +53,7 @@ def test_a_table_that_cannot_be_read_is_refused(write, text, problem):
 
 def test_a_missing_table_is_named(tmp_path):
     split = {"by": "table", "file": str(tmp_path / "none.csv")}
-    with pytest.raises(CorpusError, match=r"none\.csv: this table does not exist; correct split\.file"):
+    with pytest.raises(CorpusError, match=r"none\.csv: this table does not exist; correct the task's split\.file"):
         read_split_table(Task.model_validate({"corpus": "c", "classes": ["x", "y"], "split": split}).split)
 
 
