@@ -9,18 +9,9 @@ import soundfile
 import yaml
 
 from emoadapt.errors import ConfigError
-from emoadapt.plan import (
-    CorpusSize,
-    describe_calibrated,
-    measure_corpora,
-    parse_assumptions,
-    plan_study,
-    print_plan,
-    read_calibration,
-    read_plan_study,
-    summarise_plan,
-    write_csv,
-)
+from emoadapt.study.plan.printing import print_plan, summarise_plan, write_csv
+from emoadapt.study.plan.sizes import CorpusSize, measure_corpora, parse_assumptions, read_plan_study
+from emoadapt.study.plan.work import describe_calibrated, plan_study, read_calibration
 
 ROOT = Path(__file__).parents[2]
 TINY = {"architecture": "wav2vec2", "untrained": {"conv_dim": [16] * 5, "hidden_size": 16, "layers": 1, "heads": 2}}
@@ -43,7 +34,7 @@ def values(**changes):
                          "resamplings": 3},
             "loso": {"corpus": "calls", "classes": ["a", "b"], "split": {"by": "leave_one_speaker_out"}},
         },
-        "finetuning": {"seeds": [0, 1], "epochs": 5, "egemaps_baseline": False},
+        "finetunings": {"default": {"seeds": [0, 1], "epochs": 5}},
     } | changes  # fmt: skip
 
 
@@ -124,7 +115,7 @@ def test_hours_follow_from_sizes_and_speeds(study):
     study, missing = study
     speed = {"train": 10.0, "evaluate": 100.0}
     speeds = {"device": "CPU", "torch": "2", "startup": 3.0,
-              "backbones": {"tiny": {"settings": describe_calibrated(study, "tiny"), "stand_in": False, "cnn": 50.0,
+              "backbones": {"tiny": {"settings": describe_calibrated(study, "tiny"), "stand_in": False, "frontend": 50.0, "layers": 20.0,
                                      "cached": {"train": 40.0, "evaluate": 400.0}, "whole": speed}}}  # fmt: skip
     rows = plan_study(study, measure_corpora(study, missing, parse_assumptions(["films=100:0.5h"])), speeds)
     stage1 = find(rows, stage="stage1")
@@ -150,7 +141,9 @@ def test_a_calibration_with_other_settings_does_not_count(study):
 
 
 def read_plan_study_with(study, **finetuning):
-    Path("other.yaml").write_text(yaml.safe_dump(values(finetuning={"seeds": [0, 1], "epochs": 5} | finetuning)))
+    Path("other.yaml").write_text(
+        yaml.safe_dump(values(finetunings={"default": {"seeds": [0, 1], "epochs": 5} | finetuning}))
+    )
     return read_plan_study(["other.yaml"])[0]
 
 
@@ -212,7 +205,7 @@ def test_a_damaged_calibration_is_left_aside(tmp_path, caplog):
 
 
 def test_a_study_without_backbone_is_not_told_to_calibrate(study, capsys):
-    baselines = values(backbones={}, adaptations={}, finetuning={"seeds": [0]})
+    baselines = values(backbones={}, adaptations={}, finetunings={}, tasks={})
     Path("baselines.yaml").write_text(yaml.safe_dump(baselines, sort_keys=False))
     config, missing = read_plan_study(["baselines.yaml"])
     sizes = measure_corpora(config, missing, {})

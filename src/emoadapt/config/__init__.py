@@ -73,6 +73,8 @@ from emoadapt.config.tables import (
     TablePart,
 )
 from emoadapt.config.tasks import (
+    AllSplit,
+    Division,
     FoldSplit,
     FractionSplit,
     Leaks,
@@ -81,6 +83,8 @@ from emoadapt.config.tasks import (
     OfficialSplit,
     SpeakerSplit,
     Split,
+    TableColumns,
+    TableSplit,
     Task,
 )
 from emoadapt.config.training import (
@@ -93,6 +97,7 @@ __all__ = [
     "REPEATING",
     "VIDEO_FEATURES",
     "Adaptation",
+    "AllSplit",
     "AnnotatedCorpus",
     "AnyCorpus",
     "AsrConfig",
@@ -107,6 +112,7 @@ __all__ = [
     "CremaDCorpus",
     "CsvCorpus",
     "DemoCorpus",
+    "Division",
     "EachOf",
     "EgemapsConfig",
     "EgemapsFramesConfig",
@@ -141,8 +147,10 @@ __all__ = [
     "SpeakerSplit",
     "Split",
     "Study",
+    "TableColumns",
     "TableConfig",
     "TablePart",
+    "TableSplit",
     "Task",
     "TessCorpus",
     "UntrainedNetwork",

@@ -1,4 +1,4 @@
-"""What the loaders of both stages make of lengths."""
+"""How signals of clips are cropped and put together."""
 
 from itertools import chain
 from types import SimpleNamespace
@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from emoadapt.config import Optimisation
-from emoadapt.training.loading import load_signals, note_cropped
+from emoadapt.data.streams import AUDIO, Stream
+from emoadapt.training.signals import load_signals, note_cropped
 
 LENGTHS = {f"c/{n}": 1600 * n for n in range(1, 9)}
 
@@ -16,7 +17,8 @@ LENGTHS = {f"c/{n}": 1600 * n for n in range(1, 9)}
 class Sounds:
     """A store of clips of 0.1 s, 0.2 s and so on."""
 
-    def audio(self, name: str) -> np.ndarray:
+    def read(self, name: str, stream: Stream) -> np.ndarray:
+        assert stream == AUDIO
         return np.full(LENGTHS[name], 7, np.int16)
 
 
@@ -27,7 +29,7 @@ def load(shortest: int = 0, **settings: float) -> list[list[int]]:
     batches = load_signals(
         Sounds(), lambda name: {"label": torch.tensor(0)}, LENGTHS, optimisation, backbone, cached=False, seed=None
     )  # fmt: skip
-    return [[len(clip) for clip in batch.audio] for batch in batches]
+    return [[len(clip) for clip in batch.streams["audio"]] for batch in batches]
 
 
 @pytest.mark.parametrize(("shortest", "sizes"), [(0, [4, 2, 2]), (8000, [3, 2, 2, 1])])
