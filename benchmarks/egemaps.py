@@ -26,8 +26,8 @@ from opensmile import FeatureLevel, FeatureSet
 
 from emoadapt.config import CompareFramesConfig, EgemapsConfig, Features
 from emoadapt.features.base import Context, Extractor
-from emoadapt.features.catalogue import load_extractor_class
-from emoadapt.features.workers import WorkerPool
+from emoadapt.extraction.recipes import load_extractor_class
+from emoadapt.extraction.workers import WorkerPool
 from emoadapt.media import decode_audio
 from emoadapt.schema import SAMPLE_RATE
 

@@ -37,8 +37,8 @@ from naive_faces import NaiveChain, NaiveMtcnn, NaiveNetwork
 from emoadapt.config import FaceEmbeddingConfig, FacesConfig, OnnxNetwork
 from emoadapt.features.base import Context
 from emoadapt.features.face_embedding import FaceEmbeddingExtractor
-from emoadapt.features.faces import FacesExtractor
-from emoadapt.models.onnx_network import load_network
+from emoadapt.faces.cropping import FacesExtractor
+from emoadapt.faces.onnx_network import load_network
 
 MIN_SCORE = 0.9
 # The naive chain takes the largest face of each frame, so all do here; a face with little doubt, or it would often be an ear.

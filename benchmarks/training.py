@@ -165,7 +165,7 @@ class Ours:
         """Run the CNN encoder over clips, as the rule `encode_cnn` does once for a study; audio seconds per second."""
         import torch
 
-        from emoadapt.features.cnn import CnnExtractor
+        from emoadapt.extraction.cnn import CnnExtractor
 
         extractor = CnnExtractor(self.model.backbone.to(self.device))
         began = read_clock(self.device)

@@ -16,7 +16,7 @@ from emoadapt.config import Backbone, Study, load_study, objective_features
 from emoadapt.corpora.base import read_labels, read_utterances
 from emoadapt.corpora.manifests import CorpusState, find_state
 from emoadapt.errors import ConfigError, ModelError
-from emoadapt.features.catalogue import (
+from emoadapt.extraction.recipes import (
     CNN_MODULES,
     describe_recipe,
     find_weights,

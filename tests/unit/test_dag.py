@@ -14,7 +14,7 @@ from emoadapt import schema
 from emoadapt.config import load_study
 from emoadapt.dag import STUDY_VARIABLE, Graph, open_study
 from emoadapt.errors import ConfigError
-from emoadapt.features import catalogue
+from emoadapt.extraction import recipes as catalogue
 from emoadapt.flow import code, grid
 
 ROOT = Path(__file__).parents[2]
@@ -218,7 +218,7 @@ def closure(*modules: str) -> set[str]:
 
 def test_the_cached_cnn_depends_on_the_code_that_computes_it() -> None:
     """Symptom: an extractor that is given its backbone does not import it, so a mended backbone left old frames."""
-    assert {"emoadapt.features.cnn", "emoadapt.models.backbones"} <= closure(*catalogue.CNN_MODULES)
+    assert {"emoadapt.extraction.cnn", "emoadapt.models.backbones"} <= closure(*catalogue.CNN_MODULES)
 
 
 def test_training_does_not_depend_on_the_report_or_the_dag() -> None:

@@ -20,7 +20,7 @@ class AudioConfig(Section):
 
 
 SmileWindow = Literal["paper_pitch60", "paper", "stock"]
-"""Name of the analysis windows and the step of openSMILE's descriptors; see `emoadapt.features.smile_components.WINDOWS`."""
+"""Name of the analysis windows and the step of openSMILE's descriptors; see `emoadapt.acoustics.components.WINDOWS`."""
 
 
 class EgemapsConfig(Section):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from emoadapt import schema
 from emoadapt.config import CompareFramesConfig
 from emoadapt.features.base import Context
-from emoadapt.features.smile import COMPARE, Smile, SmileExtractor, pack_frames
-from emoadapt.features.smile_components import WINDOWS
+from emoadapt.acoustics.smile import COMPARE, Smile, SmileExtractor, pack_frames
+from emoadapt.acoustics.components import WINDOWS
 
 if TYPE_CHECKING:
     import numpy as np

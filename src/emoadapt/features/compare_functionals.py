@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from emoadapt import schema
 from emoadapt.config import CompareFunctionalsConfig
 from emoadapt.features.base import Context
-from emoadapt.features.smile import COMPARE, Smile, SmileExtractor
-from emoadapt.features.smile_components import WINDOWS
+from emoadapt.acoustics.smile import COMPARE, Smile, SmileExtractor
+from emoadapt.acoustics.components import WINDOWS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,8 @@ from emoadapt import schema
 from emoadapt.config import EgemapsConfig
 from emoadapt.errors import ModelError
 from emoadapt.features.base import Context
-from emoadapt.features.smile import EGEMAPS, Smile, SmileExtractor
-from emoadapt.features.smile_components import WINDOWS
+from emoadapt.acoustics.smile import EGEMAPS, Smile, SmileExtractor
+from emoadapt.acoustics.components import WINDOWS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,10 +15,10 @@ import numpy as np
 from emoadapt import schema
 from emoadapt.config import FaceEmbeddingConfig
 from emoadapt.errors import ClipError, DataError
-from emoadapt.features.ahead import run_ahead
+from emoadapt.extraction.ahead import run_ahead
 from emoadapt.features.base import Context
-from emoadapt.models.onnx_network import load_network
-from emoadapt.models.opencv import load_opencv
+from emoadapt.faces.onnx_network import load_network
+from emoadapt.faces.opencv import load_opencv
 
 BATCHES_AHEAD = 2
 

@@ -9,7 +9,7 @@ from emoadapt import schema
 from emoadapt.config import AsrConfig
 from emoadapt.errors import ClipError, ConfigError, ModelError
 from emoadapt.features.base import Context, guard
-from emoadapt.features.whisper_recogniser import WhisperRecogniser
+from emoadapt.transcription.whisper_recogniser import WhisperRecogniser
 from emoadapt.flow.notes import join_notes
 
 SEARCH = {"maxhmmpf": 3000, "maxwpf": 5}

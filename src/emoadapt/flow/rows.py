@@ -6,7 +6,7 @@ to run again; these stay, so a row is computed once for each (input, parameters,
 killed in between.
 
 Memory follows neither the number of clips nor that of row groups: finished rows go to disk when there are `SAVED_BYTES` of
-them, and are merged a group at a time. Rows whose worker process crashed or stalled (see `emoadapt.features.workers`) are
+them, and are merged a group at a time. Rows whose worker process crashed or stalled (see `emoadapt.extraction.workers`) are
 the exception to reuse: they are computed again whenever their job runs again.
 """
 

@@ -18,9 +18,9 @@ import pytest
 
 from emoadapt.config import FaceEmbeddingConfig, FacesConfig, OnnxNetwork
 from emoadapt.features.base import Context
-from emoadapt.features.contact_sheet import _draw_frame
+from emoadapt.faces.contact_sheet import _draw_frame
 from emoadapt.features.face_embedding import FaceEmbeddingExtractor
-from emoadapt.features.faces import FacesExtractor
+from emoadapt.faces.cropping import FacesExtractor
 from emoadapt.media import iterate_frames
 from emoadapt.media.display import choose_size, choose_turn
 

@@ -11,13 +11,13 @@ import pytest
 from av.stream import Disposition
 
 from emoadapt.config import AudioConfig, FacesConfig
-from emoadapt.features import faces
+from emoadapt.faces import cropping as faces
 from emoadapt.features.audio import AudioExtractor
 from emoadapt.features.base import Context
 from emoadapt.inference import predict
 from emoadapt.inference.windows import Cutting
 from emoadapt.media import decode_audio, iterate_frames, read_recording
-from emoadapt.models.detectors import Face
+from emoadapt.detectors.base import Face
 
 RATE = 16000
 TONES = (300, 1000, 2500)

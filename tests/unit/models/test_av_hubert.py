@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from emoadapt.config import Backbone, UntrainedBackbone
 from emoadapt.errors import ModelError
-from emoadapt.features.cnn import CnnExtractor
+from emoadapt.extraction.cnn import CnnExtractor
 from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.inference.predict import predict_files
 from emoadapt.models.av_hubert import load_checkpoint, log_filter_bank, stack_frames

@@ -9,7 +9,7 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import Study, UntrainedBackbone, load_study
-from emoadapt.features.cnn import CnnExtractor
+from emoadapt.extraction.cnn import CnnExtractor
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.loading import build_untrained, load_folder
 
