@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.config import load_study, merge_study
+from emoadapt.config.features import needs_video
 from emoadapt.corpora.base import Utterance, read_utterances
 from emoadapt.dag import Graph
 from emoadapt.errors import ClipError, ConfigError, EmoadaptError
 from emoadapt.flow.code import digest
 from emoadapt.flow.devices import list_devices
 from emoadapt.flow.grid import HANDCRAFTED, Setting, batches, settings
+from emoadapt.plugins import list_plugins
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -37,8 +39,6 @@ PROBED = 32
 """Clips whose headers tell the mean length of a corpus that has not been extracted yet."""
 UNKNOWN_SHARES = (0.70, 0.15, 0.15)
 """Train, dev and test where only the corpus could tell: a guess, said as such."""
-VIDEO = ("faces", "face_embedding")
-"""Features whose work is video."""
 
 
 @dataclass(frozen=True)
@@ -445,7 +445,7 @@ def print_plan(
         _print_table(
             ["feature", "corpus", "shards", "done", "media", "hours", ""],
             [
-                [r.name, r.corpus, _count(r.jobs), _count(r.jobs_done), "video" if r.name in VIDEO else "audio",
+                [r.name, r.corpus, _count(r.jobs), _count(r.jobs_done), _medium(r.name),
                  _length(r.media_hours), r.needs]
                 for r in by_stage["feature"]
             ],
@@ -548,6 +548,11 @@ def _print_table(heads: Sequence[str], lines: Sequence[Sequence[str | None]]) ->
     for line in cells:
         pairs = zip(line, widths, right, strict=True)
         print("  ".join(cell.rjust(width) if flush else cell.ljust(width) for cell, width, flush in pairs).rstrip())
+
+
+def _medium(feature: str) -> str:
+    """What a feature is computed from."""
+    return "video" if feature in list_plugins("features") and needs_video(feature) else "audio"
 
 
 def _origin(size: CorpusSize) -> str:

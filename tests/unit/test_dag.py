@@ -305,7 +305,7 @@ def test_the_catalogue_agrees_with_the_extractors() -> None:
         for engine in (None, *entry.by_engine):
             extractor = catalogue.load_extractor_class(name, engine)
             assert tuple(extractor.inputs) == entry.inputs, name
-            assert extractor.table is schema.FEATURES[name], name
+            assert extractor.table is schema.feature_table(name), name
 
 
 def test_a_corrected_transcript_concerns_only_those_who_copy_it() -> None:

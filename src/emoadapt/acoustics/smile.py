@@ -8,18 +8,14 @@ The numbers are the same to the bit.
 from __future__ import annotations
 
 import weakref
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from ctypes import string_at
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
-from emoadapt.errors import ClipError, ModelError
-from emoadapt.features.base import guard
 from emoadapt.acoustics.components import (
     SINK,
     Component,
@@ -29,6 +25,8 @@ from emoadapt.acoustics.components import (
     set_windows,
     write_configuration,
 )
+from emoadapt.errors import ClipError, ModelError
+from emoadapt.features.base import guard
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -130,23 +128,20 @@ class Smile:
         self._free = weakref.finalize(self, self._engine.free)
 
 
-class SmileExtractor(ABC):
-    """A feature that openSMILE computes from a clip's audio."""
+class SmileExtractor:
+    """A feature that openSMILE computes from a clip's audio.
 
-    table: ClassVar[pa.Schema]
-    inputs = ("audio",)
-    manifest_columns = ()
-    chunk_size = 64
+    Args:
+        smile: describes a clip.
+        pack: the feature's columns of a clip from its descriptors, (n_frames, n_descriptors) float32.
+    """
 
-    smile: Smile
+    def __init__(self, smile: Smile, pack: Callable[[NDArray[np.float32]], dict[str, Any]]) -> None:
+        self.smile, self.pack = smile, pack
 
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The feature's columns from each row's `audio`."""
         return [guard(lambda row: self.pack(self.smile.describe(row["audio"])), row) for row in rows]
-
-    @abstractmethod
-    def pack(self, frames: NDArray[np.float32]) -> dict[str, Any]:
-        """Columns of a clip from its descriptors, (n_frames, n_descriptors) float32."""
 
 
 def pack_frames(column: str, frames: NDArray[np.float32], step: float) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emoadapt.config import OnnxNetwork
 from emoadapt.errors import EmoadaptError
+from emoadapt.features.face_embedding import OnnxNetwork
 from emoadapt.models.registry import identity, resolve
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
 from emoadapt.config.corpora import AnyCorpus
-from emoadapt.config.features import VIDEO_FEATURES, Features
+from emoadapt.config.features import Features, needs_video
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning
 from emoadapt.config.models import AnyBackbone, Backbone
 from emoadapt.config.report import Report
@@ -92,7 +92,7 @@ class Study(Section):
                 f"features.also: {name} needs video, and no corpus has it; add `modalities: [audio, video]` to a corpus "
                 "or leave the feature out"
                 for name in self.features.also
-                if name in VIDEO_FEATURES
+                if needs_video(name)
             ]
         roots = [corpus.root for corpus in self.corpora.values() if corpus.importer == "demo"]
         problems += [
@@ -122,7 +122,7 @@ class Study(Section):
         problems += _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
         videos = [c for c in adaptation.corpora if c in self.corpora and "video" in self.corpora[c].modalities]
         for objective in adaptation.objectives:
-            if known.get(objective) in VIDEO_FEATURES and not videos:
+            if objective in known and needs_video(known[objective]) and not videos:
                 problems.append(
                     f"adaptations.{name}.objectives.{objective}: it needs video, and none of {', '.join(adaptation.corpora)} "
                     "has it; add `modalities: [audio, video]` to a corpus or leave the objective out"
@@ -153,7 +153,10 @@ class Study(Section):
             f"backbones.{name}.pad.seconds: {pad.seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
             "leaves of a clip; make it less, or leave one of them out"
             for stage, settings in stages.items()
-            if pad and isinstance(settings, Optimisation) and settings.max_seconds and pad.seconds > settings.max_seconds
+            if pad
+            and isinstance(settings, Optimisation)
+            and settings.max_seconds
+            and pad.seconds > settings.max_seconds
         ]
 
     def _check_subsets(self, path: str, owner: Backbone | Adaptation | Finetuning, tasks: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ from emoadapt import schema
 from emoadapt.data.ranks import find_rank, share
 from emoadapt.flow.store import iterate_groups
 
-AUDIO_COLUMNS = pa.schema([schema.AUDIO.field(name) for name in ("utterance_id", "audio", "n_samples")])
+AUDIO_COLUMNS = pa.schema([schema.feature_table("audio").field(name) for name in ("utterance_id", "audio", "n_samples")])
 CNN_COLUMNS = pa.schema([schema.CNN.field(name) for name in ("utterance_id", "cnn", "n_frames", "dimension")])
 
 RESIDENT = 4 * 2**20

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from emoadapt import schema
-from emoadapt.flow.store import iterate_groups, read_table, write_batches
 from emoadapt.data.objective_targets import describe_target
+from emoadapt.flow.store import iterate_groups, read_table, write_batches
 
 
 def build_training_shard(audio: Path, targets: Mapping[str, tuple[str, Path | None]], output: Path) -> None:
@@ -31,7 +31,7 @@ def build_training_shard(audio: Path, targets: Mapping[str, tuple[str, Path | No
         for objective, (column, path) in sorted(targets.items())
     }
     columns = ["utterance_id", "status", "audio", "n_samples"]
-    batches = (_pack(rows, values) for rows in iterate_groups(audio, schema.AUDIO, columns))
+    batches = (_pack(rows, values) for rows in iterate_groups(audio, schema.feature_table("audio"), columns))
     write_batches(output, batches, schema.training(tuple(targets)))
 
 

@@ -1,16 +1,29 @@
-"""Face detectors behind one small protocol: Haar cascade, YuNet, MTCNN, MediaPipe."""
+"""What a face detector declares, and what it is.
+
+A detector is a module here, or in the folder `detectors` of a study's own plug-ins, with
+
+* `LIBRARIES`: distributions whose version decides the boxes, a literal;
+* `WEIGHTS`: registered name or path of its usual weights, a literal; None: its library carries them;
+* `STATE`: `pretrained`, `untrained` or `rules`, a literal;
+* `GPU`: whether it runs on a GPU where there is one, a literal;
+* `HONOURS`: keys of `features.faces` that it can honour, a literal: of `min_face` (the smallest face looked for) and `search` (it is
+  a `NearDetector`);
+* `load(config, models_dir, device, threads)`: a `FaceDetector`.
+"""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from emoadapt.config import FacesConfig
+from emoadapt.plugins import load_plugin
+
+if TYPE_CHECKING:
+    from emoadapt.features.faces import Config
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,7 @@ class NearDetector(FaceDetector, Protocol):
         ...
 
 
-def load_detector(config: FacesConfig, models_dir: Path, device: str = "cpu", threads: int = 1) -> FaceDetector:
+def load_detector(config: Config, models_dir: Path, device: str = "cpu", threads: int = 1) -> FaceDetector:
     """Load the configured detector.
 
     The module is chosen by name at run time, so that its results depend on its own code and not on the other detectors'.
@@ -74,11 +87,10 @@ def load_detector(config: FacesConfig, models_dir: Path, device: str = "cpu", th
     Args:
         config: its name, its weights (default: the registry's of that name) and smallest score (default: its own).
         models_dir: folder of weights.
-        device: `cpu` or `cuda`; only MTCNN makes use of a GPU.
+        device: `cpu` or `cuda`.
         threads: threads it may use.
 
     Raises:
         ModelError: weights or a library are missing, or the weights are of another network.
     """
-    module = importlib.import_module(f"{__name__}.{config.detector}")
-    return module.load(config, models_dir, device, threads)
+    return load_plugin("detectors", config.detector).load(config, models_dir, device, threads)

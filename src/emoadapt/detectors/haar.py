@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emoadapt.config import FacesConfig
-from emoadapt.errors import ModelError
 from emoadapt.detectors.base import Face
+from emoadapt.errors import ModelError
 from emoadapt.faces.opencv import load_opencv
 from emoadapt.models.registry import resolve
+
+if TYPE_CHECKING:
+    from emoadapt.features.faces import Config
+
+LIBRARIES = ("opencv-python-headless",)
+WEIGHTS = None
+STATE = "pretrained"
+GPU = False
+HONOURS = ("min_face",)
 
 CASCADE = "haarcascade_frontalface_default.xml"
 SCALE_FACTOR = 1.1
@@ -25,7 +34,7 @@ MIN_SCORE = 0.0
 """Certainty of the last stage; what the cascade accepts is positive."""
 
 
-def load(config: FacesConfig, models_dir: Path, device: str, threads: int) -> HaarDetector:
+def load(config: Config, models_dir: Path, device: str, threads: int) -> HaarDetector:
     """Load a cascade: the configured file, or the wheel's frontal faces."""
     cv2 = load_opencv(threads)
     if config.weights:

@@ -10,21 +10,30 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emoadapt.config import FacesConfig
-from emoadapt.errors import ModelError
 from emoadapt.detectors.base import Face
+from emoadapt.errors import ModelError
 from emoadapt.models.registry import resolve
+
+if TYPE_CHECKING:
+    from emoadapt.features.faces import Config
+
+LIBRARIES = ("mediapipe",)
+WEIGHTS = "mediapipe"
+STATE = "pretrained"
+GPU = False
+HONOURS = ()
 
 MIN_SCORE = 0.5
 """MediaPipe's own default."""
 
 
-def load(config: FacesConfig, models_dir: Path, device: str, threads: int) -> MediapipeDetector:
+def load(config: Config, models_dir: Path, device: str, threads: int) -> MediapipeDetector:
     """Load MediaPipe's detector from the configured file or the registry's; it has no setting for threads."""
-    file = resolve(config.weights or "mediapipe", models_dir)
+    file = resolve(config.weights or WEIGHTS, models_dir)
     return MediapipeDetector(file, MIN_SCORE if config.min_score is None else config.min_score)
 
 

@@ -12,18 +12,26 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emoadapt.config import FacesConfig
-from emoadapt.errors import ModelError
 from emoadapt.detectors.base import Face
+from emoadapt.errors import ModelError
 from emoadapt.faces.opencv import load_opencv
 from emoadapt.models.registry import resolve
+
+if TYPE_CHECKING:
+    from emoadapt.features.faces import Config
+
+LIBRARIES = ("torch",)
+WEIGHTS = "mtcnn"
+STATE = "pretrained"
+GPU = True
+HONOURS = ("min_face", "search")
 
 MIN_FACE = 20
 """Pixels; side of the smallest face looked for, the authors' own."""
@@ -104,10 +112,10 @@ def _flatten(x: Tensor) -> Tensor:
     return x.permute(0, 3, 2, 1).flatten(1)
 
 
-def load(config: FacesConfig, models_dir: Path, device: str, threads: int) -> MtcnnDetector:
+def load(config: Config, models_dir: Path, device: str, threads: int) -> MtcnnDetector:
     """Load MTCNN from the configured folder or the registry's."""
     torch.set_num_threads(threads)
-    folder = resolve(config.weights or "mtcnn", models_dir)
+    folder = resolve(config.weights or WEIGHTS, models_dir)
     min_score = THRESHOLDS[2] if config.min_score is None else config.min_score
     return MtcnnDetector(folder, min_score, device, config.min_face or MIN_FACE, threads)
 

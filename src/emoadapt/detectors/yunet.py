@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emoadapt.config import FacesConfig
-from emoadapt.errors import ModelError
 from emoadapt.detectors.base import Face
+from emoadapt.errors import ModelError
 from emoadapt.faces.opencv import load_opencv
 from emoadapt.models.registry import resolve
+
+if TYPE_CHECKING:
+    from emoadapt.features.faces import Config
+
+LIBRARIES = ("opencv-python-headless",)
+WEIGHTS = "yunet"
+STATE = "pretrained"
+GPU = False
+HONOURS = ()
 
 MIN_SCORE = 0.6
 """Of the authors' own demonstration."""
@@ -23,9 +32,9 @@ MAX_SIDE = 640
 """Larger frames are shrunk to this longest side: the network was trained for faces of 10 to 300 pixels."""
 
 
-def load(config: FacesConfig, models_dir: Path, device: str, threads: int) -> YunetDetector:
+def load(config: Config, models_dir: Path, device: str, threads: int) -> YunetDetector:
     """Load YuNet from the configured file or the registry's."""
-    file = resolve(config.weights or "yunet", models_dir)
+    file = resolve(config.weights or WEIGHTS, models_dir)
     return YunetDetector(file, MIN_SCORE if config.min_score is None else config.min_score, threads)
 
 

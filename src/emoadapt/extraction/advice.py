@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from emoadapt.config import AsrConfig, Study
+from emoadapt.acoustics.sections import WindowedSection
+from emoadapt.config import Study
 from emoadapt.corpora.base import Utterance
-from emoadapt.features.transcript import is_english_only, language_code
-
-WINDOWED = ("egemaps", "egemaps_frames", "compare_frames")
-"""Features with a choice of openSMILE's windows."""
+from emoadapt.features.transcript import Config as TranscriptConfig
+from emoadapt.features.transcript import language_code
 
 _SHORT_WINDOW = (
     "window: paper is too short for openSMILE's pitch tracker (EmoDB: 20 % voiced frames instead of 59 %), and handcrafted "
@@ -28,8 +27,8 @@ def advise_features(
         pairs: (feature, corpus) pairs that it computes.
         list_clips: corpus -> its utterances; asked only for corpora that are transcribed.
     """
-    features = {feature for feature, _ in pairs}
-    short = [name for name in WINDOWED if name in features and getattr(study.features, name).window == "paper"]
+    sections = {name: getattr(study.features, name) for name in dict.fromkeys(feature for feature, _ in pairs)}
+    short = [n for n, section in sections.items() if isinstance(section, WindowedSection) and section.window == "paper"]
     notes = [f"features.{name}: {_SHORT_WINDOW}" for name in short]
     transcribed = dict.fromkeys(corpus for feature, corpus in pairs if feature == "transcript")
     return notes + [note for corpus in transcribed for note in _advise_languages(study, corpus, list_clips)]
@@ -38,7 +37,7 @@ def advise_features(
 def _advise_languages(study: Study, corpus: str, list_clips: Callable[[str], Sequence[Utterance]]) -> list[str]:
     """Clips whose language the recogniser does not know, cannot detect, or is not asked for."""
     config = study.features.transcript
-    if config.engine == "corpus" or not (config.language or is_english_only(config)):
+    if config.engine == "corpus" or not (config.language or config.knows_only_english()):
         return []
     clips = Counter(language_code(u.language) for u in list_clips(corpus))
     total, unknown = clips.total(), clips.pop(None, 0)
@@ -59,5 +58,5 @@ def _advise_languages(study: Study, corpus: str, list_clips: Callable[[str], Seq
     return notes
 
 
-def _name(config: AsrConfig) -> str:
+def _name(config: TranscriptConfig) -> str:
     return config.engine if config.engine != "whisper" else f"{config.engine} ({config.model})"

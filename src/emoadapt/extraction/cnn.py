@@ -9,10 +9,13 @@ import numpy as np
 
 from emoadapt import schema
 from emoadapt.errors import ClipError
-from emoadapt.features.base import guard
+from emoadapt.features.base import Layout, guard
 
 if TYPE_CHECKING:
     from emoadapt.models.backbones import SpeechBackbone
+
+
+LAYOUT = Layout(schema.CNN, ("audio",))
 
 
 class CnnExtractor:
@@ -21,11 +24,6 @@ class CnnExtractor:
     Args:
         backbone: its CNN encoder is run as it stands, clip by clip, on the device it is on.
     """
-
-    table = schema.CNN
-    inputs = ("audio",)
-    manifest_columns = ()
-    chunk_size = 32
 
     def __init__(self, backbone: SpeechBackbone) -> None:
         self.backbone = backbone.eval()

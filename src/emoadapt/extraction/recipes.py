@@ -1,122 +1,95 @@
-"""Which features there are, what each is computed from, and what decides its rows. Imports no heavy library."""
+"""What decides a feature's rows besides their input, as its module declares it. Imports no heavy library."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from emoadapt.config import Backbone, OnnxNetwork, Study
-from emoadapt.errors import ConfigError
-from emoadapt.features.base import Extractor
+from emoadapt.config import Backbone, Study
+from emoadapt.features.base import FeatureSection, Layout, Network
 from emoadapt.flow.code import code_digest
 from emoadapt.flow.provenance import installed_version
 from emoadapt.flow.rows import Recipe
-from emoadapt.faces.onnx_network import network_identity
-from emoadapt.models.registry import identity, list_weights
+from emoadapt.models.registry import identity
+from emoadapt.plugins import load_plugin, read_declaration
 
-
-@dataclass(frozen=True)
-class Feature:
-    """Where a feature's extractor is, and the tables it reads."""
-
-    module: str
-    extractor: str
-    inputs: tuple[str, ...]
-    libraries: tuple[str, ...]
-    """Distributions whose version decides the result."""
-    isolated: bool = False
-    """Decodes files of any origin: always runs in worker processes, so that a crash or a hang costs one row."""
-    parallel: bool = False
-    """One clip keeps one core busy: runs in as many worker processes as the job has threads."""
-    by_engine: Mapping[str, str] = field(default_factory=dict)
-    """Engine -> its extractor, for engines that read other columns of the manifest."""
-
-
-FEATURES = {
-    "audio": Feature("emoadapt.features.audio", "AudioExtractor", ("manifest",), ("av",), isolated=True),
-    "egemaps": Feature("emoadapt.features.egemaps", "EgemapsExtractor", ("audio",), ("opensmile",), parallel=True),
-    "egemaps_functionals": Feature(
-        "emoadapt.features.egemaps_functionals",
-        "EgemapsFunctionalsExtractor",
-        ("audio",),
-        ("opensmile",),
-        parallel=True,
-    ),
-    "egemaps_frames": Feature(
-        "emoadapt.features.egemaps_frames", "EgemapsFramesExtractor", ("audio",), ("opensmile",), parallel=True
-    ),
-    "compare_functionals": Feature(
-        "emoadapt.features.compare_functionals",
-        "CompareFunctionalsExtractor",
-        ("audio",),
-        ("opensmile",),
-        parallel=True,
-    ),
-    "compare_frames": Feature(
-        "emoadapt.features.compare_frames", "CompareFramesExtractor", ("audio",), ("opensmile",), parallel=True
-    ),
-    "faces": Feature(
-        "emoadapt.features.faces",
-        "FacesExtractor",
-        ("manifest",),
-        ("av", "opencv-python-headless"),
-        isolated=True,
-    ),
-    "face_embedding": Feature(
-        "emoadapt.features.face_embedding",
-        "FaceEmbeddingExtractor",
-        ("faces",),
-        ("onnxruntime-gpu", "opencv-python-headless"),
-    ),
-    "transcript": Feature(
-        "emoadapt.features.transcript",
-        "TranscriptExtractor",
-        ("manifest", "audio"),
-        (),
-        by_engine={"corpus": "OwnTranscriptExtractor"},
-    ),
-    "sentiment": Feature("emoadapt.features.sentiment", "SentimentExtractor", ("transcript",), ()),
-}
-
+if TYPE_CHECKING:
+    from emoadapt.features.base import Context, Extractor
 
 CNN_MODULES = ("emoadapt.extraction.cnn", "emoadapt.models.loading")
 """Modules that decide the output of a frozen CNN; the first is given its backbone and does not import it."""
 
 
-def upstream_features(feature: str) -> list[str]:
-    """The features that a feature needs, itself last, in an order in which they can be computed."""
-    order = [name for parent in FEATURES[feature].inputs if parent != "manifest" for name in upstream_features(parent)]
-    return [*dict.fromkeys(order), feature]
+@dataclass(frozen=True)
+class JobSize:
+    """What a job of a feature asks for: MB of memory, as much for each thread, minutes, threads and GPUs."""
+
+    memory_mb: int
+    memory_mb_per_thread: int
+    minutes: int
+    threads: int
+    gpus: int
+
+
+def describe_layout(study: Study, feature: str) -> Layout:
+    """Table, inputs and chunk size of a feature."""
+    module = load_plugin("features", feature)
+    columns = find_section(study, feature).list_manifest_columns()
+    return Layout(module.TABLE, tuple(module.INPUTS), columns, getattr(module, "CHUNK_ROWS", 32))
 
 
 def describe_recipe(study: Study, feature: str) -> Recipe:
     """What decides a feature's rows besides their input."""
+    section = find_section(study, feature)
     return Recipe(
         feature,
-        getattr(study.features, feature).model_dump_json(exclude=_idle_keys(study, feature)),
-        study_code(study, *_modules(study, feature)),
+        section.model_dump_json(exclude=section.list_idle_keys()),
+        study_code(study, f"emoadapt.features.{feature}", *section.list_modules()),
         _model_identity(study, feature),
         _library_versions(study, feature),
     )
 
 
+def describe_job(study: Study, feature: str) -> JobSize:
+    """What a job of a feature asks for."""
+    size = {"memory_mb": 2000, "memory_mb_per_thread": 0, "minutes": 120}
+    size |= read_declaration("features", feature, "JOB") or {}
+    gpus = int(needs_gpu(study, feature))
+    return JobSize(
+        **size, threads=find_section(study, feature).count_threads(study.extraction_threads, gpus > 0), gpus=gpus
+    )
+
+
+def find_section(study: Study, feature: str) -> FeatureSection:
+    """The section of a feature."""
+    return getattr(study.features, feature)
+
+
+def find_network(study: Study, feature: str) -> Network | None:
+    """The network that a feature is computed by, with the engine in force; None without one."""
+    return find_section(study, feature).describe_network()
+
+
+def find_weights(study: Study, feature: str) -> str | None:
+    """Registered name, hub id or path of the weights that a feature's engine in force loads; None without weights."""
+    network = find_network(study, feature)
+    return network.weights if network else None
+
+
 def needs_gpu(study: Study, feature: str) -> bool:
     """Whether the engine in force runs on a GPU."""
-    config = study.features
-    return study.device != "cpu" and {
-        "faces": config.faces.detector == "mtcnn",
-        "face_embedding": True,
-        "transcript": config.transcript.engine == "whisper",
-        "sentiment": config.sentiment.engine == "transformers",
-    }.get(feature, False)
+    return study.device != "cpu" and find_section(study, feature).needs_gpu()
 
 
-def is_parallel(study: Study, feature: str) -> bool:
-    """Whether several clips at a time, each in a process of its own, make use of several cores."""
-    if feature == "transcript":
-        return study.features.transcript.engine == "pocketsphinx"
-    return FEATURES[feature].parallel
+def reads_media(feature: str) -> bool:
+    """Whether a feature is computed from the files of clips."""
+    return bool(read_declaration("features", feature, "READS_MEDIA"))
+
+
+def load_extractor(feature: str) -> Callable[[Any, Context], Extractor]:
+    """The function that loads a feature's extractor, given its section and a context."""
+    return load_plugin("features", feature).load
 
 
 def unreached_modules(backbone: Backbone) -> tuple[str, ...]:
@@ -133,85 +106,17 @@ def study_code(study: Study, *modules: str, without: tuple[str, ...] = ()) -> st
     return code_digest(*modules, without=without)
 
 
-def load_extractor_class(feature: str, engine: str | None = None) -> type[Extractor]:
-    """The extractor's class, with this engine; importing it may load heavy libraries."""
-    entry = FEATURES[feature]
-    return getattr(importlib.import_module(entry.module), entry.by_engine.get(engine or "", entry.extractor))
-
-
-def _modules(study: Study, feature: str) -> list[str]:
-    """Modules whose code decides a feature; those chosen by name at run time included."""
-    modules = [FEATURES[feature].module]
-    if feature == "faces":
-        modules.append(f"emoadapt.models.detectors.{study.features.faces.detector}")
-    return modules
-
-
-ENGINE_LIBRARIES = {
-    "haar": "opencv-python-headless", "yunet": "opencv-python-headless", "mtcnn": "torch", "mediapipe": "mediapipe",
-    "whisper": "openai-whisper", "pocketsphinx": "pocketsphinx", "transformers": "transformers", "vader": "vaderSentiment",
-}  # fmt: skip
-"""Engine that a configuration may choose -> its distribution."""
-
-
-IDLE_KEYS = {
-    "pocketsphinx": ("model", "no_speech_threshold", "compression_ratio", "log_probability", "doubtful"),
-    "corpus": ("model", "no_speech_threshold", "compression_ratio", "log_probability", "doubtful", "unknown_language"),
-    "vader": ("model",),
-}
-"""Engine -> keys of its section that it does not read."""
-
-
-def find_engine(study: Study, feature: str) -> str | None:
-    """Engine or detector that a feature is computed with; None where there is no choice."""
-    section = getattr(study.features, feature)
-    return getattr(section, "engine", getattr(section, "detector", None))
-
-
 def _library_versions(study: Study, feature: str) -> str:
     """Versions of the libraries at work: after an upgrade no shard holds rows of two versions."""
     if study.code == "version":
         return ""
-    names = [*FEATURES[feature].libraries, *filter(None, [ENGINE_LIBRARIES.get(find_engine(study, feature) or "")])]
+    names = [*load_plugin("features", feature).LIBRARIES, *find_section(study, feature).list_libraries()]
     return " ".join(f"{name}=={installed_version(name)}" for name in dict.fromkeys(names))
-
-
-def _idle_keys(study: Study, feature: str) -> set[str]:
-    """Keys of a section that do not change its rows as things stand."""
-    return {"batch_size", *IDLE_KEYS.get(find_engine(study, feature) or "", ())}
-
-
-def find_weights(study: Study, feature: str) -> str | None:
-    """Registered name, hub id or path of the weights that a feature's engine in force loads; None without weights."""
-    config = study.features
-    if feature == "faces" and config.faces.detector != "haar":
-        return config.faces.weights or config.faces.detector
-    if feature == "faces":
-        return config.faces.weights
-    if feature == "face_embedding" and isinstance(config.face_embedding.network, OnnxNetwork):
-        return config.face_embedding.network.file
-    if feature == "transcript" and config.transcript.engine == "whisper":
-        size = f"whisper/{config.transcript.model}"
-        return size if size in list_weights() else config.transcript.model
-    if feature == "sentiment" and config.sentiment.engine == "transformers":
-        return config.sentiment.model
-    return None
 
 
 def _model_identity(study: Study, feature: str) -> str:
     """Which weights a feature uses, by content; empty for features without."""
-    if feature == "face_embedding":
-        return network_identity(study.features.face_embedding.network, study.weights_folder)
-    weights = find_weights(study, feature)
-    return identity(weights, study.weights_folder) if weights else ""
-
-
-def check_feature(name: str) -> str:
-    """The name, if it is one of a feature.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if name not in FEATURES:
-        raise ConfigError(f"feature {name!r} is not known; there is {', '.join(FEATURES)}")
-    return name
+    network = find_network(study, feature)
+    if network is None or network.weights is None:
+        return "untrained" if network and network.state == "untrained" else ""
+    return identity(network.weights, study.weights_folder)

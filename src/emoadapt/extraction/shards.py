@@ -8,22 +8,22 @@ from pathlib import Path
 
 from emoadapt.config import Study
 from emoadapt.errors import NO_GPU, ModelError
-from emoadapt.features.base import Context, Extractor
 from emoadapt.extraction.recipes import (
     CNN_MODULES,
-    FEATURES,
-    check_feature,
+    describe_layout,
     describe_recipe,
-    find_engine,
-    is_parallel,
-    load_extractor_class,
+    find_section,
+    load_extractor,
     needs_gpu,
+    reads_media,
     study_code,
     unreached_modules,
 )
 from emoadapt.extraction.workers import WorkerPool
+from emoadapt.features.base import Context, Extractor
 from emoadapt.flow.rows import Counts, Recipe, Row, compute_shard
 from emoadapt.models.registry import identity
+from emoadapt.plugins import check_plugin
 
 
 def extract_shard(
@@ -39,24 +39,23 @@ def extract_shard(
         output: table to write.
         threads: threads the job may use.
     """
-    upstream = dict(zip(FEATURES[check_feature(feature)].inputs, inputs, strict=True))
-    extractor_class = load_extractor_class(feature, find_engine(study, feature))
-    config = getattr(study.features, feature)
+    check_plugin("features", feature)
+    layout, config, load = describe_layout(study, feature), find_section(study, feature), load_extractor(feature)
 
     def extract(chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
         device, n_workers = _choose_workers(study, feature, threads)
         if n_workers:
             context = Context(study.weights_folder, device, threads // n_workers)
-            with WorkerPool(extractor_class, config, context, n_workers, study.features.stall_limit) as pool:
+            with WorkerPool(load, config, context, n_workers, study.features.stall_limit) as pool:
                 yield from pool.run(chunks)
         else:
             context = Context(study.weights_folder, device, threads)
-            yield from _extract_here(lambda: extractor_class(config, context), chunks)
+            yield from _extract_here(lambda: load(config, context), chunks)
 
     return compute_shard(
         output,
-        upstream,
-        extractor_class,
+        dict(zip(layout.inputs, inputs, strict=True)),
+        layout,
         extract,
         describe_recipe(study, feature),
         Path(study.corpora[corpus].root),
@@ -76,7 +75,7 @@ def extract_cnn_shard(
         model: folder of a Stage-1 model whose CNN it is; None for the backbone's own.
         threads: threads the job may use.
     """
-    from emoadapt.extraction.cnn import CnnExtractor
+    from emoadapt.extraction.cnn import LAYOUT, CnnExtractor
     from emoadapt.models.loading import load_backbone
 
     config = study.backbones[backbone]
@@ -94,7 +93,7 @@ def extract_cnn_shard(
         torch.set_num_threads(threads)
         return CnnExtractor(load_backbone(config, study.weights_folder, model).to(_find_device(study.device)))
 
-    return compute_shard(output, {"audio": audio}, CnnExtractor, lambda chunks: _extract_here(build, chunks), recipe)
+    return compute_shard(output, {"audio": audio}, LAYOUT, lambda chunks: _extract_here(build, chunks), recipe)
 
 
 def _extract_here(build: Callable[[], Extractor], chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
@@ -110,9 +109,9 @@ def _choose_workers(study: Study, feature: str, threads: int) -> tuple[str, int]
     On a GPU one worker has all threads: several would each load the model.
     """
     device = _find_device(study.device) if needs_gpu(study, feature) else "cpu"
-    if FEATURES[feature].isolated:
+    if reads_media(feature):
         return device, threads if device == "cpu" else 1
-    return device, threads if is_parallel(study, feature) and threads > 1 else 0
+    return device, threads if find_section(study, feature).runs_parallel() and threads > 1 else 0
 
 
 def _find_device(device: str) -> str:

@@ -28,7 +28,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from multiprocessing.connection import Connection, wait
@@ -54,6 +54,9 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 Row = dict[str, Any]
 
+Load = Callable[[Any, Context], Extractor]
+"""What makes an extractor of a section."""
+
 
 @dataclass
 class _Task:
@@ -67,17 +70,15 @@ class WorkerPool:
     """Runs an extractor in worker processes; a context manager.
 
     Args:
-        extractor_class: class that `extractor_class(config, context)` makes extractors of, in each worker.
+        load: what makes an extractor in each worker; a function or class at the top of a module.
         config: its configuration; must be picklable.
         context: what the extractors are given, with a `beat` of the pool's.
         n_workers: processes; they are started as rows come in.
         stall_limit: s.
     """
 
-    def __init__(
-        self, extractor_class: type[Extractor], config: Any, context: Context, n_workers: int, stall_limit: float
-    ) -> None:
-        self._recipe = (extractor_class, config, context)
+    def __init__(self, load: Load, config: Any, context: Context, n_workers: int, stall_limit: float) -> None:
+        self._recipe = (load, config, context)
         self._n_workers = n_workers
         self._stall_limit = stall_limit
         self._workers: list[_Worker] = []
@@ -171,7 +172,7 @@ class WorkerPool:
             self._failed_starts += 1
             if self._failed_starts == FAILED_STARTS:
                 raise EmoadaptError(
-                    f"{FAILED_STARTS} worker processes of {self._recipe[0].__name__} in a row ended with {end} before their "
+                    f"{FAILED_STARTS} worker processes of {self._recipe[0].__module__} in a row ended with {end} before their "
                     "first clip; see above for what they printed, and check that its libraries run on this machine"
                 )
         else:
@@ -217,7 +218,7 @@ class _Worker:
     counter in shared memory.
     """
 
-    def __init__(self, extractor_class: type[Extractor], config: Any, context: Context) -> None:
+    def __init__(self, load: Load, config: Any, context: Context) -> None:
         self.task: _Task | None = None
         self.ready = False
         self._beats = _SPAWN.RawValue("Q", 0)
@@ -225,7 +226,7 @@ class _Worker:
         self.link, theirs = _SPAWN.Pipe()
         self.process = _SPAWN.Process(
             target=_serve,
-            args=(theirs, self._beats, extractor_class, config, context, logging.getLogger().getEffectiveLevel()),
+            args=(theirs, self._beats, load, config, context, logging.getLogger().getEffectiveLevel()),
             daemon=True,
         )
         self.process.start()
@@ -281,9 +282,7 @@ class _Worker:
 # --- in the worker -----------------------------------------------------------------------------------
 
 
-def _serve(
-    link: Connection, beats: Any, extractor_class: type[Extractor], config: Any, context: Context, level: int
-) -> None:
+def _serve(link: Connection, beats: Any, load: Load, config: Any, context: Context, level: int) -> None:
     """What a worker does until its pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     faulthandler.enable()
@@ -299,7 +298,7 @@ def _serve(
         beats.value += 1
 
     try:
-        extractor = extractor_class(config, replace(context, beat=beat))
+        extractor = load(config, replace(context, beat=beat))
         tell("ready", None)
         for row in _receive(link):
             (result,) = extractor.extract([row])

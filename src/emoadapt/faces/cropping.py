@@ -10,21 +10,22 @@ from collections import defaultdict
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emoadapt import media, schema
-from emoadapt.config import FacesConfig
+from emoadapt import media
+from emoadapt.detectors.base import Face, load_detector
 from emoadapt.errors import ClipError
 from emoadapt.extraction.ahead import run_ahead
-from emoadapt.features.base import Context, guard
+from emoadapt.faces.opencv import load_opencv, resize
 from emoadapt.faces.search import FaceFinder, Frame
 from emoadapt.faces.tracking import People, Person
+from emoadapt.features.base import Context, guard
 from emoadapt.flow.notes import join_notes
-from emoadapt.detectors.base import Face, load_detector
-from emoadapt.faces.onnx_network import resize
-from emoadapt.faces.opencv import load_opencv
+
+if TYPE_CHECKING:
+    from emoadapt.features.faces import Config
 
 FRAMES_AHEAD, BATCHES_AHEAD = 4, 1
 JPEG_QUALITY = 95
@@ -56,12 +57,7 @@ class FacesExtractor:
         ModelError: the detector's weights or library are missing.
     """
 
-    table = schema.FACES
-    inputs = ("manifest",)
-    manifest_columns: tuple[str, ...] = ()
-    chunk_size = 8
-
-    def __init__(self, config: FacesConfig, context: Context) -> None:
+    def __init__(self, config: Config, context: Context) -> None:
         self._config = config
         self._beat = context.beat
         self._cv2 = load_opencv(context.threads)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from emoadapt.config import OnnxNetwork, UntrainedNetwork
 from emoadapt.errors import ModelError
-from emoadapt.faces.opencv import load_opencv
-from emoadapt.models.registry import identity, resolve
+from emoadapt.faces.opencv import load_opencv, resize
+from emoadapt.features.face_embedding import OnnxNetwork, UntrainedNetwork
+from emoadapt.models.registry import resolve
 
 UNTRAINED_CHANNELS = (16, 32, 64)
 """Of the convolutions of `build_untrained_network`; each halves the side."""
@@ -104,21 +104,6 @@ def load_network(
         return EmbeddingNetwork(build_untrained_network(config), "the untrained network", declared, device, threads)
     file = resolve(config.file, models_dir)
     return EmbeddingNetwork(file.read_bytes(), str(file), config, device, threads)
-
-
-def network_identity(config: OnnxNetwork | UntrainedNetwork, models_dir: Path) -> str:
-    """Name the content of a network's weights, for provenance."""
-    if isinstance(config, UntrainedNetwork):
-        return f"untrained:{config.untrained}@seed{config.seed}-{config.dimension}x{config.input_size}"
-    return identity(config.file, models_dir)
-
-
-def resize(cv2: Any, image: np.ndarray, size: int) -> np.ndarray:
-    """A (size, size, 3) version of an image; by area where it shrinks, so that nothing aliases."""
-    if image.shape[:2] == (size, size):
-        return image
-    shrinks = min(image.shape[:2]) >= size
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def build_untrained_network(config: UntrainedNetwork) -> bytes:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from emoadapt.errors import ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def load_opencv(threads: int = 1) -> ModuleType:
@@ -22,3 +26,11 @@ def load_opencv(threads: int = 1) -> ModuleType:
         ) from None
     cv2.setNumThreads(threads)
     return cv2
+
+
+def resize(cv2: Any, image: np.ndarray, size: int) -> np.ndarray:
+    """A (size, size, 3) version of an image; by area where it shrinks, so that nothing aliases."""
+    if image.shape[:2] == (size, size):
+        return image
+    shrinks = min(image.shape[:2]) >= size
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

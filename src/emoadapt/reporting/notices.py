@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from emoadapt.config import DemoCorpus, Study, UntrainedNetwork, objective_features
+from emoadapt.config import DemoCorpus, Study, objective_features
+from emoadapt.features.face_embedding import UntrainedNetwork
 from emoadapt.reporting.style import listing
 
 _USES = {

@@ -132,7 +132,7 @@ def _perform(
     _, fold, seed = run
     of_fold = clips.splits.filter(fold=fold)
     dataset = VectorDataset(normalise_vectors(vectors, of_fold, part.train, settings.egemaps_normalise), clips)
-    head = clips.build_head(settings, schema.EGEMAPS_LLD, settings.head_hidden or HIDDEN, seed, part.train)
+    head = clips.build_head(settings, 25, settings.head_hidden or HIDDEN, seed, part.train)
     curve = Curve("stage2", tables.setting.name(run))
     learner = clips.build_learner(HandcraftedModel(head), settings, curve, seed, part.train)
     test = part.test["utterance_id"].to_list()

@@ -29,9 +29,7 @@ from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.cards import list_terms
 from emoadapt.models.heads import seeded
 from emoadapt.models.loading import load_backbone
-from emoadapt.objectives.base import load_objective
-from emoadapt.objectives.base import Objective
-from emoadapt.training.weighting import build_weighting
+from emoadapt.objectives.base import Objective, load_objective
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.learner import Learner, embed_batch
@@ -40,6 +38,7 @@ from emoadapt.training.logs import open_logs
 from emoadapt.training.states import name_state, remove_others
 from emoadapt.training.totals import Term
 from emoadapt.training.trainer import BestWeights, Trainer
+from emoadapt.training.weighting import build_weighting
 
 if TYPE_CHECKING:
     from emoadapt.config import Adaptation, Study

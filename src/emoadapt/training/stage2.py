@@ -158,7 +158,7 @@ class _Signals:
         self.store = ClipStore.build([path for paths in used.values() for path in paths], columns, scratch, wanted)
         # Of the audio, also where frames are cached.
         paths = [path for paths in audio_shards.values() for path in paths]
-        table = read_table(paths, schema.AUDIO, ["utterance_id", "n_samples"])
+        table = read_table(paths, schema.feature_table("audio"), ["utterance_id", "n_samples"])
         self.lengths: dict[str, int] = {
             name: length
             for name, length in zip(*(column.to_pylist() for column in table.columns), strict=True)

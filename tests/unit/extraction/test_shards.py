@@ -92,7 +92,7 @@ def test_the_parent_loads_no_decoder(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == "\n"
     for feature, outcomes in (("audio", ["narrow_band", "truncated", None, None]), ("faces", ["no_video_stream", "truncated", None, None])):  # fmt: skip
-        found = read_table(tmp_path / feature / "000.parquet", schema.FEATURES[feature]).to_pylist()
+        found = read_table(tmp_path / feature / "000.parquet", schema.feature_table(feature)).to_pylist()
         assert [row["reason"] and row["reason"].partition(":")[0] for row in found] == outcomes
         assert [row["status"] for row in found][-2:] == ["ok", "ok"]
 

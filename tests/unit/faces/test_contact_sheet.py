@@ -46,7 +46,7 @@ def tables(tmp_path: Path) -> tuple[Path, Path]:
         {"utterance_id": "talks/a", "key": "k", "status": "ok", **found},
         {"utterance_id": "talks/b", "key": "k", "status": "failed", "reason": "file_missing: b.mp4"},
     ]
-    write_table(tmp_path / "faces.parquet", rows, schema.FACES)
+    write_table(tmp_path / "faces.parquet", rows, schema.feature_table("faces"))
     return tmp_path / "manifest.parquet", tmp_path / "faces.parquet"
 
 

@@ -381,9 +381,9 @@ def test_results_fit_the_table(monkeypatch):
 
     result = _extract(monkeypatch, [BLANK], [[(1.5, 2.5, 80.0, 90.0)]])
     row = {"utterance_id": "test/clip", "key": "k", "status": "ok", **result}
-    table = pa.Table.from_pylist([row], schema=schema.FACES)
+    table = pa.Table.from_pylist([row], schema=schema.feature_table("faces"))
     assert table.column("boxes").to_pylist() == [[[1.5, 2.5, 80.0, 90.0]]]
-    assert set(result) == set(schema.FACES.names) - {"utterance_id", "key", "status"}
+    assert set(result) == set(schema.feature_table("faces").names) - {"utterance_id", "key", "status"}
 
 
 @pytest.mark.skipif(

@@ -1,0 +1,134 @@
+"""Faces of a clip: detected, one person followed, cropped square (Goncalves & Busso 2025, III-B)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import pyarrow as pa
+from pydantic import Field, field_validator, model_validator
+
+from emoadapt import schema
+from emoadapt.errors import ConfigError
+from emoadapt.features.base import Context, Extractor, FeatureSection, Network
+from emoadapt.plugins import check_plugin, collect_declarations, read_declaration
+
+INPUTS = ("manifest",)
+LIBRARIES = ("av", "opencv-python-headless")
+TERMS = None
+READS_MEDIA = True
+MODALITIES = ("video",)
+CHUNK_ROWS = 8
+JOB = {"memory_mb": 3000, "memory_mb_per_thread": 1000, "minutes": 720}
+
+TABLE = schema.make_feature_table(
+    schema.column("n_frames", pa.int32(), "video frames looked at"),
+    schema.column("frame_seconds", pa.list_(pa.float32()), "(n_faces,) s, presentation time of each frame with a face"),
+    schema.column(
+        "boxes",
+        pa.list_(pa.list_(pa.float32(), 4)),
+        "(n_faces, 4) x0 y0 x1 y1 of the face kept, pixels of the frame",
+    ),
+    schema.column(
+        "scores",
+        pa.list_(pa.float32()),
+        "(n_faces,) detector confidence, in the detector's own scale; of a carried box the smaller of its two detections'",
+    ),
+    schema.column(
+        "detected",
+        pa.list_(pa.bool_()),
+        "(n_faces,) False where the box is carried over from the detections before and after",
+    ),
+    schema.column(
+        "n_candidates",
+        pa.list_(pa.int32()),
+        "(n_faces,) faces seen in that frame; with `search: near` newcomers only where all was searched",
+    ),
+    schema.column("crops", pa.list_(pa.binary()), "(n_faces,) JPEG or PNG, square RGB crop of crop_size x crop_size"),
+)
+
+
+class Config(FeatureSection):
+    """Face detection and cropping."""
+
+    detector: str = "mtcnn"
+    """A module of `emoadapt.detectors`. `mtcnn` is the paper's; `haar` needs no weights."""
+    weights: str | None = None
+    """File or folder of the detector's weights, relative to `models_dir`; null = the registry's name for it."""
+    fps: Literal["native"] | Annotated[float, Field(gt=0)] = "native"
+    """Frames per second that are kept; `native` is the paper's every frame."""
+    detect_every: int = Field(1, ge=1, le=25)
+    """Look for faces in every so-many-th of these frames. Boxes are carried over the frames between only where the detections
+    before and after agree (each face overlaps one of its own by half); where they do not, these frames are searched too."""
+    search: Literal["full", "near"] = "full"
+    """`near`: look only near the faces that are known and for faces of about their sizes; everywhere in the first frame, in every
+    16th, beside doubtful faces, and where a known face is not surely found again. Its boxes are those of `full`; newcomers
+    are seen, and counted in `n_candidates`, only where all is searched. Only MTCNN can do that. It saves time on CPUs;
+    GPUs gain from batches, which `full` has."""
+    several: Literal["follow", "largest"] = "follow"
+    """Where several faces appear: keep one person's through the clip, the one whose faces have the largest area in total,
+    told by place and size; or the largest face of each frame, whoever's it is. Such clips are noted (`several_faces`)."""
+    min_score: float | None = None
+    """Smallest detector confidence; null = the detector's own default."""
+    min_face: int | None = Field(None, ge=12, le=1000)
+    """Side in pixels of the smallest face looked for; null = the detector's own (MTCNN 20, Haar 32). Larger is faster."""
+    margin: float = Field(0.0, ge=0, le=1)
+    """Widening of the square crop on each side, as a fraction of its side."""
+    crop_size: int = Field(224, ge=32, le=512)
+    """Side of the stored crop in pixels."""
+    crop_format: Literal["jpeg", "png"] = "jpeg"
+    """How crops are stored: JPEG of quality 95, or PNG, which loses nothing and takes four times the space."""
+    max_seconds: float = Field(600.0, gt=0)
+    """Longer clips are set aside (`too_long`) without being decoded; a segment counts by its own length."""
+
+    @field_validator("detector")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            return check_plugin("detectors", value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _honoured(self) -> Config:
+        wanted = [*(["min_face"] if self.min_face is not None else []), *(["search"] if self.search == "near" else [])]
+        for key in wanted:
+            able = [name for name, keys in collect_declarations("detectors", "HONOURS").items() if key in keys]
+            if self.detector not in able:
+                raise ValueError(
+                    f"{key}: {self.detector} has no such setting; leave the key out, or use {' or '.join(able)}"
+                )
+        return self
+
+    def describe_network(self) -> Network:
+        """The detector, with its usual weights or others."""
+        usual = read_declaration("detectors", self.detector, "WEIGHTS")
+        weights = self.weights or usual
+        state = read_declaration("detectors", self.detector, "STATE")
+        return Network("face detection", self.detector, state, weights, carried=weights is None)
+
+    def list_libraries(self) -> tuple[str, ...]:
+        """The detector's."""
+        return tuple(read_declaration("detectors", self.detector, "LIBRARIES"))
+
+    def list_modules(self) -> tuple[str, ...]:
+        """The detector's."""
+        return (f"emoadapt.detectors.{self.detector}",)
+
+    def needs_gpu(self) -> bool:
+        """Whether the detector does."""
+        return bool(read_declaration("detectors", self.detector, "GPU"))
+
+    def runs_parallel(self) -> bool:
+        """Yes."""
+        return True
+
+
+def load(config: Config, context: Context) -> Extractor:
+    """Load the detector.
+
+    Raises:
+        ModelError: its weights or its library are missing.
+    """
+    from emoadapt.faces.cropping import FacesExtractor
+
+    return FacesExtractor(config, context)
