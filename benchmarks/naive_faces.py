@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emoadapt.faces.cropping import crop_square
 from emoadapt.detectors.mtcnn import (
     CELL,
     FINAL_NMS,
@@ -34,6 +33,7 @@ from emoadapt.detectors.mtcnn import (
     suppress,
     suppress_nested,
 )
+from emoadapt.faces.cropping import crop_square
 from emoadapt.faces.onnx_network import resize
 
 

@@ -31,13 +31,5 @@ def memory_of_training(gpus):
     return 16000 * max(1, gpus)
 
 
-def media_of_shard(wildcards):
-    return graph.media_ready(wildcards.corpus, wildcards.shard)
-
-
-def recipe_of(feature):
-    return graph.recipe(feature)
-
-
 def code_of(*modules):
     return graph.code(*modules)

@@ -10,14 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from emoadapt.config import (
-    FacesConfig,
-    expand_variables,
-    load_study,
-    objective_features,
-    read_configfiles,
-    read_study,
-)
+from emoadapt.config import expand_variables, load_study, objective_features, read_configfiles, read_study
+from emoadapt.features.faces import Config as FacesConfig
 from emoadapt.errors import ConfigError
 from emoadapt.flow.grid import settings
 

@@ -42,7 +42,5 @@ class Config(Optimisation, Finetuning):
     @model_validator(mode="after")
     def _one_layer(self) -> Config:
         if self.head == "logistic" and self.layers == "weighted":
-            raise ValueError(
-                "head logistic reads one layer; set layers to last, best or a number, or choose another head"
-            )
+            raise ValueError("head logistic reads one layer; set layers to last, best or a number, or choose another head")
         return self

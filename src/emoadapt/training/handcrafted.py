@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from emoadapt import schema
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import Clip
 from emoadapt.models.heads import Head

@@ -29,7 +29,9 @@ from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.cards import list_terms
 from emoadapt.models.heads import seeded
 from emoadapt.models.loading import load_backbone
-from emoadapt.objectives.base import Objective, load_objective
+from emoadapt.objectives.base import load_objective
+from emoadapt.objectives.base import Objective
+from emoadapt.training.weighting import build_weighting
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.learner import Learner, embed_batch
@@ -38,7 +40,6 @@ from emoadapt.training.logs import open_logs
 from emoadapt.training.states import name_state, remove_others
 from emoadapt.training.totals import Term
 from emoadapt.training.trainer import BestWeights, Trainer
-from emoadapt.training.weighting import build_weighting
 
 if TYPE_CHECKING:
     from emoadapt.config import Adaptation, Study

@@ -7,7 +7,6 @@ from pathlib import Path
 import opensmile
 import pytest
 
-from emoadapt.errors import ModelError
 from emoadapt.acoustics.components import (
     WINDOWS,
     Component,
@@ -17,6 +16,7 @@ from emoadapt.acoustics.components import (
     set_windows,
     write_configuration,
 )
+from emoadapt.errors import ModelError
 
 PACKAGE = Path(opensmile.__file__).parent / "core" / "config"
 

@@ -19,12 +19,13 @@ import pytest
 from opensmile import FeatureLevel, FeatureSet
 from opensmile.core.lib import OpenSmileException
 
+from emoadapt import schema
+from emoadapt.acoustics.components import WINDOWS
+from emoadapt.acoustics.smile import COMPARE, EGEMAPS, Smile
 from emoadapt.config import Features
 from emoadapt.errors import ClipError, ModelError
+from emoadapt.extraction.recipes import load_extractor
 from emoadapt.features.base import Context, Extractor
-from emoadapt.extraction.recipes import load_extractor_class
-from emoadapt.acoustics.smile import COMPARE, EGEMAPS, Smile
-from emoadapt.acoustics.components import WINDOWS
 
 FEATURES = ("egemaps", "egemaps_functionals", "egemaps_frames", "compare_functionals", "compare_frames")
 LLD, DELTAS, FUNCTIONALS = (
@@ -53,7 +54,7 @@ def make_speech(seconds: float, seed: int = 0) -> np.ndarray:
 
 @cache
 def extractor(feature: str) -> Extractor:
-    return load_extractor_class(feature)(getattr(Features(), feature), Context(Path()))
+    return load_extractor(feature)(getattr(Features(), feature), Context(Path()))
 
 
 def extract(feature: str, samples: np.ndarray) -> dict[str, Any]:
@@ -175,7 +176,7 @@ def test_descriptors_without_a_number_are_a_problem_of_the_clip() -> None:
 def test_results_fit_the_table(feature: str) -> None:
     result = extract(feature, make_speech(0.5))
     row = {"utterance_id": "c/x", "key": "k", "status": "ok", "reason": None} | result
-    table = pa.Table.from_pylist([row], schema=extractor(feature).table)
+    table = pa.Table.from_pylist([row], schema=schema.feature_table(feature))
     assert set(row) == set(table.column_names) and all(table[name].null_count == 0 for name in result)
 
 
@@ -221,7 +222,7 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: py
 
 def test_extractors_can_be_built_in_a_fresh_process() -> None:
     samples = make_speech(0.4)
-    parts = [(load_extractor_class(name), getattr(Features(), name), Context(Path())) for name in FEATURES]
+    parts = [(load_extractor(name), getattr(Features(), name), Context(Path())) for name in FEATURES]
     text = (
         "import pickle, sys\nparts, audio = pickle.load(sys.stdin.buffer)\n"
         "rows = [kind(config, context).extract([{'audio': audio}])[0] for kind, config, context in parts]\n"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from emoadapt.config import FacesConfig
-from emoadapt.errors import ModelError
 from emoadapt.detectors.base import Face, load_detector
+from emoadapt.errors import ModelError
+from emoadapt.features.faces import Config as FacesConfig
 
 NOSE = (224.0, 117.0)
 """Pixel of the tip of the nose in scikit-image's portrait, read off by hand."""
@@ -131,7 +131,7 @@ def test_missing_opencv_says_what_to_install(monkeypatch, tmp_path):
 
 
 def test_the_protocol_module_is_light():
-    code = "import sys, emoadapt.models.detectors, emoadapt.models.registry, emoadapt.faces.onnx_network\n"
+    code = "import sys, emoadapt.detectors.base, emoadapt.models.registry, emoadapt.faces.onnx_network\n"
     code += "print([name for name in ('torch', 'cv2', 'mediapipe', 'onnxruntime', 'onnx') if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
@@ -141,7 +141,7 @@ def test_the_protocol_module_is_light():
 def test_a_mediapipe_detector_that_was_let_go_of_does_not_complain_at_exit():
     pytest.importorskip("mediapipe")
     code = (
-        "import os; from pathlib import Path; from emoadapt.config import FacesConfig\n"
+        "import os; from pathlib import Path; from emoadapt.features.faces import Config as FacesConfig\n"
         "from emoadapt.detectors.base import load_detector; from skimage.data import astronaut\n"
         "def run():\n"
         "    detector = load_detector(FacesConfig(detector='mediapipe'), Path(os.environ['EMOADAPT_MODELS']))\n"

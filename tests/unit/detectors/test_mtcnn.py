@@ -10,7 +10,6 @@ from skimage.data import astronaut
 from torch.nn import functional
 
 from emoadapt import media
-from emoadapt.errors import ModelError
 from emoadapt.detectors.base import Face
 from emoadapt.detectors.mtcnn import (
     Level,
@@ -29,6 +28,7 @@ from emoadapt.detectors.mtcnn import (
     suppress,
     suppress_nested,
 )
+from emoadapt.errors import ModelError
 
 needs_weights = pytest.mark.skipif("EMOADAPT_MODELS" not in os.environ, reason="EMOADAPT_MODELS is not set")
 needs_clips = pytest.mark.skipif("EMOADAPT_DATA" not in os.environ, reason="EMOADAPT_DATA is not set")

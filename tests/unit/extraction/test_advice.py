@@ -9,9 +9,10 @@ import pytest
 
 from emoadapt.check.listings import Listings
 from emoadapt.check.study import print_check
-from emoadapt.config import AsrConfig, load_study
+from emoadapt.config import load_study
 from emoadapt.dag import Graph
 from emoadapt.extraction.advice import advise_features
+from emoadapt.features.transcript import Config as AsrConfig
 from emoadapt.features.transcript import is_english_only
 
 

@@ -13,18 +13,19 @@ import pytest
 import soundfile
 from bad_clips import KINDS, Kind, encode_sound, make_portrait, make_voice, write_film
 
-from emoadapt.config import AudioConfig, FacesConfig
-from emoadapt.features.audio import AudioExtractor
-from emoadapt.features.base import Context, Extractor
-from emoadapt.faces.cropping import FacesExtractor
 from emoadapt.extraction.workers import WorkerPool
+from emoadapt.faces.cropping import FacesExtractor
+from emoadapt.features.audio import Config as AudioConfig
+from emoadapt.features.audio import load as load_audio
+from emoadapt.features.base import Context, Extractor
+from emoadapt.features.faces import Config as FacesConfig
 
 
 @pytest.fixture(scope="module")
 def extractors() -> dict[str, Extractor]:
     context = Context(Path("models"))
     return {
-        "audio": AudioExtractor(AudioConfig(), context),
+        "audio": load_audio(AudioConfig(), context),
         "faces": FacesExtractor(FacesConfig(detector="haar"), context),
     }
 
@@ -111,7 +112,7 @@ def test_damaged_clips_take_nothing_down(tmp_path: Path) -> None:
             path = tmp_path / f"{number}.{suffix}"
             path.write_bytes(mutate(clean, rng))
             rows.append({"utterance_id": f"c/{path.name}", "path": path, "start": None, "end": None})
-    with WorkerPool(AudioExtractor, AudioConfig(), Context(Path("models")), 1, stall_limit=60.0) as pool:
+    with WorkerPool(load_audio, AudioConfig(), Context(Path("models")), 1, stall_limit=60.0) as pool:
         results = [result for _, result in pool.run(iter([rows]))]
     assert len(results) == 60
     outcomes = Counter(found if (found := outcome(result)) is None else found[0] for result in results)

@@ -14,7 +14,6 @@ from bad_clips import KINDS, write_good_clips
 from emoadapt import schema
 from emoadapt.config import Study, load_study
 from emoadapt.errors import ModelError
-from emoadapt.extraction import shards
 from emoadapt.extraction.recipes import describe_recipe
 from emoadapt.flow.store import read_table, write_table
 
@@ -44,23 +43,23 @@ def make_study(root: Path, device: str = "cpu", **features: Any) -> Study:
     ],
 )
 def test_features_that_gain_from_it_run_in_workers(tmp_path: Path, feature: str, threads: int, n_workers: int) -> None:
-    assert extraction._choose_workers(make_study(tmp_path), feature, threads) == ("cpu", n_workers)
+    assert shards._choose_workers(make_study(tmp_path), feature, threads) == ("cpu", n_workers)
 
 
 def test_a_gpu_is_given_to_one_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     study = make_study(tmp_path, "cuda", faces={"detector": "mtcnn"}, transcript={"engine": "whisper"})
-    assert extraction._choose_workers(study, "faces", 4) == ("cuda", 1)
-    assert extraction._choose_workers(study, "transcript", 4) == ("cuda", 0)
-    assert extraction._choose_workers(study, "audio", 4) == ("cpu", 4)
+    assert shards._choose_workers(study, "faces", 4) == ("cuda", 1)
+    assert shards._choose_workers(study, "transcript", 4) == ("cuda", 0)
+    assert shards._choose_workers(study, "audio", 4) == ("cpu", 4)
 
 
 def test_a_gpu_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     study = make_study(tmp_path, "cuda", faces={"detector": "mtcnn"})
     with pytest.raises(ModelError, match="device is cuda, and torch sees no GPU"):
-        extraction._choose_workers(study, "faces", 1)
-    assert extraction._choose_workers(study, "audio", 1) == ("cpu", 1)
+        shards._choose_workers(study, "faces", 1)
+    assert shards._choose_workers(study, "audio", 1) == ("cpu", 1)
 
 
 JOB = """

@@ -16,8 +16,8 @@ import pytest
 
 from emoadapt.errors import EmoadaptError, ModelError
 from emoadapt.extraction import workers
-from emoadapt.features.base import Context
 from emoadapt.extraction.workers import ROWS_AHEAD, WorkerPool
+from emoadapt.features.base import Context
 
 CONTEXT = Context(Path("models"))
 PATIENT = 300.0

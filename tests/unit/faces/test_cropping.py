@@ -9,12 +9,12 @@ import pytest
 from skimage.data import astronaut
 
 from emoadapt import media, schema
-from emoadapt.config import FacesConfig
+from emoadapt.detectors.base import Face
 from emoadapt.errors import ClipError
 from emoadapt.faces import cropping as module
-from emoadapt.features.base import Context
 from emoadapt.faces.cropping import NOTED_AREA, NOTED_SHARE, FacesExtractor, crop_square
-from emoadapt.detectors.base import Face
+from emoadapt.features.base import Context
+from emoadapt.features.faces import Config as FacesConfig
 
 CONTEXT = Context(Path(os.environ.get("EMOADAPT_MODELS", "models")))
 BLANK = np.full((256, 320, 3), 120, np.uint8)

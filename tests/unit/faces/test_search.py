@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from emoadapt.detectors.base import Face
 from emoadapt.faces import search as detection
 from emoadapt.faces.search import (
     FULL_SEARCH_EVERY,
@@ -21,7 +22,6 @@ from emoadapt.faces.search import (
     merge_boxes,
     pair_faces,
 )
-from emoadapt.detectors.base import Face
 
 WIDTH = 640
 

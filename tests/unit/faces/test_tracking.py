@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from emoadapt.faces.tracking import People, Person, compare_faces
 from emoadapt.detectors.base import Face
+from emoadapt.faces.tracking import People, Person, compare_faces
 
 
 def _face(x: float, y: float, side: float, height: float | None = None) -> Face:

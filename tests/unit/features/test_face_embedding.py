@@ -10,10 +10,11 @@ from onnx import TensorProto, helper
 from skimage.data import astronaut
 
 from emoadapt import schema
-from emoadapt.config import FaceEmbeddingConfig, OnnxNetwork, UntrainedNetwork
 from emoadapt.errors import DataError
+from emoadapt.faces.embedding import FaceEmbeddingExtractor
 from emoadapt.features.base import Context
-from emoadapt.features.face_embedding import FaceEmbeddingExtractor
+from emoadapt.features.face_embedding import Config as FaceEmbeddingConfig
+from emoadapt.features.face_embedding import OnnxNetwork, UntrainedNetwork
 
 
 @pytest.fixture

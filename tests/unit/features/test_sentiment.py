@@ -19,9 +19,9 @@ from transformers import (
 )
 
 from emoadapt import schema
-from emoadapt.config import SentimentConfig
 from emoadapt.errors import ModelError
 from emoadapt.features.base import Context
+from emoadapt.features.sentiment import Config as SentimentConfig
 from emoadapt.features.sentiment import SentimentExtractor, find_order
 
 WORDS = ["i", "am", "so", "happy", "and", "glad", "today", "sad", "awful", "terrible", "table", "the", "is", "on"]

@@ -15,13 +15,13 @@ import torch
 import whisper
 from whisper.tokenizer import get_tokenizer
 
-from emoadapt.config import AsrConfig
 from emoadapt.errors import ConfigError, ModelError
-from emoadapt.transcription.whisper_recogniser import find_doubts
+from emoadapt.features.transcript import Config as AsrConfig
 from emoadapt.media import decode_audio
 from emoadapt.models.registry import WeightFile, Weights
+from emoadapt.transcription.whisper_recogniser import find_doubts
 
-from .fake_whisper import LOGIT, N_CONTEXT, TOKENIZER, build, make_noise, make_row, save_random_whisper, save_whisper
+from ..features.fake_whisper import LOGIT, N_CONTEXT, TOKENIZER, build, make_noise, make_row, save_random_whisper, save_whisper
 
 
 def test_whisper_says_what_its_weights_say(tmp_path: Path) -> None:
