@@ -21,7 +21,7 @@ rule evaluate:
         runtime=60,
     params:
         report=[STUDY.report.bootstrap, STUDY.report.confidence],
-        classes=lambda w: graph.outputs(w.task),
+        classes=lambda w: STUDY.tasks[w.task].outputs,
         comparisons=lambda w: graph.comparisons(w.task),
         code=lambda w: graph.evaluation_code(w.task),
     shell:

@@ -99,16 +99,34 @@ def feature_table(name: str) -> pa.Schema:
     return load_plugin("features", name).TABLE
 
 
-CNN = pa.schema(
+FRONTEND = pa.schema(
     [
         *FEATURE_COLUMNS,
         _column(
-            "cnn", pa.binary(), "(n_frames, dimension) float16 row-major, the unpadded output of the frozen CNN encoder"
+            "frontend",
+            pa.binary(),
+            "(n_frames, dimension) float16 row-major, the output of a backbone's frozen front end",
         ),
         _column("n_frames", pa.int32(), "frames"),
-        _column("dimension", pa.int32(), "channels of the CNN's last layer"),
+        _column("dimension", pa.int32(), "channels of the front end's last layer"),
     ]
 )
+
+LAYERS = pa.schema(
+    [
+        *FEATURE_COLUMNS,
+        _column(
+            "layers",
+            pa.binary(),
+            "(n_frames, dimension) float32 row-major, mean over time of each layer of a frozen backbone, its transformer's input first",
+        ),
+        _column("n_frames", pa.int32(), "layers, the input of the transformer among them"),
+        _column("dimension", pa.int32(), "width of the backbone"),
+    ]
+)
+
+KEPT: dict[str, pa.Schema] = {"frontend": FRONTEND, "layers": LAYERS}
+"""Outputs of frozen backbones that are computed once for each clip and kept as features, `<kind>.<backbone>[.<adaptation>]`."""
 
 PARTS = pa.schema(
     [

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from emoadapt.config.availability import leave_out
+from emoadapt.config.obsolete import explain_obsolete
 from emoadapt.config.problems import describe_problems
 from emoadapt.config.study import Study
 from emoadapt.config.table_checks import check_tables
@@ -29,6 +30,8 @@ def load_study(values: dict[str, Any]) -> Study:
     Raises:
         ConfigError: one line per problem: key path, what was found, what is allowed.
     """
+    if lines := explain_obsolete(values):
+        raise _unusable(lines)
     values, left_out = leave_out(values)
     try:
         # As JSON, so that strict types still take a YAML list for a tuple; nothing is converted ("4" is no integer).

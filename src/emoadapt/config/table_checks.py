@@ -85,7 +85,8 @@ def _check_model(study: Study, path: str, table: TableConfig, model: str) -> lis
     trained = {(setting.task, setting.subset) for setting in study.list_settings() if setting.model == wanted}
     return [
         f"{path}: {model} is not trained on task {task}, subset {subset}; see the keys subsets of backbones.{wanted.backbone} and "
-        f"finetunings.{wanted.finetuning}" + ("" if wanted.start == "original" else f", adaptations.{wanted.start}.tasks and .subsets")
+        f"finetunings.{wanted.finetuning}"
+        + ("" if wanted.start == "original" else f", adaptations.{wanted.start}.tasks and .subsets")
         for task in table.tasks
         if task in study.tasks
         for subset in table.subsets

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from emoadapt.config import Backbone, Study
-from emoadapt.features.base import FeatureSection, Layout, Network
+from emoadapt.config import Study
+from emoadapt.features.base import Extraction, FeatureSection, Network
 from emoadapt.flow.code import code_digest
 from emoadapt.flow.provenance import installed_version
 from emoadapt.flow.rows import Recipe
@@ -16,9 +16,6 @@ from emoadapt.plugins import load_plugin, read_declaration
 
 if TYPE_CHECKING:
     from emoadapt.features.base import Context, Extractor
-
-CNN_MODULES = ("emoadapt.extraction.cnn", "emoadapt.models.loading")
-"""Modules that decide the output of a frozen CNN; the first is given its backbone and does not import it."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +29,11 @@ class JobSize:
     gpus: int
 
 
-def describe_layout(study: Study, feature: str) -> Layout:
-    """Table, inputs and chunk size of a feature."""
+def describe_extraction(study: Study, feature: str) -> Extraction:
+    """What a feature reads and writes."""
     module = load_plugin("features", feature)
     columns = find_section(study, feature).list_manifest_columns()
-    return Layout(module.TABLE, tuple(module.INPUTS), columns, getattr(module, "CHUNK_ROWS", 32))
+    return Extraction(module.TABLE, tuple(module.INPUTS), columns, getattr(module, "CHUNK_ROWS", 32))
 
 
 def describe_recipe(study: Study, feature: str) -> Recipe:
@@ -92,18 +89,13 @@ def load_extractor(feature: str) -> Callable[[Any, Context], Extractor]:
     return load_plugin("features", feature).load
 
 
-def unreached_modules(backbone: Backbone) -> tuple[str, ...]:
-    """Modules that loading a backbone imports for other architectures only: an edit of them makes nothing of its own stale."""
-    return () if backbone.architecture in ("av_hubert", "auto") else ("emoadapt.models.av_hubert",)
-
-
-def study_code(study: Study, *modules: str, without: tuple[str, ...] = ()) -> str:
-    """Digest of modules, or the release's version where the study pins code to it; `without` as in `code_digest`."""
+def study_code(study: Study, *modules: str) -> str:
+    """Digest of modules, or the release's version where the study pins code to it."""
     if study.code == "version":
         from emoadapt import __version__
 
         return __version__
-    return code_digest(*modules, without=without)
+    return code_digest(*modules)
 
 
 def _library_versions(study: Study, feature: str) -> str:

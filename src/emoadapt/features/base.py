@@ -121,8 +121,8 @@ class Extractor(Protocol):
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What the rows of a feature are made of.
+class Extraction:
+    """What the extraction of a feature reads and writes.
 
     Args:
         table: its columns.

@@ -45,7 +45,7 @@ from emoadapt.flow.store import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from emoadapt.features.base import Layout
+    from emoadapt.features.base import Extraction
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Counts:
 def compute_shard(
     output: Path,
     upstream: Mapping[str, Path],
-    layout: Layout,
+    extraction: Extraction,
     extract: Callable[[Iterator[list[Row]]], Generator[tuple[Row, Row]]],
     recipe: Recipe,
     root: Path | None = None,
@@ -103,15 +103,15 @@ def compute_shard(
     Args:
         output: the feature table to write.
         upstream: table name (`manifest` or a feature) -> its shard with the same utterances.
-        layout: gives table, inputs and chunk size.
+        extraction: gives table, inputs and chunk size.
         extract: chunks of rows -> each row with its result, in the same order; only called when a row must be computed,
             since models are slow to load.
         recipe: what else decides a row.
         root: corpus root, for extractors that read media.
     """
-    heads = _read_heads(upstream, layout)
-    keys = {row["utterance_id"]: _row_key(row, recipe, layout.table) for row in heads}
-    saved = _SavedRows(output, layout.table)
+    heads = _read_heads(upstream, extraction)
+    keys = {row["utterance_id"]: _row_key(row, recipe, extraction.table) for row in heads}
+    saved = _SavedRows(output, extraction.table)
     saved.keep(keys)
     blocked = {row["utterance_id"]: row["blocked"] for row in heads if row["blocked"]}
     todo = [i for i, row in enumerate(heads) if row["utterance_id"] not in saved.ids and not row["blocked"]]
@@ -119,15 +119,15 @@ def compute_shard(
     if todo:
         with (
             Progress(str(output), len(todo)) as progress,
-            closing(extract(_join_chunks(upstream, layout, todo, root))) as results,
+            closing(extract(_join_chunks(upstream, extraction, todo, root))) as results,
         ):
             _compute_rows(results, keys, saved, progress)
     rows = [
         {"utterance_id": name, "key": keys[name], "status": status, "reason": reason}
         for name, (status, reason) in blocked.items()
     ]
-    merged = saved.merge(pa.Table.from_pylist(rows, schema=layout.table))
-    write_batches(output, merged, layout.table, recipe.provenance())
+    merged = saved.merge(pa.Table.from_pylist(rows, schema=extraction.table))
+    write_batches(output, merged, extraction.table, recipe.provenance())
     saved.replace(output)
     return Counts(len(todo), len(keys) - len(todo) - len(blocked), len(blocked))
 
@@ -334,12 +334,12 @@ class _Readers:
         return found
 
 
-def _read_heads(upstream: Mapping[str, Path], layout: Layout) -> list[dict[str, Any]]:
+def _read_heads(upstream: Mapping[str, Path], extraction: Extraction) -> list[dict[str, Any]]:
     """Per utterance what its key is made of, and `blocked` = (status, reason) if an upstream row is not ok."""
     heads: list[dict[str, Any]] = []
-    for position, name in enumerate(layout.inputs):
+    for position, name in enumerate(extraction.inputs):
         if name == "manifest":
-            columns = ["utterance_id", "fingerprint", "start", "end", *layout.manifest_columns]
+            columns = ["utterance_id", "fingerprint", "start", "end", *extraction.manifest_columns]
         else:
             columns = ["utterance_id", "key", "status", "reason"]
         rows = read_table(upstream[name], columns=columns).to_pylist()
@@ -347,7 +347,7 @@ def _read_heads(upstream: Mapping[str, Path], layout: Layout) -> list[dict[str, 
             heads = [{"utterance_id": row["utterance_id"], "inputs": [], "blocked": None} for row in rows]
         for head, row in zip(heads, rows, strict=True):
             if row["utterance_id"] != head["utterance_id"]:
-                raise ValueError(f"{upstream[name]} does not hold the utterances of {upstream[layout.inputs[0]]}")
+                raise ValueError(f"{upstream[name]} does not hold the utterances of {upstream[extraction.inputs[0]]}")
             head["inputs"] += [row[column] for column in columns if column not in ("utterance_id", "status", "reason")]
             if row.get("status", "ok") != "ok" and not head["blocked"]:
                 reason = row["reason"].removeprefix("upstream ")
@@ -364,25 +364,25 @@ def _row_key(head: dict[str, Any], recipe: Recipe, table: pa.Schema) -> str:
 
 
 def _join_chunks(
-    upstream: Mapping[str, Path], layout: Layout, todo: list[int], root: Path | None
+    upstream: Mapping[str, Path], extraction: Extraction, todo: list[int], root: Path | None
 ) -> Iterator[list[dict[str, Any]]]:
     """Rows to compute, in chunks, with the columns of all upstream tables.
 
     `<feature>_notes` lists the notes on a feature's row.
     """
     streams = []
-    for name in layout.inputs:
+    for name in extraction.inputs:
         columns = schema.MANIFEST.names if name == "manifest" else schema.feature_table(name).names
         own = [column for column in columns if column not in ("key", "status")]
-        streams.append(iterate_chunks(upstream[name], todo, layout.chunk_size, own))
+        streams.append(iterate_chunks(upstream[name], todo, extraction.chunk_size, own))
     for tables in zip(*streams, strict=True):
         rows: list[dict[str, Any]] = [{} for _ in range(len(tables[0]))]
-        for name, table in zip(layout.inputs, tables, strict=True):
+        for name, table in zip(extraction.inputs, tables, strict=True):
             for row, more in zip(rows, table.to_pylist(), strict=True):
                 if name != "manifest":
                     row[f"{name}_notes"] = split_notes(more.pop("reason"))
                 row |= {column: value for column, value in more.items() if column not in row}
-        if "manifest" in layout.inputs and root is not None:
+        if "manifest" in extraction.inputs and root is not None:
             for row in rows:
                 row["path"] = _find_media(root, row)
         yield rows

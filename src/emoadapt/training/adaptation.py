@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from emoadapt import schema
 from emoadapt.data.batching import Batch
-from emoadapt.data.clips import CNN_COLUMNS, ClipStore
+from emoadapt.data.clips import ClipStore
 from emoadapt.data.ranks import count_ranks, find_rank
+from emoadapt.data.streams import FRONTEND, list_columns
 from emoadapt.errors import DataError, TrainingError
 from emoadapt.flow.frames import read_frame
 from emoadapt.flow.parts import force_to_disk
@@ -29,52 +30,35 @@ from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.cards import list_terms
 from emoadapt.models.heads import seeded
 from emoadapt.models.loading import load_backbone
-from emoadapt.objectives.base import load_objective
-from emoadapt.objectives.base import Objective
-from emoadapt.training.weighting import build_weighting
+from emoadapt.objectives.base import Objective, load_objective
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.learner import Learner, embed_batch
-from emoadapt.training.loading import load_signals, note_cropped
 from emoadapt.training.logs import open_logs
+from emoadapt.training.signals import load_signals, note_cropped
 from emoadapt.training.states import name_state, remove_others
 from emoadapt.training.totals import Term
 from emoadapt.training.trainer import BestWeights, Trainer
+from emoadapt.training.weighting import build_weighting
 
 if TYPE_CHECKING:
-    from emoadapt.config import Adaptation, Study
+    from emoadapt.config import Study
+    from emoadapt.methods.adapt import Config as Adaptation
+    from emoadapt.training.jobs import AdaptationJob
 
 logger = logging.getLogger(__name__)
 
 
-def adapt(
-    study: Study,
-    backbone: str,
-    adaptation: str,
-    training_shards: Mapping[str, Sequence[Path]],
-    cnn_shards: Mapping[str, Sequence[Path]] | None,
-    parts: Path,
-    normalisers: Path,
-    output: Path,
-    curves: Path,
-    threads: int,
-) -> None:
+def adapt(job: AdaptationJob) -> None:
     """Train a backbone on the objectives of an adaptation and save it.
 
+    It writes the folder of the model (backbone in Hugging Face format, `heads.safetensors`, `adaptation.json`) and the curves.
     A run that was killed continues from its last checkpoint, if settings, starting weights, code, libraries and inputs are
     still the same. Of several processes that share each batch, the first writes.
 
     Args:
-        study: the configuration.
-        backbone: which of its backbones.
-        adaptation: which of its adaptations.
-        training_shards: corpus -> training shards (audio, raw targets, masks); a missing column is masked.
-        cnn_shards: corpus -> cached CNN output of this backbone; used if the CNN is frozen. None: run the CNN.
-        parts: PARTS table; the held-out part chooses the epoch.
-        normalisers: NORMALISERS table.
-        output: folder to write: backbone in Hugging Face format, `heads.safetensors`, `adaptation.json`.
-        curves: CURVES table to write.
-        threads: CPU threads.
+        job: its shards are `training` (audio, raw targets, masks; a missing column is masked), and `frontend`, the cached output of
+            the front end, where that is frozen.
 
     Raises:
         TrainingError: no clips to train on, or the loss is not finite.
@@ -82,22 +66,18 @@ def adapt(
         DataError: a table does not fit.
         ModelError: the backbone cannot be loaded, or not be compiled.
     """
-    torch.set_num_threads(max(1, threads // count_ranks()))
-    settings, config = study.adaptations[adaptation], study.backbones[backbone]
-    run = f"{backbone}.{adaptation}"
-    model = load_backbone(config, study.weights_folder)
-    model.set_cnn_trainable(config.trains_cnn("stage1", adaptation))
+    torch.set_num_threads(max(1, job.threads // count_ranks()))
+    settings, study = job.settings, job.study
+    model = load_backbone(job.config, study.weights_folder)
+    model.set_cnn_trainable(job.config.find_front_end("stage1", job.start) is None)
     if settings.compile:
         model.compile_layers()
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
-        cached = cnn_shards if not model.cnn_trainable else None
-        clips = TrainingClips(run, settings, model, training_shards, cached, parts, normalisers, Path(scratch))
+        clips = TrainingClips(job, model, Path(scratch))
         adapter = AdaptedBackbone(model, clips.objectives, clips.dimensions, settings.seed)
-        curve = Curve("stage1", run)
+        curve = Curve("stage1", job.name)
         learner = AdaptationLearner(adapter, clips.objectives, settings, curve)
-        checkpoint = _place_checkpoint(
-            output, study, backbone, adaptation, [training_shards, cached or {}, {"": [parts, normalisers]}]
-        )
+        checkpoint = _place_checkpoint(job)
         state = Checkpoint(checkpoint, study.checkpoint_minutes)
         trainer = Trainer(study.device, settings, state, open_logs(study.logs))
         loaders = {part: clips.load(part) for part in ("train", "held_out")}
@@ -105,10 +85,10 @@ def adapt(
     if find_rank() > 0:
         return
     padding = {part: round(loader.batch_sampler.padding_share, 4) for part, loader in loaders.items()}
-    facts = clips.describe() | {"backbone": backbone, "adaptation": adaptation, "padding": padding}
+    facts = clips.describe() | {"backbone": job.backbone, "adaptation": job.start, "padding": padding}
     facts |= _describe_best(best, curve)
-    _save(adapter, facts, settings, study, output)
-    write_table(curves, curve.rows, schema.CURVES, {"backbone": backbone, "adaptation": adaptation})
+    _save(adapter, facts, settings, study, job.output)
+    write_table(job.curves, curve.rows, schema.CURVES, {"backbone": job.backbone, "adaptation": job.start})
     checkpoint.unlink(missing_ok=True)
 
 
@@ -196,37 +176,24 @@ class AdaptationLearner(Learner):
 class TrainingClips:
     """The clips of an adaptation with their normalised targets."""
 
-    def __init__(
-        self,
-        run: str,
-        settings: Adaptation,
-        backbone: SpeechBackbone,
-        shards: Mapping[str, Sequence[Path]],
-        cnn_shards: Mapping[str, Sequence[Path]] | None,
-        parts: Path,
-        normalisers: Path,
-        scratch: Path,
-    ) -> None:
-        self.run, self.settings, self.backbone = run, settings, backbone
-        self.objectives = {name: load_objective(name) for name in sorted(settings.objectives)}
-        self.assigned = read_frame(parts, schema.PARTS)
+    def __init__(self, job: AdaptationJob, backbone: SpeechBackbone, scratch: Path) -> None:
+        self.run, self.settings, self.backbone = job.name, job.settings, backbone
+        self.objectives = {name: load_objective(name) for name in sorted(job.settings.objectives)}
+        self.assigned = read_frame(job.parts, schema.PARTS)
         self.corpora = dict(self.assigned.select("utterance_id", "corpus").iter_rows())
+        self.cached = "frontend" in job.shards and not backbone.cnn_trainable
         columns = [*schema.training(tuple(self.objectives))]
-        if cnn_shards is not None:
+        if self.cached:
             columns = [column for column in columns if column.name != "audio"]
-        paths = [path for corpus in shards.values() for path in corpus]
-        self.targets = ClipStore.build(paths, pa.schema(columns), scratch, self.corpora)
-        self.cached = cnn_shards is not None
-        self.signals = self.targets
-        if cnn_shards is not None:
-            paths = [path for corpus in cnn_shards.values() for path in corpus]
-            self.signals = ClipStore.build(paths, CNN_COLUMNS, scratch, self.corpora)
+        self.signals = self.targets = self._pack(job, "training", pa.schema(columns), scratch)
+        if self.cached:
+            self.signals = self._pack(job, "frontend", list_columns(FRONTEND), scratch)
         self.masks = {name: self.targets.column(f"mask_{name}") for name in self.objectives}
         self.dimensions = {name: self._find_dimension(name) for name in self.objectives}
-        self.normalisers = _read_normalisers(normalisers)
+        self.normalisers = _read_normalisers(job.normalisers)
         self.chosen = {part: self._choose(part) for part in ("train", "held_out")}
         lengths = [self.targets.value(name, "n_samples") for names in self.chosen.values() for name in names]
-        self.cropped = note_cropped(run, lengths, settings)
+        self.cropped = note_cropped(self.run, lengths, self.settings)
         if find_rank() == 0:
             self._log_counts()
         for name, mask in self.masks.items():
@@ -234,8 +201,12 @@ class TrainingClips:
                 logger.warning(
                     "%s: none of the %d held-out clips has a target for %s, so the epoch is chosen without it; set a larger "
                     "`held_out`, or leave the objective out",
-                    run, len(self.chosen["held_out"]), name,
+                    self.run, len(self.chosen["held_out"]), name,
                 )  # fmt: skip
+
+    def _pack(self, job: AdaptationJob, kind: str, columns: pa.Schema, scratch: Path) -> ClipStore:
+        paths = [path for corpus in job.shards[kind].values() for path in corpus]
+        return ClipStore.build(paths, columns, scratch, self.corpora)
 
     def load(self, part: str) -> Any:
         """Loader of a part; only the training part is shuffled, and cropped at random where that is configured."""
@@ -339,23 +310,19 @@ class TrainingClips:
         return ((raw - mean) / std).astype(np.float32)
 
 
-def _place_checkpoint(
-    output: Path, study: Study, backbone: str, adaptation: str, inputs: Sequence[Mapping[str, Sequence[Path]]]
-) -> Path:
+def _place_checkpoint(job: AdaptationJob) -> Path:
     """Where a killed run's state waits: a name that changes with settings, weights, code, libraries and inputs.
 
     Threads, processes and device are no part of it: a run may continue elsewhere, and then ends with other last digits.
     States of this output under other names are removed.
     """
-    settings = study.adaptations[adaptation]
-    files = [path for group in inputs for paths in group.values() for path in paths]
-    modules = [__name__, *(f"emoadapt.objectives.{name}" for name in settings.objectives)]
-    config = study.backbones[backbone]
-    name = name_state([settings.describe()], modules, files, config, study.weights_folder)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    place = output.with_name(f".{output.name}.{name}.ckpt")
+    modules = [__name__, *(f"emoadapt.objectives.{name}" for name in job.settings.objectives)]
+    inputs = [*job.files, job.parts, job.normalisers]
+    name = name_state([job.settings.describe()], modules, inputs, job.config, job.study.weights_folder)
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    place = job.output.with_name(f".{job.output.name}.{name}.ckpt")
     if find_rank() == 0:
-        remove_others(place, f".{output.name}.*.ckpt*")
+        remove_others(place, f".{job.output.name}.*.ckpt*")
     return place
 
 
