@@ -12,14 +12,19 @@ def recipe_of(feature):
     return lambda wildcards: graph.recipe(feature)
 
 
+def tables_of(feature):
+    names = graph.feature_tables(feature)
+    return lambda wildcards, input: [input[name] for name in names]
+
+
 for feature in graph.features():
-    job, tables = graph.feature_job(feature), graph.feature_tables(feature)
+    job = graph.feature_job(feature)
 
     rule:
         name:
             feature
         input:
-            **tables,
+            **graph.feature_tables(feature),
             ready=media_of_shard(feature),
         output:
             f"results/features/{feature}/{{corpus}}/{{shard}}.parquet",
@@ -36,8 +41,10 @@ for feature in graph.features():
             gpu=job.gpus,
         params:
             recipe=recipe_of(feature),
+            tables=tables_of(feature),
         message:
             f"{feature} of {{wildcards.corpus}}, shard {{wildcards.shard}}"
+        # Read when the job runs, when the loop is over: only what Snakemake hands over may stand here.
         shell:
-            f"python -m emoadapt extract {feature} {{wildcards.corpus}} {' '.join(f'{{input.{name}}}' for name in tables)} "
-            "--output {output} --threads {threads} 2> {log}"
+            "python -m emoadapt extract {rule} {wildcards.corpus} {params.tables} --output {output} "
+            "--threads {threads} 2> {log}"
