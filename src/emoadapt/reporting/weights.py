@@ -36,7 +36,7 @@ def list_networks(study: Study) -> list[Network]:
         if backbone.provenance != "descriptors"
         for weights, revision in backbone.list_weights() or [(None, None)]
     ]
-    features = (find_network(study, feature) for feature in sorted(used_features(study)))
+    features = (find_network(study, feature) for feature in used_features(study))
     return backbones + [network for network in features if network]
 
 
