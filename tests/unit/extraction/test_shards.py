@@ -14,6 +14,7 @@ from bad_clips import KINDS, write_good_clips
 from emoadapt import schema
 from emoadapt.config import Study, load_study
 from emoadapt.errors import ModelError
+from emoadapt.extraction import shards
 from emoadapt.extraction.recipes import describe_recipe
 from emoadapt.flow.store import read_table, write_table
 

@@ -1,4 +1,4 @@
-"""Cached CNN frames against the model's own."""
+"""Kept frames of front ends against the model's own."""
 
 from functools import cache
 
@@ -9,7 +9,7 @@ import torch
 
 from emoadapt import schema
 from emoadapt.config import UntrainedBackbone
-from emoadapt.extraction.cnn import CnnExtractor
+from emoadapt.extraction.kept import FrontEndExtractor
 from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.loading import build_untrained
 
@@ -56,8 +56,8 @@ def test_frames_equal_the_models_own(architecture: str, norm: str, n_samples: in
     expected = compute_expected(backbone, audio)
     with torch.no_grad():
         full = backbone.encode_cnn([audio])[0][0].numpy()
-    (result,) = CnnExtractor(backbone).extract([row])
-    half = np.frombuffer(result["cnn"], "<f2").reshape(result["n_frames"], result["dimension"]).astype(np.float32)
+    (result,) = FrontEndExtractor(backbone).extract([row])
+    half = np.frombuffer(result["frontend"], "<f2").reshape(result["n_frames"], result["dimension"]).astype(np.float32)
     assert half.shape == full.shape == expected.shape == (max(1, (n_samples - 400) // 320 + 1), 24)
     assert np.linalg.norm(full - expected) < 1e-5 * np.linalg.norm(expected)
     assert np.linalg.norm(half - expected) < 1e-3 * np.linalg.norm(expected)
@@ -68,21 +68,21 @@ def test_near_silent_and_constant_clips_give_numbers(architecture: str, norm: st
     impulse = np.zeros(4000, "<i2")
     impulse[2000] = 1
     rows = [{"audio": samples.tobytes()} for samples in (impulse, np.full(4000, -32768, "<i2"))]
-    for result in CnnExtractor(make_backbone(architecture, norm)).extract(rows):
-        frames = np.frombuffer(result["cnn"], "<f2")
+    for result in FrontEndExtractor(make_backbone(architecture, norm)).extract(rows):
+        frames = np.frombuffer(result["frontend"], "<f2")
         assert len(frames) == 12 * 24 and np.isfinite(frames).all()
 
 
 def test_results_fit_the_table() -> None:
     row = make_row(5000)
-    (result,) = CnnExtractor(make_backbone("hubert", "group")).extract([row])
-    pa.Table.from_pylist([row | result | {"key": "k", "status": "ok"}], schema=schema.CNN)
+    (result,) = FrontEndExtractor(make_backbone("hubert", "group")).extract([row])
+    pa.Table.from_pylist([row | result | {"key": "k", "status": "ok"}], schema=schema.FRONTEND)
 
 
 def test_overflow_is_a_problem_of_the_clip() -> None:
     backbone = build_untrained("wav2vec2", UntrainedBackbone())
     with torch.no_grad():
         backbone.model.feature_extractor.conv_layers[-1].layer_norm.weight.fill_(1e6)
-    (result,) = CnnExtractor(backbone).extract([make_row(4000)])
+    (result,) = FrontEndExtractor(backbone).extract([make_row(4000)])
     assert result["status"] == "failed"
-    assert result["reason"].startswith("cnn_overflow: ")
+    assert result["reason"].startswith("frontend_overflow: ")
