@@ -2,6 +2,7 @@
 # and what each reads, is decided by the study and the plug-ins of `emoadapt.methods`.
 
 
+# Output of a frozen backbone, computed once for each clip.
 rule keep:
     input:
         audio="results/features/audio/{corpus}/{shard}.parquet",
@@ -22,13 +23,11 @@ rule keep:
     params:
         state=lambda w: graph.kept_state(w.kind, w.source),
         code=lambda w: graph.kept_code(w.source),
-    """Output of a frozen backbone, computed once for each clip."""
-    message:
-        "{wildcards.kind} of {wildcards.source}: {wildcards.corpus}, shard {wildcards.shard}"
     shell:
         "python -m emoadapt keep {wildcards.kind} {wildcards.source} {input.audio} --output {output} --threads {threads} 2> {log}"
 
 
+# Stage 1: a backbone learns to predict the targets from speech alone.
 rule adapt:
     input:
         shards=lambda w: graph.training_shards(w.adaptation),
@@ -55,15 +54,13 @@ rule adapt:
         backbone=lambda w: graph.backbone_state(w.backbone),
         adaptation=lambda w: graph.stage1_state(w.adaptation),
         code=lambda w: graph.stage1_code(w.backbone, w.adaptation),
-    """Stage 1: a backbone learns to predict the targets from speech alone."""
-    message:
-        "Stage 1: {wildcards.backbone}.{wildcards.adaptation}"
     shell:
         # In place of the shell, so that a cluster's signals come to the run, which keeps its state before it ends.
         "exec python -m emoadapt adapt {wildcards.backbone} {wildcards.adaptation} "
         "--output {output.model} --curves {output.curves} --threads {threads} 2> {log}"
 
 
+# Stage 2: train a model on a task and keep every prediction.
 rule train:
     input:
         unpack(lambda w: graph.training_inputs_of(setting_of(w))),
@@ -92,9 +89,6 @@ rule train:
         folder=subpath(output.predictions, parent=True),
         training=lambda w: graph.training_state(setting_of(w)),
         code=lambda w: graph.training_code(setting_of(w)),
-    """Stage 2: train a model on a task and keep every prediction."""
-    message:
-        "{wildcards.task}, {wildcards.subset} clips: {wildcards.model}, runs {wildcards.batch}"
     shell:
         # In place of the shell: see rule adapt.
         "exec python -m emoadapt train {wildcards.task} {wildcards.model} {wildcards.subset} "

@@ -316,7 +316,10 @@ def _place_checkpoint(job: AdaptationJob) -> Path:
     Threads, processes and device are no part of it: a run may continue elsewhere, and then ends with other last digits.
     States of this output under other names are removed.
     """
-    modules = [__name__, *(f"emoadapt.objectives.{name}" for name in job.settings.objectives)]
+    modules = [
+        f"emoadapt.methods.{job.settings.method}",
+        *(f"emoadapt.objectives.{name}" for name in job.settings.objectives),
+    ]
     inputs = [*job.files, job.parts, job.normalisers]
     name = name_state([job.settings.describe()], modules, inputs, job.config, job.study.weights_folder)
     job.output.parent.mkdir(parents=True, exist_ok=True)

@@ -67,7 +67,7 @@ def finetune(job: TaskJob) -> None:
         clips = load_clips(job, signals.usable)
         tables = RunTables(job.setting, clips)
         training = _Finetuning(job, backbone, clips, signals, tables)
-        place = place_job(job, _list_settings(job), [__name__])
+        place = place_job(job, _list_settings(job))
         keeper = _ModelKeeper(job, training, place / MODELS)
         unfinished = UnfinishedJob(place, tables, keeper, training.notice)
 

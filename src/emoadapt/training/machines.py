@@ -47,7 +47,7 @@ def fit_machines(job: TaskJob) -> None:
         fitted = _fit(_build_machine(job), clips, train, vectors, run, settings.normalise)
         return _widen(fitted(part.test["utterance_id"].to_list()))
 
-    _complete(job, vectors, predict)
+    complete_job(job, vectors, predict)
 
 
 def fit_logistic(job: TaskJob) -> None:
@@ -76,7 +76,7 @@ def fit_logistic(job: TaskJob) -> None:
         assert best is not None  # a run has clips, so that there are layers
         return best[1]
 
-    _complete(job, layers, predict)
+    complete_job(job, layers, predict)
 
 
 def read_frozen(job: TaskJob) -> Vectors:
@@ -111,11 +111,19 @@ def pick_layer(layers: Vectors, layer: int | str) -> Vectors:
     return {name: values[place] for name, values in layers.items()}
 
 
-def _complete(job: TaskJob, usable: Vectors, predict: Callable[[Run, RunClips, LabelledClips], np.ndarray]) -> None:
-    """Do the runs of a job, and write their predictions."""
+def complete_job(
+    job: TaskJob, usable: Vectors, predict: Callable[[Run, RunClips, LabelledClips], np.ndarray]
+) -> None:
+    """Do the runs of a job that keeps no model, and write their predictions.
+
+    Args:
+        job: on a task of classes.
+        usable: utterances that have the input; others are left out and counted.
+        predict: run, its clips and the task's -> (n_test, n_classes) logits of `RunClips.test`.
+    """
     clips = load_clips(job, usable)
     tables = RunTables(job.setting, clips)
-    unfinished = UnfinishedJob(place_job(job, [], [__name__]), tables)
+    unfinished = UnfinishedJob(place_job(job), tables)
     job.models.mkdir(parents=True, exist_ok=True)
 
     def perform(run: Run, part: RunClips) -> None:

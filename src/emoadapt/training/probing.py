@@ -49,7 +49,7 @@ def probe(job: TaskJob) -> None:
     layers = read_frozen(job)
     clips = load_clips(job, layers)
     tables = RunTables(job.setting, clips)
-    unfinished = UnfinishedJob(place_job(job, [], [__name__]), tables)
+    unfinished = UnfinishedJob(place_job(job), tables)
     job.models.mkdir(parents=True, exist_ok=True)
     probing = _Probing(job, layers, clips, tables, unfinished)
     unfinished.complete(job.runs, probing.perform)

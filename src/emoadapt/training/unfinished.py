@@ -177,16 +177,16 @@ class UnfinishedJob:
             )
 
 
-def place_job(job: TaskJob, settings: Sequence[object], modules: Sequence[str]) -> Path:
+def place_job(job: TaskJob, settings: Sequence[object] = ()) -> Path:
     """Folder of what a job leaves when it is killed, beside its models; those of other names are removed.
 
     Args:
         job: of the task.
-        settings: of its training, besides those that all methods have.
-        modules: whose code it runs.
+        settings: that decide the outcome, besides those of the method.
     """
     whole = [astuple(job.setting), job.task.kind, job.task.outputs, job.settings.describe(), *settings]
     inputs = [*job.files, job.splits, job.subsets, *([] if job.model is None else [job.model])]
+    modules = [f"emoadapt.methods.{job.settings.method}"]
     name = name_state(whole, modules, inputs, job.config, job.study.weights_folder)
     place = job.models.with_name(f".{job.models.name}.{name}")
     if find_rank() == 0:
