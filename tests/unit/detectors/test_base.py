@@ -1,3 +1,4 @@
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from skimage.data import astronaut
 from emoadapt.detectors.base import Face, load_detector
 from emoadapt.errors import ModelError
 from emoadapt.features.faces import Config as FacesConfig
+from emoadapt.models.registry import find_entry
+from emoadapt.plugins import find_source, list_plugins, read_declaration
 
 NOSE = (224.0, 117.0)
 """Pixel of the tip of the nose in scikit-image's portrait, read off by hand."""
@@ -150,3 +153,41 @@ def test_a_mediapipe_detector_that_was_let_go_of_does_not_complain_at_exit():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "1" and "Traceback" not in result.stderr
+
+
+DETECTORS = list_plugins("detectors")
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_declarations_are_complete_and_true(name: str) -> None:
+    """Read from the source, since half of the detectors need weights or libraries that may be missing."""
+    source = find_source(f"emoadapt.detectors.{name}")
+    text = source.read_text()
+    found = {
+        key: read_declaration("detectors", name, key) for key in ("LIBRARIES", "WEIGHTS", "STATE", "GPU", "HONOURS")
+    }
+    assert all(f"\n{key} = " in text for key in found), "nothing is taken for granted"
+    assert {*found["LIBRARIES"]} <= {e.metadata["Name"] for e in importlib.metadata.distributions()} | {"mediapipe"}
+    assert found["WEIGHTS"] is None or find_entry(found["WEIGHTS"])
+    assert found["STATE"] in ("pretrained", "untrained", "rules")
+    assert found["GPU"] == ("torch" in found["LIBRARIES"])
+    assert ("min_face" in found["HONOURS"]) == ("config.min_face" in text)
+    assert ("search" in found["HONOURS"]) == ("def detect_near(" in text)
+    assert {*found["HONOURS"]} <= {"min_face", "search"}
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_keys_that_a_detector_does_not_honour_are_refused(name: str) -> None:
+    for key, value in (("min_face", 40), ("search", "near")):
+        if key in read_declaration("detectors", name, "HONOURS"):
+            assert FacesConfig(detector=name, **{key: value})
+        else:
+            with pytest.raises(
+                ValueError, match=f"{key}: {name} has no such setting; leave the key out, or use .*mtcnn"
+            ):
+                FacesConfig(detector=name, **{key: value})
+
+
+def test_an_unknown_detector_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="face detector mtcn is not known; did you mean mtcnn"):
+        FacesConfig(detector="mtcn")

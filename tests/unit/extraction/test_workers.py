@@ -160,7 +160,9 @@ def test_weights_that_are_missing_are_said_once(fakes: ModuleType) -> None:
 
 
 def test_workers_that_cannot_start_condemn_no_clip(fakes: ModuleType) -> None:
-    with pytest.raises(EmoadaptError, match=r"3 worker processes of fake_extractors in a row ended with exit code 7 before"):
+    with pytest.raises(
+        EmoadaptError, match=r"3 worker processes of fake_extractors in a row ended with exit code 7 before"
+    ):
         run(fakes.Stillborn, make_rows("ok", "ok"))
 
 

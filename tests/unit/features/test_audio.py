@@ -62,7 +62,9 @@ def test_segments_of_one_file(extractor: load_audio, tmp_path: Path) -> None:
 def test_results_fit_the_table(extractor: load_audio, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.arange(2000, dtype=np.int16), 16000)
     result = extractor.extract([make_row(tmp_path / "a.wav")])[0]
-    table = pa.Table.from_pylist([{"utterance_id": "c/x", "key": "k", "status": "ok", **result}], schema=schema.feature_table("audio"))
+    table = pa.Table.from_pylist(
+        [{"utterance_id": "c/x", "key": "k", "status": "ok", **result}], schema=schema.feature_table("audio")
+    )
     assert len(table["audio"][0].as_py()) == 2 * table["n_samples"][0].as_py()
 
 

@@ -144,7 +144,9 @@ def test_silence_and_full_scale_give_numbers(paper: load_egemaps, stock: Extract
 
 def test_results_fit_the_table(paper: Extractor) -> None:
     result = paper.extract([{"audio": make_voice(150.0, 0.5).tobytes()}])[0]
-    table = pa.Table.from_pylist([{"utterance_id": "c/x", "key": "k", "status": "ok", **result}], schema=schema.feature_table("egemaps"))
+    table = pa.Table.from_pylist(
+        [{"utterance_id": "c/x", "key": "k", "status": "ok", **result}], schema=schema.feature_table("egemaps")
+    )
     assert len(table["egemaps"][0].as_py()) == 25
 
 

@@ -69,7 +69,9 @@ def test_a_clip_is_embedded_the_same_alone_and_among_others(tmp_path):
 def test_results_fit_the_table(mean_colour):
     (result,) = mean_colour.extract([{"crops": [_uniform(0, 0, 0)]}])
     row = {"utterance_id": "a/b", "key": "k", "status": "ok", **result}
-    assert pa.Table.from_pylist([row], schema=schema.feature_table("face_embedding")).column("n_frames").to_pylist() == [1]
+    assert pa.Table.from_pylist([row], schema=schema.feature_table("face_embedding")).column(
+        "n_frames"
+    ).to_pylist() == [1]
 
 
 def test_a_network_that_gives_no_number_sets_the_clip_aside(mean_colour):
