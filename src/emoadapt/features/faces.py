@@ -104,7 +104,9 @@ class Config(FeatureSection):
         usual = read_declaration("detectors", self.detector, "WEIGHTS")
         weights = self.weights or usual
         state = read_declaration("detectors", self.detector, "STATE")
-        return Network("face detection", self.detector, state, weights, carried=weights is None)
+        return Network(
+            "face detection", self.detector, state, weights, carried=weights is None and state == "pretrained"
+        )
 
     def list_libraries(self) -> tuple[str, ...]:
         """The detector's."""

@@ -75,7 +75,7 @@ def describe_weights(study: Study, licences: Mapping[str, str], checksums: Mappi
 def _name_source(network: Network) -> str:
     """Where the weights are from."""
     if network.weights is None:
-        return network.kind if network.carried else "none (random)"
+        return "none (random)" if network.state == "untrained" else network.kind
     revision = find_revision(network)
     return network.weights + (f" @ {revision}" if revision else "")
 

@@ -74,7 +74,8 @@ def test_networks_are_registered_or_carried(feature: str) -> None:
     networks = [network for section in list_sections(feature) if (network := section.describe_network())]
     for network in networks:
         assert network.weights is None or find_entry(network.weights), network
-        assert network.carried == (network.weights is None and network.state != "untrained"), network
+        assert not (network.carried and (network.weights or network.state == "untrained")), network
+        assert network.weights or network.carried or network.state != "pretrained", network
         assert network.role and network.kind
 
 
