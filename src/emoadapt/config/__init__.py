@@ -70,6 +70,8 @@ from emoadapt.config.tables import (
     TablePart,
 )
 from emoadapt.config.tasks import (
+    AllSplit,
+    Division,
     FoldSplit,
     FractionSplit,
     Leaks,
@@ -78,6 +80,8 @@ from emoadapt.config.tasks import (
     OfficialSplit,
     SpeakerSplit,
     Split,
+    TableColumns,
+    TableSplit,
     Task,
 )
 from emoadapt.config.training import (
@@ -89,6 +93,7 @@ from emoadapt.config.training import (
 __all__ = [
     "REPEATING",
     "Adaptation",
+    "AllSplit",
     "AnnotatedCorpus",
     "AnyCorpus",
     "Architecture",
@@ -100,6 +105,7 @@ __all__ = [
     "CremaDCorpus",
     "CsvCorpus",
     "DemoCorpus",
+    "Division",
     "EachOf",
     "EmodbCorpus",
     "Features",
@@ -132,8 +138,10 @@ __all__ = [
     "SpeechTransformer",
     "Split",
     "Study",
+    "TableColumns",
     "TableConfig",
     "TablePart",
+    "TableSplit",
     "Task",
     "TessCorpus",
     "UntrainedBackbone",

@@ -53,6 +53,13 @@ def test_declarations_are_complete(feature: str) -> None:
     assert getattr(module, "READS_MEDIA", False) == decodes
 
 
+def test_terms_of_opensmile_are_stated_wherever_it_computes() -> None:
+    """Symptom: the model card stated them for one of five features."""
+    computed = {name for name in FEATURES if "opensmile" in load_plugin("features", name).LIBRARIES}
+    assert computed == {name for name in FEATURES if "openSMILE" in (read_declaration("features", name, "TERMS") or "")}
+    assert len(computed) == 5
+
+
 @pytest.mark.parametrize("feature", FEATURES)
 def test_tables_begin_as_all_do_and_say_what_their_columns_hold(feature: str) -> None:
     table = schema.feature_table(feature)
