@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emoadapt.config import Study, load_study, objective_features
-<<<<<<< HEAD
 from emoadapt.config.features import list_upstream, needs_video
-from emoadapt.corpora.base import read_labels, read_utterances
-=======
->>>>>>> main
 from emoadapt.corpora.manifests import CorpusState, find_state
 from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import ConfigError, ModelError
