@@ -13,7 +13,6 @@ from emoadapt.config import load_study
 from emoadapt.dag import Graph
 from emoadapt.extraction.advice import advise_features
 from emoadapt.features.transcript import Config as AsrConfig
-from emoadapt.features.transcript import is_english_only
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +80,7 @@ def test_a_configured_language_that_overrides_the_corpus_is_noted() -> None:
     ],
 )
 def test_english_recognisers_are_known_by_name(values: dict[str, Any], english: bool) -> None:
-    assert is_english_only(AsrConfig(**values)) is english
+    assert AsrConfig(**values).knows_only_english() is english
 
 
 def test_check_explains_the_short_window_of_the_paper(capsys: pytest.CaptureFixture[str]) -> None:
