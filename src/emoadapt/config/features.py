@@ -33,13 +33,9 @@ class FeaturesBase(Section):
 
 def build_features() -> type[FeaturesBase]:
     """The section `features` with a key for every feature that is found."""
-    sections: dict[str, Any] = {name: load_plugin("features", name).Config for name in list_plugins("features")}
-    return create_model(
-        "Features",
-        __base__=FeaturesBase,
-        __doc__=FeaturesBase.__doc__,
-        **{name: (section, section()) for name, section in sections.items()},
-    )
+    sections = {name: load_plugin("features", name).Config for name in list_plugins("features")}
+    fields: dict[str, Any] = {name: (section, section()) for name, section in sections.items()}
+    return create_model("Features", __base__=FeaturesBase, __doc__=FeaturesBase.__doc__, **fields)
 
 
 def list_upstream(feature: str) -> list[str]:

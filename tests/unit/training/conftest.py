@@ -9,7 +9,7 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import Study, UntrainedBackbone, load_study
-from emoadapt.extraction.cnn import CnnExtractor
+from emoadapt.features.cnn import CnnExtractor
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.loading import build_untrained, load_folder
 
@@ -112,8 +112,8 @@ class Work:
             for row in splits
             if row["split"] == "train"
         ]
-        write_table(self.folder / "audio.parquet", audio, schema.feature_table("audio"))
-        write_table(self.folder / "egemaps.parquet", egemaps, schema.feature_table("egemaps"))
+        write_table(self.folder / "audio.parquet", audio, schema.AUDIO)
+        write_table(self.folder / "egemaps.parquet", egemaps, schema.EGEMAPS)
         write_table(self.folder / "splits.parquet", splits, schema.SPLITS)
         write_table(self.folder / "subsets.parquet", subsets, schema.SUBSETS)
 

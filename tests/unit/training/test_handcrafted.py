@@ -99,7 +99,7 @@ def test_scaling_a_descriptor_does_not_matter(work) -> None:
     rows = read_table(work.folder / "egemaps.parquet").to_pylist()
     for row in rows:
         row["egemaps"] = [8 * value for value in row["egemaps"]]
-    write_table(work.folder / "egemaps.parquet", rows, schema.feature_table("egemaps"))
+    write_table(work.folder / "egemaps.parquet", rows, schema.EGEMAPS)
     after = run(work, [(0, 0, 0)])["predictions"]
     np.testing.assert_allclose(after["logits"].to_list(), before["logits"].to_list(), atol=1e-4)
 
@@ -111,6 +111,6 @@ def test_test_clips_do_not_move_the_z_scores(work) -> None:
     for row in rows:
         if row["utterance_id"].startswith("other/"):
             row["egemaps"] = [1e4] * 25
-    write_table(work.folder / "egemaps.parquet", rows, schema.feature_table("egemaps"))
+    write_table(work.folder / "egemaps.parquet", rows, schema.EGEMAPS)
     after = run(work, [(0, 0, 0)])["predictions"].filter(test_corpus="acted")
     np.testing.assert_allclose(after["logits"].to_list(), before["logits"].to_list(), atol=1e-5)

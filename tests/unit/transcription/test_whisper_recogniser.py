@@ -21,7 +21,16 @@ from emoadapt.media import decode_audio
 from emoadapt.models.registry import WeightFile, Weights
 from emoadapt.transcription.whisper_recogniser import find_doubts
 
-from ..features.fake_whisper import LOGIT, N_CONTEXT, TOKENIZER, build, make_noise, make_row, save_random_whisper, save_whisper
+from ..features.fake_whisper import (
+    LOGIT,
+    N_CONTEXT,
+    TOKENIZER,
+    build,
+    make_noise,
+    make_row,
+    save_random_whisper,
+    save_whisper,
+)
 
 
 def test_whisper_says_what_its_weights_say(tmp_path: Path) -> None:
