@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from emoadapt.plugins import load_plugin
+
 SAMPLE_RATE = 16_000
 """Hz; every audio column holds mono samples at this rate."""
 
@@ -21,23 +23,13 @@ SENTIMENTS = ("negative", "neutral", "positive")
 ATTRIBUTES = ("arousal", "valence", "dominance")
 """Emotional attributes of the label tables, in the order of every table and report."""
 
-EGEMAPS_LLD = 25
-"""Number of eGeMAPSv02 low-level descriptors."""
 
-EGEMAPS_FUNCTIONALS_SIZE = 88
-"""Number of eGeMAPSv02 functionals."""
-
-COMPARE_FRAMES_SIZE = 130
-"""ComParE's 65 low-level descriptors and their deltas."""
-
-COMPARE_FUNCTIONALS_SIZE = 6373
-"""Number of ComParE_2016 functionals."""
-
-
-def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
+def column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
+    """A column: its name, type and meaning."""
     return pa.field(name, kind, nullable, metadata={"description": description})
 
 
+_column = column
 _ID = _column("utterance_id", pa.string(), "<corpus>/<path stem>[#start-end], stable under re-import", nullable=False)
 _LABEL_WEIGHTS = pa.list_(pa.struct([("label", pa.string()), ("weight", pa.float64())]))
 
@@ -82,143 +74,38 @@ FEATURE_COLUMNS = [
     ),
 ]
 
-AUDIO = pa.schema(
-    [
-        *FEATURE_COLUMNS,
-        _column("audio", pa.binary(), "(n_samples,) int16 little-endian, mono, 16 kHz"),
-        _column("n_samples", pa.int64(), "number of samples"),
-    ]
-)
 
-EGEMAPS = pa.schema(
-    [
-        *FEATURE_COLUMNS,
-        _column(
-            "egemaps", pa.list_(pa.float32(), EGEMAPS_LLD), "(25,) eGeMAPSv02 LLD, mean over time, openSMILE units"
-        ),
-    ]
-)
+def make_feature_table(*columns: pa.Field) -> pa.Schema:
+    """Table of a feature: the columns of every one, then its own."""
+    return pa.schema([*FEATURE_COLUMNS, *columns])
 
 
-def _acoustic_frames(feature: str, what: str) -> pa.Schema:
-    """Table of a feature of openSMILE's frames."""
-    return pa.schema(
-        [
-            *FEATURE_COLUMNS,
-            _column(feature, pa.binary(), f"(n_frames, dimension) float32 little-endian row-major, {what}"),
-            _column("n_frames", pa.int32(), "frames; frame i begins i * step after the beginning of the clip"),
-            _column("dimension", pa.int32(), "descriptors"),
-            _column("step", pa.float64(), "s, from frame to frame"),
-        ]
+def make_frames_table(name: str, what: str) -> pa.Schema:
+    """Table of a feature of openSMILE's frames, in a column of the feature's name."""
+    return make_feature_table(
+        column(name, pa.binary(), f"(n_frames, dimension) float32 little-endian row-major, {what}"),
+        column("n_frames", pa.int32(), "frames; frame i begins i * step after the beginning of the clip"),
+        column("dimension", pa.int32(), "descriptors"),
+        column("step", pa.float64(), "s, from frame to frame"),
     )
 
 
-EGEMAPS_FRAMES = _acoustic_frames(
-    "egemaps_frames",
-    "the 25 eGeMAPSv02 LLD in the order and units of openSMILE (feature_names of its Python package)",
-)
+def feature_table(name: str) -> pa.Schema:
+    """Table of a feature, which its module declares.
 
-EGEMAPS_FUNCTIONALS = pa.schema(
-    [
-        *FEATURE_COLUMNS,
-        _column(
-            "egemaps_functionals",
-            pa.list_(pa.float32(), EGEMAPS_FUNCTIONALS_SIZE),
-            "(88,) eGeMAPSv02 functionals in the order and units of openSMILE (feature_names of its Python package)",
-        ),
-    ]
-)
+    Raises:
+        ConfigError: there is no such feature.
+    """
+    return load_plugin("features", name).TABLE
 
-COMPARE_FRAMES = _acoustic_frames(
-    "compare_frames",
-    "the 65 ComParE_2016 LLD in the order and units of openSMILE (feature_names of its Python package), then their deltas",
-)
-
-COMPARE_FUNCTIONALS = pa.schema(
-    [
-        *FEATURE_COLUMNS,
-        _column(
-            "compare_functionals",
-            pa.list_(pa.float32(), COMPARE_FUNCTIONALS_SIZE),
-            "(6373,) ComParE_2016 functionals in the order and units of openSMILE (feature_names of its Python package)",
-        ),
-    ]
-)
-
-FACES = pa.schema(
-    [
-        *FEATURE_COLUMNS,
-        _column("n_frames", pa.int32(), "video frames looked at"),
-        _column("frame_seconds", pa.list_(pa.float32()), "(n_faces,) s, presentation time of each frame with a face"),
-        _column(
-            "boxes",
-            pa.list_(pa.list_(pa.float32(), 4)),
-            "(n_faces, 4) x0 y0 x1 y1 of the face kept, pixels of the frame",
-        ),
-        _column(
-            "scores",
-            pa.list_(pa.float32()),
-            "(n_faces,) detector confidence, in the detector's own scale; of a carried box the smaller of its two detections'",
-        ),
-        _column(
-            "detected",
-            pa.list_(pa.bool_()),
-            "(n_faces,) False where the box is carried over from the detections before and after",
-        ),
-        _column(
-            "n_candidates",
-            pa.list_(pa.int32()),
-            "(n_faces,) faces seen in that frame; with `search: near` newcomers only where all was searched",
-        ),
-        _column("crops", pa.list_(pa.binary()), "(n_faces,) JPEG or PNG, square RGB crop of crop_size x crop_size"),
-    ]
-)
-
-FACE_EMBEDDING = pa.schema(
-    [
-        *FEATURE_COLUMNS,
-        _column("face_embedding", pa.list_(pa.float32()), "(dimension of the model,) mean over frames with a face"),
-        _column("n_frames", pa.int32(), "frames averaged"),
-    ]
-)
-
-TRANSCRIPT = pa.schema(
-    [
-        *FEATURE_COLUMNS,
-        _column("text", pa.string(), "what the recogniser transcribed"),
-        _column("language", pa.string(), "ISO 639-1, given or detected"),
-        _column(
-            "no_speech_probability", pa.float32(), "Whisper's, mean over windows of 30 s; null for engines without"
-        ),
-        _column("mean_log_probability", pa.float32(), "mean log-probability per token; null for engines without"),
-        _column(
-            "compression_ratio",
-            pa.float32(),
-            "bytes of the text per byte of its zlib compression, largest of the windows; null for engines without",
-        ),
-        _column(
-            "segments",
-            pa.list_(pa.struct([("start", pa.float64()), ("end", pa.float64()), ("text", pa.string())])),
-            "Whisper's segments, s from the beginning of the clip; null unless timestamps are asked for",
-        ),
-    ]
-)
-
-SENTIMENT = pa.schema(
-    [
-        *FEATURE_COLUMNS,
-        _column(
-            "sentiment", pa.list_(pa.float32(), len(SENTIMENTS)), "(3,) probability of negative, neutral, positive"
-        ),
-        _column("sentiment_label", pa.string(), "arg-max class"),
-    ]
-)
 
 FRONTEND = pa.schema(
     [
         *FEATURE_COLUMNS,
         _column(
-            "frontend", pa.binary(), "(n_frames, dimension) float16 row-major, the output of a backbone's frozen front end"
+            "frontend",
+            pa.binary(),
+            "(n_frames, dimension) float16 row-major, the output of a backbone's frozen front end",
         ),
         _column("n_frames", pa.int32(), "frames"),
         _column("dimension", pa.int32(), "channels of the front end's last layer"),
@@ -240,19 +127,6 @@ LAYERS = pa.schema(
 
 KEPT: dict[str, pa.Schema] = {"frontend": FRONTEND, "layers": LAYERS}
 """Outputs of frozen backbones that are computed once for each clip and kept as features, `<kind>.<backbone>[.<adaptation>]`."""
-
-FEATURES: dict[str, pa.Schema] = {
-    "audio": AUDIO,
-    "egemaps": EGEMAPS,
-    "egemaps_functionals": EGEMAPS_FUNCTIONALS,
-    "egemaps_frames": EGEMAPS_FRAMES,
-    "compare_functionals": COMPARE_FUNCTIONALS,
-    "compare_frames": COMPARE_FRAMES,
-    "faces": FACES,
-    "face_embedding": FACE_EMBEDDING,
-    "transcript": TRANSCRIPT,
-    "sentiment": SENTIMENT,
-}
 
 PARTS = pa.schema(
     [

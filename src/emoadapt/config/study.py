@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr, create_model, field_validator, model_va
 from emoadapt.config.backbones import AnyBackbone, Backbone, join_backbones
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
 from emoadapt.config.corpora import AnyCorpus
-from emoadapt.config.features import VIDEO_FEATURES, Features
+from emoadapt.config.features import Features, build_features, needs_video
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
 from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
@@ -94,7 +94,7 @@ class Study(Section):
                 f"features.also: {name} needs video, and no corpus has it; add `modalities: [audio, video]` to a corpus "
                 "or leave the feature out"
                 for name in self.features.also
-                if name in VIDEO_FEATURES
+                if needs_video(name)
             ]
         roots = [corpus.root for corpus in self.corpora.values() if corpus.importer == "demo"]
         problems += [
@@ -124,7 +124,7 @@ class Study(Section):
         problems += _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
         videos = [c for c in adaptation.corpora if c in self.corpora and "video" in self.corpora[c].modalities]
         for objective in adaptation.objectives:
-            if known.get(objective) in VIDEO_FEATURES and not videos:
+            if objective in known and needs_video(known[objective]) and not videos:
                 problems.append(
                     f"adaptations.{name}.objectives.{objective}: it needs video, and none of {', '.join(adaptation.corpora)} "
                     "has it; add `modalities: [audio, video]` to a corpus or leave the objective out"
@@ -269,10 +269,12 @@ def find_study_class() -> type[Study]:
 
 @cache
 def _extend(_folder: str | None) -> type[Study]:
+    features = build_features()
     return create_model(
         "Study",
         __base__=Study,
         backbones=(dict[Name, join_backbones()], {}),
+        features=(features, features()),
         adaptations=(dict[Name, join_methods("study", "adapt")], {}),
         finetunings=(dict[Name, join_methods("run", "finetune")], Study.model_fields["finetunings"].default),
     )

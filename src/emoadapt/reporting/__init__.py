@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from emoadapt.config import Study
 
 _MODULES = (
-    "corpora.manifests", "features.extraction", "data.held_out", "data.targets", "training.stage1", "training.stage2", "training.handcrafted",
+    "corpora.manifests", "extraction.shards", "data.held_out", "data.targets", "training.stage1", "training.stage2", "training.handcrafted",
     "evaluation.evaluate", "reporting",
 )  # fmt: skip
 """Modules whose code digests the report names: the stages, each with all that it imports."""

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from emoadapt.config import DemoCorpus, Study, UntrainedNetwork, objective_features
+from emoadapt.config import DemoCorpus, Study, objective_features
+from emoadapt.config.features import list_upstream
+from emoadapt.features.face_embedding import UntrainedNetwork
 from emoadapt.reporting.style import listing
-
-_USES = {
-    "sentiment": ("transcript", "sentiment"),
-    "transcript": ("transcript",),
-    "faces": ("faces",),
-    "face_embedding": ("faces", "face_embedding"),
-}
 
 
 def list_notices(study: Study) -> list[str]:
@@ -140,12 +135,11 @@ def list_copies(leaks: pl.DataFrame) -> list[str]:
     return notices
 
 
-def used_features(study: Study) -> set[str]:
+def used_features(study: Study) -> list[str]:
     """Features that the objectives of the study's adaptations rest on, and those that are wanted for themselves."""
     known = objective_features()
-    features = {known.get(name, name) for adaptation in study.adaptations.values() for name in adaptation.objectives}
-    features |= {*study.features.also}
-    return {used for feature in features for used in _USES.get(feature, (feature,))}
+    wanted = [known[name] for adaptation in study.adaptations.values() for name in adaptation.objectives]
+    return list(dict.fromkeys(name for feature in [*wanted, *study.features.also] for name in list_upstream(feature)))
 
 
 def describe_left_out(study: Study) -> str:

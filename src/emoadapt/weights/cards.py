@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emoadapt.config import objective_features
+from emoadapt.extraction.recipes import find_weights
+from emoadapt.plugins import read_declaration
 from emoadapt.weights.registry import find_entry, is_hub_id, list_weights
 
 if TYPE_CHECKING:
@@ -30,8 +32,6 @@ CORPUS_TERMS = {
     "demo": "synthetic voices and a portrait in the public domain",
 }
 """Importer -> terms of its corpus; of a `folder` or a `csv` they are not known here."""
-FEATURE_TERMS = {"egemaps": "computed with openSMILE, whose licence is for research only"}
-"""Feature -> terms of the software that computes it."""
 
 _EMBED = """\
 from transformers import AutoFeatureExtractor, AutoModel
@@ -139,21 +139,11 @@ def list_terms(study: Study, corpora: Iterable[str], objectives: Iterable[str] =
         terms.append(f"Corpus {name}: {known}.")
     for name in objectives:
         feature = objective_features()[name]
-        entry = find_entry(_name_network(study, feature) or "")
-        if feature in FEATURE_TERMS:
-            terms.append(f"Targets of {name}: {FEATURE_TERMS[feature]}.")
-        elif entry:
+        if stated := read_declaration("features", feature, "TERMS"):
+            terms.append(f"Targets of {name}: {stated}.")
+        if entry := find_entry(find_weights(study, feature) or ""):
             terms.append(f"Targets of {name}: computed with {entry.name}, whose licence is {entry.licence}.")
     return terms
-
-
-def _name_network(study: Study, feature: str) -> str | None:
-    """Weights of the network that computes targets of this feature; None without one."""
-    if feature == "face_embedding":
-        return getattr(study.features.face_embedding.network, "file", None)
-    if feature == "sentiment" and study.features.sentiment.engine == "transformers":
-        return study.features.sentiment.model
-    return None
 
 
 def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool = False) -> list[str]:
