@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emoadapt.config import Study, load_study, objective_features
-from emoadapt.corpora.manifests import CorpusState, find_state
+from emoadapt.listing.manifests import CorpusState, find_state
 from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.features.catalogue import (

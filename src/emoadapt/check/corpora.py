@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.accounts import describe_content, list_account_notes, read_account
+from emoadapt.listing.accounts import describe_content, list_account_notes, read_account
 from emoadapt.corpora.base import note_names
-from emoadapt.corpora.segments import refuse_segments_outside
+from emoadapt.listing.bounds import refuse_segments_outside
 from emoadapt.errors import EmoadaptError
 
 if TYPE_CHECKING:

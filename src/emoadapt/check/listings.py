@@ -8,7 +8,7 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.corpora.base import Utterance, read_utterances
-from emoadapt.corpora.manifests import list_label_rows, list_manifest
+from emoadapt.listing.manifests import list_label_rows, list_manifest
 from emoadapt.flow.frames import make_frame
 
 if TYPE_CHECKING:

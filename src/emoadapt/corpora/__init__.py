@@ -1,6 +1,6 @@
 """Corpora: one importer per corpus, plus `csv` and `folder` for anybody's own data."""
 
-from emoadapt.corpora.accounts import read_account, read_notes
+from emoadapt.listing.accounts import read_account, read_notes
 from emoadapt.corpora.base import (
     Label,
     Utterance,
@@ -11,8 +11,8 @@ from emoadapt.corpora.base import (
     read_labels,
     read_utterances,
 )
-from emoadapt.corpora.extensions import MEDIA_EXTENSIONS
-from emoadapt.corpora.folders import find_media
+from emoadapt.listing.extensions import MEDIA_EXTENSIONS
+from emoadapt.listing.folders import find_media
 
 __all__ = [
     "MEDIA_EXTENSIONS",

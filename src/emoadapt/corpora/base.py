@@ -29,8 +29,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.folders import describe_passed_over, find_media, find_missing, survey_folder
-from emoadapt.corpora.names import (
+from emoadapt.listing.folders import describe_passed_over, find_media, find_missing, survey_folder
+from emoadapt.listing.names import (
     find_on_disk,
     normalise_name,
     normalise_path,

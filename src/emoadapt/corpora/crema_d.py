@@ -24,10 +24,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.accounts import Account, account_for
-from emoadapt.corpora.annotations import read_table
+from emoadapt.listing.accounts import Account, account_for
+from emoadapt.listing.annotations import read_table
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.corpora.folders import find_media
+from emoadapt.listing.folders import find_media
 from emoadapt.errors import CorpusError
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.accounts import Account
+from emoadapt.listing.accounts import Account
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.corpora.delimited import Reader, Table
-from emoadapt.corpora.extensions import MEDIA_EXTENSIONS
-from emoadapt.corpora.names import SEXES, is_unknown, note_unknown_words, parse_known
+from emoadapt.listing.delimited import Reader, Table
+from emoadapt.listing.extensions import MEDIA_EXTENSIONS
+from emoadapt.listing.names import SEXES, is_unknown, note_unknown_words, parse_known
 from emoadapt.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emoadapt.corpora.accounts import Account, account_for
-from emoadapt.corpora.annotations import (
+from emoadapt.listing.accounts import Account, account_for
+from emoadapt.listing.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
@@ -38,9 +38,9 @@ from emoadapt.corpora.annotations import (
     read_lines,
 )
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.corpora.emotions import count_votes, name_emotion
+from emoadapt.listing.emotions import count_votes, name_emotion
 from emoadapt.corpora.msp_podcast import EMOTIONS
-from emoadapt.corpora.names import parse_known
+from emoadapt.listing.names import parse_known
 from emoadapt.errors import CorpusError
 
 if TYPE_CHECKING:

@@ -32,8 +32,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.accounts import UNWANTED_SCENARIO, Account, account_for
-from emoadapt.corpora.annotations import (
+from emoadapt.listing.accounts import UNWANTED_SCENARIO, Account, account_for
+from emoadapt.listing.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
@@ -45,7 +45,7 @@ from emoadapt.corpora.annotations import (
     refuse_unannotated,
 )
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.corpora.emotions import count_votes, name_emotion
+from emoadapt.listing.emotions import count_votes, name_emotion
 
 if TYPE_CHECKING:
     from emoadapt.config import MspImprovCorpus

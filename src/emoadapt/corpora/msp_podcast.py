@@ -35,8 +35,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.accounts import Account, account_for
-from emoadapt.corpora.annotations import (
+from emoadapt.listing.accounts import Account, account_for
+from emoadapt.listing.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
@@ -49,8 +49,8 @@ from emoadapt.corpora.annotations import (
     refuse_unannotated,
 )
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.corpora.emotions import count_votes, name_emotion
-from emoadapt.corpora.names import parse_known
+from emoadapt.listing.emotions import count_votes, name_emotion
+from emoadapt.listing.names import parse_known
 from emoadapt.errors import CorpusError
 
 if TYPE_CHECKING:

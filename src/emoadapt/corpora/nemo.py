@@ -17,8 +17,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.accounts import Account, account_for
-from emoadapt.corpora.annotations import (
+from emoadapt.listing.accounts import Account, account_for
+from emoadapt.listing.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
@@ -29,7 +29,7 @@ from emoadapt.corpora.annotations import (
     refuse_unannotated,
 )
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.corpora.names import parse_known
+from emoadapt.listing.names import parse_known
 
 if TYPE_CHECKING:
     from emoadapt.config import NemoCorpus

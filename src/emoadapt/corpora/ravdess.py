@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.corpora.folders import find_media
+from emoadapt.listing.folders import find_media
 from emoadapt.errors import CorpusError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.annotations import Clip, choose_recordings, find_clips
+from emoadapt.listing.annotations import Clip, choose_recordings, find_clips
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
 
 if TYPE_CHECKING:

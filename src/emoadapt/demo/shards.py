@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from emoadapt.config import DemoCorpus
-from emoadapt.corpora.manifests import list_manifest
+from emoadapt.listing.manifests import list_manifest
 from emoadapt.demo.clips import make_corpus
 from emoadapt.flow.parts import write_text
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from emoadapt.corpora.folders import describe_passed_over, survey_folder
+from emoadapt.listing.folders import describe_passed_over, survey_folder
 from emoadapt.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from emoadapt.corpora.base import show
-from emoadapt.corpora.delimited import Reader
-from emoadapt.corpora.names import normalise_name, suggest_name
+from emoadapt.listing.delimited import Reader
+from emoadapt.listing.names import normalise_name, suggest_name
 from emoadapt.errors import CorpusError
 from emoadapt.flow.code import digest
 

@@ -14,8 +14,8 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.corpora.base import show
-from emoadapt.corpora.names import suggest_name
-from emoadapt.corpora.speakers import group_speakers
+from emoadapt.listing.names import suggest_name
+from emoadapt.listing.speakers import group_speakers
 from emoadapt.errors import CorpusError, DataError
 from emoadapt.flow.frames import read_frame
 from emoadapt.flow.shards import group_by_corpus

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from emoadapt.config import AnyCorpus
 from emoadapt.corpora import read_labels
-from emoadapt.corpora.emotions import EMOTIONS
+from emoadapt.listing.emotions import EMOTIONS
 from emoadapt.errors import CorpusError
 from emoadapt.models.cards import CORPUS_TERMS
 

@@ -10,7 +10,7 @@ import soundfile
 
 from emoadapt.config import CsvCorpus
 from emoadapt.corpora import read_utterances, segments
-from emoadapt.corpora.segments import refuse_segments_outside
+from emoadapt.listing.bounds import refuse_segments_outside
 from emoadapt.errors import CorpusError
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.base import Utterance, load_importer, show
-from emoadapt.corpora.manifests import CACHE as FINGERPRINTS
+from emoadapt.listing.manifests import CACHE as FINGERPRINTS
 from emoadapt.errors import CorpusError
 from emoadapt.flow.caches import write_cache
 from emoadapt.flow.code import code_digest

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emoadapt.corpora.delimited import Reader
+from emoadapt.listing.delimited import Reader
 from emoadapt.errors import CorpusError
 
 

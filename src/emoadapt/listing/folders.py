@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emoadapt.corpora.extensions import MEDIA_EXTENSIONS
-from emoadapt.corpora.names import describe_counts
+from emoadapt.listing.extensions import MEDIA_EXTENSIONS
+from emoadapt.listing.names import describe_counts
 from emoadapt.errors import CorpusError
 
 NO_EXTENSION = "no extension"

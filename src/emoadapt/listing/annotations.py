@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.corpora.base import show
-from emoadapt.corpora.delimited import Chooser, Reader, Table
-from emoadapt.corpora.extensions import VIDEO_EXTENSIONS
-from emoadapt.corpora.folders import find_media
-from emoadapt.corpora.names import SEXES
+from emoadapt.listing.delimited import Chooser, Reader, Table
+from emoadapt.listing.extensions import VIDEO_EXTENSIONS
+from emoadapt.listing.folders import find_media
+from emoadapt.listing.names import SEXES
 from emoadapt.errors import CorpusError
 
 Clip = tuple[str, re.Match[str]]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.base import Utterance, load_importer, name_as_on_disk, show
-from emoadapt.corpora.folders import describe_passed_over, survey_folder
+from emoadapt.listing.folders import describe_passed_over, survey_folder
 from emoadapt.errors import CorpusError
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import pytest
 
 from emoadapt.config import AnyCorpus, CsvCorpus, DemoCorpus, EmodbCorpus, FolderCorpus
 from emoadapt.corpora import read_account, read_labels, read_notes, read_utterances
-from emoadapt.corpora.accounts import Account, account_for, read_media_account
+from emoadapt.listing.accounts import Account, account_for, read_media_account
 from emoadapt.corpora.base import Label
-from emoadapt.corpora.folders import find_media
+from emoadapt.listing.folders import find_media
 
 # The corpora that these tests make are what the accounts are of.
 from .test_cmu_mosi import mosi  # noqa: F401

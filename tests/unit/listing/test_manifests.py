@@ -11,7 +11,7 @@ import pytest
 
 from emoadapt.config import CsvCorpus, FolderCorpus
 from emoadapt.corpora import manifests
-from emoadapt.corpora.manifests import CorpusState, find_state, list_manifest, write_manifest
+from emoadapt.listing.manifests import CorpusState, find_state, list_manifest, write_manifest
 from emoadapt.flow.store import read_table
 
 

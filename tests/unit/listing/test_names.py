@@ -9,7 +9,7 @@ import pytest
 from emoadapt.config import CsvCorpus, FolderCorpus, Task
 from emoadapt.corpora import make_utterance_id, read_labels, read_notes, read_utterances
 from emoadapt.corpora.base import note_names
-from emoadapt.corpora.names import UNKNOWN, find_on_disk, normalise_name, note_case_twins, parse_known, suggest_name
+from emoadapt.listing.names import UNKNOWN, find_on_disk, normalise_name, note_case_twins, parse_known, suggest_name
 from emoadapt.errors import CorpusError
 
 PEOPLE = ("José", "Zoë", "Jörg", "Åsa")
