@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emoadapt.config import Study, load_study, objective_features
-from emoadapt.listing.manifests import CorpusState, find_state
 from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.features.catalogue import (
@@ -28,6 +27,7 @@ from emoadapt.flow.devices import list_devices
 from emoadapt.flow.parts import Overtaken, write_text
 from emoadapt.flow.shards import group_by_corpus, shard_names
 from emoadapt.flow.tables import list_comparisons
+from emoadapt.listing.manifests import CorpusState, find_state
 from emoadapt.models.registry import identity, locate
 from emoadapt.schema import FEATURES as FEATURE_TABLES
 from emoadapt.study.grid import batches, count_gpus

@@ -136,7 +136,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "corpora.other",
             {"importer": "mp3", "root": "x"},
-            "corpora.other.importer: found 'mp3', allowed is 'folder', 'csv'",
+            "corpora.other.importer: found 'mp3', allowed is 'cafe', 'cmu_mosi'",
         ),
         ("corpora.other", {"root": "x"}, "corpora.other.importer: this key is required"),
         (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from emoadapt.listing.accounts import describe_content, list_account_notes, read_account
-from emoadapt.corpora.base import note_names
-from emoadapt.listing.bounds import refuse_segments_outside
 from emoadapt.errors import EmoadaptError
+from emoadapt.listing.accounts import describe_content, list_account_notes, read_account
+from emoadapt.listing.bounds import refuse_segments_outside
+from emoadapt.listing.reading import note_names
 
 if TYPE_CHECKING:
     from emoadapt.check.listings import Listings

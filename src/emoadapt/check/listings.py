@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from emoadapt import schema
-from emoadapt.corpora.base import Utterance, read_utterances
-from emoadapt.listing.manifests import list_label_rows, list_manifest
+from emoadapt.corpora.base import Utterance
 from emoadapt.flow.frames import make_frame
+from emoadapt.listing.manifests import list_label_rows, list_manifest
+from emoadapt.listing.reading import read_utterances
 
 if TYPE_CHECKING:
     from emoadapt.config import Study

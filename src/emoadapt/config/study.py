@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr, create_model, field_validator, model_validator
 
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
-from emoadapt.config.corpora import AnyCorpus
 from emoadapt.config.features import VIDEO_FEATURES, Features
+from emoadapt.config.importers import AnyCorpus
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
 from emoadapt.config.models import AnyBackbone, Backbone
 from emoadapt.config.report import Report

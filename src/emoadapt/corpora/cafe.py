@@ -16,13 +16,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.listing.annotations import Clip, choose_recordings, find_clips
+from pydantic import Field
+
+from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.listing.annotations import Clip, choose_recordings, find_clips
 
-if TYPE_CHECKING:
-    from emoadapt.config import CafeCorpus
+TERMS = "CC BY-NC-SA 4.0, non-commercial"
+LABELS = "acted"
+SPEAKERS_OF = "corpus"
+
+
+class Config(Corpus):
+    """CaFE, Canadian French: `Emotion/Intensity/AA-E-I-S.{wav,aiff}`."""
+
+    importer: Literal["cafe"]
+    intensities: tuple[Literal["mild", "strong"], ...] = Field(("mild", "strong"), min_length=1)
+    """Which intensities; the neutral clips are always kept."""
+
 
 EMOTIONS = {
     "C": "anger",
@@ -49,12 +62,12 @@ _NAME = re.compile(
 )
 
 
-def tables(config: CafeCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """None: names of files and folders say all."""
     return []
 
 
-def list_utterances(name: str, config: CafeCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per clip of the wanted intensities; speakers are `01` to `12`.
 
     Raises:
@@ -73,7 +86,7 @@ def list_utterances(name: str, config: CafeCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: CafeCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """The acted emotion of each clip.
 
     Raises:
@@ -84,7 +97,7 @@ def list_labels(name: str, config: CafeCorpus) -> list[Label]:
     ]
 
 
-def _find_clips(name: str, config: CafeCorpus) -> list[Clip]:
+def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(name, config.root, _NAME, "CaFE (Colère/Faible/01-C-1-1.wav)")
     wanted = [
         clip for clip in clips if clip[1]["emotion"] == "N" or INTENSITIES[clip[1]["intensity"]] in config.intensities

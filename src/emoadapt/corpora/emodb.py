@@ -13,13 +13,22 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.listing.annotations import Clip, choose_recordings, find_clips
+from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.listing.annotations import Clip, choose_recordings, find_clips
 
-if TYPE_CHECKING:
-    from emoadapt.config import EmodbCorpus
+TERMS = "free for research"
+LABELS = "acted"
+SPEAKERS_OF = "corpus"
+
+
+class Config(Corpus):
+    """EmoDB: `[wav/]SSTTTEV.{wav,flac}` (speaker, text, emotion, version)."""
+
+    importer: Literal["emodb"]
+
 
 EMOTIONS = {
     "W": "anger",
@@ -63,12 +72,12 @@ _NAME = re.compile(
 )
 
 
-def tables(config: EmodbCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """None: names of files and folders say all."""
     return []
 
 
-def list_utterances(name: str, config: EmodbCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per clip; speakers keep their two digits.
 
     Raises:
@@ -87,7 +96,7 @@ def list_utterances(name: str, config: EmodbCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: EmodbCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """The acted emotion of each clip.
 
     Raises:
@@ -98,6 +107,6 @@ def list_labels(name: str, config: EmodbCorpus) -> list[Label]:
     ]
 
 
-def _find_clips(name: str, config: EmodbCorpus) -> list[Clip]:
+def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(name, config.root, _NAME, "EmoDB (03a01Fa.wav: speaker, text, emotion, version)")
     return choose_recordings(name, clips, config.modalities)

@@ -18,13 +18,22 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.listing.annotations import Clip, choose_recordings, find_clips
+from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.listing.annotations import Clip, choose_recordings, find_clips
 
-if TYPE_CHECKING:
-    from emoadapt.config import SaveeCorpus
+TERMS = "free for research, after registration"
+LABELS = "acted"
+SPEAKERS_OF = "corpus"
+
+
+class Config(Corpus):
+    """SAVEE: `DC|JE|JK|KL/<emotion><number>.*` or `DC_<emotion><number>.*`."""
+
+    importer: Literal["savee"]
+
 
 EMOTIONS = {
     "a": "anger",
@@ -42,12 +51,12 @@ _NAME = re.compile(
 )
 
 
-def tables(config: SaveeCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """None: names of files and folders say all."""
     return []
 
 
-def list_utterances(name: str, config: SaveeCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per clip; speakers are DC, JE, JK and KL.
 
     Raises:
@@ -59,7 +68,7 @@ def list_utterances(name: str, config: SaveeCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: SaveeCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """The acted emotion of each clip.
 
     Raises:
@@ -70,7 +79,7 @@ def list_labels(name: str, config: SaveeCorpus) -> list[Label]:
     ]
 
 
-def _find_clips(name: str, config: SaveeCorpus) -> list[Clip]:
+def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(name, config.root, _NAME, "SAVEE (DC/a01.wav or DC_a01.wav)")
     return choose_recordings(
         name,

@@ -18,13 +18,22 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.listing.annotations import Clip, choose_recordings, find_clips
+from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.listing.annotations import Clip, choose_recordings, find_clips
 
-if TYPE_CHECKING:
-    from emoadapt.config import TessCorpus
+TERMS = "CC BY-NC-ND 4.0, non-commercial"
+LABELS = "acted"
+SPEAKERS_OF = "corpus"
+
+
+class Config(Corpus):
+    """TESS: `OAF_back_angry.wav` (speaker, word, emotion) in any folders."""
+
+    importer: Literal["tess"]
+
 
 EMOTIONS = {
     "angry": "anger",
@@ -44,12 +53,12 @@ _NAME = re.compile(
 )
 
 
-def tables(config: TessCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """None: names of files and folders say all."""
     return []
 
 
-def list_utterances(name: str, config: TessCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per clip; speakers are OAF and YAF.
 
     Raises:
@@ -68,7 +77,7 @@ def list_utterances(name: str, config: TessCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: TessCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """The acted emotion of each clip.
 
     Raises:
@@ -84,7 +93,7 @@ def _speaker(parts: re.Match[str]) -> str:
     return SPEAKERS[parts["speaker"].upper()]
 
 
-def _find_clips(name: str, config: TessCorpus) -> list[Clip]:
+def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(name, config.root, _NAME, "TESS (OAF_back_angry.wav)")
     return choose_recordings(
         name,

@@ -18,25 +18,39 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.listing.annotations import Clip, choose_recordings, find_clips
+from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.listing.annotations import Clip, choose_recordings, find_clips
 
-if TYPE_CHECKING:
-    from emoadapt.config import UrduCorpus
+TERMS = "for research only"
+LABELS = "perceived"
+SPEAKERS_OF = "corpus"
+
+
+class Config(Corpus):
+    """URDU-Dataset: `Angry|Happy|Neutral|Sad/SGX_FXX_EYY.*` (sex and speaker, file, emotion)."""
+
+    importer: Literal["urdu"]
+
 
 EMOTIONS = {"A": "anger", "H": "happiness", "N": "neutral", "S": "sadness"}
 
 _NAME = re.compile(r"(?:.*/)?(?P<clip>(?P<speaker>S(?P<sex>[MF])\d+)_F\d+_(?P<emotion>[AHNS])\d+)\.\w+")
 
 
-def tables(config: UrduCorpus) -> list[Path]:
+def describe_labels(config: Config) -> str:
+    """Whose judgement the labels are, in a few words."""
+    return "judgement of the corpus's annotators"
+
+
+def tables(config: Config) -> list[Path]:
     """None: names of files and folders say all."""
     return []
 
 
-def list_utterances(name: str, config: UrduCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per clip; speakers are `SM1`, `SF1`, ...
 
     Raises:
@@ -54,7 +68,7 @@ def list_utterances(name: str, config: UrduCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: UrduCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """The emotion of each clip.
 
     Raises:
@@ -65,6 +79,6 @@ def list_labels(name: str, config: UrduCorpus) -> list[Label]:
     ]
 
 
-def _find_clips(name: str, config: UrduCorpus) -> list[Clip]:
+def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(name, config.root, _NAME, "URDU-Dataset (Angry/SM1_F01_A12.wav)")
     return choose_recordings(name, clips, config.modalities)

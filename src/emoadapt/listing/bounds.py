@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import Utterance, load_importer, show
-from emoadapt.listing.manifests import CACHE as FINGERPRINTS
+from emoadapt.corpora.base import Utterance, show
 from emoadapt.errors import CorpusError
 from emoadapt.flow.caches import write_cache
 from emoadapt.flow.code import code_digest
 from emoadapt.flow.fingerprints import fingerprint_media
+from emoadapt.listing.manifests import CACHE as FINGERPRINTS
 from emoadapt.media.durations import declared_seconds, demuxed_seconds
+from emoadapt.plugins import load_plugin
 from emoadapt.schema import UNREADABLE
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def refuse_segments_outside(name: str, config: AnyCorpus, utterances: Sequence[U
     Raises:
         CorpusError: there are any; the first five are named, with the lines of their table.
     """
-    importer = load_importer(config.importer)
+    importer = load_plugin("corpora", config.importer)
     segments = [u for u in utterances if u.start is not None or u.end is not None]
     if not segments or hasattr(importer, "fingerprints"):
         return

@@ -11,19 +11,14 @@ from typing import Any
 
 from emoadapt import schema
 from emoadapt.config import AnyCorpus
-from emoadapt.corpora.base import (
-    Label,
-    Utterance,
-    describe_sources,
-    load_importer,
-    read_labels,
-    read_utterances,
-)  # fmt: skip
+from emoadapt.corpora.base import Label, Utterance
 from emoadapt.flow.caches import write_cache
 from emoadapt.flow.code import code_digest, digest
 from emoadapt.flow.fingerprints import fingerprint_media, witness_files
 from emoadapt.flow.parts import Overtaken
 from emoadapt.flow.shards import assign_shard
+from emoadapt.listing.reading import describe_sources, read_labels, read_utterances
+from emoadapt.plugins import load_plugin
 
 CACHE = Path("results/.cache/fingerprints")
 """Where content hashes are remembered between calls, one file a corpus."""
@@ -114,7 +109,7 @@ def list_manifest(
 
 def _assign_rows(name: str, config: AnyCorpus, utterances: list[Utterance]) -> Iterator[list[dict[str, Any]]]:
     """Manifest rows, shard after shard."""
-    importer = load_importer(config.importer)
+    importer = load_plugin("corpora", config.importer)
     if hasattr(importer, "fingerprints"):
         fingerprints = importer.fingerprints(name, config)
     else:

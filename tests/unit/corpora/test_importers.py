@@ -7,20 +7,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
 from pydantic import TypeAdapter
 
 from emoadapt.config import AnyCorpus
-from emoadapt.corpora import read_labels
-from emoadapt.listing.emotions import EMOTIONS
 from emoadapt.errors import CorpusError
-from emoadapt.models.cards import CORPUS_TERMS
+from emoadapt.listing.emotions import EMOTIONS
+from emoadapt.listing.reading import read_labels
+from emoadapt.plugins import list_plugins, load_plugin, read_declaration
 
 DOCS = Path(__file__).parents[3] / "docs/corpora.md"
-IMPORTERS = [get_args(kind.model_fields["importer"].annotation)[0] for kind in get_args(get_args(AnyCorpus)[0])]
+IMPORTERS = list_plugins("corpora")
 
 
 def test_every_importer_gives_names_that_all_share():
@@ -47,7 +46,7 @@ def test_every_importer_names_its_source_and_its_terms(importer):
     text = importlib.import_module(f"emoadapt.corpora.{importer}").__doc__ or ""
     assert "http" in text or "DOI" in text
     assert re.search(r"research|licence|License|CC BY|GPL", text)
-    assert importer in CORPUS_TERMS
+    assert read_declaration("corpora", importer, "TERMS")
 
 
 def read_lines_of_the_docs(monkeypatch):

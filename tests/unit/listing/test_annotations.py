@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from emoadapt.errors import CorpusError
 from emoadapt.listing.annotations import (
     choose_recordings,
     find_annotation,
@@ -18,7 +19,6 @@ from emoadapt.listing.annotations import (
 )
 from emoadapt.listing.emotions import EMOTIONS, SENTIMENTS, count_votes, name_emotion
 from emoadapt.listing.names import parse_known
-from emoadapt.errors import CorpusError
 
 NAME = re.compile(r"(?:.*/)?(?P<clip>c\d+)\.\w+")
 

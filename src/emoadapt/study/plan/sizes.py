@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.config import load_study, merge_study
-from emoadapt.corpora.base import Utterance, read_utterances
+from emoadapt.corpora.base import Utterance
 from emoadapt.dag import Graph
 from emoadapt.errors import ClipError, ConfigError, EmoadaptError
+from emoadapt.listing.reading import read_utterances
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
