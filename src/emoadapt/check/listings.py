@@ -30,7 +30,7 @@ class Listings:
         self._labels: dict[str, pl.DataFrame] = {}
 
     def read_utterances(self, corpus: str) -> list[Utterance]:
-        """Utterances of a corpus, as `corpora.base.read_utterances`.
+        """Utterances of a corpus, as `listing.reading.read_utterances`.
 
         Raises:
             CorpusError: the corpus cannot be listed.

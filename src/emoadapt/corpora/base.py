@@ -1,21 +1,30 @@
-"""What all corpora share: utterances, labels, finding media, and the checks before anything is computed.
+"""What an importer of a corpus is: a module `emoadapt.corpora.<importer>`, and the rows that it lists.
 
-An importer is a module `emoadapt.corpora.<importer>` with
+It declares, as literals at its top:
+
+* `TERMS`: terms of the corpus's licence, as model cards state them; None = not known here, as for anybody's own files;
+* `LABELS`: whose judgement its labels are: `acted`, `perceived` (by raters) or `mixed`; None = the corpus's section decides, and
+  `describe_labels(config) -> str` says it. With that function other words than the usual ones can be given, too;
+* `SPEAKERS_OF`: whose names its speakers have: `corpus` = the same people wherever the corpus lies, `root` = people of one folder;
+* optionally `GENERATED = True`: a job makes its media, and `fingerprints` tells them before;
+* optionally `MEDIA_IN_TABLES = True`: its list depends on `tables` alone, so that no folder need be listed to know whether it changed.
+
+It has a section `Config`, a `Corpus` or `AnnotatedCorpus` whose key `importer` is the module's name, and
 
 * `list_utterances(name, config) -> list[Utterance]`: what the corpus holds;
 * `list_labels(name, config) -> list[Label]`: what its raters or actors say;
 * optionally `annotation_files(config) -> list[Path]`: the tables that bear labels;
-* optionally `account_rows(name, config) -> Account`: where the rows of its tables went (see `accounts`). Each row becomes a clip or
-  is left out for a reason that is named;
+* optionally `account_rows(name, config) -> Account`: where the rows of its tables went (see `listing.accounts`). Each row becomes a
+  clip or is left out for a reason that is named;
 * optionally `find_lines(name, config) -> dict[str, str]`: utterance id -> table and line, for messages;
 * optionally `list_notes(name, config) -> list[str]`: what else the listing passed over, in words;
-* optionally `tables(config) -> list[Path]`: every file besides the media that listing reads. The list is then remembered
-  while these tables, the media files and their names stay as they are; `MEDIA_IN_TABLES = True` says that it depends on
-  the tables alone, so that no folder need be listed to know that;
-* optionally `fingerprints(name, config) -> dict[str, str]`: media -> fingerprint, for an importer that makes its
-  media itself, so that neither folder nor files need to exist when the corpus is listed.
+* optionally `tables(config) -> list[Path]`: every file besides the media that listing reads. The list is then remembered while these
+  tables, the media files and their names stay as they are;
+* optionally `fingerprints(name, config) -> dict[str, str]`: media -> fingerprint, for an importer that makes its media itself, so that
+  neither folder nor files need to exist when the corpus is listed.
 
-The Snakefile lists corpora whenever it is parsed: importers use the standard library only.
+The Snakefile lists corpora whenever it is parsed: importers use the standard library and pydantic only. `listing.annotations` reads
+tables and names of files for them, `listing.named_files` is all that a corpus needs whose file names tell everything.
 """
 
 from __future__ import annotations
@@ -63,10 +72,13 @@ def make_utterance_id(corpus: str, media: str, start: float | None = None, end: 
 
     The path is in Unicode NFC, so that an id does not depend on the file system. Times have two decimals, or three where milliseconds are given: `#1.20-3.45`, `#1.205-3.45`; an open end is `end`.
     """
-    stem = normalise_path(posixpath.splitext(media)[0])
-    if start is None and end is None:
-        return f"{corpus}/{stem}"
-    return f"{corpus}/{stem}#{_format_seconds(start or 0.0)}-{'end' if end is None else _format_seconds(end)}"
+    utterance_id = f"{corpus}/{normalise_path(posixpath.splitext(media)[0])}"
+    return utterance_id if start is None and end is None else add_times(utterance_id, start, end)
+
+
+def add_times(utterance_id: str, start: float | None, end: float | None) -> str:
+    """Id of a part of an utterance: `<id>#start-end`, in seconds."""
+    return f"{utterance_id}#{_format_seconds(start or 0.0)}-{'end' if end is None else _format_seconds(end)}"
 
 
 def show(items: Iterable[str], limit: int = SHOWN) -> str:

@@ -13,17 +13,34 @@ from emoadapt.errors import CorpusError
 from emoadapt.flow.code import digest
 from emoadapt.listing.folders import describe_passed_over, find_media, find_missing, survey_folder
 from emoadapt.listing.names import find_on_disk, normalise_name, note_case_twins, note_unknown_words, parse_known
+from emoadapt.listing.segments import cut_clips, parent_of
 from emoadapt.plugins import load_plugin
 
 if TYPE_CHECKING:
     from emoadapt.config import AnyCorpus
 
-SOURCES = {"acted": "acted (intended) emotion", "perceived": "raters' plurality"}
+SOURCES = {
+    "acted": "acted (intended) emotion",
+    "perceived": "raters' plurality",
+    "mixed": "acted in some clips, perceived in others",
+}
 """`LABELS` of an importer that does not describe its labels itself -> words for them."""
 
 
 def read_utterances(name: str, config: AnyCorpus) -> list[Utterance]:
-    """List a corpus's utterances, sorted by id, after the configured speakers and language are applied.
+    """List a corpus's utterances, sorted by id: its clips, or their segments if its section divides them.
+
+    Raises:
+        CorpusError: as `read_clips` and `cut_clips`.
+    """
+    clips = read_clips(name, config)
+    if config.segments is None:
+        return clips
+    return sorted(cut_clips(name, config, clips).utterances, key=lambda utterance: utterance.utterance_id)
+
+
+def read_clips(name: str, config: AnyCorpus) -> list[Utterance]:
+    """List a corpus's clips, before any is divided, sorted by id, after the configured speakers and language are applied.
 
     Names are in their normal form (`listing.names`), whatever the importer; unknown speakers are None.
 
@@ -74,7 +91,11 @@ def read_labels(name: str, config: AnyCorpus, utterances: Sequence[Utterance] | 
         label.utterance_id: _normalise_label(label)
         for label in load_plugin("corpora", config.importer).list_labels(name, config)
     }
-    return [labels.get(utterance.utterance_id) or Label(utterance.utterance_id) for utterance in listed]
+    if config.segments is None:
+        return [labels.get(utterance.utterance_id) or Label(utterance.utterance_id) for utterance in listed]
+    # A segment has the labels of its clip.
+    parents = ((utterance.utterance_id, labels.get(parent_of(utterance.utterance_id))) for utterance in listed)
+    return [Label(name) if label is None else replace(label, utterance_id=name) for name, label in parents]
 
 
 def annotation_files(config: AnyCorpus) -> list[Path]:
