@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from emoadapt.config.base import expand_variables
 from emoadapt.config.corpora import Corpus
@@ -55,7 +55,7 @@ class Config(Corpus):
             "dominance",
         ],
         str,
-    ] = {"media": "file"}
+    ] = Field({"media": "file"})
     """Our column -> the table's column. `media` is required; a column not named here is not read."""
     quoting: Literal["standard", "multiline", "none"] = "standard"
     """`standard`: a cell in double quotes may hold the separator, but no line end, since a lone quotation mark would take the rows up

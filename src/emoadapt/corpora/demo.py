@@ -1,4 +1,7 @@
-"""Importer of the built-in demo corpus, whose clips are listed before they are made (see `emoadapt.demo`)."""
+"""The built-in demo corpus, whose clips are listed before they are made (see `emoadapt.demo`).
+
+A label is the emotion that a clip is made with, as one is acted by a person.
+"""
 
 from __future__ import annotations
 
