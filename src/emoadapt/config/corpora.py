@@ -21,8 +21,10 @@ class Segments(Section):
 
     @model_validator(mode="after")
     def _advances(self) -> Self:
-        if self.overlap >= self.seconds:
-            raise ValueError(f"overlap ({self.overlap:g} s) must be less than seconds ({self.seconds:g} s)")
+        if round(1000 * (self.seconds - self.overlap)) < 10:
+            raise ValueError(
+                f"overlap ({self.overlap:g} s) must be less than seconds ({self.seconds:g} s) by 0.01 s at least"
+            )
         return self
 
 

@@ -30,10 +30,13 @@ tables and names of files for them, `listing.named_files` is all that a corpus n
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from emoadapt.listing.names import normalise_path
+
+_TIMES = re.compile(r"#\d+\.\d{2,3}-(?:\d+\.\d{2,3}|end)$")
 
 SHOWN = 5
 """Rows that an error message names."""
@@ -79,6 +82,14 @@ def make_utterance_id(corpus: str, media: str, start: float | None = None, end: 
 def add_times(utterance_id: str, start: float | None, end: float | None) -> str:
     """Id of a part of an utterance: `<id>#start-end`, in seconds."""
     return f"{utterance_id}#{_format_seconds(start or 0.0)}-{'end' if end is None else _format_seconds(end)}"
+
+
+def parent_of(utterance_id: str) -> str:
+    """Id of the clip that an utterance is a segment of; of a clip that stayed whole, its own.
+
+    Only for corpora with `segments` in their section: the importer's own parts of files have such ids too.
+    """
+    return _TIMES.sub("", utterance_id)
 
 
 def show(items: Iterable[str], limit: int = SHOWN) -> str:

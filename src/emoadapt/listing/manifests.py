@@ -11,7 +11,7 @@ from typing import Any
 
 from emoadapt import schema
 from emoadapt.config import AnyCorpus
-from emoadapt.corpora.base import Label, Utterance
+from emoadapt.corpora.base import Label, Utterance, parent_of
 from emoadapt.flow.caches import write_cache
 from emoadapt.flow.code import code_digest, digest
 from emoadapt.flow.fingerprints import witness_files
@@ -19,7 +19,6 @@ from emoadapt.flow.parts import Overtaken
 from emoadapt.flow.shards import assign_shard
 from emoadapt.listing.durations import fingerprint_clips
 from emoadapt.listing.reading import describe_sources, read_labels, read_utterances
-from emoadapt.listing.segments import parent_of
 from emoadapt.plugins import load_plugin
 
 STATES = Path("results/.cache/states")

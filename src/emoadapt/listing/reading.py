@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import Label, Utterance, show
+from emoadapt.corpora.base import Label, Utterance, parent_of, show
 from emoadapt.errors import CorpusError
 from emoadapt.flow.code import digest
 from emoadapt.listing.folders import describe_passed_over, find_media, find_missing, survey_folder
 from emoadapt.listing.names import find_on_disk, normalise_name, note_case_twins, note_unknown_words, parse_known
-from emoadapt.listing.segments import cut_clips, parent_of
+from emoadapt.listing.segments import cut_clips
 from emoadapt.plugins import load_plugin
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def read_utterances(name: str, config: AnyCorpus) -> list[Utterance]:
     clips = read_clips(name, config)
     if config.segments is None:
         return clips
-    return sorted(cut_clips(name, config, clips).utterances, key=lambda utterance: utterance.utterance_id)
+    segments = cut_clips(name, config, clips).utterances
+    _refuse_repeated_ids(name, segments)
+    return sorted(segments, key=lambda utterance: utterance.utterance_id)
 
 
 def read_clips(name: str, config: AnyCorpus) -> list[Utterance]:

@@ -5,7 +5,6 @@ A segment is called `<clip>#<start>-<end>` and has the speaker and the labels of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +16,6 @@ from emoadapt.plugins import load_plugin
 
 if TYPE_CHECKING:
     from emoadapt.config import AnyCorpus, Segments
-
-_TIMES = re.compile(r"#\d+\.\d{2,3}-(?:\d+\.\d{2,3}|end)$")
 
 
 @dataclass(frozen=True)
@@ -118,11 +115,6 @@ def place_segments(begin: int, end: int, config: Segments) -> tuple[list[tuple[i
     if rest and last[1] - last[0] >= _to_ms(config.shortest):
         return [*parts, last], 0
     return parts, rest
-
-
-def parent_of(utterance_id: str) -> str:
-    """The clip that an utterance of a divided corpus is a segment of; of a clip that stayed whole, itself."""
-    return _TIMES.sub("", utterance_id)
 
 
 def _cut(clip: Utterance, parts: Sequence[tuple[int, int]]) -> list[Utterance]:

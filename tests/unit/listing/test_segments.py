@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from emoadapt.check.corpora import check_corpus
 from emoadapt.check.listings import Listings
 from emoadapt.config import Segments
+from emoadapt.corpora.base import parent_of
 from emoadapt.corpora.csv import Config as CsvCorpus
 from emoadapt.corpora.demo import Config as DemoCorpus
 from emoadapt.corpora.folder import Config as FolderCorpus
@@ -22,7 +23,7 @@ from emoadapt.errors import CorpusError
 from emoadapt.listing import segments
 from emoadapt.listing.manifests import find_state, list_label_rows, list_manifest
 from emoadapt.listing.reading import read_clips, read_utterances
-from emoadapt.listing.segments import cut_clips, parent_of, place_segments
+from emoadapt.listing.segments import cut_clips, place_segments
 
 TWO = {"seconds": 2.0, "overlap": 0.5}
 
@@ -73,9 +74,18 @@ def test_segments_of_a_part_of_a_file_stay_within_it():
     assert place_segments(1200, 5200, Segments(seconds=2)) == ([(1200, 3200), (3200, 5200)], 0)
 
 
-def test_an_overlap_as_long_as_a_segment_is_refused():
-    with pytest.raises(ValidationError, match=r"overlap \(2 s\) must be less than seconds \(2 s\)"):
-        Segments(seconds=2.0, overlap=2.0)
+@pytest.mark.parametrize("overlap", [2.0, 3.0, 1.995])
+def test_segments_that_do_not_advance_are_refused(overlap):
+    with pytest.raises(
+        ValidationError, match=r"overlap \(.* s\) must be less than seconds \(2 s\) by 0\.01 s at least"
+    ):
+        Segments(seconds=2.0, overlap=overlap)
+
+
+def test_a_file_that_is_named_like_a_segment_of_another_is_refused(root):
+    write("data/joy/a#0.00-2.00.wav", 1.0)
+    with pytest.raises(CorpusError, match=r"corpus c: 1 utterance id is not unique: c/joy/a#0\.00-2\.00 \("):
+        read_utterances("c", folder(root))
 
 
 def test_segments_have_the_speaker_and_the_label_of_their_clip(root):
