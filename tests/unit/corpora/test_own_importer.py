@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from emoadapt.config import load_study
 from emoadapt.config.importers import join_importers
 from emoadapt.corpora.folder import Config as FolderCorpus
 from emoadapt.errors import ConfigError
@@ -101,3 +103,10 @@ def test_an_edit_lists_its_own_corpora_again_and_changes_rows_only_where_they_di
     code_digest.cache_clear()
     second = find_state("lab", read_section())
     assert second.shards == first.shards and second.labels != first.labels
+
+
+def test_a_study_that_names_its_plugins_knows_the_importer(own):
+    study = load_study({"study": "s", **yaml.safe_load(STUDY)})
+    assert study.corpora["lab"].importer == "lab" and not study.left_out
+    assert len(read_utterances("lab", study.corpora["lab"])) == 4
+    assert pickle.loads(pickle.dumps(study)).corpora == study.corpora
