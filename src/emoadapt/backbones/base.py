@@ -24,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from emoadapt.config.backbones import list_architectures
+from emoadapt.config.architectures import list_architectures
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.plugins import check_plugin, collect_declarations, load_plugin
 from emoadapt.weights.registry import locate

@@ -1,15 +1,12 @@
-"""Configuration of backbones: what all share, and a union of the sections of all families, told apart by `architecture`."""
+"""Configuration of backbones: what all of them share."""
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
 from emoadapt.config.base import Section
-from emoadapt.plugins import list_plugins, load_plugin, read_declaration
 
 
 class Backbone(Section):
@@ -59,31 +56,3 @@ class Backbone(Section):
             kind: `frontend`, the output of its front end, or `layers`, the means over time of its layers.
         """
         return self.describe()
-
-
-def list_architectures() -> dict[str, str]:
-    """Architecture -> plug-in whose it is, read without importing any; a plug-in that names none has its own name."""
-    return {
-        architecture: name
-        for name in list_plugins("backbones")
-        for architecture in read_declaration("backbones", name, "ARCHITECTURES") or (name,)
-    }
-
-
-def join_backbones() -> Any:
-    """Union of the sections of all architectures."""
-    sections = [
-        Annotated[load_plugin("backbones", name).Config, Tag(architecture)]
-        for architecture, name in list_architectures().items()
-    ]
-
-    def architecture(value: Any) -> Any:
-        return value.get("architecture") if isinstance(value, dict) else getattr(value, "architecture", None)
-
-    return Annotated[reduce(or_, sections), Discriminator(architecture)]
-
-
-if TYPE_CHECKING:
-    AnyBackbone = Backbone
-else:
-    AnyBackbone = join_backbones()

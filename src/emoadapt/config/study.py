@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, create_model, field_validator, model_validator
 
-from emoadapt.config.backbones import AnyBackbone, Backbone, join_backbones
+from emoadapt.config.architectures import AnyBackbone, join_backbones
+from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
-from emoadapt.config.corpora import AnyCorpus
 from emoadapt.config.features import Features, build_features, needs_video
+from emoadapt.config.importers import AnyCorpus, join_importers
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
 from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
@@ -96,9 +97,10 @@ class Study(Section):
                 for name in self.features.also
                 if needs_video(name)
             ]
-        roots = [corpus.root for corpus in self.corpora.values() if corpus.importer == "demo"]
+        generated = collect_declarations("corpora", "GENERATED")
+        roots = [corpus.root for corpus in self.corpora.values() if corpus.importer in generated]
         problems += [
-            f"corpora: two demo corpora share the root {root}; give each its own" for root in repeated_values(roots)
+            f"corpora: two generated corpora share the root {root}; give each its own" for root in repeated_values(roots)
         ]
         if not problems:
             problems = self._find_idle()
@@ -275,6 +277,7 @@ def _extend(_folder: str | None) -> type[Study]:
         __base__=Study,
         backbones=(dict[Name, join_backbones()], {}),
         features=(features, features()),
+        corpora=(dict[Name, join_importers()], Field(min_length=1)),
         adaptations=(dict[Name, join_methods("study", "adapt")], {}),
         finetunings=(dict[Name, join_methods("run", "finetune")], Study.model_fields["finetunings"].default),
     )

@@ -15,7 +15,8 @@ from torch import Tensor
 from emoadapt import plugins
 from emoadapt.backbones.base import AUTO, REQUIRED, find_family, load_backbone, load_family, load_folder, module_of
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
-from emoadapt.config.backbones import Backbone, list_architectures
+from emoadapt.config.architectures import list_architectures
+from emoadapt.config.backbones import Backbone
 from emoadapt.errors import ConfigError, ModelError
 
 DIMENSIONS = {
