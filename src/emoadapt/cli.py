@@ -503,7 +503,7 @@ def evaluate(task: str, predictions: Files, metrics: Output, confusion: Output, 
     """Compute all metrics of a task from its predictions and the embeddings beside them."""
     from emoadapt.evaluation.evaluate import evaluate_task
     from emoadapt.evaluation.regression import evaluate_attributes
-    from emoadapt.flow.tables import list_comparisons
+    from emoadapt.study.tables import list_comparisons
 
     study = _study()
     config = study.tasks[task]

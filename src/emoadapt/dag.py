@@ -30,7 +30,7 @@ from emoadapt.flow.devices import list_devices
 from emoadapt.flow.grid import CLASSICAL, HANDCRAFTED, Run, Setting, batches, count_gpus, settings
 from emoadapt.flow.parts import Overtaken, write_text
 from emoadapt.flow.shards import shard_names
-from emoadapt.flow.tables import list_comparisons
+from emoadapt.study.tables import list_comparisons
 from emoadapt.models.registry import identity, locate
 from emoadapt.data.objective_targets import describe_target
 from emoadapt.schema import FEATURES as FEATURE_TABLES

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from emoadapt.config import Study, TableConfig
-from emoadapt.flow.tables import Against, Cell, Model, list_cells
+from emoadapt.study.tables import Against, Cell, Model, list_cells
 from emoadapt.reporting.reference import find_in_tables
 from emoadapt.reporting.style import describe_labels, describe_split, star, weights_of
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from emoadapt.config import Study, TableConfig, split_model
-from emoadapt.flow.tables import list_cells
+from emoadapt.study.tables import list_cells
 from emoadapt.reporting.declared.cells import NOT_COMPUTED, models_of
 from emoadapt.reporting.declared.grid import name_model
 from emoadapt.reporting.reference import read_paper_notes

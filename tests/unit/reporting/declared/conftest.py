@@ -13,7 +13,7 @@ from emoadapt import schema
 from emoadapt.config import load_study
 from emoadapt.flow.grid import HANDCRAFTED, settings
 from emoadapt.flow.store import write_table
-from emoadapt.flow.tables import list_comparisons
+from emoadapt.study.tables import list_comparisons
 
 STUDY = Path(__file__).parents[4] / "studies" / "goncalves2025.yaml"
 CORPORA = ("MSP_FACE", "CREMA_D", "MSP_IMPROV", "MSP_PODCAST")

@@ -6,7 +6,7 @@ import pytest
 
 from emoadapt.config import load_study
 from emoadapt.errors import ConfigError
-from emoadapt.flow.tables import Against, list_cells, list_comparisons
+from emoadapt.study.tables import Against, list_cells, list_comparisons
 
 VALUES = {
     "study": "trial",
