@@ -86,20 +86,16 @@ def list_run_curves(study: Study, results: Path, splits: list[Path]) -> list[Pat
     Args:
         study: the configuration.
         results: folder of results.
-        splits: SPLITS table of each task, in the order of the tasks; it tells the number of folds.
+        splits: SPLITS table of each task, in the order of the tasks; it tells the partitions and folds.
     """
-    from emoadapt.flow.grid import batches, settings
-    from emoadapt.flow.store import read_table
+    from emoadapt.reporting.runs import list_batches
     from emoadapt.reporting.style import subset_key
 
-    folds = {
-        task: len(set(read_table(path, columns=["fold"]).column("fold").to_pylist()))
-        for task, path in zip(study.tasks, splits, strict=True)
-    }
+    divided = dict(zip(study.tasks, splits, strict=True))
     largest = {name: max(map(str, task.subsets), key=subset_key) for name, task in study.tasks.items()}
     return [
-        results / "runs" / setting.task / setting.model / setting.subset / batch / "curves.parquet"
-        for setting in settings(study)
+        folder / "curves.parquet"
+        for setting in study.list_settings()
         if setting.subset == largest[setting.task]
-        for batch in batches(study, setting, folds[setting.task])
+        for folder, _ in list_batches(study, setting, divided[setting.task], results)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emoadapt.config import OnnxNetwork, Study, UntrainedNetwork
+from emoadapt.config import Backbone, OnnxNetwork, Study, UntrainedNetwork
 from emoadapt.models.registry import identity, list_weights
 from emoadapt.reporting.notices import used_features
 
@@ -34,16 +34,7 @@ class Network:
 
 def list_networks(study: Study) -> list[Network]:
     """The backbones, then the networks behind the features that the objectives rest on or that `features.also` names."""
-    found = [
-        Network(
-            f"backbone {name}",
-            f"{backbone.architecture}, CNN {backbone.cnn_mode}",
-            backbone.weights,
-            backbone.revision,
-            None if backbone.untrained is None else backbone.untrained.seed,
-        )
-        for name, backbone in study.backbones.items()
-    ]
+    found = [network for name, backbone in study.backbones.items() for network in _list_backbone(name, backbone)]
     used, features = used_features(study), study.features
     if "faces" in used:
         detector = features.faces.detector
@@ -64,6 +55,16 @@ def list_networks(study: Study) -> list[Network]:
         name = sentiment.model if sentiment.engine == "transformers" else sentiment.engine
         found.append(Network("sentiment", sentiment.engine, name))
     return found
+
+
+def _list_backbone(name: str, backbone: Backbone) -> list[Network]:
+    """The networks of a backbone; none of descriptors."""
+    if backbone.provenance == "descriptors":
+        return []
+    frozen, untrained = getattr(backbone, "cnn_mode", None), getattr(backbone, "untrained", None)
+    role, kind = f"backbone {name}", backbone.architecture + (f", CNN {frozen}" if frozen else "")
+    loaded = [Network(role, kind, weights, revision) for weights, revision in backbone.list_weights()]
+    return loaded or [Network(role, kind, None, seed=getattr(untrained, "seed", None))]
 
 
 def find_checksums(study: Study) -> dict[str, str]:
