@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from emoadapt.config import Study
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
-from emoadapt.reporting.measures import MAIN_METRICS, label_metric
+from emoadapt.reporting.measures import label_metric, list_main_metrics
 from emoadapt.reporting.panels import MODEL, split_models
 from emoadapt.reporting.style import (
     is_vector,
@@ -84,7 +84,7 @@ def _draw_curve(axis: Axes, frame: pl.DataFrame) -> None:
 
 def draw_finetuning(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
     """Stage 2: development score over epochs, a panel per task and model; thin lines are runs, the thick one their mean."""
-    frame = _split_names(frame.filter(pl.col("metric").is_in(MAIN_METRICS), stage="stage2", part="dev"))
+    frame = _split_names(frame.filter(pl.col("metric").is_in(list_main_metrics()), stage="stage2", part="dev"))
     if frame.is_empty():
         return save_note(out, name, "There is no training curve of Stage 2.")
     tasks = list(study.tasks)

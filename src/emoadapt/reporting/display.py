@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from emoadapt.reporting.audits import PRESENTERS
-from emoadapt.reporting.measures import MAIN_METRICS, count_digits, label_metric
+from emoadapt.reporting.measures import count_digits, label_metric, order_metric
 from emoadapt.reporting.style import (
     interval,
     label_model,
@@ -72,12 +72,12 @@ def _paper(row: Row, tidy: pl.DataFrame) -> Row:
 
 
 def _present_results(tidy: pl.DataFrame) -> list[Row]:
-    """One row per setting, the metrics side by side; interval, difference and p are of the first, macro-F1 or mean CCC."""
+    """One row per setting, the metrics side by side; interval, difference and p are of the first."""
     rows = []
     for _, part in tidy.group_by(["task", "test_corpus", "subset", *Model._fields], maintain_order=True):
         values = {row["metric"]: row for row in part.iter_rows(named=True)}
-        main = next(values[metric] for metric in MAIN_METRICS if metric in values)
-        beside = ("uar", "weighted_f1", *(metric for metric in values if metric.startswith("ccc_")))
+        first, *others = sorted(values, key=order_metric)
+        main = values[first]
         rows.append(
             {
                 **_setting(main),
@@ -86,10 +86,9 @@ def _present_results(tidy: pl.DataFrame) -> list[Row]:
                 **_judgement(main),
                 **{
                     label_metric(metric): spread(values[metric]["mean"], values[metric]["std"])
-                    for metric in beside
-                    if metric in values and metric != main["metric"]
+                    for metric in others
                 },
-                **_paper(main, tidy.filter(metric="macro_f1")),
+                **_paper(main, tidy.filter(metric=first)),
                 **_reference(main, tidy),
                 "n test": f"{main['n']:,}",
                 "runs": str(main["n_runs"]),

@@ -18,7 +18,7 @@ from emoadapt.reporting.confidence import draw_reliability, draw_selective
 from emoadapt.reporting.curves import draw_adaptation, draw_finetuning
 from emoadapt.reporting.display import STATUS_WORDS
 from emoadapt.reporting.matrices import draw_confusion, draw_per_class
-from emoadapt.reporting.measures import MAIN_METRICS, label_metric
+from emoadapt.reporting.measures import label_metric, list_main_metrics
 from emoadapt.reporting.panels import split_backbones, split_models
 from emoadapt.reporting.style import (
     label_line,
@@ -87,11 +87,11 @@ def write_figures(
     distances = average_runs(study, measured.filter(metric="cosine_distance"))
     drawers: dict[str, Callable[[str], None]] = {
         "results": lambda name: _draw_intervals(
-            study, compared.filter(pl.col("metric").is_in(MAIN_METRICS)), out, name
+            study, compared.filter(pl.col("metric").is_in(list_main_metrics())), out, name
         ),
         "f1_bias": lambda name: _draw_intervals(study, compared.filter(metric="f1_bias"), out, name),
         "low_resource": lambda name: _draw_sizes(
-            study, compared.filter(pl.col("metric").is_in(MAIN_METRICS)), out, name
+            study, compared.filter(pl.col("metric").is_in(list_main_metrics())), out, name
         ),
         "cosine_distance": lambda name: _draw_sizes(study, distances, out, name),
         "per_class_f1": lambda name: draw_per_class(study, measured.filter(metric="f1"), out, name),

@@ -1,32 +1,43 @@
-"""Names, digits and directions of metrics: the one place where the report asks what a metric is."""
+"""Names, digits, order and directions of scores: the one place where the report asks what a metric is."""
 
 from __future__ import annotations
 
-MAIN_METRICS = ("macro_f1", "ccc_mean")
-"""What a task is judged by: one of classes, one of attributes."""
+import os
+from functools import cache
 
-_LABELS = {
-    "macro_f1": "macro-F1",
-    "uar": "UAR",
-    "weighted_f1": "weighted F1",
-    "f1_bias": "F1 bias",
-    "ccc_mean": "mean CCC",
-    "ccc_arousal": "CCC arousal",
-    "ccc_valence": "CCC valence",
-    "ccc_dominance": "CCC dominance",
-}
+from emoadapt.metrics.base import Metric, find_metric, label_score, list_metrics
+from emoadapt.plugins import FOLDER_VARIABLE
+
+APART = ("f1_bias", "cosine_distance")
+"""Scores with a table and a figure of their own."""
 
 
-def label_metric(metric: str) -> str:
-    """Name of a metric in tables and figures."""
-    return _LABELS.get(metric, metric.replace("_", " "))
+def list_main_metrics() -> list[str]:
+    """What tasks are judged by: the first score of classes, and of attributes."""
+    return [list_metrics(question)[0].name_scores(())[0] for question in ("classes", "attributes")]
 
 
-def is_lower_better(metric: str) -> bool:
-    """Whether a small value of a metric is the good one."""
-    return metric in ("f1_bias", "cosine_distance")
+def label_metric(score: str) -> str:
+    """Name of a score in tables and figures."""
+    return label_score(score)
 
 
-def count_digits(metric: str) -> int:
-    """Decimals: four where values are small, such as F1 bias and distances, three elsewhere."""
-    return 4 if is_lower_better(metric) else 3
+def is_lower_better(score: str) -> bool:
+    """Whether a small value of a score is the good one."""
+    return _find(score, os.environ.get(FOLDER_VARIABLE)).lower_is_better
+
+
+def count_digits(score: str) -> int:
+    """Decimals of a score."""
+    return _find(score, os.environ.get(FOLDER_VARIABLE)).digits
+
+
+def order_metric(score: str) -> tuple[int, bool, str]:
+    """Sort key of scores: as their metrics declare, a mean over attributes before these."""
+    metric = _find(score, os.environ.get(FOLDER_VARIABLE))
+    return metric.order, score not in metric.name_scores(()), score
+
+
+@cache
+def _find(score: str, _folder: str | None) -> Metric:
+    return find_metric(score)

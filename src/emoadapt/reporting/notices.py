@@ -146,7 +146,7 @@ def describe_partitions(study: Study) -> list[str]:
     counts = {name: count_partitions(study, name) for name in study.tasks}
     return [
         f"{name}: {count} partitions of {study.tasks[name].corpus}, each scored alone; a run is one partition, one draw of the training "
-        "clips and one seed, so that standard deviations and p-values are over partitions, draws and seeds together."
+        "clips and one seed, so that standard deviations are over partitions, draws and seeds together, and p-values over partitions."
         for name, count in counts.items()
         if count > 1
     ]

@@ -17,7 +17,7 @@ from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.flow.frames import read_frame
 from emoadapt.flow.store import read_provenance
-from emoadapt.reporting.measures import label_metric
+from emoadapt.reporting.measures import count_digits, label_metric, order_metric
 from emoadapt.reporting.runs import list_batches
 from emoadapt.reporting.style import (
     count_partitions,
@@ -30,9 +30,6 @@ from emoadapt.reporting.style import (
 from emoadapt.study.nodes import Model, Setting
 
 Page = dict[str, Any]
-
-LEADING = ("macro_f1", "ccc_mean", "uar", "weighted_f1", "accuracy", "f1_bias")
-"""Metrics of whole runs that come first, in this order; the first that a task has stands for it. The others follow by name."""
 
 _SETTING = ["task", *Model._fields, "subset"]
 
@@ -110,7 +107,7 @@ def _describe_setting(study: Study, setting: Setting) -> Page:
 
 
 def _list_tests(study: Study, setting: Setting, measured: pl.DataFrame, confused: pl.DataFrame | None) -> Page:
-    """Names of the metrics, and runs by test corpus, the task's own first.
+    """Names and decimals of the metrics, and runs by test corpus, the task's own first.
 
     Of each run: its metrics, F1 by class (0 without a test clip), and confusion counts row by row (empty where the task
     has no classes).
@@ -119,7 +116,7 @@ def _list_tests(study: Study, setting: Setting, measured: pl.DataFrame, confused
     keys = ["test_corpus", "partition", "resampling", "seed"]
     counts = {} if confused is None else _order_cells(confused, classes).partition_by(keys, as_dict=True)
     whole = measured.filter(pl.col("label").is_null())
-    metrics = sorted(set(whole["metric"]), key=lambda m: (LEADING.index(m) if m in LEADING else len(LEADING), m))
+    metrics = sorted(set(whole["metric"]), key=order_metric)
     runs = whole.sort(keys).partition_by(keys, as_dict=True, maintain_order=True)
     f1 = measured.filter(metric="f1").partition_by(keys, as_dict=True)
     tests: dict[str, Page] = {}
@@ -138,8 +135,8 @@ def _list_tests(study: Study, setting: Setting, measured: pl.DataFrame, confused
                 "c": counts[run]["count"].to_list() if run in counts else [],
             }
         )
-    names = [label_metric(name) for name in metrics]
-    return {"metrics": names, "tests": list(tests.values())}
+    shown = {"metrics": list(map(label_metric, metrics)), "digits": list(map(count_digits, metrics))}
+    return {**shown, "tests": list(tests.values())}
 
 
 def _order_cells(confused: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:

@@ -96,8 +96,6 @@ function mean(values) {
   return known.length ? known.reduce(function (a, b) { return a + b; }, 0) / known.length : null;
 }
 
-function digits(metric) { return metric === "cosine distance" ? 4 : 3; }
-
 function nameRun(page, run) {
   return (page.partitions > 1 ? "partition " + run.p + ", " : "") + "draw " + run.r + ", seed " + run.s;
 }
@@ -172,7 +170,7 @@ function tableOfRuns(page, test, state) {
         make("button", { type: "button" }, name));
     }))),
     make("tbody", {}, test.runs.map(function (run, place) {
-      var cells = shown.map(function (metric) { return format(run.m[metric], digits(page.metrics[metric])); })
+      var cells = shown.map(function (metric) { return format(run.m[metric], page.digits[metric]); })
         .concat(run.f.map(function (value) { return format(value, 3); }));
       var row = make("tr", state.run === place ? { "class": "chosen" } : {}, [make("td", {}, nameRun(page, run))]
         .concat(cells.map(function (text) { return make("td", { "class": "number" }, text); })));
@@ -181,7 +179,7 @@ function tableOfRuns(page, test, state) {
   ]);
   if (test.runs.length > 1) {
     var means = shown.map(function (metric) {
-      return format(mean(test.runs.map(function (run) { return run.m[metric]; })), digits(page.metrics[metric]));
+      return format(mean(test.runs.map(function (run) { return run.m[metric]; })), page.digits[metric]);
     }).concat(page.classes.map(function (name, index) {
       return format(mean(test.runs.map(function (run) { return run.f[index]; })), 3);
     }));

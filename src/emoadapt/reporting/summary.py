@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from emoadapt.config import Study
-from emoadapt.reporting.measures import MAIN_METRICS, label_metric
+from emoadapt.reporting.measures import label_metric, list_main_metrics
 from emoadapt.reporting.style import (
     interval,
     is_one_tailed,
@@ -71,7 +71,7 @@ def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.Data
     rows = [
         row
         for frame in (results, cross_corpus)
-        for row in frame.filter(pl.col("metric").is_in(MAIN_METRICS)).iter_rows(named=True)
+        for row in frame.filter(pl.col("metric").is_in(list_main_metrics())).iter_rows(named=True)
     ]
     compared = [row for row in rows if row["difference"] is not None]
     best = [

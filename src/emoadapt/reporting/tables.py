@@ -25,7 +25,7 @@ from emoadapt.reporting.exposure import (
     read_clips,
     select_footnotes,
 )
-from emoadapt.reporting.measures import MAIN_METRICS
+from emoadapt.reporting.measures import APART, list_main_metrics, order_metric
 from emoadapt.reporting.reference import find_paper_value, read_paper
 from emoadapt.reporting.style import (
     describe_labels,
@@ -39,10 +39,6 @@ from emoadapt.reporting.style import (
 )
 from emoadapt.study.nodes import ORIGINAL, Model
 
-RESULT_METRICS = (
-    *("macro_f1", "uar", "weighted_f1", "accuracy"),
-    *("ccc_mean", *(f"ccc_{name}" for name in schema.ATTRIBUTES)),
-)
 _MODEL = ["task", "test_corpus", "subset", *Model._fields]
 
 
@@ -100,13 +96,13 @@ def write_tables(
     results = build_results(study, compared)
     home = results.filter(pl.col("test_corpus") == pl.col("corpus"))
     tables = {
-        "results": home.filter(pl.col("metric").is_in(RESULT_METRICS)),
+        "results": home.filter(~pl.col("metric").is_in(APART)),
         "low_resource": _keep_low_resource(study, home),
         "per_class_f1": average_runs(study, measured.filter(metric="f1")),
         "f1_bias": home.filter(metric="f1_bias"),
         "cosine_distance": average_runs(study, measured.filter(metric="cosine_distance")).drop("label"),
         "cross_corpus": results.filter(
-            pl.col("test_corpus") != pl.col("corpus"), pl.col("metric").is_in(RESULT_METRICS)
+            pl.col("test_corpus") != pl.col("corpus"), ~pl.col("metric").is_in(APART)
         ),
         "data": build_data(study, splits, clips),
         "stage1_data": build_stage1(
@@ -315,12 +311,12 @@ def count_quarantine(quarantine: pl.DataFrame) -> pl.DataFrame:
 def _keep_low_resource(study: Study, home: pl.DataFrame) -> pl.DataFrame:
     """Macro-F1, or mean CCC, of tasks with more than one number of training clips."""
     several = [name for name, task in study.tasks.items() if len(task.subsets) > 1]
-    return home.filter(pl.col("task").is_in(several), pl.col("metric").is_in(MAIN_METRICS))
+    return home.filter(pl.col("task").is_in(several), pl.col("metric").is_in(list_main_metrics()))
 
 
 def _sort_models(study: Study, frame: pl.DataFrame) -> pl.DataFrame:
     """Tasks and models as configured, subsets by size."""
-    tasks, metrics = list(study.tasks), [*RESULT_METRICS, "f1_bias", "f1", "cosine_distance"]
+    tasks = list(study.tasks)
     found = frame.select(*_MODEL, "metric").rows()
     order = sorted(
         range(len(found)),
@@ -330,7 +326,7 @@ def _sort_models(study: Study, frame: pl.DataFrame) -> pl.DataFrame:
             found[i][1],
             subset_key(found[i][2]),
             model_key(study, Model(*found[i][3:6])),
-            metrics.index(found[i][6]),
+            order_metric(found[i][6]),
             i,
         ),
     )

@@ -117,7 +117,7 @@ def test_every_model_of_a_table_leads_to_its_page(text):
     rows = re.findall(r'<a href="#(page-[^"]+)">([^<]+)</a>', table)
     assert len(rows) == table.count("<tr>") - 1
     assert ("page-crema.wavlm.multimodal.64", "wavlm multimodal") in rows
-    assert ("page-crema.handcrafted.egemaps.full", "eGeMAPS (handcrafted)") in rows
+    assert ("page-crema.egemaps.original.mlp.full", "egemaps mlp") in rows
 
 
 def test_columns_of_numbers_are_sorted_by_value(text):

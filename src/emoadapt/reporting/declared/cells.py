@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from emoadapt.config import Study, TableConfig
+from emoadapt.reporting.measures import is_lower_better
 from emoadapt.reporting.reference import find_in_tables
 from emoadapt.reporting.style import describe_labels, describe_split, star, weights_of
 from emoadapt.study.nodes import Model
@@ -97,7 +98,7 @@ def _fill_cell(study: Study, table: TableConfig, cell: Cell, lookup: Lookup) -> 
             "entry": cell.label,
             "missing": cell.missing or NOT_COMPUTED,
         }
-    model = pick_best({m: row["mean"] for m, row in found.items()}, table.lower_is_better)
+    model = pick_best({m: row["mean"] for m, row in found.items()}, is_lower_better(table.metric))
     own = found[model]
     paper = find_in_tables(study, table.paper or (), cell.task, cell.corpus, cell.models, cell.subset, table.metric)
     return {
@@ -136,7 +137,7 @@ def _judge(table: TableConfig, cell: Cell, lookup: Lookup, model: Model) -> Row:
     if baseline is None or test is None:
         return {"baselines": _join(cell.against.models)}
     split = _is_split(table, cell, lookup, model)
-    stars = "" if split else mark(test["p_value"], test["difference"], table.lower_is_better)
+    stars = "" if split else mark(test["p_value"], test["difference"], is_lower_better(table.metric))
     return {
         "baselines": _join(cell.against.models),
         "baseline": str(baseline),
@@ -164,7 +165,7 @@ def _choose_baseline(table: TableConfig, cell: Cell, against: Against, lookup: L
         return against.models[0]
     if against.rule == "best":
         means = {m: row["mean"] for m in against.models if (row := lookup.value(cell, table.metric, m))}
-        return pick_best(means, table.lower_is_better) if means else None
+        return pick_best(means, is_lower_better(table.metric)) if means else None
     tests = {m: lookup.test(cell, table.metric, model, m) for m in against.models}
     if any(test is None for test in tests.values()):
         return None

@@ -10,7 +10,7 @@ from emoadapt.config import Study, TableConfig
 from emoadapt.config.tables import part_models
 from emoadapt.reporting.declared.cells import NOT_COMPUTED, models_of
 from emoadapt.reporting.declared.grid import name_model
-from emoadapt.reporting.measures import label_metric
+from emoadapt.reporting.measures import is_lower_better, label_metric
 from emoadapt.reporting.reference import cite_paper, read_paper_notes
 from emoadapt.reporting.style import (
     count_partitions,
@@ -119,14 +119,15 @@ def _say_stars(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[st
     tested = shown.filter(pl.col("baseline").is_not_null())
     if tested.is_empty():
         return []
-    good, bad = ("lower", "higher") if table.lower_is_better else ("higher", "lower")
+    good, bad = ("lower", "higher") if is_lower_better(table.metric) else ("higher", "lower")
     pairs = sorted(set(tested["n_pairs"]))
     count = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
     several = any(count_partitions(study, task) > 1 for task in tested["task"].unique())
     shared = f"{'partition, ' if several else ''}seed and training clips"
+    joined = "of one partition" if several else "on the same draw of a subset"
     lines = [
         f"* {good}, † {bad} than the baseline with p < .05, ** and †† with p < .01: {name_test(study)} over {count} pairs of runs "
-        f"that share {shared} (runs on the same draw of a subset are averaged first); p-values are not corrected for the number "
+        f"that share {shared} (runs {joined} are averaged first); p-values are not corrected for the number "
         "of tests."
     ]
     for number, part in enumerate(table.parts):

@@ -17,7 +17,7 @@ from emoadapt.config import Study, TableConfig
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
 from emoadapt.reporting.declared.cells import list_missing
 from emoadapt.reporting.declared.grid import label, name_model
-from emoadapt.reporting.measures import label_metric
+from emoadapt.reporting.measures import is_lower_better, label_metric
 from emoadapt.reporting.style import (
     ADAPTED_COLOURS,
     GREY,
@@ -96,7 +96,7 @@ def _explain(figure: Figure, study: Study, table: TableConfig, shown: pl.DataFra
         spread = table.picture == "points" and shown["paper_std"].null_count() < shown.height
         parts.append("hollow: the paper" + (" ± its standard deviation" if spread else ""))
     if any(shown["stars"].drop_nulls()):
-        good, bad = ("lower", "higher") if table.lower_is_better else ("higher", "lower")
+        good, bad = ("lower", "higher") if is_lower_better(table.metric) else ("higher", "lower")
         parts.append(
             f"* {good}, † {bad} than the baseline ({'one-tailed ' if is_one_tailed(study) else ''}p\u00a0<\u00a0.05)"
         )
