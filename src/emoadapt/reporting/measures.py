@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import NamedTuple
 
-from emoadapt.metrics.base import Metric, find_metric, label_score, list_metrics
+from emoadapt.metrics.base import find_metric, label_score, list_metrics
 from emoadapt.plugins import FOLDER_VARIABLE
 
 APART = ("f1_bias", "cosine_distance")
 """Scores with a table and a figure of their own."""
+
+
+class _Measure(NamedTuple):
+    label: str
+    lower_is_better: bool
+    digits: int
+    place: tuple[bool, int, bool, str]
 
 
 def list_main_metrics() -> list[str]:
@@ -19,25 +27,26 @@ def list_main_metrics() -> list[str]:
 
 def label_metric(score: str) -> str:
     """Name of a score in tables and figures."""
-    return label_score(score)
+    return _read(score, os.environ.get(FOLDER_VARIABLE)).label
 
 
 def is_lower_better(score: str) -> bool:
     """Whether a small value of a score is the good one."""
-    return _find(score, os.environ.get(FOLDER_VARIABLE)).lower_is_better
+    return _read(score, os.environ.get(FOLDER_VARIABLE)).lower_is_better
 
 
 def count_digits(score: str) -> int:
     """Decimals of a score."""
-    return _find(score, os.environ.get(FOLDER_VARIABLE)).digits
+    return _read(score, os.environ.get(FOLDER_VARIABLE)).digits
 
 
-def order_metric(score: str) -> tuple[int, bool, str]:
-    """Sort key of scores: as their metrics declare, a mean over attributes before these."""
-    metric = _find(score, os.environ.get(FOLDER_VARIABLE))
-    return metric.order, score not in metric.name_scores(()), score
+def order_metric(score: str) -> tuple[bool, int, bool, str]:
+    """Sort key of scores: as their metrics declare, a mean over attributes before these, those of embeddings last."""
+    return _read(score, os.environ.get(FOLDER_VARIABLE)).place
 
 
 @cache
-def _find(score: str, _folder: str | None) -> Metric:
-    return find_metric(score)
+def _read(score: str, _folder: str | None) -> _Measure:
+    metric = find_metric(score)
+    place = (metric.question == "embeddings", metric.order, score not in metric.name_scores(()), score)
+    return _Measure(label_score(score), metric.lower_is_better, metric.digits, place)

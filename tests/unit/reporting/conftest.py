@@ -65,7 +65,12 @@ def study_values(**changes):
         },
         "report": {"bootstrap": 200, "paper": "goncalves2025", "baseline": "egemaps.original.mlp"},
     }
-    return load_study(values | changes)
+    values |= changes
+    if "improv" not in values["tasks"] and "finetunings" not in changes:
+        del values["finetunings"]["probe"]
+    if not values["tasks"] and "report" not in changes:
+        del values["report"]
+    return load_study(values)
 
 
 def invent_predictions(setting, run, classes, corpus, size):

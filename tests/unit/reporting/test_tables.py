@@ -230,7 +230,7 @@ def test_quarantine_is_printed(inputs, capsys):
 
 
 def test_tables_with_the_svm_say_how_it_decides(make_study):
-    study = make_study(finetunings={"default": {}, "machine": {"method": "svm"}})
+    study = make_study(finetunings={"default": {}, "machine": {"method": "svm"}}, report={})
     scores = pl.DataFrame({"task": ["t"], "finetuning": ["machine"], "metric": ["uar"]})
     (note,) = _say_methods(study, scores)
     assert "break_ties=True" in note
