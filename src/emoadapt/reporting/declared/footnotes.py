@@ -145,7 +145,8 @@ def _describe_baseline(study: Study, table: TableConfig, baseline: object) -> st
         return listing(name_model(study, table, Model.parse(model)) for model in models)
 
     if baseline == ORIGINAL:
-        several = len({Model.parse(name).finetuning for part in table.parts for name in part_models(part)}) > 1
+        models = {Model.parse(name) for part in table.parts for name in part_models(part)}
+        several = len({(m.backbone, m.finetuning) for m in models}) > len({m.backbone for m in models})
         return f"{_name(study, table, ORIGINAL)} of the same backbone{' and fine-tuning' if several else ''}"
     if isinstance(baseline, str):
         return names([baseline])
