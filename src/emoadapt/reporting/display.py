@@ -84,10 +84,7 @@ def _present_results(tidy: pl.DataFrame) -> list[Row]:
                 label_metric(main["metric"]): spread(main["mean"], main["std"]),
                 "interval over test clips": interval(main["low"], main["high"]),
                 **_judgement(main),
-                **{
-                    label_metric(metric): spread(values[metric]["mean"], values[metric]["std"])
-                    for metric in others
-                },
+                **{label_metric(metric): spread(values[metric]["mean"], values[metric]["std"]) for metric in others},
                 **_paper(main, tidy.filter(metric=first)),
                 **_reference(main, tidy),
                 "n test": f"{main['n']:,}",

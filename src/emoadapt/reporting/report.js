@@ -120,7 +120,7 @@ function drawPage(place, page) {
 
 function factsOf(page) {
   var own = page.tests[0], facts = [["Starting point", page.model + (page.weights === "pretrained" ? " (pretrained)" : "")]];
-  if (page.finetuning !== "default") facts.push(["Fine-tuning", page.finetuning + " (" + page.method + ")"]);
+  if (page.finetuning !== "default") facts.push(["Fine-tuning", page.finetuning + (page.method === page.finetuning ? "" : " (" + page.method + ")")]);
   var objectives = Object.keys(page.objectives);
   if (objectives.length) {
     facts.push(["Stage-1 objectives", objectives.map(function (name) { return page.objectives[name] + " \u00d7 " + name; }).join(", ")]);

@@ -32,9 +32,9 @@ ADAPTED_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0000
 ADAPTED_MARKERS = ("D", "^", "v", "P", "X", "*")
 
 VECTOR_COLOURS = (GREY, BROWN, "#BCBD22", "#17BECF")
-VECTOR_MARKERS = ("s", "p", "h", "8")
+VECTOR_MARKERS = ("s", "p", "8", "H")
 """Of models of descriptors."""
-TUNED_MARKERS = ("s", "p", "h", "<", ">", "d")
+TUNED_MARKERS = ("<", ">", "h", "d")
 LINES = ("-", "--", ":", "-.")
 """Of fine-tunings, the first of `default`."""
 

@@ -101,9 +101,7 @@ def write_tables(
         "per_class_f1": average_runs(study, measured.filter(metric="f1")),
         "f1_bias": home.filter(metric="f1_bias"),
         "cosine_distance": average_runs(study, measured.filter(metric="cosine_distance")).drop("label"),
-        "cross_corpus": results.filter(
-            pl.col("test_corpus") != pl.col("corpus"), ~pl.col("metric").is_in(APART)
-        ),
+        "cross_corpus": results.filter(pl.col("test_corpus") != pl.col("corpus"), ~pl.col("metric").is_in(APART)),
         "data": build_data(study, splits, clips),
         "stage1_data": build_stage1(
             study, {path.stem: read_frame([path], schema.SPLITS) for path in splits}, clips, parts

@@ -30,7 +30,9 @@ def test_notice_names_demo_data_and_stand_ins_that_are_used(make_study):
     assert "corpus films is SYNTHETIC" in text
     assert all(word in text for word in ("pocketsphinx", "VADER", "Haar"))
     speech = {"corpora": ["films"], "objectives": {"egemaps": 1}}
-    unused = make_study(features=features, corpora=corpora, backbones=backbones, adaptations={"speech": speech}, **PLAIN)
+    unused = make_study(
+        features=features, corpora=corpora, backbones=backbones, adaptations={"speech": speech}, **PLAIN
+    )
     assert len(list_notices(unused)) == 1
 
 

@@ -83,7 +83,10 @@ def test_no_paper_no_values(study, make_study):
 def test_values_are_those_of_the_paper():
     """Sums of the means of each table, as first transcribed from the paper."""
     paper = read_paper("goncalves2025")
-    sums = {table: round(float(part["mean"].sum()), 4) for (table,), part in paper.partition_by("table", as_dict=True).items()}
+    sums = {
+        table: round(float(part["mean"].sum()), 4)
+        for (table,), part in paper.partition_by("table", as_dict=True).items()
+    }
     assert sums == {"I": 16.028, "II": 14.084, "III": 3.608, "IV": 0.8181, "V": 1.096, "VI": 11.366}
     assert paper.height == 83
     assert cite_paper("goncalves2025") == "Goncalves & Busso (2025)"
@@ -109,7 +112,9 @@ def shelf(tmp_path):
 
 def test_a_paper_is_one_file_in_the_folder_of_plugins(make_study, shelf):
     backbones = {"b": WAV2VEC2}
-    study = make_study(backbones=backbones, adaptations={}, finetunings=PLAIN["finetunings"], report={"paper": "somebody"})
+    study = make_study(
+        backbones=backbones, adaptations={}, finetunings=PLAIN["finetunings"], report={"paper": "somebody"}
+    )
     assert find_paper_value(study, "crema", "crema_d", Model("b", finetuning="probe"), "full", "uar") == (0.512, 0.01)
     assert find_paper_value(study, "crema", "crema_d", Model("b"), "full", "uar") is None
     assert cite_paper("somebody") == "Somebody (2026)"

@@ -26,7 +26,12 @@ def test_subsets_sort_by_size_with_full_last():
 
 
 def test_each_start_has_its_own_mark(study):
-    models = [Model("tiny"), Model("tiny", "multimodal"), Model("tiny", "speech_only"), Model("egemaps", finetuning="mlp")]
+    models = [
+        Model("tiny"),
+        Model("tiny", "multimodal"),
+        Model("tiny", "speech_only"),
+        Model("egemaps", finetuning="mlp"),
+    ]
     marks = [style.mark_of(study, model) for model in models]
     assert len({mark.colour for mark in marks}) == 4
     assert {marks[0].marker, marks[-1].marker}.isdisjoint(style.ADAPTED_MARKERS)
@@ -42,7 +47,12 @@ def test_a_finetuning_changes_marker_and_line_but_not_the_colour_of_a_start(stud
 def test_models_are_named_by_what_tells_them_apart(study):
     names = [style.name_model(study, Model.parse(name)) for name in
              ("wavlm.original", "tiny.multimodal", "wavlm.multimodal.probe", "egemaps.original.mlp")]  # fmt: skip
-    assert names == ["wavlm original", "tiny (untrained) multimodal", "wavlm multimodal probe", "egemaps mlp (descriptors)"]
+    assert names == [
+        "wavlm original",
+        "tiny (untrained) multimodal",
+        "wavlm multimodal probe",
+        "egemaps mlp (descriptors)",
+    ]
 
 
 def test_models_stand_as_configured_with_descriptors_last(study):

@@ -58,7 +58,10 @@ def baselines(study):
 
 def test_cells_are_the_product_of_what_is_named(tmp_path):
     study = study_with(
-        tmp_path, t=table(["egemaps.original.mlp", "w.full"], "original", subsets=[20, "full"], rows=["subset"], columns=["model"])
+        tmp_path,
+        t=table(
+            ["egemaps.original.mlp", "w.full"], "original", subsets=[20, "full"], rows=["subset"], columns=["model"]
+        ),
     )
     cells = list_cells(study, study.tables["t"])
     assert [(c.subset, c.models) for c in cells] == [

@@ -234,10 +234,18 @@ def make_both(make_study, **keys):
     rows = []
     for place, model in enumerate(map(Model.parse, BOTH)):
         baseline = None if model.start == "original" else model.find_original()
-        named = dict(zip(("baseline_backbone", "baseline", "baseline_finetuning"), baseline or (None,) * 3, strict=True))
-        test = dict(n_pairs=5, difference=0.1, difference_low=0.0, difference_high=0.2, p_value=0.01 * place) if baseline else {}
+        named = dict(
+            zip(("baseline_backbone", "baseline", "baseline_finetuning"), baseline or (None,) * 3, strict=True)
+        )
+        test = (
+            dict(n_pairs=5, difference=0.1, difference_low=0.0, difference_high=0.2, p_value=0.01 * place)
+            if baseline
+            else {}
+        )
         value = dict(metric="macro_f1", n_runs=5, mean=0.3 + 0.1 * place, std=0.01, low=0.2, high=0.8, n=9)
-        rows.append(dict(task="improv", subset="full", test_corpus="msp_improv", **model._asdict(), **named, **value, **test))
+        rows.append(
+            dict(task="improv", subset="full", test_corpus="msp_improv", **model._asdict(), **named, **value, **test)
+        )
     frame = pl.from_arrow(pa.Table.from_pylist(rows, schema=schema.COMPARISONS))
     return study, build_cells(study, "both", frame)
 
