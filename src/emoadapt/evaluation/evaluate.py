@@ -20,8 +20,7 @@ from scipy import sparse
 
 from emoadapt import schema
 from emoadapt.errors import DataError
-from emoadapt.evaluation.distance import DistanceOutcome, measure_cosine_distance
-from emoadapt.evaluation.metrics import Array, score_classes
+from emoadapt.evaluation.confusion import Array, score_classes
 from emoadapt.evaluation.significance import (
     bootstrap_runs,
     bound_interval,
@@ -31,6 +30,7 @@ from emoadapt.evaluation.significance import (
 )
 from emoadapt.flow.frames import to_frame
 from emoadapt.flow.store import read_table, write_table
+from emoadapt.metrics.cosine_distance import DistanceOutcome, measure_cosine_distance
 
 SETTING = ("task", "backbone", "start", "subset", "test_corpus")
 RUN = ("task", "backbone", "start", "subset", "resampling", "seed", "test_corpus")

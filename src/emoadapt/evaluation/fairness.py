@@ -1,6 +1,6 @@
 """Whether a model serves women and men, and one speaker and another, alike.
 
-A group is scored on its own utterances: macro-F1 over the classes that it has (`metrics.choose_classes`). Groups of few
+A group is scored on its own utterances: macro-F1 over the classes that it has (`confusion.choose_classes`). Groups of few
 utterances make no claim and are left out, since the largest difference between small groups is large by chance alone.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emoadapt.evaluation.metrics import Array, mean_defined, score_classes, score_summary
+from emoadapt.evaluation.confusion import Array, mean_defined, score_classes, score_summary
 
 
 def measure_gap(values: Array) -> Array:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from emoadapt import schema
 from emoadapt.errors import DataError
+from emoadapt.evaluation.confusion import Array
 from emoadapt.evaluation.evaluate import (
     RUN,
     SETTING,
@@ -30,7 +31,6 @@ from emoadapt.evaluation.evaluate import (
     read_compactly,
     sort_predictions,
 )
-from emoadapt.evaluation.metrics import Array
 from emoadapt.evaluation.significance import draw_weights
 from emoadapt.flow.store import write_table
 

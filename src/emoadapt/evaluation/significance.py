@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse, stats
 
-from emoadapt.evaluation.bias import score_f1_bias
-from emoadapt.evaluation.metrics import Array, score_classes, score_summary
+from emoadapt.evaluation.confusion import Array, score_classes, score_summary
+from emoadapt.metrics.f1_bias import score_f1_bias
 
 BOOTSTRAP_METRICS = ("macro_f1", "uar", "weighted_f1", "accuracy", "f1_bias")
 """Metrics with an interval."""

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from emoadapt.evaluation.bias import score_f1_bias
+from emoadapt.metrics.f1_bias import score_f1_bias
 
 
 def test_equals_the_formula_over_ordered_pairs():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emoadapt.evaluation.metrics import Array
+from emoadapt.evaluation.confusion import Array
 from emoadapt.evaluation.significance import draw_weights
 
 METRIC = "cosine_distance"

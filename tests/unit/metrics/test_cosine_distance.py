@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cosine
 
-from emoadapt.evaluation.distance import measure_cosine_distance
+from emoadapt.metrics.cosine_distance import measure_cosine_distance
 
 
 def test_equals_scipy_row_by_row():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from emoadapt.evaluation.metrics import Array
+from emoadapt.evaluation.confusion import Array
 
 
 def score_f1_bias(f1: Array) -> Array:

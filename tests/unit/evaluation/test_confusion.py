@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from emoadapt.evaluation.metrics import choose_classes, score_classes, score_summary
+from emoadapt.evaluation.confusion import choose_classes, score_classes, score_summary
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 
