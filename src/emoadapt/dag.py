@@ -29,6 +29,7 @@ from emoadapt.flow.devices import list_devices
 from emoadapt.flow.parts import Overtaken, write_text
 from emoadapt.flow.shards import group_by_corpus, shard_names
 from emoadapt.flow.tables import list_comparisons
+from emoadapt.metrics.base import name_modules
 from emoadapt.models.registry import identity, locate
 from emoadapt.schema import FEATURES as FEATURE_TABLES
 from emoadapt.study.grid import batches, count_gpus
@@ -294,7 +295,7 @@ class Graph:
 
     def evaluation_code(self, task: str) -> str:
         """Digest of the code that evaluates a task."""
-        return self.code("evaluation.regression" if self.study.tasks[task].attributes else "evaluation.evaluate")
+        return self.code("evaluation.evaluate", *name_modules(self.study.tasks[task].kind))
 
     def resamplings(self, task: str, subset: str) -> int:
         """Draws of a subset; all clips can be drawn in one way only."""
