@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from scipy.special import log_softmax, logsumexp
+from scipy.special import softmax
 
 from emoadapt import schema
 from emoadapt.errors import DataError
+from emoadapt.study.nodes import Model
 
 SETTING = (*(field.name for field in schema.MODEL_COLUMNS), "test_corpus")
 RUN = (*(field.name for field in schema.SCORED_RUN_COLUMNS), "test_corpus")
@@ -53,10 +54,10 @@ def order_rows(task: str, frame: pl.DataFrame, key: Sequence[str]) -> pl.DataFra
     twice = frame.select(pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in key)).to_series()
     if twice.any():
         row = frame.filter(twice).row(0, named=True)
+        model = Model(*(row[name] for name in Model._fields))
+        place = ", ".join(f"{name} {row[name]}" for name in ("subset", "partition", "fold", "resampling", "seed"))
         raise DataError(
-            f"task {task}: {row['utterance_id']} is predicted twice by {row['backbone']}.{row['start']}.{row['finetuning']}, "
-            f"subset {row['subset']}, partition {row['partition']}, resampling {row['resampling']}, fold {row['fold']}, seed "
-            f"{row['seed']}; name each run once"
+            f"task {task}: {row['utterance_id']} is predicted twice by {model}, {place}; name each run once"
         )
     return frame
 
@@ -92,18 +93,15 @@ def average_classes(task: str, frame: pl.DataFrame, classes: Sequence[str]) -> p
     Raises:
         DataError: segments of one parent have different labels.
     """
-    logits = np.stack(frame["logits"].to_numpy().tolist()).astype(np.float64)
-    columns = {f"_{place}": values for place, values in enumerate(log_softmax(logits, axis=1).T)}
-    # The mean in the domain of logarithms: the logarithm of a probability that is 0 in double precision stays finite.
-    parents = _group_parents(task, frame.with_columns(**{k: pl.Series(v) for k, v in columns.items()}), [], "label", [
-        pl.col(name).implode() for name in columns
-    ])  # fmt: skip
-    means = np.array(
-        [[logsumexp(np.asarray(segments)) - np.log(len(segments)) for segments in row] for row in parents.select(columns).iter_rows()]
-    ).astype(np.float32)  # fmt: skip
+    names = [f"_{place}" for place in range(len(classes))]
+    shares = softmax(np.stack(frame["logits"].to_numpy().tolist()).astype(np.float64), axis=1)
+    rows = frame.hstack(pl.DataFrame(shares, schema=names))
+    parents = _group_parents(task, rows, [], "label", [pl.col(names).mean()])
+    # Of a share that is 0 in double precision, the logarithm stays finite.
+    logits = np.log(np.maximum(parents.select(names).to_numpy(), np.finfo(np.float64).tiny)).astype(np.float32)
     return parents.with_columns(
-        predicted=pl.Series([classes[place] for place in means.argmax(axis=1)], dtype=pl.String),
-        logits=pl.Series(means.tolist(), dtype=pl.List(pl.Float32)),
+        predicted=pl.Series([classes[place] for place in logits.argmax(axis=1)], dtype=pl.String),
+        logits=pl.Series(logits.tolist(), dtype=pl.List(pl.Float32)),
     ).select(frame.columns)
 
 
