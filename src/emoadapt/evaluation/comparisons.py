@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emoadapt.evaluation.confusion import Array
 from emoadapt.evaluation.outcomes import Outcome
 from emoadapt.evaluation.significance import Alternative, bound_interval, compare_pairs
-from emoadapt.metrics.base import find_metric
+from emoadapt.metrics.base import Metric, find_metric
 from emoadapt.study.nodes import ORIGINAL, Model
 
 if TYPE_CHECKING:
@@ -61,22 +62,24 @@ def compare_all(outcomes: Mapping[Model, Outcome], seed: int, scoring: Scoring) 
         scoring: how they are compared.
     """
     sampled = {model: Sampled(outcome, outcome.sample(scoring.bootstrap, seed)) for model, outcome in outcomes.items()}
+    metrics = {name: find_metric(name) for own in sampled.values() for name in own.samples}
     for model, own in sampled.items():
-        described = _describe_outcome(own, scoring.confidence)
+        described = {name: _describe_score(own, name, metric, scoring.confidence) for name, metric in metrics.items()}
+        size = int(own.outcome.seen.any(axis=0).sum())
         for baseline in _find_baselines(model, list(sampled), scoring):
             against: Mapping[str, dict[str, Any]] = {}
             if baseline is not None:
-                against = _compare_outcomes(own, sampled[baseline], seed, scoring)
-            for metric, values in described.items():
+                against = _compare_outcomes(own, sampled[baseline], metrics, seed, scoring)
+            for name, values in described.items():
                 yield {
                     **model._asdict(),
                     "baseline_backbone": baseline and baseline.backbone,
                     "baseline": baseline and baseline.start,
                     "baseline_finetuning": baseline and baseline.finetuning,
-                    "metric": metric,
+                    "metric": name,
                     **values,
-                    **against.get(metric, {}),
-                    "n": int(own.outcome.seen.any(axis=0).sum()),
+                    **against.get(name, {}),
+                    "n": size,
                 }
 
 
@@ -90,50 +93,40 @@ def _find_baselines(model: Model, models: Sequence[Model], scoring: Scoring) -> 
     return list(dict.fromkeys(found))
 
 
-def _describe_outcome(own: Sampled, confidence: float) -> dict[str, dict[str, Any]]:
-    """Score -> n_runs, mean, std, low, high."""
-    rows = {}
-    for name, values in own.outcome.scores().items():
-        metric = find_metric(name)
-        centre = float(values.mean()) if metric.centred else None
-        low, high = bound_interval(own.samples[name].mean(axis=0), confidence, centre)
-        rows[name] = {
-            "n_runs": values.size,
-            "mean": float(values.mean()),
-            "std": float(values.std(ddof=1)) if values.size > 1 else None,
-            "low": metric.clip(low),
-            "high": metric.clip(high),
-        }
-    return rows
+def _describe_score(own: Sampled, name: str, metric: Metric, confidence: float) -> dict[str, Any]:
+    """n_runs, mean, std, low, high."""
+    values = own.outcome.scores[name]
+    centre = float(values.mean()) if metric.centred else None
+    low, high = bound_interval(own.samples[name].mean(axis=0), confidence, centre)
+    return {
+        "n_runs": values.size,
+        "mean": float(values.mean()),
+        "std": float(values.std(ddof=1)) if values.size > 1 else None,
+        "low": metric.clip(low),
+        "high": metric.clip(high),
+    }
 
 
-def _compare_outcomes(own: Sampled, baseline: Sampled, seed: int, scoring: Scoring) -> dict[str, dict[str, Any]]:
+def _compare_outcomes(
+    own: Sampled, baseline: Sampled, metrics: Mapping[str, Metric], seed: int, scoring: Scoring
+) -> dict[str, dict[str, Any]]:
     """Score -> n_pairs, difference and its interval, p-value; over the runs that both have, and the utterances of each pair."""
     ours, theirs = own.outcome, baseline.outcome
-    shared = [run for run in ours.runs if run in theirs.runs]
-    places = [[side.runs.index(run) for run in shared] for side in (ours, theirs)]
-    keep = ours.seen[places[0]] & theirs.seen[places[1]]
-    paired = np.flatnonzero(keep.any(axis=1)).tolist()
-    if not paired:
-        return {name: {"n_pairs": 0} for name in own.samples}
-    runs, keep = [shared[place] for place in paired], keep[paired]
-    sides = []
-    for side, chosen in zip((own, baseline), places, strict=True):
-        chosen = [chosen[place] for place in paired]
-        if (side.outcome.seen[chosen] == keep).all():
-            scores, samples = side.outcome.scores(), side.samples
-            sides.append({name: (scores[name][chosen], samples[name][chosen]) for name in scores})
-        else:
-            rest = side.outcome.restrict(chosen, keep)
-            scores, samples = rest.scores(), rest.sample(scoring.bootstrap, seed)
-            sides.append({name: (scores[name], samples[name]) for name in scores})
+    places = [(place, theirs.runs.index(run)) for place, run in enumerate(ours.runs) if run in theirs.runs]
+    places = [(left, right) for left, right in places if (ours.seen[left] & theirs.seen[right]).any()]
+    if not places:
+        return {name: {"n_pairs": 0} for name in metrics}
+    left, right = (list(side) for side in zip(*places, strict=True))
+    keep = ours.seen[left] & theirs.seen[right]
+    sides = [_choose_runs(own, left, keep, seed, scoring.bootstrap)]
+    sides.append(_choose_runs(baseline, right, keep, seed, scoring.bootstrap))
     rows = {}
-    for name in own.samples:
-        metric = find_metric(name)
+    for name, metric in metrics.items():
         (values, drawn), (base_values, base_drawn) = sides[0][name], sides[1][name]
         difference = float((values - base_values).mean())
         centre = difference if metric.centred else None
         low, high = bound_interval((drawn - base_drawn).mean(axis=0), scoring.confidence, centre)
+        runs = [ours.runs[place] for place in left]
         rows[name] = {
             "n_pairs": len(runs),
             "difference": difference,
@@ -143,3 +136,14 @@ def _compare_outcomes(own: Sampled, baseline: Sampled, seed: int, scoring: Scori
             "alternative": scoring.alternative,
         }
     return rows
+
+
+def _choose_runs(
+    side: Sampled, places: list[int], keep: NDArray[np.bool_], seed: int, draws: int
+) -> dict[str, tuple[Array, Array]]:
+    """Score -> (n_chosen,) values and (n_chosen, draws) samples of some runs, each over the utterances to keep."""
+    if (side.outcome.seen[places] == keep).all():
+        return {name: (values[places], side.samples[name][places]) for name, values in side.outcome.scores.items()}
+    rest = side.outcome.restrict(places, keep)
+    samples = rest.sample(draws, seed)
+    return {name: (values, samples[name]) for name, values in rest.scores.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -61,6 +62,7 @@ class Outcome(ABC):
             keep: (n_chosen, n_utterances) False for utterances to leave out.
         """
 
+    @cached_property
     def scores(self) -> dict[str, Array]:
         """Score -> (n_runs,)."""
         return {name: values[:, 0] for name, values in self.weigh(np.ones((self.seen.shape[1], 1))).items()}
@@ -101,7 +103,7 @@ class ClassOutcome(Outcome):
 
     cells: list[sparse.csr_matrix]
 
-    @property
+    @cached_property
     def seen(self) -> NDArray[np.bool_]:
         """(n_runs, n_utterances) True where a run was tested on an utterance."""
         return np.stack([np.asarray(run.sum(axis=0)).ravel() > 0 for run in self.cells])
@@ -134,7 +136,7 @@ class ValueOutcome(Outcome):
     values: Mapping[str, list[Values]]
     kept: NDArray[np.bool_]
 
-    @property
+    @cached_property
     def seen(self) -> NDArray[np.bool_]:
         """(n_runs, n_utterances) True where a run was tested on an utterance."""
         seen = np.zeros_like(self.kept)
@@ -176,7 +178,7 @@ class MeanOutcome(Outcome):
     sums: Mapping[str, Array]
     counts: Array
 
-    @property
+    @cached_property
     def seen(self) -> NDArray[np.bool_]:
         """(n_runs, n_utterances) True where a run has a value of an utterance."""
         return np.asarray(self.counts > 0)

@@ -254,7 +254,7 @@ class AttributeQuestion(Question):
         """METRICS rows of all runs."""
         for run, rows in sorted(frame.partition_by(RUN, as_dict=True).items()):
             (outcome,) = self.collect(rows, rows["utterance_id"].unique().cast(pl.String).sort()).values()
-            scores = outcome.scores()
+            scores = outcome.scores
             for metric in self.metrics:
                 for part in (MEAN, *self.outputs):
                     value = scores.get(f"{metric.name}_{part}")
