@@ -10,10 +10,12 @@ wildcard_constraints:
     corpus="|".join(STUDY.corpora),
     shard=r"\d\d\d+",
     task="|".join(STUDY.tasks) or "none",
-    backbone="|".join([*STUDY.backbones, "handcrafted"]),
+    backbone="|".join(STUDY.backbones) or "none",
+    model="|".join(map(re.escape, map(str, STUDY.list_models()))) or "none",
+    kind="frontend|layers",
+    source="|".join(map(re.escape, [*STUDY.backbones, *graph.adapted_models()])) or "none",
     objectives="|".join(map(re.escape, graph.objective_sets())) or "none",
     adaptation="|".join(STUDY.adaptations) or "none",
-    start="|".join(["original", "egemaps", "classical", *STUDY.adaptations]),
     subset=r"\d+|full",
     batch=r"b\d\d\d+",
 
@@ -37,6 +39,11 @@ def media_of_shard(wildcards):
 
 def recipe_of(feature):
     return graph.recipe(feature)
+
+
+def setting_of(wildcards):
+    """The setting that a training on a task is of."""
+    return graph.setting(wildcards.task, wildcards.model, wildcards.subset)
 
 
 def code_of(*modules):

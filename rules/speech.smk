@@ -45,30 +45,3 @@ rule acoustics:
     shell:
         "python -m emoadapt extract {wildcards.descriptors} {wildcards.corpus} {input} "
         "--output {output} --threads {threads} 2> {log}"
-
-
-rule encode_cnn:
-    input:
-        audio="results/features/audio/{corpus}/{shard}.parquet",
-        model=lambda w: graph.cnn_model(w.source),
-    output:
-        "results/features/cnn.{source}/{corpus}/{shard}.parquet",
-    log:
-        "logs/encode_cnn/{source}/{corpus}/{shard}.log",
-    benchmark:
-        "results/benchmarks/encode_cnn/{source}/{corpus}/{shard}.tsv"
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(6000),
-        runtime=240,
-        gpu=lambda w: min(1, graph.training_gpus(w.source.split(".")[0])),
-    params:
-        backbone=lambda w: w.source.split(".")[0],
-        state=lambda w: graph.cnn_state(w.source),
-        model=lambda w, input: f"--model {input.model}" if input.get("model") else "",
-        code=lambda w: graph.cnn_code(w.source),
-    shell:
-        "python -m emoadapt extract-cnn {params.backbone} {input.audio} {params.model} "
-        "--output {output} --threads {threads} 2> {log}"

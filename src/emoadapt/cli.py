@@ -149,16 +149,9 @@ def plan(
 ) -> None:
     """Show what a study would compute, what is done, and the hours left, before anything runs; corpora may be missing."""
     from emoadapt.flow.owner import refuse_other_study
-    from emoadapt.plan import (
-        CALIBRATION,
-        measure_corpora,
-        parse_assumptions,
-        plan_study,
-        print_plan,
-        read_calibration,
-        read_plan_study,
-        write_csv,
-    )
+    from emoadapt.study.plan.printing import print_plan, write_csv
+    from emoadapt.study.plan.sizes import measure_corpora, parse_assumptions, read_plan_study
+    from emoadapt.study.plan.work import CALIBRATION, plan_study, read_calibration
 
     study, missing = read_plan_study(configfile or [])
     refuse_other_study(Path("results"), study.study, chosen=bool(configfile))
@@ -351,19 +344,17 @@ def extract(feature: str, corpus: str, inputs: Files, output: Output, threads: T
 
 
 @app.command(rich_help_panel=STAGES)
-def extract_cnn(
-    backbone: str,
-    audio: Path,
-    output: Output,
-    model: Annotated[Path | None, typer.Option(help="Stage-1 model; default: the backbone itself.")] = None,
-    threads: Threads = 1,
-) -> None:
-    """Cache the output of a frozen CNN encoder for one shard."""
-    from emoadapt.features.extraction import extract_cnn_shard
+def keep(kind: str, source: str, audio: Path, output: Output, threads: Threads = 1) -> None:
+    """Keep an output of a frozen backbone for one shard: KIND is frontend or layers, SOURCE a backbone or Stage-1 model."""
+    from emoadapt.dag import Graph
+    from emoadapt.extraction.kept import keep_shard
 
     study = _study()
     _take_gpus(int(study.device != "cpu"))
-    extract_cnn_shard(study, backbone, audio, output, model, threads)
+    graph = Graph(study)
+    model = [Path(path) for path in graph.kept_model(source)]
+    code = graph.kept_code(source)
+    keep_shard(study, kind, source.split(".")[0], model[0] if model else None, audio, output, code, threads)
 
 
 # --- Stage 1 ------------------------------------------------------------------------------------------
@@ -396,31 +387,13 @@ def training_shard(features: Files, objectives: Annotated[str, typer.Option()], 
 
 
 @app.command(rich_help_panel=STAGES)
-def adapt(
-    backbone: str,
-    adaptation: str,
-    shards: Files,
-    parts: Output,
-    normalisers: Output,
-    output: Output,
-    curves: Output,
-    threads: Threads = 1,
-) -> None:
-    """Stage 1: adapt a backbone; shards are those of training and, where the CNN is frozen, of its cached output."""
-    from emoadapt.data.targets import separate_cnn
-    from emoadapt.flow.grid import count_gpus
-    from emoadapt.flow.shards import group_by_corpus
-    from emoadapt.training.processes import count_processes, run_in_processes
-    from emoadapt.training.stage1 import adapt
+def adapt(backbone: str, adaptation: str, output: Output, curves: Output, threads: Threads = 1) -> None:
+    """Stage 1: adapt a backbone to unlabelled clips."""
+    from emoadapt.dag import Graph
+    from emoadapt.training.jobs import run_job
 
-    study, (shards, cnn) = _study(), separate_cnn(shards)
-    gpus = count_gpus(study, backbone)
-    _take_gpus(gpus)
-    run_in_processes(
-        count_processes(gpus), study.device, adapt,
-        study, backbone, adaptation, group_by_corpus(shards), group_by_corpus(cnn) or None,
-        parts, normalisers, output, curves, threads,
-    )  # fmt: skip
+    graph = Graph(_study())
+    run_job(graph.adaptation_job(backbone, adaptation, output, curves, threads), graph.stage1_gpus())
 
 
 # --- Stage 2 ------------------------------------------------------------------------------------------
@@ -451,80 +424,48 @@ def subset(task: str, subset: str, splits: Path, output: Output) -> None:
 
 
 @app.command(rich_help_panel=STAGES)
-def finetune(
+def train(
     task: str,
-    backbone: str,
-    start: str,
+    model: str,
     subset: str,
-    shards: Files,
-    runs: Annotated[str, typer.Option(help="Runs, as r0f0s0, separated by spaces.")],
-    splits: Output,
-    subsets: Output,
-    manifests: Annotated[str, typer.Option(help="Manifest shards to look for leaks in, separated by spaces.")],
+    runs: Annotated[str, typer.Option(help="Runs, as p0f0r0s0, separated by spaces.")],
     output: Annotated[Path, typer.Option(help="Folder of predictions, embeddings, curves, models.")],
-    model: Annotated[Path | None, typer.Option(help="Stage-1 model to start from.")] = None,
     threads: Threads = 1,
 ) -> None:
-    """Stage 2: fine-tune and test, several runs in one process; shards as in `adapt`, of audio or eGeMAPS."""
+    """Stage 2: train and test a model on a task, several runs in one process."""
     from emoadapt.corpora.leaks import check_training
-    from emoadapt.flow.grid import count_gpus
-    from emoadapt.flow.shards import unfold_paths
-    from emoadapt.training.jobs import run_setting
-    from emoadapt.training.processes import count_processes, run_in_processes
+    from emoadapt.dag import Graph
+    from emoadapt.study.nodes import Run
+    from emoadapt.training.jobs import run_job
 
     study = _study()
-    check_training(study, task, start, splits, [Path(path) for path in unfold_paths(manifests)])
-    gpus = count_gpus(study, backbone, task)
-    _take_gpus(gpus)
-    run_in_processes(
-        count_processes(gpus),
-        study.device,
-        run_setting,
-        study,
-        task,
-        backbone,
-        start,
-        subset,
-        shards,
-        runs.split(),
-        splits,
-        subsets,
-        output,
-        model,
-        threads,
-    )
+    graph = Graph(study)
+    setting = graph.setting(task, model, subset)
+    job = graph.task_job(setting, [Run.parse(run) for run in runs.split()], output, threads)
+    manifests = [Path(path) for path in graph.leak_inputs(task, setting.model.start)]
+    check_training(study, task, setting.model.start, job.splits, manifests)
+    run_job(job, graph.training_gpus(setting))
 
 
 # --- evaluation and report ----------------------------------------------------------------------------
 
 
 @app.command(rich_help_panel=STAGES)
-def evaluate(task: str, predictions: Files, metrics: Output, confusion: Output, comparisons: Output) -> None:
-    """Compute all metrics of a task from its predictions and the embeddings beside them."""
+def evaluate(
+    task: str, predictions: Files, folder: Annotated[Path, typer.Option(help="Folder of the tables to write.")]
+) -> None:
+    """Compute all scores of a task from its predictions and the embeddings beside them."""
+    from emoadapt.evaluation.comparisons import Scoring
     from emoadapt.evaluation.evaluate import evaluate_task
-    from emoadapt.evaluation.regression import evaluate_attributes
+    from emoadapt.evaluation.questions import pose_question
     from emoadapt.study.tables import list_comparisons
 
     study = _study()
     config = study.tasks[task]
+    question = pose_question(task, config.kind, config.outputs, parents=config.score == "parents")
     embeddings = [path.with_name("embeddings.parquet") for path in predictions]
-    judge = evaluate_attributes if config.attributes else evaluate_task
-    judge(
-        task, config.attributes or config.classes, predictions, embeddings, metrics, confusion, comparisons,
-        study.report.bootstrap, study.report.confidence, list_comparisons(study, task),
-    )  # fmt: skip
-
-
-@app.command(rich_help_panel=STAGES)
-def audit(
-    task: str, predictions: Files, fairness: Output, calibration: Output, reliability: Output, coverage: Output
-) -> None:
-    """Compute how fair and how calibrated the predictions of a task are."""
-    from emoadapt.evaluation.audit import audit_task
-
-    study = _study()
-    classes, smallest = study.tasks[task].classes, study.report.group_clips
-    audit_task(task, classes, predictions, smallest, fairness, calibration, reliability, coverage)
+    scoring = Scoring.of(study.report, list_comparisons(study, task))
+    evaluate_task(question, predictions, embeddings, folder, scoring)
 
 
 @app.command(rich_help_panel=STAGES)

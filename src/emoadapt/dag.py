@@ -10,30 +10,32 @@ from contextlib import suppress
 from dataclasses import astuple
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from emoadapt.config import Backbone, Study, load_study, objective_features
+from emoadapt.config import Study, load_study, objective_features
+from emoadapt.config.papers import find_paper
 from emoadapt.corpora.base import read_labels, read_utterances
 from emoadapt.corpora.manifests import CorpusState, find_state
+from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.features.catalogue import (
-    CNN_MODULES,
     describe_recipe,
     find_weights,
     needs_gpu,
     study_code,
-    unreached_modules,
     upstream_features,
 )
 from emoadapt.flow.code import code_digest, digest, remember_modules
 from emoadapt.flow.devices import list_devices
-from emoadapt.flow.grid import CLASSICAL, HANDCRAFTED, Run, Setting, batches, count_gpus, settings
 from emoadapt.flow.parts import Overtaken, write_text
-from emoadapt.flow.shards import shard_names
-from emoadapt.study.tables import list_comparisons
+from emoadapt.flow.shards import group_by_corpus, shard_names
+from emoadapt.metrics.base import name_modules
 from emoadapt.models.registry import identity, locate
-from emoadapt.data.objective_targets import describe_target
 from emoadapt.schema import FEATURES as FEATURE_TABLES
+from emoadapt.study.grid import batches, count_gpus
+from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
+from emoadapt.study.tables import list_comparisons
+from emoadapt.training.jobs import AdaptationJob, TaskJob, group_shards
 
 RESULTS = "results"
 STUDY_VARIABLE = "EMOADAPT_STUDY"
@@ -103,10 +105,9 @@ class Graph:
         """GPUs that a shard of a feature asks for."""
         return int(needs_gpu(self.study, feature))
 
-    def code(self, *modules: str, backbone: str | None = None) -> str:
-        """Digest of modules of this package and of what they import, for a backbone what it reaches of them."""
-        without = unreached_modules(self.study.backbones[backbone]) if backbone else ()
-        return study_code(self.study, *(f"emoadapt.{module}" for module in modules), without=without)
+    def code(self, *modules: str) -> str:
+        """Digest of modules of this package and of what they import."""
+        return study_code(self.study, *(f"emoadapt.{module}" for module in modules))
 
     def feature_shards(self, feature: str, corpus: str) -> list[str]:
         """All shards of a feature of a corpus."""
@@ -168,51 +169,56 @@ class Graph:
         ]
         return list(dict.fromkeys(found))
 
-    def cnn_source(self, backbone: str, start: str, stage: str) -> str | None:
-        """Name of the frozen CNN whose cached output a stage trains from; None where the CNN is trained."""
-        config = self.study.backbones[backbone]
-        if config.trains_cnn(stage, start):  # type: ignore[arg-type]
-            return None
-        return backbone if config.cnn_mode == "frozen" else f"{backbone}.{start}"
+    # --- outputs of frozen backbones, kept as features
 
-    def cnn_shards(self, source: str | None, corpora: tuple[str, ...]) -> list[str]:
-        """Cached CNN output of corpora; empty without a source."""
-        return [] if source is None else [path for c in corpora for path in self.feature_shards(f"cnn.{source}", c)]
+    def kept_shards(self, source: str | None, corpora: tuple[str, ...]) -> list[str]:
+        """Shards of a kept output, `<kind>.<backbone>[.<adaptation>]`, of corpora; empty without one."""
+        return [] if source is None else [path for c in corpora for path in self.feature_shards(source, c)]
 
-    def cnn_code(self, source: str) -> str:
-        """Digest of the code that computes a CNN's output."""
-        backbone = self.study.backbones[source.split(".")[0]]
-        return study_code(self.study, *CNN_MODULES, without=unreached_modules(backbone))
+    def front_end(self, stage: Literal["stage1", "stage2"], backbone: str, start: str) -> str | None:
+        """The kept output of the frozen front end that a training reads; None where it reads none."""
+        whose = self.study.backbones[backbone].find_front_end(stage, start)
+        return None if whose is None else _name_kept("frontend", backbone, ORIGINAL if whose == "own" else start)
 
-    def cnn_model(self, source: str) -> list[str]:
-        """The Stage-1 model that a cached CNN is taken from; empty for a backbone's own."""
+    def kept_code(self, source: str) -> str:
+        """Digest of the code that computes a kept output."""
+        return study_code(self.study, "emoadapt.extraction.kept", *self._backbone_modules(source.split(".")[0]))
+
+    def kept_model(self, source: str) -> list[str]:
+        """The Stage-1 model that a kept output is of; empty for a backbone as it is."""
         return [f"{RESULTS}/models/{source}"] if "." in source else []
 
-    def cnn_state(self, source: str) -> str:
-        """What decides the output of a frozen CNN besides a Stage-1 model that it is taken from."""
+    def kept_state(self, kind: str, source: str) -> str:
+        """What decides a kept output besides a Stage-1 model that it is of."""
         config = self.study.backbones[source.split(".")[0]]
-        return f"{config.describe_cnn()} {self._weights_state(config)}".strip()
+        return f"{config.describe_kept(kind)} {self._weights_state(source.split('.')[0])}".strip()
 
     def backbone_state(self, backbone: str) -> str:
         """A backbone's configuration and the content of its weights."""
-        config = self.study.backbones[backbone]
-        return f"{config.describe()} {self._weights_state(config)}".strip()
+        return f"{self.study.backbones[backbone].describe()} {self._weights_state(backbone)}".strip()
 
-    def _weights_state(self, config: Backbone) -> str:
-        return "" if config.weights is None else identity(config.weights, self.study.weights_folder, config.revision)
+    def _weights_state(self, backbone: str) -> str:
+        weights = self.study.backbones[backbone].list_weights()
+        return " ".join(identity(name, self.study.weights_folder, revision) for name, revision in weights)
 
-    def stage1_cnn(self, backbone: str, adaptation: str) -> list[str]:
-        """Cached CNN output that Stage 1 trains from; empty where it trains the CNN."""
-        corpora = self.study.adaptations[adaptation].corpora
-        return self.cnn_shards(self.cnn_source(backbone, adaptation, "stage1"), corpora)
+    def stage1_front_end(self, backbone: str, adaptation: str) -> list[str]:
+        """Kept output of the front end that Stage 1 reads; empty where it trains the front end."""
+        source = self.front_end("stage1", backbone, adaptation)
+        return self.kept_shards(source, self.study.adaptations[adaptation].corpora)
 
     def stage1_state(self, adaptation: str) -> str:
         """An adaptation's configuration, without what says where it is applied."""
         return self.study.adaptations[adaptation].describe()
 
     def stage1_code(self, backbone: str, adaptation: str) -> str:
-        """Digest of the code of Stage 1 with the objectives that it uses."""
-        return self.code("training.stage1", *self._objective_modules(adaptation), backbone=backbone)
+        """Digest of the code of Stage 1 with the method, the backbone and the objectives that it uses."""
+        method = f"emoadapt.methods.{self.study.adaptations[adaptation].method}"
+        objectives = [f"emoadapt.{module}" for module in self._objective_modules(adaptation)]
+        return study_code(self.study, method, *self._backbone_modules(backbone), *objectives)
+
+    def _backbone_modules(self, backbone: str) -> list[str]:
+        """Modules that a backbone is loaded with."""
+        return ["emoadapt.models.loading"] if self.study.backbones[backbone].adaptable else []
 
     def normaliser_code(self, adaptation: str) -> str:
         """Digest of the code that fits an adaptation's normalisers."""
@@ -249,61 +255,48 @@ class Graph:
         left_out = [getattr(u, unit) for u in utterances if u.utterance_id in used]
         return len({name for name in left_out if name})
 
-    def batches(self, task: str, backbone: str, start: str, subset: str) -> dict[str, list[Run]]:
+    def setting(self, task: str, model: str, subset: str) -> Setting:
+        """The setting that the wildcards of a rule name."""
+        return Setting(task, Model.parse(model), subset)
+
+    def batches(self, setting: Setting) -> dict[str, list[Run]]:
         """Batch name -> the runs that one job does."""
-        return batches(self.study, Setting(task, backbone, start, subset), self.folds(task))
+        return batches(self.study, setting, self.folds(setting.task))
 
-    def run_names(self, task: str, backbone: str, start: str, subset: str, batch: str) -> list[str]:
-        """The runs of a batch, as `r<resampling>f<fold>s<seed>`."""
-        return [str(run) for run in self.batches(task, backbone, start, subset)[batch]]
+    def read_features(self, setting: Setting) -> list[str]:
+        """Features and kept outputs that a training on a task reads."""
+        backbone, start, finetuning = setting.model
+        config = self.study.backbones[backbone]
+        if self.study.finetunings[finetuning].frozen and config.adaptable:
+            return [_name_kept("layers", backbone, start)]
+        return [*config.features, *filter(None, [self.front_end("stage2", backbone, start)])]
 
-    def stage2_inputs(self, task: str, backbone: str, start: str) -> dict[str, Any]:
-        """Shards of a fine-tuning job, cached CNN output where the CNN is frozen, and the Stage-1 model."""
-        corpora = self.task_corpora(task)
-        if backbone == HANDCRAFTED[0]:
-            feature = self._handcrafted_feature(start)
-            return {"shards": [path for corpus in corpora for path in self.feature_shards(feature, corpus)]}
-        inputs: dict[str, Any] = {"shards": [path for c in corpora for path in self.feature_shards("audio", c)]}
-        if source := self.cnn_source(backbone, start, "stage2"):
-            inputs["cnn"] = self.cnn_shards(source, corpora)
-        if start != "original":
-            inputs["model"] = f"{RESULTS}/models/{backbone}.{start}"
+    def training_inputs_of(self, setting: Setting) -> dict[str, Any]:
+        """Shards that a training on a task reads, and the Stage-1 model where its backbone is loaded."""
+        corpora, start = self.task_corpora(setting.task), setting.model.start
+        inputs: dict[str, Any] = {
+            "shards": [path for name in self.read_features(setting) for path in self.kept_shards(name, corpora)]
+        }
+        if start != ORIGINAL and not self.study.finetunings[setting.model.finetuning].frozen:
+            inputs["model"] = f"{RESULTS}/models/{setting.model.backbone}.{start}"
         return inputs
 
-    def _handcrafted_feature(self, start: str) -> str:
-        """Feature whose vectors a baseline without backbone is trained on."""
-        classical = self.study.finetuning.classical
-        return classical.features if start == CLASSICAL[1] and classical else "egemaps"
+    def training_state(self, setting: Setting) -> str:
+        """The configuration that a training on a task reads, its runs apart."""
+        backbone, _, finetuning = setting.model
+        settings, outputs = self.study.finetunings[finetuning], json.dumps(self.study.tasks[setting.task].outputs)
+        kept = self.study.keep_models if self.study.keeps_embeddings(setting.model) else ""
+        return f"{settings.describe()} {outputs} {kept} {self.backbone_state(backbone)}"
 
-    def stage2_state(self, task: str, backbone: str, start: str) -> str:
-        """The configuration that a fine-tuning job reads, its runs apart."""
-        study = self.study
-        classes = json.dumps(self.outputs(task))
-        shared = {"seeds", "egemaps_baseline", "classical"}
-        if (backbone, start) == CLASSICAL and study.finetuning.classical:
-            return f"{study.finetuning.classical.model_dump_json()} {classes}"
-        if backbone == HANDCRAFTED[0]:
-            idle = {"epochs", "learning_rate", "precision", "compile", "batch_seconds", "max_seconds"}
-            return f"{study.finetuning.model_dump_json(exclude=shared | idle)} {classes}"
-        baseline = {"egemaps_epochs", "egemaps_learning_rate", "egemaps_normalise"}
-        finetuning = study.finetuning.model_dump_json(exclude=shared | baseline)
-        return f"{finetuning} {classes} {study.keep_models} {self.backbone_state(backbone)}"
-
-    def outputs(self, task: str) -> tuple[str, ...]:
-        """What the models of a task give a number for: its classes or its attributes."""
-        return self.study.tasks[task].attributes or self.study.tasks[task].classes
+    def training_code(self, setting: Setting) -> str:
+        """Digest of the code of a training on a task."""
+        settings = self.study.finetunings[setting.model.finetuning]
+        modules = [] if settings.frozen else self._backbone_modules(setting.model.backbone)
+        return study_code(self.study, f"emoadapt.methods.{settings.method}", *modules)
 
     def evaluation_code(self, task: str) -> str:
         """Digest of the code that evaluates a task."""
-        return self.code("evaluation.regression" if self.study.tasks[task].attributes else "evaluation.evaluate")
-
-    def stage2_code(self, backbone: str, start: str) -> str:
-        """Digest of the code of Stage 2."""
-        if (backbone, start) == CLASSICAL:
-            return self.code("training.classical")
-        if backbone == HANDCRAFTED[0]:
-            return self.code("training.handcrafted")
-        return self.code("training.stage2", backbone=backbone)
+        return self.code("evaluation.evaluate", *name_modules(self.study.tasks[task].kind))
 
     def resamplings(self, task: str, subset: str) -> int:
         """Draws of a subset; all clips can be drawn in one way only."""
@@ -343,10 +336,9 @@ class Graph:
     def run_files(self, task: str, name: str) -> list[str]:
         """A file of every batch of a task, for example `predictions.parquet`."""
         return [
-            f"{RESULTS}/runs/{s.task}/{s.model}/{s.subset}/{batch}/{name}"
-            for s in settings(self.study)
-            if s.task == task
-            for batch in self.batches(s.task, s.backbone, s.start, s.subset)
+            f"{RESULTS}/runs/{task}/{setting.model}/{setting.subset}/{batch}/{name}"
+            for setting in self.study.list_settings(task)
+            for batch in self.batches(setting)
         ]
 
     def run_folders(self) -> list[Path]:
@@ -358,16 +350,18 @@ class Graph:
         runs, gone = Path(RESULTS, "runs"), [path.split(".") for path in self.study.left_out]
         folders = [runs / names[1] for names in gone if names[0] == "tasks" and len(names) == 2]
         return folders + [
-            runs / task / f"{backbone}.{names[1]}"
+            folder
             for names in gone
             if names[0] == "adaptations"
             for task in self.study.tasks
             for backbone in self.study.backbones
+            for folder in runs.glob(f"{task}/{backbone}.{names[1]}*")
+            if Model.parse(folder.name).start == names[1]
         ]
 
     def comparisons(self, task: str) -> list[str]:
         """The tests that the study's tables want on a task, as `<model> < <baseline>`."""
-        return [f"{'.'.join(model)} < {'.'.join(baseline)}" for model, baseline in list_comparisons(self.study, task)]
+        return [f"{model} < {baseline}" for model, baseline in list_comparisons(self.study, task)]
 
     def adapted_models(self) -> list[str]:
         """`<backbone>.<adaptation>` of every Stage-1 model."""
@@ -394,14 +388,11 @@ class Graph:
                     feature = self.target_feature(objective, corpus)
                     for name in ["audio", *(upstream_features(feature) if feature else [])]:
                         pairs[name, corpus] = None
-        for task in self.study.tasks:
-            for corpus in self.task_corpora(task):
-                pairs["audio", corpus] = None
-                if self.study.finetuning.egemaps_baseline:
-                    pairs["egemaps", corpus] = None
-                if self.study.finetuning.classical and self.study.tasks[task].classes:
-                    for name in upstream_features(self._handcrafted_feature(CLASSICAL[1])):
-                        pairs[name, corpus] = None
+        for setting in self.study.list_settings():
+            wanted = self.study.backbones[setting.model.backbone].features
+            for corpus in self.task_corpora(setting.task):
+                for name in dict.fromkeys(name for feature in wanted for name in upstream_features(feature)):
+                    pairs[name, corpus] = None
         for wanted, corpus in self._also():
             for name in upstream_features(wanted):
                 pairs[name, corpus] = None
@@ -439,7 +430,9 @@ class Graph:
         features = dict.fromkeys(feature for feature, _ in self.features_in_use())
         found: dict[str, tuple[str | None, str | None]]
         found = {f"feature {name}": (find_weights(self.study, name), None) for name in features}
-        found |= {f"backbone {name}": (b.weights, b.revision) for name, b in self.study.backbones.items()}
+        found |= {
+            f"backbone {b}": weights for b, config in self.study.backbones.items() for weights in config.list_weights()
+        }
         return {user: (name, revision) for user, (name, revision) in found.items() if name}
 
     def missing_weights(self) -> list[str]:
@@ -486,13 +479,11 @@ class Graph:
     def all_features(self) -> list[str]:
         """Every feature shard that the study computes, cached CNN output included."""
         found = [path for feature, corpus in self.features_in_use() for path in self.feature_shards(feature, corpus)]
-        for backbone in self.study.backbones:
-            for start in self.study.starts(backbone):
-                source = self.cnn_source(backbone, start, "stage2")
-                tasks = [task for task in self.study.tasks if start in self.study.starts(backbone, task)]
-                found += [path for task in tasks for path in self.cnn_shards(source, self.task_corpora(task))]
-                if start != "original":
-                    found += self.stage1_cnn(backbone, start)
+        for setting in self.study.list_settings():
+            kept = [name for name in self.read_features(setting) if "." in name]
+            found += [path for name in kept for path in self.kept_shards(name, self.task_corpora(setting.task))]
+        for model in self.adapted_models():
+            found += self.stage1_front_end(*model.split("."))
         return list(dict.fromkeys(found))
 
     def list_corpora(self) -> None:
@@ -515,7 +506,7 @@ class Graph:
     def report_state(self) -> str:
         """What the report shows: all of the configuration, through its template, beside a paper's figures."""
         folder = Path(__file__).parent / "reporting"
-        files = sorted([*folder.glob("report.*"), *folder.glob("paper/*.csv")])
+        files = sorted([*folder.glob("report.*"), *(find_paper(paper) if (paper := self.study.report.paper) else [])])
         return digest(self.study.model_dump_json(), self.study.left_out, [path.read_bytes() for path in files])
 
     @property
@@ -523,6 +514,50 @@ class Graph:
         """Threads of a training job."""
         return self.study.training_threads
 
-    def training_gpus(self, backbone: str, task: str | None = None) -> int:
-        """GPUs that a training job asks for; without a task, that of Stage 1."""
-        return count_gpus(self.study, backbone, task)
+    def stage1_gpus(self) -> int:
+        """GPUs that a Stage-1 training asks for."""
+        return count_gpus(self.study)
+
+    def training_gpus(self, setting: Setting) -> int:
+        """GPUs that a training on a task asks for."""
+        return count_gpus(self.study, setting)
+
+    # --- what a job is called with
+
+    def adaptation_job(self, backbone: str, adaptation: str, output: Path, curves: Path, threads: int) -> AdaptationJob:
+        """A Stage-1 training."""
+        shards = {"training": self.training_shards(adaptation), "frontend": self.stage1_front_end(backbone, adaptation)}
+        targets = Path(RESULTS, "targets", adaptation)
+        return AdaptationJob(
+            self.study,
+            backbone,
+            adaptation,
+            {kind: group_by_corpus(map(Path, paths)) for kind, paths in shards.items() if paths},
+            output,
+            threads,
+            targets / "parts.parquet",
+            targets / "normalisers.parquet",
+            curves,
+        )
+
+    def task_job(self, setting: Setting, runs: list[Run], output: Path, threads: int) -> TaskJob:
+        """Runs of a setting."""
+        inputs = self.training_inputs_of(setting)
+        return TaskJob(
+            self.study,
+            setting.model.backbone,
+            setting.model.start,
+            group_shards([Path(path) for path in inputs["shards"]]),
+            output,
+            threads,
+            setting,
+            runs,
+            Path(RESULTS, "splits", f"{setting.task}.parquet"),
+            Path(RESULTS, "subsets", setting.task, f"{setting.subset}.parquet"),
+            Path(inputs["model"]) if "model" in inputs else None,
+        )
+
+
+def _name_kept(kind: str, backbone: str, start: str) -> str:
+    """Name of a kept output, a feature like any other: `<kind>.<backbone>[.<adaptation>]`."""
+    return f"{kind}.{backbone}" if start == ORIGINAL else f"{kind}.{backbone}.{start}"

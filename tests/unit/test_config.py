@@ -19,7 +19,6 @@ from emoadapt.config import (
     read_study,
 )
 from emoadapt.errors import ConfigError
-from emoadapt.flow.grid import settings
 
 ROOT = Path(__file__).parents[2]
 GOOD: dict[str, Any] = {
@@ -50,7 +49,7 @@ def problems(path: str, value: Any) -> str:
 def test_the_papers_settings_are_the_defaults() -> None:
     """G25, Sec. III-F and PROTOCOLS."""
     study = load_study(GOOD)
-    adapted, tuned = study.adaptations["adapted"], study.finetuning
+    adapted, tuned = study.adaptations["adapted"], study.finetunings["default"]
     assert adapted.objectives == {"egemaps": 1.0, "sentiment": 0.5, "face": 1.0}
     assert (adapted.epochs, adapted.learning_rate, adapted.batch_size, adapted.optimizer) == (100, 1e-5, 32, "adam")
     assert (tuned.epochs, tuned.learning_rate, tuned.batch_size, tuned.optimizer) == (20, 1e-5, 32, "adam")
@@ -62,11 +61,11 @@ def test_the_papers_settings_are_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        ("finetunning", {}, "finetunning: this key is not known; did you mean `finetuning`?"),
-        ("finetuning.sedes", [1], "finetuning.sedes: this key is not known; did you mean `seeds`?"),
+        ("finetunning", {}, "finetunning: this key is not known; did you mean `finetunings`?"),
+        ("finetunings.default.sedes", [1], "finetunings.default.sedes: this key is not known; did you mean `seeds`?"),
         ("corpora.clips.shads", 3, "corpora.clips.shads: this key is not known; did you mean `shards`?"),
-        ("finetuning.zzz", [1], "finetuning.zzz: this key is not known; see docs/configuration.md"),
-        ("tasks.speech.egemaps_baseline", True, "this key is not known; it is a key of finetuning"),
+        ("finetunings.default.zzz", [1], "finetunings.default.zzz: this key is not known; see docs/configuration.md"),
+        ("tasks.speech.head_hidden", 5, "this key is not known; it is a key of finetunings.<name>"),
         ("tasks.speech.architecture", "hubert", "it is a key of backbones.<name>"),
         ("corpora.clips.runs_per_job", 2, "it is a key of the top level"),
         (
@@ -90,13 +89,13 @@ def test_the_papers_settings_are_the_defaults() -> None:
             "corpora.acted.columns.spkr: this key is not known; did you mean `speaker`? Allowed is 'media', 'start'",
         ),
         ("tasks.speech.subsets", ["ful"], "tasks.speech.subsets.0: found 'ful', allowed is 'full' or a number"),
-        ("finetuning.seeds", 5, "finetuning.seeds: found 5, allowed is a list, such as [5]"),
+        ("finetunings.default.seeds", 5, "finetunings.default.seeds: found 5, allowed is a list, such as [5]"),
         (
-            "finetuning.seeds",
+            "finetunings.default.seeds",
             "0, 1, 2",
-            "finetuning.seeds: found '0, 1, 2', allowed is a list, such as [0, 1, 2]",
+            "finetunings.default.seeds: found '0, 1, 2', allowed is a list, such as [0, 1, 2]",
         ),
-        ("finetuning.seeds", None, "finetuning.seeds: found None, allowed is a list, such as [a, b]"),
+        ("finetunings.default.seeds", None, "finetunings.default.seeds: found None, allowed is a list, such as [a, b]"),
         (
             "tasks.speech.classes",
             [True, False],
@@ -108,18 +107,26 @@ def test_the_papers_settings_are_the_defaults() -> None:
             [1, 2],
             'tasks.speech.classes.0: found 1, allowed is text; YAML reads this as a number: quote it, "1"',
         ),
-        ("finetuning.seeds", [0, -1], "finetuning.seeds.1: found -1, allowed is greater than or equal to 0"),
+        (
+            "finetunings.default.seeds",
+            [0, -1],
+            "finetunings.default.seeds.1: found -1, allowed is greater than or equal to 0",
+        ),
         (
             "adaptations.adapted.seed",
             -1,
             "adaptations.adapted.seed: found -1, allowed is greater than or equal to 0",
         ),
         (
-            "finetuning.learning_rate",
+            "finetunings.default.learning_rate",
             "1e-5",
             "found '1e-5', allowed is a valid number; YAML reads this as text, write 1.0e-05",
         ),
-        ("finetuning.learning_rate", "fast", "finetuning.learning_rate: found 'fast', allowed is a valid number"),
+        (
+            "finetunings.default.learning_rate",
+            "fast",
+            "finetunings.default.learning_rate: found 'fast', allowed is a valid number",
+        ),
         ("tasks", None, "tasks: found None, allowed is a mapping of names to values"),
         ("corpora.clips.shards", "4", "corpora.clips.shards: found '4', allowed is a valid integer"),
         ("corpora.clips.shards", 0, "corpora.clips.shards: found 0, allowed is greater than or equal to 1"),
@@ -142,15 +149,77 @@ def test_the_papers_settings_are_the_defaults() -> None:
             {"fil": "a.onnx"},
             "features.face_embedding.network.fil: this key is not known; did you mean `file`?",
         ),
-        ("finetuning.seeds", [0, 0], "finetuning: seeds repeats 0"),
-        ("finetuning.seeds", [], "finetuning: seeds must not be empty; leave the key out for its default"),
+        ("finetunings.default.seeds", [0, 0], "finetunings.default: seeds repeats 0"),
+        (
+            "finetunings.default.seeds",
+            [],
+            "finetunings.default: seeds must not be empty; leave the key out for its default",
+        ),
         (
             "tasks.speech.split",
             {"by": "speakers", "dev": ["a"], "test": []},
             "tasks.speech.split: test must not be empty; name at least one",
         ),
-        ("finetuning.egemaps_baseline", "off", "finetuning.egemaps_baseline: found 'off', allowed is a valid boolean"),
-        ("finetuning.learning_rate", float("inf"), "finetuning.learning_rate"),
+        ("finetunings.default.compile", "off", "finetunings.default.compile: found 'off', allowed is a valid boolean"),
+        (
+            "finetunings.default.method",
+            "guess",
+            "finetunings.default.method: found 'guess', allowed is 'finetune', 'probe', 'svm'",
+        ),
+        (
+            "finetunings.probe",
+            {"method": "probe", "layrs": 3},
+            "finetunings.probe.layrs: this key is not known; did you mean `layers`?",
+        ),
+        (
+            "finetunings.probe",
+            {"method": "probe", "head": "logistic"},
+            "finetunings.probe: head logistic reads one layer",
+        ),
+        (
+            "finetunings.default.backbones",
+            ["bert"],
+            "finetunings.default.backbones: bert is not defined; there is hubert",
+        ),
+        (
+            "finetunings.default.starts",
+            ["adopted"],
+            "finetunings.default.starts: adopted is not defined; there is adapted, original",
+        ),
+        ("finetunings.default.tasks", ["talk"], "finetunings.default.tasks: talk is not defined; there is speech"),
+        ("finetunings.default.subsets", [5], "finetunings.default.subsets: 5 is not defined; there is full"),
+        ("adaptations.adapted.method", "guess", "adaptations.adapted.method: found 'guess', allowed is 'adapt'"),
+        ("finetuning", {"epochs": 3}, "finetuning: fine-tunings have names now; write `finetunings: {default: {...}}`"),
+        ("finetuning", {"egemaps_baseline": False}, "finetuning.egemaps_baseline: the baseline is a backbone now"),
+        (
+            "finetuning",
+            {"egemaps_epochs": 3},
+            "finetuning.egemaps_epochs: give the backbone egemaps a fine-tuning of its own",
+        ),
+        ("finetuning", {"egemaps_learning_rate": 1e-3}, "finetuning.egemaps_learning_rate: give the backbone egemaps"),
+        (
+            "finetuning",
+            {"egemaps_normalise": "corpus"},
+            "finetuning.egemaps_normalise: it is the key `normalise` of a fine-tuning",
+        ),
+        ("finetuning", {"classical": {}}, "finetuning.classical: a support vector machine is a method now"),
+        (
+            "tables",
+            {"t": {"title": "T", "tasks": ["speech"], "parts": [{"models": ["handcrafted.egemaps"]}]}},
+            "tables.t.parts.models: handcrafted.egemaps is a backbone of the study now",
+        ),
+        (
+            "tables",
+            {
+                "t": {
+                    "title": "T",
+                    "tasks": ["speech"],
+                    "parts": [{"models": [], "baseline": {"best_of": ["classical"]}}],
+                }
+            },
+            "tables.t.parts.baseline.best_of: classical is a backbone of the study now",
+        ),
+        ("finetunings.default.learning_rate", float("inf"), "finetunings.default.learning_rate"),
         ("features.faces.detector", "dlib", "features.faces.detector: found 'dlib', allowed is 'haar', 'yunet'"),
         ("features.also", ["chroma"], "features.also: chroma is no feature; there is audio, egemaps, "),
         ("features.also", ["stall_limit"], "features.also: stall_limit is no feature"),
@@ -186,7 +255,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("adaptations.adapted.corpora", ["speech"], "adaptations.adapted.objectives.face: it needs video"),
         ("tasks.word_errors", GOOD["tasks"]["speech"], "tasks.word_errors: this name is taken"),
         ("adaptations.original", {"corpora": ["clips"]}, "adaptations.original: this name is taken"),
-        ("backbones.handcrafted", {"architecture": "hubert", "weights": "x"}, "this name is taken"),
+        ("backbones.v", {"architecture": "vector"}, "backbones.v.reads: this key is required"),
         ("backbones.hubert.untrained", {}, "exactly one of `weights` and `untrained`"),
         (
             "backbones.a-b",
@@ -242,10 +311,10 @@ def test_a_feature_of_faces_needs_a_corpus_with_video() -> None:
 
 
 def test_files_are_merged_key_by_key(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("study: x\nfinetuning: {epochs: 3, seeds: [1]}\n")
-    (tmp_path / "b.yaml").write_text("finetuning: {epochs: 5}\n")
+    (tmp_path / "a.yaml").write_text("study: x\nfinetunings: {default: {epochs: 3, seeds: [1]}}\n")
+    (tmp_path / "b.yaml").write_text("finetunings: {default: {epochs: 5}}\n")
     merged = read_configfiles([tmp_path / "a.yaml", tmp_path / "b.yaml"])
-    assert merged == {"study": "x", "finetuning": {"epochs": 5, "seeds": [1]}}
+    assert merged == {"study": "x", "finetunings": {"default": {"epochs": 5, "seeds": [1]}}}
 
 
 @pytest.mark.parametrize(
@@ -413,7 +482,7 @@ def test_an_adaptation_is_fine_tuned_where_it_says(tmp_path, monkeypatch):
     values["backbones"]["b"]["subsets"] = ["full"]
     study = load_study(values)
     assert study.starts("b", "abroad", 16) == [] and "only_abroad" in study.starts("b", "abroad", "full")
-    assert {setting.subset for setting in settings(study) if setting.backbone == "b"} == {"full"}
+    assert {setting.subset for setting in study.list_settings() if setting.model.backbone == "b"} == {"full"}
     values["backbones"]["b"]["subsets"] = [18]
     values["adaptations"]["only_abroad"]["subsets"] = [17]
     values["adaptations"]["near"]["tasks"] = ["nowhere"]
@@ -438,4 +507,4 @@ def test_studies_in_the_readme_are_good() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     studies = [load_study(yaml.safe_load(block)) for block in blocks]
     assert [study.study for study in studies] == ["mine", "baselines"]
-    assert {setting.model for setting in settings(studies[1])} == {"handcrafted.egemaps", "handcrafted.classical"}
+    assert {str(model) for model in studies[1].list_models()} == {"egemaps.original.mlp", "egemaps.original.svm"}

@@ -15,7 +15,8 @@ from emoadapt.config import load_study
 from emoadapt.dag import STUDY_VARIABLE, Graph, open_study
 from emoadapt.errors import ConfigError
 from emoadapt.features import catalogue
-from emoadapt.flow import code, grid
+from emoadapt.flow import code
+from emoadapt.study.nodes import Model, Setting
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,7 +58,16 @@ def graph(tmp_path: Path) -> Graph:
                     },
                     "d": {"importer": "folder", "root": str(media)},
                 },
-                "backbones": {"h": {"architecture": "hubert", "weights": "some/hubert"}},
+                "backbones": {
+                    "h": {"architecture": "hubert", "weights": "some/hubert"},
+                    "e": {"architecture": "vector", "reads": "egemaps"},
+                },
+                "finetunings": {
+                    "default": {"backbones": ["h"]},
+                    "mlp": {"backbones": ["e"]},
+                    "svm": {"method": "svm", "backbones": ["e"]},
+                    "probe": {"method": "probe", "backbones": ["h"]},
+                },
                 "adaptations": {
                     "one": {"corpora": ["c"], "objectives": {"egemaps": 1.0}},
                     "two": {"corpora": ["c", "d"], "objectives": {"face": 1.0, "egemaps": 2.0}},
@@ -185,30 +195,80 @@ def test_adaptations_share_shards_only_with_the_same_objectives(graph: Graph) ->
     assert graph.training_shards("one")[0] == "results/training/egemaps/c/000.parquet"
 
 
-def test_only_what_a_stage_reads_is_in_its_state(graph: Graph) -> None:
-    def changed(path: str, value: object) -> Graph:
-        section, key = path.split(".")
-        values = graph.study.model_dump(mode="json", exclude_unset=True)
-        values.setdefault(section, {})[key] = value
-        return Graph(load_study(values))
+TUNED, ADAPTED, VECTOR, MACHINE, PROBED = (
+    Setting("t", Model.parse(name), "full")
+    for name in ("h.original", "h.one", "e.original.mlp", "e.original.svm", "h.one.probe")
+)
+SETTINGS = (TUNED, ADAPTED, VECTOR, MACHINE, PROBED)
 
-    handcrafted = changed("finetuning.egemaps_epochs", 3)
-    assert handcrafted.stage2_state("t", "h", "original") == graph.stage2_state("t", "h", "original")
-    assert handcrafted.stage2_state("t", "handcrafted", "egemaps") != graph.stage2_state("t", "handcrafted", "egemaps")
-    tuned = changed("finetuning.epochs", 3)
-    assert tuned.stage2_state("t", "h", "original") != graph.stage2_state("t", "h", "original")
-    assert tuned.stage2_state("t", "handcrafted", "egemaps") == graph.stage2_state("t", "handcrafted", "egemaps")
-    seeds = changed("finetuning.seeds", [0, 1])
-    assert seeds.stage2_state("t", "h", "original") == graph.stage2_state("t", "h", "original")
+
+def change(graph: Graph, path: str, value: object) -> Graph:
+    """The graph of the study in which the value at a path is another."""
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    *keys, last = path.split(".")
+    section = values
+    for key in keys:
+        section = section.setdefault(key, {})
+    section[last] = value
+    return Graph(load_study(values))
+
+
+def stale(before: Graph, after: Graph) -> set[Setting]:
+    """Settings whose trainings would be done again."""
+    return {setting for setting in SETTINGS if before.training_state(setting) != after.training_state(setting)}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "wanted"),
+    [
+        ("finetunings.mlp.epochs", 3, {VECTOR}),
+        ("finetunings.default.epochs", 3, {TUNED, ADAPTED}),
+        ("finetunings.svm.c", 2.0, {MACHINE}),
+        ("finetunings.probe.layers", "last", {PROBED}),
+        ("finetunings.more", {"method": "svm", "c": 3.0}, set()),
+        ("finetunings.default.seeds", [0, 1], set()),
+        ("finetunings.default.tasks", ["t"], set()),
+        ("finetunings.probe.starts", ["one"], set()),
+        ("keep_models", "best", {TUNED, ADAPTED}),
+        ("backbones.h.train_layers", 1, {TUNED, ADAPTED, PROBED}),
+        ("backbones.e.subsets", ["full"], set()),
+        ("tasks.t.classes", ["b", "a"], set(SETTINGS)),
+    ],
+)
+def test_a_key_makes_stale_what_reads_it(graph: Graph, path: str, value: object, wanted: set[Setting]) -> None:
+    assert stale(graph, change(graph, path, value)) == wanted
+
+
+def test_draws_of_a_subset(graph: Graph) -> None:
     assert graph.resamplings("t", "full") == 1 and graph.resamplings("t", "10") == 3
+
+
+def test_a_training_reads_what_its_method_and_backbone_say(graph: Graph) -> None:
+    assert graph.read_features(TUNED) == ["audio", "frontend.h"]
+    assert graph.read_features(ADAPTED) == ["audio", "frontend.h"]
+    assert graph.read_features(VECTOR) == graph.read_features(MACHINE) == ["egemaps"]
+    assert graph.read_features(PROBED) == ["layers.h.one"]
+    assert graph.training_inputs_of(ADAPTED)["model"] == "results/models/h.one"
+    assert "model" not in graph.training_inputs_of(PROBED), "its backbone is not loaded"
+    free = change(graph, "backbones.h.cnn", "stage1")
+    assert free.read_features(TUNED) == ["audio"] and free.read_features(ADAPTED) == ["audio", "frontend.h.one"]
 
 
 def test_one_more_seed_leaves_full_batches_as_they_are(graph: Graph) -> None:
     """Symptom: seeds varied fastest, so every batch was another."""
-    before = graph.batches("t", "h", "original", "full")
-    values = graph.study.model_dump(mode="json", exclude_unset=True) | {"finetuning": {"seeds": [0, 1, 2, 3, 4, 5]}}
-    after = Graph(load_study(values)).batches("t", "h", "original", "full")
+    before = graph.batches(TUNED)
+    after = change(graph, "finetunings.default.seeds", [0, 1, 2, 3, 4, 5]).batches(TUNED)
     assert all(after[name] == runs for name, runs in before.items() if len(runs) == graph.study.runs_per_job)
+
+
+def test_partitions_are_runs_of_their_own(graph: Graph) -> None:
+    graph = change(graph, "tasks.t.split", {"by": "folds", "k": 3})
+    graph = change(graph, "tasks.t.partitions", 4)
+    runs = [run for batch in graph.batches(MACHINE).values() for run in batch]
+    assert {(run.partition, run.fold, run.resampling, run.seed) for run in runs} == {
+        (partition, fold, 0, 0) for partition in range(4) for fold in range(3)
+    }, "what is deterministic has one seed"
+    assert len([run for batch in graph.batches(TUNED).values() for run in batch]) == 4 * 3 * 5
 
 
 def closure(*modules: str) -> set[str]:
@@ -216,72 +276,47 @@ def closure(*modules: str) -> set[str]:
     return set(code.read_covered(*modules))
 
 
-def test_the_cached_cnn_depends_on_the_code_that_computes_it() -> None:
-    """Symptom: an extractor that is given its backbone does not import it, so a mended backbone left old frames."""
-    assert {"emoadapt.features.cnn", "emoadapt.models.backbones"} <= closure(*catalogue.CNN_MODULES)
+# What a digest covers of a training is asked of the graph, so that a module that is chosen by name cannot be forgotten.
 
 
-def test_training_does_not_depend_on_the_report_or_the_dag() -> None:
-    found = closure("emoadapt.training.stage1", "emoadapt.training.stage2")
-    assert {"emoadapt.models.backbones", "emoadapt.data.clips"} <= found
-    assert not {
-        name
-        for name in found
-        if name.startswith(("emoadapt.reporting", "emoadapt.evaluation", "emoadapt.dag", "emoadapt.cli"))
-    }
-
-
-def test_finding_fetching_and_using_models_makes_no_result_stale() -> None:
-    """Symptom: a new sentence in a message of the registry would have had all speech recognised again."""
-    features = [entry.module for entry in catalogue.FEATURES.values()]
-    detectors = [f"emoadapt.models.detectors.{name}" for name in ("haar", "yunet", "mtcnn", "mediapipe")]
-    trained = [f"emoadapt.training.{name}" for name in ("stage1", "stage2", "handcrafted")]
-    found = closure(*features, *detectors, *catalogue.CNN_MODULES, *trained)
-    assert "emoadapt.models.backbones" in found
-    aside = ("inference", "models.registry", "models.inventory", "models.fetching", "models.cards")
-    assert not {name for name in found if name.startswith(tuple(f"emoadapt.{part}" for part in aside))}
-
-
-def test_an_edit_of_av_hubert_concerns_the_backbones_that_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Symptom: it is imported by what loads any backbone, so that all of them were trained again."""
-    values = {
-        "study": "s",
-        "corpora": {"c": {"importer": "folder", "root": "."}},
-        "backbones": {
-            "speech": {"architecture": "wavlm", "untrained": {}},
-            "audiovisual": {"architecture": "av_hubert", "untrained": {}},
-            "any": {"architecture": "auto", "weights": "somebody/model"},
-        },
-        "adaptations": {"a": {"corpora": ["c"], "objectives": {"egemaps": 1.0}}},
-    }
-    graph = Graph(load_study(values))
-
-    def find_codes() -> dict[tuple[str, str], str]:
-        code.code_digest.cache_clear()
-        found = {(name, "cnn"): graph.cnn_code(name) for name in values["backbones"]}
-        found |= {(name, "stage1"): graph.stage1_code(name, "a") for name in values["backbones"]}
-        found |= {(name, "stage2"): graph.stage2_code(name, "a") for name in values["backbones"]}
-        return found | {
-            ("handcrafted", name): graph.stage2_code("handcrafted", name) for name in ("egemaps", "classical")
-        }
-
-    before, read = find_codes(), code._read_module
-
-    def read_edited(name: str, source: Path) -> tuple[str, list[str]]:
-        digest, imports = read(name, source)
-        return (digest + " edited" * (name == edited), imports)
-
-    monkeypatch.setattr(code, "_read_module", read_edited)
-    changed = {}
-    for edited in ("emoadapt.models.av_hubert", "emoadapt.models.backbones"):
-        after = find_codes()
-        changed[edited] = {name for name, _ in before.items() if after[name] != before[name]}
+def read_codes(graph: Graph) -> dict[str, str]:
+    """Job -> digest of its code, for jobs of all kinds that train."""
     code.code_digest.cache_clear()
-    stages = ("cnn", "stage1", "stage2")
-    assert changed == {
-        "emoadapt.models.av_hubert": {(name, stage) for name in ("audiovisual", "any") for stage in stages},
-        "emoadapt.models.backbones": {(name, stage) for name in values["backbones"] for stage in stages},
-    }
+    found = {f"keep {name}": graph.kept_code(name) for name in graph.study.backbones if name != "e"}
+    found |= {f"adapt {model}": graph.stage1_code(*model.split(".")) for model in graph.adapted_models()}
+    return found | {f"train {s.model}": graph.training_code(s) for s in graph.study.list_settings()}
+
+
+def find_concerned(graph: Graph, monkeypatch: pytest.MonkeyPatch, edited: str) -> set[str]:
+    """Jobs that an edit of a module concerns."""
+    before, read = read_codes(graph), code._read_module
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            code,
+            "_read_module",
+            lambda name, source: (read(name, source)[0] + "!" * (name == edited), read(name, source)[1]),
+        )
+        after = read_codes(graph)
+    code.code_digest.cache_clear()
+    return {job for job in before if before[job] != after[job]}
+
+
+def test_an_edit_of_a_method_concerns_what_is_trained_by_it(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    probed = {"train h.original.probe", "train h.one.probe", "train h.two.probe"}
+    tuned = {"train h.original", "train h.one", "train h.two", "train e.original.mlp"}
+    adapted = {"adapt h.one", "adapt h.two"}
+    for edited, wanted in {
+        "emoadapt.methods.svm": {"train e.original.svm"},
+        "emoadapt.methods.probe": probed,
+        "emoadapt.training.machines": probed | {"train e.original.svm"},
+        "emoadapt.training.finetuning": tuned,
+        "emoadapt.training.adaptation": adapted,
+        "emoadapt.objectives.face": {"adapt h.two"},
+        "emoadapt.training.trainer": adapted | tuned | probed,
+        "emoadapt.study.grid": set(),
+        "emoadapt.reporting": set(),
+    }.items():
+        assert find_concerned(graph, monkeypatch, edited) == wanted, edited
 
 
 def test_keys_that_change_no_result_make_nothing_stale(graph: Graph) -> None:
@@ -289,14 +324,10 @@ def test_keys_that_change_no_result_make_nothing_stale(graph: Graph) -> None:
     values = graph.study.model_dump(mode="json", exclude_unset=True)
     changed = {"checkpoint_minutes": 1.0, "logs": ["csv"], "gpus_per_job": 4, "training_threads": 1, "device": "cpu"}
     after = Graph(load_study(values | changed))
-    for start in ("original", "egemaps"):
-        backbone = "h" if start == "original" else "handcrafted"
-        assert after.stage2_state("t", backbone, start) == graph.stage2_state("t", backbone, start)
-    for name, adaptation in graph.study.adaptations.items():
-        applied = Graph(
-            load_study(values | {"adaptations": {name: values["adaptations"][name] | {"backbones": ["h"]}}})
-        )
-        assert after.stage1_state(name) == graph.stage1_state(name) == applied.stage1_state(name), adaptation
+    assert stale(graph, after) == set()
+    for name in graph.study.adaptations:
+        applied = change(graph, f"adaptations.{name}.backbones", ["h"])
+        assert after.stage1_state(name) == graph.stage1_state(name) == applied.stage1_state(name)
 
 
 def test_the_catalogue_agrees_with_the_extractors() -> None:
@@ -320,14 +351,16 @@ def test_no_feature_depends_on_another() -> None:
         assert not closure(entry.module) & others, name
 
 
-def test_what_is_trained_above_the_cnn_leaves_its_cached_output_alone(graph: Graph) -> None:
+def test_what_is_trained_above_the_front_end_leaves_its_kept_output_alone(graph: Graph) -> None:
     values = graph.study.model_dump(mode="json", exclude_unset=True)
     values["backbones"]["h"] |= {"lora": {"rank": 2}, "layers": "weighted", "spec_augment": {}}
     other = Graph(load_study(values))
-    assert other.cnn_state("h") == other.cnn_state("h.one") == graph.cnn_state("h")
+    assert (
+        other.kept_state("frontend", "h") == other.kept_state("frontend", "h.one") == graph.kept_state("frontend", "h")
+    )
     assert other.backbone_state("h") != graph.backbone_state("h")
     values["backbones"]["h"] |= {"weights": "some/other"}
-    assert Graph(load_study(values)).cnn_state("h") != graph.cnn_state("h")
+    assert Graph(load_study(values)).kept_state("frontend", "h") != graph.kept_state("frontend", "h")
 
 
 def test_leaks_are_looked_for_in_all_of_stage_1_and_decide_no_split(graph: Graph) -> None:
@@ -338,7 +371,7 @@ def test_leaks_are_looked_for_in_all_of_stage_1_and_decide_no_split(graph: Graph
     strict = task.model_copy(update={"leaks": task.leaks.model_copy(update={"transcripts": "refuse"})})
     other = Graph(graph.study.model_copy(update={"tasks": {"t": strict}}))
     assert other.split_state("t") == graph.split_state("t")
-    assert other.stage2_state("t", "h", "original") == graph.stage2_state("t", "h", "original")
+    assert stale(graph, other) == set()
     assert other.leak_state("t") != graph.leak_state("t")
 
 
@@ -366,9 +399,11 @@ def test_runs_that_wait_for_an_optional_corpus_stay_where_they_are(tmp_path: Pat
     (tmp_path / "away").mkdir()
     there = Graph(load_study(values))
     assert there.left_out_folders() == []
-    settings = {Path("results/runs", s.task, s.model) for s in grid.settings(there.study)}
+    settings = {Path("results/runs", s.task, str(s.model)) for s in there.study.list_settings()}
     (tmp_path / "away").rmdir()
     gone = Graph(load_study(values))
-    stay = {Path("results/runs", s.task, s.model) for s in grid.settings(gone.study)} | set(gone.left_out_folders())
+    stay = {Path("results/runs", s.task, str(s.model)) for s in gone.study.list_settings()} | set(
+        gone.left_out_folders()
+    )
     assert {path for path in settings if path not in stay and path.parent not in stay} == set()
     assert len(stay) == 4

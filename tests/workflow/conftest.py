@@ -64,6 +64,7 @@ def project(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iter
         if path.is_file() and path.suffix != ".pyc"
     }
     yield finished
+    shutil.rmtree(finished.root / "mine", ignore_errors=True)
     for path in [*(finished.root / "media").rglob("*"), *(finished.root / "src").rglob("*.py")]:
         if path.is_file() and path not in kept:
             path.unlink()

@@ -62,7 +62,8 @@ def small_study() -> dict:
                     "conv_pos_kernel": 4,
                     "conv_pos_groups": 2,
                 },
-            }
+            },
+            "egemaps": {"architecture": "vector", "reads": "egemaps"},
         },
         "adaptations": {
             "adapted": {"corpora": ["unlabelled"], "objectives": {"egemaps": 1.0}, "epochs": 4, "learning_rate": 1e-3}
@@ -75,8 +76,11 @@ def small_study() -> dict:
                 "subsets": [12, "full"],
             }
         },
-        "finetuning": {"seeds": [0, 1], "epochs": 2, "learning_rate": 1e-3, "egemaps_epochs": 5},
-        "report": {"bootstrap": 100},
+        "finetunings": {
+            "default": {"backbones": ["tiny"], "seeds": [0, 1], "epochs": 2, "learning_rate": 1e-3},
+            "mlp": {"backbones": ["egemaps"], "seeds": [0, 1], "epochs": 5, "learning_rate": 1e-3, "head_hidden": 768},
+        },
+        "report": {"bootstrap": 100, "baseline": "egemaps.original.mlp"},
     }
 
 

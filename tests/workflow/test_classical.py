@@ -29,7 +29,8 @@ STUDY = {
             "split": {"by": "leave_one_speaker_out"},
         }
     },
-    "finetuning": {"seeds": [0], "egemaps_baseline": False, "classical": {"train_on_dev": True}},
+    "backbones": {"compare": {"architecture": "vector", "reads": "compare_functionals"}},
+    "finetunings": {"svm": {"method": "svm", "train_on_dev": True}},
     "runs_per_job": 10,
 }
 
@@ -40,7 +41,7 @@ def test_emodb_leave_one_speaker_out_as_others_found_it(tmp_path: Path) -> None:
     (A published notebook gives .771 on all seven classes.)
     """
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
-    target = "results/runs/emodb/handcrafted.classical/full/b000/predictions.parquet"
+    target = "results/runs/emodb/compare.original.svm/full/b000/predictions.parquet"
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", target, "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
         + ["--profile", str(ROOT / "profiles/default"), "--configfile", "study.yaml"],

@@ -109,7 +109,7 @@ def test_nothing_is_lost_while_weights_are_away(copy: Project) -> None:
 def test_two_runs_in_one_folder_the_second_refuses(copy: Project, finished: Project) -> None:
     """And a dry run beside a run takes no lock of it away."""
     forget(copy, "runs/emotions/tiny.original/full", "tables", "report")
-    log = "logs/finetune/emotions/tiny.original/full/b000.log"
+    log = "logs/train/emotions/tiny.original/full/b000.log"
     (copy.root / log).unlink()
     first = copy.start()
     try:
@@ -134,7 +134,7 @@ def test_a_second_study_computes_no_feature_again(copy: Project) -> None:
     study = small_study()
     study["study"] = "second"
     study["adaptations"]["adapted"]["epochs"] = 2
-    study["finetuning"]["learning_rate"] = 5e-4
+    study["finetunings"]["default"]["learning_rate"] = 5e-4
     (copy.root / "second.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     refused = copy.snakemake("--dry-run", configfile="second.yaml")
     advised = re.search(r"rm -r (results/.*)", refused.stdout + refused.stderr)
@@ -143,7 +143,7 @@ def test_a_second_study_computes_no_feature_again(copy: Project) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     rules = {job.split()[0] for job in copy.jobs(configfile="second.yaml")}
     # The cached CNN is that of the adapted model, which the second study trains anew.
-    assert rules >= {"adapt", "finetune", "encode_cnn", "evaluate", "report"}
+    assert rules >= {"adapt", "train", "keep", "evaluate", "report"}
     assert not rules & {
         "manifest",
         "labels",

@@ -13,15 +13,35 @@ from project import SPEAKERS, Project, create_project, small_study
 pytestmark = pytest.mark.slow
 
 TRAININGS = {
-    f"finetune task=emotions backbone={model.split('.')[0]} start={model.split('.')[1]} subset={subset} batch=b000"
-    for model in ("tiny.original", "tiny.adapted", "handcrafted.egemaps")
+    f"train task=emotions model={model} subset={subset} batch=b000"
+    for model in ("tiny.original", "tiny.adapted", "egemaps.original.mlp")
     for subset in ("12", "full")
 }
 REPORT = {"evaluate task=emotions", "audit task=emotions", "report"}
-ADAPTED = {job for job in TRAININGS if "start=adapted" in job}
+ADAPTED = {job for job in TRAININGS if "tiny.adapted" in job}
+VECTOR = {job for job in TRAININGS if "egemaps" in job}
 STAGE1 = {"normalisers adaptation=adapted", "adapt backbone=tiny adaptation=adapted"}
-CACHED = {f"encode_cnn source=tiny.adapted corpus=labelled shard=00{i}" for i in range(3)}
+CACHED = {f"keep kind=frontend source=tiny.adapted corpus=labelled shard=00{i}" for i in range(3)}
 AFTER_STAGE1 = CACHED | ADAPTED | REPORT | {"quarantine"}
+
+
+OWN_METHOD = """
+from typing import ClassVar, Literal
+
+from emoadapt.config.training import Finetuning
+
+SCOPE = "run"
+
+
+class Config(Finetuning):
+    method: Literal["majority"]
+    deterministic: ClassVar[bool] = True
+    frozen: ClassVar[bool] = True
+
+
+def train(job):
+    raise NotImplementedError
+"""
 
 
 def shard_jobs(corpus: str, shard: str) -> set[str]:
@@ -97,9 +117,8 @@ def test_comment_edited_in_a_feature_module(project: Project) -> None:
 def test_feature_module_edited(project: Project) -> None:
     path = project.root / "src/emoadapt/features/egemaps.py"
     path.write_text(path.read_text() + "\n_EDITED = True\n")
-    handcrafted = {job for job in TRAININGS if "handcrafted" in job}
     training = {f"training_shard objectives=egemaps corpus=unlabelled shard=00{i}" for i in range(4)}
-    assert project.jobs() == all_shards("egemaps") | training | STAGE1 | AFTER_STAGE1 | handcrafted
+    assert project.jobs() == all_shards("egemaps") | training | STAGE1 | AFTER_STAGE1 | VECTOR
 
 
 def test_shared_module_edited(project: Project) -> None:
@@ -112,18 +131,52 @@ def test_shared_module_edited(project: Project) -> None:
 
 
 def test_training_parameter_edited(project: Project) -> None:
-    project.edit("small.yaml", "\n  epochs: 2", "\n  epochs: 3")
-    assert project.jobs() == {job for job in TRAININGS if "handcrafted" not in job} | REPORT
+    project.edit("small.yaml", "    epochs: 2\n", "    epochs: 3\n")
+    assert project.jobs() == TRAININGS - VECTOR | REPORT
 
 
-def test_parameter_of_the_handcrafted_baseline_edited(project: Project) -> None:
-    project.edit("small.yaml", "egemaps_epochs: 5", "egemaps_epochs: 6")
-    assert project.jobs() == {job for job in TRAININGS if "handcrafted" in job} | REPORT
+def test_parameter_of_one_finetuning_edited(project: Project) -> None:
+    project.edit("small.yaml", "    epochs: 5\n", "    epochs: 6\n")
+    assert project.jobs() == VECTOR | REPORT
 
 
 def test_stage1_parameter_edited(project: Project) -> None:
     project.edit("small.yaml", "epochs: 4", "epochs: 5")
     assert project.jobs() == {"adapt backbone=tiny adaptation=adapted"} | AFTER_STAGE1
+
+
+def test_finetunings_added(project: Project) -> None:
+    """Two more ways to train are lines of the study; what was trained stays."""
+    project.edit(
+        "small.yaml",
+        "\nfinetunings:\n",
+        "\nfinetunings:\n  probe: {method: probe, backbones: [tiny], epochs: 3, seeds: [0]}\n"
+        "  svm: {method: svm, backbones: [egemaps]}\n",
+    )
+    models = ("tiny.original.probe", "tiny.adapted.probe", "egemaps.original.svm")
+    new = {f"train task=emotions model={m} subset={n} batch=b000" for m in models for n in ("12", "full")}
+    sources = ("tiny", "tiny.adapted")
+    kept = {f"keep kind=layers source={s} corpus=labelled shard=00{i}" for s in sources for i in range(3)}
+    assert project.jobs() == new | kept | REPORT | {"quarantine"}
+
+
+def test_method_edited(project: Project) -> None:
+    """The code of a method concerns the models that are trained by it."""
+    project.edit("small.yaml", "\nfinetunings:\n", "\nfinetunings:\n  svm: {method: svm, backbones: [egemaps]}\n")
+    path = project.root / "src/emoadapt/training/machines.py"
+    path.write_text(path.read_text() + "\n_EDITED = True\n")
+    new = {f"train task=emotions model=egemaps.original.svm subset={n} batch=b000" for n in ("12", "full")}
+    assert project.jobs() == new | REPORT
+
+
+def test_own_method_dropped_in(project: Project) -> None:
+    """A method is one new file and one line of the study."""
+    folder = project.root / "mine/methods"
+    folder.mkdir(parents=True)
+    (folder / "majority.py").write_text(OWN_METHOD)
+    project.edit("small.yaml", "\nfinetunings:\n", "\nplugins: mine\nfinetunings:\n  most: {method: majority, backbones: [egemaps]}\n")
+    new = {f"train task=emotions model=egemaps.original.most subset={n} batch=b000" for n in ("12", "full")}
+    assert project.jobs() == new | REPORT
 
 
 def test_report_parameter_edited(project: Project) -> None:
@@ -137,8 +190,8 @@ def test_leaks_are_judged_anew_without_training(project: Project) -> None:
     path = project.root / "src/emoadapt/corpora/leaks.py"
     path.write_text(path.read_text() + "\n_EDITED = True\n")
     assert project.jobs() == {"leaks task=emotions", "report"}
-    project.edit("small.yaml", "\n  epochs: 2", "\n  epochs: 3")
-    assert project.jobs() == {"leaks task=emotions"} | {j for j in TRAININGS if "handcrafted" not in j} | REPORT
+    project.edit("small.yaml", "    epochs: 2\n", "    epochs: 3\n")
+    assert project.jobs() == {"leaks task=emotions"} | (TRAININGS - VECTOR) | REPORT
 
 
 def test_a_leak_stops_the_study_before_it_trains(copy: Project) -> None:
@@ -179,8 +232,8 @@ def test_objective_added(project: Project) -> None:
         "\n  louder: {corpora: [unlabelled], objectives: {egemaps: 1.0, loudness: 0.5}}\ntasks:\n",
     )
     new = {f"training_shard objectives=egemaps+loudness corpus=unlabelled shard=00{i}" for i in range(4)}
-    new |= {f"encode_cnn source=tiny.louder corpus=labelled shard=00{i}" for i in range(3)}
-    new |= {job.replace("start=adapted", "start=louder") for job in ADAPTED}
+    new |= {f"keep kind=frontend source=tiny.louder corpus=labelled shard=00{i}" for i in range(3)}
+    new |= {job.replace("tiny.adapted", "tiny.louder") for job in ADAPTED}
     new |= {f"{rule} adaptation=louder" for rule in ("parts", "normalisers", "adapt backbone=tiny")}
     assert project.jobs() == new | REPORT | {"quarantine", "leaks task=emotions"}
 

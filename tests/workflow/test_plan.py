@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from project import create_project
 
+from emoadapt.study.nodes import Model
+
 pytestmark = pytest.mark.slow
 
 
@@ -21,7 +23,7 @@ def test_a_training_on_two_gpus_asks_for_one_node_and_twice_the_memory(tmp_path:
     dry = project.snakemake("--dry-run", "--resources", "gpu=2")
     text = dry.stdout + dry.stderr
     assert dry.returncode == 0, text
-    asked = re.findall(r"^rule (?:adapt|finetune):$.*?^    resources: (.*?)$", text, re.MULTILINE | re.DOTALL)
+    asked = re.findall(r"^rule (?:adapt|train):$.*?^    resources: (.*?)$", text, re.MULTILINE | re.DOTALL)
     assert len(asked) == 7
     memory = [re.search(r"nodes=1, mem_mb=(\d+)", resources)[1] for resources in asked]  # type: ignore[index]
     assert set(memory) == {"16000", "32000"}, "the baseline on descriptors takes no GPU"
@@ -33,10 +35,10 @@ def test_the_plan_counts_the_runs_of_a_dry_run(tmp_path: Path) -> None:
     assert dry.returncode == 0, dry.stdout + dry.stderr
     wanted: Counter[tuple[str, ...]] = Counter()
     jobs: Counter[str] = Counter()
-    for task, backbone, start, subset, runs in re.findall(
-        r'emoadapt finetune (\S+) (\S+) (\S+) (\S+) .*?--runs "([^"]*)"', dry.stdout + dry.stderr
+    for task, model, subset, runs in re.findall(
+        r'emoadapt train (\S+) (\S+) (\S+) .*?--runs "([^"]*)"', dry.stdout + dry.stderr
     ):
-        wanted[task, backbone, start, subset] += len(runs.split())
+        wanted[task, model, subset] += len(runs.split())
         jobs["stage2"] += 1
     planned = subprocess.run(
         [sys.executable, "-m", "emoadapt", "plan", "--csv", "--configfile", "small.yaml"],
@@ -44,7 +46,9 @@ def test_the_plan_counts_the_runs_of_a_dry_run(tmp_path: Path) -> None:
     )  # fmt: skip
     rows = list(csv.DictReader(planned.stdout.splitlines()))
     stage2 = {
-        (r["name"], r["backbone"], r["start"], r["subset"]): int(r["runs"]) for r in rows if r["stage"] == "stage2"
+        (r["name"], str(Model(r["backbone"], r["start"], r["finetuning"])), r["subset"]): int(r["runs"])
+        for r in rows
+        if r["stage"] == "stage2"
     }
     assert stage2 == dict(wanted)
     assert sum(stage2.values()) == 36, "three models, two sizes, three folds, two seeds"

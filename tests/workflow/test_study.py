@@ -26,8 +26,8 @@ pytestmark = pytest.mark.slow
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which nothing was run; only dry runs are made in it."""
     project = create_project(tmp_path_factory.mktemp("study") / "checkout")
-    (project.root / "over.yaml").write_text("finetuning: {seeds: [7]}\n")
-    (project.root / "demo_over.yaml").write_text("study: demo\nfinetuning: {seeds: [7]}\nreport: {names: {1000: 1K}}\n")
+    (project.root / "over.yaml").write_text("finetunings: {default: {seeds: [7]}}\n")
+    (project.root / "demo_over.yaml").write_text("study: demo\nfinetunings: {default: {seeds: [7]}}\nreport: {names: {1000: 1K}}\n")
     (project.root / "twice.yaml").write_text("study: x\nreport: {bootstrap: 5}\nreport: {bootstrap: 6}\n")
     (project.root / "octal.yaml").write_text("study: x\ncorpora: {c: {importer: folder, root: a, shards: 010}}\n")
     return project
@@ -79,7 +79,7 @@ def test_snakemake_and_emoadapt_read_the_same_study(
 
     # Relative roots are not looked at in reading.
     assert load_study(json.loads(handed.read_text())).model_dump(mode="json") == read(options[1:])
-    assert read(options[1:])["finetuning"]["seeds"] == ([7] if len(files) else [0, 1, 2])
+    assert read(options[1:])["finetunings"]["default"]["seeds"] == ([7] if len(files) else [0, 1, 2])
 
 
 @pytest.mark.parametrize("place", ["checkout", "elsewhere"])
@@ -141,16 +141,17 @@ def test_results_of_another_study_are_left_alone(copy: Project) -> None:
 def test_other_batches_leave_no_prediction_twice(copy: Project) -> None:
     """Symptom: after `runs_per_job` was changed, scores recomputed from all predictions were not those of the tables."""
     study = small_study()
-    study |= {"backbones": {}, "adaptations": {}}
+    study |= {"backbones": {"egemaps": study["backbones"]["egemaps"]}, "adaptations": {}}
+    del study["finetunings"]["default"]
     study["tasks"]["emotions"]["subsets"] = ["full"]
     for runs_per_job in (2, 6):
         study["runs_per_job"] = runs_per_job
         (copy.root / "small.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
         said = copy.run()
-    assert "egemaps/full/b002 is not part of this study any more: moved to results/superseded" in said
+    assert "egemaps.original.mlp/full/b002 is not part of this study any more: moved to results/superseded" in said
     rows = pl.read_parquet(copy.root / "results/runs/*/*/*/*/predictions.parquet")
-    setting = ["task", "test_corpus", "subset", "backbone", "start"]
-    assert not rows.select(*setting, "resampling", "fold", "seed", "utterance_id").is_duplicated().any()
+    setting = ["task", "test_corpus", "subset", "backbone", "start", "finetuning"]
+    assert not rows.select(*setting, "partition", "resampling", "fold", "seed", "utterance_id").is_duplicated().any()
     table = pl.read_csv(copy.root / "results/tables/results.csv", schema_overrides={"subset": pl.String})
     (row,) = table.filter(metric="macro_f1").to_dicts()
     runs = rows.filter(pl.all_horizontal(pl.col(name) == row[name] for name in setting)).partition_by("seed")
@@ -162,7 +163,7 @@ def test_other_batches_leave_no_prediction_twice(copy: Project) -> None:
 def test_ctrl_c_says_that_the_same_command_continues(copy: Project) -> None:
     for name in ("runs/emotions/tiny.original/full", "tables", "report"):
         shutil.rmtree(copy.root / "results" / name)
-    log = "logs/finetune/emotions/tiny.original/full/b000.log"
+    log = "logs/train/emotions/tiny.original/full/b000.log"
     (copy.root / log).unlink()
     out = copy.root / "said.txt"
     with out.open("w") as file:

@@ -54,8 +54,9 @@ def _list_notes(listings: Listings, graph: Graph) -> list[str]:
     used |= {corpus for adaptation in study.adaptations.values() for corpus in adaptation.corpora}
     if not study.features.also:
         notes += [f"corpus {name} is used by no task and no adaptation" for name in study.corpora if name not in used]
-    trainings = {**{f"adaptations.{name}": a for name, a in study.adaptations.items()}, "finetuning": study.finetuning}
-    needing = [key for key, settings in trainings.items() if settings.precision == "16-mixed"]
+    trainings = {f"adaptations.{name}": a for name, a in study.adaptations.items()}
+    trainings |= {f"finetunings.{name}": f for name, f in study.finetunings.items()}
+    needing = [key for key, settings in trainings.items() if getattr(settings, "precision", None) == "16-mixed"]
     needing += ["device: cuda"] if study.device == "cuda" else []
     if needing and not list_devices():
         notes.append(

@@ -71,7 +71,7 @@ def check_task(listings: Listings, name: str, usable: Collection[str], problems:
     config = study.corpora[task.corpus]
     if isinstance(config, CremaDCorpus):
         print(f"  labels: {config.labels}, ties: {config.ties}")
-    for note in _note_unknown_speakers(study, splits):
+    for note in _note_unknown_speakers(study, name, splits):
         print(f"  note: {note}")
     stage1 = {a: study.adaptations[a].corpora for a in study.adaptations_of(name)}
     stage1 = {a: used for a, used in stage1.items() if set(used) <= set(usable)}
@@ -107,14 +107,13 @@ def _describe_parts(name: str, task: Task, splits: pl.DataFrame) -> Iterator[str
         yield f"task {name}, {part}: {chosen.height} clips of {who}: {counts}{where}"
 
 
-def _note_unknown_speakers(study: Study, splits: pl.DataFrame) -> list[str]:
+def _note_unknown_speakers(study: Study, task: str, splits: pl.DataFrame) -> list[str]:
     """A note on clips of a task that are not z-scored by speaker although that is configured."""
-    classical = study.finetuning.classical
-    scopes = {
-        "finetuning.egemaps_normalise": study.finetuning.egemaps_normalise,
-        "finetuning.classical.normalise": classical and classical.normalise,
-    }
-    keys = [key for key, scope in scopes.items() if scope == "speaker"]
+    keys = [
+        f"finetunings.{name}.normalise"
+        for name in dict.fromkeys(model.finetuning for model in study.list_models(task))
+        if getattr(study.finetunings[name], "normalise", None) == "speaker"
+    ]
     unknown = splits.unique("utterance_id")["speaker"].null_count()
     if not keys or not unknown:
         return []

@@ -37,6 +37,7 @@ def leave_out(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     for name in absent:
         del rest["corpora"][name]
     gone: dict[str, str] = {}
+    lost: dict[str, str] = {}
     for name, task in list(_mapping(rest, "tasks").items()):
         if not isinstance(task, dict):
             continue
@@ -55,8 +56,16 @@ def leave_out(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         if dropped and not adaptation["tasks"]:
             reasons.append(gone[dropped[0]])
         if reasons:
-            left_out[f"adaptations.{name}"] = reasons[0]
+            left_out[f"adaptations.{name}"] = lost[name] = reasons[0]
             del rest["adaptations"][name]
+    for name, finetuning in list(_mapping(rest, "finetunings").items()):
+        if not isinstance(finetuning, dict):
+            continue
+        for key, absent_names in (("tasks", gone), ("starts", lost)):
+            dropped = _drop(finetuning, key, absent_names)
+            if dropped and not finetuning[key]:
+                left_out[f"finetunings.{name}"] = absent_names[dropped[0]]
+                rest["finetunings"].pop(name, None)
     return rest, left_out
 
 

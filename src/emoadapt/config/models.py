@@ -121,6 +121,14 @@ class Backbone(Section):
         """The keys that decide a training, as JSON: all but with how many clips it is trained."""
         return self.model_dump_json(exclude={"subsets"})
 
+    def describe_kept(self, kind: str) -> str:
+        """The keys that decide a kept output of the frozen backbone, as JSON.
+
+        Args:
+            kind: `frontend`, the output of its front end, or `layers`, the means over time of its layers.
+        """
+        return self.describe()
+
 
 class VectorBackbone(Backbone):
     """A vector of descriptors, such as functionals, that a head is trained on: the handcrafted baseline."""
@@ -215,9 +223,10 @@ class SpeechTransformer(Backbone):
         """Its weights, if it is not untrained."""
         return [] if self.weights is None else [(self.weights, self.revision)]
 
-    def describe_cnn(self) -> str:
-        """The keys that decide the output of the frozen CNN encoder, as JSON."""
-        return self.model_dump_json(exclude={"layers", "train_layers", "lora", "spec_augment", "subsets"})
+    def describe_kept(self, kind: str) -> str:
+        """The keys that decide a kept output of the frozen backbone, as JSON: of its front end, or of its layers."""
+        training = {"layers", "train_layers", "lora", "spec_augment", "subsets"}
+        return self.model_dump_json(exclude=training | ({"cnn"} if kind == "layers" else set()))
 
     def trains_cnn(self, stage: Literal["stage1", "stage2"], start: str) -> bool:
         """Whether this stage trains the CNN encoder of a model with this starting point.

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from emoadapt.errors import ConfigError
-from emoadapt.plugins import FOLDER_VARIABLE
+from emoadapt.plugins import FOLDER_VARIABLE, PAPERS
 
 _NOTES = ".notes"
 
@@ -40,5 +40,5 @@ def find_paper(name: str) -> list[Path]:
 
 def _list_folders() -> list[Path]:
     own = os.environ.get(FOLDER_VARIABLE)
-    built_in = Path(__file__).parents[1] / "reporting" / "papers"
-    return [built_in, *([Path(own, "papers")] if own else [])]
+    built_in = Path(__file__).parents[1] / "reporting" / PAPERS
+    return [built_in, *([Path(own, PAPERS)] if own else [])]

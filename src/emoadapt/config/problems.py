@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import typing
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
@@ -16,7 +17,8 @@ from emoadapt.config.study import Study
 Location = tuple[int | str, ...]
 
 
-QUOTE = "'"
+QUOTES = "'()"
+"""What pydantic writes around a key that decides between sections, or behind a function that finds it."""
 KEY = "[key]"
 """Part that pydantic puts at the end of a location for the key of a mapping, not its value."""
 NO_MAPPING = ("model_type", "model_attributes_type")
@@ -77,9 +79,11 @@ def _rank_type(problem: Any) -> int:
 def _key_path(location: Location) -> list[str]:
     """The keys of a YAML file, without the names pydantic inserts for the alternatives of a union."""
     parts = [str(part) for part in location]
-    for depth, section in ((2, "corpora"), (3, "split")):
-        if len(parts) > depth and section in parts[:depth]:
-            del parts[depth]
+    if len(parts) > 3 and parts[2] == "split":
+        del parts[3]
+    field = Study.model_fields.get(parts[0]) if len(parts) > 2 else None
+    if field is not None and typing.get_origin(field.annotation) is dict and len(list_models(field.annotation)) > 1:
+        del parts[2]
     return [part for part in parts if part != KEY and not _is_alternative(part)]
 
 
@@ -98,9 +102,9 @@ def _sentences(problem: Any) -> list[str]:
         case "missing":
             return [f"{path}: this key is required"]
         case "union_tag_not_found":
-            return [f"{path}.{context['discriminator'].strip(QUOTE)}: this key is required; see docs/configuration.md"]
+            return [f"{path}.{context['discriminator'].strip(QUOTES)}: this key is required; see docs/configuration.md"]
         case "union_tag_invalid":
-            key, allowed = context["discriminator"].strip(QUOTE), context["expected_tags"]
+            key, allowed = context["discriminator"].strip(QUOTES), context["expected_tags"]
             return [f"{path}.{key}: found {context['tag']!r}, allowed is {allowed}"]
         case "value_error":
             return [line if not path else f"{path}: {line}" for line in str(context["error"]).splitlines()]
@@ -161,7 +165,7 @@ def _advise_key(location: Location) -> str:
     return "see docs/configuration.md"
 
 
-_TAGS = {"importer": "importer", "by": "a split by"}
+_TAGS = {"importer": "importer", "by": "a split by", "method": "method", "architecture": "architecture"}
 """Keys that decide which section a mapping is -> how messages name them."""
 
 

@@ -10,11 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from emoadapt.config.availability import leave_out
+from emoadapt.config.base import expand_variables
+from emoadapt.config.obsolete import explain_obsolete
 from emoadapt.config.problems import describe_problems
-from emoadapt.config.study import Study
+from emoadapt.config.study import Study, find_study_class
 from emoadapt.config.table_checks import check_tables
 from emoadapt.config.yaml_files import read_file, shorten_path
 from emoadapt.errors import ConfigError
+from emoadapt.plugins import use_folder
 
 DEMO = "demo"
 """Name of the built-in study; a study of the same name overrides its keys."""
@@ -29,7 +32,10 @@ def load_study(values: dict[str, Any]) -> Study:
     Raises:
         ConfigError: one line per problem: key path, what was found, what is allowed.
     """
+    if lines := explain_obsolete(values):
+        raise _unusable(lines)
     values, left_out = leave_out(values)
+    _use_plugins(values.get("plugins"))
     try:
         # As JSON, so that strict types still take a YAML list for a tuple; nothing is converted ("4" is no integer).
         text = json.dumps(values, default=str)
@@ -38,13 +44,21 @@ def load_study(values: dict[str, Any]) -> Study:
             ["a value holds itself, by a YAML anchor (`&`) that is used (`*`) inside of what it names"]
         ) from None
     try:
-        study = Study.model_validate_json(text, strict=True)
+        study = find_study_class().model_validate_json(text, strict=True)
     except ValidationError as error:
         raise _unusable(describe_problems(error.errors())) from None
     study._left_out = left_out
     if lines := check_tables(study):
         raise _unusable(lines)
     return study
+
+
+def _use_plugins(folder: Any) -> None:
+    """Find the study's own plug-ins, before the sections that they bring are read."""
+    try:
+        use_folder(Path(expand_variables(folder)) if isinstance(folder, str) else None)
+    except ValueError as error:
+        raise _unusable([f"plugins: {error}"]) from None
 
 
 def _unusable(lines: Sequence[str]) -> ConfigError:

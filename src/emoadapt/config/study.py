@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, create_model, field_validator, model_validator
 
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
 from emoadapt.config.corpora import AnyCorpus
 from emoadapt.config.features import VIDEO_FEATURES, Features
-from emoadapt.config.methods import AnyAdaptation, AnyFinetuning
+from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
 from emoadapt.config.models import AnyBackbone, Backbone
 from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning, Optimisation
 from emoadapt.methods.finetune import Config as Finetune
-from emoadapt.plugins import collect_declarations
+from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting
 
 
@@ -153,7 +155,10 @@ class Study(Section):
             f"backbones.{name}.pad.seconds: {pad.seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
             "leaves of a clip; make it less, or leave one of them out"
             for stage, settings in stages.items()
-            if pad and isinstance(settings, Optimisation) and settings.max_seconds and pad.seconds > settings.max_seconds
+            if pad
+            and isinstance(settings, Optimisation)
+            and settings.max_seconds
+            and pad.seconds > settings.max_seconds
         ]
 
     def _check_subsets(self, path: str, owner: Backbone | Adaptation | Finetuning, tasks: list[str]) -> list[str]:
@@ -240,6 +245,36 @@ class Study(Section):
     def untrained(self) -> list[str]:
         """Backbones without pretrained weights."""
         return [name for name, backbone in self.backbones.items() if backbone.provenance == "untrained"]
+
+    def __reduce__(self) -> Any:
+        """Pickle as JSON: a process that is started afresh builds the class with the study's own plug-ins by itself."""
+        return _restore, (self.model_dump_json(exclude_unset=True), self._left_out)
+
+
+def _restore(text: str, left_out: dict[str, str]) -> Study:
+    study = find_study_class().model_validate_json(text, strict=True)
+    study._left_out = left_out
+    return study
+
+
+_BUILT_WITH = os.environ.get(FOLDER_VARIABLE)
+"""Folder of plug-ins whose sections `Study` knows."""
+
+
+def find_study_class() -> type[Study]:
+    """`Study`, or where the folder of plug-ins was named after it was made, one that also knows their sections."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return Study if folder == _BUILT_WITH else _extend(folder)
+
+
+@cache
+def _extend(_folder: str | None) -> type[Study]:
+    return create_model(
+        "Study",
+        __base__=Study,
+        adaptations=(dict[Name, join_methods("study", "adapt")], {}),
+        finetunings=(dict[Name, join_methods("run", "finetune")], Study.model_fields["finetunings"].default),
+    )
 
 
 def _uses(owner: Backbone | Adaptation | Finetuning, subset: int | str | None) -> bool:

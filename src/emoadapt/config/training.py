@@ -13,6 +13,8 @@ class Optimisation(Section):
     """How a stage is trained."""
 
     epochs: int = Field(ge=1)
+    steps: int | None = Field(None, ge=1)
+    """Steps of the optimiser, instead of `epochs`; the last epoch ends with the last step. null: `epochs` counts."""
     learning_rate: float = Field(1e-5, gt=0)
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = Field(0.0, ge=0)
@@ -27,8 +29,12 @@ class Optimisation(Section):
     gradient_clip: float | None = Field(None, gt=0)
     """Largest gradient norm; null = no clipping (the paper states none)."""
     schedule: Literal["constant", "linear", "plateau"] = "constant"
-    """Course of the learning rate: constant (the paper), falling to 0 at the last step, or halved whenever three epochs
-    have brought nothing better."""
+    """Course of the learning rate: constant (the paper), falling to 0 at the last step, or lowered whenever `plateau_epochs`
+    epochs have brought nothing better."""
+    plateau_epochs: int = Field(3, ge=1)
+    """Epochs without a better one after which `plateau` lowers the rate."""
+    plateau_factor: float = Field(0.5, gt=0, lt=1)
+    """Factor by which `plateau` lowers the rate."""
     warmup: float = Field(0.0, ge=0, lt=1)
     """Share of all steps in which the learning rate rises linearly to its value."""
     patience: int | None = Field(None, ge=1)

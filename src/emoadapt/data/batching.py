@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
-from emoadapt.data.clips import Clip
+from emoadapt.data.clips import Clip, ClipDataset
 from emoadapt.data.ranks import count_ranks, find_rank
+from emoadapt.data.streams import Stream
 from emoadapt.schema import SAMPLE_RATE
 
 JITTER = 0.04
@@ -24,44 +25,62 @@ JITTER = 0.04
 
 @dataclass(frozen=True)
 class Batch:
-    """Clips together: either `audio`, or `frames` with `lengths`; `values` are stacked annotations.
+    """Clips together: what the backbone reads, and what goes with each clip.
 
-    `draws` holds one key for `numpy.random.default_rng` per clip, from seed, epoch and utterance, where what is drawn may
-    differ by epoch (training); it is empty where nothing is to be drawn (evaluation).
+    Args:
+        utterance_ids: of the clips.
+        streams: role -> values of all clips. `samples` are a list of (n_samples,) tensors, since padding would change the output of
+            group-norm CNNs; `frames` and `tokens` are padded with zeros to (batch, longest, ...); `vector` is (batch, dimension).
+        lengths: role -> (batch,) lengths of padded streams.
+        values: name -> stacked annotations, (batch, ...).
+        draws: one key for `numpy.random.default_rng` per clip, from seed, epoch and utterance, where what is drawn may
+            differ by epoch (training); empty where nothing is to be drawn (evaluation).
     """
 
     utterance_ids: list[str]
-    audio: list[Tensor]
-    frames: Tensor | None
-    lengths: Tensor | None
-    values: dict[str, Tensor]
+    streams: Mapping[str, Tensor | list[Tensor]]
+    lengths: Mapping[str, Tensor]
+    values: Mapping[str, Tensor]
     draws: list[list[int]] = field(default_factory=list)
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on a device."""
+
+        def move(value: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+            return [clip.to(device) for clip in value] if isinstance(value, list) else value.to(device)
+
         return replace(
             self,
-            audio=[clip.to(device) for clip in self.audio],
-            frames=None if self.frames is None else self.frames.to(device),
-            lengths=None if self.lengths is None else self.lengths.to(device),
+            streams={role: move(value) for role, value in self.streams.items()},
+            lengths={role: value.to(device) for role, value in self.lengths.items()},
             values={name: value.to(device) for name, value in self.values.items()},
         )
 
 
-def collate_clips(clips: Sequence[Clip], seed: int | None = None) -> Batch:
-    """Put clips together; CNN frames are padded with zeros, audio is left as it is (group-norm CNNs see the padding).
+def collate_clips(clips: Sequence[Clip], streams: Mapping[str, Stream], seed: int | None = None) -> Batch:
+    """Put clips together.
 
     Args:
-        clips: of one kind.
+        clips: with the same streams.
+        streams: role -> its stream, whose layout says how.
         seed: of the clips' `draws`; None = no draws.
     """
-    cached = clips[0].signal.ndim == 2
-    signals = [clip.signal for clip in clips]
+    together: dict[str, Tensor | list[Tensor]] = {}
+    lengths = {}
+    for role, stream in streams.items():
+        found = [clip.streams[role] for clip in clips]
+        match stream.layout:
+            case "samples":
+                together[role] = found
+            case "vector":
+                together[role] = torch.stack(found)
+            case _:
+                together[role] = pad_sequence(found, batch_first=True)
+                lengths[role] = torch.tensor([len(value) for value in found])
     return Batch(
         utterance_ids=[clip.utterance_id for clip in clips],
-        audio=[] if cached else signals,
-        frames=pad_sequence(signals, batch_first=True) if cached else None,
-        lengths=torch.tensor([len(signal) for signal in signals]) if cached else None,
+        streams=together,
+        lengths=lengths,
         values={name: torch.stack([clip.values[name] for clip in clips]) for name in clips[0].values},
         draws=[] if seed is None else [[seed, clip.epoch, zlib.crc32(clip.utterance_id.encode())] for clip in clips],
     )
@@ -154,7 +173,7 @@ def _fill(lengths: np.ndarray, limit: float) -> list[int]:
 
 
 def load_batches(
-    dataset: Dataset[Clip],
+    dataset: ClipDataset,
     lengths: Mapping[str, int],
     batch_size: int,
     seed: int | None = None,
@@ -168,7 +187,11 @@ def load_batches(
     # A loader without a generator of its own takes from the global one, and would shift every dropout mask after it.
     own = torch.Generator().manual_seed(0)
     return DataLoader(
-        dataset, batch_sampler=order, collate_fn=partial(collate_clips, seed=seed), num_workers=0, generator=own
+        dataset,
+        batch_sampler=order,
+        collate_fn=partial(collate_clips, streams=dataset.streams, seed=seed),
+        num_workers=0,
+        generator=own,
     )
 
 

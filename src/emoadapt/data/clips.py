@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import tempfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from emoadapt import schema
 from emoadapt.data.ranks import find_rank, share
+from emoadapt.data.streams import Stream
 from emoadapt.flow.store import iterate_groups
-
-AUDIO_COLUMNS = pa.schema([schema.AUDIO.field(name) for name in ("utterance_id", "audio", "n_samples")])
-CNN_COLUMNS = pa.schema([schema.CNN.field(name) for name in ("utterance_id", "cnn", "n_frames", "dimension")])
 
 RESIDENT = 4 * 2**20
 """Bytes read from a map before its pages are given back to the page cache; the kernel maps up to ten times as much around them."""
@@ -103,13 +101,19 @@ class ClipStore:
         """A small column of all utterances, id -> value."""
         return dict(zip(self._rows, self._table.column(name).to_pylist(), strict=True))
 
-    def audio(self, utterance_id: str) -> np.ndarray:
-        """(n_samples,) int16."""
-        return self.array(utterance_id, "audio", "<i2")
-
-    def frames(self, utterance_id: str) -> np.ndarray:
-        """(n_frames, dimension) float16 CNN output."""
-        return self.array(utterance_id, "cnn", "<f2").reshape(-1, self.value(utterance_id, "dimension"))
+    def read(self, utterance_id: str, stream: Stream) -> np.ndarray:
+        """Values of a stream: read-only arrays on the mapped file, as they are stored."""
+        match stream.layout:
+            case "samples":
+                return self.array(utterance_id, stream.column, "<i2")
+            case "frames":
+                dimension = self.value(utterance_id, "dimension")
+                size = self.value(utterance_id, "n_frames") * dimension
+                buffer = self._table.column(stream.column)[self._rows[utterance_id]].as_buffer()
+                dtype = {2: "<f2", 4: "<f4"}[buffer.size // size]
+                return self.array(utterance_id, stream.column, dtype).reshape(-1, dimension)
+            case _:
+                return self.vector(utterance_id, stream.column)
 
     def _count(self, n_bytes: int) -> None:
         """Give the map's pages back after every `RESIDENT` bytes read; arrays on them stay valid and are read in again on use.
@@ -139,10 +143,10 @@ def _select(table: pa.Table, columns: pa.Schema, wanted: pa.Array | None) -> pa.
 
 @dataclass(frozen=True)
 class Clip:
-    """One training example: (n_samples,) float32 audio or (n_frames, dimension) float16 CNN output."""
+    """One training example: its streams by role, and what goes with it."""
 
     utterance_id: str
-    signal: Tensor
+    streams: Mapping[str, Tensor]
     values: dict[str, Tensor] = field(default_factory=dict)
     epoch: int = 0
 
@@ -150,13 +154,32 @@ class Clip:
 Annotate = Callable[[str], Mapping[str, Tensor]]
 
 
-class ClipDataset(Dataset[Clip]):
-    """Clips by (utterance, epoch); the epoch only matters where something is drawn.
+class ClipDataset(Dataset[Clip], ABC):
+    """Clips by (utterance, epoch).
 
     Args:
-        store: holds `audio`, or `cnn` where frames are cached.
+        streams: role -> its stream.
         annotate: utterance -> tensors that go with it (targets, masks, label).
-        longest: crop to this many samples (audio) or frames (cached); None = natural length.
+    """
+
+    def __init__(self, streams: Mapping[str, Stream], annotate: Annotate) -> None:
+        self.streams = streams
+        self.annotate = annotate
+
+    @abstractmethod
+    def __getitem__(self, key: tuple[str, int]) -> Clip:
+        """A clip in an epoch, which only matters where something is drawn."""
+
+
+class SignalDataset(ClipDataset):
+    """Clips whose one stream is a signal: audio or frames.
+
+    Args:
+        store: holds the stream.
+        role: what the stream is to the backbone.
+        stream: audio, or frames.
+        annotate: utterance -> tensors that go with it (targets, masks, label).
+        longest: crop to this many samples or frames; None = natural length.
         crop: what is kept of longer ones, as `Optimisation.crop`.
         seed: the place of a random crop is drawn from (seed, epoch, utterance); None = the beginning.
     """
@@ -164,26 +187,27 @@ class ClipDataset(Dataset[Clip]):
     def __init__(
         self,
         store: ClipStore,
+        role: str,
+        stream: Stream,
         annotate: Annotate,
         *,
-        cached: bool,
         longest: int | None = None,
         crop: str = "beginning",
         seed: int | None = None,
     ) -> None:
+        super().__init__({role: stream}, annotate)
         self.store = store
-        self.annotate = annotate
-        self.cached = cached
         self.longest = longest
         self.crop = crop
         self.seed = seed
 
     def __getitem__(self, key: tuple[str, int]) -> Clip:
         utterance_id, epoch = key
-        whole = self.store.frames(utterance_id) if self.cached else self.store.audio(utterance_id)
+        ((role, stream),) = self.streams.items()
+        whole = self.store.read(utterance_id, stream)
         part = whole[self._choose_crop(utterance_id, epoch, len(whole))]
-        signal = torch.from_numpy(part.copy() if self.cached else part.astype(np.float32) / 32768)
-        return Clip(utterance_id, signal, dict(self.annotate(utterance_id)), epoch)
+        signal = torch.from_numpy(part.astype(np.float32) / 32768 if stream.layout == "samples" else part.copy())
+        return Clip(utterance_id, {role: signal}, dict(self.annotate(utterance_id)), epoch)
 
     def _choose_crop(self, utterance_id: str, epoch: int, length: int) -> slice:
         if self.longest is None or length <= self.longest:
@@ -195,3 +219,22 @@ class ClipDataset(Dataset[Clip]):
             random = np.random.default_rng([self.seed, epoch, zlib.crc32(utterance_id.encode())])
             start = int(random.integers(length - self.longest + 1))
         return slice(start, start + self.longest)
+
+
+class VectorDataset(ClipDataset):
+    """Clips whose one stream is an array in memory.
+
+    Args:
+        vectors: utterance -> float32 array.
+        role: what the stream is to the backbone.
+        annotate: utterance -> tensors that go with it.
+    """
+
+    def __init__(self, vectors: Mapping[str, np.ndarray], role: str, annotate: Annotate) -> None:
+        super().__init__({role: Stream(role, role, "vector")}, annotate)
+        self.vectors = vectors
+
+    def __getitem__(self, key: tuple[str, int]) -> Clip:
+        name, _ = key
+        ((role, _),) = self.streams.items()
+        return Clip(name, {role: torch.from_numpy(self.vectors[name])}, dict(self.annotate(name)))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emoadapt import schema
+from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import DataError
 from emoadapt.flow.frames import read_frame
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.objectives.base import load_objective
-from emoadapt.data.objective_targets import describe_target
 
 if TYPE_CHECKING:
     from emoadapt.config import Adaptation

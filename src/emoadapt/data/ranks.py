@@ -5,28 +5,30 @@ One process, the usual case, is all of them: nothing is sent, and no number chan
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar
 
-import torch.distributed as dist
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 
 
 def count_ranks() -> int:
     """Number of processes."""
-    return dist.get_world_size() if _together() else 1
+    return dist.get_world_size() if (dist := _find_group()) else 1
 
 
 def find_rank() -> int:
     """Number of this process; the one with 0 writes what there is to write."""
-    return dist.get_rank() if _together() else 0
+    return dist.get_rank() if (dist := _find_group()) else 0
 
 
 def add_up(values: Tensor) -> Tensor:
     """Sum over all processes, the same in each; on the GPU where there is one."""
-    if not _together():
+    if (dist := _find_group()) is None:
         return values
     total = values.clone()
     dist.all_reduce(total)
@@ -35,7 +37,7 @@ def add_up(values: Tensor) -> Tensor:
 
 def gather(values: Sequence[T]) -> list[T]:
     """What all processes hold, in their order, in each; anything that can be pickled, tensors on the CPU."""
-    if not _together():
+    if (dist := _find_group()) is None:
         return list(values)
     parts: list[list[T]] = [[] for _ in range(count_ranks())]
     dist.all_gather_object(parts, list(values))
@@ -47,5 +49,7 @@ def share(value: T | None = None) -> T:
     return gather([value])[0]  # type: ignore[return-value]
 
 
-def _together() -> bool:
-    return dist.is_available() and dist.is_initialized()
+def _find_group() -> ModuleType | None:
+    """`torch.distributed` where there are several processes; a process that never loaded torch is alone."""
+    dist = sys.modules.get("torch.distributed")
+    return dist if dist is not None and dist.is_available() and dist.is_initialized() else None

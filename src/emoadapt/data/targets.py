@@ -6,7 +6,7 @@ training shard, although it moves the mean of all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from emoadapt import schema
-from emoadapt.flow.store import iterate_groups, read_table, write_batches
 from emoadapt.data.objective_targets import describe_target
+from emoadapt.flow.store import iterate_groups, read_table, write_batches
 
 
 def build_training_shard(audio: Path, targets: Mapping[str, tuple[str, Path | None]], output: Path) -> None:
@@ -52,15 +52,6 @@ def _pack(rows: pa.Table, values: Mapping[str, Mapping[str, Any]]) -> pa.Table:
             [pa.array([found.get(name) for name in names], pa.list_(pa.float32()))],
         ).append_column(fields.field(f"mask_{objective}"), [pa.array([name in found for name in names], pa.bool_())])
     return packed
-
-
-def separate_cnn(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Other shards, and those of cached CNN output (`cnn.<source>/<corpus>/<shard>.parquet`)."""
-    others: list[Path] = []
-    cached: list[Path] = []
-    for path in paths:
-        (cached if path.parts[-3].startswith("cnn.") else others).append(path)
-    return others, cached
 
 
 def pack_training_shard(features: Sequence[Path], objectives: Sequence[str], output: Path) -> None:

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from emoadapt.config import Backbone, OnnxNetwork, Study
+from emoadapt.config import OnnxNetwork, Study
 from emoadapt.errors import ConfigError
 from emoadapt.features.base import Extractor
 from emoadapt.flow.code import code_digest
@@ -80,10 +80,6 @@ FEATURES = {
 }
 
 
-CNN_MODULES = ("emoadapt.features.cnn", "emoadapt.models.loading")
-"""Modules that decide the output of a frozen CNN; the first is given its backbone and does not import it."""
-
-
 def upstream_features(feature: str) -> list[str]:
     """The features that a feature needs, itself last, in an order in which they can be computed."""
     order = [name for parent in FEATURES[feature].inputs if parent != "manifest" for name in upstream_features(parent)]
@@ -119,18 +115,13 @@ def is_parallel(study: Study, feature: str) -> bool:
     return FEATURES[feature].parallel
 
 
-def unreached_modules(backbone: Backbone) -> tuple[str, ...]:
-    """Modules that loading a backbone imports for other architectures only: an edit of them makes nothing of its own stale."""
-    return () if backbone.architecture in ("av_hubert", "auto") else ("emoadapt.models.av_hubert",)
-
-
-def study_code(study: Study, *modules: str, without: tuple[str, ...] = ()) -> str:
-    """Digest of modules, or the release's version where the study pins code to it; `without` as in `code_digest`."""
+def study_code(study: Study, *modules: str) -> str:
+    """Digest of modules, or the release's version where the study pins code to it."""
     if study.code == "version":
         from emoadapt import __version__
 
         return __version__
-    return code_digest(*modules, without=without)
+    return code_digest(*modules)
 
 
 def load_extractor_class(feature: str, engine: str | None = None) -> type[Extractor]:

@@ -10,7 +10,6 @@ from emoadapt.config import Study
 from emoadapt.errors import NO_GPU, ModelError
 from emoadapt.features.base import Context, Extractor
 from emoadapt.features.catalogue import (
-    CNN_MODULES,
     FEATURES,
     check_feature,
     describe_recipe,
@@ -18,12 +17,9 @@ from emoadapt.features.catalogue import (
     is_parallel,
     load_extractor_class,
     needs_gpu,
-    study_code,
-    unreached_modules,
 )
 from emoadapt.features.workers import WorkerPool
-from emoadapt.flow.rows import Counts, Recipe, Row, compute_shard
-from emoadapt.models.registry import identity
+from emoadapt.flow.rows import Counts, Row, compute_shard
 
 
 def extract_shard(
@@ -51,7 +47,7 @@ def extract_shard(
                 yield from pool.run(chunks)
         else:
             context = Context(study.weights_folder, device, threads)
-            yield from _extract_here(lambda: extractor_class(config, context), chunks)
+            yield from extract_here(lambda: extractor_class(config, context), chunks)
 
     return compute_shard(
         output,
@@ -63,41 +59,7 @@ def extract_shard(
     )
 
 
-def extract_cnn_shard(
-    study: Study, backbone: str, audio: Path, output: Path, model: Path | None, threads: int
-) -> Counts:
-    """Compute the cached output of a frozen CNN encoder for a shard.
-
-    Args:
-        study: the study.
-        backbone: its name.
-        audio: AUDIO shard.
-        output: CNN table to write.
-        model: folder of a Stage-1 model whose CNN it is; None for the backbone's own.
-        threads: threads the job may use.
-    """
-    from emoadapt.features.cnn import CnnExtractor
-    from emoadapt.models.loading import load_backbone
-
-    config = study.backbones[backbone]
-    weights = str(model.absolute()) if model else config.weights
-    recipe = Recipe(
-        f"cnn.{backbone}",
-        config.describe_cnn(),
-        study_code(study, *CNN_MODULES, without=unreached_modules(config)),
-        identity(weights, study.weights_folder, None if model else config.revision) if weights else "untrained",
-    )
-
-    def build() -> CnnExtractor:
-        import torch
-
-        torch.set_num_threads(threads)
-        return CnnExtractor(load_backbone(config, study.weights_folder, model).to(_find_device(study.device)))
-
-    return compute_shard(output, {"audio": audio}, CnnExtractor, lambda chunks: _extract_here(build, chunks), recipe)
-
-
-def _extract_here(build: Callable[[], Extractor], chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
+def extract_here(build: Callable[[], Extractor], chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
     """Rows with their results, by an extractor in this process."""
     extractor = build()
     for rows in chunks:
@@ -109,13 +71,13 @@ def _choose_workers(study: Study, feature: str, threads: int) -> tuple[str, int]
 
     On a GPU one worker has all threads: several would each load the model.
     """
-    device = _find_device(study.device) if needs_gpu(study, feature) else "cpu"
+    device = find_device(study.device) if needs_gpu(study, feature) else "cpu"
     if FEATURES[feature].isolated:
         return device, threads if device == "cpu" else 1
     return device, threads if is_parallel(study, feature) and threads > 1 else 0
 
 
-def _find_device(device: str) -> str:
+def find_device(device: str) -> str:
     """`cpu` or `cuda`. PyTorch is only loaded to answer that where there is a driver to ask.
 
     Raises:

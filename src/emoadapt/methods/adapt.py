@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from emoadapt.config.base import Fraction, Name
 from emoadapt.config.training import Adaptation, Optimisation
+
+if TYPE_CHECKING:
+    from emoadapt.training.jobs import AdaptationJob
 
 SCOPE = "study"
 
@@ -46,3 +49,10 @@ class Config(Optimisation, Adaptation):
         if self.weighting != "fixed" and len(self.objectives) < 2:
             raise ValueError(f"weighting {self.weighting} is between objectives; name at least two, or leave it out")
         return self
+
+
+def train(job: AdaptationJob) -> None:
+    """Do a job of this method; see `emoadapt.training.adaptation.adapt`."""
+    from emoadapt.training.adaptation import adapt
+
+    adapt(job)

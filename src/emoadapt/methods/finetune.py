@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from emoadapt.config.training import Finetuning, Optimisation
+
+if TYPE_CHECKING:
+    from emoadapt.training.jobs import TaskJob
 
 SCOPE = "run"
 
@@ -30,3 +33,10 @@ class Config(Optimisation, Finetuning):
     normalise: Literal["train", "corpus", "speaker"] = "train"
     """Statistics used for z-scoring the vectors of an `architecture: vector`: of the training clips, of each corpus, or of each
     speaker. The last two use unlabelled test clips."""
+
+
+def train(job: TaskJob) -> None:
+    """Do a job of this method; see `emoadapt.training.finetuning.finetune`."""
+    from emoadapt.training.finetuning import finetune
+
+    finetune(job)

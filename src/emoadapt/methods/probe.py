@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from emoadapt.config.training import Finetuning, Optimisation
+
+if TYPE_CHECKING:
+    from emoadapt.training.jobs import TaskJob
 
 SCOPE = "run"
 
@@ -39,8 +42,32 @@ class Config(Optimisation, Finetuning):
 
     frozen: ClassVar[bool] = True
 
+    @property
+    def deterministic(self) -> bool:  # type: ignore[override]
+        """Whether all seeds give the same result: logistic regression has one solution."""
+        return self.head == "logistic"
+
+    @property
+    def questions(self) -> tuple[Literal["classes", "attributes"], ...]:  # type: ignore[override]
+        """Kinds of tasks: logistic regression tells classes apart."""
+        return ("classes",) if self.head == "logistic" else ("classes", "attributes")
+
     @model_validator(mode="after")
     def _one_layer(self) -> Config:
         if self.head == "logistic" and self.layers == "weighted":
-            raise ValueError("head logistic reads one layer; set layers to last, best or a number, or choose another head")
+            raise ValueError(
+                "head logistic reads one layer; set layers to last, best or a number, or choose another head"
+            )
         return self
+
+
+def train(job: TaskJob) -> None:
+    """Do a job of this method; see `emoadapt.training.probing` and `emoadapt.training.machines`."""
+    if job.settings.head == "logistic":
+        from emoadapt.training.machines import fit_logistic
+
+        fit_logistic(job)
+    else:
+        from emoadapt.training.probing import probe
+
+        probe(job)

@@ -6,11 +6,14 @@ openSMILE functionals, z-scored, into an SVM. It is deterministic, so that there
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from emoadapt.config.training import Finetuning
+
+if TYPE_CHECKING:
+    from emoadapt.training.jobs import TaskJob
 
 SCOPE = "run"
 NOTE = (
@@ -42,3 +45,10 @@ class Config(Finetuning):
     questions: ClassVar[tuple[Literal["classes", "attributes"], ...]] = ("classes",)
     deterministic: ClassVar[bool] = True
     frozen: ClassVar[bool] = True
+
+
+def train(job: TaskJob) -> None:
+    """Do a job of this method; see `emoadapt.training.machines.fit_machines`."""
+    from emoadapt.training.machines import fit_machines
+
+    fit_machines(job)

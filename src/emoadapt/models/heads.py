@@ -69,6 +69,25 @@ class ProjectedHead(nn.Module):
         return self.classifier(self.projector(embedding))
 
 
+class LinearHead(nn.Module):
+    """One linear layer: the head of a probe.
+
+    Args:
+        width: dimension of the input.
+        n_classes: logits.
+        seed: of the initial weights, which depend on nothing else.
+    """
+
+    def __init__(self, width: int, n_classes: int, seed: int) -> None:
+        super().__init__()
+        with seeded(seed):
+            self.output = nn.Linear(width, n_classes)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> logits (batch, n_classes)."""
+        return self.output(embedding)
+
+
 class ScaledHead(nn.Module):
     """A head whose outputs are brought to a scale by a fixed affine map: the values of a regression.
 
@@ -80,7 +99,7 @@ class ScaledHead(nn.Module):
         std: of each output.
     """
 
-    def __init__(self, head: TwoLayerHead | ProjectedHead, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, head: TwoLayerHead | ProjectedHead | LinearHead, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.head = head
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
@@ -121,22 +140,24 @@ class MergedHead(nn.Module):
         return torch.stack([logits[:, list(group)].logsumexp(dim=1) for group in self.groups], dim=1)
 
 
-Head = TwoLayerHead | ProjectedHead | ScaledHead | MergedHead
+Head = TwoLayerHead | ProjectedHead | LinearHead | ScaledHead | MergedHead
 """What leads from a pooled embedding to logits, or to values."""
 
 
 def build_head(
-    kind: Literal["mlp", "hf"], width: int, hidden: int | None, n_classes: int, seed: int
-) -> TwoLayerHead | ProjectedHead:
+    kind: Literal["mlp", "hf", "linear"], width: int, hidden: int | None, n_classes: int, seed: int
+) -> TwoLayerHead | ProjectedHead | LinearHead:
     """Build a head of Stage 2.
 
     Args:
-        kind: `mlp`, the paper's, or `hf`, that of `transformers`.
+        kind: `mlp`, the paper's; `hf`, that of `transformers`; or `linear`, one layer.
         width: dimension of the pooled embedding.
         hidden: units between the two layers; None = `width` (`mlp`) or `PROJECTION` (`hf`).
         n_classes: logits.
         seed: of the initial weights.
     """
+    if kind == "linear":
+        return LinearHead(width, n_classes, seed)
     if kind == "hf":
         return ProjectedHead(width, hidden or PROJECTION, n_classes, seed)
     return TwoLayerHead(width, hidden or width, n_classes, seed)

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emoadapt.config import Study
-from emoadapt.flow.grid import batches
 from emoadapt.flow.store import read_table
+from emoadapt.study.grid import batches
 from emoadapt.study.nodes import Run, Setting
 
 
-def read_divisions(splits: Path) -> list[tuple[int, int]]:
-    """(partition, fold) pairs of a SPLITS table, sorted."""
-    table = read_table(splits, columns=["partition", "fold"])
-    return sorted(set(zip(*(table.column(name).to_pylist() for name in ("partition", "fold")), strict=True)))
+def count_folds(splits: Path) -> int:
+    """Folds of each partition of a SPLITS table."""
+    return len(set(read_table(splits, columns=["fold"]).column("fold").to_pylist()))
 
 
 def list_batches(study: Study, setting: Setting, splits: Path, results: Path) -> Iterator[tuple[Path, list[Run]]]:
@@ -27,5 +26,5 @@ def list_batches(study: Study, setting: Setting, splits: Path, results: Path) ->
         results: folder of results, laid out as by the rules.
     """
     folder = results / "runs" / setting.task / str(setting.model) / setting.subset
-    for batch, runs in batches(study, setting, read_divisions(splits)).items():
+    for batch, runs in batches(study, setting, count_folds(splits)).items():
         yield folder / batch, runs

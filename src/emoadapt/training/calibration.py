@@ -20,15 +20,16 @@ from torch import Tensor, nn
 
 from emoadapt.data.batching import Batch, collate_clips
 from emoadapt.data.clips import Clip
+from emoadapt.data.streams import AUDIO, FRONTEND
 from emoadapt.errors import ModelError, TrainingError
 from emoadapt.flow.devices import fit_threads
 from emoadapt.flow.parts import write_text
 from emoadapt.models.backbones import SpeechBackbone
 from emoadapt.models.heads import build_head, seeded
 from emoadapt.models.loading import MODEL_TYPES, load_backbone
-from emoadapt.plan import describe_calibrated
 from emoadapt.schema import SAMPLE_RATE
-from emoadapt.training.stage2 import FinetunedBackbone
+from emoadapt.study.plan.work import choose_calibrated, describe_calibrated
+from emoadapt.training.finetuning import FinetunedBackbone
 
 if TYPE_CHECKING:
     from emoadapt.config import Backbone, Study
@@ -51,7 +52,7 @@ def calibrate(study: Study, output: Path, *, clip_seconds: float = 4.0, steps: i
 
     Returns:
         What was written: device, versions, `startup` (s of a job before it trains), and per backbone audio seconds per second:
-        `train` and `evaluate` by whether the CNN's output is `cached` or the `whole` model is trained, and `cnn`.
+        `train` and `evaluate` by whether the front end's output is `cached` or the `whole` model is trained, `frontend`, `layers`.
 
     Raises:
         TrainingError: `cuda` is asked for and there is no GPU.
@@ -66,9 +67,11 @@ def calibrate(study: Study, output: Path, *, clip_seconds: float = 4.0, steps: i
         "backbones": {},
     }
     for name, config in study.backbones.items():
+        if not config.adaptable:
+            continue
         backbone, stand_in = _load(study, config)
         logger.info("%s: calibrating on %s", name, found["device"])
-        speeds = measure_backbone(study, backbone.to(device), device, clip_seconds, steps)
+        speeds = measure_backbone(choose_calibrated(study, name), backbone.to(device), device, clip_seconds, steps)
         found["backbones"][name] = {"settings": describe_calibrated(study, name), "stand_in": stand_in, **speeds}
         del backbone
     write_text(output, json.dumps(found, indent=1) + "\n")
@@ -76,18 +79,17 @@ def calibrate(study: Study, output: Path, *, clip_seconds: float = 4.0, steps: i
 
 
 def measure_backbone(
-    study: Study, backbone: SpeechBackbone, device: torch.device, clip_seconds: float, steps: int
+    settings: Any, backbone: SpeechBackbone, device: torch.device, clip_seconds: float, steps: int
 ) -> dict[str, Any]:
     """Audio seconds per second of a training step and of an evaluation, with the CNN's output cached and with all trained.
 
     Args:
-        study: its fine-tuning settings are used.
+        settings: of a fine-tuning.
         backbone: on the device.
         device: where to measure.
         clip_seconds: length of each clip.
         steps: steps that count.
     """
-    settings = study.finetuning
     n_clips = max(1, round((settings.batch_seconds or settings.batch_size * clip_seconds) / clip_seconds))
     generator = torch.Generator().manual_seed(0)
     n_samples = round(clip_seconds * SAMPLE_RATE)
@@ -105,14 +107,17 @@ def measure_backbone(
             for clip in audio:
                 backbone.encode_cnn([clip.to(device)])
 
-        speeds: dict[str, Any] = {"cnn": seconds / _time(encode, device, steps)}
-    for mode, signals, trainable in (("cached", frames, False), ("whole", audio, True)):
+        speeds: dict[str, Any] = {"frontend": seconds / _time(encode, device, steps)}
+    for mode, signals, trainable, stream in (("cached", frames, False, FRONTEND), ("whole", audio, True, AUDIO)):
         backbone.set_cnn_trainable(trainable)
-        batch = collate_clips([Clip(f"calibration/{i}", signal) for i, signal in enumerate(signals)], seed=0).to(device)
+        role = stream.feature
+        clips = [Clip(f"calibration/{i}", {role: signal}) for i, signal in enumerate(signals)]
+        batch = collate_clips(clips, {role: stream}, seed=0).to(device)
         speeds[mode] = {
             "train": seconds / _time(_make_step(model, batch, labels, settings.precision), device, steps),
-            "evaluate": seconds / _time(_make_evaluation(model, batch, settings.precision), device, steps),
+            "evaluate": seconds / _time(_make_evaluation(model, batch, device, settings.precision), device, steps),
         }
+    speeds["layers"] = speeds["whole"]["evaluate"]
     return speeds
 
 
@@ -131,18 +136,13 @@ def _make_step(model: nn.Module, batch: Batch, labels: Tensor, precision: str) -
     return step
 
 
-def _make_evaluation(model: nn.Module, batch: Batch, precision: str) -> Callable[[], None]:
+def _make_evaluation(model: nn.Module, batch: Batch, device: torch.device, precision: str) -> Callable[[], None]:
     def step() -> None:
         model.eval()
-        with torch.inference_mode(), _autocast(torch.device(batch_device(batch)), precision):
+        with torch.inference_mode(), _autocast(device, precision):
             model(batch)
 
     return step
-
-
-def batch_device(batch: Batch) -> torch.device:
-    """Where a batch is."""
-    return batch.audio[0].device if batch.frames is None else batch.frames.device
 
 
 def _autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -170,7 +170,7 @@ def _wait(device: torch.device) -> None:
 def _time_startup() -> float:
     """Seconds of a fresh process until it could train."""
     begun = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import emoadapt.training.stage2"], check=True)
+    subprocess.run([sys.executable, "-c", "import emoadapt.training.finetuning"], check=True)
     return time.perf_counter() - begun
 
 

@@ -7,54 +7,22 @@ processes. The name of a state says nothing of threads, processes or device, so 
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from emoadapt.data.ranks import add_up, find_rank, share
-from emoadapt.errors import TrainingError
 from emoadapt.flow.parts import force_to_disk
-from emoadapt.training.processes import SIGNALS
+from emoadapt.training.interruption import Interrupted, Notice
 from emoadapt.training.states import is_whole
 
 if TYPE_CHECKING:
     from emoadapt.training.learner import Learner
 
 logger = logging.getLogger(__name__)
-
-
-class Interrupted(TrainingError):
-    """The cluster ended a run; starting it again continues from its last checkpoint, if there is one."""
-
-
-class Notice:
-    """Catches `SIGNALS`, which would end the process; the last one is in `name`."""
-
-    def __init__(self) -> None:
-        self.name = ""
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Listen, and leave the handlers as they were."""
-        if threading.current_thread() is not threading.main_thread():
-            # Only the main thread can.
-            yield
-            return
-        before = {number: signal.signal(number, self._note) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _note(self, number: int, _: Any) -> None:
-        self.name = signal.Signals(number).name
 
 
 class Checkpoint:

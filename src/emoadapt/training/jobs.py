@@ -1,69 +1,135 @@
-"""One Stage-2 job: the runs of a setting that share a process."""
+"""A training job: the one object that is handed down from the command line. Light."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from emoadapt.data.targets import separate_cnn
-from emoadapt.flow.grid import CLASSICAL, HANDCRAFTED, Run
+from emoadapt.flow.devices import take_devices
 from emoadapt.flow.shards import group_by_corpus
+from emoadapt.plugins import load_plugin
 
 if TYPE_CHECKING:
-    from emoadapt.config import Study
+    from emoadapt.config import Backbone, Study, Task
+    from emoadapt.study.nodes import Run, Setting
+
+Shards = Mapping[str, Mapping[str, Sequence[Path]]]
+"""Feature, or kind of kept output (`frontend`, `layers`) -> corpus -> its shards."""
 
 
-def run_setting(
-    study: Study,
-    task: str,
-    backbone: str,
-    start: str,
-    subset: str,
-    shards: Sequence[Path],
-    runs: Sequence[str],
-    splits: Path,
-    subsets: Path,
-    output: Path,
-    model: Path | None,
-    threads: int,
-) -> None:
-    """Train and test the runs of a setting.
+@dataclass(frozen=True)
+class Job:
+    """A training, whatever its method.
 
     Args:
-        study: the study.
-        task: labelled task.
-        backbone: backbone, or `handcrafted`.
-        start: `original`, an adaptation, or `egemaps`.
-        subset: number of training clips, or `full`.
-        shards: audio shards (eGeMAPS shards for the handcrafted baseline), and those of the CNN's cached output
-            where it is frozen, `<feature>/<corpus>/<shard>.parquet`.
-        runs: names of runs, `r<resampling>f<fold>s<seed>`.
+        study: the configuration.
+        backbone: which of its backbones.
+        start: `original`, or an adaptation: the one trained in Stage 1, the one started from on a task.
+        shards: what it reads.
+        output: folder to write.
+        threads: CPU threads.
+    """
+
+    study: Study
+    backbone: str
+    start: str
+    shards: Shards
+    output: Path
+    threads: int
+
+    @property
+    def config(self) -> Backbone:
+        """Section of the backbone."""
+        return self.study.backbones[self.backbone]
+
+    @property
+    def files(self) -> list[Path]:
+        """All shards that it reads."""
+        return [path for corpora in self.shards.values() for paths in corpora.values() for path in paths]
+
+
+@dataclass(frozen=True)
+class AdaptationJob(Job):
+    """A Stage-1 training, which all tasks share.
+
+    Args:
+        parts: PARTS table; the held-out part chooses the epoch.
+        normalisers: NORMALISERS table.
+        curves: CURVES table to write.
+    """
+
+    parts: Path
+    normalisers: Path
+    curves: Path
+
+    @property
+    def settings(self) -> Any:
+        """Section of the adaptation."""
+        return self.study.adaptations[self.start]
+
+    @property
+    def name(self) -> str:
+        """Of the model: `<backbone>.<adaptation>`."""
+        return f"{self.backbone}.{self.start}"
+
+
+@dataclass(frozen=True)
+class TaskJob(Job):
+    """Runs of one setting that share a process; they write predictions, embeddings, curves and models.
+
+    Args:
+        setting: model, task and number of training clips.
+        runs: what to train.
         splits: SPLITS table.
         subsets: SUBSETS table.
-        output: folder of predictions, embeddings, curves and models.
-        model: Stage-1 model to start from; None for the original.
-        threads: threads the job may use.
+        model: folder of the Stage-1 model to start from; None for the original.
     """
-    parsed = [Run.parse(run) for run in runs]
-    todo = [(run.resampling, run.fold, run.seed) for run in parsed]
-    models = output / "models"
-    models.mkdir(parents=True, exist_ok=True)
-    results = (output / "predictions.parquet", output / "embeddings.parquet", output / "curves.parquet", models)
-    if (backbone, start) == CLASSICAL:
-        from emoadapt.training.classical import train_classical
 
-        train_classical(study, task, subset, todo, group_by_corpus(shards), splits, subsets, *results)
+    setting: Setting
+    runs: Sequence[Run]
+    splits: Path
+    subsets: Path
+    model: Path | None = None
+
+    @property
+    def settings(self) -> Any:
+        """Section of the fine-tuning."""
+        return self.study.finetunings[self.setting.model.finetuning]
+
+    @property
+    def task(self) -> Task:
+        """Section of the task."""
+        return self.study.tasks[self.setting.task]
+
+    @property
+    def models(self) -> Path:
+        """Folder of the models that are kept."""
+        return self.output / "models"
+
+
+def run_job(job: AdaptationJob | TaskJob, gpus: int) -> None:
+    """Do a job by its method, in one process for each GPU.
+
+    Args:
+        job: what to train.
+        gpus: GPUs that the job asked for; several jobs of a machine share its GPUs out among themselves.
+    """
+    train = load_plugin("methods", job.settings.method).train
+    if not gpus:
+        train(job)
         return
-    if (backbone, start) == HANDCRAFTED:
-        from emoadapt.training.handcrafted import train_handcrafted
+    # Before anything looks for a GPU.
+    take_devices(gpus)
+    from emoadapt.training.processes import count_processes, run_in_processes
 
-        train_handcrafted(study, task, subset, todo, group_by_corpus(shards), splits, subsets, *results, threads)
-        return
-    from emoadapt.training.stage2 import finetune
+    run_in_processes(count_processes(gpus), job.study.device, train, job)
 
-    audio, cnn = separate_cnn(shards)
-    finetune(
-        study, task, backbone, start, subset, todo, model, group_by_corpus(audio), group_by_corpus(cnn) or None, splits, subsets, *results,
-        threads,
-    )  # fmt: skip
+
+def group_shards(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
+    """Shards `<feature>/<corpus>/<shard>.parquet` by feature (or kind of kept output) and corpus."""
+    by_feature: dict[str, list[Path]] = {}
+    for path in paths:
+        by_feature.setdefault(path.parts[-3].split(".")[0], []).append(path)
+    return {feature: group_by_corpus(found) for feature, found in by_feature.items()}

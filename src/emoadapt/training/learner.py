@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -67,6 +68,8 @@ class Learner(nn.Module):
         self.seed = seed
         self.weights = dict(weights)
         self.position = Position()
+        self.epochs = settings.epochs
+        """Epochs that the training has; where it is as long as so many steps, the trainer counts them."""
         self.history: list[tuple[float, ...]] = []
         """Scores of the epochs done."""
         self.last = Sums({}, {}, 0.0)
@@ -103,8 +106,9 @@ class Learner(nn.Module):
         return [{"params": [parameter for parameter in self.model.parameters() if parameter.requires_grad]}]
 
     def note_state(self) -> dict[str, float]:
-        """What else varied in the epoch, for the curve's part `course`."""
-        return {}
+        """What else varied in the epoch, for the curve's part `course`: what the model says of itself."""
+        note = getattr(self.model, "note_state", None)
+        return note() if note else {}
 
     def average_evaluation(self) -> dict[str, float]:
         """Losses of the evaluated part."""
@@ -220,18 +224,48 @@ class Learner(nn.Module):
         now = time.monotonic()
         if epoch == 0:
             self._begun = self._said = now
-        elif epoch in (1, self.settings.epochs) or now - self._said > SECONDS_BETWEEN_LINES:
+        elif epoch in (1, self.epochs) or now - self._said > SECONDS_BETWEEN_LINES:
             self._said = now
             shown = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
-            left = (now - self._begun) / (epoch - self._done_before) * (self.settings.epochs - epoch)
+            left = (now - self._begun) / (epoch - self._done_before) * (self.epochs - epoch)
             logger.info(
                 "%s: epoch %d of %d, %s: %s, about %.0f s left",
-                self.curve.run, epoch, self.settings.epochs, self.part, shown, left,
+                self.curve.run, epoch, self.epochs, self.part, shown, left,
             )  # fmt: skip
 
 
+class TestedLearner(Learner):
+    """A learner whose model gives (embedding (batch, width), outputs (batch, n_outputs)), and that collects both in a test."""
+
+    __test__ = False
+    """No test case, whatever pytest takes its name for."""
+
+    def __init__(
+        self, model: nn.Module, settings: Optimisation, curve: Curve, seed: int, weights: Mapping[str, float]
+    ) -> None:
+        super().__init__(model, settings, curve, "dev", seed, weights)
+        self._tested: list[tuple[list[str], Tensor, Tensor]] = []
+
+    def test_batch(self, batch: Batch) -> None:
+        """Collect embeddings and outputs."""
+        embedding, outputs = self.model(batch)
+        self._tested.append((batch.utterance_ids, embedding.float().cpu(), outputs.float().cpu()))
+
+    def take_tested(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Utterance -> (embedding (width,), outputs (n_outputs,)) of what all processes have tested since the last call."""
+        tested, self._tested = gather(self._tested), []
+        return {
+            name: (embedding, scores)
+            for names, embeddings, outputs in tested
+            for name, embedding, scores in zip(names, embeddings.numpy(), outputs.numpy(), strict=True)
+        }
+
+
 def embed_batch(backbone: SpeechBackbone, batch: Batch) -> Tensor:
-    """Pooled embeddings (batch, width) of a batch of audio or of cached CNN frames."""
-    if batch.frames is None or batch.lengths is None:
-        return backbone(batch.audio, batch.draws)
-    return backbone.pool(backbone.encode(batch.frames.float(), batch.lengths, batch.draws), batch.lengths)
+    """Pooled embeddings (batch, width) of a batch of audio, or of the cached output of the front end; vectors as they are."""
+    if "vector" in batch.streams:
+        return batch.streams["vector"]
+    if "frontend" in batch.streams:
+        lengths = batch.lengths["frontend"]
+        return backbone.pool(backbone.encode(batch.streams["frontend"].float(), lengths, batch.draws), lengths)
+    return backbone(batch.streams["audio"], batch.draws)

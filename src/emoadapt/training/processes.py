@@ -21,11 +21,9 @@ import torch
 import torch.distributed as dist
 
 from emoadapt.errors import EmoadaptError, TrainingError
+from emoadapt.training.interruption import SIGNALS
 
 logger = logging.getLogger(__name__)
-
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-"""What a cluster says before it ends a job."""
 
 PATIENCE = timedelta(hours=12)
 """How long a process waits for the others, e.g. while the first packs the clips. One that died ends them all at once."""

@@ -1,89 +1,38 @@
-"""What fine-tuned and handcrafted models share, whatever a task asks: runs, their clips, their tables."""
+"""What all trainings on a task share, whatever it asks: runs, their clips, their tables. Imports no torch."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from torch import Tensor, nn
 
 from emoadapt import schema
-from emoadapt.data.batching import Batch
-from emoadapt.data.ranks import gather
 from emoadapt.errors import TrainingError
 from emoadapt.flow.frames import read_frame
 from emoadapt.flow.store import write_table
-from emoadapt.models.heads import Head, build_head
+from emoadapt.study.nodes import Run, Setting
 from emoadapt.training.curve import Curve
-from emoadapt.training.learner import Learner
 
 if TYPE_CHECKING:
-    from emoadapt.config import Finetuning
+    from torch import Tensor, nn
 
-RunKey = tuple[int, int, int]
-"""(resampling, fold, seed)."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What the runs of a job have in common."""
-
-    task: str
-    backbone: str
-    start: str
-    subset: str
-
-    def name(self, run: RunKey) -> str:
-        """Name of a run: in curves, and of the folder of a kept model."""
-        resampling, fold, seed = run
-        return f"{self.task}.{self.backbone}.{self.start}.{self.subset}.r{resampling}f{fold}s{seed}"
-
-    def columns(self, run: RunKey) -> dict[str, Any]:
-        """Values of the `RUN_COLUMNS`."""
-        keys = dict(zip(("resampling", "fold", "seed"), run, strict=True))
-        return {"task": self.task, "backbone": self.backbone, "start": self.start, "subset": self.subset, **keys}
+    from emoadapt.models.heads import Head
+    from emoadapt.training.learner import TestedLearner
 
 
 @dataclass(frozen=True)
-class Partition:
+class RunClips:
     """Clips of one run: utterances to train and develop on, and the rows of SPLITS to test on."""
 
     train: list[str]
     dev: list[str]
     test: pl.DataFrame
-
-
-class TestedLearner(Learner):
-    """A learner whose model gives (embedding (batch, width), outputs (batch, n_outputs)), and that collects both in a test."""
-
-    __test__ = False
-    """No test case, whatever pytest takes its name for."""
-
-    def __init__(
-        self, model: nn.Module, settings: Finetuning, curve: Curve, seed: int, weights: Mapping[str, float]
-    ) -> None:
-        super().__init__(model, settings, curve, "dev", seed, weights)
-        self._tested: list[tuple[list[str], Tensor, Tensor]] = []
-
-    def test_batch(self, batch: Batch) -> None:
-        """Collect embeddings and outputs."""
-        embedding, outputs = self.model(batch)
-        self._tested.append((batch.utterance_ids, embedding.float().cpu(), outputs.float().cpu()))
-
-    def take_tested(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Utterance -> (embedding (width,), outputs (n_outputs,)) of what all processes have tested since the last call."""
-        tested, self._tested = gather(self._tested), []
-        return {
-            name: (embedding, scores)
-            for names, embeddings, outputs in tested
-            for name, embedding, scores in zip(names, embeddings.numpy(), outputs.numpy(), strict=True)
-        }
 
 
 class TaskClips(ABC):
@@ -116,7 +65,7 @@ class TaskClips(ABC):
 
     @abstractmethod
     def build_learner(
-        self, model: nn.Module, settings: Finetuning, curve: Curve, seed: int, train: Sequence[str]
+        self, model: nn.Module, settings: Any, curve: Curve, seed: int, train: Sequence[str]
     ) -> TestedLearner:
         """A learner for this task; what it takes from the data is from the utterances to train on."""
 
@@ -128,7 +77,7 @@ class TaskClips(ABC):
     def score(self, test: pl.DataFrame, outputs: np.ndarray) -> float | None:
         """`metric` of (n_test, n_outputs) outputs, over what the rows of `test` have; None where it is not defined."""
 
-    def build_head(self, settings: Finetuning, width: int, hidden: int | None, seed: int, train: Sequence[str]) -> Head:
+    def build_head(self, settings: Any, width: int, hidden: int | None, seed: int, train: Sequence[str]) -> Head:
         """A new head; its weights depend on the seed only.
 
         Args:
@@ -138,17 +87,19 @@ class TaskClips(ABC):
             seed: of the initial weights.
             train: utterances to train on.
         """
+        from emoadapt.models.heads import build_head
+
         return build_head(settings.head, width, hidden, len(self.outputs), seed)
 
-    def select(self, run: RunKey) -> Partition:
+    def select(self, run: Run) -> RunClips:
         """Clips of a run.
 
         Raises:
             TrainingError: train, dev or test has none.
         """
-        resampling, fold, _ = run
-        train = self.subsets.filter(fold=fold, resampling=resampling)["utterance_id"]
-        of_fold = self.splits.filter(fold=fold)
+        place = {"partition": run.partition, "fold": run.fold}
+        train = self.subsets.filter(resampling=run.resampling, **place)["utterance_id"]
+        of_fold = self.splits.filter(**place)
         test = of_fold.filter(split="test").sort("corpus", "utterance_id")
         names = {
             "train": self._keep("train", train),
@@ -157,10 +108,10 @@ class TaskClips(ABC):
         }
         if empty := [part for part, members in names.items() if not members]:
             raise TrainingError(
-                f"resampling {resampling}, fold {fold}: no usable clip in {' and '.join(empty)}; "
+                f"run {run}: no usable clip in {' and '.join(empty)}; "
                 "see `emoadapt quarantine`, or choose another split"
             )
-        return Partition(names["train"], names["dev"], test.filter(pl.col("utterance_id").is_in(names["test"])))
+        return RunClips(names["train"], names["dev"], test.filter(pl.col("utterance_id").is_in(names["test"])))
 
     def count_left_out(self) -> dict[str, str]:
         """Provenance: clips of the selected runs that had no usable input."""
@@ -183,25 +134,25 @@ class RunTables:
 
     setting: Setting
     clips: TaskClips
-    predictions: dict[RunKey, pa.Table] = field(default_factory=dict)
-    embeddings: dict[RunKey, pa.Table] = field(default_factory=dict)
-    curves: dict[RunKey, pa.Table] = field(default_factory=dict)
+    predictions: dict[Run, pa.Table] = field(default_factory=dict)
+    embeddings: dict[Run, pa.Table] = field(default_factory=dict)
+    curves: dict[Run, pa.Table] = field(default_factory=dict)
 
-    def add_predictions(self, run: RunKey, test: pl.DataFrame, outputs: np.ndarray) -> None:
+    def add_predictions(self, run: Run, test: pl.DataFrame, outputs: np.ndarray) -> None:
         """Add (n_test, n_outputs) outputs of the rows of `test`."""
         rows, matrices = self.clips.tabulate(test, outputs)
         self.predictions[run] = self._table(self.clips.table, run, rows, **matrices)
 
-    def add_embeddings(self, run: RunKey, test: pl.DataFrame, tuned: np.ndarray, start_point: np.ndarray) -> None:
+    def add_embeddings(self, run: Run, test: pl.DataFrame, tuned: np.ndarray, start_point: np.ndarray) -> None:
         """Add (n_test, width) pooled embeddings of the fine-tuned model and of its starting point."""
         columns = test.select("utterance_id", test_corpus="corpus")
         self.embeddings[run] = self._table(schema.EMBEDDINGS, run, columns, tuned=tuned, start_point=start_point)
 
-    def add_curve(self, run: RunKey, curve: Curve) -> None:
+    def add_curve(self, run: Run, curve: Curve) -> None:
         """Add the curve of a run."""
         self.curves[run] = pa.Table.from_pylist(curve.rows, schema=schema.CURVES)
 
-    def parts(self) -> list[tuple[str, pa.Schema, dict[RunKey, pa.Table]]]:
+    def parts(self) -> list[tuple[str, pa.Schema, dict[Run, pa.Table]]]:
         """(name, columns, tables by run) of each of the three."""
         return [
             ("curves", schema.CURVES, self.curves),
@@ -209,15 +160,19 @@ class RunTables:
             ("predictions", self.clips.table, self.predictions),
         ]
 
-    def write(self, predictions: Path, embeddings: Path, curves: Path) -> None:
+    def write(self, folder: Path) -> None:
         """Write the three tables, runs in the order in which they were done."""
-        paths = {"predictions": predictions, "embeddings": embeddings, "curves": curves}
         for name, columns, tables in self.parts():
             whole = pa.concat_tables([columns.empty_table(), *tables.values()])
-            write_table(paths[name], whole, columns, self.clips.count_left_out())
+            write_table(folder / f"{name}.parquet", whole, columns, self.clips.count_left_out())
 
-    def _table(self, columns: pa.Schema, run: RunKey, rows: pl.DataFrame, **matrices: np.ndarray) -> pa.Table:
-        values: dict[str, Any] = {name: [value] * len(rows) for name, value in self.setting.columns(run).items()}
+    def _describe(self, run: Run) -> dict[str, Any]:
+        """Values of the `RUN_COLUMNS`."""
+        setting = self.setting
+        return {"task": setting.task, **setting.model._asdict(), "subset": setting.subset, **asdict(run)}
+
+    def _table(self, columns: pa.Schema, run: Run, rows: pl.DataFrame, **matrices: np.ndarray) -> pa.Table:
+        values: dict[str, Any] = {name: [value] * len(rows) for name, value in self._describe(run).items()}
         values |= {name: rows[name].to_list() for name in rows.columns}
         # Arrow lists straight from the matrix: as Python lists, a test set's embeddings would take ten times the memory.
         values |= {name: _make_lists(matrix) for name, matrix in matrices.items()}

@@ -14,8 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from emoadapt.flow.code import code_digest, digest
 from emoadapt.flow.parts import replacing
 from emoadapt.models.registry import identity
@@ -44,7 +42,7 @@ def name_state(
     start = ""
     if backbone is not None:
         start = backbone.describe()
-        start += str(backbone.weights and identity(backbone.weights, weights, backbone.revision))
+        start += "".join(identity(name, weights, revision) for name, revision in backbone.list_weights())
     return digest(list(settings), start, code_digest(*modules), states, [version(name) for name in LIBRARIES])
 
 
@@ -63,6 +61,8 @@ def is_whole(path: Path) -> bool:
         OSError: the disk cannot be read.
         MemoryError: there is too little memory to look at it, which says nothing of the file.
     """
+    import torch
+
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
@@ -82,10 +82,14 @@ def is_whole(path: Path) -> bool:
 
 def save_object(value: Any, path: Path) -> None:
     """Write tensors and plain values in one step."""
+    import torch
+
     with replacing(path) as part:
         torch.save(value, part)
 
 
 def load_object(path: Path) -> Any:
     """What `save_object` wrote; None if it is damaged."""
+    import torch
+
     return torch.load(path, weights_only=True) if is_whole(path) else None

@@ -215,7 +215,9 @@ class _Epochs:
         self.trainer, self.learner, self.optimizer = trainer, learner, optimizer
         self.training, self.evaluation = training, evaluation
         self.settings, self.n_batches, self.order = trainer.settings, len(training), find_order(training)
-        self.n_steps = math.ceil(self.n_batches / self.settings.accumulate) * self.settings.epochs
+        steps_of_epoch = math.ceil(self.n_batches / self.settings.accumulate)
+        self.n_steps = self.settings.steps or steps_of_epoch * self.settings.epochs
+        learner.epochs = math.ceil(self.n_steps / steps_of_epoch)
         self.several = count_ranks() > 1
         # An objective's head, or the vector of masked frames, may have no part in a batch. Buffers are the same in all processes.
         self.model = (
@@ -233,7 +235,7 @@ class _Epochs:
                 self.learner.curve.run, len(self.order.utterances), len(self.order), 100 * self.order.padding_share,
             )  # fmt: skip
         position, checkpoint = self.learner.position, self.trainer.checkpoint
-        while position.epoch < self.settings.epochs:
+        while position.epoch < self.learner.epochs:
             self._train_epoch()
             position = self.learner.position
             course = {} if self._constant_rate else {"learning_rate": self.optimizer.param_groups[0]["lr"]}
@@ -253,7 +255,7 @@ class _Epochs:
     def _is_over(self) -> bool:
         """Whether the training ends; its state is then of no more use."""
         done, patience, best = self.learner.position.epoch, self.settings.patience, self.trainer.best.epoch
-        if done == self.settings.epochs:
+        if done == self.learner.epochs:
             return True
         if patience is None or done - best < patience:
             return False
@@ -279,6 +281,8 @@ class _Epochs:
             self._report()
             for watcher in trainer.watchers:
                 watcher.end_batch()
+            if position.step == self.n_steps:
+                break
             if position.batch % self.settings.accumulate == 0 and position.batch < self.n_batches:
                 trainer.checkpoint.end_step(learner, self._collect_state, self.n_batches, resumable=bool(self.order))
 
@@ -307,9 +311,7 @@ class _Epochs:
             # Learned weights of objectives have a gradient of their own, which the clipping leaves as it is.
             nn.utils.clip_grad_norm_(learner.model.parameters(), settings.gradient_clip)
         if not self._constant_rate:
-            factor = scale_rate(
-                settings.schedule, settings.warmup, learner.position.step, self.n_steps, learner.history
-            )
+            factor = scale_rate(settings, learner.position.step, self.n_steps, learner.history)
             for parameters in self.optimizer.param_groups:
                 parameters.setdefault("initial_lr", parameters["lr"])
                 parameters["lr"] = parameters["initial_lr"] * factor

@@ -1,7 +1,7 @@
 """Finished runs of a Stage-2 job that was killed.
 
 Of the run in which it was killed there is the checkpoint of `emoadapt.training.checkpoints`, in the same folder, whose name is
-that of `emoadapt.training.states`: beside the job's models, which is where the handcrafted baselines, that keep none, have it too.
+that of `emoadapt.training.states`: beside the job's models.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
@@ -20,12 +20,13 @@ import pyarrow as pa
 from emoadapt.data.ranks import find_rank, gather, share
 from emoadapt.errors import DataError
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.training.checkpoints import Interrupted, Notice
-from emoadapt.training.runs import Partition, RunKey, RunTables, Setting
+from emoadapt.study.nodes import Run
+from emoadapt.training.interruption import Interrupted, Notice
+from emoadapt.training.runs import RunClips, RunTables
 from emoadapt.training.states import name_state, remove_others
 
 if TYPE_CHECKING:
-    from emoadapt.config import Backbone, Study
+    from emoadapt.training.jobs import TaskJob
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class UnfinishedJob:
 
     def __init__(self, folder: Path, tables: RunTables, kept: Kept | None = None, notice: Notice | None = None) -> None:
         self.folder, self.tables, self.kept, self.notice = folder, tables, kept, notice or Notice()
-        self._waiting: list[RunKey] = []
+        self._waiting: list[Run] = []
         self._saved = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
         if find_rank() == 0 and kept and not kept.load(folder):
@@ -70,7 +71,7 @@ class UnfinishedJob:
         self._kept_tables = self._read_runs() if find_rank() == 0 else {}
         self._done = share(set(self._kept_tables))
 
-    def complete(self, runs: Sequence[RunKey], perform: Callable[[RunKey, Partition], None]) -> None:
+    def complete(self, runs: Sequence[Run], perform: Callable[[Run, RunClips], None]) -> None:
         """Perform the runs that are not done yet.
 
         Args:
@@ -91,14 +92,14 @@ class UnfinishedJob:
                 if run != runs[-1]:
                     self._end_on_signal(run)
 
-    def place_checkpoint(self, run: RunKey) -> Path:
+    def place_checkpoint(self, run: Run) -> Path:
         """Where the state of a run is kept until it is done."""
-        return self.folder / f"{_name(run)}.ckpt"
+        return self.folder / f"{run!s}.ckpt"
 
     def _read_runs(self) -> dict[str, list[pa.Table]]:
         """Name of a run that was done before -> its tables, in the order of `RunTables.parts`."""
         found = {}
-        for folder in sorted(path for path in self.folder.glob("r*") if path.is_dir() and not path.suffix):
+        for folder in sorted(path for path in self.folder.glob("p*") if path.is_dir() and not path.suffix):
             try:
                 # In one piece, as it was: pieces become visible in the bytes of a file.
                 found[folder.name] = [
@@ -109,18 +110,18 @@ class UnfinishedJob:
                 logger.warning("what is kept of a run in %s is damaged: this run begins anew", folder)
         return found
 
-    def _restore(self, run: RunKey) -> bool:
+    def _restore(self, run: Run) -> bool:
         """Take the tables of a run that was done before; False if it was not."""
-        if _name(run) not in self._done:
+        if str(run) not in self._done:
             return False
         # Only the process that writes the job's tables has any of them.
-        for (*_, tables), table in zip(self.tables.parts(), self._kept_tables.pop(_name(run), []), strict=False):
+        for (*_, tables), table in zip(self.tables.parts(), self._kept_tables.pop(str(run), []), strict=False):
             # A run of the handcrafted vector has no embeddings.
             if table.num_rows:
                 tables[run] = table
         return True
 
-    def _note(self, run: RunKey) -> None:
+    def _note(self, run: Run) -> None:
         """A run is done; it is put on disk now if the last time was long ago, or if the run itself took long."""
         if find_rank() > 0:
             return
@@ -138,7 +139,7 @@ class UnfinishedJob:
             self.kept.save(self.folder)
         while self._waiting:
             run = self._waiting[0]
-            place, part = self.folder / _name(run), self.folder / f"{_name(run)}.part"
+            place, part = self.folder / str(run), self.folder / f"{run!s}.part"
             shutil.rmtree(part, ignore_errors=True)
             for name, columns, tables in self.tables.parts():
                 write_table(part / f"{name}.parquet", tables.get(run, columns.empty_table()), columns)
@@ -166,7 +167,7 @@ class UnfinishedJob:
                 share(True)
             raise
 
-    def _end_on_signal(self, run: RunKey) -> None:
+    def _end_on_signal(self, run: Run) -> None:
         """End the job after a run, with what is done, if a process was asked to end."""
         if any(gather([bool(self.notice.name)])):
             said = self.notice.name or "a signal to another process"
@@ -176,35 +177,18 @@ class UnfinishedJob:
             )
 
 
-def place_job(
-    study: Study,
-    setting: Setting,
-    settings: Sequence[object],
-    modules: Sequence[str],
-    inputs: Iterable[Path],
-    models: Path,
-    backbone: Backbone | None = None,
-) -> Path:
+def place_job(job: TaskJob, settings: Sequence[object] = ()) -> Path:
     """Folder of what a job leaves when it is killed, beside its models; those of other names are removed.
 
     Args:
-        study: the configuration.
-        setting: of the job.
-        settings: of its training.
-        modules: whose code it runs.
-        inputs: files and folders that it reads.
-        models: folder of its models.
-        backbone: what it starts from; None = without one.
+        job: of the task.
+        settings: that decide the outcome, besides those of the method.
     """
-    task = study.tasks[setting.task]
-    whole = [astuple(setting), task.classes, task.attributes, *settings]
-    name = name_state(whole, modules, inputs, backbone, study.weights_folder)
-    place = models.with_name(f".{models.name}.{name}")
+    whole = [astuple(job.setting), job.task.kind, job.task.outputs, job.settings.describe(), *settings]
+    inputs = [*job.files, job.splits, job.subsets, *([] if job.model is None else [job.model])]
+    modules = [f"emoadapt.methods.{job.settings.method}"]
+    name = name_state(whole, modules, inputs, job.config, job.study.weights_folder)
+    place = job.models.with_name(f".{job.models.name}.{name}")
     if find_rank() == 0:
-        remove_others(place, f".{models.name}.*")
+        remove_others(place, f".{job.models.name}.*")
     return place
-
-
-def _name(run: RunKey) -> str:
-    resampling, fold, seed = run
-    return f"r{resampling}f{fold}s{seed}"

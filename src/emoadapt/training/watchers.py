@@ -51,7 +51,7 @@ class ProgressBar(Watcher):
 
     def begin_epoch(self) -> None:
         """Begin anew."""
-        position, epochs = self._learner.position, self._learner.settings.epochs
+        position, epochs = self._learner.position, self._learner.epochs
         name = f"{self._learner.curve.run}, epoch {position.epoch + 1} of {epochs}"
         self._bar.reset(self._task, description=name, completed=position.batch)
 

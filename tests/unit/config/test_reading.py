@@ -14,21 +14,21 @@ from emoadapt.errors import ConfigError
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is not the checkout."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "over.yaml").write_text("study: demo\nfinetuning: {seeds: [7]}\n")
-    (tmp_path / "unnamed.yaml").write_text("finetuning: {seeds: [7]}\n")
+    (tmp_path / "over.yaml").write_text("study: demo\nfinetunings: {default: {seeds: [7]}}\n")
+    (tmp_path / "unnamed.yaml").write_text("finetunings: {default: {seeds: [7]}}\n")
     (tmp_path / "mine.yaml").write_text("study: mine\ncorpora: {c: {importer: folder, root: a}}\n")
     return tmp_path
 
 
 def test_a_study_named_demo_overrides_the_demo_in_any_folder() -> None:
     study = read_study(["over.yaml"])
-    assert study.study == "demo" and study.finetuning.seeds == (7,)
-    assert study.finetuning.epochs == read_study([]).finetuning.epochs
+    assert study.study == "demo" and study.finetunings["default"].seeds == (7,)
+    assert study.finetunings["default"].epochs == read_study([]).finetunings["default"].epochs
 
 
 def test_nothing_of_the_demo_is_in_a_study_with_another_name() -> None:
     assert merge_study(["mine.yaml", "unnamed.yaml"]) == {
-        "study": "mine", "corpora": {"c": {"importer": "folder", "root": "a"}}, "finetuning": {"seeds": [7]},
+        "study": "mine", "corpora": {"c": {"importer": "folder", "root": "a"}}, "finetunings": {"default": {"seeds": [7]}},
     }  # fmt: skip
 
 

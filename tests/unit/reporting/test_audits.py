@@ -15,7 +15,6 @@ from emoadapt.reporting.notices import list_copies
 from emoadapt.reporting.tables import read_tidy
 from emoadapt.study.nodes import Model
 
-
 SETTING = ["task", "test_corpus", "subset", *Model._fields]
 
 

@@ -102,8 +102,7 @@ table,row,column,trained_on,tested_on,subset,backbone,objectives,method,metric,m
 @pytest.fixture
 def shelf(tmp_path):
     """A study's own folder of plug-ins with a paper in it."""
-    for kind in ("papers", "metrics"):
-        (tmp_path / kind).mkdir()
+    (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "somebody.csv").write_text(PAPER)
     use_folder(tmp_path)
     yield tmp_path / "papers"

@@ -1,0 +1,95 @@
+# Trainings: outputs of frozen backbones, Stage 1 (one model for all tasks), Stage 2 (runs on a task). Which methods there are,
+# and what each reads, is decided by the study and the plug-ins of `emoadapt.methods`.
+
+
+# Output of a frozen backbone, computed once for each clip.
+rule keep:
+    input:
+        audio="results/features/audio/{corpus}/{shard}.parquet",
+        model=lambda w: graph.kept_model(w.source),
+    output:
+        "results/features/{kind}.{source}/{corpus}/{shard}.parquet",
+    log:
+        "logs/keep/{kind}.{source}/{corpus}/{shard}.log",
+    benchmark:
+        "results/benchmarks/keep/{kind}.{source}/{corpus}/{shard}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(6000),
+        runtime=240,
+        gpu=min(1, graph.stage1_gpus()),
+    params:
+        state=lambda w: graph.kept_state(w.kind, w.source),
+        code=lambda w: graph.kept_code(w.source),
+    shell:
+        "python -m emoadapt keep {wildcards.kind} {wildcards.source} {input.audio} --output {output} --threads {threads} 2> {log}"
+
+
+# Stage 1: a backbone learns to predict the targets from speech alone.
+rule adapt:
+    input:
+        shards=lambda w: graph.training_shards(w.adaptation),
+        frontend=lambda w: graph.stage1_front_end(w.backbone, w.adaptation),
+        parts="results/targets/{adaptation}/parts.parquet",
+        normalisers="results/targets/{adaptation}/normalisers.parquet",
+    output:
+        model=directory("results/models/{backbone}.{adaptation}"),
+        curves="results/curves/{backbone}.{adaptation}.parquet",
+    log:
+        "logs/adapt/{backbone}.{adaptation}.log",
+    benchmark:
+        "results/benchmarks/adapt/{backbone}.{adaptation}.tsv"
+    priority: 1  # more waits for it than for any other
+    conda:
+        "../envs/core.yaml"
+    threads: STUDY.training_threads
+    resources:
+        mem_mb=memory_of_training(graph.stage1_gpus()),
+        runtime=2880,
+        gpu=graph.stage1_gpus(),
+        nodes=1,
+    params:
+        backbone=lambda w: graph.backbone_state(w.backbone),
+        adaptation=lambda w: graph.stage1_state(w.adaptation),
+        code=lambda w: graph.stage1_code(w.backbone, w.adaptation),
+    shell:
+        # In place of the shell, so that a cluster's signals come to the run, which keeps its state before it ends.
+        "exec python -m emoadapt adapt {wildcards.backbone} {wildcards.adaptation} "
+        "--output {output.model} --curves {output.curves} --threads {threads} 2> {log}"
+
+
+# Stage 2: train a model on a task and keep every prediction.
+rule train:
+    input:
+        unpack(lambda w: graph.training_inputs_of(setting_of(w))),
+        splits="results/splits/{task}.parquet",
+        subsets="results/subsets/{task}/{subset}.parquet",
+        manifests=lambda w: graph.leak_inputs(w.task, setting_of(w).model.start),
+    output:
+        predictions="results/runs/{task}/{model}/{subset}/{batch}/predictions.parquet",
+        embeddings="results/runs/{task}/{model}/{subset}/{batch}/embeddings.parquet",
+        curves="results/runs/{task}/{model}/{subset}/{batch}/curves.parquet",
+        models=directory("results/runs/{task}/{model}/{subset}/{batch}/models"),
+    log:
+        "logs/train/{task}/{model}/{subset}/{batch}.log",
+    benchmark:
+        "results/benchmarks/train/{task}/{model}/{subset}/{batch}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: STUDY.training_threads
+    resources:
+        mem_mb=lambda w: memory_of_training(graph.training_gpus(setting_of(w))),
+        runtime=1440,
+        gpu=lambda w: graph.training_gpus(setting_of(w)),
+        nodes=1,
+    params:
+        runs=lambda w: " ".join(map(str, graph.batches(setting_of(w))[w.batch])),
+        folder=subpath(output.predictions, parent=True),
+        training=lambda w: graph.training_state(setting_of(w)),
+        code=lambda w: graph.training_code(setting_of(w)),
+    shell:
+        # In place of the shell: see rule adapt.
+        "exec python -m emoadapt train {wildcards.task} {wildcards.model} {wildcards.subset} "
+        '--runs "{params.runs}" --output {params.folder} --threads {threads} 2> {log}'

@@ -1,0 +1,136 @@
+"""A vector for each clip, of descriptors or of a frozen backbone, and the statistics that it is z-scored with. Without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from emoadapt import schema
+from emoadapt.flow.store import read_table
+
+Scope = Literal["train", "corpus", "speaker"]
+"""Whose mean and standard deviation a vector is z-scored with."""
+
+
+def read_vectors(shards: Mapping[str, Sequence[Path]], feature: str, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+    """Vectors of a feature that has one per clip.
+
+    Args:
+        shards: corpus -> shards of the feature.
+        feature: its name, which is also the name of its column.
+        wanted: utterances; others are not read into memory.
+
+    Returns:
+        Utterance -> (dimension,) float32, without the clips that the feature could not be computed of.
+    """
+    names = pa.array(sorted(set(wanted)), pa.string())
+    vectors: dict[str, np.ndarray] = {}
+    for path in (path for paths in shards.values() for path in paths):
+        table = read_table(path, schema.FEATURES[feature], ["utterance_id", "status", feature])
+        usable = pc.and_(pc.equal(table["status"], "ok"), pc.is_in(table["utterance_id"], names))
+        rows = table.filter(usable)
+        # As one matrix: as Python lists, a corpus of 6,373 functionals would take twenty times the memory.
+        matrix = rows[feature].combine_chunks().flatten().to_numpy().reshape(len(rows), -1)
+        vectors |= dict(zip(rows["utterance_id"].to_pylist(), matrix, strict=True))
+    return vectors
+
+
+def read_layers(shards: Mapping[str, Sequence[Path]], wanted: Sequence[str]) -> dict[str, np.ndarray]:
+    """Layers of a frozen backbone, each averaged over time.
+
+    Args:
+        shards: corpus -> LAYERS tables.
+        wanted: utterances; others are not read into memory.
+
+    Returns:
+        Utterance -> (n_layers, width) float32, without the clips that the backbone could not read.
+    """
+    names = pa.array(sorted(set(wanted)), pa.string())
+    layers: dict[str, np.ndarray] = {}
+    for path in (path for paths in shards.values() for path in paths):
+        table = read_table(path, schema.LAYERS, ["utterance_id", "status", "layers", "dimension"])
+        usable = pc.and_(pc.equal(table["status"], "ok"), pc.is_in(table["utterance_id"], names))
+        for row in table.filter(usable).to_pylist():
+            layers[row["utterance_id"]] = np.frombuffer(row["layers"], dtype="<f4").reshape(-1, row["dimension"])
+    return layers
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation that some vectors are z-scored with.
+
+    Args:
+        names: utterances that they are for.
+        mean: of the vectors, in their shape.
+        scale: standard deviation; 1 where a dimension does not vary.
+    """
+
+    names: list[str]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def apply(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The z-scored vector."""
+        return ((vector - self.mean) / self.scale).astype(np.float32)
+
+
+def fit_statistics(
+    vectors: Mapping[str, np.ndarray], splits: pl.DataFrame, train: Sequence[str], scope: Scope
+) -> list[Statistics]:
+    """Statistics for one run, by groups of utterances.
+
+    No label is used in any scope; `corpus` and `speaker` use the vectors of test clips, of which a system in use must have several
+    before it can classify the first.
+
+    Args:
+        vectors: utterance -> raw vector, or layers of vectors.
+        splits: SPLITS rows of the run's partition and fold: `utterance_id`, `corpus`, `speaker`.
+        train: utterances that the run trains on.
+        scope: `train`: statistics of `train` for everything, the usual one. `corpus`: those of `train` for the corpus that is
+            trained on, and of all clips of each other corpus for it, which decides cross-corpus results. `speaker`: of all clips
+            of a speaker; a clip of an unknown speaker has those of its corpus.
+    """
+    rows = splits.filter(pl.col("utterance_id").is_in(list(vectors))).unique("utterance_id")
+    home = rows.filter(pl.col("utterance_id").is_in(list(train)))["corpus"]
+    if scope == "train":
+        groups = {(): rows["utterance_id"].to_list()}
+        fitted = {(): list(train)}
+    elif scope == "corpus":
+        groups = _group(rows, "corpus")
+        fitted = groups | {(corpus,): list(train) for corpus in set(home)}
+    else:
+        known = rows.with_columns(pl.col("speaker").fill_null(""))
+        groups = _group(known, "corpus", "speaker")
+        everybody = _group(rows, "corpus")
+        fitted = {key: names if key[1] else everybody[key[:1]] for key, names in groups.items()}
+    found = []
+    for key, names in groups.items():
+        known_vectors = np.stack([vectors[name] for name in fitted[key]]).astype(np.float64)
+        mean, std = known_vectors.mean(axis=0), known_vectors.std(axis=0)
+        found.append(Statistics(names, mean, np.where(std > 0, std, 1.0)))
+    return found
+
+
+def normalise_vectors(
+    vectors: Mapping[str, np.ndarray], splits: pl.DataFrame, train: Sequence[str], scope: Scope
+) -> dict[str, np.ndarray]:
+    """z-score vectors for one run; a dimension that does not vary becomes 0. Arguments as of `fit_statistics`.
+
+    Returns:
+        Utterance -> float32 vector, of all utterances of `splits` that have one.
+    """
+    fitted = fit_statistics(vectors, splits, train, scope)
+    return {name: group.apply(vectors[name]) for group in fitted for name in group.names}
+
+
+def _group(rows: pl.DataFrame, *columns: str) -> dict[tuple[str, ...], list[str]]:
+    parts = rows.sort("utterance_id").partition_by(columns, as_dict=True, maintain_order=True)
+    return {tuple(map(str, key)): part["utterance_id"].to_list() for key, part in parts.items()}

@@ -1,0 +1,1 @@
+"""Extraction of features: a shard brought up to date, clip by clip."""

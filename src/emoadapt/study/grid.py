@@ -1,0 +1,45 @@
+"""The grid of trainings on tasks: runs of a setting, and the batches that share a process."""
+
+from __future__ import annotations
+
+from emoadapt.config import Study
+from emoadapt.study.nodes import Run, Setting
+
+
+def count_gpus(study: Study, setting: Setting | None = None) -> int:
+    """GPUs that a training asks for.
+
+    Args:
+        study: the study.
+        setting: what is trained on a task; None = Stage 1. What trains no backbone needs none. Tasks with attributes take one: a
+            concordance coefficient is of all clips of a batch, not a mean over them.
+    """
+    if study.device == "cpu":
+        return 0
+    if setting is None:
+        return study.gpus_per_job
+    if not study.keeps_embeddings(setting.model):
+        return 0
+    return 1 if study.tasks[setting.task].kind == "attributes" else study.gpus_per_job
+
+
+def list_runs(study: Study, setting: Setting, folds: int) -> list[Run]:
+    """Runs of a setting: every partition, fold and seed, for every draw of its subset (`full` has one).
+
+    Seeds vary slowest, so that one more seed leaves all full batches as they are. What is deterministic has the first only.
+    """
+    settings, task = study.finetunings[setting.model.finetuning], study.tasks[setting.task]
+    resamplings = 1 if setting.subset == "full" else task.resamplings
+    return [
+        Run(partition, fold, resampling, seed)
+        for seed in settings.seeds[: 1 if settings.deterministic else None]
+        for partition in range(task.partitions)
+        for resampling in range(resamplings)
+        for fold in range(folds)
+    ]
+
+
+def batches(study: Study, setting: Setting, folds: int) -> dict[str, list[Run]]:
+    """Batch name -> runs that share one process."""
+    todo, size = list_runs(study, setting, folds), study.runs_per_job
+    return {f"b{start // size:03d}": todo[start : start + size] for start in range(0, len(todo), size)}

@@ -1,0 +1,366 @@
+"""Stage 1: adapt a backbone to emotion on unlabelled clips (G25, Sec. III-E and III-F)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from emoadapt import schema
+from emoadapt.data.batching import Batch
+from emoadapt.data.clips import ClipStore
+from emoadapt.data.ranks import count_ranks, find_rank
+from emoadapt.data.streams import FRONTEND, list_columns
+from emoadapt.errors import DataError, TrainingError
+from emoadapt.flow.frames import read_frame
+from emoadapt.flow.parts import force_to_disk
+from emoadapt.flow.store import read_table, write_table
+from emoadapt.models.backbones import SpeechBackbone
+from emoadapt.models.cards import list_terms
+from emoadapt.models.heads import seeded
+from emoadapt.models.loading import load_backbone
+from emoadapt.objectives.base import Objective, load_objective
+from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.curve import Curve
+from emoadapt.training.learner import Learner, embed_batch
+from emoadapt.training.logs import open_logs
+from emoadapt.training.signals import load_signals, note_cropped
+from emoadapt.training.states import name_state, remove_others
+from emoadapt.training.totals import Term
+from emoadapt.training.trainer import BestWeights, Trainer
+from emoadapt.training.weighting import build_weighting
+
+if TYPE_CHECKING:
+    from emoadapt.config import Study
+    from emoadapt.methods.adapt import Config as Adaptation
+    from emoadapt.training.jobs import AdaptationJob
+
+logger = logging.getLogger(__name__)
+
+
+def adapt(job: AdaptationJob) -> None:
+    """Train a backbone on the objectives of an adaptation and save it.
+
+    It writes the folder of the model (backbone in Hugging Face format, `heads.safetensors`, `adaptation.json`) and the curves.
+    A run that was killed continues from its last checkpoint, if settings, starting weights, code, libraries and inputs are
+    still the same. Of several processes that share each batch, the first writes.
+
+    Args:
+        job: its shards are `training` (audio, raw targets, masks; a missing column is masked), and `frontend`, the cached output of
+            the front end, where that is frozen.
+
+    Raises:
+        TrainingError: no clips to train on, or the loss is not finite.
+        Interrupted: the cluster ended the job; the next start continues.
+        DataError: a table does not fit.
+        ModelError: the backbone cannot be loaded, or not be compiled.
+    """
+    torch.set_num_threads(max(1, job.threads // count_ranks()))
+    settings, study = job.settings, job.study
+    model = load_backbone(job.config, study.weights_folder)
+    model.set_cnn_trainable(job.config.find_front_end("stage1", job.start) is None)
+    if settings.compile:
+        model.compile_layers()
+    with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
+        clips = TrainingClips(job, model, Path(scratch))
+        adapter = AdaptedBackbone(model, clips.objectives, clips.dimensions, settings.seed)
+        curve = Curve("stage1", job.name)
+        learner = AdaptationLearner(adapter, clips.objectives, settings, curve)
+        checkpoint = _place_checkpoint(job)
+        state = Checkpoint(checkpoint, study.checkpoint_minutes)
+        trainer = Trainer(study.device, settings, state, open_logs(study.logs))
+        loaders = {part: clips.load(part) for part in ("train", "held_out")}
+        best = trainer.train(learner, loaders["train"], loaders["held_out"])
+    if find_rank() > 0:
+        return
+    padding = {part: round(loader.batch_sampler.padding_share, 4) for part, loader in loaders.items()}
+    facts = clips.describe() | {"backbone": job.backbone, "adaptation": job.start, "padding": padding}
+    facts |= _describe_best(best, curve)
+    _save(adapter, facts, settings, study, job.output)
+    write_table(job.curves, curve.rows, schema.CURVES, {"backbone": job.backbone, "adaptation": job.start})
+    checkpoint.unlink(missing_ok=True)
+
+
+class AdaptedBackbone(nn.Module):
+    """A backbone with one head per objective; a head's initial weights depend on the seed and its name only."""
+
+    def __init__(
+        self, backbone: SpeechBackbone, objectives: Mapping[str, Objective], dimensions: Mapping[str, int], seed: int
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleDict()
+        for name, objective in objectives.items():
+            with seeded(zlib.crc32(f"{seed}/{name}".encode())):
+                self.heads[name] = objective.head(backbone.width, dimensions[name])
+
+
+class AdaptationLearner(Learner):
+    """Weighted sum of the objectives; the epoch with the smallest held-out total, of the weights configured, is kept."""
+
+    def __init__(
+        self, model: AdaptedBackbone, objectives: Mapping[str, Objective], settings: Adaptation, curve: Curve
+    ) -> None:
+        weights = {name: settings.objectives[name] for name in objectives}
+        super().__init__(model, settings, curve, "held_out", settings.seed, weights)
+        self.objectives = objectives
+        self.reduction = settings.reduction
+        self.over_all = settings.mean_over == "clips"
+        self.weighting = build_weighting(settings.weighting, [*weights.values()])
+        self._embedding: Tensor | None = None
+
+    def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
+        """One term per objective."""
+        embedding = embed_batch(self.model.backbone, batch)
+        self._embedding = embedding if self.weighting is not None and not keep else None
+        terms = {}
+        for name, objective in self.objectives.items():
+            prediction = self.model.heads[name](embedding).float()
+            target, mask = batch.values[f"target_{name}"], batch.values[f"mask_{name}"]
+            clips = torch.full_like(mask.sum(), len(mask)) if self.over_all else None
+            terms[name] = Term(objective.loss(prediction, target, mask, self.reduction), mask.sum(), clips)
+            if keep:
+                self._kept.append((name, prediction[mask].cpu(), target[mask].cpu()))
+        return terms
+
+    def combine(self, terms: Mapping[str, Term], total: Tensor) -> Tensor:
+        """The sum under learned weights, where they are wanted."""
+        if self.weighting is None or self._embedding is None:
+            return total
+        losses = torch.stack([terms[name].mean for name in self.objectives])
+        present = torch.stack([terms[name].weight > 0 for name in self.objectives])
+        return self.weighting.combine(losses, present, self._embedding)
+
+    def group_parameters(self) -> list[dict[str, Any]]:
+        """The model's, and learned weights with their own rate and without decay."""
+        groups = super().group_parameters()
+        if self.weighting is not None:
+            rate = self.settings.weighting_learning_rate
+            groups.append({"params": [*self.weighting.parameters()], "lr": rate, "weight_decay": 0.0})
+        return groups
+
+    def settle(self) -> None:
+        """Settle learned weights after a step."""
+        if self.weighting is not None:
+            self.weighting.settle()
+
+    def note_state(self) -> dict[str, float]:
+        """Learned weights."""
+        if self.weighting is None:
+            return {}
+        learned = zip(self.objectives, self.weighting.weights.tolist(), strict=True)
+        return {f"weight_{name}": value for name, value in learned}
+
+    def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
+        """Each objective's own metrics; a smaller total loss is better."""
+        scores = {}
+        for name, objective in self.objectives.items():
+            prediction, target = (torch.cat([kept[i] for kept in self._kept if kept[0] == name]) for i in (1, 2))
+            if len(target):
+                metrics = objective.metrics(prediction, target)
+                scores |= {f"{metric}_{name}": value for metric, value in metrics.items()}
+        return scores, (-losses["loss"],)
+
+
+class TrainingClips:
+    """The clips of an adaptation with their normalised targets."""
+
+    def __init__(self, job: AdaptationJob, backbone: SpeechBackbone, scratch: Path) -> None:
+        self.run, self.settings, self.backbone = job.name, job.settings, backbone
+        self.objectives = {name: load_objective(name) for name in sorted(job.settings.objectives)}
+        self.assigned = read_frame(job.parts, schema.PARTS)
+        self.corpora = dict(self.assigned.select("utterance_id", "corpus").iter_rows())
+        self.cached = "frontend" in job.shards and not backbone.cnn_trainable
+        columns = [*schema.training(tuple(self.objectives))]
+        if self.cached:
+            columns = [column for column in columns if column.name != "audio"]
+        self.signals = self.targets = self._pack(job, "training", pa.schema(columns), scratch)
+        if self.cached:
+            self.signals = self._pack(job, "frontend", list_columns(FRONTEND), scratch)
+        self.masks = {name: self.targets.column(f"mask_{name}") for name in self.objectives}
+        self.dimensions = {name: self._find_dimension(name) for name in self.objectives}
+        self.normalisers = _read_normalisers(job.normalisers)
+        self.chosen = {part: self._choose(part) for part in ("train", "held_out")}
+        lengths = [self.targets.value(name, "n_samples") for names in self.chosen.values() for name in names]
+        self.cropped = note_cropped(self.run, lengths, self.settings)
+        if find_rank() == 0:
+            self._log_counts()
+        for name, mask in self.masks.items():
+            if find_rank() == 0 and not any(mask[clip] for clip in self.chosen["held_out"]):
+                logger.warning(
+                    "%s: none of the %d held-out clips has a target for %s, so the epoch is chosen without it; set a larger "
+                    "`held_out`, or leave the objective out",
+                    self.run, len(self.chosen["held_out"]), name,
+                )  # fmt: skip
+
+    def _pack(self, job: AdaptationJob, kind: str, columns: pa.Schema, scratch: Path) -> ClipStore:
+        paths = [path for corpus in job.shards[kind].values() for path in corpus]
+        return ClipStore.build(paths, columns, scratch, self.corpora)
+
+    def load(self, part: str) -> Any:
+        """Loader of a part; only the training part is shuffled, and cropped at random where that is configured."""
+        seed = self.settings.seed if part == "train" else None
+        n_samples = {name: self.targets.value(name, "n_samples") for name in self.chosen[part]}
+        return load_signals(
+            self.signals, self.annotate, n_samples, self.settings, self.backbone, cached=self.cached, seed=seed
+        )
+
+    def annotate(self, utterance_id: str) -> dict[str, Tensor]:
+        """Targets and masks of a clip; an absent target is zeros that no loss looks at."""
+        values: dict[str, Tensor] = {}
+        for name, objective in self.objectives.items():
+            present = bool(self.masks[name][utterance_id])
+            values[f"mask_{name}"] = torch.tensor(present)
+            target = torch.zeros(self.dimensions[name])
+            if present:
+                raw = self.targets.vector(utterance_id, f"target_{name}")
+                raw = objective.select(raw)
+                if len(raw) != self.dimensions[name]:
+                    raise DataError(
+                        f"{utterance_id}: its {name} target has {len(raw)} dimensions, others have {self.dimensions[name]}; "
+                        "recompute that feature for all corpora with one model"
+                    )
+                target = torch.from_numpy(self._normalise(name, objective, utterance_id, raw))
+            values[f"target_{name}"] = target
+        return values
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for `adaptation.json`."""
+        used = {name: len(clips) for name, clips in self.chosen.items()}
+        return {
+            "corpora": list(self.settings.corpora),
+            "objectives": {name: self.settings.objectives[name] for name in self.objectives},
+            "mean_over": self.settings.mean_over,
+            "weighting": self.settings.weighting,
+            "dimensions": self.dimensions,
+            "utterances": used,
+            "targets": {name: self._count_targets(name) for name in self.objectives},
+            "left_out": len(self.assigned) - sum(used.values()),
+            "cropped": self.cropped,
+            "normalisers": [
+                {"objective": objective, "corpus": corpus, "mean": mean.tolist(), "std": std.tolist()}
+                for (objective, corpus), (mean, std) in sorted(self.normalisers.items())
+                if objective in self.objectives
+            ],
+        }
+
+    def _log_counts(self) -> None:
+        """Log how many clips each objective is learned from, and how many are left out or cropped."""
+        used = sum(map(len, self.chosen.values()))
+        for name in self.objectives:
+            found = self._count_targets(name)
+            logger.info(
+                "%s: %d of %d training clips and %d of %d held-out clips have a target for %s",
+                self.run, found["train"], len(self.chosen["train"]), found["held_out"], len(self.chosen["held_out"]), name,
+            )  # fmt: skip
+        if left_out := len(self.assigned) - used:
+            logger.info(
+                "%s: %d of %d clips are left out, without audio or without any target; see `emoadapt quarantine`",
+                self.run, left_out, len(self.assigned),
+            )  # fmt: skip
+
+    def _count_targets(self, objective: str) -> dict[str, int]:
+        """Part -> its clips that have the target."""
+        mask = self.masks[objective]
+        return {part: sum(bool(mask[name]) for name in names) for part, names in self.chosen.items()}
+
+    def _choose(self, part: str) -> list[str]:
+        """Clips of the part that have audio and at least one target."""
+        names = [
+            name
+            for name in self.assigned.filter(part=part)["utterance_id"]
+            if name in self.targets and name in self.signals and any(mask[name] for mask in self.masks.values())
+        ]
+        if not names:
+            raise TrainingError(
+                f"{self.run}: no clip of the {part} part has both audio and a target; see `emoadapt quarantine` for the reasons"
+            )
+        return names
+
+    def _find_dimension(self, objective: str) -> int:
+        for name, present in self.masks[objective].items():
+            if present:
+                return len(self.objectives[objective].select(self.targets.vector(name, f"target_{objective}")))
+        raise TrainingError(
+            f"{self.run}: none of the {len(self.targets)} clips has a target for {objective}; "
+            "see `emoadapt quarantine` for the reasons, or leave the objective out"
+        )
+
+    def _normalise(self, name: str, objective: Objective, utterance_id: str, raw: np.ndarray) -> np.ndarray:
+        if not objective.normalised:
+            return raw.astype(np.float32)
+        corpus = self.corpora[utterance_id]
+        found = self.normalisers.get((name, corpus)) or self.normalisers.get((name, "*"))
+        if found is None:
+            raise DataError(
+                f"there is no normaliser of {name} for corpus {corpus}; run the rule that fits normalisers again"
+            )
+        mean, std = found
+        return ((raw - mean) / std).astype(np.float32)
+
+
+def _place_checkpoint(job: AdaptationJob) -> Path:
+    """Where a killed run's state waits: a name that changes with settings, weights, code, libraries and inputs.
+
+    Threads, processes and device are no part of it: a run may continue elsewhere, and then ends with other last digits.
+    States of this output under other names are removed.
+    """
+    modules = [
+        f"emoadapt.methods.{job.settings.method}",
+        *(f"emoadapt.objectives.{name}" for name in job.settings.objectives),
+    ]
+    inputs = [*job.files, job.parts, job.normalisers]
+    name = name_state([job.settings.describe()], modules, inputs, job.config, job.study.weights_folder)
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    place = job.output.with_name(f".{job.output.name}.{name}.ckpt")
+    if find_rank() == 0:
+        remove_others(place, f".{job.output.name}.*.ckpt*")
+    return place
+
+
+def _read_normalisers(path: Path) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+    rows = read_table(path, schema.NORMALISERS).to_pylist()
+    return {(row["objective"], row["corpus"]): (np.array(row["mean"]), np.array(row["std"])) for row in rows}
+
+
+def _describe_best(best: BestWeights, curve: Curve) -> dict[str, Any]:
+    kept = {row["metric"]: row["value"] for row in curve.rows if row["best"] and row["part"] == "held_out"}
+    return {"best_epoch": best.epoch, "held_out": kept}
+
+
+def _save(adapter: AdaptedBackbone, facts: dict[str, Any], settings: Adaptation, study: Study, output: Path) -> None:
+    """Write the folder beside its place and rename it, so that it is whole or not there."""
+    part = output.with_name(f".{output.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    card = {
+        "title": f"{facts['backbone']} adapted with {facts['adaptation']}",
+        "study": study.study,
+        "Stage-1 corpora": facts["corpora"],
+        "objectives (weight)": facts["objectives"],
+        "targets": {name: load_objective(name).name_engine(study.features) for name in facts["objectives"]},
+        "training clips": facts["utterances"]["train"],
+        "epochs (kept)": f"{settings.epochs} ({facts['best_epoch']})",
+        "held-out loss": f"{facts['held_out']['loss']:.4g}",
+        "licences": list_terms(study, facts["corpora"], facts["objectives"]),
+    }
+    if settings.weighting != "fixed":
+        card["weighting"] = f"{settings.weighting}: learned, beginning with the weights above"
+    adapter.backbone.save(part, card)
+    save_file(
+        {name: value.contiguous() for name, value in adapter.heads.state_dict().items()}, part / "heads.safetensors"
+    )
+    (part / "adaptation.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    force_to_disk(part)
+    shutil.rmtree(output, ignore_errors=True)
+    part.rename(output)

@@ -1,0 +1,260 @@
+"""Fine-tune a backbone, original or adapted, on a labelled task (G25, Sec. III-E and III-F).
+
+Runs of a pair share everything but the weights they start from: head initialisation, batch order and dropout depend on the
+seed, the utterances and the epoch only. A vector of descriptors, which has no weights, is what its head is trained on.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from emoadapt.data.batching import Batch
+from emoadapt.data.ranks import count_ranks, find_rank
+from emoadapt.flow.parts import force_to_disk, link_or_copy
+from emoadapt.models.cards import list_terms
+from emoadapt.models.classifier import EmotionClassifier
+from emoadapt.models.heads import Head
+from emoadapt.models.loading import load_backbone
+from emoadapt.study.nodes import ORIGINAL, Run
+from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.curve import Curve
+from emoadapt.training.interruption import Notice
+from emoadapt.training.learner import TestedLearner, embed_batch
+from emoadapt.training.logs import open_logs
+from emoadapt.training.questions import load_clips
+from emoadapt.training.runs import RunClips, RunTables, TaskClips
+from emoadapt.training.signals import Signals, SpeechSignals, VectorSignals
+from emoadapt.training.states import load_object, save_object
+from emoadapt.training.trainer import BestWeights, Trainer
+from emoadapt.training.unfinished import MODELS, UnfinishedJob, place_job
+
+if TYPE_CHECKING:
+    from emoadapt.training.jobs import TaskJob
+
+
+def finetune(job: TaskJob) -> None:
+    """Fine-tune once per run and predict its test clips.
+
+    A job that was killed continues with the run, and the epoch, that it was in (see `emoadapt.training.unfinished`), if
+    settings, starting weights, code, libraries and inputs are still the same. Runs that are done are put on disk every minute at
+    most, the state of the run under way every `checkpoint_minutes`, so that shorter jobs write nothing; and both when it is asked to
+    end. The result is the same to the byte on a CPU. Of several processes that share each batch, the first writes.
+
+    Clips without usable input are left out; the tables' provenance counts them (`left_out`: test clips).
+
+    Args:
+        job: its settings are of `methods.finetune`; its shards are audio (and `frontend`, the output of the frozen front end), or the
+            feature that a vector backbone reads.
+
+    Raises:
+        TrainingError: a part has no clips, or the loss is not finite.
+        Interrupted: the cluster ended the job; the next start continues.
+        DataError: a table does not fit.
+        ModelError: the starting point cannot be loaded.
+    """
+    torch.set_num_threads(max(1, job.threads // count_ranks()))
+    with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
+        backbone, signals = _open_input(job, Path(scratch))
+        clips = load_clips(job, signals.usable)
+        tables = RunTables(job.setting, clips)
+        training = _Finetuning(job, backbone, clips, signals, tables)
+        place = place_job(job, _list_settings(job))
+        keeper = _ModelKeeper(job, training, place / MODELS)
+        unfinished = UnfinishedJob(place, tables, keeper, training.notice)
+
+        def perform(run: Run, part: RunClips) -> None:
+            keeper.consider(run, *training.perform(run, part, unfinished.place_checkpoint(run)))
+
+        unfinished.complete(job.runs, perform)
+    if find_rank() > 0:
+        return
+    keeper.finish(job.models)
+    tables.write(job.output)
+    unfinished.remove()
+
+
+def _open_input(job: TaskJob, scratch: Path) -> tuple[Any, Signals]:
+    """The backbone at its starting point, and what it reads of the task's clips."""
+    if not job.config.adaptable:
+        (feature,) = job.config.features
+        return nn.Module(), VectorSignals(job, feature)
+    backbone = load_backbone(job.config, job.study.weights_folder, job.model)
+    backbone.set_cnn_trainable(job.config.find_front_end("stage2", job.start) is None)
+    if job.settings.compile:
+        backbone.compile_layers()
+    return backbone, SpeechSignals(job, backbone, scratch)
+
+
+def _list_settings(job: TaskJob) -> list[object]:
+    """What decides the outcome besides the fine-tuning: models that are kept are chosen among all runs of the job."""
+    return [job.study.keep_models, [] if job.study.keep_models == "adapted" else [str(run) for run in job.runs]]
+
+
+Outcome = tuple["FinetunedBackbone", BestWeights, float | None]
+"""Of a run: the model, its best epoch and its score on test clips, None without one."""
+
+
+class FinetunedBackbone(nn.Module):
+    """Backbone and head: batch -> (pooled embedding, logits or values)."""
+
+    def __init__(self, backbone: nn.Module, head: Head) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Embedding (batch, width) and outputs (batch, n_outputs)."""
+        embedding = embed_batch(self.backbone, batch)
+        return embedding, self.head(embedding)
+
+
+class _Finetuning:
+    """The runs of one setting, which share the starting point and the clips."""
+
+    def __init__(
+        self, job: TaskJob, backbone: nn.Module, clips: TaskClips, signals: Signals, tables: RunTables
+    ) -> None:
+        self.job, self.backbone, self.clips, self.signals, self.tables = job, backbone, clips, signals, tables
+        # What has no weights of its own is trained where there is no GPU, and half precision would only be emulated.
+        changed = {} if job.config.adaptable else {"precision": "32-true"}
+        self.settings = job.settings.model_copy(update=changed)
+        self.device = job.study.device if job.config.adaptable else "cpu"
+        self.keeps_embeddings = job.study.keeps_embeddings(job.setting.model)
+        self.start_state = {name: value.clone() for name, value in backbone.state_dict().items()}
+        self.start_points: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+        self.notice = Notice()
+
+    def build(self, run: Run, part: RunClips) -> FinetunedBackbone:
+        """The model that a run begins with; all runs share the modules of the backbone."""
+        self.backbone.load_state_dict(self.start_state)
+        width = self.backbone.width if self.job.config.adaptable else self.signals.width
+        head = self.clips.build_head(self.settings, width, self.settings.head_hidden, run.seed, part.train)
+        return FinetunedBackbone(self.backbone, head)
+
+    def perform(self, run: Run, part: RunClips, checkpoint: Path) -> Outcome:
+        """Train and test one run."""
+        of_run = self.clips.splits.filter(partition=run.partition, fold=run.fold)
+        self.signals.prepare(of_run, part.train)
+        model = self.build(run, part)
+        curve = Curve("stage2", self.job.setting.name(run))
+        learner = self.clips.build_learner(model, self.settings, curve, run.seed, part.train)
+        state = Checkpoint(checkpoint, self.job.study.checkpoint_minutes, sparing=True, notice=self.notice)
+        trainer = Trainer(self.device, self.settings, state, open_logs(self.job.study.logs))
+        test = part.test["utterance_id"].to_list()
+        self._embed_start(learner, trainer, run, test)
+        best = trainer.train(learner, self._load(part.train, run.seed), self._load(part.dev))
+        trainer.test(learner, self._load(test))
+        outputs = self._note(run, part, learner, curve)
+        return model, best, self._score(part.test, outputs)
+
+    def _load(self, names: Sequence[str], seed: int | None = None) -> Any:
+        return self.signals.load(names, self.clips.annotate, self.settings, seed)
+
+    def _score(self, test: pl.DataFrame, outputs: np.ndarray) -> float | None:
+        """Score on the task's own corpus: others' values may be on another scale, their classes of another kind."""
+        own = test["corpus"] == self.job.task.corpus
+        return self.clips.score(test.filter(own), outputs[own.to_numpy()])
+
+    def _embed_start(self, learner: TestedLearner, trainer: Trainer, run: Run, test: Sequence[str]) -> None:
+        """Embed the test clips of a fold with the starting point, once for all of its runs."""
+        place = (run.partition, run.fold)
+        if self.keeps_embeddings and place not in self.start_points:
+            trainer.test(learner, self._load(test))
+            self.start_points[place] = {name: embedding for name, (embedding, _) in learner.take_tested().items()}
+
+    def _note(self, run: Run, part: RunClips, learner: TestedLearner, curve: Curve) -> np.ndarray:
+        """Add the run to the tables; returns its (n_test, n_outputs) outputs."""
+        tested, names = learner.take_tested(), part.test["utterance_id"]
+        tuned, outputs = (np.stack(arrays) for arrays in zip(*(tested[name] for name in names), strict=True))
+        self.tables.add_predictions(run, part.test, outputs)
+        if self.keeps_embeddings:
+            start = self.start_points[run.partition, run.fold]
+            self.tables.add_embeddings(run, part.test, tuned, np.stack([start[name] for name in names]))
+        self.tables.add_curve(run, curve)
+        return outputs
+
+
+class _ModelKeeper:
+    """Saves fine-tuned models by `keep_models`: none, the best of the job by its score on dev, or all.
+
+    A head on descriptors is no model that `predict` could load: none is kept.
+
+    Args:
+        job: of the models.
+        training: builds them.
+        folder: where models are until the job is done.
+    """
+
+    def __init__(self, job: TaskJob, training: _Finetuning, folder: Path) -> None:
+        self.job, self.training, self.folder = job, training, folder
+        self.wanted = job.study.keep_models if job.config.adaptable else "adapted"
+        self.best: dict[str, Any] = {}
+        self._changed = False
+
+    def consider(self, run: Run, model: FinetunedBackbone, trained: BestWeights, tested: float | None) -> None:
+        """Save the model, or remember it if it is the best so far; `tested` is its score on test clips, if there are any."""
+        if find_rank() > 0:
+            return
+        if self.wanted == "all":
+            self._write(run, model, trained.score[0], tested)
+        elif self.wanted == "best" and (not self.best or trained.score > tuple(self.best["score"])):
+            self.best = {"run": str(run), "score": list(trained.score), "state": trained.state, "tested": tested}
+            self._changed = True
+
+    def save(self, folder: Path) -> None:
+        """Put the best model so far on disk, for when the job is killed."""
+        if self._changed:
+            save_object(self.best, folder / "best.pt")
+            self._changed = False
+
+    def load(self, folder: Path) -> bool:
+        """Take up the best model of a job that was killed; False if it is damaged."""
+        if (folder / "best.pt").is_file():
+            self.best = load_object(folder / "best.pt") or {}
+            return bool(self.best)
+        return True
+
+    def finish(self, models: Path) -> None:
+        """Give what is kept its place, `models`."""
+        if self.best:
+            run = Run.parse(self.best["run"])
+            model = self.training.build(run, self.training.clips.select(run))
+            model.load_state_dict(self.best["state"])
+            self._write(run, model, self.best["score"][0], self.best["tested"])
+        models.mkdir(parents=True, exist_ok=True)
+        for folder in sorted(self.folder.glob("*")):
+            place = models / folder.name
+            shutil.rmtree(place, ignore_errors=True)
+            # A second name: the first goes when the whole output is there, of which Snakemake deletes a part.
+            shutil.copytree(folder, place, copy_function=link_or_copy)
+
+    def _write(self, run: Run, model: FinetunedBackbone, dev: float, tested: float | None) -> None:
+        job, setting, clips = self.job, self.job.setting, self.training.clips
+        name, corpora, objectives = setting.name(run), [job.task.corpus], {}
+        card: dict[str, Any] = {
+            "title": name,
+            "study": job.study.study,
+            "starting point": f"{job.backbone}.{job.start}",
+            "fine-tuned on": f"{corpora[0]} ({setting.subset} training clips)",
+            f"dev {clips.metric}": f"{dev:.3f}",
+        }
+        if tested is not None:
+            about = f"this run on its fold of {corpora[0]}; means over runs are in the report"
+            card[f"test {clips.metric}"] = f"{tested:.3f} ({about})"
+        if job.start != ORIGINAL:
+            adaptation = job.study.adaptations[job.start]
+            objectives = adaptation.objectives
+            corpora += adaptation.corpora
+            card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": objectives}
+        classifier = EmotionClassifier(model.backbone, model.head, **{clips.kind: clips.outputs})
+        classifier.save(self.folder / name, card | {"licences": list_terms(job.study, corpora, objectives)})
+        force_to_disk(self.folder / name)

@@ -1,0 +1,49 @@
+"""The pages "Adding a ..." do what they say: files are written, commands run, outputs compared."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from project import ROOT, create_project
+
+pytestmark = pytest.mark.slow
+
+PAGES = sorted(path.name for path in (ROOT / "docs").glob("add-a*.md"))
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def run_page(text: str, folder: Path, environment: dict[str, str]) -> None:
+    """Do what a page says, in a project's folder.
+
+    A block whose first line is a comment with a path is a file of that name. A block `console` holds commands behind `$`, each followed
+    by texts that its output must contain.
+    """
+    for kind, block in BLOCK.findall(text):
+        first, _, rest = block.partition("\n")
+        if match := re.fullmatch(r"# (\S+\.(?:py|yaml|csv))", first):
+            path = folder / match[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(rest)
+        elif kind == "console":
+            for command, said in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
+                words = [str(Path(sys.executable).with_name("python")) if w == "python" else w for w in shlex.split(command)]
+                done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+                output = done.stdout + done.stderr
+                assert done.returncode == 0, f"{command}\n{output}"
+                for line in filter(None, said.splitlines()):
+                    assert line in output, f"{command} does not say {line!r}:\n{output}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page(page: str, tmp_path: Path) -> None:
+    project = create_project(tmp_path)
+    environment = project._environment()
+    environment |= {"PATH": f"{Path(sys.executable).parent}:{environment['PATH']}", "PYTHONPATH": str(tmp_path / "src")}
+    text = (ROOT / "docs" / page).read_text()
+    assert "```console" in text, "a page shows what its reader will see"
+    run_page(text, tmp_path, environment)
