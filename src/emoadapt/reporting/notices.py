@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from emoadapt.config import DemoCorpus, Study, UntrainedNetwork, objective_features
-from emoadapt.reporting.style import count_partitions, listing
+from emoadapt.reporting.style import listing
 
 _USES = {
     "sentiment": ("transcript", "sentiment"),
@@ -143,7 +143,7 @@ def list_copies(leaks: pl.DataFrame) -> list[str]:
 
 def describe_partitions(study: Study) -> list[str]:
     """A sentence for each task with several partitions: what its runs are, and what they vary in."""
-    counts = {name: count_partitions(study, name) for name in study.tasks}
+    counts = {name: study.tasks[name].partitions for name in study.tasks}
     return [
         f"{name}: {count} partitions of {study.tasks[name].corpus}, each scored alone; a run is one partition, one draw of the training "
         "clips and one seed, so that standard deviations are over partitions, draws and seeds together, and p-values over partitions."

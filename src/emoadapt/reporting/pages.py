@@ -20,7 +20,6 @@ from emoadapt.flow.store import read_provenance
 from emoadapt.reporting.measures import count_digits, label_metric, order_metric
 from emoadapt.reporting.runs import list_batches
 from emoadapt.reporting.style import (
-    count_partitions,
     model_key,
     name_model,
     subset_key,
@@ -97,7 +96,7 @@ def _describe_setting(study: Study, setting: Setting) -> Page:
         **model._asdict(),
         "method": study.finetunings[model.finetuning].method,
         "model": name_model(study, model),
-        "partitions": count_partitions(study, setting.task),
+        "partitions": study.tasks[setting.task].partitions,
         "subset": setting.subset,
         "clips": subset_name(setting.subset),
         "weights": weights_of(study, model.backbone),

@@ -153,14 +153,9 @@ def weights_of(study: Study, backbone: str) -> str:
     return study.backbones[backbone].provenance if backbone in study.backbones else "unknown"
 
 
-def count_partitions(study: Study, task: str) -> int:
-    """Divisions of a task's corpus, each scored alone."""
-    return int(getattr(study.tasks[task], "partitions", 1))
-
-
 def vary_runs(study: Study, task: str) -> str:
     """What the paired runs of a task differ in: `seeds`, or `partitions` where there are several."""
-    return "partitions" if count_partitions(study, task) > 1 else "seeds"
+    return "partitions" if study.tasks[task].partitions > 1 else "seeds"
 
 
 def describe_runs(study: Study, task: str, subset: str, seeds: int) -> str:
@@ -173,14 +168,14 @@ def describe_runs(study: Study, task: str, subset: str, seeds: int) -> str:
         seeds: of the setting's fine-tuning.
     """
     draws = 1 if subset == "full" else study.tasks[task].resamplings
-    counts = {"partition": count_partitions(study, task), "draw": draws, "seed": seeds}
+    counts = {"partition": study.tasks[task].partitions, "draw": draws, "seed": seeds}
     shown = [f"{number} {name}{'s' if number > 1 else ''}" for name, number in counts.items() if number > 1]
     return " × ".join(shown) or "1 run"
 
 
 def is_one_tailed(study: Study) -> bool:
     """Whether tests ask only if a model is better than its baseline."""
-    return getattr(study.report, "alternative", "two-sided") == "greater"
+    return study.report.alternative == "greater"
 
 
 def name_test(study: Study) -> str:
@@ -208,6 +203,10 @@ def describe_split(study: Study, task: str) -> str:
             return "named speakers"
         case "folds":
             return f"{split.k} folds by speaker (seed {split.seed})"
+        case "table":
+            return f"{'folds' if split.columns.fold else 'parts'} of {split.file}"
+        case "all":
+            return f"all speakers but {100 * split.dev:g} % for dev (seed {split.seed})"
         case _:
             shares = "/".join(f"{100 * share:g}" for share in (split.train, split.dev, split.test))
             return f"{shares} by speaker (seed {split.seed})"

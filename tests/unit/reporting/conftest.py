@@ -10,7 +10,6 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import load_study
-from emoadapt.corpora.leaks import find_leaks, read_clips
 from emoadapt.evaluation.comparisons import Scoring
 from emoadapt.evaluation.evaluate import evaluate_task
 from emoadapt.evaluation.questions import pose_question
@@ -19,9 +18,9 @@ from emoadapt.flow.store import read_table, write_table
 from emoadapt.reporting.audits import AUDIT_TABLES
 from emoadapt.reporting.figures import write_figures
 from emoadapt.reporting.runs import list_batches
-from emoadapt.reporting.style import count_partitions
 from emoadapt.reporting.tables import write_tables
 from emoadapt.study.nodes import Model
+from emoadapt.tasks.leaks import find_leaks, read_clips
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 SCRIPT = "<script>alert(1)</script>"
@@ -140,7 +139,7 @@ def write_inputs(study, folder):
     audits = {}
     for name, task in study.tasks.items():
         splits.append(folder / "splits" / f"{name}.parquet")
-        write_table(splits[-1], invent_splits(task, count_partitions(study, name)), schema.SPLITS)
+        write_table(splits[-1], invent_splits(task, study.tasks[name].partitions), schema.SPLITS)
     run_curves, rows = [folder / "run_curves.parquet"], []
     for (name, task), path in zip(study.tasks.items(), splits, strict=True):
         predictions, embeddings = [], []
@@ -162,7 +161,7 @@ def write_inputs(study, folder):
                 write_table(predictions[-1], answers, schema.PREDICTIONS)
         scoring = Scoring(
             bootstrap=study.report.bootstrap,
-            alternative=getattr(study.report, "alternative", "two-sided"),
+            alternative=study.report.alternative,
             baseline=study.report.baseline and Model.parse(study.report.baseline),
         )
         evaluate_task(pose_question(name, task.kind, task.outputs), predictions, embeddings, folder, scoring)

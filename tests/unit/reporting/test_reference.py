@@ -112,7 +112,11 @@ def shelf(tmp_path):
 def test_a_paper_is_one_file_in_the_folder_of_plugins(make_study, shelf):
     backbones = {"b": WAV2VEC2}
     study = make_study(
-        backbones=backbones, adaptations={}, finetunings=PLAIN["finetunings"], report={"paper": "somebody"}
+        backbones=backbones,
+        adaptations={},
+        finetunings=PLAIN["finetunings"],
+        report={"paper": "somebody"},
+        plugins=str(shelf.parent),
     )
     assert find_paper_value(study, "crema", "crema_d", Model("b", finetuning="probe"), "full", "uar") == (0.512, 0.01)
     assert find_paper_value(study, "crema", "crema_d", Model("b"), "full", "uar") is None

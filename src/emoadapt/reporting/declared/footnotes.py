@@ -13,7 +13,6 @@ from emoadapt.reporting.declared.grid import name_model
 from emoadapt.reporting.measures import is_lower_better, label_metric
 from emoadapt.reporting.reference import cite_paper, read_paper_notes
 from emoadapt.reporting.style import (
-    count_partitions,
     describe_runs,
     is_vector,
     list_method_notes,
@@ -100,7 +99,7 @@ def _say_spread(study: Study, table: TableConfig, shown: pl.DataFrame) -> str:
 def _say_runs(study: Study, table: TableConfig, shown: pl.DataFrame) -> str:
     """What the runs vary in: seeds and draws on one split, or also partitions, task by task."""
     tasks = shown["task"].unique(maintain_order=True)
-    if all(count_partitions(study, task) == 1 for task in tasks):
+    if all(study.tasks[task].partitions == 1 for task in tasks):
         return ""
     products = [
         f"{_name(study, table, row['task'])}: {describe_runs(study, row['task'], row['subset'], _count_seeds(study, row))}"
@@ -122,7 +121,7 @@ def _say_stars(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[st
     good, bad = ("lower", "higher") if is_lower_better(table.metric) else ("higher", "lower")
     pairs = sorted(set(tested["n_pairs"]))
     count = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
-    several = any(count_partitions(study, task) > 1 for task in tested["task"].unique())
+    several = any(study.tasks[task].partitions > 1 for task in tested["task"].unique())
     shared = f"{'partition, ' if several else ''}seed and training clips"
     joined = "of one partition" if several else "on the same draw of a subset"
     lines = [
