@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from emoadapt.config import Study
 
-_MODULES = (
-    "corpora.manifests", "features.extraction", "data.held_out", "data.targets", "training.stage1", "training.stage2", "training.handcrafted",
-    "evaluation.evaluate", "reporting",
-)  # fmt: skip
-"""Modules whose code digests the report names: the stages, each with all that it imports."""
+_MODULES = ("corpora.manifests", "features.extraction", "data.held_out", "data.targets", "evaluation.evaluate", "reporting")
+"""Modules whose code digests the report names: the stages, each with all that it imports. Methods in use are named too."""
 
 
 def write_all(
@@ -71,13 +68,19 @@ def write_all(
     write_declared(study, comparisons, tables, figures, remarks)
     provenance = {
         "versions": {name.removeprefix("version."): version for name, version in library_versions().items()},
-        "code digests": {name: code_digest(f"emoadapt.{name}") for name in _MODULES},
+        "code digests": {name: code_digest(f"emoadapt.{name}") for name in (*_MODULES, *_list_methods(study))},
         "configuration": study.model_dump(mode="json"),
         "checksums": find_checksums(study),
         "licences": {place: entry.licence for name, entry in list_weights().items() for place in (name, *entry.files)},
     }
     pages = collect_pages(study, results, metrics, confusion, splits)
     write_report(study, tables, figures, provenance, page, pages)
+
+
+def _list_methods(study: Study) -> list[str]:
+    """Modules of the methods that the study trains with."""
+    trainings = [*study.adaptations.values(), *study.finetunings.values()]
+    return sorted({f"methods.{training.method}" for training in trainings})
 
 
 def list_run_curves(study: Study, results: Path, splits: list[Path]) -> list[Path]:

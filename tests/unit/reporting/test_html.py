@@ -210,7 +210,7 @@ def test_write_all_reads_the_layout_of_the_results(study, results, tmp_path):
     write_table(word_errors, [row], schema.WORD_ERRORS)
     write_all(study, results, tmp_path / "tables", tmp_path / "figures", tmp_path / "index.html", word_errors)
     text = (tmp_path / "index.html").read_text()
-    assert "evaluation.evaluate" in text
+    assert "evaluation.evaluate" in text and "methods.finetune" in text and "methods.probe" in text
     assert "polars" in text
     section = text[text.index('<section id="speech-recognition">') : text.index('<section id="quarantine">')]
     assert "whisper small" in section and "10.0 %" in section
