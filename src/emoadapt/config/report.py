@@ -22,7 +22,7 @@ class Report(Section):
     group_clips: int = Field(10, ge=1)
     """Test clips that a sex or a speaker must have, and a class of one for its recall, to be judged in the table of fairness."""
     paper: Name | None = None
-    """Paper whose values stand beside ours, such as `goncalves2025`; see docs/report.md for one of your own."""
+    """Paper whose values stand beside ours, such as `goncalves2025`; see docs/add-a-paper.md for one of your own."""
     baseline: str | None = None
     """Model that all others of a task are also compared with, such as `egemaps.original`; null = none besides the originals."""
     names: dict[str, str] = {}

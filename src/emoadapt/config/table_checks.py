@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Set
 from itertools import combinations
 
 from emoadapt.config.papers import find_paper
@@ -140,7 +141,7 @@ def _check_dimensions(path: str, table: TableConfig) -> list[str]:
     ]
 
 
-def _agree(one: Model, other: Model, parts: set[str]) -> bool:
+def _agree(one: Model, other: Model, parts: Set[str]) -> bool:
     """Whether two models are the same in all these parts of their names."""
     return all(getattr(one, part) == getattr(other, part) for part in Model._fields if part in parts)
 

@@ -121,7 +121,7 @@ def find_in_tables(
 def _read(path: Path, columns: dict[str, Any]) -> pl.DataFrame:
     frame = pl.read_csv(path, comment_prefix="#", schema_overrides=columns)
     if missing := [name for name in columns if name not in frame.columns]:
-        raise DataError(f"{path}: columns {', '.join(missing)} are missing; see docs/report.md, Values of a paper")
+        raise DataError(f"{path}: columns {', '.join(missing)} are missing; see docs/add-a-paper.md")
     return frame.select(list(columns))
 
 

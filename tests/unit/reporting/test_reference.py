@@ -109,22 +109,7 @@ def shelf(tmp_path):
     use_folder(None)
 
 
-def test_a_paper_is_one_file_in_the_folder_of_plugins(make_study, shelf):
-    backbones = {"b": WAV2VEC2}
-    study = make_study(
-        backbones=backbones,
-        adaptations={},
-        finetunings=PLAIN["finetunings"],
-        report={"paper": "somebody"},
-        plugins=str(shelf.parent),
-    )
-    assert find_paper_value(study, "crema", "crema_d", Model("b", finetuning="probe"), "full", "uar") == (0.512, 0.01)
-    assert find_paper_value(study, "crema", "crema_d", Model("b"), "full", "uar") is None
-    assert cite_paper("somebody") == "Somebody (2026)"
-    assert read_paper_notes("somebody").is_empty()
-
-
 def test_a_paper_without_a_column_is_one_sentence(shelf):
     (shelf / "somebody.csv").write_text(PAPER.replace("subset,", "").replace("full,", ""))
-    with pytest.raises(DataError, match=r"somebody.csv: columns subset are missing; see docs/report.md"):
+    with pytest.raises(DataError, match=r"somebody.csv: columns subset are missing; see docs/add-a-paper.md"):
         read_paper("somebody")
