@@ -265,6 +265,17 @@ def make_study():
 
 
 @pytest.fixture(scope="session")
+def make_results():
+    """Inputs of a study's report, and a folder of results laid out as by the rules."""
+
+    def make(study, folder):
+        inputs = write_inputs(study, folder / "inputs")
+        return inputs, lay_out(study, inputs, folder / "results")
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def study():
     return study_values()
 
