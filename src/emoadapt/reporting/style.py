@@ -7,22 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emoadapt.config import (
-    CmuMosiCorpus,
-    CremaDCorpus,
-    CsvCorpus,
-    DemoCorpus,
-    FolderCorpus,
-    IemocapCorpus,
-    LeaveOnePartOut,
-    LeaveOneSpeakerOut,
-    MeldCorpus,
-    MspFaceCorpus,
-    MspImprovCorpus,
-    MspPodcastCorpus,
-    Study,
-    UrduCorpus,
-)
+from emoadapt.config import LeaveOnePartOut, LeaveOneSpeakerOut, Study
+from emoadapt.listing.reading import describe_source
 from emoadapt.plugins import read_declaration
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model
 
@@ -214,24 +200,7 @@ def describe_split(study: Study, task: str) -> str:
 
 def describe_labels(study: Study, corpus: str) -> str:
     """Whose judgement the labels of a corpus are."""
-    config = study.corpora[corpus]
-    match config:
-        case CremaDCorpus():
-            return f"{config.labels}, ties {config.ties}" if config.labels != "acted" else "acted (intended) emotion"
-        case CsvCorpus():
-            return f"column {config.columns.get('label', 'label')!r} of {config.file.rsplit('/', 1)[-1]}"
-        case FolderCorpus():
-            return "folder names"
-        case DemoCorpus():
-            return "synthetic (the emotion the clip was made with)"
-        case MspPodcastCorpus() | MspImprovCorpus() | MspFaceCorpus() | IemocapCorpus() | MeldCorpus():
-            return "raters' plurality"
-        case CmuMosiCorpus():
-            return "sign of the raters' mean sentiment"
-        case UrduCorpus():
-            return "judgement of the corpus's annotators"
-        case _:
-            return "acted (intended) emotion"
+    return describe_source(study.corpora[corpus])
 
 
 def star(p_value: float | None) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from emoadapt.corpora.base import show
-from emoadapt.corpora.delimited import Reader
-from emoadapt.corpora.names import normalise_name, suggest_name
 from emoadapt.errors import CorpusError
 from emoadapt.flow.code import digest
+from emoadapt.listing.delimited import Reader
+from emoadapt.listing.names import normalise_name, suggest_name
 
 if TYPE_CHECKING:
     from emoadapt.config import Split, TableSplit
@@ -39,21 +40,15 @@ class Row(NamedTuple):
     line: int
 
 
-def read_split_table(split: TableSplit) -> list[Row]:
+def read_split_table(split: TableSplit) -> tuple[Row, ...]:
     """Read the table of a split.
 
     Raises:
         CorpusError: the table or a column is missing, a cell is empty, a part has another name, or a row cannot be read.
     """
-    path, columns = Path(split.file), split.columns
-    reader = Reader(
-        split.file,
-        "correct the table",
-        separator="\t" if path.suffix.lower() in (".tsv", ".tab") else None,
-        strict=True,
-    )
     try:
-        table = reader.read(path)
+        found = Path(split.file).stat()
+        return _read(split, found.st_mtime_ns, found.st_size)
     except OSError as error:
         reason = (
             "this table does not exist"
@@ -61,6 +56,19 @@ def read_split_table(split: TableSplit) -> list[Row]:
             else f"cannot be read ({error.strerror})"
         )
         raise CorpusError(f"{split.file}: {reason}; correct the task's split.file") from None
+
+
+@lru_cache(maxsize=8)
+def _read(split: TableSplit, _changed: int, _size: int) -> tuple[Row, ...]:
+    """The rows, remembered while the file is the same: the graph asks several times."""
+    path, columns = Path(split.file), split.columns
+    reader = Reader(
+        split.file,
+        "correct the table",
+        separator="\t" if path.suffix.lower() in (".tsv", ".tab") else None,
+        strict=True,
+    )
+    table = reader.read(path)
     wanted = [columns.partition, columns.utterance, columns.fold or columns.part]
     for name in filter(None, wanted):
         if table.header.count(name) != 1:
@@ -68,15 +76,16 @@ def read_split_table(split: TableSplit) -> list[Row]:
             raise CorpusError(
                 f"{split.file}: {found} is called {name}; there are {', '.join(table.header)}; correct the task's split.columns"
             )
+    places = [table.header.index(name) if name else None for name in wanted]
     rows = []
     for line, cells in zip(table.lines, table.rows, strict=True):
-        values = [normalise_name(cells[table.header.index(name)]) if name else "" for name in wanted]
+        values = ["" if place is None else normalise_name(cells[place]) for place in places]
         if empty := [name for name, value in zip(wanted, values, strict=True) if name and not value]:
             raise CorpusError(
                 f"{split.file}, line {line}: {' and '.join(empty)} is empty; fill the cell, or take the row out"
             )
         rows.append(Row(*values, line))
-    return rows if columns.fold else [_name_part(split.file, row) for row in rows]
+    return tuple(rows if columns.fold else (_name_part(split.file, row) for row in rows))
 
 
 def _name_part(file: str, row: Row) -> Row:

@@ -31,15 +31,18 @@ def write(tmp_path):
 
 def test_rows_hold_partition_utterance_group_and_line(write):
     split = write("id;set;other\na;Train;1\n\nb;validation;2\n c ;TEST;3\n", utterance="id", part="set")
-    assert read_split_table(split) == [Row("", "a", "train", 2), Row("", "b", "dev", 4), Row("", "c", "test", 5)]
+    assert read_split_table(split) == (Row("", "a", "train", 2), Row("", "b", "dev", 4), Row("", "c", "test", 5))
     tabbed = write("utterance_id\tfold\tround\na, b\t1\tx\n", "t.tsv", fold="fold", partition="round")
-    assert read_split_table(tabbed) == [Row("x", "a, b", "1", 2)]
+    assert read_split_table(tabbed) == (Row("x", "a, b", "1", 2),)
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("id,part\na,train\n", r"no column is called utterance_id; there are id, part; correct the task's split\.columns"),
+        (
+            "id,part\na,train\n",
+            r"no column is called utterance_id; there are id, part; correct the task's split\.columns",
+        ),
         ("utterance_id,part,part\na,train,dev\n", r"more than one column is called part"),
         ("utterance_id,part\na,train\nb,\n", r"splits\.csv, line 3: part is empty"),
         ("utterance_id,part\na,train\nb,eval\n", r"splits\.csv, line 3: the part is 'eval'; write train, dev or test"),
