@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from emoadapt.config import expand_variables, load_study, objective_features, read_configfiles, read_study
-from emoadapt.features.faces import Config as FacesConfig
 from emoadapt.errors import ConfigError
+from emoadapt.features.faces import Config as FacesConfig
 
 ROOT = Path(__file__).parents[2]
 GOOD: dict[str, Any] = {

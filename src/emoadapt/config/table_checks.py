@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Set
+from itertools import combinations
+
+from emoadapt.config.papers import find_paper
 from emoadapt.config.study import Study
 from emoadapt.config.tables import TAKEN, BestOf, TableConfig, part_models
 from emoadapt.config.tasks import Task
+from emoadapt.errors import ConfigError
+from emoadapt.metrics.base import find_metric, list_scores
 from emoadapt.study.nodes import Model
 
 
@@ -13,7 +20,7 @@ def check_tables(study: Study) -> list[str]:
 
     What needs a missing corpus (`Study.left_out`) is not wrong.
     """
-    problems = []
+    problems = _check_report(study)
     for name, table in study.tables.items():
         path = f"tables.{name}"
         if name in TAKEN or name.startswith("paper_"):
@@ -26,6 +33,34 @@ def check_tables(study: Study) -> list[str]:
                 problems += _check_model(study, f"{path}.parts.{number}", table, model)
         problems += _check_dimensions(path, table)
     return problems
+
+
+def _check_report(study: Study) -> list[str]:
+    """The paper whose values are shown, and the model that all others are compared with.
+
+    Where a corpus is missing, the model may be one of a task that was left out.
+    """
+    problems = []
+    if study.report.paper is not None:
+        try:
+            find_paper(study.report.paper)
+        except ConfigError as error:
+            problems.append(f"report.paper: {error}")
+    if (name := study.report.baseline) is not None:
+        try:
+            wanted = Model.parse(name)
+        except ValueError as error:
+            return [*problems, f"report.baseline: {error}"]
+        models = study.list_models()
+        if wanted not in models and not study.left_out:
+            problems.append(f"report.baseline: {name} is not a model of this study; {_suggest(name, models)}")
+    return problems
+
+
+def _suggest(name: str, models: list[Model]) -> str:
+    known = [str(model) for model in models]
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there is {', '.join(known) or 'none'}"
 
 
 def _check_tests(study: Study, path: str, table: TableConfig) -> list[str]:
@@ -44,10 +79,8 @@ def _check_tests(study: Study, path: str, table: TableConfig) -> list[str]:
             if subset not in config.subsets
         ]
         if not _is_measured(config, table.metric):
-            kind = "attributes" if config.attributes else "classes"
-            problems.append(
-                f"{path}.metric: task {task} has {kind}, and no {table.metric}; choose a metric of such tasks"
-            )
+            known = ", ".join(list_scores(config.kind, config.outputs))
+            problems.append(f"{path}.metric: task {task} has {config.kind}, and no {table.metric}; there is {known}")
         tested = (config.corpus, *config.test_also)
         problems += [
             f"{path}.test_on: task {task} is not tested on {corpus}, only on {', '.join(tested)}; add it to tasks.{task}.test_also"
@@ -59,11 +92,7 @@ def _check_tests(study: Study, path: str, table: TableConfig) -> list[str]:
 
 def _is_measured(task: Task, metric: str) -> bool:
     """Whether a metric is of tasks like this one."""
-    if metric == "cosine_distance":
-        return True
-    if not metric.startswith("ccc_"):
-        return bool(task.classes)
-    return (metric == "ccc_mean" and bool(task.attributes)) or metric.removeprefix("ccc_") in task.attributes
+    return metric in list_scores(task.kind, task.outputs)
 
 
 def _check_model(study: Study, path: str, table: TableConfig, model: str) -> list[str]:
@@ -80,7 +109,7 @@ def _check_model(study: Study, path: str, table: TableConfig, model: str) -> lis
     if wanted.start not in study.starts(wanted.backbone):
         known = ", ".join(study.starts(wanted.backbone))
         return [f"{path}: {model} is not computed; the starts of backbone {wanted.backbone} are {known}"]
-    if table.metric == "cosine_distance" and not study.keeps_embeddings(wanted):
+    if find_metric(table.metric).question == "embeddings" and not study.keeps_embeddings(wanted):
         return [f"{path}: {model} has no values here, since its embeddings are not trained; leave it out"]
     trained = {(setting.task, setting.subset) for setting in study.list_settings() if setting.model == wanted}
     return [
@@ -95,23 +124,26 @@ def _check_model(study: Study, path: str, table: TableConfig, model: str) -> lis
 
 
 def _check_dimensions(path: str, table: TableConfig) -> list[str]:
-    """A cell is one setting: what varies must be among rows and columns."""
+    """A cell is one setting: what varies must be among rows and columns, and two models must differ in what is named there."""
     used = {*table.rows, *table.columns}
-    names = [name for part in table.parts for model in part.models for name in _names_of(model)]
+    models = {Model.parse(name) for part in table.parts for model in part.models for name in _names_of(model)}
+    pairs = [] if "model" in used else [pair for pair in combinations(models, 2) if _agree(*pair, used)]
     varying = {
         "task": len(table.tasks) > 1,
         "corpus": table.test_on is not None and len(table.test_on) > 1,
         "subset": len(table.subsets) > 1,
-        **{
-            part: len({getattr(Model.parse(name), part) for name in names}) > 1 and "model" not in used
-            for part in Model._fields
-        },
+        **{part: any(getattr(a, part) != getattr(b, part) for a, b in pairs) for part in Model._fields},
     }
     return [
         f"{path}: several {dimension}s would share a cell; name `{dimension}` among rows or columns"
         for dimension, several in varying.items()
         if several and dimension not in used
     ]
+
+
+def _agree(one: Model, other: Model, parts: Set[str]) -> bool:
+    """Whether two models are the same in all these parts of their names."""
+    return all(getattr(one, part) == getattr(other, part) for part in Model._fields if part in parts)
 
 
 def _names_of(model: str | BestOf) -> tuple[str, ...]:

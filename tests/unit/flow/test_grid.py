@@ -1,9 +1,9 @@
 """The run grid."""
 
 import pytest
+from emoadapt.flow.grid import Run, Setting, batches, runs, settings
 
 from emoadapt.config import Study, load_study
-from emoadapt.flow.grid import Run, Setting, batches, runs, settings
 
 BACKBONE = {"architecture": "hubert", "weights": "facebook/hubert-base-ls960"}
 
