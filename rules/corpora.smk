@@ -77,7 +77,7 @@ rule split:
     params:
         manifests=lambda w, input: fold_paths(input.manifests),
         split=lambda w: graph.split_state(w.task),
-        code=code_of("corpora.tasks"),
+        code=code_of("tasks.splits"),
     shell:
         'python -m emoadapt split {wildcards.task} {params.manifests} --labels "{input.labels}" '
         "--output {output} 2> {log}"
@@ -104,7 +104,7 @@ rule leaks:
     params:
         manifests=lambda w, input: fold_paths(input.manifests),
         rules=lambda w: graph.leak_state(w.task),
-        code=code_of("corpora.leaks"),
+        code=code_of("tasks.leaks"),
     shell:
         "python -m emoadapt leaks {wildcards.task} {params.manifests} --splits {input.splits} --output {output} 2> {log}"
 
@@ -123,8 +123,7 @@ rule subset:
         mem_mb=growing(2000),
         runtime=20,
     params:
-        resamplings=lambda w: graph.resamplings(w.task, w.subset),
-        draws=lambda w: STUDY.tasks[w.task].draws,
-        code=code_of("corpora.tasks"),
+        draws=lambda w: graph.subset_state(w.task, w.subset),
+        code=code_of("tasks.subsets"),
     shell:
         "python -m emoadapt subset {wildcards.task} {wildcards.subset} {input} --output {output} 2> {log}"

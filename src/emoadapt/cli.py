@@ -402,7 +402,7 @@ def adapt(backbone: str, adaptation: str, output: Output, curves: Output, thread
 @app.command(rich_help_panel=STAGES)
 def split(task: str, manifests: Files, labels: Annotated[str, typer.Option()], output: Output) -> None:
     """Map labels to classes and assign train, dev and test."""
-    from emoadapt.corpora.tasks import write_splits
+    from emoadapt.tasks.splits import write_splits
 
     write_splits(_study(), task, manifests, [Path(path) for path in labels.split()], output)
 
@@ -410,7 +410,7 @@ def split(task: str, manifests: Files, labels: Annotated[str, typer.Option()], o
 @app.command(rich_help_panel=STAGES)
 def leaks(task: str, manifests: Files, splits: Output, output: Output) -> None:
     """Look for speakers, recordings and sentences of the test set in train, dev and Stage 1; refuse what the study refuses."""
-    from emoadapt.corpora.leaks import write_leaks
+    from emoadapt.tasks.leaks import write_leaks
 
     write_leaks(_study(), task, splits, manifests, output)
 
@@ -418,7 +418,7 @@ def leaks(task: str, manifests: Files, splits: Output, output: Output) -> None:
 @app.command(rich_help_panel=STAGES)
 def subset(task: str, subset: str, splits: Path, output: Output) -> None:
     """Draw the training clips of a low-resource setting, all draws and folds."""
-    from emoadapt.corpora.tasks import write_subsets
+    from emoadapt.tasks.subsets import write_subsets
 
     write_subsets(task, subset, _study().tasks[task], splits, output)
 
@@ -433,9 +433,9 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Stage 2: train and test a model on a task, several runs in one process."""
-    from emoadapt.corpora.leaks import check_training
     from emoadapt.dag import Graph
     from emoadapt.study.nodes import Run
+    from emoadapt.tasks.leaks import check_training
     from emoadapt.training.jobs import run_job
 
     study = _study()

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emoadapt.config import Study, load_study, objective_features
-from emoadapt.corpora.base import read_labels, read_utterances
 from emoadapt.corpora.manifests import CorpusState, find_state
 from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import ConfigError, ModelError
@@ -34,6 +33,8 @@ from emoadapt.models.registry import identity, locate
 from emoadapt.schema import FEATURES as FEATURE_TABLES
 from emoadapt.study.grid import batches, count_gpus
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
+from emoadapt.tasks.folds import count_folds
+from emoadapt.tasks.states import describe_leaks, describe_splits, describe_subset
 from emoadapt.training.jobs import AdaptationJob, TaskJob, group_shards
 
 RESULTS = "results"
@@ -236,23 +237,8 @@ class Graph:
     @cache  # noqa: B019 - one graph lives as long as the process
     def folds(self, task: str) -> int:
         """Number of folds of a task."""
-        split = self.study.tasks[task].split
-        if split.by == "folds":
-            return split.k
-        if split.by not in ("leave_one_speaker_out", "leave_one_part_out"):
-            return 1
-        corpus = self.study.tasks[task].corpus
         config = self.study.tasks[task]
-        used = {
-            row.utterance_id
-            for row in read_labels(corpus, self.study.corpora[corpus])
-            if config.class_map.get(row.label or "", row.label) in config.classes
-            or any(getattr(row, name) is not None for name in config.attributes)
-        }
-        utterances = read_utterances(corpus, self.study.corpora[corpus])
-        unit = "speaker" if split.by == "leave_one_speaker_out" else "split"
-        left_out = [getattr(u, unit) for u in utterances if u.utterance_id in used]
-        return len({name for name in left_out if name})
+        return count_folds(config.corpus, config, self.study.corpora[config.corpus])
 
     def setting(self, task: str, model: str, subset: str) -> Setting:
         """The setting that the wildcards of a rule name."""
@@ -297,15 +283,13 @@ class Graph:
         """Digest of the code that evaluates a task."""
         return self.code("evaluation.evaluate", *name_modules(self.study.tasks[task].kind))
 
-    def resamplings(self, task: str, subset: str) -> int:
-        """Draws of a subset; all clips can be drawn in one way only."""
-        return 1 if subset == "full" else self.study.tasks[task].resamplings
-
     def split_state(self, task: str) -> str:
-        """The configuration that decides classes and splits."""
-        return self.study.tasks[task].model_dump_json(
-            exclude={"subsets", "resamplings", "draws", "leaks", "allow_speaker_overlap"}
-        )
+        """What decides a task's classes and splits besides its corpora."""
+        return describe_splits(self.study.tasks[task])
+
+    def subset_state(self, task: str, subset: str) -> str:
+        """What decides a subset besides the splits."""
+        return describe_subset(self.study.tasks[task], subset)
 
     def leak_manifests(self, task: str, adaptations: list[str]) -> list[str]:
         """Manifest shards that a task's leaks are looked for in: of its corpora and those that the adaptations use."""
@@ -317,12 +301,8 @@ class Graph:
         return self.leak_manifests(task, [start] if start in self.study.adaptations else [])
 
     def leak_state(self, task: str) -> str:
-        """What decides the table of leaks besides manifests and splits: verdicts, what was heard, and whose speakers are whose."""
-        config = self.study.tasks[task]
-        heard = {name: self.study.adaptations[name].corpora for name in self.study.adaptations_of(task)}
-        corpora = dict.fromkeys([*self.task_corpora(task), *(c for names in heard.values() for c in names)])
-        whose = [(name, self.study.corpora[name].importer, self.study.corpora[name].root) for name in corpora]
-        return json.dumps([config.leaks.model_dump(), config.allow_speaker_overlap, heard, whose])
+        """What decides the table of leaks besides manifests and splits."""
+        return describe_leaks(self.study, task)
 
     def leak_tables(self) -> list[str]:
         """The table of leaks of every task."""
@@ -499,8 +479,9 @@ class Graph:
         config = self.study.tasks[task]
         heard = [corpus for name in self.study.adaptations_of(task) for corpus in self.study.adaptations[name].corpora]
         states = [self._state(corpus) for corpus in dict.fromkeys([*self.task_corpora(task), *heard])]
-        code = code_digest("emoadapt.corpora.tasks", "emoadapt.corpora.leaks")
-        return digest(config.model_dump_json(), self.leak_state(task), code, [[s.labels, *s.shards] for s in states])
+        code = code_digest("emoadapt.tasks.splits", "emoadapt.tasks.subsets", "emoadapt.tasks.leaks")
+        found = describe_splits(config), config.subsets, config.resamplings, config.draws, self.leak_state(task)
+        return digest(*found, code, [[s.labels, *s.shards] for s in states])
 
     def report_state(self) -> str:
         """What the report shows: all of the configuration, through its template, beside a paper's figures."""

@@ -305,7 +305,7 @@ SPLITS = pa.schema(
         _column("sex", pa.string(), "female | male | null"),
         _column("label", pa.string(), "class of the task; null in a task of attributes"),
         _column("partition", pa.int32(), "which division of the corpus", nullable=False),
-        _column("fold", pa.int32(), "0 for a single partition", nullable=False),
+        _column("fold", pa.int32(), "fold of the partition; 0 where there is one", nullable=False),
         _column("split", pa.string(), "train | dev | test", nullable=False),
         _column("soft", pa.list_(pa.float32()), "shares of the task's classes in the raters' votes; null = no votes"),
         *(
@@ -591,7 +591,7 @@ LEAKS = pa.schema(
             "utterances of the two parts that could not be compared: no speaker, no transcript, no readable file",
             nullable=False,
         ),
-        _column("folds", pa.int64(), "folds in which it is so", nullable=False),
+        _column("folds", pa.int64(), "folds, of all partitions, in which it is so", nullable=False),
         _column("examples", pa.list_(pa.string()), "up to three of them; of labels, five pairs", nullable=False),
         _column(
             "verdict",

@@ -190,6 +190,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("finetunings.default.subsets", [5], "finetunings.default.subsets: 5 is not defined; there is full"),
         ("adaptations.adapted.method", "guess", "adaptations.adapted.method: found 'guess', allowed is 'adapt'"),
         ("finetuning", {"epochs": 3}, "finetuning: fine-tunings have names now; write `finetunings: {default: {...}}`"),
+        ("tasks.speech.allow_speaker_overlap", True, "write what is accepted, `leaks: {speakers: report, clips: report"),
         ("finetuning", {"egemaps_baseline": False}, "finetuning.egemaps_baseline: the baseline is a backbone now"),
         (
             "finetuning",

@@ -240,7 +240,7 @@ def test_a_key_makes_stale_what_reads_it(graph: Graph, path: str, value: object,
 
 
 def test_draws_of_a_subset(graph: Graph) -> None:
-    assert graph.resamplings("t", "full") == 1 and graph.resamplings("t", "10") == 3
+    assert graph.subset_state("t", "full") == "once" and graph.subset_state("t", "10") == "3 independent"
 
 
 def test_a_training_reads_what_its_method_and_backbone_say(graph: Graph) -> None:

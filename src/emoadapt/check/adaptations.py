@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.leaks import describe_clips, describe_leak, find_stage1_copies
 from emoadapt.data.held_out import describe_common, draw_parts
 from emoadapt.errors import EmoadaptError
+from emoadapt.tasks.leaks import describe_clips, describe_leak, find_stage1_copies
 
 if TYPE_CHECKING:
     from emoadapt.check.listings import Listings

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from emoadapt.config import CremaDCorpus
-from emoadapt.corpora.classes import describe_labels
-from emoadapt.corpora.leaks import (
+from emoadapt.errors import EmoadaptError
+from emoadapt.tasks.classes import describe_labels
+from emoadapt.tasks.divisions import list_parts
+from emoadapt.tasks.leaks import (
     REMARKS,
     describe_clips,
     describe_leak,
+    describe_unchecked,
     explain_refusals,
     find_leaks,
 )
-from emoadapt.corpora.splits import PARTS, build_task
-from emoadapt.corpora.subsets import draw_subsets
-from emoadapt.corpora.task_notes import describe_unchecked, list_label_notes, list_task_notes
-from emoadapt.errors import EmoadaptError
+from emoadapt.tasks.notes import list_label_notes, list_task_notes
+from emoadapt.tasks.splits import build_task
+from emoadapt.tasks.subsets import draw_subsets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,8 +84,7 @@ def check_task(listings: Listings, name: str, usable: Collection[str], problems:
         if row["kind"] in REMARKS:
             print(f"  note: {describe_leak(row)}")
         else:
-            key = f"leaks.{row['kind']}" if getattr(task.leaks, row["kind"]) == "report" else "allow_speaker_overlap"
-            print(f"  leak: {describe_leak(row)}; only reported (tasks.{name}.{key})")
+            print(f"  leak: {describe_leak(row)}; only reported (tasks.{name}.leaks.{row['kind']})")
     for note in describe_unchecked(task, leaks):
         print(f"  note: {note}")
     problems += explain_refusals(leaks)
@@ -91,10 +92,12 @@ def check_task(listings: Listings, name: str, usable: Collection[str], problems:
 
 def _describe_parts(name: str, task: Task, splits: pl.DataFrame) -> Iterator[str]:
     """A line for each part of the first fold: clips, speakers, classes or attributes."""
-    first = splits.filter(fold=0, corpus=task.corpus)
+    first = splits.filter(partition=0, fold=0, corpus=task.corpus)
     folds = splits["fold"].n_unique()
-    where = f" (fold 0 of {folds})" if folds > 1 else ""
-    for part in PARTS:
+    shown = [f"fold 0 of {folds}"] if folds > 1 else []
+    shown += [f"partition 0 of {task.partitions}"] if task.partitions > 1 else []
+    where = f" ({', '.join(shown)})" if shown else ""
+    for part in list_parts(task):
         chosen = first.filter(split=part)
         counts = ", ".join(
             [f"{label} {chosen.filter(label=label).height}" for label in task.classes]

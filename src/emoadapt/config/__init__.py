@@ -83,6 +83,8 @@ from emoadapt.config.tables import (
     TablePart,
 )
 from emoadapt.config.tasks import (
+    AllSplit,
+    Division,
     FoldSplit,
     FractionSplit,
     Leaks,
@@ -91,6 +93,8 @@ from emoadapt.config.tasks import (
     OfficialSplit,
     SpeakerSplit,
     Split,
+    TableColumns,
+    TableSplit,
     Task,
 )
 from emoadapt.config.training import (
@@ -103,6 +107,7 @@ __all__ = [
     "REPEATING",
     "VIDEO_FEATURES",
     "Adaptation",
+    "AllSplit",
     "AnnotatedCorpus",
     "AnyCorpus",
     "Architecture",
@@ -118,6 +123,7 @@ __all__ = [
     "CremaDCorpus",
     "CsvCorpus",
     "DemoCorpus",
+    "Division",
     "EachOf",
     "EgemapsConfig",
     "EgemapsFramesConfig",
@@ -157,8 +163,10 @@ __all__ = [
     "SpeechTransformer",
     "Split",
     "Study",
+    "TableColumns",
     "TableConfig",
     "TablePart",
+    "TableSplit",
     "Task",
     "TessCorpus",
     "UntrainedBackbone",

@@ -22,7 +22,11 @@ _MODELS = {"egemaps": "egemaps.original", "classical": "compare.original.svm"}
 
 def explain_obsolete(values: Mapping[str, Any]) -> list[str]:
     """A sentence for each key, and each name of a model, that a study can no longer use."""
-    return [*_explain_finetuning(values.get("finetuning")), *_explain_models("tables", values.get("tables"))]
+    return [
+        *_explain_finetuning(values.get("finetuning")),
+        *_explain_tasks(values.get("tasks")),
+        *_explain_models("tables", values.get("tables")),
+    ]
 
 
 def _explain_finetuning(section: Any) -> Iterator[str]:
@@ -32,6 +36,15 @@ def _explain_finetuning(section: Any) -> Iterator[str]:
     for key, advice in _FINETUNING.items():
         if isinstance(section, Mapping) and key in section:
             yield f"finetuning.{key}: {advice}"
+
+
+def _explain_tasks(section: Any) -> Iterator[str]:
+    for name, task in section.items() if isinstance(section, Mapping) else ():
+        if isinstance(task, Mapping) and "allow_speaker_overlap" in task:
+            yield (
+                f"tasks.{name}.allow_speaker_overlap: write what is accepted, "
+                "`leaks: {speakers: report, clips: report, development: report}`"
+            )
 
 
 def _explain_models(path: str, value: Any) -> Iterator[str]:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from emoadapt.config.base import Fraction, Name, NameMap, PlainName, Section, repeated_values
+from emoadapt.config.base import Fraction, Name, NameMap, PlainName, Section, expand_variables, repeated_values
 
 Attribute = Literal["arousal", "valence", "dominance"]
 """Emotional attributes that clips are rated on (columns of the LABELS table)."""
 
 
+class Division(Section):
+    """One division of the corpus, where a split lists several."""
+
+    train: tuple[PlainName, ...] | None = None
+    """Default: all that neither dev nor test names."""
+    dev: tuple[PlainName, ...]
+    test: tuple[PlainName, ...]
+
+
 class OfficialSplit(Section):
-    """The corpus's own partition (the manifest's `split` column)."""
+    """The corpus's own parts (the manifest's `split` column)."""
 
     by: Literal["official"]
     train: tuple[PlainName, ...] = ("train",)
@@ -22,6 +31,14 @@ class OfficialSplit(Section):
     """Names of the development part."""
     test: tuple[PlainName, ...] = ("test", "test1")
     """Names of the test part."""
+    partitions: tuple[Division, ...] = ()
+    """Instead of train, dev and test: several divisions, each scored alone."""
+
+    @model_validator(mode="after")
+    def _alone(self) -> OfficialSplit:
+        if self.partitions and (named := sorted({"train", "dev", "test"} & self.model_fields_set)):
+            raise ValueError(f"{', '.join(named)} and partitions both name the parts; keep one of the two")
+        return self
 
 
 class SpeakerSplit(Section):
@@ -29,8 +46,20 @@ class SpeakerSplit(Section):
 
     by: Literal["speakers"]
     train: tuple[PlainName, ...] | None = None
-    dev: tuple[PlainName, ...]
-    test: tuple[PlainName, ...]
+    dev: tuple[PlainName, ...] = ()
+    test: tuple[PlainName, ...] = ()
+    partitions: tuple[Division, ...] = ()
+    """Instead of train, dev and test: several divisions, each scored alone."""
+
+    @model_validator(mode="after")
+    def _either(self) -> SpeakerSplit:
+        if self.partitions and (self.train or self.dev or self.test):
+            raise ValueError("train, dev or test and partitions both name speakers; keep one of the two")
+        if not self.partitions and (missing := [part for part in ("dev", "test") if not getattr(self, part)]):
+            raise ValueError(
+                f"{' and '.join(missing)} must not be empty; name at least one, or list several divisions in partitions"
+            )
+        return self
 
 
 class FractionSplit(Section):
@@ -69,12 +98,63 @@ class LeaveOnePartOut(Section):
     by: Literal["leave_one_part_out"]
 
 
+class TableColumns(Section):
+    """Names of the columns of a split's table."""
+
+    utterance: str = "utterance_id"
+    """Utterance ids, with or without the corpus's name; without `#start-end` it stands for all segments of the recording."""
+    part: str | None = None
+    """The part of each utterance: train, dev or test."""
+    fold: str | None = None
+    """Instead of parts: the fold that tests each utterance. A fold develops on the next one, as in `folds`."""
+    partition: str | None = None
+    """The partition of each row, where the table holds several."""
+
+    @model_validator(mode="after")
+    def _either(self) -> TableColumns:
+        if (self.part is None) == (self.fold is None):
+            raise ValueError("name either the column of the part (train, dev, test) or that of the fold")
+        return self
+
+
+class TableSplit(Section):
+    """A table of your own that names each utterance's part or fold; utterances that it does not name are left out."""
+
+    by: Literal["table"]
+    file: str
+    """CSV or TSV with a header; absolute, or relative to the folder that the study runs in; `${NAME}` and `~` as in `root`."""
+    columns: TableColumns = TableColumns(part="part")
+
+    @field_validator("file")
+    @classmethod
+    def _expand(cls, value: str) -> str:
+        return expand_variables(value)
+
+
+class AllSplit(Section):
+    """All speakers train but those drawn for dev; the task is tested on its `test_also` corpora alone."""
+
+    by: Literal["all"]
+    dev: Fraction = 0.15
+    seed: int = Field(0, ge=0)
+
+
 Verdict = Literal["refuse", "report"]
 
 Split = Annotated[
-    OfficialSplit | SpeakerSplit | FractionSplit | FoldSplit | LeaveOneSpeakerOut | LeaveOnePartOut,
+    OfficialSplit
+    | SpeakerSplit
+    | FractionSplit
+    | FoldSplit
+    | LeaveOneSpeakerOut
+    | LeaveOnePartOut
+    | TableSplit
+    | AllSplit,
     Field(discriminator="by"),
 ]
+
+_DRAWN = ("fractions", "folds", "all")
+"""Splits that are drawn, so that there can be any number of partitions."""
 
 
 class Leaks(Section):
@@ -87,7 +167,7 @@ class Leaks(Section):
     """Speakers in more than one of train, dev and test."""
     clips: Verdict = "refuse"
     """Recordings of the training part among the test or development clips. Segments of one file are the same recording where they
-    share at least half of the shorter one."""
+    share at least half of the shorter one; with `score: parents`, always."""
     development: Verdict = "refuse"
     """Recordings of the development part among the test clips: the epoch would be chosen on the test."""
     transcripts: Verdict = "report"
@@ -100,10 +180,6 @@ class Leaks(Section):
     """Recordings that are labelled twice, with different labels."""
     duplicates: Verdict = "report"
     """Recordings that are more than once in train, in dev or in test: training and scores count each of them."""
-
-
-_OVERLAPS = {"speakers", "clips", "development"}
-"""Leaks that `allow_speaker_overlap` accepts."""
 
 
 class Task(Section):
@@ -123,9 +199,11 @@ class Task(Section):
     """A test set (folds pooled; `test_also` corpora too) without a clip of one of the classes: refuse the task, or report it
     at the head of the report. Scores are over all classes either way; a class without a test clip counts as 0."""
     split: Split
-    allow_speaker_overlap: bool = False
-    """Accept speakers and recordings shared between train, dev and test (printed in the report either way): short for
-    `leaks: {speakers: report, clips: report, development: report}`."""
+    partitions: int = Field(1, ge=1)
+    """Divisions of the corpus, each scored alone. Drawn splits draw each anew from their seed, the first one as without this key.
+    A split that lists its partitions needs no number; one by table says here how many the table holds."""
+    score: Literal["utterances", "parents"] = "utterances"
+    """What is scored: each utterance, or each recording with the outputs of its segments averaged."""
     leaks: Leaks = Leaks()
     """Overlap of test data with training data: refuse or report."""
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] = ("full",)
@@ -140,11 +218,26 @@ class Task(Section):
     a value of an attribute)."""
 
     @model_validator(mode="after")
-    def _overlap(self) -> Task:
-        if self.allow_speaker_overlap and self.leaks.model_fields_set & _OVERLAPS:
+    def _partitions(self) -> Task:
+        by, listed = self.split.by, getattr(self.split, "partitions", ())
+        if listed and "partitions" not in self.model_fields_set:
+            # The section is frozen for everybody else.
+            object.__setattr__(self, "partitions", len(listed))
+        number = self.partitions
+        if listed and len(listed) != number:
+            raise ValueError(f"partitions is {number}, and split.partitions lists {len(listed)}; leave partitions out")
+        if number > 1 and isinstance(self.split, TableSplit) and self.split.columns.partition is None:
+            raise ValueError(f"partitions is {number}; name the table's column in split.columns.partition")
+        if number > 1 and not listed and by not in (*_DRAWN, "table"):
+            other = (
+                "list them in split.partitions" if hasattr(self.split, "partitions") else "split by fractions or folds"
+            )
             raise ValueError(
-                "allow_speaker_overlap: true is short for leaks: {speakers: report, clips: report, development: report}, "
-                "and both are given; keep leaks alone"
+                f"partitions is {number}, and a split by {by} draws nothing, so that there is one; {other}"
+            )
+        if by == "all" and not self.test_also:
+            raise ValueError(
+                "split: {by: all} leaves no clip of the corpus to test on; name other corpora in test_also"
             )
         return self
 
@@ -157,11 +250,6 @@ class Task(Section):
     def outputs(self) -> tuple[str, ...]:
         """What the models of the task give a number for: its classes or its attributes."""
         return self.classes or self.attributes
-
-    def refuses(self, kind: str) -> bool:
-        """Whether a leak of this kind (a key of `leaks`) stops the task."""
-        accepted = self.allow_speaker_overlap and kind in _OVERLAPS
-        return not accepted and getattr(self.leaks, kind) == "refuse"
 
     @model_validator(mode="after")
     def _classes(self) -> Task:

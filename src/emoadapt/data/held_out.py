@@ -13,10 +13,10 @@ from scipy.sparse.csgraph import connected_components
 
 from emoadapt import schema
 from emoadapt.corpora.base import show
-from emoadapt.corpora.overlap import CLIP_COLUMNS, group_clips, group_overlapping, is_readable
 from emoadapt.errors import DataError
 from emoadapt.flow.frames import read_frame
 from emoadapt.flow.store import write_table
+from emoadapt.tasks.overlap import CLIP_COLUMNS, group_clips, group_overlapping, is_readable
 
 COLUMNS = ("utterance_id", "speaker", *CLIP_COLUMNS)
 """Columns of a manifest that decide the division."""
@@ -87,7 +87,7 @@ def find_families(manifests: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
     Clips of a speaker are a family. Where the speaker is unknown, segments of a file are one, since they are probably of the
     same people; in a corpus that would be a single family by that, only segments that overlap are. Families that share a
-    recording (`corpora.overlap.group_clips`) are one family.
+    recording (`tasks.overlap.group_clips`) are one family.
 
     Recordings that would make a corpus a single family, or more than half of it one, such as the same calibration clip of each
     speaker, link nobody: their clips are of no family. Those that are shared by most speakers are taken first, all that are shared

@@ -10,11 +10,11 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
-from emoadapt.corpora.leaks import describe_leak
-from emoadapt.corpora.leaks import read_clips as read_clips
-from emoadapt.corpora.overlap import find_shared_clips
 from emoadapt.flow.frames import read_frame
 from emoadapt.reporting.style import listing
+from emoadapt.tasks.leaks import describe_leak
+from emoadapt.tasks.leaks import read_clips as read_clips
+from emoadapt.tasks.overlap import find_shared_clips
 
 _TESTED = ("task", "test_corpus", "test_clips", "seen_clips", "test_speakers", "seen_speakers")
 
@@ -97,7 +97,7 @@ def leak_footnotes(study: Study, leaks: pl.DataFrame) -> dict[str, list[str]]:
         notes.setdefault(row["task"], []).append(f"{describe_leak(row)}: {_name_consequence(row)}")
     for task, sentences in notes.items():
         # Few corpora bring transcripts: that sentences were not compared is said where somebody counts on it.
-        idle = [] if task in study.tasks and study.tasks[task].refuses("transcripts") else ["transcripts"]
+        idle = [] if task in study.tasks and study.tasks[task].leaks.transcripts == "refuse" else ["transcripts"]
         idle += ["overlaps"]  # unknown where `clips` is
         unknown = rows.filter(~pl.col("kind").is_in(idle), task=task, verdict="unknown")
         unknown = unknown.select("kind", "between", "corpus").rows()

@@ -137,6 +137,10 @@ def describe_split(study: Study, task: str) -> str:
             return "named speakers"
         case "folds":
             return f"{split.k} folds by speaker (seed {split.seed})"
+        case "table":
+            return f"{'folds' if split.columns.fold else 'parts'} of {split.file}"
+        case "all":
+            return f"all speakers but {100 * split.dev:g} % for dev (seed {split.seed})"
         case _:
             shares = "/".join(f"{100 * share:g}" for share in (split.train, split.dev, split.test))
             return f"{shares} by speaker (seed {split.seed})"

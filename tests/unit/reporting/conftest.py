@@ -9,7 +9,6 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import load_study
-from emoadapt.corpora.leaks import find_leaks, read_clips
 from emoadapt.evaluation.audit import audit_task
 from emoadapt.evaluation.evaluate import evaluate_task
 from emoadapt.flow.grid import batches, settings
@@ -18,6 +17,7 @@ from emoadapt.flow.store import read_table, write_table
 from emoadapt.reporting.audits import AUDIT_TABLES
 from emoadapt.reporting.figures import write_figures
 from emoadapt.reporting.tables import write_tables
+from emoadapt.tasks.leaks import find_leaks, read_clips
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 SCRIPT = "<script>alert(1)</script>"

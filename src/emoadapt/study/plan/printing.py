@@ -138,7 +138,7 @@ def summarise_plan(
         )
     if any(row.stage == "feature" and not is_kept(row) and row.jobs_done < (row.jobs or 0) for row in rows):
         lines.append("The time to extract faces, transcripts, sentiment and descriptors is not estimated.")
-    guessed = [name for name, task in study.tasks.items() if task.split.by in ("official", "speakers")]
+    guessed = [name for name, task in study.tasks.items() if task.split.by in ("official", "speakers", "table")]
     if guessed:
         shares = "/".join(f"{100 * share:.0f}" for share in UNKNOWN_SHARES)
         lines.append(

@@ -182,8 +182,10 @@ class _Planner:
         split = self.study.tasks[task].split
         if split.by == "fractions":
             return split.train, split.dev, split.test
+        if split.by == "all":
+            return 1 - split.dev, split.dev, 0.0
         folds = self._count_folds(task)
-        if split.by in ("folds", "leave_one_speaker_out", "leave_one_part_out") and folds:
+        if folds and folds > 1:
             return (folds - 2) / folds, 1 / folds, 1 / folds
         return UNKNOWN_SHARES
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from emoadapt.corpora.overlap import find_partner, find_shared_clips, is_readable
+from emoadapt.tasks.overlap import find_partner, find_shared_clips, is_readable
 
 PAIRS = 5
 """Pairs of clips that are shown."""

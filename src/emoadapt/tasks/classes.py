@@ -14,6 +14,7 @@ from emoadapt.corpora.emotions import suggest_class
 from emoadapt.corpora.names import describe_counts
 from emoadapt.errors import CorpusError
 from emoadapt.schema import SPLITS
+from emoadapt.tasks.divisions import list_tested
 
 if TYPE_CHECKING:
     from emoadapt.config import Task
@@ -156,19 +157,29 @@ def describe_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: st
 
 
 def find_missing_classes(task: Task, splits: pl.DataFrame) -> dict[str, list[str]]:
-    """Test corpus -> classes of the task without a test clip there.
+    """Test corpus -> classes of the task without a test clip there in some partition.
 
     Args:
         task: its configuration.
-        splits: `schema.SPLITS` rows. Scores are of the test parts of all folds together, so that is what is looked at.
+        splits: `schema.SPLITS` rows. Scores are of the test parts of all folds of a partition together, so that is what is
+            looked at.
     """
-    tested = splits.filter(split="test")
-    found = {}
-    for corpus in (task.corpus, *task.test_also):
-        present = set(tested.filter(corpus=corpus)["label"])
-        if absent := [name for name in task.classes if name not in present]:
-            found[corpus] = absent
-    return found
+    return {
+        corpus: sorted(lacking, key=task.classes.index)
+        for corpus in list_tested(task)
+        if (lacking := {name for names in _list_missing(task, splits, corpus).values() for name in names})
+    }
+
+
+def _list_missing(task: Task, splits: pl.DataFrame, corpus: str) -> dict[int, list[str]]:
+    """Partition -> classes without a test clip of a corpus there."""
+    tested = splits.filter(split="test", corpus=corpus).group_by("partition").agg(pl.col("label").unique())
+    present = dict(tested.iter_rows())
+    missing = {
+        partition: [name for name in task.classes if name not in present.get(partition, ())]
+        for partition in range(task.partitions)
+    }
+    return {partition: names for partition, names in missing.items() if names}
 
 
 def check_test_classes(task_name: str, task: Task, splits: pl.DataFrame, labels: dict[str, LabelCounts]) -> None:
@@ -185,16 +196,22 @@ def check_test_classes(task_name: str, task: Task, splits: pl.DataFrame, labels:
     """
     if task.missing_classes == "report" or not (missing := find_missing_classes(task, splits)):
         return
-    found = "; ".join(_describe_missing(task_name, task, corpus, names, labels) for corpus, names in missing.items())
+    found = []
+    for corpus, names in missing.items():
+        partitions = map(str, _list_missing(task, splits, corpus))
+        where = f" in partition {show(partitions)}" if task.partitions > 1 else ""
+        found.append(_describe_missing(task_name, task, corpus, names, labels, where))
     raise CorpusError(
-        f"task {task_name}: {found}. Or take the class out of tasks.{task_name}.classes; or set "
+        f"task {task_name}: {'; '.join(found)}. Or take the class out of tasks.{task_name}.classes; or set "
         f"tasks.{task_name}.missing_classes: report, and it counts as 0 in the averages over all classes"
     )
 
 
-def _describe_missing(task_name: str, task: Task, corpus: str, names: list[str], labels: dict[str, LabelCounts]) -> str:
+def _describe_missing(
+    task_name: str, task: Task, corpus: str, names: list[str], labels: dict[str, LabelCounts], where: str
+) -> str:
     """One test set that lacks classes, and what to do."""
-    text = f"no test clip of corpus {corpus} is of class {show(names, _LISTED)}"
+    text = f"no test clip of corpus {corpus} is of class {show(names, _LISTED)}{where}"
     outside = labels[corpus].outside
     if outside:
         text += f" (labels left out there: {describe_counts(outside)})"

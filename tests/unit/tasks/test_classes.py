@@ -7,11 +7,12 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import Task
-from emoadapt.corpora.classes import count_labels, describe_labels, find_missing_classes, map_labels
 from emoadapt.corpora.emotions import suggest_class
-from emoadapt.corpora.splits import build_task
-from emoadapt.corpora.task_notes import describe_left_out, list_label_notes, list_task_notes
 from emoadapt.errors import CorpusError
+from emoadapt.tasks.classes import count_labels, describe_labels, find_missing_classes, map_labels
+from emoadapt.tasks.left_out import describe_left_out
+from emoadapt.tasks.notes import list_label_notes, list_task_notes
+from emoadapt.tasks.splits import build_task
 
 FOUR = ("anger", "happiness", "neutral", "sadness")
 SPLIT = {"by": "speakers", "dev": ["s2", "s3"], "test": ["s6", "s7"]}

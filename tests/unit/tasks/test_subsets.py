@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter
 
@@ -9,8 +10,8 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import Task
-from emoadapt.corpora.subsets import apportion, draw_nested, draw_subset, draw_subsets
 from emoadapt.errors import DataError
+from emoadapt.tasks.subsets import apportion, draw_nested, draw_subset, draw_subsets
 
 
 def make_labels(counts):
@@ -102,7 +103,7 @@ def splits():
     for fold in (0, 1):
         part = pl.when(pl.col("n") % 2 == fold).then(pl.lit("train")).otherwise(pl.lit("test"))
         rows.append(labels.select("utterance_id", "label", split=part, fold=pl.lit(fold, dtype=pl.Int32)))
-    return pl.concat(rows)
+    return pl.concat(rows).with_columns(partition=pl.lit(0, dtype=pl.Int32))
 
 
 def make_task(**values):
@@ -137,7 +138,22 @@ def test_draws_do_not_depend_on_each_other(splits):
     assert not few.equals(draw_subsets(splits, make_task(resamplings=2), 8, "t", seed=1))
 
 
+def test_each_partition_draws_its_own_and_the_first_as_without_others(splits):
+    twice = pl.concat([splits, splits.with_columns(partition=pl.lit(1, dtype=pl.Int32))])
+    task = make_task(split={"by": "folds"}, partitions=2, resamplings=2)
+    drawn = draw_subsets(twice, task, 8, "t")
+    assert drawn.filter(partition=0).equals(draw_subsets(splits, make_task(resamplings=2), 8, "t"))
+    groups = drawn.partition_by("partition", "fold", "resampling", as_dict=True)
+    assert len(groups) == 8 == len({tuple(group["utterance_id"]) for group in groups.values()})
+    # Independently: the seed of partition 1, fold 1, resampling 0 of the study's seed 0.
+    seed = int.from_bytes(hashlib.sha256(b"t/8/1/0/0/1").digest()[:16], "big")
+    train = splits.filter(split="train", fold=1)
+    assert groups[1, 1, 0]["utterance_id"].to_list() == draw_subset(train, 8, np.random.default_rng(seed))
+
+
 def test_problem_names_task_and_fold(splits):
+    with pytest.raises(DataError, match=r"task t, partition 2, fold 0: a subset of 41 clips"):
+        draw_subsets(splits.with_columns(partition=pl.lit(2)), make_task(), 41, "t")
     with pytest.raises(
         DataError, match=r"task t, fold 0: a subset of 41 clips .* 40 to train on; .* correct tasks\.t\.subsets"
     ):
@@ -157,7 +173,7 @@ def test_nested_quotas_worked_by_hand():
 
 def test_a_smaller_nested_draw_is_part_of_a_larger_one():
     splits = make_labels({"a": 30, "b": 17, "c": 9}).with_columns(
-        fold=pl.lit(0, pl.Int32), split=pl.lit("train"), speaker=pl.lit("s"), corpus=pl.lit("c")
+        partition=pl.lit(0), fold=pl.lit(0, pl.Int32), split=pl.lit("train"), speaker=pl.lit("s"), corpus=pl.lit("c")
     )
     task = make_task(resamplings=3, draws="nested")
     sizes = [12, 20, 21, 40, 56]

@@ -10,9 +10,12 @@ import pytest
 from emoadapt import schema
 from emoadapt.config import Task
 from emoadapt.corpora import read_utterances
-from emoadapt.corpora.classes import map_labels, share_votes
-from emoadapt.corpora.splits import assign_splits, build_task, check_splits
+from emoadapt.corpora.speakers import group_speakers
 from emoadapt.errors import CorpusError, DataError
+from emoadapt.tasks.classes import map_labels, share_votes
+from emoadapt.tasks.left_out import describe_left_out
+from emoadapt.tasks.notes import list_label_notes
+from emoadapt.tasks.splits import assign_splits, build_task, check_splits
 
 CLASSES = ("anger", "neutral")
 VOTES = pl.DataFrame(schema.LABELS.empty_table()).schema["soft"]
@@ -211,6 +214,184 @@ def test_empty_parts_and_absent_classes_are_refused():
         check_splits("t", splits.clear(), CLASSES)
     with pytest.raises(CorpusError, match=r"task t, fold 0: no training clip of class fear, disgust; take"):
         check_splits("t", splits, (*CLASSES, "fear", "disgust"))
+
+
+@pytest.mark.parametrize(
+    ("split", "shares"),
+    [
+        ({"by": "fractions", "seed": 7}, (0.70, 0.15, 0.15)),
+        ({"by": "folds", "k": 4, "seed": 7}, (0.25,) * 4),
+        ({"by": "all", "seed": 7}, (0.85, 0.15)),
+    ],
+)
+def test_each_partition_is_drawn_from_the_seed_and_its_number(split, shares):
+    table, config = make_table(TEN), task(split, test_also=["d"]).split
+    once, thrice = assign_splits(table, config), assign_splits(table, config, 3)
+    assert thrice.filter(partition=0).equals(once), "more partitions leave the first as it is"
+    assert thrice.filter(pl.col("partition") < 2).equals(assign_splits(table, config, 2))
+    assert thrice.select("partition", "fold", "utterance_id").rows() == sorted(
+        thrice.select("partition", "fold", "utterance_id").rows()
+    )
+    last = "dev" if config.by == "all" else "test"
+    for partition, seed in ((0, 7), (1, (7, 1)), (2, (7, 2))):
+        rows = thrice.filter(partition=partition)
+        assert all_in_one_part(rows)
+        groups = group_speakers(TEN, shares, np.random.default_rng(seed))
+        assert parts(rows, rows["fold"].max())[last] == set(groups[-1])
+    assert len({frozenset(parts(thrice.filter(partition=i))[last]) for i in range(3)}) > 1
+
+
+def test_listed_partitions_worked_by_hand():
+    """The six sessions of MSP-IMPROV, four of which train."""
+    sessions = {f"{sex}{number}": f"session{number}" for number in range(1, 7) for sex in "FM"}
+    table = make_table(dict.fromkeys(sessions, 2), sessions)
+    listed = [
+        {"dev": [f"Session{dev}"], "test": [f"session{test}"]} for test, dev in ((5, 4), (3, 2), (2, 1), (1, 6), (6, 5))
+    ]
+    config = task({"by": "official", "partitions": listed})
+    assert config.partitions == 5
+    splits = assign_splits(table, config.split, config.partitions)
+    found = [parts(splits.filter(partition=i)) for i in range(5)]
+    assert [(names["test"], names["dev"]) for names in found] == [
+        ({"F5", "M5"}, {"F4", "M4"}),
+        ({"F3", "M3"}, {"F2", "M2"}),
+        ({"F2", "M2"}, {"F1", "M1"}),
+        ({"F1", "M1"}, {"F6", "M6"}),
+        ({"F6", "M6"}, {"F5", "M5"}),
+    ]
+    assert all(len(names["train"]) == 8 for names in found)
+    people = [{"dev": ["F1"], "test": ["M1"]}, {"train": ["F3"], "dev": ["M1"], "test": ["F1", "F2"]}]
+    splits = assign_splits(table, task({"by": "speakers", "partitions": people}).split, 2)
+    assert parts(splits.filter(partition=0))["train"] == set(sessions) - {"F1", "M1"}
+    assert parts(splits.filter(partition=1)) == {"train": {"F3"}, "dev": {"M1"}, "test": {"F1", "F2"}}
+
+
+def test_a_listed_partition_that_names_nothing_is_found_by_its_number():
+    table = make_table(dict.fromkeys("abc", 2), {"a": "one", "b": "two", "c": "three"})
+    good, bad = {"dev": ["one"], "test": ["two"]}, {"dev": ["one", "four"], "test": ["two"]}
+    with pytest.raises(
+        CorpusError, match=r"are one, three, two; none of them is called like four; .* split\.partitions\[1\]"
+    ):
+        assign_splits(table, task({"by": "official", "partitions": [good, bad]}).split, 2)
+    with pytest.raises(CorpusError, match=r"speaker z \(split\.partitions\[0\]\.test\)"):
+        assign_splits(table, task({"by": "speakers", "partitions": [{"dev": ["a"], "test": ["z"]}]}).split)
+
+
+def test_errors_name_the_partition():
+    table = make_table(dict.fromkeys("abcd", 2)).filter(pl.col("utterance_id") != "c/b_0")
+    listed = [{"dev": ["c"], "test": ["b"]}, {"train": ["b"], "dev": ["c"], "test": ["a"]}]
+    splits = assign_splits(table, task({"by": "speakers", "partitions": listed}).split, 2)
+    with pytest.raises(CorpusError, match=r"task t, partition 1, fold 0: no training clip of class anger"):
+        check_splits("t", splits, CLASSES)
+    manifest, labels = as_tables(table)
+    listed = [{"dev": ["c"], "test": ["a"]}, {"dev": ["c"], "test": ["b"]}]
+    config = task({"by": "speakers", "partitions": listed})
+    with pytest.raises(CorpusError, match=r"no test clip of corpus c is of class anger in partition 1; choose another"):
+        build_task("t", config, {"c": manifest}, {"c": labels})
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"split": {"by": "official"}, "partitions": 2}, r"by official draws nothing.*list them in split\.partitions"),
+        (
+            {"split": {"by": "leave_one_speaker_out"}, "partitions": 2},
+            r"partitions is 2, and a split by leave_one_speaker_out draws nothing.*split by fractions or folds",
+        ),
+        (
+            {"split": {"by": "official", "partitions": [{"dev": ["a"], "test": ["b"]}]}, "partitions": 2},
+            r"partitions is 2, and split\.partitions lists 1; leave partitions out",
+        ),
+        (
+            {"split": {"by": "official", "test": ["x"], "partitions": [{"dev": ["a"], "test": ["b"]}]}},
+            r"test and partitions",
+        ),
+        (
+            {"split": {"by": "speakers", "dev": ["x"], "partitions": [{"dev": ["a"], "test": ["b"]}]}},
+            r"both name speakers",
+        ),
+        ({"split": {"by": "speakers", "dev": ["x"]}}, r"test must not be empty; name at least one, or list"),
+        ({"split": {"by": "table", "file": "t"}, "partitions": 2}, r"the table's column in split\.columns\.partition"),
+        (
+            {"split": {"by": "table", "file": "t", "columns": {"part": "p", "fold": "f"}}},
+            r"either the column of the part",
+        ),
+        ({"split": {"by": "all"}}, r"leaves no clip of the corpus to test on; name other corpora in test_also"),
+    ],
+)
+def test_partitions_that_cannot_be_are_refused(values, problem):
+    with pytest.raises(ValueError, match=problem):
+        Task.model_validate({"corpus": "c", "classes": CLASSES, **values})
+
+
+def test_a_table_names_parts_of_each_partition(tmp_path):
+    """Worked by hand: four clips, two rounds; the second leaves one out."""
+    rows = ["a_0,x,train", "a_1,x,train", "b_0,x,dev", "c_0,x,test", "a_0,y,test", "b_0,y,train", "c_0,y,dev"]
+    (tmp_path / "t.csv").write_text("\n".join(["utterance_id,round,part", *rows]))
+    split = {"by": "table", "file": str(tmp_path / "t.csv"), "columns": {"part": "part", "partition": "round"}}
+    table = make_table({"a": 2, "b": 1, "c": 1})
+    splits = assign_splits(table, task(split, partitions=2).split, 2)
+    assert splits.select("partition", "fold", "utterance_id", "split").rows() == [
+        (0, 0, "c/a_0", "train"),
+        (0, 0, "c/a_1", "train"),
+        (0, 0, "c/b_0", "dev"),
+        (0, 0, "c/c_0", "test"),
+        (1, 0, "c/a_0", "test"),
+        (1, 0, "c/b_0", "train"),
+        (1, 0, "c/c_0", "dev"),
+    ]
+    with pytest.raises(CorpusError, match=r"holds 2 partitions \(x, y\), and the task's partitions is 3"):
+        assign_splits(table, task(split, partitions=3).split, 3)
+
+
+def test_a_table_of_folds_tests_each_in_turn_and_develops_on_the_next(tmp_path):
+    (tmp_path / "t.tsv").write_text("clip\tfold\na_0\t1\nb_0\t2\nc_0\t10\nd_0\t10\nc/x_0\t1\n")
+    split = {"by": "table", "file": str(tmp_path / "t.tsv"), "columns": {"utterance": "clip", "fold": "fold"}}
+    table = make_table(dict.fromkeys("abcde", 1))
+    # x is in the corpus without a label; e is not in the table.
+    splits = assign_splits(table, task(split).split, known=[*table["utterance_id"], "c/x_0"])
+    assert [parts(splits, fold) for fold in range(3)] == [
+        {"test": {"a"}, "dev": {"b"}, "train": {"c", "d"}},
+        {"test": {"b"}, "dev": {"c", "d"}, "train": {"a"}},
+        {"test": {"c", "d"}, "dev": {"a"}, "train": {"b"}},
+    ]
+    with pytest.raises(CorpusError, match=r"corpus c has no utterance c/x_0 \(line 6\)"):
+        assign_splits(table, task(split).split)
+
+
+def test_what_a_table_does_not_name_is_left_out_and_counted(tmp_path):
+    rows = [
+        f"{speaker}_{i},{part}" for speaker, part in (("a", "train"), ("b", "dev"), ("c", "test")) for i in range(2)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["utterance_id,part", *rows]))
+    manifest, labels = as_tables(make_table(dict.fromkeys("abcd", 2)))
+    labels = labels.with_columns(label=pl.when(pl.col("utterance_id") == "c/d_1").then(None).otherwise(pl.col("label")))
+    config = task({"by": "table", "file": str(tmp_path / "t.csv")})
+    splits = build_task("t", config, {"c": manifest}, {"c": labels})
+    assert parts(splits) == {"train": {"a"}, "dev": {"b"}, "test": {"c"}}
+    file = tmp_path / "t.csv"
+    assert describe_left_out(config, {"c": manifest}, {"c": labels}) == f"c: without a label 1; not in {file} 1"
+    assert list_label_notes("t", config, {"c": manifest}, {"c": labels}) == [
+        f"labelled clips that tasks.t.split does not name are left out: {file} 1"
+    ]
+
+
+def test_all_clips_train_and_other_corpora_are_tested():
+    manifest, labels = as_tables(make_table(TEN))
+    other, votes = as_tables(make_table({"z": 4}, corpus="d"))
+    config = task({"by": "all", "dev": 0.2}, test_also=["d"])
+    splits = build_task("t", config, {"c": manifest, "d": other}, {"c": labels, "d": votes})
+    own = splits.filter(corpus="c")
+    assert set(own["split"]) == {"train", "dev"} and all_in_one_part(own)
+    assert own["utterance_id"].to_list() == manifest["utterance_id"].sort().to_list()
+    assert own.filter(split="dev").height == 20, "two of ten speakers of ten clips each"
+    assert splits.filter(split="test")["corpus"].unique().to_list() == ["d"]
+    with pytest.raises(
+        CorpusError, match=r"split\.by: all needs at least 2 speakers with labelled clips; there is 1 \(a\)"
+    ):
+        assign_splits(make_table({"a": 4}), config.split)
+    with pytest.raises(CorpusError, match=r"no test clip of corpus d is of class neutral"):
+        build_task("t", config, {"c": manifest, "d": other}, {"c": labels, "d": votes.filter(label="anger")})
 
 
 LABELS = pl.DataFrame({"utterance_id": ["c/1", "c/2", "c/3", "c/4"], "label": ["anger", "calm", None, "fear"]})

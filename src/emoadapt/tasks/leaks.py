@@ -1,7 +1,7 @@
 """Leaks from training, development and Stage 1 into the test set, and repeated recordings.
 
-Each kind is described in docs/evaluation.md. Speakers, recordings and sentences are compared within each fold;
-Stage 1 uses every clip of its corpora, so it is compared with the test sets of all folds.
+Each kind is described in docs/evaluation.md. Speakers, recordings and sentences are compared within each fold of each partition;
+Stage 1 uses every clip of its corpora, so it is compared with the test sets of all folds and partitions.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study, Task
-from emoadapt.corpora.contradictions import compare_labels, name_truth
-from emoadapt.corpora.overlap import CLIP_COLUMNS, find_overlapping_clips, find_shared_clips, is_readable
-from emoadapt.corpora.splits import PARTS
 from emoadapt.errors import CorpusError
 from emoadapt.flow.frames import make_frame, read_frame
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.flow.store import write_table
+from emoadapt.tasks.contradictions import compare_labels, name_truth
+from emoadapt.tasks.divisions import PARTS, list_tested
+from emoadapt.tasks.overlap import CLIP_COLUMNS, find_overlapping_clips, find_shared_clips, is_readable
 
 FEWEST_WORDS = 3
 """Sentences of fewer words ("Oh, really?") are said by everybody, and are no leak."""
@@ -33,6 +33,15 @@ REMARKS = ("labels", "duplicates", "stage1_copies", "overlaps")
 
 _NEVER_REFUSED = ("stage1_copies", "overlaps")
 """Kinds that `tasks.<name>.leaks` does not name. Copies in Stage 1 are kept on one side; neighbours in a conversation overlap."""
+
+_UNCHECKED = {
+    "speakers": ("speakers", "without a speaker"),
+    "clips": ("recordings", "that cannot be read"),
+    "transcripts": ("sentences", "without a transcript"),
+    "stage1_clips": ("recordings", "that cannot be read"),
+    "stage1_speakers": ("speakers", "without a speaker"),
+}
+"""Kind -> what is compared, and clips that cannot be."""
 
 _ANYBODYS = ("csv", "folder")
 """Importers whose speaker names mean somebody only within one folder."""
@@ -124,14 +133,15 @@ def find_leaks(
     Returns:
         LEAKS rows: one per kind and pair of parts that was compared, also where nothing is shared.
     """
-    rows = splits.select("utterance_id", "corpus", "speaker", "fold", "split", truth=name_truth(task.attributes))
+    columns = ["utterance_id", "corpus", "speaker", "partition", "fold", "split"]
+    rows = splits.select(*columns, truth=name_truth(task.attributes))
     rows = rows.join(clips, on="utterance_id", how="left")
     found = [*_compare_parts(task, rows), *compare_labels((task.corpus, *task.test_also), rows)]
     home = pl.col("utterance_id").str.split("/").list.first()
     for adaptation, corpora in stage1.items():
         used = clips.filter(home.is_in(list(corpora)))
         found += find_stage1_copies(adaptation, corpora, used)
-        for corpus in (task.corpus, *task.test_also):
+        for corpus in list_tested(task):
             tested = rows.filter(corpus=corpus, split="test").unique("utterance_id")
             base = {"between": f"Stage 1 ({adaptation}) / test", "adaptation": adaptation, "corpus": corpus}
             found.append({"kind": "stage1_clips", **base, **_summarise([_share_clips(used, tested)])})
@@ -143,22 +153,23 @@ def find_leaks(
 
 def _compare_parts(task: Task, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
     """Rows of train, development and test, without task and verdict."""
+    share_clips = _share_files if task.score == "parents" else _share_clips
     pairs: list[tuple[str, str, str, Callable[[pl.DataFrame, pl.DataFrame], _Shared]]] = [
         ("speakers", "train", "dev", _share_speakers),
         ("speakers", "train", "test", _share_speakers),
         ("speakers", "dev", "test", _share_speakers),
-        ("clips", "train", "dev", _share_clips),
-        ("clips", "train", "test", _share_clips),
-        ("development", "dev", "test", _share_clips),
+        ("clips", "train", "dev", share_clips),
+        ("clips", "train", "test", share_clips),
+        ("development", "dev", "test", share_clips),
         ("overlaps", "train", "test", _share_little),
         ("overlaps", "dev", "test", _share_little),
         ("transcripts", "train", "test", _share_sentences),
         *(("duplicates", part, part, _find_duplicates) for part in PARTS),
     ]
-    folds = rows.partition_by("fold")
-    for corpus in (task.corpus, *task.test_also):
+    folds = rows.partition_by("partition", "fold", maintain_order=True)
+    for corpus in dict.fromkeys((task.corpus, *task.test_also)):
         for kind, early, late, share in pairs:
-            if late != "test" and corpus != task.corpus:
+            if corpus not in (list_tested(task) if late == "test" else [task.corpus]):
                 continue
             shared = [share(fold.filter(split=early), fold.filter(split=late, corpus=corpus)) for fold in folds]
             base = {"kind": kind, "between": f"{early} / {late}", "adaptation": None, "corpus": corpus}
@@ -220,6 +231,12 @@ def _share_clips(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
     )
 
 
+def _share_files(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
+    """All segments of a file are one recording, whose outputs are averaged."""
+    whole = {name: pl.lit(None, pl.Float64) for name in ("start", "end")}
+    return _share_clips(early.with_columns(**whole), late.with_columns(**whole))
+
+
 def _share_little(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
     copies = _share_clips(early, late)
     found = find_overlapping_clips(late, early) - copies.found
@@ -245,7 +262,7 @@ def _share_sentences(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
 
 
 def _summarise(shared: Sequence[_Shared]) -> dict[str, Any]:
-    """Columns of a LEAKS row over folds; something shared in several folds counts once."""
+    """Columns of a LEAKS row over the folds of all partitions; something shared in several counts once."""
     found, compared, unchecked, examples = (
         set().union(*(getattr(fold, name) for fold in shared))
         for name in ("found", "compared", "unchecked", "examples")
@@ -262,7 +279,11 @@ def _summarise(shared: Sequence[_Shared]) -> dict[str, Any]:
 
 def _judge(task: Task, row: Mapping[str, Any]) -> str:
     if row["count"]:
-        return "refused" if row["kind"] not in _NEVER_REFUSED and task.refuses(row["kind"]) else "reported"
+        return (
+            "refused"
+            if row["kind"] not in _NEVER_REFUSED and getattr(task.leaks, row["kind"]) == "refuse"
+            else "reported"
+        )
     return "none" if row["of"] else "unknown"
 
 
@@ -325,6 +346,32 @@ def explain_refusals(leaks: pl.DataFrame) -> list[str]:
             f"task {row['task']}: {describe_leak(row)}; {advice}, or accept it with tasks.{row['task']}.leaks: "
             f"{{{row['kind']}: report}}"
         )
+    return sentences
+
+
+def describe_unchecked(task: Task, leaks: pl.DataFrame) -> list[str]:
+    """Sentences about clips among which a leak could not be looked for.
+
+    Few corpora have transcripts: that sentences were not compared is only said where they are refused.
+
+    Args:
+        task: its configuration.
+        leaks: its LEAKS rows.
+    """
+    kinds = (
+        _UNCHECKED
+        if task.leaks.transcripts == "refuse"
+        else {k: v for k, v in _UNCHECKED.items() if k != "transcripts"}
+    )
+    sentences = []
+    for (kind, corpus), rows in (
+        leaks.filter(pl.col("unchecked") > 0, pl.col("kind").is_in(list(kinds)))
+        .partition_by("kind", "corpus", as_dict=True, maintain_order=True)
+        .items()
+    ):
+        what, why = kinds[str(kind)]
+        pairs = ", ".join(f"{between} {count:,}" for between, count in rows.select("between", "unchecked").rows())
+        sentences.append(f"shared {what} were not looked for among clips {why} (of {corpus}, {pairs})")
     return sentences
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import Task
-from emoadapt.corpora.splits import build_task
-from emoadapt.corpora.subsets import draw_rated_subset, draw_subsets
-from emoadapt.corpora.task_notes import list_task_notes
 from emoadapt.errors import CorpusError, DataError
+from emoadapt.tasks.notes import list_task_notes
+from emoadapt.tasks.splits import build_task
+from emoadapt.tasks.subsets import draw_rated_subset, draw_subsets
 
 
 def make_task(**settings) -> Task:
@@ -116,7 +116,9 @@ def test_order_of_rows_does_not_matter_and_resamplings_differ() -> None:
         draw_rated_subset(table, ("arousal",), 10, np.random.default_rng(3)) for table in (rows, rows.reverse())
     )
     assert first == second
-    splits = rows.with_columns(fold=pl.lit(0), split=pl.lit("train"), label=pl.lit(None, pl.String))
+    splits = rows.with_columns(
+        partition=pl.lit(0), fold=pl.lit(0), split=pl.lit("train"), label=pl.lit(None, pl.String)
+    )
     drawn = draw_subsets(splits, make_task(subsets=(10, "full"), resamplings=3), 10, "t")
     parts = [set(part["utterance_id"]) for part in drawn.partition_by("resampling")]
     assert [len(part) for part in parts] == [10, 10, 10] and parts[0] != parts[1]

@@ -9,18 +9,18 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import load_study
-from emoadapt.corpora.leaks import (
+from emoadapt.errors import CorpusError
+from emoadapt.flow.store import read_table, write_table
+from emoadapt.tasks.leaks import (
     check_training,
     describe_clips,
     describe_leak,
+    describe_unchecked,
     explain_refusals,
     find_leaks,
     write_leaks,
 )
-from emoadapt.corpora.overlap import EMPTY
-from emoadapt.corpora.task_notes import describe_unchecked
-from emoadapt.errors import ConfigError, CorpusError
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.tasks.overlap import EMPTY
 
 MANIFEST = dict(pl.DataFrame(schema.MANIFEST.empty_table()).schema)
 SPLITS = dict(pl.DataFrame(schema.SPLITS.empty_table()).schema)
@@ -64,7 +64,7 @@ def split_rows(labels=(), **parts):
         for name, speaker in clips:
             base = dict.fromkeys(SPLITS)
             rows.append(
-                base | {"utterance_id": name, "corpus": name.split("/")[0], "speaker": speaker, "label": labels.get(name, "x"), "fold": fold, "split": part}
+                base | {"utterance_id": name, "corpus": name.split("/")[0], "speaker": speaker, "label": labels.get(name, "x"), "partition": 0, "fold": fold, "split": part}
             )  # fmt: skip
     return pl.DataFrame(rows, schema=SPLITS)
 
@@ -334,23 +334,51 @@ def test_copies_within_stage1_are_counted_and_stop_nothing():
     assert explain_refusals(leaks) == []
 
 
-@pytest.mark.parametrize(
-    "accepted",
-    [{"allow_speaker_overlap": True}, {"leaks": {"speakers": "report", "clips": "report", "development": "report"}}],
-)
-def test_what_is_accepted_is_reported(accepted):
+def test_a_leak_in_any_partition_is_refused_and_counts_once():
+    """Speaker a is in train and test in the second and third partition only."""
+    clean = split_rows(train=[("c/1", "a")], dev=[("c/2", "b")], test=[("c/3", "c")])
+    mixed = split_rows(train=[("c/1", "a")], dev=[("c/2", "b")], test=[("c/4", "a")])
+    splits = pl.concat([clean, *(mixed.with_columns(partition=pl.lit(i, dtype=SPLITS["partition"])) for i in (1, 2))])
+    rows = manifest(("c/1", "a", {}), ("c/2", "b", {}), ("c/3", "c", {}), ("c/4", "a", {}))
+    study = make_study(split={"by": "fractions"}, partitions=3, test_also=[])
+    row = row_of(leaks_of(study, splits, rows), "speakers")
+    assert (row["count"], row["of"], row["folds"], row["verdict"]) == (1, 2, 2, "refused")
+    assert row_of(leaks_of(study, splits.filter(partition=0), rows), "speakers")["verdict"] == "none"
+
+
+def test_segments_of_one_file_are_one_recording_where_parents_are_scored():
+    """Two neighbours overlap by a quarter: no copies, but their outputs would be averaged across train and test."""
+    splits = split_rows(train=[("c/1", "a")], dev=[("c/2", "b")], test=[("c/3", "c")])
+    film = {"fingerprint": "film"}
+    rows = manifest(
+        ("c/1", "a", film | {"start": 0.0, "end": 2.0}),
+        ("c/2", "b", {}),
+        ("c/3", "c", film | {"start": 1.5, "end": 3.5}),
+    )
+    found = {
+        score: row_of(leaks_of(make_study(score=score, test_also=[]), splits, rows), "clips")["verdict"]
+        for score in ("utterances", "parents")
+    }
+    assert found == {"utterances": "none", "parents": "refused"}
+
+
+def test_a_corpus_that_only_trains_is_not_looked_for_among_test_clips():
+    study = make_study(split={"by": "all"})
+    splits = split_rows(train=[("c/1", "a")], dev=[("c/2", "b")], test=[("d/3", "a")])
+    leaks = leaks_of(study, splits, *clean_manifests(), stage1=["adapted"])
+    tested = leaks.filter(pl.col("between").str.ends_with("/ test"))
+    assert set(tested["corpus"]) == {"d"}
+    assert set(leaks.filter(pl.col("between").is_in(["train / dev", "train / train"]))["corpus"]) == {"c"}
+
+
+def test_what_is_accepted_is_reported():
+    accepted = {"leaks": {"speakers": "report", "clips": "report", "development": "report"}}
     same = {"fingerprint": "one", "speaker": "a"}
     leaks = leaks_of(make_study(**accepted), CLEAN, *clean_manifests(c1=same, c3=same, c4=same))
     assert explain_refusals(leaks) == []
     assert {(row["kind"], row["verdict"]) for row in leaks.filter(pl.col("count") > 0).to_dicts()} == {
         ("speakers", "reported"), ("clips", "reported"), ("development", "reported")
     }  # fmt: skip
-
-
-def test_one_thing_is_said_in_one_place():
-    with pytest.raises(ConfigError, match=r"allow_speaker_overlap: true is short for leaks: .* keep leaks alone"):
-        make_study(allow_speaker_overlap=True, leaks={"speakers": "report"})
-    assert make_study(allow_speaker_overlap=True, leaks={"stage1_clips": "refuse"}).tasks["t"].refuses("stage1_clips")
 
 
 def test_a_refused_task_leaves_no_table_and_trains_only_what_is_clean(tmp_path):

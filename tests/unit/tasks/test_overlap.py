@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from emoadapt.corpora.overlap import (
+from emoadapt.flow.fingerprints import UNREADABLE
+from emoadapt.tasks.overlap import (
     find_overlapping_clips,
     find_partner,
     find_shared_clips,
     group_clips,
     group_overlapping,
 )
-from emoadapt.flow.fingerprints import UNREADABLE
 
 
 def clips(*rows):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 
 from emoadapt.errors import DataError
-from emoadapt.schema import SUBSETS
+from emoadapt.flow.frames import read_frame
+from emoadapt.flow.store import write_table
+from emoadapt.schema import SPLITS, SUBSETS
+from emoadapt.tasks.divisions import describe_fold
 
 if TYPE_CHECKING:
     from emoadapt.config import Task
@@ -19,13 +23,20 @@ COLUMNS = dict(pl.DataFrame(SUBSETS.empty_table()).schema)
 """`schema.SUBSETS` in polars."""
 
 
+def write_subsets(task: str, subset: str, config: Task, splits: Path, output: Path) -> None:
+    """Write the drawn training clips of every partition, fold and resampling (SUBSETS)."""
+    table = read_frame(splits, SPLITS)
+    size: int | Literal["full"] = "full" if subset == "full" else int(subset)
+    write_table(output, draw_subsets(table, config, size, task).to_arrow(), SUBSETS)
+
+
 def draw_subsets(
     splits: pl.DataFrame, task: Task, subset: int | Literal["full"], task_name: str, seed: int = 0
 ) -> pl.DataFrame:
-    """Draw a subset of the training clips in every fold, as often as the task resamples.
+    """Draw a subset of the training clips in every fold of every partition, as often as the task resamples.
 
-    Each draw has a generator of its own, seeded with a hash of task, subset (unless draws are nested), fold, resampling
-    and `seed`, so that no draw depends on how many others there are.
+    Each draw has a generator of its own, seeded with a hash of task, subset (unless draws are nested), fold, resampling,
+    `seed` and (but for the first) partition, so that no draw depends on how many others there are.
 
     Args:
         splits: the task's `schema.SPLITS` rows.
@@ -35,23 +46,25 @@ def draw_subsets(
         seed: another seed gives other draws.
 
     Returns:
-        `schema.SUBSETS` rows sorted by fold, resampling and id.
+        `schema.SUBSETS` rows sorted by partition, fold, resampling and id.
 
     Raises:
         DataError: the subset is larger than a fold's training part, or too small to hold every class.
     """
-    train = splits.filter(pl.col("split") == "train").sort("fold", "utterance_id")
+    train = splits.filter(pl.col("split") == "train").sort("partition", "fold", "utterance_id")
     draws = []
-    for (fold,), rows in train.partition_by("fold", as_dict=True, maintain_order=True).items():
+    folds = train.partition_by("partition", "fold", as_dict=True, maintain_order=True)
+    for (partition, fold), rows in folds.items():
         for resampling in range(1 if subset == "full" else task.resamplings):
             drawn = rows
             if subset != "full":
                 try:
+                    more = (partition,) if partition else ()
                     about = "nested" if task.draws == "nested" else subset
-                    chosen = _draw(rows, task, subset, _generator(task_name, about, fold, resampling, seed))
+                    chosen = _draw(rows, task, subset, _generator(task_name, about, fold, resampling, seed, *more))
                 except DataError as error:
                     raise DataError(
-                        f"task {task_name}, fold {fold}: {error}; correct tasks.{task_name}.subsets"
+                        f"task {task_name}, {describe_fold(int(partition), int(fold))}: {error}; correct tasks.{task_name}.subsets"
                     ) from None
                 drawn = rows.filter(pl.col("utterance_id").is_in(chosen))
             draws.append(drawn.with_columns(resampling=pl.lit(resampling, dtype=pl.Int32)))
@@ -59,7 +72,7 @@ def draw_subsets(
         raise DataError(f"task {task_name}: its splits hold no training clips; correct tasks.{task_name}.split")
     rows = pl.concat(draws)
     return rows.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items()).sort(
-        "fold", "resampling", "utterance_id"
+        "partition", "fold", "resampling", "utterance_id"
     )
 
 

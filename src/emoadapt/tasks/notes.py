@@ -1,0 +1,145 @@
+"""Notes on a task's split: clips left out, a single test speaker, a development part without a class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from emoadapt.corpora.base import show
+from emoadapt.corpora.names import describe_counts, note_case_twins, suggest_name
+from emoadapt.tasks.divisions import describe_fold, list_tested
+from emoadapt.tasks.left_out import UNITS, count_unnamed, list_named
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from emoadapt.config import Task
+
+
+def list_label_notes(
+    name: str, task: Task, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame]
+) -> list[str]:
+    """Sentences about the names of labels and parts, which may say why a partition is refused.
+
+    Args:
+        name: the task.
+        task: its configuration.
+        manifests: corpus -> `schema.MANIFEST` rows.
+        labels: corpus -> `schema.LABELS` rows.
+    """
+    notes = [
+        f"{corpus}: {note}"
+        for corpus in labels
+        for note in note_case_twins("labels", labels[corpus]["label"].to_list())
+    ]
+    if task.split.by == "leave_one_part_out":
+        # `official` names parts in any case.
+        notes += note_case_twins("official parts", manifests[task.corpus]["split"].to_list())
+    return [
+        *notes,
+        *_note_unused_map(name, task, labels),
+        *_note_unnamed(name, task, count_unnamed(task, manifests[task.corpus], labels[task.corpus])),
+    ]
+
+
+def list_task_notes(name: str, task: Task, splits: pl.DataFrame) -> list[str]:
+    """Sentences about a partition, for `emoadapt check`.
+
+    Args:
+        name: the task.
+        task: its configuration.
+        splits: `schema.SPLITS` rows as from `build_task`.
+    """
+    return [
+        *_note_dev_classes(task, splits),
+        *_note_unrated(task, splits),
+        *(_describe_lone_speaker(name, task, *found, splits) for found in find_lone_speakers(task, splits).items()),
+    ]
+
+
+def find_lone_speakers(task: Task, splits: pl.DataFrame) -> dict[str, str]:
+    """Test corpus -> its speaker, where the test parts of a partition have a single known one, all folds together."""
+    tested = splits.filter(pl.col("split") == "test", pl.col("corpus").is_in(list_tested(task))).drop_nulls("speaker")
+    found = tested.group_by("partition", "corpus").agg(pl.col("speaker").unique()).sort("partition")
+    lone = found.filter(pl.col("speaker").list.len() == 1).unique("corpus", keep="first", maintain_order=True)
+    speakers = {corpus: speaker for corpus, (speaker,) in lone.select("corpus", "speaker").iter_rows()}
+    return {corpus: speakers[corpus] for corpus in list_tested(task) if corpus in speakers}
+
+
+def _note_unused_map(name: str, task: Task, labels: Mapping[str, pl.DataFrame]) -> list[str]:
+    """A note on keys of `class_map` that no label and no vote of the corpora has."""
+    known: set[str] = set()
+    for frame in labels.values():
+        known |= set(frame["label"].drop_nulls())
+        known |= set(frame["soft"].drop_nulls().explode().struct.field("label"))
+    notes = []
+    for word in sorted(set(task.class_map) - known):
+        close = suggest_name(word, known - set(task.class_map))
+        hint = f"; is {close} meant?" if close is not None else ""
+        notes.append(f"tasks.{name}.class_map: {word} maps no label of {', '.join(labels)}{hint}")
+    return notes
+
+
+def _note_unnamed(name: str, task: Task, unnamed: Mapping[str, int]) -> list[str]:
+    if not unnamed:
+        return []
+    if task.split.by == "table":
+        return [f"labelled clips that tasks.{name}.split does not name are left out: {describe_counts(unnamed)}"]
+    divisions = getattr(task.split, "partitions", ()) or (task.split,)
+    known = [word for division in divisions for word in list_named(division)]
+    # A part is known by names in any case; one that only looks like another is probably misspelt.
+    meant = {word: close for word in unnamed if (close := suggest_name(word, known)) is not None}
+    hint = "".join(f"; is {close} meant by {word}?" for word, close in meant.items())
+    return [
+        f"labelled clips of {UNITS[task.split.by]}s that tasks.{name}.split does not name are left out: {describe_counts(unnamed)}{hint}"
+    ]
+
+
+def _note_dev_classes(task: Task, splits: pl.DataFrame) -> list[str]:
+    developed = splits.filter(split="dev").sort("partition", "fold")
+    folds = developed.partition_by("partition", "fold", as_dict=True, maintain_order=True)
+    lacking = {}
+    for (partition, fold), rows in folds.items():
+        present = set(rows["label"])
+        if absent := [name for name in task.classes if name not in present]:
+            lacking[describe_fold(int(partition), int(fold))] = absent
+    if not lacking:
+        return []
+    if len(folds) == 1:
+        (absent,) = lacking.values()
+        return [f"dev has no clip of class {', '.join(absent)}: the epoch is chosen without it"]
+    shown = show((f"{fold}: {', '.join(names)}" for fold, names in lacking.items()), 3)
+    return [
+        f"dev has no clip of some class in {len(lacking)} of {len(folds)} folds ({shown}): epochs are chosen without it"
+    ]
+
+
+def _note_unrated(task: Task, splits: pl.DataFrame) -> list[str]:
+    notes = []
+    for corpus in task.test_also:
+        tested = splits.filter(corpus=corpus, split="test")
+        # The same as `check_attributes` asks of the task's own corpus.
+        lacking = [name for name in task.attributes if tested[name].drop_nulls().n_unique() < 2]
+        if lacking:
+            notes.append(
+                f"{corpus} has fewer than two different values of {', '.join(lacking)}: its mean CCC leaves that out"
+            )
+    return notes
+
+
+def _describe_lone_speaker(name: str, task: Task, corpus: str, speaker: str, splits: pl.DataFrame) -> str:
+    tested = splits.filter(split="test", corpus=corpus).sort("partition")
+    folds = tested.partition_by("partition", as_dict=True, maintain_order=True)
+    (partition, speakers), *_ = (
+        (number, rows.unique("utterance_id")["speaker"])
+        for (number,), rows in folds.items()
+        if rows["speaker"].drop_nulls().unique().to_list() == [speaker]
+    )
+    where = f"{corpus} in partition {partition}" if len(folds) > 1 else corpus
+    if unknown := speakers.null_count():
+        return f"the test set of {where} has one known speaker ({speaker}), and {unknown:,} clips of unknown speakers"
+    text = f"the test set of {where} has one speaker ({speaker}): its scores say nothing about other speakers"
+    if corpus == task.corpus and task.split.by in ("fractions", "speakers"):
+        text += f"; tasks.{name}.split: {{by: leave_one_speaker_out}} tests on every speaker"
+    return text

@@ -1,0 +1,417 @@
+"""Train, development and test parts of a task. Whether they are disjoint is checked by `leaks`.
+
+A division depends on the clips' speakers, labels and the seed only, never on the order of rows or on features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from emoadapt import schema
+from emoadapt.corpora.base import show
+from emoadapt.corpora.names import suggest_name
+from emoadapt.corpora.speakers import group_speakers
+from emoadapt.errors import CorpusError, DataError
+from emoadapt.flow.frames import read_frame
+from emoadapt.flow.shards import group_by_corpus
+from emoadapt.flow.store import write_table
+from emoadapt.schema import SPLITS
+from emoadapt.tasks.classes import check_test_classes, count_labels, map_labels, share_votes
+from emoadapt.tasks.divisions import PARTS, describe_fold, list_parts
+from emoadapt.tasks.left_out import describe_left_out
+from emoadapt.tasks.split_tables import list_folds, list_partitions, place_utterances, read_split_table
+
+if TYPE_CHECKING:
+    from emoadapt.config import Division, FoldSplit, OfficialSplit, SpeakerSplit, Split, Study, TableSplit, Task
+
+COLUMNS = dict(pl.DataFrame(SPLITS.empty_table()).schema)
+"""`schema.SPLITS` in polars."""
+
+
+def write_splits(study: Study, task: str, manifests: Sequence[Path], labels: Sequence[Path], output: Path) -> None:
+    """Write a task's utterances with class, partition, fold and part (SPLITS).
+
+    Args:
+        study: the study.
+        task: name of the task.
+        manifests: manifest shards `<corpus>/<shard>.parquet` of the task's corpora.
+        labels: label tables `<corpus>.parquet` of the same.
+        output: table to write.
+    """
+    clips = {corpus: read_frame(paths, schema.MANIFEST) for corpus, paths in group_by_corpus(manifests).items()}
+    tables = {path.stem: read_frame(path, schema.LABELS) for path in labels}
+    splits = build_task(task, study.tasks[task], clips, tables)
+    left_out = describe_left_out(study.tasks[task], clips, tables)
+    write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": left_out})
+
+
+def build_task(
+    task_name: str, task: Task, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame]
+) -> pl.DataFrame:
+    """All divisions of a task.
+
+    Args:
+        task_name: for messages.
+        task: its configuration.
+        manifests: corpus -> `schema.MANIFEST` rows, for the task's corpus and those it is also tested on.
+        labels: corpus -> `schema.LABELS` rows, for the same.
+
+    Returns:
+        `schema.SPLITS` rows sorted by partition, fold and id; utterances of `test_also` corpora are test rows of every fold.
+
+    Raises:
+        CorpusError: labels outside the classes, a test set that lacks one, or what `assign_splits`, `check_splits` and
+            `check_attributes` refuse. What is shared between the parts is looked for by `leaks`, which the training waits for.
+    """
+    main = _join(task_name, task, task.corpus, manifests, labels)
+    try:
+        splits = assign_splits(main, task.split, task.partitions, manifests[task.corpus]["utterance_id"].to_list())
+    except CorpusError as error:
+        raise CorpusError(f"task {task_name}, {error}") from None
+    check_splits(task_name, splits, task.classes, list_parts(task))
+    check_attributes(task_name, splits, task.attributes)
+    folds = splits.select("partition", "fold").unique()
+    also = [
+        _conform(
+            _join(task_name, task, corpus, manifests, labels)
+            .join(folds, how="cross")
+            .with_columns(split=pl.lit("test"))
+        )
+        for corpus in task.test_also
+    ]
+    splits = pl.concat([splits, *also]).sort("partition", "fold", "utterance_id")
+    if task.classes:
+        counts = {corpus: count_labels(task, labels[corpus]) for corpus in (task.corpus, *task.test_also)}
+        check_test_classes(task_name, task, splits, counts)
+    return splits
+
+
+def take_ratings(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) -> pl.DataFrame:
+    """Take the values of a task's attributes; utterances without a single one are left out.
+
+    Args:
+        task_name: for messages.
+        task: its configuration (`attributes`).
+        labels: columns `utterance_id` and the attributes.
+        corpus: the corpus they belong to.
+
+    Returns:
+        Columns `utterance_id` and the task's attributes, in the corpus's own scale; null = not rated.
+
+    Raises:
+        CorpusError: no utterance has a value, or one is not finite.
+    """
+    rated = labels.select("utterance_id", *task.attributes).filter(
+        pl.any_horizontal(pl.col(name).is_not_null() for name in task.attributes)
+    )
+    if rated.is_empty():
+        raise CorpusError(
+            f"task {task_name}: no clip of corpus {corpus} has a value of {', '.join(task.attributes)}; name its columns in "
+            f"corpora.{corpus}.columns, or take another corpus"
+        )
+    strange = rated.filter(pl.any_horizontal(~pl.col(name).is_finite() for name in task.attributes).fill_null(False))
+    if len(strange):
+        raise CorpusError(
+            f"task {task_name}: values of {', '.join(task.attributes)} that are no finite numbers in corpus {corpus}: "
+            f"{show(strange['utterance_id'].sort())}; correct them, or leave the cells empty"
+        )
+    return rated
+
+
+def assign_splits(
+    table: pl.DataFrame, split: Split, partitions: int = 1, known: Collection[str] | None = None
+) -> pl.DataFrame:
+    """Give every utterance a part in every fold of every partition.
+
+    Args:
+        table: columns `utterance_id`, `corpus`, `speaker`, `sex`, `split` (the official part), and `label` and `soft`, or
+            attributes.
+        split: how. Drawn splits keep speakers together and come as close to the wanted number of clips as moving and swapping
+            speakers allows; clips that `split` does not name are left out.
+        partitions: number of divisions. The first is drawn with the split's seed, each other with that seed and its number.
+        known: all utterances of the corpus, which a table may name; default: those of `table`.
+
+    Returns:
+        `schema.SPLITS` rows sorted by partition, fold and id.
+
+    Raises:
+        CorpusError: no official parts, unknown speakers, fewer speakers than parts, or a table that does not fit the corpus.
+    """
+    if split.by == "table":
+        divided = _follow_table(table, split, partitions, set(table["utterance_id"] if known is None else known))
+    else:
+        divided = (_divide(table, split, partition) for partition in range(partitions))
+    assigned = [
+        rows.with_columns(partition=pl.lit(partition, dtype=pl.Int32)) for partition, rows in enumerate(divided)
+    ]
+    return _conform(pl.concat(assigned)).sort("partition", "fold", "utterance_id")
+
+
+def _divide(table: pl.DataFrame, split: Split, partition: int) -> pl.DataFrame:
+    """The rows of a partition, with columns `fold` and `split`."""
+    if split.by == "official":
+        return _assign_official(table, split, partition)
+    if split.by == "leave_one_part_out":
+        return _leave_parts_out(table)
+    _refuse_unknown_speakers(table, split.by)
+    return pl.concat(
+        table.with_columns(
+            split=pl.col("speaker").replace_strict(parts, default=None, return_dtype=pl.String),
+            fold=pl.lit(fold, dtype=pl.Int32),
+        ).filter(pl.col("split").is_not_null())
+        for fold, parts in enumerate(_place_speakers(table, split, partition))
+    )
+
+
+def check_splits(task_name: str, splits: pl.DataFrame, classes: Sequence[str], parts: Sequence[str] = PARTS) -> None:
+    """Refuse a division that would give worthless results.
+
+    Args:
+        task_name: for messages.
+        splits: `schema.SPLITS` rows of the corpus trained on.
+        classes: the task's classes.
+        parts: those that must not be empty.
+
+    Raises:
+        CorpusError: an empty part, or a class without a training clip.
+    """
+    divisions = splits.sort("partition", "fold").partition_by("partition", "fold", as_dict=True, maintain_order=True)
+    for (partition, fold), rows in (divisions or {(0, 0): splits}).items():
+        where = f"task {task_name}, {describe_fold(int(partition), int(fold))}"
+        for part in parts:
+            if not (rows["split"] == part).any():
+                raise CorpusError(f"{where}: {part} is empty; correct tasks.{task_name}.split")
+        present = set(rows.filter(pl.col("split") == "train")["label"])
+        if absent := [name for name in classes if name not in present]:
+            raise CorpusError(
+                f"{where}: no training clip of class {show(absent)}; take the class out of "
+                f"tasks.{task_name}.classes, merge it with class_map, or choose another split"
+            )
+
+
+def check_attributes(task_name: str, splits: pl.DataFrame, attributes: Sequence[str]) -> None:
+    """Refuse a division on which a CCC would not be defined.
+
+    Args:
+        task_name: for messages.
+        splits: `schema.SPLITS` rows of the corpus trained on.
+        attributes: the task's; none in a task of classes.
+
+    Raises:
+        CorpusError: an attribute has fewer than two different values in a part of a fold.
+    """
+    keys = ("partition", "fold", "split")
+    for name in attributes:
+        # Nulls are not counted among the values.
+        found = splits.group_by(keys).agg(pl.col(name).drop_nulls().n_unique().alias("values"))
+        for partition, fold, part, values in found.filter(pl.col("values") < 2).sort(keys).iter_rows():
+            raise CorpusError(
+                f"task {task_name}, {describe_fold(partition, fold)}: {part} has {values or 'no'} "
+                f"value{'s' if values != 1 else ''} of {name}, and at least two different ones are needed; "
+                f"take it out of tasks.{task_name}.attributes, or choose another split"
+            )
+
+
+def _conform(rows: pl.DataFrame) -> pl.DataFrame:
+    """The columns of SPLITS; those that a task does not have are null."""
+    return rows.select(
+        (pl.col(name) if name in rows.columns else pl.lit(None).alias(name)).cast(kind)
+        for name, kind in COLUMNS.items()
+    )
+
+
+def _join(
+    task_name: str, task: Task, corpus: str, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame]
+) -> pl.DataFrame:
+    """Columns `utterance_id`, `corpus`, `speaker`, `sex`, `split` (official), `label` (class) and `soft`, or attributes."""
+    if task.attributes:
+        mapped = take_ratings(task_name, task, labels[corpus], corpus)
+    else:
+        mapped = map_labels(task_name, task, labels[corpus], corpus)
+    manifest = manifests[corpus].select("utterance_id", "speaker", "sex", "split")
+    if len(strangers := mapped.join(manifest, on="utterance_id", how="anti")):
+        raise DataError(
+            f"task {task_name}: labels of corpus {corpus} without a row in its manifest: "
+            f"{show(strangers['utterance_id'].sort())}; delete results/labels/{corpus}.parquet and run again"
+        )
+    known = mapped.join(manifest, on="utterance_id", how="inner").with_columns(corpus=pl.lit(corpus))
+    return known if task.attributes else known.join(share_votes(task, labels[corpus]), on="utterance_id", how="left")
+
+
+def _assign_official(table: pl.DataFrame, split: OfficialSplit, partition: int) -> pl.DataFrame:
+    _refuse_partless(table)
+    corpus = table["corpus"][0]
+    division = split.partitions[partition] if split.partitions else split
+    parts = {name.lower(): part for part in PARTS for name in getattr(division, part) or ()}
+    named = table.with_columns(
+        split=pl.col("split").str.to_lowercase().replace_strict(
+            parts, default="train" if division.train is None else None, return_dtype=pl.String
+        ),
+        fold=pl.lit(0, dtype=pl.Int32),
+    ).filter(pl.col("split").is_not_null())  # fmt: skip
+    there = table["split"].unique().sort()
+    missing = [part for part in PARTS if part not in set(named["split"])]
+    if split.partitions:
+        # A list names parts that exist; the default names of a single division are guesses.
+        absent = sorted(set(parts) - set(there.str.to_lowercase()))
+        missing = missing or absent
+    if missing:
+        where = f"split.partitions[{partition}]" if split.partitions else "the task's split (train, dev, test)"
+        raise CorpusError(
+            f"corpus {corpus}: its official parts are {show(there, 20)}; none of them is called like {show(missing)}; "
+            f"name them in {where}"
+        )
+    return named
+
+
+def _leave_parts_out(table: pl.DataFrame) -> pl.DataFrame:
+    """For each official part, in the order of their names: a fold that tests on it and develops on the next."""
+    _refuse_partless(table)
+    parts = table["split"].unique().sort().to_list()
+    if len(parts) < len(PARTS):
+        raise CorpusError(
+            f"corpus {table['corpus'][0]}: {len(parts)} official parts ({show(parts)}) cannot be train, dev and test in turn; "
+            "choose another split"
+        )
+    return _take_turns(table, "split", parts)
+
+
+def _take_turns(table: pl.DataFrame, column: str, groups: Sequence[str]) -> pl.DataFrame:
+    """A fold for each group of clips, which is tested; a column names the group of each clip."""
+    return pl.concat(
+        table.with_columns(
+            split=pl.col(column).replace_strict(roles, return_dtype=pl.String), fold=pl.lit(fold, dtype=pl.Int32)
+        )
+        for fold, roles in enumerate(_rotate([[group] for group in groups]))
+    )
+
+
+def _follow_table(table: pl.DataFrame, split: TableSplit, partitions: int, known: set[str]) -> Iterator[pl.DataFrame]:
+    """The rows of each partition that a user's table names."""
+    rows, corpus = read_split_table(split), str(table["corpus"][0])
+    names = list_partitions(rows)
+    if len(names) != partitions:
+        raise CorpusError(
+            f"corpus {corpus}: {split.file} holds {len(names)} partitions ({show(names)}), and the task's partitions is "
+            f"{partitions}; correct one of the two"
+        )
+    for name in names:
+        placed = place_utterances(split, corpus, [row for row in rows if row.partition == name], known)
+        group = pl.col("utterance_id").replace_strict(dict(placed), default=None, return_dtype=pl.String)
+        named = table.with_columns(group=group).drop_nulls("group")
+        if split.columns.fold is None:
+            yield named.with_columns(split=pl.col("group"), fold=pl.lit(0, dtype=pl.Int32))
+        else:
+            yield _take_turns(named, "group", list_folds(split, rows))
+
+
+def _refuse_partless(table: pl.DataFrame) -> None:
+    without = table.filter(pl.col("split").is_null())["utterance_id"].sort()
+    corpus = table["corpus"][0]
+    if len(without):
+        raise CorpusError(
+            f"corpus {corpus}: {len(without)} labelled clips belong to no official part: {show(without)}; "
+            f"fill the column of corpora.{corpus}.columns.split, or choose another split"
+        )
+
+
+def _refuse_unknown_speakers(table: pl.DataFrame, kind: str) -> None:
+    unknown = table.filter(pl.col("speaker").is_null())["utterance_id"].sort()
+    if len(unknown):
+        raise CorpusError(
+            f"corpus {table['corpus'][0]}: a split by {kind} needs speakers, and {len(unknown)} labelled clips "
+            f"have no speaker: {show(unknown)}; give the corpus speakers (a column, a speaker_pattern) "
+            "or use its official split"
+        )
+
+
+def _place_speakers(table: pl.DataFrame, split: Split, partition: int) -> Iterator[dict[str, str]]:
+    """For each fold of a partition: speaker -> part."""
+    counts = table.group_by("speaker").len().sort("speaker")
+    clips = {speaker: int(n) for speaker, n in counts.iter_rows()}
+    corpus = str(table["corpus"][0])
+    if split.by == "speakers":
+        yield _name_speakers(corpus, list(clips), split, partition)
+        return
+    needed = {"folds": getattr(split, "k", 0), "all": 2}.get(split.by, len(PARTS))
+    _refuse_few_speakers(corpus, clips, split.by, needed)
+    if split.by == "fractions":
+        yield _draw_parts(clips, (split.train, split.dev, split.test), split.seed, partition)
+    elif split.by == "all":
+        yield _draw_parts(clips, (1 - split.dev, split.dev), split.seed, partition)
+    elif split.by == "folds":
+        yield from _draw_folds(clips, split, partition)
+    else:
+        yield from _rotate([[speaker] for speaker in clips])
+
+
+def _name_speakers(corpus: str, known: list[str], split: SpeakerSplit, partition: int) -> dict[str, str]:
+    division: SpeakerSplit | Division = split.partitions[partition] if split.partitions else split
+    key = f"split.partitions[{partition}]" if split.partitions else "split"
+    named = {part: list(getattr(division, part) or ()) for part in PARTS}
+    places: dict[str, list[str]] = {}
+    for part, speakers in named.items():
+        for speaker in speakers:
+            places.setdefault(speaker, []).append(f"{key}.{part}")
+    if unknown := [speaker for speaker in places if speaker not in known]:
+        raise CorpusError(
+            f"corpus {corpus}: no labelled clip of speaker {show(_locate(unknown, places))}; "
+            f"{_hint(unknown[0], known)}there are {show(known, 30)}"
+        )
+    if twice := sorted(speaker for speaker, parts in places.items() if len(parts) > 1):
+        raise CorpusError(
+            f"corpus {corpus}: more than one part names speaker {show(_locate(twice, places))}; leave each in one part"
+        )
+    if division.train is None:
+        named["train"] = [speaker for speaker in known if speaker not in places]
+    return {speaker: part for part, speakers in named.items() for speaker in speakers}
+
+
+def _locate(speakers: Sequence[str], places: Mapping[str, Sequence[str]]) -> list[str]:
+    """Speakers with the keys that name them: `s1 (split.dev, split.test)`."""
+    return [f"{speaker} ({', '.join(places[speaker])})" for speaker in speakers]
+
+
+def _hint(word: str, known: Sequence[str]) -> str:
+    close = suggest_name(word, known)
+    return f"is {close} meant? " if close is not None else ""
+
+
+def _draw_parts(clips: dict[str, int], shares: Sequence[float], seed: int, partition: int) -> dict[str, str]:
+    """Speaker -> part; the shares are of train, dev and, where there are three, test."""
+    groups = group_speakers(clips, shares, _make_generator(seed, partition))
+    return {speaker: part for part, speakers in zip(PARTS, groups, strict=False) for speaker in speakers}
+
+
+def _draw_folds(clips: dict[str, int], split: FoldSplit, partition: int) -> Iterator[dict[str, str]]:
+    yield from _rotate(group_speakers(clips, [1 / split.k] * split.k, _make_generator(split.seed, partition)))
+
+
+def _make_generator(seed: int, partition: int) -> np.random.Generator:
+    """The generator of a partition. That of the first is the seed's own, so that more partitions leave it as it is."""
+    return np.random.default_rng((seed, partition) if partition else seed)
+
+
+def _rotate(groups: list[list[str]]) -> Iterator[dict[str, str]]:
+    """Fold i tests on group i, develops on the next and trains on the others."""
+    for test in range(len(groups)):
+        dev = (test + 1) % len(groups)
+        yield {
+            speaker: "test" if i == test else "dev" if i == dev else "train"
+            for i, group in enumerate(groups)
+            for speaker in group
+        }
+
+
+def _refuse_few_speakers(corpus: str, clips: dict[str, int], kind: str, needed: int) -> None:
+    if len(clips) < needed:
+        parts = " (one each for train, dev and test)" if needed == len(PARTS) else ""
+        raise CorpusError(
+            f"corpus {corpus}: split.by: {kind} needs at least {needed} speakers with labelled clips{parts}; "
+            f"there {'is' if len(clips) == 1 else 'are'} {len(clips)} ({show(clips, 10)}); choose another split"
+        )

@@ -1,0 +1,37 @@
+"""Configuration that decides the tables of a task: splits, subsets and leaks. Light: the graph asks."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from emoadapt.tasks.split_tables import describe_split_table
+
+if TYPE_CHECKING:
+    from emoadapt.config import Study, Task
+
+
+def describe_splits(task: Task) -> str:
+    """What decides a task's classes and splits besides its corpora: the configuration, and what a split's own table says.
+
+    Raises:
+        CorpusError: the table cannot be read.
+    """
+    idle = {"subsets": True, "resamplings": True, "draws": True, "leaks": True, "score": True}
+    # What a table says counts, not where it lies.
+    where = {"file", "columns"} if task.split.by == "table" else set()
+    return f"{task.model_dump_json(exclude=idle | {'split': where})} {describe_split_table(task.split)}".strip()
+
+
+def describe_subset(task: Task, subset: str) -> str:
+    """What decides a subset besides the splits. All clips can be drawn in one way only."""
+    return "once" if subset == "full" else f"{task.resamplings} {task.draws}"
+
+
+def describe_leaks(study: Study, name: str) -> str:
+    """What decides a task's leaks besides manifests and splits: verdicts, corpora of Stage 1, and whose speakers are whose."""
+    task = study.tasks[name]
+    stage1 = {adaptation: study.adaptations[adaptation].corpora for adaptation in study.adaptations_of(name)}
+    corpora = dict.fromkeys([task.corpus, *task.test_also, *(corpus for used in stage1.values() for corpus in used)])
+    whose = [(corpus, study.corpora[corpus].importer, study.corpora[corpus].root) for corpus in corpora]
+    return json.dumps([task.leaks.model_dump(), task.score, stage1, whose])

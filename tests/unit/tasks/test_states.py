@@ -1,0 +1,142 @@
+"""Staleness of a task's tables: which key, and which line of code, decides which of them."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from emoadapt.config import Task, load_study
+from emoadapt.flow import code
+from emoadapt.flow.code import code_digest, read_covered
+from emoadapt.plugins import find_source
+from emoadapt.tasks.states import describe_leaks, describe_splits, describe_subset
+
+BASE = {"corpus": "c", "classes": ["x", "y"], "split": {"by": "fractions"}, "subsets": [8], "test_also": ["d"]}
+
+
+def make_study(**changes):
+    corpora = {name: {"importer": "csv", "root": name, "file": "a.csv"} for name in ("c", "d", "films")}
+    return load_study(
+        {
+            "study": "s",
+            "corpora": corpora,
+            "backbones": {"h": {"architecture": "hubert", "weights": "some/hubert"}},
+            "adaptations": {"adapted": {"corpora": ["films"], "objectives": {"egemaps": 1.0}}},
+            "tasks": {"t": BASE | changes},
+        }
+    )
+
+
+def describe(**changes):
+    """(splits, subset 8, subset full, leaks) of a task."""
+    study = make_study(**changes)
+    task = study.tasks["t"]
+    return describe_splits(task), describe_subset(task, "8"), describe_subset(task, "full"), describe_leaks(study, "t")
+
+
+KEYS = {
+    "corpus": ("films", "splits leaks"),
+    "classes": (["x", "z"], "splits"),
+    "attributes": (["valence"], "splits"),
+    "class_map": ({"z": "x"}, "splits"),
+    "other_labels": ("drop", "splits"),
+    "missing_classes": ("report", "splits"),
+    "split": ({"by": "fractions", "seed": 1}, "splits"),
+    "partitions": (2, "splits"),
+    "score": ("parents", "leaks"),
+    "leaks": ({"speakers": "report"}, "leaks"),
+    "subsets": ([8, 9], ""),
+    "resamplings": (2, "subset"),
+    "draws": ("nested", "subset"),
+    "test_also": ([], "splits leaks"),
+}
+"""Key of a task -> another value, and what it makes stale by itself. Subsets are drawn anew with the splits."""
+
+
+def test_every_key_of_a_task_is_looked_at():
+    assert set(KEYS) == set(Task.model_fields)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_makes_stale_what_it_decides_and_nothing_else(key):
+    value, stale = KEYS[key]
+    changes = {key: value} | ({"classes": []} if key == "attributes" else {})
+    pairs = zip(("splits", "subset", "full", "leaks"), describe(), describe(**changes), strict=True)
+    assert " ".join(name for name, before, after in pairs if before != after) == stale
+
+
+SPLITS = [
+    {"by": "official"},
+    {"by": "official", "train": ["a"]},
+    {"by": "official", "dev": ["a"]},
+    {"by": "official", "test": ["a"]},
+    {"by": "official", "partitions": [{"dev": ["a"], "test": ["b"]}]},
+    {"by": "official", "partitions": [{"train": ["c"], "dev": ["a"], "test": ["b"]}]},
+    {"by": "speakers", "dev": ["a"], "test": ["b"]},
+    {"by": "speakers", "dev": ["a"], "test": ["c"]},
+    {"by": "speakers", "train": ["c"], "dev": ["a"], "test": ["b"]},
+    {"by": "speakers", "partitions": [{"dev": ["a"], "test": ["b"]}]},
+    {"by": "fractions"},
+    {"by": "fractions", "train": 0.6, "test": 0.25},
+    {"by": "fractions", "train": 0.6, "dev": 0.25},
+    {"by": "fractions", "seed": 1},
+    {"by": "folds"},
+    {"by": "folds", "k": 4},
+    {"by": "folds", "seed": 1},
+    {"by": "leave_one_speaker_out"},
+    {"by": "leave_one_part_out"},
+    {"by": "all"},
+    {"by": "all", "dev": 0.2},
+    {"by": "all", "seed": 1},
+]
+
+
+def test_each_split_has_a_state_of_its_own():
+    assert len({describe(split=split)[0] for split in SPLITS}) == len(SPLITS)
+
+
+def test_a_table_counts_by_what_it_says(tmp_path):
+    def state(text, name):
+        (tmp_path / name).write_text(text)
+        return describe(split={"by": "table", "file": str(tmp_path / name)})
+
+    first = state("utterance_id,part\na,train\nb,dev\n", "one.csv")
+    assert state("part,utterance_id\ndev,b\ntrain,a\n", "two.csv") == first
+    changed = state("utterance_id,part\na,train\nb,test\n", "one.csv")
+    assert changed[0] != first[0] and changed[1:] == first[1:]
+
+
+RULES = {
+    "splits": ("tasks.splits", "corpora.speakers", "tasks.split_tables", "tasks.classes", "tasks.divisions"),
+    "subsets": ("tasks.subsets",),
+    "leaks": ("tasks.leaks", "tasks.overlap", "tasks.contradictions", "tasks.divisions"),
+}
+"""Job -> modules that decide its table."""
+
+
+@pytest.mark.parametrize(("job", "module"), [(job, module) for job, modules in RULES.items() for module in modules])
+def test_a_changed_rule_makes_its_job_stale(job, module, tmp_path, monkeypatch):
+    """Every function of the module is changed in turn."""
+    name = f"emoadapt.{module}"
+    source = find_source(name)
+    before, text = code_digest(f"emoadapt.tasks.{job}"), source.read_text()
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    assert functions
+    changed = tmp_path / source.name
+    monkeypatch.setattr(code, "find_source", lambda found: changed if found == name else find_source(found))
+    lines = text.splitlines(keepends=True)
+    for function in functions:
+        last = function.body[-1].lineno - 1
+        indent = " " * function.body[-1].col_offset
+        changed.write_text("".join([*lines[:last], f"{indent}changed = True\n", *lines[last:]]))
+        assert code_digest.__wrapped__(f"emoadapt.tasks.{job}") != before, function.name
+
+
+def test_no_job_of_a_task_is_stale_for_another():
+    """A change of the leaks, or of notes for people, must not divide a corpus anew and train all again."""
+    splits, subsets, leaks = (read_covered(f"emoadapt.tasks.{job}") for job in RULES)
+    notes = {f"emoadapt.tasks.{name}" for name in ("notes", "folds", "states")}
+    assert not {*notes, "emoadapt.tasks.leaks", "emoadapt.tasks.subsets", "emoadapt.tasks.overlap"} & set(splits)
+    assert not {*notes, "emoadapt.tasks.leaks", "emoadapt.tasks.splits"} & set(subsets)
+    assert not {*notes, "emoadapt.tasks.splits", "emoadapt.tasks.subsets"} & set(leaks)
