@@ -17,8 +17,8 @@ SETTING = (*(field.name for field in schema.MODEL_COLUMNS), "test_corpus")
 RUN = (*(field.name for field in schema.SCORED_RUN_COLUMNS), "test_corpus")
 """Columns that are the same in all rows of a run, its folds pooled."""
 
-SEGMENT = r"#[0-9.]+-(?:end|[0-9.]+)$"
-"""End of the identifier of a segment."""
+SEGMENT = r"#\d+\.\d{2,3}-(?:\d+\.\d{2,3}|end)$"
+"""End of the identifier of a segment, as `corpora.base.make_utterance_id` writes it."""
 
 
 def group_settings(paths: Sequence[Path]) -> list[list[Path]]:
