@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 from sklearn.metrics import f1_score, recall_score
 
 from emoadapt.evaluation.outcomes import ClassOutcome, ScoredRun, place_cells
