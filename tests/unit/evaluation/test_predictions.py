@@ -6,7 +6,7 @@ import pytest
 from scipy.special import softmax
 
 from emoadapt import schema
-from emoadapt.corpora.base import make_utterance_id
+from emoadapt.corpora.base import make_utterance_id, parent_of
 from emoadapt.errors import DataError
 from emoadapt.evaluation.comparisons import Scoring
 from emoadapt.evaluation.evaluate import TABLES, evaluate_task, name_table
@@ -118,3 +118,4 @@ def test_parent_is_the_identifier_before_the_last_segment(times: tuple[float, fl
     segment = make_utterance_id("c", "a/b.wav", *times)
     named = pl.DataFrame({"utterance_id": [segment, segment + segment.removeprefix("c/a/b"), "c/a", "c/a#take-2"]})
     assert named.select(name_parent()).to_series().to_list() == ["c/a/b", segment, "c/a", "c/a#take-2"]
+    assert list(map(parent_of, named["utterance_id"])) == named.select(name_parent()).to_series().to_list()
