@@ -155,8 +155,9 @@ def _advise_key(location: Location) -> str:
     sections, siblings = _find_sections(location)
     if len(sections) == 1:
         tag, own = _tag(sections[0])
-        if knowing := [value for name, value in map(_tag, _with_key(siblings, key)) if name == tag != ""]:
-            return f"`{key}` is a key of {_TAGS[tag]} {', '.join(knowing)}; {own} has none"
+        known_by = [values for name, values in map(_tag, _with_key(siblings, key)) if name == tag != ""]
+        if knowing := list(dict.fromkeys(value for values in known_by for value in values)):
+            return f"`{key}` is a key of {_TAGS[tag]} {', '.join(knowing)}; {', '.join(own)} has none"
     known = {name for section in sections for name in section.model_fields}
     if near := difflib.get_close_matches(key, known, n=1):
         return f"did you mean `{near[0]}`?"
@@ -169,12 +170,12 @@ _TAGS = {"importer": "importer", "by": "a split by", "method": "method", "archit
 """Keys that decide which section a mapping is -> how messages name them."""
 
 
-def _tag(section: type[BaseModel]) -> tuple[str, str]:
-    """The key that makes a mapping this section, and its value; empty without any."""
+def _tag(section: type[BaseModel]) -> tuple[str, tuple[str, ...]]:
+    """The key that makes a mapping this section, and its values; empty without any."""
     for name in _TAGS:
         if name in section.model_fields and (values := get_args(section.model_fields[name].annotation)):
-            return name, str(values[0])
-    return "", ""
+            return name, tuple(map(str, values))
+    return "", ()
 
 
 def _with_key(sections: Sequence[type[BaseModel]], key: str) -> list[type[BaseModel]]:
@@ -195,7 +196,7 @@ def _find_sections(location: Location) -> tuple[list[type[BaseModel]], list[type
         if inner:
             sections = siblings = inner
         else:  # a name, a number or an alternative, and no key
-            sections = [section for section in siblings if _tag(section)[1] == part] or sections
+            sections = list(dict.fromkeys(s for s in siblings if part in _tag(s)[1])) or sections
     return sections, siblings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 from emoadapt import plugins
 from emoadapt.backbones.base import AUTO, REQUIRED, find_family, load_backbone, load_family, load_folder, module_of
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
+from emoadapt.config import load_study
 from emoadapt.config.architectures import list_architectures
 from emoadapt.config.backbones import Backbone
 from emoadapt.errors import ConfigError, ModelError
@@ -203,3 +205,28 @@ def test_family_that_declares_too_little_is_named(tmp_path: Path, monkeypatch: p
             load_family("mute")
     finally:
         plugins.use_folder(None)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "said"),
+    [
+        ({"architecture": "wavlmx"}, "b.architecture: found 'wavlmx', allowed is 'av_hubert', 'wav2vec2', 'wavlm',"),
+        ({"untrained": {}}, "b.architecture: this key is required"),
+        (
+            {"architecture": "av_hubert", "untrained": {}, "cnn": "both"},
+            "b.cnn: this key is not known; `cnn` is a key of architecture wav2vec2, wavlm, hubert, data2vec, auto; av_hubert has none",
+        ),
+        (
+            {"architecture": "wavlm", "untrained": {}, "reads": "x"},
+            "`reads` is a key of architecture vector; wav2vec2, wavlm,",
+        ),
+        (
+            {"architecture": "wavlm", "untrained": {}, "pooling": "meen"},
+            "b.pooling: pooling meen is not known; did you mean mean?",
+        ),
+    ],
+)
+def test_wrong_keys_of_a_backbone_are_answered_by_its_family(backbone: dict[str, Any], said: str) -> None:
+    corpora = {"c": {"importer": "folder", "root": "."}}
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_study({"study": "s", "corpora": corpora, "backbones": {"b": backbone}})
