@@ -163,8 +163,8 @@ def used_features(study: Study) -> set[str]:
 
 
 def describe_left_out(study: Study) -> str:
-    """One sentence about tasks and adaptations that this machine has no corpora for; empty where there are none."""
-    kinds = {"tasks": "task", "adaptations": "adaptation"}
+    """One sentence about tasks and trainings that this machine has no corpora for; empty where there are none."""
+    kinds = {"tasks": "task", "adaptations": "adaptation", "finetunings": "fine-tuning"}
     found = {
         kind: [path.split(".")[1] for path in study.left_out if path.startswith(f"{kind}.") and path.count(".") == 1]
         for kind in kinds
