@@ -65,7 +65,9 @@ class Outcome(ABC):
     @cached_property
     def scores(self) -> dict[str, Array]:
         """Score -> (n_runs,)."""
-        return {name: values[:, 0] for name, values in self.weigh(np.ones((self.seen.shape[1], 1))).items()}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = self.weigh(np.ones((self.seen.shape[1], 1)))
+        return {name: values[:, 0] for name, values in found.items()}
 
     def sample(self, draws: int, seed: int) -> dict[str, Array]:
         """Scores in bootstrap draws of the test utterances.
@@ -88,7 +90,10 @@ class Outcome(ABC):
         """
         parts: dict[str, list[Array]] = {}
         for weights in draw_weights(self.seen.shape[1], draws, np.random.default_rng(seed)):
-            for name, values in self.weigh(weights).items():
+            # A draw without any of a run's clips has no value (NaN): that is no accident.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                found = self.weigh(weights)
+            for name, values in found.items():
                 parts.setdefault(name, []).append(values)
         return {name: np.concatenate(values, axis=1) for name, values in parts.items()}
 
@@ -185,8 +190,7 @@ class MeanOutcome(Outcome):
 
     def weigh(self, weights: Weights) -> dict[str, Array]:
         """Score -> (n_runs, n_draws)."""
-        with np.errstate(invalid="ignore"):
-            return {name: np.asarray((sums @ weights) / (self.counts @ weights)) for name, sums in self.sums.items()}
+        return {name: np.asarray((sums @ weights) / (self.counts @ weights)) for name, sums in self.sums.items()}
 
     def restrict(self, places: Sequence[int], keep: NDArray[np.bool_]) -> Self:
         """Some of the runs, each with some of its utterances only."""

@@ -17,8 +17,8 @@ SETTING = (*(field.name for field in schema.MODEL_COLUMNS), "test_corpus")
 RUN = (*(field.name for field in schema.SCORED_RUN_COLUMNS), "test_corpus")
 """Columns that are the same in all rows of a run, its folds pooled."""
 
-SEGMENT = r"#[0-9.]+-(?:end|[0-9.]+)$"
-"""End of the identifier of a segment."""
+SEGMENT = r"#\d+\.\d{2,3}-(?:\d+\.\d{2,3}|end)$"
+"""End of the identifier of a segment, as `corpora.base.make_utterance_id` writes it."""
 
 
 def group_settings(paths: Sequence[Path]) -> list[list[Path]]:
@@ -74,9 +74,9 @@ def refuse_other_task(task: str, frame: pl.DataFrame) -> None:
         )
 
 
-def name_parent(utterance: str = "utterance_id") -> pl.Expr:
+def name_parent() -> pl.Expr:
     """Identifier of the recording or turn that a segment was cut from; of an utterance that is no segment its own."""
-    return pl.col(utterance).str.replace(SEGMENT, "")
+    return pl.col("utterance_id").str.replace(SEGMENT, "")
 
 
 def average_classes(task: str, frame: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
@@ -124,11 +124,10 @@ def _group_parents(
         DataError: they do not agree on the truth.
     """
     key = [*RUN, "fold", *also]
-    known = [name for name in ("speaker", "sex") if name in frame.columns]
     parents = frame.group_by(*key, name_parent().alias("utterance_id"), maintain_order=True).agg(
         pl.col(truth).first(),
         (pl.col(truth).n_unique() > 1).alias("_torn"),
-        *(pl.when(pl.col(name).n_unique() == 1).then(pl.col(name).first()).alias(name) for name in known),
+        *(pl.when(pl.col(who).n_unique() == 1).then(pl.col(who).first()).alias(who) for who in ("speaker", "sex")),
         *averages,
     )
     if (torn := parents.filter("_torn")).height:

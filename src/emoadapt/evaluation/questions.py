@@ -176,7 +176,8 @@ class ClassQuestion(Question):
             base = dict(zip(RUN, run, strict=True))
             per_class = [sizes.get((*run, name), 0) for name in self.outputs]
             for metric in self.metrics:
-                found = np.asarray(metric.load()(counts))
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    found = np.asarray(metric.load()(counts))
                 if metric.per_class:
                     for name, value, size in zip(self.outputs, found, per_class, strict=True):
                         yield {**base, "metric": metric.name, "label": name, "value": float(value), "n": size}

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from emoadapt.evaluation.confusion import Array
 from emoadapt.evaluation.outcomes import ScoredRun
@@ -55,6 +54,9 @@ def compare_pairs(
         return 1.0
     if np.ptp(differences) < 1e-12:
         return None
+    # Imported late: it takes longer than most evaluations without pairs.
+    from scipy import stats
+
     if alternative == "greater" and lower_is_better:
         differences = -differences
     return float(stats.ttest_1samp(differences, 0.0, alternative=alternative).pvalue)

@@ -6,6 +6,7 @@ import pytest
 from scipy.special import softmax
 
 from emoadapt import schema
+from emoadapt.corpora.base import make_utterance_id, parent_of
 from emoadapt.errors import DataError
 from emoadapt.evaluation.comparisons import Scoring
 from emoadapt.evaluation.evaluate import TABLES, evaluate_task, name_table
@@ -20,7 +21,7 @@ CLASSES = ("anger", "neutral", "sadness")
 def segment(parent, begin, label, logits, **changes):
     return dict(
         task="t", backbone="w", start="original", finetuning="default", subset="full", partition=0, resampling=0, fold=0, seed=0,
-        test_corpus="c", utterance_id=f"c/{parent}#{begin}-{begin + 2}", speaker=f"s{parent}", sex="female", label=label,
+        test_corpus="c", utterance_id=f"c/{parent}#{begin}.00-{begin + 2}.00", speaker=f"s{parent}", sex="female", label=label,
         predicted=CLASSES[int(np.argmax(logits))], logits=list(logits),
     ) | changes  # fmt: skip
 
@@ -112,10 +113,9 @@ def test_runs_and_folds_are_averaged_apart() -> None:
     assert found.select("fold", "seed").rows() == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
-@pytest.mark.parametrize(
-    ("utterance", "parent"),
-    [("c/a#1.5-3.5", "c/a"), ("c/a#0-2.25", "c/a"), ("c/a#4-end", "c/a"), ("c/a#1-9#2-4", "c/a#1-9"), ("c/a", "c/a"),
-     ("c/a#take", "c/a#take")],
-)  # fmt: skip
-def test_parent_is_the_identifier_before_the_last_segment(utterance: str, parent: str) -> None:
-    assert pl.DataFrame({"utterance_id": [utterance]}).select(name_parent()).item() == parent
+@pytest.mark.parametrize("times", [(1.5, 3.5), (0.0, 2.255), (4.0, None), (100.0, 102.0)])
+def test_parent_is_the_identifier_before_the_last_segment(times: tuple[float, float | None]) -> None:
+    segment = make_utterance_id("c", "a/b.wav", *times)
+    named = pl.DataFrame({"utterance_id": [segment, segment + segment.removeprefix("c/a/b"), "c/a", "c/a#take-2"]})
+    assert named.select(name_parent()).to_series().to_list() == ["c/a/b", segment, "c/a", "c/a#take-2"]
+    assert list(map(parent_of, named["utterance_id"])) == named.select(name_parent()).to_series().to_list()

@@ -14,12 +14,14 @@ from emoadapt.metrics.base import find_metric, label_score, list_metrics, list_s
 
 
 def test_scores_of_a_task_are_in_the_order_of_tables() -> None:
-    assert list_scores("classes", ("anger", "neutral")) == [
-        "macro_f1", "uar", "weighted_f1", "accuracy", "f1_bias", "cosine_distance",
-    ]  # fmt: skip
-    assert list_scores("attributes", ("arousal", "valence")) == [
-        "ccc_mean", "ccc_arousal", "ccc_valence", "cosine_distance",
-    ]  # fmt: skip
+    classes, attributes = (
+        list_scores("classes", ("anger", "neutral")),
+        list_scores("attributes", ("arousal", "valence")),
+    )
+    assert classes[:5] == ["macro_f1", "uar", "weighted_f1", "accuracy", "f1_bias"]
+    assert attributes[:3] == ["ccc_mean", "ccc_arousal", "ccc_valence"]
+    assert classes[-1] == attributes[-1] == "cosine_distance"
+    assert "f1" not in classes
 
 
 @pytest.mark.parametrize(
@@ -73,5 +75,6 @@ def test_value_is_clipped_to_the_range() -> None:
 
 
 def test_evaluation_of_a_question_has_the_modules_of_its_metrics() -> None:
-    assert name_modules("attributes") == ["metrics.ccc", "metrics.cosine_distance"]
+    assert {"metrics.ccc", "metrics.cosine_distance"} <= {*name_modules("attributes")}
+    assert "metrics.uar" not in name_modules("attributes")
     assert {f"metrics.{metric.name}" for metric in list_metrics("classes")} < {*name_modules("classes")}

@@ -24,27 +24,22 @@ from emoadapt.metrics.base import label_score
 
 PAGE = Path(__file__).parents[3] / "docs/add-a-metric.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-CLASSES = ("anger", "neutral", "sadness")
-STUDY = """
-study: mine
-corpora: {speech: {importer: folder, root: media}}
-backbones: {egemaps: {architecture: vector, reads: egemaps}}
-tasks:
-  emotions: {corpus: speech, classes: [anger, neutral, sadness], split: {by: leave_one_speaker_out}}
-  ratings: {corpus: speech, attributes: [arousal, valence], split: {by: leave_one_speaker_out}}
-"""
+CLASSES = ("low", "high")
+RATINGS = {"corpus": "speech", "attributes": ["arousal", "valence"], "split": {"by": "leave_one_speaker_out"}}
 
 
 @pytest.fixture
 def page(own: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
-    """The modules of the page where it says, and its study on top of a small one."""
+    """The modules of the page where it says, and its study with a task of attributes beside its own."""
     monkeypatch.chdir(own.parents[1])
     modules = [text for language, text in BLOCKS if language == "python"]
     for text in modules:
         Path(re.match(r"# (\S+)\n", text)[1]).write_text(text)
     assert sorted(path.stem for path in own.glob("*.py")) == ["kappa", "mae"]
-    (addition,) = [yaml.safe_load(text) for language, text in BLOCKS if language == "yaml"]
-    return yaml.safe_load(STUDY) | addition
+    (study,) = [yaml.safe_load(text) for language, text in BLOCKS if language == "yaml"]
+    study["tasks"]["ratings"] = RATINGS
+    study["finetunings"]["regress"] = {"method": "finetune"}
+    return study
 
 
 def run(seed: int, **columns) -> dict:
@@ -58,7 +53,7 @@ def test_own_metric_of_classes_is_in_all_tables(page: dict, tmp_path: Path) -> N
     generator = np.random.default_rng(0)
     labels, guesses = generator.choice(CLASSES, size=(2, 60))
     rows = [
-        run(seed, utterance_id=f"speech/{number}", label=label, predicted=guess if number % (2 + seed) else label, logits=[0, 0, 0])
+        run(seed, utterance_id=f"speech/{number}", label=label, predicted=guess if number % (2 + seed) else label, logits=[0, 0])
         for seed in (0, 1) for number, (label, guess) in enumerate(zip(labels, guesses, strict=True))
     ]  # fmt: skip
     write_table(tmp_path / "p.parquet", rows, schema.PREDICTIONS)
@@ -76,7 +71,8 @@ def test_own_metric_of_classes_is_in_all_tables(page: dict, tmp_path: Path) -> N
 
 
 def test_own_metric_of_attributes_has_a_score_for_each_and_their_mean(page: dict, tmp_path: Path) -> None:
-    page["tables"]["agreement"] |= {"metric": "mae_arousal", "tasks": ["ratings"]}
+    parts = [{"models": ["egemaps.original.regress"]}]
+    page["tables"]["agreement"] |= {"metric": "mae_arousal", "tasks": ["ratings"], "parts": parts}
     study = load_study(page)
     assert study.tables["agreement"].lower_is_better
     generator = np.random.default_rng(0)

@@ -116,7 +116,7 @@ def test_segments_are_averaged_per_parent(run):
     whole = predictions("original", 0, 0.5, utterances=range(30))
     noise = np.random.default_rng(3).normal(size=(len(whole), 3))
     cut = [
-        {**row, "utterance_id": f"{row['utterance_id']}#{place}-{place + 2}", "predicted": row["predicted"] + shift[place]}
+        {**row, "utterance_id": f"{row['utterance_id']}#{place}.00-{place + 2}.00", "predicted": row["predicted"] + shift[place]}
         for row, shift in zip(whole, noise, strict=True) for place in range(3)
     ]  # fmt: skip
     expected, _, tests = run(
@@ -126,7 +126,7 @@ def test_segments_are_averaged_per_parent(run):
     assert metrics.drop("value").equals(expected.drop("value"))
     np.testing.assert_allclose(metrics["value"], expected["value"])
     np.testing.assert_allclose(comparisons["low"], tests["low"])
-    torn = [{**row, "value": 9.0} if row["utterance_id"] == "home/1#0-2" else row for row in cut]
+    torn = [{**row, "value": 9.0} if row["utterance_id"] == "home/1#0.00-2.00" else row for row in cut]
     with pytest.raises(DataError, match="segments of home/1 have different values"):
         run([torn], parents=True)
 
