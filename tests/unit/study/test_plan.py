@@ -13,7 +13,7 @@ from emoadapt.study.plan.printing import print_plan, summarise_plan, write_csv
 from emoadapt.study.plan.sizes import CorpusSize, measure_corpora, parse_assumptions, read_plan_study
 from emoadapt.study.plan.work import describe_calibrated, plan_study, read_calibration
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TINY = {"architecture": "wav2vec2", "untrained": {"conv_dim": [16] * 5, "hidden_size": 16, "layers": 1, "heads": 2}}
 
 
