@@ -22,7 +22,7 @@ def test_a_models_name_is_read_back(model: Model, name: str) -> None:
 
 @pytest.mark.parametrize("text", ["hubert", "a.b.c.d", "hubert.", ".original", ""])
 def test_what_is_no_model_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no model; write <backbone>.<start>"):
+    with pytest.raises(ValueError, match=r"is no model; write <backbone>.<start>"):
         Model.parse(text)
 
 

@@ -97,6 +97,6 @@ def test_the_width_of_no_vectors_is_refused(work) -> None:
     work.write_labelled()
     work.edit("egemaps", lambda row: row | {"status": "failed", "egemaps": None}, schema.EGEMAPS)
     with pytest.raises(
-        TrainingError, match="^no clip has a vector of egemaps; see `emoadapt quarantine` for the reasons$"
+        TrainingError, match=r"^no clip has a vector of egemaps; see `emoadapt quarantine` for the reasons$"
     ):
         _ = VectorSignals(work.task_job("egemaps.original.mlp"), "egemaps").width
