@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emoadapt.config import Study, load_study, objective_features
-from emoadapt.corpora.manifests import CorpusState, find_state
 from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.features.catalogue import (
@@ -28,7 +27,9 @@ from emoadapt.flow.devices import list_devices
 from emoadapt.flow.parts import Overtaken, write_text
 from emoadapt.flow.shards import group_by_corpus, shard_names
 from emoadapt.flow.tables import list_comparisons
+from emoadapt.listing.manifests import CorpusState, find_state
 from emoadapt.models.registry import identity, locate
+from emoadapt.plugins import read_declaration
 from emoadapt.schema import FEATURES as FEATURE_TABLES
 from emoadapt.study.grid import batches, count_gpus
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
@@ -93,7 +94,8 @@ class Graph:
 
     def media_ready(self, corpus: str, shard: str) -> list[str]:
         """What must exist before a shard's media can be read: the stamp of a generated one, nothing otherwise."""
-        return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if self.study.corpora[corpus].importer == "demo" else []
+        generated = read_declaration("corpora", self.study.corpora[corpus].importer, "GENERATED")
+        return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if generated else []
 
     def recipe(self, feature: str) -> str:
         """What decides a feature's rows besides their input, as one string."""

@@ -5,6 +5,9 @@ sentence per problem: key path, what was found, what is allowed. `emoadapt docs`
 (`workflow/schemas/config.schema.json`) and `docs/configuration.md` from these models.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from emoadapt.config.base import (
     REPEATING,
     Fraction,
@@ -13,28 +16,7 @@ from emoadapt.config.base import (
     expand_variables,
     repeated_values,
 )
-from emoadapt.config.corpora import (
-    AnnotatedCorpus,
-    AnyCorpus,
-    CafeCorpus,
-    CmuMosiCorpus,
-    Corpus,
-    CremaDCorpus,
-    CsvCorpus,
-    DemoCorpus,
-    EmodbCorpus,
-    FolderCorpus,
-    IemocapCorpus,
-    MeldCorpus,
-    MspFaceCorpus,
-    MspImprovCorpus,
-    MspPodcastCorpus,
-    NemoCorpus,
-    RavdessCorpus,
-    SaveeCorpus,
-    TessCorpus,
-    UrduCorpus,
-)
+from emoadapt.config.corpora import AnnotatedCorpus, Corpus, Segments
 from emoadapt.config.features import (
     VIDEO_FEATURES,
     AsrConfig,
@@ -62,19 +44,8 @@ from emoadapt.config.models import (
     UntrainedBackbone,
     VectorBackbone,
 )
-from emoadapt.config.reading import (
-    load_study,
-    merge_study,
-    read_configfiles,
-    read_study,
-    refuse_repeated_flag,
-)
 from emoadapt.config.report import (
     Report,
-)
-from emoadapt.config.study import (
-    Study,
-    objective_features,
 )
 from emoadapt.config.tables import (
     BestOf,
@@ -103,6 +74,31 @@ from emoadapt.config.training import (
     Optimisation,
 )
 
+if TYPE_CHECKING:
+    from emoadapt.config.importers import AnyCorpus
+    from emoadapt.config.reading import load_study, merge_study, read_configfiles, read_study, refuse_repeated_flag
+    from emoadapt.config.study import Study, objective_features
+
+_WITH_PLUGINS = {
+    "AnyCorpus": "importers",
+    "Study": "study",
+    "load_study": "reading",
+    "merge_study": "reading",
+    "objective_features": "study",
+    "read_configfiles": "reading",
+    "read_study": "reading",
+    "refuse_repeated_flag": "reading",
+}
+"""What needs the sections of plug-ins -> its module. It is imported when it is first asked for: a plug-in imports sections of
+this package, so that it could not be imported first otherwise."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WITH_PLUGINS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WITH_PLUGINS[name]}"), name)
+
+
 __all__ = [
     "REPEATING",
     "VIDEO_FEATURES",
@@ -115,48 +111,34 @@ __all__ = [
     "AudioConfig",
     "Backbone",
     "BestOf",
-    "CafeCorpus",
-    "CmuMosiCorpus",
     "CompareFramesConfig",
     "CompareFunctionalsConfig",
     "Corpus",
-    "CremaDCorpus",
-    "CsvCorpus",
-    "DemoCorpus",
     "Division",
     "EachOf",
     "EgemapsConfig",
     "EgemapsFramesConfig",
     "EgemapsFunctionalsConfig",
-    "EmodbCorpus",
     "FaceEmbeddingConfig",
     "FacesConfig",
     "Features",
     "Finetuning",
     "FoldSplit",
-    "FolderCorpus",
     "Fraction",
     "FractionSplit",
-    "IemocapCorpus",
     "Leaks",
     "LeaveOnePartOut",
     "LeaveOneSpeakerOut",
     "Lora",
-    "MeldCorpus",
-    "MspFaceCorpus",
-    "MspImprovCorpus",
-    "MspPodcastCorpus",
     "Name",
-    "NemoCorpus",
     "OfficialSplit",
     "OnnxNetwork",
     "Optimisation",
     "Padding",
     "Projection",
-    "RavdessCorpus",
     "Report",
-    "SaveeCorpus",
     "Section",
+    "Segments",
     "SentimentConfig",
     "SpeakerSplit",
     "SpecAugment",
@@ -168,10 +150,8 @@ __all__ = [
     "TablePart",
     "TableSplit",
     "Task",
-    "TessCorpus",
     "UntrainedBackbone",
     "UntrainedNetwork",
-    "UrduCorpus",
     "VectorBackbone",
     "expand_variables",
     "load_study",

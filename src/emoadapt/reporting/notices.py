@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from emoadapt.config import DemoCorpus, Study, UntrainedNetwork, objective_features
+from emoadapt.config import Study, UntrainedNetwork, objective_features
+from emoadapt.plugins import collect_declarations
 from emoadapt.reporting.style import listing
 
 _USES = {
@@ -30,7 +31,8 @@ def list_notices(study: Study) -> list[str]:
             "The face network is UNTRAINED (randomly initialised): its embeddings are random features of the crops, "
             "not facial expressions."
         )
-    if demo := [name for name, corpus in study.corpora.items() if isinstance(corpus, DemoCorpus)]:
+    generated = collect_declarations("corpora", "GENERATED")
+    if demo := [name for name, corpus in study.corpora.items() if generated.get(corpus.importer)]:
         notices.append(
             f"The corpora {listing(demo)} are SYNTHETIC (the built-in demo): the scores say nothing about real speech."
             if len(demo) > 1
