@@ -37,6 +37,8 @@ def read_vectors(shards: Mapping[str, Sequence[Path]], feature: str, wanted: Seq
         table = read_table(path, schema.FEATURES[feature], ["utterance_id", "status", feature])
         usable = pc.and_(pc.equal(table["status"], "ok"), pc.is_in(table["utterance_id"], names))
         rows = table.filter(usable)
+        if not len(rows):
+            continue
         # As one matrix: as Python lists, a corpus of 6,373 functionals would take twenty times the memory.
         matrix = rows[feature].combine_chunks().flatten().to_numpy().reshape(len(rows), -1)
         vectors |= dict(zip(rows["utterance_id"].to_pylist(), matrix, strict=True))

@@ -102,7 +102,9 @@ def pick_layer(layers: Vectors, layer: int | str) -> Vectors:
     Raises:
         TrainingError: there are fewer layers.
     """
-    depth = next(iter(layers.values())).shape[0] if layers else 1
+    if not layers:
+        return {}
+    depth = next(iter(layers.values())).shape[0]
     place = depth - 1 if layer == "last" else int(layer)
     if place >= depth:
         raise TrainingError(

@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from emoadapt.data.batching import BucketedBatches, collate_clips, load_batches
-from emoadapt.data.clips import Clip
+from emoadapt.data.clips import Clip, ClipDataset
+from emoadapt.data.streams import AUDIO, FRONTEND, LAYERS, Stream
+
+SOUNDS = {"audio": AUDIO}
+
+
+def sound(name: str, length: int = 2, epoch: int = 0) -> Clip:
+    return Clip(name, {"audio": torch.ones(length)}, epoch=epoch)
 
 
 def make_lengths(n: int = 203) -> dict[str, int]:
@@ -78,34 +85,53 @@ def test_batches_by_seconds_hold_more_of_the_shorter_clips() -> None:
 
 
 def test_draws_are_keyed_by_seed_epoch_and_utterance() -> None:
-    clips = [Clip("c/a", torch.ones(2), epoch=3), Clip("c/b", torch.ones(2), epoch=3)]
-    batch = collate_clips(clips, seed=7)
+    clips = [sound("c/a", epoch=3), sound("c/b", epoch=3)]
+    batch = collate_clips(clips, SOUNDS, seed=7)
     assert [key[:2] for key in batch.draws] == [[7, 3], [7, 3]]
-    assert batch.draws == collate_clips(clips[::-1], seed=7).draws[::-1]
+    assert batch.draws == collate_clips(clips[::-1], SOUNDS, seed=7).draws[::-1]
     assert batch.draws[0] != batch.draws[1]
-    assert collate_clips(clips).draws == []
+    assert collate_clips(clips, SOUNDS).draws == []
 
 
 def test_loader_draws_for_the_epoch_in_training_only() -> None:
-    class Clips:
+    class Clips(ClipDataset):
         def __getitem__(self, key: tuple[str, int]) -> Clip:
-            return Clip(key[0], torch.ones(2), epoch=key[1])
+            return sound(key[0], epoch=key[1])
 
-    training = load_batches(Clips(), {"a": 2}, 1, seed=7)
+    clips = Clips(SOUNDS, lambda _: {})
+    training = load_batches(clips, {"a": 2}, 1, seed=7)
     training.batch_sampler.set_epoch(4)
     assert next(iter(training)).draws[0][:2] == [7, 4]
-    assert next(iter(load_batches(Clips(), {"a": 2}, 1))).draws == []
+    assert next(iter(load_batches(clips, {"a": 2}, 1))).draws == []
 
 
 def test_frames_are_padded_and_audio_is_not() -> None:
     values = {"label": torch.tensor(1)}
-    batch = collate_clips([Clip("a", torch.ones(2, 3), values), Clip("b", torch.ones(4, 3), values)])
-    assert batch.frames is not None
-    assert batch.frames.shape == (2, 4, 3)
-    assert batch.frames[0, 2:].abs().sum() == 0
-    assert batch.lengths is not None
-    assert batch.lengths.tolist() == [2, 4]
+    clips = [Clip("a", {"x": torch.ones(2, 3)}, values), Clip("b", {"x": torch.ones(4, 3)}, values)]
+    batch = collate_clips(clips, {"x": FRONTEND})
+    frames = batch.streams["x"]
+    assert frames.shape == (2, 4, 3)
+    assert frames[0, 2:].abs().sum() == 0
+    assert batch.lengths["x"].tolist() == [2, 4]
     assert batch.values["label"].tolist() == [1, 1]
-    audio = collate_clips([Clip("a", torch.ones(2), values), Clip("b", torch.ones(4), values)])
-    assert audio.frames is None
-    assert [len(clip) for clip in audio.audio] == [2, 4]
+    audio = collate_clips([sound("a", 2), sound("b", 4)], SOUNDS)
+    assert not audio.lengths
+    assert [len(clip) for clip in audio.streams["audio"]] == [2, 4]
+
+
+def test_streams_of_a_clip_are_put_together_each_by_its_layout() -> None:
+    """Tokens are padded like frames; vectors are stacked."""
+    streams = {"text": Stream("words", "tokens", "tokens"), "face": Stream("face", "face", "vector"), "deep": LAYERS}
+    clips = [
+        Clip(name, {"text": torch.arange(1, n + 1), "face": torch.full((2,), n), "deep": torch.ones(3, 2)})
+        for name, n in (("a", 1), ("b", 3))
+    ]
+    batch = collate_clips(clips, streams)
+    assert batch.streams["text"].tolist() == [[1, 0, 0], [1, 2, 3]]
+    assert batch.streams["face"].tolist() == [[1, 1], [3, 3]]
+    assert batch.streams["deep"].shape == (2, 3, 2)
+    assert {role: lengths.tolist() for role, lengths in batch.lengths.items()} == {"text": [1, 3], "deep": [3, 3]}
+    moved = batch.to(torch.device("cpu"))
+    assert {role: value.shape for role, value in moved.streams.items()} == {
+        role: value.shape for role, value in batch.streams.items()
+    }

@@ -9,9 +9,12 @@ import torch
 
 from emoadapt import schema
 from emoadapt.data import clips
-from emoadapt.data.clips import AUDIO_COLUMNS, CNN_COLUMNS, ClipDataset, ClipStore
+from emoadapt.data.clips import ClipStore, SignalDataset, VectorDataset
+from emoadapt.data.streams import AUDIO, FRONTEND, LAYERS, list_columns
 from emoadapt.errors import DataError
 from emoadapt.flow.store import ROWS_PER_GROUP, write_table
+
+AUDIO_COLUMNS = list_columns(AUDIO)
 
 
 def write_audio(path: Path, names: list[str], length: int = 100, **other) -> dict[str, np.ndarray]:
@@ -30,7 +33,7 @@ def test_every_clip_comes_back_in_any_order(tmp_path: Path) -> None:
     store = ClipStore.build([tmp_path / "0.parquet", tmp_path / "1.parquet"], AUDIO_COLUMNS, tmp_path / "scratch")
     assert store.utterances == ["c/a", "c/b", "d/a"]
     for name in ("d/a", "c/a", "c/b"):
-        assert np.array_equal(store.audio(name), audio[name])
+        assert np.array_equal(store.read(name, AUDIO), audio[name])
         assert store.value(name, "n_samples") == len(audio[name])
     assert list((tmp_path / "scratch").iterdir()) == []
 
@@ -42,7 +45,7 @@ def test_a_shard_is_never_in_memory_whole(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(clips, "_select", lambda rows, *rest: seen.append(rows.num_rows) or select(rows, *rest))
     store = ClipStore.build([tmp_path / "0.parquet"], AUDIO_COLUMNS, tmp_path / "scratch")
     assert sum(seen) == 70 and max(seen) == ROWS_PER_GROUP
-    assert all(np.array_equal(store.audio(name), samples) for name, samples in audio.items())
+    assert all(np.array_equal(store.read(name, AUDIO), samples) for name, samples in audio.items())
 
 
 def test_failed_and_unwanted_rows_are_left_out(tmp_path: Path) -> None:
@@ -84,7 +87,7 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
         pa.set_memory_pool(pool)
         try:
             store = ClipStore.build(shards, AUDIO_COLUMNS, tmp_path)
-            assert store.audio("c/3.3").size == 32_000
+            assert store.read("c/3.3", AUDIO).size == 32_000
             # Arrow's threads may not have let go of the last shard yet.
             assert pool.bytes_allocated() < 1_200_000
             peaks.append(pool.max_memory())
@@ -105,9 +108,9 @@ def test_clips_that_were_read_do_not_stay_in_memory(tmp_path: Path) -> None:
     for i, shard in enumerate(shards):
         audio |= write_audio(shard, [f"c/{i}.{j}" for j in range(16)], 1_000_000)
     store = ClipStore.build(shards, AUDIO_COLUMNS, tmp_path)
-    before, kept = read_mapped(), store.audio("c/0.0")
+    before, kept = read_mapped(), store.read("c/0.0", AUDIO)
     for name in store.utterances:
-        store.audio(name).max()
+        store.read(name, AUDIO).max()
     # Of 128 MB: the last 4 MB, and what the kernel maps around them.
     assert read_mapped() - before < 48
     assert np.array_equal(kept, audio["c/0.0"])
@@ -117,26 +120,46 @@ def test_dataset_scales_and_crops_audio(tmp_path: Path) -> None:
     audio = write_audio(tmp_path / "0.parquet", ["c/a"], 1000)["c/a"]
     store = ClipStore.build([tmp_path / "0.parquet"], AUDIO_COLUMNS, tmp_path)
     annotate = {"c/a": {"label": torch.tensor(2)}}.__getitem__
-    whole = ClipDataset(store, annotate, cached=False)["c/a", 0]
-    assert np.array_equal(whole.signal.numpy(), audio / np.float32(32768))
+
+    def make(**settings) -> SignalDataset:
+        return SignalDataset(store, "audio", AUDIO, annotate, **settings)
+
+    whole = make()["c/a", 0]
+    assert np.array_equal(whole.streams["audio"].numpy(), audio / np.float32(32768))
     assert whole.values["label"] == 2
-    beginning = ClipDataset(store, annotate, cached=False, longest=300)
-    assert torch.equal(beginning["c/a", 5].signal, whole.signal[:300])
-    centre = ClipDataset(store, annotate, cached=False, longest=300, crop="centre", seed=1)
-    assert torch.equal(centre["c/a", 5].signal, whole.signal[350:650])
-    evaluated = ClipDataset(store, annotate, cached=False, longest=300, crop="random")
-    assert torch.equal(evaluated["c/a", 5].signal, whole.signal[:300])
-    random = ClipDataset(store, annotate, cached=False, longest=300, crop="random", seed=1)
-    first, again, later = random["c/a", 0].signal, random["c/a", 0].signal, random["c/a", 1].signal
+    beginning = make(longest=300)
+    assert torch.equal(beginning["c/a", 5].streams["audio"], whole.streams["audio"][:300])
+    centre = make(longest=300, crop="centre", seed=1)
+    assert torch.equal(centre["c/a", 5].streams["audio"], whole.streams["audio"][350:650])
+    evaluated = make(longest=300, crop="random")
+    assert torch.equal(evaluated["c/a", 5].streams["audio"], whole.streams["audio"][:300])
+    random = make(longest=300, crop="random", seed=1)
+    first, again, later = (
+        random["c/a", 0].streams["audio"],
+        random["c/a", 0].streams["audio"],
+        random["c/a", 1].streams["audio"],
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, later)
-    assert any(torch.equal(first, whole.signal[i : i + 300]) for i in range(701))
+    assert any(torch.equal(first, whole.streams["audio"][i : i + 300]) for i in range(701))
 
 
-def test_dataset_returns_cached_frames(tmp_path: Path) -> None:
-    frames = np.arange(12, dtype="<f2").reshape(4, 3)
-    row = {"utterance_id": "c/a", "key": "k", "status": "ok", "cnn": frames.tobytes(), "n_frames": 4, "dimension": 3}
-    write_table(tmp_path / "0.parquet", [row], schema.CNN)
-    store = ClipStore.build([tmp_path / "0.parquet"], CNN_COLUMNS, tmp_path)
-    clip = ClipDataset(store, lambda _: {}, cached=True, longest=3)["c/a", 0]
-    assert clip.signal.tolist() == frames[:3].tolist()
+def test_frames_come_back_as_they_were_stored(tmp_path: Path) -> None:
+    """float16 of a front end, float32 of layers: the bytes of a frame tell which."""
+    stored = {FRONTEND: ("<f2", schema.FRONTEND), LAYERS: ("<f4", schema.LAYERS)}
+    for stream, (dtype, columns) in stored.items():
+        frames = np.arange(12, dtype=dtype).reshape(4, 3)
+        row = {"utterance_id": "c/a", "key": "k", "status": "ok", stream.column: frames.tobytes()}
+        write_table(tmp_path / "0.parquet", [row | {"n_frames": 4, "dimension": 3}], columns)
+        store = ClipStore.build([tmp_path / "0.parquet"], list_columns(stream), tmp_path)
+        clip = SignalDataset(store, "x", stream, lambda _: {}, longest=3)["c/a", 0]
+        assert clip.streams["x"].tolist() == frames[:3].tolist()
+        assert str(clip.streams["x"].dtype) == {"<f2": "torch.float16", "<f4": "torch.float32"}[dtype]
+
+
+def test_vectors_are_clips_of_one_stream() -> None:
+    dataset = VectorDataset({"c/a": np.ones((2, 3), np.float32)}, "layers", lambda _: {"label": torch.tensor(1)})
+    clip = dataset["c/a", 4]
+    assert clip.streams["layers"].tolist() == [[1.0] * 3] * 2
+    assert clip.values == {"label": torch.tensor(1)}
+    assert dataset.streams["layers"].layout == "vector"

@@ -1,17 +1,22 @@
 """A study on synthetic audio whose targets and labels can be learned from the pitch of a tone."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from emoadapt import schema
 from emoadapt.config import Study, UntrainedBackbone, load_study
-from emoadapt.features.cnn import CnnExtractor
+from emoadapt.extraction.kept import FrontEndExtractor
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.loading import build_untrained, load_folder
+from emoadapt.study.nodes import Model, Run, Setting
+from emoadapt.training.jobs import AdaptationJob, TaskJob, run_job
 
 SMALL: dict[str, Any] = {
     "conv_dim": [16, 32], "conv_kernel": [20, 16], "conv_stride": [20, 8], "hidden_size": 32, "layers": 1, "heads": 2,
@@ -39,21 +44,82 @@ class Work:
             "study": "test",
             "device": "cpu",
             "corpora": corpora | {"talk": corpora["talk"] | {"modalities": ["audio", "video"]}},
-            "backbones": {"tiny": {"architecture": "wav2vec2", "untrained": dict(SMALL)}},
+            "backbones": {
+                "tiny": {"architecture": "wav2vec2", "untrained": dict(SMALL)},
+                "egemaps": {"architecture": "vector", "reads": "egemaps"},
+            },
             "adaptations": {"all": {"corpora": ["talk", "radio"], "epochs": 6, "learning_rate": 3e-3, "batch_size": 8}},
             "tasks": {
                 "emotion": {
                     "corpus": "acted", "classes": ["low", "high"], "split": {"by": "folds", "k": 3}, "test_also": ["other"],
                 }
             },
-            "finetuning": {
-                "epochs": 5, "learning_rate": 3e-3, "batch_size": 8, "egemaps_epochs": 10, "egemaps_learning_rate": 1e-2,
+            "finetunings": {
+                "default": {"backbones": ["tiny"], "epochs": 5, "learning_rate": 3e-3, "batch_size": 8},
+                "mlp": {"backbones": ["egemaps"], "epochs": 10, "learning_rate": 1e-2, "batch_size": 8},
             },
         }  # fmt: skip
 
     @property
     def study(self) -> Study:
         return load_study(self.values)
+
+    def tune(self, finetuning: str = "default", **settings: Any) -> None:
+        """Change keys of a fine-tuning, or add one."""
+        self.values["finetunings"].setdefault(finetuning, {}).update(settings)
+
+    def add_probe(self, **settings: Any) -> None:
+        """A probe on the kept layers of `tiny`: the model `tiny.original.probe`."""
+        self.tune("probe", **{"method": "probe", "backbones": ["tiny"], "epochs": 5, "batch_size": 8, **settings})
+
+    def adaptation_job(self, name: str = "model", *, cached: bool = False) -> AdaptationJob:
+        """Stage 1 of `tiny`, with the output of its front end cached or not."""
+        kinds = {"training": "train", "frontend": "frontend"} if cached else {"training": "train"}
+        shards = {
+            kind: {corpus: [self.folder / f"{file}.{corpus}.parquet"] for corpus in ("talk", "radio")}
+            for kind, file in kinds.items()
+        }
+        return AdaptationJob(
+            self.study, "tiny", "all", shards, self.folder / name, 1, self.folder / "parts.parquet",
+            self.folder / "normalisers.parquet", self.folder / f"{name}.curves.parquet",
+        )  # fmt: skip
+
+    def task_job(
+        self, model: str = "tiny.original", runs: Sequence[Run] = (Run(),), name: str = "run", *, subset: str = "full",
+        reads: Sequence[str] | None = None, start: Path | None = None,
+    ) -> TaskJob:  # fmt: skip
+        """Runs of a model on `emotion`.
+
+        Args:
+            model: of the study.
+            runs: what to train.
+            name: folder of the output.
+            subset: training clips.
+            reads: features, and kinds of kept output; None = what its backbone and fine-tuning read.
+            start: folder of a Stage-1 model.
+        """
+        study, parsed = self.study, Model.parse(model)
+        backbone, finetuning = study.backbones[parsed.backbone], study.finetunings[parsed.finetuning]
+        usual = ("layers",) if backbone.adaptable and finetuning.frozen else backbone.features
+        shards = {kind: {"acted": [self.folder / f"{kind}.parquet"]} for kind in reads or usual}
+        return TaskJob(
+            study, parsed.backbone, parsed.start, shards, self.folder / name, 1, Setting("emotion", parsed, subset),
+            runs, self.folder / "splits.parquet", self.folder / "subsets.parquet", start,
+        )  # fmt: skip
+
+    def train(self, *args: Any, **keywords: Any) -> dict[str, pl.DataFrame]:
+        """Do a `task_job`, by the method of its fine-tuning; predictions, embeddings and curves."""
+        job = self.task_job(*args, **keywords)
+        run_job(job, 0)
+        kinds: dict[str, pa.Schema] = {"embeddings": schema.EMBEDDINGS, "curves": schema.CURVES}
+        kinds["predictions"] = schema.ATTRIBUTE_PREDICTIONS if job.task.attributes else schema.PREDICTIONS
+        read = {key: read_table(job.output / f"{key}.parquet", columns) for key, columns in kinds.items()}
+        return {key: pl.DataFrame(pl.from_arrow(table)) for key, table in read.items()}
+
+    def edit(self, table: str, change: Callable[[dict[str, Any]], dict[str, Any]], columns: pa.Schema) -> None:
+        """Rewrite the rows of a table."""
+        path = self.folder / f"{table}.parquet"
+        write_table(path, [change(row) for row in read_table(path).to_pylist()], columns)
 
     def write_unlabelled(self) -> None:
         """Corpus talk has all targets, radio no face column; two clips of talk have no face."""
@@ -101,14 +167,14 @@ class Work:
                     split = "test" if corpus == "other" else ("test", "dev", "train")[(i // 2 - fold) % 3]
                     splits.append(
                         {"utterance_id": name, "corpus": corpus, "speaker": f"{corpus}{i // 2}", "label": label}
-                        | {"fold": fold, "split": split}
+                        | {"partition": 0, "fold": fold, "split": split}
                         | {
                             "arousal": 4.0 + 2 * (i % 2) + i / 100,
                             "valence": None if i % 5 == 4 else 60.0 - 20 * (i % 2),
                         }
                     )
         subsets = [
-            {key: row[key] for key in ("utterance_id", "label", "fold")} | {"resampling": 0}
+            {key: row[key] for key in ("utterance_id", "label", "partition", "fold")} | {"resampling": 0}
             for row in splits
             if row["split"] == "train"
         ]
@@ -117,17 +183,38 @@ class Work:
         write_table(self.folder / "splits.parquet", splits, schema.SPLITS)
         write_table(self.folder / "subsets.parquet", subsets, schema.SUBSETS)
 
-    def write_cnn(self, source: Path, model: Path | None, target: Path) -> None:
-        """CNN frames of the clips of an AUDIO or training table."""
+    def write_frontend(self, source: Path, model: Path | None, target: Path) -> None:
+        """Front end's frames of the clips of an AUDIO or training table."""
         backbone = (
             build_untrained("wav2vec2", UntrainedBackbone(**SMALL))
             if model is None
             else load_folder(model, origin="adapted", trained=True)
         )
         rows = [row for row in read_table(source).to_pylist() if row["audio"] is not None]
-        results = CnnExtractor(backbone).extract(rows)
+        results = FrontEndExtractor(backbone).extract(rows)
         names = [{"utterance_id": row["utterance_id"], "key": "k", "status": "ok"} for row in rows]
-        write_table(target, [name | result for name, result in zip(names, results, strict=True)], schema.CNN)
+        write_table(target, [name | result for name, result in zip(names, results, strict=True)], schema.FRONTEND)
+
+    def make_layers(self, telling: int = 1, n_layers: int = 3, width: int = 6, seed: int = 5) -> dict[str, np.ndarray]:
+        """Layers (n_layers, width) of noise for the clips of `emotion`, of which one tells the classes apart."""
+        random, layers = np.random.default_rng(seed), {}
+        for row in read_table(self.folder / "splits.parquet", columns=["utterance_id", "label"]).to_pylist():
+            if row["utterance_id"] not in layers:
+                values = random.normal(size=(n_layers, width)).astype(np.float32)
+                values[telling] += 3.0 if row["label"] == "high" else 0.0
+                layers[row["utterance_id"]] = values
+        return layers
+
+    def write_layers(self, layers: Mapping[str, np.ndarray]) -> None:
+        """Layers (n_layers, width) of clips; the first clip of acted failed, as its audio did."""
+        rows = [
+            {"utterance_id": name, "key": "k", "status": "ok", "layers": value.astype("<f4").tobytes()}
+            | {"n_frames": len(value), "dimension": value.shape[1]}
+            for name, value in layers.items()
+            if name != "acted/001"
+        ]
+        failed = {"utterance_id": "acted/001", "key": "k", "status": "failed", "reason": "layers_not_finite"}
+        write_table(self.folder / "layers.parquet", [failed, *rows], schema.LAYERS)
 
 
 @pytest.fixture

@@ -2,36 +2,24 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from emoadapt.data.ranks import count_ranks, find_rank, gather
 from emoadapt.errors import TrainingError
+from emoadapt.training.jobs import AdaptationJob, TaskJob, run_job
 
 
-def adapt_all(folder: Path, studies: dict[str, Any]) -> None:
-    """Stage 1 of each study, into `<name>.<number of processes>`."""
-    from emoadapt.training.stage1 import adapt
-
-    for name, study in studies.items():
-        shards = {corpus: [folder / f"train.{corpus}.parquet"] for corpus in ("talk", "radio")}
-        inputs = folder / "parts.parquet", folder / "normalisers.parquet"
-        target = folder / f"{name}.{count_ranks()}"
-        adapt(study, "tiny", "all", shards, None, *inputs, target, Path(f"{target}.curves.parquet"), 2)
+def adapt_all(jobs: dict[str, AdaptationJob]) -> None:
+    """Stage-1 jobs, each into `<name>.<number of processes>`."""
+    for name, job in jobs.items():
+        target = job.output.with_name(f"{name}.{count_ranks()}")
+        run_job(replace(job, output=target, curves=Path(f"{target}.curves.parquet"), threads=2), 0)
 
 
-def finetune_all(folder: Path, study: Any) -> None:
-    """Stage 2, two runs, into `<number of processes>.<table>.parquet`."""
-    from emoadapt.training.stage2 import finetune
-
-    names = ("predictions", "embeddings", "curves")
-    tables = {name: folder / f"{count_ranks()}.{name}.parquet" for name in names}
-    shards = {"acted": [folder / "audio.parquet"]}
-    inputs = {"splits": folder / "splits.parquet", "subsets": folder / "subsets.parquet"}
-    finetune(
-        study, "emotion", "tiny", "original", "full", [(0, 0, 0), (0, 0, 1)], None, shards, None, **inputs, **tables,
-        models=folder / f"{count_ranks()}.models", threads=1,
-    )  # fmt: skip
+def finetune_all(job: TaskJob) -> None:
+    """A job on a task, into `<number of processes>`."""
+    run_job(replace(job, output=job.output.with_name(str(count_ranks()))), 0)
 
 
 def fail(number: int) -> None:

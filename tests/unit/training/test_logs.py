@@ -40,7 +40,7 @@ class SlopeLearner(Learner):
 
 
 def run(folder: Path, kinds: tuple[str, ...], stop: int = 0) -> None:
-    batches = [Batch([f"c/{i}"], [], None, None, {}) for i in range(STEPS + 5)]
+    batches = [Batch([f"c/{i}"], {}, {}, {}) for i in range(STEPS + 5)]
     loaders = [DataLoader(part, batch_size=None, collate_fn=lambda batch: batch) for part in (batches, batches[:1])]
     trainer = Trainer("cpu", SETTINGS, Checkpoint(folder / "state.ckpt"), open_logs(kinds))
     trainer.train(SlopeLearner(stop), *loaders)

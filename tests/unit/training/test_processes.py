@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 
 from emoadapt import schema
 from emoadapt.errors import TrainingError
-from emoadapt.flow.grid import count_gpus
 from emoadapt.flow.store import read_table
+from emoadapt.study.grid import count_gpus
+from emoadapt.study.nodes import Model, Run, Setting
 from emoadapt.training.processes import count_processes, run_in_processes
 
 # Of the 48 clips to train on, 47 a batch leave one process without any in the other; of the 16 held out, so do 15 a batch.
@@ -40,12 +41,12 @@ def test_two_processes_give_the_losses_and_the_weights_of_one(work, functions: M
     work.write_unlabelled()
     # Dropout draws by process, which is the one thing that is not the same.
     work.values["backbones"]["tiny"]["untrained"] |= {"dropout": 0.0}
-    plain, studies = dict(work.values["adaptations"]["all"]), {}
+    plain, jobs = dict(work.values["adaptations"]["all"]), {}
     for name, case in CASES.items():
         work.values["adaptations"]["all"] = plain | {"epochs": 2} | case
-        studies[name] = work.study
-    functions.adapt_all(work.folder, studies)
-    run_in_processes(2, "cpu", functions.adapt_all, work.folder, studies)
+        jobs[name] = work.adaptation_job()
+    functions.adapt_all(jobs)
+    run_in_processes(2, "cpu", functions.adapt_all, jobs)
     for name in CASES:
         one, two = (
             {
@@ -66,15 +67,16 @@ def test_two_processes_predict_what_one_does(work, functions: ModuleType) -> Non
     """Every test clip once, in the same order, with the same logits; and the model that is kept is the same."""
     work.write_labelled()
     work.values["backbones"]["tiny"]["untrained"] |= {"dropout": 0.0}
-    work.values["finetuning"] |= {"epochs": 2, "batch_size": 7, "class_weights": "balanced"}
+    work.tune(epochs=2, batch_size=7, class_weights="balanced")
     work.values["keep_models"] = "best"
-    functions.finetune_all(work.folder, work.study)
-    run_in_processes(2, "cpu", functions.finetune_all, work.folder, work.study)
-    one, two = (read_table(work.folder / f"{n}.predictions.parquet", schema.PREDICTIONS) for n in (1, 2))
+    job = work.task_job(runs=[Run(), Run(seed=1)])
+    functions.finetune_all(job)
+    run_in_processes(2, "cpu", functions.finetune_all, job)
+    one, two = (read_table(work.folder / str(n) / "predictions.parquet", schema.PREDICTIONS) for n in (1, 2))
     assert two.num_rows == one.num_rows == 34
     assert two.drop(["logits"]).equals(one.drop(["logits"]))
     numpy.testing.assert_allclose(two["logits"].to_pylist(), one["logits"].to_pylist(), rtol=0, atol=1e-3)
-    kept = [sorted(path.name for path in (work.folder / f"{n}.models").iterdir()) for n in (1, 2)]
+    kept = [sorted(path.name for path in (work.folder / str(n) / "models").iterdir()) for n in (1, 2)]
     assert kept[0] == kept[1] and len(kept[0]) == 1
 
 
@@ -119,13 +121,18 @@ def test_a_process_per_gpu_that_the_job_has(
 ) -> None:
     work.values |= {"device": device, "gpus_per_job": 4}
     monkeypatch.setattr(torch.cuda, "device_count", lambda: here)
-    assert count_processes(count_gpus(work.study, "tiny")) == expected
+    assert count_processes(count_gpus(work.study)) == expected
 
 
 def test_who_needs_no_gpu_or_only_one_asks_for_no_more(work) -> None:
     """A concordance coefficient is of a whole batch: shared out among processes it is another loss."""
     work.values |= {"device": "auto", "gpus_per_job": 4}
+    work.add_probe()
+    settings = {str(found.model): found for found in work.study.list_settings()}
+    assert {name: count_gpus(work.study, found) for name, found in settings.items()} == {
+        "tiny.original": 4, "tiny.all": 4, "egemaps.original.mlp": 0, "tiny.original.probe": 0, "tiny.all.probe": 0,
+    }  # fmt: skip
     work.values["tasks"]["emotion"] |= {"classes": [], "attributes": ["arousal"]}
-    assert count_gpus(work.study, "tiny") == 4, "Stage 1"
-    assert count_gpus(work.study, "tiny", "emotion") == 1
-    assert count_gpus(work.study, "handcrafted", "emotion") == 0
+    assert count_gpus(work.study) == 4, "Stage 1"
+    assert count_gpus(work.study, Setting("emotion", Model("tiny"), "full")) == 1
+    assert count_gpus(work.study, Setting("emotion", Model("egemaps", finetuning="mlp"), "full")) == 0

@@ -1,7 +1,6 @@
 """Attributes: the loss, the scale, and runs from ratings to predictions."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,19 +11,20 @@ from torchmetrics.functional.regression import concordance_corrcoef
 from transformers import pipeline
 
 from emoadapt import schema
-from emoadapt.config import Finetuning
 from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
+from emoadapt.data.streams import AUDIO
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_table, write_table
+from emoadapt.methods.finetune import Config
 from emoadapt.models.classifier import load_classifier
 from emoadapt.models.heads import ScaledHead, build_head
+from emoadapt.study.nodes import Model, Run
 from emoadapt.training.curve import Curve
-from emoadapt.training.handcrafted import train_handcrafted
-from emoadapt.training.regression import AttributeLearner, RatedClips, measure_concordance
-from emoadapt.training.stage2 import finetune
+from emoadapt.training.regression import AttributeLearner, measure_concordance
 
 NAN = float("nan")
+RUNS = [Run(), Run(seed=1)]
 
 
 def test_concordance_by_hand() -> None:
@@ -63,13 +63,14 @@ class Fixed(nn.Module):
 
 def make_batch(ratings: list[list[float]]):
     return collate_clips(
-        [Clip(str(i), torch.zeros(4), {"ratings": torch.tensor(row)}) for i, row in enumerate(ratings)]
+        [Clip(str(i), {"audio": torch.zeros(4)}, {"ratings": torch.tensor(row)}) for i, row in enumerate(ratings)],
+        {"audio": AUDIO},
     )
 
 
 def test_terms_are_masked_and_one_rating_teaches_nothing() -> None:
     model = Fixed([[1.0, 5.0, 1.0], [2.0, 7.0, 1.0], [3.0, 9.0, 2.0]])
-    learner = AttributeLearner(model, Finetuning(), Curve("stage2", "run"), 0, ("arousal", "valence", "dominance"))
+    learner = AttributeLearner(model, Config(), Curve("stage2", "run"), 0, ("arousal", "valence", "dominance"))
     terms = learner.measure(make_batch([[1.0, 1.0, NAN], [3.0, NAN, NAN], [5.0, 4.0, 1.0]]), keep=False)
     assert float(terms["arousal"].mean) == pytest.approx(1 - 8 / 13)
     # 5 and 9 against 1 and 4: means 7 and 2.5, variances 4 and 2.25, covariance 3.
@@ -91,35 +92,13 @@ def test_scaled_head_folds_into_a_plain_one(kind) -> None:
     torch.testing.assert_close(head.head(embedding), plain)
 
 
-def test_scale_is_that_of_the_training_clips(tmp_path: Path) -> None:
-    rows = [
-        {"utterance_id": f"c/{i}", "corpus": "c", "fold": 0, "split": "train", "arousal": value}
-        for i, value in enumerate([1.0, 3.0, None, 100.0])
-    ]
-    write_table(tmp_path / "splits.parquet", rows, schema.SPLITS)
-    write_table(tmp_path / "subsets.parquet", [], schema.SUBSETS)
-    clips = RatedClips(tmp_path / "splits.parquet", tmp_path / "subsets.parquet", ["arousal"], {})
-    head = clips.build_head(Finetuning(), 4, None, 0, ["c/0", "c/1", "c/2"])
-    assert (float(head.mean), float(head.std)) == (2.0, 1.0)
-    with pytest.raises(TrainingError, match="none of the 1 training clips is rated for arousal"):
-        clips.build_head(Finetuning(), 4, None, 0, ["c/2"])
-
-
-def rate(work, folder: str = "rated", **settings) -> dict[str, pl.DataFrame]:
-    """Fine-tune on arousal and valence."""
+def rate(work, model: str = "tiny.original", runs=RUNS, **settings) -> dict[str, pl.DataFrame]:
+    """Train on arousal and valence."""
     work.values["tasks"]["emotion"] |= {"attributes": ["arousal", "valence"]}
     work.values["tasks"]["emotion"].pop("classes", None)
-    work.values["finetuning"] |= settings
+    work.tune(Model.parse(model).finetuning, **settings)
     work.values["keep_models"] = "best"
-    out = work.folder / folder
-    paths = {key: out / f"{key}.parquet" for key in ("predictions", "embeddings", "curves")}
-    finetune(
-        work.study, "emotion", "tiny", "original", "full", [(0, 0, 0), (0, 0, 1)], None,
-        {"acted": [work.folder / "audio.parquet"]}, None, work.folder / "splits.parquet",
-        work.folder / "subsets.parquet", **paths, models=out / "models", threads=1,
-    )  # fmt: skip
-    kinds = {"predictions": schema.ATTRIBUTE_PREDICTIONS, "embeddings": schema.EMBEDDINGS, "curves": schema.CURVES}
-    return {key: pl.from_arrow(read_table(path, kinds[key])) for key, path in paths.items()}
+    return work.train(model, runs, "rated")
 
 
 def test_batches_of_one_clip_are_refused_as_nothing_could_be_learned(work) -> None:
@@ -150,7 +129,7 @@ def test_dev_part_of_one_rated_clip_is_refused_as_no_epoch_could_be_chosen(work)
     leave_dev(work, "acted/002")
     with pytest.raises(
         TrainingError,
-        match=r"^resampling 0, fold 0: of the 12 clips of the dev part no two are rated for arousal or valence, so",
+        match=r"^run p0f0r0s0: of the 12 clips of the dev part no two are rated for arousal or valence, so",
     ):
         rate(work)
 
@@ -198,12 +177,5 @@ def test_ratings_of_the_own_scale_are_learned_and_kept_in_one_model(work) -> Non
 
 def test_handcrafted_vector_learns_ratings(work) -> None:
     work.write_labelled()
-    work.values["tasks"]["emotion"] = work.values["tasks"]["emotion"] | {"attributes": ["arousal"]}
-    del work.values["tasks"]["emotion"]["classes"]
-    paths = [work.folder / f"{name}.parquet" for name in ("predictions", "embeddings", "curves")]
-    train_handcrafted(
-        work.study, "emotion", "full", [(0, 0, 0)], {"acted": [work.folder / "egemaps.parquet"]},
-        work.folder / "splits.parquet", work.folder / "subsets.parquet", *paths, work.folder / "models", 1,
-    )  # fmt: skip
-    found = pl.from_arrow(read_table(paths[0], schema.ATTRIBUTE_PREDICTIONS))
-    assert score(found.filter(test_corpus="acted")) > 0.8
+    found = rate(work, "egemaps.original.mlp", [Run()])["predictions"]
+    assert score(found.filter(attribute="arousal", test_corpus="acted")) > 0.8

@@ -13,11 +13,13 @@ from torch.utils.data import DataLoader
 
 from emoadapt.config import Optimisation
 from emoadapt.data.batching import Batch, load_batches
-from emoadapt.data.clips import Clip
+from emoadapt.data.clips import Clip, ClipDataset
+from emoadapt.data.streams import AUDIO
 from emoadapt.errors import TrainingError
-from emoadapt.training.checkpoints import Checkpoint, Interrupted
+from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.guard import OVERFLOWS, GradientGuard, check_loss
+from emoadapt.training.interruption import Interrupted
 from emoadapt.training.learner import Learner
 from emoadapt.training.totals import Term
 from emoadapt.training.trainer import BestWeights, Trainer
@@ -25,9 +27,7 @@ from emoadapt.training.watchers import Watcher
 
 
 def make_batch(*values: float) -> Batch:
-    return Batch(
-        [f"c/{value:g}" for value in values], [], None, None, {"value": torch.tensor(values, dtype=torch.float32)}
-    )
+    return Batch([f"c/{value:g}" for value in values], {}, {}, {"value": torch.tensor(values, dtype=torch.float32)})
 
 
 def load(*batches: Batch) -> DataLoader:
@@ -259,6 +259,63 @@ def test_patience_and_plateau_go_on_from_a_checkpoint(tmp_path: Path, killed_in:
     assert resumed == whole
 
 
+@pytest.mark.parametrize(
+    ("accumulate", "steps", "batches", "epochs"),
+    [(1, 3, 3, 1), (1, 5, 5, 1), (1, 10, 10, 2), (2, 3, 5, 1), (2, 4, 9, 2), (2, 5, 10, 2)],
+    ids=["in the first epoch", "at its end", "two epochs", "a part of a group", "in the second epoch", "accumulated"],
+)
+def test_training_ends_at_exactly_so_many_steps(accumulate: int, steps: int, batches: int, epochs: int) -> None:
+    """Five batches an epoch; with `accumulate: 2` three steps, the last of one batch."""
+    expected = {(2, 4): 5 + 2, (2, 5): 5 + 4}.get((accumulate, steps), batches)
+    settings = Optimisation(epochs=9, steps=steps, accumulate=accumulate, learning_rate=0.1, schedule="linear")
+    learner, seen, rates = LineLearner(settings), [0], []
+
+    class Counter(Watcher):
+        def begin_training(self, _: Learner, optimizer: torch.optim.Optimizer, *__: object) -> None:
+            self.optimizer = optimizer
+
+        def end_batch(self) -> None:
+            seen[0] += 1
+            rates.append(self.optimizer.param_groups[0]["lr"])
+
+    trainer = Trainer("cpu", settings, watchers=[Counter()])
+    trainer.train(learner, load(*(make_batch(n) for n in range(1, 6))), load(make_batch(1)))
+    assert (learner.position.step, seen[0]) == (steps, expected)
+    assert max(row["epoch"] for row in learner.curve.rows) == epochs == learner.epochs
+    assert rates[-1] == pytest.approx(0.1 / steps), "the rate falls to 0 behind the last step"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_training_of_so_many_steps_goes_on_from_a_checkpoint(tmp_path: Path, kept: bool) -> None:
+    settings = Optimisation(epochs=1, steps=8, accumulate=2, learning_rate=0.1, schedule="linear", warmup=0.3)
+    found = []
+    for name, stop in (("whole", 0), ("killed", 2), ("killed", 0)):
+        learner, killer = LineLearner(settings), Killer(stop, kept=kept)
+        trainer = Trainer("cpu", settings, Checkpoint(tmp_path / f"{name}.ckpt"), [killer])
+        try:
+            trainer.train(learner, load(*(make_batch(n) for n in range(1, 6))), load(make_batch(1)))
+            found.append((learner.position.step, learner.model.weight.item(), learner.curve.rows))
+        except RuntimeError:
+            assert killer.begun == [1, 2]
+    whole, resumed = found
+    assert killer.begun == ([3] if kept else [2, 3])
+    assert whole[0] == 8 and resumed == whole
+
+
+def test_patience_ends_a_training_of_steps_too(tmp_path: Path) -> None:
+    learner = LineLearner(Optimisation(epochs=1, steps=20, patience=2, learning_rate=0.1), (0.5, 0.4, 0.3, 0.9))
+    assert fit(learner, make_batch(1), make_batch(2)).epoch == 1
+    assert learner.position.step == 2 * 3
+
+
+def test_plateau_lowers_the_rate_as_it_is_configured(tmp_path: Path) -> None:
+    settings = Optimisation(epochs=4, learning_rate=0.1, schedule="plateau", plateau_epochs=1, plateau_factor=0.1)
+    learner = LineLearner(settings, (0.5, 0.4, 0.6, 0.1))
+    fit(learner, make_batch(1))
+    rates = [row["value"] for row in learner.curve.rows if row["metric"] == "learning_rate"]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01])
+
+
 @pytest.mark.parametrize("damage", [lambda _: b"", lambda content: content[:-100], lambda content: content[:900]])
 def test_a_damaged_checkpoint_is_deleted_and_the_run_begins_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
@@ -292,9 +349,20 @@ def test_constant_rate_leaves_no_trace_in_the_curve(tmp_path: Path) -> None:
     assert {row["metric"] for row in learner.curve.rows} == {"loss", "double"}
 
 
+class Sounds(ClipDataset):
+    """Clips of ones."""
+
+    def __init__(self, lengths: dict[str, int]) -> None:
+        super().__init__({"audio": AUDIO}, lambda _: {"value": torch.ones(())})
+        self.lengths = lengths
+
+    def __getitem__(self, key: tuple[str, int]) -> Clip:
+        return Clip(key[0], {"audio": torch.ones(self.lengths[key[0]])}, dict(self.annotate(key[0])), key[1])
+
+
 def test_padding_is_said_once_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     names = {"a": 16_000, "b": 24_000, "c": 48_000}
-    clips = {(name, 0): Clip(name, torch.ones(length), {"value": torch.ones(())}) for name, length in names.items()}
+    clips = Sounds(names)
     learner = LineLearner(Optimisation(epochs=1))
     with caplog.at_level("INFO"):
         Trainer("cpu", learner.settings).train(learner, load_batches(clips, names, 2, seed=None), load(make_batch(1)))

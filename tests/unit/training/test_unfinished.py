@@ -1,4 +1,4 @@
-"""Stage-2 jobs that were killed go on, and end with the same bytes."""
+"""Jobs on tasks that were killed go on, and end with the same bytes."""
 
 import hashlib
 import json
@@ -10,33 +10,33 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.training import stage2, states
-from emoadapt.training.checkpoints import Checkpoint, Interrupted
-from emoadapt.training.runs import RunTables, Setting
-from emoadapt.training.stage2 import finetune
+from emoadapt.study.nodes import Run
+from emoadapt.training import finetuning, probing, states
+from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.interruption import Interrupted
+from emoadapt.training.jobs import run_job
+from emoadapt.training.runs import RunTables
 from emoadapt.training.states import load_object, save_object
 from emoadapt.training.trainer import Trainer
-from emoadapt.training.unfinished import UnfinishedJob
+from emoadapt.training.unfinished import UnfinishedJob, place_job
 from emoadapt.training.watchers import Watcher
 
-RUNS = [(0, 0, 0), (0, 0, 1), (0, 1, 0)]
+RUNS = [Run(), Run(seed=1), Run(fold=1)]
+FINETUNED, PROBED = "tiny.original", "tiny.original.probe"
 
 
-def do_job(work, name: str) -> dict[str, str]:
+def do_job(work, name: str, model: str = FINETUNED) -> dict[str, str]:
     """Digest of each file of the output; the folder shows in none of them."""
-    out = work.folder / name
-    paths = {key: out / f"{key}.parquet" for key in ("predictions", "embeddings", "curves")}
-    finetune(
-        work.study, "emotion", "tiny", "original", "full", RUNS, None,
-        {"acted": [work.folder / "audio.parquet"]}, None, work.folder / "splits.parquet",
-        work.folder / "subsets.parquet", **paths, models=out / "models", threads=1,
-    )  # fmt: skip
+    job = work.task_job(model, RUNS, name)
+    run_job(job, 0)
+    out = job.output
     files = [path for path in sorted(out.rglob("*")) if path.is_file()]
     return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -45,9 +45,19 @@ def do_job(work, name: str) -> dict[str, str]:
 def labelled(work):
     work.write_labelled()
     # Epochs of four batches; something of all that a checkpoint has to hold.
-    work.values["finetuning"] |= {"epochs": 3, "batch_size": 3, "schedule": "linear", "warmup": 0.2}
+    work.tune(epochs=3, batch_size=3, schedule="linear", warmup=0.2)
     work.values["keep_models"] = "all"
     return work
+
+
+def prepare(work, model: str) -> None:
+    """Layers to probe, if the model is a probe."""
+    if model == FINETUNED:
+        return
+    random = np.random.default_rng(0)
+    names = read_table(work.folder / "splits.parquet", columns=["utterance_id"]).column(0).unique().to_pylist()
+    work.write_layers({name: random.normal(size=(2, 6)) for name in names})
+    work.add_probe(epochs=3, batch_size=3, schedule="linear", warmup=0.2)
 
 
 class Killer(Watcher):
@@ -77,14 +87,15 @@ def arrange_end(batch: int, kill=None, part: str = "train") -> Killer:
         trainer.watchers.append(killer)
         return trainer
 
-    stage2.Trainer = build
+    finetuning.Trainer = probing.Trainer = build
     return killer
 
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `arrange_end` changes is changed back."""
-    monkeypatch.setattr(stage2, "Trainer", Trainer)
+    for module in (finetuning, probing):
+        monkeypatch.setattr(module, "Trainer", Trainer)
 
 
 def list_states(work, name: str) -> list[str]:
@@ -102,20 +113,22 @@ def find_middle(batches: int) -> int:
     return batches // 3 + batches // 9 + 2
 
 
-def test_killed_job_goes_on_and_ends_with_the_same_bytes(labelled) -> None:
+@pytest.mark.parametrize("model", [FINETUNED, PROBED])
+def test_killed_job_goes_on_and_ends_with_the_same_bytes(labelled, model: str) -> None:
+    prepare(labelled, model)
     counter = arrange_end(0)
-    whole = do_job(labelled, "whole")
+    whole = do_job(labelled, "whole", model)
     batches = -counter.left
-    assert sum("models/" in name for name in whole) >= 4
+    assert model == PROBED or sum("models/" in name for name in whole) >= 4
     done = find_middle(batches) - 1
     # A process of its own, killed so that nothing is tidied up behind it.
-    command = [sys.executable, __file__, str(labelled.folder), str(done + 1)]
+    command = [sys.executable, __file__, str(labelled.folder), str(done + 1), model]
     child = subprocess.run(command, input=json.dumps(labelled.values), text=True, capture_output=True, check=False)
     assert child.returncode == -signal.SIGKILL, child.stderr
-    assert {"r0f0s0", "r0f0s1.ckpt"} <= set(list_states(labelled, "killed"))
+    assert {"p0f0r0s0", "p0f0r0s1.ckpt"} <= set(list_states(labelled, "killed"))
     assert not (labelled.folder / "killed" / "predictions.parquet").exists()
     counter = arrange_end(0)
-    assert do_job(labelled, "killed") == whole
+    assert do_job(labelled, "killed", model) == whole
     assert -counter.left == batches - done
     assert list_states(labelled, "killed") == []
 
@@ -124,9 +137,9 @@ def test_killed_job_goes_on_and_ends_with_the_same_bytes(labelled) -> None:
 @pytest.mark.parametrize(
     ("batch", "said", "kept"),
     [
-        (1, r"r0f0s0: ended by SIG\w+ before training; started again, it begins this run anew", []),
-        (6 + 2, r"r0f0s0: the job was ended by SIG\w+ after this run; started again, it continues with the next", ["r0f0s0"]),
-        (2 * 6 + 6 + 1, r"r0f1s0: ended by SIG\w+ before training; started again, it begins", ["r0f0s0", "r0f0s1"]),
+        (1, r"p0f0r0s0: ended by SIG\w+ before training; started again, it begins this run anew", []),
+        (6 + 2, r"p0f0r0s0: the job was ended by SIG\w+ after this run; started again, it continues with the next", ["p0f0r0s0"]),
+        (2 * 6 + 6 + 1, r"p0f1r0s0: ended by SIG\w+ before training; started again, it begins", ["p0f0r0s0", "p0f0r0s1"]),
     ],
     ids=["starting point", "test", "starting point of another fold"],
 )  # fmt: skip
@@ -161,7 +174,7 @@ def test_best_model_of_an_interrupted_job_is_that_of_the_whole(labelled) -> None
     arrange_end(-counter.left * 5 // 6, interrupt)
     with pytest.raises(TrainingError, match="the cluster ended it"):
         do_job(labelled, "job")
-    assert list_states(labelled, "job") == ["best.pt", "r0f0s0", "r0f0s1"]
+    assert list_states(labelled, "job") == ["best.pt", "p0f0r0s0", "p0f0r0s1"]
     assert do_job(labelled, "job") == whole
 
 
@@ -191,7 +204,7 @@ def test_a_damaged_table_of_a_run_begins_this_run_anew(labelled, damage: str, ca
     arrange_end(batches * 5 // 6, interrupt)
     with pytest.raises(TrainingError, match="the cluster ended it"):
         do_job(labelled, "job")
-    (table,) = (labelled.folder / "job").glob(".models.*/r0f0s1/predictions.parquet")
+    (table,) = (labelled.folder / "job").glob(".models.*/p0f0r0s1/predictions.parquet")
     if damage == "gone":
         table.unlink()
     else:
@@ -223,7 +236,9 @@ def test_models_outlive_a_job_that_ends_after_they_have_their_place(
 
 def test_what_is_put_on_disk_may_be_interrupted_and_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = pa.schema({"n": pa.int32()})
-    tables = SimpleNamespace(parts=lambda: [("numbers", columns, {run: pa.table([[run[2]]], columns) for run in RUNS})])
+    tables = SimpleNamespace(
+        parts=lambda: [("numbers", columns, {run: pa.table([[run.seed]], columns) for run in RUNS})]
+    )
     job, left = UnfinishedJob(tmp_path, tables), [1]  # type: ignore[arg-type]
     job._waiting = list(RUNS[:2])
 
@@ -238,7 +253,7 @@ def test_what_is_put_on_disk_may_be_interrupted_and_repeated(tmp_path: Path, mon
         job.save()
     monkeypatch.undo()
     job.save()
-    for name, number in (("r0f0s0", 0), ("r0f0s1", 1)):
+    for name, number in (("p0f0r0s0", 0), ("p0f0r0s1", 1)):
         assert read_table(tmp_path / name / "numbers.parquet").to_pylist() == [{"n": number}]
 
 
@@ -266,7 +281,7 @@ def test_too_little_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.Monk
     def fail(*_, **__) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("emoadapt.training.states.torch.load", fail)
+    monkeypatch.setattr("torch.load", fail)
     with pytest.raises(MemoryError):
         load_object(tmp_path / "object.pt")
 
@@ -275,28 +290,42 @@ def test_too_little_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.Monk
 def test_another_version_of_a_library_begins_the_job_anew(
     labelled, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setting, models = Setting("emotion", "tiny", "original", "full"), labelled.folder / "job" / "models"
-    before = stage2._place_state(labelled.study, setting, RUNS, models, [])
-    here = states.version
+    before, here = place_job(labelled.task_job(runs=RUNS)), states.version
     monkeypatch.setattr(states, "version", lambda name: "99" if name == library else here(name))
-    assert stage2._place_state(labelled.study, setting, RUNS, models, []) != before
+    assert place_job(labelled.task_job(runs=RUNS)) != before
 
 
 @pytest.mark.parametrize(("policy", "goes_on"), [("adapted", True), ("best", False), ("all", False)])
 def test_models_are_kept_of_the_runs_that_are_still_wanted(labelled, policy: str, goes_on: bool) -> None:
     """The study lost a seed while its job was down: the best model so far, or one of those kept, may be of that seed."""
     labelled.values["keep_models"] = policy
-    setting, models = Setting("emotion", "tiny", "original", "full"), labelled.folder / "job" / "models"
-    before, after = (stage2._place_state(labelled.study, setting, runs, models, []) for runs in (RUNS, RUNS[2:]))
+    jobs = (labelled.task_job(runs=runs) for runs in (RUNS, RUNS[2:]))
+    before, after = (place_job(job, finetuning._list_settings(job)) for job in jobs)
     assert (before == after) is goes_on
 
 
 def test_a_short_job_writes_nothing_beside_its_output(labelled, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Path] = []
-    monkeypatch.setattr(stage2.UnfinishedJob, "save", lambda job: written.append(job.folder))
+    monkeypatch.setattr(finetuning.UnfinishedJob, "save", lambda job: written.append(job.folder))
     monkeypatch.setattr(Checkpoint, "_write", lambda checkpoint, *_: written.append(checkpoint.path))
     do_job(labelled, "job")
     assert written == []
+
+
+@pytest.mark.parametrize("stop", [1, 5, 8])
+def test_a_probe_of_the_best_layer_goes_on_with_the_layer_that_it_was_in(labelled, stop: int) -> None:
+    """Each layer has a state of its own."""
+    prepare(labelled, PROBED)
+    labelled.tune("probe", layers="best")
+    counter = arrange_end(0)
+    whole = do_job(labelled, "whole", PROBED)
+    arrange_end(-counter.left * stop // 9 + 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted):
+        do_job(labelled, "job", PROBED)
+    again = arrange_end(0)
+    assert do_job(labelled, "job", PROBED) == whole
+    assert 0 < -again.left < -counter.left
+    assert list_states(labelled, "job") == []
 
 
 @pytest.mark.parametrize("minutes", [None, 1e-9])
@@ -308,8 +337,8 @@ def test_state_is_written_as_often_as_the_study_says(
     counter = arrange_end(0)
     whole = do_job(labelled, "whole")
     written: list[str] = []
-    save, write = stage2.UnfinishedJob.save, Checkpoint._write
-    monkeypatch.setattr(stage2.UnfinishedJob, "save", lambda job: (written.append("runs"), save(job)))
+    save, write = finetuning.UnfinishedJob.save, Checkpoint._write
+    monkeypatch.setattr(finetuning.UnfinishedJob, "save", lambda job: (written.append("runs"), save(job)))
     monkeypatch.setattr(Checkpoint, "_write", lambda state, *run: (written.append("state"), write(state, *run)))
     arrange_end(find_middle(-counter.left), lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Interrupted):
@@ -318,7 +347,7 @@ def test_state_is_written_as_often_as_the_study_says(
         assert written == ["state", "runs"]
     else:
         assert len(written) > 10
-    assert list_states(labelled, "job") == ["models", "r0f0s0", "r0f0s1.ckpt"]
+    assert list_states(labelled, "job") == ["models", "p0f0r0s0", "p0f0r0s1.ckpt"]
     arrange_end(0)
     assert do_job(labelled, "job") == whole
 
@@ -328,7 +357,7 @@ def test_other_settings_begin_anew(labelled) -> None:
     with pytest.raises(TrainingError):
         do_job(labelled, "job")
     (before,) = (path for path in (labelled.folder / "job").iterdir() if path.name.startswith(".models."))
-    labelled.values["finetuning"] |= {"learning_rate": 1e-3}
+    labelled.tune(learning_rate=1e-3)
     counter = arrange_end(0)
     do_job(labelled, "job")
     assert -counter.left == 3 * 3 * 4
@@ -341,4 +370,4 @@ if __name__ == "__main__":
     arrange_end(int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGKILL))
     work = Work(Path(sys.argv[1]))
     work.values = json.loads(sys.stdin.read()) | {"checkpoint_minutes": 1e-9}
-    do_job(work, "killed")
+    do_job(work, "killed", sys.argv[3])

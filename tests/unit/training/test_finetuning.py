@@ -1,4 +1,4 @@
-"""Stage 2 on tones: learns, pairs, repeats, keeps what it should."""
+"""Fine-tuning on tones: learns, pairs, repeats, keeps what it should."""
 
 import os
 from pathlib import Path
@@ -14,25 +14,20 @@ from emoadapt import schema
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_provenance, read_table, write_table
 from emoadapt.models.classifier import load_classifier
-from emoadapt.training import stage2
-from emoadapt.training.runs import RunKey
-from emoadapt.training.stage2 import finetune
+from emoadapt.models.loading import load_backbone
+from emoadapt.study.nodes import Run
+from emoadapt.training import finetuning
 from emoadapt.training.unfinished import UnfinishedJob
 
-ONE = [(0, 0, 0)]
+CACHED = ("audio", "frontend")
 
 
-def run(work, runs=ONE, start: str = "original", model: Path | None = None, cached: bool = False, name: str = "run"):
-    folder = work.folder
-    paths = {key: folder / f"{name}.{key}.parquet" for key in ("predictions", "embeddings", "curves")}
-    shards = {"acted": [folder / "audio.parquet"]}
-    cnn = {"acted": [folder / "cnn.parquet"]} if cached else None
-    tables = {"splits": folder / "splits.parquet", "subsets": folder / "subsets.parquet"}
-    finetune(
-        work.study, "emotion", "tiny", start, "full", runs, model, shards, cnn, **tables, **paths,
-        models=folder / "models", threads=1,
-    )  # fmt: skip
-    return {key: pl.from_arrow(read_table(path, getattr(schema, key.upper()))) for key, path in paths.items()}
+def save_start(work) -> Path:
+    """A Stage-1 model with the weights of the original, whose front end's output is cached."""
+    same = work.folder / "same"
+    load_backbone(work.study.backbones["tiny"], work.folder).save(same, {})
+    work.write_frontend(work.folder / "audio.parquet", same, work.folder / "frontend.parquet")
+    return same
 
 
 def get_logits(tables) -> np.ndarray:
@@ -46,7 +41,7 @@ def labelled(work):
 
 
 def test_beats_chance_on_test_and_on_the_other_corpus(labelled) -> None:
-    found = run(labelled)["predictions"]
+    found = labelled.train()["predictions"]
     for corpus, n in (("acted", 11), ("other", 6)):
         rows = found.filter(test_corpus=corpus)
         assert len(rows) == n
@@ -56,28 +51,28 @@ def test_beats_chance_on_test_and_on_the_other_corpus(labelled) -> None:
 
 
 def test_clips_without_audio_are_left_out_and_counted(labelled) -> None:
-    tables = run(labelled)
+    tables = labelled.train()
     assert "acted/001" not in tables["predictions"]["utterance_id"]
-    assert read_provenance(labelled.folder / "run.predictions.parquet")["left_out"] == "1"
+    assert read_provenance(labelled.folder / "run" / "predictions.parquet")["left_out"] == "1"
 
 
 def test_runs_repeat_bit_for_bit_whatever_shares_their_job(labelled) -> None:
-    runs = [(0, 0, 0), (0, 0, 1), (0, 1, 0)]
-    together = run(labelled, runs)
-    assert together["predictions"].equals(run(labelled, runs)["predictions"])
+    runs = [Run(), Run(seed=1), Run(fold=1)]
+    together = labelled.train(runs=runs)
+    assert together["predictions"].equals(labelled.train(runs=runs)["predictions"])
     assert not np.array_equal(
         *(get_logits({"predictions": together["predictions"].filter(fold=0, seed=s)}) for s in (0, 1))
     )
     for key in runs:
-        alone = run(labelled, [key], name="alone")
-        mine = pl.col("fold") == key[1], pl.col("seed") == key[2]
+        alone = labelled.train(runs=[key], name="alone")
+        mine = pl.col("fold") == key.fold, pl.col("seed") == key.seed
         for table in ("predictions", "embeddings"):
             assert alone[table].equals(together[table].filter(*mine)), (key, table)
 
 
 def test_curve_marks_the_best_dev_epoch(labelled) -> None:
-    curves = run(labelled)["curves"]
-    assert curves["run"].unique().to_list() == ["emotion.tiny.original.full.r0f0s0"]
+    curves = labelled.train()["curves"]
+    assert curves["run"].unique().to_list() == ["emotion.tiny.original.full.p0f0r0s0"]
     dev = curves.filter(part="dev").pivot("metric", index=["epoch", "best"], values="value").sort("epoch")
     assert dev["epoch"].to_list() == [0, 1, 2, 3, 4, 5]
     trained = dev.filter(pl.col("epoch") > 0).sort("macro_f1", "loss", descending=[True, False])
@@ -89,24 +84,20 @@ def test_curve_marks_the_best_dev_epoch(labelled) -> None:
 def test_pair_shares_head_batches_and_dropout(labelled, monkeypatch: pytest.MonkeyPatch) -> None:
     """An adapted model with the original's weights gives the original's run, CNN cached and frozen or not."""
     labelled.values["backbones"]["tiny"]["cnn"] = "frozen"
-    study = labelled.study
-    from emoadapt.models.loading import load_backbone
-
-    load_backbone(study.backbones["tiny"], labelled.folder).save(labelled.folder / "same", {})
-    labelled.write_cnn(labelled.folder / "audio.parquet", labelled.folder / "same", labelled.folder / "cnn.parquet")
+    same = save_start(labelled)
     seen: dict[str, list] = {"original": [], "all": []}
-    real = stage2.embed_batch
+    real = finetuning.embed_batch
 
     def watch(backbone, batch):
         if backbone.training:
             seen[current].append(batch.utterance_ids)
         return real(backbone, batch)
 
-    monkeypatch.setattr(stage2, "embed_batch", watch)
+    monkeypatch.setattr(finetuning, "embed_batch", watch)
     current = "original"
-    original = run(labelled)
+    original = labelled.train()
     current = "all"
-    adapted = run(labelled, start="all", model=labelled.folder / "same", cached=True)
+    adapted = labelled.train("tiny.all", reads=CACHED, start=same)
     assert len(seen["original"]) == 5 * 2
     assert seen["original"] == seen["all"]
     assert seen["original"][:2] != seen["original"][2:4]
@@ -119,22 +110,17 @@ def test_av_hubert_learns_from_its_cached_filter_banks(labelled) -> None:
         "architecture": "av_hubert",
         "untrained": shape | {"intermediate_size": 32, "conv_pos_kernel": 4, "conv_pos_groups": 4},
     }
-    from emoadapt.models.loading import load_backbone
-
-    load_backbone(labelled.study.backbones["tiny"], labelled.folder).save(labelled.folder / "same", {})
-    labelled.write_cnn(labelled.folder / "audio.parquet", labelled.folder / "same", labelled.folder / "cnn.parquet")
-    rows = run(labelled, cached=True)["predictions"].filter(test_corpus="acted")
+    save_start(labelled)
+    rows = labelled.train(reads=CACHED)["predictions"].filter(test_corpus="acted")
     assert f1_score(rows["label"], rows["predicted"], average="macro") > 0.9
 
 
 def test_embeddings_before_and_after(labelled) -> None:
     labelled.values["backbones"]["tiny"]["cnn"] = "frozen"
-    tables = run(labelled)
+    tables = labelled.train()
     embeddings = tables["embeddings"]
     assert embeddings["utterance_id"].equals(tables["predictions"]["utterance_id"])
     row = embeddings.filter(utterance_id="acted/000").row(0, named=True)
-    from emoadapt.models.loading import load_backbone
-
     audio = read_table(labelled.folder / "audio.parquet").to_pylist()[0]["audio"]
     signal = torch.from_numpy(np.frombuffer(audio, "<i2").astype(np.float32) / 32768)
     with torch.no_grad():
@@ -146,8 +132,8 @@ def test_embeddings_before_and_after(labelled) -> None:
 @pytest.mark.parametrize(("policy", "kept"), [("adapted", 0), ("best", 1), ("all", 2)])
 def test_keeps_models_by_policy(labelled, policy: str, kept: int) -> None:
     labelled.values["keep_models"] = policy
-    tables = run(labelled, [(0, 0, 0), (0, 0, 1)])
-    folders = sorted((labelled.folder / "models").iterdir())
+    tables = labelled.train(runs=[Run(), Run(seed=1)])
+    folders = sorted((labelled.folder / "run" / "models").iterdir())
     assert len(folders) == kept
     audio = {row["utterance_id"]: row["audio"] for row in read_table(labelled.folder / "audio.parquet").to_pylist()}
     for folder in folders:
@@ -167,23 +153,23 @@ def test_kept_models_are_on_the_disk_before_their_runs_count_as_done(labelled, m
     left: list[set[str]] = []
     note = UnfinishedJob._note
 
-    def look_and_note(job: UnfinishedJob, run: RunKey) -> None:
+    def look_and_note(job: UnfinishedJob, run: Run) -> None:
         (folder,) = (job.folder / "models").iterdir()
         left.append({path.name for path in folder.iterdir() if path.stat().st_ino not in synced})
         note(job, run)
 
     monkeypatch.setattr("os.fsync", lambda number: synced.add(os.fstat(number).st_ino))
     monkeypatch.setattr(UnfinishedJob, "_note", look_and_note)
-    run(labelled)
+    labelled.train()
     assert left == [set()]
 
 
 def test_model_with_the_head_of_transformers(labelled) -> None:
     """The saved folder is a whole classification model, and its card has what is known of it."""
     labelled.values["keep_models"] = "all"
-    labelled.values["finetuning"] |= {"head": "hf", "head_hidden": 12}
-    tables = run(labelled)
-    (folder,) = (labelled.folder / "models").iterdir()
+    labelled.tune(head="hf", head_hidden=12)
+    tables = labelled.train()
+    (folder,) = (labelled.folder / "run" / "models").iterdir()
     model = AutoModelForAudioClassification.from_pretrained(folder).eval()
     assert model.config.id2label == {0: "low", 1: "high"}
     assert model.projector.weight.shape == (12, 32)
@@ -207,45 +193,112 @@ def test_a_fold_that_tests_on_the_other_corpus_alone_has_no_score_of_its_own(lab
     rows = read_table(path).to_pylist()
     write_table(path, [row for row in rows if (row["split"], row["corpus"]) != ("test", "acted")], schema.SPLITS)
     labelled.values["keep_models"] = "all"
-    assert run(labelled)["predictions"]["test_corpus"].unique().to_list() == ["other"]
-    (folder,) = (labelled.folder / "models").iterdir()
+    assert labelled.train()["predictions"]["test_corpus"].unique().to_list() == ["other"]
+    (folder,) = (labelled.folder / "run" / "models").iterdir()
     assert "test macro-F1" not in (folder / "README.md").read_text()
 
 
 def test_best_policy_keeps_the_run_with_the_best_dev_score(labelled) -> None:
     labelled.values["keep_models"] = "best"
-    curves = run(labelled, [(0, 0, 0), (0, 0, 1)])["curves"]
+    curves = labelled.train(runs=[Run(), Run(seed=1)])["curves"]
     dev = curves.filter(pl.col("best"), part="dev").pivot("metric", index="run", values="value")
     best = dev.sort("macro_f1", "loss", descending=[True, False])["run"][0]
-    assert [folder.name for folder in (labelled.folder / "models").iterdir()] == [best]
+    assert [folder.name for folder in (labelled.folder / "run" / "models").iterdir()] == [best]
 
 
 def test_class_weights_and_bf16(labelled) -> None:
-    labelled.values["finetuning"] |= {"class_weights": "balanced", "precision": "bf16-mixed", "max_seconds": 0.2}
-    found = run(labelled)["predictions"]
+    labelled.tune(class_weights="balanced", precision="bf16-mixed", max_seconds=0.2)
+    found = labelled.train()["predictions"]
     assert f1_score(found["label"], found["predicted"], average="macro") > 0.8
 
 
 def test_votes_pull_predictions_towards_their_shares(labelled) -> None:
     """All raters undecided: a model trained on their votes is so, too, where labels would have made it sure."""
-    rows = read_table(labelled.folder / "splits.parquet").to_pylist()
-    sure = np.abs(np.diff(get_logits(run(labelled)), axis=1)).mean()
-    write_table(labelled.folder / "splits.parquet", [row | {"soft": [0.5, 0.5]} for row in rows], schema.SPLITS)
-    labelled.values["finetuning"] |= {"targets": "soft"}
-    unsure = np.abs(np.diff(get_logits(run(labelled)), axis=1)).mean()
+    sure = np.abs(np.diff(get_logits(labelled.train()), axis=1)).mean()
+    labelled.edit("splits", lambda row: row | {"soft": [0.5, 0.5]}, schema.SPLITS)
+    labelled.tune(targets="soft")
+    unsure = np.abs(np.diff(get_logits(labelled.train()), axis=1)).mean()
     assert unsure < 0.2 * sure
 
 
 def test_part_without_clips_is_refused(labelled) -> None:
-    rows = [row | {"fold": 9} for row in read_table(labelled.folder / "subsets.parquet").to_pylist()]
-    write_table(labelled.folder / "subsets.parquet", rows, schema.SUBSETS)
-    with pytest.raises(TrainingError, match="resampling 0, fold 0: no usable clip in train"):
-        run(labelled)
+    labelled.edit("subsets", lambda row: row | {"fold": 9}, schema.SUBSETS)
+    with pytest.raises(TrainingError, match="run p0f0r0s0: no usable clip in train"):
+        labelled.train()
 
 
 def test_long_clips_are_cropped_where_the_configuration_says(labelled) -> None:
     found = {}
     for crop in ("beginning", "centre"):
-        labelled.values["finetuning"] |= {"max_seconds": 0.2, "crop": crop}
-        found[crop] = get_logits(run(labelled, name=crop))
+        labelled.tune(max_seconds=0.2, crop=crop)
+        found[crop] = get_logits(labelled.train(name=crop))
     assert not np.allclose(found["beginning"], found["centre"])
+
+
+def double_partitions(work) -> None:
+    """A second partition, in which what was tested is trained on and the reverse, and which has no clip of `other`."""
+    turned = {"train": "test", "test": "train"}
+    path = work.folder / "splits.parquet"
+    rows = read_table(path).to_pylist()
+    more = [
+        row | {"partition": 1, "split": turned.get(row["split"], row["split"])}
+        for row in rows
+        if row["corpus"] == "acted"
+    ]
+    write_table(path, rows + more, schema.SPLITS)
+    drawn = [
+        {key: row[key] for key in ("utterance_id", "label", "partition", "fold")} | {"resampling": 0}
+        for row in rows + more
+        if row["split"] == "train"
+    ]
+    write_table(work.folder / "subsets.parquet", drawn, schema.SUBSETS)
+
+
+def test_runs_have_the_clips_of_their_partition_and_the_tables_name_it(labelled) -> None:
+    one = labelled.train(name="one")
+    double_partitions(labelled)
+    splits = pl.from_arrow(read_table(labelled.folder / "splits.parquet"))
+    tables = labelled.train(runs=[Run(), Run(partition=1)])
+    found = tables["predictions"]
+    assert found.columns[:9] == [
+        "task", "backbone", "start", "finetuning", "subset", "partition", "resampling", "seed", "fold",
+    ]  # fmt: skip
+    for key in ("predictions", "embeddings"):
+        assert tables[key].filter(partition=0).equals(one[key]), "the first partition is as it was"
+    tested = splits.filter(partition=1, fold=0, split="test").filter(pl.col("utterance_id") != "acted/001")
+    assert set(found.filter(partition=1)["utterance_id"]) == set(tested["utterance_id"])
+    assert not set(found.filter(partition=1, test_corpus="acted")["utterance_id"]) & set(
+        one["predictions"]["utterance_id"]
+    )
+    runs = ["emotion.tiny.original.full.p0f0r0s0", "emotion.tiny.original.full.p1f0r0s0"]
+    assert tables["curves"]["run"].unique(maintain_order=True).to_list() == runs
+
+
+def test_training_ends_with_the_step_that_is_configured(labelled) -> None:
+    """11 or 12 clips in batches of 3 are 4 batches, so 2 steps an epoch with `accumulate: 2`; the fifth is in the third."""
+    labelled.tune(steps=5, accumulate=2, batch_size=3, schedule="linear")
+    curves = labelled.train()["curves"]
+    assert sorted(curves.filter(part="dev")["epoch"].unique()) == [0, 1, 2, 3]
+    rates = curves.filter(part="course", metric="learning_rate").sort("epoch")["value"].to_list()
+    # Falling to 0 behind the fifth step: steps 1, 3 and 4, counted from 0, are the last of their epochs.
+    assert rates == pytest.approx([3e-3 * (5 - step) / 5 for step in (1, 3, 4)])
+
+
+def test_steps_of_whole_epochs_are_those_epochs(labelled) -> None:
+    """Of 11 or 12 clips there are two batches of 8 an epoch."""
+    epochs = labelled.train(name="epochs")
+    labelled.tune(epochs=1, steps=10)
+    steps = labelled.train(name="steps")
+    for key, table in epochs.items():
+        assert steps[key].equals(table), key
+
+
+def test_a_fine_tuning_with_a_name_of_its_own_is_in_the_tables(labelled) -> None:
+    usual = labelled.train(name="usual")
+    labelled.values["finetunings"]["long"] = labelled.values["finetunings"]["default"] | {"epochs": 6}
+    found = labelled.train("tiny.original.long", name="long")
+    assert found["predictions"]["finetuning"].unique().to_list() == ["long"]
+    assert found["curves"]["run"].unique().to_list() == ["emotion.tiny.original.long.full.p0f0r0s0"]
+    # The epochs that both have are the same: the name is no part of what is drawn.
+    compared = [tables["curves"].filter(pl.col("epoch") <= 5)["value"].to_list() for tables in (usual, found)]
+    assert compared[0] == compared[1]

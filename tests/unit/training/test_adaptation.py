@@ -18,8 +18,9 @@ from emoadapt.config import UntrainedBackbone
 from emoadapt.errors import DataError, TrainingError
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.models.loading import build_untrained
-from emoadapt.training.checkpoints import Interrupted
-from emoadapt.training.stage1 import AdaptationLearner, adapt
+from emoadapt.training.adaptation import AdaptationLearner
+from emoadapt.training.interruption import Interrupted
+from emoadapt.training.jobs import run_job
 
 SMALL = {
     "conv_dim": [16, 32], "conv_kernel": [20, 16], "conv_stride": [20, 8], "hidden_size": 32, "layers": 1, "heads": 2,
@@ -31,12 +32,9 @@ HEADS = {"egemaps.weight": (2, 32), "face.weight": (3, 32), "sentiment.weight": 
 
 
 def run(work, name: str = "model", cached: bool = False) -> tuple[Path, pl.DataFrame]:
-    folder = work.folder
-    shards = {corpus: [folder / f"train.{corpus}.parquet"] for corpus in ("talk", "radio")}
-    cnn = {corpus: [folder / f"cnn.{corpus}.parquet"] for corpus in shards} if cached else None
-    inputs = folder / "parts.parquet", folder / "normalisers.parquet"
-    adapt(work.study, "tiny", "all", shards, cnn, *inputs, folder / name, folder / f"{name}.curves.parquet", 1)
-    return folder / name, pl.from_arrow(read_table(folder / f"{name}.curves.parquet", schema.CURVES))
+    job = work.adaptation_job(name, cached=cached)
+    run_job(job, 0)
+    return job.output, pl.from_arrow(read_table(job.curves, schema.CURVES))
 
 
 def get_values(curves: pl.DataFrame, part: str, metric: str) -> list[float]:
@@ -145,7 +143,7 @@ def test_cached_frames_train_the_same_model_as_the_frozen_cnn(work) -> None:
     work.write_unlabelled()
     work.values["backbones"]["tiny"]["cnn"] = "frozen"
     for corpus in ("talk", "radio"):
-        work.write_cnn(work.folder / f"train.{corpus}.parquet", None, work.folder / f"cnn.{corpus}.parquet")
+        work.write_frontend(work.folder / f"train.{corpus}.parquet", None, work.folder / f"frontend.{corpus}.parquet")
     plain, curves = run(work, "plain")
     cached, cached_curves = run(work, "cached", cached=True)
     weights, others = load_file(plain / "model.safetensors"), load_file(cached / "model.safetensors")
@@ -301,10 +299,11 @@ def test_missing_normaliser_is_refused(work) -> None:
     "settings",
     [
         {},
+        {"steps": 33, "schedule": "linear", "patience": 9},
         {"schedule": "plateau", "warmup": 0.5, "weighting": "gradnorm", "accumulate": 4, "patience": 5},
         {"schedule": "linear", "weighting": "uncertainty", "optimizer": "adamw"},
     ],
-    ids=["default", "plateau", "linear"],
+    ids=["default", "steps", "plateau", "linear"],
 )
 def test_killed_run_goes_on_and_ends_with_the_same_model(work, settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     work.write_unlabelled()
@@ -438,7 +437,7 @@ def _count(measure, batches: list):
 STOPPED = """
 import sys
 from emoadapt.cli import main
-from emoadapt.training.stage1 import AdaptationLearner
+from emoadapt.training.adaptation import AdaptationLearner
 
 measure, batches = AdaptationLearner.measure, []
 
@@ -459,15 +458,20 @@ main()
 def test_sigterm_from_outside_ends_the_command_with_one_line(work, monkeypatch: pytest.MonkeyPatch) -> None:
     work.write_unlabelled()
     work.values["adaptations"]["all"] |= {"epochs": 2}
+    for corpus in work.values["corpora"].values():
+        corpus["shards"] = 1
     model, curves = run(work, "whole")
     config = work.folder / "study.json"
     config.write_text(json.dumps(work.values))
-    shards = {corpus: [Path("shards", corpus, "0.parquet")] for corpus in ("talk", "radio")}
-    for corpus, (path,) in shards.items():
-        (work.folder / path).parent.mkdir(parents=True)
-        (work.folder / f"train.{corpus}.parquet").rename(work.folder / path)
-    arguments = ["adapt", "tiny", "all", *(str(path) for (path,) in shards.values()), "--parts", "parts.parquet"]
-    arguments += ["--normalisers", "normalisers.parquet", "--output", "resumed", "--curves", "resumed.curves.parquet"]
+    # Where the graph of the study expects them.
+    from emoadapt.dag import Graph
+
+    job = Graph(work.study).adaptation_job("tiny", "all", Path("resumed"), Path("resumed.curves.parquet"), 1)
+    places = {f"train.{corpus}": path for corpus, (path,) in job.shards["training"].items()}
+    for name, path in (places | {"parts": job.parts, "normalisers": job.normalisers}).items():
+        (work.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (work.folder / f"{name}.parquet").rename(work.folder / path)
+    arguments = ["adapt", "tiny", "all", "--output", "resumed", "--curves", "resumed.curves.parquet"]
     command = [sys.executable, "-c", STOPPED, *arguments]
     environment = os.environ | {"EMOADAPT_STUDY": str(config)}
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
@@ -480,8 +484,7 @@ def test_sigterm_from_outside_ends_the_command_with_one_line(work, monkeypatch: 
     assert "Traceback" not in said
     monkeypatch.chdir(work.folder)
     monkeypatch.setattr(AdaptationLearner, "measure", _count(AdaptationLearner.measure, measured := []))
-    inputs = Path("parts.parquet"), Path("normalisers.parquet")
-    adapt(work.study, "tiny", "all", shards, None, *inputs, Path("resumed"), Path("resumed.curves.parquet"), 1)
+    run_job(job, 0)
     assert len(measured) == 2 + 2 + 6 + 2
     assert pl.from_arrow(read_table(work.folder / "resumed.curves.parquet", schema.CURVES)).equals(curves)
     for path in model.iterdir():
@@ -490,7 +493,7 @@ def test_sigterm_from_outside_ends_the_command_with_one_line(work, monkeypatch: 
 
 def test_checkpoint_of_other_settings_is_not_continued(work, monkeypatch: pytest.MonkeyPatch) -> None:
     work.write_unlabelled()
-    monkeypatch.setattr("emoadapt.training.stage1._save", lambda *_: 1 / 0)
+    monkeypatch.setattr("emoadapt.training.adaptation._save", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(work)
     (left,) = work.folder.glob(".model.*.ckpt")
@@ -504,11 +507,9 @@ def test_checkpoint_of_other_settings_is_not_continued(work, monkeypatch: pytest
 def test_checkpoint_of_other_weights_of_the_same_name_is_not_continued(work, monkeypatch: pytest.MonkeyPatch) -> None:
     """New weights were put into the same folder: the run went on with the old ones."""
     work.write_unlabelled()
-    monkeypatch.setattr("emoadapt.training.stage1._save", lambda *_: 1 / 0)
-    work.values |= {
-        "models_dir": str(work.folder),
-        "backbones": {"tiny": {"architecture": "wav2vec2", "weights": "hub_base"}},
-    }
+    monkeypatch.setattr("emoadapt.training.adaptation._save", lambda *_: 1 / 0)
+    work.values["models_dir"] = str(work.folder)
+    work.values["backbones"]["tiny"] = {"architecture": "wav2vec2", "weights": "hub_base"}
     names = []
     for seed in (0, 0, 1):
         build_untrained("wav2vec2", UntrainedBackbone(**SMALL, seed=seed)).save(work.folder / "hub_base", {})
@@ -517,3 +518,13 @@ def test_checkpoint_of_other_weights_of_the_same_name_is_not_continued(work, mon
         (left,) = work.folder.glob(".model.*.ckpt")
         names.append(left.name)
     assert names[0] == names[1] != names[2]
+
+
+def test_a_model_of_so_many_steps_tells_its_epochs(work) -> None:
+    """48 clips in batches of 8 are 6 steps an epoch; 8 steps end in the second, whatever `epochs` says."""
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"steps": 8}
+    model, curves = run(work)
+    assert len(get_values(curves, "held_out", "loss")) == 3
+    best = json.loads((model / "adaptation.json").read_text())["best_epoch"]
+    assert f"| epochs (kept) | 2 ({best}) |" in (model / "README.md").read_text()

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from emoadapt import schema
+from emoadapt.data.vectors import normalise_vectors, read_layers, read_vectors
 from emoadapt.flow.store import write_table
-from emoadapt.training.vectors import normalise_vectors, read_vectors
 
 ROWS = [
     ("home/a", "home", "s1", 1.0),
@@ -77,3 +77,24 @@ def test_test_clips_of_the_source_do_not_move_it(scope: str) -> None:
     other = VECTORS | {"home/c": np.array([1e6, 7.0], dtype=np.float32)}
     before, after = (normalise_vectors(v, SPLITS, TRAIN, scope) for v in (VECTORS, other))  # type: ignore[arg-type]
     assert np.array_equal(before["home/a"], after["home/a"])
+
+
+def test_layers_are_read_with_their_shape_and_without_clips_that_have_none(tmp_path: Path) -> None:
+    values = np.arange(6, dtype="<f4").reshape(3, 2)
+    good = {"layers": values.tobytes(), "n_frames": 3, "dimension": 2}
+    rows = [
+        {"utterance_id": "c/1", "key": "k", "status": "ok"} | good,
+        {"utterance_id": "c/2", "key": "k", "status": "failed", "reason": "layers_not_finite"},
+        {"utterance_id": "c/3", "key": "k", "status": "ok"} | good,
+    ]
+    write_table(tmp_path / "000.parquet", rows, schema.LAYERS)
+    found = read_layers({"c": [tmp_path / "000.parquet"]}, ["c/1", "c/2"])
+    assert list(found) == ["c/1"]
+    assert found["c/1"].dtype == np.float32 and np.array_equal(found["c/1"], values)
+
+
+def test_every_layer_is_scored_with_statistics_of_its_own() -> None:
+    stacks = {name: np.stack([vector, 10 * vector + 5]) for name, vector in VECTORS.items()}
+    single = normalise_vectors(VECTORS, SPLITS, TRAIN, "speaker")
+    for name, stack in normalise_vectors(stacks, SPLITS, TRAIN, "speaker").items():
+        np.testing.assert_allclose(stack, np.stack([single[name]] * 2), rtol=1e-5)

@@ -1,0 +1,102 @@
+"""How signals of clips are cropped and put together."""
+
+from itertools import chain
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from emoadapt import schema
+from emoadapt.config import Optimisation
+from emoadapt.data.streams import AUDIO, Stream
+from emoadapt.errors import TrainingError
+from emoadapt.flow.store import read_table
+from emoadapt.models.loading import load_backbone
+from emoadapt.training.signals import SpeechSignals, VectorSignals, load_signals, note_cropped
+
+LENGTHS = {f"c/{n}": 1600 * n for n in range(1, 9)}
+
+
+class Sounds:
+    """A store of clips of 0.1 s, 0.2 s and so on."""
+
+    def read(self, name: str, stream: Stream) -> np.ndarray:
+        assert stream == AUDIO
+        return np.full(LENGTHS[name], 7, np.int16)
+
+
+def load(shortest: int = 0, **settings: float) -> list[list[int]]:
+    """Lengths of the clips that a loader gives, batch by batch."""
+    backbone = SimpleNamespace(shortest=shortest)
+    optimisation = Optimisation(epochs=1, **settings)  # type: ignore[arg-type]
+    batches = load_signals(
+        Sounds(), lambda name: {"label": torch.tensor(0)}, LENGTHS, optimisation, backbone, cached=False, seed=None
+    )  # fmt: skip
+    return [[len(clip) for clip in batch.streams["audio"]] for batch in batches]
+
+
+@pytest.mark.parametrize(("shortest", "sizes"), [(0, [4, 2, 2]), (8000, [3, 2, 2, 1])])
+def test_seconds_of_a_batch_count_what_the_model_hears(shortest: int, sizes: list[int]) -> None:
+    """Clips of 0.1 s that are lengthened to 0.5 s take the room of 0.5 s."""
+    assert [len(batch) for batch in load(shortest, batch_seconds=1.6)] == sizes
+
+
+def test_longer_clips_are_cropped_and_shorter_ones_left_alone() -> None:
+    assert list(chain(*load(max_seconds=0.3, batch_size=3))) == [1600, 3200, *[4800] * 6]
+
+
+def test_cropped_clips_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    settings = Optimisation(epochs=1, max_seconds=0.3, crop="centre")
+    assert note_cropped("tiny.all", LENGTHS.values(), settings) == 5
+    assert caplog.messages == [
+        "tiny.all: 5 of 8 clips are longer than max_seconds (0.3 s) and are cropped, in evaluations too (crop: centre)"
+    ]
+    assert note_cropped("tiny.all", LENGTHS.values(), Optimisation(epochs=1)) == 0
+    assert note_cropped("tiny.all", LENGTHS.values(), Optimisation(epochs=1, max_seconds=9)) == 0
+    assert len(caplog.messages) == 1
+
+
+def make_signals(work, job) -> SpeechSignals:
+    backbone = load_backbone(job.config, work.folder)
+    backbone.set_cnn_trainable(job.config.find_front_end("stage2", job.start) is None)
+    return SpeechSignals(job, backbone, work.folder / "scratch")
+
+
+@pytest.mark.parametrize(("cnn", "stream"), [("frozen", "frontend"), ("both", "audio")])
+def test_the_kept_front_end_is_read_where_it_is_frozen(work, cnn: str, stream: str) -> None:
+    """Lengths are those of the audio in both cases, so that the batches are the same."""
+    work.write_labelled()
+    work.write_frontend(work.folder / "audio.parquet", None, work.folder / "frontend.parquet")
+    work.values["backbones"]["tiny"]["cnn"] = cnn
+    signals = make_signals(work, work.task_job(reads=("audio", "frontend")))
+    assert signals.stream.feature == stream
+    rows = {row["utterance_id"]: row["n_samples"] for row in read_table(work.folder / "audio.parquet").to_pylist()}
+    assert signals.usable == {name: n for name, n in rows.items() if n is not None}
+    names = sorted(signals.usable)[:3]
+    (batch,) = signals.load(names, lambda _: {}, work.task_job().settings)
+    assert sorted(batch.utterance_ids) == names and set(batch.streams) == {stream}
+
+
+def test_vectors_are_normalised_for_the_run_that_is_prepared(work) -> None:
+    work.write_labelled()
+    job = work.task_job("egemaps.original.mlp")
+    signals, rows = VectorSignals(job, "egemaps"), pl.from_arrow(read_table(job.splits)).filter(fold=0)
+    train = rows.filter(split="train")["utterance_id"].to_list()
+    signals.prepare(rows, train)
+    assert signals.width == 25
+    batches = list(signals.load(train, lambda _: {}, job.settings))
+    values = torch.cat([batch.streams["vector"] for batch in batches])
+    torch.testing.assert_close(values.mean(dim=0), torch.zeros(25), atol=1e-5, rtol=0)
+    torch.testing.assert_close(values.std(dim=0, correction=0), torch.ones(25), atol=1e-5, rtol=0)
+
+
+def test_the_width_of_no_vectors_is_refused(work) -> None:
+    work.write_labelled()
+    work.edit("egemaps", lambda row: row | {"status": "failed", "egemaps": None}, schema.EGEMAPS)
+    with pytest.raises(
+        TrainingError, match=r"^no clip has a vector of egemaps; see `emoadapt quarantine` for the reasons$"
+    ):
+        _ = VectorSignals(work.task_job("egemaps.original.mlp"), "egemaps").width
