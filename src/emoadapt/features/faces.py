@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
@@ -101,16 +101,14 @@ class Config(FeatureSection):
 
     def describe_network(self) -> Network:
         """The detector, with its usual weights or others."""
-        usual = read_declaration("detectors", self.detector, "WEIGHTS")
-        weights = self.weights or usual
-        state = read_declaration("detectors", self.detector, "STATE")
-        return Network(
-            "face detection", self.detector, state, weights, carried=weights is None and state == "pretrained"
-        )
+        weights = self.weights or self._read("WEIGHTS")
+        state, stand_in = self._read("STATE"), self._read("STAND_IN")
+        carried = weights is None and state == "pretrained"
+        return Network("face detection", self.detector, state, weights, carried, stand_in=stand_in)
 
     def list_libraries(self) -> tuple[str, ...]:
         """The detector's."""
-        return tuple(read_declaration("detectors", self.detector, "LIBRARIES"))
+        return tuple(self._read("LIBRARIES"))
 
     def list_modules(self) -> tuple[str, ...]:
         """The detector's."""
@@ -118,11 +116,15 @@ class Config(FeatureSection):
 
     def needs_gpu(self) -> bool:
         """Whether the detector does."""
-        return bool(read_declaration("detectors", self.detector, "GPU"))
+        return bool(self._read("GPU"))
 
     def runs_parallel(self) -> bool:
         """Yes."""
         return True
+
+    def _read(self, constant: str) -> Any:
+        """What the detector declares."""
+        return read_declaration("detectors", self.detector, constant)
 
 
 def load(config: Config, context: Context) -> Extractor:
