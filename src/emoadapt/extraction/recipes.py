@@ -12,7 +12,7 @@ from emoadapt.flow.code import code_digest
 from emoadapt.flow.provenance import installed_version
 from emoadapt.flow.rows import Recipe
 from emoadapt.models.registry import identity
-from emoadapt.plugins import load_plugin, read_declaration
+from emoadapt.plugins import check_plugin, load_plugin, read_declaration
 
 if TYPE_CHECKING:
     from emoadapt.features.base import Context, Extractor
@@ -59,8 +59,12 @@ def describe_job(study: Study, feature: str) -> JobSize:
 
 
 def find_section(study: Study, feature: str) -> FeatureSection:
-    """The section of a feature."""
-    return getattr(study.features, feature)
+    """The section of a feature.
+
+    Raises:
+        ConfigError: there is no such feature.
+    """
+    return getattr(study.features, check_plugin("features", feature))
 
 
 def find_network(study: Study, feature: str) -> Network | None:

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from emoadapt import schema
 from emoadapt.errors import ConfigError
 from emoadapt.features.base import Context, Extractor, FeatureSection, Network
-from emoadapt.plugins import check_plugin, collect_declarations, read_declaration
+from emoadapt.plugins import check_plugin, collect_declarations, read_declaration, read_declarations
 
 INPUTS = ("manifest",)
 LIBRARIES = ("av", "opencv-python-headless")
@@ -45,6 +45,9 @@ TABLE = schema.make_feature_table(
     ),
     schema.column("crops", pa.list_(pa.binary()), "(n_faces,) JPEG or PNG, square RGB crop of crop_size x crop_size"),
 )
+
+REQUIRED = ("LIBRARIES", "WEIGHTS", "STATE", "GPU", "HONOURS")
+"""What the module of a detector must declare, as literals; `emoadapt.detectors.base` says what it means."""
 
 
 class Config(FeatureSection):
@@ -84,9 +87,12 @@ class Config(FeatureSection):
     @classmethod
     def _known(cls, value: str) -> str:
         try:
-            return check_plugin("detectors", value)
+            declared = read_declarations("detectors", check_plugin("detectors", value))
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        if lacking := [name for name in REQUIRED if name not in declared]:
+            raise ValueError(f"face detector {value} does not declare {', '.join(lacking)}; see docs/add-a-detector.md")
+        return value
 
     @model_validator(mode="after")
     def _honoured(self) -> Config:
