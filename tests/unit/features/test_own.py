@@ -32,6 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / path).write_text(text)
     yield tmp_path
     use_folder(None)
+    sys.modules.pop("emoadapt.features.pauses", None)
 
 
 def make_study(**features: object) -> Study:
