@@ -319,7 +319,7 @@ def manifest(
     state: Annotated[str | None, typer.Option(help="Of the shard, from the graph; default: list the corpus.")] = None,
 ) -> None:
     """List the clips of one shard."""
-    from emoadapt.corpora.manifests import write_manifest
+    from emoadapt.listing.manifests import write_manifest
 
     write_manifest(corpus, _study().corpora[corpus], shard, state, output)
 
@@ -327,7 +327,7 @@ def manifest(
 @app.command(rich_help_panel=STAGES)
 def labels(corpus: str, output: Output) -> None:
     """Collect the labels of a corpus."""
-    from emoadapt.corpora.manifests import write_labels
+    from emoadapt.listing.manifests import write_labels
 
     write_labels(corpus, _study().corpora[corpus], output)
 

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from emoadapt.config import Study, load_study, objective_features
 from emoadapt.config.features import list_upstream, needs_video
-from emoadapt.corpora.manifests import CorpusState, find_state
 from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.extraction.recipes import (
@@ -31,8 +30,9 @@ from emoadapt.flow.devices import list_devices
 from emoadapt.flow.parts import Overtaken, write_text
 from emoadapt.flow.shards import group_by_corpus, shard_names
 from emoadapt.flow.tables import list_comparisons
+from emoadapt.listing.manifests import CorpusState, find_state
 from emoadapt.models.registry import identity, locate
-from emoadapt.plugins import list_plugins
+from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.study.grid import batches, count_gpus
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
 from emoadapt.tasks.folds import count_folds
@@ -96,9 +96,8 @@ class Graph:
 
     def media_ready(self, feature: str, corpus: str, shard: str) -> list[str]:
         """What must exist before a feature can read a shard's media: the stamp of a generated one, nothing otherwise."""
-        if not reads_media(feature):
-            return []
-        return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if self.study.corpora[corpus].importer == "demo" else []
+        generated = read_declaration("corpora", self.study.corpora[corpus].importer, "GENERATED")
+        return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if generated and reads_media(feature) else []
 
     def recipe(self, feature: str) -> str:
         """What decides a feature's rows besides their input, as one string."""

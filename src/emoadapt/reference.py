@@ -15,10 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
 
 from emoadapt import config, schema
 from emoadapt.config.base import list_models
-from emoadapt.plugins import list_plugins
+from emoadapt.plugins import KINDS, list_plugins
 
 NOT_IN_ENVIRONMENT = ("mediapipe",)
 """Packages that the environment file leaves to its post-deploy script, which installs them without dependencies."""
@@ -47,12 +48,31 @@ def generate_files(root: Path) -> dict[str, str]:
 
 def describe_schema() -> dict[str, Any]:
     """The JSON schema of a study, for editors."""
-    schema = config.Study.model_json_schema()
+    schema = config.Study.model_json_schema(schema_generator=_NamedSections)
+    described = {definition["title"]: definition for definition in [schema, *schema["$defs"].values()]}
     for section in _list_sections():
-        properties = (schema if section is config.Study else schema["$defs"][section.__name__])["properties"]
+        properties = described[name_section(section)]["properties"]
         for name, meaning in read_meanings(section).items():
             properties[name]["description"] = meaning
     return schema
+
+
+class _NamedSections(GenerateJsonSchema):
+    """Titles that tell sections apart whose classes share a name."""
+
+    def model_schema(self, schema: Any) -> Any:
+        return super().model_schema(schema) | {"title": name_section(schema["cls"])}
+
+
+def name_section(section: type[BaseModel]) -> str:
+    """Name of a section: its class; of a plug-in the key that chooses it (`importer: cafe`), or kind and name."""
+    kind, _, plugin = section.__module__.removeprefix("emoadapt.").partition(".")
+    if kind not in KINDS or section.__name__ != "Config":
+        return section.__name__
+    for key, field in section.model_fields.items():
+        if typing.get_origin(field.annotation) is typing.Literal and typing.get_args(field.annotation) == (plugin,):
+            return f"{key}: {plugin}"
+    return f"{kind}.{plugin}"
 
 
 def read_meanings(section: type[BaseModel]) -> dict[str, str]:
@@ -80,7 +100,7 @@ def describe_configuration() -> str:
     ]
     for model, path in _list_sections().items():
         meanings = read_meanings(model)
-        lines += [f"## {path or 'top level'}" + f" ({model.__name__})", "", f"{(model.__doc__ or '').strip()}", ""]
+        lines += [f"## {path or 'top level'}" + f" ({name_section(model)})", "", f"{(model.__doc__ or '').strip()}", ""]
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
         for name, field in model.model_fields.items():
             default = "**required**" if field.is_required() else f"`{_show_default(field)}`"
@@ -154,6 +174,8 @@ def _show_type(annotation: Any) -> str:
         return f"mapping of {_show_type(arguments[0])} to {_show_type(arguments[1])}"
     if annotation is type(None):
         return "null"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return name_section(annotation).rpartition(": ")[2]
     return {str: "text", int: "integer", float: "number", bool: "true \\| false"}.get(annotation, annotation.__name__)
 
 
@@ -162,7 +184,8 @@ def _show_default(field: Any) -> str:
     if isinstance(value, BaseModel):
         return "its defaults" if not value.model_fields_set else _escape(value.model_dump_json(exclude_unset=True))
     # 1e-05 would be text in YAML.
-    return _escape(re.sub(r"\b(\d)e-", r"\1.0e-", json.dumps(value)))
+    text = json.dumps(value, default=lambda section: section.model_dump(mode="json", exclude_unset=True))
+    return _escape(re.sub(r"\b(\d)e-", r"\1.0e-", text))
 
 
 def _escape(text: str) -> str:

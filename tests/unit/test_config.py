@@ -130,7 +130,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "corpora.other",
             {"importer": "mp3", "root": "x"},
-            "corpora.other.importer: found 'mp3', allowed is 'folder', 'csv'",
+            "corpora.other.importer: found 'mp3', allowed is 'cafe', 'cmu_mosi'",
         ),
         ("corpora.other", {"root": "x"}, "corpora.other.importer: this key is required"),
         (
@@ -293,7 +293,7 @@ def test_all_problems_are_said_at_once() -> None:
 
 def test_two_demo_corpora_must_not_share_a_folder() -> None:
     demo = {"importer": "demo", "root": "same"}
-    with pytest.raises(ConfigError, match="two demo corpora share the root same"):
+    with pytest.raises(ConfigError, match="two generated corpora share the root same"):
         load_study({"study": "x", "corpora": {"a": demo, "b": demo}})
 
 

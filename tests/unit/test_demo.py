@@ -14,17 +14,17 @@ import av
 import numpy as np
 import pytest
 
-from emoadapt.config import DemoCorpus
 from emoadapt.corpora import demo as importer
-from emoadapt.corpora.base import check_utterances
+from emoadapt.corpora.demo import Config
 from emoadapt.demo import EMOTIONS, VOICES, make_corpus, plan_clips, read_stamp
 from emoadapt.demo.plan import SENTIMENT_OF
 from emoadapt.demo.sentences import SENTENCES
 from emoadapt.errors import ConfigError
+from emoadapt.listing.reading import check_utterances
 
 
-def demo_config(**values: object) -> DemoCorpus:
-    return DemoCorpus.model_validate({"importer": "demo", "root": "clips", "clips": 4, "voices": (0, 1), **values})
+def demo_config(**values: object) -> Config:
+    return Config.model_validate({"importer": "demo", "root": "clips", "clips": 4, "voices": (0, 1), **values})
 
 
 def read_files(root: Path) -> dict[str, bytes]:
@@ -130,7 +130,7 @@ def test_fingerprints_change_with_what_they_are_made_from_only():
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoCorpus, Path]:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
     """Eight clips with video: two voices, four emotions."""
     config = demo_config(clips=8, voices=(0, 1), sentences="labelled")
     root = tmp_path_factory.mktemp("demo")
@@ -138,7 +138,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoCorpus, Path]:
     return config, root
 
 
-def test_clips_are_the_same_to_the_bit_in_any_order(corpus: tuple[DemoCorpus, Path], tmp_path: Path):
+def test_clips_are_the_same_to_the_bit_in_any_order(corpus: tuple[Config, Path], tmp_path: Path):
     config, root = corpus
     stems = [clip.stem for clip in plan_clips(config)]
     make_corpus(config, tmp_path, only=set(stems[5:]))
@@ -149,7 +149,7 @@ def test_clips_are_the_same_to_the_bit_in_any_order(corpus: tuple[DemoCorpus, Pa
     assert read_files(tmp_path) == read_files(root)
 
 
-def test_files_carry_their_fingerprint(corpus: tuple[DemoCorpus, Path]):
+def test_files_carry_their_fingerprint(corpus: tuple[Config, Path]):
     config, root = corpus
     fingerprints = importer.fingerprints("talk", config)
     assert {path.name: read_stamp(path) for path in root.iterdir()} == fingerprints
@@ -202,7 +202,7 @@ def test_audio_clip_is_16_bit_mono_at_its_planned_level(tmp_path: Path):
         assert decibels == pytest.approx([clip.prosody.level_db, clip.prosody.noise_db], abs=1.0)
 
 
-def test_video_clip_holds_both_streams_and_a_face_in_nearly_every_frame(corpus: tuple[DemoCorpus, Path]):
+def test_video_clip_holds_both_streams_and_a_face_in_nearly_every_frame(corpus: tuple[Config, Path]):
     import cv2
 
     detector = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from emoadapt.reference import NOT_IN_ENVIRONMENT, generate_files
+from emoadapt.plugins import load_sections
+from emoadapt.reference import NOT_IN_ENVIRONMENT, describe_configuration, describe_schema, generate_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,3 +43,13 @@ def test_what_the_project_needs_is_locked() -> None:
     names = re.findall(r'^    "([A-Za-z0-9_\-]+)[^"]*",$', project, re.M)
     found = {name.lower().replace("_", "-") for name in locked()}
     assert len(names) > 20 and {name.lower().replace("_", "-") for name in names} <= found
+
+
+def test_every_section_of_a_plugin_has_a_title_and_a_heading_of_its_own() -> None:
+    """Symptom: sections of plug-ins are all called `Config`, so that one hid the others."""
+    titles = [definition["title"] for definition in describe_schema()["$defs"].values()]
+    assert len(titles) == len(set(titles))
+    headings = [line for line in describe_configuration().splitlines() if line.startswith("## ")]
+    assert len(headings) == len(set(headings))
+    for name in load_sections("corpora"):
+        assert f"importer: {name}" in titles and f"## corpora.<name> (importer: {name})" in headings

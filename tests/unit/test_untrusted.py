@@ -10,9 +10,10 @@ import soundfile
 from PIL import Image
 from snakemake.common.configfile import load_configfile
 
-from emoadapt.config import FolderCorpus, read_configfiles
-from emoadapt.corpora.base import read_utterances
+from emoadapt.config import read_configfiles
+from emoadapt.corpora.folder import Config
 from emoadapt.errors import ClipError, ConfigError
+from emoadapt.listing.reading import read_utterances
 from emoadapt.media import decode_audio, iterate_frames
 from emoadapt.models import fetching
 
@@ -46,7 +47,7 @@ def test_a_link_inside_the_root_is_followed_by_choice_of_the_corpus_owner(tmp_pa
     root = tmp_path / "corpus"
     root.mkdir()
     (root / "a.wav").symlink_to(tmp_path / "disk/a.wav")
-    found = read_utterances("c", FolderCorpus(importer="folder", root=str(root)))
+    found = read_utterances("c", Config(importer="folder", root=str(root)))
     assert [utterance.media for utterance in found] == ["a.wav"]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.accounts import describe_content, list_account_notes, read_account
-from emoadapt.corpora.base import note_names
-from emoadapt.corpora.segments import refuse_segments_outside
 from emoadapt.errors import EmoadaptError
+from emoadapt.listing.accounts import describe_content, list_account_notes, read_account
+from emoadapt.listing.bounds import refuse_segments_outside
+from emoadapt.listing.reading import note_names, read_clips
+from emoadapt.listing.segments import cut_clips
 
 if TYPE_CHECKING:
     from emoadapt.check.listings import Listings
@@ -32,9 +33,12 @@ def check_corpus(listings: Listings, name: str, problems: list[str]) -> bool:
     try:
         utterances = listings.read_utterances(name)
         account = read_account(name, config)
-        content = describe_content(name, config, utterances, account)
-        notes = [*list_account_notes(name, config, account), *note_names(utterances)]
-        refuse_segments_outside(name, config, utterances)
+        clips = utterances if config.segments is None else read_clips(name, config)
+        content = describe_content(name, config, clips, account)
+        notes = [*list_account_notes(name, config, account), *note_names(clips)]
+        refuse_segments_outside(name, config, clips)
+        if config.segments is not None:
+            content += cut_clips(name, config, clips).describe(config.segments)
     except EmoadaptError as error:
         problems.append(str(error))
         return False
@@ -42,7 +46,7 @@ def check_corpus(listings: Listings, name: str, problems: list[str]) -> bool:
     unknown = sum(not u.speaker for u in utterances) if speakers else 0
     without = f" ({unknown} clips without a speaker)" if unknown else ""
     print(
-        f"corpus {name}: {len(utterances)} clips, {len(speakers) or 'unknown'} speakers{without}, {config.shards} shards"
+        f"corpus {name}: {len(utterances)} {'clips' if config.segments is None else 'segments'}, {len(speakers) or 'unknown'} speakers{without}, {config.shards} shards"
     )
     for line in content:
         print(f"  {line}")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from emoadapt import schema
-from emoadapt.corpora.base import Utterance, read_utterances
-from emoadapt.corpora.manifests import list_label_rows, list_manifest
+from emoadapt.corpora.base import Utterance
 from emoadapt.flow.frames import make_frame
+from emoadapt.listing.manifests import list_label_rows, list_manifest
+from emoadapt.listing.reading import read_utterances
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
@@ -29,7 +30,7 @@ class Listings:
         self._labels: dict[str, pl.DataFrame] = {}
 
     def read_utterances(self, corpus: str) -> list[Utterance]:
-        """Utterances of a corpus, as `corpora.base.read_utterances`.
+        """Utterances of a corpus, as `listing.reading.read_utterances`.
 
         Raises:
             CorpusError: the corpus cannot be listed.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from emoadapt.config import CremaDCorpus
 from emoadapt.errors import EmoadaptError
+from emoadapt.listing.reading import describe_source
 from emoadapt.tasks.classes import describe_labels
 from emoadapt.tasks.divisions import list_parts
 from emoadapt.tasks.leaks import (
@@ -70,9 +70,7 @@ def check_task(listings: Listings, name: str, usable: Collection[str], problems:
         print(line)
     for note in list_task_notes(name, task, splits):
         print(f"  note: {note}")
-    config = study.corpora[task.corpus]
-    if isinstance(config, CremaDCorpus):
-        print(f"  labels: {config.labels}, ties: {config.ties}")
+    print(f"  labels: {describe_source(study.corpora[task.corpus])}")
     for note in _note_unknown_speakers(study, name, splits):
         print(f"  note: {note}")
     stage1 = {a: study.adaptations[a].corpora for a in study.adaptations_of(name)}

@@ -5,6 +5,9 @@ sentence per problem: key path, what was found, what is allowed. `emoadapt docs`
 (`workflow/schemas/config.schema.json`) and `docs/configuration.md` from these models.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from emoadapt.config.base import (
     REPEATING,
     Fraction,
@@ -13,31 +16,7 @@ from emoadapt.config.base import (
     expand_variables,
     repeated_values,
 )
-from emoadapt.config.corpora import (
-    AnnotatedCorpus,
-    AnyCorpus,
-    CafeCorpus,
-    CmuMosiCorpus,
-    Corpus,
-    CremaDCorpus,
-    CsvCorpus,
-    DemoCorpus,
-    EmodbCorpus,
-    FolderCorpus,
-    IemocapCorpus,
-    MeldCorpus,
-    MspFaceCorpus,
-    MspImprovCorpus,
-    MspPodcastCorpus,
-    NemoCorpus,
-    RavdessCorpus,
-    SaveeCorpus,
-    TessCorpus,
-    UrduCorpus,
-)
-from emoadapt.config.features import (
-    Features,
-)
+from emoadapt.config.corpora import AnnotatedCorpus, Corpus, Segments
 from emoadapt.config.models import (
     Architecture,
     Backbone,
@@ -49,19 +28,8 @@ from emoadapt.config.models import (
     UntrainedBackbone,
     VectorBackbone,
 )
-from emoadapt.config.reading import (
-    load_study,
-    merge_study,
-    read_configfiles,
-    read_study,
-    refuse_repeated_flag,
-)
 from emoadapt.config.report import (
     Report,
-)
-from emoadapt.config.study import (
-    Study,
-    objective_features,
 )
 from emoadapt.config.tables import (
     BestOf,
@@ -90,6 +58,33 @@ from emoadapt.config.training import (
     Optimisation,
 )
 
+if TYPE_CHECKING:
+    from emoadapt.config.features import Features
+    from emoadapt.config.importers import AnyCorpus
+    from emoadapt.config.reading import load_study, merge_study, read_configfiles, read_study, refuse_repeated_flag
+    from emoadapt.config.study import Study, objective_features
+
+_WITH_PLUGINS = {
+    "AnyCorpus": "importers",
+    "Features": "features",
+    "Study": "study",
+    "load_study": "reading",
+    "merge_study": "reading",
+    "objective_features": "study",
+    "read_configfiles": "reading",
+    "read_study": "reading",
+    "refuse_repeated_flag": "reading",
+}
+"""What needs the sections of plug-ins -> its module. It is imported when it is first asked for: a plug-in imports sections of
+this package, so that it could not be imported first otherwise."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WITH_PLUGINS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WITH_PLUGINS[name]}"), name)
+
+
 __all__ = [
     "REPEATING",
     "Adaptation",
@@ -99,40 +94,26 @@ __all__ = [
     "Architecture",
     "Backbone",
     "BestOf",
-    "CafeCorpus",
-    "CmuMosiCorpus",
     "Corpus",
-    "CremaDCorpus",
-    "CsvCorpus",
-    "DemoCorpus",
     "Division",
     "EachOf",
-    "EmodbCorpus",
     "Features",
     "Finetuning",
     "FoldSplit",
-    "FolderCorpus",
     "Fraction",
     "FractionSplit",
-    "IemocapCorpus",
     "Leaks",
     "LeaveOnePartOut",
     "LeaveOneSpeakerOut",
     "Lora",
-    "MeldCorpus",
-    "MspFaceCorpus",
-    "MspImprovCorpus",
-    "MspPodcastCorpus",
     "Name",
-    "NemoCorpus",
     "OfficialSplit",
     "Optimisation",
     "Padding",
     "Projection",
-    "RavdessCorpus",
     "Report",
-    "SaveeCorpus",
     "Section",
+    "Segments",
     "SpeakerSplit",
     "SpecAugment",
     "SpeechTransformer",
@@ -143,9 +124,7 @@ __all__ = [
     "TablePart",
     "TableSplit",
     "Task",
-    "TessCorpus",
     "UntrainedBackbone",
-    "UrduCorpus",
     "VectorBackbone",
     "expand_variables",
     "load_study",

@@ -8,6 +8,7 @@ from typing import Any
 
 from emoadapt.config.base import expand_variables
 from emoadapt.errors import ConfigError
+from emoadapt.plugins import read_declaration
 
 
 def leave_out(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -73,7 +74,7 @@ def _find_absence(corpus: Any) -> str | None:
     """Why an optional corpus cannot be used; None where it can, or is not optional."""
     if not isinstance(corpus, dict) or corpus.get("optional") is not True or not isinstance(corpus.get("root"), str):
         return None
-    if corpus.get("importer") == "demo":
+    if read_declaration("corpora", str(corpus.get("importer")), "GENERATED"):
         return None
     try:
         root = expand_variables(corpus["root"])

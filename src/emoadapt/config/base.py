@@ -11,12 +11,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from emoadapt.corpora.names import normalise_name
+from emoadapt.listing.names import normalise_name
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits and underscores")]
 PlainName = Annotated[str, AfterValidator(normalise_name)]
-"""Name of a speaker, class or part, in the form in which corpora give it (`corpora.names`)."""
+"""Name of a speaker, class or part, in the form in which corpora give it (`listing.names`)."""
 REPEATING = ("mean", "std", "conv_dim", "conv_kernel", "conv_stride", "test_also", "also")
 """List-valued keys that may repeat a value or be empty. A key whose default is empty may be empty too."""
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr, create_model, field_validator, model_validator
 
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
-from emoadapt.config.corpora import AnyCorpus
 from emoadapt.config.features import Features, build_features, needs_video
+from emoadapt.config.importers import AnyCorpus, join_importers
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
 from emoadapt.config.models import AnyBackbone, Backbone
 from emoadapt.config.report import Report
@@ -96,9 +96,10 @@ class Study(Section):
                 for name in self.features.also
                 if needs_video(name)
             ]
-        roots = [corpus.root for corpus in self.corpora.values() if corpus.importer == "demo"]
+        generated = collect_declarations("corpora", "GENERATED")
+        roots = [corpus.root for corpus in self.corpora.values() if corpus.importer in generated]
         problems += [
-            f"corpora: two demo corpora share the root {root}; give each its own" for root in repeated_values(roots)
+            f"corpora: two generated corpora share the root {root}; give each its own" for root in repeated_values(roots)
         ]
         if not problems:
             problems = self._find_idle()
@@ -273,6 +274,7 @@ def _extend(_folder: str | None) -> type[Study]:
     return create_model(
         "Study",
         __base__=Study,
+        corpora=(dict[Name, join_importers()], Field(min_length=1)),
         features=(features, features()),
         adaptations=(dict[Name, join_methods("study", "adapt")], {}),
         finetunings=(dict[Name, join_methods("run", "finetune")], Study.model_fields["finetunings"].default),

@@ -1,30 +1,5 @@
-"""Corpora: one importer per corpus, plus `csv` and `folder` for anybody's own data."""
+"""Importers of corpora, one module each: see `base`."""
 
-from emoadapt.corpora.accounts import read_account, read_notes
-from emoadapt.corpora.base import (
-    Label,
-    Utterance,
-    annotation_files,
-    check_utterances,
-    load_importer,
-    make_utterance_id,
-    read_labels,
-    read_utterances,
-)
-from emoadapt.corpora.extensions import MEDIA_EXTENSIONS
-from emoadapt.corpora.folders import find_media
+from emoadapt.plugins import extend_path
 
-__all__ = [
-    "MEDIA_EXTENSIONS",
-    "Label",
-    "Utterance",
-    "annotation_files",
-    "check_utterances",
-    "find_media",
-    "load_importer",
-    "make_utterance_id",
-    "read_account",
-    "read_labels",
-    "read_notes",
-    "read_utterances",
-]
+__path__ = extend_path(__path__, __name__)

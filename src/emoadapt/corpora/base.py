@@ -1,48 +1,42 @@
-"""What all corpora share: utterances, labels, finding media, and the checks before anything is computed.
+"""What an importer of a corpus is: a module `emoadapt.corpora.<importer>`, and the rows that it lists.
 
-An importer is a module `emoadapt.corpora.<importer>` with
+It declares, as literals at its top:
+
+* `TERMS`: terms of the corpus's licence, as model cards state them; None = not known here, as for anybody's own files;
+* `LABELS`: whose judgement its labels are: `acted`, `perceived` (by raters) or `mixed`; None = the corpus's section decides, and
+  `describe_labels(config) -> str` says it. With that function other words than the usual ones can be given, too;
+* `SPEAKERS_OF`: whose names its speakers have: `corpus` = the same people wherever the corpus lies, `root` = people of one folder;
+* optionally `GENERATED = True`: a job makes its media, and `fingerprints` tells them before;
+* optionally `MEDIA_IN_TABLES = True`: its list depends on `tables` alone, so that no folder need be listed to know whether it changed.
+
+It has a section `Config`, a `Corpus` or `AnnotatedCorpus` whose key `importer` is the module's name, and
 
 * `list_utterances(name, config) -> list[Utterance]`: what the corpus holds;
 * `list_labels(name, config) -> list[Label]`: what its raters or actors say;
 * optionally `annotation_files(config) -> list[Path]`: the tables that bear labels;
-* optionally `account_rows(name, config) -> Account`: where the rows of its tables went (see `accounts`). Each row becomes a clip or
-  is left out for a reason that is named;
+* optionally `account_rows(name, config) -> Account`: where the rows of its tables went (see `listing.accounts`). Each row becomes a
+  clip or is left out for a reason that is named;
 * optionally `find_lines(name, config) -> dict[str, str]`: utterance id -> table and line, for messages;
 * optionally `list_notes(name, config) -> list[str]`: what else the listing passed over, in words;
-* optionally `tables(config) -> list[Path]`: every file besides the media that listing reads. The list is then remembered
-  while these tables, the media files and their names stay as they are; `MEDIA_IN_TABLES = True` says that it depends on
-  the tables alone, so that no folder need be listed to know that;
-* optionally `fingerprints(name, config) -> dict[str, str]`: media -> fingerprint, for an importer that makes its
-  media itself, so that neither folder nor files need to exist when the corpus is listed.
+* optionally `tables(config) -> list[Path]`: every file besides the media that listing reads. The list is then remembered while these
+  tables, the media files and their names stay as they are;
+* optionally `fingerprints(name, config) -> dict[str, str]`: media -> fingerprint, for an importer that makes its media itself, so that
+  neither folder nor files need to exist when the corpus is listed.
 
-The Snakefile lists corpora whenever it is parsed: importers use the standard library only.
+The Snakefile lists corpora whenever it is parsed: importers use the standard library and pydantic only. `listing.annotations` reads
+tables and names of files for them, `listing.named_files` is all that a corpus needs whose file names tell everything.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import posixpath
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from emoadapt.corpora.folders import describe_passed_over, find_media, find_missing, survey_folder
-from emoadapt.corpora.names import (
-    find_on_disk,
-    normalise_name,
-    normalise_path,
-    note_case_twins,
-    note_unknown_words,
-    parse_known,
-)
-from emoadapt.errors import CorpusError
-from emoadapt.flow.code import digest
+from emoadapt.listing.names import normalise_path
 
-if TYPE_CHECKING:
-    from emoadapt.config import AnyCorpus
+_TIMES = re.compile(r"#\d+\.\d{2,3}-(?:\d+\.\d{2,3}|end)$")
 
 SHOWN = 5
 """Rows that an error message names."""
@@ -76,155 +70,26 @@ class Label:
     dominance: float | None = None
 
 
-def read_utterances(name: str, config: AnyCorpus) -> list[Utterance]:
-    """List a corpus's utterances, sorted by id, after the configured speakers and language are applied.
-
-    Names are in their normal form (`corpora.names`), whatever the importer; unknown speakers are None.
-
-    Args:
-        name: the corpus's name in the configuration; ids begin with it.
-        config: its section.
-
-    Raises:
-        CorpusError: the root is missing, nothing was found, a named speaker does not exist, or `check_utterances`
-            refused.
-    """
-    importer = load_importer(config.importer)
-    makes_media = hasattr(importer, "fingerprints")
-    root = Path(config.root)
-    if not makes_media and not root.is_dir():
-        raise CorpusError(f"corpus {name}: its root {root.absolute()} is not a folder; correct corpora.{name}.root")
-    utterances = importer.list_utterances(name, config)
-    if not utterances:
-        raise CorpusError(
-            f"corpus {name}: the importer {config.importer} found no clips under {root}; "
-            f"check corpora.{name}.root ({_describe_content(root)})"
-        )
-    utterances = [_normalise_utterance(utterance) for utterance in utterances]
-    if not makes_media:
-        utterances = name_as_on_disk(utterances, root)
-    check_utterances(name, utterances, root, media_on_disk=not makes_media)
-    if config.speakers is not None:
-        utterances = _keep_speakers(name, utterances, config.speakers)
-    if config.language is not None:
-        utterances = [u if u.language == config.language else replace(u, language=config.language) for u in utterances]
-    return sorted(utterances, key=lambda utterance: utterance.utterance_id)
-
-
-def read_labels(name: str, config: AnyCorpus, utterances: Sequence[Utterance] | None = None) -> list[Label]:
-    """List one label row per utterance of `read_utterances`, in the same order; one without labels is all null.
-
-    Args:
-        name: the corpus's name in the configuration.
-        config: its section.
-        utterances: what `read_utterances` gave, where the caller has it already.
-
-    Raises:
-        CorpusError: as `read_utterances`, or what the importer finds wrong with its label tables.
-    """
-    # Utterances first: they tell a missing root with a sentence.
-    listed = read_utterances(name, config) if utterances is None else utterances
-    labels = {
-        label.utterance_id: _normalise_label(label)
-        for label in load_importer(config.importer).list_labels(name, config)
-    }
-    return [labels.get(utterance.utterance_id) or Label(utterance.utterance_id) for utterance in listed]
-
-
-def annotation_files(config: AnyCorpus) -> list[Path]:
-    """Tables that bear this corpus's labels; empty when labels come from file or folder names."""
-    importer = load_importer(config.importer)
-    return importer.annotation_files(config) if hasattr(importer, "annotation_files") else []
-
-
-def note_names(utterances: Sequence[Utterance]) -> list[str]:
-    """Notes on speakers whose names differ by case alone, and on transcripts that may be none."""
-    spoken = (utterance.transcript for utterance in utterances)
-    return [
-        *note_unknown_words("transcript", spoken, "which counts as the words that are said"),
-        *note_case_twins("speakers", (utterance.speaker for utterance in utterances)),
-    ]
-
-
-def describe_sources(name: str, config: AnyCorpus) -> str | None:
-    """All that decides a corpus's list besides code and the content of its media, as one string.
-
-    None where the importer does not tell, or where something is missing, of which listing the corpus says what.
-    """
-    importer = load_importer(config.importer)
-    if not hasattr(importer, "tables") or hasattr(importer, "fingerprints"):
-        return None
-    try:
-        tables = [hashlib.sha256(path.read_bytes()).hexdigest() for path in importer.tables(config)]
-        media = () if getattr(importer, "MEDIA_IN_TABLES", False) else find_media(config.root)
-    except (OSError, CorpusError):
-        return None
-    return digest(name, config.model_dump_json(), str(Path(config.root).absolute()), tables, media)
-
-
-def load_importer(importer: str) -> ModuleType:
-    """Import `emoadapt.corpora.<importer>`."""
-    return importlib.import_module(f"emoadapt.corpora.{importer}")
-
-
 def make_utterance_id(corpus: str, media: str, start: float | None = None, end: float | None = None) -> str:
     """`<corpus>/<path without extension>`, and `#start-end` in seconds where a part of the file is meant.
 
     The path is in Unicode NFC, so that an id does not depend on the file system. Times have two decimals, or three where milliseconds are given: `#1.20-3.45`, `#1.205-3.45`; an open end is `end`.
     """
-    stem = normalise_path(posixpath.splitext(media)[0])
-    if start is None and end is None:
-        return f"{corpus}/{stem}"
-    return f"{corpus}/{stem}#{_format_seconds(start or 0.0)}-{'end' if end is None else _format_seconds(end)}"
+    utterance_id = f"{corpus}/{normalise_path(posixpath.splitext(media)[0])}"
+    return utterance_id if start is None and end is None else add_times(utterance_id, start, end)
 
 
-def check_utterances(
-    name: str, utterances: Sequence[Utterance], root: str | Path, *, media_on_disk: bool = True
-) -> None:
-    """Refuse utterances that cannot be worked with.
+def add_times(utterance_id: str, start: float | None, end: float | None) -> str:
+    """Id of a part of an utterance: `<id>#start-end`, in seconds."""
+    return f"{utterance_id}#{_format_seconds(start or 0.0)}-{'end' if end is None else _format_seconds(end)}"
 
-    Args:
-        name: corpus name, for the message.
-        utterances: rows as an importer lists them.
-        root: folder their media are relative to.
-        media_on_disk: False for corpora whose media are made later.
 
-    Raises:
-        CorpusError: media outside the root, names that are not valid Unicode, repeated ids, or missing media;
-            the first five are named.
+def parent_of(utterance_id: str) -> str:
+    """Id of the clip that an utterance is a segment of; of a clip that stayed whole, its own.
+
+    Only for corpora with `segments` in their section: the importer's own parts of files have such ids too.
     """
-    media = {utterance.media for utterance in utterances}
-    if outside := sorted(path for path in media if _leaves_root(path)):
-        raise CorpusError(
-            f"corpus {name}: {_count(outside, 'media path')} outside its root {root}: {show(outside)}; "
-            f"{_advise_relative(outside[0], root)}, or set the root higher up"
-        )
-    if unreadable := sorted(path for path in media if not _is_unicode(path)):
-        shown = show(path.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for path in unreadable)
-        raise CorpusError(f"corpus {name}: {_count(unreadable, 'file name')} not valid Unicode: {shown}; rename them")
-    _refuse_repeated_ids(name, utterances)
-    if media_on_disk and (missing := find_missing(media, root)):
-        raise CorpusError(
-            f"corpus {name}: {_count(missing, 'media file')} missing under {root}: {show(missing)}; {_name_twin(missing[0], root)}"
-            f"correct the paths or corpora.{name}.root"
-        )
-
-
-def _advise_relative(path: str, root: str | Path) -> str:
-    """How to write a path that is outside the root, or absolute and below it."""
-    try:
-        return f"write {Path(path).relative_to(Path(root).absolute()).as_posix()}"
-    except ValueError:
-        return "write paths relative to the root"
-
-
-def _name_twin(media: str, root: str | Path) -> str:
-    """A file that differs from a missing one in its extension alone, as the beginning of an advice; empty without any."""
-    wanted = Path(root, media)
-    if not wanted.parent.is_dir():
-        return ""
-    twin = next((path for path in sorted(wanted.parent.iterdir()) if path.stem == wanted.stem and path.is_file()), None)
-    return f"{twin.relative_to(root).as_posix()} is there: another extension? " if twin else ""
+    return _TIMES.sub("", utterance_id)
 
 
 def show(items: Iterable[str], limit: int = SHOWN) -> str:
@@ -232,81 +97,6 @@ def show(items: Iterable[str], limit: int = SHOWN) -> str:
     items = list(items)
     more = len(items) - limit
     return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
-
-
-def _describe_content(root: Path) -> str:
-    content = survey_folder(root)
-    if content.media:
-        return f"of its {len(content.media)} media files none was chosen"
-    return describe_passed_over(content.others, content.hidden) or "it is empty"
-
-
-def _normalise_utterance(utterance: Utterance) -> Utterance:
-    """The same row with its names in their normal form."""
-    speaker, sex = parse_known(utterance.speaker), parse_known(utterance.sex)
-    split = parse_known(utterance.split)
-    if (speaker, sex, split) == (utterance.speaker, utterance.sex, utterance.split):
-        return utterance
-    return replace(utterance, speaker=speaker, sex=sex, split=split)
-
-
-def _normalise_label(label: Label) -> Label:
-    """The same row with its label in its normal form."""
-    name = normalise_name(label.label or "") or None
-    return label if name == label.label else replace(label, label=name)
-
-
-def name_as_on_disk(utterances: list[Utterance], root: Path) -> list[Utterance]:
-    """The same rows with their media named as on disk, where that differs in Unicode form alone."""
-    actual = find_on_disk({utterance.media for utterance in utterances}, root)
-    if not actual:
-        return utterances
-    return [replace(u, media=actual[u.media]) if u.media in actual else u for u in utterances]
-
-
-def _keep_speakers(name: str, utterances: list[Utterance], speakers: Sequence[str]) -> list[Utterance]:
-    known = {utterance.speaker for utterance in utterances if utterance.speaker is not None}
-    if unknown := sorted(set(speakers) - known):
-        there = f"there are {show(sorted(known), 30)}" if known else "its speakers are not known"
-        raise CorpusError(
-            f"corpus {name}: no clip of speaker {show(unknown)}; {there}; correct corpora.{name}.speakers"
-        )
-    wanted = set(speakers)
-    return [utterance for utterance in utterances if utterance.speaker in wanted]
-
-
-def _refuse_repeated_ids(name: str, utterances: Sequence[Utterance]) -> None:
-    first: dict[str, Utterance] = {}
-    repeated = []
-    for utterance in utterances:
-        other = first.setdefault(utterance.utterance_id, utterance)
-        if other is not utterance:
-            files = other.media if other.media == utterance.media else f"{other.media}, {utterance.media}"
-            repeated.append(f"{utterance.utterance_id} ({files})")
-    if repeated:
-        raise CorpusError(
-            f"corpus {name}: {_count(repeated, 'utterance id')} not unique: {show(repeated)}; keep one file per clip "
-            "(files that differ only in their extension count as one) and one table row per clip and part of it"
-        )
-
-
-def _count(items: Sequence[str], noun: str) -> str:
-    return f"1 {noun} is" if len(items) == 1 else f"{len(items)} {noun}s are"
-
-
-def _leaves_root(path: str) -> bool:
-    # A drive letter or a backslash is a Windows path, which would be one odd file name here.
-    return path.startswith("/") or ".." in path.split("/") or "\\" in path
-
-
-def _is_unicode(path: str) -> bool:
-    if path.isascii():
-        return True
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _format_seconds(seconds: float) -> str:

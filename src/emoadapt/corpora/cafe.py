@@ -15,14 +15,25 @@ surprise, T tristesse), intensity (1 faible, 2 fort), sentence.
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.corpora.annotations import Clip, choose_recordings, find_clips
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from pydantic import Field
 
-if TYPE_CHECKING:
-    from emoadapt.config import CafeCorpus
+from emoadapt.config.corpora import Corpus
+from emoadapt.listing.named_files import NamedFiles
+
+TERMS = "CC BY-NC-SA 4.0, non-commercial"
+LABELS = "acted"
+SPEAKERS_OF = "corpus"
+
+
+class Config(Corpus):
+    """CaFE, Canadian French: `Emotion/Intensity/AA-E-I-S.{wav,aiff}`."""
+
+    importer: Literal["cafe"]
+    intensities: tuple[Literal["mild", "strong"], ...] = Field(("mild", "strong"), min_length=1)
+    """Which intensities; the neutral clips are always kept."""
+
 
 EMOTIONS = {
     "C": "anger",
@@ -48,45 +59,16 @@ _NAME = re.compile(
     r"(?:.*/)?(?P<clip>(?P<actor>0[1-9]|1[0-2])-(?P<emotion>[CDJNPST])-(?P<intensity>[12])-(?P<sentence>[1-6]))\.\w+"
 )
 
-
-def tables(config: CafeCorpus) -> list[Path]:
-    """None: names of files and folders say all."""
-    return []
-
-
-def list_utterances(name: str, config: CafeCorpus) -> list[Utterance]:
-    """One utterance per clip of the wanted intensities; speakers are `01` to `12`.
-
-    Raises:
-        CorpusError: a media file is named otherwise, or a clip is there twice.
-    """
-    return [
-        Utterance(
-            make_utterance_id(name, path),
-            path,
-            speaker=parts["actor"],
-            sex="male" if int(parts["actor"]) % 2 else "female",
-            language="fr",
-            transcript=SENTENCES[parts["sentence"]],
-        )
-        for path, parts in _find_clips(name, config)
-    ]
-
-
-def list_labels(name: str, config: CafeCorpus) -> list[Label]:
-    """The acted emotion of each clip.
-
-    Raises:
-        CorpusError: as `list_utterances`.
-    """
-    return [
-        Label(make_utterance_id(name, path), EMOTIONS[parts["emotion"]]) for path, parts in _find_clips(name, config)
-    ]
-
-
-def _find_clips(name: str, config: CafeCorpus) -> list[Clip]:
-    clips = find_clips(name, config.root, _NAME, "CaFE (Colère/Faible/01-C-1-1.wav)")
-    wanted = [
-        clip for clip in clips if clip[1]["emotion"] == "N" or INTENSITIES[clip[1]["intensity"]] in config.intensities
-    ]
-    return choose_recordings(name, wanted, config.modalities)
+_FILES = NamedFiles(
+    _NAME,
+    "CaFE (Colère/Faible/01-C-1-1.wav)",
+    describe=lambda parts: {
+        "speaker": parts["actor"],
+        "sex": "male" if int(parts["actor"]) % 2 else "female",
+        "language": "fr",
+        "transcript": SENTENCES[parts["sentence"]],
+    },
+    label=lambda parts: EMOTIONS[parts["emotion"]],
+    keep=lambda config, parts: parts["emotion"] == "N" or INTENSITIES[parts["intensity"]] in config.intensities,
+)
+tables, list_utterances, list_labels = _FILES.tables, _FILES.list_utterances, _FILES.list_labels

@@ -29,10 +29,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.corpora.accounts import Account, account_for
-from emoadapt.corpora.annotations import (
+from emoadapt.config.corpora import AnnotatedCorpus
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
+from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import Account, account_for
+from emoadapt.listing.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
@@ -43,11 +46,17 @@ from emoadapt.corpora.annotations import (
     read_table,
     refuse_unannotated,
 )
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.errors import CorpusError
 
-if TYPE_CHECKING:
-    from emoadapt.config import CmuMosiCorpus
+TERMS = "for research; the videos are their makers'"
+LABELS = "perceived"
+SPEAKERS_OF = "corpus"
+
+
+class Config(AnnotatedCorpus):
+    """CMU-MOSI: segments `<video>_<n>` and `OpinionLevelSentiment.csv` (or `label.csv`); parts train, dev, test."""
+
+    importer: Literal["cmu_mosi"]
+
 
 TRAIN = frozenset(
     [
@@ -172,18 +181,23 @@ class _Segment:
     text: str | None = None
 
 
-def annotation_files(config: CmuMosiCorpus) -> list[Path]:
+def describe_labels(config: Config) -> str:
+    """Whose judgement the labels are, in a few words."""
+    return "sign of the raters' mean sentiment"
+
+
+def annotation_files(config: Config) -> list[Path]:
     """The table of sentiments."""
     return [_find(config.importer, config)]
 
 
-def tables(config: CmuMosiCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """The table of sentiments, and the transcripts that are there."""
     place = _find_transcripts(config)
     return [*annotation_files(config), *(sorted(place.glob("*.annotprocessed")) if place else [])]
 
 
-def list_utterances(name: str, config: CmuMosiCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per segment; speakers are the videos.
 
     Raises:
@@ -208,7 +222,7 @@ def list_utterances(name: str, config: CmuMosiCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: CmuMosiCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """Sentiment of each segment, as valence (-3 to 3) and as negative, neutral or positive.
 
     Raises:
@@ -224,7 +238,7 @@ def list_labels(name: str, config: CmuMosiCorpus) -> list[Label]:
     ]
 
 
-def account_rows(name: str, config: CmuMosiCorpus) -> Account:
+def account_rows(name: str, config: Config) -> Account:
     """Where the rows of the table went."""
     segments = [key for key, _ in _list_segments(name, config)]
     return account_for(_find(name, config).name, segments, [_key(clip) for clip in _find_clips(name, config)])
@@ -239,7 +253,7 @@ def _key(clip: Clip) -> str:
     return f"{clip[1]['video']}_{int(clip[1]['segment'])}"
 
 
-def _find_clips(name: str, config: CmuMosiCorpus) -> list[Clip]:
+def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(
         name,
         config.root,
@@ -250,21 +264,21 @@ def _find_clips(name: str, config: CmuMosiCorpus) -> list[Clip]:
     return choose_recordings(name, clips, config.modalities, _key)
 
 
-def _folders(config: CmuMosiCorpus) -> list[Path]:
+def _folders(config: Config) -> list[Path]:
     folder = Path(config.annotations or config.root)
     return [folder, folder / "Raw", folder.parent, folder.parent / "Raw", Path(config.root)]
 
 
-def _find(name: str, config: CmuMosiCorpus) -> Path:
+def _find(name: str, config: Config) -> Path:
     return find_annotation(name, _folders(config), (*OPINIONS, *MMSA), SOURCE)
 
 
-def _read_segments(name: str, config: CmuMosiCorpus) -> dict[str, _Segment]:
+def _read_segments(name: str, config: Config) -> dict[str, _Segment]:
     """`<video>_<n>` -> its row."""
     return dict(_list_segments(name, config))
 
 
-def _list_segments(name: str, config: CmuMosiCorpus) -> list[tuple[str, _Segment]]:
+def _list_segments(name: str, config: Config) -> list[tuple[str, _Segment]]:
     """(`<video>_<n>`, its row) in the order of the table."""
     path = _find(name, config)
     if path.name in MMSA:
@@ -289,12 +303,12 @@ def _list_segments(name: str, config: CmuMosiCorpus) -> list[tuple[str, _Segment
     return segments
 
 
-def _find_transcripts(config: CmuMosiCorpus) -> Path | None:
+def _find_transcripts(config: Config) -> Path | None:
     places = [folder / "Transcript" / "Segmented" for folder in _folders(config)]
     return next((place for place in places if place.is_dir()), None)
 
 
-def _read_transcripts(name: str, config: CmuMosiCorpus, videos: set[str]) -> dict[str, str]:
+def _read_transcripts(name: str, config: Config, videos: set[str]) -> dict[str, str]:
     """`<video>_<n>` -> words, from the transcripts that are there, else from MMSA's table."""
     if (place := _find_transcripts(config)) is None:
         try:

@@ -22,16 +22,35 @@ import hashlib
 import re
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.corpora.accounts import Account, account_for
-from emoadapt.corpora.annotations import read_table
+from pydantic import Field
+
+from emoadapt.config.corpora import AnnotatedCorpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.corpora.folders import find_media
 from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import Account, account_for
+from emoadapt.listing.annotations import read_table
+from emoadapt.listing.folders import find_media
 
-if TYPE_CHECKING:
-    from emoadapt.config import CremaDCorpus
+TERMS = "ODbL and DbCL"
+LABELS = None
+SPEAKERS_OF = "corpus"
+
+
+class Config(AnnotatedCorpus):
+    """CREMA-D: `AudioWAV/` (or any folder) of `ActorID_Sentence_Emotion_Level.*` and its vote tables."""
+
+    importer: Literal["crema_d"]
+    annotations: str | None = None
+    """Folder of `summaryTable.csv`, `tabulatedVotes.csv`, `VideoDemographics.csv`; null = `root`."""
+    labels: Literal["audiovisual", "voice", "face", "acted"]
+    """Whose judgement is the label. Required: the four disagree a lot."""
+    ties: Literal["random", "drop", "soft"] = "drop"
+    """Clips whose vote is a tie: one of the tied classes at random (seeded), no label, or the soft label only."""
+    tie_seed: int = Field(0, ge=0)
+    """Seed of `ties: random`."""
+
 
 EMOTIONS = {"A": "anger", "D": "disgust", "F": "fear", "H": "happiness", "N": "neutral", "S": "sadness"}
 ACTED = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happiness", "NEU": "neutral", "SAD": "sadness"}
@@ -58,18 +77,23 @@ _NAME = re.compile(
 )
 
 
-def annotation_files(config: CremaDCorpus) -> list[Path]:
+def describe_labels(config: Config) -> str:
+    """Whose judgement the labels are, in a few words."""
+    return "acted (intended) emotion" if config.labels == "acted" else f"{config.labels}, ties {config.ties}"
+
+
+def annotation_files(config: Config) -> list[Path]:
     """The vote tables, unless the labels are the acted emotions."""
     folder = Path(config.annotations or config.root)
     return [] if config.labels == "acted" else [folder / SUMMARY, folder / VOTES]
 
 
-def tables(config: CremaDCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """The demographics, and the vote tables where they are read."""
     return [*annotation_files(config), Path(config.annotations or config.root) / DEMOGRAPHICS]
 
 
-def list_utterances(name: str, config: CremaDCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per media file; speakers are the four-digit actor ids.
 
     Raises:
@@ -95,7 +119,7 @@ def list_utterances(name: str, config: CremaDCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: CremaDCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """Acted emotions, or the raters' winning vote with all votes and their distribution.
 
     Ties follow `ties`: `random` takes one of the tied emotions by a hash of `tie_seed` and the clip's name, so that
@@ -117,7 +141,7 @@ def list_labels(name: str, config: CremaDCorpus) -> list[Label]:
     return [_label(make_utterance_id(name, media), _clip(parts), winners, votes, config) for media, parts in clips]
 
 
-def account_rows(name: str, config: CremaDCorpus) -> Account | None:
+def account_rows(name: str, config: Config) -> Account | None:
     """Where the rows of the table of winners went; the acted emotions need no table."""
     if config.labels == "acted":
         return None
@@ -130,7 +154,7 @@ def _label(
     clip: str,
     winners: dict[str, list[str]],
     votes: dict[str, dict[str, float]],
-    config: CremaDCorpus,
+    config: Config,
 ) -> Label:
     tied = winners[clip]
     label = tied[0] if len(tied) == 1 else _break_tie(clip, tied, config.tie_seed) if config.ties == "random" else None
@@ -149,7 +173,7 @@ def _clip(parts: re.Match[str]) -> str:
     return re.sub(r"_X$", "_XX", parts["clip"])
 
 
-def _find_clips(name: str, config: CremaDCorpus) -> list[tuple[str, re.Match[str]]]:
+def _find_clips(name: str, config: Config) -> list[tuple[str, re.Match[str]]]:
     found = [(path, _NAME.fullmatch(path)) for path in find_media(config.root)]
     if unknown := [path for path, parts in found if parts is None]:
         raise CorpusError(
@@ -166,7 +190,7 @@ def _find_clips(name: str, config: CremaDCorpus) -> list[tuple[str, re.Match[str
     return clips
 
 
-def _read_winners(name: str, config: CremaDCorpus) -> dict[str, list[str]]:
+def _read_winners(name: str, config: Config) -> dict[str, list[str]]:
     path = annotation_files(config)[0]
     column = VOTE_COLUMNS[config.labels]
     return {row["FileName"]: _decode(name, path, row[column]) for row in _read_table(name, path, ("FileName", column))}
@@ -182,7 +206,7 @@ def _decode(name: str, path: Path, vote: str) -> list[str]:
     return [EMOTIONS[letter] for letter in letters]
 
 
-def _read_votes(name: str, config: CremaDCorpus) -> dict[str, dict[str, float]]:
+def _read_votes(name: str, config: Config) -> dict[str, dict[str, float]]:
     path = annotation_files(config)[1]
     votes: dict[str, dict[str, float]] = {}
     for row in _read_table(name, path, ("", "fileName", *EMOTIONS)):

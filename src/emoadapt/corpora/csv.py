@@ -14,34 +14,79 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.corpora.accounts import Account
+from pydantic import Field, field_validator
+
+from emoadapt.config.base import expand_variables
+from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.corpora.delimited import Reader, Table
-from emoadapt.corpora.extensions import MEDIA_EXTENSIONS
-from emoadapt.corpora.names import SEXES, is_unknown, note_unknown_words, parse_known
 from emoadapt.errors import ConfigError, CorpusError
+from emoadapt.listing.accounts import Account
+from emoadapt.listing.delimited import Reader, Table
+from emoadapt.listing.extensions import MEDIA_EXTENSIONS
+from emoadapt.listing.names import SEXES, is_unknown, note_unknown_words, parse_known
 
-if TYPE_CHECKING:
-    from emoadapt.config import CsvCorpus
-
+TERMS = None
+LABELS = None
+SPEAKERS_OF = "root"
 MEDIA_IN_TABLES = True
+
+
+class Config(Corpus):
+    """A CSV or TSV table with one row per utterance, columns mapped by name."""
+
+    importer: Literal["csv"]
+    file: str
+    """The table; relative paths are relative to `root`."""
+    columns: dict[
+        Literal[
+            "media",
+            "start",
+            "end",
+            "speaker",
+            "sex",
+            "language",
+            "split",
+            "transcript",
+            "label",
+            "arousal",
+            "valence",
+            "dominance",
+        ],
+        str,
+    ] = Field({"media": "file"})
+    """Our column -> the table's column. `media` is required; a column not named here is not read."""
+    quoting: Literal["standard", "multiline", "none"] = "standard"
+    """`standard`: a cell in double quotes may hold the separator, but no line end, since a lone quotation mark would take the rows up
+    to the next one; such a row is refused. `multiline`: line ends too. `none`: quotation marks are ordinary characters, as in the
+    tables of Common Voice."""
+
+    @field_validator("file")
+    @classmethod
+    def _expand_file(cls, value: str) -> str:
+        return expand_variables(value)
+
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-def annotation_files(config: CsvCorpus) -> list[Path]:
+def describe_labels(config: Config) -> str:
+    """Whose judgement the labels are, in a few words."""
+    return f"column {config.columns.get('label', 'label')!r} of {config.file.rsplit('/', 1)[-1]}"
+
+
+def annotation_files(config: Config) -> list[Path]:
     """The table itself."""
     return [Path(config.root) / config.file]
 
 
-def tables(config: CsvCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """The table itself, which names the media too."""
     return annotation_files(config)
 
 
-def list_utterances(name: str, config: CsvCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per row.
 
     Raises:
@@ -61,7 +106,7 @@ def list_utterances(name: str, config: CsvCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: CsvCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """One label row per row; an empty label is null.
 
     Raises:
@@ -80,19 +125,19 @@ def list_labels(name: str, config: CsvCorpus) -> list[Label]:
     ]
 
 
-def account_rows(name: str, config: CsvCorpus) -> Account:
+def account_rows(name: str, config: Config) -> Account:
     """Every row that is not blank is a clip."""
     _, table = _read_table(name, config)
     return Account(config.file, len(table.rows), len(list_utterances(name, config)), shape=table.describe())
 
 
-def find_lines(name: str, config: CsvCorpus) -> dict[str, str]:
+def find_lines(name: str, config: Config) -> dict[str, str]:
     """Utterance id -> the table and the line that it stands in."""
     rows = _read_rows(name, config, ("media", "start", "end"))
     return {row.identify(name)[0]: f"{annotation_files(config)[0]}, line {row.line}" for row in rows}
 
 
-def list_notes(name: str, config: CsvCorpus) -> list[str]:
+def list_notes(name: str, config: Config) -> list[str]:
     """Words in the table that are taken for unknown names, with the number of their cells."""
     kinds = {"speaker": "speaker", "sex": "sex", "split": "part"}
     rows = list(_read_rows(name, config, tuple(kinds)))
@@ -148,7 +193,7 @@ class _Row:
         return CorpusError(f"{self.where}, line {self.line}: {problem}; correct the table")
 
 
-def _read_rows(name: str, config: CsvCorpus, wanted: tuple[str, ...]) -> Iterator[_Row]:
+def _read_rows(name: str, config: Config, wanted: tuple[str, ...]) -> Iterator[_Row]:
     where, table = _read_table(name, config)
     columns = {str(ours): theirs for ours, theirs in config.columns.items() if ours in wanted}
     positions = _locate_columns(name, where, table.header, columns, config)
@@ -156,7 +201,7 @@ def _read_rows(name: str, config: CsvCorpus, wanted: tuple[str, ...]) -> Iterato
         yield _Row(where, line, {ours: cells[at].strip() for ours, at in positions.items()})
 
 
-def _read_table(name: str, config: CsvCorpus) -> tuple[str, Table]:
+def _read_table(name: str, config: Config) -> tuple[str, Table]:
     """The table, and how messages name it."""
     if "media" not in config.columns:
         raise ConfigError(f"corpora.{name}.columns: media is not mapped; name the column with the file paths")
@@ -182,7 +227,7 @@ def _read_table(name: str, config: CsvCorpus) -> tuple[str, Table]:
 
 
 def _locate_columns(
-    name: str, where: str, header: list[str], columns: Mapping[str, str], config: CsvCorpus
+    name: str, where: str, header: list[str], columns: Mapping[str, str], config: Config
 ) -> dict[str, int]:
     # All mapped columns are looked for, so that a wrong label column is refused before features are computed.
     if missing := sorted(theirs for theirs in config.columns.values() if theirs not in header):

@@ -1,17 +1,45 @@
-"""Importer of the built-in demo corpus, whose clips are listed before they are made (see `emoadapt.demo`)."""
+"""The built-in demo corpus, whose clips are listed before they are made (see `emoadapt.demo`).
+
+A label is the emotion that a clip is made with, as one is acted by a person.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
+from pydantic import Field
+
+from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance
 from emoadapt.demo.plan import digest_plan, name_media, plan_clips
 
-if TYPE_CHECKING:
-    from emoadapt.config import DemoCorpus
+TERMS = "synthetic voices and a portrait in the public domain"
+LABELS = "acted"
+SPEAKERS_OF = "corpus"
+GENERATED = True
 
 
-def list_utterances(name: str, config: DemoCorpus) -> list[Utterance]:
+class Config(Corpus):
+    """A small synthetic audiovisual corpus, made on this machine: espeak-ng voices and a warped portrait."""
+
+    importer: Literal["demo"]
+    clips: int = Field(48, ge=4, le=5000)
+    """Number of clips."""
+    voices: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    """Indices of the synthetic speakers."""
+    sentences: Literal["unlabelled", "labelled"] = "unlabelled"
+    """Which of two disjoint sentence lists is spoken."""
+    seed: int = Field(0, ge=0)
+    """Seed of the generator."""
+    modalities: tuple[Literal["audio", "video"], ...] = ("audio", "video")
+
+
+def describe_labels(config: Config) -> str:
+    """Whose judgement the labels are, in a few words."""
+    return "synthetic (the emotion the clip was made with)"
+
+
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """Planned clips of the corpus; the labelled list comes with transcripts, the unlabelled one without."""
     return [
         Utterance(
@@ -26,7 +54,7 @@ def list_utterances(name: str, config: DemoCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: DemoCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """The emotion of each clip; none in a corpus of unlabelled sentences."""
     labelled = config.sentences == "labelled"
     return [
@@ -35,7 +63,7 @@ def list_labels(name: str, config: DemoCorpus) -> list[Label]:
     ]
 
 
-def fingerprints(name: str, config: DemoCorpus) -> dict[str, str]:
+def fingerprints(name: str, config: Config) -> dict[str, str]:
     """Media file -> digest of the plan that it is, or will be, made from."""
     video = "video" in config.modalities
     return {name_media(clip, config): digest_plan(clip, video=video) for clip in plan_clips(config)}

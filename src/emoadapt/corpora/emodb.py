@@ -12,14 +12,21 @@ emotion. The classes are unbalanced (127 anger, 46 disgust), and the ten sentenc
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.corpora.annotations import Clip, choose_recordings, find_clips
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.config.corpora import Corpus
+from emoadapt.listing.named_files import NamedFiles
 
-if TYPE_CHECKING:
-    from emoadapt.config import EmodbCorpus
+TERMS = "free for research"
+LABELS = "acted"
+SPEAKERS_OF = "corpus"
+
+
+class Config(Corpus):
+    """EmoDB: `[wav/]SSTTTEV.{wav,flac}` (speaker, text, emotion, version)."""
+
+    importer: Literal["emodb"]
+
 
 EMOTIONS = {
     "W": "anger",
@@ -62,42 +69,15 @@ _NAME = re.compile(
     rf"(?:.*/)?(?P<clip>(?P<speaker>{'|'.join(SEXES)})(?P<text>{'|'.join(TEXTS)})(?P<emotion>[{''.join(EMOTIONS)}])[a-z]?)\.\w+"
 )
 
-
-def tables(config: EmodbCorpus) -> list[Path]:
-    """None: names of files and folders say all."""
-    return []
-
-
-def list_utterances(name: str, config: EmodbCorpus) -> list[Utterance]:
-    """One utterance per clip; speakers keep their two digits.
-
-    Raises:
-        CorpusError: a media file is named otherwise, or a clip is there twice.
-    """
-    return [
-        Utterance(
-            make_utterance_id(name, path),
-            path,
-            speaker=parts["speaker"],
-            sex=SEXES[parts["speaker"]],
-            language="de",
-            transcript=TEXTS[parts["text"]],
-        )
-        for path, parts in _find_clips(name, config)
-    ]
-
-
-def list_labels(name: str, config: EmodbCorpus) -> list[Label]:
-    """The acted emotion of each clip.
-
-    Raises:
-        CorpusError: as `list_utterances`.
-    """
-    return [
-        Label(make_utterance_id(name, path), EMOTIONS[parts["emotion"]]) for path, parts in _find_clips(name, config)
-    ]
-
-
-def _find_clips(name: str, config: EmodbCorpus) -> list[Clip]:
-    clips = find_clips(name, config.root, _NAME, "EmoDB (03a01Fa.wav: speaker, text, emotion, version)")
-    return choose_recordings(name, clips, config.modalities)
+_FILES = NamedFiles(
+    _NAME,
+    "EmoDB (03a01Fa.wav: speaker, text, emotion, version)",
+    describe=lambda parts: {
+        "speaker": parts["speaker"],
+        "sex": SEXES[parts["speaker"]],
+        "language": "de",
+        "transcript": TEXTS[parts["text"]],
+    },
+    label=lambda parts: EMOTIONS[parts["emotion"]],
+)
+tables, list_utterances, list_labels = _FILES.tables, _FILES.list_utterances, _FILES.list_labels

@@ -9,22 +9,39 @@ from __future__ import annotations
 import posixpath
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
+from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.corpora.folders import find_media
 from emoadapt.errors import ConfigError, CorpusError
+from emoadapt.listing.folders import find_media
 
-if TYPE_CHECKING:
-    from emoadapt.config import FolderCorpus
+TERMS = None
+LABELS = None
+SPEAKERS_OF = "root"
 
 
-def tables(config: FolderCorpus) -> list[Path]:
+class Config(Corpus):
+    """A folder of media files; labels, where wanted, from folder names."""
+
+    importer: Literal["folder"]
+    label_from: Literal["none", "parent"] = "none"
+    """`parent`: the label is the name of the folder a file lies in."""
+    speaker_pattern: str | None = None
+    """Regular expression with a group `speaker`, searched in the relative path; null = speakers unknown."""
+
+
+def describe_labels(config: Config) -> str:
+    """Whose judgement the labels are, in a few words."""
+    return "folder names"
+
+
+def tables(config: Config) -> list[Path]:
     """None: names of files and folders say all."""
     return []
 
 
-def list_utterances(name: str, config: FolderCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per media file.
 
     Raises:
@@ -39,7 +56,7 @@ def list_utterances(name: str, config: FolderCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: FolderCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """The folder's name as label, or nulls.
 
     Raises:

@@ -30,10 +30,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.corpora.accounts import UNWANTED_SCENARIO, Account, account_for
-from emoadapt.corpora.annotations import (
+from pydantic import Field
+
+from emoadapt.config.corpora import Corpus
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import UNWANTED_SCENARIO, Account, account_for
+from emoadapt.listing.annotations import (
     Clip,
     choose_recordings,
     find_clips,
@@ -43,12 +48,22 @@ from emoadapt.corpora.annotations import (
     refuse_turn,
     refuse_unannotated,
 )
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.corpora.emotions import count_votes, name_emotion
-from emoadapt.errors import CorpusError
+from emoadapt.listing.emotions import count_votes, name_emotion
 
-if TYPE_CHECKING:
-    from emoadapt.config import IemocapCorpus
+TERMS = "research only, by agreement with the University of Southern California"
+LABELS = "perceived"
+SPEAKERS_OF = "corpus"
+
+
+class Config(Corpus):
+    """IEMOCAP: `Session1..5/sentences/wav` and `dialog/EmoEvaluation`; parts session1 to session5."""
+
+    importer: Literal["iemocap"]
+    excitement: Literal["own_class", "happiness"] = "own_class"
+    """Whether `exc` is a class of its own or is merged into happiness, as four-class studies do."""
+    scenarios: tuple[Literal["improvised", "scripted"], ...] = Field(("improvised", "scripted"), min_length=1)
+    """Which dialogues."""
+
 
 EMOTIONS: dict[str, str | None] = {
     "ang": "anger",
@@ -90,18 +105,18 @@ class _Turn:
     votes: list[str] = field(default_factory=list)
 
 
-def annotation_files(config: IemocapCorpus) -> list[Path]:
+def annotation_files(config: Config) -> list[Path]:
     """The evaluations of all sessions that are there."""
     return [path for session in SESSIONS for path in _list_texts(config, session, "EmoEvaluation")]
 
 
-def tables(config: IemocapCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """The evaluations and transcriptions of all sessions that are there."""
     transcriptions = [path for session in SESSIONS for path in _list_texts(config, session, "transcriptions")]
     return [*annotation_files(config), *transcriptions]
 
 
-def list_utterances(name: str, config: IemocapCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per turn of the wanted dialogues; speakers are `Ses01F` (who speaks) to `Ses05M`.
 
     Raises:
@@ -123,7 +138,7 @@ def list_utterances(name: str, config: IemocapCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: IemocapCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """The majority's emotion, mean attributes, and the outside raters' votes of each turn.
 
     Raises:
@@ -153,7 +168,7 @@ def list_labels(name: str, config: IemocapCorpus) -> list[Label]:
     return labels
 
 
-def account_rows(name: str, config: IemocapCorpus) -> Account:
+def account_rows(name: str, config: Config) -> Account:
     """Where the turns of the evaluations went."""
     turns = [clip for clip, _ in _list_turns(name, config)]
     kinds = [scenario for scenario, kind in SCENARIOS.items() if kind in config.scenarios]
@@ -162,17 +177,17 @@ def account_rows(name: str, config: IemocapCorpus) -> Account:
     return account_for("the evaluations", turns, clips, {UNWANTED_SCENARIO: unwanted})
 
 
-def list_notes(name: str, config: IemocapCorpus) -> list[str]:
+def list_notes(name: str, config: Config) -> list[str]:
     """Sessions that are missing."""
     absent = [session for session in SESSIONS if not Path(config.root, session).is_dir()]
     return [f"{', '.join(absent)} of 5 sessions not there"] if absent else []
 
 
-def _merge(emotion: str, config: IemocapCorpus) -> str:
+def _merge(emotion: str, config: Config) -> str:
     return "happiness" if emotion == "excitement" and config.excitement == "happiness" else emotion
 
 
-def _find_clips(name: str, config: IemocapCorpus) -> list[Clip]:
+def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(
         name,
         config.root,
@@ -184,17 +199,17 @@ def _find_clips(name: str, config: IemocapCorpus) -> list[Clip]:
     return choose_recordings(name, wanted, config.modalities)
 
 
-def _list_texts(config: IemocapCorpus, session: str, folder: str) -> list[Path]:
+def _list_texts(config: Config, session: str, folder: str) -> list[Path]:
     return sorted(
         path for path in Path(config.root, session, "dialog", folder).glob("Ses*.txt") if not path.name.startswith(".")
     )
 
 
-def _read_turns(name: str, config: IemocapCorpus) -> dict[str, _Turn]:
+def _read_turns(name: str, config: Config) -> dict[str, _Turn]:
     return dict(_list_turns(name, config))
 
 
-def _list_turns(name: str, config: IemocapCorpus) -> list[tuple[str, _Turn]]:
+def _list_turns(name: str, config: Config) -> list[tuple[str, _Turn]]:
     """(turn, its block) of all evaluations, in their order."""
     if not (paths := annotation_files(config)):
         raise CorpusError(
@@ -222,7 +237,7 @@ def _list_turns(name: str, config: IemocapCorpus) -> list[tuple[str, _Turn]]:
     return turns
 
 
-def _read_transcripts(name: str, config: IemocapCorpus) -> Iterator[tuple[str, str]]:
+def _read_transcripts(name: str, config: Config) -> Iterator[tuple[str, str]]:
     """(turn, words) of every line of the transcriptions that are there."""
     for session in SESSIONS:
         for path in _list_texts(config, session, "transcriptions"):

@@ -30,10 +30,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.corpora.accounts import Account, account_for
-from emoadapt.corpora.annotations import (
+from emoadapt.config.corpora import AnnotatedCorpus
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
+from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import Account, account_for
+from emoadapt.listing.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
@@ -42,11 +45,19 @@ from emoadapt.corpora.annotations import (
     read_table,
     stem,
 )
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.errors import CorpusError
 
-if TYPE_CHECKING:
-    from emoadapt.config import MeldCorpus
+TERMS = "annotations GPL-3.0; the clips are from a broadcast"
+LABELS = "perceived"
+SPEAKERS_OF = "corpus"
+
+
+class Config(AnnotatedCorpus):
+    """MELD: `train|dev|test_sent_emo.csv` and `diaX_uttY.{mp4,wav,flac}`; parts train, dev, test."""
+
+    importer: Literal["meld"]
+    labels: Literal["emotion", "sentiment"] = "emotion"
+    """Seven emotions, or negative, neutral, positive."""
+
 
 EMOTIONS: dict[str, str | None] = {
     "anger": "anger",
@@ -87,17 +98,17 @@ class _Row:
     sentiment: str
 
 
-def annotation_files(config: MeldCorpus) -> list[Path]:
+def annotation_files(config: Config) -> list[Path]:
     """The tables of those of the three parts that are there."""
     return [path for part in PARTS if (path := _find_optional(config, part)) is not None]
 
 
-def tables(config: MeldCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """The tables."""
     return annotation_files(config)
 
 
-def list_utterances(name: str, config: MeldCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per clip; speakers are the characters' names.
 
     Raises:
@@ -122,7 +133,7 @@ def list_utterances(name: str, config: MeldCorpus) -> list[Utterance]:
     return utterances
 
 
-def list_labels(name: str, config: MeldCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """The majority's emotion, or sentiment, of each clip that is in a table.
 
     Raises:
@@ -139,13 +150,13 @@ def list_labels(name: str, config: MeldCorpus) -> list[Label]:
     return labels
 
 
-def account_rows(name: str, config: MeldCorpus) -> Account:
+def account_rows(name: str, config: Config) -> Account:
     """Where the rows of the tables that are there went, also of parts without any media."""
     rows = [key for part in PARTS if _find_optional(config, part) for key, _ in _list_rows(name, config, part)]
     return account_for("the tables", rows, [_key(path) for path, _ in _find_clips(name, config)])
 
 
-def list_notes(name: str, config: MeldCorpus) -> list[str]:
+def list_notes(name: str, config: Config) -> list[str]:
     """Clips that are in no table."""
     clips = _find_clips(name, config)
     rows = _read_rows(name, config, clips)
@@ -169,7 +180,7 @@ def _part(path: str) -> str | None:
     return None
 
 
-def _find_clips(name: str, config: MeldCorpus) -> list[Clip]:
+def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(
         name,
         config.root,
@@ -185,26 +196,26 @@ def _find_clips(name: str, config: MeldCorpus) -> list[Clip]:
     return choose_recordings(name, clips, config.modalities, lambda clip: _key(clip[0]))
 
 
-def _find(name: str, config: MeldCorpus, part: str) -> Path:
+def _find(name: str, config: Config, part: str) -> Path:
     folder = Path(config.annotations or config.root)
     file = f"{part}_sent_emo.csv"
     return find_annotation(name, [folder, folder.parent], (file, f"{part}/{file}", f"data/MELD/{file}"), SOURCE)
 
 
-def _find_optional(config: MeldCorpus, part: str) -> Path | None:
+def _find_optional(config: Config, part: str) -> Path | None:
     try:
         return _find(config.importer, config, part)
     except CorpusError:
         return None
 
 
-def _read_rows(name: str, config: MeldCorpus, clips: list[Clip]) -> dict[str, _Row]:
+def _read_rows(name: str, config: Config, clips: list[Clip]) -> dict[str, _Row]:
     """`<part>/<clip>` -> its row, of the parts that have media."""
     parts = sorted({str(_part(path)) for path, _ in clips})
     return {key: row for part in parts for key, row in _list_rows(name, config, part)}
 
 
-def _list_rows(name: str, config: MeldCorpus, part: str) -> Iterator[tuple[str, _Row]]:
+def _list_rows(name: str, config: Config, part: str) -> Iterator[tuple[str, _Row]]:
     """(`<part>/<clip>`, its row) in the order of the part's table."""
     table = _find(name, config, part)
     for dialogue, utterance, text, speaker, emotion, sentiment in read_table(table, name, COLUMNS):

@@ -23,10 +23,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-from emoadapt.corpora.accounts import Account, account_for
-from emoadapt.corpora.annotations import (
+from emoadapt.config.corpora import AnnotatedCorpus
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.corpora.msp_podcast import EMOTIONS
+from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import Account, account_for
+from emoadapt.listing.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
@@ -37,14 +41,23 @@ from emoadapt.corpora.annotations import (
     read_json,
     read_lines,
 )
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.corpora.emotions import count_votes, name_emotion
-from emoadapt.corpora.msp_podcast import EMOTIONS
-from emoadapt.corpora.names import parse_known
-from emoadapt.errors import CorpusError
+from emoadapt.listing.emotions import count_votes, name_emotion
+from emoadapt.listing.names import parse_known
 
-if TYPE_CHECKING:
-    from emoadapt.config import MspFaceCorpus
+TERMS = "research only; the videos are their makers'"
+LABELS = "perceived"
+SPEAKERS_OF = "corpus"
+
+
+class Config(AnnotatedCorpus):
+    """MSP-Face: segments `MSP-FACE_<video>_<part>.{mp4,wav}`; labelled and unlabelled part."""
+
+    importer: Literal["msp_face"]
+    part: Literal["all", "labelled", "unlabelled"] = "all"
+    """Which clips: those with raters, those without, or both."""
+    labels: Literal["consensus", "none"] = "consensus"
+    """`none` needs no annotation files: all clips are unlabelled, and one video is taken for one speaker."""
+
 
 CONSENSUS = (
     "Labels/labels_concensus.json",
@@ -61,7 +74,7 @@ _NAME = re.compile(r"(?:.*/)?(?P<clip>MSP-FACE_(?P<video>\d+)_\d+)\.\w+", re.IGN
 _SEGMENT = re.compile(r"(MSP-FACE_\d+_\d+)(?:\.\w+)?", re.IGNORECASE)
 
 
-def annotation_files(config: MspFaceCorpus) -> list[Path]:
+def annotation_files(config: Config) -> list[Path]:
     """The consensus and, where they are there, the raters' votes."""
     if config.labels == "none":
         return []
@@ -69,13 +82,13 @@ def annotation_files(config: MspFaceCorpus) -> list[Path]:
     return [path for path in files if path is not None]
 
 
-def tables(config: MspFaceCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """The annotation files, and the speakers' tables that are there."""
     speakers = [_find_optional(config, SPEAKERS), _find_optional(config, SEXES)]
     return [*annotation_files(config), *(path for path in speakers if path is not None)]
 
 
-def list_utterances(name: str, config: MspFaceCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per segment of the wanted part; speakers are the corpus's numbers, or `video_<number>`.
 
     Raises:
@@ -100,7 +113,7 @@ def list_utterances(name: str, config: MspFaceCorpus) -> list[Utterance]:
     return utterances
 
 
-def list_labels(name: str, config: MspFaceCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """Consensus, mean attributes and votes of the labelled segments; the others have no row.
 
     Raises:
@@ -128,7 +141,7 @@ def list_labels(name: str, config: MspFaceCorpus) -> list[Label]:
     return labels
 
 
-def account_rows(name: str, config: MspFaceCorpus) -> Account | None:
+def account_rows(name: str, config: Config) -> Account | None:
     """Where the labelled segments went."""
     if config.labels == "none":
         return None
@@ -139,7 +152,7 @@ def account_rows(name: str, config: MspFaceCorpus) -> Account | None:
     return account_for(path.name, [_segment(key) for key in read_json(path, name)], clips, unwanted)
 
 
-def _find_clips(name: str, config: MspFaceCorpus, rows: dict[str, dict[str, Any]]) -> list[Clip]:
+def _find_clips(name: str, config: Config, rows: dict[str, dict[str, Any]]) -> list[Clip]:
     clips = find_clips(name, config.root, _NAME, "MSP-Face (MSP-FACE_0253_0006.mp4)")
     if config.part != "all":
         clips = [clip for clip in clips if (_key(clip[1]) in rows) == (config.part == "labelled")]
@@ -156,19 +169,19 @@ def _segment(name: str) -> str:
     return name.partition(".")[0].upper()
 
 
-def _find(name: str, config: MspFaceCorpus, names: tuple[str, ...]) -> Path:
+def _find(name: str, config: Config, names: tuple[str, ...]) -> Path:
     folder = Path(config.annotations or config.root)
     return find_annotation(name, [folder, folder.parent], names, SOURCE)
 
 
-def _find_optional(config: MspFaceCorpus, names: tuple[str, ...]) -> Path | None:
+def _find_optional(config: Config, names: tuple[str, ...]) -> Path | None:
     try:
         return _find("", config, names)
     except CorpusError:
         return None
 
 
-def _read_consensus(name: str, config: MspFaceCorpus) -> dict[str, dict[str, Any]]:
+def _read_consensus(name: str, config: Config) -> dict[str, dict[str, Any]]:
     """Segment (capitals, without extension) -> its fields; empty where labels are not wanted."""
     if config.labels == "none":
         if config.part != "all":
@@ -189,7 +202,7 @@ def _read_consensus(name: str, config: MspFaceCorpus) -> dict[str, dict[str, Any
     return rows
 
 
-def _read_votes(name: str, config: MspFaceCorpus) -> dict[str, list[str]]:
+def _read_votes(name: str, config: Config) -> dict[str, list[str]]:
     """Segment -> primary emotions that its raters chose; empty where the file is missing."""
     path = _find_optional(config, DETAILED)
     if path is None:
@@ -202,7 +215,7 @@ def _read_votes(name: str, config: MspFaceCorpus) -> dict[str, list[str]]:
     }
 
 
-def _read_speakers(name: str, config: MspFaceCorpus) -> tuple[dict[str, str], dict[str, str]]:
+def _read_speakers(name: str, config: Config) -> tuple[dict[str, str], dict[str, str]]:
     """Segment -> speaker and speaker -> sex, from whichever of the two tables are there.
 
     Cells may be separated by blanks, commas, semicolons or tabs, in either order; other lines are passed over.

@@ -30,10 +30,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.corpora.accounts import UNWANTED_SCENARIO, Account, account_for
-from emoadapt.corpora.annotations import (
+from pydantic import Field
+
+from emoadapt.config.corpora import AnnotatedCorpus
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.listing.accounts import UNWANTED_SCENARIO, Account, account_for
+from emoadapt.listing.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
@@ -44,11 +48,25 @@ from emoadapt.corpora.annotations import (
     refuse_turn,
     refuse_unannotated,
 )
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.corpora.emotions import count_votes, name_emotion
+from emoadapt.listing.emotions import count_votes, name_emotion
 
-if TYPE_CHECKING:
-    from emoadapt.config import MspImprovCorpus
+TERMS = "research only, by agreement with the University of Texas at Dallas"
+LABELS = "perceived"
+SPEAKERS_OF = "corpus"
+
+
+class Config(AnnotatedCorpus):
+    """MSP-IMPROV: `MSP-IMPROV-S01A-F01-S-FM01.{wav,avi}` and `Evalution.txt`; parts session1 to session6."""
+
+    importer: Literal["msp_improv"]
+    scenarios: tuple[Literal["target_improvised", "other_improvised", "natural", "read"], ...] = Field(
+        ("target_improvised", "other_improvised", "natural", "read"), min_length=1
+    )
+    """Which recordings: the improvised target sentences (T), what else was improvised (S), talk in the breaks (P), the
+    target sentences read (R)."""
+    activation: Literal["descending", "ascending"] = "descending"
+    """Direction of the activation scale of `Evalution.txt`: `descending` = 1 is the most active, and it is turned round."""
+
 
 EMOTIONS: dict[str, str | None] = {
     "A": "anger",
@@ -80,17 +98,17 @@ class _Turn:
     """Rater -> primary emotion."""
 
 
-def annotation_files(config: MspImprovCorpus) -> list[Path]:
+def annotation_files(config: Config) -> list[Path]:
     """The evaluation."""
     return [_find(config.importer, config)]
 
 
-def tables(config: MspImprovCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """The evaluation and the transcripts that are there."""
     return [*annotation_files(config), *_list_transcripts(config)]
 
 
-def list_utterances(name: str, config: MspImprovCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per turn of the wanted scenarios; speakers are F01 to M06.
 
     Raises:
@@ -111,7 +129,7 @@ def list_utterances(name: str, config: MspImprovCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: MspImprovCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """Consensus, mean attributes and votes of each turn.
 
     Raises:
@@ -142,7 +160,7 @@ def list_labels(name: str, config: MspImprovCorpus) -> list[Label]:
     return labels
 
 
-def account_rows(name: str, config: MspImprovCorpus) -> Account:
+def account_rows(name: str, config: Config) -> Account:
     """Where the turns of the evaluation went."""
     path = _find(name, config)
     turns = [clip for clip, _ in _list_turns(name, path)]
@@ -151,13 +169,13 @@ def account_rows(name: str, config: MspImprovCorpus) -> Account:
     return account_for(path.name, turns, clips, {UNWANTED_SCENARIO: unwanted})
 
 
-def _find_clips(name: str, config: MspImprovCorpus) -> list[Clip]:
+def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(name, config.root, _NAME, "MSP-IMPROV (MSP-IMPROV-S01A-F01-S-FM01.wav)")
     wanted = [clip for clip in clips if SCENARIOS[clip[1]["scenario"]] in config.scenarios]
     return choose_recordings(name, wanted, config.modalities)
 
 
-def _find(name: str, config: MspImprovCorpus) -> Path:
+def _find(name: str, config: Config) -> Path:
     folder = Path(config.annotations or config.root)
     return find_annotation(name, [folder, folder.parent], EVALUATION, SOURCE)
 
@@ -187,7 +205,7 @@ def _list_turns(name: str, path: Path) -> list[tuple[str, _Turn]]:
     return turns
 
 
-def _list_transcripts(config: MspImprovCorpus) -> list[Path]:
+def _list_transcripts(config: Config) -> list[Path]:
     """Texts of the first folder of transcripts that is there."""
     for folder in (config.annotations or config.root, config.root):
         for place in TRANSCRIPTS:
@@ -196,7 +214,7 @@ def _list_transcripts(config: MspImprovCorpus) -> list[Path]:
     return []
 
 
-def _read_transcripts(config: MspImprovCorpus) -> dict[str, str]:
+def _read_transcripts(config: Config) -> dict[str, str]:
     """Turn -> words."""
     texts = {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in _list_transcripts(config)}
     return {clip: words for clip, text in texts.items() if (words := " ".join(text.split()))}

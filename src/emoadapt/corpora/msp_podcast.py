@@ -33,10 +33,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.corpora.accounts import Account, account_for
-from emoadapt.corpora.annotations import (
+from emoadapt.config.corpora import AnnotatedCorpus
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import Account, account_for
+from emoadapt.listing.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
@@ -48,13 +51,23 @@ from emoadapt.corpora.annotations import (
     read_table,
     refuse_unannotated,
 )
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.corpora.emotions import count_votes, name_emotion
-from emoadapt.corpora.names import parse_known
-from emoadapt.errors import CorpusError
+from emoadapt.listing.emotions import count_votes, name_emotion
+from emoadapt.listing.names import parse_known
 
-if TYPE_CHECKING:
-    from emoadapt.config import MspPodcastCorpus
+TERMS = "research only, by agreement with the University of Texas at Dallas"
+LABELS = "perceived"
+SPEAKERS_OF = "corpus"
+
+
+class Config(AnnotatedCorpus):
+    """MSP-Podcast 1.6-1.12: `Audios/` and `Labels/labels_consensus.csv`; parts Train, Development, Test1, ..."""
+
+    importer: Literal["msp_podcast"]
+    votes: bool = False
+    """Read each rater's primary emotion from `labels_detailed.csv`, about a million rows."""
+    transcripts: bool = False
+    """Read `Transcripts/*.txt`, one small file a clip."""
+
 
 EMOTIONS: dict[str, str | None] = {
     "A": "anger",
@@ -80,13 +93,13 @@ SOURCE = "https://lab-msp.com/MSP/MSP-Podcast.html"
 _NAME = re.compile(r"(?:.*/)?(?P<clip>MSP-PODCAST_\w+)\.\w+")
 
 
-def annotation_files(config: MspPodcastCorpus) -> list[Path]:
+def annotation_files(config: Config) -> list[Path]:
     """The consensus table and, where they are wanted, the votes."""
     files = [_find(config.importer, config, CONSENSUS)]
     return [*files, _find(config.importer, config, DETAILED)] if config.votes else files
 
 
-def tables(config: MspPodcastCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """The annotation files, the partition where it is there, and the transcripts where they are read."""
     partition = _find_partition(config.importer, config)
     folder = _find_transcripts(config.importer, config)
@@ -94,7 +107,7 @@ def tables(config: MspPodcastCorpus) -> list[Path]:
     return [*annotation_files(config), *([partition] if partition else []), *transcripts]
 
 
-def list_utterances(name: str, config: MspPodcastCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per clip below `Audios` (or the root); speakers are the corpus's numbers.
 
     Raises:
@@ -128,7 +141,7 @@ def list_utterances(name: str, config: MspPodcastCorpus) -> list[Utterance]:
     return utterances
 
 
-def list_labels(name: str, config: MspPodcastCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """Consensus and mean attributes of each clip, with the raters' votes where they are asked for.
 
     Raises:
@@ -158,7 +171,7 @@ def list_labels(name: str, config: MspPodcastCorpus) -> list[Label]:
     return labels
 
 
-def account_rows(name: str, config: MspPodcastCorpus) -> Account:
+def account_rows(name: str, config: Config) -> Account:
     """Where the rows of the consensus table went."""
     path = _find(name, config, CONSENSUS)
     keys = [_key(file) for (file,) in read_table(path, name, COLUMNS[:1])]
@@ -170,19 +183,19 @@ def _key(file: str) -> str:
     return file.partition(".")[0]
 
 
-def _find_clips(name: str, config: MspPodcastCorpus) -> list[Clip]:
+def _find_clips(name: str, config: Config) -> list[Clip]:
     # Below the root of a release lie removed clips of earlier ones as well.
     below = [folder for folder in ("Audios", "Audio") if Path(config.root, folder).is_dir()] or [""]
     clips = find_clips(name, config.root, _NAME, "MSP-Podcast (MSP-PODCAST_0001_0008.wav)", below=below)
     return choose_recordings(name, clips, config.modalities)
 
 
-def _find(name: str, config: MspPodcastCorpus, names: tuple[str, ...]) -> Path:
+def _find(name: str, config: Config, names: tuple[str, ...]) -> Path:
     folder = Path(config.annotations or config.root)
     return find_annotation(name, [folder, folder / "Labels", folder.parent, folder.parent / "Labels"], names, SOURCE)
 
 
-def _read_consensus(name: str, config: MspPodcastCorpus) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+def _read_consensus(name: str, config: Config) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
     """Clip -> its cells in the order of COLUMNS, and clip -> its part where the table names parts."""
     path = _find(name, config, CONSENSUS)
     with path.open(encoding="utf-8-sig") as file:
@@ -192,14 +205,14 @@ def _read_consensus(name: str, config: MspPodcastCorpus) -> tuple[dict[str, tupl
     return rows, {clip: row[-1].strip() for clip, row in rows.items()} if has_parts else {}
 
 
-def _find_partition(name: str, config: MspPodcastCorpus) -> Path | None:
+def _find_partition(name: str, config: Config) -> Path | None:
     try:
         return _find(name, config, PARTITIONS)
     except CorpusError:
         return None
 
 
-def _read_partition(name: str, config: MspPodcastCorpus) -> dict[str, str]:
+def _read_partition(name: str, config: Config) -> dict[str, str]:
     """Clip -> part; empty where there is no such file."""
     if (path := _find_partition(name, config)) is None:
         return {}
@@ -211,7 +224,7 @@ def _read_partition(name: str, config: MspPodcastCorpus) -> dict[str, str]:
     return parts
 
 
-def _read_votes(name: str, config: MspPodcastCorpus) -> dict[str, list[str]]:
+def _read_votes(name: str, config: Config) -> dict[str, list[str]]:
     """Clip -> primary emotions that its raters chose; what is none of ours counts as other."""
     path = _find(name, config, DETAILED)
     ballots: dict[str, list[str]] = defaultdict(list)
@@ -241,7 +254,7 @@ def _list_choices(path: Path, name: str) -> list[tuple[str, ...]]:
     return choices
 
 
-def _find_transcripts(name: str, config: MspPodcastCorpus) -> Path | None:
+def _find_transcripts(name: str, config: Config) -> Path | None:
     if not config.transcripts:
         return None
     for folder in (Path(config.annotations or config.root), Path(config.root), Path(config.root).parent):

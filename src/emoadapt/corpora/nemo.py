@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.corpora.accounts import Account, account_for
-from emoadapt.corpora.annotations import (
+from emoadapt.config.corpora import AnnotatedCorpus
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.listing.accounts import Account, account_for
+from emoadapt.listing.annotations import (
     Clip,
     choose_recordings,
     find_annotation,
@@ -28,11 +30,18 @@ from emoadapt.corpora.annotations import (
     read_table,
     refuse_unannotated,
 )
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.corpora.names import parse_known
+from emoadapt.listing.names import parse_known
 
-if TYPE_CHECKING:
-    from emoadapt.config import NemoCorpus
+TERMS = "CC BY-NC-SA 4.0, non-commercial"
+LABELS = "acted"
+SPEAKERS_OF = "corpus"
+
+
+class Config(AnnotatedCorpus):
+    """nEMO, Polish: `samples/<speaker>_<emotion>_<sentence>.wav` and `data.tsv`."""
+
+    importer: Literal["nemo"]
+
 
 EMOTIONS: dict[str, str | None] = {
     "anger": "anger",
@@ -49,17 +58,17 @@ SOURCE = "https://github.com/amu-cai/nEMO"
 _NAME = re.compile(r"(?:.*/)?(?P<clip>[^/_]+_[a-z]+_\w+)\.\w+")
 
 
-def annotation_files(config: NemoCorpus) -> list[Path]:
+def annotation_files(config: Config) -> list[Path]:
     """The table."""
     return [_find(config.importer, config)]
 
 
-def tables(config: NemoCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """The table."""
     return annotation_files(config)
 
 
-def list_utterances(name: str, config: NemoCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per clip; speakers keep their letters and digits.
 
     Raises:
@@ -82,7 +91,7 @@ def list_utterances(name: str, config: NemoCorpus) -> list[Utterance]:
     return utterances
 
 
-def list_labels(name: str, config: NemoCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """The portrayed emotion of each clip.
 
     Raises:
@@ -98,30 +107,30 @@ def list_labels(name: str, config: NemoCorpus) -> list[Label]:
     ]
 
 
-def account_rows(name: str, config: NemoCorpus) -> Account:
+def account_rows(name: str, config: Config) -> Account:
     """Where the rows of the table went."""
     path = _find(name, config)
     keys = [_key(row[0]) for row in read_table(path, name, COLUMNS, delimiter="\t")]
     return account_for(path.name, keys, [parts["clip"] for _, parts in _find_clips(name, config)])
 
 
-def _find_annotated(name: str, config: NemoCorpus, rows: dict[str, tuple[str, ...]]) -> list[Clip]:
+def _find_annotated(name: str, config: Config, rows: dict[str, tuple[str, ...]]) -> list[Clip]:
     clips = _find_clips(name, config)
     refuse_unannotated(name, [path for path, parts in clips if parts["clip"] not in rows], str(_find(name, config)))
     return clips
 
 
-def _find_clips(name: str, config: NemoCorpus) -> list[Clip]:
+def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(name, config.root, _NAME, "nEMO (samples/SB0_anger_01.wav)")
     return choose_recordings(name, clips, config.modalities)
 
 
-def _find(name: str, config: NemoCorpus) -> Path:
+def _find(name: str, config: Config) -> Path:
     folder = Path(config.annotations or config.root)
     return find_annotation(name, [folder, folder.parent], ("data.tsv",), SOURCE)
 
 
-def _read_rows(name: str, config: NemoCorpus) -> dict[str, tuple[str, ...]]:
+def _read_rows(name: str, config: Config) -> dict[str, tuple[str, ...]]:
     """Clip -> its cells in the order of COLUMNS."""
     table = read_table(_find(name, config), name, COLUMNS, delimiter="\t")
     return {_key(row[0]): row for row in table}

@@ -20,14 +20,27 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
+from pydantic import Field
+
+from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.corpora.folders import find_media
 from emoadapt.errors import CorpusError
+from emoadapt.listing.folders import find_media
 
-if TYPE_CHECKING:
-    from emoadapt.config import RavdessCorpus
+TERMS = "CC BY-NC-SA 4.0, non-commercial"
+LABELS = "acted"
+SPEAKERS_OF = "corpus"
+
+
+class Config(Corpus):
+    """RAVDESS: `Actor_NN/03-01-EE-II-SS-RR-AA.{wav,flac,mp4}`, speech or song."""
+
+    importer: Literal["ravdess"]
+    channels: tuple[Literal["speech", "song"], ...] = Field(("speech",), min_length=1)
+    """Spoken performances, sung ones, or both. Song has no disgust, no surprise and not actor 18."""
+
 
 EMOTIONS = {
     "01": "neutral",
@@ -49,12 +62,12 @@ CHANNELS = {"01": "speech", "02": "song"}
 _AUDIO_VISUAL, _VIDEO_ONLY, _AUDIO_ONLY = "01", "02", "03"
 
 
-def tables(config: RavdessCorpus) -> list[Path]:
+def tables(config: Config) -> list[Path]:
     """None: names of files and folders say all."""
     return []
 
 
-def list_utterances(name: str, config: RavdessCorpus) -> list[Utterance]:
+def list_utterances(name: str, config: Config) -> list[Utterance]:
     """One utterance per performance of the wanted channels; speakers are `01` to `24`.
 
     Raises:
@@ -73,7 +86,7 @@ def list_utterances(name: str, config: RavdessCorpus) -> list[Utterance]:
     ]
 
 
-def list_labels(name: str, config: RavdessCorpus) -> list[Label]:
+def list_labels(name: str, config: Config) -> list[Label]:
     """The acted emotion of each clip.
 
     Raises:
@@ -85,7 +98,7 @@ def list_labels(name: str, config: RavdessCorpus) -> list[Label]:
     ]
 
 
-def _find_performances(name: str, config: RavdessCorpus) -> list[tuple[str, re.Match[str]]]:
+def _find_performances(name: str, config: Config) -> list[tuple[str, re.Match[str]]]:
     preferred = _AUDIO_VISUAL if "video" in config.modalities else _AUDIO_ONLY
     kept: dict[str, tuple[str, re.Match[str]]] = {}
     unknown, repeated = [], []

@@ -17,14 +17,21 @@ with picture: speaker, emotion (a anger, d disgust, f fear, h happiness, n neutr
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.corpora.annotations import Clip, choose_recordings, find_clips
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.config.corpora import Corpus
+from emoadapt.listing.named_files import NamedFiles
 
-if TYPE_CHECKING:
-    from emoadapt.config import SaveeCorpus
+TERMS = "free for research, after registration"
+LABELS = "acted"
+SPEAKERS_OF = "corpus"
+
+
+class Config(Corpus):
+    """SAVEE: `DC|JE|JK|KL/<emotion><number>.*` or `DC_<emotion><number>.*`."""
+
+    importer: Literal["savee"]
+
 
 EMOTIONS = {
     "a": "anger",
@@ -41,40 +48,11 @@ _NAME = re.compile(
     rf"(?:.*/)?(?P<speaker>{'|'.join(SPEAKERS)})[_/](?P<emotion>sa|su|[adfhn])(?P<number>\d{{1,2}})\.\w+"
 )
 
-
-def tables(config: SaveeCorpus) -> list[Path]:
-    """None: names of files and folders say all."""
-    return []
-
-
-def list_utterances(name: str, config: SaveeCorpus) -> list[Utterance]:
-    """One utterance per clip; speakers are DC, JE, JK and KL.
-
-    Raises:
-        CorpusError: a media file is named otherwise, or a clip is there twice in one format.
-    """
-    return [
-        Utterance(make_utterance_id(name, path), path, speaker=parts["speaker"], sex="male", language="en")
-        for path, parts in _find_clips(name, config)
-    ]
-
-
-def list_labels(name: str, config: SaveeCorpus) -> list[Label]:
-    """The acted emotion of each clip.
-
-    Raises:
-        CorpusError: as `list_utterances`.
-    """
-    return [
-        Label(make_utterance_id(name, path), EMOTIONS[parts["emotion"]]) for path, parts in _find_clips(name, config)
-    ]
-
-
-def _find_clips(name: str, config: SaveeCorpus) -> list[Clip]:
-    clips = find_clips(name, config.root, _NAME, "SAVEE (DC/a01.wav or DC_a01.wav)")
-    return choose_recordings(
-        name,
-        clips,
-        config.modalities,
-        lambda clip: f"{clip[1]['speaker']}_{clip[1]['emotion']}{int(clip[1]['number'])}",
-    )
+_FILES = NamedFiles(
+    _NAME,
+    "SAVEE (DC/a01.wav or DC_a01.wav)",
+    describe=lambda parts: {"speaker": parts["speaker"], "sex": "male", "language": "en"},
+    label=lambda parts: EMOTIONS[parts["emotion"]],
+    identify=lambda parts: f"{parts['speaker']}_{parts['emotion']}{int(parts['number'])}",
+)
+tables, list_utterances, list_labels = _FILES.tables, _FILES.list_utterances, _FILES.list_labels

@@ -17,14 +17,21 @@ fear, happy, neutral, ps = pleasant surprise, sad). Folders and capitals vary be
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from emoadapt.corpora.annotations import Clip, choose_recordings, find_clips
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.config.corpora import Corpus
+from emoadapt.listing.named_files import NamedFiles
 
-if TYPE_CHECKING:
-    from emoadapt.config import TessCorpus
+TERMS = "CC BY-NC-ND 4.0, non-commercial"
+LABELS = "acted"
+SPEAKERS_OF = "corpus"
+
+
+class Config(Corpus):
+    """TESS: `OAF_back_angry.wav` (speaker, word, emotion) in any folders."""
+
+    importer: Literal["tess"]
+
 
 EMOTIONS = {
     "angry": "anger",
@@ -43,52 +50,16 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 
-
-def tables(config: TessCorpus) -> list[Path]:
-    """None: names of files and folders say all."""
-    return []
-
-
-def list_utterances(name: str, config: TessCorpus) -> list[Utterance]:
-    """One utterance per clip; speakers are OAF and YAF.
-
-    Raises:
-        CorpusError: a media file is named otherwise, or a clip is there twice.
-    """
-    return [
-        Utterance(
-            make_utterance_id(name, path),
-            path,
-            speaker=_speaker(parts),
-            sex="female",
-            language="en",
-            transcript=f"Say the word {parts['word'].lower()}",
-        )
-        for path, parts in _find_clips(name, config)
-    ]
-
-
-def list_labels(name: str, config: TessCorpus) -> list[Label]:
-    """The acted emotion of each clip.
-
-    Raises:
-        CorpusError: as `list_utterances`.
-    """
-    return [
-        Label(make_utterance_id(name, path), EMOTIONS[parts["emotion"].lower()])
-        for path, parts in _find_clips(name, config)
-    ]
-
-
-def _speaker(parts: re.Match[str]) -> str:
-    return SPEAKERS[parts["speaker"].upper()]
-
-
-def _find_clips(name: str, config: TessCorpus) -> list[Clip]:
-    clips = find_clips(name, config.root, _NAME, "TESS (OAF_back_angry.wav)")
-    return choose_recordings(
-        name,
-        clips,
-        config.modalities,
-        lambda clip: f"{_speaker(clip[1])}_{clip[1]['word']}_{clip[1]['emotion']}".lower(),
-    )
+_FILES = NamedFiles(
+    _NAME,
+    "TESS (OAF_back_angry.wav)",
+    describe=lambda parts: {
+        "speaker": SPEAKERS[parts["speaker"].upper()],
+        "sex": "female",
+        "language": "en",
+        "transcript": f"Say the word {parts['word'].lower()}",
+    },
+    label=lambda parts: EMOTIONS[parts["emotion"].lower()],
+    identify=lambda parts: f"{SPEAKERS[parts['speaker'].upper()]}_{parts['word']}_{parts['emotion']}".lower(),
+)
+tables, list_utterances, list_labels = _FILES.tables, _FILES.list_utterances, _FILES.list_labels

@@ -6,15 +6,15 @@ import json
 import logging
 from pathlib import Path
 
-from emoadapt.config import DemoCorpus
-from emoadapt.corpora.manifests import list_manifest
+from emoadapt.corpora.demo import Config
 from emoadapt.demo.clips import make_corpus
 from emoadapt.flow.parts import write_text
+from emoadapt.listing.manifests import list_manifest
 
 logger = logging.getLogger(__name__)
 
 
-def make_shard(name: str, config: DemoCorpus, shard: int, stamp: Path) -> None:
+def make_shard(name: str, config: Config, shard: int, stamp: Path) -> None:
     """Make the clips of a shard, and then the stamp that says so.
 
     Args:

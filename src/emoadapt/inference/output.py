@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from emoadapt.corpora.folders import describe_passed_over, survey_folder
 from emoadapt.errors import ConfigError
+from emoadapt.listing.folders import describe_passed_over, survey_folder
 
 if TYPE_CHECKING:
     from emoadapt.inference.predict import Prediction

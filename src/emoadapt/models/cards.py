@@ -14,24 +14,6 @@ from emoadapt.plugins import read_declaration
 if TYPE_CHECKING:
     from emoadapt.config import Study
 
-CORPUS_TERMS = {
-    "ravdess": "CC BY-NC-SA 4.0, non-commercial",
-    "emodb": "free for research",
-    "crema_d": "ODbL and DbCL",
-    "msp_podcast": "research only, by agreement with the University of Texas at Dallas",
-    "msp_improv": "research only, by agreement with the University of Texas at Dallas",
-    "msp_face": "research only; the videos are their makers'",
-    "iemocap": "research only, by agreement with the University of Southern California",
-    "meld": "annotations GPL-3.0; the clips are from a broadcast",
-    "cmu_mosi": "for research; the videos are their makers'",
-    "cafe": "CC BY-NC-SA 4.0, non-commercial",
-    "urdu": "for research only",
-    "nemo": "CC BY-NC-SA 4.0, non-commercial",
-    "savee": "free for research, after registration",
-    "tess": "CC BY-NC-ND 4.0, non-commercial",
-    "demo": "synthetic voices and a portrait in the public domain",
-}
-"""Importer -> terms of its corpus; of a `folder` or a `csv` they are not known here."""
 _AV_HUBERT_NOTICE = (
     "AV-HuBERT is licensed under the AV-HuBERT license, Copyright (c) Meta Platforms, Inc. All Rights Reserved. It allows "
     "non-commercial research only, and a copy of it goes with every copy of this folder: "
@@ -137,8 +119,8 @@ def list_terms(study: Study, corpora: Iterable[str], objectives: Iterable[str] =
     """Sentences on the terms of the corpora, and of the software and networks that made the targets, of a model."""
     terms = []
     for name in dict.fromkeys(corpora):
-        known = CORPUS_TERMS.get(study.corpora[name].importer, "its own terms, which the study does not state")
-        terms.append(f"Corpus {name}: {known}.")
+        known = read_declaration("corpora", study.corpora[name].importer, "TERMS")
+        terms.append(f"Corpus {name}: {known or 'its own terms, which the study does not state'}.")
     for name in objectives:
         feature = objective_features()[name]
         if stated := read_declaration("features", feature, "TERMS"):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from emoadapt.config import DemoCorpus, Study, objective_features
+from emoadapt.config import Study, objective_features
 from emoadapt.config.features import list_upstream
 from emoadapt.extraction.recipes import find_network
+from emoadapt.plugins import collect_declarations
 from emoadapt.reporting.style import listing
 
 
@@ -25,7 +26,8 @@ def list_notices(study: Study) -> list[str]:
         for network in networks
         if network.state == "untrained"
     ]
-    if demo := [name for name, corpus in study.corpora.items() if isinstance(corpus, DemoCorpus)]:
+    generated = collect_declarations("corpora", "GENERATED")
+    if demo := [name for name, corpus in study.corpora.items() if generated.get(corpus.importer)]:
         notices.append(
             f"The corpora {listing(demo)} are SYNTHETIC (the built-in demo): the scores say nothing about real speech."
             if len(demo) > 1

@@ -6,22 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from emoadapt.config import (
-    CmuMosiCorpus,
-    CremaDCorpus,
-    CsvCorpus,
-    DemoCorpus,
-    FolderCorpus,
-    IemocapCorpus,
-    LeaveOnePartOut,
-    LeaveOneSpeakerOut,
-    MeldCorpus,
-    MspFaceCorpus,
-    MspImprovCorpus,
-    MspPodcastCorpus,
-    Study,
-    UrduCorpus,
-)
+from emoadapt.config import LeaveOnePartOut, LeaveOneSpeakerOut, Study
+from emoadapt.listing.reading import describe_source
 
 # Okabe & Ito, "Color Universal Design" (2008): told apart with every common colour vision.
 BLUE, GREY, BROWN, INK = "#0072B2", "#7F7F7F", "#8C564B", "#222222"
@@ -148,24 +134,7 @@ def describe_split(study: Study, task: str) -> str:
 
 def describe_labels(study: Study, corpus: str) -> str:
     """Whose judgement the labels of a corpus are."""
-    config = study.corpora[corpus]
-    match config:
-        case CremaDCorpus():
-            return f"{config.labels}, ties {config.ties}" if config.labels != "acted" else "acted (intended) emotion"
-        case CsvCorpus():
-            return f"column {config.columns.get('label', 'label')!r} of {config.file.rsplit('/', 1)[-1]}"
-        case FolderCorpus():
-            return "folder names"
-        case DemoCorpus():
-            return "synthetic (the emotion the clip was made with)"
-        case MspPodcastCorpus() | MspImprovCorpus() | MspFaceCorpus() | IemocapCorpus() | MeldCorpus():
-            return "raters' plurality"
-        case CmuMosiCorpus():
-            return "sign of the raters' mean sentiment"
-        case UrduCorpus():
-            return "judgement of the corpus's annotators"
-        case _:
-            return "acted (intended) emotion"
+    return describe_source(study.corpora[corpus])
 
 
 def star(p_value: float | None) -> str:

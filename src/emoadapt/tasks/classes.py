@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from emoadapt.corpora.base import show
-from emoadapt.corpora.emotions import suggest_class
-from emoadapt.corpora.names import describe_counts
 from emoadapt.errors import CorpusError
+from emoadapt.listing.emotions import suggest_class
+from emoadapt.listing.names import describe_counts
 from emoadapt.schema import SPLITS
 from emoadapt.tasks.divisions import list_tested
 

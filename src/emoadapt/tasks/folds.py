@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import read_labels, read_utterances
+from emoadapt.listing.reading import read_labels, read_utterances
 from emoadapt.tasks.split_tables import list_folds, read_split_table
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from emoadapt.errors import CorpusError
 from emoadapt.flow.frames import make_frame, read_frame
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.flow.store import write_table
+from emoadapt.plugins import read_declaration
 from emoadapt.tasks.contradictions import compare_labels, name_truth
 from emoadapt.tasks.divisions import PARTS, list_tested
 from emoadapt.tasks.overlap import CLIP_COLUMNS, find_overlapping_clips, find_shared_clips, is_readable
@@ -42,9 +43,6 @@ _UNCHECKED = {
     "stage1_speakers": ("speakers", "without a speaker"),
 }
 """Kind -> what is compared, and clips that cannot be."""
-
-_ANYBODYS = ("csv", "folder")
-"""Importers whose speaker names mean somebody only within one folder."""
 
 _ADVICE = {
     "speakers": "choose another tasks.{task}.split, or keep other speakers of a corpus (corpora.<name>.speakers)",
@@ -417,8 +415,9 @@ def _find(study: Study, task: str, adaptations: Sequence[str], splits: Path, man
 
 
 def _population(study: Study, corpus: str) -> str:
-    """Whose speakers these are: an importer of one published corpus names the same people wherever it lies."""
+    """Whose speakers these are, as the importer declares: the corpus's own wherever it lies, or those of one folder."""
     if not corpus:
         return ""
     config = study.corpora[corpus]
-    return str(Path(config.root).resolve()) if config.importer in _ANYBODYS else config.importer
+    by_root = read_declaration("corpora", config.importer, "SPEAKERS_OF") == "root"
+    return str(Path(config.root).resolve()) if by_root else config.importer

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from emoadapt.corpora.names import describe_counts
+from emoadapt.listing.names import describe_counts
 from emoadapt.tasks.classes import count_labels
 from emoadapt.tasks.divisions import PARTS
 from emoadapt.tasks.split_tables import list_partitions, place_utterances, read_split_table

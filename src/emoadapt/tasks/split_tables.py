@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from emoadapt.corpora.base import show
-from emoadapt.corpora.delimited import Reader
-from emoadapt.corpora.names import normalise_name, suggest_name
 from emoadapt.errors import CorpusError
 from emoadapt.flow.code import digest
+from emoadapt.listing.delimited import Reader
+from emoadapt.listing.names import normalise_name, suggest_name
 
 if TYPE_CHECKING:
     from emoadapt.config import Split, TableSplit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from emoadapt.plugins import read_declaration
 from emoadapt.tasks.split_tables import describe_split_table
 
 if TYPE_CHECKING:
@@ -33,5 +34,9 @@ def describe_leaks(study: Study, name: str) -> str:
     task = study.tasks[name]
     stage1 = {adaptation: study.adaptations[adaptation].corpora for adaptation in study.adaptations_of(name)}
     corpora = dict.fromkeys([task.corpus, *task.test_also, *(corpus for used in stage1.values() for corpus in used)])
-    whose = [(corpus, study.corpora[corpus].importer, study.corpora[corpus].root) for corpus in corpora]
+    configs = {corpus: study.corpora[corpus] for corpus in corpora}
+    whose = [
+        (corpus, config.importer, config.root, read_declaration("corpora", config.importer, "SPEAKERS_OF"))
+        for corpus, config in configs.items()
+    ]
     return json.dumps([task.leaks.model_dump(), task.score, stage1, whose])

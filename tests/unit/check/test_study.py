@@ -14,8 +14,9 @@ from emoadapt.check import listings
 from emoadapt.check.corpora import advise_shards
 from emoadapt.check.study import print_check
 from emoadapt.config import load_study
-from emoadapt.corpora import accounts, read_utterances
 from emoadapt.errors import CorpusError, EmoadaptError
+from emoadapt.listing import accounts
+from emoadapt.listing.reading import read_utterances
 
 
 @pytest.fixture(autouse=True)

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from emoadapt.config import CafeCorpus
-from emoadapt.corpora import read_labels, read_utterances
+from emoadapt.corpora.cafe import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.reading import read_labels, read_utterances
 
 CLIPS = ["Colère/Faible/01-C-1-1.wav", "Colère/Fort/02-C-2-6.wav", "Neutre/12-N-1-3.wav", "Joie/Fort/03-J-2-1.wav"]
 
 
 def cafe(root, **values):
-    return CafeCorpus(importer="cafe", root=str(root), **values)
+    return Config(importer="cafe", root=str(root), **values)
 
 
 def test_name_tells_actor_sex_sentence_and_emotion(make_tree):

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from emoadapt.config import CmuMosiCorpus
-from emoadapt.corpora import read_labels, read_notes, read_utterances
-from emoadapt.corpora.base import describe_sources
-from emoadapt.corpora.cmu_mosi import DEV, TEST, TRAIN
+from emoadapt.corpora.cmu_mosi import DEV, TEST, TRAIN, Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import read_notes
+from emoadapt.listing.reading import describe_sources, read_labels, read_utterances
 
 # 03bSnISJMiM is a training video, _dI--eQ6qVU a development one, c7UH_rxdZv4 a test one.
 OPINIONS = """1.0,4.2,03bSnISJMiM,1,2.4
@@ -33,7 +32,7 @@ def mosi(make_tree):
     (root / "Raw/Transcript/Segmented/03bSnISJMiM.annotprocessed").write_text(
         "1_DELIM_A LOT OF SAD PARTS\n2_DELIM_THERE IS SAD PART\n"
     )
-    return lambda **values: CmuMosiCorpus(importer="cmu_mosi", root=str(root), **values)
+    return lambda **values: Config(importer="cmu_mosi", root=str(root), **values)
 
 
 def test_standard_folds_are_of_93_videos():
@@ -67,7 +66,7 @@ def test_sentiment_is_valence_and_its_sign_the_label(mosi):
 def test_mmsa_s_layout_and_table(make_tree):
     root = make_tree(["Raw/03bSnISJMiM/1.mp4", "Raw/c7UH_rxdZv4/0003.mp4"])
     (root / "label.csv").write_text(MMSA)
-    config = CmuMosiCorpus(importer="cmu_mosi", root=str(root))
+    config = Config(importer="cmu_mosi", root=str(root))
     assert [(u.split, u.transcript) for u in read_utterances("m", config)] == [
         ("train", "A LOT OF SAD PARTS"),
         ("test", "IT WAS, WELL, BAD"),

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from emoadapt.config import CremaDCorpus
-from emoadapt.corpora import annotation_files, read_labels, read_utterances
+from emoadapt.corpora.crema_d import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.reading import annotation_files, read_labels, read_utterances
 
 # Four clips: one clear, one tie of both modalities together, one tie of the voice, and the oddly named one.
 SUMMARY = """"","FileName","VoiceVote","VoiceLevel","FaceVote","FaceLevel","MultiModalVote","MultiModalLevel"
@@ -43,7 +43,7 @@ def crema_d(make_tree):
     root = make_tree(CLIPS)
     for name, text in (("summaryTable", SUMMARY), ("tabulatedVotes", VOTES), ("VideoDemographics", DEMOGRAPHICS)):
         (root / f"{name}.csv").write_text(text)
-    return lambda **values: CremaDCorpus(importer="crema_d", root=str(root), **values)
+    return lambda **values: Config(importer="crema_d", root=str(root), **values)
 
 
 def labels(config):
@@ -147,7 +147,7 @@ def test_altered_tables_are_refused(crema_d, tmp_path):
 def real_crema_d(real_data, crema_d_clips):
     """All 7,442 clips as empty files, with the corpus's own tables."""
     tables = str(real_data / "crema_d_annotations")
-    return lambda **values: CremaDCorpus(importer="crema_d", root=str(crema_d_clips), annotations=tables, **values)
+    return lambda **values: Config(importer="crema_d", root=str(crema_d_clips), annotations=tables, **values)
 
 
 def test_real_votes_give_the_known_counts(real_crema_d):

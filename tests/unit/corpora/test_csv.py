@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from emoadapt.config import CsvCorpus
-from emoadapt.corpora import annotation_files, read_labels, read_utterances
+from emoadapt.corpora.csv import Config
 from emoadapt.errors import ConfigError, CorpusError
+from emoadapt.listing.reading import annotation_files, read_labels, read_utterances
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def table(make_tree):
     def make(text, columns, file="table.csv", encoding="utf-8", **values):
         root = make_tree(["a.wav", "x/b.wav"])
         (root / file).write_bytes(text.encode(encoding))
-        return CsvCorpus(importer="csv", root=str(root), file=file, columns=columns, **values)
+        return Config(importer="csv", root=str(root), file=file, columns=columns, **values)
 
     return make
 
@@ -171,7 +171,7 @@ def test_rows_without_a_file_and_repeated_rows_are_refused(table):
 
 
 def test_real_clips_have_49_rows_and_14_labels(real_data):
-    config = CsvCorpus(
+    config = Config(
         importer="csv",
         root=str(real_data / "clips"),
         file="clips.csv",

@@ -4,14 +4,13 @@ from collections import Counter
 
 import pytest
 
-from emoadapt.config import EmodbCorpus
-from emoadapt.corpora import read_labels, read_utterances
-from emoadapt.corpora.emodb import SEXES, TEXTS
+from emoadapt.corpora.emodb import SEXES, TEXTS, Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.reading import read_labels, read_utterances
 
 
 def emodb(root):
-    return EmodbCorpus(importer="emodb", root=str(root))
+    return Config(importer="emodb", root=str(root))
 
 
 def test_name_tells_speaker_text_and_emotion(make_tree):

@@ -4,13 +4,13 @@ from collections import Counter
 
 import pytest
 
-from emoadapt.config import FolderCorpus
-from emoadapt.corpora import annotation_files, read_labels, read_utterances
+from emoadapt.corpora.folder import Config
 from emoadapt.errors import ConfigError, CorpusError
+from emoadapt.listing.reading import annotation_files, read_labels, read_utterances
 
 
 def folder(root, **values):
-    return FolderCorpus(importer="folder", root=str(root), **values)
+    return Config(importer="folder", root=str(root), **values)
 
 
 def test_label_is_the_nearest_folder_and_speaker_the_group(make_tree):

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from emoadapt.config import IemocapCorpus
-from emoadapt.corpora import annotation_files, read_labels, read_notes, read_utterances
-from emoadapt.corpora.base import describe_sources
+from emoadapt.corpora.iemocap import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import read_notes
+from emoadapt.listing.reading import annotation_files, describe_sources, read_labels, read_utterances
 
 IMPROVISED = """% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
 
@@ -55,7 +55,7 @@ def iemocap(make_tree):
     (root / "Session1/dialog/transcriptions/Ses01F_impro05.txt").write_text(
         "Ses01F_impro05_F019 [140.2250-145.6000]: Did you get the mail?\nM: [LAUGHTER]\n"
     )
-    return lambda **values: IemocapCorpus(importer="iemocap", root=str(root), **values)
+    return lambda **values: Config(importer="iemocap", root=str(root), **values)
 
 
 def test_speaker_is_who_speaks_and_part_is_the_session(iemocap):

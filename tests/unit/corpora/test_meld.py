@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from emoadapt.config import MeldCorpus
-from emoadapt.corpora import read_labels, read_notes, read_utterances
-from emoadapt.corpora.base import describe_sources
+from emoadapt.corpora.meld import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import read_notes
+from emoadapt.listing.reading import describe_sources, read_labels, read_utterances
 
 HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
 TRAIN = HEADER + (
@@ -31,7 +31,7 @@ def meld(make_tree):
     (root / "train/train_sent_emo.csv").write_text(TRAIN, encoding="utf-8")
     (root / "dev_sent_emo.csv").write_text(DEV)
     (root / "test_sent_emo.csv").write_text(TEST)
-    return lambda **values: MeldCorpus(importer="meld", root=str(root), modalities=("audio", "video"), **values)
+    return lambda **values: Config(importer="meld", root=str(root), modalities=("audio", "video"), **values)
 
 
 def test_parts_speakers_and_words(meld):
@@ -86,7 +86,7 @@ def test_faults_are_refused_in_a_sentence(meld, make_tree, tmp_path):
         read_utterances("m", meld())
     root = make_tree(["videos/dia0_utt0.mp4"], "elsewhere")
     with pytest.raises(CorpusError, match=r"videos/dia0_utt0\.mp4 lie in no folder of a part"):
-        read_utterances("m", MeldCorpus(importer="meld", root=str(root)))
+        read_utterances("m", Config(importer="meld", root=str(root)))
     make_tree(["train/outtakes.mp4"])
     with pytest.raises(CorpusError, match=r"not named like MELD .*: train/outtakes\.mp4"):
         read_utterances("m", meld())

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from emoadapt.config import MspFaceCorpus
-from emoadapt.corpora import annotation_files, read_labels, read_notes, read_utterances
-from emoadapt.corpora.base import describe_sources
+from emoadapt.corpora.msp_face import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import read_notes
+from emoadapt.listing.reading import annotation_files, describe_sources, read_labels, read_utterances
 
 CONSENSUS = {
     "MSP-FACE_0253_0006.mp4": [
@@ -45,7 +45,7 @@ def face(make_tree):
     (root / "Labels/labels_detailed.json").write_text(json.dumps(DETAILED))
     (root / "Doc/speaker_id_segments.txt").write_text("MSP-FACE_0253_0007.mp4; 27\nMSP-FACE_0253_0006.mp4; 27\n")
     (root / "Doc/speaker_id_gender.txt").write_text("27; Female\n31; Male\n")
-    return lambda **values: MspFaceCorpus(
+    return lambda **values: Config(
         importer="msp_face", root=str(root / "Segments"), modalities=("audio", "video"), **values
     )
 

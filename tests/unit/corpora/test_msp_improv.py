@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from emoadapt.config import MspImprovCorpus
-from emoadapt.corpora import read_labels, read_notes, read_utterances
-from emoadapt.corpora.base import describe_sources
+from emoadapt.corpora.msp_improv import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import read_notes
+from emoadapt.listing.reading import describe_sources, read_labels, read_utterances
 
 EVALUATION = """UTD-IMPROV-S01A-F01-S-FM01.avi; A; A:2.000000; V:1.500000; D:4.250000 ; N:3.666667;
 amy-p; Angry; Angry,Frustrated; A:2.000000; V:1.000000; D:4.000000; N:3.000000;
@@ -32,7 +32,7 @@ CLIPS = [
 def improv(make_tree):
     root = make_tree(CLIPS)
     (root / "Evalution.txt").write_text(EVALUATION)
-    return lambda **values: MspImprovCorpus(importer="msp_improv", root=str(root), **values)
+    return lambda **values: Config(importer="msp_improv", root=str(root), **values)
 
 
 def test_name_tells_speaker_sex_and_session(improv):

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from emoadapt.config import MspPodcastCorpus
-from emoadapt.corpora import annotation_files, read_labels, read_notes, read_utterances
-from emoadapt.corpora.base import describe_sources
+from emoadapt.corpora.msp_podcast import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import read_notes
+from emoadapt.listing.reading import annotation_files, describe_sources, read_labels, read_utterances
 
 CONSENSUS = """FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set
 MSP-PODCAST_0001_0008.wav,N,2.4,4.0,2.8,127,Male,Test1
@@ -40,7 +40,7 @@ def podcast(make_tree):
     root = make_tree([*CLIPS, "Audios/MSP-PODCAST_test3_0001.wav", removed, "Labels/x"])
     (root / "Labels/labels_consensus.csv").write_text(CONSENSUS)
     (root / "Labels/labels_detailed.csv").write_text(DETAILED)
-    return lambda **values: MspPodcastCorpus(importer="msp_podcast", root=str(root), **values)
+    return lambda **values: Config(importer="msp_podcast", root=str(root), **values)
 
 
 def test_utterances_carry_speaker_sex_and_the_corpus_s_part(podcast):

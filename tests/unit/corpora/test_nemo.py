@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from emoadapt.config import NemoCorpus
-from emoadapt.corpora import read_labels, read_notes, read_utterances
-from emoadapt.corpora.base import describe_sources
+from emoadapt.corpora.nemo import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import read_notes
+from emoadapt.listing.reading import describe_sources, read_labels, read_utterances
 
 TABLE = """file_id\temotion\traw_text\tnormalized_text\tspeaker_id\tgender\tage
 SB0_anger_01.wav\tanger\tCiągle pada deszcz.\tciągle pada deszcz\tSB0\tfemale\t21
@@ -19,7 +19,7 @@ KL1_fear_09.wav\tfear\tUciekaj!\tuciekaj\tKL1\tmale\t30
 def nemo(make_tree):
     root = make_tree([f"samples/{name}.wav" for name in ("SB0_anger_01", "SB0_surprised_02", "KL1_neutral_01")])
     (root / "data.tsv").write_text(TABLE, encoding="utf-8")
-    return lambda **values: NemoCorpus(importer="nemo", root=str(root), **values)
+    return lambda **values: Config(importer="nemo", root=str(root), **values)
 
 
 def test_table_tells_speaker_sex_words_and_emotion(nemo):

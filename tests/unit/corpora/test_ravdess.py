@@ -4,13 +4,13 @@ from collections import Counter
 
 import pytest
 
-from emoadapt.config import RavdessCorpus
-from emoadapt.corpora import read_labels, read_utterances
+from emoadapt.corpora.ravdess import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.reading import read_labels, read_utterances
 
 
 def ravdess(root, **values):
-    return RavdessCorpus(importer="ravdess", root=str(root), **values)
+    return Config(importer="ravdess", root=str(root), **values)
 
 
 def test_name_tells_speaker_sex_statement_and_emotion(make_tree):

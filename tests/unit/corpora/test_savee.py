@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from emoadapt.config import SaveeCorpus
-from emoadapt.corpora import read_labels, read_utterances
+from emoadapt.corpora.savee import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.reading import read_labels, read_utterances
 
 EMOTIONS = {
     "a": "anger",
@@ -18,7 +18,7 @@ EMOTIONS = {
 
 
 def savee(root, **values):
-    return SaveeCorpus(importer="savee", root=str(root), **values)
+    return Config(importer="savee", root=str(root), **values)
 
 
 @pytest.mark.parametrize("layout", ["AudioData/DC/{}15.wav", "ALL/DC_{}15.wav"])

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from emoadapt.config import TessCorpus
-from emoadapt.corpora import read_labels, read_utterances
+from emoadapt.corpora.tess import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.reading import read_labels, read_utterances
 
 
 def tess(root):
-    return TessCorpus(importer="tess", root=str(root))
+    return Config(importer="tess", root=str(root))
 
 
 def test_name_tells_speaker_word_and_emotion(make_tree):

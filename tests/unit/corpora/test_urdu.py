@@ -4,13 +4,13 @@ from collections import Counter
 
 import pytest
 
-from emoadapt.config import UrduCorpus
-from emoadapt.corpora import read_labels, read_utterances
+from emoadapt.corpora.urdu import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing.reading import read_labels, read_utterances
 
 
 def urdu(root):
-    return UrduCorpus(importer="urdu", root=str(root))
+    return Config(importer="urdu", root=str(root))
 
 
 def test_name_tells_speaker_sex_and_emotion(make_tree):

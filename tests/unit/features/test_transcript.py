@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from emoadapt import schema
-from emoadapt.config import DemoCorpus
+from emoadapt.corpora.demo import Config
 from emoadapt.demo.plan import Prosody, plan_clips
 from emoadapt.demo.speech import speak_clip
 from emoadapt.errors import ConfigError
@@ -26,7 +26,7 @@ def sphinx() -> TranscriptExtractor:
 
 def speak(text: str) -> np.ndarray:
     """(n_samples,) int16, 16 kHz, by espeak-ng."""
-    planned = plan_clips(DemoCorpus(importer="demo", root="demo", clips=4))[0]
+    planned = plan_clips(Config(importer="demo", root="demo", clips=4))[0]
     prosody = Prosody(
         rate=150, pitch=50, pitch_range=50, level_db=-20, effort=0, lead_seconds=0.25, tail_seconds=0.25, noise_db=-70
     )

@@ -7,8 +7,8 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import Task
-from emoadapt.corpora.emotions import suggest_class
 from emoadapt.errors import CorpusError
+from emoadapt.listing.emotions import suggest_class
 from emoadapt.tasks.classes import count_labels, describe_labels, find_missing_classes, map_labels
 from emoadapt.tasks.left_out import describe_left_out
 from emoadapt.tasks.notes import list_label_notes, list_task_notes

@@ -9,9 +9,9 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import Task
-from emoadapt.corpora import read_utterances
-from emoadapt.corpora.speakers import group_speakers
 from emoadapt.errors import CorpusError, DataError
+from emoadapt.listing.reading import read_utterances
+from emoadapt.listing.speakers import group_speakers
 from emoadapt.tasks.classes import map_labels, share_votes
 from emoadapt.tasks.left_out import describe_left_out
 from emoadapt.tasks.notes import list_label_notes
@@ -475,10 +475,10 @@ def test_build_task_refuses_labels_without_a_manifest_row():
 
 
 def test_real_ravdess_splits_70_15_15(real_data):
-    from emoadapt.config import RavdessCorpus
-    from emoadapt.corpora.manifests import list_label_rows
+    from emoadapt.corpora.ravdess import Config
+    from emoadapt.listing.manifests import list_label_rows
 
-    config = RavdessCorpus(importer="ravdess", root=str(real_data / "ravdess"))
+    config = Config(importer="ravdess", root=str(real_data / "ravdess"))
     manifest = pl.DataFrame(read_utterances("c", config)).with_columns(fingerprint=pl.col("media"))
     table = pa.Table.from_pylist(list_label_rows("c", config), schema=schema.LABELS)
     labels = pl.from_arrow(table)

@@ -108,7 +108,7 @@ def test_a_table_counts_by_what_it_says(tmp_path):
 
 
 RULES = {
-    "splits": ("tasks.splits", "corpora.speakers", "tasks.split_tables", "tasks.classes", "tasks.divisions"),
+    "splits": ("tasks.splits", "listing.speakers", "tasks.split_tables", "tasks.classes", "tasks.divisions"),
     "subsets": ("tasks.subsets",),
     "leaks": ("tasks.leaks", "tasks.overlap", "tasks.contradictions", "tasks.divisions"),
 }

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.config import load_study, merge_study
-from emoadapt.corpora.base import Utterance, read_utterances
+from emoadapt.corpora.base import Utterance
 from emoadapt.dag import Graph
 from emoadapt.errors import ClipError, ConfigError, EmoadaptError
+from emoadapt.listing.reading import read_utterances
+from emoadapt.plugins import read_declaration
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def read_plan_study(paths: Sequence[str | Path]) -> tuple[Study, dict[str, str]]
         if unset:
             missing[name] = f"{', '.join(unset)} is not set"
         elif (
-            corpus.get("importer") != "demo"
+            not read_declaration("corpora", str(corpus.get("importer")), "GENERATED")
             and isinstance(corpus.get("root"), str)
             and not Path(corpus["root"]).is_dir()
         ):

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from emoadapt.corpora.speakers import group_speakers
+from emoadapt.listing.speakers import group_speakers
 
 
 def test_an_exact_division_is_found():

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from emoadapt.config import CsvCorpus
-from emoadapt.corpora import read_utterances, segments
-from emoadapt.corpora.segments import refuse_segments_outside
+from emoadapt.corpora.csv import Config
 from emoadapt.errors import CorpusError
+from emoadapt.listing import bounds
+from emoadapt.listing.bounds import refuse_segments_outside
+from emoadapt.listing.reading import read_utterances
 
 
 @pytest.fixture
@@ -21,15 +22,15 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     Path("data").mkdir()
     soundfile.write("data/a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 64000), 16000)
 
-    def make(*rows: str) -> CsvCorpus:
+    def make(*rows: str) -> Config:
         Path("data/t.csv").write_text("\n".join(["file,from,to", *(f"a.wav,{row}" for row in rows)]))
         columns = {"media": "file", "start": "from", "end": "to"}
-        return CsvCorpus(importer="csv", root="data", file="t.csv", columns=columns)
+        return Config(importer="csv", root="data", file="t.csv", columns=columns)
 
     return make
 
 
-def refuse(config: CsvCorpus) -> None:
+def refuse(config: Config) -> None:
     refuse_segments_outside("c", config, read_utterances("c", config))
 
 
@@ -69,8 +70,8 @@ def test_many_are_counted(corpus):
 
 def test_lengths_are_read_once_and_again_when_the_file_changes(corpus, monkeypatch):
     read: list[str] = []
-    measure = segments.declared_seconds
-    monkeypatch.setattr(segments, "declared_seconds", lambda path: read.append(path.name) or measure(path))
+    measure = bounds.declared_seconds
+    monkeypatch.setattr(bounds, "declared_seconds", lambda path: read.append(path.name) or measure(path))
     refuse(corpus("0,1", "1,2"))
     refuse(corpus("0,4"))
     Path("data/a.wav").rename("data/b.wav")
@@ -85,7 +86,7 @@ def test_lengths_are_read_once_and_again_when_the_file_changes(corpus, monkeypat
 
 def test_header_that_is_wrong_refuses_nothing(corpus, monkeypatch):
     """Formats without a length have it estimated: before a file is refused it is read through."""
-    monkeypatch.setattr(segments, "declared_seconds", lambda path: 2.0)
+    monkeypatch.setattr(bounds, "declared_seconds", lambda path: 2.0)
     refuse(corpus("0,4"))
     with pytest.raises(CorpusError, match=r"end 5 s; a\.wav ends at 4\.00 s"):
         refuse(corpus("0,5"))
@@ -98,5 +99,5 @@ def test_file_that_cannot_be_read_is_left_to_its_row(corpus):
 
 
 def test_corpora_without_segments_have_no_file_opened(corpus, monkeypatch):
-    monkeypatch.setattr(segments, "declared_seconds", lambda path: pytest.fail("was opened"))
+    monkeypatch.setattr(bounds, "declared_seconds", lambda path: pytest.fail("was opened"))
     refuse(corpus(","))

@@ -6,14 +6,14 @@ import av
 import numpy as np
 import pytest
 
-from emoadapt.corpora.extensions import (
+from emoadapt.listing.extensions import (
     AMBIGUOUS_EXTENSIONS,
     AUDIO_EXTENSIONS,
     MEDIA_EXTENSIONS,
     PICTURE_EXTENSIONS,
     VIDEO_EXTENSIONS,
 )
-from emoadapt.corpora.folders import count_extensions, describe_passed_over, find_media, survey_folder
+from emoadapt.listing.folders import count_extensions, describe_passed_over, find_media, survey_folder
 from emoadapt.media import decode_audio
 from emoadapt.media.containers import FORMATS
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from emoadapt.corpora.delimited import Reader
 from emoadapt.errors import CorpusError
+from emoadapt.listing.delimited import Reader
 
 
 def read(path: Path, content: bytes | str, **options):

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.corpora.base import show
-from emoadapt.corpora.delimited import Chooser, Reader, Table
-from emoadapt.corpora.extensions import VIDEO_EXTENSIONS
-from emoadapt.corpora.folders import find_media
-from emoadapt.corpora.names import SEXES
 from emoadapt.errors import CorpusError
+from emoadapt.listing.delimited import Chooser, Reader, Table
+from emoadapt.listing.extensions import VIDEO_EXTENSIONS
+from emoadapt.listing.folders import find_media
+from emoadapt.listing.names import SEXES
 
 Clip = tuple[str, re.Match[str]]
 """A media file's relative path, and what its name tells."""

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from emoadapt.corpora.annotations import (
+from emoadapt.errors import CorpusError
+from emoadapt.listing.annotations import (
     choose_recordings,
     find_annotation,
     find_clips,
@@ -16,9 +17,8 @@ from emoadapt.corpora.annotations import (
     read_table,
     refuse_unannotated,
 )
-from emoadapt.corpora.emotions import EMOTIONS, SENTIMENTS, count_votes, name_emotion
-from emoadapt.corpora.names import parse_known
-from emoadapt.errors import CorpusError
+from emoadapt.listing.emotions import EMOTIONS, SENTIMENTS, count_votes, name_emotion
+from emoadapt.listing.names import parse_known
 
 NAME = re.compile(r"(?:.*/)?(?P<clip>c\d+)\.\w+")
 

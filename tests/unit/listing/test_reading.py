@@ -5,17 +5,13 @@ from types import ModuleType
 
 import pytest
 
-from emoadapt.config import CremaDCorpus, DemoCorpus, FolderCorpus
-from emoadapt.corpora import (
-    Utterance,
-    annotation_files,
-    check_utterances,
-    find_media,
-    make_utterance_id,
-    read_labels,
-    read_utterances,
-)
+from emoadapt.corpora.base import Utterance, make_utterance_id
+from emoadapt.corpora.crema_d import Config as CremaDCorpus
+from emoadapt.corpora.demo import Config as DemoCorpus
+from emoadapt.corpora.folder import Config as FolderCorpus
 from emoadapt.errors import CorpusError
+from emoadapt.listing.folders import find_media
+from emoadapt.listing.reading import annotation_files, check_utterances, read_labels, read_utterances
 
 
 def folder(root, **values):

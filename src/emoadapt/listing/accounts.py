@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import Utterance, load_importer, name_as_on_disk, show
-from emoadapt.corpora.folders import describe_passed_over, survey_folder
+from emoadapt.corpora.base import Utterance, show
 from emoadapt.errors import CorpusError
+from emoadapt.listing.folders import describe_passed_over, survey_folder
+from emoadapt.listing.reading import name_as_on_disk
+from emoadapt.plugins import load_plugin
 
 if TYPE_CHECKING:
     from emoadapt.config import AnyCorpus
@@ -121,7 +123,7 @@ def read_account(name: str, config: AnyCorpus) -> Account | None:
     Raises:
         CorpusError: a table cannot be read.
     """
-    importer = load_importer(config.importer)
+    importer = load_plugin("corpora", config.importer)
     return importer.account_rows(name, config) if hasattr(importer, "account_rows") else None
 
 
@@ -132,7 +134,7 @@ def read_notes(name: str, config: AnyCorpus) -> list[str]:
 
 def list_account_notes(name: str, config: AnyCorpus, account: Account | None) -> list[str]:
     """The notes of `read_notes`, where the caller has read the account."""
-    importer = load_importer(config.importer)
+    importer = load_plugin("corpora", config.importer)
     notes = account.list_notes() if account else []
     return [*notes, *importer.list_notes(name, config)] if hasattr(importer, "list_notes") else notes
 
@@ -153,7 +155,7 @@ def read_media_account(
     Raises:
         CorpusError: the corpus, or a folder below its root, cannot be read.
     """
-    importer = load_importer(config.importer)
+    importer = load_plugin("corpora", config.importer)
     if hasattr(importer, "fingerprints"):
         return None
     if utterances is None or config.speakers is not None:

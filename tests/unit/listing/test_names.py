@@ -6,11 +6,14 @@ import unicodedata
 
 import pytest
 
-from emoadapt.config import CsvCorpus, FolderCorpus, Task
-from emoadapt.corpora import make_utterance_id, read_labels, read_notes, read_utterances
-from emoadapt.corpora.base import note_names
-from emoadapt.corpora.names import UNKNOWN, find_on_disk, normalise_name, note_case_twins, parse_known, suggest_name
+from emoadapt.config import Task
+from emoadapt.corpora.base import make_utterance_id
+from emoadapt.corpora.csv import Config as CsvCorpus
+from emoadapt.corpora.folder import Config as FolderCorpus
 from emoadapt.errors import CorpusError
+from emoadapt.listing.accounts import read_notes
+from emoadapt.listing.names import UNKNOWN, find_on_disk, normalise_name, note_case_twins, parse_known, suggest_name
+from emoadapt.listing.reading import note_names, read_labels, read_utterances
 
 PEOPLE = ("José", "Zoë", "Jörg", "Åsa")
 

@@ -6,27 +6,18 @@ its header says that a segment leaves it, since headers of some formats are esti
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import Utterance, load_importer, show
-from emoadapt.corpora.manifests import CACHE as FINGERPRINTS
+from emoadapt.corpora.base import Utterance, show
 from emoadapt.errors import CorpusError
-from emoadapt.flow.caches import write_cache
-from emoadapt.flow.code import code_digest
-from emoadapt.flow.fingerprints import fingerprint_media
+from emoadapt.listing.durations import read_durations
 from emoadapt.media.durations import declared_seconds, demuxed_seconds
-from emoadapt.schema import UNREADABLE
+from emoadapt.plugins import load_plugin
 
 if TYPE_CHECKING:
     from emoadapt.config import AnyCorpus
 
-CACHE = Path("results/.cache/durations")
-"""Where lengths of media are remembered by content, one file a corpus."""
 TOLERANCE_SECONDS = 0.2
 """What an end may lie beyond its file: lossy formats declare lengths with or without their run-in and padding, and annotators round up."""
 MILLISECONDS_FROM = 10
@@ -44,13 +35,11 @@ def refuse_segments_outside(name: str, config: AnyCorpus, utterances: Sequence[U
     Raises:
         CorpusError: there are any; the first five are named, with the lines of their table.
     """
-    importer = load_importer(config.importer)
+    importer = load_plugin("corpora", config.importer)
     segments = [u for u in utterances if u.start is not None or u.end is not None]
     if not segments or hasattr(importer, "fingerprints"):
         return
-    root = Path(config.root)
-    fingerprints = fingerprint_media(root, [u.media for u in utterances], FINGERPRINTS / f"{name}.json")
-    durations = _Durations(root, fingerprints, CACHE / f"{name}.json")
+    durations = read_durations(name, config, utterances)
     declared = durations.look_up({segment.media for segment in segments}, "declared", declared_seconds)
     doubtful = [segment for segment in segments if _leaves(segment, declared[segment.media])]
     doubtful += [segment for segment in segments if declared[segment.media] is None]
@@ -89,42 +78,3 @@ def _describe(segment: Utterance, seconds: float, lines: Mapping[str, str]) -> s
     )  # fmt: skip
     question = "; are these milliseconds?" if _latest(segment) >= MILLISECONDS_FROM * seconds else ""
     return f"{where} ({which} {time:g} s; {segment.media} ends at {seconds:.2f} s{question})"
-
-
-class _Durations:
-    """Lengths of media, remembered by their content."""
-
-    def __init__(self, root: Path, fingerprints: Mapping[str, str], cache: Path) -> None:
-        self._root, self._fingerprints, self._cache = root, fingerprints, cache
-        self._code = code_digest("emoadapt.media.durations")
-        self._known = self._read()
-        self._before = {kind: dict(found) for kind, found in self._known.items()}
-
-    def look_up(
-        self, media: Iterable[str], kind: str, measure: Callable[[Path], float | None]
-    ) -> dict[str, float | None]:
-        """Media -> seconds, or None where it is not known."""
-        known = self._known.setdefault(kind, {})
-        wanted = sorted(media)
-        new = [name for name in wanted if self._fingerprints[name] not in known]
-        new = [name for name in new if self._fingerprints[name] != UNREADABLE]
-        if len(new) > 1000:
-            print(f"emoadapt: reading the lengths of {len(new):,} files of {self._root}", file=sys.stderr)
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            for name, seconds in zip(new, pool.map(lambda name: measure(self._root / name), new), strict=True):
-                known[self._fingerprints[name]] = seconds
-        return {name: known.get(self._fingerprints[name]) for name in wanted}
-
-    def keep(self) -> None:
-        """Remember what was found, of files that the corpus has."""
-        there = set(self._fingerprints.values())
-        kept = {kind: {f: s for f, s in found.items() if f in there} for kind, found in self._known.items()}
-        if kept != self._before:
-            write_cache(self._cache, json.dumps({"code": self._code, "seconds": kept}, separators=(",", ":")))
-
-    def _read(self) -> dict[str, dict[str, float | None]]:
-        try:
-            content = json.loads(self._cache.read_text())
-            return dict(content["seconds"]) if content["code"] == self._code else {}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}

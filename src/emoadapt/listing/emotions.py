@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from emoadapt.corpora.names import suggest_name
+from emoadapt.listing.names import suggest_name
 
 EMOTIONS = (
     "anger",

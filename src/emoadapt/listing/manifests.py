@@ -11,22 +11,16 @@ from typing import Any
 
 from emoadapt import schema
 from emoadapt.config import AnyCorpus
-from emoadapt.corpora.base import (
-    Label,
-    Utterance,
-    describe_sources,
-    load_importer,
-    read_labels,
-    read_utterances,
-)  # fmt: skip
+from emoadapt.corpora.base import Label, Utterance, parent_of
 from emoadapt.flow.caches import write_cache
 from emoadapt.flow.code import code_digest, digest
-from emoadapt.flow.fingerprints import fingerprint_media, witness_files
+from emoadapt.flow.fingerprints import witness_files
 from emoadapt.flow.parts import Overtaken
 from emoadapt.flow.shards import assign_shard
+from emoadapt.listing.durations import fingerprint_clips
+from emoadapt.listing.reading import describe_sources, read_labels, read_utterances
+from emoadapt.plugins import load_plugin
 
-CACHE = Path("results/.cache/fingerprints")
-"""Where content hashes are remembered between calls, one file a corpus."""
 STATES = Path("results/.cache/states")
 """Where the states of corpora are remembered, one file a corpus."""
 LISTED = Path("results/.cache/manifests")
@@ -114,14 +108,16 @@ def list_manifest(
 
 def _assign_rows(name: str, config: AnyCorpus, utterances: list[Utterance]) -> Iterator[list[dict[str, Any]]]:
     """Manifest rows, shard after shard."""
-    importer = load_importer(config.importer)
+    importer = load_plugin("corpora", config.importer)
     if hasattr(importer, "fingerprints"):
         fingerprints = importer.fingerprints(name, config)
     else:
-        fingerprints = fingerprint_media(Path(config.root), [u.media for u in utterances], CACHE / f"{name}.json")
+        fingerprints = fingerprint_clips(name, config, utterances)
     shards: list[list[Utterance]] = [[] for _ in range(config.shards)]
     for utterance in utterances:
-        shards[assign_shard(utterance.utterance_id, config.shards)].append(utterance)
+        # The segments of a clip are in one shard, so that one job reads its file.
+        clip = utterance.utterance_id if config.segments is None else parent_of(utterance.utterance_id)
+        shards[assign_shard(clip, config.shards)].append(utterance)
     for shard in shards:
         yield [{**list_fields(utterance), "fingerprint": fingerprints[utterance.media]} for utterance in shard]
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from emoadapt.config import CsvCorpus, FolderCorpus
-from emoadapt.corpora import manifests
-from emoadapt.corpora.manifests import CorpusState, find_state, list_manifest, write_manifest
+from emoadapt.corpora.csv import Config as CsvCorpus
+from emoadapt.corpora.folder import Config as FolderCorpus
 from emoadapt.flow.store import read_table
+from emoadapt.listing import manifests
+from emoadapt.listing.manifests import CorpusState, find_state, list_manifest, write_manifest
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emoadapt.corpora.extensions import MEDIA_EXTENSIONS
-from emoadapt.corpora.names import describe_counts
 from emoadapt.errors import CorpusError
+from emoadapt.listing.extensions import MEDIA_EXTENSIONS
+from emoadapt.listing.names import describe_counts
 
 NO_EXTENSION = "no extension"
 HIDDEN = "hidden"

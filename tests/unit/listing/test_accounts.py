@@ -6,27 +6,31 @@ import importlib
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from emoadapt.config import AnyCorpus, CsvCorpus, DemoCorpus, EmodbCorpus, FolderCorpus
-from emoadapt.corpora import read_account, read_labels, read_notes, read_utterances
-from emoadapt.corpora.accounts import Account, account_for, read_media_account
 from emoadapt.corpora.base import Label
-from emoadapt.corpora.folders import find_media
+from emoadapt.corpora.csv import Config as CsvCorpus
+from emoadapt.corpora.demo import Config as DemoCorpus
+from emoadapt.corpora.emodb import Config as EmodbCorpus
+from emoadapt.corpora.folder import Config as FolderCorpus
+from emoadapt.listing.accounts import Account, account_for, read_account, read_media_account, read_notes
+from emoadapt.listing.folders import find_media
+from emoadapt.listing.reading import read_labels, read_utterances
+from emoadapt.plugins import list_plugins
 
 # The corpora that these tests make are what the accounts are of.
-from .test_cmu_mosi import mosi  # noqa: F401
-from .test_crema_d import crema_d  # noqa: F401
-from .test_iemocap import iemocap  # noqa: F401
-from .test_meld import meld  # noqa: F401
-from .test_msp_face import face  # noqa: F401
-from .test_msp_improv import improv  # noqa: F401
-from .test_msp_podcast import podcast  # noqa: F401
-from .test_nemo import nemo  # noqa: F401
+from ..corpora.test_cmu_mosi import mosi  # noqa: F401
+from ..corpora.test_crema_d import crema_d  # noqa: F401
+from ..corpora.test_iemocap import iemocap  # noqa: F401
+from ..corpora.test_meld import meld  # noqa: F401
+from ..corpora.test_msp_face import face  # noqa: F401
+from ..corpora.test_msp_improv import improv  # noqa: F401
+from ..corpora.test_msp_podcast import podcast  # noqa: F401
+from ..corpora.test_nemo import nemo  # noqa: F401
 
-IMPORTERS = [get_args(kind.model_fields["importer"].annotation)[0] for kind in get_args(get_args(AnyCorpus)[0])]
+IMPORTERS = list_plugins("corpora")
 BY_FILES = {"folder", "ravdess", "emodb", "cafe", "urdu", "savee", "tess", "demo"}
 """Importers that read no table: names of files say all."""
 

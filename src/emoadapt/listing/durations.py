@@ -1,0 +1,80 @@
+"""Lengths of media files, read once and remembered by the files' content."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emoadapt.flow.caches import write_cache
+from emoadapt.flow.code import code_digest
+from emoadapt.flow.fingerprints import fingerprint_media
+from emoadapt.schema import UNREADABLE
+
+if TYPE_CHECKING:
+    from emoadapt.config import Corpus
+    from emoadapt.corpora.base import Utterance
+
+FINGERPRINTS = Path("results/.cache/fingerprints")
+"""Where content hashes are remembered between calls, one file a corpus."""
+CACHE = Path("results/.cache/durations")
+"""Where lengths of media are remembered by content, one file a corpus."""
+
+
+class Durations:
+    """Lengths of media, remembered by their content.
+
+    Args:
+        root: folder of the media.
+        fingerprints: media -> fingerprint, of all media of the corpus.
+        cache: file of what is known from earlier calls.
+    """
+
+    def __init__(self, root: Path, fingerprints: Mapping[str, str], cache: Path) -> None:
+        self._root, self._fingerprints, self._cache = root, fingerprints, cache
+        self._code = code_digest("emoadapt.media.durations")
+        self._known = self._read()
+        self._before = {kind: dict(found) for kind, found in self._known.items()}
+
+    def look_up(
+        self, media: Iterable[str], kind: str, measure: Callable[[Path], float | None]
+    ) -> dict[str, float | None]:
+        """Media -> seconds, or None where it is not known."""
+        known = self._known.setdefault(kind, {})
+        wanted = sorted(media)
+        new = [name for name in wanted if self._fingerprints[name] not in known]
+        new = [name for name in new if self._fingerprints[name] != UNREADABLE]
+        if len(new) > 1000:
+            print(f"emoadapt: reading the lengths of {len(new):,} files of {self._root}", file=sys.stderr)
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            for name, seconds in zip(new, pool.map(lambda name: measure(self._root / name), new), strict=True):
+                known[self._fingerprints[name]] = seconds
+        return {name: known.get(self._fingerprints[name]) for name in wanted}
+
+    def keep(self) -> None:
+        """Remember what was found, of files that the corpus has."""
+        there = set(self._fingerprints.values())
+        kept = {kind: {f: s for f, s in found.items() if f in there} for kind, found in self._known.items()}
+        if kept != self._before:
+            write_cache(self._cache, json.dumps({"code": self._code, "seconds": kept}, separators=(",", ":")))
+
+    def _read(self) -> dict[str, dict[str, float | None]]:
+        try:
+            content = json.loads(self._cache.read_text())
+            return dict(content["seconds"]) if content["code"] == self._code else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+
+def fingerprint_clips(name: str, config: Corpus, utterances: Iterable[Utterance]) -> dict[str, str]:
+    """Media -> fingerprint, of a corpus whose media are files."""
+    return fingerprint_media(Path(config.root), [u.media for u in utterances], FINGERPRINTS / f"{name}.json")
+
+
+def read_durations(name: str, config: Corpus, utterances: Iterable[Utterance]) -> Durations:
+    """What is known of the lengths of a corpus's media."""
+    fingerprints = fingerprint_clips(name, config, utterances)
+    return Durations(Path(config.root), fingerprints, CACHE / f"{name}.json")
