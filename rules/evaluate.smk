@@ -1,4 +1,4 @@
-# Predictions -> metrics, F1 bias, cosine distance, paired tests. A new metric needs no new training.
+# Predictions -> scores, comparisons, fairness and calibration. A new metric needs no new training.
 
 
 rule evaluate:
@@ -6,9 +6,16 @@ rule evaluate:
         predictions=lambda w: graph.run_files(w.task, "predictions.parquet"),
         embeddings=lambda w: graph.run_files(w.task, "embeddings.parquet"),
     output:
-        metrics="results/metrics/{task}.parquet",
-        confusion="results/metrics/{task}.confusion.parquet",
-        comparisons="results/metrics/{task}.comparisons.parquet",
+        multiext(
+            "results/metrics/{task}",
+            ".parquet",
+            ".confusion.parquet",
+            ".comparisons.parquet",
+            ".fairness.parquet",
+            ".calibration.parquet",
+            ".reliability.parquet",
+            ".coverage.parquet",
+        ),
     log:
         "logs/evaluate/{task}.log",
     benchmark:
@@ -20,39 +27,21 @@ rule evaluate:
         mem_mb=growing(4000),
         runtime=60,
     params:
-        report=[STUDY.report.bootstrap, STUDY.report.confidence],
-        classes=lambda w: STUDY.tasks[w.task].outputs,
+        report=STUDY.report.model_dump_json(
+            include={
+                "bootstrap",
+                "confidence",
+                "alternative",
+                "group_clips",
+                "baseline",
+            }
+        ),
+        outputs=lambda w: STUDY.tasks[w.task].outputs,
+        score=lambda w: STUDY.tasks[w.task].score,
         comparisons=lambda w: graph.comparisons(w.task),
         code=lambda w: graph.evaluation_code(w.task),
     shell:
-        "python -m emoadapt evaluate {wildcards.task} {input.predictions} "
-        "--metrics {output.metrics} --confusion {output.confusion} --comparisons {output.comparisons} 2> {log}"
-
-
-# How fair and how calibrated the predictions are. Fast, and apart from `evaluate`, which draws bootstrap samples.
-rule audit:
-    input:
-        lambda w: graph.run_files(w.task, "predictions.parquet"),
-    output:
-        fairness="results/metrics/{task}.fairness.parquet",
-        calibration="results/metrics/{task}.calibration.parquet",
-        reliability="results/metrics/{task}.reliability.parquet",
-        coverage="results/metrics/{task}.coverage.parquet",
-    log:
-        "logs/audit/{task}.log",
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=30,
-    params:
-        group_clips=STUDY.report.group_clips,
-        classes=lambda w: STUDY.tasks[w.task].classes,
-        code=code_of("evaluation.audit"),
-    shell:
-        "python -m emoadapt audit {wildcards.task} {input} --fairness {output.fairness} --calibration {output.calibration} "
-        "--reliability {output.reliability} --coverage {output.coverage} 2> {log}"
+        "python -m emoadapt evaluate {wildcards.task} {input.predictions} --folder results/metrics 2> {log}"
 
 
 rule quarantine:

@@ -451,32 +451,21 @@ def train(
 
 
 @app.command(rich_help_panel=STAGES)
-def evaluate(task: str, predictions: Files, metrics: Output, confusion: Output, comparisons: Output) -> None:
-    """Compute all metrics of a task from its predictions and the embeddings beside them."""
+def evaluate(
+    task: str, predictions: Files, folder: Annotated[Path, typer.Option(help="Folder of the tables to write.")]
+) -> None:
+    """Compute all scores of a task from its predictions and the embeddings beside them."""
+    from emoadapt.evaluation.comparisons import Scoring
     from emoadapt.evaluation.evaluate import evaluate_task
-    from emoadapt.evaluation.regression import evaluate_attributes
+    from emoadapt.evaluation.questions import pose_question
     from emoadapt.flow.tables import list_comparisons
 
     study = _study()
     config = study.tasks[task]
+    question = pose_question(task, config.kind, config.outputs, parents=config.score == "parents")
     embeddings = [path.with_name("embeddings.parquet") for path in predictions]
-    judge = evaluate_attributes if config.attributes else evaluate_task
-    judge(
-        task, config.attributes or config.classes, predictions, embeddings, metrics, confusion, comparisons,
-        study.report.bootstrap, study.report.confidence, list_comparisons(study, task),
-    )  # fmt: skip
-
-
-@app.command(rich_help_panel=STAGES)
-def audit(
-    task: str, predictions: Files, fairness: Output, calibration: Output, reliability: Output, coverage: Output
-) -> None:
-    """Compute how fair and how calibrated the predictions of a task are."""
-    from emoadapt.evaluation.audit import audit_task
-
-    study = _study()
-    classes, smallest = study.tasks[task].classes, study.report.group_clips
-    audit_task(task, classes, predictions, smallest, fairness, calibration, reliability, coverage)
+    scoring = Scoring.of(study.report, list_comparisons(study, task))
+    evaluate_task(question, predictions, embeddings, folder, scoring)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -31,6 +31,7 @@ from emoadapt.flow.parts import Overtaken, write_text
 from emoadapt.flow.shards import group_by_corpus, shard_names
 from emoadapt.flow.tables import list_comparisons
 from emoadapt.listing.manifests import CorpusState, find_state
+from emoadapt.metrics.base import name_modules
 from emoadapt.models.registry import identity, locate
 from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.study.grid import batches, count_gpus
@@ -297,7 +298,7 @@ class Graph:
 
     def evaluation_code(self, task: str) -> str:
         """Digest of the code that evaluates a task."""
-        return self.code("evaluation.regression" if self.study.tasks[task].attributes else "evaluation.evaluate")
+        return self.code("evaluation.evaluate", *name_modules(self.study.tasks[task].kind))
 
     def split_state(self, task: str) -> str:
         """What decides a task's classes and splits besides its corpora."""

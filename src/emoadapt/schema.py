@@ -288,8 +288,7 @@ METRICS = pa.schema(
         _column(
             "metric",
             pa.string(),
-            "macro_f1, uar, weighted_f1, accuracy, f1, recall, precision, f1_bias, cosine_distance; of attributes: ccc_mean, "
-            "ccc_arousal, ccc_valence, ccc_dominance",
+            "name of a metric (docs/evaluation.md); of attributes <metric>_mean, and <metric>_<attribute> for each",
             nullable=False,
         ),
         _column("label", pa.string(), "class for per-class metrics, else null"),
@@ -314,32 +313,35 @@ COMPARISONS = pa.schema(
         _column("baseline", pa.string(), "start compared with; null = compared with none"),
         _column("baseline_finetuning", pa.string(), "fine-tuning compared with; null = compared with none"),
         _column("test_corpus", pa.string(), "corpus tested on", nullable=False),
-        _column(
-            "metric",
-            pa.string(),
-            "macro_f1, uar, weighted_f1, accuracy, f1_bias, cosine_distance; of attributes: ccc_mean, ccc_arousal, ...",
-            nullable=False,
-        ),
-        _column("n_runs", pa.int64(), "runs of the start", nullable=False),
+        _column("metric", pa.string(), "as in METRICS, without the per-class ones", nullable=False),
+        _column("n_runs", pa.int64(), "runs of the model", nullable=False),
         _column("mean", pa.float64(), "mean over its runs", nullable=False),
         _column("std", pa.float64(), "standard deviation over its runs (n - 1); null with one run"),
         _column(
             "low",
             pa.float64(),
-            "lower end of the percentile bootstrap interval of the mean (centred on the mean for f1_bias)",
+            "lower end of the percentile bootstrap interval of the mean (centred on the mean where a metric says so)",
             nullable=False,
         ),
         _column("high", pa.float64(), "upper end of the bootstrap interval of the mean", nullable=False),
-        _column("n_pairs", pa.int64(), "runs of start and baseline with the same resampling and seed"),
-        _column("difference", pa.float64(), "start - baseline, mean over the pairs"),
+        _column(
+            "n_pairs", pa.int64(), "runs of the model and its baseline with the same partition, resampling and seed"
+        ),
+        _column("difference", pa.float64(), "model - baseline, mean over the pairs"),
         _column("difference_low", pa.float64(), "lower end of the bootstrap interval of the difference"),
         _column("difference_high", pa.float64(), "upper end of the bootstrap interval of the difference"),
         _column(
             "p_value",
             pa.float64(),
-            "two-tailed paired t-test over the pairs, those of one resampling averaged first where there are several; null with fewer than two",
+            "paired t-test over the pairs, those of one partition (else of one resampling) averaged first where there are several; "
+            "null with fewer than two",
         ),
-        _column("n", pa.int64(), "test utterances, folds pooled", nullable=False),
+        _column(
+            "alternative",
+            pa.string(),
+            "of the t-test: two-sided, or greater (one-tailed: the model is better than its baseline); null where nothing is compared",
+        ),
+        _column("n", pa.int64(), "test utterances of all its runs, each once", nullable=False),
     ]
 )
 

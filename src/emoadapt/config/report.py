@@ -16,6 +16,9 @@ class Report(Section):
     bootstrap: int = Field(1000, ge=100)
     """Draws of the bootstrap intervals."""
     confidence: Fraction = 0.95
+    alternative: Literal["two-sided", "greater"] = "two-sided"
+    """What the paired t-tests look for. `two-sided`: any difference. `greater`: one-tailed, that a model is better than its baseline;
+    of metrics such as F1 bias, where lower is better, that its value is smaller."""
     group_clips: int = Field(10, ge=1)
     """Test clips that a sex or a speaker must have, and a class of one for its recall, to be judged in the table of fairness."""
     paper: Literal["goncalves2025"] | None = None

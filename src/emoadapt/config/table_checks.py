@@ -5,6 +5,7 @@ from __future__ import annotations
 from emoadapt.config.study import Study
 from emoadapt.config.tables import TAKEN, BestOf, TableConfig, part_models
 from emoadapt.config.tasks import Task
+from emoadapt.metrics.base import find_metric, list_scores
 from emoadapt.study.nodes import Model
 
 
@@ -44,10 +45,8 @@ def _check_tests(study: Study, path: str, table: TableConfig) -> list[str]:
             if subset not in config.subsets
         ]
         if not _is_measured(config, table.metric):
-            kind = "attributes" if config.attributes else "classes"
-            problems.append(
-                f"{path}.metric: task {task} has {kind}, and no {table.metric}; choose a metric of such tasks"
-            )
+            known = ", ".join(list_scores(config.kind, config.outputs))
+            problems.append(f"{path}.metric: task {task} has {config.kind}, and no {table.metric}; there is {known}")
         tested = (config.corpus, *config.test_also)
         problems += [
             f"{path}.test_on: task {task} is not tested on {corpus}, only on {', '.join(tested)}; add it to tasks.{task}.test_also"
@@ -59,11 +58,7 @@ def _check_tests(study: Study, path: str, table: TableConfig) -> list[str]:
 
 def _is_measured(task: Task, metric: str) -> bool:
     """Whether a metric is of tasks like this one."""
-    if metric == "cosine_distance":
-        return True
-    if not metric.startswith("ccc_"):
-        return bool(task.classes)
-    return (metric == "ccc_mean" and bool(task.attributes)) or metric.removeprefix("ccc_") in task.attributes
+    return metric in list_scores(task.kind, task.outputs)
 
 
 def _check_model(study: Study, path: str, table: TableConfig, model: str) -> list[str]:
@@ -80,7 +75,7 @@ def _check_model(study: Study, path: str, table: TableConfig, model: str) -> lis
     if wanted.start not in study.starts(wanted.backbone):
         known = ", ".join(study.starts(wanted.backbone))
         return [f"{path}: {model} is not computed; the starts of backbone {wanted.backbone} are {known}"]
-    if table.metric == "cosine_distance" and not study.keeps_embeddings(wanted):
+    if find_metric(table.metric).question == "embeddings" and not study.keeps_embeddings(wanted):
         return [f"{path}: {model} has no values here, since its embeddings are not trained; leave it out"]
     trained = {(setting.task, setting.subset) for setting in study.list_settings() if setting.model == wanted}
     return [

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from emoadapt.config.base import Name, Section, repeated_values
+from emoadapt.errors import ConfigError
+from emoadapt.metrics.base import find_metric
 
 Dimension = Literal["task", "corpus", "subset", "backbone", "start", "finetuning", "model"]
-Metric = Literal[
-    "macro_f1",
-    "uar",
-    "weighted_f1",
-    "accuracy",
-    "f1_bias",
-    "cosine_distance",
-    "ccc_mean",
-    "ccc_arousal",
-    "ccc_valence",
-    "ccc_dominance",
-]
+
+
+def _check_score(score: str) -> str:
+    """A score that has one value for a run.
+
+    Raises:
+        ValueError: no metric has it.
+    """
+    try:
+        metric = find_metric(score)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    if metric.per_class:
+        raise ValueError(f"{score} has a value for each class, and a cell of a table holds one; choose another metric")
+    return score
+
+
+Score = Annotated[str, AfterValidator(_check_score)]
+"""Name of a metric's score: that of the metric, or of attributes `<metric>_mean` or `<metric>_<attribute>`."""
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*){1,2}$")]
 """`<backbone>.<start>`, or `<backbone>.<start>.<finetuning>`."""
 
@@ -86,9 +95,9 @@ class TableConfig(Section):
     title: str
     paper: tuple[str, ...] | None = None
     """Tables of `report.paper` whose values stand beside ours, the first that has one; of G25 there are I to VI."""
-    metric: Metric = "macro_f1"
-    """`ccc_...` are of tasks with attributes, the others of tasks with classes; `cosine_distance` (from the starting point of the
-    fine-tuning) of both."""
+    metric: Score = "macro_f1"
+    """A metric of the tasks (docs/evaluation.md), built in or your own; of attributes `<metric>_mean` or `<metric>_<attribute>`, such as
+    `ccc_valence`."""
     tasks: tuple[Name, ...]
     """Tasks that the models were fine-tuned on."""
     test_on: tuple[Name, ...] | None = None
@@ -128,7 +137,7 @@ class TableConfig(Section):
     @property
     def lower_is_better(self) -> bool:
         """Whether a small value of the metric is the good one."""
-        return self.metric in ("f1_bias", "cosine_distance")
+        return find_metric(self.metric).lower_is_better
 
 
 def part_models(part: TablePart) -> list[str]:

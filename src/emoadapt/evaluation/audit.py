@@ -1,20 +1,16 @@
-"""From the predictions of a task to its tables of fairness and calibration. No training, no bootstrap.
-
-As in `evaluate`, a run is one (resampling, seed), and its test set is that of all its folds together.
-"""
+"""How fair and how calibrated the predictions of a run are. No training, no bootstrap."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from emoadapt import schema
-from emoadapt.errors import DataError
 from emoadapt.evaluation.calibration import (
     BINS,
     COVERAGES,
@@ -24,95 +20,41 @@ from emoadapt.evaluation.calibration import (
     score_calibration,
 )
 from emoadapt.evaluation.fairness import score_sexes, score_speakers
-from emoadapt.flow.frames import read_frame
-from emoadapt.flow.store import write_table
 
-RUN = ("task", "backbone", "start", "subset", "resampling", "seed", "test_corpus")
-_COLUMNS = ("fold", "utterance_id", "speaker", "sex", "label", "predicted", "logits")
+AUDITS: dict[str, pa.Schema] = {
+    "fairness": schema.FAIRNESS,
+    "calibration": schema.CALIBRATION,
+    "reliability": schema.RELIABILITY,
+    "coverage": schema.COVERAGE,
+}
+"""Tables that `audit_run` gives rows of."""
 
 
-def audit_task(
-    task: str,
-    classes: Sequence[str],
-    predictions: Sequence[Path],
-    smallest: int,
-    fairness: Path,
-    calibration: Path,
-    reliability: Path,
-    coverage: Path,
-) -> None:
-    """Audit every run of a task.
+def audit_run(rows: pl.DataFrame, classes: Sequence[str], smallest: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Audit one run, its folds pooled.
 
     Args:
-        task: the task.
-        classes: its classes, in the order of the logits.
-        predictions: PREDICTIONS tables of all its runs.
+        rows: its PREDICTIONS rows.
+        classes: of the task, in the order of the logits.
         smallest: test utterances that a group must have to be judged.
-        fairness: FAIRNESS table to write.
-        calibration: CALIBRATION table to write.
-        reliability: RELIABILITY table to write: all bins, empty ones too.
-        coverage: COVERAGE table to write.
 
-    Raises:
-        DataError: the predictions belong to another task, hold a class that the task does not have, or have another
-            number of logits than it has classes.
+    Yields:
+        Name of a table of `AUDITS`, and a row without the columns of the run; of reliability all bins, empty ones too.
     """
-    tables: dict[Path, list[dict[str, Any]]] = {path: [] for path in (fairness, calibration, reliability, coverage)}
-    for run, rows in _read_runs(task, classes, predictions):
-        base = dict(zip(RUN, run, strict=True))
-        tables[fairness] += [{**base, **row} for row in _judge_groups(rows, classes, smallest)]
-        truth = rows["truth"].to_numpy()
-        logits = np.stack(rows["logits"].to_numpy().tolist())
-        size = rows["utterance_id"].n_unique()
-        scores = score_calibration(logits, truth)
-        tables[calibration] += [
-            {**base, "metric": metric, "value": value, "n": size} for metric, value in scores.items()
-        ]
-        confidence, correct = judge_logits(logits, truth)
-        tables[reliability] += [{**base, **row} for row in _list_bins(confidence, correct)]
-        tables[coverage] += [{**base, **row} for row in _list_coverages(confidence, correct)]
-    kinds = (schema.FAIRNESS, schema.CALIBRATION, schema.RELIABILITY, schema.COVERAGE)
-    for (path, content), kind in zip(tables.items(), kinds, strict=True):
-        write_table(path, content, kind)
-
-
-def _read_runs(
-    task: str, classes: Sequence[str], paths: Sequence[Path]
-) -> Iterator[tuple[tuple[Any, ...], pl.DataFrame]]:
-    """RUN values and rows of every run, a setting at a time: logits of a whole study would not fit into memory.
-
-    The batches of a setting, `.../<subset>/<batch>/predictions.parquet`, hold the folds of the same runs.
-    """
-    settings: dict[Path, list[Path]] = {}
-    for path in paths:
-        settings.setdefault(path.parent.parent, []).append(path)
-    for _, batches in sorted(settings.items()):
-        frame = _read_predictions(task, classes, batches)
-        yield from sorted(frame.partition_by(RUN, as_dict=True).items(), key=lambda item: str(item[0]))
-
-
-def _read_predictions(task: str, classes: Sequence[str], paths: Sequence[Path]) -> pl.DataFrame:
-    """Predictions with the class as a number (`truth`), in a fixed order."""
-    frame = read_frame(paths, schema.PREDICTIONS, [*RUN, *_COLUMNS]).sort(*RUN, "fold", "utterance_id")
-    if other := sorted(set(frame["task"]) - {task}):
-        raise DataError(
-            f"predictions of task {', '.join(other)} were given to the audit of {task}; name only its own runs"
-        )
-    wrong = frame.filter(
-        ~pl.col("label").is_in(classes)
-        | ~pl.col("predicted").is_in(classes)
-        | (pl.col("logits").list.len() != len(classes))
-    )
-    if wrong.height:
-        raise DataError(
-            f"task {task}: the prediction of {wrong['utterance_id'][0]} does not fit its classes {', '.join(classes)}; "
-            "they were changed: run the fine-tuning again"
-        )
     place = pl.Enum(list(classes))
-    return frame.with_columns(
+    rows = rows.with_columns(
         truth=pl.col("label").cast(place).to_physical().cast(pl.Int64),
         guess=pl.col("predicted").cast(place).to_physical().cast(pl.Int64),
     )
+    truth = rows["truth"].to_numpy()
+    logits = np.stack(rows["logits"].to_numpy().tolist())
+    yield from (("fairness", row) for row in _judge_groups(rows, classes, smallest))
+    size = rows["utterance_id"].n_unique()
+    for metric, value in score_calibration(logits, truth).items():
+        yield "calibration", {"metric": metric, "value": value, "n": size}
+    confidence, correct = judge_logits(logits, truth)
+    yield from (("reliability", row) for row in _list_bins(confidence, correct))
+    yield from (("coverage", row) for row in _list_coverages(confidence, correct))
 
 
 def _judge_groups(rows: pl.DataFrame, classes: Sequence[str], smallest: int) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from emoadapt.evaluation.metrics import Array
+from emoadapt.evaluation.confusion import Array
 
 BINS = 15
 """Bins of confidence, as in Guo et al. (2017)."""

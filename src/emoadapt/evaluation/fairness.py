@@ -1,6 +1,6 @@
 """Whether a model serves women and men, and one speaker and another, alike.
 
-A group is scored on its own utterances: macro-F1 over the classes that it has (`metrics.choose_classes`). Groups of few
+A group is scored on its own utterances: macro-F1 over the classes that it has (`confusion.choose_classes`). Groups of few
 utterances make no claim and are left out, since the largest difference between small groups is large by chance alone.
 """
 
@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emoadapt.evaluation.metrics import Array, mean_defined, score_classes, score_summary
+from emoadapt.evaluation.confusion import Array, mean_defined
+from emoadapt.metrics import macro_f1
+from emoadapt.metrics import recall as recalls
 
 
 def measure_gap(values: Array) -> Array:
@@ -52,7 +54,7 @@ def score_sexes(
     """
     base = {"grouping": "sex", "label": None}
     large = np.flatnonzero(sizes.sum(axis=1) >= smallest)
-    f1 = score_summary(confusion, "left out")["macro_f1"]
+    f1 = macro_f1.score(confusion, "left out")
     for place in large.tolist():
         total = int(sizes[place].sum())
         row = {"group": names[place], "metric": "macro_f1", "value": float(f1[place])}
@@ -71,7 +73,7 @@ def _score_recalls(
     classes: Sequence[str],
     smallest: int,
 ) -> Iterator[dict[str, Any]]:
-    recall = np.where(sizes >= smallest, score_classes(confusion, "left out")["recall"], np.nan)
+    recall = np.where(sizes >= smallest, recalls.score(confusion, "left out"), np.nan)
     for place, label in np.argwhere(np.isfinite(recall)).tolist():
         row = {"group": names[place], "metric": "recall", "label": classes[label], "value": float(recall[place, label])}
         yield {**base, **row, "n": int(sizes[place, label]), "groups": 1}
@@ -102,7 +104,7 @@ def score_speakers(
     """
     base = {"grouping": "speaker", "label": None}
     large = np.flatnonzero(sizes.sum(axis=1) >= smallest)
-    f1 = score_summary(confusion, "left out")["macro_f1"][large]
+    f1 = macro_f1.score(confusion, "left out")[large]
     for place, value in zip(large.tolist(), f1, strict=True):
         row = {"group": names[place], "metric": "macro_f1", "value": float(value)}
         yield {**base, **row, "n": int(sizes[place].sum()), "groups": 1}

@@ -1,101 +1,74 @@
 """Paired t-tests over runs, and bootstrap intervals over test utterances.
 
-The two answer different questions. The t-test asks whether a difference would survive other seeds and
-training draws on this very test set; the bootstrap asks whether it would survive other test utterances
-for these very runs.
+The two answer different questions. The t-test asks whether a difference would survive other seeds, training draws and
+partitions; the bootstrap asks whether it would survive other test utterances for these very runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse, stats
 
-from emoadapt.evaluation.bias import score_f1_bias
-from emoadapt.evaluation.metrics import Array, score_classes, score_summary
+from emoadapt.evaluation.confusion import Array
+from emoadapt.evaluation.outcomes import ScoredRun
 
-BOOTSTRAP_METRICS = ("macro_f1", "uar", "weighted_f1", "accuracy", "f1_bias")
-"""Metrics with an interval."""
-
-_DRAWS_AT_ONCE = 100
+Alternative = Literal["two-sided", "greater"]
+"""What a test looks for: any difference, or that a model is better than its baseline."""
 
 
 def compare_pairs(
-    start: Sequence[float] | Array, baseline: Sequence[float] | Array, draws: Sequence[int] | None = None
+    values: Sequence[float] | Array,
+    baseline: Sequence[float] | Array,
+    runs: Sequence[ScoredRun] | None = None,
+    alternative: Alternative = "two-sided",
+    lower_is_better: bool = False,
 ) -> float | None:
-    """Two-tailed p-value of a paired t-test, that is of a t-test of the differences (`scipy.stats.ttest_1samp`).
+    """P-value of a paired t-test, that is of a t-test of the differences (`scipy.stats.ttest_1samp`).
+
+    Runs that share training or test clips are not independent, and as single pairs would make p too small. Where there are several
+    partitions, the pairs of each are therefore averaged first; else, where there are several resamplings, those of each.
+    Random partitions of one corpus still share clips: their p-value is too small rather than too large
+    (Nadeau & Bengio 2003, "Inference for the generalization error", Machine Learning 52).
 
     Args:
-        start: (n_pairs,) metric of each run.
-        baseline: (n_pairs,) metric of the baseline's run with the same resampling and seed.
-        draws: (n_pairs,) resampling of each pair. Where there are several, the pairs of each are averaged first: runs
-            on the same training clips are not independent, and as single pairs would make p too small.
+        values: (n_pairs,) metric of each run.
+        baseline: (n_pairs,) metric of the baseline's run with the same partition, resampling and seed.
+        runs: (n_pairs,) the runs; None = each is independent of the others.
+        alternative: `greater` is one-tailed: the model is better than its baseline.
+        lower_is_better: whether better means smaller.
 
     Returns:
-        The p-value; 1 if all pairs are equal; None with fewer than two pairs (or resamplings averaged), or if all
+        The p-value; 1 if all pairs are equal; None with fewer than two pairs (or means of pairs), or if all
         differences are the same non-zero number, where the test knows no spread.
     """
-    differences = np.asarray(start, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
-    if draws is not None and len(set(draws)) > 1:
-        differences = np.array([differences[np.equal(draws, draw)].mean() for draw in sorted(set(draws))])
+    differences = np.asarray(values, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
+    groups = _group_runs(runs or ())
+    if groups is not None:
+        places = [np.array([group == other for other in groups]) for group in sorted(set(groups))]
+        differences = np.array([differences[place].mean() for place in places])
     if differences.size < 2:
         return None
     if not differences.any():
         return 1.0
     if np.ptp(differences) < 1e-12:
         return None
-    return float(stats.ttest_1samp(differences, 0.0, alternative="two-sided").pvalue)
+    # Imported late: it takes longer than most evaluations without pairs.
+    from scipy import stats
+
+    if alternative == "greater" and lower_is_better:
+        differences = -differences
+    return float(stats.ttest_1samp(differences, 0.0, alternative=alternative).pvalue)
 
 
-def score_all(confusion: NDArray[np.generic]) -> dict[str, Array]:
-    """Every metric of `BOOTSTRAP_METRICS` of (..., n_classes, n_classes) counts."""
-    return {**score_summary(confusion), "f1_bias": score_f1_bias(score_classes(confusion)["f1"])}
-
-
-def place_cells(utterances: NDArray[np.int64], cells: NDArray[np.int64], shape: tuple[int, int]) -> sparse.csr_matrix:
-    """Confusion cells of one run as a matrix that multiplies with resampling weights.
-
-    Args:
-        utterances: (n_rows,) index of each prediction's utterance; an utterance may come once per fold.
-        cells: (n_rows,) true class * n_classes + predicted class.
-        shape: (number of cells, number of utterances).
-
-    Returns:
-        Sparse (n_cells, n_utterances) float32; entry = predictions of that utterance in that cell.
-    """
-    ones = np.ones(len(cells), dtype=np.float32)
-    return sparse.csr_matrix((ones, (cells, utterances)), shape=shape)
-
-
-def bootstrap_runs(
-    runs: Sequence[sparse.csr_matrix], draws: int, seed: int, keep: NDArray[np.bool_] | None = None
-) -> dict[str, Array]:
-    """Metrics of every run in every bootstrap draw of the test utterances.
-
-    Utterances are drawn with replacement, without stratification. A draw is the same for all runs, and for
-    every call with the same seed and number of utterances, so that differences between calls are paired.
-
-    Args:
-        runs: one (n_classes**2, n_utterances) matrix of `place_cells` per run.
-        draws: number of bootstrap draws.
-        seed: seed of the draws.
-        keep: (n_utterances,) False for utterances to leave out of every draw; None = all are used.
-
-    Returns:
-        Metric -> (n_runs, draws); NaN in a draw that holds none of the run's utterances.
-    """
-    n_cells, n_utterances = runs[0].shape
-    size = round(n_cells**0.5)
-    parts: dict[str, list[Array]] = {metric: [] for metric in BOOTSTRAP_METRICS}
-    for weights in draw_weights(n_utterances, draws, np.random.default_rng(seed)):
-        if keep is not None:
-            weights = weights * keep[:, None]
-        counts = np.stack([(run @ weights).T.reshape(-1, size, size) for run in runs])
-        for metric, values in score_all(counts).items():
-            parts[metric].append(values)
-    return {metric: np.concatenate(values, axis=1) for metric, values in parts.items()}
+def _group_runs(runs: Sequence[ScoredRun]) -> list[int] | None:
+    """What pairs are averaged over before a test: partition or resampling of each run; None where there is one of each."""
+    for part in ("partition", "resampling"):
+        groups = [getattr(run, part) for run in runs]
+        if len(set(groups)) > 1:
+            return groups
+    return None
 
 
 def bound_interval(draws: Array, confidence: float, centre: float | None = None) -> tuple[float, float]:
@@ -112,13 +85,3 @@ def bound_interval(draws: Array, confidence: float, centre: float | None = None)
     low, high = np.nanquantile(draws, [tail, 1 - tail])
     shift = 0.0 if centre is None else centre - float(np.nanmean(draws))
     return float(low) + shift, float(high) + shift
-
-
-def draw_weights(n_utterances: int, draws: int, generator: np.random.Generator) -> Iterator[NDArray[np.float32]]:
-    """How often each utterance is in each draw: (n_utterances, up to 100) at a time, to bound memory."""
-    for begin in range(0, draws, _DRAWS_AT_ONCE):
-        width = min(_DRAWS_AT_ONCE, draws - begin)
-        chosen = generator.integers(n_utterances, size=(width, n_utterances))
-        chosen += np.arange(width)[:, None] * n_utterances
-        counts = np.bincount(chosen.ravel(), minlength=width * n_utterances)
-        yield np.ascontiguousarray(counts.reshape(width, n_utterances).T, dtype=np.float32)

@@ -7,17 +7,14 @@ from sklearn.metrics import f1_score
 
 from emoadapt import schema
 from emoadapt.errors import DataError
-from emoadapt.evaluation.audit import audit_task
+from emoadapt.evaluation.audit import AUDITS
 from emoadapt.evaluation.calibration import BINS, CALIBRATION_METRICS
+from emoadapt.evaluation.comparisons import Scoring
+from emoadapt.evaluation.evaluate import evaluate_task, name_table
+from emoadapt.evaluation.questions import pose_question
 from emoadapt.flow.store import read_table, write_table
 
 CLASSES = ("anger", "neutral", "sadness")
-KINDS = {
-    "fairness": schema.FAIRNESS,
-    "calibration": schema.CALIBRATION,
-    "reliability": schema.RELIABILITY,
-    "coverage": schema.COVERAGE,
-}
 
 
 def predictions(start, seed, *, fold=0, corpus="home", utterances=range(60), **changes):
@@ -27,7 +24,8 @@ def predictions(start, seed, *, fold=0, corpus="home", utterances=range(60), **c
         truth = (number * 7) % 3
         logits = generator.normal(size=3) + 1.5 * np.eye(3)[truth]
         rows.append(
-            dict(task="t", backbone="w", start=start, subset="full", resampling=0, fold=fold, seed=seed, test_corpus=corpus,
+            dict(task="t", backbone="w", start=start, finetuning="default", subset="full", partition=0,
+                 resampling=0, fold=fold, seed=seed, test_corpus=corpus,
                  utterance_id=f"{corpus}/{number}", speaker=f"s{number % 3}", sex=("female", "male", None)[number // 3 % 3],
                  label=CLASSES[truth], predicted=CLASSES[int(np.argmax(logits))], logits=logits.tolist()) | changes
         )  # fmt: skip
@@ -41,9 +39,8 @@ def audit(tmp_path):
         for number, rows in enumerate(tables):
             paths.append(tmp_path / f"p{number}.parquet")
             write_table(paths[-1], rows, schema.PREDICTIONS)
-        out = [tmp_path / f"{name}.parquet" for name in KINDS]
-        audit_task("t", CLASSES, paths, smallest, *out)
-        return {name: pl.from_arrow(read_table(path, KINDS[name])) for name, path in zip(KINDS, out, strict=True)}
+        evaluate_task(pose_question("t", "classes", CLASSES), paths, [], tmp_path, Scoring(100, group_clips=smallest))
+        return {name: pl.from_arrow(read_table(name_table(tmp_path, "t", name), kind)) for name, kind in AUDITS.items()}
 
     return run
 
@@ -66,6 +63,15 @@ def test_every_run_is_audited_by_itself(audit):
         assert (row["value"], row["n"]) == (pytest.approx(expected), len(women))
 
 
+def test_every_model_and_partition_is_audited_by_itself(audit):
+    changes = [dict(finetuning="default"), dict(finetuning="probe"), dict(partition=1)]
+    found = audit([predictions("original", 0, **change) for change in changes])
+    for table in found.values():
+        runs = table.select("finetuning", "partition").unique().sort("finetuning", "partition").rows()
+        assert runs == [("default", 0), ("default", 1), ("probe", 0)]
+    assert set(found["calibration"]["n"]) == {60}
+
+
 def test_folds_are_pooled_and_utterances_counted_once(audit):
     """A corpus that both folds are tested on has 24 clips of 8 per speaker, although there are 48 predictions."""
     again = [predictions("original", seed, fold=fold, utterances=range(24)) for seed, fold in ((0, 0), (0, 1))]
@@ -83,7 +89,7 @@ def test_unknown_speakers_and_sexes_leave_calibration_alone(audit):
 
 
 def test_what_does_not_belong_together_is_refused(audit):
-    with pytest.raises(DataError, match=r"predictions of task other were given to the audit of t"):
+    with pytest.raises(DataError, match=r"predictions of task other were given to the evaluation of t"):
         audit([predictions("original", 0, task="other")])
     with pytest.raises(
         DataError, match=r"home/0 does not fit its classes anger, neutral, sadness; .*fine-tuning again"

@@ -8,24 +8,29 @@ from sklearn.metrics import f1_score
 
 from emoadapt import schema
 from emoadapt.errors import DataError
-from emoadapt.evaluation.evaluate import evaluate_task
+from emoadapt.evaluation.comparisons import Scoring
+from emoadapt.evaluation.evaluate import evaluate_task, name_table
+from emoadapt.evaluation.questions import pose_question
 from emoadapt.flow.store import read_table, write_table
+from emoadapt.study.nodes import Model
 
 CLASSES = ("anger", "neutral", "sadness")
+EGEMAPS = Model("egemaps")
 
 
 def predictions(
-    backbone, start, seed, skill, *, fold=0, resampling=0, corpus="home", utterances=range(40), subset="full"
-):
+    backbone, start, seed, skill, *, fold=0, resampling=0, corpus="home", utterances=range(40), subset="full",
+    finetuning="default", partition=0
+):  # fmt: skip
     # The truth depends on the utterance alone; the guesses on run and model.
-    generator = np.random.default_rng([seed, fold, resampling, len(start)])
+    generator = np.random.default_rng([seed, fold, resampling, partition, len(start), len(backbone), len(finetuning)])
     rows = []
     for number in utterances:
         label = CLASSES[(number * 7) % 3]
         predicted = label if generator.random() < skill else CLASSES[generator.integers(3)]
         rows.append(
-            dict(task="t", backbone=backbone, start=start, subset=subset, resampling=resampling, fold=fold, seed=seed,
-                 test_corpus=corpus, utterance_id=f"{corpus}/{number}", speaker="s", sex=None, label=label,
+            dict(task="t", backbone=backbone, start=start, finetuning=finetuning, subset=subset, partition=partition,
+                 resampling=resampling, fold=fold, seed=seed, test_corpus=corpus, utterance_id=f"{corpus}/{number}", speaker="s", sex=None, label=label,
                  predicted=predicted, logits=[0.0, 0.0, 0.0])
         )  # fmt: skip
     return rows
@@ -33,7 +38,7 @@ def predictions(
 
 @pytest.fixture
 def run(tmp_path):
-    def evaluate(tables, embeddings=(), draws=200, named=()):
+    def evaluate(tables, embeddings=(), draws=200, parents=False, **scoring):
         paths = []
         for number, rows in enumerate(tables):
             paths.append(tmp_path / f"p{number}.parquet")
@@ -42,10 +47,10 @@ def run(tmp_path):
         for number, rows in enumerate(embeddings):
             others.append(tmp_path / f"e{number}.parquet")
             write_table(others[-1], rows, schema.EMBEDDINGS)
-        out = [tmp_path / name for name in ("m.parquet", "c.parquet", "d.parquet")]
-        evaluate_task("t", CLASSES, paths, others, *out, draws, 0.95, named)
-        kinds = (schema.METRICS, schema.CONFUSION, schema.COMPARISONS)
-        return [pl.from_arrow(read_table(path, kind)) for path, kind in zip(out, kinds, strict=True)]
+        question = pose_question("t", "classes", CLASSES, parents=parents)
+        evaluate_task(question, paths, others, tmp_path, Scoring(bootstrap=draws, **{"baseline": EGEMAPS} | scoring))
+        kinds = {"metrics": schema.METRICS, "confusion": schema.CONFUSION, "comparisons": schema.COMPARISONS}
+        return [pl.from_arrow(read_table(name_table(tmp_path, "t", name), kind)) for name, kind in kinds.items()]
 
     return evaluate
 
@@ -54,7 +59,7 @@ def study_tables():
     return [
         *(predictions("w", "original", seed, 0.4) for seed in range(4)),
         *(predictions("w", "adapted", seed, 0.8) for seed in range(4)),
-        *(predictions("handcrafted", "egemaps", seed, 0.3) for seed in range(4)),
+        *(predictions("egemaps", "original", seed, 0.3) for seed in range(4)),
     ]
 
 
@@ -122,20 +127,96 @@ def test_comparison_is_paired_by_seed_and_resampling(run):
     assert row["low"] < row["mean"] < row["high"]
 
 
-def test_every_start_has_one_main_row_and_egemaps_as_reference(run):
+def test_every_model_is_compared_with_its_original_and_the_baseline_of_the_study(run):
     _, _, comparisons = run(study_tables())
-    found = comparisons.filter(metric="uar").select("start", "baseline").rows()
-    assert sorted(found, key=str) == sorted(
-        [
-            ("original", None),
-            ("original", "egemaps"),
-            ("adapted", "original"),
-            ("adapted", "egemaps"),
-            ("egemaps", None),
-        ],
-        key=str,
-    )
+    found = comparisons.filter(metric="uar").select("backbone", "start", "baseline_backbone", "baseline").rows()
+    assert found == [
+        ("egemaps", "original", None, None),
+        ("w", "adapted", "w", "original"),
+        ("w", "adapted", "egemaps", "original"),
+        ("w", "original", None, None),
+        ("w", "original", "egemaps", "original"),
+    ]
     assert comparisons.filter(pl.col("baseline").is_null())["difference"].null_count() == 10
+    assert comparisons.filter(pl.col("baseline").is_null())["alternative"].null_count() == 10
+    _, _, without = run(study_tables(), baseline=None)
+    assert set(without["baseline_backbone"]) == {None, "w"}
+
+
+def test_original_of_a_model_has_the_same_finetuning(run):
+    tables = [predictions("w", start, seed, 0.5, finetuning=finetuning)
+              for start, finetuning in [("original", "default"), ("original", "probe"), ("adapted", "probe"), ("adapted", "svm")]
+              for seed in range(3)]  # fmt: skip
+    metrics, _, comparisons = run(tables)
+    rows = comparisons.filter(metric="uar")
+    found = rows.select("start", "finetuning", "baseline", "baseline_finetuning").rows()
+    assert found == [
+        ("adapted", "probe", "original", "probe"),
+        ("adapted", "svm", None, None),
+        ("original", "default", None, None),
+        ("original", "probe", None, None),
+    ]
+    values = [
+        metrics.filter(metric="uar", start=start, finetuning="probe").sort("seed")["value"].to_numpy()
+        for start in ("adapted", "original")
+    ]
+    assert rows["difference"][0] == pytest.approx((values[0] - values[1]).mean())
+
+
+def test_partitions_are_scored_alone_and_paired(run):
+    parts = [range(0, 24), range(16, 40), range(8, 32)]
+    tables = [predictions("w", start, seed, skill, partition=number, utterances=part)
+              for start, skill in [("original", 0.4), ("adapted", 0.7)] for seed in range(2)
+              for number, part in enumerate(parts)]  # fmt: skip
+    metrics, confusion, comparisons = run(tables)
+    for rows in tables:
+        chosen = {name: rows[0][name] for name in ("start", "seed", "partition")}
+        expected = f1_score([r["label"] for r in rows], [r["predicted"] for r in rows], average="macro")
+        found = metrics.filter(metric="macro_f1", **chosen)
+        assert (found["value"].to_list(), found["n"].to_list()) == ([pytest.approx(expected)], [24])
+        assert confusion.filter(**chosen)["count"].sum() == 24
+    row = comparisons.filter(metric="macro_f1", start="adapted").row(0, named=True)
+    found = metrics.filter(metric="macro_f1").sort("start", "partition", "seed")["value"].to_numpy().reshape(2, 3, 2)
+    assert (row["n_runs"], row["n_pairs"], row["n"]) == (6, 6, 40)
+    assert row["mean"] == pytest.approx(found[0].mean())
+    assert row["std"] == pytest.approx(found[0].std(ddof=1))
+    # Seeds of a partition share its clips: they are averaged before the test.
+    assert row["p_value"] == pytest.approx(stats.ttest_rel(*found.mean(axis=2)).pvalue)
+
+
+def test_interval_over_partitions_is_that_of_the_mean_over_utterances(run):
+    """Two partitions tested on the same clips with the same answers know no more than one: the interval must not be narrower."""
+    rows = predictions("w", "original", 0, 0.6, utterances=range(200))
+    _, _, one = run([rows], draws=1000)
+    _, _, two = run([rows, [{**row, "partition": 1} for row in rows]], draws=1000)
+    bounds = [table.filter(metric="accuracy").select("low", "high").row(0) for table in (one, two)]
+    assert bounds[0] == bounds[1]
+
+
+def test_one_tailed_test_asks_whether_a_model_is_better(run):
+    metrics, _, comparisons = run(study_tables(), alternative="greater")
+    rows = comparisons.filter(start="adapted", baseline_backbone="w")
+    assert set(rows["alternative"]) == {"greater"}
+    for metric, alternative in [("macro_f1", "greater"), ("uar", "greater"), ("f1_bias", "less")]:
+        values = [
+            metrics.filter(metric=metric, backbone="w", start=start).sort("seed")["value"].to_numpy()
+            for start in ("adapted", "original")
+        ]
+        expected = stats.ttest_rel(*values, alternative=alternative).pvalue
+        assert rows.filter(metric=metric)["p_value"].to_list() == [pytest.approx(expected)]
+
+
+def test_pair_is_compared_on_the_utterances_of_its_partition_that_both_have(run):
+    ours = [predictions("w", "original", 0, 0.6, partition=number, utterances=part)
+            for number, part in enumerate([range(24), range(16, 40)])]  # fmt: skip
+    theirs = [predictions("egemaps", "original", 0, 0.3, partition=number, utterances=part)
+              for number, part in enumerate([range(4, 24), range(16, 36)])]  # fmt: skip
+    _, _, comparisons = run([*ours, *theirs])
+    row = comparisons.filter(backbone="w", metric="accuracy", baseline_backbone="egemaps").row(0, named=True)
+    kept = [[r["label"] == r["predicted"] for r in rows if r["utterance_id"] in {other["utterance_id"] for other in beside}]
+            for rows, beside in zip([*ours, *theirs], [*theirs, *ours], strict=True)]  # fmt: skip
+    means = [np.mean(right) for right in kept]
+    assert row["difference"] == pytest.approx((means[0] + means[1] - means[2] - means[3]) / 2)
 
 
 def test_single_run_has_no_std_and_no_p_value(run):
@@ -155,9 +236,9 @@ def test_equal_models_have_no_difference(run):
 
 def test_difference_is_over_the_utterances_both_have(run):
     ours = predictions("w", "original", 0, 0.6)
-    theirs = [r for r in predictions("handcrafted", "egemaps", 0, 0.3) if int(r["utterance_id"].split("/")[1]) >= 10]
+    theirs = [r for r in predictions("egemaps", "original", 0, 0.3) if int(r["utterance_id"].split("/")[1]) >= 10]
     _, _, comparisons = run([ours, theirs])
-    row = comparisons.filter(start="original", baseline="egemaps", metric="accuracy").row(0, named=True)
+    row = comparisons.filter(backbone="w", baseline_backbone="egemaps", metric="accuracy").row(0, named=True)
     kept = [r["label"] == r["predicted"] for r in ours if int(r["utterance_id"].split("/")[1]) >= 10]
     assert row["difference"] == pytest.approx(np.mean(kept) - np.mean([r["label"] == r["predicted"] for r in theirs]))
     assert row["n"] == 40
@@ -215,7 +296,7 @@ def test_wrong_predictions_are_refused_with_a_sentence(run, change, sentence):
 def test_no_predictions_and_doubled_ones_are_refused(run):
     with pytest.raises(DataError, match="no predictions"):
         run([[]])
-    with pytest.raises(DataError, match=r"predicted twice by w.original"):
+    with pytest.raises(DataError, match=r"predicted twice by w.original, subset full, partition 0, fold 0"):
         run([predictions("w", "original", 0, 0.5)] * 2)
 
 
@@ -236,8 +317,10 @@ def test_named_baselines_are_compared_too_and_only_once(run):
         for seed in range(4)
         for backbone, start, skill in [("w", "original", 0.4), ("w", "speech", 0.5), ("w", "adapted", 0.8), ("h", "original", 0.6)]
     ]  # fmt: skip
-    named = [(("w", "adapted"), ("w", "speech")), (("w", "adapted"), ("h", "original")), (("w", "adapted"), ("w", "original")),
-             (("w", "adapted"), ("x", "absent"))]  # fmt: skip
+    adapted = Model("w", "adapted")
+    named = [
+        (adapted, Model(*other)) for other in [("w", "speech"), ("h", "original"), ("w", "original"), ("x", "absent")]
+    ]
     metrics, _, comparisons = run(tables, named=named)
     rows = comparisons.filter(start="adapted", metric="macro_f1")
     assert rows.select("baseline_backbone", "baseline").rows() == [

@@ -1,18 +1,13 @@
-"""Intervals and p-values against scipy, theory and a plain loop."""
+"""P-values against scipy and the textbook."""
 
 import math
 
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import f1_score, recall_score
 
-from emoadapt.evaluation.significance import bootstrap_runs, bound_interval, compare_pairs, place_cells
-
-
-def matrix(labels, guesses, size):
-    cells = np.asarray(labels) * size + np.asarray(guesses)
-    return place_cells(np.arange(len(cells)), cells, (size * size, len(cells)))
+from emoadapt.evaluation.outcomes import ScoredRun
+from emoadapt.evaluation.significance import compare_pairs
 
 
 def test_p_value_equals_the_textbook_formula():
@@ -34,59 +29,30 @@ def test_runs_of_one_resampling_are_not_independent_pairs():
     a, b = [0.50, 0.51, 0.52, 0.60, 0.61, 0.62], [0.49, 0.50, 0.50, 0.50, 0.50, 0.51]
     means = [np.mean(np.subtract(a, b)[:3]), np.mean(np.subtract(a, b)[3:])]
     assert compare_pairs(a, b) < 0.05
-    assert compare_pairs(a, b, [0, 0, 0, 1, 1, 1]) == pytest.approx(stats.ttest_rel(means, [0, 0]).pvalue)
-    assert compare_pairs(a, b, [1, 1, 1, 0, 0, 0]) > 0.4
-    assert compare_pairs(a, b, [2] * 6) == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    assert compare_pairs(a, b, draws(0, 0, 0, 1, 1, 1)) == pytest.approx(stats.ttest_rel(means, [0, 0]).pvalue)
+    assert compare_pairs(a, b, draws(1, 1, 1, 0, 0, 0)) > 0.4
+    assert compare_pairs(a, b, draws(*[2] * 6)) == pytest.approx(stats.ttest_rel(a, b).pvalue)
 
 
-def test_a_draw_equals_scikit_learn_on_the_drawn_utterances():
-    generator = np.random.default_rng(0)
-    labels, guesses = generator.integers(0, 3, size=(2, 60))
-    draws = bootstrap_runs([matrix(labels, guesses, 3)], 7, seed=5)["macro_f1"][0]
-    chosen = np.random.default_rng(5).integers(60, size=(7, 60))
-    expected = [f1_score(labels[c], guesses[c], average="macro", labels=[0, 1, 2]) for c in chosen]
-    np.testing.assert_allclose(draws, expected)
+def draws(*resamplings):
+    return [ScoredRun(0, resampling, seed) for seed, resampling in enumerate(resamplings)]
 
 
-def test_a_draw_without_a_class_is_scored_over_all_classes():
-    """One clip of the third class: a third of the draws lack it. The fourth class is missing from the test set."""
-    labels, guesses = np.array([0] * 10 + [1] * 10 + [2]), np.array([0] * 12 + [1] * 8 + [2])
-    draws = bootstrap_runs([matrix(labels, guesses, 4)], 50, seed=3)
-    chosen = np.random.default_rng(3).integers(21, size=(50, 21))
-    assert any(2 not in labels[c] for c in chosen)
-    average = {"labels": [0, 1, 2, 3], "average": "macro", "zero_division": 0}
-    expected = {
-        "macro_f1": [f1_score(labels[c], guesses[c], **average) for c in chosen],
-        "uar": [recall_score(labels[c], guesses[c], **average) for c in chosen],
-    }
-    for metric, values in expected.items():
-        np.testing.assert_allclose(draws[metric][0], values, err_msg=metric)
+def test_resamplings_of_a_partition_are_averaged_before_the_test():
+    a, b = np.random.default_rng(1).normal(size=(2, 3, 2, 2)) + np.array([0.5, 0])[:, None, None, None]
+    runs = [ScoredRun(*place) for place in np.ndindex(3, 2, 2)]
+    expected = stats.ttest_rel(a.mean(axis=(1, 2)), b.mean(axis=(1, 2)))
+    assert compare_pairs(a.ravel(), b.ravel(), runs) == pytest.approx(expected.pvalue)
+    order = np.random.default_rng(2).permutation(12)
+    mixed = compare_pairs(a.ravel()[order], b.ravel()[order], [runs[place] for place in order])
+    assert mixed == pytest.approx(expected.pvalue)
 
 
-def test_accuracy_interval_matches_the_binomial_one():
-    n, hits = 2000, 1400
-    guesses = np.array([0] * hits + [1] * (n - hits))
-    draws = bootstrap_runs([matrix(np.zeros(n, dtype=int), guesses, 2)], 4000, seed=1)["accuracy"][0]
-    low, high = bound_interval(draws, 0.95)
-    half = 1.96 * math.sqrt(0.7 * 0.3 / n)
-    assert low == pytest.approx(0.7 - half, abs=0.002)
-    assert high == pytest.approx(0.7 + half, abs=0.002)
-
-
-def test_draws_are_shared_by_runs_and_calls():
-    generator = np.random.default_rng(0)
-    labels, guesses = generator.integers(0, 4, size=(2, 250))
-    run = matrix(labels, guesses, 4)
-    both = bootstrap_runs([run, run], 150, seed=9)["uar"]
-    assert (both[0] == both[1]).all()
-    assert (bootstrap_runs([run], 150, seed=9)["uar"][0] == both[0]).all()
-    assert (bootstrap_runs([run], 150, seed=10)["uar"][0] != both[0]).any()
-
-
-def test_left_out_utterances_change_nothing():
-    labels, guesses = np.random.default_rng(0).integers(0, 3, size=(2, 100))
-    keep = np.arange(100) < 60
-    kept = bootstrap_runs([matrix(labels, guesses, 3)], 50, 2, keep)["macro_f1"]
-    other = guesses.copy()
-    other[60:] = (other[60:] + 1) % 3
-    assert (bootstrap_runs([matrix(labels, other, 3)], 50, 2, keep)["macro_f1"] == kept).all()
+@pytest.mark.parametrize("seed", range(4))
+def test_one_tailed_test_equals_scipy(seed):
+    a, b = np.random.default_rng(seed).normal(size=(2, 6))
+    for lower, alternative in [(False, "greater"), (True, "less")]:
+        expected = stats.ttest_rel(a, b, alternative=alternative).pvalue
+        assert compare_pairs(a, b, None, "greater", lower) == pytest.approx(expected)
+    assert compare_pairs(a, b, None, "two-sided", True) == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    assert compare_pairs(a, a, None, "greater") == 1.0

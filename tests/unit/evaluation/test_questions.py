@@ -1,42 +1,17 @@
-"""CCC of whole test sets, its interval, and paired comparisons."""
+"""Tasks of attributes: CCC of whole test sets, its interval, and paired comparisons."""
 
 import numpy as np
 import polars as pl
 import pytest
-import torch
 from scipy import stats
-from torchmetrics.regression import ConcordanceCorrCoef
 
 from emoadapt import schema
 from emoadapt.errors import DataError
-from emoadapt.evaluation.regression import evaluate_attributes, score_concordance
+from emoadapt.evaluation.comparisons import Scoring
+from emoadapt.evaluation.evaluate import TABLES, evaluate_task, name_table
+from emoadapt.evaluation.questions import pose_question
 from emoadapt.flow.store import read_table, write_table
-
-
-def test_score_by_hand_and_by_weights() -> None:
-    x, y = np.array([1.0, 2, 3]), np.array([1.0, 3, 5])
-    assert score_concordance(x, y) == pytest.approx(8 / 13)
-    # Drawn twice is there twice; not drawn is not there; one pair has no correlation.
-    weights = np.array([[2, 1, 0], [1, 1, 0], [1, 1, 1]])
-    expected = [score_concordance(x[[0, 0, 1, 2]], y[[0, 0, 1, 2]]), 8 / 13, np.nan]
-    np.testing.assert_allclose(score_concordance(x, y, weights), expected)
-
-
-def test_score_is_that_of_torchmetrics_far_from_0() -> None:
-    """With equal means the n - 1 of torchmetrics cancels; far from 0 the sums of squares must not lose the digits."""
-    random = np.random.default_rng(0)
-    y = random.normal(1000.0, 0.5, 200)
-    x = y + random.normal(0, 0.5, 200)
-    x += y.mean() - x.mean()
-    theirs = ConcordanceCorrCoef()
-    theirs.update(torch.tensor(x - 1000), torch.tensor(y - 1000))
-    assert score_concordance(x, y) == pytest.approx(float(theirs.compute()), abs=1e-6)
-
-
-def test_constants_have_no_score() -> None:
-    constant = np.full(5, 3.3)
-    assert np.isnan(score_concordance(constant, constant))
-    assert score_concordance(constant, np.arange(5.0)) == pytest.approx(0)
+from emoadapt.study.nodes import Model
 
 
 def predictions(start, seed, noise, *, fold=0, utterances=range(40), corpus="home", attributes=("arousal", "valence")):
@@ -46,8 +21,8 @@ def predictions(start, seed, noise, *, fold=0, utterances=range(40), corpus="hom
         for place, name in enumerate(attributes):
             value = 3 + np.sin(number * (place + 1))
             rows.append(
-                dict(task="t", backbone="handcrafted" if start == "egemaps" else "w", start=start, subset="full",
-                     resampling=0, fold=fold, seed=seed, test_corpus=corpus, utterance_id=f"{corpus}/{number}",
+                dict(task="t", backbone="egemaps" if start == "egemaps" else "w", finetuning="default", subset="full",
+                     start="original" if start == "egemaps" else start, partition=0, resampling=0, fold=fold, seed=seed, test_corpus=corpus, utterance_id=f"{corpus}/{number}",
                      speaker="s", sex=None, attribute=name, predicted=value + noise * random.standard_normal(),
                      value=None if name == "valence" and number % 4 == 0 else value)
             )  # fmt: skip
@@ -56,15 +31,16 @@ def predictions(start, seed, noise, *, fold=0, utterances=range(40), corpus="hom
 
 @pytest.fixture
 def run(tmp_path):
-    def evaluate(tables, attributes=("arousal", "valence")):
+    def evaluate(tables, attributes=("arousal", "valence"), parents=False):
         paths = []
         for number, rows in enumerate(tables):
             paths.append(tmp_path / f"p{number}.parquet")
             write_table(paths[-1], rows, schema.ATTRIBUTE_PREDICTIONS)
-        out = [tmp_path / name for name in ("m.parquet", "c.parquet", "d.parquet")]
-        evaluate_attributes("t", attributes, paths, [], *out, 200, 0.95)
-        kinds = (schema.METRICS, schema.CONFUSION, schema.COMPARISONS)
-        return [pl.from_arrow(read_table(path, kind)) for path, kind in zip(out, kinds, strict=True)]
+        scoring = Scoring(bootstrap=200, baseline=Model("egemaps"))
+        evaluate_task(pose_question("t", "attributes", attributes, parents=parents), paths, [], tmp_path, scoring)
+        found = [pl.from_arrow(read_table(name_table(tmp_path, "t", name), kind)) for name, kind in TABLES.items()]
+        assert all(table.is_empty() for table in [found[1], *found[3:]])
+        return found[:3]
 
     return evaluate
 
@@ -101,16 +77,16 @@ def test_comparison_is_paired_and_has_an_interval_that_may_be_negative(run):
     ]
     metrics, _, comparisons = run(tables)
     values = {
-        start: metrics.filter(metric="ccc_mean", start=start).sort("seed")["value"].to_numpy()
-        for start in ("adapted", "original", "egemaps")
+        start: metrics.filter(metric="ccc_mean", backbone="w", start=start).sort("seed")["value"].to_numpy()
+        for start in ("adapted", "original")
     }
-    row = comparisons.filter(metric="ccc_mean", start="adapted", baseline="original").row(0, named=True)
+    row = comparisons.filter(metric="ccc_mean", start="adapted", baseline_backbone="w").row(0, named=True)
     assert (row["n_pairs"], row["n_runs"]) == (3, 3)
     assert row["difference"] == pytest.approx((values["adapted"] - values["original"]).mean())
     assert row["p_value"] == pytest.approx(stats.ttest_rel(values["adapted"], values["original"]).pvalue)
     assert row["difference_low"] < row["difference"] < row["difference_high"]
     assert row["low"] < row["mean"] < row["high"]
-    opposite = comparisons.filter(metric="ccc_mean", start="egemaps").row(0, named=True)
+    opposite = comparisons.filter(metric="ccc_mean", backbone="egemaps").row(0, named=True)
     assert opposite["low"] < opposite["mean"] < opposite["high"] < 0
     assert set(comparisons["metric"]) == {"ccc_mean", "ccc_arousal", "ccc_valence"}
 
@@ -135,10 +111,30 @@ def test_attribute_that_a_test_corpus_does_not_have_has_no_say_there(run):
     assert set(comparisons.filter(test_corpus="away")["metric"]) == {"ccc_mean", "ccc_arousal"}
 
 
+def test_segments_are_averaged_per_parent(run):
+    """Three segments a parent; parents of valence that are not rated do not count."""
+    whole = predictions("original", 0, 0.5, utterances=range(30))
+    noise = np.random.default_rng(3).normal(size=(len(whole), 3))
+    cut = [
+        {**row, "utterance_id": f"{row['utterance_id']}#{place}.00-{place + 2}.00", "predicted": row["predicted"] + shift[place]}
+        for row, shift in zip(whole, noise, strict=True) for place in range(3)
+    ]  # fmt: skip
+    expected, _, tests = run(
+        [[{**row, "predicted": row["predicted"] + shift.mean()} for row, shift in zip(whole, noise, strict=True)]]
+    )
+    metrics, _, comparisons = run([cut], parents=True)
+    assert metrics.drop("value").equals(expected.drop("value"))
+    np.testing.assert_allclose(metrics["value"], expected["value"])
+    np.testing.assert_allclose(comparisons["low"], tests["low"])
+    torn = [{**row, "value": 9.0} if row["utterance_id"] == "home/1#0.00-2.00" else row for row in cut]
+    with pytest.raises(DataError, match="segments of home/1 have different values"):
+        run([torn], parents=True)
+
+
 def test_wrong_predictions_are_refused_with_a_sentence(run):
     with pytest.raises(DataError, match="valence in the predictions is not among the attributes arousal"):
         run([predictions("original", 0, 0.5)], ("arousal",))
-    with pytest.raises(DataError, match=r"predicted twice by w\.original"):
+    with pytest.raises(DataError, match=r"predicted twice by w\.original, subset full"):
         run([predictions("original", 0, 0.5)] * 2)
     with pytest.raises(DataError, match="no predictions"):
         run([[]])

@@ -1,4 +1,4 @@
-"""Classification scores from confusion counts.
+"""Confusion counts, from which all scores of classes are computed.
 
 Everything is computed from the counts of a whole test set; nothing is averaged over batches or folds. Averages (macro-F1,
 UAR) run over all classes of the task. A class without a true utterance has F1, recall and precision 0, as with
@@ -38,55 +38,23 @@ def choose_classes(true: NDArray[np.generic], absent: Absent = "zero") -> NDArra
     return np.broadcast_to(present.any(axis=-1, keepdims=True), present.shape)
 
 
-def score_classes(confusion: NDArray[np.generic], absent: Absent = "zero") -> dict[str, Array]:
-    """Per-class F1, recall and precision.
+def count_classes(confusion: NDArray[np.generic]) -> tuple[Array, Array, Array]:
+    """Utterances of each class that are classified correctly, that are of it, and that are taken for it.
 
     Args:
         confusion: (..., n_classes, n_classes) counts, rows are true classes.
-        absent: as of `choose_classes`.
 
     Returns:
-        Metric name -> (..., n_classes); NaN for classes that `choose_classes` does not choose. A quotient without a
-        denominator is 0.
+        Three times (..., n_classes).
     """
     counts = np.asarray(confusion, dtype=np.float64)
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    true, guessed = counts.sum(axis=-1), counts.sum(axis=-2)
-    scores = {
-        "f1": _divide(2 * hits, true + guessed),
-        "recall": _divide(hits, true),
-        "precision": _divide(hits, guessed),
-    }
-    chosen = choose_classes(true, absent)
-    return {name: np.where(chosen, values, np.nan) for name, values in scores.items()}
+    return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1), counts.sum(axis=-2)
 
 
-def score_summary(confusion: NDArray[np.generic], absent: Absent = "zero") -> dict[str, Array]:
-    """Macro-F1, UAR, weighted F1 and accuracy.
-
-    Args:
-        confusion: (..., n_classes, n_classes) counts, rows are true classes.
-        absent: as of `choose_classes`.
-
-    Returns:
-        Metric name -> (...,); NaN where there is no utterance at all.
-    """
-    counts = np.asarray(confusion, dtype=np.float64)
-    classes = score_classes(counts, absent)
-    true = counts.sum(axis=-1)
-    total = true.sum(axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return {
-            "macro_f1": mean_defined(classes["f1"]),
-            "uar": mean_defined(classes["recall"]),
-            "weighted_f1": np.nansum(classes["f1"] * true, axis=-1) / total,
-            "accuracy": np.trace(counts, axis1=-2, axis2=-1) / total,
-        }
-
-
-def _divide(numerator: Array, denominator: Array) -> Array:
-    """Quotient; 0 where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+def rate_classes(numerator: Array, denominator: Array, true: Array, absent: Absent = "zero") -> Array:
+    """A rate of each class, (..., n_classes): 0 without a denominator, NaN for classes that `choose_classes` leaves out."""
+    rates = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+    return np.where(choose_classes(true, absent), rates, np.nan)
 
 
 def mean_defined(values: Array) -> Array:
@@ -94,4 +62,4 @@ def mean_defined(values: Array) -> Array:
     with warnings.catch_warnings():
         # An empty slice is an answer here (NaN), not an accident.
         warnings.simplefilter("ignore", category=RuntimeWarning)
-        return np.nanmean(values, axis=-1)
+        return np.asarray(np.nanmean(values, axis=-1))
