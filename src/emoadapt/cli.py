@@ -458,7 +458,7 @@ def evaluate(
     from emoadapt.evaluation.comparisons import Scoring
     from emoadapt.evaluation.evaluate import evaluate_task
     from emoadapt.evaluation.questions import pose_question
-    from emoadapt.flow.tables import list_comparisons
+    from emoadapt.study.tables import list_comparisons
 
     study = _study()
     config = study.tasks[task]

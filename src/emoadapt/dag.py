@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from emoadapt.config import Study, load_study, objective_features
 from emoadapt.config.features import list_upstream, needs_video
+from emoadapt.config.papers import find_paper
 from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.extraction.recipes import (
@@ -29,13 +30,13 @@ from emoadapt.flow.code import code_digest, digest, remember_modules
 from emoadapt.flow.devices import list_devices
 from emoadapt.flow.parts import Overtaken, write_text
 from emoadapt.flow.shards import group_by_corpus, shard_names
-from emoadapt.flow.tables import list_comparisons
 from emoadapt.listing.manifests import CorpusState, find_state
 from emoadapt.metrics.base import name_modules
 from emoadapt.models.registry import identity, locate
 from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.study.grid import batches, count_gpus
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
+from emoadapt.study.tables import list_comparisons
 from emoadapt.tasks.folds import count_folds
 from emoadapt.tasks.states import describe_leaks, describe_splits, describe_subset
 from emoadapt.training.jobs import AdaptationJob, TaskJob, group_shards
@@ -503,7 +504,7 @@ class Graph:
     def report_state(self) -> str:
         """What the report shows: all of the configuration, through its template, beside a paper's figures."""
         folder = Path(__file__).parent / "reporting"
-        files = sorted([*folder.glob("report.*"), *folder.glob("paper/*.csv")])
+        files = sorted([*folder.glob("report.*"), *(find_paper(paper) if (paper := self.study.report.paper) else [])])
         return digest(self.study.model_dump_json(), self.study.left_out, [path.read_bytes() for path in files])
 
     @property

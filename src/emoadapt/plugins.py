@@ -36,6 +36,9 @@ KINDS = {
 }
 """Package of a kind of plug-in -> its name in messages."""
 
+PAPERS = "papers"
+"""Folder of published values among plug-ins; see `emoadapt.config.papers`."""
+
 FOLDER_VARIABLE = "EMOADAPT_PLUGINS"
 """Environment variable through which processes hand on the folder of a study's own plug-ins."""
 
@@ -139,9 +142,9 @@ def _check_folder(folder: Path) -> None:
     """Refuse a folder that cannot be used as one of plug-ins."""
     if not folder.is_dir():
         raise ConfigError(f"plugins: {folder} is not a folder; name the folder that holds your plug-ins")
-    if not any((folder / kind).is_dir() for kind in KINDS):
+    if not any((folder / kind).is_dir() for kind in [*KINDS, PAPERS]):
         raise ConfigError(
-            f"plugins: {folder} holds none of the folders {', '.join(KINDS)}; put each plug-in into that of its kind"
+            f"plugins: {folder} holds none of the folders {', '.join(KINDS)} and {PAPERS}; put each plug-in into that of its kind"
         )
     for kind in KINDS:
         if taken := sorted({*_list_modules(folder / kind)} & {*_list_modules(_find_package(kind))}):

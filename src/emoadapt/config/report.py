@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from emoadapt.config.base import Fraction, Section
+from emoadapt.config.base import Fraction, Name, Section
 
 
 class Report(Section):
@@ -21,9 +21,9 @@ class Report(Section):
     of metrics such as F1 bias, where lower is better, that its value is smaller."""
     group_clips: int = Field(10, ge=1)
     """Test clips that a sex or a speaker must have, and a class of one for its recall, to be judged in the table of fairness."""
-    paper: Literal["goncalves2025"] | None = None
-    """Paper whose figures stand beside ours."""
+    paper: Name | None = None
+    """Paper whose values stand beside ours, such as `goncalves2025`; see docs/add-a-paper.md for one of your own."""
     baseline: str | None = None
     """Model that all others of a task are also compared with, such as `egemaps.original`; null = none besides the originals."""
     names: dict[str, str] = {}
-    """How `tables` print things: backbone, start, `<backbone>.<start>`, task, corpus, or number of clips -> its name there."""
+    """How `tables` print things: backbone, start, fine-tuning, model, task, corpus, or number of clips -> its name there."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Set
+from itertools import combinations
+
+from emoadapt.config.papers import find_paper
 from emoadapt.config.study import Study
 from emoadapt.config.tables import TAKEN, BestOf, TableConfig, part_models
 from emoadapt.config.tasks import Task
+from emoadapt.errors import ConfigError
 from emoadapt.metrics.base import find_metric, list_scores
 from emoadapt.study.nodes import Model
 
@@ -14,7 +20,7 @@ def check_tables(study: Study) -> list[str]:
 
     What needs a missing corpus (`Study.left_out`) is not wrong.
     """
-    problems = []
+    problems = _check_report(study)
     for name, table in study.tables.items():
         path = f"tables.{name}"
         if name in TAKEN or name.startswith("paper_"):
@@ -27,6 +33,40 @@ def check_tables(study: Study) -> list[str]:
                 problems += _check_model(study, f"{path}.parts.{number}", table, model)
         problems += _check_dimensions(path, table)
     return problems
+
+
+def find_absence(study: Study, model: Model) -> str | None:
+    """Why a model is not computed, such as `needs corpus msp_podcast`; None where its parts are there."""
+    parts = (f"adaptations.{model.start}", f"finetunings.{model.finetuning}")
+    return next((study.left_out[part] for part in parts if part in study.left_out), None)
+
+
+def _check_report(study: Study) -> list[str]:
+    """The paper whose values are shown, and the model that all others are compared with.
+
+    Where a corpus is missing, the model may be one of a task that was left out.
+    """
+    problems = []
+    if study.report.paper is not None:
+        try:
+            find_paper(study.report.paper)
+        except ConfigError as error:
+            problems.append(f"report.paper: {error}")
+    if (name := study.report.baseline) is not None:
+        try:
+            wanted = Model.parse(name)
+        except ValueError as error:
+            return [*problems, f"report.baseline: {error}"]
+        models = study.list_models()
+        if wanted not in models and not study.left_out:
+            problems.append(f"report.baseline: {name} is not a model of this study; {_suggest(name, models)}")
+    return problems
+
+
+def _suggest(name: str, models: list[Model]) -> str:
+    known = [str(model) for model in models]
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there is {', '.join(known) or 'none'}"
 
 
 def _check_tests(study: Study, path: str, table: TableConfig) -> list[str]:
@@ -64,7 +104,7 @@ def _is_measured(task: Task, metric: str) -> bool:
 def _check_model(study: Study, path: str, table: TableConfig, model: str) -> list[str]:
     """Whether a model is there, and fine-tuned wherever the table looks for it."""
     wanted = Model.parse(model)
-    if f"adaptations.{wanted.start}" in study.left_out:
+    if find_absence(study, wanted):
         return []
     if wanted.backbone not in study.backbones:
         known = ", ".join(study.backbones) or "none"
@@ -90,23 +130,26 @@ def _check_model(study: Study, path: str, table: TableConfig, model: str) -> lis
 
 
 def _check_dimensions(path: str, table: TableConfig) -> list[str]:
-    """A cell is one setting: what varies must be among rows and columns."""
+    """A cell is one setting: what varies must be among rows and columns, and two models must differ in what is named there."""
     used = {*table.rows, *table.columns}
-    names = [name for part in table.parts for model in part.models for name in _names_of(model)]
+    models = {Model.parse(name) for part in table.parts for model in part.models for name in _names_of(model)}
+    pairs = [] if "model" in used else [pair for pair in combinations(models, 2) if _agree(*pair, used)]
     varying = {
         "task": len(table.tasks) > 1,
         "corpus": table.test_on is not None and len(table.test_on) > 1,
         "subset": len(table.subsets) > 1,
-        **{
-            part: len({getattr(Model.parse(name), part) for name in names}) > 1 and "model" not in used
-            for part in Model._fields
-        },
+        **{part: any(getattr(a, part) != getattr(b, part) for a, b in pairs) for part in Model._fields},
     }
     return [
         f"{path}: several {dimension}s would share a cell; name `{dimension}` among rows or columns"
         for dimension, several in varying.items()
         if several and dimension not in used
     ]
+
+
+def _agree(one: Model, other: Model, parts: Set[str]) -> bool:
+    """Whether two models are the same in all these parts of their names."""
+    return all(getattr(one, part) == getattr(other, part) for part in Model._fields if part in parts)
 
 
 def _names_of(model: str | BestOf) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ class TableConfig(Section):
 
     title: str
     paper: tuple[str, ...] | None = None
-    """Tables of `report.paper` whose values stand beside ours, the first that has one; of G25 there are I to VI."""
+    """Tables of `report.paper` whose values stand beside ours, the first that has one; of G25 there are I to VI. See docs/add-a-paper.md."""
     metric: Score = "macro_f1"
     """A metric of the tasks (docs/evaluation.md), built in or your own; of attributes `<metric>_mean` or `<metric>_<attribute>`, such as
     `ccc_valence`."""

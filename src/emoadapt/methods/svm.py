@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob
 
 SCOPE = "run"
+NOTE = (
+    "SVM: a clip's class is the one with the largest one-against-rest decision value (scikit-learn's break_ties=True); "
+    "where votes of pairs of classes are tied, SVC.predict without it may name another."
+)
+"""Footnote of tables that show its scores."""
 
 
 class Config(Finetuning):

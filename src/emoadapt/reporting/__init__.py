@@ -9,10 +9,14 @@ if TYPE_CHECKING:
     from emoadapt.config import Study
 
 _MODULES = (
-    "corpora.manifests", "extraction.shards", "data.held_out", "data.targets", "training.stage1", "training.stage2", "training.handcrafted",
-    "evaluation.evaluate", "reporting",
-)  # fmt: skip
-"""Modules whose code digests the report names: the stages, each with all that it imports."""
+    "listing.manifests",
+    "extraction.shards",
+    "data.held_out",
+    "data.targets",
+    "evaluation.evaluate",
+    "reporting",
+)
+"""Modules whose code digests the report names: the stages, each with all that it imports. Methods in use are named too."""
 
 
 def write_all(
@@ -71,7 +75,7 @@ def write_all(
     write_declared(study, comparisons, tables, figures, remarks)
     provenance = {
         "versions": {name.removeprefix("version."): version for name, version in library_versions().items()},
-        "code digests": {name: code_digest(f"emoadapt.{name}") for name in _MODULES},
+        "code digests": {name: code_digest(f"emoadapt.{name}") for name in (*_MODULES, *_list_methods(study))},
         "configuration": study.model_dump(mode="json"),
         "checksums": find_checksums(study),
         "licences": {place: entry.licence for name, entry in list_weights().items() for place in (name, *entry.files)},
@@ -80,26 +84,28 @@ def write_all(
     write_report(study, tables, figures, provenance, page, pages)
 
 
+def _list_methods(study: Study) -> list[str]:
+    """Modules of the methods that the study trains with."""
+    trainings = [*study.adaptations.values(), *study.finetunings.values()]
+    return sorted({f"methods.{training.method}" for training in trainings})
+
+
 def list_run_curves(study: Study, results: Path, splits: list[Path]) -> list[Path]:
     """CURVES tables of the fine-tuning runs on the largest training set of each task.
 
     Args:
         study: the configuration.
         results: folder of results.
-        splits: SPLITS table of each task, in the order of the tasks; it tells the number of folds.
+        splits: SPLITS table of each task, in the order of the tasks; it tells the partitions and folds.
     """
-    from emoadapt.flow.grid import batches, settings
-    from emoadapt.flow.store import read_table
+    from emoadapt.reporting.runs import list_batches
     from emoadapt.reporting.style import subset_key
 
-    folds = {
-        task: len(set(read_table(path, columns=["fold"]).column("fold").to_pylist()))
-        for task, path in zip(study.tasks, splits, strict=True)
-    }
+    divided = dict(zip(study.tasks, splits, strict=True))
     largest = {name: max(map(str, task.subsets), key=subset_key) for name, task in study.tasks.items()}
     return [
-        results / "runs" / setting.task / setting.model / setting.subset / batch / "curves.parquet"
-        for setting in settings(study)
+        folder / "curves.parquet"
+        for setting in study.list_settings()
         if setting.subset == largest[setting.task]
-        for batch in batches(study, setting, folds[setting.task])
+        for folder, _ in list_batches(study, setting, divided[setting.task], results)
     ]

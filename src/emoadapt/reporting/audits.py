@@ -10,7 +10,17 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
-from emoadapt.reporting.style import model_key, model_name, number, spread, subset_key, subset_name, weights_of
+from emoadapt.reporting.style import (
+    label_model,
+    model_key,
+    model_of,
+    number,
+    spread,
+    subset_key,
+    subset_name,
+    weights_of,
+)
+from emoadapt.study.nodes import Model
 
 Row = dict[str, Any]
 
@@ -25,7 +35,7 @@ AUDIT_TABLES = {
 COUNTS = ("groups", "count", "of", "unchecked", "folds")
 """Columns of whole numbers of these tables."""
 
-_MODEL = ["task", "test_corpus", "subset", "backbone", "start"]
+_MODEL = ["task", "test_corpus", "subset", *Model._fields]
 
 _KIND_WORDS = {
     "speakers": "speakers",
@@ -84,9 +94,9 @@ def sort_settings(study: Study, frame: pl.DataFrame) -> pl.DataFrame:
     tasks = list(study.tasks)
 
     def key(place: int) -> tuple[Any, ...]:
-        task, corpus, subset, backbone, start = found[place]
+        task, corpus, subset, *model = found[place]
         home = study.tasks[task].corpus
-        return (tasks.index(task), corpus != home, corpus, subset_key(subset), model_key(study, backbone, start))
+        return (tasks.index(task), corpus != home, corpus, subset_key(subset), model_key(study, Model(*model)))
 
     found = frame.select(_MODEL).rows()
     return frame[sorted(range(len(found)), key=key)] if found else frame
@@ -104,7 +114,7 @@ def _settings(tidy: pl.DataFrame) -> Iterator[tuple[Row, pl.DataFrame]]:
                 "task": row["task"],
                 "tested on": row["test_corpus"],
                 "training clips": subset_name(row["subset"]),
-                "model": model_name(row["backbone"], row["start"]),
+                "model": label_model(model_of(row), row["weights"]),
                 "weights": row["weights"],
             },
             part,

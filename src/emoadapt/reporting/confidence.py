@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from emoadapt.config import Study
 from emoadapt.reporting.audits import sort_settings
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels
-from emoadapt.reporting.style import label_of, mark_of, mark_untrained, model_key, subset_key, subset_name
+from emoadapt.reporting.panels import split_backbones, split_models
+from emoadapt.reporting.style import label_line, mark_of, subset_key, subset_name
 
 FEWEST = 5
 """Predictions, mean over runs, that a bin of a reliability diagram must hold to be drawn: the accuracy of fewer is noise."""
@@ -77,23 +78,15 @@ def _list_panels(study: Study, frame: pl.DataFrame) -> list[tuple[str, pl.DataFr
     for (task, corpus), part in found.items():
         part = part.filter(subset=max(set(part["subset"]), key=subset_key))
         place = task if corpus == study.tasks[task].corpus else f"{task} → {corpus}"
-        backbones = [b for b in study.backbones if b in set(part["backbone"])] or ["handcrafted"]
-        # The handcrafted vector has no backbone: it stands in every panel as the reference.
-        panels += [
-            (
-                f"{place}, {subset_name(part['subset'][0])}\n{mark_untrained(study, b)}",
-                part.filter(pl.col("backbone").is_in([b, "handcrafted"])),
-            )
-            for b in backbones
-        ]
+        title = f"{place}, {subset_name(part['subset'][0])}"
+        panels += [(f"{title}\n{backbone}", rows) for backbone, rows in split_backbones(study, part)]
     return panels
 
 
 def _draw_bins(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
     axis.plot([0, 1], [0, 1], color="#AAAAAA", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    for start in _starts(study, frame):
-        rows = frame.filter(start=start)
-        runs = rows.select("resampling", "seed").n_unique()
+    for model, rows in split_models(study, frame):
+        runs = rows.select("partition", "resampling", "seed").n_unique()
         total = rows["count"].sum()
         pooled = (
             rows.filter(pl.col("count") > 0)
@@ -105,10 +98,10 @@ def _draw_bins(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
             .filter(pl.col("count") >= FEWEST * runs)
             .sort("low")
         )
-        mark = mark_of(study, start)
-        axis.plot(pooled["confidence"], pooled["accuracy"], color=mark.colour, linewidth=1.4)
+        mark = mark_of(study, model)
+        axis.plot(pooled["confidence"], pooled["accuracy"], mark.line, color=mark.colour, linewidth=1.4)
         sizes = 12 + 160 * pooled["count"] / max(total, 1)
-        label = label_of(start)
+        label = label_line(study, model)
         axis.scatter(
             pooled["confidence"], pooled["accuracy"], s=sizes.to_numpy(), marker=mark.marker, color=mark.colour, label=label, zorder=3
         )  # fmt: skip
@@ -118,24 +111,19 @@ def _draw_bins(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
 
 
 def _draw_coverage(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
-    for start in _starts(study, frame):
+    for model, rows in split_models(study, frame):
         curve = (
-            frame.filter(start=start)
-            .group_by("coverage")
+            rows.group_by("coverage")
             .agg(mean=pl.col("accuracy").mean(), std=pl.col("accuracy").std().fill_null(0.0))
             .sort("coverage")
         )
-        mark = mark_of(study, start)
+        mark = mark_of(study, model)
         x, mean, std = (curve[c].to_numpy() for c in ("coverage", "mean", "std"))
-        label = label_of(start)
-        axis.plot(x, mean, color=mark.colour, linewidth=1.6, label=label)
+        label = label_line(study, model)
+        axis.plot(x, mean, mark.line, color=mark.colour, linewidth=1.6, label=label)
         axis.fill_between(
             x, (mean - std).clip(min=0), (mean + std).clip(max=1), color=mark.colour, alpha=0.15, linewidth=0
         )
     axis.set_xlim(0, 1)
     axis.set_ylim(top=1.02)
     axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-
-
-def _starts(study: Study, frame: pl.DataFrame) -> list[str]:
-    return sorted(set(frame["start"]), key=lambda start: model_key(study, "", start))

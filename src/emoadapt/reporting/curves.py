@@ -9,15 +9,18 @@ from matplotlib.axes import Axes
 
 from emoadapt.config import Study
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
+from emoadapt.reporting.measures import label_metric, list_main_metrics
+from emoadapt.reporting.panels import MODEL, split_models
 from emoadapt.reporting.style import (
-    MAIN_METRICS,
-    METRIC_NAMES,
+    is_vector,
+    label_line,
     mark_of,
-    mark_untrained,
+    mark_provenance,
     model_key,
     shorten,
     subset_name,
 )
+from emoadapt.study.nodes import Model
 
 
 def draw_adaptation(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
@@ -25,7 +28,7 @@ def draw_adaptation(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
     frame = frame.filter(pl.col("part") != "course", stage="stage1")
     if frame.is_empty():
         return save_note(out, name, "There is no training curve of Stage 1.")
-    runs = sorted(set(frame["run"]), key=lambda run: model_key(study, *run.split(".", 1)))
+    runs = sorted(set(frame["run"]), key=lambda run: model_key(study, Model.parse(run)))
     objectives = sorted({metric.partition("_")[2] for metric in set(frame["metric"]) - {"loss"}})
     lines = [
         (run, line)
@@ -81,15 +84,13 @@ def _draw_curve(axis: Axes, frame: pl.DataFrame) -> None:
 
 def draw_finetuning(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
     """Stage 2: development score over epochs, a panel per task and model; thin lines are runs, the thick one their mean."""
-    names = pl.col("run").str.split(".").list
-    keys = {key: names.get(index) for index, key in enumerate(("task", "backbone", "start", "subset"))}
-    frame = frame.filter(pl.col("metric").is_in(MAIN_METRICS), stage="stage2", part="dev").with_columns(**keys)
+    frame = _split_names(frame.filter(pl.col("metric").is_in(list_main_metrics()), stage="stage2", part="dev"))
     if frame.is_empty():
         return save_note(out, name, "There is no training curve of Stage 2.")
     tasks = list(study.tasks)
     panels = sorted(
         frame.partition_by("task", "backbone", as_dict=True).items(),
-        key=lambda panel: (tasks.index(panel[0][0]), model_key(study, panel[0][1], "original")),
+        key=lambda panel: (tasks.index(panel[0][0]), model_key(study, Model(panel[0][1]))),
     )
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
@@ -97,27 +98,38 @@ def draw_finetuning(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
         axes = split_panels(figure, len(panels), columns, sharey=True)
         for axis, ((task, backbone), part) in zip(axes, panels, strict=True):
             _draw_runs(study, axis, part)
-            model = "eGeMAPS (handcrafted)" if backbone == "handcrafted" else mark_untrained(study, backbone)
-            axis.set_title(f"{task}, {subset_name(part['subset'][0])}\n{model}")
+            note = " (descriptors)" if is_vector(study, backbone) else ""
+            axis.set_title(f"{task}, {subset_name(part['subset'][0])}\n{mark_provenance(study, backbone)}{note}")
             axis.set_xlabel("epoch")
-            axis.set_ylabel(f"{METRIC_NAMES[part['metric'][0]]} (dev)")
+            axis.set_ylabel(f"{label_metric(part['metric'][0])} (dev)")
             axis.tick_params(labelleft=True)
         save_figure(figure, out, name)
     return None
 
 
+def _split_names(frame: pl.DataFrame) -> pl.DataFrame:
+    """Curves with the parts of their names, `<task>.<model>.<subset>.<run>`, as columns."""
+    names = {}
+    for name in frame["run"].unique():
+        task, *model, subset, _ = name.split(".")
+        names[name] = {"run": name, "task": task, **Model.parse(".".join(model))._asdict(), "subset": subset}
+    columns = ("run", "task", *MODEL, "subset")
+    return frame.join(pl.DataFrame(list(names.values()), schema=dict.fromkeys(columns, pl.String)), on="run")
+
+
 def _draw_runs(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
     ends = []
-    for start in sorted(set(frame["start"]), key=lambda start: model_key(study, "", start)):
-        rows, colour = frame.filter(start=start), mark_of(study, start).colour
+    for model, rows in split_models(study, frame):
+        mark = mark_of(study, model)
         for _, run in sorted(rows.partition_by("run", as_dict=True).items()):
             run = run.sort("epoch")
-            axis.plot(run["epoch"], run["value"], color=colour, linewidth=0.6, alpha=0.35)
+            axis.plot(run["epoch"], run["value"], color=mark.colour, linewidth=0.6, alpha=0.35)
         kept = rows.filter(pl.col("best"))
-        axis.plot(kept["epoch"], kept["value"], "o", color=colour, markersize=4, alpha=0.8)
+        axis.plot(kept["epoch"], kept["value"], mark.marker, color=mark.colour, markersize=4, alpha=0.8)
         mean = rows.group_by("epoch").agg(pl.col("value").mean()).sort("epoch")
-        axis.plot(mean["epoch"], mean["value"], color=colour, linewidth=2)
-        ends.append((mean["value"][-1], "" if start == "egemaps" else shorten(start), colour))
+        axis.plot(mean["epoch"], mean["value"], mark.line, color=mark.colour, linewidth=2)
+        label = label_line(study, model).removeprefix(f"{model.backbone}").strip()
+        ends.append((mean["value"][-1], shorten(label), mark.colour))
     _name_ends(axis, ends)
 
 

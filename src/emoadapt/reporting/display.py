@@ -8,17 +8,18 @@ from typing import Any
 import polars as pl
 
 from emoadapt.reporting.audits import PRESENTERS
+from emoadapt.reporting.measures import count_digits, label_metric, order_metric
 from emoadapt.reporting.style import (
-    MAIN_METRICS,
-    METRIC_NAMES,
     interval,
-    model_name,
+    label_model,
+    model_of,
     number,
     probability,
     spread,
     star,
     subset_name,
 )
+from emoadapt.study.nodes import Model
 
 Row = dict[str, Any]
 
@@ -39,7 +40,7 @@ def _setting(row: Row) -> Row:
         if row["test_corpus"] == row.get("corpus", row["test_corpus"])
         else f"{row['task']} → {row['test_corpus']}"
     )
-    model = model_name(row["backbone"], row["start"])
+    model = label_model(model_of(row), row["weights"])
     return {"task": place, "training clips": subset_name(row["subset"]), "model": model, "weights": row["weights"]}
 
 
@@ -53,6 +54,17 @@ def _judgement(row: Row) -> Row:
     }
 
 
+def _reference(row: Row, tidy: pl.DataFrame) -> Row:
+    """Difference to the model that `report.baseline` names; nothing where it names none."""
+    names = tidy["reference"].drop_nulls().unique().to_list()
+    if not names:
+        return {}
+    stars = star(row["reference_p_value"])
+    return {
+        f"difference to {names[0]}": number(row["reference_difference"], sign=True) + (f" {stars}" if stars else "")
+    }
+
+
 def _paper(row: Row, tidy: pl.DataFrame) -> Row:
     if tidy["paper_mean"].null_count() == tidy.height:
         return {}
@@ -60,26 +72,21 @@ def _paper(row: Row, tidy: pl.DataFrame) -> Row:
 
 
 def _present_results(tidy: pl.DataFrame) -> list[Row]:
-    """One row per setting, the metrics side by side; interval, difference and p are of the first, macro-F1 or mean CCC."""
+    """One row per setting, the metrics side by side; interval, difference and p are of the first."""
     rows = []
-    for _, part in tidy.group_by(["task", "test_corpus", "subset", "backbone", "start"], maintain_order=True):
+    for _, part in tidy.group_by(["task", "test_corpus", "subset", *Model._fields], maintain_order=True):
         values = {row["metric"]: row for row in part.iter_rows(named=True)}
-        main = next(values[metric] for metric in MAIN_METRICS if metric in values)
-        beside = ("uar", "weighted_f1", *(metric for metric in values if metric.startswith("ccc_")))
+        first, *others = sorted(values, key=order_metric)
+        main = values[first]
         rows.append(
             {
                 **_setting(main),
-                METRIC_NAMES[main["metric"]]: spread(main["mean"], main["std"]),
+                label_metric(main["metric"]): spread(main["mean"], main["std"]),
                 "interval over test clips": interval(main["low"], main["high"]),
                 **_judgement(main),
-                **{
-                    METRIC_NAMES[metric]: spread(values[metric]["mean"], values[metric]["std"])
-                    for metric in beside
-                    if metric in values and metric != main["metric"]
-                },
-                **_paper(main, tidy.filter(metric="macro_f1")),
-                "difference to eGeMAPS": number(main["egemaps_difference"], sign=True)
-                + (f" {star(main['egemaps_p_value'])}" if star(main["egemaps_p_value"]) else ""),
+                **{label_metric(metric): spread(values[metric]["mean"], values[metric]["std"]) for metric in others},
+                **_paper(main, tidy.filter(metric=first)),
+                **_reference(main, tidy),
                 "n test": f"{main['n']:,}",
                 "runs": str(main["n_runs"]),
                 "split": main["split"],
@@ -93,7 +100,7 @@ def _present_one_metric(tidy: pl.DataFrame) -> list[Row]:
     return [
         {
             **_setting(row),
-            METRIC_NAMES[row["metric"]]: spread(row["mean"], row["std"]),
+            label_metric(row["metric"]): spread(row["mean"], row["std"]),
             "interval over test clips": interval(row["low"], row["high"]),
             **_judgement(row),
             **_paper(row, tidy),
@@ -107,7 +114,7 @@ def _present_one_metric(tidy: pl.DataFrame) -> list[Row]:
 def _present_classes(tidy: pl.DataFrame) -> list[Row]:
     """One row per setting, a column per class."""
     rows = []
-    for _, part in tidy.group_by(["task", "test_corpus", "subset", "backbone", "start"], maintain_order=True):
+    for _, part in tidy.group_by(["task", "test_corpus", "subset", *Model._fields], maintain_order=True):
         first = part.row(0, named=True)
         place = {"task": first["task"], "tested on": first["test_corpus"]}
         classes = {row["label"]: spread(row["mean"], row["std"], 2) for row in part.iter_rows(named=True)}
@@ -124,7 +131,7 @@ def _present_distance(tidy: pl.DataFrame) -> list[Row]:
             "task": row["task"],
             "tested on": row["test_corpus"],
             "training clips": subset_name(row["subset"]),
-            "model": model_name(row["backbone"], row["start"]),
+            "model": label_model(model_of(row), row["weights"]),
             "weights": row["weights"],
             "cosine distance": spread(row["mean"], row["std"], 4),
             "n test": f"{row['n']:,}",
@@ -135,13 +142,13 @@ def _present_distance(tidy: pl.DataFrame) -> list[Row]:
 
 
 def _present_data(tidy: pl.DataFrame) -> list[Row]:
-    """One row per task, corpus, fold and split with a column per class; corpora only tested on appear with one fold."""
-    rows = []
+    """One row per task, corpus, partition, fold and split, a column per class; corpora only tested on appear with one fold."""
+    rows, several = [], tidy["partition"].n_unique() > 1
     for _, part in tidy.group_by(["task", "corpus"], maintain_order=True):
         only_test = set(part["split"]) == {"test"}
         none = dict.fromkeys(part["label"].drop_nulls().unique(maintain_order=True), "0")
-        for (fold, split), cell in part.group_by(["fold", "split"], maintain_order=True):
-            if only_test and fold != part["fold"].min():
+        for (partition, fold, split), cell in part.group_by(["partition", "fold", "split"], maintain_order=True):
+            if only_test and (partition, fold) != (part["partition"].min(), part["fold"].min()):
                 continue
             total = cell.filter(pl.col("label").is_null()).row(0, named=True)
             classes = {r["label"]: f"{r['utterances']:,}" for r in cell.iter_rows(named=True) if r["label"] is not None}
@@ -149,6 +156,7 @@ def _present_data(tidy: pl.DataFrame) -> list[Row]:
                 {
                     "task": total["task"],
                     "corpus": total["corpus"],
+                    **({"partition": "every" if only_test else str(partition)} if several else {}),
                     "fold": "every" if only_test else str(fold),
                     "split": str(split),
                     "utterances": f"{total['utterances']:,}",
@@ -216,11 +224,12 @@ def _align(rows: list[Row], last: tuple[str, ...]) -> list[Row]:
 
 
 def _present_paper(tidy: pl.DataFrame) -> list[Row]:
-    """As printed: four digits in the table of F1 bias, three elsewhere."""
+    """As printed: its table, row and column, the metric, and the value with as many digits as there."""
     return [
         {
-            **row,
-            "mean": number(row["mean"], 4 if row["table"] == "IV" else 3),
+            **{name: row[name] for name in ("table", "row", "column")},
+            "metric": label_metric(row["metric"]),
+            "mean": number(row["mean"], count_digits(row["metric"])),
             "std": "–" if row["std"] is None else str(row["std"]),
             "stars": row["stars"] or "",
         }

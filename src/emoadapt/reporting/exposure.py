@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
@@ -19,20 +19,21 @@ from emoadapt.tasks.overlap import find_shared_clips
 _TESTED = ("task", "test_corpus", "test_clips", "seen_clips", "test_speakers", "seen_speakers")
 
 
-def count_shared(splits: pl.DataFrame, clips: pl.DataFrame) -> dict[tuple[str, int, str], tuple[int, int]]:
-    """(corpus, fold, split) -> its clips, and its speakers, that are also in another split of the fold.
+def count_shared(splits: pl.DataFrame, clips: pl.DataFrame) -> dict[tuple[Any, ...], tuple[int, int]]:
+    """(corpus, partition, fold, split) -> its clips, and its speakers, that are also in another split of the fold.
 
     Args:
         splits: SPLITS rows of a task.
         clips: as from `read_clips`.
     """
-    shared = {}
-    for (fold,), rows in splits.join(clips, on="utterance_id", how="left").partition_by("fold", as_dict=True).items():
+    shared: dict[tuple[Any, ...], tuple[int, int]] = {}
+    joined = splits.join(clips, on="utterance_id", how="left").partition_by("partition", "fold", as_dict=True)
+    for division, rows in joined.items():
         for (corpus, split), part in rows.partition_by("corpus", "split", as_dict=True).items():
             others = rows.filter(pl.col("split") != split)
             people = set(part["person"].drop_nulls()) & set(others["person"].drop_nulls())
-            shared[corpus, fold, split] = (len(find_shared_clips(part, others)), len(people))
-    return cast(dict[tuple[str, int, str], tuple[int, int]], shared)
+            shared[corpus, *division, split] = (len(find_shared_clips(part, others)), len(people))
+    return shared
 
 
 def build_stage1(

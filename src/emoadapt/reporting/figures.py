@@ -18,14 +18,14 @@ from emoadapt.reporting.confidence import draw_reliability, draw_selective
 from emoadapt.reporting.curves import draw_adaptation, draw_finetuning
 from emoadapt.reporting.display import STATUS_WORDS
 from emoadapt.reporting.matrices import draw_confusion, draw_per_class
+from emoadapt.reporting.measures import label_metric, list_main_metrics
+from emoadapt.reporting.panels import split_backbones, split_models
 from emoadapt.reporting.style import (
-    MAIN_METRICS,
-    METRIC_NAMES,
-    label_of,
+    label_line,
     mark_of,
-    mark_untrained,
     model_key,
-    model_name,
+    model_of,
+    name_model,
     number,
     shorten,
     subset_key,
@@ -87,11 +87,11 @@ def write_figures(
     distances = average_runs(study, measured.filter(metric="cosine_distance"))
     drawers: dict[str, Callable[[str], None]] = {
         "results": lambda name: _draw_intervals(
-            study, compared.filter(pl.col("metric").is_in(MAIN_METRICS)), out, name
+            study, compared.filter(pl.col("metric").is_in(list_main_metrics())), out, name
         ),
         "f1_bias": lambda name: _draw_intervals(study, compared.filter(metric="f1_bias"), out, name),
         "low_resource": lambda name: _draw_sizes(
-            study, compared.filter(pl.col("metric").is_in(MAIN_METRICS)), out, name
+            study, compared.filter(pl.col("metric").is_in(list_main_metrics())), out, name
         ),
         "cosine_distance": lambda name: _draw_sizes(study, distances, out, name),
         "per_class_f1": lambda name: draw_per_class(study, measured.filter(metric="f1"), out, name),
@@ -136,7 +136,7 @@ def _draw_intervals(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
             _draw_forest(study, axis, rows)
             axis.set_title(title)
             axis.tick_params(labelbottom=True)
-        measured = " or ".join(METRIC_NAMES[metric] for metric in frame["metric"].unique(maintain_order=True))
+        measured = " or ".join(label_metric(metric) for metric in frame["metric"].unique(maintain_order=True))
         axes[-1].set_xlabel(f"{measured} (point: mean over runs; line: bootstrap interval)")
         save_figure(figure, out, name)
     return None
@@ -150,7 +150,7 @@ def _rows_of_panel(study: Study, frame: pl.DataFrame) -> list[dict[str, Any] | s
         if len(subsets) > 1:
             rows.append(subset_name(subset))
         chosen = frame.filter(subset=subset).iter_rows(named=True)
-        rows += sorted(chosen, key=lambda row: model_key(study, row["backbone"], row["start"]))
+        rows += sorted(chosen, key=lambda row: model_key(study, model_of(row)))
     return rows
 
 
@@ -161,20 +161,20 @@ def _draw_forest(study: Study, axis: Axes, rows: Sequence[dict[str, Any] | str])
             axis.axhline(place, color="#F2F2F2", linewidth=14, zorder=0)
             labels.append(row)
             continue
-        mark = mark_of(study, row["start"])
+        mark = mark_of(study, model_of(row))
         axis.plot([row["low"], row["high"]], [place, place], color=mark.colour, linewidth=2, solid_capstyle="butt")
         axis.plot(row["mean"], place, mark.marker, color=mark.colour, markersize=6.5)
         axis.annotate(
             number(row["mean"], 2).replace("0.", ".", 1), (row["high"], place), (6, 0), textcoords="offset points", va="center",
             color=mark.colour, fontweight="bold",
         )  # fmt: skip
-        labels.append(model_name(mark_untrained(study, row["backbone"]), row["start"]))
+        labels.append(name_model(study, model_of(row)))
     axis.set_yticks(range(len(rows)), labels)
     for text, row in zip(axis.get_yticklabels(), rows, strict=True):
         if isinstance(row, str):
             text.set_fontweight("bold")
         else:
-            text.set_color(mark_of(study, row["start"]).colour)
+            text.set_color(mark_of(study, model_of(row)).colour)
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.grid(visible=False, axis="y")
     axis.tick_params(axis="y", length=0)
@@ -189,12 +189,7 @@ def _draw_sizes(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None
         return save_note(out, name, "There is nothing to draw over the number of training clips.")
     panels = []
     for title, part in _panels(study, frame):
-        backbones = [b for b in study.backbones if b in set(part["backbone"])] or ["handcrafted"]
-        # The handcrafted vector has no backbone: it stands in every panel as the reference.
-        panels += [
-            (f"{title}\n{mark_untrained(study, b)}", part.filter(pl.col("backbone").is_in([b, "handcrafted"])))
-            for b in backbones
-        ]
+        panels += [(f"{title}\n{backbone}", rows) for backbone, rows in split_backbones(study, part)]
     columns = min(2, len(panels))
     lines = -(-len(panels) // columns)
     with new_figure(4.9 * columns, 2.9 * lines) as figure:
@@ -202,26 +197,26 @@ def _draw_sizes(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None
         for axis, (title, part) in zip(axes, panels, strict=True):
             _draw_size_lines(study, axis, part)
             axis.set_title(title)
-            axis.set_ylabel(METRIC_NAMES[part["metric"][0]])
+            axis.set_ylabel(label_metric(part["metric"][0]))
         save_figure(figure, out, name)
     return None
 
 
 def _draw_size_lines(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
     subsets = sorted(set(frame["subset"]), key=subset_key)
-    starts = sorted(set(frame["start"]), key=lambda start: model_key(study, "", start))
+    models = split_models(study, frame)
     ends, shift = [], 0.09
-    for index, start in enumerate(starts):
-        rows = {row["subset"]: row for row in frame.filter(start=start).iter_rows(named=True)}
-        mark = mark_of(study, start)
-        x = [subsets.index(s) + shift * (index - (len(starts) - 1) / 2) for s in subsets if s in rows]
+    for index, (model, part) in enumerate(models):
+        rows = {row["subset"]: row for row in part.iter_rows(named=True)}
+        mark = mark_of(study, model)
+        x = [subsets.index(s) + shift * (index - (len(models) - 1) / 2) for s in subsets if s in rows]
         chosen = [rows[s] for s in subsets if s in rows]
         means = [row["mean"] for row in chosen]
-        axis.plot(x, means, marker=mark.marker, color=mark.colour, linewidth=1.6, markersize=5.5)
+        axis.plot(x, means, mark.line, marker=mark.marker, color=mark.colour, linewidth=1.6, markersize=5.5)
         for place, row in zip(x, chosen, strict=True):
             ends_of = (row["low"], row["high"]) if "low" in row else _std_band(row)
             axis.plot([place, place], ends_of, color=mark.colour, linewidth=1.2)
-        ends.append((means[-1], shorten(label_of(start)), mark.colour))
+        ends.append((means[-1], shorten(label_line(study, model)), mark.colour))
     axis.set_xticks(range(len(subsets)), [subset_name(s) for s in subsets])
     axis.set_xlim(-0.4, len(subsets) - 0.6)
     axis.margins(y=0.1)

@@ -19,12 +19,20 @@ from emoadapt.flow.parts import write_text
 from emoadapt.reporting.declared import Declared, declared_names, read_declared
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.figures import figure_names
-from emoadapt.reporting.notices import describe_left_out, list_copies, list_exposures, list_gaps, list_notices
+from emoadapt.reporting.notices import (
+    describe_left_out,
+    describe_partitions,
+    list_copies,
+    list_exposures,
+    list_gaps,
+    list_notices,
+)
 from emoadapt.reporting.pages import Page, encode_pages, page_id
-from emoadapt.reporting.style import spread
+from emoadapt.reporting.style import is_one_tailed, model_of, name_test, spread
 from emoadapt.reporting.summary import summarise_results
 from emoadapt.reporting.tables import read_tidy, table_names
 from emoadapt.reporting.weights import describe_weights
+from emoadapt.study.nodes import DEFAULT, Model
 
 SHOWN_ROWS = 1000
 """Rows of a table in the report; the CSV has all."""
@@ -44,6 +52,7 @@ _CONSTANT = (
     "split by",
     "labels",
     "left out",
+    "partition",
     "fold",
 )
 """Columns that move below the table when all their values are the same."""
@@ -166,6 +175,10 @@ def write_report(
         filter_from=FILTER_FROM,
         left_out=study.left_out,
         left_out_sentence=describe_left_out(study),
+        partitions=describe_partitions(study),
+        finetunings=set(study.finetunings) - {DEFAULT},
+        test=name_test(study),
+        one_tailed=is_one_tailed(study),
         sections=_build_sections(
             study, shown, images, [read_declared(study, name, tables) for name in declared_names(study)]
         ),
@@ -334,7 +347,7 @@ def _link_pages(tidy: pl.DataFrame, height: int, anchors: Collection[str]) -> li
 
     Tables print a row per tidy row, or one per setting and test corpus; any other has no links.
     """
-    keys = ["task", "backbone", "start", "subset"]
+    keys = ["task", *Model._fields, "subset"]
     if not {*keys, "test_corpus"} <= set(tidy.columns):
         return [None] * height
     found = tidy.select(*keys, "test_corpus")
@@ -342,7 +355,7 @@ def _link_pages(tidy: pl.DataFrame, height: int, anchors: Collection[str]) -> li
         found = found.unique(maintain_order=True)
     if found.height != height:
         return [None] * height
-    ids = [page_id(*row) for row in found.select(keys).iter_rows()]
+    ids = [page_id(row["task"], model_of(row), row["subset"]) for row in found.iter_rows(named=True)]
     return [name if name in anchors else None for name in ids]
 
 

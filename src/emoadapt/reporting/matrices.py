@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,18 @@ from numpy.typing import NDArray
 
 from emoadapt.config import Study
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels
+from emoadapt.reporting.panels import MODEL, split_backbones, split_models
 from emoadapt.reporting.style import (
-    label_of,
+    is_vector,
+    label_line,
     mark_of,
-    mark_untrained,
     model_key,
-    model_name,
+    name_model,
     shorten,
     subset_key,
     subset_name,
 )
+from emoadapt.study.nodes import Model
 
 _COLUMNS = 3
 
@@ -39,40 +42,41 @@ def draw_confusion(study: Study, frame: pl.DataFrame, out: Path, name: str) -> N
     with new_figure((side + 0.5) * width + 0.3, (side + 0.35) * len(lines)) as figure:
         axes = figure.subplots(len(lines), width, squeeze=False)
         for row, line in zip(axes, lines, strict=True):
-            for axis, (task, corpus, subset, backbone, start) in zip(row, line, strict=False):
-                part = frame.filter(task=task, test_corpus=corpus, subset=subset, backbone=backbone, start=start)
+            for axis, (task, corpus, subset, model) in zip(row, line, strict=False):
+                part = frame.filter(task=task, test_corpus=corpus, subset=subset, **model._asdict())
                 classes = study.tasks[task].classes
                 _draw_matrix(axis, _mean_counts(part, classes), classes, first=axis is row[0])
                 place = task if corpus == study.tasks[task].corpus else f"{task} → {corpus}"
-                name_lines = (place, model_name(mark_untrained(study, backbone), start), subset_name(subset))
+                name_lines = (place, name_model(study, model), subset_name(subset))
                 title = "\n".join(shorten(text, 11 * size if size < 4 else 9 * size) for text in name_lines)
-                axis.set_title(title, color=mark_of(study, start).colour, fontsize=9)
+                axis.set_title(title, color=mark_of(study, model).colour, fontsize=9)
             for axis in row[len(line) :]:
                 axis.remove()
         save_figure(figure, out, name)
     return None
 
 
-def _confusion_lines(study: Study, frame: pl.DataFrame) -> list[list[tuple[str, str, str, str, str]]]:
+def _confusion_lines(study: Study, frame: pl.DataFrame) -> list[list[tuple[str, str, str, Model]]]:
     """Settings to draw: a line per task, test corpus and backbone, at most three matrices wide."""
-    lines: list[list[tuple[str, str, str, str, str]]] = []
+    lines: list[list[tuple[str, str, str, Model]]] = []
     for task, config in study.tasks.items():
         found = frame.filter(task=task)
         corpora = sorted(set(found["test_corpus"]), key=lambda c: (c != config.corpus, c))
         for corpus in corpora:
             part = found.filter(test_corpus=corpus)
             largest = max(set(part["subset"]), key=subset_key)
-            models = part.filter(subset=largest).select("backbone", "start").unique().rows()
-            for backbone in sorted({b for b, _ in models}, key=lambda b: model_key(study, b, "original")):
-                starts = sorted((s for b, s in models if b == backbone), key=lambda s: model_key(study, "", s))
-                cells = [(task, corpus, largest, backbone, start) for start in starts]
+            rows = part.filter(subset=largest).select(MODEL).unique().rows()
+            models = sorted((Model(*row) for row in rows), key=lambda model: model_key(study, model))
+            for backbone, group in itertools.groupby(models, key=lambda model: model.backbone):
+                cells = [(task, corpus, largest, model) for model in group]
+                last = lines[-1] if lines else []
                 if (
-                    lines
-                    and backbone not in study.backbones
-                    and len(lines[-1]) < _COLUMNS
-                    and lines[-1][0][:2] == (task, corpus)
+                    last
+                    and is_vector(study, backbone)
+                    and len(last + cells) <= _COLUMNS
+                    and last[0][:2] == (task, corpus)
                 ):
-                    lines[-1] += cells
+                    last += cells
                 else:
                     lines += [cells[i : i + _COLUMNS] for i in range(0, len(cells), _COLUMNS)]
     return lines
@@ -152,28 +156,24 @@ def _per_class_panels(study: Study, frame: pl.DataFrame) -> list[tuple[str, pl.D
         for corpus in sorted(set(found["test_corpus"]), key=lambda c: (c != config.corpus, c)):
             part = found.filter(test_corpus=corpus)
             part = part.filter(subset=max(set(part["subset"]), key=subset_key))
-            backbones = [b for b in study.backbones if b in set(part["backbone"])] or ["handcrafted"]
             place = task if corpus == config.corpus else f"{task} → {corpus}"
             title = f"{place}, {subset_name(part['subset'][0])}"
-            panels += [
-                (f"{title}\n{mark_untrained(study, b)}", part.filter(pl.col("backbone").is_in([b, "handcrafted"])))
-                for b in backbones
-            ]
+            panels += [(f"{title}\n{backbone}", rows) for backbone, rows in split_backbones(study, part)]
     return panels
 
 
 def _draw_class_dots(study: Study, axis: Axes, frame: pl.DataFrame, classes: list[str]) -> None:
-    starts = sorted(set(frame["start"]), key=lambda start: model_key(study, "", start))
-    step = 0.62 / max(len(starts), 2)
-    for index, start in enumerate(starts):
-        mark = mark_of(study, start)
-        stats = frame.filter(start=start).group_by("label").agg(mean=pl.col("value").mean(), std=pl.col("value").std())
+    models = split_models(study, frame)
+    step = 0.62 / max(len(models), 2)
+    for index, (model, rows) in enumerate(models):
+        mark = mark_of(study, model)
+        stats = rows.group_by("label").agg(mean=pl.col("value").mean(), std=pl.col("value").std())
         values = {label: (mean, std or 0.0) for label, mean, std in stats.iter_rows()}
-        places = [classes.index(c) + step * (index - (len(starts) - 1) / 2) for c in classes if c in values]
+        places = [classes.index(c) + step * (index - (len(models) - 1) / 2) for c in classes if c in values]
         chosen = [values[c] for c in classes if c in values]
         for place, (mean, std) in zip(places, chosen, strict=True):
             axis.plot([max(mean - std, 0), min(mean + std, 1)], [place, place], color=mark.colour, linewidth=1.4)
-        label = label_of(start)
+        label = label_line(study, model)
         axis.plot(
             [m for m, _ in chosen],
             places,

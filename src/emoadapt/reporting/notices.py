@@ -98,9 +98,10 @@ def list_gaps(per_class: pl.DataFrame, cross_corpus: pl.DataFrame, data: pl.Data
         )
     tested = data.filter(pl.col("label").is_null(), pl.col("split") == "test")
     # Folds of the task's own corpus test on different speakers, those of another corpus on the same ones.
-    speakers = tested.group_by("task", "corpus", maintain_order=True).agg(
+    parts = tested.group_by("task", "corpus", "partition", maintain_order=True).agg(
         all=pl.col("speakers").sum(), each=pl.col("speakers").max()
     )
+    speakers = parts.group_by("task", "corpus", maintain_order=True).agg(pl.col("all", "each").min())
     for task, corpus, several, one in speakers.iter_rows():
         if (several if corpus == study.tasks[task].corpus else one) == 1:
             notices.append(
@@ -131,6 +132,17 @@ def list_copies(leaks: pl.DataFrame) -> list[str]:
     return notices
 
 
+def describe_partitions(study: Study) -> list[str]:
+    """A sentence for each task with several partitions: what its runs are, and what they vary in."""
+    counts = {name: study.tasks[name].partitions for name in study.tasks}
+    return [
+        f"{name}: {count} partitions of {study.tasks[name].corpus}, each scored alone; a run is one partition, one draw of the training "
+        "clips and one seed, so that standard deviations are over partitions, draws and seeds together, and p-values over partitions."
+        for name, count in counts.items()
+        if count > 1
+    ]
+
+
 def used_features(study: Study) -> list[str]:
     """Features that the objectives of the study's adaptations rest on, and those that are wanted for themselves."""
     known = objective_features()
@@ -139,8 +151,8 @@ def used_features(study: Study) -> list[str]:
 
 
 def describe_left_out(study: Study) -> str:
-    """One sentence about tasks and adaptations that this machine has no corpora for; empty where there are none."""
-    kinds = {"tasks": "task", "adaptations": "adaptation"}
+    """One sentence about tasks and trainings that this machine has no corpora for; empty where there are none."""
+    kinds = {"tasks": "task", "adaptations": "adaptation", "finetunings": "fine-tuning"}
     found = {
         kind: [path.split(".")[1] for path in study.left_out if path.startswith(f"{kind}.") and path.count(".") == 1]
         for kind in kinds

@@ -15,25 +15,23 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
+from emoadapt.errors import ConfigError
 from emoadapt.flow.frames import read_frame
-from emoadapt.flow.grid import Setting, batches, settings
-from emoadapt.flow.store import read_provenance, read_table
+from emoadapt.flow.store import read_provenance
+from emoadapt.reporting.measures import count_digits, label_metric, order_metric
+from emoadapt.reporting.runs import list_batches
 from emoadapt.reporting.style import (
-    METRIC_NAMES,
-    mark_untrained,
     model_key,
-    model_name,
+    name_model,
     subset_key,
     subset_name,
     weights_of,
 )
+from emoadapt.study.nodes import Model, Setting
 
 Page = dict[str, Any]
 
-LEADING = ("macro_f1", "ccc_mean", "uar", "weighted_f1", "accuracy", "f1_bias")
-"""Metrics of whole runs that come first, in this order; the first that a task has stands for it. The others follow by name."""
-
-_SETTING = ["task", "backbone", "start", "subset"]
+_SETTING = ["task", *Model._fields, "subset"]
 
 
 def collect_pages(
@@ -46,35 +44,30 @@ def collect_pages(
         results: folder of results, laid out as by the rules.
         metrics: METRICS table of each task.
         confusion: CONFUSION table of each task.
-        splits: SPLITS table of each task, in the order of the tasks; it tells the number of folds.
+        splits: SPLITS table of each task, in the order of the tasks; it tells the partitions and folds.
 
     Raises:
         DataError: a table is missing or of another schema.
     """
     measured = _partition(read_frame(metrics, schema.METRICS))
     confused = _partition(read_frame(confusion, schema.CONFUSION))
-    folds = {
-        task: len(set(read_table(path, columns=["fold"]).column("fold").to_pylist()))
-        for task, path in zip(study.tasks, splits, strict=True)
-    }
+    divided = dict(zip(study.tasks, splits, strict=True))
     tasks = list(study.tasks)
-    found = [setting for setting in settings(study) if _key(setting) in measured]
-    found.sort(
-        key=lambda s: (tasks.index(s.task), model_key(study, s.backbone, s.start), subset_key(s.subset)),
-    )
+    found = [setting for setting in study.list_settings() if _key(setting) in measured]
+    found.sort(key=lambda s: (tasks.index(s.task), model_key(study, s.model), subset_key(s.subset)))
     return [
         {
             **_describe_setting(study, setting),
             **_list_tests(study, setting, measured[_key(setting)], confused.get(_key(setting))),
-            **_list_batches(study, setting, folds[setting.task], results),
+            **_list_batches(study, setting, divided[setting.task], results),
         }
         for setting in found
     ]
 
 
-def page_id(task: str, backbone: str, start: str, subset: str) -> str:
+def page_id(task: str, model: Model, subset: str) -> str:
     """Anchor of a setting's page."""
-    return f"page-{task}.{backbone}.{start}.{subset}"
+    return f"page-{task}.{model}.{subset}"
 
 
 def encode_pages(pages: Sequence[Page]) -> str:
@@ -91,47 +84,50 @@ def round_value(value: float | None) -> float | None:
     return int(short) if short.is_integer() and abs(short) < 1e6 else short
 
 
-def _key(setting: Setting) -> tuple[str, str, str, str]:
-    return setting.task, setting.backbone, setting.start, setting.subset
+def _key(setting: Setting) -> tuple[str, ...]:
+    return setting.task, *setting.model, setting.subset
 
 
 def _describe_setting(study: Study, setting: Setting) -> Page:
-    adaptation = study.adaptations.get(setting.start)
+    model = setting.model
+    adaptation = study.adaptations.get(model.start)
     return {
-        "id": page_id(*_key(setting)),
+        "id": page_id(setting.task, model, setting.subset),
         "task": setting.task,
-        "backbone": setting.backbone,
-        "start": setting.start,
-        "model": model_name(mark_untrained(study, setting.backbone), setting.start),
+        **model._asdict(),
+        "method": study.finetunings[model.finetuning].method,
+        "model": name_model(study, model),
+        "partitions": study.tasks[setting.task].partitions,
         "subset": setting.subset,
         "clips": subset_name(setting.subset),
-        "weights": weights_of(study, setting.backbone),
+        "weights": weights_of(study, model.backbone),
         "objectives": {} if adaptation is None else {k: round_value(v) for k, v in adaptation.objectives.items()},
         "classes": list(study.tasks[setting.task].classes),
     }
 
 
 def _list_tests(study: Study, setting: Setting, measured: pl.DataFrame, confused: pl.DataFrame | None) -> Page:
-    """Names of the metrics, and runs by test corpus, the task's own first.
+    """Names and decimals of the metrics, and runs by test corpus, the task's own first.
 
     Of each run: its metrics, F1 by class (0 without a test clip), and confusion counts row by row (empty where the task
     has no classes).
     """
     own, classes = study.tasks[setting.task].corpus, study.tasks[setting.task].classes
-    keys = ["test_corpus", "resampling", "seed"]
+    keys = ["test_corpus", "partition", "resampling", "seed"]
     counts = {} if confused is None else _order_cells(confused, classes).partition_by(keys, as_dict=True)
     whole = measured.filter(pl.col("label").is_null())
-    metrics = sorted(set(whole["metric"]), key=lambda m: (LEADING.index(m) if m in LEADING else len(LEADING), m))
+    metrics = sorted(set(whole["metric"]), key=order_metric)
     runs = whole.sort(keys).partition_by(keys, as_dict=True, maintain_order=True)
     f1 = measured.filter(metric="f1").partition_by(keys, as_dict=True)
     tests: dict[str, Page] = {}
     for run, part in sorted(runs.items(), key=lambda item: item[0][0] != own):
-        corpus, resampling, seed = run
+        corpus, partition, resampling, seed = run
         values = {row["metric"]: row for row in part.iter_rows(named=True)}
         by_class = dict(f1[run].select("label", "value").iter_rows()) if run in f1 else {}
         test = tests.setdefault(str(corpus), {"corpus": corpus, "n": values[metrics[0]]["n"], "runs": []})
         test["runs"].append(
             {
+                "p": partition,
                 "r": resampling,
                 "s": seed,
                 "m": [round_value(values[name]["value"]) if name in values else None for name in metrics],
@@ -139,8 +135,8 @@ def _list_tests(study: Study, setting: Setting, measured: pl.DataFrame, confused
                 "c": counts[run]["count"].to_list() if run in counts else [],
             }
         )
-    names = [METRIC_NAMES.get(name, name.replace("_", " ")) for name in metrics]
-    return {"metrics": names, "tests": list(tests.values())}
+    shown = {"metrics": list(map(label_metric, metrics)), "digits": list(map(count_digits, metrics))}
+    return {**shown, "tests": list(tests.values())}
 
 
 def _order_cells(confused: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
@@ -148,11 +144,10 @@ def _order_cells(confused: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame
     return confused.sort(pl.col("label").cast(names), pl.col("predicted").cast(names))
 
 
-def _list_batches(study: Study, setting: Setting, folds: int, results: Path) -> Page:
+def _list_batches(study: Study, setting: Setting, splits: Path, results: Path) -> Page:
     """Curves of every run and fold, the files that hold its predictions, and how many clips had no usable input."""
     curves, files, left_out = [], [], dict.fromkeys(("train", "dev", "test"), 0)
-    for batch, runs in batches(study, setting, folds).items():
-        folder = results / "runs" / setting.task / setting.model / setting.subset / batch
+    for folder, runs in list_batches(study, setting, splits, results):
         table = read_frame(folder / "curves.parquet", schema.CURVES)
         curves += list(_list_curves(table))
         files.append([(folder / "predictions.parquet").as_posix(), " ".join(map(str, runs))])
@@ -161,7 +156,21 @@ def _list_batches(study: Study, setting: Setting, folds: int, results: Path) -> 
             key = "left_out" if part == "test" else f"left_out_{part}"
             left_out[part] = max(most, int(counted.get(key, "0")))
     missing = ", ".join(f"{count} {part}" for part, count in left_out.items() if count)
-    return {"curves": curves, "files": files, "left_out": f"{missing} clips, left out" if missing else ""}
+    names = {metric for curve in curves for metric in curve["series"]}
+    return {
+        "curves": curves,
+        "labels": {name: _label_curve(name) for name in sorted({name.partition(" ")[2] for name in names})},
+        "files": files,
+        "left_out": f"{missing} clips, left out" if missing else "",
+    }
+
+
+def _label_curve(metric: str) -> str:
+    """Name of what a curve is of: a score, or anything else that a method notes, such as a loss."""
+    try:
+        return label_metric(metric)
+    except ConfigError:
+        return metric.replace("_", " ")
 
 
 def _list_curves(table: pl.DataFrame) -> Iterator[Page]:

@@ -1,42 +1,43 @@
-"""Published figures that stand beside ours.
+"""Published values that stand beside ours.
 
-`paper/<paper>.csv` holds a paper's tables as printed: paper, table, row, column, mean, std, stars. Where text and table
-of a paper disagree the table is taken (Goncalves & Busso 2025, Section IV-B, gives WavLM on MSP-IMPROV as
-0.636 ± 0.05; Table I prints 0.612 ± 0.05); `paper/<paper>_notes.csv` says where. Metric: macro-F1, except Table IV (F1 bias).
+`papers/<paper>.csv` holds a paper's values as printed, one a line; a first line `# ...` is how the paper is cited. Columns:
+`table`, `row`, `column`: where the paper prints the value.
+`trained_on`, `tested_on`: corpora, compared with ours by their letters alone (`MSP-IMPROV` is `msp_improv`).
+`subset`: number of training clips, or `full`.
+`backbone`: the last part of the name of its weights, the architecture, or the feature that a vector reads; several with spaces
+between them: the value is that of the best of these.
+`objectives`: of Stage 1, as `egemaps=1 sentiment=0.5`; empty = no Stage 1. `method`: of the training on the task.
+`metric`, `mean`, `std`, `stars`: the last two empty where the paper prints none.
+
+Where text and tables of a paper disagree the table is taken; `papers/<paper>.notes.csv` says where (table, row, column, note;
+without row and column the note is on the whole table).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from emoadapt.config import Study
+from emoadapt.config.papers import find_paper
+from emoadapt.errors import DataError
+from emoadapt.study.nodes import ORIGINAL, Model
 
-_BACKBONES = {
-    "wav2vec2-base": "Wav2vec 2.0",
-    "wavlm-base": "WavLM",
-    "hubert-base-ls960": "HuBERT",
-    "data2vec-audio-base": "Data2vec",
+_NUMBERS = {"mean": pl.Float64, "std": pl.Float64}
+COLUMNS = {
+    **dict.fromkeys(("table", "row", "column", "trained_on", "tested_on", "subset"), pl.String),
+    **dict.fromkeys(("backbone", "objectives", "method", "metric"), pl.String),
+    **_NUMBERS,
+    "stars": pl.String,
 }
-_CORPORA = {"cremad": "CREMA-D", "mspimprov": "MSP-IMPROV", "msppodcast": "MSP-Podcast"}
-_SUBSETS = {"1000": "1K Subset", "5000": "5K Subset", "10000": "10K Subset"}
-_ADAPTED = {"egemaps": 1.0, "sentiment": 0.5, "face": 1.0}
-_WEIGHTINGS = {
-    (1.0, None, None): "O1",
-    (1.0, 1.0, None): "O1+O2",
-    (1.0, 0.5, None): "O1+.5*O2",
-    (1.0, 10.0, None): "O1+10*O2",
-    (10.0, 1.0, None): "10*O1+O2",
-    (0.5, 1.0, None): ".5*O1+O2",
-    (1.0, 1.0, 1.0): "O1+O2+O3",
-    (1.0, 0.5, 1.0): "O1+.5*O2+O3",
-    (1.0, 1.5, 1.0): "O1+1.5*O2+O3",
-}
+"""Columns of a paper's values."""
+NOTE_COLUMNS = dict.fromkeys(("table", "row", "column", "note"), pl.String)
 
 
 @dataclass(frozen=True)
@@ -51,29 +52,37 @@ class PaperValue:
     stars: str | None
 
 
-@cache
 def read_paper(name: str) -> pl.DataFrame:
-    """Tables of a paper; `std` and `stars` are null where the paper prints none."""
-    text = files("emoadapt.reporting").joinpath("paper").joinpath(f"{name}.csv").read_bytes()
-    return pl.read_csv(text, schema_overrides={"mean": pl.Float64, "std": pl.Float64, "stars": pl.String})
+    """Values of a paper, with `COLUMNS`.
+
+    Raises:
+        DataError: its file lacks a column.
+    """
+    return _read(find_paper(name)[0], COLUMNS)
 
 
-@cache
 def read_paper_notes(name: str) -> pl.DataFrame:
-    """Where a paper's text and tables disagree: table, row, column (null = all of the table), and a note."""
-    text = files("emoadapt.reporting").joinpath("paper").joinpath(f"{name}_notes.csv").read_bytes()
-    return pl.read_csv(text, schema_overrides=dict.fromkeys(("table", "row", "column", "note"), pl.String))
+    """Where a paper disagrees with itself, with `NOTE_COLUMNS`; empty if nothing is known of that."""
+    _, *notes = find_paper(name)
+    return _read(notes[0], NOTE_COLUMNS) if notes else pl.DataFrame(schema=NOTE_COLUMNS)
+
+
+def cite_paper(name: str) -> str:
+    """How a paper is cited; its name if its file does not say."""
+    with find_paper(name)[0].open(encoding="utf-8") as file:
+        first = file.readline().strip()
+    return first.removeprefix("#").strip() if first.startswith("#") else name
 
 
 def find_paper_value(
-    study: Study, task: str, test_corpus: str, backbone: str, start: str, subset: str, metric: str
+    study: Study, task: str, test_corpus: str, model: Model, subset: str, metric: str
 ) -> tuple[float, float | None] | None:
     """Mean and standard deviation that the study's paper prints for a setting, None where it prints nothing.
 
-    A setting matches by what it is, not by what it is called: the corpus (by name), the pretrained weights
-    (never an untrained backbone), the objectives with their weights, the training clips.
+    A setting matches by what it is, not by what it is called: the corpora (by name), the pretrained weights (never an untrained
+    backbone), the objectives with their weights, the method, the training clips.
     """
-    found = find_in_tables(study, None, task, test_corpus, [(backbone, start)], subset, metric)
+    found = find_in_tables(study, None, task, test_corpus, [model], subset, metric)
     return None if found is None else (found.mean, found.std)
 
 
@@ -82,7 +91,7 @@ def find_in_tables(
     tables: Sequence[str] | None,
     task: str,
     test_corpus: str,
-    models: Sequence[tuple[str, str]],
+    models: Sequence[Model],
     subset: str,
     metric: str,
 ) -> PaperValue | None:
@@ -90,69 +99,73 @@ def find_in_tables(
 
     Args:
         study: the configuration; `report.paper` names the paper.
-        tables: the paper's tables to look into, in this order; None = all, ablations last.
+        tables: the paper's tables to look into, in this order; None = all, in the order of its file.
         task: name of the task.
         test_corpus: corpus tested on.
-        models: the setting's backbone and start; several = the best of these.
+        models: the setting's model; several = the best of these.
         subset: training clips.
         metric: ours.
     """
     if study.report.paper is None:
         return None
-    paper = read_paper(study.report.paper)
-    cells = list(_locate(study, study.tasks[task].corpus, test_corpus, models, subset, metric))
-    for table in tables if tables is not None else dict.fromkeys(cell[0] for cell in cells):
-        for place, row, column in cells:
-            found = paper.filter(pl.col("column").str.starts_with(column), table=table, row=row)
-            if place == table and not found.is_empty():
-                value = found.row(0, named=True)
-                return PaperValue(table, row, value["column"], value["mean"], value["std"], value["stars"])
+    rows = _index(find_paper(study.report.paper)[0])
+    place = (_spell(study.tasks[task].corpus), _spell(test_corpus), subset, metric)
+    found = [row for row in rows.get(place, []) if _fits(study, row, models)]
+    for table in tables if tables is not None else [row["table"] for row in found]:
+        for row in found:
+            if row["table"] == table:
+                return PaperValue(*(row[name] for name in ("table", "row", "column", "mean", "std", "stars")))
     return None
 
 
-def _locate(
-    study: Study, corpus: str, test_corpus: str, models: Sequence[tuple[str, str]], subset: str, metric: str
-) -> Iterator[tuple[str, str, str]]:
-    """(table, row, column or how it begins) of the paper."""
-    home, away = (_CORPORA.get(re.sub(r"[^a-z]", "", name.lower())) for name in (corpus, test_corpus))
-    names = [_name_model(study, *model) for model in models]
-    if home is None or away is None:
-        return
-    if len(models) > 1:
-        adapted = all(name and name.endswith(" Adapted") for name, _ in names)
-        if adapted and (metric, subset, home) == ("macro_f1", "full", away):
-            yield "III", home, "Best Adapted SSL"
-        return
-    model, weighting = names[0]
-    if metric == "f1_bias" and model and subset == "full" and home == away:
-        yield "IV", home, model
-    if metric != "macro_f1":
-        return
-    if home != away:
-        if model and (home, subset) == ("MSP-Podcast", "full"):
-            yield "V", model, away
-    elif subset in _SUBSETS and home == "MSP-Podcast" and model:
-        yield "II", _SUBSETS[subset], model
-    elif subset == "full":
-        if model:
-            yield "III" if model == "AV-HuBERT" else "I", home, model
-        if weighting:
-            yield "VI", weighting, home
+def _read(path: Path, columns: dict[str, Any]) -> pl.DataFrame:
+    frame = pl.read_csv(path, comment_prefix="#", schema_overrides=columns)
+    if missing := [name for name in columns if name not in frame.columns]:
+        raise DataError(f"{path}: columns {', '.join(missing)} are missing; see docs/add-a-paper.md")
+    return frame.select(list(columns))
 
 
-def _name_model(study: Study, backbone: str, start: str) -> tuple[str | None, str | None]:
-    """(column of Table I, row of Table VI); None where the paper has no such model."""
-    if start == "egemaps":
-        return "eGeMAPS", None
-    config = study.backbones.get(backbone)
-    if config is None or config.weights is None:
-        return None, None
-    if config.architecture == "av_hubert":
-        return ("AV-HuBERT", None) if start == "original" else (None, None)
-    name = _BACKBONES.get(config.weights.rstrip("/").rsplit("/", 1)[-1])
-    if name is None or start == "original":
-        return name and f"{name} Original", None
-    objectives = dict(study.adaptations[start].objectives) if start in study.adaptations else {}
-    known = name == "Wav2vec 2.0" and not objectives.keys() - _ADAPTED.keys()
-    weighting = _WEIGHTINGS.get(tuple(objectives.get(o) for o in _ADAPTED)) if known else None  # type: ignore[arg-type]
-    return f"{name} Adapted" if objectives == _ADAPTED else None, weighting
+@cache
+def _index(path: Path) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """(trained on, tested on, subset, metric) -> rows of a paper."""
+    index: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in _read(path, COLUMNS).iter_rows(named=True):
+        place = (_spell(row["trained_on"]), _spell(row["tested_on"]), row["subset"], row["metric"])
+        index.setdefault(place, []).append(row)
+    return index
+
+
+def _spell(corpus: str) -> str:
+    """Letters of a corpus's name."""
+    return re.sub(r"[^a-z]", "", corpus.lower())
+
+
+def _fits(study: Study, row: dict[str, Any], models: Sequence[Model]) -> bool:
+    """Whether a row is of these models: of one model, or of the best of several."""
+    backbones = set(row["backbone"].split())
+    if (len(backbones) > 1) != (len(models) > 1):
+        return False
+    wanted = dict(part.split("=") for part in (row["objectives"] or "").split())
+    objectives = {name: float(weight) for name, weight in wanted.items()}
+    return all(
+        bool(_list_names(study, model.backbone) & backbones)
+        and _list_objectives(study, model.start) == objectives
+        and study.finetunings[model.finetuning].method == row["method"]
+        for model in models
+    )
+
+
+def _list_names(study: Study, backbone: str) -> set[str]:
+    """What a paper may call a backbone; nothing if it is untrained."""
+    config = study.backbones[backbone]
+    if config.provenance == "descriptors":
+        return set(config.features)
+    weights = {name.rstrip("/").rsplit("/", 1)[-1] for name, _ in config.list_weights()}
+    return {*weights, config.architecture} if weights else set()
+
+
+def _list_objectives(study: Study, start: str) -> dict[str, float] | None:
+    """Weights of a start's objectives; empty for the original, None where it is unknown."""
+    if start == ORIGINAL:
+        return {}
+    return dict(study.adaptations[start].objectives) if start in study.adaptations else None

@@ -96,9 +96,9 @@ function mean(values) {
   return known.length ? known.reduce(function (a, b) { return a + b; }, 0) / known.length : null;
 }
 
-function digits(metric) { return metric === "cosine distance" ? 4 : 3; }
-
-function nameRun(run) { return "draw " + run.r + ", seed " + run.s; }
+function nameRun(page, run) {
+  return (page.partitions > 1 ? "partition " + run.p + ", " : "") + "draw " + run.r + ", seed " + run.s;
+}
 
 function drawPage(place, page) {
   var state = { test: 0, run: -1 };
@@ -120,6 +120,7 @@ function drawPage(place, page) {
 
 function factsOf(page) {
   var own = page.tests[0], facts = [["Starting point", page.model + (page.weights === "pretrained" ? " (pretrained)" : "")]];
+  if (page.finetuning !== "default") facts.push(["Fine-tuning", page.finetuning + (page.method === page.finetuning ? "" : " (" + page.method + ")")]);
   var objectives = Object.keys(page.objectives);
   if (objectives.length) {
     facts.push(["Stage-1 objectives", objectives.map(function (name) { return page.objectives[name] + " \u00d7 " + name; }).join(", ")]);
@@ -150,7 +151,7 @@ function choicesOf(page, state, redraw) {
   var runs = null;
   if (page.tests.length > 1) choose("Test corpus", page.tests.map(function (test) { return test.corpus; }), "test", 0);
   if (page.tests[0].runs.length > 1) {
-    runs = choose("Run", ["all " + page.tests[0].runs.length + " runs"].concat(page.tests[0].runs.map(nameRun)), "run", -1);
+    runs = choose("Run", ["all " + page.tests[0].runs.length + " runs"].concat(page.tests[0].runs.map(function (run) { return nameRun(page, run); })), "run", -1);
     state.select = runs;
   }
   return box;
@@ -169,16 +170,16 @@ function tableOfRuns(page, test, state) {
         make("button", { type: "button" }, name));
     }))),
     make("tbody", {}, test.runs.map(function (run, place) {
-      var cells = shown.map(function (metric) { return format(run.m[metric], digits(page.metrics[metric])); })
+      var cells = shown.map(function (metric) { return format(run.m[metric], page.digits[metric]); })
         .concat(run.f.map(function (value) { return format(value, 3); }));
-      var row = make("tr", state.run === place ? { "class": "chosen" } : {}, [make("td", {}, nameRun(run))]
+      var row = make("tr", state.run === place ? { "class": "chosen" } : {}, [make("td", {}, nameRun(page, run))]
         .concat(cells.map(function (text) { return make("td", { "class": "number" }, text); })));
       return row;
     }))
   ]);
   if (test.runs.length > 1) {
     var means = shown.map(function (metric) {
-      return format(mean(test.runs.map(function (run) { return run.m[metric]; })), digits(page.metrics[metric]));
+      return format(mean(test.runs.map(function (run) { return run.m[metric]; })), page.digits[metric]);
     }).concat(page.classes.map(function (name, index) {
       return format(mean(test.runs.map(function (run) { return run.f[index]; })), 3);
     }));
@@ -207,7 +208,7 @@ function confusionOf(page, test, chosen) {
   var head = make("tr", {}, [make("th", { scope: "col" }, "true \\ predicted")].concat(page.classes.map(function (name) {
     return make("th", { scope: "col" }, name);
   })));
-  var about = chosen < 0 && runs.length > 1 ? "all " + runs.length + " runs together" : nameRun(runs[0]);
+  var about = chosen < 0 && runs.length > 1 ? "all " + runs.length + " runs together" : nameRun(page, runs[0]);
   return make("figure", { "class": size > 5 ? "confusion large" : "confusion" }, [
     make("figcaption", {}, "Confusion, " + about + ": shares of a true class, and utterances"),
     make("div", { "class": "scroll", tabindex: "0" }, make("table", {}, [make("thead", {}, head), make("tbody", {}, rows)]))
@@ -215,7 +216,10 @@ function confusionOf(page, test, chosen) {
 }
 
 // A run of a table pools its folds; each fold has a curve of its own.
-function belongsTo(curve, run) { return curve.run.indexOf("r" + run.r + "f") === 0 && /s(-?\d+)$/.exec(curve.run)[1] === String(run.s); }
+function belongsTo(curve, run) {
+  var found = /^p(\d+)f\d+r(\d+)s(\d+)$/.exec(curve.run);
+  return Number(found[1]) === run.p && Number(found[2]) === run.r && Number(found[3]) === run.s;
+}
 
 function curvesOf(page, test, chosen) {
   var metrics = [];
@@ -249,7 +253,7 @@ function drawCurves(page, test, chosen, metric) {
   var low = steps[0], high = steps[steps.length - 1];
   function x(epoch) { return left + (width - left - right) * epoch / longest; }
   function y(value) { return top + (height - top - bottom) * (high - value) / (high - low || 1); }
-  var label = metric.replace("macro_f1", "macro-F1").replace(/_/g, " ");
+  var label = page.labels[metric];
   var picture = draw("svg", { viewBox: "0 0 " + width + " " + height, role: "img", "aria-label": label + " over epochs" });
   steps.forEach(function (value) {
     picture.appendChild(draw("line", { "class": "grid", x1: left, x2: width - right, y1: y(value), y2: y(value) }));

@@ -3,77 +3,110 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from emoadapt.config import LeaveOnePartOut, LeaveOneSpeakerOut, Study
 from emoadapt.listing.reading import describe_source
+from emoadapt.plugins import read_declaration
+from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model
 
 # Okabe & Ito, "Color Universal Design" (2008): told apart with every common colour vision.
 BLUE, GREY, BROWN, INK = "#0072B2", "#7F7F7F", "#8C564B", "#222222"
 ADAPTED_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 ADAPTED_MARKERS = ("D", "^", "v", "P", "X", "*")
 
-METRIC_NAMES = {
-    "macro_f1": "macro-F1",
-    "uar": "UAR",
-    "weighted_f1": "weighted F1",
-    "accuracy": "accuracy",
-    "f1_bias": "F1 bias",
-    "cosine_distance": "cosine distance",
-    "ccc_mean": "mean CCC",
-    "ccc_arousal": "CCC arousal",
-    "ccc_valence": "CCC valence",
-    "ccc_dominance": "CCC dominance",
-}
-
-HANDCRAFTED_LABELS = {"egemaps": "eGeMAPS", "classical": "SVM"}
-"""Baselines without a backbone."""
-HANDCRAFTED_MARKS = {"egemaps": (GREY, "s"), "classical": (BROWN, "p")}
-"""Colours and markers that no adaptation has."""
-
-SVM_NOTE = (
-    "SVM: a clip's class is the one with the largest one-against-rest decision value (scikit-learn's break_ties=True); "
-    "where votes of pairs of classes are tied, SVC.predict without it may name another."
-)
-
-MAIN_METRICS = ("macro_f1", "ccc_mean")
-"""What a task is judged by: one of classes, one of attributes."""
+VECTOR_COLOURS = (GREY, BROWN, "#BCBD22", "#17BECF")
+VECTOR_MARKERS = ("s", "p", "8", "H")
+"""Of models of descriptors."""
+TUNED_MARKERS = ("<", ">", "h", "d")
+LINES = ("-", "--", ":", "-.")
+"""Of fine-tunings, the first of `default`."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Colour and marker of a start, the same everywhere."""
+    """How a model is drawn, the same everywhere: colour, marker, and line."""
 
     colour: str
     marker: str
+    line: str = "-"
 
 
-def mark_of(study: Study, start: str) -> Mark:
-    """Mark of a starting point; adaptations in the order of the configuration."""
-    if start == "original":
-        return Mark(BLUE, "o")
-    if start in HANDCRAFTED_LABELS:
-        return Mark(*HANDCRAFTED_MARKS[start])
-    names = list(study.adaptations)
-    index = names.index(start) if start in names else len(names)
-    colour = ADAPTED_COLOURS[index % len(ADAPTED_COLOURS)]
-    return Mark(colour, ADAPTED_MARKERS[index // len(ADAPTED_COLOURS) % len(ADAPTED_MARKERS)])
+def mark_of(study: Study, model: Model) -> Mark:
+    """How a model is drawn: its start decides the colour, its fine-tuning marker and line, both in the order of the configuration."""
+    tuned = _place([name for name in study.finetunings if name != DEFAULT], model.finetuning)
+    if is_vector(study, model.backbone):
+        place = _place(_list_vectors(study), (model.backbone, model.finetuning))
+        return Mark(_pick(VECTOR_COLOURS, place), _pick(VECTOR_MARKERS, place))
+    place = _place(list(study.adaptations), model.start)
+    colour, marker = BLUE, "o"
+    if model.start != ORIGINAL:
+        colour, marker = _pick(ADAPTED_COLOURS, place), _pick(ADAPTED_MARKERS, place // len(ADAPTED_COLOURS))
+    if model.finetuning == DEFAULT:
+        return Mark(colour, marker)
+    return Mark(colour, _pick(TUNED_MARKERS, tuned), _pick(LINES, 1 + tuned))
 
 
-def model_name(backbone: str, start: str) -> str:
-    """A model in a sentence or beside a row."""
-    return f"{label_of(start)} (handcrafted)" if start in HANDCRAFTED_LABELS else f"{backbone} {start}"
+def _list_vectors(study: Study) -> list[tuple[str, str]]:
+    """(backbone, fine-tuning) of every model of descriptors."""
+    return [
+        (backbone, name)
+        for backbone in study.backbones
+        if is_vector(study, backbone)
+        for name, how in study.finetunings.items()
+        if how.backbones is None or backbone in how.backbones
+    ]
 
 
-def label_of(start: str) -> str:
-    """A starting point in a figure."""
-    return HANDCRAFTED_LABELS.get(start, start)
+def _place(known: Sequence[Any], name: Any) -> int:
+    """Place of a name, behind all others if it is unknown."""
+    return known.index(name) if name in known else len(known)
 
 
-def mark_untrained(study: Study, backbone: str) -> str:
+def _pick(values: Sequence[str], place: int) -> str:
+    return values[place % len(values)]
+
+
+def model_of(row: Mapping[str, Any]) -> Model:
+    """The model of a row of any table."""
+    return Model(*(row[column] for column in Model._fields))
+
+
+def is_vector(study: Study, backbone: str) -> bool:
+    """Whether a backbone is a vector of descriptors, which has no weights and one start."""
+    return weights_of(study, backbone) == "descriptors"
+
+
+def label_model(model: Model, weights: str) -> str:
+    """A model beside a row: backbone, start, and a fine-tuning that is not the usual one.
+
+    Args:
+        model: the model.
+        weights: as from `weights_of`; descriptors have one start, which is left out.
+    """
+    parts = [model.backbone, *([] if weights == "descriptors" else [model.start])]
+    return " ".join([*parts, *([] if model.finetuning == DEFAULT else [model.finetuning])])
+
+
+def name_model(study: Study, model: Model) -> str:
+    """A model in a sentence or a figure, with a note if its backbone is not pretrained."""
+    text, noted = label_model(model, weights_of(study, model.backbone)), mark_provenance(study, model.backbone)
+    if is_vector(study, model.backbone):
+        return f"{text} (descriptors)"
+    return noted + text.removeprefix(model.backbone)
+
+
+def label_line(study: Study, model: Model) -> str:
+    """A model in a panel of its backbone: start and fine-tuning; descriptors by their full name."""
+    text = label_model(model, weights_of(study, model.backbone))
+    return text if is_vector(study, model.backbone) else text.removeprefix(f"{model.backbone} ")
+
+
+def mark_provenance(study: Study, backbone: str) -> str:
     """Name of a backbone in a figure, with a note if it is untrained."""
-    return f"{backbone} (untrained)" if backbone in study.untrained else backbone
+    return f"{backbone} (untrained)" if weights_of(study, backbone) == "untrained" else backbone
 
 
 def shorten(text: str, limit: int = 16) -> str:
@@ -91,22 +124,55 @@ def subset_name(subset: str) -> str:
     return f"{int(subset):,} clips" if subset.isdigit() else "all clips" if subset == "full" else subset
 
 
-def model_key(study: Study, backbone: str, start: str) -> tuple[int, int, str]:
-    """Sort key: backbones and adaptations as configured, original first, handcrafted last."""
-    backbones = list(study.backbones)
-    starts = ["original", *study.adaptations]
+def model_key(study: Study, model: Model) -> tuple[int, int, int, str]:
+    """Sort key: backbones, starts and fine-tunings as configured, original and default first, descriptors last."""
     return (
-        backbones.index(backbone) if backbone in backbones else len(backbones),
-        starts.index(start) if start in starts else len(starts),
-        start,
+        len(study.backbones) * is_vector(study, model.backbone) + _place(list(study.backbones), model.backbone),
+        _place([ORIGINAL, *study.adaptations], model.start),
+        _place([DEFAULT, *(name for name in study.finetunings if name != DEFAULT)], model.finetuning),
+        str(model),
     )
 
 
 def weights_of(study: Study, backbone: str) -> str:
-    """`pretrained`, `untrained` or `handcrafted`."""
-    if backbone not in study.backbones:
-        return "handcrafted"
-    return "pretrained" if study.backbones[backbone].untrained is None else "untrained"
+    """`pretrained`, `untrained` or `descriptors`; `unknown` for a backbone that the study does not have."""
+    return study.backbones[backbone].provenance if backbone in study.backbones else "unknown"
+
+
+def vary_runs(study: Study, task: str) -> str:
+    """What the paired runs of a task differ in: `seeds`, or `partitions` where there are several."""
+    return "partitions" if study.tasks[task].partitions > 1 else "seeds"
+
+
+def describe_runs(study: Study, task: str, subset: str, seeds: int) -> str:
+    """Of what the runs of a setting are the product, such as `5 partitions x 2 draws x 3 seeds`.
+
+    Args:
+        study: the configuration.
+        task: the task.
+        subset: number of training clips, or `full`.
+        seeds: of the setting's fine-tuning.
+    """
+    draws = 1 if subset == "full" else study.tasks[task].resamplings
+    counts = {"partition": study.tasks[task].partitions, "draw": draws, "seed": seeds}
+    shown = [f"{number} {name}{'s' if number > 1 else ''}" for name, number in counts.items() if number > 1]
+    return " × ".join(shown) or "1 run"
+
+
+def is_one_tailed(study: Study) -> bool:
+    """Whether tests ask only if a model is better than its baseline."""
+    return study.report.alternative == "greater"
+
+
+def name_test(study: Study) -> str:
+    """The test behind every p-value."""
+    return "one-tailed paired t-test (better than the baseline)" if is_one_tailed(study) else "two-tailed paired t-test"
+
+
+def list_method_notes(study: Study, finetunings: Iterable[str]) -> list[str]:
+    """What a reader must know of the methods behind fine-tunings: the constant `NOTE` of their modules."""
+    methods = dict.fromkeys(study.finetunings[name].method for name in finetunings if name in study.finetunings)
+    return [note for method in methods if (note := read_declaration("methods", method, "NOTE"))]
 
 
 def describe_split(study: Study, task: str) -> str:

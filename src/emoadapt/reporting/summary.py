@@ -10,17 +10,19 @@ from typing import Any
 import polars as pl
 
 from emoadapt.config import Study
+from emoadapt.reporting.measures import label_metric, list_main_metrics
 from emoadapt.reporting.style import (
-    MAIN_METRICS,
-    METRIC_NAMES,
     interval,
-    mark_untrained,
+    is_one_tailed,
+    listing,
     model_key,
-    model_name,
+    model_of,
+    name_model,
     number,
     probability,
     subset_key,
     subset_name,
+    vary_runs,
 )
 
 Row = dict[str, Any]
@@ -46,9 +48,10 @@ class Summary:
     Args:
         headline: the result in one sentence.
         by_size: one sentence per task, test corpus and number of training clips.
-        best: the best model of each task, beside the handcrafted baseline.
+        best: the best model of each task, beside the baseline of the report.
         details: every comparison of an adapted model with its original in full.
         ledger: the comparisons as a grid, models across and settings down; empty without comparisons.
+        metrics: names of the scores that are compared.
     """
 
     headline: str
@@ -56,6 +59,7 @@ class Summary:
     best: list[str]
     details: list[str]
     ledger: Ledger
+    metrics: str = ""
 
 
 def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.DataFrame) -> Summary:
@@ -69,7 +73,7 @@ def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.Data
     rows = [
         row
         for frame in (results, cross_corpus)
-        for row in frame.filter(pl.col("metric").is_in(MAIN_METRICS)).iter_rows(named=True)
+        for row in frame.filter(pl.col("metric").is_in(list_main_metrics())).iter_rows(named=True)
     ]
     compared = [row for row in rows if row["difference"] is not None]
     best = [
@@ -87,7 +91,7 @@ def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.Data
             r["test_corpus"] != r["corpus"],
             r["test_corpus"],
             subset_key(r["subset"]),
-            model_key(study, r["backbone"], r["start"]),
+            model_key(study, model_of(r)),
         )
     )
     groups = [
@@ -99,13 +103,14 @@ def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.Data
         best,
         [describe_difference(study, row) for row in compared] if len(compared) > 1 else [],
         _build_ledger(study, compared, groups) if len(compared) > 1 else Ledger([], []),
+        _name_metrics(compared),
     )
 
 
 def verdict(row: Row) -> int:
-    """1: better than the baseline; -1: worse; 0: no difference that would hold for other clips and for other seeds.
+    """1: better than the baseline; -1: worse; 0: no difference that would hold for other clips and for other runs.
 
-    The bootstrap interval knows nothing of other seeds and the test over runs nothing of other test clips; either
+    The bootstrap interval knows nothing of other seeds or partitions and the test over runs nothing of other test clips; either
     alone calls chance an effect, so that both must agree.
     """
     return _lean(row) if row["p_value"] is not None and row["p_value"] < SIGNIFICANCE else 0
@@ -121,12 +126,13 @@ def _count_verdicts(study: Study, rows: list[Row]) -> str:
         return describe_difference(study, rows[0])
     better, worse = (sum(verdict(row) == sign for row in rows) for sign in (1, -1))
     open_ = len(rows) - better - worse
+    others = listing(sorted({vary_runs(study, row["task"]) for row in rows}, reverse=True))
     chance = len(rows) * min(1 - study.report.confidence, SIGNIFICANCE)
     text = (
         f"Of {len(rows)} comparisons of an adapted model with its original ({_name_metrics(rows)}), {better or 'none'} "
         f"{'are' if better > 1 else 'is'} better, {worse or 'none'} worse, and {open_} show{'s' if open_ == 1 else ''} no difference "
-        f"that holds both for other test clips ({100 * study.report.confidence:g} % interval without 0) and for other seeds "
-        f"(p < {str(SIGNIFICANCE)[1:]}). By chance alone up to {chance:.2g} of them would look different"
+        f"that holds both for other test clips ({100 * study.report.confidence:g} % interval without 0) and for other {others} "
+        f"({'one-tailed ' if is_one_tailed(study) else ''}p < {str(SIGNIFICANCE)[1:]}). By chance alone up to {chance:.2g} of them would look different"
     )
     if not better + worse:
         return text + "."
@@ -139,7 +145,7 @@ def _count_verdicts(study: Study, rows: list[Row]) -> str:
 
 
 def _name_metrics(rows: list[Row]) -> str:
-    return " or ".join(dict.fromkeys(METRIC_NAMES[row["metric"]] for row in rows))
+    return " or ".join(dict.fromkeys(label_metric(row["metric"]) for row in rows))
 
 
 def keep_by_holm(p_values: Sequence[float | None]) -> list[bool]:
@@ -178,7 +184,7 @@ def _describe_group(study: Study, rows: list[Row]) -> str:
 
 def _list_facts(study: Study, rows: list[Row]) -> str:
     shown = [
-        f"{mark_untrained(study, row['backbone'])} {row['start']} {number(row['difference'], sign=True)} "
+        f"{name_model(study, model_of(row))} {number(row['difference'], sign=True)} "
         f"{interval(row['difference_low'], row['difference_high'], sign=True)}, {_name_p(row)}"
         for row in rows[:NAMED]
     ]
@@ -197,11 +203,11 @@ VERDICTS = {1: "better", -1: "worse", 0: "n.s."}
 
 
 def _build_ledger(study: Study, compared: list[Row], groups: list[list[Row]]) -> Ledger:
-    models = list(dict.fromkeys((row["backbone"], row["start"]) for row in compared))
-    models.sort(key=lambda model: model_key(study, *model))
+    models = list(dict.fromkeys(model_of(row) for row in compared))
+    models.sort(key=lambda model: model_key(study, model))
     rows: list[tuple[str, list[dict[str, str] | None]]] = []
     for group in groups:
-        first, cells = group[0], {(row["backbone"], row["start"]): row for row in group}
+        first, cells = group[0], {model_of(row): row for row in group}
         place = (
             first["task"] if first["test_corpus"] == first["corpus"] else f"{first['task']} → {first['test_corpus']}"
         )
@@ -211,7 +217,7 @@ def _build_ledger(study: Study, compared: list[Row], groups: list[list[Row]]) ->
                 [None if model not in cells else _fill_cell(cells[model]) for model in models],
             )
         )
-    return Ledger([f"{mark_untrained(study, backbone)} {start}" for backbone, start in models], rows)
+    return Ledger([name_model(study, model) for model in models], rows)
 
 
 def _fill_cell(row: Row) -> dict[str, str]:
@@ -227,7 +233,7 @@ def describe_difference(study: Study, row: Row) -> str:
     """One comparison with its baseline as a sentence."""
     place = row["task"] if row["test_corpus"] == row["corpus"] else f"{row['test_corpus']} (trained on {row['corpus']})"
     where = f"on {place} with {subset_name(row['subset'])}"
-    model = f"{mark_untrained(study, row['backbone'])} {row['start']}"
+    model, others = name_model(study, model_of(row)), vary_runs(study, row["task"])
     bounds = interval(row["difference_low"], row["difference_high"], sign=True)[1:-1].replace(", ", " to ")
     p_value, pairs = row["p_value"], row["n_pairs"]
     over = f"over {pairs} paired runs" if pairs > 1 else "with one run each"
@@ -235,12 +241,12 @@ def describe_difference(study: Study, row: Row) -> str:
     facts = f"{100 * study.report.confidence:g} % interval over test clips {bounds}; {p_text} {over}"
     if verdict(row):
         verb = "beats" if verdict(row) > 0 else "is worse than"
-        return f"{model} {verb} original by {number(abs(row['difference']))} {METRIC_NAMES[row['metric']]} {where} ({facts})."
+        return f"{model} {verb} original by {number(abs(row['difference']))} {label_metric(row['metric'])} {where} ({facts})."
     doubt = ""
     if _lean(row) and p_value is None:
-        doubt = " The interval leaves out 0, but one run says nothing about other seeds."
+        doubt = f" The interval leaves out 0, but one run says nothing about other {others}."
     elif _lean(row):
-        doubt = " The interval leaves out 0 for these very runs, but the test over seeds does not confirm it."
+        doubt = f" The interval leaves out 0 for these very runs, but the test over {others} does not confirm it."
     elif p_value is not None and p_value < SIGNIFICANCE:
         doubt = " The runs agree with each other, but other test clips might not: the interval includes 0."
     difference = number(row["difference"], sign=True)
@@ -248,7 +254,7 @@ def describe_difference(study: Study, row: Row) -> str:
 
 
 def _describe_best(study: Study, task: str, rows: list[Row]) -> list[str]:
-    """The best model at the largest training set, beside the handcrafted baseline."""
+    """The best model at the largest training set, beside the baseline of the report."""
     rows = [row for row in rows if row["test_corpus"] == row["corpus"]]
     if not rows:
         return []
@@ -256,10 +262,12 @@ def _describe_best(study: Study, task: str, rows: list[Row]) -> list[str]:
     rows = [row for row in rows if row["subset"] == largest]
     best = max(rows, key=lambda row: row["mean"])
     text = (
-        f"The highest {METRIC_NAMES[best['metric']]} on {task} with {subset_name(largest)} is {number(best['mean'])} "
-        f"{interval(best['low'], best['high'])} ({model_name(mark_untrained(study, best['backbone']), best['start'])}, n = {best['n']:,}"
+        f"The highest {label_metric(best['metric'])} on {task} with {subset_name(largest)} is {number(best['mean'])} "
+        f"{interval(best['low'], best['high'])} ({name_model(study, model_of(best))}, n = {best['n']:,}"
     )
-    handcrafted = [row for row in rows if row["start"] == "egemaps"]
-    if handcrafted and best["start"] != "egemaps":
-        return [f"{text}); the handcrafted eGeMAPS baseline reaches {number(handcrafted[0]['mean'])}."]
+    baseline = [row for row in rows if str(model_of(row)) == study.report.baseline]
+    if baseline and best not in baseline:
+        return [
+            f"{text}); the baseline {name_model(study, model_of(baseline[0]))} reaches {number(baseline[0]['mean'])}."
+        ]
     return [text + ")."]

@@ -25,23 +25,21 @@ from emoadapt.reporting.exposure import (
     read_clips,
     select_footnotes,
 )
+from emoadapt.reporting.measures import APART, list_main_metrics, order_metric
 from emoadapt.reporting.reference import find_paper_value, read_paper
 from emoadapt.reporting.style import (
-    MAIN_METRICS,
-    SVM_NOTE,
     describe_labels,
     describe_split,
+    list_method_notes,
     model_key,
+    model_of,
     star,
     subset_key,
     weights_of,
 )
+from emoadapt.study.nodes import ORIGINAL, Model
 
-RESULT_METRICS = (
-    *("macro_f1", "uar", "weighted_f1", "accuracy"),
-    *("ccc_mean", *(f"ccc_{name}" for name in schema.ATTRIBUTES)),
-)
-_MODEL = ["task", "test_corpus", "subset", "backbone", "start"]
+_MODEL = ["task", "test_corpus", "subset", *Model._fields]
 
 
 def table_names(study: Study, word_errors: bool = False) -> list[str]:
@@ -98,14 +96,12 @@ def write_tables(
     results = build_results(study, compared)
     home = results.filter(pl.col("test_corpus") == pl.col("corpus"))
     tables = {
-        "results": home.filter(pl.col("metric").is_in(RESULT_METRICS)),
+        "results": home.filter(~pl.col("metric").is_in(APART)),
         "low_resource": _keep_low_resource(study, home),
         "per_class_f1": average_runs(study, measured.filter(metric="f1")),
         "f1_bias": home.filter(metric="f1_bias"),
         "cosine_distance": average_runs(study, measured.filter(metric="cosine_distance")).drop("label"),
-        "cross_corpus": results.filter(
-            pl.col("test_corpus") != pl.col("corpus"), pl.col("metric").is_in(RESULT_METRICS)
-        ),
+        "cross_corpus": results.filter(pl.col("test_corpus") != pl.col("corpus"), ~pl.col("metric").is_in(APART)),
         "data": build_data(study, splits, clips),
         "stage1_data": build_stage1(
             study, {path.stem: read_frame([path], schema.SPLITS) for path in splits}, clips, parts
@@ -126,15 +122,16 @@ def write_tables(
     out.mkdir(parents=True, exist_ok=True)
     for name in table_names(study, word_errors is not None):
         write_text(out / f"{name}.csv", tables[name].write_csv())
-        notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_svm(tables[name])
+        notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_methods(study, tables[name])
         write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
         if notes:
             write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
 
 
-def _say_svm(tidy: pl.DataFrame) -> list[str]:
-    """How the classical baseline decides, below tables that show its scores."""
-    return [SVM_NOTE] if {"start", "metric"} <= set(tidy.columns) and "classical" in tidy["start"] else []
+def _say_methods(study: Study, tidy: pl.DataFrame) -> list[str]:
+    """What the methods of a table's models must say, below tables that show their scores."""
+    shown = {"finetuning", "metric"} <= set(tidy.columns)
+    return list_method_notes(study, tidy["finetuning"].unique(maintain_order=True)) if shown else []
 
 
 def read_tidy(path: Path) -> pl.DataFrame:
@@ -146,19 +143,13 @@ def read_tidy(path: Path) -> pl.DataFrame:
 def build_results(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:
     """One row per setting, test corpus and metric, with what a reader needs to judge it.
 
-    `difference` and `p_value` are against `baseline` (the original of the same backbone), those with `egemaps_` in front
-    against the handcrafted vector.
+    `difference` and `p_value` are against `baseline` (the original of the same backbone and fine-tuning), those with
+    `reference_` in front against `reference`, the model that `report.baseline` names.
     """
-    main = keep_main(comparisons)
-    handcrafted = comparisons.filter(baseline="egemaps").select(
-        *_MODEL, "metric", *(pl.col(c).alias(f"egemaps_{c}") for c in ("difference", "difference_low", "difference_high", "p_value"))
-    )  # fmt: skip
-    frame = main.join(handcrafted, on=[*_MODEL, "metric"], how="left")
+    frame = keep_main(comparisons).join(_keep_reference(study, comparisons), on=[*_MODEL, "metric"], how="left")
     rows = []
     for row in frame.iter_rows(named=True):
-        paper = find_paper_value(
-            study, *(row[c] for c in _MODEL[:2]), row["backbone"], row["start"], row["subset"], row["metric"]
-        )
+        paper = find_paper_value(study, row["task"], row["test_corpus"], model_of(row), row["subset"], row["metric"])
         corpus = study.tasks[row["task"]].corpus
         rows.append(
             {
@@ -168,9 +159,9 @@ def build_results(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:
                     c: row[c]
                     for c in (*_MODEL[1:], "metric", "mean", "std", "low", "high", "n_runs", "n", "baseline", "n_pairs")
                 },
-                **{c: row[c] for c in ("difference", "difference_low", "difference_high", "p_value")},
+                **{c: row[c] for c in _DIFFERENCE},
                 "stars": star(row["p_value"]),
-                **{c: row[c] for c in handcrafted.columns if c.startswith("egemaps_")},
+                **{c: row[c] for c in _REFERENCE},
                 "weights": weights_of(study, row["backbone"]),
                 "split": describe_split(study, row["task"]),
                 "labels": describe_labels(study, row["test_corpus"]),
@@ -182,22 +173,43 @@ def build_results(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:
 
 
 def keep_main(comparisons: pl.DataFrame) -> pl.DataFrame:
-    """COMPARISONS rows against the original of the same backbone, or nothing where there is none: one per setting and metric."""
-    own = (pl.col("baseline") == "original") & (pl.col("baseline_backbone") == pl.col("backbone"))
+    """COMPARISONS rows against a model's original, or nothing where there is none: one per setting and metric."""
+    own = (
+        (pl.col("baseline") == ORIGINAL)
+        & (pl.col("baseline_backbone") == pl.col("backbone"))
+        & (pl.col("baseline_finetuning") == pl.col("finetuning"))
+    )
     return comparisons.filter(pl.col("baseline").is_null() | own)
 
 
+def _keep_reference(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:
+    """Comparisons with `report.baseline`, in columns of their own."""
+    wanted = comparisons.clear()
+    if study.report.baseline:
+        backbone, start, finetuning = Model.parse(study.report.baseline)
+        wanted = comparisons.filter(baseline_backbone=backbone, baseline=start, baseline_finetuning=finetuning)
+    return wanted.select(
+        *_MODEL,
+        "metric",
+        pl.lit(study.report.baseline, pl.String).alias("reference"),
+        *(pl.col(name).alias(f"reference_{name}") for name in _DIFFERENCE),
+    )
+
+
+_DIFFERENCE = ("difference", "difference_low", "difference_high", "p_value")
+_REFERENCE = ("reference", *(f"reference_{name}" for name in _DIFFERENCE))
+
+
 _RESULTS = {
-    **dict.fromkeys(("task", "corpus", "test_corpus", "subset", "backbone", "start", "metric"), pl.String),
+    **dict.fromkeys(("task", "corpus", "test_corpus", "subset", *Model._fields, "metric"), pl.String),
     **dict.fromkeys(("mean", "std", "low", "high"), pl.Float64),
     **dict.fromkeys(("n_runs", "n"), pl.Int64),
     "baseline": pl.String,
     "n_pairs": pl.Int64,
-    **dict.fromkeys(("difference", "difference_low", "difference_high", "p_value"), pl.Float64),
+    **dict.fromkeys(_DIFFERENCE, pl.Float64),
     "stars": pl.String,
-    **dict.fromkeys(
-        (f"egemaps_{c}" for c in ("difference", "difference_low", "difference_high", "p_value")), pl.Float64
-    ),
+    "reference": pl.String,
+    **dict.fromkeys(_REFERENCE[1:], pl.Float64),
     **dict.fromkeys(("weights", "split", "labels"), pl.String),
     **dict.fromkeys(("paper_mean", "paper_std"), pl.Float64),
 }
@@ -206,7 +218,7 @@ _RESULTS = {
 _KINDS = (
     {name: kind for name, kind in _RESULTS.items() if kind != pl.String}
     | dict.fromkeys(
-        ("fold", "utterances", "speakers", "shared_speakers", "shared_clips", "clips", "held_out")
+        ("partition", "fold", "utterances", "speakers", "shared_speakers", "shared_clips", "clips", "held_out")
         + ("clips_of_unknown", "test_clips", "seen_clips", "test_speakers", "seen_speakers")
         + COUNTS
         + ("wordless", "unheard", "words", "substitutions", "deletions", "insertions"),
@@ -230,10 +242,10 @@ def average_runs(study: Study, metrics: pl.DataFrame) -> pl.DataFrame:
 
 
 def build_data(study: Study, splits: Sequence[Path], clips: pl.DataFrame) -> pl.DataFrame:
-    """Utterances and speakers per task, fold, split and class; `label` null = all classes of the split.
+    """Utterances and speakers per task, partition, fold, split and class; `label` null = all classes of the split.
 
     `shared_speakers` and `shared_clips` count speakers and recordings of a split that are also in another split of the
-    same fold, whatever corpus they are taken from (`clips`: as from `read_clips`);
+    same partition and fold, whatever corpus they are taken from (`clips`: as from `read_clips`);
     `left_out` is what the maker of the splits noted in the table's provenance, if anything.
     """
     rows: list[dict[str, Any]] = []
@@ -241,32 +253,38 @@ def build_data(study: Study, splits: Sequence[Path], clips: pl.DataFrame) -> pl.
         frame = read_frame([path], schema.SPLITS)
         shared = count_shared(frame, clips)
         left_out = read_provenance(path).get("left_out")
-        keys = ["corpus", "fold", "split"]
+        keys = ["corpus", "partition", "fold", "split"]
         speakers = {
             key: set(part["speaker"].drop_nulls()) for key, part in frame.partition_by(keys, as_dict=True).items()
         }
         for label in (None, *sorted(set(frame["label"].drop_nulls()))):
             chosen = frame if label is None else frame.filter(label=label)
-            for corpus, fold, split, size in chosen.group_by(keys).len().sort(keys).iter_rows():
-                total = label is None
+            for *place, size in chosen.group_by(keys).len().sort(keys).iter_rows():
+                total, found = label is None, tuple(place)
                 rows.append(
                     {
                         "task": path.stem,
-                        "corpus": corpus,
-                        "fold": fold,
-                        "split": split,
+                        **dict(zip(keys, place, strict=True)),
                         "label": label,
                         "utterances": size,
-                        "speakers": len(speakers[corpus, fold, split]) if total else None,
-                        "shared_clips": shared[corpus, fold, split][0] if total else None,
-                        "shared_speakers": shared[corpus, fold, split][1] if total else None,
+                        "speakers": len(speakers[found]) if total else None,
+                        "shared_clips": shared[found][0] if total else None,
+                        "shared_speakers": shared[found][1] if total else None,
                         "split_kind": describe_split(study, path.stem),
-                        "labels": describe_labels(study, corpus),
+                        "labels": describe_labels(study, place[0]),
                         "left_out": left_out if total else None,
                     }
                 )
     text, count = pl.String, pl.Int64
-    kinds = {"task": text, "corpus": text, "fold": count, "split": text, "label": text, "utterances": count}
+    kinds = {
+        "task": text,
+        "corpus": text,
+        "partition": count,
+        "fold": count,
+        "split": text,
+        "label": text,
+        "utterances": count,
+    }
     kinds |= {
         "speakers": count,
         "shared_clips": count,
@@ -276,7 +294,9 @@ def build_data(study: Study, splits: Sequence[Path], clips: pl.DataFrame) -> pl.
         "left_out": text,
     }
     order = pl.Enum(["train", "dev", "test"])
-    return pl.DataFrame(rows, schema=kinds).sort("task", "corpus", "fold", pl.col("split").cast(order), "label")
+    return pl.DataFrame(rows, schema=kinds).sort(
+        "task", "corpus", "partition", "fold", pl.col("split").cast(order), "label"
+    )
 
 
 def count_quarantine(quarantine: pl.DataFrame) -> pl.DataFrame:
@@ -289,12 +309,12 @@ def count_quarantine(quarantine: pl.DataFrame) -> pl.DataFrame:
 def _keep_low_resource(study: Study, home: pl.DataFrame) -> pl.DataFrame:
     """Macro-F1, or mean CCC, of tasks with more than one number of training clips."""
     several = [name for name, task in study.tasks.items() if len(task.subsets) > 1]
-    return home.filter(pl.col("task").is_in(several), pl.col("metric").is_in(MAIN_METRICS))
+    return home.filter(pl.col("task").is_in(several), pl.col("metric").is_in(list_main_metrics()))
 
 
 def _sort_models(study: Study, frame: pl.DataFrame) -> pl.DataFrame:
     """Tasks and models as configured, subsets by size."""
-    tasks, metrics = list(study.tasks), [*RESULT_METRICS, "f1_bias", "f1", "cosine_distance"]
+    tasks = list(study.tasks)
     found = frame.select(*_MODEL, "metric").rows()
     order = sorted(
         range(len(found)),
@@ -303,8 +323,8 @@ def _sort_models(study: Study, frame: pl.DataFrame) -> pl.DataFrame:
             found[i][1] != study.tasks[found[i][0]].corpus,
             found[i][1],
             subset_key(found[i][2]),
-            model_key(study, found[i][3], found[i][4]),
-            metrics.index(found[i][5]),
+            model_key(study, Model(*found[i][3:6])),
+            order_metric(found[i][6]),
             i,
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emoadapt.config import Study
+from emoadapt.config import Backbone, Study
 from emoadapt.extraction.recipes import find_network
 from emoadapt.features.base import Network
 from emoadapt.models.registry import identity
@@ -23,21 +23,22 @@ class UsedNetwork(Network):
 
 def list_networks(study: Study) -> list[Network]:
     """The backbones, then the networks behind the features that the objectives rest on or that `features.also` names."""
-    backbones: list[Network] = [
-        UsedNetwork(
-            f"backbone {name}",
-            f"{backbone.architecture}, CNN {backbone.cnn_mode}",
-            backbone.provenance,
-            weights,
-            seed=None if backbone.untrained is None else backbone.untrained.seed,
-            revision=revision,
-        )
-        for name, backbone in study.backbones.items()
-        if backbone.provenance != "descriptors"
-        for weights, revision in backbone.list_weights() or [(None, None)]
-    ]
+    backbones = [network for name, backbone in study.backbones.items() for network in _list_backbone(name, backbone)]
     features = (find_network(study, feature) for feature in used_features(study))
     return backbones + [network for network in features if network]
+
+
+def _list_backbone(name: str, backbone: Backbone) -> list[Network]:
+    """The networks of a backbone; none of descriptors."""
+    if backbone.provenance == "descriptors":
+        return []
+    frozen, untrained = getattr(backbone, "cnn_mode", None), getattr(backbone, "untrained", None)
+    role, kind = f"backbone {name}", backbone.architecture + (f", CNN {frozen}" if frozen else "")
+    seed = getattr(untrained, "seed", None)
+    return [
+        UsedNetwork(role, kind, backbone.provenance, weights, seed=seed, revision=revision)
+        for weights, revision in backbone.list_weights() or [(None, None)]
+    ]
 
 
 def find_checksums(study: Study) -> dict[str, str]:

@@ -34,6 +34,10 @@ class Model(NamedTuple):
             raise ValueError(f"{text!r} is no model; write <backbone>.<start> or <backbone>.<start>.<finetuning>")
         return cls(*parts)
 
+    def find_original(self) -> Model:
+        """The model of the same backbone and fine-tuning that no adaptation has changed; itself if it is that one."""
+        return self._replace(start=ORIGINAL)
+
 
 @dataclass(frozen=True, order=True)
 class Run:

@@ -1,5 +1,6 @@
 """A small synthetic study: predictions are invented, everything after them is computed by the package."""
 
+import itertools
 import shutil
 from types import SimpleNamespace
 
@@ -9,19 +10,22 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.config import load_study
-from emoadapt.evaluation.audit import audit_task
+from emoadapt.evaluation.comparisons import Scoring
 from emoadapt.evaluation.evaluate import evaluate_task
-from emoadapt.flow.grid import batches, settings
+from emoadapt.evaluation.questions import pose_question
 from emoadapt.flow.shards import shard_names
 from emoadapt.flow.store import read_table, write_table
 from emoadapt.reporting.audits import AUDIT_TABLES
 from emoadapt.reporting.figures import write_figures
+from emoadapt.reporting.runs import list_batches
 from emoadapt.reporting.tables import write_tables
+from emoadapt.study.nodes import Model
 from emoadapt.tasks.leaks import find_leaks, read_clips
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 SCRIPT = "<script>alert(1)</script>"
-SKILL = {"original": 0.40, "multimodal": 0.58, "speech_only": 0.46, "egemaps": 0.35}
+SKILL = {"original": 0.40, "multimodal": 0.58, "speech_only": 0.46}
+BONUS = {"egemaps": -0.05, "wavlm": 0.0, "tiny": 0.0}
 GAIN = {"64": 0.0, "256": 0.08, "full": 0.15}
 
 
@@ -37,6 +41,12 @@ def study_values(**changes):
         "backbones": {
             "tiny": {"architecture": "wav2vec2", "untrained": {}},
             "wavlm": {"architecture": "wavlm", "weights": "microsoft/wavlm-base"},
+            "egemaps": {"architecture": "vector", "reads": "egemaps"},
+        },
+        "finetunings": {
+            "default": {"backbones": ["tiny", "wavlm"]},
+            "probe": {"method": "probe", "backbones": ["wavlm"], "tasks": ["improv"]},
+            "mlp": {"backbones": ["egemaps"], "epochs": 100},
         },
         "adaptations": {
             "multimodal": {"corpora": ["films"], "objectives": {"egemaps": 1, "sentiment": 0.5, "face": 1}},
@@ -52,22 +62,26 @@ def study_values(**changes):
             },
             "improv": {"corpus": "msp_improv", "classes": [*CLASSES[:3], SCRIPT], "split": {"by": "official"}},
         },
-        "report": {"bootstrap": 200, "paper": "goncalves2025"},
+        "report": {"bootstrap": 200, "paper": "goncalves2025", "baseline": "egemaps.original.mlp"},
     }
-    return load_study(values | changes)
+    values |= changes
+    if "improv" not in values["tasks"] and "finetunings" not in changes:
+        del values["finetunings"]["probe"]
+    if not values["tasks"] and "report" not in changes:
+        del values["report"]
+    return load_study(values)
 
 
-def invent_predictions(task, classes, backbone, start, subset, seed, corpus, size):
+def invent_predictions(setting, run, classes, corpus, size):
+    task, (backbone, start, finetuning), subset, seed = setting.task, setting.model, setting.subset, run.seed
     difficulty = np.random.default_rng(7)  # the same utterances are hard for every model
     labels = difficulty.integers(len(classes), size=size)
     ease = difficulty.random(size)
-    own = np.random.default_rng([seed, len(backbone), len(start), len(subset)])
-    skill = SKILL[start] + GAIN[subset] - (0.15 if corpus == "msp_improv" and task == "crema" else 0)
+    own = np.random.default_rng([seed, run.partition, len(backbone), len(start), len(subset), len(finetuning)])
+    skill = SKILL[start] + BONUS[backbone] + GAIN[subset] - (0.15 if corpus == "msp_improv" and task == "crema" else 0)
     right = 0.7 * ease + 0.3 * own.random(size) < skill + 0.02 * own.normal()
     guesses = np.where(right, labels, own.integers(len(classes), size=size))
-    base = dict(
-        task=task, backbone=backbone, start=start, subset=subset, resampling=0, fold=0, seed=seed, test_corpus=corpus
-    )
+    base = dict(task=task, **setting.model._asdict(), subset=subset, **vars(run), test_corpus=corpus)
     return [
         {**base, "utterance_id": f"{corpus}/{i}", "speaker": f"s{i % 9}", "sex": ("female", "male")[i % 2],
          "label": classes[t], "predicted": classes[g], "logits": [3.0 * (1 - ease[i]) * (k == g) for k in range(len(classes))]}
@@ -100,8 +114,8 @@ def invent_curves(run, objectives):
     return rows
 
 
-def invent_run_curves(task, backbone, start, seed, subset="full"):
-    base = dict(stage="stage2", run=f"{task}.{backbone}.{start}.{subset}.r0f0s{seed}", part="dev")
+def invent_run_curves(setting, run):
+    base, seed = dict(stage="stage2", run=setting.name(run), part="dev"), run.seed
     return [
         {**base, "epoch": epoch, "metric": metric, "value": 0.1 * seed + (1 - 0.8**epoch) / 2, "best": epoch == 6}
         for epoch in range(8)
@@ -121,50 +135,46 @@ def invent_manifest(corpus, size):
 
 
 def write_inputs(study, folder):
-    models = [(b, s) for b in study.backbones for s in study.starts(b)] + [("handcrafted", "egemaps")]
     metrics, confusion, comparisons, splits, curves = [], [], [], [], []
     audits = {}
     for name, task in study.tasks.items():
+        splits.append(folder / "splits" / f"{name}.parquet")
+        write_table(splits[-1], invent_splits(task, study.tasks[name].partitions), schema.SPLITS)
+    run_curves, rows = [folder / "run_curves.parquet"], []
+    for (name, task), path in zip(study.tasks.items(), splits, strict=True):
         predictions, embeddings = [], []
-        for backbone, start in models:
-            for subset in map(str, task.subsets):
-                for seed in range(5):
-                    path = folder / f"{name}.{backbone}.{start}.{subset}.{seed}.parquet"
-                    rows = [
+        for setting in study.list_settings(name):
+            for place, runs in list_batches(study, setting, path, folder):
+                answers = []
+                for run in runs:
+                    rows += invent_run_curves(setting, run) if setting.subset == "full" and run.seed < 3 else []
+                    found = [
                         row
                         for corpus, size in [(task.corpus, 240), *((c, 90) for c in task.test_also)]
-                        for row in invent_predictions(name, task.classes, backbone, start, subset, seed, corpus, size)
+                        for row in invent_predictions(setting, run, task.classes, corpus, size)
                     ]
-                    write_table(path, rows, schema.PREDICTIONS)
-                    predictions.append(path)
-                    if start != "egemaps":
-                        embeddings.append(path.with_suffix(".embeddings"))
-                        write_table(embeddings[-1], invent_embeddings(rows), schema.EMBEDDINGS)
-        outputs = [folder / f"{name}.{kind}.out" for kind in ("metrics", "confusion", "comparisons")]
-        evaluate_task(
-            name, task.classes, predictions, embeddings, *outputs, study.report.bootstrap, study.report.confidence
+                    answers += found
+                    if study.keeps_embeddings(setting.model):
+                        embeddings.append(place / f"{run}.embeddings.parquet")
+                        write_table(embeddings[-1], invent_embeddings(found), schema.EMBEDDINGS)
+                predictions.append(place / "predictions.parquet")
+                write_table(predictions[-1], answers, schema.PREDICTIONS)
+        scoring = Scoring(
+            bootstrap=study.report.bootstrap,
+            alternative=study.report.alternative,
+            baseline=study.report.baseline and Model.parse(study.report.baseline),
         )
-        for paths, path in zip((metrics, confusion, comparisons), outputs, strict=True):
-            paths.append(path)
+        evaluate_task(pose_question(name, task.kind, task.outputs), predictions, embeddings, folder, scoring)
+        for paths, kind in ((metrics, ""), (confusion, ".confusion"), (comparisons, ".comparisons")):
+            paths.append(folder / f"{name}{kind}.parquet")
         for kind in AUDIT_TABLES:
             audits.setdefault(kind, []).append(folder / f"{name}.{kind}.parquet")
-        audit_task(name, task.classes, predictions, 10, *(paths[-1] for paths in audits.values()))
-        splits.append(folder / "splits" / f"{name}.parquet")
-        write_table(splits[-1], invent_splits(task), schema.SPLITS)
-    for backbone, start in models:
-        if start not in ("original", "egemaps"):
+    for backbone in study.backbones:
+        for start in study.starts(backbone)[1:]:
             curves.append(folder / f"curves.{backbone}.{start}.parquet")
             write_table(
                 curves[-1], invent_curves(f"{backbone}.{start}", study.adaptations[start].objectives), schema.CURVES
             )
-    run_curves = [folder / "run_curves.parquet"]
-    rows = [
-        row
-        for name in study.tasks
-        for b, s in models
-        for seed in range(3)
-        for row in invent_run_curves(name, b, s, seed)
-    ]
     write_table(run_curves[0], rows, schema.CURVES)
     manifests = [folder / "manifests" / corpus / "000.parquet" for corpus in study.corpora]
     for path in manifests:
@@ -202,9 +212,9 @@ def write_inputs(study, folder):
     )
 
 
-def invent_splits(task):
+def invent_splits(task, partitions):
     rows = []
-    for corpus in (task.corpus, *task.test_also):
+    for partition, corpus in itertools.product(range(partitions), (task.corpus, *task.test_also)):
         for i in range(60):
             speaker = i % 10
             split = "test" if corpus != task.corpus or speaker > 7 else "dev" if speaker > 5 else "train"
@@ -212,7 +222,7 @@ def invent_splits(task):
             split = "train" if corpus == task.corpus and i == 8 else split
             rows.append(
                 dict(utterance_id=f"{corpus}/{i}", corpus=corpus, speaker=f"s{speaker}", sex=None,
-                     label=task.classes[i % len(task.classes)], fold=0, split=split)
+                     label=task.classes[i % len(task.classes)], partition=partition, fold=0, split=split)
             )  # fmt: skip
     return rows
 
@@ -235,11 +245,11 @@ def lay_out(study, inputs, results):
         for shard in shard_names(study.corpora[corpus].shards):
             rows = read_table(source) if shard == "000" else []
             write_table(results / "manifests" / corpus / f"{shard}.parquet", rows, schema.MANIFEST)
-    for s in settings(study):
-        for batch, runs in batches(study, s, folds=1).items():
-            rows = [row for run in runs for row in invent_run_curves(s.task, s.backbone, s.start, run.seed, s.subset)]
-            path = results / "runs" / s.task / s.model / s.subset / batch / "curves.parquet"
-            write_table(path, rows, schema.CURVES, {"left_out": "2", "left_out_train": "1", "left_out_dev": "0"})
+    for setting in study.list_settings():
+        for folder, runs in list_batches(study, setting, results / "splits" / f"{setting.task}.parquet", results):
+            rows = [row for run in runs for row in invent_run_curves(setting, run)]
+            counts = {"left_out": "2", "left_out_train": "1", "left_out_dev": "0"}
+            write_table(folder / "curves.parquet", rows, schema.CURVES, counts)
     return results
 
 
@@ -252,6 +262,17 @@ def results(study, inputs, tmp_path_factory):
 @pytest.fixture(scope="session")
 def make_study():
     return study_values
+
+
+@pytest.fixture(scope="session")
+def make_results():
+    """Inputs of a study's report, and a folder of results laid out as by the rules."""
+
+    def make(study, folder):
+        inputs = write_inputs(study, folder / "inputs")
+        return inputs, lay_out(study, inputs, folder / "results")
+
+    return make
 
 
 @pytest.fixture(scope="session")

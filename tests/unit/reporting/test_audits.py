@@ -13,6 +13,9 @@ from emoadapt.reporting.display import present_table
 from emoadapt.reporting.exposure import leak_footnotes, select_footnotes
 from emoadapt.reporting.notices import list_copies
 from emoadapt.reporting.tables import read_tidy
+from emoadapt.study.nodes import Model
+
+SETTING = ["task", "test_corpus", "subset", *Model._fields]
 
 
 @pytest.fixture
@@ -38,14 +41,14 @@ def test_fairness_names_the_lowest_speaker_and_the_widest_gap(tables):
     tidy = read_tidy(tables / "fairness.csv")
     shown = present_table("fairness", tidy)
     first = tidy.row(0, named=True)
-    setting = tidy.filter(**{key: first[key] for key in ("task", "test_corpus", "subset", "backbone", "start")})
+    setting = tidy.filter(**{key: first[key] for key in SETTING})
     speakers = setting.filter(pl.col("group").is_not_null(), grouping="speaker").sort("mean")
     gaps = setting.filter(pl.col("label").is_not_null(), metric="recall_gap").sort("mean")
     row = shown.row(0, named=True)
     assert row["speakers"] == "9"
     assert row["lowest speaker"] == f"{speakers['mean'][0]:.3f} ({speakers['group'][0]}, {speakers['n'][0]} clips)"
     assert row["largest recall gap"] == f"{gaps['mean'][-1]:.3f} ({gaps['label'][-1]})"
-    assert shown.height == tidy.select("task", "test_corpus", "subset", "backbone", "start").n_unique()
+    assert shown.height == tidy.select(SETTING).n_unique()
 
 
 def test_calibration_has_every_metric_side_by_side(study, inputs, tables):
@@ -57,11 +60,11 @@ def test_calibration_has_every_metric_side_by_side(study, inputs, tables):
 
 
 def test_settings_stand_in_the_order_of_the_study(study):
-    names = ("task", "test_corpus", "subset", "backbone", "start")
-    rows = [("improv", "msp_improv", "full", "wavlm", "original"), ("crema", "msp_improv", "64", "tiny", "original"),
-            ("crema", "crema_d", "full", "tiny", "original"), ("crema", "crema_d", "256", "handcrafted", "egemaps"),
-            ("crema", "crema_d", "256", "tiny", "multimodal"), ("crema", "crema_d", "256", "tiny", "original")]  # fmt: skip
-    frame = pl.DataFrame(rows, schema=names, orient="row")
+    rows = [("improv", "msp_improv", "full", "wavlm", "original", "probe"), ("improv", "msp_improv", "full", "wavlm", "original", "default"),
+            ("crema", "msp_improv", "64", "tiny", "original", "default"), ("crema", "crema_d", "full", "tiny", "original", "default"),
+            ("crema", "crema_d", "256", "egemaps", "original", "mlp"), ("crema", "crema_d", "256", "tiny", "multimodal", "default"),
+            ("crema", "crema_d", "256", "tiny", "original", "default")]  # fmt: skip
+    frame = pl.DataFrame(rows, schema=SETTING, orient="row")
     assert sort_settings(study, frame).rows() == rows[::-1]
 
 

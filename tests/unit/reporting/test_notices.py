@@ -13,7 +13,7 @@ def test_notice_names_untrained_backbones(study, make_study):
         "The backbone tiny is UNTRAINED (randomly initialised): the scores say nothing about pretrained models."
     ]
     two = make_study(backbones={name: {"architecture": "wavlm", "untrained": {}} for name in ("x", "y")},
-                       adaptations={})  # fmt: skip
+                       **PLAIN, adaptations={})  # fmt: skip
     assert list_notices(two)[0].startswith("The backbones x and y are UNTRAINED")
 
 
@@ -24,22 +24,26 @@ def test_notice_names_demo_data_and_stand_ins_that_are_used(make_study):
                "msp_improv": {"importer": "csv", "root": "i", "file": "l.csv"}}  # fmt: skip
     backbones = {"wavlm": {"architecture": "wavlm", "weights": "microsoft/wavlm-base"}}
     both = {"corpora": ["films"], "objectives": {"egemaps": 1, "sentiment": 0.5, "face": 1}}
-    study = make_study(features=features, corpora=corpora, backbones=backbones, adaptations={"all": both})
+    study = make_study(features=features, corpora=corpora, backbones=backbones, adaptations={"all": both}, **PLAIN)
     text = " ".join(list_notices(study))
     assert "network for face embedding is UNTRAINED" in text
     assert "corpus films is SYNTHETIC" in text
     assert all(word in text for word in ("pocketsphinx", "VADER", "Haar"))
     speech = {"corpora": ["films"], "objectives": {"egemaps": 1}}
-    unused = make_study(features=features, corpora=corpora, backbones=backbones, adaptations={"speech": speech})
+    unused = make_study(
+        features=features, corpora=corpora, backbones=backbones, adaptations={"speech": speech}, **PLAIN
+    )
     assert len(list_notices(unused)) == 1
 
 
+PLAIN = {"finetunings": {"default": {}}, "report": {}}
 NO_CROSS = pl.DataFrame(schema=dict.fromkeys(("task", "test_corpus", "metric"), pl.String))
 
 
 def tabulate_data(*rows):
-    names = ("task", "corpus", "fold", "split", "label", "speakers")
+    names = ("task", "corpus", "partition", "fold", "split", "label", "speakers")
     kinds = {"fold": pl.Int64, "speakers": pl.Int64, "label": pl.String}
+    rows = [row if isinstance(row[3], int) else (*row[:2], 0, *row[2:]) for row in rows]
     return pl.DataFrame([dict(zip(names, row, strict=True)) for row in rows], schema_overrides=kinds)
 
 
@@ -71,6 +75,8 @@ def test_notice_names_the_classes_that_a_test_set_lacks(study):
         ([("crema", "msp_improv", fold, "test", None, 1) for fold in (0, 1)], ["msp_improv"]),
         ([("crema", "crema_d", 0, "dev", None, 1), ("crema", "crema_d", 0, "test", "anger", None)], []),
         ([("crema", "crema_d", 0, "test", None, 0)], []),
+        # Partitions are scored alone: one that tests a single speaker is named.
+        ([("crema", "crema_d", partition, 0, "test", None, 1 + partition) for partition in (0, 1)], ["crema_d"]),
     ],
 )
 def test_notice_names_test_sets_of_one_speaker(study, rows, corpora):

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from emoadapt.errors import DataError
-from emoadapt.flow.grid import settings
 from emoadapt.flow.store import read_table
 from emoadapt.reporting.pages import collect_pages, encode_pages, page_id, round_value
+from emoadapt.study.nodes import Model
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +16,12 @@ def pages(study, inputs, results):
     return collect_pages(study, results, inputs.metrics, inputs.confusion, inputs.splits)
 
 
-def find(pages, *setting):
-    return next(page for page in pages if page["id"] == page_id(*setting))
+def find(pages, task, model, subset):
+    return next(page for page in pages if page["id"] == page_id(task, Model.parse(model), subset))
 
 
 def test_every_setting_has_a_page_in_the_order_of_the_report(study, pages):
-    assert {page["id"] for page in pages} == {page_id(s.task, s.backbone, s.start, s.subset) for s in settings(study)}
+    assert {page["id"] for page in pages} == {page_id(s.task, s.model, s.subset) for s in study.list_settings()}
     assert [page["task"] for page in pages] == sorted((page["task"] for page in pages), key=list(study.tasks).index)
     sizes = [
         page["subset"]
@@ -32,14 +32,14 @@ def test_every_setting_has_a_page_in_the_order_of_the_report(study, pages):
 
 
 def test_scores_and_confusion_are_those_of_the_tables(inputs, pages):
-    page = find(pages, "crema", "wavlm", "multimodal", "64")
+    page = find(pages, "crema", "wavlm.multimodal", "64")
     own, other = page["tests"]
     assert (own["corpus"], own["n"], other["corpus"], other["n"]) == ("crema_d", 240, "msp_improv", 90)
     frame = pl.concat([pl.from_arrow(read_table(path)) for path in inputs.metrics]).filter(
         task="crema", backbone="wavlm", start="multimodal", subset="64", test_corpus="crema_d", seed=3
     )
     run = own["runs"][3]
-    assert (run["r"], run["s"]) == (0, 3)
+    assert (run["p"], run["r"], run["s"]) == (0, 0, 3)
     for name, value in zip(page["metrics"], run["m"], strict=True):
         metric = {"macro-F1": "macro_f1", "weighted F1": "weighted_f1", "F1 bias": "f1_bias", "UAR": "uar"}.get(
             name, name.replace(" ", "_")
@@ -55,13 +55,14 @@ def test_scores_and_confusion_are_those_of_the_tables(inputs, pages):
 
 
 def test_curves_and_files_lead_to_the_runs(results, pages):
-    page = find(pages, "crema", "wavlm", "multimodal", "64")
-    assert [curve["run"] for curve in page["curves"]] == [f"r0f0s{seed}" for seed in range(5)]
+    page = find(pages, "crema", "wavlm.multimodal", "64")
+    assert [curve["run"] for curve in page["curves"]] == [f"p0f0r0s{seed}" for seed in range(5)]
     first, values = page["curves"][1]["series"]["dev macro_f1"]
     assert (first, page["curves"][1]["best"]) == (0, 6)
+    assert page["labels"] == {"loss": "loss", "macro_f1": "macro-F1"}
     assert values == [round_value(0.1 + (1 - 0.8**epoch) / 2) for epoch in range(8)]
     path = results / "runs/crema/wavlm.multimodal/64/b000/predictions.parquet"
-    assert page["files"] == [[str(path), "r0f0s0 r0f0s1 r0f0s2 r0f0s3 r0f0s4"]]
+    assert page["files"] == [[str(path), "p0f0r0s0 p0f0r0s1 p0f0r0s2 p0f0r0s3 p0f0r0s4"]]
     assert page["left_out"] == "1 train, 2 test clips, left out", (
         "without usable input, from the provenance of the runs"
     )

@@ -3,6 +3,7 @@
 import pytest
 
 from emoadapt.reporting import style
+from emoadapt.study.nodes import Model
 
 
 def test_numbers_are_read_as_in_a_paper():
@@ -25,17 +26,49 @@ def test_subsets_sort_by_size_with_full_last():
 
 
 def test_each_start_has_its_own_mark(study):
-    marks = [style.mark_of(study, start) for start in ("original", "egemaps", "classical", "multimodal", "speech_only")]
-    assert len({mark.colour for mark in marks}) == 5
-    assert {mark.marker for mark in marks[:3]} == {"o", "s", "p"} and "p" not in style.ADAPTED_MARKERS
+    models = [
+        Model("tiny"),
+        Model("tiny", "multimodal"),
+        Model("tiny", "speech_only"),
+        Model("egemaps", finetuning="mlp"),
+    ]
+    marks = [style.mark_of(study, model) for model in models]
+    assert len({mark.colour for mark in marks}) == 4
+    assert {marks[0].marker, marks[-1].marker}.isdisjoint(style.ADAPTED_MARKERS)
+    assert marks[0] == style.mark_of(study, Model("wavlm")), "the same for all backbones"
+
+
+def test_a_finetuning_changes_marker_and_line_but_not_the_colour_of_a_start(study):
+    usual, probed = (style.mark_of(study, Model("wavlm", "multimodal", name)) for name in ("default", "probe"))
+    assert usual.colour == probed.colour
+    assert usual.marker != probed.marker and usual.line != probed.line
+
+
+def test_models_are_named_by_what_tells_them_apart(study):
+    names = [style.name_model(study, Model.parse(name)) for name in
+             ("wavlm.original", "tiny.multimodal", "wavlm.multimodal.probe", "egemaps.original.mlp")]  # fmt: skip
+    assert names == [
+        "wavlm original",
+        "tiny (untrained) multimodal",
+        "wavlm multimodal probe",
+        "egemaps mlp (descriptors)",
+    ]
+
+
+def test_models_stand_as_configured_with_descriptors_last(study):
+    models = study.list_models("improv")
+    assert [str(model) for model in sorted(models, key=lambda model: style.model_key(study, model))] == [
+        "tiny.original", "tiny.multimodal", "tiny.speech_only", "wavlm.original", "wavlm.original.probe", "wavlm.multimodal",
+        "wavlm.multimodal.probe", "egemaps.original.mlp",
+    ]  # fmt: skip
 
 
 def test_labels_and_splits_are_named(study):
     assert style.describe_labels(study, "crema_d") == "audiovisual, ties drop"
     assert style.describe_split(study, "crema") == "70/15/15 by speaker (seed 0)"
     assert style.describe_split(study, "improv") == "official partition"
-    assert [style.weights_of(study, name) for name in ("tiny", "wavlm", "handcrafted")] == [
+    assert [style.weights_of(study, name) for name in ("tiny", "wavlm", "egemaps")] == [
         "untrained",
         "pretrained",
-        "handcrafted",
+        "descriptors",
     ]

@@ -6,7 +6,7 @@ import pytest
 from emoadapt.reporting.summary import describe_difference, keep_by_holm, summarise_results
 
 ROW = dict(
-    task="crema", corpus="crema_d", test_corpus="crema_d", subset="64", backbone="wavlm", start="multimodal", metric="macro_f1",
+    task="crema", corpus="crema_d", test_corpus="crema_d", subset="64", backbone="wavlm", start="multimodal", finetuning="default", metric="macro_f1",
     mean=0.6, low=0.55, high=0.65, n=240, n_pairs=5, difference=0.05, difference_low=0.02, difference_high=0.08, p_value=0.012,
 )  # fmt: skip
 
@@ -26,6 +26,7 @@ ROW = dict(
         (dict(p_value=None, n_pairs=1), "no p-value with one run each). The interval leaves out 0, but one run says nothing about"),
         (dict(p_value=0.0004), "p < .001 over 5 paired runs"),
         (dict(backbone="tiny"), "tiny (untrained) multimodal beats"),
+        (dict(finetuning="probe"), "wavlm multimodal probe beats original by"),
         (dict(test_corpus="msp_improv"), "on msp_improv (trained on crema_d) with 64 clips"),
     ],
 )  # fmt: skip
@@ -38,7 +39,7 @@ def test_headline_counts_verdicts(study):
         ROW,
         {**ROW, "subset": "256", "difference_low": -0.1},
         {**ROW, "subset": "full", "p_value": 0.4},
-        {**ROW, "start": "egemaps", "backbone": "handcrafted", "difference": None},
+        {**ROW, "start": "original", "backbone": "egemaps", "finetuning": "mlp", "mean": 0.3, "difference": None},
     ]
     found = summarise_results(study, pl.DataFrame(rows), pl.DataFrame(rows[:0], schema=pl.DataFrame(rows).schema))
     assert found.headline.startswith(
@@ -50,7 +51,15 @@ def test_headline_counts_verdicts(study):
         "after Holm's correction of the p-values for their number, 1 of the 1 found different remains."
     )
     assert len(found.details) == 3
-    assert len(found.best) == 1
+    (best,) = found.best
+    assert best.endswith("(wavlm multimodal, n = 240).")
+
+
+def test_the_best_model_stands_beside_the_baseline_of_the_report(study):
+    baseline = {**ROW, "start": "original", "backbone": "egemaps", "finetuning": "mlp", "mean": 0.3, "difference": None}
+    frame = pl.DataFrame([ROW, baseline], schema_overrides={"difference": pl.Float64})
+    (sentence,) = summarise_results(study, frame, frame.clear()).best
+    assert sentence.endswith("(wavlm multimodal, n = 240); the baseline egemaps mlp (descriptors) reaches 0.300.")
 
 
 def test_each_size_has_its_sentence_and_row(study):

@@ -5,8 +5,7 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.reporting.style import SVM_NOTE
-from emoadapt.reporting.tables import _say_svm, print_quarantine, read_tidy, table_names, write_tables
+from emoadapt.reporting.tables import _say_methods, print_quarantine, read_tidy, table_names, write_tables
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -40,7 +39,7 @@ def test_results_carry_the_numbers_of_the_comparisons(inputs, tables):
     )
     row = results.filter(**chosen).row(0, named=True)
     main = source.filter(baseline="original", **chosen).row(0, named=True)
-    reference = source.filter(baseline="egemaps", **chosen).row(0, named=True)
+    reference = source.filter(baseline_backbone="egemaps", **chosen).row(0, named=True)
     for column in (
         "mean",
         "std",
@@ -54,7 +53,9 @@ def test_results_carry_the_numbers_of_the_comparisons(inputs, tables):
         "n_runs",
     ):
         assert row[column] == pytest.approx(main[column]), column
-    assert row["egemaps_difference"] == pytest.approx(reference["difference"])
+    assert row["reference"] == "egemaps.original.mlp"
+    assert row["reference_difference"] == pytest.approx(reference["difference"])
+    assert row["reference_p_value"] == pytest.approx(reference["p_value"])
     assert (row["weights"], row["labels"], row["split"]) == (
         "untrained",
         "audiovisual, ties drop",
@@ -72,10 +73,11 @@ def test_results_and_cross_corpus_part_by_test_corpus(tables):
 
 def test_paper_values_stand_beside_matching_rows_only(tables):
     rows = read_tidy(tables / "results.csv").filter(pl.col("paper_mean").is_not_null())
+    assert "probe" not in rows["finetuning"], "the paper fine-tunes"
     found = {(r["task"], r["backbone"], r["start"], r["paper_mean"]) for r in rows.iter_rows(named=True)}
     assert found == {
-        ("crema", "wavlm", "original", 0.675), ("crema", "wavlm", "multimodal", 0.724), ("crema", "handcrafted", "egemaps", 0.387),
-        ("improv", "wavlm", "original", 0.555), ("improv", "wavlm", "multimodal", 0.612), ("improv", "handcrafted", "egemaps", 0.354),
+        ("crema", "wavlm", "original", 0.675), ("crema", "wavlm", "multimodal", 0.724), ("crema", "egemaps", "original", 0.387),
+        ("improv", "wavlm", "original", 0.555), ("improv", "wavlm", "multimodal", 0.612), ("improv", "egemaps", "original", 0.354),
     }  # fmt: skip
 
 
@@ -227,7 +229,32 @@ def test_quarantine_is_printed(inputs, capsys):
     assert SCRIPT not in long
 
 
-def test_tables_with_the_svm_say_how_it_decides():
-    scores = pl.DataFrame({"task": ["t"], "start": ["classical"], "metric": ["uar"]})
-    assert _say_svm(scores) == [SVM_NOTE] and "break_ties=True" in SVM_NOTE
-    assert _say_svm(scores.with_columns(start=pl.lit("egemaps"))) == _say_svm(scores.drop("start")) == []
+def test_tables_with_the_svm_say_how_it_decides(make_study):
+    study = make_study(finetunings={"default": {}, "machine": {"method": "svm"}}, report={})
+    scores = pl.DataFrame({"task": ["t"], "finetuning": ["machine"], "metric": ["uar"]})
+    (note,) = _say_methods(study, scores)
+    assert "break_ties=True" in note
+    assert _say_methods(study, scores.with_columns(finetuning=pl.lit("default"))) == []
+    assert _say_methods(study, scores.drop("finetuning")) == []
+
+
+def test_finetunings_are_told_apart_only_where_there_are_several(tables, make_study):
+    models = read_models(tables / "results.md")
+    assert {"wavlm original", "wavlm original probe", "egemaps mlp", "tiny speech_only"} <= models
+    assert "wavlm original default" not in models
+    heads = (tables / "results.md").read_text().splitlines()[0]
+    assert "fine-tuning" not in heads and "partition" not in heads and "difference to egemaps.original.mlp" in heads
+
+
+def read_models(path):
+    lines = [line.split(" | ") for line in path.read_text().splitlines() if line.startswith("|")]
+    return {line[lines[0].index("model")] for line in lines[2:]}
+
+
+def test_without_a_baseline_there_is_no_column_of_it(inputs, tmp_path, make_study):
+    study = make_study(report={"bootstrap": 200})
+    rest = (inputs.quarantine, inputs.splits, inputs.manifests, inputs.parts, tmp_path)
+    write_tables(study, inputs.metrics, inputs.comparisons, *rest)
+    results = read_tidy(tmp_path / "results.csv")
+    assert results["reference"].null_count() == results["reference_difference"].null_count() == results.height
+    assert "difference to egemaps" not in (tmp_path / "results.md").read_text()

@@ -8,18 +8,18 @@ from typing import Any
 import polars as pl
 
 from emoadapt.config import Study, TableConfig
-from emoadapt.flow.tables import Against, Cell, Model, list_cells
+from emoadapt.reporting.measures import is_lower_better
 from emoadapt.reporting.reference import find_in_tables
 from emoadapt.reporting.style import describe_labels, describe_split, star, weights_of
+from emoadapt.study.nodes import Model
+from emoadapt.study.tables import Against, Cell, list_cells
 
 Row = dict[str, Any]
 NOT_COMPUTED = "not computed yet"
 
 _TEXT, _NUMBER, _COUNT = pl.String, pl.Float64, pl.Int64
 COLUMNS: dict[str, Any] = {
-    **dict.fromkeys(
-        ("table", "part", "task", "test_corpus", "subset", "backbone", "start", "entry", "candidates"), _TEXT
-    ),
+    **dict.fromkeys(("table", "part", "task", "test_corpus", "subset", *Model._fields, "entry", "candidates"), _TEXT),
     "metric": _TEXT,
     **dict.fromkeys(("mean", "std", "low", "high"), _NUMBER),
     **dict.fromkeys(("n_runs", "n"), _COUNT),
@@ -33,8 +33,8 @@ COLUMNS: dict[str, Any] = {
 }
 """Columns of a declared table's CSV.
 
-`part`: number of the table's part. `entry`: name of a best_of entry, `candidates`: its models with their means; `backbone` and
-`start` are the one that was picked. `baselines`: all that the cell is tested against; `baseline`: the one that `difference` and `p_value` belong to.
+`part`: number of the table's part. `entry`: name of a best_of entry, `candidates`: its models with their means; `backbone`,
+`start` and `finetuning` are the one that was picked. `baselines`: all that the cell is tested against; `baseline`: the one that `difference` and `p_value` belong to.
 `missing`: why there is no value.
 """
 
@@ -50,11 +50,11 @@ class Lookup:
         """
         self.values: dict[tuple[Any, ...], Row] = {}
         self.tests: dict[tuple[Any, ...], Row] = {}
-        keys = ("task", "test_corpus", "subset", "metric", "backbone", "start")
+        keys = ("task", "test_corpus", "subset", "metric", *Model._fields)
         for row in comparisons.iter_rows(named=True):
             setting = tuple(row[key] for key in keys)
             self.values[setting] = row
-            self.tests[(*setting, row["baseline_backbone"], row["baseline"])] = row
+            self.tests[(*setting, row["baseline_backbone"], row["baseline"], row["baseline_finetuning"])] = row
 
     def value(self, cell: Cell, metric: str, model: Model) -> Row | None:
         """Mean, spread and interval of a model in a cell's setting; None where there is none."""
@@ -91,26 +91,24 @@ def _fill_cell(study: Study, table: TableConfig, cell: Cell, lookup: Lookup) -> 
     }
     found = {model: row for model in cell.models if (row := lookup.value(cell, table.metric, model))}
     if cell.missing or not found:
-        single = cell.models[0] if cell.label is None else (None, None)
+        single = cell.models[0]._asdict() if cell.label is None else {}
         return {
             **place,
-            "backbone": single[0],
-            "start": single[1],
+            **single,
             "entry": cell.label,
             "missing": cell.missing or NOT_COMPUTED,
         }
-    model = pick_best({m: row["mean"] for m, row in found.items()}, table.lower_is_better)
+    model = pick_best({m: row["mean"] for m, row in found.items()}, is_lower_better(table.metric))
     own = found[model]
     paper = find_in_tables(study, table.paper or (), cell.task, cell.corpus, cell.models, cell.subset, table.metric)
     return {
         **place,
-        "backbone": model[0],
-        "start": model[1],
+        **model._asdict(),
         "entry": cell.label,
         "candidates": None if cell.label is None else _list_means(found),
         **{key: own[key] for key in ("mean", "std", "low", "high", "n_runs", "n")},
         **_judge(table, cell, lookup, model),
-        "weights": weights_of(study, model[0]),
+        "weights": weights_of(study, model.backbone),
         "split": describe_split(study, cell.task),
         "labels": describe_labels(study, cell.corpus),
         **(
@@ -127,7 +125,7 @@ def pick_best(means: Mapping[Model, float], lower: bool) -> Model:
 
 
 def _list_means(found: Mapping[Model, Row]) -> str:
-    return "; ".join(f"{'.'.join(model)} {row['mean']:.4f}" for model, row in found.items())
+    return "; ".join(f"{model} {row['mean']:.4f}" for model, row in found.items())
 
 
 def _judge(table: TableConfig, cell: Cell, lookup: Lookup, model: Model) -> Row:
@@ -139,10 +137,10 @@ def _judge(table: TableConfig, cell: Cell, lookup: Lookup, model: Model) -> Row:
     if baseline is None or test is None:
         return {"baselines": _join(cell.against.models)}
     split = _is_split(table, cell, lookup, model)
-    stars = "" if split else mark(test["p_value"], test["difference"], table.lower_is_better)
+    stars = "" if split else mark(test["p_value"], test["difference"], is_lower_better(table.metric))
     return {
         "baselines": _join(cell.against.models),
-        "baseline": ".".join(baseline),
+        "baseline": str(baseline),
         **{key: test[key] for key in ("n_pairs", "difference", "difference_low", "difference_high", "p_value")},
         "stars": stars,
     }
@@ -167,7 +165,7 @@ def _choose_baseline(table: TableConfig, cell: Cell, against: Against, lookup: L
         return against.models[0]
     if against.rule == "best":
         means = {m: row["mean"] for m in against.models if (row := lookup.value(cell, table.metric, m))}
-        return pick_best(means, table.lower_is_better) if means else None
+        return pick_best(means, is_lower_better(table.metric)) if means else None
     tests = {m: lookup.test(cell, table.metric, model, m) for m in against.models}
     if any(test is None for test in tests.values()):
         return None
@@ -183,7 +181,7 @@ def mark(p_value: float | None, difference: float | None, lower_is_better: bool)
 
 
 def _join(models: Iterable[Model]) -> str:
-    return "; ".join(".".join(model) for model in models)
+    return "; ".join(map(str, models))
 
 
 def list_missing(tidy: pl.DataFrame) -> list[str]:
@@ -193,4 +191,5 @@ def list_missing(tidy: pl.DataFrame) -> list[str]:
 
 def models_of(tidy: pl.DataFrame) -> Sequence[Model]:
     """Models that stand in a table, each once."""
-    return tidy.filter(pl.col("missing").is_null()).select("backbone", "start").unique(maintain_order=True).rows()
+    rows = tidy.filter(pl.col("missing").is_null()).select(Model._fields).unique(maintain_order=True).rows()
+    return [Model(*row) for row in rows]

@@ -6,14 +6,22 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from emoadapt.config import Study, TableConfig, split_model
-from emoadapt.flow.tables import list_cells
+from emoadapt.config import Study, TableConfig
+from emoadapt.config.table_checks import find_absence
+from emoadapt.config.tables import part_models
 from emoadapt.reporting.declared.cells import NOT_COMPUTED, models_of
 from emoadapt.reporting.declared.grid import name_model
-from emoadapt.reporting.reference import read_paper_notes
-from emoadapt.reporting.style import METRIC_NAMES, SVM_NOTE, listing
-
-PAPERS = {"goncalves2025": "Goncalves & Busso (2025)"}
+from emoadapt.reporting.measures import is_lower_better, label_metric
+from emoadapt.reporting.reference import cite_paper, read_paper_notes
+from emoadapt.reporting.style import (
+    describe_runs,
+    is_vector,
+    list_method_notes,
+    listing,
+    name_test,
+)
+from emoadapt.study.nodes import ORIGINAL, Model
+from emoadapt.study.tables import list_cells
 
 
 def list_footnotes(
@@ -83,10 +91,27 @@ def _say_spread(study: Study, table: TableConfig, shown: pl.DataFrame) -> str:
     count = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
     single = runs == [1]
     interval = f"the {100 * study.report.confidence:g} % interval is a bootstrap over test clips ({study.report.bootstrap:,} draws)"
-    metric = METRIC_NAMES.get(table.metric, table.metric)
+    metric = label_metric(table.metric)
     if single:
         return f"{metric[0].upper()}{metric[1:]} of one run; {interval}."
-    return f"Mean ± standard deviation of {metric} over {count} runs; {interval}."
+    return f"Mean ± standard deviation of {metric} over {count} runs{_say_runs(study, table, shown)}; {interval}."
+
+
+def _say_runs(study: Study, table: TableConfig, shown: pl.DataFrame) -> str:
+    """What the runs vary in: seeds and draws on one split, or also partitions, task by task."""
+    tasks = shown["task"].unique(maintain_order=True)
+    if all(study.tasks[task].partitions == 1 for task in tasks):
+        return ""
+    products = [
+        f"{_name(study, table, row['task'])}: {describe_runs(study, row['task'], row['subset'], _count_seeds(study, row))}"
+        for row in shown.iter_rows(named=True)
+    ]
+    return f" ({'; '.join(dict.fromkeys(products))}; the standard deviation is over partitions too, each scored alone)"
+
+
+def _count_seeds(study: Study, row: Mapping[str, str]) -> int:
+    how = study.finetunings[row["finetuning"]]
+    return 1 if how.deterministic else len(how.seeds)
 
 
 def _say_stars(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str]:
@@ -94,12 +119,15 @@ def _say_stars(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[st
     tested = shown.filter(pl.col("baseline").is_not_null())
     if tested.is_empty():
         return []
-    good, bad = ("lower", "higher") if table.lower_is_better else ("higher", "lower")
+    good, bad = ("lower", "higher") if is_lower_better(table.metric) else ("higher", "lower")
     pairs = sorted(set(tested["n_pairs"]))
     count = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
+    several = any(study.tasks[task].partitions > 1 for task in tested["task"].unique())
+    shared = f"{'partition, ' if several else ''}seed and training clips"
+    joined = "of one partition" if several else "on the same draw of a subset"
     lines = [
-        f"* {good}, † {bad} than the baseline with p < .05, ** and †† with p < .01: two-tailed paired t-test over {count} pairs of runs "
-        "that share seed and training clips (runs on the same draw of a subset are averaged first); p-values are not corrected for the number "
+        f"* {good}, † {bad} than the baseline with p < .05, ** and †† with p < .01: {name_test(study)} over {count} pairs of runs "
+        f"that share {shared} (runs {joined} are averaged first); p-values are not corrected for the number "
         "of tests."
     ]
     for number, part in enumerate(table.parts):
@@ -114,10 +142,12 @@ def _say_stars(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[st
 
 def _describe_baseline(study: Study, table: TableConfig, baseline: object) -> str:
     def names(models: Sequence[str]) -> str:
-        return listing(name_model(study, table, *split_model(model)) for model in models)
+        return listing(name_model(study, table, Model.parse(model)) for model in models)
 
-    if baseline == "original":
-        return f"{_name(study, table, 'original')} of the same backbone"
+    if baseline == ORIGINAL:
+        models = {Model.parse(name) for part in table.parts for name in part_models(part)}
+        several = len({(m.backbone, m.finetuning) for m in models}) > len({m.backbone for m in models})
+        return f"{_name(study, table, ORIGINAL)} of the same backbone{' and fine-tuning' if several else ''}"
     if isinstance(baseline, str):
         return names([baseline])
     if best := getattr(baseline, "best_of", None):
@@ -139,16 +169,16 @@ def _say_best(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str
         )
     absent = {
         model for cell in list_cells(study, table) if cell.label for model in _candidates(table, cell.label)
-        if f"adaptations.{model[1]}" in study.left_out
+        if find_absence(study, model)
     }  # fmt: skip
     if absent and lines:
-        lines.append(f"Not among the candidates, for want of a corpus: {listing('.'.join(m) for m in sorted(absent))}.")
+        lines.append(f"Not among the candidates, for want of a corpus: {listing(map(str, sorted(absent)))}.")
     return lines
 
 
-def _candidates(table: TableConfig, label: str) -> list[tuple[str, str]]:
+def _candidates(table: TableConfig, label: str) -> list[Model]:
     return [
-        split_model(model)
+        Model.parse(model)
         for part in table.parts
         for entry in part.models
         if not isinstance(entry, str) and (entry.label or f"best of {', '.join(entry.best_of)}") == label
@@ -157,14 +187,12 @@ def _candidates(table: TableConfig, label: str) -> list[tuple[str, str]]:
 
 
 def _say_weights(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str]:
-    """Which networks started from pretrained weights, and which from random ones."""
-    used = dict.fromkeys(backbone for backbone, _ in models_of(shown))
+    """Which networks started from pretrained weights, and which from random ones; which models have none."""
+    models = [model for model in models_of(shown) if model.backbone in study.backbones]
+    used = dict.fromkeys(model.backbone for model in models)
     named = {key: _name(study, table, key) for key in used}
-    pretrained = [
-        f"{named[b]} ({study.backbones[b].weights})"
-        for b in used
-        if b in study.backbones and study.backbones[b].weights
-    ]
+    weights = {key: [name for name, _ in study.backbones[key].list_weights()] for key in used}
+    pretrained = [f"{named[key]} ({', '.join(names)})" for key, names in weights.items() if names]
     untrained = [named[b] for b in used if b in study.untrained]
     lines = []
     if pretrained:
@@ -173,14 +201,9 @@ def _say_weights(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[
         lines.append(
             f"UNTRAINED, started from random weights: {', '.join(untrained)}; they say nothing about pretrained models."
         )
-    starts = {start for _, start in models_of(shown)}
-    if "egemaps" in starts:
-        lines.append(
-            f"{_name(study, table, 'egemaps').replace('egemaps', 'eGeMAPS')}: handcrafted descriptors, a two-layer head, no pretrained weights."
-        )
-    if "classical" in starts:
-        lines.append(SVM_NOTE)
-    return lines
+    if vectors := [f"{named[b]} ({', '.join(study.backbones[b].features)})" for b in used if is_vector(study, b)]:
+        lines.append(f"Descriptors, no pretrained weights: {', '.join(vectors)}.")
+    return lines + list_method_notes(study, dict.fromkeys(model.finetuning for model in models))
 
 
 def _say_paper(study: Study, shown: pl.DataFrame) -> list[str]:
@@ -191,11 +214,11 @@ def _say_paper(study: Study, shown: pl.DataFrame) -> list[str]:
     tables = cited["paper_table"].unique(maintain_order=True).to_list()
     one = len(tables) == 1
     lines = [
-        f"Paper: {PAPERS.get(study.report.paper, study.report.paper)}, Table{'' if one else 's'} {listing(tables)}, as printed; "
+        f"Paper: {cite_paper(study.report.paper)}, Table{'' if one else 's'} {listing(tables)}, as printed; "
         "other splits, seeds and labels than ours."
     ]
     cells = set(cited.select("paper_table", "paper_row", "paper_column").rows())
-    for _, table, row, column, note in read_paper_notes(study.report.paper).iter_rows():
+    for table, row, column, note in read_paper_notes(study.report.paper).iter_rows():
         if (table in tables and row is None) or (table, row, column) in cells:
             lines.append(f"The paper disagrees with itself: {note}.")
     return lines

@@ -9,15 +9,18 @@ import polars as pl
 
 from emoadapt.config import Study, TableConfig
 from emoadapt.errors import DataError
+from emoadapt.reporting.measures import count_digits
 from emoadapt.reporting.style import (
-    HANDCRAFTED_LABELS,
     interval,
-    mark_untrained,
+    is_vector,
+    mark_provenance,
+    model_of,
     number,
     probability,
     spread,
     subset_name,
 )
+from emoadapt.study.nodes import DEFAULT, Model
 
 Row = dict[str, Any]
 Kind = Literal["part", "value", "interval", "test", "paper"]
@@ -28,6 +31,7 @@ _STUBS = {
     "subset": "Training clips",
     "backbone": "Backbone",
     "start": "Model",
+    "finetuning": "Fine-tuning",
     "model": "Model",
 }
 
@@ -105,44 +109,33 @@ def label(study: Study, table: TableConfig, dimension: str, row: Row) -> str:
             return _named(study, table, key) or (subset_name(key) if dimension == "subset" else key)
         case "corpus":
             return _named(study, table, row["test_corpus"]) or row["test_corpus"]
-        case "backbone" | "start" if row["backbone"] is not None:
-            return _name_half(study, table, dimension, row)
-    return row["entry"] or name_model(study, table, row["backbone"], row["start"])
+        case "backbone" | "start" | "finetuning" if row["backbone"] is not None:
+            return _name_part(study, table, dimension, row)
+    return row["entry"] or name_model(study, table, model_of(row))
 
 
-def _name_half(study: Study, table: TableConfig, dimension: str, row: Row) -> str:
-    """Backbone or start alone; a baseline without a backbone has its name on the first and nothing on the second."""
-    if row["start"] in HANDCRAFTED_LABELS:
-        return _name_baseline(study, table, row["start"]) if dimension == "backbone" else ""
-    if dimension == "start":
-        return _named(study, table, row["start"]) or row["start"]
-    return _note_untrained(study, row["backbone"], _named(study, table, row["backbone"]) or row["backbone"])
+def _name_part(study: Study, table: TableConfig, dimension: str, row: Row) -> str:
+    """Backbone, start or fine-tuning alone; descriptors have one start, which is not printed."""
+    if dimension == "start" and is_vector(study, row["backbone"]):
+        return ""
+    text = _named(study, table, row[dimension]) or row[dimension]
+    return _note_untrained(study, row["backbone"], text) if dimension == "backbone" else text
 
 
-def name_model(study: Study, table: TableConfig, backbone: str, start: str) -> str:
-    """A model in full."""
-    if start in HANDCRAFTED_LABELS:
-        return _name_baseline(study, table, start)
-    found = _named(study, table, f"{backbone}.{start}")
-    halves = (_named(study, table, backbone) or backbone, _named(study, table, start) or start)
-    return _note_untrained(study, backbone, found or " ".join(halves))
+def name_model(study: Study, table: TableConfig, model: Model) -> str:
+    """A model in full: the name given to it, or the names of its parts, without a start of descriptors and the usual fine-tuning."""
+    parts = [model.backbone, *([] if is_vector(study, model.backbone) else [model.start])]
+    parts += [] if model.finetuning == DEFAULT else [model.finetuning]
+    text = _named(study, table, str(model)) or " ".join(_named(study, table, part) or part for part in parts)
+    return _note_untrained(study, model.backbone, text)
 
 
 def _named(study: Study, table: TableConfig, key: str) -> str | None:
     return table.names.get(key, study.report.names.get(key))
 
 
-def _name_baseline(study: Study, table: TableConfig, start: str) -> str:
-    return _named(study, table, start) or HANDCRAFTED_LABELS[start]
-
-
 def _note_untrained(study: Study, backbone: str, text: str) -> str:
-    return f"{text} (untrained)" if mark_untrained(study, backbone) != backbone else text
-
-
-def digits_of(metric: str) -> int:
-    """Decimals, as in the paper: four for F1 bias (Table IV), three elsewhere; distances are small."""
-    return 4 if metric in ("f1_bias", "cosine_distance") else 3
+    return f"{text} (untrained)" if mark_provenance(study, backbone) != backbone else text
 
 
 def _write_row(study: Study, table: TableConfig, stub: tuple[str, ...], cells: list[Row | None]) -> list[Line]:
@@ -157,7 +150,7 @@ def _write_row(study: Study, table: TableConfig, stub: tuple[str, ...], cells: l
         ("paper", "paper", _paper_text),
     ]
     lines = [Line("value", stub, tuple(_value_text(study, table, cell) for cell in cells))]
-    digits = digits_of(table.metric)
+    digits = count_digits(table.metric)
     for kind, title, write in under:
         texts = tuple("" if cell is None or cell["missing"] else write(cell, digits) for cell in cells)
         if any(texts):
@@ -170,7 +163,7 @@ def _value_text(study: Study, table: TableConfig, cell: Row | None) -> str:
         return ""
     if cell["missing"]:
         return str(cell["missing"])
-    text = spread(cell["mean"], cell["std"], digits_of(table.metric)) + (cell["stars"] or "")
+    text = spread(cell["mean"], cell["std"], count_digits(table.metric)) + (cell["stars"] or "")
     if cell["entry"]:
         text += f" ({_named(study, table, cell['backbone']) or cell['backbone']})"
     return text

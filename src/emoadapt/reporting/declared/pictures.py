@@ -17,17 +17,20 @@ from emoadapt.config import Study, TableConfig
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
 from emoadapt.reporting.declared.cells import list_missing
 from emoadapt.reporting.declared.grid import label, name_model
+from emoadapt.reporting.measures import is_lower_better, label_metric
 from emoadapt.reporting.style import (
     ADAPTED_COLOURS,
     GREY,
     INK,
-    METRIC_NAMES,
     Mark,
+    is_one_tailed,
     listing,
     mark_of,
+    model_of,
     number,
     subset_key,
 )
+from emoadapt.study.nodes import DEFAULT, ORIGINAL
 
 Row = dict[str, Any]
 PALE = "#6B6B6B"
@@ -73,7 +76,7 @@ def _place(study: Study, table: TableConfig, row: Row) -> str:
 
 def _entry(study: Study, table: TableConfig, row: Row) -> str:
     """The model of a row, or the name of a best_of entry."""
-    return str(row["entry"] or name_model(study, table, row["backbone"], row["start"]))
+    return str(row["entry"] or name_model(study, table, model_of(row)))
 
 
 def _short(value: float | None, table: TableConfig) -> str:
@@ -93,8 +96,10 @@ def _explain(figure: Figure, study: Study, table: TableConfig, shown: pl.DataFra
         spread = table.picture == "points" and shown["paper_std"].null_count() < shown.height
         parts.append("hollow: the paper" + (" ± its standard deviation" if spread else ""))
     if any(shown["stars"].drop_nulls()):
-        good, bad = ("lower", "higher") if table.lower_is_better else ("higher", "lower")
-        parts.append(f"* {good}, † {bad} than the baseline (p\u00a0<\u00a0.05)")
+        good, bad = ("lower", "higher") if is_lower_better(table.metric) else ("higher", "lower")
+        parts.append(
+            f"* {good}, † {bad} than the baseline ({'one-tailed ' if is_one_tailed(study) else ''}p\u00a0<\u00a0.05)"
+        )
     lines = textwrap.wrap("; ".join(parts), width) + textwrap.wrap(missing, width)
     figure.supxlabel("\n".join(lines), fontsize=7.5, color=PALE)
 
@@ -112,7 +117,7 @@ def _draw_points(study: Study, table: TableConfig, shown: pl.DataFrame, missing:
         for axis, rows in zip(axes, panels, strict=True):
             axis.set_title(_place(study, table, rows[0]), pad=15)
             _draw_panel(study, table, axis, lines, {(row["part"], _entry(study, table, row)): row for row in rows})
-            axis.set_xlabel(METRIC_NAMES.get(table.metric, table.metric))
+            axis.set_xlabel(label_metric(table.metric))
         axes[0].set_yticks(range(len(lines)), [text for text, _ in lines])
         for text, (_, part) in zip(axes[0].get_yticklabels(), lines, strict=True):
             text.set_fontweight("bold" if part is None else "normal")
@@ -152,7 +157,7 @@ def _draw_panel(
         row = rows.get((part, text))
         if row is None:
             continue
-        mark = mark_of(study, row["start"])
+        mark = mark_of(study, model_of(row))
         axis.plot([row["low"], row["high"]], [place - 0.08] * 2, color=mark.colour, linewidth=2, solid_capstyle="butt")
         axis.plot(row["mean"], place - 0.08, mark.marker, color=mark.colour, markersize=6)
         text = _short(row["mean"], table) + (row["stars"] or "") + picks[part, text]
@@ -210,7 +215,7 @@ def _draw_lines(study: Study, table: TableConfig, shown: pl.DataFrame, missing: 
         for axis, rows in zip(axes, panels, strict=True):
             _draw_sizes(study, table, axis, subsets, rows)
             axis.set_title(label(study, table, "backbone", rows[0]))
-            axis.set_ylabel(METRIC_NAMES.get(table.metric, table.metric))
+            axis.set_ylabel(label_metric(table.metric))
             axis.tick_params(labelleft=True)
         _explain(figure, study, table, shown, missing)
         save_figure(figure, out, name)
@@ -218,13 +223,14 @@ def _draw_lines(study: Study, table: TableConfig, shown: pl.DataFrame, missing: 
 
 
 def _draw_sizes(study: Study, table: TableConfig, axis: Axes, subsets: Sequence[str], rows: Sequence[Row]) -> None:
-    starts = list(dict.fromkeys(row["start"] for row in rows))
+    models = list(dict.fromkeys(map(model_of, rows)))
     ends = []
-    for index, start in enumerate(starts):
-        chosen = sorted((row for row in rows if row["start"] == start), key=lambda row: subset_key(row["subset"]))
-        x = [subsets.index(row["subset"]) + 0.08 * (index - (len(starts) - 1) / 2) for row in chosen]
-        mark = mark_of(study, start)
-        axis.plot(x, [row["mean"] for row in chosen], _DASHES[(index + 1) % len(_DASHES)] if start == "original" else "-",
+    for index, model in enumerate(models):
+        chosen = sorted((row for row in rows if model_of(row) == model), key=lambda row: subset_key(row["subset"]))
+        x = [subsets.index(row["subset"]) + 0.08 * (index - (len(models) - 1) / 2) for row in chosen]
+        mark = mark_of(study, model)
+        usual = _DASHES[(index + 1) % len(_DASHES)] if model.start == ORIGINAL else "-"
+        axis.plot(x, [row["mean"] for row in chosen], usual if model.finetuning == DEFAULT else mark.line,
                   marker=mark.marker, color=mark.colour, linewidth=1.6, markersize=5.5)  # fmt: skip
         for place, row in zip(x, chosen, strict=True):
             axis.plot([place] * 2, [row["low"], row["high"]], color=mark.colour, linewidth=1.2)
@@ -239,7 +245,9 @@ def _draw_sizes(study: Study, table: TableConfig, axis: Axes, subsets: Sequence[
                 )
             if row["paper_mean"] is not None:
                 _hollow(axis, place, row["paper_mean"], mark)
-        ends.append((chosen[-1]["mean"], label(study, table, "start", chosen[-1]), mark.colour))
+        names = [label(study, table, "start", chosen[-1])]
+        names += [] if model.finetuning == DEFAULT else [label(study, table, "finetuning", chosen[-1])]
+        ends.append((chosen[-1]["mean"], " ".join(filter(None, names)), mark.colour))
     axis.set_xticks(range(len(subsets)), [label(study, table, "subset", {"subset": subset}) for subset in subsets])
     axis.set_xlim(-0.35, len(subsets) - 0.65)
     axis.margins(y=0.12)
@@ -276,7 +284,7 @@ def _draw_steps(study: Study, table: TableConfig, shown: pl.DataFrame, missing: 
         axis.set_xticks(range(len(entries)), entries)
         axis.set_xlim(-0.3, len(entries) - 0.8)
         axis.margins(y=0.14)
-        axis.set_ylabel(METRIC_NAMES.get(table.metric, table.metric))
+        axis.set_ylabel(label_metric(table.metric))
         _label_ends(axis, ends)
         axis.grid(visible=False, axis="x")
         _explain(figure, study, table, shown, missing)
@@ -321,7 +329,7 @@ def _draw_bars(study: Study, table: TableConfig, shown: pl.DataFrame, missing: s
         axis.set_xticks([x for x, _ in ticks], [text for _, text in ticks])
         axis.tick_params(axis="x", length=0, pad=3)
         axis.set_ylim(0, 1.12 * max(max(row["high"], row["paper_mean"] or 0) for rows in groups for row in rows))
-        axis.set_ylabel(METRIC_NAMES.get(table.metric, table.metric))
+        axis.set_ylabel(label_metric(table.metric))
         axis.grid(visible=False, axis="x")
         axis.set_xlabel(" ", labelpad=12)
         _explain(figure, study, table, shown, missing)

@@ -11,9 +11,9 @@ from scipy import stats
 
 from emoadapt import schema
 from emoadapt.config import load_study
-from emoadapt.flow.grid import HANDCRAFTED, settings
 from emoadapt.flow.store import write_table
-from emoadapt.flow.tables import list_comparisons
+from emoadapt.study.nodes import Model
+from emoadapt.study.tables import list_comparisons
 
 STUDY = Path(__file__).parents[4] / "studies" / "goncalves2025.yaml"
 CORPORA = ("MSP_FACE", "CREMA_D", "MSP_IMPROV", "MSP_PODCAST")
@@ -30,12 +30,12 @@ def invent_scores(study):
     """(task, test corpus, subset, metric, model) -> a score per seed."""
     generator = np.random.default_rng(1)
     scores = {}
-    for setting in settings(study):
+    for setting in study.list_settings():
         task = study.tasks[setting.task]
         for corpus in (task.corpus, *task.test_also):
             for metric in ("macro_f1", "f1_bias", "cosine_distance"):
                 level = generator.uniform(0.3, 0.7)
-                key = (setting.task, corpus, setting.subset, metric, (setting.backbone, setting.start))
+                key = (setting.task, corpus, setting.subset, metric, setting.model)
                 scores[key] = level + 0.03 * generator.standard_normal(SEEDS)
     return scores
 
@@ -45,9 +45,9 @@ def compare(study, scores):
     rows = []
     for (task, corpus, subset, metric, model), values in scores.items():
         wanted = {None, *(b for m, b in list_comparisons(study, task) if m == model)}
-        wanted |= {HANDCRAFTED} - {model}
-        if model[1] not in ("original", "egemaps"):
-            wanted = wanted - {None} | {(model[0], "original")}
+        wanted |= {Model.parse(study.report.baseline)} - {model}
+        if model != model.find_original():
+            wanted = wanted - {None} | {model.find_original()}
         for baseline in wanted:
             theirs = scores.get((task, corpus, subset, metric, baseline))
             test = {}
@@ -58,8 +58,9 @@ def compare(study, scores):
                 }  # fmt: skip
             rows.append(
                 {
-                    "task": task, "backbone": model[0], "start": model[1], "subset": subset, "test_corpus": corpus, "metric": metric,
-                    "baseline_backbone": baseline and baseline[0], "baseline": baseline and baseline[1], "n_runs": SEEDS,
+                    "task": task, **model._asdict(), "subset": subset, "test_corpus": corpus, "metric": metric,
+                    "baseline_backbone": baseline and baseline.backbone, "baseline": baseline and baseline.start,
+                    "baseline_finetuning": baseline and baseline.finetuning, "n_runs": SEEDS,
                     "mean": float(values.mean()), "std": float(values.std(ddof=1)), "low": 0.2, "high": 0.8, "n": 321,
                     **dict.fromkeys(("n_pairs", "difference", "difference_low", "difference_high", "p_value")), **test,
                 }

@@ -11,6 +11,7 @@ from emoadapt.errors import DataError
 from emoadapt.reporting.declared.cells import build_cells, mark
 from emoadapt.reporting.declared.grid import build_grid
 from emoadapt.reporting.reference import read_paper
+from emoadapt.study.nodes import Model
 
 PODCAST = "needs corpus msp_podcast"
 
@@ -22,7 +23,7 @@ def cell(tidy, **place):
 
 
 def key(task, model, metric="macro_f1", subset="full", corpus=None):
-    return (task, corpus or task, subset, metric, tuple(model.split(".")))
+    return (task, corpus or task, subset, metric, Model.parse(model))
 
 
 def test_a_cell_holds_its_settings_values_and_the_test_against_its_original(paper):
@@ -36,7 +37,7 @@ def test_a_cell_holds_its_settings_values_and_the_test_against_its_original(pape
     assert row["p_value"] == pytest.approx(stats.ttest_rel(ours, original).pvalue)
     assert row["baseline"] == "wavlm.original"
     assert (row["n"], row["n_runs"], row["n_pairs"]) == (321, 5, 5)
-    assert cell(tidy, task="msp_improv", start="egemaps")["baseline"] is None
+    assert cell(tidy, task="msp_improv", backbone="egemaps")["baseline"] is None
 
 
 def test_every_value_of_the_paper_stands_in_exactly_one_cell_of_its_tables(paper):
@@ -77,7 +78,7 @@ def test_the_best_of_several_is_picked_per_corpus_and_tested_against_the_named_b
         means = {model: paper.scores[key(task, model)].mean() for model in models}
         best = max(means, key=means.get)
         row = cell(tidy, task=task, entry="Best adapted")
-        assert f"{row['backbone']}.{row['start']}" == best
+        assert str(Model(row["backbone"], row["start"], row["finetuning"])) == best
         assert row["baseline"] == "av_hubert.original"
         expected = stats.ttest_rel(paper.scores[key(task, best)], paper.scores[key(task, "av_hubert.original")])
         assert row["p_value"] == pytest.approx(expected.pvalue)

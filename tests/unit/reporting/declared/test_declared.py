@@ -3,8 +3,10 @@
 import re
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
+from emoadapt import schema
 from emoadapt.config.tables import TAKEN
 from emoadapt.errors import DataError
 from emoadapt.reporting import declared
@@ -15,6 +17,7 @@ from emoadapt.reporting.declared.grid import build_grid, write_markdown
 from emoadapt.reporting.declared.latex import escape_latex, write_latex
 from emoadapt.reporting.figures import figure_names
 from emoadapt.reporting.tables import table_names
+from emoadapt.study.nodes import Model
 
 
 @pytest.fixture
@@ -219,3 +222,61 @@ def test_all_is_written_and_read_back(make_paper, tmp_path, drawn):
 def test_names_of_the_reports_own_tables_and_figures_are_taken(paper):
     own = {*table_names(paper.study, word_errors=True), *figure_names(paper.study)} - {"paper_goncalves2025"}
     assert own <= set(TAKEN)
+
+
+BOTH = ["wavlm.original", "wavlm.multimodal", "wavlm.original.probe", "wavlm.multimodal.probe", "egemaps.original.mlp"]
+
+
+def make_both(make_study, **keys):
+    """A table of two fine-tunings side by side, and COMPARISONS rows for it."""
+    table = {"title": "Both", "tasks": ["improv"], "parts": [{"models": BOTH, "baseline": "original"}], **keys}
+    study = make_study(tables={"both": table})
+    rows = []
+    for place, model in enumerate(map(Model.parse, BOTH)):
+        baseline = None if model.start == "original" else model.find_original()
+        named = dict(
+            zip(("baseline_backbone", "baseline", "baseline_finetuning"), baseline or (None,) * 3, strict=True)
+        )
+        test = (
+            dict(n_pairs=5, difference=0.1, difference_low=0.0, difference_high=0.2, p_value=0.01 * place)
+            if baseline
+            else {}
+        )
+        value = dict(metric="macro_f1", n_runs=5, mean=0.3 + 0.1 * place, std=0.01, low=0.2, high=0.8, n=9)
+        rows.append(
+            dict(task="improv", subset="full", test_corpus="msp_improv", **model._asdict(), **named, **value, **test)
+        )
+    frame = pl.from_arrow(pa.Table.from_pylist(rows, schema=schema.COMPARISONS))
+    return study, build_cells(study, "both", frame)
+
+
+def test_two_finetunings_stand_side_by_side_each_against_its_own_original(make_study):
+    study, tidy = make_both(make_study)
+    assert build_grid(study, "both", tidy).columns == (
+        ("wavlm original",), ("wavlm multimodal",), ("wavlm original probe",), ("wavlm multimodal probe",), ("egemaps mlp",),
+    )  # fmt: skip
+    assert tidy["baseline"].to_list() == [None, "wavlm.original", None, "wavlm.original.probe", None]
+    notes = list_footnotes(study, "both", tidy)
+    assert "Baseline: original of the same backbone and fine-tuning." in notes
+    assert "Descriptors, no pretrained weights: egemaps (egemaps)." in notes
+
+
+def test_finetuning_is_a_dimension_of_its_own(make_study):
+    study, tidy = make_both(make_study, rows=["finetuning"], columns=["backbone", "start"])
+    grid = build_grid(study, "both", tidy)
+    assert grid.stubs == ("Fine-tuning",)
+    assert [line.stub[0] for line in grid.lines if line.kind == "value"] == ["default", "probe", "mlp"]
+    assert grid.columns == (("wavlm", "original"), ("wavlm", "multimodal"), ("egemaps", ""))
+
+
+def test_footnotes_say_which_test_it_was_and_what_runs_are(make_study):
+    study, tidy = make_both(make_study)
+    text = "\n".join(list_footnotes(study, "both", tidy))
+    assert "two-tailed paired t-test over 5 pairs of runs that share seed and training clips" in text
+    assert "over 5 runs; the 95 % interval" in text
+    object.__setattr__(study.tasks["improv"], "partitions", 4)
+    object.__setattr__(study.report, "alternative", "greater")
+    text = "\n".join(list_footnotes(study, "both", tidy))
+    assert "one-tailed paired t-test (better than the baseline)" in text
+    assert "that share partition, seed and training clips (runs of one partition are averaged first)" in text
+    assert "(improv: 4 partitions × 5 seeds; the standard deviation is over partitions too, each scored alone)" in text

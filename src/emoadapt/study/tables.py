@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from emoadapt.config import BestOf, EachOf, Study, TableConfig, TablePart, split_model
-from emoadapt.flow.grid import HANDCRAFTED
-
-Model = tuple[str, str]
-"""Backbone and start."""
+from emoadapt.config import BestOf, EachOf, Study, TableConfig, TablePart
+from emoadapt.config.table_checks import find_absence
+from emoadapt.study.nodes import Model
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,10 @@ def list_cells(study: Study, table: TableConfig) -> list[Cell]:
 
 
 def list_comparisons(study: Study, task: str) -> list[tuple[Model, Model]]:
-    """(model, baseline) of every test that the study's tables want on a task, besides those that are always made."""
+    """(model, baseline) of every test that the study's tables want on a task.
+
+    Those that are always made are left out: against the model's original, and against `report.baseline`.
+    """
     pairs = [
         (model, baseline)
         for table in study.tables.values()
@@ -71,7 +72,7 @@ def list_comparisons(study: Study, task: str) -> list[tuple[Model, Model]]:
         for model in cell.models
         for baseline in cell.against.models
     ]
-    return sorted({(m, b) for m, b in pairs if m != b and b != HANDCRAFTED and b != (m[0], "original")})
+    return sorted({(m, b) for m, b in pairs if b not in (m, m.find_original()) and str(b) != study.report.baseline})
 
 
 def _own_corpus(study: Study, task: str) -> str:
@@ -82,12 +83,12 @@ def _own_corpus(study: Study, task: str) -> str:
 def _make_cell(
     study: Study, part: TablePart, number: int, entry: str | BestOf, task: str, corpus: str, subset: str
 ) -> Cell:
-    wanted = tuple(map(split_model, entry.best_of)) if isinstance(entry, BestOf) else (split_model(entry),)
-    models = tuple(model for model in wanted if f"adaptations.{model[1]}" not in study.left_out)
+    wanted = tuple(map(Model.parse, entry.best_of)) if isinstance(entry, BestOf) else (Model.parse(entry),)
+    models = tuple(model for model in wanted if not find_absence(study, model))
     reasons = [
         study.left_out.get(f"tasks.{task}"),
         study.left_out.get(f"tasks.{task}.test_also.{corpus}"),
-        None if models else study.left_out[f"adaptations.{wanted[0][1]}"],
+        None if models else find_absence(study, wanted[0]),
     ]
     label = None
     if isinstance(entry, BestOf):
@@ -103,18 +104,16 @@ def _find_baseline(study: Study, part: TablePart, models: tuple[Model, ...]) -> 
         case None:
             return None
         case "original":
-            model = models[0]
-            return None if len(models) > 1 or model == HANDCRAFTED or model[1] == "original" else Against(
-                ((model[0], "original"),), "one"
-            )  # fmt: skip
+            original = models[0].find_original()
+            return None if len(models) > 1 or models[0] == original else Against((original,), "one")
         case BestOf(best_of=names):
             rule = "best"
         case EachOf(each_of=names):
             rule = "each"
         case name:
             names = (name,)
-    baselines = tuple(map(split_model, names))
+    baselines = tuple(map(Model.parse, names))
     if any(model in baselines for model in models):
         return None
-    found = tuple(model for model in baselines if f"adaptations.{model[1]}" not in study.left_out)
+    found = tuple(model for model in baselines if not find_absence(study, model))
     return Against(found, rule) if found and (rule != "each" or len(found) == len(baselines)) else None

@@ -6,7 +6,9 @@ import pytest
 
 from emoadapt.config import load_study
 from emoadapt.errors import ConfigError
-from emoadapt.flow.tables import Against, list_cells, list_comparisons
+from emoadapt.reporting.notices import describe_left_out
+from emoadapt.study.nodes import Model
+from emoadapt.study.tables import Against, list_cells, list_comparisons
 
 VALUES = {
     "study": "trial",
@@ -18,7 +20,14 @@ VALUES = {
     "backbones": {
         "w": {"architecture": "wav2vec2", "untrained": {}},
         "h": {"architecture": "hubert", "untrained": {}},
+        "egemaps": {"architecture": "vector", "reads": "egemaps"},
     },
+    "finetunings": {
+        "default": {"backbones": ["w", "h"]},
+        "probe": {"method": "probe", "backbones": ["w"]},
+        "mlp": {"backbones": ["egemaps"], "epochs": 100},
+    },
+    "report": {"baseline": "egemaps.original.mlp"},
     "adaptations": {
         "full": {"corpora": ["films"]},
         "speech": {"corpora": ["films"], "objectives": {"egemaps": 1}, "backbones": ["w"], "tasks": ["acted"]},
@@ -33,10 +42,10 @@ VALUES = {
 }  # fmt: skip
 
 
-def study_with(tmp_path, *, there=True, finetuning=None, **tables):
+def study_with(tmp_path, *, there=True, report=None, **tables):
     values = copy.deepcopy(VALUES)
     values["corpora"]["other"]["root"] = str(tmp_path if there else tmp_path / "absent")
-    return load_study(values | {"tables": tables} | ({"finetuning": finetuning} if finetuning else {}))
+    return load_study(values | {"tables": tables} | ({"report": report} if report else {}))
 
 
 def table(models, baseline=None, **keys):
@@ -45,30 +54,33 @@ def table(models, baseline=None, **keys):
 
 
 def baselines(study):
-    return {(".".join(m), ".".join(b)) for m, b in list_comparisons(study, "acted")}
+    return {(str(m), str(b)) for m, b in list_comparisons(study, "acted")}
 
 
 def test_cells_are_the_product_of_what_is_named(tmp_path):
     study = study_with(
-        tmp_path, t=table(["egemaps", "w.full"], "original", subsets=[20, "full"], rows=["subset"], columns=["model"])
+        tmp_path,
+        t=table(
+            ["egemaps.original.mlp", "w.full"], "original", subsets=[20, "full"], rows=["subset"], columns=["model"]
+        ),
     )
     cells = list_cells(study, study.tables["t"])
     assert [(c.subset, c.models) for c in cells] == [
-        ("20", (("handcrafted", "egemaps"),)),
-        ("20", (("w", "full"),)),
-        ("full", (("handcrafted", "egemaps"),)),
-        ("full", (("w", "full"),)),
+        ("20", (("egemaps", "original", "mlp"),)),
+        ("20", (("w", "full", "default"),)),
+        ("full", (("egemaps", "original", "mlp"),)),
+        ("full", (("w", "full", "default"),)),
     ]
-    assert [c.against for c in cells[:2]] == [None, Against((("w", "original"),), "one")]
+    assert [c.against for c in cells[:2]] == [None, Against((Model("w"),), "one")]
     assert {c.corpus for c in cells} == {"acted"}
 
 
 def test_only_tests_that_are_not_made_anyway_are_asked_for(tmp_path):
     study = study_with(
         tmp_path,
-        a=table(["egemaps", "w.full", "w.original"], "original"),
+        a=table(["egemaps.original.mlp", "w.full", "w.original"], "original"),
         b=table(["w.speech", "w.full"], "w.speech"),
-        c=table(["w.full"], "egemaps"),
+        c=table(["w.full"], "egemaps.original.mlp"),
         d=table(["w.full", {"best_of": ["h.full", "w.speech"]}], "h.original"),
     )
     assert baselines(study) == {("w.full", "w.speech"), ("w.full", "h.original"), ("w.speech", "h.original")}
@@ -80,7 +92,7 @@ def test_a_best_baseline_is_compared_with_all_its_candidates_and_a_member_with_n
     study = study_with(tmp_path, t=table(["w.full", "w.speech"], best))
     assert baselines(study) == {("w.full", "w.speech"), ("w.full", "h.full")}
     cells = list_cells(study, study.tables["t"])
-    assert cells[0].against == Against((("w", "speech"), ("h", "full")), "best")
+    assert cells[0].against == Against((Model("w", "speech"), Model("h", "full")), "best")
     assert cells[1].against is None
 
 
@@ -99,18 +111,21 @@ def test_a_corpus_that_is_not_there_is_named_in_the_cell_and_is_no_error(tmp_pat
 @pytest.mark.parametrize(
     ("tables", "sentence"),
     [
-        ({"t": table(["x.original"])}, r"tables.t.parts.0: backbone x of x.original is not defined; there is w, h"),
+        ({"t": table(["x.original"])}, r"tables.t.parts.0: backbone x of x.original is not defined; there is w, h, egemaps"),
         ({"t": table(["h.speech"])}, r"h.speech is not computed; the starts of backbone h are original, full"),
-        ({"t": table(["w.speech"], tasks=["other"])}, r"w.speech is not fine-tuned on task other, subset full"),
+        ({"t": table(["w.speech"], tasks=["other"])}, r"w.speech is not trained on task other, subset full"),
         ({"t": table(["w.full"], "w.nothing")}, r"w.nothing is not computed"),
         ({"t": table(["w.full"], tasks=["none"])}, r"tables.t.tasks: none is not defined; there is acted, other"),
         ({"t": table(["w.full"], subsets=[99])}, r"tables.t.subsets: task acted has no subset 99; it has 20, full"),
         ({"t": table(["w.full"], test_on=["films"])}, r"tables.t.test_on: task acted is not tested on films, only on acted, other"),
         ({"t": table(["w.full"], subsets=[20, "full"])}, r"several subsets would share a cell; name `subset`"),
         ({"t": table(["w.full", "w.original"], columns=["backbone"])}, r"several starts would share a cell"),
-        ({"t": table(["w.full"], columns=["model", "start"])}, r"name `model`, or `backbone` and `start`"),
+        ({"t": table(["w.full"], columns=["model", "start"])}, r"name `model`, or its parts"),
         ({"t": table([{"best_of": ["w.full", "h.full"]}], columns=["start"])}, r"a best_of entry is neither"),
-        ({"t": table(["egemaps"], metric="cosine_distance")}, r"egemaps has no values here, since it has no embeddings"),
+        ({"t": table(["egemaps.original.mlp"], metric="cosine_distance")}, r"its embeddings are not trained"),
+        ({"t": table(["w.original.svm"])}, r"fine-tuning svm of w.original.svm is not defined; there is default, probe, mlp"),
+        ({"t": table(["h.original.probe"])}, r"h.original.probe is not trained on task acted, subset full"),
+        ({"t": table(["w.original", "w.original.probe"], columns=["start"])}, r"several finetunings would share a cell"),
         ({"t": table(["w.full"], metric="ccc_mean")}, r"tables.t.metric: task acted has classes, and no ccc_mean"),
         ({"results": table(["w.full"])}, r"tables.results: this name is taken"),
         ({"t": table(["w.full"], paper=["I"])}, r"tables.t.paper: the study names no paper"),
@@ -121,6 +136,42 @@ def test_a_selection_of_nothing_is_one_sentence(tmp_path, tables, sentence):
         study_with(tmp_path, **tables)
 
 
-def test_the_handcrafted_baseline_must_be_on(tmp_path):
-    with pytest.raises(ConfigError, match=r"finetuning.egemaps_baseline is off"):
-        study_with(tmp_path, finetuning={"egemaps_baseline": False}, t=table(["egemaps", "w.full"]))
+def test_models_may_differ_in_what_is_not_named_if_they_also_differ_in_what_is(tmp_path):
+    """The descriptors of a paper's first table have a fine-tuning of their own, and a column of their own."""
+    models = ["egemaps.original.mlp", "w.original", "w.full"]
+    study = study_with(tmp_path, t=table(models, columns=["backbone", "start"]))
+    assert len(list_cells(study, study.tables["t"])) == 3
+
+
+def test_a_finetuning_without_its_corpus_is_named_in_the_cell_and_is_no_error(tmp_path):
+    finetunings = VALUES["finetunings"] | {"away": {"backbones": ["w"], "tasks": ["other"]}}
+    values = copy.deepcopy(VALUES) | {"finetunings": finetunings}
+    values["corpora"]["other"]["root"] = str(tmp_path / "absent")
+    study = load_study(
+        values | {"tables": {"t": table(["w.original", "w.original.away"], "w.original.away", tasks=["acted"])}}
+    )
+    cells = list_cells(study, study.tables["t"])
+    assert [(cell.missing, cell.against) for cell in cells] == [(None, None), ("needs corpus other", None)]
+    assert (
+        describe_left_out(study) == "Not computed, because corpora are missing: the task other; the fine-tuning away."
+    )
+
+
+def test_a_model_is_tested_against_the_original_of_its_own_finetuning(tmp_path):
+    study = study_with(tmp_path, t=table(["w.full.probe", "w.original.probe"], "original"))
+    cells = list_cells(study, study.tables["t"])
+    assert [cell.against and cell.against.models for cell in cells] == [(Model("w", "original", "probe"),), None]
+    assert baselines(study) == set(), "it is compared with its own original anyway"
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        ({"baseline": "egemaps.original"}, r"report.baseline: egemaps.original is not a model of this study; did you mean egemaps.original.mlp"),
+        ({"baseline": "egemaps"}, r"report.baseline: 'egemaps' is no model; write <backbone>.<start>"),
+        ({"paper": "goncalves2024"}, r"report.paper: paper goncalves2024 is not known; did you mean goncalves2025\?"),
+    ],
+)  # fmt: skip
+def test_a_baseline_or_paper_that_is_not_there_is_one_sentence(tmp_path, report, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        study_with(tmp_path, report=report)

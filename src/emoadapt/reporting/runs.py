@@ -1,0 +1,30 @@
+"""Runs of a setting and the folders that jobs left for them: the one place where the report asks the grid of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from emoadapt.config import Study
+from emoadapt.flow.store import read_table
+from emoadapt.study.grid import batches
+from emoadapt.study.nodes import Run, Setting
+
+
+def count_folds(splits: Path) -> int:
+    """Folds of each partition of a SPLITS table."""
+    return len(set(read_table(splits, columns=["fold"]).column("fold").to_pylist()))
+
+
+def list_batches(study: Study, setting: Setting, splits: Path, results: Path) -> Iterator[tuple[Path, list[Run]]]:
+    """Folder of each batch of a setting, and its runs.
+
+    Args:
+        study: the configuration.
+        setting: one of `study.list_settings()`.
+        splits: SPLITS table of its task.
+        results: folder of results, laid out as by the rules.
+    """
+    folder = results / "runs" / setting.task / str(setting.model) / setting.subset
+    for batch, runs in batches(study, setting, count_folds(splits)).items():
+        yield folder / batch, runs
