@@ -51,10 +51,7 @@ resource_scopes:
 
 include: "rules/common.smk"
 include: "rules/corpora.smk"
-include: "rules/media.smk"
-include: "rules/face.smk"
-include: "rules/speech.smk"
-include: "rules/text.smk"
+include: "rules/features.smk"
 include: "rules/targets.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"

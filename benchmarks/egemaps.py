@@ -24,10 +24,12 @@ import numpy as np
 import opensmile
 from opensmile import FeatureLevel, FeatureSet
 
-from emoadapt.config import CompareFramesConfig, EgemapsConfig, Features
+from emoadapt.config import Features
+from emoadapt.extraction.recipes import load_extractor
+from emoadapt.extraction.workers import WorkerPool
 from emoadapt.features.base import Context, Extractor
-from emoadapt.features.catalogue import load_extractor_class
-from emoadapt.features.workers import WorkerPool
+from emoadapt.features.compare_frames import Config as CompareFramesConfig
+from emoadapt.features.egemaps import Config as EgemapsConfig
 from emoadapt.media import decode_audio
 from emoadapt.schema import SAMPLE_RATE
 
@@ -74,7 +76,7 @@ def find_clips(data: Path, n_clips: int) -> list[Path]:
 
 def build(feature: str, config: Any) -> Extractor:
     """One of our extractors."""
-    return load_extractor_class(feature)(config, Context(Path()))
+    return load_extractor(feature)(config, Context(Path()))
 
 
 def read_result(feature: str, row: dict[str, Any]) -> np.ndarray:
@@ -144,7 +146,7 @@ def measure_pool(rows: list[dict[str, Any]]) -> dict[str, float]:
     extractor = build("egemaps", config)
     alone = together = 0.0
 
-    with WorkerPool(load_extractor_class("egemaps"), config, Context(Path()), PROCESSES, 120.0) as pool:
+    with WorkerPool(load_extractor("egemaps"), config, Context(Path()), PROCESSES, 120.0) as pool:
         list(pool.run(iter([rows[:PROCESSES]])))
         for _ in range(POOL_ROUNDS):
             begun = time.perf_counter()

@@ -34,11 +34,13 @@ import torch
 from efficientnet import MEAN, SIDE, STD, make_network
 from naive_faces import NaiveChain, NaiveMtcnn, NaiveNetwork
 
-from emoadapt.config import FaceEmbeddingConfig, FacesConfig, OnnxNetwork
+from emoadapt.faces.cropping import FacesExtractor
+from emoadapt.faces.embedding import FaceEmbeddingExtractor
+from emoadapt.faces.onnx_network import load_network
 from emoadapt.features.base import Context
-from emoadapt.features.face_embedding import FaceEmbeddingExtractor
-from emoadapt.features.faces import FacesExtractor
-from emoadapt.models.onnx_network import load_network
+from emoadapt.features.face_embedding import Config as FaceEmbeddingConfig
+from emoadapt.features.face_embedding import OnnxNetwork
+from emoadapt.features.faces import Config as FacesConfig
 
 MIN_SCORE = 0.9
 # The naive chain takes the largest face of each frame, so all do here; a face with little doubt, or it would often be an ear.

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emoadapt.features.faces import crop_square
-from emoadapt.models.detectors.mtcnn import (
+from emoadapt.detectors.mtcnn import (
     CELL,
     FINAL_NMS,
     LEVEL_NMS,
@@ -34,7 +33,8 @@ from emoadapt.models.detectors.mtcnn import (
     suppress,
     suppress_nested,
 )
-from emoadapt.models.onnx_network import resize
+from emoadapt.faces.cropping import crop_square
+from emoadapt.faces.onnx_network import resize
 
 
 class NaiveMtcnn:

@@ -162,16 +162,16 @@ class Ours:
         self.frames: dict[str, Any] = {}
 
     def cache(self, names: Sequence[str]) -> float:
-        """Run the CNN encoder over clips, as the rule `encode_cnn` does once for a study; audio seconds per second."""
+        """Run the CNN encoder over clips, as the rule `keep` does once for a study; audio seconds per second."""
         import torch
 
-        from emoadapt.features.cnn import CnnExtractor
+        from emoadapt.extraction.kept import FrontEndExtractor
 
-        extractor = CnnExtractor(self.model.backbone.to(self.device))
+        extractor = FrontEndExtractor(self.model.backbone.to(self.device))
         began = read_clock(self.device)
         for name in names:
             (row,) = extractor.extract([{"audio": self.clips[name].tobytes()}])
-            self.frames[name] = torch.from_numpy(np.frombuffer(row["cnn"], "<f2").reshape(row["n_frames"], -1).copy())
+            self.frames[name] = torch.from_numpy(np.frombuffer(row["frontend"], "<f2").reshape(row["n_frames"], -1).copy())
         return sum(len(self.clips[name]) for name in names) / SAMPLE_RATE / (read_clock(self.device) - began)
 
     def train(self, batches: Sequence[list[str]], turns: Turns, scratch: Path) -> None:

@@ -33,14 +33,6 @@ def memory_of_training(gpus):
     return 16000 * max(1, gpus)
 
 
-def media_of_shard(wildcards):
-    return graph.media_ready(wildcards.corpus, wildcards.shard)
-
-
-def recipe_of(feature):
-    return graph.recipe(feature)
-
-
 def setting_of(wildcards):
     """The setting that a training on a task is of."""
     return graph.setting(wildcards.task, wildcards.model, wildcards.subset)

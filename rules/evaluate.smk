@@ -61,3 +61,33 @@ rule quarantine:
         code=code_of("data.quarantine"),
     shell:
         "python -m emoadapt collect-quarantine --output {output} 2> {log}"
+
+
+rule word_errors:
+    input:
+        manifests=lambda w: [
+            path
+            for corpus in graph.compared_corpora()
+            for path in graph.manifests(corpus)
+        ],
+        transcripts=lambda w: [
+            path
+            for corpus in graph.compared_corpora()
+            for path in graph.feature_shards("transcript", corpus)
+        ],
+    output:
+        "results/metrics/word_errors.parquet",
+    log:
+        "logs/word_errors.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=30,
+    params:
+        corpora=lambda w: graph.compared_corpora(),
+        recogniser=graph.recogniser_state(),
+        code=code_of("evaluation.word_errors"),
+    shell:
+        "python -m emoadapt word-errors {params.corpora} --output {output} 2> {log}"

@@ -269,7 +269,7 @@ def contact_sheet(
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
 ) -> None:
     """Draw frames of a corpus with the faces that were found, and their crops."""
-    from emoadapt.features.contact_sheet import draw_contact_sheet, write_contact_sheet
+    from emoadapt.faces.contact_sheet import draw_contact_sheet, write_contact_sheet
 
     study = _study_of(results, configfile)
     if corpus not in study.corpora:
@@ -335,8 +335,8 @@ def labels(corpus: str, output: Output) -> None:
 @app.command(rich_help_panel=STAGES)
 def extract(feature: str, corpus: str, inputs: Files, output: Output, threads: Threads = 1) -> None:
     """Bring one shard of one feature up to date; inputs in the order of the feature's upstream tables."""
-    from emoadapt.features.catalogue import needs_gpu
-    from emoadapt.features.extraction import extract_shard
+    from emoadapt.extraction.recipes import needs_gpu
+    from emoadapt.extraction.shards import extract_shard
 
     study = _study()
     _take_gpus(int(needs_gpu(study, feature)))

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emoadapt.config import Study, load_study, objective_features
+from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
 from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import ConfigError, ModelError
-from emoadapt.features.catalogue import (
+from emoadapt.extraction.recipes import (
+    JobSize,
+    describe_extraction,
+    describe_job,
     describe_recipe,
     find_weights,
-    needs_gpu,
+    reads_media,
     study_code,
-    upstream_features,
 )
 from emoadapt.flow.code import code_digest, digest, remember_modules
 from emoadapt.flow.devices import list_devices
@@ -30,8 +33,7 @@ from emoadapt.flow.shards import group_by_corpus, shard_names
 from emoadapt.listing.manifests import CorpusState, find_state
 from emoadapt.metrics.base import name_modules
 from emoadapt.models.registry import identity, locate
-from emoadapt.plugins import read_declaration
-from emoadapt.schema import FEATURES as FEATURE_TABLES
+from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.study.grid import batches, count_gpus
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
 from emoadapt.study.tables import list_comparisons
@@ -94,19 +96,32 @@ class Graph:
         """Where the clips of a shard of a generated corpus lie, and what they are made from."""
         return f"{self.study.corpora[corpus].root} {self.manifest_state(corpus, shard)}"
 
-    def media_ready(self, corpus: str, shard: str) -> list[str]:
-        """What must exist before a shard's media can be read: the stamp of a generated one, nothing otherwise."""
+    def media_ready(self, feature: str, corpus: str, shard: str) -> list[str]:
+        """What must exist before a feature can read a shard's media: the stamp of a generated one, nothing otherwise."""
         generated = read_declaration("corpora", self.study.corpora[corpus].importer, "GENERATED")
-        return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if generated else []
+        return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if generated and reads_media(feature) else []
 
     def recipe(self, feature: str) -> str:
         """What decides a feature's rows besides their input, as one string."""
-        columns = [(field.name, str(field.type)) for field in FEATURE_TABLES[feature]]
+        columns = [(field.name, str(field.type)) for field in describe_extraction(self.study, feature).table]
         return digest(astuple(describe_recipe(self.study, feature)), columns)
 
-    def gpus_for(self, feature: str) -> int:
-        """GPUs that a shard of a feature asks for."""
-        return int(needs_gpu(self.study, feature))
+    def features(self) -> list[str]:
+        """All features that there are, in use or not."""
+        return list_plugins("features")
+
+    def feature_job(self, feature: str) -> JobSize:
+        """Memory, minutes, threads and GPUs that a shard of a feature asks for."""
+        return describe_job(self.study, feature)
+
+    def feature_tables(self, feature: str) -> dict[str, str]:
+        """Input table of a feature -> pattern of its shards, in the order in which the extractor is given them."""
+        return {
+            name: f"{RESULTS}/manifests/{{corpus}}/{{shard}}.parquet"
+            if name == "manifest"
+            else f"{RESULTS}/features/{name}/{{corpus}}/{{shard}}.parquet"
+            for name in describe_extraction(self.study, feature).inputs
+        }
 
     def code(self, *modules: str) -> str:
         """Digest of modules of this package and of what they import."""
@@ -141,7 +156,7 @@ class Graph:
 
     def _has_modality(self, feature: str, corpus: str) -> bool:
         """Whether a corpus has what a feature is computed from."""
-        return "faces" not in upstream_features(feature) or "video" in self.study.corpora[corpus].modalities
+        return not needs_video(feature) or "video" in self.study.corpora[corpus].modalities
 
     def training_inputs(self, objectives: str, corpus: str, shard: str) -> list[str]:
         """Feature shards that a training shard is packed from: audio first, then targets by objective."""
@@ -368,15 +383,15 @@ class Graph:
             for corpus in adaptation.corpora:
                 for objective in adaptation.objectives:
                     feature = self.target_feature(objective, corpus)
-                    for name in ["audio", *(upstream_features(feature) if feature else [])]:
+                    for name in ["audio", *(list_upstream(feature) if feature else [])]:
                         pairs[name, corpus] = None
         for setting in self.study.list_settings():
             wanted = self.study.backbones[setting.model.backbone].features
             for corpus in self.task_corpora(setting.task):
-                for name in dict.fromkeys(name for feature in wanted for name in upstream_features(feature)):
+                for name in dict.fromkeys(name for feature in wanted for name in list_upstream(feature)):
                     pairs[name, corpus] = None
         for wanted, corpus in self._also():
-            for name in upstream_features(wanted):
+            for name in list_upstream(wanted):
                 pairs[name, corpus] = None
         return list(pairs)
 

@@ -19,7 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from emoadapt import config, schema
 from emoadapt.config.base import list_models
-from emoadapt.plugins import KINDS
+from emoadapt.plugins import KINDS, list_plugins
 
 NOT_IN_ENVIRONMENT = ("mediapipe",)
 """Packages that the environment file leaves to its post-deploy script, which installs them without dependencies."""
@@ -112,8 +112,9 @@ def describe_configuration() -> str:
 
 def describe_tables() -> str:
     """The data contract, as Markdown."""
-    lines = ["# Tables", "", "Generated from `emoadapt.schema` by `make docs`.", ""]
-    tables = {name: value for name, value in vars(schema).items() if isinstance(value, pa.Schema)}
+    lines = ["# Tables", "", "Generated from `emoadapt.schema` and the modules of features by `make docs`.", ""]
+    tables = {f"feature {name}": schema.feature_table(name) for name in list_plugins("features")}
+    tables |= {name: value for name, value in vars(schema).items() if isinstance(value, pa.Schema)}
     tables["TRAINING (for the objectives of a study; here `egemaps`)"] = schema.training(("egemaps",))
     for name, table in tables.items():
         lines += [f"## {name}", "", "| column | type | meaning |", "|---|---|---|"]

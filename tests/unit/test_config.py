@@ -10,14 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from emoadapt.config import (
-    FacesConfig,
-    expand_variables,
-    load_study,
-    objective_features,
-    read_configfiles,
-    read_study,
-)
+from emoadapt.config import expand_variables, load_study, objective_features, read_configfiles, read_study
+from emoadapt.features.faces import Config as FacesConfig
 from emoadapt.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -221,8 +215,8 @@ def test_the_papers_settings_are_the_defaults() -> None:
             "tables.t.parts.baseline.best_of: classical is a backbone of the study now",
         ),
         ("finetunings.default.learning_rate", float("inf"), "finetunings.default.learning_rate"),
-        ("features.faces.detector", "dlib", "features.faces.detector: found 'dlib', allowed is 'haar', 'yunet'"),
-        ("features.also", ["chroma"], "features.also: chroma is no feature; there is audio, egemaps, "),
+        ("features.faces.detector", "dlib", "features.faces.detector: face detector dlib is not known; there is haar, mediapipe, mtcnn, yunet"),
+        ("features.also", ["chroma"], "features.also: chroma is no feature; there is audio, compare_frames, "),
         ("features.also", ["stall_limit"], "features.also: stall_limit is no feature"),
         ("features.also", ["egemaps", "egemaps"], "features.also: it repeats egemaps"),
         ("features.egemaps_frames.step_ms", 12, "features.egemaps_frames.step_ms: found 12, allowed is 10, 16 or 20"),

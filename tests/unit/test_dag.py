@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from emoadapt import schema
 from emoadapt.config import load_study
 from emoadapt.dag import STUDY_VARIABLE, Graph, open_study
 from emoadapt.errors import ConfigError
-from emoadapt.features import catalogue
 from emoadapt.flow import code
 from emoadapt.study.nodes import Model, Setting
 
@@ -328,27 +326,6 @@ def test_keys_that_change_no_result_make_nothing_stale(graph: Graph) -> None:
     for name in graph.study.adaptations:
         applied = change(graph, f"adaptations.{name}.backbones", ["h"])
         assert after.stage1_state(name) == graph.stage1_state(name) == applied.stage1_state(name)
-
-
-def test_the_catalogue_agrees_with_the_extractors() -> None:
-    """The Snakefile reads the catalogue, a job the class: both name the upstream tables."""
-    for name, entry in catalogue.FEATURES.items():
-        for engine in (None, *entry.by_engine):
-            extractor = catalogue.load_extractor_class(name, engine)
-            assert tuple(extractor.inputs) == entry.inputs, name
-            assert extractor.table is schema.FEATURES[name], name
-
-
-def test_a_corrected_transcript_concerns_only_those_who_copy_it() -> None:
-    """Symptom: transcripts added to a corpus, to measure a recogniser by, had all its clips recognised again."""
-    columns = {e: catalogue.load_extractor_class("transcript", e).manifest_columns for e in ("whisper", "corpus")}
-    assert columns == {"whisper": ("language",), "corpus": ("language", "transcript")}
-
-
-def test_no_feature_depends_on_another() -> None:
-    for name, entry in catalogue.FEATURES.items():
-        others = {other.module for key, other in catalogue.FEATURES.items() if key != name}
-        assert not closure(entry.module) & others, name
 
 
 def test_what_is_trained_above_the_front_end_leaves_its_kept_output_alone(graph: Graph) -> None:

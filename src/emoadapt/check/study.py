@@ -11,7 +11,7 @@ from emoadapt.check.tasks import check_task
 from emoadapt.check.weights import check_weights
 from emoadapt.dag import Graph
 from emoadapt.errors import EmoadaptError
-from emoadapt.features.advice import advise_features
+from emoadapt.extraction.advice import advise_features
 from emoadapt.flow.devices import list_devices
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emoadapt.config import OnnxNetwork
 from emoadapt.errors import EmoadaptError
+from emoadapt.features.face_embedding import OnnxNetwork
 from emoadapt.models.registry import identity, resolve
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _check_network(graph: Graph, problems: list[str]) -> None:
     network, used = graph.study.features.face_embedding.network, dict(graph.features_in_use())
     if "face_embedding" not in used or not isinstance(network, OnnxNetwork):
         return
-    from emoadapt.models.onnx_network import load_network
+    from emoadapt.faces.onnx_network import load_network
 
     try:
         resolve(network.file, graph.study.weights_folder)

@@ -17,22 +17,6 @@ from emoadapt.config.base import (
     repeated_values,
 )
 from emoadapt.config.corpora import AnnotatedCorpus, Corpus, Segments
-from emoadapt.config.features import (
-    VIDEO_FEATURES,
-    AsrConfig,
-    AudioConfig,
-    CompareFramesConfig,
-    CompareFunctionalsConfig,
-    EgemapsConfig,
-    EgemapsFramesConfig,
-    EgemapsFunctionalsConfig,
-    FaceEmbeddingConfig,
-    FacesConfig,
-    Features,
-    OnnxNetwork,
-    SentimentConfig,
-    UntrainedNetwork,
-)
 from emoadapt.config.models import (
     Architecture,
     Backbone,
@@ -75,12 +59,14 @@ from emoadapt.config.training import (
 )
 
 if TYPE_CHECKING:
+    from emoadapt.config.features import Features
     from emoadapt.config.importers import AnyCorpus
     from emoadapt.config.reading import load_study, merge_study, read_configfiles, read_study, refuse_repeated_flag
     from emoadapt.config.study import Study, objective_features
 
 _WITH_PLUGINS = {
     "AnyCorpus": "importers",
+    "Features": "features",
     "Study": "study",
     "load_study": "reading",
     "merge_study": "reading",
@@ -101,26 +87,16 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "REPEATING",
-    "VIDEO_FEATURES",
     "Adaptation",
     "AllSplit",
     "AnnotatedCorpus",
     "AnyCorpus",
     "Architecture",
-    "AsrConfig",
-    "AudioConfig",
     "Backbone",
     "BestOf",
-    "CompareFramesConfig",
-    "CompareFunctionalsConfig",
     "Corpus",
     "Division",
     "EachOf",
-    "EgemapsConfig",
-    "EgemapsFramesConfig",
-    "EgemapsFunctionalsConfig",
-    "FaceEmbeddingConfig",
-    "FacesConfig",
     "Features",
     "Finetuning",
     "FoldSplit",
@@ -132,14 +108,12 @@ __all__ = [
     "Lora",
     "Name",
     "OfficialSplit",
-    "OnnxNetwork",
     "Optimisation",
     "Padding",
     "Projection",
     "Report",
     "Section",
     "Segments",
-    "SentimentConfig",
     "SpeakerSplit",
     "SpecAugment",
     "SpeechTransformer",
@@ -151,7 +125,6 @@ __all__ = [
     "TableSplit",
     "Task",
     "UntrainedBackbone",
-    "UntrainedNetwork",
     "VectorBackbone",
     "expand_variables",
     "load_study",

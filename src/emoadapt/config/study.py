@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr, create_model, field_validator, model_validator
 
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
-from emoadapt.config.features import VIDEO_FEATURES, Features
+from emoadapt.config.features import Features, build_features, needs_video
 from emoadapt.config.importers import AnyCorpus, join_importers
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
 from emoadapt.config.models import AnyBackbone, Backbone
@@ -94,7 +94,7 @@ class Study(Section):
                 f"features.also: {name} needs video, and no corpus has it; add `modalities: [audio, video]` to a corpus "
                 "or leave the feature out"
                 for name in self.features.also
-                if name in VIDEO_FEATURES
+                if needs_video(name)
             ]
         generated = collect_declarations("corpora", "GENERATED")
         roots = [corpus.root for corpus in self.corpora.values() if corpus.importer in generated]
@@ -125,7 +125,7 @@ class Study(Section):
         problems += _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
         videos = [c for c in adaptation.corpora if c in self.corpora and "video" in self.corpora[c].modalities]
         for objective in adaptation.objectives:
-            if known.get(objective) in VIDEO_FEATURES and not videos:
+            if objective in known and needs_video(known[objective]) and not videos:
                 problems.append(
                     f"adaptations.{name}.objectives.{objective}: it needs video, and none of {', '.join(adaptation.corpora)} "
                     "has it; add `modalities: [audio, video]` to a corpus or leave the objective out"
@@ -270,10 +270,12 @@ def find_study_class() -> type[Study]:
 
 @cache
 def _extend(_folder: str | None) -> type[Study]:
+    features = build_features()
     return create_model(
         "Study",
         __base__=Study,
         corpora=(dict[Name, join_importers()], Field(min_length=1)),
+        features=(features, features()),
         adaptations=(dict[Name, join_methods("study", "adapt")], {}),
         finetunings=(dict[Name, join_methods("run", "finetune")], Study.model_fields["finetunings"].default),
     )

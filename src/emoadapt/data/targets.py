@@ -31,7 +31,7 @@ def build_training_shard(audio: Path, targets: Mapping[str, tuple[str, Path | No
         for objective, (column, path) in sorted(targets.items())
     }
     columns = ["utterance_id", "status", "audio", "n_samples"]
-    batches = (_pack(rows, values) for rows in iterate_groups(audio, schema.AUDIO, columns))
+    batches = (_pack(rows, values) for rows in iterate_groups(audio, schema.feature_table("audio"), columns))
     write_batches(output, batches, schema.training(tuple(targets)))
 
 

@@ -34,7 +34,7 @@ def read_vectors(shards: Mapping[str, Sequence[Path]], feature: str, wanted: Seq
     names = pa.array(sorted(set(wanted)), pa.string())
     vectors: dict[str, np.ndarray] = {}
     for path in (path for paths in shards.values() for path in paths):
-        table = read_table(path, schema.FEATURES[feature], ["utterance_id", "status", feature])
+        table = read_table(path, schema.feature_table(feature), ["utterance_id", "status", feature])
         usable = pc.and_(pc.equal(table["status"], "ok"), pc.is_in(table["utterance_id"], names))
         rows = table.filter(usable)
         if not len(rows):

@@ -1,1 +1,1 @@
-"""Extraction of features: a shard brought up to date, clip by clip."""
+"""Extraction of features: jobs, their recipes, and the processes that they work in."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from emoadapt import schema
 from emoadapt.errors import ClipError
-from emoadapt.features.base import guard
-from emoadapt.features.extraction import extract_here, find_device
+from emoadapt.extraction.shards import extract_here, find_device
+from emoadapt.features.base import Extraction, guard
 from emoadapt.flow.rows import Counts, Recipe, compute_shard
 from emoadapt.models.registry import identity
 
@@ -56,7 +56,8 @@ def keep_shard(
         torch.set_num_threads(threads)
         return extractor_class(load_backbone(config, study.weights_folder, model).to(find_device(study.device)))
 
-    return compute_shard(output, {"audio": audio}, extractor_class, lambda chunks: extract_here(build, chunks), recipe)
+    extraction = Extraction(extractor_class.table, ("audio",))
+    return compute_shard(output, {"audio": audio}, extraction, lambda chunks: extract_here(build, chunks), recipe)
 
 
 class _KeptExtractor:
@@ -67,9 +68,6 @@ class _KeptExtractor:
     """
 
     table: ClassVar[pa.Schema]
-    inputs = ("audio",)
-    manifest_columns = ()
-    chunk_size = 32
 
     def __init__(self, backbone: SpeechBackbone) -> None:
         self.backbone = backbone.eval()

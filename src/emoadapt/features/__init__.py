@@ -1,1 +1,5 @@
-"""One module per feature: input columns in, output columns out, nothing about files."""
+"""Features, one module each: see `base`."""
+
+from emoadapt.plugins import extend_path
+
+__path__ = extend_path(__path__, __name__)

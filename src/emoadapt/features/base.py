@@ -1,15 +1,94 @@
-"""What a feature extractor is."""
+"""What a feature declares, and what its extractor is.
+
+A feature is a module here, or in the folder `features` of a study's own plug-ins, with
+
+* `INPUTS`: the tables that it is computed from, a literal: `manifest`, or names of features;
+* `LIBRARIES`: distributions whose version decides the result, whatever the section says, a literal;
+* `TERMS`: terms of the software that bind who uses what it computed, as the end of a sentence; None: there are none. A literal.
+  The licence of weights is not stated here, but where they are registered;
+* `TABLE`: its table, made by `schema.make_feature_table`;
+* `Config`: its section, a `FeatureSection`;
+* `load(config, context)`: its extractor. What it needs is imported there, so that the module itself is light.
+
+Literals that it may declare:
+
+* `READS_MEDIA`: True where it reads the files of clips. Each clip is then read in a worker process, so that a crash or a hang of
+  a decoder costs one row;
+* `MODALITIES`: what a corpus must have besides speech: `("video",)`;
+* `CHUNK_ROWS`: rows that are read and given to the extractor at once;
+* `JOB`: what a job asks a cluster for: `memory_mb`, `memory_mb_per_thread`, `minutes`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
+from emoadapt.config.base import Section
 from emoadapt.errors import ClipError
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network, or the rules, that a feature is computed by.
+
+    Args:
+        role: what it does in a study.
+        kind: engine or architecture.
+        state: whether it was trained.
+        weights: registered name, hub id or path of what it loads; None where it loads nothing.
+        carried: its weights come with the Python package of the engine.
+        seed: of random weights.
+        stand_in: what it is, as a part of a list, where papers use something stronger; the report says so.
+    """
+
+    role: str
+    kind: str
+    state: Literal["pretrained", "untrained", "rules"]
+    weights: str | None = None
+    carried: bool = False
+    seed: int | None = None
+    stand_in: str | None = None
+
+
+class FeatureSection(Section):
+    """Base of a feature's section: what follows from its keys."""
+
+    def describe_network(self) -> Network | None:
+        """The network in force; None for a feature without one. The weights that it names are part of the recipe."""
+        return None
+
+    def list_libraries(self) -> tuple[str, ...]:
+        """Distributions of the engine in force, besides `LIBRARIES`."""
+        return ()
+
+    def list_modules(self) -> tuple[str, ...]:
+        """Modules of the engine in force that are imported by their names; those that are imported plainly are found without."""
+        return ()
+
+    def list_idle_keys(self) -> set[str]:
+        """Keys that do not change a row as things stand."""
+        return set()
+
+    def list_manifest_columns(self) -> tuple[str, ...]:
+        """Columns of the manifest, beside media, start and end, on which a row depends."""
+        return ()
+
+    def needs_gpu(self) -> bool:
+        """Whether the engine in force runs on a GPU where there is one."""
+        return False
+
+    def runs_parallel(self) -> bool:
+        """Whether a clip keeps one core busy, so that a job works on as many clips at a time as it has threads."""
+        return False
+
+    def count_threads(self, allowed: int, on_gpu: bool) -> int:
+        """Threads that a job makes use of."""
+        return allowed if self.runs_parallel() else 1
 
 
 def _keep_still() -> None:
@@ -31,22 +110,33 @@ class Context:
 
 
 class Extractor(Protocol):
-    """Computes the rows of one feature.
-
-    `inputs` names the upstream tables (`manifest` or features); `manifest_columns` names manifest columns,
-    beyond media, start and end, on which the result depends.
-    """
-
-    table: ClassVar[pa.Schema]
-    inputs: ClassVar[tuple[str, ...]]
-    manifest_columns: ClassVar[tuple[str, ...]]
-    chunk_size: ClassVar[int]
-
-    def __init__(self, config: Any, context: Context) -> None: ...
+    """Computes the rows of one feature."""
 
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One result per row, in the same order; a clip's own problem is a result with status and reason."""
+        """One result per row, in the same order; a clip's own problem is a result with status and reason.
+
+        Args:
+            rows: columns of all input tables. `path` is the clip's file where the manifest is one of them, and
+                `<feature>_notes` lists the notes on a feature's row.
+        """
         ...
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What the extraction of a feature reads and writes.
+
+    Args:
+        table: its columns.
+        inputs: the tables that it is computed from.
+        manifest_columns: columns of the manifest, beside media, start and end, on which a row depends.
+        chunk_size: rows that are read at once.
+    """
+
+    table: pa.Schema
+    inputs: tuple[str, ...]
+    manifest_columns: tuple[str, ...] = ()
+    chunk_size: int = 32
 
 
 def guard(function: Callable[[dict[str, Any]], dict[str, Any]], row: dict[str, Any]) -> dict[str, Any]:

@@ -6,31 +6,38 @@ mean see `emoadapt.features.egemaps`, whose vector is the mean of these frames w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
 from emoadapt import schema
-from emoadapt.config import EgemapsFramesConfig
-from emoadapt.features.base import Context
-from emoadapt.features.smile import EGEMAPS, Smile, SmileExtractor, pack_frames
-from emoadapt.features.smile_components import WINDOWS
+from emoadapt.acoustics.sections import WindowedSection
+from emoadapt.features.base import Context, Extractor
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+INPUTS = ("audio",)
+LIBRARIES = ("opensmile",)
+TERMS = "computed with openSMILE, whose licence is for research only"
+CHUNK_ROWS = 64
+JOB = {"memory_mb": 1500, "memory_mb_per_thread": 500, "minutes": 120}
+
+TABLE = schema.make_frames_table(
+    "egemaps_frames",
+    "the 25 eGeMAPSv02 LLD in the order and units of openSMILE (feature_names of its Python package)",
+)
 
 
-class EgemapsFramesExtractor(SmileExtractor):
-    """Contours of the descriptors; frame i begins i steps after the beginning of the clip."""
+class Config(WindowedSection):
+    """eGeMAPSv02 low-level descriptors, frame by frame."""
 
-    table = schema.EGEMAPS_FRAMES
+    step_ms: Literal[10, 16, 20] | None = None
+    """From frame to frame; null = that of the window (16, `stock` 10). 20 is 50 Hz, the hop of the backbones."""
 
-    def __init__(self, config: EgemapsFramesConfig, context: Context) -> None:
-        windows = WINDOWS[config.window]
-        if config.step_ms is not None:
-            windows = windows._replace(step=config.step_ms / 1000)
-        self.step = windows.step
-        self.smile = Smile(EGEMAPS, "lld", windows, schema.EGEMAPS_LLD, context.beat)
 
-    def pack(self, frames: NDArray[np.float32]) -> dict[str, Any]:
-        """`egemaps_frames`, `n_frames`, `dimension` and `step`."""
-        return pack_frames("egemaps_frames", frames, self.step)
+def load(config: Config, context: Context) -> Extractor:
+    """Start openSMILE. Frame i begins i steps after the beginning of the clip."""
+    from emoadapt.acoustics.components import WINDOWS
+    from emoadapt.acoustics.smile import EGEMAPS, Smile, SmileExtractor, pack_frames
+
+    windows = WINDOWS[config.window]
+    if config.step_ms is not None:
+        windows = windows._replace(step=config.step_ms / 1000)
+    smile = Smile(EGEMAPS, "lld", windows, 25, context.beat)
+    return SmileExtractor(smile, lambda frames: pack_frames("egemaps_frames", frames, windows.step))

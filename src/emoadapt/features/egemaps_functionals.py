@@ -1,28 +1,40 @@
-"""The 88 functionals of eGeMAPSv02, of which the set is defined by its authors' windows."""
+"""The 88 functionals of eGeMAPSv02, of which the set is defined by its authors' windows.
+
+One vector per clip, in openSMILE's order, names and units; clips shorter than 60 ms fail (`too_short`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import pyarrow as pa
 
 from emoadapt import schema
-from emoadapt.config import EgemapsFunctionalsConfig
-from emoadapt.features.base import Context
-from emoadapt.features.smile import EGEMAPS, Smile, SmileExtractor
-from emoadapt.features.smile_components import WINDOWS
+from emoadapt.acoustics.sections import SmileSection
+from emoadapt.features.base import Context, Extractor
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+INPUTS = ("audio",)
+LIBRARIES = ("opensmile",)
+TERMS = "computed with openSMILE, whose licence is for research only"
+CHUNK_ROWS = 64
+JOB = {"memory_mb": 1500, "memory_mb_per_thread": 500, "minutes": 120}
+
+SIZE = 88
+TABLE = schema.make_feature_table(
+    schema.column(
+        "egemaps_functionals",
+        pa.list_(pa.float32(), SIZE),
+        "(88,) eGeMAPSv02 functionals in the order and units of openSMILE (feature_names of its Python package)",
+    ),
+)
 
 
-class EgemapsFunctionalsExtractor(SmileExtractor):
-    """One vector per clip, in openSMILE's order, names and units; clips shorter than 60 ms fail (`too_short`)."""
+class Config(SmileSection):
+    """eGeMAPSv02's 88 functionals, with the windows that belong to the set. It has no keys."""
 
-    table = schema.EGEMAPS_FUNCTIONALS
 
-    def __init__(self, config: EgemapsFunctionalsConfig, context: Context) -> None:
-        self.smile = Smile(EGEMAPS, "func", WINDOWS["stock"], schema.EGEMAPS_FUNCTIONALS_SIZE)
+def load(config: Config, context: Context) -> Extractor:
+    """Start openSMILE."""
+    from emoadapt.acoustics.components import WINDOWS
+    from emoadapt.acoustics.smile import EGEMAPS, Smile, SmileExtractor
 
-    def pack(self, frames: NDArray[np.float32]) -> dict[str, Any]:
-        """`egemaps_functionals`: (88,) float32."""
-        return {"egemaps_functionals": frames[0]}
+    smile = Smile(EGEMAPS, "func", WINDOWS["stock"], SIZE)
+    return SmileExtractor(smile, lambda frames: {"egemaps_functionals": frames[0]})

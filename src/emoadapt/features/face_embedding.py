@@ -1,77 +1,101 @@
-"""Facial-expression embedding: one vector per face crop, averaged over the clip (Goncalves & Busso 2025, III-B).
-
-Crops are decoded and scaled while the network computes.
-"""
+"""Facial-expression embedding: one vector per face crop, averaged over the clip (Goncalves & Busso 2025, III-B)."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Generator, Sequence
-from contextlib import closing
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
 
 from emoadapt import schema
-from emoadapt.config import FaceEmbeddingConfig
-from emoadapt.errors import ClipError, DataError
-from emoadapt.features.ahead import run_ahead
-from emoadapt.features.base import Context
-from emoadapt.models.onnx_network import load_network
-from emoadapt.models.opencv import load_opencv
+from emoadapt.config.base import Section
+from emoadapt.features.base import Context, Extractor, FeatureSection, Network
+from emoadapt.models.registry import find_entry
 
-BATCHES_AHEAD = 2
+INPUTS = ("faces",)
+LIBRARIES = ("onnxruntime-gpu", "opencv-python-headless")
+TERMS = None
+CHUNK_ROWS = 8
+JOB = {"memory_mb": 4000, "minutes": 240}
+
+TABLE = schema.make_feature_table(
+    schema.column("face_embedding", pa.list_(pa.float32()), "(dimension of the model,) mean over frames with a face"),
+    schema.column("n_frames", pa.int32(), "frames averaged"),
+)
 
 
-class FaceEmbeddingExtractor:
-    """Embeds face crops.
+class OnnxNetwork(Section):
+    """An ONNX network with a declared input. Of a registered one, the registry knows what is not declared."""
 
-    Args:
-        config: network and batch size.
-        context: folder of weights, device, threads.
+    file: str
+    """ONNX file, relative to `models_dir`, or the registry's name for it."""
+    input_size: int = Field(224, ge=16, le=1024)
+    """Side of the square input in pixels."""
+    colour: Literal["rgb", "bgr", "grey"] = "rgb"
+    """Channel order of the input (batch, channels, size, size)."""
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Per channel, subtracted from pixels scaled to [0, 1]."""
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """Per channel, divided by."""
+    output: str | None = None
+    """Name of the tensor that is the embedding, (batch, dimension); null = what goes into the classifier, the network's last
+    linear layer."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _registered(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        entry = find_entry(str(values.get("file")))
+        known = {**entry.network, **values} if entry else values
+        # Strict types take a list for a tuple only where it comes straight from JSON.
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
+
+    @model_validator(mode="after")
+    def _channels(self) -> OnnxNetwork:
+        channels = 1 if self.colour == "grey" else 3
+        if len(self.mean) != channels or len(self.std) != channels:
+            raise ValueError(f"colour {self.colour} needs {channels} value(s) in mean and in std")
+        return self
+
+
+class UntrainedNetwork(Section):
+    """A small seeded convolutional network without training: for the demo and for trials only."""
+
+    untrained: Literal["tiny_cnn"]
+    seed: int = Field(0, ge=0)
+    dimension: int = Field(64, ge=4, le=2048)
+    input_size: int = Field(64, ge=32, le=224)
+
+
+class Config(FeatureSection):
+    """Facial-expression embedding of the crops."""
+
+    network: OnnxNetwork | UntrainedNetwork = OnnxNetwork(file="enet_b2_8", input_size=260)
+    """The network; the paper's is HSEmotion's EfficientNet-B2 of AffectNet, the 1,408-D vector before its classifier."""
+    batch_size: int = Field(16, ge=1)
+
+    def describe_network(self) -> Network:
+        """The configured one."""
+        if isinstance(self.network, UntrainedNetwork):
+            return Network("face embedding", self.network.untrained, "untrained", seed=self.network.seed)
+        return Network("face embedding", "ONNX network", "pretrained", self.network.file)
+
+    def list_idle_keys(self) -> set[str]:
+        """How many crops are embedded at once."""
+        return {"batch_size"}
+
+    def needs_gpu(self) -> bool:
+        """Yes."""
+        return True
+
+
+def load(config: Config, context: Context) -> Extractor:
+    """Load the network.
 
     Raises:
-        ModelError: the network is missing or not as declared.
+        ModelError: it is missing, or not as declared.
     """
+    from emoadapt.faces.embedding import FaceEmbeddingExtractor
 
-    table = schema.FACE_EMBEDDING
-    inputs = ("faces",)
-    manifest_columns: tuple[str, ...] = ()
-    chunk_size = 8
-
-    def __init__(self, config: FaceEmbeddingConfig, context: Context) -> None:
-        self._beat = context.beat
-        self._cv2 = load_opencv(context.threads)
-        self._batch_size = config.batch_size
-        self._network = load_network(config.network, context.models_dir, context.device, context.threads)
-
-    def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Mean embedding of each clip; batches reach over clips, most of which are shorter than one."""
-        sums: list[np.ndarray | float] = [0.0] * len(rows)
-        with closing(run_ahead(self._prepare(rows), BATCHES_AHEAD)) as batches:
-            for owners, batch in batches:
-                for index, vector in zip(owners, self._network.run(batch), strict=True):
-                    sums[index] = sums[index] + vector.astype(np.float64)
-                self._beat()
-        return [self._finish(row, total) for row, total in zip(rows, sums, strict=True)]
-
-    def _prepare(self, rows: Sequence[dict[str, Any]]) -> Generator[tuple[list[int], np.ndarray]]:
-        """(indices of the rows, what the network is given) for the decoded crops of all rows, in batches."""
-        crops = ((index, crop) for index, row in enumerate(rows) for crop in row["crops"])
-        while batch := list(itertools.islice(crops, self._batch_size)):
-            images = [self._decode(crop, rows[index]) for index, crop in batch]
-            yield [index for index, _ in batch], self._network.prepare(images)
-
-    def _finish(self, row: dict[str, Any], total: np.ndarray | float) -> dict[str, Any]:
-        n_frames = len(row["crops"])
-        mean = np.asarray(total) / max(n_frames, 1)
-        if not n_frames or not np.isfinite(mean).all():
-            error = ClipError("no_embedding", f"the network gives no finite vector for {n_frames} face(s)")
-            return {"status": error.status, "reason": str(error)}
-        return {"face_embedding": mean.astype(np.float32).tolist(), "n_frames": n_frames}
-
-    def _decode(self, crop: bytes, row: dict[str, Any]) -> np.ndarray:
-        image = self._cv2.imdecode(np.frombuffer(crop, np.uint8), self._cv2.IMREAD_COLOR)
-        if image is None:
-            raise DataError(f"a face crop of {row.get('utterance_id', 'a clip')} is no picture; compute `faces` again")
-        return self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB)
+    return FaceEmbeddingExtractor(config, context)

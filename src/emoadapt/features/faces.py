@@ -1,182 +1,144 @@
-"""Faces of a clip: detected, one person followed, cropped square (Goncalves & Busso 2025, III-B).
-
-Decoding, detection and cropping overlap. Crops are encoded as they are cut, so what is held is a few batches of frames and the
-crops themselves.
-"""
+"""Faces of a clip: detected, one person followed, cropped square (Goncalves & Busso 2025, III-B)."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Generator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import numpy as np
+import pyarrow as pa
+from pydantic import Field, field_validator, model_validator
 
-from emoadapt import media, schema
-from emoadapt.config import FacesConfig
-from emoadapt.errors import ClipError
-from emoadapt.features.ahead import run_ahead
-from emoadapt.features.base import Context, guard
-from emoadapt.features.detection import FaceFinder, Frame
-from emoadapt.features.tracking import People, Person
-from emoadapt.flow.notes import join_notes
-from emoadapt.models.detectors import Face, load_detector
-from emoadapt.models.onnx_network import resize
-from emoadapt.models.opencv import load_opencv
+from emoadapt import schema
+from emoadapt.errors import ConfigError
+from emoadapt.features.base import Context, Extractor, FeatureSection, Network
+from emoadapt.plugins import check_plugin, collect_declarations, read_declaration, read_declarations
 
-FRAMES_AHEAD, BATCHES_AHEAD = 4, 1
-JPEG_QUALITY = 95
-NOTED_SHARE, NOTED_AREA = 0.1, 0.25
-"""A clip is noted where in this share of its frames with a face another one is seen than the one kept, of at least this share of
-its mean area: smaller ones are people far behind, or no faces."""
+INPUTS = ("manifest",)
+LIBRARIES = ("av", "opencv-python-headless")
+TERMS = None
+READS_MEDIA = True
+MODALITIES = ("video",)
+CHUNK_ROWS = 8
+JOB = {"memory_mb": 3000, "memory_mb_per_thread": 1000, "minutes": 720}
+
+TABLE = schema.make_feature_table(
+    schema.column("n_frames", pa.int32(), "video frames looked at"),
+    schema.column("frame_seconds", pa.list_(pa.float32()), "(n_faces,) s, presentation time of each frame with a face"),
+    schema.column(
+        "boxes",
+        pa.list_(pa.list_(pa.float32(), 4)),
+        "(n_faces, 4) x0 y0 x1 y1 of the face kept, pixels of the frame",
+    ),
+    schema.column(
+        "scores",
+        pa.list_(pa.float32()),
+        "(n_faces,) detector confidence, in the detector's own scale; of a carried box the smaller of its two detections'",
+    ),
+    schema.column(
+        "detected",
+        pa.list_(pa.bool_()),
+        "(n_faces,) False where the box is carried over from the detections before and after",
+    ),
+    schema.column(
+        "n_candidates",
+        pa.list_(pa.int32()),
+        "(n_faces,) faces seen in that frame; with `search: near` newcomers only where all was searched",
+    ),
+    schema.column("crops", pa.list_(pa.binary()), "(n_faces,) JPEG or PNG, square RGB crop of crop_size x crop_size"),
+)
+
+REQUIRED = ("LIBRARIES", "WEIGHTS", "STATE", "GPU", "HONOURS")
+"""What the module of a detector must declare, as literals; `emoadapt.detectors.base` says what it means."""
 
 
-@dataclass
-class _Seen:
-    """What is gathered while a clip is gone through, frames counted from 0."""
+class Config(FeatureSection):
+    """Face detection and cropping."""
 
-    people: People
-    seconds: list[float] = field(default_factory=list)
-    faces: list[list[Face]] = field(default_factory=list)
-    detected: list[bool] = field(default_factory=list)
-    crops: dict[Person, dict[int, bytes]] = field(default_factory=lambda: defaultdict(dict))
-    notes: list[str] = field(default_factory=list)
+    detector: str = "mtcnn"
+    """A module of `emoadapt.detectors`. `mtcnn` is the paper's; `haar` needs no weights."""
+    weights: str | None = None
+    """File or folder of the detector's weights, relative to `models_dir`; null = the registry's name for it."""
+    fps: Literal["native"] | Annotated[float, Field(gt=0)] = "native"
+    """Frames per second that are kept; `native` is the paper's every frame."""
+    detect_every: int = Field(1, ge=1, le=25)
+    """Look for faces in every so-many-th of these frames. Boxes are carried over the frames between only where the detections
+    before and after agree (each face overlaps one of its own by half); where they do not, these frames are searched too."""
+    search: Literal["full", "near"] = "full"
+    """`near`: look only near the faces that are known and for faces of about their sizes; everywhere in the first frame, in every
+    16th, beside doubtful faces, and where a known face is not surely found again. Its boxes are those of `full`; newcomers
+    are seen, and counted in `n_candidates`, only where all is searched. Only MTCNN can do that. It saves time on CPUs;
+    GPUs gain from batches, which `full` has."""
+    several: Literal["follow", "largest"] = "follow"
+    """Where several faces appear: keep one person's through the clip, the one whose faces have the largest area in total,
+    told by place and size; or the largest face of each frame, whoever's it is. Such clips are noted (`several_faces`)."""
+    min_score: float | None = None
+    """Smallest detector confidence; null = the detector's own default."""
+    min_face: int | None = Field(None, ge=12, le=1000)
+    """Side in pixels of the smallest face looked for; null = the detector's own (MTCNN 20, Haar 32). Larger is faster."""
+    margin: float = Field(0.0, ge=0, le=1)
+    """Widening of the square crop on each side, as a fraction of its side."""
+    crop_size: int = Field(224, ge=32, le=512)
+    """Side of the stored crop in pixels."""
+    crop_format: Literal["jpeg", "png"] = "jpeg"
+    """How crops are stored: JPEG of quality 95, or PNG, which loses nothing and takes four times the space."""
+    max_seconds: float = Field(600.0, gt=0)
+    """Longer clips are set aside (`too_long`) without being decoded; a segment counts by its own length."""
+
+    @field_validator("detector")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            declared = read_declarations("detectors", check_plugin("detectors", value))
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        if lacking := [name for name in REQUIRED if name not in declared]:
+            raise ValueError(f"face detector {value} does not declare {', '.join(lacking)}; see docs/add-a-detector.md")
+        return value
+
+    @model_validator(mode="after")
+    def _honoured(self) -> Config:
+        wanted = [*(["min_face"] if self.min_face is not None else []), *(["search"] if self.search == "near" else [])]
+        for key in wanted:
+            able = [name for name, keys in collect_declarations("detectors", "HONOURS").items() if key in keys]
+            if self.detector not in able:
+                raise ValueError(
+                    f"{key}: {self.detector} has no such setting; leave the key out, or use {' or '.join(able)}"
+                )
+        return self
+
+    def describe_network(self) -> Network:
+        """The detector, with its usual weights or others."""
+        weights = self.weights or self._read("WEIGHTS")
+        state, stand_in = self._read("STATE"), self._read("STAND_IN")
+        carried = weights is None and state == "pretrained"
+        return Network("face detection", self.detector, state, weights, carried, stand_in=stand_in)
+
+    def list_libraries(self) -> tuple[str, ...]:
+        """The detector's."""
+        return tuple(self._read("LIBRARIES"))
+
+    def list_modules(self) -> tuple[str, ...]:
+        """The detector's."""
+        return (f"emoadapt.detectors.{self.detector}",)
+
+    def needs_gpu(self) -> bool:
+        """Whether the detector does."""
+        return bool(self._read("GPU"))
+
+    def runs_parallel(self) -> bool:
+        """Yes."""
+        return True
+
+    def _read(self, constant: str) -> Any:
+        """What the detector declares."""
+        return read_declaration("detectors", self.detector, constant)
 
 
-class FacesExtractor:
-    """Detects, chooses and crops faces.
-
-    Args:
-        config: detector, frames, whose face is kept, margin, size of the crops.
-        context: folder of weights, device, threads.
+def load(config: Config, context: Context) -> Extractor:
+    """Load the detector.
 
     Raises:
-        ModelError: the detector's weights or library are missing.
+        ModelError: its weights or its library are missing.
     """
+    from emoadapt.faces.cropping import FacesExtractor
 
-    table = schema.FACES
-    inputs = ("manifest",)
-    manifest_columns: tuple[str, ...] = ()
-    chunk_size = 8
-
-    def __init__(self, config: FacesConfig, context: Context) -> None:
-        self._config = config
-        self._beat = context.beat
-        self._cv2 = load_opencv(context.threads)
-        detector = load_detector(config, context.models_dir, context.device, context.threads)
-        self._encoding = {
-            "jpeg": [self._cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
-            # Run lengths of what the PNG filters leave: the fastest way, and as small as others.
-            "png": [self._cv2.IMWRITE_PNG_STRATEGY, self._cv2.IMWRITE_PNG_STRATEGY_RLE],
-        }[config.crop_format]
-        self._finder = FaceFinder(detector, config.detect_every, config.search == "near")
-
-    def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Faces of each clip; one without any face is `absent`."""
-        return [guard(self._extract_clip, row) for row in rows]
-
-    def _extract_clip(self, row: dict[str, Any]) -> dict[str, Any]:
-        seen = self._go_through(row)
-        person = seen.people.leading
-        if person is None:
-            raise ClipError("no_face", f"no face found in {len(seen.seconds)} frames", absent=True)
-        crops = seen.crops[person]
-        if missing := person.faces.keys() - crops.keys():
-            crops |= self._cut_later(row, seen, person, missing)
-        frames = sorted(person.faces)
-        return {
-            "reason": join_notes([*seen.notes, _note_others(seen, person)]),
-            "n_frames": len(seen.seconds),
-            "frame_seconds": [seen.seconds[i] for i in frames],
-            "boxes": [list(person.faces[i].box) for i in frames],
-            "scores": [person.faces[i].score for i in frames],
-            "detected": [seen.detected[i] for i in frames],
-            "n_candidates": [len(seen.faces[i]) for i in frames],
-            "crops": [crops[i] for i in frames],
-        }
-
-    def _go_through(self, row: dict[str, Any]) -> _Seen:
-        """Find all faces, and cut out that of the person who leads so far: nearly always the one who is kept."""
-        seen = _Seen(People(self._config.several == "follow"))
-        with (
-            # Both are closed here: a detector's error would keep the decoder at work for as long as somebody looks at it.
-            closing(self._frames(row, seen)) as frames,
-            closing(run_ahead(self._finder.find(frames), BATCHES_AHEAD)) as batches,
-        ):
-            for batch in batches:
-                for sighting in batch:
-                    number = len(seen.seconds)
-                    seen.seconds.append(sighting.seconds)
-                    seen.faces.append(sighting.faces)
-                    seen.detected.append(sighting.detected)
-                    if not sighting.faces:
-                        continue
-                    seen.people.add(number, sighting.faces)
-                    leading = seen.people.leading
-                    if leading and number in leading.faces:
-                        seen.crops[leading][number] = self._cut(sighting.frame, leading.faces[number].box)
-                self._beat()
-        return seen
-
-    def _frames(self, row: dict[str, Any], seen: _Seen) -> Generator[Frame]:
-        config = self._config
-        fps = None if config.fps == "native" else config.fps
-        frames = media.iterate_frames(
-            row["path"], row.get("start"), row.get("end"), fps, config.max_seconds, seen.notes
-        )
-        return run_ahead(frames, FRAMES_AHEAD)
-
-    def _cut_later(self, row: dict[str, Any], seen: _Seen, person: Person, missing: set[int]) -> dict[int, bytes]:
-        """Crops of frames in which another person led; the clip is decoded once more."""
-        crops = {}
-        with closing(self._frames(row, seen)) as frames:
-            for number, (_, frame) in enumerate(frames):
-                if number in missing:
-                    crops[number] = self._cut(frame, person.faces[number].box)
-                    self._beat()
-                if len(crops) == len(missing):
-                    break
-        return crops
-
-    def _cut(self, frame: np.ndarray, box: Sequence[float]) -> bytes:
-        crop = resize(self._cv2, crop_square(frame, box, self._config.margin), self._config.crop_size)
-        bgr = self._cv2.cvtColor(crop, self._cv2.COLOR_RGB2BGR)
-        _, encoded = self._cv2.imencode(f".{self._config.crop_format}", bgr, self._encoding)
-        return encoded.tobytes()
-
-
-def _note_others(seen: _Seen, person: Person) -> str | None:
-    """A note for a clip in which several faces of about equal importance appear."""
-    least = NOTED_AREA * person.area / len(person.faces)
-    others = sum(
-        any(face is not person.faces.get(number) and face.area >= least for face in faces)
-        for number, faces in enumerate(seen.faces)
-    )
-    with_face = sum(map(bool, seen.faces))
-    if others < NOTED_SHARE * with_face:
-        return None
-    return f"several_faces: others than the one kept in {others} of {with_face} frames with a face"
-
-
-def crop_square(frame: np.ndarray, box: Sequence[float], margin: float) -> np.ndarray:
-    """Cut a square about a box out of a frame; what lies outside repeats the frame's border.
-
-    Args:
-        frame: (H, W, 3) uint8.
-        box: x0, y0, x1, y1 in pixels.
-        margin: widening on each side, as a fraction of the longer side of the box.
-
-    Returns:
-        (side, side, 3) uint8, side = longer side of the box times 1 + 2 margin, rounded to whole pixels.
-    """
-    x0, y0, x1, y1 = box
-    side = max(x1 - x0, y1 - y0) * (1 + 2 * margin)
-    pixels = max(1, round(side))
-    left, top = round((x0 + x1 - pixels) / 2), round((y0 + y1 - pixels) / 2)
-    if left >= 0 and top >= 0 and left + pixels <= frame.shape[1] and top + pixels <= frame.shape[0]:
-        return frame[top : top + pixels, left : left + pixels]
-    rows = np.clip(np.arange(top, top + pixels), 0, frame.shape[0] - 1)
-    columns = np.clip(np.arange(left, left + pixels), 0, frame.shape[1] - 1)
-    return frame[np.ix_(rows, columns)]
+    return FacesExtractor(config, context)

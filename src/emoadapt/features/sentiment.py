@@ -4,22 +4,77 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
+import pyarrow as pa
+from pydantic import Field
 
 from emoadapt import schema
-from emoadapt.config import SentimentConfig
 from emoadapt.errors import ClipError, ModelError
-from emoadapt.features.base import Context, guard
+from emoadapt.features.base import Context, Extractor, FeatureSection, Network, guard
 from emoadapt.flow.notes import join_notes
 from emoadapt.models.registry import resolve
+
+if TYPE_CHECKING:
+    import numpy as np
+
+INPUTS = ("transcript",)
+LIBRARIES = ()
+TERMS = None
+CHUNK_ROWS = 256
+JOB = {"memory_mb": 4000, "minutes": 120}
+
+TABLE = schema.make_feature_table(
+    schema.column(
+        "sentiment", pa.list_(pa.float32(), len(schema.SENTIMENTS)), "(3,) probability of negative, neutral, positive"
+    ),
+    schema.column("sentiment_label", pa.string(), "arg-max class"),
+)
 
 VADER_THRESHOLD = 0.05
 """Of the compound score, from VADER's documentation: >= positive, <= -0.05 negative, else neutral."""
 
 DOUBTS = frozenset({"repetition", "low_confidence"})
 """Codes of notes on transcripts whose words may be invented."""
+
+
+class Config(FeatureSection):
+    """Sentiment of the transcript."""
+
+    engine: Literal["transformers", "vader"] = "transformers"
+    model: str = "cardiffnlp/twitter-xlm-roberta-base-sentiment"
+    """Hub id, or folder relative to `models_dir`."""
+    batch_size: int = Field(32, ge=1)
+    doubtful: Literal["absent", "note"] = "absent"
+    """Sentiment of a doubtful transcript that was kept (`features.transcript.doubtful: note`): none, so that it is no target; or
+    computed, with a note."""
+
+    def describe_network(self) -> Network:
+        """The classifier, or VADER's rules."""
+        if self.engine == "vader":
+            return Network("sentiment", self.engine, "rules", carried=True, stand_in="VADER's word list for sentiment")
+        return Network("sentiment", self.engine, "pretrained", self.model)
+
+    def list_libraries(self) -> tuple[str, ...]:
+        """The classifier's."""
+        return {"transformers": ("transformers",), "vader": ("vaderSentiment",)}[self.engine]
+
+    def list_idle_keys(self) -> set[str]:
+        """How many texts are read at once, and for VADER the model."""
+        return {"batch_size", *(["model"] if self.engine == "vader" else [])}
+
+    def needs_gpu(self) -> bool:
+        """A network does."""
+        return self.engine == "transformers"
+
+
+def load(config: Config, context: Context) -> Extractor:
+    """Load the classifier.
+
+    Raises:
+        ModelError: the weights cannot be had, or do not tell negative, neutral and positive apart.
+    """
+    return SentimentExtractor(config, context)
 
 
 class SentimentExtractor:
@@ -36,12 +91,7 @@ class SentimentExtractor:
     none unless `doubtful: note` is set.
     """
 
-    table = schema.SENTIMENT
-    inputs = ("transcript",)
-    manifest_columns = ()
-    chunk_size = 256
-
-    def __init__(self, config: SentimentConfig, context: Context) -> None:
+    def __init__(self, config: Config, context: Context) -> None:
         """Load the classifier.
 
         Raises:
@@ -82,13 +132,15 @@ class _Vader:
 
     def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, list[str | None]]:
         """(n, 3) float32 one-hot, and no notes."""
+        import numpy as np
+
         compound = np.array([self.analyzer.polarity_scores(text)["compound"] for text in texts])
         classes = 1 + (compound >= VADER_THRESHOLD).astype(int) - (compound <= -VADER_THRESHOLD).astype(int)
         return np.eye(len(schema.SENTIMENTS), dtype=np.float32)[classes], [None] * len(texts)
 
 
 class _Transformer:
-    def __init__(self, config: SentimentConfig, context: Context) -> None:
+    def __init__(self, config: Config, context: Context) -> None:
         import torch
 
         torch.set_num_threads(context.threads)
@@ -103,6 +155,7 @@ class _Transformer:
 
     def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, list[str | None]]:
         """(n, 3) float32 probabilities, and a note for each text of which only the beginning was read."""
+        import numpy as np
         import torch
 
         probabilities = np.zeros((len(texts), len(schema.SENTIMENTS)), np.float32)

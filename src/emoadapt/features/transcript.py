@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+import pyarrow as pa
+from pydantic import Field, model_validator
 
 from emoadapt import schema
-from emoadapt.config import AsrConfig
 from emoadapt.errors import ClipError, ConfigError, ModelError
-from emoadapt.features.base import Context, guard
-from emoadapt.features.whisper_recogniser import WhisperRecogniser
+from emoadapt.features.base import Context, Extractor, FeatureSection, Network, guard
 from emoadapt.flow.notes import join_notes
+from emoadapt.models.registry import list_weights
+
+INPUTS = ("manifest", "audio")
+LIBRARIES = ()
+TERMS = None
+CHUNK_ROWS = 32
+"""Two of Whisper's batches: enough to sort by length, and few enough that a killed job loses little on a CPU."""
+JOB = {"memory_mb": 6000, "minutes": 720}
+
+TABLE = schema.make_feature_table(
+    schema.column("text", pa.string(), "what the recogniser transcribed"),
+    schema.column("language", pa.string(), "ISO 639-1, given or detected"),
+    schema.column(
+        "no_speech_probability", pa.float32(), "Whisper's, mean over windows of 30 s; null for engines without"
+    ),
+    schema.column("mean_log_probability", pa.float32(), "mean log-probability per token; null for engines without"),
+    schema.column(
+        "compression_ratio",
+        pa.float32(),
+        "bytes of the text per byte of its zlib compression, largest of the windows; null for engines without",
+    ),
+    schema.column(
+        "segments",
+        pa.list_(pa.struct([("start", pa.float64()), ("end", pa.float64()), ("text", pa.string())])),
+        "Whisper's segments, s from the beginning of the clip; null unless timestamps are asked for",
+    ),
+)
 
 SEARCH = {"maxhmmpf": 3000, "maxwpf": 5}
 """The most states, and words that end, that pocketsphinx follows in a frame: half the time of its defaults (30,000 and any); on 40 clips
@@ -18,6 +46,93 @@ of RAVDESS (240 words) a word error rate of .417 instead of .396."""
 
 PIECE_BYTES = 60 * schema.SAMPLE_RATE * 2
 """The most that pocketsphinx reads at once: a minute."""
+
+
+class Config(FeatureSection):
+    """Speech to text."""
+
+    engine: Literal["whisper", "pocketsphinx", "corpus"] = "whisper"
+    """`corpus`: use the corpus's own transcripts."""
+    model: str = "small"
+    """Whisper size, or a checkpoint file relative to `models_dir`. The paper does not state one."""
+    language: str | None = None
+    """ISO 639-1; null = the manifest's, else detected (Whisper) or English (pocketsphinx)."""
+    batch_size: int | None = Field(None, ge=1)
+    """Windows of 30 s that Whisper reads together; null = 16 on a GPU, 1 on a CPU, where more gain little."""
+    no_speech_threshold: float = Field(0.6, ge=0, le=1)
+    """A window whose no-speech probability is higher, and whose mean log-probability is at most `log_probability`, holds no
+    words. Whisper's own rule and value."""
+    compression_ratio: float | None = Field(2.4, gt=0)
+    """A clip is doubtful (`repetition`) if the text of one of its windows compresses better than this. Whisper's own measure
+    and value; null = not looked at."""
+    log_probability: float | None = Field(-1.0, le=0)
+    """A clip is doubtful (`low_confidence`) if the words of one of its windows have a lower mean log-probability. Whisper's own
+    measure and value; null = not looked at, and the no-speech probability alone decides on words."""
+    doubtful: Literal["absent", "note"] = "absent"
+    """Use of a doubtful transcript: none, as if there were no words; or kept with a note."""
+    unknown_language: Literal["note", "absent"] = "note"
+    """Clips without a language, for a recogniser that knows only one (pocketsphinx, `*.en` of Whisper): transcribed in that language with
+    a note (`language_assumed`), or left out (`language_unknown`)."""
+    timestamps: bool = False
+    """Also keep Whisper's segments, with their beginnings and ends. It is another way of decoding: texts may differ."""
+
+    @model_validator(mode="after")
+    def _timestamps(self) -> Config:
+        if self.timestamps and self.engine != "whisper":
+            raise ValueError(f"timestamps: {self.engine} gives none; set engine: whisper, or leave the key out")
+        return self
+
+    def describe_network(self) -> Network | None:
+        """The recogniser; None for the corpus's own transcripts."""
+        if self.engine == "corpus":
+            return None
+        if self.engine == "pocketsphinx":
+            stand_in = "pocketsphinx for speech recognition (it mishears many words)"
+            return Network("speech recognition", self.engine, "pretrained", carried=True, stand_in=stand_in)
+        size = f"whisper/{self.model}"
+        return Network("speech recognition", self.engine, "pretrained", size if size in list_weights() else self.model)
+
+    def list_libraries(self) -> tuple[str, ...]:
+        """The recogniser's."""
+        return {"whisper": ("openai-whisper",), "pocketsphinx": ("pocketsphinx",), "corpus": ()}[self.engine]
+
+    def list_idle_keys(self) -> set[str]:
+        """How many windows are read at once, and what the other engines read."""
+        whisper = {"model", "no_speech_threshold", "compression_ratio", "log_probability", "doubtful"}
+        idle = {"whisper": set(), "pocketsphinx": whisper, "corpus": {*whisper, "unknown_language"}}
+        return {"batch_size", *idle[self.engine]}
+
+    def list_manifest_columns(self) -> tuple[str, ...]:
+        """A corrected transcript changes a row only where transcripts are copied."""
+        return ("language", "transcript") if self.engine == "corpus" else ("language",)
+
+    def needs_gpu(self) -> bool:
+        """Whisper does."""
+        return self.engine == "whisper"
+
+    def runs_parallel(self) -> bool:
+        """Pocketsphinx does; Whisper uses all threads for one clip."""
+        return self.engine == "pocketsphinx"
+
+    def count_threads(self, allowed: int, on_gpu: bool) -> int:
+        """All, unless a GPU does the work."""
+        return 1 if on_gpu else allowed
+
+    def knows_only_english(self) -> bool:
+        """Whether the recogniser knows only English, as far as its name says: `tiny.en`, `my/small.en.pt`."""
+        return self.engine == "pocketsphinx" or (
+            self.engine == "whisper" and self.model.removesuffix(".pt").endswith(".en")
+        )
+
+
+def load(config: Config, context: Context) -> Extractor:
+    """Load the recogniser.
+
+    Raises:
+        ModelError: the weights cannot be had.
+        ConfigError: the engine does not know the configured language.
+    """
+    return TranscriptExtractor(config, context)
 
 
 class Recogniser(Protocol):
@@ -46,13 +161,7 @@ class TranscriptExtractor:
     Words that the engine itself doubts (`doubts` of a recogniser) make the clip absent, or are noted (`doubtful: note`).
     """
 
-    table = schema.TRANSCRIPT
-    inputs = ("manifest", "audio")
-    manifest_columns: tuple[str, ...] = ("language",)
-    chunk_size = 32
-    """Two of Whisper's batches: enough to sort by length, and few enough that a killed job loses little on a CPU."""
-
-    def __init__(self, config: AsrConfig, context: Context) -> None:
+    def __init__(self, config: Config, context: Context) -> None:
         """Load the recogniser.
 
         Raises:
@@ -63,6 +172,8 @@ class TranscriptExtractor:
         self.doubtful, self.unknown_language = config.doubtful, config.unknown_language
         self.recognise: Recogniser
         if config.engine == "whisper":
+            from emoadapt.transcription.whisper_recogniser import WhisperRecogniser
+
             self.recognise = WhisperRecogniser(config, context)
         elif config.engine == "pocketsphinx":
             self.recognise = _Pocketsphinx(context)
@@ -117,12 +228,6 @@ class TranscriptExtractor:
         return {**columns, "text": text, "reason": join_notes([*doubts, result["note"]])}
 
 
-class OwnTranscriptExtractor(TranscriptExtractor):
-    """Copies the corpus's own transcripts: only here does a corrected one change a row."""
-
-    manifest_columns = ("language", "transcript")
-
-
 class _Pocketsphinx:
     """pocketsphinx with the English model of its wheel.
 
@@ -174,13 +279,6 @@ class _OwnTranscript:
         if row["transcript"] is None or not row["transcript"].strip():
             raise ClipError("no_transcript", "the corpus has no transcript of this clip", absent=True)
         return {"text": row["transcript"], "language": row["language"]}
-
-
-def is_english_only(config: AsrConfig) -> bool:
-    """Whether a recogniser knows only English, as far as its name says: `tiny.en`, `my/small.en.pt`."""
-    return config.engine == "pocketsphinx" or (
-        config.engine == "whisper" and config.model.removesuffix(".pt").endswith(".en")
-    )
 
 
 def language_code(language: str | None) -> str | None:

@@ -34,6 +34,10 @@ WITHOUT_EFFECT = frozenset(
 registry finds weights: which ones it found stands in params and row keys as the identity of their content. A model card is text
 for people, and so are the logs and the bar of a training."""
 
+STATED = {"emoadapt.features": frozenset({"TABLE", "TERMS", "JOB"})}
+"""Package of plug-ins -> constants of its modules that are left out: columns stand in the params and row keys of a job, and the
+others decide no result."""
+
 _memory: list[Path] = []
 """The folder in which parsed modules are remembered, if any."""
 
@@ -117,6 +121,7 @@ def _recall(name: str, is_package: bool, text: str) -> tuple[str, list[str]]:
 def _parse_module(name: str, is_package: bool, text: str) -> tuple[str, list[str]]:
     tree = ast.parse(text)
     _drop_idle(tree)
+    _drop_constants(tree, STATED.get(name.rpartition(".")[0], frozenset()))
     top = name.partition(".")[0]
     package = name if is_package else name.rpartition(".")[0]
     imports: set[str] = set()
@@ -139,6 +144,18 @@ def _drop_idle(tree: ast.Module) -> None:
         if not isinstance(body, list):
             continue
         body[:] = [statement for statement in body if not _is_idle(statement)] or [ast.Pass()]
+
+
+def _drop_constants(tree: ast.Module, names: frozenset[str]) -> None:
+    """Take assignments to constants at the top of a module out of its tree."""
+    tree.body = [
+        statement
+        for statement in tree.body
+        if not (
+            isinstance(statement, ast.Assign)
+            and all(isinstance(target, ast.Name) and target.id in names for target in statement.targets)
+        )
+    ]
 
 
 def _is_idle(statement: ast.stmt) -> bool:

@@ -6,7 +6,7 @@ to run again; these stay, so a row is computed once for each (input, parameters,
 killed in between.
 
 Memory follows neither the number of clips nor that of row groups: finished rows go to disk when there are `SAVED_BYTES` of
-them, and are merged a group at a time. Rows whose worker process crashed or stalled (see `emoadapt.features.workers`) are
+them, and are merged a group at a time. Rows whose worker process crashed or stalled (see `emoadapt.extraction.workers`) are
 the exception to reuse: they are computed again whenever their job runs again.
 """
 
@@ -45,7 +45,7 @@ from emoadapt.flow.store import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from emoadapt.features.base import Extractor
+    from emoadapt.features.base import Extraction
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Counts:
 def compute_shard(
     output: Path,
     upstream: Mapping[str, Path],
-    extractor_class: type[Extractor],
+    extraction: Extraction,
     extract: Callable[[Iterator[list[Row]]], Generator[tuple[Row, Row]]],
     recipe: Recipe,
     root: Path | None = None,
@@ -103,15 +103,15 @@ def compute_shard(
     Args:
         output: the feature table to write.
         upstream: table name (`manifest` or a feature) -> its shard with the same utterances.
-        extractor_class: gives table, inputs and chunk size.
+        extraction: gives table, inputs and chunk size.
         extract: chunks of rows -> each row with its result, in the same order; only called when a row must be computed,
             since models are slow to load.
         recipe: what else decides a row.
         root: corpus root, for extractors that read media.
     """
-    heads = _read_heads(upstream, extractor_class)
-    keys = {row["utterance_id"]: _row_key(row, recipe, extractor_class.table) for row in heads}
-    saved = _SavedRows(output, extractor_class.table)
+    heads = _read_heads(upstream, extraction)
+    keys = {row["utterance_id"]: _row_key(row, recipe, extraction.table) for row in heads}
+    saved = _SavedRows(output, extraction.table)
     saved.keep(keys)
     blocked = {row["utterance_id"]: row["blocked"] for row in heads if row["blocked"]}
     todo = [i for i, row in enumerate(heads) if row["utterance_id"] not in saved.ids and not row["blocked"]]
@@ -119,15 +119,15 @@ def compute_shard(
     if todo:
         with (
             Progress(str(output), len(todo)) as progress,
-            closing(extract(_join_chunks(upstream, extractor_class, todo, root))) as results,
+            closing(extract(_join_chunks(upstream, extraction, todo, root))) as results,
         ):
             _compute_rows(results, keys, saved, progress)
     rows = [
         {"utterance_id": name, "key": keys[name], "status": status, "reason": reason}
         for name, (status, reason) in blocked.items()
     ]
-    merged = saved.merge(pa.Table.from_pylist(rows, schema=extractor_class.table))
-    write_batches(output, merged, extractor_class.table, recipe.provenance())
+    merged = saved.merge(pa.Table.from_pylist(rows, schema=extraction.table))
+    write_batches(output, merged, extraction.table, recipe.provenance())
     saved.replace(output)
     return Counts(len(todo), len(keys) - len(todo) - len(blocked), len(blocked))
 
@@ -334,12 +334,12 @@ class _Readers:
         return found
 
 
-def _read_heads(upstream: Mapping[str, Path], extractor: type[Extractor]) -> list[dict[str, Any]]:
+def _read_heads(upstream: Mapping[str, Path], extraction: Extraction) -> list[dict[str, Any]]:
     """Per utterance what its key is made of, and `blocked` = (status, reason) if an upstream row is not ok."""
     heads: list[dict[str, Any]] = []
-    for position, name in enumerate(extractor.inputs):
+    for position, name in enumerate(extraction.inputs):
         if name == "manifest":
-            columns = ["utterance_id", "fingerprint", "start", "end", *extractor.manifest_columns]
+            columns = ["utterance_id", "fingerprint", "start", "end", *extraction.manifest_columns]
         else:
             columns = ["utterance_id", "key", "status", "reason"]
         rows = read_table(upstream[name], columns=columns).to_pylist()
@@ -347,7 +347,7 @@ def _read_heads(upstream: Mapping[str, Path], extractor: type[Extractor]) -> lis
             heads = [{"utterance_id": row["utterance_id"], "inputs": [], "blocked": None} for row in rows]
         for head, row in zip(heads, rows, strict=True):
             if row["utterance_id"] != head["utterance_id"]:
-                raise ValueError(f"{upstream[name]} does not hold the utterances of {upstream[extractor.inputs[0]]}")
+                raise ValueError(f"{upstream[name]} does not hold the utterances of {upstream[extraction.inputs[0]]}")
             head["inputs"] += [row[column] for column in columns if column not in ("utterance_id", "status", "reason")]
             if row.get("status", "ok") != "ok" and not head["blocked"]:
                 reason = row["reason"].removeprefix("upstream ")
@@ -364,25 +364,25 @@ def _row_key(head: dict[str, Any], recipe: Recipe, table: pa.Schema) -> str:
 
 
 def _join_chunks(
-    upstream: Mapping[str, Path], extractor: type[Extractor], todo: list[int], root: Path | None
+    upstream: Mapping[str, Path], extraction: Extraction, todo: list[int], root: Path | None
 ) -> Iterator[list[dict[str, Any]]]:
     """Rows to compute, in chunks, with the columns of all upstream tables.
 
     `<feature>_notes` lists the notes on a feature's row.
     """
     streams = []
-    for name in extractor.inputs:
-        columns = schema.MANIFEST.names if name == "manifest" else schema.FEATURES[name].names
+    for name in extraction.inputs:
+        columns = schema.MANIFEST.names if name == "manifest" else schema.feature_table(name).names
         own = [column for column in columns if column not in ("key", "status")]
-        streams.append(iterate_chunks(upstream[name], todo, extractor.chunk_size, own))
+        streams.append(iterate_chunks(upstream[name], todo, extraction.chunk_size, own))
     for tables in zip(*streams, strict=True):
         rows: list[dict[str, Any]] = [{} for _ in range(len(tables[0]))]
-        for name, table in zip(extractor.inputs, tables, strict=True):
+        for name, table in zip(extraction.inputs, tables, strict=True):
             for row, more in zip(rows, table.to_pylist(), strict=True):
                 if name != "manifest":
                     row[f"{name}_notes"] = split_notes(more.pop("reason"))
                 row |= {column: value for column, value in more.items() if column not in row}
-        if "manifest" in extractor.inputs and root is not None:
+        if "manifest" in extraction.inputs and root is not None:
             for row in rows:
                 row["path"] = _find_media(root, row)
         yield rows

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from emoadapt.config import AudioConfig
 from emoadapt.errors import ClipError, ConfigError, ModelError
+from emoadapt.features.audio import Config as AudioConfig
 from emoadapt.flow.notes import join_notes
 from emoadapt.inference.windows import WHOLE_SECONDS, Cutting, cut_audio
 from emoadapt.media import Log, Piece, Recording, examine, iterate_audio

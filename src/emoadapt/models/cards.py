@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emoadapt.config import objective_features
+from emoadapt.extraction.recipes import find_weights
 from emoadapt.models.registry import find_entry, is_hub_id, list_weights
 from emoadapt.plugins import read_declaration
 
@@ -19,8 +20,6 @@ _AV_HUBERT_NOTICE = (
     "https://github.com/facebookresearch/av_hubert/blob/main/LICENSE."
 )
 """The attribution that its section 3 asks for. Of AV-HuBERTs alone, because they are all that emoadapt alone loads."""
-FEATURE_TERMS = {"egemaps": "computed with openSMILE, whose licence is for research only"}
-"""Feature -> terms of the software that computes it."""
 
 _EMBED = """\
 from transformers import AutoFeatureExtractor, AutoModel
@@ -124,21 +123,11 @@ def list_terms(study: Study, corpora: Iterable[str], objectives: Iterable[str] =
         terms.append(f"Corpus {name}: {known or 'its own terms, which the study does not state'}.")
     for name in objectives:
         feature = objective_features()[name]
-        entry = find_entry(_name_network(study, feature) or "")
-        if feature in FEATURE_TERMS:
-            terms.append(f"Targets of {name}: {FEATURE_TERMS[feature]}.")
-        elif entry:
+        if stated := read_declaration("features", feature, "TERMS"):
+            terms.append(f"Targets of {name}: {stated}.")
+        if entry := find_entry(find_weights(study, feature) or ""):
             terms.append(f"Targets of {name}: computed with {entry.name}, whose licence is {entry.licence}.")
     return terms
-
-
-def _name_network(study: Study, feature: str) -> str | None:
-    """Weights of the network that computes targets of this feature; None without one."""
-    if feature == "face_embedding":
-        return getattr(study.features.face_embedding.network, "file", None)
-    if feature == "sentiment" and study.features.sentiment.engine == "transformers":
-        return study.features.sentiment.model
-    return None
 
 
 def _describe_use(head: str | None, weighted: bool, library: str, *, rated: bool = False) -> list[str]:

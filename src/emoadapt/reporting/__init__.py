@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _MODULES = (
     "listing.manifests",
-    "features.extraction",
+    "extraction.shards",
     "data.held_out",
     "data.targets",
     "evaluation.evaluate",

@@ -71,7 +71,7 @@ class SpeechSignals(Signals):
         self.store = ClipStore.build(used, list_columns(self.stream), scratch, wanted)
         # Of the audio, also where its frames are cached.
         audio = [path for paths in job.shards["audio"].values() for path in paths]
-        table = read_table(audio, schema.AUDIO, ["utterance_id", "n_samples"])
+        table = read_table(audio, schema.feature_table("audio"), ["utterance_id", "n_samples"])
         self.usable: dict[str, int] = {
             name: length
             for name, length in zip(*(column.to_pylist() for column in table.columns), strict=True)

@@ -24,7 +24,7 @@ def write_audio(path: Path, names: list[str], length: int = 100, **other) -> dic
         {"utterance_id": name, "key": "k", "status": "ok", "audio": samples.tobytes(), "n_samples": length} | other
         for name, samples in audio.items()
     ]
-    write_table(path, rows, schema.AUDIO)
+    write_table(path, rows, schema.feature_table("audio"))
     return audio
 
 

@@ -19,7 +19,7 @@ def write_corpus(root: Path, corpus: str, values: np.ndarray, parts: list[str]) 
         for name, value in zip(names, values, strict=True)
     ]
     rows.append({"utterance_id": f"{corpus}/bad", "key": "k", "status": "failed", "reason": "x: y"})
-    write_table(path, rows, schema.EGEMAPS)
+    write_table(path, rows, schema.feature_table("egemaps"))
     table = [{"utterance_id": n, "corpus": corpus, "part": p} for n, p in zip(names, parts, strict=True)]
     return path, [*table, {"utterance_id": f"{corpus}/bad", "corpus": corpus, "part": "train"}]
 

@@ -23,7 +23,7 @@ def test_notes_are_listed_beside_failures(tmp_path: Path) -> None:
         {"utterance_id": "c/e", "status": "failed", "reason": "upstream faces: truncated: x"},
     ]
     path = tmp_path / "audio/c/000.parquet"
-    write_table(path, [{"key": "k", **row} for row in rows], schema.AUDIO)
+    write_table(path, [{"key": "k", **row} for row in rows], schema.feature_table("audio"))
     collect_quarantine([path], tmp_path / "quarantine.parquet")
     found = read_table(tmp_path / "quarantine.parquet", schema.QUARANTINE).to_pylist()
     assert [(row["utterance_id"], row["status"], row["reason"].split(":")[0]) for row in found] == [
@@ -42,7 +42,7 @@ def test_the_command_finds_the_shards_of_the_study(tmp_path: Path, monkeypatch: 
     Path("study.yaml").write_text(
         "study: s\ncorpora: {c: {importer: folder, root: media, shards: 2}}\nfeatures: {also: [egemaps]}\n"
     )
-    for feature, table in (("audio", schema.AUDIO), ("egemaps", schema.EGEMAPS), ("transcript", schema.TRANSCRIPT)):
+    for feature, table in (("audio", schema.feature_table("audio")), ("egemaps", schema.feature_table("egemaps")), ("transcript", schema.feature_table("transcript"))):
         for shard in (0, 1):
             row = {"utterance_id": f"c/{shard}", "key": "k", "status": "failed", "reason": f"{feature}: {shard}"}
             write_table(Path(f"results/features/{feature}/c/{shard:03d}.parquet"), [row], table)

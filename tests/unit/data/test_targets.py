@@ -22,8 +22,8 @@ def write_features(root: Path, failed: set[int] = frozenset(), count: int = 4) -
         else:
             rows.append({**head, "audio": np.full(4, i, "<i2").tobytes(), "n_samples": 4})
             more.append({**head, "egemaps": np.arange(25, dtype=np.float32) + i})
-    write_table(audio, rows, schema.AUDIO)
-    write_table(egemaps, more, schema.EGEMAPS)
+    write_table(audio, rows, schema.feature_table("audio"))
+    write_table(egemaps, more, schema.feature_table("egemaps"))
     return audio, egemaps
 
 

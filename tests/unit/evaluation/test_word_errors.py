@@ -35,7 +35,7 @@ def count(folder: Path, pairs: list[tuple[dict[str, Any], Any]], **values: Any) 
     """Rows of the table over two shards of each kind."""
     paths: dict[str, list[Path]] = {"manifests": [], "transcripts": []}
     for shard in (0, 1):
-        for kind, table, column in (("manifests", schema.MANIFEST, 0), ("transcripts", schema.TRANSCRIPT, 1)):
+        for kind, table, column in (("manifests", schema.MANIFEST, 0), ("transcripts", schema.feature_table("transcript"), 1)):
             paths[kind].append(folder / kind / f"{shard}.parquet")
             write_table(paths[kind][-1], [pair[column] for pair in pairs[shard::2]], table)
     arguments = {"engine": "whisper", "model": "small", "language": None} | values
@@ -156,7 +156,7 @@ def test_the_command_takes_corpora_and_finds_their_shards(tmp_path: Path, monkey
             name = f"{corpus}/{shard:03d}.parquet"
             write_table(Path("results/manifests", name), [clip(shard, "yes", corpus=corpus)], schema.MANIFEST)
             row = heard(shard, "yes" if shard else "no", corpus=corpus)
-            write_table(Path("results/features/transcript", name), [row], schema.TRANSCRIPT)
+            write_table(Path("results/features/transcript", name), [row], schema.feature_table("transcript"))
     done = CliRunner().invoke(app, ["word-errors", "c", "e", "--output", "out.parquet"])
     assert done.exit_code == 0, done.output
     rows = read_table(Path("out.parquet"), schema.WORD_ERRORS).to_pylist()

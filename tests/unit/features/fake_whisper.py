@@ -10,8 +10,8 @@ import torch
 from whisper.model import ModelDimensions, Whisper
 from whisper.tokenizer import get_tokenizer
 
-from emoadapt.config import AsrConfig
 from emoadapt.features.base import Context
+from emoadapt.features.transcript import Config as AsrConfig
 from emoadapt.features.transcript import TranscriptExtractor
 
 LOGIT = 30.0

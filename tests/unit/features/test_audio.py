@@ -12,22 +12,23 @@ import pytest
 import soundfile
 
 from emoadapt import schema
-from emoadapt.config import AudioConfig
-from emoadapt.features.audio import AudioExtractor, note_segment
-from emoadapt.features.base import Context
+from emoadapt.features.audio import Config as AudioConfig
+from emoadapt.features.audio import load as load_audio
+from emoadapt.features.audio import note_segment
+from emoadapt.features.base import Context, Extractor
 from emoadapt.flow.notes import split_notes
 
 
 @pytest.fixture
-def extractor(tmp_path: Path) -> AudioExtractor:
-    return AudioExtractor(AudioConfig(min_seconds=0.1), Context(tmp_path))
+def extractor(tmp_path: Path) -> Extractor:
+    return load_audio(AudioConfig(min_seconds=0.1), Context(tmp_path))
 
 
 def make_row(path: Path, start: float | None = None, end: float | None = None) -> dict[str, object]:
     return {"utterance_id": "c/x", "path": path, "start": start, "end": end}
 
 
-def test_rows_keep_their_order_and_a_bad_clip_stays_one_row(extractor: AudioExtractor, tmp_path: Path) -> None:
+def test_rows_keep_their_order_and_a_bad_clip_stays_one_row(extractor: load_audio, tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(-9000, 9000, 16000).astype(np.int16)
     soundfile.write(tmp_path / "good.wav", samples, 16000)
     soundfile.write(tmp_path / "short.wav", samples[:1599], 16000)
@@ -48,7 +49,7 @@ def test_rows_keep_their_order_and_a_bad_clip_stays_one_row(extractor: AudioExtr
     np.testing.assert_array_equal(np.frombuffer(results[0]["audio"], "<i2"), samples)
 
 
-def test_segments_of_one_file(extractor: AudioExtractor, tmp_path: Path) -> None:
+def test_segments_of_one_file(extractor: load_audio, tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(-9000, 9000, 48000).astype(np.int16)
     soundfile.write(tmp_path / "a.wav", samples, 16000)
     path = tmp_path / "a.wav"
@@ -58,14 +59,16 @@ def test_segments_of_one_file(extractor: AudioExtractor, tmp_path: Path) -> None
     assert results[2]["reason"].startswith("too_short: 0.050 s")
 
 
-def test_results_fit_the_table(extractor: AudioExtractor, tmp_path: Path) -> None:
+def test_results_fit_the_table(extractor: load_audio, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.arange(2000, dtype=np.int16), 16000)
     result = extractor.extract([make_row(tmp_path / "a.wav")])[0]
-    table = pa.Table.from_pylist([{"utterance_id": "c/x", "key": "k", "status": "ok", **result}], schema=schema.AUDIO)
+    table = pa.Table.from_pylist(
+        [{"utterance_id": "c/x", "key": "k", "status": "ok", **result}], schema=schema.feature_table("audio")
+    )
     assert len(table["audio"][0].as_py()) == 2 * table["n_samples"][0].as_py()
 
 
-def test_segment_that_ends_beyond_its_file_is_noted(extractor: AudioExtractor, tmp_path: Path) -> None:
+def test_segment_that_ends_beyond_its_file_is_noted(extractor: load_audio, tmp_path: Path) -> None:
     """Symptom: an `end` beyond the file shortened the clip without a word."""
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 4 * 8000), 8000)
     path = tmp_path / "a.wav"
@@ -104,7 +107,7 @@ def test_segments_that_lack_more_than_a_frame_are_noted(
     ],
 )  # fmt: skip
 def test_segment_of_audio_that_begins_late_says_at_which_end_it_lacks(
-    extractor: AudioExtractor, tmp_path: Path, start: float | None, end: float | None, codes: list[str]
+    extractor: load_audio, tmp_path: Path, start: float | None, end: float | None, codes: list[str]
 ) -> None:
     """Symptom: `segment_beyond: asked for 2.00-6.00 s, the audio ends at 4.00 s`, where it begins at 4 s."""
     path = tmp_path / "a.mkv"
@@ -127,7 +130,7 @@ def test_segment_of_audio_that_begins_late_says_at_which_end_it_lacks(
     assert split_notes(result["reason"]) == codes
 
 
-def test_all_that_is_odd_stands_in_the_reason(extractor: AudioExtractor, tmp_path: Path) -> None:
+def test_all_that_is_odd_stands_in_the_reason(extractor: load_audio, tmp_path: Path) -> None:
     voice = 0.3 * np.sin(2 * np.pi * 220 * np.arange(16000) / 8000) + 0.1
     soundfile.write(tmp_path / "a.wav", np.stack([voice, -voice], 1), 8000)
     (result,) = extractor.extract([make_row(tmp_path / "a.wav")])

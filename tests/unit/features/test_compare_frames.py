@@ -8,9 +8,9 @@ import numpy as np
 import opensmile
 import pytest
 
-from emoadapt.config import CompareFramesConfig
 from emoadapt.features.base import Context
-from emoadapt.features.compare_frames import CompareFramesExtractor
+from emoadapt.features.compare_frames import Config as CompareFramesConfig
+from emoadapt.features.compare_frames import load as load_compare_frames
 
 TIME = np.arange(24_000) / 16_000
 RANDOM = np.random.default_rng(0)
@@ -22,7 +22,7 @@ SAMPLES = (
 
 def extract(window: str) -> tuple[np.ndarray, tuple[str, ...], float]:
     """(n_frames, 130), names, and the step in s."""
-    extractor = CompareFramesExtractor(CompareFramesConfig(window=window), Context(Path()))
+    extractor = load_compare_frames(CompareFramesConfig(window=window), Context(Path()))
     (row,) = extractor.extract([{"audio": SAMPLES.tobytes()}])
     frames = np.frombuffer(row["compare_frames"], "<f4").reshape(row["n_frames"], row["dimension"])
     return frames, extractor.smile.names, row["step"]

@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emoadapt.config import EgemapsConfig, EgemapsFramesConfig
-from emoadapt.features.base import Context
-from emoadapt.features.egemaps import DESCRIPTORS, EgemapsExtractor
-from emoadapt.features.egemaps_frames import EgemapsFramesExtractor
+from emoadapt.features.base import Context, Extractor
+from emoadapt.features.egemaps import DESCRIPTORS
+from emoadapt.features.egemaps import Config as EgemapsConfig
+from emoadapt.features.egemaps import load as load_egemaps
+from emoadapt.features.egemaps_frames import Config as EgemapsFramesConfig
+from emoadapt.features.egemaps_frames import load as load_egemaps_frames
 
 
-def build(window: str = "paper", step_ms: int | None = None) -> EgemapsFramesExtractor:
-    return EgemapsFramesExtractor(EgemapsFramesConfig(window=window, step_ms=step_ms), Context(Path()))
+def build(window: str = "paper", step_ms: int | None = None) -> Extractor:
+    return load_egemaps_frames(EgemapsFramesConfig(window=window, step_ms=step_ms), Context(Path()))
 
 
-def extract(extractor: EgemapsFramesExtractor, samples: np.ndarray) -> tuple[np.ndarray, float]:
+def extract(extractor: load_egemaps_frames, samples: np.ndarray) -> tuple[np.ndarray, float]:
     """(n_frames, 25), and the step in s."""
     (row,) = extractor.extract([{"audio": samples.astype("<i2").tobytes()}])
     return np.frombuffer(row["egemaps_frames"], "<f4").reshape(row["n_frames"], row["dimension"]), row["step"]
@@ -28,7 +30,7 @@ def test_the_mean_is_the_feature_egemaps(window: str) -> None:
     time = np.arange(20_000) / 16_000
     samples = 4000 * sum(np.sin(2 * np.pi * 210 * k * time) / k for k in range(1, 15)) * (1 + np.sin(5 * time))
     frames, _ = extract(build(window), samples)
-    (row,) = EgemapsExtractor(EgemapsConfig(window=window), Context(Path())).extract(
+    (row,) = load_egemaps(EgemapsConfig(window=window), Context(Path())).extract(
         [{"audio": samples.astype("<i2").tobytes()}]
     )
     np.testing.assert_allclose(frames.mean(axis=0, dtype=np.float64), row["egemaps"], rtol=1e-6)

@@ -10,10 +10,11 @@ from onnx import TensorProto, helper
 from skimage.data import astronaut
 
 from emoadapt import schema
-from emoadapt.config import FaceEmbeddingConfig, OnnxNetwork, UntrainedNetwork
 from emoadapt.errors import DataError
+from emoadapt.faces.embedding import FaceEmbeddingExtractor
 from emoadapt.features.base import Context
-from emoadapt.features.face_embedding import FaceEmbeddingExtractor
+from emoadapt.features.face_embedding import Config as FaceEmbeddingConfig
+from emoadapt.features.face_embedding import OnnxNetwork, UntrainedNetwork
 
 
 @pytest.fixture
@@ -68,7 +69,9 @@ def test_a_clip_is_embedded_the_same_alone_and_among_others(tmp_path):
 def test_results_fit_the_table(mean_colour):
     (result,) = mean_colour.extract([{"crops": [_uniform(0, 0, 0)]}])
     row = {"utterance_id": "a/b", "key": "k", "status": "ok", **result}
-    assert pa.Table.from_pylist([row], schema=schema.FACE_EMBEDDING).column("n_frames").to_pylist() == [1]
+    assert pa.Table.from_pylist([row], schema=schema.feature_table("face_embedding")).column(
+        "n_frames"
+    ).to_pylist() == [1]
 
 
 def test_a_network_that_gives_no_number_sets_the_clip_aside(mean_colour):

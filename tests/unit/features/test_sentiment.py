@@ -19,9 +19,9 @@ from transformers import (
 )
 
 from emoadapt import schema
-from emoadapt.config import SentimentConfig
 from emoadapt.errors import ModelError
 from emoadapt.features.base import Context
+from emoadapt.features.sentiment import Config as SentimentConfig
 from emoadapt.features.sentiment import SentimentExtractor, find_order
 
 WORDS = ["i", "am", "so", "happy", "and", "glad", "today", "sad", "awful", "terrible", "table", "the", "is", "on"]
@@ -263,4 +263,4 @@ def test_results_fit_the_table(models: Path) -> None:
     for extractor in (build(models, model="sentiment/tiny"), build(models, engine="vader")):
         result = extractor.extract(make_rows(["i am so happy"]))[0]
         row = {"utterance_id": "c/x", "key": "k", "status": "ok", **result}
-        assert len(pa.Table.from_pylist([row], schema=schema.SENTIMENT)["sentiment"][0].as_py()) == 3
+        assert len(pa.Table.from_pylist([row], schema=schema.feature_table("sentiment"))["sentiment"][0].as_py()) == 3

@@ -20,7 +20,7 @@ from emoadapt.flow.store import read_table, write_table
 class Recorder:
     """An extractor that notes what it was asked for; stands for audio decoding."""
 
-    table: ClassVar = schema.AUDIO
+    table: ClassVar = schema.feature_table("audio")
     inputs: ClassVar = ("manifest",)
     manifest_columns: ClassVar = ()
     chunk_size: ClassVar = 3
@@ -48,7 +48,7 @@ class Recorder:
 class Follower(Recorder):
     """A feature computed from the first."""
 
-    table: ClassVar = schema.EGEMAPS
+    table: ClassVar = schema.feature_table("egemaps")
     inputs: ClassVar = ("audio",)
     asked: ClassVar[list[str]] = []
     notes: ClassVar[dict[str, list[str]]] = {}
@@ -98,7 +98,7 @@ def compute(folder: Path, recipe: Recipe = RECIPE) -> Counts:
 
 
 def result(folder: Path) -> dict[str, dict]:
-    table = read_table(folder / "features" / "000.parquet", schema.AUDIO)
+    table = read_table(folder / "features" / "000.parquet", schema.feature_table("audio"))
     return {row["utterance_id"]: row for row in table.to_pylist()}
 
 
@@ -194,7 +194,7 @@ def test_rows_that_another_job_took_away_are_missed(tmp_path: Path, monkeypatch:
 
 def test_a_listing_without_the_newest_rows_overwrites_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Symptom: on a network disk two jobs gave their rows the same name."""
-    jobs = [rows_module._SavedRows(tmp_path / "000.parquet", schema.AUDIO) for _ in range(2)]
+    jobs = [rows_module._SavedRows(tmp_path / "000.parquet", schema.feature_table("audio")) for _ in range(2)]
     with monkeypatch.context() as stale:
         stale.setattr(rows_module._SavedRows, "_files", lambda _: [])
         for name, job in zip("ab", jobs, strict=True):
@@ -256,7 +256,7 @@ def test_rows_damaged_in_what_is_read_last_are_deleted(tmp_path: Path) -> None:
     write_manifest(tmp_path / "manifest.parquet", {name: name for name in "abcdefghij"})
     compute(tmp_path)
     path = tmp_path / "features/.rows/000.parquet"
-    begin = pq.ParquetFile(path).metadata.row_group(0).column(schema.AUDIO.names.index("audio")).data_page_offset
+    begin = pq.ParquetFile(path).metadata.row_group(0).column(schema.feature_table("audio").names.index("audio")).data_page_offset
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content[:begin] + bytes(40) + content[begin + 40 :])
@@ -273,7 +273,7 @@ def test_a_bad_clip_is_a_row_and_what_depends_on_it_is_skipped(tmp_path: Path) -
     output = tmp_path / "egemaps" / "000.parquet"
     upstream = {"audio": tmp_path / "features" / "000.parquet"}
     assert compute_shard(output, upstream, Follower, run(Follower), Recipe("egemaps", "{}", "c")) == Counts(1, 0, 1)
-    rows = {row["utterance_id"]: row for row in read_table(output, schema.EGEMAPS).to_pylist()}
+    rows = {row["utterance_id"]: row for row in read_table(output, schema.feature_table("egemaps")).to_pylist()}
     assert rows["c/bad"]["reason"] == "upstream audio: undecodable: made so"
     assert rows["c/good"]["egemaps"] == [1.0] * 25
     Follower.asked.clear()
@@ -339,7 +339,7 @@ def test_a_note_is_kept_and_blocks_nothing(tmp_path: Path) -> None:
         tmp_path / "egemaps.parquet", upstream, Follower, run(Follower), Recipe("egemaps", "{}", "c")
     )
     assert counts == Counts(2, 0, 0)
-    assert read_table(tmp_path / "egemaps.parquet", schema.EGEMAPS).to_pylist()[0]["reason"] is None
+    assert read_table(tmp_path / "egemaps.parquet", schema.feature_table("egemaps")).to_pylist()[0]["reason"] is None
     assert Follower.notes == {"c/odd_1": ["narrow_band: made so", "clipped: too"], "c/plain": []}
 
 

@@ -35,23 +35,23 @@ def audio_rows(count: int) -> list[dict]:
 
 def test_round_trip_keeps_values_types_and_provenance(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "a.parquet"
-    write_table(path, audio_rows(3), schema.AUDIO, {"code": "abc"})
-    table = read_table(path, schema.AUDIO)
-    assert table.schema.types == schema.AUDIO.types
+    write_table(path, audio_rows(3), schema.feature_table("audio"), {"code": "abc"})
+    table = read_table(path, schema.feature_table("audio"))
+    assert table.schema.types == schema.feature_table("audio").types
     assert np.frombuffer(table["audio"][2].as_py(), "<i2").tolist() == [2] * 8
     assert read_provenance(path) == {"code": "abc"}
 
 
 def test_shards_are_read_in_the_order_given(tmp_path: Path) -> None:
     rows = audio_rows(4)
-    write_table(tmp_path / "0.parquet", rows[2:], schema.AUDIO)
-    write_table(tmp_path / "1.parquet", rows[:2], schema.AUDIO)
-    table = read_table([tmp_path / "0.parquet", tmp_path / "1.parquet"], schema.AUDIO, ["utterance_id"])
+    write_table(tmp_path / "0.parquet", rows[2:], schema.feature_table("audio"))
+    write_table(tmp_path / "1.parquet", rows[:2], schema.feature_table("audio"))
+    table = read_table([tmp_path / "0.parquet", tmp_path / "1.parquet"], schema.feature_table("audio"), ["utterance_id"])
     assert table["utterance_id"].to_pylist() == ["c/0002", "c/0003", "c/0000", "c/0001"]
 
 
 def test_no_shards_is_an_empty_table() -> None:
-    assert read_table([], schema.AUDIO, ["utterance_id"]).num_rows == 0
+    assert read_table([], schema.feature_table("audio"), ["utterance_id"]).num_rows == 0
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PAR1 but not really"])
@@ -64,20 +64,20 @@ def test_a_missing_or_broken_file_is_one_sentence(tmp_path: Path, content: bytes
 
 
 def test_a_table_of_another_schema_is_refused(tmp_path: Path) -> None:
-    write_table(tmp_path / "a.parquet", audio_rows(1), schema.AUDIO)
+    write_table(tmp_path / "a.parquet", audio_rows(1), schema.feature_table("audio"))
     with pytest.raises(DataError, match="no column 'egemaps'"):
-        read_table(tmp_path / "a.parquet", schema.EGEMAPS)
+        read_table(tmp_path / "a.parquet", schema.feature_table("egemaps"))
 
 
 def test_a_null_where_none_may_be_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must not be null"):
-        write_table(tmp_path / "a.parquet", [{"utterance_id": None, "key": "k", "status": "ok"}], schema.AUDIO)
+        write_table(tmp_path / "a.parquet", [{"utterance_id": None, "key": "k", "status": "ok"}], schema.feature_table("audio"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.parquet"
-    write_table(path, audio_rows(2), schema.AUDIO)
+    write_table(path, audio_rows(2), schema.feature_table("audio"))
 
     def fail(table: pa.Table, where: Path, **options: object) -> None:
         Path(where).write_bytes(b"half")
@@ -85,14 +85,14 @@ def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(store.pq, "write_table", fail)
     with pytest.raises(OSError, match="No space left"):
-        write_table(path, audio_rows(5), schema.AUDIO)
+        write_table(path, audio_rows(5), schema.feature_table("audio"))
     assert read_table(path).num_rows == 2
     assert [p.name for p in tmp_path.iterdir()] == ["a.parquet"]
 
 
 def test_chunks_hold_the_rows_wanted_in_order(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    write_table(path, audio_rows(store.ROWS_PER_GROUP * 3 + 5), schema.AUDIO)
+    write_table(path, audio_rows(store.ROWS_PER_GROUP * 3 + 5), schema.feature_table("audio"))
     wanted = [0, 1, 40, 41, 70, 100]
     chunks = [table["utterance_id"].to_pylist() for table in iterate_chunks(path, wanted, 4, ["utterance_id"])]
     assert [len(chunk) for chunk in chunks] == [4, 2]
@@ -101,11 +101,11 @@ def test_chunks_hold_the_rows_wanted_in_order(tmp_path: Path) -> None:
 
 def test_groups_are_the_table_in_pieces(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    write_table(path, audio_rows(70), schema.AUDIO, {"code": "abc"})
+    write_table(path, audio_rows(70), schema.feature_table("audio"), {"code": "abc"})
     columns = ["utterance_id", "audio"]
-    groups = list(iterate_groups(path, schema.AUDIO, columns))
+    groups = list(iterate_groups(path, schema.feature_table("audio"), columns))
     assert [group.num_rows for group in groups] == [ROWS_PER_GROUP, ROWS_PER_GROUP, 6]
-    assert pa.concat_tables(groups).equals(read_table(path, schema.AUDIO, columns))
+    assert pa.concat_tables(groups).equals(read_table(path, schema.feature_table("audio"), columns))
 
 
 @pytest.mark.parametrize("content", [None, b"no table"])
@@ -119,10 +119,10 @@ def test_groups_of_a_missing_or_broken_file_are_one_sentence(tmp_path: Path, con
 
 def test_a_null_in_a_later_batch_leaves_the_old_table(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    write_table(path, audio_rows(1), schema.AUDIO)
-    good, bad = (pa.Table.from_pylist(rows, schema=schema.AUDIO) for rows in (audio_rows(2), [{"key": "k"}]))
+    write_table(path, audio_rows(1), schema.feature_table("audio"))
+    good, bad = (pa.Table.from_pylist(rows, schema=schema.feature_table("audio")) for rows in (audio_rows(2), [{"key": "k"}]))
     with pytest.raises(DataError, match="'utterance_id' must not be null"):
-        write_batches(path, [good, bad], schema.AUDIO)
+        write_batches(path, [good, bad], schema.feature_table("audio"))
     assert read_table(path).num_rows == 1 and [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
 
 
@@ -130,12 +130,12 @@ def test_a_null_in_a_later_batch_leaves_the_old_table(tmp_path: Path) -> None:
 def test_a_page_that_a_failing_disk_changed_is_noticed(tmp_path: Path, columns: list[str] | None) -> None:
     """Bytes are not compressed: other audio came out of them, without a word."""
     path = tmp_path / "a.parquet"
-    write_table(path, audio_rows(40), schema.AUDIO)
+    write_table(path, audio_rows(40), schema.feature_table("audio"))
     content = bytearray(path.read_bytes())
     content[content.index(np.full(8, 7, "<i2").tobytes())] ^= 1
     path.write_bytes(content)
     sentence = r"a\.parquet is not a readable Parquet file \(.*CRC.*\); delete it and run again"
     with pytest.raises(DataError, match=sentence):
-        read_table(path, schema.AUDIO, columns)
+        read_table(path, schema.feature_table("audio"), columns)
     with pytest.raises(DataError, match=sentence):
-        list(iterate_groups(path, schema.AUDIO, columns))
+        list(iterate_groups(path, schema.feature_table("audio"), columns))

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 import torch
 
-from emoadapt.config import AudioConfig
 from emoadapt.errors import ClipError, ConfigError, ModelError
-from emoadapt.features.audio import AudioExtractor
+from emoadapt.features.audio import Config as AudioConfig
+from emoadapt.features.audio import load as load_audio
 from emoadapt.features.base import Context
 from emoadapt.flow.notes import join_notes
 from emoadapt.inference import predict
@@ -144,7 +144,7 @@ def write_later(container, packet, begin: float) -> None:
 def test_notes_on_a_file_equal_those_of_extraction(classifier, tmp_path: Path) -> None:
     """Symptom: a constant was `silent` when extracted, and had a label when predicted."""
     files = write_odd_files(tmp_path)
-    extractor = AudioExtractor(AudioConfig(), Context(tmp_path))
+    extractor = load_audio(AudioConfig(), Context(tmp_path))
     rows = extractor.extract([{"path": path, "start": None, "end": None} for path in files.values()])
     found = list(predict_files(classifier, files.values()))
     for kind, row, prediction in zip(files, rows, found, strict=True):

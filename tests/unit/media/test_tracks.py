@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from emoadapt.config import AudioConfig, FacesConfig
-from emoadapt.features import faces
-from emoadapt.features.audio import AudioExtractor
+from emoadapt.detectors.base import Face
+from emoadapt.faces import cropping as faces
+from emoadapt.features.audio import Config as AudioConfig
+from emoadapt.features.audio import load as load_audio
 from emoadapt.features.base import Context
+from emoadapt.features.faces import Config as FacesConfig
 from emoadapt.inference import predict
 from emoadapt.inference.windows import Cutting
 from emoadapt.media import decode_audio, iterate_frames, read_recording
-from emoadapt.models.detectors import Face
 
 RATE = 16000
 TONES = (300, 1000, 2500)
@@ -91,7 +92,7 @@ def test_the_default_audio_track_is_used_and_noted(tmp_path: Path, defaults: lis
 
 def test_the_note_stands_in_the_row_beside_others(tmp_path: Path) -> None:
     path = write_tracks(tmp_path / "a.mkv", [False, True])
-    (row,) = AudioExtractor(AudioConfig(), Context(tmp_path)).extract([{"path": path, "start": None, "end": None}])
+    (row,) = load_audio(AudioConfig(), Context(tmp_path)).extract([{"path": path, "start": None, "end": None}])
     assert row["reason"] == "several_tracks: 2 audio tracks, the default one, number 2, is used"
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from emoadapt.config import Backbone, UntrainedBackbone
 from emoadapt.errors import ModelError
-from emoadapt.features.cnn import CnnExtractor
+from emoadapt.extraction.kept import FrontEndExtractor
 from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.inference.predict import predict_files
 from emoadapt.models.av_hubert import load_checkpoint, log_filter_bank, stack_frames
@@ -385,8 +385,8 @@ def test_cached_frames_train_the_same_way_as_audio() -> None:
     backbone = build().eval()
     (clip,) = make_clips(8000)
     samples = (clip * 32768).numpy().astype("<i2").tobytes()
-    (row,) = CnnExtractor(backbone).extract([{"utterance_id": "u", "audio": samples}])
-    frames = torch.frombuffer(bytearray(row["cnn"]), dtype=torch.float16).reshape(1, row["n_frames"], row["dimension"])
+    (row,) = FrontEndExtractor(backbone).extract([{"utterance_id": "u", "audio": samples}])
+    frames = torch.frombuffer(bytearray(row["frontend"]), dtype=torch.float16).reshape(1, row["n_frames"], row["dimension"])
     lengths = torch.tensor([row["n_frames"]])
     embedding = backbone.pool(backbone.encode(frames.float(), lengths), lengths)
     torch.testing.assert_close(embedding, backbone([clip]), atol=5e-3, rtol=0)

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+from emoadapt.config.features import needs_video
 from emoadapt.flow.devices import list_devices
+from emoadapt.plugins import list_plugins
 from emoadapt.schema import KEPT
 from emoadapt.study.nodes import Model
 from emoadapt.study.plan.sizes import CorpusSize
@@ -17,10 +19,6 @@ from emoadapt.study.plan.work import UNKNOWN_SHARES, Row, to_hours
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
-
-VIDEO = ("faces", "face_embedding")
-"""Features whose work is video."""
-
 
 def write_csv(rows: Sequence[Row]) -> str:
     """The plan as CSV: a line per row, empty where something is not known."""
@@ -48,7 +46,7 @@ def print_plan(
         _print_table(
             ["feature", "corpus", "shards", "done", "media", "hours", ""],
             [
-                [r.name, r.corpus, _count(r.jobs), _count(r.jobs_done), "video" if r.name in VIDEO else "audio",
+                [r.name, r.corpus, _count(r.jobs), _count(r.jobs_done), _medium(r.name),
                  _length(r.media_hours), r.needs]
                 for r in by_stage["feature"]
             ],
@@ -158,6 +156,11 @@ def _print_table(heads: Sequence[str], lines: Sequence[Sequence[str | None]]) ->
 
 def _origin(size: CorpusSize) -> str:
     return " and not here: ".join(filter(None, (size.source if size.source != "missing" else "nothing", size.needs)))
+
+
+def _medium(feature: str) -> str:
+    """What a feature, or a kept output, is computed from."""
+    return "video" if feature in list_plugins("features") and needs_video(feature) else "audio"
 
 
 def _count(number: int | None) -> str:

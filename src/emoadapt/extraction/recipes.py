@@ -1,0 +1,118 @@
+"""What decides a feature's rows besides their input, as its module declares it. Imports no heavy library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from emoadapt.config import Study
+from emoadapt.features.base import Extraction, FeatureSection, Network
+from emoadapt.flow.code import code_digest
+from emoadapt.flow.provenance import installed_version
+from emoadapt.flow.rows import Recipe
+from emoadapt.models.registry import identity
+from emoadapt.plugins import check_plugin, load_plugin, read_declaration
+
+if TYPE_CHECKING:
+    from emoadapt.features.base import Context, Extractor
+
+
+@dataclass(frozen=True)
+class JobSize:
+    """What a job of a feature asks for: MB of memory, as much for each thread, minutes, threads and GPUs."""
+
+    memory_mb: int
+    memory_mb_per_thread: int
+    minutes: int
+    threads: int
+    gpus: int
+
+
+def describe_extraction(study: Study, feature: str) -> Extraction:
+    """What a feature reads and writes."""
+    module = load_plugin("features", feature)
+    columns = find_section(study, feature).list_manifest_columns()
+    return Extraction(module.TABLE, tuple(module.INPUTS), columns, getattr(module, "CHUNK_ROWS", 32))
+
+
+def describe_recipe(study: Study, feature: str) -> Recipe:
+    """What decides a feature's rows besides their input."""
+    section = find_section(study, feature)
+    return Recipe(
+        feature,
+        section.model_dump_json(exclude=section.list_idle_keys()),
+        study_code(study, f"emoadapt.features.{feature}", *section.list_modules()),
+        _model_identity(study, feature),
+        _library_versions(study, feature),
+    )
+
+
+def describe_job(study: Study, feature: str) -> JobSize:
+    """What a job of a feature asks for."""
+    size = {"memory_mb": 2000, "memory_mb_per_thread": 0, "minutes": 120}
+    size |= read_declaration("features", feature, "JOB") or {}
+    gpus = int(needs_gpu(study, feature))
+    return JobSize(
+        **size, threads=find_section(study, feature).count_threads(study.extraction_threads, gpus > 0), gpus=gpus
+    )
+
+
+def find_section(study: Study, feature: str) -> FeatureSection:
+    """The section of a feature.
+
+    Raises:
+        ConfigError: there is no such feature.
+    """
+    return getattr(study.features, check_plugin("features", feature))
+
+
+def find_network(study: Study, feature: str) -> Network | None:
+    """The network that a feature is computed by, with the engine in force; None without one."""
+    return find_section(study, feature).describe_network()
+
+
+def find_weights(study: Study, feature: str) -> str | None:
+    """Registered name, hub id or path of the weights that a feature's engine in force loads; None without weights."""
+    network = find_network(study, feature)
+    return network.weights if network else None
+
+
+def needs_gpu(study: Study, feature: str) -> bool:
+    """Whether the engine in force runs on a GPU."""
+    return study.device != "cpu" and find_section(study, feature).needs_gpu()
+
+
+def reads_media(feature: str) -> bool:
+    """Whether a feature is computed from the files of clips."""
+    return bool(read_declaration("features", feature, "READS_MEDIA"))
+
+
+def load_extractor(feature: str) -> Callable[[Any, Context], Extractor]:
+    """The function that loads a feature's extractor, given its section and a context."""
+    return load_plugin("features", feature).load
+
+
+def study_code(study: Study, *modules: str) -> str:
+    """Digest of modules, or the release's version where the study pins code to it."""
+    if study.code == "version":
+        from emoadapt import __version__
+
+        return __version__
+    return code_digest(*modules)
+
+
+def _library_versions(study: Study, feature: str) -> str:
+    """Versions of the libraries at work: after an upgrade no shard holds rows of two versions."""
+    if study.code == "version":
+        return ""
+    names = [*load_plugin("features", feature).LIBRARIES, *find_section(study, feature).list_libraries()]
+    return " ".join(f"{name}=={installed_version(name)}" for name in dict.fromkeys(names))
+
+
+def _model_identity(study: Study, feature: str) -> str:
+    """Which weights a feature uses, by content; empty for features without."""
+    network = find_network(study, feature)
+    if network is None or network.weights is None:
+        return "untrained" if network and network.state == "untrained" else ""
+    return identity(network.weights, study.weights_folder)

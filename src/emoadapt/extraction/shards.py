@@ -1,0 +1,103 @@
+"""One extraction job: a feature's shard brought up to date."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+
+from emoadapt.config import Study
+from emoadapt.errors import NO_GPU, ModelError
+from emoadapt.extraction.recipes import (
+    describe_extraction,
+    describe_recipe,
+    find_section,
+    load_extractor,
+    needs_gpu,
+    reads_media,
+)
+from emoadapt.extraction.workers import WorkerPool
+from emoadapt.features.base import Context, Extractor
+from emoadapt.flow.rows import Counts, Row, compute_shard
+
+
+def extract_shard(
+    study: Study, feature: str, corpus: str, inputs: Sequence[Path], output: Path, threads: int
+) -> Counts:
+    """Compute a feature's shard.
+
+    Args:
+        study: the study.
+        feature: its name.
+        corpus: corpus of the shard.
+        inputs: the shard of each upstream table, in the order of the feature's inputs.
+        output: table to write.
+        threads: threads the job may use.
+    """
+    extraction, config, load = (
+        describe_extraction(study, feature),
+        find_section(study, feature),
+        load_extractor(feature),
+    )
+
+    def extract(chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
+        device, n_workers = _choose_workers(study, feature, threads)
+        if n_workers:
+            context = Context(study.weights_folder, device, threads // n_workers)
+            with WorkerPool(load, config, context, n_workers, study.features.stall_limit) as pool:
+                yield from pool.run(chunks)
+        else:
+            context = Context(study.weights_folder, device, threads)
+            yield from extract_here(lambda: load(config, context), chunks)
+
+    return compute_shard(
+        output,
+        dict(zip(extraction.inputs, inputs, strict=True)),
+        extraction,
+        extract,
+        describe_recipe(study, feature),
+        Path(study.corpora[corpus].root),
+    )
+
+
+def extract_here(build: Callable[[], Extractor], chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
+    """Rows with their results, by an extractor in this process."""
+    extractor = build()
+    for rows in chunks:
+        yield from zip(rows, extractor.extract(rows), strict=True)
+
+
+def _choose_workers(study: Study, feature: str, threads: int) -> tuple[str, int]:
+    """Device of a feature's extractor, and its number of worker processes; 0 = in this process.
+
+    On a GPU one worker has all threads: several would each load the model.
+    """
+    device = find_device(study.device) if needs_gpu(study, feature) else "cpu"
+    if reads_media(feature):
+        return device, threads if device == "cpu" else 1
+    return device, threads if find_section(study, feature).runs_parallel() and threads > 1 else 0
+
+
+def find_device(device: str) -> str:
+    """`cpu` or `cuda`. PyTorch is only loaded to answer that where there is a driver to ask.
+
+    Raises:
+        ModelError: `cuda` is asked for and there is no GPU.
+    """
+    if device == "cpu" or (device == "auto" and not _has_driver()):
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise ModelError(NO_GPU)
+    return "cpu"
+
+
+def _has_driver() -> bool:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Faces of clips: search, tracking, crops and embedding networks."""

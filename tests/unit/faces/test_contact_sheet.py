@@ -1,0 +1,80 @@
+"""The picture of the faces that were found."""
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from emoadapt import schema
+from emoadapt.errors import DataError
+from emoadapt.faces.contact_sheet import draw_contact_sheet, write_contact_sheet
+from emoadapt.flow.store import write_table
+
+YELLOW, BLUE = (240, 228, 66), (20, 40, 200)
+BOX = [40.0, 30.0, 90.0, 80.0]
+
+
+def write_video(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv444p"
+        for _ in range(5):
+            frame = av.VideoFrame.from_ndarray(np.full((120, 160, 3), 240, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> tuple[Path, Path]:
+    """Two clips: one with a blue face in three of five frames, one whose media are gone."""
+    write_video(tmp_path / "a.mp4")
+    clips = [{"utterance_id": f"talks/{name}", "media": f"{name}.mp4", "fingerprint": "x"} for name in "ab"]
+    write_table(tmp_path / "manifest.parquet", clips, schema.MANIFEST)
+    crop = cv2.imencode(".jpg", np.full((64, 64, 3), BLUE[::-1], np.uint8))[1].tobytes()
+    found = {
+        "n_frames": 5,
+        "frame_seconds": [0.0, 0.1, 0.2],
+        "boxes": [BOX] * 3,
+        "scores": [1.0] * 3,
+        "n_candidates": [1] * 3,
+        "detected": [True] * 3,
+        "crops": [crop] * 3,
+    }
+    rows = [
+        {"utterance_id": "talks/a", "key": "k", "status": "ok", **found},
+        {"utterance_id": "talks/b", "key": "k", "status": "failed", "reason": "file_missing: b.mp4"},
+    ]
+    write_table(tmp_path / "faces.parquet", rows, schema.feature_table("faces"))
+    return tmp_path / "manifest.parquet", tmp_path / "faces.parquet"
+
+
+def near(sheet: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return (np.abs(sheet.astype(int) - colour).max(axis=2) < 25).nonzero()
+
+
+def test_box_and_crops_are_where_they_belong(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    sheet = draw_contact_sheet(tmp_path, [tables[0]], [tables[1]], 1)
+    rows, columns = near(sheet, YELLOW)
+    assert columns.min() == pytest.approx(40, abs=3) and columns.max() == pytest.approx(90, abs=3)
+    assert np.ptp(rows) == pytest.approx(50, abs=4)
+    # Three square crops as high as the frame, to its right.
+    rows, columns = near(sheet, BLUE)
+    assert len(rows) == pytest.approx(3 * 120 * 120, rel=0.02) and columns.min() > 160
+
+
+def test_a_clip_without_media_or_face_is_shown_too(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    one = draw_contact_sheet(tmp_path, [tables[0]], [tables[1]], 1)
+    both = draw_contact_sheet(tmp_path, [tables[0]], [tables[1]], 5)
+    assert both.shape[1] > one.shape[1]
+    assert len(near(both, (200, 200, 200))[0]) >= 0.9 * 120 * 120
+
+
+def test_nothing_to_show_and_odd_names_are_one_sentence(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no clips"):
+        draw_contact_sheet(tmp_path, [tables[0]], [], 5)
+    with pytest.raises(DataError, match=r"\.png or \.jpg"):
+        write_contact_sheet(np.zeros((4, 4, 3), np.uint8), tmp_path / "sheet.gif")
+    write_contact_sheet(np.zeros((4, 4, 3), np.uint8), tmp_path / "new" / "sheet.png")
+    assert cv2.imread(str(tmp_path / "new" / "sheet.png")).shape == (4, 4, 3)
