@@ -174,7 +174,11 @@ def test_own_method_dropped_in(project: Project) -> None:
     folder = project.root / "mine/methods"
     folder.mkdir(parents=True)
     (folder / "majority.py").write_text(OWN_METHOD)
-    project.edit("small.yaml", "\nfinetunings:\n", "\nplugins: mine\nfinetunings:\n  most: {method: majority, backbones: [egemaps]}\n")
+    project.edit(
+        "small.yaml",
+        "\nfinetunings:\n",
+        "\nplugins: mine\nfinetunings:\n  most: {method: majority, backbones: [egemaps]}\n",
+    )
     new = {f"train task=emotions model=egemaps.original.most subset={n} batch=b000" for n in ("12", "full")}
     assert project.jobs() == new | REPORT
 

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, create_model, field_validator, model_validator
 
+from emoadapt.config.architectures import AnyBackbone, join_backbones
+from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
 from emoadapt.config.features import Features, build_features, needs_video
 from emoadapt.config.importers import AnyCorpus, join_importers
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
-from emoadapt.config.models import AnyBackbone, Backbone
 from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
@@ -99,7 +100,8 @@ class Study(Section):
         generated = collect_declarations("corpora", "GENERATED")
         roots = [corpus.root for corpus in self.corpora.values() if corpus.importer in generated]
         problems += [
-            f"corpora: two generated corpora share the root {root}; give each its own" for root in repeated_values(roots)
+            f"corpora: two generated corpora share the root {root}; give each its own"
+            for root in repeated_values(roots)
         ]
         if not problems:
             problems = self._find_idle()
@@ -274,8 +276,9 @@ def _extend(_folder: str | None) -> type[Study]:
     return create_model(
         "Study",
         __base__=Study,
-        corpora=(dict[Name, join_importers()], Field(min_length=1)),
+        backbones=(dict[Name, join_backbones()], {}),
         features=(features, features()),
+        corpora=(dict[Name, join_importers()], Field(min_length=1)),
         adaptations=(dict[Name, join_methods("study", "adapt")], {}),
         finetunings=(dict[Name, join_methods("run", "finetune")], Study.model_fields["finetunings"].default),
     )

@@ -6,9 +6,9 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from emoadapt.models import loading
 
 from emoadapt.config.training import Adaptation, Finetuning
-from emoadapt.models import loading
 from emoadapt.plugins import list_plugins, load_plugin, read_declaration
 from emoadapt.study.nodes import Run
 from emoadapt.training import finetuning
