@@ -172,7 +172,9 @@ class Ours:
         began = read_clock(self.device)
         for name in names:
             (row,) = extractor.extract([{"audio": self.clips[name].tobytes()}])
-            self.frames[name] = torch.from_numpy(np.frombuffer(row["frontend"], "<f2").reshape(row["n_frames"], -1).copy())
+            self.frames[name] = torch.from_numpy(
+                np.frombuffer(row["frontend"], "<f2").reshape(row["n_frames"], -1).copy()
+            )
         return sum(len(self.clips[name]) for name in names) / SAMPLE_RATE / (read_clock(self.device) - began)
 
     def train(self, batches: Sequence[list[str]], turns: Turns, scratch: Path) -> None:

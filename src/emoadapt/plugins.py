@@ -96,8 +96,13 @@ def check_plugin(kind: str, name: str) -> str:
 
 def read_declaration(kind: str, name: str, constant: str) -> Any:
     """Value of a literal constant at the top of a plug-in, without importing it; None if there is none."""
+    return read_declarations(kind, name).get(constant)
+
+
+def read_declarations(kind: str, name: str) -> dict[str, Any]:
+    """All literal constants at the top of a plug-in, without importing it."""
     source = find_source(f"emoadapt.{kind}.{name}")
-    return None if source is None else _read_literals(source, source.stat().st_mtime_ns).get(constant)
+    return {} if source is None else _read_literals(source, source.stat().st_mtime_ns)
 
 
 def collect_declarations(kind: str, constant: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, create_model, field_validator
@@ -9,6 +10,9 @@ from pydantic import Field, create_model, field_validator
 from emoadapt.config.base import Name, Section, repeated_values
 from emoadapt.errors import ConfigError
 from emoadapt.plugins import check_plugin, list_plugins, load_plugin, read_declaration
+
+REQUIRED = ("INPUTS", "LIBRARIES", "TERMS", "TABLE", "Config", "load")
+"""What the module of a feature must declare; `emoadapt.features.base` says what it means."""
 
 
 class FeaturesBase(Section):
@@ -32,10 +36,23 @@ class FeaturesBase(Section):
 
 
 def build_features() -> type[FeaturesBase]:
-    """The section `features` with a key for every feature that is found."""
-    sections = {name: load_plugin("features", name).Config for name in list_plugins("features")}
+    """The section `features` with a key for every feature that is found.
+
+    Raises:
+        ConfigError: a feature does not declare what all must.
+    """
+    sections = {name: _load(name).Config for name in list_plugins("features")}
     fields: dict[str, Any] = {name: (section, section()) for name, section in sections.items()}
     return create_model("Features", __base__=FeaturesBase, __doc__=FeaturesBase.__doc__, **fields)
+
+
+def _load(feature: str) -> ModuleType:
+    module = load_plugin("features", feature)
+    if lacking := [name for name in REQUIRED if not hasattr(module, name)]:
+        raise ConfigError(
+            f"feature {feature} does not declare {', '.join(lacking)} ({module.__file__}); see docs/add-a-feature.md"
+        )
+    return module
 
 
 def list_upstream(feature: str) -> list[str]:

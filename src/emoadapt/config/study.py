@@ -100,7 +100,8 @@ class Study(Section):
         generated = collect_declarations("corpora", "GENERATED")
         roots = [corpus.root for corpus in self.corpora.values() if corpus.importer in generated]
         problems += [
-            f"corpora: two generated corpora share the root {root}; give each its own" for root in repeated_values(roots)
+            f"corpora: two generated corpora share the root {root}; give each its own"
+            for root in repeated_values(roots)
         ]
         if not problems:
             problems = self._find_idle()
@@ -272,15 +273,14 @@ def find_study_class() -> type[Study]:
 @cache
 def _extend(_folder: str | None) -> type[Study]:
     features = build_features()
-    return create_model(
-        "Study",
-        __base__=Study,
-        backbones=(dict[Name, join_backbones()], {}),
-        features=(features, features()),
-        corpora=(dict[Name, join_importers()], Field(min_length=1)),
-        adaptations=(dict[Name, join_methods("study", "adapt")], {}),
-        finetunings=(dict[Name, join_methods("run", "finetune")], Study.model_fields["finetunings"].default),
-    )
+    fields: dict[str, Any] = {
+        "backbones": (dict[Name, join_backbones()], {}),  # type: ignore[misc]
+        "features": (features, features()),
+        "corpora": (dict[Name, join_importers()], Field(min_length=1)),  # type: ignore[misc]
+        "adaptations": (dict[Name, join_methods("study", "adapt")], {}),  # type: ignore[misc]
+        "finetunings": (dict[Name, join_methods("run", "finetune")], Study.model_fields["finetunings"].default),  # type: ignore[misc]
+    }
+    return create_model("Study", __base__=Study, **fields)
 
 
 def _uses(owner: Backbone | Adaptation | Finetuning, subset: int | str | None) -> bool:

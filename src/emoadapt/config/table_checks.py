@@ -35,6 +35,12 @@ def check_tables(study: Study) -> list[str]:
     return problems
 
 
+def find_absence(study: Study, model: Model) -> str | None:
+    """Why a model is not computed, such as `needs corpus msp_podcast`; None where its parts are there."""
+    parts = (f"adaptations.{model.start}", f"finetunings.{model.finetuning}")
+    return next((study.left_out[part] for part in parts if part in study.left_out), None)
+
+
 def _check_report(study: Study) -> list[str]:
     """The paper whose values are shown, and the model that all others are compared with.
 
@@ -98,7 +104,7 @@ def _is_measured(task: Task, metric: str) -> bool:
 def _check_model(study: Study, path: str, table: TableConfig, model: str) -> list[str]:
     """Whether a model is there, and fine-tuned wherever the table looks for it."""
     wanted = Model.parse(model)
-    if f"adaptations.{wanted.start}" in study.left_out:
+    if find_absence(study, wanted):
         return []
     if wanted.backbone not in study.backbones:
         known = ", ".join(study.backbones) or "none"

@@ -8,6 +8,7 @@ A detector is a module here, or in the folder `detectors` of a study's own plug-
 * `GPU`: whether it runs on a GPU where there is one, a literal;
 * `HONOURS`: keys of `features.faces` that it can honour, a literal: of `min_face` (the smallest face looked for) and `search` (it is
   a `NearDetector`);
+* `STAND_IN`: what it is, as a part of a list, a literal, where papers use something stronger: the report says so;
 * `load(config, models_dir, device, threads)`: a `FaceDetector`.
 """
 

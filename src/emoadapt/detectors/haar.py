@@ -24,6 +24,7 @@ WEIGHTS = None
 STATE = "pretrained"
 GPU = False
 HONOURS = ("min_face",)
+STAND_IN = "the Haar cascade for finding faces"
 
 CASCADE = "haarcascade_frontalface_default.xml"
 SCALE_FACTOR = 1.1

@@ -11,7 +11,7 @@ from emoadapt.features.base import Extraction, FeatureSection, Network
 from emoadapt.flow.code import code_digest
 from emoadapt.flow.provenance import installed_version
 from emoadapt.flow.rows import Recipe
-from emoadapt.plugins import load_plugin, read_declaration
+from emoadapt.plugins import check_plugin, load_plugin, read_declaration
 from emoadapt.weights.registry import identity
 
 if TYPE_CHECKING:
@@ -59,8 +59,12 @@ def describe_job(study: Study, feature: str) -> JobSize:
 
 
 def find_section(study: Study, feature: str) -> FeatureSection:
-    """The section of a feature."""
-    return getattr(study.features, feature)
+    """The section of a feature.
+
+    Raises:
+        ConfigError: there is no such feature.
+    """
+    return getattr(study.features, check_plugin("features", feature))
 
 
 def find_network(study: Study, feature: str) -> Network | None:

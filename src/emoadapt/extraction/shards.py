@@ -19,7 +19,6 @@ from emoadapt.extraction.recipes import (
 from emoadapt.extraction.workers import WorkerPool
 from emoadapt.features.base import Context, Extractor
 from emoadapt.flow.rows import Counts, Row, compute_shard
-from emoadapt.plugins import check_plugin
 
 
 def extract_shard(
@@ -35,7 +34,6 @@ def extract_shard(
         output: table to write.
         threads: threads the job may use.
     """
-    check_plugin("features", feature)
     extraction, config, load = (
         describe_extraction(study, feature),
         find_section(study, feature),

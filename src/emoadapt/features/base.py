@@ -43,6 +43,7 @@ class Network:
         weights: registered name, hub id or path of what it loads; None where it loads nothing.
         carried: its weights come with the Python package of the engine.
         seed: of random weights.
+        stand_in: what it is, as a part of a list, where papers use something stronger; the report says so.
     """
 
     role: str
@@ -51,6 +52,7 @@ class Network:
     weights: str | None = None
     carried: bool = False
     seed: int | None = None
+    stand_in: str | None = None
 
 
 class FeatureSection(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from emoadapt import schema
 from emoadapt.errors import ConfigError
 from emoadapt.features.base import Context, Extractor, FeatureSection, Network
-from emoadapt.plugins import check_plugin, collect_declarations, read_declaration
+from emoadapt.plugins import check_plugin, collect_declarations, read_declaration, read_declarations
 
 INPUTS = ("manifest",)
 LIBRARIES = ("av", "opencv-python-headless")
@@ -45,6 +45,9 @@ TABLE = schema.make_feature_table(
     ),
     schema.column("crops", pa.list_(pa.binary()), "(n_faces,) JPEG or PNG, square RGB crop of crop_size x crop_size"),
 )
+
+REQUIRED = ("LIBRARIES", "WEIGHTS", "STATE", "GPU", "HONOURS")
+"""What the module of a detector must declare, as literals; `emoadapt.detectors.base` says what it means."""
 
 
 class Config(FeatureSection):
@@ -84,9 +87,12 @@ class Config(FeatureSection):
     @classmethod
     def _known(cls, value: str) -> str:
         try:
-            return check_plugin("detectors", value)
+            declared = read_declarations("detectors", check_plugin("detectors", value))
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        if lacking := [name for name in REQUIRED if name not in declared]:
+            raise ValueError(f"face detector {value} does not declare {', '.join(lacking)}; see docs/add-a-detector.md")
+        return value
 
     @model_validator(mode="after")
     def _honoured(self) -> Config:
@@ -101,16 +107,14 @@ class Config(FeatureSection):
 
     def describe_network(self) -> Network:
         """The detector, with its usual weights or others."""
-        usual = read_declaration("detectors", self.detector, "WEIGHTS")
-        weights = self.weights or usual
-        state = read_declaration("detectors", self.detector, "STATE")
-        return Network(
-            "face detection", self.detector, state, weights, carried=weights is None and state == "pretrained"
-        )
+        weights = self.weights or self._read("WEIGHTS")
+        state, stand_in = self._read("STATE"), self._read("STAND_IN")
+        carried = weights is None and state == "pretrained"
+        return Network("face detection", self.detector, state, weights, carried, stand_in=stand_in)
 
     def list_libraries(self) -> tuple[str, ...]:
         """The detector's."""
-        return tuple(read_declaration("detectors", self.detector, "LIBRARIES"))
+        return tuple(self._read("LIBRARIES"))
 
     def list_modules(self) -> tuple[str, ...]:
         """The detector's."""
@@ -118,11 +122,15 @@ class Config(FeatureSection):
 
     def needs_gpu(self) -> bool:
         """Whether the detector does."""
-        return bool(read_declaration("detectors", self.detector, "GPU"))
+        return bool(self._read("GPU"))
 
     def runs_parallel(self) -> bool:
         """Yes."""
         return True
+
+    def _read(self, constant: str) -> Any:
+        """What the detector declares."""
+        return read_declaration("detectors", self.detector, constant)
 
 
 def load(config: Config, context: Context) -> Extractor:

@@ -52,7 +52,7 @@ class Config(FeatureSection):
     def describe_network(self) -> Network:
         """The classifier, or VADER's rules."""
         if self.engine == "vader":
-            return Network("sentiment", self.engine, "rules", carried=True)
+            return Network("sentiment", self.engine, "rules", carried=True, stand_in="VADER's word list for sentiment")
         return Network("sentiment", self.engine, "pretrained", self.model)
 
     def list_libraries(self) -> tuple[str, ...]:

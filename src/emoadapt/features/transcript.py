@@ -87,7 +87,8 @@ class Config(FeatureSection):
         if self.engine == "corpus":
             return None
         if self.engine == "pocketsphinx":
-            return Network("speech recognition", self.engine, "pretrained", carried=True)
+            stand_in = "pocketsphinx for speech recognition (it mishears many words)"
+            return Network("speech recognition", self.engine, "pretrained", carried=True, stand_in=stand_in)
         size = f"whisper/{self.model}"
         return Network("speech recognition", self.engine, "pretrained", size if size in list_weights() else self.model)
 

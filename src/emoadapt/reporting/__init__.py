@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from emoadapt.config import Study
 
-_MODULES = ("listing.manifests", "extraction.shards", "data.held_out", "data.targets", "evaluation.evaluate", "reporting")
+_MODULES = (
+    "listing.manifests",
+    "extraction.shards",
+    "data.held_out",
+    "data.targets",
+    "evaluation.evaluate",
+    "reporting",
+)
 """Modules whose code digests the report names: the stages, each with all that it imports. Methods in use are named too."""
 
 

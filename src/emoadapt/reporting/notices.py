@@ -6,7 +6,7 @@ import polars as pl
 
 from emoadapt.config import Study, objective_features
 from emoadapt.config.features import list_upstream
-from emoadapt.features.face_embedding import UntrainedNetwork
+from emoadapt.extraction.recipes import find_network
 from emoadapt.plugins import collect_declarations
 from emoadapt.reporting.style import listing
 
@@ -20,12 +20,12 @@ def list_notices(study: Study) -> list[str]:
             f"The backbone{'' if one else 's'} {listing(names)} {'is' if one else 'are'} UNTRAINED (randomly initialised): "
             "the scores say nothing about pretrained models."
         )
-    used = used_features(study)
-    if "face_embedding" in used and isinstance(study.features.face_embedding.network, UntrainedNetwork):
-        notices.append(
-            "The face network is UNTRAINED (randomly initialised): its embeddings are random features of the crops, "
-            "not facial expressions."
-        )
+    networks = [network for feature in used_features(study) if (network := find_network(study, feature))]
+    notices += [
+        f"The network for {network.role} is UNTRAINED (randomly initialised): what it gives are random features."
+        for network in networks
+        if network.state == "untrained"
+    ]
     generated = collect_declarations("corpora", "GENERATED")
     if demo := [name for name, corpus in study.corpora.items() if generated.get(corpus.importer)]:
         notices.append(
@@ -33,13 +33,7 @@ def list_notices(study: Study) -> list[str]:
             if len(demo) > 1
             else f"The corpus {demo[0]} is SYNTHETIC (the built-in demo): its scores say nothing about real speech."
         )
-    stand_ins = []
-    if "transcript" in used and study.features.transcript.engine == "pocketsphinx":
-        stand_ins.append("pocketsphinx for speech recognition (it mishears many words)")
-    if "sentiment" in used and study.features.sentiment.engine == "vader":
-        stand_ins.append("VADER's word list for sentiment")
-    if "faces" in used and study.features.faces.detector == "haar":
-        stand_ins.append("the Haar cascade for finding faces")
+    stand_ins = [network.stand_in for network in networks if network.stand_in]
     if stand_ins:
         notices.append(f"Stand-in engines were used: {listing(stand_ins)}. The papers used stronger ones.")
     return notices
@@ -150,15 +144,16 @@ def describe_partitions(study: Study) -> list[str]:
 
 
 def used_features(study: Study) -> list[str]:
-    """Features that the objectives of the study's adaptations rest on, and those that are wanted for themselves."""
+    """Features that objectives rest on, those that backbones read, and those that are wanted for themselves."""
     known = objective_features()
     wanted = [known[name] for adaptation in study.adaptations.values() for name in adaptation.objectives]
+    wanted += [feature for backbone in study.backbones.values() for feature in backbone.features]
     return list(dict.fromkeys(name for feature in [*wanted, *study.features.also] for name in list_upstream(feature)))
 
 
 def describe_left_out(study: Study) -> str:
-    """One sentence about tasks and adaptations that this machine has no corpora for; empty where there are none."""
-    kinds = {"tasks": "task", "adaptations": "adaptation"}
+    """One sentence about tasks and trainings that this machine has no corpora for; empty where there are none."""
+    kinds = {"tasks": "task", "adaptations": "adaptation", "finetunings": "fine-tuning"}
     found = {
         kind: [path.split(".")[1] for path in study.left_out if path.startswith(f"{kind}.") and path.count(".") == 1]
         for kind in kinds

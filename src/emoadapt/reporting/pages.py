@@ -15,6 +15,7 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
+from emoadapt.errors import ConfigError
 from emoadapt.flow.frames import read_frame
 from emoadapt.flow.store import read_provenance
 from emoadapt.reporting.measures import count_digits, label_metric, order_metric
@@ -155,7 +156,21 @@ def _list_batches(study: Study, setting: Setting, splits: Path, results: Path) -
             key = "left_out" if part == "test" else f"left_out_{part}"
             left_out[part] = max(most, int(counted.get(key, "0")))
     missing = ", ".join(f"{count} {part}" for part, count in left_out.items() if count)
-    return {"curves": curves, "files": files, "left_out": f"{missing} clips, left out" if missing else ""}
+    names = {metric for curve in curves for metric in curve["series"]}
+    return {
+        "curves": curves,
+        "labels": {name: _label_curve(name) for name in sorted({name.partition(" ")[2] for name in names})},
+        "files": files,
+        "left_out": f"{missing} clips, left out" if missing else "",
+    }
+
+
+def _label_curve(metric: str) -> str:
+    """Name of what a curve is of: a score, or anything else that a method notes, such as a loss."""
+    try:
+        return label_metric(metric)
+    except ConfigError:
+        return metric.replace("_", " ")
 
 
 def _list_curves(table: pl.DataFrame) -> Iterator[Page]:

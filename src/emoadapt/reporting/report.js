@@ -253,7 +253,7 @@ function drawCurves(page, test, chosen, metric) {
   var low = steps[0], high = steps[steps.length - 1];
   function x(epoch) { return left + (width - left - right) * epoch / longest; }
   function y(value) { return top + (height - top - bottom) * (high - value) / (high - low || 1); }
-  var label = metric.replace("macro_f1", "macro-F1").replace(/_/g, " ");
+  var label = page.labels[metric];
   var picture = draw("svg", { viewBox: "0 0 " + width + " " + height, role: "img", "aria-label": label + " over epochs" });
   steps.forEach(function (value) {
     picture.appendChild(draw("line", { "class": "grid", x1: left, x2: width - right, y1: y(value), y2: y(value) }));

@@ -51,6 +51,7 @@ class Summary:
         best: the best model of each task, beside the baseline of the report.
         details: every comparison of an adapted model with its original in full.
         ledger: the comparisons as a grid, models across and settings down; empty without comparisons.
+        metrics: names of the scores that are compared.
     """
 
     headline: str
@@ -58,6 +59,7 @@ class Summary:
     best: list[str]
     details: list[str]
     ledger: Ledger
+    metrics: str = ""
 
 
 def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.DataFrame) -> Summary:
@@ -101,6 +103,7 @@ def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.Data
         best,
         [describe_difference(study, row) for row in compared] if len(compared) > 1 else [],
         _build_ledger(study, compared, groups) if len(compared) > 1 else Ledger([], []),
+        _name_metrics(compared),
     )
 
 

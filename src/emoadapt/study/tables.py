@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emoadapt.config import BestOf, EachOf, Study, TableConfig, TablePart
+from emoadapt.config.table_checks import find_absence
 from emoadapt.study.nodes import Model
 
 
@@ -83,11 +84,11 @@ def _make_cell(
     study: Study, part: TablePart, number: int, entry: str | BestOf, task: str, corpus: str, subset: str
 ) -> Cell:
     wanted = tuple(map(Model.parse, entry.best_of)) if isinstance(entry, BestOf) else (Model.parse(entry),)
-    models = tuple(model for model in wanted if f"adaptations.{model.start}" not in study.left_out)
+    models = tuple(model for model in wanted if not find_absence(study, model))
     reasons = [
         study.left_out.get(f"tasks.{task}"),
         study.left_out.get(f"tasks.{task}.test_also.{corpus}"),
-        None if models else study.left_out[f"adaptations.{wanted[0].start}"],
+        None if models else find_absence(study, wanted[0]),
     ]
     label = None
     if isinstance(entry, BestOf):
@@ -114,5 +115,5 @@ def _find_baseline(study: Study, part: TablePart, models: tuple[Model, ...]) -> 
     baselines = tuple(map(Model.parse, names))
     if any(model in baselines for model in models):
         return None
-    found = tuple(model for model in baselines if f"adaptations.{model.start}" not in study.left_out)
+    found = tuple(model for model in baselines if not find_absence(study, model))
     return Against(found, rule) if found and (rule != "each" or len(found) == len(baselines)) else None

@@ -42,7 +42,6 @@ from emoadapt.training.weighting import build_weighting
 from emoadapt.weights.cards import list_terms
 
 if TYPE_CHECKING:
-    from emoadapt.config import Study
     from emoadapt.methods.adapt import Config as Adaptation
     from emoadapt.training.jobs import AdaptationJob
 
@@ -87,7 +86,7 @@ def adapt(job: AdaptationJob) -> None:
     padding = {part: round(loader.batch_sampler.padding_share, 4) for part, loader in loaders.items()}
     facts = clips.describe() | {"backbone": job.backbone, "adaptation": job.start, "padding": padding}
     facts |= _describe_best(best, curve)
-    _save(adapter, facts, settings, study, job.output)
+    _save(adapter, facts, job, learner.epochs)
     write_table(job.curves, curve.rows, schema.CURVES, {"backbone": job.backbone, "adaptation": job.start})
     checkpoint.unlink(missing_ok=True)
 
@@ -339,8 +338,9 @@ def _describe_best(best: BestWeights, curve: Curve) -> dict[str, Any]:
     return {"best_epoch": best.epoch, "held_out": kept}
 
 
-def _save(adapter: AdaptedBackbone, facts: dict[str, Any], settings: Adaptation, study: Study, output: Path) -> None:
+def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, epochs: int) -> None:
     """Write the folder beside its place and rename it, so that it is whole or not there."""
+    settings, study, output = job.settings, job.study, job.output
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     card = {
@@ -350,7 +350,7 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], settings: Adaptation,
         "objectives (weight)": facts["objectives"],
         "targets": {name: load_objective(name).name_engine(study.features) for name in facts["objectives"]},
         "training clips": facts["utterances"]["train"],
-        "epochs (kept)": f"{settings.epochs} ({facts['best_epoch']})",
+        "epochs (kept)": f"{epochs} ({facts['best_epoch']})",
         "held-out loss": f"{facts['held_out']['loss']:.4g}",
         "licences": list_terms(study, facts["corpora"], facts["objectives"]),
     }

@@ -11,7 +11,7 @@ from skimage.data import astronaut
 from emoadapt.detectors.base import Face, load_detector
 from emoadapt.errors import ModelError
 from emoadapt.features.faces import Config as FacesConfig
-from emoadapt.plugins import find_source, list_plugins, read_declaration
+from emoadapt.plugins import find_source, list_plugins, read_declaration, use_folder
 from emoadapt.weights.registry import find_entry
 
 NOSE = (224.0, 117.0)
@@ -186,6 +186,20 @@ def test_keys_that_a_detector_does_not_honour_are_refused(name: str) -> None:
                 ValueError, match=f"{key}: {name} has no such setting; leave the key out, or use .*mtcnn"
             ):
                 FacesConfig(detector=name, **{key: value})
+
+
+@pytest.mark.parametrize("constant", ["LIBRARIES", "WEIGHTS", "STATE", "GPU", "HONOURS"])
+def test_what_a_detector_does_not_declare_is_not_guessed(tmp_path, constant):
+    declared = {"LIBRARIES": (), "WEIGHTS": None, "STATE": "rules", "GPU": False, "HONOURS": ()}
+    (tmp_path / "detectors").mkdir()
+    lines = [f"{name} = {value!r}" for name, value in declared.items() if name != constant]
+    (tmp_path / "detectors/middle.py").write_text("\n".join(lines))
+    use_folder(tmp_path)
+    try:
+        with pytest.raises(ValueError, match=f"face detector middle does not declare {constant}; see docs/"):
+            FacesConfig(detector="middle")
+    finally:
+        use_folder(None)
 
 
 def test_an_unknown_detector_is_answered_with_the_nearest() -> None:

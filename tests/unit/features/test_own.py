@@ -13,6 +13,7 @@ import pytest
 
 from emoadapt.config import Study, load_study
 from emoadapt.dag import Graph
+from emoadapt.errors import ConfigError
 from emoadapt.plugins import use_folder
 
 PAGE = Path(__file__).parents[3] / "docs/add-a-feature.md"
@@ -31,6 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / path).write_text(text)
     yield tmp_path
     use_folder(None)
+    sys.modules.pop("emoadapt.features.pauses", None)
 
 
 def make_study(**features: object) -> Study:
@@ -49,10 +51,18 @@ def test_it_adds_its_own_jobs_and_changes_no_other(folder: Path) -> None:
     assert (after.feature_job("pauses").memory_mb, after.feature_job("pauses").minutes) == (1000, 30)
 
 
+@pytest.mark.parametrize("name", ["INPUTS", "LIBRARIES", "TERMS", "TABLE"])
+def test_what_it_does_not_declare_is_not_guessed(folder: Path, name: str) -> None:
+    file = folder / "my_plugins/features/pauses.py"
+    file.write_text(re.sub(rf"^{name} = ", f"_{name} = ", file.read_text(), flags=re.MULTILINE))
+    with pytest.raises(ConfigError, match=f"feature pauses does not declare {name}"):
+        make_study()
+
+
 def test_its_keys_are_checked_and_decide_its_rows(folder: Path) -> None:
     usual, other = (Graph(make_study(pauses={"below_db": value})) for value in (30.0, 20.0))
     assert usual.recipe("pauses") == Graph(make_study()).recipe("pauses") != other.recipe("pauses")
-    with pytest.raises(Exception, match=r"features\.pauses\.below_db: found -1\.0"):
+    with pytest.raises(ConfigError, match=r"features\.pauses\.below_db: found -1\.0"):
         make_study(pauses={"below_db": -1.0})
 
 

@@ -26,7 +26,7 @@ def test_notice_names_demo_data_and_stand_ins_that_are_used(make_study):
     both = {"corpora": ["films"], "objectives": {"egemaps": 1, "sentiment": 0.5, "face": 1}}
     study = make_study(features=features, corpora=corpora, backbones=backbones, adaptations={"all": both}, **PLAIN)
     text = " ".join(list_notices(study))
-    assert "face network is UNTRAINED" in text
+    assert "network for face embedding is UNTRAINED" in text
     assert "corpus films is SYNTHETIC" in text
     assert all(word in text for word in ("pocketsphinx", "VADER", "Haar"))
     speech = {"corpora": ["films"], "objectives": {"egemaps": 1}}
@@ -119,5 +119,5 @@ def test_networks_behind_features_that_are_wanted_for_themselves_are_named():
     roles = [network.role for network in list_networks(study)]
     assert roles == ["face detection", "face embedding", "speech recognition", "sentiment"]
     said = " ".join(list_notices(study))
-    assert "The face network is UNTRAINED" in said
+    assert "The network for face embedding is UNTRAINED" in said
     assert all(name in said for name in ("pocketsphinx", "VADER", "Haar cascade"))

@@ -59,6 +59,7 @@ def test_curves_and_files_lead_to_the_runs(results, pages):
     assert [curve["run"] for curve in page["curves"]] == [f"p0f0r0s{seed}" for seed in range(5)]
     first, values = page["curves"][1]["series"]["dev macro_f1"]
     assert (first, page["curves"][1]["best"]) == (0, 6)
+    assert page["labels"] == {"loss": "loss", "macro_f1": "macro-F1"}
     assert values == [round_value(0.1 + (1 - 0.8**epoch) / 2) for epoch in range(8)]
     path = results / "runs/crema/wavlm.multimodal/64/b000/predictions.parquet"
     assert page["files"] == [[str(path), "p0f0r0s0 p0f0r0s1 p0f0r0s2 p0f0r0s3 p0f0r0s4"]]

@@ -6,6 +6,7 @@ import pytest
 
 from emoadapt.config import load_study
 from emoadapt.errors import ConfigError
+from emoadapt.reporting.notices import describe_left_out
 from emoadapt.study.nodes import Model
 from emoadapt.study.tables import Against, list_cells, list_comparisons
 
@@ -140,6 +141,20 @@ def test_models_may_differ_in_what_is_not_named_if_they_also_differ_in_what_is(t
     models = ["egemaps.original.mlp", "w.original", "w.full"]
     study = study_with(tmp_path, t=table(models, columns=["backbone", "start"]))
     assert len(list_cells(study, study.tables["t"])) == 3
+
+
+def test_a_finetuning_without_its_corpus_is_named_in_the_cell_and_is_no_error(tmp_path):
+    finetunings = VALUES["finetunings"] | {"away": {"backbones": ["w"], "tasks": ["other"]}}
+    values = copy.deepcopy(VALUES) | {"finetunings": finetunings}
+    values["corpora"]["other"]["root"] = str(tmp_path / "absent")
+    study = load_study(
+        values | {"tables": {"t": table(["w.original", "w.original.away"], "w.original.away", tasks=["acted"])}}
+    )
+    cells = list_cells(study, study.tables["t"])
+    assert [(cell.missing, cell.against) for cell in cells] == [(None, None), ("needs corpus other", None)]
+    assert (
+        describe_left_out(study) == "Not computed, because corpora are missing: the task other; the fine-tuning away."
+    )
 
 
 def test_a_model_is_tested_against_the_original_of_its_own_finetuning(tmp_path):

@@ -517,3 +517,13 @@ def test_checkpoint_of_other_weights_of_the_same_name_is_not_continued(work, mon
         (left,) = work.folder.glob(".model.*.ckpt")
         names.append(left.name)
     assert names[0] == names[1] != names[2]
+
+
+def test_a_model_of_so_many_steps_tells_its_epochs(work) -> None:
+    """48 clips in batches of 8 are 6 steps an epoch; 8 steps end in the second, whatever `epochs` says."""
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"steps": 8}
+    model, curves = run(work)
+    assert len(get_values(curves, "held_out", "loss")) == 3
+    best = json.loads((model / "adaptation.json").read_text())["best_epoch"]
+    assert f"| epochs (kept) | 2 ({best}) |" in (model / "README.md").read_text()

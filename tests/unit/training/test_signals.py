@@ -4,12 +4,17 @@ from itertools import chain
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
+from emoadapt import schema
+from emoadapt.backbones.base import load_backbone
 from emoadapt.config import Optimisation
 from emoadapt.data.streams import AUDIO, Stream
-from emoadapt.training.signals import load_signals, note_cropped
+from emoadapt.errors import TrainingError
+from emoadapt.flow.store import read_table
+from emoadapt.training.signals import SpeechSignals, VectorSignals, load_signals, note_cropped
 
 LENGTHS = {f"c/{n}": 1600 * n for n in range(1, 9)}
 
@@ -52,3 +57,46 @@ def test_cropped_clips_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) 
     assert note_cropped("tiny.all", LENGTHS.values(), Optimisation(epochs=1)) == 0
     assert note_cropped("tiny.all", LENGTHS.values(), Optimisation(epochs=1, max_seconds=9)) == 0
     assert len(caplog.messages) == 1
+
+
+def make_signals(work, job) -> SpeechSignals:
+    backbone = load_backbone(job.config, work.folder)
+    backbone.set_cnn_trainable(job.config.find_front_end("stage2", job.start) is None)
+    return SpeechSignals(job, backbone, work.folder / "scratch")
+
+
+@pytest.mark.parametrize(("cnn", "stream"), [("frozen", "frontend"), ("both", "audio")])
+def test_the_kept_front_end_is_read_where_it_is_frozen(work, cnn: str, stream: str) -> None:
+    """Lengths are those of the audio in both cases, so that the batches are the same."""
+    work.write_labelled()
+    work.write_frontend(work.folder / "audio.parquet", None, work.folder / "frontend.parquet")
+    work.values["backbones"]["tiny"]["cnn"] = cnn
+    signals = make_signals(work, work.task_job(reads=("audio", "frontend")))
+    assert signals.stream.feature == stream
+    rows = {row["utterance_id"]: row["n_samples"] for row in read_table(work.folder / "audio.parquet").to_pylist()}
+    assert signals.usable == {name: n for name, n in rows.items() if n is not None}
+    names = sorted(signals.usable)[:3]
+    (batch,) = signals.load(names, lambda _: {}, work.task_job().settings)
+    assert sorted(batch.utterance_ids) == names and set(batch.streams) == {stream}
+
+
+def test_vectors_are_normalised_for_the_run_that_is_prepared(work) -> None:
+    work.write_labelled()
+    job = work.task_job("egemaps.original.mlp")
+    signals, rows = VectorSignals(job, "egemaps"), pl.from_arrow(read_table(job.splits)).filter(fold=0)
+    train = rows.filter(split="train")["utterance_id"].to_list()
+    signals.prepare(rows, train)
+    assert signals.width == 25
+    batches = list(signals.load(train, lambda _: {}, job.settings))
+    values = torch.cat([batch.streams["vector"] for batch in batches])
+    torch.testing.assert_close(values.mean(dim=0), torch.zeros(25), atol=1e-5, rtol=0)
+    torch.testing.assert_close(values.std(dim=0, correction=0), torch.ones(25), atol=1e-5, rtol=0)
+
+
+def test_the_width_of_no_vectors_is_refused(work) -> None:
+    work.write_labelled()
+    work.edit("egemaps", lambda row: row | {"status": "failed", "egemaps": None}, schema.EGEMAPS)
+    with pytest.raises(
+        TrainingError, match=r"^no clip has a vector of egemaps; see `emoadapt quarantine` for the reasons$"
+    ):
+        _ = VectorSignals(work.task_job("egemaps.original.mlp"), "egemaps").width

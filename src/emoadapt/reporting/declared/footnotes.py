@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from emoadapt.config import Study, TableConfig
+from emoadapt.config.table_checks import find_absence
 from emoadapt.config.tables import part_models
 from emoadapt.reporting.declared.cells import NOT_COMPUTED, models_of
 from emoadapt.reporting.declared.grid import name_model
@@ -168,7 +169,7 @@ def _say_best(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str
         )
     absent = {
         model for cell in list_cells(study, table) if cell.label for model in _candidates(table, cell.label)
-        if f"adaptations.{model.start}" in study.left_out
+        if find_absence(study, model)
     }  # fmt: skip
     if absent and lines:
         lines.append(f"Not among the candidates, for want of a corpus: {listing(map(str, sorted(absent)))}.")

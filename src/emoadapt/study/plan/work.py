@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from emoadapt.study.nodes import Setting
 from emoadapt.study.plan.sizes import CorpusSize
 
 if TYPE_CHECKING:
-    from emoadapt.config import Study
+    from emoadapt.config import Optimisation, Study
 
 logger = logging.getLogger(__name__)
 
@@ -109,12 +110,12 @@ class _Planner:
             backbone, adaptation = model.split(".", 1)
             config = self.study.adaptations[adaptation]
             seconds = _total([self._seconds(corpus, config.max_seconds) for corpus in config.corpora])
+            clips = _total([self.sizes[corpus].clips for corpus in config.corpora])
             work = None
-            if seconds is not None:
-                work = (
-                    seconds * (1 - config.held_out) * config.epochs,
-                    seconds * config.held_out * (config.epochs + 1),
-                )
+            if seconds is not None and clips is not None:
+                train = 1 - config.held_out
+                epochs = count_epochs(config, clips * train, seconds * train)
+                work = seconds * train * epochs, seconds * config.held_out * (math.ceil(epochs) + 1)
             done = int(Path(f"results/models/{model}").is_dir() and Path(f"results/curves/{model}.parquet").is_file())
             hours = self._estimate(backbone, adaptation, "stage1", work, jobs=1)
             rows.append(
@@ -175,7 +176,8 @@ class _Planner:
             train = min(train, int(setting.subset) / clips)
         tested = seconds * test + others
         # Before and after training the test clips are embedded: the starting point's once a fold, counted with each run.
-        return settings_.epochs * seconds * train, (settings_.epochs + 1) * seconds * dev + 2 * tested
+        epochs = count_epochs(settings_, clips * train, seconds * train)
+        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * tested
 
     def _shares(self, task: str) -> tuple[float, float, float]:
         """Shares of a task's corpus in train, dev and test of a fold."""
@@ -255,6 +257,20 @@ def choose_calibrated(study: Study, backbone: str) -> Any:
         if study.finetunings[model.finetuning].method == "finetune"
     ]
     return found[0] if found else Config()
+
+
+def count_epochs(settings: Optimisation, clips: float, seconds: float) -> float:
+    """Epochs of a training: those configured, or as many as its steps take, of which the last may be a part.
+
+    Args:
+        settings: of the training.
+        clips: that it trains on.
+        seconds: of these clips.
+    """
+    if settings.steps is None:
+        return settings.epochs
+    batches = seconds / settings.batch_seconds if settings.batch_seconds else clips / settings.batch_size
+    return settings.steps / math.ceil(math.ceil(batches) / settings.accumulate)
 
 
 def read_calibration(path: Path = CALIBRATION) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from emoadapt.study.plan.printing import print_plan, summarise_plan, write_csv
 from emoadapt.study.plan.sizes import CorpusSize, measure_corpora, parse_assumptions, read_plan_study
 from emoadapt.study.plan.work import describe_calibrated, plan_study, read_calibration
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TINY = {"architecture": "wav2vec2", "untrained": {"conv_dim": [16] * 5, "hidden_size": 16, "layers": 1, "heads": 2}}
 
 
@@ -213,3 +213,66 @@ def test_a_study_without_backbone_is_not_told_to_calibrate(study, capsys):
     said = capsys.readouterr().out
     assert "calibrat" not in said.lower()
     assert said.index("done: the files are there") < said.index("Stage 2")
+
+
+def find_all(rows, **wanted):
+    return [row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())]
+
+
+def plan(**changes):
+    """Rows of the study with these changes, and with made-up speeds."""
+    Path("changed.yaml").write_text(yaml.safe_dump(values(**changes), sort_keys=False))
+    study, missing = read_plan_study(["changed.yaml"])
+    kinds = {"train": 10.0, "evaluate": 100.0}
+    tiny = {"stand_in": False, "frontend": 50.0, "layers": 20.0, "cached": kinds, "whole": kinds}
+    tiny["settings"] = describe_calibrated(study, "tiny")
+    speeds = {"device": "CPU", "torch": "2", "startup": 3.0, "backbones": {"tiny": tiny}}
+    sizes = measure_corpora(study, missing, parse_assumptions(["films=100:0.5h,calls=30:1h:6s"]))
+    return plan_study(study, sizes, speeds)
+
+
+def test_each_fine_tuning_has_lines_of_its_own(study):
+    finetunings = {
+        "default": {"seeds": [0, 1], "epochs": 5, "tasks": ["loso"]},
+        "probe": {
+            "method": "probe",
+            "seeds": [0, 1],
+            "starts": ["original"],
+            "tasks": ["emotions"],
+            "subsets": ["full"],
+        },
+        "machine": {
+            "method": "svm",
+            "seeds": [0, 1, 2],
+            "starts": ["original"],
+            "tasks": ["emotions"],
+            "subsets": ["full"],
+        },
+    }
+    rows = plan(finetunings=finetunings)
+    probe, machine = (find(rows, name="emotions", finetuning=name) for name in ("probe", "machine"))
+    assert (probe.runs, machine.runs) == (4 * 2, 4), "a machine is deterministic: one run a fold, whatever the seeds"
+    # What trains no backbone costs its start; its layers are computed once for each clip.
+    assert probe.hours == pytest.approx(2 * 3 / 3600) and machine.hours == pytest.approx(3 / 3600)
+    assert find(rows, name="layers.tiny", corpus="acted").hours == pytest.approx(16 / 3600 / 20)
+    assert not find_all(rows, name="layers.tiny", corpus="films")
+    assert {row.finetuning for row in find_all(rows, name="loso")} == {"default"}
+
+
+def test_partitions_multiply_the_runs(study):
+    tasks = values()["tasks"]
+    tasks["emotions"]["partitions"] = 3
+    row = find(plan(tasks=tasks), name="emotions", start="original", subset="full")
+    assert row.runs == 3 * 4 * 2
+
+
+def test_hours_of_so_many_steps_follow_from_the_epochs_that_they_take(study):
+    """Four of eight clips in batches of one are four steps an epoch; 6 steps are 1.5, evaluated twice and before training."""
+    rows = plan(finetunings={"default": {"seeds": [0, 1], "epochs": 50, "steps": 6, "batch_size": 1}})
+    full = find(rows, name="emotions", start="original", subset="full")
+    run = 8 * 1.5 / 10 + (4 * 3 + 4 * 2) / 100
+    assert full.hours == pytest.approx((2 * 3 + 8 * run) / 3600)
+    # 1,440 s of 80 clips in batches of 60 s are 24 batches, so 12 steps of two batches.
+    adaptation = values()["adaptations"]["adapted"] | {"steps": 30, "batch_seconds": 60.0, "accumulate": 2}
+    stage1 = find(plan(adaptations={"adapted": adaptation}), stage="stage1")
+    assert stage1.hours == pytest.approx((3 + 1440 * 2.5 / 10 + 360 * 4 / 100) / 3600)

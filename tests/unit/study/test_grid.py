@@ -1,0 +1,77 @@
+"""The run grid."""
+
+import pytest
+
+from emoadapt.config import Study, load_study
+from emoadapt.study.grid import batches, count_gpus, list_runs
+from emoadapt.study.nodes import Model, Run, Setting
+
+BACKBONE = {"architecture": "hubert", "weights": "facebook/hubert-base-ls960"}
+
+
+@pytest.fixture
+def study() -> Study:
+    return load_study(
+        {
+            "study": "grid",
+            "runs_per_job": 4,
+            "corpora": {"c": {"importer": "folder", "root": "x"}, "d": {"importer": "folder", "root": "y"}},
+            "backbones": {"h": BACKBONE, "g": BACKBONE},
+            "adaptations": {"adapted": {"corpora": ["d"], "objectives": {"egemaps": 1}, "backbones": ["h"]}},
+            "tasks": {
+                "t": {
+                    "corpus": "c",
+                    "classes": ["a", "b"],
+                    "split": {"by": "official"},
+                    "subsets": [10, "full"],
+                    "resamplings": 2,
+                }
+            },
+            "finetunings": {
+                "default": {"seeds": [0, 1, 2]},
+                "machine": {"method": "svm", "starts": ["original"], "seeds": [4, 5], "subsets": ["full"]},
+            },
+        }
+    )
+
+
+TEN = Setting("t", Model("h"), "10")
+
+
+def test_settings_are_models_times_subsets(study: Study) -> None:
+    models = {str(setting.model) for setting in study.list_settings()}
+    tuned = {"h.original", "h.adapted", "g.original"}
+    assert models == tuned | {"h.original.machine", "g.original.machine"}
+    assert len(study.list_settings()) == 3 * 2 + 2, "what names its subsets is trained with those alone"
+
+
+def test_only_subsets_are_drawn_again(study: Study) -> None:
+    assert len(list_runs(study, TEN, folds=1)) == 2 * 3
+    assert len(list_runs(study, Setting("t", Model("h"), "full"), folds=5)) == 5 * 3
+
+
+def test_what_is_deterministic_has_the_first_seed_only(study: Study) -> None:
+    runs = list_runs(study, Setting("t", Model("h", finetuning="machine"), "full"), folds=3)
+    assert runs == [Run(0, fold, 0, 4) for fold in range(3)]
+
+
+def test_every_partition_has_all_folds_draws_and_seeds(study: Study) -> None:
+    task = study.tasks["t"].model_copy(update={"partitions": 2})
+    study = study.model_copy(update={"tasks": {"t": task}})
+    runs = list_runs(study, TEN, folds=3)
+    assert len(set(runs)) == len(runs) == 2 * 3 * 2 * 3
+    assert {run.partition for run in runs} == {0, 1}
+    assert [run.seed for run in runs] == sorted(run.seed for run in runs), "seeds vary slowest"
+
+
+def test_batches_hold_every_run_once(study: Study) -> None:
+    parts = batches(study, TEN, 1)
+    assert list(parts) == ["b000", "b001"] and len(parts["b000"]) == 4
+    assert sorted(run for part in parts.values() for run in part) == sorted(list_runs(study, TEN, 1))
+
+
+def test_only_what_trains_a_backbone_asks_for_a_gpu(study: Study) -> None:
+    study = study.model_copy(update={"gpus_per_job": 2})
+    assert (count_gpus(study), count_gpus(study, TEN)) == (2, 2)
+    assert count_gpus(study, Setting("t", Model("h", finetuning="machine"), "full")) == 0
+    assert count_gpus(study.model_copy(update={"device": "cpu"}), TEN) == 0

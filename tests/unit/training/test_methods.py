@@ -1,0 +1,94 @@
+"""What the methods of training declare is true, of every one."""
+
+import subprocess
+import sys
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from emoadapt.backbones import base
+from emoadapt.config.training import Adaptation, Finetuning
+from emoadapt.plugins import list_plugins, load_plugin, read_declaration
+from emoadapt.study.nodes import Run
+from emoadapt.training import finetuning
+
+SCOPES = {name: read_declaration("methods", name, "SCOPE") for name in list_plugins("methods")}
+CASES: dict[str, dict[str, Any]] = {name: {"method": name} for name, scope in SCOPES.items() if scope == "run"}
+CASES["probe, logistic"] = {"method": "probe", "head": "logistic", "layers": "last"}
+
+
+def prepare(work, case: str) -> str:
+    """Tables, and a fine-tuning of a case; returns the name of its model."""
+    work.write_labelled()
+    work.write_layers(work.make_layers(telling=2))
+    settings = {"backbones": ["tiny"], **CASES[case]}
+    config = load_plugin("methods", settings["method"]).Config
+    short = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3}
+    work.tune("tried", **settings, **{key: value for key, value in short.items() if key in config.model_fields})
+    return "tiny.original.tried"
+
+
+@pytest.mark.parametrize("name", SCOPES)
+def test_a_method_has_a_section_that_it_is_chosen_by(name: str) -> None:
+    module = load_plugin("methods", name)
+    assert SCOPES[name] in ("study", "run")
+    assert issubclass(module.Config, Adaptation if SCOPES[name] == "study" else Finetuning)
+    assert get_args(module.Config.model_fields["method"].annotation) == (name,)
+    assert module.Config.__doc__ and callable(module.train)
+
+
+@pytest.mark.parametrize("name", SCOPES)
+def test_a_section_is_read_without_what_trains(name: str) -> None:
+    """Every command reads all sections; a method may be the first module that is imported, too."""
+    code = (
+        f"import sys, emoadapt.methods.{name}; print(sorted({{'torch', 'sklearn', 'transformers'}} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_runs_differ_by_their_seed_unless_the_method_is_deterministic(work, case: str) -> None:
+    model = prepare(work, case)
+    found = work.train(model, [Run(), Run(seed=1)])["predictions"]
+    first, second = (np.array(found.filter(seed=seed)["logits"].to_list()) for seed in (0, 1))
+    assert np.array_equal(first, second) is work.study.finetunings["tried"].deterministic
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_frozen_backbone_is_not_loaded(work, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its kept layers are all that is read, and there are no embeddings that training would have changed."""
+    model, load, loaded = prepare(work, case), base.load_backbone, []
+    for module in (finetuning, base):
+        monkeypatch.setattr(module, "load_backbone", lambda *args: loaded.append(args) or load(*args))
+    frozen = work.study.finetunings["tried"].frozen
+    tables = work.train(model, reads=["layers"] if frozen else ["audio"])
+    assert not loaded if frozen else loaded
+    assert tables["embeddings"].is_empty() is frozen
+    assert not tables["predictions"].is_empty()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_method_learns_the_kinds_of_tasks_that_it_names(work, case: str) -> None:
+    model = prepare(work, case)
+    questions = work.study.finetunings["tried"].questions
+    assert "classes" in questions
+    if "attributes" in questions:
+        work.values["tasks"]["emotion"] |= {"attributes": ["arousal"]}
+        del work.values["tasks"]["emotion"]["classes"]
+        found = work.train(model)["predictions"]
+        assert found["attribute"].unique().to_list() == ["arousal"] and found["predicted"].is_finite().all()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_only_keys_that_decide_a_training_are_described(work, case: str) -> None:
+    """Where a fine-tuning is applied, and which seeds there are, makes no run another."""
+    prepare(work, case)
+    before = work.study.finetunings["tried"].describe()
+    work.tune("tried", tasks=["emotion"], starts=["original"], seeds=[7, 8])
+    assert work.study.finetunings["tried"].describe() == before
+    config = type(work.study.finetunings["tried"])
+    other = {"epochs": 3} if "epochs" in config.model_fields else {"c": 0.5}
+    work.tune("tried", **other)
+    assert work.study.finetunings["tried"].describe() != before
