@@ -42,7 +42,11 @@ def test_the_command_finds_the_shards_of_the_study(tmp_path: Path, monkeypatch: 
     Path("study.yaml").write_text(
         "study: s\ncorpora: {c: {importer: folder, root: media, shards: 2}}\nfeatures: {also: [egemaps]}\n"
     )
-    for feature, table in (("audio", schema.feature_table("audio")), ("egemaps", schema.feature_table("egemaps")), ("transcript", schema.feature_table("transcript"))):
+    for feature, table in (
+        ("audio", schema.feature_table("audio")),
+        ("egemaps", schema.feature_table("egemaps")),
+        ("transcript", schema.feature_table("transcript")),
+    ):
         for shard in (0, 1):
             row = {"utterance_id": f"c/{shard}", "key": "k", "status": "failed", "reason": f"{feature}: {shard}"}
             write_table(Path(f"results/features/{feature}/c/{shard:03d}.parquet"), [row], table)

@@ -59,15 +59,15 @@ def test_only_wanted_and_usable_rows_are_read(tmp_path: Path) -> None:
             "key": "k",
             "status": "failed" if index == 2 else "ok",
             "reason": "silent" if index == 2 else None,
-            "egemaps": None if index == 2 else [float(index)] * schema.EGEMAPS_LLD,
+            "egemaps": None if index == 2 else [float(index)] * 25,
         }
         for index in range(4)
     ]
-    write_table(tmp_path / "000.parquet", rows, schema.EGEMAPS)
+    write_table(tmp_path / "000.parquet", rows, schema.feature_table("egemaps"))
     found = read_vectors({"c": [tmp_path / "000.parquet"]}, "egemaps", ["c/1", "c/2", "c/3"])
     assert {name: vector.tolist() for name, vector in found.items()} == {
-        "c/1": [1.0] * schema.EGEMAPS_LLD,
-        "c/3": [3.0] * schema.EGEMAPS_LLD,
+        "c/1": [1.0] * 25,
+        "c/3": [3.0] * 25,
     }
     assert found["c/1"].dtype == np.float32
 

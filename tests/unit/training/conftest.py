@@ -178,8 +178,8 @@ class Work:
             for row in splits
             if row["split"] == "train"
         ]
-        write_table(self.folder / "audio.parquet", audio, schema.AUDIO)
-        write_table(self.folder / "egemaps.parquet", egemaps, schema.EGEMAPS)
+        write_table(self.folder / "audio.parquet", audio, schema.feature_table("audio"))
+        write_table(self.folder / "egemaps.parquet", egemaps, schema.feature_table("egemaps"))
         write_table(self.folder / "splits.parquet", splits, schema.SPLITS)
         write_table(self.folder / "subsets.parquet", subsets, schema.SUBSETS)
 
