@@ -149,10 +149,11 @@ class Ours:
     """A Stage-2 model in our trainer, on the CNN encoder's cached output."""
 
     def __init__(self, model: Any, clips: Mapping[str, np.ndarray], device: str, precision: str) -> None:
-        from emoadapt.config import Finetuning
-        from emoadapt.models.backbones import SpeechBackbone
-        from emoadapt.models.heads import build_head
         from emoadapt.training.stage2 import FinetunedBackbone
+
+        from emoadapt.config import Finetuning
+        from emoadapt.layers.heads import build_head
+        from emoadapt.layers.speech import SpeechBackbone
 
         backbone = SpeechBackbone(model, normalise=True, origin="random weights", trained=False)
         backbone.set_cnn_trainable(False)
@@ -171,7 +172,9 @@ class Ours:
         began = read_clock(self.device)
         for name in names:
             (row,) = extractor.extract([{"audio": self.clips[name].tobytes()}])
-            self.frames[name] = torch.from_numpy(np.frombuffer(row["frontend"], "<f2").reshape(row["n_frames"], -1).copy())
+            self.frames[name] = torch.from_numpy(
+                np.frombuffer(row["frontend"], "<f2").reshape(row["n_frames"], -1).copy()
+            )
         return sum(len(self.clips[name]) for name in names) / SAMPLE_RATE / (read_clock(self.device) - began)
 
     def train(self, batches: Sequence[list[str]], turns: Turns, scratch: Path) -> None:
@@ -379,11 +382,11 @@ def train_apart(folder: Path, epoch: bool) -> dict[str, float]:
     Steps are taken in the first batches only; the others are read.
     """
     import torch
-
-    from emoadapt.config import Adaptation, UntrainedBackbone
-    from emoadapt.models.loading import build_untrained
-    from emoadapt.training.curve import Curve
     from emoadapt.training.stage1 import AdaptationLearner, AdaptedBackbone, TrainingClips
+
+    from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
+    from emoadapt.config import Adaptation
+    from emoadapt.training.curve import Curve
 
     torch.set_num_threads(1)
     settings = Adaptation(corpora=("repeated",), objectives={"egemaps": 1.0}, batch_size=BATCH)

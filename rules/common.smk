@@ -13,7 +13,8 @@ wildcard_constraints:
     backbone="|".join(STUDY.backbones) or "none",
     model="|".join(map(re.escape, map(str, STUDY.list_models()))) or "none",
     kind="frontend|layers",
-    source="|".join(map(re.escape, [*STUDY.backbones, *graph.adapted_models()])) or "none",
+    source="|".join(map(re.escape, [*STUDY.backbones, *graph.adapted_models()]))
+    or "none",
     objectives="|".join(map(re.escape, graph.objective_sets())) or "none",
     adaptation="|".join(STUDY.adaptations) or "none",
     subset=r"\d+|full",

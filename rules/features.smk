@@ -42,8 +42,6 @@ for feature in graph.features():
         params:
             recipe=recipe_of(feature),
             tables=tables_of(feature),
-        message:
-            f"{feature} of {{wildcards.corpus}}, shard {{wildcards.shard}}"
         # Read when the job runs, when the loop is over: only what Snakemake hands over may stand here.
         shell:
             "python -m emoadapt extract {rule} {wildcards.corpus} {params.tables} --output {output} "

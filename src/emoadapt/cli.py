@@ -213,8 +213,8 @@ def export(
     onnx: Annotated[Path, typer.Option(help="ONNX file to write.")],
 ) -> None:
     """Export a fine-tuned model to ONNX and compare the file with torch."""
+    from emoadapt.inference.classifier import load_classifier
     from emoadapt.inference.onnx_export import export_onnx, print_comparisons
-    from emoadapt.models.classifier import load_classifier
 
     print_comparisons(export_onnx(load_classifier(model), onnx))
 
@@ -222,7 +222,7 @@ def export(
 @models.command("list")
 def list_models(configfile: ConfigFiles = None, models_dir: ModelsDir = None) -> None:
     """List the registered models: role, size, licence, and whether they are here."""
-    from emoadapt.models.inventory import print_list
+    from emoadapt.weights.inventory import print_list
 
     print_list(models_dir or _study(configfile).weights_folder)
 
@@ -236,8 +236,8 @@ def fetch_models(
 ) -> None:
     """Download weights that are missing or altered, each checked against its pin."""
     from emoadapt.dag import Graph
-    from emoadapt.models.fetching import fetch_all
-    from emoadapt.models.inventory import parse_name
+    from emoadapt.weights.fetching import fetch_all
+    from emoadapt.weights.inventory import parse_name
 
     study = None if names and models_dir else _study(configfile)
     folder = models_dir or study.weights_folder
@@ -249,7 +249,7 @@ def fetch_models(
 def verify_models(names: ModelNames = None, configfile: ConfigFiles = None, models_dir: ModelsDir = None) -> None:
     """Read weights whole and compare them with their pins; without names: what is here, and what the study needs."""
     from emoadapt.dag import Graph
-    from emoadapt.models.inventory import list_present, parse_name, print_verification
+    from emoadapt.weights.inventory import list_present, parse_name, print_verification
 
     study = None if names and models_dir else _study(configfile)
     folder = models_dir or study.weights_folder

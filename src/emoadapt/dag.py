@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from emoadapt.backbones.base import list_modules
 from emoadapt.config import Study, load_study, objective_features
 from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
@@ -32,7 +33,6 @@ from emoadapt.flow.parts import Overtaken, write_text
 from emoadapt.flow.shards import group_by_corpus, shard_names
 from emoadapt.listing.manifests import CorpusState, find_state
 from emoadapt.metrics.base import name_modules
-from emoadapt.models.registry import identity, locate
 from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.study.grid import batches, count_gpus
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
@@ -40,6 +40,7 @@ from emoadapt.study.tables import list_comparisons
 from emoadapt.tasks.folds import count_folds
 from emoadapt.tasks.states import describe_leaks, describe_splits, describe_subset
 from emoadapt.training.jobs import AdaptationJob, TaskJob, group_shards
+from emoadapt.weights.registry import identity, locate
 
 RESULTS = "results"
 STUDY_VARIABLE = "EMOADAPT_STUDY"
@@ -98,8 +99,10 @@ class Graph:
 
     def media_ready(self, feature: str, corpus: str, shard: str) -> list[str]:
         """What must exist before a feature can read a shard's media: the stamp of a generated one, nothing otherwise."""
+        if not reads_media(feature):
+            return []
         generated = read_declaration("corpora", self.study.corpora[corpus].importer, "GENERATED")
-        return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if generated and reads_media(feature) else []
+        return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if generated else []
 
     def recipe(self, feature: str) -> str:
         """What decides a feature's rows besides their input, as one string."""
@@ -236,7 +239,7 @@ class Graph:
 
     def _backbone_modules(self, backbone: str) -> list[str]:
         """Modules that a backbone is loaded with."""
-        return ["emoadapt.models.loading"] if self.study.backbones[backbone].adaptable else []
+        return ["emoadapt.backbones.base", *list_modules(self.study.backbones[backbone], self.study.weights_folder)]
 
     def normaliser_code(self, adaptation: str) -> str:
         """Digest of the code that fits an adaptation's normalisers."""

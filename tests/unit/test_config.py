@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from emoadapt.config import expand_variables, load_study, objective_features, read_configfiles, read_study
-from emoadapt.features.faces import Config as FacesConfig
 from emoadapt.errors import ConfigError
+from emoadapt.features.faces import Config as FacesConfig
 
 ROOT = Path(__file__).parents[2]
 GOOD: dict[str, Any] = {
@@ -184,7 +184,11 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("finetunings.default.subsets", [5], "finetunings.default.subsets: 5 is not defined; there is full"),
         ("adaptations.adapted.method", "guess", "adaptations.adapted.method: found 'guess', allowed is 'adapt'"),
         ("finetuning", {"epochs": 3}, "finetuning: fine-tunings have names now; write `finetunings: {default: {...}}`"),
-        ("tasks.speech.allow_speaker_overlap", True, "write what is accepted, `leaks: {speakers: report, clips: report"),
+        (
+            "tasks.speech.allow_speaker_overlap",
+            True,
+            "write what is accepted, `leaks: {speakers: report, clips: report",
+        ),
         ("finetuning", {"egemaps_baseline": False}, "finetuning.egemaps_baseline: the baseline is a backbone now"),
         (
             "finetuning",
@@ -215,7 +219,11 @@ def test_the_papers_settings_are_the_defaults() -> None:
             "tables.t.parts.baseline.best_of: classical is a backbone of the study now",
         ),
         ("finetunings.default.learning_rate", float("inf"), "finetunings.default.learning_rate"),
-        ("features.faces.detector", "dlib", "features.faces.detector: face detector dlib is not known; there is haar, mediapipe, mtcnn, yunet"),
+        (
+            "features.faces.detector",
+            "dlib",
+            "features.faces.detector: face detector dlib is not known; there is haar, mediapipe, mtcnn, yunet",
+        ),
         ("features.also", ["chroma"], "features.also: chroma is no feature; there is audio, compare_frames, "),
         ("features.also", ["stall_limit"], "features.also: stall_limit is no feature"),
         ("features.also", ["egemaps", "egemaps"], "features.also: it repeats egemaps"),

@@ -20,7 +20,9 @@ def own(tmp_path: Path) -> Iterator[Path]:
     """A folder with one objective."""
     folder = tmp_path / "mine"
     (folder / "objectives").mkdir(parents=True)
-    (folder / "objectives/loudness.py").write_text('import not_installed\nFEATURE = "egemaps"\nCOLUMN: str = "egemaps"\n')
+    (folder / "objectives/loudness.py").write_text(
+        'import not_installed\nFEATURE = "egemaps"\nCOLUMN: str = "egemaps"\n'
+    )
     yield folder
     plugins.use_folder(None)
 

@@ -15,7 +15,7 @@ from emoadapt.corpora.folder import Config
 from emoadapt.errors import ClipError, ConfigError
 from emoadapt.listing.reading import read_utterances
 from emoadapt.media import decode_audio, iterate_frames
-from emoadapt.models import fetching
+from emoadapt.weights import fetching
 
 ATTACK = "study: !!python/object/apply:os.mkdir [{path}]\n"
 

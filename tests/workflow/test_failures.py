@@ -147,7 +147,7 @@ def test_a_second_study_computes_no_feature_again(copy: Project) -> None:
     assert not rules & {
         "manifest",
         "labels",
-        "extract_audio",
+        "audio",
         "egemaps",
         "training_shard",
         "normalisers",

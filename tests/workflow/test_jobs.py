@@ -17,7 +17,7 @@ TRAININGS = {
     for model in ("tiny.original", "tiny.adapted", "egemaps.original.mlp")
     for subset in ("12", "full")
 }
-REPORT = {"evaluate task=emotions", "audit task=emotions", "report"}
+REPORT = {"evaluate task=emotions", "report"}
 ADAPTED = {job for job in TRAININGS if "tiny.adapted" in job}
 VECTOR = {job for job in TRAININGS if "egemaps" in job}
 STAGE1 = {"normalisers adaptation=adapted", "adapt backbone=tiny adaptation=adapted"}
@@ -46,7 +46,7 @@ def train(job):
 
 def shard_jobs(corpus: str, shard: str) -> set[str]:
     """All that follows from a changed clip and concerns its shard alone."""
-    rules = ("manifest", "extract_audio", "egemaps", "training_shard objectives=egemaps")
+    rules = ("manifest", "audio", "egemaps", "training_shard objectives=egemaps")
     return {f"{rule} corpus={corpus} shard={shard}" for rule in rules}
 
 
@@ -126,7 +126,7 @@ def test_shared_module_edited(project: Project) -> None:
     path = project.root / "src/emoadapt/media/audio.py"
     path.write_text(path.read_text() + "\n_EDITED = True\n")
     training = {f"training_shard objectives=egemaps corpus=unlabelled shard=00{i}" for i in range(4)}
-    heard = all_shards("extract_audio") | all_shards("egemaps") | training
+    heard = all_shards("audio") | all_shards("egemaps") | training
     assert project.jobs() == heard | STAGE1 | AFTER_STAGE1 | TRAININGS
 
 
@@ -174,7 +174,11 @@ def test_own_method_dropped_in(project: Project) -> None:
     folder = project.root / "mine/methods"
     folder.mkdir(parents=True)
     (folder / "majority.py").write_text(OWN_METHOD)
-    project.edit("small.yaml", "\nfinetunings:\n", "\nplugins: mine\nfinetunings:\n  most: {method: majority, backbones: [egemaps]}\n")
+    project.edit(
+        "small.yaml",
+        "\nfinetunings:\n",
+        "\nplugins: mine\nfinetunings:\n  most: {method: majority, backbones: [egemaps]}\n",
+    )
     new = {f"train task=emotions model=egemaps.original.most subset={n} batch=b000" for n in ("12", "full")}
     assert project.jobs() == new | REPORT
 
@@ -245,7 +249,7 @@ def test_word_errors_where_there_is_something_to_compare(tmp_path: Path) -> None
     study["features"] = {"transcript": {"engine": "pocketsphinx"}, "sentiment": {"engine": "vader"}}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
     without = project.jobs()
-    assert "transcribe corpus=labelled shard=000" in without and "word_errors" not in without
+    assert "transcript corpus=labelled shard=000" in without and "word_errors" not in without
     study["corpora"]["labelled"]["columns"]["transcript"] = "emotion"
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
     assert project.jobs() == without | {"word_errors"}

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 def test_a_killed_run_ends_as_an_undisturbed_one(finished: Project, tmp_path: Path) -> None:
     """Killed three times: during extraction, during Stage 1 and during Stage 2."""
     project = create_project(tmp_path / "killed")
-    project.kill_when("logs/extract_audio/unlabelled/001.log", "rows to compute")
+    project.kill_when("logs/audio/unlabelled/001.log", "rows to compute")
     project.kill_when("logs/adapt/tiny.adapted.log", "epoch 1")
     project.kill_when("logs/train/emotions/tiny.adapted/full/b000.log", "epoch 1")
     project.run()

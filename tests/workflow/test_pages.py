@@ -31,7 +31,9 @@ def run_page(text: str, folder: Path, environment: dict[str, str]) -> None:
             path.write_text(rest)
         elif kind == "console":
             for command, said in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
-                words = [str(Path(sys.executable).with_name("python")) if w == "python" else w for w in shlex.split(command)]
+                words = [
+                    str(Path(sys.executable).with_name("python")) if w == "python" else w for w in shlex.split(command)
+                ]
                 done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
                 output = done.stdout + done.stderr
                 assert done.returncode == 0, f"{command}\n{output}"

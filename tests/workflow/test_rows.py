@@ -38,7 +38,7 @@ def test_one_new_clip_is_one_new_row(copy: Project) -> None:
     done = project.snakemake(*wanted)
     assert done.returncode == 0, done.stderr
     size = before[f"{shard}.parquet"].height
-    assert counts(project, "extract_audio") == [(1, size)]
+    assert counts(project, "audio") == [(1, size)]
     assert counts(project, "egemaps") == [(1, size)]
     after = pl.read_parquet(project.root / f"results/features/egemaps/unlabelled/{shard}.parquet")
     assert after.filter(pl.col("utterance_id") != "unlabelled/s1_new").equals(before[f"{shard}.parquet"])

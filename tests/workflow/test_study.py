@@ -27,7 +27,9 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which nothing was run; only dry runs are made in it."""
     project = create_project(tmp_path_factory.mktemp("study") / "checkout")
     (project.root / "over.yaml").write_text("finetunings: {default: {seeds: [7]}}\n")
-    (project.root / "demo_over.yaml").write_text("study: demo\nfinetunings: {default: {seeds: [7]}}\nreport: {names: {1000: 1K}}\n")
+    (project.root / "demo_over.yaml").write_text(
+        "study: demo\nfinetunings: {default: {seeds: [7]}}\nreport: {names: {1000: 1K}}\n"
+    )
     (project.root / "twice.yaml").write_text("study: x\nreport: {bootstrap: 5}\nreport: {bootstrap: 6}\n")
     (project.root / "octal.yaml").write_text("study: x\ncorpora: {c: {importer: folder, root: a, shards: 010}}\n")
     return project

@@ -8,7 +8,7 @@ import numpy as np
 
 from emoadapt.errors import EmoadaptError
 from emoadapt.features.face_embedding import OnnxNetwork
-from emoadapt.models.registry import identity, resolve
+from emoadapt.weights.registry import identity, resolve
 
 if TYPE_CHECKING:
     from emoadapt.dag import Graph

@@ -8,6 +8,7 @@ sentence per problem: key path, what was found, what is allowed. `emoadapt docs`
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import (
     REPEATING,
     Fraction,
@@ -17,17 +18,6 @@ from emoadapt.config.base import (
     repeated_values,
 )
 from emoadapt.config.corpora import AnnotatedCorpus, Corpus, Segments
-from emoadapt.config.models import (
-    Architecture,
-    Backbone,
-    Lora,
-    Padding,
-    Projection,
-    SpecAugment,
-    SpeechTransformer,
-    UntrainedBackbone,
-    VectorBackbone,
-)
 from emoadapt.config.report import (
     Report,
 )
@@ -91,7 +81,6 @@ __all__ = [
     "AllSplit",
     "AnnotatedCorpus",
     "AnyCorpus",
-    "Architecture",
     "Backbone",
     "BestOf",
     "Corpus",
@@ -105,18 +94,13 @@ __all__ = [
     "Leaks",
     "LeaveOnePartOut",
     "LeaveOneSpeakerOut",
-    "Lora",
     "Name",
     "OfficialSplit",
     "Optimisation",
-    "Padding",
-    "Projection",
     "Report",
     "Section",
     "Segments",
     "SpeakerSplit",
-    "SpecAugment",
-    "SpeechTransformer",
     "Split",
     "Study",
     "TableColumns",
@@ -124,8 +108,6 @@ __all__ = [
     "TablePart",
     "TableSplit",
     "Task",
-    "UntrainedBackbone",
-    "VectorBackbone",
     "expand_variables",
     "load_study",
     "merge_study",

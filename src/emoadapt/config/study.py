@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, create_model, field_validator, model_validator
 
+from emoadapt.config.architectures import AnyBackbone, join_backbones
+from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
 from emoadapt.config.features import Features, build_features, needs_video
 from emoadapt.config.importers import AnyCorpus, join_importers
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
-from emoadapt.config.models import AnyBackbone, Backbone
 from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
@@ -99,7 +100,8 @@ class Study(Section):
         generated = collect_declarations("corpora", "GENERATED")
         roots = [corpus.root for corpus in self.corpora.values() if corpus.importer in generated]
         problems += [
-            f"corpora: two generated corpora share the root {root}; give each its own" for root in repeated_values(roots)
+            f"corpora: two generated corpora share the root {root}; give each its own"
+            for root in repeated_values(roots)
         ]
         if not problems:
             problems = self._find_idle()
@@ -271,14 +273,14 @@ def find_study_class() -> type[Study]:
 @cache
 def _extend(_folder: str | None) -> type[Study]:
     features = build_features()
-    return create_model(
-        "Study",
-        __base__=Study,
-        corpora=(dict[Name, join_importers()], Field(min_length=1)),
-        features=(features, features()),
-        adaptations=(dict[Name, join_methods("study", "adapt")], {}),
-        finetunings=(dict[Name, join_methods("run", "finetune")], Study.model_fields["finetunings"].default),
-    )
+    fields: dict[str, Any] = {
+        "backbones": (dict[Name, join_backbones()], {}),  # type: ignore[misc]
+        "features": (features, features()),
+        "corpora": (dict[Name, join_importers()], Field(min_length=1)),  # type: ignore[misc]
+        "adaptations": (dict[Name, join_methods("study", "adapt")], {}),  # type: ignore[misc]
+        "finetunings": (dict[Name, join_methods("run", "finetune")], Study.model_fields["finetunings"].default),  # type: ignore[misc]
+    }
+    return create_model("Study", __base__=Study, **fields)
 
 
 def _uses(owner: Backbone | Adaptation | Finetuning, subset: int | str | None) -> bool:

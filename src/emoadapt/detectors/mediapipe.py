@@ -16,7 +16,7 @@ import numpy as np
 
 from emoadapt.detectors.base import Face
 from emoadapt.errors import ModelError
-from emoadapt.models.registry import resolve
+from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
     from emoadapt.features.faces import Config

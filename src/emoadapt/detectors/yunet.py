@@ -14,7 +14,7 @@ import numpy as np
 from emoadapt.detectors.base import Face
 from emoadapt.errors import ModelError
 from emoadapt.faces.opencv import load_opencv
-from emoadapt.models.registry import resolve
+from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
     from emoadapt.features.faces import Config

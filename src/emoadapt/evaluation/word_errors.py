@@ -53,7 +53,9 @@ def collect_word_errors(
         output: WORD_ERRORS table to write.
     """
     said = read_frame(manifests, schema.MANIFEST, ["utterance_id", "language", "transcript"])
-    recognised = read_frame(transcripts, schema.feature_table("transcript"), ["utterance_id", "status", "reason", "text", "language"])
+    recognised = read_frame(
+        transcripts, schema.feature_table("transcript"), ["utterance_id", "status", "reason", "text", "language"]
+    )
     clips = said.filter(pl.col("transcript").str.contains(r"\S")).join(recognised, on="utterance_id", validate="1:1")
     clips = clips.with_columns(
         corpus=pl.col("utterance_id").str.split("/").list.first(),

@@ -14,14 +14,14 @@ from emoadapt.errors import ClipError
 from emoadapt.extraction.shards import extract_here, find_device
 from emoadapt.features.base import Extraction, guard
 from emoadapt.flow.rows import Counts, Recipe, compute_shard
-from emoadapt.models.registry import identity
+from emoadapt.weights.registry import identity
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
     from emoadapt.config import Study
-    from emoadapt.models.backbones import SpeechBackbone
+    from emoadapt.layers.speech import SpeechBackbone
 
 
 def keep_shard(
@@ -39,7 +39,7 @@ def keep_shard(
         code: digest of the code that decides it.
         threads: threads the job may use.
     """
-    from emoadapt.models.loading import load_backbone
+    from emoadapt.backbones.base import load_backbone
 
     config, extractor_class = study.backbones[backbone], EXTRACTORS[kind]
     weights = [(str(model.absolute()), None)] if model else config.list_weights()

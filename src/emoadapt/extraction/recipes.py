@@ -11,8 +11,8 @@ from emoadapt.features.base import Extraction, FeatureSection, Network
 from emoadapt.flow.code import code_digest
 from emoadapt.flow.provenance import installed_version
 from emoadapt.flow.rows import Recipe
-from emoadapt.models.registry import identity
 from emoadapt.plugins import check_plugin, load_plugin, read_declaration
+from emoadapt.weights.registry import identity
 
 if TYPE_CHECKING:
     from emoadapt.features.base import Context, Extractor

@@ -12,7 +12,7 @@ import numpy as np
 from emoadapt.errors import ModelError
 from emoadapt.faces.opencv import load_opencv, resize
 from emoadapt.features.face_embedding import OnnxNetwork, UntrainedNetwork
-from emoadapt.models.registry import resolve
+from emoadapt.weights.registry import resolve
 
 UNTRAINED_CHANNELS = (16, 32, 64)
 """Of the convolutions of `build_untrained_network`; each halves the side."""

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from emoadapt import schema
 from emoadapt.config.base import Section
 from emoadapt.features.base import Context, Extractor, FeatureSection, Network
-from emoadapt.models.registry import find_entry
+from emoadapt.weights.registry import find_entry
 
 INPUTS = ("faces",)
 LIBRARIES = ("onnxruntime-gpu", "opencv-python-headless")

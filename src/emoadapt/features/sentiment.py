@@ -13,7 +13,7 @@ from emoadapt import schema
 from emoadapt.errors import ClipError, ModelError
 from emoadapt.features.base import Context, Extractor, FeatureSection, Network, guard
 from emoadapt.flow.notes import join_notes
-from emoadapt.models.registry import resolve
+from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
     import numpy as np

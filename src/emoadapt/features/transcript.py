@@ -12,7 +12,7 @@ from emoadapt import schema
 from emoadapt.errors import ClipError, ConfigError, ModelError
 from emoadapt.features.base import Context, Extractor, FeatureSection, Network, guard
 from emoadapt.flow.notes import join_notes
-from emoadapt.models.registry import list_weights
+from emoadapt.weights.registry import list_weights
 
 INPUTS = ("manifest", "audio")
 LIBRARIES = ()

@@ -24,8 +24,8 @@ schema (columns), so a new option or a new table elsewhere does not make every r
 WITHOUT_EFFECT = frozenset(
     {
         "emoadapt.plugins",
-        "emoadapt.models.registry",
-        "emoadapt.models.cards",
+        "emoadapt.weights.registry",
+        "emoadapt.weights.cards",
         "emoadapt.training.logs",
         "emoadapt.training.watchers",
     }
@@ -48,12 +48,11 @@ def remember_modules(folder: Path) -> None:
 
 
 @cache
-def code_digest(*modules: str, without: tuple[str, ...] = ()) -> str:
+def code_digest(*modules: str) -> str:
     """Digest (12 hex digits) of modules and all modules of the same package that they import.
 
     Imports inside functions count; imports under `if TYPE_CHECKING:` do not, as they never run. A module
-    that is chosen at run time by name must be named by the caller; one that is imported, and that the caller knows not to be
-    reached, may be named in `without`.
+    that is chosen at run time by name must be named by the caller.
 
     Raises:
         ModuleNotFoundError: a named module does not exist.
@@ -61,7 +60,7 @@ def code_digest(*modules: str, without: tuple[str, ...] = ()) -> str:
     for name in modules:
         if find_source(name) is None:
             raise ModuleNotFoundError(f"no source of module {name}")
-    trees = read_covered(*modules, without=without)
+    trees = read_covered(*modules)
     text = "\n".join(f"{name}={trees[name]}" for name in sorted(trees))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -71,16 +70,13 @@ def _declares(name: str) -> bool:
     return name in DECLARATIONS or name.rpartition(".")[0] in DECLARATIONS - {"emoadapt"}
 
 
-def read_covered(*modules: str, without: tuple[str, ...] = ()) -> dict[str, str]:
-    """Modules that the digest of `modules` covers, with a digest of the syntax tree of each, docstrings left out.
-
-    `without` are modules that do not count, nor what they alone import.
-    """
+def read_covered(*modules: str) -> dict[str, str]:
+    """Modules that the digest of `modules` covers, with a digest of the syntax tree of each, docstrings left out."""
     seen: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in seen or name in WITHOUT_EFFECT or name in without or _declares(name):
+        if name in seen or name in WITHOUT_EFFECT or _declares(name):
             continue
         source = find_source(name)
         if source is None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from emoadapt.inference.classifier import load_classifier
 from emoadapt.inference.output import list_files, open_output, refuse_overwriting, show_progress, write_predictions
 from emoadapt.inference.predict import predict_files
-from emoadapt.models.classifier import load_classifier
 
 
 def run_predict(

@@ -24,7 +24,7 @@ from emoadapt.errors import ConfigError, ModelError
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from emoadapt.models.classifier import EmotionClassifier
+    from emoadapt.inference.classifier import EmotionClassifier
 
 TOLERANCE = 1e-3
 """Largest difference of a logit between the exported file and torch."""
@@ -44,11 +44,12 @@ class Comparison:
 
 
 class _Graph(nn.Module):
-    """What is exported: normalisation, the model of `transformers`, mean over time, head, and for classes softmax."""
+    """What is exported: normalisation, the model of `transformers`, pooling, head, and for classes softmax."""
 
     def __init__(self, classifier: EmotionClassifier) -> None:
         super().__init__()
         self.model, self.head = classifier.backbone.model, classifier.head
+        self.pooling = classifier.backbone.pooling
         self.rated = bool(classifier.attributes)
         self.normalise, self.layer_weights = classifier.backbone.normalise, classifier.backbone.layer_weights
 
@@ -64,7 +65,8 @@ class _Graph(nn.Module):
             hidden = sum(
                 weight * state for weight, state in zip(self.layer_weights.softmax(dim=0), states, strict=True)
             )
-        outputs = self.head(hidden.mean(dim=1))
+        lengths = torch.full(hidden.shape[:1], hidden.shape[1], device=hidden.device)
+        outputs = self.head(self.pooling(hidden, lengths))
         return (outputs,) if self.rated else (outputs, outputs.softmax(dim=1))
 
 
@@ -87,10 +89,10 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
         ModelError: the model cannot be exported, or the file gives other logits than torch.
         ConfigError: the file cannot be written.
     """
-    if classifier.backbone.library != "transformers":
+    if obstacle := classifier.backbone.obstacle:
         raise ModelError(
-            f"an {classifier.backbone.model.config.model_type} model cannot be exported to ONNX, because its log filter banks "
-            "are computed outside of the network; use `emoadapt predict`"
+            f"a model of the architecture {classifier.backbone.model.config.model_type} cannot be exported to ONNX, because "
+            f"{obstacle}; use `emoadapt predict`"
         )
     shortest = _find_shortest(classifier)
     program = _trace(classifier, shortest)

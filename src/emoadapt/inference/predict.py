@@ -27,7 +27,7 @@ from emoadapt.schema import SAMPLE_RATE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from emoadapt.models.classifier import EmotionClassifier
+    from emoadapt.inference.classifier import EmotionClassifier
 
 BATCHES_AHEAD = 4
 """Clips are sorted by length among those of this many batches."""

@@ -6,24 +6,9 @@ A method is a module here, or in the folder `methods` of a study's own plug-ins,
   `adaptations`; `"run"` for trainings on a task, which a study names under `finetunings`;
 * `Config`: its section, a subclass of `config.training.Adaptation` or `config.training.Finetuning` whose key `method` is the
   module's name. Its class variables say what the graph asks: `questions`, `deterministic`, `frozen`;
-* `train(job)`: does a job, an `AdaptationJob` or a `TaskJob` of `emoadapt.training.jobs`, and writes all of its outputs.
+* `train(job)`: does a job, an `AdaptationJob` or a `TaskJob` of `emoadapt.training.jobs`, and writes all of its outputs;
+* optionally `NOTE`, a literal: a footnote below tables that show scores of the method.
 
 The top of the module imports `emoadapt.config` and the standard library only, since every command reads the sections; heavy libraries are
 imported in `train`. The digest of a job's code follows these imports.
 """
-
-from __future__ import annotations
-
-from typing import Any, ClassVar, Literal, Protocol
-
-from emoadapt.training.jobs import AdaptationJob, TaskJob
-
-
-class Method(Protocol):
-    """A module of this kind."""
-
-    SCOPE: Literal["study", "run"]
-    Config: ClassVar[type[Any]]
-
-    def train(self, job: AdaptationJob | TaskJob) -> None:
-        """Do a job."""

@@ -40,7 +40,6 @@ def write_all(
     from emoadapt.flow.frames import read_frame
     from emoadapt.flow.provenance import library_versions
     from emoadapt.flow.shards import shard_names
-    from emoadapt.models.registry import list_weights
     from emoadapt.reporting.audits import AUDIT_TABLES, audit_paths
     from emoadapt.reporting.declared import write_declared
     from emoadapt.reporting.exposure import leak_footnotes
@@ -49,6 +48,7 @@ def write_all(
     from emoadapt.reporting.pages import collect_pages
     from emoadapt.reporting.tables import write_tables
     from emoadapt.reporting.weights import find_checksums
+    from emoadapt.weights.registry import list_weights
 
     metrics, confusion, comparisons = (
         [results / "metrics" / f"{task}{kind}.parquet" for task in study.tasks]

@@ -144,9 +144,10 @@ def describe_partitions(study: Study) -> list[str]:
 
 
 def used_features(study: Study) -> list[str]:
-    """Features that the objectives of the study's adaptations rest on, and those that are wanted for themselves."""
+    """Features that objectives rest on, those that backbones read, and those that are wanted for themselves."""
     known = objective_features()
     wanted = [known[name] for adaptation in study.adaptations.values() for name in adaptation.objectives]
+    wanted += [feature for backbone in study.backbones.values() for feature in backbone.features]
     return list(dict.fromkeys(name for feature in [*wanted, *study.features.also] for name in list_upstream(feature)))
 
 

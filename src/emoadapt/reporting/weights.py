@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from emoadapt.config import Backbone, Study
 from emoadapt.extraction.recipes import find_network
 from emoadapt.features.base import Network
-from emoadapt.models.registry import identity
 from emoadapt.reporting.notices import used_features
+from emoadapt.weights.registry import identity
 
 STATES = {"pretrained": "pretrained", "untrained": "UNTRAINED", "rules": "rules, nothing learned"}
 
@@ -33,10 +33,9 @@ def _list_backbone(name: str, backbone: Backbone) -> list[Network]:
     if backbone.provenance == "descriptors":
         return []
     frozen, untrained = getattr(backbone, "cnn_mode", None), getattr(backbone, "untrained", None)
-    role, kind = f"backbone {name}", backbone.architecture + (f", CNN {frozen}" if frozen else "")
-    seed = getattr(untrained, "seed", None)
+    kind, seed = backbone.architecture + (f", CNN {frozen}" if frozen else ""), getattr(untrained, "seed", None)
     return [
-        UsedNetwork(role, kind, backbone.provenance, weights, seed=seed, revision=revision)
+        UsedNetwork(f"backbone {name}", kind, backbone.provenance, weights, seed=seed, revision=revision)
         for weights, revision in backbone.list_weights() or [(None, None)]
     ]
 

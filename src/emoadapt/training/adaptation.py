@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from emoadapt import schema
+from emoadapt.backbones.base import load_backbone
 from emoadapt.data.batching import Batch
 from emoadapt.data.clips import ClipStore
 from emoadapt.data.ranks import count_ranks, find_rank
@@ -26,10 +27,8 @@ from emoadapt.errors import DataError, TrainingError
 from emoadapt.flow.frames import read_frame
 from emoadapt.flow.parts import force_to_disk
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.models.backbones import SpeechBackbone
-from emoadapt.models.cards import list_terms
-from emoadapt.models.heads import seeded
-from emoadapt.models.loading import load_backbone
+from emoadapt.layers.heads import seeded
+from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.objectives.base import Objective, load_objective
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
@@ -40,6 +39,7 @@ from emoadapt.training.states import name_state, remove_others
 from emoadapt.training.totals import Term
 from emoadapt.training.trainer import BestWeights, Trainer
 from emoadapt.training.weighting import build_weighting
+from emoadapt.weights.cards import list_terms
 
 if TYPE_CHECKING:
     from emoadapt.methods.adapt import Config as Adaptation

@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import transformers
 from torch import Tensor, nn
 
+from emoadapt.backbones.base import find_family, load_backbone, load_family
 from emoadapt.data.batching import Batch, collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.data.streams import AUDIO, FRONTEND
 from emoadapt.errors import ModelError, TrainingError
 from emoadapt.flow.devices import fit_threads
 from emoadapt.flow.parts import write_text
-from emoadapt.models.backbones import SpeechBackbone
-from emoadapt.models.heads import build_head, seeded
-from emoadapt.models.loading import MODEL_TYPES, load_backbone
+from emoadapt.layers.heads import build_head
+from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.study.plan.work import choose_calibrated, describe_calibrated
 from emoadapt.training.finetuning import FinetunedBackbone
@@ -38,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 WARM_UP = 1
 """Steps that do not count: the first fetches memory and picks kernels."""
-_LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 
 
 def calibrate(study: Study, output: Path, *, clip_seconds: float = 4.0, steps: int = 3) -> dict[str, Any]:
@@ -194,12 +192,7 @@ def _load(study: Study, config: Backbone) -> tuple[SpeechBackbone, bool]:
     try:
         return load_backbone(config, study.weights_folder), False
     except ModelError:
-        kind = MODEL_TYPES.get(config.architecture)
-        if kind is None or config.weights is None:
+        load_stand_in = getattr(load_family(find_family(config.architecture)), "load_stand_in", None)
+        if load_stand_in is None or (backbone := load_stand_in(config)) is None:
             raise
-        large = _LARGE if "large" in config.weights.lower() else {}
-        with seeded(0):
-            model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(kind, **large))
-        backbone = SpeechBackbone(model, normalise=False, origin=f"stand-in for {config.weights}", trained=False)
-        backbone.configure(config)
         return backbone, True

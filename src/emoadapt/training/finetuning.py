@@ -17,13 +17,12 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from emoadapt.backbones.base import load_backbone
 from emoadapt.data.batching import Batch
 from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.flow.parts import force_to_disk, link_or_copy
-from emoadapt.models.cards import list_terms
-from emoadapt.models.classifier import EmotionClassifier
-from emoadapt.models.heads import Head
-from emoadapt.models.loading import load_backbone
+from emoadapt.inference.classifier import EmotionClassifier
+from emoadapt.layers.heads import Head
 from emoadapt.study.nodes import ORIGINAL, Run
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
@@ -36,6 +35,7 @@ from emoadapt.training.signals import Signals, SpeechSignals, VectorSignals
 from emoadapt.training.states import load_object, save_object
 from emoadapt.training.trainer import BestWeights, Trainer
 from emoadapt.training.unfinished import MODELS, UnfinishedJob, place_job
+from emoadapt.weights.cards import list_terms
 
 if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob

@@ -22,7 +22,7 @@ from emoadapt.training.totals import Sums, Term, Totals
 
 if TYPE_CHECKING:
     from emoadapt.config import Optimisation
-    from emoadapt.models.backbones import SpeechBackbone
+    from emoadapt.layers.speech import SpeechBackbone
 
 logger = logging.getLogger(__name__)
 

@@ -113,9 +113,7 @@ def pick_layer(layers: Vectors, layer: int | str) -> Vectors:
     return {name: values[place] for name, values in layers.items()}
 
 
-def complete_job(
-    job: TaskJob, usable: Vectors, predict: Callable[[Run, RunClips, LabelledClips], np.ndarray]
-) -> None:
+def complete_job(job: TaskJob, usable: Vectors, predict: Callable[[Run, RunClips, LabelledClips], np.ndarray]) -> None:
     """Do the runs of a job that keeps no model, and write their predictions.
 
     Args:

@@ -14,7 +14,7 @@ from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import VectorDataset
 from emoadapt.data.vectors import normalise_vectors
 from emoadapt.errors import TrainingError
-from emoadapt.models.heads import Head
+from emoadapt.layers.heads import Head
 from emoadapt.study.nodes import Run
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve

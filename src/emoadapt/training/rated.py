@@ -19,7 +19,7 @@ from emoadapt.training.runs import RunClips, TaskClips
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from emoadapt.models.heads import ScaledHead
+    from emoadapt.layers.heads import ScaledHead
     from emoadapt.training.regression import AttributeLearner
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class RatedClips(TaskClips):
         Raises:
             TrainingError: none of these clips is rated for one of the attributes.
         """
-        from emoadapt.models.heads import ScaledHead
+        from emoadapt.layers.heads import ScaledHead
 
         values = np.array([self.ratings[name] for name in train])
         for name, column in zip(self.outputs, values.T, strict=True):

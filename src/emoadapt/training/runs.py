@@ -22,7 +22,7 @@ from emoadapt.training.curve import Curve
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from emoadapt.models.heads import Head
+    from emoadapt.layers.heads import Head
     from emoadapt.training.learner import TestedLearner
 
 
@@ -87,7 +87,7 @@ class TaskClips(ABC):
             seed: of the initial weights.
             train: utterances to train on.
         """
-        from emoadapt.models.heads import build_head
+        from emoadapt.layers.heads import build_head
 
         return build_head(settings.head, width, hidden, len(self.outputs), seed)
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from emoadapt.backbones.base import SpeechBackbone
     from emoadapt.config import Optimisation
+    from emoadapt.layers.speech import SpeechBackbone
     from emoadapt.training.jobs import TaskJob
 
 logger = logging.getLogger(__name__)

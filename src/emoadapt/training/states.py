@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from emoadapt.flow.code import code_digest, digest
 from emoadapt.flow.parts import replacing
-from emoadapt.models.registry import identity
+from emoadapt.weights.registry import identity
 
 if TYPE_CHECKING:
     from emoadapt.config import Backbone

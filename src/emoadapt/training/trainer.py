@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from emoadapt.data.batching import Batch, find_order
 from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.errors import NO_GPU, TrainingError
-from emoadapt.models.heads import seeded
+from emoadapt.layers.heads import seeded
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.precision import Precision
 from emoadapt.training.schedules import scale_rate

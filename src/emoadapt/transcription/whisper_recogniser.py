@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from emoadapt.errors import ModelError
 from emoadapt.features.base import Context
-from emoadapt.models.registry import list_weights, resolve
 from emoadapt.samples import to_float
+from emoadapt.weights.registry import list_weights, resolve
 
 if TYPE_CHECKING:
     from pathlib import Path

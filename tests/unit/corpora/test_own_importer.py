@@ -21,8 +21,8 @@ from emoadapt.listing import manifests
 from emoadapt.listing.accounts import describe_content, read_account
 from emoadapt.listing.manifests import find_state
 from emoadapt.listing.reading import describe_source, read_labels, read_utterances
-from emoadapt.models.cards import list_terms
 from emoadapt.plugins import use_folder
+from emoadapt.weights.cards import list_terms
 
 PAGE = (Path(__file__).parents[3] / "docs/add-a-corpus.md").read_text()
 MODULE, STUDY = (re.search(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)[1] for kind in ("python", "yaml"))

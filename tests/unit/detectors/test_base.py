@@ -11,8 +11,8 @@ from skimage.data import astronaut
 from emoadapt.detectors.base import Face, load_detector
 from emoadapt.errors import ModelError
 from emoadapt.features.faces import Config as FacesConfig
-from emoadapt.models.registry import find_entry
 from emoadapt.plugins import find_source, list_plugins, read_declaration, use_folder
+from emoadapt.weights.registry import find_entry
 
 NOSE = (224.0, 117.0)
 """Pixel of the tip of the nose in scikit-image's portrait, read off by hand."""
@@ -134,7 +134,7 @@ def test_missing_opencv_says_what_to_install(monkeypatch, tmp_path):
 
 
 def test_the_protocol_module_is_light():
-    code = "import sys, emoadapt.detectors.base, emoadapt.models.registry, emoadapt.faces.onnx_network\n"
+    code = "import sys, emoadapt.detectors.base, emoadapt.weights.registry, emoadapt.faces.onnx_network\n"
     code += "print([name for name in ('torch', 'cv2', 'mediapipe', 'onnxruntime', 'onnx') if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

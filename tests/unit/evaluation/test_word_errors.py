@@ -35,7 +35,10 @@ def count(folder: Path, pairs: list[tuple[dict[str, Any], Any]], **values: Any) 
     """Rows of the table over two shards of each kind."""
     paths: dict[str, list[Path]] = {"manifests": [], "transcripts": []}
     for shard in (0, 1):
-        for kind, table, column in (("manifests", schema.MANIFEST, 0), ("transcripts", schema.feature_table("transcript"), 1)):
+        for kind, table, column in (
+            ("manifests", schema.MANIFEST, 0),
+            ("transcripts", schema.feature_table("transcript"), 1),
+        ):
             paths[kind].append(folder / kind / f"{shard}.parquet")
             write_table(paths[kind][-1], [pair[column] for pair in pairs[shard::2]], table)
     arguments = {"engine": "whisper", "model": "small", "language": None} | values

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from emoadapt import schema
-from emoadapt.config import UntrainedBackbone
+from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.extraction.kept import FrontEndExtractor
-from emoadapt.models.backbones import SpeechBackbone
-from emoadapt.models.loading import build_untrained
+from emoadapt.layers.speech import SpeechBackbone
 
 # Kernels and strides of the published models, with a receptive field of 400 samples and a hop of 320, and few channels.
 SMALL = {

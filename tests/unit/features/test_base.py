@@ -15,8 +15,8 @@ from bad_clips import write_good_clips
 from emoadapt import schema
 from emoadapt.features.base import Context, FeatureSection
 from emoadapt.flow.code import read_covered
-from emoadapt.models.registry import find_entry
 from emoadapt.plugins import find_source, list_plugins, load_plugin, read_declaration
+from emoadapt.weights.registry import find_entry
 
 FEATURES = list_plugins("features")
 LIGHT = {

@@ -256,7 +256,12 @@ def test_rows_damaged_in_what_is_read_last_are_deleted(tmp_path: Path) -> None:
     write_manifest(tmp_path / "manifest.parquet", {name: name for name in "abcdefghij"})
     compute(tmp_path)
     path = tmp_path / "features/.rows/000.parquet"
-    begin = pq.ParquetFile(path).metadata.row_group(0).column(schema.feature_table("audio").names.index("audio")).data_page_offset
+    begin = (
+        pq.ParquetFile(path)
+        .metadata.row_group(0)
+        .column(schema.feature_table("audio").names.index("audio"))
+        .data_page_offset
+    )
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content[:begin] + bytes(40) + content[begin + 40 :])

@@ -46,7 +46,9 @@ def test_shards_are_read_in_the_order_given(tmp_path: Path) -> None:
     rows = audio_rows(4)
     write_table(tmp_path / "0.parquet", rows[2:], schema.feature_table("audio"))
     write_table(tmp_path / "1.parquet", rows[:2], schema.feature_table("audio"))
-    table = read_table([tmp_path / "0.parquet", tmp_path / "1.parquet"], schema.feature_table("audio"), ["utterance_id"])
+    table = read_table(
+        [tmp_path / "0.parquet", tmp_path / "1.parquet"], schema.feature_table("audio"), ["utterance_id"]
+    )
     assert table["utterance_id"].to_pylist() == ["c/0002", "c/0003", "c/0000", "c/0001"]
 
 
@@ -71,7 +73,9 @@ def test_a_table_of_another_schema_is_refused(tmp_path: Path) -> None:
 
 def test_a_null_where_none_may_be_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must not be null"):
-        write_table(tmp_path / "a.parquet", [{"utterance_id": None, "key": "k", "status": "ok"}], schema.feature_table("audio"))
+        write_table(
+            tmp_path / "a.parquet", [{"utterance_id": None, "key": "k", "status": "ok"}], schema.feature_table("audio")
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -120,7 +124,9 @@ def test_groups_of_a_missing_or_broken_file_are_one_sentence(tmp_path: Path, con
 def test_a_null_in_a_later_batch_leaves_the_old_table(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     write_table(path, audio_rows(1), schema.feature_table("audio"))
-    good, bad = (pa.Table.from_pylist(rows, schema=schema.feature_table("audio")) for rows in (audio_rows(2), [{"key": "k"}]))
+    good, bad = (
+        pa.Table.from_pylist(rows, schema=schema.feature_table("audio")) for rows in (audio_rows(2), [{"key": "k"}])
+    )
     with pytest.raises(DataError, match="'utterance_id' must not be null"):
         write_batches(path, [good, bad], schema.feature_table("audio"))
     assert read_table(path).num_rows == 1 and [file.name for file in tmp_path.iterdir()] == ["a.parquet"]

@@ -7,10 +7,9 @@ import pytest
 import soundfile
 import torch
 
-from emoadapt.config import UntrainedBackbone
-from emoadapt.models.classifier import EmotionClassifier
-from emoadapt.models.heads import build_head
-from emoadapt.models.loading import build_untrained
+from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
+from emoadapt.inference.classifier import EmotionClassifier
+from emoadapt.layers.heads import build_head
 
 CLASSES = ["calm", "angry", "glad"]
 

@@ -13,9 +13,9 @@ import torch
 
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.inference import onnx_export
+from emoadapt.inference.classifier import EmotionClassifier
 from emoadapt.inference.onnx_export import TOLERANCE, compare, export_onnx, print_comparisons
-from emoadapt.models.classifier import EmotionClassifier
-from emoadapt.models.heads import MergedHead
+from emoadapt.layers.heads import MergedHead
 
 from .conftest import CLASSES, make_classifier
 

@@ -10,10 +10,10 @@ import pytest
 import soundfile
 import torch
 
+from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.inference.command import run_predict
 from emoadapt.inference.onnx_export import export_onnx
-from emoadapt.models.classifier import EmotionClassifier, load_classifier
-from emoadapt.models.heads import ScaledHead
+from emoadapt.layers.heads import ScaledHead
 
 from .conftest import make_classifier, write_noise
 

@@ -58,6 +58,13 @@ def test_a_corpus_as_its_own_recogniser_is_no_network() -> None:
     assert "speech recognition" not in describe({"transcript": {"engine": "corpus"}})
 
 
+def test_networks_behind_what_a_backbone_reads_are_named() -> None:
+    """Symptom: a vector of face embeddings was computed by a network that the report did not name."""
+    backbones = {"v": {"architecture": "vector", "reads": "face_embedding"}}
+    rows = describe_weights(load_study(STUDY | {"backbones": backbones, "features": {}}), {}, {})
+    assert [row["role"] for row in rows] == ["face detection", "face embedding"]
+
+
 def test_an_own_detector_is_described_as_it_declares(tmp_path: Path) -> None:
     """Symptom: whatever was not known by name was "pretrained", with its name as its weights."""
     (tmp_path / "detectors").mkdir()

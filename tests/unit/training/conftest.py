@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 
 from emoadapt import schema
-from emoadapt.config import Study, UntrainedBackbone, load_study
+from emoadapt.backbones.base import load_folder
+from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
+from emoadapt.config import Study, load_study
 from emoadapt.extraction.kept import FrontEndExtractor
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.models.loading import build_untrained, load_folder
 from emoadapt.study.nodes import Model, Run, Setting
 from emoadapt.training.jobs import AdaptationJob, TaskJob, run_job
 

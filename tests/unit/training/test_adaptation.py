@@ -14,10 +14,9 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from emoadapt import schema
-from emoadapt.config import UntrainedBackbone
+from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.errors import DataError, TrainingError
 from emoadapt.flow.store import read_table, write_table
-from emoadapt.models.loading import build_untrained
 from emoadapt.training.adaptation import AdaptationLearner
 from emoadapt.training.interruption import Interrupted
 from emoadapt.training.jobs import run_job

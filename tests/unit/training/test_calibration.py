@@ -2,9 +2,9 @@
 
 import torch
 
+from emoadapt.backbones.base import load_backbone
 from emoadapt.config import load_study
 from emoadapt.methods.finetune import Config
-from emoadapt.models.loading import load_backbone
 from emoadapt.study.plan.work import choose_calibrated, describe_calibrated, read_calibration
 from emoadapt.training import calibration
 from emoadapt.training.calibration import calibrate, measure_backbone

@@ -11,10 +11,10 @@ from sklearn.metrics import f1_score
 from transformers import AutoModel, AutoModelForAudioClassification, Wav2Vec2FeatureExtractor
 
 from emoadapt import schema
+from emoadapt.backbones.base import load_backbone
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_provenance, read_table, write_table
-from emoadapt.models.classifier import load_classifier
-from emoadapt.models.loading import load_backbone
+from emoadapt.inference.classifier import load_classifier
 from emoadapt.study.nodes import Run
 from emoadapt.training import finetuning
 from emoadapt.training.unfinished import UnfinishedJob

@@ -7,8 +7,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from emoadapt.backbones import base
 from emoadapt.config.training import Adaptation, Finetuning
-from emoadapt.models import loading
 from emoadapt.plugins import list_plugins, load_plugin, read_declaration
 from emoadapt.study.nodes import Run
 from emoadapt.training import finetuning
@@ -59,8 +59,8 @@ def test_runs_differ_by_their_seed_unless_the_method_is_deterministic(work, case
 @pytest.mark.parametrize("case", CASES)
 def test_a_frozen_backbone_is_not_loaded(work, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its kept layers are all that is read, and there are no embeddings that training would have changed."""
-    model, load, loaded = prepare(work, case), loading.load_backbone, []
-    for module in (finetuning, loading):
+    model, load, loaded = prepare(work, case), base.load_backbone, []
+    for module in (finetuning, base):
         monkeypatch.setattr(module, "load_backbone", lambda *args: loaded.append(args) or load(*args))
     frozen = work.study.finetunings["tried"].frozen
     tables = work.train(model, reads=["layers"] if frozen else ["audio"])

@@ -14,7 +14,7 @@ from emoadapt import schema
 from emoadapt.data.batching import Batch
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_provenance, read_table, write_table
-from emoadapt.models.heads import build_head
+from emoadapt.layers.heads import build_head
 from emoadapt.study.nodes import Run
 from emoadapt.training.probing import LayerProbe
 

@@ -16,9 +16,9 @@ from emoadapt.data.clips import Clip
 from emoadapt.data.streams import AUDIO
 from emoadapt.errors import TrainingError
 from emoadapt.flow.store import read_table, write_table
+from emoadapt.inference.classifier import load_classifier
+from emoadapt.layers.heads import ScaledHead, build_head
 from emoadapt.methods.finetune import Config
-from emoadapt.models.classifier import load_classifier
-from emoadapt.models.heads import ScaledHead, build_head
 from emoadapt.study.nodes import Model, Run
 from emoadapt.training.curve import Curve
 from emoadapt.training.regression import AttributeLearner, measure_concordance

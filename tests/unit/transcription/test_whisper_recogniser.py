@@ -18,8 +18,8 @@ from whisper.tokenizer import get_tokenizer
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.features.transcript import Config as AsrConfig
 from emoadapt.media import decode_audio
-from emoadapt.models.registry import WeightFile, Weights
 from emoadapt.transcription.whisper_recogniser import find_doubts
+from emoadapt.weights.registry import WeightFile, Weights
 
 from ..features.fake_whisper import (
     LOGIT,
@@ -288,7 +288,7 @@ def test_a_whisper_size_is_loaded_from_the_folder_of_weights(tmp_path: Path, mon
     path = save_whisper(tmp_path / "whisper/small.pt", {happy: LOGIT})
     file = WeightFile(hashlib.sha256(path.read_bytes()).hexdigest(), origin="https://example.org/small.pt")
     entry = Weights("whisper/small", "", "https://example.org", "MIT", "", {"whisper/small.pt": file})
-    for module in ("emoadapt.models.registry", "emoadapt.transcription.whisper_recogniser"):
+    for module in ("emoadapt.weights.registry", "emoadapt.transcription.whisper_recogniser"):
         monkeypatch.setattr(f"{module}.list_weights", lambda: {entry.name: entry})
     assert set(build(tmp_path, model="small", language="en").extract([make_row()])[0]["text"].split()) == {"happy"}
 

@@ -20,6 +20,7 @@ from emoadapt.study.plan.work import UNKNOWN_SHARES, Row, to_hours
 if TYPE_CHECKING:
     from emoadapt.config import Study
 
+
 def write_csv(rows: Sequence[Row]) -> str:
     """The plan as CSV: a line per row, empty where something is not known."""
     text = io.StringIO()

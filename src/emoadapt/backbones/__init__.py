@@ -1,0 +1,5 @@
+"""Backbones, one module for each family of architectures: see `base`."""
+
+from emoadapt.plugins import extend_path
+
+__path__ = extend_path(__path__, __name__)

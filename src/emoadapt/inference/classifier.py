@@ -1,0 +1,215 @@
+"""The emotion classifier that a backbone and a head make, and its folder.
+
+A folder is in Hugging Face format. With the `hf` head it is a whole classification model of `transformers`
+(`Wav2Vec2ForSequenceClassification` and its sisters), which needs nothing of ours. With the `mlp` head, which `transformers`
+does not have, it is the backbone, and `head.safetensors` and `classes.json` (or `attributes.json`) stand beside it. So it is with
+any head on a backbone, or a pooling, that `transformers` does not have.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emoadapt.backbones.base import list_model_types, load_folder
+from emoadapt.errors import ModelError
+from emoadapt.layers.heads import Head, MergedHead, ProjectedHead, ScaledHead, TwoLayerHead, seeded
+from emoadapt.layers.speech import SHAPE, SpeechBackbone
+
+logger = logging.getLogger(__name__)
+
+
+class EmotionClassifier(nn.Module):
+    """A fine-tuned backbone with its head: it tells classes apart, or rates attributes.
+
+    Args:
+        backbone: speech backbone.
+        head: on its pooled embedding.
+        classes: in the order of the outputs, which then are logits.
+        attributes: in the order of the outputs, which then are values in the scale of the corpus trained on.
+    """
+
+    def __init__(
+        self, backbone: SpeechBackbone, head: Head, classes: Sequence[str] = (), attributes: Sequence[str] = ()
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.classes = tuple(classes)
+        self.attributes = tuple(attributes)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the outputs stand for."""
+        return self.classes or self.attributes
+
+    def forward(self, audio: Sequence[Tensor]) -> Tensor:
+        """Outputs (batch, n_outputs) of (n_samples,) float tensors in [-1, 1], 16 kHz."""
+        return self.head(self.backbone(audio)).float()
+
+    def save(self, folder: Path, card: Mapping[str, Any]) -> None:
+        """Write the folder, with its model card; see the module."""
+        from safetensors.torch import save_file
+
+        head = self.head.fold() if isinstance(self.head, ScaledHead) else self.head
+        kind = "attributes" if self.attributes else "classes"
+        facts = {**card, kind: self.outputs, "head": "hf" if isinstance(head, ProjectedHead) else "mlp"}
+        if isinstance(head, ProjectedHead) and self.backbone.library == "transformers":
+            self.backbone.save(folder, facts, self._assemble(head))
+            return
+        self.backbone.save(folder, facts)
+        save_file({name: value.contiguous() for name, value in head.state_dict().items()}, folder / "head.safetensors")
+        # Not as `id2label`: a pipeline would set these names against a head of its own, with random weights.
+        (folder / f"{kind}.json").write_text(
+            json.dumps(list(self.outputs), ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+    def _assemble(self, head: ProjectedHead) -> Any:
+        """The classification model of `transformers` that has these very weights."""
+        from transformers import AutoModelForAudioClassification
+
+        config = deepcopy(self.backbone.model.config)
+        config.id2label = dict(enumerate(self.outputs))
+        config.label2id = {name: index for index, name in enumerate(self.outputs)}
+        config.classifier_proj_size = head.projector.out_features
+        config.use_weighted_layer_sum = self.backbone.layer_weights is not None
+        config.problem_type = "regression" if self.attributes else "single_label_classification"
+        # Without memory for weights that are replaced at once, and without a draw from anybody's generator.
+        with torch.device("meta"), seeded(0):
+            model = AutoModelForAudioClassification.from_config(config)
+        setattr(model, model.base_model_prefix, self.backbone.model)
+        model.projector, model.classifier = head.projector, head.classifier
+        if config.use_weighted_layer_sum:
+            model.layer_weights = self.backbone.layer_weights
+        return model
+
+
+def _describe_other_folder(folder: Path) -> str:
+    """What a folder without `config.json` is, and which one to name instead."""
+    inner = sorted(path.parent.name for path in folder.glob("*/config.json"))
+    if inner:
+        more = f" and {len(inner) - 5} more" if len(inner) > 5 else ""
+        return f"holds models; name one of its folders: {', '.join(inner[:5])}{more}"
+    if folder.name == "models" and folder.is_dir() and not any(folder.iterdir()):
+        return "is empty: no model was kept; set keep_models: best, and run again (baselines are never kept)"
+    return "has no config.json, so it is no model folder; name one of `results/runs/.../models/`"
+
+
+def load_classifier(folder: Path) -> EmotionClassifier:
+    """Load what `EmotionClassifier.save` wrote, in evaluation mode.
+
+    A folder of anybody's `Wav2Vec2ForSequenceClassification` or one of its sisters does as well. Where several of its outputs
+    have the same name, case and spaces aside, they are one class, and their probabilities are added.
+
+    Raises:
+        ModelError: the folder has no head (a Stage-1 model), one of another kind, one whose outputs cannot be distinguished by
+            name, or cannot be read.
+    """
+    from safetensors import SafetensorError
+
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} {_describe_other_folder(folder)}")
+    layers: nn.Parameter | None = None
+    try:
+        if (folder / "head.safetensors").is_file():
+            head, names = _read_own_head(folder)
+        else:
+            head, names, layers = _read_projected(folder)
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        found = " ".join(str(error).split())
+        raise ModelError(f"the head of {folder} cannot be read ({found}); copy the whole folder again") from error
+    head, names = _merge_namesakes(folder, head, names)
+    backbone = load_folder(folder, origin=str(folder), trained=True)
+    if layers is not None:
+        backbone.layer_weights = layers
+    return EmotionClassifier(backbone, head, **names).eval()
+
+
+def _merge_namesakes(folder: Path, head: Head, names: dict[str, list[str]]) -> tuple[Head, dict[str, list[str]]]:
+    """Merge outputs of one name, since results are stored by name.
+
+    Raises:
+        ModelError: the outputs are values, which cannot be added, or all have one name.
+    """
+    ((kind, outputs),) = names.items()
+    groups: dict[str, list[int]] = {}
+    for index, name in enumerate(outputs):
+        groups.setdefault(" ".join(str(name).split()).casefold(), []).append(index)
+    repeated = [group for group in groups.values() if len(group) > 1]
+    if not repeated:
+        return head, names
+    found = "; ".join(f"{outputs[group[0]]}: {', '.join(map(str, group))}" for group in repeated)
+    if kind == "attributes" or len(groups) == 1:
+        raise ModelError(
+            f"{folder} has several outputs of one name ({found}), whose results cannot be distinguished; give each a name of its own "
+            f"in {kind}.json or, without such a file, in `id2label` of config.json"
+        )
+    logger.warning("%s has several outputs of one name, whose probabilities are added (%s)", folder, found)
+    return MergedHead(head, list(groups.values())), {kind: [outputs[group[0]] for group in groups.values()]}
+
+
+def _read_own_head(folder: Path) -> tuple[Head, dict[str, list[str]]]:
+    """Head, and what its outputs stand for, by kind."""
+    from safetensors.torch import load_file
+
+    kind = "attributes" if (folder / "attributes.json").is_file() else "classes"
+    outputs = json.loads((folder / f"{kind}.json").read_text(encoding="utf-8"))
+    weights = load_file(folder / "head.safetensors")
+    head_class, first = (ProjectedHead, "projector") if "projector.weight" in weights else (TwoLayerHead, "hidden")
+    hidden, width = weights[f"{first}.weight"].shape
+    head = head_class(width, hidden, len(outputs), seed=0)
+    head.load_state_dict(weights)
+    return head, {kind: outputs}
+
+
+def _read_projected(folder: Path) -> tuple[Head, dict[str, list[str]], nn.Parameter | None]:
+    """Head, what its outputs stand for, by kind, and the weights of the layers, where they are weighted."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if not any(name.endswith("ForSequenceClassification") for name in config.architectures or ()):
+        raise ModelError(
+            f"{folder} has neither head.safetensors nor a classification model of transformers, so it is no emotion "
+            "classifier; name the folder of a fine-tuned run (kept with `keep_models: best` or `all`)"
+        )
+    # What else a backbone must have, `load_folder` sees.
+    if config.model_type not in list_model_types() and not all(hasattr(config, name) for name in SHAPE):
+        raise ModelError(
+            f"{folder} is a {config.model_type} model; only those with the parts of wav2vec 2.0 can be used"
+        )
+    if config.problem_type not in (None, "single_label_classification", "regression"):
+        raise ModelError(
+            f"{folder} is a model for {config.problem_type}; only models that choose one label for a clip or that rate it can "
+            "be used"
+        )
+    names = [f"{layer}.{kind}" for layer in ("projector", "classifier") for kind in ("weight", "bias")]
+    weights = _read_tensors(folder, [*names, *(["layer_weights"] if config.use_weighted_layer_sum else [])])
+    layers = weights.pop("layer_weights", None)
+    outputs = [config.id2label[index] for index in range(len(config.id2label))]
+    projection, width = weights["projector.weight"].shape
+    head = ProjectedHead(width, projection, len(outputs), seed=0)
+    head.load_state_dict(weights)
+    # With one output and no stated problem `transformers` takes a model for a regression; its softmax would always be 1.
+    rated = config.problem_type == "regression" or (config.problem_type is None and len(outputs) == 1)
+    kind = "attributes" if rated else "classes"
+    return head, {kind: outputs}, None if layers is None else nn.Parameter(layers)
+
+
+def _read_tensors(folder: Path, names: Sequence[str]) -> dict[str, Tensor]:
+    """Some of a model's weights, float32, from the file that `transformers` would take."""
+    from safetensors import safe_open
+
+    if (folder / "model.safetensors").is_file():
+        with safe_open(folder / "model.safetensors", "pt") as file:
+            return {name: file.get_tensor(name).float() for name in names}
+    # Reads tensors only, so that the file cannot run code.
+    weights = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+    return {name: weights[name].float() for name in names}

@@ -1,0 +1,165 @@
+"""Prediction heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+PROJECTION = 256
+"""Dimension of the `hf` head's projection where none is given: `classifier_proj_size` of `transformers`."""
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw torch's random numbers from `seed` inside, and leave the generators outside as they were."""
+    # A process that has not touched a GPU shall not start to: its context takes memory, and the card may be another job's.
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+class TwoLayerHead(nn.Module):
+    """Linear, ReLU, linear: the Stage-2 head (G25, Sec. III-F).
+
+    Args:
+        width: dimension of the input.
+        hidden: hidden units.
+        n_classes: logits.
+        seed: of the initial weights, which depend on nothing else.
+    """
+
+    def __init__(self, width: int, hidden: int, n_classes: int, seed: int) -> None:
+        super().__init__()
+        with seeded(seed):
+            self.hidden = nn.Linear(width, hidden)
+            self.output = nn.Linear(hidden, n_classes)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> logits (batch, n_classes)."""
+        return self.output(torch.relu(self.hidden(embedding)))
+
+
+class ProjectedHead(nn.Module):
+    """Projection and classifier, both linear: the head of `transformers`' `AutoModelForAudioClassification`.
+
+    `transformers` projects every frame and then takes the mean over time; the projection is linear, so that this is the
+    projection of the mean, which is the pooled embedding.
+
+    Args:
+        width: dimension of the input.
+        projection: dimension between the two.
+        n_classes: logits.
+        seed: of the initial weights, which depend on nothing else.
+    """
+
+    def __init__(self, width: int, projection: int, n_classes: int, seed: int) -> None:
+        super().__init__()
+        with seeded(seed):
+            self.projector = nn.Linear(width, projection)
+            self.classifier = nn.Linear(projection, n_classes)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> logits (batch, n_classes)."""
+        return self.classifier(self.projector(embedding))
+
+
+class LinearHead(nn.Module):
+    """One linear layer: the head of a probe.
+
+    Args:
+        width: dimension of the input.
+        n_classes: logits.
+        seed: of the initial weights, which depend on nothing else.
+    """
+
+    def __init__(self, width: int, n_classes: int, seed: int) -> None:
+        super().__init__()
+        with seeded(seed):
+            self.output = nn.Linear(width, n_classes)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> logits (batch, n_classes)."""
+        return self.output(embedding)
+
+
+class ScaledHead(nn.Module):
+    """A head whose outputs are brought to a scale by a fixed affine map: the values of a regression.
+
+    The map is no part of what is learned, so that the learning rate means the same on every scale.
+
+    Args:
+        head: its outputs are in standard deviations from the mean.
+        mean: of each output.
+        std: of each output.
+    """
+
+    def __init__(
+        self, head: TwoLayerHead | ProjectedHead | LinearHead, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.head = head
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> values (batch, n_outputs) in their scale."""
+        return self.mean + self.std * self.head(embedding).float()
+
+    def fold(self) -> TwoLayerHead | ProjectedHead:
+        """A head without the map that gives the same values: the map goes into its last layer, which is linear."""
+        head = deepcopy(self.head)
+        last = head.output if isinstance(head, TwoLayerHead) else head.classifier
+        with torch.no_grad():
+            last.weight.mul_(self.std[:, None])
+            last.bias.mul_(self.std).add_(self.mean)
+        return head
+
+
+class MergedHead(nn.Module):
+    """A head some of whose logits stand for the same class: their probabilities are added.
+
+    The logit of such a class is the logarithm of the sum of the exponentials, whose softmax is the sum of the probabilities.
+
+    Args:
+        head: its logits.
+        groups: indices of the logits of each class.
+    """
+
+    def __init__(self, head: TwoLayerHead | ProjectedHead, groups: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.head = head
+        self.groups = tuple(map(tuple, groups))
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> logits (batch, n_classes)."""
+        logits = self.head(embedding)
+        return torch.stack([logits[:, list(group)].logsumexp(dim=1) for group in self.groups], dim=1)
+
+
+Head = TwoLayerHead | ProjectedHead | LinearHead | ScaledHead | MergedHead
+"""What leads from a pooled embedding to logits, or to values."""
+
+
+def build_head(
+    kind: Literal["mlp", "hf", "linear"], width: int, hidden: int | None, n_classes: int, seed: int
+) -> TwoLayerHead | ProjectedHead | LinearHead:
+    """Build a head of Stage 2.
+
+    Args:
+        kind: `mlp`, the paper's; `hf`, that of `transformers`; or `linear`, one layer.
+        width: dimension of the pooled embedding.
+        hidden: units between the two layers; None = `width` (`mlp`) or `PROJECTION` (`hf`).
+        n_classes: logits.
+        seed: of the initial weights.
+    """
+    if kind == "linear":
+        return LinearHead(width, n_classes, seed)
+    if kind == "hf":
+        return ProjectedHead(width, hidden or PROJECTION, n_classes, seed)
+    return TwoLayerHead(width, hidden or width, n_classes, seed)

@@ -1,0 +1,158 @@
+"""Settings that speech backbones of several families share, and what follows from them: which parts a stage trains.
+
+Light, because a study is read with it. Digests cover it, unlike `emoadapt.config`, because it decides what is trained.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from emoadapt.config.backbones import Backbone
+from emoadapt.config.base import Name, Section
+from emoadapt.errors import ConfigError
+from emoadapt.plugins import check_plugin
+
+
+class UntrainedTransformer(Section):
+    """Dimensions of a seeded, randomly initialised transformer."""
+
+    hidden_size: int = Field(128, ge=8)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    intermediate_size: int = Field(512, ge=8)
+    conv_pos_kernel: int = Field(32, ge=1)
+    conv_pos_groups: int = Field(8, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _multiples(self) -> UntrainedTransformer:
+        for name in ("heads", "conv_pos_groups"):
+            if self.hidden_size % getattr(self, name):
+                raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of {name} {getattr(self, name)}")
+        return self
+
+
+Projection = Literal["q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense"]
+
+
+class SpecAugment(Section):
+    """Masks on what the transformer is given in training, drawn from seed, epoch and utterance."""
+
+    time_share: float = Field(0.05, ge=0, lt=1)
+    """Share of a clip's frames that spans of `time_frames` cover (less where they overlap)."""
+    time_frames: int = Field(10, ge=1)
+    """Frames (20 ms; of AV-HuBERT 40 ms) in a span; clips shorter than one are left whole."""
+    channel_share: float = Field(0.0, ge=0, lt=1)
+    """The same over the channels of all frames of a clip."""
+    channel_width: int = Field(10, ge=1)
+    """Channels in a span."""
+
+
+class Lora(Section):
+    """Low-rank adapters (Hu et al. 2022) in all transformer layers, trained instead of the transformer."""
+
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16.0, gt=0)
+    """The adapters' output is scaled by alpha / rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """On the adapters' input."""
+    modules: tuple[Projection, ...] | None = None
+    """Linear layers that get an adapter. null = `q_proj` and `v_proj`, for WavLM the two of the feed-forward part."""
+
+
+class Padding(Section):
+    """How short clips are lengthened."""
+
+    seconds: float = Field(gt=0, le=60)
+    """Shorter clips are lengthened to this (CARE: 1 s)."""
+    mode: Literal["silence", "repeat"] = "silence"
+    """With zeros, after the clip was normalised, or with the clip again."""
+
+
+class SpeechSettings(Backbone):
+    """A self-supervised speech model: a front end and a transformer."""
+
+    weights: str | None = None
+    """Hub id, or folder relative to `models_dir`. Exactly one of `weights` and `untrained` is given."""
+    revision: str | None = None
+    """Commit of the hub repository, for a study that is to be repeated exactly."""
+    untrained: UntrainedTransformer | None = None
+    """Dimensions of a randomly initialised model, named as untrained in every table."""
+    layers: Literal["last", "weighted"] = "last"
+    """What is pooled: the last transformer layer, or a learned weighted mean of the transformer's input and all layers."""
+    pooling: Name = "mean"
+    """How frames become one embedding: `mean` over time, `attentive_statistics`, or a plug-in of your own."""
+    train_layers: Literal["all"] | Annotated[int, Field(ge=1)] = "all"
+    """Transformer layers that are trained in both stages, counted from the last; a number freezes all below, the feature
+    projection included."""
+    lora: Lora | None = None
+    """Train adapters instead of the transformer. They are merged into the weights that are saved."""
+    spec_augment: SpecAugment | None = None
+    """Mask spans of time and of channels in training."""
+    pad: Padding | None = None
+    """Lengthen short clips in both stages and in prediction, so that the model hears it. null = clips keep their length. The
+    padding within a batch is another thing, and never heard."""
+    adaptable: ClassVar[bool] = True
+
+    @field_validator("pooling")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            return check_plugin("poolings", value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SpeechSettings:
+        if (self.weights is None) == (self.untrained is None):
+            raise ValueError("exactly one of `weights` and `untrained` is needed")
+        if self.lora and self.train_layers != "all":
+            raise ValueError("`lora` and `train_layers` both say what is trained; give one of them")
+        return self
+
+    @property
+    def cnn_mode(self) -> Literal["frozen", "stage1", "both"]:
+        """When the front end is trained: never, unless a family says otherwise."""
+        return "frozen"
+
+    @property
+    def provenance(self) -> Literal["pretrained", "untrained"]:
+        """Whether it starts from trained weights."""
+        return "untrained" if self.weights is None else "pretrained"
+
+    @property
+    def origin(self) -> str:
+        """Where its parameters come from, for messages and model cards."""
+        return self.weights or f"randomly initialised (seed {self.untrained.seed if self.untrained else 0})"
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Audio."""
+        return ("audio",)
+
+    def trains_cnn(self, stage: Literal["stage1", "stage2"], start: str) -> bool:
+        """Whether this stage trains the front end of a model with this starting point.
+
+        An original under `cnn: stage1` never saw Stage 1, so it gets the same freedom in Stage 2.
+        """
+        if self.cnn_mode == "frozen":
+            return False
+        return stage == "stage1" or self.cnn_mode == "both" or start == "original"
+
+    def find_front_end(self, stage: Literal["stage1", "stage2"], start: str) -> Literal["own", "start"] | None:
+        """Whose front end a training reads the cached output of, where it does not train it."""
+        if self.trains_cnn(stage, start):
+            return None
+        return "own" if self.cnn_mode == "frozen" else "start"
+
+    def list_weights(self) -> list[tuple[str, str | None]]:
+        """Its weights, if it is not untrained."""
+        return [] if self.weights is None else [(self.weights, self.revision)]
+
+    def describe_kept(self, kind: str) -> str:
+        """The keys that decide a kept output of the frozen backbone, as JSON: of its front end, or of its layers."""
+        training = {"layers", "pooling", "train_layers", "lora", "spec_augment", "subsets"}
+        return self.model_dump_json(exclude=training | ({"cnn"} if kind == "layers" else set()))

@@ -1,0 +1,465 @@
+"""Self-supervised speech models cut into a front end and a transformer, behind one interface.
+
+The pooled embedding of a clip is the same alone and in a padded batch. `transformers` does not promise that:
+group-norm CNN encoders average over the padding, and data2vec's stacked positional convolutions carry values into the padding and
+back, as the convolutions of conformer layers do. So group-norm CNNs see one clip at a time, and padded frames are zeroed before
+convolutions over time. A conformer's batch norm keeps the statistics of its weights, as it would see the padding.
+
+LayerDrop is switched off, and SpecAugment is not that of `transformers`: either would draw random numbers whose count
+depends on the batch, and original and adapted models of a pair would no longer see the same dropout.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from emoadapt.backbones.base import load_folder
+from emoadapt.errors import ModelError
+from emoadapt.layers.adapters import add_adapters, list_adapted, merge_adapters
+from emoadapt.layers.augmentation import mask_spans
+from emoadapt.layers.convolution import encode_signals
+from emoadapt.plugins import read_declaration
+from emoadapt.poolings.base import load_pooling, mask_frames, mean_frames
+from emoadapt.schema import SAMPLE_RATE
+from emoadapt.weights.cards import write_card
+from emoadapt.weights.registry import resolve
+
+if TYPE_CHECKING:
+    from emoadapt.layers.settings import SpecAugment, SpeechSettings
+
+# WavLM's attention adds a float position bias to the boolean padding mask; torch warns on every layer of every step.
+warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask is deprecated")
+
+PADDING = "emoadapt_padding"
+"""Key of `config.json` that keeps how short clips are lengthened: `{"seconds": 1.0, "mode": "silence"}`."""
+
+LAYER_WEIGHTS = "layer_weights.safetensors"
+"""File of a model folder whose embedding is a weighted mean of layers."""
+
+
+POOLING = "emoadapt_pooling"
+"""Key of `config.json` that keeps how frames are pooled, where that is not the mean."""
+
+POOLING_WEIGHTS = "pooling.safetensors"
+"""File of a model folder whose pooling has parameters."""
+
+SHAPE = ("hidden_size", "conv_dim", "conv_kernel", "conv_stride", "conv_bias", "feat_extract_norm")
+"""What a model's configuration must say; the last two have only the CNN encoders that `encode_signals` knows."""
+
+
+class SpeechBackbone(nn.Module):
+    """A speech model cut into its CNN encoder and its transformer: see `backbones.base.LoadedBackbone`.
+
+    Args:
+        model: one of the `transformers` models, without a head.
+        family: plug-in that it is of, which declares its licence and what loads its folders.
+        normalise: whether each utterance is scaled to zero mean and unit variance first.
+        origin: where the weights come from, for the model card.
+        trained: False for random weights.
+    """
+
+    obstacle: ClassVar[str | None] = None
+    """Why the way from audio to the embedding cannot be one graph, such as an ONNX file; None: it can."""
+
+    def __init__(self, model: Any, family: str, *, normalise: bool, origin: str, trained: bool) -> None:
+        super().__init__()
+        if getattr(model.config, "conv_pos_batch_norm", False):
+            raise ModelError(
+                f"{origin}: a positional convolution with batch norm lets padding leak in; use another checkpoint"
+            )
+        model.config.layerdrop = 0.0
+        self.model = model
+        self.family = family
+        self.normalise = normalise
+        self.origin = origin
+        self.trained = trained
+        self.cnn_trainable = True
+        self.spec_augment: SpecAugment | None = None
+        self.register_parameter("layer_weights", None)
+        self.pooling = load_pooling(getattr(model.config, POOLING, "mean"), self.hidden_width)
+
+    @property
+    def width(self) -> int:
+        """Dimension of the pooled embedding."""
+        return self.pooling.width
+
+    @property
+    def hidden_width(self) -> int:
+        """Dimension of the transformer's layers."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def library(self) -> Literal["transformers", "emoadapt"]:
+        """What computes the embedding from a folder that `save` writes."""
+        return read_declaration("backbones", self.family, "LOADED_BY") if self.pooling.name == "mean" else "emoadapt"
+
+    @property
+    def notice(self) -> str:
+        """What the licence of its family asks every copy of trained weights to say; empty: nothing."""
+        return read_declaration("backbones", self.family, "NOTICE")
+
+    @property
+    def cnn_dimension(self) -> int:
+        """Channels of the CNN encoder's last layer."""
+        return int(self.model.config.conv_dim[-1])
+
+    @property
+    def group_norm(self) -> bool:
+        """Whether the CNN normalises over time, so that padding would change its output."""
+        return getattr(self.model.config, "feat_extract_norm", "layer") == "group"
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that one CNN frame sees; shorter clips are filled up with zeros to this length."""
+        samples = 1
+        for kernel, stride in zip(
+            reversed(self.model.config.conv_kernel), reversed(self.model.config.conv_stride), strict=True
+        ):
+            samples = (samples - 1) * stride + kernel
+        return samples
+
+    @property
+    def padding(self) -> dict[str, Any]:
+        """How short clips are lengthened, as `config.Padding`; empty = they keep their length."""
+        return getattr(self.model.config, PADDING, None) or {}
+
+    @property
+    def shortest(self) -> int:
+        """Samples that shorter clips are lengthened to; 0 = none are."""
+        return round(self.padding.get("seconds", 0) * SAMPLE_RATE)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def count_frames(self, n_samples: int) -> int:
+        """Number of CNN frames of a clip of `n_samples` samples."""
+        frames = max(n_samples, self.receptive_field, self.shortest)
+        for kernel, stride in zip(self.model.config.conv_kernel, self.model.config.conv_stride, strict=True):
+            frames = (frames - kernel) // stride + 1
+        return frames
+
+    def set_cnn_trainable(self, trainable: bool) -> None:
+        """Freeze or release the CNN encoder; a frozen one runs without recording gradients."""
+        for parameter in self.model.feature_extractor.parameters():
+            parameter.requires_grad = trainable
+        # transformers asks for the input's gradient otherwise, and would record the frozen encoder's whole graph
+        self.model.feature_extractor._requires_grad = trainable
+        self.cnn_trainable = trainable
+
+    def configure(self, config: SpeechSettings) -> None:
+        """Set up what a study wants beyond the model: layers, pooling, adapters, frozen layers, SpecAugment, padding.
+
+        Raises:
+            ModelError: the model has fewer layers than are to be trained, or adapters cannot be added or do nothing.
+        """
+        layers = self.model.encoder.layers
+        if config.layers == "weighted" and self.layer_weights is None:
+            self.layer_weights = nn.Parameter(torch.zeros(len(layers) + 1))
+        if config.pooling != self.pooling.name:
+            self.set_pooling(config.pooling)
+        self.spec_augment = config.spec_augment
+        found = config.pad.model_dump() if config.pad else {}
+        if found != self.padding:
+            setattr(self.model.config, PADDING, found)
+        if config.lora is not None:
+            add_adapters(self.model, config.lora, self.model.config.model_type)
+            _check_adapters(self)
+        if config.train_layers != "all":
+            if config.train_layers > len(layers):
+                raise ModelError(
+                    f"{self.origin} has {len(layers)} layers, train_layers is {config.train_layers}; set it to `all` or less"
+                )
+            self.model.requires_grad_(False)
+            layers[-config.train_layers :].requires_grad_(True)
+        self.set_cnn_trainable(self.cnn_trainable)
+
+    def set_pooling(self, name: str) -> None:
+        """Replace the pooling by a new one."""
+        self.pooling = load_pooling(name, self.hidden_width)
+        if name != "mean":
+            setattr(self.model.config, POOLING, name)
+        elif hasattr(self.model.config, POOLING):
+            delattr(self.model.config, POOLING)
+
+    def restore(self, folder: Path) -> Self:
+        """Read what `save` keeps beside the model: weights of the layers and of the pooling."""
+        from safetensors.torch import load_file
+
+        if (file := folder / LAYER_WEIGHTS).is_file():
+            self.layer_weights = nn.Parameter(load_file(file)["layer_weights"])
+        if (file := folder / POOLING_WEIGHTS).is_file():
+            self.pooling.load_state_dict(load_file(file))
+        return self
+
+    def train(self, mode: bool = True) -> SpeechBackbone:
+        """Training mode, without batch norm, or evaluation mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.eval()
+        return self
+
+    def compile_layers(self) -> None:
+        """Compile the transformer's layers: one compilation for all of them, and for clips of any length.
+
+        Raises:
+            ModelError: torch finds no C++ compiler.
+        """
+        from torch._inductor.cpp_builder import get_cpp_compiler
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler as error:
+            raise ModelError(
+                "`compile: true` needs a C++ compiler, and there is none; install g++ or clang, or leave `compile` out"
+            ) from error
+        for layer in self.model.encoder.layers:
+            # Not the module itself: hooks, which take the layers' outputs for a weighted mean, stay outside.
+            layer.forward = torch.compile(layer.forward, dynamic=True)
+
+    def lengthen(self, signal: Tensor) -> Tensor:
+        """A clip, (n_samples,), with what it lacks to `shortest`: zeros, or itself again."""
+        lacking = self.shortest - len(signal)
+        if lacking <= 0:
+            return signal
+        if self.padding["mode"] == "repeat":
+            return signal.repeat(-(-self.shortest // len(signal)))[: self.shortest]
+        return nn.functional.pad(signal, (0, lacking))
+
+    def encode_cnn(self, audio: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Run the CNN encoder.
+
+        Args:
+            audio: (n_samples,) float tensors in [-1, 1], 16 kHz.
+
+        Returns:
+            Frames (batch, n_frames, cnn_dimension), zero beyond a clip's end, and the clips' frame counts (batch,).
+        """
+        signals = [self._prepare(clip) for clip in audio]
+        counts = [self.count_frames(len(signal)) for signal in signals]
+        with torch.set_grad_enabled(self.cnn_trainable and torch.is_grad_enabled()):
+            if self.group_norm:
+                frames = pad_sequence([self._convolve(signal[None])[0] for signal in signals], batch_first=True)
+            else:
+                frames = self._convolve(pad_sequence(signals, batch_first=True))[:, : max(counts)]
+        lengths = torch.tensor(counts, device=self.device)
+        return frames * mask_frames(lengths, frames.shape[1])[..., None], lengths
+
+    def encode(self, frames: Tensor, lengths: Tensor, draws: Sequence[Sequence[int]] = ()) -> Tensor:
+        """Run feature projection and transformer.
+
+        Args:
+            frames: (batch, n_frames, cnn_dimension) output of `encode_cnn`, or its cached copy.
+            lengths: (batch,) valid frames.
+            draws: one key for `numpy.random.default_rng` per clip, from which SpecAugment's masks are drawn in training.
+
+        Returns:
+            Last layer, or the weighted mean of all, (batch, n_frames, hidden_width); frames beyond a clip's end hold no meaning.
+        """
+        hidden = self._project(frames)
+        if self.training and self.spec_augment is not None and draws:
+            stand_in = getattr(self.model, "masked_spec_embed", None)
+            hidden = mask_spans(hidden, lengths, draws, self.spec_augment, stand_in)
+        # Boolean, because transformers inverts it with `~`: of an integer mask that selects other rows, silently.
+        valid = mask_frames(lengths, frames.shape[1])
+        layers = () if self.layer_weights is None else self.model.encoder.layers
+        with self._zero_padding(valid), self._collect_layers(layers) as states:
+            last = self.model.encoder(hidden, attention_mask=valid).last_hidden_state
+        if self.layer_weights is None:
+            return last
+        return sum(weight * state for weight, state in zip(self.layer_weights.softmax(dim=0), states, strict=True))
+
+    def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Pool valid frames: (batch, n_frames, hidden_width), (batch,) -> (batch, width) float32."""
+        return self.pooling(hidden, lengths)
+
+    def embed_layers(self, audio: Sequence[Tensor]) -> Tensor:
+        """Mean over time of the transformer's input and of each layer's output, as the model stands, without dropout.
+
+        Layers are those that `layers: weighted` weighs. The last of a large model is taken before the layer norm that follows it.
+
+        Args:
+            audio: (n_samples,) float tensors in [-1, 1], 16 kHz.
+
+        Returns:
+            (batch, n_layers + 1, hidden_width) float32, without gradient.
+        """
+        training = self.training
+        try:
+            # Not in inference mode: a conformer keeps its rotary positions for the next batch, which may be one of training.
+            with torch.no_grad():
+                frames, lengths = self.eval().encode_cnn(audio)
+                projected = self._project(frames)
+                valid = mask_frames(lengths, frames.shape[1])
+                with self._zero_padding(valid), self._collect_layers(self.model.encoder.layers) as states:
+                    self.model.encoder(projected, attention_mask=valid)
+                return torch.stack([mean_frames(state, lengths) for state in states], dim=1)
+        finally:
+            self.train(training)
+
+    def forward(self, audio: Sequence[Tensor], draws: Sequence[Sequence[int]] = ()) -> Tensor:
+        """Pooled embeddings (batch, width) of (n_samples,) float tensors; `draws` as in `encode`."""
+        frames, lengths = self.encode_cnn(audio)
+        return self.pool(self.encode(frames, lengths, draws), lengths)
+
+    def save(self, folder: Path, card: Mapping[str, Any], model: Any = None) -> None:
+        """Write a folder that `AutoModel.from_pretrained` loads: weights, configuration, preprocessing, model card.
+
+        Without preprocessing, and for `load_folder` alone, where `library` is `emoadapt`.
+
+        Args:
+            folder: made if needed.
+            card: facts for the model card, name -> value or list of values; `title` is its heading.
+            model: a model of `transformers` around this backbone, written instead of the backbone alone.
+        """
+        from safetensors.torch import save_file
+        from transformers import Wav2Vec2FeatureExtractor
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with quiet_transformers():
+            merge_adapters(self.model if model is None else model).save_pretrained(folder)
+        if self.layer_weights is not None:
+            save_file({"layer_weights": self.layer_weights.detach()}, folder / LAYER_WEIGHTS)
+        if state := self.pooling.state_dict():
+            save_file({name: value.contiguous() for name, value in state.items()}, folder / POOLING_WEIGHTS)
+        if read_declaration("backbones", self.family, "LOADED_BY") == "transformers":
+            Wav2Vec2FeatureExtractor(
+                sampling_rate=SAMPLE_RATE, do_normalize=self.normalise, return_attention_mask=not self.group_norm
+            ).save_pretrained(folder)
+        weighted = self.layer_weights is not None
+        write_card(
+            folder,
+            card,
+            origin=self.origin,
+            trained=self.trained,
+            weighted=weighted,
+            library=self.library,
+            notice=self.notice,
+            pooling=self.pooling.name,
+            padding=self.padding,
+        )
+
+    def _project(self, frames: Tensor) -> Tensor:
+        """(batch, n_frames, cnn_dimension) -> what the transformer is given."""
+        projected = self.model.feature_projection(frames)
+        return projected[0] if isinstance(projected, tuple) else projected
+
+    def _prepare(self, clip: Tensor) -> Tensor:
+        signal = clip.to(self.device, torch.float32)
+        if self.normalise:
+            # Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm
+            signal = (signal - signal.mean()) / torch.sqrt(signal.var(correction=0) + 1e-7)
+        signal = self.lengthen(signal)
+        return nn.functional.pad(signal, (0, max(0, self.receptive_field - len(signal))))
+
+    def _convolve(self, signals: Tensor) -> Tensor:
+        if self.device.type == "cpu":
+            return encode_signals(self.model.feature_extractor, signals)
+        # cuDNN may use TF32 for convolutions in float32, matrix products may not.
+        return self.model.feature_extractor(signals).transpose(1, 2)
+
+    @contextmanager
+    def _collect_layers(self, layers: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+        """The input of the first of these layers and the output of each: `hidden_states` of `transformers`."""
+        states: list[Tensor] = []
+
+        def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+            states.extend(inputs[:1] if not states else [])
+            states.append(output[0] if isinstance(output, tuple) else output)
+
+        handles = [layer.register_forward_hook(note) for layer in layers]
+        try:
+            yield states
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
+    def _zero_padding(self, valid: Tensor) -> Iterator[None]:
+        """Zero the padding where convolutions over time read it, as a clip on its own has it.
+
+        That is after each of data2vec's positional convolutions, and before the depthwise one of a conformer's layer.
+        """
+        positions = getattr(getattr(self.model.encoder, "pos_conv_embed", None), "layers", ())
+        handles = [layer.register_forward_hook(lambda _, __, output: output * valid[:, None]) for layer in positions]
+        for layer in self.model.encoder.layers:
+            if (inner := getattr(getattr(layer, "conv_module", None), "depthwise_conv", None)) is not None:
+                handles.append(inner.register_forward_pre_hook(lambda _, inputs: (inputs[0] * valid[:, None],)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _check_adapters(backbone: SpeechBackbone) -> None:
+    """See that the layers with an adapter are called: attention may read their weights alone, as WavLM's does.
+
+    Raises:
+        ModelError: one is not, so that its adapter would do nothing and learn nothing.
+    """
+    adapted = list_adapted(backbone.model)
+    called: set[str] = set()
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: called.add(name)) for name, module in adapted.items()
+    ]
+    training = backbone.training
+    try:
+        with torch.no_grad():
+            backbone.eval()([torch.zeros(backbone.shortest + SAMPLE_RATE // 4, device=backbone.device)])
+    finally:
+        backbone.train(training)
+        for handle in handles:
+            handle.remove()
+    if missed := sorted({name.rsplit(".", 1)[-1] for name in adapted.keys() - called}):
+        raise ModelError(
+            f"{backbone.origin} is a {backbone.model.config.model_type} model, which goes past adapters in {', '.join(missed)}; name "
+            "others under `lora: modules`, e.g. intermediate_dense and output_dense"
+        )
+
+
+def load_configured(
+    config: SpeechSettings, models_dir: Path, source: Path | None, build: Callable[[], SpeechBackbone]
+) -> SpeechBackbone:
+    """Load a speech backbone from a folder, or build it, and set it up as a study wants it.
+
+    Args:
+        config: of a speech backbone.
+        models_dir: folder of weights.
+        source: folder of an adapted model of that backbone, loaded instead.
+        build: makes an untrained one.
+    """
+    if source is None and config.weights is None:
+        backbone = build()
+    else:
+        found = source or resolve(config.weights or "", models_dir, config.revision)
+        backbone = load_folder(found, config.architecture, origin=config.origin, trained=config.weights is not None)
+    backbone.configure(config)
+    return backbone
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without progress bars and reports of unused pre-training heads; missing weights are checked by the caller."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

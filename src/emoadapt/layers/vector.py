@@ -1,0 +1,30 @@
+"""A backbone without parameters, whose embedding is the vector that it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class VectorBackbone(nn.Module):
+    """Vectors of descriptors behind the interface of backbones.
+
+    Args:
+        width: dimension of the vectors; None = that of the first batch.
+    """
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, vectors: Sequence[Tensor]) -> Tensor:
+        """(batch, dimension) float32 of (dimension,) vectors, or of a tensor that holds them."""
+        embedding = vectors if isinstance(vectors, Tensor) else torch.stack(list(vectors))
+        self.width = embedding.shape[1]
+        return embedding.float()
+
+    def embed_layers(self, vectors: Sequence[Tensor]) -> Tensor:
+        """(batch, 1, dimension): the vectors, the only layer."""
+        return self(vectors)[:, None].detach()

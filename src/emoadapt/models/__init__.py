@@ -1,1 +1,0 @@
-"""Weights, backbones and heads."""

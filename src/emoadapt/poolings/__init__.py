@@ -1,0 +1,5 @@
+"""Poolings of a backbone's frames into one embedding, one module each: see `base`."""
+
+from emoadapt.plugins import extend_path
+
+__path__ = extend_path(__path__, __name__)

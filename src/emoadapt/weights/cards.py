@@ -1,0 +1,172 @@
+"""The model card that goes with every model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from emoadapt.config import objective_features
+from emoadapt.extraction.recipes import find_weights
+from emoadapt.plugins import read_declaration
+from emoadapt.weights.registry import find_entry, is_hub_id, list_weights
+
+if TYPE_CHECKING:
+    from emoadapt.config import Study
+
+
+_EMBED = """\
+from transformers import AutoFeatureExtractor, AutoModel
+
+extract, model = AutoFeatureExtractor.from_pretrained("."), AutoModel.from_pretrained(".").eval()
+embedding = model(**extract(audio, sampling_rate=16_000, return_tensors="pt")).last_hidden_state.mean(1)"""
+_EMBED_WEIGHTED = """\
+from safetensors.torch import load_file
+from transformers import AutoFeatureExtractor, AutoModel
+
+extract, model = AutoFeatureExtractor.from_pretrained("."), AutoModel.from_pretrained(".").eval()
+weights = load_file("layer_weights.safetensors")["layer_weights"].softmax(0)
+states = model(**extract(audio, sampling_rate=16_000, return_tensors="pt"), output_hidden_states=True).hidden_states
+embedding = sum(weight * state for weight, state in zip(weights, states)).mean(1)"""
+_EMBED_EMOADAPT = """\
+from pathlib import Path
+
+import torch
+from emoadapt.backbones.base import load_folder
+
+backbone = load_folder(Path("."), origin="this folder", trained=True).eval()
+embedding = backbone([torch.as_tensor(audio)])"""
+_CLASSIFY = """\
+from transformers import pipeline
+
+classify = pipeline("audio-classification", ".")
+classify({"raw": audio, "sampling_rate": 16_000})"""
+_PREDICT = """\
+from pathlib import Path
+
+from emoadapt.inference.predict import predict_files
+from emoadapt.inference.classifier import load_classifier
+
+for row in predict_files(load_classifier(Path(".")), [Path("clip.wav")]):
+    print(row.label, row.probabilities)"""
+
+
+def write_card(
+    folder: Path,
+    facts: Mapping[str, Any],
+    *,
+    origin: str,
+    trained: bool,
+    library: Literal["transformers", "emoadapt"],
+    notice: str,
+    weighted: bool = False,
+    pooling: str = "mean",
+    padding: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `README.md`.
+
+    Args:
+        folder: model folder.
+        facts: name -> value or list of values, shown as a table. `title` is the heading, `licences` a list of sentences for
+            that section; `classes` or `attributes`, and `head` (`mlp` or `hf`), are there for a classifier.
+        origin: where the starting weights come from.
+        trained: False when they were random.
+        library: what computes the embedding from the folder.
+        notice: what the licence of the family asks the card of a trained model to say; empty: nothing.
+        weighted: the embedding is a weighted mean of layers, whose weights are in `layer_weights.safetensors`.
+        pooling: name of the plug-in that pools frames.
+        padding: `SpeechBackbone.padding`.
+    """
+    head = facts.get("head")
+    # Only a hub id is a `base_model` that others can look up.
+    base = [f"base_model: {origin}"] if trained and is_hub_id(origin) else []
+    rows = [f"| {name} | {_show(value)} |" for name, value in facts.items() if name not in ("title", "licences")]
+    start = f"`{origin}` (pretrained)" if trained else f"{origin}: **not pretrained**"
+    known = list_weights().get(origin)
+    notices = [notice] if trained and notice else []
+    licences = [f"Licence of `{origin}`: {known.licence}."] if trained and known else []
+    lines = [
+        "---",
+        f"library_name: {library}",
+        # With the mlp head, too: a pipeline for classification would invent a head of its own, untrained.
+        f"pipeline_tag: {'audio-classification' if head == 'hf' and library == 'transformers' else 'feature-extraction'}",
+        "license: other",
+        *base,
+        "tags: [speech-emotion-recognition, emoadapt]",
+        "---",
+        f"# {facts.get('title', folder.name)}",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| starting weights | {start} |",
+        *rows,
+        "",
+        *_describe_use(head, weighted, library, pooling, rated="attributes" in facts),
+        *_describe_padding(padding, library),
+        "",
+        "## Licence",
+        "",
+        *[f"* {sentence}" for sentence in [*licences, *notices, *facts.get("licences", ())]],
+        "* The licences of the starting weights and of the corpora apply to this model; many emotion corpora allow research only.",
+        "",
+    ]
+    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def list_terms(study: Study, corpora: Iterable[str], objectives: Iterable[str] = ()) -> list[str]:
+    """Sentences on the terms of the corpora, and of the software and networks that made the targets, of a model."""
+    terms = []
+    for name in dict.fromkeys(corpora):
+        known = read_declaration("corpora", study.corpora[name].importer, "TERMS")
+        terms.append(f"Corpus {name}: {known or 'its own terms, which the study does not state'}.")
+    for name in objectives:
+        feature = objective_features()[name]
+        if stated := read_declaration("features", feature, "TERMS"):
+            terms.append(f"Targets of {name}: {stated}.")
+        if entry := find_entry(find_weights(study, feature) or ""):
+            terms.append(f"Targets of {name}: computed with {entry.name}, whose licence is {entry.licence}.")
+    return terms
+
+
+def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool = False) -> list[str]:
+    """How to use a backbone, or a classifier with one of the two heads; `rated`: it rates attributes instead."""
+    layer = "a weighted mean of the transformer's input and all layers" if weighted else "the last layer"
+    way = f"the mean of {layer} over time" if pooling == "mean" else f"{layer}, pooled over time by `{pooling}`"
+    lines = [f"Input: mono audio at 16 kHz. The embedding of an utterance is {way}."]
+    if head is not None:
+        lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
+    if head == "mlp" or (head and library == "emoadapt"):
+        lines += [
+            "",
+            *_fence(_PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT),
+            "",
+        ]
+        outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
+        lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
+    if library == "emoadapt":
+        loads = "The embedding is computed by emoadapt only: `transformers` lacks the model or the pooling."
+        return [*lines, "", *_fence(_EMBED_EMOADAPT), "", loads]
+    code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
+    lines += ["", *_fence(code), ""]
+    return [*lines, "One clip at a time: padding changes what `transformers` returns for some of these architectures."]
+
+
+def _describe_padding(padding: Mapping[str, Any] | None, library: str) -> list[str]:
+    """What the model is used to hear of short clips."""
+    if not padding:
+        return []
+    way = "repeated" if padding["mode"] == "repeat" else "followed by silence"
+    alone = "" if library == "emoadapt" else "; `transformers` does not do that"
+    return ["", f"Clips shorter than {padding['seconds']:g} s are {way} up to that length{alone}."]
+
+
+def _fence(code: str) -> list[str]:
+    return ["```python", code, "```"]
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {item}" for name, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    return str(value)

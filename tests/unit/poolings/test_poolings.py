@@ -1,0 +1,146 @@
+"""What every pooling promises, alone and in a backbone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from emoadapt import plugins
+from emoadapt.backbones.base import load_backbone, load_folder
+from emoadapt.backbones.speech_transformer import Config
+from emoadapt.errors import ConfigError
+from emoadapt.inference.classifier import EmotionClassifier, load_classifier
+from emoadapt.inference.onnx_export import export_onnx
+from emoadapt.layers.heads import build_head
+from emoadapt.layers.speech import SpeechBackbone
+from emoadapt.poolings.base import load_pooling
+
+SMALL = {
+    "conv_dim": (12, 16, 16), "conv_kernel": (10, 8, 4), "conv_stride": (5, 4, 4), "hidden_size": 32, "layers": 2,
+    "heads": 4, "intermediate_size": 48, "conv_pos_kernel": 6, "conv_pos_groups": 4, "dropout": 0.0,
+}  # fmt: skip
+every = pytest.mark.parametrize("name", plugins.list_plugins("poolings"))
+
+
+def make(name: str, **options: Any) -> SpeechBackbone:
+    config = Config.model_validate({"architecture": "hubert", "untrained": SMALL, "pooling": name, **options})
+    backbone = load_backbone(config, Path("nowhere"))
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        for parameter in backbone.pooling.parameters():
+            parameter.normal_(std=0.5)
+    return backbone.eval()
+
+
+def make_clips(*lengths: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    return [0.1 * torch.randn(n, generator=generator) + 0.05 for n in lengths]
+
+
+@every
+def test_frames_beyond_the_end_do_not_count(name: str) -> None:
+    pooling = load_pooling(name, 6)
+    hidden, lengths = torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0)), torch.tensor([5, 1, 3])
+    alone = torch.cat(
+        [pooling(row[None, :n], lengths[i : i + 1]) for i, (row, n) in enumerate(zip(hidden, lengths, strict=True))]
+    )
+    for row, n in zip(hidden, lengths, strict=True):
+        row[n:] = torch.nan
+    together = pooling(hidden.half(), lengths)
+    assert together.shape == (3, pooling.width)
+    assert together.dtype == torch.float32
+    torch.testing.assert_close(pooling(hidden, lengths), alone, atol=1e-6, rtol=0)
+
+
+@every
+def test_weights_depend_on_nothing_but_the_shape(name: str) -> None:
+    before = torch.random.get_rng_state()
+    first = load_pooling(name, 6).state_dict()
+    torch.random.manual_seed(5)
+    assert all(torch.equal(value, first[key]) for key, value in load_pooling(name, 6).state_dict().items())
+    torch.random.set_rng_state(before)
+
+
+@every
+def test_everything_learns_even_of_one_frame(name: str) -> None:
+    pooling = load_pooling(name, 6).train()
+    hidden = torch.randn(2, 4, 6, requires_grad=True)
+    pooling(hidden, torch.tensor([4, 1])).square().sum().backward()
+    for value in (hidden, *pooling.parameters()):
+        assert value.grad is not None
+        assert value.grad.isfinite().all()
+
+
+@every
+def test_backbone_pools_alone_as_in_a_padded_batch_and_comes_back(name: str, tmp_path: Path) -> None:
+    backbone, clips = make(name), make_clips(3000, 8000, 5001)
+    with torch.no_grad():
+        together, alone = backbone(clips), torch.cat([backbone([clip]) for clip in clips])
+        assert together.shape == (3, backbone.width)
+        torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
+        backbone.save(tmp_path / "model", {})
+        assert torch.equal(load_folder(tmp_path / "model", origin="x", trained=True).eval()(clips), together)
+        config = Config.model_validate({"architecture": "hubert", "untrained": SMALL, "pooling": name})
+        assert torch.equal(load_backbone(config, tmp_path, tmp_path / "model").eval()(clips), together)
+    assert backbone.embed_layers(clips).shape == (3, 3, 32)
+    kept = json.loads((tmp_path / "model/config.json").read_text()).get("emoadapt_pooling", "mean")
+    assert kept == name
+    assert (backbone.library == "transformers") is (name == "mean")
+
+
+@every
+@pytest.mark.parametrize("head", ["mlp", "hf"])
+def test_classifier_comes_back_and_is_exported(name: str, head: str, tmp_path: Path) -> None:
+    backbone = make(name, layers="weighted" if head == "hf" else "last")
+    classifier = EmotionClassifier(backbone, build_head(head, backbone.width, 8, 3, 0), ["a", "b", "c"]).eval()
+    classifier.save(tmp_path / "model", {})
+    again = load_classifier(tmp_path / "model")
+    with torch.no_grad():
+        assert torch.equal(again(make_clips(3000, 5000)), classifier(make_clips(3000, 5000)))
+    if head == "mlp" and name != "mean":  # the mean is exported in tests/unit/inference
+        assert all(found.difference < 1e-3 for found in export_onnx(again, tmp_path / "model.onnx"))
+    alone = head == "hf" and name == "mean"
+    assert (tmp_path / "model/head.safetensors").exists() is not alone
+
+
+def test_a_study_that_wants_the_mean_again_gets_it(tmp_path: Path) -> None:
+    make("attentive_statistics").save(tmp_path / "model", {})
+    config = Config.model_validate({"architecture": "hubert", "weights": "model"})
+    backbone = load_backbone(config, tmp_path)
+    backbone.save(tmp_path / "again", {})
+    assert backbone.pooling.name == "mean"
+    assert not (tmp_path / "again/pooling.safetensors").exists()
+    assert "emoadapt_pooling" not in (tmp_path / "again/config.json").read_text()
+
+
+def test_attentive_statistics_by_hand() -> None:
+    """One unit attends: frames 1 and 3 with scores 0 and ln 3 weigh 1/4 and 3/4."""
+    pooling = load_pooling("attentive_statistics", 1)
+    with torch.no_grad():
+        for parameter in pooling.parameters():
+            parameter.zero_()
+        pooling.attention[0].weight[0], pooling.attention[0].bias[0] = 1.0, -1.0
+        pooling.attention[2].weight[0, 0] = torch.log(torch.tensor(3.0)) / torch.tanh(torch.tensor(2.0))
+        found = pooling(torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([2]))
+    # Mean 2.5, variance 1/4 * 1.5 ** 2 + 3/4 * 0.5 ** 2 = 0.75
+    torch.testing.assert_close(found, torch.tensor([[2.5, 0.75**0.5]]))
+
+
+def test_unknown_pooling_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="pooling meen is not known; did you mean mean"):
+        Config.model_validate({"architecture": "hubert", "untrained": {}, "pooling": "meen"})
+
+
+def test_pooling_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "poolings").mkdir()
+    (tmp_path / "poolings/empty.py").touch()
+    plugins.use_folder(tmp_path)
+    try:
+        with pytest.raises(ConfigError, match=r"pooling empty cannot be used .* see docs/add-a-pooling"):
+            load_pooling("empty", 3)
+    finally:
+        plugins.use_folder(None)
