@@ -66,7 +66,7 @@ def test_weights_that_are_not_here_are_stood_in_for(tmp_path, monkeypatch):
     study = make_study()
     config = study.backbones["tiny"].model_copy(update={"weights": "nobody/nothing", "untrained": None})
     made, small = [], load_backbone(study.backbones["tiny"], tmp_path).model
-    monkeypatch.setattr(calibration.transformers.AutoModel, "from_config", lambda found: made.append(found) or small)
+    monkeypatch.setattr("transformers.AutoModel.from_config", lambda found: made.append(found) or small)
     backbone, stand_in = calibration._load(study, config)
     assert stand_in and not backbone.trained
     assert (made[0].model_type, made[0].hidden_size, made[0].num_hidden_layers) == ("wav2vec2", 768, 12)
