@@ -95,7 +95,7 @@ def test_vectors_are_normalised_for_the_run_that_is_prepared(work) -> None:
 
 def test_the_width_of_no_vectors_is_refused(work) -> None:
     work.write_labelled()
-    work.edit("egemaps", lambda row: row | {"status": "failed", "egemaps": None}, schema.EGEMAPS)
+    work.edit("egemaps", lambda row: row | {"status": "failed", "egemaps": None}, schema.feature_table("egemaps"))
     with pytest.raises(
         TrainingError, match=r"^no clip has a vector of egemaps; see `emoadapt quarantine` for the reasons$"
     ):

@@ -93,7 +93,11 @@ def test_scaling_a_descriptor_does_not_matter(work) -> None:
     """z-scores come from the training clips: units of the vector cancel."""
     work.write_labelled()
     before = run(work)["predictions"]
-    work.edit("egemaps", lambda row: row | {"egemaps": [8 * value for value in row["egemaps"]]}, schema.feature_table("egemaps"))
+    work.edit(
+        "egemaps",
+        lambda row: row | {"egemaps": [8 * value for value in row["egemaps"]]},
+        schema.feature_table("egemaps"),
+    )
     after = run(work)["predictions"]
     np.testing.assert_allclose(after["logits"].to_list(), before["logits"].to_list(), atol=1e-4)
 
@@ -131,13 +135,21 @@ def test_each_corpus_can_have_statistics_of_its_own(work) -> None:
 def test_clips_without_a_vector_are_left_out_and_counted(work) -> None:
     work.write_labelled()
     failed = {"status": "failed", "reason": "silent", "egemaps": None}
-    work.edit("egemaps", lambda row: row | (failed if row["utterance_id"] == "acted/001" else {}), schema.feature_table("egemaps"))
+    work.edit(
+        "egemaps",
+        lambda row: row | (failed if row["utterance_id"] == "acted/001" else {}),
+        schema.feature_table("egemaps"),
+    )
     assert "acted/001" not in run(work)["predictions"]["utterance_id"]
     assert read_provenance(work.folder / "run" / "predictions.parquet")["left_out"] == "1"
 
 
 def test_a_feature_that_no_clip_has_is_named(work) -> None:
     work.write_labelled()
-    work.edit("egemaps", lambda row: row | {"status": "failed", "reason": "silent", "egemaps": None}, schema.feature_table("egemaps"))
+    work.edit(
+        "egemaps",
+        lambda row: row | {"status": "failed", "reason": "silent", "egemaps": None},
+        schema.feature_table("egemaps"),
+    )
     with pytest.raises(TrainingError, match="no usable clip in train and dev and test"):
         run(work)
