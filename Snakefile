@@ -7,14 +7,14 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
-from emoadapt.check.passed import check_tasks
+from emoadapt.study.check.passed import check_tasks
 from emoadapt.config import merge_study, refuse_repeated_flag
-from emoadapt.dag import open_study
+from emoadapt.study.graph import open_study
 from emoadapt.errors import EmoadaptError, explain_disk_error
-from emoadapt.flow.disk import explain_full_disk, refuse_read_only
-from emoadapt.flow.interruptions import explain_interruptions
-from emoadapt.flow.lock import claim_locks, clear_stale_locks
-from emoadapt.flow.owner import claim_results, refuse_other_study, supersede_runs
+from emoadapt.storage.disk import explain_full_disk, refuse_read_only
+from emoadapt.machine.interruptions import explain_interruptions
+from emoadapt.machine.lock import claim_locks, clear_stale_locks
+from emoadapt.machine.owner import claim_results, refuse_other_study, supersede_runs
 
 given = workflow.overwrite_configfiles, workflow.config_settings.config
 try:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import yaml
 
-from emoadapt.check.corpora import advise_shards
+from emoadapt.study.check.corpora import advise_shards
 
 ROOT = Path(__file__).parents[1]
 FILES_PER_FOLDER = 1000

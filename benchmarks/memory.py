@@ -25,7 +25,7 @@ import numpy as np
 
 from emoadapt import schema
 from emoadapt.config import load_study
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.tables import read_table, write_table
 
 SIZES = (100, 2000)
 SECONDS = 2.0

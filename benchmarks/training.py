@@ -352,7 +352,7 @@ def measure_peak(device: str, precision: str) -> float:
 def write_shards(clips: Mapping[str, np.ndarray], total: int, folder: Path) -> None:
     """Tables of a Stage 1 on `total` clips: the real ones again and again under other names, targets drawn."""
     from emoadapt import schema
-    from emoadapt.flow.store import write_table
+    from emoadapt.storage.tables import write_table
 
     names, columns = sorted(clips), schema.training(("egemaps",))
     utterances = [f"repeated/{number:06}" for number in range(total)]

@@ -2,7 +2,7 @@ import re
 
 from emoadapt.flow.shards import fold_paths
 
-# Lookups that several rules share. What they answer is decided in emoadapt.dag.
+# Lookups that several rules share. What they answer is decided in emoadapt.study.graph.
 STUDY = graph.study
 
 

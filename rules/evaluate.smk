@@ -58,7 +58,7 @@ rule quarantine:
         mem_mb=growing(2000),
         runtime=30,
     params:
-        code=code_of("data.quarantine"),
+        code=code_of("storage.quarantine"),
     shell:
         "python -m emoadapt collect-quarantine --output {output} 2> {log}"
 

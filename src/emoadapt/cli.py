@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from emoadapt.errors import ConfigError, EmoadaptError, explain_disk_error
-from emoadapt.flow.devices import fit_threads
+from emoadapt.machine.devices import fit_threads
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
@@ -99,7 +99,7 @@ def _is_bare_configfile(argument: str, before: Sequence[str]) -> bool:
 
 def _study(configfiles: list[Path] | None = None) -> Study:
     from emoadapt.config import load_study, read_configfiles, read_study
-    from emoadapt.dag import STUDY_VARIABLE
+    from emoadapt.study.graph import STUDY_VARIABLE
 
     handed = os.environ.get(STUDY_VARIABLE)
     return load_study(read_configfiles([handed])) if handed and not configfiles else read_study(configfiles or [])
@@ -107,8 +107,8 @@ def _study(configfiles: list[Path] | None = None) -> Study:
 
 def _study_of(results: Path, configfiles: list[Path] | None) -> Study:
     """The study, unless another one owns a folder of results."""
-    from emoadapt.dag import STUDY_VARIABLE
-    from emoadapt.flow.owner import refuse_other_study
+    from emoadapt.machine.owner import refuse_other_study
+    from emoadapt.study.graph import STUDY_VARIABLE
 
     study = _study(configfiles)
     refuse_other_study(results, study.study, chosen=bool(configfiles or os.environ.get(STUDY_VARIABLE)))
@@ -118,7 +118,7 @@ def _study_of(results: Path, configfiles: list[Path] | None) -> Study:
 def _take_gpus(count: int) -> None:
     """Before anything looks for a GPU: several jobs of a machine share its GPUs out among themselves."""
     if count:
-        from emoadapt.flow.devices import take_devices
+        from emoadapt.machine.devices import take_devices
 
         take_devices(count)
 
@@ -129,7 +129,7 @@ def _take_gpus(count: int) -> None:
 @app.command(rich_help_panel=FOR_PEOPLE)
 def check(configfile: ConfigFiles = None) -> None:
     """Check configuration, corpora and weights before a long run."""
-    from emoadapt.check.study import print_check
+    from emoadapt.study.check.study import print_check
 
     print_check(_study_of(Path("results"), configfile))
 
@@ -148,7 +148,7 @@ def plan(
     csv: Annotated[bool, typer.Option("--csv", help="CSV instead of tables.")] = False,
 ) -> None:
     """Show what a study would compute, what is done, and the hours left, before anything runs; corpora may be missing."""
-    from emoadapt.flow.owner import refuse_other_study
+    from emoadapt.machine.owner import refuse_other_study
     from emoadapt.study.plan.printing import print_plan, write_csv
     from emoadapt.study.plan.sizes import measure_corpora, parse_assumptions, read_plan_study
     from emoadapt.study.plan.work import CALIBRATION, plan_study, read_calibration
@@ -235,7 +235,7 @@ def fetch_models(
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing, say what is lacking.")] = False,
 ) -> None:
     """Download weights that are missing or altered, each checked against its pin."""
-    from emoadapt.dag import Graph
+    from emoadapt.study.graph import Graph
     from emoadapt.weights.fetching import fetch_all
     from emoadapt.weights.inventory import parse_name
 
@@ -248,7 +248,7 @@ def fetch_models(
 @models.command("verify")
 def verify_models(names: ModelNames = None, configfile: ConfigFiles = None, models_dir: ModelsDir = None) -> None:
     """Read weights whole and compare them with their pins; without names: what is here, and what the study needs."""
-    from emoadapt.dag import Graph
+    from emoadapt.study.graph import Graph
     from emoadapt.weights.inventory import list_present, parse_name, print_verification
 
     study = None if names and models_dir else _study(configfile)
@@ -284,7 +284,7 @@ def contact_sheet(
 @app.command(rich_help_panel=FOR_PEOPLE)
 def disk(results: Results = Path("results"), configfile: UnusedConfigFiles = None) -> None:
     """Show what each stage holds on disk."""
-    from emoadapt.flow.disk import measure_disk
+    from emoadapt.storage.disk import measure_disk
 
     holdings = measure_disk(results)
     width = max((len(holding.name) for holding in holdings), default=0)
@@ -346,8 +346,8 @@ def extract(feature: str, corpus: str, inputs: Files, output: Output, threads: T
 @app.command(rich_help_panel=STAGES)
 def keep(kind: str, source: str, audio: Path, output: Output, threads: Threads = 1) -> None:
     """Keep an output of a frozen backbone for one shard: KIND is frontend or layers, SOURCE a backbone or Stage-1 model."""
-    from emoadapt.dag import Graph
     from emoadapt.extraction.kept import keep_shard
+    from emoadapt.study.graph import Graph
 
     study = _study()
     _take_gpus(int(study.device != "cpu"))
@@ -389,7 +389,7 @@ def training_shard(features: Files, objectives: Annotated[str, typer.Option()], 
 @app.command(rich_help_panel=STAGES)
 def adapt(backbone: str, adaptation: str, output: Output, curves: Output, threads: Threads = 1) -> None:
     """Stage 1: adapt a backbone to unlabelled clips."""
-    from emoadapt.dag import Graph
+    from emoadapt.study.graph import Graph
     from emoadapt.training.jobs import run_job
 
     graph = Graph(_study())
@@ -433,7 +433,7 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Stage 2: train and test a model on a task, several runs in one process."""
-    from emoadapt.dag import Graph
+    from emoadapt.study.graph import Graph
     from emoadapt.study.nodes import Run
     from emoadapt.tasks.leaks import check_training
     from emoadapt.training.jobs import run_job
@@ -473,8 +473,8 @@ def word_errors(
     corpora: Annotated[list[str], typer.Argument(help="Corpora with transcripts of their own.")], output: Output
 ) -> None:
     """Compare recognised words with the corpora's own transcripts."""
-    from emoadapt.dag import Graph
     from emoadapt.evaluation.word_errors import collect_word_errors
+    from emoadapt.study.graph import Graph
 
     study = _study()
     graph, config = Graph(study), study.features.transcript
@@ -487,8 +487,8 @@ def word_errors(
 @app.command(rich_help_panel=STAGES)
 def collect_quarantine(output: Output) -> None:
     """List all rows of the study's features that are not ok, or that have a note."""
-    from emoadapt.dag import Graph
-    from emoadapt.data.quarantine import collect_quarantine
+    from emoadapt.storage.quarantine import collect_quarantine
+    from emoadapt.study.graph import Graph
 
     # Not from the rule: a large study has more shards than fit into the command line of a shell.
     collect_quarantine([Path(path) for path in Graph(_study()).all_features()], output)

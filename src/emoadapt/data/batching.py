@@ -15,8 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Sampler
 
 from emoadapt.data.clips import Clip, ClipDataset
-from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.data.streams import Stream
+from emoadapt.machine.ranks import count_ranks, find_rank
 from emoadapt.schema import SAMPLE_RATE
 
 JITTER = 0.04

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from emoadapt.data.ranks import find_rank, share
 from emoadapt.data.streams import Stream
-from emoadapt.flow.store import iterate_groups
+from emoadapt.machine.ranks import find_rank, share
+from emoadapt.storage.tables import iterate_groups
 
 RESIDENT = 4 * 2**20
 """Bytes read from a map before its pages are given back to the page cache; the kernel maps up to ten times as much around them."""

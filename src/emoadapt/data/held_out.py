@@ -14,8 +14,8 @@ from scipy.sparse.csgraph import connected_components
 from emoadapt import schema
 from emoadapt.corpora.base import show
 from emoadapt.errors import DataError
-from emoadapt.flow.frames import read_frame
-from emoadapt.flow.store import write_table
+from emoadapt.storage.frames import read_frame
+from emoadapt.storage.tables import write_table
 from emoadapt.tasks.overlap import CLIP_COLUMNS, group_clips, group_overlapping, is_readable
 
 COLUMNS = ("utterance_id", "speaker", *CLIP_COLUMNS)

@@ -11,10 +11,10 @@ import numpy as np
 from emoadapt import schema
 from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import DataError
-from emoadapt.flow.frames import read_frame
 from emoadapt.flow.shards import group_by_corpus
-from emoadapt.flow.store import read_table, write_table
 from emoadapt.objectives.base import load_objective
+from emoadapt.storage.frames import read_frame
+from emoadapt.storage.tables import read_table, write_table
 
 if TYPE_CHECKING:
     from emoadapt.config import Adaptation

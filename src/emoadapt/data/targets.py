@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from emoadapt import schema
 from emoadapt.data.objective_targets import describe_target
-from emoadapt.flow.store import iterate_groups, read_table, write_batches
+from emoadapt.storage.tables import iterate_groups, read_table, write_batches
 
 
 def build_training_shard(audio: Path, targets: Mapping[str, tuple[str, Path | None]], output: Path) -> None:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from emoadapt import schema
-from emoadapt.flow.store import read_table
+from emoadapt.storage.tables import read_table
 
 Scope = Literal["train", "corpus", "speaker"]
 """Whose mean and standard deviation a vector is z-scored with."""

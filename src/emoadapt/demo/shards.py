@@ -8,8 +8,8 @@ from pathlib import Path
 
 from emoadapt.corpora.demo import Config
 from emoadapt.demo.clips import make_corpus
-from emoadapt.flow.parts import write_text
 from emoadapt.listing.manifests import list_manifest
+from emoadapt.storage.files import write_text
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from emoadapt.evaluation.audit import AUDITS
 from emoadapt.evaluation.comparisons import Scoring, compare_all
 from emoadapt.evaluation.predictions import group_settings, shrink
 from emoadapt.evaluation.questions import Distances, Question
-from emoadapt.flow.store import write_table
+from emoadapt.storage.tables import write_table
 
 METRICS = "metrics"
 TABLES: dict[str, pa.Schema] = {

@@ -35,9 +35,9 @@ from emoadapt.evaluation.predictions import (
     refuse_other_task,
     split_runs,
 )
-from emoadapt.flow.frames import read_frame, to_frame
-from emoadapt.flow.store import read_table
 from emoadapt.metrics.base import MEAN, Metric, list_metrics
+from emoadapt.storage.frames import read_frame, to_frame
+from emoadapt.storage.tables import read_table
 from emoadapt.study.nodes import Model
 
 Rows = Iterator[dict[str, Any]]

@@ -21,8 +21,8 @@ from typing import Any
 import polars as pl
 
 from emoadapt import schema
-from emoadapt.flow.frames import read_frame
-from emoadapt.flow.store import write_table
+from emoadapt.storage.frames import read_frame
+from emoadapt.storage.tables import write_table
 
 UNUSABLE = ("no_words", "repetition", "low_confidence")
 """Codes of absent transcripts of clips that the recogniser was given."""

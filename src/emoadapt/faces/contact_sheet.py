@@ -11,7 +11,7 @@ import numpy as np
 from emoadapt import media, schema
 from emoadapt.errors import ClipError, DataError
 from emoadapt.faces.opencv import load_opencv
-from emoadapt.flow.store import read_table
+from emoadapt.storage.tables import read_table
 
 CROPS = 6
 """Crops shown of a clip, spread over its frames with a face."""

@@ -22,7 +22,7 @@ from emoadapt.faces.opencv import load_opencv, resize
 from emoadapt.faces.search import FaceFinder, Frame
 from emoadapt.faces.tracking import People, Person
 from emoadapt.features.base import Context, guard
-from emoadapt.flow.notes import join_notes
+from emoadapt.storage.notes import join_notes
 
 if TYPE_CHECKING:
     from emoadapt.features.faces import Config

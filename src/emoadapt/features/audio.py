@@ -63,8 +63,8 @@ class AudioExtractor:
         return [guard(self._extract_row, row) for row in rows]
 
     def _extract_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        from emoadapt.flow.notes import join_notes
         from emoadapt.media import examine, read_recording
+        from emoadapt.storage.notes import join_notes
 
         recording = read_recording(row["path"], row["start"], row["end"], self.max_seconds)
         notes = examine(recording, self.min_seconds)

@@ -12,7 +12,7 @@ from pydantic import Field
 from emoadapt import schema
 from emoadapt.errors import ClipError, ModelError
 from emoadapt.features.base import Context, Extractor, FeatureSection, Network, guard
-from emoadapt.flow.notes import join_notes
+from emoadapt.storage.notes import join_notes
 from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from emoadapt import schema
 from emoadapt.errors import ClipError, ConfigError, ModelError
 from emoadapt.features.base import Context, Extractor, FeatureSection, Network, guard
-from emoadapt.flow.notes import join_notes
+from emoadapt.storage.notes import join_notes
 from emoadapt.weights.registry import list_weights
 
 INPUTS = ("manifest", "audio")

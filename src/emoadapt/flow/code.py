@@ -14,8 +14,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from emoadapt.flow.caches import write_cache
 from emoadapt.plugins import find_source
+from emoadapt.storage.caches import write_cache
 
 DECLARATIONS = frozenset({"emoadapt", "emoadapt.config", "emoadapt.schema", "emoadapt.errors"})
 """Modules and packages that only declare. What a rule takes from them is in its params (values) and in its tables'

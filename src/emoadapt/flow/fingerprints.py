@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from emoadapt.flow.caches import write_cache
 from emoadapt.schema import UNREADABLE
+from emoadapt.storage.caches import write_cache
 
 _64_BITS = 2**64 - 1
 

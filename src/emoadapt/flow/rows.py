@@ -28,11 +28,11 @@ import pyarrow.parquet as pq
 from emoadapt import schema
 from emoadapt.errors import DataError
 from emoadapt.flow.code import digest
-from emoadapt.flow.notes import split_notes
-from emoadapt.flow.parts import link_or_copy, remove_parts, replacing
-from emoadapt.flow.progress import Progress
 from emoadapt.flow.provenance import library_versions
-from emoadapt.flow.store import (
+from emoadapt.machine.progress import Progress
+from emoadapt.storage.files import link_or_copy, remove_parts, replacing
+from emoadapt.storage.notes import split_notes
+from emoadapt.storage.tables import (
     ROWS_PER_GROUP,
     VERIFIED,
     RowReader,

@@ -18,11 +18,11 @@ import torch
 
 from emoadapt.errors import ClipError, ConfigError, ModelError
 from emoadapt.features.audio import Config as AudioConfig
-from emoadapt.flow.notes import join_notes
 from emoadapt.inference.windows import WHOLE_SECONDS, Cutting, cut_audio
 from emoadapt.media import Log, Piece, Recording, examine, iterate_audio
 from emoadapt.samples import to_float
 from emoadapt.schema import SAMPLE_RATE
+from emoadapt.storage.notes import join_notes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

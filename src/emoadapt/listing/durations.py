@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.flow.caches import write_cache
 from emoadapt.flow.code import code_digest
 from emoadapt.flow.fingerprints import fingerprint_media
 from emoadapt.schema import UNREADABLE
+from emoadapt.storage.caches import write_cache
 
 if TYPE_CHECKING:
     from emoadapt.config import Corpus

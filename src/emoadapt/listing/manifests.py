@@ -12,14 +12,14 @@ from typing import Any
 from emoadapt import schema
 from emoadapt.config import AnyCorpus
 from emoadapt.corpora.base import Label, Utterance, parent_of
-from emoadapt.flow.caches import write_cache
 from emoadapt.flow.code import code_digest, digest
 from emoadapt.flow.fingerprints import witness_files
-from emoadapt.flow.parts import Overtaken
 from emoadapt.flow.shards import assign_shard
 from emoadapt.listing.durations import fingerprint_clips
 from emoadapt.listing.reading import describe_sources, read_labels, read_utterances
 from emoadapt.plugins import load_plugin
+from emoadapt.storage.caches import write_cache
+from emoadapt.storage.files import Overtaken
 
 STATES = Path("results/.cache/states")
 """Where the states of corpora are remembered, one file a corpus."""
@@ -77,7 +77,7 @@ def _compute_state(name: str, config: AnyCorpus, utterances: list[Utterance]) ->
 
 def _lay_by(name: str, rows: list[dict[str, Any]]) -> str:
     """Digest of a shard's rows, which are kept for its job; without room for them it lists its corpus itself."""
-    from emoadapt.flow.store import write_table
+    from emoadapt.storage.tables import write_table
 
     state = digest([tuple(row.values()) for row in rows])
     path = LISTED / name / f"{state}.parquet"
@@ -137,7 +137,7 @@ def write_manifest(name: str, config: AnyCorpus, shard: int, state: str | None, 
         state: of the shard, from `find_state`; None = list it anew.
         output: table to write.
     """
-    from emoadapt.flow.store import read_table, write_table
+    from emoadapt.storage.tables import read_table, write_table
 
     listed = LISTED / name / f"{state}.parquet"
     rows = read_table(listed) if state and listed.exists() else list_manifest(name, config)[shard]
@@ -158,6 +158,6 @@ def list_label_rows(name: str, config: AnyCorpus, utterances: list[Utterance] | 
 
 def write_labels(name: str, config: AnyCorpus, output: Path) -> None:
     """Write a corpus's labels (LABELS)."""
-    from emoadapt.flow.store import write_table
+    from emoadapt.storage.tables import write_table
 
     write_table(output, list_label_rows(name, config), schema.LABELS)

@@ -37,7 +37,6 @@ def write_all(
     """
     from emoadapt import schema
     from emoadapt.flow.code import code_digest
-    from emoadapt.flow.frames import read_frame
     from emoadapt.flow.provenance import library_versions
     from emoadapt.flow.shards import shard_names
     from emoadapt.reporting.audits import AUDIT_TABLES, audit_paths
@@ -48,6 +47,7 @@ def write_all(
     from emoadapt.reporting.pages import collect_pages
     from emoadapt.reporting.tables import write_tables
     from emoadapt.reporting.weights import find_checksums
+    from emoadapt.storage.frames import read_frame
     from emoadapt.weights.registry import list_weights
 
     metrics, confusion, comparisons = (

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from emoadapt.flow.parts import replacing
 from emoadapt.reporting.style import INK
+from emoadapt.storage.files import replacing
 
 SETTINGS: Any = {
     "font.family": "DejaVu Sans",

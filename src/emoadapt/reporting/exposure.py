@@ -10,8 +10,8 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
-from emoadapt.flow.frames import read_frame
 from emoadapt.reporting.style import listing
+from emoadapt.storage.frames import read_frame
 from emoadapt.tasks.leaks import describe_leak
 from emoadapt.tasks.leaks import read_clips as read_clips
 from emoadapt.tasks.overlap import find_shared_clips

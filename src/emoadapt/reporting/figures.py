@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 
 from emoadapt import schema
 from emoadapt.config import Study
-from emoadapt.flow.frames import read_frame
 from emoadapt.reporting.audits import audited_tasks
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
 from emoadapt.reporting.confidence import draw_reliability, draw_selective
@@ -32,6 +31,7 @@ from emoadapt.reporting.style import (
     subset_name,
 )
 from emoadapt.reporting.tables import average_runs, count_quarantine, keep_main
+from emoadapt.storage.frames import read_frame
 
 
 def figure_names(study: Study) -> list[str]:

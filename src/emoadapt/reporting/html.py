@@ -15,7 +15,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from emoadapt.config import Study
 from emoadapt.errors import DataError
-from emoadapt.flow.parts import write_text
 from emoadapt.reporting.declared import Declared, declared_names, read_declared
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.figures import figure_names
@@ -32,6 +31,7 @@ from emoadapt.reporting.style import is_one_tailed, model_of, name_test, spread
 from emoadapt.reporting.summary import summarise_results
 from emoadapt.reporting.tables import read_tidy, table_names
 from emoadapt.reporting.weights import describe_weights
+from emoadapt.storage.files import write_text
 from emoadapt.study.nodes import DEFAULT, Model
 
 SHOWN_ROWS = 1000

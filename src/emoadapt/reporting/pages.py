@@ -16,8 +16,6 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.errors import ConfigError
-from emoadapt.flow.frames import read_frame
-from emoadapt.flow.store import read_provenance
 from emoadapt.reporting.measures import count_digits, label_metric, order_metric
 from emoadapt.reporting.runs import list_batches
 from emoadapt.reporting.style import (
@@ -27,6 +25,8 @@ from emoadapt.reporting.style import (
     subset_name,
     weights_of,
 )
+from emoadapt.storage.frames import read_frame
+from emoadapt.storage.tables import read_provenance
 from emoadapt.study.nodes import Model, Setting
 
 Page = dict[str, Any]

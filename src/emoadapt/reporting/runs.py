@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emoadapt.config import Study
-from emoadapt.flow.store import read_table
+from emoadapt.storage.tables import read_table
 from emoadapt.study.grid import batches
 from emoadapt.study.nodes import Run, Setting
 

@@ -12,9 +12,6 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.errors import DataError
-from emoadapt.flow.frames import read_frame
-from emoadapt.flow.parts import write_text
-from emoadapt.flow.store import read_provenance
 from emoadapt.reporting.audits import COUNTS, build_calibration, build_fairness, build_leaks
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.exposure import (
@@ -37,6 +34,9 @@ from emoadapt.reporting.style import (
     subset_key,
     weights_of,
 )
+from emoadapt.storage.files import write_text
+from emoadapt.storage.frames import read_frame
+from emoadapt.storage.tables import read_provenance
 from emoadapt.study.nodes import ORIGINAL, Model
 
 _MODEL = ["task", "test_corpus", "subset", *Model._fields]

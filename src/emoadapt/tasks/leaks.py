@@ -16,10 +16,10 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study, Task
 from emoadapt.errors import CorpusError
-from emoadapt.flow.frames import make_frame, read_frame
 from emoadapt.flow.shards import group_by_corpus
-from emoadapt.flow.store import write_table
 from emoadapt.plugins import read_declaration
+from emoadapt.storage.frames import make_frame, read_frame
+from emoadapt.storage.tables import write_table
 from emoadapt.tasks.contradictions import compare_labels, name_truth
 from emoadapt.tasks.divisions import PARTS, list_tested
 from emoadapt.tasks.overlap import CLIP_COLUMNS, find_overlapping_clips, find_shared_clips, is_readable

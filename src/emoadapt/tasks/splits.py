@@ -15,12 +15,12 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.corpora.base import show
 from emoadapt.errors import CorpusError, DataError
-from emoadapt.flow.frames import read_frame
 from emoadapt.flow.shards import group_by_corpus
-from emoadapt.flow.store import write_table
 from emoadapt.listing.names import suggest_name
 from emoadapt.listing.speakers import group_speakers
 from emoadapt.schema import SPLITS
+from emoadapt.storage.frames import read_frame
+from emoadapt.storage.tables import write_table
 from emoadapt.tasks.classes import check_test_classes, count_labels, map_labels, share_votes
 from emoadapt.tasks.divisions import PARTS, describe_fold, list_parts
 from emoadapt.tasks.left_out import describe_left_out

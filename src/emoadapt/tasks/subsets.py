@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from emoadapt.errors import DataError
-from emoadapt.flow.frames import read_frame
-from emoadapt.flow.store import write_table
 from emoadapt.schema import SPLITS, SUBSETS
+from emoadapt.storage.frames import read_frame
+from emoadapt.storage.tables import write_table
 from emoadapt.tasks.divisions import describe_fold
 
 if TYPE_CHECKING:

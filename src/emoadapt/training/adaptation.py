@@ -21,15 +21,15 @@ from emoadapt import schema
 from emoadapt.backbones.base import load_backbone
 from emoadapt.data.batching import Batch
 from emoadapt.data.clips import ClipStore
-from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.data.streams import FRONTEND, list_columns
 from emoadapt.errors import DataError, TrainingError
-from emoadapt.flow.frames import read_frame
-from emoadapt.flow.parts import force_to_disk
-from emoadapt.flow.store import read_table, write_table
 from emoadapt.layers.heads import seeded
 from emoadapt.layers.speech import SpeechBackbone
+from emoadapt.machine.ranks import count_ranks, find_rank
 from emoadapt.objectives.base import Objective, load_objective
+from emoadapt.storage.files import force_to_disk
+from emoadapt.storage.frames import read_frame
+from emoadapt.storage.tables import read_table, write_table
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.learner import Learner, embed_batch

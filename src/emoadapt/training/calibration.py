@@ -22,11 +22,11 @@ from emoadapt.data.batching import Batch, collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.data.streams import AUDIO, FRONTEND
 from emoadapt.errors import ModelError, TrainingError
-from emoadapt.flow.devices import fit_threads
-from emoadapt.flow.parts import write_text
 from emoadapt.layers.heads import build_head
 from emoadapt.layers.speech import SpeechBackbone
+from emoadapt.machine.devices import fit_threads
 from emoadapt.schema import SAMPLE_RATE
+from emoadapt.storage.files import write_text
 from emoadapt.study.plan.work import choose_calibrated, describe_calibrated
 from emoadapt.training.finetuning import FinetunedBackbone
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from emoadapt.data.ranks import add_up, find_rank, share
-from emoadapt.flow.parts import force_to_disk
+from emoadapt.machine.ranks import add_up, find_rank, share
+from emoadapt.storage.files import force_to_disk
 from emoadapt.training.interruption import Interrupted, Notice
 from emoadapt.training.states import is_whole
 

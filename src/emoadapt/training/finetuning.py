@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from emoadapt.backbones.base import load_backbone
 from emoadapt.data.batching import Batch
-from emoadapt.data.ranks import count_ranks, find_rank
-from emoadapt.flow.parts import force_to_disk, link_or_copy
 from emoadapt.inference.classifier import EmotionClassifier
 from emoadapt.layers.heads import Head
+from emoadapt.machine.ranks import count_ranks, find_rank
+from emoadapt.storage.files import force_to_disk, link_or_copy
 from emoadapt.study.nodes import ORIGINAL, Run
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from emoadapt.data.ranks import gather
 from emoadapt.errors import TrainingError
+from emoadapt.machine.ranks import gather
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emoadapt.flow.devices import take_devices
 from emoadapt.flow.shards import group_by_corpus
+from emoadapt.machine.devices import take_devices
 from emoadapt.plugins import load_plugin
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def run_job(job: AdaptationJob | TaskJob, gpus: int) -> None:
         return
     # Before anything looks for a GPU.
     take_devices(gpus)
-    from emoadapt.training.processes import count_processes, run_in_processes
+    from emoadapt.machine.processes import count_processes, run_in_processes
 
     run_in_processes(count_processes(gpus), job.study.device, train, job)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from emoadapt.data.batching import Batch
-from emoadapt.data.ranks import find_rank, gather
+from emoadapt.machine.ranks import find_rank, gather
 from emoadapt.training.curve import Curve
 from emoadapt.training.guard import GradientGuard, check_loss
 from emoadapt.training.totals import Sums, Term, Totals

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emoadapt.data.ranks import find_rank
 from emoadapt.errors import TrainingError
+from emoadapt.machine.ranks import find_rank
 from emoadapt.training.watchers import Watcher
 
 if TYPE_CHECKING:

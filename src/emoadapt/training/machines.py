@@ -10,7 +10,7 @@ import numpy as np
 from emoadapt import schema
 from emoadapt.data.vectors import normalise_vectors, read_layers, read_vectors
 from emoadapt.errors import TrainingError
-from emoadapt.flow.store import read_table
+from emoadapt.storage.tables import read_table
 from emoadapt.study.nodes import Run
 from emoadapt.training.labelled import LabelledClips, measure_macro_f1
 from emoadapt.training.questions import load_clips

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.errors import TrainingError
-from emoadapt.flow.frames import read_frame
-from emoadapt.flow.store import write_table
+from emoadapt.storage.frames import read_frame
+from emoadapt.storage.tables import write_table
 from emoadapt.study.nodes import Run, Setting
 from emoadapt.training.curve import Curve
 

@@ -17,8 +17,8 @@ from emoadapt.data.clips import Annotate, ClipStore, SignalDataset, VectorDatase
 from emoadapt.data.streams import AUDIO, FRONTEND, list_columns
 from emoadapt.data.vectors import normalise_vectors, read_vectors
 from emoadapt.errors import TrainingError
-from emoadapt.flow.store import read_table
 from emoadapt.schema import SAMPLE_RATE
+from emoadapt.storage.tables import read_table
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.flow.code import code_digest, digest
-from emoadapt.flow.parts import replacing
+from emoadapt.storage.files import replacing
 from emoadapt.weights.registry import identity
 
 if TYPE_CHECKING:

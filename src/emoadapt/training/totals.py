@@ -1,6 +1,6 @@
 """Loss terms of batches, and their sums over a part.
 
-Where several processes share each batch (`emoadapt.data.ranks`), sums and counts go over all of them: losses are those of the
+Where several processes share each batch (`emoadapt.machine.ranks`), sums and counts go over all of them: losses are those of the
 whole batch, not means over means.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from emoadapt.data.ranks import add_up, count_ranks
+from emoadapt.machine.ranks import add_up, count_ranks
 
 TINY = 1e-12
 """Replaces a number of clips of 0, which would be divided by."""

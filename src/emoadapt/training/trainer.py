@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from emoadapt.data.batching import Batch, find_order
-from emoadapt.data.ranks import count_ranks, find_rank
 from emoadapt.errors import NO_GPU, TrainingError
 from emoadapt.layers.heads import seeded
+from emoadapt.machine.ranks import count_ranks, find_rank
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.precision import Precision
 from emoadapt.training.schedules import scale_rate

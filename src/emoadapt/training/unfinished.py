@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
-from emoadapt.data.ranks import find_rank, gather, share
 from emoadapt.errors import DataError
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.machine.ranks import find_rank, gather, share
+from emoadapt.storage.tables import read_table, write_table
 from emoadapt.study.nodes import Run
 from emoadapt.training.interruption import Interrupted, Notice
 from emoadapt.training.runs import RunClips, RunTables

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emoadapt.flow.progress import make_bar
+from emoadapt.machine.progress import make_bar
 
 if TYPE_CHECKING:
     import torch

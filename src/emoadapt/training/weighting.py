@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from emoadapt.data.ranks import add_up, count_ranks
+from emoadapt.machine.ranks import add_up, count_ranks
 
 ASYMMETRY = 1.5
 """GradNorm's alpha: how strongly an objective that learns slowly is favoured (Chen et al. 2018, Sec. 5)."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.errors import ModelError
-from emoadapt.flow.parts import write_text
+from emoadapt.storage.files import write_text
 from emoadapt.weights.inventory import ALTERED, OK, UNPINNED, Wanted, inspect_weights, show_size, summarise
 from emoadapt.weights.registry import (
     LOCK_FILE,

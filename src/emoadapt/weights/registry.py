@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.errors import ModelError
-from emoadapt.flow.caches import write_cache
+from emoadapt.storage.caches import write_cache
 
 REMEMBERED_BYTES = 16 * 2**20
 """Digests of files from this size on are remembered between processes: reading gigabytes takes seconds, and every

@@ -12,7 +12,7 @@ from emoadapt.data import clips
 from emoadapt.data.clips import ClipStore, SignalDataset, VectorDataset
 from emoadapt.data.streams import AUDIO, FRONTEND, LAYERS, list_columns
 from emoadapt.errors import DataError
-from emoadapt.flow.store import ROWS_PER_GROUP, write_table
+from emoadapt.storage.tables import ROWS_PER_GROUP, write_table
 
 AUDIO_COLUMNS = list_columns(AUDIO)
 

@@ -9,7 +9,7 @@ import pytest
 from emoadapt import schema
 from emoadapt.data.held_out import assign_parts, describe_common, draw_parts
 from emoadapt.errors import DataError
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.tables import read_table, write_table
 
 MANIFEST = dict(pl.DataFrame(schema.MANIFEST.empty_table()).schema)
 

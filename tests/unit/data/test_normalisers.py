@@ -8,7 +8,7 @@ import pytest
 from emoadapt import schema
 from emoadapt.data.normalisers import fit_normalisers
 from emoadapt.errors import DataError
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.tables import read_table, write_table
 
 
 def write_corpus(root: Path, corpus: str, values: np.ndarray, parts: list[str]) -> tuple[Path, list[dict]]:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from emoadapt import schema
-from emoadapt.data.quarantine import collect_quarantine
 from emoadapt.data.targets import build_training_shard, pack_training_shard
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.quarantine import collect_quarantine
+from emoadapt.storage.tables import read_table, write_table
 
 
 def write_features(root: Path, failed: set[int] = frozenset(), count: int = 4) -> tuple[Path, Path]:

@@ -8,7 +8,7 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.data.vectors import normalise_vectors, read_layers, read_vectors
-from emoadapt.flow.store import write_table
+from emoadapt.storage.tables import write_table
 
 ROWS = [
     ("home/a", "home", "s1", 1.0),

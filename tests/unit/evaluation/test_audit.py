@@ -12,7 +12,7 @@ from emoadapt.evaluation.calibration import BINS, CALIBRATION_METRICS
 from emoadapt.evaluation.comparisons import Scoring
 from emoadapt.evaluation.evaluate import evaluate_task, name_table
 from emoadapt.evaluation.questions import pose_question
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.tables import read_table, write_table
 
 CLASSES = ("anger", "neutral", "sadness")
 

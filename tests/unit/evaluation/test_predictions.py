@@ -12,8 +12,8 @@ from emoadapt.evaluation.comparisons import Scoring
 from emoadapt.evaluation.evaluate import TABLES, evaluate_task, name_table
 from emoadapt.evaluation.predictions import average_classes, name_parent
 from emoadapt.evaluation.questions import pose_question
-from emoadapt.flow.frames import make_frame
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.frames import make_frame
+from emoadapt.storage.tables import read_table, write_table
 
 CLASSES = ("anger", "neutral", "sadness")
 

@@ -10,7 +10,7 @@ from emoadapt.errors import DataError
 from emoadapt.evaluation.comparisons import Scoring
 from emoadapt.evaluation.evaluate import TABLES, evaluate_task, name_table
 from emoadapt.evaluation.questions import pose_question
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.tables import read_table, write_table
 from emoadapt.study.nodes import Model
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from emoadapt import schema
 from emoadapt.cli import app
 from emoadapt.evaluation.word_errors import collect_word_errors, find_normaliser
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.tables import read_table, write_table
 
 EMPTY = dict.fromkeys(("start", "end", "speaker", "sex", "split"))
 

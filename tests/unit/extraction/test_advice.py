@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from emoadapt.check.listings import Listings
-from emoadapt.check.study import print_check
 from emoadapt.config import load_study
-from emoadapt.dag import Graph
 from emoadapt.extraction.advice import advise_features
 from emoadapt.features.transcript import Config as AsrConfig
+from emoadapt.study.check.listings import Listings
+from emoadapt.study.check.study import print_check
+from emoadapt.study.graph import Graph
 
 
 @pytest.fixture(autouse=True)

@@ -66,7 +66,7 @@ def test_an_edit_of_a_feature_concerns_itself_alone(monkeypatch: pytest.MonkeyPa
         ("extraction.recipes", set()),
         ("config.features", set()),
         ("plugins", set()),
-        ("dag", set()),
+        ("study.graph", set()),
     ],
 )  # fmt: skip
 def test_an_edit_of_machinery_concerns_those_who_use_it(
@@ -90,7 +90,7 @@ def test_finding_fetching_and_describing_weights_makes_no_row_stale() -> None:
     found = code.read_covered(*modules)
     aside = ("registry", "inventory", "fetching", "cards")
     assert not {name for name in found if name.rpartition(".")[2] in aside}
-    others = tuple(f"emoadapt.{room}" for room in ("backbones", "layers", "poolings", "training", "dag"))
+    others = tuple(f"emoadapt.{room}" for room in ("backbones", "layers", "poolings", "training", "study"))
     assert not {name for name in found if name.startswith(others)}
 
 

@@ -16,7 +16,7 @@ from emoadapt.config import Study, load_study
 from emoadapt.errors import ModelError
 from emoadapt.extraction import shards
 from emoadapt.extraction.recipes import describe_recipe
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.tables import read_table, write_table
 
 
 def make_study(root: Path, device: str = "cpu", **features: Any) -> Study:

@@ -10,7 +10,7 @@ import pytest
 from emoadapt import schema
 from emoadapt.errors import DataError
 from emoadapt.faces.contact_sheet import draw_contact_sheet, write_contact_sheet
-from emoadapt.flow.store import write_table
+from emoadapt.storage.tables import write_table
 
 YELLOW, BLUE = (240, 228, 66), (20, 40, 200)
 BOX = [40.0, 30.0, 90.0, 80.0]

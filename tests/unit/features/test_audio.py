@@ -16,7 +16,7 @@ from emoadapt.features.audio import Config as AudioConfig
 from emoadapt.features.audio import load as load_audio
 from emoadapt.features.audio import note_segment
 from emoadapt.features.base import Context, Extractor
-from emoadapt.flow.notes import split_notes
+from emoadapt.storage.notes import split_notes
 
 
 @pytest.fixture

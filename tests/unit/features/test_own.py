@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from emoadapt.config import Study, load_study
-from emoadapt.dag import Graph
 from emoadapt.errors import ConfigError
 from emoadapt.plugins import use_folder
+from emoadapt.study.graph import Graph
 
 PAGE = Path(__file__).parents[3] / "docs/add-a-feature.md"
 CORPUS = {"c": {"importer": "folder", "root": "clips", "shards": 2}}

@@ -14,7 +14,7 @@ from emoadapt.errors import ClipError, DataError
 from emoadapt.features.base import guard
 from emoadapt.flow import rows as rows_module
 from emoadapt.flow.rows import Counts, Recipe, Row, compute_shard
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.tables import read_table, write_table
 
 
 class Recorder:

@@ -13,11 +13,11 @@ from emoadapt.errors import ClipError, ConfigError, ModelError
 from emoadapt.features.audio import Config as AudioConfig
 from emoadapt.features.audio import load as load_audio
 from emoadapt.features.base import Context
-from emoadapt.flow.notes import join_notes
 from emoadapt.inference import predict
 from emoadapt.inference.predict import predict_files
 from emoadapt.media import Piece, decode_audio, examine, read_recording
 from emoadapt.samples import to_float
+from emoadapt.storage.notes import join_notes
 
 from .conftest import CLASSES, make_classifier, write_noise
 

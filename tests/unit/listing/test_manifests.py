@@ -11,9 +11,9 @@ import pytest
 
 from emoadapt.corpora.csv import Config as CsvCorpus
 from emoadapt.corpora.folder import Config as FolderCorpus
-from emoadapt.flow.store import read_table
 from emoadapt.listing import manifests
 from emoadapt.listing.manifests import CorpusState, find_state, list_manifest, write_manifest
+from emoadapt.storage.tables import read_table
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ import soundfile
 import yaml
 from pydantic import ValidationError
 
-from emoadapt.check.corpora import check_corpus
-from emoadapt.check.listings import Listings
 from emoadapt.config import Segments
 from emoadapt.corpora.base import parent_of
 from emoadapt.corpora.csv import Config as CsvCorpus
@@ -24,6 +22,8 @@ from emoadapt.listing import segments
 from emoadapt.listing.manifests import find_state, list_label_rows, list_manifest
 from emoadapt.listing.reading import read_clips, read_utterances
 from emoadapt.listing.segments import cut_clips, place_segments
+from emoadapt.study.check.corpora import check_corpus
+from emoadapt.study.check.listings import Listings
 
 TWO = {"seconds": 2.0, "overlap": 0.5}
 

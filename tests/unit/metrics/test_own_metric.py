@@ -13,14 +13,14 @@ from sklearn.metrics import cohen_kappa_score
 
 from emoadapt import schema
 from emoadapt.config import load_study
-from emoadapt.dag import Graph
 from emoadapt.errors import ConfigError
 from emoadapt.evaluation.comparisons import Scoring
 from emoadapt.evaluation.evaluate import evaluate_task, name_table
 from emoadapt.evaluation.questions import pose_question
 from emoadapt.flow.code import code_digest
-from emoadapt.flow.store import read_table, write_table
 from emoadapt.metrics.base import label_score
+from emoadapt.storage.tables import read_table, write_table
+from emoadapt.study.graph import Graph
 
 PAGE = Path(__file__).parents[3] / "docs/add-a-metric.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)

@@ -14,11 +14,11 @@ from emoadapt.evaluation.comparisons import Scoring
 from emoadapt.evaluation.evaluate import evaluate_task
 from emoadapt.evaluation.questions import pose_question
 from emoadapt.flow.shards import shard_names
-from emoadapt.flow.store import read_table, write_table
 from emoadapt.reporting.audits import AUDIT_TABLES
 from emoadapt.reporting.figures import write_figures
 from emoadapt.reporting.runs import list_batches
 from emoadapt.reporting.tables import write_tables
+from emoadapt.storage.tables import read_table, write_table
 from emoadapt.study.nodes import Model
 from emoadapt.tasks.leaks import find_leaks, read_clips
 

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pytest
 
 from emoadapt import schema
-from emoadapt.flow.store import read_table
 from emoadapt.reporting.audits import COUNTS, build_calibration, build_leaks, sort_settings
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.exposure import leak_footnotes, select_footnotes
 from emoadapt.reporting.notices import list_copies
 from emoadapt.reporting.tables import read_tidy
+from emoadapt.storage.tables import read_table
 from emoadapt.study.nodes import Model
 
 SETTING = ["task", "test_corpus", "subset", *Model._fields]

@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 
 from emoadapt import schema
-from emoadapt.flow.store import write_table
 from emoadapt.reporting.canvas import new_figure, split_panels, spread_labels
 from emoadapt.reporting.figures import figure_names, write_figures
+from emoadapt.storage.tables import write_table
 
 
 def test_figures_are_complete_valid_and_deterministic(study, inputs, written, tmp_path):

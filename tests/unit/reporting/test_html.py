@@ -12,13 +12,13 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.errors import DataError
-from emoadapt.flow.store import write_table
 from emoadapt.reporting import write_all
 from emoadapt.reporting.declared import write_declared
 from emoadapt.reporting.figures import figure_names, write_figures
 from emoadapt.reporting.html import write_report
 from emoadapt.reporting.pages import collect_pages
 from emoadapt.reporting.tables import read_tidy, write_tables
+from emoadapt.storage.tables import write_table
 
 SCRIPT = "<script>alert(1)</script>"
 

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from emoadapt.errors import DataError
-from emoadapt.flow.store import read_table
 from emoadapt.reporting.pages import collect_pages, encode_pages, page_id, round_value
+from emoadapt.storage.tables import read_table
 from emoadapt.study.nodes import Model
 
 

@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from emoadapt import schema
-from emoadapt.flow.store import read_table, write_table
 from emoadapt.reporting.tables import _say_methods, print_quarantine, read_tidy, table_names, write_tables
+from emoadapt.storage.tables import read_table, write_table
 
 SCRIPT = "<script>alert(1)</script>"
 

@@ -10,7 +10,7 @@ import pytest
 from emoadapt import schema
 from emoadapt.config import load_study
 from emoadapt.errors import CorpusError
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.tables import read_table, write_table
 from emoadapt.tasks.leaks import (
     check_training,
     describe_clips,

@@ -5,8 +5,8 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-from emoadapt.data.ranks import count_ranks, find_rank, gather
 from emoadapt.errors import TrainingError
+from emoadapt.machine.ranks import count_ranks, find_rank, gather
 from emoadapt.training.jobs import AdaptationJob, TaskJob, run_job
 
 

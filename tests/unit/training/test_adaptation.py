@@ -16,7 +16,7 @@ from transformers import AutoModel
 from emoadapt import schema
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.errors import DataError, TrainingError
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.tables import read_table, write_table
 from emoadapt.training.adaptation import AdaptationLearner
 from emoadapt.training.interruption import Interrupted
 from emoadapt.training.jobs import run_job
@@ -463,7 +463,7 @@ def test_sigterm_from_outside_ends_the_command_with_one_line(work, monkeypatch: 
     config = work.folder / "study.json"
     config.write_text(json.dumps(work.values))
     # Where the graph of the study expects them.
-    from emoadapt.dag import Graph
+    from emoadapt.study.graph import Graph
 
     job = Graph(work.study).adaptation_job("tiny", "all", Path("resumed"), Path("resumed.curves.parquet"), 1)
     places = {f"train.{corpus}": path for corpus, (path,) in job.shards["training"].items()}

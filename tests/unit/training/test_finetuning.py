@@ -13,8 +13,8 @@ from transformers import AutoModel, AutoModelForAudioClassification, Wav2Vec2Fea
 from emoadapt import schema
 from emoadapt.backbones.base import load_backbone
 from emoadapt.errors import TrainingError
-from emoadapt.flow.store import read_provenance, read_table, write_table
 from emoadapt.inference.classifier import load_classifier
+from emoadapt.storage.tables import read_provenance, read_table, write_table
 from emoadapt.study.nodes import Run
 from emoadapt.training import finetuning
 from emoadapt.training.unfinished import UnfinishedJob

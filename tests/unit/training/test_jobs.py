@@ -56,7 +56,7 @@ def test_a_job_is_handed_to_each_of_its_processes(work, monkeypatch: pytest.Monk
     processes = ModuleType("processes")
     processes.count_processes = lambda gpus: gpus  # type: ignore[attr-defined]
     processes.run_in_processes = lambda *args: taken.append(args)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "emoadapt.training.processes", processes)
+    monkeypatch.setitem(sys.modules, "emoadapt.machine.processes", processes)
     monkeypatch.setattr("emoadapt.training.jobs.take_devices", taken.append)
     job = work.adaptation_job()
     run_job(job, 2)

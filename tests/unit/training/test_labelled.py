@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 
 from emoadapt import schema
 from emoadapt.errors import TrainingError
-from emoadapt.flow.store import write_table
+from emoadapt.storage.tables import write_table
 from emoadapt.study.nodes import Run
 from emoadapt.training.labelled import LabelledClips, measure_macro_f1
 

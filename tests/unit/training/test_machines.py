@@ -16,8 +16,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from emoadapt.errors import TrainingError
-from emoadapt.flow.store import read_table
 from emoadapt.methods.svm import Config
+from emoadapt.storage.tables import read_table
 from emoadapt.study.nodes import Run
 from emoadapt.training import machines
 from emoadapt.training.interruption import Interrupted

@@ -13,8 +13,8 @@ from torchmetrics.functional.regression import concordance_corrcoef
 from emoadapt import schema
 from emoadapt.data.batching import Batch
 from emoadapt.errors import TrainingError
-from emoadapt.flow.store import read_provenance, read_table, write_table
 from emoadapt.layers.heads import build_head
+from emoadapt.storage.tables import read_provenance, read_table, write_table
 from emoadapt.study.nodes import Run
 from emoadapt.training.probing import LayerProbe
 

@@ -6,8 +6,8 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.errors import TrainingError
-from emoadapt.flow.store import write_table
 from emoadapt.methods.finetune import Config
+from emoadapt.storage.tables import write_table
 from emoadapt.training.rated import RatedClips
 
 

@@ -15,10 +15,10 @@ from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.data.streams import AUDIO
 from emoadapt.errors import TrainingError
-from emoadapt.flow.store import read_table, write_table
 from emoadapt.inference.classifier import load_classifier
 from emoadapt.layers.heads import ScaledHead, build_head
 from emoadapt.methods.finetune import Config
+from emoadapt.storage.tables import read_table, write_table
 from emoadapt.study.nodes import Model, Run
 from emoadapt.training.curve import Curve
 from emoadapt.training.regression import AttributeLearner, measure_concordance

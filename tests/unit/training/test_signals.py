@@ -13,7 +13,7 @@ from emoadapt.backbones.base import load_backbone
 from emoadapt.config import Optimisation
 from emoadapt.data.streams import AUDIO, Stream
 from emoadapt.errors import TrainingError
-from emoadapt.flow.store import read_table
+from emoadapt.storage.tables import read_table
 from emoadapt.training.signals import SpeechSignals, VectorSignals, load_signals, note_cropped
 
 LENGTHS = {f"c/{n}": 1600 * n for n in range(1, 9)}

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from emoadapt.errors import TrainingError
-from emoadapt.flow.store import read_table, write_table
+from emoadapt.storage.tables import read_table, write_table
 from emoadapt.study.nodes import Run
 from emoadapt.training import finetuning, probing, states
 from emoadapt.training.checkpoints import Checkpoint

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 
 from emoadapt import schema
 from emoadapt.errors import TrainingError
-from emoadapt.flow.store import read_provenance
+from emoadapt.storage.tables import read_provenance
 from emoadapt.study.nodes import Run
 from emoadapt.training import finetuning
 from emoadapt.training.interruption import Interrupted

@@ -11,13 +11,13 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.errors import DataError
-from emoadapt.flow.frames import read_frame
-from emoadapt.flow.parts import write_text
 from emoadapt.reporting.declared.cells import COLUMNS, build_cells, list_missing
 from emoadapt.reporting.declared.footnotes import list_footnotes
 from emoadapt.reporting.declared.grid import Grid, build_grid, write_markdown
 from emoadapt.reporting.declared.latex import write_latex
 from emoadapt.reporting.declared.pictures import draw_table
+from emoadapt.storage.files import write_text
+from emoadapt.storage.frames import read_frame
 
 __all__ = ["Declared", "declared_names", "read_declared", "write_declared"]
 

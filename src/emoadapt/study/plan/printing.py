@@ -10,7 +10,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.config.features import needs_video
-from emoadapt.flow.devices import list_devices
+from emoadapt.machine.devices import list_devices
 from emoadapt.plugins import list_plugins
 from emoadapt.schema import KEPT
 from emoadapt.study.nodes import Model

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from emoadapt.config import load_study, merge_study
 from emoadapt.corpora.base import Utterance
-from emoadapt.dag import Graph
 from emoadapt.errors import ClipError, ConfigError, EmoadaptError
 from emoadapt.listing.reading import read_utterances
 from emoadapt.plugins import read_declaration
 from emoadapt.schema import SAMPLE_RATE
+from emoadapt.study.graph import Graph
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
@@ -140,7 +140,7 @@ def _read_extracted(study: Study, corpus: str) -> float | None:
     paths = [Path(path) for path in Graph(study).feature_shards("audio", corpus)]
     if not all(path.is_file() for path in paths):
         return None
-    from emoadapt.flow.store import read_table
+    from emoadapt.storage.tables import read_table
 
     samples = [n or 0 for n in read_table(paths, columns=["n_samples"]).column("n_samples").to_pylist()]
     return sum(samples) / SAMPLE_RATE

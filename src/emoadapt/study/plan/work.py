@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from emoadapt.dag import Graph
 from emoadapt.flow.code import digest
 from emoadapt.methods.finetune import Config
 from emoadapt.schema import KEPT
+from emoadapt.study.graph import Graph
 from emoadapt.study.grid import batches
 from emoadapt.study.nodes import Setting
 from emoadapt.study.plan.sizes import CorpusSize

@@ -11,7 +11,7 @@ from scipy import stats
 
 from emoadapt import schema
 from emoadapt.config import load_study
-from emoadapt.flow.store import write_table
+from emoadapt.storage.tables import write_table
 from emoadapt.study.nodes import Model
 from emoadapt.study.tables import list_comparisons
 

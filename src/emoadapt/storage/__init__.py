@@ -1,0 +1,1 @@
+"""Files and tables: reading and writing, whole or not at all."""

@@ -1,0 +1,45 @@
+"""Tasks that passed their check, remembered: Snakemake starts often, and a large corpus takes seconds to split."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from emoadapt.errors import EmoadaptError
+from emoadapt.storage.files import Overtaken, write_text
+from emoadapt.study.graph import RESULTS, Graph
+
+PASSED = Path(RESULTS, ".cache", "tasks")
+"""Folder with the state in which each task passed."""
+
+
+def check_tasks(graph: Graph) -> None:
+    """Check labels, classes, splits, subsets and leaks as `emoadapt check` does, before anything runs.
+
+    A task that passed is not looked at again until something that decides it changes.
+
+    Raises:
+        EmoadaptError: all that would stop a task.
+    """
+    states = {task: graph.task_state(task) for task in graph.study.tasks}
+    changed = [task for task, state in states.items() if not _has_passed(task, state)]
+    if not changed:
+        return
+    # Here, since they load polars, which most starts do without.
+    from emoadapt.study.check.listings import Listings
+    from emoadapt.study.check.tasks import find_task_problems
+
+    listings, problems = Listings(graph.study), []
+    for task in changed:
+        if found := find_task_problems(listings, task):
+            problems += found
+        else:
+            with suppress(Overtaken, OSError):
+                write_text(PASSED / f"{task}.txt", states[task])
+    if problems:
+        raise EmoadaptError("\n".join(problems))
+
+
+def _has_passed(task: str, state: str) -> bool:
+    path = PASSED / f"{task}.txt"
+    return path.is_file() and path.read_text(encoding="utf-8", errors="replace") == state

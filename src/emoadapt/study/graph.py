@@ -1,0 +1,567 @@
+"""The questions that the Snakefile asks about a study. Light: read again by every job of a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from contextlib import suppress
+from dataclasses import astuple
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from emoadapt.backbones.base import list_modules
+from emoadapt.config import Study, load_study, objective_features
+from emoadapt.config.features import list_upstream, needs_video
+from emoadapt.config.papers import find_paper
+from emoadapt.data.objective_targets import describe_target
+from emoadapt.errors import ConfigError, ModelError
+from emoadapt.extraction.recipes import (
+    JobSize,
+    describe_extraction,
+    describe_job,
+    describe_recipe,
+    find_weights,
+    reads_media,
+    study_code,
+)
+from emoadapt.flow.code import code_digest, digest, remember_modules
+from emoadapt.flow.shards import group_by_corpus, shard_names
+from emoadapt.listing.manifests import CorpusState, find_state
+from emoadapt.machine.devices import list_devices
+from emoadapt.metrics.base import name_modules
+from emoadapt.plugins import list_plugins, read_declaration
+from emoadapt.storage.files import Overtaken, write_text
+from emoadapt.study.grid import batches, count_gpus
+from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
+from emoadapt.study.tables import list_comparisons
+from emoadapt.tasks.folds import count_folds
+from emoadapt.tasks.states import describe_leaks, describe_splits, describe_subset
+from emoadapt.training.jobs import AdaptationJob, TaskJob, group_shards
+from emoadapt.weights.registry import identity, locate
+
+RESULTS = "results"
+STUDY_VARIABLE = "EMOADAPT_STUDY"
+"""Environment variable through which rules hand the merged configuration to the command line."""
+
+
+def open_study(config: dict[str, Any], basedir: str | Path) -> Graph:
+    """Check the merged configuration and make it known to the commands that rules call.
+
+    The interpreter that runs Snakemake becomes the one that `python -m emoadapt` starts in a rule's shell; an
+    environment activated by `--sdm conda` still comes first.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+    study = load_study(config)
+    text = json.dumps(config, default=str)
+    path = Path(RESULTS, ".cache", "studies", hashlib.sha256(text.encode()).hexdigest()[:12] + ".json").absolute()
+    while not path.exists() or path.read_bytes() != text.encode():
+        with suppress(Overtaken):  # by who writes the same, and may yet be killed
+            write_text(path, text)
+    os.environ[STUDY_VARIABLE] = str(path)
+    remember_modules(Path(RESULTS, ".cache", "code").absolute())
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(basedir, "src")), os.environ.get("PYTHONPATH")]))
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return Graph(study)
+
+
+class Graph:
+    """Names, inputs and parameters of the jobs of a study."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    # --- corpora and features
+
+    @cache  # noqa: B019 - one graph lives as long as the process
+    def _state(self, corpus: str) -> CorpusState:
+        return find_state(corpus, self.study.corpora[corpus])
+
+    def shards(self, corpus: str) -> list[str]:
+        """Shard names of a corpus."""
+        return shard_names(self.study.corpora[corpus].shards)
+
+    def manifest_state(self, corpus: str, shard: str) -> str:
+        """Fingerprint of the clips of a shard."""
+        return self._state(corpus).shards[int(shard)]
+
+    def labels_state(self, corpus: str) -> str:
+        """Fingerprint of a corpus's labels."""
+        return self._state(corpus).labels
+
+    def demo_state(self, corpus: str, shard: str) -> str:
+        """Where the clips of a shard of a generated corpus lie, and what they are made from."""
+        return f"{self.study.corpora[corpus].root} {self.manifest_state(corpus, shard)}"
+
+    def media_ready(self, feature: str, corpus: str, shard: str) -> list[str]:
+        """What must exist before a feature can read a shard's media: the stamp of a generated one, nothing otherwise."""
+        if not reads_media(feature):
+            return []
+        generated = read_declaration("corpora", self.study.corpora[corpus].importer, "GENERATED")
+        return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if generated else []
+
+    def recipe(self, feature: str) -> str:
+        """What decides a feature's rows besides their input, as one string."""
+        columns = [(field.name, str(field.type)) for field in describe_extraction(self.study, feature).table]
+        return digest(astuple(describe_recipe(self.study, feature)), columns)
+
+    def features(self) -> list[str]:
+        """All features that there are, in use or not."""
+        return list_plugins("features")
+
+    def feature_job(self, feature: str) -> JobSize:
+        """Memory, minutes, threads and GPUs that a shard of a feature asks for."""
+        return describe_job(self.study, feature)
+
+    def feature_tables(self, feature: str) -> dict[str, str]:
+        """Input table of a feature -> pattern of its shards, in the order in which the extractor is given them."""
+        return {
+            name: f"{RESULTS}/manifests/{{corpus}}/{{shard}}.parquet"
+            if name == "manifest"
+            else f"{RESULTS}/features/{name}/{{corpus}}/{{shard}}.parquet"
+            for name in describe_extraction(self.study, feature).inputs
+        }
+
+    def code(self, *modules: str) -> str:
+        """Digest of modules of this package and of what they import."""
+        return study_code(self.study, *(f"emoadapt.{module}" for module in modules))
+
+    def feature_shards(self, feature: str, corpus: str) -> list[str]:
+        """All shards of a feature of a corpus."""
+        return [f"{RESULTS}/features/{feature}/{corpus}/{shard}.parquet" for shard in self.shards(corpus)]
+
+    def manifests(self, corpus: str) -> list[str]:
+        """All manifest shards of a corpus."""
+        return [f"{RESULTS}/manifests/{corpus}/{shard}.parquet" for shard in self.shards(corpus)]
+
+    # --- Stage 1
+
+    def objective_set(self, adaptation: str) -> str:
+        """Names of an adaptation's objectives, sorted, joined by `+`: adaptations with the same share their shards."""
+        return "+".join(sorted(self.study.adaptations[adaptation].objectives))
+
+    def objective_sets(self) -> list[str]:
+        """All sets in use."""
+        return list(dict.fromkeys(self.objective_set(name) for name in self.study.adaptations))
+
+    @cached_property
+    def _objective_features(self) -> dict[str, str]:
+        return objective_features()
+
+    def target_feature(self, objective: str, corpus: str) -> str | None:
+        """Feature of an objective's target, or None where the corpus lacks the modality."""
+        feature = self._objective_features[objective]
+        return feature if self._has_modality(feature, corpus) else None
+
+    def _has_modality(self, feature: str, corpus: str) -> bool:
+        """Whether a corpus has what a feature is computed from."""
+        return not needs_video(feature) or "video" in self.study.corpora[corpus].modalities
+
+    def training_inputs(self, objectives: str, corpus: str, shard: str) -> list[str]:
+        """Feature shards that a training shard is packed from: audio first, then targets by objective."""
+        features = [self.target_feature(objective, corpus) for objective in objectives.split("+")]
+        names = dict.fromkeys(["audio", *(feature for feature in features if feature)])
+        return [f"{RESULTS}/features/{name}/{corpus}/{shard}.parquet" for name in names]
+
+    @cache  # noqa: B019 - one graph lives as long as the process
+    def training_columns(self, objectives: str) -> str:
+        """Feature and column of each target, which the packing of a shard reads from the objectives' modules."""
+        return " ".join(f"{name}:{':'.join(describe_target(name))}" for name in objectives.split("+"))
+
+    def training_shards(self, adaptation: str) -> list[str]:
+        """All training shards of an adaptation."""
+        folder = f"{RESULTS}/training/{self.objective_set(adaptation)}"
+        corpora = self.study.adaptations[adaptation].corpora
+        return [f"{folder}/{corpus}/{shard}.parquet" for corpus in corpora for shard in self.shards(corpus)]
+
+    def normaliser_inputs(self, adaptation: str) -> list[str]:
+        """Feature shards of the targets of an adaptation."""
+        config = self.study.adaptations[adaptation]
+        found = [
+            path
+            for corpus in config.corpora
+            for objective in sorted(config.objectives)
+            if (feature := self.target_feature(objective, corpus))
+            for path in self.feature_shards(feature, corpus)
+        ]
+        return list(dict.fromkeys(found))
+
+    # --- outputs of frozen backbones, kept as features
+
+    def kept_shards(self, source: str | None, corpora: tuple[str, ...]) -> list[str]:
+        """Shards of a kept output, `<kind>.<backbone>[.<adaptation>]`, of corpora; empty without one."""
+        return [] if source is None else [path for c in corpora for path in self.feature_shards(source, c)]
+
+    def front_end(self, stage: Literal["stage1", "stage2"], backbone: str, start: str) -> str | None:
+        """The kept output of the frozen front end that a training reads; None where it reads none."""
+        whose = self.study.backbones[backbone].find_front_end(stage, start)
+        return None if whose is None else _name_kept("frontend", backbone, ORIGINAL if whose == "own" else start)
+
+    def kept_code(self, source: str) -> str:
+        """Digest of the code that computes a kept output."""
+        return study_code(self.study, "emoadapt.extraction.kept", *self._backbone_modules(source.split(".")[0]))
+
+    def kept_model(self, source: str) -> list[str]:
+        """The Stage-1 model that a kept output is of; empty for a backbone as it is."""
+        return [f"{RESULTS}/models/{source}"] if "." in source else []
+
+    def kept_state(self, kind: str, source: str) -> str:
+        """What decides a kept output besides a Stage-1 model that it is of."""
+        config = self.study.backbones[source.split(".")[0]]
+        return f"{config.describe_kept(kind)} {self._weights_state(source.split('.')[0])}".strip()
+
+    def backbone_state(self, backbone: str) -> str:
+        """A backbone's configuration and the content of its weights."""
+        return f"{self.study.backbones[backbone].describe()} {self._weights_state(backbone)}".strip()
+
+    def _weights_state(self, backbone: str) -> str:
+        weights = self.study.backbones[backbone].list_weights()
+        return " ".join(identity(name, self.study.weights_folder, revision) for name, revision in weights)
+
+    def stage1_front_end(self, backbone: str, adaptation: str) -> list[str]:
+        """Kept output of the front end that Stage 1 reads; empty where it trains the front end."""
+        source = self.front_end("stage1", backbone, adaptation)
+        return self.kept_shards(source, self.study.adaptations[adaptation].corpora)
+
+    def stage1_state(self, adaptation: str) -> str:
+        """An adaptation's configuration, without what says where it is applied."""
+        return self.study.adaptations[adaptation].describe()
+
+    def stage1_code(self, backbone: str, adaptation: str) -> str:
+        """Digest of the code of Stage 1 with the method, the backbone and the objectives that it uses."""
+        method = f"emoadapt.methods.{self.study.adaptations[adaptation].method}"
+        objectives = [f"emoadapt.{module}" for module in self._objective_modules(adaptation)]
+        return study_code(self.study, method, *self._backbone_modules(backbone), *objectives)
+
+    def _backbone_modules(self, backbone: str) -> list[str]:
+        """Modules that a backbone is loaded with."""
+        return ["emoadapt.backbones.base", *list_modules(self.study.backbones[backbone], self.study.weights_folder)]
+
+    def normaliser_code(self, adaptation: str) -> str:
+        """Digest of the code that fits an adaptation's normalisers."""
+        return self.code("data.normalisers", *self._objective_modules(adaptation))
+
+    def _objective_modules(self, adaptation: str) -> list[str]:
+        return [f"objectives.{name}" for name in sorted(self.study.adaptations[adaptation].objectives)]
+
+    # --- Stage 2
+
+    def task_corpora(self, task: str) -> tuple[str, ...]:
+        """The corpus that a task trains on, then those it only tests on."""
+        config = self.study.tasks[task]
+        return (config.corpus, *config.test_also)
+
+    @cache  # noqa: B019 - one graph lives as long as the process
+    def folds(self, task: str) -> int:
+        """Number of folds of a task."""
+        config = self.study.tasks[task]
+        return count_folds(config.corpus, config, self.study.corpora[config.corpus])
+
+    def setting(self, task: str, model: str, subset: str) -> Setting:
+        """The setting that the wildcards of a rule name."""
+        return Setting(task, Model.parse(model), subset)
+
+    def batches(self, setting: Setting) -> dict[str, list[Run]]:
+        """Batch name -> the runs that one job does."""
+        return batches(self.study, setting, self.folds(setting.task))
+
+    def read_features(self, setting: Setting) -> list[str]:
+        """Features and kept outputs that a training on a task reads."""
+        backbone, start, finetuning = setting.model
+        config = self.study.backbones[backbone]
+        if self.study.finetunings[finetuning].frozen and config.adaptable:
+            return [_name_kept("layers", backbone, start)]
+        return [*config.features, *filter(None, [self.front_end("stage2", backbone, start)])]
+
+    def training_inputs_of(self, setting: Setting) -> dict[str, Any]:
+        """Shards that a training on a task reads, and the Stage-1 model where its backbone is loaded."""
+        corpora, start = self.task_corpora(setting.task), setting.model.start
+        inputs: dict[str, Any] = {
+            "shards": [path for name in self.read_features(setting) for path in self.kept_shards(name, corpora)]
+        }
+        if start != ORIGINAL and not self.study.finetunings[setting.model.finetuning].frozen:
+            inputs["model"] = f"{RESULTS}/models/{setting.model.backbone}.{start}"
+        return inputs
+
+    def training_state(self, setting: Setting) -> str:
+        """The configuration that a training on a task reads, its runs apart."""
+        backbone, _, finetuning = setting.model
+        settings, outputs = self.study.finetunings[finetuning], json.dumps(self.study.tasks[setting.task].outputs)
+        kept = self.study.keep_models if self.study.keeps_embeddings(setting.model) else ""
+        return f"{settings.describe()} {outputs} {kept} {self.backbone_state(backbone)}"
+
+    def training_code(self, setting: Setting) -> str:
+        """Digest of the code of a training on a task."""
+        settings = self.study.finetunings[setting.model.finetuning]
+        modules = [] if settings.frozen else self._backbone_modules(setting.model.backbone)
+        return study_code(self.study, f"emoadapt.methods.{settings.method}", *modules)
+
+    def evaluation_code(self, task: str) -> str:
+        """Digest of the code that evaluates a task."""
+        return self.code("evaluation.evaluate", *name_modules(self.study.tasks[task].kind))
+
+    def split_state(self, task: str) -> str:
+        """What decides a task's classes and splits besides its corpora."""
+        return describe_splits(self.study.tasks[task])
+
+    def subset_state(self, task: str, subset: str) -> str:
+        """What decides a subset besides the splits."""
+        return describe_subset(self.study.tasks[task], subset)
+
+    def leak_manifests(self, task: str, adaptations: list[str]) -> list[str]:
+        """Manifest shards that a task's leaks are looked for in: of its corpora and those that the adaptations use."""
+        corpora = [*self.task_corpora(task), *(c for name in adaptations for c in self.study.adaptations[name].corpora)]
+        return [path for corpus in dict.fromkeys(corpora) for path in self.manifests(corpus)]
+
+    def leak_inputs(self, task: str, start: str) -> list[str]:
+        """Manifest shards that a training is checked with; all of them come before it anyway, through splits and Stage 1."""
+        return self.leak_manifests(task, [start] if start in self.study.adaptations else [])
+
+    def leak_state(self, task: str) -> str:
+        """What decides the table of leaks besides manifests and splits."""
+        return describe_leaks(self.study, task)
+
+    def leak_tables(self) -> list[str]:
+        """The table of leaks of every task."""
+        return [f"{RESULTS}/leaks/{task}.parquet" for task in self.study.tasks]
+
+    def audited_tasks(self) -> list[str]:
+        """Tasks whose models are audited: those with classes."""
+        return [name for name, task in self.study.tasks.items() if task.classes]
+
+    def run_files(self, task: str, name: str) -> list[str]:
+        """A file of every batch of a task, for example `predictions.parquet`."""
+        return [
+            f"{RESULTS}/runs/{task}/{setting.model}/{setting.subset}/{batch}/{name}"
+            for setting in self.study.list_settings(task)
+            for batch in self.batches(setting)
+        ]
+
+    def run_folders(self) -> list[Path]:
+        """The folder of every batch of the study."""
+        return [Path(path).parent for task in self.study.tasks for path in self.run_files(task, "predictions.parquet")]
+
+    def left_out_folders(self) -> list[Path]:
+        """Folders of runs that the study would have if its optional corpora were here."""
+        runs, gone = Path(RESULTS, "runs"), [path.split(".") for path in self.study.left_out]
+        whole = [names[1] for names in gone if names[0] == "tasks" and len(names) == 2]
+        lost = {kind: [names[1] for names in gone if names[0] == kind] for kind in ("adaptations", "finetunings")}
+        starts, finetunings = [ORIGINAL, *self.study.adaptations], [*self.study.finetunings]
+        models = [
+            Model(backbone, start, finetuning)
+            for backbone in self.study.backbones
+            for start in [*starts, *lost["adaptations"]]
+            for finetuning in [*finetunings, *lost["finetunings"]]
+            if start in lost["adaptations"] or finetuning in lost["finetunings"]
+        ]
+        return [runs / task for task in whole] + [
+            runs / task / str(model) for task in self.study.tasks for model in models
+        ]
+
+    def comparisons(self, task: str) -> list[str]:
+        """The tests that the study's tables want on a task, as `<model> < <baseline>`."""
+        return [f"{model} < {baseline}" for model, baseline in list_comparisons(self.study, task)]
+
+    def adapted_models(self) -> list[str]:
+        """`<backbone>.<adaptation>` of every Stage-1 model."""
+        return [f"{b}.{s}" for b in self.study.backbones for s in self.study.starts(b)[1:]]
+
+    def applied_adaptations(self) -> list[str]:
+        """Adaptations that at least one backbone is given."""
+        return list(dict.fromkeys(s for backbone in self.study.backbones for s in self.study.starts(backbone)[1:]))
+
+    # --- the whole
+
+    def shown_manifests(self) -> list[str]:
+        """Manifest shards of every corpus that a task or an applied adaptation uses."""
+        corpora = [corpus for task in self.study.tasks for corpus in self.task_corpora(task)]
+        corpora += [c for name in self.applied_adaptations() for c in self.study.adaptations[name].corpora]
+        return [path for corpus in dict.fromkeys(corpora) for path in self.manifests(corpus)]
+
+    def features_in_use(self) -> list[tuple[str, str]]:
+        """(feature, corpus) pairs that the study computes."""
+        pairs: dict[tuple[str, str], None] = {}
+        for adaptation in self.study.adaptations.values():
+            for corpus in adaptation.corpora:
+                for objective in adaptation.objectives:
+                    feature = self.target_feature(objective, corpus)
+                    for name in ["audio", *(list_upstream(feature) if feature else [])]:
+                        pairs[name, corpus] = None
+        for setting in self.study.list_settings():
+            wanted = self.study.backbones[setting.model.backbone].features
+            for corpus in self.task_corpora(setting.task):
+                for name in dict.fromkeys(name for feature in wanted for name in list_upstream(feature)):
+                    pairs[name, corpus] = None
+        for wanted, corpus in self._also():
+            for name in list_upstream(wanted):
+                pairs[name, corpus] = None
+        return list(pairs)
+
+    def _also(self) -> list[tuple[str, str]]:
+        """(feature, corpus) pairs that are computed because `features.also` names them."""
+        wanted = [(feature, corpus) for feature in self.study.features.also for corpus in self.study.corpora]
+        return [(feature, corpus) for feature, corpus in wanted if self._has_modality(feature, corpus)]
+
+    def extra_features(self) -> list[str]:
+        """Feature shards of `features.also`, which are wanted for themselves."""
+        return [path for feature, corpus in self._also() for path in self.feature_shards(feature, corpus)]
+
+    def compared_corpora(self) -> list[str]:
+        """Corpora whose own transcripts can be compared with those of a recogniser."""
+        if self.study.features.transcript.engine == "corpus":
+            return []
+        transcribed = [corpus for feature, corpus in self.features_in_use() if feature == "transcript"]
+        return [corpus for corpus in transcribed if self._state(corpus).transcripts]
+
+    def word_errors(self) -> list[str]:
+        """The table of word errors; empty where there is nothing to compare."""
+        return [f"{RESULTS}/metrics/word_errors.parquet"] if self.compared_corpora() else []
+
+    def recogniser_state(self) -> str:
+        """What the table of word errors says of the recogniser, and the language it was told."""
+        return self.study.features.transcript.model_dump_json(include={"engine", "model", "language"})
+
+    def weights_in_use(self) -> dict[str, tuple[str, str | None]]:
+        """All weights that the study's jobs load: who uses them -> (name or path, revision of a hub model).
+
+        The one list that `emoadapt check`, `emoadapt models` and the warning before a run share.
+        """
+        features = dict.fromkeys(feature for feature, _ in self.features_in_use())
+        found: dict[str, tuple[str | None, str | None]]
+        found = {f"feature {name}": (find_weights(self.study, name), None) for name in features}
+        found |= {
+            f"backbone {b}": weights for b, config in self.study.backbones.items() for weights in config.list_weights()
+        }
+        return {user: (name, revision) for user, (name, revision) in found.items() if name}
+
+    def missing_weights(self) -> list[str]:
+        """Names of the weights in use that are not on this machine; nothing is read, so that altered ones pass."""
+        missing = []
+        for name, revision in self.weights_in_use().values():
+            try:
+                locate(name, self.study.weights_folder, revision)
+            except ModelError:
+                missing.append(name)
+        return list(dict.fromkeys(missing))
+
+    def explain_missing_weights(self) -> str | None:
+        """One sentence if weights in use are not on this machine; None otherwise."""
+        if not (missing := self.missing_weights()):
+            return None
+        return (
+            f"weights that this study needs are missing: {', '.join(missing)}; put them back, or call `emoadapt models fetch` "
+            "with the same --configfile"
+        )
+
+    def refuse_missing_weights(self) -> None:
+        """Say before anything runs that weights are missing.
+
+        Snakemake would take them for changed and delete what was made with them, before the jobs that make it again fail.
+
+        Raises:
+            ModelError: some are.
+        """
+        if sentence := self.explain_missing_weights():
+            raise ModelError(sentence)
+
+    def refuse_missing_gpu(self) -> None:
+        """Refuse `device: cuda` on a machine without a GPU, before the first job.
+
+        Raises:
+            ConfigError: the study needs a GPU.
+        """
+        if self.study.device == "cuda" and not list_devices():
+            raise ConfigError(
+                "device is cuda, and there is no GPU on this machine; set `device: auto` or `device: cpu`"
+            )
+
+    def all_features(self) -> list[str]:
+        """Every feature shard that the study computes, cached CNN output included."""
+        found = [path for feature, corpus in self.features_in_use() for path in self.feature_shards(feature, corpus)]
+        for setting in self.study.list_settings():
+            kept = [name for name in self.read_features(setting) if "." in name]
+            found += [path for name in kept for path in self.kept_shards(name, self.task_corpora(setting.task))]
+        for model in self.adapted_models():
+            found += self.stage1_front_end(*model.split("."))
+        return list(dict.fromkeys(found))
+
+    def list_corpora(self) -> None:
+        """List all corpora in use, so that what is wrong with one is said before anything runs.
+
+        Raises:
+            CorpusError: in one sentence.
+        """
+        for corpus in dict.fromkeys(corpus for _, corpus in self.features_in_use()):
+            self._state(corpus)
+
+    def task_state(self, task: str) -> str:
+        """What decides whether a task can be split, drawn from and tested."""
+        config = self.study.tasks[task]
+        heard = [corpus for name in self.study.adaptations_of(task) for corpus in self.study.adaptations[name].corpora]
+        states = [self._state(corpus) for corpus in dict.fromkeys([*self.task_corpora(task), *heard])]
+        code = code_digest("emoadapt.tasks.splits", "emoadapt.tasks.subsets", "emoadapt.tasks.leaks")
+        found = describe_splits(config), config.subsets, config.resamplings, config.draws, self.leak_state(task)
+        return digest(*found, code, [[s.labels, *s.shards] for s in states])
+
+    def report_state(self) -> str:
+        """What the report shows: all of the configuration, through its template, beside a paper's figures."""
+        folder = Path(__file__).parent / "reporting"
+        files = sorted([*folder.glob("report.*"), *(find_paper(paper) if (paper := self.study.report.paper) else [])])
+        return digest(self.study.model_dump_json(), self.study.left_out, [path.read_bytes() for path in files])
+
+    @property
+    def training_threads(self) -> int:
+        """Threads of a training job."""
+        return self.study.training_threads
+
+    def stage1_gpus(self) -> int:
+        """GPUs that a Stage-1 training asks for."""
+        return count_gpus(self.study)
+
+    def training_gpus(self, setting: Setting) -> int:
+        """GPUs that a training on a task asks for."""
+        return count_gpus(self.study, setting)
+
+    # --- what a job is called with
+
+    def adaptation_job(self, backbone: str, adaptation: str, output: Path, curves: Path, threads: int) -> AdaptationJob:
+        """A Stage-1 training."""
+        shards = {"training": self.training_shards(adaptation), "frontend": self.stage1_front_end(backbone, adaptation)}
+        targets = Path(RESULTS, "targets", adaptation)
+        return AdaptationJob(
+            self.study,
+            backbone,
+            adaptation,
+            {kind: group_by_corpus(map(Path, paths)) for kind, paths in shards.items() if paths},
+            output,
+            threads,
+            targets / "parts.parquet",
+            targets / "normalisers.parquet",
+            curves,
+        )
+
+    def task_job(self, setting: Setting, runs: list[Run], output: Path, threads: int) -> TaskJob:
+        """Runs of a setting."""
+        inputs = self.training_inputs_of(setting)
+        return TaskJob(
+            self.study,
+            setting.model.backbone,
+            setting.model.start,
+            group_shards([Path(path) for path in inputs["shards"]]),
+            output,
+            threads,
+            setting,
+            runs,
+            Path(RESULTS, "splits", f"{setting.task}.parquet"),
+            Path(RESULTS, "subsets", setting.task, f"{setting.subset}.parquet"),
+            Path(inputs["model"]) if "model" in inputs else None,
+        )
+
+
+def _name_kept(kind: str, backbone: str, start: str) -> str:
+    """Name of a kept output, a feature like any other: `<kind>.<backbone>[.<adaptation>]`."""
+    return f"{kind}.{backbone}" if start == ORIGINAL else f"{kind}.{backbone}.{start}"

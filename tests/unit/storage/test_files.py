@@ -1,0 +1,72 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from emoadapt.storage.caches import write_cache
+from emoadapt.storage.files import Overtaken, replacing
+
+
+def write(path: Path, text: str) -> str:
+    """Name of the file beside `path` that was written first."""
+    with replacing(path) as part:
+        part.write_text(text)
+    return part.name
+
+
+def test_a_file_is_the_old_one_until_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep/a.txt"
+    write(path, "old")
+    with pytest.raises(KeyError), replacing(path) as part:
+        part.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old" and list(path.parent.iterdir()) == [path]
+
+
+def test_equal_process_numbers_on_two_machines_share_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getpid", lambda: 7)
+    assert write(tmp_path / "a.txt", "one") != write(tmp_path / "a.txt", "two")
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lasting: bool
+) -> None:
+    """Symptom: a power failure left an empty file in place of the old one."""
+    path = tmp_path / "a.txt"
+    write(path, "old")
+    synced: list[tuple[int, str]] = []
+    monkeypatch.setattr("os.fsync", lambda number: synced.append((os.fstat(number).st_ino, path.read_text())))
+    with replacing(path, lasting=lasting) as part:
+        part.write_text("new")
+        inode = part.stat().st_ino
+    assert synced == ([(inode, "old")] if lasting else []) and path.read_text() == "new"
+
+
+def test_what_killed_processes_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    """Symptom: after each `kill -9` a hidden file, as large as its shard, stayed for ever."""
+    for name in (".a.txt.4711.part", ".a.txt.ab12.part", ".aa.txt.4711.part", ".a.4711.part"):
+        (tmp_path / name).touch()
+    write(tmp_path / "a.txt", "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.4711.part", ".aa.txt.4711.part", "a.txt"]
+
+
+def test_who_is_overtaken_by_another_writer_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with pytest.raises(Overtaken, match=r"a\.txt is being written by another job too; .*"), replacing(path) as part:
+        part.write_text("one")
+        write(path, "two")
+    assert path.read_text() == "two" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_cache_that_another_process_writes_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overtake(part: Path, text: str) -> None:
+        part.unlink(missing_ok=True)
+
+    monkeypatch.setattr(Path, "write_text", overtake)
+    write_cache(tmp_path / "a.json", "{}")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,386 @@
+"""What the Snakefile asks: light, and right where counting is easy to get wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emoadapt.config import load_study
+from emoadapt.errors import ConfigError
+from emoadapt.flow import code
+from emoadapt.study.graph import STUDY_VARIABLE, Graph, open_study
+from emoadapt.study.nodes import Model, Setting
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_neither_the_snakefile_nor_the_help_loads_a_heavy_library() -> None:
+    text = (
+        "import sys, emoadapt.cli, emoadapt.study.graph, yaml\n"
+        "from emoadapt.config import load_study\n"
+        "graph = emoadapt.study.graph.Graph(load_study(yaml.safe_load(open('config.yaml'))))\n"
+        "graph.list_corpora(); [graph.recipe(f) for f, _ in graph.features_in_use()]\n"
+        "graph.stage1_code(next(iter(graph.study.backbones)), 'adapted')\n"
+        "print([m for m in ('torch', 'transformers', 'cv2', 'polars', 'opensmile') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Graph:
+    media = tmp_path / "media"
+    media.mkdir()
+    lines = ["file,who,label"]
+    for number in range(12):
+        (media / f"{number}.wav").write_bytes(bytes([number]))
+        # The last speaker has no clip of a class of the task.
+        lines.append(f"{number}.wav,s{number // 3},{'x' if number >= 9 else 'ab'[number % 2]}")
+    (media / "labels.csv").write_text("\n".join(lines))
+    return Graph(
+        load_study(
+            {
+                "study": "counting",
+                "corpora": {
+                    "c": {
+                        "importer": "csv",
+                        "root": str(media),
+                        "file": "labels.csv",
+                        "columns": {"media": "file", "speaker": "who", "label": "label"},
+                        "modalities": ["audio", "video"],
+                    },
+                    "d": {"importer": "folder", "root": str(media)},
+                },
+                "backbones": {
+                    "h": {"architecture": "hubert", "weights": "some/hubert"},
+                    "e": {"architecture": "vector", "reads": "egemaps"},
+                },
+                "finetunings": {
+                    "default": {"backbones": ["h"]},
+                    "mlp": {"backbones": ["e"]},
+                    "svm": {"method": "svm", "backbones": ["e"]},
+                    "probe": {"method": "probe", "backbones": ["h"]},
+                },
+                "adaptations": {
+                    "one": {"corpora": ["c"], "objectives": {"egemaps": 1.0}},
+                    "two": {"corpora": ["c", "d"], "objectives": {"face": 1.0, "egemaps": 2.0}},
+                },
+                "tasks": {
+                    "t": {
+                        "corpus": "c",
+                        "classes": ["a", "b"],
+                        "other_labels": "drop",
+                        "split": {"by": "leave_one_speaker_out"},
+                        "resamplings": 3,
+                    }
+                },
+            }
+        )
+    )
+
+
+def test_folds_are_counted_over_speakers_with_a_class(graph: Graph) -> None:
+    """Symptom: a speaker whose clips are all dropped had a fold that no split holds."""
+    assert graph.folds("t") == 3
+
+
+def test_folds_of_official_parts_are_counted_over_parts_with_a_class(graph: Graph) -> None:
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    values["corpora"]["c"]["columns"] = {"media": "file", "split": "who", "label": "label"}
+    values["tasks"]["t"]["split"] = {"by": "leave_one_part_out"}
+    assert Graph(load_study(values)).folds("t") == 3
+
+
+@pytest.mark.parametrize(
+    ("engine", "said", "compared"), [("pocketsphinx", "a,b", ["c"]), ("pocketsphinx", ",", []), ("corpus", "a,b", [])]
+)
+def test_word_errors_are_for_corpora_with_transcripts(
+    graph: Graph, tmp_path: Path, engine: str, said: str, compared: list[str]
+) -> None:
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    words = said.split(",")
+    (tmp_path / "media/labels.csv").write_text(f"file,who,said\n0.wav,s0,{words[0]}\n1.wav,s0,{words[1]}\n")
+    values["corpora"]["c"]["columns"] = {"media": "file", "speaker": "who", "transcript": "said"}
+    values |= {"tasks": {}, "features": {"transcript": {"engine": engine}}}
+    without = Graph(load_study(values))
+    assert without.word_errors() == [], "no objective needs what is said"
+    values["adaptations"] |= {"three": {"corpora": ["c", "d"], "objectives": {"sentiment": 1.0}}}
+    found = Graph(load_study(values))
+    assert found.compared_corpora() == compared
+    assert found.word_errors() == ["results/metrics/word_errors.parquet"] * len(compared)
+
+
+def test_an_objective_without_its_modality_is_no_input(graph: Graph) -> None:
+    inputs = graph.training_inputs("egemaps+face", "d", "000")
+    assert [path.split("/")[2] for path in inputs] == ["audio", "egemaps"]
+    assert ("faces", "d") not in graph.features_in_use() and ("faces", "c") in graph.features_in_use()
+
+
+def test_features_are_also_computed_where_the_corpus_has_what_they_need(graph: Graph) -> None:
+    assert graph.extra_features() == []
+    before = graph.features_in_use()
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    values["features"] = {"also": ["egemaps_frames", "face_embedding"]}
+    after = Graph(load_study(values))
+    wanted = [("egemaps_frames", "c"), ("egemaps_frames", "d"), ("face_embedding", "c")]
+    shards = [f"results/features/{name}/{corpus}/{shard:03d}.parquet" for name, corpus in wanted for shard in range(4)]
+    assert after.extra_features() == shards
+    assert set(after.features_in_use()) - set(before) == {("egemaps_frames", "c"), ("egemaps_frames", "d")}
+    assert set(shards) <= set(after.all_features())
+    # One more feature makes none of the others stale.
+    assert after.recipe("egemaps") == graph.recipe("egemaps") and after.stage1_state("two") == graph.stage1_state("two")
+
+
+def test_weights_in_use_are_those_of_the_engines_in_force(graph: Graph) -> None:
+    assert graph.weights_in_use() == {
+        "feature faces": ("mtcnn", None),
+        "feature face_embedding": ("enet_b2_8", None),
+        "backbone h": ("some/hubert", None),
+    }
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    values["backbones"]["h"] = {"architecture": "hubert", "weights": "some/hubert", "revision": "v2"}
+    values["adaptations"] = {"one": {"corpora": ["c"], "objectives": {"sentiment": 1.0}}}
+    assert Graph(load_study(values)).weights_in_use() == {
+        "feature transcript": ("whisper/small", None),
+        "feature sentiment": ("cardiffnlp/twitter-xlm-roberta-base-sentiment", None),
+        "backbone h": ("some/hubert", "v2"),
+    }
+    values["features"] = {"transcript": {"engine": "pocketsphinx"}, "sentiment": {"engine": "vader"}}
+    values["backbones"]["h"] = {"architecture": "hubert", "untrained": {}}
+    assert Graph(load_study(values)).weights_in_use() == {}
+
+
+def test_missing_weights_are_those_that_are_not_here(
+    graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    values = graph.study.model_dump(mode="json", exclude_unset=True) | {"models_dir": str(tmp_path / "models")}
+    graph = Graph(load_study(values))
+    assert graph.missing_weights() == ["mtcnn", "enet_b2_8", "some/hubert"]
+    for name in ("mtcnn/pnet.pt", "mtcnn/rnet.pt", "mtcnn/onet.pt", "some/hubert/config.json"):
+        path = tmp_path / "models" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"altered, which only a job or `emoadapt check` sees")
+    assert graph.missing_weights() == ["enet_b2_8"]
+
+
+def test_a_damaged_file_of_the_study_is_written_anew(
+    graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every job reads it, and no start wrote one that was there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("emoadapt.study.graph.remember_modules", lambda _: None)  # for the whole process
+    for name in (STUDY_VARIABLE, "PYTHONPATH", "PATH"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # put back afterwards
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    open_study(values, tmp_path)
+    file = Path(os.environ[STUDY_VARIABLE])
+    whole = file.read_bytes()
+    assert json.loads(whole) == values
+    file.write_bytes(bytes(len(whole)))
+    open_study(values, tmp_path)
+    assert file.read_bytes() == whole
+
+
+def test_adaptations_share_shards_only_with_the_same_objectives(graph: Graph) -> None:
+    """Symptom: one more adaptation with another objective made the training shards of all others stale."""
+    assert graph.objective_sets() == ["egemaps", "egemaps+face"]
+    assert graph.training_shards("one")[0] == "results/training/egemaps/c/000.parquet"
+
+
+TUNED, ADAPTED, VECTOR, MACHINE, PROBED = (
+    Setting("t", Model.parse(name), "full")
+    for name in ("h.original", "h.one", "e.original.mlp", "e.original.svm", "h.one.probe")
+)
+SETTINGS = (TUNED, ADAPTED, VECTOR, MACHINE, PROBED)
+
+
+def change(graph: Graph, path: str, value: object) -> Graph:
+    """The graph of the study in which the value at a path is another."""
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    *keys, last = path.split(".")
+    section = values
+    for key in keys:
+        section = section.setdefault(key, {})
+    section[last] = value
+    return Graph(load_study(values))
+
+
+def stale(before: Graph, after: Graph) -> set[Setting]:
+    """Settings whose trainings would be done again."""
+    return {setting for setting in SETTINGS if before.training_state(setting) != after.training_state(setting)}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "wanted"),
+    [
+        ("finetunings.mlp.epochs", 3, {VECTOR}),
+        ("finetunings.default.epochs", 3, {TUNED, ADAPTED}),
+        ("finetunings.svm.c", 2.0, {MACHINE}),
+        ("finetunings.probe.layers", "last", {PROBED}),
+        ("finetunings.more", {"method": "svm", "c": 3.0}, set()),
+        ("finetunings.default.seeds", [0, 1], set()),
+        ("finetunings.default.tasks", ["t"], set()),
+        ("finetunings.probe.starts", ["one"], set()),
+        ("keep_models", "best", {TUNED, ADAPTED}),
+        ("backbones.h.train_layers", 1, {TUNED, ADAPTED, PROBED}),
+        ("backbones.e.subsets", ["full"], set()),
+        ("tasks.t.classes", ["b", "a"], set(SETTINGS)),
+    ],
+)
+def test_a_key_makes_stale_what_reads_it(graph: Graph, path: str, value: object, wanted: set[Setting]) -> None:
+    assert stale(graph, change(graph, path, value)) == wanted
+
+
+def test_draws_of_a_subset(graph: Graph) -> None:
+    assert graph.subset_state("t", "full") == "once" and graph.subset_state("t", "10") == "3 independent"
+
+
+def test_a_training_reads_what_its_method_and_backbone_say(graph: Graph) -> None:
+    assert graph.read_features(TUNED) == ["audio", "frontend.h"]
+    assert graph.read_features(ADAPTED) == ["audio", "frontend.h"]
+    assert graph.read_features(VECTOR) == graph.read_features(MACHINE) == ["egemaps"]
+    assert graph.read_features(PROBED) == ["layers.h.one"]
+    assert graph.training_inputs_of(ADAPTED)["model"] == "results/models/h.one"
+    assert "model" not in graph.training_inputs_of(PROBED), "its backbone is not loaded"
+    free = change(graph, "backbones.h.cnn", "stage1")
+    assert free.read_features(TUNED) == ["audio"] and free.read_features(ADAPTED) == ["audio", "frontend.h.one"]
+
+
+def test_one_more_seed_leaves_full_batches_as_they_are(graph: Graph) -> None:
+    """Symptom: seeds varied fastest, so every batch was another."""
+    before = graph.batches(TUNED)
+    after = change(graph, "finetunings.default.seeds", [0, 1, 2, 3, 4, 5]).batches(TUNED)
+    assert all(after[name] == runs for name, runs in before.items() if len(runs) == graph.study.runs_per_job)
+
+
+def test_partitions_are_runs_of_their_own(graph: Graph) -> None:
+    graph = change(graph, "tasks.t.split", {"by": "folds", "k": 3})
+    graph = change(graph, "tasks.t.partitions", 4)
+    runs = [run for batch in graph.batches(MACHINE).values() for run in batch]
+    assert {(run.partition, run.fold, run.resampling, run.seed) for run in runs} == {
+        (partition, fold, 0, 0) for partition in range(4) for fold in range(3)
+    }, "what is deterministic has one seed"
+    assert len([run for batch in graph.batches(TUNED).values() for run in batch]) == 4 * 3 * 5
+
+
+def closure(*modules: str) -> set[str]:
+    """Modules of this package that a digest covers."""
+    return set(code.read_covered(*modules))
+
+
+# What a digest covers of a training is asked of the graph, so that a module that is chosen by name cannot be forgotten.
+
+
+def read_codes(graph: Graph) -> dict[str, str]:
+    """Job -> digest of its code, for jobs of all kinds that train."""
+    code.code_digest.cache_clear()
+    found = {f"keep {name}": graph.kept_code(name) for name in graph.study.backbones if name != "e"}
+    found |= {f"adapt {model}": graph.stage1_code(*model.split(".")) for model in graph.adapted_models()}
+    return found | {f"train {s.model}": graph.training_code(s) for s in graph.study.list_settings()}
+
+
+def find_concerned(graph: Graph, monkeypatch: pytest.MonkeyPatch, edited: str) -> set[str]:
+    """Jobs that an edit of a module concerns."""
+    before, read = read_codes(graph), code._read_module
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            code,
+            "_read_module",
+            lambda name, source: (read(name, source)[0] + "!" * (name == edited), read(name, source)[1]),
+        )
+        after = read_codes(graph)
+    code.code_digest.cache_clear()
+    return {job for job in before if before[job] != after[job]}
+
+
+def test_an_edit_of_a_method_concerns_what_is_trained_by_it(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    probed = {"train h.original.probe", "train h.one.probe", "train h.two.probe"}
+    tuned = {"train h.original", "train h.one", "train h.two", "train e.original.mlp"}
+    adapted = {"adapt h.one", "adapt h.two"}
+    for edited, wanted in {
+        "emoadapt.methods.svm": {"train e.original.svm"},
+        "emoadapt.methods.probe": probed,
+        "emoadapt.training.machines": probed | {"train e.original.svm"},
+        "emoadapt.training.finetuning": tuned,
+        "emoadapt.training.adaptation": adapted,
+        "emoadapt.objectives.face": {"adapt h.two"},
+        "emoadapt.training.trainer": adapted | tuned | probed,
+        "emoadapt.study.grid": set(),
+        "emoadapt.reporting": set(),
+    }.items():
+        assert find_concerned(graph, monkeypatch, edited) == wanted, edited
+
+
+def test_keys_that_change_no_result_make_nothing_stale(graph: Graph) -> None:
+    """How often a state is kept, what is logged, how many GPUs and threads a job has, where an adaptation is applied."""
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    changed = {"checkpoint_minutes": 1.0, "logs": ["csv"], "gpus_per_job": 4, "training_threads": 1, "device": "cpu"}
+    after = Graph(load_study(values | changed))
+    assert stale(graph, after) == set()
+    for name in graph.study.adaptations:
+        applied = change(graph, f"adaptations.{name}.backbones", ["h"])
+        assert after.stage1_state(name) == graph.stage1_state(name) == applied.stage1_state(name)
+
+
+def test_what_is_trained_above_the_front_end_leaves_its_kept_output_alone(graph: Graph) -> None:
+    values = graph.study.model_dump(mode="json", exclude_unset=True)
+    values["backbones"]["h"] |= {"lora": {"rank": 2}, "layers": "weighted", "spec_augment": {}}
+    other = Graph(load_study(values))
+    assert (
+        other.kept_state("frontend", "h") == other.kept_state("frontend", "h.one") == graph.kept_state("frontend", "h")
+    )
+    assert other.backbone_state("h") != graph.backbone_state("h")
+    values["backbones"]["h"] |= {"weights": "some/other"}
+    assert Graph(load_study(values)).kept_state("frontend", "h") != graph.kept_state("frontend", "h")
+
+
+def test_leaks_are_looked_for_in_all_of_stage_1_and_decide_no_split(graph: Graph) -> None:
+    """`t` trains on `c`; adaptation `one` heard `c`, `two` heard `c` and `d`."""
+    task = graph.study.tasks["t"]
+    assert graph.leak_inputs("t", "original") == graph.leak_inputs("t", "one") == graph.manifests("c")
+    assert graph.leak_inputs("t", "two") == [*graph.manifests("c"), *graph.manifests("d")]
+    strict = task.model_copy(update={"leaks": task.leaks.model_copy(update={"transcripts": "refuse"})})
+    other = Graph(graph.study.model_copy(update={"tasks": {"t": strict}}))
+    assert other.split_state("t") == graph.split_state("t")
+    assert stale(graph, other) == set()
+    assert other.leak_state("t") != graph.leak_state("t")
+
+
+def test_a_study_for_a_gpu_is_refused_where_there_is_none(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    graph.refuse_missing_gpu()
+    strict = Graph(graph.study.model_copy(update={"device": "cuda"}))
+    with pytest.raises(ConfigError, match="device is cuda, and there is no GPU on this machine"):
+        strict.refuse_missing_gpu()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    strict.refuse_missing_gpu()
+
+
+def test_runs_that_wait_for_an_optional_corpus_stay_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    corpus = {"importer": "folder", "root": str(tmp_path / "home"), "optional": True}
+    task = {"classes": ["a", "b"], "split": {"by": "fractions"}}
+    values = {
+        "study": "waiting",
+        "corpora": {"home": corpus, "away": corpus | {"root": str(tmp_path / "away")}},
+        "backbones": {"h": {"architecture": "hubert", "weights": "some/hubert"}},
+        "adaptations": {"far": {"corpora": ["away"], "objectives": {"egemaps": 1.0}}},
+        "tasks": {"near": task | {"corpus": "home", "test_also": ["away"]}, "abroad": task | {"corpus": "away"}},
+    }
+    (tmp_path / "away").mkdir()
+    there = Graph(load_study(values))
+    assert there.left_out_folders() == []
+    settings = {Path("results/runs", s.task, str(s.model)) for s in there.study.list_settings()}
+    (tmp_path / "away").rmdir()
+    gone = Graph(load_study(values))
+    stay = {Path("results/runs", s.task, str(s.model)) for s in gone.study.list_settings()} | set(
+        gone.left_out_folders()
+    )
+    assert {path for path in settings if path not in stay and path.parent not in stay} == set()
+    assert len(stay) == 4
