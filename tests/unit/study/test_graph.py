@@ -383,4 +383,4 @@ def test_runs_that_wait_for_an_optional_corpus_stay_where_they_are(tmp_path: Pat
         gone.left_out_folders()
     )
     assert {path for path in settings if path not in stay and path.parent not in stay} == set()
-    assert len(stay) == 4
+    assert len(stay) == 3
