@@ -32,7 +32,22 @@ def group_speakers(clips: Mapping[str, int], shares: Sequence[float], rng: np.ra
     return [sorted(group) for group in nearest]
 
 
+def deal_speakers(clips: Mapping[str, int], shares: Sequence[float], rng: np.random.Generator) -> list[list[str]]:
+    """Divide speakers at random: in random order, each into the group that lacks most clips. No group stays empty.
+
+    Arguments and result as of `group_speakers`, whose groups are nearer to the shares, and with few speakers often the same.
+    """
+    return [sorted(group) for group in _deal(clips, np.asarray(shares) * sum(clips.values()), rng)]
+
+
 def _divide(clips: Mapping[str, int], wanted: np.ndarray, rng: np.random.Generator) -> list[list[str]]:
+    groups = _deal(clips, wanted, rng)
+    while _improve(groups, clips, wanted):
+        pass
+    return groups
+
+
+def _deal(clips: Mapping[str, int], wanted: np.ndarray, rng: np.random.Generator) -> list[list[str]]:
     speakers = sorted(clips)
     groups: list[list[str]] = [[] for _ in wanted]
     lacking = wanted.copy()
@@ -43,8 +58,6 @@ def _divide(clips: Mapping[str, int], wanted: np.ndarray, rng: np.random.Generat
     for group in groups:
         if not group:
             group.append(max(groups, key=len).pop())
-    while _improve(groups, clips, wanted):
-        pass
     return groups
 
 

@@ -17,7 +17,7 @@ from emoadapt.corpora.base import show
 from emoadapt.errors import CorpusError, DataError
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.listing.names import suggest_name
-from emoadapt.listing.speakers import group_speakers
+from emoadapt.listing.speakers import deal_speakers, group_speakers
 from emoadapt.schema import SPLITS
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import write_table
@@ -27,7 +27,10 @@ from emoadapt.tasks.left_out import describe_left_out
 from emoadapt.tasks.split_tables import list_folds, list_partitions, place_utterances, read_split_table
 
 if TYPE_CHECKING:
-    from emoadapt.config import Division, FoldSplit, OfficialSplit, SpeakerSplit, Split, Study, TableSplit, Task
+    from emoadapt.config import Division, OfficialSplit, SpeakerSplit, Split, Study, TableSplit, Task
+
+DRAWS = 200
+"""Times that a partition is dealt anew before its speakers are taken to have no further division."""
 
 COLUMNS = dict(pl.DataFrame(SPLITS.empty_table()).schema)
 """`schema.SPLITS` in polars."""
@@ -133,7 +136,8 @@ def assign_splits(
             attributes.
         split: how. Drawn splits keep speakers together and come as close to the wanted number of clips as moving and swapping
             speakers allows; clips that `split` does not name are left out.
-        partitions: number of divisions. The first is drawn with the split's seed, each other with that seed and its number.
+        partitions: number of divisions, no two of which are the same where they are drawn. The first is drawn with the split's seed,
+            each other with that seed and its number.
         known: all utterances of the corpus, which a table may name; default: those of `table`.
 
     Returns:
@@ -341,11 +345,13 @@ def _place_speakers(table: pl.DataFrame, split: Split, partition: int) -> Iterat
     needed = {"folds": getattr(split, "k", 0), "all": 2}.get(split.by, len(PARTS))
     _refuse_few_speakers(corpus, clips, split.by, needed)
     if split.by == "fractions":
-        yield _draw_parts(clips, (split.train, split.dev, split.test), split.seed, partition)
+        shares: Sequence[float] = (split.train, split.dev, split.test)
+        yield _name_parts(_draw_groups(corpus, clips, shares, split.seed, partition, ordered=True))
     elif split.by == "all":
-        yield _draw_parts(clips, (1 - split.dev, split.dev), split.seed, partition)
+        shares = (1 - split.dev, split.dev)
+        yield _name_parts(_draw_groups(corpus, clips, shares, split.seed, partition, ordered=True))
     elif split.by == "folds":
-        yield from _draw_folds(clips, split, partition)
+        yield from _rotate(_draw_groups(corpus, clips, [1 / split.k] * split.k, split.seed, partition, ordered=False))
     else:
         yield from _rotate([[speaker] for speaker in clips])
 
@@ -382,19 +388,51 @@ def _hint(word: str, known: Sequence[str]) -> str:
     return f"is {close} meant? " if close is not None else ""
 
 
-def _draw_parts(clips: dict[str, int], shares: Sequence[float], seed: int, partition: int) -> dict[str, str]:
-    """Speaker -> part; the shares are of train, dev and, where there are three, test."""
-    groups = group_speakers(clips, shares, _make_generator(seed, partition))
+def _draw_groups(
+    corpus: str, clips: dict[str, int], shares: Sequence[float], seed: int, partition: int, *, ordered: bool
+) -> list[list[str]]:
+    """Groups of speakers of a partition.
+
+    Those of the first are drawn with the split's seed and come as near to the shares as speakers allow. Those of each further
+    one are dealt at random, until they are unlike all before: otherwise few speakers would give the same division again, which is no
+    further evidence.
+
+    Args:
+        corpus: for messages.
+        clips: speaker -> number of clips.
+        shares: of the groups.
+        seed: of the split.
+        partition: its number.
+        ordered: whether the groups in another order are another division.
+
+    Raises:
+        CorpusError: the speakers have too few divisions.
+    """
+    groups = group_speakers(clips, shares, np.random.default_rng(seed))
+    before: set[object] = set()
+    for number in range(1, partition + 1):
+        before.add(_identify(groups, ordered))
+        rng = np.random.default_rng((seed, number))
+        dealt = (deal_speakers(clips, shares, rng) for _ in range(DRAWS))
+        found = next((groups for groups in dealt if _identify(groups, ordered) not in before), None)
+        if found is None:
+            raise CorpusError(
+                f"corpus {corpus}: its {len(clips)} speakers give {number} partitions that differ, and {partition + 1} or more are asked "
+                f"for; set partitions to {number} or less"
+            )
+        groups = found
+    return groups
+
+
+def _identify(groups: list[list[str]], ordered: bool) -> object:
+    """The division that groups make."""
+    found = [tuple(group) for group in groups]
+    return tuple(found) if ordered else frozenset(found)
+
+
+def _name_parts(groups: list[list[str]]) -> dict[str, str]:
+    """Speaker -> part: train, dev and, where there are three groups, test."""
     return {speaker: part for part, speakers in zip(PARTS, groups, strict=False) for speaker in speakers}
-
-
-def _draw_folds(clips: dict[str, int], split: FoldSplit, partition: int) -> Iterator[dict[str, str]]:
-    yield from _rotate(group_speakers(clips, [1 / split.k] * split.k, _make_generator(split.seed, partition)))
-
-
-def _make_generator(seed: int, partition: int) -> np.random.Generator:
-    """The generator of a partition. That of the first is the seed's own, so that more partitions leave it as it is."""
-    return np.random.default_rng((seed, partition) if partition else seed)
 
 
 def _rotate(groups: list[list[str]]) -> Iterator[dict[str, str]]:
