@@ -17,6 +17,7 @@ from emoadapt.reporting.style import (
     describe_runs,
     is_vector,
     list_method_notes,
+    list_score_notes,
     listing,
     name_test,
 )
@@ -72,7 +73,7 @@ def _say_data(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str
         if corpus != study.tasks[str(task)].corpus:
             split = f"all its clips with a label of the task, after training on {_name(study, table, str(task))}"
         lines.append(f"{where}: n = {n} test clips; {split}; labels: {part['labels'][0]}.")
-    return lines
+    return lines + list_score_notes(study, shown["task"].unique(maintain_order=True))
 
 
 def _name_parts(study: Study, task: str) -> str:

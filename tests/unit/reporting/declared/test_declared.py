@@ -45,6 +45,21 @@ def test_a_row_is_a_corpus_and_headings_are_those_of_the_paper(paper):
     assert grid.lines[3].cells[4] == "0.724 ± 0.02"
 
 
+def test_a_row_is_a_task_where_tasks_are_not_called_as_their_corpora(paper):
+    other = paper.study.tasks["crema_d"].model_copy(update={"corpus": "msp_improv"})
+    study = paper.study.model_copy(update={"tasks": {**paper.study.tasks, "crema_d": other}})
+    assert build_grid(study, "table_1", build_cells(paper.study, "table_1", paper.frame)).stubs == ("Task",)
+
+
+def test_footnote_says_that_recordings_are_scored_and_not_segments(paper):
+    whole = paper.study.tasks["crema_d"].model_copy(update={"score": "parents"})
+    study = paper.study.model_copy(update={"tasks": {**paper.study.tasks, "crema_d": whole}})
+    notes = list_footnotes(study, "table_1", build_cells(paper.study, "table_1", paper.frame))
+    assert [note for note in notes if "segments" in note] == [
+        "crema_d: each recording is scored once, with the outputs of its segments averaged; n counts recordings."
+    ]
+
+
 def test_parts_have_their_titles_and_rows_the_names_of_the_table(paper):
     grid, _, _ = shown(paper, "table_6")
     assert [line.stub[0] for line in grid.lines if line.kind == "part"] == [
