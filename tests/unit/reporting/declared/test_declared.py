@@ -12,7 +12,7 @@ from emoadapt.errors import DataError
 from emoadapt.reporting import declared
 from emoadapt.reporting.declared import declared_names, pictures, read_declared, write_declared
 from emoadapt.reporting.declared.cells import build_cells
-from emoadapt.reporting.declared.footnotes import list_footnotes
+from emoadapt.reporting.declared.footnotes import _say_runs, list_footnotes
 from emoadapt.reporting.declared.grid import build_grid, write_markdown
 from emoadapt.reporting.declared.latex import escape_latex, write_latex
 from emoadapt.reporting.figures import figure_names
@@ -295,3 +295,18 @@ def test_footnotes_say_which_test_it_was_and_what_runs_are(make_study):
     assert "one-tailed paired t-test (better than the baseline)" in text
     assert "that share partition, seed and training clips (runs of one partition are averaged first)" in text
     assert "(improv: 4 partitions × 5 seeds; the standard deviation is over partitions too, each scored alone)" in text
+
+
+def test_footnote_names_the_fine_tunings_whose_numbers_of_runs_differ(paper):
+    how = paper.study.finetunings["default"]
+    study = paper.study.model_copy(
+        update={
+            "finetunings": {"mlp": how, "short": how.model_copy(update={"seeds": [0, 1]})},
+            "tasks": {"improv": paper.study.tasks["msp_improv"].model_copy(update={"partitions": 4})},
+        }
+    )
+    shown = pl.DataFrame([{"task": "improv", "subset": "full", "finetuning": name} for name in study.finetunings])
+    assert _say_runs(study, study.tables["table_1"], shown) == (
+        " (improv: 4 partitions × 5 seeds (mlp) or 4 partitions × 2 seeds (short); the standard deviation is over partitions "
+        "too, each scored alone)"
+    )
