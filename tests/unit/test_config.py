@@ -202,6 +202,8 @@ def test_the_papers_settings_are_the_defaults() -> None:
             "finetuning.egemaps_normalise: it is the key `normalise` of a fine-tuning",
         ),
         ("finetuning", {"classical": {}}, "finetuning.classical: a support vector machine is a method now"),
+        ("finetuning", {"classical": {}}, "with `reads` as `features` was here"),
+        ("finetuning", {"egemaps_epochs": 3}, "`backbones: {egemaps: {architecture: vector, reads: egemaps}}`"),
         (
             "tables",
             {"t": {"title": "T", "tasks": ["speech"], "parts": [{"models": ["handcrafted.egemaps"]}]}},

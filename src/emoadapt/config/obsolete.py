@@ -8,15 +8,16 @@ from typing import Any
 _FINETUNING = {
     "egemaps_baseline": "the baseline is a backbone now: add `backbones: {egemaps: {architecture: vector, reads: egemaps}}`, or "
     "leave it out",
-    "egemaps_epochs": "give the backbone egemaps a fine-tuning of its own: `finetunings: {mlp: {backbones: [egemaps], epochs: ...}}`",
+    "egemaps_epochs": "give the backbone egemaps a fine-tuning of its own: `finetunings: {mlp: {backbones: [egemaps], epochs: ...}}` "
+    "beside `backbones: {egemaps: {architecture: vector, reads: egemaps}}`; it takes no key from `default`",
     "egemaps_learning_rate": "give the backbone egemaps a fine-tuning of its own: `finetunings: {mlp: {backbones: [egemaps], "
-    "learning_rate: ...}}`",
-    "egemaps_normalise": "it is the key `normalise` of a fine-tuning now",
-    "classical": "a support vector machine is a method now: `backbones: {compare: {architecture: vector, reads: compare_functionals}}` "
-    "and `finetunings: {svm: {method: svm, backbones: [compare]}}`",
+    "learning_rate: ...}}` beside `backbones: {egemaps: {architecture: vector, reads: egemaps}}`; it takes no key from `default`",
+    "egemaps_normalise": "it is the key `normalise` of a fine-tuning now, here of the one that trains the backbone egemaps",
+    "classical": "a support vector machine is a method now: `backbones: {compare: {architecture: vector, reads: compare_functionals}}`, "
+    "with `reads` as `features` was here, and `finetunings: {svm: {method: svm, backbones: [compare]}}`",
 }
 """Key of the old section `finetuning` -> what to write."""
-_MODELS = {"egemaps": "egemaps.original", "classical": "compare.original.svm"}
+_MODELS = {"egemaps": "egemaps.original or egemaps.original.mlp", "classical": "compare.original.svm"}
 """Old name of a model -> a usual new one."""
 
 
@@ -32,7 +33,10 @@ def explain_obsolete(values: Mapping[str, Any]) -> list[str]:
 def _explain_finetuning(section: Any) -> Iterator[str]:
     if section is None:
         return
-    yield "finetuning: fine-tunings have names now; write `finetunings: {default: {...}}` with its keys"
+    yield (
+        "finetuning: fine-tunings have names now; write `finetunings: {default: {...}}` with its keys, and with `backbones` "
+        "where another fine-tuning is to train the others"
+    )
     for key, advice in _FINETUNING.items():
         if isinstance(section, Mapping) and key in section:
             yield f"finetuning.{key}: {advice}"
@@ -59,6 +63,6 @@ def _explain_models(path: str, value: Any) -> Iterator[str]:
         old = value.removeprefix("handcrafted.")
         if old in _MODELS:
             yield (
-                f"{path}: {value} is a backbone of the study now; write <backbone>.<start> or "
+                f"{path}: {value} is a backbone of the study now; write <backbone>.<start> (fine-tuning default) or "
                 f"<backbone>.<start>.<finetuning>, such as {_MODELS[old]}"
             )

@@ -101,11 +101,18 @@ def list_gaps(per_class: pl.DataFrame, cross_corpus: pl.DataFrame, data: pl.Data
     parts = tested.group_by("task", "corpus", "partition", maintain_order=True).agg(
         all=pl.col("speakers").sum(), each=pl.col("speakers").max()
     )
-    speakers = parts.group_by("task", "corpus", maintain_order=True).agg(pl.col("all", "each").min())
-    for task, corpus, several, one in speakers.iter_rows():
-        if (several if corpus == study.tasks[task].corpus else one) == 1:
+    for (task, corpus), rows in parts.group_by("task", "corpus", maintain_order=True):
+        counted = "all" if corpus == study.tasks[str(task)].corpus else "each"
+        lone = rows.filter(pl.col(counted) == 1)["partition"].sort().to_list()
+        where = (
+            f" in {len(lone)} of its {rows.height} partitions ({', '.join(map(str, lone))})"
+            if len(lone) < rows.height
+            else ""
+        )
+        if lone:
             notices.append(
-                f"The test set of {corpus} (task {task}) has ONE SPEAKER: its scores say nothing about other speakers."
+                f"The test set of {corpus} (task {task}) has ONE SPEAKER{where}: its scores "
+                f"{'there ' if where else ''}say nothing about other speakers."
             )
     return notices
 

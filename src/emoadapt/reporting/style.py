@@ -175,6 +175,15 @@ def list_method_notes(study: Study, finetunings: Iterable[str]) -> list[str]:
     return [note for method in methods if (note := read_declaration("methods", method, "NOTE"))]
 
 
+def list_score_notes(study: Study, tasks: Iterable[str]) -> list[str]:
+    """A sentence for each task whose segments are scored together."""
+    return [
+        f"{task}: each recording is scored once, with the outputs of its segments averaged; n counts recordings."
+        for task in tasks
+        if task in study.tasks and study.tasks[task].score == "parents"
+    ]
+
+
 def describe_split(study: Study, task: str) -> str:
     """Kind of split of a task in a few words."""
     split = study.tasks[task].split

@@ -28,6 +28,7 @@ from emoadapt.reporting.style import (
     describe_labels,
     describe_split,
     list_method_notes,
+    list_score_notes,
     model_key,
     model_of,
     star,
@@ -129,9 +130,11 @@ def write_tables(
 
 
 def _say_methods(study: Study, tidy: pl.DataFrame) -> list[str]:
-    """What the methods of a table's models must say, below tables that show their scores."""
-    shown = {"finetuning", "metric"} <= set(tidy.columns)
-    return list_method_notes(study, tidy["finetuning"].unique(maintain_order=True)) if shown else []
+    """What the methods of a table's models must say, and what is scored, below tables that show their scores."""
+    if not {"finetuning", "metric"} <= set(tidy.columns):
+        return []
+    tasks, finetunings = (tidy[name].unique(maintain_order=True) for name in ("task", "finetuning"))
+    return list_score_notes(study, tasks) + list_method_notes(study, finetunings)
 
 
 def read_tidy(path: Path) -> pl.DataFrame:

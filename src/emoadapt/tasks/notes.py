@@ -1,4 +1,4 @@
-"""Notes on a task's split: clips left out, a single test speaker, a development part without a class."""
+"""Notes on a task's split: clips left out, partitions that repeat, a single test speaker, a dev part without a class."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def list_task_notes(name: str, task: Task, splits: pl.DataFrame) -> list[str]:
     """
     return [
         *_note_dev_classes(task, splits),
+        *_note_repeated(name, task, splits),
         *_note_unrated(task, splits),
         *(_describe_lone_speaker(name, task, *found, splits) for found in find_lone_speakers(task, splits).items()),
     ]
@@ -112,6 +113,23 @@ def _note_dev_classes(task: Task, splits: pl.DataFrame) -> list[str]:
     shown = show((f"{fold}: {', '.join(names)}" for fold, names in lacking.items()), 3)
     return [
         f"dev has no clip of some class in {len(lacking)} of {len(folds)} folds ({shown}): epochs are chosen without it"
+    ]
+
+
+def _note_repeated(name: str, task: Task, splits: pl.DataFrame) -> list[str]:
+    """A note on partitions that are the same division, as few speakers of unequal size give them: they are no further evidence."""
+    own = splits.filter(pl.col("corpus") == task.corpus).sort("partition", "fold", "utterance_id")
+    divisions: dict[bytes, list[int]] = {}
+    for (partition,), rows in own.partition_by("partition", as_dict=True, maintain_order=True).items():
+        rows_of = rows.select("utterance_id", "fold", "split").hash_rows(seed=0)
+        divisions.setdefault(rows_of.to_numpy().tobytes(), []).append(int(partition))
+    repeated = [" = ".join(map(str, same)) for same in divisions.values() if len(same) > 1]
+    if not repeated:
+        return []
+    total = sum(map(len, divisions.values()))
+    return [
+        f"only {len(divisions)} of the {total} partitions differ (the same: {show(repeated, 3)}), but standard deviations and "
+        f"p-values count each of them; take fewer partitions, or choose another tasks.{name}.split"
     ]
 
 

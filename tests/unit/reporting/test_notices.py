@@ -87,6 +87,18 @@ def test_notice_names_test_sets_of_one_speaker(study, rows, corpora):
     ] * len(corpora)
 
 
+def test_notice_of_one_speaker_names_the_partitions(study):
+    """Five random partitions, of which one tests a single speaker: the other four are not accused."""
+    rows = [("crema", "crema_d", partition, 0, "test", None, 1 if partition == 4 else 2) for partition in range(5)]
+    (text,) = list_gaps(
+        tabulate_classes(("crema", "crema_d", "tiny", "anger", 3)), NO_CROSS, tabulate_data(*rows), study
+    )
+    assert text == (
+        "The test set of crema_d (task crema) has ONE SPEAKER in 1 of its 5 partitions (4): its scores there say nothing "
+        "about other speakers."
+    )
+
+
 def test_notice_names_attributes_that_a_test_set_is_not_rated_for(make_study):
     rated = make_study(
         tasks={"rated": {"corpus": "msp_improv", "attributes": ["arousal", "valence"], "split": {"by": "official"}, "test_also": ["films"]}}

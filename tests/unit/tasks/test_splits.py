@@ -14,7 +14,7 @@ from emoadapt.listing.reading import read_utterances
 from emoadapt.listing.speakers import deal_speakers, group_speakers
 from emoadapt.tasks.classes import map_labels, share_votes
 from emoadapt.tasks.left_out import describe_left_out
-from emoadapt.tasks.notes import list_label_notes
+from emoadapt.tasks.notes import list_label_notes, list_task_notes
 from emoadapt.tasks.splits import assign_splits, build_task, check_splits
 
 CLASSES = ("anger", "neutral")
@@ -517,3 +517,16 @@ def test_real_ravdess_splits_70_15_15(real_data):
     assert speakers["train"] == 17
     assert sorted((speakers["dev"], speakers["test"])) == [3, 4]
     assert Counter(splits["label"]) == {"neutral": 288, "anger": 192, "happiness": 192, "sadness": 192}
+
+
+def test_check_names_partitions_that_are_the_same_division():
+    """The ten speakers of EmoDB, with clips of four classes: two of five random partitions tested the same clips."""
+    clips = {"03": 39, "08": 42, "09": 30, "10": 21, "11": 35, "12": 22, "13": 36, "14": 41, "15": 34, "16": 39}
+    drawn = task({"by": "fractions", "seed": 0}, partitions=5)
+    notes = list_task_notes("t", drawn, assign_splits(make_table(clips), drawn.split, 5))
+    assert [note for note in notes if "partitions differ" in note] == [
+        "only 4 of the 5 partitions differ (the same: 0 = 1), but standard deviations and p-values count each of them; take "
+        "fewer partitions, or choose another tasks.t.split"
+    ]
+    once = task({"by": "fractions", "seed": 0})
+    assert not [n for n in list_task_notes("t", once, assign_splits(make_table(clips), once.split)) if "differ" in n]

@@ -17,6 +17,7 @@ from emoadapt.reporting.style import (
     describe_runs,
     is_vector,
     list_method_notes,
+    list_score_notes,
     listing,
     name_test,
 )
@@ -72,7 +73,7 @@ def _say_data(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str
         if corpus != study.tasks[str(task)].corpus:
             split = f"all its clips with a label of the task, after training on {_name(study, table, str(task))}"
         lines.append(f"{where}: n = {n} test clips; {split}; labels: {part['labels'][0]}.")
-    return lines
+    return lines + list_score_notes(study, shown["task"].unique(maintain_order=True))
 
 
 def _name_parts(study: Study, task: str) -> str:
@@ -102,11 +103,16 @@ def _say_runs(study: Study, table: TableConfig, shown: pl.DataFrame) -> str:
     tasks = shown["task"].unique(maintain_order=True)
     if all(study.tasks[task].partitions == 1 for task in tasks):
         return ""
-    products = [
-        f"{_name(study, table, row['task'])}: {describe_runs(study, row['task'], row['subset'], _count_seeds(study, row))}"
-        for row in shown.iter_rows(named=True)
-    ]
-    return f" ({'; '.join(dict.fromkeys(products))}; the standard deviation is over partitions too, each scored alone)"
+    said = []
+    for (task,), rows in shown.group_by(["task"], maintain_order=True):
+        differing = "finetuning" if rows["finetuning"].n_unique() > 1 else "subset"
+        products: dict[str, list[str]] = {}
+        for row in rows.iter_rows(named=True):
+            product = describe_runs(study, row["task"], row["subset"], _count_seeds(study, row))
+            products.setdefault(product, []).append(_name(study, table, row[differing]))
+        several = [f"{product} ({listing(dict.fromkeys(names))})" for product, names in products.items()]
+        said.append(f"{_name(study, table, str(task))}: {' or '.join(several if len(several) > 1 else products)}")
+    return f" ({'; '.join(said)}; the standard deviation is over partitions too, each scored alone)"
 
 
 def _count_seeds(study: Study, row: Mapping[str, str]) -> int:

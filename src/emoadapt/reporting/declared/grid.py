@@ -26,7 +26,7 @@ Row = dict[str, Any]
 Kind = Literal["part", "value", "interval", "test", "paper"]
 
 _STUBS = {
-    "task": "Corpus",
+    "task": "Task",
     "corpus": "Tested on",
     "subset": "Training clips",
     "backbone": "Backbone",
@@ -98,7 +98,15 @@ def build_grid(study: Study, name: str, tidy: pl.DataFrame) -> Grid:
             lines.append(Line("part", (title,)))
         for stub, cells in rows.items():
             lines += _write_row(study, table, stub, [cells.get(column) for column in columns])
-    return Grid(table.title, tuple(_STUBS[dimension] for dimension in table.rows), tuple(columns), tuple(lines))
+    return Grid(table.title, tuple(_name_rows(study, table, key) for key in table.rows), tuple(columns), tuple(lines))
+
+
+def _name_rows(study: Study, table: TableConfig, dimension: str) -> str:
+    """Heading of a row dimension. Tasks that are called as their corpora are corpora to a reader."""
+    corpora = {name: study.tasks[name].corpus for name in table.tasks if name in study.tasks}
+    if dimension == "task" and all(name == corpus for name, corpus in corpora.items()):
+        return "Corpus"
+    return _STUBS[dimension]
 
 
 def label(study: Study, table: TableConfig, dimension: str, row: Row) -> str:

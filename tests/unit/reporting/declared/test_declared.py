@@ -12,7 +12,7 @@ from emoadapt.errors import DataError
 from emoadapt.reporting import declared
 from emoadapt.reporting.declared import declared_names, pictures, read_declared, write_declared
 from emoadapt.reporting.declared.cells import build_cells
-from emoadapt.reporting.declared.footnotes import list_footnotes
+from emoadapt.reporting.declared.footnotes import _say_runs, list_footnotes
 from emoadapt.reporting.declared.grid import build_grid, write_markdown
 from emoadapt.reporting.declared.latex import escape_latex, write_latex
 from emoadapt.reporting.figures import figure_names
@@ -43,6 +43,21 @@ def test_a_row_is_a_corpus_and_headings_are_those_of_the_paper(paper):
     assert grid.lines[0].cells[4] == f"{row['mean']:.3f} ± {row['std']:.3f}{row['stars']}"
     assert grid.lines[1].cells[4] == "[0.200, 0.800]"
     assert grid.lines[3].cells[4] == "0.724 ± 0.02"
+
+
+def test_a_row_is_a_task_where_tasks_are_not_called_as_their_corpora(paper):
+    other = paper.study.tasks["crema_d"].model_copy(update={"corpus": "msp_improv"})
+    study = paper.study.model_copy(update={"tasks": {**paper.study.tasks, "crema_d": other}})
+    assert build_grid(study, "table_1", build_cells(paper.study, "table_1", paper.frame)).stubs == ("Task",)
+
+
+def test_footnote_says_that_recordings_are_scored_and_not_segments(paper):
+    whole = paper.study.tasks["crema_d"].model_copy(update={"score": "parents"})
+    study = paper.study.model_copy(update={"tasks": {**paper.study.tasks, "crema_d": whole}})
+    notes = list_footnotes(study, "table_1", build_cells(paper.study, "table_1", paper.frame))
+    assert [note for note in notes if "segments" in note] == [
+        "crema_d: each recording is scored once, with the outputs of its segments averaged; n counts recordings."
+    ]
 
 
 def test_parts_have_their_titles_and_rows_the_names_of_the_table(paper):
@@ -280,3 +295,18 @@ def test_footnotes_say_which_test_it_was_and_what_runs_are(make_study):
     assert "one-tailed paired t-test (better than the baseline)" in text
     assert "that share partition, seed and training clips (runs of one partition are averaged first)" in text
     assert "(improv: 4 partitions × 5 seeds; the standard deviation is over partitions too, each scored alone)" in text
+
+
+def test_footnote_names_the_fine_tunings_whose_numbers_of_runs_differ(paper):
+    how = paper.study.finetunings["default"]
+    study = paper.study.model_copy(
+        update={
+            "finetunings": {"mlp": how, "short": how.model_copy(update={"seeds": [0, 1]})},
+            "tasks": {"improv": paper.study.tasks["msp_improv"].model_copy(update={"partitions": 4})},
+        }
+    )
+    shown = pl.DataFrame([{"task": "improv", "subset": "full", "finetuning": name} for name in study.finetunings])
+    assert _say_runs(study, study.tables["table_1"], shown) == (
+        " (improv: 4 partitions × 5 seeds (mlp) or 4 partitions × 2 seeds (short); the standard deviation is over partitions "
+        "too, each scored alone)"
+    )
