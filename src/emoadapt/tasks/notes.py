@@ -52,6 +52,7 @@ def list_task_notes(name: str, task: Task, splits: pl.DataFrame) -> list[str]:
         splits: `schema.SPLITS` rows as from `build_task`.
     """
     return [
+        *_note_repeated(name, splits),
         *_note_dev_classes(task, splits),
         *_note_unrated(task, splits),
         *(_describe_lone_speaker(name, task, *found, splits) for found in find_lone_speakers(task, splits).items()),
@@ -65,6 +66,30 @@ def find_lone_speakers(task: Task, splits: pl.DataFrame) -> dict[str, str]:
     lone = found.filter(pl.col("speaker").list.len() == 1).unique("corpus", keep="first", maintain_order=True)
     speakers = {corpus: speaker for corpus, (speaker,) in lone.select("corpus", "speaker").iter_rows()}
     return {corpus: speakers[corpus] for corpus in list_tested(task) if corpus in speakers}
+
+
+def find_repeated_partitions(splits: pl.DataFrame) -> list[tuple[int, int]]:
+    """Partitions that divide the clips as an earlier one does, whatever the order of their folds: (it, the earlier one)."""
+    marked = splits.with_columns(mark=pl.struct("utterance_id", "split").hash())
+    folds = marked.group_by("partition", "fold").agg(pl.col("mark").sum())
+    seen: dict[tuple[int, ...], int] = {}
+    repeated = []
+    for partition, marks in folds.group_by("partition").agg(pl.col("mark").sort()).sort("partition").iter_rows():
+        if (first := seen.setdefault(tuple(marks), partition)) != partition:
+            repeated.append((partition, first))
+    return repeated
+
+
+def _note_repeated(name: str, splits: pl.DataFrame) -> list[str]:
+    """A note on partitions that are the same: of few speakers, few different ones can be drawn."""
+    repeated = find_repeated_partitions(splits)
+    if not repeated:
+        return []
+    shown = show((f"{partition} is {first}" for partition, first in repeated), 3)
+    return [
+        f"partitions that divide the clips as another does count twice, which makes p-values too small: {shown}; lower "
+        f"tasks.{name}.partitions, or correct its split"
+    ]
 
 
 def _note_unused_map(name: str, task: Task, labels: Mapping[str, pl.DataFrame]) -> list[str]:

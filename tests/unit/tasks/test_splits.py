@@ -14,7 +14,7 @@ from emoadapt.listing.reading import read_utterances
 from emoadapt.listing.speakers import group_speakers
 from emoadapt.tasks.classes import map_labels, share_votes
 from emoadapt.tasks.left_out import describe_left_out
-from emoadapt.tasks.notes import list_label_notes
+from emoadapt.tasks.notes import find_repeated_partitions, list_label_notes, list_task_notes
 from emoadapt.tasks.splits import assign_splits, build_task, check_splits
 
 CLASSES = ("anger", "neutral")
@@ -491,3 +491,32 @@ def test_real_ravdess_splits_70_15_15(real_data):
     assert speakers["train"] == 17
     assert sorted((speakers["dev"], speakers["test"])) == [3, 4]
     assert Counter(splits["label"]) == {"neutral": 288, "anger": 192, "happiness": 192, "sadness": 192}
+
+
+def test_partitions_that_are_the_same_division_are_noted() -> None:
+    """Of three speakers there are six divisions; ten partitions were ten pairs of a t-test."""
+    table = make_table(dict.fromkeys("abc", 4))
+    drawn = task({"by": "fractions"}, partitions=10)
+    splits = assign_splits(table, drawn.split, 10)
+    places = [
+        frozenset(splits.filter(partition=number).select("utterance_id", "split").iter_rows()) for number in range(10)
+    ]
+    expected = [(number, places.index(own)) for number, own in enumerate(places) if own in places[:number]]
+    assert len(expected) >= 4 and find_repeated_partitions(splits) == expected
+    (note,) = (note for note in list_task_notes("t", drawn, splits) if "p-values" in note)
+    assert f"{expected[0][0]} is {expected[0][1]}" in note and "tasks.t.partitions" in note
+
+
+def test_partitions_are_the_same_whatever_the_order_of_their_folds() -> None:
+    table = make_table(dict.fromkeys("abcdef", 4))
+    once = assign_splits(table, task({"by": "leave_one_speaker_out"}).split)
+    turned = once.with_columns(partition=pl.lit(1, pl.Int32), fold=(pl.col("fold") + 1) % 6)
+    assert find_repeated_partitions(pl.concat([once, turned])) == [(1, 0)]
+    other = turned.with_columns(pl.col("split").replace({"dev": "train", "train": "dev"}))
+    assert find_repeated_partitions(pl.concat([once, other])) == []
+
+
+def test_partitions_of_many_speakers_are_not_noted() -> None:
+    table = make_table({f"s{number:02d}": 4 for number in range(20)})
+    for split in ({"by": "fractions"}, {"by": "folds", "k": 5}):
+        assert find_repeated_partitions(assign_splits(table, task(split).split, 5)) == []
