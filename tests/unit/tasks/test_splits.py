@@ -520,3 +520,43 @@ def test_partitions_of_many_speakers_are_not_noted() -> None:
     table = make_table({f"s{number:02d}": 4 for number in range(20)})
     for split in ({"by": "fractions"}, {"by": "folds", "k": 5}):
         assert find_repeated_partitions(assign_splits(table, task(split).split, 5)) == []
+
+
+SEGMENTS = [f"c/{who}_{take}#0.{time}0-0.{time + 1}0" for who in "abcd" for take in range(2) for time in range(2)]
+
+
+def build_segments(score: str, truths: dict[str, dict[str, object]], **values: object) -> pl.DataFrame:
+    """A task on segments of two recordings of four speakers; `truths` are other columns of LABELS of some."""
+    empty = pl.DataFrame(schema.LABELS.empty_table())
+    rows = [
+        {"utterance_id": name, "label": CLASSES[int(name[4])], "arousal": float(name[4]), "valence": float(name[4])}
+        | truths.get(name, {})
+        for name in SEGMENTS
+    ]
+    labels = pl.concat([empty, pl.DataFrame(rows)], how="diagonal_relaxed").select(empty.columns)
+    manifest = pl.DataFrame({"utterance_id": SEGMENTS, "speaker": [name[2] for name in SEGMENTS]}).with_columns(
+        sex=pl.lit(None, pl.String), split=pl.lit(None, pl.String)
+    )
+    made = task({"by": "leave_one_speaker_out"}, score=score, **values)
+    return build_task("t", made, {"c": manifest}, {"c": labels})
+
+
+@pytest.mark.parametrize(
+    ("values", "other"),
+    [
+        ({}, {"label": "neutral"}),
+        ({"classes": (), "attributes": ("arousal", "valence")}, {"valence": 7.0}),
+        ({"classes": (), "attributes": ("arousal", "valence")}, {"arousal": None, "valence": 7.0}),
+    ],
+)
+def test_recordings_whose_segments_disagree_are_refused_before_anything_trains(values: dict, other: dict) -> None:
+    """It was found by the evaluation, after all runs."""
+    build_segments("parents", {}, **values)
+    torn = {"c/b_0#0.10-0.20": other}
+    build_segments("utterances", torn, **values)
+    with pytest.raises(CorpusError, match=r"^task t: segments of c/b_0 have different .*s, so that .* tasks\.t\.score"):
+        build_segments("parents", torn, **values)
+
+
+def test_a_segment_that_is_not_rated_does_not_disagree() -> None:
+    build_segments("parents", {"c/b_0#0.10-0.20": {"valence": None}}, classes=(), attributes=("arousal", "valence"))
