@@ -218,6 +218,34 @@ def test_the_papers_settings_are_the_defaults() -> None:
             },
             "tables.t.parts.baseline.best_of: classical is a backbone of the study now",
         ),
+        *(
+            (f"finetunings.default.{key}", 1, f"finetunings.default.{key}: {sentence}")
+            for key, sentence in (
+                ("egemaps_baseline", "the baseline is a backbone now"),
+                ("egemaps_epochs", "give the backbone egemaps a fine-tuning of its own"),
+                ("egemaps_learning_rate", "give the backbone egemaps a fine-tuning of its own"),
+                ("egemaps_normalise", "it is the key `normalise` of a fine-tuning now"),
+                ("classical", "a support vector machine is a method now"),
+            )
+        ),
+        *(
+            (
+                "report.baseline",
+                model,
+                f"report.baseline: {model} is a backbone of the study now; write <backbone>.<start>",
+            )
+            for model in ("egemaps", "handcrafted.egemaps", "classical", "handcrafted.classical")
+        ),
+        (
+            "report.names",
+            {"handcrafted.egemaps": "eGeMAPS"},
+            "report.names: handcrafted.egemaps is a backbone of the study now",
+        ),
+        (
+            "tables",
+            {"t": {"title": "T", "tasks": ["speech"], "parts": [], "names": {"handcrafted.classical": "SVM"}}},
+            "tables.t.names: handcrafted.classical is a backbone of the study now",
+        ),
         ("finetunings.default.learning_rate", float("inf"), "finetunings.default.learning_rate"),
         (
             "features.faces.detector",
