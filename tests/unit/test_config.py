@@ -220,6 +220,34 @@ def test_the_papers_settings_are_the_defaults() -> None:
             },
             "tables.t.parts.baseline.best_of: classical is a backbone of the study now",
         ),
+        *(
+            (f"finetunings.default.{key}", 1, f"finetunings.default.{key}: {sentence}")
+            for key, sentence in (
+                ("egemaps_baseline", "the baseline is a backbone now"),
+                ("egemaps_epochs", "give the backbone egemaps a fine-tuning of its own"),
+                ("egemaps_learning_rate", "give the backbone egemaps a fine-tuning of its own"),
+                ("egemaps_normalise", "it is the key `normalise` of a fine-tuning now"),
+                ("classical", "a support vector machine is a method now"),
+            )
+        ),
+        *(
+            (
+                "report.baseline",
+                model,
+                f"report.baseline: {model} is a backbone of the study now; write <backbone>.<start>",
+            )
+            for model in ("egemaps", "handcrafted.egemaps", "classical", "handcrafted.classical")
+        ),
+        (
+            "report.names",
+            {"handcrafted.egemaps": "eGeMAPS"},
+            "report.names: handcrafted.egemaps is a backbone of the study now",
+        ),
+        (
+            "tables",
+            {"t": {"title": "T", "tasks": ["speech"], "parts": [], "names": {"handcrafted.classical": "SVM"}}},
+            "tables.t.names: handcrafted.classical is a backbone of the study now",
+        ),
         ("finetunings.default.learning_rate", float("inf"), "finetunings.default.learning_rate"),
         (
             "features.faces.detector",
@@ -261,6 +289,46 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("tasks.word_errors", GOOD["tasks"]["speech"], "tasks.word_errors: this name is taken"),
         ("adaptations.original", {"corpora": ["clips"]}, "adaptations.original: this name is taken"),
         ("backbones.v", {"architecture": "vector"}, "backbones.v.reads: this key is required"),
+        (
+            "backbones.v",
+            {"architecture": "vector", "reads": "chroma"},
+            "backbones.v.reads: chroma is not defined; there is audio, compare_frames",
+        ),
+        *(
+            (
+                "backbones.v",
+                {"architecture": "vector", "reads": feature},
+                f"backbones.v.reads: {feature} gives no vector for each clip; there is compare_functionals, egemaps, ",
+            )
+            for feature in ("audio", "compare_frames", "egemaps_frames", "faces", "transcript")
+        ),
+        (
+            "backbones.v",
+            {"architecture": "vector", "reads": "face_embedding"},
+            "backbones.v: face_embedding needs video, and corpus speech of task speech has none",
+        ),
+        ("finetunings.original", {"method": "svm"}, "finetunings.original: this name is taken by models without"),
+        ("report.baseline", "hubert.original.default", "default is not part of a name, write hubert.original"),
+        ("report.baseline", "hubert.original.svm", "hubert.original.svm is not a model of this study; did you mean"),
+        *(
+            (
+                "finetunings.probe",
+                {"method": "probe", "head": "logistic", "layers": "last"} | keys,
+                f"finetunings.probe: head logistic does not use {', '.join(keys)}; remove",
+            )
+            for keys in (
+                {"targets": "soft"},
+                {"label_smoothing": 0.1},
+                {"head_hidden": 8},
+                {"epochs": 3, "learning_rate": 0.1, "steps": 4},
+            )
+        ),
+        (
+            "finetunings.probe",
+            {"method": "probe", "c": 2.0},
+            "finetunings.probe: head linear does not use c; remove it",
+        ),
+        ("finetunings.probe", {"method": "probe", "head_hidden": 8}, "head linear does not use head_hidden; remove it"),
         ("backbones.hubert.untrained", {}, "exactly one of `weights` and `untrained`"),
         (
             "backbones.a-b",
@@ -299,6 +367,78 @@ def test_all_problems_are_said_at_once() -> None:
     with pytest.raises(ConfigError) as error:
         load_study(values)
     assert "foo:" in str(error.value) and "device:" in str(error.value)
+
+
+VECTOR = {"architecture": "vector", "reads": "egemaps"}
+TINY = {"architecture": "hubert", "untrained": {"layers": 2}}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "finetuning", "sentence"),
+    [
+        (VECTOR, {"method": "svm", "layer": 1}, ".layer: layer 1 is asked for, and backbone small has layer 0 alone"),
+        (
+            VECTOR,
+            {"method": "probe", "layers": 1},
+            ".layers: layer 1 is asked for, and backbone small has layer 0 alone",
+        ),
+        (TINY, {"method": "probe", "layers": 3}, ".layers: layer 3 is asked for, and backbone small has layers 0 to 2"),
+        (TINY, {"method": "svm", "layer": 99}, ".layer: layer 99 is asked for, and backbone small has layers 0 to 2"),
+        (TINY, {"method": "probe", "layers": 2}, None),
+        (VECTOR, {"method": "svm", "layer": 0}, None),
+    ],
+)
+def test_a_layer_that_a_backbone_lacks_is_refused_before_its_layers_are_computed(
+    backbone: dict, finetuning: dict, sentence: str | None
+) -> None:
+    values = GOOD | {"backbones": {"small": backbone}, "finetunings": {"probe": finetuning}}
+    if sentence is None:
+        load_study(values)
+        return
+    with pytest.raises(ConfigError, match=re.escape(f"finetunings.probe{sentence}")):
+        load_study(values)
+
+
+@pytest.mark.parametrize(
+    ("key", "finetuning", "idle"),
+    [
+        ("backbones", {"starts": ["adapted"], "backbones": ["hubert", "egemaps"]}, "egemaps"),
+        ("backbones", {"starts": ["adapted"], "backbones": ["hubert", "kept"]}, "kept"),
+        ("starts", {"starts": ["original", "adapted"], "backbones": ["kept", "egemaps"]}, "adapted"),
+        ("tasks", {"starts": ["adapted"], "tasks": ["speech", "rated"]}, "rated"),
+        ("subsets", {"starts": ["adapted"], "subsets": [10, "full"]}, "10"),
+    ],
+)
+def test_a_name_in_a_list_of_a_fine_tuning_that_trains_nothing_is_refused(
+    key: str, finetuning: dict, idle: str
+) -> None:
+    """`starts: [adapted]` said nothing of a backbone that the adaptation is not applied to: its rows were missing."""
+    values = copy.deepcopy(GOOD)
+    values["backbones"] |= {"kept": GOOD["backbones"]["hubert"], "egemaps": VECTOR}
+    values["adaptations"]["adapted"] |= {"backbones": ["hubert"], "tasks": ["speech"], "subsets": ["full"]}
+    values["tasks"]["speech"]["subsets"] = [10, "full"]
+    values["tasks"]["rated"] = {"corpus": "speech", "attributes": ["arousal"], "split": {"by": "folds"}}
+    values["finetunings"] = {"default": {}, "other": finetuning}
+    with pytest.raises(ConfigError) as error:
+        load_study(values)
+    lines = str(error.value).splitlines()[1:]
+    assert lines == [
+        f"  finetunings.other.{key}: it trains nothing with {idle}; take that out of the list, or see what else the fine-tuning, "
+        "the backbones and the adaptations are limited to"
+    ]
+
+
+def test_a_backbone_of_pictures_is_for_tasks_with_video() -> None:
+    values = copy.deepcopy(GOOD)
+    values["backbones"]["face"] = {"architecture": "vector", "reads": "face_embedding"}
+    values["tasks"]["seen"] = GOOD["tasks"]["speech"] | {"corpus": "clips"}
+    values["finetunings"] = {"default": {"backbones": ["hubert"]}, "face": {"backbones": ["face"], "tasks": ["seen"]}}
+    load_study(values)
+    del values["finetunings"]["face"]["tasks"]
+    with pytest.raises(
+        ConfigError, match=r"backbones\.face: face_embedding needs video, and corpus speech of task speech"
+    ):
+        load_study(values)
 
 
 def test_two_demo_corpora_must_not_share_a_folder() -> None:

@@ -24,6 +24,11 @@ class Config(Backbone):
     """Feature that gives a vector for each clip: `egemaps`, `egemaps_functionals`, `compare_functionals`, ..."""
 
     @property
+    def depth(self) -> int:
+        """The vector is the one layer."""
+        return 1
+
+    @property
     def features(self) -> tuple[str, ...]:
         """The feature that it reads."""
         return (self.reads,)

@@ -25,6 +25,11 @@ class Backbone(Section):
         return "descriptors"
 
     @property
+    def depth(self) -> int | None:
+        """Number of layers that a probe can read, the input among them; None where only the weights tell."""
+        return None
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Features that it reads."""
         return ()

@@ -69,6 +69,20 @@ def needs_video(feature: str) -> bool:
     return any("video" in (read_declaration("features", name, "MODALITIES") or ()) for name in list_upstream(feature))
 
 
+def is_vector(feature: str) -> bool:
+    """Whether the table of a feature has a vector of numbers for each clip, in the column of the feature's name."""
+    import pyarrow.types as kinds
+
+    table = _load(feature).TABLE
+    kind = table.field(feature).type if feature in table.names else None
+    return (
+        kind is not None
+        and kinds.is_nested(kind)
+        and hasattr(kind, "value_type")
+        and kinds.is_floating(kind.value_type)
+    )
+
+
 def _collect_upstream(feature: str, above: tuple[str, ...]) -> dict[str, None]:
     if feature in above:
         raise ConfigError(f"feature {feature} needs itself: {' <- '.join((*above, feature))}; change its INPUTS")

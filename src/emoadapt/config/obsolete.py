@@ -25,8 +25,10 @@ def explain_obsolete(values: Mapping[str, Any]) -> list[str]:
     """A sentence for each key, and each name of a model, that a study can no longer use."""
     return [
         *_explain_finetuning(values.get("finetuning")),
+        *_explain_renamed(values.get("finetunings")),
         *_explain_tasks(values.get("tasks")),
         *_explain_models("tables", values.get("tables")),
+        *_explain_models("report", values.get("report")),
     ]
 
 
@@ -42,6 +44,14 @@ def _explain_finetuning(section: Any) -> Iterator[str]:
             yield f"finetuning.{key}: {advice}"
 
 
+def _explain_renamed(sections: Any) -> Iterator[str]:
+    """Keys of the old section that were taken along into one of the new."""
+    for name, section in sections.items() if isinstance(sections, Mapping) else ():
+        for key, advice in _FINETUNING.items():
+            if isinstance(section, Mapping) and key in section:
+                yield f"finetunings.{name}.{key}: {advice}"
+
+
 def _explain_tasks(section: Any) -> Iterator[str]:
     for name, task in section.items() if isinstance(section, Mapping) else ():
         if isinstance(task, Mapping) and "allow_speaker_overlap" in task:
@@ -52,17 +62,24 @@ def _explain_tasks(section: Any) -> Iterator[str]:
 
 
 def _explain_models(path: str, value: Any) -> Iterator[str]:
-    """Names of baselines without a backbone, wherever a table names models."""
+    """Names of baselines without a backbone, wherever models are named."""
+    last = path.rpartition(".")[2]
     if isinstance(value, Mapping):
         for key, inner in value.items():
+            if last == "names" and str(key).startswith("handcrafted."):
+                yield from _explain_model(path, str(key))
             yield from _explain_models(f"{path}.{key}", inner)
     elif isinstance(value, list):
         for inner in value:
             yield from _explain_models(path, inner)
-    elif isinstance(value, str) and path.rpartition(".")[2] in ("models", "baseline", "best_of", "each_of"):
-        old = value.removeprefix("handcrafted.")
-        if old in _MODELS:
-            yield (
-                f"{path}: {value} is a backbone of the study now; write <backbone>.<start> (fine-tuning default) or "
-                f"<backbone>.<start>.<finetuning>, such as {_MODELS[old]}"
-            )
+    elif isinstance(value, str) and last in ("models", "baseline", "best_of", "each_of"):
+        yield from _explain_model(path, value)
+
+
+def _explain_model(path: str, name: str) -> Iterator[str]:
+    old = name.removeprefix("handcrafted.")
+    if old in _MODELS:
+        yield (
+            f"{path}: {name} is a backbone of the study now; write <backbone>.<start> (fine-tuning default) or <backbone>.<start>.<finetuning>, such as "
+            f"{_MODELS[old]}"
+        )

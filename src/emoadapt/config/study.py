@@ -12,14 +12,14 @@ from pydantic import Field, PrivateAttr, create_model, field_validator, model_va
 from emoadapt.config.architectures import AnyBackbone, join_backbones
 from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
-from emoadapt.config.features import Features, build_features, needs_video
+from emoadapt.config.features import Features, build_features, is_vector, needs_video
 from emoadapt.config.importers import AnyCorpus, join_importers
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
 from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning, Optimisation
-from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations, load_plugin
+from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations, list_plugins, load_plugin
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting
 
 
@@ -87,6 +87,7 @@ class Study(Section):
         for name, backbone in self.backbones.items():
             problems += self._check_subsets(f"backbones.{name}.subsets", backbone, list(self.tasks))
             problems += self._check_lengths(name, backbone)
+            problems += self._check_features(name, backbone)
         for name, task in self.tasks.items():
             problems += _unknown(f"tasks.{name}.corpus", (task.corpus,), self.corpora)
             problems += _unknown(f"tasks.{name}.test_also", task.test_also, self.corpora)
@@ -108,7 +109,7 @@ class Study(Section):
             for root in repeated_values(roots)
         ]
         if not problems:
-            problems = self._find_idle()
+            problems = [*self._find_idle(), *self._find_blind()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -142,6 +143,8 @@ class Study(Section):
         """What is wrong with a fine-tuning."""
         path = f"finetunings.{name}"
         problems = _unknown(f"{path}.backbones", finetuning.backbones or (), self.backbones)
+        if name == ORIGINAL:
+            problems.append(f"{path}: this name is taken by models without adaptation; choose another")
         problems += _unknown(f"{path}.starts", finetuning.starts or (), [ORIGINAL, *self.adaptations])
         problems += _unknown(f"{path}.tasks", finetuning.tasks or (), self.tasks)
         used = [task for task in self.tasks if finetuning.tasks is None or task in finetuning.tasks]
@@ -151,7 +154,40 @@ class Study(Section):
             for task in finetuning.tasks or ()
             if task in self.tasks and self.tasks[task].kind not in finetuning.questions
         ]
+        key = "layers" if hasattr(finetuning, "layers") else "layer"
+        layer = getattr(finetuning, key, None)
+        problems += [
+            f"{path}.{key}: layer {layer} is asked for, and backbone {backbone} has {_name_layers(config.depth)}; choose another, or "
+            f"name other backbones in {path}.backbones"
+            for backbone, config in self.backbones.items()
+            if isinstance(layer, int)
+            and config.depth is not None
+            and layer >= config.depth
+            and _names(finetuning, backbone)
+        ]
         return problems
+
+    def _check_features(self, name: str, backbone: Backbone) -> list[str]:
+        """What is wrong with the features that a backbone reads."""
+        known, path = list_plugins("features"), f"backbones.{name}.reads"
+        problems = _unknown(path, backbone.features, known)
+        for feature in () if problems else backbone.features:
+            if not backbone.adaptable and not is_vector(feature):
+                vectors = ", ".join(filter(is_vector, known))
+                problems.append(f"{path}: {feature} gives no vector for each clip; there is {vectors}")
+        return problems
+
+    def _find_blind(self) -> list[str]:
+        """Backbones that read what is computed from pictures, on tasks with a corpus that has none."""
+        pairs = dict.fromkeys((setting.model.backbone, setting.task) for setting in self.list_settings())
+        return [
+            f"backbones.{backbone}: {feature} needs video, and corpus {corpus} of task {task} has none; add `modalities: [audio, video]` "
+            "to the corpus, or leave the task out of the fine-tuning's tasks"
+            for backbone, task in pairs
+            for feature in filter(needs_video, self.backbones[backbone].features)
+            for corpus in (self.tasks[task].corpus, *self.tasks[task].test_also)
+            if "video" not in self.corpora[corpus].modalities
+        ]
 
     def _check_lengths(self, name: str, backbone: Backbone) -> list[str]:
         """What a stage crops shorter than a backbone pads would be neither."""
@@ -186,6 +222,26 @@ class Study(Section):
             for name in self.finetunings
             if self.tasks and not problems and name not in finetunings
         ]
+
+    def find_idle_names(self) -> list[str]:
+        """Names in the lists of a fine-tuning that train nothing, since nothing else of it fits them."""
+        problems = []
+        for name, finetuning in self.finetunings.items():
+            settings = [setting for setting in self.list_settings() if setting.model.finetuning == name]
+            trained = {
+                "backbones": {setting.model.backbone for setting in settings},
+                "starts": {setting.model.start for setting in settings},
+                "tasks": {setting.task for setting in settings},
+                "subsets": {setting.subset for setting in settings},
+            }
+            problems += [
+                f"finetunings.{name}.{key}: it trains nothing with {value}; take that out of the list, or see what else the "
+                "fine-tuning, the backbones and the adaptations are limited to"
+                for key, used in trained.items()
+                for value in getattr(finetuning, key) or ()
+                if self.tasks and str(value) not in used
+            ]
+        return problems
 
     def starts(self, backbone: str, task: str | None = None, subset: int | str | None = None) -> list[str]:
         """Starting points of a backbone: original, then the adaptations applied to it.
@@ -288,6 +344,10 @@ def _extend(_folder: str | None) -> type[Study]:
         ),  # type: ignore[misc]
     }
     return create_model("Study", __base__=Study, **fields)
+
+
+def _name_layers(depth: int) -> str:
+    return f"layers 0 to {depth - 1}" if depth > 1 else "layer 0 alone"
 
 
 def _uses(owner: Backbone | Adaptation | Finetuning, subset: int | str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from emoadapt import schema
+from emoadapt.errors import DataError
 from emoadapt.storage.tables import read_table
 
 Scope = Literal["train", "corpus", "speaker"]
@@ -30,6 +32,9 @@ def read_vectors(shards: Mapping[str, Sequence[Path]], feature: str, wanted: Seq
 
     Returns:
         Utterance -> (dimension,) float32, without the clips that the feature could not be computed of.
+
+    Raises:
+        DataError: the dimensions of two vectors differ, or a value is not finite.
     """
     names = pa.array(sorted(set(wanted)), pa.string())
     vectors: dict[str, np.ndarray] = {}
@@ -39,10 +44,38 @@ def read_vectors(shards: Mapping[str, Sequence[Path]], feature: str, wanted: Seq
         rows = table.filter(usable)
         if not len(rows):
             continue
-        # As one matrix: as Python lists, a corpus of 6,373 functionals would take twenty times the memory.
-        matrix = rows[feature].combine_chunks().flatten().to_numpy().reshape(len(rows), -1)
-        vectors |= dict(zip(rows["utterance_id"].to_pylist(), matrix, strict=True))
+        vectors |= dict(zip(rows["utterance_id"].to_pylist(), _stack(rows, feature), strict=True))
+    _refuse_misfits(vectors, feature)
     return vectors
+
+
+def _stack(rows: pa.Table, feature: str) -> list[np.ndarray]:
+    """The vectors of rows. As views of one array: as Python lists, 6,373 functionals would take twenty times the memory."""
+    column = rows[feature].combine_chunks()
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    sizes = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    return np.split(values, np.cumsum(sizes)[:-1])
+
+
+def _refuse_misfits(vectors: Mapping[str, np.ndarray], feature: str) -> None:
+    """Refuse vectors of several dimensions, and values that are not finite: no statistic of them would mean anything.
+
+    Raises:
+        DataError: names the feature and a clip.
+    """
+    sizes = Counter(len(vector) for vector in vectors.values())
+    if len(sizes) > 1:
+        usual = sizes.most_common(1)[0][0]
+        other = sorted(name for name, vector in vectors.items() if len(vector) != usual)
+        raise DataError(
+            f"feature {feature}: vectors of {usual} values and of {', '.join(str(size) for size in sorted(sizes) if size != usual)} "
+            f"({other[0]} is one); correct the feature, or leave those clips out"
+        )
+    if wrong := sorted(name for name, vector in vectors.items() if not np.isfinite(vector).all()):
+        raise DataError(
+            f"feature {feature}: values that are no finite numbers ({wrong[0]} is one of {len(wrong)} clips); correct the feature, or let it give those "
+            "clips the status failed"
+        )
 
 
 def read_layers(shards: Mapping[str, Sequence[Path]], wanted: Sequence[str]) -> dict[str, np.ndarray]:
@@ -117,7 +150,9 @@ def fit_statistics(
     for key, names in groups.items():
         known_vectors = np.stack([vectors[name] for name in fitted[key]]).astype(np.float64)
         mean, std = known_vectors.mean(axis=0), known_vectors.std(axis=0)
-        found.append(Statistics(names, mean, np.where(std > 0, std, 1.0)))
+        # Rounding gives equal values a deviation that is not quite 0; another value of a test clip would become enormous.
+        constant = std <= 1e-8 * np.abs(mean)
+        found.append(Statistics(names, mean, np.where(constant, 1.0, std)))
     return found
 
 

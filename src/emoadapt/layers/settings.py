@@ -124,6 +124,11 @@ class SpeechSettings(Backbone):
         return "untrained" if self.weights is None else "pretrained"
 
     @property
+    def depth(self) -> int | None:
+        """The transformer's input and its layers, where their number is part of the study."""
+        return None if self.untrained is None else self.untrained.layers + 1
+
+    @property
     def origin(self) -> str:
         """Where its parameters come from, for messages and model cards."""
         return self.weights or f"randomly initialised (seed {self.untrained.seed if self.untrained else 0})"

@@ -60,6 +60,18 @@ class Config(Optimisation, Finetuning):
             )
         return self
 
+    @model_validator(mode="after")
+    def _no_idle_keys(self) -> Config:
+        own = {"logistic": ("c",), "mlp": ("head_hidden",)}
+        idle = {key for head, keys in own.items() if head != self.head for key in keys}
+        if self.head == "logistic":
+            idle |= {*Optimisation.model_fields, "label_smoothing", "targets"}
+        if given := sorted(idle & self.model_fields_set):
+            raise ValueError(
+                f"head {self.head} does not use {', '.join(given)}; remove {'it' if len(given) == 1 else 'them'}"
+            )
+        return self
+
 
 def train(job: TaskJob) -> None:
     """Do a job of this method; see `emoadapt.training.probing` and `emoadapt.training.machines`."""

@@ -77,7 +77,7 @@ def list_gaps(per_class: pl.DataFrame, cross_corpus: pl.DataFrame, data: pl.Data
     """Sentences about test sets without a clip of some class, without values of an attribute, or with a single speaker.
 
     Args:
-        per_class: the tidy table `per_class_f1`; a class of which a model was tested on no clip has `n` 0.
+        per_class: the tidy table `per_class_f1`; a class of which some run was tested on no clip has `n_least` 0.
         cross_corpus: the tidy table `cross_corpus`; an attribute that cannot be scored has no rows.
         data: the tidy table `data`.
         study: the configuration.
@@ -89,11 +89,14 @@ def list_gaps(per_class: pl.DataFrame, cross_corpus: pl.DataFrame, data: pl.Data
             notices.append(
                 f"The test set of {corpus} (task {task}) has NO VALUES of {listing(names)}: its mean CCC is over the other attributes."
             )
-    absent = per_class.filter(n=0).group_by("task", "test_corpus", maintain_order=True).agg(pl.col("label").unique())
+    absent = (
+        per_class.filter(n_least=0).group_by("task", "test_corpus", maintain_order=True).agg(pl.col("label").unique())
+    )
     for task, corpus, labels in absent.iter_rows():
         names = [name for name in study.tasks[task].classes if name in labels]
+        part = "test set" if study.tasks[task].partitions == 1 else "test set of some partition"
         notices.append(
-            f"The test set of {corpus} (task {task}) has NO CLIP of class {listing(names)}: its scores are over all "
+            f"The {part} of {corpus} (task {task}) has NO CLIP of class {listing(names)}: its scores are over all "
             f"{len(study.tasks[task].classes)} classes, and {'this one counts' if len(names) == 1 else 'these count'} as 0 in them."
         )
     tested = data.filter(pl.col("label").is_null(), pl.col("split") == "test")
@@ -144,7 +147,8 @@ def describe_partitions(study: Study) -> list[str]:
     counts = {name: study.tasks[name].partitions for name in study.tasks}
     return [
         f"{name}: {count} partitions of {study.tasks[name].corpus}, each scored alone; a run is one partition, one draw of the training "
-        "clips and one seed, so that standard deviations are over partitions, draws and seeds together, and p-values over partitions."
+        "clips and one seed, so that standard deviations are over partitions, draws and seeds together, and p-values over partitions; "
+        "`n test` counts the clips of all partitions, each once, beside scores and differences, and those of the largest partition elsewhere."
         for name, count in counts.items()
         if count > 1
     ]

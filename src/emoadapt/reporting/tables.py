@@ -101,7 +101,9 @@ def write_tables(
         "low_resource": _keep_low_resource(study, home),
         "per_class_f1": average_runs(study, measured.filter(metric="f1")),
         "f1_bias": home.filter(metric="f1_bias"),
-        "cosine_distance": average_runs(study, measured.filter(metric="cosine_distance")).drop("label"),
+        "cosine_distance": average_runs(study, measured.filter(metric="cosine_distance")).drop(
+            "label", "n_least", "n_run"
+        ),
         "cross_corpus": results.filter(pl.col("test_corpus") != pl.col("corpus"), ~pl.col("metric").is_in(APART)),
         "data": build_data(study, splits, clips),
         "stage1_data": build_stage1(
@@ -221,7 +223,18 @@ _RESULTS = {
 _KINDS = (
     {name: kind for name, kind in _RESULTS.items() if kind != pl.String}
     | dict.fromkeys(
-        ("partition", "fold", "utterances", "speakers", "shared_speakers", "shared_clips", "clips", "held_out")
+        (
+            "n_least",
+            "n_run",
+            "partition",
+            "fold",
+            "utterances",
+            "speakers",
+            "shared_speakers",
+            "shared_clips",
+            "clips",
+            "held_out",
+        )
         + ("clips_of_unknown", "test_clips", "seen_clips", "test_speakers", "seen_speakers")
         + COUNTS
         + ("wordless", "unheard", "words", "substitutions", "deletions", "insertions"),
@@ -233,12 +246,20 @@ _KINDS = (
 
 
 def average_runs(study: Study, metrics: pl.DataFrame) -> pl.DataFrame:
-    """Mean and standard deviation over the runs of each setting of METRICS rows."""
-    frame = metrics.group_by([*_MODEL, "metric", "label"], maintain_order=True).agg(
+    """Mean and standard deviation over the runs of each setting of METRICS rows.
+
+    Partitions may differ in size: `n` is the most test utterances of a run, `n_least` the fewest, and `n_run` the most of all labels
+    of one run together.
+    """
+    run = [*_MODEL, "metric", "partition", "resampling", "seed"]
+    whole = metrics.with_columns(n_run=pl.col("n").sum().over(run))
+    frame = whole.group_by([*_MODEL, "metric", "label"], maintain_order=True).agg(
         mean=pl.col("value").mean(),
         std=pl.col("value").std(),
         n_runs=pl.len().cast(pl.Int64),
         n=pl.col("n").max(),
+        n_least=pl.col("n").min(),
+        n_run=pl.col("n_run").max(),
     )
     weights = pl.Series("weights", [weights_of(study, name) for name in frame["backbone"]], dtype=pl.String)
     return _sort_models(study, frame.with_columns(weights))

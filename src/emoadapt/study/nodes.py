@@ -32,6 +32,8 @@ class Model(NamedTuple):
         parts = text.split(".")
         if len(parts) not in (2, 3) or not all(parts):
             raise ValueError(f"{text!r} is no model; write <backbone>.<start> or <backbone>.<start>.<finetuning>")
+        if parts[2:] == [DEFAULT]:
+            raise ValueError(f"{text!r} is no model; {DEFAULT} is not part of a name, write {'.'.join(parts[:2])}")
         return cls(*parts)
 
     def find_original(self) -> Model:

@@ -52,8 +52,8 @@ def list_task_notes(name: str, task: Task, splits: pl.DataFrame) -> list[str]:
         splits: `schema.SPLITS` rows as from `build_task`.
     """
     return [
+        *_note_repeated(name, splits),
         *_note_dev_classes(task, splits),
-        *_note_repeated(name, task, splits),
         *_note_unrated(task, splits),
         *(_describe_lone_speaker(name, task, *found, splits) for found in find_lone_speakers(task, splits).items()),
     ]
@@ -66,6 +66,30 @@ def find_lone_speakers(task: Task, splits: pl.DataFrame) -> dict[str, str]:
     lone = found.filter(pl.col("speaker").list.len() == 1).unique("corpus", keep="first", maintain_order=True)
     speakers = {corpus: speaker for corpus, (speaker,) in lone.select("corpus", "speaker").iter_rows()}
     return {corpus: speakers[corpus] for corpus in list_tested(task) if corpus in speakers}
+
+
+def find_repeated_partitions(splits: pl.DataFrame) -> list[tuple[int, int]]:
+    """Partitions that divide the clips as an earlier one does, whatever the order of their folds: (it, the earlier one)."""
+    marked = splits.with_columns(mark=pl.struct("utterance_id", "split").hash())
+    folds = marked.group_by("partition", "fold").agg(pl.col("mark").sum())
+    seen: dict[tuple[int, ...], int] = {}
+    repeated = []
+    for partition, marks in folds.group_by("partition").agg(pl.col("mark").sort()).sort("partition").iter_rows():
+        if (first := seen.setdefault(tuple(marks), partition)) != partition:
+            repeated.append((partition, first))
+    return repeated
+
+
+def _note_repeated(name: str, splits: pl.DataFrame) -> list[str]:
+    """A note on partitions that are the same, as listed ones and those of a table may be."""
+    repeated = find_repeated_partitions(splits)
+    if not repeated:
+        return []
+    shown = show((f"{partition} is {first}" for partition, first in repeated), 3)
+    return [
+        f"partitions that divide the clips as another does count twice, which makes p-values too small: {shown}; lower "
+        f"tasks.{name}.partitions, or correct its split"
+    ]
 
 
 def _note_unused_map(name: str, task: Task, labels: Mapping[str, pl.DataFrame]) -> list[str]:
@@ -113,23 +137,6 @@ def _note_dev_classes(task: Task, splits: pl.DataFrame) -> list[str]:
     shown = show((f"{fold}: {', '.join(names)}" for fold, names in lacking.items()), 3)
     return [
         f"dev has no clip of some class in {len(lacking)} of {len(folds)} folds ({shown}): epochs are chosen without it"
-    ]
-
-
-def _note_repeated(name: str, task: Task, splits: pl.DataFrame) -> list[str]:
-    """A note on partitions that are the same division, as few speakers of unequal size give them: they are no further evidence."""
-    own = splits.filter(pl.col("corpus") == task.corpus).sort("partition", "fold", "utterance_id")
-    divisions: dict[bytes, list[int]] = {}
-    for (partition,), rows in own.partition_by("partition", as_dict=True, maintain_order=True).items():
-        rows_of = rows.select("utterance_id", "fold", "split").hash_rows(seed=0)
-        divisions.setdefault(rows_of.to_numpy().tobytes(), []).append(int(partition))
-    repeated = [" = ".join(map(str, same)) for same in divisions.values() if len(same) > 1]
-    if not repeated:
-        return []
-    total = sum(map(len, divisions.values()))
-    return [
-        f"only {len(divisions)} of the {total} partitions differ (the same: {show(repeated, 3)}), but standard deviations and "
-        f"p-values count each of them; take fewer partitions, or choose another tasks.{name}.split"
     ]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from emoadapt import schema
-from emoadapt.corpora.base import show
+from emoadapt.corpora.base import parent_of, show
 from emoadapt.errors import CorpusError, DataError
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.listing.names import suggest_name
@@ -88,6 +88,8 @@ def build_task(
         for corpus in task.test_also
     ]
     splits = pl.concat([splits, *also]).sort("partition", "fold", "utterance_id")
+    if task.score == "parents":
+        check_parents(task_name, splits, task.attributes or ("label",))
     if task.classes:
         counts = {corpus: count_labels(task, labels[corpus]) for corpus in (task.corpus, *task.test_also)}
         check_test_classes(task_name, task, splits, counts)
@@ -219,6 +221,30 @@ def check_attributes(task_name: str, splits: pl.DataFrame, attributes: Sequence[
                 f"value{'s' if values != 1 else ''} of {name}, and at least two different ones are needed; "
                 f"take it out of tasks.{task_name}.attributes, or choose another split"
             )
+
+
+def check_parents(task_name: str, splits: pl.DataFrame, truths: Sequence[str]) -> None:
+    """Refuse segments of one recording with different truths: the average of their predictions would have none.
+
+    Segments that are not rated for an attribute do not count for it.
+
+    Args:
+        task_name: for messages.
+        splits: `schema.SPLITS` rows.
+        truths: columns of what is predicted.
+
+    Raises:
+        CorpusError: test segments of a parent do not agree.
+    """
+    tested = splits.filter(split="test").unique("utterance_id")
+    parents = pl.col("utterance_id").map_elements(parent_of, pl.String).alias("parent")
+    counted = tested.group_by(parents).agg(pl.col(name).drop_nulls().n_unique() for name in truths)
+    torn = counted.filter(pl.any_horizontal(pl.col(name) > 1 for name in truths))["parent"].sort()
+    if len(torn):
+        raise CorpusError(
+            f"task {task_name}: segments of {show(torn)} have different {' or '.join(name + 's' for name in truths)}, so that their "
+            f"predictions cannot be averaged; correct them, or set tasks.{task_name}.score to utterances"
+        )
 
 
 def _conform(rows: pl.DataFrame) -> pl.DataFrame:

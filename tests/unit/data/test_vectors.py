@@ -1,5 +1,6 @@
 """Whose statistics a vector is z-scored with."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.data.vectors import normalise_vectors, read_layers, read_vectors
+from emoadapt.errors import DataError
 from emoadapt.storage.tables import write_table
 
 ROWS = [
@@ -98,3 +100,43 @@ def test_every_layer_is_scored_with_statistics_of_its_own() -> None:
     single = normalise_vectors(VECTORS, SPLITS, TRAIN, "speaker")
     for name, stack in normalise_vectors(stacks, SPLITS, TRAIN, "speaker").items():
         np.testing.assert_allclose(stack, np.stack([single[name]] * 2), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "sentence"),
+    [
+        ([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0]], "vectors of 2 values and of 4 (c/2 is one)"),
+        ([[1.0], [1.0, 2.0], [1.0, 2.0, 3.0]], "vectors of 1 values and of 2, 3 (c/1 is one)"),
+        ([[1.0, 2.0], [float("nan"), 2.0], [1.0, 2.0]], "no finite numbers (c/1 is one of 1 clips)"),
+        ([[1.0, 2.0], [1.0, float("inf")], [1.0, float("nan")]], "no finite numbers (c/1 is one of 2 clips)"),
+    ],
+)
+@pytest.mark.parametrize("shards", [1, 3])
+def test_vectors_that_no_statistic_can_be_of_are_refused(
+    tmp_path: Path, vectors: list[list[float]], sentence: str, shards: int
+) -> None:
+    """Six values in three rows were three vectors of two, whatever the rows held."""
+    rows = [
+        {"utterance_id": f"c/{number}", "key": "k", "status": "ok", "face_embedding": vector, "n_frames": 1}
+        for number, vector in enumerate(vectors)
+    ]
+    paths = [tmp_path / f"{shard:03d}.parquet" for shard in range(shards)]
+    for shard, path in enumerate(paths):
+        write_table(path, rows[shard::shards], schema.feature_table("face_embedding"))
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        read_vectors({"c": paths}, "face_embedding", [row["utterance_id"] for row in rows])
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-9, 1e9, -3.3, 0.0])
+@pytest.mark.parametrize("scope", ["train", "corpus", "speaker"])
+@pytest.mark.parametrize("copies", [3, 10, 999])
+def test_equal_values_do_not_vary_by_rounding(value: float, scope: str, copies: int) -> None:
+    """0.1 ten times had a deviation of 1e-17, so that 0.2 in a test clip became 7e15."""
+    train = [f"home/{number}" for number in range(copies)]
+    rows = [(name, "home", "s1") for name in train] + [("home/test", "home", "s2"), ("away/test", "away", "t1")]
+    splits = pl.DataFrame(rows, ["utterance_id", "corpus", "speaker"], orient="row")
+    vectors = {name: np.array([value], dtype=np.float32) for name in train}
+    vectors |= {name: np.array([value + 0.1], dtype=np.float32) for name in ("home/test", "away/test")}
+    found = normalise_vectors(vectors, splits, train, scope)  # type: ignore[arg-type]
+    assert all(abs(found[name][0]) < 1e-6 * max(abs(value), 1) for name in train)
+    assert all(abs(found[name][0]) < 1 for name in ("home/test", "away/test"))

@@ -89,7 +89,7 @@ def test_a_class_without_a_test_clip_is_named_before_the_first_number(study, wri
     tables = shutil.copytree(written / "tables", tmp_path / "tables")
     per_class = read_tidy(tables / "per_class_f1.csv")
     absent = (pl.col("test_corpus") == "msp_improv") & (pl.col("task") == "crema") & (pl.col("label") == "sadness")
-    per_class.with_columns(n=pl.when(absent).then(0).otherwise("n")).write_csv(tables / "per_class_f1.csv")
+    per_class.with_columns(n_least=pl.when(absent).then(0).otherwise("n")).write_csv(tables / "per_class_f1.csv")
     write_report(study, tables, written / "figures", {}, tmp_path / "index.html")
     text = (tmp_path / "index.html").read_text()
     assert text.index("msp_improv (task crema) has NO CLIP of class sadness") < text.index('id="results"')

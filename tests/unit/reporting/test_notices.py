@@ -48,7 +48,7 @@ def tabulate_data(*rows):
 
 
 def tabulate_classes(*rows):
-    names = ("task", "test_corpus", "backbone", "label", "n")
+    names = ("task", "test_corpus", "backbone", "label", "n_least")
     return pl.DataFrame([dict(zip(names, row, strict=True)) for row in rows], schema=[*names], orient="row")
 
 

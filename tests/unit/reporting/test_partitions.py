@@ -6,10 +6,11 @@ import polars as pl
 import pytest
 
 from emoadapt.reporting import write_all
-from emoadapt.reporting.notices import describe_partitions
+from emoadapt.reporting.display import present_table
+from emoadapt.reporting.notices import describe_partitions, list_gaps
 from emoadapt.reporting.pages import collect_pages
 from emoadapt.reporting.style import describe_runs
-from emoadapt.reporting.tables import read_tidy
+from emoadapt.reporting.tables import average_runs, read_tidy
 
 TASK = {
     "corpus": "crema_d",
@@ -89,3 +90,23 @@ def test_runs_are_named_by_what_they_are_the_product_of(study, make_study):
     drawn = make_study(tasks={"crema": TASK | {"partitions": 1, "subsets": [64, "full"], "resamplings": 5}})
     assert describe_runs(drawn, "crema", "64", 2) == "5 draws × 2 seeds"
     assert describe_runs(drawn, "crema", "full", 1) == "1 run"
+
+
+def test_sizes_of_tests_are_those_of_runs_where_partitions_differ(study, written):
+    """Of each class the largest partition was taken: no run had the sum of these, and a partition without a class was not named."""
+    sizes = {"anger": (5, 3, 0), "happiness": (3, 5, 4), "neutral": (1, 1, 1), "sadness": (1, 1, 1)}
+    rows = [
+        {"task": "crema", "backbone": "wavlm", "start": "original", "finetuning": "default", "subset": "full"}
+        | {"partition": partition, "resampling": 0, "seed": seed, "test_corpus": "crema_d"}
+        | {"metric": "f1", "label": label, "value": 0.5, "n": counts[partition]}
+        for label, counts in sizes.items()
+        for partition in range(3)
+        for seed in (0, 1)
+    ]
+    found = average_runs(study, pl.DataFrame(rows))
+    assert dict(found.select("label", "n").iter_rows()) == {label: max(counts) for label, counts in sizes.items()}
+    assert dict(found.select("label", "n_least").iter_rows())["anger"] == 0
+    assert present_table("per_class_f1", found)["n test"].to_list() == ["10"]
+    tables = written / "tables"
+    notices = list_gaps(found, read_tidy(tables / "cross_corpus.csv"), read_tidy(tables / "data.csv"), study)
+    assert notices[0].startswith("The test set of some partition of crema_d (task crema) has NO CLIP of class anger: ")

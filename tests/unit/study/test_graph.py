@@ -384,3 +384,16 @@ def test_runs_that_wait_for_an_optional_corpus_stay_where_they_are(tmp_path: Pat
     )
     assert {path for path in settings if path not in stay and path.parent not in stay} == set()
     assert len(stay) == 3
+
+
+def test_what_the_report_is_made_of_is_in_its_state(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The template, its style and its script are no modules, and were looked for in a folder that does not exist."""
+    folder = ROOT / "src" / "emoadapt" / "reporting"
+    made_of = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".py"]
+    assert {path.suffix for path in made_of} >= {".css", ".js", ".j2"}
+    read, before = Path.read_bytes, graph.report_state()
+    for edited in made_of:
+        monkeypatch.setattr(Path, "read_bytes", lambda path, e=edited: read(path) + (b" " if path.samefile(e) else b""))
+        assert graph.report_state() != before, edited.name
+    monkeypatch.setattr(Path, "read_bytes", read)
+    assert graph.report_state() == before

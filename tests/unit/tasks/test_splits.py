@@ -14,7 +14,7 @@ from emoadapt.listing.reading import read_utterances
 from emoadapt.listing.speakers import deal_speakers, group_speakers
 from emoadapt.tasks.classes import map_labels, share_votes
 from emoadapt.tasks.left_out import describe_left_out
-from emoadapt.tasks.notes import list_label_notes, list_task_notes
+from emoadapt.tasks.notes import find_repeated_partitions, list_label_notes, list_task_notes
 from emoadapt.tasks.splits import assign_splits, build_task, check_splits
 
 CLASSES = ("anger", "neutral")
@@ -519,14 +519,67 @@ def test_real_ravdess_splits_70_15_15(real_data):
     assert Counter(splits["label"]) == {"neutral": 288, "anger": 192, "happiness": 192, "sadness": 192}
 
 
-def test_check_names_partitions_that_are_the_same_division():
-    """The ten speakers of EmoDB, with clips of four classes: two of five random partitions tested the same clips."""
-    clips = {"03": 39, "08": 42, "09": 30, "10": 21, "11": 35, "12": 22, "13": 36, "14": 41, "15": 34, "16": 39}
-    drawn = task({"by": "fractions", "seed": 0}, partitions=5)
-    notes = list_task_notes("t", drawn, assign_splits(make_table(clips), drawn.split, 5))
-    assert [note for note in notes if "partitions differ" in note] == [
-        "only 4 of the 5 partitions differ (the same: 0 = 1), but standard deviations and p-values count each of them; take "
-        "fewer partitions, or choose another tasks.t.split"
+def test_partitions_that_are_the_same_division_are_noted() -> None:
+    """Of a user's own divisions, one that is there twice would be two pairs of a t-test."""
+    table = make_table(dict.fromkeys("abc", 4))
+    listed = [{"dev": [dev], "test": [test]} for dev, test in ("ab", "ba", "ab", "bc", "ab")]
+    named = task({"by": "speakers", "partitions": listed})
+    splits = assign_splits(table, named.split, 5)
+    assert find_repeated_partitions(splits) == [(2, 0), (4, 0)]
+    (note,) = (note for note in list_task_notes("t", named, splits) if "p-values" in note)
+    assert "2 is 0" in note and "tasks.t" in note
+
+
+def test_partitions_are_the_same_whatever_the_order_of_their_folds() -> None:
+    table = make_table(dict.fromkeys("abcdef", 4))
+    once = assign_splits(table, task({"by": "leave_one_speaker_out"}).split)
+    turned = once.with_columns(partition=pl.lit(1, pl.Int32), fold=(pl.col("fold") + 1) % 6)
+    assert find_repeated_partitions(pl.concat([once, turned])) == [(1, 0)]
+    other = turned.with_columns(pl.col("split").replace({"dev": "train", "train": "dev"}))
+    assert find_repeated_partitions(pl.concat([once, other])) == []
+
+
+def test_partitions_of_many_speakers_are_not_noted() -> None:
+    table = make_table({f"s{number:02d}": 4 for number in range(20)})
+    for split in ({"by": "fractions"}, {"by": "folds", "k": 5}):
+        assert find_repeated_partitions(assign_splits(table, task(split).split, 5)) == []
+
+
+SEGMENTS = [f"c/{who}_{take}#0.{time}0-0.{time + 1}0" for who in "abcd" for take in range(2) for time in range(2)]
+
+
+def build_segments(score: str, truths: dict[str, dict[str, object]], **values: object) -> pl.DataFrame:
+    """A task on segments of two recordings of four speakers; `truths` are other columns of LABELS of some."""
+    empty = pl.DataFrame(schema.LABELS.empty_table())
+    rows = [
+        {"utterance_id": name, "label": CLASSES[int(name[4])], "arousal": float(name[4]), "valence": float(name[4])}
+        | truths.get(name, {})
+        for name in SEGMENTS
     ]
-    once = task({"by": "fractions", "seed": 0})
-    assert not [n for n in list_task_notes("t", once, assign_splits(make_table(clips), once.split)) if "differ" in n]
+    labels = pl.concat([empty, pl.DataFrame(rows)], how="diagonal_relaxed").select(empty.columns)
+    manifest = pl.DataFrame({"utterance_id": SEGMENTS, "speaker": [name[2] for name in SEGMENTS]}).with_columns(
+        sex=pl.lit(None, pl.String), split=pl.lit(None, pl.String)
+    )
+    made = task({"by": "leave_one_speaker_out"}, score=score, **values)
+    return build_task("t", made, {"c": manifest}, {"c": labels})
+
+
+@pytest.mark.parametrize(
+    ("values", "other"),
+    [
+        ({}, {"label": "neutral"}),
+        ({"classes": (), "attributes": ("arousal", "valence")}, {"valence": 7.0}),
+        ({"classes": (), "attributes": ("arousal", "valence")}, {"arousal": None, "valence": 7.0}),
+    ],
+)
+def test_recordings_whose_segments_disagree_are_refused_before_anything_trains(values: dict, other: dict) -> None:
+    """It was found by the evaluation, after all runs."""
+    build_segments("parents", {}, **values)
+    torn = {"c/b_0#0.10-0.20": other}
+    build_segments("utterances", torn, **values)
+    with pytest.raises(CorpusError, match=r"^task t: segments of c/b_0 have different .*s, so that .* tasks\.t\.score"):
+        build_segments("parents", torn, **values)
+
+
+def test_a_segment_that_is_not_rated_does_not_disagree() -> None:
+    build_segments("parents", {"c/b_0#0.10-0.20": {"valence": None}}, classes=(), attributes=("arousal", "valence"))

@@ -71,7 +71,8 @@ class Work:
 
     def add_probe(self, **settings: Any) -> None:
         """A probe on the kept layers of `tiny`: the model `tiny.original.probe`."""
-        self.tune("probe", **{"method": "probe", "backbones": ["tiny"], "epochs": 5, "batch_size": 8, **settings})
+        by_epochs = {} if settings.get("head") == "logistic" else {"epochs": 5, "batch_size": 8}
+        self.tune("probe", **{"method": "probe", "backbones": ["tiny"], **by_epochs, **settings})
 
     def adaptation_job(self, name: str = "model", *, cached: bool = False) -> AdaptationJob:
         """Stage 1 of `tiny`, with the output of its front end cached or not."""
@@ -207,7 +208,8 @@ class Work:
         return layers
 
     def write_layers(self, layers: Mapping[str, np.ndarray]) -> None:
-        """Layers (n_layers, width) of clips; the first clip of acted failed, as its audio did."""
+        """Layers (n_layers, width) of clips, which `tiny` then has; the first clip of acted failed, as its audio did."""
+        self.values["backbones"]["tiny"]["untrained"]["layers"] = len(next(iter(layers.values()))) - 1
         rows = [
             {"utterance_id": name, "key": "k", "status": "ok", "layers": value.astype("<f4").tobytes()}
             | {"n_frames": len(value), "dimension": value.shape[1]}

@@ -159,6 +159,8 @@ def test_logistic_regression_takes_the_layer_that_is_best_on_dev(work) -> None:
 def test_a_layer_that_does_not_exist_is_refused(work) -> None:
     work.write_labelled()
     work.write_layers(work.make_layers())
+    # Of weights, only the layers themselves tell how many there are.
+    work.values["backbones"]["tiny"]["untrained"]["layers"] = 9
     sentence = "layer 3 is asked for, and the backbone has layers 0 to 2; choose one of them"
     with pytest.raises(TrainingError, match=sentence):
         run(work, model="tiny.original.svm", layer=3)

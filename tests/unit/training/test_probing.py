@@ -12,7 +12,7 @@ from torchmetrics.functional.regression import concordance_corrcoef
 
 from emoadapt import schema
 from emoadapt.data.batching import Batch
-from emoadapt.errors import TrainingError
+from emoadapt.errors import ConfigError, TrainingError
 from emoadapt.layers.heads import build_head
 from emoadapt.storage.tables import read_provenance, read_table, write_table
 from emoadapt.study.nodes import Run
@@ -211,6 +211,7 @@ def test_statistics_of_a_group_cancel_its_scale(labelled, scope: str, group) -> 
 def test_two_layers_of_the_head_are_trained_too(labelled) -> None:
     tables = run(labelled, head="mlp", head_hidden=5)
     assert score(tables) > 0.9
+    labelled.values["finetunings"].pop("probe")
     assert not np.allclose(get_logits(tables), get_logits(run(labelled, name="linear", head="linear")))
 
 
@@ -254,11 +255,15 @@ def test_a_vector_is_one_layer(work) -> None:
         tables = run(work, model="egemaps.original.probe", backbones=["egemaps"], layers=layers, name=str(layers))
         assert score(tables) > 0.9
         assert get_weights(tables).size == 0
-    with pytest.raises(TrainingError, match="layer 1 is asked for, and the backbone has layers 0 to 0; choose one"):
+    with pytest.raises(
+        ConfigError, match="layer 1 is asked for, and backbone egemaps has layer 0 alone; choose another"
+    ):
         run(work, model="egemaps.original.probe", backbones=["egemaps"], layers=1)
 
 
 def test_a_layer_that_does_not_exist_is_refused(labelled) -> None:
+    # Of weights, only the layers themselves tell how many there are.
+    labelled.values["backbones"]["tiny"]["untrained"]["layers"] = 9
     with pytest.raises(
         TrainingError, match=r"^layer 3 is asked for, and the backbone has layers 0 to 2; choose one of them$"
     ):
