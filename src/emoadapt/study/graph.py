@@ -509,7 +509,7 @@ class Graph:
 
     def report_state(self) -> str:
         """What the report shows: all of the configuration, through its template, beside a paper's figures."""
-        folder = Path(__file__).parent / "reporting"
+        folder = Path(__file__).parents[1] / "reporting"
         files = sorted([*folder.glob("report.*"), *(find_paper(paper) if (paper := self.study.report.paper) else [])])
         return digest(self.study.model_dump_json(), self.study.left_out, [path.read_bytes() for path in files])
 
