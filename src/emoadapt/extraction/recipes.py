@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emoadapt.config import Study
 from emoadapt.features.base import Extraction, FeatureSection, Network
-from emoadapt.flow.code import code_digest
+from emoadapt.flow.code import code_digest, own_digest
 from emoadapt.flow.provenance import installed_version
 from emoadapt.flow.rows import Recipe
 from emoadapt.plugins import check_plugin, load_plugin, read_declaration
@@ -94,11 +94,11 @@ def load_extractor(feature: str) -> Callable[[Any, Context], Extractor]:
 
 
 def study_code(study: Study, *modules: str) -> str:
-    """Digest of modules, or the release's version where the study pins code to it."""
+    """Digest of modules, or the release's version where the study pins code to it, with the digest of the study's own plug-ins."""
     if study.code == "version":
         from emoadapt import __version__
 
-        return __version__
+        return f"{__version__} {own_digest(*modules)}".strip()
     return code_digest(*modules)
 
 
