@@ -44,7 +44,9 @@ def describe_recipe(study: Study, feature: str) -> Recipe:
         section.model_dump_json(exclude=section.list_idle_keys()),
         study_code(study, f"emoadapt.features.{feature}", *section.list_modules()),
         _model_identity(study, feature),
-        _library_versions(study, feature),
+        list_versions(
+            study, *load_plugin("features", feature).LIBRARIES, *find_section(study, feature).list_libraries()
+        ),
     )
 
 
@@ -102,12 +104,11 @@ def study_code(study: Study, *modules: str) -> str:
     return code_digest(*modules)
 
 
-def _library_versions(study: Study, feature: str) -> str:
+def list_versions(study: Study, *libraries: str) -> str:
     """Versions of the libraries at work: after an upgrade no shard holds rows of two versions."""
     if study.code == "version":
         return ""
-    names = [*load_plugin("features", feature).LIBRARIES, *find_section(study, feature).list_libraries()]
-    return " ".join(f"{name}=={installed_version(name)}" for name in dict.fromkeys(names))
+    return " ".join(f"{name}=={installed_version(name)}" for name in dict.fromkeys(libraries))
 
 
 def _model_identity(study: Study, feature: str) -> str:
