@@ -149,7 +149,7 @@ def describe_study(root: Path, shards: int) -> dict:
                 "resamplings": 5,
             }
         },
-        "finetuning": {"seeds": [0, 1, 2, 3, 4]},
+        "finetunings": {"default": {"seeds": [0, 1, 2, 3, 4]}},
     }
 
 

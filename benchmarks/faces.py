@@ -36,10 +36,10 @@ from naive_faces import NaiveChain, NaiveMtcnn, NaiveNetwork
 
 from emoadapt.faces.cropping import FacesExtractor
 from emoadapt.faces.embedding import FaceEmbeddingExtractor
+from emoadapt.faces.network_settings import OnnxNetwork
 from emoadapt.faces.onnx_network import load_network
 from emoadapt.features.base import Context
 from emoadapt.features.face_embedding import Config as FaceEmbeddingConfig
-from emoadapt.features.face_embedding import OnnxNetwork
 from emoadapt.features.faces import Config as FacesConfig
 
 MIN_SCORE = 0.9

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,16 +150,15 @@ class Ours:
     """A Stage-2 model in our trainer, on the CNN encoder's cached output."""
 
     def __init__(self, model: Any, clips: Mapping[str, np.ndarray], device: str, precision: str) -> None:
-        from emoadapt.training.stage2 import FinetunedBackbone
-
-        from emoadapt.config import Finetuning
         from emoadapt.layers.heads import build_head
         from emoadapt.layers.speech import SpeechBackbone
+        from emoadapt.methods.finetune import Config
+        from emoadapt.training.finetuning import FinetunedBackbone
 
         backbone = SpeechBackbone(model, normalise=True, origin="random weights", trained=False)
         backbone.set_cnn_trainable(False)
         self.model = FinetunedBackbone(backbone, build_head("mlp", backbone.width, None, len(CLASSES), 0))
-        self.settings = Finetuning(epochs=1, precision=precision)
+        self.settings = Config(epochs=1, precision=precision)
         self.clips, self.device = clips, device
         self.frames: dict[str, Any] = {}
 
@@ -184,6 +184,7 @@ class Ours:
 
         from emoadapt.data.batching import collate_clips
         from emoadapt.data.clips import Clip
+        from emoadapt.data.streams import FRONTEND
         from emoadapt.training.classification import EmotionLearner
         from emoadapt.training.curve import Curve
         from emoadapt.training.trainer import Trainer
@@ -201,10 +202,13 @@ class Ours:
 
         class Frames(Dataset):
             def __getitem__(self, name: str) -> Clip:
-                return Clip(name, frames[name].clone(), {"label": torch.tensor(len(name) % len(CLASSES))})
+                return Clip(
+                    name, {FRONTEND.feature: frames[name].clone()}, {"label": torch.tensor(len(name) % len(CLASSES))}
+                )
 
         def load(listed: Sequence[list[str]]) -> Any:
-            return DataLoader(Frames(), batch_sampler=listed, collate_fn=collate_clips)
+            collate = partial(collate_clips, streams={FRONTEND.feature: FRONTEND})
+            return DataLoader(Frames(), batch_sampler=listed, collate_fn=collate)
 
         learner = EmotionLearner(self.model, self.settings, Curve("stage2", "benchmark"), 0, None)
         Trainer(self.device, self.settings, watchers=[Watch()]).train(learner, load(batches), load([batches[0][:1]]))
@@ -382,18 +386,27 @@ def train_apart(folder: Path, epoch: bool) -> dict[str, float]:
     Steps are taken in the first batches only; the others are read.
     """
     import torch
-    from emoadapt.training.stage1 import AdaptationLearner, AdaptedBackbone, TrainingClips
 
     from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
-    from emoadapt.config import Adaptation
+    from emoadapt.config import load_study
+    from emoadapt.training.adaptation import AdaptationLearner, AdaptedBackbone, TrainingClips
     from emoadapt.training.curve import Curve
+    from emoadapt.training.jobs import AdaptationJob
 
     torch.set_num_threads(1)
-    settings = Adaptation(corpora=("repeated",), objectives={"egemaps": 1.0}, batch_size=BATCH)
-    backbone = build_untrained("wav2vec2", UntrainedBackbone(**TINY))
-    shards = {"repeated": sorted((folder / "repeated").glob("*.parquet"))}
+    study = load_study(
+        {
+            "study": "benchmark",
+            "corpora": {"repeated": {"importer": "folder", "root": str(folder)}},
+            "backbones": {"tiny": {"architecture": "wav2vec2", "untrained": TINY}},
+            "adaptations": {"one": {"corpora": ["repeated"], "objectives": {"egemaps": 1.0}, "batch_size": BATCH}},
+        }
+    )
+    shards = {"training": {"repeated": sorted((folder / "repeated").glob("*.parquet"))}}
     tables = folder / "parts.parquet", folder / "normalisers.parquet"
-    clips = TrainingClips("benchmark", settings, backbone, shards, None, *tables, folder)
+    job = AdaptationJob(study, "tiny", "one", shards, folder / "model", 1, *tables, folder / "curves.parquet")
+    backbone, settings = build_untrained("wav2vec2", UntrainedBackbone(**TINY)), job.settings
+    clips = TrainingClips(job, backbone, folder)
     adapter = AdaptedBackbone(backbone, clips.objectives, clips.dimensions, 0)
     learner = AdaptationLearner(adapter, clips.objectives, settings, Curve("stage1", "benchmark"))
     optimiser = learner.build_optimizer()

@@ -19,9 +19,13 @@ from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning, Optimisation
-from emoadapt.methods.finetune import Config as Finetune
-from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations
+from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations, load_plugin
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting
+
+
+def make_default_finetunings() -> dict[str, Finetuning]:
+    """Fine-tunings of a study that names none."""
+    return {DEFAULT: load_plugin("methods", "finetune").Config()}
 
 
 class Study(Section):
@@ -39,7 +43,7 @@ class Study(Section):
     backbones: dict[Name, AnyBackbone] = {}
     adaptations: dict[Name, AnyAdaptation] = {}
     """Trainings without labels (Stage 1)."""
-    finetunings: dict[Name, AnyFinetuning] = {DEFAULT: Finetune()}
+    finetunings: dict[Name, AnyFinetuning] = Field(default_factory=make_default_finetunings)
     """Trainings on the tasks (Stage 2). `default` is not part of a model's name, any other is: `hubert.adapted.probe`."""
     tasks: dict[Name, Task] = {}
     plugins: str | None = None
@@ -279,7 +283,10 @@ def _extend(_folder: str | None) -> type[Study]:
         "features": (features, features()),
         "corpora": (dict[Name, join_importers()], Field(min_length=1)),  # type: ignore[misc]
         "adaptations": (dict[Name, join_methods("study", "adapt")], {}),  # type: ignore[misc]
-        "finetunings": (dict[Name, join_methods("run", "finetune")], Study.model_fields["finetunings"].default),  # type: ignore[misc]
+        "finetunings": (
+            dict[Name, join_methods("run", "finetune")],  # type: ignore[misc]
+            Field(default_factory=make_default_finetunings),
+        ),  # type: ignore[misc]
     }
     return create_model("Study", __base__=Study, **fields)
 

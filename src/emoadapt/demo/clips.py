@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from emoadapt.corpora.demo import Config
 
 STAMP = "emoadapt demo clip "
 """Beginning of the container's comment; the plan's digest follows."""
@@ -23,7 +22,7 @@ _OURS = re.compile(r"\.?voice\d+_s\d+_[a-z]+\.(mp4|wav)(\.part)?")
 
 
 def make_corpus(
-    config: Config,
+    config: Any,
     root: Path,
     only: set[str] | None = None,
     workers: int = 1,

@@ -11,14 +11,11 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import Any
 
 from emoadapt.demo.sentences import SENTENCES, Sentiment
 from emoadapt.errors import ConfigError
 from emoadapt.flow.code import code_digest
-
-if TYPE_CHECKING:
-    from emoadapt.corpora.demo import Config
 
 RENDERERS = ("emoadapt.demo.speech", "emoadapt.demo.face", "emoadapt.demo.clips")
 """Modules that turn a plan into a file; an edit of one makes all clips anew."""
@@ -163,7 +160,7 @@ _EXPRESSION = {
 _EXPRESSION_SPREAD = (1.6, 1.2, 1.4, 1.2, 0.6, 0.8)
 
 
-def plan_clips(config: Config) -> list[PlannedClip]:
+def plan_clips(config: Any) -> list[PlannedClip]:
     """Plan a corpus: voices take turns, and each voice takes turns at the four emotions.
 
     Adding clips or voices leaves the clips that were there as they were.
@@ -199,7 +196,7 @@ def digest_plan(clip: PlannedClip, *, video: bool) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def name_media(clip: PlannedClip, config: Config) -> str:
+def name_media(clip: PlannedClip, config: Any) -> str:
     """File name of a clip: `.mp4` for a corpus with video, else `.wav`."""
     return clip.stem + (".mp4" if "video" in config.modalities else ".wav")
 

@@ -17,14 +17,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from emoadapt.plugins import load_plugin
-
-if TYPE_CHECKING:
-    from emoadapt.features.faces import Config
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class NearDetector(FaceDetector, Protocol):
         ...
 
 
-def load_detector(config: Config, models_dir: Path, device: str = "cpu", threads: int = 1) -> FaceDetector:
+def load_detector(config: Any, models_dir: Path, device: str = "cpu", threads: int = 1) -> FaceDetector:
     """Load the configured detector.
 
     The module is chosen by name at run time, so that its results depend on its own code and not on the other detectors'.

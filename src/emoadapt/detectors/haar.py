@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from emoadapt.detectors.base import Face
 from emoadapt.errors import ModelError
 from emoadapt.faces.opencv import load_opencv
 from emoadapt.weights.registry import resolve
-
-if TYPE_CHECKING:
-    from emoadapt.features.faces import Config
 
 LIBRARIES = ("opencv-python-headless",)
 WEIGHTS = None
@@ -35,7 +32,7 @@ MIN_SCORE = 0.0
 """Certainty of the last stage; what the cascade accepts is positive."""
 
 
-def load(config: Config, models_dir: Path, device: str, threads: int) -> HaarDetector:
+def load(config: Any, models_dir: Path, device: str, threads: int) -> HaarDetector:
     """Load a cascade: the configured file, or the wheel's frontal faces."""
     cv2 = load_opencv(threads)
     if config.weights:

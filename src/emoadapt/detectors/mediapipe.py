@@ -10,16 +10,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from emoadapt.detectors.base import Face
 from emoadapt.errors import ModelError
 from emoadapt.weights.registry import resolve
-
-if TYPE_CHECKING:
-    from emoadapt.features.faces import Config
 
 LIBRARIES = ("mediapipe",)
 WEIGHTS = "mediapipe"
@@ -31,7 +28,7 @@ MIN_SCORE = 0.5
 """MediaPipe's own default."""
 
 
-def load(config: Config, models_dir: Path, device: str, threads: int) -> MediapipeDetector:
+def load(config: Any, models_dir: Path, device: str, threads: int) -> MediapipeDetector:
     """Load MediaPipe's detector from the configured file or the registry's; it has no setting for threads."""
     file = resolve(config.weights or WEIGHTS, models_dir)
     return MediapipeDetector(file, MIN_SCORE if config.min_score is None else config.min_score)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,9 +23,6 @@ from emoadapt.detectors.base import Face
 from emoadapt.errors import ModelError
 from emoadapt.faces.opencv import load_opencv
 from emoadapt.weights.registry import resolve
-
-if TYPE_CHECKING:
-    from emoadapt.features.faces import Config
 
 LIBRARIES = ("torch",)
 WEIGHTS = "mtcnn"
@@ -112,7 +109,7 @@ def _flatten(x: Tensor) -> Tensor:
     return x.permute(0, 3, 2, 1).flatten(1)
 
 
-def load(config: Config, models_dir: Path, device: str, threads: int) -> MtcnnDetector:
+def load(config: Any, models_dir: Path, device: str, threads: int) -> MtcnnDetector:
     """Load MTCNN from the configured folder or the registry's."""
     torch.set_num_threads(threads)
     folder = resolve(config.weights or WEIGHTS, models_dir)

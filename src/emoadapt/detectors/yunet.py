@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from emoadapt.detectors.base import Face
 from emoadapt.errors import ModelError
 from emoadapt.faces.opencv import load_opencv
 from emoadapt.weights.registry import resolve
-
-if TYPE_CHECKING:
-    from emoadapt.features.faces import Config
 
 LIBRARIES = ("opencv-python-headless",)
 WEIGHTS = "yunet"
@@ -32,7 +29,7 @@ MAX_SIDE = 640
 """Larger frames are shrunk to this longest side: the network was trained for faces of 10 to 300 pixels."""
 
 
-def load(config: Config, models_dir: Path, device: str, threads: int) -> YunetDetector:
+def load(config: Any, models_dir: Path, device: str, threads: int) -> YunetDetector:
     """Load YuNet from the configured file or the registry's."""
     file = resolve(config.weights or WEIGHTS, models_dir)
     return YunetDetector(file, MIN_SCORE if config.min_score is None else config.min_score, threads)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +23,6 @@ from emoadapt.faces.search import FaceFinder, Frame
 from emoadapt.faces.tracking import People, Person
 from emoadapt.features.base import Context, guard
 from emoadapt.storage.notes import join_notes
-
-if TYPE_CHECKING:
-    from emoadapt.features.faces import Config
 
 FRAMES_AHEAD, BATCHES_AHEAD = 4, 1
 JPEG_QUALITY = 95
@@ -57,7 +54,7 @@ class FacesExtractor:
         ModelError: the detector's weights or library are missing.
     """
 
-    def __init__(self, config: Config, context: Context) -> None:
+    def __init__(self, config: Any, context: Context) -> None:
         self._config = config
         self._beat = context.beat
         self._cv2 = load_opencv(context.threads)

@@ -16,7 +16,6 @@ from emoadapt.faces.opencv import load_opencv
 
 if TYPE_CHECKING:
     from emoadapt.features.base import Context
-    from emoadapt.features.face_embedding import Config
 
 BATCHES_AHEAD = 2
 
@@ -32,7 +31,7 @@ class FaceEmbeddingExtractor:
         ModelError: the network is missing or not as declared.
     """
 
-    def __init__(self, config: Config, context: Context) -> None:
+    def __init__(self, config: Any, context: Context) -> None:
         self._beat = context.beat
         self._cv2 = load_opencv(context.threads)
         self._batch_size = config.batch_size

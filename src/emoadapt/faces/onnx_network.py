@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from emoadapt.errors import ModelError
+from emoadapt.faces.network_settings import OnnxNetwork, UntrainedNetwork
 from emoadapt.faces.opencv import load_opencv, resize
-from emoadapt.features.face_embedding import OnnxNetwork, UntrainedNetwork
 from emoadapt.weights.registry import resolve
 
 UNTRAINED_CHANNELS = (16, 32, 64)

@@ -42,7 +42,6 @@ from emoadapt.training.weighting import build_weighting
 from emoadapt.weights.cards import list_terms
 
 if TYPE_CHECKING:
-    from emoadapt.methods.adapt import Config as Adaptation
     from emoadapt.training.jobs import AdaptationJob
 
 logger = logging.getLogger(__name__)
@@ -109,7 +108,7 @@ class AdaptationLearner(Learner):
     """Weighted sum of the objectives; the epoch with the smallest held-out total, of the weights configured, is kept."""
 
     def __init__(
-        self, model: AdaptedBackbone, objectives: Mapping[str, Objective], settings: Adaptation, curve: Curve
+        self, model: AdaptedBackbone, objectives: Mapping[str, Objective], settings: Any, curve: Curve
     ) -> None:
         weights = {name: settings.objectives[name] for name in objectives}
         super().__init__(model, settings, curve, "held_out", settings.seed, weights)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from emoadapt.data.batching import Batch
 from emoadapt.training.curve import Curve
-from emoadapt.training.labelled import measure_macro_f1
 from emoadapt.training.learner import TestedLearner
+from emoadapt.training.scores import measure_macro_f1
 from emoadapt.training.totals import Term
 
 

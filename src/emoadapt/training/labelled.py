@@ -15,6 +15,7 @@ from emoadapt.errors import TrainingError
 from emoadapt.study.nodes import Run
 from emoadapt.training.curve import Curve
 from emoadapt.training.runs import RunClips, TaskClips
+from emoadapt.training.scores import measure_macro_f1
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -121,20 +122,3 @@ class LabelledClips(TaskClips):
                 len(self.labels),
             )
         return {name: np.array(shares, dtype=np.float32) for name, shares in voted.iter_rows()}
-
-
-def measure_macro_f1(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Macro-F1 over all classes; a class that neither is there nor was predicted counts as 0.
-
-    Not from `emoadapt.evaluation`, on which no training may depend: a change of the reported metrics must not make trained
-    models stale.
-
-    Args:
-        logits: (n, n_classes).
-        labels: (n,) class indices.
-    """
-    n_classes = logits.shape[1]
-    predicted = logits.argmax(axis=1)
-    hits = np.bincount(labels[predicted == labels], minlength=n_classes)
-    counts = np.bincount(labels, minlength=n_classes) + np.bincount(predicted, minlength=n_classes)
-    return float((2 * hits / np.maximum(counts, 1)).mean())

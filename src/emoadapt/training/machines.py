@@ -12,9 +12,10 @@ from emoadapt.data.vectors import normalise_vectors, read_layers, read_vectors
 from emoadapt.errors import TrainingError
 from emoadapt.storage.tables import read_table
 from emoadapt.study.nodes import Run
-from emoadapt.training.labelled import LabelledClips, measure_macro_f1
+from emoadapt.training.labelled import LabelledClips
 from emoadapt.training.questions import load_clips
 from emoadapt.training.runs import RunClips, RunTables
+from emoadapt.training.scores import measure_macro_f1
 from emoadapt.training.unfinished import UnfinishedJob, place_job
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import torch
     from whisper import DecodingResult
 
-    from emoadapt.features.transcript import Config
 
 GPU_BATCH = 16
 """Windows that Whisper reads together on a GPU; on a CPU the encoder, which is most of the work, gains nothing."""
@@ -44,7 +43,7 @@ class WhisperRecogniser:
     number of windows, the last one filled up with copies: the words of a clip depend on no other clip.
     """
 
-    def __init__(self, config: Config, context: Context) -> None:
+    def __init__(self, config: Any, context: Context) -> None:
         import torch
         from whisper.tokenizer import LANGUAGES, get_tokenizer
 
@@ -176,7 +175,7 @@ class _Clip:
         return min(WINDOW, self.n_frames - self.position)
 
 
-def find_doubts(ratios: Sequence[float], log_probabilities: Sequence[float], config: Config) -> list[str]:
+def find_doubts(ratios: Sequence[float], log_probabilities: Sequence[float], config: Any) -> list[str]:
     """Reasons to take a clip's words for invented, each `<code>: <detail>`.
 
     These are the two for which `whisper.transcribe` decodes a window once more, with sampling: a text that repeats itself,

@@ -9,8 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 from skimage.data import astronaut
 
 from emoadapt.errors import ModelError
+from emoadapt.faces.network_settings import OnnxNetwork, UntrainedNetwork
 from emoadapt.faces.onnx_network import build_untrained_network, load_network
-from emoadapt.features.face_embedding import OnnxNetwork, UntrainedNetwork
 
 SIZE = 16
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)

@@ -12,9 +12,9 @@ from skimage.data import astronaut
 from emoadapt import schema
 from emoadapt.errors import DataError
 from emoadapt.faces.embedding import FaceEmbeddingExtractor
+from emoadapt.faces.network_settings import OnnxNetwork, UntrainedNetwork
 from emoadapt.features.base import Context
 from emoadapt.features.face_embedding import Config as FaceEmbeddingConfig
-from emoadapt.features.face_embedding import OnnxNetwork, UntrainedNetwork
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ import pytest
 from emoadapt.faces.contact_sheet import _draw_frame
 from emoadapt.faces.cropping import FacesExtractor
 from emoadapt.faces.embedding import FaceEmbeddingExtractor
+from emoadapt.faces.network_settings import OnnxNetwork
 from emoadapt.features.base import Context
 from emoadapt.features.face_embedding import Config as FaceEmbeddingConfig
-from emoadapt.features.face_embedding import OnnxNetwork
 from emoadapt.features.faces import Config as FacesConfig
 from emoadapt.media import iterate_frames
 from emoadapt.media.display import choose_size, choose_turn

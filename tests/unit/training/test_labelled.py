@@ -10,7 +10,8 @@ from emoadapt import schema
 from emoadapt.errors import TrainingError
 from emoadapt.storage.tables import write_table
 from emoadapt.study.nodes import Run
-from emoadapt.training.labelled import LabelledClips, measure_macro_f1
+from emoadapt.training.labelled import LabelledClips
+from emoadapt.training.scores import measure_macro_f1
 
 
 def write_clips(folder: Path, soft: dict[str, list[float]]) -> LabelledClips:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emoadapt.errors import EmoadaptError
-from emoadapt.features.face_embedding import OnnxNetwork
+from emoadapt.faces.network_settings import OnnxNetwork
 from emoadapt.weights.registry import identity, resolve
 
 if TYPE_CHECKING:

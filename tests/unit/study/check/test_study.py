@@ -381,8 +381,8 @@ def test_shards_are_advised_by_the_number_of_clips(workplace: Path, capsys: pyte
 
 def test_an_embedding_network_is_tried_on_an_image(workplace: Path) -> None:
     """Symptom: a network of another input than declared passed, and the run died of it."""
+    from emoadapt.faces.network_settings import UntrainedNetwork
     from emoadapt.faces.onnx_network import build_untrained_network
-    from emoadapt.features.face_embedding import UntrainedNetwork
 
     (workplace / "models").mkdir()
     network = build_untrained_network(UntrainedNetwork(untrained="tiny_cnn", input_size=64))
