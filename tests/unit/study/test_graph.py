@@ -228,7 +228,10 @@ def stale(before: Graph, after: Graph) -> set[Setting]:
         ("finetunings.default.tasks", ["t"], set()),
         ("finetunings.probe.starts", ["one"], set()),
         ("keep_models", "best", {TUNED, ADAPTED}),
-        ("backbones.h.train_layers", 1, {TUNED, ADAPTED, PROBED}),
+        ("backbones.h.train_layers", 1, {TUNED, ADAPTED}),
+        ("backbones.h.pooling", "attentive_statistics", {TUNED, ADAPTED}),
+        ("backbones.h.pad", {"seconds": 1.0}, {TUNED, ADAPTED, PROBED}),
+        ("backbones.h.weights", "some/other", {TUNED, ADAPTED, PROBED}),
         ("backbones.e.subsets", ["full"], set()),
         ("tasks.t.classes", ["b", "a"], set(SETTINGS)),
     ],
@@ -315,6 +318,7 @@ def test_an_edit_of_a_method_concerns_what_is_trained_by_it(graph: Graph, monkey
         "emoadapt.config.backbones": adapted | tuned | {"keep h"},
         "emoadapt.study.grid": set(),
         "emoadapt.reporting": set(),
+        "emoadapt.poolings.mean": adapted | tuned - {"train e.original.mlp"},
     }.items():
         assert find_concerned(graph, monkeypatch, edited) == wanted, edited
 
