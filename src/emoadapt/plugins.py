@@ -75,9 +75,15 @@ def load_plugin(kind: str, name: str) -> ModuleType:
     """Import a plug-in.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is none of that name, or it is the study's own and cannot be imported.
     """
-    return importlib.import_module(f"emoadapt.{kind}.{check_plugin(kind, name)}")
+    module = f"emoadapt.{kind}.{check_plugin(kind, name)}"
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        if not is_own(module):
+            raise
+        raise _unusable(kind, name, find_source(module), error) from error
 
 
 def check_plugin(kind: str, name: str) -> str:
@@ -102,7 +108,10 @@ def read_declaration(kind: str, name: str, constant: str) -> Any:
 def read_declarations(kind: str, name: str) -> dict[str, Any]:
     """All literal constants at the top of a plug-in, without importing it."""
     source = find_source(f"emoadapt.{kind}.{name}")
-    return {} if source is None else _read_literals(source, source.stat().st_mtime_ns)
+    try:
+        return {} if source is None else _read_literals(source, source.stat().st_mtime_ns)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise _unusable(kind, name, source, error) from None
 
 
 def collect_declarations(kind: str, constant: str) -> dict[str, Any]:
@@ -115,6 +124,10 @@ def load_sections(kind: str, attribute: str = "Config") -> dict[str, Any]:
     """Plug-in -> its configuration section, the class `Config` of its module; those without one are left out."""
     modules = {name: load_plugin(kind, name) for name in list_plugins(kind)}
     return {name: getattr(module, attribute) for name, module in modules.items() if hasattr(module, attribute)}
+
+
+def _unusable(kind: str, name: str, source: Path | None, error: Exception) -> ConfigError:
+    return ConfigError(f"{KINDS[kind]} {name}: {source} cannot be used ({type(error).__name__}: {error}); correct it")
 
 
 def find_source(module: str) -> Path | None:
