@@ -75,9 +75,15 @@ def load_plugin(kind: str, name: str) -> ModuleType:
     """Import a plug-in.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is none of that name, or it is the study's own and cannot be imported.
     """
-    return importlib.import_module(f"emoadapt.{kind}.{check_plugin(kind, name)}")
+    module = f"emoadapt.{kind}.{check_plugin(kind, name)}"
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        if not is_own(module):
+            raise
+        raise _unusable(kind, name, find_source(module), error) from error
 
 
 def check_plugin(kind: str, name: str) -> str:
@@ -102,7 +108,10 @@ def read_declaration(kind: str, name: str, constant: str) -> Any:
 def read_declarations(kind: str, name: str) -> dict[str, Any]:
     """All literal constants at the top of a plug-in, without importing it."""
     source = find_source(f"emoadapt.{kind}.{name}")
-    return {} if source is None else _read_literals(source, source.stat().st_mtime_ns)
+    try:
+        return {} if source is None else _read_literals(source, source.stat().st_mtime_ns)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise _unusable(kind, name, source, error) from None
 
 
 def collect_declarations(kind: str, constant: str) -> dict[str, Any]:
@@ -117,9 +126,31 @@ def load_sections(kind: str, attribute: str = "Config") -> dict[str, Any]:
     return {name: getattr(module, attribute) for name, module in modules.items() if hasattr(module, attribute)}
 
 
+def _unusable(kind: str, name: str, source: Path | None, error: Exception) -> ConfigError:
+    return ConfigError(f"{KINDS[kind]} {name}: {source} cannot be used ({type(error).__name__}: {error}); correct it")
+
+
 def find_source(module: str) -> Path | None:
-    """File of a module of this package or of a study's own plug-ins, found without importing it; None if there is none."""
-    return _find_source(module, os.environ.get(FOLDER_VARIABLE))
+    """File of a module, found without importing it; None if there is none.
+
+    Found are modules of this package and of a study's own plug-ins, and what these import from the working folder.
+    """
+    return find_beside(module) or _find_source(module, os.environ.get(FOLDER_VARIABLE))
+
+
+def find_beside(module: str) -> Path | None:
+    """File of a module in the working folder, where `python -m emoadapt` finds what a study's own plug-ins import."""
+    if FOLDER_VARIABLE not in os.environ or module.partition(".")[0] == __package__:
+        return None
+    return _pick_file(Path.cwd().joinpath(*module.split(".")))
+
+
+def is_own(module: str) -> bool:
+    """Whether a study brings a module itself: one of its plug-ins, or what they import from the working folder."""
+    folder, source = os.environ.get(FOLDER_VARIABLE), find_source(module)
+    if folder is None or source is None:
+        return False
+    return source.is_relative_to(folder) or find_beside(module) is not None
 
 
 @cache
@@ -131,11 +162,13 @@ def _find_source(module: str, _folder: str | None) -> Path | None:
     places = [Path(next(iter(spec.submodule_search_locations))).joinpath(*rest)]
     if len(rest) > 1 and (own := _own_folder(rest[0])) is not None:
         places.append(own.joinpath(*rest[1:]))
-    for path in places:
-        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-            if candidate.is_file() and (rest or candidate.name == "__init__.py"):
-                return candidate
-    return None
+    return next((file for path in places if (file := _pick_file(path, package=not rest))), None)
+
+
+def _pick_file(path: Path, package: bool = False) -> Path | None:
+    """The file of a module of that path; of a package alone, if that is asked for."""
+    candidates = [path / "__init__.py"] if package else [path.with_suffix(".py"), path / "__init__.py"]
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def _check_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from emoadapt import plugins
+from emoadapt.config import load_study
 from emoadapt.errors import ConfigError
 from emoadapt.flow.code import code_digest
 
@@ -73,3 +74,58 @@ def test_a_folder_that_cannot_be_used_is_refused(tmp_path: Path, made: str | Non
     with pytest.raises(ConfigError, match=r"plugins: \S+"):
         plugins.use_folder(tmp_path / "mine")
     assert plugins.FOLDER_VARIABLE not in os.environ
+
+
+METHOD = """\
+from typing import Literal
+
+from emoadapt.config.training import Finetuning
+
+SCOPE = "run"
+
+class Config(Finetuning):
+    method: Literal["mine"]
+
+def train(job): ...
+"""
+FAMILY = 'ARCHITECTURES = ("hubert",)\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        ("methods", METHOD.replace('"run"', '"runs"'), "training method mine: SCOPE must be 'study' or 'run'"),
+        ("methods", METHOD.replace('SCOPE = "run"', ""), "training method mine: SCOPE must be 'study' or 'run'"),
+        (
+            "methods",
+            METHOD.replace("def train", "def learn"),
+            r"training method mine does not declare train \(\S+mine.py\)",
+        ),
+        ("methods", METHOD.replace("class Config", "class Other"), "training method mine does not declare Config"),
+        ("methods", METHOD + "def (", r"training method mine: \S+mine.py cannot be used \(SyntaxError"),
+        (
+            "methods",
+            "import not_installed\n" + METHOD,
+            r"\S+mine.py cannot be used \(ModuleNotFoundError: .*not_installed",
+        ),
+        ("methods", METHOD + "1 / 0\n", r"\S+mine.py cannot be used \(ZeroDivisionError"),
+        ("backbones", FAMILY, "backbone architecture hubert is named by two plug-ins, mine and speech_transformer"),
+        ("backbones", "MODEL_TYPES = ()\n", r"backbone architecture: \S+mine.py does not declare Config"),
+    ],
+)
+def test_own_plugin_that_cannot_be_used_is_named(own: Path, kind: str, text: str, said: str) -> None:
+    """Symptoms: a traceback; or a family that took the name of a built-in architecture, and stood in for it without a word."""
+    (own / "objectives/loudness.py").unlink()
+    (own / kind).mkdir(exist_ok=True)
+    (own / kind / "mine.py").write_text(text)
+    values = {"study": "s", "corpora": {"c": {"importer": "folder", "root": "."}}, "plugins": str(own)}
+    with pytest.raises(ConfigError, match=said):
+        load_study(values)
+
+
+@pytest.fixture(autouse=True)
+def _forget_own_plugins() -> Iterator[None]:
+    """Modules of one test are not those of the next."""
+    yield
+    for kind in plugins.KINDS:
+        sys.modules.pop(f"emoadapt.{kind}.mine", None)

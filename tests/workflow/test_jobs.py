@@ -191,7 +191,7 @@ def test_report_parameter_edited(project: Project) -> None:
 def test_leaks_are_judged_anew_without_training(project: Project) -> None:
     """What is refused, and how leaks are looked for, changes no training; what does is seen at the same time."""
     project.edit("small.yaml", "  emotions:\n", "  emotions:\n    leaks: {transcripts: refuse}\n")
-    path = project.root / "src/emoadapt/corpora/leaks.py"
+    path = project.root / "src/emoadapt/tasks/leaks.py"
     path.write_text(path.read_text() + "\n_EDITED = True\n")
     assert project.jobs() == {"leaks task=emotions", "report"}
     project.edit("small.yaml", "    epochs: 2\n", "    epochs: 3\n")

@@ -132,10 +132,15 @@ def module_of(architecture: str) -> str:
     return f"emoadapt.backbones.{find_family(architecture)}"
 
 
-def list_modules(config: Backbone, models_dir: Path) -> list[str]:
+def list_modules(config: Backbone, models_dir: Path, *, pooled: bool = True) -> list[str]:
     """Modules of plug-ins that run for a backbone, which the digest of its jobs must name.
 
     They are those of its family, of its pooling, and with `auto` of the family that its weights say, once they are here.
+
+    Args:
+        config: its section.
+        models_dir: folder of weights.
+        pooled: whether the job pools its frames; kept outputs come before that.
     """
     modules = [module_of(config.architecture)]
     if config.architecture == AUTO:
@@ -144,7 +149,7 @@ def list_modules(config: Backbone, models_dir: Path) -> list[str]:
                 modules.append(f"emoadapt.backbones.{_recognise(locate(weights, models_dir, revision), None)[0]}")
             except ModelError:
                 continue
-    if pooling := getattr(config, "pooling", None):
+    if pooled and (pooling := getattr(config, "pooling", None)):
         modules.append(f"emoadapt.poolings.{pooling}")
     return list(dict.fromkeys(modules))
 

@@ -8,13 +8,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from emoadapt.errors import ConfigError
 from emoadapt.plugins import list_plugins, load_plugin, read_declaration
+
+SCOPES = ("study", "run")
+REQUIRED = ("Config", "train")
 
 
 def join_methods(scope: str, usual: str) -> Any:
-    """Union of the sections of the methods of a scope; without a key `method`, the usual one is meant."""
-    names = [name for name in list_plugins("methods") if read_declaration("methods", name, "SCOPE") == scope]
-    sections = [Annotated[load_plugin("methods", name).Config, Tag(name)] for name in names]
+    """Union of the sections of the methods of a scope; without a key `method`, the usual one is meant.
+
+    Raises:
+        ConfigError: a method does not declare what it must.
+    """
+    scopes = {name: read_declaration("methods", name, "SCOPE") for name in list_plugins("methods")}
+    for name, found in scopes.items():
+        if found not in SCOPES:
+            known = " or ".join(map(repr, SCOPES))
+            raise ConfigError(
+                f"training method {name}: SCOPE must be {known}, written as a literal; see docs/add-a-method.md"
+            )
+    modules = {name: load_plugin("methods", name) for name, found in scopes.items() if found == scope}
+    for name, module in modules.items():
+        if lacking := [item for item in REQUIRED if not hasattr(module, item)]:
+            raise ConfigError(
+                f"training method {name} does not declare {', '.join(lacking)} ({module.__file__}); see docs/add-a-method.md"
+            )
+    sections = [Annotated[module.Config, Tag(name)] for name, module in modules.items()]
 
     def method(value: Any) -> Any:
         return value.get("method", usual) if isinstance(value, dict) else getattr(value, "method", usual)

@@ -69,7 +69,8 @@ class Study(Section):
     logs: tuple[Literal["csv", "tensorboard"], ...] = ()
     """Logs of training runs as they go, in `logs/training/<run>/`. `tensorboard` needs the library tensorboardX."""
     code: Literal["digest", "version"] = "digest"
-    """What makes results stale: a change of the code they were computed with, or only of the release."""
+    """What makes results stale: a change of the code they were computed with, or only of the release. Your own plug-ins count by
+    their code either way."""
     _left_out: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("models_dir")

@@ -11,6 +11,7 @@ import numpy as np
 
 from emoadapt import schema
 from emoadapt.errors import ClipError
+from emoadapt.extraction.recipes import list_versions
 from emoadapt.extraction.shards import extract_here, find_device
 from emoadapt.features.base import Extraction, guard
 from emoadapt.flow.rows import Counts, Recipe, compute_shard
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from emoadapt.config import Study
     from emoadapt.layers.speech import SpeechBackbone
+
+LIBRARIES = ("torch", "transformers")
+"""Whose versions decide a row."""
 
 
 def keep_shard(
@@ -48,6 +52,7 @@ def keep_shard(
         config.describe_kept(kind),
         code,
         " ".join(identity(name, study.weights_folder, revision) for name, revision in weights) or "untrained",
+        list_versions(study, *LIBRARIES),
     )
 
     def build() -> _KeptExtractor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emoadapt.config import Study
 from emoadapt.features.base import Extraction, FeatureSection, Network
-from emoadapt.flow.code import code_digest
+from emoadapt.flow.code import code_digest, own_digest
 from emoadapt.flow.provenance import installed_version
 from emoadapt.flow.rows import Recipe
 from emoadapt.plugins import check_plugin, load_plugin, read_declaration
@@ -44,7 +44,9 @@ def describe_recipe(study: Study, feature: str) -> Recipe:
         section.model_dump_json(exclude=section.list_idle_keys()),
         study_code(study, f"emoadapt.features.{feature}", *section.list_modules()),
         _model_identity(study, feature),
-        _library_versions(study, feature),
+        list_versions(
+            study, *load_plugin("features", feature).LIBRARIES, *find_section(study, feature).list_libraries()
+        ),
     )
 
 
@@ -94,20 +96,19 @@ def load_extractor(feature: str) -> Callable[[Any, Context], Extractor]:
 
 
 def study_code(study: Study, *modules: str) -> str:
-    """Digest of modules, or the release's version where the study pins code to it."""
+    """Digest of modules, or the release's version where the study pins code to it, with the digest of the study's own plug-ins."""
     if study.code == "version":
         from emoadapt import __version__
 
-        return __version__
+        return f"{__version__} {own_digest(*modules)}".strip()
     return code_digest(*modules)
 
 
-def _library_versions(study: Study, feature: str) -> str:
+def list_versions(study: Study, *libraries: str) -> str:
     """Versions of the libraries at work: after an upgrade no shard holds rows of two versions."""
     if study.code == "version":
         return ""
-    names = [*load_plugin("features", feature).LIBRARIES, *find_section(study, feature).list_libraries()]
-    return " ".join(f"{name}=={installed_version(name)}" for name in dict.fromkeys(names))
+    return " ".join(f"{name}=={installed_version(name)}" for name in dict.fromkeys(libraries))
 
 
 def _model_identity(study: Study, feature: str) -> str:

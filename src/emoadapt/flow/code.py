@@ -14,12 +14,16 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from emoadapt.plugins import find_source
+from emoadapt.plugins import find_beside, find_source, is_own
 from emoadapt.storage.caches import write_cache
 
 DECLARATIONS = frozenset({"emoadapt", "emoadapt.config", "emoadapt.schema", "emoadapt.errors"})
 """Modules and packages that only declare. What a rule takes from them is in its params (values) and in its tables'
 schema (columns), so a new option or a new table elsewhere does not make every result stale."""
+
+RULES = frozenset({"emoadapt.config.backbones", "emoadapt.config.training"})
+"""Modules of `emoadapt.config` that also hold rules: what their sections say when a family or a method says nothing itself. Their
+keys are left out."""
 
 WITHOUT_EFFECT = frozenset(
     {
@@ -35,8 +39,8 @@ registry finds weights: which ones it found stands in params and row keys as the
 for people, and so are the logs and the bar of a training."""
 
 STATED = {"emoadapt.features": frozenset({"TABLE", "TERMS", "JOB"})}
-"""Package of plug-ins -> constants of its modules that are left out: columns stand in the params and row keys of a job, and the
-others decide no result."""
+"""Package of plug-ins -> constants of the plug-ins that are left out: columns stand in the params and row keys of a job, and the
+others decide no result. In a module that plug-ins share, such a name is like any other."""
 
 _memory: list[Path] = []
 """The folder in which parsed modules are remembered, if any."""
@@ -65,8 +69,18 @@ def code_digest(*modules: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+@cache
+def own_digest(*modules: str) -> str:
+    """Digest, as `code_digest`, of what a study brings itself among the modules that it would cover; empty where that is nothing."""
+    trees = read_covered(*modules)
+    text = "\n".join(f"{name}={trees[name]}" for name in sorted(trees) if is_own(name))
+    return hashlib.sha256(text.encode()).hexdigest()[:12] if text else ""
+
+
 def _declares(name: str) -> bool:
     """Whether a module only declares. The package's own name stands for itself, not for all that is in it."""
+    if name in RULES:
+        return False
     return name in DECLARATIONS or name.rpartition(".")[0] in DECLARATIONS - {"emoadapt"}
 
 
@@ -82,7 +96,7 @@ def read_covered(*modules: str) -> dict[str, str]:
         if source is None:
             continue
         seen[name], imports = _read_module(name, source)
-        waiting += imports
+        waiting += [other for other in imports if _share_top(name, other) or (is_own(name) and _is_followed(other))]
         waiting += [".".join(name.split(".")[:i]) for i in range(1, name.count(".") + 1)]
     return seen
 
@@ -93,14 +107,30 @@ def digest(*parts: object) -> str:
 
 
 def _read_module(name: str, source: Path) -> tuple[str, list[str]]:
-    """Digest of a module's normalised syntax tree, and the names it may import from its own package."""
+    """Digest of a module's normalised syntax tree, and the names it may import."""
     return _recall(name, source.name == "__init__.py", source.read_text())
+
+
+@cache
+def _hash_this() -> str:
+    """What is remembered was found by this module as it is."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+def _share_top(name: str, other: str) -> bool:
+    """Whether two modules are of one package."""
+    return name.partition(".")[0] == other.partition(".")[0]
+
+
+def _is_followed(name: str) -> bool:
+    """Whether a module that a study's own plug-in imports is not of a library."""
+    return _share_top(name, __name__) or find_beside(name) is not None
 
 
 @cache
 def _recall(name: str, is_package: bool, text: str) -> tuple[str, list[str]]:
     """What `_parse_module` says, from memory where the same text was parsed before by the same Python."""
-    key = hashlib.sha256(f"{sys.version}\n{name}\n{is_package}\n{text}".encode()).hexdigest()
+    key = hashlib.sha256(f"{sys.version}\n{_hash_this()}\n{name}\n{is_package}\n{text}".encode()).hexdigest()
     path = _memory[0] / f"{key[:32]}.json" if _memory else None
     if path is not None:
         try:
@@ -117,8 +147,11 @@ def _recall(name: str, is_package: bool, text: str) -> tuple[str, list[str]]:
 def _parse_module(name: str, is_package: bool, text: str) -> tuple[str, list[str]]:
     tree = ast.parse(text)
     _drop_idle(tree)
-    _drop_constants(tree, STATED.get(name.rpartition(".")[0], frozenset()))
-    top = name.partition(".")[0]
+    folder, _, last = name.rpartition(".")
+    if last != "base" and not last.startswith("_"):
+        _drop_constants(tree, STATED.get(folder, frozenset()))
+    if name in RULES:
+        _drop_keys(tree)
     package = name if is_package else name.rpartition(".")[0]
     imports: set[str] = set()
     for node in ast.walk(tree):
@@ -129,8 +162,7 @@ def _parse_module(name: str, is_package: bool, text: str) -> tuple[str, list[str
             if node.level:
                 base = importlib.util.resolve_name("." * node.level + base, package)
             imports |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    own = sorted(n for n in imports if n == top or n.startswith(top + "."))
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), own
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), sorted(imports)
 
 
 def _drop_idle(tree: ast.Module) -> None:
@@ -152,6 +184,16 @@ def _drop_constants(tree: ast.Module, names: frozenset[str]) -> None:
             and all(isinstance(target, ast.Name) and target.id in names for target in statement.targets)
         )
     ]
+
+
+def _drop_keys(tree: ast.Module) -> None:
+    """Take keys and their default values out of the classes of a tree; class variables, which rules read, stay."""
+    for section in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        section.body = [
+            statement
+            for statement in section.body
+            if not isinstance(statement, ast.AnnAssign) or "ClassVar" in ast.dump(statement.annotation)
+        ] or [ast.Pass()]
 
 
 def _is_idle(statement: ast.stmt) -> bool:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob
 
 SCOPE = "run"
+OF_AUDIO = ("batch_seconds", "max_seconds", "crop", "compile")
+"""Keys of a training by epochs that say something of audio, or of the backbone that reads it."""
 
 
 class Config(Optimisation, Finetuning):
@@ -69,6 +71,16 @@ class Config(Optimisation, Finetuning):
         if given := sorted(idle & self.model_fields_set):
             raise ValueError(
                 f"head {self.head} does not use {', '.join(given)}; remove {'it' if len(given) == 1 else 'them'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _no_audio(self) -> Config:
+        fields = type(self).model_fields
+        idle = [key for key in OF_AUDIO if getattr(self, key) != fields[key].default]
+        if idle:
+            raise ValueError(
+                f"a probe reads each layer's mean over a whole clip, and no audio; remove {' and '.join(idle)}"
             )
         return self
 

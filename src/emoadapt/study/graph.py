@@ -203,7 +203,8 @@ class Graph:
 
     def kept_code(self, source: str) -> str:
         """Digest of the code that computes a kept output."""
-        return study_code(self.study, "emoadapt.extraction.kept", *self._backbone_modules(source.split(".")[0]))
+        modules = self._backbone_modules(source.split(".")[0], pooled=False)
+        return study_code(self.study, "emoadapt.extraction.kept", *modules)
 
     def kept_model(self, source: str) -> list[str]:
         """The Stage-1 model that a kept output is of; empty for a backbone as it is."""
@@ -237,9 +238,10 @@ class Graph:
         objectives = [f"emoadapt.{module}" for module in self._objective_modules(adaptation)]
         return study_code(self.study, method, *self._backbone_modules(backbone), *objectives)
 
-    def _backbone_modules(self, backbone: str) -> list[str]:
+    def _backbone_modules(self, backbone: str, *, pooled: bool = True) -> list[str]:
         """Modules that a backbone is loaded with."""
-        return ["emoadapt.backbones.base", *list_modules(self.study.backbones[backbone], self.study.weights_folder)]
+        config, folder = self.study.backbones[backbone], self.study.weights_folder
+        return ["emoadapt.backbones.base", *list_modules(config, folder, pooled=pooled)]
 
     def normaliser_code(self, adaptation: str) -> str:
         """Digest of the code that fits an adaptation's normalisers."""
@@ -292,7 +294,12 @@ class Graph:
         backbone, _, finetuning = setting.model
         settings, outputs = self.study.finetunings[finetuning], json.dumps(self.study.tasks[setting.task].outputs)
         kept = self.study.keep_models if self.study.keeps_embeddings(setting.model) else ""
-        return f"{settings.describe()} {outputs} {kept} {self.backbone_state(backbone)}"
+        if settings.frozen and self.study.backbones[backbone].adaptable:
+            # How the backbone would be trained decides no layer of it as it stands.
+            state = self.kept_state("layers", backbone)
+        else:
+            state = self.backbone_state(backbone)
+        return f"{settings.describe()} {outputs} {kept} {state}"
 
     def training_code(self, setting: Setting) -> str:
         """Digest of the code of a training on a task."""

@@ -139,7 +139,12 @@ class RunTables:
     curves: dict[Run, pa.Table] = field(default_factory=dict)
 
     def add_predictions(self, run: Run, test: pl.DataFrame, outputs: np.ndarray) -> None:
-        """Add (n_test, n_outputs) outputs of the rows of `test`."""
+        """Add (n_test, n_outputs) outputs of the rows of `test`.
+
+        Raises:
+            TrainingError: a method gave others, or some that say nothing.
+        """
+        self._check_outputs(run, test, outputs)
         rows, matrices = self.clips.tabulate(test, outputs)
         self.predictions[run] = self._table(self.clips.table, run, rows, **matrices)
 
@@ -165,6 +170,24 @@ class RunTables:
         for name, columns, tables in self.parts():
             whole = pa.concat_tables([columns.empty_table(), *tables.values()])
             write_table(folder / f"{name}.parquet", whole, columns, self.clips.count_left_out())
+
+    def _check_outputs(self, run: Run, test: pl.DataFrame, outputs: np.ndarray) -> None:
+        """Refuse outputs whose answer would be drawn from nothing: of NaN, argmax names the first class."""
+        name, wanted = self.setting.name(run), (len(test), len(self.clips.outputs))
+        if outputs.shape != wanted:
+            raise TrainingError(
+                f"{name}: the outputs have the shape {outputs.shape}, and {wanted} is needed: a row for each test clip, and a "
+                f"column for each of {', '.join(self.clips.outputs)}; correct the training method"
+            )
+        # The logarithm of a probability of 0 may stand for a class, if another one is larger.
+        told = ~np.isnan(outputs).any(axis=1) & np.isfinite(outputs.max(axis=1))
+        if self.clips.kind == "attributes":
+            told = np.isfinite(outputs).all(axis=1)
+        if not told.all():
+            raise TrainingError(
+                f"{name}: outputs of {(~told).sum()} of {len(test)} test clips are not finite, the first of "
+                f"{test['utterance_id'][int((~told).argmax())]}; look for NaN in the features, or correct the training method"
+            )
 
     def _describe(self, run: Run) -> dict[str, Any]:
         """Values of the `RUN_COLUMNS`."""

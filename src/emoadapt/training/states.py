@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emoadapt.backbones.base import list_modules
 from emoadapt.flow.code import code_digest, digest
 from emoadapt.storage.files import replacing
 from emoadapt.weights.registry import identity
@@ -32,18 +33,18 @@ def name_state(
 
     Args:
         settings: texts and numbers.
-        modules: whose code it runs.
+        modules: whose code it runs, besides that of the backbone.
         inputs: files, and folders with files, by path, size and time of writing.
         backbone: what it starts from; None = without one.
         weights: folder of weights.
     """
     files = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
-    start = ""
+    start, code = "", list(modules)
     if backbone is not None:
-        start = backbone.describe()
+        start, code = backbone.describe(), [*code, *list_modules(backbone, weights)]
         start += "".join(identity(name, weights, revision) for name, revision in backbone.list_weights())
-    return digest(list(settings), start, code_digest(*modules), states, [version(name) for name in LIBRARIES])
+    return digest(list(settings), start, code_digest(*code), states, [version(name) for name in LIBRARIES])
 
 
 def remove_others(place: Path, pattern: str) -> None:

@@ -1,6 +1,8 @@
 """Kept frames of front ends against the model's own."""
 
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +11,11 @@ import torch
 
 from emoadapt import schema
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
-from emoadapt.extraction.kept import FrontEndExtractor
+from emoadapt.config import load_study
+from emoadapt.extraction import recipes
+from emoadapt.extraction.kept import EXTRACTORS, FrontEndExtractor, keep_shard
 from emoadapt.layers.speech import SpeechBackbone
+from emoadapt.storage.tables import write_table
 
 # Kernels and strides of the published models, with a receptive field of 400 samples and a hop of 320, and few channels.
 SMALL = {
@@ -85,3 +90,58 @@ def test_overflow_is_a_problem_of_the_clip() -> None:
     (result,) = FrontEndExtractor(backbone).extract([make_row(4000)])
     assert result["status"] == "failed"
     assert result["reason"].startswith("frontend_overflow: ")
+
+
+class Shard:
+    """One kept shard of two clips.
+
+    Args:
+        kind: of kept output.
+        folder: where it is.
+    """
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.kind, self.folder, self.clips, self.code = kind, folder, [800, 900], "code"
+        self.config: dict[str, Any] = {"architecture": "wav2vec2", "untrained": SMALL}
+        self.model: Path | None = None
+
+    def keep(self) -> tuple[int, int]:
+        """Bring it up to date; rows computed and reused."""
+        rows = [make_row(n) | {"key": f"{n}", "status": "ok", "n_samples": n} for n in self.clips]
+        write_table(self.folder / "audio.parquet", rows, schema.feature_table("audio"))
+        corpora = {"c": {"importer": "folder", "root": "."}}
+        study = load_study(
+            {"study": "kept", "device": "cpu", "corpora": corpora, "backbones": {"tiny": self.config}, "tasks": {}}
+        )
+        audio, output = self.folder / "audio.parquet", self.folder / "kept.parquet"
+        counts = keep_shard(study, self.kind, "tiny", self.model, audio, output, self.code, 1)
+        return counts.computed, counts.reused
+
+    def adapt(self, seed: int) -> None:
+        """Read a Stage-1 model, of other weights for each seed, in the same place."""
+        self.model = self.folder / "tiny.adapted"
+        build_untrained("wav2vec2", UntrainedBackbone(**SMALL, seed=seed)).save(self.model, {})
+
+
+@pytest.mark.parametrize("kind", EXTRACTORS)
+def test_rows_are_kept_until_what_they_are_computed_with_changes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: after an upgrade of torch, a new clip was kept beside rows of the version before."""
+    shard = Shard(kind, tmp_path)
+    assert shard.keep() == (2, 0)
+    shard.config |= {"train_layers": 1, "pooling": "attentive_statistics", "spec_augment": {}}
+    shard.clips.append(1000)
+    assert shard.keep() == (1, 2), "what is trained above is no part of them"
+    shard.config |= {"pad": {"seconds": 1.0}}
+    assert shard.keep() == (3, 0)
+    shard.config |= {"untrained": {**SMALL, "seed": 1}}
+    assert shard.keep() == (3, 0)
+    for seed in (2, 3):
+        shard.adapt(seed)
+        assert shard.keep() == (3, 0), "of another Stage-1 model"
+    shard.code = "other code"
+    assert shard.keep() == (3, 0)
+    monkeypatch.setattr(recipes, "installed_version", lambda name: "99")
+    assert shard.keep() == (3, 0)
+    assert shard.keep() == (0, 3)

@@ -2,11 +2,14 @@
 
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from emoadapt import plugins
+from emoadapt import __version__, plugins
+from emoadapt.config import Study
+from emoadapt.extraction.recipes import study_code
 from emoadapt.flow import code
 
 
@@ -94,3 +97,104 @@ def test_an_edit_of_a_declaration_does_not_count(package: Path, monkeypatch: pyt
 def test_what_only_declares_is_left_out_of_real_digests() -> None:
     for module in (code.DECLARATIONS | code.WITHOUT_EFFECT) - {"emoadapt"}:
         assert digest(module) == digest("emoadapt.config"), f"{module} is covered by a digest"
+
+
+@pytest.mark.parametrize("module", sorted(code.RULES))
+def test_rules_among_declarations_count_and_keys_do_not(module: str) -> None:
+    """Symptom: rules that decide what is trained stood in `emoadapt.config`, which digests leave out."""
+    source = plugins.find_source(module)
+    assert source is not None
+    text = source.read_text()
+    before = code._parse_module(module, False, text)[0]
+    # A key, its default and its description; class variables and methods are rules.
+    assert code._parse_module(module, False, text.replace(" = None\n", " = 1\n"))[0] == before
+    for rule in ("ClassVar[bool] = False", "return self.model_dump_json("):
+        assert rule in text
+        changed = rule.replace("False", "True").replace("dump_json(", "dump_json(by_alias=True, ")
+        assert code._parse_module(module, False, text.replace(rule, changed, 1))[0] != before
+
+
+def test_what_is_remembered_is_found_anew_by_another_release(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: imports that a new release follows were not followed in modules that the old one had read."""
+    monkeypatch.setattr(code, "_memory", [tmp_path])
+    parse, parsed = code._parse_module, []
+    monkeypatch.setattr(code, "_parse_module", lambda name, *rest: parsed.append(name) or parse(name, *rest))
+    for release in ("1", "1", "2"):
+        code._recall.cache_clear()
+        monkeypatch.setattr(code, "_hash_this", lambda release=release: release)
+        digest("toy.other")
+        parsed.append(release)
+    assert [name for name in parsed if name in ("toy.other", "1", "2")] == ["toy.other", "1", "1", "toy.other", "2"]
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder to work in, whose `mine` holds plug-ins of a study's own."""
+    monkeypatch.chdir(tmp_path)
+    texts = {
+        "mine/features/mine.py": "from emoadapt.features import _shared\nfrom . import loud\nimport beside\n",
+        "mine/features/_shared.py": "TABLE = {1: 2}\n",
+        "mine/features/loud/__init__.py": "from .deep import run\nTABLE = 1\n",
+        "mine/features/loud/deep.py": "from mine.elsewhere import VALUE\nrun = 1\n",
+        "mine/elsewhere.py": "import numpy, json\nVALUE = 1\n",
+        "mine/features/other.py": "VALUE = 1\n",
+        "beside/__init__.py": "VALUE = 1\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    plugins.use_folder(tmp_path / "mine")
+    yield tmp_path
+    plugins.use_folder(None)
+
+
+OWN = {
+    "mine/features/mine.py": True,
+    "mine/features/_shared.py": True,
+    "mine/features/loud/deep.py": True,
+    "mine/elsewhere.py": True,
+    "beside/__init__.py": True,
+    "mine/features/other.py": False,
+}
+"""Module -> whether the plug-in `mine` is computed with it."""
+
+
+@pytest.mark.parametrize("version", [False, True])
+@pytest.mark.parametrize(("edited", "counts"), OWN.items())
+def test_all_that_an_own_plugin_imports_counts(own: Path, edited: str, counts: bool, version: bool) -> None:
+    """Symptoms: these edits left results as they were.
+
+    Of a module beside the study; of a constant `TABLE` of a shared module; and, with `code: version`, of any own plug-in.
+    """
+    module, pinned = "emoadapt.features.mine", Study.model_construct(code="version")
+
+    def find() -> str:
+        code.own_digest.cache_clear()
+        return study_code(pinned, module) if version else digest(module)
+
+    before = find()
+    shared = own / edited
+    shared.write_text(shared.read_text().replace("1", "3") + "import ast\n" * ("1" not in shared.read_text()))
+    assert (find() != before) is counts
+
+
+def test_libraries_that_an_own_plugin_imports_are_not_read(own: Path) -> None:
+    assert {name for name in code.read_covered("emoadapt.features.mine") if not name.startswith("emoadapt")} == {
+        "beside",
+        "mine.elsewhere",
+    }
+
+
+def test_a_version_stands_for_built_in_modules(own: Path) -> None:
+    version = Study.model_construct(code="version")
+    assert study_code(version, "emoadapt.features.audio") == study_code(version, "emoadapt.methods.svm") == __version__
+
+
+def test_the_folder_of_own_plugins_may_be_moved(own: Path) -> None:
+    edit(own / "mine/features/loud/deep.py", "from mine.elsewhere import VALUE\n", "")
+    before = digest("emoadapt.features.mine")
+    (own / "mine").rename(own / "yours")
+    plugins.use_folder(own / "yours")
+    assert digest("emoadapt.features.mine") == before

@@ -228,7 +228,10 @@ def stale(before: Graph, after: Graph) -> set[Setting]:
         ("finetunings.default.tasks", ["t"], set()),
         ("finetunings.probe.starts", ["one"], set()),
         ("keep_models", "best", {TUNED, ADAPTED}),
-        ("backbones.h.train_layers", 1, {TUNED, ADAPTED, PROBED}),
+        ("backbones.h.train_layers", 1, {TUNED, ADAPTED}),
+        ("backbones.h.pooling", "attentive_statistics", {TUNED, ADAPTED}),
+        ("backbones.h.pad", {"seconds": 1.0}, {TUNED, ADAPTED, PROBED}),
+        ("backbones.h.weights", "some/other", {TUNED, ADAPTED, PROBED}),
         ("backbones.e.subsets", ["full"], set()),
         ("tasks.t.classes", ["b", "a"], set(SETTINGS)),
     ],
@@ -311,8 +314,11 @@ def test_an_edit_of_a_method_concerns_what_is_trained_by_it(graph: Graph, monkey
         "emoadapt.training.adaptation": adapted,
         "emoadapt.objectives.face": {"adapt h.two"},
         "emoadapt.training.trainer": adapted | tuned | probed,
+        "emoadapt.config.training": adapted | tuned | probed | {"train e.original.svm"},
+        "emoadapt.config.backbones": adapted | tuned | {"keep h"},
         "emoadapt.study.grid": set(),
         "emoadapt.reporting": set(),
+        "emoadapt.poolings.mean": adapted | tuned - {"train e.original.mlp"},
     }.items():
         assert find_concerned(graph, monkeypatch, edited) == wanted, edited
 
@@ -338,6 +344,22 @@ def test_what_is_trained_above_the_front_end_leaves_its_kept_output_alone(graph:
     assert other.backbone_state("h") != graph.backbone_state("h")
     values["backbones"]["h"] |= {"weights": "some/other"}
     assert Graph(load_study(values)).kept_state("frontend", "h") != graph.kept_state("frontend", "h")
+
+
+PAGES = ROOT / "src/emoadapt/reporting"
+
+
+@pytest.mark.parametrize(
+    "shown", sorted(path.relative_to(PAGES) for path in PAGES.rglob("*.*") if path.suffix[1] in "jc")
+)
+def test_an_edit_of_what_the_report_is_made_with_concerns_it(
+    graph: Graph, shown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: the folder of the template was looked for where it had been, so that its edit left the report as it was."""
+    graph = change(graph, "report", {"paper": "goncalves2025"})
+    before, read = graph.report_state(), Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b" " * (path == PAGES / shown))
+    assert graph.report_state() != before
 
 
 def test_leaks_are_looked_for_in_all_of_stage_1_and_decide_no_split(graph: Graph) -> None:

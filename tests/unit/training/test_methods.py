@@ -1,15 +1,18 @@
 """What the methods of training declare is true, of every one."""
 
+import ast
 import subprocess
 import sys
 from typing import Any, get_args
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from emoadapt.backbones import base
 from emoadapt.config.training import Adaptation, Finetuning
-from emoadapt.plugins import list_plugins, load_plugin, read_declaration
+from emoadapt.flow.code import read_covered
+from emoadapt.plugins import find_source, list_plugins, load_plugin, read_declaration
 from emoadapt.study.nodes import Run
 from emoadapt.training import finetuning
 
@@ -91,3 +94,38 @@ def test_only_keys_that_decide_a_training_are_described(work, case: str) -> None
     assert work.study.finetunings["tried"].describe() == before
     work.tune("tried", class_weights="balanced")
     assert work.study.finetunings["tried"].describe() != before
+
+
+ELSEWHERE = {"adapt": {"corpora", "held_out"}}
+"""Keys that other jobs read: the one that draws the held-out part, and the graph."""
+APPLIED = {"method", "backbones", "starts", "tasks", "subsets", "seeds"}
+"""Keys that say where a training is done, and how often."""
+
+
+def list_read_names(name: str) -> set[str]:
+    """Attributes, and names of attributes as texts, in the modules that the digest of a method's jobs covers."""
+    found = set()
+    for module in read_covered(f"emoadapt.methods.{name}"):
+        source = find_source(module)
+        assert source is not None
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Attribute):
+                found.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+@pytest.mark.parametrize("name", SCOPES)
+def test_each_key_is_read_by_code_that_its_digest_covers(name: str) -> None:
+    keys = {*load_plugin("methods", name).Config.model_fields}
+    assert keys - APPLIED - ELSEWHERE.get(name, set()) <= list_read_names(name)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("batch_seconds", 10), ("max_seconds", 3.0), ("crop", "centre"), ("compile", True)]
+)
+def test_a_probe_refuses_keys_that_it_does_not_read(key: str, value: object) -> None:
+    """Symptom: `max_seconds` of a probe was taken, and its layers were means over whole clips."""
+    with pytest.raises(ValidationError, match=f"a probe reads .* and no audio; remove {key}"):
+        load_plugin("methods", "probe").Config(method="probe", **{key: value})

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,12 +17,14 @@ import pytest
 import torch
 
 from emoadapt.errors import TrainingError
+from emoadapt.flow.code import read_covered
 from emoadapt.storage.tables import read_table, write_table
+from emoadapt.study import graph
 from emoadapt.study.nodes import Run
-from emoadapt.training import finetuning, probing, states
+from emoadapt.training import adaptation, finetuning, probing, states
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.interruption import Interrupted
-from emoadapt.training.jobs import run_job
+from emoadapt.training.jobs import AdaptationJob, TaskJob, run_job
 from emoadapt.training.runs import RunTables
 from emoadapt.training.states import load_object, save_object
 from emoadapt.training.trainer import Trainer
@@ -293,6 +296,39 @@ def test_another_version_of_a_library_begins_the_job_anew(
     before, here = place_job(labelled.task_job(runs=RUNS)), states.version
     monkeypatch.setattr(states, "version", lambda name: "99" if name == library else here(name))
     assert place_job(labelled.task_job(runs=RUNS)) != before
+
+
+def list_code(job: TaskJob | AdaptationJob, place: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Modules whose edit gives the state of a job another name."""
+    named: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(states, "code_digest", lambda *modules: named.extend(modules))
+        place(job)
+    return set(read_covered(*named))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "attentive_statistics"])
+@pytest.mark.parametrize("architecture", ["wav2vec2", "av_hubert", "vector"])
+def test_a_state_ends_with_each_edit_that_makes_its_job_stale(
+    work, architecture: str, pooling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: a job that was killed continued from weights trained with another pooling or by another family's code."""
+    work.write_labelled()
+    work.write_unlabelled()
+    work.add_probe()
+    config = {"architecture": architecture, "pooling": pooling, "untrained": {}}
+    if architecture == "vector":
+        config = {"architecture": "vector", "reads": "egemaps"}
+    work.values["backbones"]["tiny"] = config
+    monkeypatch.setattr(graph, "study_code", lambda study, *modules: modules)
+    asked = graph.Graph(work.study)
+    for model in (FINETUNED, PROBED):
+        job = work.task_job(model, RUNS)
+        assert set(read_covered(*asked.training_code(job.setting))) <= list_code(job, place_job, monkeypatch)
+    if architecture != "vector":
+        job = work.adaptation_job()
+        wanted = asked.stage1_code(job.backbone, job.start)
+        assert set(read_covered(*wanted)) <= list_code(job, adaptation._place_checkpoint, monkeypatch)
 
 
 @pytest.mark.parametrize(("policy", "goes_on"), [("adapted", True), ("best", False), ("all", False)])
