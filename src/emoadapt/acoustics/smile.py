@@ -1,4 +1,4 @@
-"""openSMILE, started once and used clip after clip; what the features that it computes have in common.
+"""openSMILE, started once for all clips, and the features it computes.
 
 The Python package (`opensmile.Smile`) parses its configuration and builds all components anew for every clip, and hands
 the result over through pandas. Here one instance with the components of one level is built, and reset between clips.

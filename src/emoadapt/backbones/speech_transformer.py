@@ -1,7 +1,7 @@
-"""wav2vec 2.0, WavLM, HuBERT, data2vec-audio, and `auto`: any speech model of `transformers` with the parts of wav2vec 2.0.
+"""wav2vec 2.0, WavLM, HuBERT, data2vec-audio, and similar models of `transformers` (`auto`).
 
-A model of another family than the four is tried with noise when it is loaded (`architecture: auto`), and refused if the
-embedding of a clip depends on the batch.
+`architecture: auto` loads any speech model with the parts of wav2vec 2.0. If its family is none of the four, it is tested with
+noise, and refused if the embedding of a clip depends on the batch.
 """
 
 from __future__ import annotations

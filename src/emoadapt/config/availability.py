@@ -1,4 +1,4 @@
-"""Optional corpora: what a study does without those that are not on this machine."""
+"""Reduction of a study when optional corpora are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configuration of features: a section for each, which its module declares, and what they share."""
+"""Configuration of features: the sections that their modules declare."""
 
 from __future__ import annotations
 

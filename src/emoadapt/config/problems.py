@@ -1,4 +1,4 @@
-"""From what pydantic finds wrong with a configuration to sentences."""
+"""Messages for the errors that pydantic finds in a configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the tables of a study fit it: their models, tasks, subsets and metrics, and what would share a cell."""
+"""Check of a study's tables: models, tasks, subsets, metrics and repeated cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configuration of the tables and figures of a paper: which of the study's settings stand in which cell."""
+"""Configuration of a paper's tables and figures: the settings in each cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strict reading of YAML: no repeated keys, and no values that YAML reads differently from how they look."""
+"""Strict reading of YAML: no repeated keys, no misread values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an importer of a corpus is: a module `emoadapt.corpora.<importer>`, and the rows that it lists.
+"""Interface of an importer, a module `emoadapt.corpora.<importer>`, and its rows.
 
 It declares, as literals at its top:
 

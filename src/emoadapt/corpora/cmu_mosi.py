@@ -1,4 +1,4 @@
-"""CMU-MOSI, Multimodal Opinion-level Sentiment Intensity: film reviews and other opinions from a video-sharing site.
+"""CMU-MOSI, Multimodal Opinion-level Sentiment Intensity: film reviews from a video-sharing site.
 
 English, 93 videos of 89 speakers (41 female, 48 male), 2,199 segments with sentiment from -3 to 3. Zadeh, Zellers,
 Pincus & Morency 2016, arXiv:1606.06259 and IEEE Intelligent Systems 31(6), pp. 82-88, DOI 10.1109/MIS.2016.94.

@@ -1,4 +1,4 @@
-"""Anybody's own corpus: a table with one row per utterance, its columns mapped by name.
+"""A user's own corpus: a table with one row per utterance.
 
 The table is UTF-8 text with a header line, separated by tabs (`.tsv`, `.tab`) or by whichever of comma, tab,
 semicolon and bar gives its header the most columns. Only mapped columns are read. Empty cells are nulls, and so are

@@ -1,4 +1,4 @@
-"""Anybody's own media: every audio and video file below a folder.
+"""A user's own media: every audio and video file below a folder.
 
 Labels come from nowhere (the default) or from the name of the folder a file lies in; speakers from a regular
 expression on the relative path. Everything else (segments, transcripts, official partitions) needs a table: see `csv`.

@@ -1,4 +1,4 @@
-"""Division of the clips of Stage 1 into a training and a held-out part."""
+"""Division of Stage-1 clips into a training and a held-out part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of one model, in a form that scores any weighting of the test utterances at once."""
+"""Runs of a model, scored under any weighting of the test utterances."""
 
 from __future__ import annotations
 

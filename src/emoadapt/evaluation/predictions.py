@@ -1,4 +1,7 @@
-"""Predictions of one task: read a setting at a time, in a fixed order, averaged over segments where a task wants it."""
+"""Predictions of a task, read one setting at a time.
+
+The order is fixed. Segments are averaged per parent where the task asks for it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notes on settings of features that cost accuracy or leave a language unknown."""
+"""Notes on feature settings that cost accuracy or leave a language unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Working ahead: one stage of a chain computes in a thread of its own while the next uses what it gave.
+"""Prefetching: a stage computes in its own thread while the next consumes.
 
 Decoders, networks and image codecs give the interpreter free while they work, so stages overlap.
 """

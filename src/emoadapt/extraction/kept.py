@@ -1,4 +1,4 @@
-"""Outputs of frozen backbones, computed once for each clip, never on padded audio, and kept like features."""
+"""Outputs of frozen backbones, computed once per clip and kept like features."""
 
 from __future__ import annotations
 

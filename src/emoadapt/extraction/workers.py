@@ -1,4 +1,4 @@
-"""Extractors in worker processes: a decoder that crashes or hangs costs one row, and not the shard.
+"""Extractors in worker processes; a crash or hang costs one row.
 
 The parent reads rows, hands them out one at a time and takes the results back in the order of the rows; it loads neither
 models nor decoders. A worker keeps one extractor for all its rows.

@@ -1,4 +1,4 @@
-"""Audio of a clip as every model and feature reads it: mono, 16 kHz, int16."""
+"""Audio of a clip: mono, 16 kHz, int16."""
 
 from __future__ import annotations
 

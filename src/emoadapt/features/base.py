@@ -1,4 +1,4 @@
-"""What a feature declares, and what its extractor is.
+"""Interface of a feature and its extractor.
 
 A feature is a module here, or in the folder `features` of a study's own plug-ins, with
 

@@ -1,4 +1,4 @@
-"""Faces of a clip: detected, one person followed, cropped square (Goncalves & Busso 2025, III-B)."""
+"""Square crops of one person's faces (Goncalves & Busso 2025, III-B)."""
 
 from __future__ import annotations
 

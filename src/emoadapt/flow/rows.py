@@ -1,4 +1,4 @@
-"""Computing one shard of one feature: only the rows that are new, and nothing lost when the job is killed.
+"""Computation of a feature's shard: only new rows, resumable after a kill.
 
 Beside a shard `NNN.parquet` lies `.rows/NNN.parquet`, a hard link to its last complete version, and while a
 job runs `.rows/NNN.<k>.<token>.parquet`, the rows that it has finished. Snakemake deletes the output of a job that is

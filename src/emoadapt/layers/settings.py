@@ -1,4 +1,4 @@
-"""Settings that speech backbones of several families share, and what follows from them: which parts a stage trains.
+"""Settings of speech backbones, and the parts that each stage trains.
 
 Light, because a study is read with it. Digests cover it, unlike `emoadapt.config`, because it decides what is trained.
 """

@@ -1,4 +1,4 @@
-"""Self-supervised speech models cut into a front end and a transformer, behind one interface.
+"""Self-supervised speech models, split into a front end and a transformer.
 
 The pooled embedding of a clip is the same alone and in a padded batch. `transformers` does not promise that:
 group-norm CNN encoders average over the padding, and data2vec's stacked positional convolutions carry values into the padding and

@@ -1,4 +1,4 @@
-"""What importers of published corpora share: telling clips by their names, choosing recordings, reading tables.
+"""Shared code of importers of published corpora: file names, recordings, tables.
 
 Files decide what a corpus holds. A clip that the annotations do not know is refused by its importer, or is unlabelled
 where the distribution has such clips. An annotated clip without a file is passed over, since videos vanish from the

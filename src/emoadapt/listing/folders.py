@@ -1,4 +1,4 @@
-"""Listing folders: the media files below one, what is passed over, and what is missing."""
+"""Listing of folders: media files, other files and missing files."""
 
 from __future__ import annotations
 

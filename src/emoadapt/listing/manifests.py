@@ -1,4 +1,4 @@
-"""From a corpus on disk to its manifest shards and its table of labels, and the state that makes them stale."""
+"""Manifest shards and label table of a corpus, and their state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Utterances and labels of a corpus, as its importer lists them, in one form and checked."""
+"""Utterances and labels of a corpus, normalised and checked."""
 
 from __future__ import annotations
 

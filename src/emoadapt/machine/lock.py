@@ -1,4 +1,4 @@
-"""After a `kill -9` the same command must go on: Snakemake's lock files then stay behind and would stop it.
+"""Removal of the Snakemake lock files of killed runs.
 
 Every Snakemake process in a folder, dry runs included, shares a lock of the operating system for as long as it lives,
 however it ends. Who can have that lock for itself knows that no other process is alive there, so that lock files are

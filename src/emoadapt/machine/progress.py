@@ -1,4 +1,4 @@
-"""How far a long job is: a bar on a terminal, plain lines in a log."""
+"""Progress of a long job: a bar on a terminal, lines in a log."""
 
 from __future__ import annotations
 

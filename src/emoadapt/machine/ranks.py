@@ -1,4 +1,4 @@
-"""The processes that train one model together: each takes its share of every batch, and sums go over all of them.
+"""Ranks: processes that train one model together, and their all-reduce.
 
 One process, the usual case, is all of them: nothing is sent, and no number changes.
 """

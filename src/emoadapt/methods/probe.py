@@ -1,4 +1,4 @@
-"""A classifier on a frozen backbone: how much emotion its layers hold (Yang et al. 2021, "SUPERB", Sec. 3)."""
+"""A classifier on the layers of a frozen backbone (SUPERB, Yang et al. 2021)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Stage-1 objective is, and the regression that several share.
+"""Interface of a Stage-1 objective, and a shared regression.
 
 An objective is a module here, or in the folder `objectives` of a study's own plug-ins, with
 

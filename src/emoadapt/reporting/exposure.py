@@ -1,4 +1,4 @@
-"""What of a test set was there before the test: in Stage 1, in training, in development."""
+"""Leaks from training, development and Stage 1 into the test set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a results folder holds, by stage."""
+"""Disk usage of a results folder by stage."""
 
 from __future__ import annotations
 

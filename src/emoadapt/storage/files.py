@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place under a name of their own, then renamed."""
+"""Atomic writing of files: a temporary name, then a rename."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one way to read a table and the one way to write one.
+"""Reading and writing of all Parquet tables.
 
 Writes are atomic (`emoadapt.storage.files`) and carry provenance in the file's metadata. Tables
 with columns of bytes are stored plain, which is what makes reading audio cheap; the others are compressed with zstd.

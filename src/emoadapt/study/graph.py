@@ -1,4 +1,4 @@
-"""The questions that the Snakefile asks about a study. Light: read again by every job of a cluster."""
+"""Lookups of the Snakefile in a study. Light: every cluster job imports it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The grid of trainings on tasks: runs of a setting, and the batches that share a process."""
+"""Runs of a setting, and the batches that share a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of what a study trains: models, the settings that they are trained in, and runs. Imports nothing."""
+"""Names of models, runs and settings. Imports nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cells of a study's tables: which settings stand where, and what is compared with what."""
+"""Cells of a study's tables, and the comparisons in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaks from training, development and Stage 1 into the test set, and repeated recordings.
+"""Search for leaks into the test set, and for repeated recordings.
 
 Each kind is described in docs/evaluation.md. Speakers, recordings and sentences are compared within each fold of each partition;
 Stage 1 uses every clip of its corpora, so it is compared with the test sets of all folds and partitions.

@@ -1,4 +1,4 @@
-"""Notes on a task's split: clips left out, a single test speaker, a development part without a class."""
+"""Notes on a split: clips left out, lone test speakers, missing classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's own table of a split: the part, or the fold, of each utterance. Light: the graph asks."""
+"""Split tables: the part or fold of each utterance. Light."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Train, development and test parts of a task. Whether they are disjoint is checked by `leaks`.
+"""Train, development and test parts of a task.
 
-A division depends on the clips' speakers, labels and the seed only, never on the order of rows or on features.
+A division depends on the clips' speakers, labels and the seed only, never on the order of rows or on features. `leaks` checks that
+the parts are disjoint.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Configuration that decides the tables of a task: splits, subsets and leaks. Light: the graph asks."""
+"""State of a task's splits, subsets and leaks. Light."""
 
 from __future__ import annotations
 

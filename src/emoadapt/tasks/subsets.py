@@ -1,4 +1,4 @@
-"""Low-resource subsets: fewer training clips with the distribution of classes, or of attributes, kept."""
+"""Low-resource subsets that keep the distribution of classes or attributes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast this machine trains the backbones of a study, from a few steps on synthetic audio.
+"""Training speed of this machine, measured on synthetic audio.
 
 `emoadapt plan` turns the speeds into hours. They hold for this device and these settings only, and say nothing of scores.
 """

@@ -1,4 +1,4 @@
-"""Stops a run whose numbers have gone wrong, at the batch at which they did."""
+"""Guard that stops a run at the first invalid loss or gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training job: the one object that is handed down from the command line. Light."""
+"""Training jobs: the object that the command line passes down. Light."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The labelled clips of a task of classes. Imports no torch where nothing is trained with it."""
+"""Labelled clips of a task with classes.
+
+Imports torch on demand: support vector machines do not need it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model that learns from batches, its losses, and the scores of its epochs."""
+"""Learners: a model, its losses, and the scores of its epochs."""
 
 from __future__ import annotations
 

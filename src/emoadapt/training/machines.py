@@ -1,4 +1,4 @@
-"""Classifiers of scikit-learn on a vector per clip: support vector machines and logistic regression. Without torch."""
+"""Support vector machines and logistic regression on vectors. Without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probes that are trained by epochs: a head on the layers of a frozen backbone (Yang et al. 2021, "SUPERB", Sec. 3)."""
+"""Training of a head on frozen layers by epochs (SUPERB, Yang et al. 2021)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of the objectives that are learned with the model, beginning with those that are configured."""
+"""Learned weights of the objectives, initialised with those of the study."""
 
 from __future__ import annotations
 

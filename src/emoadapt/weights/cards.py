@@ -1,4 +1,4 @@
-"""The model card that goes with every model folder."""
+"""Model cards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which weights are on this machine, and whether they are the ones that were pinned. Reads files, changes nothing."""
+"""Inventory of the weights on this machine, compared with their pins."""
 
 from __future__ import annotations
 

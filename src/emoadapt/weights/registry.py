@@ -1,4 +1,4 @@
-"""Which weights there are, where each comes from, and which ones a result was computed with.
+"""Registry of weights: source, pins and identity.
 
 The names themselves stand in `weights.toml`. Nothing here loads a network or uses the net, so the Snakefile may ask
 for identities; `weights.fetching` is what downloads.

@@ -1,4 +1,4 @@
-"""Check of a whole study: its corpora, tasks, adaptations, weights and jobs, printed."""
+"""Check of a whole study: corpora, tasks, adaptations, weights and jobs."""
 
 from __future__ import annotations
 

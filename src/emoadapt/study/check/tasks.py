@@ -1,4 +1,4 @@
-"""Check of a task: its labels, classes, parts, subsets and leaks, as the rules will find them."""
+"""Check of a task: labels, classes, parts, subsets and leaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs of a study, what of them is done, and the hours that they take."""
+"""Jobs of a study, finished jobs, and their hours."""
 
 from __future__ import annotations
 
