@@ -16,13 +16,13 @@ REQUIRED = ("INPUTS", "LIBRARIES", "TERMS", "TABLE", "Config", "load")
 
 
 class FeaturesBase(Section):
-    """One section per feature, and what they share."""
+    """One section per feature, and keys for all of them."""
 
     stall_limit: float = Field(120.0, gt=0)
-    """Seconds without progress after which a clip on which a decoder hangs is set aside (`stalled`)."""
+    """Seconds without progress after which a clip is set aside (`stalled`), because its decoder hangs."""
     also: tuple[Name, ...] = ()
-    """Features to compute for every corpus, whether or not the study uses them: they end up in `results/features/`. Those
-    that need video are left out for corpora without it."""
+    """Features to compute for every corpus in addition to those that the study uses, in `results/features/`. Features that need
+    video are left out for corpora without it."""
 
     @field_validator("also")
     @classmethod

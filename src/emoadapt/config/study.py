@@ -30,42 +30,46 @@ class Study(Section):
     study: Name
     """Its name, shown in the report."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`cpu`: jobs ask for no GPU and run side by side. `auto`: a GPU where there is one."""
+    """`auto`: use a GPU if the machine has one. `cpu`: use none; jobs run side by side. `cuda`: refuse to run without one."""
     models_dir: str | None = None
     """Folder of weights, absolute or relative to the folder that the study runs in; `${NAME}` and `~` as in `root`.
     null = `models/`."""
     corpora: dict[Name, AnyCorpus] = Field(min_length=1)
+    """Corpora by name; the key `importer` selects the kind."""
     features: Features = Features()
+    """Settings of features, one section each."""
     backbones: dict[Name, AnyBackbone] = {}
+    """Backbones by name; the key `architecture` selects the family."""
     adaptations: dict[Name, AnyAdaptation] = {}
     """Trainings without labels (Stage 1)."""
     finetunings: dict[Name, AnyFinetuning] = {DEFAULT: Finetune()}
     """Trainings on the tasks (Stage 2). `default` is not part of a model's name, any other is: `hubert.adapted.probe`."""
     tasks: dict[Name, Task] = {}
+    """Labelled tasks by name."""
     plugins: str | None = None
     """Folder of plug-ins of your own, absolute or relative to the folder that the study runs in; see docs/plugins.md."""
     report: Report = Report()
     tables: dict[Name, TableConfig] = {}
     """Tables and figures as a paper prints them, besides those of every report."""
     keep_models: Literal["adapted", "best", "all"] = "adapted"
-    """Weights kept: only Stage-1 models, also the best fine-tuned run of each job (see `runs_per_job`), or all runs."""
+    """Models to keep. `adapted`: those of Stage 1. `best`: also the best fine-tuned run of each job (see `runs_per_job`). `all`: all."""
     runs_per_job: int = Field(5, ge=1)
-    """Fine-tuning runs of one setting that share a process (start-up costs seconds); 1 where many GPUs wait."""
+    """Fine-tuning runs of one setting that share a process, which saves start-up time. Set 1 if many GPUs are idle."""
     extraction_threads: int = Field(1, ge=1)
-    """CPU threads of a job that extracts audio, faces, acoustic descriptors or transcripts: as many clips at a time, each in a
-    process of its own (Whisper on a CPU: one process with as many threads). Where a corpus has more shards than the machine has cores, 1 is as fast."""
+    """CPU threads of an extraction job. Each thread is a process that computes one clip at a time (Whisper on a CPU: one process
+    with all threads). 1 is as fast if a corpus has more shards than the machine has cores."""
     training_threads: int = Field(4, ge=1)
-    """CPU threads of a training job, or all cores of the machine if it has fewer; 1 where many small jobs run side by side."""
+    """CPU threads of a training job, at most the cores of the machine. Set 1 if many small jobs run side by side."""
     gpus_per_job: int = Field(1, ge=1)
-    """GPUs of one machine that a training job asks for, and that share each of its batches. The results are those of one GPU
-    with the same batches, up to rounding and the draws of dropout."""
+    """GPUs of one machine that share each batch of a training job. Results equal those of one GPU with the same batches, except for
+    rounding and the draws of dropout."""
     checkpoint_minutes: float | None = Field(10.0, gt=0)
-    """Minutes between checkpoints of a training job within an epoch. null: none within an epoch. Stage 1 also writes one after each
-    epoch, and every job writes one when it is asked to end (SIGTERM)."""
+    """Minutes between checkpoints within an epoch. null: none within an epoch. Stage 1 also writes a checkpoint after each epoch, and
+    every job on SIGTERM."""
     logs: tuple[Literal["csv", "tensorboard"], ...] = ()
-    """Logs of training runs as they go, in `logs/training/<run>/`. `tensorboard` needs the library tensorboardX."""
+    """Logs of training runs in `logs/training/<run>/`. `tensorboard` needs the library tensorboardX."""
     code: Literal["digest", "version"] = "digest"
-    """What makes results stale: a change of the code they were computed with, or only of the release."""
+    """Change that makes results stale. `digest`: of the code that computed them. `version`: of the release."""
     _left_out: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("models_dir")

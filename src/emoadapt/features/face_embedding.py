@@ -25,7 +25,7 @@ TABLE = schema.make_feature_table(
 
 
 class OnnxNetwork(Section):
-    """An ONNX network with a declared input. Of a registered one, the registry knows what is not declared."""
+    """An ONNX network and its input. For a registered network the registry has the defaults."""
 
     file: str
     """ONNX file, relative to `models_dir`, or the registry's name for it."""
@@ -38,8 +38,7 @@ class OnnxNetwork(Section):
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     """Per channel, divided by."""
     output: str | None = None
-    """Name of the tensor that is the embedding, (batch, dimension); null = what goes into the classifier, the network's last
-    linear layer."""
+    """Name of the tensor with the embedding, (batch, dimension). null: the input of the network's last linear layer, the classifier."""
 
     @model_validator(mode="before")
     @classmethod
