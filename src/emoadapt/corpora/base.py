@@ -31,15 +31,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from emoadapt.listing.names import normalise_path
 
 _TIMES = re.compile(r"#\d+\.\d{2,3}-(?:\d+\.\d{2,3}|end)$")
-
-SHOWN = 5
-"""Rows that an error message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +86,6 @@ def parent_of(utterance_id: str) -> str:
     Only for corpora with `segments` in their section: the importer's own parts of files have such ids too.
     """
     return _TIMES.sub("", utterance_id)
-
-
-def show(items: Iterable[str], limit: int = SHOWN) -> str:
-    """The first items, and how many more there are."""
-    items = list(items)
-    more = len(items) - limit
-    return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
 def _format_seconds(seconds: float) -> str:

@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Literal
 
 from emoadapt.config.corpora import AnnotatedCorpus
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.errors import CorpusError
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.accounts import Account, account_for
 from emoadapt.listing.annotations import (
     Clip,

@@ -27,8 +27,8 @@ from typing import Literal
 from pydantic import Field
 
 from emoadapt.config.corpora import AnnotatedCorpus
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.errors import CorpusError
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.accounts import Account, account_for
 from emoadapt.listing.annotations import read_table
 from emoadapt.listing.folders import find_media
@@ -45,9 +45,9 @@ class Config(AnnotatedCorpus):
     annotations: str | None = None
     """Folder of `summaryTable.csv`, `tabulatedVotes.csv`, `VideoDemographics.csv`; null = `root`."""
     labels: Literal["audiovisual", "voice", "face", "acted"]
-    """Whose judgement is the label. Required: the four disagree a lot."""
+    """Source of the label. Required, because the four often disagree."""
     ties: Literal["random", "drop", "soft"] = "drop"
-    """Clips whose vote is a tie: one of the tied classes at random (seeded), no label, or the soft label only."""
+    """Clips with tied votes. `random`: one of the tied classes, drawn with `tie_seed`. `drop`: no label. `soft`: the soft label only."""
     tie_seed: int = Field(0, ge=0)
     """Seed of `ties: random`."""
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from emoadapt.config.corpora import Corpus
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.errors import ConfigError, CorpusError
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.errors import ConfigError, CorpusError, show
 from emoadapt.listing.folders import find_media
 
 TERMS = None

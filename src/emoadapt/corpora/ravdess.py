@@ -25,8 +25,8 @@ from typing import Literal
 from pydantic import Field
 
 from emoadapt.config.corpora import Corpus
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.errors import CorpusError
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.folders import find_media
 
 TERMS = "CC BY-NC-SA 4.0, non-commercial"

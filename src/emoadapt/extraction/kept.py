@@ -11,9 +11,10 @@ import numpy as np
 
 from emoadapt import schema
 from emoadapt.errors import ClipError
-from emoadapt.extraction.shards import extract_here, find_device
+from emoadapt.extraction.shards import extract_here
 from emoadapt.features.base import Extraction, guard
 from emoadapt.flow.rows import Counts, Recipe, compute_shard
+from emoadapt.machine.torch_device import find_device
 from emoadapt.weights.registry import identity
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from emoadapt.corpora.base import show
-from emoadapt.errors import CorpusError
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.delimited import Chooser, Reader, Table
 from emoadapt.listing.extensions import VIDEO_EXTENSIONS
 from emoadapt.listing.folders import find_media

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import Utterance, show
-from emoadapt.errors import CorpusError
+from emoadapt.corpora.base import Utterance
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.durations import read_durations
 from emoadapt.media.durations import declared_seconds, demuxed_seconds
 from emoadapt.plugins import load_plugin

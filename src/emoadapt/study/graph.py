@@ -17,7 +17,7 @@ from emoadapt.config import Study, load_study, objective_features
 from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
 from emoadapt.data.objective_targets import describe_target
-from emoadapt.errors import ConfigError, ModelError
+from emoadapt.errors import NO_GPU, ConfigError, ModelError
 from emoadapt.extraction.recipes import (
     JobSize,
     describe_extraction,
@@ -475,9 +475,7 @@ class Graph:
             ConfigError: the study needs a GPU.
         """
         if self.study.device == "cuda" and not list_devices():
-            raise ConfigError(
-                "device is cuda, and there is no GPU on this machine; set `device: auto` or `device: cpu`"
-            )
+            raise ConfigError(NO_GPU)
 
     def all_features(self) -> list[str]:
         """Every feature shard that the study computes, cached CNN output included."""

@@ -14,8 +14,7 @@ import numpy as np
 import polars as pl
 
 from emoadapt import schema
-from emoadapt.corpora.base import show
-from emoadapt.errors import CorpusError, DataError
+from emoadapt.errors import CorpusError, DataError, show
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.listing.names import suggest_name
 from emoadapt.listing.speakers import group_speakers

@@ -287,5 +287,5 @@ def test_convolutions_are_those_of_cudnn_without_tf32(classifier, tmp_path: Path
 
 def test_device_that_is_not_there_is_refused_at_once(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="torch sees no GPU"):
+    with pytest.raises(ConfigError, match="no GPU was found"):
         predict_files(classifier, [], device="cuda")

@@ -15,7 +15,7 @@ from emoadapt.config import Optimisation
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import Clip, ClipDataset
 from emoadapt.data.streams import AUDIO
-from emoadapt.errors import TrainingError
+from emoadapt.errors import ConfigError, TrainingError
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.guard import OVERFLOWS, GradientGuard, check_loss
@@ -414,5 +414,5 @@ def test_emulated_bf16_is_said(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_without_gpu_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="sees no GPU on this machine"):
+    with pytest.raises(ConfigError, match="no GPU was found"):
         Trainer("cuda", Optimisation(epochs=1))
