@@ -29,9 +29,9 @@ class FeaturesBase(Section):
     def _features(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         known = [name for name in cls.model_fields if name not in FeaturesBase.model_fields]
         if wrong := [name for name in value if name not in known]:
-            raise ValueError(f"{', '.join(wrong)} is no feature; there is {', '.join(known)}")
+            raise ValueError(f"{', '.join(wrong)} is not a feature; choose from {', '.join(known)}")
         if repeated := repeated_values(value):
-            raise ValueError(f"it repeats {', '.join(repeated)}")
+            raise ValueError(f"it repeats {', '.join(repeated)}; name each feature once")
         return value
 
 

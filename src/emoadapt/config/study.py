@@ -154,7 +154,7 @@ class Study(Section):
         return problems
 
     def _check_lengths(self, name: str, backbone: Backbone) -> list[str]:
-        """What a stage crops shorter than a backbone pads would be neither."""
+        """Check that no stage crops to less than a backbone pads to."""
         pad = getattr(backbone, "pad", None)
         stages: dict[str, Any] = {f"adaptations.{a}": self.adaptations[a] for a in self.starts(name)[1:]}
         stages |= {f"finetunings.{f}": c for f, c in self.finetunings.items() if self.tasks and _names(c, name)}
@@ -231,7 +231,7 @@ class Study(Section):
         return list(dict.fromkeys(setting.model for setting in self.list_settings(task)))
 
     def keeps_embeddings(self, model: Model) -> bool:
-        """Whether training changes a model's embeddings, so that they are kept and compared with those it starts from."""
+        """Whether training changes a model's embeddings."""
         return self.backbones[model.backbone].adaptable and not self.finetunings[model.finetuning].frozen
 
     def adaptations_of(self, task: str) -> list[str]:
@@ -240,7 +240,7 @@ class Study(Section):
 
     @property
     def left_out(self) -> dict[str, str]:
-        """What the configuration names and this machine cannot do: key path -> reason, such as `needs corpus msp_podcast`."""
+        """Left-out parts of the study: key path -> reason, such as `needs corpus msp_podcast`."""
         return dict(self._left_out)
 
     @property
@@ -254,7 +254,7 @@ class Study(Section):
         return [name for name, backbone in self.backbones.items() if backbone.provenance == "untrained"]
 
     def __reduce__(self) -> Any:
-        """Pickle as JSON: a process that is started afresh builds the class with the study's own plug-ins by itself."""
+        """Pickle as JSON; a new process builds the class with the study's plug-ins."""
         return _restore, (self.model_dump_json(exclude_unset=True), self._left_out)
 
 
@@ -269,7 +269,7 @@ _BUILT_WITH = os.environ.get(FOLDER_VARIABLE)
 
 
 def find_study_class() -> type[Study]:
-    """`Study`, or where the folder of plug-ins was named after it was made, one that also knows their sections."""
+    """Find the class `Study` that knows the sections of the current plug-ins."""
     folder = os.environ.get(FOLDER_VARIABLE)
     return Study if folder == _BUILT_WITH else _extend(folder)
 
@@ -288,7 +288,7 @@ def _extend(_folder: str | None) -> type[Study]:
 
 
 def _uses(owner: Backbone | Adaptation | Finetuning, subset: int | str | None) -> bool:
-    """Whether something is trained with so many clips; None = any."""
+    """Whether a training uses a number of clips; None = any."""
     return subset is None or owner.subsets is None or str(subset) in map(str, owner.subsets)
 
 

@@ -122,17 +122,15 @@ class TableConfig(Section):
     @model_validator(mode="after")
     def _dimensions(self) -> TableConfig:
         if repeated := repeated_values([*self.rows, *self.columns]):
-            raise ValueError(f"rows and columns repeat {', '.join(repeated)}")
+            raise ValueError(f"rows and columns repeat {', '.join(repeated)}; name each dimension once")
         used = {*self.rows, *self.columns}
         if "model" in used and used & {"backbone", "start", "finetuning"}:
             raise ValueError("rows and columns name `model` and a part of it; name `model`, or its parts")
         best = any(isinstance(model, BestOf) for part in self.parts for model in part.models)
         if best and "model" not in used:
-            raise ValueError(
-                "a best_of entry is neither one backbone nor one start; name `model` among rows or columns"
-            )
+            raise ValueError("a best_of entry has no single backbone or start; name `model` among rows or columns")
         if self.test_on and repeated_values(self.test_on):
-            raise ValueError(f"test_on repeats {', '.join(repeated_values(self.test_on))}")
+            raise ValueError(f"test_on repeats {', '.join(repeated_values(self.test_on))}; name each corpus once")
         return self
 
     @property

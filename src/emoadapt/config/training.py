@@ -38,7 +38,7 @@ class Optimisation(Section):
     plateau_factor: float = Field(0.5, gt=0, lt=1)
     """Factor by which `plateau` lowers the learning rate."""
     warmup: float = Field(0.0, ge=0, lt=1)
-    """Share of all steps over which the learning rate rises linearly from 0."""
+    """Share of all steps over which the learning rate rises linearly to its value."""
     patience: int | None = Field(None, ge=1)
     """Epochs without improvement after which training stops. null: train all epochs (the paper)."""
     compile: bool = False

@@ -206,7 +206,7 @@ def list_utterances(name: str, config: Config) -> list[Utterance]:
     clips = _find_clips(name, config)
     if strangers := [path for path, parts in clips if parts["video"] not in PARTS]:
         raise CorpusError(
-            f"corpus {name}: of no video of CMU-MOSI's standard folds: {show(strangers)}; move these files away"
+            f"corpus {name}: not from a video of CMU-MOSI's standard folds: {show(strangers)}; move these files out of the root"
         )
     words = _read_transcripts(name, config, {parts["video"] for _, parts in clips})
     return [

@@ -136,7 +136,7 @@ def list_labels(name: str, config: Config) -> list[Label]:
     if unrated := [media for media, parts in clips if _clip(parts) not in winners or _clip(parts) not in votes]:
         raise CorpusError(
             f"corpus {name}: no {config.labels} votes for {show(unrated)}; "
-            f"take {SUMMARY} and {VOTES} from the corpus, or move these files away"
+            f"take {SUMMARY} and {VOTES} from the corpus, or move these files out of the root"
         )
     return [_label(make_utterance_id(name, media), _clip(parts), winners, votes, config) for media, parts in clips]
 
@@ -178,7 +178,7 @@ def _find_clips(name: str, config: Config) -> list[tuple[str, re.Match[str]]]:
     if unknown := [path for path, parts in found if parts is None]:
         raise CorpusError(
             f"corpus {name}: not named like CREMA-D (1001_IEO_ANG_HI.wav): {show(unknown)}; "
-            f"move them away, or set corpora.{name}.importer: folder"
+            f"move them out of the root, or set corpora.{name}.importer: folder"
         )
     clips = [(path, parts) for path, parts in found if parts is not None]
     times = Counter(_clip(parts) for _, parts in clips)

@@ -86,7 +86,7 @@ def _find_speakers(name: str, media: list[str], pattern: str | None) -> list[str
     speakers = [match["speaker"] if match else None for match in found]
     if without := [path for path, speaker in zip(media, speakers, strict=True) if not speaker]:
         raise CorpusError(
-            f"corpus {name}: the speaker pattern {pattern!r} finds nobody in {show(without)}; "
-            f"correct corpora.{name}.speaker_pattern or move these files away"
+            f"corpus {name}: the speaker pattern {pattern!r} finds no speaker in {show(without)}; "
+            f"correct corpora.{name}.speaker_pattern or move these files out of the root"
         )
     return speakers

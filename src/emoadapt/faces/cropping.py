@@ -36,7 +36,7 @@ its mean area: smaller ones are people far behind, or no faces."""
 
 @dataclass
 class _Seen:
-    """What is gathered while a clip is gone through, frames counted from 0."""
+    """Intermediate results of a clip; frames are counted from 0."""
 
     people: People
     seconds: list[float] = field(default_factory=list)
@@ -94,7 +94,7 @@ class FacesExtractor:
         }
 
     def _go_through(self, row: dict[str, Any]) -> _Seen:
-        """Find all faces, and cut out that of the person who leads so far: nearly always the one who is kept."""
+        """Detect all faces, and crop those of the currently leading person."""
         seen = _Seen(People(self._config.several == "follow"))
         with (
             # Both are closed here: a detector's error would keep the decoder at work for as long as somebody looks at it.
@@ -157,7 +157,7 @@ def _note_others(seen: _Seen, person: Person) -> str | None:
 
 
 def crop_square(frame: np.ndarray, box: Sequence[float], margin: float) -> np.ndarray:
-    """Cut a square about a box out of a frame; what lies outside repeats the frame's border.
+    """Crop a square around a box; outside the frame, repeat its border.
 
     Args:
         frame: (H, W, 3) uint8.

@@ -43,7 +43,7 @@ class Person:
 
 
 class People:
-    """The people of a clip, told apart frame by frame.
+    """People of a clip, tracked frame by frame.
 
     Args:
         follow: False takes the largest face of each frame, whoever's it is, for the same person's.

@@ -205,6 +205,6 @@ class _Judge:
                 raise
             longest = max(map(len, samples)) / SAMPLE_RATE
             raise ModelError(
-                f"there is not the memory for {len(samples)} clips of up to {longest:.0f} s at once; take a smaller batch size, "
+                f"out of memory with {len(samples)} clips of up to {longest:.0f} s in a batch; set a smaller batch size, "
                 "or windows instead of whole recordings"
             ) from None

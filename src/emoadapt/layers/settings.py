@@ -108,9 +108,9 @@ class SpeechSettings(Backbone):
     @model_validator(mode="after")
     def _one_source(self) -> SpeechSettings:
         if (self.weights is None) == (self.untrained is None):
-            raise ValueError("exactly one of `weights` and `untrained` is needed")
+            raise ValueError("the backbone needs either `weights` or `untrained`; give exactly one")
         if self.lora and self.train_layers != "all":
-            raise ValueError("`lora` and `train_layers` both say what is trained; give one of them")
+            raise ValueError("`lora` and `train_layers` exclude each other; remove one")
         return self
 
     @property

@@ -68,7 +68,7 @@ def find_clips(
     if unknown:
         raise CorpusError(
             f"corpus {name}: not named like {example}: {show(unknown)}; "
-            f"move them away, or set corpora.{name}.importer: folder"
+            f"move them out of the root, or set corpora.{name}.importer: folder"
         )
     return clips
 
@@ -269,7 +269,7 @@ def refuse_unannotated(name: str, media: Sequence[str], what: str) -> None:
     if media:
         raise CorpusError(
             f"corpus {name}: {len(media)} clips are not in {what}: {show(media)}; "
-            "take it from the same release of the corpus as the media, or move these files away"
+            "take it from the same release of the corpus as the media, or move these files out of the root"
         )
 
 

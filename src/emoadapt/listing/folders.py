@@ -134,7 +134,7 @@ def _list_folder(path: str | Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except OSError as error:
         raise CorpusError(
-            f"the folder {path} cannot be read ({error.strerror}); make it readable or move it away"
+            f"the folder {path} cannot be read ({error.strerror}); make it readable, or move it out of the root"
         ) from None
 
 

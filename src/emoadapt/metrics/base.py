@@ -140,7 +140,7 @@ def find_metric(score: str) -> Metric:
 
 
 def label_score(score: str) -> str:
-    """A score's name for people: `UAR`, `CCC arousal`, `mean CCC`.
+    """Printed name of a score: `UAR`, `CCC arousal`, `mean CCC`.
 
     Raises:
         ConfigError: no metric has such a score.

@@ -415,7 +415,7 @@ def _find(study: Study, task: str, adaptations: Sequence[str], splits: Path, man
 
 
 def _population(study: Study, corpus: str) -> str:
-    """Whose speakers these are, as the importer declares: the corpus's own wherever it lies, or those of one folder."""
+    """Namespace of a corpus's speakers: the corpus, or its root, as the importer declares."""
     if not corpus:
         return ""
     config = study.corpora[corpus]

@@ -169,7 +169,7 @@ def _divide(table: pl.DataFrame, split: Split, partition: int) -> pl.DataFrame:
 
 
 def check_splits(task_name: str, splits: pl.DataFrame, classes: Sequence[str], parts: Sequence[str] = PARTS) -> None:
-    """Refuse a division that would give worthless results.
+    """Refuse a division with an empty part or an untrained class.
 
     Args:
         task_name: for messages.
@@ -263,7 +263,7 @@ def _assign_official(table: pl.DataFrame, split: OfficialSplit, partition: int) 
     if missing:
         where = f"split.partitions[{partition}]" if split.partitions else "the task's split (train, dev, test)"
         raise CorpusError(
-            f"corpus {corpus}: its official parts are {show(there, 20)}; none of them is called like {show(missing)}; "
+            f"corpus {corpus}: its official parts are {show(there, 20)}; none has one of the names {show(missing)}; "
             f"name them in {where}"
         )
     return named

@@ -57,7 +57,7 @@ def _name_clips(where: str, utterances: Sequence[str]) -> str:
 
 
 class GradientGuard:
-    """Looks at the gradients of every step.
+    """Checks the gradients of every step.
 
     Args:
         skipping: whether steps with an overflowing gradient are left out (`16-mixed`), which is no fault by itself.

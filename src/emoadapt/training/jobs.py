@@ -71,7 +71,7 @@ class AdaptationJob(Job):
 
     @property
     def name(self) -> str:
-        """Of the model: `<backbone>.<adaptation>`."""
+        """Name of the model: `<backbone>.<adaptation>`."""
         return f"{self.backbone}.{self.start}"
 
 

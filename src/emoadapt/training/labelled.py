@@ -75,8 +75,8 @@ class LabelledClips(TaskClips):
         present = {self.labels[name] for name in part.train}
         if lost := [name for place, name in enumerate(self.classes) if place not in present]:
             raise TrainingError(
-                f"run {run}: no training clip of {' and '.join(lost)} has usable input, so that the class "
-                "could not be learned; see `emoadapt quarantine`, or choose another split or larger subsets"
+                f"run {run}: no training clip of {' and '.join(lost)} has usable input, so the model cannot learn the class; "
+                "see `emoadapt quarantine`, or choose another split or larger subsets"
             )
         return part
 
@@ -114,8 +114,8 @@ class LabelledClips(TaskClips):
         voted = self.splits.select("utterance_id", "soft").drop_nulls().unique("utterance_id")
         if voted.is_empty():
             raise TrainingError(
-                "targets is soft, and no clip of the task has raters' votes; set it to hard, or take a corpus "
-                "whose labels hold votes"
+                "targets is soft, but no clip of the task has raters' votes; set targets: hard, or choose a corpus "
+                "with votes"
             )
         if silent := len(self.labels) - voted.height:
             logger.info(

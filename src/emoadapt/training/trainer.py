@@ -171,7 +171,7 @@ class Trainer:
         learner.end_evaluation(course)
 
     def _read(self, learner: Learner, loader: Any) -> Iterator[tuple[Batch, bool]]:
-        """Evaluation batches on the device, and whether this process only stands in."""
+        """Yield evaluation batches on the device, and whether this rank has no clip of its own."""
         learner.eval()
         order = find_order(loader)
         with torch.no_grad():
@@ -277,7 +277,7 @@ class _Epochs:
                 trainer.checkpoint.end_step(learner, self._collect_state, self.n_batches, resumable=bool(self.order))
 
     def _train_batch(self, batch: Batch) -> None:
-        """Add the gradient of a batch; with the last one of a group, take a step."""
+        """Add the gradient of a batch, and step after the last of a group."""
         number, group = self.learner.position.batch, self.settings.accumulate
         # The last group of an epoch may have fewer batches.
         size = min(group, self.n_batches - number // group * group)

@@ -265,7 +265,9 @@ def test_rows_damaged_in_what_is_read_last_are_deleted(tmp_path: Path) -> None:
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content[:begin] + bytes(40) + content[begin + 40 :])
-    with pytest.raises(DataError, match=r"\.rows/000\.parquet was damaged, and is deleted; run the same command again"):
+    with pytest.raises(
+        DataError, match=r"\.rows/000\.parquet was damaged and has been deleted; run the same command again"
+    ):
         compute(tmp_path)
     assert compute(tmp_path) == Counts(10, 0, 0)
 
@@ -299,7 +301,7 @@ def test_media_that_vanished_stop_the_job(tmp_path: Path) -> None:
     """Symptom: a disk that was unmounted after listing put a whole corpus into quarantine."""
     write_manifest(tmp_path / "manifest.parquet", CLIPS)
     (tmp_path / "clip003.wav").unlink()
-    with pytest.raises(DataError, match=r"clip003\.wav was there when its corpus was listed"):
+    with pytest.raises(DataError, match=r"clip003\.wav, which existed when its corpus was listed"):
         compute(tmp_path)
 
 

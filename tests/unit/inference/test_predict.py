@@ -249,7 +249,11 @@ def test_long_recordings_come_in_smaller_batches(classifier, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("error", "expected", "message"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory."), ModelError, "memory for 1 clips of up to 1 s at once; take a"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory."),
+            ModelError,
+            "out of memory with 1 clips of up to 1 s in a batch; set a",
+        ),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), ModelError, "memory for 1 clips"),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), RuntimeError, "illegal memory access"),
     ],

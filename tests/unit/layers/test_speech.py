@@ -207,7 +207,7 @@ def test_cropping_below_the_padded_length_is_refused() -> None:
 
 def test_attention_adapters_of_wavlm_are_refused() -> None:
     """Symptom: they were trained for nothing, as its attention reads the weights beneath them."""
-    with pytest.raises(ValueError, match="WavLM's attention goes past adapters in q_proj; use intermediate_dense"):
+    with pytest.raises(ValueError, match="WavLM's attention ignores adapters in q_proj; use intermediate_dense"):
         configure("wavlm", lora={"modules": ["q_proj", "output_dense"]})
 
 

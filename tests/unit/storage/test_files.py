@@ -57,7 +57,7 @@ def test_what_killed_processes_left_goes_with_the_next_write(tmp_path: Path) -> 
 
 def test_who_is_overtaken_by_another_writer_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    with pytest.raises(Overtaken, match=r"a\.txt is being written by another job too; .*"), replacing(path) as part:
+    with pytest.raises(Overtaken, match=r"a\.txt is also being written by another job; .*"), replacing(path) as part:
         part.write_text("one")
         write(path, "two")
     assert path.read_text() == "two" and list(tmp_path.iterdir()) == [path]

@@ -246,7 +246,7 @@ def test_divergence_names_the_clips(work) -> None:
     assert not (work.folder / "model").exists()
 
 
-def test_objective_without_any_target_is_refused(work) -> None:
+def test_objective_without_any_target_stops_the_training(work) -> None:
     work.write_unlabelled()
     work.values["adaptations"]["all"]["objectives"] = {"face": 1.0}
     rows = read_table(work.folder / "train.talk.parquet").to_pylist()
@@ -290,7 +290,7 @@ def test_clips_without_a_target_or_audio_are_counted(work, caplog: pytest.LogCap
 def test_missing_normaliser_is_refused(work) -> None:
     work.write_unlabelled()
     write_table(work.folder / "normalisers.parquet", [], schema.NORMALISERS)
-    with pytest.raises(DataError, match="no normaliser of egemaps for corpus"):
+    with pytest.raises(DataError, match="missing normaliser of egemaps for corpus"):
         run(work)
 
 

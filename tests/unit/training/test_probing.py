@@ -254,14 +254,12 @@ def test_a_vector_is_one_layer(work) -> None:
         tables = run(work, model="egemaps.original.probe", backbones=["egemaps"], layers=layers, name=str(layers))
         assert score(tables) > 0.9
         assert get_weights(tables).size == 0
-    with pytest.raises(TrainingError, match="layer 1 is asked for, and the backbone has layers 0 to 0; choose one"):
+    with pytest.raises(TrainingError, match="the backbone has no layer 1; choose one from 0 to 0"):
         run(work, model="egemaps.original.probe", backbones=["egemaps"], layers=1)
 
 
 def test_a_layer_that_does_not_exist_is_refused(labelled) -> None:
-    with pytest.raises(
-        TrainingError, match=r"^layer 3 is asked for, and the backbone has layers 0 to 2; choose one of them$"
-    ):
+    with pytest.raises(TrainingError, match=r"^the backbone has no layer 3; choose one from 0 to 2$"):
         run(labelled, layers=3)
 
 

@@ -138,7 +138,7 @@ def test_killed_job_goes_on_and_ends_with_the_same_bytes(labelled, model: str) -
     ("batch", "said", "kept"),
     [
         (1, r"p0f0r0s0: ended by SIG\w+ before training; started again, it begins this run anew", []),
-        (6 + 2, r"p0f0r0s0: the job was ended by SIG\w+ after this run; started again, it continues with the next", ["p0f0r0s0"]),
+        (6 + 2, r"p0f0r0s0: SIG\w+ ended the job after this run; run the same command again to continue with the next run", ["p0f0r0s0"]),
         (2 * 6 + 6 + 1, r"p0f1r0s0: ended by SIG\w+ before training; started again, it begins", ["p0f0r0s0", "p0f0r0s1"]),
     ],
     ids=["starting point", "test", "starting point of another fold"],
