@@ -267,7 +267,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ),
     ],
 )
-def test_a_wrong_value_is_one_sentence(path: str, value: Any, sentence: str) -> None:
+def test_a_wrong_value_is_explained(path: str, value: Any, sentence: str) -> None:
     assert sentence in problems(path, value)
 
 
@@ -436,7 +436,7 @@ def optional_study(tmp_path, **over):
     return study | over
 
 
-def test_an_optional_corpus_that_is_not_there_takes_along_what_needs_it(tmp_path):
+def test_a_missing_optional_corpus_removes_everything_that_needs_it(tmp_path):
     values = optional_study(tmp_path)
     study = load_study(values)
     assert list(study.corpora) == ["home"] and list(study.tasks) == ["inland"]

@@ -55,7 +55,7 @@ def test_a_gpu_is_given_to_one_worker(tmp_path: Path, monkeypatch: pytest.Monkey
     assert shards._choose_workers(study, "audio", 4) == ("cpu", 4)
 
 
-def test_a_gpu_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_gpu_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     study = make_study(tmp_path, "cuda", faces={"detector": "mtcnn"})
     with pytest.raises(ConfigError, match="device is cuda, but no GPU was found"):

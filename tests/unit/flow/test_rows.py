@@ -170,7 +170,7 @@ def test_rows_finished_before_a_kill_are_not_computed_again(tmp_path: Path, monk
     assert len(result(tmp_path)) == 100
 
 
-def test_rows_that_another_job_took_away_are_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_removed_by_another_job_raise_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Symptom: of two jobs on one shard one overwrote rows of the other, and a shard without them was written as whole."""
     monkeypatch.setattr(rows_module, "SAVED_BYTES", 1)
     write_manifest(tmp_path / "manifest.parquet", {name: name for name in "abcd"})
@@ -203,7 +203,7 @@ def test_a_listing_without_the_newest_rows_overwrites_none(tmp_path: Path, monke
     assert jobs[0].ids == {"a", "b"}
 
 
-def test_what_killed_jobs_left_of_saved_rows_goes_when_the_shard_is_whole(tmp_path: Path) -> None:
+def test_saved_rows_of_killed_jobs_are_removed_with_a_complete_shard(tmp_path: Path) -> None:
     write_manifest(tmp_path / "manifest.parquet", {"a": "a"})
     folder = tmp_path / "features/.rows"
     folder.mkdir(parents=True)

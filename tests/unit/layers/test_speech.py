@@ -153,7 +153,7 @@ def test_saved_adapters_are_merged(architecture: str, norm: str, tmp_path: Path)
 
 @pytest.mark.parametrize("mode", ["silence", "repeat"])
 @pytest.mark.parametrize(("architecture", "norm"), FAMILIES)
-def test_short_clips_are_heard_with_their_padding(architecture: str, norm: str, mode: str) -> None:
+def test_padding_of_short_clips_is_model_input(architecture: str, norm: str, mode: str) -> None:
     """As `transformers` hears the normalised clip lengthened by hand; longer ones are left alone."""
     plain = make(architecture, norm).eval()
     backbone = make(architecture, norm, pad={"seconds": 0.4, "mode": mode}).eval()
@@ -172,7 +172,7 @@ def test_short_clips_are_heard_with_their_padding(architecture: str, norm: str, 
     assert frames[0, counts[0] :].eq(0).all()
 
 
-def test_padding_goes_with_the_model_until_a_study_wants_another(tmp_path: Path) -> None:
+def test_padding_is_saved_with_the_model_unless_a_study_changes_it(tmp_path: Path) -> None:
     backbone, clips = (
         make("hubert", pad={"seconds": 0.4, "mode": "repeat"}).eval(),
         [clip.streams["audio"] for clip in make_clips(2500)],

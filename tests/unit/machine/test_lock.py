@@ -109,7 +109,7 @@ def test_a_dry_run_elsewhere_takes_no_lock_files_over(
     assert not left.exists()
 
 
-def test_a_container_of_another_name_on_the_same_host_goes_on(
+def test_a_container_of_another_name_on_the_same_host_continues(
     left: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left.unlink()
@@ -119,7 +119,7 @@ def test_a_container_of_another_name_on_the_same_host_goes_on(
     assert not left.exists()
 
 
-def test_lock_files_of_nobody_known_stay(left: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lock_files_of_unknown_hosts_stay(left: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert clear_stale_locks(tmp_path) and left.exists()
     assert "a run on an unknown host" in capsys.readouterr().err
 

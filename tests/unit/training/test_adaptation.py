@@ -304,7 +304,7 @@ def test_missing_normaliser_is_refused(work) -> None:
     ],
     ids=["default", "steps", "plateau", "linear"],
 )
-def test_killed_run_goes_on_and_ends_with_the_same_model(work, settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_run_resumes_and_ends_with_the_same_model(work, settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     work.write_unlabelled()
     work.values["adaptations"]["all"] |= settings
     model, curves = run(work, "whole")
@@ -519,7 +519,7 @@ def test_checkpoint_of_other_weights_of_the_same_name_is_not_continued(work, mon
     assert names[0] == names[1] != names[2]
 
 
-def test_a_model_of_so_many_steps_tells_its_epochs(work) -> None:
+def test_a_model_trained_by_steps_states_its_epochs(work) -> None:
     """48 clips in batches of 8 are 6 steps an epoch; 8 steps end in the second, whatever `epochs` says."""
     work.write_unlabelled()
     work.values["adaptations"]["all"] |= {"steps": 8}

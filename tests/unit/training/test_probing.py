@@ -75,7 +75,7 @@ def test_weights_of_layers_are_learned_and_sum_to_one(labelled) -> None:
 
 
 @pytest.mark.parametrize(("layers", "tells"), [("weighted", True), ("last", False), (0, False), (1, True), (2, False)])
-def test_a_probe_knows_what_its_layer_tells(labelled, layers: str | int, tells: bool) -> None:
+def test_a_probe_learns_from_its_layer(labelled, layers: str | int, tells: bool) -> None:
     tables = run(labelled, layers=layers)
     assert (score(tables) > 0.9) is tells
     found = tables["predictions"]

@@ -114,7 +114,7 @@ def find_middle(batches: int) -> int:
 
 
 @pytest.mark.parametrize("model", [FINETUNED, PROBED])
-def test_killed_job_goes_on_and_ends_with_the_same_bytes(labelled, model: str) -> None:
+def test_killed_job_resumes_and_writes_the_same_bytes(labelled, model: str) -> None:
     prepare(labelled, model)
     counter = arrange_end(0)
     whole = do_job(labelled, "whole", model)
@@ -143,7 +143,7 @@ def test_killed_job_goes_on_and_ends_with_the_same_bytes(labelled, model: str) -
     ],
     ids=["starting point", "test", "starting point of another fold"],
 )  # fmt: skip
-def test_job_that_is_asked_to_end_in_a_test_keeps_what_is_done(
+def test_job_ended_during_a_test_keeps_finished_runs(
     labelled, batch: int, said: str, kept: list[str], number: signal.Signals
 ) -> None:
     """SIGTERM in a test ended the process with status 0 and without a word."""
@@ -234,7 +234,7 @@ def test_models_outlive_a_job_that_ends_after_they_have_their_place(
     assert counter.left == 0, "all runs were done"
 
 
-def test_what_is_put_on_disk_may_be_interrupted_and_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_save_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = pa.schema({"n": pa.int32()})
     tables = SimpleNamespace(
         parts=lambda: [("numbers", columns, {run: pa.table([[run.seed]], columns) for run in RUNS})]
@@ -313,7 +313,7 @@ def test_a_short_job_writes_nothing_beside_its_output(labelled, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("stop", [1, 5, 8])
-def test_a_probe_of_the_best_layer_goes_on_with_the_layer_that_it_was_in(labelled, stop: int) -> None:
+def test_a_probe_of_the_best_layer_resumes_in_its_layer(labelled, stop: int) -> None:
     """Each layer has a state of its own."""
     prepare(labelled, PROBED)
     labelled.tune("probe", layers="best")

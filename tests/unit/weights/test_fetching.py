@@ -115,7 +115,7 @@ def test_files_are_fetched_verified_and_recorded(pair: Server, tmp_path: Path) -
     assert summarise(inspect_weights("pair", models)) == "ok"
 
 
-def test_what_is_here_is_not_fetched_again(pair: Server, tmp_path: Path) -> None:
+def test_present_weights_are_not_fetched_again(pair: Server, tmp_path: Path) -> None:
     fetch("pair", tmp_path)
     pair.asked.clear()
     assert fetch("pair", tmp_path) == f"is here, {tmp_path / 'pair'}"
@@ -133,7 +133,7 @@ def test_an_altered_download_is_refused_and_leaves_nothing(pair: Server, tmp_pat
     assert not (tmp_path / fetching.PARTIAL).exists()
 
 
-def test_an_altered_download_does_not_replace_what_is_here(pair: Server, tmp_path: Path) -> None:
+def test_an_altered_download_does_not_replace_present_weights(pair: Server, tmp_path: Path) -> None:
     fetch("pair", tmp_path)
     (tmp_path / "pair/b.pt").unlink()
     pair.files["/b"] = b"changed"
@@ -166,7 +166,7 @@ def test_a_server_that_has_no_such_file_is_named(pair: Server, tmp_path: Path) -
         fetch("pair", tmp_path)
 
 
-def test_files_that_nobody_pinned_are_recorded_where_they_lie(pair: Server, tmp_path: Path) -> None:
+def test_unpinned_files_are_recorded_in_place(pair: Server, tmp_path: Path) -> None:
     for name, content in (("a", CONTENT), ("b", b"by hand")):
         (tmp_path / "pair").mkdir(exist_ok=True)
         (tmp_path / f"pair/{name}.pt").write_bytes(content)
@@ -398,7 +398,7 @@ def test_hub_weights_that_are_not_as_promised_are_refused(
     assert not (tmp_path / "org").exists() and read_lock(tmp_path) == {}
 
 
-def test_an_interrupted_hub_download_goes_on(hub: Server, tmp_path: Path) -> None:
+def test_an_interrupted_hub_download_continues(hub: Server, tmp_path: Path) -> None:
     weights_path = f"/org/net/resolve/{COMMIT}/model.safetensors"
     content = hub.files.pop(weights_path)
     with pytest.raises(ModelError, match=r"org/net at revision main cannot be fetched .*put a copy at .*/org/net"):

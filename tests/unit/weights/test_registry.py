@@ -311,7 +311,7 @@ def test_a_file_put_into_a_fetched_folder_changes_its_identity(pinned, tmp_path)
 
 
 @pytest.mark.parametrize(("name", "hub"), [("org/net", True), ("org/net.v1", True), ("roberta-base", False), ("./net", False), ("../net", False), ("-x/y", False), ("a/b/c", False), ("a/net.onnx", False)])  # fmt: skip
-def test_hub_ids_are_told_from_paths(pinned, tmp_path, name, hub):
+def test_hub_ids_are_distinguished_from_paths(pinned, tmp_path, name, hub):
     assert registry.is_hub_id(name) is hub
 
 
