@@ -239,7 +239,7 @@ def list_labels(name: str, config: Config) -> list[Label]:
 
 
 def account_rows(name: str, config: Config) -> Account:
-    """Where the rows of the table went."""
+    """Account for the rows of the table."""
     segments = [key for key, _ in _list_segments(name, config)]
     return account_for(_find(name, config).name, segments, [_key(clip) for clip in _find_clips(name, config)])
 

@@ -142,7 +142,7 @@ def list_labels(name: str, config: Config) -> list[Label]:
 
 
 def account_rows(name: str, config: Config) -> Account | None:
-    """Where the rows of the table of winners went; the acted emotions need no table."""
+    """Account for the rows of the table of winners; acted emotions need no table."""
     if config.labels == "acted":
         return None
     winners = [row["FileName"] for row in _read_table(name, annotation_files(config)[0], ("FileName",))]

@@ -142,7 +142,7 @@ def list_labels(name: str, config: Config) -> list[Label]:
 
 
 def account_rows(name: str, config: Config) -> Account | None:
-    """Where the labelled segments went."""
+    """Account for the labelled segments."""
     if config.labels == "none":
         return None
     path = _find(name, config, CONSENSUS)

@@ -172,7 +172,7 @@ def list_labels(name: str, config: Config) -> list[Label]:
 
 
 def account_rows(name: str, config: Config) -> Account:
-    """Where the rows of the consensus table went."""
+    """Account for the rows of the consensus table."""
     path = _find(name, config, CONSENSUS)
     keys = [_key(file) for (file,) in read_table(path, name, COLUMNS[:1])]
     return account_for(path.name, keys, [parts["clip"] for _, parts in _find_clips(name, config)])

@@ -60,7 +60,7 @@ def extract_shard(
 
 
 def extract_here(build: Callable[[], Extractor], chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
-    """Rows with their results, by an extractor in this process."""
+    """Yield rows with their results, by an extractor in this process."""
     extractor = build()
     for rows in chunks:
         yield from zip(rows, extractor.extract(rows), strict=True)
