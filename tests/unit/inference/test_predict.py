@@ -254,7 +254,7 @@ def test_long_recordings_come_in_smaller_batches(classifier, monkeypatch: pytest
             ModelError,
             "out of memory with 1 clips of up to 1 s in a batch; set a",
         ),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), ModelError, "memory for 1 clips"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), ModelError, "memory with 1 clips"),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), RuntimeError, "illegal memory access"),
     ],
 )

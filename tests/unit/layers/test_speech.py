@@ -212,7 +212,7 @@ def test_attention_adapters_of_wavlm_are_refused() -> None:
 
 
 def test_adapters_and_top_layers_exclude_each_other() -> None:
-    with pytest.raises(ValueError, match="give one of them"):
+    with pytest.raises(ValueError, match="exclude each other; remove one"):
         configure("hubert", lora={}, train_layers=1)
 
 
