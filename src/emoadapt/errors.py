@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 
 
 class EmoadaptError(Exception):
@@ -50,13 +51,21 @@ class ClipError(Exception):
         return "absent" if self.absent else "failed"
 
 
-NO_GPU = "device is cuda, and torch sees no GPU on this machine; set `device: auto` or `device: cpu`"
+NO_GPU = "device is cuda, but no GPU was found on this machine; set device to auto or cpu"
+"""Sentence for every place that refuses `cuda`: a study before its first job, a job, a prediction."""
 
 _DISK = {
     errno.ENOSPC: "there is no space left on the disk",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the file system is read-only",
 }
+
+
+def show(items: Iterable[str], limit: int = 5) -> str:
+    """List the first items of a sentence and the number of the others: `a, b and 3 more`."""
+    items = list(items)
+    more = len(items) - limit
+    return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
 def explain_disk_error(error: BaseException) -> str | None:

@@ -1,7 +1,7 @@
-"""Plug-ins: the modules of a few folders, built in or a user's own, found by their names.
+"""Registry of plug-ins: modules found by name, built in or a user's own.
 
-Each kind of plug-in is a package of its own, `emoadapt.<kind>`. It holds one module for each plug-in and `base.py`, which says
-what such a module declares. A study may name a folder of its own plug-ins (`plugins: my_plugins`): a module
+Each kind of plug-in is a package, `emoadapt.<kind>`. It holds one module per plug-in, and `base.py`, which documents what a module
+declares. A study may name a folder of its own plug-ins (`plugins: my_plugins`): a module
 `my_plugins/<kind>/<name>.py` is then found as `emoadapt.<kind>.<name>`, by jobs and their processes too.
 
 What is declared is read from the syntax tree where possible, because a plug-in may import heavy libraries.
@@ -44,10 +44,12 @@ FOLDER_VARIABLE = "EMOADAPT_PLUGINS"
 
 
 def use_folder(folder: Path | None) -> None:
-    """Find plug-ins in a folder too, in this process and in those that it starts. None = built-in ones only.
+    """Add a user's folder of plug-ins, for this process and its children.
+
+    None restores the built-in plug-ins only.
 
     Raises:
-        ConfigError: the folder is missing, or holds a plug-in whose name is taken by a built-in one.
+        ConfigError: the folder is missing, or a plug-in in it has the name of a built-in one.
     """
     if folder is None:
         os.environ.pop(FOLDER_VARIABLE, None)
@@ -60,7 +62,7 @@ def use_folder(folder: Path | None) -> None:
 
 
 def extend_path(path: Iterable[str], package: str) -> list[str]:
-    """Search path of a package of plug-ins, with the folder of the study's own behind it."""
+    """Append the study's own folder to the search path of a kind's package."""
     folder = _own_folder(package.removeprefix("emoadapt."))
     return [next(iter(path)), *([] if folder is None else [str(folder)])]
 
@@ -87,7 +89,7 @@ def load_plugin(kind: str, name: str) -> ModuleType:
 
 
 def check_plugin(kind: str, name: str) -> str:
-    """The name, if it is one of a plug-in.
+    """Return a plug-in's name after checking that the plug-in exists.
 
     Raises:
         ConfigError: it is not.
@@ -101,12 +103,12 @@ def check_plugin(kind: str, name: str) -> str:
 
 
 def read_declaration(kind: str, name: str, constant: str) -> Any:
-    """Value of a literal constant at the top of a plug-in, without importing it; None if there is none."""
+    """Read a literal constant of a plug-in without importing it; None if absent."""
     return read_declarations(kind, name).get(constant)
 
 
 def read_declarations(kind: str, name: str) -> dict[str, Any]:
-    """All literal constants at the top of a plug-in, without importing it."""
+    """Read all literal constants of a plug-in without importing it."""
     source = find_source(f"emoadapt.{kind}.{name}")
     try:
         return {} if source is None else _read_literals(source, source.stat().st_mtime_ns)
@@ -115,13 +117,13 @@ def read_declarations(kind: str, name: str) -> dict[str, Any]:
 
 
 def collect_declarations(kind: str, constant: str) -> dict[str, Any]:
-    """Plug-in -> value of a literal constant, for all plug-ins of a kind that declare it."""
+    """Map each plug-in that declares a literal constant to its value."""
     found = {name: read_declaration(kind, name, constant) for name in list_plugins(kind)}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def load_sections(kind: str, attribute: str = "Config") -> dict[str, Any]:
-    """Plug-in -> its configuration section, the class `Config` of its module; those without one are left out."""
+    """Map each plug-in that has a class `Config` to this section."""
     modules = {name: load_plugin(kind, name) for name in list_plugins(kind)}
     return {name: getattr(module, attribute) for name, module in modules.items() if hasattr(module, attribute)}
 

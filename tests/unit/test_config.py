@@ -254,20 +254,20 @@ def test_the_papers_settings_are_the_defaults() -> None:
             "dlib",
             "features.faces.detector: face detector dlib is not known; there is haar, mediapipe, mtcnn, yunet",
         ),
-        ("features.also", ["chroma"], "features.also: chroma is no feature; there is audio, compare_frames, "),
-        ("features.also", ["stall_limit"], "features.also: stall_limit is no feature"),
+        ("features.also", ["chroma"], "features.also: chroma is not a feature; choose from audio, compare_frames, "),
+        ("features.also", ["stall_limit"], "features.also: stall_limit is not a feature"),
         ("features.also", ["egemaps", "egemaps"], "features.also: it repeats egemaps"),
         ("features.egemaps_frames.step_ms", 12, "features.egemaps_frames.step_ms: found 12, allowed is 10, 16 or 20"),
         (
             "features.transcript",
             {"engine": "pocketsphinx", "timestamps": True},
-            "features.transcript: timestamps: pocketsphinx gives none",
+            "features.transcript: timestamps: the engine pocketsphinx has none",
         ),
         ("tasks.speech.classes", ["a"], "tasks.speech: classes holds only a; name at least two"),
         (
             "tasks.speech.attributes",
             ["arousal"],
-            "tasks.speech: a task has either classes (to be told apart) or attributes",
+            "tasks.speech: a task has either classes or attributes",
         ),
         (
             "tasks.speech.attributes",
@@ -278,7 +278,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("tasks.speech.subsets", [-5], "tasks.speech.subsets"),
         ("tasks.speech.corpus", "talks", "tasks.speech.corpus: talks is not defined; there is clips, speech"),
         ("tasks.speech.test_also", ["speech"], "speech is the corpus trained on"),
-        ("tasks.speech.class_map", {"x": "c"}, "class_map leads to c"),
+        ("tasks.speech.class_map", {"x": "c"}, "class_map names c"),
         (
             "adaptations.adapted.objectives",
             {"smell": 1.0},
@@ -329,7 +329,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
             "finetunings.probe: head linear does not use c; remove it",
         ),
         ("finetunings.probe", {"method": "probe", "head_hidden": 8}, "head linear does not use head_hidden; remove it"),
-        ("backbones.hubert.untrained", {}, "exactly one of `weights` and `untrained`"),
+        ("backbones.hubert.untrained", {}, "needs either `weights` or `untrained`"),
         (
             "backbones.a-b",
             {"architecture": "hubert", "weights": "x"},
@@ -337,7 +337,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ),
     ],
 )
-def test_a_wrong_value_is_one_sentence(path: str, value: Any, sentence: str) -> None:
+def test_a_wrong_value_is_explained(path: str, value: Any, sentence: str) -> None:
     assert sentence in problems(path, value)
 
 
@@ -466,8 +466,8 @@ def test_files_are_merged_key_by_key(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("a: [", "not valid YAML"),
-        ("- a", r"broken\.yaml holds a list; a configuration is a mapping of keys to values"),
-        ("a", r"broken\.yaml holds a single value; a configuration"),
+        ("- a", r"broken\.yaml contains a list; write a mapping of keys to values"),
+        ("a", r"broken\.yaml contains a single value; write a mapping"),
         ("# only a comment", r"broken\.yaml is empty; write"),
     ],
 )
@@ -487,7 +487,7 @@ def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
 
 def test_a_value_that_holds_itself_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "loop.yaml").write_text("study: x\ncorpora: &x {a: *x}\n")
-    with pytest.raises(ConfigError, match="a value holds itself, by a YAML anchor"):
+    with pytest.raises(ConfigError, match="a value contains itself: a YAML anchor"):
         read_study([tmp_path / "loop.yaml"])
 
 
@@ -578,7 +578,7 @@ def optional_study(tmp_path, **over):
     return study | over
 
 
-def test_an_optional_corpus_that_is_not_there_takes_along_what_needs_it(tmp_path):
+def test_a_missing_optional_corpus_removes_everything_that_needs_it(tmp_path):
     values = optional_study(tmp_path)
     study = load_study(values)
     assert list(study.corpora) == ["home"] and list(study.tasks) == ["inland"]
@@ -604,7 +604,7 @@ def test_an_optional_corpus_that_is_there_is_as_any_other(tmp_path, monkeypatch)
 def test_a_study_without_any_corpus_says_so(tmp_path):
     values = optional_study(tmp_path)
     values["corpora"] = {"away": values["corpora"]["away"]}
-    with pytest.raises(ConfigError, match="none of the study's corpora is there: away: environment variable"):
+    with pytest.raises(ConfigError, match="all corpora of the study are missing: away: environment variable"):
         load_study(values)
 
 

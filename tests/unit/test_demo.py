@@ -95,7 +95,7 @@ def test_listing_needs_no_library():
     assert done.returncode == 0, done.stderr
 
 
-def test_importer_lists_what_is_planned():
+def test_importer_lists_the_planned_clips():
     config = demo_config(sentences="labelled")
     utterances = importer.list_utterances("talk", config)
     check_utterances("talk", utterances, config.root, media_on_disk=False)
@@ -112,7 +112,7 @@ def test_importer_lists_what_is_planned():
     assert set(importer.fingerprints("talk", config)) == {utterance.media for utterance in utterances}
 
 
-def test_unlabelled_corpus_gives_nothing_away():
+def test_unlabelled_corpus_has_no_labels_or_transcripts():
     config = demo_config()
     assert {utterance.transcript for utterance in importer.list_utterances("talk", config)} == {None}
     assert {label.label for label in importer.list_labels("talk", config)} == {None}
@@ -181,7 +181,7 @@ def test_only_what_changed_is_made_again(tmp_path: Path):
     assert set(read_files(tmp_path)) == {own.name, *(clip.stem + ".wav" for clip in plan_clips(config)[:4])}
 
 
-def test_somebody_elses_file_of_a_similar_name_is_left_alone(tmp_path: Path):
+def test_unrelated_file_of_a_similar_name_is_kept(tmp_path: Path):
     foreign = tmp_path / "voice07_s000_anger.wav"
     with wave.open(str(foreign), "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
@@ -231,7 +231,7 @@ def test_speech_does_not_depend_on_what_was_said_before():
     assert np.array_equal(speak_clip(first), alone)
 
 
-def test_prosody_is_heard_by_opensmile():
+def test_opensmile_measures_the_prosody():
     import opensmile
 
     from emoadapt.demo.speech import speak_clip

@@ -98,7 +98,7 @@ def test_nothing_is_lost_while_weights_are_away(copy: Project) -> None:
     weights.rename(copy.root / "away")
     done = copy.snakemake()
     text = done.stdout + done.stderr
-    assert done.returncode != 0 and "weights that this study needs are missing: mine; put them back, or call" in text
+    assert done.returncode != 0 and "missing weights: mine. Restore them, or download them" in text
     assert "Traceback" not in text
     assert list_results() == before
     assert "missing: mine" in copy.snakemake("--dry-run").stderr

@@ -122,7 +122,7 @@ def test_a_missing_gpu_is_refused_before_the_first_job(
     project = create_project(tmp_path / "gpu")
     project.edit("small.yaml", "device: cpu", "device: cuda")
     done = project.snakemake()
-    assert done.returncode == 1 and "device is cuda, and there is no GPU on this machine" in done.stdout + done.stderr
+    assert done.returncode == 1 and "device is cuda, but no GPU was found on this machine" in done.stdout + done.stderr
     assert not list((project.root / "results").glob("[a-z]*")), "a job was run, or the results were claimed"
 
 

@@ -1,4 +1,4 @@
-"""openSMILE's configurations as graphs of components, cut down to what one level of descriptors needs.
+"""openSMILE's configurations, reduced to the components that one level needs.
 
 The configurations of the Python package build contours, their deltas and all functionals at once, whichever is asked for.
 Components run one after the other and hand on whole levels, so that leaving out those from which nothing leads to the

@@ -11,7 +11,7 @@ class SmileSection(FeatureSection):
     """A feature that openSMILE computes, which keeps one core busy."""
 
     def runs_parallel(self) -> bool:
-        """Yes."""
+        """True: openSMILE keeps one core busy."""
         return True
 
 

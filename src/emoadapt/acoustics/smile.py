@@ -1,4 +1,4 @@
-"""openSMILE, started once and used clip after clip; what the features that it computes have in common.
+"""openSMILE, started once for all clips, and the features it computes.
 
 The Python package (`opensmile.Smile`) parses its configuration and builds all components anew for every clip, and hands
 the result over through pandas. Here one instance with the components of one level is built, and reset between clips.
@@ -25,7 +25,7 @@ from emoadapt.acoustics.components import (
     set_windows,
     write_configuration,
 )
-from emoadapt.errors import ClipError, ModelError
+from emoadapt.errors import ClipError, ModelError, show
 from emoadapt.features.base import guard
 from emoadapt.schema import SAMPLE_RATE
 
@@ -92,8 +92,7 @@ class Smile:
         frames = np.frombuffer(b"".join(self._frames), dtype="<f4").reshape(-1, len(self.names))
         if not np.isfinite(frames).all():
             wrong = [self.names[column] for column in np.flatnonzero(~np.isfinite(frames).all(axis=0))]
-            more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-            raise ClipError("not_finite", f"openSMILE gives no number for {', '.join(wrong[:_SHOWN])}{more}")
+            raise ClipError("not_finite", f"openSMILE gives no number for {show(wrong, _SHOWN)}")
         return frames
 
     def _run(self, audio: bytes) -> None:

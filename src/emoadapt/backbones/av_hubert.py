@@ -1,4 +1,4 @@
-"""AV-HuBERT's audio branch (Shi et al. 2022), the audiovisual baseline of G25's Tables III and IV.
+"""Audio branch of AV-HuBERT (Shi et al. 2022), baseline of G25's Tables III and IV.
 
 Its front end is fixed: log filter banks, without weights. The model is in `emoadapt.layers.av_hubert`.
 """

@@ -1,4 +1,4 @@
-"""A family of backbones, and the finding of the family of an architecture, a folder or a file.
+"""Interface of a family of backbones, and the lookup of a family.
 
 A family is a module here, or in the folder `backbones` of a study's own plug-ins, with
 

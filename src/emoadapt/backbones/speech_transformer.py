@@ -1,7 +1,7 @@
-"""wav2vec 2.0, WavLM, HuBERT, data2vec-audio, and `auto`: any speech model of `transformers` with the parts of wav2vec 2.0.
+"""wav2vec 2.0, WavLM, HuBERT, data2vec-audio, and similar models of `transformers` (`auto`).
 
-A model of another family than the four is tried with noise when it is loaded (`architecture: auto`), and refused if the
-embedding of a clip depends on the batch.
+`architecture: auto` loads any speech model with the parts of wav2vec 2.0. If its family is none of the four, it is tested with
+noise, and refused if the embedding of a clip depends on the batch.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class UntrainedBackbone(UntrainedTransformer):
     @model_validator(mode="after")
     def _shapes(self) -> UntrainedBackbone:
         if not len(self.conv_dim) == len(self.conv_kernel) == len(self.conv_stride):
-            raise ValueError("conv_dim, conv_kernel and conv_stride must have the same number of layers")
+            raise ValueError("conv_dim, conv_kernel and conv_stride differ in length; give each one value per layer")
         return self
 
 
@@ -73,18 +73,18 @@ class Config(SpeechSettings):
     def _architecture(self) -> Config:
         if self.architecture == "auto" and self.weights is None:
             raise ValueError(
-                "architecture `auto` is read from weights; name `weights`, or the architecture that is to be untrained"
+                "architecture `auto` needs `weights`; name them, or name the architecture of the untrained model"
             )
         projections = [name for name in (self.lora and self.lora.modules) or () if name.endswith("_proj")]
         if projections and self.architecture == "wavlm":
             raise ValueError(
-                f"WavLM's attention goes past adapters in {', '.join(projections)}; use intermediate_dense and output_dense"
+                f"WavLM's attention ignores adapters in {', '.join(projections)}; use intermediate_dense and output_dense"
             )
         return self
 
     @property
     def cnn_mode(self) -> Literal["frozen", "stage1", "both"]:
-        """The value in force."""
+        """The effective value."""
         return self.cnn or ("frozen" if self.untrained is None else "stage1")
 
 
@@ -139,7 +139,7 @@ def build_untrained(architecture: str, dimensions: UntrainedBackbone) -> SpeechB
     if architecture == "data2vec":
         if dimensions.feat_extract_norm != "layer":
             raise ModelError(
-                "a data2vec CNN has layer norm only; set feat_extract_norm: layer, or another architecture"
+                "a data2vec CNN has layer norm only; set feat_extract_norm: layer, or choose another architecture"
             )
         positions = {"conv_pos_kernel_size": dimensions.conv_pos_kernel}
         values.pop("feat_extract_norm")
@@ -239,7 +239,7 @@ def _check_parts(model: Any, origin: str) -> None:
 
 
 def _check_padding(backbone: SpeechBackbone) -> None:
-    """Try a family that nobody has tried.
+    """Test an unknown family with noise.
 
     Raises:
         ModelError: the embedding of a clip depends on the longer clip beside it, or cannot be computed.
@@ -262,7 +262,7 @@ def _check_padding(backbone: SpeechBackbone) -> None:
     backbone.train(training)
     if (alone - together).abs().max() > PADDING_TOLERANCE * alone.std():
         raise ModelError(
-            f"{backbone.origin} is a {model_type} model, whose embedding of a clip depends on the padding beside it; take another"
+            f"{backbone.origin} is a {model_type} model, whose embedding of a clip depends on padding; choose another model"
         )
 
 

@@ -1,4 +1,4 @@
-"""A vector of descriptors for each clip, such as functionals: the handcrafted baseline, without parameters of its own."""
+"""Backbone without parameters: a vector of descriptors for each clip."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTICE = ""
 
 
 class Config(Backbone):
-    """A vector of descriptors, such as functionals, that a head is trained on: the handcrafted baseline."""
+    """A vector of descriptors for each clip, such as functionals, on which a head is trained."""
 
     architecture: Literal["vector"]
     reads: Name

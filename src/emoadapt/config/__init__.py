@@ -1,4 +1,4 @@
-"""Every configuration value of a study: its type, default, meaning and limits, in one place.
+"""Every key of a study: its type, default, meaning and limits.
 
 `load_study` turns a parsed YAML mapping into a `Study`; anything wrong becomes one `ConfigError` with a
 sentence per problem: key path, what was found, what is allowed. `emoadapt docs` writes the JSON schema

@@ -1,4 +1,4 @@
-"""Configuration of backbones: a union of the sections of all families, told apart by their key `architecture`."""
+"""Configuration of backbones: the sections of all families, selected by `architecture`."""
 
 from __future__ import annotations
 

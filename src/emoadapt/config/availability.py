@@ -1,4 +1,4 @@
-"""Optional corpora: what a study does without those that are not on this machine."""
+"""Reduction of a study when optional corpora are missing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def leave_out(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         return values, {}
     if len(absent) == len(corpora):
         raise ConfigError(
-            "none of the study's corpora is there: " + "; ".join(f"{name}: {why}" for name, why in absent.items())
+            "all corpora of the study are missing: " + "; ".join(f"{name}: {why}" for name, why in absent.items())
         )
     rest, left_out = copy.deepcopy(values), {f"corpora.{name}": why for name, why in absent.items()}
     for name in absent:

@@ -15,9 +15,9 @@ class Segments(Section):
     seconds: float = Field(gt=0)
     """Length of a segment, in s. A clip that is not longer stays whole."""
     overlap: float = Field(0.0, ge=0)
-    """Time, in s, that a segment shares with the one before it."""
+    """Overlap of neighbouring segments, in s."""
     shortest: float = Field(1.0, ge=0)
-    """What is left at the end of a clip is a shorter segment if it has at least so many seconds; else it is left out."""
+    """Length in s from which the rest of a clip becomes a segment of its own; a shorter rest is left out."""
 
     @model_validator(mode="after")
     def _advances(self) -> Self:
@@ -29,7 +29,7 @@ class Segments(Section):
 
 
 class Corpus(Section):
-    """What all corpora have."""
+    """Keys of all corpora."""
 
     root: str
     """Folder of the media, absolute or relative to the folder that the study runs in; `${NAME}` is replaced by the environment
@@ -37,12 +37,12 @@ class Corpus(Section):
     shards: int = Field(4, ge=1, le=4096)
     """Number of hash shards. Changing it recomputes the corpus's features; `emoadapt check` advises a number."""
     modalities: tuple[Literal["audio", "video"], ...] = ("audio",)
-    """What the clips hold. An objective that needs video is masked for a corpus without it."""
+    """Content of the clips. An objective that needs video is masked for a corpus without it."""
     speakers: tuple[PlainName, ...] | None = None
     """Keep only these speakers (default: all)."""
     optional: bool = False
-    """Where the root is missing, leave out the corpus and all that needs it, and list that in the report, instead of refusing
-    the study."""
+    """If the root is missing: leave out the corpus and everything that needs it, and list this in the report. Otherwise the study is
+    refused."""
     language: str | None = None
     """ISO 639-1 code for corpora in one language; null = leave it to the importer or the recogniser."""
     segments: Segments | None = None
@@ -55,7 +55,7 @@ class Corpus(Section):
 
 
 class AnnotatedCorpus(Corpus):
-    """A published corpus whose annotations may lie apart from its media."""
+    """A published corpus whose annotations may be in another folder than its media."""
 
     annotations: str | None = None
     """Folder of the corpus's annotation files; null = where the distribution has them below `root`."""

@@ -1,4 +1,4 @@
-"""Configuration of features: a section for each, which its module declares, and what they share."""
+"""Configuration of features: the sections that their modules declare."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ REQUIRED = ("INPUTS", "LIBRARIES", "TERMS", "TABLE", "Config", "load")
 
 
 class FeaturesBase(Section):
-    """One section per feature, and what they share."""
+    """One section per feature, and keys for all of them."""
 
     stall_limit: float = Field(120.0, gt=0)
-    """Seconds without progress after which a clip on which a decoder hangs is set aside (`stalled`)."""
+    """Seconds without progress after which a clip is set aside (`stalled`), because its decoder hangs."""
     also: tuple[Name, ...] = ()
-    """Features to compute for every corpus, whether or not the study uses them: they end up in `results/features/`. Those
-    that need video are left out for corpora without it."""
+    """Features to compute for every corpus in addition to those that the study uses, in `results/features/`. Features that need
+    video are left out for corpora without it."""
 
     @field_validator("also")
     @classmethod
     def _features(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         known = [name for name in cls.model_fields if name not in FeaturesBase.model_fields]
         if wrong := [name for name in value if name not in known]:
-            raise ValueError(f"{', '.join(wrong)} is no feature; there is {', '.join(known)}")
+            raise ValueError(f"{', '.join(wrong)} is not a feature; choose from {', '.join(known)}")
         if repeated := repeated_values(value):
-            raise ValueError(f"it repeats {', '.join(repeated)}")
+            raise ValueError(f"it repeats {', '.join(repeated)}; name each feature once")
         return value
 
 

@@ -1,4 +1,4 @@
-"""Configuration of corpora: a union of the sections of all importers, told apart by their key `importer`."""
+"""Configuration of corpora: the sections of all importers, selected by `importer`."""
 
 from __future__ import annotations
 

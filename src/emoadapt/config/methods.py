@@ -1,4 +1,4 @@
-"""Configuration of trainings: a union of the sections of all methods, told apart by their key `method`."""
+"""Configuration of trainings: the sections of all methods, selected by `method`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys of the study language before fine-tunings had names, and what they are now."""
+"""Obsolete keys of a study, and their replacements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what pydantic finds wrong with a configuration to sentences."""
+"""Messages for the errors that pydantic finds in a configuration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ALLOWED = {
 
 
 def describe_problems(problems: Sequence[Any]) -> list[str]:
-    """What pydantic found wrong, as sentences: key path, what was found, what is allowed."""
+    """Describe pydantic's errors: key path, found value, allowed values."""
     return list(dict.fromkeys(line for problem in _choose_alternatives(problems) for line in _sentences(problem)))
 
 
@@ -45,7 +45,7 @@ def _is_alternative(part: int | str) -> bool:
 
 
 def _choose_alternatives(problems: Sequence[Any]) -> list[Any]:
-    """Of the alternatives of a union, all of which pydantic tells to have failed, those that fit what was found best."""
+    """Choose the alternatives of a failed union that fit the found value best."""
     failed: dict[Location, list[Any]] = {}
     for problem in problems:
         depth = next((n for n, part in enumerate(problem["loc"], 1) if _is_alternative(part)), 0)
@@ -150,7 +150,7 @@ def _read_number(found: Any) -> str | None:
 
 
 def _advise_key(location: Location) -> str:
-    """What an unknown key may be meant for."""
+    """Suggest a meaning of an unknown key."""
     key = str(location[-1])
     sections, siblings = _find_sections(location)
     if len(sections) == 1:

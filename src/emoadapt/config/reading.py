@@ -41,7 +41,7 @@ def load_study(values: dict[str, Any]) -> Study:
         text = json.dumps(values, default=str)
     except (ValueError, RecursionError):
         raise _unusable(
-            ["a value holds itself, by a YAML anchor (`&`) that is used (`*`) inside of what it names"]
+            ["a value contains itself: a YAML anchor (`&`) is used (`*`) inside its own value; write the value out"]
         ) from None
     try:
         study = find_study_class().model_validate_json(text, strict=True)

@@ -13,17 +13,19 @@ class Report(Section):
     """Tables, figures, HTML."""
 
     title: str | None = None
+    """Title of the report. null: the name of the study."""
     bootstrap: int = Field(1000, ge=100)
     """Draws of the bootstrap intervals."""
     confidence: Fraction = 0.95
+    """Level of the confidence intervals."""
     alternative: Literal["two-sided", "greater"] = "two-sided"
-    """What the paired t-tests look for. `two-sided`: any difference. `greater`: one-tailed, that a model is better than its baseline;
-    of metrics such as F1 bias, where lower is better, that its value is smaller."""
+    """Alternative hypothesis of the paired t-tests. `two-sided`: any difference. `greater`: the model is better than its baseline
+    (one-tailed)."""
     group_clips: int = Field(10, ge=1)
-    """Test clips that a sex or a speaker must have, and a class of one for its recall, to be judged in the table of fairness."""
+    """Smallest number of test clips of a sex or a speaker in the table of fairness; for its recall, of each of its classes."""
     paper: Name | None = None
-    """Paper whose values stand beside ours, such as `goncalves2025`; see docs/add-a-paper.md for one of your own."""
+    """Paper whose values are printed beside ours, such as `goncalves2025`. docs/add-a-paper.md says how to add one."""
     baseline: str | None = None
-    """Model that all others of a task are also compared with, such as `egemaps.original`; null = none besides the originals."""
+    """Model with which all others of a task are also compared, such as `egemaps.original`. null: compare with the originals only."""
     names: dict[str, str] = {}
-    """How `tables` print things: backbone, start, fine-tuning, model, task, corpus, or number of clips -> its name there."""
+    """Printed names in `tables`: backbone, start, fine-tuning, model, task, corpus or number of clips -> name."""

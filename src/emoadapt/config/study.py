@@ -34,43 +34,47 @@ class Study(Section):
     study: Name
     """Its name, shown in the report."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`cpu`: jobs ask for no GPU and run side by side. `auto`: a GPU where there is one."""
+    """`auto`: use a GPU if the machine has one. `cpu`: use none; jobs run side by side. `cuda`: refuse to run without one."""
     models_dir: str | None = None
     """Folder of weights, absolute or relative to the folder that the study runs in; `${NAME}` and `~` as in `root`.
     null = `models/`."""
     corpora: dict[Name, AnyCorpus] = Field(min_length=1)
+    """Corpora by name; the key `importer` selects the kind."""
     features: Features = Features()
+    """Settings of features, one section each."""
     backbones: dict[Name, AnyBackbone] = {}
+    """Backbones by name; the key `architecture` selects the family."""
     adaptations: dict[Name, AnyAdaptation] = {}
     """Trainings without labels (Stage 1)."""
     finetunings: dict[Name, AnyFinetuning] = Field(default_factory=make_default_finetunings)
     """Trainings on the tasks (Stage 2). `default` is not part of a model's name, any other is: `hubert.adapted.probe`."""
     tasks: dict[Name, Task] = {}
+    """Labelled tasks by name."""
     plugins: str | None = None
     """Folder of plug-ins of your own, absolute or relative to the folder that the study runs in; see docs/plugins.md."""
     report: Report = Report()
     tables: dict[Name, TableConfig] = {}
     """Tables and figures as a paper prints them, besides those of every report."""
     keep_models: Literal["adapted", "best", "all"] = "adapted"
-    """Weights kept: only Stage-1 models, also the best fine-tuned run of each job (see `runs_per_job`), or all runs."""
+    """Models to keep. `adapted`: those of Stage 1. `best`: also the best fine-tuned run of each job (see `runs_per_job`). `all`: all."""
     runs_per_job: int = Field(5, ge=1)
-    """Fine-tuning runs of one setting that share a process (start-up costs seconds); 1 where many GPUs wait."""
+    """Fine-tuning runs of one setting that share a process, which saves start-up time. Set 1 if many GPUs are idle."""
     extraction_threads: int = Field(1, ge=1)
-    """CPU threads of a job that extracts audio, faces, acoustic descriptors or transcripts: as many clips at a time, each in a
-    process of its own (Whisper on a CPU: one process with as many threads). Where a corpus has more shards than the machine has cores, 1 is as fast."""
+    """CPU threads of an extraction job. Each thread is a process that computes one clip at a time (Whisper on a CPU: one process
+    with all threads). 1 is as fast if a corpus has more shards than the machine has cores."""
     training_threads: int = Field(4, ge=1)
-    """CPU threads of a training job, or all cores of the machine if it has fewer; 1 where many small jobs run side by side."""
+    """CPU threads of a training job, at most the cores of the machine. Set 1 if many small jobs run side by side."""
     gpus_per_job: int = Field(1, ge=1)
-    """GPUs of one machine that a training job asks for, and that share each of its batches. The results are those of one GPU
-    with the same batches, up to rounding and the draws of dropout."""
+    """GPUs of one machine that share each batch of a training job. Results equal those of one GPU with the same batches, except for
+    rounding and the draws of dropout."""
     checkpoint_minutes: float | None = Field(10.0, gt=0)
-    """Minutes between checkpoints of a training job within an epoch. null: none within an epoch. Stage 1 also writes one after each
-    epoch, and every job writes one when it is asked to end (SIGTERM)."""
+    """Minutes between checkpoints within an epoch. null: none within an epoch. Stage 1 also writes a checkpoint after each epoch, and
+    every job on SIGTERM."""
     logs: tuple[Literal["csv", "tensorboard"], ...] = ()
-    """Logs of training runs as they go, in `logs/training/<run>/`. `tensorboard` needs the library tensorboardX."""
+    """Logs of training runs in `logs/training/<run>/`. `tensorboard` needs the library tensorboardX."""
     code: Literal["digest", "version"] = "digest"
-    """What makes results stale: a change of the code they were computed with, or only of the release. Your own plug-ins count by
-    their code either way."""
+    """Change that makes results stale. `digest`: of the code that computed them. `version`: of the release. Your own plug-ins count
+    by their code either way."""
     _left_out: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("models_dir")
@@ -191,7 +195,7 @@ class Study(Section):
         ]
 
     def _check_lengths(self, name: str, backbone: Backbone) -> list[str]:
-        """What a stage crops shorter than a backbone pads would be neither."""
+        """Check that no stage crops to less than a backbone pads to."""
         pad = getattr(backbone, "pad", None)
         stages: dict[str, Any] = {f"adaptations.{a}": self.adaptations[a] for a in self.starts(name)[1:]}
         stages |= {f"finetunings.{f}": c for f, c in self.finetunings.items() if self.tasks and _names(c, name)}
@@ -288,7 +292,7 @@ class Study(Section):
         return list(dict.fromkeys(setting.model for setting in self.list_settings(task)))
 
     def keeps_embeddings(self, model: Model) -> bool:
-        """Whether training changes a model's embeddings, so that they are kept and compared with those it starts from."""
+        """Whether training changes a model's embeddings."""
         return self.backbones[model.backbone].adaptable and not self.finetunings[model.finetuning].frozen
 
     def adaptations_of(self, task: str) -> list[str]:
@@ -297,7 +301,7 @@ class Study(Section):
 
     @property
     def left_out(self) -> dict[str, str]:
-        """What the configuration names and this machine cannot do: key path -> reason, such as `needs corpus msp_podcast`."""
+        """Left-out parts of the study: key path -> reason, such as `needs corpus msp_podcast`."""
         return dict(self._left_out)
 
     @property
@@ -311,7 +315,7 @@ class Study(Section):
         return [name for name, backbone in self.backbones.items() if backbone.provenance == "untrained"]
 
     def __reduce__(self) -> Any:
-        """Pickle as JSON: a process that is started afresh builds the class with the study's own plug-ins by itself."""
+        """Pickle as JSON; a new process builds the class with the study's plug-ins."""
         return _restore, (self.model_dump_json(exclude_unset=True), self._left_out)
 
 
@@ -326,7 +330,7 @@ _BUILT_WITH = os.environ.get(FOLDER_VARIABLE)
 
 
 def find_study_class() -> type[Study]:
-    """`Study`, or where the folder of plug-ins was named after it was made, one that also knows their sections."""
+    """Find the class `Study` that knows the sections of the current plug-ins."""
     folder = os.environ.get(FOLDER_VARIABLE)
     return Study if folder == _BUILT_WITH else _extend(folder)
 
@@ -352,7 +356,7 @@ def _name_layers(depth: int) -> str:
 
 
 def _uses(owner: Backbone | Adaptation | Finetuning, subset: int | str | None) -> bool:
-    """Whether something is trained with so many clips; None = any."""
+    """Whether a training uses a number of clips; None = any."""
     return subset is None or owner.subsets is None or str(subset) in map(str, owner.subsets)
 
 

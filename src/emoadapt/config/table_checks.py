@@ -1,4 +1,4 @@
-"""Whether the tables of a study fit it: their models, tasks, subsets and metrics, and what would share a cell."""
+"""Check of a study's tables: models, tasks, subsets, metrics and repeated cells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emoadapt.study.nodes import Model
 
 
 def check_tables(study: Study) -> list[str]:
-    """What is wrong with the tables of a study, a sentence each: names and settings that the study does not have.
+    """List problems of a study's tables: names and settings that it does not have.
 
     What needs a missing corpus (`Study.left_out`) is not wrong.
     """
@@ -102,7 +102,7 @@ def _is_measured(task: Task, metric: str) -> bool:
 
 
 def _check_model(study: Study, path: str, table: TableConfig, model: str) -> list[str]:
-    """Whether a model is there, and fine-tuned wherever the table looks for it."""
+    """Check that a model exists and is trained on the table's tasks and subsets."""
     wanted = Model.parse(model)
     if find_absence(study, wanted):
         return []
@@ -130,7 +130,7 @@ def _check_model(study: Study, path: str, table: TableConfig, model: str) -> lis
 
 
 def _check_dimensions(path: str, table: TableConfig) -> list[str]:
-    """A cell is one setting: what varies must be among rows and columns, and two models must differ in what is named there."""
+    """Check that each cell holds one setting, by the dimensions of rows and columns."""
     used = {*table.rows, *table.columns}
     models = {Model.parse(name) for part in table.parts for model in part.models for name in _names_of(model)}
     pairs = [] if "model" in used else [pair for pair in combinations(models, 2) if _agree(*pair, used)]
@@ -148,7 +148,7 @@ def _check_dimensions(path: str, table: TableConfig) -> list[str]:
 
 
 def _agree(one: Model, other: Model, parts: Set[str]) -> bool:
-    """Whether two models are the same in all these parts of their names."""
+    """Whether two models have the same value in all these dimensions."""
     return all(getattr(one, part) == getattr(other, part) for part in Model._fields if part in parts)
 
 

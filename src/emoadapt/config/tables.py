@@ -1,4 +1,4 @@
-"""Configuration of the tables and figures of a paper: which of the study's settings stand in which cell."""
+"""Configuration of a paper's tables and figures: the settings in each cell."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ TAKEN = (
 
 
 class BestOf(Section):
-    """Whichever of several models has the best mean over its runs on the cell's test set."""
+    """The model with the best mean over its runs on the cell's test set."""
 
     best_of: tuple[ModelName, ...] = Field(min_length=2)
     label: str | None = None
-    """How it is called; null = `best of ...`."""
+    """Printed name. null: `best of ...`."""
 
 
 class EachOf(Section):
-    """Several baselines: a star only where the difference from each of them counts, the largest p-value."""
+    """Several baselines. The largest p-value counts: a star needs a significant difference from each of them."""
 
     each_of: tuple[ModelName, ...] = Field(min_length=2)
 
@@ -78,12 +78,12 @@ class TablePart(Section):
     """Models that are compared with the same baseline."""
 
     title: str | None = None
-    """A line above them."""
+    """Heading above the models."""
     models: tuple[ModelName | BestOf, ...]
     """`<backbone>.<start>`, `<backbone>.<start>.<finetuning>`, or `{best_of: [...]}`."""
     baseline: Baseline | None = None
-    """What they are tested against: `original` (of the same backbone and fine-tuning), a model, `{best_of: [...]}`, or `{each_of: [...]}`.
-    Stage 2 pairs them by seed and draw. null = no test."""
+    """Baseline of the tests: `original` (of the same backbone and fine-tuning), a model, `{best_of: [...]}` or `{each_of: [...]}`.
+    Runs are paired by seed and draw. null: no test."""
 
 
 class TableConfig(Section):
@@ -94,25 +94,26 @@ class TableConfig(Section):
 
     title: str
     paper: tuple[str, ...] | None = None
-    """Tables of `report.paper` whose values stand beside ours, the first that has one; of G25 there are I to VI. See docs/add-a-paper.md."""
+    """Tables of `report.paper` in which to look up values, in this order; G25 has I to VI. See docs/add-a-paper.md."""
     metric: Score = "macro_f1"
-    """A metric of the tasks (docs/evaluation.md), built in or your own; of attributes `<metric>_mean` or `<metric>_<attribute>`, such as
+    """Metric, built in (docs/evaluation.md) or your own. For attributes: `<metric>_mean` or `<metric>_<attribute>`, such as
     `ccc_valence`."""
     tasks: tuple[Name, ...]
     """Tasks that the models were fine-tuned on."""
     test_on: tuple[Name, ...] | None = None
-    """Corpora that they are tested on; null = each task's own."""
+    """Test corpora. null: each task's own."""
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] = ("full",)
     """Numbers of training clips."""
     parts: tuple[TablePart, ...]
-    """Models with what they are compared with; more than one part where baselines differ."""
+    """Models and their baseline; one part per baseline."""
     rows: tuple[Dimension, ...] = ("task",)
-    """What a row stands for: `task`, `corpus` (tested on), `subset`, `backbone`, `start`, `finetuning`, or `model` (all three)."""
+    """Dimensions of the rows: `task`, `corpus` (tested on), `subset`, `backbone`, `start`, `finetuning`, or `model` (all three)."""
     columns: tuple[Dimension, ...] = ("model",)
-    """What a column stands for; several dimensions are headings above one another."""
+    """Dimensions of the columns; each dimension is a line of headings."""
     picture: Literal["points", "lines", "bars"] = "points"
-    """`points`: a panel per task, corpus and number of clips, a line per model with its interval. `lines`: over the number of training
-    clips, a panel per backbone (with one number of clips: over the models, a line per task). `bars`: a group per task."""
+    """Kind of picture. `points`: one panel per task, corpus and number of clips; one line per model with its interval. `lines`: scores
+    over the number of training clips, one panel per backbone; with one number, over models, one line per task. `bars`: one group per
+    task."""
     names: dict[str, str] = {}
     """As `report.names`, for this table alone."""
     notes: tuple[str, ...] | None = None
@@ -121,17 +122,15 @@ class TableConfig(Section):
     @model_validator(mode="after")
     def _dimensions(self) -> TableConfig:
         if repeated := repeated_values([*self.rows, *self.columns]):
-            raise ValueError(f"rows and columns repeat {', '.join(repeated)}")
+            raise ValueError(f"rows and columns repeat {', '.join(repeated)}; name each dimension once")
         used = {*self.rows, *self.columns}
         if "model" in used and used & {"backbone", "start", "finetuning"}:
             raise ValueError("rows and columns name `model` and a part of it; name `model`, or its parts")
         best = any(isinstance(model, BestOf) for part in self.parts for model in part.models)
         if best and "model" not in used:
-            raise ValueError(
-                "a best_of entry is neither one backbone nor one start; name `model` among rows or columns"
-            )
+            raise ValueError("a best_of entry has no single backbone or start; name `model` among rows or columns")
         if self.test_on and repeated_values(self.test_on):
-            raise ValueError(f"test_on repeats {', '.join(repeated_values(self.test_on))}")
+            raise ValueError(f"test_on repeats {', '.join(repeated_values(self.test_on))}; name each corpus once")
         return self
 
     @property

@@ -13,10 +13,10 @@ Attribute = Literal["arousal", "valence", "dominance"]
 
 
 class Division(Section):
-    """One division of the corpus, where a split lists several."""
+    """One division of the corpus in a split with several."""
 
     train: tuple[PlainName, ...] | None = None
-    """Default: all that neither dev nor test names."""
+    """Names of the training part. null: all names that dev and test do not list."""
     dev: tuple[PlainName, ...]
     test: tuple[PlainName, ...]
 
@@ -26,7 +26,7 @@ class OfficialSplit(Section):
 
     by: Literal["official"]
     train: tuple[PlainName, ...] = ("train",)
-    """Names of the training part, in any case. Clips of a part that is named nowhere are left out."""
+    """Names of the training part; case is ignored. Clips of parts that no key names are left out."""
     dev: tuple[PlainName, ...] = ("dev", "devel", "development", "valid", "val", "validation")
     """Names of the development part."""
     test: tuple[PlainName, ...] = ("test", "test1")
@@ -74,12 +74,12 @@ class FractionSplit(Section):
     @model_validator(mode="after")
     def _sums(self) -> FractionSplit:
         if abs(self.train + self.dev + self.test - 1) > 1e-9:
-            raise ValueError(f"train + dev + test must be 1, they are {self.train + self.dev + self.test:g}")
+            raise ValueError(f"train + dev + test is {self.train + self.dev + self.test:g}; make the sum 1")
         return self
 
 
 class FoldSplit(Section):
-    """k folds by speaker; each fold tests on one part and develops on the next."""
+    """k folds by speaker; each fold tests on one part and uses the next as dev."""
 
     by: Literal["folds"]
     k: int = Field(5, ge=3)
@@ -87,13 +87,13 @@ class FoldSplit(Section):
 
 
 class LeaveOneSpeakerOut(Section):
-    """One fold per speaker; development is the next speaker in order."""
+    """One fold per speaker; dev is the next speaker in order."""
 
     by: Literal["leave_one_speaker_out"]
 
 
 class LeaveOnePartOut(Section):
-    """One fold per official part, such as the sessions of IEMOCAP and MSP-IMPROV; development is the next part in order."""
+    """One fold per official part, such as the sessions of IEMOCAP; dev is the next part in order."""
 
     by: Literal["leave_one_part_out"]
 
@@ -102,13 +102,13 @@ class TableColumns(Section):
     """Names of the columns of a split's table."""
 
     utterance: str = "utterance_id"
-    """Utterance ids, with or without the corpus's name; without `#start-end` it stands for all segments of the recording."""
+    """Column of utterance ids, with or without the corpus's name. An id without `#start-end` means all segments of a recording."""
     part: str | None = None
-    """The part of each utterance: train, dev or test."""
+    """Column of the part: train, dev or test."""
     fold: str | None = None
-    """Instead of parts: the fold that tests each utterance. A fold develops on the next one, as in `folds`."""
+    """Column of the fold that tests the utterance, in place of `part`. Dev is the next fold, as in `by: folds`."""
     partition: str | None = None
-    """The partition of each row, where the table holds several."""
+    """Column of the partition, if the table contains several."""
 
     @model_validator(mode="after")
     def _either(self) -> TableColumns:
@@ -118,7 +118,7 @@ class TableColumns(Section):
 
 
 class TableSplit(Section):
-    """A table of your own that names each utterance's part or fold; utterances that it does not name are left out."""
+    """A user's own table of parts or folds; utterances that it does not list are left out."""
 
     by: Literal["table"]
     file: str
@@ -132,7 +132,7 @@ class TableSplit(Section):
 
 
 class AllSplit(Section):
-    """All speakers train but those drawn for dev; the task is tested on its `test_also` corpora alone."""
+    """Training on the whole corpus, except the speakers drawn for dev; tests are on `test_also` only."""
 
     by: Literal["all"]
     dev: Fraction = 0.15
@@ -177,45 +177,44 @@ class Leaks(Section):
     stage1_speakers: Verdict = "report"
     """Test speakers whose clips Stage 1 used."""
     labels: Verdict = "report"
-    """Recordings that are labelled twice, with different labels."""
+    """Recordings with two different labels."""
     duplicates: Verdict = "report"
-    """Recordings that are more than once in train, in dev or in test: training and scores count each of them."""
+    """Recordings that occur more than once in train, dev or test; training and scores count each copy."""
 
 
 class Task(Section):
-    """A labelled corpus to fine-tune and test on."""
+    """A labelled corpus for training and testing."""
 
     corpus: Name
     classes: tuple[PlainName, ...] = ()
     """Classes in the order of the logits; at least two. A task has either these or `attributes`."""
     attributes: tuple[Attribute, ...] = ()
-    """Instead of classes: emotional attributes whose values are predicted, by regression with the concordance correlation
-    coefficient (CCC) as loss and metric. A clip that lacks the value of an attribute does not count for that one."""
+    """Emotional attributes to predict, in place of classes: regression with the concordance correlation coefficient (CCC) as loss and
+    metric. A clip without a value of an attribute does not count for it."""
     class_map: NameMap = {}
-    """A corpus's label -> class, for labels that are named otherwise or are to be merged."""
+    """Label of a corpus -> class, to rename or merge labels."""
     other_labels: Literal["error", "drop"] = "error"
     """Labels outside `classes`: refuse, or leave those utterances out (counted in the report)."""
     missing_classes: Verdict = "refuse"
-    """A test set (folds pooled; `test_also` corpora too) without a clip of one of the classes: refuse the task, or report it
-    at the head of the report. Scores are over all classes either way; a class without a test clip counts as 0."""
+    """A test set without a clip of some class (folds pooled; `test_also` corpora too): refuse the task, or report it at the top of
+    the report. Scores are over all classes in both cases; a class without test clips counts as 0."""
     split: Split
     partitions: int = Field(1, ge=1)
-    """Divisions of the corpus, each scored alone. Drawn splits draw each anew from their seed, the first one as without this key.
-    A split that lists its partitions needs no number; one by table says here how many the table holds."""
+    """Number of divisions of the corpus; each is scored separately. Drawn splits draw each from their seed; the first is the same as
+    without this key. A split with a list `partitions` needs no number. For `by: table`: the number of partitions in the table."""
     score: Literal["utterances", "parents"] = "utterances"
-    """What is scored: each utterance, or each recording with the outputs of its segments averaged."""
+    """Unit of the scores. `utterances`: each utterance. `parents`: each recording, its segments' outputs averaged."""
     leaks: Leaks = Leaks()
     """Overlap of test data with training data: refuse or report."""
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] = ("full",)
-    """Numbers of training clips; the distribution of classes, or of attributes, is kept."""
+    """Numbers of training clips; a subset keeps the distribution of classes or attributes."""
     resamplings: int = Field(1, ge=1)
-    """Draws of each subset (not of `full`); the paper's are five."""
+    """Draws of each subset except `full`; the paper has five."""
     draws: Literal["independent", "nested"] = "independent"
-    """`nested`: within a resampling, a smaller subset is a part of each larger one, so that a curve over sizes shows what more
-    clips bring. `independent`: each size is drawn anew."""
+    """`nested`: within a resampling, each smaller subset is part of the larger ones, so that a curve over sizes shows the gain of more
+    clips. `independent`: each size is drawn separately."""
     test_also: tuple[Name, ...] = ()
-    """Corpora that the fine-tuned models are tested on without training (all their clips with a label in `classes`, or with
-    a value of an attribute)."""
+    """Further test corpora, not trained on: all their clips with a label in `classes`, or with a value of an attribute."""
 
     @model_validator(mode="after")
     def _partitions(self) -> Task:
@@ -254,20 +253,20 @@ class Task(Section):
     @model_validator(mode="after")
     def _classes(self) -> Task:
         if repeated := repeated_values(self.test_also):
-            raise ValueError(f"test_also repeats {', '.join(repeated)}")
+            raise ValueError(f"test_also repeats {', '.join(repeated)}; name each corpus once")
         if bool(self.classes) == bool(self.attributes):
             found = "both" if self.classes else "neither"
-            raise ValueError(
-                f"a task has either classes (to be told apart) or attributes (to be rated), this has {found}"
-            )
+            raise ValueError(f"a task has either classes or attributes, this has {found}; name one of the two")
         if self.attributes:
             if self.class_map or self.other_labels != "error" or self.missing_classes != "refuse":
                 raise ValueError(
-                    "class_map, other_labels and missing_classes are of tasks with classes, this one has attributes; remove them"
+                    "class_map, other_labels and missing_classes need classes, and this task has attributes; remove these keys"
                 )
             return self
         if len(self.classes) < 2:
             raise ValueError(f"classes holds only {self.classes[0]}; name at least two")
         if wrong := sorted(set(self.class_map.values()) - set(self.classes)):
-            raise ValueError(f"class_map leads to {', '.join(wrong)}, not among classes {', '.join(self.classes)}")
+            raise ValueError(
+                f"class_map names {', '.join(wrong)}, which is not among the classes {', '.join(self.classes)}; correct one of the two"
+            )
         return self

@@ -10,59 +10,61 @@ from emoadapt.config.base import Name, Section
 
 
 class Optimisation(Section):
-    """How a stage is trained."""
+    """Optimisation: length, learning rate, batches, precision."""
 
     epochs: int = Field(ge=1)
+    """Largest number of epochs."""
     steps: int | None = Field(None, ge=1)
-    """Steps of the optimiser, instead of `epochs`; the last epoch ends with the last step. null: `epochs` counts."""
+    """Steps of the optimiser, in place of `epochs`. null: `epochs` counts."""
     learning_rate: float = Field(1e-5, gt=0)
+    """Learning rate of the optimiser."""
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = Field(0.0, ge=0)
     batch_size: int = Field(32, ge=1)
     """Clips per batch."""
     batch_seconds: float | None = Field(None, gt=0)
-    """Instead of `batch_size`: batches of as many clips as fill this many seconds of audio, padding included."""
+    """Seconds of audio per batch, padding included, in place of `batch_size`."""
     accumulate: int = Field(1, ge=1)
-    """Batches per step of the optimiser; the mean of their losses counts."""
+    """Batches per step of the optimiser; their losses are averaged."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """`16-mixed` needs a GPU; it scales the loss, and leaves out the steps in which a gradient overflows."""
+    """Numerical precision. `16-mixed` needs a GPU; it scales the loss and skips steps in which a gradient overflows."""
     gradient_clip: float | None = Field(None, gt=0)
     """Largest gradient norm; null = no clipping (the paper states none)."""
     schedule: Literal["constant", "linear", "plateau"] = "constant"
-    """Course of the learning rate: constant (the paper), falling to 0 at the last step, or lowered whenever `plateau_epochs`
-    epochs have brought nothing better."""
+    """Schedule of the learning rate. `constant` is the paper's. `linear` decreases to 0 at the last step. `plateau` multiplies it by
+    `plateau_factor` after `plateau_epochs` epochs without improvement."""
     plateau_epochs: int = Field(3, ge=1)
-    """Epochs without a better one after which `plateau` lowers the rate."""
+    """Epochs without improvement after which `plateau` lowers the learning rate."""
     plateau_factor: float = Field(0.5, gt=0, lt=1)
-    """Factor by which `plateau` lowers the rate."""
+    """Factor by which `plateau` lowers the learning rate."""
     warmup: float = Field(0.0, ge=0, lt=1)
-    """Share of all steps in which the learning rate rises linearly to its value."""
+    """Share of all steps over which the learning rate rises linearly to its value."""
     patience: int | None = Field(None, ge=1)
-    """Stop after this many epochs without a better one; null = train all epochs (the paper)."""
+    """Epochs without improvement after which training stops. null: train all epochs (the paper)."""
     compile: bool = False
     """Compile the transformer's layers with `torch.compile`, for clips of any length; needs a C++ compiler."""
     max_seconds: float | None = Field(None, gt=0)
-    """Longer clips are cropped."""
+    """Length in seconds to which longer clips are cropped. null: no crop."""
     crop: Literal["beginning", "centre", "random"] = "beginning"
-    """What is kept of a clip that is cropped. `random`: a place drawn from seed, epoch and clip in training, the beginning in evaluation."""
+    """Part that a crop keeps. `random`: in training drawn from seed, epoch and clip; in evaluation the beginning."""
 
 
 Subset = Annotated[int, Field(ge=1)] | Literal["full"]
 
 
 class Adaptation(Section):
-    """What all Stage-1 adaptations share, whatever their method."""
+    """Keys of all Stage-1 adaptations, whatever their method."""
 
     method: str = "adapt"
     corpora: tuple[Name, ...]
-    """Unlabelled corpora whose clips are used."""
+    """Corpora to train on; labels are not used."""
     objectives: dict[Name, Annotated[float, Field(gt=0)]]
     backbones: tuple[Name, ...] | None = None
-    """Backbones it is applied to (default: all that can be adapted)."""
+    """Backbones to adapt. null: all that can be adapted."""
     tasks: tuple[Name, ...] | None = None
-    """Tasks that its models are trained on (default: all)."""
+    """Tasks on which the adapted models are trained. null: all."""
     subsets: tuple[Subset, ...] | None = None
-    """Numbers of training clips that its models are trained with on tasks (default: all that a task names)."""
+    """Numbers of training clips with which the adapted models are trained. null: all that a task names."""
     seed: int = Field(0, ge=0)
     """Seed of heads, batch order, dropout and the held-out draw."""
 
@@ -72,19 +74,19 @@ class Adaptation(Section):
 
 
 class Finetuning(Section):
-    """What all trainings on a task share, whatever their method."""
+    """Keys of all trainings on a task, whatever their method."""
 
     method: str = "finetune"
     backbones: tuple[Name, ...] | None = None
-    """Backbones it is applied to (default: all that the method can train)."""
+    """Backbones to train. null: all that the method can train."""
     starts: tuple[Name, ...] | None = None
-    """Starting points it is applied to: `original`, or names of adaptations (default: all)."""
+    """Starting points: `original`, or names of adaptations. null: all."""
     tasks: tuple[Name, ...] | None = None
-    """Tasks it is applied to (default: all that the method can learn)."""
+    """Tasks to train on. null: all that the method can learn."""
     subsets: tuple[Subset, ...] | None = None
-    """Numbers of training clips (default: all that a task names)."""
+    """Numbers of training clips. null: all that a task names."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 3, 4)
-    """One run per seed: head initialisation, batch order, dropout; shared by original and adapted."""
+    """Seeds of head, batch order and dropout, one run each. Original and adapted models share them, so that runs are paired."""
 
     questions: ClassVar[tuple[Literal["classes", "attributes"], ...]] = ("classes", "attributes")
     """Kinds of tasks that the method can learn."""

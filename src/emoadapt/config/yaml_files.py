@@ -1,4 +1,4 @@
-"""Strict reading of YAML: no repeated keys, and no values that YAML reads differently from how they look."""
+"""Strict reading of YAML: no repeated keys, no misread values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_file(path: str | Path) -> dict[str, Any]:
         if values is None:
             raise ConfigError(f"{shown} is empty; write the configuration of a study, beginning with `study: NAME`")
         kind = "a list" if isinstance(values, list) else "a single value"
-        raise ConfigError(f"{shown} holds {kind}; a configuration is a mapping of keys to values")
+        raise ConfigError(f"{shown} contains {kind}; write a mapping of keys to values")
     if "__use_yte__" in values:
         raise ConfigError(f"{shown}: `__use_yte__` is not supported; write the values themselves")
     return values
@@ -72,7 +72,7 @@ def _explain(error: yaml.YAMLError, text: str) -> str:
 
 
 class _Misread(Exception):
-    """Well-formed YAML that means something else than it seems to."""
+    """Valid YAML with a misleading value."""
 
 
 class _Loader(yaml.SafeLoader):

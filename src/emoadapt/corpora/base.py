@@ -1,45 +1,41 @@
-"""What an importer of a corpus is: a module `emoadapt.corpora.<importer>`, and the rows that it lists.
+"""Interface of an importer, a module `emoadapt.corpora.<importer>`, and its rows.
 
 It declares, as literals at its top:
 
-* `TERMS`: terms of the corpus's licence, as model cards state them; None = not known here, as for anybody's own files;
-* `LABELS`: whose judgement its labels are: `acted`, `perceived` (by raters) or `mixed`; None = the corpus's section decides, and
-  `describe_labels(config) -> str` says it. With that function other words than the usual ones can be given, too;
-* `SPEAKERS_OF`: whose names its speakers have: `corpus` = the same people wherever the corpus lies, `root` = people of one folder;
-* optionally `GENERATED = True`: a job makes its media, and `fingerprints` tells them before;
+* `TERMS`: terms of the corpus's licence, as model cards state them; None = unknown, as for a user's own files;
+* `LABELS`: source of its labels: `acted`, `perceived` (by raters) or `mixed`; None = it depends on the section, and
+  `describe_labels(config) -> str` returns it. That function can also replace the usual words;
+* `SPEAKERS_OF`: namespace of its speakers: `corpus` = the same people in every copy of the corpus, `root` = people of one folder;
+* optionally `GENERATED = True`: a job generates its media, and `fingerprints` returns their fingerprints before;
 * optionally `MEDIA_IN_TABLES = True`: its list depends on `tables` alone, so that no folder need be listed to know whether it changed.
 
 It has a section `Config`, a `Corpus` or `AnnotatedCorpus` whose key `importer` is the module's name, and
 
-* `list_utterances(name, config) -> list[Utterance]`: what the corpus holds;
-* `list_labels(name, config) -> list[Label]`: what its raters or actors say;
-* optionally `annotation_files(config) -> list[Path]`: the tables that bear labels;
-* optionally `account_rows(name, config) -> Account`: where the rows of its tables went (see `listing.accounts`). Each row becomes a
-  clip or is left out for a reason that is named;
+* `list_utterances(name, config) -> list[Utterance]`: its utterances;
+* `list_labels(name, config) -> list[Label]`: their labels;
+* optionally `annotation_files(config) -> list[Path]`: the tables with labels;
+* optionally `account_rows(name, config) -> Account`: the account of its tables' rows (see `listing.accounts`). Each row becomes a
+  clip or is left out for a named reason;
 * optionally `find_lines(name, config) -> dict[str, str]`: utterance id -> table and line, for messages;
-* optionally `list_notes(name, config) -> list[str]`: what else the listing passed over, in words;
+* optionally `list_notes(name, config) -> list[str]`: sentences on anything else that the listing passed over;
 * optionally `tables(config) -> list[Path]`: every file besides the media that listing reads. The list is then remembered while these
   tables, the media files and their names stay as they are;
 * optionally `fingerprints(name, config) -> dict[str, str]`: media -> fingerprint, for an importer that makes its media itself, so that
   neither folder nor files need to exist when the corpus is listed.
 
 The Snakefile lists corpora whenever it is parsed: importers use the standard library and pydantic only. `listing.annotations` reads
-tables and names of files for them, `listing.named_files` is all that a corpus needs whose file names tell everything.
+tables and names of files for them, `listing.named_files` is enough for a corpus whose file names hold clip, speaker and emotion.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from emoadapt.listing.names import normalise_path
 
 _TIMES = re.compile(r"#\d+\.\d{2,3}-(?:\d+\.\d{2,3}|end)$")
-
-SHOWN = 5
-"""Rows that an error message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +81,11 @@ def add_times(utterance_id: str, start: float | None, end: float | None) -> str:
 
 
 def parent_of(utterance_id: str) -> str:
-    """Id of the clip that an utterance is a segment of; of a clip that stayed whole, its own.
+    """Id of a segment's clip; an undivided clip's own id.
 
     Only for corpora with `segments` in their section: the importer's own parts of files have such ids too.
     """
     return _TIMES.sub("", utterance_id)
-
-
-def show(items: Iterable[str], limit: int = SHOWN) -> str:
-    """The first items, and how many more there are."""
-    items = list(items)
-    more = len(items) - limit
-    return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
 def _format_seconds(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""CMU-MOSI, Multimodal Opinion-level Sentiment Intensity: film reviews and other opinions from a video-sharing site.
+"""CMU-MOSI, Multimodal Opinion-level Sentiment Intensity: film reviews from a video-sharing site.
 
 English, 93 videos of 89 speakers (41 female, 48 male), 2,199 segments with sentiment from -3 to 3. Zadeh, Zellers,
 Pincus & Morency 2016, arXiv:1606.06259 and IEEE Intelligent Systems 31(6), pp. 82-88, DOI 10.1109/MIS.2016.94.
@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Literal
 
 from emoadapt.config.corpora import AnnotatedCorpus
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.errors import CorpusError
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.accounts import Account, account_for
 from emoadapt.listing.annotations import (
     Clip,
@@ -206,7 +206,7 @@ def list_utterances(name: str, config: Config) -> list[Utterance]:
     clips = _find_clips(name, config)
     if strangers := [path for path, parts in clips if parts["video"] not in PARTS]:
         raise CorpusError(
-            f"corpus {name}: of no video of CMU-MOSI's standard folds: {show(strangers)}; move these files away"
+            f"corpus {name}: not from a video of CMU-MOSI's standard folds: {show(strangers)}; move these files out of the root"
         )
     words = _read_transcripts(name, config, {parts["video"] for _, parts in clips})
     return [
@@ -239,7 +239,7 @@ def list_labels(name: str, config: Config) -> list[Label]:
 
 
 def account_rows(name: str, config: Config) -> Account:
-    """Where the rows of the table went."""
+    """Account for the rows of the table."""
     segments = [key for key, _ in _list_segments(name, config)]
     return account_for(_find(name, config).name, segments, [_key(clip) for clip in _find_clips(name, config)])
 

@@ -27,8 +27,8 @@ from typing import Literal
 from pydantic import Field
 
 from emoadapt.config.corpora import AnnotatedCorpus
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.errors import CorpusError
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.accounts import Account, account_for
 from emoadapt.listing.annotations import read_table
 from emoadapt.listing.folders import find_media
@@ -45,9 +45,9 @@ class Config(AnnotatedCorpus):
     annotations: str | None = None
     """Folder of `summaryTable.csv`, `tabulatedVotes.csv`, `VideoDemographics.csv`; null = `root`."""
     labels: Literal["audiovisual", "voice", "face", "acted"]
-    """Whose judgement is the label. Required: the four disagree a lot."""
+    """Source of the label. Required, because the four often disagree."""
     ties: Literal["random", "drop", "soft"] = "drop"
-    """Clips whose vote is a tie: one of the tied classes at random (seeded), no label, or the soft label only."""
+    """Clips with tied votes. `random`: one of the tied classes, drawn with `tie_seed`. `drop`: no label. `soft`: the soft label only."""
     tie_seed: int = Field(0, ge=0)
     """Seed of `ties: random`."""
 
@@ -136,13 +136,13 @@ def list_labels(name: str, config: Config) -> list[Label]:
     if unrated := [media for media, parts in clips if _clip(parts) not in winners or _clip(parts) not in votes]:
         raise CorpusError(
             f"corpus {name}: no {config.labels} votes for {show(unrated)}; "
-            f"take {SUMMARY} and {VOTES} from the corpus, or move these files away"
+            f"take {SUMMARY} and {VOTES} from the corpus, or move these files out of the root"
         )
     return [_label(make_utterance_id(name, media), _clip(parts), winners, votes, config) for media, parts in clips]
 
 
 def account_rows(name: str, config: Config) -> Account | None:
-    """Where the rows of the table of winners went; the acted emotions need no table."""
+    """Account for the rows of the table of winners; acted emotions need no table."""
     if config.labels == "acted":
         return None
     winners = [row["FileName"] for row in _read_table(name, annotation_files(config)[0], ("FileName",))]
@@ -178,7 +178,7 @@ def _find_clips(name: str, config: Config) -> list[tuple[str, re.Match[str]]]:
     if unknown := [path for path, parts in found if parts is None]:
         raise CorpusError(
             f"corpus {name}: not named like CREMA-D (1001_IEO_ANG_HI.wav): {show(unknown)}; "
-            f"move them away, or set corpora.{name}.importer: folder"
+            f"move them out of the root, or set corpora.{name}.importer: folder"
         )
     clips = [(path, parts) for path, parts in found if parts is not None]
     times = Counter(_clip(parts) for _, parts in clips)

@@ -1,4 +1,4 @@
-"""Anybody's own corpus: a table with one row per utterance, its columns mapped by name.
+"""A user's own corpus: a table with one row per utterance.
 
 The table is UTF-8 text with a header line, separated by tabs (`.tsv`, `.tab`) or by whichever of comma, tab,
 semicolon and bar gives its header the most columns. Only mapped columns are read. Empty cells are nulls, and so are
@@ -20,8 +20,8 @@ from pydantic import Field, field_validator
 
 from emoadapt.config.base import expand_variables
 from emoadapt.config.corpora import Corpus
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.errors import ConfigError, CorpusError
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.errors import ConfigError, CorpusError, show
 from emoadapt.listing.accounts import Account
 from emoadapt.listing.delimited import Reader, Table
 from emoadapt.listing.extensions import MEDIA_EXTENSIONS
@@ -56,11 +56,10 @@ class Config(Corpus):
         ],
         str,
     ] = Field({"media": "file"})
-    """Our column -> the table's column. `media` is required; a column not named here is not read."""
+    """Column of emoadapt -> column of the table. `media` is required; other columns of the table are not read."""
     quoting: Literal["standard", "multiline", "none"] = "standard"
-    """`standard`: a cell in double quotes may hold the separator, but no line end, since a lone quotation mark would take the rows up
-    to the next one; such a row is refused. `multiline`: line ends too. `none`: quotation marks are ordinary characters, as in the
-    tables of Common Voice."""
+    """`standard`: a cell in double quotes may contain the separator, but no line end: a row with an unclosed quotation mark is refused.
+    `multiline`: it may contain line ends too. `none`: quotation marks are ordinary characters, as in the tables of Common Voice."""
 
     @field_validator("file")
     @classmethod

@@ -1,6 +1,6 @@
-"""The built-in demo corpus, whose clips are listed before they are made (see `emoadapt.demo`).
+"""The built-in demo corpus; its clips are listed before they are generated.
 
-A label is the emotion that a clip is made with, as one is acted by a person.
+See `emoadapt.demo`. A label is the emotion that a clip is generated with, as one is acted by a person.
 """
 
 from __future__ import annotations

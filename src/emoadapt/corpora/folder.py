@@ -1,4 +1,4 @@
-"""Anybody's own media: every audio and video file below a folder.
+"""A user's own media: every audio and video file below a folder.
 
 Labels come from nowhere (the default) or from the name of the folder a file lies in; speakers from a regular
 expression on the relative path. Everything else (segments, transcripts, official partitions) needs a table: see `csv`.
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from emoadapt.config.corpora import Corpus
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.errors import ConfigError, CorpusError
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.errors import ConfigError, CorpusError, show
 from emoadapt.listing.folders import find_media
 
 TERMS = None
@@ -86,7 +86,7 @@ def _find_speakers(name: str, media: list[str], pattern: str | None) -> list[str
     speakers = [match["speaker"] if match else None for match in found]
     if without := [path for path, speaker in zip(media, speakers, strict=True) if not speaker]:
         raise CorpusError(
-            f"corpus {name}: the speaker pattern {pattern!r} finds nobody in {show(without)}; "
-            f"correct corpora.{name}.speaker_pattern or move these files away"
+            f"corpus {name}: the speaker pattern {pattern!r} finds no speaker in {show(without)}; "
+            f"correct corpora.{name}.speaker_pattern or move these files out of the root"
         )
     return speakers

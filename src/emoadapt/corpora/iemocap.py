@@ -19,7 +19,7 @@ rater; the three numbers are valence, activation and dominance, means of ratings
   are merged too.
 * There is no official partition. The parts are `session1` to `session5`: leaving one session out, as is the custom,
   is `split: {by: leave_one_part_out}`. Leaving a speaker out instead keeps the partner of the dialogue in training.
-* The actors of a script say the same lines in several sessions, so a model with the words (or that hears them) can
+* The actors of a script say the same lines in several sessions, so a model with the words (or that recognises them) can
   profit; many studies use the improvised dialogues only (`scenarios: [improvised]`).
 * Pictures exist for whole dialogues with both actors, not for turns: this importer reads the sound of turns.
 """
@@ -169,7 +169,7 @@ def list_labels(name: str, config: Config) -> list[Label]:
 
 
 def account_rows(name: str, config: Config) -> Account:
-    """Where the turns of the evaluations went."""
+    """Account for the turns of the evaluations."""
     turns = [clip for clip, _ in _list_turns(name, config)]
     kinds = [scenario for scenario, kind in SCENARIOS.items() if kind in config.scenarios]
     unwanted = [clip for clip in turns if not any(f"_{kind}" in clip for kind in kinds)]

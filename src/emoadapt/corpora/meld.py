@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import Literal
 
 from emoadapt.config.corpora import AnnotatedCorpus
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.errors import CorpusError
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.accounts import Account, account_for
 from emoadapt.listing.annotations import (
     Clip,
@@ -151,7 +151,7 @@ def list_labels(name: str, config: Config) -> list[Label]:
 
 
 def account_rows(name: str, config: Config) -> Account:
-    """Where the rows of the tables that are there went, also of parts without any media."""
+    """Account for the rows of the present tables, also of parts without media."""
     rows = [key for part in PARTS if _find_optional(config, part) for key, _ in _list_rows(name, config, part)]
     return account_for("the tables", rows, [_key(path) for path, _ in _find_clips(name, config)])
 

@@ -1,4 +1,4 @@
-"""MSP-Face, people who talk into a camera on a video-sharing site, with and without emotional labels.
+"""MSP-Face, recordings of a video-sharing site, with and without emotional labels.
 
 491 English speakers, 27,325 segments (70.7 h): 9,370 with labels (24.7 h), 17,955 without (46 h). Vidal, Salman, Lin
 & Busso 2020, ICMI, pp. 397-405, DOI 10.1145/3382507.3418872. https://lab-msp.com/MSP/MSP-Face.html and the repository
@@ -142,7 +142,7 @@ def list_labels(name: str, config: Config) -> list[Label]:
 
 
 def account_rows(name: str, config: Config) -> Account | None:
-    """Where the labelled segments went."""
+    """Account for the labelled segments."""
     if config.labels == "none":
         return None
     path = _find(name, config, CONSENSUS)

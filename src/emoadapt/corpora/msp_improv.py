@@ -1,4 +1,4 @@
-"""MSP-IMPROV, acted dyadic interactions that lead two actors to say given sentences in four emotions.
+"""MSP-IMPROV, dyadic improvisations that contain given sentences in four emotions.
 
 Twelve English-speaking actors (six female, six male) in six sessions of two; 8,438 turns with picture. Busso,
 Parthasarathy, Burmania, AbdelWahab, Sadoughi & Mower Provost 2017, IEEE Transactions on Affective Computing 8(1), pp.

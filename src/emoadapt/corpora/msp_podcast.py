@@ -1,4 +1,4 @@
-"""MSP-Podcast, spontaneous speech of podcasts under Creative Commons licences, releases 1.6 to 1.12.
+"""MSP-Podcast, spontaneous speech from podcasts, releases 1.6 to 1.12.
 
 English speaking turns of 2.75 to 11 s, each judged by at least five crowd workers. Lotfian & Busso 2019, IEEE
 Transactions on Affective Computing 10(4), pp. 471-483, DOI 10.1109/TAFFC.2017.2736999; Busso et al. 2025,
@@ -172,7 +172,7 @@ def list_labels(name: str, config: Config) -> list[Label]:
 
 
 def account_rows(name: str, config: Config) -> Account:
-    """Where the rows of the consensus table went."""
+    """Account for the rows of the consensus table."""
     path = _find(name, config, CONSENSUS)
     keys = [_key(file) for (file,) in read_table(path, name, COLUMNS[:1])]
     return account_for(path.name, keys, [parts["clip"] for _, parts in _find_clips(name, config)])

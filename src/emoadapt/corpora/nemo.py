@@ -108,7 +108,7 @@ def list_labels(name: str, config: Config) -> list[Label]:
 
 
 def account_rows(name: str, config: Config) -> Account:
-    """Where the rows of the table went."""
+    """Account for the rows of the table."""
     path = _find(name, config)
     keys = [_key(row[0]) for row in read_table(path, name, COLUMNS, delimiter="\t")]
     return account_for(path.name, keys, [parts["clip"] for _, parts in _find_clips(name, config)])

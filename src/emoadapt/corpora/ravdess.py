@@ -25,8 +25,8 @@ from typing import Literal
 from pydantic import Field
 
 from emoadapt.config.corpora import Corpus
-from emoadapt.corpora.base import Label, Utterance, make_utterance_id, show
-from emoadapt.errors import CorpusError
+from emoadapt.corpora.base import Label, Utterance, make_utterance_id
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.folders import find_media
 
 TERMS = "CC BY-NC-SA 4.0, non-commercial"
@@ -117,7 +117,7 @@ def _find_performances(name: str, config: Config) -> list[tuple[str, re.Match[st
     if unknown:
         raise CorpusError(
             f"corpus {name}: not named like RAVDESS (Actor_01/03-01-01-01-01-01-01.wav): {show(unknown)}; "
-            f"move them away, or set corpora.{name}.importer: folder"
+            f"move them out of the root, or set corpora.{name}.importer: folder"
         )
     if repeated:
         raise CorpusError(f"corpus {name}: the same recording twice: {show(repeated)}; remove one copy of each")

@@ -1,4 +1,4 @@
-"""Clips in a memory-mapped file, so that memory does not grow with the corpus."""
+"""Clips in a memory-mapped file; memory does not grow with the corpus."""
 
 from __future__ import annotations
 

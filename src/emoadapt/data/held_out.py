@@ -1,4 +1,4 @@
-"""Division of the clips of Stage 1 into a training and a held-out part."""
+"""Division of Stage-1 clips into a training and a held-out part."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from emoadapt import schema
-from emoadapt.corpora.base import show
-from emoadapt.errors import DataError
+from emoadapt.errors import DataError, show
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import write_table
 from emoadapt.tasks.overlap import CLIP_COLUMNS, group_clips, group_overlapping, is_readable

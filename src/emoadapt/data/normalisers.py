@@ -1,4 +1,4 @@
-"""Normalisers of the z-scored targets: fitted on the training part only, and saved."""
+"""Normalisers of z-scored targets, fitted on the training part only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What an objective's target is, read from its module's syntax tree: the Snakefile must not import torch."""
+"""Target of an objective, read from its module's syntax tree.
+
+The Snakefile must not import torch.
+"""
 
 from __future__ import annotations
 

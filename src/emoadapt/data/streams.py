@@ -1,4 +1,4 @@
-"""What a model reads of a clip, or is to predict: one column of a feature's table."""
+"""Streams: columns of feature tables that a model reads or predicts."""
 
 from __future__ import annotations
 

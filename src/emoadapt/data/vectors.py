@@ -1,4 +1,4 @@
-"""A vector for each clip, of descriptors or of a frozen backbone, and the statistics that it is z-scored with. Without torch."""
+"""Vectors of clips and the statistics for z-scoring. Without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a face detector declares, and what it is.
+"""Interface of a face detector.
 
 A detector is a module here, or in the folder `detectors` of a study's own plug-ins, with
 

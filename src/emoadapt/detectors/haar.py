@@ -1,4 +1,6 @@
-"""Viola and Jones's cascade of Haar features, as the OpenCV 4 wheel carries it: no download, upright frontal faces only.
+"""Viola and Jones's cascade of Haar features, for upright frontal faces.
+
+The OpenCV 4 wheel contains it, so nothing is downloaded.
 
 Paper: P. Viola and M. Jones, "Robust real-time face detection", IJCV 57, 2004.
 """

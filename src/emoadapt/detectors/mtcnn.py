@@ -1,4 +1,4 @@
-"""MTCNN: a cascade of three small networks over an image pyramid, the detector of Goncalves & Busso (2025).
+"""MTCNN: a cascade of three networks, the detector of Goncalves & Busso (2025).
 
 Paper: K. Zhang, Z. Zhang, Z. Li and Y. Qiao, "Joint face detection and alignment using multitask cascaded convolutional
 networks", IEEE Signal Processing Letters 23, 2016. Weights: the state dicts of facenet-pytorch, whose parameter names

@@ -1,4 +1,4 @@
-"""How fair and how calibrated the predictions of a run are. No training, no bootstrap."""
+"""Fairness and calibration of the predictions of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a classifier's probabilities mean what they say, and whether it knows when it is wrong.
+"""Calibration of a classifier's probabilities, and selective classification.
 
 The confidence of a prediction is its largest softmax probability. Calibration asks whether, of the predictions with
 confidence p, a share p is right (Guo et al. 2017, "On Calibration of Modern Neural Networks", ICML). Selective

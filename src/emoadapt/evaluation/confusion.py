@@ -39,7 +39,7 @@ def choose_classes(true: NDArray[np.generic], absent: Absent = "zero") -> NDArra
 
 
 def count_classes(confusion: NDArray[np.generic]) -> tuple[Array, Array, Array]:
-    """Utterances of each class that are classified correctly, that are of it, and that are taken for it.
+    """Count correct, true and predicted utterances of each class.
 
     Args:
         confusion: (..., n_classes, n_classes) counts, rows are true classes.

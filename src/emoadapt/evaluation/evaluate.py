@@ -1,4 +1,4 @@
-"""From predictions and embeddings of one task to all its tables of scores.
+"""Tables of scores of a task, computed from predictions and embeddings.
 
 A run that is scored is one (partition, resampling, seed). Its folds are pooled before anything is computed: its test set is
 that of all folds of its partition together. Partitions are never pooled.

@@ -1,4 +1,4 @@
-"""Whether a model serves women and men, and one speaker and another, alike.
+"""Differences of a model's scores between sexes and between speakers.
 
 A group is scored on its own utterances: macro-F1 over the classes that it has (`confusion.choose_classes`). Groups of few
 utterances make no claim and are left out, since the largest difference between small groups is large by chance alone.

@@ -1,4 +1,4 @@
-"""Runs of one model, in a form that scores any weighting of the test utterances at once."""
+"""Runs of a model, scored under any weighting of the test utterances."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def place_cells(utterances: NDArray[np.int64], cells: NDArray[np.int64], shape: 
 
 
 def draw_weights(n_utterances: int, draws: int, generator: np.random.Generator) -> Iterator[NDArray[np.float32]]:
-    """How often each utterance is in each draw: (n_utterances, up to 100) at a time, to bound memory."""
+    """Bootstrap counts of each utterance, (n_utterances, up to 100) at a time."""
     for begin in range(0, draws, _DRAWS_AT_ONCE):
         width = min(_DRAWS_AT_ONCE, draws - begin)
         chosen = generator.integers(n_utterances, size=(width, n_utterances))

@@ -1,4 +1,7 @@
-"""Predictions of one task: read a setting at a time, in a fixed order, averaged over segments where a task wants it."""
+"""Predictions of a task, read one setting at a time.
+
+The order is fixed. Segments are averaged per parent where the task asks for it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def group_settings(paths: Sequence[Path]) -> list[list[Path]]:
 
 
 def shrink(frame: pl.DataFrame) -> pl.DataFrame:
-    """The same with texts as categories: as texts they take fifteen times the memory, in tens of millions of rows."""
+    """Store texts as categories, which needs a fifteenth of the memory."""
     return frame.with_columns(pl.col(pl.String).cast(pl.Categorical))
 
 

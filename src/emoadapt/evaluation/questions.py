@@ -1,4 +1,4 @@
-"""The question of a task: what is asked of a clip, and how the answers are collected and scored."""
+"""The question of a task: collection and scoring of its predictions."""
 
 from __future__ import annotations
 

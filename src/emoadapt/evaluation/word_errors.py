@@ -1,4 +1,4 @@
-"""How far the words of a recogniser are from the transcripts that a corpus brings.
+"""Word error rates of a recogniser against a corpus's own transcripts.
 
 Both texts are normalised as in the Whisper paper (Radford et al. 2023, appendix C; the package's own normalisers), or
 spelling and punctuation would count as errors:

@@ -1,1 +1,1 @@
-"""Extraction of features: jobs, their recipes, and the processes that they work in."""
+"""Extraction of features: jobs, recipes and worker processes."""

@@ -1,4 +1,4 @@
-"""Notes on settings of features that cost accuracy or leave a language unknown."""
+"""Notes on feature settings that cost accuracy or leave a language unknown."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from emoadapt.features.transcript import Config as TranscriptConfig
 from emoadapt.features.transcript import language_code
 
 _SHORT_WINDOW = (
-    "window: paper is too short for openSMILE's pitch tracker (EmoDB: 20 % voiced frames instead of 59 %), and handcrafted "
-    "baselines lose macro-F1 (RAVDESS, 4 classes: .09 with an SVM, .02 with an MLP); paper_pitch60 keeps 60 ms for pitch"
+    "window: paper is too short for openSMILE's pitch tracker (EmoDB: 20 % voiced frames instead of 59 %), and baselines on "
+    "descriptors lose macro-F1 (RAVDESS, 4 classes: .09 with an SVM, .02 with an MLP); paper_pitch60 keeps 60 ms for pitch"
 )
 
 

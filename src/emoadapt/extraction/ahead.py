@@ -1,4 +1,4 @@
-"""Working ahead: one stage of a chain computes in a thread of its own while the next uses what it gave.
+"""Prefetching: a stage computes in its own thread while the next consumes.
 
 Decoders, networks and image codecs give the interpreter free while they work, so stages overlap.
 """
@@ -17,7 +17,7 @@ _END = object()
 
 
 def run_ahead(items: Generator[Item], depth: int) -> Generator[Item]:
-    """Items of a generator that runs in a thread of its own, at most `depth` finished ones ahead of their use.
+    """Prefetch up to `depth` items of a generator in a thread.
 
     The thread ends when the generator does. What the generator raises is raised here, after the items before it. When this
     one is closed, so is the other, after the item it is at.

@@ -1,4 +1,4 @@
-"""Outputs of frozen backbones, computed once for each clip, never on padded audio, and kept like features."""
+"""Outputs of frozen backbones, computed once per clip and kept like features."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 from emoadapt import schema
 from emoadapt.errors import ClipError
 from emoadapt.extraction.recipes import list_versions
-from emoadapt.extraction.shards import extract_here, find_device
+from emoadapt.extraction.shards import extract_here
 from emoadapt.features.base import Extraction, guard
 from emoadapt.flow.rows import Counts, Recipe, compute_shard
+from emoadapt.machine.torch_device import find_device
 from emoadapt.weights.registry import identity
 
 if TYPE_CHECKING:

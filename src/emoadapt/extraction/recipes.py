@@ -1,4 +1,4 @@
-"""What decides a feature's rows besides their input, as its module declares it. Imports no heavy library."""
+"""Recipe of a feature: everything but its input that decides its rows."""
 
 from __future__ import annotations
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from emoadapt.config import Study
-from emoadapt.errors import NO_GPU, ModelError
 from emoadapt.extraction.recipes import (
     describe_extraction,
     describe_recipe,
@@ -19,6 +17,7 @@ from emoadapt.extraction.recipes import (
 from emoadapt.extraction.workers import WorkerPool
 from emoadapt.features.base import Context, Extractor
 from emoadapt.flow.rows import Counts, Row, compute_shard
+from emoadapt.machine.torch_device import find_device
 
 
 def extract_shard(
@@ -61,7 +60,7 @@ def extract_shard(
 
 
 def extract_here(build: Callable[[], Extractor], chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
-    """Rows with their results, by an extractor in this process."""
+    """Yield rows with their results, by an extractor in this process."""
     extractor = build()
     for rows in chunks:
         yield from zip(rows, extractor.extract(rows), strict=True)
@@ -76,28 +75,3 @@ def _choose_workers(study: Study, feature: str, threads: int) -> tuple[str, int]
     if reads_media(feature):
         return device, threads if device == "cpu" else 1
     return device, threads if find_section(study, feature).runs_parallel() and threads > 1 else 0
-
-
-def find_device(device: str) -> str:
-    """`cpu` or `cuda`. PyTorch is only loaded to answer that where there is a driver to ask.
-
-    Raises:
-        ModelError: `cuda` is asked for and there is no GPU.
-    """
-    if device == "cpu" or (device == "auto" and not _has_driver()):
-        return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if device == "cuda":
-        raise ModelError(NO_GPU)
-    return "cpu"
-
-
-def _has_driver() -> bool:
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True

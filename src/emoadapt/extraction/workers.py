@@ -1,4 +1,4 @@
-"""Extractors in worker processes: a decoder that crashes or hangs costs one row, and not the shard.
+"""Extractors in worker processes; a crash or hang costs one row.
 
 The parent reads rows, hands them out one at a time and takes the results back in the order of the rows; it loads neither
 models nor decoders. A worker keeps one extractor for all its rows.
@@ -139,7 +139,7 @@ class WorkerPool:
             self._replace(worker)
 
     def _listen(self) -> None:
-        """Wait until a worker has something to say, or it is time to look whether all of them are alive."""
+        """Wait for a message of a worker, or for the next check that all are alive."""
         busy = [worker for worker in self._workers if worker.task is not None]
         links: list[Any] = [link for worker in busy for link in (worker.link, worker.process.sentinel)]
         heard = set(wait(links, self._stall_limit / _LOOKS))
@@ -164,7 +164,7 @@ class WorkerPool:
             worker.task.result, worker.task = content, None
 
     def _replace(self, worker: _Worker) -> None:
-        """Bury a worker that died; its row goes to another one, unless it was its second."""
+        """Replace a dead worker, and retry its row once."""
         task, end = worker.task, worker.bury()
         assert task is not None
         self._workers.remove(worker)

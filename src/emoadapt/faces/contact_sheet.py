@@ -1,4 +1,4 @@
-"""A picture of the faces that were found in a corpus, for people to look at: a frame of each clip with its box, and crops."""
+"""Contact sheet of detected faces: a frame of each clip, and crops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faces of a clip: detected, one person followed, cropped square (Goncalves & Busso 2025, III-B).
+"""Cropping of one person's faces in a clip (Goncalves & Busso 2025, III-B).
 
 Decoding, detection and cropping overlap. Crops are encoded as they are cut, so what is held is a few batches of frames and the
 crops themselves.
@@ -33,7 +33,7 @@ its mean area: smaller ones are people far behind, or no faces."""
 
 @dataclass
 class _Seen:
-    """What is gathered while a clip is gone through, frames counted from 0."""
+    """Intermediate results of a clip; frames are counted from 0."""
 
     people: People
     seconds: list[float] = field(default_factory=list)
@@ -91,7 +91,7 @@ class FacesExtractor:
         }
 
     def _go_through(self, row: dict[str, Any]) -> _Seen:
-        """Find all faces, and cut out that of the person who leads so far: nearly always the one who is kept."""
+        """Detect all faces, and crop those of the currently leading person."""
         seen = _Seen(People(self._config.several == "follow"))
         with (
             # Both are closed here: a detector's error would keep the decoder at work for as long as somebody looks at it.
@@ -154,7 +154,7 @@ def _note_others(seen: _Seen, person: Person) -> str | None:
 
 
 def crop_square(frame: np.ndarray, box: Sequence[float], margin: float) -> np.ndarray:
-    """Cut a square about a box out of a frame; what lies outside repeats the frame's border.
+    """Crop a square around a box; outside the frame, repeat its border.
 
     Args:
         frame: (H, W, 3) uint8.

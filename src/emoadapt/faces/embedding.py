@@ -1,4 +1,4 @@
-"""Embedding of face crops, which are decoded and scaled while the network computes."""
+"""Embedding of face crops, decoded and scaled while the network computes."""
 
 from __future__ import annotations
 

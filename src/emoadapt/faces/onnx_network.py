@@ -1,4 +1,4 @@
-"""Embedding networks in ONNX format, run by onnxruntime; and a small untrained one for the demo and for trials."""
+"""Embedding networks in ONNX format, and a small untrained network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""OpenCV, loaded late: it takes long, and its wheel with windows needs system libraries that servers lack."""
+"""OpenCV, imported on first use.
+
+The import is slow, and the wheel with windows needs system libraries that servers lack.
+"""
 
 from __future__ import annotations
 

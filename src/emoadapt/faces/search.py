@@ -1,4 +1,4 @@
-"""Detection through a clip: on every frame or on every k-th, everywhere or near the faces that are known.
+"""Face detection over the frames of a clip, in full or near known faces.
 
 What is saved is never paid for blindly: boxes are carried over frames only between two detections that agree, and a narrowed
 search counts only where it confirms every face that it was given.

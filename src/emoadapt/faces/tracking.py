@@ -1,4 +1,4 @@
-"""Which faces of a clip's frames are one person's, by place and size alone.
+"""Tracking of people through a clip, by place and size of faces.
 
 Without a network for identities two people who follow each other at the same place, as after a cut, are one person here;
 and somebody who comes back at another place is another. A clip in which several faces appear is noted as such.
@@ -43,7 +43,7 @@ class Person:
 
 
 class People:
-    """The people of a clip, told apart frame by frame.
+    """People of a clip, tracked frame by frame.
 
     Args:
         follow: False takes the largest face of each frame, whoever's it is, for the same person's.

@@ -1,4 +1,4 @@
-"""Audio of a clip as every model and feature reads it: mono, 16 kHz, int16."""
+"""Audio of a clip: mono, 16 kHz, int16."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Config(FeatureSection):
     """Longer clips are set aside (`too_long`) without being decoded; a segment counts by its own length."""
 
     def runs_parallel(self) -> bool:
-        """Yes."""
+        """True: a decoder keeps one core busy."""
         return True
 
 

@@ -1,22 +1,22 @@
-"""What a feature declares, and what its extractor is.
+"""Interface of a feature and its extractor.
 
 A feature is a module here, or in the folder `features` of a study's own plug-ins, with
 
 * `INPUTS`: the tables that it is computed from, a literal: `manifest`, or names of features;
 * `LIBRARIES`: distributions whose version decides the result, whatever the section says, a literal;
-* `TERMS`: terms of the software that bind who uses what it computed, as the end of a sentence; None: there are none. A literal.
-  The licence of weights is not stated here, but where they are registered;
+* `TERMS`: terms of the software for users of its output, as the end of a sentence, a literal; None: no terms. The licences of
+  weights are in the registry of weights;
 * `TABLE`: its table, made by `schema.make_feature_table`;
 * `Config`: its section, a `FeatureSection`;
-* `load(config, context)`: its extractor. What it needs is imported there, so that the module itself is light.
+* `load(config, context)`: its extractor. Heavy libraries are imported there, so that the module itself is light.
 
-Literals that it may declare:
+Optional literals:
 
-* `READS_MEDIA`: True where it reads the files of clips. Each clip is then read in a worker process, so that a crash or a hang of
-  a decoder costs one row;
-* `MODALITIES`: what a corpus must have besides speech: `("video",)`;
-* `CHUNK_ROWS`: rows that are read and given to the extractor at once;
-* `JOB`: what a job asks a cluster for: `memory_mb`, `memory_mb_per_thread`, `minutes`.
+* `READS_MEDIA`: True if it reads media files. Each clip is then read in a worker process, so that a crash or hang of a decoder
+  costs one row;
+* `MODALITIES`: modalities that a corpus must have besides speech: `("video",)`;
+* `CHUNK_ROWS`: rows per call of the extractor;
+* `JOB`: resources of a cluster job: `memory_mb`, `memory_mb_per_thread`, `minutes`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from emoadapt.errors import ClipError
 
 @dataclass(frozen=True)
 class Network:
-    """The network, or the rules, that a feature is computed by.
+    """The network, or the rules, that compute a feature.
 
     Args:
         role: what it does in a study.
@@ -59,7 +59,7 @@ class FeatureSection(Section):
     """Base of a feature's section: what follows from its keys."""
 
     def describe_network(self) -> Network | None:
-        """The network in force; None for a feature without one. The weights that it names are part of the recipe."""
+        """Network under this configuration, None without one; its weights are part of the recipe."""
         return None
 
     def list_libraries(self) -> tuple[str, ...]:
@@ -67,11 +67,11 @@ class FeatureSection(Section):
         return ()
 
     def list_modules(self) -> tuple[str, ...]:
-        """Modules of the engine in force that are imported by their names; those that are imported plainly are found without."""
+        """Modules that the configured engine imports by name; other imports are found without."""
         return ()
 
     def list_idle_keys(self) -> set[str]:
-        """Keys that do not change a row as things stand."""
+        """Keys that do not affect rows under this configuration."""
         return set()
 
     def list_manifest_columns(self) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class FeatureSection(Section):
         return False
 
     def runs_parallel(self) -> bool:
-        """Whether a clip keeps one core busy, so that a job works on as many clips at a time as it has threads."""
+        """Whether a clip keeps one core busy, so that a job runs one clip per thread."""
         return False
 
     def count_threads(self, allowed: int, on_gpu: bool) -> int:
@@ -92,15 +92,15 @@ class FeatureSection(Section):
 
 
 def _keep_still() -> None:
-    """Nobody watches the job."""
+    """Ignore the beat, in a job that no process monitors."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """Where a job runs: folder of weights, `cpu` or `cuda`, and the threads it may use.
+    """Resources of a job: folder of weights, `cpu` or `cuda`, and threads.
 
-    `beat` is called by an extractor whenever a long clip makes progress, so that one that is merely long is told
-    from one on which a decoder hangs.
+    An extractor calls `beat` whenever a long clip makes progress, so that a long clip is distinguished from a hanging
+    decoder.
     """
 
     models_dir: Path
@@ -124,7 +124,7 @@ class Extractor(Protocol):
 
 @dataclass(frozen=True)
 class Extraction:
-    """What the extraction of a feature reads and writes.
+    """Inputs and output table of a feature.
 
     Args:
         table: its columns.

@@ -1,4 +1,4 @@
-"""The 65 low-level descriptors of ComParE (IS13 to ComParE 2016) and their deltas, frame by frame: the input of G22.
+"""The 65 low-level descriptors of ComParE and their deltas, frame by frame.
 
 Schuller et al. 2013, "The INTERSPEECH 2013 Computational Paralinguistics Challenge", in openSMILE's configuration of
 2016, which fixes numerical faults of the one of 2013.

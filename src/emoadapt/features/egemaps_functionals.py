@@ -1,4 +1,4 @@
-"""The 88 functionals of eGeMAPSv02, of which the set is defined by its authors' windows.
+"""The 88 functionals of eGeMAPSv02, with its authors' windows.
 
 One vector per clip, in openSMILE's order, names and units; clips shorter than 60 ms fail (`too_short`).
 """

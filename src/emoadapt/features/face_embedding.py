@@ -1,4 +1,4 @@
-"""Facial-expression embedding: one vector per face crop, averaged over the clip (Goncalves & Busso 2025, III-B)."""
+"""Facial-expression embedding, averaged over the clip (Goncalves & Busso 2025, III-B)."""
 
 from __future__ import annotations
 

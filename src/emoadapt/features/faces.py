@@ -1,4 +1,4 @@
-"""Faces of a clip: detected, one person followed, cropped square (Goncalves & Busso 2025, III-B)."""
+"""Square crops of one person's faces (Goncalves & Busso 2025, III-B)."""
 
 from __future__ import annotations
 
@@ -58,28 +58,27 @@ class Config(FeatureSection):
     weights: str | None = None
     """File or folder of the detector's weights, relative to `models_dir`; null = the registry's name for it."""
     fps: Literal["native"] | Annotated[float, Field(gt=0)] = "native"
-    """Frames per second that are kept; `native` is the paper's every frame."""
+    """Frames per second to use. `native`: every frame (the paper)."""
     detect_every: int = Field(1, ge=1, le=25)
-    """Look for faces in every so-many-th of these frames. Boxes are carried over the frames between only where the detections
-    before and after agree (each face overlaps one of its own by half); where they do not, these frames are searched too."""
+    """Detect faces in every n-th frame. Boxes are carried over the frames between if the detections before and after agree (each
+    face overlaps its own by half); otherwise these frames are searched too."""
     search: Literal["full", "near"] = "full"
-    """`near`: look only near the faces that are known and for faces of about their sizes; everywhere in the first frame, in every
-    16th, beside doubtful faces, and where a known face is not surely found again. Its boxes are those of `full`; newcomers
-    are seen, and counted in `n_candidates`, only where all is searched. Only MTCNN can do that. It saves time on CPUs;
-    GPUs gain from batches, which `full` has."""
+    """`full`: search whole frames. `near`: search near known faces and for their sizes; whole frames are still searched at the start,
+    every 16th time, and where a face is doubtful or lost. The boxes equal those of `full`; new faces are found, and counted in
+    `n_candidates`, only in whole frames. `near` needs MTCNN and saves time on CPUs; on GPUs the batches of `full` are faster."""
     several: Literal["follow", "largest"] = "follow"
-    """Where several faces appear: keep one person's through the clip, the one whose faces have the largest area in total,
-    told by place and size; or the largest face of each frame, whoever's it is. Such clips are noted (`several_faces`)."""
+    """Clips with several faces. `follow`: keep the person, tracked by place and size, whose faces have the largest total area.
+    `largest`: keep the largest face of each frame. Both note the clip (`several_faces`)."""
     min_score: float | None = None
     """Smallest detector confidence; null = the detector's own default."""
     min_face: int | None = Field(None, ge=12, le=1000)
-    """Side in pixels of the smallest face looked for; null = the detector's own (MTCNN 20, Haar 32). Larger is faster."""
+    """Side in pixels of the smallest face to detect. null: the detector's default (MTCNN 20, Haar 32). Larger is faster."""
     margin: float = Field(0.0, ge=0, le=1)
     """Widening of the square crop on each side, as a fraction of its side."""
     crop_size: int = Field(224, ge=32, le=512)
     """Side of the stored crop in pixels."""
     crop_format: Literal["jpeg", "png"] = "jpeg"
-    """How crops are stored: JPEG of quality 95, or PNG, which loses nothing and takes four times the space."""
+    """Format of stored crops: JPEG of quality 95, or PNG, which is lossless and four times as large."""
     max_seconds: float = Field(600.0, gt=0)
     """Longer clips are set aside (`too_long`) without being decoded; a segment counts by its own length."""
 

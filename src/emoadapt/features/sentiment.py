@@ -46,8 +46,8 @@ class Config(FeatureSection):
     """Hub id, or folder relative to `models_dir`."""
     batch_size: int = Field(32, ge=1)
     doubtful: Literal["absent", "note"] = "absent"
-    """Sentiment of a doubtful transcript that was kept (`features.transcript.doubtful: note`): none, so that it is no target; or
-    computed, with a note."""
+    """Doubtful transcripts that were kept (`features.transcript.doubtful: note`). `absent`: no sentiment, so no target. `note`: compute
+    it, with a note."""
 
     def describe_network(self) -> Network:
         """The classifier, or VADER's rules."""

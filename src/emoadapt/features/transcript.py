@@ -58,28 +58,28 @@ class Config(FeatureSection):
     language: str | None = None
     """ISO 639-1; null = the manifest's, else detected (Whisper) or English (pocketsphinx)."""
     batch_size: int | None = Field(None, ge=1)
-    """Windows of 30 s that Whisper reads together; null = 16 on a GPU, 1 on a CPU, where more gain little."""
+    """Windows of 30 s per batch of Whisper. null: 16 on a GPU, 1 on a CPU, where larger batches are hardly faster."""
     no_speech_threshold: float = Field(0.6, ge=0, le=1)
-    """A window whose no-speech probability is higher, and whose mean log-probability is at most `log_probability`, holds no
-    words. Whisper's own rule and value."""
+    """A window contains no words if its no-speech probability is higher and its mean log-probability is at most `log_probability`.
+    Whisper's own rule and value."""
     compression_ratio: float | None = Field(2.4, gt=0)
-    """A clip is doubtful (`repetition`) if the text of one of its windows compresses better than this. Whisper's own measure
-    and value; null = not looked at."""
+    """A clip is doubtful (`repetition`) if the text of one of its windows compresses better than this. Whisper's own measure and
+    value. null: not checked."""
     log_probability: float | None = Field(-1.0, le=0)
     """A clip is doubtful (`low_confidence`) if the words of one of its windows have a lower mean log-probability. Whisper's own
-    measure and value; null = not looked at, and the no-speech probability alone decides on words."""
+    measure and value. null: not checked; the no-speech probability alone decides whether a window contains words."""
     doubtful: Literal["absent", "note"] = "absent"
-    """Use of a doubtful transcript: none, as if there were no words; or kept with a note."""
+    """Doubtful transcripts. `absent`: treat the clip as one without words. `note`: keep the transcript with a note."""
     unknown_language: Literal["note", "absent"] = "note"
-    """Clips without a language, for a recogniser that knows only one (pocketsphinx, `*.en` of Whisper): transcribed in that language with
-    a note (`language_assumed`), or left out (`language_unknown`)."""
+    """Clips of unknown language, if the recogniser supports only one (pocketsphinx, `*.en` of Whisper). `note`: transcribe in that
+    language with a note (`language_assumed`). `absent`: leave out (`language_unknown`)."""
     timestamps: bool = False
-    """Also keep Whisper's segments, with their beginnings and ends. It is another way of decoding: texts may differ."""
+    """Also keep Whisper's segments with start and end. Whisper then decodes differently: texts may change."""
 
     @model_validator(mode="after")
     def _timestamps(self) -> Config:
         if self.timestamps and self.engine != "whisper":
-            raise ValueError(f"timestamps: {self.engine} gives none; set engine: whisper, or leave the key out")
+            raise ValueError(f"timestamps: the engine {self.engine} has none; set engine: whisper, or remove the key")
         return self
 
     def describe_network(self) -> Network | None:

@@ -1,1 +1,1 @@
-"""What makes a result stale and what does not: shards, fingerprints, code digests, row reuse, the run grid."""
+"""Staleness of results: shards, fingerprints, code digests and reused rows."""

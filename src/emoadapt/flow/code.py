@@ -1,4 +1,4 @@
-"""Digests of source modules that change when behaviour can change, and not with comments or layout.
+"""Digests of source code that ignore comments and layout.
 
 Packages run by `python -m` are invisible to Snakemake; a digest in a rule's `params` makes its results
 depend on the rule's own module and on every first-party module that it imports, directly or not.

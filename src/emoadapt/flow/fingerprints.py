@@ -1,4 +1,4 @@
-"""Content fingerprints of media files, read again only when size or modification time changed."""
+"""Content fingerprints of media files, cached by size and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Computing one shard of one feature: only the rows that are new, and nothing lost when the job is killed.
+"""Computation of a feature's shard: only new rows, resumable after a kill.
 
 Beside a shard `NNN.parquet` lies `.rows/NNN.parquet`, a hard link to its last complete version, and while a
 job runs `.rows/NNN.<k>.<token>.parquet`, the rows that it has finished. Snakemake deletes the output of a job that is
@@ -238,7 +238,7 @@ class _SavedRows:
         if odd := sorted(found ^ self.wanted.keys()):
             raise DataError(
                 f"{self.folder} lacks {len(odd):,} of the {len(self.wanted):,} rows of shard {self.stem}, such as {odd[0]}: "
-                "another job may have written this shard at the same time; let it end, and run the same command again"
+                "another job may be writing this shard; wait until it ends, and run the same command again"
             )
 
     def replace(self, output: Path) -> None:
@@ -320,14 +320,12 @@ class _Readers:
                 self._open[number] = RowReader(path, self._table)
             found = self._open[number].read_row(row)
         except FileNotFoundError:
-            raise DataError(
-                f"{path} was taken away by another job; let it end, and run the same command again"
-            ) from None
+            raise DataError(f"another job removed {path}; wait until it ends, and run the same command again") from None
         except (pa.ArrowException, OSError) as error:
             if not is_damage(error):
                 raise
             path.unlink(missing_ok=True)
-            raise DataError(f"{path} was damaged, and is deleted; run the same command again ({error})") from None
+            raise DataError(f"{path} was damaged and has been deleted; run the same command again ({error})") from None
         self._left[number] -= 1
         if not self._left[number]:
             self._open.pop(number).close()
@@ -397,6 +395,6 @@ def _find_media(root: Path, row: dict[str, Any]) -> Path:
     path = root / row["media"]
     if row["fingerprint"] != schema.UNREADABLE and not path.exists():
         raise DataError(
-            f"{path} was there when its corpus was listed and is gone; bring it back, or run again without it"
+            f"missing media file: {path}, which existed when its corpus was listed. Restore it, or run again to list the corpus without it"
         )
     return path

@@ -1,1 +1,1 @@
-"""Emotions of anybody's files, and export for other runtimes."""
+"""Prediction of emotions in media files, and export to other runtimes."""

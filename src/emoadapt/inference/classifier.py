@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from emoadapt.backbones.base import list_model_types, load_folder
-from emoadapt.errors import ModelError
+from emoadapt.errors import ModelError, show
 from emoadapt.layers.heads import Head, MergedHead, ProjectedHead, ScaledHead, TwoLayerHead, seeded
 from emoadapt.layers.speech import SHAPE, SpeechBackbone
 
@@ -96,8 +96,7 @@ def _describe_other_folder(folder: Path) -> str:
     """What a folder without `config.json` is, and which one to name instead."""
     inner = sorted(path.parent.name for path in folder.glob("*/config.json"))
     if inner:
-        more = f" and {len(inner) - 5} more" if len(inner) > 5 else ""
-        return f"holds models; name one of its folders: {', '.join(inner[:5])}{more}"
+        return f"holds models; name one of its folders: {show(inner)}"
     if folder.name == "models" and folder.is_dir() and not any(folder.iterdir()):
         return "is empty: no model was kept; set keep_models: best, and run again (baselines are never kept)"
     return "has no config.json, so it is no model folder; name one of `results/runs/.../models/`"

@@ -54,7 +54,7 @@ def list_files(paths: Sequence[Path], *, recursive: bool = False, listed: Path |
         else:
             raise ConfigError(f"{path} is a folder; name files, or add --recursive for all media files below it")
     if not files:
-        raise ConfigError("there is no file to predict; name files, folders with --recursive, or a list with --list")
+        raise ConfigError("no file is named; name files, folders with --recursive, or a list with --list")
     return files
 
 
@@ -80,7 +80,7 @@ def refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
     for path in inputs:
         with suppress(OSError):
             if output.samefile(path):
-                raise ConfigError(f"{output} is to be read, and would be overwritten; write to another file")
+                raise ConfigError(f"{output} is an input and would be overwritten; write to another file")
 
 
 @contextmanager

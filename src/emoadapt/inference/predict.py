@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from emoadapt.errors import ClipError, ConfigError, ModelError
+from emoadapt.errors import ClipError, ModelError
 from emoadapt.features.audio import Config as AudioConfig
 from emoadapt.inference.windows import WHOLE_SECONDS, Cutting, cut_audio
+from emoadapt.machine.torch_device import find_device
 from emoadapt.media import Log, Piece, Recording, examine, iterate_audio
 from emoadapt.samples import to_float
 from emoadapt.schema import SAMPLE_RATE
@@ -107,11 +108,8 @@ def predict_files(
         ModelError: a batch needs more memory than there is.
     """
     cutting = Cutting.choose(window, hop, whole)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, and torch sees no GPU on this machine; take auto or cpu")
-    chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     clips = (clip for file in files for clip in _read(file, cutting))
-    judge = _Judge(classifier.eval().to(chosen), batch_size)
+    judge = _Judge(classifier.eval().to(find_device(device)), batch_size)
     return (prediction for group in _look_ahead(clips, batch_size) for prediction in judge.judge_group(group))
 
 
@@ -207,6 +205,6 @@ class _Judge:
                 raise
             longest = max(map(len, samples)) / SAMPLE_RATE
             raise ModelError(
-                f"there is not the memory for {len(samples)} clips of up to {longest:.0f} s at once; take a smaller batch size, "
+                f"out of memory with {len(samples)} clips of up to {longest:.0f} s in a batch; set a smaller batch size, "
                 "or windows instead of whole recordings"
             ) from None

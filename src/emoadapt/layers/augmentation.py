@@ -1,4 +1,4 @@
-"""SpecAugment on what a transformer is given (Park et al. 2019; as in wav2vec 2.0's fine-tuning).
+"""SpecAugment on a transformer's input (Park et al. 2019), as in wav2vec 2.0.
 
 A clip's masks follow from a key of its own, made of seed, epoch and utterance: they are the same in every batch, and models
 of a pair, which share the seed, see the same ones.

@@ -1,4 +1,4 @@
-"""The audio branch of AV-HuBERT: stacked log filter banks, one linear layer, fusion with an absent video, a transformer.
+"""The audio branch of AV-HuBERT: filter banks, fusion, transformer.
 
 Shi et al. 2022, "Learning audio-visual speech representation by masked multimodal cluster prediction", Sec. 3. The names and
 numbers are those of the authors' code, https://github.com/facebookresearch/av_hubert (`hubert.py`, `hubert_dataset.py`), where

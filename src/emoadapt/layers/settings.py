@@ -1,4 +1,4 @@
-"""Settings that speech backbones of several families share, and what follows from them: which parts a stage trains.
+"""Settings of speech backbones, and the parts that each stage trains.
 
 Light, because a study is read with it. Digests cover it, unlike `emoadapt.config`, because it decides what is trained.
 """
@@ -60,16 +60,16 @@ class Lora(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
     """On the adapters' input."""
     modules: tuple[Projection, ...] | None = None
-    """Linear layers that get an adapter. null = `q_proj` and `v_proj`, for WavLM the two of the feed-forward part."""
+    """Linear layers with an adapter. null: `q_proj` and `v_proj`; for WavLM the two of the feed-forward part."""
 
 
 class Padding(Section):
-    """How short clips are lengthened."""
+    """Padding of short clips."""
 
     seconds: float = Field(gt=0, le=60)
-    """Shorter clips are lengthened to this (CARE: 1 s)."""
+    """Length in s to which shorter clips are padded (CARE: 1 s)."""
     mode: Literal["silence", "repeat"] = "silence"
-    """With zeros, after the clip was normalised, or with the clip again."""
+    """`silence`: zeros after normalisation. `repeat`: the clip again."""
 
 
 class SpeechSettings(Backbone):
@@ -78,23 +78,23 @@ class SpeechSettings(Backbone):
     weights: str | None = None
     """Hub id, or folder relative to `models_dir`. Exactly one of `weights` and `untrained` is given."""
     revision: str | None = None
-    """Commit of the hub repository, for a study that is to be repeated exactly."""
+    """Commit of the hub repository, to repeat a study exactly."""
     untrained: UntrainedTransformer | None = None
     """Dimensions of a randomly initialised model, named as untrained in every table."""
     layers: Literal["last", "weighted"] = "last"
-    """What is pooled: the last transformer layer, or a learned weighted mean of the transformer's input and all layers."""
+    """Layers to pool. `last`: the last transformer layer. `weighted`: a learned weighted mean of the transformer's input and all layers."""
     pooling: Name = "mean"
-    """How frames become one embedding: `mean` over time, `attentive_statistics`, or a plug-in of your own."""
+    """Pooling of frames into one embedding: `mean` over time, `attentive_statistics`, or a plug-in of your own."""
     train_layers: Literal["all"] | Annotated[int, Field(ge=1)] = "all"
-    """Transformer layers that are trained in both stages, counted from the last; a number freezes all below, the feature
+    """Number of transformer layers to train in both stages, counted from the last. A number freezes all layers below, the feature
     projection included."""
     lora: Lora | None = None
     """Train adapters instead of the transformer. They are merged into the weights that are saved."""
     spec_augment: SpecAugment | None = None
     """Mask spans of time and of channels in training."""
     pad: Padding | None = None
-    """Lengthen short clips in both stages and in prediction, so that the model hears it. null = clips keep their length. The
-    padding within a batch is another thing, and never heard."""
+    """Pad short clips as part of the model's input, in both stages and in prediction. null: clips keep their length. Padding within
+    a batch is separate and never changes an embedding."""
     adaptable: ClassVar[bool] = True
 
     @field_validator("pooling")
@@ -108,9 +108,9 @@ class SpeechSettings(Backbone):
     @model_validator(mode="after")
     def _one_source(self) -> SpeechSettings:
         if (self.weights is None) == (self.untrained is None):
-            raise ValueError("exactly one of `weights` and `untrained` is needed")
+            raise ValueError("the backbone needs either `weights` or `untrained`; give exactly one")
         if self.lora and self.train_layers != "all":
-            raise ValueError("`lora` and `train_layers` both say what is trained; give one of them")
+            raise ValueError("`lora` and `train_layers` exclude each other; remove one")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""Self-supervised speech models cut into a front end and a transformer, behind one interface.
+"""Self-supervised speech models, split into a front end and a transformer.
 
 The pooled embedding of a clip is the same alone and in a padded batch. `transformers` does not promise that:
 group-norm CNN encoders average over the padding, and data2vec's stacked positional convolutions carry values into the padding and
@@ -73,7 +73,7 @@ class SpeechBackbone(nn.Module):
         super().__init__()
         if getattr(model.config, "conv_pos_batch_norm", False):
             raise ModelError(
-                f"{origin}: a positional convolution with batch norm lets padding leak in; use another checkpoint"
+                f"{origin}: its positional convolution has batch norm, so embeddings would depend on padding; choose another checkpoint"
             )
         model.config.layerdrop = 0.0
         self.model = model
@@ -222,7 +222,7 @@ class SpeechBackbone(nn.Module):
             get_cpp_compiler()
         except InvalidCxxCompiler as error:
             raise ModelError(
-                "`compile: true` needs a C++ compiler, and there is none; install g++ or clang, or leave `compile` out"
+                "`compile: true` needs a C++ compiler, and none was found; install g++ or clang, or remove `compile`"
             ) from error
         for layer in self.model.encoder.layers:
             # Not the module itself: hooks, which take the layers' outputs for a weighted mean, stay outside.
@@ -424,7 +424,7 @@ def _check_adapters(backbone: SpeechBackbone) -> None:
             handle.remove()
     if missed := sorted({name.rsplit(".", 1)[-1] for name in adapted.keys() - called}):
         raise ModelError(
-            f"{backbone.origin} is a {backbone.model.config.model_type} model, which goes past adapters in {', '.join(missed)}; name "
+            f"{backbone.origin} is a {backbone.model.config.model_type} model, which ignores adapters in {', '.join(missed)}; name "
             "others under `lora: modules`, e.g. intermediate_dense and output_dense"
         )
 

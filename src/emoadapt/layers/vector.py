@@ -1,4 +1,4 @@
-"""A backbone without parameters, whose embedding is the vector that it is given."""
+"""A backbone without parameters; its embedding is its input vector."""
 
 from __future__ import annotations
 

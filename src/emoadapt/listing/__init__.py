@@ -1,1 +1,1 @@
-"""Listing of corpora: utterances and labels from what importers find, and the checks before anything is computed."""
+"""Listing of corpora: utterances, labels, and checks before extraction."""

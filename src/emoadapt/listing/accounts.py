@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import Utterance, show
-from emoadapt.errors import CorpusError
+from emoadapt.corpora.base import Utterance
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.folders import describe_passed_over, survey_folder
 from emoadapt.listing.reading import name_as_on_disk
 from emoadapt.plugins import load_plugin

@@ -1,4 +1,4 @@
-"""What importers of published corpora share: telling clips by their names, choosing recordings, reading tables.
+"""Shared code of importers of published corpora: file names, recordings, tables.
 
 Files decide what a corpus holds. A clip that the annotations do not know is refused by its importer, or is unlabelled
 where the distribution has such clips. An annotated clip without a file is passed over, since videos vanish from the
@@ -16,8 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from emoadapt.corpora.base import show
-from emoadapt.errors import CorpusError
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.delimited import Chooser, Reader, Table
 from emoadapt.listing.extensions import VIDEO_EXTENSIONS
 from emoadapt.listing.folders import find_media
@@ -69,7 +68,7 @@ def find_clips(
     if unknown:
         raise CorpusError(
             f"corpus {name}: not named like {example}: {show(unknown)}; "
-            f"move them away, or set corpora.{name}.importer: folder"
+            f"move them out of the root, or set corpora.{name}.importer: folder"
         )
     return clips
 
@@ -270,7 +269,7 @@ def refuse_unannotated(name: str, media: Sequence[str], what: str) -> None:
     if media:
         raise CorpusError(
             f"corpus {name}: {len(media)} clips are not in {what}: {show(media)}; "
-            "take it from the same release of the corpus as the media, or move these files away"
+            "take it from the same release of the corpus as the media, or move these files out of the root"
         )
 
 

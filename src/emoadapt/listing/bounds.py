@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import Utterance, show
-from emoadapt.errors import CorpusError
+from emoadapt.corpora.base import Utterance
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.durations import read_durations
 from emoadapt.media.durations import declared_seconds, demuxed_seconds
 from emoadapt.plugins import load_plugin
@@ -52,7 +52,11 @@ def refuse_segments_outside(name: str, config: AnyCorpus, utterances: Sequence[U
     order = {utterance_id: at for at, utterance_id in enumerate(lines)}
     outside.sort(key=lambda segment: order.get(segment.utterance_id, 0))
     shown = show(_describe(segment, measured[segment.media] or 0.0, lines) for segment in outside)
-    many = f"{len(outside):,} segments leave their files" if len(outside) > 1 else "1 segment leaves its file"
+    many = (
+        f"{len(outside):,} segments extend beyond their files"
+        if len(outside) > 1
+        else "1 segment extends beyond its file"
+    )
     raise CorpusError(f"corpus {name}: {many}: {shown}; give times in seconds from the beginning of the file")
 
 

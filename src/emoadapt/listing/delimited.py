@@ -1,4 +1,4 @@
-"""Tables of text with a separator between cells (CSV, TSV), read so that no row vanishes.
+"""Reading of CSV and TSV tables without losing a row.
 
 A quotation mark that is never closed takes all rows up to the next mark into one cell, and the rest still looks like a table. So each
 line is one row unless the quoting says otherwise, and each row has as many cells as the header. Other rows are refused with their

@@ -1,4 +1,7 @@
-"""Emotion names that all importers give, so that a model of one corpus can be tested on another."""
+"""Emotion names shared by all importers.
+
+A model of one corpus can thus be tested on another.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Extensions of the files that are taken for media when a folder is listed.
+"""Extensions of media files.
 
-They are those of the formats that `emoadapt.media` reads: FFmpeg's own for each, and those it does not list. Literals, since
-importers load no decoder; a test compares them with what PyAV says. A file with another extension, or without one, is counted as
-passed over; a table, or a person, that names it has it read all the same.
+Files with these extensions count as media when a folder is listed. They are the extensions of the formats that `emoadapt.media`
+reads: FFmpeg's own list, and some that it lacks. They are literals because importers load no decoder; a test compares them with
+PyAV. Other files are counted as passed over. A file that a table or a command line names is read whatever its extension.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Listing folders: the media files below one, what is passed over, and what is missing."""
+"""Listing of folders: media files, other files and missing files."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _list_folder(path: str | Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except OSError as error:
         raise CorpusError(
-            f"the folder {path} cannot be read ({error.strerror}); make it readable or move it away"
+            f"the folder {path} cannot be read ({error.strerror}); make it readable, or move it out of the root"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""From a corpus on disk to its manifest shards and its table of labels, and the state that makes them stale."""
+"""Manifest shards and label table of a corpus, and their state."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CorpusState:
 
 
 def find_state(name: str, config: AnyCorpus) -> CorpusState:
-    """List a corpus, once for all that is asked of it, or recall its state where nothing changed since.
+    """List a corpus once, or recall its state if nothing changed.
 
     Recalled is only what was found by the same code from the same configuration, tables, names and media files; the files
     are asked for size, times and inode, one by one, as `fingerprint_media` does before it reads one again.
@@ -76,7 +76,7 @@ def _compute_state(name: str, config: AnyCorpus, utterances: list[Utterance]) ->
 
 
 def _lay_by(name: str, rows: list[dict[str, Any]]) -> str:
-    """Digest of a shard's rows, which are kept for its job; without room for them it lists its corpus itself."""
+    """Cache a shard's rows for its job, and return their digest."""
     from emoadapt.storage.tables import write_table
 
     state = digest([tuple(row.values()) for row in rows])
@@ -123,12 +123,12 @@ def _assign_rows(name: str, config: AnyCorpus, utterances: list[Utterance]) -> I
 
 
 def list_fields(row: Utterance | Label) -> dict[str, Any]:
-    """Fields of a row by name; `dataclasses.asdict` copies every value and takes twenty times as long."""
+    """Fields of a row by name, twenty times faster than `dataclasses.asdict`."""
     return {name: getattr(row, name) for name in row.__dataclass_fields__}
 
 
 def write_manifest(name: str, config: AnyCorpus, shard: int, state: str | None, output: Path) -> None:
-    """Write one manifest shard (MANIFEST): as it was listed when the graph was built, or listed anew where that is gone.
+    """Write one manifest shard (MANIFEST), from the cached listing or a new one.
 
     Args:
         name: the corpus.

@@ -1,4 +1,4 @@
-"""Corpora whose file names tell everything: the clip, its speaker and its emotion."""
+"""Importers of corpora whose file names hold clip, speaker and emotion."""
 
 from __future__ import annotations
 

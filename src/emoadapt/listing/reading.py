@@ -1,4 +1,4 @@
-"""Utterances and labels of a corpus, as its importer lists them, in one form and checked."""
+"""Utterances and labels of a corpus, normalised and checked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.corpora.base import Label, Utterance, parent_of, show
-from emoadapt.errors import CorpusError
+from emoadapt.corpora.base import Label, Utterance, parent_of
+from emoadapt.errors import CorpusError, show
 from emoadapt.flow.code import digest
 from emoadapt.listing.folders import describe_passed_over, find_media, find_missing, survey_folder
 from emoadapt.listing.names import find_on_disk, normalise_name, note_case_twins, note_unknown_words, parse_known

@@ -1,4 +1,4 @@
-"""Dividing speakers into groups of wanted sizes, so that no speaker is in two."""
+"""Division of speakers into disjoint groups of given sizes."""
 
 from __future__ import annotations
 

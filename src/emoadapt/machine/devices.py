@@ -1,4 +1,4 @@
-"""Which GPU a job takes, where several jobs share a machine.
+"""Assignment of GPUs to jobs that share a machine.
 
 Snakemake counts GPUs (`--resources gpu=4`) and does not say which. Here a job takes the first that is free, by a lock of the
 operating system on a file per device, which the kernel lifts when the process ends, however it ends. The locks lie in a folder

@@ -1,4 +1,4 @@
-"""After a `kill -9` the same command must go on: Snakemake's lock files then stay behind and would stop it.
+"""Removal of the Snakemake lock files of killed runs.
 
 Every Snakemake process in a folder, dry runs included, shares a lock of the operating system for as long as it lives,
 however it ends. Who can have that lock for itself knows that no other process is alive there, so that lock files are
@@ -27,7 +27,7 @@ _held: list[int] = []
 
 
 def clear_stale_locks(folder: Path) -> bool:
-    """Remove lock files that a killed run left behind, and say from now on that this process is alive.
+    """Remove lock files of a killed run, and mark this process as alive.
 
     Of lock files that may be of another host a sentence tells instead.
 
@@ -52,8 +52,8 @@ def clear_stale_locks(folder: Path) -> bool:
             left = []
         else:
             print(
-                f"{state.absolute()} holds lock files of a run on {' or '.join(others) or 'a host that is not known'}; when it has ended, "
-                "the same command with `--unlock` takes them away",
+                f"{state.absolute()} contains lock files of a run on {' or '.join(others) or 'an unknown host'}; when it has ended, remove "
+                "them with the same command and `--unlock`",
                 file=sys.stderr,
             )
     if not left:
@@ -134,7 +134,7 @@ def _boot() -> str:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Whether the lock was free, and is now ours; None where the file system has no locks."""
+    """Try to take the lock; None if the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

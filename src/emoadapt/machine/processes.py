@@ -157,7 +157,7 @@ def _run_rank(
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed takes its processes along, which would train on for nobody."""
+    """End this process when its parent ends; it would train without a purpose."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""How far a long job is: a bar on a terminal, plain lines in a log."""
+"""Progress of a long job: a bar on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def make_bar() -> Bar:
 
 
 def _format_time(seconds: float) -> str:
-    """A duration as people say it: `48 s`, `12 min`, `3 h 20 min`."""
+    """Format a duration: `48 s`, `12 min`, `3 h 20 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""The processes that train one model together: each takes its share of every batch, and sums go over all of them.
+"""Ranks: processes that train one model together, and their all-reduce.
 
 One process, the usual case, is all of them: nothing is sent, and no number changes.
 """
@@ -17,17 +17,17 @@ T = TypeVar("T")
 
 
 def count_ranks() -> int:
-    """Number of processes."""
+    """Number of ranks; 1 without a group."""
     return dist.get_world_size() if (dist := _find_group()) else 1
 
 
 def find_rank() -> int:
-    """Number of this process; the one with 0 writes what there is to write."""
+    """Rank of this process; rank 0 writes all files."""
     return dist.get_rank() if (dist := _find_group()) else 0
 
 
 def add_up(values: Tensor) -> Tensor:
-    """Sum over all processes, the same in each; on the GPU where there is one."""
+    """All-reduce a sum over the ranks."""
     if (dist := _find_group()) is None:
         return values
     total = values.clone()
@@ -36,7 +36,7 @@ def add_up(values: Tensor) -> Tensor:
 
 
 def gather(values: Sequence[T]) -> list[T]:
-    """What all processes hold, in their order, in each; anything that can be pickled, tensors on the CPU."""
+    """All-gather the ranks' values in rank order; they must be picklable, tensors on the CPU."""
     if (dist := _find_group()) is None:
         return list(values)
     parts: list[list[T]] = [[] for _ in range(count_ranks())]
@@ -45,11 +45,11 @@ def gather(values: Sequence[T]) -> list[T]:
 
 
 def share(value: T | None = None) -> T:
-    """The value of the first process, in each."""
+    """Broadcast the value of rank 0."""
     return gather([value])[0]  # type: ignore[return-value]
 
 
 def _find_group() -> ModuleType | None:
-    """`torch.distributed` where there are several processes; a process that never loaded torch is alone."""
+    """`torch.distributed` if a group exists; None without torch."""
     dist = sys.modules.get("torch.distributed")
     return dist if dist is not None and dist.is_available() and dist.is_initialized() else None

@@ -1,4 +1,4 @@
-"""How a training is done, one module for each method: see `base`."""
+"""Methods of training, one module each: see `base`."""
 
 from emoadapt.plugins import extend_path
 

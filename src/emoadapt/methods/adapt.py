@@ -24,25 +24,23 @@ class Config(Optimisation, Adaptation):
     )
     """Objective -> weight of its loss. The paper: egemaps + 0.5 sentiment + face."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Over the dimensions of a regression target. The paper's formula sums."""
+    """Reduction over the dimensions of a regression target. The paper's formula sums."""
     mean_over: Literal["clips", "targets"] = "clips"
     """How a loss term is averaged when some clips have no target: over all clips of the batch (`clips`), so that every target
     counts alike, or over those that have one (`targets`), so that every objective counts alike. Learned weights always use
     `targets`."""
     weighting: Literal["fixed", "uncertainty", "gradnorm"] = "fixed"
-    """`fixed`: the weights stay as given (the paper). Otherwise they are where learning begins: by homoscedastic uncertainty
-    (Kendall et al. 2018), or so that all objectives learn at the same pace (GradNorm, Chen et al. 2018). The epoch is chosen
-    by the weights as given in any case."""
+    """`fixed`: the weights stay constant (the paper). `uncertainty` and `gradnorm` learn them from these values, by homoscedastic
+    uncertainty (Kendall et al. 2018) or by GradNorm (Chen et al. 2018). The epoch is always chosen with the given weights."""
     weighting_learning_rate: float = Field(0.01, gt=0)
     """Learning rate of learned weights."""
     normalise: Literal["global", "corpus"] = "global"
-    """Whether z-scores are fitted over all corpora together or one by one."""
+    """Statistics of the z-scored targets: over all corpora (`global`), or of each corpus."""
     held_out: Fraction = 0.15
-    """Share of the unlabelled data (by speaker where known) on which the best checkpoint is chosen. Copies of a recording are on
-    one side."""
+    """Share of the clips, by speaker where known, on which the best epoch is chosen. Copies of a recording stay together."""
     epochs: int = Field(100, ge=1)
     crop: Literal["beginning", "centre", "random"] = "random"
-    """What is kept of a clip that is cropped, as in Stage 2."""
+    """Part that a crop keeps, as in Stage 2."""
 
     @model_validator(mode="after")
     def _weighted(self) -> Config:

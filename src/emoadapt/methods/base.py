@@ -1,4 +1,4 @@
-"""What a method of training is.
+"""Interface of a training method.
 
 A method is a module here, or in the folder `methods` of a study's own plug-ins, with
 

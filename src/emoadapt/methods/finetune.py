@@ -15,7 +15,7 @@ SCOPE = "run"
 
 
 class Config(Optimisation, Finetuning):
-    """Stage 2, the same for all starting points: the backbone and a head are trained on labels."""
+    """Stage 2: the backbone and a head are trained on labels."""
 
     method: Literal["finetune"] = "finetune"
     epochs: int = Field(20, ge=1)
@@ -27,9 +27,9 @@ class Config(Optimisation, Finetuning):
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: weight the cross-entropy by inverse class frequency."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of each target that is spread evenly over all classes."""
+    """Share of each target that is distributed evenly over all classes."""
     targets: Literal["hard", "soft"] = "hard"
-    """`soft`: train on the shares of the classes in the raters' votes; a clip without votes has its label. Tested on labels."""
+    """`soft`: train on the shares of the raters' votes; a clip without votes uses its label. Tests always use labels."""
     normalise: Literal["train", "corpus", "speaker"] = "train"
     """Statistics used for z-scoring the vectors of an `architecture: vector`: of the training clips, of each corpus, or of each
     speaker. The last two use unlabelled test clips."""

@@ -1,4 +1,4 @@
-"""A classifier on a frozen backbone: how much emotion its layers hold (Yang et al. 2021, "SUPERB", Sec. 3)."""
+"""A classifier on the layers of a frozen backbone (SUPERB, Yang et al. 2021)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ OF_AUDIO = ("batch_seconds", "max_seconds", "crop", "compile")
 
 
 class Config(Optimisation, Finetuning):
-    """A head on the layers of a frozen backbone, each averaged over time once for each clip and kept."""
+    """A head on the layers of a frozen backbone; their means over time are computed once."""
 
     method: Literal["probe"]
     epochs: int = Field(50, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     layers: Literal["weighted", "last", "best"] | Annotated[int, Field(ge=0)] = "weighted"
-    """Layers that are read, the input of the transformer being layer 0: `weighted`, a learned convex mean of all; one of
-    them; or `best`, the one whose probe is best on the dev part."""
+    """Layers to read; layer 0 is the input of the transformer. `weighted`: a learned convex mean of all. `last` or a number: one layer.
+    `best`: the layer whose probe is best on the dev part."""
     head: Literal["linear", "mlp", "logistic"] = "linear"
     """`linear` and `mlp`, one layer or two, are trained by epochs. `logistic` is scikit-learn's multinomial logistic regression,
     which needs one layer."""
@@ -35,7 +35,7 @@ class Config(Optimisation, Finetuning):
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: weight the loss by inverse class frequency."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of each target that is spread evenly over all classes."""
+    """Share of each target that is distributed evenly over all classes."""
     targets: Literal["hard", "soft"] = "hard"
     """As in `finetune`."""
     normalise: Literal["train", "corpus", "speaker"] = "train"
@@ -51,7 +51,7 @@ class Config(Optimisation, Finetuning):
 
     @property
     def questions(self) -> tuple[Literal["classes", "attributes"], ...]:  # type: ignore[override]
-        """Kinds of tasks: logistic regression tells classes apart."""
+        """Kinds of tasks: logistic regression predicts classes only."""
         return ("classes",) if self.head == "logistic" else ("classes", "attributes")
 
     @model_validator(mode="after")

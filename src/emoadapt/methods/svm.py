@@ -40,7 +40,7 @@ class Config(Finetuning):
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: weigh errors by inverse class frequency."""
     train_on_dev: bool = False
-    """Nothing is chosen on the dev part: train on it too where all training clips are used (`full`)."""
+    """Also train on the dev part if all training clips are used (`full`); nothing is chosen on it."""
 
     questions: ClassVar[tuple[Literal["classes", "attributes"], ...]] = ("classes",)
     deterministic: ClassVar[bool] = True

@@ -1,24 +1,24 @@
-"""Metrics: what such a module declares, and the names of its scores.
+"""Interface of a metric, and the names of its scores.
 
 A metric is a module here, or in the folder `metrics` of a study's own plug-ins, with the literals
 
 * `QUESTION`: what it scores: "classes", "attributes" or "embeddings";
 * `LABEL`: its name for people;
-* `LOWER_IS_BETTER`: whether a small value is the good one;
-* `RANGE`: its smallest and its largest possible value, None for an end that is open;
+* `LOWER_IS_BETTER`: True if a smaller value is better;
+* `RANGE`: its smallest and largest possible value; None for an open end;
 
-where it needs them
+the optional literals
 
-* `PER_CLASS = True`: it gives a value for each class, and has no interval and no test;
+* `PER_CLASS = True`: it has a value for each class, and neither interval nor test;
 * `CENTRED = True`: resampling inflates it, so that its bootstrap draws are centred on the observed value;
 * `ORDER`: its place in tables, small ones first; a task is judged by the first of its question;
-* `DIGITS`: decimals in tables, 3 unless it says so;
+* `DIGITS`: decimals in tables, 3 by default;
 
-and a function `score`. What it is given depends on the question:
+and a function `score`. Its arguments depend on the question:
 
 * classes: `score(confusion)`, (..., n_classes, n_classes) counts, rows are true classes -> (...,), or (..., n_classes) per class;
 * attributes: `score(predicted, true, weights)`, (n,), (n,) and (n, n_draws), how often each clip counts -> (n_draws,). It is
-  called for each attribute; its scores are named `<metric>_<attribute>` and, for their mean, `<metric>_mean`;
+  called for each attribute; the scores are named `<metric>_<attribute>` and, for their mean, `<metric>_mean`;
 * embeddings: `score(tuned, start_point)`, twice (n, width) -> (n,), of which the mean is taken.
 
 A value that is not defined is NaN. No numpy here: the configuration is checked with this module.
@@ -41,7 +41,7 @@ MEAN = "mean"
 
 @dataclass(frozen=True)
 class Metric:
-    """What the module of a metric declares.
+    """Declarations of a metric's module.
 
     Attributes:
         name: of the module.
@@ -83,10 +83,10 @@ class Metric:
 
 
 def read_metric(name: str) -> Metric:
-    """What a metric declares, read without importing it.
+    """Read the declarations of a metric without importing it.
 
     Raises:
-        ConfigError: it lacks a declaration, or declares something else than is asked.
+        ConfigError: a declaration is missing or has another value than allowed.
     """
     found = {constant: read_declaration("metrics", name, constant) for constant in NEEDED}
     if lacking := [constant for constant, value in found.items() if value is None]:
@@ -103,7 +103,7 @@ def read_metric(name: str) -> Metric:
 
 
 def list_metrics(*questions: str) -> list[Metric]:
-    """Metrics that answer one of some questions, in the order of tables; without questions, all."""
+    """List the metrics of some questions, by default all, in the order of tables."""
     found = [read_metric(name) for name in list_plugins("metrics")]
     chosen = [metric for metric in found if not questions or metric.question in questions]
     return sorted(chosen, key=lambda metric: (metric.order, metric.name))
@@ -121,7 +121,7 @@ def list_scores(question: str, outputs: Sequence[str]) -> list[str]:
 
 
 def find_metric(score: str) -> Metric:
-    """The metric that a score is of: `uar` for `uar`, `ccc` for `ccc_arousal`.
+    """Find the metric of a score: `uar` for `uar`, `ccc` for `ccc_arousal`.
 
     Raises:
         ConfigError: there is none.
@@ -140,7 +140,7 @@ def find_metric(score: str) -> Metric:
 
 
 def label_score(score: str) -> str:
-    """A score's name for people: `UAR`, `CCC arousal`, `mean CCC`.
+    """Printed name of a score: `UAR`, `CCC arousal`, `mean CCC`.
 
     Raises:
         ConfigError: no metric has such a score.
@@ -153,5 +153,5 @@ def label_score(score: str) -> str:
 
 
 def name_modules(question: str) -> list[str]:
-    """Modules that the scores of a task are computed with, for the digest of an evaluation."""
+    """Modules that compute the scores of a task, for the digest of an evaluation."""
     return [f"metrics.{metric.name}" for metric in list_metrics(question, "embeddings")]

@@ -1,4 +1,4 @@
-"""Cosine distance by which fine-tuning moved a model from its starting point (Goncalves & Busso 2025, Section IV-C, Fig. 3)."""
+"""Cosine distance between embeddings before and after fine-tuning (Goncalves & Busso 2025, Fig. 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weighted F1: the mean F1 over classes, weighted by the number of test utterances of each."""
+"""Weighted F1: mean F1 over classes, weighted by their test utterances."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What a Stage-1 objective is, and the regression that several share.
+"""Interface of a Stage-1 objective, and a shared regression.
 
 An objective is a module here, or in the folder `objectives` of a study's own plug-ins, with
 
-* `FEATURE`: name of the feature that it takes its target from, a literal;
-* `COLUMN`: name of that feature's column that holds the target, a literal;
+* `FEATURE`: name of the feature with its target, a literal;
+* `COLUMN`: name of that feature's column with the target, a literal;
 * `Objective`: a subclass of the class below.
 """
 
@@ -27,7 +27,7 @@ Reduction = Literal["mean", "sum"]
 
 
 def load_objective(name: str) -> Objective:
-    """The objective of that name.
+    """Load an objective by name.
 
     Raises:
         ConfigError: there is none, or it cannot be used.
@@ -56,11 +56,11 @@ class Objective(ABC):
         return nn.Linear(width, dimension)
 
     def name_engine(self, features: Features) -> str:
-        """What computes the targets, for the model card: pretrained or not."""
+        """Name the engine that computes the targets, for the model card."""
         return "unknown"
 
     def loss(self, prediction: Tensor, target: Tensor, mask: Tensor, reduction: Reduction) -> Tensor:
-        """Mean loss over the clips that have the target. What it counts for in the total is `Adaptation.mean_over`.
+        """Mean loss over the clips that have the target. `Adaptation.mean_over` decides its weight in the total.
 
         Args:
             prediction: (batch, dimension) output of the head.

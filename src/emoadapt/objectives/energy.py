@@ -1,4 +1,4 @@
-"""Speech energy, high or low: what eGeMAPS is compared with (G25, Fig. 4)."""
+"""High or low speech energy, the alternative to eGeMAPS (G25, Fig. 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pooling: how the frames of a clip become one embedding.
+"""Interface of a pooling of a clip's frames into one embedding.
 
 A pooling is a module here, or in the folder `poolings` of a study's own plug-ins, with a class `Pooling`, a subclass of the
 class below.

@@ -1,4 +1,4 @@
-"""Tables of fairness, calibration and leaks: tidy for programs, and in words and rounded figures for people."""
+"""Tables of fairness, calibration and leaks, as tidy data and as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all figures share: one look, the same bytes for the same data, SVG and PNG."""
+"""Shared drawing of figures: one look, reproducible SVG and PNG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of what a model's confidence is worth: reliability diagrams and accuracy-coverage curves."""
+"""Figures of a model's confidence: reliability diagrams and accuracy-coverage curves."""
 
 from __future__ import annotations
 

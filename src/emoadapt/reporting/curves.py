@@ -1,4 +1,4 @@
-"""Figures of training: Stage-1 losses and scores, and the development macro-F1, or mean CCC, of fine-tuning."""
+"""Training curves: losses and scores of Stage 1, dev scores of Stage 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as people read them: rounded, with units and words, ready for Markdown and HTML."""
+"""Tables for readers: rounded values, units and words, for Markdown and HTML."""
 
 from __future__ import annotations
 

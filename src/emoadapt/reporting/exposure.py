@@ -1,4 +1,4 @@
-"""What of a test set was there before the test: in Stage 1, in training, in development."""
+"""Leaks from training, development and Stage 1 into the test set."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def count_shared(splits: pl.DataFrame, clips: pl.DataFrame) -> dict[tuple[Any, .
 def build_stage1(
     study: Study, splits: Mapping[str, pl.DataFrame], clips: pl.DataFrame, parts: Mapping[str, Path]
 ) -> pl.DataFrame:
-    """One row per adaptation and test set: how much Stage 1 used, and what of the test set was in it.
+    """Build one row per adaptation and test set: Stage-1 data, and its share of the test set.
 
     Args:
         study: the configuration.

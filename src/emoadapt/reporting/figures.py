@@ -1,4 +1,4 @@
-"""Figures of the report, from Parquet tables. Colours and markers of a start are the same in all of them."""
+"""Figures of the report, drawn from Parquet tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report: one HTML file with everything inside, which asks nothing of the network."""
+"""The report: one HTML file without external resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names, digits, order and directions of scores: the one place where the report asks what a metric is."""
+"""Names, digits, order and direction of scores in the report."""
 
 from __future__ import annotations
 

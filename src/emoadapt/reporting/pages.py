@@ -1,4 +1,4 @@
-"""A page for every setting inside the report: scores, confusion and curves of each run, as data that a script draws.
+"""Pages of the report for each setting: scores, confusion and curves.
 
 Pictures of hundreds of runs would make the file explode; numbers with four digits take about 2 kB a run.
 """

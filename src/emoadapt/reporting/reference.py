@@ -1,4 +1,4 @@
-"""Published values that stand beside ours.
+"""Published values for comparison.
 
 `papers/<paper>.csv` holds a paper's values as printed, one a line; a first line `# ...` is how the paper is cited. Columns:
 `table`, `row`, `column`: where the paper prints the value.

@@ -1,4 +1,4 @@
-"""Runs of a setting and the folders that jobs left for them: the one place where the report asks the grid of runs."""
+"""Runs of a setting and the folders of their results."""
 
 from __future__ import annotations
 

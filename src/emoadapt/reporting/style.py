@@ -1,4 +1,4 @@
-"""How numbers, names and colours look, the same in every table and figure."""
+"""Format of numbers, names and colours in tables and figures."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Summary:
 
 
 def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.DataFrame) -> Summary:
-    """What the comparisons of adapted models with their originals show, by task and number of training clips.
+    """Summarise adapted models against their originals, by task and training clips.
 
     Args:
         study: the configuration.

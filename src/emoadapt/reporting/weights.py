@@ -1,4 +1,4 @@
-"""The networks that a study used: where their weights are from, what they hold, and whether they were trained."""
+"""Networks that a study used, with source and content of their weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that only save time: a process that cannot write them, or finds them damaged, continues without."""
+"""Cache files, which a process can do without."""
 
 from __future__ import annotations
 

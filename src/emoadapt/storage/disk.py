@@ -1,4 +1,4 @@
-"""What a results folder holds, by stage."""
+"""Disk usage of a results folder by stage."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Holding:
 
 
 def refuse_read_only(results: Path) -> None:
-    """Say before anything runs that results cannot be written; Snakemake itself would end in a traceback.
+    """Refuse a read-only results folder, before Snakemake fails with a traceback.
 
     Raises:
         DataError: nothing can be made in the folder.
     """
     if results.is_dir() and not os.access(results, os.W_OK | os.X_OK):
         raise DataError(
-            f"the folder {results.absolute()} cannot be written (its file system is read-only, or it belongs to somebody else); "
+            f"the folder {results.absolute()} cannot be written (its file system is read-only, or another user owns it); "
             "fix this and run the same command again"
         )
 
@@ -85,7 +85,7 @@ def measure_disk(results: Path) -> list[Holding]:
         DataError: there is no such folder.
     """
     if not results.is_dir():
-        raise DataError(f"there is no folder {results}; name the folder of results with --results")
+        raise DataError(f"missing folder {results}; name the folder of results with --results")
     seen: set[tuple[int, int]] = set()
     holdings = []
     for name in _list_stages(results):

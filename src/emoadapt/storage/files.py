@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place under a name of their own, then renamed."""
+"""Atomic writing of files: a temporary name, then a rename."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Overtaken(DataError):
 
 @contextmanager
 def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
-    """A file beside `path` to write to, which takes its place when all went well and vanishes when not.
+    """Open a temporary file that replaces `path` on success and is deleted on failure.
 
     Its name is that of no other process on any machine. What killed processes left of the same file is removed: only one job
     writes a file at a time.
@@ -42,7 +42,7 @@ def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
             part.replace(path)
         except FileNotFoundError:
             raise Overtaken(
-                f"{path} is being written by another job too; let it end, and run the same command again"
+                f"{path} is also being written by another job; wait until it ends, and run the same command again"
             ) from None
     finally:
         part.unlink(missing_ok=True)

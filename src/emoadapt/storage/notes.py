@@ -1,4 +1,4 @@
-"""Several notes on one row that is used all the same, in its one column `reason`."""
+"""Several notes on a usable row, joined in its column `reason`."""
 
 from __future__ import annotations
 

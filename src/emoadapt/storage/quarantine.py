@@ -1,4 +1,4 @@
-"""What was set aside and why, and what was kept with a note: every row of every feature that has a reason."""
+"""Quarantine: all feature rows with a reason, set aside or noted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one way to read a table and the one way to write one.
+"""Reading and writing of all Parquet tables.
 
 Writes are atomic (`emoadapt.storage.files`) and carry provenance in the file's metadata. Tables
 with columns of bytes are stored plain, which is what makes reading audio cheap; the others are compressed with zstd.
@@ -71,7 +71,7 @@ def _explained(path: Path | str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DataError(
-            f"{path} is missing; have Snakemake make it: `snakemake {path}`, and behind that the options of your study"
+            f"{path} is missing; compute it with `snakemake {path}` and the options of your study"
         ) from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if not is_damage(error):
@@ -80,7 +80,7 @@ def _explained(path: Path | str) -> Iterator[None]:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether an error met while a table was read tells of the file's content, and not of the disk or of memory."""
+    """Whether an error means damaged content, and not a disk or memory problem."""
     if isinstance(error, OSError):
         # Arrow reports damaged pages by this type too, without a number of the system's.
         return error.errno is None

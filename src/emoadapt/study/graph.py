@@ -1,4 +1,4 @@
-"""The questions that the Snakefile asks about a study. Light: read again by every job of a cluster."""
+"""Lookups of the Snakefile in a study. Light: every cluster job imports it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emoadapt.config import Study, load_study, objective_features
 from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
 from emoadapt.data.objective_targets import describe_target
-from emoadapt.errors import ConfigError, ModelError
+from emoadapt.errors import NO_GPU, ConfigError, ModelError
 from emoadapt.extraction.recipes import (
     JobSize,
     describe_extraction,
@@ -94,31 +94,31 @@ class Graph:
         return self._state(corpus).labels
 
     def demo_state(self, corpus: str, shard: str) -> str:
-        """Where the clips of a shard of a generated corpus lie, and what they are made from."""
+        """Root of a generated corpus and state of a shard's clips."""
         return f"{self.study.corpora[corpus].root} {self.manifest_state(corpus, shard)}"
 
     def media_ready(self, feature: str, corpus: str, shard: str) -> list[str]:
-        """What must exist before a feature can read a shard's media: the stamp of a generated one, nothing otherwise."""
+        """Files that a feature needs before it reads a shard's media: the stamp of a generated one."""
         if not reads_media(feature):
             return []
         generated = read_declaration("corpora", self.study.corpora[corpus].importer, "GENERATED")
         return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if generated else []
 
     def recipe(self, feature: str) -> str:
-        """What decides a feature's rows besides their input, as one string."""
+        """Digest of a feature's recipe and columns."""
         columns = [(field.name, str(field.type)) for field in describe_extraction(self.study, feature).table]
         return digest(astuple(describe_recipe(self.study, feature)), columns)
 
     def features(self) -> list[str]:
-        """All features that there are, in use or not."""
+        """All features, in use or not."""
         return list_plugins("features")
 
     def feature_job(self, feature: str) -> JobSize:
-        """Memory, minutes, threads and GPUs that a shard of a feature asks for."""
+        """Memory, minutes, threads and GPUs for a shard of a feature."""
         return describe_job(self.study, feature)
 
     def feature_tables(self, feature: str) -> dict[str, str]:
-        """Input table of a feature -> pattern of its shards, in the order in which the extractor is given them."""
+        """Input table of a feature -> pattern of its shards, in the extractor's order."""
         return {
             name: f"{RESULTS}/manifests/{{corpus}}/{{shard}}.parquet"
             if name == "manifest"
@@ -158,7 +158,7 @@ class Graph:
         return feature if self._has_modality(feature, corpus) else None
 
     def _has_modality(self, feature: str, corpus: str) -> bool:
-        """Whether a corpus has what a feature is computed from."""
+        """Whether a corpus has the modality of a feature."""
         return not needs_video(feature) or "video" in self.study.corpora[corpus].modalities
 
     def training_inputs(self, objectives: str, corpus: str, shard: str) -> list[str]:
@@ -169,7 +169,7 @@ class Graph:
 
     @cache  # noqa: B019 - one graph lives as long as the process
     def training_columns(self, objectives: str) -> str:
-        """Feature and column of each target, which the packing of a shard reads from the objectives' modules."""
+        """Feature and column of each target, as the objectives declare them."""
         return " ".join(f"{name}:{':'.join(describe_target(name))}" for name in objectives.split("+"))
 
     def training_shards(self, adaptation: str) -> list[str]:
@@ -197,7 +197,7 @@ class Graph:
         return [] if source is None else [path for c in corpora for path in self.feature_shards(source, c)]
 
     def front_end(self, stage: Literal["stage1", "stage2"], backbone: str, start: str) -> str | None:
-        """The kept output of the frozen front end that a training reads; None where it reads none."""
+        """Kept front-end output that a training reads; None without one."""
         whose = self.study.backbones[backbone].find_front_end(stage, start)
         return None if whose is None else _name_kept("frontend", backbone, ORIGINAL if whose == "own" else start)
 
@@ -207,11 +207,11 @@ class Graph:
         return study_code(self.study, "emoadapt.extraction.kept", *modules)
 
     def kept_model(self, source: str) -> list[str]:
-        """The Stage-1 model that a kept output is of; empty for a backbone as it is."""
+        """Stage-1 model of a kept output; empty for an original backbone."""
         return [f"{RESULTS}/models/{source}"] if "." in source else []
 
     def kept_state(self, kind: str, source: str) -> str:
-        """What decides a kept output besides a Stage-1 model that it is of."""
+        """State of a kept output: configuration and weights of its backbone."""
         config = self.study.backbones[source.split(".")[0]]
         return f"{config.describe_kept(kind)} {self._weights_state(source.split('.')[0])}".strip()
 
@@ -224,16 +224,16 @@ class Graph:
         return " ".join(identity(name, self.study.weights_folder, revision) for name, revision in weights)
 
     def stage1_front_end(self, backbone: str, adaptation: str) -> list[str]:
-        """Kept output of the front end that Stage 1 reads; empty where it trains the front end."""
+        """Kept front-end output that Stage 1 reads; empty if it trains the front end."""
         source = self.front_end("stage1", backbone, adaptation)
         return self.kept_shards(source, self.study.adaptations[adaptation].corpora)
 
     def stage1_state(self, adaptation: str) -> str:
-        """An adaptation's configuration, without what says where it is applied."""
+        """Configuration of an adaptation, without the keys that select models and tasks."""
         return self.study.adaptations[adaptation].describe()
 
     def stage1_code(self, backbone: str, adaptation: str) -> str:
-        """Digest of the code of Stage 1 with the method, the backbone and the objectives that it uses."""
+        """Digest of the code of Stage 1: method, backbone and objectives."""
         method = f"emoadapt.methods.{self.study.adaptations[adaptation].method}"
         objectives = [f"emoadapt.{module}" for module in self._objective_modules(adaptation)]
         return study_code(self.study, method, *self._backbone_modules(backbone), *objectives)
@@ -264,7 +264,7 @@ class Graph:
         return count_folds(config.corpus, config, self.study.corpora[config.corpus])
 
     def setting(self, task: str, model: str, subset: str) -> Setting:
-        """The setting that the wildcards of a rule name."""
+        """Setting of a rule's wildcards."""
         return Setting(task, Model.parse(model), subset)
 
     def batches(self, setting: Setting) -> dict[str, list[Run]]:
@@ -280,7 +280,7 @@ class Graph:
         return [*config.features, *filter(None, [self.front_end("stage2", backbone, start)])]
 
     def training_inputs_of(self, setting: Setting) -> dict[str, Any]:
-        """Shards that a training on a task reads, and the Stage-1 model where its backbone is loaded."""
+        """Shards, and Stage-1 model if any, that a training on a task reads."""
         corpora, start = self.task_corpora(setting.task), setting.model.start
         inputs: dict[str, Any] = {
             "shards": [path for name in self.read_features(setting) for path in self.kept_shards(name, corpora)]
@@ -312,24 +312,24 @@ class Graph:
         return self.code("evaluation.evaluate", *name_modules(self.study.tasks[task].kind))
 
     def split_state(self, task: str) -> str:
-        """What decides a task's classes and splits besides its corpora."""
+        """State of a task's classes and splits, besides its corpora."""
         return describe_splits(self.study.tasks[task])
 
     def subset_state(self, task: str, subset: str) -> str:
-        """What decides a subset besides the splits."""
+        """State of a subset, besides the splits."""
         return describe_subset(self.study.tasks[task], subset)
 
     def leak_manifests(self, task: str, adaptations: list[str]) -> list[str]:
-        """Manifest shards that a task's leaks are looked for in: of its corpora and those that the adaptations use."""
+        """Manifest shards in which leaks of a task are searched: of its corpora and of Stage 1."""
         corpora = [*self.task_corpora(task), *(c for name in adaptations for c in self.study.adaptations[name].corpora)]
         return [path for corpus in dict.fromkeys(corpora) for path in self.manifests(corpus)]
 
     def leak_inputs(self, task: str, start: str) -> list[str]:
-        """Manifest shards that a training is checked with; all of them come before it anyway, through splits and Stage 1."""
+        """Manifest shards for the leak check of a training; splits and Stage 1 need them anyway."""
         return self.leak_manifests(task, [start] if start in self.study.adaptations else [])
 
     def leak_state(self, task: str) -> str:
-        """What decides the table of leaks besides manifests and splits."""
+        """State of the table of leaks, besides manifests and splits."""
         return describe_leaks(self.study, task)
 
     def leak_tables(self) -> list[str]:
@@ -353,7 +353,7 @@ class Graph:
         return [Path(path).parent for task in self.study.tasks for path in self.run_files(task, "predictions.parquet")]
 
     def left_out_folders(self) -> list[Path]:
-        """Folders of runs that the study would have if its optional corpora were here."""
+        """Folders of runs that need missing optional corpora."""
         runs, gone = Path(RESULTS, "runs"), [path.split(".") for path in self.study.left_out]
         whole = [names[1] for names in gone if names[0] == "tasks" and len(names) == 2]
         lost = {kind: [names[1] for names in gone if names[0] == kind] for kind in ("adaptations", "finetunings")}
@@ -370,7 +370,7 @@ class Graph:
         ]
 
     def comparisons(self, task: str) -> list[str]:
-        """The tests that the study's tables want on a task, as `<model> < <baseline>`."""
+        """Tests of the study's tables on a task, as `<model> < <baseline>`."""
         return [f"{model} < {baseline}" for model, baseline in list_comparisons(self.study, task)]
 
     def adapted_models(self) -> list[str]:
@@ -414,7 +414,7 @@ class Graph:
         return [(feature, corpus) for feature, corpus in wanted if self._has_modality(feature, corpus)]
 
     def extra_features(self) -> list[str]:
-        """Feature shards of `features.also`, which are wanted for themselves."""
+        """Feature shards of `features.also`."""
         return [path for feature, corpus in self._also() for path in self.feature_shards(feature, corpus)]
 
     def compared_corpora(self) -> list[str]:
@@ -429,11 +429,11 @@ class Graph:
         return [f"{RESULTS}/metrics/word_errors.parquet"] if self.compared_corpora() else []
 
     def recogniser_state(self) -> str:
-        """What the table of word errors says of the recogniser, and the language it was told."""
+        """Recogniser of the table of word errors, and its configured language."""
         return self.study.features.transcript.model_dump_json(include={"engine", "model", "language"})
 
     def weights_in_use(self) -> dict[str, tuple[str, str | None]]:
-        """All weights that the study's jobs load: who uses them -> (name or path, revision of a hub model).
+        """Weights that the study's jobs load: user -> (name or path, revision of a hub model).
 
         The one list that `emoadapt check`, `emoadapt models` and the warning before a run share.
         """
@@ -446,7 +446,7 @@ class Graph:
         return {user: (name, revision) for user, (name, revision) in found.items() if name}
 
     def missing_weights(self) -> list[str]:
-        """Names of the weights in use that are not on this machine; nothing is read, so that altered ones pass."""
+        """Names of the missing weights. No file is read, so altered ones pass."""
         missing = []
         for name, revision in self.weights_in_use().values():
             try:
@@ -460,12 +460,12 @@ class Graph:
         if not (missing := self.missing_weights()):
             return None
         return (
-            f"weights that this study needs are missing: {', '.join(missing)}; put them back, or call `emoadapt models fetch` "
-            "with the same --configfile"
+            f"missing weights: {', '.join(missing)}. Restore them, or download them with `emoadapt models fetch` and "
+            "the same --configfile"
         )
 
     def refuse_missing_weights(self) -> None:
-        """Say before anything runs that weights are missing.
+        """Refuse to run with missing weights, before the first job.
 
         Snakemake would take them for changed and delete what was made with them, before the jobs that make it again fail.
 
@@ -482,12 +482,10 @@ class Graph:
             ConfigError: the study needs a GPU.
         """
         if self.study.device == "cuda" and not list_devices():
-            raise ConfigError(
-                "device is cuda, and there is no GPU on this machine; set `device: auto` or `device: cpu`"
-            )
+            raise ConfigError(NO_GPU)
 
     def all_features(self) -> list[str]:
-        """Every feature shard that the study computes, cached CNN output included."""
+        """Every feature shard that the study computes, kept outputs included."""
         found = [path for feature, corpus in self.features_in_use() for path in self.feature_shards(feature, corpus)]
         for setting in self.study.list_settings():
             kept = [name for name in self.read_features(setting) if "." in name]
@@ -497,7 +495,7 @@ class Graph:
         return list(dict.fromkeys(found))
 
     def list_corpora(self) -> None:
-        """List all corpora in use, so that what is wrong with one is said before anything runs.
+        """List all corpora in use, so that errors appear before the first job.
 
         Raises:
             CorpusError: in one sentence.
@@ -506,7 +504,7 @@ class Graph:
             self._state(corpus)
 
     def task_state(self, task: str) -> str:
-        """What decides whether a task can be split, drawn from and tested."""
+        """State of everything that the check of a task depends on."""
         config = self.study.tasks[task]
         heard = [corpus for name in self.study.adaptations_of(task) for corpus in self.study.adaptations[name].corpora]
         states = [self._state(corpus) for corpus in dict.fromkeys([*self.task_corpora(task), *heard])]
@@ -515,7 +513,7 @@ class Graph:
         return digest(*found, code, [[s.labels, *s.shards] for s in states])
 
     def report_state(self) -> str:
-        """What the report shows: all of the configuration, through its template, beside a paper's figures."""
+        """State of the report: configuration, template and the paper's values."""
         folder = Path(__file__).parents[1] / "reporting"
         files = sorted([*folder.glob("report.*"), *(find_paper(paper) if (paper := self.study.report.paper) else [])])
         return digest(self.study.model_dump_json(), self.study.left_out, [path.read_bytes() for path in files])

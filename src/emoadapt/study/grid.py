@@ -1,4 +1,4 @@
-"""The grid of trainings on tasks: runs of a setting, and the batches that share a process."""
+"""Runs of a setting, and the batches that share a process."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from emoadapt.study.nodes import Run, Setting
 
 
 def count_gpus(study: Study, setting: Setting | None = None) -> int:
-    """GPUs that a training asks for.
+    """Count the GPUs of a training.
 
     Args:
         study: the study.
-        setting: what is trained on a task; None = Stage 1. What trains no backbone needs none. Tasks with attributes take one: a
-            concordance coefficient is of all clips of a batch, not a mean over them.
+        setting: the training on a task; None = Stage 1. A training of no backbone needs none. Tasks with attributes use one, because
+            the concordance coefficient is computed over all clips of a batch.
     """
     if study.device == "cpu":
         return 0
@@ -24,9 +24,9 @@ def count_gpus(study: Study, setting: Setting | None = None) -> int:
 
 
 def list_runs(study: Study, setting: Setting, folds: int) -> list[Run]:
-    """Runs of a setting: every partition, fold and seed, for every draw of its subset (`full` has one).
+    """List the runs of a setting: all partitions, folds, draws and seeds.
 
-    Seeds vary slowest, so that one more seed leaves all full batches as they are. What is deterministic has the first only.
+    `full` has one draw. A deterministic method has one seed. Seeds vary slowest, so that one more seed changes no full batch.
     """
     settings, task = study.finetunings[setting.model.finetuning], study.tasks[setting.task]
     resamplings = 1 if setting.subset == "full" else task.resamplings

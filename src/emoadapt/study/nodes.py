@@ -1,4 +1,4 @@
-"""Names of what a study trains: models, the settings that they are trained in, and runs. Imports nothing."""
+"""Names of models, runs and settings. Imports nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT = "default"
 
 
 class Model(NamedTuple):
-    """A model of a table: what is trained, what it starts from, and how it is trained on a task."""
+    """A model of a table: backbone, starting point and fine-tuning."""
 
     backbone: str
     start: str = ORIGINAL
@@ -24,20 +24,20 @@ class Model(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Model:
-        """The inverse of `str`.
+        """Parse the name of a model, the inverse of `str`.
 
         Raises:
-            ValueError: it is no name of a model.
+            ValueError: the text is not the name of a model.
         """
         parts = text.split(".")
         if len(parts) not in (2, 3) or not all(parts):
-            raise ValueError(f"{text!r} is no model; write <backbone>.<start> or <backbone>.<start>.<finetuning>")
+            raise ValueError(f"{text!r} is not a model; write <backbone>.<start> or <backbone>.<start>.<finetuning>")
         if parts[2:] == [DEFAULT]:
-            raise ValueError(f"{text!r} is no model; {DEFAULT} is not part of a name, write {'.'.join(parts[:2])}")
+            raise ValueError(f"{text!r} is not a model; {DEFAULT} is not part of a name, write {'.'.join(parts[:2])}")
         return cls(*parts)
 
     def find_original(self) -> Model:
-        """The model of the same backbone and fine-tuning that no adaptation has changed; itself if it is that one."""
+        """Return the original model of the same backbone and fine-tuning."""
         return self._replace(start=ORIGINAL)
 
 
@@ -46,9 +46,9 @@ class Run:
     """One training on a task.
 
     Args:
-        partition: which division of the corpus; each is scored alone.
-        fold: which fold of it; the folds of a partition are pooled before they are scored.
-        resampling: which draw of the training clips.
+        partition: number of the division of the corpus; each is scored separately.
+        fold: number of the fold; the folds of a partition are pooled before scoring.
+        resampling: number of the draw of training clips.
         seed: of head, batch order and dropout.
     """
 
@@ -62,20 +62,20 @@ class Run:
 
     @classmethod
     def parse(cls, text: str) -> Run:
-        """The inverse of `str`.
+        """Parse the name of a run, the inverse of `str`.
 
         Raises:
-            ValueError: it is no name of a run.
+            ValueError: the text is not the name of a run.
         """
         match = re.fullmatch(r"p(\d+)f(\d+)r(\d+)s(\d+)", text)
         if match is None:
-            raise ValueError(f"{text!r} is no run; write p<partition>f<fold>r<resampling>s<seed>")
+            raise ValueError(f"{text!r} is not a run; write p<partition>f<fold>r<resampling>s<seed>")
         return cls(*map(int, match.groups()))
 
 
 @dataclass(frozen=True, order=True)
 class Setting:
-    """What a table's row is about: one model on one task with one amount of training data."""
+    """One model on one task with one number of training clips."""
 
     task: str
     model: Model

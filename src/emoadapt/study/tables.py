@@ -1,4 +1,4 @@
-"""The cells of a study's tables: which settings stand where, and what is compared with what."""
+"""Cells of a study's tables, and the comparisons in them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def list_cells(study: Study, table: TableConfig) -> list[Cell]:
 
 
 def list_comparisons(study: Study, task: str) -> list[tuple[Model, Model]]:
-    """(model, baseline) of every test that the study's tables want on a task.
+    """List the tests, (model, baseline), that the study's tables need on a task.
 
     Those that are always made are left out: against the model's original, and against `report.baseline`.
     """
@@ -76,7 +76,7 @@ def list_comparisons(study: Study, task: str) -> list[tuple[Model, Model]]:
 
 
 def _own_corpus(study: Study, task: str) -> str:
-    """The corpus that a task trains on; a task that was left out is named instead, and shown as missing."""
+    """Corpus that a task trains on; the task's own name if it is left out."""
     return study.tasks[task].corpus if task in study.tasks else task
 
 
@@ -98,7 +98,7 @@ def _make_cell(
 
 
 def _find_baseline(study: Study, part: TablePart, models: tuple[Model, ...]) -> Against | None:
-    """What a part's models are tested against: nothing for those that are its baseline, or where it was left out."""
+    """Baseline of a part's models; none for the baseline itself, or if it is left out."""
     rule: Literal["one", "best", "each"] = "one"
     match part.baseline:
         case None:

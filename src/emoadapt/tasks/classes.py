@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from emoadapt.corpora.base import show
-from emoadapt.errors import CorpusError
+from emoadapt.errors import CorpusError, show
 from emoadapt.listing.emotions import suggest_class
 from emoadapt.listing.names import describe_counts
 from emoadapt.schema import SPLITS

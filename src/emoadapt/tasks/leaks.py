@@ -1,4 +1,4 @@
-"""Leaks from training, development and Stage 1 into the test set, and repeated recordings.
+"""Search for leaks into the test set, and for repeated recordings.
 
 Each kind is described in docs/evaluation.md. Speakers, recordings and sentences are compared within each fold of each partition;
 Stage 1 uses every clip of its corpora, so it is compared with the test sets of all folds and partitions.
@@ -415,7 +415,7 @@ def _find(study: Study, task: str, adaptations: Sequence[str], splits: Path, man
 
 
 def _population(study: Study, corpus: str) -> str:
-    """Whose speakers these are, as the importer declares: the corpus's own wherever it lies, or those of one folder."""
+    """Namespace of a corpus's speakers: the corpus, or its root, as the importer declares."""
     if not corpus:
         return ""
     config = study.corpora[corpus]

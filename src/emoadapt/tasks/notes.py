@@ -1,4 +1,4 @@
-"""Notes on a task's split: clips left out, partitions that repeat, a single test speaker, a dev part without a class."""
+"""Notes on a split: clips left out, repeated partitions, lone test speakers, missing classes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from emoadapt.corpora.base import show
+from emoadapt.errors import show
 from emoadapt.listing.names import describe_counts, note_case_twins, suggest_name
 from emoadapt.tasks.divisions import describe_fold, list_tested
 from emoadapt.tasks.left_out import UNITS, count_unnamed, list_named

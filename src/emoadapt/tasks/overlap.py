@@ -1,8 +1,8 @@
-"""Clips of the same recording: the same file content, and for segments times that share at least half of the shorter one.
+"""Clips of the same recording, found by file content and times.
 
-Neighbours in a conversation overlap by some milliseconds without being copies of each other. Two segments of one content are
-the same recording where their overlap is at least half of the shorter one. That is so exactly where the middle of one lies within
-the other, which is how they are compared. Times are whole milliseconds, as in utterance ids.
+Clips with equal file content are one recording. Two segments of one file are the same recording if their overlap is at least half
+of the shorter one: neighbours in a conversation overlap by some milliseconds without being copies. The condition holds exactly if
+the middle of one segment is within the other, so middles are compared. Times are whole milliseconds, as in utterance ids.
 """
 
 from __future__ import annotations

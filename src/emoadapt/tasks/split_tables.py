@@ -1,4 +1,4 @@
-"""A user's own table of a split: the part, or the fold, of each utterance. Light: the graph asks."""
+"""Split tables: the part or fold of each utterance. Light."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from emoadapt.corpora.base import show
-from emoadapt.errors import CorpusError
+from emoadapt.errors import CorpusError, show
 from emoadapt.flow.code import digest
 from emoadapt.listing.delimited import Reader
 from emoadapt.listing.names import normalise_name, suggest_name

@@ -1,6 +1,7 @@
-"""Train, development and test parts of a task. Whether they are disjoint is checked by `leaks`.
+"""Train, development and test parts of a task.
 
-A division depends on the clips' speakers, labels and the seed only, never on the order of rows or on features.
+A division depends on the clips' speakers, labels and the seed only, never on the order of rows or on features. `leaks` checks that
+the parts are disjoint.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from emoadapt import schema
-from emoadapt.corpora.base import parent_of, show
-from emoadapt.errors import CorpusError, DataError
+from emoadapt.corpora.base import parent_of
+from emoadapt.errors import CorpusError, DataError, show
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.listing.names import suggest_name
 from emoadapt.listing.speakers import deal_speakers, group_speakers
@@ -175,7 +176,7 @@ def _divide(table: pl.DataFrame, split: Split, partition: int) -> pl.DataFrame:
 
 
 def check_splits(task_name: str, splits: pl.DataFrame, classes: Sequence[str], parts: Sequence[str] = PARTS) -> None:
-    """Refuse a division that would give worthless results.
+    """Refuse a division with an empty part or an untrained class.
 
     Args:
         task_name: for messages.
@@ -293,7 +294,7 @@ def _assign_official(table: pl.DataFrame, split: OfficialSplit, partition: int) 
     if missing:
         where = f"split.partitions[{partition}]" if split.partitions else "the task's split (train, dev, test)"
         raise CorpusError(
-            f"corpus {corpus}: its official parts are {show(there, 20)}; none of them is called like {show(missing)}; "
+            f"corpus {corpus}: its official parts are {show(there, 20)}; none has one of the names {show(missing)}; "
             f"name them in {where}"
         )
     return named

@@ -1,4 +1,4 @@
-"""Configuration that decides the tables of a task: splits, subsets and leaks. Light: the graph asks."""
+"""State of a task's splits, subsets and leaks. Light."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def describe_splits(task: Task) -> str:
-    """What decides a task's classes and splits besides its corpora: the configuration, and what a split's own table says.
+    """State of a task's classes and splits: configuration and split table.
 
     Raises:
         CorpusError: the table cannot be read.
@@ -25,12 +25,12 @@ def describe_splits(task: Task) -> str:
 
 
 def describe_subset(task: Task, subset: str) -> str:
-    """What decides a subset besides the splits. All clips can be drawn in one way only."""
+    """State of a subset, besides the splits. `full` can be drawn in one way only."""
     return "once" if subset == "full" else f"{task.resamplings} {task.draws}"
 
 
 def describe_leaks(study: Study, name: str) -> str:
-    """What decides a task's leaks besides manifests and splits: verdicts, corpora of Stage 1, and whose speakers are whose."""
+    """State of a task's leaks: verdicts, Stage-1 corpora, and namespaces of speakers."""
     task = study.tasks[name]
     stage1 = {adaptation: study.adaptations[adaptation].corpora for adaptation in study.adaptations_of(name)}
     corpora = dict.fromkeys([task.corpus, *task.test_also, *(corpus for used in stage1.values() for corpus in used)])

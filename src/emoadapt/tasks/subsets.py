@@ -1,4 +1,4 @@
-"""Low-resource subsets: fewer training clips with the distribution of classes, or of attributes, kept."""
+"""Low-resource subsets that keep the distribution of classes or attributes."""
 
 from __future__ import annotations
 
@@ -178,8 +178,8 @@ def draw_nested(labels: pl.DataFrame, size: int, rng: np.random.Generator, every
     chosen = sorted(places)[:size]
     if every and (empty := sorted(set(ordered["label"]) - {label for _, _, label, _ in chosen})):
         raise DataError(
-            f"a nested subset of {size} of {len(places)} training clips would hold no clip of class {', '.join(empty)}; "
-            "take more clips"
+            f"a nested subset of {size} of {len(places)} training clips would contain no clip of class {', '.join(empty)}; "
+            "use more clips"
         )
     return sorted(name for *_, name in chosen)
 
@@ -187,7 +187,7 @@ def draw_nested(labels: pl.DataFrame, size: int, rng: np.random.Generator, every
 def _refuse_too_many(size: int, total: int) -> None:
     if size > total:
         raise DataError(
-            f"a subset of {size} clips is wanted and there are {total} to train on; take at most {total} or full"
+            f"a subset of {size} clips is larger than the {total} training clips; set at most {total}, or full"
         )
 
 
@@ -208,7 +208,7 @@ def apportion(counts: dict[str, int], size: int) -> dict[str, int]:
     if empty := sorted(label for label, quota in quotas.items() if quota == 0):
         enough = -(-total // min(counts.values()))
         raise DataError(
-            f"a subset of {size} of {total} training clips would hold no clip of class {', '.join(empty)}; "
+            f"a subset of {size} of {total} training clips would contain no clip of class {', '.join(empty)}; "
             f"{enough} clips or more give every class its share"
         )
     return quotas

@@ -105,7 +105,10 @@ class AdaptedBackbone(nn.Module):
 
 
 class AdaptationLearner(Learner):
-    """Weighted sum of the objectives; the epoch with the smallest held-out total, of the weights configured, is kept."""
+    """Learner of a weighted sum of objectives.
+
+    The epoch with the smallest held-out total, under the configured weights, is kept.
+    """
 
     def __init__(
         self, model: AdaptedBackbone, objectives: Mapping[str, Objective], settings: Any, curve: Curve
@@ -133,7 +136,7 @@ class AdaptationLearner(Learner):
         return terms
 
     def combine(self, terms: Mapping[str, Term], total: Tensor) -> Tensor:
-        """The sum under learned weights, where they are wanted."""
+        """Combine the losses, under learned weights if configured."""
         if self.weighting is None or self._embedding is None:
             return total
         losses = torch.stack([terms[name].mean for name in self.objectives])
@@ -215,7 +218,7 @@ class TrainingClips:
         )
 
     def annotate(self, utterance_id: str) -> dict[str, Tensor]:
-        """Targets and masks of a clip; an absent target is zeros that no loss looks at."""
+        """Targets and masks of a clip; absent targets are zeros and masked."""
         values: dict[str, Tensor] = {}
         for name, objective in self.objectives.items():
             present = bool(self.masks[name][utterance_id])
@@ -226,8 +229,8 @@ class TrainingClips:
                 raw = objective.select(raw)
                 if len(raw) != self.dimensions[name]:
                     raise DataError(
-                        f"{utterance_id}: its {name} target has {len(raw)} dimensions, others have {self.dimensions[name]}; "
-                        "recompute that feature for all corpora with one model"
+                        f"{utterance_id}: the {name} target has {len(raw)} dimensions, other clips have {self.dimensions[name]}; "
+                        "recompute the feature of all corpora with one model"
                     )
                 target = torch.from_numpy(self._normalise(name, objective, utterance_id, raw))
             values[f"target_{name}"] = target
@@ -302,14 +305,16 @@ class TrainingClips:
         found = self.normalisers.get((name, corpus)) or self.normalisers.get((name, "*"))
         if found is None:
             raise DataError(
-                f"there is no normaliser of {name} for corpus {corpus}; run the rule that fits normalisers again"
+                f"missing normaliser of {name} for corpus {corpus}; run the rule that fits normalisers again"
             )
         mean, std = found
         return ((raw - mean) / std).astype(np.float32)
 
 
 def _place_checkpoint(job: AdaptationJob) -> Path:
-    """Where a killed run's state waits: a name that changes with settings, weights, code, libraries and inputs.
+    """Path of the checkpoint of a killed run.
+
+    Its name changes with settings, weights, code, libraries and inputs.
 
     Threads, processes and device are no part of it: a run may continue elsewhere, and then ends with other last digits.
     States of this output under other names are removed.

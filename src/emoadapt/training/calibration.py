@@ -1,4 +1,4 @@
-"""How fast this machine trains the backbones of a study, from a few steps on synthetic audio.
+"""Training speed of this machine, measured on synthetic audio.
 
 `emoadapt plan` turns the speeds into hours. They hold for this device and these settings only, and say nothing of scores.
 """
@@ -21,10 +21,11 @@ from emoadapt.backbones.base import find_family, load_backbone, load_family
 from emoadapt.data.batching import Batch, collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.data.streams import AUDIO, FRONTEND
-from emoadapt.errors import ModelError, TrainingError
+from emoadapt.errors import ModelError
 from emoadapt.layers.heads import build_head
 from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.machine.devices import fit_threads
+from emoadapt.machine.torch_device import find_device
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.storage.files import write_text
 from emoadapt.study.plan.work import choose_calibrated, describe_calibrated
@@ -53,9 +54,9 @@ def calibrate(study: Study, output: Path, *, clip_seconds: float = 4.0, steps: i
         `train` and `evaluate` by whether the front end's output is `cached` or the `whole` model is trained, `frontend`, `layers`.
 
     Raises:
-        TrainingError: `cuda` is asked for and there is no GPU.
+        ConfigError: `cuda` is asked for and there is no GPU.
     """
-    device = _choose_device(study.device)
+    device = torch.device(find_device(study.device))
     threads = fit_threads(study.training_threads)
     torch.set_num_threads(threads)
     found: dict[str, Any] = {
@@ -170,14 +171,6 @@ def _time_startup() -> float:
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import emoadapt.training.finetuning"], check=True)
     return time.perf_counter() - begun
-
-
-def _choose_device(wanted: str) -> torch.device:
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise TrainingError(
-            "device is cuda, and torch sees no GPU on this machine; calibrate where the training will run"
-        )
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _name_device(device: torch.device, threads: int) -> str:

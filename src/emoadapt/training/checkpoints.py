@@ -1,4 +1,4 @@
-"""The state of a run on disk: written after each epoch, every few minutes, and when the cluster ends the job.
+"""Checkpoints: after each epoch, every few minutes, and on SIGTERM.
 
 A run that continues from it ends with the weights, bit for bit, of one that was never ended: on a CPU, with as many threads and
 processes. The name of a state says nothing of threads, processes or device, so that it can be taken to another machine.

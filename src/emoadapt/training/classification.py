@@ -16,7 +16,9 @@ from emoadapt.training.totals import Term
 
 
 class EmotionLearner(TestedLearner):
-    """Cross-entropy on the classes; the epoch with the best dev macro-F1 is kept, of equals the one with the smaller dev loss.
+    """Learner of classes by cross-entropy.
+
+    The epoch with the best dev macro-F1 is kept; on a tie, the one with the smaller dev loss.
 
     Args:
         model: batch -> (embedding (batch, width), logits (batch, n_classes)).
@@ -31,7 +33,7 @@ class EmotionLearner(TestedLearner):
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
-        """Cross-entropy with labels or shares, weighted by class and smoothed if wanted."""
+        """Cross-entropy with labels or shares, optionally weighted and smoothed."""
         _, logits = self.model(batch)
         logits, labels = logits.float(), batch.values["label"]
         shares = batch.values.get("shares")

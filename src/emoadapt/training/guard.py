@@ -1,4 +1,4 @@
-"""Stops a run whose numbers have gone wrong, at the batch at which they did."""
+"""Guard that stops a run at the first invalid loss or gradient."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from emoadapt.errors import TrainingError
+from emoadapt.errors import TrainingError, show
 from emoadapt.machine.ranks import gather
 
 logger = logging.getLogger(__name__)
@@ -49,15 +49,15 @@ def check_loss(where: str, utterances: Sequence[str], losses: Mapping[str, float
 
 def _name_clips(where: str, utterances: Sequence[str]) -> str:
     """End of a sentence: on which clips, and what to do."""
-    named, more = ", ".join(utterances[:NAMED]), len(utterances) - NAMED
-    if more > 0:
+    named = show(utterances, NAMED)
+    if len(utterances) > NAMED:
         logger.info("%s: the clips of the batch are %s", where, ", ".join(utterances))
-        named += f" and {more} more, which the log names"
+        named += ", which the log names"
     return f"on the clips {named}; {_ADVICE}"
 
 
 class GradientGuard:
-    """Looks at the gradients of every step.
+    """Checks the gradients of every step.
 
     Args:
         skipping: whether steps with an overflowing gradient are left out (`16-mixed`), which is no fault by itself.

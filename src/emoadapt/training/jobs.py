@@ -1,4 +1,4 @@
-"""A training job: the one object that is handed down from the command line. Light."""
+"""Training jobs: the object that the command line passes down. Light."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class AdaptationJob(Job):
 
     @property
     def name(self) -> str:
-        """Of the model: `<backbone>.<adaptation>`."""
+        """Name of the model: `<backbone>.<adaptation>`."""
         return f"{self.backbone}.{self.start}"
 
 

@@ -1,4 +1,7 @@
-"""The labelled clips of a task of classes. Imports no torch where nothing is trained with it."""
+"""Labelled clips of a task with classes.
+
+Imports torch on demand: support vector machines do not need it.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +76,8 @@ class LabelledClips(TaskClips):
         present = {self.labels[name] for name in part.train}
         if lost := [name for place, name in enumerate(self.classes) if place not in present]:
             raise TrainingError(
-                f"run {run}: no training clip of {' and '.join(lost)} has usable input, so that the class "
-                "could not be learned; see `emoadapt quarantine`, or choose another split or larger subsets"
+                f"run {run}: no training clip of {' and '.join(lost)} has usable input, so the model cannot learn the class; "
+                "see `emoadapt quarantine`, or choose another split or larger subsets"
             )
         return part
 
@@ -112,8 +115,8 @@ class LabelledClips(TaskClips):
         voted = self.splits.select("utterance_id", "soft").drop_nulls().unique("utterance_id")
         if voted.is_empty():
             raise TrainingError(
-                "targets is soft, and no clip of the task has raters' votes; set it to hard, or take a corpus "
-                "whose labels hold votes"
+                "targets is soft, but no clip of the task has raters' votes; set targets: hard, or choose a corpus "
+                "with votes"
             )
         if silent := len(self.labels) - voted.height:
             logger.info(

@@ -1,4 +1,4 @@
-"""A model that learns from batches, its losses, and the scores of its epochs."""
+"""Learners: a model, its losses, and the scores of its epochs."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Learner(nn.Module):
         return [{"params": [parameter for parameter in self.model.parameters() if parameter.requires_grad]}]
 
     def note_state(self) -> dict[str, float]:
-        """What else varied in the epoch, for the curve's part `course`: what the model says of itself."""
+        """Log further values of the epoch in the curve's part `course`."""
         note = getattr(self.model, "note_state", None)
         return note() if note else {}
 
@@ -185,7 +185,7 @@ class Learner(nn.Module):
 
     def test_batch(self, batch: Batch) -> None:
         """Collect what a test is made for; learners that are never tested have nothing to collect."""
-        raise TypeError(f"{type(self).__name__} is not made for tests")
+        raise TypeError(f"{type(self).__name__} has no test part")
 
     @property
     def device(self) -> torch.device:
@@ -235,7 +235,10 @@ class Learner(nn.Module):
 
 
 class TestedLearner(Learner):
-    """A learner whose model gives (embedding (batch, width), outputs (batch, n_outputs)), and that collects both in a test."""
+    """Learner that collects embeddings and outputs in tests.
+
+    Its model returns (embedding (batch, width), outputs (batch, n_outputs)).
+    """
 
     __test__ = False
     """No test case, whatever pytest takes its name for."""

@@ -1,4 +1,4 @@
-"""Classifiers of scikit-learn on a vector per clip: support vector machines and logistic regression. Without torch."""
+"""Support vector machines and logistic regression on vectors. Without torch."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fit_machines(job: TaskJob) -> None:
 
 
 def fit_logistic(job: TaskJob) -> None:
-    """Fit a multinomial logistic regression once per run, on one layer or on the one that is best on the dev part.
+    """Fit multinomial logistic regression per run, on one layer or the best on dev.
 
     Args:
         job: its settings are of `methods.probe`; the logits of its predictions are log-probabilities.
@@ -108,9 +108,7 @@ def pick_layer(layers: Vectors, layer: int | str) -> Vectors:
     depth = next(iter(layers.values())).shape[0]
     place = depth - 1 if layer == "last" else int(layer)
     if place >= depth:
-        raise TrainingError(
-            f"layer {place} is asked for, and the backbone has layers 0 to {depth - 1}; choose one of them"
-        )
+        raise TrainingError(f"the backbone has no layer {place}; choose one from 0 to {depth - 1}")
     return {name: values[place] for name, values in layers.items()}
 
 

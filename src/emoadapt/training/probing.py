@@ -1,4 +1,4 @@
-"""Probes that are trained by epochs: a head on the layers of a frozen backbone (Yang et al. 2021, "SUPERB", Sec. 3)."""
+"""Training of a head on frozen layers by epochs (SUPERB, Yang et al. 2021)."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class _Probing:
         return [{name: values[None] for name, values in pick_layer(layers, layer).items()} for layer in tried]
 
     def perform(self, run: Run, part: RunClips) -> None:
-        """Train and test one run; of several layers the one with the best dev score counts, of equals the first."""
+        """Train and test a run; the layer with the best dev score counts, on a tie the first."""
         best: tuple[tuple[float, ...], TestedLearner, Curve] | None = None
         for number, layers in enumerate(self.inputs):
             trained, learner, curve = self._train(run, part, layers, number)
@@ -143,6 +143,6 @@ class _Probing:
         return trained, learner, curve
 
     def _place(self, run: Run, number: int) -> Path:
-        """Where the state of a run is kept; those of several layers have names of their own."""
+        """Path of a run's checkpoint, one per layer."""
         place = self.unfinished.place_checkpoint(run)
         return place if len(self.inputs) == 1 else place.with_suffix(f".{number}.ckpt")

@@ -1,4 +1,4 @@
-"""From a task's configuration to its clips: told apart by classes, or rated by attributes."""
+"""Loading of a task's clips, with classes or attributes."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class RatedClips(TaskClips):
         return {"ratings": torch.tensor(self.ratings[utterance_id], dtype=torch.float32)}
 
     def select(self, run: Run) -> RunClips:
-        """Clips of a run; an attribute that does not help to choose the epoch is named in the log.
+        """Select the clips of a run; log attributes that dev cannot score.
 
         Raises:
             TrainingError: a part has none, or dev has no two that are rated for one attribute.
@@ -61,9 +61,9 @@ class RatedClips(TaskClips):
         part = super().select(run)
         counts = np.sum(~np.isnan([self.ratings[name] for name in part.dev]), axis=0)
         unrated = [name for name, count in zip(self.outputs, counts, strict=True) if count < 2]
-        found = f"run {run}: of the {len(part.dev)} clips of the dev part no two are rated for {' or '.join(unrated)}"
+        found = f"run {run}: fewer than two of the {len(part.dev)} dev clips are rated for {' or '.join(unrated)}"
         if len(unrated) == len(self.outputs):
-            raise TrainingError(f"{found}, so that no epoch could be chosen; choose another split")
+            raise TrainingError(f"{found}, so no epoch can be chosen; choose another split")
         if unrated:
             logger.warning("%s: the epoch is chosen without", found)
         return part
@@ -80,7 +80,7 @@ class RatedClips(TaskClips):
         for name, column in zip(self.outputs, values.T, strict=True):
             if np.isnan(column).all():
                 raise TrainingError(
-                    f"none of the {len(train)} training clips is rated for {name}; take more of them, or leave {name} out"
+                    f"none of the {len(train)} training clips is rated for {name}; use more clips, or remove {name} from the attributes"
                 )
         std = np.nanstd(values, axis=0)
         head = super().build_head(settings, width, hidden, seed, train)

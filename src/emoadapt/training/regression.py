@@ -43,7 +43,7 @@ def measure_concordance(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 class AttributeLearner(TestedLearner):
-    """1 - CCC, summed over the attributes; the epoch with the best mean of the dev part's CCC is kept.
+    """Learner of attributes by 1 - CCC; the epoch with the best mean dev CCC is kept.
 
     Args:
         model: batch -> (embedding (batch, width), values (batch, n_attributes) in the corpus's scale).
@@ -57,7 +57,7 @@ class AttributeLearner(TestedLearner):
         super().__init__(model, settings, curve, seed, dict.fromkeys(attributes, 1.0))
 
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
-        """A term per attribute, over the clips that are rated for it; of fewer than two of them nothing can be learned."""
+        """One term per attribute, over its rated clips; it needs at least two."""
         _, values = self.model(batch)
         values, ratings = values.float(), batch.values["ratings"]
         if keep:
@@ -92,7 +92,7 @@ class AttributeLearner(TestedLearner):
         return super().average_training()
 
     def average_evaluation(self) -> dict[str, float]:
-        """The loss over all clips of the part, since a mean of batches' CCC is not that of the whole."""
+        """Loss over all clips of the part; a mean of batch CCCs would differ."""
         found = self._rate_whole()
         if not found:
             return super().average_evaluation()

@@ -1,4 +1,4 @@
-"""What all trainings on a task share, whatever it asks: runs, their clips, their tables. Imports no torch."""
+"""Runs of a task, their clips and their tables. Without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What backbones read of clips, on its way into a training: cropped, in batches of similar length.
+"""Loading of audio or cached frames, cropped, in batches of similar length.
 
 Stages 1 and 2 read alike: audio, the cached output of a frozen front end, or a vector of descriptors.
 """

@@ -48,7 +48,7 @@ def name_state(
 
 
 def remove_others(place: Path, pattern: str) -> None:
-    """Remove states beside `place` that match a pattern and have another name: they are of no more use."""
+    """Remove obsolete checkpoints beside `place` that match a pattern."""
     for other in place.parent.glob(pattern):
         # A state that is being written has the name of its place and something behind it.
         if not other.name.startswith(place.name):

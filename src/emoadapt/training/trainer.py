@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from emoadapt.data.batching import Batch, find_order
-from emoadapt.errors import NO_GPU, TrainingError
 from emoadapt.layers.heads import seeded
 from emoadapt.machine.ranks import count_ranks, find_rank
+from emoadapt.machine.torch_device import find_device
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.precision import Precision
 from emoadapt.training.schedules import scale_rate
@@ -61,18 +61,6 @@ class BestWeights:
         self.score, self.epoch, self.state = tuple(state["score"]), state["epoch"], state["state"]
 
 
-def find_device(device: str) -> torch.device:
-    """The device of this process: `auto` takes a GPU where there is one.
-
-    Raises:
-        TrainingError: `cuda` is asked for and there is no GPU.
-    """
-    here = torch.cuda.is_available()
-    if device == "cuda" and not here:
-        raise TrainingError(NO_GPU)
-    return torch.device("cuda", torch.cuda.current_device()) if here and device != "cpu" else torch.device("cpu")
-
-
 class Trainer:
     """Trains one learner: deterministic, keeping the best weights.
 
@@ -83,7 +71,8 @@ class Trainer:
         watchers: called at each step, such as logs.
 
     Raises:
-        TrainingError: `cuda` or `16-mixed` is asked for and there is no GPU.
+        ConfigError: `cuda` is asked for and there is no GPU.
+        TrainingError: `16-mixed` is asked for and there is no GPU.
     """
 
     def __init__(
@@ -94,7 +83,8 @@ class Trainer:
         watchers: Sequence[Watcher] = (),
     ) -> None:
         self.settings = settings
-        self.device = find_device(device)
+        gpu = find_device(device) == "cuda"
+        self.device = torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
         self.precision = Precision(settings.precision, self.device)
         self.checkpoint = checkpoint or Checkpoint(None)
         self.best = BestWeights()
@@ -181,7 +171,7 @@ class Trainer:
         learner.end_evaluation(course)
 
     def _read(self, learner: Learner, loader: Any) -> Iterator[tuple[Batch, bool]]:
-        """Evaluation batches on the device, and whether this process only stands in."""
+        """Yield evaluation batches on the device, and whether this rank has no clip of its own."""
         learner.eval()
         order = find_order(loader)
         with torch.no_grad():
@@ -287,7 +277,7 @@ class _Epochs:
                 trainer.checkpoint.end_step(learner, self._collect_state, self.n_batches, resumable=bool(self.order))
 
     def _train_batch(self, batch: Batch) -> None:
-        """Add the gradient of a batch; with the last one of a group, take a step."""
+        """Add the gradient of a batch, and step after the last of a group."""
         number, group = self.learner.position.batch, self.settings.accumulate
         # The last group of an epoch may have fewer batches.
         size = min(group, self.n_batches - number // group * group)

@@ -116,13 +116,13 @@ class UnfinishedJob:
             return False
         # Only the process that writes the job's tables has any of them.
         for (*_, tables), table in zip(self.tables.parts(), self._kept_tables.pop(str(run), []), strict=False):
-            # A run of the handcrafted vector has no embeddings.
+            # A run on vectors of descriptors has no embeddings.
             if table.num_rows:
                 tables[run] = table
         return True
 
     def _note(self, run: Run) -> None:
-        """A run is done; it is put on disk now if the last time was long ago, or if the run itself took long."""
+        """Note a finished run, and save if the last save is old or the run was long."""
         if find_rank() > 0:
             return
         self._waiting.append(run)
@@ -157,7 +157,7 @@ class UnfinishedJob:
 
     @contextmanager
     def _saved_on_error(self) -> Iterator[None]:
-        """Put what is done on disk if the rest ends with an error, such as the cluster's signal."""
+        """Save finished runs if the block ends with an error, such as SIGTERM."""
         try:
             yield
         except BaseException as error:
@@ -168,12 +168,12 @@ class UnfinishedJob:
             raise
 
     def _end_on_signal(self, run: Run) -> None:
-        """End the job after a run, with what is done, if a process was asked to end."""
+        """End the job after a run if a rank received a signal."""
         if any(gather([bool(self.notice.name)])):
             said = self.notice.name or "a signal to another process"
             name = self.tables.setting.name(run)
             raise Interrupted(
-                f"{name}: the job was ended by {said} after this run; started again, it continues with the next"
+                f"{name}: {said} ended the job after this run; run the same command again to continue with the next run"
             )
 
 

@@ -1,4 +1,4 @@
-"""Logs and progress bars that follow a training. Results do not depend on them."""
+"""Logs and progress bars of a training. Results do not depend on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of the objectives that are learned with the model, beginning with those that are configured."""
+"""Learned weights of the objectives, initialised with those of the study."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class UncertaintyWeighting(Weighting):
 
 
 class GradNormWeighting(Weighting):
-    """GradNorm (Chen et al. 2018, Eqs. 1 and 2): weights under which all objectives learn at the same pace.
+    """GradNorm (Chen et al. 2018, Eqs. 1 and 2): equal training rates of objectives.
 
     The norm of an objective's gradient is taken at the pooled embedding, which all heads share, and not at the last shared
     layer's weights behind it: one backward pass through a linear head, instead of one through the transformer (as in the

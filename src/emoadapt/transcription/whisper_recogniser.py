@@ -1,4 +1,4 @@
-"""Whisper at temperature 0, window by window, and what makes its words doubtful."""
+"""Whisper at temperature 0, with tests for doubtful words."""
 
 from __future__ import annotations
 

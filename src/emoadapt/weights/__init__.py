@@ -1,1 +1,1 @@
-"""Weights of networks: which there are, where they come from, which are present, and model cards."""
+"""Weights of networks: registry, download, inventory and model cards."""

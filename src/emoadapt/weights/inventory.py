@@ -1,4 +1,4 @@
-"""Which weights are on this machine, and whether they are the ones that were pinned. Reads files, changes nothing."""
+"""Inventory of the weights on this machine, compared with their pins."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def print_verification(wanted: Sequence[Wanted], models_dir: Path) -> None:
 
 
 def show_size(size: int | None) -> str:
-    """Bytes as people read them, in powers of 1000; empty where they are not known."""
+    """Format bytes in powers of 1000; empty if unknown."""
     if size is None:
         return ""
     scales = {"bytes": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}

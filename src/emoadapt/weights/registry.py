@@ -1,4 +1,4 @@
-"""Which weights there are, where each comes from, and which ones a result was computed with.
+"""Registry of weights: source, pins and identity.
 
 The names themselves stand in `weights.toml`. Nothing here loads a network or uses the net, so the Snakefile may ask
 for identities; `weights.fetching` is what downloads.
@@ -187,7 +187,7 @@ def resolve(name_or_path: str, models_dir: Path, revision: str | None = None) ->
     path = locate(name_or_path, models_dir, revision)
     if held := find_other_commit(name_or_path, path, models_dir, revision):
         raise ModelError(
-            f"{path} holds commit {held[:12]} of {name_or_path}, which is not the one asked for; "
+            f"{path} has commit {held[:12]} of {name_or_path}, not the requested one; "
             f"{fetch_command(name_or_path, models_dir, revision)}, or change `revision`"
         )
     for file, expected in list_pins(name_or_path, path, models_dir, revision).items():
@@ -279,7 +279,7 @@ def identity(name_or_path: str, models_dir: Path, revision: str | None = None) -
 
 
 def fetch_command(name_or_path: str, models_dir: Path, revision: str | None = None) -> str:
-    """What a person can do about weights that are missing or not the right ones, as a clause."""
+    """Advice on missing or wrong weights, as a clause."""
     entry = find_entry(name_or_path)
     if entry and not entry.can_be_fetched:
         return f"get it from {entry.source} (licence: {entry.licence}) and put it there"

@@ -106,8 +106,8 @@ def test_classifier_with_the_head_of_transformers_comes_back(
 @pytest.mark.parametrize(
     ("model_type", "modules", "message"),
     [
-        ("wavlm", ("q_proj", "intermediate_dense"), r"^hub/base is a wavlm model, which goes past adapters in q_proj; name"),
-        ("wavlm", ("k_proj", "out_proj"), r"goes past adapters in k_proj, out_proj; name others"),
+        ("wavlm", ("q_proj", "intermediate_dense"), r"^hub/base is a wavlm model, which ignores adapters in q_proj; name"),
+        ("wavlm", ("k_proj", "out_proj"), r"ignores adapters in k_proj, out_proj; name others"),
         ("wav2vec2-conformer", ("q_proj", "output_dense"), r"^a wav2vec2-conformer model has no layers called q_proj; leave"),
         ("wav2vec2-conformer", None, r"^a wav2vec2-conformer model has no layers called q_proj, v_proj; name others"),
     ],
@@ -161,7 +161,7 @@ def test_other_layouts_are_refused(model_type: str, values: dict[str, Any], lack
 def test_family_whose_padding_leaks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, *FAMILIES[3])
     monkeypatch.setattr("emoadapt.layers.speech.SpeechBackbone._zero_padding", _leave_padding)
-    with pytest.raises(ModelError, match=r"wav2vec2-conformer model, whose embedding of a clip depends on the padding"):
+    with pytest.raises(ModelError, match=r"wav2vec2-conformer model, whose embedding of a clip depends on padding"):
         load_backbone(AUTO, tmp_path)
 
 
@@ -182,7 +182,7 @@ def test_named_architecture_is_not_another(tmp_path: Path) -> None:
 
 
 def test_auto_needs_weights() -> None:
-    with pytest.raises(ValueError, match="`auto` is read from weights"):
+    with pytest.raises(ValueError, match="`auto` needs `weights`"):
         Config(architecture="auto", untrained=UntrainedBackbone())
 
 
@@ -221,5 +221,5 @@ def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise InvalidCxxCompiler
 
     monkeypatch.setattr(cpp_builder, "get_cpp_compiler", find)
-    with pytest.raises(ModelError, match=r"`compile: true` needs a C\+\+ compiler, and there is none; install g\+\+"):
+    with pytest.raises(ModelError, match=r"`compile: true` needs a C\+\+ compiler, and none was found; install g\+\+"):
         build_untrained("wav2vec2", UntrainedBackbone()).compile_layers()

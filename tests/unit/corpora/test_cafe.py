@@ -13,7 +13,7 @@ def cafe(root, **values):
     return Config(importer="cafe", root=str(root), **values)
 
 
-def test_name_tells_actor_sex_sentence_and_emotion(make_tree):
+def test_name_gives_actor_sex_sentence_and_emotion(make_tree):
     config = cafe(make_tree(CLIPS))
     utterances = read_utterances("c", config)
     assert [(u.speaker, u.sex, u.language) for u in utterances] == [

@@ -99,5 +99,5 @@ def test_missing_and_faulty_files_are_refused_or_noted(mosi, make_tree, tmp_path
     with pytest.raises(CorpusError, match=r"OpinionLevelSentiment\.csv or .* is missing"):
         read_labels("m", mosi())
     make_tree(["Raw/Audio/WAV_16000/Segmented/AAAAAAAAAAA_1.wav"])
-    with pytest.raises(CorpusError, match=r"of no video of CMU-MOSI's standard folds: .*AAAAAAAAAAA_1"):
+    with pytest.raises(CorpusError, match=r"not from a video of CMU-MOSI's standard folds: .*AAAAAAAAAAA_1"):
         read_utterances("m", mosi())

@@ -195,6 +195,6 @@ def test_an_absolute_path_below_the_root_is_answered_with_the_relative_one(table
         read_utterances("c", config)
 
 
-def test_a_table_without_a_header_is_told_from_one_without_a_column(table):
+def test_a_table_without_a_header_is_distinguished_from_one_without_a_column(table):
     with pytest.raises(CorpusError, match=r"does line 1 hold a clip \(a\.wav\)\? The table needs a header"):
         read_utterances("c", table("a.wav,joy\nx/b.wav,fear\n", {"media": "file"}))

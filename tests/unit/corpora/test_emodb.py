@@ -13,7 +13,7 @@ def emodb(root):
     return Config(importer="emodb", root=str(root))
 
 
-def test_name_tells_speaker_text_and_emotion(make_tree):
+def test_name_gives_speaker_text_and_emotion(make_tree):
     root = make_tree(["wav/03a01Fa.wav", "wav/16b10Lb.wav", "wav/erkennung.txt"])
     happy, bored = read_utterances("e", emodb(root))
     assert (happy.utterance_id, happy.speaker, happy.sex, happy.language) == ("e/wav/03a01Fa", "03", "male", "de")

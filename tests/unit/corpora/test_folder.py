@@ -32,7 +32,7 @@ def test_without_settings_labels_and_speakers_are_null(make_tree):
 
 def test_file_without_a_speaker_is_named(make_tree):
     root = make_tree(["SM1_a.wav", "other.wav"])
-    with pytest.raises(CorpusError, match=r"finds nobody in other\.wav; correct corpora\.u\.speaker_pattern"):
+    with pytest.raises(CorpusError, match=r"finds no speaker in other\.wav; correct corpora\.u\.speaker_pattern"):
         read_utterances("u", folder(root, speaker_pattern=r"^(?P<speaker>SM\d+)_"))
 
 

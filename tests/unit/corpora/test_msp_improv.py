@@ -35,7 +35,7 @@ def improv(make_tree):
     return lambda **values: Config(importer="msp_improv", root=str(root), **values)
 
 
-def test_name_tells_speaker_sex_and_session(improv):
+def test_name_gives_speaker_sex_and_session(improv):
     utterances = read_utterances("i", improv())
     assert [(u.speaker, u.sex, u.split, u.language) for u in utterances] == [
         ("F01", "female", "session1", "en"),

@@ -11,7 +11,7 @@ def tess(root):
     return Config(importer="tess", root=str(root))
 
 
-def test_name_tells_speaker_word_and_emotion(make_tree):
+def test_name_gives_speaker_word_and_emotion(make_tree):
     config = tess(
         make_tree(
             ["OAF_Fear/OAF_back_fear.wav", "OAF_neutral/OA_bite_neutral.wav", "OAF_Pleasant_surprise/OAF_back_ps.wav",

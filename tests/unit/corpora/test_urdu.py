@@ -13,7 +13,7 @@ def urdu(root):
     return Config(importer="urdu", root=str(root))
 
 
-def test_name_tells_speaker_sex_and_emotion(make_tree):
+def test_name_gives_speaker_sex_and_emotion(make_tree):
     config = urdu(
         make_tree(["Angry/SM1_F01_A12.wav", "Happy/SF1_F5_H05.wav", "Neutral/SM5_F9_N037.wav", "Sad/SM24_F7_S019.wav"])
     )

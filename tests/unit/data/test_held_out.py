@@ -60,7 +60,7 @@ def test_clips_are_drawn_where_speakers_are_unknown():
     assert list(parts_of_speakers([None] * 40).values()).count("held_out") == 6
 
 
-def test_a_new_clip_of_a_known_speaker_moves_nobody():
+def test_a_new_clip_of_a_known_speaker_moves_no_clip():
     speakers = [f"s{i % 10}" for i in range(100)]
     before = parts_of_speakers(speakers)
     after = parts_of_speakers([*speakers, "s3"])
@@ -149,7 +149,7 @@ def test_a_corpus_that_copies_link_wholly_is_refused_with_the_reason():
         parts_of(manifest(*rows))
 
 
-def test_a_host_who_overlaps_each_guest_a_little_links_nobody():
+def test_a_host_who_overlaps_each_guest_a_little_links_no_speakers():
     def cut(number, start, end):
         return {"fingerprint": f"film{number}", "start": start, "end": end}
 

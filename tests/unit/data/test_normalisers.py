@@ -78,7 +78,7 @@ def test_a_constant_target_is_not_divided_by_zero(two_corpora: dict) -> None:
     assert fit(two_corpora, "global")["*"]["std"][7] == 1.0
 
 
-def test_no_target_at_all_is_one_sentence(two_corpora: dict) -> None:
+def test_objective_without_any_target_is_refused(two_corpora: dict) -> None:
     folder = two_corpora["folder"]
     rows = [{"utterance_id": "a/000", "corpus": "a", "part": "held_out"}]
     write_table(folder / "parts.parquet", rows, schema.PARTS)

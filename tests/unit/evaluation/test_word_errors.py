@@ -78,7 +78,7 @@ def test_a_clip_without_words_is_all_deletions_and_one_not_transcribed_is_none(t
     assert numbers(row) == (2, 1, 2, 5, 0, 3, 0, pytest.approx(3 / 5))
 
 
-def test_rejected_words_are_deletions_and_noted_ones_count_as_heard(tmp_path: Path) -> None:
+def test_rejected_words_are_deletions_and_noted_ones_count(tmp_path: Path) -> None:
     pairs = [
         (clip(1, "dogs sit there"), heard(1, None, reason="repetition: the text's compression ratio is 26.3")),
         (clip(2, "kids talk"), heard(2, None, reason="low_confidence: the words' mean log-probability is -1.7")),

@@ -183,7 +183,7 @@ def test_features_are_computed_after_what_they_need() -> None:
         ('("audoi",)', "feature audoi is not known; did you mean audio"),
     ],
 )
-def test_inputs_that_cannot_be_computed_are_one_sentence(own: Path, inputs: str, sentence: str) -> None:
+def test_inputs_that_cannot_be_computed_are_refused(own: Path, inputs: str, sentence: str) -> None:
     (own / "features/tone.py").write_text(LOUDNESS.replace('("audio",)', inputs))
     use_folder(own)
     with pytest.raises(ConfigError, match=sentence):

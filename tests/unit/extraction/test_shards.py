@@ -13,7 +13,7 @@ from bad_clips import KINDS, write_good_clips
 
 from emoadapt import schema
 from emoadapt.config import Study, load_study
-from emoadapt.errors import ModelError
+from emoadapt.errors import ConfigError
 from emoadapt.extraction import shards
 from emoadapt.extraction.recipes import describe_recipe
 from emoadapt.storage.tables import read_table, write_table
@@ -55,10 +55,10 @@ def test_a_gpu_is_given_to_one_worker(tmp_path: Path, monkeypatch: pytest.Monkey
     assert shards._choose_workers(study, "audio", 4) == ("cpu", 4)
 
 
-def test_a_gpu_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_gpu_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     study = make_study(tmp_path, "cuda", faces={"detector": "mtcnn"})
-    with pytest.raises(ModelError, match="device is cuda, and torch sees no GPU"):
+    with pytest.raises(ConfigError, match="device is cuda, but no GPU was found"):
         shards._choose_workers(study, "faces", 1)
     assert shards._choose_workers(study, "audio", 1) == ("cpu", 1)
 

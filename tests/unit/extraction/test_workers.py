@@ -153,7 +153,7 @@ def test_a_fault_of_the_machine_stops_the_job(
     assert "fake_extractors.py" in "".join(caught.value.__notes__)
 
 
-def test_weights_that_are_missing_are_said_once(fakes: ModuleType) -> None:
+def test_missing_weights_are_named_once(fakes: ModuleType) -> None:
     with pytest.raises(ModelError) as caught:
         run(fakes.Weightless, make_rows("ok", "ok"), n_workers=2)
     assert str(caught.value) == "weights are missing; fetch them"

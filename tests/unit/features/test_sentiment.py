@@ -104,7 +104,7 @@ def test_batches_without_padding_are_as_those_with(models: Path) -> None:
     np.testing.assert_allclose([result["sentiment"] for result in results], expected, atol=1e-6)
 
 
-def test_long_texts_are_cut_and_it_is_said(models: Path) -> None:
+def test_long_texts_are_cut_and_noted(models: Path) -> None:
     extractor = build(models, model="sentiment/tiny")
     long, longer = extractor.extract(make_rows(["happy " * 60, "happy " * 600]))
     np.testing.assert_array_equal(long["sentiment"], longer["sentiment"])

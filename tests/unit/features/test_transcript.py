@@ -34,7 +34,7 @@ def speak(text: str) -> np.ndarray:
     return (speak_clip(clip) * 32767).astype(np.int16)
 
 
-def test_pocketsphinx_hears_something_of_a_sentence(sphinx: TranscriptExtractor) -> None:
+def test_pocketsphinx_recognises_part_of_a_sentence(sphinx: TranscriptExtractor) -> None:
     result = sphinx.extract([make_row(speak("please open the door"), "en")])[0]
     assert result["reason"] is None
     assert {"please", "open", "the"} <= set(result["text"].split())
@@ -50,7 +50,7 @@ def test_pocketsphinx_does_not_depend_on_the_clips_before(sphinx: TranscriptExtr
     assert forward == backward[::-1] == fresh
 
 
-def test_pocketsphinx_hears_long_clips_piece_by_piece(
+def test_pocketsphinx_reads_long_clips_piece_by_piece(
     sphinx: TranscriptExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sentences = [speak("please open the door"), speak("the weather is very nice today")]
@@ -71,7 +71,7 @@ def test_pocketsphinx_knows_english_only(sphinx: TranscriptExtractor) -> None:
         build(Path(), engine="pocketsphinx", language="ur")
 
 
-def test_pocketsphinx_hears_no_words_in_faint_noise(sphinx: TranscriptExtractor) -> None:
+def test_pocketsphinx_recognises_no_words_in_faint_noise(sphinx: TranscriptExtractor) -> None:
     hiss = np.random.default_rng(0).integers(-5, 5, 16000).astype(np.int16)
     assert sphinx.extract([make_row(hiss)])[0] == {
         "status": "absent",

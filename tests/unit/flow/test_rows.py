@@ -170,7 +170,7 @@ def test_rows_finished_before_a_kill_are_not_computed_again(tmp_path: Path, monk
     assert len(result(tmp_path)) == 100
 
 
-def test_rows_that_another_job_took_away_are_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_removed_by_another_job_raise_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Symptom: of two jobs on one shard one overwrote rows of the other, and a shard without them was written as whole."""
     monkeypatch.setattr(rows_module, "SAVED_BYTES", 1)
     write_manifest(tmp_path / "manifest.parquet", {name: name for name in "abcd"})
@@ -203,7 +203,7 @@ def test_a_listing_without_the_newest_rows_overwrites_none(tmp_path: Path, monke
     assert jobs[0].ids == {"a", "b"}
 
 
-def test_what_killed_jobs_left_of_saved_rows_goes_when_the_shard_is_whole(tmp_path: Path) -> None:
+def test_saved_rows_of_killed_jobs_are_removed_with_a_complete_shard(tmp_path: Path) -> None:
     write_manifest(tmp_path / "manifest.parquet", {"a": "a"})
     folder = tmp_path / "features/.rows"
     folder.mkdir(parents=True)
@@ -265,7 +265,9 @@ def test_rows_damaged_in_what_is_read_last_are_deleted(tmp_path: Path) -> None:
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content[:begin] + bytes(40) + content[begin + 40 :])
-    with pytest.raises(DataError, match=r"\.rows/000\.parquet was damaged, and is deleted; run the same command again"):
+    with pytest.raises(
+        DataError, match=r"\.rows/000\.parquet was damaged and has been deleted; run the same command again"
+    ):
         compute(tmp_path)
     assert compute(tmp_path) == Counts(10, 0, 0)
 
@@ -299,7 +301,7 @@ def test_media_that_vanished_stop_the_job(tmp_path: Path) -> None:
     """Symptom: a disk that was unmounted after listing put a whole corpus into quarantine."""
     write_manifest(tmp_path / "manifest.parquet", CLIPS)
     (tmp_path / "clip003.wav").unlink()
-    with pytest.raises(DataError, match=r"clip003\.wav was there when its corpus was listed"):
+    with pytest.raises(DataError, match=r"clip003\.wav, which existed when its corpus was listed"):
         compute(tmp_path)
 
 

@@ -23,7 +23,7 @@ ROWS = [
 ]
 
 
-def test_json_lines_hold_what_is_known() -> None:
+def test_json_lines_hold_the_known_fields() -> None:
     file = io.StringIO()
     assert write_predictions(ROWS, file, ["x", "y, z"]) == {"ok": 1, "failed": 1}
     assert [json.loads(line) for line in file.getvalue().splitlines()] == [
@@ -141,7 +141,7 @@ def test_wrong_options_leave_the_output_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", ["a.wav", "link.wav", "list"])
-def test_what_is_to_be_read_is_not_overwritten(tmp_path: Path, kept: str) -> None:
+def test_inputs_are_not_overwritten(tmp_path: Path, kept: str) -> None:
     """Symptom: `predict MODEL a.wav --output a.wav` emptied the recording and then called it undecodable."""
     make_classifier().save(tmp_path / "model", {})
     write_noise(tmp_path / "a.wav", 0.5)
@@ -155,7 +155,7 @@ def test_what_is_to_be_read_is_not_overwritten(tmp_path: Path, kept: str) -> Non
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no file that is always full")
 @pytest.mark.parametrize("path", [Path("/dev/full"), None])
-def test_full_disk_is_said_in_a_sentence(path: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_explained(path: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
     stdout = io.TextIOWrapper(io.FileIO("/dev/full", "w"))
     monkeypatch.setattr("sys.stdout", stdout)
     place = path or "the standard output"

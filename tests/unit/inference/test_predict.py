@@ -70,7 +70,7 @@ def test_result_does_not_depend_on_the_company_and_comes_in_order(norm: str, hea
     assert len({round(prediction.probabilities["calm"], 4) for prediction in together}) == len(files)
 
 
-def test_broken_files_have_a_reason_and_stop_nobody(classifier, tmp_path: Path) -> None:
+def test_broken_files_have_a_reason_and_stop_no_other_file(classifier, tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("not audio at all")
     soundfile.write(tmp_path / "silent.wav", np.zeros(16_000, np.float32), 16_000)
     write_noise(tmp_path / "blip.wav", 0.05)
@@ -249,12 +249,16 @@ def test_long_recordings_come_in_smaller_batches(classifier, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("error", "expected", "message"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory."), ModelError, "memory for 1 clips of up to 1 s at once; take a"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), ModelError, "memory for 1 clips"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory."),
+            ModelError,
+            "out of memory with 1 clips of up to 1 s in a batch; set a",
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), ModelError, "memory with 1 clips"),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), RuntimeError, "illegal memory access"),
     ],
 )
-def test_too_little_memory_is_said_in_a_sentence(
+def test_out_of_memory_is_explained(
     error: Exception, expected: type, message: str, classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_):
@@ -285,7 +289,7 @@ def test_convolutions_are_those_of_cudnn_without_tf32(classifier, tmp_path: Path
     assert seen == [(True, False)]
 
 
-def test_device_that_is_not_there_is_refused_at_once(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_gpu_is_refused_at_once(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="torch sees no GPU"):
+    with pytest.raises(ConfigError, match="no GPU was found"):
         predict_files(classifier, [], device="cuda")

@@ -153,7 +153,7 @@ def test_saved_adapters_are_merged(architecture: str, norm: str, tmp_path: Path)
 
 @pytest.mark.parametrize("mode", ["silence", "repeat"])
 @pytest.mark.parametrize(("architecture", "norm"), FAMILIES)
-def test_short_clips_are_heard_with_their_padding(architecture: str, norm: str, mode: str) -> None:
+def test_padding_of_short_clips_is_model_input(architecture: str, norm: str, mode: str) -> None:
     """As `transformers` hears the normalised clip lengthened by hand; longer ones are left alone."""
     plain = make(architecture, norm).eval()
     backbone = make(architecture, norm, pad={"seconds": 0.4, "mode": mode}).eval()
@@ -172,7 +172,7 @@ def test_short_clips_are_heard_with_their_padding(architecture: str, norm: str, 
     assert frames[0, counts[0] :].eq(0).all()
 
 
-def test_padding_goes_with_the_model_until_a_study_wants_another(tmp_path: Path) -> None:
+def test_padding_is_saved_with_the_model_unless_a_study_changes_it(tmp_path: Path) -> None:
     backbone, clips = (
         make("hubert", pad={"seconds": 0.4, "mode": "repeat"}).eval(),
         [clip.streams["audio"] for clip in make_clips(2500)],
@@ -207,12 +207,12 @@ def test_cropping_below_the_padded_length_is_refused() -> None:
 
 def test_attention_adapters_of_wavlm_are_refused() -> None:
     """Symptom: they were trained for nothing, as its attention reads the weights beneath them."""
-    with pytest.raises(ValueError, match="WavLM's attention goes past adapters in q_proj; use intermediate_dense"):
+    with pytest.raises(ValueError, match="WavLM's attention ignores adapters in q_proj; use intermediate_dense"):
         configure("wavlm", lora={"modules": ["q_proj", "output_dense"]})
 
 
 def test_adapters_and_top_layers_exclude_each_other() -> None:
-    with pytest.raises(ValueError, match="give one of them"):
+    with pytest.raises(ValueError, match="exclude each other; remove one"):
         configure("hubert", lora={}, train_layers=1)
 
 

@@ -55,7 +55,9 @@ def test_segments_within_their_file_pass(corpus, row):
 )
 def test_segment_that_leaves_its_file_is_named_by_its_line(corpus, row, problem):
     """Symptom: milliseconds for seconds passed `check`, and an end beyond the file shortened the clip."""
-    with pytest.raises(CorpusError, match=rf"corpus c: 1 segment leaves its file: {problem} give times in seconds"):
+    with pytest.raises(
+        CorpusError, match=rf"corpus c: 1 segment extends beyond its file: {problem} give times in seconds"
+    ):
         refuse(corpus("0,1", row))
 
 
@@ -63,7 +65,7 @@ def test_many_are_counted(corpus):
     rows = [f"{number},{number + 1}" for number in range(4, 14)]
     with pytest.raises(
         CorpusError,
-        match=r"corpus c: 10 segments leave their files: data/t\.csv, line 2 \(start 4 s.*, line 6 \(.*\) and 5 more; give",
+        match=r"corpus c: 10 segments extend beyond their files: data/t\.csv, line 2 \(start 4 s.*, line 6 \(.*\) and 5 more; give",
     ):
         refuse(corpus(*rows))
 

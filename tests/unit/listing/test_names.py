@@ -70,7 +70,7 @@ WORDS = [
 
 
 @pytest.mark.parametrize("word", [*WORDS, "", "  "])
-def test_words_for_an_unknown_person_are_nobody(word, table):
+def test_words_for_unknown_speakers_become_null(word, table):
     assert parse_known(word) is None
     first, second = read_utterances("c", table(f"file,who,sex\na.wav,{word},{word}\nb.wav,Ann,f\n"))
     assert (first.speaker, first.sex) == (None, None)
@@ -101,7 +101,7 @@ def test_names_that_only_begin_like_an_unknown_one_are_kept():
     assert [parse_known(name) for name in ("Nan2", "N", "Nana", "unknown_3")] == ["Nan2", "N", "Nana", "unknown_3"]
 
 
-def test_unknown_speakers_of_a_folder_are_nobody_too(make_tree):
+def test_unknown_speakers_of_a_folder_become_null(make_tree):
     root = make_tree(["Unknown/a.wav", "Ann/b.wav"])
     config = FolderCorpus(importer="folder", root=str(root), speaker_pattern=r"^(?P<speaker>[^/]+)/")
     assert {u.speaker for u in read_utterances("c", config)} == {None, "Ann"}

@@ -37,7 +37,7 @@ def test_groups_are_within_two_moved_clips_of_the_best_division(seed):
     assert found - best <= 4
 
 
-def test_no_group_stays_empty_and_nobody_is_lost():
+def test_every_group_has_speakers_and_every_speaker_a_group():
     for seed in range(20):
         groups = group_speakers({"loud": 1000, "a": 1, "b": 1, "c": 1}, (0.25,) * 4, np.random.default_rng(seed))
         assert sorted(speaker for group in groups for speaker in group) == ["a", "b", "c", "loud"]

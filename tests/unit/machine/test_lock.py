@@ -87,8 +87,8 @@ def test_lock_files_of_another_host_stay(
     left.touch()
     lock.claim_locks(tmp_path, "small")
     assert start_on("login2", tmp_path, monkeypatch) and left.exists()
-    assert f"{tmp_path}/.snakemake holds lock files of a run on login1; " in (said := capsys.readouterr().err)
-    assert "the same command with `--unlock`" in said
+    assert f"{tmp_path}/.snakemake contains lock files of a run on login1; " in (said := capsys.readouterr().err)
+    assert "the same command and `--unlock`" in said
     assert start_on("login2", tmp_path, monkeypatch) and left.exists()
     assert start_on("login1", tmp_path, monkeypatch, "next boot") and not left.exists()
     assert not capsys.readouterr().err.replace(said, "")
@@ -109,7 +109,7 @@ def test_a_dry_run_elsewhere_takes_no_lock_files_over(
     assert not left.exists()
 
 
-def test_a_container_of_another_name_on_the_same_host_goes_on(
+def test_a_container_of_another_name_on_the_same_host_continues(
     left: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left.unlink()
@@ -119,9 +119,9 @@ def test_a_container_of_another_name_on_the_same_host_goes_on(
     assert not left.exists()
 
 
-def test_lock_files_of_nobody_known_stay(left: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lock_files_of_unknown_hosts_stay(left: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert clear_stale_locks(tmp_path) and left.exists()
-    assert "a run on a host that is not known" in capsys.readouterr().err
+    assert "a run on an unknown host" in capsys.readouterr().err
 
 
 def test_of_two_runs_on_two_hosts_neither_claims_all_lock_files(

@@ -46,7 +46,7 @@ def test_without_a_record_the_report_says_whose_it_is(results: Path, record: str
     assert '"one"' in (results / "study.json").read_text()
 
 
-def test_results_of_nobody_are_adopted(results: Path) -> None:
+def test_results_without_an_owner_are_adopted(results: Path) -> None:
     (results / "features").mkdir()
     claim_results(results, "two")
     assert find_owner(results) == "two"

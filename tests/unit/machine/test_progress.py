@@ -52,5 +52,5 @@ def test_a_job_that_fails_has_no_totals(caplog: pytest.LogCaptureFixture) -> Non
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5300, "88 min"), (5400, "1 h 30 min"), (12000, "3 h 20 min")]
 )  # fmt: skip
-def test_times_as_people_say_them(seconds: float, text: str) -> None:
+def test_times_are_formatted(seconds: float, text: str) -> None:
     assert _format_time(seconds) == text

@@ -107,7 +107,7 @@ def test_classifier_comes_back_and_is_exported(name: str, head: str, tmp_path: P
     assert (tmp_path / "model/head.safetensors").exists() is not alone
 
 
-def test_a_study_that_wants_the_mean_again_gets_it(tmp_path: Path) -> None:
+def test_a_study_can_return_to_mean_pooling(tmp_path: Path) -> None:
     make("attentive_statistics").save(tmp_path / "model", {})
     config = Config.model_validate({"architecture": "hubert", "weights": "model"})
     backbone = load_backbone(config, tmp_path)

@@ -162,7 +162,7 @@ def test_declared_tables_stand_with_their_footnotes_and_picture(inputs, written,
     assert Page(text).open == []
 
 
-def test_what_is_left_out_is_said_and_listed(study, written, tmp_path, make_study):
+def test_parts_left_out_are_reported_and_listed(study, written, tmp_path, make_study):
     values = {"corpora": {"films": {"importer": "folder", "root": "films", "modalities": ["audio", "video"]},
                           "crema_d": {"importer": "crema_d", "root": "crema", "labels": "audiovisual"},
                           "msp_improv": {"importer": "csv", "root": "improv", "file": "labels.csv"},

@@ -109,7 +109,7 @@ def shelf(tmp_path):
     use_folder(None)
 
 
-def test_a_paper_without_a_column_is_one_sentence(shelf):
+def test_paper_without_a_column_is_refused(shelf):
     (shelf / "somebody.csv").write_text(PAPER.replace("subset,", "").replace("full,", ""))
     with pytest.raises(DataError, match=r"somebody.csv: columns subset are missing; see docs/add-a-paper.md"):
         read_paper("somebody")

@@ -44,7 +44,7 @@ def test_a_finetuning_changes_marker_and_line_but_not_the_colour_of_a_start(stud
     assert usual.marker != probed.marker and usual.line != probed.line
 
 
-def test_models_are_named_by_what_tells_them_apart(study):
+def test_models_are_named_by_the_parts_that_differ(study):
     names = [style.name_model(study, Model.parse(name)) for name in
              ("wavlm.original", "tiny.multimodal", "wavlm.multimodal.probe", "egemaps.original.mlp")]  # fmt: skip
     assert names == [

@@ -103,7 +103,7 @@ def test_holm_steps_down():
     assert keep_by_holm([0.03, 0.01, None, 0.04, 0.015]) == [False, True, False, False, True]
 
 
-def test_no_comparison_is_said_so(study):
+def test_summary_without_comparisons_says_so(study):
     frame = pl.DataFrame([{**ROW, "difference": None}], schema_overrides={"difference": pl.Float64})
     found = summarise_results(study, frame, frame.clear())
     assert "shows no effect of adaptation" in found.headline

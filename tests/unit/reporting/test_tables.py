@@ -238,7 +238,7 @@ def test_tables_with_the_svm_say_how_it_decides(make_study):
     assert _say_methods(study, scores.drop("finetuning")) == []
 
 
-def test_finetunings_are_told_apart_only_where_there_are_several(tables, make_study):
+def test_finetunings_are_named_only_if_there_are_several(tables, make_study):
     models = read_models(tables / "results.md")
     assert {"wavlm original", "wavlm original probe", "egemaps mlp", "tiny speech_only"} <= models
     assert "wavlm original default" not in models

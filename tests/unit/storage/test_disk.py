@@ -30,7 +30,7 @@ def test_sizes_by_stage_with_hard_links_once(results: Path) -> None:
     assert found == [("features/audio", 2, 1000), ("runs/task", 1, 300), ("tables", 1, 10)]
 
 
-def test_no_folder_is_one_sentence(tmp_path: Path) -> None:
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--results"):
         measure_disk(tmp_path / "nothing")
 

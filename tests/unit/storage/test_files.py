@@ -47,7 +47,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(
     assert synced == ([(inode, "old")] if lasting else []) and path.read_text() == "new"
 
 
-def test_what_killed_processes_left_goes_with_the_next_write(tmp_path: Path) -> None:
+def test_files_of_killed_processes_are_removed_by_the_next_write(tmp_path: Path) -> None:
     """Symptom: after each `kill -9` a hidden file, as large as its shard, stayed for ever."""
     for name in (".a.txt.4711.part", ".a.txt.ab12.part", ".aa.txt.4711.part", ".a.4711.part"):
         (tmp_path / name).touch()
@@ -55,9 +55,9 @@ def test_what_killed_processes_left_goes_with_the_next_write(tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a.4711.part", ".aa.txt.4711.part", "a.txt"]
 
 
-def test_who_is_overtaken_by_another_writer_is_told(tmp_path: Path) -> None:
+def test_an_overtaken_writer_raises_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    with pytest.raises(Overtaken, match=r"a\.txt is being written by another job too; .*"), replacing(path) as part:
+    with pytest.raises(Overtaken, match=r"a\.txt is also being written by another job; .*"), replacing(path) as part:
         part.write_text("one")
         write(path, "two")
     assert path.read_text() == "two" and list(tmp_path.iterdir()) == [path]

@@ -57,7 +57,7 @@ def test_no_shards_is_an_empty_table() -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PAR1 but not really"])
-def test_a_missing_or_broken_file_is_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+def test_a_missing_or_broken_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "x.parquet"
     if content is not None:
         path.write_bytes(content)
@@ -113,7 +113,7 @@ def test_groups_are_the_table_in_pieces(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"no table"])
-def test_groups_of_a_missing_or_broken_file_are_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+def test_groups_of_a_missing_or_broken_file_are_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "a.parquet"
     if content is not None:
         path.write_bytes(content)

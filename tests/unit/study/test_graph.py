@@ -378,7 +378,7 @@ def test_a_study_for_a_gpu_is_refused_where_there_is_none(graph: Graph, monkeypa
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     graph.refuse_missing_gpu()
     strict = Graph(graph.study.model_copy(update={"device": "cuda"}))
-    with pytest.raises(ConfigError, match="device is cuda, and there is no GPU on this machine"):
+    with pytest.raises(ConfigError, match="device is cuda, but no GPU was found on this machine"):
         strict.refuse_missing_gpu()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     strict.refuse_missing_gpu()

@@ -22,7 +22,7 @@ def test_a_models_name_is_read_back(model: Model, name: str) -> None:
 
 @pytest.mark.parametrize("text", ["hubert", "a.b.c.d", "hubert.", ".original", ""])
 def test_what_is_no_model_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no model; write <backbone>.<start>"):
+    with pytest.raises(ValueError, match=r"is not a model; write <backbone>.<start>"):
         Model.parse(text)
 
 
@@ -34,7 +34,7 @@ def test_run_names_are_read_back() -> None:
 @pytest.mark.parametrize("text", ["r0f0s0", "p0f0r0", "p0f0r0s0x", "p-1f0r0s0", ""])
 def test_what_is_no_run_is_refused(text: str) -> None:
     """`r0f0s0` was a run before there were partitions."""
-    with pytest.raises(ValueError, match="is no run; write p<partition>f<fold>r<resampling>s<seed>"):
+    with pytest.raises(ValueError, match="is not a run; write p<partition>f<fold>r<resampling>s<seed>"):
         Run.parse(text)
 
 

@@ -177,7 +177,7 @@ def test_hours_are_those_of_the_machine_that_is_here(study, capsys, monkeypatch,
     sizes = measure_corpora(config, study[1], {})
     print_plan(config, sizes, plan_study(config, sizes), None, 1)
     said = capsys.readouterr().out
-    assert f"{device} hours of training are not known. `emoadapt plan --calibrate` finds them" in said
+    assert f"{device} hours of training are not known. `emoadapt plan --calibrate` measures" in said
     assert {"CPU": "GPU", "GPU": "CPU"}[device] not in said
 
 
@@ -212,7 +212,7 @@ def test_a_study_without_backbone_is_not_told_to_calibrate(study, capsys):
     print_plan(config, sizes, plan_study(config, sizes), None, 1)
     said = capsys.readouterr().out
     assert "calibrat" not in said.lower()
-    assert said.index("done: the files are there") < said.index("Stage 2")
+    assert said.index("done: the files exist") < said.index("Stage 2")
 
 
 def find_all(rows, **wanted):

@@ -121,7 +121,7 @@ def test_a_corpus_that_is_not_there_is_named_in_the_cell_and_is_no_error(tmp_pat
         ({"t": table(["w.full"], subsets=[20, "full"])}, r"several subsets would share a cell; name `subset`"),
         ({"t": table(["w.full", "w.original"], columns=["backbone"])}, r"several starts would share a cell"),
         ({"t": table(["w.full"], columns=["model", "start"])}, r"name `model`, or its parts"),
-        ({"t": table([{"best_of": ["w.full", "h.full"]}], columns=["start"])}, r"a best_of entry is neither"),
+        ({"t": table([{"best_of": ["w.full", "h.full"]}], columns=["start"])}, r"a best_of entry has no single"),
         ({"t": table(["egemaps.original.mlp"], metric="cosine_distance")}, r"its embeddings are not trained"),
         ({"t": table(["w.original.svm"])}, r"fine-tuning svm of w.original.svm is not defined; there is default, probe, mlp"),
         ({"t": table(["h.original.probe"])}, r"h.original.probe is not trained on task acted, subset full"),
@@ -168,7 +168,7 @@ def test_a_model_is_tested_against_the_original_of_its_own_finetuning(tmp_path):
     ("report", "sentence"),
     [
         ({"baseline": "egemaps.original"}, r"report.baseline: egemaps.original is not a model of this study; did you mean egemaps.original.mlp"),
-        ({"baseline": "egemaps"}, r"report.baseline: 'egemaps' is no model; write <backbone>.<start>"),
+        ({"baseline": "egemaps"}, r"report.baseline: 'egemaps' is not a model; write <backbone>.<start>"),
         ({"paper": "goncalves2024"}, r"report.paper: paper goncalves2024 is not known; did you mean goncalves2025\?"),
     ],
 )  # fmt: skip

@@ -371,7 +371,7 @@ def test_a_corpus_that_only_trains_is_not_looked_for_among_test_clips():
     assert set(leaks.filter(pl.col("between").is_in(["train / dev", "train / train"]))["corpus"]) == {"c"}
 
 
-def test_what_is_accepted_is_reported():
+def test_accepted_leaks_are_reported():
     accepted = {"leaks": {"speakers": "report", "clips": "report", "development": "report"}}
     same = {"fingerprint": "one", "speaker": "a"}
     leaks = leaks_of(make_study(**accepted), CLEAN, *clean_manifests(c1=same, c3=same, c4=same))
@@ -381,7 +381,7 @@ def test_what_is_accepted_is_reported():
     }  # fmt: skip
 
 
-def test_a_refused_task_leaves_no_table_and_trains_only_what_is_clean(tmp_path):
+def test_a_refused_task_has_no_table_and_trains_only_clean_starts(tmp_path):
     """The contaminated Stage 1 concerns trainings that start from it, and no other."""
     study = make_study(leaks={"stage1_clips": "refuse"})
     changes = {"films1": {"fingerprint": "one"}, "c4": {"fingerprint": "one"}}

@@ -108,7 +108,7 @@ def test_groups_are_those_that_joining_every_pair_gives(seed, group, linked):
     assert {frozenset(names) for names in found} == {frozenset(names) for names in expected.values()}
 
 
-def test_a_clip_without_a_label_contradicts_nobody():
+def test_a_clip_without_a_label_contradicts_no_clip():
     pair = clips(("a/1", "x", None, None), ("a/2", "x", None, None)).with_columns(label=pl.Series(["happy", None]))
     assert find_shared_clips(pair, pair, "label") == set()
     assert find_shared_clips(pair, pair) == {"a/1", "a/2"}

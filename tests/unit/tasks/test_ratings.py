@@ -122,7 +122,7 @@ def test_order_of_rows_does_not_matter_and_resamplings_differ() -> None:
     drawn = draw_subsets(splits, make_task(subsets=(10, "full"), resamplings=3), 10, "t")
     parts = [set(part["utterance_id"]) for part in drawn.partition_by("resampling")]
     assert [len(part) for part in parts] == [10, 10, 10] and parts[0] != parts[1]
-    with pytest.raises(DataError, match="a subset of 41 clips is wanted and there are 40"):
+    with pytest.raises(DataError, match="a subset of 41 clips is larger than the 40"):
         draw_subsets(splits, make_task(subsets=(41,)), 41, "t")
 
 
@@ -138,5 +138,5 @@ def test_attribute_that_another_test_corpus_is_not_rated_for_is_noted() -> None:
 
 
 def test_classes_settings_of_a_task_with_attributes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"missing_classes are of tasks with classes"):
+    with pytest.raises(ValueError, match=r"missing_classes need classes"):
         make_task(missing_classes="report")

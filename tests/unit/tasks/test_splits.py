@@ -202,7 +202,7 @@ def test_official_names_are_understood_and_other_parts_left_out():
 def test_official_partition_has_to_be_there():
     with pytest.raises(CorpusError, match=r"corpus c: 2 labelled clips belong to no official part: c/b_0, c/b_1"):
         assign(make_table({"a": 2, "b": 2}, {"a": "train"}), by="official")
-    with pytest.raises(CorpusError, match=r"official parts are fold1, train; none of them is called like dev, test"):
+    with pytest.raises(CorpusError, match=r"official parts are fold1, train; none has one of the names dev, test"):
         assign(make_table({"a": 2, "b": 2}, {"a": "train", "b": "fold1"}), by="official")
 
 
@@ -296,7 +296,7 @@ def test_a_listed_partition_that_names_nothing_is_found_by_its_number():
     table = make_table(dict.fromkeys("abc", 2), {"a": "one", "b": "two", "c": "three"})
     good, bad = {"dev": ["one"], "test": ["two"]}, {"dev": ["one", "four"], "test": ["two"]}
     with pytest.raises(
-        CorpusError, match=r"are one, three, two; none of them is called like four; .* split\.partitions\[1\]"
+        CorpusError, match=r"are one, three, two; none has one of the names four; .* split\.partitions\[1\]"
     ):
         assign_splits(table, task({"by": "official", "partitions": [good, bad]}).split, 2)
     with pytest.raises(CorpusError, match=r"speaker z \(split\.partitions\[0\]\.test\)"):

@@ -73,16 +73,14 @@ def test_every_clip_of_a_class_is_drawn_equally_often():
 
 
 def test_subset_larger_than_the_training_part_is_refused():
-    with pytest.raises(
-        DataError, match=r"a subset of 11 clips is wanted and there are 10 to train on; take at most 10"
-    ):
+    with pytest.raises(DataError, match=r"a subset of 11 clips is larger than the 10 training clips; set at most 10"):
         draw_subset(make_labels({"a": 6, "b": 4}), 11, np.random.default_rng(0))
 
 
 def test_size_that_the_message_asks_for_is_enough():
     # Hare quotas of the usual textbook example, 4.7 1.6 1.59 1.2 0.6 0.31 of 10: the last gets nothing.
     with pytest.raises(
-        DataError, match=r"a subset of 10 of 1000 training clips would hold no clip of class f; 33 clips"
+        DataError, match=r"a subset of 10 of 1000 training clips would contain no clip of class f; 33 clips"
     ):
         apportion({"a": 470, "b": 160, "c": 159, "d": 120, "e": 60, "f": 31}, 10)
     counts = {"a": 90, "b": 9, "c": 1}
@@ -155,7 +153,7 @@ def test_problem_names_task_and_fold(splits):
     with pytest.raises(DataError, match=r"task t, partition 2, fold 0: a subset of 41 clips"):
         draw_subsets(splits.with_columns(partition=pl.lit(2)), make_task(), 41, "t")
     with pytest.raises(
-        DataError, match=r"task t, fold 0: a subset of 41 clips .* 40 to train on; .* correct tasks\.t\.subsets"
+        DataError, match=r"task t, fold 0: a subset of 41 clips .* 40 training clips; .* correct tasks\.t\.subsets"
     ):
         draw_subsets(splits, make_task(), 41, "t")
     with pytest.raises(DataError, match=r"task t: its splits hold no training clips"):
@@ -186,5 +184,5 @@ def test_a_smaller_nested_draw_is_part_of_a_larger_one():
 
 
 def test_a_nested_draw_without_some_class_is_refused():
-    with pytest.raises(DataError, match=r"nested subset of 3 of 22 training clips would hold no clip of class b"):
+    with pytest.raises(DataError, match=r"nested subset of 3 of 22 training clips would contain no clip of class b"):
         draw_nested(make_labels({"a": 20, "b": 2}), 3, np.random.default_rng(0))

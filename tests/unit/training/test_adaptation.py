@@ -246,7 +246,7 @@ def test_divergence_names_the_clips(work) -> None:
     assert not (work.folder / "model").exists()
 
 
-def test_objective_without_any_target_is_refused(work) -> None:
+def test_objective_without_any_target_stops_the_training(work) -> None:
     work.write_unlabelled()
     work.values["adaptations"]["all"]["objectives"] = {"face": 1.0}
     rows = read_table(work.folder / "train.talk.parquet").to_pylist()
@@ -290,7 +290,7 @@ def test_clips_without_a_target_or_audio_are_counted(work, caplog: pytest.LogCap
 def test_missing_normaliser_is_refused(work) -> None:
     work.write_unlabelled()
     write_table(work.folder / "normalisers.parquet", [], schema.NORMALISERS)
-    with pytest.raises(DataError, match="no normaliser of egemaps for corpus"):
+    with pytest.raises(DataError, match="missing normaliser of egemaps for corpus"):
         run(work)
 
 
@@ -304,7 +304,7 @@ def test_missing_normaliser_is_refused(work) -> None:
     ],
     ids=["default", "steps", "plateau", "linear"],
 )
-def test_killed_run_goes_on_and_ends_with_the_same_model(work, settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_run_resumes_and_ends_with_the_same_model(work, settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     work.write_unlabelled()
     work.values["adaptations"]["all"] |= settings
     model, curves = run(work, "whole")
@@ -519,7 +519,7 @@ def test_checkpoint_of_other_weights_of_the_same_name_is_not_continued(work, mon
     assert names[0] == names[1] != names[2]
 
 
-def test_a_model_of_so_many_steps_tells_its_epochs(work) -> None:
+def test_a_model_trained_by_steps_states_its_epochs(work) -> None:
     """48 clips in batches of 8 are 6 steps an epoch; 8 steps end in the second, whatever `epochs` says."""
     work.write_unlabelled()
     work.values["adaptations"]["all"] |= {"steps": 8}

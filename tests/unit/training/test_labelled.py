@@ -35,7 +35,7 @@ def test_clip_without_votes_has_its_label(tmp_path: Path) -> None:
 
 
 def test_soft_targets_without_any_votes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"targets is soft, and no clip of the task has raters' votes"):
+    with pytest.raises(TrainingError, match=r"targets is soft, but no clip of the task has raters' votes"):
         write_clips(tmp_path, {})
 
 

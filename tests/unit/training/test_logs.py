@@ -74,7 +74,7 @@ def test_table_holds_epochs_and_steps(folder: Path) -> None:
     ]  # fmt: skip
 
 
-def test_run_that_goes_on_goes_on_with_its_logs_and_a_new_one_begins_anew(folder: Path) -> None:
+def test_resumed_run_continues_its_logs_and_a_new_run_starts_new_ones(folder: Path) -> None:
     run(folder, ("csv",))
     whole = read_rows()
     with pytest.raises(RuntimeError, match="killed"):

@@ -75,9 +75,7 @@ def test_a_job_that_is_asked_to_end_continues_with_the_next_run(work, monkeypatc
         return fit(*args)
 
     monkeypatch.setattr(machines, "_fit", fit_and_tell)
-    with pytest.raises(
-        Interrupted, match=r"full\.p0f0r0s0: the job was ended by SIGTERM after this run; started again"
-    ):
+    with pytest.raises(Interrupted, match=r"full\.p0f0r0s0: SIGTERM ended the job after this run; run the same"):
         run(work)
     assert predicted == RUNS[:1] and not table.exists()
     run(work)
@@ -161,7 +159,7 @@ def test_a_layer_that_does_not_exist_is_refused(work) -> None:
     work.write_layers(work.make_layers())
     # Of weights, only the layers themselves tell how many there are.
     work.values["backbones"]["tiny"]["untrained"]["layers"] = 9
-    sentence = "layer 3 is asked for, and the backbone has layers 0 to 2; choose one of them"
+    sentence = "the backbone has no layer 3; choose one from 0 to 2"
     with pytest.raises(TrainingError, match=sentence):
         run(work, model="tiny.original.svm", layer=3)
     with pytest.raises(TrainingError, match=sentence):

@@ -23,7 +23,7 @@ def test_classes_give_labelled_clips_and_attributes_rated_ones(work) -> None:
 def test_votes_are_read_where_targets_are_soft(work) -> None:
     work.write_labelled()
     work.tune(targets="soft")
-    with pytest.raises(TrainingError, match="targets is soft, and no clip of the task has raters' votes"):
+    with pytest.raises(TrainingError, match="targets is soft, but no clip of the task has raters' votes"):
         load_clips(work.task_job(), {})
     work.edit("splits", lambda row: row | {"soft": [0.25, 0.75]}, schema.SPLITS)
     assert load_clips(work.task_job(), {}).shares["acted/000"].tolist() == [0.25, 0.75]

@@ -120,7 +120,7 @@ def leave_dev(work, arousal: str) -> None:
 def test_attribute_that_no_epoch_can_be_chosen_by_is_named(work, caplog: pytest.LogCaptureFixture) -> None:
     leave_dev(work, ".*")
     rate(work)
-    said = "of the 12 clips of the dev part no two are rated for valence: the epoch is chosen without"
+    said = "fewer than two of the 12 dev clips are rated for valence: the epoch is chosen without"
     assert caplog.text.count(said) >= 1
 
 
@@ -129,7 +129,7 @@ def test_dev_part_of_one_rated_clip_is_refused_as_no_epoch_could_be_chosen(work)
     leave_dev(work, "acted/002")
     with pytest.raises(
         TrainingError,
-        match=r"^run p0f0r0s0: of the 12 clips of the dev part no two are rated for arousal or valence, so",
+        match=r"^run p0f0r0s0: fewer than two of the 12 dev clips are rated for arousal or valence, so",
     ):
         rate(work)
 

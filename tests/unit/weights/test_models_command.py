@@ -72,7 +72,7 @@ def test_verify_without_names_is_for_the_study_and_what_is_here(workplace: Path)
     assert "2 of 3 sets of weights cannot be used" in error
 
 
-def test_verify_takes_a_model_that_the_study_wants_at_another_commit_once(workplace: Path) -> None:
+def test_verify_lists_a_model_of_another_commit_once(workplace: Path) -> None:
     """Symptom: the study's own commit was `ok`, and then the same folder `altered`, as the registry has another."""
     name, commit = "facebook/wav2vec2-base", "b" * 40
     backbone = f"{{architecture: wav2vec2, weights: {name}, revision: {commit}}}"

@@ -228,7 +228,7 @@ def test_a_fetched_folder_must_be_whole_and_of_the_commit_asked_for(pinned, tmp_
         _write(tmp_path, file)
     _lock(tmp_path, org__speech={"revision": COMMIT, "files": files})
     assert resolve("org/speech", tmp_path) == resolve("org/speech", tmp_path, COMMIT) == tmp_path / "org/speech"
-    with pytest.raises(ModelError, match=rf"holds commit {COMMIT[:12]}.*fetch org/speech@{OTHER} "):
+    with pytest.raises(ModelError, match=rf"has commit {COMMIT[:12]}.*fetch org/speech@{OTHER} "):
         resolve("org/speech", tmp_path, OTHER)
     (tmp_path / "org/speech/config.json").unlink()
     with pytest.raises(ModelError, match=r"no .*org/speech/config\.json"):
@@ -311,7 +311,7 @@ def test_a_file_put_into_a_fetched_folder_changes_its_identity(pinned, tmp_path)
 
 
 @pytest.mark.parametrize(("name", "hub"), [("org/net", True), ("org/net.v1", True), ("roberta-base", False), ("./net", False), ("../net", False), ("-x/y", False), ("a/b/c", False), ("a/net.onnx", False)])  # fmt: skip
-def test_hub_ids_are_told_from_paths(pinned, tmp_path, name, hub):
+def test_hub_ids_are_distinguished_from_paths(pinned, tmp_path, name, hub):
     assert registry.is_hub_id(name) is hub
 
 

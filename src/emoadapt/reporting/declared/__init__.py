@@ -1,4 +1,4 @@
-"""The tables and figures that a study declares (`tables:`): tidy CSV, Markdown, LaTeX, footnotes, and a picture each."""
+"""The tables and figures that a study declares under `tables`."""
 
 from __future__ import annotations
 

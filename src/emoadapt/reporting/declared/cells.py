@@ -1,4 +1,4 @@
-"""The tidy form of a declared table: a row per cell, picked from the comparisons that evaluation made."""
+"""Tidy form of a declared table, with one row per cell."""
 
 from __future__ import annotations
 

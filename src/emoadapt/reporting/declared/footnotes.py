@@ -1,4 +1,4 @@
-"""What stands below a declared table: sizes, splits, labels, weights, what the stars mean, and where the paper disagrees with itself."""
+"""Footnotes of a declared table."""
 
 from __future__ import annotations
 

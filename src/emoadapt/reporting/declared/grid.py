@@ -1,4 +1,4 @@
-"""A declared table as it is printed: headings, and lines of text under a stub of row names."""
+"""Printed form of a declared table: headings, row names and cells."""
 
 from __future__ import annotations
 

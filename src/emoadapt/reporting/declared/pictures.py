@@ -1,4 +1,4 @@
-"""The picture of a declared table: ours filled with its interval, the paper's hollow; shapes and hatches tell apart without colour."""
+"""Picture of a declared table: our values filled, the paper's hollow."""
 
 from __future__ import annotations
 

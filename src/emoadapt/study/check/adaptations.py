@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_adaptation(listings: Listings, graph: Graph, name: str, problems: list[str]) -> None:
-    """Divide the clips of Stage 1 as the rules will, and count the copies among them.
+    """Divide the Stage-1 clips like the rules, and count copies.
 
     Args:
         listings: the corpora of the study.

@@ -1,4 +1,4 @@
-"""Check of a corpus: its clips, rows, files, names and segments, and the number of its shards."""
+"""Check of a corpus: clips, rows, files, names, segments and shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Corpora of a study as the rules will write them, each read once, in memory."""
+"""Listings of a study's corpora, each read once into memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tasks that passed their check, remembered: Snakemake starts often, and a large corpus takes seconds to split."""
+"""Cache of tasks that passed their check.
+
+Snakemake starts often, and splitting a large corpus takes seconds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check of a whole study: its corpora, tasks, adaptations, weights and jobs, printed."""
+"""Check of a whole study: corpora, tasks, adaptations, weights and jobs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def print_check(study: Study) -> None:
     shards = len(graph.all_features())
     runs = sum(len(graph.run_files(task, "")) for task in study.tasks)
     print(f"jobs: {shards} extraction shards, {len(graph.adapted_models())} adaptations, {runs} fine-tuning jobs")
-    print("all is there")
+    print("no problems found")
 
 
 def _list_notes(listings: Listings, graph: Graph) -> list[str]:
@@ -59,7 +59,5 @@ def _list_notes(listings: Listings, graph: Graph) -> list[str]:
     needing = [key for key, settings in trainings.items() if getattr(settings, "precision", None) == "16-mixed"]
     needing += ["device: cuda"] if study.device == "cuda" else []
     if needing and not list_devices():
-        notes.append(
-            f"{', '.join(needing)} needs a GPU; there is none on this machine, the jobs' machines must have one"
-        )
+        notes.append(f"{', '.join(needing)} needs a GPU, and this machine has none; the machines of the jobs need one")
     return notes + advise_features(study, graph.features_in_use(), listings.read_utterances)

@@ -1,4 +1,4 @@
-"""Check of a task: its labels, classes, parts, subsets and leaks, as the rules will find them."""
+"""Check of a task: labels, classes, parts, subsets and leaks."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _describe_parts(name: str, task: Task, splits: pl.DataFrame) -> Iterator[str
 
 
 def _note_unknown_speakers(study: Study, task: str, splits: pl.DataFrame) -> list[str]:
-    """A note on clips of a task that are not z-scored by speaker although that is configured."""
+    """Note the clips without a speaker under `normalise: speaker`."""
     keys = [
         f"finetunings.{name}.normalise"
         for name in dict.fromkeys(model.finetuning for model in study.list_models(task))

@@ -1,1 +1,1 @@
-"""What a study would compute, and the hours left: before anything runs, whether its corpora are here or not. Light."""
+"""Plan of a study's jobs and hours, also without its corpora. Light."""

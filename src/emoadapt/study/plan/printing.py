@@ -36,7 +36,7 @@ def print_plan(
 ) -> None:
     """Print the plan for a person."""
     print(f"study {study.study}\n")
-    print("done: the files are there. Whether they are up to date, `snakemake --dry-run` says.\n")
+    print("done: the files exist. `snakemake --dry-run` shows whether they are up to date.\n")
     _print_table(
         ["corpus", "clips", "hours", "speakers", "known from"],
         [[n, _count(s.clips), _length(to_hours(s.seconds)), _count(s.speakers), _origin(s)] for n, s in sizes.items()],
@@ -103,14 +103,14 @@ def summarise_plan(
     ]
     if len(known) < len(stage2):
         lines.append(
-            f"Runs of {len(stage2) - len(known)} settings are not known: their folds are speakers of a corpus that is not here."
+            f"Runs of {len(stage2) - len(known)} settings are not known: their folds are the speakers of a missing corpus."
         )
     training = [*(row for row in rows if is_kept(row)), *stage1, *stage2]
     if not study.backbones:
         return lines
     if not speeds:
         lines.append(
-            f"Not calibrated: {device} hours of training are not known. `emoadapt plan --calibrate` finds them with a few steps of each "
+            f"Not calibrated: {device} hours of training are not known. `emoadapt plan --calibrate` measures a few steps of each "
             "backbone on this machine."
         )
         return lines
@@ -128,7 +128,7 @@ def summarise_plan(
     stand_ins = [name for name, found in speeds["backbones"].items() if found["stand_in"] and name in study.backbones]
     if stand_ins:
         lines.append(
-            f"The weights of {', '.join(stand_ins)} are not here: models of the usual size stood in for the calibration."
+            f"The weights of {', '.join(stand_ins)} are missing: the calibration used random models of the usual size."
         )
     if len(timed) < len(training):
         lines.append(
@@ -141,7 +141,7 @@ def summarise_plan(
     if guessed:
         shares = "/".join(f"{100 * share:.0f}" for share in UNKNOWN_SHARES)
         lines.append(
-            f"Train, dev and test of {', '.join(guessed)} are taken to be {shares} % of the corpus; its partition may differ."
+            f"Train, dev and test of {', '.join(guessed)} are assumed to be {shares} % of the corpus; its official parts may differ."
         )
     return lines
 
@@ -156,7 +156,7 @@ def _print_table(heads: Sequence[str], lines: Sequence[Sequence[str | None]]) ->
 
 
 def _origin(size: CorpusSize) -> str:
-    return " and not here: ".join(filter(None, (size.source if size.source != "missing" else "nothing", size.needs)))
+    return ", missing: ".join(filter(None, (size.source if size.source != "missing" else "nothing", size.needs)))
 
 
 def _medium(feature: str) -> str:

@@ -44,7 +44,7 @@ class CorpusSize:
 
 
 def read_plan_study(paths: Sequence[str | Path]) -> tuple[Study, dict[str, str]]:
-    """Read a study as `read_study` does, whether its corpora are here or not, and leave nothing out.
+    """Read a study like `read_study`, but keep missing corpora.
 
     Returns:
         The study, and for each corpus that is not here why; its root is a folder that does not exist.
@@ -86,7 +86,7 @@ def _name_variables(section: Mapping[str, Any]) -> list[str]:
 
 
 def parse_assumptions(texts: Iterable[str]) -> dict[str, CorpusSize]:
-    """Sizes of corpora as a user states them: `NAME=CLIPS[:HOURSh][:SPEAKERSs]`, several separated by commas.
+    """Parse the sizes of corpora on the command line: `NAME=CLIPS[:HOURSh][:SPEAKERSs]`, several separated by commas.
 
     Raises:
         ConfigError: one of them cannot be read.

@@ -1,4 +1,4 @@
-"""Jobs of a study, what of them is done, and the hours that they take."""
+"""Jobs of a study, finished jobs, and their hours."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ class _Planner:
         )
 
     def _speed(self, backbone: str, kind: str) -> Any:
-        """What was measured of a backbone with these settings; None where it was not, or with others."""
+        """Measured speed of a backbone with these settings; None without one."""
         found = self.speeds.get("backbones", {}).get(backbone)
         return found[kind] if found and found["settings"] == describe_calibrated(self.study, backbone) else None
 
@@ -249,7 +249,7 @@ def describe_calibrated(study: Study, backbone: str) -> str:
 
 
 def choose_calibrated(study: Study, backbone: str) -> Any:
-    """Settings that the speed of a backbone is measured with: of the first fine-tuning that trains it, else the defaults."""
+    """Settings for measuring a backbone's speed: of its first fine-tuning, else the defaults."""
     models = [model for model in study.list_models() if model.backbone == backbone and study.keeps_embeddings(model)]
     found = [
         study.finetunings[model.finetuning]
