@@ -73,13 +73,15 @@ def find_obstacle() -> str | None:
 
 @dataclass(frozen=True)
 class Job:
-    """A job that SLURM knows: its state, ISO times, whether it was given the GPU, and its memory as SLURM writes it."""
+    """A job that SLURM knows: state, ISO times, whether it was given the GPU, memory and time limit as SLURM writes them, restarts."""
 
     state: str
     start: str
     end: str
     gpu: bool
     memory: str
+    limit: str
+    restarts: int
 
 
 class Cluster:
@@ -148,6 +150,8 @@ class Cluster:
                 job["EndTime"],
                 "gpu" in job.get("TresPerJob", ""),
                 job["MinMemoryNode"],
+                job["TimeLimit"],
+                int(job["Restarts"]),
             )
             for job in found
         ]
@@ -161,6 +165,10 @@ class Cluster:
         jobs = self.list_running()
         run("scancel", *jobs)
         return jobs
+
+    def limit_job(self, job: str, minutes: int) -> None:
+        """Set the time that a job may run, counted from its start."""
+        run("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
 
     def await_other_job(self, job: str, process: subprocess.Popen[bytes]) -> str:
         """Return the number of the job that runs, when it is another than `job`; fail if the process that sends jobs ends before.
