@@ -58,6 +58,7 @@ RULES = {
     "adapt", "all", "audio", "egemaps", "evaluate", "keep", "labels", "leaks", "manifest", "normalisers", "parts", "quarantine",
     "report", "split", "subset", "train", "training_shard",
 }  # fmt: skip
+"""All that the small study has jobs of."""
 
 
 def test_a_node_dies_and_the_study_ends_as_on_one_machine(
