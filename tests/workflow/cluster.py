@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ SlurmdPort=16828
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={base}/munge.socket
+AuthInfo=socket={base}/munge.socket,cred_expire=30
 CredType=cred/munge
 StateSaveLocation={base}/state
 SlurmdSpoolDir={base}/spool
@@ -73,13 +74,15 @@ def find_obstacle() -> str | None:
 
 @dataclass(frozen=True)
 class Job:
-    """A job that SLURM knows: its state, ISO times, whether it was given the GPU, and its memory as SLURM writes it."""
+    """A job that SLURM knows: state, ISO times, whether it was given the GPU, memory and time limit as SLURM writes them, restarts."""
 
     state: str
     start: str
     end: str
     gpu: bool
     memory: str
+    limit: str
+    restarts: int
 
 
 class Cluster:
@@ -124,10 +127,18 @@ class Cluster:
         _await(lambda: run("sinfo", "-h", "-o", "%t").strip() in ("idle", "mix", "alloc"), "the node")
 
     def kill_node(self) -> None:
-        """Take the node down with its jobs, as when its power fails."""
-        for job in self.list_running():
-            self.signal_job(job, signal.SIGKILL)
+        """Take the node down with its jobs, as when its power fails: nothing is left that could report how a job ended.
+
+        The controller is told at once what it would find out within `SlurmdTimeout`.
+        """
+        pids = [pid for job in self.list_running() for pid in list_pids(job)]
+        parents = {int(read_status(pid).get("PPid", 0)) for pid in pids}
+        keepers = [pid for pid in parents if read_status(pid).get("Name") == "slurmstepd"]
         self._stop("slurmd", signal.SIGKILL)
+        for pid in [*keepers, *pids]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        run("scontrol", "update", f"NodeName={self.host}", "State=DOWN", "Reason=power")
 
     def stop(self) -> None:
         """Cancel all jobs and stop the daemons."""
@@ -148,6 +159,8 @@ class Cluster:
                 job["EndTime"],
                 "gpu" in job.get("TresPerJob", ""),
                 job["MinMemoryNode"],
+                job["TimeLimit"],
+                int(job["Restarts"]),
             )
             for job in found
         ]
@@ -161,6 +174,10 @@ class Cluster:
         jobs = self.list_running()
         run("scancel", *jobs)
         return jobs
+
+    def limit_job(self, job: str, minutes: int) -> None:
+        """Set the time that a job may run, counted from its start."""
+        run("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
 
     def await_other_job(self, job: str, process: subprocess.Popen[bytes]) -> str:
         """Return the number of the job that runs, when it is another than `job`; fail if the process that sends jobs ends before.
@@ -176,9 +193,8 @@ class Cluster:
 
     def signal_job(self, job: str, number: signal.Signals) -> None:
         """Send a signal to all processes of a job."""
-        for pid in run("scontrol", "listpids", job).split():
-            if pid.isdigit() and int(pid) > 1 and Path(f"/proc/{pid}").exists():
-                os.kill(int(pid), number)
+        for pid in list_pids(job):
+            os.kill(pid, number)
 
     def _spawn(self, name: str, *arguments: str) -> None:
         with (self.base / f"{name}.out").open("ab") as log:
@@ -197,6 +213,19 @@ class Cluster:
 def run(*command: str) -> str:
     """Output of a SLURM command."""
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def list_pids(job: str) -> list[int]:
+    """All processes of a job."""
+    pids = [int(word) for word in run("scontrol", "listpids", job).split() if word.isdigit() and int(word) > 1]
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def read_status(pid: int) -> dict[str, str]:
+    """What Linux says of a process (`Name`, `PPid` and others); nothing if it is over."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return dict(re.findall(r"^(\w+):\s*(.*)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE))
+    return {}
 
 
 def _find(name: str) -> str | None:

@@ -109,10 +109,10 @@ class Project:
         drop = ("EMOADAPT_", "PYTHONPATH")
         return {name: value for name, value in os.environ.items() if not name.startswith(drop)}
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start Snakemake in a process group of its own."""
         return subprocess.Popen(
-            self._command(), cwd=self.root, env=self._environment(), stdout=subprocess.DEVNULL,
+            self._command(*arguments), cwd=self.root, env=self._environment(), stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
 
@@ -170,6 +170,14 @@ class Project:
     def add_clip(self, name: str, seed: int = 99) -> None:
         """One more unlabelled clip."""
         soundfile.write(self.root / "media/unlabelled" / name, make_tone(seed, 330), 16000, subtype="PCM_16")
+
+    def keep_shards(self, *shards: str) -> None:
+        """Remove all results but those of some shards, so that every rule has something to do again."""
+        for path in sorted((self.root / "results").rglob("*"), reverse=True):
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+            elif path.is_file() and path.stem not in shards:
+                path.unlink()
 
     def tables(self) -> dict[str, bytes]:
         """Content of every table of the report."""

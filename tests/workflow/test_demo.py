@@ -12,8 +12,8 @@ pytestmark = pytest.mark.slow
 def test_all_settings_are_there(demo: Project) -> None:
     results = pl.read_csv(demo.root / "results/tables/results.csv", infer_schema_length=None).filter(metric="macro_f1")
     found = set(results.select("backbone", "start", "subset").iter_rows())
-    models = [(b, s) for b in ("wav2vec2_tiny", "hubert_tiny") for s in ("original", "adapted")]
-    assert found == {(*m, n) for m in [*models, ("egemaps", "original")] for n in ("32", "full")}
+    models = [("wav2vec2_tiny", "original"), ("wav2vec2_tiny", "adapted"), ("egemaps", "original")]
+    assert found == {(*model, subset) for model in models for subset in ("32", "full")}
     assert set(results["n_runs"]) == {3}
 
 
@@ -40,4 +40,4 @@ def test_the_report_says_untrained_and_synthetic_first(demo: Project) -> None:
     page = (demo.root / "results/report/index.html").read_text()
     body = page[page.index("<body") :]
     assert 0 < body.lower().index("untrained") < body.index("<table")
-    assert "wav2vec2_tiny" in body and "hubert_tiny" in body
+    assert "wav2vec2_tiny" in body

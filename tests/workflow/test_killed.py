@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from project import Project, create_project
+from project import Project
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_killed_run_ends_as_an_undisturbed_one(finished: Project, tmp_path: Path) -> None:
+def test_a_killed_run_ends_as_an_undisturbed_one(finished: Project, copy: Project) -> None:
     """Killed three times: during extraction, during Stage 1 and during Stage 2."""
-    project = create_project(tmp_path / "killed")
+    project = copy
+    project.keep_shards("002", "003")
     project.kill_when("logs/audio/unlabelled/001.log", "rows to compute")
     project.kill_when("logs/adapt/tiny.adapted.log", "epoch 1")
     project.kill_when("logs/train/emotions/tiny.adapted/full/b000.log", "epoch 1")
