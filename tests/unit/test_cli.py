@@ -55,7 +55,7 @@ def test_commands_that_read_no_study_accept_its_file(
     with pytest.raises(SystemExit):
         main()
     said = capsys.readouterr().err
-    assert "run the study first" in said if command == "quarantine" else "there is no folder results" in said
+    assert "run the study first" in said if command == "quarantine" else "missing folder results" in said
 
 
 def test_a_contact_sheet_of_a_corpus_without_video_is_refused(

@@ -120,7 +120,7 @@ def test_names_that_are_no_utf8_or_too_long_are_left_to_their_rows(tmp_path: Pat
     ("options", "message"),
     [
         ({"paths": ["."]}, r"\. is a folder; name files, or add --recursive"),
-        ({"paths": []}, "there is no file to predict"),
+        ({"paths": []}, "no file is named"),
         ({"paths": [], "listed": "no/list"}, "the list no/list cannot be read"),
     ],
 )

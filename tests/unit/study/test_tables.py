@@ -168,7 +168,7 @@ def test_a_model_is_tested_against_the_original_of_its_own_finetuning(tmp_path):
     ("report", "sentence"),
     [
         ({"baseline": "egemaps.original"}, r"report.baseline: egemaps.original is not a model of this study; did you mean egemaps.original.mlp"),
-        ({"baseline": "egemaps"}, r"report.baseline: 'egemaps' is not a model; write <backbone>.<start>"),
+        ({"baseline": "egemaps"}, r"report.baseline: egemaps is a backbone of the study now; write <backbone>.<start>"),
         ({"paper": "goncalves2024"}, r"report.paper: paper goncalves2024 is not known; did you mean goncalves2025\?"),
     ],
 )  # fmt: skip
