@@ -32,7 +32,7 @@ AUDIT_TABLES = {
 }
 """What the rule `audit` writes for a task, `results/metrics/<task>.<name>.parquet`."""
 
-COUNTS = ("groups", "count", "of", "unchecked", "folds")
+COUNTS = ("groups", "count", "of", "unchecked", "folds", "partitions")
 """Columns of whole numbers of these tables."""
 
 _MODEL = ["task", "test_corpus", "subset", *Model._fields]

@@ -45,6 +45,7 @@ def compare_labels(corpora: Sequence[str], rows: pl.DataFrame) -> Iterator[dict[
             "of": own.height,
             "unchecked": labelled.filter(corpus=corpus).height - own.height,
             "folds": int(bool(found)),
+            "partitions": int(bool(found)),
             "examples": _list_pairs(found, readable),
         }
 

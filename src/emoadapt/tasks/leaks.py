@@ -15,6 +15,7 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study, Task
+from emoadapt.corpora.base import parent_of
 from emoadapt.errors import CorpusError
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.plugins import read_declaration
@@ -94,19 +95,26 @@ def describe_clips(study: Study, manifests: Mapping[str, pl.DataFrame]) -> pl.Da
     Returns:
         Columns `utterance_id`, `fingerprint`, `start`, `end`; `person`, equal for the same speaker of a corpus that is
         configured more than once, null where the speaker is unknown; `sentence`, the transcript in small letters
-        without punctuation, null where there is none.
+        without punctuation, null where there is none; `source`, the clip that `segments` of the corpus cut it from, else itself.
     """
     empty = make_frame([], schema.MANIFEST)
     frames = [
         frame.select(
             "utterance_id",
             *CLIP_COLUMNS,
+            source=_name_sources(study, corpus, frame["utterance_id"]),
             person=pl.lit(f"{_population(study, corpus)}/") + pl.col("speaker"),
             sentence=_simplify(pl.col("transcript")),
         )
         for corpus, frame in {"": empty, **manifests}.items()
     ]
     return pl.concat(frames)
+
+
+def _name_sources(study: Study, corpus: str, utterances: pl.Series) -> pl.Series:
+    if not corpus or study.corpora[corpus].segments is None:
+        return utterances
+    return pl.Series(map(parent_of, utterances), dtype=pl.String)
 
 
 def _simplify(text: pl.Expr) -> pl.Expr:
@@ -165,17 +173,18 @@ def _compare_parts(task: Task, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
         *(("duplicates", part, part, _find_duplicates) for part in PARTS),
     ]
     folds = rows.partition_by("partition", "fold", maintain_order=True)
+    partitions = [fold["partition"][0] for fold in folds]
     for corpus in dict.fromkeys((task.corpus, *task.test_also)):
         for kind, early, late, share in pairs:
             if corpus not in (list_tested(task) if late == "test" else [task.corpus]):
                 continue
             shared = [share(fold.filter(split=early), fold.filter(split=late, corpus=corpus)) for fold in folds]
             base = {"kind": kind, "between": f"{early} / {late}", "adaptation": None, "corpus": corpus}
-            yield {**base, **_summarise(shared)}
+            yield {**base, **_summarise(shared, partitions)}
 
 
 def find_stage1_copies(adaptation: str, corpora: Sequence[str], clips: pl.DataFrame) -> list[dict[str, Any]]:
-    """Count the clips of Stage 1 that are copies of others.
+    """Count the clips of Stage 1 that are copies of others; segments of one clip are none.
 
     Copies are on one side of its training and held-out parts (`data.held_out`).
 
@@ -187,7 +196,7 @@ def find_stage1_copies(adaptation: str, corpora: Sequence[str], clips: pl.DataFr
     Returns:
         LEAKS rows, without task and verdict, one of each corpus.
     """
-    copies = find_shared_clips(clips, clips)
+    copies = find_shared_clips(clips, clips, "source")
     rows = []
     for corpus in corpora:
         own = clips.filter(pl.col("utterance_id").str.starts_with(f"{corpus}/"))
@@ -242,7 +251,8 @@ def _share_little(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
 
 
 def _find_duplicates(_: pl.DataFrame, part: pl.DataFrame) -> _Shared:
-    found = find_shared_clips(part, part)
+    # Segments of one clip overlap as their corpus wants it.
+    found = find_shared_clips(part, part, "source")
     readable = set(part.filter(is_readable())["utterance_id"])
     return _Shared(found, readable, set(part["utterance_id"]) - readable, found)
 
@@ -259,8 +269,13 @@ def _share_sentences(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
     )
 
 
-def _summarise(shared: Sequence[_Shared]) -> dict[str, Any]:
-    """Columns of a LEAKS row over the folds of all partitions; something shared in several counts once."""
+def _summarise(shared: Sequence[_Shared], partitions: Sequence[int] = (0,)) -> dict[str, Any]:
+    """Columns of a LEAKS row over the folds of all partitions; something shared in several counts once.
+
+    Args:
+        shared: of each fold.
+        partitions: that each fold is of.
+    """
     found, compared, unchecked, examples = (
         set().union(*(getattr(fold, name) for fold in shared))
         for name in ("found", "compared", "unchecked", "examples")
@@ -271,6 +286,7 @@ def _summarise(shared: Sequence[_Shared]) -> dict[str, Any]:
         "of": len(compared | found),
         "unchecked": len(unchecked),
         "folds": sum(bool(fold.found) for fold in shared),
+        "partitions": len({partition for partition, fold in zip(partitions, shared, strict=True) if fold.found}),
         "examples": sorted(examples)[:EXAMPLES],
     }
 
@@ -288,7 +304,7 @@ def _judge(task: Task, row: Mapping[str, Any]) -> str:
 def describe_leak(row: Mapping[str, Any]) -> str:
     """A LEAKS row that counts something, as the beginning of a sentence, with examples."""
     early, _, late = row["between"].partition(" / ")
-    where = f"of {row['corpus']}" + (f" (in {row['folds']} folds)" if row["folds"] > 1 else "")
+    where = f"of {row['corpus']}{_name_compared(row)}{_name_folds(row['folds'], row['partitions'])}"
     clips = f"{row['count']:,} of the {row['of']:,} {late} clips {where}"
     people = f"{row['count']:,} of the {row['of']:,} {late} speakers {where}"
     examples = ", ".join(row["examples"]) + (", ..." if row["count"] > len(row["examples"]) else "")
@@ -306,16 +322,32 @@ def describe_leak(row: Mapping[str, Any]) -> str:
             return f"{clips} say sentences that are said in train too ({'; '.join(row['examples'])})"
         case "labels":
             pairs = "; ".join(row["examples"])
-            return f"{row['count']:,} of the {row['of']:,} clips of {row['corpus']} are recordings that have another label too ({pairs})"
+            return f"{row['count']:,} of the {row['of']:,} clips {where} are recordings that have another label too ({pairs})"
         case "duplicates":
             return f"{clips} are recordings that are in {late} more than once ({examples})"
         case "stage1_copies":
-            clips = f"{row['count']:,} of the {row['of']:,} clips of {row['corpus']}"
+            clips = f"{row['count']:,} of the {row['of']:,} clips {where}"
             return f"{clips} are recordings that are in Stage 1 of {row['adaptation']} more than once ({examples})"
         case "stage1_clips":
             return f"{clips} are recordings that {used}, without labels ({examples})"
         case _:
             return f"{people} are people whose clips {used} ({examples})"
+
+
+def _name_compared(row: Mapping[str, Any]) -> str:
+    """Which clips were compared, where others could not be."""
+    if not row["unchecked"] or "speakers" in row["kind"]:
+        return ""
+    return " with a transcript" if row["kind"] == "transcripts" else " that can be read"
+
+
+def _name_folds(folds: int, partitions: int) -> str:
+    """Where it is so, if in several folds or partitions."""
+    if folds < 2:
+        return ""
+    if partitions == folds:
+        return f" (in {partitions} partitions)"
+    return f" (in {folds} folds" + (f" of {partitions} partitions)" if partitions > 1 else ")")
 
 
 def refuse_leaks(leaks: pl.DataFrame) -> None:

@@ -102,7 +102,7 @@ def test_leaks_that_could_not_be_looked_for_have_no_number(tables):
 def make_leaks(*rows):
     """LEAKS rows from changes."""
     base = {
-        "task": "t", "adaptation": None, "corpus": "c", "count": 2, "of": 9, "unchecked": 0, "folds": 1, "examples": ["c/1", "c/2"],
+        "task": "t", "adaptation": None, "corpus": "c", "count": 2, "of": 9, "unchecked": 0, "folds": 1, "partitions": 1, "examples": ["c/1", "c/2"],
         "verdict": "reported",
     }  # fmt: skip
     return pl.from_arrow(pa.Table.from_pylist([base | row for row in rows], schema=schema.LEAKS))

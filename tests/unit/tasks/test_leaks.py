@@ -108,7 +108,7 @@ def test_recordings_of_train_and_development_are_refused():
     leaks = leaks_of(make_study(), CLEAN, *clean_manifests(c1=same, c4=same, d1=same))
     assert row_of(leaks, "clips") | {"unchecked": 0} == {
         "task": "t", "kind": "clips", "between": "train / test", "adaptation": None, "corpus": "c", "count": 1, "of": 2,
-        "unchecked": 0, "folds": 1, "examples": ["c/4"], "verdict": "refused",
+        "unchecked": 0, "folds": 1, "partitions": 1, "examples": ["c/4"], "verdict": "refused",
     }  # fmt: skip
     assert row_of(leaks, "clips", corpus="d")["examples"] == ["d/1"]
     assert row_of(leaks, "development", "dev / test")["verdict"] == "none"
@@ -399,3 +399,68 @@ def test_a_refused_task_has_no_table_and_trains_only_clean_starts(tmp_path):
         check_training(study, "t", "adapted", splits, paths)
     write_leaks(make_study(), "t", splits, paths, output)
     assert read_table(output, schema.LEAKS).num_rows == 27
+
+
+def split_twice(partitions, folds):
+    """Speaker a is in train and test of every fold of every partition."""
+    rows = split_rows(train=[("c/1", "a")], dev=[("c/2", "b")], test=[("c/3", "a")])
+    numbers = [pl.lit(place, dtype=pl.Int32) for place in range(max(partitions, folds))]
+    return pl.concat(
+        rows.with_columns(partition=numbers[p], fold=numbers[f]) for p in range(partitions) for f in range(folds)
+    )
+
+
+@pytest.mark.parametrize(
+    ("partitions", "folds", "where"),
+    [(1, 1, ""), (1, 3, " (in 3 folds)"), (5, 1, " (in 5 partitions)"), (5, 3, " (in 15 folds of 5 partitions)")],
+)
+def test_a_leak_names_the_folds_and_the_partitions_it_is_in(partitions, folds, where):
+    same = {"fingerprint": "one", "transcript": "It is eleven o'clock"}
+    rows = manifest(("c/1", "a", same), ("c/2", "b", {}), ("c/3", "a", same))
+    leaks = leaks_of(make_study(test_also=[]), split_twice(partitions, folds), rows)
+    found = leaks.filter(pl.col("count") > 0, pl.col("between") == "train / test")
+    assert set(found["kind"]) == {"speakers", "clips", "transcripts"}
+    for row in found.iter_rows(named=True):
+        assert (row["folds"], row["partitions"]) == (partitions * folds, partitions)
+        assert f" of c{where} " in describe_leak(row).replace(" with a transcript", "")
+
+
+def test_a_leak_says_that_only_some_clips_were_compared():
+    """Clip 5 has no transcript and cannot be read: neither is it compared, nor does it count."""
+    same = {"fingerprint": "one", "transcript": "It is eleven o'clock"}
+    broken = {"fingerprint": schema.UNREADABLE}
+    leaks = leaks_of(make_study(), CLEAN, *clean_manifests(c1=same, c4=same, c5=broken))
+    assert describe_leak(row_of(leaks, "transcripts")).startswith(
+        "1 of the 1 test clips of c with a transcript say sentences"
+    )
+    assert describe_leak(row_of(leaks, "clips")).startswith(
+        "1 of the 1 test clips of c that can be read are recordings"
+    )
+    spoken = {f"c{i}": {"transcript": "It is eleven o'clock"} for i in (1, 2, 4, 5)}
+    leaks = leaks_of(make_study(), CLEAN, *clean_manifests(**spoken))
+    assert describe_leak(row_of(leaks, "transcripts")).startswith("2 of the 2 test clips of c say sentences")
+
+
+@pytest.mark.parametrize("segments", [None, {"seconds": 2, "overlap": 1.5}])
+def test_overlapping_segments_of_one_clip_are_no_duplicates(segments):
+    """Only where `segments` cut them; a copy of the file is one in either case, and so are its segments."""
+    values = make_study().model_dump(exclude_unset=True)
+    for corpus in ("c", "films"):
+        values["corpora"][corpus] |= {"segments": segments} if segments else {}
+    study = load_study(values)
+    cuts = [(f"{start:.2f}-{start + 2:.2f}", {"start": start, "end": start + 2}) for start in (0.0, 0.5, 1.0)]
+
+    def cut(clip, content):
+        return [(f"{clip}#{times}", "a", {"fingerprint": content} | bounds) for times, bounds in cuts]
+
+    def count(rows):
+        splits = split_rows(**{part: [row[:2] for row in rows] for part in ("train", "dev", "test")})
+        films = manifest(*((name.replace("c/", "films/"), who, changes) for name, who, changes in rows))
+        leaks = leaks_of(study, splits, manifest(*rows), manifest(), films, stage1=["adapted"])
+        own = [row_of(leaks, "duplicates", f"{part} / {part}")["count"] for part in ("train", "dev", "test")]
+        return {*own, row_of(leaks, "stage1_copies", "Stage 1 (adapted)", "films")["count"]}
+
+    single = cut("c/1", "one")
+    assert count(single) == ({0} if segments else {3})
+    assert count([*single, *cut("c/2", "one")]) == {6}
+    assert count([*single, *cut("c/3", "other")]) == ({0} if segments else {6})
