@@ -55,13 +55,14 @@ def _judgement(row: Row) -> Row:
 
 
 def _reference(row: Row, tidy: pl.DataFrame) -> Row:
-    """Difference to the model that `report.baseline` names; nothing where it names none."""
+    """Difference to the model that `report.baseline` names and its p-value; nothing where it names none."""
     names = tidy["reference"].drop_nulls().unique().to_list()
     if not names:
         return {}
     stars = star(row["reference_p_value"])
     return {
-        f"difference to {names[0]}": number(row["reference_difference"], sign=True) + (f" {stars}" if stars else "")
+        f"difference to {names[0]}": number(row["reference_difference"], sign=True) + (f" {stars}" if stars else ""),
+        f"p against {names[0]}": probability(row["reference_p_value"]),
     }
 
 

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from emoadapt import schema
+from emoadapt.reporting.style import probability
 from emoadapt.reporting.tables import _say_methods, print_quarantine, read_tidy, table_names, write_tables
 from emoadapt.storage.tables import read_table, write_table
 
@@ -244,6 +245,23 @@ def test_finetunings_are_named_only_if_there_are_several(tables, make_study):
     assert "wavlm original default" not in models
     heads = (tables / "results.md").read_text().splitlines()[0]
     assert "fine-tuning" not in heads and "partition" not in heads and "difference to egemaps.original.mlp" in heads
+
+
+def test_every_difference_is_shown_with_its_p_value(tables):
+    """That to the original and that to `report.baseline`; the row of the baseline itself has neither."""
+    for name in ("results", "cross_corpus"):
+        lines = [
+            line.strip("| ").split(" | ")
+            for line in (tables / f"{name}.md").read_text().splitlines()
+            if line.startswith("|")
+        ]
+        shown = pl.DataFrame([dict(zip(lines[0], line, strict=True)) for line in lines[2:]])
+        tidy = read_tidy(tables / f"{name}.csv").filter(metric="macro_f1")
+        for column, value in (("p over runs", "p_value"), ("p against egemaps.original.mlp", "reference_p_value")):
+            assert shown[column].to_list() == [probability(p).replace("<", "&lt;") for p in tidy[value]]
+            assert set(shown[column]) - {"–"}
+        lone = shown.filter(pl.col("difference to egemaps.original.mlp") == "–")
+        assert set(lone["p against egemaps.original.mlp"]) == {"–"}
 
 
 def read_models(path):
