@@ -9,6 +9,7 @@ from emoadapt.config.features import list_upstream
 from emoadapt.extraction.recipes import find_network
 from emoadapt.plugins import collect_declarations
 from emoadapt.reporting.style import listing
+from emoadapt.tasks.leaks import name_compared
 
 
 def list_notices(study: Study) -> list[str]:
@@ -128,7 +129,7 @@ def list_copies(leaks: pl.DataFrame) -> list[str]:
     """
     notices = []
     for row in leaks.filter(pl.col("count") > 0).iter_rows(named=True):
-        place = f"{row['corpus']} (task {row['task']})"
+        place = f"{row['corpus']}{name_compared(row)} (task {row['task']})"
         if row["kind"] == "labels":
             notices.append(
                 f"{row['count']:,} of the {row['of']:,} clips of {place} are recordings that HAVE ANOTHER LABEL TOO "

@@ -304,7 +304,7 @@ def _judge(task: Task, row: Mapping[str, Any]) -> str:
 def describe_leak(row: Mapping[str, Any]) -> str:
     """A LEAKS row that counts something, as the beginning of a sentence, with examples."""
     early, _, late = row["between"].partition(" / ")
-    where = f"of {row['corpus']}{_name_compared(row)}{_name_folds(row['folds'], row['partitions'])}"
+    where = f"of {row['corpus']}{name_compared(row)}{_name_folds(row['folds'], row['partitions'])}"
     clips = f"{row['count']:,} of the {row['of']:,} {late} clips {where}"
     people = f"{row['count']:,} of the {row['of']:,} {late} speakers {where}"
     examples = ", ".join(row["examples"]) + (", ..." if row["count"] > len(row["examples"]) else "")
@@ -334,7 +334,7 @@ def describe_leak(row: Mapping[str, Any]) -> str:
             return f"{people} are people whose clips {used} ({examples})"
 
 
-def _name_compared(row: Mapping[str, Any]) -> str:
+def name_compared(row: Mapping[str, Any]) -> str:
     """Which clips were compared, where others could not be."""
     if not row["unchecked"] or "speakers" in row["kind"]:
         return ""

@@ -141,6 +141,11 @@ def test_the_head_of_the_report_names_contradicting_labels_and_test_clips_that_c
     ]
 
 
+def test_the_head_of_the_report_says_that_only_readable_clips_were_compared():
+    (sentence, *_) = list_copies(build_leaks(make_leaks(*(row | {"unchecked": 3} for row in COPIES))))
+    assert sentence.startswith("2 of the 9 test clips of c that can be read (task t) are recordings")
+
+
 def test_every_kind_of_leak_has_words_in_the_table():
     shown = present_table("leaks", build_leaks(make_leaks(*COPIES)))
     assert shown["shared"].to_list() == [
