@@ -276,6 +276,8 @@ CURVES = pa.schema(
     ]
 )
 
+_N_ALL = column("n_all", pa.int64(), "the same of all runs of the model, each utterance once", nullable=False)
+
 METRICS = pa.schema(
     [
         *SCORED_RUN_COLUMNS,
@@ -289,12 +291,13 @@ METRICS = pa.schema(
         column("label", pa.string(), "class for per-class metrics, else null"),
         column("value", pa.float64(), "value", nullable=False),
         column("n", pa.int64(), "test utterances (of the class for per-class metrics), folds pooled", nullable=False),
+        _N_ALL,
     ]
 )
 
 CONFUSION = pa.schema(
     [
-        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n")],
+        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n", "n_all")],
         column("label", pa.string(), "true class", nullable=False),
         column("predicted", pa.string(), "predicted class", nullable=False),
         column("count", pa.int64(), "test utterances, folds pooled", nullable=False),
@@ -377,7 +380,7 @@ WORD_ERRORS = pa.schema(
 
 FAIRNESS = pa.schema(
     [
-        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n")],
+        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n", "n_all")],
         column("grouping", pa.string(), "what test utterances are grouped by: sex | speaker", nullable=False),
         column("group", pa.string(), "the sex or the speaker; null = over all groups"),
         column(
@@ -390,13 +393,14 @@ FAIRNESS = pa.schema(
         column("label", pa.string(), "class for recall and its gap (null = mean over classes), else null"),
         column("value", pa.float64(), "value", nullable=False),
         column("n", pa.int64(), "test utterances that it rests on, folds pooled", nullable=False),
+        _N_ALL,
         column("groups", pa.int64(), "groups that it rests on", nullable=False),
     ]
 )
 
 CALIBRATION = pa.schema(
     [
-        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n")],
+        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n", "n_all")],
         column(
             "metric",
             pa.string(),
@@ -405,12 +409,13 @@ CALIBRATION = pa.schema(
         ),
         column("value", pa.float64(), "value", nullable=False),
         column("n", pa.int64(), "test utterances, folds pooled", nullable=False),
+        _N_ALL,
     ]
 )
 
 RELIABILITY = pa.schema(
     [
-        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n")],
+        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n", "n_all")],
         column("low", pa.float64(), "lower edge of the bin, left out of it (but 0)", nullable=False),
         column("high", pa.float64(), "upper edge of the bin, part of it", nullable=False),
         column("count", pa.int64(), "test utterances whose largest probability lies in the bin", nullable=False),
@@ -421,7 +426,7 @@ RELIABILITY = pa.schema(
 
 COVERAGE = pa.schema(
     [
-        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n")],
+        *[field for field in METRICS if field.name not in ("metric", "label", "value", "n", "n_all")],
         column("coverage", pa.float64(), "share of the test utterances kept, the most confident first", nullable=False),
         column("kept", pa.int64(), "utterances kept", nullable=False),
         column(

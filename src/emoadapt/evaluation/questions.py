@@ -35,6 +35,7 @@ from emoadapt.evaluation.predictions import (
     refuse_other_task,
     split_runs,
 )
+from emoadapt.evaluation.sizes import count_utterances, name_setting, size_audit
 from emoadapt.metrics.base import MEAN, Metric, list_metrics
 from emoadapt.storage.frames import read_frame, to_frame
 from emoadapt.storage.tables import read_table
@@ -172,17 +173,21 @@ class ClassQuestion(Question):
         # An utterance of a corpus that every fold is tested on counts once.
         distinct = frame.group_by([*RUN, "label"]).agg(pl.col("utterance_id").n_unique())
         sizes = {row[:-1]: row[-1] for row in distinct.iter_rows()}
+        everywhere = count_utterances(frame, "label")
         for run, counts in self._count(frame).items():
             base = dict(zip(RUN, run, strict=True))
             per_class = [sizes.get((*run, name), 0) for name in self.outputs]
+            all_runs = [everywhere.get((*name_setting(base), name), 0) for name in self.outputs]
             for metric in self.metrics:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     found = np.asarray(metric.load()(counts))
                 if metric.per_class:
-                    for name, value, size in zip(self.outputs, found, per_class, strict=True):
-                        yield {**base, "metric": metric.name, "label": name, "value": float(value), "n": size}
+                    for name, value, n, n_all in zip(self.outputs, found, per_class, all_runs, strict=True):
+                        row = {"metric": metric.name, "label": name, "value": float(value)}
+                        yield {**base, **row, "n": n, "n_all": n_all}
                 else:
-                    yield {**base, "metric": metric.name, "label": None, "value": float(found), "n": sum(per_class)}
+                    row = {"metric": metric.name, "label": None, "value": float(found)}
+                    yield {**base, **row, "n": sum(per_class), "n_all": sum(all_runs)}
 
     def count_confusion(self, frame: pl.DataFrame) -> Rows:
         """CONFUSION rows of all runs: all cells, zeros too."""
@@ -194,9 +199,13 @@ class ClassQuestion(Question):
 
     def audit(self, frame: pl.DataFrame, group_clips: int) -> Iterator[tuple[str, dict[str, Any]]]:
         """Rows of fairness, calibration, reliability and coverage of each run."""
-        for run, rows in split_runs(frame.sort(self.key)):
-            for table, row in audit_run(rows, self.outputs, group_clips):
-                yield table, {**run, **row}
+        found = [
+            (table, {**run, **row})
+            for run, rows in split_runs(frame.sort(self.key))
+            for table, row in audit_run(rows, self.outputs, group_clips)
+        ]
+        size_audit(frame, found)
+        yield from found
 
     def collect(self, frame: pl.DataFrame, universe: pl.Series) -> dict[Model, Outcome]:
         """Model -> its runs on one test corpus."""
@@ -253,7 +262,10 @@ class AttributeQuestion(Question):
 
     def score_runs(self, frame: pl.DataFrame) -> Rows:
         """METRICS rows of all runs."""
+        whole, rated = count_utterances(frame), count_utterances(frame, "attribute")
         for run, rows in sorted(frame.partition_by(RUN, as_dict=True).items()):
+            base = dict(zip(RUN, run, strict=True))
+            setting = name_setting(base)
             (outcome,) = self.collect(rows, rows["utterance_id"].unique().cast(pl.String).sort()).values()
             scores = outcome.scores
             for metric in self.metrics:
@@ -263,12 +275,13 @@ class AttributeQuestion(Question):
                         continue
                     counted = rows if part == MEAN else rows.filter(attribute=part)
                     yield {
-                        **dict(zip(RUN, run, strict=True)),
+                        **base,
                         "metric": f"{metric.name}_{part}",
                         "label": None,
                         "value": float(value[0]),
                         # An utterance of a corpus that every fold is tested on counts once.
                         "n": counted["utterance_id"].n_unique(),
+                        "n_all": whole[setting] if part == MEAN else rated[*setting, part],
                     }
 
     def collect(self, frame: pl.DataFrame, universe: pl.Series) -> dict[Model, Outcome]:
@@ -316,10 +329,11 @@ class Distances:
     def score_runs(self) -> Rows:
         """METRICS rows of all runs."""
         means = self.frame.group_by(RUN).agg(pl.col(*self.scorers).mean(), pl.col("utterance_id").n_unique()).sort(RUN)
+        whole = count_utterances(self.frame)
         for row in means.iter_rows(named=True):
-            base = {name: row[name] for name in RUN}
+            base = {name: row[name] for name in RUN} | {"n": row["utterance_id"], "n_all": whole[name_setting(row)]}
             for name in self.scorers:
-                yield {**base, "metric": name, "label": None, "value": row[name], "n": row["utterance_id"]}
+                yield {**base, "metric": name, "label": None, "value": row[name]}
 
     def collect(self, test_corpus: str, subset: str) -> dict[Model, Outcome]:
         """Model -> its runs on one test corpus, over all utterances that any model has an embedding of."""

@@ -82,7 +82,7 @@ def _average(study: Study, frame: pl.DataFrame, keys: list[str], **more: pl.Expr
         mean=pl.col("value").mean(),
         std=pl.col("value").std(),
         n_runs=pl.len().cast(pl.Int64),
-        n=pl.col("n").max(),
+        n=pl.col("n_all").max(),
         **more,
     )
     weights = pl.Series("weights", [weights_of(study, name) for name in averaged["backbone"]], dtype=pl.String)

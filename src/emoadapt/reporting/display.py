@@ -121,7 +121,7 @@ def _present_classes(tidy: pl.DataFrame) -> list[Row]:
         classes = {row["label"]: spread(row["mean"], row["std"], 2) for row in part.iter_rows(named=True)}
         rows.append(
             {**place, **{k: v for k, v in _setting(first).items() if k != "task"}, **classes,
-             "n test": f"{first['n_run']:,}", "runs": str(first["n_runs"])}
+             "n test": f"{sum(part['n']):,}", "runs": str(first["n_runs"])}
         )  # fmt: skip
     return _align(rows, ("n test", "runs"))
 

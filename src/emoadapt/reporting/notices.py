@@ -149,7 +149,7 @@ def describe_partitions(study: Study) -> list[str]:
     return [
         f"{name}: {count} partitions of {study.tasks[name].corpus}, each scored alone; a run is one partition, one draw of the training "
         "clips and one seed, so that standard deviations are over partitions, draws and seeds together, and p-values over partitions; "
-        "`n test` counts the clips of all partitions, each once, beside scores and differences, and those of the largest partition elsewhere."
+        "`n test` counts the clips of all partitions, each once."
         for name, count in counts.items()
         if count > 1
     ]

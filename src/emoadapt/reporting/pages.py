@@ -124,7 +124,7 @@ def _list_tests(study: Study, setting: Setting, measured: pl.DataFrame, confused
         corpus, partition, resampling, seed = run
         values = {row["metric"]: row for row in part.iter_rows(named=True)}
         by_class = dict(f1[run].select("label", "value").iter_rows()) if run in f1 else {}
-        test = tests.setdefault(str(corpus), {"corpus": corpus, "n": values[metrics[0]]["n"], "runs": []})
+        test = tests.setdefault(str(corpus), {"corpus": corpus, "n": values[metrics[0]]["n_all"], "runs": []})
         test["runs"].append(
             {
                 "p": partition,

@@ -184,6 +184,11 @@ def list_score_notes(study: Study, tasks: Iterable[str]) -> list[str]:
     ]
 
 
+def name_tested(study: Study, task: str, n: int) -> str:
+    """What a task counts: `135 test clips`, or recordings where segments are scored together."""
+    return f"{n:,} {'recordings' if study.tasks[task].score == 'parents' else 'test clips'}"
+
+
 def describe_split(study: Study, task: str) -> str:
     """Kind of split of a task in a few words."""
     split = study.tasks[task].split

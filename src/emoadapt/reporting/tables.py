@@ -31,6 +31,7 @@ from emoadapt.reporting.style import (
     list_score_notes,
     model_key,
     model_of,
+    name_tested,
     star,
     subset_key,
     weights_of,
@@ -101,9 +102,7 @@ def write_tables(
         "low_resource": _keep_low_resource(study, home),
         "per_class_f1": average_runs(study, measured.filter(metric="f1")),
         "f1_bias": home.filter(metric="f1_bias"),
-        "cosine_distance": average_runs(study, measured.filter(metric="cosine_distance")).drop(
-            "label", "n_least", "n_run"
-        ),
+        "cosine_distance": average_runs(study, measured.filter(metric="cosine_distance")).drop("label", "n_least"),
         "cross_corpus": results.filter(pl.col("test_corpus") != pl.col("corpus"), ~pl.col("metric").is_in(APART)),
         "data": build_data(study, splits, clips),
         "stage1_data": build_stage1(
@@ -126,6 +125,7 @@ def write_tables(
     for name in table_names(study, word_errors is not None):
         write_text(out / f"{name}.csv", tables[name].write_csv())
         notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_methods(study, tables[name])
+        notes += _say_sizes(study, tables[name], measured)
         write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
         if notes:
             write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
@@ -137,6 +137,32 @@ def _say_methods(study: Study, tidy: pl.DataFrame) -> list[str]:
         return []
     tasks, finetunings = (tidy[name].unique(maintain_order=True) for name in ("task", "finetuning"))
     return list_score_notes(study, tasks) + list_method_notes(study, finetunings)
+
+
+def _say_sizes(study: Study, tidy: pl.DataFrame, metrics: pl.DataFrame) -> list[str]:
+    """What `n` counts, of each test set of which a partition holds a part only.
+
+    Args:
+        study: the configuration.
+        tidy: a table.
+        metrics: METRICS rows.
+    """
+    if not {*_MODEL, "n"} <= set(tidy.columns):
+        return []
+    whole = metrics.filter(pl.col("label").is_null())
+    tested = whole.group_by("task", "test_corpus", "partition").agg(pl.col("n", "n_all").max())
+    notes = []
+    for task, corpus in tidy.select("task", "test_corpus").unique(maintain_order=True).rows():
+        sizes = tested.filter(task=task, test_corpus=corpus)
+        smallest, largest, total = sizes.select(pl.min("n"), most=pl.max("n"), total=pl.max("n_all")).row(0)
+        if sizes.height < 2 or smallest == total:
+            continue
+        each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
+        notes.append(
+            f"{task}: n = {name_tested(study, task, total)} of {corpus} in {sizes.height} partitions of {each}; "
+            "one that several partitions test counts once."
+        )
+    return notes
 
 
 def read_tidy(path: Path) -> pl.DataFrame:
@@ -225,7 +251,6 @@ _KINDS = (
     | dict.fromkeys(
         (
             "n_least",
-            "n_run",
             "partition",
             "fold",
             "utterances",
@@ -248,18 +273,14 @@ _KINDS = (
 def average_runs(study: Study, metrics: pl.DataFrame) -> pl.DataFrame:
     """Mean and standard deviation over the runs of each setting of METRICS rows.
 
-    Partitions may differ in size: `n` is the most test utterances of a run, `n_least` the fewest, and `n_run` the most of all labels
-    of one run together.
+    `n` counts the test utterances of all runs, each once. Partitions may differ in size: `n_least` is the fewest of a run.
     """
-    run = [*_MODEL, "metric", "partition", "resampling", "seed"]
-    whole = metrics.with_columns(n_run=pl.col("n").sum().over(run))
-    frame = whole.group_by([*_MODEL, "metric", "label"], maintain_order=True).agg(
+    frame = metrics.group_by([*_MODEL, "metric", "label"], maintain_order=True).agg(
         mean=pl.col("value").mean(),
         std=pl.col("value").std(),
         n_runs=pl.len().cast(pl.Int64),
-        n=pl.col("n").max(),
+        n=pl.col("n_all").max(),
         n_least=pl.col("n").min(),
-        n_run=pl.col("n_run").max(),
     )
     weights = pl.Series("weights", [weights_of(study, name) for name in frame["backbone"]], dtype=pl.String)
     return _sort_models(study, frame.with_columns(weights))

@@ -82,6 +82,29 @@ def test_folds_are_pooled_and_utterances_counted_once(audit):
     assert audit(again, smallest=9)["fairness"].filter(grouping="speaker").is_empty()
 
 
+def test_utterances_of_all_partitions_are_counted_once(audit):
+    """Overlapping partitions of 24 clips; a model, a speaker, a sex and a class count each of theirs once."""
+    parts = [range(0, 24), range(16, 40), range(8, 32)]
+    tables = [predictions("original", 0, partition=number, utterances=part) for number, part in enumerate(parts)]
+    rows = {row["utterance_id"]: row for table in tables for row in table}
+    found = audit(tables, smallest=2)
+    assert set(found["calibration"].select("n", "n_all").rows()) == {(24, 40)}
+    fairness = found["fairness"]
+    assert {"sex", "speaker"} == set(fairness["grouping"])
+    for row in fairness.filter(pl.col("group").is_not_null()).iter_rows(named=True):
+        own = [r for r in rows.values() if r[row["grouping"]] == row["group"] and row["label"] in (None, r["label"])]
+        assert row["n_all"] == len(own) >= row["n"]
+    # Every class has both sexes; the sex of a third of the clips is unknown.
+    known = {name: sum(row[name] is not None for row in rows.values()) for name in ("sex", "speaker")}
+    assert known == {"sex": 28, "speaker": 40}
+    over_groups = fairness.filter(pl.col("group").is_null(), pl.col("label").is_null())
+    assert set(over_groups["metric"]) == {"macro_f1_gap", "recall_gap", "macro_f1_std", "macro_f1_lowest"}
+    assert over_groups["n_all"].to_list() == [known[name] for name in over_groups["grouping"]]
+    single = audit(tables[:1], smallest=2)
+    for name in ("calibration", "fairness"):
+        assert single[name]["n"].equals(single[name]["n_all"], check_names=False)
+
+
 def test_unknown_speakers_and_sexes_leave_calibration_alone(audit):
     found = audit([predictions("original", 0, speaker=None, sex=None)])
     assert found["fairness"].is_empty()

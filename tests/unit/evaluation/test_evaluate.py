@@ -163,6 +163,22 @@ def test_original_of_a_model_has_the_same_finetuning(run):
     assert rows["difference"][0] == pytest.approx((values[0] - values[1]).mean())
 
 
+def test_embeddings_of_all_partitions_are_counted_once(run):
+    parts = [range(0, 24), range(16, 40), range(8, 32)]
+    tables = [
+        predictions("w", "original", 0, 0.4, partition=number, utterances=part) for number, part in enumerate(parts)
+    ]
+    vectors = [
+        {name: row[name] for name in schema.EMBEDDINGS.names if name in row} | dict(tuned=[1.0, 2.0], start_point=[2.0, 1.0])
+        for rows in tables
+        for row in rows
+    ]  # fmt: skip
+    metrics, _, comparisons = run(tables, [vectors])
+    found = metrics.filter(metric="cosine_distance")
+    assert found.select("n", "n_all").rows() == [(24, 40)] * 3
+    assert comparisons.filter(metric="cosine_distance")["n"].to_list() == [40]
+
+
 def test_partitions_are_scored_alone_and_paired(run):
     parts = [range(0, 24), range(16, 40), range(8, 32)]
     tables = [predictions("w", start, seed, skill, partition=number, utterances=part)
@@ -178,6 +194,10 @@ def test_partitions_are_scored_alone_and_paired(run):
     row = comparisons.filter(metric="macro_f1", start="adapted").row(0, named=True)
     found = metrics.filter(metric="macro_f1").sort("start", "partition", "seed")["value"].to_numpy().reshape(2, 3, 2)
     assert (row["n_runs"], row["n_pairs"], row["n"]) == (6, 6, 40)
+    assert set(metrics.filter(metric="macro_f1")["n_all"]) == {40}
+    for label in CLASSES:
+        of_class = {r["utterance_id"] for rows in tables for r in rows if r["label"] == label}
+        assert set(metrics.filter(metric="f1", label=label)["n_all"]) == {len(of_class)}
     assert row["mean"] == pytest.approx(found[0].mean())
     assert row["std"] == pytest.approx(found[0].std(ddof=1))
     # Seeds of a partition share its clips: they are averaged before the test.

@@ -68,6 +68,24 @@ def test_folds_are_pooled_and_the_unrated_do_not_count(run):
     assert confusion.is_empty()
 
 
+def test_rated_utterances_of_all_partitions_are_counted_once(run):
+    parts = [range(0, 24), range(16, 40), range(8, 32)]
+    tables = [
+        [row | {"partition": number} for row in predictions("original", 0, 0.5, utterances=part)]
+        for number, part in enumerate(parts)
+    ]
+    metrics, _, comparisons = run(tables)
+    rated = {
+        name: len({r["utterance_id"] for t in tables for r in t if r["attribute"] == name and r["value"] is not None})
+        for name in ("arousal", "valence")
+    }
+    found = {row["metric"]: (row["n"], row["n_all"]) for row in metrics.filter(partition=0).iter_rows(named=True)}
+    assert found["ccc_arousal"] == (24, rated["arousal"])
+    assert found["ccc_valence"][1] == rated["valence"] < 40
+    assert found["ccc_mean"] == (24, 40)
+    assert set(comparisons.filter(metric="ccc_mean")["n"]) == {40}
+
+
 def test_comparison_is_paired_and_has_an_interval_that_may_be_negative(run):
     tables = [predictions("adapted", seed, 0.4) for seed in range(3)] + [
         predictions("original", seed, 0.9) for seed in range(3)

@@ -1,16 +1,20 @@
 """A task that is divided several times: its runs are not those of one split, and every page says so."""
 
+import json
 import re
 
+import numpy as np
 import polars as pl
 import pytest
 
+from emoadapt import schema
 from emoadapt.reporting import write_all
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.notices import describe_partitions, list_gaps
 from emoadapt.reporting.pages import collect_pages
-from emoadapt.reporting.style import describe_runs
-from emoadapt.reporting.tables import average_runs, read_tidy
+from emoadapt.reporting.style import describe_runs, name_tested
+from emoadapt.reporting.tables import _say_sizes, average_runs, read_tidy
+from emoadapt.storage.frames import read_frame
 
 TASK = {
     "corpus": "crema_d",
@@ -55,6 +59,42 @@ def test_splits_are_counted_partition_by_partition(written):
     assert (written / "tables" / "data.md").read_text().startswith("| task | corpus | partition | fold | split |")
 
 
+def test_every_table_counts_the_test_clips_of_all_partitions_once(written, made, study):
+    """Partitions test 120, 80 and 60 of 240 clips, together 160."""
+    tested = [number for number in range(240) if any(number % step == 0 for step in (2, 3, 4))]
+    assert len(tested) == 160
+    labels = np.random.default_rng(7).integers(4, size=240)
+    names = ("results", "per_class_f1", "f1_bias", "calibration")
+    for name in names:
+        lines = [line.strip("| ").split(" | ") for line in (written / "tables" / f"{name}.md").read_text().splitlines()]
+        shown = {line[lines[0].index("n test")] for line in lines[2:] if len(line) == len(lines[0])}
+        assert shown == {"160"}, name
+        note = "crema: n = 160 test clips of crema_d in 3 partitions of 60 to 120; one that several partitions test counts once."
+        assert note in json.loads((written / "tables" / f"{name}.notes.json").read_text())
+    per_class = read_tidy(written / "tables" / "per_class_f1.csv")
+    for place, label in enumerate(TASK["classes"]):
+        assert set(per_class.filter(label=label)["n"]) == {sum(labels[number] == place for number in tested)}
+    assert "n = 160 test clips in 3 partitions" in (written / "tables" / "ours.notes.txt").read_text()
+    inputs, results = made
+    pages = collect_pages(study, results, inputs.metrics, inputs.confusion, inputs.splits)
+    assert {page["tests"][0]["n"] for page in pages} == {160}
+
+
+def test_only_a_test_set_of_which_partitions_hold_a_part_has_a_note(study, made):
+    """Not where every partition tests all clips, as of a corpus that is only tested on."""
+    measured = read_frame(made[0].metrics, schema.METRICS)
+    tidy = average_runs(study, measured.filter(metric="f1"))
+    assert len(_say_sizes(study, tidy, measured)) == 1
+    assert _say_sizes(study, tidy, measured.with_columns(n="n_all")) == []
+    assert _say_sizes(study, tidy, measured.filter(partition=0)) == []
+
+
+def test_recordings_are_counted_where_segments_are_scored_together(make_study):
+    whole = make_study(tasks={"crema": TASK | {"score": "parents"}})
+    assert name_tested(whole, "crema", 1350) == "1,350 recordings"
+    assert name_tested(make_study(tasks={"crema": TASK}), "crema", 1350) == "1,350 test clips"
+
+
 def test_the_page_says_what_runs_are_and_which_test_it_was(study, written):
     text = (written / "index.html").read_text()
     (sentence,) = describe_partitions(study)
@@ -92,21 +132,21 @@ def test_runs_are_named_by_what_they_are_the_product_of(study, make_study):
     assert describe_runs(drawn, "crema", "full", 1) == "1 run"
 
 
-def test_sizes_of_tests_are_those_of_runs_where_partitions_differ(study, written):
-    """Of each class the largest partition was taken: no run had the sum of these, and a partition without a class was not named."""
+def test_a_class_that_one_partition_lacks_is_named(study, written):
+    """Of each class the largest partition was taken: no test set had the sum of these, and a partition without a class was not named."""
     sizes = {"anger": (5, 3, 0), "happiness": (3, 5, 4), "neutral": (1, 1, 1), "sadness": (1, 1, 1)}
     rows = [
         {"task": "crema", "backbone": "wavlm", "start": "original", "finetuning": "default", "subset": "full"}
         | {"partition": partition, "resampling": 0, "seed": seed, "test_corpus": "crema_d"}
-        | {"metric": "f1", "label": label, "value": 0.5, "n": counts[partition]}
+        | {"metric": "f1", "label": label, "value": 0.5, "n": counts[partition], "n_all": sum(counts)}
         for label, counts in sizes.items()
         for partition in range(3)
         for seed in (0, 1)
     ]
     found = average_runs(study, pl.DataFrame(rows))
-    assert dict(found.select("label", "n").iter_rows()) == {label: max(counts) for label, counts in sizes.items()}
+    assert dict(found.select("label", "n").iter_rows()) == {label: sum(counts) for label, counts in sizes.items()}
     assert dict(found.select("label", "n_least").iter_rows())["anger"] == 0
-    assert present_table("per_class_f1", found)["n test"].to_list() == ["10"]
+    assert present_table("per_class_f1", found)["n test"].to_list() == ["26"]
     tables = written / "tables"
     notices = list_gaps(found, read_tidy(tables / "cross_corpus.csv"), read_tidy(tables / "data.csv"), study)
     assert notices[0].startswith("The test set of some partition of crema_d (task crema) has NO CLIP of class anger: ")

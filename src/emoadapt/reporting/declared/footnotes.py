@@ -68,11 +68,14 @@ def _say_data(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str
     for (task, corpus), part in shown.group_by(["task", "test_corpus"], maintain_order=True):
         sizes = sorted(set(part["n"]))
         n = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+        tested = "recordings" if study.tasks[str(task)].score == "parents" else "test clips"
+        if corpus == study.tasks[str(task)].corpus and (partitions := study.tasks[str(task)].partitions) > 1:
+            tested += f" in {partitions} partitions"
         where = _name(study, table, str(corpus))
         split = f"split: {part['split'][0]}{_name_parts(study, str(task))}"
         if corpus != study.tasks[str(task)].corpus:
             split = f"all its clips with a label of the task, after training on {_name(study, table, str(task))}"
-        lines.append(f"{where}: n = {n} test clips; {split}; labels: {part['labels'][0]}.")
+        lines.append(f"{where}: n = {n} {tested}; {split}; labels: {part['labels'][0]}.")
     return lines + list_score_notes(study, shown["task"].unique(maintain_order=True))
 
 
