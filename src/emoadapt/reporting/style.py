@@ -184,9 +184,9 @@ def list_score_notes(study: Study, tasks: Iterable[str]) -> list[str]:
     ]
 
 
-def name_tested(study: Study, task: str, n: int) -> str:
-    """What a task counts: `135 test clips`, or recordings where segments are scored together."""
-    return f"{n:,} {'recordings' if study.tasks[task].score == 'parents' else 'test clips'}"
+def name_tested(study: Study, task: str) -> str:
+    """What `n` of a task counts: test clips, or recordings where segments are scored together."""
+    return "recordings" if study.tasks[task].score == "parents" else "test clips"
 
 
 def describe_split(study: Study, task: str) -> str:

@@ -159,7 +159,7 @@ def _say_sizes(study: Study, tidy: pl.DataFrame, metrics: pl.DataFrame) -> list[
             continue
         each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
         notes.append(
-            f"{task}: n = {name_tested(study, task, total)} of {corpus} in {sizes.height} partitions of {each}; "
+            f"{task}: n = {total:,} {name_tested(study, task)} of {corpus} in {sizes.height} partitions of {each}; "
             "one that several partitions test counts once."
         )
     return notes

@@ -20,6 +20,7 @@ from emoadapt.reporting.style import (
     list_score_notes,
     listing,
     name_test,
+    name_tested,
 )
 from emoadapt.study.nodes import ORIGINAL, Model
 from emoadapt.study.tables import list_cells
@@ -68,7 +69,7 @@ def _say_data(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str
     for (task, corpus), part in shown.group_by(["task", "test_corpus"], maintain_order=True):
         sizes = sorted(set(part["n"]))
         n = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
-        tested = "recordings" if study.tasks[str(task)].score == "parents" else "test clips"
+        tested = name_tested(study, str(task))
         if corpus == study.tasks[str(task)].corpus and (partitions := study.tasks[str(task)].partitions) > 1:
             tested += f" in {partitions} partitions"
         where = _name(study, table, str(corpus))
