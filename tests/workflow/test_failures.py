@@ -81,7 +81,8 @@ def test_nothing_is_lost_while_weights_are_away(copy: Project) -> None:
     """Snakemake took them for changed, and deleted the models that were adapted from them before their jobs failed."""
     weights = copy.root / "models/mine"
     shutil.copytree(copy.root / "results/models/tiny.adapted", weights)
-    study = small_study() | {"backbones": {"tiny": {"architecture": "wav2vec2", "weights": "mine"}}}
+    study = small_study()
+    study["backbones"]["tiny"] = {"architecture": "wav2vec2", "weights": "mine"}
     (copy.root / "small.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     assert copy.snakemake("--touch", "--forceall").returncode == 0, "as if all had been made from them"
 
@@ -95,7 +96,7 @@ def test_nothing_is_lost_while_weights_are_away(copy: Project) -> None:
     assert done.returncode != 0 and "missing weights: mine. Restore them, or download them" in text
     assert "Traceback" not in text
     assert list_results() == before
-    assert "missing: mine" in copy.snakemake("--dry-run").stderr
+    assert "missing weights: mine" in copy.snakemake("--dry-run").stderr
     (copy.root / "away").rename(weights)
     assert copy.jobs() == set()
 

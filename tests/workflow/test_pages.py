@@ -13,7 +13,8 @@ from project import ROOT, create_project
 
 pytestmark = pytest.mark.slow
 
-PAGES = sorted(path.name for path in (ROOT / "docs").glob("add-a*.md"))
+TEXTS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("add-a*.md"))}
+PAGES = [name for name, text in TEXTS.items() if "```console" in text]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -46,6 +47,10 @@ def test_page(page: str, tmp_path: Path) -> None:
     project = create_project(tmp_path)
     environment = project._environment()
     environment |= {"PATH": f"{Path(sys.executable).parent}:{environment['PATH']}", "PYTHONPATH": str(tmp_path / "src")}
-    text = (ROOT / "docs" / page).read_text()
-    assert "```console" in text, "a page shows what its reader will see"
-    run_page(text, tmp_path, environment)
+    run_page(TEXTS[page], tmp_path, environment)
+
+
+@pytest.mark.parametrize("page", [name for name in TEXTS if name not in PAGES])
+def test_page_without_commands_is_executed_by_a_unit_test(page: str) -> None:
+    tests = [path.read_text() for path in (ROOT / "tests/unit").rglob("test_*.py")]
+    assert any(f'"docs/{page}").read_text(' in text for text in tests)

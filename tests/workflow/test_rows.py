@@ -11,6 +11,8 @@ import pytest
 from project import Project
 from sklearn.metrics import f1_score
 
+from emoadapt.study.nodes import Model
+
 pytestmark = pytest.mark.slow
 
 
@@ -51,7 +53,10 @@ def test_results_table_is_what_the_predictions_say(finished: Project) -> None:
     )
     assert results.height == 6
     for row in results.to_dicts():
-        folder = finished.root / f"results/runs/{row['task']}/{row['backbone']}.{row['start']}/{row['subset']}"
+        folder = (
+            finished.root
+            / f"results/runs/{row['task']}/{Model(row['backbone'], row['start'], row['finetuning'])}/{row['subset']}"
+        )
         runs = pl.read_parquet(folder / "*/predictions.parquet").partition_by("resampling", "seed")
         scores = [f1_score(run["label"], run["predicted"], average="macro") for run in runs]
         assert row["n"] == 48 and row["n_runs"] == len(scores) == 2
