@@ -87,7 +87,7 @@ def _name_each_configfile(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_bare_configfile(argument: str, before: Sequence[str]) -> bool:
-    """Whether a YAML file is given without `--configfile` to a command that reads a study."""
+    """Detect a YAML file without `--configfile` behind a command that reads a study."""
     return (
         argument.endswith((".yaml", ".yml"))
         and before[:1] in (["check"], ["plan"], ["contact-sheet"], ["models"])

@@ -155,7 +155,7 @@ def list_modules(config: Backbone, models_dir: Path, *, pooled: bool = True) -> 
 
 
 def list_model_types() -> list[str]:
-    """What `model_type` may say of folders that a family knows."""
+    """Values of `model_type` in the folders that a family loads."""
     return [kind for kinds in collect_declarations("backbones", "MODEL_TYPES").values() for kind in kinds]
 
 

@@ -65,8 +65,8 @@ _WITH_PLUGINS = {
     "read_study": "reading",
     "refuse_repeated_flag": "reading",
 }
-"""What needs the sections of plug-ins -> its module. It is imported when it is first asked for: a plug-in imports sections of
-this package, so that it could not be imported first otherwise."""
+"""Name that needs the sections of plug-ins -> its module, imported on first use. A plug-in imports sections of this package; with
+an import at once, no plug-in could be imported first."""
 
 
 def __getattr__(name: str) -> Any:

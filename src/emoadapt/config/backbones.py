@@ -10,14 +10,14 @@ from emoadapt.config.base import Section
 
 
 class Backbone(Section):
-    """What is trained on a task: an encoder, or a vector of descriptors."""
+    """Section of a backbone: an encoder, or a vector of descriptors."""
 
     architecture: str
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] | None = None
     """Numbers of training clips that it is trained with on tasks (default: all that a task names)."""
 
     adaptable: ClassVar[bool] = False
-    """Whether it has parameters of its own, which Stage 1 and fine-tuning train."""
+    """True if the backbone has parameters, which Stage 1 and fine-tuning train."""
 
     @property
     def provenance(self) -> Literal["pretrained", "untrained", "descriptors"]:

@@ -12,7 +12,7 @@ from emoadapt.errors import ConfigError
 from emoadapt.plugins import check_plugin, list_plugins, load_plugin, read_declaration
 
 REQUIRED = ("INPUTS", "LIBRARIES", "TERMS", "TABLE", "Config", "load")
-"""What the module of a feature must declare; `emoadapt.features.base` says what it means."""
+"""Required literals of a feature's module; `emoadapt.features.base` explains them."""
 
 
 class FeaturesBase(Section):
