@@ -15,6 +15,7 @@ from emoadapt.storage.disk import explain_full_disk, refuse_read_only
 from emoadapt.machine.interruptions import explain_interruptions
 from emoadapt.machine.lock import claim_locks, clear_stale_locks
 from emoadapt.machine.owner import claim_results, refuse_other_study, supersede_runs
+from emoadapt.terminal.handlers import show_on_terminal
 
 given = workflow.overwrite_configfiles, workflow.config_settings.config
 try:
@@ -64,6 +65,14 @@ rule all:
         "results/report/index.html",
         "results/quarantine.parquet",
         graph.extra_features(),
+
+
+if workflow.is_main_process:
+    show_on_terminal(
+        snakemake_logger,
+        {rule.name: Path(rule.snakefile).stem for rule in workflow.rules},
+        workflow.output_settings,
+    )
 
 
 onstart:

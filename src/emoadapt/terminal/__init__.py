@@ -1,0 +1,1 @@
+"""A Snakemake run as a person sees it on a terminal."""

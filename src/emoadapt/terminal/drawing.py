@@ -1,0 +1,101 @@
+"""Pictures of a run and of a dry run, made of text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from emoadapt.terminal.logs import read_newest_line
+from emoadapt.terminal.stages import Count, Job, Run
+
+SHOWN = 4
+"""Running jobs that are shown with the newest line of their logs."""
+
+REASONS = {
+    "Missing output files": "no output yet",
+    "Incomplete output files": "output incomplete",
+    "Forced execution": "forced",
+    "Params have changed": "settings, code or files changed",
+    "Code has changed": "rule changed",
+    "Software environment": "software environment changed",
+    "Set of input files": "other input files",
+    "Updated input files": "input changed",
+    "Input files updated by another job": "input is made anew",
+}
+"""Beginning of a reason of Snakemake's -> its short form; the first that holds is the reason of a job."""
+
+
+def draw_run(run: Run, now: float) -> Group:
+    """Draw a line per stage, the jobs that run, and the sum."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for _ in range(4):
+        table.add_column(no_wrap=True, justify="right")
+    for count in run.count(now):
+        table.add_row(count.stage, *_draw_count(count))
+    table.add_row("all", *_draw_count(run.count_all(now)), style="bold")
+    return Group(table, *_draw_running(run.running(), now))
+
+
+def _draw_count(count: Count) -> list[RenderableType]:
+    bar = ProgressBar(total=count.total, completed=count.done, width=16)
+    return [bar, f"{count.done}/{count.total}", *_describe(count)]
+
+
+def _describe(count: Count) -> list[RenderableType]:
+    """What runs and failed, the time it took, the time left."""
+    running = Text(f"{count.running} running") if count.running else None
+    failed = Text(f"{count.failed} failed", style="red") if count.failed else None
+    state = Text(", ").join(filter(None, [running, failed]))
+    left = "? left" if count.left is None else f"about {format_time(count.left)} left"
+    return [state, "" if count.seconds is None else format_time(count.seconds), left if count.running else ""]
+
+
+def _draw_running(jobs: list[Job], now: float) -> Iterable[RenderableType]:
+    if not jobs:
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    for job in jobs[:SHOWN]:
+        table.add_row(Text(job.name), format_time(now - job.begun), Text(read_newest_line(job.logs), style="dim"))
+    if len(jobs) > SHOWN:
+        table.add_row(f"and {len(jobs) - SHOWN} more")
+    yield Text()
+    yield table
+
+
+def draw_dry_run(stages: Mapping[str, str], jobs: Iterable[Job]) -> Table:
+    """Draw what would run: stages, their numbers of jobs, and reasons."""
+    reasons: dict[str, Counter[str]] = {stage: Counter() for stage in dict.fromkeys(stages.values())}
+    for job in jobs:
+        reasons[stages[job.rule]][shorten_reason(job.reason)] += 1
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage", no_wrap=True)
+    table.add_column("jobs", justify="right", no_wrap=True)
+    table.add_column("because")
+    for stage, counts in reasons.items():
+        if counts:
+            words = [f"{n} {reason}" if len(counts) > 1 else reason for reason, n in counts.most_common()]
+            table.add_row(stage, str(counts.total()), ", ".join(words))
+    table.add_row("all", str(sum(map(Counter.total, reasons.values()))), "", style="bold")
+    return table
+
+
+def shorten_reason(reason: str) -> str:
+    """Shorten Snakemake's reason for a job; an unknown one stays as it is."""
+    parts = reason.split("; ")
+    return next((short for begin, short in REASONS.items() if any(part.startswith(begin) for part in parts)), reason)
+
+
+def format_time(seconds: float) -> str:
+    """Hours, minutes and seconds: `0:03:20`."""
+    return str(timedelta(seconds=round(seconds)))

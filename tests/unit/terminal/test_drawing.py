@@ -1,0 +1,87 @@
+"""What stands on the terminal, on one of fixed width."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console, RenderableType
+
+from emoadapt.terminal.drawing import draw_dry_run, draw_run, shorten_reason
+from emoadapt.terminal.stages import Run
+
+if TYPE_CHECKING:
+    from conftest import Events
+
+
+def write(drawn: RenderableType, width: int = 90) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, no_color=True, highlight=False)
+    console.print(drawn)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+def test_a_run_is_a_line_a_stage_and_the_newest_lines_of_its_jobs(run: Run, events: Events, tmp_path: Path) -> None:
+    log = tmp_path / "adapt.log"
+    log.write_text("12:00:00 tiny.adapted: epoch 2 of 4, held out: loss 0.5\n")
+    for record in (
+        events.plan(manifest=2, audio=4, adapt=1, train=2, report=1),
+        events.begin(1, "manifest", 0), events.begin(2, "manifest", 0), events.finish(1, 2), events.finish(2, 3),
+        events.begin(3, "audio", 3, "talks", "000"), events.finish(3, 63),
+        events.begin(4, "adapt", 63, "tiny", "adapted", log=[str(log)]), events.begin(5, "audio", 70, "talks", "001"),
+        events.begin(6, "audio", 71, "talks", "002"), events.fail(6, "audio", 75),
+    ):  # fmt: skip
+        run.take(record)
+    assert write(draw_run(run, 100)) == [
+        "corpora  ━━━━━━━━━━━━━━━━   2/2                       0:00:03",
+        "audio    ━━━━               1/4  1 running, 1 failed  0:01:37  about 0:01:30 left",
+        "Stage 1                     0/1            1 running  0:00:37              ? left",
+        "Stage 2                     0/2",
+        "report                      0/1",
+        "all      ━━━━╸             3/10  2 running, 1 failed  0:01:40              ? left",
+        "",
+        "adapt tiny adapted  0:00:37  epoch 2 of 4, held out: loss 0.5",
+        "audio talks 001     0:00:30",
+    ]
+
+
+def test_a_narrow_terminal_gets_no_broken_lines(run: Run, events: Events, tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    log.write_text("long " * 40)
+    run.take(events.plan(train=6))
+    for number in range(6):
+        run.take(events.begin(number, "train", 0, f"emotions_of_{'very ' * 8}many", log=[str(log)]))
+    lines = write(draw_run(run, 0), width=80)
+    assert len(lines) == 2 + 1 + 4 + 1 and lines[-1] == "and 2 more"
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_dry_run_is_a_table_of_stages_and_reasons(run: Run, events: Events) -> None:
+    missing, follows = "Missing output files: a", "Input files updated by another job: b, c"
+    jobs = [
+        run.take(events.begin(number, rule, 0, reason=reason))
+        for number, (rule, reason) in enumerate([
+            ("report", f"{missing}; {follows}"), ("audio", missing), ("audio", follows), ("audio", missing),
+            ("train", f"{follows}; Params have changed since last execution: code"),
+        ])
+    ]  # fmt: skip
+    assert write(draw_dry_run(run.stages, filter(None, jobs))) == [
+        "stage    jobs  because",
+        "audio       3  2 no output yet, 1 input is made anew",
+        "Stage 2     1  settings, code or files changed",
+        "report      1  no output yet",
+        "all         5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "short"),
+    [
+        ("Forced execution", "forced"),
+        ("Updated input files: a; Input files updated by another job: b", "input changed"),
+        ("Something new", "Something new"),
+    ],
+)
+def test_reasons_are_short(reason: str, short: str) -> None:
+    assert shorten_reason(reason) == short
