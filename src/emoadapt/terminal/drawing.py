@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -31,6 +31,14 @@ REASONS = {
 """Beginning of a reason of Snakemake's -> its short form; the first that holds is the reason of a job."""
 
 
+class Terminal(Console):
+    """A console whose cursor stays visible: a run that is killed could not show it again."""
+
+    def show_cursor(self, show: bool = True) -> bool:
+        """Leave the cursor as it is."""
+        return False
+
+
 def draw_run(run: Run, now: float) -> Group:
     """Draw a line per stage, the jobs that run, and the sum."""
     table = Table.grid(padding=(0, 2))
@@ -51,7 +59,7 @@ def _draw_count(count: Count) -> list[RenderableType]:
 
 def _describe(count: Count) -> list[RenderableType]:
     """What runs and failed, the time it took, the time left."""
-    running = Text(f"{count.running} running") if count.running else None
+    running = Text(f"{count.running} {'sent' if count.queued else 'running'}") if count.running else None
     failed = Text(f"{count.failed} failed", style="red") if count.failed else None
     state = Text(", ").join(filter(None, [running, failed]))
     left = "? left" if count.left is None else f"about {format_time(count.left)} left"

@@ -26,19 +26,10 @@ LINES = 15
 
 HIDDEN = frozenset(LogEvent) - {LogEvent.ERROR, LogEvent.GROUP_ERROR}
 """Events that are drawn or of no use to a person."""
-NOISE = (
-    "Assuming unrestricted shared filesystem",
-    "Using shell:",
-    "Group jobs:",
-    "Conda environments: ignored",
-    "Singularity containers: ignored",
-    "Select jobs to execute",
-    "Removing output files of failed job",
-    "Exiting because a job execution failed",
-    "Reasons:\n",
-    "Some jobs were triggered by provenance",
-    "Elapsed time:",
-    "None",
+NOISE = re.compile(
+    r"Assuming unrestricted shared filesystem|Using shell:|Group jobs:|Conda environments: ignored|Singularity containers: ignored"
+    r"|Select jobs to execute|Removing output files of failed job|Exiting because a job execution failed|Elapsed time:"
+    r"|Reasons:\n|Some jobs were triggered by provenance|Job \d+ has been submitted|None$"
 )
 """Beginnings of messages that are not shown; all are in the log file."""
 LAST = "Complete log"
@@ -63,9 +54,9 @@ def show_on_terminal(logger: logging.Logger, files: Mapping[str, str], settings:
     asked = settings.printshellcmds or settings.verbose or settings.debug_dag or settings.quiet
     if plain is None or asked or not plain.can_color_tty():  # type: ignore[attr-defined]
         return
-    from rich.console import Console
+    from emoadapt.terminal.drawing import Terminal
 
-    console = Console(file=plain.stream, highlight=False, no_color=settings.nocolor or None)  # type: ignore[attr-defined]
+    console = Terminal(file=plain.stream, highlight=False, no_color=settings.nocolor or None)  # type: ignore[attr-defined]
     kind = DryRunHandler if settings.dryrun else RunHandler
     logger.removeHandler(plain)
     logger.addHandler(kind(console, name_stages(files)))
@@ -93,7 +84,7 @@ class _Handler(logging.Handler):
     def show(self, record: logging.LogRecord) -> None:
         """Print a record unless it is hidden."""
         text = record.getMessage()
-        if getattr(record, "event", None) not in HIDDEN and not text.startswith(NOISE):
+        if getattr(record, "event", None) not in HIDDEN and not NOISE.match(text):
             self.print(text, "red" if record.levelno >= logging.ERROR else "")
 
     def print(self, text: str, style: str = "") -> None:

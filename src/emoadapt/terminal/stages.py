@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -33,13 +33,14 @@ def name_stages(files: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Job:
-    """A job that began; `begun` in seconds since the epoch."""
+    """A job that began at `begun`, in seconds since the epoch; one that is not local may wait in a queue first."""
 
     rule: str
     wildcards: Mapping[str, str]
     logs: Sequence[str]
     reason: str
     begun: float
+    local: bool = True
 
     @property
     def name(self) -> str:
@@ -54,6 +55,7 @@ class Count:
     Attributes:
         seconds: from the first job's start to now, or to the end of the last job; None before the first.
         left: time left; None if not known.
+        queued: jobs that run may still wait in the queue of a cluster.
     """
 
     stage: str
@@ -63,6 +65,7 @@ class Count:
     failed: int
     seconds: float | None
     left: float | None
+    queued: bool = False
 
 
 class Run:
@@ -104,7 +107,7 @@ class Run:
         return None
 
     def _begin(self, record: Any) -> Job:
-        job = Job(record.rule_name, record.wildcards, record.log, record.reason, record.created)
+        job = Job(record.rule_name, record.wildcards, record.log, record.reason, record.created, record.local)
         self._failed.pop(record.jobid, None)
         self._running[record.jobid] = job
         self._starts.setdefault(self.stages[job.rule], job.begun)
@@ -141,36 +144,48 @@ class Run:
     def count_all(self, now: float) -> Count:
         """Counts of the whole run.
 
-        The time left is what the jobs need one after another, divided by the mean number of jobs that ran at a time.
+        The time left is what the jobs need one after another, divided by the mean number of jobs that ran at a time. It is not
+        known while jobs may wait in a queue.
         """
         with self._lock:
             begun = min(self._starts.values(), default=now)
             spent = sum(map(sum, self._finished.values())) + sum(now - job.begun for job in self._running.values())
             work = self._measure_work(self._totals, now)
             seconds = now - begun
-            left = work / (spent / seconds) if work is not None and spent > 0 else None
-            return self._make_count("all", self._totals, seconds, left)
+            count = self._make_count("all", self._totals, seconds)
+            if work is None or not spent or count.queued:
+                return count
+            return replace(count, left=work / (spent / seconds))
 
     def _count(self, stage: str, now: float) -> Count:
         rules = [rule for rule, name in self.stages.items() if name == stage]
-        running = sum(job.rule in rules for job in self._running.values())
-        seconds = None
-        if (begun := self._starts.get(stage)) is not None:
-            seconds = (now if running else self._ends.get(stage, now)) - begun
+        begun, running = self._starts.get(stage), any(job.rule in rules for job in self._running.values())
+        seconds = None if begun is None else (now if running else self._ends.get(stage, now)) - begun
+        count = self._make_count(stage, rules, seconds)
+        return replace(count, left=self._estimate(count, rules, now))
+
+    def _estimate(self, count: Count, rules: Iterable[str], now: float) -> float | None:
+        """Time left of a stage that runs: from the times of its finished jobs; on a cluster, from how many ended so far."""
+        if count.queued:
+            todo = count.total - count.done - count.failed
+            return todo * count.seconds / count.done if count.seconds and count.done else None
         work = self._measure_work(rules, now)
         # Jobs that take longer than those before them: nothing is known about their end.
-        return self._make_count(stage, rules, seconds, work / running if work and running else None)
+        return work / count.running if work and count.running else None
 
-    def _make_count(self, name: str, rules: Iterable[str], seconds: float | None, left: float | None) -> Count:
+    def _make_count(self, name: str, rules: Iterable[str], seconds: float | None) -> Count:
+        """Count without the time left."""
         rules = set(rules)
+        running = [job for job in self._running.values() if job.rule in rules]
         return Count(
             name,
             total=sum(self._totals[rule] for rule in rules),
             done=sum(len(self._finished[rule]) for rule in rules),
-            running=sum(job.rule in rules for job in self._running.values()),
+            running=len(running),
             failed=sum(job.rule in rules for job in self._failed.values()),
             seconds=seconds,
-            left=left,
+            left=None,
+            queued=not all(job.local for job in running),
         )
 
     def _measure_work(self, rules: Iterable[str], now: float) -> float | None:

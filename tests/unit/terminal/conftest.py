@@ -46,10 +46,17 @@ class Events:
         return self.record("Job stats:", event=LogEvent.RUN_INFO, stats=stats)
 
     def begin(
-        self, number: int, rule: str, at: float, *wildcards: str, log: Sequence[str] = (), reason: str = ""
+        self,
+        number: int,
+        rule: str,
+        at: float,
+        *wildcards: str,
+        log: Sequence[str] = (),
+        reason: str = "",
+        local: bool = True,
     ) -> logging.LogRecord:
         return self.record(
-            f"Rule: {rule}", at, event=LogEvent.JOB_INFO, jobid=number, rule_name=rule, log=list(log), reason=reason,
+            f"Rule: {rule}", at, event=LogEvent.JOB_INFO, jobid=number, rule_name=rule, log=list(log), reason=reason, local=local,
             wildcards={f"w{place}": value for place, value in enumerate(wildcards)},
         )  # fmt: skip
 

@@ -57,6 +57,12 @@ def test_a_narrow_terminal_gets_no_broken_lines(run: Run, events: Events, tmp_pa
     assert max(map(len, lines)) <= 80
 
 
+def test_jobs_of_a_cluster_are_sent(run: Run, events: Events) -> None:
+    run.take(events.plan(report=1))
+    run.take(events.begin(1, "report", 0, local=False))
+    assert "1 sent" in write(draw_run(run, 1))[0]
+
+
 def test_a_dry_run_is_a_table_of_stages_and_reasons(run: Run, events: Events) -> None:
     missing, follows = "Missing output files: a", "Input files updated by another job: b, c"
     jobs = [

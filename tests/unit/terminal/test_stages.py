@@ -72,3 +72,16 @@ def test_the_target_of_all_is_no_job(run: Run, events: Events) -> None:
     run.take(events.plan(report=1))
     assert run.take(events.begin(0, "all", 0)) is None and run.take(events.finish(0, 1)) is None
     assert run.count_all(1).total == 1
+
+
+def test_jobs_in_a_queue_are_not_taken_for_running_ones(run: Run, events: Events) -> None:
+    """All four are sent at once, and one ends every 10 s: the times of single jobs hold their waiting."""
+    run.take(events.plan(audio=4))
+    for number in range(4):
+        run.take(events.begin(number, "audio", 0, local=False))
+    assert run.count(5)[0].left is None
+    run.take(events.finish(0, 10))
+    run.take(events.finish(1, 20))
+    count = run.count(20)[0]
+    assert (count.queued, count.running, count.left) == (True, 2, 20)
+    assert run.count_all(20).left is None
