@@ -77,7 +77,8 @@ def test_another_handler_of_the_user_stays() -> None:
 def test_a_run_ends_with_its_counts(run: Run, console: Console, events: Events, record: Record) -> None:
     handler = RunHandler(console, run.stages, clock=lambda: 65.0)
     for each in (
-        record("Building DAG of jobs..."), record("host: x", event=LogEvent.WORKFLOW_STARTED), record("Using shell: sh"), record("Job 3 has been submitted with SLURM jobid 7"),
+        record("Building DAG of jobs..."), record("host: x", event=LogEvent.WORKFLOW_STARTED),
+        record("Using shell: sh"), record("Job 3 has been submitted with SLURM jobid 7"),
         events.plan(audio=1), record("Select jobs to execute..."), events.begin(1, "audio", 5, "talks", "000"),
         record("[1/2] a word\nof a job"), events.finish(1, 60), events.progress(1, 1), record("Complete log(s): x.log"),
     ):  # fmt: skip
