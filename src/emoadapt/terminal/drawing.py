@@ -41,11 +41,13 @@ class Terminal(Console):
 
 def draw_run(run: Run, now: float) -> Group:
     """Draw a line per stage, the jobs that run, and the sum."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for _ in range(4):
-        table.add_column(no_wrap=True, justify="right")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("stage", no_wrap=True)
+    table.add_column(min_width=4, max_width=16)
+    table.add_column("done", no_wrap=True, justify="right")
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column("time", no_wrap=True, justify="right")
+    table.add_column("left, about", no_wrap=True, justify="right")
     for count in run.count(now):
         table.add_row(count.stage, *_draw_count(count))
     table.add_row("all", *_draw_count(run.count_all(now)), style="bold")
@@ -53,26 +55,23 @@ def draw_run(run: Run, now: float) -> Group:
 
 
 def _draw_count(count: Count) -> list[RenderableType]:
-    bar = ProgressBar(total=count.total, completed=count.done, width=16)
-    return [bar, f"{count.done}/{count.total}", *_describe(count)]
-
-
-def _describe(count: Count) -> list[RenderableType]:
-    """What runs and failed, the time it took, the time left."""
+    """Draw a bar, the jobs done, what runs and failed, the time it took, the time left."""
     running = Text(f"{count.running} {'sent' if count.queued else 'running'}") if count.running else None
     failed = Text(f"{count.failed} failed", style="red") if count.failed else None
     state = Text(", ").join(filter(None, [running, failed]))
-    left = "? left" if count.left is None else f"about {format_time(count.left)} left"
-    return [state, "" if count.seconds is None else format_time(count.seconds), left if count.running else ""]
+    left = "?" if count.left is None else format_time(count.left)
+    seconds = "" if count.seconds is None else format_time(count.seconds)
+    bar = ProgressBar(total=count.total, completed=count.done)
+    return [bar, f"{count.done}/{count.total}", state, seconds, left if count.running else ""]
 
 
 def _draw_running(jobs: list[Job], now: float) -> Iterable[RenderableType]:
     if not jobs:
         return
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
-    table.add_column(no_wrap=True, justify="right")
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(no_wrap=True, max_width=48)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, ratio=1)
     for job in jobs[:SHOWN]:
         table.add_row(Text(job.name), format_time(now - job.begun), Text(read_newest_line(job.logs), style="dim"))
     if len(jobs) > SHOWN:

@@ -34,12 +34,13 @@ def test_a_run_is_a_line_a_stage_and_the_newest_lines_of_its_jobs(run: Run, even
     ):  # fmt: skip
         run.take(record)
     assert write(draw_run(run, 100)) == [
+        "stage                      done                          time  left, about",
         "corpora  ━━━━━━━━━━━━━━━━   2/2                       0:00:03",
-        "audio    ━━━━               1/4  1 running, 1 failed  0:01:37  about 0:01:30 left",
-        "Stage 1                     0/1            1 running  0:00:37              ? left",
+        "audio    ━━━━               1/4  1 running, 1 failed  0:01:37      0:01:30",
+        "Stage 1                     0/1            1 running  0:00:37            ?",
         "Stage 2                     0/2",
         "report                      0/1",
-        "all      ━━━━╸             3/10  2 running, 1 failed  0:01:40              ? left",
+        "all      ━━━━╸             3/10  2 running, 1 failed  0:01:40            ?",
         "",
         "adapt tiny adapted  0:00:37  epoch 2 of 4, held out: loss 0.5",
         "audio talks 001     0:00:30",
@@ -53,14 +54,14 @@ def test_a_narrow_terminal_gets_no_broken_lines(run: Run, events: Events, tmp_pa
     for number in range(6):
         run.take(events.begin(number, "train", 0, f"emotions_of_{'very ' * 8}many", log=[str(log)]))
     lines = write(draw_run(run, 0), width=80)
-    assert len(lines) == 2 + 1 + 4 + 1 and lines[-1] == "and 2 more"
+    assert len(lines) == 3 + 1 + 4 + 1 and lines[-1] == "and 2 more"
     assert max(map(len, lines)) <= 80
 
 
 def test_jobs_of_a_cluster_are_sent(run: Run, events: Events) -> None:
     run.take(events.plan(report=1))
     run.take(events.begin(1, "report", 0, local=False))
-    assert "1 sent" in write(draw_run(run, 1))[0]
+    assert "1 sent" in write(draw_run(run, 1))[1]
 
 
 def test_a_dry_run_is_a_table_of_stages_and_reasons(run: Run, events: Events) -> None:
