@@ -142,7 +142,7 @@ class RunHandler(_Handler):
             self.live.start()
         if event == LogEvent.JOB_ERROR:
             self._show_failure(job, record)
-        elif event == LogEvent.ERROR and (ending := _EXIT.search(text)):
+        elif getattr(record, "exception", None) == "RuleException" and (ending := _EXIT.search(text)):
             # The failed job is shown with its log; that it ended with 1 says no more.
             if not ending[1].endswith(" 1"):
                 self.print(f"the command of a job {ending[1]}", "red")

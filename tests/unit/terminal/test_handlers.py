@@ -105,7 +105,7 @@ def test_a_failed_job_is_shown_at_once_with_its_log(
     handler.handle(events.plan(train=2, report=1))
     handler.handle(events.begin(1, "train", 0, "emotions", "tiny", log=[str(log)]))
     command = 'CalledProcessError in file "train.smk", line 3:\nCommand "python ..." returned non-zero exit status 1.'
-    handler.handle(record(command, 12, logging.ERROR, event=LogEvent.ERROR))
+    handler.handle(record(command, 12, logging.ERROR, event=LogEvent.ERROR, exception="RuleException"))
     handler.handle(events.fail(1, "train", 12, [str(log)], words="SLURM says: NODE_FAIL"))
     at_once = read(console).splitlines()
     assert at_once[0] == "failed: Stage 2, train w0=emotions w1=tiny after 0:00:12"
@@ -119,10 +119,11 @@ def test_a_failed_job_is_shown_at_once_with_its_log(
 def test_a_signal_that_ended_a_job_is_named(run: Run, console: Console, record: Record) -> None:
     handler = RunHandler(console, run.stages)
     text = "CalledProcessError in file ...\nCommand '...' died with <Signals.SIGKILL: 9>."
-    handler.handle(record(text, level=logging.ERROR, event=LogEvent.ERROR))
-    handler.handle(record("WorkflowError: no such thing", level=logging.ERROR, event=LogEvent.ERROR))
+    handler.handle(record(text, level=logging.ERROR, event=LogEvent.ERROR, exception="RuleException"))
+    elsewhere = "the command `sbatch` returned non-zero exit status 1."
+    handler.handle(record(elsewhere, level=logging.ERROR, event=LogEvent.ERROR, exception="WorkflowError"))
     assert read(console).splitlines() == [
-        "the command of a job died with <Signals.SIGKILL: 9>", "WorkflowError: no such thing"
+        "the command of a job died with <Signals.SIGKILL: 9>", elsewhere,
     ]  # fmt: skip
 
 
