@@ -145,7 +145,8 @@ class RunHandler(_Handler):
         elif getattr(record, "exception", None) == "RuleException" and (ending := _EXIT.search(text)):
             # The failed job is shown with its log; that it ended with 1 says no more.
             if not ending[1].endswith(" 1"):
-                self.print(f"the command of a job {ending[1]}", "red")
+                hint = ", as when memory runs out" if "SIGKILL" in ending[1] or ending[1].endswith(" 137") else ""
+                self.print(f"the command of a job {ending[1]}{hint}", "red")
         else:
             if text.startswith(LAST) or (event == LogEvent.PROGRESS and _is_complete(record)):
                 self.end()

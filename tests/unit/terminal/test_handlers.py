@@ -123,7 +123,7 @@ def test_a_signal_that_ended_a_job_is_named(run: Run, console: Console, record: 
     elsewhere = "the command `sbatch` returned non-zero exit status 1."
     handler.handle(record(elsewhere, level=logging.ERROR, event=LogEvent.ERROR, exception="WorkflowError"))
     assert read(console).splitlines() == [
-        "the command of a job died with <Signals.SIGKILL: 9>", elsewhere,
+        "the command of a job died with <Signals.SIGKILL: 9>, as when memory runs out", elsewhere,
     ]  # fmt: skip
 
 
