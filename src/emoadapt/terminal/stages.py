@@ -55,6 +55,7 @@ class Count:
     Attributes:
         seconds: from the first job's start to now, or to the end of the last job; None before the first.
         left: time left; None if not known.
+        more: `left` covers the rules with a finished job alone; others have jobs left too.
         queued: jobs that run may still wait in the queue of a cluster.
     """
 
@@ -65,6 +66,7 @@ class Count:
     failed: int
     seconds: float | None
     left: float | None
+    more: bool = False
     queued: bool = False
 
 
@@ -150,28 +152,28 @@ class Run:
         with self._lock:
             begun = min(self._starts.values(), default=now)
             spent = sum(map(sum, self._finished.values())) + sum(now - job.begun for job in self._running.values())
-            work = self._measure_work(self._totals, now)
-            seconds = now - begun
-            count = self._make_count("all", self._totals, seconds)
-            if work is None or not spent or count.queued:
+            count = self._make_count("all", self._totals, now - begun)
+            if count.queued or not spent:
                 return count
-            return replace(count, left=work / (spent / seconds))
+            return self._estimate(count, self._totals, now, speed=spent / (now - begun))
 
     def _count(self, stage: str, now: float) -> Count:
         rules = [rule for rule, name in self.stages.items() if name == stage]
         begun, running = self._starts.get(stage), any(job.rule in rules for job in self._running.values())
         seconds = None if begun is None else (now if running else self._ends.get(stage, now)) - begun
         count = self._make_count(stage, rules, seconds)
-        return replace(count, left=self._estimate(count, rules, now))
+        if not count.queued:
+            return self._estimate(count, rules, now, speed=count.running)
+        # How long a job waited is in its time: what counts is how many ended so far.
+        todo = count.total - count.done - count.failed
+        return replace(count, left=todo * count.seconds / count.done) if count.seconds and count.done else count
 
-    def _estimate(self, count: Count, rules: Iterable[str], now: float) -> float | None:
-        """Time left of a stage that runs: from the times of its finished jobs; on a cluster, from how many ended so far."""
-        if count.queued:
-            todo = count.total - count.done - count.failed
-            return todo * count.seconds / count.done if count.seconds and count.done else None
-        work = self._measure_work(rules, now)
+    def _estimate(self, count: Count, rules: Iterable[str], now: float, speed: float) -> Count:
+        """Add the time left, from the jobs that finished and the mean number of jobs at a time."""
+        known = {rule: work for rule in rules if (work := self._measure_work(rule, now)) is not None}
+        work = sum(known.values())
         # Jobs that take longer than those before them: nothing is known about their end.
-        return work / count.running if work and count.running else None
+        return replace(count, left=work / speed, more=len(known) < len(set(rules))) if work and speed else count
 
     def _make_count(self, name: str, rules: Iterable[str], seconds: float | None) -> Count:
         """Count without the time left."""
@@ -188,18 +190,13 @@ class Run:
             queued=not all(job.local for job in running),
         )
 
-    def _measure_work(self, rules: Iterable[str], now: float) -> float | None:
-        """Seconds that the jobs left need one after another; None if a rule has jobs left and none has finished."""
-        work = 0.0
-        for rule in rules:
-            ages = [now - job.begun for job in self._running.values() if job.rule == rule]
-            failed = sum(job.rule == rule for job in self._failed.values())
-            done = self._finished[rule]
-            waiting = self._totals[rule] - len(done) - len(ages) - failed
-            if not ages and not waiting:
-                continue
-            if not done:
-                return None
-            mean = fmean(done)
-            work += waiting * mean + sum(max(mean - age, 0) for age in ages)
-        return work
+    def _measure_work(self, rule: str, now: float) -> float | None:
+        """Seconds that the jobs left of a rule need one after another; None if none has finished."""
+        done = self._finished[rule]
+        ages = [now - job.begun for job in self._running.values() if job.rule == rule]
+        failed = sum(job.rule == rule for job in self._failed.values())
+        waiting = self._totals[rule] - len(done) - len(ages) - failed
+        if not ages and not waiting:
+            return 0.0
+        mean = fmean(done) if done else None
+        return None if mean is None else waiting * mean + sum(max(mean - age, 0) for age in ages)
