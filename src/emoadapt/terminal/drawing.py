@@ -69,15 +69,22 @@ def _draw_running(jobs: list[Job], now: float) -> Iterable[RenderableType]:
     if not jobs:
         return
     table = Table.grid(padding=(0, 2), expand=True)
-    table.add_column(no_wrap=True, max_width=48)
+    table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, ratio=1)
     for job in jobs[:SHOWN]:
-        table.add_row(Text(job.name), format_time(now - job.begun), Text(read_newest_line(job.logs), style="dim"))
+        table.add_row(
+            Text(_shorten(job.name)), format_time(now - job.begun), Text(read_newest_line(job.logs), style="dim")
+        )
     if len(jobs) > SHOWN:
         table.add_row(f"and {len(jobs) - SHOWN} more")
     yield Text()
     yield table
+
+
+def _shorten(name: str) -> str:
+    """Cut out the middle of a long name: its rule and its last wildcards distinguish jobs."""
+    return name if len(name) <= 48 else f"{name[:23]}…{name[-24:]}"
 
 
 def draw_dry_run(stages: Mapping[str, str], jobs: Iterable[Job]) -> Table:

@@ -53,10 +53,11 @@ def test_a_narrow_terminal_gets_no_broken_lines(run: Run, events: Events, tmp_pa
     log.write_text("long " * 40)
     run.take(events.plan(train=6))
     for number in range(6):
-        run.take(events.begin(number, "train", 0, f"emotions_of_{'very ' * 8}many", log=[str(log)]))
+        run.take(events.begin(number, "train", 0, f"emotions_of_{'very ' * 8}many", f"b{number}", log=[str(log)]))
     lines = write(draw_run(run, 0), width=80)
     assert len(lines) == 3 + 1 + 4 + 1 and lines[-1] == "and 2 more"
     assert max(map(len, lines)) <= 80
+    assert lines[4].startswith("train emotions_of_very …y very very very many b0  0:00:00  long long")
 
 
 def test_jobs_of_a_cluster_are_sent(run: Run, events: Events) -> None:
