@@ -83,7 +83,7 @@ STUDY = {
         "svm": {"method": "svm", "backbones": ["compare"]},
     },
     "runs_per_job": 4,
-    "report": {"bootstrap": 10},
+    "report": {"bootstrap": 100},
 }
 
 
