@@ -10,21 +10,22 @@ pytestmark = pytest.mark.slow
 
 TABLES = {"pyarrow"}
 FRAMES = TABLES | {"polars"}
-TORCH = FRAMES | {"scipy", "torch"}
+TORCH = FRAMES | {"torch"}
+ENCODER = {"scipy", "torch", "transformers"}
 
 JOBS = {
     "manifest": TABLES,
     "split": FRAMES,
     "leaks": FRAMES,
     "extract audio": TABLES,
-    "extract egemaps": TABLES,
+    "extract egemaps": TABLES | {"opensmile", "pandas"},
     "collect-quarantine": TABLES,
     "parts": FRAMES | {"scipy"},
-    "normalisers": TABLES,
+    "normalisers": TORCH,
     "training-shard": TABLES,
-    "keep frontend": TABLES | {"torch", "transformers"},
-    "adapt": TORCH | {"transformers"},
-    "train default": TORCH | {"transformers"},
+    "keep frontend": TABLES | ENCODER,
+    "adapt": FRAMES | ENCODER,
+    "train default": FRAMES | ENCODER,
     "train mlp": TORCH,
     "evaluate": FRAMES | {"scipy"},
     "report": FRAMES | {"matplotlib"},
