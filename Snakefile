@@ -7,6 +7,9 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
+from emoadapt.machine.starting import collect_rarely
+
+collect_rarely()
 from emoadapt.study.check.passed import check_tasks
 from emoadapt.config import merge_study, refuse_repeated_flag
 from emoadapt.study.graph import open_study

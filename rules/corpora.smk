@@ -1,4 +1,4 @@
-# Corpus on disk -> manifest shards (what there is) and a table of labels (what is said of it).
+# Corpus on disk -> manifest shards (what there is) -> splits of a task (who is trained and tested on, with which labels).
 
 
 rule make_demo:
@@ -37,33 +37,13 @@ rule manifest:
         "python -m emoadapt manifest {wildcards.corpus} {wildcards.shard} --state {params.state} --output {output} 2> {log}"
 
 
-rule labels:
-    output:
-        "results/labels/{corpus}.parquet",
-    log:
-        "logs/labels/{corpus}.log",
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=20,
-    params:
-        state=lambda w: graph.labels_state(w.corpus),
-    shell:
-        "python -m emoadapt labels {wildcards.corpus} --output {output} 2> {log}"
-
-
 rule split:
     input:
-        manifests=lambda w: [
+        lambda w: [
             path
             for corpus in graph.task_corpora(w.task)
             for path in graph.manifests(corpus)
         ],
-        labels=lambda w: expand(
-            "results/labels/{corpus}.parquet", corpus=graph.task_corpora(w.task)
-        ),
     output:
         "results/splits/{task}.parquet",
     log:
@@ -75,11 +55,12 @@ rule split:
         mem_mb=growing(2000),
         runtime=20,
     params:
-        manifests=lambda w, input: fold_paths(input.manifests),
+        manifests=lambda w, input: fold_paths(input),
+        labels=lambda w: graph.label_states(w.task),
         split=lambda w: graph.split_state(w.task),
         code=code_of("tasks.splits"),
     shell:
-        'python -m emoadapt split {wildcards.task} {params.manifests} --labels "{input.labels}" '
+        'python -m emoadapt split {wildcards.task} {params.manifests} --labels "{params.labels}" '
         "--output {output} 2> {log}"
 
 
@@ -107,23 +88,3 @@ rule leaks:
         code=code_of("tasks.leaks"),
     shell:
         "python -m emoadapt leaks {wildcards.task} {params.manifests} --splits {input.splits} --output {output} 2> {log}"
-
-
-rule subset:
-    input:
-        "results/splits/{task}.parquet",
-    output:
-        "results/subsets/{task}/{subset}.parquet",
-    log:
-        "logs/subset/{task}/{subset}.log",
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=20,
-    params:
-        draws=lambda w: graph.subset_state(w.task, w.subset),
-        code=code_of("tasks.subsets"),
-    shell:
-        "python -m emoadapt subset {wildcards.task} {wildcards.subset} {input} --output {output} 2> {log}"

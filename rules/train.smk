@@ -65,7 +65,6 @@ rule train:
     input:
         unpack(lambda w: graph.training_inputs_of(setting_of(w))),
         splits="results/splits/{task}.parquet",
-        subsets="results/subsets/{task}/{subset}.parquet",
         manifests=lambda w: graph.leak_inputs(w.task, setting_of(w).model.start),
     output:
         predictions="results/runs/{task}/{model}/{subset}/{batch}/predictions.parquet",

@@ -16,6 +16,7 @@ import typer
 
 from emoadapt.errors import ConfigError, EmoadaptError, explain_disk_error
 from emoadapt.machine.devices import fit_threads
+from emoadapt.machine.starting import collect_rarely
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
@@ -52,6 +53,7 @@ ModelsDir = Annotated[Path | None, typer.Option(help="Folder of weights (default
 
 def main() -> None:
     """Run the command line; a problem of the user's is one sentence, without a traceback."""
+    collect_rarely()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         app(_name_each_configfile(sys.argv[1:]))
@@ -90,7 +92,7 @@ def _is_bare_configfile(argument: str, before: Sequence[str]) -> bool:
     """Detect a YAML file without `--configfile` behind a command that reads a study."""
     return (
         argument.endswith((".yaml", ".yml"))
-        and before[:1] in (["check"], ["plan"], ["contact-sheet"], ["models"])
+        and before[:1] in (["check"], ["plan"], ["contact-sheet"], ["subset"], ["models"])
         and not argument.startswith("-")
         and not before[-1].startswith("-")
         and before[-2:-1] != ["--configfile"]
@@ -99,16 +101,20 @@ def _is_bare_configfile(argument: str, before: Sequence[str]) -> bool:
 
 def _study(configfiles: list[Path] | None = None) -> Study:
     from emoadapt.config import load_study, read_configfiles, read_study
-    from emoadapt.study.graph import STUDY_VARIABLE
+    from emoadapt.config.reading import STUDY_VARIABLE
+    from emoadapt.flow.code import remember_modules
 
     handed = os.environ.get(STUDY_VARIABLE)
-    return load_study(read_configfiles([handed])) if handed and not configfiles else read_study(configfiles or [])
+    if not handed or configfiles:
+        return read_study(configfiles or [])
+    remember_modules(Path("results/.cache/code").absolute())
+    return load_study(read_configfiles([handed]))
 
 
 def _study_of(results: Path, configfiles: list[Path] | None) -> Study:
     """The study, unless another one owns a folder of results."""
+    from emoadapt.config.reading import STUDY_VARIABLE
     from emoadapt.machine.owner import refuse_other_study
-    from emoadapt.study.graph import STUDY_VARIABLE
 
     study = _study(configfiles)
     refuse_other_study(results, study.study, chosen=bool(configfiles or os.environ.get(STUDY_VARIABLE)))
@@ -282,6 +288,24 @@ def contact_sheet(
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
+def subset(
+    task: str,
+    subset: Annotated[str, typer.Argument(help="Number of training clips, or full.")],
+    output: Output,
+    configfile: ConfigFiles = None,
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
+) -> None:
+    """Write the training clips that are drawn for a subset of a task, in each fold and draw."""
+    from emoadapt.tasks.subsets import write_subsets
+
+    tasks = _study_of(results, configfile).tasks
+    if task not in tasks or subset not in map(str, tasks[task].subsets):
+        known = "; ".join(f"{name}: {', '.join(map(str, config.subsets))}" for name, config in tasks.items())
+        raise ConfigError(f"there is no subset {subset} of a task {task}; there are {known or 'no tasks'}")
+    write_subsets(task, subset, tasks[task], results / "splits" / f"{task}.parquet", output)
+
+
+@app.command(rich_help_panel=FOR_PEOPLE)
 def disk(results: Results = Path("results"), configfile: UnusedConfigFiles = None) -> None:
     """Show what each stage holds on disk."""
     from emoadapt.storage.disk import measure_disk
@@ -322,14 +346,6 @@ def manifest(
     from emoadapt.listing.manifests import write_manifest
 
     write_manifest(corpus, _study().corpora[corpus], shard, state, output)
-
-
-@app.command(rich_help_panel=STAGES)
-def labels(corpus: str, output: Output) -> None:
-    """Collect the labels of a corpus."""
-    from emoadapt.listing.manifests import write_labels
-
-    write_labels(corpus, _study().corpora[corpus], output)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -400,11 +416,24 @@ def adapt(backbone: str, adaptation: str, output: Output, curves: Output, thread
 
 
 @app.command(rich_help_panel=STAGES)
-def split(task: str, manifests: Files, labels: Annotated[str, typer.Option()], output: Output) -> None:
-    """Map labels to classes and assign train, dev and test."""
+def split(
+    task: str,
+    manifests: Files,
+    output: Output,
+    labels: Annotated[
+        str | None, typer.Option(help="States of the labels, CORPUS=STATE, from the graph; default: list the corpora.")
+    ] = None,
+) -> None:
+    """Collect labels, map them to classes, and assign train, dev and test."""
+    from emoadapt.flow.shards import group_by_corpus
+    from emoadapt.listing.manifests import take_labels
+    from emoadapt.storage.frames import to_frame
     from emoadapt.tasks.splits import write_splits
 
-    write_splits(_study(), task, manifests, [Path(path) for path in labels.split()], output)
+    study = _study()
+    states = dict(pair.split("=") for pair in (labels or "").split())
+    taken = {name: take_labels(name, study.corpora[name], states.get(name)) for name in group_by_corpus(manifests)}
+    write_splits(study, task, manifests, {name: to_frame(table) for name, table in taken.items()}, output)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -413,14 +442,6 @@ def leaks(task: str, manifests: Files, splits: Output, output: Output) -> None:
     from emoadapt.tasks.leaks import write_leaks
 
     write_leaks(_study(), task, splits, manifests, output)
-
-
-@app.command(rich_help_panel=STAGES)
-def subset(task: str, subset: str, splits: Path, output: Output) -> None:
-    """Draw the training clips of a low-resource setting, all draws and folds."""
-    from emoadapt.tasks.subsets import write_subsets
-
-    write_subsets(task, subset, _study().tasks[task], splits, output)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from emoadapt.machine.starting import hidden
 from emoadapt.plugins import load_plugin
+
+with hidden("pandas"):
+    # The first array asks whether pandas is installed, by an import of half a second. `to_pandas` and the like ask again.
+    pa.array([])
 
 SAMPLE_RATE = 16_000
 """Hz; every audio column holds mono samples at this rate."""

@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from project import Project, copy_sources, create_project
+from project import ROOT, Project, copy_sources, create_project
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from startup import write_tracer
 
 LONGEST_FIRST = ("test_slurm.py", "test_real.py", "test_demo.py", "test_failures.py", "test_jobs.py", "test_killed.py")
 """What is begun last must be short; and SLURM mostly waits."""
@@ -35,8 +39,18 @@ def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The small study, of which each worker process has a copy; tests that edit it use `project`."""
-    made = make_once(tmp_path_factory, "small_study", lambda root: create_project(root).run())
+    made = make_once(tmp_path_factory, "small_study", run_traced)
     return Project(shutil.copytree(made, tmp_path_factory.mktemp("finished") / "project"))
+
+
+def run_traced(root: Path) -> None:
+    """Run the small study in a new project, and note what its jobs import (`trace.jsonl`)."""
+    project = create_project(root)
+    # Jobs find the sources of the project first.
+    log = write_tracer(root / "src")
+    project.run()
+    log.rename(root / log.name)
+    (root / "src/sitecustomize.py").unlink()
 
 
 @pytest.fixture(scope="session")

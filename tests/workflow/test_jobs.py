@@ -103,9 +103,20 @@ def test_clips_touched(project: Project) -> None:
 
 def test_label_changed(project: Project) -> None:
     project.edit("media/labelled/labels.csv", "t1_1.wav,t1,high", "t1_1.wav,t1,low")
-    subsets = {f"subset task=emotions subset={subset}" for subset in ("12", "full")}
-    before = {"labels corpus=labelled", "split task=emotions", "leaks task=emotions"}
-    assert project.jobs() == before | subsets | TRAININGS | REPORT
+    assert project.jobs() == {"split task=emotions", "leaks task=emotions"} | TRAININGS | REPORT
+
+
+def test_subset_added(project: Project) -> None:
+    """What was trained on other subsets stays."""
+    project.edit("small.yaml", "    - 12\n", "    - 12\n    - 18\n")
+    new = {job.replace("subset=12", "subset=18") for job in TRAININGS if "subset=12" in job}
+    assert project.jobs() == new | REPORT
+
+
+def test_draws_edited(project: Project) -> None:
+    """All of a small subset; `full` is drawn in one way only."""
+    project.edit("small.yaml", "    subsets:\n", "    draws: nested\n    subsets:\n")
+    assert project.jobs() == {job for job in TRAININGS if "subset=12" in job} | REPORT
 
 
 def test_comment_edited_in_a_feature_module(project: Project) -> None:

@@ -47,7 +47,7 @@ NameMap = Annotated[dict[PlainName, PlainName], BeforeValidator(_refuse_alike_ke
 class Section(BaseModel):
     """Base of all sections: unknown keys are refused, values are not changed after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     @model_validator(mode="after")
     def _lists(self) -> Self:

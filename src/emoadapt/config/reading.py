@@ -19,6 +19,8 @@ from emoadapt.config.yaml_files import read_file, shorten_path
 from emoadapt.errors import ConfigError
 from emoadapt.plugins import use_folder
 
+STUDY_VARIABLE = "EMOADAPT_STUDY"
+"""Environment variable through which rules hand the merged configuration to the command line."""
 DEMO = "demo"
 """Name of the built-in study; a study of the same name overrides its keys."""
 BUILT_IN = Path(__file__).parents[3] / "config.yaml"

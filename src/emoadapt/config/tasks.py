@@ -250,6 +250,10 @@ class Task(Section):
         """What the models of the task give a number for: its classes or its attributes."""
         return self.classes or self.attributes
 
+    def describe_draws(self, subset: str) -> str:
+        """How training clips are drawn for a subset; `full` is drawn in one way only."""
+        return "" if subset == "full" else self.draws
+
     @model_validator(mode="after")
     def _classes(self) -> Task:
         if repeated := repeated_values(self.test_also):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from scipy.special import stdtr
 
 from emoadapt.evaluation.confusion import Array
 from emoadapt.evaluation.outcomes import ScoredRun
@@ -54,12 +55,11 @@ def compare_pairs(
         return 1.0
     if np.ptp(differences) < 1e-12:
         return None
-    # Imported late: it takes longer than most evaluations without pairs.
-    from scipy import stats
-
-    if alternative == "greater" and lower_is_better:
-        differences = -differences
-    return float(stats.ttest_1samp(differences, 0.0, alternative=alternative).pvalue)
+    # As `scipy.stats.ttest_1samp`, whose import takes longer than most evaluations.
+    t = differences.mean() / (differences.std(ddof=1) / np.sqrt(differences.size))
+    if alternative == "greater":
+        return float(stdtr(differences.size - 1, t if lower_is_better else -t))
+    return float(2 * stdtr(differences.size - 1, -abs(t)))
 
 
 def _group_runs(runs: Sequence[ScoredRun]) -> list[int] | None:

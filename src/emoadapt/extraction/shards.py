@@ -17,6 +17,7 @@ from emoadapt.extraction.recipes import (
 from emoadapt.extraction.workers import WorkerPool
 from emoadapt.features.base import Context, Extractor
 from emoadapt.flow.rows import Counts, Row, compute_shard
+from emoadapt.machine.starting import collect_as_usual
 from emoadapt.machine.torch_device import find_device
 
 
@@ -62,6 +63,7 @@ def extract_shard(
 def extract_here(build: Callable[[], Extractor], chunks: Iterator[list[Row]]) -> Generator[tuple[Row, Row]]:
     """Yield rows with their results, by an extractor in this process."""
     extractor = build()
+    collect_as_usual()
     for rows in chunks:
         yield from zip(rows, extractor.extract(rows), strict=True)
 

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from emoadapt import schema
 from emoadapt.errors import DataError
@@ -34,10 +33,10 @@ from emoadapt.storage.files import link_or_copy, remove_parts, replacing
 from emoadapt.storage.notes import split_notes
 from emoadapt.storage.tables import (
     ROWS_PER_GROUP,
-    VERIFIED,
     RowReader,
     is_damage,
     iterate_chunks,
+    read_file,
     read_table,
     same_columns,
     write_batches,
@@ -265,8 +264,7 @@ class _SavedRows:
         try:
             if not same_columns(path, self.table):
                 return []
-            table = pq.read_table(path, columns=["utterance_id", "key", "reason"], partitioning=None, **VERIFIED)
-            rows = table.to_pylist()
+            rows = read_file(path, columns=["utterance_id", "key", "reason"]).to_pylist()
         except FileNotFoundError:
             return []
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Manifest shards and label table of a corpus, and their state."""
+"""Manifest shards and labels of a corpus, and their state."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.config import AnyCorpus
@@ -24,7 +26,8 @@ from emoadapt.storage.files import Overtaken
 STATES = Path("results/.cache/states")
 """Where the states of corpora are remembered, one file a corpus."""
 LISTED = Path("results/.cache/manifests")
-"""Where manifest shards wait for the jobs that publish them, named by their state: else each would list its whole corpus again."""
+"""Where manifest shards and labels wait for the jobs that need them, named by their state: else each would list its whole corpus
+again."""
 
 
 @dataclass(frozen=True)
@@ -66,25 +69,33 @@ def find_state(name: str, config: AnyCorpus) -> CorpusState:
 
 
 def _compute_state(name: str, config: AnyCorpus, utterances: list[Utterance]) -> CorpusState:
-    shards = [_lay_by(name, rows) for rows in _assign_rows(name, config, utterances)]
-    for path in (LISTED / name).glob("*.parquet"):
-        if path.stem not in shards:
-            path.unlink(missing_ok=True)
+    shards = [_lay_by(name, rows, schema.MANIFEST) for rows in _assign_rows(name, config, utterances)]
     # The manifest's rows are gone by now: memory holds one of the two at a time.
-    labels = digest([tuple(list_fields(label).values()) for label in read_labels(name, config, utterances)])
+    labels = _lay_by(name, list_label_rows(name, config, utterances), schema.LABELS)
+    for path in (LISTED / name).glob("*.parquet"):
+        if path.stem not in (*shards, labels):
+            path.unlink(missing_ok=True)
     return CorpusState(tuple(shards), labels, any(utterance.transcript for utterance in utterances))
 
 
-def _lay_by(name: str, rows: list[dict[str, Any]]) -> str:
-    """Cache a shard's rows for its job, and return their digest."""
+def _lay_by(name: str, rows: list[dict[str, Any]], columns: pa.Schema) -> str:
+    """Cache rows for the job that needs them, and return their digest."""
     from emoadapt.storage.tables import write_table
 
     state = digest([tuple(row.values()) for row in rows])
     path = LISTED / name / f"{state}.parquet"
     if not path.exists():
         with suppress(OSError, Overtaken):
-            write_table(path, rows, schema.MANIFEST)
+            write_table(path, rows, columns)
     return state
+
+
+def _take_listed(name: str, state: str | None, columns: pa.Schema) -> pa.Table | None:
+    """Rows of a state that are cached."""
+    from emoadapt.storage.tables import read_table
+
+    listed = LISTED / name / f"{state}.parquet"
+    return read_table(listed, columns) if state and listed.exists() else None
 
 
 def _recall_state(path: Path, sources: str, root: Path) -> CorpusState | None:
@@ -137,15 +148,26 @@ def write_manifest(name: str, config: AnyCorpus, shard: int, state: str | None, 
         state: of the shard, from `find_state`; None = list it anew.
         output: table to write.
     """
-    from emoadapt.storage.tables import read_table, write_table
+    from emoadapt.storage.tables import write_table
 
-    listed = LISTED / name / f"{state}.parquet"
-    rows = read_table(listed) if state and listed.exists() else list_manifest(name, config)[shard]
-    write_table(output, rows, schema.MANIFEST)
+    listed = _take_listed(name, state, schema.MANIFEST)
+    write_table(output, list_manifest(name, config)[shard] if listed is None else listed, schema.MANIFEST)
+
+
+def take_labels(name: str, config: AnyCorpus, state: str | None) -> pa.Table:
+    """Labels of a corpus (LABELS), from the cached listing or a new one.
+
+    Args:
+        name: the corpus.
+        config: its section.
+        state: of the labels, from `find_state`; None = list them anew.
+    """
+    listed = _take_listed(name, state, schema.LABELS)
+    return pa.Table.from_pylist(list_label_rows(name, config), schema=schema.LABELS) if listed is None else listed
 
 
 def list_label_rows(name: str, config: AnyCorpus, utterances: list[Utterance] | None = None) -> list[dict[str, Any]]:
-    """Rows of a corpus's table of labels (LABELS), sorted by utterance id; `utterances` as for `read_labels`."""
+    """Labels of a corpus (LABELS), sorted by utterance id; `utterances` as for `read_labels`."""
     rows = []
     for label in read_labels(name, config, utterances):
         row = list_fields(label)
@@ -154,10 +176,3 @@ def list_label_rows(name: str, config: AnyCorpus, utterances: list[Utterance] | 
                 row[column] = [{"label": word, "weight": float(weight)} for word, weight in row[column].items()]
         rows.append(row)
     return rows
-
-
-def write_labels(name: str, config: AnyCorpus, output: Path) -> None:
-    """Write a corpus's labels (LABELS)."""
-    from emoadapt.storage.tables import write_table
-
-    write_table(output, list_label_rows(name, config), schema.LABELS)

@@ -16,6 +16,7 @@ from emoadapt.backbones.base import list_modules
 from emoadapt.config import Study, load_study, objective_features
 from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
+from emoadapt.config.reading import STUDY_VARIABLE
 from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import NO_GPU, ConfigError, ModelError
 from emoadapt.extraction.recipes import (
@@ -38,13 +39,11 @@ from emoadapt.study.grid import batches, count_gpus
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
 from emoadapt.study.tables import list_comparisons
 from emoadapt.tasks.folds import count_folds
-from emoadapt.tasks.states import describe_leaks, describe_splits, describe_subset
+from emoadapt.tasks.states import describe_leaks, describe_splits
 from emoadapt.training.jobs import AdaptationJob, TaskJob, group_shards
 from emoadapt.weights.registry import identity, locate
 
 RESULTS = "results"
-STUDY_VARIABLE = "EMOADAPT_STUDY"
-"""Environment variable through which rules hand the merged configuration to the command line."""
 
 
 def open_study(config: dict[str, Any], basedir: str | Path) -> Graph:
@@ -88,10 +87,6 @@ class Graph:
     def manifest_state(self, corpus: str, shard: str) -> str:
         """Fingerprint of the clips of a shard."""
         return self._state(corpus).shards[int(shard)]
-
-    def labels_state(self, corpus: str) -> str:
-        """Fingerprint of a corpus's labels."""
-        return self._state(corpus).labels
 
     def demo_state(self, corpus: str, shard: str) -> str:
         """Root of a generated corpus and state of a shard's clips."""
@@ -292,14 +287,15 @@ class Graph:
     def training_state(self, setting: Setting) -> str:
         """The configuration that a training on a task reads, its runs apart."""
         backbone, _, finetuning = setting.model
-        settings, outputs = self.study.finetunings[finetuning], json.dumps(self.study.tasks[setting.task].outputs)
+        settings, task = self.study.finetunings[finetuning], self.study.tasks[setting.task]
         kept = self.study.keep_models if self.study.keeps_embeddings(setting.model) else ""
         if settings.frozen and self.study.backbones[backbone].adaptable:
             # How the backbone would be trained decides no layer of it as it stands.
             state = self.kept_state("layers", backbone)
         else:
             state = self.backbone_state(backbone)
-        return f"{settings.describe()} {outputs} {kept} {state}"
+        question = f"{json.dumps(task.outputs)} {task.describe_draws(setting.subset)}"
+        return f"{settings.describe()} {question} {kept} {state}"
 
     def training_code(self, setting: Setting) -> str:
         """Digest of the code of a training on a task."""
@@ -315,9 +311,9 @@ class Graph:
         """State of a task's classes and splits, besides its corpora."""
         return describe_splits(self.study.tasks[task])
 
-    def subset_state(self, task: str, subset: str) -> str:
-        """State of a subset, besides the splits."""
-        return describe_subset(self.study.tasks[task], subset)
+    def label_states(self, task: str) -> str:
+        """`<corpus>=<fingerprint of its labels>` of a task's corpora."""
+        return " ".join(f"{corpus}={self._state(corpus).labels}" for corpus in self.task_corpora(task))
 
     def leak_manifests(self, task: str, adaptations: list[str]) -> list[str]:
         """Manifest shards in which leaks of a task are searched: of its corpora and of Stage 1."""
@@ -562,7 +558,6 @@ class Graph:
             setting,
             runs,
             Path(RESULTS, "splits", f"{setting.task}.parquet"),
-            Path(RESULTS, "subsets", setting.task, f"{setting.subset}.parquet"),
             Path(inputs["model"]) if "model" in inputs else None,
         )
 

@@ -6,7 +6,7 @@ Stage 1 uses every clip of its corpora, so it is compared with the test sets of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ REMARKS = ("labels", "duplicates", "stage1_copies", "overlaps")
 
 _NEVER_REFUSED = ("stage1_copies", "overlaps")
 """Kinds that `tasks.<name>.leaks` does not name. Copies in Stage 1 are kept on one side; neighbours in a conversation overlap."""
+
+_KINDS = ("speakers", "clips", "development", "transcripts", "stage1_clips", "stage1_speakers", *REMARKS)
 
 _UNCHECKED = {
     "speakers": ("speakers", "without a speaker"),
@@ -125,7 +127,13 @@ def _simplify(text: pl.Expr) -> pl.Expr:
 
 
 def find_leaks(
-    name: str, task: Task, splits: pl.DataFrame, clips: pl.DataFrame, stage1: Mapping[str, Sequence[str]]
+    name: str,
+    task: Task,
+    splits: pl.DataFrame,
+    clips: pl.DataFrame,
+    stage1: Mapping[str, Sequence[str]],
+    *,
+    only_refused: bool = False,
 ) -> pl.DataFrame:
     """Look for every kind of leak of a task.
 
@@ -135,29 +143,36 @@ def find_leaks(
         splits: its SPLITS rows.
         clips: as from `read_clips`, of the task's corpora and those of `stage1`.
         stage1: adaptation -> its corpora.
+        only_refused: leave out kinds that the task only reports.
 
     Returns:
         LEAKS rows: one per kind and pair of parts that was compared, also where nothing is shared.
     """
+    # The rows of speakers also say which corpus is trained on.
+    wanted = {kind for kind in _KINDS if not only_refused or kind == "speakers" or _is_refused(task, kind)}
     columns = ["utterance_id", "corpus", "speaker", "partition", "fold", "split"]
     rows = splits.select(*columns, truth=name_truth(task.attributes))
     rows = rows.join(clips, on="utterance_id", how="left")
-    found = [*_compare_parts(task, rows), *compare_labels((task.corpus, *task.test_also), rows)]
+    found = [*_compare_parts(task, rows, wanted)]
+    if "labels" in wanted:
+        found += compare_labels((task.corpus, *task.test_also), rows)
     home = pl.col("utterance_id").str.split("/").list.first()
     for adaptation, corpora in stage1.items():
         used = clips.filter(home.is_in(list(corpora)))
-        found += find_stage1_copies(adaptation, corpora, used)
+        if "stage1_copies" in wanted:
+            found += find_stage1_copies(adaptation, corpora, used)
         for corpus in list_tested(task):
             tested = rows.filter(corpus=corpus, split="test").unique("utterance_id")
             base = {"between": f"Stage 1 ({adaptation}) / test", "adaptation": adaptation, "corpus": corpus}
-            found.append({"kind": "stage1_clips", **base, **_summarise([_share_clips(used, tested)])})
-            found.append({"kind": "stage1_speakers", **base, **_summarise([_share_speakers(used, tested)])})
+            for kind, share in (("stage1_clips", _share_clips), ("stage1_speakers", _share_speakers)):
+                if kind in wanted:
+                    found.append({"kind": kind, **base, **_summarise([share(used, tested)])})
     for row in found:
         row |= {"task": name, "verdict": _judge(task, row)}
     return make_frame(found, schema.LEAKS)
 
 
-def _compare_parts(task: Task, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
+def _compare_parts(task: Task, rows: pl.DataFrame, wanted: Collection[str]) -> Iterator[dict[str, Any]]:
     """Rows of train, development and test, without task and verdict."""
     share_clips = _share_files if task.score == "parents" else _share_clips
     pairs: list[tuple[str, str, str, Callable[[pl.DataFrame, pl.DataFrame], _Shared]]] = [
@@ -176,7 +191,7 @@ def _compare_parts(task: Task, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
     partitions = [fold["partition"][0] for fold in folds]
     for corpus in dict.fromkeys((task.corpus, *task.test_also)):
         for kind, early, late, share in pairs:
-            if corpus not in (list_tested(task) if late == "test" else [task.corpus]):
+            if kind not in wanted or corpus not in (list_tested(task) if late == "test" else [task.corpus]):
                 continue
             shared = [share(fold.filter(split=early), fold.filter(split=late, corpus=corpus)) for fold in folds]
             base = {"kind": kind, "between": f"{early} / {late}", "adaptation": None, "corpus": corpus}
@@ -293,12 +308,12 @@ def _summarise(shared: Sequence[_Shared], partitions: Sequence[int] = (0,)) -> d
 
 def _judge(task: Task, row: Mapping[str, Any]) -> str:
     if row["count"]:
-        return (
-            "refused"
-            if row["kind"] not in _NEVER_REFUSED and getattr(task.leaks, row["kind"]) == "refuse"
-            else "reported"
-        )
+        return "refused" if _is_refused(task, row["kind"]) else "reported"
     return "none" if row["of"] else "unknown"
+
+
+def _is_refused(task: Task, kind: str) -> bool:
+    return kind not in _NEVER_REFUSED and getattr(task.leaks, kind) == "refuse"
 
 
 def describe_leak(row: Mapping[str, Any]) -> str:
@@ -437,13 +452,22 @@ def check_training(study: Study, task: str, start: str, splits: Path, manifests:
         CorpusError: as `refuse_leaks`.
     """
     adaptations = [start] if start in study.adaptations else []
-    refuse_leaks(_find(study, task, adaptations, splits, manifests))
+    refuse_leaks(_find(study, task, adaptations, splits, manifests, only_refused=True))
 
 
-def _find(study: Study, task: str, adaptations: Sequence[str], splits: Path, manifests: Sequence[Path]) -> pl.DataFrame:
+def _find(
+    study: Study,
+    task: str,
+    adaptations: Sequence[str],
+    splits: Path,
+    manifests: Sequence[Path],
+    *,
+    only_refused: bool = False,
+) -> pl.DataFrame:
     table = read_frame(splits, schema.SPLITS)
     stage1 = {name: study.adaptations[name].corpora for name in adaptations}
-    return find_leaks(task, study.tasks[task], table, read_clips(study, manifests), stage1)
+    clips = read_clips(study, manifests)
+    return find_leaks(task, study.tasks[task], table, clips, stage1, only_refused=only_refused)
 
 
 def _population(study: Study, corpus: str) -> str:

@@ -37,20 +37,21 @@ COLUMNS = dict(pl.DataFrame(SPLITS.empty_table()).schema)
 """`schema.SPLITS` in polars."""
 
 
-def write_splits(study: Study, task: str, manifests: Sequence[Path], labels: Sequence[Path], output: Path) -> None:
+def write_splits(
+    study: Study, task: str, manifests: Sequence[Path], labels: Mapping[str, pl.DataFrame], output: Path
+) -> None:
     """Write a task's utterances with class, partition, fold and part (SPLITS).
 
     Args:
         study: the study.
         task: name of the task.
         manifests: manifest shards `<corpus>/<shard>.parquet` of the task's corpora.
-        labels: label tables `<corpus>.parquet` of the same.
+        labels: corpus -> LABELS rows, of the same.
         output: table to write.
     """
     clips = {corpus: read_frame(paths, schema.MANIFEST) for corpus, paths in group_by_corpus(manifests).items()}
-    tables = {path.stem: read_frame(path, schema.LABELS) for path in labels}
-    splits = build_task(task, study.tasks[task], clips, tables)
-    left_out = describe_left_out(study.tasks[task], clips, tables)
+    splits = build_task(task, study.tasks[task], clips, labels)
+    left_out = describe_left_out(study.tasks[task], clips, labels)
     write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": left_out})
 
 
@@ -268,7 +269,7 @@ def _join(
     if len(strangers := mapped.join(manifest, on="utterance_id", how="anti")):
         raise DataError(
             f"task {task_name}: labels of corpus {corpus} without a row in its manifest: "
-            f"{show(strangers['utterance_id'].sort())}; delete results/labels/{corpus}.parquet and run again"
+            f"{show(strangers['utterance_id'].sort())}; it changed while it was listed: run the same command again"
         )
     known = mapped.join(manifest, on="utterance_id", how="inner").with_columns(corpus=pl.lit(corpus))
     return known if task.attributes else known.join(share_votes(task, labels[corpus]), on="utterance_id", how="left")

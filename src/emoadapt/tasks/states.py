@@ -1,4 +1,4 @@
-"""State of a task's splits, subsets and leaks. Light."""
+"""State of a task's splits and leaks. Light."""
 
 from __future__ import annotations
 
@@ -22,11 +22,6 @@ def describe_splits(task: Task) -> str:
     # What a table says counts, not where it lies.
     where = {"file", "columns"} if task.split.by == "table" else set()
     return f"{task.model_dump_json(exclude=idle | {'split': where})} {describe_split_table(task.split)}".strip()
-
-
-def describe_subset(task: Task, subset: str) -> str:
-    """State of a subset, besides the splits. `full` can be drawn in one way only."""
-    return "once" if subset == "full" else f"{task.resamplings} {task.draws}"
 
 
 def describe_leaks(study: Study, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -24,15 +24,11 @@ COLUMNS = dict(pl.DataFrame(SUBSETS.empty_table()).schema)
 
 
 def write_subsets(task: str, subset: str, config: Task, splits: Path, output: Path) -> None:
-    """Write the drawn training clips of every partition, fold and resampling (SUBSETS)."""
-    table = read_frame(splits, SPLITS)
-    size: int | Literal["full"] = "full" if subset == "full" else int(subset)
-    write_table(output, draw_subsets(table, config, size, task).to_arrow(), SUBSETS)
+    """Write the training clips that are drawn in every partition, fold and resampling (SUBSETS)."""
+    write_table(output, draw_subsets(read_frame(splits, SPLITS), config, subset, task).to_arrow(), SUBSETS)
 
 
-def draw_subsets(
-    splits: pl.DataFrame, task: Task, subset: int | Literal["full"], task_name: str, seed: int = 0
-) -> pl.DataFrame:
+def draw_subsets(splits: pl.DataFrame, task: Task, subset: int | str, task_name: str, seed: int = 0) -> pl.DataFrame:
     """Draw a subset of the training clips in every fold of every partition, as often as the task resamples.
 
     Each draw has a generator of its own, seeded with a hash of task, subset (unless draws are nested), fold, resampling,
@@ -61,7 +57,7 @@ def draw_subsets(
                 try:
                     more = (partition,) if partition else ()
                     about = "nested" if task.draws == "nested" else subset
-                    chosen = _draw(rows, task, subset, _generator(task_name, about, fold, resampling, seed, *more))
+                    chosen = _draw(rows, task, int(subset), _generator(task_name, about, fold, resampling, seed, *more))
                 except DataError as error:
                     raise DataError(
                         f"task {task_name}, {describe_fold(int(partition), int(fold))}: {error}; correct tasks.{task_name}.subsets"

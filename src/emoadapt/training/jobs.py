@@ -82,15 +82,13 @@ class TaskJob(Job):
     Args:
         setting: model, task and number of training clips.
         runs: what to train.
-        splits: SPLITS table.
-        subsets: SUBSETS table.
+        splits: SPLITS table, of which the training clips are drawn.
         model: folder of the Stage-1 model to start from; None for the original.
     """
 
     setting: Setting
     runs: Sequence[Run]
     splits: Path
-    subsets: Path
     model: Path | None = None
 
     @property

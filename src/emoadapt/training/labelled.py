@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,8 +31,8 @@ class LabelledClips(TaskClips):
     """The clips of a task of classes.
 
     Args:
-        splits: SPLITS table.
-        subsets: SUBSETS table.
+        splits: SPLITS rows.
+        subsets: SUBSETS rows.
         classes: in the order of the logits.
         usable: utterances that have the input; others are left out and counted.
         soft: whether the targets are the shares of the classes in the raters' votes.
@@ -47,7 +46,13 @@ class LabelledClips(TaskClips):
     table = schema.PREDICTIONS
 
     def __init__(
-        self, splits: Path, subsets: Path, classes: Sequence[str], usable: Collection[str], *, soft: bool = False
+        self,
+        splits: pl.DataFrame,
+        subsets: pl.DataFrame,
+        classes: Sequence[str],
+        usable: Collection[str],
+        *,
+        soft: bool = False,
     ) -> None:
         super().__init__(splits, subsets, classes, usable)
         self.classes = self.outputs

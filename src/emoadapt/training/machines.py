@@ -10,6 +10,7 @@ import numpy as np
 from emoadapt import schema
 from emoadapt.data.vectors import normalise_vectors, read_layers, read_vectors
 from emoadapt.errors import TrainingError
+from emoadapt.machine.starting import hidden
 from emoadapt.storage.tables import read_table
 from emoadapt.study.nodes import Run
 from emoadapt.training.labelled import LabelledClips
@@ -145,7 +146,8 @@ def _fit(
 
 
 def _build_machine(job: TaskJob) -> Any:
-    from sklearn.svm import SVC
+    with hidden("pandas"):
+        from sklearn.svm import SVC
 
     settings = job.settings
     weights = "balanced" if settings.class_weights == "balanced" else None
@@ -155,7 +157,8 @@ def _build_machine(job: TaskJob) -> Any:
 
 
 def _build_logistic(job: TaskJob) -> Any:
-    from sklearn.linear_model import LogisticRegression
+    with hidden("pandas"):
+        from sklearn.linear_model import LogisticRegression
 
     weights = "balanced" if job.settings.class_weights == "balanced" else None
     return LogisticRegression(C=job.settings.c, class_weight=weights, max_iter=2000)

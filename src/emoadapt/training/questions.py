@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from emoadapt import schema
+from emoadapt.storage.frames import read_frame
+from emoadapt.tasks.subsets import draw_subsets
 from emoadapt.training.labelled import LabelledClips
 from emoadapt.training.rated import RatedClips
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def load_clips(job: TaskJob, usable: Collection[str]) -> TaskClips:
-    """Splits and subsets of a job's task.
+    """Splits of a job's task, and the training clips that are drawn of them.
 
     Args:
         job: on a task.
@@ -22,9 +25,11 @@ def load_clips(job: TaskJob, usable: Collection[str]) -> TaskClips:
 
     Raises:
         TrainingError: the targets are to be soft, and no clip has votes.
-        DataError: a table does not fit.
+        DataError: a table does not fit, or holds too few clips to draw from.
     """
+    splits = read_frame(job.splits, schema.SPLITS)
+    subsets = draw_subsets(splits, job.task, job.setting.subset, job.setting.task)
     if job.task.kind == "attributes":
-        return RatedClips(job.splits, job.subsets, job.task.attributes, usable)
+        return RatedClips(splits, subsets, job.task.attributes, usable)
     soft = getattr(job.settings, "targets", "hard") == "soft"
-    return LabelledClips(job.splits, job.subsets, job.task.classes, usable, soft=soft)
+    return LabelledClips(splits, subsets, job.task.classes, usable, soft=soft)

@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.errors import TrainingError
-from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import write_table
 from emoadapt.study.nodes import Run, Setting
 from emoadapt.training.curve import Curve
@@ -39,8 +38,8 @@ class TaskClips(ABC):
     """Splits and subsets of a task, and how its question is learned and answered.
 
     Args:
-        splits: SPLITS table.
-        subsets: SUBSETS table.
+        splits: SPLITS rows.
+        subsets: SUBSETS rows: the training clips of each run.
         outputs: what the model's outputs stand for, in their order.
         usable: utterances that have the input; others are left out and counted.
     """
@@ -52,9 +51,11 @@ class TaskClips(ABC):
     table: pa.Schema
     """Of the predictions."""
 
-    def __init__(self, splits: Path, subsets: Path, outputs: Sequence[str], usable: Collection[str]) -> None:
-        self.splits = read_frame(splits, schema.SPLITS)
-        self.subsets = read_frame(subsets, schema.SUBSETS)
+    def __init__(
+        self, splits: pl.DataFrame, subsets: pl.DataFrame, outputs: Sequence[str], usable: Collection[str]
+    ) -> None:
+        self.splits = splits
+        self.subsets = subsets
         self.outputs = tuple(outputs)
         self.usable = usable
         self.left_out: dict[str, set[str]] = {"train": set(), "dev": set(), "test": set()}

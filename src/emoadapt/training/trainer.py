@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from emoadapt.data.batching import Batch, find_order
 from emoadapt.layers.heads import seeded
 from emoadapt.machine.ranks import count_ranks, find_rank
+from emoadapt.machine.starting import collect_as_usual
 from emoadapt.machine.torch_device import find_device
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.precision import Precision
@@ -108,6 +109,7 @@ class Trainer:
             Interrupted: the cluster ended the job.
             TrainingError: a loss or a gradient is not finite, or the loss has run away.
         """
+        collect_as_usual()
         with self._prepared(learner), seeded(learner.seed), self.checkpoint.notice.listening():
             optimizer = learner.build_optimizer()
             found = self.checkpoint.find()

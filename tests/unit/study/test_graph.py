@@ -240,8 +240,12 @@ def test_a_key_makes_stale_what_reads_it(graph: Graph, path: str, value: object,
     assert stale(graph, change(graph, path, value)) == wanted
 
 
-def test_draws_of_a_subset(graph: Graph) -> None:
-    assert graph.subset_state("t", "full") == "once" and graph.subset_state("t", "10") == "3 independent"
+def test_how_a_subset_is_drawn_concerns_its_trainings(graph: Graph) -> None:
+    """More draws are more runs; those of before keep their clips."""
+    ten = Setting("t", TUNED.model, "10")
+    for key, value, wanted in (("draws", "nested", {ten}), ("resamplings", 9, set())):
+        other = change(graph, f"tasks.t.{key}", value)
+        assert {s for s in (TUNED, ten) if graph.training_state(s) != other.training_state(s)} == wanted
 
 
 def test_a_training_reads_what_its_method_and_backbone_say(graph: Graph) -> None:

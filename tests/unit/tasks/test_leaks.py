@@ -72,7 +72,11 @@ def split_rows(labels=(), **parts):
 def leaks_of(study, splits, *manifests, stage1=()):
     frames = dict(zip(("c", "d", "films"), manifests, strict=False))
     heard = {name: study.adaptations[name].corpora for name in stage1}
-    return find_leaks("t", study.tasks["t"], splits, describe_clips(study, frames), heard)
+    arguments = "t", study.tasks["t"], splits, describe_clips(study, frames), heard
+    found = find_leaks(*arguments)
+    refused = find_leaks(*arguments, only_refused=True)
+    assert explain_refusals(refused) == explain_refusals(found), "what stops a training is what stops the task"
+    return found
 
 
 def row_of(leaks, kind, between="train / test", corpus="c"):
@@ -464,3 +468,10 @@ def test_overlapping_segments_of_one_clip_are_no_duplicates(segments):
     assert count(single) == ({0} if segments else {3})
     assert count([*single, *cut("c/2", "one")]) == {6}
     assert count([*single, *cut("c/3", "other")]) == ({0} if segments else {6})
+
+
+def test_kinds_that_are_only_reported_are_not_looked_for_before_a_training():
+    study, names = make_study(), ("c", "d", "films")
+    clips = describe_clips(study, dict(zip(names, clean_manifests(), strict=True)))
+    rows = find_leaks("t", study.tasks["t"], CLEAN, clips, {"adapted": ["films"]}, only_refused=True)
+    assert set(rows["kind"]) == {"speakers", "clips", "development"}

@@ -10,7 +10,7 @@ from emoadapt.config import Task, load_study
 from emoadapt.flow import code
 from emoadapt.flow.code import code_digest, read_covered
 from emoadapt.plugins import find_source
-from emoadapt.tasks.states import describe_leaks, describe_splits, describe_subset
+from emoadapt.tasks.states import describe_leaks, describe_splits
 
 BASE = {"corpus": "c", "classes": ["x", "y"], "split": {"by": "fractions"}, "subsets": [8], "test_also": ["d"]}
 
@@ -32,7 +32,7 @@ def describe(**changes):
     """(splits, subset 8, subset full, leaks) of a task."""
     study = make_study(**changes)
     task = study.tasks["t"]
-    return describe_splits(task), describe_subset(task, "8"), describe_subset(task, "full"), describe_leaks(study, "t")
+    return describe_splits(task), task.describe_draws("8"), task.describe_draws("full"), describe_leaks(study, "t")
 
 
 KEYS = {
@@ -47,11 +47,11 @@ KEYS = {
     "score": ("parents", "leaks"),
     "leaks": ({"speakers": "report"}, "leaks"),
     "subsets": ([8, 9], ""),
-    "resamplings": (2, "subset"),
+    "resamplings": (2, ""),
     "draws": ("nested", "subset"),
     "test_also": ([], "splits leaks"),
 }
-"""Key of a task -> another value, and what it makes stale by itself. Subsets are drawn anew with the splits."""
+"""Key of a task -> another value, and what it makes stale by itself. More subsets or draws are more runs."""
 
 
 def test_every_key_of_a_task_is_looked_at():

@@ -106,7 +106,7 @@ class Work:
         shards = {kind: {"acted": [self.folder / f"{kind}.parquet"]} for kind in reads or usual}
         return TaskJob(
             study, parsed.backbone, parsed.start, shards, self.folder / name, 1, Setting("emotion", parsed, subset),
-            runs, self.folder / "splits.parquet", self.folder / "subsets.parquet", start,
+            runs, self.folder / "splits.parquet", start,
         )  # fmt: skip
 
     def train(self, *args: Any, **keywords: Any) -> dict[str, pl.DataFrame]:
@@ -175,15 +175,9 @@ class Work:
                             "valence": None if i % 5 == 4 else 60.0 - 20 * (i % 2),
                         }
                     )
-        subsets = [
-            {key: row[key] for key in ("utterance_id", "label", "partition", "fold")} | {"resampling": 0}
-            for row in splits
-            if row["split"] == "train"
-        ]
         write_table(self.folder / "audio.parquet", audio, schema.feature_table("audio"))
         write_table(self.folder / "egemaps.parquet", egemaps, schema.feature_table("egemaps"))
         write_table(self.folder / "splits.parquet", splits, schema.SPLITS)
-        write_table(self.folder / "subsets.parquet", subsets, schema.SUBSETS)
 
     def write_frontend(self, source: Path, model: Path | None, target: Path) -> None:
         """Front end's frames of the clips of an AUDIO or training table."""

@@ -222,7 +222,10 @@ def test_votes_pull_predictions_towards_their_shares(labelled) -> None:
 
 
 def test_part_without_clips_is_refused(labelled) -> None:
-    labelled.edit("subsets", lambda row: row | {"fold": 9}, schema.SUBSETS)
+    elsewhere = {("train", 0): "dev"}
+    labelled.edit(
+        "splits", lambda row: row | {"split": elsewhere.get((row["split"], row["fold"]), row["split"])}, schema.SPLITS
+    )
     with pytest.raises(TrainingError, match="run p0f0r0s0: no usable clip in train"):
         labelled.train()
 
@@ -246,12 +249,6 @@ def double_partitions(work) -> None:
         if row["corpus"] == "acted"
     ]
     write_table(path, rows + more, schema.SPLITS)
-    drawn = [
-        {key: row[key] for key in ("utterance_id", "label", "partition", "fold")} | {"resampling": 0}
-        for row in rows + more
-        if row["split"] == "train"
-    ]
-    write_table(work.folder / "subsets.parquet", drawn, schema.SUBSETS)
 
 
 def test_runs_have_the_clips_of_their_partition_and_the_tables_name_it(labelled) -> None:

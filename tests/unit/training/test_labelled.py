@@ -1,20 +1,24 @@
 """The labelled clips of a task."""
 
-from pathlib import Path
-
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.metrics import f1_score
 
 from emoadapt import schema
 from emoadapt.errors import TrainingError
-from emoadapt.storage.tables import write_table
+from emoadapt.storage.frames import make_frame
 from emoadapt.study.nodes import Run
 from emoadapt.training.labelled import LabelledClips
 from emoadapt.training.scores import measure_macro_f1
 
 
-def write_clips(folder: Path, soft: dict[str, list[float]]) -> LabelledClips:
+def make_frames(rows: list[dict], drawn: list[dict] | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """SPLITS and SUBSETS rows."""
+    return make_frame(rows, schema.SPLITS), make_frame(drawn or [], schema.SUBSETS)
+
+
+def make_clips(soft: dict[str, list[float]]) -> LabelledClips:
     rows = [
         {"utterance_id": f"c/{i}", "corpus": "c", "label": "high" if i % 2 else "low", "fold": fold, "split": "train",
          "partition": 0,
@@ -22,21 +26,19 @@ def write_clips(folder: Path, soft: dict[str, list[float]]) -> LabelledClips:
         for fold in (0, 1)
         for i in range(4)
     ]  # fmt: skip
-    write_table(folder / "splits.parquet", rows, schema.SPLITS)
-    write_table(folder / "subsets.parquet", [], schema.SUBSETS)
-    return LabelledClips(folder / "splits.parquet", folder / "subsets.parquet", ["low", "high"], {}, soft=True)
+    return LabelledClips(*make_frames(rows), ["low", "high"], {}, soft=True)
 
 
-def test_clip_without_votes_has_its_label(tmp_path: Path) -> None:
-    clips = write_clips(tmp_path, {"c/0": [0.6, 0.4]})
+def test_clip_without_votes_has_its_label() -> None:
+    clips = make_clips({"c/0": [0.6, 0.4]})
     assert clips.annotate("c/0")["shares"].tolist() == pytest.approx([0.6, 0.4])
     assert clips.annotate("c/1")["shares"].tolist() == [0.0, 1.0]
     assert int(clips.annotate("c/0")["label"]) == 0
 
 
-def test_soft_targets_without_any_votes_are_refused(tmp_path: Path) -> None:
+def test_soft_targets_without_any_votes_are_refused() -> None:
     with pytest.raises(TrainingError, match=r"targets is soft, but no clip of the task has raters' votes"):
-        write_clips(tmp_path, {})
+        make_clips({})
 
 
 @pytest.mark.parametrize("absent", [(), (3,), (0, 2)])
@@ -49,13 +51,13 @@ def test_macro_f1_is_that_of_scikit_learn_over_all_classes(absent: tuple[int, ..
     assert found == pytest.approx(expected, rel=1e-6)
 
 
-def test_clips_without_votes_are_counted_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_clips_without_votes_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    write_clips(tmp_path, {"c/0": [0.6, 0.4]})
+    make_clips({"c/0": [0.6, 0.4]})
     assert caplog.messages == ["3 of the 4 clips have no vote for a class of the task; their targets are hard"]
 
 
-def test_a_class_without_a_usable_training_clip_is_refused(tmp_path: Path) -> None:
+def test_a_class_without_a_usable_training_clip_is_refused() -> None:
     """Both clips of `high` in train failed; the model would never predict the class, and the scores would not say why."""
     parts = {"c/0": "train", "c/1": "train", "c/2": "train", "c/3": "train", "c/4": "dev", "c/5": "test"}
     labels = {"c/1": "high", "c/3": "high", "c/5": "high"}
@@ -71,29 +73,25 @@ def test_a_class_without_a_usable_training_clip_is_refused(tmp_path: Path) -> No
         for name, part in parts.items()
     ]
     drawn = [{"utterance_id": f"c/{n}", "label": "low", "partition": 0, "fold": 0, "resampling": 0} for n in range(4)]
-    write_table(tmp_path / "splits.parquet", rows, schema.SPLITS)
-    write_table(tmp_path / "subsets.parquet", drawn, schema.SUBSETS)
-    paths = tmp_path / "splits.parquet", tmp_path / "subsets.parquet"
+    frames = make_frames(rows, drawn)
     usable = set(parts) - {"c/1"}
-    assert LabelledClips(*paths, ["low", "high"], usable).select(Run()).train == ["c/0", "c/2", "c/3"]
+    assert LabelledClips(*frames, ["low", "high"], usable).select(Run()).train == ["c/0", "c/2", "c/3"]
     with pytest.raises(TrainingError, match=r"run p0f0r0s0: no training clip of high has usable input"):
-        LabelledClips(*paths, ["low", "high"], usable - {"c/3"}).select(Run())
+        LabelledClips(*frames, ["low", "high"], usable - {"c/3"}).select(Run())
 
 
-def test_classes_are_weighed_by_their_inverse_frequency(tmp_path: Path) -> None:
+def test_classes_are_weighed_by_their_inverse_frequency() -> None:
     """Three low and one high: 4 / (2 * 3) and 4 / (2 * 1), so that the mean over clips is 1; an absent class keeps 1."""
     rows = [
         {"utterance_id": f"c/{i}", "corpus": "c", "label": "low" if i < 3 else "high", "partition": 0, "fold": 0}
         | {"split": "train"}
         for i in range(4)
     ]
-    write_table(tmp_path / "splits.parquet", rows, schema.SPLITS)
-    write_table(tmp_path / "subsets.parquet", [], schema.SUBSETS)
-    clips = LabelledClips(tmp_path / "splits.parquet", tmp_path / "subsets.parquet", ["low", "high", "none"], {})
+    clips = LabelledClips(*make_frames(rows), ["low", "high", "none"], {})
     assert clips.weigh_classes([f"c/{i}" for i in range(4)]).tolist() == pytest.approx([2 / 3, 2.0, 1.0])
 
 
-def test_clips_of_a_run_are_those_of_its_partition_fold_and_draw(tmp_path: Path) -> None:
+def test_clips_of_a_run_are_those_of_its_partition_fold_and_draw() -> None:
     """Every clip has a place of its own, so that a mix-up of any coordinate shows."""
     names = {"train": ["low", "high"], "dev": ["low"], "test": ["high"]}
     rows, drawn = [], []
@@ -110,10 +108,8 @@ def test_clips_of_a_run_are_those_of_its_partition_fold_and_draw(tmp_path: Path)
                     | place
                     for label in ("low", "high")[: 2 - resampling]
                 ]
-    write_table(tmp_path / "splits.parquet", rows, schema.SPLITS)
-    write_table(tmp_path / "subsets.parquet", drawn, schema.SUBSETS)
     usable = {row["utterance_id"] for row in rows}
-    clips = LabelledClips(tmp_path / "splits.parquet", tmp_path / "subsets.parquet", ["low", "high"], usable)
+    clips = LabelledClips(*make_frames(rows, drawn), ["low", "high"], usable)
     for partition in (0, 1):
         for fold in (0, 1):
             part, place = clips.select(Run(partition, fold)), f"{partition}{fold}"

@@ -166,7 +166,7 @@ def test_accumulated_batches_are_one_batch(labelled) -> None:
 
 def test_the_order_of_a_table_does_not_matter(labelled) -> None:
     before = run(labelled, name="before")
-    for table, columns in (("layers", schema.LAYERS), ("splits", schema.SPLITS), ("subsets", schema.SUBSETS)):
+    for table, columns in (("layers", schema.LAYERS), ("splits", schema.SPLITS)):
         path = labelled.folder / f"{table}.parquet"
         write_table(path, read_table(path).to_pylist()[::-1], columns)
     for key, table in run(labelled, name="after").items():
@@ -220,9 +220,9 @@ def test_class_weights_and_votes_change_what_a_probe_learns(labelled) -> None:
     labelled.edit("splits", lambda row: row | {"soft": [0.5, 0.5]}, schema.SPLITS)
     soft = get_logits(run(labelled, name="soft", targets="soft"))
     assert np.abs(np.diff(soft, axis=1)).mean() < 0.3 * np.abs(np.diff(plain, axis=1)).mean()
-    drawn = read_table(labelled.folder / "subsets.parquet").to_pylist()
-    few = [row for row in drawn if row["label"] == "low" or int(row["utterance_id"][-3:]) % 4 == 1]
-    write_table(labelled.folder / "subsets.parquet", few, schema.SUBSETS)
+    rows = read_table(labelled.folder / "splits.parquet").to_pylist()
+    few = [r for r in rows if r["split"] != "train" or r["label"] == "low" or int(r["utterance_id"][-3:]) % 4 == 1]
+    write_table(labelled.folder / "splits.parquet", few, schema.SPLITS)
     labelled.values["finetunings"].pop("probe")
     unweighted = get_logits(run(labelled, name="unweighted", layers=TELLING))
     weighted = get_logits(run(labelled, name="weighted", layers=TELLING, class_weights="balanced"))
@@ -290,12 +290,11 @@ def test_a_probe_learns_ratings(labelled, layers: str) -> None:
 
 def test_runs_of_a_partition_have_its_clips(labelled) -> None:
     before = run(labelled, name="before")["predictions"]
-    for table, columns in (("splits", schema.SPLITS), ("subsets", schema.SUBSETS)):
-        path = labelled.folder / f"{table}.parquet"
-        rows = read_table(path).to_pylist()
-        # Fold 1 of the first partition is fold 0 of the second.
-        more = [row | {"partition": 1, "fold": 0} for row in rows if row["fold"] == 1]
-        write_table(path, rows + more, columns)
+    path = labelled.folder / "splits.parquet"
+    rows = read_table(path).to_pylist()
+    # Fold 1 of the first partition is fold 0 of the second.
+    more = [row | {"partition": 1, "fold": 0} for row in rows if row["fold"] == 1]
+    write_table(path, rows + more, schema.SPLITS)
     found = run(labelled, Run(), Run(partition=1), Run(fold=1), name="after")["predictions"]
     assert found.filter(partition=0, fold=0).equals(before)
     second, same = found.filter(partition=1), found.filter(partition=0, fold=1)

@@ -36,11 +36,13 @@ def find_task_problems(listings: Listings, name: str) -> list[str]:
     """List problems of a task whose corpora can be listed: labels, classes, split, subsets, leaks."""
     problems: list[str] = []
     with redirect_stdout(io.StringIO()):
-        check_task(listings, name, listings.study.corpora, problems)
+        check_task(listings, name, listings.study.corpora, problems, only_refused=True)
     return problems
 
 
-def check_task(listings: Listings, name: str, usable: Collection[str], problems: list[str]) -> None:
+def check_task(
+    listings: Listings, name: str, usable: Collection[str], problems: list[str], *, only_refused: bool = False
+) -> None:
     """Print the parts, notes and leaks of a task.
 
     Args:
@@ -48,6 +50,7 @@ def check_task(listings: Listings, name: str, usable: Collection[str], problems:
         name: the task; its corpora can be listed.
         usable: corpora that can be listed. Adaptations on others are not compared with the test sets.
         problems: takes what would stop a run.
+        only_refused: do not look for leaks that are only reported.
     """
     study = listings.study
     task = study.tasks[name]
@@ -76,7 +79,7 @@ def check_task(listings: Listings, name: str, usable: Collection[str], problems:
     stage1 = {a: study.adaptations[a].corpora for a in study.adaptations_of(name)}
     stage1 = {a: used for a, used in stage1.items() if set(used) <= set(usable)}
     clips |= {corpus: listings.read_manifest(corpus) for used in stage1.values() for corpus in used}
-    leaks = find_leaks(name, task, splits, describe_clips(study, clips), stage1)
+    leaks = find_leaks(name, task, splits, describe_clips(study, clips), stage1, only_refused=only_refused)
     # Copies within Stage 1 are printed with the adaptation.
     for row in leaks.filter(pl.col("kind") != "stage1_copies", verdict="reported").iter_rows(named=True):
         if row["kind"] in REMARKS:

@@ -1,0 +1,67 @@
+"""Benchmarks of small studies, on clips that are made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from project import ROOT, make_tone
+from small_study import NEW_CLIP, add_clip
+from startup import measure_floor, name_kind
+
+pytestmark = pytest.mark.slow
+
+EMOTIONS = {"W": 400, "F": 300, "N": 200, "T": 120}
+"""Letter of an emotion in EmoDB's names -> pitch of its tones, Hz."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three speakers who say each emotion twice."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "emodb").mkdir()
+    for speaker in (3, 8, 9):
+        for letter, pitch in EMOTIONS.items():
+            for take, name in enumerate(("a01", "a02")):
+                tone = make_tone(speaker * 10 + take, pitch + speaker).astype(np.float32)
+                soundfile.write(root / f"emodb/{speaker:02d}{name}{letter}a.wav", tone, 16_000)
+    return root
+
+
+def test_the_small_study_and_the_script_do_the_same_work(data: Path) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/small_study.py"), "--data", str(data), "--questions", "dry_run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["clips"] == 24 and found["uar"] == 1.0, "tones are told apart"
+    assert found["study"]["dry_run"]["jobs"] == 12
+    assert found["plain"] > 0.5 and "all to do" in done.stdout
+
+
+def test_the_added_clip_is_a_new_one(data: Path) -> None:
+    before = {path.name for path in (data / "emodb").iterdir()}
+    add_clip(data)
+    assert {path.name for path in (data / "emodb").iterdir()} - before == {f"{NEW_CLIP}.wav"}
+    (data / f"emodb/{NEW_CLIP}.wav").unlink()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        ("extract audio emodb a.parquet --output b.parquet", "extract audio"),
+        ("train emotions tiny.original full --runs p0f0r0s0", "train default"),
+        ("train emotions egemaps.original.svm full --runs p0f0r0s0", "train svm"),
+        ("report --tables a", "report"),
+    ],
+)
+def test_kinds_of_jobs(arguments: str, kind: str) -> None:
+    assert name_kind(arguments.split()) == kind
+
+
+def test_the_floor_grows_with_what_is_imported() -> None:
+    assert 0 < measure_floor([]) < measure_floor(["pyarrow", "polars"])
