@@ -65,9 +65,9 @@ rule split:
             "results/labels/{corpus}.parquet", corpus=graph.task_corpora(w.task)
         ),
     output:
-        "results/splits/{task}.parquet",
+        "results/splits/{task}/{partition}.parquet",
     log:
-        "logs/split/{task}.log",
+        "logs/split/{task}/{partition}.log",
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -76,10 +76,10 @@ rule split:
         runtime=20,
     params:
         manifests=lambda w, input: fold_paths(input.manifests),
-        split=lambda w: graph.split_state(w.task),
+        split=lambda w: graph.split_state(w.task, int(w.partition)),
         code=code_of("tasks.splits"),
     shell:
-        'python -m emoadapt split {wildcards.task} {params.manifests} --labels "{input.labels}" '
+        'python -m emoadapt split {wildcards.task} {wildcards.partition} {params.manifests} --labels "{input.labels}" '
         "--output {output} 2> {log}"
 
 
@@ -89,7 +89,7 @@ rule split:
 rule leaks:
     input:
         manifests=lambda w: graph.leak_manifests(w.task, STUDY.adaptations_of(w.task)),
-        splits="results/splits/{task}.parquet",
+        splits=lambda w: graph.split_tables(w.task),
     output:
         "results/leaks/{task}.parquet",
     log:
@@ -106,16 +106,16 @@ rule leaks:
         rules=lambda w: graph.leak_state(w.task),
         code=code_of("tasks.leaks"),
     shell:
-        "python -m emoadapt leaks {wildcards.task} {params.manifests} --splits {input.splits} --output {output} 2> {log}"
+        "python -m emoadapt leaks {wildcards.task} {params.manifests} --output {output} 2> {log}"
 
 
 rule subset:
     input:
-        "results/splits/{task}.parquet",
+        "results/splits/{task}/{partition}.parquet",
     output:
-        "results/subsets/{task}/{subset}.parquet",
+        "results/subsets/{task}/{subset}/p{partition}r{resampling}.parquet",
     log:
-        "logs/subset/{task}/{subset}.log",
+        "logs/subset/{task}/{subset}/p{partition}r{resampling}.log",
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -123,7 +123,8 @@ rule subset:
         mem_mb=growing(2000),
         runtime=20,
     params:
-        draws=lambda w: graph.subset_state(w.task, w.subset),
+        draws=lambda w: STUDY.tasks[w.task].draws,
         code=code_of("tasks.subsets"),
     shell:
-        "python -m emoadapt subset {wildcards.task} {wildcards.subset} {input} --output {output} 2> {log}"
+        "python -m emoadapt subset {wildcards.task} {wildcards.subset} {wildcards.resampling} {input} "
+        "--output {output} 2> {log}"

@@ -400,27 +400,29 @@ def adapt(backbone: str, adaptation: str, output: Output, curves: Output, thread
 
 
 @app.command(rich_help_panel=STAGES)
-def split(task: str, manifests: Files, labels: Annotated[str, typer.Option()], output: Output) -> None:
-    """Map labels to classes and assign train, dev and test."""
+def split(task: str, partition: int, manifests: Files, labels: Annotated[str, typer.Option()], output: Output) -> None:
+    """Map labels to classes and assign train, dev and test in a partition."""
     from emoadapt.tasks.splits import write_splits
 
-    write_splits(_study(), task, manifests, [Path(path) for path in labels.split()], output)
+    write_splits(_study(), task, partition, manifests, [Path(path) for path in labels.split()], output)
 
 
 @app.command(rich_help_panel=STAGES)
-def leaks(task: str, manifests: Files, splits: Output, output: Output) -> None:
+def leaks(task: str, manifests: Files, output: Output) -> None:
     """Look for speakers, recordings and sentences of the test set in train, dev and Stage 1; refuse what the study refuses."""
+    from emoadapt.study.graph import Graph
     from emoadapt.tasks.leaks import write_leaks
 
-    write_leaks(_study(), task, splits, manifests, output)
+    study = _study()
+    write_leaks(study, task, [Path(path) for path in Graph(study).split_tables(task)], manifests, output)
 
 
 @app.command(rich_help_panel=STAGES)
-def subset(task: str, subset: str, splits: Path, output: Output) -> None:
-    """Draw the training clips of a low-resource setting, all draws and folds."""
-    from emoadapt.tasks.subsets import write_subsets
+def subset(task: str, subset: int, resampling: int, splits: Path, output: Output) -> None:
+    """Draw the training clips of a low-resource setting once, in all folds of a partition."""
+    from emoadapt.tasks.subsets import write_subset
 
-    write_subsets(task, subset, _study().tasks[task], splits, output)
+    write_subset(task, subset, resampling, _study().tasks[task], splits, output)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import astuple
 from functools import cache, cached_property
@@ -35,10 +36,11 @@ from emoadapt.metrics.base import name_modules
 from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.storage.files import Overtaken, write_text
 from emoadapt.study.grid import batches, count_gpus
+from emoadapt.study.layout import name_splits
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
 from emoadapt.study.tables import list_comparisons
 from emoadapt.tasks.folds import count_folds
-from emoadapt.tasks.states import describe_leaks, describe_splits, describe_subset
+from emoadapt.tasks.states import describe_leaks, describe_splits
 from emoadapt.training.jobs import AdaptationJob, TaskJob, group_shards
 from emoadapt.weights.registry import identity, locate
 
@@ -311,13 +313,22 @@ class Graph:
         """Digest of the code that evaluates a task."""
         return self.code("evaluation.evaluate", *name_modules(self.study.tasks[task].kind))
 
-    def split_state(self, task: str) -> str:
-        """State of a task's classes and splits, besides its corpora."""
-        return describe_splits(self.study.tasks[task])
+    def split_state(self, task: str, partition: int) -> str:
+        """State of a partition of a task, besides its corpora."""
+        return describe_splits(self.study, task, partition)
 
-    def subset_state(self, task: str, subset: str) -> str:
-        """State of a subset, besides the splits."""
-        return describe_subset(self.study.tasks[task], subset)
+    def split_tables(self, task: str, runs: Iterable[Run] | None = None) -> list[str]:
+        """Tables of the partitions of a task, or of some runs."""
+        every = range(self.study.count_partitions(task))
+        numbers = every if runs is None else dict.fromkeys(run.partition for run in runs)
+        return [name_splits(task, number, RESULTS) for number in numbers]
+
+    def subset_tables(self, setting: Setting, runs: Iterable[Run]) -> list[str]:
+        """Tables of the draws that runs train on; none for `full`, which is the whole training part."""
+        if setting.subset == "full":
+            return []
+        draws = dict.fromkeys((run.partition, run.resampling) for run in runs)
+        return [f"{RESULTS}/subsets/{setting.task}/{setting.subset}/p{p}r{r}.parquet" for p, r in draws]
 
     def leak_manifests(self, task: str, adaptations: list[str]) -> list[str]:
         """Manifest shards in which leaks of a task are searched: of its corpora and of Stage 1."""
@@ -509,7 +520,8 @@ class Graph:
         heard = [corpus for name in self.study.adaptations_of(task) for corpus in self.study.adaptations[name].corpora]
         states = [self._state(corpus) for corpus in dict.fromkeys([*self.task_corpora(task), *heard])]
         code = code_digest("emoadapt.tasks.splits", "emoadapt.tasks.subsets", "emoadapt.tasks.leaks")
-        found = describe_splits(config), config.subsets, config.resamplings, config.draws, self.leak_state(task)
+        partitions = [self.split_state(task, number) for number in range(self.study.count_partitions(task))]
+        found = partitions, config.subsets, config.resamplings, config.draws, self.leak_state(task)
         return digest(*found, code, [[s.labels, *s.shards] for s in states])
 
     def report_state(self) -> str:
@@ -561,8 +573,8 @@ class Graph:
             threads,
             setting,
             runs,
-            Path(RESULTS, "splits", f"{setting.task}.parquet"),
-            Path(RESULTS, "subsets", setting.task, f"{setting.subset}.parquet"),
+            [Path(path) for path in self.split_tables(setting.task, runs)],
+            [Path(path) for path in self.subset_tables(setting, runs)],
             Path(inputs["model"]) if "model" in inputs else None,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,15 +23,19 @@ COLUMNS = dict(pl.DataFrame(SUBSETS.empty_table()).schema)
 """`schema.SUBSETS` in polars."""
 
 
-def write_subsets(task: str, subset: str, config: Task, splits: Path, output: Path) -> None:
-    """Write the drawn training clips of every partition, fold and resampling (SUBSETS)."""
-    table = read_frame(splits, SPLITS)
-    size: int | Literal["full"] = "full" if subset == "full" else int(subset)
-    write_table(output, draw_subsets(table, config, size, task).to_arrow(), SUBSETS)
+def write_subset(task: str, subset: int, resampling: int, config: Task, splits: Path, output: Path) -> None:
+    """Write the training clips of a draw in every fold of the partition that SPLITS rows are of (SUBSETS)."""
+    rows = draw_subsets(read_frame(splits, SPLITS), config, subset, task, resamplings=[resampling])
+    write_table(output, rows.to_arrow(), SUBSETS)
 
 
 def draw_subsets(
-    splits: pl.DataFrame, task: Task, subset: int | Literal["full"], task_name: str, seed: int = 0
+    splits: pl.DataFrame,
+    task: Task,
+    subset: int | Literal["full"],
+    task_name: str,
+    seed: int = 0,
+    resamplings: Iterable[int] | None = None,
 ) -> pl.DataFrame:
     """Draw a subset of the training clips in every fold of every partition, as often as the task resamples.
 
@@ -44,6 +48,7 @@ def draw_subsets(
         subset: number of clips, or `full`: all training clips once, as resampling 0.
         task_name: its name.
         seed: another seed gives other draws.
+        resamplings: numbers of the draws; None = all of the task.
 
     Returns:
         `schema.SUBSETS` rows sorted by partition, fold, resampling and id.
@@ -55,7 +60,7 @@ def draw_subsets(
     draws = []
     folds = train.partition_by("partition", "fold", as_dict=True, maintain_order=True)
     for (partition, fold), rows in folds.items():
-        for resampling in range(1 if subset == "full" else task.resamplings):
+        for resampling in [0] if subset == "full" else resamplings or range(task.resamplings):
             drawn = rows
             if subset != "full":
                 try:

@@ -82,15 +82,15 @@ class TaskJob(Job):
     Args:
         setting: model, task and number of training clips.
         runs: what to train.
-        splits: SPLITS table.
-        subsets: SUBSETS table.
+        splits: SPLITS tables of the runs' partitions.
+        subsets: SUBSETS tables of their draws; none where they train on the whole training part.
         model: folder of the Stage-1 model to start from; None for the original.
     """
 
     setting: Setting
     runs: Sequence[Run]
-    splits: Path
-    subsets: Path
+    splits: Sequence[Path]
+    subsets: Sequence[Path]
     model: Path | None = None
 
     @property

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from emoadapt import schema
 from emoadapt.errors import TrainingError
 from emoadapt.study.nodes import Run
 from emoadapt.training.curve import Curve
-from emoadapt.training.runs import RunClips, TaskClips
+from emoadapt.training.runs import Paths, RunClips, TaskClips
 from emoadapt.training.scores import measure_macro_f1
 
 if TYPE_CHECKING:
@@ -32,8 +31,8 @@ class LabelledClips(TaskClips):
     """The clips of a task of classes.
 
     Args:
-        splits: SPLITS table.
-        subsets: SUBSETS table.
+        splits: SPLITS tables.
+        subsets: SUBSETS tables; none = the whole training part.
         classes: in the order of the logits.
         usable: utterances that have the input; others are left out and counted.
         soft: whether the targets are the shares of the classes in the raters' votes.
@@ -47,7 +46,7 @@ class LabelledClips(TaskClips):
     table = schema.PREDICTIONS
 
     def __init__(
-        self, splits: Path, subsets: Path, classes: Sequence[str], usable: Collection[str], *, soft: bool = False
+        self, splits: Paths, subsets: Paths, classes: Sequence[str], usable: Collection[str], *, soft: bool = False
     ) -> None:
         super().__init__(splits, subsets, classes, usable)
         self.classes = self.outputs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from emoadapt import schema
 from emoadapt.errors import TrainingError
 from emoadapt.study.nodes import Run
 from emoadapt.training.curve import Curve
-from emoadapt.training.runs import RunClips, TaskClips
+from emoadapt.training.runs import Paths, RunClips, TaskClips
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,8 +28,8 @@ class RatedClips(TaskClips):
     """The clips of a task of attributes.
 
     Args:
-        splits: SPLITS table.
-        subsets: SUBSETS table.
+        splits: SPLITS tables.
+        subsets: SUBSETS tables; none = the whole training part.
         attributes: in the order of the outputs.
         usable: utterances that have the input; others are left out and counted.
     """
@@ -39,7 +38,7 @@ class RatedClips(TaskClips):
     metric = "mean CCC"
     table = schema.ATTRIBUTE_PREDICTIONS
 
-    def __init__(self, splits: Path, subsets: Path, attributes: Sequence[str], usable: Collection[str]) -> None:
+    def __init__(self, splits: Paths, subsets: Paths, attributes: Sequence[str], usable: Collection[str]) -> None:
         super().__init__(splits, subsets, attributes, usable)
         rated = self.splits.select("utterance_id", *attributes).unique("utterance_id", keep="first")
         self.ratings: dict[str, list[float]] = {

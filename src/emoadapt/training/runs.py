@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from emoadapt.training.learner import TestedLearner
 
 
+Paths = Path | Sequence[Path]
+"""One table, or several of a kind."""
+
+
 @dataclass(frozen=True)
 class RunClips:
     """Clips of one run: utterances to train and develop on, and the rows of SPLITS to test on."""
@@ -39,8 +43,8 @@ class TaskClips(ABC):
     """Splits and subsets of a task, and how its question is learned and answered.
 
     Args:
-        splits: SPLITS table.
-        subsets: SUBSETS table.
+        splits: SPLITS tables.
+        subsets: SUBSETS tables; none = the whole training part.
         outputs: what the model's outputs stand for, in their order.
         usable: utterances that have the input; others are left out and counted.
     """
@@ -52,9 +56,9 @@ class TaskClips(ABC):
     table: pa.Schema
     """Of the predictions."""
 
-    def __init__(self, splits: Path, subsets: Path, outputs: Sequence[str], usable: Collection[str]) -> None:
+    def __init__(self, splits: Paths, subsets: Paths, outputs: Sequence[str], usable: Collection[str]) -> None:
         self.splits = read_frame(splits, schema.SPLITS)
-        self.subsets = read_frame(subsets, schema.SUBSETS)
+        self.subsets = read_frame(subsets, schema.SUBSETS) if subsets else None
         self.outputs = tuple(outputs)
         self.usable = usable
         self.left_out: dict[str, set[str]] = {"train": set(), "dev": set(), "test": set()}
@@ -98,11 +102,12 @@ class TaskClips(ABC):
             TrainingError: train, dev or test has none.
         """
         place = {"partition": run.partition, "fold": run.fold}
-        train = self.subsets.filter(resampling=run.resampling, **place)["utterance_id"]
         of_fold = self.splits.filter(**place)
+        whole = of_fold.filter(split="train")
+        train = whole if self.subsets is None else self.subsets.filter(resampling=run.resampling, **place)
         test = of_fold.filter(split="test").sort("corpus", "utterance_id")
         names = {
-            "train": self._keep("train", train),
+            "train": self._keep("train", train["utterance_id"]),
             "dev": self._keep("dev", of_fold.filter(split="dev")["utterance_id"]),
             "test": self._keep("test", test["utterance_id"]),
         }

@@ -185,7 +185,7 @@ def place_job(job: TaskJob, settings: Sequence[object] = ()) -> Path:
         settings: that decide the outcome, besides those of the method.
     """
     whole = [astuple(job.setting), job.task.kind, job.task.outputs, job.settings.describe(), *settings]
-    inputs = [*job.files, job.splits, job.subsets, *([] if job.model is None else [job.model])]
+    inputs = [*job.files, *job.splits, *job.subsets, *([] if job.model is None else [job.model])]
     modules = [f"emoadapt.methods.{job.settings.method}"]
     name = name_state(whole, modules, inputs, job.config, job.study.weights_folder)
     place = job.models.with_name(f".{job.models.name}.{name}")

@@ -240,10 +240,6 @@ def test_a_key_makes_stale_what_reads_it(graph: Graph, path: str, value: object,
     assert stale(graph, change(graph, path, value)) == wanted
 
 
-def test_draws_of_a_subset(graph: Graph) -> None:
-    assert graph.subset_state("t", "full") == "once" and graph.subset_state("t", "10") == "3 independent"
-
-
 def test_a_training_reads_what_its_method_and_backbone_say(graph: Graph) -> None:
     assert graph.read_features(TUNED) == ["audio", "frontend.h"]
     assert graph.read_features(ADAPTED) == ["audio", "frontend.h"]
@@ -369,7 +365,7 @@ def test_leaks_are_looked_for_in_all_of_stage_1_and_decide_no_split(graph: Graph
     assert graph.leak_inputs("t", "two") == [*graph.manifests("c"), *graph.manifests("d")]
     strict = task.model_copy(update={"leaks": task.leaks.model_copy(update={"transcripts": "refuse"})})
     other = Graph(graph.study.model_copy(update={"tasks": {"t": strict}}))
-    assert other.split_state("t") == graph.split_state("t")
+    assert other.split_state("t", 0) == graph.split_state("t", 0)
     assert stale(graph, other) == set()
     assert other.leak_state("t") != graph.leak_state("t")
 

@@ -288,7 +288,7 @@ def test_footnotes_say_which_test_it_was_and_what_runs_are(make_study):
     study, tidy = make_both(make_study)
     text = "\n".join(list_footnotes(study, "both", tidy))
     assert "two-tailed paired t-test over 5 pairs of runs that share seed and training clips" in text
-    assert "over 5 runs; the 95 % interval" in text
+    assert "over 5 runs (improv: 5 seeds, on one partition); the 95 % interval" in text
     object.__setattr__(study.tasks["improv"], "partitions", 4)
     object.__setattr__(study.report, "alternative", "greater")
     text = "\n".join(list_footnotes(study, "both", tidy))
@@ -305,7 +305,8 @@ def test_footnote_names_the_fine_tunings_whose_numbers_of_runs_differ(paper):
             "tasks": {"improv": paper.study.tasks["msp_improv"].model_copy(update={"partitions": 4})},
         }
     )
-    shown = pl.DataFrame([{"task": "improv", "subset": "full", "finetuning": name} for name in study.finetunings])
+    place = {"task": "improv", "test_corpus": "msp_improv", "subset": "full", "backbone": "hubert", "start": "original"}
+    shown = pl.DataFrame([place | {"finetuning": name} for name in study.finetunings])
     assert _say_runs(study, study.tables["table_1"], shown) == (
         " (improv: 4 partitions × 5 seeds (mlp) or 4 partitions × 2 seeds (short); the standard deviation is over partitions "
         "too, each scored alone)"
