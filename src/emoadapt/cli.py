@@ -146,6 +146,9 @@ def plan(
         typer.Option(help="Size of a corpus that is not here: NAME=CLIPS[:HOURSh][:SPEAKERSs], separated by commas."),
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="CSV instead of tables.")] = False,
+    partitions: Annotated[
+        bool, typer.Option("--partitions", help="List the partitions of the tasks with their speakers instead.")
+    ] = False,
 ) -> None:
     """Show what a study would compute, what is done, and the hours left, before anything runs; corpora may be missing."""
     from emoadapt.machine.owner import refuse_other_study
@@ -155,6 +158,11 @@ def plan(
 
     study, missing = read_plan_study(configfile or [])
     refuse_other_study(Path("results"), study.study, chosen=bool(configfile))
+    if partitions:
+        from emoadapt.study.plan.partitions import describe_partitions
+
+        print("\n".join(describe_partitions(study, missing)))
+        return
     sizes = measure_corpora(study, missing, parse_assumptions(assume or []))
     if calibrate:
         from emoadapt.training.calibration import calibrate as measure_speeds
