@@ -705,6 +705,16 @@ def test_trials_that_lack_a_partition_a_draw_or_a_seed_are_refused(path: str, va
         load_study(values)
 
 
+def test_what_is_deterministic_may_have_more_seeds_than_trials() -> None:
+    """They decide nothing, and a study leaves them at their default."""
+    values = copy.deepcopy(PAIRED)
+    values["finetunings"]["svm"] = {"method": "svm", "seeds": [0, 1, 2, 3, 4]}
+    assert len(load_study(values).finetunings["svm"].seeds) == 5
+    values["finetunings"]["svm"]["seeds"] = [0, 1]
+    with pytest.raises(ConfigError, match=re.escape("there are 3 partitions, 2 seeds (finetunings.svm.seeds)")):
+        load_study(values)
+
+
 def test_the_whole_corpus_is_tested_where_all_is_said() -> None:
     values = copy.deepcopy(PAIRED)
     values["tasks"]["near"]["test_also"] = {"away": "all"}

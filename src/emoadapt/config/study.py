@@ -227,7 +227,11 @@ class Study(Section):
                     f"{seeds} seeds (finetunings.{finetuning}.seeds)": seeds,
                 }
                 several = {text: number for text, number in counts.items() if number > 1}
-                if len(set(several.values())) > 1:
+                numbers = set(several.values())
+                if self.finetunings[finetuning].deterministic and min(several.values(), default=1) < seeds:
+                    # Its seeds decide nothing: the first ones name its trials, so that they are paired with others.
+                    numbers -= {seeds}
+                if len(numbers) > 1:
                     problems.append(
                         f"tasks.{name}.trials: paired takes partitions, draws and seeds one by one, and there are "
                         f"{', '.join(several)}; make these numbers equal, or set trials: crossed"
