@@ -103,7 +103,7 @@ def test_clips_touched(project: Project) -> None:
 
 def test_label_changed(project: Project) -> None:
     project.edit("media/labelled/labels.csv", "t1_1.wav,t1,high", "t1_1.wav,t1,low")
-    subset = {"subset task=emotions partition=0 subset=12 resampling=0"}
+    subset = {"subset task=emotions subset=12 partition=0 resampling=0"}
     before = {"labels corpus=labelled", "split task=emotions partition=0", "leaks task=emotions"}
     assert project.jobs() == before | subset | TRAININGS | REPORT
 
@@ -112,7 +112,7 @@ def test_one_more_partition_divides_and_trains_nothing_else(project: Project) ->
     """Symptom: the first partition was divided anew and all its runs trained again, with the same result."""
     project.edit("small.yaml", "    subsets:", "    partitions: 2\n    subsets:")
     again = {job.replace("batch=b000", "batch=p1b000") for job in TRAININGS}
-    made = {"split task=emotions partition=1", "subset task=emotions partition=1 subset=12 resampling=0"}
+    made = {"split task=emotions partition=1", "subset task=emotions subset=12 partition=1 resampling=0"}
     assert project.jobs() == made | again | {"leaks task=emotions"} | REPORT
 
 
