@@ -19,6 +19,7 @@ from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning, Optimisation
+from emoadapt.config.trials import check_tested_parts, find_unpaired
 from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations, list_plugins, load_plugin
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting
 
@@ -100,7 +101,7 @@ class Study(Section):
                 problems.append("tasks.word_errors: this name is taken by a table of the results; choose another")
             if task.corpus in task.test_also:
                 problems.append(f"tasks.{name}.test_also: {task.corpus} is the corpus trained on; name others")
-            problems += self._check_tested_parts(name, task)
+            problems += check_tested_parts(self, name)
         if not any("video" in corpus.modalities for corpus in self.corpora.values()):
             problems += [
                 f"features.also: {name} needs video, and no corpus has it; add `modalities: [audio, video]` to a corpus "
@@ -115,7 +116,7 @@ class Study(Section):
             for root in repeated_values(roots)
         ]
         if not problems:
-            problems = [*self._find_idle(), *self._find_blind(), *self._find_unpaired()]
+            problems = [*self._find_idle(), *self._find_blind(), *find_unpaired(self)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -182,61 +183,6 @@ class Study(Section):
                 vectors = ", ".join(filter(is_vector, known))
                 problems.append(f"{path}: {feature} gives no vector for each clip; there is {vectors}")
         return problems
-
-    def _check_tested_parts(self, name: str, task: Task) -> list[str]:
-        """What is wrong with the test parts of other tasks that a task is tested on."""
-        problems = []
-        for corpus, whose in task.tested_parts.items():
-            there = [other for other, config in self.tasks.items() if config.corpus == corpus != task.corpus]
-            found = [other for other in there if whose in ("test", other)]
-            if len(found) != 1:
-                known = f"there is {', '.join(there)}" if there else "there is none"
-                problems.append(
-                    f"tasks.{name}.test_also.{corpus}: {whose} means the test part of a task on {corpus}; {known}; name one "
-                    "of them, or write all for the whole corpus"
-                )
-            elif self.tasks[found[0]].split.by == "all":
-                problems.append(f"tasks.{name}.test_also.{corpus}: task {found[0]} has no test part; write all")
-        return problems
-
-    def _find_unpaired(self) -> list[str]:
-        """Trials of tasks that lack a partition, a draw or a seed."""
-        problems = []
-        for name, task in self.tasks.items():
-            others = self.find_tested_tasks(name).values()
-            sizes = {self.tasks[other].partitions for other in (name, *others)} - {1}
-            if len(sizes) > 1:
-                problems.append(
-                    f"tasks.{name}.test_also: {', '.join((name, *others))} have {', '.join(map(str, sorted(sizes)))} partitions; "
-                    "a trial takes the same partition of each, so make these numbers equal"
-                )
-                continue
-            if task.trials == "crossed":
-                if self.count_partitions(name) > task.partitions:
-                    problems.append(
-                        f"tasks.{name}.test_also: it is tested on the {self.count_partitions(name)} test parts of "
-                        f"{', '.join(others)}, one a trial; set tasks.{name}.trials: paired"
-                    )
-                continue
-            used = {(s.model.finetuning, s.subset == "full") for s in self.list_settings(name)}
-            for finetuning, full in sorted(used):
-                seeds = len(self.finetunings[finetuning].seeds)
-                counts = {
-                    f"{self.count_partitions(name)} partitions": self.count_partitions(name),
-                    f"{task.resamplings} draws": 1 if full else task.resamplings,
-                    f"{seeds} seeds (finetunings.{finetuning}.seeds)": seeds,
-                }
-                several = {text: number for text, number in counts.items() if number > 1}
-                numbers = set(several.values())
-                if self.finetunings[finetuning].deterministic and min(several.values(), default=1) < seeds:
-                    # Its seeds decide nothing: the first ones name its trials, so that they are paired with others.
-                    numbers -= {seeds}
-                if len(numbers) > 1:
-                    problems.append(
-                        f"tasks.{name}.trials: paired takes partitions, draws and seeds one by one, and there are "
-                        f"{', '.join(several)}; make these numbers equal, or set trials: crossed"
-                    )
-        return list(dict.fromkeys(problems))
 
     def find_tested_tasks(self, task: str) -> dict[str, str]:
         """Corpora of a task's `test_also` of which a part is tested -> the task whose test part it is."""
