@@ -18,7 +18,9 @@ wildcard_constraints:
     objectives="|".join(map(re.escape, graph.objective_sets())) or "none",
     adaptation="|".join(STUDY.adaptations) or "none",
     subset=r"\d+|full",
-    batch=r"b\d\d\d+",
+    partition=r"\d+",
+    resampling=r"\d+",
+    batch=r"(p\d+)?b\d\d\d+",
 
 
 def growing(base, per_thread=0):
@@ -37,6 +39,11 @@ def memory_of_training(gpus):
 def setting_of(wildcards):
     """The setting that a training on a task is of."""
     return graph.setting(wildcards.task, wildcards.model, wildcards.subset)
+
+
+def runs_of(wildcards):
+    """The runs of a batch."""
+    return graph.batches(setting_of(wildcards))[wildcards.batch]
 
 
 def code_of(*modules):

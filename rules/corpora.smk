@@ -45,9 +45,9 @@ rule split:
             for path in graph.manifests(corpus)
         ],
     output:
-        "results/splits/{task}.parquet",
+        "results/splits/{task}/{partition}.parquet",
     log:
-        "logs/split/{task}.log",
+        "logs/split/{task}/{partition}.log",
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -57,10 +57,10 @@ rule split:
     params:
         manifests=lambda w, input: fold_paths(input),
         labels=lambda w: graph.label_states(w.task),
-        split=lambda w: graph.split_state(w.task),
+        split=lambda w: graph.split_state(w.task, int(w.partition)),
         code=code_of("tasks.splits"),
     shell:
-        'python -m emoadapt split {wildcards.task} {params.manifests} --labels "{params.labels}" '
+        'python -m emoadapt split {wildcards.task} {wildcards.partition} {params.manifests} --labels "{params.labels}" '
         "--output {output} 2> {log}"
 
 
@@ -70,7 +70,7 @@ rule split:
 rule leaks:
     input:
         manifests=lambda w: graph.leak_manifests(w.task, STUDY.adaptations_of(w.task)),
-        splits="results/splits/{task}.parquet",
+        splits=lambda w: graph.split_tables(w.task),
     output:
         "results/leaks/{task}.parquet",
     log:
@@ -87,4 +87,4 @@ rule leaks:
         rules=lambda w: graph.leak_state(w.task),
         code=code_of("tasks.leaks"),
     shell:
-        "python -m emoadapt leaks {wildcards.task} {params.manifests} --splits {input.splits} --output {output} 2> {log}"
+        "python -m emoadapt leaks {wildcards.task} {params.manifests} --output {output} 2> {log}"

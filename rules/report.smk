@@ -14,7 +14,7 @@ rule report:
             table=["fairness", "calibration", "reliability", "coverage"],
         ),
         leaks=graph.leak_tables(),
-        splits=expand("results/splits/{task}.parquet", task=STUDY.tasks),
+        splits=[path for task in STUDY.tasks for path in graph.split_tables(task)],
         curves=expand("results/curves/{model}.parquet", model=graph.adapted_models()),
         runs=[
             path

@@ -64,7 +64,7 @@ rule adapt:
 rule train:
     input:
         unpack(lambda w: graph.training_inputs_of(setting_of(w))),
-        splits="results/splits/{task}.parquet",
+        splits=lambda w: graph.split_tables(w.task, runs_of(w)),
         manifests=lambda w: graph.leak_inputs(w.task, setting_of(w).model.start),
     output:
         predictions="results/runs/{task}/{model}/{subset}/{batch}/predictions.parquet",
@@ -84,7 +84,7 @@ rule train:
         gpu=lambda w: graph.training_gpus(setting_of(w)),
         nodes=1,
     params:
-        runs=lambda w: " ".join(map(str, graph.batches(setting_of(w))[w.batch])),
+        runs=lambda w: " ".join(map(str, runs_of(w))),
         folder=subpath(output.predictions, parent=True),
         training=lambda w: graph.training_state(setting_of(w)),
         code=lambda w: graph.training_code(setting_of(w)),

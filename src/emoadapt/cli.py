@@ -152,6 +152,9 @@ def plan(
         typer.Option(help="Size of a corpus that is not here: NAME=CLIPS[:HOURSh][:SPEAKERSs], separated by commas."),
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="CSV instead of tables.")] = False,
+    partitions: Annotated[
+        bool, typer.Option("--partitions", help="List the partitions of the tasks with their speakers instead.")
+    ] = False,
 ) -> None:
     """Show what a study would compute, what is done, and the hours left, before anything runs; corpora may be missing."""
     from emoadapt.machine.owner import refuse_other_study
@@ -161,6 +164,11 @@ def plan(
 
     study, missing = read_plan_study(configfile or [])
     refuse_other_study(Path("results"), study.study, chosen=bool(configfile))
+    if partitions:
+        from emoadapt.study.plan.partitions import describe_partitions
+
+        print("\n".join(describe_partitions(study, missing)))
+        return
     sizes = measure_corpora(study, missing, parse_assumptions(assume or []))
     if calibrate:
         from emoadapt.training.calibration import calibrate as measure_speeds
@@ -295,14 +303,17 @@ def subset(
     configfile: ConfigFiles = None,
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
 ) -> None:
-    """Write the training clips that are drawn for a subset of a task, in each fold and draw."""
+    """Write the training clips that are drawn for a subset of a task, in each partition, fold and draw."""
+    from emoadapt.study.layout import name_splits
     from emoadapt.tasks.subsets import write_subsets
 
-    tasks = _study_of(results, configfile).tasks
+    study = _study_of(results, configfile)
+    tasks = study.tasks
     if task not in tasks or subset not in map(str, tasks[task].subsets):
         known = "; ".join(f"{name}: {', '.join(map(str, config.subsets))}" for name, config in tasks.items())
         raise ConfigError(f"there is no subset {subset} of a task {task}; there are {known or 'no tasks'}")
-    write_subsets(task, subset, tasks[task], results / "splits" / f"{task}.parquet", output)
+    splits = [Path(name_splits(task, number, results)) for number in range(study.count_partitions(task))]
+    write_subsets(task, subset, tasks[task], splits, output)
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
@@ -418,13 +429,14 @@ def adapt(backbone: str, adaptation: str, output: Output, curves: Output, thread
 @app.command(rich_help_panel=STAGES)
 def split(
     task: str,
+    partition: int,
     manifests: Files,
     output: Output,
     labels: Annotated[
         str | None, typer.Option(help="States of the labels, CORPUS=STATE, from the graph; default: list the corpora.")
     ] = None,
 ) -> None:
-    """Collect labels, map them to classes, and assign train, dev and test."""
+    """Collect labels, map them to classes, and assign train, dev and test in a partition."""
     from emoadapt.flow.shards import group_by_corpus
     from emoadapt.listing.manifests import take_labels
     from emoadapt.storage.frames import to_frame
@@ -433,15 +445,17 @@ def split(
     study = _study()
     states = dict(pair.split("=") for pair in (labels or "").split())
     taken = {name: take_labels(name, study.corpora[name], states.get(name)) for name in group_by_corpus(manifests)}
-    write_splits(study, task, manifests, {name: to_frame(table) for name, table in taken.items()}, output)
+    write_splits(study, task, partition, manifests, {name: to_frame(table) for name, table in taken.items()}, output)
 
 
 @app.command(rich_help_panel=STAGES)
-def leaks(task: str, manifests: Files, splits: Output, output: Output) -> None:
+def leaks(task: str, manifests: Files, output: Output) -> None:
     """Look for speakers, recordings and sentences of the test set in train, dev and Stage 1; refuse what the study refuses."""
+    from emoadapt.study.graph import Graph
     from emoadapt.tasks.leaks import write_leaks
 
-    write_leaks(_study(), task, splits, manifests, output)
+    study = _study()
+    write_leaks(study, task, [Path(path) for path in Graph(study).split_tables(task)], manifests, output)
 
 
 @app.command(rich_help_panel=STAGES)

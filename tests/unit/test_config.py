@@ -653,3 +653,78 @@ def test_studies_in_the_readme_are_good() -> None:
     studies = [load_study(yaml.safe_load(block)) for block in blocks]
     assert [study.study for study in studies] == ["mine", "baselines"]
     assert {str(model) for model in studies[1].list_models()} == {"egemaps.original.mlp", "egemaps.original.svm"}
+
+
+PAIRED = {
+    "study": "trials",
+    "corpora": {name: {"importer": "folder", "root": name} for name in ("home", "away")},
+    "backbones": {"v": {"architecture": "vector", "reads": "egemaps"}},
+    "finetunings": {"default": {"seeds": [0, 1, 2]}},
+    "tasks": {
+        "near": {"corpus": "home", "classes": ["a", "b"], "split": {"by": "official"}, "trials": "paired",
+                 "test_also": {"away": "test"}},
+        "far": {"corpus": "away", "classes": ["a", "b"], "split": {"by": "fractions"}, "partitions": 3, "trials": "paired"},
+    },
+}  # fmt: skip
+
+
+def test_a_task_has_a_partition_for_each_test_part_that_it_is_tested_on() -> None:
+    study = load_study(PAIRED)
+    assert study.find_tested_tasks("near") == {"away": "far"} and study.find_tested_tasks("far") == {}
+    assert (study.count_partitions("near"), study.tasks["near"].partitions) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("tasks.near.trials", "crossed", "one a trial; set tasks.near.trials: paired"),
+        ("tasks.far.partitions", 4, "there are 4 partitions, 3 seeds (finetunings.default.seeds); make these numbers equal"),
+        ("tasks.near.test_also", {"away": "near"}, "near means the test part of a task on away; there is far; name one"),
+        ("tasks.near.test_also", {"away": "dev"}, "dev means the test part of a task on away"),
+        ("tasks.far.split", {"by": "all"}, "leaves no clip"),
+        (
+            "tasks.near",
+            {**PAIRED["tasks"]["near"], "split": {"by": "fractions"}, "partitions": 2},
+            "near, far have 2, 3 partitions; a trial takes the same partition of each",
+        ),
+        (
+            "tasks.near",
+            {**PAIRED["tasks"]["near"], "subsets": [8, "full"], "resamplings": 2},
+            "there are 3 partitions, 2 draws, 3 seeds",
+        ),
+    ],
+)  # fmt: skip
+def test_trials_that_lack_a_partition_a_draw_or_a_seed_are_refused(path: str, value: object, sentence: str) -> None:
+    values = copy.deepcopy(PAIRED)
+    *folders, key = path.split(".")
+    section = values
+    for folder in folders:
+        section = section[folder]
+    section[key] = value
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        load_study(values)
+
+
+def test_what_is_deterministic_may_have_more_seeds_than_trials() -> None:
+    """They decide nothing, and a study leaves them at their default."""
+    values = copy.deepcopy(PAIRED)
+    values["finetunings"]["svm"] = {"method": "svm", "seeds": [0, 1, 2, 3, 4]}
+    assert len(load_study(values).finetunings["svm"].seeds) == 5
+    values["finetunings"]["svm"]["seeds"] = [0, 1]
+    with pytest.raises(ConfigError, match=re.escape("there are 3 partitions, 2 seeds (finetunings.svm.seeds)")):
+        load_study(values)
+
+
+def test_the_whole_corpus_is_tested_where_all_is_said() -> None:
+    values = copy.deepcopy(PAIRED)
+    values["tasks"]["near"]["test_also"] = {"away": "all"}
+    study = load_study(values)
+    assert study.find_tested_tasks("near") == {} and study.count_partitions("near") == 1
+
+
+def test_a_test_part_is_left_out_with_its_corpus() -> None:
+    values = copy.deepcopy(PAIRED)
+    values["corpora"]["away"] |= {"optional": True, "root": "nowhere"}
+    study = load_study(values)
+    assert study.tasks["near"].test_also == {} and study.count_partitions("near") == 1
+    assert study.left_out["tasks.near.test_also.away"] == "needs corpus away"

@@ -103,7 +103,14 @@ def test_clips_touched(project: Project) -> None:
 
 def test_label_changed(project: Project) -> None:
     project.edit("media/labelled/labels.csv", "t1_1.wav,t1,high", "t1_1.wav,t1,low")
-    assert project.jobs() == {"split task=emotions", "leaks task=emotions"} | TRAININGS | REPORT
+    assert project.jobs() == {"split task=emotions partition=0", "leaks task=emotions"} | TRAININGS | REPORT
+
+
+def test_one_more_partition_divides_and_trains_nothing_else(project: Project) -> None:
+    """Symptom: the first partition was divided anew and all its runs trained again, with the same result."""
+    project.edit("small.yaml", "    subsets:", "    partitions: 2\n    subsets:")
+    again = {job.replace("batch=b000", "batch=p1b000") for job in TRAININGS}
+    assert project.jobs() == {"split task=emotions partition=1", "leaks task=emotions"} | again | REPORT
 
 
 def test_subset_added(project: Project) -> None:

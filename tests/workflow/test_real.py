@@ -79,7 +79,7 @@ def test_masks_say_what_a_corpus_lacks(results: Path) -> None:
 
 
 def test_no_test_clip_was_seen_in_stage_1(results: Path) -> None:
-    splits = pl.read_parquet(results / "splits/ravdess.parquet")
+    splits = pl.read_parquet(results / "splits/ravdess/0.parquet")
     test = set(splits.filter(split="test", corpus="ravdess")["speaker"])
     seen = pl.read_parquet(results / "targets/adapted/parts.parquet").filter(corpus="ravdess_unlabelled")
     assert test == {"23", "24"} and not test & set(seen["speaker"])

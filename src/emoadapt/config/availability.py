@@ -84,7 +84,10 @@ def _find_absence(corpus: Any) -> str | None:
 
 
 def _drop(section: dict[str, Any], key: str, names: Any) -> list[Any]:
-    """Take names out of a list, and return those that were in it."""
+    """Take names out of a list or mapping, and return those that were in it."""
+    listed = section.get(key)
+    if isinstance(listed, dict):
+        return [value for value in names if listed.pop(value, None) is not None]
     found = [value for value in _list(section, key) if value in names]
     if found:
         section[key] = [value for value in section[key] if value not in found]

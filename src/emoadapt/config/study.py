@@ -19,6 +19,7 @@ from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning, Optimisation
+from emoadapt.config.trials import check_tested_parts, find_unpaired
 from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations, list_plugins, load_plugin
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting
 
@@ -100,6 +101,7 @@ class Study(Section):
                 problems.append("tasks.word_errors: this name is taken by a table of the results; choose another")
             if task.corpus in task.test_also:
                 problems.append(f"tasks.{name}.test_also: {task.corpus} is the corpus trained on; name others")
+            problems += check_tested_parts(self, name)
         if not any("video" in corpus.modalities for corpus in self.corpora.values()):
             problems += [
                 f"features.also: {name} needs video, and no corpus has it; add `modalities: [audio, video]` to a corpus "
@@ -114,7 +116,7 @@ class Study(Section):
             for root in repeated_values(roots)
         ]
         if not problems:
-            problems = [*self._find_idle(), *self._find_blind()]
+            problems = [*self._find_idle(), *self._find_blind(), *find_unpaired(self)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -181,6 +183,18 @@ class Study(Section):
                 vectors = ", ".join(filter(is_vector, known))
                 problems.append(f"{path}: {feature} gives no vector for each clip; there is {vectors}")
         return problems
+
+    def find_tested_tasks(self, task: str) -> dict[str, str]:
+        """Corpora of a task's `test_also` of which a part is tested -> the task whose test part it is."""
+        return {
+            corpus: next(n for n, config in self.tasks.items() if config.corpus == corpus and whose in ("test", n))
+            for corpus, whose in self.tasks[task].tested_parts.items()
+        }
+
+    def count_partitions(self, task: str) -> int:
+        """Partitions of a task: of its own corpus, and where that has one, of the test parts that it is also tested on."""
+        others = [self.tasks[other].partitions for other in self.find_tested_tasks(task).values()]
+        return max(self.tasks[task].partitions, *others, 1)
 
     def _find_blind(self) -> list[str]:
         """Backbones that read what is computed from pictures, on tasks with a corpus that has none."""

@@ -83,7 +83,7 @@ class TablePart(Section):
     """`<backbone>.<start>`, `<backbone>.<start>.<finetuning>`, or `{best_of: [...]}`."""
     baseline: Baseline | None = None
     """Baseline of the tests: `original` (of the same backbone and fine-tuning), a model, `{best_of: [...]}` or `{each_of: [...]}`.
-    Runs are paired by seed and draw. null: no test."""
+    Runs are paired by partition, seed and draw. null: no test."""
 
 
 class TableConfig(Section):

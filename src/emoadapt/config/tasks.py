@@ -201,7 +201,8 @@ class Task(Section):
     split: Split
     partitions: int = Field(1, ge=1)
     """Number of divisions of the corpus; each is scored separately. Drawn splits draw each from their seed; the first is the same as
-    without this key. A split with a list `partitions` needs no number. For `by: table`: the number of partitions in the table."""
+    without this key. A split with a list `partitions` needs no number. For `by: table`: the number of partitions in the table.
+    Goncalves & Busso (2025) have five, each with its own seed (`trials: paired`)."""
     score: Literal["utterances", "parents"] = "utterances"
     """Unit of the scores. `utterances`: each utterance. `parents`: each recording, its segments' outputs averaged."""
     leaks: Leaks = Leaks()
@@ -213,8 +214,13 @@ class Task(Section):
     draws: Literal["independent", "nested"] = "independent"
     """`nested`: within a resampling, each smaller subset is part of the larger ones, so that a curve over sizes shows the gain of more
     clips. `independent`: each size is drawn separately."""
-    test_also: tuple[Name, ...] = ()
-    """Further test corpora, not trained on: all their clips with a label in `classes`, or with a value of an attribute."""
+    trials: Literal["crossed", "paired"] = "crossed"
+    """How seeds meet partitions and draws. `crossed`: every seed with each of them. `paired`: trial i is partition i, with draw i and
+    seed i; what there is one of is the same in all trials."""
+    test_also: tuple[Name, ...] | dict[Name, Name] = ()
+    """Further test corpora, not trained on. A list: all their clips with a label in `classes`, or with a value of an attribute. A mapping
+    `corpus: test` takes the test part of the task on that corpus, partition by partition (needs `trials: paired`); of several tasks on
+    it, name one, `corpus: task`. `corpus: all` is the whole corpus."""
 
     @model_validator(mode="after")
     def _partitions(self) -> Task:
@@ -239,6 +245,12 @@ class Task(Section):
                 "split: {by: all} leaves no clip of the corpus to test on; name other corpora in test_also"
             )
         return self
+
+    @property
+    def tested_parts(self) -> dict[str, str]:
+        """Corpora of `test_also` of which a part is tested -> `test`, or the task whose test part it is."""
+        chosen = self.test_also if isinstance(self.test_also, dict) else {}
+        return {corpus: whose for corpus, whose in chosen.items() if whose != "all"}
 
     @property
     def kind(self) -> Literal["classes", "attributes"]:

@@ -86,7 +86,8 @@ class Finetuning(Section):
     subsets: tuple[Subset, ...] | None = None
     """Numbers of training clips. null: all that a task names."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 3, 4)
-    """Seeds of head, batch order and dropout, one run each. Original and adapted models share them, so that runs are paired."""
+    """Seeds of head, batch order and dropout, one run each; `tasks.<name>.trials` says how they meet partitions and draws. Original and
+    adapted models share them, so that runs are paired."""
 
     questions: ClassVar[tuple[Literal["classes", "attributes"], ...]] = ("classes", "attributes")
     """Kinds of tasks that the method can learn."""

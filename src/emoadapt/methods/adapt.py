@@ -1,4 +1,4 @@
-"""Stage 1: adapt a backbone to emotion on unlabelled clips (G25, Sec. III-E and III-F)."""
+"""Stage 1: adapt a backbone to emotion on unlabelled clips (G25, Sec. III-D and III-F)."""
 
 from __future__ import annotations
 

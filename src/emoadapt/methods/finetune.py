@@ -1,4 +1,4 @@
-"""Fine-tune a backbone with a head on a labelled task (G25, Sec. III-E and III-F)."""
+"""Fine-tune a backbone with a head on a labelled task (G25, Sec. III-D and III-F)."""
 
 from __future__ import annotations
 

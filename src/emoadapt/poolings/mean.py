@@ -1,4 +1,4 @@
-"""Mean over time: every frame counts alike, as in the paper (G25)."""
+"""Mean over time: every frame counts alike, as in G25, Sec. III-F."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ def write_all(
         [results / "metrics" / f"{task}{kind}.parquet" for task in study.tasks]
         for kind in ("", ".confusion", ".comparisons")
     )
-    splits = [results / "splits" / f"{task}.parquet" for task in study.tasks]
+    splits = find_splits(study, results)
     adapted = [(backbone, start) for backbone in study.backbones for start in study.starts(backbone)[1:]]
     curves = [results / "curves" / f"{backbone}.{start}.parquet" for backbone, start in adapted]
     parts = {start: results / "targets" / start / "parts.parquet" for _, start in adapted}
@@ -90,22 +91,31 @@ def _list_methods(study: Study) -> list[str]:
     return sorted({f"methods.{training.method}" for training in trainings})
 
 
-def list_run_curves(study: Study, results: Path, splits: list[Path]) -> list[Path]:
+def find_splits(study: Study, results: Path) -> dict[str, list[Path]]:
+    """Task -> SPLITS tables of its partitions."""
+    from emoadapt.study.layout import name_splits
+
+    return {
+        task: [Path(name_splits(task, number, results)) for number in range(study.count_partitions(task))]
+        for task in study.tasks
+    }
+
+
+def list_run_curves(study: Study, results: Path, splits: Mapping[str, Sequence[Path]]) -> list[Path]:
     """CURVES tables of the fine-tuning runs on the largest training set of each task.
 
     Args:
         study: the configuration.
         results: folder of results.
-        splits: SPLITS table of each task, in the order of the tasks; it tells the partitions and folds.
+        splits: task -> its SPLITS tables, which tell the folds.
     """
     from emoadapt.reporting.runs import list_batches
     from emoadapt.reporting.style import subset_key
 
-    divided = dict(zip(study.tasks, splits, strict=True))
     largest = {name: max(map(str, task.subsets), key=subset_key) for name, task in study.tasks.items()}
     return [
         folder / "curves.parquet"
         for setting in study.list_settings()
         if setting.subset == largest[setting.task]
-        for folder, _ in list_batches(study, setting, divided[setting.task], results)
+        for folder, _ in list_batches(study, setting, splits[setting.task], results)
     ]

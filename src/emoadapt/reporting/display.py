@@ -146,7 +146,9 @@ def _present_data(tidy: pl.DataFrame) -> list[Row]:
     """One row per task, corpus, partition, fold and split, a column per class; corpora only tested on appear with one fold."""
     rows, several = [], tidy["partition"].n_unique() > 1
     for _, part in tidy.group_by(["task", "corpus"], maintain_order=True):
-        only_test = set(part["split"]) == {"test"}
+        # A part of a corpus may be another one in each partition.
+        sizes = part.filter(pl.col("label").is_null()).group_by("partition").agg(pl.col("utterances").max())
+        only_test = set(part["split"]) == {"test"} and sizes["utterances"].n_unique() == 1
         none = dict.fromkeys(part["label"].drop_nulls().unique(maintain_order=True), "0")
         for (partition, fold, split), cell in part.group_by(["partition", "fold", "split"], maintain_order=True):
             if only_test and (partition, fold) != (part["partition"].min(), part["fold"].min()):

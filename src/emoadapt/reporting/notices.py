@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from emoadapt.config import Study, objective_features
@@ -10,6 +12,9 @@ from emoadapt.extraction.recipes import find_network
 from emoadapt.plugins import collect_declarations
 from emoadapt.reporting.style import listing
 from emoadapt.tasks.leaks import name_compared
+
+if TYPE_CHECKING:
+    from emoadapt.config import Task
 
 
 def list_notices(study: Study) -> list[str]:
@@ -95,7 +100,7 @@ def list_gaps(per_class: pl.DataFrame, cross_corpus: pl.DataFrame, data: pl.Data
     )
     for task, corpus, labels in absent.iter_rows():
         names = [name for name in study.tasks[task].classes if name in labels]
-        part = "test set" if study.tasks[task].partitions == 1 else "test set of some partition"
+        part = "test set" if study.count_partitions(task) == 1 else "test set of some partition"
         notices.append(
             f"The {part} of {corpus} (task {task}) has NO CLIP of class {listing(names)}: its scores are over all "
             f"{len(study.tasks[task].classes)} classes, and {'this one counts' if len(names) == 1 else 'these count'} as 0 in them."
@@ -145,14 +150,17 @@ def list_copies(leaks: pl.DataFrame) -> list[str]:
 
 def describe_partitions(study: Study) -> list[str]:
     """A sentence for each task with several partitions: what its runs are, and what they vary in."""
-    counts = {name: study.tasks[name].partitions for name in study.tasks}
     return [
-        f"{name}: {count} partitions of {study.tasks[name].corpus}, each scored alone; a run is one partition, one draw of the training "
-        "clips and one seed, so that standard deviations are over partitions, draws and seeds together, and p-values over partitions; "
-        "`n test` counts the clips of all partitions, each once."
-        for name, count in counts.items()
-        if count > 1
+        f"{name}: {task.partitions} partitions of {task.corpus}, each scored alone; a run is one partition, one draw of the training "
+        f"clips and one seed{_name_pairing(task)}, so that standard deviations are over partitions, draws and seeds together, and "
+        "p-values over partitions; `n test` counts the clips of all partitions, each once."
+        for name, task in study.tasks.items()
+        if task.partitions > 1
     ]
+
+
+def _name_pairing(task: Task) -> str:
+    return " (trial i has partition i, draw i and seed i)" if task.trials == "paired" else ""
 
 
 def used_features(study: Study) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,11 @@ _SETTING = ["task", *Model._fields, "subset"]
 
 
 def collect_pages(
-    study: Study, results: Path, metrics: Sequence[Path], confusion: Sequence[Path], splits: Sequence[Path]
+    study: Study,
+    results: Path,
+    metrics: Sequence[Path],
+    confusion: Sequence[Path],
+    splits: Mapping[str, Sequence[Path]],
 ) -> list[Page]:
     """What the pages show: one mapping per setting that has results, tasks and models as configured, subsets by size.
 
@@ -44,14 +48,13 @@ def collect_pages(
         results: folder of results, laid out as by the rules.
         metrics: METRICS table of each task.
         confusion: CONFUSION table of each task.
-        splits: SPLITS table of each task, in the order of the tasks; it tells the partitions and folds.
+        splits: task -> its SPLITS tables, which tell the folds.
 
     Raises:
         DataError: a table is missing or of another schema.
     """
     measured = _partition(read_frame(metrics, schema.METRICS))
     confused = _partition(read_frame(confusion, schema.CONFUSION))
-    divided = dict(zip(study.tasks, splits, strict=True))
     tasks = list(study.tasks)
     found = [setting for setting in study.list_settings() if _key(setting) in measured]
     found.sort(key=lambda s: (tasks.index(s.task), model_key(study, s.model), subset_key(s.subset)))
@@ -59,7 +62,7 @@ def collect_pages(
         {
             **_describe_setting(study, setting),
             **_list_tests(study, setting, measured[_key(setting)], confused.get(_key(setting))),
-            **_list_batches(study, setting, divided[setting.task], results),
+            **_list_batches(study, setting, splits[setting.task], results),
         }
         for setting in found
     ]
@@ -97,7 +100,7 @@ def _describe_setting(study: Study, setting: Setting) -> Page:
         **model._asdict(),
         "method": study.finetunings[model.finetuning].method,
         "model": name_model(study, model),
-        "partitions": study.tasks[setting.task].partitions,
+        "partitions": study.count_partitions(setting.task),
         "subset": setting.subset,
         "clips": subset_name(setting.subset),
         "weights": weights_of(study, model.backbone),
@@ -144,7 +147,7 @@ def _order_cells(confused: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame
     return confused.sort(pl.col("label").cast(names), pl.col("predicted").cast(names))
 
 
-def _list_batches(study: Study, setting: Setting, splits: Path, results: Path) -> Page:
+def _list_batches(study: Study, setting: Setting, splits: Sequence[Path], results: Path) -> Page:
     """Curves of every run and fold, the files that hold its predictions, and how many clips had no usable input."""
     curves, files, left_out = [], [], dict.fromkeys(("train", "dev", "test"), 0)
     for folder, runs in list_batches(study, setting, splits, results):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from emoadapt.config import Study
@@ -11,18 +11,20 @@ from emoadapt.study.grid import batches
 from emoadapt.study.nodes import Run, Setting
 
 
-def count_folds(splits: Path) -> int:
-    """Folds of each partition of a SPLITS table."""
-    return len(set(read_table(splits, columns=["fold"]).column("fold").to_pylist()))
+def count_folds(splits: Sequence[Path]) -> int:
+    """Folds of each partition of SPLITS tables."""
+    return len(set(read_table(splits[:1], columns=["fold"]).column("fold").to_pylist()))
 
 
-def list_batches(study: Study, setting: Setting, splits: Path, results: Path) -> Iterator[tuple[Path, list[Run]]]:
+def list_batches(
+    study: Study, setting: Setting, splits: Sequence[Path], results: Path
+) -> Iterator[tuple[Path, list[Run]]]:
     """Folder of each batch of a setting, and its runs.
 
     Args:
         study: the configuration.
         setting: one of `study.list_settings()`.
-        splits: SPLITS table of its task.
+        splits: SPLITS tables of its task.
         results: folder of results, laid out as by the rules.
     """
     folder = results / "runs" / setting.task / str(setting.model) / setting.subset

@@ -144,21 +144,6 @@ def vary_runs(study: Study, task: str) -> str:
     return "partitions" if study.tasks[task].partitions > 1 else "seeds"
 
 
-def describe_runs(study: Study, task: str, subset: str, seeds: int) -> str:
-    """Of what the runs of a setting are the product, such as `5 partitions x 2 draws x 3 seeds`.
-
-    Args:
-        study: the configuration.
-        task: the task.
-        subset: number of training clips, or `full`.
-        seeds: of the setting's fine-tuning.
-    """
-    draws = 1 if subset == "full" else study.tasks[task].resamplings
-    counts = {"partition": study.tasks[task].partitions, "draw": draws, "seed": seeds}
-    shown = [f"{number} {name}{'s' if number > 1 else ''}" for name, number in counts.items() if number > 1]
-    return " × ".join(shown) or "1 run"
-
-
 def is_one_tailed(study: Study) -> bool:
     """Whether tests ask only if a model is better than its baseline."""
     return study.report.alternative == "greater"
@@ -218,7 +203,7 @@ def describe_labels(study: Study, corpus: str) -> str:
 
 
 def star(p_value: float | None) -> str:
-    """`*` for p < .05, `**` for p < .01, as in the paper."""
+    """`*` for p < .05, `**` for p < .01. Goncalves & Busso (2025) print one kind of star and name no test."""
     if p_value is None:
         return ""
     return "**" if p_value < 0.01 else "*" if p_value < 0.05 else ""

@@ -36,6 +36,7 @@ from emoadapt.reporting.style import (
     subset_key,
     weights_of,
 )
+from emoadapt.reporting.trials import describe_tested, name_products
 from emoadapt.storage.files import write_text
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import read_provenance
@@ -65,7 +66,7 @@ def write_tables(
     metrics: list[Path],
     comparisons: list[Path],
     quarantine: Path,
-    splits: list[Path],
+    splits: Mapping[str, Sequence[Path]],
     manifests: list[Path],
     parts: Mapping[str, Path],
     out: Path,
@@ -81,7 +82,7 @@ def write_tables(
         metrics: METRICS table of each task.
         comparisons: COMPARISONS table of each task.
         quarantine: QUARANTINE table.
-        splits: SPLITS table of each task, named `<task>.parquet`.
+        splits: task -> its SPLITS tables.
         manifests: manifest shards `<corpus>/<shard>.parquet` of the corpora of tasks and adaptations.
         parts: adaptation -> PARTS table.
         out: folder to write to.
@@ -106,7 +107,7 @@ def write_tables(
         "cross_corpus": results.filter(pl.col("test_corpus") != pl.col("corpus"), ~pl.col("metric").is_in(APART)),
         "data": build_data(study, splits, clips),
         "stage1_data": build_stage1(
-            study, {path.stem: read_frame([path], schema.SPLITS) for path in splits}, clips, parts
+            study, {task: read_frame(paths, schema.SPLITS) for task, paths in splits.items()}, clips, parts
         ),
         "quarantine": count_quarantine(aside),
         "quarantine_rows": aside.sort("corpus", "feature", "utterance_id"),
@@ -125,7 +126,7 @@ def write_tables(
     for name in table_names(study, word_errors is not None):
         write_text(out / f"{name}.csv", tables[name].write_csv())
         notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_methods(study, tables[name])
-        notes += _say_sizes(study, tables[name], measured)
+        notes += _say_runs(study, tables[name]) + _say_sizes(study, tables[name], measured)
         write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
         if notes:
             write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
@@ -137,6 +138,17 @@ def _say_methods(study: Study, tidy: pl.DataFrame) -> list[str]:
         return []
     tasks, finetunings = (tidy[name].unique(maintain_order=True) for name in ("task", "finetuning"))
     return list_score_notes(study, tasks) + list_method_notes(study, finetunings)
+
+
+def _say_runs(study: Study, tidy: pl.DataFrame) -> list[str]:
+    """What the runs behind each test set are: partitions, draws and seeds, and how they are combined."""
+    if not {*_MODEL, "n_runs"} <= set(tidy.columns):
+        return []
+    return [
+        f"{task}{'' if corpus == study.tasks[task].corpus else f' → {corpus}'}: mean ± standard deviation over runs, "
+        f"{name_products(products)}."
+        for task, corpus, products in describe_tested(study, tidy)
+    ]
 
 
 def _say_sizes(study: Study, tidy: pl.DataFrame, metrics: pl.DataFrame) -> list[str]:
@@ -286,7 +298,7 @@ def average_runs(study: Study, metrics: pl.DataFrame) -> pl.DataFrame:
     return _sort_models(study, frame.with_columns(weights))
 
 
-def build_data(study: Study, splits: Sequence[Path], clips: pl.DataFrame) -> pl.DataFrame:
+def build_data(study: Study, splits: Mapping[str, Sequence[Path]], clips: pl.DataFrame) -> pl.DataFrame:
     """Utterances and speakers per task, partition, fold, split and class; `label` null = all classes of the split.
 
     `shared_speakers` and `shared_clips` count speakers and recordings of a split that are also in another split of the
@@ -294,10 +306,10 @@ def build_data(study: Study, splits: Sequence[Path], clips: pl.DataFrame) -> pl.
     `left_out` is what the maker of the splits noted in the table's provenance, if anything.
     """
     rows: list[dict[str, Any]] = []
-    for path in splits:
-        frame = read_frame([path], schema.SPLITS)
+    for task, paths in splits.items():
+        frame = read_frame(paths, schema.SPLITS)
         shared = count_shared(frame, clips)
-        left_out = read_provenance(path).get("left_out")
+        left_out = read_provenance(paths[0]).get("left_out")
         keys = ["corpus", "partition", "fold", "split"]
         speakers = {
             key: set(part["speaker"].drop_nulls()) for key, part in frame.partition_by(keys, as_dict=True).items()
@@ -308,14 +320,14 @@ def build_data(study: Study, splits: Sequence[Path], clips: pl.DataFrame) -> pl.
                 total, found = label is None, tuple(place)
                 rows.append(
                     {
-                        "task": path.stem,
+                        "task": task,
                         **dict(zip(keys, place, strict=True)),
                         "label": label,
                         "utterances": size,
                         "speakers": len(speakers[found]) if total else None,
                         "shared_clips": shared[found][0] if total else None,
                         "shared_speakers": shared[found][1] if total else None,
-                        "split_kind": describe_split(study, path.stem),
+                        "split_kind": describe_split(study, task),
                         "labels": describe_labels(study, place[0]),
                         "left_out": left_out if total else None,
                     }

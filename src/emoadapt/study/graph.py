@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import astuple
 from functools import cache, cached_property
@@ -36,6 +37,7 @@ from emoadapt.metrics.base import name_modules
 from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.storage.files import Overtaken, write_text
 from emoadapt.study.grid import batches, count_gpus
+from emoadapt.study.layout import name_splits
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
 from emoadapt.study.tables import list_comparisons
 from emoadapt.tasks.folds import count_folds
@@ -307,13 +309,19 @@ class Graph:
         """Digest of the code that evaluates a task."""
         return self.code("evaluation.evaluate", *name_modules(self.study.tasks[task].kind))
 
-    def split_state(self, task: str) -> str:
-        """State of a task's classes and splits, besides its corpora."""
-        return describe_splits(self.study.tasks[task])
+    def split_state(self, task: str, partition: int) -> str:
+        """State of a partition of a task, besides its corpora."""
+        return describe_splits(self.study, task, partition)
 
     def label_states(self, task: str) -> str:
         """`<corpus>=<fingerprint of its labels>` of a task's corpora."""
         return " ".join(f"{corpus}={self._state(corpus).labels}" for corpus in self.task_corpora(task))
+
+    def split_tables(self, task: str, runs: Iterable[Run] | None = None) -> list[str]:
+        """Tables of the partitions of a task, or of some runs."""
+        every = range(self.study.count_partitions(task))
+        numbers = every if runs is None else dict.fromkeys(run.partition for run in runs)
+        return [name_splits(task, number, RESULTS) for number in numbers]
 
     def leak_manifests(self, task: str, adaptations: list[str]) -> list[str]:
         """Manifest shards in which leaks of a task are searched: of its corpora and of Stage 1."""
@@ -505,7 +513,8 @@ class Graph:
         heard = [corpus for name in self.study.adaptations_of(task) for corpus in self.study.adaptations[name].corpora]
         states = [self._state(corpus) for corpus in dict.fromkeys([*self.task_corpora(task), *heard])]
         code = code_digest("emoadapt.tasks.splits", "emoadapt.tasks.subsets", "emoadapt.tasks.leaks")
-        found = describe_splits(config), config.subsets, config.resamplings, config.draws, self.leak_state(task)
+        partitions = [self.split_state(task, number) for number in range(self.study.count_partitions(task))]
+        found = partitions, config.subsets, config.resamplings, config.draws, self.leak_state(task)
         return digest(*found, code, [[s.labels, *s.shards] for s in states])
 
     def report_state(self) -> str:
@@ -557,7 +566,7 @@ class Graph:
             threads,
             setting,
             runs,
-            Path(RESULTS, "splits", f"{setting.task}.parquet"),
+            [Path(path) for path in self.split_tables(setting.task, runs)],
             Path(inputs["model"]) if "model" in inputs else None,
         )
 

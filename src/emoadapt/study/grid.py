@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import groupby
+
 from emoadapt.config import Study
 from emoadapt.study.nodes import Run, Setting
 
@@ -24,22 +27,44 @@ def count_gpus(study: Study, setting: Setting | None = None) -> int:
 
 
 def list_runs(study: Study, setting: Setting, folds: int) -> list[Run]:
-    """List the runs of a setting: all partitions, folds, draws and seeds.
+    """List the runs of a setting: all folds of each of its trials."""
+    return [replace(trial, fold=fold) for trial in list_trials(study, setting) for fold in range(folds)]
 
-    `full` has one draw. A deterministic method has one seed. Seeds vary slowest, so that one more seed changes no full batch.
+
+def list_trials(study: Study, setting: Setting) -> list[Run]:
+    """List what is scored of a setting: partitions, draws and seeds, crossed or paired, as fold 0.
+
+    `full` has one draw. A deterministic method has one seed where nothing else differs. Partitions vary slowest, then seeds.
     """
     settings, task = study.finetunings[setting.model.finetuning], study.tasks[setting.task]
-    resamplings = 1 if setting.subset == "full" else task.resamplings
+    partitions = study.count_partitions(setting.task)
+    draws = 1 if setting.subset == "full" else task.resamplings
+    if task.trials == "paired":
+        trials = max(partitions, draws, 1 if settings.deterministic else len(settings.seeds))
+        return [
+            # What there is one of is the same in all trials; a study of other numbers was refused.
+            Run(trial % partitions, 0, trial % draws, settings.seeds[trial % len(settings.seeds)])
+            for trial in range(trials)
+        ]
     return [
-        Run(partition, fold, resampling, seed)
+        Run(partition, 0, draw, seed)
+        for partition in range(partitions)
         for seed in settings.seeds[: 1 if settings.deterministic else None]
-        for partition in range(task.partitions)
-        for resampling in range(resamplings)
-        for fold in range(folds)
+        for draw in range(draws)
     ]
 
 
 def batches(study: Study, setting: Setting, folds: int) -> dict[str, list[Run]]:
-    """Batch name -> runs that share one process."""
+    """Batch name -> runs that share one process.
+
+    One more trial, seed or partition changes no full batch: several runs of a partition share no batch with those of another.
+    """
     todo, size = list_runs(study, setting, folds), study.runs_per_job
-    return {f"b{start // size:03d}": todo[start : start + size] for start in range(0, len(todo), size)}
+    if len({run.partition for run in todo}) == len(list_trials(study, setting)):
+        return {f"b{start // size:03d}": todo[start : start + size] for start in range(0, len(todo), size)}
+    found: dict[str, list[Run]] = {}
+    for partition, group in groupby(todo, key=lambda run: run.partition):
+        runs = list(group)
+        prefix = f"p{partition}" if partition else ""
+        found |= {f"{prefix}b{start // size:03d}": runs[start : start + size] for start in range(0, len(runs), size)}
+    return found

@@ -176,7 +176,7 @@ def _list_missing(task: Task, splits: pl.DataFrame, corpus: str) -> dict[int, li
     present = dict(tested.iter_rows())
     missing = {
         partition: [name for name in task.classes if name not in present.get(partition, ())]
-        for partition in range(task.partitions)
+        for partition in splits["partition"].unique().sort()
     }
     return {partition: names for partition, names in missing.items() if names}
 
@@ -198,7 +198,7 @@ def check_test_classes(task_name: str, task: Task, splits: pl.DataFrame, labels:
     found = []
     for corpus, names in missing.items():
         partitions = map(str, _list_missing(task, splits, corpus))
-        where = f" in partition {show(partitions)}" if task.partitions > 1 else ""
+        where = f" in partition {show(partitions)}" if task.partitions > 1 or corpus in task.tested_parts else ""
         found.append(_describe_missing(task_name, task, corpus, names, labels, where))
     raise CorpusError(
         f"task {task_name}: {'; '.join(found)}. Or take the class out of tasks.{task_name}.classes; or set "

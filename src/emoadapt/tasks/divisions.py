@@ -12,7 +12,7 @@ PARTS = ("train", "dev", "test")
 
 def list_tested(task: Task) -> tuple[str, ...]:
     """Corpora that a task has scores of."""
-    return task.test_also if task.split.by == "all" else (task.corpus, *task.test_also)
+    return (*(() if task.split.by == "all" else (task.corpus,)), *task.test_also)
 
 
 def list_parts(task: Task) -> tuple[str, ...]:

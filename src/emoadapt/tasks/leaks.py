@@ -420,13 +420,13 @@ def describe_unchecked(task: Task, leaks: pl.DataFrame) -> list[str]:
     return sentences
 
 
-def write_leaks(study: Study, task: str, splits: Path, manifests: Sequence[Path], output: Path) -> None:
+def write_leaks(study: Study, task: str, splits: Sequence[Path], manifests: Sequence[Path], output: Path) -> None:
     """Write the LEAKS table of a task.
 
     Args:
         study: the study.
         task: name of the task.
-        splits: its SPLITS table.
+        splits: its SPLITS tables.
         manifests: manifest shards `<corpus>/<shard>.parquet` of its corpora and of all adaptations that are fine-tuned on it.
         output: table to write.
 
@@ -438,14 +438,14 @@ def write_leaks(study: Study, task: str, splits: Path, manifests: Sequence[Path]
     write_table(output, leaks.to_arrow(), schema.LEAKS)
 
 
-def check_training(study: Study, task: str, start: str, splits: Path, manifests: Sequence[Path]) -> None:
+def check_training(study: Study, task: str, start: str, splits: Sequence[Path], manifests: Sequence[Path]) -> None:
     """Refuse to train from a starting point on a task, if a leak that concerns this training is refused.
 
     Args:
         study: the study.
         task: name of the task.
         start: starting point; for an adaptation, Stage 1 is looked at as well.
-        splits: SPLITS table of the task.
+        splits: SPLITS tables of the task, or of some of its partitions.
         manifests: manifest shards of the task's corpora, and of those of the adaptation.
 
     Raises:
@@ -459,7 +459,7 @@ def _find(
     study: Study,
     task: str,
     adaptations: Sequence[str],
-    splits: Path,
+    splits: Sequence[Path],
     manifests: Sequence[Path],
     *,
     only_refused: bool = False,

@@ -94,8 +94,8 @@ def _name_part(file: str, row: Row) -> Row:
     return row._replace(group=part)
 
 
-def describe_split_table(split: Split) -> str:
-    """Digest of what the table of a split says, whatever the order of its rows; empty for a split without one.
+def describe_split_table(split: Split, partition: int = 0) -> str:
+    """Digest of what the table of a split says of a partition, whatever the order of its rows; empty for a split without one.
 
     Raises:
         CorpusError: as `read_split_table`.
@@ -103,7 +103,9 @@ def describe_split_table(split: Split) -> str:
     if split.by != "table":
         return ""
     kind = "part" if split.columns.fold is None else "fold"
-    return digest(kind, sorted(row[:3] for row in read_split_table(split)))
+    rows = read_split_table(split)
+    name = (list_partitions(rows)[partition:] or [None])[0]
+    return digest(kind, sorted(row[:3] for row in rows if row.partition == name))
 
 
 def list_partitions(rows: Iterable[Row]) -> list[str]:

@@ -38,57 +38,74 @@ COLUMNS = dict(pl.DataFrame(SPLITS.empty_table()).schema)
 
 
 def write_splits(
-    study: Study, task: str, manifests: Sequence[Path], labels: Mapping[str, pl.DataFrame], output: Path
+    study: Study, task: str, partition: int, manifests: Sequence[Path], labels: Mapping[str, pl.DataFrame], output: Path
 ) -> None:
-    """Write a task's utterances with class, partition, fold and part (SPLITS).
+    """Write the utterances of a partition of a task with class, fold and part (SPLITS).
 
     Args:
         study: the study.
         task: name of the task.
+        partition: its number.
         manifests: manifest shards `<corpus>/<shard>.parquet` of the task's corpora.
         labels: corpus -> LABELS rows, of the same.
         output: table to write.
     """
     clips = {corpus: read_frame(paths, schema.MANIFEST) for corpus, paths in group_by_corpus(manifests).items()}
-    splits = build_task(task, study.tasks[task], clips, labels)
+    others = {name: study.tasks[name] for name in study.find_tested_tasks(task).values()}
+    splits = build_partition(task, study.tasks[task], partition, clips, labels, others)
     left_out = describe_left_out(study.tasks[task], clips, labels)
     write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": left_out})
 
 
 def build_task(
-    task_name: str, task: Task, manifests: Mapping[str, pl.DataFrame], labels: Mapping[str, pl.DataFrame]
+    task_name: str,
+    task: Task,
+    manifests: Mapping[str, pl.DataFrame],
+    labels: Mapping[str, pl.DataFrame],
+    others: Mapping[str, Task] | None = None,
 ) -> pl.DataFrame:
-    """All divisions of a task.
+    """All partitions of a task, one below the other; see `build_partition`."""
+    partitions = range(max(task.partitions, *(other.partitions for other in (others or {}).values()), 1))
+    return pl.concat(build_partition(task_name, task, number, manifests, labels, others) for number in partitions)
+
+
+def build_partition(
+    task_name: str,
+    task: Task,
+    partition: int,
+    manifests: Mapping[str, pl.DataFrame],
+    labels: Mapping[str, pl.DataFrame],
+    others: Mapping[str, Task] | None = None,
+) -> pl.DataFrame:
+    """One division of a task.
 
     Args:
         task_name: for messages.
         task: its configuration.
+        partition: number of the division. A task of one division that is tested on the test parts of another has it in each.
         manifests: corpus -> `schema.MANIFEST` rows, for the task's corpus and those it is also tested on.
         labels: corpus -> `schema.LABELS` rows, for the same.
+        others: tasks whose test parts it is tested on, by name (`Study.find_tested_tasks`).
 
     Returns:
-        `schema.SPLITS` rows sorted by partition, fold and id; utterances of `test_also` corpora are test rows of every fold.
+        `schema.SPLITS` rows sorted by fold and id; utterances of `test_also` corpora are test rows of every fold.
 
     Raises:
         CorpusError: labels outside the classes, a test set that lacks one, or what `assign_splits`, `check_splits` and
             `check_attributes` refuse. What is shared between the parts is looked for by `leaks`, which the training waits for.
     """
-    main = _join(task_name, task, task.corpus, manifests, labels)
-    try:
-        splits = assign_splits(main, task.split, task.partitions, manifests[task.corpus]["utterance_id"].to_list())
-    except CorpusError as error:
-        raise CorpusError(f"task {task_name}, {error}") from None
+    splits = _divide_task(task_name, task, partition, manifests, labels)
     check_splits(task_name, splits, task.classes, list_parts(task))
     check_attributes(task_name, splits, task.attributes)
     folds = splits.select("partition", "fold").unique()
-    also = [
-        _conform(
-            _join(task_name, task, corpus, manifests, labels)
-            .join(folds, how="cross")
-            .with_columns(split=pl.lit("test"))
-        )
-        for corpus in task.test_also
-    ]
+    also = []
+    for corpus in task.test_also:
+        tested = _join(task_name, task, corpus, manifests, labels)
+        for name, other in (others or {}).items():
+            if other.corpus == corpus:
+                parts = _divide_task(name, other, partition, manifests, labels)
+                tested = tested.join(parts.filter(split="test"), on="utterance_id", how="semi")
+        also.append(_conform(tested.join(folds, how="cross").with_columns(split=pl.lit("test"))))
     splits = pl.concat([splits, *also]).sort("partition", "fold", "utterance_id")
     if task.score == "parents":
         check_parents(task_name, splits, task.attributes or ("label",))
@@ -96,6 +113,23 @@ def build_task(
         counts = {corpus: count_labels(task, labels[corpus]) for corpus in (task.corpus, *task.test_also)}
         check_test_classes(task_name, task, splits, counts)
     return splits
+
+
+def _divide_task(
+    name: str,
+    task: Task,
+    partition: int,
+    manifests: Mapping[str, pl.DataFrame],
+    labels: Mapping[str, pl.DataFrame],
+) -> pl.DataFrame:
+    """SPLITS rows of a task's own corpus in a partition; all are the same where the task has one."""
+    main, known = _join(name, task, task.corpus, manifests, labels), manifests[task.corpus]["utterance_id"].to_list()
+    own = partition if task.partitions > 1 else 0
+    try:
+        rows = assign_partition(main, task.split, own, task.partitions, known)
+    except CorpusError as error:
+        raise CorpusError(f"task {name}, {error}") from None
+    return rows.with_columns(partition=pl.lit(partition, dtype=pl.Int32))
 
 
 def take_ratings(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) -> pl.DataFrame:
@@ -133,31 +167,39 @@ def take_ratings(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) 
 def assign_splits(
     table: pl.DataFrame, split: Split, partitions: int = 1, known: Collection[str] | None = None
 ) -> pl.DataFrame:
-    """Give every utterance a part in every fold of every partition.
+    """Give every utterance a part in every fold of every partition; see `assign_partition`."""
+    return pl.concat(
+        assign_partition(table, split, partition, partitions, known) for partition in range(partitions)
+    ).sort("partition", "fold", "utterance_id")
+
+
+def assign_partition(
+    table: pl.DataFrame, split: Split, partition: int, partitions: int = 1, known: Collection[str] | None = None
+) -> pl.DataFrame:
+    """Give every utterance a part in every fold of a partition.
 
     Args:
         table: columns `utterance_id`, `corpus`, `speaker`, `sex`, `split` (the official part), and `label` and `soft`, or
             attributes.
         split: how. Drawn splits keep speakers together and come as close to the wanted number of clips as moving and swapping
             speakers allows; clips that `split` does not name are left out.
-        partitions: number of divisions, no two of which are the same where they are drawn. The first is drawn with the split's seed,
-            each other with that seed and its number.
+        partition: number of the division. No two are the same where they are drawn: the first is drawn with the split's seed, each
+            other with that seed and its number.
+        partitions: how many the task has; a table must hold as many.
         known: all utterances of the corpus, which a table may name; default: those of `table`.
 
     Returns:
-        `schema.SPLITS` rows sorted by partition, fold and id.
+        `schema.SPLITS` rows sorted by fold and id.
 
     Raises:
         CorpusError: no official parts, unknown speakers, fewer speakers than parts, or a table that does not fit the corpus.
     """
     if split.by == "table":
-        divided = _follow_table(table, split, partitions, set(table["utterance_id"] if known is None else known))
+        listed = set(table["utterance_id"] if known is None else known)
+        rows = _follow_table(table, split, partition, partitions, listed)
     else:
-        divided = (_divide(table, split, partition) for partition in range(partitions))
-    assigned = [
-        rows.with_columns(partition=pl.lit(partition, dtype=pl.Int32)) for partition, rows in enumerate(divided)
-    ]
-    return _conform(pl.concat(assigned)).sort("partition", "fold", "utterance_id")
+        rows = _divide(table, split, partition)
+    return _conform(rows.with_columns(partition=pl.lit(partition, dtype=pl.Int32))).sort("fold", "utterance_id")
 
 
 def _divide(table: pl.DataFrame, split: Split, partition: int) -> pl.DataFrame:
@@ -323,8 +365,10 @@ def _take_turns(table: pl.DataFrame, column: str, groups: Sequence[str]) -> pl.D
     )
 
 
-def _follow_table(table: pl.DataFrame, split: TableSplit, partitions: int, known: set[str]) -> Iterator[pl.DataFrame]:
-    """The rows of each partition that a user's table names."""
+def _follow_table(
+    table: pl.DataFrame, split: TableSplit, partition: int, partitions: int, known: set[str]
+) -> pl.DataFrame:
+    """The rows of a partition of a user's table."""
     rows, corpus = read_split_table(split), str(table["corpus"][0])
     names = list_partitions(rows)
     if len(names) != partitions:
@@ -332,14 +376,14 @@ def _follow_table(table: pl.DataFrame, split: TableSplit, partitions: int, known
             f"corpus {corpus}: {split.file} holds {len(names)} partitions ({show(names)}), and the task's partitions is "
             f"{partitions}; correct one of the two"
         )
-    for name in names:
-        placed = place_utterances(split, corpus, [row for row in rows if row.partition == name], known)
-        group = pl.col("utterance_id").replace_strict(dict(placed), default=None, return_dtype=pl.String)
-        named = table.with_columns(group=group).drop_nulls("group")
-        if split.columns.fold is None:
-            yield named.with_columns(split=pl.col("group"), fold=pl.lit(0, dtype=pl.Int32))
-        else:
-            yield _take_turns(named, "group", list_folds(split, rows))
+    own = [row for row in rows if row.partition == names[partition]]
+    group = pl.col("utterance_id").replace_strict(
+        dict(place_utterances(split, corpus, own, known)), default=None, return_dtype=pl.String
+    )
+    named = table.with_columns(group=group).drop_nulls("group")
+    if split.columns.fold is None:
+        return named.with_columns(split=pl.col("group"), fold=pl.lit(0, dtype=pl.Int32))
+    return _take_turns(named, "group", list_folds(split, rows))
 
 
 def _refuse_partless(table: pl.DataFrame) -> None:

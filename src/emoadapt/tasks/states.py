@@ -12,16 +12,26 @@ if TYPE_CHECKING:
     from emoadapt.config import Study, Task
 
 
-def describe_splits(task: Task) -> str:
-    """State of a task's classes and splits: configuration and split table.
+def describe_splits(study: Study, name: str, partition: int) -> str:
+    """State of a partition of a task: classes, its division, and those of the tasks whose test parts it is tested on.
+
+    How many partitions there are decides none of them.
 
     Raises:
-        CorpusError: the table cannot be read.
+        CorpusError: the table of a split cannot be read.
     """
-    idle = {"subsets": True, "resamplings": True, "draws": True, "leaks": True, "score": True}
+    whose = study.find_tested_tasks(name).values()
+    return " ".join(_describe_division(study.tasks[task], partition) for task in (name, *whose))
+
+
+def _describe_division(task: Task, partition: int) -> str:
+    idle = dict.fromkeys(("subsets", "resamplings", "draws", "leaks", "score", "partitions", "trials"), True)
     # What a table says counts, not where it lies.
-    where = {"file", "columns"} if task.split.by == "table" else set()
-    return f"{task.model_dump_json(exclude=idle | {'split': where})} {describe_split_table(task.split)}".strip()
+    where = {"file", "columns"} if task.split.by == "table" else {"partitions"}
+    listed, own = getattr(task.split, "partitions", ()), partition if task.partitions > 1 else 0
+    division = listed[own].model_dump_json() if listed else own
+    found = task.model_dump_json(exclude=idle | {"split": where})
+    return f"{found} {division} {describe_split_table(task.split, own)}".strip()
 
 
 def describe_leaks(study: Study, name: str) -> str:

@@ -23,7 +23,7 @@ COLUMNS = dict(pl.DataFrame(SUBSETS.empty_table()).schema)
 """`schema.SUBSETS` in polars."""
 
 
-def write_subsets(task: str, subset: str, config: Task, splits: Path, output: Path) -> None:
+def write_subsets(task: str, subset: str, config: Task, splits: Sequence[Path], output: Path) -> None:
     """Write the training clips that are drawn in every partition, fold and resampling (SUBSETS)."""
     write_table(output, draw_subsets(read_frame(splits, SPLITS), config, subset, task).to_arrow(), SUBSETS)
 

@@ -1,4 +1,4 @@
-"""Fine-tune a backbone, original or adapted, on a labelled task (G25, Sec. III-E and III-F).
+"""Fine-tune a backbone, original or adapted, on a labelled task (G25, Sec. III-D and III-F).
 
 Runs of a pair share everything but the weights they start from: head initialisation, batch order and dropout depend on the
 seed, the utterances and the epoch only. A vector of descriptors, which has no weights, is what its head is trained on.

@@ -82,13 +82,13 @@ class TaskJob(Job):
     Args:
         setting: model, task and number of training clips.
         runs: what to train.
-        splits: SPLITS table, of which the training clips are drawn.
+        splits: SPLITS tables of the runs' partitions, of which the training clips are drawn.
         model: folder of the Stage-1 model to start from; None for the original.
     """
 
     setting: Setting
     runs: Sequence[Run]
-    splits: Path
+    splits: Sequence[Path]
     model: Path | None = None
 
     @property

@@ -99,11 +99,11 @@ class TaskClips(ABC):
             TrainingError: train, dev or test has none.
         """
         place = {"partition": run.partition, "fold": run.fold}
-        train = self.subsets.filter(resampling=run.resampling, **place)["utterance_id"]
         of_fold = self.splits.filter(**place)
+        train = self.subsets.filter(resampling=run.resampling, **place)
         test = of_fold.filter(split="test").sort("corpus", "utterance_id")
         names = {
-            "train": self._keep("train", train),
+            "train": self._keep("train", train["utterance_id"]),
             "dev": self._keep("dev", of_fold.filter(split="dev")["utterance_id"]),
             "test": self._keep("test", test["utterance_id"]),
         }

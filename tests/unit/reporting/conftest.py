@@ -1,6 +1,5 @@
 """A small synthetic study: predictions are invented, everything after them is computed by the package."""
 
-import itertools
 import shutil
 from types import SimpleNamespace
 
@@ -135,16 +134,19 @@ def invent_manifest(corpus, size):
 
 
 def write_inputs(study, folder):
-    metrics, confusion, comparisons, splits, curves = [], [], [], [], []
+    metrics, confusion, comparisons, splits, curves = [], [], [], {}, []
     audits = {}
     for name, task in study.tasks.items():
-        splits.append(folder / "splits" / f"{name}.parquet")
-        write_table(splits[-1], invent_splits(task, study.tasks[name].partitions), schema.SPLITS)
+        splits[name] = [
+            folder / "splits" / name / f"{number}.parquet" for number in range(study.count_partitions(name))
+        ]
+        for number, path in enumerate(splits[name]):
+            write_table(path, invent_splits(task, number), schema.SPLITS)
     run_curves, rows = [folder / "run_curves.parquet"], []
-    for (name, task), path in zip(study.tasks.items(), splits, strict=True):
+    for name, task in study.tasks.items():
         predictions, embeddings = [], []
         for setting in study.list_settings(name):
-            for place, runs in list_batches(study, setting, path, folder):
+            for place, runs in list_batches(study, setting, splits[name], folder):
                 answers = []
                 for run in runs:
                     rows += invent_run_curves(setting, run) if setting.subset == "full" and run.seed < 3 else []
@@ -187,7 +189,9 @@ def write_inputs(study, folder):
                  for i in range(60)]  # fmt: skip
         write_table(path, films, schema.PARTS)
     audits["leaks"] = [folder / f"{name}.leaks.parquet" for name in study.tasks]
-    for name, task, path, split in zip(study.tasks, study.tasks.values(), audits["leaks"], splits, strict=True):
+    for name, task, path, split in zip(
+        study.tasks, study.tasks.values(), audits["leaks"], splits.values(), strict=True
+    ):
         stage1 = {adaptation: study.adaptations[adaptation].corpora for adaptation in study.adaptations_of(name)}
         leaks = find_leaks(name, task, pl.from_arrow(read_table(split)), read_clips(study, manifests), stage1)
         write_table(path, leaks.to_arrow(), schema.LEAKS)
@@ -214,9 +218,9 @@ def write_inputs(study, folder):
     )
 
 
-def invent_splits(task, partitions):
+def invent_splits(task, partition):
     rows = []
-    for partition, corpus in itertools.product(range(partitions), (task.corpus, *task.test_also)):
+    for corpus in (task.corpus, *task.test_also):
         for i in range(60):
             speaker = i % 10
             split = "test" if corpus != task.corpus or speaker > 7 else "dev" if speaker > 5 else "train"
@@ -233,7 +237,7 @@ def lay_out(study, inputs, results):
     """The inputs under the names that the rules give them, with a curve of every run."""
     places = {f"metrics/{task}{kind}.parquet": path for kind, paths in (("", inputs.metrics), (".confusion", inputs.confusion),
               (".comparisons", inputs.comparisons)) for task, path in zip(study.tasks, paths, strict=True)}  # fmt: skip
-    places |= {f"splits/{path.name}": path for path in inputs.splits}
+    places |= {f"splits/{task}/{path.name}": path for task, paths in inputs.splits.items() for path in paths}
     places |= {f"curves/{path.name.removeprefix('curves.')}": path for path in inputs.curves}
     places |= {f"targets/{name}/parts.parquet": path for name, path in inputs.parts.items()}
     places |= {"quarantine.parquet": inputs.quarantine}
@@ -248,7 +252,7 @@ def lay_out(study, inputs, results):
             rows = read_table(source) if shard == "000" else []
             write_table(results / "manifests" / corpus / f"{shard}.parquet", rows, schema.MANIFEST)
     for setting in study.list_settings():
-        for folder, runs in list_batches(study, setting, results / "splits" / f"{setting.task}.parquet", results):
+        for folder, runs in list_batches(study, setting, inputs.splits[setting.task], results):
             rows = [row for run in runs for row in invent_run_curves(setting, run)]
             counts = {"left_out": "2", "left_out_train": "1", "left_out_dev": "0"}
             write_table(folder / "curves.parquet", rows, schema.CURVES, counts)

@@ -180,7 +180,7 @@ def test_parts_left_out_are_reported_and_listed(study, written, tmp_path, make_s
 
 def test_a_study_without_tasks_still_reports(inputs, tmp_path, make_study):
     study = make_study(tasks={}, report={"title": "Only Stage 1"})
-    write_tables(study, [], [], inputs.quarantine, [], inputs.manifests, inputs.parts, tmp_path / "tables")
+    write_tables(study, [], [], inputs.quarantine, {}, inputs.manifests, inputs.parts, tmp_path / "tables")
     write_figures(study, [], [], [], inputs.curves, [], inputs.quarantine, tmp_path / "figures")
     write_report(study, tmp_path / "tables", tmp_path / "figures", {}, tmp_path / "index.html")
     text = (tmp_path / "index.html").read_text()

@@ -13,9 +13,11 @@ from emoadapt.reporting.declared.footnotes import _say_data
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.notices import describe_partitions, list_gaps
 from emoadapt.reporting.pages import collect_pages
-from emoadapt.reporting.style import describe_runs, name_tested
+from emoadapt.reporting.style import name_tested
 from emoadapt.reporting.tables import _say_sizes, average_runs, read_tidy
+from emoadapt.reporting.trials import describe_runs
 from emoadapt.storage.frames import read_frame
+from emoadapt.study.nodes import Model, Setting
 
 TASK = {
     "corpus": "crema_d",
@@ -128,12 +130,39 @@ def test_runs_and_curves_name_their_partition(study, made):
     assert {curve["run"] for curve in pages[0]["curves"]} == {f"p{p}f0r0s{s}" for p in range(3) for s in range(2)}
 
 
-def test_runs_are_named_by_what_they_are_the_product_of(study, make_study):
-    assert describe_runs(study, "crema", "full", 2) == "3 partitions × 2 seeds"
-    assert describe_runs(study, "crema", "full", 1) == "3 partitions"
-    drawn = make_study(tasks={"crema": TASK | {"partitions": 1, "subsets": [64, "full"], "resamplings": 5}})
-    assert describe_runs(drawn, "crema", "64", 2) == "5 draws × 2 seeds"
-    assert describe_runs(drawn, "crema", "full", 1) == "1 run"
+def describe(make_study, seeds, subset="full", corpus=None, **task):
+    svm = {"method": "svm", "starts": ["original"], "seeds": [*range(seeds)]}
+    study = make_study(
+        backbones={"wavlm": {"architecture": "wavlm", "weights": "microsoft/wavlm-base"}}, adaptations={},
+        finetunings={"default": {"seeds": [*range(seeds)]}, "svm": svm},
+        tasks={"crema": TASK | task, "other": TASK | {"corpus": "msp_improv", "trials": "paired"}},
+        report={},
+    )  # fmt: skip
+    found = (Setting("crema", Model("wavlm", finetuning=name), subset) for name in ("default", "svm"))
+    return tuple(describe_runs(study, setting, corpus) for setting in found)
+
+
+def test_a_footnote_says_how_partitions_draws_and_seeds_are_combined(make_study):
+    paired, drawn = {"trials": "paired"}, {"partitions": 1, "subsets": [64, "full"], "resamplings": 3}
+    assert describe(make_study, 3) == ("3 partitions × 3 seeds", "3 partitions")
+    assert describe(make_study, 1) == ("3 partitions", "3 partitions")
+    assert describe(make_study, 3, **paired) == ("3 trials, partition i with seed i", "3 partitions")
+    assert describe(make_study, 3, "64", **drawn) == (
+        "3 draws × 3 seeds, on one partition",
+        "3 draws, on one partition",
+    )
+    assert describe(make_study, 3, "64", **drawn, **paired)[0] == "3 trials, draw i with seed i, on one partition"
+    assert describe(make_study, 3, **drawn, **paired) == ("3 seeds, on one partition", "1 run")
+    three = paired | {"subsets": [64], "resamplings": 3}
+    assert describe(make_study, 3, "64", **three)[0] == "3 trials, partition i with draw i and seed i"
+
+
+def test_a_footnote_says_which_test_part_of_another_task_a_run_has(make_study):
+    task = {"partitions": 1, "trials": "paired", "test_also": {"msp_improv": "test"}}
+    assert describe(make_study, 3, **task)[0] == "3 seeds, on one partition"
+    assert describe(make_study, 3, corpus="msp_improv", **task)[0] == "3 trials, partition i with seed i"
+    whole = {"partitions": 1, "test_also": ["msp_improv"]}
+    assert describe(make_study, 3, corpus="msp_improv", **whole)[0] == "3 seeds, on one partition"
 
 
 def test_a_class_that_one_partition_lacks_is_named(study, written):

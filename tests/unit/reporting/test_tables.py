@@ -147,10 +147,17 @@ def invent(corpus):
 
 
 def test_left_out_utterances_are_taken_from_the_splits(study, inputs, tmp_path):
-    marked = tmp_path / "crema.parquet"
-    write_table(marked, read_table(inputs.splits[0]), schema.SPLITS, {"left_out": "12 disgust"})
+    marked = tmp_path / "0.parquet"
+    write_table(marked, read_table(inputs.splits["crema"]), schema.SPLITS, {"left_out": "12 disgust"})
     write_tables(
-        study, inputs.metrics, inputs.comparisons, inputs.quarantine, [marked], inputs.manifests, inputs.parts, tmp_path
+        study,
+        inputs.metrics,
+        inputs.comparisons,
+        inputs.quarantine,
+        {"crema": [marked]},
+        inputs.manifests,
+        inputs.parts,
+        tmp_path,
     )
     assert "12 disgust" in (tmp_path / "data.md").read_text()
 

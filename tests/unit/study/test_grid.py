@@ -61,7 +61,63 @@ def test_every_partition_has_all_folds_draws_and_seeds(study: Study) -> None:
     runs = list_runs(study, TEN, folds=3)
     assert len(set(runs)) == len(runs) == 2 * 3 * 2 * 3
     assert {run.partition for run in runs} == {0, 1}
-    assert [run.seed for run in runs] == sorted(run.seed for run in runs), "seeds vary slowest"
+    assert [run.partition for run in runs] == sorted(run.partition for run in runs), "partitions vary slowest"
+
+
+def pair(study: Study, **task: object) -> Study:
+    """The study with paired trials, three seeds, and two for the machine."""
+    changed = study.tasks["t"].model_copy(update={"trials": "paired", "resamplings": 1} | task)
+    return study.model_copy(update={"tasks": {"t": changed}})
+
+
+@pytest.mark.parametrize(
+    ("task", "trials"),
+    [
+        ({}, [(0, 0, 0), (0, 0, 1), (0, 0, 2)]),
+        ({"partitions": 3}, [(0, 0, 0), (1, 0, 1), (2, 0, 2)]),
+        ({"resamplings": 3}, [(0, 0, 0), (0, 1, 1), (0, 2, 2)]),
+        ({"partitions": 3, "resamplings": 3}, [(0, 0, 0), (1, 1, 1), (2, 2, 2)]),
+    ],
+)
+def test_a_paired_trial_takes_one_of_each(
+    study: Study, task: dict[str, int], trials: list[tuple[int, int, int]]
+) -> None:
+    runs = list_runs(pair(study, **task), TEN, folds=2)
+    assert runs == [Run(p, fold, r, s) for p, r, s in trials for fold in range(2)]
+
+
+def test_a_paired_trial_of_the_whole_training_part_has_no_draw(study: Study) -> None:
+    whole = Setting("t", Model("h"), "full")
+    assert list_runs(pair(study, resamplings=3), whole, 1) == [Run(0, 0, 0, seed) for seed in range(3)]
+
+
+def test_what_is_deterministic_shares_partition_and_seed_with_the_others(study: Study) -> None:
+    """Else no pair of runs would be left to test it against a trained model."""
+    machine = Setting("t", Model("h", finetuning="machine"), "full")
+    assert list_runs(pair(study, partitions=2), machine, 1) == [Run(0, 0, 0, 4), Run(1, 0, 0, 5)]
+    assert list_runs(pair(study), machine, 1) == [Run(0, 0, 0, 4)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"trials": "paired", "partitions": 4}, {"trials": "paired", "partitions": 5}),
+        ({"partitions": 1}, {"partitions": 2}),
+        ({"partitions": 4}, {"partitions": 5}),
+    ],
+)
+def test_one_more_partition_changes_no_full_batch(study: Study, before: dict, after: dict) -> None:
+    """Symptom: seeds varied slowest, so every batch was another and all was trained again."""
+
+    def divide(task: dict) -> dict[str, list[Run]]:
+        seeds = range(task["partitions"] if "trials" in task else 5)
+        finetunings = {"default": study.finetunings["default"].model_copy(update={"seeds": tuple(seeds)})}
+        tasks = {"t": study.tasks["t"].model_copy(update={"resamplings": 1} | task)}
+        return batches(study.model_copy(update={"tasks": tasks, "finetunings": finetunings}), TEN, 1)
+
+    old, new = divide(before), divide(after)
+    assert all(new[name] == runs for name, runs in old.items()) and len(new) > len(old)
+    assert len({run for runs in new.values() for run in runs}) == sum(map(len, new.values()))
 
 
 def test_batches_hold_every_run_once(study: Study) -> None:

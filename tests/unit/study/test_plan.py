@@ -9,6 +9,7 @@ import soundfile
 import yaml
 
 from emoadapt.errors import ConfigError
+from emoadapt.study.plan.partitions import describe_partitions
 from emoadapt.study.plan.printing import print_plan, summarise_plan, write_csv
 from emoadapt.study.plan.sizes import CorpusSize, measure_corpora, parse_assumptions, read_plan_study
 from emoadapt.study.plan.work import describe_calibrated, plan_study, read_calibration
@@ -264,6 +265,38 @@ def test_partitions_multiply_the_runs(study):
     tasks["emotions"]["partitions"] = 3
     row = find(plan(tasks=tasks), name="emotions", start="original", subset="full")
     assert row.runs == 3 * 4 * 2
+
+
+def test_paired_trials_add_the_runs_up(study):
+    tasks = values()["tasks"]
+    tasks["emotions"] |= {"partitions": 2, "trials": "paired", "resamplings": 2}
+    rows = plan(tasks=tasks)
+    assert find(rows, name="emotions", start="original", subset="full").runs == 2 * 4
+    assert find(rows, name="emotions", start="original", subset="2").runs == 2 * 4, "draw i with partition i and seed i"
+
+
+def test_partitions_are_listed_with_their_speakers(study, tmp_path):
+    acted = {"importer": "folder", "root": "acted", "label_from": "parent", "speaker_pattern": r"(?P<speaker>\w+)\.wav"}
+    corpora = values()["corpora"] | {"acted": acted}
+    named = [
+        {"dev": ["low1", "high1"], "test": ["low2", "high2"]},
+        {"dev": ["low0", "high0"], "test": ["low1", "high1"]},
+    ]
+    emotions = {"corpus": "acted", "classes": ["low", "high"], "split": {"by": "speakers", "partitions": named}}
+    Path("study.yaml").write_text(
+        yaml.safe_dump(values(corpora=corpora, tasks=values()["tasks"] | {"emotions": emotions}))
+    )
+    lines = list(describe_partitions(*read_plan_study(["study.yaml"])))
+    assert lines == [
+        "task emotions: 2 partitions",
+        "  partition 0, train: 4 clips by 4 speakers: high0, high3, low0, low3",
+        "  partition 0, dev: 2 clips by 2 speakers: high1, low1",
+        "  partition 0, test: 2 clips by 2 speakers: high2, low2",
+        "  partition 1, train: 4 clips by 4 speakers: high2, high3, low2, low3",
+        "  partition 1, dev: 2 clips by 2 speakers: high0, low0",
+        "  partition 1, test: 2 clips by 2 speakers: high1, low1",
+        "task loso: unknown, needs corpus calls",
+    ]
 
 
 def test_hours_of_so_many_steps_follow_from_the_epochs_that_they_take(study):

@@ -14,11 +14,13 @@ from emoadapt.config import load_study
 from emoadapt.tasks.splits import build_task
 
 PAGE = (Path(__file__).parents[3] / "docs/splits.md").read_text()
-BLOCKS = dict(
-    item
+BLOCKS = {
+    name: tasks
     for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    for item in yaml.safe_load(block)["tasks"].items()
-)
+    for tasks in [yaml.safe_load(block)["tasks"]]
+    for name in tasks
+}
+"""Example -> the tasks that the page shows with it."""
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 
 
@@ -58,11 +60,12 @@ def tables(tmp_path, monkeypatch):
         for number, name in enumerate(manifest["utterance_id"])
     ]
     Path("rounds.tsv").write_text("clip\tfold\tround\n" + "".join(rounds))
-    other = make_tables("other", "xy")
+    other = make_tables("other", "uvwxyz")
     return {"speech": manifest, "other": other[0]}, {"speech": labels, "other": other[1]}
 
 
-EXPECTED = {"random": (20, 1), "sessions": (3, 1), "mine": (1, 1), "rounds": (5, 3), "across": (1, 1)}
+EXPECTED = {"random": (20, 1), "sessions": (3, 1), "trials": (5, 1), "mine": (1, 1), "rounds": (5, 3), "across": (1, 1),
+            "other": (5, 1), "transfer": (5, 1)}  # fmt: skip
 """Example -> its partitions, and the folds of each."""
 
 
@@ -74,11 +77,13 @@ def test_every_example_is_executed():
 def test_the_example_divides_a_corpus(name, tables):
     corpora = {corpus: {"importer": "folder", "root": corpus} for corpus in ("speech", "other")}
     backbones = {"h": {"architecture": "hubert", "weights": "some/hubert"}}
-    study = load_study({"study": "s", "corpora": corpora, "backbones": backbones, "tasks": {name: BLOCKS[name]}})
-    splits = build_task(name, study.tasks[name], *tables)
+    study = load_study({"study": "s", "corpora": corpora, "backbones": backbones, "tasks": BLOCKS[name]})
+    others = {other: study.tasks[other] for other in study.find_tested_tasks(name).values()}
+    splits = build_task(name, study.tasks[name], *tables, others)
     assert (splits["partition"].n_unique(), splits.select("partition", "fold").n_unique()) == (
         EXPECTED[name][0],
         EXPECTED[name][0] * EXPECTED[name][1],
     )
     tested = set(splits.filter(split="test")["corpus"])
-    assert tested == ({"other"} if name == "across" else {"speech"})
+    own = {study.tasks[name].corpus}
+    assert tested == {"across": {"other"}, "transfer": own | {"other"}}.get(name, own)

@@ -420,6 +420,26 @@ def test_all_clips_train_and_other_corpora_are_tested():
         build_task("t", config, {"c": manifest, "d": other}, {"c": labels, "d": votes.filter(label="anger")})
 
 
+def test_the_test_part_of_another_task_is_tested_partition_by_partition():
+    """Symptom: Table V was tested on all of MSP-IMPROV, its training part included."""
+    manifest, labels = as_tables(make_table(TEN))
+    people = {"u": 4, "v": 4, "w": 4, "x": 2}
+    other, votes = as_tables(make_table(people, dict.fromkeys(people, "session"), corpus="d"))
+    sessions = [{"dev": ["u"], "test": ["v", "x"]}, {"dev": ["v"], "test": ["w"]}]
+    its = task({"by": "speakers", "partitions": sessions}, corpus="d")
+    config = task({"by": "fractions"}, test_also={"d": "test"})
+    tables = {"c": manifest, "d": other}, {"c": labels, "d": votes.filter(pl.col("utterance_id") != "d/v_0")}
+    splits = build_task("t", config, *tables, {"its": its})
+    first, second = splits.partition_by("partition")
+    assert set(first.filter(corpus="d")["utterance_id"]) == {"d/v_1", "d/v_2", "d/v_3", "d/x_0", "d/x_1"}
+    assert set(second.filter(corpus="d")["speaker"]) == {"w"}
+    assert set(splits.filter(corpus="d")["split"]) == {"test"}
+    own = [rows.filter(corpus="c").drop("partition") for rows in (first, second)]
+    assert own[0].equals(own[1]), "its own corpus is divided once"
+    whole = build_task("t", task({"by": "fractions"}, test_also=["d"]), *tables)
+    assert whole.filter(corpus="d").height == 13 and whole["partition"].n_unique() == 1
+
+
 LABELS = pl.DataFrame({"utterance_id": ["c/1", "c/2", "c/3", "c/4"], "label": ["anger", "calm", None, "fear"]})
 OFFICIAL = {"by": "official"}
 

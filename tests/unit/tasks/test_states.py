@@ -29,10 +29,11 @@ def make_study(**changes):
 
 
 def describe(**changes):
-    """(splits, subset 8, subset full, leaks) of a task."""
+    """(first partition, subset 8, subset full, leaks) of a task."""
     study = make_study(**changes)
     task = study.tasks["t"]
-    return describe_splits(task), task.describe_draws("8"), task.describe_draws("full"), describe_leaks(study, "t")
+    draws = task.describe_draws("8"), task.describe_draws("full")
+    return describe_splits(study, "t", 0), *draws, describe_leaks(study, "t")
 
 
 KEYS = {
@@ -43,15 +44,16 @@ KEYS = {
     "other_labels": ("drop", "splits"),
     "missing_classes": ("report", "splits"),
     "split": ({"by": "fractions", "seed": 1}, "splits"),
-    "partitions": (2, "splits"),
+    "partitions": (2, ""),
     "score": ("parents", "leaks"),
     "leaks": ({"speakers": "report"}, "leaks"),
     "subsets": ([8, 9], ""),
     "resamplings": (2, ""),
     "draws": ("nested", "subset"),
+    "trials": ("paired", ""),
     "test_also": ([], "splits leaks"),
 }
-"""Key of a task -> another value, and what it makes stale by itself. More subsets or draws are more runs."""
+"""Key of a task -> another value, and what it makes stale by itself. More partitions, subsets or draws are more runs."""
 
 
 def test_every_key_of_a_task_is_looked_at():
@@ -105,6 +107,31 @@ def test_a_table_counts_by_what_it_says(tmp_path):
     assert state("part,utterance_id\ndev,b\ntrain,a\n", "two.csv") == first
     changed = state("utterance_id,part\na,train\nb,test\n", "one.csv")
     assert changed[0] != first[0] and changed[1:] == first[1:]
+
+
+def test_one_more_partition_leaves_the_others_as_they_are(tmp_path):
+    """Symptom: a further partition divided all anew, and trained all again."""
+    table = tmp_path / "one.csv"
+
+    def states(split, number, **changes):
+        study = make_study(split=split, partitions=number, **changes)
+        return [describe_splits(study, "t", partition) for partition in range(number)]
+
+    def write(number):
+        rows = [
+            f"{p},{u},{part}\n" for p in range(number) for u, part in (("a", "train"), (f"b{p}", "dev"), ("c", "test"))
+        ]
+        table.write_text("".join(["round,utterance_id,part\n", *rows]))
+        return {"by": "table", "file": str(table), "columns": {"part": "part", "partition": "round"}}
+
+    listed = [{"dev": ["a"], "test": [f"b{number}"]} for number in range(3)]
+    assert states({"by": "fractions"}, 3)[:2] == states({"by": "fractions"}, 2)
+    assert states({"by": "official", "partitions": listed}, 3)[:2] == states(
+        {"by": "official", "partitions": listed[:2]}, 2
+    )
+    few = states(write(2), 2)
+    assert states(write(3), 3)[:2] == few
+    assert len({*few}) == 2
 
 
 RULES = {

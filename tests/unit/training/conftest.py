@@ -106,7 +106,7 @@ class Work:
         shards = {kind: {"acted": [self.folder / f"{kind}.parquet"]} for kind in reads or usual}
         return TaskJob(
             study, parsed.backbone, parsed.start, shards, self.folder / name, 1, Setting("emotion", parsed, subset),
-            runs, self.folder / "splits.parquet", start,
+            runs, [self.folder / "splits.parquet"], start,
         )  # fmt: skip
 
     def train(self, *args: Any, **keywords: Any) -> dict[str, pl.DataFrame]:

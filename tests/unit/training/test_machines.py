@@ -192,7 +192,7 @@ for backbone, feature in (("egemaps", "egemaps"), ("tiny", "layers")):
     shards = {feature: {"acted": [folder / f"{feature}.parquet"]}}
     job = TaskJob(load_study(values), backbone, "original", shards, folder / backbone, 1,
                   Setting("emotion", Model(backbone, "original", "svm"), "full"), [Run()],
-                  folder / "splits.parquet")
+                  [folder / "splits.parquet"])
     run_job(job, 0)
     assert (folder / backbone / "predictions.parquet").is_file()
 assert "torch" not in sys.modules, "torch was imported"

@@ -14,7 +14,7 @@ from emoadapt.reporting.declared.grid import name_model
 from emoadapt.reporting.measures import is_lower_better, label_metric
 from emoadapt.reporting.reference import cite_paper, read_paper_notes
 from emoadapt.reporting.style import (
-    describe_runs,
+    describe_split,
     is_vector,
     list_method_notes,
     list_score_notes,
@@ -22,6 +22,7 @@ from emoadapt.reporting.style import (
     name_test,
     name_tested,
 )
+from emoadapt.reporting.trials import PAIRED, count_divisions, describe_tested, name_products
 from emoadapt.study.nodes import ORIGINAL, Model
 from emoadapt.study.tables import list_cells
 
@@ -70,11 +71,17 @@ def _say_data(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str
         sizes = sorted(set(part["n"]))
         n = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
         tested = name_tested(study, str(task))
-        if corpus == study.tasks[str(task)].corpus and (partitions := study.tasks[str(task)].partitions) > 1:
+        if (partitions := count_divisions(study, str(task), str(corpus))) > 1:
             tested += f" in {partitions} partitions"
         where = _name(study, table, str(corpus))
         split = f"split: {part['split'][0]}{_name_parts(study, str(task))}"
-        if corpus != study.tasks[str(task)].corpus:
+        if other := study.find_tested_tasks(str(task)).get(str(corpus)):
+            each = "that of partition i by run i, " if partitions > 1 else ""
+            split = (
+                f"the test part of task {_name(study, table, other)}, {each}after training on {_name(study, table, str(task))}; "
+                f"split: {describe_split(study, other)}{_name_parts(study, other)}"
+            )
+        elif corpus != study.tasks[str(task)].corpus:
             split = f"all its clips with a label of the task, after training on {_name(study, table, str(task))}"
         lines.append(f"{where}: n = {n} {tested}; {split}; labels: {part['labels'][0]}.")
     return lines + list_score_notes(study, shown["task"].unique(maintain_order=True))
@@ -85,6 +92,8 @@ def _name_parts(study: Study, task: str) -> str:
     split = study.tasks[task].split
     if split.by != "official":
         return ""
+    if split.partitions:
+        return f" (tested: {listing('+'.join(division.test) for division in split.partitions)})"
     given = [name for name in ("train", "dev", "test") if name in split.model_fields_set]
     return "".join(
         f"{' (' if name == given[0] else '; '}{name}: {', '.join(getattr(split, name))}" for name in given
@@ -103,25 +112,19 @@ def _say_spread(study: Study, table: TableConfig, shown: pl.DataFrame) -> str:
 
 
 def _say_runs(study: Study, table: TableConfig, shown: pl.DataFrame) -> str:
-    """What the runs vary in: seeds and draws on one split, or also partitions, task by task."""
-    tasks = shown["task"].unique(maintain_order=True)
-    if all(study.tasks[task].partitions == 1 for task in tasks):
-        return ""
+    """What the runs vary in, test set by test set."""
     said = []
-    for (task,), rows in shown.group_by(["task"], maintain_order=True):
-        differing = "finetuning" if rows["finetuning"].n_unique() > 1 else "subset"
-        products: dict[str, list[str]] = {}
-        for row in rows.iter_rows(named=True):
-            product = describe_runs(study, row["task"], row["subset"], _count_seeds(study, row))
-            products.setdefault(product, []).append(_name(study, table, row[differing]))
-        several = [f"{product} ({listing(dict.fromkeys(names))})" for product, names in products.items()]
-        said.append(f"{_name(study, table, str(task))}: {' or '.join(several if len(several) > 1 else products)}")
-    return f" ({'; '.join(said)}; the standard deviation is over partitions too, each scored alone)"
-
-
-def _count_seeds(study: Study, row: Mapping[str, str]) -> int:
-    how = study.finetunings[row["finetuning"]]
-    return 1 if how.deterministic else len(how.seeds)
+    for task, corpus, products in describe_tested(study, shown):
+        named = {
+            text: [(_name(study, table, finetuning), _name(study, table, subset)) for finetuning, subset in pairs]
+            for text, pairs in products.items()
+        }
+        said.append(
+            f"{_name(study, table, corpus if corpus != study.tasks[task].corpus else task)}: {name_products(named)}"
+        )
+    several = any(count_divisions(study, task, corpus) > 1 for task, corpus, _ in describe_tested(study, shown))
+    alone = "; the standard deviation is over partitions too, each scored alone" if several else ""
+    return f" ({'; '.join(said)}{alone})"
 
 
 def _say_stars(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str]:
@@ -132,13 +135,14 @@ def _say_stars(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[st
     good, bad = ("lower", "higher") if is_lower_better(table.metric) else ("higher", "lower")
     pairs = sorted(set(tested["n_pairs"]))
     count = f"{pairs[0]}" if len(pairs) == 1 else f"{pairs[0]} to {pairs[-1]}"
-    several = any(study.tasks[task].partitions > 1 for task in tested["task"].unique())
+    tasks = [study.tasks[task] for task in tested["task"].unique()]
+    several = any(study.count_partitions(task) > 1 for task in tested["task"].unique())
     shared = f"{'partition, ' if several else ''}seed and training clips"
-    joined = "of one partition" if several else "on the same draw of a subset"
+    joined = f" (runs {'of one partition' if several else 'on the same draw of a subset'} are averaged first)"
+    joined = "" if all(task.trials == PAIRED for task in tasks) else joined
     lines = [
         f"* {good}, † {bad} than the baseline with p < .05, ** and †† with p < .01: {name_test(study)} over {count} pairs of runs "
-        f"that share {shared} (runs {joined} are averaged first); p-values are not corrected for the number "
-        "of tests."
+        f"that share {shared}{joined}; p-values are not corrected for the number of tests."
     ]
     for number, part in enumerate(table.parts):
         if part.baseline is None or tested.filter(part=str(number)).is_empty():

@@ -63,7 +63,8 @@ def check_task(
         # Before the split, which they may explain if it is refused.
         for note in list_label_notes(name, task, clips, labels):
             print(f"  note: {note}")
-        splits = build_task(name, task, clips, labels)
+        others = {other: study.tasks[other] for other in study.find_tested_tasks(name).values()}
+        splits = build_task(name, task, clips, labels, others)
         for subset in task.subsets:
             draw_subsets(splits, task, subset, name)
     except EmoadaptError as error:
@@ -96,7 +97,7 @@ def _describe_parts(name: str, task: Task, splits: pl.DataFrame) -> Iterator[str
     first = splits.filter(partition=0, fold=0, corpus=task.corpus)
     folds = splits["fold"].n_unique()
     shown = [f"fold 0 of {folds}"] if folds > 1 else []
-    shown += [f"partition 0 of {task.partitions}"] if task.partitions > 1 else []
+    shown += [f"partition 0 of {task.partitions}, see emoadapt plan --partitions"] if task.partitions > 1 else []
     where = f" ({', '.join(shown)})" if shown else ""
     for part in list_parts(task):
         chosen = first.filter(split=part)

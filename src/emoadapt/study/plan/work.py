@@ -168,16 +168,24 @@ class _Planner:
             return (0.0, 0.0)
         task, settings_ = self.study.tasks[setting.task], self.study.finetunings[setting.model.finetuning]
         seconds, clips = self._seconds(task.corpus, settings_.max_seconds), self.sizes[task.corpus].clips
-        others = _total([self._seconds(corpus, settings_.max_seconds) for corpus in task.test_also])
+        tested = [self._seconds_tested(setting.task, corpus, settings_.max_seconds) for corpus in task.test_also]
+        others = _total(tested)
         if seconds is None or not clips or others is None:
             return None
         train, dev, test = self._shares(setting.task)
         if setting.subset != "full":
             train = min(train, int(setting.subset) / clips)
-        tested = seconds * test + others
+        heard = seconds * test + others
         # Before and after training the test clips are embedded: the starting point's once a fold, counted with each run.
         epochs = count_epochs(settings_, clips * train, seconds * train)
-        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * tested
+        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard
+
+    def _seconds_tested(self, task: str, corpus: str, longest: float | None) -> float | None:
+        """Seconds of another corpus that a run is tested on: all, or those of another task's test part."""
+        seconds, other = self._seconds(corpus, longest), self.study.find_tested_tasks(task).get(corpus)
+        if other is None or seconds is None:
+            return seconds
+        return seconds if (self._count_folds(other) or 1) > 1 else seconds * self._shares(other)[2]
 
     def _shares(self, task: str) -> tuple[float, float, float]:
         """Shares of a task's corpus in train, dev and test of a fold."""

@@ -74,11 +74,17 @@ def test_the_footnote_says_what_a_reader_must_know(paper):
     _, notes, _ = shown(paper, "table_1")
     text = "\n".join(notes)
     assert (
-        "CREMA-D: n = 321 test clips; split: 70/15/15 by speaker (seed 0); labels: audiovisual, ties random." in notes
+        "CREMA-D: n = 321 test clips in 5 partitions; split: 70/15/15 by speaker (seed 0); labels: audiovisual, ties random."
+        in notes
     )
-    assert "test: session6" in text and "test: Test1" in text
-    assert "over 5 runs; the 95 % interval is a bootstrap over test clips (1,000 draws)" in text
-    assert "p < .05" in text and "two-tailed paired t-test over 5 pairs" in text
+    assert "tested: session5, session3, session2, session1 and session6" in text and "test: Test1" in text
+    assert (
+        "over 5 runs (CREMA-D: 5 trials, partition i with seed i; MSP-IMPROV: 5 trials, partition i with seed i; MSP-Podcast: 5 seeds, "
+        "on one partition; the standard deviation is over partitions too, each scored alone); the 95 % interval is a bootstrap over "
+        "test clips (1,000 draws)"
+    ) in text
+    assert "p < .05" in text and "two-tailed paired t-test over 5 pairs of runs that share partition, seed" in text
+    assert "averaged first" not in text, "each trial is a pair of its own"
     assert "Baseline: Original of the same backbone." in notes
     assert "WavLM (microsoft/wavlm-base)" in text and "UNTRAINED" not in text
     # Section IV-B against Table I.
@@ -87,6 +93,10 @@ def test_the_footnote_says_what_a_reader_must_know(paper):
     assert any("picked by its mean on that test set" in note for note in lower)
     _, best, _ = shown(paper, "table_3")
     assert any("of 4 models the one with the best mean on the test set itself" in note for note in best)
+    (across,) = (note for note in shown(paper, "table_5")[1] if note.startswith("MSP-IMPROV: n = "))
+    assert "in 5 partitions; the test part of task MSP-IMPROV, that of partition i by run i, after training" in across
+    (figure,) = (note for note in shown(paper, "figure_3")[1] if "over 5 runs" in note)
+    assert "5 trials, draw i with seed i, on one partition (1K Subset, 5K Subset and 10K Subset) or 5 seeds" in figure
 
 
 def test_remarks_on_a_task_stand_below_the_tables_that_show_it(paper):
@@ -161,7 +171,7 @@ def test_a_table_without_its_corpus_is_listed_not_failed(make_paper, tmp_path):
     paper = make_paper(absent=("MSP_PODCAST",))
     grid, notes, _ = shown(paper, "table_2")
     assert [line.note for line in grid.lines] == ["needs corpus msp_podcast"] * 3
-    assert notes == ["Needs corpus msp_podcast: 24 of 24 cells (MSP-Podcast)."]
+    assert notes == ["Needs corpus msp_podcast: 24 of 24 cells (MSP-Podcast).", *paper.study.tables["table_2"].notes]
     assert "needs corpus msp\\_podcast" in write_latex(grid, "table_2", notes)
     pictures.draw_table(paper.study, "table_2", build_cells(paper.study, "table_2", paper.frame), tmp_path)
     assert (tmp_path / "table_2.svg").stat().st_size and (tmp_path / "table_2.png").stat().st_size
@@ -211,6 +221,7 @@ def test_all_is_written_and_read_back(make_paper, tmp_path, drawn):
     names = declared_names(paper.study)
     assert names == [
         "table_1",
+        "table_1_longer",
         "table_2",
         "table_3",
         "table_4",
@@ -288,7 +299,7 @@ def test_footnotes_say_which_test_it_was_and_what_runs_are(make_study):
     study, tidy = make_both(make_study)
     text = "\n".join(list_footnotes(study, "both", tidy))
     assert "two-tailed paired t-test over 5 pairs of runs that share seed and training clips" in text
-    assert "over 5 runs; the 95 % interval" in text
+    assert "over 5 runs (improv: 5 seeds, on one partition); the 95 % interval" in text
     object.__setattr__(study.tasks["improv"], "partitions", 4)
     object.__setattr__(study.report, "alternative", "greater")
     text = "\n".join(list_footnotes(study, "both", tidy))
@@ -302,11 +313,13 @@ def test_footnote_names_the_fine_tunings_whose_numbers_of_runs_differ(paper):
     study = paper.study.model_copy(
         update={
             "finetunings": {"mlp": how, "short": how.model_copy(update={"seeds": [0, 1]})},
-            "tasks": {"improv": paper.study.tasks["msp_improv"].model_copy(update={"partitions": 4})},
+            "tasks": {"improv": paper.study.tasks["msp_improv"].model_copy(update={"trials": "crossed"})},
+            "report": paper.study.report.model_copy(update={"names": {}}),
         }
     )
-    shown = pl.DataFrame([{"task": "improv", "subset": "full", "finetuning": name} for name in study.finetunings])
+    place = {"task": "improv", "test_corpus": "msp_improv", "subset": "full", "backbone": "hubert", "start": "original"}
+    shown = pl.DataFrame([place | {"finetuning": name} for name in study.finetunings])
     assert _say_runs(study, study.tables["table_1"], shown) == (
-        " (improv: 4 partitions × 5 seeds (mlp) or 4 partitions × 2 seeds (short); the standard deviation is over partitions "
+        " (improv: 5 partitions × 5 seeds (mlp) or 5 partitions × 2 seeds (short); the standard deviation is over partitions "
         "too, each scored alone)"
     )

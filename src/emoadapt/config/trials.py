@@ -1,0 +1,65 @@
+"""Checks of trials: partitions, draws and seeds that do not fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emoadapt.config.study import Study
+
+
+def check_tested_parts(study: Study, name: str) -> Iterator[str]:
+    """What is wrong with the test parts of other tasks that a task is tested on."""
+    task = study.tasks[name]
+    for corpus, whose in task.tested_parts.items():
+        there = [other for other, config in study.tasks.items() if config.corpus == corpus != task.corpus]
+        found = [other for other in there if whose in ("test", other)]
+        if len(found) != 1:
+            known = f"there is {', '.join(there)}" if there else "there is none"
+            yield (
+                f"tasks.{name}.test_also.{corpus}: {whose} means the test part of a task on {corpus}; {known}; name one of them, "
+                "or write all for the whole corpus"
+            )
+        elif study.tasks[found[0]].split.by == "all":
+            yield f"tasks.{name}.test_also.{corpus}: task {found[0]} has no test part; write all"
+
+
+def find_unpaired(study: Study) -> list[str]:
+    """Trials that lack a partition, a draw or a seed, task by task."""
+    problems: list[str] = []
+    for name, task in study.tasks.items():
+        others = tuple(study.find_tested_tasks(name).values())
+        sizes = {study.tasks[other].partitions for other in (name, *others)} - {1}
+        if len(sizes) > 1:
+            problems.append(
+                f"tasks.{name}.test_also: {', '.join((name, *others))} have {', '.join(map(str, sorted(sizes)))} partitions; "
+                "a trial takes the same partition of each, so make these numbers equal"
+            )
+        elif task.trials == "paired":
+            problems += _compare_numbers(study, name)
+        elif study.count_partitions(name) > task.partitions:
+            problems.append(
+                f"tasks.{name}.test_also: it is tested on the {study.count_partitions(name)} test parts of {', '.join(others)}, "
+                f"one a trial; set tasks.{name}.trials: paired"
+            )
+    return list(dict.fromkeys(problems))
+
+
+def _compare_numbers(study: Study, name: str) -> Iterator[str]:
+    """A sentence for each fine-tuning that cannot pair its seeds with partitions and draws."""
+    task, partitions = study.tasks[name], study.count_partitions(name)
+    used = {(setting.model.finetuning, setting.subset == "full") for setting in study.list_settings(name)}
+    for finetuning, full in sorted(used):
+        seeds = len(study.finetunings[finetuning].seeds)
+        trials = {f"{partitions} partitions": partitions, f"{task.resamplings} draws": 1 if full else task.resamplings}
+        numbers = {number for number in trials.values() if number > 1}
+        # Seeds of what is deterministic decide nothing: the first ones name its trials.
+        spare = study.finetunings[finetuning].deterministic and seeds >= max(numbers, default=1)
+        if len(numbers if spare or seeds == 1 else numbers | {seeds}) > 1:
+            trials[f"{seeds} seeds (finetunings.{finetuning}.seeds)"] = seeds
+            several = ", ".join(text for text, number in trials.items() if number > 1)
+            yield (
+                f"tasks.{name}.trials: paired takes partitions, draws and seeds one by one, and there are {several}; make these "
+                "numbers equal, or set trials: crossed"
+            )
