@@ -62,6 +62,8 @@ SMALL = {"n_audio_state": 768, "n_audio_head": 12, "n_audio_layer": 12}
 """Dimensions of Whisper small, the usual `features.transcript.model`."""
 MINIMAL = {"n_audio_state": 32, "n_audio_head": 2, "n_audio_layer": 1}
 REAL = ("whisper/small.pt", "whisper/base.pt", "whisper/tiny.pt", "whisper/tiny.en.pt", "whisper_converted/tiny.en.pt")
+CLIPS = 512
+"""Clips that Whisper recognises."""
 DETECTORS = ("mtcnn", "yunet", "mediapipe", "haar")
 MISSING = ("ModelError", "ConfigError", "ImportError", "ModuleNotFoundError")
 """Errors of a detector whose weights or library are not here."""
@@ -243,12 +245,29 @@ def measure_whisper(plan: Plan) -> None:
     """Recognition with random weights of a usual size, and with real ones."""
     name = "random weights, tiniest" if plan.rehearsed else "random weights, small"
     file = write_whisper(plan.bench.folder / "random.pt", MINIMAL if plan.rehearsed else SMALL)
-    _say_whisper(plan, name, file)
+    _say_whisper(plan, name, file, draw_speech(plan))
+    if plan.rehearsed:
+        return
     real = next((plan.models / found for found in REAL if plan.models and (plan.models / found).is_file()), None)
-    if real is not None and not plan.rehearsed:
-        _say_whisper(plan, f"real weights, {real.stem}", real)
-    elif not plan.rehearsed:
-        plan.say("whisper, real weights", "not measured", note="none here; name their folder with --models")
+    if real is None or not (clips := read_speech(plan)):
+        plan.say("whisper, real weights", "not measured", note="name folders with --models and --data that have some")
+    else:
+        _say_whisper(plan, f"real weights, {real.stem}", real, clips)
+
+
+def draw_speech(plan: Plan) -> list[bytes]:
+    """Noise of usual lengths, which is speech to random weights."""
+    random, n = np.random.default_rng(2), 2 if plan.rehearsed else CLIPS
+    lengths = draw_lengths(n, plan.bench.seconds)
+    return [(3000 * random.standard_normal(length)).astype("<i2").tobytes() for length in lengths]
+
+
+def read_speech(plan: Plan) -> list[bytes]:
+    """Real English clips, if `--data` has some."""
+    from emoadapt.media import decode_audio
+
+    files = sorted((plan.data / "ravdess").rglob("*.flac"))[:CLIPS] if plan.data else []
+    return [decode_audio(file).tobytes() for file in files]
 
 
 def write_whisper(path: Path, dims: dict[str, int]) -> Path:
@@ -278,35 +297,30 @@ def write_whisper(path: Path, dims: dict[str, int]) -> Path:
     return path
 
 
-def _say_whisper(plan: Plan, name: str, file: Path) -> None:
-    found = call_apart(_transcribe, plan, file)
+def _say_whisper(plan: Plan, name: str, file: Path, clips: Sequence[bytes]) -> None:
+    found = call_apart(_transcribe, plan, file, clips)
     note = f"{found['clips']} clips of {found['mean']:.1f} s, {found['tokens']:.0f} tokens each; busy {_share(found['busy'])}"
-    measured = f"{found['rate']:,.0f} h/h"
-    plan.say(f"whisper, {name}", measured, note=note, **found)
+    plan.say(f"whisper, {name}", f"{found['rate']:,.0f} h/h", note=note, **found)
 
 
-def _transcribe(plan: Plan, file: Path) -> dict[str, Any]:
+def _transcribe(plan: Plan, file: Path, clips: Sequence[bytes]) -> dict[str, Any]:
     from emoadapt.features import transcript
     from emoadapt.features.base import Context
 
     config = transcript.Config(model=file.name, language="en", doubtful="note", no_speech_threshold=1.0)
     extractor = transcript.load(config, Context(file.parent, plan.device, plan.bench.threads))
-    random, n = np.random.default_rng(2), 2 if plan.rehearsed else 512
-    rows = [
-        {"audio": (3000 * random.standard_normal(length)).astype("<i2").tobytes(), "language": "en"}
-        for length in draw_lengths(n, plan.bench.seconds)
-    ]
+    rows = [{"audio": clip, "language": "en"} for clip in clips]
     extractor.extract(rows[:2])
     looks = Looks(plan.device)
     looks.begin()
     begun = time.perf_counter()
     size, results = transcript.CHUNK_ROWS, []
-    for begin in range(0, n, size):
+    for begin in range(0, len(rows), size):
         results += extractor.extract(rows[begin : begin + size])
     seconds = time.perf_counter() - begun
-    audio = sum(len(row["audio"]) for row in rows) / 2 / SAMPLE_RATE
+    audio = sum(map(len, clips)) / 2 / SAMPLE_RATE
     tokens = [len(extractor.recognise.tokenizer.encode(found.get("text", ""))) for found in results]
-    found = {"clips": n, "mean": audio / n, "tokens": float(np.mean(tokens)), "busy": looks.end()}
+    found = {"clips": len(clips), "mean": audio / len(clips), "tokens": float(np.mean(tokens)), "busy": looks.end()}
     return found | {"rate": audio / seconds}
 
 
@@ -315,12 +329,17 @@ def _transcribe(plan: Plan, file: Path) -> dict[str, Any]:
 
 def measure_faces(plan: Plan) -> None:
     """Detection by each detector that runs, and embedding."""
+    from memory import write_manifest
+
     root = plan.bench.folder / "faces"
     films = find_films(plan, root)
+    # A job in which every worker starts, and a larger one; the difference is the rate.
+    sizes = (2,) if plan.rehearsed else (16, 128)
+    manifests = [write_manifest(root, "films", films, n, 0.0, 2.0) for n in sizes]
     crops = None
     for detector in ["haar"] if plan.rehearsed else DETECTORS:
         try:
-            found = call_apart(_detect, plan, root, detector, films)
+            found = call_apart(_detect, plan, root, detector, manifests)
         except ChildError as error:
             missing = str(error).startswith(MISSING)
             plan.say(f"faces, {detector}", "not measured" if missing else "failed", note=str(error))
@@ -357,16 +376,11 @@ def _load_study(plan: Plan, root: Path, detector: str, network: dict[str, Any]) 
     return load_study(values | models | {"corpora": corpora})
 
 
-def _detect(plan: Plan, root: Path, detector: str, films: Sequence[Path]) -> dict[str, Any]:
-    from memory import write_manifest
-
+def _detect(plan: Plan, root: Path, detector: str, manifests: Sequence[Path]) -> dict[str, Any]:
     study = _load_study(plan, root, detector, {"untrained": "tiny_cnn"})
-    # A job in which every worker starts, and a larger one; the difference is the rate.
-    few, many = (0, 2) if plan.rehearsed else (16, 256)
-    manifests = [write_manifest(root, "films", films, n, 0.0, 2.0) for n in (few, many) if n]
-    tables = [root / f"{detector}_{manifest.stem.rpartition('.')[2]}.parquet" for manifest in manifests]
+    tables = [root / f"{detector}_{number}.parquet" for number in range(len(manifests))]
     where = "GPU" if plan.device == "cuda" and study.features.faces.needs_gpu() else "CPU"
-    return _extract(plan, study, "faces", manifests, tables) | {"table": str(tables[0]), "where": where}
+    return _extract(plan, study, "faces", manifests, tables) | {"table": str(tables[-1]), "where": where}
 
 
 def _embed(plan: Plan, root: Path, crops: str) -> dict[str, Any]:
