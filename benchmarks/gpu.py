@@ -29,6 +29,8 @@ import os
 import sys
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+# A process that has begun to use CUDA cannot be forked: a library that asks for a GPU when it is imported shall ask the driver.
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
 if "--rehearse" in sys.argv:
     os.environ |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
@@ -54,8 +56,10 @@ TOTAL = 480.0
 """s for everything."""
 H200_PEAK = 989e12
 """Dense bf16 operations per second of an H200, by its data sheet."""
-PREFERRED = ("torch", "transformers", "transformers.trainer", "accelerate", "emoadapt.training.finetuning", "whisper")
-"""Imported once, before the parts are forked."""
+IMPORTED = ("torch", "transformers", "transformers.trainer", "accelerate", "emoadapt.training.finetuning", "whisper")
+"""Imported once, before the parts are forked, which saves each of their processes some ten seconds."""
+UNPREPARED = "EMOADAPT_BENCHMARK_UNPREPARED"
+"""Variable that is set where nothing is imported before: a library began to use CUDA when it was imported."""
 WORDS = 20
 """Tokens that random weights say of a clip: five seconds of speech have about as many."""
 SMALL = {"n_audio_state": 768, "n_audio_head": 12, "n_audio_layer": 12}
@@ -447,6 +451,7 @@ def run_part(name: str, plan: Plan, left: float) -> str:
         answer = pipe.recv() if ended else {}
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
     process.join()
     if not ended:
         return f"cut after {limit:.0f} s; rows above are complete"
@@ -504,14 +509,21 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    for module in PREFERRED:
+    for module in () if UNPREPARED in os.environ else IMPORTED:
         # One that is missing fails its part, and says so there.
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
     folder = Path(tempfile.mkdtemp(prefix="gpu-", dir=arguments.folder))
     try:
         plan = make_plan(arguments, folder)
-        device = call_apart(describe_device, arguments.rehearse)
+        try:
+            device = call_apart(describe_device, arguments.rehearse)
+        except ChildError as error:
+            if UNPREPARED not in os.environ:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {UNPREPARED: "1"})
+            print(f"torch cannot use the GPU of this machine, so nothing is measured: {error}", file=sys.stderr)
+            return 2
         rows, parts = [("", "goal", "measured", "")], {}
         for name in arguments.only or PARTS:
             since = time.monotonic()
