@@ -81,24 +81,33 @@ def find_clips(root: Path, data: Path | None) -> tuple[list[Path], list[Path]]:
 
 def make_clips(root: Path, count: int = 20) -> tuple[list[Path], list[Path]]:
     """Noise of which no two files are alike, and short films of a portrait."""
-    import av
     import soundfile
+
+    rng = np.random.default_rng(0)
+    sounds = [root / f"{i}.flac" for i in range(count)]
+    for sound in sounds:
+        soundfile.write(sound, 0.1 * rng.standard_normal(round((SECONDS + 1) * schema.SAMPLE_RATE)), schema.SAMPLE_RATE)
+    return sounds, make_films(root, count, 5)
+
+
+def make_films(root: Path, count: int, frames: int, rate: int = 10) -> list[Path]:
+    """Films of a portrait that moves sideways, no two alike."""
+    import av
     from skimage.data import astronaut
 
     rng = np.random.default_rng(0)
     portrait = np.ascontiguousarray(astronaut()[:256, 58:378])
-    sounds, films = [root / f"{i}.flac" for i in range(count)], [root / f"{i}.mp4" for i in range(count)]
-    for sound, film in zip(sounds, films, strict=True):
-        soundfile.write(sound, 0.1 * rng.standard_normal(round((SECONDS + 1) * schema.SAMPLE_RATE)), schema.SAMPLE_RATE)
+    films = [root / f"{i}.mp4" for i in range(count)]
+    for film in films:
         with av.open(str(film), "w") as container:
-            stream = container.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
+            stream = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
             stream.height, stream.width = portrait.shape[:2]
             stream.pix_fmt = "yuv420p"
-            for _ in range(5):
+            for _ in range(frames):
                 picture = np.roll(portrait, rng.integers(-20, 20), axis=1)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             container.mux(stream.encode())
-    return sounds, films
+    return films
 
 
 def measure(root: Path, size: int, sounds: list[Path], films: list[Path], figures: dict[str, dict[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 from emoadapt.data.clips import Clip, ClipDataset
 from emoadapt.data.streams import Stream
 from emoadapt.machine.ranks import count_ranks, find_rank
+from emoadapt.machine.torch_device import send
 from emoadapt.schema import SAMPLE_RATE
 
 JITTER = 0.04
@@ -43,17 +44,17 @@ class Batch:
     values: Mapping[str, Tensor]
     draws: list[list[int]] = field(default_factory=list)
 
-    def to(self, device: torch.device | str) -> Batch:
+    def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
 
         def move(value: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
-            return [clip.to(device) for clip in value] if isinstance(value, list) else value.to(device)
+            return [send(clip, device) for clip in value] if isinstance(value, list) else send(value, device)
 
         return replace(
             self,
             streams={role: move(value) for role, value in self.streams.items()},
-            lengths={role: value.to(device) for role, value in self.lengths.items()},
-            values={name: value.to(device) for name, value in self.values.items()},
+            lengths={role: send(value, device) for role, value in self.lengths.items()},
+            values={name: send(value, device) for name, value in self.values.items()},
         )
 
 

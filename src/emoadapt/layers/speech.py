@@ -26,6 +26,7 @@ from emoadapt.errors import ModelError
 from emoadapt.layers.adapters import add_adapters, list_adapted, merge_adapters
 from emoadapt.layers.augmentation import mask_spans
 from emoadapt.layers.convolution import encode_signals
+from emoadapt.machine.torch_device import send
 from emoadapt.plugins import read_declaration
 from emoadapt.poolings.base import load_pooling, mask_frames, mean_frames
 from emoadapt.schema import SAMPLE_RATE
@@ -253,7 +254,7 @@ class SpeechBackbone(nn.Module):
                 frames = pad_sequence([self._convolve(signal[None])[0] for signal in signals], batch_first=True)
             else:
                 frames = self._convolve(pad_sequence(signals, batch_first=True))[:, : max(counts)]
-        lengths = torch.tensor(counts, device=self.device)
+        lengths = send(torch.tensor(counts), self.device)
         return frames * mask_frames(lengths, frames.shape[1])[..., None], lengths
 
     def encode(self, frames: Tensor, lengths: Tensor, draws: Sequence[Sequence[int]] = ()) -> Tensor:
@@ -356,7 +357,7 @@ class SpeechBackbone(nn.Module):
         return projected[0] if isinstance(projected, tuple) else projected
 
     def _prepare(self, clip: Tensor) -> Tensor:
-        signal = clip.to(self.device, torch.float32)
+        signal = send(clip.to(torch.float32), self.device)
         if self.normalise:
             # Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm
             signal = (signal - signal.mean()) / torch.sqrt(signal.var(correction=0) + 1e-7)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from emoadapt.errors import NO_GPU, ConfigError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 def find_device(device: str) -> Literal["cpu", "cuda"]:
@@ -26,6 +30,13 @@ def find_device(device: str) -> Literal["cpu", "cuda"]:
     if device == "cuda":
         raise ConfigError(NO_GPU)
     return "cpu"
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device. A GPU is not waited for: it copies from pinned memory when it comes to it."""
+    if device.type == "cuda" and values.device.type == "cpu":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
 
 
 def _has_driver() -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from emoadapt.errors import TrainingError, show
 from emoadapt.machine.ranks import gather
+from emoadapt.training.late_checks import Fetched, LateChecks
 
 logger = logging.getLogger(__name__)
 
@@ -61,23 +62,28 @@ class GradientGuard:
 
     Args:
         skipping: whether steps with an overflowing gradient are left out (`16-mixed`), which is no fault by itself.
+        late: checks that wait for a GPU.
     """
 
-    def __init__(self, *, skipping: bool) -> None:
+    def __init__(self, *, skipping: bool, late: LateChecks | None = None) -> None:
+        self.late = late or LateChecks()
         self.patience = OVERFLOWS if skipping else 1
         self.wrong = 0
         self.utterances: list[str] = []
 
     def check(self, where: str, gradients: Sequence[Tensor]) -> None:
-        """Check the gradients that the clips in `utterances` gave.
+        """Check the gradients that the clips in `utterances` gave: now, or with the late checks.
 
         Raises:
             TrainingError: one is not finite, and this is not what the loss scale of `16-mixed` is there for.
         """
-        finite = bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients)))
+        finite, utterances = Fetched(torch.isfinite(torch.nn.utils.get_total_norm(gradients))), self.utterances
+        self.utterances = []
+        self.late.add(finite, lambda: self._judge(where, finite.read(), utterances))
+
+    def _judge(self, where: str, finite: bool, utterances: Sequence[str]) -> None:
         self.wrong = 0 if finite else self.wrong + 1
         if self.wrong == self.patience:
             # Processes that share a batch have the same gradient, so that all come here together.
-            clips = _name_clips(where, gather(self.utterances))
+            clips = _name_clips(where, gather(utterances))
             raise TrainingError(f"{where}: the gradient is not finite {clips}")
-        self.utterances = []

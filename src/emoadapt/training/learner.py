@@ -18,6 +18,7 @@ from emoadapt.data.batching import Batch
 from emoadapt.machine.ranks import find_rank, gather
 from emoadapt.training.curve import Curve
 from emoadapt.training.guard import GradientGuard, check_loss
+from emoadapt.training.late_checks import LateChecks
 from emoadapt.training.totals import Sums, Term, Totals
 
 if TYPE_CHECKING:
@@ -72,9 +73,11 @@ class Learner(nn.Module):
         """Epochs that the training has; where it is as long as so many steps, the trainer counts them."""
         self.history: list[tuple[float, ...]] = []
         """Scores of the epochs done."""
-        self.last = Sums({}, {}, 0.0)
+        self.last = Sums({}, {}, torch.zeros(0), torch.zeros(0))
         """Of the last batch."""
-        self.gradients = GradientGuard(skipping=settings.precision == "16-mixed")
+        self.late = LateChecks()
+        """Of losses and gradients that a GPU is still computing; the trainer settles them."""
+        self.gradients = GradientGuard(skipping=settings.precision == "16-mixed", late=self.late)
         self._training, self._evaluation = Totals(self.weights), Totals(self.weights)
         self._kept: list[Any] = []
         self._begun = self._said = time.monotonic()
@@ -117,9 +120,12 @@ class Learner(nn.Module):
     # --- what the trainer calls ------------------------------------------------------------------------
 
     def build_optimizer(self) -> torch.optim.Optimizer:
-        """Adam or AdamW."""
+        """Adam or AdamW; on a GPU as one kernel."""
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.settings.optimizer]
-        return kind(self.group_parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay)
+        settings: dict[str, Any] = {"lr": self.settings.learning_rate, "weight_decay": self.settings.weight_decay}
+        if self.device.type == "cuda":
+            settings["fused"] = True
+        return kind(self.group_parameters(), **settings)
 
     def begin_epoch(self) -> None:
         """Forget the sums of the last epoch; not called where an epoch is continued in its middle."""
@@ -133,14 +139,14 @@ class Learner(nn.Module):
             idle: whether this process has no clip of its own in it, and stands in with another's.
 
         Raises:
-            TrainingError: the loss is not finite, or has run away.
+            TrainingError: the loss is not finite, or has run away; on a GPU the next `late.settle` raises it.
         """
         self._seed_dropout()
         terms = self.measure(batch, keep=False)
         if idle:
             terms = {name: term.erase() for name, term in terms.items()}
         self.last = self._training.add(terms, self.device)
-        check_loss(self.where, batch.utterance_ids, self.last.losses, self.last.total, self.curve.before)
+        self._check(batch, self.last, self.curve.before)
         terms = self.last.terms
         parts = [weight * terms[name].share * terms[name].mean for name, weight in self.weights.items()]
         self.gradients.utterances += batch.utterance_ids
@@ -156,8 +162,11 @@ class Learner(nn.Module):
         Raises:
             TrainingError: the loss is not finite.
         """
-        found = self._evaluation.add({} if idle else self.measure(batch, keep=True), self.device)
-        check_loss(self.where, batch.utterance_ids, found.losses, found.total, 0.0)
+        self._check(batch, self._evaluation.add({} if idle else self.measure(batch, keep=True), self.device), 0.0)
+
+    def _check(self, batch: Batch, found: Sums, before: float) -> None:
+        where, clips = self.where, batch.utterance_ids
+        self.late.add(found.fetched, lambda: check_loss(where, clips, found.losses, found.total, before))
 
     def end_evaluation(self, course: Mapping[str, float] | None) -> None:
         """Note the losses and scores of the part.
@@ -165,6 +174,7 @@ class Learner(nn.Module):
         Args:
             course: what varied in the training epoch before it, whose losses are noted too; None = before training.
         """
+        self.late.settle()
         epoch = 0 if course is None else self.position.epoch + 1
         if course is not None:
             self.curve.add(epoch, "train", self.average_training())

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from emoadapt.machine.ranks import add_up, count_ranks
+from emoadapt.training.late_checks import Fetched
 
 TINY = 1e-12
 """Replaces a number of clips of 0, which would be divided by."""
@@ -47,20 +49,36 @@ class Term:
         return Term(self.mean * 0.0, self.weight * 0, self.spread * 0)
 
 
-@dataclass(frozen=True)
 class Sums:
     """A batch's terms over all processes that share it.
+
+    `losses` and `total` wait for the device.
 
     Args:
         terms: to be minimised by this process. In one process they are those measured. Each of several gets its part of the
             batch's mean, times their number, since the mean of their gradients is taken; the weights are those of the batch.
-        losses: term -> mean over the batch.
-        total: weighted sum of the terms.
+        weights: term -> weight in the total.
+        means: (n_terms,) double, over the clips of the batch that have the term.
+        spread: (n_terms,) double, over the clips that it counts for in the total.
     """
 
-    terms: dict[str, Term]
-    losses: dict[str, float]
-    total: float
+    def __init__(self, terms: dict[str, Term], weights: Mapping[str, float], means: Tensor, spread: Tensor) -> None:
+        self.terms, self.weights = terms, weights
+        self.fetched = Fetched(torch.stack([means, spread]))
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Term -> mean over the batch."""
+        return dict(zip(self.weights, self._values[0], strict=True))
+
+    @property
+    def total(self) -> float:
+        """Weighted sum of the terms."""
+        return sum(weight * value for weight, value in zip(self.weights.values(), self._values[1], strict=True))
+
+    @cached_property
+    def _values(self) -> list[list[float]]:
+        return self.fetched.read()
 
 
 class Totals:
@@ -72,7 +90,9 @@ class Totals:
     """
 
     def __init__(self, weights: Mapping[str, float], rows: list[tuple[Tensor, Tensor, Tensor]] | None = None) -> None:
-        self.weights, self.rows = weights, rows or []
+        self.weights, self._rows = weights, rows or []
+        self._new: list[Tensor] = []
+        """Rows that are still on the device."""
 
     def add(self, terms: Mapping[str, Term], device: torch.device) -> Sums:
         """Add a batch; `terms` is empty in a process that has no clip of it."""
@@ -85,20 +105,25 @@ class Totals:
         if ranks > 1:
             sums, weights, clips = add_up(torch.stack([sums, weights, clips]))
             means = torch.where(weights > 0, sums / weights, 0.0)
-        # On the CPU, as those are that come back from a checkpoint.
-        self.rows.append((sums.cpu(), weights.cpu(), clips.cpu()))
-        losses = dict(zip(self.weights, means.tolist(), strict=True))
-        spread = (sums / clips.clamp_min(TINY)).tolist()
-        total = sum(weight * value for weight, value in zip(self.weights.values(), spread, strict=True))
+        self._new.append(torch.stack([sums, weights, clips]))
+        spread = sums / clips.clamp_min(TINY)
         if ranks == 1:
-            return Sums(dict(terms), losses, total)
+            return Sums(dict(terms), self.weights, means, spread)
         shares = torch.where(weights > 0, ranks * counts / weights, 0.0).float()
         own = {
             name: Term(terms[name].mean * shares[place], weights[place].float(), clips[place].float())
             for place, name in enumerate(self.weights)
             if terms
         }
-        return Sums(own, losses, total)
+        return Sums(own, self.weights, means, spread)
+
+    @property
+    def rows(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """The rows of all batches so far, on the CPU as those are that come back from a checkpoint."""
+        if self._new:
+            new, self._new = torch.stack(self._new).cpu(), []
+            self._rows += [(row[0], row[1], row[2]) for row in new]
+        return self._rows
 
     def is_empty(self) -> bool:
         """Whether no batch had a clip with any of the terms."""

@@ -143,7 +143,12 @@ class Trainer:
                     self.checkpoint.end_before_training(learner)
 
     def collect_state(self, learner: Learner, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """All that a run needs to continue."""
+        """All that a run needs to continue.
+
+        Raises:
+            TrainingError: the last step's gradient is not finite.
+        """
+        learner.late.settle()
         return {
             "learner": learner.keep_state(),
             "weights": learner.state_dict(),
@@ -291,6 +296,8 @@ class _Epochs:
             with self.trainer.precision.autocast():
                 loss = self.model(batch, idle=idle)
             self.trainer.precision.backward(loss / size)
+        # A GPU is busy with the backward pass meanwhile.
+        self.learner.late.settle()
         if last:
             self._step()
 
