@@ -95,7 +95,8 @@ class SpeechSettings(Backbone):
     layers: Literal["last", "weighted"] = "last"
     """Layers to pool. `last`: the last transformer layer. `weighted`: a learned weighted mean of the transformer's input and all layers."""
     pooling: Name = "mean"
-    """Pooling of frames into one embedding: `mean` over time, `attentive_statistics`, or a plug-in of your own."""
+    """Pooling of frames into one embedding: `mean` over time; `attention`, a weighted mean; `attentive_statistics`, weighted mean and
+    standard deviation; `last`, the last frame; or a plug-in of your own."""
     train_layers: Literal["all"] | Annotated[int, Field(ge=1)] = "all"
     """Number of transformer layers to train in both stages, counted from the last. A number freezes all layers below, the feature
     projection included."""
