@@ -16,6 +16,7 @@ os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
 import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,6 @@ from emoadapt.data.streams import AUDIO, FRONTEND
 from emoadapt.layers.heads import build_head
 from emoadapt.training.finetuning import FinetunedBackbone
 
-Step = Callable[[], None]
-
 
 def build_pair(size: str, trainable: bool) -> tuple[FinetunedBackbone, WhisperForAudioClassification]:
     """Our model and theirs, with the same weights."""
@@ -40,7 +39,8 @@ def build_pair(size: str, trainable: bool) -> tuple[FinetunedBackbone, WhisperFo
     if backbone is None:
         raise SystemExit(f"{size} names no size of Whisper; give tiny, base, small, medium or large")
     head = build_head("hf", backbone.width, None, len(CLASSES), 0)
-    config = type(backbone.model.config)(**backbone.model.config.to_dict() | {"num_labels": len(CLASSES)})
+    config = deepcopy(backbone.model.config)
+    config.num_labels = len(CLASSES)
     theirs = WhisperForAudioClassification(config)
     theirs.encoder.load_state_dict(backbone.model.state_dict())
     theirs.projector.load_state_dict(head.projector.state_dict())
@@ -117,7 +117,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     paths = list_clips(Path(options.data))
-    names = np.random.default_rng(0).choice(sorted(paths), 40 * options.batch, replace=False)
+    names = np.random.default_rng(0).choice(sorted(paths), 20 * options.batch, replace=False)
     signals = {
         name: torch.from_numpy(clip).float() / 32768 for name, clip in read_clips({n: paths[n] for n in names}).items()
     }
