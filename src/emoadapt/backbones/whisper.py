@@ -268,7 +268,7 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
     from safetensors import SafetensorError
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    from emoadapt.layers.speech import quiet_transformers
+    from emoadapt.layers.speech import PADDING, quiet_transformers
 
     try:
         with quiet_transformers():
@@ -290,6 +290,9 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
         raise ModelError(
             f"{origin} lacks {len(missing)} weights of a Whisper encoder, e.g. {min(missing)}; fetch it again"
         )
+    if "WhisperForAudioClassification" in (model.config.architectures or ()):
+        # Its classifier was trained on such clips.
+        setattr(model.config, PADDING, {"seconds": 30.0, "mode": "silence"})
     return _wrap(model, origin, trained).restore(folder)
 
 

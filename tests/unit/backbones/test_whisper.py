@@ -297,6 +297,26 @@ def test_stand_in_has_the_size_that_the_name_says(
     assert load_stand_in(Config(architecture="whisper", weights="mine")) is None
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_anybody_s_classifier_predicts_as_transformers_does(weighted: bool, tmp_path: Path) -> None:
+    """It was trained on clips padded to 30 s."""
+    values = DIMENSIONS | {"use_weighted_layer_sum": weighted, "classifier_proj_size": 8}
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        model = WhisperForAudioClassification(WhisperConfig(**values, id2label={0: "sad", 1: "glad"})).eval()
+        for parameter in (*model.projector.parameters(), *model.classifier.parameters()):
+            nn.init.normal_(parameter)
+    if weighted:
+        nn.init.normal_(model.layer_weights)
+    model.save_pretrained(tmp_path)
+    classifier, (clip,) = load_classifier(tmp_path), make_clips(20_000)
+    extract = WhisperFeatureExtractor()
+    with torch.no_grad():
+        expected = model(extract(clip.numpy(), sampling_rate=16_000, return_tensors="pt").input_features).logits
+        torch.testing.assert_close(classifier([clip]), expected, atol=1e-4, rtol=0)
+    assert classifier.classes == ("sad", "glad")
+
+
 # --- training ---------------------------------------------------------------------------------------
 
 

@@ -144,7 +144,7 @@ def test_folder_without_a_model_is_named(tmp_path: Path) -> None:
         (AutoConfig.for_model("whisper").to_dict(), "is a whisper model; only those with the parts of wav2vec 2.0 can"),
         (
             AutoConfig.for_model("bert").to_dict(),
-            "is a bert model; only those with the parts of wav2vec 2.0 can be used",
+            "is a bert model; only those with the parts of wav2vec 2.0, and Whisper, can be used",
         ),
     ],
 )
