@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from emoadapt.layers.settings import SpeechSettings
+from emoadapt.layers.settings import SpeechSettings, UntrainedConvolved
 
 if TYPE_CHECKING:
-    from emoadapt.layers.av_hubert import AvHubertBackbone
+    from emoadapt.layers.speech import SpeechBackbone
 
 MODEL_TYPES = ("av_hubert",)
 CHECKPOINTS = (".pt",)
@@ -27,9 +27,11 @@ class Config(SpeechSettings):
     """The audio branch of AV-HuBERT. It has log filter banks and no CNN, so nothing of its front end is trained."""
 
     architecture: Literal["av_hubert"]
+    untrained: UntrainedConvolved | None = None
+    """Dimensions of a randomly initialised model, named as untrained in every table."""
 
 
-def load(config: Config, models_dir: Path, source: Path | None = None) -> AvHubertBackbone:
+def load(config: Config, models_dir: Path, source: Path | None = None) -> SpeechBackbone:
     """Load a backbone, set up as a study wants it; arguments and errors as those of `base.load_backbone`."""
     from emoadapt.layers.av_hubert import build_untrained_av_hubert
     from emoadapt.layers.speech import load_configured
@@ -37,7 +39,7 @@ def load(config: Config, models_dir: Path, source: Path | None = None) -> AvHube
     return load_configured(config, models_dir, source, lambda: build_untrained_av_hubert(config.untrained))
 
 
-def load_folder(folder: Path, architecture: str | None, *, origin: str, trained: bool) -> AvHubertBackbone:
+def load_folder(folder: Path, architecture: str | None, *, origin: str, trained: bool) -> SpeechBackbone:
     """Load what `save` wrote, or the authors' checkpoint file; arguments and errors as those of `base.load_folder`."""
     from emoadapt.layers.av_hubert import load_checkpoint, load_saved
 

@@ -6,7 +6,8 @@ A family is a module here, or in the folder `backbones` of a study's own plug-in
 * `Config`: a section of the study, a subclass of `config.backbones.Backbone` (`layers.settings.SpeechSettings` for speech
   models), whose `architecture` is a `Literal` of these names;
 * `MODEL_TYPES`: what `model_type` in `config.json` says of its folders, a literal; empty: it has none;
-* `CHECKPOINTS`: suffixes of files that it loads, a literal; may be left out;
+* `CHECKPOINTS`: suffixes of files that it loads, a literal; may be left out. Where several families have one, a study names the
+  architecture of such a file;
 * `LOADED_BY`: the library that computes its embeddings from such a folder, `transformers` or `emoadapt`;
 * `NOTICE`: what its licence asks the card of every trained model to say, a sentence; empty: nothing;
 * `load(config, models_dir, source)`: a `LoadedBackbone`, see `load_backbone`;
@@ -47,9 +48,9 @@ class LoadedBackbone(Protocol):
     Attributes:
         width: dimension of the embedding.
 
-    One that reads audio has what `layers.speech.SpeechBackbone` has, too: a front end whose output can be cached
+    One that reads audio is a `layers.speech.SpeechBackbone`: it has a front end whose output can be cached
     (`encode_cnn`, `cnn_dimension`, `count_frames`, `set_cnn_trainable`), `encode` and `pool` for what follows it, `shortest`,
-    `compile_layers`, and `save`.
+    `compile_layers`, and `save`. How a family's model is cut in two, it says with a `layers.parts.SpeechParts`.
     """
 
     width: int
@@ -160,7 +161,11 @@ def list_model_types() -> list[str]:
 
 
 def _recognise(path: Path, architecture: str | None) -> tuple[str, str | None]:
-    """Family of a folder or file, the wanted one where several know it, and the model type that the folder states."""
+    """Family of a folder or file, the wanted one where several know it, and the model type that it states.
+
+    Raises:
+        ModelError: it is a file that several families may load, and none is wanted.
+    """
     wanted = None if architecture in (None, AUTO) else find_family(architecture)
     if path.is_file():
         said, known = path.suffix, collect_declarations("backbones", "CHECKPOINTS")
@@ -170,7 +175,13 @@ def _recognise(path: Path, architecture: str | None) -> tuple[str, str | None]:
     if wanted is not None and (wanted in families or said is None):
         return wanted, said
     found = families[0] if families else find_family(AUTO)
-    return found, found if path.is_file() else said
+    if not path.is_file():
+        return found, said
+    if wanted is None and len(families) > 1:
+        raise ModelError(
+            f"{path} does not say whether it is a model of {' or '.join(families)}; name its `architecture`"
+        )
+    return found, " or ".join(families) or found
 
 
 def _read_model_type(folder: Path) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from emoadapt.errors import ModelError
-from emoadapt.layers.settings import SpeechSettings, UntrainedTransformer
+from emoadapt.layers.settings import TrainableFrontEnd, UntrainedConvolved
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ PADDING_TOLERANCE = 1e-2
 """Share of an embedding's standard deviation by which the padding of a batch may change it: far above rounding, far below a leak."""
 
 
-class UntrainedBackbone(UntrainedTransformer):
+class UntrainedBackbone(UntrainedConvolved):
     """Dimensions of a seeded, randomly initialised backbone."""
 
     conv_dim: tuple[Annotated[int, Field(ge=1)], ...] = (64, 64, 128, 128, 128)
@@ -56,7 +56,7 @@ class UntrainedBackbone(UntrainedTransformer):
         return self
 
 
-class Config(SpeechSettings):
+class Config(TrainableFrontEnd):
     """A self-supervised speech model of `transformers`.
 
     With `auto` it is what `config.json` of the weights says: any speech model with the parts of wav2vec 2.0, such as
@@ -66,8 +66,6 @@ class Config(SpeechSettings):
     architecture: Literal["wav2vec2", "wavlm", "hubert", "data2vec", "auto"]
     untrained: UntrainedBackbone | None = None
     """Dimensions of a randomly initialised model, named as untrained in every table."""
-    cnn: Literal["frozen", "stage1", "both"] | None = None
-    """When the CNN encoder is trained. null = `frozen` (the paper) for weights, `stage1` for untrained."""
 
     @model_validator(mode="after")
     def _architecture(self) -> Config:
@@ -81,11 +79,6 @@ class Config(SpeechSettings):
                 f"WavLM's attention ignores adapters in {', '.join(projections)}; use intermediate_dense and output_dense"
             )
         return self
-
-    @property
-    def cnn_mode(self) -> Literal["frozen", "stage1", "both"]:
-        """The effective value."""
-        return self.cnn or ("frozen" if self.untrained is None else "stage1")
 
 
 def load(config: Config, models_dir: Path, source: Path | None = None) -> SpeechBackbone:

@@ -26,6 +26,9 @@ from emoadapt.layers.speech import SHAPE, SpeechBackbone
 
 logger = logging.getLogger(__name__)
 
+CLASSIFICATION = ("ForSequenceClassification", "ForAudioClassification")
+"""How names of the classification models of `transformers` end."""
+
 
 class EmotionClassifier(nn.Module):
     """A fine-tuned backbone with its head: it tells classes apart, or rates attributes.
@@ -105,7 +108,7 @@ def _describe_other_folder(folder: Path) -> str:
 def load_classifier(folder: Path) -> EmotionClassifier:
     """Load what `EmotionClassifier.save` wrote, in evaluation mode.
 
-    A folder of anybody's `Wav2Vec2ForSequenceClassification` or one of its sisters does as well. Where several of its outputs
+    A folder of anybody's `Wav2Vec2ForSequenceClassification` or one of its sisters does as well, or `WhisperForAudioClassification`. Where several of its outputs
     have the same name, case and spaces aside, they are one class, and their probabilities are added.
 
     Raises:
@@ -174,7 +177,7 @@ def _read_projected(folder: Path) -> tuple[Head, dict[str, list[str]], nn.Parame
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    if not any(name.endswith("ForSequenceClassification") for name in config.architectures or ()):
+    if not any(name.endswith(CLASSIFICATION) for name in config.architectures or ()):
         raise ModelError(
             f"{folder} has neither head.safetensors nor a classification model of transformers, so it is no emotion "
             "classifier; name the folder of a fine-tuned run (kept with `keep_models: best` or `all`)"
@@ -182,7 +185,7 @@ def _read_projected(folder: Path) -> tuple[Head, dict[str, list[str]], nn.Parame
     # What else a backbone must have, `load_folder` sees.
     if config.model_type not in list_model_types() and not all(hasattr(config, name) for name in SHAPE):
         raise ModelError(
-            f"{folder} is a {config.model_type} model; only those with the parts of wav2vec 2.0 can be used"
+            f"{folder} is a {config.model_type} model; only those with the parts of wav2vec 2.0, and Whisper, can be used"
         )
     if config.problem_type not in (None, "single_label_classification", "regression"):
         raise ModelError(

@@ -44,29 +44,24 @@ class Comparison:
 
 
 class _Graph(nn.Module):
-    """What is exported: normalisation, the model of `transformers`, pooling, head, and for classes softmax."""
+    """What is exported: normalisation, the backbone's parts, pooling, head, and for classes softmax."""
 
     def __init__(self, classifier: EmotionClassifier) -> None:
         super().__init__()
-        self.model, self.head = classifier.backbone.model, classifier.head
-        self.pooling = classifier.backbone.pooling
+        self.backbone, self.head = classifier.backbone, classifier.head
         self.rated = bool(classifier.attributes)
-        self.normalise, self.layer_weights = classifier.backbone.normalise, classifier.backbone.layer_weights
 
     def forward(self, audio: Tensor) -> tuple[Tensor, ...]:
         """(batch, samples) -> logits and probabilities (batch, n_classes), or values (batch, n_attributes)."""
-        if self.normalise:
+        if self.backbone.normalise:
             centred = audio - audio.mean(dim=1, keepdim=True)
             audio = centred / torch.sqrt(audio.var(dim=1, correction=0, keepdim=True) + 1e-7)
-        if self.layer_weights is None:
-            hidden = self.model(audio).last_hidden_state
-        else:
-            states = self.model(audio, output_hidden_states=True).hidden_states
-            hidden = sum(
-                weight * state for weight, state in zip(self.layer_weights.softmax(dim=0), states, strict=True)
-            )
+        weights = self.backbone.layer_weights
+        states = self.backbone.parts.trace(audio, every=weights is not None)
+        shares = [1.0] if weights is None else weights.softmax(dim=0)
+        hidden = sum(share * state for share, state in zip(shares, states, strict=True))
         lengths = torch.full(hidden.shape[:1], hidden.shape[1], device=hidden.device)
-        outputs = self.head(self.pooling(hidden, lengths))
+        outputs = self.head(self.backbone.pooling(hidden, lengths))
         return (outputs,) if self.rated else (outputs, outputs.softmax(dim=1))
 
 
@@ -75,8 +70,8 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
 
     That of a model that rates attributes has one output, `values`.
 
-    Its metadata hold `labels` (JSON list, in the order of the outputs), `sampling_rate` and `min_samples`, the shortest
-    clip. Weights of 1.9 GB or more stand beside it in `<file>.data`. Nothing is written unless the file agrees with torch.
+    Its metadata hold `labels` (JSON list, in the order of the outputs), `sampling_rate`, `min_samples`, the shortest
+    clip, and `max_samples`, the longest, where there is one. Weights of 1.9 GB or more stand beside it in `<file>.data`. Nothing is written unless the file agrees with torch.
 
     Args:
         classifier: from `load_classifier`, on the CPU.
@@ -89,7 +84,7 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
         ModelError: the model cannot be exported, or the file gives other logits than torch.
         ConfigError: the file cannot be written.
     """
-    if obstacle := classifier.backbone.obstacle:
+    if obstacle := classifier.backbone.parts.obstacle:
         raise ModelError(
             f"a model of the architecture {classifier.backbone.model.config.model_type} cannot be exported to ONNX, because "
             f"{obstacle}; use `emoadapt predict`"
@@ -100,6 +95,7 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
         labels=json.dumps(list(classifier.outputs), ensure_ascii=False),
         sampling_rate=str(SAMPLE_RATE),
         min_samples=str(shortest),
+        **({} if (longest := classifier.backbone.parts.longest) is None else {"max_samples": str(longest)}),
     )
     n_bytes = sum(parameter.nbytes for parameter in classifier.parameters())
     with _scratch_beside(file) as scratch:
@@ -184,7 +180,10 @@ def _trace(classifier: EmotionClassifier, shortest: int) -> Any:
     Raises:
         ModelError: torch cannot export it.
     """
-    free = {0: torch.export.Dim("batch", min=1), 1: torch.export.Dim("samples", min=shortest)}
+    free = {
+        0: torch.export.Dim("batch", min=1),
+        1: torch.export.Dim("samples", min=shortest, max=classifier.backbone.parts.longest),
+    }
     # Two clips: a size of 1 would be taken for a constant.
     example = torch.zeros(2, max(SAMPLE_RATE, 2 * shortest))
     try:

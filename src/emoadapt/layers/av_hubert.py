@@ -33,11 +33,11 @@ from transformers.models.hubert.modeling_hubert import (
 from emoadapt.errors import ModelError
 from emoadapt.layers.fairseq import read_fairseq
 from emoadapt.layers.heads import seeded
-from emoadapt.layers.speech import SpeechBackbone, quiet_transformers
+from emoadapt.layers.speech import SpeechBackbone, Wav2Vec2Parts, quiet_transformers
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from emoadapt.layers.settings import UntrainedTransformer
+    from emoadapt.layers.settings import UntrainedConvolved
 
 WINDOW, STEP, N_FFT = 400, 160, 512
 """Samples at 16 kHz: 25 ms and 10 ms, without a window function, and the length of the Fourier transform."""
@@ -191,63 +191,47 @@ class AvHubertModel(HubertPreTrainedModel):
         self.post_init()
 
 
-class AvHubertBackbone(SpeechBackbone):
-    """The audio branch behind the interface of all backbones; its front end is fixed, and has no weights.
-
-    Args:
-        model: fusion and transformer.
-        origin: where the weights come from, for the model card.
-        trained: False for random weights.
-    """
+class AvHubertParts(Wav2Vec2Parts):
+    """Log filter banks, without weights, in place of a CNN encoder."""
 
     obstacle = "its log filter banks are computed outside of the network"
-
-    def __init__(self, model: AvHubertModel, *, origin: str, trained: bool) -> None:
-        super().__init__(model, "av_hubert", normalise=model.config.normalize, origin=origin, trained=trained)
-        self.cnn_trainable = False
+    receptive_field = 1
+    """The windows that a short clip lacks are zeros (`log_filter_bank`)."""
 
     @property
-    def cnn_dimension(self) -> int:
+    def front_end(self) -> list[nn.Module]:
+        """None: nothing of it learns."""
+        return []
+
+    @property
+    def dimension(self) -> int:
         """Values of a stacked frame."""
         return int(self.model.config.audio_dimension)
 
-    @property
-    def group_norm(self) -> bool:
-        """Frames are normalised one by one."""
-        return False
-
-    @property
-    def receptive_field(self) -> int:
-        """Samples that one stacked frame sees; of shorter clips the windows that are lacking are zeros."""
-        return (STACK - 1) * STEP + WINDOW
-
     def count_frames(self, n_samples: int) -> int:
-        """Number of stacked frames of a clip of `n_samples` samples."""
-        return -(-_count_windows(max(n_samples, self.shortest)) // STACK)
+        """Number of stacked frames."""
+        return -(-_count_windows(n_samples) // STACK)
 
-    def set_cnn_trainable(self, trainable: bool) -> None:
-        """Without effect: the front end has no weights."""
-
-    def encode_cnn(self, audio: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Stacked log filter banks.
-
-        Args:
-            audio: (n_samples,) float tensors in [-1, 1], 16 kHz.
-
-        Returns:
-            Frames (batch, n_frames, 104), zero beyond a clip's end, and the clips' frame counts (batch,).
-        """
-        frames = [stack_frames(log_filter_bank(self.lengthen(clip))) for clip in audio]
-        if self.normalise:
+    def encode_signals(self, signals: Sequence[Tensor]) -> Tensor:
+        """Stacked log filter banks, (batch, n_frames, 104)."""
+        frames = [stack_frames(log_filter_bank(signal)) for signal in signals]
+        if self.model.config.normalize:
             frames = [nn.functional.layer_norm(clip, clip.shape[1:]) for clip in frames]
-        lengths = torch.tensor([len(clip) for clip in frames], device=self.device)
-        return pad_sequence(frames, batch_first=True).to(self.device), lengths
+        return pad_sequence(frames, batch_first=True).to(signals[0].device)
+
+    def save_preprocessing(self, folder: Path, *, normalise: bool) -> None:
+        """None: `transformers` has no such model."""
+
+
+def _wrap(model: AvHubertModel, *, origin: str, trained: bool) -> SpeechBackbone:
+    """The model behind the interface of all backbones. It normalises frames, not audio."""
+    return SpeechBackbone(model, "av_hubert", normalise=False, origin=origin, trained=trained, parts=AvHubertParts)
 
 
 # --- loading ----------------------------------------------------------------------------------------
 
 
-def build_untrained_av_hubert(dimensions: UntrainedTransformer) -> AvHubertBackbone:
+def build_untrained_av_hubert(dimensions: UntrainedConvolved) -> SpeechBackbone:
     """Build a randomly initialised model; the same dimensions and seed give the same weights."""
     config = AvHubertConfig(
         hidden_size=dimensions.hidden_size,
@@ -263,11 +247,11 @@ def build_untrained_av_hubert(dimensions: UntrainedTransformer) -> AvHubertBackb
     )
     with seeded(dimensions.seed):
         model = AvHubertModel(config)
-    return AvHubertBackbone(model, origin=f"randomly initialised (seed {dimensions.seed})", trained=False)
+    return _wrap(model, origin=f"randomly initialised (seed {dimensions.seed})", trained=False)
 
 
-def load_saved(folder: Path, *, origin: str, trained: bool) -> AvHubertBackbone:
-    """Load a folder that `AvHubertBackbone.save` wrote.
+def load_saved(folder: Path, *, origin: str, trained: bool) -> SpeechBackbone:
+    """Load a folder that `SpeechBackbone.save` wrote.
 
     Raises:
         ModelError: it is incomplete.
@@ -286,10 +270,10 @@ def load_saved(folder: Path, *, origin: str, trained: bool) -> AvHubertBackbone:
         raise ModelError(
             f"{origin} lacks {len(missing)} weights of an av_hubert model, e.g. {min(missing)}; copy it again"
         )
-    return AvHubertBackbone(model, origin=origin, trained=trained).restore(folder)
+    return _wrap(model, origin=origin, trained=trained).restore(folder)
 
 
-def load_checkpoint(file: Path, *, origin: str) -> AvHubertBackbone:
+def load_checkpoint(file: Path, *, origin: str) -> SpeechBackbone:
     """Load a checkpoint that the authors published, pre-trained or fine-tuned, without running code from it.
 
     Args:
@@ -309,7 +293,7 @@ def load_checkpoint(file: Path, *, origin: str) -> AvHubertBackbone:
     _compare(expected, {name: value.shape for name, value in weights.items()}, origin)
     # Copies: what was read is a map of the file
     model.load_state_dict({name: value.to(torch.float32, copy=True) for name, value in weights.items()}, assign=True)
-    return AvHubertBackbone(model, origin=origin, trained=True)
+    return _wrap(model, origin=origin, trained=True)
 
 
 def _select_audio(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

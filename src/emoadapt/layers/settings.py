@@ -22,20 +22,30 @@ class UntrainedTransformer(Section):
     layers: int = Field(4, ge=1)
     heads: int = Field(4, ge=1)
     intermediate_size: int = Field(512, ge=8)
-    conv_pos_kernel: int = Field(32, ge=1)
-    conv_pos_groups: int = Field(8, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
     seed: int = Field(0, ge=0)
 
+    groups: ClassVar[tuple[str, ...]] = ("heads",)
+    """Keys that divide `hidden_size`."""
+
     @model_validator(mode="after")
     def _multiples(self) -> UntrainedTransformer:
-        for name in ("heads", "conv_pos_groups"):
+        for name in self.groups:
             if self.hidden_size % getattr(self, name):
                 raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of {name} {getattr(self, name)}")
         return self
 
 
-Projection = Literal["q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense"]
+class UntrainedConvolved(UntrainedTransformer):
+    """Dimensions of one whose positions come from a convolution, as in wav2vec 2.0."""
+
+    conv_pos_kernel: int = Field(32, ge=1)
+    conv_pos_groups: int = Field(8, ge=1)
+
+    groups: ClassVar[tuple[str, ...]] = ("heads", "conv_pos_groups")
+
+
+Projection = Literal["q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense", "fc1", "fc2"]
 
 
 class SpecAugment(Section):
@@ -60,7 +70,8 @@ class Lora(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
     """On the adapters' input."""
     modules: tuple[Projection, ...] | None = None
-    """Linear layers with an adapter. null: `q_proj` and `v_proj`; for WavLM the two of the feed-forward part."""
+    """Linear layers with an adapter. null: `q_proj` and `v_proj`; for WavLM the two of the feed-forward part (`intermediate_dense`,
+    `output_dense`; Whisper calls its own `fc1` and `fc2`)."""
 
 
 class Padding(Section):
@@ -73,7 +84,7 @@ class Padding(Section):
 
 
 class SpeechSettings(Backbone):
-    """A self-supervised speech model: a front end and a transformer."""
+    """A speech model: a front end and a transformer."""
 
     weights: str | None = None
     """Hub id, or folder relative to `models_dir`. Exactly one of `weights` and `untrained` is given."""
@@ -84,7 +95,8 @@ class SpeechSettings(Backbone):
     layers: Literal["last", "weighted"] = "last"
     """Layers to pool. `last`: the last transformer layer. `weighted`: a learned weighted mean of the transformer's input and all layers."""
     pooling: Name = "mean"
-    """Pooling of frames into one embedding: `mean` over time, `attentive_statistics`, or a plug-in of your own."""
+    """Pooling of frames into one embedding: `mean` over time; `attention`, a weighted mean; `attentive_statistics`, weighted mean and
+    standard deviation; `last`, the last frame; or a plug-in of your own."""
     train_layers: Literal["all"] | Annotated[int, Field(ge=1)] = "all"
     """Number of transformer layers to train in both stages, counted from the last. A number freezes all layers below, the feature
     projection included."""
@@ -161,3 +173,15 @@ class SpeechSettings(Backbone):
         """The keys that decide a kept output of the frozen backbone, as JSON: of its front end, or of its layers."""
         training = {"layers", "pooling", "train_layers", "lora", "spec_augment", "subsets"}
         return self.model_dump_json(exclude=training | ({"cnn"} if kind == "layers" else set()))
+
+
+class TrainableFrontEnd(SpeechSettings):
+    """A speech model whose front end has weights."""
+
+    cnn: Literal["frozen", "stage1", "both"] | None = None
+    """When the CNN encoder is trained. null = `frozen` (the paper) for weights, `stage1` for untrained."""
+
+    @property
+    def cnn_mode(self) -> Literal["frozen", "stage1", "both"]:
+        """The effective value."""
+        return self.cnn or ("frozen" if self.untrained is None else "stage1")

@@ -1,4 +1,4 @@
-"""Self-supervised speech models, split into a front end and a transformer.
+"""Speech models, split into a front end and a transformer.
 
 The pooled embedding of a clip is the same alone and in a padded batch. `transformers` does not promise that:
 group-norm CNN encoders average over the padding, and data2vec's stacked positional convolutions carry values into the padding and
@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from emoadapt.errors import ModelError
 from emoadapt.layers.adapters import add_adapters, list_adapted, merge_adapters
 from emoadapt.layers.augmentation import mask_spans
 from emoadapt.layers.convolution import encode_signals
+from emoadapt.layers.parts import SpeechParts
 from emoadapt.machine.torch_device import send
 from emoadapt.plugins import read_declaration
 from emoadapt.poolings.base import load_pooling, mask_frames, mean_frames
@@ -56,8 +57,114 @@ SHAPE = ("hidden_size", "conv_dim", "conv_kernel", "conv_stride", "conv_bias", "
 """What a model's configuration must say; the last two have only the CNN encoders that `encode_signals` knows."""
 
 
+class Wav2Vec2Parts(SpeechParts):
+    """A CNN encoder, a feature projection and a transformer: wav2vec 2.0 and all models with its parts."""
+
+    @property
+    def front_end(self) -> list[nn.Module]:
+        """The CNN encoder."""
+        return [self.model.feature_extractor]
+
+    @property
+    def dimension(self) -> int:
+        """Channels of the CNN encoder's last layer."""
+        return int(self.model.config.conv_dim[-1])
+
+    @property
+    def group_norm(self) -> bool:
+        """Whether the CNN normalises over time, so that padding would change its output."""
+        return getattr(self.model.config, "feat_extract_norm", "layer") == "group"
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that one CNN frame sees."""
+        samples = 1
+        for kernel, stride in zip(
+            reversed(self.model.config.conv_kernel), reversed(self.model.config.conv_stride), strict=True
+        ):
+            samples = (samples - 1) * stride + kernel
+        return samples
+
+    def count_frames(self, n_samples: int) -> int:
+        """Number of CNN frames."""
+        for kernel, stride in zip(self.model.config.conv_kernel, self.model.config.conv_stride, strict=True):
+            n_samples = (n_samples - kernel) // stride + 1
+        return n_samples
+
+    def encode_signals(self, signals: Sequence[Tensor]) -> Tensor:
+        """See `SpeechParts`; a CNN with group norm sees one clip at a time."""
+        if self.group_norm:
+            return pad_sequence([self._convolve(signal[None])[0] for signal in signals], batch_first=True)
+        return self._convolve(pad_sequence(list(signals), batch_first=True))
+
+    def project(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """The feature projection."""
+        projected = self.model.feature_projection(frames)
+        return projected[0] if isinstance(projected, tuple) else projected
+
+    def transform(self, hidden: Tensor, lengths: Tensor, *, every: bool) -> Sequence[Tensor]:
+        """See `SpeechParts`; of a large model the last of `every` state is taken before the layer norm that follows it."""
+        # Boolean, because transformers inverts it with `~`: of an integer mask that selects other rows, silently.
+        valid = mask_frames(lengths, hidden.shape[1])
+        with self._zero_padding(valid), self._collect_layers(self.encoder.layers if every else ()) as states:
+            last = self.encoder(hidden, attention_mask=valid).last_hidden_state
+        return states if every else [last]
+
+    def trace(self, audio: Tensor, *, every: bool) -> Sequence[Tensor]:
+        """See `SpeechParts`."""
+        found = self.model(audio, output_hidden_states=every)
+        return found.hidden_states if every else [found.last_hidden_state]
+
+    def save_preprocessing(self, folder: Path, *, normalise: bool) -> None:
+        """Write the configuration of `Wav2Vec2FeatureExtractor`."""
+        from transformers import Wav2Vec2FeatureExtractor
+
+        Wav2Vec2FeatureExtractor(
+            sampling_rate=SAMPLE_RATE, do_normalize=normalise, return_attention_mask=not self.group_norm
+        ).save_pretrained(folder)
+
+    def _convolve(self, signals: Tensor) -> Tensor:
+        if signals.device.type == "cpu":
+            return encode_signals(self.model.feature_extractor, signals)
+        # cuDNN may use TF32 for convolutions in float32, matrix products may not.
+        return self.model.feature_extractor(signals).transpose(1, 2)
+
+    @contextmanager
+    def _collect_layers(self, layers: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+        """The input of the first of these layers and the output of each: `hidden_states` of `transformers`."""
+        states: list[Tensor] = []
+
+        def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+            states.extend(inputs[:1] if not states else [])
+            states.append(output[0] if isinstance(output, tuple) else output)
+
+        handles = [layer.register_forward_hook(note) for layer in layers]
+        try:
+            yield states
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
+    def _zero_padding(self, valid: Tensor) -> Iterator[None]:
+        """Zero the padding where convolutions over time read it, as a clip on its own has it.
+
+        That is after each of data2vec's positional convolutions, and before the depthwise one of a conformer's layer.
+        """
+        positions = getattr(getattr(self.encoder, "pos_conv_embed", None), "layers", ())
+        handles = [layer.register_forward_hook(lambda _, __, output: output * valid[:, None]) for layer in positions]
+        for layer in self.encoder.layers:
+            if (inner := getattr(getattr(layer, "conv_module", None), "depthwise_conv", None)) is not None:
+                handles.append(inner.register_forward_pre_hook(lambda _, inputs: (inputs[0] * valid[:, None],)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
 class SpeechBackbone(nn.Module):
-    """A speech model cut into its CNN encoder and its transformer: see `backbones.base.LoadedBackbone`.
+    """A speech model cut into a front end and a transformer: see `backbones.base.LoadedBackbone`.
 
     Args:
         model: one of the `transformers` models, without a head.
@@ -65,24 +172,33 @@ class SpeechBackbone(nn.Module):
         normalise: whether each utterance is scaled to zero mean and unit variance first.
         origin: where the weights come from, for the model card.
         trained: False for random weights.
+        parts: how the model is cut.
     """
 
-    obstacle: ClassVar[str | None] = None
-    """Why the way from audio to the embedding cannot be one graph, such as an ONNX file; None: it can."""
-
-    def __init__(self, model: Any, family: str, *, normalise: bool, origin: str, trained: bool) -> None:
+    def __init__(
+        self,
+        model: Any,
+        family: str,
+        *,
+        normalise: bool,
+        origin: str,
+        trained: bool,
+        parts: type[SpeechParts] = Wav2Vec2Parts,
+    ) -> None:
         super().__init__()
         if getattr(model.config, "conv_pos_batch_norm", False):
             raise ModelError(
                 f"{origin}: its positional convolution has batch norm, so embeddings would depend on padding; choose another checkpoint"
             )
-        model.config.layerdrop = 0.0
+        if hasattr(model.config, "layerdrop"):
+            model.config.layerdrop = 0.0
         self.model = model
+        self.parts = parts(model)
         self.family = family
         self.normalise = normalise
         self.origin = origin
         self.trained = trained
-        self.cnn_trainable = True
+        self.cnn_trainable = bool(self.parts.front_end)
         self.spec_augment: SpecAugment | None = None
         self.register_parameter("layer_weights", None)
         self.pooling = load_pooling(getattr(model.config, POOLING, "mean"), self.hidden_width)
@@ -98,6 +214,11 @@ class SpeechBackbone(nn.Module):
         return int(self.model.config.hidden_size)
 
     @property
+    def layers(self) -> nn.ModuleList:
+        """The transformer's layers."""
+        return self.parts.encoder.layers
+
+    @property
     def library(self) -> Literal["transformers", "emoadapt"]:
         """What computes the embedding from a folder that `save` writes."""
         return read_declaration("backbones", self.family, "LOADED_BY") if self.pooling.name == "mean" else "emoadapt"
@@ -109,23 +230,13 @@ class SpeechBackbone(nn.Module):
 
     @property
     def cnn_dimension(self) -> int:
-        """Channels of the CNN encoder's last layer."""
-        return int(self.model.config.conv_dim[-1])
-
-    @property
-    def group_norm(self) -> bool:
-        """Whether the CNN normalises over time, so that padding would change its output."""
-        return getattr(self.model.config, "feat_extract_norm", "layer") == "group"
+        """Values of a frame of the front end."""
+        return self.parts.dimension
 
     @property
     def receptive_field(self) -> int:
-        """Samples that one CNN frame sees; shorter clips are filled up with zeros to this length."""
-        samples = 1
-        for kernel, stride in zip(
-            reversed(self.model.config.conv_kernel), reversed(self.model.config.conv_stride), strict=True
-        ):
-            samples = (samples - 1) * stride + kernel
-        return samples
+        """Samples that shorter clips are filled up with zeros to."""
+        return self.parts.receptive_field
 
     @property
     def padding(self) -> dict[str, Any]:
@@ -143,19 +254,18 @@ class SpeechBackbone(nn.Module):
         return next(self.parameters()).device
 
     def count_frames(self, n_samples: int) -> int:
-        """Number of CNN frames of a clip of `n_samples` samples."""
-        frames = max(n_samples, self.receptive_field, self.shortest)
-        for kernel, stride in zip(self.model.config.conv_kernel, self.model.config.conv_stride, strict=True):
-            frames = (frames - kernel) // stride + 1
-        return frames
+        """Number of front-end frames of a clip of `n_samples` samples."""
+        return self.parts.count_frames(max(n_samples, self.receptive_field, self.shortest))
 
     def set_cnn_trainable(self, trainable: bool) -> None:
-        """Freeze or release the CNN encoder; a frozen one runs without recording gradients."""
-        for parameter in self.model.feature_extractor.parameters():
-            parameter.requires_grad = trainable
-        # transformers asks for the input's gradient otherwise, and would record the frozen encoder's whole graph
-        self.model.feature_extractor._requires_grad = trainable
-        self.cnn_trainable = trainable
+        """Freeze or release the front end; a frozen one runs without recording gradients, and one without weights stays frozen."""
+        for module in self.parts.front_end:
+            for parameter in module.parameters():
+                parameter.requires_grad = trainable
+            # transformers asks for the input's gradient otherwise, and would record the frozen encoder's whole graph
+            if hasattr(module, "_requires_grad"):
+                module._requires_grad = trainable
+        self.cnn_trainable = trainable and bool(self.parts.front_end)
 
     def configure(self, config: SpeechSettings) -> None:
         """Set up what a study wants beyond the model: layers, pooling, adapters, frozen layers, SpecAugment, padding.
@@ -163,7 +273,7 @@ class SpeechBackbone(nn.Module):
         Raises:
             ModelError: the model has fewer layers than are to be trained, or adapters cannot be added or do nothing.
         """
-        layers = self.model.encoder.layers
+        layers = self.layers
         if config.layers == "weighted" and self.layer_weights is None:
             self.layer_weights = nn.Parameter(torch.zeros(len(layers) + 1))
         if config.pooling != self.pooling.name:
@@ -225,7 +335,7 @@ class SpeechBackbone(nn.Module):
             raise ModelError(
                 "`compile: true` needs a C++ compiler, and none was found; install g++ or clang, or remove `compile`"
             ) from error
-        for layer in self.model.encoder.layers:
+        for layer in self.layers:
             # Not the module itself: hooks, which take the layers' outputs for a weighted mean, stay outside.
             layer.forward = torch.compile(layer.forward, dynamic=True)
 
@@ -239,7 +349,7 @@ class SpeechBackbone(nn.Module):
         return nn.functional.pad(signal, (0, lacking))
 
     def encode_cnn(self, audio: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Run the CNN encoder.
+        """Run the front end.
 
         Args:
             audio: (n_samples,) float tensors in [-1, 1], 16 kHz.
@@ -248,17 +358,14 @@ class SpeechBackbone(nn.Module):
             Frames (batch, n_frames, cnn_dimension), zero beyond a clip's end, and the clips' frame counts (batch,).
         """
         signals = [self._prepare(clip) for clip in audio]
-        counts = [self.count_frames(len(signal)) for signal in signals]
+        counts = [self.parts.count_frames(len(signal)) for signal in signals]
         with torch.set_grad_enabled(self.cnn_trainable and torch.is_grad_enabled()):
-            if self.group_norm:
-                frames = pad_sequence([self._convolve(signal[None])[0] for signal in signals], batch_first=True)
-            else:
-                frames = self._convolve(pad_sequence(signals, batch_first=True))[:, : max(counts)]
+            frames = self.parts.encode_signals(signals)[:, : max(counts)]
         lengths = send(torch.tensor(counts), self.device)
         return frames * mask_frames(lengths, frames.shape[1])[..., None], lengths
 
     def encode(self, frames: Tensor, lengths: Tensor, draws: Sequence[Sequence[int]] = ()) -> Tensor:
-        """Run feature projection and transformer.
+        """Run what follows the front end: projection or positions, and the transformer.
 
         Args:
             frames: (batch, n_frames, cnn_dimension) output of `encode_cnn`, or its cached copy.
@@ -268,17 +375,13 @@ class SpeechBackbone(nn.Module):
         Returns:
             Last layer, or the weighted mean of all, (batch, n_frames, hidden_width); frames beyond a clip's end hold no meaning.
         """
-        hidden = self._project(frames)
+        hidden = self.parts.project(frames, lengths)
         if self.training and self.spec_augment is not None and draws:
             stand_in = getattr(self.model, "masked_spec_embed", None)
             hidden = mask_spans(hidden, lengths, draws, self.spec_augment, stand_in)
-        # Boolean, because transformers inverts it with `~`: of an integer mask that selects other rows, silently.
-        valid = mask_frames(lengths, frames.shape[1])
-        layers = () if self.layer_weights is None else self.model.encoder.layers
-        with self._zero_padding(valid), self._collect_layers(layers) as states:
-            last = self.model.encoder(hidden, attention_mask=valid).last_hidden_state
         if self.layer_weights is None:
-            return last
+            return self.parts.transform(hidden, lengths, every=False)[-1]
+        states = self.parts.transform(hidden, lengths, every=True)
         return sum(weight * state for weight, state in zip(self.layer_weights.softmax(dim=0), states, strict=True))
 
     def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
@@ -301,10 +404,7 @@ class SpeechBackbone(nn.Module):
             # Not in inference mode: a conformer keeps its rotary positions for the next batch, which may be one of training.
             with torch.no_grad():
                 frames, lengths = self.eval().encode_cnn(audio)
-                projected = self._project(frames)
-                valid = mask_frames(lengths, frames.shape[1])
-                with self._zero_padding(valid), self._collect_layers(self.model.encoder.layers) as states:
-                    self.model.encoder(projected, attention_mask=valid)
+                states = self.parts.transform(self.parts.project(frames, lengths), lengths, every=True)
                 return torch.stack([mean_frames(state, lengths) for state in states], dim=1)
         finally:
             self.train(training)
@@ -317,7 +417,7 @@ class SpeechBackbone(nn.Module):
     def save(self, folder: Path, card: Mapping[str, Any], model: Any = None) -> None:
         """Write a folder that `AutoModel.from_pretrained` loads: weights, configuration, preprocessing, model card.
 
-        Without preprocessing, and for `load_folder` alone, where `library` is `emoadapt`.
+        A model that `transformers` does not have is for `load_folder` alone, and has no preprocessing.
 
         Args:
             folder: made if needed.
@@ -325,19 +425,15 @@ class SpeechBackbone(nn.Module):
             model: a model of `transformers` around this backbone, written instead of the backbone alone.
         """
         from safetensors.torch import save_file
-        from transformers import Wav2Vec2FeatureExtractor
 
         folder.mkdir(parents=True, exist_ok=True)
         with quiet_transformers():
-            merge_adapters(self.model if model is None else model).save_pretrained(folder)
+            self.parts.save_model(merge_adapters(self.model if model is None else model), folder)
         if self.layer_weights is not None:
             save_file({"layer_weights": self.layer_weights.detach()}, folder / LAYER_WEIGHTS)
         if state := self.pooling.state_dict():
             save_file({name: value.contiguous() for name, value in state.items()}, folder / POOLING_WEIGHTS)
-        if read_declaration("backbones", self.family, "LOADED_BY") == "transformers":
-            Wav2Vec2FeatureExtractor(
-                sampling_rate=SAMPLE_RATE, do_normalize=self.normalise, return_attention_mask=not self.group_norm
-            ).save_pretrained(folder)
+        self.parts.save_preprocessing(folder, normalise=self.normalise)
         weighted = self.layer_weights is not None
         write_card(
             folder,
@@ -351,11 +447,6 @@ class SpeechBackbone(nn.Module):
             padding=self.padding,
         )
 
-    def _project(self, frames: Tensor) -> Tensor:
-        """(batch, n_frames, cnn_dimension) -> what the transformer is given."""
-        projected = self.model.feature_projection(frames)
-        return projected[0] if isinstance(projected, tuple) else projected
-
     def _prepare(self, clip: Tensor) -> Tensor:
         signal = send(clip.to(torch.float32), self.device)
         if self.normalise:
@@ -363,45 +454,6 @@ class SpeechBackbone(nn.Module):
             signal = (signal - signal.mean()) / torch.sqrt(signal.var(correction=0) + 1e-7)
         signal = self.lengthen(signal)
         return nn.functional.pad(signal, (0, max(0, self.receptive_field - len(signal))))
-
-    def _convolve(self, signals: Tensor) -> Tensor:
-        if self.device.type == "cpu":
-            return encode_signals(self.model.feature_extractor, signals)
-        # cuDNN may use TF32 for convolutions in float32, matrix products may not.
-        return self.model.feature_extractor(signals).transpose(1, 2)
-
-    @contextmanager
-    def _collect_layers(self, layers: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
-        """The input of the first of these layers and the output of each: `hidden_states` of `transformers`."""
-        states: list[Tensor] = []
-
-        def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
-            states.extend(inputs[:1] if not states else [])
-            states.append(output[0] if isinstance(output, tuple) else output)
-
-        handles = [layer.register_forward_hook(note) for layer in layers]
-        try:
-            yield states
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    @contextmanager
-    def _zero_padding(self, valid: Tensor) -> Iterator[None]:
-        """Zero the padding where convolutions over time read it, as a clip on its own has it.
-
-        That is after each of data2vec's positional convolutions, and before the depthwise one of a conformer's layer.
-        """
-        positions = getattr(getattr(self.model.encoder, "pos_conv_embed", None), "layers", ())
-        handles = [layer.register_forward_hook(lambda _, __, output: output * valid[:, None]) for layer in positions]
-        for layer in self.model.encoder.layers:
-            if (inner := getattr(getattr(layer, "conv_module", None), "depthwise_conv", None)) is not None:
-                handles.append(inner.register_forward_pre_hook(lambda _, inputs: (inputs[0] * valid[:, None],)))
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
 
 def _check_adapters(backbone: SpeechBackbone) -> None:

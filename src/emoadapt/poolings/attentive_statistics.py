@@ -1,4 +1,8 @@
-"""Mean and standard deviation over time, weighted by a learned attention (Okabe et al. 2018)."""
+"""Attentive statistics (Okabe et al. 2018), as in the baselines of the MSP-Podcast challenges of 2024 and 2025.
+
+These are the challenge's own sizes and initial weights (https://github.com/msplabresearch/MSP_Challenge_2024): one hidden layer as wide
+as a frame, and a standard normal vector, which singles out few frames at first.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,12 @@ from torch import Tensor, nn
 
 from emoadapt.poolings import base
 
-BOTTLENECK = 128
-"""Units of the attention between a frame and its weight."""
-SMALLEST_VARIANCE = 1e-6
+SMALLEST_VARIANCE = 1e-5
 """Below it the standard deviation has no gradient that could be used: it would be infinite at 0."""
 
 
 class Pooling(base.Pooling):
-    """Weighted mean and standard deviation side by side, twice as wide as a frame.
+    """Mean and standard deviation over time, weighted by a learned attention, side by side: twice as wide as a frame.
 
     Args:
         dimension: of a frame.
@@ -23,13 +25,12 @@ class Pooling(base.Pooling):
     def __init__(self, dimension: int) -> None:
         super().__init__(dimension)
         self.width = 2 * dimension
-        self.attention = nn.Sequential(nn.Linear(dimension, BOTTLENECK), nn.Tanh(), nn.Linear(BOTTLENECK, 1))
+        self.attention = base.build_attention(dimension)
+        nn.init.normal_(self.attention[-1].weight)
 
     def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """(batch, n_frames, dimension), (batch,) -> (batch, 2 * dimension) float32."""
-        valid = base.mask_frames(lengths, hidden.shape[1])[..., None]
-        frames = torch.where(valid, hidden.float(), 0.0)
-        weights = self.attention(frames).float().masked_fill(~valid, -torch.inf).softmax(dim=1)
+        frames, weights = base.weigh_frames(self.attention, hidden, lengths)
         mean = (weights * frames).sum(dim=1)
         variance = (weights * (frames - mean[:, None]).square()).sum(dim=1)
         return torch.cat([mean, variance.clamp_min(SMALLEST_VARIANCE).sqrt()], dim=1)

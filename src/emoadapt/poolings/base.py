@@ -70,3 +70,24 @@ def mean_frames(hidden: Tensor, lengths: Tensor) -> Tensor:
     """Mean over valid frames: (batch, n_frames, dimension), (batch,) -> (batch, dimension) float32."""
     valid = mask_frames(lengths, hidden.shape[1])[..., None]
     return torch.where(valid, hidden.float(), 0.0).sum(dim=1) / lengths[:, None]
+
+
+def build_attention(dimension: int) -> nn.Sequential:
+    """A network that scores a frame: a hidden layer as wide as a frame, tanh, and a vector (Okabe et al. 2018, Eq. 4)."""
+    return nn.Sequential(nn.Linear(dimension, dimension), nn.Tanh(), nn.Linear(dimension, 1, bias=False))
+
+
+def weigh_frames(attention: nn.Module, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax over time of the scores of valid frames.
+
+    Args:
+        attention: (..., dimension) -> (..., 1).
+        hidden: (batch, n_frames, dimension).
+        lengths: (batch,) valid frames.
+
+    Returns:
+        Frames, zero beyond a clip's end, and their weights (batch, n_frames, 1), which add up to 1; both float32.
+    """
+    valid = mask_frames(lengths, hidden.shape[1])[..., None]
+    frames = torch.where(valid, hidden.float(), 0.0)
+    return frames, attention(frames).float().masked_fill(~valid, -torch.inf).softmax(dim=1)

@@ -144,7 +144,7 @@ def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, 
         outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
         lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
     if library == "emoadapt":
-        loads = "The embedding is computed by emoadapt only: `transformers` lacks the model or the pooling."
+        loads = "The embedding is computed by emoadapt only: `transformers` lacks the model, clips of natural length, or the pooling."
         return [*lines, "", *_fence(_EMBED_EMOADAPT), "", loads]
     code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
     lines += ["", *_fence(code), ""]

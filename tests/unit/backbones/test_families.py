@@ -84,7 +84,7 @@ def test_family_declares_what_no_default_could_say(family: str) -> None:
 
 
 def test_architectures_and_model_types_belong_to_one_family() -> None:
-    for constant in ("ARCHITECTURES", "MODEL_TYPES", "CHECKPOINTS"):
+    for constant in ("ARCHITECTURES", "MODEL_TYPES"):
         names = [name for values in plugins.collect_declarations("backbones", constant).values() for name in values]
         assert len(names) == len({*names})
 
@@ -123,7 +123,7 @@ def test_layers_are_the_same_alone_and_in_a_padded_batch_and_without_dropout(arc
     assert backbone.training
     assert not together.requires_grad
     assert together.shape[::2] == (3, backbone.width)
-    n_layers = len(backbone.model.encoder.layers) if hasattr(backbone, "model") else 0
+    n_layers = len(backbone.layers) if hasattr(backbone, "layers") else 0
     assert together.shape[1] == n_layers + 1
 
 
@@ -156,11 +156,16 @@ def test_saved_folder_comes_back_and_says_whose_it_is(architecture: str, tmp_pat
 
 @saved
 def test_what_loads_a_folder_is_as_declared(architecture: str, tmp_path: Path) -> None:
-    from transformers import AutoModel
+    from transformers import CONFIG_MAPPING, AutoModel
 
     backbone, (clip, *_) = make(architecture, tmp_path), make_clips(architecture, tmp_path)
     backbone.save(tmp_path / "folder", {})
     if declare(find_family(architecture), "LOADED_BY") == "emoadapt":
+        if backbone.model.config.model_type in CONFIG_MAPPING:
+            _, report = AutoModel.from_pretrained(tmp_path / "folder", output_loading_info=True)
+            assert not report["unexpected_keys"]
+            assert all(name.startswith("decoder.") for name in report["missing_keys"])
+            return
         with pytest.raises(ValueError, match="does not recognize this architecture"):
             AutoModel.from_pretrained(tmp_path / "folder")
         return
@@ -179,6 +184,18 @@ def test_folder_of_another_family_is_refused(architecture: str, tmp_path: Path) 
         if declare(family, "MODEL_TYPES"):
             with pytest.raises(ModelError, match=f"^mine is an? .* model, the configuration says {other}; change"):
                 load_folder(tmp_path / "folder", other, origin="mine", trained=True)
+
+
+def test_file_that_two_families_may_load_needs_a_named_architecture(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").touch()
+    with pytest.raises(
+        ModelError, match=r"model.pt does not say whether it is a model of av_hubert or whisper; name its"
+    ):
+        load_folder(tmp_path / "model.pt", origin="mine", trained=True)
+    with pytest.raises(ModelError, match=r"mine is an av_hubert or whisper model, the configuration says wavlm"):
+        load_folder(tmp_path / "model.pt", "wavlm", origin="mine", trained=True)
+    with pytest.raises(ModelError, match="mine is not a Whisper checkpoint"):
+        load_folder(tmp_path / "model.pt", "whisper", origin="mine", trained=True)
 
 
 def test_vector_is_its_own_embedding(tmp_path: Path) -> None:
@@ -214,7 +231,8 @@ def test_family_that_declares_too_little_is_named(tmp_path: Path, monkeypatch: p
         ({"untrained": {}}, "b.architecture: this key is required"),
         (
             {"architecture": "av_hubert", "untrained": {}, "cnn": "both"},
-            "b.cnn: this key is not known; `cnn` is a key of architecture wav2vec2, wavlm, hubert, data2vec, auto; av_hubert has none",
+            "b.cnn: this key is not known; `cnn` is a key of architecture wav2vec2, wavlm, hubert, data2vec, auto, whisper; "
+            "av_hubert has none",
         ),
         (
             {"architecture": "wavlm", "untrained": {}, "reads": "x"},

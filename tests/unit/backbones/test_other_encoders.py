@@ -160,7 +160,7 @@ def test_other_layouts_are_refused(model_type: str, values: dict[str, Any], lack
 
 def test_family_whose_padding_leaks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, *FAMILIES[3])
-    monkeypatch.setattr("emoadapt.layers.speech.SpeechBackbone._zero_padding", _leave_padding)
+    monkeypatch.setattr("emoadapt.layers.speech.Wav2Vec2Parts._zero_padding", _leave_padding)
     with pytest.raises(ModelError, match=r"wav2vec2-conformer model, whose embedding of a clip depends on padding"):
         load_backbone(AUTO, tmp_path)
 

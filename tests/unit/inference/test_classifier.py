@@ -141,10 +141,13 @@ def test_folder_without_a_model_is_named(tmp_path: Path) -> None:
     ("values", "message"),
     [
         ({"problem_type": "multi_label_classification"}, "is a model for multi_label_classification"),
-        (AutoConfig.for_model("whisper").to_dict(), "is a whisper model; only those with the parts of wav2vec 2.0 can"),
+        (
+            AutoConfig.for_model("roberta").to_dict(),
+            "is a roberta model; only those with the parts of wav2vec 2.0, and",
+        ),
         (
             AutoConfig.for_model("bert").to_dict(),
-            "is a bert model; only those with the parts of wav2vec 2.0 can be used",
+            "is a bert model; only those with the parts of wav2vec 2.0, and Whisper, can be used",
         ),
     ],
 )

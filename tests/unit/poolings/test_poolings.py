@@ -17,7 +17,7 @@ from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.layers.heads import build_head
 from emoadapt.layers.speech import SpeechBackbone
-from emoadapt.poolings.base import load_pooling
+from emoadapt.poolings.base import Pooling, load_pooling
 
 SMALL = {
     "conv_dim": (12, 16, 16), "conv_kernel": (10, 8, 4), "conv_stride": (5, 4, 4), "hidden_size": 32, "layers": 2,
@@ -118,16 +118,45 @@ def test_a_study_can_return_to_mean_pooling(tmp_path: Path) -> None:
 
 
 def test_attentive_statistics_by_hand() -> None:
-    """One unit attends: frames 1 and 3 with scores 0 and ln 3 weigh 1/4 and 3/4."""
+    """Frames 1 and 3 with scores 0 and ln 3 weigh 1/4 and 3/4."""
     pooling = load_pooling("attentive_statistics", 1)
+    attend(pooling)
+    with torch.no_grad():
+        found = pooling(torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([2]))
+    # Mean 2.5, variance 1/4 * 1.5 ** 2 + 3/4 * 0.5 ** 2 = 0.75
+    torch.testing.assert_close(found, torch.tensor([[2.5, 0.75**0.5]]))
+
+
+def test_attentive_statistics_begin_as_in_the_challenge_s_baseline() -> None:
+    """A layer as wide as a frame with a bias, and a standard normal vector without."""
+    attention = load_pooling("attentive_statistics", 400).attention
+    assert {name: tuple(value.shape) for name, value in attention.state_dict().items()} == {
+        "0.weight": (400, 400), "0.bias": (400,), "2.weight": (1, 400),
+    }  # fmt: skip
+    assert 0.9 < float(attention[2].weight.std()) < 1.1
+
+
+def test_attention_by_hand() -> None:
+    """Weights 1/4 and 3/4, as below."""
+    pooling = load_pooling("attention", 1)
+    attend(pooling)
+    with torch.no_grad():
+        found = pooling(torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([2]))
+    torch.testing.assert_close(found, torch.tensor([[2.5]]))
+
+
+def test_last_is_the_last_valid_frame() -> None:
+    hidden = torch.arange(12.0).reshape(2, 3, 2)
+    assert load_pooling("last", 2)(hidden, torch.tensor([3, 1])).tolist() == [[4.0, 5.0], [6.0, 7.0]]
+
+
+def attend(pooling: Pooling) -> None:
+    """Scores 0 and ln 3 for the frames 1 and 3 of one dimension."""
     with torch.no_grad():
         for parameter in pooling.parameters():
             parameter.zero_()
         pooling.attention[0].weight[0], pooling.attention[0].bias[0] = 1.0, -1.0
         pooling.attention[2].weight[0, 0] = torch.log(torch.tensor(3.0)) / torch.tanh(torch.tensor(2.0))
-        found = pooling(torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([2]))
-    # Mean 2.5, variance 1/4 * 1.5 ** 2 + 3/4 * 0.5 ** 2 = 0.75
-    torch.testing.assert_close(found, torch.tensor([[2.5, 0.75**0.5]]))
 
 
 def test_unknown_pooling_is_answered_with_the_nearest() -> None:

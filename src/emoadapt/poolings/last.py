@@ -1,0 +1,16 @@
+"""The last frame of a clip."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from emoadapt.poolings import base
+
+
+class Pooling(base.Pooling):
+    """The last valid frame."""
+
+    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """(batch, n_frames, dimension), (batch,) -> (batch, dimension) float32."""
+        place = (lengths - 1)[:, None, None].expand(-1, 1, hidden.shape[2])
+        return hidden.gather(1, place)[:, 0].float()
