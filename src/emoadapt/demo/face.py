@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import cv2
 import numpy as np
 
 from emoadapt.demo.plan import PlannedClip
+from emoadapt.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
 FRAME_SIZE = 160
 """Width and height of a frame, pixels."""
 
-FRAME_RATE = 10
-"""Frames per second."""
+FRAME_RATE = 5
+"""Frames per second: a face for each syllable or so. Each one costs making, decoding and searching."""
 
 _CROP = (slice(0, 212), slice(116, 336))
 _CENTRE = (110.0, 108.0)
@@ -119,7 +122,7 @@ def measure_loudness(samples: NDArray[np.floating], sample_rate: int) -> NDArray
         sample_rate: Hz.
 
     Returns:
-        (n_frames,) in [0, 1]: root mean square of the 100 ms of a frame, relative to the clip's loud frames.
+        (n_frames,) in [0, 1]: root mean square within a frame, relative to the clip's loud frames.
     """
     hop = sample_rate // FRAME_RATE
     frames = np.pad(samples, (0, -len(samples) % hop)).reshape(-1, hop)
@@ -173,12 +176,24 @@ def _place_head(clip: PlannedClip, identity: Identity, sway: NDArray[np.floating
     return matrix[:2]
 
 
+def _find_portrait() -> Path:
+    """The file in scikit-image's wheel. Its own reader takes a second to import.
+
+    Raises:
+        ModelError: scikit-image is not installed, or lacks it.
+    """
+    found = find_spec("skimage")
+    path = Path(found.origin if found and found.origin else "").with_name("data") / "astronaut.png"
+    if not path.is_file():
+        raise ModelError(f"{path}, the face of the demo corpus, is missing; reinstall the package scikit-image")
+    return path
+
+
 @cache
 def _prepare_portrait() -> tuple[NDArray[np.float32], ...]:
     """The crop in [0, 1], pixel coordinates (right, down), a weight map per control point, the mouth's inside."""
-    from skimage.data import astronaut
-
-    portrait = astronaut()[_CROP].astype(np.float32) / 255
+    picture: Any = cv2.imread(str(_find_portrait()), cv2.IMREAD_COLOR_RGB)
+    portrait = picture[_CROP].astype(np.float32) / 255
     down, across = np.mgrid[: portrait.shape[0], : portrait.shape[1]].astype(np.float32)
     weights = np.stack(
         [np.exp(-(((across - x) / wide) ** 2 + ((down - y) / high) ** 2) / 2) for x, y, wide, high in _POINTS.values()]

@@ -36,16 +36,14 @@ def speak_clip(clip: PlannedClip) -> NDArray[np.float32]:
     Raises:
         ModelError: espeak-ng is not installed or does not know the voice.
     """
-    from scipy.signal import lfilter, resample_poly
-
     voice, prosody = VOICES[clip.voice], clip.prosody
     with _LOCK:
         samples, rate = _synthesise(
             clip.sentence, voice.espeak, prosody.rate, prosody.pitch, prosody.pitch_range, clip.seed
         )
-    speech = resample_poly(samples / 32768.0, SAMPLE_RATE, rate)
+    speech = _resample(samples, rate)
     # A first-order high shelf: effort of the voice is heard in its spectral tilt as much as in its level.
-    speech = speech + prosody.effort * lfilter([1.0, -0.95], [1.0], speech)
+    speech += prosody.effort * (speech - 0.95 * np.concatenate([[0.0], speech[:-1]]))
     speech *= 10 ** (prosody.level_db / 20) / max(np.sqrt(np.mean(speech**2)), 1e-6)
     padded = np.concatenate(
         [
@@ -57,6 +55,17 @@ def speak_clip(clip: PlannedClip) -> NDArray[np.float32]:
     noise = np.random.default_rng(clip.seed).standard_normal(len(padded))
     padded += 10 ** (prosody.noise_db / 20) * noise
     return np.clip(padded, -1.0, 1.0).astype(np.float32)
+
+
+def _resample(samples: NDArray[np.int16], rate: int) -> NDArray[np.float64]:
+    """(n_samples,) in [-1, 1] at 16 kHz, by FFmpeg's resampler: scipy's takes a second to import."""
+    from av import AudioFrame, AudioResampler
+
+    frame = AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+    frame.sample_rate = rate
+    resampler = AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
+    pieces = [*resampler.resample(frame), *resampler.resample(None)]
+    return np.concatenate([piece.to_ndarray()[0] for piece in pieces]).astype(np.float64)
 
 
 def _synthesise(

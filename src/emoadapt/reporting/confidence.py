@@ -101,10 +101,16 @@ def _draw_bins(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
         mark = mark_of(study, model)
         axis.plot(pooled["confidence"], pooled["accuracy"], mark.line, color=mark.colour, linewidth=1.4)
         sizes = 12 + 160 * pooled["count"] / max(total, 1)
-        label = label_line(study, model)
         axis.scatter(
-            pooled["confidence"], pooled["accuracy"], s=sizes.to_numpy(), marker=mark.marker, color=mark.colour, label=label, zorder=3
-        )  # fmt: skip
+            pooled["confidence"],
+            pooled["accuracy"],
+            s=sizes.to_numpy(),
+            marker=mark.marker,
+            color=mark.colour,
+            zorder=3,
+        )
+        # The legend would show the size of the first point.
+        axis.plot([], [], mark.marker, color=mark.colour, label=label_line(study, model))
     axis.set_xlim(0, 1.02)
     axis.set_ylim(0, 1.02)
     axis.set_aspect("equal")

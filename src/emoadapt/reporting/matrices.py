@@ -91,6 +91,11 @@ def _mean_counts(frame: pl.DataFrame, classes: tuple[str, ...]) -> NDArray[np.fl
     return counts
 
 
+def _show_count(count: float) -> str:
+    """A mean over runs: 7, 6.3, 120."""
+    return f"{count:.0f}" if count >= 100 else f"{count:.1f}".removesuffix(".0")
+
+
 def _draw_matrix(axis: Axes, counts: NDArray[np.float64], classes: tuple[str, ...], *, first: bool) -> None:
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
@@ -107,8 +112,9 @@ def _draw_matrix(axis: Axes, counts: NDArray[np.float64], classes: tuple[str, ..
                 color=ink,
                 fontsize=8,
             )
-            axis.text(guess, true + 0.24, f"{counts[true, guess]:.3g}" if counts[true, guess] < 100 else f"{counts[true, guess]:.0f}",
-                      ha="center", va="center", color=ink, fontsize=6)  # fmt: skip
+            axis.text(
+                guess, true + 0.24, _show_count(counts[true, guess]), ha="center", va="center", color=ink, fontsize=6
+            )
     names = [shorten(name) for name in classes]
     axis.set_xticks(range(len(classes)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
     axis.set_yticks(range(len(classes)), names, fontsize=8)

@@ -227,7 +227,11 @@ class Learner(nn.Module):
         """Dropout knows the global generator only; each process draws its own."""
         position = self.position
         parts = [self.seed, position.epoch, position.batch, *([find_rank()] if find_rank() else [])]
-        torch.manual_seed(zlib.crc32("/".join(map(str, parts)).encode()))
+        # Not `torch.manual_seed`: it keeps a stack trace for each GPU back end that is not in use, 0.2 ms a batch.
+        seed = zlib.crc32("/".join(map(str, parts)).encode())
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def _report(self, epoch: int, values: Mapping[str, float]) -> None:
         """A line in the log for the first and the last epoch, and every ten seconds between."""
