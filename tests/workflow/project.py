@@ -166,13 +166,19 @@ class Project:
         """One more unlabelled clip."""
         soundfile.write(self.root / "media/unlabelled" / name, make_tone(seed, 330), 16000, subtype="PCM_16")
 
-    def forget_shard(self, corpus: str, shard: str) -> None:
-        """Remove all that was computed of a shard, with its rows, and the tables: all that follows from it is to be made again."""
-        found = [path for path in (self.root / "results").rglob(f"{shard}.*") if corpus in path.parts]
+    def forget(self, *names: str) -> None:
+        """Remove results, to be made again; the report among them, or nothing would ask for the others."""
+        for name in names:
+            path = self.root / "results" / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def forget_shard(self, shard: str) -> None:
+        """Remove all that was computed of an unlabelled shard, with its rows, and what follows from it as far as the report."""
+        found = [path for path in (self.root / "results").rglob(f"{shard}.*") if "unlabelled" in path.parts]
         assert found
         for path in found:
             path.unlink()
-        shutil.rmtree(self.root / "results/tables")
+        self.forget("models", "runs/emotions/tiny.adapted", "metrics", "tables", "report", "quarantine.parquet")
 
     def tables(self) -> dict[str, bytes]:
         """Content of every table of the report."""

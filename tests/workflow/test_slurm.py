@@ -72,7 +72,7 @@ def test_a_node_dies_and_the_study_ends_as_on_one_machine(
     cluster: Cluster, copy: Project, finished: Project, tmp_path: Path
 ) -> None:
     """The node is killed with its jobs during Stage 1 and comes back: SLURM queues the job again, the run goes on."""
-    copy.forget_shard("unlabelled", "001")
+    copy.forget_shard("001")
     output = tmp_path / "output.txt"
     log = "logs/adapt/tiny.adapted.log"
     (copy.root / log).unlink()
