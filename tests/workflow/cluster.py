@@ -28,7 +28,7 @@ SlurmdPort=16828
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={base}/munge.socket,cred_expire=30
+AuthInfo=socket={base}/munge.socket,cred_expire=15
 CredType=cred/munge
 StateSaveLocation={base}/state
 SlurmdSpoolDir={base}/spool
@@ -46,7 +46,7 @@ AccountingStorageType=accounting_storage/none
 ReturnToService=2
 SlurmctldTimeout=5
 SlurmdTimeout=60
-KillWait=20
+KillWait=8
 MinJobAge=3600
 MailProg=/bin/true
 JobRequeue=1
@@ -175,9 +175,9 @@ class Cluster:
         run("scancel", *jobs)
         return jobs
 
-    def limit_job(self, job: str, minutes: int) -> None:
-        """Set the time that a job may run, counted from its start."""
-        run("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
+    def exhaust_time(self, job: str) -> None:
+        """Let the time that a job may run be over; SLURM looks every half minute."""
+        run("scontrol", "update", f"JobId={job}", "EndTime=now")
 
     def await_other_job(self, job: str, process: subprocess.Popen[bytes]) -> str:
         """Return the number of the job that runs, when it is another than `job`; fail if the process that sends jobs ends before.

@@ -13,7 +13,11 @@ from project import ROOT, Project, copy_sources, create_project
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from startup import write_tracer
 
-LONGEST_FIRST = ("test_slurm.py", "test_real.py", "test_demo.py", "test_failures.py", "test_jobs.py", "test_killed.py")
+LONGEST_FIRST = (
+    "test_slurm.py", "test_real.py", "test_demo.py", "test_failures.py", "test_jobs.py", "test_study.py", "test_killed.py",
+    "test_classical.py", "test_pages.py", "test_bad_clips.py", "test_fuzz.py", "test_rows.py", "test_plan.py",
+    "test_other_encoders.py", "test_unfinished.py", "test_adaptation.py", "test_several_processes.py", "test_onnx_export.py",
+)  # fmt: skip
 """What is begun last must be short; and SLURM mostly waits."""
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,7 +41,7 @@ def small_study() -> dict:
             "unlabelled": {
                 "importer": "folder",
                 "root": "media/unlabelled",
-                "shards": 4,
+                "shards": 2,
                 "speaker_pattern": r"s(?P<speaker>\d)_",
             },
             "labelled": {
@@ -47,7 +49,7 @@ def small_study() -> dict:
                 "root": "media/labelled",
                 "file": "labels.csv",
                 "columns": {"media": "file", "speaker": "speaker", "label": "emotion"},
-                "shards": 3,
+                "shards": 2,
             },
         },
         "backbones": {
@@ -92,14 +94,7 @@ class Project:
 
     def snakemake(self, *arguments: str, configfile: str | None = "small.yaml") -> subprocess.CompletedProcess[str]:
         """Run Snakemake as a user would; without a configuration file it runs the demo."""
-        return subprocess.run(
-            self._command(*arguments, configfile=configfile),
-            cwd=self.root,
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return run_snakemake(self._command(*arguments, configfile=configfile), self.root, self._environment())
 
     def _command(self, *arguments: str, configfile: str | None = "small.yaml") -> list[str]:
         options = ["--cores", "2", "--resources", "gpu=1", *(["--configfile", configfile] if configfile else [])]
@@ -171,13 +166,19 @@ class Project:
         """One more unlabelled clip."""
         soundfile.write(self.root / "media/unlabelled" / name, make_tone(seed, 330), 16000, subtype="PCM_16")
 
-    def keep_shards(self, *shards: str) -> None:
-        """Remove all results but those of some shards, so that every rule has something to do again."""
-        for path in sorted((self.root / "results").rglob("*"), reverse=True):
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
-            elif path.is_file() and path.stem not in shards:
-                path.unlink()
+    def forget(self, *names: str) -> None:
+        """Remove results, to be made again; the report among them, or nothing would ask for the others."""
+        for name in names:
+            path = self.root / "results" / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def forget_shard(self, shard: str) -> None:
+        """Remove all that was computed of an unlabelled shard, with its rows, and what follows from it as far as the report."""
+        found = [path for path in (self.root / "results").rglob(f"{shard}.*") if "unlabelled" in path.parts]
+        assert found
+        for path in found:
+            path.unlink()
+        self.forget("models", "runs/emotions/tiny.adapted", "metrics", "tables", "report", "quarantine.parquet")
 
     def tables(self) -> dict[str, bytes]:
         """Content of every table of the report."""
@@ -188,6 +189,36 @@ class Project:
         from emoadapt.flow.shards import assign_shard
 
         return f"{assign_shard(f'{corpus}/{utterance}', small_study()['corpora'][corpus]['shards']):03d}"
+
+
+def run_snakemake(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `python -m snakemake ...` in a process of its own, forked from one that has imported Snakemake and nothing of ours.
+
+    That spares the second of CPU time that the import takes; there are more than a hundred such runs.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["snakemake.cli", "project"])
+    with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
+        process = context.Process(target=_become_snakemake, args=(command[3:], folder, environment, out.name, err.name))
+        process.start()
+        process.join()
+        assert process.exitcode is not None
+        return subprocess.CompletedProcess(command, process.exitcode, out.read(), err.read())
+
+
+def _become_snakemake(
+    arguments: list[str], folder: Path, environment: dict[str, str], out_path: str, err_path: str
+) -> None:
+    from snakemake.cli import main
+
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for path, number in ((out_path, 1), (err_path, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
+    sys.path[:] = [str(folder), *(path for path in sys.path if not path.startswith(str(ROOT / "src")))]
+    sys.argv = [str(Path(sys.executable).with_name("snakemake")), *arguments]
+    main()
 
 
 def copy_sources(root: Path) -> Project:

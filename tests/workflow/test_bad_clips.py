@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 from dataclasses import dataclass
@@ -30,11 +29,11 @@ STUDY = {
 
 @dataclass
 class Pair:
-    """The same good clips alone, and among bad ones; per corpus the names of the good ones."""
+    """The same good clips, generated and real, alone and among bad ones; the names of the good ones."""
 
     alone: Project
     among: Project
-    good: dict[str, list[str]]
+    good: list[str]
 
 
 def copy_real_clips(folder: Path) -> list[str]:
@@ -45,66 +44,53 @@ def copy_real_clips(folder: Path) -> list[str]:
     return [film.stem for film in films]
 
 
-MAKERS = {"generated": write_good_clips} | ({"real": copy_real_clips} if os.environ.get("EMOADAPT_DATA") else {})
-lacking = pytest.mark.skipif("real" not in MAKERS, reason="EMOADAPT_DATA names no real clips")
-each_corpus = pytest.mark.parametrize("corpus", ["generated", pytest.param("real", marks=lacking)])
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     folder = tmp_path_factory.mktemp("bad_clips")
     alone = create_project(folder / "alone")
-    modalities = ["audio", "video"]
-    corpora = {
-        name: {"importer": "folder", "root": f"media/{name}", "shards": 1, "modalities": modalities} for name in MAKERS
-    }
-    adapted = {"corpora": list(MAKERS), "objectives": {"egemaps": 1.0, "face": 1.0}, "epochs": 1}
-    study = STUDY | {"corpora": corpora, "adaptations": {"adapted": adapted}}
+    corpus = {"importer": "folder", "root": "media/clips", "shards": 1, "modalities": ["audio", "video"]}
+    adapted = {"corpora": ["clips"], "objectives": {"egemaps": 1.0, "face": 1.0}, "epochs": 1}
+    study = STUDY | {"corpora": {"clips": corpus}, "adaptations": {"adapted": adapted}}
     (alone.root / "small.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-    good = {}
-    for name, make in MAKERS.items():
-        (alone.root / "media" / name).mkdir()
-        good[name] = make(alone.root / "media" / name)
+    media = alone.root / "media/clips"
+    media.mkdir()
+    good = write_good_clips(media) + (copy_real_clips(media) if os.environ.get("EMOADAPT_DATA") else [])
     among = Project(shutil.copytree(alone.root, folder / "among"))
-    for name, kind in itertools.product(MAKERS, KINDS):
-        kind.make(among.root / "media" / name / kind.file)
+    for kind in KINDS:
+        kind.make(among.root / "media/clips" / kind.file)
     for project in (alone, among):
         done = project.snakemake("results/quarantine.parquet")
         assert done.returncode == 0, done.stdout + done.stderr
     return Pair(alone, among, good)
 
 
-def read_rows(project: Project, feature: str, corpus: str) -> pl.DataFrame:
-    return pl.read_parquet(project.root / f"results/features/{feature}/{corpus}/000.parquet").sort("utterance_id")
+def read_rows(project: Project, feature: str) -> pl.DataFrame:
+    return pl.read_parquet(project.root / f"results/features/{feature}/clips/000.parquet").sort("utterance_id")
 
 
-@each_corpus
-def test_rows_of_good_clips_are_those_of_a_run_without_bad_ones(pair: Pair, corpus: str) -> None:
-    good = pair.good[corpus]
+def test_rows_of_good_clips_are_those_of_a_run_without_bad_ones(pair: Pair) -> None:
     for feature in FEATURES:
-        alone, among = (read_rows(project, feature, corpus) for project in (pair.alone, pair.among))
-        assert alone["utterance_id"].to_list() == [f"{corpus}/{name}" for name in sorted(good)]
+        alone, among = (read_rows(project, feature) for project in (pair.alone, pair.among))
+        assert alone["utterance_id"].to_list() == [f"clips/{name}" for name in sorted(pair.good)]
         assert set(alone["status"]) == {"ok"}
-        assert among.height == len(good) + len(KINDS)
+        assert among.height == len(pair.good) + len(KINDS)
         assert among.filter(pl.col("utterance_id").is_in(alone["utterance_id"].implode())).equals(alone)
 
 
-@each_corpus
-def test_every_bad_kind_is_listed_with_its_reason(pair: Pair, corpus: str) -> None:
+def test_every_bad_kind_is_listed_with_its_reason(pair: Pair) -> None:
     table = pl.read_parquet(pair.among.root / "results/quarantine.parquet")
     found = {
         (row["feature"], row["utterance_id"]): (row["status"], row["reason"].partition(": ")[0])
-        for row in table.filter(corpus=corpus).iter_rows(named=True)
-        if row["utterance_id"].removeprefix(f"{corpus}/") not in pair.good[corpus]
+        for row in table.iter_rows(named=True)
+        if row["utterance_id"].removeprefix("clips/") not in pair.good
     }
     expected = {
-        (feature, f"{corpus}/{kind.name}"): getattr(kind, feature)
+        (feature, f"clips/{kind.name}"): getattr(kind, feature)
         for kind in KINDS
         for feature in ("audio", "faces")
         if getattr(kind, feature)
     }
     assert found == expected
-    assert set(table["corpus"]) == set(MAKERS)
 
 
 def test_the_run_is_up_to_date_afterwards(pair: Pair) -> None:

@@ -32,13 +32,6 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def forget(project: Project, *names: str) -> None:
-    """Remove results, to be made again; the report among them, or nothing would ask for the others."""
-    for name in names:
-        path = project.root / "results" / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
 def read_failure(project: Project, log: str) -> str:
     """What a run that must fail says, and that its job said no more than a sentence."""
     done = project.snakemake()
@@ -51,7 +44,7 @@ def read_failure(project: Project, log: str) -> str:
 def test_a_disk_that_cannot_be_written_and_a_full_one(copy: Project, finished: Project) -> None:
     """The first is refused before anything runs; the second is one sentence, and leaves nothing half-written."""
     # Where an output is there already, Snakemake says the first in its own words: `Write-protected output files`.
-    forget(copy, "metrics", "tables", "report", "figures")
+    copy.forget("metrics", "tables", "report", "figures")
     results, kept = copy.root / "results", copy.root / "kept"
     results.rename(kept)
     with mounted(results, "-t", "tmpfs", "-o", "size=64m", "tmpfs"):
@@ -104,7 +97,7 @@ def test_nothing_is_lost_while_weights_are_away(copy: Project) -> None:
 def test_two_runs_in_one_folder_the_second_refuses(copy: Project, finished: Project) -> None:
     """And a dry run beside a run takes no lock of it away."""
     predictions = "results/runs/emotions/tiny.original/full/b000/predictions.parquet"
-    forget(copy, "runs/emotions/tiny.original/full")
+    copy.forget("runs/emotions/tiny.original/full")
     log = "logs/train/emotions/tiny.original/full/b000.log"
     (copy.root / log).unlink()
     first = copy.start(predictions)

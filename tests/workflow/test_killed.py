@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 def test_a_killed_run_ends_as_an_undisturbed_one(finished: Project, copy: Project) -> None:
     """Killed three times: during extraction, during Stage 1 and during Stage 2."""
     project = copy
-    project.keep_shards("002", "003")
+    project.forget_shard("001")
     project.kill_when("logs/audio/unlabelled/001.log", "rows to compute")
     project.kill_when("logs/adapt/tiny.adapted.log", "epoch 1")
     project.kill_when("logs/train/emotions/tiny.adapted/full/b000.log", "epoch 1")
