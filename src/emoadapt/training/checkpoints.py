@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from emoadapt.machine.ranks import add_up, find_rank, share
+from emoadapt.machine.ranks import add_up, count_ranks, find_rank, share
 from emoadapt.storage.files import force_to_disk
 from emoadapt.training.interruption import Interrupted, Notice
 from emoadapt.training.states import is_whole
@@ -110,6 +110,8 @@ class Checkpoint:
 
     def _agree(self, learner: Learner, due: bool) -> tuple[bool, bool]:
         """Whether the run is to end, and whether a state is due: signals and clocks differ between processes."""
+        if count_ranks() == 1:
+            return bool(self.notice.name), due
         own = torch.tensor([bool(self.notice.name), due], dtype=torch.int, device=learner.device)
         ended, due = add_up(own).tolist()
         return bool(ended), bool(due)
