@@ -79,6 +79,7 @@ class Learner(nn.Module):
         self._kept: list[Any] = []
         self._begun = self._said = time.monotonic()
         self._done_before = 0
+        self._anchor: tuple[nn.Parameter, ...] = ()
 
     # --- what subclasses say ---------------------------------------------------------------------------
 
@@ -190,7 +191,10 @@ class Learner(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return next(self.parameters()).device
+        if not self._anchor:
+            # In a tuple, or it would be registered as a parameter again; a walk through all modules costs more than a small step.
+            self._anchor = (next(self.parameters()),)
+        return self._anchor[0].device
 
     @property
     def where(self) -> str:
@@ -217,7 +221,12 @@ class Learner(nn.Module):
         """Dropout knows the global generator only; each process draws its own."""
         position = self.position
         parts = [self.seed, position.epoch, position.batch, *([find_rank()] if find_rank() else [])]
-        torch.manual_seed(zlib.crc32("/".join(map(str, parts)).encode()))
+        seed = zlib.crc32("/".join(map(str, parts)).encode())
+        # `torch.manual_seed` also notes the seed for every kind of device that is not in use, with the stack of calls: half of
+        # the time of a small head's step.
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed(seed)
 
     def _report(self, epoch: int, values: Mapping[str, float]) -> None:
         """A line in the log for the first and the last epoch, and every ten seconds between."""
@@ -248,6 +257,12 @@ class TestedLearner(Learner):
     ) -> None:
         super().__init__(model, settings, curve, "dev", seed, weights)
         self._tested: list[tuple[list[str], Tensor, Tensor]] = []
+
+    def choose(self, score: tuple[float, ...], losses: Mapping[str, float]) -> tuple[float, ...]:
+        """How good an epoch is by the settings: by its score, by its loss, or, where none is to be chosen, by coming later."""
+        if getattr(self.settings, "train_on_dev", False):
+            return (float(self.position.epoch + 1),)
+        return (-losses["loss"], *score) if getattr(self.settings, "select", "") == "loss" else score
 
     def test_batch(self, batch: Batch) -> None:
         """Collect embeddings and outputs."""
