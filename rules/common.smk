@@ -36,6 +36,14 @@ def memory_of_training(gpus):
     return 16000 * max(1, gpus)
 
 
+def memory_of_run(wildcards, attempt):
+    """MB of a training on a task; one on vectors holds little, and grows like an extraction."""
+    setting = setting_of(wildcards)
+    if graph.reads_vectors(setting):
+        return 2000 * attempt
+    return memory_of_training(graph.training_gpus(setting))
+
+
 def setting_of(wildcards):
     """The setting that a training on a task is of."""
     return graph.setting(wildcards.task, wildcards.model, wildcards.subset)

@@ -77,9 +77,9 @@ rule train:
         "results/benchmarks/train/{task}/{model}/{subset}/{batch}.tsv"
     conda:
         "../envs/core.yaml"
-    threads: STUDY.training_threads
+    threads: lambda w: graph.training_threads(setting_of(w))
     resources:
-        mem_mb=lambda w: memory_of_training(graph.training_gpus(setting_of(w))),
+        mem_mb=memory_of_run,
         runtime=1440,
         gpu=lambda w: graph.training_gpus(setting_of(w)),
         nodes=1,

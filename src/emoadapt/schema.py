@@ -267,7 +267,7 @@ CURVES = pa.schema(
         column(
             "part",
             pa.string(),
-            "train | held_out (Stage 1) | dev (Stage 2) | course (what varied with them)",
+            "train | held_out (Stage 1) | dev (Stage 2), dev_trained if it was trained on | course (what varied with them)",
             nullable=False,
         ),
         column(

@@ -64,7 +64,8 @@ class Study(Section):
     """CPU threads of an extraction job. Each thread is a process that computes one clip at a time (Whisper on a CPU: one process
     with all threads). 1 is as fast if a corpus has more shards than the machine has cores."""
     training_threads: int = Field(4, ge=1)
-    """CPU threads of a training job, at most the cores of the machine. Set 1 if many small jobs run side by side."""
+    """CPU threads of a training job, at most the cores of the machine; a head on vectors or on frozen layers gets 1. Set 1 if many
+    small jobs run side by side."""
     gpus_per_job: int = Field(1, ge=1)
     """GPUs of one machine that share each batch of a training job. Results equal those of one GPU with the same batches, except for
     rounding and the draws of dropout."""

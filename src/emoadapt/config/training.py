@@ -96,6 +96,10 @@ class Finetuning(Section):
     frozen: ClassVar[bool] = False
     """Whether the backbone is not trained, so that its outputs are computed once for each clip and kept."""
 
+    def list_notes(self) -> list[str]:
+        """What readers of its scores should know, each the end of a sentence that begins with its name."""
+        return []
+
     def describe(self) -> str:
         """The keys that decide a training, as JSON: all but where it is applied, and which runs there are."""
         return self.model_dump_json(exclude={"backbones", "starts", "tasks", "subsets", "seeds"})

@@ -235,6 +235,6 @@ class VectorDataset(ClipDataset):
         self.vectors = vectors
 
     def __getitem__(self, key: tuple[str, int]) -> Clip:
-        name, _ = key
+        name, epoch = key
         ((role, _),) = self.streams.items()
-        return Clip(name, {role: torch.from_numpy(self.vectors[name])}, dict(self.annotate(name)))
+        return Clip(name, {role: torch.from_numpy(self.vectors[name])}, dict(self.annotate(name)), epoch)

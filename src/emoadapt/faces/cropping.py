@@ -1,4 +1,4 @@
-"""Cropping of one person's faces in a clip (Goncalves & Busso 2025, III-B).
+"""Cropping of one person's faces in a clip (Goncalves & Busso 2025, III-C).
 
 Decoding, detection and cropping overlap. Crops are encoded as they are cut, so what is held is a few batches of frames and the
 crops themselves.

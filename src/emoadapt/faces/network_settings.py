@@ -16,7 +16,7 @@ class OnnxNetwork(Section):
     file: str
     """ONNX file, relative to `models_dir`, or the registry's name for it."""
     input_size: int = Field(224, ge=16, le=1024)
-    """Side of the square input in pixels."""
+    """Side of the square input in pixels. A network that was exported for another one is changed, or refused where it cannot be."""
     colour: Literal["rgb", "bgr", "grey"] = "rgb"
     """Channel order of the input (batch, channels, size, size)."""
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -52,3 +52,9 @@ class UntrainedNetwork(Section):
     seed: int = Field(0, ge=0)
     dimension: int = Field(64, ge=4, le=2048)
     input_size: int = Field(64, ge=32, le=224)
+
+
+def find_native_size(file: str) -> int | None:
+    """Side of the input that a registered network was trained with; None where it is not known."""
+    entry = find_entry(file)
+    return entry.network.get("input_size") if entry else None

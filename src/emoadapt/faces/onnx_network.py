@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,10 @@ import numpy as np
 from emoadapt.errors import ModelError
 from emoadapt.faces.network_settings import OnnxNetwork, UntrainedNetwork
 from emoadapt.faces.opencv import load_opencv, resize
+from emoadapt.faces.resizing import find_fixed_side, resize_network
 from emoadapt.weights.registry import resolve
+
+logger = logging.getLogger(__name__)
 
 UNTRAINED_CHANNELS = (16, 32, 64)
 """Of the convolutions of `build_untrained_network`; each halves the side."""
@@ -31,7 +35,8 @@ class EmbeddingNetwork:
         threads: threads of onnxruntime.
 
     Raises:
-        ModelError: the graph has no such output or another input than declared, or cannot be read.
+        ModelError: the graph has no such output or another input than declared, is fixed to another size of images, or cannot
+            be read.
     """
 
     def __init__(self, graph: bytes, origin: str, declared: OnnxNetwork, device: str = "cpu", threads: int = 1) -> None:
@@ -39,6 +44,7 @@ class EmbeddingNetwork:
         self._declared = declared
         self._origin = origin
         graph, self._output = _expose_output(graph, origin, declared.output)
+        graph = _fit_input(graph, origin, self._output, declared.input_size)
         self._session = _open_session(graph, origin, device, threads)
         self._input, one_by_one = _check_input(self._session, origin, declared)
         self._at_once: int | None = None
@@ -172,6 +178,21 @@ def _expose_output(graph: bytes, origin: str, output: str | None) -> tuple[bytes
         )
     model.graph.output.append(onnx.ValueInfoProto(name=output))
     return model.SerializeToString(), output
+
+
+def _fit_input(graph: bytes, origin: str, output: str, side: int) -> bytes:
+    """The model for images of the declared size, where it was exported for another; see `emoadapt.faces.resizing`."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    if find_fixed_side(model) in (None, side):
+        return graph
+    resized = resize_network(model, origin, output, side)
+    logger.info(
+        "%s was exported for images of %d x %d and is run at %d x %d; %d layers have another padding there",
+        origin, resized.side, resized.side, side, side, resized.padded,
+    )  # fmt: skip
+    return resized.model.SerializeToString()
 
 
 def _find_classifier_input(graph: Any) -> str | None:

@@ -1,7 +1,12 @@
 """The 25 low-level descriptors of eGeMAPSv02, averaged over time.
 
 Eyben et al. 2016, "The Geneva Minimalistic Acoustic Parameter Set (GeMAPS)"; computed by openSMILE from the
-configuration files in its Python package. The mean includes unvoiced frames, where openSMILE gives 0 for pitch and voice quality.
+configuration files in its Python package. With `means: all` the mean includes unvoiced frames, where openSMILE gives 0 for pitch
+and voice quality. With `means: voiced` the 15 descriptors that eGeMAPS defines in voiced frames (`_sma3nz`) are averaged as its own
+functionals are: pitch, jitter, shimmer, HNR, H1-H2 and H1-A3 over the frames where they are not 0, which gives openSMILE's `amean`
+to the last digits; frequencies and bandwidths of formants over voiced frames, within 1 % of it, as openSMILE smooths them
+after it has left the others out. Levels of formants are averaged over voiced frames too; openSMILE's functionals of them also
+count the -201 dB that stand for unvoiced frames.
 
 `stock` is openSMILE's own configuration. It has two framers, both with a step of 10 ms: `frame60`, 60 ms, for pitch,
 harmonics and voice quality, and `frame25`, which despite its name is 20 ms, for loudness, spectrum, cepstrum and formants.
@@ -22,7 +27,7 @@ A clip shorter than the longest of the two windows fails (`too_short`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
@@ -55,8 +60,16 @@ DESCRIPTORS: tuple[str, ...] = (
 """Order of the vector, in openSMILE's names and units."""
 
 
+PITCH, FIRST_VOICED, FIRST_FORMANT = 10, 10, 16
+"""Places in the vector: pitch, which is 0 in unvoiced frames; the first descriptor of voiced frames; the first of formants."""
+
+
 class Config(WindowedSection):
     """eGeMAPSv02 low-level descriptors."""
+
+    means: Literal["all", "voiced"] = "all"
+    """Frames that are averaged. `all`: every frame, with 0 for the pitch of an unvoiced one. `voiced`: for pitch, voice quality and
+    formants only voiced frames, as in eGeMAPS' own functionals. The paper (G25) says neither, so `all` is a choice."""
 
 
 def load(config: Config, context: Context) -> Extractor:
@@ -74,9 +87,24 @@ def load(config: Config, context: Context) -> Extractor:
         raise ModelError(
             "openSMILE gives other descriptors than eGeMAPSv02's 25; install the locked version of opensmile"
         )
-    return SmileExtractor(smile, _average)
+    return SmileExtractor(smile, _average if config.means == "all" else _average_voiced)
 
 
 def _average(frames: NDArray[np.float32]) -> dict[str, Any]:
     """`egemaps`: (25,) float32 in the order of `DESCRIPTORS`."""
     return {"egemaps": frames.mean(axis=0, dtype="float64").astype("float32")}
+
+
+def _average_voiced(frames: NDArray[np.float32]) -> dict[str, Any]:
+    """The same, with means over voiced frames for the descriptors of these; 0, and a note, where there are none."""
+    import numpy as np
+
+    values = frames.astype(np.float64)
+    counted = np.ones(values.shape, bool)
+    counted[:, FIRST_VOICED:FIRST_FORMANT] = values[:, FIRST_VOICED:FIRST_FORMANT] != 0
+    counted[:, FIRST_FORMANT:] = values[:, PITCH, None] != 0
+    sums = np.where(counted, values, 0.0).sum(axis=0)
+    found = {"egemaps": (sums / np.maximum(counted.sum(axis=0), 1)).astype(np.float32)}
+    return (
+        found if counted[:, PITCH].any() else found | {"reason": "unvoiced: no frame is voiced, so that 15 means are 0"}
+    )

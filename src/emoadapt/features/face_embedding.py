@@ -1,4 +1,4 @@
-"""Facial-expression embedding, averaged over the clip (Goncalves & Busso 2025, III-B)."""
+"""Facial-expression embedding, averaged over the clip (Goncalves & Busso 2025, III-C)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from emoadapt import schema
-from emoadapt.faces.network_settings import OnnxNetwork, UntrainedNetwork
+from emoadapt.faces.network_settings import OnnxNetwork, UntrainedNetwork, find_native_size
 from emoadapt.features.base import Context, Extractor, FeatureSection, Network
 
 INPUTS = ("faces",)
@@ -24,15 +24,20 @@ TABLE = schema.make_feature_table(
 class Config(FeatureSection):
     """Facial-expression embedding of the crops."""
 
-    network: OnnxNetwork | UntrainedNetwork = OnnxNetwork(file="enet_b2_8", input_size=260)
-    """The network; the paper's is HSEmotion's EfficientNet-B2 of AffectNet, the 1,408-D vector before its classifier."""
+    network: OnnxNetwork | UntrainedNetwork = OnnxNetwork(file="enet_b2_8", input_size=224)
+    """The network. The paper's is HSEmotion's EfficientNet-B2 of AffectNet, at 224 x 224, and its 1,408-D vector before the
+    classifier. HSEmotion itself uses 260 x 260: name `file: enet_b2_8` alone, and `features.faces.crop_size: 260`."""
     batch_size: int = Field(16, ge=1)
 
     def describe_network(self) -> Network:
         """The configured one."""
         if isinstance(self.network, UntrainedNetwork):
             return Network("face embedding", self.network.untrained, "untrained", seed=self.network.seed)
-        return Network("face embedding", "ONNX network", "pretrained", self.network.file)
+        side, native = self.network.input_size, find_native_size(self.network.file)
+        kind = "ONNX network" + (
+            f", at {side} x {side} instead of {native} x {native}" if native not in (None, side) else ""
+        )
+        return Network("face embedding", kind, "pretrained", self.network.file)
 
     def list_idle_keys(self) -> set[str]:
         """How many crops are embedded at once."""

@@ -1,4 +1,4 @@
-"""Square crops of one person's faces (Goncalves & Busso 2025, III-B)."""
+"""Square crops of one person's faces (Goncalves & Busso 2025, III-C)."""
 
 from __future__ import annotations
 

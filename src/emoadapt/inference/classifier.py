@@ -1,7 +1,7 @@
 """The emotion classifier that a backbone and a head make, and its folder.
 
 A folder is in Hugging Face format. With the `hf` head it is a whole classification model of `transformers`
-(`Wav2Vec2ForSequenceClassification` and its sisters), which needs nothing of ours. With the `mlp` head, which `transformers`
+(`Wav2Vec2ForSequenceClassification` and its sisters), which needs nothing of ours. With the heads `mlp` and `challenge`, which `transformers`
 does not have, it is the backbone, and `head.safetensors` and `classes.json` (or `attributes.json`) stand beside it. So it is with
 any head on a backbone, or a pooling, that `transformers` does not have.
 """
@@ -21,13 +21,14 @@ from torch import Tensor, nn
 
 from emoadapt.backbones.base import list_model_types, load_folder
 from emoadapt.errors import ModelError, show
-from emoadapt.layers.heads import Head, MergedHead, ProjectedHead, ScaledHead, TwoLayerHead, seeded
+from emoadapt.layers.heads import ChallengeHead, Head, MergedHead, ProjectedHead, ScaledHead, TwoLayerHead, seeded
 from emoadapt.layers.speech import SHAPE, SpeechBackbone
 
 logger = logging.getLogger(__name__)
 
 CLASSIFICATION = ("ForSequenceClassification", "ForAudioClassification")
 """How names of the classification models of `transformers` end."""
+_NAMES = {ProjectedHead: "hf", TwoLayerHead: "mlp", ChallengeHead: "challenge"}
 
 
 class EmotionClassifier(nn.Module):
@@ -64,7 +65,7 @@ class EmotionClassifier(nn.Module):
 
         head = self.head.fold() if isinstance(self.head, ScaledHead) else self.head
         kind = "attributes" if self.attributes else "classes"
-        facts = {**card, kind: self.outputs, "head": "hf" if isinstance(head, ProjectedHead) else "mlp"}
+        facts = {**card, kind: self.outputs, "head": _NAMES.get(type(head), "mlp")}
         if isinstance(head, ProjectedHead) and self.backbone.library == "transformers":
             self.backbone.save(folder, facts, self._assemble(head))
             return
@@ -165,7 +166,8 @@ def _read_own_head(folder: Path) -> tuple[Head, dict[str, list[str]]]:
     kind = "attributes" if (folder / "attributes.json").is_file() else "classes"
     outputs = json.loads((folder / f"{kind}.json").read_text(encoding="utf-8"))
     weights = load_file(folder / "head.safetensors")
-    head_class, first = (ProjectedHead, "projector") if "projector.weight" in weights else (TwoLayerHead, "hidden")
+    first = "projector" if "projector.weight" in weights else "hidden"
+    head_class = ProjectedHead if first == "projector" else ChallengeHead if "norm.weight" in weights else TwoLayerHead
     hidden, width = weights[f"{first}.weight"].shape
     head = head_class(width, hidden, len(outputs), seed=0)
     head.load_state_dict(weights)

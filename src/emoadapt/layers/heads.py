@@ -13,6 +13,9 @@ from torch import Tensor, nn
 PROJECTION = 256
 """Dimension of the `hf` head's projection where none is given: `classifier_proj_size` of `transformers`."""
 
+DROPOUT = 0.5
+"""Dropout of the `challenge` head where none is given."""
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
@@ -69,6 +72,33 @@ class ProjectedHead(nn.Module):
         return self.classifier(self.projector(embedding))
 
 
+class ChallengeHead(nn.Module):
+    """Dropout, linear, LayerNorm, ReLU, dropout, linear: the head of the MSP lab's public code for the MSP-Podcast challenge.
+
+    Goncalves et al. 2024, "Odyssey 2024 - speech emotion recognition challenge", baseline; dropout .5 there.
+
+    Args:
+        width: dimension of the input.
+        hidden: hidden units.
+        n_classes: logits.
+        seed: of the initial weights, which depend on nothing else.
+        dropout: share of units left out in training, before either linear layer.
+    """
+
+    def __init__(self, width: int, hidden: int, n_classes: int, seed: int, dropout: float = DROPOUT) -> None:
+        super().__init__()
+        with seeded(seed):
+            self.hidden = nn.Linear(width, hidden)
+            self.norm = nn.LayerNorm(hidden)
+            self.output = nn.Linear(hidden, n_classes)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> logits (batch, n_classes)."""
+        inner = self.norm(self.hidden(self.dropout(embedding)))
+        return self.output(self.dropout(torch.relu(inner)))
+
+
 class LinearHead(nn.Module):
     """One linear layer: the head of a probe.
 
@@ -99,9 +129,7 @@ class ScaledHead(nn.Module):
         std: of each output.
     """
 
-    def __init__(
-        self, head: TwoLayerHead | ProjectedHead | LinearHead, mean: Sequence[float], std: Sequence[float]
-    ) -> None:
+    def __init__(self, head: PlainHead | LinearHead, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.head = head
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
@@ -111,10 +139,10 @@ class ScaledHead(nn.Module):
         """(batch, width) -> values (batch, n_outputs) in their scale."""
         return self.mean + self.std * self.head(embedding).float()
 
-    def fold(self) -> TwoLayerHead | ProjectedHead:
+    def fold(self) -> PlainHead:
         """A head without the map that gives the same values: the map goes into its last layer, which is linear."""
         head = deepcopy(self.head)
-        last = head.output if isinstance(head, TwoLayerHead) else head.classifier
+        last = head.classifier if isinstance(head, ProjectedHead) else head.output
         with torch.no_grad():
             last.weight.mul_(self.std[:, None])
             last.bias.mul_(self.std).add_(self.mean)
@@ -131,7 +159,7 @@ class MergedHead(nn.Module):
         groups: indices of the logits of each class.
     """
 
-    def __init__(self, head: TwoLayerHead | ProjectedHead, groups: Sequence[Sequence[int]]) -> None:
+    def __init__(self, head: PlainHead, groups: Sequence[Sequence[int]]) -> None:
         super().__init__()
         self.head = head
         self.groups = tuple(map(tuple, groups))
@@ -142,22 +170,32 @@ class MergedHead(nn.Module):
         return torch.stack([logits[:, list(group)].logsumexp(dim=1) for group in self.groups], dim=1)
 
 
-Head = TwoLayerHead | ProjectedHead | LinearHead | ScaledHead | MergedHead
+PlainHead = TwoLayerHead | ProjectedHead | ChallengeHead
+"""Of Stage 2, as it is saved."""
+Head = PlainHead | LinearHead | ScaledHead | MergedHead
 """What leads from a pooled embedding to logits, or to values."""
 
 
 def build_head(
-    kind: Literal["mlp", "hf", "linear"], width: int, hidden: int | None, n_classes: int, seed: int
-) -> TwoLayerHead | ProjectedHead | LinearHead:
+    kind: Literal["mlp", "hf", "challenge", "linear"],
+    width: int,
+    hidden: int | None,
+    n_classes: int,
+    seed: int,
+    dropout: float | None = None,
+) -> PlainHead | LinearHead:
     """Build a head of Stage 2.
 
     Args:
-        kind: `mlp`, the paper's; `hf`, that of `transformers`; or `linear`, one layer.
+        kind: `mlp`, the paper's; `hf`, that of `transformers`; `challenge`, `ChallengeHead`; or `linear`, one layer.
         width: dimension of the pooled embedding.
-        hidden: units between the two layers; None = `width` (`mlp`) or `PROJECTION` (`hf`).
+        hidden: units between the two layers; None = `width`, of `hf` `PROJECTION`.
         n_classes: logits.
         seed: of the initial weights.
+        dropout: of `challenge`; None = `DROPOUT`.
     """
+    if kind == "challenge":
+        return ChallengeHead(width, hidden or width, n_classes, seed, DROPOUT if dropout is None else dropout)
     if kind == "linear":
         return LinearHead(width, n_classes, seed)
     if kind == "hf":

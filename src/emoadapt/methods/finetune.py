@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from emoadapt.config.training import Finetuning, Optimisation
 
@@ -19,11 +19,20 @@ class Config(Optimisation, Finetuning):
 
     method: Literal["finetune"] = "finetune"
     epochs: int = Field(20, ge=1)
-    head: Literal["mlp", "hf"] = "mlp"
-    """`mlp`: pool, linear, ReLU, linear, the paper's. `hf`: pool and two linear layers, the head of
-    `AutoModelForAudioClassification`; the saved model loads in `transformers.pipeline("audio-classification")` as it is."""
+    select: Literal["macro_f1", "loss"] = "macro_f1"
+    """Dev value that chooses the epoch: macro-F1 (of attributes the mean CCC), or the loss, as in the lab's public challenge code.
+    The paper states neither, so `macro_f1` is a choice."""
+    train_on_dev: bool = False
+    """Train exactly `epochs` epochs, choose none, and also train on the dev part if all training clips are used (`full`)."""
+    head: Literal["mlp", "hf", "challenge"] = "mlp"
+    """`mlp`: pool, linear, ReLU, linear; the paper says two fully connected layers, so width and ReLU are a choice. `hf`: pool and
+    two linear layers, the head of `AutoModelForAudioClassification`; the saved model loads in
+    `transformers.pipeline("audio-classification")` as it is. `challenge`: pool, dropout, linear, LayerNorm, ReLU, dropout, linear, as
+    in the lab's public challenge code."""
     head_hidden: int | None = Field(None, ge=1)
-    """Units between the head's two layers; null = the width of the backbone (`mlp`), or 256 as in `transformers` (`hf`)."""
+    """Units between the head's two layers; null = the width of the backbone, or 256 as in `transformers` (`hf`)."""
+    head_dropout: float | None = Field(None, ge=0, lt=1)
+    """Dropout of the head `challenge`; null = 0.5."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: weight the cross-entropy by inverse class frequency."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -33,6 +42,31 @@ class Config(Optimisation, Finetuning):
     normalise: Literal["train", "corpus", "speaker"] = "train"
     """Statistics used for z-scoring the vectors of an `architecture: vector`: of the training clips, of each corpus, or of each
     speaker. The last two use unlabelled test clips."""
+
+    @model_validator(mode="after")
+    def _no_idle_keys(self) -> Config:
+        if self.head_dropout is not None and self.head != "challenge":
+            raise ValueError(f"head {self.head} has no dropout; remove head_dropout, or set head: challenge")
+        if not self.train_on_dev:
+            return self
+        idle = {"select": "select" in self.model_fields_set, "patience": self.patience is not None}
+        idle |= {"schedule: plateau": self.schedule == "plateau"}
+        if named := [key for key, given in idle.items() if given]:
+            raise ValueError(f"train_on_dev leaves no dev part to judge an epoch by; remove {' and '.join(named)}")
+        return self
+
+    def list_notes(self) -> list[str]:
+        """Sentences for readers of its scores."""
+        notes, length = [], f"{self.steps} steps" if self.steps else f"{self.epochs} epochs"
+        if self.train_on_dev:
+            notes.append(
+                f"trained for {length}, without choosing an epoch; with all training clips on the dev part too"
+            )
+        elif self.select == "loss":
+            notes.append("the epoch with the smallest dev loss is kept")
+        if self.head == "challenge":
+            notes.append("the head is dropout, linear, LayerNorm, ReLU, dropout, linear")
+        return notes
 
 
 def train(job: TaskJob) -> None:

@@ -103,3 +103,19 @@ class Regression(Objective):
         distance = (prediction.mean(0) - target.mean(0)).square()
         ccc = 2 * covariance / (spread + distance)
         return {"ccc": float(torch.nan_to_num(ccc).mean())}
+
+
+class Half(Objective):
+    """Whether a number is above its median over the training part: binary cross-entropy (G25, text to Fig. 4)."""
+
+    normalised = True
+    centre = "median"
+
+    def clip_losses(self, prediction: Tensor, target: Tensor, reduction: Reduction) -> Tensor:
+        """Binary cross-entropy of each clip; `reduction` concerns regression only."""
+        above = (target > 0).float()
+        return torch.nn.functional.binary_cross_entropy_with_logits(prediction, above, reduction="none").mean(dim=1)
+
+    def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        """Share of clips whose half is met."""
+        return {"accuracy": float(((prediction > 0) == (target > 0)).double().mean())}

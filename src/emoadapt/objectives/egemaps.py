@@ -17,5 +17,6 @@ class Objective(Regression):
     """Regression of 25 z-scored descriptors."""
 
     def name_engine(self, features: Features) -> str:
-        """The windows."""
-        return f"openSMILE eGeMAPSv02 ({features.egemaps.window} windows)"
+        """Windows and means."""
+        means = ", means over voiced frames" if features.egemaps.means == "voiced" else ""
+        return f"openSMILE eGeMAPSv02 ({features.egemaps.window} windows{means})"

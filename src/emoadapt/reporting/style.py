@@ -155,9 +155,11 @@ def name_test(study: Study) -> str:
 
 
 def list_method_notes(study: Study, finetunings: Iterable[str]) -> list[str]:
-    """What a reader must know of the methods behind fine-tunings: the constant `NOTE` of their modules."""
-    methods = dict.fromkeys(study.finetunings[name].method for name in finetunings if name in study.finetunings)
-    return [note for method in methods if (note := read_declaration("methods", method, "NOTE"))]
+    """What a reader must know of fine-tunings: the constant `NOTE` of their methods' modules, and what their keys say."""
+    used = {name: study.finetunings[name] for name in finetunings if name in study.finetunings}
+    methods = dict.fromkeys(config.method for config in used.values())
+    notes = [note for method in methods if (note := read_declaration("methods", method, "NOTE"))]
+    return notes + [f"Fine-tuning {name}: {note}." for name, config in used.items() for note in config.list_notes()]
 
 
 def list_score_notes(study: Study, tasks: Iterable[str]) -> list[str]:

@@ -523,10 +523,13 @@ class Graph:
         files = sorted([*folder.glob("report.*"), *(find_paper(paper) if (paper := self.study.report.paper) else [])])
         return digest(self.study.model_dump_json(), self.study.left_out, [path.read_bytes() for path in files])
 
-    @property
-    def training_threads(self) -> int:
-        """Threads of a training job."""
-        return self.study.training_threads
+    def reads_vectors(self, setting: Setting) -> bool:
+        """Whether a training on a task reads one vector of descriptors per clip, which takes little memory."""
+        return not self.study.backbones[setting.model.backbone].adaptable
+
+    def training_threads(self, setting: Setting) -> int:
+        """Threads of a training on a task; a head on vectors or on frozen layers is too small for several."""
+        return self.study.training_threads if self.study.keeps_embeddings(setting.model) else 1
 
     def stage1_gpus(self) -> int:
         """GPUs that a Stage-1 training asks for."""

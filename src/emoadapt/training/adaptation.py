@@ -246,6 +246,7 @@ class TrainingClips:
             "weighting": self.settings.weighting,
             "dimensions": self.dimensions,
             "utterances": used,
+            "held_out_share": self.describe_held_out(),
             "targets": {name: self._count_targets(name) for name in self.objectives},
             "left_out": len(self.assigned) - sum(used.values()),
             "cropped": self.cropped,
@@ -259,6 +260,7 @@ class TrainingClips:
     def _log_counts(self) -> None:
         """Log how many clips each objective is learned from, and how many are left out or cropped."""
         used = sum(map(len, self.chosen.values()))
+        logger.info("%s: held out are %s", self.run, self.describe_held_out())
         for name in self.objectives:
             found = self._count_targets(name)
             logger.info(
@@ -270,6 +272,19 @@ class TrainingClips:
                 "%s: %d of %d clips are left out, without audio or without any target; see `emoadapt quarantine`",
                 self.run, left_out, len(self.assigned),
             )  # fmt: skip
+
+    def describe_held_out(self) -> str:
+        """The held-out share that came of drawing speakers: `14 of 100 clips (14.0 %), 0.10 of 0.75 h (13.3 %)`."""
+        clips = {part: len(names) for part, names in self.chosen.items()}
+        hours = {
+            part: sum(self.targets.value(name, "n_samples") for name in names) / schema.SAMPLE_RATE / 3600
+            for part, names in self.chosen.items()
+        }
+        held, all_clips, all_hours = clips["held_out"], sum(clips.values()), sum(hours.values())
+        return (
+            f"{held:,} of {all_clips:,} clips ({held / all_clips:.1%}), {hours['held_out']:.2f} of {all_hours:.2f} h "
+            f"({hours['held_out'] / all_hours:.1%})"
+        )
 
     def _count_targets(self, objective: str) -> dict[str, int]:
         """Part -> its clips that have the target."""
@@ -354,6 +369,7 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, e
         "objectives (weight)": facts["objectives"],
         "targets": {name: load_objective(name).name_engine(study.features) for name in facts["objectives"]},
         "training clips": facts["utterances"]["train"],
+        "held out": facts["held_out_share"],
         "epochs (kept)": f"{epochs} ({facts['best_epoch']})",
         "held-out loss": f"{facts['held_out']['loss']:.4g}",
         "licences": list_terms(study, facts["corpora"], facts["objectives"]),

@@ -94,7 +94,7 @@ def measure_backbone(
     n_samples = round(clip_seconds * SAMPLE_RATE)
     audio = [0.1 * torch.randn(n_samples, generator=generator) for _ in range(n_clips)]
     classes = 4
-    head = build_head(settings.head, backbone.width, settings.head_hidden, classes, 0)
+    head = build_head(settings.head, backbone.width, settings.head_hidden, classes, 0, settings.head_dropout)
     model = FinetunedBackbone(backbone, head).to(device)
     labels = torch.randint(classes, (n_clips,), generator=generator).to(device)
     seconds = n_clips * clip_seconds

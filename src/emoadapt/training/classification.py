@@ -18,7 +18,8 @@ from emoadapt.training.totals import Term
 class EmotionLearner(TestedLearner):
     """Learner of classes by cross-entropy.
 
-    The epoch with the best dev macro-F1 is kept; on a tie, the one with the smaller dev loss.
+    The epoch with the best dev macro-F1 is kept, on a tie the one with the smaller dev loss; other settings choose otherwise
+    (`choose`).
 
     Args:
         model: batch -> (embedding (batch, width), logits (batch, n_classes)).
@@ -54,4 +55,4 @@ class EmotionLearner(TestedLearner):
         """Macro-F1 over the whole part."""
         logits, labels = (torch.cat(tensors) for tensors in zip(*self._kept, strict=True))
         macro_f1 = measure_macro_f1(logits.numpy(), labels.numpy())
-        return {"macro_f1": macro_f1}, (macro_f1, -losses["loss"])
+        return {"macro_f1": macro_f1}, self.choose((macro_f1, -losses["loss"]), losses)

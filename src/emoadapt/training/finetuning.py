@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ def finetune(job: TaskJob) -> None:
     settings, starting weights, code, libraries and inputs are still the same. Runs that are done are put on disk every minute at
     most, the state of the run under way every `checkpoint_minutes`, so that shorter jobs write nothing; and both when it is asked to
     end. The result is the same to the byte on a CPU. Of several processes that share each batch, the first writes.
+
+    With `train_on_dev` no epoch is chosen; the curve of a run that trains on the dev part has it as `dev_trained`.
 
     Clips without usable input are left out; the tables' provenance counts them (`left_out`: test clips).
 
@@ -142,11 +145,16 @@ class _Finetuning:
 
     def perform(self, run: Run, part: RunClips, checkpoint: Path) -> Outcome:
         """Train and test one run."""
+        joined = self.settings.train_on_dev and self.job.setting.subset == "full"
+        if joined:
+            part = replace(part, train=[*part.train, *part.dev])
         of_run = self.clips.splits.filter(partition=run.partition, fold=run.fold)
         self.signals.prepare(of_run, part.train)
         model = self.build(run, part)
         curve = Curve("stage2", self.job.setting.name(run))
         learner = self.clips.build_learner(model, self.settings, curve, run.seed, part.train)
+        if joined:
+            learner.part = "dev_trained"
         state = Checkpoint(checkpoint, self.job.study.checkpoint_minutes, sparing=True, notice=self.notice)
         trainer = Trainer(self.device, self.settings, state, open_logs(self.job.study.logs))
         test = part.test["utterance_id"].to_list()
@@ -205,7 +213,7 @@ class _ModelKeeper:
         if find_rank() > 0:
             return
         if self.wanted == "all":
-            self._write(run, model, trained.score[0], tested)
+            self._write(run, model, trained.score, tested)
         elif self.wanted == "best" and (not self.best or trained.score > tuple(self.best["score"])):
             self.best = {"run": str(run), "score": list(trained.score), "state": trained.state, "tested": tested}
             self._changed = True
@@ -229,7 +237,7 @@ class _ModelKeeper:
             run = Run.parse(self.best["run"])
             model = self.training.build(run, self.training.clips.select(run))
             model.load_state_dict(self.best["state"])
-            self._write(run, model, self.best["score"][0], self.best["tested"])
+            self._write(run, model, self.best["score"], self.best["tested"])
         models.mkdir(parents=True, exist_ok=True)
         for folder in sorted(self.folder.glob("*")):
             place = models / folder.name
@@ -237,7 +245,16 @@ class _ModelKeeper:
             # A second name: the first goes when the whole output is there, of which Snakemake deletes a part.
             shutil.copytree(folder, place, copy_function=link_or_copy)
 
-    def _write(self, run: Run, model: FinetunedBackbone, dev: float, tested: float | None) -> None:
+    def _describe_dev(self, score: Sequence[float]) -> dict[str, str]:
+        """What the epoch was chosen by."""
+        settings = self.job.settings
+        if settings.train_on_dev:
+            return {"epochs": f"{settings.epochs}, none chosen"}
+        if settings.select == "loss":
+            return {"dev loss": f"{-score[0]:.3f}"}
+        return {f"dev {self.training.clips.metric}": f"{score[0]:.3f}"}
+
+    def _write(self, run: Run, model: FinetunedBackbone, score: Sequence[float], tested: float | None) -> None:
         job, setting, clips = self.job, self.job.setting, self.training.clips
         name, corpora, objectives = setting.name(run), [job.task.corpus], {}
         card: dict[str, Any] = {
@@ -245,7 +262,7 @@ class _ModelKeeper:
             "study": job.study.study,
             "starting point": f"{job.backbone}.{job.start}",
             "fine-tuned on": f"{corpora[0]} ({setting.subset} training clips)",
-            f"dev {clips.metric}": f"{dev:.3f}",
+            **self._describe_dev(score),
         }
         if tested is not None:
             about = f"this run on its fold of {corpora[0]}; means over runs are in the report"

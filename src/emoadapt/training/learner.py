@@ -82,6 +82,7 @@ class Learner(nn.Module):
         self._kept: list[Any] = []
         self._begun = self._said = time.monotonic()
         self._done_before = 0
+        self._anchor: tuple[nn.Parameter, ...] = ()
 
     # --- what subclasses say ---------------------------------------------------------------------------
 
@@ -200,7 +201,10 @@ class Learner(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return next(self.parameters()).device
+        if not self._anchor:
+            # In a tuple, or it would be registered as a parameter again; a walk through all modules costs more than a small step.
+            self._anchor = (next(self.parameters()),)
+        return self._anchor[0].device
 
     @property
     def where(self) -> str:
@@ -262,6 +266,12 @@ class TestedLearner(Learner):
     ) -> None:
         super().__init__(model, settings, curve, "dev", seed, weights)
         self._tested: list[tuple[list[str], Tensor, Tensor]] = []
+
+    def choose(self, score: tuple[float, ...], losses: Mapping[str, float]) -> tuple[float, ...]:
+        """How good an epoch is by the settings: by its score, by its loss, or, where none is to be chosen, by coming later."""
+        if getattr(self.settings, "train_on_dev", False):
+            return (float(self.position.epoch + 1),)
+        return (-losses["loss"], *score) if getattr(self.settings, "select", "") == "loss" else score
 
     def test_batch(self, batch: Batch) -> None:
         """Collect embeddings and outputs."""

@@ -68,7 +68,9 @@ class AttributeLearner(TestedLearner):
         """CCC of each attribute over the whole part, and their mean."""
         found = self._rate_whole()
         mean = sum(found.values()) / len(found) if found else 0.0
-        return {"ccc_mean": mean} | {f"ccc_{name}": value for name, value in found.items()}, (mean,)
+        return {"ccc_mean": mean} | {f"ccc_{name}": value for name, value in found.items()}, self.choose(
+            (mean,), losses
+        )
 
     @staticmethod
     def _weigh(values: Tensor, ratings: Tensor) -> Term:

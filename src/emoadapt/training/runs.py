@@ -90,7 +90,8 @@ class TaskClips(ABC):
         """
         from emoadapt.layers.heads import build_head
 
-        return build_head(settings.head, width, hidden, len(self.outputs), seed)
+        dropout = getattr(settings, "head_dropout", None)
+        return build_head(settings.head, width, hidden, len(self.outputs), seed, dropout)
 
     def select(self, run: Run) -> RunClips:
         """Clips of a run.

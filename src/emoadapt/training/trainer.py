@@ -222,6 +222,7 @@ class _Epochs:
             if self.several
             else learner
         )
+        self.parameters = list(learner.parameters())
         self._said = 0.0
 
     def run(self) -> None:
@@ -304,7 +305,7 @@ class _Epochs:
     def _step(self) -> None:
         learner, precision, settings = self.learner, self.trainer.precision, self.settings
         precision.unscale(self.optimizer)
-        gradients = [parameter.grad for parameter in learner.parameters() if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         learner.gradients.check(learner.where, gradients)
         if settings.gradient_clip is not None:
             # Learned weights of objectives have a gradient of their own, which the clipping leaves as it is.

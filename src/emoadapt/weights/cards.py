@@ -68,7 +68,7 @@ def write_card(
     Args:
         folder: model folder.
         facts: name -> value or list of values, shown as a table. `title` is the heading, `licences` a list of sentences for
-            that section; `classes` or `attributes`, and `head` (`mlp` or `hf`), are there for a classifier.
+            that section; `classes` or `attributes`, and `head` (`mlp`, `hf` or `challenge`), are there for a classifier.
         origin: where the starting weights come from.
         trained: False when they were random.
         library: what computes the embedding from the folder.
@@ -129,13 +129,13 @@ def list_terms(study: Study, corpora: Iterable[str], objectives: Iterable[str] =
 
 
 def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool = False) -> list[str]:
-    """How to use a backbone, or a classifier with one of the two heads; `rated`: it rates attributes instead."""
+    """How to use a backbone, or a classifier with its head; `rated`: it rates attributes instead."""
     layer = "a weighted mean of the transformer's input and all layers" if weighted else "the last layer"
     way = f"the mean of {layer} over time" if pooling == "mean" else f"{layer}, pooled over time by `{pooling}`"
     lines = [f"Input: mono audio at 16 kHz. The embedding of an utterance is {way}."]
     if head is not None:
         lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
-    if head == "mlp" or (head and library == "emoadapt"):
+    if head in ("mlp", "challenge") or (head and library == "emoadapt"):
         lines += [
             "",
             *_fence(_PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from emoadapt.data.batching import BucketedBatches, collate_clips, load_batches
-from emoadapt.data.clips import Clip, ClipDataset
+from emoadapt.data.clips import Clip, ClipDataset, VectorDataset
 from emoadapt.data.streams import AUDIO, FRONTEND, LAYERS, Stream
 
 SOUNDS = {"audio": AUDIO}
@@ -103,6 +103,24 @@ def test_loader_draws_for_the_epoch_in_training_only() -> None:
     training.batch_sampler.set_epoch(4)
     assert next(iter(training)).draws[0][:2] == [7, 4]
     assert next(iter(load_batches(clips, {"a": 2}, 1))).draws == []
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+def test_vectors_come_in_the_batches_of_a_loader_that_goes_clip_by_clip(seed: int | None) -> None:
+    random = np.random.default_rng(0)
+    vectors = {f"c/{i:02}": random.normal(size=(2, 3)).astype(np.float32) for i in range(23)}
+    dataset = VectorDataset(vectors, "layers", lambda name: {"label": torch.tensor(int(name[2:]))})
+    lengths = dict.fromkeys(list(vectors)[1:], 1)
+    fast, order = load_batches(dataset, lengths, 5, seed), BucketedBatches(lengths, 5, seed)
+    assert len(fast) == 5
+    for epoch in range(3):
+        fast.batch_sampler.set_epoch(epoch)
+        order.set_epoch(epoch)
+        slow = [collate_clips([dataset[key] for key in keys], dataset.streams, seed) for keys in order]
+        for found, expected in zip(fast, slow, strict=True):
+            assert found.utterance_ids == expected.utterance_ids and found.draws == expected.draws
+            assert found.streams["layers"].equal(expected.streams["layers"]) and not found.lengths
+            assert found.values["label"].equal(expected.values["label"])
 
 
 def test_frames_are_padded_and_audio_is_not() -> None:

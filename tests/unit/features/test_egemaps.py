@@ -14,7 +14,7 @@ import soundfile
 from emoadapt import schema
 from emoadapt.features.base import Context, Extractor
 from emoadapt.features.compare_frames import Config as CompareFramesConfig
-from emoadapt.features.egemaps import DESCRIPTORS
+from emoadapt.features.egemaps import DESCRIPTORS, FIRST_FORMANT, FIRST_VOICED, PITCH
 from emoadapt.features.egemaps import Config as EgemapsConfig
 from emoadapt.features.egemaps import load as load_egemaps
 from emoadapt.features.egemaps_frames import Config as EgemapsFramesConfig
@@ -62,6 +62,40 @@ def test_stock_is_the_mean_of_opensmiles_contours(stock: Extractor) -> None:
         vector = stock.extract([{"audio": samples.tobytes()}])[0]["egemaps"]
         assert vector.dtype == np.float32 and vector.shape == (25,)
         np.testing.assert_allclose(vector, frame.mean().to_numpy(), rtol=1e-5, atol=1e-6)
+
+
+FUNCTIONALS = {name: f"{name}_amean" for name in DESCRIPTORS[FIRST_VOICED:] if "amplitude" not in name}
+"""Descriptors of voiced frames whose mean is a functional of eGeMAPS; that of levels counts -201 dB of unvoiced frames."""
+
+
+@pytest.mark.skipif("EMOADAPT_DATA" not in os.environ, reason="EMOADAPT_DATA is not set")
+def test_means_over_voiced_frames_are_opensmiles_functionals() -> None:
+    voiced = load_egemaps(EgemapsConfig(window="stock", means="voiced"), Context(Path()))
+    everywhere = load_egemaps(EgemapsConfig(window="stock"), Context(Path()))
+    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
+    for file in sorted(Path(os.environ["EMOADAPT_DATA"], "emodb").rglob("*.flac"))[::60]:
+        samples = soundfile.read(file, dtype="int16")[0]
+        found, plain = describe(voiced, samples), describe(everywhere, samples)
+        expected = smile.process_signal(samples.astype(np.float32) / 32768, 16000).iloc[0]
+        for name, functional in FUNCTIONALS.items():
+            formant = name.startswith(("F1", "F2", "F3"))
+            assert found[name] == pytest.approx(expected[functional], rel=0.02 if formant else 1e-4), name
+        assert all(found[name] == plain[name] for name in DESCRIPTORS[:FIRST_VOICED])
+        levels = [name for name in DESCRIPTORS if "amplitude" in name]
+        assert all(found[name] > plain[name] for name in levels), "no -201 dB of unvoiced frames"
+
+
+def test_places_of_the_descriptors_of_voiced_frames() -> None:
+    assert [name.endswith("_sma3nz") for name in DESCRIPTORS] == [False] * FIRST_VOICED + [True] * 15
+    assert DESCRIPTORS[PITCH].startswith("F0") and DESCRIPTORS[FIRST_FORMANT] == "F1frequency_sma3nz"
+
+
+def test_a_clip_without_a_voiced_frame_says_so() -> None:
+    noise = np.random.default_rng(0).integers(-50, 50, 16000).astype(np.int16)
+    extractor = load_egemaps(EgemapsConfig(means="voiced"), Context(Path()))
+    (found,) = extractor.extract([{"audio": noise.tobytes()}])
+    assert found["reason"] == "unvoiced: no frame is voiced, so that 15 means are 0"
+    assert not found["egemaps"][FIRST_VOICED:].any() and found["egemaps"][:FIRST_VOICED].all()
 
 
 @pytest.mark.parametrize("n", [512, 767, 768, 8000, 16000, 16001, 48123])

@@ -174,7 +174,7 @@ def test_output_is_utf8_on_any_terminal(monkeypatch: pytest.MonkeyPatch) -> None
     assert json.loads(content.getvalue().decode("utf-8"))["label"] == "高"
 
 
-@pytest.mark.parametrize("head", ["mlp", "hf"])
+@pytest.mark.parametrize("head", ["mlp", "hf", "challenge"])
 def test_good_files_are_predicted_and_bad_ones_counted(head: str, tmp_path: Path, capsys) -> None:
     make_classifier(head=head).save(tmp_path / "model", {})
     good = [write_noise(tmp_path / f"{i}.wav", 0.5, seed=i) for i in range(3)]

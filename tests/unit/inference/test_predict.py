@@ -57,7 +57,7 @@ def test_long_recordings_come_in_windows_with_times(classifier, tmp_path: Path) 
     assert whole.probabilities == pytest.approx(expect(classifier, samples), abs=1e-5)
 
 
-@pytest.mark.parametrize(("norm", "head"), [("layer", "mlp"), ("group", "hf")])
+@pytest.mark.parametrize(("norm", "head"), [("layer", "mlp"), ("group", "hf"), ("layer", "challenge")])
 def test_result_does_not_depend_on_the_company_and_comes_in_order(norm: str, head: str, tmp_path: Path) -> None:
     classifier = make_classifier("hubert", norm, head)
     lengths = [0.9, 0.2, 2.0, 0.5, 1.4, 0.3, 0.8]

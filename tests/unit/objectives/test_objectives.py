@@ -13,7 +13,7 @@ from emoadapt.objectives.base import load_objective
 
 def test_features_are_read_without_importing() -> None:
     assert objective_features() == {
-        "egemaps": "egemaps", "energy": "egemaps", "face": "face_embedding", "sentiment": "sentiment",
+        "egemaps": "egemaps", "energy": "egemaps", "energy_rms": "rms", "face": "face_embedding", "sentiment": "sentiment",
     }  # fmt: skip
 
 
@@ -34,9 +34,11 @@ def test_sentiment_is_cross_entropy_with_the_most_probable_class() -> None:
     assert loss.item() == pytest.approx(expected.item())
 
 
-def test_energy_is_whether_loudness_is_above_its_centre() -> None:
-    objective = load_objective("energy")
-    assert objective.select(np.arange(25.0) + 7).tolist() == [7.0]
+@pytest.mark.parametrize("name", ["energy", "energy_rms"])
+def test_energy_is_whether_loudness_or_rms_is_above_its_centre(name: str) -> None:
+    objective = load_objective(name)
+    raw = np.arange(25.0 if name == "energy" else 1.0) + 7
+    assert objective.select(raw).tolist() == [7.0] and objective.centre == "median"
     prediction, target = torch.tensor([[0.0], [2.0], [-1.0]]), torch.tensor([[-0.1], [3.0], [0.2]])
     # -log(1 - sigmoid(0)), -log(sigmoid(2)), -log(sigmoid(-1))
     expected = torch.tensor([math.log(2), math.log(1 + math.exp(-2)), math.log(1 + math.e)])
@@ -45,7 +47,7 @@ def test_energy_is_whether_loudness_is_above_its_centre() -> None:
     assert objective.head(8, 1)(torch.zeros(3, 8)).shape == (3, 1)
 
 
-@pytest.mark.parametrize("name", ["egemaps", "sentiment", "face", "energy"])
+@pytest.mark.parametrize("name", ["egemaps", "sentiment", "face", "energy", "energy_rms"])
 def test_batch_without_targets_costs_nothing_and_still_has_a_gradient(name: str) -> None:
     prediction = torch.ones(2, 3, requires_grad=True)
     loss = load_objective(name).loss(prediction, torch.zeros(2, 3), torch.tensor([False, False]), "mean")

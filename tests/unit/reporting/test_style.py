@@ -44,6 +44,24 @@ def test_a_finetuning_changes_marker_and_line_but_not_the_colour_of_a_start(stud
     assert usual.marker != probed.marker and usual.line != probed.line
 
 
+def test_footnotes_say_what_a_finetuning_chose(study):
+    plain = study.finetunings["default"]
+    changed = {
+        "one": {"select": "loss"},
+        "two": {"train_on_dev": True, "epochs": 7, "head": "challenge"},
+        "three": {"head": "hf"},
+    }
+    settings = {
+        name: plain.model_validate(plain.model_dump(exclude_unset=True) | keys) for name, keys in changed.items()
+    }
+    study = study.model_copy(update={"finetunings": settings})
+    assert style.list_method_notes(study, settings) == [
+        "Fine-tuning one: the epoch with the smallest dev loss is kept.",
+        "Fine-tuning two: trained for 7 epochs without choosing an epoch; with all training clips on the dev part too.",
+        "Fine-tuning two: the head is dropout, linear, LayerNorm, ReLU, dropout, linear.",
+    ]
+
+
 def test_models_are_named_by_the_parts_that_differ(study):
     names = [style.name_model(study, Model.parse(name)) for name in
              ("wavlm.original", "tiny.multimodal", "wavlm.multimodal.probe", "egemaps.original.mlp")]  # fmt: skip

@@ -31,7 +31,13 @@ def describe(features: dict) -> dict[str, tuple[str, ...]]:
 def test_engines_with_weights_name_them_with_content_and_licence() -> None:
     assert describe({}) == {
         "face detection": ("mtcnn", "mtcnn", "pretrained", "sha256:1", "L1"),
-        "face embedding": ("ONNX network", "enet_b2_8", "pretrained", "–", "see the model's page"),
+        "face embedding": (
+            "ONNX network, at 224 x 224 instead of 260 x 260",
+            "enet_b2_8",
+            "pretrained",
+            "–",
+            "see the model's page",
+        ),
         "speech recognition": ("whisper", "whisper/small", "pretrained", "–", "see the model's page"),
         "sentiment": (
             "transformers",
@@ -41,6 +47,12 @@ def test_engines_with_weights_name_them_with_content_and_licence() -> None:
             "see the model's page",
         ),
     }
+
+
+def test_a_network_at_its_own_size_needs_no_words() -> None:
+    own = {"network": {"file": "enet_b2_8"}}
+    assert describe({"face_embedding": own})["face embedding"][0] == "ONNX network"
+    assert describe({"face_embedding": {"network": {"file": "my.onnx"}}})["face embedding"][0] == "ONNX network"
 
 
 def test_engines_without_say_what_they_are() -> None:

@@ -210,6 +210,25 @@ def test_energy_is_learned_from_loudness_alone(work) -> None:
     assert json.loads((model / "adaptation.json").read_text())["dimensions"] == {"energy": 1}
 
 
+def test_the_held_out_share_is_said_in_clips_and_hours(work, caplog) -> None:
+    """Of each corpus 8 of 32 clips are held out."""
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"epochs": 1}
+    caplog.set_level("INFO")
+    model, _ = run(work)
+    lengths = {
+        row["utterance_id"]: row["n_samples"] / 16000 / 3600
+        for corpus in ("talk", "radio")
+        for row in read_table(work.folder / f"train.{corpus}.parquet").to_pylist()
+    }
+    held = sum(hours for name, hours in lengths.items() if int(name[-3:]) >= 24)
+    total = sum(lengths.values())
+    said = f"16 of 64 clips (25.0%), {held:.2f} of {total:.2f} h ({held / total:.1%})"
+    assert f"held out are {said}" in caplog.text
+    assert json.loads((model / "adaptation.json").read_text())["held_out_share"] == said
+    assert f"| held out | {said} |" in (model / "README.md").read_text()
+
+
 def test_batches_by_seconds_and_padding_are_noted(work) -> None:
     work.write_unlabelled()
     work.values["adaptations"]["all"] |= {"batch_seconds": 1.0, "accumulate": 2, "epochs": 2}

@@ -12,6 +12,7 @@ from emoadapt.data.streams import AUDIO
 from emoadapt.methods.finetune import Config
 from emoadapt.training.classification import EmotionLearner
 from emoadapt.training.curve import Curve
+from emoadapt.training.trainer import BestWeights
 
 LOGITS = np.array([[2.0, 0.0, -1.0], [0.5, 1.0, 0.0]])
 LOG_PROBABILITIES = LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))
@@ -33,6 +34,36 @@ def measure(weighted: bool = False, shares: list[list[float]] | None = None, **s
     learner = EmotionLearner(Fixed(), Config(**settings), Curve("stage2", "run"), 0, weights)
     term = learner.measure(collate_clips(clips, {"audio": AUDIO}), keep=False)["cross_entropy"]
     return float(term.mean), float(term.weight)
+
+
+@pytest.mark.parametrize(
+    ("settings", "best"),
+    [({}, 2), ({"select": "loss"}, 1), ({"train_on_dev": True}, 3)],
+    ids=["macro_f1", "loss", "last"],
+)
+def test_the_epoch_is_chosen_as_the_settings_say(settings: dict, best: int) -> None:
+    """Three epochs: the second has the smallest loss, the third the best macro-F1, the last neither."""
+    learner = EmotionLearner(Fixed(), Config(**settings), Curve("stage2", "run"), 0, None)
+    wrong, right = torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 0.0]])
+    kept = BestWeights()
+    for epoch, (logits, loss) in enumerate([(wrong, 0.9), (wrong, 0.5), (right, 0.7), (wrong, 0.8)]):
+        learner.position.epoch = epoch
+        learner._kept = [(logits, torch.tensor([0]))]
+        scores, score = learner.rate({"loss": loss})
+        assert scores.keys() == {"macro_f1"}
+        kept.consider(epoch, score, learner.model)
+    assert kept.epoch == best
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [({"select": "loss"}, "select"), ({"patience": 3}, "patience"), ({"schedule": "plateau"}, "schedule: plateau")],
+)
+def test_without_a_dev_part_no_key_may_need_one(keys: dict, named: str) -> None:
+    with pytest.raises(ValueError, match=f"train_on_dev leaves no dev part to judge an epoch by; remove {named}"):
+        Config(train_on_dev=True, **keys)
+    with pytest.raises(ValueError, match="head mlp has no dropout"):
+        Config(head_dropout=0.2)
 
 
 def test_labels_give_plain_cross_entropy() -> None:

@@ -1,6 +1,7 @@
 """Fine-tuning on tones: learns, pairs, repeats, keeps what it should."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,37 @@ def test_model_with_the_head_of_transformers(labelled) -> None:
     card = (folder / "README.md").read_text()
     assert f"| test macro-F1 | {expected:.3f} (this run" in card
     assert "* Corpus acted: its own terms" in card
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"select": "loss", "head": "challenge", "head_dropout": 0.1}, r"\| dev loss \| (\d\.\d+) \|"),
+        ({"train_on_dev": True, "head": "challenge"}, r"\| epochs \| 5, none chosen \|"),
+    ],
+)
+def test_a_kept_model_says_how_its_epoch_was_chosen(labelled, settings: dict, said: str) -> None:
+    """And the head of the challenge gives, without its dropout, what the run predicted."""
+    labelled.values["keep_models"] = "best"
+    labelled.tune(**settings)
+    tables = labelled.train(runs=[Run(), Run(seed=1)])
+    (folder,) = (labelled.folder / "run" / "models").iterdir()
+    card = (folder / "README.md").read_text()
+    found = re.search(said, card)
+    assert found and "dev macro-F1" not in card
+    curves = tables["curves"].filter(pl.col("best"), run=folder.name)
+    if settings.get("select"):
+        losses = tables["curves"].filter(pl.col("epoch") > 0, part="dev", metric="loss")
+        assert float(found[1]) == pytest.approx(losses["value"].min(), abs=1e-3)
+        assert curves.filter(part="dev", metric="loss")["value"].item() == losses["value"].min()
+    else:
+        assert curves["epoch"].unique().to_list() == [5] and "dev" not in tables["curves"]["part"]
+    audio = {row["utterance_id"]: row["audio"] for row in read_table(labelled.folder / "audio.parquet").to_pylist()}
+    rows = tables["predictions"].filter(seed=int(folder.name[-1]))
+    for name, logits in rows.select("utterance_id", "logits").head(4).iter_rows():
+        signal = torch.from_numpy(np.frombuffer(audio[name], "<i2").astype(np.float32) / 32768)
+        with torch.no_grad():
+            np.testing.assert_allclose(load_classifier(folder)([signal])[0], logits, atol=1e-4)
 
 
 def test_a_fold_that_tests_on_the_other_corpus_alone_has_no_score_of_its_own(labelled) -> None:

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 
 from emoadapt import schema
 from emoadapt.errors import TrainingError
-from emoadapt.storage.tables import read_provenance
+from emoadapt.storage.tables import read_provenance, read_table, write_table
 from emoadapt.study.nodes import Run
 from emoadapt.training import finetuning
 from emoadapt.training.interruption import Interrupted
@@ -153,3 +153,36 @@ def test_a_feature_that_no_clip_has_is_named(work) -> None:
     )
     with pytest.raises(TrainingError, match="no usable clip in train and dev and test"):
         run(work)
+
+
+def test_trained_on_dev_is_trained_on_the_union_for_all_epochs(work) -> None:
+    """The same tables, with dev clips named as training clips and training clips again as dev, whose last epoch is taken."""
+    work.write_labelled()
+    work.tune("mlp", epochs=4, train_on_dev=True)
+    found = run(work, name="joined")
+    curve = found["curves"]
+    assert curve.filter("best")["epoch"].unique().to_list() == [4]
+    assert set(curve["part"]) == {"train", "dev_trained", "course"} - ({"course"} - set(curve["part"]))
+    dev = pl.DataFrame(pl.from_arrow(read_table(work.folder / "splits.parquet"))).filter(split="dev", fold=0)
+    moved = set(dev["utterance_id"])
+    subset = read_table(work.folder / "subsets.parquet").to_pylist()
+    more = [
+        {"utterance_id": name, "label": label, "partition": 0, "fold": 0, "resampling": 0}
+        for name, label in dev.select("utterance_id", "label").iter_rows()
+    ]
+    write_table(work.folder / "subsets.parquet", [*subset, *more], schema.SUBSETS)
+    work.values["finetunings"]["mlp"] |= {"train_on_dev": False}
+    monitored = run(work, name="union")["curves"]
+    assert moved and monitored.filter(part="train", metric="loss")["value"].to_list() == (
+        curve.filter(part="train", metric="loss")["value"].to_list()
+    )
+
+
+def test_a_subset_is_trained_on_alone_also_with_train_on_dev(work) -> None:
+    work.write_labelled()
+    work.tune("mlp", epochs=3)
+    usual = work.train("egemaps.original.mlp", (Run(),), "usual", subset="8")["curves"]
+    work.tune("mlp", train_on_dev=True)
+    fixed = work.train("egemaps.original.mlp", (Run(),), "fixed", subset="8")["curves"]
+    assert fixed.drop("best").equals(usual.drop("best"))
+    assert fixed.filter("best")["epoch"].unique().to_list() == [3]

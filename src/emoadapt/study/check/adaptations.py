@@ -29,7 +29,8 @@ def check_adaptation(listings: Listings, graph: Graph, name: str, problems: list
     except EmoadaptError as error:
         problems.append(f"adaptation {name}: {error}")
         return
-    print(f"adaptation {name}: {parts.height} clips, {parts.filter(part='held_out').height} of them held out")
+    held = parts.filter(part="held_out").height
+    print(f"adaptation {name}: {parts.height} clips, {held} of them held out ({held / parts.height:.1%})")
     for note in describe_common(clips):
         print(f"  note: {note}")
     for objective in adaptation.objectives:

@@ -294,7 +294,7 @@ def test_copies_in_stage1_and_labels_that_contradict_are_noted(
     )
     assert "  note: 4 of the 25 test clips of speech are recordings that are in test more than once (speech/0, " in said
     assert re.search(
-        r"adaptation adapted: 25 clips, [89] of them held out\n", said
+        r"adaptation adapted: 25 clips, [89] of them held out \(3[26]\.0%\)\n", said
     )  # two speakers of four or five clips
     assert "  note: 4 of the 25 clips of speech are recordings that are in Stage 1 of adapted more than once" in said
 
@@ -352,7 +352,7 @@ def test_a_clip_that_links_all_speakers_of_stage1_is_named(workplace: Path, caps
     )
     said = capsys.readouterr().out
     # ceil(.3 * 6) speakers, without their calibration clips.
-    assert "adaptation adapted: 24 clips, 6 of them held out" in said
+    assert "adaptation adapted: 24 clips, 6 of them held out (25.0%)" in said
     assert (
         "  note: corpus speech: 6 clips are copies of recordings that would link all its speakers or clips (speech/0, "
         "speech/12, speech/16 and 3 more); they are never held out" in said
