@@ -22,7 +22,7 @@ def run_page(text: str, folder: Path, environment: dict[str, str]) -> None:
     """Do what a page says, in a project's folder.
 
     A block whose first line is a comment with a path is a file of that name. A block `console` holds commands behind `$`, each followed
-    by texts that its output must contain.
+    by lines that its output must contain; a program of the page's own prints these lines and no others.
     """
     for kind, block in BLOCK.findall(text):
         first, _, rest = block.partition("\n")
@@ -32,14 +32,14 @@ def run_page(text: str, folder: Path, environment: dict[str, str]) -> None:
             path.write_text(rest)
         elif kind == "console":
             for command, said in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
-                words = [
-                    str(Path(sys.executable).with_name("python")) if w == "python" else w for w in shlex.split(command)
-                ]
+                python = [str(Path(sys.executable).with_name("python")), "-W", "ignore"]
+                words = [new for word in shlex.split(command) for new in (python if word == "python" else [word])]
                 done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
                 output = done.stdout + done.stderr
                 assert done.returncode == 0, f"{command}\n{output}"
                 for line in filter(None, said.splitlines()):
                     assert line in output, f"{command} does not say {line!r}:\n{output}"
+                assert not command.endswith(".py") or done.stdout.strip() == said.strip()
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from project import Project, create_project, small_study
+from project import Project, create_project, run_snakemake, small_study
 from sklearn.metrics import f1_score
 
 pytestmark = pytest.mark.slow
@@ -43,7 +43,8 @@ def call(project: Project, folder: Path, *command: str) -> subprocess.CompletedP
 
 def plan(project: Project, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     snakefile = str(project.root / "Snakefile")
-    return call(project, folder, "snakemake", "--dry-run", "--cores", "1", "--snakefile", snakefile, *options)
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--snakefile", snakefile, *options]
+    return run_snakemake(command, folder, project._environment())
 
 
 def name_files(project: Project, names: list[str]) -> list[str]:
