@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from emoadapt.config import Study
-from emoadapt.reporting.style import listing
+from emoadapt.reporting.style import listing, subset_name
 from emoadapt.study.grid import list_trials
 from emoadapt.study.nodes import Model, Setting
 
@@ -70,8 +70,13 @@ def name_products(products: dict[str, list[tuple[str, str]]]) -> str:
     """What runs are; where that differs between fine-tunings or numbers of clips, of which: `5 seeds (mlp) or 1 run (svm)`."""
     if len(products) == 1:
         return next(iter(products))
-    several = len({finetuning for pairs in products.values() for finetuning, _ in pairs}) > 1
-    return " or ".join(
-        f"{text} ({listing(dict.fromkeys(pair[0 if several else 1] for pair in pairs))})"
-        for text, pairs in products.items()
+    finetunings, subsets = (
+        set(names) for names in zip(*(p for pairs in products.values() for p in pairs), strict=True)
     )
+
+    def name(finetuning: str, subset: str) -> str:
+        if len(subsets) == 1:
+            return finetuning
+        return subset_name(subset) if len(finetunings) == 1 else f"{finetuning} with {subset_name(subset)}"
+
+    return " or ".join(f"{text} ({listing(name(*pair) for pair in pairs)})" for text, pairs in products.items())

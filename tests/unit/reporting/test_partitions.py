@@ -15,7 +15,7 @@ from emoadapt.reporting.notices import describe_partitions, list_gaps
 from emoadapt.reporting.pages import collect_pages
 from emoadapt.reporting.style import name_tested
 from emoadapt.reporting.tables import _say_sizes, average_runs, read_tidy
-from emoadapt.reporting.trials import describe_runs
+from emoadapt.reporting.trials import describe_runs, name_products
 from emoadapt.storage.frames import read_frame
 from emoadapt.study.nodes import Model, Setting
 
@@ -155,6 +155,15 @@ def test_a_footnote_says_how_partitions_draws_and_seeds_are_combined(make_study)
     assert describe(make_study, 3, **drawn, **paired) == ("3 seeds, on one partition", "1 run")
     three = paired | {"subsets": [64], "resamplings": 3}
     assert describe(make_study, 3, "64", **three)[0] == "3 trials, partition i with draw i and seed i"
+
+
+def test_products_are_named_by_what_tells_them_apart():
+    assert name_products({"5 seeds": [("mlp", "12"), ("mlp", "full")]}) == "5 seeds"
+    assert name_products({"5 seeds": [("mlp", "full")], "1 run": [("svm", "full")]}) == "5 seeds (mlp) or 1 run (svm)"
+    sizes = {"3 draws": [("mlp", "1000"), ("mlp", "5K Subset")], "1 run": [("mlp", "full")]}
+    assert name_products(sizes) == "3 draws (1,000 clips and 5K Subset) or 1 run (all clips)"
+    both = {"3 draws": [("mlp", "12")], "1 run": [("mlp", "full"), ("svm", "full")]}
+    assert name_products(both) == "3 draws (mlp with 12 clips) or 1 run (mlp with all clips and svm with all clips)"
 
 
 def test_a_footnote_says_which_test_part_of_another_task_a_run_has(make_study):

@@ -90,7 +90,7 @@ def test_values_are_those_of_the_paper():
     assert sums == {"I": 16.028, "II": 14.084, "III": 3.608, "IV": 0.8181, "V": 1.096, "VI": 11.366}
     assert paper.height == 83
     assert cite_paper("goncalves2025") == "Goncalves & Busso (2025)"
-    assert set(read_paper_notes("goncalves2025")["table"]) == {"I", "II", "III", "IV", "VI"}
+    assert set(read_paper_notes("goncalves2025")["table"]) == {"I", "II", "III", "IV", "V", "VI"}
 
 
 PAPER = """# Somebody (2026)

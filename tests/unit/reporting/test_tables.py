@@ -1,5 +1,7 @@
 """Tables: complete, tidy, readable."""
 
+import json
+
 import polars as pl
 import pytest
 
@@ -218,7 +220,12 @@ def test_word_errors_are_a_table_where_there_are_any(study, inputs, tmp_path):
     lines = (tmp_path / "out" / "word_errors.md").read_text().splitlines()
     assert lines[2] == "| improv | en | pocketsphinx | 20.0 % | 50 | 3 | 5 | 2 | 9 | 1 | 2 |"
     assert lines[3].startswith("| improv | unknown | pocketsphinx | – | 0 |")
-    assert {path.stem for path in (tmp_path / "out").iterdir()} == set(table_names(study, word_errors=True))
+    written = {path.stem for path in (tmp_path / "out").iterdir() if path.suffix != ".json"}
+    assert written == set(table_names(study, word_errors=True))
+    (note,) = (
+        n for n in json.loads((tmp_path / "out" / "f1_bias.notes.json").read_text()) if n.startswith("improv: mean")
+    )
+    assert note == "improv: mean ± standard deviation over runs, 5 seeds, on one partition."
 
 
 def test_an_empty_quarantine_is_a_sentence(tmp_path, capsys):
