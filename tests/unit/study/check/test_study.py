@@ -394,8 +394,10 @@ def test_an_embedding_network_is_tried_on_an_image(workplace: Path) -> None:
         faces = {"detector": "haar"}
         return {"also": ["face_embedding"], "faces": faces, "face_embedding": {"network": {"file": "net.onnx", **keys}}}
 
-    print_check(study(corpora=corpora, features=features(input_size=64, output="embedding")))
-    for keys in ({"input_size": 96, "output": "embedding"}, {"input_size": 64, "output": "smile"}):
+    for side in (64, 96):
+        print_check(study(corpora=corpora, features=features(input_size=side, output="embedding")))
+    grey = {"colour": "grey", "mean": [0.5], "std": [0.5]}
+    for keys in ({"input_size": 64, "output": "embedding", **grey}, {"input_size": 64, "output": "smile"}):
         with pytest.raises(EmoadaptError, match=r"1 problem.*\n  features\.face_embedding\.network: .*net\.onnx"):
             print_check(study(corpora=corpora, features=features(**keys)))
 
