@@ -282,7 +282,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "adaptations.adapted.objectives",
             {"smell": 1.0},
-            "smell is not defined; there is egemaps, energy, face, sentiment",
+            "smell is not defined; there is egemaps, energy, energy_rms, face, sentiment",
         ),
         ("adaptations.adapted.objectives", {}, "adaptations.adapted.objectives"),
         ("adaptations.adapted.corpora", ["speech"], "adaptations.adapted.objectives.face: it needs video"),
@@ -518,7 +518,7 @@ def test_an_original_that_never_saw_stage_1_gets_the_same_freedom() -> None:
 
 def test_objectives_are_found_without_importing_them() -> None:
     assert objective_features() == {
-        "egemaps": "egemaps", "energy": "egemaps", "face": "face_embedding", "sentiment": "sentiment",
+        "egemaps": "egemaps", "energy": "egemaps", "energy_rms": "rms", "face": "face_embedding", "sentiment": "sentiment",
     }  # fmt: skip
 
 
