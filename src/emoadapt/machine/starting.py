@@ -20,12 +20,19 @@ def collect_rarely() -> None:
     again, and once more at exit: a third of the CPU seconds of a small job.
     """
     gc.set_threshold(*_RARE)
-    atexit.register(gc.freeze)
+    atexit.register(_end)
+
+
+def _end() -> None:
+    """Leave all objects as they are, unless Triton is loaded, which reports at exit what was not collected as leaks."""
+    if "triton" not in sys.modules:
+        gc.freeze()
 
 
 def collect_as_usual() -> None:
     """Search for unreachable objects as often as Python does: for work with tensors, which cycles would keep in memory."""
     gc.freeze()
+    atexit.register(gc.unfreeze)
     gc.set_threshold(*_USUAL)
 
 

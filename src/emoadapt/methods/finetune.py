@@ -59,9 +59,7 @@ class Config(Optimisation, Finetuning):
         """Sentences for readers of its scores."""
         notes, length = [], f"{self.steps} steps" if self.steps else f"{self.epochs} epochs"
         if self.train_on_dev:
-            notes.append(
-                f"trained for {length} without choosing an epoch; with all training clips on the dev part too"
-            )
+            notes.append(f"trained for {length} without choosing an epoch; with all training clips on the dev part too")
         elif self.select == "loss":
             notes.append("the epoch with the smallest dev loss is kept")
         if self.head == "challenge":
