@@ -56,14 +56,8 @@ def write_job(clips: dict[str, tuple[np.ndarray, str]], folder: Path) -> Any:
         | {"split": {0: "test", 1: "dev"}.get(place % 5, "train")}
         for place, (name, (_, label)) in enumerate(clips.items())
     ]
-    subset = [
-        {key: row[key] for key in ("utterance_id", "label", "partition", "fold")} | {"resampling": 0}
-        for row in splits
-        if row["split"] == "train"
-    ]
     write_table(folder / "egemaps.parquet", vectors, schema.feature_table("egemaps"))
     write_table(folder / "splits.parquet", splits, schema.SPLITS)
-    write_table(folder / "subsets.parquet", subset, schema.SUBSETS)
     study = load_study(
         {
             "study": "benchmark",
@@ -79,7 +73,7 @@ def write_job(clips: dict[str, tuple[np.ndarray, str]], folder: Path) -> Any:
     shards = {"egemaps": {"emodb": [folder / "egemaps.parquet"]}}
     return TaskJob(
         study, "egemaps", "original", shards, folder / "out", 1, Setting("emotion", model, "full"), runs,
-        folder / "splits.parquet", folder / "subsets.parquet",
+        [folder / "splits.parquet"],
     )  # fmt: skip
 
 

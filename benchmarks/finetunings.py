@@ -98,7 +98,7 @@ class Bench:
         )  # fmt: skip
 
     def write_tables(self) -> None:
-        """Write clips, splits and subsets."""
+        """Write clips and splits."""
         from emoadapt import schema
         from emoadapt.storage.tables import write_table
 
@@ -116,9 +116,6 @@ class Bench:
             splits.append(row | {"corpus": "clips", "speaker": name, "split": part})
         write_table(self.audio, audio, schema.feature_table("audio"))
         write_table(self.folder / "splits.parquet", splits, schema.SPLITS)
-        chosen = [{key: row[key] for key in ("utterance_id", "label", "partition", "fold")} for row in splits]
-        subset = [row | {"resampling": 0} for row, part in zip(chosen, parts, strict=True) if part == "train"]
-        write_table(self.folder / "subsets.parquet", subset, schema.SUBSETS)
 
     @property
     def audio(self) -> Path:
@@ -132,11 +129,9 @@ class Bench:
 
         kinds, study = ("audio", "frontend") if cached else ("audio",), self.load_study(**settings)
         shards = {kind: {"clips": [self.folder / f"{kind}.parquet"]} for kind in kinds}
-        tables = self.folder / "splits.parquet", self.folder / "subsets.parquet"
+        splits = [self.folder / "splits.parquet"]
         setting = Setting("emotion", Model("base"), "full")
-        return TaskJob(
-            study, "base", "original", shards, self.folder / name, self.threads, setting, [Run()], *tables, None
-        )
+        return TaskJob(study, "base", "original", shards, self.folder / name, self.threads, setting, [Run()], splits)
 
     @property
     def threads(self) -> int:

@@ -19,7 +19,6 @@ wildcard_constraints:
     adaptation="|".join(STUDY.adaptations) or "none",
     subset=r"\d+|full",
     partition=r"\d+",
-    resampling=r"\d+",
     batch=r"(p\d+)?b\d\d\d+",
 
 

@@ -26,7 +26,7 @@ SENTIMENTS = ("negative", "neutral", "positive")
 """Order of the columns of every sentiment probability vector."""
 
 ATTRIBUTES = ("arousal", "valence", "dominance")
-"""Emotional attributes of the label tables, in the order of every table and report."""
+"""Emotional attributes of the labels, in the order of every table and report."""
 
 
 def column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:

@@ -1,4 +1,4 @@
-"""Benchmarks of small studies, on clips that are made."""
+"""Benchmarks of small studies and small trainings, on clips that are made."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import descriptors
 import numpy as np
 import pytest
 import soundfile
@@ -65,3 +66,17 @@ def test_kinds_of_jobs(arguments: str, kind: str) -> None:
 
 def test_the_floor_grows_with_what_is_imported() -> None:
     assert 0 < measure_floor([]) < measure_floor(["pyarrow", "polars"])
+
+
+def test_a_head_on_descriptors_is_timed_on_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descriptors, "EPOCHS", 2)
+    clips = descriptors.read_clips(None)
+    times = descriptors.time_ours(descriptors.write_job(clips, tmp_path)), descriptors.time_plain(clips)
+    assert [len(fits) for fits in times] == [descriptors.FITS] * 2 and all(min(fits) > 0 for fits in times)
+
+
+def test_the_benchmark_of_whisper_trains_both_sides() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/whisper_encoder.py"), "--batch", "1", "--steps", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["frozen", "all"]

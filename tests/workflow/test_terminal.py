@@ -79,4 +79,4 @@ def test_stages_and_a_failed_job_are_shown_on_a_terminal(fresh: Project) -> None
     assert "At least one job did not complete successfully" in seen
     assert "Traceback" not in seen and "Finished jobid" not in seen and "localrule" not in seen
     written = newest_log(fresh)
-    assert "localrule labels:" in written and "Error in rule audio:" in written and "\x1b" not in written
+    assert "localrule manifest:" in written and "Error in rule audio:" in written and "\x1b" not in written

@@ -64,7 +64,7 @@ class Study(Section):
     """CPU threads of an extraction job. Each thread is a process that computes one clip at a time (Whisper on a CPU: one process
     with all threads). 1 is as fast if a corpus has more shards than the machine has cores."""
     training_threads: int = Field(4, ge=1)
-    """CPU threads of a training job, at most the cores of the machine; a head on vectors or on frozen layers gets 1. Set 1 if many
+    """CPU threads of a training job, at most the cores of the machine. A head on vectors or on frozen layers gets 1. Set 1 if many
     small jobs run side by side."""
     gpus_per_job: int = Field(1, ge=1)
     """GPUs of one machine that share each batch of a training job. Results equal those of one GPU with the same batches, except for
@@ -186,14 +186,14 @@ class Study(Section):
         return problems
 
     def find_tested_tasks(self, task: str) -> dict[str, str]:
-        """Corpora of a task's `test_also` of which a part is tested -> the task whose test part it is."""
+        """Map corpora of `test_also` of which a part is tested to the task whose test part it is."""
         return {
             corpus: next(n for n, config in self.tasks.items() if config.corpus == corpus and whose in ("test", n))
             for corpus, whose in self.tasks[task].tested_parts.items()
         }
 
     def count_partitions(self, task: str) -> int:
-        """Partitions of a task: of its own corpus, and where that has one, of the test parts that it is also tested on."""
+        """Count the partitions of a task: of its own corpus, or of the test parts that it is also tested on if these have more."""
         others = [self.tasks[other].partitions for other in self.find_tested_tasks(task).values()]
         return max(self.tasks[task].partitions, *others, 1)
 

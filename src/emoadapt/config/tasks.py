@@ -212,11 +212,11 @@ class Task(Section):
     resamplings: int = Field(1, ge=1)
     """Draws of each subset except `full`; the paper has five."""
     draws: Literal["independent", "nested"] = "independent"
-    """`nested`: within a resampling, each smaller subset is part of the larger ones, so that a curve over sizes shows the gain of more
+    """`nested`: within a draw, each smaller subset is part of the larger ones, so that a curve over sizes shows the gain of more
     clips. `independent`: each size is drawn separately."""
     trials: Literal["crossed", "paired"] = "crossed"
-    """How seeds meet partitions and draws. `crossed`: every seed with each of them. `paired`: trial i is partition i, with draw i and
-    seed i; what there is one of is the same in all trials."""
+    """How partitions, draws and seeds are combined into trials. `crossed`: all combinations. `paired`: trial i is partition i with draw
+    i and seed i; a single partition, draw or seed is used in all trials."""
     test_also: tuple[Name, ...] | dict[Name, Name] = ()
     """Further test corpora, not trained on. A list: all their clips with a label in `classes`, or with a value of an attribute. A mapping
     `corpus: test` takes the test part of the task on that corpus, partition by partition (needs `trials: paired`); of several tasks on

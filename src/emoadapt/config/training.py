@@ -86,7 +86,7 @@ class Finetuning(Section):
     subsets: tuple[Subset, ...] | None = None
     """Numbers of training clips. null: all that a task names."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2, 3, 4)
-    """Seeds of head, batch order and dropout, one run each; `tasks.<name>.trials` says how they meet partitions and draws. Original and
+    """Seeds of head, batch order and dropout, one run each; `tasks.<name>.trials` combines them with partitions and draws. Original and
     adapted models share them, so that runs are paired."""
 
     questions: ClassVar[tuple[Literal["classes", "attributes"], ...]] = ("classes", "attributes")
@@ -97,7 +97,7 @@ class Finetuning(Section):
     """Whether the backbone is not trained, so that its outputs are computed once for each clip and kept."""
 
     def list_notes(self) -> list[str]:
-        """What readers of its scores should know, each the end of a sentence that begins with its name."""
+        """List what readers of its scores should know, each the end of a sentence that begins with its name."""
         return []
 
     def describe(self) -> str:

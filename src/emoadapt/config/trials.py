@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def check_tested_parts(study: Study, name: str) -> Iterator[str]:
-    """What is wrong with the test parts of other tasks that a task is tested on."""
+    """Yield what is wrong with the test parts of other tasks that a task is tested on."""
     task = study.tasks[name]
     for corpus, whose in task.tested_parts.items():
         there = [other for other, config in study.tasks.items() if config.corpus == corpus != task.corpus]
@@ -26,7 +26,7 @@ def check_tested_parts(study: Study, name: str) -> Iterator[str]:
 
 
 def find_unpaired(study: Study) -> list[str]:
-    """Trials that lack a partition, a draw or a seed, task by task."""
+    """A sentence for each task whose trials lack a partition, a draw or a seed."""
     problems: list[str] = []
     for name, task in study.tasks.items():
         others = tuple(study.find_tested_tasks(name).values())
@@ -47,14 +47,14 @@ def find_unpaired(study: Study) -> list[str]:
 
 
 def _compare_numbers(study: Study, name: str) -> Iterator[str]:
-    """A sentence for each fine-tuning that cannot pair its seeds with partitions and draws."""
+    """Yield a sentence for each fine-tuning that cannot pair its seeds with partitions and draws."""
     task, partitions = study.tasks[name], study.count_partitions(name)
     used = {(setting.model.finetuning, setting.subset == "full") for setting in study.list_settings(name)}
     for finetuning, full in sorted(used):
         seeds = len(study.finetunings[finetuning].seeds)
         trials = {f"{partitions} partitions": partitions, f"{task.resamplings} draws": 1 if full else task.resamplings}
         numbers = {number for number in trials.values() if number > 1}
-        # Seeds of what is deterministic decide nothing: the first ones name its trials.
+        # Seeds decide nothing in a deterministic method: the first ones only name its trials.
         spare = study.finetunings[finetuning].deterministic and seeds >= max(numbers, default=1)
         if len(numbers if spare or seeds == 1 else numbers | {seeds}) > 1:
             trials[f"{seeds} seeds (finetunings.{finetuning}.seeds)"] = seeds

@@ -174,7 +174,9 @@ def _fill(lengths: np.ndarray, limit: float) -> list[int]:
 
 
 class VectorBatches:
-    """Loader of arrays in memory. Batches are those of a `DataLoader`, at a fifth of its cost: a small head's step is as short.
+    """Loader of vectors in memory.
+
+    Batches are those of a `DataLoader`, at a fifth of its cost, which would exceed that of a small head's step.
 
     Args:
         dataset: its arrays.

@@ -1,9 +1,9 @@
 """The emotion classifier that a backbone and a head make, and its folder.
 
 A folder is in Hugging Face format. With the `hf` head it is a whole classification model of `transformers`
-(`Wav2Vec2ForSequenceClassification` and its sisters), which needs nothing of ours. With the heads `mlp` and `challenge`, which `transformers`
-does not have, it is the backbone, and `head.safetensors` and `classes.json` (or `attributes.json`) stand beside it. So it is with
-any head on a backbone, or a pooling, that `transformers` does not have.
+(`Wav2Vec2ForSequenceClassification` and its sisters), which needs nothing of ours. `transformers` lacks the heads `mlp` and
+`challenge`: with them it is the backbone, and `head.safetensors` and `classes.json` (or `attributes.json`) stand beside it. So it
+is with any head on a backbone, or a pooling, that `transformers` lacks.
 """
 
 from __future__ import annotations
@@ -109,8 +109,9 @@ def _describe_other_folder(folder: Path) -> str:
 def load_classifier(folder: Path) -> EmotionClassifier:
     """Load what `EmotionClassifier.save` wrote, in evaluation mode.
 
-    A folder of anybody's `Wav2Vec2ForSequenceClassification` or one of its sisters does as well, or `WhisperForAudioClassification`. Where several of its outputs
-    have the same name, case and spaces aside, they are one class, and their probabilities are added.
+    A folder of anybody's `Wav2Vec2ForSequenceClassification`, one of its sisters, or `WhisperForAudioClassification` can be loaded
+    too. Where several of its outputs have the same name, case and spaces aside, they are one class, and their probabilities are
+    added.
 
     Raises:
         ModelError: the folder has no head (a Stage-1 model), one of another kind, one whose outputs cannot be distinguished by

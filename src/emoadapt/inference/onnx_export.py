@@ -70,8 +70,9 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
 
     That of a model that rates attributes has one output, `values`.
 
-    Its metadata hold `labels` (JSON list, in the order of the outputs), `sampling_rate`, `min_samples`, the shortest
-    clip, and `max_samples`, the longest, where there is one. Weights of 1.9 GB or more stand beside it in `<file>.data`. Nothing is written unless the file agrees with torch.
+    Its metadata hold `labels` (JSON list, in the order of the outputs), `sampling_rate`, `min_samples` (length of the shortest clip)
+    and, where there is a limit, `max_samples` (of the longest). Weights of 1.9 GB or more stand beside it in `<file>.data`.
+    Nothing is written unless the file agrees with torch.
 
     Args:
         classifier: from `load_classifier`, on the CPU.

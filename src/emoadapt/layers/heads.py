@@ -171,7 +171,7 @@ class MergedHead(nn.Module):
 
 
 PlainHead = TwoLayerHead | ProjectedHead | ChallengeHead
-"""Of Stage 2, as it is saved."""
+"""A head of Stage 2 as it is saved."""
 Head = PlainHead | LinearHead | ScaledHead | MergedHead
 """What leads from a pooled embedding to logits, or to values."""
 

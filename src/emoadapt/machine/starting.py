@@ -1,4 +1,4 @@
-"""Quick starts of processes: what a job of a second would spend more on than on its work."""
+"""Quick starts of processes: fewer garbage collections and imports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RARE = (100_000, *_USUAL[1:])
 def collect_rarely() -> None:
     """Search for unreachable objects rarely, and not at exit.
 
-    Imports make some hundred thousand objects that live until the process ends. Python's collector goes over them again and
+    Imports make some hundred thousand objects that live until the process ends. Python's collector visits them again and
     again, and once more at exit: a third of the CPU seconds of a small job.
     """
     gc.set_threshold(*_RARE)
@@ -24,13 +24,13 @@ def collect_rarely() -> None:
 
 
 def _end() -> None:
-    """Leave all objects as they are, unless Triton is loaded, which reports at exit what was not collected as leaks."""
+    """Leave all objects as they are, unless Triton is loaded: it reports objects that were not collected as leaks."""
     if "triton" not in sys.modules:
         gc.freeze()
 
 
 def collect_as_usual() -> None:
-    """Search for unreachable objects as often as Python does: for work with tensors, which cycles would keep in memory."""
+    """Search for unreachable objects as often as Python does: reference cycles would keep tensors in memory."""
     gc.freeze()
     atexit.register(gc.unfreeze)
     gc.set_threshold(*_USUAL)

@@ -33,7 +33,7 @@ def find_device(device: str) -> Literal["cpu", "cuda"]:
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor to a device. A GPU is not waited for: it copies from pinned memory when it comes to it."""
+    """Copy a tensor to a device, to a GPU from pinned memory and without waiting."""
     if device.type == "cuda" and values.device.type == "cpu":
         values = values.pin_memory()
     return values.to(device, non_blocking=True)

@@ -106,7 +106,7 @@ class Regression(Objective):
 
 
 class Half(Objective):
-    """Whether a number is above its median over the training part: binary cross-entropy (G25, text to Fig. 4)."""
+    """Classification of a number as above or below the training part's median, by binary cross-entropy (G25, text to Fig. 4)."""
 
     normalised = True
     centre = "median"
@@ -117,5 +117,5 @@ class Half(Objective):
         return torch.nn.functional.binary_cross_entropy_with_logits(prediction, above, reduction="none").mean(dim=1)
 
     def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
-        """Share of clips whose half is met."""
+        """Share of clips whose half is predicted."""
         return {"accuracy": float(((prediction > 0) == (target > 0)).double().mean())}

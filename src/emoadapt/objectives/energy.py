@@ -22,10 +22,10 @@ class Objective(base.Half):
     """Whether an utterance is louder than the median utterance: binary cross-entropy.
 
     "The binary task of predicting if the speech energy is higher or lower than the median energy across sentences" (G25,
-    text to Fig. 4). How energy is measured is not said there; in G22 it was the RMS of each segment. Here it is eGeMAPS's
-    loudness (the objective `energy_rms` has the RMS), the mean over time of an estimate of the perceived signal intensity from an auditory spectrum, since the
-    vector is there anyway. The median is that of the training part, and with `normalise: corpus` of each corpus, whose recording
-    levels differ.
+    text to Fig. 4). The paper does not say how energy is measured; in G22 it was the RMS of each segment (the objective `energy_rms`).
+    Here it is eGeMAPS's loudness: the mean over time of an estimate of the perceived signal intensity from an auditory spectrum.
+    The vector is there anyway. The median is that of the training part, and with `normalise: corpus` of each corpus, whose
+    recording levels differ.
     """
 
     def select(self, raw: np.ndarray) -> np.ndarray:

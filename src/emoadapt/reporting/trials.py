@@ -13,7 +13,7 @@ PAIRED = "paired"
 
 
 def count_divisions(study: Study, task: str, corpus: str) -> int:
-    """Test sets of a corpus that the runs of a task have: one for each partition of it."""
+    """Count the test sets of a corpus that the runs of a task have: one for each of its partitions."""
     whose = task if corpus == study.tasks[task].corpus else study.find_tested_tasks(task).get(corpus)
     return 1 if whose is None else study.tasks[whose].partitions
 
@@ -52,7 +52,7 @@ def describe_tested(study: Study, tidy: pl.DataFrame) -> list[tuple[str, str, di
         tidy: rows with columns `task`, `test_corpus`, `subset` and those of a model.
 
     Returns:
-        Task, corpus, and what runs are -> the (fine-tuning, subset) pairs whose runs are that.
+        Task, corpus, and description of runs -> the (fine-tuning, subset) pairs that it describes.
     """
     columns = ["task", "test_corpus", "subset", *Model._fields]
     found: dict[tuple[str, str], dict[str, list[tuple[str, str]]]] = {}
@@ -67,7 +67,7 @@ def describe_tested(study: Study, tidy: pl.DataFrame) -> list[tuple[str, str, di
 
 
 def name_products(products: dict[str, list[tuple[str, str]]]) -> str:
-    """What runs are; where that differs between fine-tunings or numbers of clips, of which: `5 seeds (mlp) or 1 run (svm)`."""
+    """Join descriptions of runs; where there are several, with their fine-tunings or subsets: `5 seeds (mlp) or 1 run (svm)`."""
     if len(products) == 1:
         return next(iter(products))
     finetunings, subsets = (

@@ -314,7 +314,7 @@ class Graph:
         return describe_splits(self.study, task, partition)
 
     def label_states(self, task: str) -> str:
-        """`<corpus>=<fingerprint of its labels>` of a task's corpora."""
+        """Fingerprints of the labels of a task's corpora: `<corpus>=<fingerprint> ...`."""
         return " ".join(f"{corpus}={self._state(corpus).labels}" for corpus in self.task_corpora(task))
 
     def split_tables(self, task: str, runs: Iterable[Run] | None = None) -> list[str]:
@@ -524,7 +524,7 @@ class Graph:
         return digest(self.study.model_dump_json(), self.study.left_out, [path.read_bytes() for path in files])
 
     def reads_vectors(self, setting: Setting) -> bool:
-        """Whether a training on a task reads one vector of descriptors per clip, which takes little memory."""
+        """Whether a training on a task reads one vector per clip, which takes little memory."""
         return not self.study.backbones[setting.model.backbone].adaptable
 
     def training_threads(self, setting: Setting) -> int:

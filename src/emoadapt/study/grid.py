@@ -32,9 +32,10 @@ def list_runs(study: Study, setting: Setting, folds: int) -> list[Run]:
 
 
 def list_trials(study: Study, setting: Setting) -> list[Run]:
-    """List what is scored of a setting: partitions, draws and seeds, crossed or paired, as fold 0.
+    """List the trials of a setting as runs of fold 0: partitions, draws and seeds, crossed or paired.
 
-    `full` has one draw. A deterministic method has one seed where nothing else differs. Partitions vary slowest, then seeds.
+    A trial is what has one score. `full` has one draw. A deterministic method has one seed, unless its trials are paired: the seeds
+    then only name them. Partitions vary slowest, then seeds.
     """
     settings, task = study.finetunings[setting.model.finetuning], study.tasks[setting.task]
     partitions = study.count_partitions(setting.task)
@@ -42,7 +43,7 @@ def list_trials(study: Study, setting: Setting) -> list[Run]:
     if task.trials == "paired":
         trials = max(partitions, draws, 1 if settings.deterministic else len(settings.seeds))
         return [
-            # What there is one of is the same in all trials; a study of other numbers was refused.
+            # A single partition, draw or seed serves all trials; other numbers that differ were refused (`config.trials`).
             Run(trial % partitions, 0, trial % draws, settings.seeds[trial % len(settings.seeds)])
             for trial in range(trials)
         ]

@@ -1,4 +1,4 @@
-"""Places of results that rules and report share."""
+"""Paths of results that rules, commands and report share."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from pathlib import Path
 
 
 def name_splits(task: str, partition: int, results: str | Path = "results") -> str:
-    """Table of a partition of a task (SPLITS)."""
+    """Path of the table of a partition of a task (SPLITS)."""
     return f"{results}/splits/{task}/{partition}.parquet"

@@ -148,7 +148,7 @@ def find_leaks(
     Returns:
         LEAKS rows: one per kind and pair of parts that was compared, also where nothing is shared.
     """
-    # The rows of speakers also say which corpus is trained on.
+    # `explain_refusals` reads the corpus that is trained on from the rows of speakers.
     wanted = {kind for kind in _KINDS if not only_refused or kind == "speakers" or _is_refused(task, kind)}
     columns = ["utterance_id", "corpus", "speaker", "partition", "fold", "split"]
     rows = splits.select(*columns, truth=name_truth(task.attributes))

@@ -64,7 +64,7 @@ def build_task(
     labels: Mapping[str, pl.DataFrame],
     others: Mapping[str, Task] | None = None,
 ) -> pl.DataFrame:
-    """All partitions of a task, one below the other; see `build_partition`."""
+    """Assign the utterances of a task in all its partitions; see `build_partition`."""
     partitions = range(max(task.partitions, *(other.partitions for other in (others or {}).values()), 1))
     return pl.concat(build_partition(task_name, task, number, manifests, labels, others) for number in partitions)
 
@@ -77,12 +77,12 @@ def build_partition(
     labels: Mapping[str, pl.DataFrame],
     others: Mapping[str, Task] | None = None,
 ) -> pl.DataFrame:
-    """One division of a task.
+    """Assign the utterances of a task in one partition.
 
     Args:
         task_name: for messages.
         task: its configuration.
-        partition: number of the division. A task of one division that is tested on the test parts of another has it in each.
+        partition: its number. A task with one division, tested on the test parts of a task with several, has that one in each.
         manifests: corpus -> `schema.MANIFEST` rows, for the task's corpus and those it is also tested on.
         labels: corpus -> `schema.LABELS` rows, for the same.
         others: tasks whose test parts it is tested on, by name (`Study.find_tested_tasks`).
@@ -122,7 +122,7 @@ def _divide_task(
     manifests: Mapping[str, pl.DataFrame],
     labels: Mapping[str, pl.DataFrame],
 ) -> pl.DataFrame:
-    """SPLITS rows of a task's own corpus in a partition; all are the same where the task has one."""
+    """SPLITS rows of a task's own corpus in a partition, the same in all where the task has one."""
     main, known = _join(name, task, task.corpus, manifests, labels), manifests[task.corpus]["utterance_id"].to_list()
     own = partition if task.partitions > 1 else 0
     try:

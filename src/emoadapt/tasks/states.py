@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def describe_splits(study: Study, name: str, partition: int) -> str:
     """State of a partition of a task: classes, its division, and those of the tasks whose test parts it is tested on.
 
-    How many partitions there are decides none of them.
+    The number of partitions is no part of it: another one changes none of the others.
 
     Raises:
         CorpusError: the table of a split cannot be read.

@@ -274,7 +274,7 @@ class TrainingClips:
             )  # fmt: skip
 
     def describe_held_out(self) -> str:
-        """The held-out share that came of drawing speakers: `14 of 100 clips (14.0 %), 0.10 of 0.75 h (13.3 %)`."""
+        """Describe the held-out share that drawing speakers gave: `14 of 100 clips (14.0 %), 0.10 of 0.75 h (13.3 %)`."""
         clips = {part: len(names) for part, names in self.chosen.items()}
         hours = {
             part: sum(self.targets.value(name, "n_samples") for name in names) / schema.SAMPLE_RATE / 3600

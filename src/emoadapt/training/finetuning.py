@@ -246,7 +246,7 @@ class _ModelKeeper:
             shutil.copytree(folder, place, copy_function=link_or_copy)
 
     def _describe_dev(self, score: Sequence[float]) -> dict[str, str]:
-        """What the epoch was chosen by."""
+        """The dev score or loss by which the epoch was chosen."""
         settings = self.job.settings
         if settings.train_on_dev:
             return {"epochs": f"{settings.epochs}, none chosen"}

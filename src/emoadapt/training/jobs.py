@@ -82,7 +82,7 @@ class TaskJob(Job):
     Args:
         setting: model, task and number of training clips.
         runs: what to train.
-        splits: SPLITS tables of the runs' partitions, of which the training clips are drawn.
+        splits: SPLITS tables of the runs' partitions; training clips are drawn from them.
         model: folder of the Stage-1 model to start from; None for the original.
     """
 

@@ -1,7 +1,7 @@
 """Numbers that a GPU is still computing, and checks of them.
 
-A process that waits for a number of every step leaves its GPU without work for that time. So a number is copied when the GPU comes to
-it, and looked at after the next work has been queued. On a CPU a number is there at once, and so is its check.
+A process that waits for a number in every step leaves its GPU idle meanwhile. So a number is copied in the order of the GPU's work, and
+checked after the next work has been queued. On a CPU numbers are checked at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Fetched:
 
     @property
     def is_there(self) -> bool:
-        """Whether reading it does not wait for a GPU."""
+        """Whether it can be read without waiting."""
         return self._copied is None
 
     def read(self) -> Any:

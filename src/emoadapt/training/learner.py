@@ -268,7 +268,7 @@ class TestedLearner(Learner):
         self._tested: list[tuple[list[str], Tensor, Tensor]] = []
 
     def choose(self, score: tuple[float, ...], losses: Mapping[str, float]) -> tuple[float, ...]:
-        """How good an epoch is by the settings: by its score, by its loss, or, where none is to be chosen, by coming later."""
+        """Rank an epoch as the settings say: by score, by loss, or, where none is chosen, by its number."""
         if getattr(self.settings, "train_on_dev", False):
             return (float(self.position.epoch + 1),)
         return (-losses["loss"], *score) if getattr(self.settings, "select", "") == "loss" else score

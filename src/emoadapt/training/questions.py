@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def load_clips(job: TaskJob, usable: Collection[str]) -> TaskClips:
-    """Splits of a job's task, and the training clips that are drawn of them.
+    """Read the splits of a job's task, and draw its training clips from them.
 
     Args:
         job: on a task.

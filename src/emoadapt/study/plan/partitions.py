@@ -21,7 +21,7 @@ def describe_partitions(study: Study, missing: Collection[str] = ()) -> Iterator
 
     Args:
         study: the configuration.
-        missing: corpora that are not here; their tasks have one line that says so.
+        missing: corpora that are not on this machine; their tasks have one line that says so.
     """
     listings = Listings(study)
     for name, task in study.tasks.items():

@@ -1,7 +1,7 @@
 """Training of Whisper's encoder: throughput against `WhisperForAudioClassification` of `transformers`, which pads clips to 30 s.
 
-Both have the same random weights, the same head, AdamW, and the same batches of real clips of natural length; they take turns step by
-step in one process, after one step that does not count. CPU seconds of one thread, per second of audio.
+Both have the same random weights, the same head, AdamW, and the same batches of noise, whose lengths are drawn as in `finetunings.py`.
+They take turns step by step in one process, after one step that does not count. CPU seconds of one thread, per second of audio.
 
 * `frozen`: the convolutions are frozen. Ours reads their kept output, theirs spectrograms that are computed beforehand.
 * `all`: everything is trained, from audio.
@@ -15,18 +15,16 @@ os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
 
 import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from training import CLASSES, SAMPLE_RATE, bucket, list_clips, read_clips
+from finetunings import CLASSES, SAMPLE_RATE, draw_lengths
 from transformers import WhisperFeatureExtractor, WhisperForAudioClassification
 
 from emoadapt.backbones.whisper import Config, load_stand_in
-from emoadapt.data.batching import Batch, collate_clips
+from emoadapt.data.batching import Batch, BucketedBatches, collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.data.streams import AUDIO, FRONTEND
 from emoadapt.layers.heads import build_head
@@ -81,7 +79,18 @@ def measure(step: Callable[[Any], None], read: Any) -> float:
     return time.process_time() - began
 
 
-def compare(size: str, audio: Sequence[Mapping[str, torch.Tensor]], trainable: bool) -> dict[str, float]:
+def make_batches(size: int, steps: int) -> list[list[torch.Tensor]]:
+    """Noise for some steps, in batches of clips of like length: `steps` of an epoch of twenty, short ones and long ones."""
+    lengths = {str(place): int(length) for place, length in enumerate(draw_lengths(20 * size))}
+    generator = torch.Generator().manual_seed(0)
+    batches = list(BucketedBatches(lengths, size, seed=0))
+    return [
+        [0.1 * torch.randn(lengths[name], generator=generator) for name, _ in batch]
+        for batch in batches[:: max(1, len(batches) // steps)][:steps]
+    ]
+
+
+def compare(size: str, audio: Sequence[Sequence[torch.Tensor]], trainable: bool) -> dict[str, float]:
     """Audio seconds per CPU second of both, in turns."""
     ours, theirs = build_pair(size, trainable)
     extract = WhisperFeatureExtractor()
@@ -95,41 +104,30 @@ def compare(size: str, audio: Sequence[Mapping[str, torch.Tensor]], trainable: b
         "theirs": make_step(theirs, lambda read: theirs(pad(read) if trainable else read).logits),
     }
     seconds = dict.fromkeys(steps, 0.0)
-    for turn, batch in enumerate([audio[0], *audio]):
-        clips = list(batch.values())
+    for turn, clips in enumerate([audio[0], *audio]):
         reads = {"ours": prepare(ours, clips, trainable), "theirs": clips if trainable else pad(clips)}
         for side, step in steps.items():
             taken = measure(step, reads[side])
             seconds[side] += taken if turn else 0.0
-    total = sum(len(clip) for batch in audio for clip in batch.values()) / SAMPLE_RATE
+    total = sum(len(clip) for batch in audio for clip in batch) / SAMPLE_RATE
     return {side: total / taken for side, taken in seconds.items()}
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data", type=Path, default=os.environ.get("EMOADAPT_DATA"), required=not os.environ.get("EMOADAPT_DATA")
-    )
-    parser.add_argument("--size", default="tiny")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=4)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="tiny", help="tiny, base, small, medium or large (default tiny)")
+    parser.add_argument("--batch", type=int, default=8, help="clips of a batch (default 8)")
+    parser.add_argument("--steps", type=int, default=4, help="steps that count (default 4)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    paths = list_clips(Path(options.data))
-    names = np.random.default_rng(0).choice(sorted(paths), 20 * options.batch, replace=False)
-    signals = {
-        name: torch.from_numpy(clip).float() / 32768 for name, clip in read_clips({n: paths[n] for n in names}).items()
-    }
-    batches = bucket({name: len(signal) for name, signal in signals.items()}, options.batch)
-    chosen = [{name: signals[name] for name in batch} for batch in batches[:: max(1, len(batches) // options.steps)]][
-        : options.steps
-    ]
-    mean = np.mean([len(signal) for batch in chosen for signal in batch.values()]) / SAMPLE_RATE
+    batches = make_batches(options.batch, options.steps)
+    lengths = [len(clip) / SAMPLE_RATE for batch in batches for clip in batch]
+    mean = sum(lengths) / len(lengths)
     print(f"Whisper {options.size}, {options.steps} steps of {options.batch} clips of {mean:.1f} s on average")
     print("trained  ours  theirs  ratio   (audio seconds per CPU second)")
     for name, trainable in (("frozen", False), ("all", True)):
-        found = compare(options.size, chosen, trainable)
+        found = compare(options.size, batches, trainable)
         print(f"{name:7}  {found['ours']:4.1f}  {found['theirs']:6.2f}  {found['ours'] / found['theirs']:5.1f}")
 
 
