@@ -1,7 +1,7 @@
-"""Attentive statistics (Okabe et al. 2018), as in the baselines of the MSP-Podcast challenges of 2024 and 2025.
+"""Attentive statistics (Okabe et al. 2018), as in the baseline of the MSP-Podcast challenge of 2024 (Goncalves et al. 2024).
 
-These are the challenge's own sizes and initial weights (https://github.com/msplabresearch/MSP_Challenge_2024): one hidden layer as wide
-as a frame, and a standard normal vector, which singles out few frames at first.
+Sizes, initial weights and the smallest variance are those of `net/pooling.py` in https://github.com/msplabresearch/MSP-Podcast_Challenge:
+one hidden layer as wide as a frame, and a standard normal vector, which singles out few frames at first.
 """
 
 from __future__ import annotations

@@ -249,7 +249,8 @@ class _ModelKeeper:
         """The dev score or loss by which the epoch was chosen."""
         settings = self.job.settings
         if settings.train_on_dev:
-            return {"epochs": f"{settings.epochs}, none chosen"}
+            kind = "steps" if settings.steps else "epochs"
+            return {kind: f"{settings.steps or settings.epochs}, none chosen"}
         if settings.select == "loss":
             return {"dev loss": f"{-score[0]:.3f}"}
         return {f"dev {self.training.clips.metric}": f"{score[0]:.3f}"}

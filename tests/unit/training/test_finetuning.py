@@ -193,6 +193,7 @@ def test_model_with_the_head_of_transformers(labelled) -> None:
     [
         ({"select": "loss", "head": "challenge", "head_dropout": 0.1}, r"\| dev loss \| (\d\.\d+) \|"),
         ({"train_on_dev": True, "head": "challenge"}, r"\| epochs \| 5, none chosen \|"),
+        ({"train_on_dev": True, "head": "challenge", "steps": 7}, r"\| steps \| 7, none chosen \|"),
     ],
 )
 def test_a_kept_model_says_how_its_epoch_was_chosen(labelled, settings: dict, said: str) -> None:
@@ -210,7 +211,9 @@ def test_a_kept_model_says_how_its_epoch_was_chosen(labelled, settings: dict, sa
         assert float(found[1]) == pytest.approx(losses["value"].min(), abs=1e-3)
         assert curves.filter(part="dev", metric="loss")["value"].item() == losses["value"].min()
     else:
-        assert curves["epoch"].unique().to_list() == [5] and "dev" not in tables["curves"]["part"]
+        assert curves["epoch"].unique().to_list() == [tables["curves"]["epoch"].max()]
+        assert "steps" in settings or curves["epoch"].max() == 5
+        assert "dev" not in tables["curves"]["part"]
     audio = {row["utterance_id"]: row["audio"] for row in read_table(labelled.folder / "audio.parquet").to_pylist()}
     rows = tables["predictions"].filter(seed=int(folder.name[-1]))
     for name, logits in rows.select("utterance_id", "logits").head(4).iter_rows():

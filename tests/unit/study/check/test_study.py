@@ -402,6 +402,25 @@ def test_an_embedding_network_is_tried_on_an_image(workplace: Path) -> None:
             print_check(study(corpora=corpora, features=features(**keys)))
 
 
+@pytest.mark.parametrize(("crop", "side", "noted"), [(96, 96, False), (95, 96, True), (224, 96, False)])
+def test_crops_that_are_enlarged_are_noted(
+    workplace: Path, capsys: pytest.CaptureFixture[str], *, crop: int, side: int, noted: bool
+) -> None:
+    """Symptom: a network at 260 x 260 read crops of 224 x 224, and nothing said so."""
+    corpora = {name: corpus.model_dump() for name, corpus in study().corpora.items()}
+    corpora["speech"]["modalities"] = ["audio", "video"]
+    network = {"untrained": "tiny_cnn", "input_size": side}
+    features = {"faces": {"detector": "haar", "crop_size": crop}, "face_embedding": {"network": network}}
+    sentence = (
+        f"note: features.faces.crop_size: {crop} is smaller than features.face_embedding.network.input_size: {side}, so that crops are "
+        f"enlarged and show no more detail than {crop} x {crop}; set crop_size: {side}\n"
+    )
+    print_check(study(corpora=corpora, features=features | {"also": ["face_embedding"]}))
+    assert (sentence in capsys.readouterr().out) == noted
+    print_check(study(corpora=corpora, features=features))
+    assert "crop_size" not in capsys.readouterr().out
+
+
 def test_each_corpus_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
