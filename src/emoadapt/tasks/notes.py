@@ -156,15 +156,21 @@ def _note_unrated(task: Task, splits: pl.DataFrame) -> list[str]:
 def _describe_lone_speaker(name: str, task: Task, corpus: str, speaker: str, splits: pl.DataFrame) -> str:
     tested = splits.filter(split="test", corpus=corpus).sort("partition")
     folds = tested.partition_by("partition", as_dict=True, maintain_order=True)
-    (partition, speakers), *_ = (
-        (number, rows.unique("utterance_id")["speaker"])
+    alone = {
+        number: rows.unique("utterance_id")["speaker"]
         for (number,), rows in folds.items()
-        if rows["speaker"].drop_nulls().unique().to_list() == [speaker]
-    )
+        if rows["speaker"].drop_nulls().n_unique() == 1
+    }
+    advice = ""
+    if corpus == task.corpus and task.split.by in ("fractions", "speakers"):
+        advice = f"; tasks.{name}.split: {{by: leave_one_speaker_out}} tests on every speaker"
+    if len(alone) > 1:
+        shown = show((f"{number}: {speakers.drop_nulls()[0]}" for number, speakers in alone.items()), 5)
+        known = " known" if any(speakers.null_count() for speakers in alone.values()) else ""
+        where = f"in {len(alone)} of {len(folds)} partitions the test set of {corpus}"
+        return f"{where} has one{known} speaker ({shown}): these scores say nothing about other speakers{advice}"
+    ((partition, speakers),) = alone.items()
     where = f"{corpus} in partition {partition}" if len(folds) > 1 else corpus
     if unknown := speakers.null_count():
         return f"the test set of {where} has one known speaker ({speaker}), and {unknown:,} clips of unknown speakers"
-    text = f"the test set of {where} has one speaker ({speaker}): its scores say nothing about other speakers"
-    if corpus == task.corpus and task.split.by in ("fractions", "speakers"):
-        text += f"; tasks.{name}.split: {{by: leave_one_speaker_out}} tests on every speaker"
-    return text
+    return f"the test set of {where} has one speaker ({speaker}): its scores say nothing about other speakers{advice}"

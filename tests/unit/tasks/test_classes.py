@@ -217,6 +217,13 @@ def test_one_test_speaker_is_noted():
     splits, *_ = build(task, c=clips)
     (note,) = list_task_notes("k", task, splits)
     assert note.startswith("the test set of c has one speaker (s7): its scores say nothing about other speakers")
+    lone = [{"dev": ["s2", "s3"], "test": [speaker]} for speaker in ("s7", "s6")]
+    two = make_task(
+        {"by": "speakers", "partitions": [*lone, {"dev": ["s2"], "test": ["s0", "s1"]}]}, classes=("neutral", "sadness")
+    )
+    splits, *_ = build(two, c=clips)
+    (note,) = list_task_notes("k", two, splits)
+    assert note.startswith("in 2 of 3 partitions the test set of c has one speaker (0: s7, 1: s6)")
     everyone = make_task({"by": "leave_one_speaker_out"}, classes=("neutral", "sadness"))
     splits, *_ = build(everyone, c=clips)
     assert list_task_notes("k", everyone, splits) == []
