@@ -12,6 +12,20 @@ Attribute = Literal["arousal", "valence", "dominance"]
 """Emotional attributes that clips are rated on (columns of the LABELS table)."""
 
 
+def _refuse_shared_parts(division: Section) -> None:
+    """Refuse an official part, in any case, that a user gives to two of train, dev and test; default names give way.
+
+    Raises:
+        ValueError: naming it. Speakers are refused when they are listed.
+    """
+    parts: dict[str, list[str]] = {}
+    for part in ("train", "dev", "test"):
+        for name in getattr(division, part) or () if part in division.model_fields_set else ():
+            parts.setdefault(name.lower(), []).append(part)
+    if shared := [f"{name} ({', '.join(found)})" for name, found in parts.items() if len(found) > 1]:
+        raise ValueError(f"more than one part names {', '.join(shared)}; leave each name in one part")
+
+
 class Division(Section):
     """One division of the corpus in a split with several."""
 
@@ -38,6 +52,8 @@ class OfficialSplit(Section):
     def _alone(self) -> OfficialSplit:
         if self.partitions and (named := sorted({"train", "dev", "test"} & self.model_fields_set)):
             raise ValueError(f"{', '.join(named)} and partitions both name the parts; keep one of the two")
+        for division in (self, *self.partitions):
+            _refuse_shared_parts(division)
         return self
 
 

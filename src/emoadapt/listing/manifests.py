@@ -14,6 +14,7 @@ import pyarrow as pa
 from emoadapt import schema
 from emoadapt.config import AnyCorpus
 from emoadapt.corpora.base import Label, Utterance, parent_of
+from emoadapt.errors import DataError
 from emoadapt.flow.code import code_digest, digest
 from emoadapt.flow.fingerprints import witness_files
 from emoadapt.flow.shards import assign_shard
@@ -82,12 +83,27 @@ def _lay_by(name: str, rows: list[dict[str, Any]], columns: pa.Schema) -> str:
     """Cache rows for the job that needs them, and return their digest."""
     from emoadapt.storage.tables import write_table
 
-    state = digest([tuple(row.values()) for row in rows])
+    state = _digest_rows(rows)
     path = LISTED / name / f"{state}.parquet"
     if not path.exists():
         with suppress(OSError, Overtaken):
             write_table(path, rows, columns)
     return state
+
+
+def _digest_rows(rows: list[dict[str, Any]]) -> str:
+    return digest([tuple(row.values()) for row in rows])
+
+
+def _list_again(name: str, state: str | None, rows: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
+    """Rows that were listed since none were cached.
+
+    Raises:
+        DataError: they are not those of the state that the graph asked for, under which they would be taken for up to date.
+    """
+    if state and _digest_rows(rows) != state:
+        raise DataError(f"corpus {name}: its {what} changed since it was listed; run the same command again")
+    return rows
 
 
 def _take_listed(name: str, state: str | None, columns: pa.Schema) -> pa.Table | None:
@@ -147,11 +163,16 @@ def write_manifest(name: str, config: AnyCorpus, shard: int, state: str | None, 
         shard: number of the shard.
         state: of the shard, from `find_state`; None = list it anew.
         output: table to write.
+
+    Raises:
+        DataError: the corpus has changed since then.
     """
     from emoadapt.storage.tables import write_table
 
-    listed = _take_listed(name, state, schema.MANIFEST)
-    write_table(output, list_manifest(name, config)[shard] if listed is None else listed, schema.MANIFEST)
+    listed: pa.Table | list[dict[str, Any]] | None = _take_listed(name, state, schema.MANIFEST)
+    if listed is None:
+        listed = _list_again(name, state, list_manifest(name, config)[shard], "clips")
+    write_table(output, listed, schema.MANIFEST)
 
 
 def take_labels(name: str, config: AnyCorpus, state: str | None) -> pa.Table:
@@ -161,9 +182,15 @@ def take_labels(name: str, config: AnyCorpus, state: str | None) -> pa.Table:
         name: the corpus.
         config: its section.
         state: of the labels, from `find_state`; None = list them anew.
+
+    Raises:
+        DataError: the labels have changed since then.
     """
     listed = _take_listed(name, state, schema.LABELS)
-    return pa.Table.from_pylist(list_label_rows(name, config), schema=schema.LABELS) if listed is None else listed
+    if listed is not None:
+        return listed
+    rows = _list_again(name, state, list_label_rows(name, config), "labels")
+    return pa.Table.from_pylist(rows, schema=schema.LABELS)
 
 
 def list_label_rows(name: str, config: AnyCorpus, utterances: list[Utterance] | None = None) -> list[dict[str, Any]]:

@@ -127,6 +127,7 @@ def write_tables(
         write_text(out / f"{name}.csv", tables[name].write_csv())
         notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_methods(study, tables[name])
         notes += _say_runs(study, tables[name]) + _say_sizes(study, tables[name], measured)
+        notes += _say_pairs(study, tables[name], compared) if name in ("results", "cross_corpus") else []
         write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
         if notes:
             write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
@@ -140,14 +141,47 @@ def _say_methods(study: Study, tidy: pl.DataFrame) -> list[str]:
     return list_score_notes(study, tasks) + list_method_notes(study, finetunings)
 
 
+def _name_test(study: Study, task: str, corpus: str) -> str:
+    """A task, and the corpus tested on if it is another one."""
+    return task if corpus == study.tasks[task].corpus else f"{task} → {corpus}"
+
+
 def _say_runs(study: Study, tidy: pl.DataFrame) -> list[str]:
     """What the runs behind each test set are: partitions, draws and seeds, and how they are combined."""
     if not {*_MODEL, "n_runs"} <= set(tidy.columns):
         return []
     return [
-        f"{task}{'' if corpus == study.tasks[task].corpus else f' → {corpus}'}: mean ± standard deviation over runs, "
-        f"{name_products(products)}."
+        f"{_name_test(study, task, corpus)}: mean ± standard deviation over runs, {name_products(products)}."
         for task, corpus, products in describe_tested(study, tidy)
+    ]
+
+
+def _say_pairs(study: Study, tidy: pl.DataFrame, comparisons: pl.DataFrame) -> list[str]:
+    """Count the pairs behind differences to `report.baseline`, where means are over more runs.
+
+    Args:
+        study: the configuration.
+        tidy: rows of `build_results`.
+        comparisons: COMPARISONS rows.
+    """
+    if study.report.baseline is None:
+        return []
+    settings = comparisons.select(*_MODEL, "n_runs").unique()
+    runs = {tuple(setting): number for *setting, number in settings.iter_rows()}
+    baseline = Model.parse(study.report.baseline)
+    pairs = _keep_baseline(study, comparisons).join(tidy, on=_MODEL, how="semi")
+    found: dict[tuple[str, str], dict[str, list[tuple[str, str]]]] = {}
+    for *setting, number in pairs.select(*_MODEL, "n_pairs").unique(maintain_order=True).iter_rows():
+        task, corpus, subset, *model = setting
+        most = max(runs[tuple(setting)], runs.get((task, corpus, subset, *baseline), 0))
+        if number < most:
+            text = f"{number} pair{'s' if number != 1 else ''} of {most} runs"
+            named = found.setdefault((task, corpus), {}).setdefault(text, [])
+            named += [] if (model[2], subset) in named else [(model[2], subset)]
+    return [
+        f"{_name_test(study, task, corpus)}: differences to {baseline} are over fewer runs than the means, {name_products(products)}; "
+        "only runs with the same partition, draw and seed make a pair."
+        for (task, corpus), products in found.items()
     ]
 
 
@@ -227,16 +261,20 @@ def keep_main(comparisons: pl.DataFrame) -> pl.DataFrame:
 
 def _keep_reference(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:
     """Comparisons with `report.baseline`, in columns of their own."""
-    wanted = comparisons.clear()
-    if study.report.baseline:
-        backbone, start, finetuning = Model.parse(study.report.baseline)
-        wanted = comparisons.filter(baseline_backbone=backbone, baseline=start, baseline_finetuning=finetuning)
-    return wanted.select(
+    return _keep_baseline(study, comparisons).select(
         *_MODEL,
         "metric",
         pl.lit(study.report.baseline, pl.String).alias("reference"),
         *(pl.col(name).alias(f"reference_{name}") for name in _DIFFERENCE),
     )
+
+
+def _keep_baseline(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:
+    """COMPARISONS rows against `report.baseline`."""
+    if study.report.baseline is None:
+        return comparisons.clear()
+    backbone, start, finetuning = Model.parse(study.report.baseline)
+    return comparisons.filter(baseline_backbone=backbone, baseline=start, baseline_finetuning=finetuning)
 
 
 _DIFFERENCE = ("difference", "difference_low", "difference_high", "p_value")

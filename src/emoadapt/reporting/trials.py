@@ -35,7 +35,7 @@ def describe_runs(study: Study, setting: Setting, corpus: str | None = None) -> 
     }
     varied = {name: number for name, number in named.items() if number > 1}
     if not varied:
-        return "1 run"
+        return "1 run" if len(trials) == 1 else f"{len(trials)} runs that are all the same"
     if task.trials == PAIRED and len(varied) > 1:
         first, *others = [f"{name} i" for name in varied]
         text = f"{len(trials)} trials, {first} with {listing(others)}"

@@ -41,6 +41,7 @@ from emoadapt.study.layout import name_splits
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
 from emoadapt.study.tables import list_comparisons
 from emoadapt.tasks.folds import count_folds
+from emoadapt.tasks.split_tables import describe_split_table
 from emoadapt.tasks.states import describe_leaks, describe_splits
 from emoadapt.training.jobs import AdaptationJob, TaskJob, group_shards
 from emoadapt.weights.registry import identity, locate
@@ -514,6 +515,8 @@ class Graph:
         states = [self._state(corpus) for corpus in dict.fromkeys([*self.task_corpora(task), *heard])]
         code = code_digest("emoadapt.tasks.splits", "emoadapt.tasks.subsets", "emoadapt.tasks.leaks")
         partitions = [self.split_state(task, number) for number in range(self.study.count_partitions(task))]
+        # A further partition of a table changes none of these, and is refused.
+        partitions.append(describe_split_table(config.split, config.partitions))
         found = partitions, config.subsets, config.resamplings, config.draws, self.leak_state(task)
         return digest(*found, code, [[s.labels, *s.shards] for s in states])
 

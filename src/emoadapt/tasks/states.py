@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from emoadapt.plugins import read_declaration
@@ -20,12 +21,15 @@ def describe_splits(study: Study, name: str, partition: int) -> str:
     Raises:
         CorpusError: the table of a split cannot be read.
     """
-    whose = study.find_tested_tasks(name).values()
-    return " ".join(_describe_division(study.tasks[task], partition) for task in (name, *whose))
+    own = _describe_division(study.tasks[name], partition)
+    # What else another task is tested on, and what it asks of its test sets, does not divide its corpus.
+    whose = [study.tasks[task] for task in study.find_tested_tasks(name).values()]
+    return " ".join([own, *(_describe_division(task, partition, ("test_also", "missing_classes")) for task in whose)])
 
 
-def _describe_division(task: Task, partition: int) -> str:
-    idle = dict.fromkeys(("subsets", "resamplings", "draws", "leaks", "score", "partitions", "trials"), True)
+def _describe_division(task: Task, partition: int, also_idle: Sequence[str] = ()) -> str:
+    idle = dict.fromkeys(also_idle, True)
+    idle |= dict.fromkeys(("subsets", "resamplings", "draws", "leaks", "score", "partitions", "trials"), True)
     # What a table says counts, not where it lies.
     where = {"file", "columns"} if task.split.by == "table" else {"partitions"}
     listed, own = getattr(task.split, "partitions", ()), partition if task.partitions > 1 else 0

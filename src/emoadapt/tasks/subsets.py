@@ -32,7 +32,7 @@ def draw_subsets(splits: pl.DataFrame, task: Task, subset: int | str, task_name:
     """Draw a subset of the training clips in every fold of every partition, as often as the task resamples.
 
     Each draw has a generator of its own, seeded with a hash of task, subset (unless draws are nested), fold, resampling,
-    `seed` and (but for the first) partition, so that no draw depends on how many others there are.
+    `seed` and, where a task has several, (but for the first) partition, so that no draw depends on how many others there are.
 
     Args:
         splits: the task's `schema.SPLITS` rows.
@@ -55,7 +55,8 @@ def draw_subsets(splits: pl.DataFrame, task: Task, subset: int | str, task_name:
             drawn = rows
             if subset != "full":
                 try:
-                    more = (partition,) if partition else ()
+                    # A task of one division trains on the same clips in all of its trials.
+                    more = (partition,) if partition and task.partitions > 1 else ()
                     about = "nested" if task.draws == "nested" else subset
                     chosen = _draw(rows, task, int(subset), _generator(task_name, about, fold, resampling, seed, *more))
                 except DataError as error:

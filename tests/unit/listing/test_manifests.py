@@ -11,8 +11,9 @@ import pytest
 
 from emoadapt.corpora.csv import Config as CsvCorpus
 from emoadapt.corpora.folder import Config as FolderCorpus
+from emoadapt.errors import DataError
 from emoadapt.listing import manifests
-from emoadapt.listing.manifests import CorpusState, find_state, list_manifest, write_manifest
+from emoadapt.listing.manifests import CorpusState, find_state, list_manifest, take_labels, write_manifest
 from emoadapt.storage.tables import read_table
 
 
@@ -159,3 +160,20 @@ def test_a_corpus_is_listed_where_nothing_can_be_kept(root: Path, monkeypatch: p
     (root / "file").touch()
     monkeypatch.setattr(manifests, "LISTED", root / "file")
     assert len(find_state("c", folder_corpus(root)).shards) == 2
+
+
+def test_a_corpus_that_changed_since_it_was_listed_is_refused(root: Path, tmp_path: Path) -> None:
+    """Else other labels would be recorded under the old state, and pass for up to date once the edit is undone."""
+    config = csv_corpus(root)
+    before = find_state("c", config)
+    assert take_labels("c", config, before.labels).num_rows == 3
+    (root / "table.csv").write_text("file,emotion\na.wav,fear\nb.wav,joy\nc.wav,fear\n")
+    (root / "a.wav").write_text("other content of a")
+    find_state("c", config)  # such as by `emoadapt check` beside a run, which removes what was cached for it
+    with pytest.raises(DataError, match="corpus c: its labels changed since it was listed; run the same command again"):
+        take_labels("c", config, before.labels)
+    for shard, state in enumerate(before.shards):
+        with pytest.raises(DataError, match="corpus c: its clips changed"):
+            write_manifest("c", config, shard, "0" + state[1:], tmp_path / "m.parquet")
+    assert not (tmp_path / "m.parquet").exists()
+    assert take_labels("c", config, None).column("label").to_pylist() == ["fear", "joy", "fear"]

@@ -14,7 +14,7 @@ from emoadapt.reporting.display import present_table
 from emoadapt.reporting.notices import describe_partitions, list_gaps
 from emoadapt.reporting.pages import collect_pages
 from emoadapt.reporting.style import name_tested
-from emoadapt.reporting.tables import _say_sizes, average_runs, read_tidy
+from emoadapt.reporting.tables import _say_pairs, _say_sizes, average_runs, read_tidy
 from emoadapt.reporting.trials import describe_runs, name_products
 from emoadapt.storage.frames import read_frame
 from emoadapt.study.nodes import Model, Setting
@@ -90,6 +90,35 @@ def test_only_a_test_set_of_which_partitions_hold_a_part_has_a_note(study, made)
     assert len(_say_sizes(study, tidy, measured)) == 1
     assert _say_sizes(study, tidy, measured.with_columns(n="n_all")) == []
     assert _say_sizes(study, tidy, measured.filter(partition=0)) == []
+
+
+def test_differences_over_fewer_runs_than_the_means_are_told(make_study):
+    """A mean over five seeds, and beside it a difference of the first seed alone, as if it were of the means."""
+    mlp, svm = ({"backbone": "wavlm", "start": "original", "finetuning": name} for name in ("default", "svm"))
+    against = {"baseline_backbone": "wavlm", "baseline": "original", "baseline_finetuning": "svm"}
+    svms = {"method": "svm", "starts": ["original"]}
+    study = make_study(
+        backbones={"wavlm": {"architecture": "wavlm", "weights": "microsoft/wavlm-base"}}, adaptations={},
+        finetunings={"default": {}, "svm": svms}, tasks={"crema": TASK | {"partitions": 1, "test_also": ["msp_improv"]}},
+        report={"baseline": "wavlm.original.svm"},
+    )  # fmt: skip
+    common = {"task": "crema", "subset": "full", "metric": "macro_f1", "mean": 0.5, "low": 0.1, "high": 0.9, "n": 9}
+
+    def say(pairs, runs, corpus="crema_d"):
+        place = common | {"test_corpus": corpus}
+        rows = [place | svm | {"n_runs": runs}, place | mlp | {"n_runs": 5}]
+        rows.append(place | mlp | against | {"n_runs": 5, "n_pairs": pairs})
+        compared = pl.DataFrame(rows, schema_overrides={"baseline": pl.String})
+        return _say_pairs(study, compared.filter(pl.col("baseline").is_null()), compared)
+
+    note = "differences to wavlm.original.svm are over fewer runs than the means, {}; only runs with the same partition, draw and seed"
+    assert say(5, 5) == []
+    (own,), (other,) = say(1, 1), say(0, 1, "msp_improv")
+    assert own.startswith("crema: " + note.format("1 pair of 5 runs"))
+    assert other.startswith("crema → msp_improv: " + note.format("0 pairs of 5 runs"))
+    # The baseline has more runs than the model.
+    (more,) = say(5, 9)
+    assert "5 pairs of 9 runs" in more
 
 
 def test_recordings_are_counted_where_segments_are_scored_together(study, make_study):
@@ -170,6 +199,9 @@ def test_a_footnote_says_which_test_part_of_another_task_a_run_has(make_study):
     task = {"partitions": 1, "trials": "paired", "test_also": {"msp_improv": "test"}}
     assert describe(make_study, 3, **task)[0] == "3 seeds, on one partition"
     assert describe(make_study, 3, corpus="msp_improv", **task)[0] == "3 trials, partition i with seed i"
+    # One division, one seed, or none that counts: what its own test clips show three times is one result.
+    assert describe(make_study, 3, **task)[1] == "3 runs that are all the same"
+    assert describe(make_study, 1, **task)[0] == "3 runs that are all the same"
     whole = {"partitions": 1, "test_also": ["msp_improv"]}
     assert describe(make_study, 3, corpus="msp_improv", **whole)[0] == "3 seeds, on one partition"
 

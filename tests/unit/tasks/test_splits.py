@@ -292,6 +292,24 @@ def test_listed_partitions_worked_by_hand():
     assert parts(splits.filter(partition=1)) == {"train": {"F3"}, "dev": {"M1"}, "test": {"F1", "F2"}}
 
 
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("part", ["train", "dev"])
+def test_an_official_name_in_two_parts_is_refused(listed, part):
+    """One of the two would be dropped without a word."""
+    division = {"train": ["x"], "dev": ["y"], "test": ["z"]}
+    division[part] = [*division[part], "z"]
+    split = {"partitions": [division]} if listed else division
+    with pytest.raises(ValueError, match=rf"more than one part names z \({part}, test\); leave each name in one part"):
+        task({"by": "official", **split})
+
+
+def test_official_names_of_two_parts_are_compared_in_any_case_and_default_names_give_way():
+    with pytest.raises(ValueError, match=r"more than one part names s4 \(dev, test\)"):
+        task({"by": "official", "partitions": [{"dev": ["S4"], "test": ["s4"]}]})
+    table = make_table(dict.fromkeys("abc", 2), {"a": "train", "b": "dev", "c": "valid"})
+    assert parts(assign(table, by="official", test=["dev"])) == {"train": {"a"}, "dev": {"c"}, "test": {"b"}}
+
+
 def test_a_listed_partition_that_names_nothing_is_found_by_its_number():
     table = make_table(dict.fromkeys("abc", 2), {"a": "one", "b": "two", "c": "three"})
     good, bad = {"dev": ["one"], "test": ["two"]}, {"dev": ["one", "four"], "test": ["two"]}

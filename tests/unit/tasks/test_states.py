@@ -134,6 +134,27 @@ def test_one_more_partition_leaves_the_others_as_they_are(tmp_path):
     assert len({*few}) == 2
 
 
+OTHER = KEYS | {key: (KEYS[key][0], "") for key in ("test_also", "missing_classes", "score", "leaks", "draws")}
+"""As `KEYS`, of a task whose test part another one is tested on."""
+
+
+@pytest.mark.parametrize("key", OTHER.keys() - {"corpus", "attributes"})
+def test_only_what_divides_the_tested_task_makes_splits_stale(key):
+    """Symptom: one more test corpus of another task trained all anew."""
+    value, stale = OTHER[key]
+
+    def state(**changes):
+        study = make_study()
+        base = BASE | {"corpus": "d", "test_also": ["films"]}
+        tasks = {
+            "t": Task.model_validate(BASE | {"test_also": {"d": "test"}}),
+            "other": Task.model_validate(base | changes),
+        }
+        return describe_splits(study.model_copy(update={"tasks": tasks}), "t", 0)
+
+    assert (state() != state(**{key: value})) == bool(stale)
+
+
 RULES = {
     "splits": ("tasks.splits", "listing.speakers", "tasks.split_tables", "tasks.classes", "tasks.divisions"),
     "subsets": ("tasks.subsets",),

@@ -149,6 +149,16 @@ def test_each_partition_draws_its_own_and_the_first_as_without_others(splits):
     assert groups[1, 1, 0]["utterance_id"].to_list() == draw_subset(train, 8, np.random.default_rng(seed))
 
 
+@pytest.mark.parametrize("draws", ["independent", "nested"])
+def test_trials_of_one_division_share_their_draw(splits, draws):
+    """Tested on the parts of another task, trials differ in these and in the seed alone."""
+    trials = pl.concat([splits.with_columns(partition=pl.lit(number, dtype=pl.Int32)) for number in range(3)])
+    drawn = draw_subsets(trials, make_task(test_also={"d": "test"}, trials="paired", draws=draws), 8, "t")
+    first, *others = (drawn.filter(partition=number).drop("partition") for number in range(3))
+    assert first.height == 16
+    assert all(other.equals(first) for other in others)
+
+
 def test_problem_names_task_and_fold(splits):
     with pytest.raises(DataError, match=r"task t, partition 2, fold 0: a subset of 41 clips"):
         draw_subsets(splits.with_columns(partition=pl.lit(2)), make_task(), 41, "t")

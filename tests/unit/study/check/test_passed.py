@@ -70,3 +70,23 @@ def test_a_task_that_passed_is_checked_again_when_something_that_decides_it_chan
     (media / "4.wav").write_bytes((media / "0.wav").read_bytes())
     with pytest.raises(EmoadaptError, match="recordings"):
         check_tasks(make_graph(media))
+
+
+def test_a_partition_that_a_table_has_too_many_is_refused_also_later(media: Path) -> None:
+    """The partitions that passed are as they were, so that the check was not repeated and the new one was left out."""
+    parts = ("train", "train", "train", "dev", "dev", "test")
+    rows = [f"{number}.wav,{parts[number // 4]}" for number in range(24)]
+    table, columns = media / "split.csv", {"part": "part", "partition": "round"}
+    split = {"by": "table", "file": str(table), "columns": columns}
+
+    def write(rounds: int) -> None:
+        lines = [f"{row.replace('.wav', '')},{number}" for number in range(rounds) for row in rows]
+        table.write_text("\n".join(["utterance_id,part,round", *lines]))
+
+    write(2)
+    check_tasks(make_graph(media, split=split, partitions=2))
+    write(3)
+    with pytest.raises(EmoadaptError, match=r"holds 3 partitions \(0, 1, 2\), and the task's partitions is 2"):
+        check_tasks(make_graph(media, split=split, partitions=2))
+    write(2)
+    check_tasks(make_graph(media, split=split, partitions=2))
