@@ -138,7 +138,7 @@ OTHER = KEYS | {key: (KEYS[key][0], "") for key in ("test_also", "missing_classe
 """As `KEYS`, of a task whose test part another one is tested on."""
 
 
-@pytest.mark.parametrize("key", OTHER.keys() - {"corpus", "attributes"})
+@pytest.mark.parametrize("key", sorted(OTHER.keys() - {"corpus", "attributes"}))
 def test_only_what_divides_the_tested_task_makes_splits_stale(key):
     """Symptom: one more test corpus of another task trained all anew."""
     value, stale = OTHER[key]
