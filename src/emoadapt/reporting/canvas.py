@@ -9,10 +9,8 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from emoadapt.reporting.style import INK
 from emoadapt.storage.files import replacing
@@ -43,27 +41,11 @@ SETTINGS: Any = {
 }
 
 
-class _Figure(Figure):
-    """A figure whose layout is computed without drawing.
-
-    `savefig` draws twice: with renderers that do nothing, so that the layout is made, and then for the file.
-    """
-
-    def draw(self, renderer: RendererBase) -> None:
-        """Make the layout, or draw with the layout that was made."""
-        engine = self.get_layout_engine()
-        if isinstance(engine, ConstrainedLayoutEngine):
-            if self.axes:
-                engine.execute(self)
-            return
-        super().draw(renderer)
-
-
 @contextmanager
 def new_figure(width: float, height: float) -> Iterator[Figure]:
     """A figure of width x height inches, drawn without pyplot's global state."""
     with matplotlib.rc_context(SETTINGS):
-        figure = _Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
 
