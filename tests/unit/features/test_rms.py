@@ -24,6 +24,13 @@ def test_it_is_the_rms_of_windowed_frames(n: int) -> None:
     assert measure(samples) == pytest.approx(np.sqrt((frames**2).mean(axis=1)).mean(), rel=1e-4)
 
 
+def test_a_clip_shorter_than_a_window_has_a_note(recwarn: pytest.WarningsRecorder) -> None:
+    """Symptom: its energy was too low, and only a warning without its name said so."""
+    clips = [{"audio": np.full(n, 5000, "<i2").tobytes()} for n in (2047, 2048)]
+    short, whole = load(Config(), Context(None)).extract(clips)
+    assert short["reason"].startswith("short_window: ") and "reason" not in whole and not recwarn.list
+
+
 def test_twice_as_loud_is_twice_as_much_and_fits_the_table() -> None:
     samples = np.random.default_rng(0).integers(-9000, 9000, 8000)
     assert measure(2 * samples) == pytest.approx(2 * measure(samples), rel=1e-5)
