@@ -37,6 +37,9 @@ class EmbeddingNetwork:
     Raises:
         ModelError: the graph has no such output or another input than declared, is fixed to another size of images, or cannot
             be read.
+
+    Attributes:
+        change: what was changed in a graph that was exported for another size of images; empty if nothing was.
     """
 
     def __init__(self, graph: bytes, origin: str, declared: OnnxNetwork, device: str = "cpu", threads: int = 1) -> None:
@@ -44,7 +47,7 @@ class EmbeddingNetwork:
         self._declared = declared
         self._origin = origin
         graph, self._output = _expose_output(graph, origin, declared.output)
-        graph = _fit_input(graph, origin, self._output, declared.input_size)
+        graph, self.change = _fit_input(graph, origin, self._output, declared.input_size)
         self._session = _open_session(graph, origin, device, threads)
         self._input, one_by_one = _check_input(self._session, origin, declared)
         self._at_once: int | None = None
@@ -180,19 +183,19 @@ def _expose_output(graph: bytes, origin: str, output: str | None) -> tuple[bytes
     return model.SerializeToString(), output
 
 
-def _fit_input(graph: bytes, origin: str, output: str, side: int) -> bytes:
-    """The model for images of the declared size, where it was exported for another; see `emoadapt.faces.resizing`."""
+def _fit_input(graph: bytes, origin: str, output: str, side: int) -> tuple[bytes, str]:
+    """The model for images of the declared size, and what was changed for it; see `emoadapt.faces.resizing`."""
     import onnx
 
     model = onnx.load_from_string(graph)
     if find_fixed_side(model) in (None, side):
-        return graph
+        return graph, ""
     resized = resize_network(model, origin, output, side)
-    logger.info(
-        "%s was exported for images of %d x %d and is run at %d x %d; %d layers have another padding there",
-        origin, resized.side, resized.side, side, side, resized.padded,
-    )  # fmt: skip
-    return resized.model.SerializeToString()
+    change = f"{origin} was exported for images of {resized.side} x {resized.side} and is run at {side} x {side}"
+    if resized.padded:
+        change += f"; {resized.padded} layers have the padding SAME of that size instead of the exported one"
+    logger.info(change)
+    return resized.model.SerializeToString(), change
 
 
 def _find_classifier_input(graph: Any) -> str | None:

@@ -136,15 +136,17 @@ def test_padding_of_the_exported_size_would_shift_the_image() -> None:
     assert float((expected - shifted).abs().max()) > 100 * 1e-5
 
 
-def test_the_log_says_that_a_network_was_resized(
+def test_the_log_and_the_network_say_that_it_was_resized(
     file: Path, network: EfficientNet, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    load(file, EXPORTED)
+    assert load(file, EXPORTED).change == ""
     assert not caplog.records
-    load(file, 224)
-    n = 3 if isinstance(network.stem, SameConv) else 0
-    assert f"exported for images of 260 x 260 and is run at 224 x 224; {n} layers have another padding" in caplog.text
+    change = f"{file} was exported for images of 260 x 260 and is run at 224 x 224"
+    if isinstance(network.stem, SameConv):
+        change += "; 3 layers have the padding SAME of that size instead of the exported one"
+    assert load(file, 224).change == change
+    assert [record.getMessage() for record in caplog.records] == [change]
 
 
 def test_a_pooling_of_parts_is_refused(tmp_path: Path) -> None:

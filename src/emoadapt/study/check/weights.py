@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import EmoadaptError, ModelError
 from emoadapt.faces.network_settings import OnnxNetwork
 from emoadapt.weights.registry import identity, resolve
 
@@ -24,7 +26,7 @@ def check_weights(graph: Graph, problems: list[str]) -> None:
     folder = graph.study.weights_folder
     for user, (name, revision) in graph.weights_in_use().items():
         try:
-            resolve(name, folder, revision)
+            _refuse_cut(resolve(name, folder, revision))
         except EmoadaptError as error:
             problems.append(f"{user}: {error}")
         else:
@@ -32,6 +34,20 @@ def check_weights(graph: Graph, problems: list[str]) -> None:
     _check_network(graph, problems)
     for name in graph.study.untrained:
         print(f"backbone {name}: UNTRAINED, randomly initialised")
+
+
+def _refuse_cut(path: Path) -> None:
+    """Refuse a file of torch's whose end is missing, before a job fails of it; it is a zip archive, whose directory stands last.
+
+    Raises:
+        ModelError: it is cut off.
+    """
+    if path.suffix not in (".pt", ".pth", ".bin") or not path.is_file():
+        return
+    with path.open("rb") as file:
+        archive = file.read(2) == b"PK"
+    if archive and not zipfile.is_zipfile(path):
+        raise ModelError(f"{path} is cut off; copy or fetch it again")
 
 
 def _check_network(graph: Graph, problems: list[str]) -> None:
@@ -46,6 +62,9 @@ def _check_network(graph: Graph, problems: list[str]) -> None:
     except EmoadaptError:
         return  # named already
     try:
-        load_network(network, graph.study.weights_folder).embed([np.zeros((32, 32, 3), np.uint8)])
+        loaded = load_network(network, graph.study.weights_folder)
+        loaded.embed([np.zeros((32, 32, 3), np.uint8)])
+        if loaded.change:
+            print(f"  note: {loaded.change}")
     except EmoadaptError as error:
         problems.append(f"features.face_embedding.network: {error}")

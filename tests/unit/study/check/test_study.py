@@ -231,6 +231,20 @@ def test_weights_are_checked_by_content(workplace: Path, capsys: pytest.CaptureF
         )
 
 
+def test_a_checkpoint_that_is_cut_off_is_refused(workplace: Path) -> None:
+    """Symptom: `check` found no problem, and every job of the backbone failed."""
+    import torch
+
+    (workplace / "models").mkdir(exist_ok=True)
+    file = workplace / "models/own.pt"
+    torch.save({"values": torch.zeros(1000)}, file)
+    whole, backbone = file.read_bytes(), {"own": {"architecture": "whisper", "weights": "own.pt"}}
+    print_check(study(backbones=backbone))
+    file.write_bytes(whole[:-100])
+    with pytest.raises(EmoadaptError, match=r"backbone own: .*own\.pt is cut off; copy or fetch it again"):
+        print_check(study(backbones=backbone))
+
+
 def test_missing_corpora_and_weights_are_said_together() -> None:
     broken = study(
         corpora={"speech": {"importer": "folder", "root": "nowhere"}, "clips": {"importer": "folder", "root": "gone"}},
@@ -379,7 +393,7 @@ def test_shards_are_advised_by_the_number_of_clips(workplace: Path, capsys: pyte
     assert "advice: corpora.speech.shards: 1 (about 24 clips each)" in capsys.readouterr().out
 
 
-def test_an_embedding_network_is_tried_on_an_image(workplace: Path) -> None:
+def test_an_embedding_network_is_tried_on_an_image(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Symptom: a network of another input than declared passed, and the run died of it."""
     from emoadapt.faces.network_settings import UntrainedNetwork
     from emoadapt.faces.onnx_network import build_untrained_network
@@ -396,6 +410,7 @@ def test_an_embedding_network_is_tried_on_an_image(workplace: Path) -> None:
 
     for side in (64, 96):
         print_check(study(corpora=corpora, features=features(input_size=side, output="embedding")))
+        assert ("was exported for images of 64 x 64 and is run at 96 x 96" in capsys.readouterr().out) == (side == 96)
     grey = {"colour": "grey", "mean": [0.5], "std": [0.5]}
     for keys in ({"input_size": 64, "output": "embedding", **grey}, {"input_size": 64, "output": "smile"}):
         with pytest.raises(EmoadaptError, match=r"1 problem.*\n  features\.face_embedding\.network: .*net\.onnx"):
