@@ -64,6 +64,8 @@ def test_a_dry_run_is_a_table_on_a_terminal(fresh: Project) -> None:
 
 
 def test_stages_and_a_failed_job_are_shown_on_a_terminal(fresh: Project) -> None:
+    # Stages are drawn once a second: a job must run for longer to be seen.
+    fresh.edit("rules/features.smk", '"python -m emoadapt extract', '"sleep 2; python -m emoadapt extract')
     path: Path = fresh.root / MANIFEST
     path.write_bytes(b"PAR1" + bytes(100) + b"PAR1")
     status, seen = watch(fresh, OTHER, AUDIO)

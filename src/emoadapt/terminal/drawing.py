@@ -59,7 +59,7 @@ def _draw_count(count: Count) -> list[RenderableType]:
     running = Text(f"{count.running} {'sent' if count.queued else 'running'}") if count.running else None
     failed = Text(f"{count.failed} failed", style="red") if count.failed else None
     state = Text(", ").join(filter(None, [running, failed]))
-    left = "?" if count.left is None else ("over " if count.more else "") + format_time(count.left)
+    left = "?" if count.left is None else format_time(count.left) + (" + ?" if count.more else "")
     seconds = "" if count.seconds is None else format_time(count.seconds)
     bar = ProgressBar(total=count.total, completed=count.done)
     return [bar, f"{count.done}/{count.total}", state, seconds, left if count.running else ""]

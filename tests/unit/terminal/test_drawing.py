@@ -35,13 +35,13 @@ def test_a_run_is_a_line_a_stage_and_the_newest_lines_of_its_jobs(run: Run, even
         run.take(record)
     # The jobs took and take 132 s of the 100 s: 1.32 at a time. Of audio 60 s and 30 s are left; of the others nothing is known.
     assert write(draw_run(run, 100)) == [
-        "stage                      done                          time          left",
+        "stage                      done                          time         left",
         "corpora  ━━━━━━━━━━━━━━━━   2/2                       0:00:03",
-        "audio    ━━━━               1/4  1 running, 1 failed  0:01:37       0:01:30",
-        "Stage 1                     0/1            1 running  0:00:37             ?",
+        "audio    ━━━━               1/4  1 running, 1 failed  0:01:37      0:01:30",
+        "Stage 1                     0/1            1 running  0:00:37            ?",
         "Stage 2                     0/2",
         "report                      0/1",
-        "all      ━━━━╸             3/10  2 running, 1 failed  0:01:40  over 0:01:08",
+        "all      ━━━━╸             3/10  2 running, 1 failed  0:01:40  0:01:08 + ?",
         "",
         "adapt tiny adapted  0:00:37  epoch 2 of 4, held out: loss 0.5",
         "audio talks 001     0:00:30",
