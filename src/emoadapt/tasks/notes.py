@@ -69,8 +69,8 @@ def find_lone_speakers(task: Task, splits: pl.DataFrame) -> dict[str, str]:
 
 
 def find_repeated_partitions(splits: pl.DataFrame) -> list[tuple[int, int]]:
-    """Partitions that divide the clips as an earlier one does, whatever the order of their folds: (it, the earlier one)."""
-    marked = splits.with_columns(mark=pl.struct("utterance_id", "split").hash())
+    """Partitions that test the clips that an earlier one tests, whatever the order of their folds: (it, the earlier one)."""
+    marked = splits.filter(split="test").with_columns(mark=pl.col("utterance_id").hash())
     folds = marked.group_by("partition", "fold").agg(pl.col("mark").sum())
     seen: dict[tuple[int, ...], int] = {}
     repeated = []
@@ -81,14 +81,14 @@ def find_repeated_partitions(splits: pl.DataFrame) -> list[tuple[int, int]]:
 
 
 def _note_repeated(name: str, splits: pl.DataFrame) -> list[str]:
-    """A note on partitions that are the same, as listed ones and those of a table may be."""
+    """A note on partitions with the same test clips, as listed ones, those of a table and those of few speakers may have."""
     repeated = find_repeated_partitions(splits)
     if not repeated:
         return []
-    shown = show((f"{partition} is {first}" for partition, first in repeated), 3)
+    shown = show((f"{partition} tests those of {first}" for partition, first in repeated), 3)
     return [
-        f"partitions that divide the clips as another does count twice, which makes p-values too small: {shown}; lower "
-        f"tasks.{name}.partitions, or correct its split"
+        f"partitions with the test clips of an earlier one are no independent trials, which makes p-values too small: {shown}; "
+        f"lower tasks.{name}.partitions, or correct its split"
     ]
 
 

@@ -557,16 +557,19 @@ def test_real_ravdess_splits_70_15_15(real_data):
     assert Counter(splits["label"]) == {"neutral": 288, "anger": 192, "happiness": 192, "sadness": 192}
 
 
-def test_partitions_that_are_the_same_division_are_noted() -> None:
-    """Of a user's own divisions, one that is there twice would be two pairs of a t-test."""
+def test_partitions_with_the_same_test_clips_are_noted() -> None:
+    """They would be several pairs of a t-test, though they test one set of clips."""
     table = make_table(dict.fromkeys("abc", 4))
     listed = [{"dev": [dev], "test": [test]} for dev, test in ("ab", "ba", "bc")]
     listed.append({"train": ["c"], "dev": ["a"], "test": ["b"]})
     named = task({"by": "speakers", "partitions": listed})
     splits = assign_splits(table, named.split, 4)
     assert find_repeated_partitions(splits) == [(3, 0)]
+    swapped = splits.with_columns(pl.col("split").replace({"dev": "train", "train": "dev"}))
+    later = pl.concat([splits, swapped.with_columns(pl.col("partition") + 4)])
+    assert find_repeated_partitions(later) == [(3, 0), (4, 0), (5, 1), (6, 2), (7, 0)]
     (note,) = (note for note in list_task_notes("t", named, splits) if "p-values" in note)
-    assert "3 is 0" in note and "tasks.t" in note
+    assert "3 tests those of 0" in note and "tasks.t" in note
 
 
 def test_partitions_are_the_same_whatever_the_order_of_their_folds() -> None:
@@ -574,8 +577,9 @@ def test_partitions_are_the_same_whatever_the_order_of_their_folds() -> None:
     once = assign_splits(table, task({"by": "leave_one_speaker_out"}).split)
     turned = once.with_columns(partition=pl.lit(1, pl.Int32), fold=(pl.col("fold") + 1) % 6)
     assert find_repeated_partitions(pl.concat([once, turned])) == [(1, 0)]
-    other = turned.with_columns(pl.col("split").replace({"dev": "train", "train": "dev"}))
-    assert find_repeated_partitions(pl.concat([once, other])) == []
+    other = turned.with_columns(pl.col("split").replace({"dev": "test", "test": "dev"}))
+    fewer = other.filter(pl.col("fold") > 0)
+    assert find_repeated_partitions(pl.concat([once, fewer])) == []
 
 
 def test_partitions_of_many_speakers_are_not_noted() -> None:
