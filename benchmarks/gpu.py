@@ -75,7 +75,7 @@ MISSING = ("ModelError", "ConfigError", "ImportError", "ModuleNotFoundError")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured, and how large it is.
+    """Sizes of what is measured.
 
     Args:
         bench: of the trainings.
@@ -225,7 +225,7 @@ def _train_reporting(bench: Bench, name: str, *, report: Any) -> None:
 
 
 def _compare(unbroken: Path, resumed: Path) -> tuple[bool, str]:
-    """Whether predictions and weights are the same, and by how much they differ."""
+    """Compare predictions and weights: the same bits, or the largest difference."""
     from safetensors.numpy import load_file
 
     from emoadapt.storage.tables import read_table

@@ -48,7 +48,7 @@ def _note():
 if "emoadapt" in sys.orig_argv:
     atexit.register(_note)
 """
-"""What every Python process of a traced run does when it ends, if it is a job."""
+"""Code that each job of a traced run executes when it ends."""
 
 SIZES = {
     "conv_dim": [16] * 5,

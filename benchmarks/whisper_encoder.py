@@ -50,7 +50,7 @@ def build_pair(size: str, trainable: bool) -> tuple[FinetunedBackbone, WhisperFo
 
 
 def prepare(model: FinetunedBackbone, clips: Sequence[torch.Tensor], trainable: bool) -> Batch:
-    """What ours reads: audio, or the kept output of the front end."""
+    """Make a batch for our model: audio, or the kept output of the front end."""
     if trainable:
         return collate_clips([Clip(str(i), {"audio": clip}) for i, clip in enumerate(clips)], {"audio": AUDIO})
     with torch.inference_mode():

@@ -287,6 +287,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("adaptations.adapted.objectives", {}, "adaptations.adapted.objectives"),
         ("adaptations.adapted.corpora", ["speech"], "adaptations.adapted.objectives.face: it needs video"),
         ("tasks.word_errors", GOOD["tasks"]["speech"], "tasks.word_errors: this name is taken"),
+        ("tasks.test", GOOD["tasks"]["speech"], "tasks.test: in test_also this name means clips"),
         ("adaptations.original", {"corpora": ["clips"]}, "adaptations.original: this name is taken"),
         ("backbones.v", {"architecture": "vector"}, "backbones.v.reads: this key is required"),
         (

@@ -188,7 +188,7 @@ class WhisperParts(SpeechParts):
         return gelu(convolve(pad(hidden, (0, 0, 1, 1)), self.model.conv2))
 
     def _run_layers(self, hidden: Tensor, mask: Any, every: bool) -> list[Tensor]:
-        """What `transform` returns, the last state normalised as in `hidden_states` of `transformers`."""
+        """States of all layers; the last is normalised, as in `hidden_states` of `transformers`."""
         states = [hidden]
         for layer in self.model.layers:
             hidden = layer(hidden, mask)

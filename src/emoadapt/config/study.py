@@ -100,6 +100,8 @@ class Study(Section):
             problems += _unknown(f"tasks.{name}.test_also", task.test_also, self.corpora)
             if name == "word_errors":
                 problems.append("tasks.word_errors: this name is taken by a table of the results; choose another")
+            if name in ("all", "test"):
+                problems.append(f"tasks.{name}: in test_also this name means clips, and no task; choose another")
             if task.corpus in task.test_also:
                 problems.append(f"tasks.{name}.test_also: {task.corpus} is the corpus trained on; name others")
             problems += check_tested_parts(self, name)
@@ -192,10 +194,13 @@ class Study(Section):
             for corpus, whose in self.tasks[task].tested_parts.items()
         }
 
+    def list_tested_tasks(self, task: str) -> dict[str, Task]:
+        """Tasks whose test parts a task is tested on, by name."""
+        return {name: self.tasks[name] for name in self.find_tested_tasks(task).values()}
+
     def count_partitions(self, task: str) -> int:
         """Count the partitions of a task: of its own corpus, or of the test parts that it is also tested on if these have more."""
-        others = [self.tasks[other].partitions for other in self.find_tested_tasks(task).values()]
-        return max(self.tasks[task].partitions, *others, 1)
+        return max(config.partitions for config in (self.tasks[task], *self.list_tested_tasks(task).values()))
 
     def _find_blind(self) -> list[str]:
         """Backbones that read what is computed from pictures, on tasks with a corpus that has none."""

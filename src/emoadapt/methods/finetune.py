@@ -20,15 +20,15 @@ class Config(Optimisation, Finetuning):
     method: Literal["finetune"] = "finetune"
     epochs: int = Field(20, ge=1)
     select: Literal["macro_f1", "loss"] = "macro_f1"
-    """Dev value that chooses the epoch: macro-F1 (of attributes the mean CCC), or the loss, as in the lab's public challenge code.
-    The paper states neither, so `macro_f1` is a choice."""
+    """Value of the dev part that chooses the epoch: macro-F1 (of attributes the mean CCC), or the mean loss. The paper states neither, so
+    `macro_f1` is a choice. The lab's public challenge code takes a dev loss, but only that of the last clip."""
     train_on_dev: bool = False
     """Train exactly `epochs` epochs, choose none, and also train on the dev part if all training clips are used (`full`)."""
     head: Literal["mlp", "hf", "challenge"] = "mlp"
     """`mlp`: pool, linear, ReLU, linear; the paper says two fully connected layers, so width and ReLU are a choice. `hf`: pool and
     two linear layers, the head of `AutoModelForAudioClassification`; the saved model loads in
     `transformers.pipeline("audio-classification")` as it is. `challenge`: pool, dropout, linear, LayerNorm, ReLU, dropout, linear, as
-    in the lab's public challenge code."""
+    in the lab's public challenge code, where `head_hidden` is 1024."""
     head_hidden: int | None = Field(None, ge=1)
     """Units between the head's two layers; null = the width of the backbone, or 256 as in `transformers` (`hf`)."""
     head_dropout: float | None = Field(None, ge=0, lt=1)

@@ -51,8 +51,7 @@ def write_splits(
         output: table to write.
     """
     clips = {corpus: read_frame(paths, schema.MANIFEST) for corpus, paths in group_by_corpus(manifests).items()}
-    others = {name: study.tasks[name] for name in study.find_tested_tasks(task).values()}
-    splits = build_partition(task, study.tasks[task], partition, clips, labels, others)
+    splits = build_partition(task, study.tasks[task], partition, clips, labels, study.list_tested_tasks(task))
     left_out = describe_left_out(study.tasks[task], clips, labels)
     write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": left_out})
 
@@ -65,7 +64,7 @@ def build_task(
     others: Mapping[str, Task] | None = None,
 ) -> pl.DataFrame:
     """Assign the utterances of a task in all its partitions; see `build_partition`."""
-    partitions = range(max(task.partitions, *(other.partitions for other in (others or {}).values()), 1))
+    partitions = range(max(config.partitions for config in (task, *(others or {}).values())))
     return pl.concat(build_partition(task_name, task, number, manifests, labels, others) for number in partitions)
 
 
@@ -85,7 +84,7 @@ def build_partition(
         partition: its number. A task with one division, tested on the test parts of a task with several, has that one in each.
         manifests: corpus -> `schema.MANIFEST` rows, for the task's corpus and those it is also tested on.
         labels: corpus -> `schema.LABELS` rows, for the same.
-        others: tasks whose test parts it is tested on, by name (`Study.find_tested_tasks`).
+        others: tasks whose test parts it is tested on, by name (`Study.list_tested_tasks`).
 
     Returns:
         `schema.SPLITS` rows sorted by fold and id; utterances of `test_also` corpora are test rows of every fold.

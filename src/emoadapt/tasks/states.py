@@ -23,7 +23,7 @@ def describe_splits(study: Study, name: str, partition: int) -> str:
     """
     own = _describe_division(study.tasks[name], partition)
     # What else another task is tested on, and what it asks of its test sets, does not divide its corpus.
-    whose = [study.tasks[task] for task in study.find_tested_tasks(name).values()]
+    whose = study.list_tested_tasks(name).values()
     return " ".join([own, *(_describe_division(task, partition, ("test_also", "missing_classes")) for task in whose)])
 
 

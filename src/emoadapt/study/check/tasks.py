@@ -63,8 +63,7 @@ def check_task(
         # Before the split, which they may explain if it is refused.
         for note in list_label_notes(name, task, clips, labels):
             print(f"  note: {note}")
-        others = {other: study.tasks[other] for other in study.find_tested_tasks(name).values()}
-        splits = build_task(name, task, clips, labels, others)
+        splits = build_task(name, task, clips, labels, study.list_tested_tasks(name))
         for subset in task.subsets:
             draw_subsets(splits, task, subset, name)
     except EmoadaptError as error:

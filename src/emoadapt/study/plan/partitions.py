@@ -35,8 +35,7 @@ def describe_partitions(study: Study, missing: Collection[str] = ()) -> Iterator
         try:
             manifests = {corpus: listings.read_manifest(corpus) for corpus in corpora}
             labels = {corpus: listings.read_labels(corpus) for corpus in corpora}
-            others = {other: study.tasks[other] for other in study.find_tested_tasks(name).values()}
-            splits = build_task(name, task, manifests, labels, others)
+            splits = build_task(name, task, manifests, labels, study.list_tested_tasks(name))
         except EmoadaptError as error:
             yield f"  {error}"
             continue
