@@ -30,13 +30,13 @@ from emoadapt.flow.code import digest
 from emoadapt.flow.provenance import library_versions
 from emoadapt.machine.progress import Progress
 from emoadapt.storage.files import link_or_copy, remove_parts, replacing
+from emoadapt.storage.footers import Damaged
 from emoadapt.storage.notes import split_notes
 from emoadapt.storage.tables import (
     ROWS_PER_GROUP,
+    Missing,
     RowReader,
-    is_damage,
     iterate_chunks,
-    read_file,
     read_table,
     same_columns,
     write_batches,
@@ -264,12 +264,10 @@ class _SavedRows:
         try:
             if not same_columns(path, self.table):
                 return []
-            rows = read_file(path, columns=["utterance_id", "key", "reason"]).to_pylist()
-        except FileNotFoundError:
+            rows = read_table(path, columns=["utterance_id", "key", "reason"]).to_pylist()
+        except Missing:
             return []
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            if not is_damage(error):
-                raise
+        except Damaged as error:
             logger.warning(
                 "%s was damaged, and is deleted: rows that only it held are computed again (%s)", path, error
             )
@@ -317,11 +315,9 @@ class _Readers:
             if number not in self._open:
                 self._open[number] = RowReader(path, self._table)
             found = self._open[number].read_row(row)
-        except FileNotFoundError:
+        except Missing:
             raise DataError(f"another job removed {path}; wait until it ends, and run the same command again") from None
-        except (pa.ArrowException, OSError) as error:
-            if not is_damage(error):
-                raise
+        except Damaged as error:
             path.unlink(missing_ok=True)
             raise DataError(f"{path} was damaged and has been deleted; run the same command again ({error})") from None
         self._left[number] -= 1

@@ -83,11 +83,10 @@ def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "a.parquet"
     write_table(path, audio_rows(2), schema.feature_table("audio"))
 
-    def fail(table: pa.Table, where: Path, **options: object) -> None:
-        Path(where).write_bytes(b"half")
+    def fail(footer: bytes) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.pq, "write_table", fail)
+    monkeypatch.setattr(store, "sign_footer", fail)
     with pytest.raises(OSError, match="No space left"):
         write_table(path, audio_rows(5), schema.feature_table("audio"))
     assert read_table(path).num_rows == 2
