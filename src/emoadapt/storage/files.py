@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emoadapt.errors import DataError
+from emoadapt.machine.run import refuse_ended_run
 
 
 class Overtaken(DataError):
@@ -30,7 +31,9 @@ def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
 
     Raises:
         Overtaken: another process began to write the same file and took this one for left over.
+        Disowned: another run has begun in the folder of this job.
     """
+    refuse_ended_run(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_parts(path.parent, path.name)
     part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
@@ -39,6 +42,7 @@ def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
         try:
             if lasting:
                 force_to_disk(part)
+            refuse_ended_run(path)
             part.replace(path)
         except FileNotFoundError:
             raise Overtaken(

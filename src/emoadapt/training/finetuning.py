@@ -23,6 +23,7 @@ from emoadapt.data.batching import Batch
 from emoadapt.inference.classifier import EmotionClassifier
 from emoadapt.layers.heads import Head
 from emoadapt.machine.ranks import count_ranks, find_rank
+from emoadapt.machine.run import refuse_ended_run
 from emoadapt.storage.files import force_to_disk, link_or_copy
 from emoadapt.study.nodes import ORIGINAL, Run
 from emoadapt.training.checkpoints import Checkpoint
@@ -241,6 +242,7 @@ class _ModelKeeper:
         models.mkdir(parents=True, exist_ok=True)
         for folder in sorted(self.folder.glob("*")):
             place = models / folder.name
+            refuse_ended_run(place)
             shutil.rmtree(place, ignore_errors=True)
             # A second name: the first goes when the whole output is there, of which Snakemake deletes a part.
             shutil.copytree(folder, place, copy_function=link_or_copy)
