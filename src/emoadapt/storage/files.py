@@ -62,6 +62,17 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def replace_folder(part: Path, place: Path) -> None:
+    """Give a folder that is whole the place of another one on the same disk.
+
+    Raises:
+        Disowned: another run has begun in the folder of this job.
+    """
+    refuse_ended_run(place)
+    shutil.rmtree(place, ignore_errors=True)
+    part.rename(place)
+
+
 def link_or_copy(source: Path | str, target: Path | str) -> None:
     """Give a file a second name, by a hard link where the file system has them."""
     try:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from emoadapt.errors import DataError
 from emoadapt.machine.ranks import find_rank, gather, share
 from emoadapt.machine.run import refuse_ended_run
+from emoadapt.storage.files import replace_folder
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.study.nodes import Run
 from emoadapt.training.interruption import Interrupted, Notice
@@ -144,9 +145,7 @@ class UnfinishedJob:
             shutil.rmtree(part, ignore_errors=True)
             for name, columns, tables in self.tables.parts():
                 write_table(part / f"{name}.parquet", tables.get(run, columns.empty_table()), columns)
-            refuse_ended_run(place)
-            shutil.rmtree(place, ignore_errors=True)
-            part.rename(place)
+            replace_folder(part, place)
             self._waiting.pop(0)
         self._saved = time.monotonic()
 
