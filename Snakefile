@@ -15,6 +15,7 @@ from emoadapt.config import merge_study, refuse_repeated_flag
 from emoadapt.study.graph import open_study
 from emoadapt.errors import EmoadaptError, explain_disk_error
 from emoadapt.storage.disk import explain_full_disk, refuse_read_only
+from emoadapt.machine.clock import accept_early_outputs
 from emoadapt.machine.interruptions import explain_interruptions
 from emoadapt.machine.owner import claim_results, refuse_other_study, supersede_runs
 from emoadapt.machine.run import (
@@ -25,6 +26,7 @@ from emoadapt.machine.run import (
 )
 from emoadapt.terminal.handlers import show_on_terminal
 
+accept_early_outputs()
 given = workflow.overwrite_configfiles, workflow.config_settings.config
 try:
     if workflow.is_main_process:
