@@ -15,15 +15,27 @@ from emoadapt.config import merge_study, refuse_repeated_flag
 from emoadapt.study.graph import open_study
 from emoadapt.errors import EmoadaptError, explain_disk_error
 from emoadapt.storage.disk import explain_full_disk, refuse_read_only
+from emoadapt.machine.clock import accept_early_outputs
 from emoadapt.machine.interruptions import explain_interruptions
-from emoadapt.machine.lock import claim_locks, clear_stale_locks
 from emoadapt.machine.owner import claim_results, refuse_other_study, supersede_runs
+from emoadapt.machine.run import (
+    begin_run,
+    enter_folder,
+    refuse_ended_run,
+    refuse_unlocking,
+)
 from emoadapt.terminal.handlers import show_on_terminal
 
+accept_early_outputs()
 given = workflow.overwrite_configfiles, workflow.config_settings.config
 try:
     if workflow.is_main_process:
         refuse_repeated_flag(sys.argv)
+        refuse_unlocking(Path.cwd(), sys.argv)
+    else:
+        refuse_ended_run()
+        # Output of a failed job is deleted by the main process, if it is alive: later it may be of another run.
+        workflow.execution_settings.keep_incomplete = True
     # Read again, so that `emoadapt check` and this say the same of the same files.
     graph = open_study(
         merge_study(*given, built_in=Path(workflow.basedir, "config.yaml")),
@@ -33,7 +45,7 @@ try:
         refuse_other_study(Path("results"), graph.study.study, chosen=any(given))
         graph.list_corpora()
         check_tasks(graph)
-        clear_stale_locks(Path.cwd())
+        enter_folder(Path.cwd())
         explain_interruptions(snakemake_logger, Path.cwd())
         if missing := graph.explain_missing_weights():
             print(missing, file=sys.stderr)
@@ -86,6 +98,7 @@ onstart:
             job.resources.get("gpu") for job in workflow.dag.needrun_jobs()
         ):
             graph.refuse_missing_gpu()
+        begin_run(Path.cwd(), STUDY.study)
         if adopted := claim_results(Path("results"), STUDY.study):
             # Nothing is moved yet: the results may be another study's.
             print(adopted, file=sys.stderr)
@@ -97,7 +110,6 @@ onstart:
                     f"{folder} is not part of this study any more: moved to results/superseded",
                     file=sys.stderr,
                 )
-        claim_locks(Path.cwd(), STUDY.study)
     except EmoadaptError as error:
         raise WorkflowError(error)
     except OSError as error:

@@ -16,6 +16,7 @@ import typer
 
 from emoadapt.errors import ConfigError, EmoadaptError, explain_disk_error
 from emoadapt.machine.devices import fit_threads
+from emoadapt.machine.run import join_run
 from emoadapt.machine.starting import collect_rarely
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def main() -> None:
     collect_rarely()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
+        join_run()
         app(_name_each_configfile(sys.argv[1:]))
     except EmoadaptError as error:
         print(f"emoadapt: {error}", file=sys.stderr)

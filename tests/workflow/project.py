@@ -123,6 +123,15 @@ class Project:
                 os.killpg(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "Snakemake ended before it was killed"
 
+    def find_job(self, process: subprocess.Popen[bytes], stage: str) -> int:
+        """Process of a stage that Snakemake runs."""
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if words[1:4] == [b"-m", b"emoadapt", stage.encode()] and os.getsid(int(entry.name)) == process.pid:
+                    return int(entry.name)
+        raise AssertionError(f"no job of {stage} is running")
+
     def await_line(self, log: str, text: str, process: subprocess.Popen[bytes]) -> None:
         """Return as soon as a line with `text` is in a log; fail if the process ends before.
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 from project import Project
 
@@ -22,3 +28,59 @@ def test_a_killed_run_ends_as_an_undisturbed_one(finished: Project, copy: Projec
         path for path in (project.root / "results").rglob("*") if ".part" in path.name or path.suffix == ".ckpt"
     ]
     assert leftovers == []
+
+
+def read_results(project: Project) -> dict[Path, bytes]:
+    """Content of all files of the results."""
+    return {path: path.read_bytes() for path in (project.root / "results").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
+def test_a_job_whose_snakemake_was_killed_ends_and_changes_nothing_later(
+    copy: Project, finished: Project, stopped: bool
+) -> None:
+    """Symptom: it lived on, and replaced the model of a later run by one of other settings."""
+    model, log = "results/models/tiny.adapted", "logs/adapt/tiny.adapted.log"
+    copy.forget("models/tiny.adapted")
+    (copy.root / log).unlink()
+    copy.edit("small.yaml", "    epochs: 4\n", "    epochs: 400\n")
+    snakemake = copy.start(model)
+    copy.await_line(log, "epoch 1", snakemake)
+    job = copy.find_job(snakemake, "adapt")
+    end = os.pidfd_open(job)
+    if stopped:
+        os.kill(job, signal.SIGSTOP)
+    os.kill(snakemake.pid, signal.SIGKILL)
+    snakemake.wait()
+    if not stopped:
+        select.select([end], [], [])
+        assert "ended by SIGTERM in epoch" in (copy.root / log).read_text()
+        assert list((copy.root / "results/models").glob(".tiny.adapted.*.ckpt")), "the state that it continues from"
+    copy.edit("small.yaml", "    epochs: 400\n", "    epochs: 4\n")
+    done = copy.snakemake(model)
+    assert done.returncode == 0, done.stderr
+    made = read_results(copy)
+    with suppress(ProcessLookupError):
+        os.kill(job, signal.SIGCONT)
+    select.select([end], [], [])
+    assert read_results(copy) == made
+    weights = Path(model, "model.safetensors")
+    assert (copy.root / weights).read_bytes() == (finished.root / weights).read_bytes()
+
+
+def test_a_run_is_not_unlocked_while_it_is_alive(copy: Project) -> None:
+    """Symptom: `--unlock` beside a run let a second one in."""
+    log = "logs/audio/unlabelled/001.log"
+    copy.forget_shard("001")
+    (copy.root / log).unlink()
+    run = copy.start()
+    try:
+        copy.await_line(log, "rows to compute", run)
+        refused = copy.snakemake("--unlock")
+        assert refused.returncode != 0
+        assert f"{copy.root} stays locked: Snakemake is at work in it (process {run.pid} on " in refused.stderr
+        assert list((copy.root / ".snakemake/locks").iterdir())
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    assert copy.snakemake("--unlock").returncode == 0

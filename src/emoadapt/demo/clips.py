@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.demo.plan import PlannedClip, digest_plan, name_media, plan_clips
+from emoadapt.machine.run import refuse_ended_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +93,7 @@ def _make_clip(clip: PlannedClip, path: Path, digest: str) -> None:
         _write_video(part, clip, samples, SAMPLE_RATE, digest)
     else:
         _write_audio(part, samples, SAMPLE_RATE, digest)
+    refuse_ended_run(path)
     part.replace(path)
 
 

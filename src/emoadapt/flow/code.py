@@ -27,6 +27,7 @@ keys are left out."""
 WITHOUT_EFFECT = frozenset(
     {
         "emoadapt.plugins",
+        "emoadapt.machine.run",
         "emoadapt.weights.registry",
         "emoadapt.weights.cards",
         "emoadapt.training.logs",
@@ -35,7 +36,7 @@ WITHOUT_EFFECT = frozenset(
 )
 """Modules that results are made with and do not depend on. A plug-in that is found by its name is named by the caller. The
 registry finds weights: which ones it found stands in params and row keys as the identity of their content. A model card is text
-for people, and so are the logs and the bar of a training."""
+for people, and so are the logs and the bar of a training. A job publishes, or it does not: its run decides that, and not what."""
 
 STATED = {"emoadapt.features": frozenset({"TABLE", "TERMS", "JOB"})}
 """Package of plug-ins -> constants of the plug-ins that are left out: columns stand in the params and row keys of a job, and the

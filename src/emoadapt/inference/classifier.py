@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 CLASSIFICATION = ("ForSequenceClassification", "ForAudioClassification")
 """How names of the classification models of `transformers` end."""
+ATTEMPTS = 3
+"""How often a folder is read that is replaced meanwhile."""
 _NAMES = {ProjectedHead: "hf", TwoLayerHead: "mlp", ChallengeHead: "challenge"}
 
 
@@ -107,7 +109,7 @@ def _describe_other_folder(folder: Path) -> str:
 
 
 def load_classifier(folder: Path) -> EmotionClassifier:
-    """Load what `EmotionClassifier.save` wrote, in evaluation mode.
+    """Load what `EmotionClassifier.save` wrote, in evaluation mode; whole, even if a run replaces the folder meanwhile.
 
     A folder of anybody's `Wav2Vec2ForSequenceClassification`, one of its sisters, or `WhisperForAudioClassification` can be loaded
     too. Where several of its outputs have the same name, case and spaces aside, they are one class, and their probabilities are
@@ -115,8 +117,31 @@ def load_classifier(folder: Path) -> EmotionClassifier:
 
     Raises:
         ModelError: the folder has no head (a Stage-1 model), one of another kind, one whose outputs cannot be distinguished by
-            name, or cannot be read.
+            name, or cannot be read; or a run has deleted it meanwhile.
     """
+    for _ in range(ATTEMPTS):
+        before = _look_at(folder)
+        try:
+            found = _load(folder)
+        except Exception:
+            if _look_at(folder) == before:
+                raise
+            continue
+        if _look_at(folder) == before:
+            return found
+    raise ModelError(f"{folder} was replaced while it was read; try again when the run that writes it has ended")
+
+
+def _look_at(folder: Path) -> tuple[int, ...]:
+    """What changes when a folder is replaced, or a file in it added or removed."""
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _load(folder: Path) -> EmotionClassifier:
     from safetensors import SafetensorError
 
     if not (folder / "config.json").is_file():

@@ -1,27 +1,35 @@
 """Assignment of GPUs to jobs that share a machine.
 
 Snakemake counts GPUs (`--resources gpu=4`) and does not say which. Here a job takes the first that is free, by a lock of the
-operating system on a file per device, which the kernel lifts when the process ends, however it ends. The locks lie in a folder
-of the machine and not among the results: two studies in two folders share GPUs too. Inside a SLURM job the scheduler
+operating system on a file per device, which the kernel lifts when the process ends, however it ends. The files lie in the temporary
+folder of the machine and not among the results: two studies in two folders share GPUs too, and so do users. What another user has
+put in their place (a link, a pipe, a folder) is not followed, waited for or locked. Inside a SLURM job the scheduler
 has chosen: only where it gave more GPUs than a job can use, as to a Snakemake that runs in an allocation, are they shared out, by
 locks of that allocation. Programs that do not know these locks are not seen.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
 import re
+import socket
+import stat
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+
+from emoadapt.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-LOCKS = Path("/tmp/emoadapt-gpus")
+SHARED = Path("/tmp")
 """One place for all users of the machine, whatever TMPDIR says."""
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -29,7 +37,7 @@ _held: list[int] = []
 """Descriptors kept open until the process ends."""
 
 
-def take_devices(count: int, folder: Path = LOCKS) -> list[str]:
+def take_devices(count: int, shared: Path = SHARED) -> list[str]:
     """Take GPUs for this process, wait until they are free, and let CUDA see no others.
 
     To be called before CUDA is used. Without GPUs nothing is taken and nothing changes; nor inside a SLURM job that was given no
@@ -37,10 +45,13 @@ def take_devices(count: int, folder: Path = LOCKS) -> list[str]:
 
     Args:
         count: GPUs that the job can use; where the machine has fewer, it is all of them.
-        folder: where the lock files lie.
+        shared: where the lock files lie, for all users; each user has a place for want of it.
 
     Returns:
         The devices taken, as in CUDA_VISIBLE_DEVICES.
+
+    Raises:
+        DataError: lock files can be made nowhere.
     """
     if count < 1:
         return []
@@ -50,7 +61,7 @@ def take_devices(count: int, folder: Path = LOCKS) -> list[str]:
         return []
     # Numbers count from 0 in each allocation, and one waits for none of the others.
     prefix = "" if allocation is None else f"slurm-{allocation}-"
-    taken = _lock_devices(devices, min(count, len(devices)), folder, prefix)
+    taken = _lock_devices(devices, min(count, len(devices)), shared, prefix)
     os.environ[VISIBLE] = ",".join(taken)
     logger.info("on GPU %s", os.environ[VISIBLE])
     return taken
@@ -96,48 +107,98 @@ def _ask_driver(folder: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
     return [found[1] for text in texts if (found := re.search(r"GPU UUID:\s*(GPU-\S+)", text))]
 
 
-def _lock_devices(devices: Sequence[str], count: int, folder: Path, prefix: str) -> list[str]:
-    """The first `count` devices that become free, in the order of the list; `prefix` begins the names of the lock files."""
-    _make_folder(folder)
-    # Only who holds the gate collects devices: two jobs that want two of two would else wait for each other for ever.
-    gate = _open(folder / f"{prefix}gate.lock")
-    fcntl.flock(gate, fcntl.LOCK_EX)
-    try:
-        taken: dict[str, int] = {}
-        waiting = False
-        while True:
-            for device in devices:
-                if device not in taken and len(taken) < count:
-                    descriptor = _open(folder / f"{prefix}{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock")
-                    try:
-                        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        taken[device] = descriptor
-                    except BlockingIOError:
-                        os.close(descriptor)
-            if len(taken) == count:
-                break
-            if not waiting:
-                logger.info("waiting for %d of the GPUs %s", count - len(taken), ", ".join(devices))
-                waiting = True
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-    finally:
-        os.close(gate)
+def _lock_devices(devices: Sequence[str], count: int, shared: Path, prefix: str) -> list[str]:
+    """The first `count` devices that become free, in the order of the list; `prefix` is part of the names of the lock files."""
+    names = [f"emoadapt-gpu-{prefix}{re.sub('[^A-Za-z0-9-]', '_', name)}.lock" for name in ("gate", *devices)]
+    gate, *files = _open_all(names, shared)
+    free, taken, waiting = dict(zip(devices, files, strict=True)), dict[str, int](), False
+    while True:
+        # Only who holds the gate collects devices: two jobs that want two of two would else wait for each other for ever.
+        if _lock(gate):
+            locked = (device for device in devices if device not in taken and _lock(free[device]))
+            taken |= {device: free[device] for device in islice(locked, count - len(taken))}
+        if len(taken) == count:
+            break
+        if not waiting:
+            logger.info("waiting for %d of the GPUs %s", count - len(taken), ", ".join(devices))
+            waiting = True
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    for descriptor in {gate, *files} - set(taken.values()):
+        os.close(descriptor)
+    for descriptor in taken.values():
+        with suppress(OSError):
+            os.utime(descriptor)  # what cleans temporary folders spares what is new
     _held.extend(taken.values())
     return [device for device in devices if device in taken]
 
 
-def _make_folder(folder: Path) -> None:
-    """For all users of the machine, whoever comes first."""
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o777)
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _open_all(names: Sequence[str], shared: Path) -> list[int]:
+    """Descriptors of lock files: in the folder that all users share, or in one of this user if that cannot be trusted.
+
+    Raises:
+        DataError: neither can be used.
+    """
+    try:
+        return _open_in(shared, names)
+    except OSError as error:
+        reason = error
+    try:
+        own = Path("~/.cache/emoadapt", f"gpus-{socket.gethostname()}").expanduser()
+        own.mkdir(parents=True, exist_ok=True)
+        found = _open_in(own, names)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+        raise DataError(
+            f"no lock file for a GPU can be made: {reason}, and {error}; make {shared} a folder as usual"
+        ) from None
+    logger.warning("GPUs are shared out in %s, where jobs of other users are not seen: %s", own, reason)
+    return found
+
+
+def _open_in(folder: Path, names: Sequence[str]) -> list[int]:
+    """Descriptors of lock files.
+
+    Raises:
+        OSError: of a folder or file that others can tamper with, or that cannot be used.
+    """
+    status = folder.stat()
+    if status.st_uid not in (0, os.getuid()) or (status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX):
+        raise PermissionError(errno.EPERM, "other users can exchange files", str(folder))
+    opened: list[int] = []
+    try:
+        for name in names:
+            opened.append(_open(folder / name))
+    except OSError:
+        for descriptor in opened:
+            os.close(descriptor)
+        raise
+    return opened
 
 
 def _open(path: Path) -> int:
-    """A descriptor to lock; reading is enough for that, so that another user's file will do."""
+    """A descriptor to lock; reading is enough for that, so that another user's file will do.
+
+    Raises:
+        OSError: it is not a file of its own, or cannot be read.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        os.fchmod(descriptor, 0o666)  # whatever the umask of whoever comes first
-        return descriptor
+        with suppress(FileExistsError):
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+            os.fchmod(descriptor, 0o666)  # whatever the umask of whoever comes first
+            return descriptor
+    except PermissionError:
+        pass  # not to be written, but it may be there
+    descriptor = os.open(path, flags)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(descriptor)
+        raise PermissionError(errno.EPERM, "is no file of its own", str(path))
+    return descriptor

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-from emoadapt.machine.lock import describe_run
+from emoadapt.machine.run import describe_run
 
 STOPPED = "stopped; the same command continues"
 LOCKED = "Directory cannot be locked"

@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 
 from emoadapt.errors import EmoadaptError, TrainingError
-from emoadapt.training.interruption import SIGNALS
+from emoadapt.training.interruption import list_heeded
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def _read(unread: dict[Connection, int], ready: Sequence[Any], errors: dict[int,
 
 @contextmanager
 def _passing_signals_on(processes: Sequence[BaseProcess]) -> Iterator[None]:
-    """Hand `SIGNALS` to the processes, which end in their own time, instead of dying of them."""
+    """Hand signals that end a job to the processes, which end in their own time, instead of dying of them."""
 
     def hand_on(number: int, _: Any) -> None:
         for process in processes:
@@ -127,7 +127,7 @@ def _passing_signals_on(processes: Sequence[BaseProcess]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, hand_on) for number in SIGNALS}
+    before = {number: signal.signal(number, hand_on) for number in list_heeded()}
     try:
         yield
     finally:

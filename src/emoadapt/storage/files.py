@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emoadapt.errors import DataError
+from emoadapt.machine.run import refuse_ended_run
 
 
 class Overtaken(DataError):
@@ -30,7 +31,9 @@ def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
 
     Raises:
         Overtaken: another process began to write the same file and took this one for left over.
+        Disowned: another run has begun in the folder of this job.
     """
+    refuse_ended_run(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_parts(path.parent, path.name)
     part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
@@ -39,6 +42,7 @@ def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
         try:
             if lasting:
                 force_to_disk(part)
+            refuse_ended_run(path)
             part.replace(path)
         except FileNotFoundError:
             raise Overtaken(
@@ -56,6 +60,17 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def replace_folder(part: Path, place: Path) -> None:
+    """Give a folder that is whole the place of another one on the same disk.
+
+    Raises:
+        Disowned: another run has begun in the folder of this job.
+    """
+    refuse_ended_run(place)
+    shutil.rmtree(place, ignore_errors=True)
+    part.rename(place)
 
 
 def link_or_copy(source: Path | str, target: Path | str) -> None:

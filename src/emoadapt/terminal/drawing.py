@@ -111,5 +111,5 @@ def shorten_reason(reason: str) -> str:
 
 
 def format_time(seconds: float) -> str:
-    """Hours, minutes and seconds: `0:03:20`."""
-    return str(timedelta(seconds=round(seconds)))
+    """Hours, minutes and seconds: `0:03:20`; zero where the clock was put back meanwhile."""
+    return str(timedelta(seconds=max(0, round(seconds))))

@@ -122,7 +122,12 @@ class RunHandler(_Handler):
         clock: now, in seconds since the epoch.
     """
 
-    def __init__(self, console: Console, stages: Mapping[str, str], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        console: Console,
+        stages: Mapping[str, str],
+        clock: Callable[[], float] = time.time,  # noqa: TID251 - records of logs have this time
+    ) -> None:
         from rich.live import Live
 
         from emoadapt.terminal.drawing import draw_run

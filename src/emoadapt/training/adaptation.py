@@ -27,7 +27,7 @@ from emoadapt.layers.heads import seeded
 from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.machine.ranks import count_ranks, find_rank
 from emoadapt.objectives.base import Objective, load_objective
-from emoadapt.storage.files import force_to_disk
+from emoadapt.storage.files import force_to_disk, replace_folder
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.training.checkpoints import Checkpoint
@@ -382,5 +382,4 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, e
     )
     (part / "adaptation.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     force_to_disk(part)
-    shutil.rmtree(output, ignore_errors=True)
-    part.rename(output)
+    replace_folder(part, output)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from emoadapt.machine.ranks import add_up, count_ranks, find_rank, share
+from emoadapt.machine.run import refuse_ended_run
 from emoadapt.storage.files import force_to_disk
 from emoadapt.training.interruption import Interrupted, Notice
 from emoadapt.training.states import is_whole
@@ -123,6 +124,7 @@ class Checkpoint:
             part = self.path.with_name(f"{self.path.name}.part")
             torch.save(collect_state(), part)
             force_to_disk(part)
+            refuse_ended_run(self.path)
             part.replace(self.path)
         # The others wait: one that ended with the job's signal would take the one that writes along.
         share(True)

@@ -23,7 +23,7 @@ from emoadapt.data.batching import Batch
 from emoadapt.inference.classifier import EmotionClassifier
 from emoadapt.layers.heads import Head
 from emoadapt.machine.ranks import count_ranks, find_rank
-from emoadapt.storage.files import force_to_disk, link_or_copy
+from emoadapt.storage.files import force_to_disk, link_or_copy, replace_folder
 from emoadapt.study.nodes import ORIGINAL, Run
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
@@ -240,10 +240,11 @@ class _ModelKeeper:
             self._write(run, model, self.best["score"], self.best["tested"])
         models.mkdir(parents=True, exist_ok=True)
         for folder in sorted(self.folder.glob("*")):
-            place = models / folder.name
-            shutil.rmtree(place, ignore_errors=True)
+            part = models / f".{folder.name}.part"
+            shutil.rmtree(part, ignore_errors=True)
             # A second name: the first goes when the whole output is there, of which Snakemake deletes a part.
-            shutil.copytree(folder, place, copy_function=link_or_copy)
+            shutil.copytree(folder, part, copy_function=link_or_copy)
+            replace_folder(part, models / folder.name)
 
     def _describe_dev(self, score: Sequence[float]) -> dict[str, str]:
         """The dev score or loss by which the epoch was chosen."""

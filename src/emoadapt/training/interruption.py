@@ -1,4 +1,4 @@
-"""The end of a job that the cluster asks for."""
+"""The end of a job that the cluster, or a closed terminal, asks for."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from typing import Any
 
 from emoadapt.errors import TrainingError
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-"""What a cluster sends before it ends a job."""
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+"""What a cluster sends before it ends a job, and a terminal that is closed."""
+
+
+def list_heeded() -> list[signal.Signals]:
+    """`SIGNALS`, but for those that are ignored, as SIGHUP is under `nohup`."""
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 class Interrupted(TrainingError):
@@ -31,7 +36,7 @@ class Notice:
             # Only the main thread can.
             yield
             return
-        before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        before = {number: signal.signal(number, self._note) for number in list_heeded()}
         try:
             yield
         finally:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from emoadapt.backbones.base import list_modules
 from emoadapt.flow.code import code_digest, digest
+from emoadapt.machine.run import refuse_ended_run
 from emoadapt.storage.files import replacing
 from emoadapt.weights.registry import identity
 
@@ -49,6 +50,7 @@ def name_state(
 
 def remove_others(place: Path, pattern: str) -> None:
     """Remove obsolete checkpoints beside `place` that match a pattern."""
+    refuse_ended_run(place)
     for other in place.parent.glob(pattern):
         # A state that is being written has the name of its place and something behind it.
         if not other.name.startswith(place.name):

@@ -19,6 +19,8 @@ import pyarrow as pa
 
 from emoadapt.errors import DataError
 from emoadapt.machine.ranks import find_rank, gather, share
+from emoadapt.machine.run import refuse_ended_run
+from emoadapt.storage.files import replace_folder
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.study.nodes import Run
 from emoadapt.training.interruption import Interrupted, Notice
@@ -143,8 +145,7 @@ class UnfinishedJob:
             shutil.rmtree(part, ignore_errors=True)
             for name, columns, tables in self.tables.parts():
                 write_table(part / f"{name}.parquet", tables.get(run, columns.empty_table()), columns)
-            shutil.rmtree(place, ignore_errors=True)
-            part.rename(place)
+            replace_folder(part, place)
             self._waiting.pop(0)
         self._saved = time.monotonic()
 
@@ -152,6 +153,7 @@ class UnfinishedJob:
         """Forget all of it at once, now that the job's output is there."""
         # Under a name that no job looks for, so that none takes up half of it; `place_job` removes what is left.
         gone = self.folder.with_name(f"{self.folder.name.rpartition('.')[0]}.done")
+        refuse_ended_run(self.folder)
         self.folder.rename(gone)
         shutil.rmtree(gone)
 

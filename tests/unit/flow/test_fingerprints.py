@@ -66,6 +66,20 @@ def test_files_renamed_into_each_other_are_noticed(root: Path, tmp_path: Path) -
     assert (second["a.wav"], second["b.wav"]) == (first["b.wav"], first["a.wav"])
 
 
+@pytest.mark.parametrize("jump", [-86_400, 86_400], ids=["back", "ahead"])
+def test_an_edit_is_noticed_after_the_clock_jumped(root: Path, tmp_path: Path, jump: int) -> None:
+    """A file that seems older than what is remembered of it, or newer than now, is read again, once."""
+    cache = tmp_path / "cache.json"
+    first = fingerprint_media(root, ["a.wav"], cache)
+    written = (root / "a.wav").stat().st_mtime
+    (root / "a.wav").write_text("CONTENT of a.wav")
+    os.utime(root / "a.wav", (written + jump, written + jump))
+    second = fingerprint_media(root, ["a.wav"], cache)
+    assert second != first
+    os.utime(cache, (written + jump, written + jump))
+    assert fingerprint_media(root, ["a.wav"], cache) == second
+
+
 def test_a_file_that_could_not_be_opened_is_tried_again(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,11 @@ from transformers import AutoConfig
 
 from emoadapt.backbones.speech_transformer import ARCHITECTURES, MODEL_TYPES, UntrainedBackbone, build_untrained
 from emoadapt.errors import ModelError
+from emoadapt.inference import classifier
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.layers.heads import ProjectedHead, TwoLayerHead
 from emoadapt.layers.speech import LAYER_WEIGHTS
+from emoadapt.storage.files import replace_folder
 
 CLASSES = ["Wut", "Glück", "neutral"]
 
@@ -256,3 +259,38 @@ def test_a_folder_that_is_not_the_model_names_the_one_that_is(tmp_path: Path) ->
         (tmp_path / "models" / name / "config.json").write_text("{}")
     with pytest.raises(ModelError, match=r"holds models; name one of its folders: r0f0s0, r0f0s1"):
         load_classifier(tmp_path / "models")
+
+
+@pytest.fixture
+def replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model that a run replaces by `new` when its head has been read."""
+    old = make_projected()
+    old.backbone.layer_weights = torch.nn.Parameter(torch.ones(2))
+    old.save(tmp_path / "model", {"title": "old"})
+    EmotionClassifier(make_backbone(), TwoLayerHead(16, 8, 2, seed=1), ["new", "newer"]).save(
+        tmp_path / "new", {"title": "new"}
+    )
+    load = classifier.load_folder
+
+    def load_late(folder: Path, **settings: Any) -> Any:
+        if (tmp_path / "new").is_dir():
+            replace_folder(tmp_path / "new", folder)
+        elif (tmp_path / "deleted").is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+        return load(folder, **settings)
+
+    monkeypatch.setattr(classifier, "load_folder", load_late)
+    return tmp_path / "model"
+
+
+def test_a_model_that_is_replaced_while_it_is_read_is_the_new_one_whole(replaced: Path) -> None:
+    """Symptom: the head of the old model on the backbone of the new one."""
+    loaded = load_classifier(replaced)
+    assert loaded.classes == ("new", "newer") and isinstance(loaded.head, TwoLayerHead)
+    assert loaded.backbone.layer_weights is None
+
+
+def test_a_model_that_is_deleted_while_it_is_read_is_refused(replaced: Path, tmp_path: Path) -> None:
+    (tmp_path / "new").rename(tmp_path / "deleted")
+    with pytest.raises(ModelError, match=r"model has no config\.json|model was replaced while it was read"):
+        load_classifier(replaced)

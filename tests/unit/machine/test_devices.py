@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from emoadapt.errors import DataError
 from emoadapt.machine import devices
 from emoadapt.machine.devices import VISIBLE, list_devices, parse_devices, take_devices
 
@@ -33,12 +36,18 @@ Start = Callable[..., "subprocess.Popen[str]"]
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     jobs = []
+    (tmp_path / "locks").mkdir()
 
     def start_job(
         count: int = 1, visible: str = "0,1", level: str = "INFO", allocation: str = ""
     ) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
-        environment |= {VISIBLE: visible, "PYTHONPATH": str(Path(devices.__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
+        environment |= {
+            "HOME": str(tmp_path / "home"),
+            VISIBLE: visible,
+            "PYTHONPATH": str(Path(devices.__file__).parents[2]),
+            "PYTHONUNBUFFERED": "1",
+        }
         if allocation:
             environment["SLURM_JOB_ID"] = allocation
         job = subprocess.Popen(
@@ -155,6 +164,97 @@ def test_whoever_comes_first_leaves_locks_that_others_can_open(tmp_path: Path) -
     finally:
         os.umask(before)
     assert (tmp_path / "0.lock").stat().st_mode & 0o777 == 0o666
+
+
+def put_link(path: Path) -> None:
+    path.symlink_to("/etc/passwd")
+
+
+def put_dangling_link(path: Path) -> None:
+    path.symlink_to(path.with_name("made through the link"))
+
+
+def put_hard_link(path: Path) -> None:
+    path.with_name("database").touch()
+    os.link(path.with_name("database"), path)
+
+
+def let_others_exchange(path: Path) -> None:
+    path.parent.chmod(0o777)
+
+
+def give_away(path: Path) -> None:
+    os.chown(path.parent, 12345, -1)
+
+
+def remove_folder(path: Path) -> None:
+    path.parent.rmdir()
+
+
+TRICKS = [
+    os.mkfifo, Path.mkdir, put_link, put_dangling_link, put_hard_link, let_others_exchange, give_away, remove_folder,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick.__name__)
+def test_what_others_put_in_place_of_lock_files_stops_no_job(
+    start: Start, tmp_path: Path, trick: Callable[[Path], None]
+) -> None:
+    """Symptom: a job hung on a pipe for ever, or ended with a traceback."""
+    if trick is give_away and os.geteuid():
+        pytest.skip("only root gives folders away")
+    trick(tmp_path / "locks/emoadapt-gpu-1.lock")
+    first, second = start(), start()
+    said = read_line(first, "GPUs are shared out in ")
+    assert str(tmp_path / "home/.cache/emoadapt/gpus-") in said and "jobs of other users are not seen: " in said
+    assert sorted(read_line(job, "sees") for job in (first, second)) == ["0", "1"]
+    assert not (tmp_path / "locks/made through the link").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes other users")
+def test_users_share_gpus() -> None:
+    """The second opens the files of the first; where it may not, it takes its own."""
+    shared = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    try:
+        shared.chmod(0o1777)
+        names = ["emoadapt-gpu-gate.lock", "emoadapt-gpu-0.lock"]
+        for name in names:
+            as_user(101, devices._open, shared / name)
+        as_user(102, devices._open_in, shared, names)
+        (shared / names[1]).chmod(0o600)
+        with pytest.raises(PermissionError):
+            as_user(102, devices._open_in, shared, names)
+    finally:
+        shutil.rmtree(shared)
+
+
+def as_user(number: int, function: Callable[..., object], *arguments: object) -> None:
+    os.seteuid(number)
+    try:
+        function(*arguments)
+    finally:
+        os.seteuid(0)
+
+
+def test_without_any_place_for_locks_a_sentence_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    monkeypatch.setenv(VISIBLE, "0")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(DataError, match=r"no lock file for a GPU can be made: .*; make .*away a folder as usual"):
+        take_devices(1, tmp_path / "away")
+
+
+def test_a_lock_file_in_use_is_no_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: programs that clean temporary folders deleted it after ten days; two jobs then had the same GPU."""
+    monkeypatch.setenv(VISIBLE, "0")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    path = tmp_path / "emoadapt-gpu-0.lock"
+    path.touch()
+    os.utime(path, (0, 0))
+    assert take_devices(1, tmp_path) == ["0"]
+    os.close(devices._held.pop())
+    assert path.stat().st_mtime > 0
 
 
 def test_a_job_takes_no_more_threads_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,9 @@ from emoadapt.machine.interruptions import STOPPED, explain_interruptions
 
 RUN = """
 import pathlib, sys
-from emoadapt.machine.lock import claim_locks
-claim_locks(pathlib.Path(sys.argv[1]), "small")
+from emoadapt.machine.run import begin_run, enter_folder
+enter_folder(pathlib.Path(sys.argv[1]))
+begin_run(pathlib.Path(sys.argv[1]), "small")
 print(flush=True)
 sys.stdin.read()
 """
@@ -34,7 +35,6 @@ def logger() -> Iterator[logging.Logger]:
 
 
 def test_the_running_study_is_named(tmp_path: Path, logger: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / ".snakemake").mkdir()
     explain_interruptions(logger, tmp_path)
     command = [sys.executable, "-c", RUN, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:

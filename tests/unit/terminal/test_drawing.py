@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console, RenderableType
 
-from emoadapt.terminal.drawing import draw_dry_run, draw_run, shorten_reason
+from emoadapt.terminal.drawing import draw_dry_run, draw_run, format_time, shorten_reason
 from emoadapt.terminal.stages import Run
 
 if TYPE_CHECKING:
@@ -94,3 +94,7 @@ def test_a_dry_run_is_a_table_of_stages_and_reasons(run: Run, events: Events) ->
 )
 def test_reasons_are_short(reason: str, short: str) -> None:
     assert shorten_reason(reason) == short
+
+
+def test_no_time_is_negative_when_the_clock_was_put_back() -> None:
+    assert [format_time(seconds) for seconds in (200.4, -3600)] == ["0:03:20", "0:00:00"]
