@@ -20,7 +20,7 @@ from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning, Optimisation
 from emoadapt.config.trials import check_tested_parts, find_unpaired
-from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations, list_plugins, load_plugin
+from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations, list_plugins, load_plugin, read_declarations
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting
 
 
@@ -138,11 +138,15 @@ class Study(Section):
             for backbone in adaptation.backbones or ()
             if backbone in self.backbones and not self.backbones[backbone].adaptable
         ]
-        known = objective_features()
+        known = list_objectives()
         problems += _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
+        if not any(known.get(objective, "") for objective in adaptation.objectives):
+            problems.append(
+                f"adaptations.{name}.objectives: {', '.join(adaptation.objectives)} only keep the model as it is; name one with a target"
+            )
         videos = [c for c in adaptation.corpora if c in self.corpora and "video" in self.corpora[c].modalities]
         for objective in adaptation.objectives:
-            if objective in known and needs_video(known[objective]) and not videos:
+            if (feature := known.get(objective)) and needs_video(feature) and not videos:
                 problems.append(
                     f"adaptations.{name}.objectives.{objective}: it needs video, and none of {', '.join(adaptation.corpora)} "
                     "has it; add `modalities: [audio, video]` to a corpus or leave the objective out"
@@ -385,9 +389,15 @@ def _names(finetuning: Finetuning, backbone: str) -> bool:
     return finetuning.backbones is None or backbone in finetuning.backbones
 
 
+def list_objectives() -> dict[str, str | None]:
+    """Objective name -> feature it takes its target from, None for one without target; read without importing torch."""
+    declared = {name: read_declarations("objectives", name) for name in list_plugins("objectives")}
+    return {name: found["FEATURE"] for name, found in declared.items() if "FEATURE" in found}
+
+
 def objective_features() -> dict[str, str]:
-    """Objective name -> feature it takes its target from, read without importing torch."""
-    return collect_declarations("objectives", "FEATURE")
+    """Objective name -> feature it takes its target from, of those with a target."""
+    return {name: feature for name, feature in list_objectives().items() if feature is not None}
 
 
 def _unknown(path: str, names: Any, known: Any) -> list[str]:

@@ -31,8 +31,8 @@ def fit_adaptation_normalisers(adaptation: Adaptation, features: Sequence[Path],
     """
     targets = {}
     for name in adaptation.objectives:
-        if load_objective(name).normalised:
-            feature, column = describe_target(name)
+        feature, column = describe_target(name)
+        if feature is not None and load_objective(name).normalised:
             shards = [path for path in features if path.parts[-3] == feature]
             targets[name] = (column, group_by_corpus(shards))
     fit_normalisers(targets, parts, adaptation.normalise, output)

@@ -5,9 +5,11 @@ The Snakefile must not import torch.
 
 from __future__ import annotations
 
+from typing import Any
+
 from emoadapt.plugins import read_declaration
 
 
-def describe_target(objective: str) -> tuple[str, str]:
-    """Feature and column of an objective's target: the literals `FEATURE` and `COLUMN` of its module."""
+def describe_target(objective: str) -> tuple[Any, Any]:
+    """Feature and column of an objective's target: the literals `FEATURE` and `COLUMN` of its module; None without target."""
     return tuple(read_declaration("objectives", objective, name) for name in ("FEATURE", "COLUMN"))

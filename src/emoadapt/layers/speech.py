@@ -375,14 +375,21 @@ class SpeechBackbone(nn.Module):
         Returns:
             Last layer, or the weighted mean of all, (batch, n_frames, hidden_width); frames beyond a clip's end hold no meaning.
         """
+        return self.read(self.encode_layers(frames, lengths, draws, every=self.layer_weights is not None))
+
+    def encode_layers(
+        self, frames: Tensor, lengths: Tensor, draws: Sequence[Sequence[int]] = (), *, every: bool = True
+    ) -> Sequence[Tensor]:
+        """As `encode`, the transformer's input and each layer's output; without `every` the last alone."""
         hidden = self.parts.project(frames, lengths)
         if self.training and self.spec_augment is not None and draws:
             stand_in = getattr(self.model, "masked_spec_embed", None)
             hidden = mask_spans(hidden, lengths, draws, self.spec_augment, stand_in)
-        if self.layer_weights is None:
-            return self.parts.transform(hidden, lengths, every=False)[-1]
-        states = self.parts.transform(hidden, lengths, every=True)
-        return sum(weight * state for weight, state in zip(self.layer_weights.softmax(dim=0), states, strict=True))
+        return self.parts.transform(hidden, lengths, every=every)
+
+    def read(self, states: Sequence[Tensor]) -> Tensor:
+        """The last of all states, or their weighted mean."""
+        return states[-1] if self.layer_weights is None else mix_layers(self.layer_weights, states)
 
     def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Pool valid frames: (batch, n_frames, hidden_width), (batch,) -> (batch, width) float32."""
@@ -454,6 +461,11 @@ class SpeechBackbone(nn.Module):
             signal = (signal - signal.mean()) / torch.sqrt(signal.var(correction=0) + 1e-7)
         signal = self.lengthen(signal)
         return nn.functional.pad(signal, (0, max(0, self.receptive_field - len(signal))))
+
+
+def mix_layers(weights: Tensor, states: Sequence[Tensor]) -> Tensor:
+    """Convex mean of states, (batch, n_frames, width) each, under the softmax of weights (n_states,)."""
+    return sum(weight * state for weight, state in zip(weights.softmax(dim=0), states, strict=True))
 
 
 def _check_adapters(backbone: SpeechBackbone) -> None:

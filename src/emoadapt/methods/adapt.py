@@ -8,8 +8,10 @@ from pydantic import Field, model_validator
 
 from emoadapt.config.base import Fraction, Name
 from emoadapt.config.training import Adaptation, Optimisation
+from emoadapt.layers.settings import Lora
 
 if TYPE_CHECKING:
+    from emoadapt.config.backbones import Backbone
     from emoadapt.training.jobs import AdaptationJob
 
 SCOPE = "study"
@@ -22,7 +24,17 @@ class Config(Optimisation, Adaptation):
     objectives: dict[Name, Annotated[float, Field(gt=0)]] = Field(
         {"egemaps": 1.0, "sentiment": 0.5, "face": 1.0}, min_length=1
     )
-    """Objective -> weight of its loss. The paper: egemaps + 0.5 sentiment + face."""
+    """Objective -> weight of its loss. The paper: egemaps + 0.5 sentiment + face. `l2_sp` and `distillation` need no target: they keep
+    the model near its start."""
+    layer: Literal["last", "weighted"] | Annotated[int, Field(ge=0)] | None = None
+    """Layer that the objectives read; 0 is the transformer's input, and layers above it stay as they were. `weighted`: a learned convex
+    mean of all, which only the objectives use. null: what the backbone's `layers` says."""
+    train_layers: Literal["all"] | Annotated[int, Field(ge=1)] | None = None
+    """Number of transformer layers to train in Stage 1, counted from the last. null: as the backbone's `train_layers` or `lora` says."""
+    lora: Lora | None = None
+    """Train adapters in Stage 1 instead of the transformer; they are merged into the model that is saved. null: as the backbone says."""
+    head_learning_rate: float | None = Field(None, gt=0)
+    """Learning rate of the objectives' heads, which begin at random, and of layer weights. null: `learning_rate`."""
     reduction: Literal["mean", "sum"] = "mean"
     """Reduction over the dimensions of a regression target. The paper's formula sums."""
     mean_over: Literal["clips", "targets"] = "clips"
@@ -47,6 +59,20 @@ class Config(Optimisation, Adaptation):
         if self.weighting != "fixed" and len(self.objectives) < 2:
             raise ValueError(f"weighting {self.weighting} is between objectives; name at least two, or leave it out")
         return self
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Config:
+        if self.lora and self.train_layers is not None:
+            raise ValueError("`lora` and `train_layers` exclude each other; remove one")
+        return self
+
+    def prepare(self, backbone: Backbone) -> Backbone:
+        """Section of a backbone, with what this adaptation trains of it."""
+        if self.lora is not None:
+            return backbone.model_copy(update={"lora": self.lora, "train_layers": "all"})
+        if self.train_layers is not None:
+            return backbone.model_copy(update={"lora": None, "train_layers": self.train_layers})
+        return backbone
 
 
 def train(job: AdaptationJob) -> None:

@@ -2,15 +2,16 @@
 
 An objective is a module here, or in the folder `objectives` of a study's own plug-ins, with
 
-* `FEATURE`: name of the feature with its target, a literal;
-* `COLUMN`: name of that feature's column with the target, a literal;
-* `Objective`: a subclass of the class below.
+* `FEATURE`: name of the feature with its target, a literal; None: it has no target;
+* `COLUMN`: name of that feature's column with the target, a literal; not where `FEATURE` is None;
+* `Objective`: a subclass of the class of that name below, or without target of `Constraint`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,21 +23,41 @@ if TYPE_CHECKING:
     import numpy as np
 
     from emoadapt.config import Features
+    from emoadapt.layers.speech import SpeechBackbone
 
 Reduction = Literal["mean", "sum"]
 
 
 def load_objective(name: str) -> Objective:
-    """Load an objective by name.
+    """Load an objective with a target by name.
 
     Raises:
         ConfigError: there is none, or it cannot be used.
     """
+    return _load(name, Objective)
+
+
+def load_constraint(name: str) -> Constraint:
+    """Load an objective without target by name.
+
+    Raises:
+        ConfigError: there is none, or it cannot be used.
+    """
+    return _load(name, Constraint)
+
+
+def _load(name: str, kind: type) -> Any:
     module = load_plugin("objectives", name)
     try:
-        return module.Objective()
+        found = module.Objective()
     except (AttributeError, TypeError) as error:
         raise ConfigError(f"objective {name} cannot be used ({error}); see docs/add-an-objective.md") from error
+    if not isinstance(found, kind):
+        target = "has no target (FEATURE is None)" if kind is Constraint else "has a target (FEATURE)"
+        raise ConfigError(
+            f"objective {name} cannot be used: it {target}, so that its class must extend `{kind.__name__}`; see docs/add-an-objective.md"
+        )
+    return found
 
 
 class Objective(ABC):
@@ -119,3 +140,27 @@ class Half(Objective):
     def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """Share of clips whose half is predicted."""
         return {"accuracy": float(((prediction > 0) == (target > 0)).double().mean())}
+
+
+class Constraint(ABC):
+    """An objective without target, which keeps the model near its start.
+
+    It has no head. Learned weights (`weighting`) leave its own as the study gives it.
+    """
+
+    @abstractmethod
+    def begin(self, backbone: SpeechBackbone) -> None:
+        """Remember the start; called once before training, also where a run continues."""
+
+    @abstractmethod
+    def measure(self, backbone: SpeechBackbone, signals: tuple[Tensor, Tensor], states: Sequence[Tensor]) -> Tensor:
+        """Loss, the mean over the clips of a batch.
+
+        Args:
+            backbone: as it stands.
+            signals: front end's frames (batch, n_frames, cnn_dimension), and the clips' frame counts (batch,).
+            states: the transformer's input and each layer's output, (batch, n_frames, hidden_width) each.
+
+        Returns:
+            Scalar.
+        """

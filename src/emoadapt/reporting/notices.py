@@ -166,7 +166,9 @@ def _name_pairing(task: Task) -> str:
 def used_features(study: Study) -> list[str]:
     """Features that objectives rest on, those that backbones read, and those that are wanted for themselves."""
     known = objective_features()
-    wanted = [known[name] for adaptation in study.adaptations.values() for name in adaptation.objectives]
+    wanted = [
+        known[name] for adaptation in study.adaptations.values() for name in adaptation.objectives if name in known
+    ]
     wanted += [feature for backbone in study.backbones.values() for feature in backbone.features]
     return list(dict.fromkeys(name for feature in [*wanted, *study.features.also] for name in list_upstream(feature)))
 

@@ -139,8 +139,8 @@ class Graph:
     # --- Stage 1
 
     def objective_set(self, adaptation: str) -> str:
-        """Names of an adaptation's objectives, sorted, joined by `+`: adaptations with the same share their shards."""
-        return "+".join(sorted(self.study.adaptations[adaptation].objectives))
+        """Names of an adaptation's objectives with a target, sorted, joined by `+`: adaptations with the same share their shards."""
+        return "+".join(self._list_targeted(adaptation))
 
     def objective_sets(self) -> list[str]:
         """All sets in use."""
@@ -151,9 +151,9 @@ class Graph:
         return objective_features()
 
     def target_feature(self, objective: str, corpus: str) -> str | None:
-        """Feature of an objective's target, or None where the corpus lacks the modality."""
-        feature = self._objective_features[objective]
-        return feature if self._has_modality(feature, corpus) else None
+        """Feature of an objective's target; None where the corpus lacks the modality, or the objective has no target."""
+        feature = self._objective_features.get(objective)
+        return feature if feature and self._has_modality(feature, corpus) else None
 
     def _has_modality(self, feature: str, corpus: str) -> bool:
         """Whether a corpus has the modality of a feature."""
@@ -243,7 +243,12 @@ class Graph:
 
     def normaliser_code(self, adaptation: str) -> str:
         """Digest of the code that fits an adaptation's normalisers."""
-        return self.code("data.normalisers", *self._objective_modules(adaptation))
+        return self.code("data.normalisers", *(f"objectives.{name}" for name in self._list_targeted(adaptation)))
+
+    def _list_targeted(self, adaptation: str) -> list[str]:
+        return sorted(
+            name for name in self.study.adaptations[adaptation].objectives if name in self._objective_features
+        )
 
     def _objective_modules(self, adaptation: str) -> list[str]:
         return [f"objectives.{name}" for name in sorted(self.study.adaptations[adaptation].objectives)]

@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +19,21 @@ from torch import Tensor, nn
 
 from emoadapt import schema
 from emoadapt.backbones.base import load_backbone
+from emoadapt.config import objective_features
 from emoadapt.data.batching import Batch
 from emoadapt.data.clips import ClipStore
 from emoadapt.data.streams import FRONTEND, list_columns
-from emoadapt.errors import DataError, TrainingError
+from emoadapt.errors import DataError, ModelError, TrainingError
 from emoadapt.layers.heads import seeded
-from emoadapt.layers.speech import SpeechBackbone
+from emoadapt.layers.speech import SpeechBackbone, mix_layers
 from emoadapt.machine.ranks import count_ranks, find_rank
-from emoadapt.objectives.base import Objective, load_objective
+from emoadapt.objectives.base import Constraint, Objective, load_constraint, load_objective
 from emoadapt.storage.files import force_to_disk, replace_folder
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
-from emoadapt.training.learner import Learner, embed_batch
+from emoadapt.training.learner import Learner, run_front_end
 from emoadapt.training.logs import open_logs
 from emoadapt.training.signals import load_signals, note_cropped
 from emoadapt.training.states import name_state, remove_others
@@ -62,19 +63,21 @@ def adapt(job: AdaptationJob) -> None:
         TrainingError: no clips to train on, or the loss is not finite.
         Interrupted: the cluster ended the job; the next start continues.
         DataError: a table does not fit.
-        ModelError: the backbone cannot be loaded, or not be compiled.
+        ModelError: the backbone cannot be loaded, or not be compiled, or nothing of it would be trained.
     """
     torch.set_num_threads(max(1, job.threads // count_ranks()))
     settings, study = job.settings, job.study
-    model = load_backbone(job.config, study.weights_folder)
+    model = load_backbone(settings.prepare(job.config), study.weights_folder)
     model.set_cnn_trainable(job.config.find_front_end("stage1", job.start) is None)
-    if settings.compile:
-        model.compile_layers()
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
         clips = TrainingClips(job, model, Path(scratch))
-        adapter = AdaptedBackbone(model, clips.objectives, clips.dimensions, settings.seed)
+        adapter = AdaptedBackbone(model, clips.objectives, clips.dimensions, settings.seed, settings.layer)
+        check_layer(adapter, job)
+        constraints = _begin_constraints(settings, model)
+        if settings.compile:
+            model.compile_layers()
         curve = Curve("stage1", job.name)
-        learner = AdaptationLearner(adapter, clips.objectives, settings, curve)
+        learner = AdaptationLearner(adapter, clips.objectives, settings, curve, constraints)
         checkpoint = _place_checkpoint(job)
         state = Checkpoint(checkpoint, study.checkpoint_minutes)
         trainer = Trainer(study.device, settings, state, open_logs(study.logs))
@@ -90,18 +93,83 @@ def adapt(job: AdaptationJob) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
+def _begin_constraints(settings: Any, backbone: SpeechBackbone) -> dict[str, Constraint]:
+    targeted = objective_features()
+    found = {name: load_constraint(name) for name in sorted(settings.objectives) if name not in targeted}
+    for constraint in found.values():
+        constraint.begin(backbone)
+    return found
+
+
+def check_layer(adapter: AdaptedBackbone, job: AdaptationJob) -> None:
+    """See that the layer that the objectives read is there, and that something below it is trained.
+
+    Raises:
+        ModelError: the objectives could change nothing of the backbone.
+    """
+    layer, layers = adapter.layer, adapter.backbone.layers
+    if not isinstance(layer, int):
+        return
+    where = f"adaptations.{job.start}.layer"
+    if layer > len(layers):
+        raise ModelError(
+            f"{where}: {job.backbone} has layers 0 to {len(layers)}, and {layer} is asked for; choose another"
+        )
+    above = {id(parameter) for parameter in layers[layer:].parameters()}
+    trained = [parameter for parameter in adapter.backbone.model.parameters() if parameter.requires_grad]
+    if all(id(parameter) in above for parameter in trained):
+        raise ModelError(
+            f"{where}: nothing of {job.backbone} up to layer {layer} is trained, so that the objectives would change nothing; choose a "
+            "higher layer, or more `train_layers`"
+        )
+
+
 class AdaptedBackbone(nn.Module):
-    """A backbone with one head per objective; a head's initial weights depend on the seed and its name only."""
+    """A backbone with one head per objective; a head's initial weights depend on the seed and its name only.
+
+    Args:
+        backbone: what is adapted.
+        objectives: that have a head.
+        dimensions: of their targets.
+        seed: of the heads.
+        layer: that the heads read, as `methods.adapt.Config.layer`; layer weights of their own are no part of the backbone.
+    """
 
     def __init__(
-        self, backbone: SpeechBackbone, objectives: Mapping[str, Objective], dimensions: Mapping[str, int], seed: int
+        self,
+        backbone: SpeechBackbone,
+        objectives: Mapping[str, Objective],
+        dimensions: Mapping[str, int],
+        seed: int,
+        layer: int | str | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.layer = layer
+        own = layer == "weighted" and backbone.layer_weights is None
+        self.layer_weights = nn.Parameter(torch.zeros(len(backbone.layers) + 1)) if own else None
         self.heads = nn.ModuleDict()
         for name, objective in objectives.items():
             with seeded(zlib.crc32(f"{seed}/{name}".encode())):
                 self.heads[name] = objective.head(backbone.width, dimensions[name])
+
+    @property
+    def reads_several(self) -> bool:
+        """Whether `read` needs more than the last layer."""
+        return self.layer not in (None, "last") or (self.layer is None and self.backbone.layer_weights is not None)
+
+    def read(self, states: Sequence[Tensor]) -> Tensor:
+        """What the heads read before pooling, of the transformer's input and each layer's output."""
+        if self.layer_weights is not None:
+            return mix_layers(self.layer_weights, states)
+        if isinstance(self.layer, int):
+            return states[self.layer]
+        return states[-1] if self.layer == "last" else self.backbone.read(states)
+
+    def note_state(self) -> dict[str, float]:
+        """Layer weights of its own, which sum to 1."""
+        weights = [] if self.layer_weights is None else self.layer_weights.detach().softmax(dim=0).tolist()
+        return {f"layer_weight_{number:02d}": weight for number, weight in enumerate(weights)}
 
 
 class AdaptationLearner(Learner):
@@ -111,10 +179,17 @@ class AdaptationLearner(Learner):
     """
 
     def __init__(
-        self, model: AdaptedBackbone, objectives: Mapping[str, Objective], settings: Any, curve: Curve
+        self,
+        model: AdaptedBackbone,
+        objectives: Mapping[str, Objective],
+        settings: Any,
+        curve: Curve,
+        constraints: Mapping[str, Constraint] | None = None,
     ) -> None:
+        self.constraints = constraints or {}
         weights = {name: settings.objectives[name] for name in objectives}
-        super().__init__(model, settings, curve, "held_out", settings.seed, weights)
+        constrained = {name: settings.objectives[name] for name in self.constraints}
+        super().__init__(model, settings, curve, "held_out", settings.seed, weights | constrained)
         self.objectives = objectives
         self.reduction = settings.reduction
         self.over_all = settings.mean_over == "clips"
@@ -123,7 +198,12 @@ class AdaptationLearner(Learner):
 
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
         """One term per objective."""
-        embedding = embed_batch(self.model.backbone, batch)
+        model = self.model
+        signals = run_front_end(model.backbone, batch)
+        states = model.backbone.encode_layers(
+            *signals, batch.draws, every=model.reads_several or bool(self.constraints)
+        )
+        embedding = model.backbone.pool(model.read(states), signals[1])
         self._embedding = embedding if self.weighting is not None and not keep else None
         terms = {}
         for name, objective in self.objectives.items():
@@ -133,6 +213,9 @@ class AdaptationLearner(Learner):
             terms[name] = Term(objective.loss(prediction, target, mask, self.reduction), mask.sum(), clips)
             if keep:
                 self._kept.append((name, prediction[mask].cpu(), target[mask].cpu()))
+        for name, constraint in self.constraints.items():
+            n_clips = torch.full_like(signals[1].sum(), len(batch.utterance_ids))
+            terms[name] = Term(constraint.measure(model.backbone, signals, states), n_clips)
         return terms
 
     def combine(self, terms: Mapping[str, Term], total: Tensor) -> Tensor:
@@ -141,11 +224,17 @@ class AdaptationLearner(Learner):
             return total
         losses = torch.stack([terms[name].mean for name in self.objectives])
         present = torch.stack([terms[name].weight > 0 for name in self.objectives])
-        return self.weighting.combine(losses, present, self._embedding)
+        fixed = [self.weights[name] * terms[name].share * terms[name].mean for name in self.constraints]
+        return self.weighting.combine(losses, present, self._embedding) + sum(fixed)
 
     def group_parameters(self) -> list[dict[str, Any]]:
-        """The model's, and learned weights with their own rate and without decay."""
+        """The model's, those that are new with their own rate, and learned weights with theirs and without decay."""
         groups = super().group_parameters()
+        if (rate := self.settings.head_learning_rate) is not None:
+            own = {id(parameter) for parameter in self.model.backbone.parameters()}
+            (every,) = groups
+            old, new = ([p for p in every["params"] if (id(p) in own) is known] for known in (True, False))
+            groups = [{"params": old}, {"params": new, "lr": rate}]
         if self.weighting is not None:
             rate = self.settings.weighting_learning_rate
             groups.append({"params": [*self.weighting.parameters()], "lr": rate, "weight_decay": 0.0})
@@ -157,11 +246,12 @@ class AdaptationLearner(Learner):
             self.weighting.settle()
 
     def note_state(self) -> dict[str, float]:
-        """Learned weights."""
-        if self.weighting is None:
-            return {}
-        learned = zip(self.objectives, self.weighting.weights.tolist(), strict=True)
-        return {f"weight_{name}": value for name, value in learned}
+        """Learned weights of objectives and of layers."""
+        noted = super().note_state()
+        if self.weighting is not None:
+            learned = zip(self.objectives, self.weighting.weights.tolist(), strict=True)
+            noted |= {f"weight_{name}": value for name, value in learned}
+        return noted
 
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
         """Each objective's own metrics; a smaller total loss is better."""
@@ -179,7 +269,8 @@ class TrainingClips:
 
     def __init__(self, job: AdaptationJob, backbone: SpeechBackbone, scratch: Path) -> None:
         self.run, self.settings, self.backbone = job.name, job.settings, backbone
-        self.objectives = {name: load_objective(name) for name in sorted(job.settings.objectives)}
+        targeted = objective_features()
+        self.objectives = {name: load_objective(name) for name in sorted(job.settings.objectives) if name in targeted}
         self.assigned = read_frame(job.parts, schema.PARTS)
         self.corpora = dict(self.assigned.select("utterance_id", "corpus").iter_rows())
         self.cached = "frontend" in job.shards and not backbone.cnn_trainable
@@ -241,7 +332,8 @@ class TrainingClips:
         used = {name: len(clips) for name, clips in self.chosen.items()}
         return {
             "corpora": list(self.settings.corpora),
-            "objectives": {name: self.settings.objectives[name] for name in self.objectives},
+            "objectives": dict(sorted(self.settings.objectives.items())),
+            "layer": self.settings.layer,
             "mean_over": self.settings.mean_over,
             "weighting": self.settings.weighting,
             "dimensions": self.dimensions,
@@ -367,7 +459,7 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, e
         "study": study.study,
         "Stage-1 corpora": facts["corpora"],
         "objectives (weight)": facts["objectives"],
-        "targets": {name: load_objective(name).name_engine(study.features) for name in facts["objectives"]},
+        "targets": {name: load_objective(name).name_engine(study.features) for name in facts["targets"]},
         "training clips": facts["utterances"]["train"],
         "held out": facts["held_out_share"],
         "epochs (kept)": f"{epochs} ({facts['best_epoch']})",
@@ -377,9 +469,10 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, e
     if settings.weighting != "fixed":
         card["weighting"] = f"{settings.weighting}: learned, beginning with the weights above"
     adapter.backbone.save(part, card)
-    save_file(
-        {name: value.contiguous() for name, value in adapter.heads.state_dict().items()}, part / "heads.safetensors"
-    )
+    new = adapter.heads.state_dict()
+    if adapter.layer_weights is not None:
+        new["layer_weights"] = adapter.layer_weights.detach()
+    save_file({name: value.contiguous() for name, value in new.items()}, part / "heads.safetensors")
     (part / "adaptation.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     force_to_disk(part)
     replace_folder(part, output)

@@ -292,7 +292,12 @@ def embed_batch(backbone: SpeechBackbone, batch: Batch) -> Tensor:
     """Pooled embeddings (batch, width) of a batch of audio, or of the cached output of the front end; vectors as they are."""
     if "vector" in batch.streams:
         return batch.streams["vector"]
+    frames, lengths = run_front_end(backbone, batch)
+    return backbone.pool(backbone.encode(frames, lengths, batch.draws), lengths)
+
+
+def run_front_end(backbone: SpeechBackbone, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Front end's frames (batch, n_frames, cnn_dimension) of a batch of audio, or its cached output, and frame counts (batch,)."""
     if "frontend" in batch.streams:
-        lengths = batch.lengths["frontend"]
-        return backbone.pool(backbone.encode(batch.streams["frontend"].float(), lengths, batch.draws), lengths)
-    return backbone(batch.streams["audio"], batch.draws)
+        return batch.streams["frontend"].float(), batch.lengths["frontend"]
+    return backbone.encode_cnn(batch.streams["audio"])

@@ -119,8 +119,9 @@ def list_terms(study: Study, corpora: Iterable[str], objectives: Iterable[str] =
     for name in dict.fromkeys(corpora):
         known = read_declaration("corpora", study.corpora[name].importer, "TERMS")
         terms.append(f"Corpus {name}: {known or 'its own terms, which the study does not state'}.")
-    for name in objectives:
-        feature = objective_features()[name]
+    features = objective_features()
+    for name in filter(features.__contains__, objectives):
+        feature = features[name]
         if stated := read_declaration("features", feature, "TERMS"):
             terms.append(f"Targets of {name}: {stated}.")
         if entry := find_entry(find_weights(study, feature) or ""):

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from emoadapt import objectives
+from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.config import objective_features
 from emoadapt.errors import ConfigError
-from emoadapt.objectives.base import load_objective
+from emoadapt.layers.speech import SpeechBackbone
+from emoadapt.objectives.base import Constraint, load_constraint, load_objective
+from emoadapt.plugins import FOLDER_VARIABLE
 
 
 def test_features_are_read_without_importing() -> None:
@@ -88,5 +92,72 @@ def test_accuracy_counts_the_most_probable_class() -> None:
 
 
 def test_unknown_objective_is_answered_with_the_known() -> None:
-    with pytest.raises(ConfigError, match="objective pitch is not known; there is egemaps"):
+    with pytest.raises(ConfigError, match="objective pitch is not known; there is distillation, egemaps"):
         load_objective("pitch")
+
+
+@pytest.fixture
+def moved() -> tuple[SpeechBackbone, SpeechBackbone]:
+    """A small backbone without dropout as it began, and one that has moved from there."""
+    shape = UntrainedBackbone(
+        conv_dim=[8], conv_kernel=[40], conv_stride=[320], hidden_size=16, layers=2, heads=2, intermediate_size=16,
+        conv_pos_kernel=4, conv_pos_groups=4, dropout=0.0,
+    )  # fmt: skip
+    start, other = (build_untrained("wav2vec2", shape) for _ in range(2))
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter += 0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    return start.eval(), other.eval()
+
+
+def measure(objective: Constraint, backbone: SpeechBackbone, audio: list[torch.Tensor]) -> float:
+    signals = backbone.encode_cnn(audio)
+    return objective.measure(backbone, signals, backbone.encode_layers(*signals)).item()
+
+
+def test_distillation_is_the_distance_over_the_variation_of_the_start(moved) -> None:
+    """Against numpy, clip by clip: in a batch, padding counts as nothing."""
+    start, other = moved
+    objective = load_constraint("distillation")
+    objective.begin(start)
+    audio = [torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in (6000, 2500)]
+    assert measure(objective, start, audio) == 0.0
+    by_hand = []
+    for clip in audio:
+        frames, lengths = other.encode_cnn([clip])
+        pairs = zip(other.encode_layers(frames, lengths), start.encode_layers(frames, lengths), strict=True)
+        for state, wanted in ((a[0].detach().numpy(), b[0].detach().numpy()) for a, b in pairs):
+            by_hand.append(((state - wanted) ** 2).sum() / ((wanted - wanted.mean(0)) ** 2).sum())
+    assert measure(objective, other, audio) == pytest.approx(np.mean(by_hand), rel=1e-4)
+    assert not any(parameter.requires_grad for parameter in objective.start.parameters())
+
+
+def test_distillation_of_a_clip_of_one_frame_is_finite(moved) -> None:
+    start, other = moved
+    objective = load_constraint("distillation")
+    objective.begin(start)
+    assert 0 < measure(objective, other, [torch.randn(300, generator=torch.Generator().manual_seed(0))]) < 1e4
+
+
+def test_l2_sp_counts_trained_parameters_only(moved) -> None:
+    start, other = moved
+    objective, audio = load_constraint("l2_sp"), [torch.zeros(2000)]
+    start.set_cnn_trainable(False)
+    objective.begin(start)
+    other.set_cnn_trainable(False)
+    begun, trained = start.state_dict(), {name: p for name, p in other.named_parameters() if p.requires_grad}
+    expected = 0.5 * sum(((value - begun[name]) ** 2).sum().item() for name, value in trained.items())
+    assert 0 < len(trained) < len(list(other.parameters()))
+    assert measure(objective, other, audio) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_objective_that_declares_a_target_and_has_none_is_refused(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "objectives"
+    folder.mkdir()
+    (folder / "mistaken.py").write_text(
+        'FEATURE = "egemaps"\nCOLUMN = "egemaps"\nfrom emoadapt.objectives.l2_sp import Objective\n'
+    )
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr("emoadapt.objectives.__path__", [*objectives.__path__, str(folder)])
+    with pytest.raises(ConfigError, match=r"it has a target .FEATURE., so that its class must extend `Objective`"):
+        load_objective("mistaken")

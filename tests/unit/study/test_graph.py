@@ -193,6 +193,15 @@ def test_adaptations_share_shards_only_with_the_same_objectives(graph: Graph) ->
     assert graph.training_shards("one")[0] == "results/training/egemaps/c/000.parquet"
 
 
+def test_objectives_without_target_share_the_shards_and_normalisers_of_the_others(graph: Graph) -> None:
+    kept = change(graph, "adaptations.one.objectives", {"egemaps": 1.0, "l2_sp": 0.1, "distillation": 1.0})
+    assert kept.objective_sets() == graph.objective_sets()
+    assert kept.normaliser_inputs("one") == graph.normaliser_inputs("one")
+    assert kept.normaliser_code("one") == graph.normaliser_code("one")
+    assert kept.features_in_use() == graph.features_in_use()
+    assert kept.stage1_code("h", "one") != graph.stage1_code("h", "one")
+
+
 TUNED, ADAPTED, VECTOR, MACHINE, PROBED = (
     Setting("t", Model.parse(name), "full")
     for name in ("h.original", "h.one", "e.original.mlp", "e.original.svm", "h.one.probe")

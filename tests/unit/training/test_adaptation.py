@@ -15,7 +15,7 @@ from transformers import AutoModel
 
 from emoadapt import schema
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
-from emoadapt.errors import DataError, TrainingError
+from emoadapt.errors import ConfigError, DataError, ModelError, TrainingError
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.training.adaptation import AdaptationLearner
 from emoadapt.training.interruption import Interrupted
@@ -546,3 +546,131 @@ def test_a_model_trained_by_steps_states_its_epochs(work) -> None:
     assert len(get_values(curves, "held_out", "loss")) == 3
     best = json.loads((model / "adaptation.json").read_text())["best_epoch"]
     assert f"| epochs (kept) | 2 ({best}) |" in (model / "README.md").read_text()
+
+
+# --- what keeps the starting model ------------------------------------------------------------------------
+
+
+def start_of(work, **changes) -> dict[str, torch.Tensor]:
+    """Weights of the untrained `tiny` of a study whose adaptation is changed."""
+    work.write_unlabelled()
+    shape = work.values["backbones"]["tiny"]["untrained"]
+    shape["layers"] = 2
+    work.values["backbones"]["tiny"]["cnn"] = "frozen"
+    work.values["adaptations"]["all"] |= {"epochs": 2, **changes}
+    return build_untrained("wav2vec2", UntrainedBackbone(**shape)).model.state_dict()
+
+
+def list_changed(model: Path, start: dict[str, torch.Tensor]) -> set[str]:
+    """Transformer layers of a saved model that differ from its start."""
+    weights = load_file(model / "model.safetensors")
+    assert set(weights) == set(start)
+    changed = {name for name, value in start.items() if not torch.equal(weights[name], value)}
+    return {name.split(".")[2] for name in changed if name.startswith("encoder.layers.")}
+
+
+def test_layers_above_the_one_that_is_read_stay_as_they_were(work) -> None:
+    start = start_of(work, layer=1)
+    model, curves = run(work)
+    assert list_changed(model, start) == {"0"}
+    before, *after = get_values(curves, "held_out", "loss")
+    assert min(after) < before
+    assert json.loads((model / "adaptation.json").read_text())["layer"] == 1
+
+
+def test_a_weighted_mean_is_read_by_the_objectives_alone(work) -> None:
+    start = start_of(work, layer="weighted", head_learning_rate=0.05)
+    model, curves = run(work)
+    assert list_changed(model, start) == {"0", "1"}
+    weights = [get_values(curves, "course", f"layer_weight_{number:02d}") for number in range(3)]
+    assert sum(values[-1] for values in weights) == pytest.approx(1.0)
+    assert len({round(values[-1], 2) for values in weights}) > 1
+    assert load_file(model / "heads.safetensors")["layer_weights"].shape == (3,)
+    assert not (model / "layer_weights.safetensors").exists()
+
+
+def test_stage_1_may_train_less_than_stage_2(work) -> None:
+    start = start_of(work, train_layers=1)
+    assert list_changed(run(work)[0], start) == {"1"}
+    assert work.study.backbones["tiny"].train_layers == "all"
+
+
+def test_adapters_of_stage_1_alone_are_merged(work) -> None:
+    start = start_of(work, lora={"modules": ["v_proj"]})
+    model, _ = run(work)
+    weights = load_file(model / "model.safetensors")
+    changed = {name for name, value in start.items() if not torch.equal(weights[name], value)}
+    assert changed == {f"encoder.layers.{number}.attention.v_proj.weight" for number in (0, 1)}
+
+
+def test_heads_learn_at_their_own_rate(work) -> None:
+    start = start_of(work, learning_rate=1e-12, head_learning_rate=0.05)
+    model, curves = run(work)
+    weights = load_file(model / "model.safetensors")
+    for name, value in start.items():
+        torch.testing.assert_close(weights[name], value, rtol=0, atol=1e-9)
+    before, *after = get_values(curves, "held_out", "loss_egemaps")
+    assert min(after) < 0.5 * before
+
+
+def test_l2_sp_is_half_the_squared_distance_of_the_saved_weights(work) -> None:
+    objectives = {"egemaps": 1.0, "sentiment": 0.5, "face": 1.0}
+    distances = []
+    for weight in (1e-6, 1.0):
+        start = start_of(work, objectives=objectives | {"l2_sp": weight})
+        model, curves = run(work, f"weight{weight}")
+        saved = load_file(model / "model.safetensors")
+        moved = 0.5 * sum(
+            float((saved[name].double() - value.double()).square().sum()) for name, value in start.items()
+        )
+        before, *after = get_values(curves, "held_out", "loss_l2_sp")
+        best = json.loads((model / "adaptation.json").read_text())["best_epoch"]
+        assert before == 0.0 and after[best - 1] == pytest.approx(moved, rel=1e-3)
+        total, egemaps, sentiment, face = (
+            get_values(curves, "held_out", name)[-1] for name in ("loss", "loss_egemaps", "loss_sentiment", "loss_face")
+        )
+        assert total == pytest.approx(egemaps + 0.5 * sentiment + SHOWN * face + weight * after[-1])
+        distances.append(moved)
+    assert distances[1] < 0.5 * distances[0]
+
+
+@pytest.mark.parametrize("weighting", ["fixed", "gradnorm"])
+def test_distillation_keeps_the_frames_of_all_layers(work, weighting: str) -> None:
+    objectives = {"egemaps": 1.0, "sentiment": 0.5, "face": 1.0}
+    found = []
+    for weight in (1e-6, 30.0):
+        start_of(work, objectives=objectives | {"distillation": weight}, weighting=weighting)
+        work.values["backbones"]["tiny"]["untrained"]["dropout"] = 0.0
+        model, curves = run(work, f"weight{weight}")
+        before, *after = get_values(curves, "held_out", "loss_distillation")
+        assert before == 0.0 and min(after) > 0
+        found.append(after[-1])
+        (targets,) = [line for line in (model / "README.md").read_text().splitlines() if line.startswith("| targets")]
+        assert "egemaps" in targets and "distillation" not in targets
+    assert found[1] < 0.5 * found[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layer": 3}, "has layers 0 to 2, and 3 is asked for"),
+        ({"layer": 1, "train_layers": 1}, "up to layer 1 is trained"),
+    ],
+)
+def test_a_layer_that_nothing_trained_leads_to_is_refused(work, changes: dict, message: str) -> None:
+    start_of(work, **changes)
+    with pytest.raises(ModelError, match=message):
+        run(work)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objectives": {"l2_sp": 1.0}}, "l2_sp only keep the model as it is; name one with a target"),
+        ({"lora": {}, "train_layers": 1}, "exclude each other"),
+    ],
+)
+def test_settings_that_would_adapt_nothing_or_two_ways_are_refused(work, changes: dict, message: str) -> None:
+    work.values["adaptations"]["all"] |= changes
+    with pytest.raises(ConfigError, match=message):
+        _ = work.study

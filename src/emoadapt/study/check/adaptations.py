@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emoadapt.config import objective_features
 from emoadapt.data.held_out import describe_common, draw_parts
 from emoadapt.errors import EmoadaptError
 from emoadapt.tasks.leaks import describe_clips, describe_leak, find_stage1_copies
@@ -33,7 +34,7 @@ def check_adaptation(listings: Listings, graph: Graph, name: str, problems: list
     print(f"adaptation {name}: {parts.height} clips, {held} of them held out ({held / parts.height:.1%})")
     for note in describe_common(clips):
         print(f"  note: {note}")
-    for objective in adaptation.objectives:
+    for objective in filter(objective_features().__contains__, adaptation.objectives):
         if without := [corpus for corpus in adaptation.corpora if graph.target_feature(objective, corpus) is None]:
             print(
                 f"  note: {objective} is learned without corpus {', '.join(without)}, which has no video "

@@ -1,0 +1,41 @@
+"""L2-SP: a penalty on the distance of the weights from their start (Li et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from emoadapt.objectives.base import Constraint
+
+if TYPE_CHECKING:
+    from emoadapt.layers.speech import SpeechBackbone
+
+FEATURE = None
+
+
+class Objective(Constraint):
+    """Half the squared distance of all trained parameters of the backbone from the values that they began with.
+
+    Li, Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks", ICML 2018, Eq. 2. Its alpha
+    is the weight in the study; its beta, a penalty on the new heads, is 0.
+    """
+
+    def begin(self, backbone: SpeechBackbone) -> None:
+        """Copy the trained parameters."""
+        self.start = {name: value.detach().clone() for name, value in _list_trained(backbone).items()}
+
+    def measure(self, backbone: SpeechBackbone, signals: tuple[Tensor, Tensor], states: Sequence[Tensor]) -> Tensor:
+        """See the class; the clips do not matter."""
+        trained = _list_trained(backbone)
+        self.start = {name: value.to(trained[name].device) for name, value in self.start.items()}
+        with torch.autocast(backbone.device.type, enabled=False):
+            return (
+                0.5 * torch.stack([(value - self.start[name]).square().sum() for name, value in trained.items()]).sum()
+            )
+
+
+def _list_trained(backbone: SpeechBackbone) -> dict[str, Tensor]:
+    return {name: value for name, value in backbone.named_parameters() if value.requires_grad}
