@@ -69,16 +69,16 @@ def enter_folder(folder: Path) -> bool:
     state = folder.absolute() / ".snakemake"
     (state / RUNS).mkdir(parents=True, exist_ok=True)
     others, left = _list_records(state), _find_left(state)
-    own = _add_record(state, late=bool(left))
+    own = _add_record(state, locks=not left)
     alone = bool(_is_held(own)) and all(_is_held(record) is False for record in others)
     if not (alone and left):
         return alone
-    holders = [run for record in others if not (run := _read(record)).get("late")]
+    holders = [run for record in others if (run := _read(record)).get("locks", True)]
     elsewhere = dict.fromkeys(str(run.get("host", "an unknown host")) for run in holders if not _is_here(run))
     if holders and not elsewhere:
         for path in left:
             path.unlink(missing_ok=True)
-        _write(own, late=False)
+        _write(own, locks=True)
     else:
         print(
             f"{state} contains lock files of a run on {' or '.join(elsewhere) or 'an unknown host'}; when it has ended, remove "
@@ -112,9 +112,12 @@ def begin_run(folder: Path, study: str) -> None:
         OSError: the record cannot be written.
     """
     state = folder.absolute() / ".snakemake"
-    own = next(record for record in _own if record.is_relative_to(state))
+    # Where there are no locks, a run that began meanwhile may have taken the record for one of a dead run.
+    own = next((record for record in _own if record.parent.parent == state and record.exists()), None) or _add_record(
+        state
+    )
     since = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
-    _write(own, study=study, since=since, late=False)
+    _write(own, study=study, since=since, locks=True)
     for record in _list_records(state):
         if record not in _own and _is_over(record, state):
             _await_jobs(record)
@@ -198,7 +201,7 @@ def _add_record(state: Path, **facts: Any) -> Path:
         fcntl.flock(_own[record], fcntl.LOCK_EX | fcntl.LOCK_NB)
     _write(record, host=socket.gethostname(), boot=_boot(), process=os.getpid(), session=os.getsid(0), **facts)
     part.rename(record)
-    atexit.register(_remove_unused, record, os.getpid())
+    atexit.register(_leave, record, os.getpid())
     return record
 
 
@@ -210,10 +213,13 @@ def _write(record: Path, **facts: Any) -> None:
     os.ftruncate(descriptor, len(text))
 
 
-def _remove_unused(record: Path, process: int) -> None:
-    """Remove the record of a dry run; jobs of a run may outlive it, on a cluster."""
+def _leave(record: Path, process: int) -> None:
+    """Remove the record of a dry run, and keep that of a run, whose jobs may outlive it on a cluster."""
     if os.getpid() == process and "study" not in _read(record):
         record.unlink(missing_ok=True)
+    elif os.getpid() == process:
+        with suppress(OSError):
+            _write(record, locks=False)
 
 
 def _list_records(state: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Records of runs, lock files of killed ones, and what their jobs may publish."""
 
+import atexit
 import errno
 import os
 import signal
@@ -144,6 +145,7 @@ def test_of_two_runs_on_two_hosts_neither_claims_all_lock_files(
 
 def release() -> None:
     """Let go of what this process holds, as its end would."""
+    atexit.unregister(run._leave)
     while run._own:
         os.close(run._own.popitem()[1])
     os.environ.pop(VARIABLE, None)
@@ -160,6 +162,10 @@ def test_a_file_system_without_locks_stops_nothing(tmp_path: Path, monkeypatch: 
     left.parent.mkdir(parents=True)
     left.touch()
     assert not enter_folder(tmp_path) and left.exists()
+    (taken,) = run._own
+    taken.unlink()  # by a run that cannot know that this process is alive
+    begin_run(tmp_path, "small")
+    write_text(tmp_path / "result", "of the run")
     release()
 
 
@@ -306,6 +312,19 @@ def test_what_is_refused_says_what_stays(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(Disowned, match="result stays as it is: the run that this job belongs to has ended"):
         write_text(tmp_path / "result", "late")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_ended_by_itself_has_left_no_lock_files(
+    left: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left.unlink()
+    start_on("login1", tmp_path, monkeypatch)
+    begin_run(tmp_path, "small")
+    run._leave(*run._own, os.getpid())
+    start_on("login2", tmp_path, monkeypatch)
+    left.touch()
+    start_on("login2", tmp_path, monkeypatch)
+    assert not left.exists()
 
 
 def test_a_record_that_a_full_disk_left_empty_is_of_an_unknown_host(
