@@ -11,6 +11,7 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
+from emoadapt.config.places import Places, hide_places
 from emoadapt.errors import DataError
 from emoadapt.reporting.audits import COUNTS, build_calibration, build_fairness, build_leaks
 from emoadapt.reporting.display import present_table
@@ -39,6 +40,7 @@ from emoadapt.reporting.style import (
 from emoadapt.reporting.trials import describe_tested, name_products
 from emoadapt.storage.files import write_text
 from emoadapt.storage.frames import read_frame
+from emoadapt.storage.spreadsheets import format_frame, read_csv
 from emoadapt.storage.tables import read_provenance
 from emoadapt.study.nodes import ORIGINAL, Model
 
@@ -95,6 +97,9 @@ def write_tables(
     compared = read_frame(comparisons, schema.COMPARISONS)
     measured = read_frame(metrics, schema.METRICS)
     aside = read_frame([quarantine], schema.QUARANTINE)
+    places = Places(study)
+    shown = pl.col("reason").map_elements(lambda reason: hide_places(places.hide(reason)), pl.String)
+    aside = aside.with_columns(shown)
     clips = read_clips(study, manifests)
     results = build_results(study, compared)
     home = results.filter(pl.col("test_corpus") == pl.col("corpus"))
@@ -124,7 +129,7 @@ def write_tables(
         tables["word_errors"] = read_frame([word_errors], schema.WORD_ERRORS)
     out.mkdir(parents=True, exist_ok=True)
     for name in table_names(study, word_errors is not None):
-        write_text(out / f"{name}.csv", tables[name].write_csv())
+        write_text(out / f"{name}.csv", format_frame(tables[name]))
         notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_methods(study, tables[name])
         notes += _say_runs(study, tables[name]) + _say_sizes(study, tables[name], measured)
         notes += _say_pairs(study, tables[name], compared) if name in ("results", "cross_corpus") else []
@@ -214,7 +219,7 @@ def _say_sizes(study: Study, tidy: pl.DataFrame, metrics: pl.DataFrame) -> list[
 def read_tidy(path: Path) -> pl.DataFrame:
     """Read back a CSV of `write_tables` with the types it was written with."""
     header = path.read_text(encoding="utf-8").splitlines()[0].split(",")
-    return pl.read_csv(path, schema={name: _KINDS.get(name, pl.String) for name in header})
+    return read_csv(path, {name: _KINDS.get(name, pl.String) for name in header})
 
 
 def build_results(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:
