@@ -192,13 +192,14 @@ def write_layout(layout: Layout, folder: Path, inputs: Sequence[Any]) -> Tensor:
     kind = getattr(transformers, layout.head)
     config = kind.config_class(**layout.values, architectures=[layout.head])
     torch.manual_seed(0)
-    model = _randomise(kind(config).eval(), layout.half)
+    model = _randomise(kind(config).eval(), layout)
     described = {**config.to_dict(), "torch_dtype": "float16" if layout.half else "float32"}
     described.pop("dtype", None)
     (folder / "config.json").write_text(json.dumps(described))
     _write_preprocessing(layout, folder, config)
     with torch.inference_mode():
-        expected = _classify(model, folder, inputs) if is_text(layout) else _embed(model, layout, inputs)
+        said = _classify(model, folder, inputs) if is_text(layout) else _embed(model, layout, inputs)
+    expected = torch.cat(said) if said else torch.empty(0)
     state = {_rename(layout, name): value for name, value in model.state_dict().items() if name not in layout.lacking}
     for name in layout.surplus:
         state |= (
@@ -278,13 +279,18 @@ def is_text(layout: Layout) -> bool:
     return layout.name in {text.name for text in TEXT}
 
 
-def _randomise(model: nn.Module, half: bool) -> nn.Module:
-    """Let every tensor count: biases are not 0 and norms not 1, as `transformers` begins with; rounded to 16 bits if `half`."""
+def _randomise(model: nn.Module, layout: Layout) -> nn.Module:
+    """Let every tensor count: biases are not 0 and norms not 1, as `transformers` begins with; rounded to 16 bits if they are so kept.
+
+    Matrices of text models grow, so that different texts get different probabilities.
+    """
     with torch.no_grad():
         for name, value in model.named_parameters():
-            if "embed_positions" not in name:  # sines
-                value.add_(torch.randn_like(value), alpha=0.05 if value.ndim == 1 else 0.2 * float(value.std()))
-        for value in model.parameters() if half else ():
+            if "embed_positions" in name:  # sines
+                continue
+            matrix = 1.5 / value.shape[-1] ** 0.5 if is_text(layout) else 0.2 * float(value.std())
+            value.add_(torch.randn_like(value), alpha=0.05 if value.ndim == 1 else matrix)
+        for value in model.parameters() if layout.half else ():
             value.copy_(value.half())
     return model
 
@@ -325,11 +331,16 @@ def _write_preprocessing(layout: Layout, folder: Path, config: Any) -> None:
     if "XLM" in layout.head:
         from sentencepiece import SentencePieceTrainer
 
-        options = {"model_prefix": str(folder / "sentencepiece.bpe"), "vocab_size": 40, "minloglevel": 2}
+        options = {
+            "model_prefix": str(folder / "sentencepiece.bpe"),
+            "vocab_size": 40,
+            "hard_vocab_limit": False,
+            "minloglevel": 2,
+        }
         SentencePieceTrainer.train(sentence_iterator=iter(TEXTS * 20), **options)
         (folder / "sentencepiece.bpe.vocab").unlink()
     elif layout.head.startswith("Roberta"):
-        from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
+        from transformers.convert_slow_tokenizer import bytes_to_unicode
 
         words = ["<s>", "<pad>", "</s>", "<unk>", *bytes_to_unicode().values(), "th", "ĠI", "<mask>"]
         (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
@@ -353,7 +364,7 @@ def _write_preprocessing(layout: Layout, folder: Path, config: Any) -> None:
         (folder / "preprocessor_config.json").write_text(json.dumps(published))
 
 
-def _embed(model: Any, layout: Layout, clips: Sequence[Tensor]) -> Tensor:
+def _embed(model: Any, layout: Layout, clips: Sequence[Tensor]) -> list[Tensor]:
     """Mean of the last layer, clip by clip, as `transformers` computes it."""
     if layout.head == _WHISPER:
         extract = transformers.WhisperFeatureExtractor(feature_size=model.config.num_mel_bins)
@@ -363,12 +374,12 @@ def _embed(model: Any, layout: Layout, clips: Sequence[Tensor]) -> Tensor:
         extract = transformers.Wav2Vec2FeatureExtractor(do_normalize=layout.normalise)
         inputs = [extract(clip.numpy(), sampling_rate=16_000, return_tensors="pt")["input_values"] for clip in clips]
         encoder = model.base_model
-    return torch.cat([encoder(values).last_hidden_state.mean(dim=1) for values in inputs])
+    return [encoder(values).last_hidden_state.mean(dim=1) for values in inputs]
 
 
-def _classify(model: Any, folder: Path, texts: Sequence[str]) -> Tensor:
+def _classify(model: Any, folder: Path, texts: Sequence[str]) -> list[Tensor]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    return torch.cat([model(**tokenizer(text, return_tensors="pt")).logits.softmax(dim=1) for text in texts])
+    return [model(**tokenizer(text, return_tensors="pt")).logits.softmax(dim=1) for text in texts]
 
 
 def _configure(layout: Layout, name: str) -> Any:

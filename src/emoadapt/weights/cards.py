@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,6 +62,7 @@ def write_card(
     weighted: bool = False,
     pooling: str = "mean",
     padding: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
     """Write `README.md`.
 
@@ -76,12 +77,14 @@ def write_card(
         weighted: the embedding is a weighted mean of layers, whose weights are in `layer_weights.safetensors`.
         pooling: name of the plug-in that pools frames.
         padding: `SpeechBackbone.padding`.
+        notes: `SpeechBackbone.notes`.
     """
     head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
     base = [f"base_model: {origin}"] if trained and is_hub_id(origin) else []
     rows = [f"| {name} | {_show(value)} |" for name, value in facts.items() if name not in ("title", "licences")]
     start = f"`{origin}` (pretrained)" if trained else f"{origin}: **not pretrained**"
+    rows = [f"| note on them | {note} |" for note in notes] + rows
     known = list_weights().get(origin)
     notices = [notice] if trained and notice else []
     licences = [f"Licence of `{origin}`: {known.licence}."] if trained and known else []
