@@ -78,8 +78,16 @@ def test_masks_say_what_a_corpus_lacks(results: Path) -> None:
     speech = pl.read_parquet(results / "training/egemaps+face+sentiment/ravdess_unlabelled/*.parquet")
     assert clips["mask_face"].sum() == CLIPS and speech["mask_face"].sum() == 0
     assert speech["target_face"].null_count() == speech.height == 2 * RECORDINGS
-    assert speech["mask_egemaps"].all() and speech["mask_sentiment"].sum() > 29
+    assert speech["mask_egemaps"].all() and speech["mask_sentiment"].all()
     assert 0 < clips["mask_sentiment"].sum() < CLIPS  # some are Chinese, which the recogniser does not know
+
+
+def test_whisper_recognises_what_was_said(results: Path) -> None:
+    """Pocketsphinx mistakes a quarter of these words."""
+    errors = pl.read_csv(results / "tables/word_errors.csv", infer_schema_length=None)
+    (row,) = errors.filter(corpus="ravdess_unlabelled").to_dicts()
+    assert row["engine"] == "whisper" and row["clips"] == 2 * RECORDINGS and row["words"] == 6 * row["clips"]
+    assert row["word_error_rate"] < 0.05
 
 
 def test_no_test_clip_was_seen_in_stage_1(results: Path) -> None:

@@ -11,7 +11,8 @@ A family is a module here, or in the folder `backbones` of a study's own plug-in
 * `LOADED_BY`: the library that computes its embeddings from such a folder, `transformers` or `emoadapt`;
 * `NOTICE`: what its licence asks the card of every trained model to say, a sentence; empty: nothing;
 * `load(config, models_dir, source)`: a `LoadedBackbone`, see `load_backbone`;
-* `load_folder(folder, architecture, *, origin, trained)`: the same from a folder, see below; not where `MODEL_TYPES` is empty.
+* `load_folder(folder, architecture, *, origin, trained)`: the same from a folder, see below; not where `MODEL_TYPES` is empty;
+* `list_notes(folder)`: sentences on what `load_folder` assumes of a folder that lacks something; may be left out.
 
 Nothing here imports a family, so that a new one changes no digest of another's job: a job names the modules of
 `list_modules`.
@@ -100,6 +101,18 @@ def load_folder(folder: Path, architecture: str | None = None, *, origin: str, t
             f"{origin} is {article} {said} model, the configuration says {architecture}; change `architecture` or `weights`"
         )
     return load_family(found).load_folder(folder, architecture, origin=origin, trained=trained)
+
+
+def list_notes(path: Path) -> list[str]:
+    """Sentences on what loading a folder assumes, since the folder does not say it.
+
+    Raises:
+        ConfigError: the family lacks something that it must declare.
+    """
+    if not path.is_dir():
+        return []
+    family = load_family(_recognise(path, None)[0])
+    return family.list_notes(path) if hasattr(family, "list_notes") else []
 
 
 def load_family(name: str) -> ModuleType:

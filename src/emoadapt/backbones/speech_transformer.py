@@ -6,6 +6,8 @@ noise, and refused if the embedding of a clip depends on the batch.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -172,6 +174,7 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
     from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
     from emoadapt.layers.speech import SpeechBackbone, quiet_transformers
+    from emoadapt.weights.tensors import list_left_out
 
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -184,8 +187,7 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
             model, report = AutoModel.from_pretrained(
                 folder, local_files_only=True, weights_only=True, dtype=torch.float32, output_loading_info=True
             )
-        normalise = _read_normalise(folder, config)
-    except (OSError, ValueError, SafetensorError, UnpicklingError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
         raise ModelError(
             f"{origin} cannot be loaded from {folder} ({str(error).splitlines()[0]}); that must be a folder with config.json and "
             "model.safetensors or pytorch_model.bin; one of results/models is damaged: delete it and run again"
@@ -196,30 +198,51 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
         )
     if "masked_spec_embed" in report["missing_keys"]:
         model.masked_spec_embed = None
+    left_out = list_left_out(report["unexpected_keys"], model, origin)
     known = config.model_type in MODEL_TYPES
-    if not known:
-        _check_parts(model, origin)
+    _check_parts(model, origin, known)
+    normalise = _read_normalise(folder, origin)
     backbone = SpeechBackbone(model, "speech_transformer", normalise=normalise, origin=origin, trained=trained)
+    backbone.notes = [*list_notes(folder), *([f"Not used of the weights: {', '.join(left_out)}."] if left_out else [])]
     if not known:
         _check_padding(backbone)
     return backbone.restore(folder)
 
 
-def _check_parts(model: Any, origin: str) -> None:
-    """A family that is none of the four must be cut into the same parts.
+def list_notes(folder: Path) -> list[str]:
+    """Sentences on what is assumed of a folder that does not say it.
+
+    Args:
+        folder: in Hugging Face format.
+
+    Raises:
+        ModelError: a file in it is damaged.
+    """
+    if _read_extractor(folder) is not None:
+        return []
+    way = (
+        "scaled to zero mean and unit variance"
+        if _guess_normalise(_read_json(folder / "config.json"))
+        else "not scaled"
+    )
+    return [f"Its preprocessor_config.json is missing: clips are {way}, as for the published models of this kind."]
+
+
+def _check_parts(model: Any, origin: str, known: bool) -> None:
+    """A model must be cut into the parts of wav2vec 2.0; of the four families only what follows the last layer is open.
 
     Raises:
         ModelError: one is missing.
     """
     from emoadapt.layers.speech import SHAPE
 
-    lacking = []
-    for part in _PARTS:
+    lacking: list[str] = []
+    for part in () if known else _PARTS:
         found = model
         for name in part.split("."):
             found = getattr(found, name, None)
         lacking += [part] if found is None else []
-    lacking += [f"config.{name}" for name in SHAPE if not hasattr(model.config, name)]
+    lacking += [f"config.{name}" for name in SHAPE if not known and not hasattr(model.config, name)]
     if getattr(model.config, "squeeze_factor", 1) != 1:
         lacking.append("a frame out of the transformer for each that goes in (squeeze_factor)")
     if getattr(model.config, "add_adapter", False):
@@ -259,11 +282,45 @@ def _check_padding(backbone: SpeechBackbone) -> None:
         )
 
 
-def _read_normalise(folder: Path, config: Any) -> bool:
-    """The checkpoint's `do_normalize`; without one, what its family was trained with (True for layer-norm CNNs)."""
-    from transformers import Wav2Vec2FeatureExtractor
+def _read_normalise(folder: Path, origin: str) -> bool:
+    """The checkpoint's `do_normalize`; without one, what is assumed.
 
+    Raises:
+        ModelError: the checkpoint is for audio of another sampling rate, which would sound too fast or too slow to it.
+    """
+    if (extractor := _read_extractor(folder)) is None:
+        return _guess_normalise(_read_json(folder / "config.json"))
+    if (rate := extractor.get("sampling_rate", SAMPLE_RATE)) != SAMPLE_RATE:
+        raise ModelError(
+            f"{origin} reads audio at {rate} Hz, as its preprocessor_config.json says; audio has {SAMPLE_RATE} Hz here, choose another"
+        )
+    # The default of `Wav2Vec2FeatureExtractor`.
+    return bool(extractor.get("do_normalize", True))
+
+
+def _read_extractor(folder: Path) -> dict[str, Any] | None:
+    """The checkpoint's preprocessing, from where `transformers` reads it; None if it has none."""
+    nested = _read_json(folder / "processor_config.json")
+    for name in ("feature_extractor", "audio_processor"):
+        if name in nested:
+            return nested[name]
+    return _read_json(folder / "preprocessor_config.json") or None
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """What a file says; nothing if it is missing.
+
+    Raises:
+        ModelError: it cannot be read. Another default would then be taken for what it says.
+    """
     try:
-        return bool(Wav2Vec2FeatureExtractor.from_pretrained(folder, local_files_only=True).do_normalize)
-    except OSError:
-        return getattr(config, "feat_extract_norm", "layer") == "layer"
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{file} cannot be read ({error}); fetch it again") from None
+
+
+def _guess_normalise(config: Mapping[str, Any]) -> bool:
+    """Whether clips are scaled, where nothing says so: as for the published models, of which only WavLM base and base+ do without."""
+    return (config.get("model_type"), config.get("feat_extract_norm", "group")) != ("wavlm", "group")

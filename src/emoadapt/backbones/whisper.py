@@ -269,6 +269,7 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     from emoadapt.layers.speech import PADDING, quiet_transformers
+    from emoadapt.weights.tensors import list_left_out
 
     try:
         with quiet_transformers():
@@ -293,7 +294,11 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
     if "WhisperForAudioClassification" in (model.config.architectures or ()):
         # Its classifier was trained on such clips.
         setattr(model.config, PADDING, {"seconds": 30.0, "mode": "silence"})
-    return _wrap(model, origin, trained).restore(folder)
+    left_out = {name.removeprefix("model.") for name in report["unexpected_keys"]}
+    backbone = _wrap(model, origin, trained).restore(folder)
+    if parts := list_left_out(left_out, model, origin):
+        backbone.notes = [f"Not used of the weights: {', '.join(parts)}."]
+    return backbone
 
 
 def _build(config: Config) -> SpeechBackbone:

@@ -24,7 +24,7 @@ from emoadapt import schema
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import write_table
 
-UNUSABLE = ("no_words", "repetition", "low_confidence")
+UNUSABLE = ("no_words", "repetition", "low_confidence", "no_speech")
 """Codes of absent transcripts of clips that the recogniser was given."""
 
 SPACELESS = frozenset({"zh", "ja", "th", "lo", "my", "yue"})

@@ -34,7 +34,7 @@ TABLE = schema.make_feature_table(
 VADER_THRESHOLD = 0.05
 """Of the compound score, from VADER's documentation: >= positive, <= -0.05 negative, else neutral."""
 
-DOUBTS = frozenset({"repetition", "low_confidence"})
+DOUBTS = frozenset({"repetition", "low_confidence", "no_speech"})
 """Codes of notes on transcripts whose words may be invented."""
 
 
@@ -205,16 +205,19 @@ def _load_classifier(name: str, context: Context) -> tuple[Any, Any]:
     Raises:
         ModelError: neither is there, it is no sequence classifier, or weights are missing in it.
     """
+    import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from emoadapt.weights.tensors import list_left_out
 
     folder = resolve(name, context.models_dir)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model, loading = AutoModelForSequenceClassification.from_pretrained(
-            folder, local_files_only=True, weights_only=True, output_loading_info=True
+            folder, local_files_only=True, weights_only=True, dtype=torch.float32, output_loading_info=True
         )
-    except (OSError, ValueError, SafetensorError, UnpicklingError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"the sentiment model {folder} cannot be loaded ({reason}); put a complete model there, or set "
@@ -226,4 +229,5 @@ def _load_classifier(name: str, context: Context) -> tuple[Any, Any]:
             f"the sentiment model {folder} lacks weights ({', '.join(missing[:3])}, {len(missing)} in all); "
             "choose a checkpoint that was fine-tuned for classification"
         )
+    list_left_out(loading["unexpected_keys"], model, f"the sentiment model {folder}")
     return tokenizer, model

@@ -60,8 +60,8 @@ class Config(FeatureSection):
     batch_size: int | None = Field(None, ge=1)
     """Windows of 30 s per batch of Whisper. null: 16 on a GPU, 1 on a CPU, where larger batches are hardly faster."""
     no_speech_threshold: float = Field(0.6, ge=0, le=1)
-    """A window contains no words if its no-speech probability is higher and its mean log-probability is at most `log_probability`.
-    Whisper's own rule and value."""
+    """A window contains no words if its no-speech probability is higher and its mean log-probability is at most `log_probability`:
+    Whisper's own rule and value. If its mean log-probability is higher, the clip is doubtful (`no_speech`)."""
     compression_ratio: float | None = Field(2.4, gt=0)
     """A clip is doubtful (`repetition`) if the text of one of its windows compresses better than this. Whisper's own measure and
     value. null: not checked."""

@@ -173,6 +173,9 @@ class SpeechBackbone(nn.Module):
         origin: where the weights come from, for the model card.
         trained: False for random weights.
         parts: how the model is cut.
+
+    Attributes:
+        notes: sentences on what was assumed, or left out, when the weights were loaded.
     """
 
     def __init__(
@@ -198,6 +201,7 @@ class SpeechBackbone(nn.Module):
         self.normalise = normalise
         self.origin = origin
         self.trained = trained
+        self.notes: list[str] = []
         self.cnn_trainable = bool(self.parts.front_end)
         self.spec_augment: SpecAugment | None = None
         self.register_parameter("layer_weights", None)
@@ -452,6 +456,7 @@ class SpeechBackbone(nn.Module):
             notice=self.notice,
             pooling=self.pooling.name,
             padding=self.padding,
+            notes=self.notes,
         )
 
     def _prepare(self, clip: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -28,6 +29,9 @@ WINDOW = 3000
 FRAMES_PER_SECOND = 100
 STAMPS_PER_SECOND = 50
 """Steps of Whisper's time stamps."""
+
+_SOUNDS = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>|\*[^*]*\*")
+"""Names of sounds, as subtitles write them."""
 
 
 class WhisperRecogniser:
@@ -114,6 +118,7 @@ class WhisperRecogniser:
         if result.text:
             clip.ratios.append(result.compression_ratio)
             clip.log_probabilities.append(result.avg_logprob)
+            clip.silences.append(result.no_speech_prob)
         clip.log_probability += result.avg_logprob * (len(result.tokens) + 1)
         clip.n_scored += len(result.tokens) + 1
         segments, done = split_segments(result.tokens, self.tokenizer.timestamp_begin, length)
@@ -127,8 +132,9 @@ class WhisperRecogniser:
         clip.position += done
 
     def _conclude(self, clip: _Clip) -> dict[str, Any]:
+        text = self.tokenizer.decode(clip.words)
         result = {
-            "text": self.tokenizer.decode(clip.words),
+            "text": text if holds_words(text) else "",
             "language": clip.language,
             "no_speech_probability": sum(clip.no_speech) / len(clip.no_speech),
         }
@@ -138,7 +144,7 @@ class WhisperRecogniser:
             result["compression_ratio"] = max(clip.ratios)
         if self.timestamps:
             result["segments"] = clip.segments
-        return {**result, "doubts": find_doubts(clip.ratios, clip.log_probabilities, self.config)}
+        return {**result, "doubts": find_doubts(clip.ratios, clip.log_probabilities, clip.silences, self.config)}
 
 
 @dataclass
@@ -163,6 +169,8 @@ class _Clip:
     """Compression ratio of each window with words."""
     log_probabilities: list[float] = field(default_factory=list)
     """Mean over the tokens of each window with words."""
+    silences: list[float] = field(default_factory=list)
+    """No-speech probability of each window with words."""
 
     @property
     def n_frames(self) -> int:
@@ -175,16 +183,26 @@ class _Clip:
         return min(WINDOW, self.n_frames - self.position)
 
 
-def find_doubts(ratios: Sequence[float], log_probabilities: Sequence[float], config: Any) -> list[str]:
+def holds_words(text: str) -> bool:
+    """Whether a text says more than what sounds there are: not `...`, `♪`, `[Music]` or `(upbeat music)`."""
+    return any(letter.isalnum() for letter in _SOUNDS.sub("", text))
+
+
+def find_doubts(
+    ratios: Sequence[float], log_probabilities: Sequence[float], silences: Sequence[float], config: Any
+) -> list[str]:
     """Reasons to take a clip's words for invented, each `<code>: <detail>`.
 
-    These are the two for which `whisper.transcribe` decodes a window once more, with sampling: a text that repeats itself,
-    and improbable words. Here a window is decoded once, so that the same clip always gives the same text.
+    The first two are those for which `whisper.transcribe` decodes a window once more, with sampling: a text that repeats itself,
+    and improbable words. Here a window is decoded once, so that the same clip always gives the same text. The third is a window that
+    probably holds no speech: `tiny.en` finds the word "you" in ten seconds of silence, and is so sure of it that Whisper's own rule
+    keeps it.
 
     Args:
         ratios: of each window with words, the length of its text divided by that of the compressed text.
         log_probabilities: of each of these windows, mean over its tokens.
-        config: the two limits.
+        silences: of each of these windows, the probability that it holds no speech.
+        config: the three limits.
     """
     doubts = []
     highest, lowest = config.compression_ratio, config.log_probability
@@ -193,6 +211,9 @@ def find_doubts(ratios: Sequence[float], log_probabilities: Sequence[float], con
     if lowest is not None and log_probabilities and min(log_probabilities) < lowest:
         found = f"{min(log_probabilities):.2f}, allowed is {lowest:g}"
         doubts.append(f"low_confidence: the words' mean log-probability is {found}")
+    if silences and max(silences) > config.no_speech_threshold:
+        found = f"{max(silences):.2f}, allowed is {config.no_speech_threshold:g}"
+        doubts.append(f"no_speech: the probability that nobody speaks is {found}")
     return doubts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -63,6 +63,7 @@ def write_card(
     weighted: bool = False,
     pooling: str = "mean",
     padding: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
     """Write `README.md`.
 
@@ -77,6 +78,7 @@ def write_card(
         weighted: the embedding is a weighted mean of layers, whose weights are in `layer_weights.safetensors`.
         pooling: name of the plug-in that pools frames.
         padding: `SpeechBackbone.padding`.
+        notes: `SpeechBackbone.notes`.
     """
     head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
@@ -84,6 +86,7 @@ def write_card(
     rows = [f"| {name} | {_show(value)} |" for name, value in facts.items() if name not in ("title", "licences")]
     shown = name_place(origin)
     start = f"`{shown}` (pretrained)" if trained else f"{shown}: **not pretrained**"
+    rows = [f"| note on them | {note} |" for note in notes] + rows
     known = list_weights().get(origin)
     notices = [notice] if trained and notice else []
     licences = [f"Licence of `{origin}`: {known.licence}."] if trained and known else []

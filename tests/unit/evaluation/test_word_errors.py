@@ -83,9 +83,10 @@ def test_rejected_words_are_deletions_and_noted_ones_count(tmp_path: Path) -> No
         (clip(1, "dogs sit there"), heard(1, None, reason="repetition: the text's compression ratio is 26.3")),
         (clip(2, "kids talk"), heard(2, None, reason="low_confidence: the words' mean log-probability is -1.7")),
         (clip(3, "yes"), heard(3, "yes", reason="low_confidence: the words' mean log-probability is -1.7")),
+        (clip(4, "oh no"), heard(4, None, reason="no_speech: the probability that nobody speaks is 0.94")),
     ]
     (row,) = count(tmp_path, pairs)
-    assert numbers(row) == (3, 2, 0, 6, 0, 5, 0, pytest.approx(5 / 6))
+    assert numbers(row) == (4, 3, 0, 8, 0, 7, 0, pytest.approx(7 / 8))
 
 
 def test_languages_and_corpora_are_counted_apart(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emoadapt.backbones.base import list_notes
 from emoadapt.errors import EmoadaptError, ModelError
 from emoadapt.faces.network_settings import OnnxNetwork
 from emoadapt.weights.registry import identity, resolve
@@ -26,11 +27,14 @@ def check_weights(graph: Graph, problems: list[str]) -> None:
     folder = graph.study.weights_folder
     for user, (name, revision) in graph.weights_in_use().items():
         try:
-            _refuse_cut(resolve(name, folder, revision))
+            path = resolve(name, folder, revision)
+            _refuse_cut(path)
         except EmoadaptError as error:
             problems.append(f"{user}: {error}")
         else:
             print(f"{user}: {name} ({identity(name, folder, revision)})")
+            for note in list_notes(path) if user.startswith("backbone ") else ():
+                print(f"  note: {note}")
     _check_network(graph, problems)
     for name in graph.study.untrained:
         print(f"backbone {name}: UNTRAINED, randomly initialised")
