@@ -44,10 +44,13 @@ def describe_recipe(study: Study, feature: str) -> Recipe:
         section.model_dump_json(exclude=section.list_idle_keys()),
         study_code(study, f"emoadapt.features.{feature}", *section.list_modules()),
         _model_identity(study, feature),
-        list_versions(
-            study, *load_plugin("features", feature).LIBRARIES, *find_section(study, feature).list_libraries()
-        ),
+        list_versions(study, *list_libraries(study, feature)),
     )
+
+
+def list_libraries(study: Study, feature: str) -> tuple[str, ...]:
+    """Libraries whose versions decide a feature's rows."""
+    return *load_plugin("features", feature).LIBRARIES, *find_section(study, feature).list_libraries()
 
 
 def describe_job(study: Study, feature: str) -> JobSize:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -10,6 +12,10 @@ LIBRARIES = (
     "vaderSentiment", "jiwer", "mediapipe", "onnxruntime-gpu", "opencv-python-headless", "av", "numpy", "pyarrow", "polars",
     "scikit-learn", "scipy",
 )  # fmt: skip
+
+VERSION = "version."
+"""Beginning of the names under which a table keeps versions."""
+_VARIABLE = "EMOADAPT_LIBRARIES"
 
 
 @cache
@@ -21,8 +27,33 @@ def installed_version(name: str) -> str:
         return "none"
 
 
-@cache
+def state_libraries(names: Iterable[str]) -> None:
+    """Say which libraries decide the outputs of this process and its children; none: all of `LIBRARIES`, since nobody knows."""
+    os.environ[_VARIABLE] = " ".join(names)
+
+
 def library_versions() -> dict[str, str]:
-    """Installed version of each library that results depend on, as `version.<name>`."""
-    found = {f"version.{name}": installed_version(name) for name in LIBRARIES}
+    """Installed version of each library that the outputs of this process depend on, as `version.<name>`."""
+    stated = os.environ.get(_VARIABLE, "").split()
+    names = ("emoadapt", *stated) if stated else LIBRARIES
+    found = {f"{VERSION}{name}": installed_version(name) for name in names}
     return {name: value for name, value in found.items() if value != "none"}
+
+
+def join_versions(found: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, str]:
+    """Versions of libraries that made results, `2.13.0`, or where they differ `2.12.1 (audio); 2.13.0 (adapt, train)`.
+
+    Args:
+        found: kind of result, and the provenance of one of them.
+    """
+    kinds: dict[str, dict[str, dict[str, None]]] = {}
+    for kind, provenance in found:
+        for name, value in provenance.items():
+            if name.startswith(VERSION):
+                kinds.setdefault(name.removeprefix(VERSION), {}).setdefault(value, {})[kind] = None
+    return {
+        name: next(iter(versions))
+        if len(versions) == 1
+        else "; ".join(f"{value} ({', '.join(sorted(versions[value]))})" for value in sorted(versions))
+        for name, versions in sorted(kinds.items())
+    }

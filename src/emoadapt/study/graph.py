@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import astuple
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -91,10 +90,6 @@ class Graph:
         """Fingerprint of the clips of a shard."""
         return self._state(corpus).shards[int(shard)]
 
-    def demo_state(self, corpus: str, shard: str) -> str:
-        """Root of a generated corpus and state of a shard's clips."""
-        return f"{self.study.corpora[corpus].root} {self.manifest_state(corpus, shard)}"
-
     def media_ready(self, feature: str, corpus: str, shard: str) -> list[str]:
         """Files that a feature needs before it reads a shard's media: the stamp of a generated one."""
         if not reads_media(feature):
@@ -102,10 +97,13 @@ class Graph:
         generated = read_declaration("corpora", self.study.corpora[corpus].importer, "GENERATED")
         return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if generated else []
 
-    def recipe(self, feature: str) -> str:
-        """Digest of a feature's recipe and columns."""
+    @cache  # noqa: B019 - one graph lives as long as the process
+    def recipe(self, feature: str) -> dict[str, str]:
+        """Parts of a feature's recipe, and its columns."""
+        found = describe_recipe(self.study, feature)
         columns = [(field.name, str(field.type)) for field in describe_extraction(self.study, feature).table]
-        return digest(astuple(describe_recipe(self.study, feature)), columns)
+        parts = {"parameters": found.parameters, "weights": found.model, "columns": repr(columns)}
+        return {**parts, "code": found.code}
 
     def features(self) -> list[str]:
         """All features, in use or not."""
@@ -208,14 +206,17 @@ class Graph:
         """Stage-1 model of a kept output; empty for an original backbone."""
         return [f"{RESULTS}/models/{source}"] if "." in source else []
 
-    def kept_state(self, kind: str, source: str) -> str:
+    def kept_state(self, kind: str, source: str) -> dict[str, str]:
         """State of a kept output: configuration and weights of its backbone."""
-        config = self.study.backbones[source.split(".")[0]]
-        return f"{config.describe_kept(kind)} {self._weights_state(source.split('.')[0])}".strip()
+        backbone = source.split(".")[0]
+        return {
+            "backbone": self.study.backbones[backbone].describe_kept(kind),
+            "weights": self._weights_state(backbone),
+        }
 
-    def backbone_state(self, backbone: str) -> str:
+    def backbone_state(self, backbone: str) -> dict[str, str]:
         """A backbone's configuration and the content of its weights."""
-        return f"{self.study.backbones[backbone].describe()} {self._weights_state(backbone)}".strip()
+        return {"backbone": self.study.backbones[backbone].describe(), "weights": self._weights_state(backbone)}
 
     def _weights_state(self, backbone: str) -> str:
         weights = self.study.backbones[backbone].list_weights()
@@ -277,28 +278,30 @@ class Graph:
             return [_name_kept("layers", backbone, start)]
         return [*config.features, *filter(None, [self.front_end("stage2", backbone, start)])]
 
-    def training_inputs_of(self, setting: Setting) -> dict[str, Any]:
+    def training_inputs_of(self, setting: Setting) -> dict[str, list[str]]:
         """Shards, and Stage-1 model if any, that a training on a task reads."""
         corpora, start = self.task_corpora(setting.task), setting.model.start
-        inputs: dict[str, Any] = {
-            "shards": [path for name in self.read_features(setting) for path in self.kept_shards(name, corpora)]
-        }
+        inputs = {"shards": [path for name in self.read_features(setting) for path in self.kept_shards(name, corpora)]}
         if start != ORIGINAL and not self.study.finetunings[setting.model.finetuning].frozen:
-            inputs["model"] = f"{RESULTS}/models/{setting.model.backbone}.{start}"
+            inputs["model"] = [f"{RESULTS}/models/{setting.model.backbone}.{start}"]
         return inputs
 
-    def training_state(self, setting: Setting) -> str:
+    def training_state(self, setting: Setting) -> dict[str, str]:
         """The configuration that a training on a task reads, its runs apart."""
         backbone, _, finetuning = setting.model
         settings, task = self.study.finetunings[finetuning], self.study.tasks[setting.task]
-        kept = self.study.keep_models if self.study.keeps_embeddings(setting.model) else ""
         if settings.frozen and self.study.backbones[backbone].adaptable:
             # How the backbone would be trained decides no layer of it as it stands.
             state = self.kept_state("layers", backbone)
         else:
             state = self.backbone_state(backbone)
-        question = f"{json.dumps(task.outputs)} {task.describe_draws(setting.subset)}"
-        return f"{settings.describe()} {question} {kept} {state}"
+        return {
+            "training": settings.describe(),
+            "outputs": json.dumps(task.outputs),
+            "draws": task.describe_draws(setting.subset),
+            "keep_models": str(self.study.keep_models) if self.study.keeps_embeddings(setting.model) else "",
+            **state,
+        }
 
     def training_code(self, setting: Setting) -> str:
         """Digest of the code of a training on a task."""
@@ -520,11 +523,16 @@ class Graph:
         found = partitions, config.subsets, config.resamplings, config.draws, self.leak_state(task)
         return digest(*found, code, [[s.labels, *s.shards] for s in states])
 
-    def report_state(self) -> str:
+    def report_state(self) -> dict[str, str]:
         """State of the report: configuration, template and the paper's values."""
         folder = Path(__file__).parents[1] / "reporting"
         files = sorted([*folder.glob("report.*"), *(find_paper(paper) if (paper := self.study.report.paper) else [])])
-        return digest(self.study.model_dump_json(), self.study.left_out, [path.read_bytes() for path in files])
+        template = digest([path.read_bytes() for path in files])
+        return {
+            "study": self.study.model_dump_json(),
+            "left_out": repr(self.study.left_out),
+            "template": template,
+        }
 
     def reads_vectors(self, setting: Setting) -> bool:
         """Whether a training on a task reads one vector per clip, which takes little memory."""
@@ -573,7 +581,7 @@ class Graph:
             setting,
             runs,
             [Path(path) for path in self.split_tables(setting.task, runs)],
-            Path(inputs["model"]) if "model" in inputs else None,
+            Path(inputs["model"][0]) if "model" in inputs else None,
         )
 
 

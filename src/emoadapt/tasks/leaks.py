@@ -17,6 +17,7 @@ from emoadapt import schema
 from emoadapt.config import Study, Task
 from emoadapt.corpora.base import parent_of
 from emoadapt.errors import CorpusError
+from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.plugins import read_declaration
 from emoadapt.storage.frames import make_frame, read_frame
@@ -435,7 +436,7 @@ def write_leaks(study: Study, task: str, splits: Sequence[Path], manifests: Sequ
     """
     leaks = _find(study, task, study.adaptations_of(task), splits, manifests)
     refuse_leaks(leaks)
-    write_table(output, leaks.to_arrow(), schema.LEAKS)
+    write_table(output, leaks.to_arrow(), schema.LEAKS, library_versions())
 
 
 def check_training(study: Study, task: str, start: str, splits: Sequence[Path], manifests: Sequence[Path]) -> None:

@@ -23,6 +23,7 @@ from emoadapt.data.batching import Batch
 from emoadapt.data.clips import ClipStore
 from emoadapt.data.streams import FRONTEND, list_columns
 from emoadapt.errors import DataError, TrainingError
+from emoadapt.flow.provenance import library_versions
 from emoadapt.layers.heads import seeded
 from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.machine.ranks import count_ranks, find_rank
@@ -86,7 +87,8 @@ def adapt(job: AdaptationJob) -> None:
     facts = clips.describe() | {"backbone": job.backbone, "adaptation": job.start, "padding": padding}
     facts |= _describe_best(best, curve)
     _save(adapter, facts, job, learner.epochs)
-    write_table(job.curves, curve.rows, schema.CURVES, {"backbone": job.backbone, "adaptation": job.start})
+    provenance = {"backbone": job.backbone, "adaptation": job.start, **library_versions()}
+    write_table(job.curves, curve.rows, schema.CURVES, provenance)
     checkpoint.unlink(missing_ok=True)
 
 

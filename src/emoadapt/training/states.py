@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from emoadapt.backbones.base import list_modules
 from emoadapt.flow.code import code_digest, digest
 from emoadapt.storage.files import replacing
+from emoadapt.storage.folders import is_sealed
+from emoadapt.storage.identities import read_identity
 from emoadapt.weights.registry import identity
 
 if TYPE_CHECKING:
@@ -34,17 +36,24 @@ def name_state(
     Args:
         settings: texts and numbers.
         modules: whose code it runs, besides that of the backbone.
-        inputs: files, and folders with files, by path, size and time of writing.
+        inputs: tables and models, by path and content.
         backbone: what it starts from; None = without one.
         weights: folder of weights.
     """
-    files = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
+    states = [(str(path), _identify(path)) for path in inputs]
     start, code = "", list(modules)
     if backbone is not None:
         start, code = backbone.describe(), [*code, *list_modules(backbone, weights)]
         start += "".join(identity(name, weights, revision) for name, revision in backbone.list_weights())
     return digest(list(settings), start, code_digest(*code), states, [version(name) for name in LIBRARIES])
+
+
+def _identify(path: Path) -> object:
+    """What a table or a sealed folder says of its content; of another folder, size and time of writing of its files."""
+    if not path.is_dir() or is_sealed(path):
+        return read_identity(path)
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def remove_others(place: Path, pattern: str) -> None:

@@ -253,7 +253,7 @@ def test_a_training_reads_what_its_method_and_backbone_say(graph: Graph) -> None
     assert graph.read_features(ADAPTED) == ["audio", "frontend.h"]
     assert graph.read_features(VECTOR) == graph.read_features(MACHINE) == ["egemaps"]
     assert graph.read_features(PROBED) == ["layers.h.one"]
-    assert graph.training_inputs_of(ADAPTED)["model"] == "results/models/h.one"
+    assert graph.training_inputs_of(ADAPTED)["model"] == ["results/models/h.one"]
     assert "model" not in graph.training_inputs_of(PROBED), "its backbone is not loaded"
     free = change(graph, "backbones.h.cnn", "stage1")
     assert free.read_features(TUNED) == ["audio"] and free.read_features(ADAPTED) == ["audio", "frontend.h.one"]
