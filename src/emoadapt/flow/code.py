@@ -9,13 +9,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-import json
 import sys
 from functools import cache
 from pathlib import Path
 
 from emoadapt.plugins import find_beside, find_source, is_own
-from emoadapt.storage.caches import write_cache
+from emoadapt.storage.caches import read_cache, write_cache
 
 DECLARATIONS = frozenset({"emoadapt", "emoadapt.config", "emoadapt.schema", "emoadapt.errors"})
 """Modules and packages that only declare. What a rule takes from them is in its params (values) and in its tables'
@@ -133,14 +132,13 @@ def _recall(name: str, is_package: bool, text: str) -> tuple[str, list[str]]:
     key = hashlib.sha256(f"{sys.version}\n{_hash_this()}\n{name}\n{is_package}\n{text}".encode()).hexdigest()
     path = _memory[0] / f"{key[:32]}.json" if _memory else None
     if path is not None:
-        try:
-            found = json.loads(path.read_text())
+        # The key is compared, too: a file may have been given another's name.
+        found = read_cache(path)
+        if found is not None and found["key"] == key:
             return found["digest"], found["imports"]
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
     value, imports = _parse_module(name, is_package, text)
     if path is not None:
-        write_cache(path, json.dumps({"module": name, "digest": value, "imports": imports}))
+        write_cache(path, {"module": name, "key": key, "digest": value, "imports": imports})
     return value, imports
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import sys
 from array import array
@@ -13,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from emoadapt.schema import UNREADABLE
-from emoadapt.storage.caches import write_cache
+from emoadapt.storage.caches import read_cache, write_cache
 
 _64_BITS = 2**64 - 1
 
@@ -53,7 +52,7 @@ def fingerprint_media(root: Path, media: Iterable[str], cache_file: Path) -> dic
             # What could not be opened now is tried again next time.
             entries[name] = state + value if value != UNREADABLE else value
     if entries != known:
-        _write_cache(cache_file, root, entries)
+        write_cache(cache_file, {"root": str(root.absolute()), "media": entries})
     return {name: entry.rpartition(" ")[2] for name, entry in entries.items()}
 
 
@@ -94,13 +93,5 @@ def _hash_file(path: Path) -> str:
 
 def _read_cache(path: Path, root: Path) -> dict[str, str]:
     """Media -> `<size> <modified> <changed> <inode> <fingerprint>`; one string each is quickly read and small in memory."""
-    try:
-        content = json.loads(path.read_text())
-        entries = content["media"] if content["root"] == str(root.absolute()) else {}
-        return entries if all(isinstance(entry, str) for entry in entries.values()) else {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def _write_cache(path: Path, root: Path, entries: dict[str, str]) -> None:
-    write_cache(path, json.dumps({"root": str(root.absolute()), "media": entries}, separators=(",", ":")))
+    content = read_cache(path)
+    return content["media"] if content is not None and content["root"] == str(root.absolute()) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from emoadapt.flow.code import code_digest
 from emoadapt.flow.fingerprints import fingerprint_media
 from emoadapt.schema import UNREADABLE
-from emoadapt.storage.caches import write_cache
+from emoadapt.storage.caches import read_cache, write_cache
 
 if TYPE_CHECKING:
     from emoadapt.config import Corpus
@@ -59,14 +58,11 @@ class Durations:
         there = set(self._fingerprints.values())
         kept = {kind: {f: s for f, s in found.items() if f in there} for kind, found in self._known.items()}
         if kept != self._before:
-            write_cache(self._cache, json.dumps({"code": self._code, "seconds": kept}, separators=(",", ":")))
+            write_cache(self._cache, {"code": self._code, "seconds": kept})
 
     def _read(self) -> dict[str, dict[str, float | None]]:
-        try:
-            content = json.loads(self._cache.read_text())
-            return dict(content["seconds"]) if content["code"] == self._code else {}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
+        content = read_cache(self._cache)
+        return content["seconds"] if content is not None and content["code"] == self._code else {}
 
 
 def fingerprint_clips(name: str, config: Corpus, utterances: Iterable[Utterance]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from emoadapt.flow.shards import assign_shard
 from emoadapt.listing.durations import fingerprint_clips
 from emoadapt.listing.reading import describe_sources, read_labels, read_utterances
 from emoadapt.plugins import load_plugin
-from emoadapt.storage.caches import write_cache
+from emoadapt.storage.caches import read_cache, write_cache
 from emoadapt.storage.files import Overtaken
 
 STATES = Path("results/.cache/states")
@@ -64,8 +63,7 @@ def find_state(name: str, config: AnyCorpus) -> CorpusState:
     witness = None if sources is None else witness_files(root, media)
     state = _compute_state(name, config, utterances)
     if witness is not None:
-        found = {"sources": sources, "witness": witness, "media": media, "state": asdict(state)}
-        write_cache(path, json.dumps(found, separators=(",", ":")))
+        write_cache(path, {"sources": sources, "witness": witness, "media": media, "state": asdict(state)})
     return state
 
 
@@ -87,7 +85,7 @@ def _lay_by(name: str, rows: list[dict[str, Any]], columns: pa.Schema) -> str:
     path = LISTED / name / f"{state}.parquet"
     if not path.exists():
         with suppress(OSError, Overtaken):
-            write_table(path, rows, columns)
+            write_table(path, rows, columns, {"state": state})
     return state
 
 
@@ -107,22 +105,26 @@ def _list_again(name: str, state: str | None, rows: list[dict[str, Any]], what: 
 
 
 def _take_listed(name: str, state: str | None, columns: pa.Schema) -> pa.Table | None:
-    """Rows of a state that are cached."""
-    from emoadapt.storage.tables import read_table
+    """Rows of a state that are cached; those of another state, and what is damaged, are deleted."""
+    from emoadapt.storage.tables import read_provenance, read_table
 
     listed = LISTED / name / f"{state}.parquet"
-    return read_table(listed, columns) if state and listed.exists() else None
+    if not state or not listed.exists():
+        return None
+    with suppress(OSError, DataError):
+        if read_provenance(listed).get("state") == state:
+            return read_table(listed, columns)
+    with suppress(OSError):
+        listed.unlink()
+    return None
 
 
 def _recall_state(path: Path, sources: str, root: Path) -> CorpusState | None:
-    try:
-        found = json.loads(path.read_text())
-        if found["sources"] != sources or witness_files(root, found["media"]) != found["witness"]:
-            return None
-        state = found["state"]
-        return CorpusState(tuple(state["shards"]), state["labels"], state["transcripts"])
-    except (OSError, ValueError, KeyError, TypeError):
+    found = read_cache(path)
+    if found is None or found["sources"] != sources or witness_files(root, found["media"]) != found["witness"]:
         return None
+    state = found["state"]
+    return CorpusState(tuple(state["shards"]), state["labels"], state["transcripts"])
 
 
 def list_manifest(

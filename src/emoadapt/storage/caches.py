@@ -1,14 +1,40 @@
-"""Cache files, which a process can do without."""
+"""Cache files: each has a digest of its content, and whatever is wrong with one, a process can do without it."""
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from emoadapt.storage.files import Overtaken, replacing
+from emoadapt.storage.footers import digest_bytes
+
+_BEFORE, _AFTER = 36, b"]"
 
 
-def write_cache(path: Path, text: str) -> None:
-    """Write a file atomically; on a full or read-only disk, or beside another writer, leave what is there."""
-    with suppress(OSError, Overtaken), replacing(path, lasting=False) as part:
-        part.write_text(text)
+def write_cache(path: Path, content: Any) -> None:
+    """Write a value that JSON can hold; on a full or read-only disk, or beside another writer, leave what is there."""
+    text = json.dumps(content, separators=(",", ":")).encode()
+    with suppress(OSError, Overtaken), replacing(path, lasting=False) as part, part.open("wb") as file:
+        file.writelines((_open(text), text, _AFTER))
+
+
+def read_cache(path: Path) -> Any | None:
+    """What `write_cache` wrote; None if it is missing or damaged, or cannot be read."""
+    try:
+        whole = path.read_bytes()
+    except OSError:
+        return None
+    content = memoryview(whole)[_BEFORE : -len(_AFTER)]
+    if not whole.startswith(_open(content)) or not whole.endswith(_AFTER):
+        return None
+    # A large cache is at most twice in memory.
+    text = str(content, "ascii")
+    del content, whole
+    return json.loads(text)
+
+
+def _open(content: bytes | memoryview) -> bytes:
+    """What stands before a content: the two are a list in JSON, of its digest and itself."""
+    return f'["{digest_bytes(content)}",'.encode()

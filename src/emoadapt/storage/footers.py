@@ -87,7 +87,7 @@ def read_statement(path: Path | str) -> Statement:
     return Statement(content["identity"], content["rows"], content["keys"], claim, content["provenance"])
 
 
-def digest_bytes(content: bytes) -> str:
+def digest_bytes(content: bytes | memoryview) -> str:
     """Half a SHA-256, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()[:32]
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.machine.devices import fit_threads
 from emoadapt.machine.torch_device import find_device
 from emoadapt.schema import SAMPLE_RATE
-from emoadapt.storage.files import write_text
+from emoadapt.storage.caches import write_cache
 from emoadapt.study.plan.work import choose_calibrated, describe_calibrated
 from emoadapt.training.finetuning import FinetunedBackbone
 
@@ -73,7 +72,7 @@ def calibrate(study: Study, output: Path, *, clip_seconds: float = 4.0, steps: i
         speeds = measure_backbone(choose_calibrated(study, name), backbone.to(device), device, clip_seconds, steps)
         found["backbones"][name] = {"settings": describe_calibrated(study, name), "stand_in": stand_in, **speeds}
         del backbone
-    write_text(output, json.dumps(found, indent=1) + "\n")
+    write_cache(output, found)
     return found
 
 

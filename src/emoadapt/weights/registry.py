@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.errors import ModelError
-from emoadapt.storage.caches import write_cache
+from emoadapt.storage.caches import read_cache, write_cache
 
 REMEMBERED_BYTES = 16 * 2**20
 """Digests of files from this size on are remembered between processes: reading gigabytes takes seconds, and every
@@ -350,14 +350,14 @@ def _memory_file() -> Path:
 
 def _read_memory() -> dict[str, list]:
     try:
-        return json.loads(_memory_file().read_text())
-    except (OSError, ValueError, RuntimeError):
+        return read_cache(_memory_file()) or {}
+    except RuntimeError:  # no home
         return {}
 
 
 def _write_memory(entries: dict[str, list]) -> None:
     with suppress(RuntimeError):  # no home
-        write_cache(_memory_file(), json.dumps(entries))
+        write_cache(_memory_file(), entries)
 
 
 def _combine(digests: dict[str, str]) -> str:

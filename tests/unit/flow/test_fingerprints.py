@@ -1,6 +1,5 @@
 """Content fingerprints of media files."""
 
-import json
 import os
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from emoadapt.flow import fingerprints
 from emoadapt.flow.fingerprints import fingerprint_media, witness_files
 from emoadapt.schema import UNREADABLE
+from emoadapt.storage.caches import read_cache
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_damaged_cache_is_made_anew(root: Path, tmp_path: Path) -> None:
     first = fingerprint_media(root, ["a.wav"], cache)
     cache.write_text("{half of a fi")
     assert fingerprint_media(root, ["a.wav"], cache) == first
-    assert json.loads(cache.read_text())["media"]["a.wav"].endswith(" " + first["a.wav"])
+    assert read_cache(cache)["media"]["a.wav"].endswith(" " + first["a.wav"])
 
 
 def test_files_renamed_into_each_other_are_noticed(root: Path, tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from emoadapt import schema
 from emoadapt.corpora.csv import Config as CsvCorpus
 from emoadapt.corpora.folder import Config as FolderCorpus
 from emoadapt.errors import DataError
 from emoadapt.listing import manifests
 from emoadapt.listing.manifests import CorpusState, find_state, list_manifest, take_labels, write_manifest
-from emoadapt.storage.tables import read_table
+from emoadapt.storage.tables import read_table, write_table
 
 
 @pytest.fixture
@@ -121,6 +122,28 @@ def test_a_damaged_memory_is_no_memory(root: Path) -> None:
     first = find_state("c", folder_corpus(root))
     (manifests.STATES / "c.json").write_text('{"sources": 1')
     assert find_state("c", folder_corpus(root)) == first
+
+
+@pytest.mark.parametrize("damage", ["garbage", "empty", "flipped", "of another state"])
+def test_a_cached_listing_that_is_wrong_is_not_believed(root: Path, tmp_path: Path, damage: str) -> None:
+    """Symptom: garbage in the cached labels, which nobody had changed, ended in `delete it and run again`."""
+    config = csv_corpus(root)
+    state = find_state("c", config)
+    expected = take_labels("c", config, None)
+    cached = manifests.LISTED / "c" / f"{state.labels}.parquet"
+    whole = cached.read_bytes()
+    if damage == "of another state":
+        with_joy = expected.to_pylist()
+        with_joy[0]["label"] = "joy"
+        write_table(cached, with_joy, schema.LABELS, {"state": "0" * 16})
+    else:
+        flipped = whole[:40] + bytes([whole[40] ^ 1]) + whole[41:]
+        cached.write_bytes({"garbage": b"garbage", "empty": b"", "flipped": flipped}[damage])
+    assert take_labels("c", config, state.labels).to_pylist() == expected.to_pylist()
+    for shard, digest in enumerate(state.shards):
+        (manifests.LISTED / "c" / f"{digest}.parquet").write_bytes(b"garbage")
+        write_manifest("c", config, shard, digest, tmp_path / f"{shard}.parquet")
+        assert read_table(tmp_path / f"{shard}.parquet").to_pylist() == list_manifest("c", config)[shard]
 
 
 def _anew(name: str, config: object) -> CorpusState:

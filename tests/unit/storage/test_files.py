@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emoadapt.storage.caches import write_cache
+from emoadapt.storage import caches
 from emoadapt.storage.files import Overtaken, replacing
 
 
@@ -64,9 +64,11 @@ def test_an_overtaken_writer_raises_an_error(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_another_process_writes_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def overtake(part: Path, text: str) -> None:
-        part.unlink(missing_ok=True)
+    def overtake(content: bytes) -> bytes:
+        (part,) = tmp_path.iterdir()
+        part.unlink()
+        return content
 
-    monkeypatch.setattr(Path, "write_text", overtake)
-    write_cache(tmp_path / "a.json", "{}")
+    monkeypatch.setattr(caches, "_open", overtake)
+    caches.write_cache(tmp_path / "a.json", {})
     assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from emoadapt.errors import ModelError
+from emoadapt.storage.caches import read_cache, write_cache
 from emoadapt.weights import inventory, registry
 from emoadapt.weights.inventory import (
     inspect_weights,
@@ -174,9 +175,9 @@ def test_verification_reads_a_file_that_seems_unchanged(tmp_path: Path, monkeypa
     file.write_bytes(b"rotten!")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     # The time of change cannot be set back: let the file have that of before.
-    memory = json.loads((tmp_path / "cache/emoadapt/weights.json").read_text())
+    memory = read_cache(tmp_path / "cache/emoadapt/weights.json")
     memory[str(file)][2] = file.stat().st_ctime_ns
-    (tmp_path / "cache/emoadapt/weights.json").write_text(json.dumps(memory))
+    write_cache(tmp_path / "cache/emoadapt/weights.json", memory)
     assert summarise(inspect_weights("pair", tmp_path)) == "ok"
     with pytest.raises(ModelError, match=r"pair \(altered\)"):
         print_verification([("pair", None)], tmp_path)

@@ -5,11 +5,10 @@ Snakemake starts often, and splitting a large corpus takes seconds.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from emoadapt.errors import EmoadaptError
-from emoadapt.storage.files import Overtaken, write_text
+from emoadapt.storage.caches import read_cache, write_cache
 from emoadapt.study.graph import RESULTS, Graph
 
 PASSED = Path(RESULTS, ".cache", "tasks")
@@ -25,7 +24,7 @@ def check_tasks(graph: Graph) -> None:
         EmoadaptError: all that would stop a task.
     """
     states = {task: graph.task_state(task) for task in graph.study.tasks}
-    changed = [task for task, state in states.items() if not _has_passed(task, state)]
+    changed = [task for task, state in states.items() if read_cache(PASSED / f"{task}.json") != state]
     if not changed:
         return
     # Here, since they load polars, which most starts do without.
@@ -37,12 +36,6 @@ def check_tasks(graph: Graph) -> None:
         if found := find_task_problems(listings, task):
             problems += found
         else:
-            with suppress(Overtaken, OSError):
-                write_text(PASSED / f"{task}.txt", states[task])
+            write_cache(PASSED / f"{task}.json", states[task])
     if problems:
         raise EmoadaptError("\n".join(problems))
-
-
-def _has_passed(task: str, state: str) -> bool:
-    path = PASSED / f"{task}.txt"
-    return path.is_file() and path.read_text(encoding="utf-8", errors="replace") == state

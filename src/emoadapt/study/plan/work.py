@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from emoadapt.flow.code import digest
 from emoadapt.methods.finetune import Config
 from emoadapt.schema import KEPT
+from emoadapt.storage.caches import read_cache
 from emoadapt.study.graph import Graph
 from emoadapt.study.grid import batches
 from emoadapt.study.nodes import Setting
@@ -283,11 +283,10 @@ def count_epochs(settings: Optimisation, clips: float, seconds: float) -> float:
 
 def read_calibration(path: Path = CALIBRATION) -> dict[str, Any] | None:
     """Speeds that were measured in this folder; None if there are none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except ValueError:
+    found = read_cache(path)
+    if found is None and path.exists():
         logger.warning("%s is damaged, and left aside: call `emoadapt plan --calibrate` again", path)
-        return None
+    return found
 
 
 def _total(values: Sequence[float | None]) -> float | None:

@@ -9,6 +9,7 @@ import pytest
 
 from emoadapt.config import load_study
 from emoadapt.errors import EmoadaptError
+from emoadapt.study.check import passed
 from emoadapt.study.check.passed import check_tasks
 from emoadapt.study.graph import Graph
 
@@ -60,6 +61,9 @@ def test_a_task_that_passed_is_checked_again_when_something_that_decides_it_chan
     check_tasks(make_graph(media))
     with monkeypatch.context() as patch:
         patch.setattr("emoadapt.study.check.tasks.find_task_problems", lambda *_: pytest.fail("it was looked at again"))
+        check_tasks(make_graph(media))
+    for garbage in (b"", b"garbage", b"\xff"):
+        (passed.PASSED / "t.json").write_bytes(garbage)
         check_tasks(make_graph(media))
     write_labels(media, first="c")
     for _ in range(2):
