@@ -58,7 +58,7 @@ rule split:
         manifests=lambda w, input: fold_paths(input),
         labels=lambda w: graph.label_states(w.task),
         split=lambda w: graph.split_state(w.task, int(w.partition)),
-        code=code_of("tasks.splits"),
+        code=code_of("cli.split"),
     shell:
         'python -m emoadapt split {wildcards.task} {wildcards.partition} {params.manifests} --labels "{params.labels}" '
         "--output {output} 2> {log}"
@@ -85,6 +85,6 @@ rule leaks:
     params:
         manifests=lambda w, input: fold_paths(input.manifests),
         rules=lambda w: graph.leak_state(w.task),
-        code=code_of("tasks.leaks"),
+        code=code_of("cli.leaks"),
     shell:
         "python -m emoadapt leaks {wildcards.task} {params.manifests} --output {output} 2> {log}"

@@ -58,7 +58,7 @@ rule quarantine:
         mem_mb=growing(2000),
         runtime=30,
     params:
-        code=code_of("storage.quarantine"),
+        code=code_of("cli.collect_quarantine"),
     shell:
         "python -m emoadapt collect-quarantine --output {output} 2> {log}"
 
@@ -88,6 +88,6 @@ rule word_errors:
     params:
         corpora=lambda w: graph.compared_corpora(),
         recogniser=graph.recogniser_state(),
-        code=code_of("evaluation.word_errors"),
+        code=code_of("cli.word_errors"),
     shell:
         "python -m emoadapt word-errors {params.corpora} --output {output} 2> {log}"

@@ -64,7 +64,7 @@ rule report:
         word_errors=lambda w, input: (
             f"--word-errors {input.word_errors}" if input.get("word_errors") else ""
         ),
-        code=code_of("reporting"),
+        code=code_of("cli.report", "extraction.recipes", "flow.provenance"),
     shell:
         "python -m emoadapt report --tables {output.tables} --figures {output.figures} --page {output.page} "
         "{params.word_errors} 2> {log}"

@@ -22,7 +22,7 @@ rule parts:
         manifests=lambda w, input: fold_paths(input),
         held_out=lambda w: STUDY.adaptations[w.adaptation].held_out,
         seed=lambda w: STUDY.adaptations[w.adaptation].seed,
-        code=code_of("data.held_out"),
+        code=code_of("cli.parts"),
     shell:
         "python -m emoadapt parts {wildcards.adaptation} {params.manifests} --output {output} 2> {log}"
 
@@ -65,6 +65,6 @@ rule training_shard:
         runtime=30,
     params:
         targets=lambda w: graph.training_columns(w.objectives),
-        code=code_of("data.targets"),
+        code=code_of("cli.training_shard"),
     shell:
         "python -m emoadapt training-shard {input} --objectives {wildcards.objectives} --output {output} 2> {log}"

@@ -380,8 +380,8 @@ def keep(kind: str, source: str, audio: Path, output: Output, threads: Threads =
     _take_gpus(int(study.device != "cpu"))
     graph = Graph(study)
     model = [Path(path) for path in graph.kept_model(source)]
-    code = graph.kept_code(source)
-    keep_shard(study, kind, source.split(".")[0], model[0] if model else None, audio, output, code, threads)
+    made = graph.kept_recipe(source)
+    keep_shard(study, kind, source.split(".")[0], model[0] if model else None, audio, output, **made, threads=threads)
 
 
 # --- Stage 1 ------------------------------------------------------------------------------------------
@@ -470,7 +470,7 @@ def train(
     """Stage 2: train and test a model on a task, several runs in one process."""
     from emoadapt.study.graph import Graph
     from emoadapt.study.nodes import Run
-    from emoadapt.tasks.leaks import check_training
+    from emoadapt.tasks.refusals import check_training
     from emoadapt.training.jobs import run_job
 
     study = _study()
