@@ -403,8 +403,8 @@ def keep(
     _take_gpus(int(study.device != "cpu"))
     read = _claim(origins.keep(kind, source, corpus, shard), made)
     model = next(iter(read["model"]), None)
-    code = origins.graph.kept_code(source)
-    keep_shard(study, kind, source.split(".")[0], model, read["audio"][0], output, code, threads)
+    recipe = origins.graph.kept_recipe(source)
+    keep_shard(study, kind, source.split(".")[0], model, read["audio"][0], output, **recipe, threads=threads)
 
 
 # --- Stage 1 ------------------------------------------------------------------------------------------
@@ -507,7 +507,7 @@ def train(
     """Stage 2: train and test a model on a task, several runs in one process."""
     from emoadapt.storage.folders import seal_folder
     from emoadapt.study.nodes import Run
-    from emoadapt.tasks.leaks import check_training
+    from emoadapt.tasks.refusals import check_training
     from emoadapt.training.jobs import run_job
 
     origins = _origins()

@@ -16,7 +16,7 @@ from typing import Any
 from emoadapt.errors import DataError
 from emoadapt.flow.code import digest
 from emoadapt.flow.provenance import state_libraries
-from emoadapt.storage.caches import write_cache
+from emoadapt.storage.caches import read_cache, write_cache
 from emoadapt.storage.claims import Claim, state_claim
 from emoadapt.storage.identities import read_identity
 
@@ -109,7 +109,7 @@ def keep_parts(made: str) -> None:
     """Keep the parts of a digest on disk."""
     path = MADE / f"{made}.json"
     if made in _known and not path.exists():
-        write_cache(path, json.dumps(_known[made], indent=1))
+        write_cache(path, _known[made])
 
 
 def explain_change(before: str, now: str) -> str:
@@ -124,11 +124,10 @@ def _recall_parts(made: str) -> dict[str, str] | None:
     """The parts of a digest; None where they are not known, or are not what the digest is of."""
     if made in _known:
         return _known[made]
-    try:
-        found = json.loads((MADE / f"{made}.json").read_text(encoding="utf-8"))
-        return found if name_parts(tuple(found.items())) == made else None
-    except (OSError, ValueError, AttributeError, TypeError):
+    found = read_cache(MADE / f"{made}.json")
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         return None
+    return found if name_parts(tuple(found.items())) == made else None
 
 
 def _compare(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:

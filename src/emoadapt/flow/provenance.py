@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
 LIBRARIES = (
     "emoadapt", "snakemake", "torch", "transformers", "opensmile", "openai-whisper", "pocketsphinx",
@@ -25,6 +25,33 @@ def installed_version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "none"
+
+
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "onnxruntime": "onnxruntime-gpu",
+    "sklearn": "scikit-learn",
+    "whisper": "openai-whisper",
+}
+"""Module -> its distribution, where that has another name."""
+
+
+@cache
+def name_distribution(module: str) -> str:
+    """Distribution that a module is installed by; empty where it is not installed."""
+    name = DISTRIBUTIONS.get(module, module)
+    if installed_version(name) != "none":
+        return name
+    return next(iter(packages_distributions().get(module, [])), "")
+
+
+def name_versions(distributions: Iterable[str]) -> str:
+    """Versions of distributions, as `<name>==<version> ...`, sorted.
+
+    The build is left out (`+cpu` of torch): like the device, it decides the last digits only.
+    """
+    versions = {name: installed_version(name).partition("+")[0] for name in distributions}
+    return " ".join(f"{name}=={versions[name]}" for name in sorted(versions))
 
 
 def state_libraries(names: Iterable[str]) -> None:

@@ -28,7 +28,7 @@ from emoadapt.extraction.recipes import (
     reads_media,
     study_code,
 )
-from emoadapt.flow.code import code_digest, digest, remember_modules
+from emoadapt.flow.code import code_digest, describe_libraries, digest, remember_modules
 from emoadapt.flow.shards import group_by_corpus, shard_names
 from emoadapt.listing.manifests import CorpusState, find_state
 from emoadapt.machine.devices import list_devices
@@ -99,11 +99,11 @@ class Graph:
 
     @cache  # noqa: B019 - one graph lives as long as the process
     def recipe(self, feature: str) -> dict[str, str]:
-        """Parts of a feature's recipe, and its columns."""
+        """Parts of a feature's recipe, its columns, and the code of its job, which reuses rows whose recipe is the same."""
         found = describe_recipe(self.study, feature)
         columns = [(field.name, str(field.type)) for field in describe_extraction(self.study, feature).table]
         parts = {"parameters": found.parameters, "weights": found.model, "columns": repr(columns)}
-        return {**parts, "code": found.code}
+        return {**parts, "code": f"{found.code} {self.code('cli.extract')['code']}", "libraries": found.libraries}
 
     def features(self) -> list[str]:
         """All features, in use or not."""
@@ -122,9 +122,15 @@ class Graph:
             for name in describe_extraction(self.study, feature).inputs
         }
 
-    def code(self, *modules: str) -> str:
-        """Digest of modules of this package and of what they import."""
-        return study_code(self.study, *(f"emoadapt.{module}" for module in modules))
+    def code(self, *modules: str, also: Iterable[str] = ()) -> dict[str, str]:
+        """Digest of modules of this package and of what they import (`code`), and versions of libraries (`libraries`).
+
+        Args:
+            modules: names in this package; a job's first one is its command, such as `cli.split`.
+            also: distributions that settings bring into use, besides those that the modules import.
+        """
+        names = [f"emoadapt.{module}" for module in modules]
+        return {"code": study_code(self.study, *names), "libraries": describe_libraries(*names, also=also)}
 
     def feature_shards(self, feature: str, corpus: str) -> list[str]:
         """All shards of a feature of a corpus."""
@@ -197,10 +203,16 @@ class Graph:
         whose = self.study.backbones[backbone].find_front_end(stage, start)
         return None if whose is None else _name_kept("frontend", backbone, ORIGINAL if whose == "own" else start)
 
-    def kept_code(self, source: str) -> str:
-        """Digest of the code that computes a kept output."""
-        modules = self._backbone_modules(source.split(".")[0], pooled=False)
-        return study_code(self.study, "emoadapt.extraction.kept", *modules)
+    def kept_code(self, source: str) -> dict[str, str]:
+        """State of the code and the libraries of the job of a kept output."""
+        return self.code("cli.keep", *self._kept_modules(source), also=self._backbone_libraries(source.split(".")[0]))
+
+    def kept_recipe(self, source: str) -> dict[str, str]:
+        """State of the code and the libraries that decide a row of a kept output."""
+        return self.code(*self._kept_modules(source), also=self._backbone_libraries(source.split(".")[0]))
+
+    def _kept_modules(self, source: str) -> list[str]:
+        return ["extraction.outputs", "flow.upstream", *self._backbone_modules(source.split(".")[0], pooled=False)]
 
     def kept_model(self, source: str) -> list[str]:
         """Stage-1 model of a kept output; empty for an original backbone."""
@@ -231,20 +243,29 @@ class Graph:
         """Configuration of an adaptation, without the keys that select models and tasks."""
         return self.study.adaptations[adaptation].describe()
 
-    def stage1_code(self, backbone: str, adaptation: str) -> str:
-        """Digest of the code of Stage 1: method, backbone and objectives."""
-        method = f"emoadapt.methods.{self.study.adaptations[adaptation].method}"
-        objectives = [f"emoadapt.{module}" for module in self._objective_modules(adaptation)]
-        return study_code(self.study, method, *self._backbone_modules(backbone), *objectives)
+    def stage1_code(self, backbone: str, adaptation: str) -> dict[str, str]:
+        """State of the code and the libraries of Stage 1: of method, backbone and objectives."""
+        settings = self.study.adaptations[adaptation]
+        return self.code(
+            "cli.adapt",
+            f"methods.{settings.method}",
+            *self._backbone_modules(backbone),
+            *self._objective_modules(adaptation),
+            also=[*settings.list_libraries(), *self._backbone_libraries(backbone)],
+        )
 
     def _backbone_modules(self, backbone: str, *, pooled: bool = True) -> list[str]:
         """Modules that a backbone is loaded with."""
         config, folder = self.study.backbones[backbone], self.study.weights_folder
-        return ["emoadapt.backbones.base", *list_modules(config, folder, pooled=pooled)]
+        modules = list_modules(config, folder, pooled=pooled)
+        return ["backbones.base", *(module.removeprefix("emoadapt.") for module in modules)]
 
-    def normaliser_code(self, adaptation: str) -> str:
-        """Digest of the code that fits an adaptation's normalisers."""
-        return self.code("data.normalisers", *self._objective_modules(adaptation))
+    def _backbone_libraries(self, backbone: str) -> tuple[str, ...]:
+        return self.study.backbones[backbone].list_libraries()
+
+    def normaliser_code(self, adaptation: str) -> dict[str, str]:
+        """State of the code and the libraries that fit an adaptation's normalisers."""
+        return self.code("cli.normalisers", *self._objective_modules(adaptation))
 
     def _objective_modules(self, adaptation: str) -> list[str]:
         return [f"objectives.{name}" for name in sorted(self.study.adaptations[adaptation].objectives)]
@@ -303,15 +324,16 @@ class Graph:
             **state,
         }
 
-    def training_code(self, setting: Setting) -> str:
-        """Digest of the code of a training on a task."""
-        settings = self.study.finetunings[setting.model.finetuning]
-        modules = [] if settings.frozen else self._backbone_modules(setting.model.backbone)
-        return study_code(self.study, f"emoadapt.methods.{settings.method}", *modules)
+    def training_code(self, setting: Setting) -> dict[str, str]:
+        """State of the code and the libraries of a training on a task."""
+        settings, backbone = self.study.finetunings[setting.model.finetuning], setting.model.backbone
+        modules = [] if settings.frozen else self._backbone_modules(backbone)
+        libraries = [*settings.list_libraries(), *(() if settings.frozen else self._backbone_libraries(backbone))]
+        return self.code("cli.train", f"methods.{settings.method}", *modules, also=libraries)
 
-    def evaluation_code(self, task: str) -> str:
-        """Digest of the code that evaluates a task."""
-        return self.code("evaluation.evaluate", *name_modules(self.study.tasks[task].kind))
+    def evaluation_code(self, task: str) -> dict[str, str]:
+        """State of the code and the libraries that evaluate a task."""
+        return self.code("cli.evaluate", *name_modules(self.study.tasks[task].kind))
 
     def split_state(self, task: str, partition: int) -> str:
         """State of a partition of a task, besides its corpora."""

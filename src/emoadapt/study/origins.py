@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoadapt import schema
 from emoadapt.errors import DataError
-from emoadapt.extraction.recipes import list_libraries, list_versions
-from emoadapt.flow.claims import LIBRARIES, Origin, decide, digest_inputs, explain_change, identify
+from emoadapt.flow.claims import Origin, decide, digest_inputs, explain_change, identify
 from emoadapt.flow.provenance import join_versions
 from emoadapt.storage.footers import read_statement
 from emoadapt.storage.identities import read_claim
@@ -24,11 +23,6 @@ from emoadapt.study.nodes import Run, Setting
 
 if TYPE_CHECKING:
     from emoadapt.study.graph import Graph
-
-FRAMES = ("numpy", "polars")
-ENCODERS = ("torch", "transformers")
-TRAININGS = (*ENCODERS, "peft", "scikit-learn", *FRAMES)
-"""Libraries that decide what comes of a job: of one on tables, of a frozen backbone, of a training."""
 
 _PLACES = {
     "make_demo": r"demo/([^/]+)/(\d+)\.json",
@@ -116,12 +110,11 @@ class Origins:
 
     def split(self, task: str, partition: str) -> Origin:
         """A partition of a task."""
-        return self._origin(
+        return Origin(
             {"manifests": self._manifests(self.graph.task_corpora(task))},
-            FRAMES,
             lambda: {
                 "split": self.graph.split_state(task, int(partition)),
-                "code": self.graph.code("tasks.splits"),
+                **self.graph.code("cli.split"),
             },
             lambda: self.graph.label_states(task),
         )
@@ -129,10 +122,9 @@ class Origins:
     def leaks(self, task: str) -> Origin:
         """Leaks of a task."""
         manifests = self.graph.leak_manifests(task, self.study.adaptations_of(task))
-        return self._origin(
+        return Origin(
             {"manifests": manifests, "splits": self.graph.split_tables(task)},
-            FRAMES,
-            lambda: {"leaks": self.graph.leak_state(task), "code": self.graph.code("tasks.leaks")},
+            lambda: {"leaks": self.graph.leak_state(task), **self.graph.code("cli.leaks")},
         )
 
     # --- features
@@ -142,15 +134,14 @@ class Origins:
         tables = self.graph.feature_tables(feature)
         inputs = {name: [place.format(corpus=corpus, shard=shard)] for name, place in tables.items()}
         inputs["ready"] = self.graph.media_ready(feature, corpus, shard)
-        return self._origin(inputs, list_libraries(self.study, feature), lambda: self.graph.recipe(feature))
+        return Origin(inputs, lambda: self.graph.recipe(feature))
 
     def keep(self, kind: str, source: str, corpus: str, shard: str) -> Origin:
         """A shard of an output of a frozen backbone."""
         audio = f"{RESULTS}/features/audio/{corpus}/{shard}.parquet"
-        return self._origin(
+        return Origin(
             {"audio": [audio], "model": self.graph.kept_model(source)},
-            ENCODERS,
-            lambda: {**self.graph.kept_state(kind, source), "code": self.graph.kept_code(source)},
+            lambda: {**self.graph.kept_state(kind, source), **self.graph.kept_code(source)},
         )
 
     # --- Stage 1
@@ -158,50 +149,46 @@ class Origins:
     def parts(self, adaptation: str) -> Origin:
         """Held-out part of an adaptation's clips."""
         config = self.study.adaptations[adaptation]
-        return self._origin(
+        return Origin(
             {"manifests": self._manifests(config.corpora)},
-            FRAMES,
             lambda: {
                 "held_out": str(config.held_out),
                 "seed": str(config.seed),
-                "code": self.graph.code("data.held_out"),
+                **self.graph.code("cli.parts"),
             },
         )
 
     def normalisers(self, adaptation: str) -> Origin:
         """Normalisers of an adaptation's targets."""
         config = self.study.adaptations[adaptation]
-        return self._origin(
+        return Origin(
             {"features": self.graph.normaliser_inputs(adaptation), "parts": [_name_target(adaptation, "parts")]},
-            FRAMES,
-            lambda: {"normalise": str(config.normalise), "code": self.graph.normaliser_code(adaptation)},
+            lambda: {"normalise": str(config.normalise), **self.graph.normaliser_code(adaptation)},
         )
 
     def training_shard(self, objectives: str, corpus: str, shard: str) -> Origin:
         """A training shard of a set of objectives."""
-        return self._origin(
+        return Origin(
             {"features": self.graph.training_inputs(objectives, corpus, shard)},
-            (),
             lambda: {
                 "targets": self.graph.training_columns(objectives),
-                "code": self.graph.code("data.targets"),
+                **self.graph.code("cli.training_shard"),
             },
         )
 
     def adapt(self, backbone: str, adaptation: str) -> Origin:
         """A Stage-1 model."""
-        return self._origin(
+        return Origin(
             {
                 "shards": self.graph.training_shards(adaptation),
                 "frontend": self.graph.stage1_front_end(backbone, adaptation),
                 "parts": [_name_target(adaptation, "parts")],
                 "normalisers": [_name_target(adaptation, "normalisers")],
             },
-            TRAININGS,
             lambda: {
                 **self.graph.backbone_state(backbone),
                 "adaptation": self.graph.stage1_state(adaptation),
-                "code": self.graph.stage1_code(backbone, adaptation),
+                **self.graph.stage1_code(backbone, adaptation),
             },
         )
 
@@ -214,17 +201,16 @@ class Origins:
 
     def training(self, setting: Setting, runs: list[Run]) -> Origin:
         """Some runs of a setting."""
-        return self._origin(
+        return Origin(
             {
                 **self.graph.training_inputs_of(setting),
                 "splits": self.graph.split_tables(setting.task, runs),
                 "manifests": self.graph.leak_inputs(setting.task, setting.model.start),
             },
-            TRAININGS,
             lambda: {
                 **self.graph.training_state(setting),
                 "runs": " ".join(map(str, runs)),
-                "code": self.graph.training_code(setting),
+                **self.graph.training_code(setting),
             },
         )
 
@@ -233,33 +219,31 @@ class Origins:
     def evaluate(self, task: str) -> Origin:
         """Scores of a task."""
         config, shown = self.study.tasks[task], {"bootstrap", "confidence", "alternative", "group_clips", "baseline"}
-        return self._origin(
+        return Origin(
             {name: self.graph.run_files(task, f"{name}.parquet") for name in ("predictions", "embeddings")},
-            (*FRAMES, "scipy"),
             lambda: {
                 "report": self.study.report.model_dump_json(include=shown),
                 "outputs": json.dumps(config.outputs),
                 "score": config.score,
                 "comparisons": json.dumps(self.graph.comparisons(task)),
-                "code": self.graph.evaluation_code(task),
+                **self.graph.evaluation_code(task),
             },
         )
 
     def quarantine(self) -> Origin:
         """All rows that are not ok."""
         features = self.graph.all_features()
-        return self._origin({"features": features}, (), lambda: {"code": self.graph.code("storage.quarantine")})
+        return Origin({"features": features}, lambda: self.graph.code("cli.collect_quarantine"))
 
     def word_errors(self, corpora: Sequence[str] | None = None) -> Origin:
         """Word errors of a recogniser; default: in all corpora with transcripts of their own."""
         corpora = corpora or self.graph.compared_corpora()
         transcripts = [path for name in corpora for path in self.graph.feature_shards("transcript", name)]
-        return self._origin(
+        return Origin(
             {"manifests": self._manifests(corpora), "transcripts": transcripts},
-            ("jiwer", "openai-whisper", "polars"),
             lambda: {
                 "recogniser": self.graph.recogniser_state(),
-                "code": self.graph.code("evaluation.word_errors"),
+                **self.graph.code("cli.word_errors"),
             },
         )
 
@@ -279,21 +263,13 @@ class Origins:
             "quarantine": [f"{RESULTS}/quarantine.parquet"],
             "word_errors": self.graph.word_errors(),
         }
-        return self._origin(
+        return Origin(
             inputs,
-            (*FRAMES, "scipy", "matplotlib"),
-            lambda: {**self.graph.report_state(), "code": self.graph.code("reporting")},
+            lambda: {
+                **self.graph.report_state(),
+                **self.graph.code("cli.report", "extraction.recipes", "flow.provenance"),
+            },
         )
-
-    def _origin(
-        self,
-        inputs: Mapping[str, Sequence[str]],
-        libraries: tuple[str, ...],
-        describe: Callable[[], dict[str, str]],
-        observe: Callable[[], str] | None = None,
-    ) -> Origin:
-        """Origin of the outputs of a job that the versions of libraries decide, too."""
-        return Origin(inputs, lambda: {**describe(), LIBRARIES: list_versions(self.study, *libraries)}, observe)
 
     def _manifests(self, corpora: Iterable[str]) -> list[str]:
         return [path for corpus in corpora for path in self.graph.manifests(corpus)]

@@ -341,7 +341,10 @@ def _place_checkpoint(job: AdaptationJob) -> Path:
         *(f"emoadapt.objectives.{name}" for name in job.settings.objectives),
     ]
     inputs = [*job.files, job.parts, job.normalisers]
-    name = name_state([job.settings.describe()], modules, inputs, job.config, job.study.weights_folder)
+    settings = job.settings
+    name = name_state(
+        [settings.describe()], modules, settings.list_libraries(), inputs, job.config, job.study.weights_folder
+    )
     job.output.parent.mkdir(parents=True, exist_ok=True)
     place = job.output.with_name(f".{job.output.name}.{name}.ckpt")
     if find_rank() == 0:

@@ -10,12 +10,11 @@ import errno
 import shutil
 import zipfile
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.backbones.base import list_modules
-from emoadapt.flow.code import code_digest, digest
+from emoadapt.flow.code import code_digest, describe_libraries, digest
 from emoadapt.storage.files import replacing
 from emoadapt.storage.folders import is_sealed
 from emoadapt.storage.identities import read_identity
@@ -24,28 +23,32 @@ from emoadapt.weights.registry import identity
 if TYPE_CHECKING:
     from emoadapt.config import Backbone
 
-LIBRARIES = ("torch", "transformers", "peft", "scikit-learn", "numpy", "polars")
-"""Whose versions decide what comes of a training."""
-
 
 def name_state(
-    settings: Sequence[object], modules: Sequence[str], inputs: Iterable[Path], backbone: Backbone | None, weights: Path
+    settings: Sequence[object],
+    modules: Sequence[str],
+    libraries: Sequence[str],
+    inputs: Iterable[Path],
+    backbone: Backbone | None,
+    weights: Path,
 ) -> str:
     """Name of the state of a training, which changes with all that decides its result.
 
     Args:
         settings: texts and numbers.
         modules: whose code it runs, besides that of the backbone.
+        libraries: distributions that its settings bring into use.
         inputs: tables and models, by path and content.
         backbone: what it starts from; None = without one.
         weights: folder of weights.
     """
     states = [(str(path), _identify(path)) for path in inputs]
-    start, code = "", list(modules)
+    start, code, also = "", list(modules), list(libraries)
     if backbone is not None:
         start, code = backbone.describe(), [*code, *list_modules(backbone, weights)]
+        also += backbone.list_libraries()
         start += "".join(identity(name, weights, revision) for name, revision in backbone.list_weights())
-    return digest(list(settings), start, code_digest(*code), states, [version(name) for name in LIBRARIES])
+    return digest(list(settings), start, code_digest(*code), states, describe_libraries(*code, also=also))
 
 
 def _identify(path: Path) -> object:

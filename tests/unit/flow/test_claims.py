@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +12,7 @@ from emoadapt.errors import DataError
 from emoadapt.flow import claims
 from emoadapt.flow.claims import Origin, decide, digest_inputs, explain_change, keep_parts, name_parts
 from emoadapt.flow.records import Claims
+from emoadapt.storage.caches import read_cache, write_cache
 from emoadapt.storage.claims import current_claim, state_claim
 from emoadapt.storage.tables import write_table
 
@@ -58,13 +58,13 @@ def test_change_is_explained_by_another_process(monkeypatch: pytest.MonkeyPatch)
     assert explain_change(before, name(**(BEFORE | {"code": "x"}))) == "code changed"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"code": "forged"}', '{"code": 3}'])
-def test_texts_of_the_cache_are_not_believed(text: str) -> None:
+@pytest.mark.parametrize("forged", ["", [], {}, {"code": "forged"}, {"code": 3}])
+def test_texts_of_the_cache_are_not_believed(forged: object) -> None:
     before = name(**BEFORE)
     keep_parts(before)
     claims._known.clear()
     name_parts.cache_clear()
-    (claims.MADE / f"{before}.json").write_text(text)
+    write_cache(claims.MADE / f"{before}.json", forged)
     assert explain_change(before, name(**(BEFORE | {"code": "x"}))) == "made with other settings or code"
     upgraded = name(**(BEFORE | {"libraries": "torch==2.13"}))
     assert explain_change(before, upgraded) == "made with other libraries"
@@ -149,4 +149,4 @@ def test_output_is_compared_with_what_the_study_would_make() -> None:
 def test_parts_on_disk_are_what_the_digest_is_of() -> None:
     made = name(**BEFORE)
     keep_parts(made)
-    assert json.loads((claims.MADE / f"{made}.json").read_text()) == BEFORE
+    assert read_cache(claims.MADE / f"{made}.json") == BEFORE

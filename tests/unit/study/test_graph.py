@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -294,12 +295,15 @@ def read_codes(graph: Graph) -> dict[str, str]:
 
 def find_concerned(graph: Graph, monkeypatch: pytest.MonkeyPatch, edited: str) -> set[str]:
     """Jobs that an edit of a module concerns."""
-    before, read = read_codes(graph), code._read_module
+    before, read = read_codes(graph), code._recall
     with monkeypatch.context() as patch:
         patch.setattr(
             code,
-            "_read_module",
-            lambda name, source: (read(name, source)[0] + "!" * (name == edited), read(name, source)[1]),
+            "_recall",
+            lambda name, *rest: {
+                part: replace(found, digest=found.digest + "!" * (name == edited))
+                for part, found in read(name, *rest).items()
+            },
         )
         after = read_codes(graph)
     code.code_digest.cache_clear()
@@ -319,7 +323,7 @@ def test_an_edit_of_a_method_concerns_what_is_trained_by_it(graph: Graph, monkey
         "emoadapt.objectives.face": {"adapt h.two"},
         "emoadapt.training.trainer": adapted | tuned | probed,
         "emoadapt.config.training": adapted | tuned | probed | {"train e.original.svm"},
-        "emoadapt.config.backbones": adapted | tuned | {"keep h"},
+        "emoadapt.config.backbones": adapted | tuned | probed | {"train e.original.svm", "keep h"},
         "emoadapt.study.grid": set(),
         "emoadapt.reporting": set(),
         "emoadapt.poolings.mean": adapted | tuned - {"train e.original.mlp"},
