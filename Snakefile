@@ -12,6 +12,7 @@ from emoadapt.machine.starting import collect_rarely
 collect_rarely()
 from emoadapt.study.check.passed import check_tasks
 from emoadapt.config import merge_study, refuse_repeated_flag
+from emoadapt.flow.records import ask_claims, refuse_other_records
 from emoadapt.study.graph import open_study
 from emoadapt.errors import EmoadaptError, explain_disk_error
 from emoadapt.storage.disk import explain_full_disk, refuse_read_only
@@ -29,6 +30,7 @@ from emoadapt.terminal.handlers import show_on_terminal
 accept_early_outputs()
 given = workflow.overwrite_configfiles, workflow.config_settings.config
 try:
+    ask_claims(workflow)
     if workflow.is_main_process:
         refuse_repeated_flag(sys.argv)
         refuse_unlocking(Path.cwd(), sys.argv)
@@ -93,6 +95,7 @@ if workflow.is_main_process:
 onstart:
     try:
         refuse_read_only(Path("results"))
+        refuse_other_records(workflow)
         graph.refuse_missing_weights()
         if workflow.local_exec and any(
             job.resources.get("gpu") for job in workflow.dag.needrun_jobs()

@@ -148,7 +148,15 @@ def keep_front_end(bench: Bench) -> dict[str, float]:
     read = time.process_time if bench.device == "cpu" else time.perf_counter
     begun = read()
     keep_shard(
-        bench.load_study(), "frontend", "base", None, bench.audio, bench.folder / "frontend.parquet", "-", bench.threads
+        bench.load_study(),
+        "frontend",
+        "base",
+        None,
+        bench.audio,
+        bench.folder / "frontend.parquet",
+        "-",
+        "-",
+        bench.threads,
     )
     return {"rate": bench.audio_seconds / (read() - begun)}
 

@@ -1,9 +1,10 @@
 import re
 
-from emoadapt.flow.shards import fold_paths
+from emoadapt.study.origins import Origins
 
-# Lookups that several rules share. What they answer is decided in emoadapt.study.graph.
+# Lookups that several rules share. What they answer is decided in emoadapt.study.graph and emoadapt.study.origins.
 STUDY = graph.study
+origins = Origins(graph)
 
 
 wildcard_constraints:
@@ -53,5 +54,21 @@ def runs_of(wildcards):
     return graph.batches(setting_of(wildcards))[wildcards.batch]
 
 
-def code_of(*modules):
-    return graph.code(*modules)
+def origin_of(job, **names):
+    """What a job of given wildcards reads, and what decides its outputs."""
+    return lambda wildcards: getattr(origins, job)(**names, **dict(wildcards.items()))
+
+
+def inputs_of(job, **names):
+    """Inputs of a job, by name."""
+    return lambda wildcards: origin_of(job, **names)(wildcards).inputs
+
+
+def made_of(job, **names):
+    """Digest of all that decides the outputs of a job besides its inputs; the outputs state it (emoadapt.flow.records)."""
+    return lambda wildcards: origin_of(job, **names)(wildcards).made
+
+
+def outside_of(job):
+    """State of what a job reads and no job writes."""
+    return lambda wildcards: origin_of(job)(wildcards).outside

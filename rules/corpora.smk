@@ -15,9 +15,11 @@ rule make_demo:
         mem_mb=growing(2000),
         runtime=30,
     params:
-        plan=lambda w: graph.demo_state(w.corpus, w.shard),
+        made=made_of("make_demo"),
+        outside=outside_of("make_demo"),
     shell:
-        "python -m emoadapt make-demo {wildcards.corpus} {wildcards.shard} --output {output} 2> {log}"
+        "python -m emoadapt make-demo {wildcards.corpus} {wildcards.shard} --state {params.outside} --output {output} "
+        "--made {params.made} 2> {log}"
 
 
 rule manifest:
@@ -32,18 +34,16 @@ rule manifest:
         mem_mb=growing(1000),
         runtime=20,
     params:
-        state=lambda w: graph.manifest_state(w.corpus, w.shard),
+        made=made_of("manifest"),
+        outside=outside_of("manifest"),
     shell:
-        "python -m emoadapt manifest {wildcards.corpus} {wildcards.shard} --state {params.state} --output {output} 2> {log}"
+        "python -m emoadapt manifest {wildcards.corpus} {wildcards.shard} --state {params.outside} --output {output} "
+        "--made {params.made} 2> {log}"
 
 
 rule split:
     input:
-        lambda w: [
-            path
-            for corpus in graph.task_corpora(w.task)
-            for path in graph.manifests(corpus)
-        ],
+        unpack(inputs_of("split")),
     output:
         "results/splits/{task}/{partition}.parquet",
     log:
@@ -55,22 +55,19 @@ rule split:
         mem_mb=growing(2000),
         runtime=20,
     params:
-        manifests=lambda w, input: fold_paths(input),
-        labels=lambda w: graph.label_states(w.task),
-        split=lambda w: graph.split_state(w.task, int(w.partition)),
-        code=code_of("tasks.splits"),
+        made=made_of("split"),
+        outside=outside_of("split"),
     shell:
-        'python -m emoadapt split {wildcards.task} {wildcards.partition} {params.manifests} --labels "{params.labels}" '
-        "--output {output} 2> {log}"
+        'python -m emoadapt split {wildcards.task} {wildcards.partition} --labels "{params.outside}" --output {output} '
+        "--made {params.made} 2> {log}"
 
 
 # Leaks stop a study here, before hours are spent on it: therefore the priority. The table is no input of the trainings, each
-# of which looks for itself (`finetune --manifests`): a leak that is only reported must not retrain anything, and an input
-# marked as `ancient` would keep Snakemake from seeing what else had changed for a training whenever this rule runs, too.
+# of which looks for itself: a leak that is only reported must not retrain anything, and an input marked as `ancient` would keep
+# Snakemake from seeing what else had changed for a training whenever this rule runs, too.
 rule leaks:
     input:
-        manifests=lambda w: graph.leak_manifests(w.task, STUDY.adaptations_of(w.task)),
-        splits=lambda w: graph.split_tables(w.task),
+        unpack(inputs_of("leaks")),
     output:
         "results/leaks/{task}.parquet",
     log:
@@ -83,8 +80,6 @@ rule leaks:
         mem_mb=growing(2000),
         runtime=20,
     params:
-        manifests=lambda w, input: fold_paths(input.manifests),
-        rules=lambda w: graph.leak_state(w.task),
-        code=code_of("tasks.leaks"),
+        made=made_of("leaks"),
     shell:
-        "python -m emoadapt leaks {wildcards.task} {params.manifests} --output {output} 2> {log}"
+        "python -m emoadapt leaks {wildcards.task} --output {output} --made {params.made} 2> {log}"

@@ -3,8 +3,7 @@
 
 rule evaluate:
     input:
-        predictions=lambda w: graph.run_files(w.task, "predictions.parquet"),
-        embeddings=lambda w: graph.run_files(w.task, "embeddings.parquet"),
+        unpack(inputs_of("evaluate")),
     output:
         multiext(
             "results/metrics/{task}",
@@ -27,26 +26,14 @@ rule evaluate:
         mem_mb=growing(4000),
         runtime=60,
     params:
-        report=STUDY.report.model_dump_json(
-            include={
-                "bootstrap",
-                "confidence",
-                "alternative",
-                "group_clips",
-                "baseline",
-            }
-        ),
-        outputs=lambda w: STUDY.tasks[w.task].outputs,
-        score=lambda w: STUDY.tasks[w.task].score,
-        comparisons=lambda w: graph.comparisons(w.task),
-        code=lambda w: graph.evaluation_code(w.task),
+        made=made_of("evaluate"),
     shell:
-        "python -m emoadapt evaluate {wildcards.task} {input.predictions} --folder results/metrics 2> {log}"
+        "python -m emoadapt evaluate {wildcards.task} --folder results/metrics --made {params.made} 2> {log}"
 
 
 rule quarantine:
     input:
-        graph.all_features(),
+        unpack(inputs_of("quarantine")),
     output:
         "results/quarantine.parquet",
     log:
@@ -58,23 +45,14 @@ rule quarantine:
         mem_mb=growing(2000),
         runtime=30,
     params:
-        code=code_of("storage.quarantine"),
+        made=made_of("quarantine"),
     shell:
-        "python -m emoadapt collect-quarantine --output {output} 2> {log}"
+        "python -m emoadapt collect-quarantine --output {output} --made {params.made} 2> {log}"
 
 
 rule word_errors:
     input:
-        manifests=lambda w: [
-            path
-            for corpus in graph.compared_corpora()
-            for path in graph.manifests(corpus)
-        ],
-        transcripts=lambda w: [
-            path
-            for corpus in graph.compared_corpora()
-            for path in graph.feature_shards("transcript", corpus)
-        ],
+        unpack(inputs_of("word_errors")),
     output:
         "results/metrics/word_errors.parquet",
     log:
@@ -86,8 +64,6 @@ rule word_errors:
         mem_mb=growing(2000),
         runtime=30,
     params:
-        corpora=lambda w: graph.compared_corpora(),
-        recogniser=graph.recogniser_state(),
-        code=code_of("evaluation.word_errors"),
+        made=made_of("word_errors"),
     shell:
-        "python -m emoadapt word-errors {params.corpora} --output {output} 2> {log}"
+        "python -m emoadapt word-errors --output {output} --made {params.made} 2> {log}"

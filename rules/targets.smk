@@ -3,11 +3,7 @@
 
 rule parts:
     input:
-        lambda w: [
-            path
-            for c in STUDY.adaptations[w.adaptation].corpora
-            for path in graph.manifests(c)
-        ],
+        unpack(inputs_of("parts")),
     output:
         "results/targets/{adaptation}/parts.parquet",
     log:
@@ -19,18 +15,14 @@ rule parts:
         mem_mb=growing(1000),
         runtime=20,
     params:
-        manifests=lambda w, input: fold_paths(input),
-        held_out=lambda w: STUDY.adaptations[w.adaptation].held_out,
-        seed=lambda w: STUDY.adaptations[w.adaptation].seed,
-        code=code_of("data.held_out"),
+        made=made_of("parts"),
     shell:
-        "python -m emoadapt parts {wildcards.adaptation} {params.manifests} --output {output} 2> {log}"
+        "python -m emoadapt parts {wildcards.adaptation} --output {output} --made {params.made} 2> {log}"
 
 
 rule normalisers:
     input:
-        features=lambda w: graph.normaliser_inputs(w.adaptation),
-        parts="results/targets/{adaptation}/parts.parquet",
+        unpack(inputs_of("normalisers")),
     output:
         "results/targets/{adaptation}/normalisers.parquet",
     log:
@@ -42,17 +34,14 @@ rule normalisers:
         mem_mb=growing(2000),
         runtime=30,
     params:
-        features=lambda w, input: fold_paths(input.features),
-        scope=lambda w: STUDY.adaptations[w.adaptation].normalise,
-        code=lambda w: graph.normaliser_code(w.adaptation),
+        made=made_of("normalisers"),
     shell:
-        "python -m emoadapt normalisers {wildcards.adaptation} {params.features} --parts {input.parts} "
-        "--output {output} 2> {log}"
+        "python -m emoadapt normalisers {wildcards.adaptation} --output {output} --made {params.made} 2> {log}"
 
 
 rule training_shard:
     input:
-        lambda w: graph.training_inputs(w.objectives, w.corpus, w.shard),
+        unpack(inputs_of("training_shard")),
     output:
         "results/training/{objectives}/{corpus}/{shard}.parquet",
     log:
@@ -64,7 +53,7 @@ rule training_shard:
         mem_mb=growing(2000),
         runtime=30,
     params:
-        targets=lambda w: graph.training_columns(w.objectives),
-        code=code_of("data.targets"),
+        made=made_of("training_shard"),
     shell:
-        "python -m emoadapt training-shard {input} --objectives {wildcards.objectives} --output {output} 2> {log}"
+        "python -m emoadapt training-shard {wildcards.objectives} {wildcards.corpus} {wildcards.shard} --output {output} "
+        "--made {params.made} 2> {log}"

@@ -5,8 +5,7 @@
 # Output of a frozen backbone, computed once for each clip.
 rule keep:
     input:
-        audio="results/features/audio/{corpus}/{shard}.parquet",
-        model=lambda w: graph.kept_model(w.source),
+        unpack(inputs_of("keep")),
     output:
         "results/features/{kind}.{source}/{corpus}/{shard}.parquet",
     log:
@@ -21,19 +20,16 @@ rule keep:
         runtime=240,
         gpu=min(1, graph.stage1_gpus()),
     params:
-        state=lambda w: graph.kept_state(w.kind, w.source),
-        code=lambda w: graph.kept_code(w.source),
+        made=made_of("keep"),
     shell:
-        "python -m emoadapt keep {wildcards.kind} {wildcards.source} {input.audio} --output {output} --threads {threads} 2> {log}"
+        "python -m emoadapt keep {wildcards.kind} {wildcards.source} {wildcards.corpus} {wildcards.shard} --output {output} "
+        "--made {params.made} --threads {threads} 2> {log}"
 
 
 # Stage 1: a backbone learns to predict the targets from speech alone.
 rule adapt:
     input:
-        shards=lambda w: graph.training_shards(w.adaptation),
-        frontend=lambda w: graph.stage1_front_end(w.backbone, w.adaptation),
-        parts="results/targets/{adaptation}/parts.parquet",
-        normalisers="results/targets/{adaptation}/normalisers.parquet",
+        unpack(inputs_of("adapt")),
     output:
         model=directory("results/models/{backbone}.{adaptation}"),
         curves="results/curves/{backbone}.{adaptation}.parquet",
@@ -51,21 +47,17 @@ rule adapt:
         gpu=graph.stage1_gpus(),
         nodes=1,
     params:
-        backbone=lambda w: graph.backbone_state(w.backbone),
-        adaptation=lambda w: graph.stage1_state(w.adaptation),
-        code=lambda w: graph.stage1_code(w.backbone, w.adaptation),
+        made=made_of("adapt"),
     shell:
         # In place of the shell, so that a cluster's signals come to the run, which keeps its state before it ends.
         "exec python -m emoadapt adapt {wildcards.backbone} {wildcards.adaptation} "
-        "--output {output.model} --curves {output.curves} --threads {threads} 2> {log}"
+        "--output {output.model} --curves {output.curves} --made {params.made} --threads {threads} 2> {log}"
 
 
 # Stage 2: train a model on a task and keep every prediction.
 rule train:
     input:
-        unpack(lambda w: graph.training_inputs_of(setting_of(w))),
-        splits=lambda w: graph.split_tables(w.task, runs_of(w)),
-        manifests=lambda w: graph.leak_inputs(w.task, setting_of(w).model.start),
+        unpack(inputs_of("train")),
     output:
         predictions="results/runs/{task}/{model}/{subset}/{batch}/predictions.parquet",
         embeddings="results/runs/{task}/{model}/{subset}/{batch}/embeddings.parquet",
@@ -86,9 +78,8 @@ rule train:
     params:
         runs=lambda w: " ".join(map(str, runs_of(w))),
         folder=subpath(output.predictions, parent=True),
-        training=lambda w: graph.training_state(setting_of(w)),
-        code=lambda w: graph.training_code(setting_of(w)),
+        made=made_of("train"),
     shell:
         # In place of the shell: see rule adapt.
         "exec python -m emoadapt train {wildcards.task} {wildcards.model} {wildcards.subset} "
-        '--runs "{params.runs}" --output {params.folder} --threads {threads} 2> {log}'
+        '--runs "{params.runs}" --output {params.folder} --made {params.made} --threads {threads} 2> {log}'

@@ -21,6 +21,8 @@ from emoadapt.machine.starting import collect_rarely
 
 if TYPE_CHECKING:
     from emoadapt.config import Study
+    from emoadapt.flow.claims import Origin
+    from emoadapt.study.origins import Origins
 
 app = typer.Typer(
     help="Emotion-aware speech models from unlabelled audiovisual clips.", no_args_is_help=True, add_completion=False
@@ -36,7 +38,11 @@ UnusedConfigFiles = Annotated[
     list[Path] | None, typer.Option("--configfile", help="Accepted as by the other commands, and not needed.")
 ]
 Output = Annotated[Path, typer.Option(help="File to write.")]
-Files = Annotated[list[Path], typer.Argument(help="Input tables.")]
+Made = Annotated[
+    str | None,
+    typer.Option(help="Digest of what decides the outputs, from the graph. They state it; default: nothing."),
+]
+State = Annotated[str | None, typer.Option(help="Of the shard, from the graph; default: list the corpus.")]
 Threads = Annotated[
     int, typer.Option(help="Threads the job may use, at most the cores of the machine.", callback=fit_threads)
 ]
@@ -121,6 +127,20 @@ def _study_of(results: Path, configfiles: list[Path] | None) -> Study:
     study = _study(configfiles)
     refuse_other_study(results, study.study, chosen=bool(configfiles or os.environ.get(STUDY_VARIABLE)))
     return study
+
+
+def _origins() -> Origins:
+    """What the jobs of the study read."""
+    from emoadapt.study.graph import Graph
+    from emoadapt.study.origins import Origins
+
+    return Origins(Graph(_study()))
+
+
+def _claim(origin: Origin, made: str | None, outside: str | None = None) -> dict[str, list[Path]]:
+    """Let all outputs of this process state what they are made from; returns the files that it reads, by name."""
+    origin.state(made, outside)
+    return {name: [Path(path) for path in paths] for name, paths in origin.inputs.items()}
 
 
 def _take_gpus(count: int) -> None:
@@ -341,88 +361,101 @@ def docs(folder: Annotated[Path, typer.Option(help="Root of the project.")] = Pa
 
 
 @app.command(rich_help_panel=STAGES)
-def make_demo(corpus: str, shard: int, output: Output) -> None:
+def make_demo(corpus: str, shard: int, output: Output, state: State = None, made: Made = None) -> None:
     """Generate the media of one shard of a demo corpus."""
     from emoadapt.demo.shards import make_shard
 
-    make_shard(corpus, _study().corpora[corpus], shard, output)
+    origins = _origins()
+    _claim(origins.make_demo(corpus, str(shard)), made, state)
+    make_shard(corpus, origins.study.corpora[corpus], shard, output)
 
 
 @app.command(rich_help_panel=STAGES)
-def manifest(
-    corpus: str,
-    shard: int,
-    output: Output,
-    state: Annotated[str | None, typer.Option(help="Of the shard, from the graph; default: list the corpus.")] = None,
-) -> None:
+def manifest(corpus: str, shard: int, output: Output, state: State = None, made: Made = None) -> None:
     """List the clips of one shard."""
     from emoadapt.listing.manifests import write_manifest
 
-    write_manifest(corpus, _study().corpora[corpus], shard, state, output)
+    origins = _origins()
+    _claim(origins.manifest(corpus, str(shard)), made, state)
+    write_manifest(corpus, origins.study.corpora[corpus], shard, state, output)
 
 
 @app.command(rich_help_panel=STAGES)
-def extract(feature: str, corpus: str, inputs: Files, output: Output, threads: Threads = 1) -> None:
-    """Bring one shard of one feature up to date; inputs in the order of the feature's upstream tables."""
+def extract(feature: str, corpus: str, shard: str, output: Output, made: Made = None, threads: Threads = 1) -> None:
+    """Bring one shard of one feature up to date."""
     from emoadapt.extraction.recipes import needs_gpu
     from emoadapt.extraction.shards import extract_shard
 
-    study = _study()
-    _take_gpus(int(needs_gpu(study, feature)))
-    extract_shard(study, feature, corpus, inputs, output, threads)
+    origins = _origins()
+    _take_gpus(int(needs_gpu(origins.study, feature)))
+    read = _claim(origins.extract(feature, corpus, shard), made)
+    tables = [path for name, paths in read.items() if name != "ready" for path in paths]
+    extract_shard(origins.study, feature, corpus, tables, output, threads)
 
 
 @app.command(rich_help_panel=STAGES)
-def keep(kind: str, source: str, audio: Path, output: Output, threads: Threads = 1) -> None:
+def keep(
+    kind: str, source: str, corpus: str, shard: str, output: Output, made: Made = None, threads: Threads = 1
+) -> None:
     """Keep an output of a frozen backbone for one shard: KIND is frontend or layers, SOURCE a backbone or Stage-1 model."""
     from emoadapt.extraction.kept import keep_shard
-    from emoadapt.study.graph import Graph
 
-    study = _study()
+    origins = _origins()
+    study = origins.study
     _take_gpus(int(study.device != "cpu"))
-    graph = Graph(study)
-    model = [Path(path) for path in graph.kept_model(source)]
-    code = graph.kept_code(source)
-    keep_shard(study, kind, source.split(".")[0], model[0] if model else None, audio, output, code, threads)
+    read = _claim(origins.keep(kind, source, corpus, shard), made)
+    model = next(iter(read["model"]), None)
+    recipe = origins.graph.kept_recipe(source)
+    keep_shard(study, kind, source.split(".")[0], model, read["audio"][0], output, **recipe, threads=threads)
 
 
 # --- Stage 1 ------------------------------------------------------------------------------------------
 
 
 @app.command(rich_help_panel=STAGES)
-def parts(adaptation: str, manifests: Files, output: Output) -> None:
+def parts(adaptation: str, output: Output, made: Made = None) -> None:
     """Draw the held-out part of an adaptation's clips."""
     from emoadapt.data.held_out import assign_parts
     from emoadapt.flow.shards import group_by_corpus
 
-    config = _study().adaptations[adaptation]
-    assign_parts(group_by_corpus(manifests), config.held_out, config.seed, output)
+    origins = _origins()
+    read = _claim(origins.parts(adaptation), made)
+    config = origins.study.adaptations[adaptation]
+    assign_parts(group_by_corpus(read["manifests"]), config.held_out, config.seed, output)
 
 
 @app.command(rich_help_panel=STAGES)
-def normalisers(adaptation: str, features: Files, parts: Output, output: Output) -> None:
+def normalisers(adaptation: str, output: Output, made: Made = None) -> None:
     """Fit the normalisers of an adaptation's targets on its training part."""
     from emoadapt.data.normalisers import fit_adaptation_normalisers
 
-    fit_adaptation_normalisers(_study().adaptations[adaptation], features, parts, output)
+    origins = _origins()
+    read = _claim(origins.normalisers(adaptation), made)
+    fit_adaptation_normalisers(origins.study.adaptations[adaptation], read["features"], read["parts"][0], output)
 
 
 @app.command(rich_help_panel=STAGES)
-def training_shard(features: Files, objectives: Annotated[str, typer.Option()], output: Output) -> None:
-    """Pack one training shard; features begin with audio."""
+def training_shard(objectives: str, corpus: str, shard: str, output: Output, made: Made = None) -> None:
+    """Pack one training shard of a set of objectives, which are joined by +."""
     from emoadapt.data.targets import pack_training_shard
 
-    pack_training_shard(features, objectives.split("+"), output)
+    read = _claim(_origins().training_shard(objectives, corpus, shard), made)
+    pack_training_shard(read["features"], objectives.split("+"), output)
 
 
 @app.command(rich_help_panel=STAGES)
-def adapt(backbone: str, adaptation: str, output: Output, curves: Output, threads: Threads = 1) -> None:
+def adapt(
+    backbone: str, adaptation: str, output: Output, curves: Output, made: Made = None, threads: Threads = 1
+) -> None:
     """Stage 1: adapt a backbone to unlabelled clips."""
-    from emoadapt.study.graph import Graph
+    from emoadapt.storage.folders import seal_folder
     from emoadapt.training.jobs import run_job
 
-    graph = Graph(_study())
+    origins = _origins()
+    graph = origins.graph
+    _claim(origins.adapt(backbone, adaptation), made)
     run_job(graph.adaptation_job(backbone, adaptation, output, curves, threads), graph.stage1_gpus())
+    seal_folder(output)
 
 
 # --- Stage 2 ------------------------------------------------------------------------------------------
@@ -432,32 +465,35 @@ def adapt(backbone: str, adaptation: str, output: Output, curves: Output, thread
 def split(
     task: str,
     partition: int,
-    manifests: Files,
     output: Output,
     labels: Annotated[
         str | None, typer.Option(help="States of the labels, CORPUS=STATE, from the graph; default: list the corpora.")
     ] = None,
+    made: Made = None,
 ) -> None:
     """Collect labels, map them to classes, and assign train, dev and test in a partition."""
-    from emoadapt.flow.shards import group_by_corpus
     from emoadapt.listing.manifests import take_labels
     from emoadapt.storage.frames import to_frame
     from emoadapt.tasks.splits import write_splits
 
-    study = _study()
+    origins = _origins()
+    study = origins.study
+    read = _claim(origins.split(task, str(partition)), made, labels)
     states = dict(pair.split("=") for pair in (labels or "").split())
-    taken = {name: take_labels(name, study.corpora[name], states.get(name)) for name in group_by_corpus(manifests)}
-    write_splits(study, task, partition, manifests, {name: to_frame(table) for name, table in taken.items()}, output)
+    corpora = origins.graph.task_corpora(task)
+    taken = {name: take_labels(name, study.corpora[name], states.get(name)) for name in corpora}
+    frames = {name: to_frame(table) for name, table in taken.items()}
+    write_splits(study, task, partition, read["manifests"], frames, output)
 
 
 @app.command(rich_help_panel=STAGES)
-def leaks(task: str, manifests: Files, output: Output) -> None:
+def leaks(task: str, output: Output, made: Made = None) -> None:
     """Look for speakers, recordings and sentences of the test set in train, dev and Stage 1; refuse what the study refuses."""
-    from emoadapt.study.graph import Graph
     from emoadapt.tasks.leaks import write_leaks
 
-    study = _study()
-    write_leaks(study, task, [Path(path) for path in Graph(study).split_tables(task)], manifests, output)
+    origins = _origins()
+    read = _claim(origins.leaks(task), made)
+    write_leaks(origins.study, task, read["splits"], read["manifests"], output)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -467,21 +503,22 @@ def train(
     subset: str,
     runs: Annotated[str, typer.Option(help="Runs, as p0f0r0s0, separated by spaces.")],
     output: Annotated[Path, typer.Option(help="Folder of predictions, embeddings, curves, models.")],
+    made: Made = None,
     threads: Threads = 1,
 ) -> None:
     """Stage 2: train and test a model on a task, several runs in one process."""
-    from emoadapt.study.graph import Graph
+    from emoadapt.storage.folders import seal_folder
     from emoadapt.study.nodes import Run
-    from emoadapt.tasks.leaks import check_training
+    from emoadapt.tasks.refusals import check_training
     from emoadapt.training.jobs import run_job
 
-    study = _study()
-    graph = Graph(study)
-    setting = graph.setting(task, model, subset)
-    job = graph.task_job(setting, [Run.parse(run) for run in runs.split()], output, threads)
-    manifests = [Path(path) for path in graph.leak_inputs(task, setting.model.start)]
-    check_training(study, task, setting.model.start, job.splits, manifests)
-    run_job(job, graph.training_gpus(setting))
+    origins = _origins()
+    graph = origins.graph
+    setting, wanted = graph.setting(task, model, subset), [Run.parse(run) for run in runs.split()]
+    read = _claim(origins.training(setting, wanted), made)
+    check_training(origins.study, task, setting.model.start, read["splits"], read["manifests"])
+    run_job(graph.task_job(setting, wanted, output, threads), graph.training_gpus(setting))
+    seal_folder(output / "models")
 
 
 # --- evaluation and report ----------------------------------------------------------------------------
@@ -489,7 +526,9 @@ def train(
 
 @app.command(rich_help_panel=STAGES)
 def evaluate(
-    task: str, predictions: Files, folder: Annotated[Path, typer.Option(help="Folder of the tables to write.")]
+    task: str,
+    folder: Annotated[Path, typer.Option(help="Folder of the tables to write.")],
+    made: Made = None,
 ) -> None:
     """Compute all scores of a task from its predictions and the embeddings beside them."""
     from emoadapt.evaluation.comparisons import Scoring
@@ -497,49 +536,50 @@ def evaluate(
     from emoadapt.evaluation.questions import pose_question
     from emoadapt.study.tables import list_comparisons
 
-    study = _study()
+    origins = _origins()
+    study, origin = origins.study, origins.evaluate(task)
+    read = _claim(origin, made)
+    origins.refuse_others(origin.list_inputs())
     config = study.tasks[task]
     question = pose_question(task, config.kind, config.outputs, parents=config.score == "parents")
-    embeddings = [path.with_name("embeddings.parquet") for path in predictions]
     scoring = Scoring.of(study.report, list_comparisons(study, task))
-    evaluate_task(question, predictions, embeddings, folder, scoring)
+    evaluate_task(question, read["predictions"], read["embeddings"], folder, scoring)
 
 
 @app.command(rich_help_panel=STAGES)
 def word_errors(
-    corpora: Annotated[list[str], typer.Argument(help="Corpora with transcripts of their own.")], output: Output
+    output: Output,
+    corpora: Annotated[
+        list[str] | None, typer.Argument(help="Corpora with transcripts of their own; default: all of the study.")
+    ] = None,
+    made: Made = None,
 ) -> None:
     """Compare recognised words with the corpora's own transcripts."""
     from emoadapt.evaluation.word_errors import collect_word_errors
-    from emoadapt.study.graph import Graph
 
-    study = _study()
-    graph, config = Graph(study), study.features.transcript
-    manifests = [Path(path) for corpus in corpora for path in graph.manifests(corpus)]
-    transcripts = [Path(path) for corpus in corpora for path in graph.feature_shards("transcript", corpus)]
+    origins = _origins()
+    config = origins.study.features.transcript
+    read = _claim(origins.word_errors(corpora), made)
     model = config.model if config.engine == "whisper" else None
-    collect_word_errors(manifests, transcripts, config.engine, model, config.language, output)
+    collect_word_errors(read["manifests"], read["transcripts"], config.engine, model, config.language, output)
 
 
 @app.command(rich_help_panel=STAGES)
-def collect_quarantine(output: Output) -> None:
+def collect_quarantine(output: Output, made: Made = None) -> None:
     """List all rows of the study's features that are not ok, or that have a note."""
     from emoadapt.storage.quarantine import collect_quarantine
-    from emoadapt.study.graph import Graph
 
-    # Not from the rule: a large study has more shards than fit into the command line of a shell.
-    collect_quarantine([Path(path) for path in Graph(_study()).all_features()], output)
+    collect_quarantine(_claim(_origins().quarantine(), made)["features"], output)
 
 
 @app.command(rich_help_panel=STAGES)
-def report(
-    tables: Output,
-    figures: Output,
-    page: Output,
-    word_errors: Annotated[Path | None, typer.Option(help="Word errors, where there are any.")] = None,
-    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
-) -> None:
-    """Write tables, figures and the HTML report from Parquet files."""
+def report(tables: Output, figures: Output, page: Output, made: Made = None) -> None:
+    """Write tables, figures and the HTML report from Parquet files, which must belong to the study."""
     from emoadapt.reporting import write_all
 
-    write_all(_study(), results, tables, figures, page, word_errors)
+    origins = _origins()
+    origin = origins.report()
+    read = _claim(origin, made)
+    versions = origins.collect_versions(origins.refuse_others(origin.list_inputs()))
+    word_errors = next(iter(read["word_errors"]), None)
+    write_all(origins.study, Path("results"), tables, figures, page, word_errors, versions)

@@ -50,6 +50,10 @@ class Backbone(Section):
         """Weights that it loads: name or path, revision of a hub model."""
         return []
 
+    def list_libraries(self) -> tuple[str, ...]:
+        """Distributions that these settings bring into use, besides those that the family's modules import."""
+        return ()
+
     def describe(self) -> str:
         """The keys that decide a training, as JSON: all but with how many clips it is trained."""
         return self.model_dump_json(exclude={"subsets"})

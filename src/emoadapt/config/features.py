@@ -11,7 +11,7 @@ from emoadapt.config.base import Name, Section, repeated_values
 from emoadapt.errors import ConfigError
 from emoadapt.plugins import check_plugin, list_plugins, load_plugin, read_declaration
 
-REQUIRED = ("INPUTS", "LIBRARIES", "TERMS", "TABLE", "Config", "load")
+REQUIRED = ("INPUTS", "TERMS", "TABLE", "Config", "load")
 """Required literals of a feature's module; `emoadapt.features.base` explains them."""
 
 

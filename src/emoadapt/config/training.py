@@ -68,6 +68,10 @@ class Adaptation(Section):
     seed: int = Field(0, ge=0)
     """Seed of heads, batch order, dropout and the held-out draw."""
 
+    def list_libraries(self) -> tuple[str, ...]:
+        """Distributions that these settings bring into use, besides those that the method's modules import."""
+        return ()
+
     def describe(self) -> str:
         """The keys that decide a training, as JSON: all but where it is applied."""
         return self.model_dump_json(exclude={"backbones", "tasks", "subsets"})
@@ -99,6 +103,10 @@ class Finetuning(Section):
     def list_notes(self) -> list[str]:
         """List what readers of its scores should know, each the end of a sentence that begins with its name."""
         return []
+
+    def list_libraries(self) -> tuple[str, ...]:
+        """Distributions that these settings bring into use, besides those that the method's modules import."""
+        return ()
 
     def describe(self) -> str:
         """The keys that decide a training, as JSON: all but where it is applied, and which runs there are."""

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from emoadapt import schema
 from emoadapt.errors import DataError, show
+from emoadapt.flow.provenance import library_versions
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import write_table
 from emoadapt.tasks.overlap import CLIP_COLUMNS, group_clips, group_overlapping, is_readable
@@ -34,7 +35,7 @@ def assign_parts(manifests: Mapping[str, Sequence[Path]], held_out: float, seed:
         DataError: as `draw_parts`.
     """
     clips = {corpus: read_frame(paths, schema.MANIFEST, COLUMNS) for corpus, paths in manifests.items()}
-    write_table(output, draw_parts(clips, held_out, seed).to_arrow(), schema.PARTS)
+    write_table(output, draw_parts(clips, held_out, seed).to_arrow(), schema.PARTS, library_versions())
 
 
 def draw_parts(manifests: Mapping[str, pl.DataFrame], held_out: float, seed: int) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import numpy as np
 from emoadapt import schema
 from emoadapt.data.objective_targets import describe_target
 from emoadapt.errors import DataError
+from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.objectives.base import load_objective
 from emoadapt.storage.frames import read_frame
@@ -73,7 +74,7 @@ def fit_normalisers(
                     "see `emoadapt quarantine` for the reasons"
                 )
             rows.append({"objective": name, "corpus": corpus, **moments.result()})
-    write_table(output, rows, schema.NORMALISERS)
+    write_table(output, rows, schema.NORMALISERS, library_versions())
 
 
 class _Moments:

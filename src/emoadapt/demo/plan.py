@@ -15,7 +15,7 @@ from typing import Any
 
 from emoadapt.demo.sentences import SENTENCES, Sentiment
 from emoadapt.errors import ConfigError
-from emoadapt.flow.code import code_digest
+from emoadapt.flow.code import code_digest, describe_libraries
 
 RENDERERS = ("emoadapt.demo.speech", "emoadapt.demo.face", "emoadapt.demo.clips")
 """Modules that turn a plan into a file; an edit of one makes all clips anew."""
@@ -192,7 +192,8 @@ def digest_plan(clip: PlannedClip, *, video: bool) -> str:
         clip: the plan.
         video: whether the file has pictures.
     """
-    text = json.dumps({"code": code_digest(*RENDERERS), "video": video, **asdict(clip)}, sort_keys=True)
+    made_by = {"code": code_digest(*RENDERERS), "libraries": describe_libraries(*RENDERERS)}
+    text = json.dumps({**made_by, "video": video, **asdict(clip)}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

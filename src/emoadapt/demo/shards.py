@@ -10,6 +10,7 @@ from emoadapt.corpora.demo import Config
 from emoadapt.demo.clips import make_corpus
 from emoadapt.listing.manifests import list_manifest
 from emoadapt.storage.files import write_text
+from emoadapt.storage.texts import describe_claim
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +22,12 @@ def make_shard(name: str, config: Config, shard: int, stamp: Path) -> None:
         name: name of the corpus.
         config: its section.
         shard: number of the shard.
-        stamp: JSON file to write: media -> fingerprint.
+        stamp: JSON file to write: claim, and media -> fingerprint.
     """
     rows = list_manifest(name, config)[shard]
     stems = {Path(row["media"]).stem for row in rows}
     make_corpus(
         config, Path(config.root), stems, progress=lambda done, total: logger.info("%d of %d clips", done, total)
     )
-    write_text(stamp, json.dumps({row["media"]: row["fingerprint"] for row in rows}, indent=1) + "\n")
+    media = {row["media"]: row["fingerprint"] for row in rows}
+    write_text(stamp, json.dumps({"claim": describe_claim(), "media": media}, indent=1) + "\n")

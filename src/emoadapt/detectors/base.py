@@ -2,7 +2,6 @@
 
 A detector is a module here, or in the folder `detectors` of a study's own plug-ins, with
 
-* `LIBRARIES`: distributions whose version decides the boxes, a literal;
 * `WEIGHTS`: registered name or path of its usual weights, a literal; None: its library carries them, or it needs none (`STATE`);
 * `STATE`: `pretrained`, `untrained` or `rules`, a literal;
 * `GPU`: whether it runs on a GPU where there is one, a literal;

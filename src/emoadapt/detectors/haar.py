@@ -18,7 +18,6 @@ from emoadapt.errors import ModelError
 from emoadapt.faces.opencv import load_opencv
 from emoadapt.weights.registry import resolve
 
-LIBRARIES = ("opencv-python-headless",)
 WEIGHTS = None
 STATE = "pretrained"
 GPU = False

@@ -18,7 +18,6 @@ from emoadapt.detectors.base import Face
 from emoadapt.errors import ModelError
 from emoadapt.weights.registry import resolve
 
-LIBRARIES = ("mediapipe",)
 WEIGHTS = "mediapipe"
 STATE = "pretrained"
 GPU = False

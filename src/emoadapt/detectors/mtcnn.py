@@ -24,7 +24,6 @@ from emoadapt.errors import ModelError
 from emoadapt.faces.opencv import load_opencv
 from emoadapt.weights.registry import resolve
 
-LIBRARIES = ("torch",)
 WEIGHTS = "mtcnn"
 STATE = "pretrained"
 GPU = True

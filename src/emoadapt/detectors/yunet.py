@@ -16,7 +16,6 @@ from emoadapt.errors import ModelError
 from emoadapt.faces.opencv import load_opencv
 from emoadapt.weights.registry import resolve
 
-LIBRARIES = ("opencv-python-headless",)
 WEIGHTS = "yunet"
 STATE = "pretrained"
 GPU = False

@@ -19,6 +19,7 @@ from emoadapt.evaluation.audit import AUDITS
 from emoadapt.evaluation.comparisons import Scoring, compare_all
 from emoadapt.evaluation.predictions import group_settings, shrink
 from emoadapt.evaluation.questions import Distances, Question
+from emoadapt.flow.provenance import library_versions
 from emoadapt.storage.tables import write_table
 
 METRICS = "metrics"
@@ -67,7 +68,7 @@ def evaluate_task(
     rows["confusion"] = [*question.count_confusion(frame)]
     rows["comparisons"] = [*_compare_models(question, frame, distances, scoring)]
     for table, kind in TABLES.items():
-        write_table(name_table(folder, question.task, table), rows[table], kind)
+        write_table(name_table(folder, question.task, table), rows[table], kind, library_versions())
 
 
 def _compare_models(

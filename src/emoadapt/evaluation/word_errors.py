@@ -21,6 +21,7 @@ from typing import Any
 import polars as pl
 
 from emoadapt import schema
+from emoadapt.flow.provenance import library_versions
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import write_table
 
@@ -69,7 +70,7 @@ def collect_word_errors(
         {"corpus": corpus, "language": spoken, "engine": engine, "model": model, **_count(part, spoken)}
         for (corpus, spoken), part in groups
     ]
-    write_table(output, rows, schema.WORD_ERRORS)
+    write_table(output, rows, schema.WORD_ERRORS, library_versions())
 
 
 def find_normaliser(language: str | None) -> Callable[[str], str]:

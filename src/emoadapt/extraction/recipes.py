@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from emoadapt.config import Study
 from emoadapt.features.base import Extraction, FeatureSection, Network
-from emoadapt.flow.code import code_digest, own_digest
-from emoadapt.flow.provenance import installed_version
-from emoadapt.flow.rows import Recipe
+from emoadapt.flow.code import code_digest, describe_libraries, own_digest
+from emoadapt.flow.upstream import Recipe
 from emoadapt.plugins import check_plugin, load_plugin, read_declaration
 from emoadapt.weights.registry import identity
 
 if TYPE_CHECKING:
     from emoadapt.features.base import Context, Extractor
+
+
+ROWS = "emoadapt.flow.upstream"
+"""Module that decides rows of all features, besides that of the feature."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,13 @@ def describe_extraction(study: Study, feature: str) -> Extraction:
 def describe_recipe(study: Study, feature: str) -> Recipe:
     """What decides a feature's rows besides their input."""
     section = find_section(study, feature)
+    modules = [f"emoadapt.features.{feature}", *section.list_modules(), ROWS]
     return Recipe(
         feature,
         section.model_dump_json(exclude=section.list_idle_keys()),
-        study_code(study, f"emoadapt.features.{feature}", *section.list_modules()),
+        study_code(study, *modules),
         _model_identity(study, feature),
-        list_versions(
-            study, *load_plugin("features", feature).LIBRARIES, *find_section(study, feature).list_libraries()
-        ),
+        describe_libraries(*modules, also=section.list_libraries()),
     )
 
 
@@ -102,13 +104,6 @@ def study_code(study: Study, *modules: str) -> str:
 
         return f"{__version__} {own_digest(*modules)}".strip()
     return code_digest(*modules)
-
-
-def list_versions(study: Study, *libraries: str) -> str:
-    """Versions of the libraries at work: after an upgrade no shard holds rows of two versions."""
-    if study.code == "version":
-        return ""
-    return " ".join(f"{name}=={installed_version(name)}" for name in dict.fromkeys(libraries))
 
 
 def _model_identity(study: Study, feature: str) -> str:

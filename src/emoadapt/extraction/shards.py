@@ -18,7 +18,8 @@ from emoadapt.extraction.recipes import (
 from emoadapt.extraction.witness import Witness
 from emoadapt.extraction.workers import Watch, WorkerPool
 from emoadapt.features.base import Context, Extractor
-from emoadapt.flow.rows import Counts, Row, compute_shard
+from emoadapt.flow.rows import Counts, compute_shard
+from emoadapt.flow.upstream import Row
 from emoadapt.machine.starting import collect_as_usual
 from emoadapt.machine.torch_device import find_device
 from emoadapt.plugins import load_plugin

@@ -12,7 +12,6 @@ from emoadapt import schema
 from emoadapt.features.base import Context, FeatureSection, guard
 
 INPUTS = ("manifest",)
-LIBRARIES = ("av",)
 TERMS = None
 READS_MEDIA = True
 JOB = {"memory_mb": 1800, "memory_mb_per_thread": 200, "minutes": 120}

@@ -3,7 +3,6 @@
 A feature is a module here, or in the folder `features` of a study's own plug-ins, with
 
 * `INPUTS`: the tables that it is computed from, a literal: `manifest`, or names of features;
-* `LIBRARIES`: distributions whose version decides the result, whatever the section says, a literal;
 * `TERMS`: terms of the software for users of its output, as the end of a sentence, a literal; None: no terms. The licences of
   weights are in the registry of weights;
 * `TABLE`: its table, made by `schema.make_feature_table`;
@@ -63,7 +62,7 @@ class FeatureSection(Section):
         return None
 
     def list_libraries(self) -> tuple[str, ...]:
-        """Distributions of the engine in force, besides `LIBRARIES`."""
+        """Distributions of the engine in force, of those that the module lists as `CONDITIONAL_LIBRARIES`."""
         return ()
 
     def list_modules(self) -> tuple[str, ...]:

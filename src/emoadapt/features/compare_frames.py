@@ -15,7 +15,6 @@ from emoadapt.acoustics.sections import WindowedSection
 from emoadapt.features.base import Context, Extractor
 
 INPUTS = ("audio",)
-LIBRARIES = ("opensmile",)
 TERMS = "computed with openSMILE, whose licence is for research only"
 CHUNK_ROWS = 64
 JOB = {"memory_mb": 1500, "memory_mb_per_thread": 500, "minutes": 120}

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INPUTS = ("audio",)
-LIBRARIES = ("opensmile",)
 TERMS = "computed with openSMILE, whose licence is for research only"
 CHUNK_ROWS = 64
 JOB = {"memory_mb": 1500, "memory_mb_per_thread": 500, "minutes": 120}

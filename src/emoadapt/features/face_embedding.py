@@ -10,7 +10,6 @@ from emoadapt.faces.network_settings import OnnxNetwork, UntrainedNetwork, find_
 from emoadapt.features.base import Context, Extractor, FeatureSection, Network
 
 INPUTS = ("faces",)
-LIBRARIES = ("onnxruntime-gpu", "opencv-python-headless")
 TERMS = None
 CHUNK_ROWS = 8
 JOB = {"memory_mb": 4000, "minutes": 240}

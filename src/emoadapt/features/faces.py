@@ -13,7 +13,6 @@ from emoadapt.features.base import Context, Extractor, FeatureSection, Network
 from emoadapt.plugins import check_plugin, collect_declarations, read_declaration, read_declarations
 
 INPUTS = ("manifest",)
-LIBRARIES = ("av", "opencv-python-headless")
 TERMS = None
 READS_MEDIA = True
 MODALITIES = ("video",)
@@ -46,7 +45,7 @@ TABLE = schema.make_feature_table(
     schema.column("crops", pa.list_(pa.binary()), "(n_faces,) JPEG or PNG, square RGB crop of crop_size x crop_size"),
 )
 
-REQUIRED = ("LIBRARIES", "WEIGHTS", "STATE", "GPU", "HONOURS")
+REQUIRED = ("WEIGHTS", "STATE", "GPU", "HONOURS")
 """What the module of a detector must declare, as literals; `emoadapt.detectors.base` says what it means."""
 
 
@@ -110,10 +109,6 @@ class Config(FeatureSection):
         state, stand_in = self._read("STATE"), self._read("STAND_IN")
         carried = weights is None and state == "pretrained"
         return Network("face detection", self.detector, state, weights, carried, stand_in=stand_in)
-
-    def list_libraries(self) -> tuple[str, ...]:
-        """The detector's."""
-        return tuple(self._read("LIBRARIES"))
 
     def list_modules(self) -> tuple[str, ...]:
         """The detector's."""

@@ -15,7 +15,6 @@ from emoadapt import schema
 from emoadapt.features.base import Context, Extractor, FeatureSection, guard
 
 INPUTS = ("audio",)
-LIBRARIES = ("librosa", "numpy")
 TERMS = None
 CHUNK_ROWS = 64
 WINDOW = 2048

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 INPUTS = ("transcript",)
-LIBRARIES = ()
+CONDITIONAL_LIBRARIES = ("torch", "transformers", "vaderSentiment")
 TERMS = None
 CHUNK_ROWS = 256
 JOB = {"memory_mb": 4000, "minutes": 120}
@@ -57,7 +57,7 @@ class Config(FeatureSection):
 
     def list_libraries(self) -> tuple[str, ...]:
         """The classifier's."""
-        return {"transformers": ("transformers",), "vader": ("vaderSentiment",)}[self.engine]
+        return {"transformers": ("transformers", "torch"), "vader": ("vaderSentiment",)}[self.engine]
 
     def list_idle_keys(self) -> set[str]:
         """How many texts are read at once, and for VADER the model."""

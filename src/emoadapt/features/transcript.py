@@ -15,7 +15,7 @@ from emoadapt.storage.notes import join_notes
 from emoadapt.weights.registry import list_weights
 
 INPUTS = ("manifest", "audio")
-LIBRARIES = ()
+CONDITIONAL_LIBRARIES = ("pocketsphinx",)
 TERMS = None
 CHUNK_ROWS = 32
 """Two of Whisper's batches: enough to sort by length, and few enough that a killed job loses little on a CPU."""
@@ -96,7 +96,7 @@ class Config(FeatureSection):
 
     def list_libraries(self) -> tuple[str, ...]:
         """The recogniser's."""
-        return {"whisper": ("openai-whisper",), "pocketsphinx": ("pocketsphinx",), "corpus": ()}[self.engine]
+        return {"whisper": ("openai-whisper", "torch"), "pocketsphinx": ("pocketsphinx",), "corpus": ()}[self.engine]
 
     def list_idle_keys(self) -> set[str]:
         """How many windows are read at once, and what the other engines read."""

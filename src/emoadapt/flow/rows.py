@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Set
 from contextlib import closing
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,13 +27,11 @@ import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.errors import DataError
-from emoadapt.flow.code import digest
-from emoadapt.flow.provenance import library_versions
+from emoadapt.flow.upstream import Recipe, Row, join_rows, key_row, list_head_columns, list_own_columns, make_heads
 from emoadapt.machine.progress import Progress
 from emoadapt.storage.claims import state_claim
 from emoadapt.storage.files import link_or_copy, remove_parts, replacing
 from emoadapt.storage.footers import Damaged
-from emoadapt.storage.notes import split_notes
 from emoadapt.storage.tables import (
     ROWS_PER_GROUP,
     Missing,
@@ -58,30 +56,6 @@ CHANGED = "changed"
 """Code of a clip whose file changed since its corpus was listed."""
 PASSING = ("crashed", "stalled", CHANGED)
 """Codes of failures that may be the run's and not the clip's."""
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What decides a row besides its input: parameters, code digest, model identity, versions of its libraries."""
-
-    feature: str
-    parameters: str
-    code: str
-    model: str = ""
-    libraries: str = ""
-
-    def provenance(self) -> dict[str, str]:
-        """The recipe and the versions of the libraries at work, for the file's metadata."""
-        return {
-            "feature": self.feature,
-            "parameters": self.parameters,
-            "code": self.code,
-            "model": self.model,
-            "libraries": self.libraries,
-            **library_versions(),
-        }
 
 
 @dataclass(frozen=True)
@@ -113,7 +87,7 @@ def compute_shard(
         root: corpus root, for extractors that read media.
     """
     heads = _read_heads(upstream, extraction)
-    keys = {row["utterance_id"]: _row_key(row, recipe, extraction.table) for row in heads}
+    keys = {row["utterance_id"]: key_row(row, recipe, extraction.table) for row in heads}
     saved = _SavedRows(output, extraction.table)
     saved.keep(keys)
     blocked = {row["utterance_id"]: row["blocked"] for row in heads if row["blocked"]}
@@ -345,69 +319,21 @@ class _Readers:
         return found
 
 
-def _read_heads(upstream: Mapping[str, Path], extraction: Extraction) -> list[dict[str, Any]]:
-    """Per utterance what its key is made of, and `blocked` = (status, reason) if an upstream row is not ok."""
-    heads: list[dict[str, Any]] = []
-    for position, name in enumerate(extraction.inputs):
-        if name == "manifest":
-            columns = ["utterance_id", "fingerprint", "start", "end", *extraction.manifest_columns]
-        else:
-            columns = ["utterance_id", "key", "status", "reason"]
-        rows = read_table(upstream[name], columns=columns).to_pylist()
-        if position == 0:
-            heads = [{"utterance_id": row["utterance_id"], "inputs": [], "blocked": None} for row in rows]
-        for head, row in zip(heads, rows, strict=True):
-            if row["utterance_id"] != head["utterance_id"]:
-                raise ValueError(f"{upstream[name]} does not hold the utterances of {upstream[extraction.inputs[0]]}")
-            head["inputs"] += [row[column] for column in columns if column not in ("utterance_id", "status", "reason")]
-            if row.get("status", "ok") != "ok" and not head["blocked"]:
-                reason = row["reason"].removeprefix("upstream ")
-                head["blocked"] = (
-                    row["status"],
-                    f"upstream {reason}" if reason != row["reason"] else f"upstream {name}: {reason}",
-                )
-    return heads
-
-
-def _row_key(head: dict[str, Any], recipe: Recipe, table: pa.Schema) -> str:
-    columns = [(field.name, str(field.type)) for field in table]
-    return digest(head["inputs"], astuple(recipe), columns, schema.SAMPLE_RATE)
+def _read_heads(upstream: Mapping[str, Path], extraction: Extraction) -> list[Row]:
+    tables = [
+        read_table(upstream[name], columns=list_head_columns(name, extraction)).to_pylist()
+        for name in extraction.inputs
+    ]
+    return make_heads(extraction, tables)
 
 
 def _join_chunks(
     upstream: Mapping[str, Path], extraction: Extraction, todo: list[int], root: Path | None
-) -> Iterator[list[dict[str, Any]]]:
-    """Rows to compute, in chunks, with the columns of all upstream tables.
-
-    `<feature>_notes` lists the notes on a feature's row.
-    """
-    streams = []
-    for name in extraction.inputs:
-        columns = schema.MANIFEST.names if name == "manifest" else schema.feature_table(name).names
-        own = [column for column in columns if column not in ("key", "status")]
-        streams.append(iterate_chunks(upstream[name], todo, extraction.chunk_size, own))
+) -> Iterator[list[Row]]:
+    """Rows to compute, in chunks, as `join_rows` makes them."""
+    streams = [
+        iterate_chunks(upstream[name], todo, extraction.chunk_size, list_own_columns(name))
+        for name in extraction.inputs
+    ]
     for tables in zip(*streams, strict=True):
-        rows: list[dict[str, Any]] = [{} for _ in range(len(tables[0]))]
-        for name, table in zip(extraction.inputs, tables, strict=True):
-            for row, more in zip(rows, table.to_pylist(), strict=True):
-                if name != "manifest":
-                    row[f"{name}_notes"] = split_notes(more.pop("reason"))
-                row |= {column: value for column, value in more.items() if column not in row}
-        if "manifest" in extraction.inputs and root is not None:
-            for row in rows:
-                row["path"] = _find_media(root, row)
-        yield rows
-
-
-def _find_media(root: Path, row: dict[str, Any]) -> Path:
-    """Path of a clip's media.
-
-    Raises:
-        DataError: it was there when the corpus was listed and is not now, which is no fault of the clip.
-    """
-    path = root / row["media"]
-    if row["fingerprint"] != schema.UNREADABLE and not path.exists():
-        raise DataError(
-            f"missing media file: {path}, which existed when its corpus was listed. Restore it, or run again to list the corpus without it"
-        )
-    return path
+        yield join_rows(extraction.inputs, [table.to_pylist() for table in tables], root)

@@ -13,6 +13,8 @@ from emoadapt.layers.heads import seeded
 if TYPE_CHECKING:
     from emoadapt.layers.settings import Lora
 
+CONDITIONAL_LIBRARIES = ("peft",)
+
 ATTENTION = ("q_proj", "v_proj")
 """Layers that get an adapter unless others are named."""
 

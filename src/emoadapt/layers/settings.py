@@ -169,6 +169,10 @@ class SpeechSettings(Backbone):
         """Its weights, if it is not untrained."""
         return [] if self.weights is None else [(self.weights, self.revision)]
 
+    def list_libraries(self) -> tuple[str, ...]:
+        """The one of the adapters, if there are any."""
+        return ("peft",) if self.lora else ()
+
     def describe_kept(self, kind: str) -> str:
         """The keys that decide a kept output of the frozen backbone, as JSON: of its front end, or of its layers."""
         training = {"layers", "pooling", "train_layers", "lora", "spec_augment", "subsets"}

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+CONDITIONAL_LIBRARIES = ("torch",)
+"""What computes with it imports it itself."""
+
+
 def find_device(device: str) -> Literal["cpu", "cuda"]:
     """Choose the device: `auto` takes a GPU if there is one.
 

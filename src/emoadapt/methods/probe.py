@@ -54,6 +54,10 @@ class Config(Optimisation, Finetuning):
         """Kinds of tasks: logistic regression predicts classes only."""
         return ("classes",) if self.head == "logistic" else ("classes", "attributes")
 
+    def list_libraries(self) -> tuple[str, ...]:
+        """The one of logistic regression."""
+        return ("scikit-learn",) if self.head == "logistic" else ()
+
     @model_validator(mode="after")
     def _one_layer(self) -> Config:
         if self.head == "logistic" and self.layers == "weighted":

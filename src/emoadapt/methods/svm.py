@@ -46,6 +46,10 @@ class Config(Finetuning):
     deterministic: ClassVar[bool] = True
     frozen: ClassVar[bool] = True
 
+    def list_libraries(self) -> tuple[str, ...]:
+        """The one of the machine."""
+        return ("scikit-learn",)
+
     def list_notes(self) -> list[str]:
         """Sentences for readers of its scores."""
         return ["trained on the dev part too where all training clips are used"] if self.train_on_dev else []

@@ -21,7 +21,13 @@ _MODULES = (
 
 
 def write_all(
-    study: Study, results: Path, tables: Path, figures: Path, page: Path, word_errors: Path | None = None
+    study: Study,
+    results: Path,
+    tables: Path,
+    figures: Path,
+    page: Path,
+    word_errors: Path | None = None,
+    versions: Mapping[str, str] | None = None,
 ) -> None:
     """Write all tables, figures and the report of a study.
 
@@ -32,13 +38,13 @@ def write_all(
         figures: folder to write figures to.
         page: HTML file to write.
         word_errors: WORD_ERRORS table; None where a recogniser cannot be compared with transcripts.
+        versions: library -> versions that made the results, from `flow.provenance.join_versions`.
 
     Raises:
         DataError: a table of the results is missing or of another schema.
     """
     from emoadapt import schema
     from emoadapt.flow.code import code_digest
-    from emoadapt.flow.provenance import library_versions
     from emoadapt.flow.shards import shard_names
     from emoadapt.reporting.audits import AUDIT_TABLES, audit_paths
     from emoadapt.reporting.declared import write_declared
@@ -48,6 +54,7 @@ def write_all(
     from emoadapt.reporting.pages import collect_pages
     from emoadapt.reporting.tables import write_tables
     from emoadapt.reporting.weights import find_checksums
+    from emoadapt.storage.folders import seal_folder
     from emoadapt.storage.frames import read_frame
     from emoadapt.weights.registry import list_weights
 
@@ -75,7 +82,7 @@ def write_all(
     remarks = leak_footnotes(study, read_frame(audits["leaks"], schema.LEAKS))
     write_declared(study, comparisons, tables, figures, remarks)
     provenance = {
-        "versions": {name.removeprefix("version."): version for name, version in library_versions().items()},
+        "versions": dict(versions or {}),
         "code digests": {name: code_digest(f"emoadapt.{name}") for name in (*_MODULES, *_list_methods(study))},
         "configuration": study.model_dump(mode="json"),
         "checksums": find_checksums(study),
@@ -83,6 +90,8 @@ def write_all(
     }
     pages = collect_pages(study, results, metrics, confusion, splits)
     write_report(study, tables, figures, provenance, page, pages)
+    for folder in (tables, figures):
+        seal_folder(folder)
 
 
 def _list_methods(study: Study) -> list[str]:

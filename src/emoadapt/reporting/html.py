@@ -25,6 +25,7 @@ from emoadapt.reporting.notices import (
     list_copies,
     list_exposures,
     list_gaps,
+    list_mixed_versions,
     list_notices,
 )
 from emoadapt.reporting.pages import Page, encode_pages, page_id
@@ -33,6 +34,7 @@ from emoadapt.reporting.summary import summarise_results
 from emoadapt.reporting.tables import read_tidy, table_names
 from emoadapt.reporting.weights import describe_weights
 from emoadapt.storage.files import write_text
+from emoadapt.storage.texts import describe_claim
 from emoadapt.study.nodes import DEFAULT, Model
 
 SHOWN_ROWS = 1000
@@ -171,7 +173,9 @@ def write_report(
     text = _load_template(folder).render(
         study=study,
         title=study.report.title or study.study,
-        notices=hide(_collect_notices(study, tables)),
+        notices=hide(
+            [*_collect_notices(study, tables), *list_mixed_versions(provenance.get("versions", {}))],
+        ),
         summary=summarise_results(study, *_read_tidy(tables, "results", "cross_corpus")),
         shown_sentences=SHOWN_SENTENCES,
         filter_from=FILTER_FROM,
@@ -192,6 +196,7 @@ def write_report(
         confidence=f"{100 * study.report.confidence:g}",
         style=(folder / "report.css").read_text(encoding="utf-8"),
         script=script,
+        claim=describe_claim(),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     write_text(out, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -43,6 +44,19 @@ def list_notices(study: Study) -> list[str]:
     if stand_ins:
         notices.append(f"Stand-in engines were used: {listing(stand_ins)}. The papers used stronger ones.")
     return notices
+
+
+def list_mixed_versions(versions: Mapping[str, str]) -> list[str]:
+    """Sentences about libraries of which several versions made the results.
+
+    Args:
+        versions: from `flow.provenance.join_versions`.
+    """
+    return [
+        f"Results were made with several versions of {name}: {found}."
+        for name, found in versions.items()
+        if found.endswith(")")
+    ]
 
 
 def list_exposures(stage1: pl.DataFrame, data: pl.DataFrame) -> list[str]:

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import astuple
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +28,7 @@ from emoadapt.extraction.recipes import (
     reads_media,
     study_code,
 )
-from emoadapt.flow.code import code_digest, digest, remember_modules
+from emoadapt.flow.code import code_digest, describe_libraries, digest, remember_modules
 from emoadapt.flow.shards import group_by_corpus, shard_names
 from emoadapt.listing.manifests import CorpusState, find_state
 from emoadapt.machine.devices import list_devices
@@ -91,10 +90,6 @@ class Graph:
         """Fingerprint of the clips of a shard."""
         return self._state(corpus).shards[int(shard)]
 
-    def demo_state(self, corpus: str, shard: str) -> str:
-        """Root of a generated corpus and state of a shard's clips."""
-        return f"{self.study.corpora[corpus].root} {self.manifest_state(corpus, shard)}"
-
     def media_ready(self, feature: str, corpus: str, shard: str) -> list[str]:
         """Files that a feature needs before it reads a shard's media: the stamp of a generated one."""
         if not reads_media(feature):
@@ -102,10 +97,13 @@ class Graph:
         generated = read_declaration("corpora", self.study.corpora[corpus].importer, "GENERATED")
         return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if generated else []
 
-    def recipe(self, feature: str) -> str:
-        """Digest of a feature's recipe and columns."""
+    @cache  # noqa: B019 - one graph lives as long as the process
+    def recipe(self, feature: str) -> dict[str, str]:
+        """Parts of a feature's recipe, its columns, and the code of its job, which reuses rows whose recipe is the same."""
+        found = describe_recipe(self.study, feature)
         columns = [(field.name, str(field.type)) for field in describe_extraction(self.study, feature).table]
-        return digest(astuple(describe_recipe(self.study, feature)), columns)
+        parts = {"parameters": found.parameters, "weights": found.model, "columns": repr(columns)}
+        return {**parts, "code": f"{found.code} {self.code('cli.extract')['code']}", "libraries": found.libraries}
 
     def features(self) -> list[str]:
         """All features, in use or not."""
@@ -124,9 +122,15 @@ class Graph:
             for name in describe_extraction(self.study, feature).inputs
         }
 
-    def code(self, *modules: str) -> str:
-        """Digest of modules of this package and of what they import."""
-        return study_code(self.study, *(f"emoadapt.{module}" for module in modules))
+    def code(self, *modules: str, also: Iterable[str] = ()) -> dict[str, str]:
+        """Digest of modules of this package and of what they import (`code`), and versions of libraries (`libraries`).
+
+        Args:
+            modules: names in this package; a job's first one is its command, such as `cli.split`.
+            also: distributions that settings bring into use, besides those that the modules import.
+        """
+        names = [f"emoadapt.{module}" for module in modules]
+        return {"code": study_code(self.study, *names), "libraries": describe_libraries(*names, also=also)}
 
     def feature_shards(self, feature: str, corpus: str) -> list[str]:
         """All shards of a feature of a corpus."""
@@ -199,23 +203,32 @@ class Graph:
         whose = self.study.backbones[backbone].find_front_end(stage, start)
         return None if whose is None else _name_kept("frontend", backbone, ORIGINAL if whose == "own" else start)
 
-    def kept_code(self, source: str) -> str:
-        """Digest of the code that computes a kept output."""
-        modules = self._backbone_modules(source.split(".")[0], pooled=False)
-        return study_code(self.study, "emoadapt.extraction.kept", *modules)
+    def kept_code(self, source: str) -> dict[str, str]:
+        """State of the code and the libraries of the job of a kept output."""
+        return self.code("cli.keep", *self._kept_modules(source), also=self._backbone_libraries(source.split(".")[0]))
+
+    def kept_recipe(self, source: str) -> dict[str, str]:
+        """State of the code and the libraries that decide a row of a kept output."""
+        return self.code(*self._kept_modules(source), also=self._backbone_libraries(source.split(".")[0]))
+
+    def _kept_modules(self, source: str) -> list[str]:
+        return ["extraction.outputs", "flow.upstream", *self._backbone_modules(source.split(".")[0], pooled=False)]
 
     def kept_model(self, source: str) -> list[str]:
         """Stage-1 model of a kept output; empty for an original backbone."""
         return [f"{RESULTS}/models/{source}"] if "." in source else []
 
-    def kept_state(self, kind: str, source: str) -> str:
+    def kept_state(self, kind: str, source: str) -> dict[str, str]:
         """State of a kept output: configuration and weights of its backbone."""
-        config = self.study.backbones[source.split(".")[0]]
-        return f"{config.describe_kept(kind)} {self._weights_state(source.split('.')[0])}".strip()
+        backbone = source.split(".")[0]
+        return {
+            "backbone": self.study.backbones[backbone].describe_kept(kind),
+            "weights": self._weights_state(backbone),
+        }
 
-    def backbone_state(self, backbone: str) -> str:
+    def backbone_state(self, backbone: str) -> dict[str, str]:
         """A backbone's configuration and the content of its weights."""
-        return f"{self.study.backbones[backbone].describe()} {self._weights_state(backbone)}".strip()
+        return {"backbone": self.study.backbones[backbone].describe(), "weights": self._weights_state(backbone)}
 
     def _weights_state(self, backbone: str) -> str:
         weights = self.study.backbones[backbone].list_weights()
@@ -230,20 +243,29 @@ class Graph:
         """Configuration of an adaptation, without the keys that select models and tasks."""
         return self.study.adaptations[adaptation].describe()
 
-    def stage1_code(self, backbone: str, adaptation: str) -> str:
-        """Digest of the code of Stage 1: method, backbone and objectives."""
-        method = f"emoadapt.methods.{self.study.adaptations[adaptation].method}"
-        objectives = [f"emoadapt.{module}" for module in self._objective_modules(adaptation)]
-        return study_code(self.study, method, *self._backbone_modules(backbone), *objectives)
+    def stage1_code(self, backbone: str, adaptation: str) -> dict[str, str]:
+        """State of the code and the libraries of Stage 1: of method, backbone and objectives."""
+        settings = self.study.adaptations[adaptation]
+        return self.code(
+            "cli.adapt",
+            f"methods.{settings.method}",
+            *self._backbone_modules(backbone),
+            *self._objective_modules(adaptation),
+            also=[*settings.list_libraries(), *self._backbone_libraries(backbone)],
+        )
 
     def _backbone_modules(self, backbone: str, *, pooled: bool = True) -> list[str]:
         """Modules that a backbone is loaded with."""
         config, folder = self.study.backbones[backbone], self.study.weights_folder
-        return ["emoadapt.backbones.base", *list_modules(config, folder, pooled=pooled)]
+        modules = list_modules(config, folder, pooled=pooled)
+        return ["backbones.base", *(module.removeprefix("emoadapt.") for module in modules)]
 
-    def normaliser_code(self, adaptation: str) -> str:
-        """Digest of the code that fits an adaptation's normalisers."""
-        return self.code("data.normalisers", *(f"objectives.{name}" for name in self._list_targeted(adaptation)))
+    def _backbone_libraries(self, backbone: str) -> tuple[str, ...]:
+        return self.study.backbones[backbone].list_libraries()
+
+    def normaliser_code(self, adaptation: str) -> dict[str, str]:
+        """State of the code and the libraries that fit an adaptation's normalisers."""
+        return self.code("cli.normalisers", *(f"objectives.{name}" for name in self._list_targeted(adaptation)))
 
     def _list_targeted(self, adaptation: str) -> list[str]:
         return sorted(
@@ -282,38 +304,41 @@ class Graph:
             return [_name_kept("layers", backbone, start)]
         return [*config.features, *filter(None, [self.front_end("stage2", backbone, start)])]
 
-    def training_inputs_of(self, setting: Setting) -> dict[str, Any]:
+    def training_inputs_of(self, setting: Setting) -> dict[str, list[str]]:
         """Shards, and Stage-1 model if any, that a training on a task reads."""
         corpora, start = self.task_corpora(setting.task), setting.model.start
-        inputs: dict[str, Any] = {
-            "shards": [path for name in self.read_features(setting) for path in self.kept_shards(name, corpora)]
-        }
+        inputs = {"shards": [path for name in self.read_features(setting) for path in self.kept_shards(name, corpora)]}
         if start != ORIGINAL and not self.study.finetunings[setting.model.finetuning].frozen:
-            inputs["model"] = f"{RESULTS}/models/{setting.model.backbone}.{start}"
+            inputs["model"] = [f"{RESULTS}/models/{setting.model.backbone}.{start}"]
         return inputs
 
-    def training_state(self, setting: Setting) -> str:
+    def training_state(self, setting: Setting) -> dict[str, str]:
         """The configuration that a training on a task reads, its runs apart."""
         backbone, _, finetuning = setting.model
         settings, task = self.study.finetunings[finetuning], self.study.tasks[setting.task]
-        kept = self.study.keep_models if self.study.keeps_embeddings(setting.model) else ""
         if settings.frozen and self.study.backbones[backbone].adaptable:
             # How the backbone would be trained decides no layer of it as it stands.
             state = self.kept_state("layers", backbone)
         else:
             state = self.backbone_state(backbone)
-        question = f"{json.dumps(task.outputs)} {task.describe_draws(setting.subset)}"
-        return f"{settings.describe()} {question} {kept} {state}"
+        return {
+            "training": settings.describe(),
+            "outputs": json.dumps(task.outputs),
+            "draws": task.describe_draws(setting.subset),
+            "keep_models": str(self.study.keep_models) if self.study.keeps_embeddings(setting.model) else "",
+            **state,
+        }
 
-    def training_code(self, setting: Setting) -> str:
-        """Digest of the code of a training on a task."""
-        settings = self.study.finetunings[setting.model.finetuning]
-        modules = [] if settings.frozen else self._backbone_modules(setting.model.backbone)
-        return study_code(self.study, f"emoadapt.methods.{settings.method}", *modules)
+    def training_code(self, setting: Setting) -> dict[str, str]:
+        """State of the code and the libraries of a training on a task."""
+        settings, backbone = self.study.finetunings[setting.model.finetuning], setting.model.backbone
+        modules = [] if settings.frozen else self._backbone_modules(backbone)
+        libraries = [*settings.list_libraries(), *(() if settings.frozen else self._backbone_libraries(backbone))]
+        return self.code("cli.train", f"methods.{settings.method}", *modules, also=libraries)
 
-    def evaluation_code(self, task: str) -> str:
-        """Digest of the code that evaluates a task."""
-        return self.code("evaluation.evaluate", *name_modules(self.study.tasks[task].kind))
+    def evaluation_code(self, task: str) -> dict[str, str]:
+        """State of the code and the libraries that evaluate a task."""
+        return self.code("cli.evaluate", *name_modules(self.study.tasks[task].kind))
 
     def split_state(self, task: str, partition: int) -> str:
         """State of a partition of a task, besides its corpora."""
@@ -525,11 +550,16 @@ class Graph:
         found = partitions, config.subsets, config.resamplings, config.draws, self.leak_state(task)
         return digest(*found, code, [[s.labels, *s.shards] for s in states])
 
-    def report_state(self) -> str:
+    def report_state(self) -> dict[str, str]:
         """State of the report: configuration, template and the paper's values."""
         folder = Path(__file__).parents[1] / "reporting"
         files = sorted([*folder.glob("report.*"), *(find_paper(paper) if (paper := self.study.report.paper) else [])])
-        return digest(self.study.model_dump_json(), self.study.left_out, [path.read_bytes() for path in files])
+        template = digest([path.read_bytes() for path in files])
+        return {
+            "study": self.study.model_dump_json(),
+            "left_out": repr(self.study.left_out),
+            "template": template,
+        }
 
     def reads_vectors(self, setting: Setting) -> bool:
         """Whether a training on a task reads one vector per clip, which takes little memory."""
@@ -578,7 +608,7 @@ class Graph:
             setting,
             runs,
             [Path(path) for path in self.split_tables(setting.task, runs)],
-            Path(inputs["model"]) if "model" in inputs else None,
+            Path(inputs["model"][0]) if "model" in inputs else None,
         )
 
 

@@ -17,6 +17,7 @@ from emoadapt import schema
 from emoadapt.config import Study, Task
 from emoadapt.corpora.base import parent_of
 from emoadapt.errors import CorpusError
+from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.plugins import read_declaration
 from emoadapt.storage.frames import make_frame, read_frame
@@ -448,29 +449,12 @@ def write_leaks(study: Study, task: str, splits: Sequence[Path], manifests: Sequ
     Raises:
         CorpusError: a leak is refused; nothing is written then.
     """
-    leaks = _find(study, task, study.adaptations_of(task), splits, manifests)
+    leaks = judge_leaks(study, task, study.adaptations_of(task), splits, manifests)
     refuse_leaks(leaks)
-    write_table(output, leaks.to_arrow(), schema.LEAKS)
+    write_table(output, leaks.to_arrow(), schema.LEAKS, library_versions())
 
 
-def check_training(study: Study, task: str, start: str, splits: Sequence[Path], manifests: Sequence[Path]) -> None:
-    """Refuse to train from a starting point on a task, if a leak that concerns this training is refused.
-
-    Args:
-        study: the study.
-        task: name of the task.
-        start: starting point; for an adaptation, Stage 1 is looked at as well.
-        splits: SPLITS tables of the task, or of some of its partitions.
-        manifests: manifest shards of the task's corpora, and of those of the adaptation.
-
-    Raises:
-        CorpusError: as `refuse_leaks`.
-    """
-    adaptations = [start] if start in study.adaptations else []
-    refuse_leaks(_find(study, task, adaptations, splits, manifests, only_refused=True))
-
-
-def _find(
+def judge_leaks(
     study: Study,
     task: str,
     adaptations: Sequence[str],
@@ -479,6 +463,7 @@ def _find(
     *,
     only_refused: bool = False,
 ) -> pl.DataFrame:
+    """LEAKS rows of a task; arguments as of `write_leaks` and `find_leaks`."""
     table = read_frame(splits, schema.SPLITS)
     stage1 = {name: study.adaptations[name].corpora for name in adaptations}
     clips = read_clips(study, manifests)

@@ -16,6 +16,7 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.corpora.base import parent_of
 from emoadapt.errors import CorpusError, DataError, show
+from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.listing.names import suggest_name
 from emoadapt.listing.speakers import deal_speakers, group_speakers
@@ -53,7 +54,7 @@ def write_splits(
     clips = {corpus: read_frame(paths, schema.MANIFEST) for corpus, paths in group_by_corpus(manifests).items()}
     splits = build_partition(task, study.tasks[task], partition, clips, labels, study.list_tested_tasks(task))
     left_out = describe_left_out(study.tasks[task], clips, labels)
-    write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": left_out})
+    write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": left_out, **library_versions()})
 
 
 def build_task(

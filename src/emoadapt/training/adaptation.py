@@ -24,6 +24,7 @@ from emoadapt.data.batching import Batch
 from emoadapt.data.clips import ClipStore
 from emoadapt.data.streams import FRONTEND, list_columns
 from emoadapt.errors import DataError, ModelError, TrainingError
+from emoadapt.flow.provenance import library_versions
 from emoadapt.layers.heads import seeded
 from emoadapt.layers.speech import SpeechBackbone, mix_layers
 from emoadapt.machine.ranks import count_ranks, find_rank
@@ -89,7 +90,8 @@ def adapt(job: AdaptationJob) -> None:
     facts = clips.describe() | {"backbone": job.backbone, "adaptation": job.start, "padding": padding}
     facts |= _describe_best(best, curve)
     _save(adapter, facts, job, learner.epochs)
-    write_table(job.curves, curve.rows, schema.CURVES, {"backbone": job.backbone, "adaptation": job.start})
+    provenance = {"backbone": job.backbone, "adaptation": job.start, **library_versions()}
+    write_table(job.curves, curve.rows, schema.CURVES, provenance)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -431,7 +433,10 @@ def _place_checkpoint(job: AdaptationJob) -> Path:
         *(f"emoadapt.objectives.{name}" for name in job.settings.objectives),
     ]
     inputs = [*job.files, job.parts, job.normalisers]
-    name = name_state([job.settings.describe()], modules, inputs, job.config, job.study.weights_folder)
+    settings = job.settings
+    name = name_state(
+        [settings.describe()], modules, settings.list_libraries(), inputs, job.config, job.study.weights_folder
+    )
     job.output.parent.mkdir(parents=True, exist_ok=True)
     place = job.output.with_name(f".{job.output.name}.{name}.ckpt")
     if find_rank() == 0:

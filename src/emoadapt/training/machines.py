@@ -22,6 +22,8 @@ from emoadapt.training.unfinished import UnfinishedJob, place_job
 if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob
 
+CONDITIONAL_LIBRARIES = ("sklearn",)
+
 Vectors = dict[str, np.ndarray]
 """Utterance -> (dimension,) float32."""
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from emoadapt import schema
 from emoadapt.errors import TrainingError
+from emoadapt.flow.provenance import library_versions
 from emoadapt.storage.tables import write_table
 from emoadapt.study.nodes import Run, Setting
 from emoadapt.training.curve import Curve
@@ -171,7 +172,7 @@ class RunTables:
         """Write the three tables, runs in the order in which they were done."""
         for name, columns, tables in self.parts():
             whole = pa.concat_tables([columns.empty_table(), *tables.values()])
-            write_table(folder / f"{name}.parquet", whole, columns, self.clips.count_left_out())
+            write_table(folder / f"{name}.parquet", whole, columns, self.clips.count_left_out() | library_versions())
 
     def _check_outputs(self, run: Run, test: pl.DataFrame, outputs: np.ndarray) -> None:
         """Refuse outputs whose answer would be drawn from nothing: of NaN, argmax names the first class."""

@@ -10,42 +10,54 @@ import errno
 import shutil
 import zipfile
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.backbones.base import list_modules
-from emoadapt.flow.code import code_digest, digest
+from emoadapt.flow.code import code_digest, describe_libraries, digest
 from emoadapt.machine.run import refuse_ended_run
 from emoadapt.storage.files import replacing
+from emoadapt.storage.folders import is_sealed
+from emoadapt.storage.identities import read_identity
 from emoadapt.weights.registry import identity
 
 if TYPE_CHECKING:
     from emoadapt.config import Backbone
 
-LIBRARIES = ("torch", "transformers", "peft", "scikit-learn", "numpy", "polars")
-"""Whose versions decide what comes of a training."""
-
 
 def name_state(
-    settings: Sequence[object], modules: Sequence[str], inputs: Iterable[Path], backbone: Backbone | None, weights: Path
+    settings: Sequence[object],
+    modules: Sequence[str],
+    libraries: Sequence[str],
+    inputs: Iterable[Path],
+    backbone: Backbone | None,
+    weights: Path,
 ) -> str:
     """Name of the state of a training, which changes with all that decides its result.
 
     Args:
         settings: texts and numbers.
         modules: whose code it runs, besides that of the backbone.
-        inputs: files, and folders with files, by path, size and time of writing.
+        libraries: distributions that its settings bring into use.
+        inputs: tables and models, by path and content.
         backbone: what it starts from; None = without one.
         weights: folder of weights.
     """
-    files = [file for path in inputs for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
-    start, code = "", list(modules)
+    states = [(str(path), _identify(path)) for path in inputs]
+    start, code, also = "", list(modules), list(libraries)
     if backbone is not None:
         start, code = backbone.describe(), [*code, *list_modules(backbone, weights)]
+        also += backbone.list_libraries()
         start += "".join(identity(name, weights, revision) for name, revision in backbone.list_weights())
-    return digest(list(settings), start, code_digest(*code), states, [version(name) for name in LIBRARIES])
+    return digest(list(settings), start, code_digest(*code), states, describe_libraries(*code, also=also))
+
+
+def _identify(path: Path) -> object:
+    """What a table or a sealed folder says of its content; of another folder, size and time of writing of its files."""
+    if not path.is_dir() or is_sealed(path):
+        return read_identity(path)
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def remove_others(place: Path, pattern: str) -> None:

@@ -190,7 +190,7 @@ def place_job(job: TaskJob, settings: Sequence[object] = ()) -> Path:
     whole = [astuple(job.setting), drawn, job.task.kind, job.task.outputs, job.settings.describe(), *settings]
     inputs = [*job.files, *job.splits, *([] if job.model is None else [job.model])]
     modules = [f"emoadapt.methods.{job.settings.method}"]
-    name = name_state(whole, modules, inputs, job.config, job.study.weights_folder)
+    name = name_state(whole, modules, job.settings.list_libraries(), inputs, job.config, job.study.weights_folder)
     place = job.models.with_name(f".{job.models.name}.{name}")
     if find_rank() == 0:
         remove_others(place, f".{job.models.name}.*")

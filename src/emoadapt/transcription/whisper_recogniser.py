@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from whisper import DecodingResult
 
 
+CONDITIONAL_LIBRARIES = ("torch", "whisper")
+
 GPU_BATCH = 16
 """Windows that Whisper reads together on a GPU; on a CPU the encoder, which is most of the work, gains nothing."""
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from emoadapt.backbones.av_hubert import Config
 from emoadapt.backbones.base import load_backbone, load_folder
 from emoadapt.errors import ModelError
-from emoadapt.extraction.kept import FrontEndExtractor
+from emoadapt.extraction.outputs import FrontEndExtractor
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.inference.predict import predict_files

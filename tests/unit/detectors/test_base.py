@@ -1,4 +1,3 @@
-import importlib.metadata
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from skimage.data import astronaut
 from emoadapt.detectors.base import Face, load_detector
 from emoadapt.errors import ModelError
 from emoadapt.features.faces import Config as FacesConfig
+from emoadapt.flow.code import list_libraries
 from emoadapt.plugins import find_source, list_plugins, read_declaration, use_folder
 from emoadapt.weights.registry import find_entry
 
@@ -163,14 +163,11 @@ def test_declarations_are_complete_and_true(name: str) -> None:
     """Read from the source, since half of the detectors need weights or libraries that may be missing."""
     source = find_source(f"emoadapt.detectors.{name}")
     text = source.read_text()
-    found = {
-        key: read_declaration("detectors", name, key) for key in ("LIBRARIES", "WEIGHTS", "STATE", "GPU", "HONOURS")
-    }
+    found = {key: read_declaration("detectors", name, key) for key in ("WEIGHTS", "STATE", "GPU", "HONOURS")}
     assert all(f"\n{key} = " in text for key in found), "nothing is taken for granted"
-    assert {*found["LIBRARIES"]} <= {e.metadata["Name"] for e in importlib.metadata.distributions()} | {"mediapipe"}
     assert found["WEIGHTS"] is None or find_entry(found["WEIGHTS"])
     assert found["STATE"] in ("pretrained", "untrained", "rules")
-    assert found["GPU"] == ("torch" in found["LIBRARIES"])
+    assert found["GPU"] == ("torch" in list_libraries(f"emoadapt.detectors.{name}"))
     assert ("min_face" in found["HONOURS"]) == ("config.min_face" in text)
     assert ("search" in found["HONOURS"]) == ("def detect_near(" in text)
     assert {*found["HONOURS"]} <= {"min_face", "search"}
@@ -188,9 +185,9 @@ def test_keys_that_a_detector_does_not_honour_are_refused(name: str) -> None:
                 FacesConfig(detector=name, **{key: value})
 
 
-@pytest.mark.parametrize("constant", ["LIBRARIES", "WEIGHTS", "STATE", "GPU", "HONOURS"])
+@pytest.mark.parametrize("constant", ["WEIGHTS", "STATE", "GPU", "HONOURS"])
 def test_what_a_detector_does_not_declare_is_not_guessed(tmp_path, constant):
-    declared = {"LIBRARIES": (), "WEIGHTS": None, "STATE": "rules", "GPU": False, "HONOURS": ()}
+    declared = {"WEIGHTS": None, "STATE": "rules", "GPU": False, "HONOURS": ()}
     (tmp_path / "detectors").mkdir()
     lines = [f"{name} = {value!r}" for name, value in declared.items() if name != constant]
     (tmp_path / "detectors/middle.py").write_text("\n".join(lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,15 @@ def read_codes(study: Study) -> dict[str, str]:
 def find_concerned(monkeypatch: pytest.MonkeyPatch, edited: str, **features: Any) -> set[str]:
     """Features that an edit of a module concerns."""
     study = make_study(**features)
-    before, read = read_codes(study), code._read_module
+    before, read = read_codes(study), code._recall
     with monkeypatch.context() as patch:
         patch.setattr(
             code,
-            "_read_module",
-            lambda name, source: (read(name, source)[0] + "!" * (name == edited), read(name, source)[1]),
+            "_recall",
+            lambda name, *rest: {
+                part: replace(found, digest=found.digest + "!" * (name == edited))
+                for part, found in read(name, *rest).items()
+            },
         )
         after = read_codes(study)
     code.code_digest.cache_clear()
@@ -209,7 +213,6 @@ from emoadapt import schema
 from emoadapt.features.base import FeatureSection
 
 INPUTS = ("audio",)
-LIBRARIES = ("numpy",)
 TERMS = "features computed in the laboratory"
 JOB = {"memory_mb": 1000, "minutes": 5}
 TABLE = schema.make_feature_table(schema.column("tone", pa.float32(), "dB"))
@@ -230,7 +233,6 @@ class Tone:
         return [{"tone": 20 * float(np.abs(np.frombuffer(row["audio"], "<i2")).mean())} for row in rows]
 '''
 MIDDLE = """
-LIBRARIES = ("numpy",)
 WEIGHTS = None
 STATE = "rules"
 GPU = False

@@ -14,7 +14,7 @@ from bad_clips import write_good_clips
 
 from emoadapt import schema
 from emoadapt.features.base import Context, FeatureSection
-from emoadapt.flow.code import read_covered
+from emoadapt.flow.code import list_libraries, read_covered
 from emoadapt.plugins import find_source, list_plugins, load_plugin, read_declaration
 from emoadapt.weights.registry import find_entry
 
@@ -55,7 +55,7 @@ def test_declarations_are_complete(feature: str) -> None:
 
 def test_terms_of_opensmile_are_stated_wherever_it_computes() -> None:
     """Symptom: the model card stated them for one of five features."""
-    computed = {name for name in FEATURES if "opensmile" in load_plugin("features", name).LIBRARIES}
+    computed = {name for name in FEATURES if "opensmile" in list_libraries(f"emoadapt.features.{name}")}
     assert computed == {name for name in FEATURES if "openSMILE" in (read_declaration("features", name, "TERMS") or "")}
     assert len(computed) == 5
 
@@ -70,7 +70,7 @@ def test_tables_begin_as_all_do_and_say_what_their_columns_hold(feature: str) ->
 
 @pytest.mark.parametrize("feature", FEATURES)
 def test_libraries_are_installed_distributions(feature: str) -> None:
-    named = {*load_plugin("features", feature).LIBRARIES}
+    named = {*list_libraries(f"emoadapt.features.{feature}")}
     named |= {library for section in list_sections(feature) for library in section.list_libraries()}
     installed = {entry.metadata["Name"] for entry in importlib.metadata.distributions()}
     assert named <= installed | {"mediapipe"}, "mediapipe is optional"

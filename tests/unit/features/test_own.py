@@ -51,7 +51,7 @@ def test_it_adds_its_own_jobs_and_changes_no_other(folder: Path) -> None:
     assert (after.feature_job("pauses").memory_mb, after.feature_job("pauses").minutes) == (1000, 30)
 
 
-@pytest.mark.parametrize("name", ["INPUTS", "LIBRARIES", "TERMS", "TABLE"])
+@pytest.mark.parametrize("name", ["INPUTS", "TERMS", "TABLE"])
 def test_what_it_does_not_declare_is_not_guessed(folder: Path, name: str) -> None:
     file = folder / "my_plugins/features/pauses.py"
     file.write_text(re.sub(rf"^{name} = ", f"_{name} = ", file.read_text(), flags=re.MULTILINE))

@@ -86,32 +86,92 @@ def test_a_module_that_does_not_exist_is_refused() -> None:
         digest("emoadapt.nothing")
 
 
-def test_an_edit_of_a_declaration_does_not_count(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Symptom: a new option, or a new table, made every feature stale."""
-    monkeypatch.setattr(code, "DECLARATIONS", frozenset({"toy.shared"}))
+SLICED = """
+from typing import ClassVar
+from toy.other import VALUE
+RATE = 16
+FACTOR = 2
+TABLE = column("a", int, "number of things")
+LIMIT = 3
+
+def scale(x, LIMIT):
+    return FACTOR * x + LIMIT + VALUE
+
+class Section:
+    key: int = 1
+    flag: ClassVar[bool] = False
+
+    @field_validator("key")
+    def check(cls, value):
+        return value
+
+    def rule(self):
+        return self.key + RATE
+"""
+
+
+@pytest.mark.parametrize(
+    ("used", "old", "new", "counts"),
+    [
+        ("scale", "FACTOR = 2", "FACTOR = 3", True),
+        ("scale", "FACTOR * x", "FACTOR - x", True),
+        ("scale", "RATE = 16", "RATE = 8", False),
+        ("scale", "LIMIT = 3", "LIMIT = 4", False),
+        ("Section", "RATE = 16", "RATE = 8", True),
+        ("Section", "bool] = False", "bool] = True", True),
+        ("Section", "key: int = 1", "key: int = 2", False),
+        ("Section", "return value", "return abs(value)", False),
+        ("TABLE", "number of things", "number of clips", False),
+        ("TABLE", "int,", "float,", True),
+    ],
+)
+@pytest.mark.parametrize("how", ["from toy.sliced import {}\n", "from toy import sliced\nsliced.{}\n"])
+def test_of_a_sliced_module_what_is_used_counts(
+    package: Path, monkeypatch: pytest.MonkeyPatch, how: str, used: str, old: str, new: str, counts: bool
+) -> None:
+    """Symptoms: a new option, or a new table, made every feature stale; the sample rate and rules of sections made nothing stale."""
+    monkeypatch.setattr(code, "SLICED", ("toy.sliced",))
+    (package / "sliced.py").write_text(SLICED)
+    (package / "user.py").write_text(how.format(used))
+    before = digest("toy.user")
+    edit(package / "sliced.py", old, new)
+    assert (digest("toy.user") != before) is counts
+
+
+def test_what_a_used_definition_imports_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "SLICED", ("toy.sliced",))
+    (package / "sliced.py").write_text(SLICED)
+    before = [digest(f"toy.sliced.{name}") for name in ("scale", "Section")]
+    edit(package / "other.py", "1", "2")
+    after = [digest(f"toy.sliced.{name}") for name in ("scale", "Section")]
+    assert [old != new for old, new in zip(before, after, strict=True)] == [True, False]
+
+
+def test_an_exempt_module_and_what_only_it_imports_do_not_count(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (package / "carrier.py").write_text("from toy import other, shared\n")
+    (package / "feature.py").write_text("from toy import carrier, shared\n")
+    monkeypatch.setattr(code, "EXEMPT", {"toy.carrier": "carries"})
     before = digest("toy.feature")
+    edit(package / "other.py", "1", "2")
+    (package / "carrier.py").write_text("from toy import shared\n")
+    assert digest("toy.feature") == before != digest("toy.carrier")
     edit(package / "shared.py", "2 * x", "3 * x")
-    assert digest("toy.feature") == before
+    assert digest("toy.feature") != before
 
 
-def test_what_only_declares_is_left_out_of_real_digests() -> None:
-    for module in (code.DECLARATIONS | code.WITHOUT_EFFECT) - {"emoadapt"}:
-        assert digest(module) == digest("emoadapt.config"), f"{module} is covered by a digest"
-
-
-@pytest.mark.parametrize("module", sorted(code.RULES))
-def test_rules_among_declarations_count_and_keys_do_not(module: str) -> None:
-    """Symptom: rules that decide what is trained stood in `emoadapt.config`, which digests leave out."""
-    source = plugins.find_source(module)
-    assert source is not None
-    text = source.read_text()
-    before = code._parse_module(module, False, text)[0]
-    # A key, its default and its description; class variables and methods are rules.
-    assert code._parse_module(module, False, text.replace(" = None\n", " = 1\n"))[0] == before
-    for rule in ("ClassVar[bool] = False", "return self.model_dump_json("):
-        assert rule in text
-        changed = rule.replace("False", "True").replace("dump_json(", "dump_json(by_alias=True, ")
-        assert code._parse_module(module, False, text.replace(rule, changed, 1))[0] != before
+def test_libraries_are_those_that_are_imported_and_decide(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (package / "shared.py").write_text("import json, numpy.linalg, torch, pydantic\nLIBRARIES = ('scipy',)\n")
+    (package / "other.py").write_text("from sklearn import svm\n")
+    (package / "lazy.py").write_text("CONDITIONAL_LIBRARIES = ('torch',)\ndef run():\n    import torch, polars\n")
+    plugins._find_source.cache_clear()
+    code.list_libraries.cache_clear()
+    assert code.list_libraries("toy.feature") == ("numpy", "scipy", "torch")
+    assert code.list_libraries("toy.other") == ("scikit-learn",)
+    assert code.list_libraries("toy.lazy") == ("polars",)
+    assert code.describe_libraries("toy.lazy", also=["torch"]).startswith("polars==")
+    assert "torch==" in code.describe_libraries("toy.lazy", also=["torch"])
+    assert "+" not in code.describe_libraries("toy.feature"), "the build of torch decides the last digits only"
+    code.list_libraries.cache_clear()
 
 
 def test_what_is_remembered_is_found_anew_by_another_release(

@@ -13,7 +13,8 @@ from emoadapt import schema
 from emoadapt.errors import ClipError, DataError
 from emoadapt.features.base import guard
 from emoadapt.flow import rows as rows_module
-from emoadapt.flow.rows import Counts, Recipe, Row, compute_shard
+from emoadapt.flow.rows import Counts, compute_shard
+from emoadapt.flow.upstream import Recipe, Row
 from emoadapt.storage.tables import read_table, write_table
 
 

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from emoadapt.config import load_study
-from emoadapt.reporting.notices import list_gaps, list_notices
+from emoadapt.reporting.notices import list_gaps, list_mixed_versions, list_notices
 from emoadapt.reporting.weights import list_networks
 
 
@@ -50,6 +50,14 @@ def tabulate_data(*rows):
 def tabulate_classes(*rows):
     names = ("task", "test_corpus", "backbone", "label", "n_least")
     return pl.DataFrame([dict(zip(names, row, strict=True)) for row in rows], schema=[*names], orient="row")
+
+
+def test_notice_names_libraries_of_which_several_versions_made_results():
+    """Symptom: the report listed the versions of its own process."""
+    found = {"torch": "2.12 (adapt); 2.13 (train)", "numpy": "2.0"}
+    assert list_mixed_versions(found) == [
+        "Results were made with several versions of torch: 2.12 (adapt); 2.13 (train)."
+    ]
 
 
 def test_notice_names_the_classes_that_a_test_set_lacks(study):

@@ -80,7 +80,7 @@ def test_networks_behind_what_a_backbone_reads_are_named() -> None:
 def test_an_own_detector_is_described_as_it_declares(tmp_path: Path) -> None:
     """Symptom: whatever was not known by name was "pretrained", with its name as its weights."""
     (tmp_path / "detectors").mkdir()
-    text = 'LIBRARIES = ()\nWEIGHTS = None\nSTATE = "rules"\nGPU = False\nHONOURS = ()\n'
+    text = 'WEIGHTS = None\nSTATE = "rules"\nGPU = False\nHONOURS = ()\n'
     (tmp_path / "detectors/middle.py").write_text(text)
     use_folder(tmp_path)
     study = load_study(

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -262,7 +263,7 @@ def test_a_training_reads_what_its_method_and_backbone_say(graph: Graph) -> None
     assert graph.read_features(ADAPTED) == ["audio", "frontend.h"]
     assert graph.read_features(VECTOR) == graph.read_features(MACHINE) == ["egemaps"]
     assert graph.read_features(PROBED) == ["layers.h.one"]
-    assert graph.training_inputs_of(ADAPTED)["model"] == "results/models/h.one"
+    assert graph.training_inputs_of(ADAPTED)["model"] == ["results/models/h.one"]
     assert "model" not in graph.training_inputs_of(PROBED), "its backbone is not loaded"
     free = change(graph, "backbones.h.cnn", "stage1")
     assert free.read_features(TUNED) == ["audio"] and free.read_features(ADAPTED) == ["audio", "frontend.h.one"]
@@ -303,12 +304,15 @@ def read_codes(graph: Graph) -> dict[str, str]:
 
 def find_concerned(graph: Graph, monkeypatch: pytest.MonkeyPatch, edited: str) -> set[str]:
     """Jobs that an edit of a module concerns."""
-    before, read = read_codes(graph), code._read_module
+    before, read = read_codes(graph), code._recall
     with monkeypatch.context() as patch:
         patch.setattr(
             code,
-            "_read_module",
-            lambda name, source: (read(name, source)[0] + "!" * (name == edited), read(name, source)[1]),
+            "_recall",
+            lambda name, *rest: {
+                part: replace(found, digest=found.digest + "!" * (name == edited))
+                for part, found in read(name, *rest).items()
+            },
         )
         after = read_codes(graph)
     code.code_digest.cache_clear()
@@ -328,7 +332,7 @@ def test_an_edit_of_a_method_concerns_what_is_trained_by_it(graph: Graph, monkey
         "emoadapt.objectives.face": {"adapt h.two"},
         "emoadapt.training.trainer": adapted | tuned | probed,
         "emoadapt.config.training": adapted | tuned | probed | {"train e.original.svm"},
-        "emoadapt.config.backbones": adapted | tuned | {"keep h"},
+        "emoadapt.config.backbones": adapted | tuned | probed | {"train e.original.svm", "keep h"},
         "emoadapt.study.grid": set(),
         "emoadapt.reporting": set(),
         "emoadapt.poolings.mean": adapted | tuned - {"train e.original.mlp"},

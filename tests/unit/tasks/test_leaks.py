@@ -12,7 +12,6 @@ from emoadapt.config import load_study
 from emoadapt.errors import CorpusError
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.tasks.leaks import (
-    check_training,
     describe_clips,
     describe_leak,
     describe_unchecked,
@@ -21,6 +20,7 @@ from emoadapt.tasks.leaks import (
     write_leaks,
 )
 from emoadapt.tasks.overlap import EMPTY
+from emoadapt.tasks.refusals import check_training
 
 MANIFEST = dict(pl.DataFrame(schema.MANIFEST.empty_table()).schema)
 SPLITS = dict(pl.DataFrame(schema.SPLITS.empty_table()).schema)

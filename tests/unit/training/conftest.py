@@ -14,7 +14,7 @@ from emoadapt import schema
 from emoadapt.backbones.base import load_folder
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.config import Study, load_study
-from emoadapt.extraction.kept import FrontEndExtractor
+from emoadapt.extraction.outputs import FrontEndExtractor
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.study.nodes import Model, Run, Setting
 from emoadapt.training.jobs import AdaptationJob, TaskJob, run_job

@@ -1,0 +1,298 @@
+"""Origins of all outputs of a study: the one place that says what a job reads and what decides its outputs.
+
+Each rule of the Snakefile asks the method of its name for inputs and digest; each command asks it for its inputs, and states what
+its outputs are made from; `refuse_others` compares the claims of outputs with it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emoadapt import schema
+from emoadapt.errors import DataError
+from emoadapt.flow.claims import Origin, decide, digest_inputs, explain_change, identify
+from emoadapt.flow.provenance import join_versions
+from emoadapt.storage.footers import read_statement
+from emoadapt.storage.identities import read_claim
+from emoadapt.study.graph import RESULTS
+from emoadapt.study.nodes import Run, Setting
+
+if TYPE_CHECKING:
+    from emoadapt.study.graph import Graph
+
+_PLACES = {
+    "make_demo": r"demo/([^/]+)/(\d+)\.json",
+    "manifest": r"manifests/([^/]+)/(\d+)\.parquet",
+    "split": r"splits/([^/]+)/(\d+)\.parquet",
+    "leaks": r"leaks/([^/]+)\.parquet",
+    "keep": r"features/(frontend|layers)\.([^/]+)/([^/]+)/(\d+)\.parquet",
+    "extract": r"features/([^/.]+)/([^/]+)/(\d+)\.parquet",
+    "parts": r"targets/([^/]+)/parts\.parquet",
+    "normalisers": r"targets/([^/]+)/normalisers\.parquet",
+    "training_shard": r"training/([^/]+)/([^/]+)/(\d+)\.parquet",
+    "adapt": r"(?:models/([^/.]+)\.([^/.]+)|curves/([^/.]+)\.([^/.]+)\.parquet)",
+    "train": r"runs/([^/]+)/([^/]+)/([^/]+)/([^/]+)/(?:models|[a-z]+\.parquet)",
+    "word_errors": r"metrics/word_errors\.parquet",
+    "evaluate": r"metrics/([^/.]+)(?:\.[a-z]+)?\.parquet",
+    "quarantine": r"quarantine\.parquet",
+}
+"""Job -> its outputs in the folder of results; what the groups match names it. Of two that match, the first counts."""
+
+
+class Origins:
+    """Origins of the outputs of a study."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.study = graph, graph.study
+
+    def find(self, path: str) -> Origin:
+        """Origin of an output, by its path.
+
+        Raises:
+            ValueError: no job makes it.
+        """
+        for job, place in _PLACES.items():
+            if found := re.fullmatch(f"{RESULTS}/{place}", path):
+                return getattr(self, job)(*filter(None, found.groups()))
+        raise ValueError(f"no job makes {path}")
+
+    def collect_versions(self, paths: Iterable[str]) -> dict[str, str]:
+        """Versions of libraries that made tables, as the tables state them (`join_versions`); jobs name the kinds."""
+        tables = [path for path in paths if path.endswith(".parquet")]
+        return join_versions((_name_kind(path), read_statement(path).provenance) for path in tables)
+
+    def refuse_others(self, paths: Iterable[str]) -> list[str]:
+        """Refuse outputs, and all that they were made from, that do not belong to this study.
+
+        The content of corpora is not looked at, since it may change while a study runs, and neither are the versions of libraries,
+        which the report lists.
+
+        Returns:
+            All that were looked at.
+
+        Raises:
+            DataError: the first that does not, and what to do.
+        """
+        identities: dict[str, str] = {}
+
+        def find_identity(path: str) -> str:
+            return identities.get(path) or identities.setdefault(path, identify(path))
+
+        waiting = dict.fromkeys(paths)
+        seen: set[str] = set()
+        while waiting:
+            path, _ = waiting.popitem()
+            seen.add(path)
+            origin = self.find(path)
+            if problem := _find_difference(path, origin, find_identity):
+                raise DataError(
+                    f"{path} does not belong to this study: {problem}. Bring it up to date with `snakemake` and the same --configfile, or "
+                    "name the configuration that it was made with"
+                )
+            waiting |= dict.fromkeys(name for name in origin.list_inputs() if name not in seen)
+        return sorted(seen)
+
+    # --- corpora
+
+    def make_demo(self, corpus: str, shard: str) -> Origin:
+        """Media of a shard of a generated corpus."""
+        root = self.study.corpora[corpus].root
+        return Origin({}, lambda: {"root": str(root)}, lambda: self.graph.manifest_state(corpus, shard))
+
+    def manifest(self, corpus: str, shard: str) -> Origin:
+        """A shard of a corpus."""
+        columns = [(field.name, str(field.type)) for field in schema.MANIFEST]
+        return Origin({}, lambda: {"columns": repr(columns)}, lambda: self.graph.manifest_state(corpus, shard))
+
+    def split(self, task: str, partition: str) -> Origin:
+        """A partition of a task."""
+        return Origin(
+            {"manifests": self._manifests(self.graph.task_corpora(task))},
+            lambda: {
+                "split": self.graph.split_state(task, int(partition)),
+                **self.graph.code("cli.split"),
+            },
+            lambda: self.graph.label_states(task),
+        )
+
+    def leaks(self, task: str) -> Origin:
+        """Leaks of a task."""
+        manifests = self.graph.leak_manifests(task, self.study.adaptations_of(task))
+        return Origin(
+            {"manifests": manifests, "splits": self.graph.split_tables(task)},
+            lambda: {"leaks": self.graph.leak_state(task), **self.graph.code("cli.leaks")},
+        )
+
+    # --- features
+
+    def extract(self, feature: str, corpus: str, shard: str) -> Origin:
+        """A shard of a feature."""
+        tables = self.graph.feature_tables(feature)
+        inputs = {name: [place.format(corpus=corpus, shard=shard)] for name, place in tables.items()}
+        inputs["ready"] = self.graph.media_ready(feature, corpus, shard)
+        return Origin(inputs, lambda: self.graph.recipe(feature))
+
+    def keep(self, kind: str, source: str, corpus: str, shard: str) -> Origin:
+        """A shard of an output of a frozen backbone."""
+        audio = f"{RESULTS}/features/audio/{corpus}/{shard}.parquet"
+        return Origin(
+            {"audio": [audio], "model": self.graph.kept_model(source)},
+            lambda: {**self.graph.kept_state(kind, source), **self.graph.kept_code(source)},
+        )
+
+    # --- Stage 1
+
+    def parts(self, adaptation: str) -> Origin:
+        """Held-out part of an adaptation's clips."""
+        config = self.study.adaptations[adaptation]
+        return Origin(
+            {"manifests": self._manifests(config.corpora)},
+            lambda: {
+                "held_out": str(config.held_out),
+                "seed": str(config.seed),
+                **self.graph.code("cli.parts"),
+            },
+        )
+
+    def normalisers(self, adaptation: str) -> Origin:
+        """Normalisers of an adaptation's targets."""
+        config = self.study.adaptations[adaptation]
+        return Origin(
+            {"features": self.graph.normaliser_inputs(adaptation), "parts": [_name_target(adaptation, "parts")]},
+            lambda: {"normalise": str(config.normalise), **self.graph.normaliser_code(adaptation)},
+        )
+
+    def training_shard(self, objectives: str, corpus: str, shard: str) -> Origin:
+        """A training shard of a set of objectives."""
+        return Origin(
+            {"features": self.graph.training_inputs(objectives, corpus, shard)},
+            lambda: {
+                "targets": self.graph.training_columns(objectives),
+                **self.graph.code("cli.training_shard"),
+            },
+        )
+
+    def adapt(self, backbone: str, adaptation: str) -> Origin:
+        """A Stage-1 model."""
+        return Origin(
+            {
+                "shards": self.graph.training_shards(adaptation),
+                "frontend": self.graph.stage1_front_end(backbone, adaptation),
+                "parts": [_name_target(adaptation, "parts")],
+                "normalisers": [_name_target(adaptation, "normalisers")],
+            },
+            lambda: {
+                **self.graph.backbone_state(backbone),
+                "adaptation": self.graph.stage1_state(adaptation),
+                **self.graph.stage1_code(backbone, adaptation),
+            },
+        )
+
+    # --- Stage 2
+
+    def train(self, task: str, model: str, subset: str, batch: str) -> Origin:
+        """A batch of runs on a task."""
+        setting = self.graph.setting(task, model, subset)
+        return self.training(setting, self.graph.batches(setting)[batch])
+
+    def training(self, setting: Setting, runs: list[Run]) -> Origin:
+        """Some runs of a setting."""
+        return Origin(
+            {
+                **self.graph.training_inputs_of(setting),
+                "splits": self.graph.split_tables(setting.task, runs),
+                "manifests": self.graph.leak_inputs(setting.task, setting.model.start),
+            },
+            lambda: {
+                **self.graph.training_state(setting),
+                "runs": " ".join(map(str, runs)),
+                **self.graph.training_code(setting),
+            },
+        )
+
+    # --- evaluation and report
+
+    def evaluate(self, task: str) -> Origin:
+        """Scores of a task."""
+        config, shown = self.study.tasks[task], {"bootstrap", "confidence", "alternative", "group_clips", "baseline"}
+        return Origin(
+            {name: self.graph.run_files(task, f"{name}.parquet") for name in ("predictions", "embeddings")},
+            lambda: {
+                "report": self.study.report.model_dump_json(include=shown),
+                "outputs": json.dumps(config.outputs),
+                "score": config.score,
+                "comparisons": json.dumps(self.graph.comparisons(task)),
+                **self.graph.evaluation_code(task),
+            },
+        )
+
+    def quarantine(self) -> Origin:
+        """All rows that are not ok."""
+        features = self.graph.all_features()
+        return Origin({"features": features}, lambda: self.graph.code("cli.collect_quarantine"))
+
+    def word_errors(self, corpora: Sequence[str] | None = None) -> Origin:
+        """Word errors of a recogniser; default: in all corpora with transcripts of their own."""
+        corpora = corpora or self.graph.compared_corpora()
+        transcripts = [path for name in corpora for path in self.graph.feature_shards("transcript", name)]
+        return Origin(
+            {"manifests": self._manifests(corpora), "transcripts": transcripts},
+            lambda: {
+                "recogniser": self.graph.recogniser_state(),
+                **self.graph.code("cli.word_errors"),
+            },
+        )
+
+    def report(self) -> Origin:
+        """Tables, figures and page."""
+        tasks, audited = self.study.tasks, self.graph.audited_tasks()
+        shown, audits = ("", ".confusion", ".comparisons"), ("fairness", "calibration", "reliability", "coverage")
+        inputs = {
+            "metrics": [f"{RESULTS}/metrics/{task}{table}.parquet" for table in shown for task in tasks],
+            "audits": [f"{RESULTS}/metrics/{task}.{table}.parquet" for table in audits for task in audited],
+            "leaks": self.graph.leak_tables(),
+            "splits": [path for task in tasks for path in self.graph.split_tables(task)],
+            "curves": [f"{RESULTS}/curves/{model}.parquet" for model in self.graph.adapted_models()],
+            "runs": [path for task in tasks for path in self.graph.run_files(task, "curves.parquet")],
+            "manifests": self.graph.shown_manifests(),
+            "parts": [_name_target(name, "parts") for name in self.graph.applied_adaptations()],
+            "quarantine": [f"{RESULTS}/quarantine.parquet"],
+            "word_errors": self.graph.word_errors(),
+        }
+        return Origin(
+            inputs,
+            lambda: {
+                **self.graph.report_state(),
+                **self.graph.code("cli.report", "extraction.recipes", "flow.provenance"),
+            },
+        )
+
+    def _manifests(self, corpora: Iterable[str]) -> list[str]:
+        return [path for corpus in corpora for path in self.graph.manifests(corpus)]
+
+
+def _find_difference(path: str, origin: Origin, find_identity: Callable[[str], str]) -> str:
+    """Why an output is not the one of its origin, or an empty text."""
+    claim = read_claim(Path(path))
+    if claim is None:
+        return "it does not say what it was made from"
+    if decide(claim.made) != decide(origin.made):
+        return explain_change(claim.made, origin.made)
+    if origin.observe or claim.inputs == digest_inputs(origin.list_inputs(), "", find_identity):
+        return ""
+    return "it was made from other inputs than those that are here"
+
+
+def _name_kind(path: str) -> str:
+    """Feature or job that made an output."""
+    kinds = ((job, re.fullmatch(f"{RESULTS}/{place}", path)) for job, place in _PLACES.items())
+    job, found = next((job, found) for job, found in kinds if found)
+    return found[1] if job == "extract" else job
+
+
+def _name_target(adaptation: str, table: str) -> str:
+    return f"{RESULTS}/targets/{adaptation}/{table}.parquet"
