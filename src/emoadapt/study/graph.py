@@ -97,7 +97,6 @@ class Graph:
         generated = read_declaration("corpora", self.study.corpora[corpus].importer, "GENERATED")
         return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if generated else []
 
-    @cache  # noqa: B019 - one graph lives as long as the process
     def recipe(self, feature: str) -> dict[str, str]:
         """Parts of a feature's recipe, its columns, and the code of its job, which reuses rows whose recipe is the same."""
         found = describe_recipe(self.study, feature)
