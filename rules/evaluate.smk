@@ -87,7 +87,7 @@ rule word_errors:
         runtime=30,
     params:
         corpora=lambda w: graph.compared_corpora(),
-        recogniser=graph.recogniser_state(),
+        recogniser=lambda w: graph.recogniser_state(),
         code=code_of("cli.word_errors"),
     shell:
         "python -m emoadapt word-errors {params.corpora} --output {output} 2> {log}"

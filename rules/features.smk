@@ -9,7 +9,7 @@ def media_of_shard(feature):
 
 def recipe_of(feature):
     # Asked for when a job needs it: a feature that is not in use may lack its library or weights.
-    return lambda wildcards: graph.recipe(feature)
+    return lambda wildcards: graph.recipe(feature, wildcards.corpus)
 
 
 def tables_of(feature):

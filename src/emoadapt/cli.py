@@ -516,7 +516,8 @@ def word_errors(
     manifests = [Path(path) for corpus in corpora for path in graph.manifests(corpus)]
     transcripts = [Path(path) for corpus in corpora for path in graph.feature_shards("transcript", corpus)]
     model = config.model if config.engine == "whisper" else None
-    collect_word_errors(manifests, transcripts, config.engine, model, config.language, output)
+    languages = graph.stated_languages()
+    collect_word_errors(manifests, transcripts, config.engine, model, config.language, output, languages)
 
 
 @app.command(rich_help_panel=STAGES)
