@@ -20,7 +20,7 @@ wildcard_constraints:
     adaptation="|".join(STUDY.adaptations) or "none",
     subset=r"\d+|full",
     partition=r"\d+",
-    batch=r"(p\d+)?b\d\d\d+",
+    batch=r"([pr]\d+)?b\d\d\d+",
 
 
 def growing(base, per_thread=0):

@@ -561,7 +561,9 @@ def word_errors(
     config = origins.study.features.transcript
     read = _claim(origins.word_errors(corpora), made)
     model = config.model if config.engine == "whisper" else None
-    collect_word_errors(read["manifests"], read["transcripts"], config.engine, model, config.language, output)
+    found = read["manifests"], read["transcripts"]
+    languages = origins.graph.stated_languages()
+    collect_word_errors(*found, config.engine, model, config.language, output, languages)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -76,7 +76,7 @@ class Study(Section):
     """Logs of training runs in `logs/training/<run>/`. `tensorboard` needs the library tensorboardX."""
     code: Literal["digest", "version"] = "digest"
     """Change that makes results stale. `digest`: of the code that computed them. `version`: of the release. Your own plug-ins count
-    by their code either way."""
+    by their code either way, and libraries by their version."""
     _left_out: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("models_dir")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from emoadapt.config.base import Name, Section
 
@@ -68,13 +69,19 @@ class Adaptation(Section):
     seed: int = Field(0, ge=0)
     """Seed of heads, batch order, dropout and the held-out draw."""
 
+    @field_validator("corpora")
+    @classmethod
+    def _sort(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(value))
+
     def list_libraries(self) -> tuple[str, ...]:
         """Distributions that these settings bring into use, besides those that the method's modules import."""
         return ()
 
     def describe(self) -> str:
-        """The keys that decide a training, as JSON: all but where it is applied."""
-        return self.model_dump_json(exclude={"backbones", "tasks", "subsets"})
+        """The keys that decide a training, as JSON: all but where it is applied. The order of objectives and corpora decides nothing."""
+        found = self.model_dump(mode="json", exclude={"backbones", "tasks", "subsets"})
+        return json.dumps(found, sort_keys=True)
 
 
 class Finetuning(Section):

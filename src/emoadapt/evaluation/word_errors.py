@@ -14,7 +14,7 @@ Marks of the Indic scripts part words in it, as in Whisper's published figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ def collect_word_errors(
     model: str | None,
     language: str | None,
     output: Path,
+    stated: Mapping[str, str] | None = None,
 ) -> None:
     """Compare what was recognised with what was said, per corpus and language.
 
@@ -50,17 +51,22 @@ def collect_word_errors(
         transcripts: TRANSCRIPT shards of the same clips.
         engine: the recogniser.
         model: its model, if it has several.
-        language: the configured language, of clips whose manifest names none.
+        language: the recogniser's configured language, of clips whose manifest names none.
         output: WORD_ERRORS table to write.
+        stated: corpus -> language that the study states of it, whatever its manifest says.
     """
     said = read_frame(manifests, schema.MANIFEST, ["utterance_id", "language", "transcript"])
     recognised = read_frame(
         transcripts, schema.feature_table("transcript"), ["utterance_id", "status", "reason", "text", "language"]
     )
     clips = said.filter(pl.col("transcript").str.contains(r"\S")).join(recognised, on="utterance_id", validate="1:1")
+    corpus = pl.col("utterance_id").str.split("/").list.first()
+    named = corpus.replace_strict(stated or {}, default=None, return_dtype=pl.String)
     clips = clips.with_columns(
-        corpus=pl.col("utterance_id").str.split("/").list.first(),
-        language=pl.coalesce(_code(pl.col("language")), _code(pl.lit(language, pl.String)), pl.col("language_right")),
+        corpus=corpus,
+        language=pl.coalesce(
+            _code(named), _code(pl.col("language")), _code(pl.lit(language, pl.String)), pl.col("language_right")
+        ),
         wordless=(pl.col("status") == "absent") & pl.col("reason").str.split(":").list.first().is_in(UNUSABLE),
     )
     groups = sorted(

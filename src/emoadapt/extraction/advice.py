@@ -51,7 +51,8 @@ def _advise_languages(study: Study, corpus: str, list_clips: Callable[[str], Seq
     config = study.features.transcript
     if config.engine == "corpus" or not (config.language or config.knows_only_english()):
         return []
-    clips = Counter(language_code(u.language) for u in list_clips(corpus))
+    stated = study.corpora[corpus].language
+    clips = Counter(language_code(stated or u.language) for u in list_clips(corpus))
     total, unknown = clips.total(), clips.pop(None, 0)
     used = language_code(config.language) or "en"
     others = {language: count for language, count in sorted(clips.items()) if language != used}

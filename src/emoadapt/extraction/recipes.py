@@ -32,11 +32,13 @@ class JobSize:
     gpus: int
 
 
-def describe_extraction(study: Study, feature: str) -> Extraction:
-    """What a feature reads and writes."""
+def describe_extraction(study: Study, feature: str, corpus: str | None = None) -> Extraction:
+    """What a feature reads and writes; of a corpus, with what the study states of its clips."""
     module = load_plugin("features", feature)
     columns = find_section(study, feature).list_manifest_columns()
-    return Extraction(module.TABLE, tuple(module.INPUTS), columns, getattr(module, "CHUNK_ROWS", 32))
+    language = study.corpora[corpus].language if corpus and "language" in columns else None
+    stated = {"language": language} if language else {}
+    return Extraction(module.TABLE, tuple(module.INPUTS), columns, getattr(module, "CHUNK_ROWS", 32), stated)
 
 
 def describe_recipe(study: Study, feature: str) -> Recipe:

@@ -39,7 +39,7 @@ def extract_shard(
         threads: threads the job may use.
     """
     extraction, config, load = (
-        describe_extraction(study, feature),
+        describe_extraction(study, feature, corpus),
         find_section(study, feature),
         load_extractor(feature),
     )

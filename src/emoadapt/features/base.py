@@ -20,8 +20,8 @@ Optional literals:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -130,12 +130,14 @@ class Extraction:
         inputs: the tables that it is computed from.
         manifest_columns: columns of the manifest, beside media, start and end, on which a row depends.
         chunk_size: rows that are read at once.
+        stated: values of `manifest_columns` that the study states for all clips of the corpus.
     """
 
     table: pa.Schema
     inputs: tuple[str, ...]
     manifest_columns: tuple[str, ...] = ()
     chunk_size: int = 32
+    stated: Mapping[str, Any] = field(default_factory=dict)
 
 
 def guard(function: Callable[[dict[str, Any]], dict[str, Any]], row: dict[str, Any]) -> dict[str, Any]:

@@ -336,4 +336,4 @@ def _join_chunks(
         for name in extraction.inputs
     ]
     for tables in zip(*streams, strict=True):
-        yield join_rows(extraction.inputs, [table.to_pylist() for table in tables], root)
+        yield join_rows(extraction, [table.to_pylist() for table in tables], root)

@@ -76,7 +76,8 @@ def make_heads(extraction: Extraction, tables: Sequence[list[Row]]) -> list[Row]
         for head, row in zip(heads, rows, strict=True):
             if row["utterance_id"] != head["utterance_id"]:
                 raise ValueError(f"the shard of {name} does not hold the utterances of that of {extraction.inputs[0]}")
-            head["inputs"] += [row[column] for column in columns if column not in ("utterance_id", "status", "reason")]
+            told = row | extraction.stated if name == "manifest" else row
+            head["inputs"] += [told[column] for column in columns if column not in ("utterance_id", "status", "reason")]
             if row.get("status", "ok") != "ok" and not head["blocked"]:
                 reason = row["reason"].removeprefix("upstream ")
                 head["blocked"] = (
@@ -92,13 +93,13 @@ def key_row(head: Row, recipe: Recipe, table: pa.Schema) -> str:
     return digest(head["inputs"], astuple(recipe), columns, schema.SAMPLE_RATE)
 
 
-def join_rows(inputs: Sequence[str], tables: Sequence[list[Row]], root: Path | None) -> list[Row]:
+def join_rows(extraction: Extraction, tables: Sequence[list[Row]], root: Path | None) -> list[Row]:
     """Rows with the columns of all input tables.
 
     `<feature>_notes` lists the notes on a feature's row; `path` is the clip's media, where the manifest is an input.
 
     Args:
-        inputs: names of the input tables.
+        extraction: names the input tables, and states values.
         tables: rows of each, of the same utterances.
         root: corpus root; None for extractors that read no media.
 
@@ -106,12 +107,13 @@ def join_rows(inputs: Sequence[str], tables: Sequence[list[Row]], root: Path | N
         DataError: a media file is missing.
     """
     joined: list[Row] = [{} for _ in tables[0]]
-    for name, rows in zip(inputs, tables, strict=True):
+    for name, rows in zip(extraction.inputs, tables, strict=True):
         for row, more in zip(joined, rows, strict=True):
             if name != "manifest":
                 row[f"{name}_notes"] = split_notes(more.pop("reason"))
             row |= {column: value for column, value in more.items() if column not in row}
-    if "manifest" in inputs and root is not None:
+            row |= extraction.stated if name == "manifest" else {}
+    if "manifest" in extraction.inputs and root is not None:
         for row in joined:
             row["path"] = _find_media(root, row)
     return joined

@@ -42,8 +42,9 @@ def read_utterances(name: str, config: AnyCorpus) -> list[Utterance]:
 
 
 def read_clips(name: str, config: AnyCorpus) -> list[Utterance]:
-    """List a corpus's clips, before any is divided, sorted by id, after the configured speakers and language are applied.
+    """List a corpus's clips, before any is divided, sorted by id, after the configured speakers are applied.
 
+    The configured language is no part of it: who reads languages is told it (`Extraction.stated`), and nobody else is concerned.
     Names are in their normal form (`listing.names`), whatever the importer; unknown speakers are None.
 
     Args:
@@ -71,8 +72,6 @@ def read_clips(name: str, config: AnyCorpus) -> list[Utterance]:
     check_utterances(name, utterances, root, media_on_disk=not makes_media)
     if config.speakers is not None:
         utterances = _keep_speakers(name, utterances, config.speakers)
-    if config.language is not None:
-        utterances = [u if u.language == config.language else replace(u, language=config.language) for u in utterances]
     return sorted(utterances, key=lambda utterance: utterance.utterance_id)
 
 

@@ -10,5 +10,5 @@ A method is a module here, or in the folder `methods` of a study's own plug-ins,
 * optionally `NOTE`, a literal: a footnote below tables that show scores of the method.
 
 The top of the module imports `emoadapt.config` and the standard library only, since every command reads the sections; heavy libraries are
-imported in `train`. The digest of a job's code follows these imports.
+imported in `train`. The digest of a job's code follows these imports, and so do the versions of libraries (docs/plugins.md).
 """

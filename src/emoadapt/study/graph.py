@@ -97,13 +97,22 @@ class Graph:
         generated = read_declaration("corpora", self.study.corpora[corpus].importer, "GENERATED")
         return [f"{RESULTS}/demo/{corpus}/{shard}.json"] if generated else []
 
-    @cache  # noqa: B019 - one graph lives as long as the process
-    def recipe(self, feature: str) -> dict[str, str]:
-        """Parts of a feature's recipe, its columns, and the code of its job, which reuses rows whose recipe is the same."""
-        found = describe_recipe(self.study, feature)
-        columns = [(field.name, str(field.type)) for field in describe_extraction(self.study, feature).table]
-        parts = {"parameters": found.parameters, "weights": found.model, "columns": repr(columns)}
-        return {**parts, "code": f"{found.code} {self.code('cli.extract')['code']}", "libraries": found.libraries}
+    def recipe(self, feature: str, corpus: str | None = None) -> dict[str, str]:
+        """Parts of a feature's recipe, its columns, and the code of its job, which reuses rows whose recipe is the same.
+
+        Args:
+            feature: its name.
+            corpus: of the job; the study may state something of its clips.
+        """
+        found, extraction = describe_recipe(self.study, feature), describe_extraction(self.study, feature, corpus)
+        return {
+            "parameters": found.parameters,
+            "weights": found.model,
+            "columns": repr([(field.name, str(field.type)) for field in extraction.table]),
+            "stated": json.dumps(dict(extraction.stated)),
+            "code": f"{found.code} {self.code('cli.extract')['code']}",
+            "libraries": found.libraries,
+        }
 
     def features(self) -> list[str]:
         """All features, in use or not."""
@@ -280,7 +289,7 @@ class Graph:
     def task_corpora(self, task: str) -> tuple[str, ...]:
         """The corpus that a task trains on, then those it only tests on."""
         config = self.study.tasks[task]
-        return (config.corpus, *config.test_also)
+        return (config.corpus, *sorted(config.test_also))
 
     @cache  # noqa: B019 - one graph lives as long as the process
     def folds(self, task: str) -> int:
@@ -464,8 +473,14 @@ class Graph:
         return [f"{RESULTS}/metrics/word_errors.parquet"] if self.compared_corpora() else []
 
     def recogniser_state(self) -> str:
-        """Recogniser of the table of word errors, and its configured language."""
-        return self.study.features.transcript.model_dump_json(include={"engine", "model", "language"})
+        """Recogniser of the table of word errors, its configured language, and those of the corpora."""
+        recogniser = self.study.features.transcript.model_dump_json(include={"engine", "model", "language"})
+        return f"{recogniser} {json.dumps(self.stated_languages(), sort_keys=True)}"
+
+    def stated_languages(self) -> dict[str, str]:
+        """Languages that the study states of corpora of the table of word errors."""
+        found = {corpus: self.study.corpora[corpus].language for corpus in self.compared_corpora()}
+        return {corpus: language for corpus, language in found.items() if language}
 
     def weights_in_use(self) -> dict[str, tuple[str, str | None]]:
         """Weights that the study's jobs load: user -> (name or path, revision of a hub model).

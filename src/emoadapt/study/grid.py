@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, zip_longest
 
 from emoadapt.config import Study
 from emoadapt.study.nodes import Run, Setting
@@ -35,22 +35,23 @@ def list_trials(study: Study, setting: Setting) -> list[Run]:
     """List the trials of a setting as runs of fold 0: partitions, draws and seeds, crossed or paired.
 
     A trial is what has one score. `full` has one draw. A deterministic method has one seed, unless its trials are paired: the seeds
-    then only name them. Partitions vary slowest, then seeds.
+    then only name them. Partitions vary slowest, then seeds, in ascending order unless they are paired with something.
     """
     settings, task = study.finetunings[setting.model.finetuning], study.tasks[setting.task]
     partitions = study.count_partitions(setting.task)
     draws = 1 if setting.subset == "full" else task.resamplings
+    seeds = settings.seeds if task.trials == "paired" and max(partitions, draws) > 1 else sorted(settings.seeds)
     if task.trials == "paired":
-        trials = max(partitions, draws, 1 if settings.deterministic else len(settings.seeds))
+        trials = max(partitions, draws, 1 if settings.deterministic else len(seeds))
         return [
             # A single partition, draw or seed serves all trials; other numbers that differ were refused (`config.trials`).
-            Run(trial % partitions, 0, trial % draws, settings.seeds[trial % len(settings.seeds)])
+            Run(trial % partitions, 0, trial % draws, seeds[trial % len(seeds)])
             for trial in range(trials)
         ]
     return [
         Run(partition, 0, draw, seed)
         for partition in range(partitions)
-        for seed in settings.seeds[: 1 if settings.deterministic else None]
+        for seed in seeds[: 1 if settings.deterministic else None]
         for draw in range(draws)
     ]
 
@@ -58,14 +59,23 @@ def list_trials(study: Study, setting: Setting) -> list[Run]:
 def batches(study: Study, setting: Setting, folds: int) -> dict[str, list[Run]]:
     """Batch name -> runs that share one process.
 
-    One more trial, seed or partition changes no full batch: several runs of a partition share no batch with those of another.
+    A batch holds runs of one partition: one more partition changes no batch, one more seed, draw or fold no full one. Where a
+    partition has too few runs to fill a batch and there are many partitions, a batch holds a run of each of several partitions:
+    one more seed or partition then changes no full batch either.
     """
-    todo, size = list_runs(study, setting, folds), study.runs_per_job
-    if len({run.partition for run in todo}) == len(list_trials(study, setting)):
-        return {f"b{start // size:03d}": todo[start : start + size] for start in range(0, len(todo), size)}
-    found: dict[str, list[Run]] = {}
-    for partition, group in groupby(todo, key=lambda run: run.partition):
-        runs = list(group)
-        prefix = f"p{partition}" if partition else ""
-        found |= {f"{prefix}b{start // size:03d}": runs[start : start + size] for start in range(0, len(runs), size)}
-    return found
+    size = study.runs_per_job
+    by_partition = [
+        list(group) for _, group in groupby(list_runs(study, setting, folds), key=lambda run: run.partition)
+    ]
+    if max(map(len, by_partition)) < size <= len(by_partition):
+        # The n-th runs of all partitions.
+        rows = [[run for run in row if run is not None] for row in zip_longest(*by_partition)]
+        prefixes = [f"r{number}" if number else "" for number in range(len(rows))]
+    else:
+        rows = by_partition
+        prefixes = [f"p{row[0].partition}" if row[0].partition else "" for row in rows]
+    return {
+        f"{prefix}b{start // size:03d}": row[start : start + size]
+        for prefix, row in zip(prefixes, rows, strict=True)
+        for start in range(0, len(row), size)
+    }

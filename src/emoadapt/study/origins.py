@@ -134,7 +134,7 @@ class Origins:
         tables = self.graph.feature_tables(feature)
         inputs = {name: [place.format(corpus=corpus, shard=shard)] for name, place in tables.items()}
         inputs["ready"] = self.graph.media_ready(feature, corpus, shard)
-        return Origin(inputs, lambda: self.graph.recipe(feature))
+        return Origin(inputs, lambda: self.graph.recipe(feature, corpus))
 
     def keep(self, kind: str, source: str, corpus: str, shard: str) -> Origin:
         """A shard of an output of a frozen backbone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emoadapt.plugins import read_declaration
 from emoadapt.tasks.split_tables import describe_split_table
@@ -23,8 +23,9 @@ def describe_splits(study: Study, name: str, partition: int) -> str:
     """
     own = _describe_division(study.tasks[name], partition)
     # What else another task is tested on, and what it asks of its test sets, does not divide its corpus.
-    whose = study.list_tested_tasks(name).values()
-    return " ".join([own, *(_describe_division(task, partition, ("test_also", "missing_classes")) for task in whose)])
+    whose = sorted(study.list_tested_tasks(name).items())
+    others = [_describe_division(task, partition, ("test_also", "missing_classes")) for _, task in whose]
+    return " ".join([own, *others])
 
 
 def _describe_division(task: Task, partition: int, also_idle: Sequence[str] = ()) -> str:
@@ -34,18 +35,25 @@ def _describe_division(task: Task, partition: int, also_idle: Sequence[str] = ()
     where = {"file", "columns"} if task.split.by == "table" else {"partitions"}
     listed, own = getattr(task.split, "partitions", ()), partition if task.partitions > 1 else 0
     division = listed[own].model_dump_json() if listed else own
-    found = task.model_dump_json(exclude=idle | {"split": where})
-    return f"{found} {division} {describe_split_table(task.split, own)}".strip()
+    found = _sort_names(task.model_dump(mode="json", exclude=idle | {"split": where}))
+    return f"{json.dumps(found, sort_keys=True)} {division} {describe_split_table(task.split, own)}".strip()
+
+
+def _sort_names(task: dict[str, Any]) -> dict[str, Any]:
+    """A task with the names of corpora, and of what its parts hold, in one order: theirs decides nothing."""
+    split = {key: sorted(value) if isinstance(value, list) else value for key, value in task["split"].items()}
+    also = task.get("test_also")
+    return task | {"split": split} | ({"test_also": sorted(also)} if isinstance(also, list) else {})
 
 
 def describe_leaks(study: Study, name: str) -> str:
     """State of a task's leaks: verdicts, Stage-1 corpora, and namespaces of speakers."""
     task = study.tasks[name]
     stage1 = {adaptation: study.adaptations[adaptation].corpora for adaptation in study.adaptations_of(name)}
-    corpora = dict.fromkeys([task.corpus, *task.test_also, *(corpus for used in stage1.values() for corpus in used)])
+    corpora = sorted({task.corpus, *task.test_also, *(corpus for used in stage1.values() for corpus in used)})
     configs = {corpus: study.corpora[corpus] for corpus in corpora}
     whose = [
         (corpus, config.importer, config.root, read_declaration("corpora", config.importer, "SPEAKERS_OF"))
         for corpus, config in configs.items()
     ]
-    return json.dumps([task.leaks.model_dump(), task.score, stage1, whose])
+    return json.dumps([task.leaks.model_dump(), task.score, stage1, whose], sort_keys=True)

@@ -25,6 +25,7 @@ class Recorder:
     inputs: ClassVar = ("manifest",)
     manifest_columns: ClassVar = ()
     chunk_size: ClassVar = 3
+    stated: ClassVar[dict[str, Any]] = {}
     asked: ClassVar[list[str]] = []
     stop_at: ClassVar[str | None] = None
     reasons: ClassVar[dict[str, dict[str, Any]]] = {}
@@ -394,3 +395,18 @@ def test_the_log_says_how_far_it_is(
     compute(tmp_path)
     assert re.search(r"2 of 3 clips, \S+ clips/s, 1 h of media, 1 set aside, 1 noted, about \d+ s left", caplog.text)
     assert re.search(r"000.parquet: 3 clips in \d+ s: \S+ clips/s, 2 h of media, 1 set aside, 2 noted\n", caplog.text)
+
+
+def test_what_the_study_states_stands_in_for_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: a corpus's language was written into its manifest, so that audio was decoded again."""
+    write_manifest(tmp_path / "manifest.parquet", {"one": "f"})
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        Recorder, "_one", lambda self, row: asked.append(row["language"]) or {"audio": b"", "n_samples": 0}
+    )
+    assert compute(tmp_path) == Counts(1, 0, 0)
+    monkeypatch.setattr(Recorder, "stated", {"language": "de"})
+    assert compute(tmp_path) == Counts(0, 1, 0), "nobody reads it"
+    monkeypatch.setattr(Recorder, "manifest_columns", ("language",))
+    assert compute(tmp_path) == Counts(1, 0, 0)
+    assert asked == [None, "de"]

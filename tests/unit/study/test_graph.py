@@ -276,6 +276,63 @@ def test_one_more_seed_leaves_full_batches_as_they_are(graph: Graph) -> None:
     assert all(after[name] == runs for name, runs in before.items() if len(runs) == graph.study.runs_per_job)
 
 
+def describe_jobs(graph: Graph) -> dict[str, object]:
+    """Job -> all that its rule states, inputs as a set."""
+    study, found = graph.study, {}
+    for feature, corpus in (("audio", "c"), ("audio", "d"), ("egemaps", "c"), ("transcript", "c"), ("transcript", "d")):
+        found[f"{feature} {corpus}"] = graph.recipe(feature, corpus)
+    found |= {f"manifest {corpus}": graph.manifest_state(corpus, "000") for corpus in study.corpora}
+    for task in study.tasks:
+        found[f"split {task}"] = (graph.split_state(task, 0), graph.label_states(task), graph.task_corpora(task))
+        found[f"leaks {task}"] = graph.leak_state(task)
+    for name, adaptation in study.adaptations.items():
+        found[f"parts {name}"] = (adaptation.corpora, adaptation.held_out, adaptation.seed)
+        found[f"normalisers {name}"] = (graph.normaliser_code(name), {*graph.normaliser_inputs(name)})
+        found[f"shards {name}"] = (graph.objective_set(name), graph.training_columns(graph.objective_set(name)))
+        found[f"adapt {name}"] = (graph.stage1_state(name), graph.stage1_code("h", name), graph.training_shards(name))
+    for s in study.list_settings():
+        state = (graph.training_state(s), graph.training_code(s), graph.training_inputs_of(s), graph.batches(s))
+        found[f"train {s.task} {s.model}"] = state
+    return found
+
+
+TURNED = {"face": 1.0, "egemaps": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "concerned"),
+    [
+        ("adaptations.two.objectives", dict(reversed(TURNED.items())), set()),
+        ("adaptations.two.corpora", ["d", "c"], set()),
+        ("finetunings.default.seeds", [4, 2, 3, 1, 0], set()),
+        ("tasks.t.test_also", ["e", "d"], set()),
+        ("corpora.d.language", "de", {"transcript d"}),
+        ("corpora.d.optional", True, set()),
+        ("report", {"bootstrap": 200}, set()),
+        ("tasks.t.leaks", {"transcripts": "refuse"}, {"leaks t"}),
+        ("device", "cpu", set()),
+        ("extraction_threads", 3, set()),
+        ("features.also", ["rms"], set()),
+        ("tables", {}, set()),
+        ("adaptations.two.objectives", {"face": 1.0, "egemaps": 1.0}, {"adapt two"}),
+        ("adaptations.two.held_out", 0.3, {"adapt two", "parts two"}),
+    ],
+)
+def test_an_order_or_a_key_concerns_only_jobs_that_it_decides(
+    graph: Graph, path: str, value: object, concerned: set[str], tmp_path: Path
+) -> None:
+    """Symptoms: objectives or corpora in another order, and a corpus's language, had all trained again."""
+    (tmp_path / "more").mkdir()
+    for number in range(4):
+        (tmp_path / f"more/s{number % 2}_{number}.wav").write_bytes(bytes([number]))
+    folder = {"importer": "folder", "root": str(tmp_path / "more")}
+    graph = change(graph, "corpora.e", folder)
+    graph = change(graph, "tasks.t.test_also", ["d", "e"])
+    before, after = describe_jobs(graph), describe_jobs(change(graph, path, value))
+    assert set(before) == set(after)
+    assert {job for job in before if before[job] != after[job]} == concerned
+
+
 def test_partitions_are_runs_of_their_own(graph: Graph) -> None:
     graph = change(graph, "tasks.t.split", {"by": "folds", "k": 3})
     graph = change(graph, "tasks.t.partitions", 4)

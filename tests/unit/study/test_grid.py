@@ -120,6 +120,44 @@ def test_one_more_partition_changes_no_full_batch(study: Study, before: dict, af
     assert len({run for runs in new.values() for run in runs}) == sum(map(len, new.values()))
 
 
+def divide(study: Study, partitions: int, seeds: list[int]) -> dict[str, list[Run]]:
+    """Batches of at most four crossed trials."""
+    finetunings = {"default": study.finetunings["default"].model_copy(update={"seeds": tuple(seeds)})}
+    tasks = {"t": study.tasks["t"].model_copy(update={"resamplings": 1, "partitions": partitions})}
+    return batches(study.model_copy(update={"tasks": tasks, "finetunings": finetunings}), TEN, 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((8, 1), (8, 2)),
+        ((9, 1), (9, 3)),
+        ((8, 2), (9, 2)),
+        ((1, 4), (1, 5)),
+        ((3, 4), (3, 6)),
+        ((9, 5), (9, 6)),
+        ((3, 1), (4, 5)),
+    ],
+)
+def test_one_more_seed_or_partition_changes_no_full_batch(
+    study: Study, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    """Symptom: a second seed for each of many partitions trained all first seeds again."""
+    old, new = (divide(study, partitions, [*range(seeds)]) for partitions, seeds in (before, after))
+    full = {name: runs for name, runs in old.items() if len(runs) == study.runs_per_job}
+    assert all(new[name] == runs for name, runs in full.items())
+    assert {run for runs in old.values() for run in runs} <= {run for runs in new.values() for run in runs}
+
+
+def test_the_order_of_seeds_decides_nothing_unless_they_are_paired(study: Study) -> None:
+    for partitions in (1, 3, 8):
+        assert divide(study, partitions, [2, 0, 1]) == divide(study, partitions, [0, 1, 2])
+    turned = study.finetunings["default"].model_copy(update={"seeds": (2, 0, 1)})
+    study = study.model_copy(update={"finetunings": {"default": turned}})
+    assert [run.seed for run in list_runs(pair(study), TEN, 1)] == [0, 1, 2]
+    assert [run.seed for run in list_runs(pair(study, partitions=3), TEN, 1)] == [2, 0, 1]
+
+
 def test_batches_hold_every_run_once(study: Study) -> None:
     parts = batches(study, TEN, 1)
     assert list(parts) == ["b000", "b001"] and len(parts["b000"]) == 4
