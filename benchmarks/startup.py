@@ -41,6 +41,7 @@ import atexit, json, os, resource, sys
 def _note():
     used = resource.getrusage(resource.RUSAGE_SELF)
     found = {{"argv": sys.argv, "cpu": used.ru_utime + used.ru_stime, "heavy": [m for m in {heavy} if m in sys.modules]}}
+    found["own"] = sorted(m for m in sys.modules if m.startswith("emoadapt."))
     with open({log!r}, "a") as file:
         file.write(json.dumps(found) + "\\n")
 
@@ -138,13 +139,13 @@ def write_tracer(folder: Path) -> Path:
 
 
 def read_trace(log: Path) -> dict[str, dict[str, Any]]:
-    """Kind of job -> what was noted: all heavy libraries of such jobs, and the CPU seconds of the quickest."""
+    """Kind of job -> what was noted: all heavy libraries and own modules of such jobs, and the CPU seconds of the quickest."""
     found: dict[str, dict[str, Any]] = {}
     for line in log.read_text().splitlines():
         job = json.loads(line)
         other = found.setdefault(name_kind(job["argv"][1:]), job)
         other["cpu"] = min(other["cpu"], job["cpu"])
-        other["heavy"] = sorted({*other["heavy"], *job["heavy"]})
+        other |= {key: sorted({*other[key], *job[key]}) for key in ("heavy", "own")}
     return found
 
 

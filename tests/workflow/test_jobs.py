@@ -276,6 +276,33 @@ def test_word_errors_where_there_is_something_to_compare(tmp_path: Path) -> None
     assert project.jobs() == without
 
 
+def test_an_order_and_a_language_change_nothing(project: Project) -> None:
+    """Symptom: seeds in another order, or a corpus's language, had all trained again."""
+    project.edit("small.yaml", "    - 0\n    - 1\n    epochs: 2\n", "    - 1\n    - 0\n    epochs: 2\n")
+    project.edit("small.yaml", "  labelled:\n", "  labelled:\n    language: de\n")
+    assert project.jobs() == {"report"}
+
+
+def test_code_that_only_saves_rows_computes_none_again(project: Project) -> None:
+    """It runs the jobs of features again, which reuse their rows; what makes the input of extractors computes all again."""
+    path = project.root / "src/emoadapt/tasks/refusals.py"
+    path.write_text(path.read_text() + "\n_EDITED = True\n")
+    assert project.jobs() == set(), "exempt"
+    path = project.root / "src/emoadapt/flow/rows.py"
+    path.write_text(path.read_text() + "\n_EDITED = True\n")
+    features = all_shards("audio") | all_shards("egemaps")
+    assert (
+        features | {f"keep kind=frontend source=tiny.adapted corpus=labelled shard=00{i}" for i in range(2)}
+        <= project.jobs()
+    )
+
+
+def test_what_a_command_does_is_in_the_digest_of_its_job(project: Project) -> None:
+    """Symptom: bodies of the command line were in no digest."""
+    project.edit("src/emoadapt/cli.py", 'parents=config.score == "parents"', 'parents=config.score != "utterances"')
+    assert project.jobs() == REPORT
+
+
 def test_unused_corpus_changes_nothing(project: Project) -> None:
     project.edit("small.yaml", "  labelled:\n", "  idle: {importer: folder, root: media/unlabelled}\n  labelled:\n")
     assert project.jobs() == {"report"}

@@ -14,7 +14,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
@@ -265,36 +265,31 @@ def _parse_module(name: str, is_package: bool, text: str) -> dict[str, Definitio
     tree = ast.parse(text)
     package = name if is_package else name.rpartition(".")[0]
     # A section arrives as an argument, so that only its annotation says which one it is.
-    sections = {
-        target
-        for node in ast.walk(tree)
-        for target in _name_imports(node, package)
-        if target.startswith("emoadapt.config.")
-    }
+    sections = {name for name in _list_imports(ast.walk(tree), package) if name.startswith("emoadapt.config.")}
     _drop_idle(tree)
     folder, _, last = name.rpartition(".")
     if last != "base" and not last.startswith("_"):
         _drop_constants(tree, STATED.get(folder, frozenset()))
+    nodes = [*ast.walk(tree)]
+    bound = {binding: target for node in nodes for binding, target in _list_bindings(node, package).items()}
     if is_sliced(name):
-        return dict(_slice(name, package, tree))
-    imports = sections.union(*(_name_imports(node, package) for node in ast.walk(tree)), _name_uses(tree, package))
+        return dict(_slice(name, package, tree, bound))
+    imports = sections | _list_imports(nodes, package) | _list_uses(nodes, bound)
     libraries = (_read_names(tree, constant) for constant in (DECLARED, CONDITIONAL))
     return {"": Definition(_hash_tree(tree), tuple(sorted(imports)), *libraries)}
 
 
-def _slice(name: str, package: str, tree: ast.Module) -> Iterator[tuple[str, Definition]]:
+def _slice(name: str, package: str, tree: ast.Module, bound: dict[str, str]) -> Iterator[tuple[str, Definition]]:
     """Each definition at the top of a module, with what it uses of this and other modules."""
-    bound = {binding: target for node in tree.body for binding, target in _list_bindings(node, package).items()}
+    at_top = {binding: target for node in tree.body for binding, target in _list_bindings(node, package).items()}
     defined = {defined: node for node in tree.body for defined in _list_defined(node)}
-    for binding, target in bound.items():
+    for binding, target in at_top.items():
         yield binding, Definition("", tuple(filter(None, (target, target.rpartition(".")[0]))))
     for own, node in defined.items():
         _drop_unread(node)
-        used = _list_used(node) - {own}
-        imports = {f"{name}.{other}" for other in used & defined.keys()}
-        imports |= {f"{name}.{other}" for other in used & bound.keys()}
-        imports = imports.union(*(_name_imports(child, package) for child in ast.walk(node)))
-        imports |= _name_uses(tree, package, node)
+        nodes = [*ast.walk(node)]
+        used = (_list_used(nodes) - {own}) & (defined.keys() | at_top.keys())
+        imports = {f"{name}.{other}" for other in used} | _list_imports(nodes, package) | _list_uses(nodes, bound)
         yield own, Definition(_hash_tree(node), tuple(sorted(imports)))
 
 
@@ -306,10 +301,10 @@ def _list_defined(node: ast.stmt) -> list[str]:
     return [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
 
 
-def _list_used(node: ast.stmt) -> set[str]:
+def _list_used(nodes: Sequence[ast.AST]) -> set[str]:
     """Names that a definition reads and does not bind itself."""
-    names = [child for child in ast.walk(node) if isinstance(child, ast.Name)]
-    arguments = {child.arg for child in ast.walk(node) if isinstance(child, ast.arg)}
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    arguments = {node.arg for node in nodes if isinstance(node, ast.arg)}
     return {name.id for name in names} - arguments - {name.id for name in names if not isinstance(name.ctx, ast.Load)}
 
 
@@ -325,18 +320,20 @@ def _list_bindings(node: ast.AST, package: str) -> dict[str, str]:
     return {alias.asname or alias.name: f"{base}.{alias.name}" for alias in node.names}
 
 
-def _name_imports(node: ast.AST, package: str) -> set[str]:
-    """Names that an import statement may import: modules, and definitions in them."""
-    names = set(_list_bindings(node, package).values())
-    return names | {name.rpartition(".")[0] for name in names if isinstance(node, ast.ImportFrom)}
+def _list_imports(nodes: Iterable[ast.AST], package: str) -> set[str]:
+    """Names that statements may import: modules, and definitions in them."""
+    found: set[str] = set()
+    for node in nodes:
+        names = set(_list_bindings(node, package).values())
+        found |= names | {name.rpartition(".")[0] for name in names if isinstance(node, ast.ImportFrom)}
+    return found
 
 
-def _name_uses(tree: ast.Module, package: str, part: ast.AST | None = None) -> set[str]:
-    """Attributes that a module, or a part of it, takes of what it imports, such as `emoadapt.schema.SPLITS`."""
-    bound = {binding: name for node in ast.walk(tree) for binding, name in _list_bindings(node, package).items()}
+def _list_uses(nodes: Iterable[ast.AST], bound: dict[str, str]) -> set[str]:
+    """Attributes that code takes of sliced modules that it imports, such as `emoadapt.schema.SPLITS`."""
     return {
         f"{bound[node.value.id]}.{node.attr}"
-        for node in ast.walk(part or tree)
+        for node in nodes
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and is_sliced(bound.get(node.value.id, ""))

@@ -308,13 +308,8 @@ def test_libraries_that_decide_nothing_are_named_with_a_reason() -> None:
 
 def test_every_library_that_is_imported_decides_something_or_is_named(graph: Graph) -> None:
     """A new import is a decision."""
-    modules = [path for path in Path(code.__file__).parents[1].rglob("*.py")]
-    tops = {
-        name.partition(".")[0]
-        for path in modules
-        for node in ast.walk(ast.parse(path.read_text()))
-        for name in code._name_imports(node, "emoadapt")
-    }
+    trees = [ast.parse(path.read_text()) for path in Path(code.__file__).parents[1].rglob("*.py")]
+    tops = {name.partition(".")[0] for tree in trees for name in code._list_imports(ast.walk(tree), "emoadapt")}
     foreign = tops - set(sys.stdlib_module_names) - {"emoadapt", "", "__future__"}
     aside = {
         "espeakng_loader", "mediapipe", "onnx", "huggingface_hub", "pooch", "requests", "snakemake_interface_logger_plugins",
