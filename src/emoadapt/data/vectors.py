@@ -201,7 +201,8 @@ def find_small_groups(splits: pl.DataFrame, usable: Collection[str], scope: Scop
     found = []
     if few.height:
         found.append(
-            f"{few.height} of {sizes.height} {noun} have fewer than {FEW} clips ({listed}), so that the statistics of each are uncertain"
+            f"{few.height} of {sizes.height} {noun} {'has' if few.height == 1 else 'have'} fewer than {FEW} clips ({listed}), so that the "
+            "statistics of each are uncertain"
             + (f"; {one.height} of them have one clip, which gets those of {_WIDER[scope]}" if one.height else "")
         )
     if scope == "speaker" and (unknown := rows["speaker"].null_count()):
