@@ -267,7 +267,8 @@ CURVES = pa.schema(
         column(
             "part",
             pa.string(),
-            "train | held_out (Stage 1) | dev (Stage 2), dev_trained if it was trained on | course (what varied with them)",
+            "train | held_out (Stage 1) | dev (Stage 2), dev_trained if it was trained on | course (what varied with them) | choice (of a "
+            "combination of settings: epoch = its place, metric = its name, best = chosen)",
             nullable=False,
         ),
         column(

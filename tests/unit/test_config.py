@@ -162,13 +162,13 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ),
         (
             "finetunings.probe",
-            {"method": "probe", "layrs": 3},
-            "finetunings.probe.layrs: this key is not known; did you mean `layers`?",
+            {"method": "probe", "layr": 3},
+            "finetunings.probe.layr: this key is not known; did you mean `layer`?",
         ),
         (
             "finetunings.probe",
-            {"method": "probe", "head": "logistic"},
-            "finetunings.probe: head logistic reads one layer",
+            {"method": "probe", "classifier": "logistic"},
+            "finetunings.probe: classifier logistic reads one layer",
         ),
         (
             "finetunings.default.backbones",
@@ -314,8 +314,8 @@ def test_the_papers_settings_are_the_defaults() -> None:
         *(
             (
                 "finetunings.probe",
-                {"method": "probe", "head": "logistic", "layers": "last"} | keys,
-                f"finetunings.probe: head logistic does not use {', '.join(keys)}; remove",
+                {"method": "probe", "classifier": "logistic", "layer": "last"} | keys,
+                f"finetunings.probe: classifier logistic does not use {', '.join(keys)}; remove",
             )
             for keys in (
                 {"targets": "soft"},
@@ -327,9 +327,13 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "finetunings.probe",
             {"method": "probe", "c": 2.0},
-            "finetunings.probe: head linear does not use c; remove it",
+            "finetunings.probe: classifier linear does not use c; remove it",
         ),
-        ("finetunings.probe", {"method": "probe", "head_hidden": 8}, "head linear does not use head_hidden; remove it"),
+        (
+            "finetunings.probe",
+            {"method": "probe", "head_hidden": 8},
+            "classifier linear does not use head_hidden; remove it",
+        ),
         ("backbones.hubert.untrained", {}, "needs either `weights` or `untrained`"),
         (
             "backbones.a-b",
@@ -380,12 +384,12 @@ TINY = {"architecture": "hubert", "untrained": {"layers": 2}}
         (VECTOR, {"method": "svm", "layer": 1}, ".layer: layer 1 is asked for, and backbone small has layer 0 alone"),
         (
             VECTOR,
-            {"method": "probe", "layers": 1},
-            ".layers: layer 1 is asked for, and backbone small has layer 0 alone",
+            {"method": "probe", "layer": 1},
+            ".layer: layer 1 is asked for, and backbone small has layer 0 alone",
         ),
-        (TINY, {"method": "probe", "layers": 3}, ".layers: layer 3 is asked for, and backbone small has layers 0 to 2"),
+        (TINY, {"method": "probe", "layer": 3}, ".layer: layer 3 is asked for, and backbone small has layers 0 to 2"),
         (TINY, {"method": "svm", "layer": 99}, ".layer: layer 99 is asked for, and backbone small has layers 0 to 2"),
-        (TINY, {"method": "probe", "layers": 2}, None),
+        (TINY, {"method": "probe", "layer": 2}, None),
         (VECTOR, {"method": "svm", "layer": 0}, None),
     ],
 )

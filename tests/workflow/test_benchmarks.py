@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import descriptors
 import numpy as np
@@ -35,13 +37,28 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_small_study_and_the_script_do_the_same_work(data: Path) -> None:
-    command = [sys.executable, str(ROOT / "benchmarks/small_study.py"), "--data", str(data), "--questions", "dry_run"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    said, found = measure(data, "classical", "dry_run")
     assert found["clips"] == 24 and found["uar"] > 0.5, "four tones are told apart better than by chance"
     assert found["study"]["dry_run"]["jobs"] == 12
-    assert found["plain"] > 0.5 and "all to do" in done.stdout
+    assert found["plain"] > 0.5 and "all to do" in said
+
+
+@pytest.mark.skipif(not os.environ.get("EMOADAPT_MODELS"), reason="EMOADAPT_MODELS names no weights")
+def test_the_pretrained_study_and_the_script_find_the_same(data: Path) -> None:
+    """Layers of a real Whisper, inner folds and the choice of the layer, in openai-whisper and scikit-learn."""
+    said, found = measure(data, "pretrained", "cold")
+    assert found["clips"] == 24 and found["study"]["cold"]["jobs"] == 12
+    assert found["ours"]["macro_f1"] == pytest.approx(found["macro_f1"], abs=1e-9)
+    assert "from an empty folder" in said
+
+
+def measure(data: Path, study: str, question: str) -> tuple[str, dict[str, Any]]:
+    """What `small_study.py` prints, and its line of JSON."""
+    command = [sys.executable, str(ROOT / "benchmarks/small_study.py"), "--data", str(data)]
+    command += ["--studies", study, "--questions", question]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout, json.loads(done.stdout.splitlines()[-1])
 
 
 def test_the_added_clip_is_a_new_one(data: Path) -> None:

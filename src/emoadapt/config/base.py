@@ -7,9 +7,9 @@ import re
 import typing
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from emoadapt.listing.names import normalise_name
 
@@ -21,6 +21,15 @@ REPEATING = ("mean", "std", "conv_dim", "conv_kernel", "conv_stride", "test_also
 """List-valued keys that may repeat a value or be empty. A key whose default is empty may be empty too."""
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+ONE, MANY = "<one>", "<list>"
+"""Names that pydantic gives to the alternatives of `Choice`."""
+T = TypeVar("T")
+Choice = Annotated[
+    Annotated[T, Tag(ONE)] | Annotated[tuple[T, ...], Tag(MANY)],
+    Discriminator(lambda value: MANY if isinstance(value, (list, tuple)) else ONE),
+]
+"""A value, or a list of values to choose from."""
 
 
 def repeated_values(names: Iterable[Any]) -> list[Any]:

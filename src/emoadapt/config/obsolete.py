@@ -17,6 +17,8 @@ _FINETUNING = {
     "with `reads` as `features` was here, and `finetunings: {svm: {method: svm, backbones: [compare]}}`",
 }
 """Key of the old section `finetuning` -> what to write."""
+_PROBE = {"layers": "layer", "head": "classifier"}
+"""Old key of a probe -> its name now."""
 _MODELS = {"egemaps": "egemaps.original or egemaps.original.mlp", "classical": "compare.original.svm"}
 """Old name of a model -> a usual new one."""
 
@@ -50,6 +52,9 @@ def _explain_renamed(sections: Any) -> Iterator[str]:
         for key, advice in _FINETUNING.items():
             if isinstance(section, Mapping) and key in section:
                 yield f"finetunings.{name}.{key}: {advice}"
+        for key, now in _PROBE.items():
+            if isinstance(section, Mapping) and section.get("method") == "probe" and key in section:
+                yield f"finetunings.{name}.{key}: of a probe this key is called `{now}` now"
 
 
 def _explain_tasks(section: Any) -> Iterator[str]:

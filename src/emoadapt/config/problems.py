@@ -11,7 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel
 
-from emoadapt.config.base import NAME_PATTERN, list_models
+from emoadapt.config.base import MANY, NAME_PATTERN, ONE, list_models
 from emoadapt.config.study import Study
 
 Location = tuple[int | str, ...]
@@ -33,7 +33,10 @@ ALLOWED = {
 
 def describe_problems(problems: Sequence[Any]) -> list[str]:
     """Describe pydantic's errors: key path, found value, allowed values."""
-    return list(dict.fromkeys(line for problem in _choose_alternatives(problems) for line in _sentences(problem)))
+    plain = [
+        problem | {"loc": tuple(part for part in problem["loc"] if part not in (ONE, MANY))} for problem in problems
+    ]
+    return list(dict.fromkeys(line for problem in _choose_alternatives(plain) for line in _sentences(problem)))
 
 
 def _is_alternative(part: int | str) -> bool:

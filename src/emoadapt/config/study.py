@@ -18,7 +18,7 @@ from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
 from emoadapt.config.report import Report
 from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
-from emoadapt.config.training import Adaptation, Finetuning, Optimisation
+from emoadapt.config.training import Adaptation, Finetuning, Optimisation, list_values
 from emoadapt.config.trials import check_tested_parts, find_unpaired
 from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations, list_plugins, load_plugin, read_declarations
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting
@@ -168,12 +168,11 @@ class Study(Section):
             for task in finetuning.tasks or ()
             if task in self.tasks and self.tasks[task].kind not in finetuning.questions
         ]
-        key = "layers" if hasattr(finetuning, "layers") else "layer"
-        layer = getattr(finetuning, key, None)
         problems += [
-            f"{path}.{key}: layer {layer} is asked for, and backbone {backbone} has {_name_layers(config.depth)}; choose another, or "
+            f"{path}.layer: layer {layer} is asked for, and backbone {backbone} has {_name_layers(config.depth)}; choose another, or "
             f"name other backbones in {path}.backbones"
             for backbone, config in self.backbones.items()
+            for layer in list_values(getattr(finetuning, "layer", None))
             if isinstance(layer, int)
             and config.depth is not None
             and layer >= config.depth

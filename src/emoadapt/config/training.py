@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from emoadapt.config.base import Name, Section
+from emoadapt.config.base import Choice, Name, Section
 
 
 class Optimisation(Section):
@@ -118,3 +119,70 @@ class Finetuning(Section):
     def describe(self) -> str:
         """The keys that decide a training, as JSON: all but where it is applied, and which runs there are."""
         return self.model_dump_json(exclude={"backbones", "starts", "tasks", "subsets", "seeds"})
+
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class FrozenFinetuning(Finetuning):
+    """Keys of all trainings on vectors, or on the kept layers of a frozen backbone.
+
+    A key whose value is a list is chosen by each run, among all combinations.
+    """
+
+    c: Choice[Positive] = 1.0
+    """Inverse strength of the penalty of `logistic`, cost of an error of an SVM. A list: each run chooses one."""
+    kernel: Choice[Literal["rbf", "linear"]] = "rbf"
+    """Kernel of an SVM. A list: each run chooses one."""
+    gamma: Choice[Literal["auto", "scale"] | Positive] = "auto"
+    """Width of the rbf kernel; `auto`: 1 / dimensions. A list: each run chooses one."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: weight errors by inverse class frequency."""
+    normalise: Literal["train", "corpus", "speaker"] = "train"
+    """Statistics used for z-scoring the vectors: of the training clips, of each corpus, or of each speaker. The last two use
+    unlabelled test clips."""
+    choose_by: Literal["folds", "dev"] = "folds"
+    """Clips that choose among the combinations of lists: inner folds over the speakers of the training clips, or the dev part.
+    A dev part of one speaker chooses badly."""
+    inner_folds: int = Field(5, ge=2)
+    """Largest number of inner folds; no speaker is in two."""
+    train_on_dev: bool = False
+    """Also train on the dev part if all training clips are used (`full`). A choice by `dev` is made before."""
+
+    frozen: ClassVar[bool] = True
+    reads: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Classifier -> keys that it reads, of those that may be lists."""
+
+    @property
+    def classifiers(self) -> tuple[str, ...]:
+        """Classifiers to choose among."""
+        return list_values(getattr(self, "classifier", tuple(self.reads)))
+
+    @property
+    def lists(self) -> list[str]:
+        """Keys that each run chooses."""
+        keys = dict.fromkeys(["classifier", *(key for name in self.classifiers for key in self.reads[name])])
+        values = {key: getattr(self, key, None) for key in keys}
+        return [key for key, value in values.items() if isinstance(value, tuple) or value == "best"]
+
+    @model_validator(mode="after")
+    def _no_idle_choice(self) -> FrozenFinetuning:
+        given = {"choose_by", "inner_folds"} & self.model_fields_set
+        if self.choose_by == "dev" and "inner_folds" in given:
+            raise ValueError("choose_by: dev has no inner folds; remove inner_folds")
+        if given and not self.lists:
+            one = len(given) == 1
+            raise ValueError(
+                f"nothing is chosen, because no key is a list; remove {' and '.join(sorted(given))}, or give {'it' if one else 'them'} "
+                "something to choose, such as layer: best"
+            )
+        return self
+
+    def list_notes(self) -> list[str]:
+        """Sentences for readers of its scores."""
+        return ["trained on the dev part too where all training clips are used"] if self.train_on_dev else []
+
+
+def list_values(value: Any) -> tuple[Any, ...]:
+    """The values of a key that is a `Choice`."""
+    return value if isinstance(value, tuple) else (value,)

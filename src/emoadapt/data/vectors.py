@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -131,21 +131,24 @@ def fit_statistics(
         train: utterances that the run trains on.
         scope: `train`: statistics of `train` for everything, the usual one. `corpus`: those of `train` for the corpus that is
             trained on, and of all clips of each other corpus for it, which decides cross-corpus results. `speaker`: of all clips
-            of a speaker; a clip of an unknown speaker has those of its corpus.
+            of a speaker; a clip of an unknown speaker, or the only one of a speaker, has those of its corpus. The only clip of a
+            corpus has those of `train`.
     """
     rows = splits.filter(pl.col("utterance_id").is_in(list(vectors))).unique("utterance_id")
     home = rows.filter(pl.col("utterance_id").is_in(list(train)))["corpus"]
+    groups: dict[tuple[str, ...], list[str]]
     if scope == "train":
         groups = {(): rows["utterance_id"].to_list()}
-        fitted = {(): list(train)}
+        fitted = {key: list(train) for key in groups}
     elif scope == "corpus":
         groups = _group(rows, "corpus")
-        fitted = groups | {(corpus,): list(train) for corpus in set(home)}
+        alone = [key[0] for key, names in groups.items() if len(names) < 2]
+        fitted = groups | {(corpus,): list(train) for corpus in {*home, *alone}}
     else:
         known = rows.with_columns(pl.col("speaker").fill_null(""))
         groups = _group(known, "corpus", "speaker")
         everybody = _group(rows, "corpus")
-        fitted = {key: names if key[1] else everybody[key[:1]] for key, names in groups.items()}
+        fitted = {key: names if key[1] and len(names) > 1 else everybody[key[:1]] for key, names in groups.items()}
     found = []
     for key, names in groups.items():
         known_vectors = np.stack([vectors[name] for name in fitted[key]]).astype(np.float64)
@@ -157,15 +160,58 @@ def fit_statistics(
 
 
 def normalise_vectors(
-    vectors: Mapping[str, np.ndarray], splits: pl.DataFrame, train: Sequence[str], scope: Scope
+    vectors: Mapping[str, np.ndarray],
+    splits: pl.DataFrame,
+    train: Sequence[str],
+    scope: Scope,
+    wanted: Collection[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """z-score vectors for one run; a dimension that does not vary becomes 0. Arguments as of `fit_statistics`.
 
     Returns:
-        Utterance -> float32 vector, of all utterances of `splits` that have one.
+        Utterance -> float32 vector, of those `wanted`; None = all utterances of `splits` that have one.
     """
     fitted = fit_statistics(vectors, splits, train, scope)
-    return {name: group.apply(vectors[name]) for group in fitted for name in group.names}
+    return {
+        name: group.apply(vectors[name]) for group in fitted for name in group.names if wanted is None or name in wanted
+    }
+
+
+FEW = 10
+"""Clips below which the statistics of a speaker or of a corpus are uncertain."""
+
+
+def find_small_groups(splits: pl.DataFrame, usable: Collection[str], scope: Scope) -> list[str]:
+    """A sentence about speakers, or corpora, that have too few clips for statistics of their own; none with `train`.
+
+    Args:
+        splits: SPLITS rows.
+        usable: utterances that have a vector.
+        scope: whose statistics are used.
+    """
+    if scope == "train":
+        return []
+    columns = ["corpus", "speaker"] if scope == "speaker" else ["corpus"]
+    rows = splits.filter(pl.col("utterance_id").is_in(list(usable))).unique("utterance_id")
+    sizes = rows.drop_nulls(columns).group_by(columns).len().sort(*columns)
+    few, one = sizes.filter(pl.col("len") < FEW), sizes.filter(pl.col("len") < 2)
+    named = [" ".join(map(str, row[:-1])) for row in few.head(3).iter_rows()]
+    listed = ", ".join(named) + (", ..." if few.height > 3 else "")
+    noun = {"speaker": "speakers", "corpus": "corpora"}[scope]
+    found = []
+    if few.height:
+        found.append(
+            f"{few.height} of {sizes.height} {noun} {'has' if few.height == 1 else 'have'} fewer than {FEW} clips ({listed}), so that the "
+            "statistics of each are uncertain"
+            + (f"; {one.height} of them have one clip, which gets those of {_WIDER[scope]}" if one.height else "")
+        )
+    if scope == "speaker" and (unknown := rows["speaker"].null_count()):
+        found.append(f"{unknown} of {rows.height} clips have no speaker, and get the statistics of their corpus")
+    return found
+
+
+_WIDER = {"speaker": "its corpus", "corpus": "the training clips"}
+"""Scope -> whose statistics a group of one clip gets."""
 
 
 def _group(rows: pl.DataFrame, *columns: str) -> dict[tuple[str, ...], list[str]]:

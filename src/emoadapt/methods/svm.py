@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emoadapt.config.training import Finetuning
+from emoadapt.config.base import Choice
+from emoadapt.config.training import FrozenFinetuning
 
 if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob
@@ -22,37 +23,24 @@ NOTE = (
 )
 """Footnote of tables that show its scores."""
 
+Layer = Literal["last", "best"] | Annotated[int, Field(ge=0)]
 
-class Config(Finetuning):
+
+class Config(FrozenFinetuning):
     """A support vector machine on a vector per clip: descriptors, or the pooled layer of a frozen backbone."""
 
     method: Literal["svm"]
-    layer: Literal["last"] | Annotated[int, Field(ge=0)] = "last"
-    """Layer of a backbone whose mean over time is the vector; 0 = the input of its transformer."""
-    normalise: Literal["train", "corpus", "speaker"] = "train"
-    """Statistics used for z-scoring the vectors: of the training clips, of each corpus, or of each speaker. The last two use
-    unlabelled test clips."""
-    kernel: Literal["rbf", "linear"] = "rbf"
-    c: float = Field(1.0, gt=0)
-    """Cost of an error."""
-    gamma: Literal["auto", "scale"] | Annotated[float, Field(gt=0)] = "auto"
-    """Width of the rbf kernel; `auto`: 1 / number of descriptors."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """`balanced`: weigh errors by inverse class frequency."""
-    train_on_dev: bool = False
-    """Also train on the dev part if all training clips are used (`full`); nothing is chosen on it."""
+    layer: Choice[Layer] = "last"
+    """Layer of a backbone whose mean over time is the vector; 0 = the input of its transformer. A list: each run chooses one.
+    `best`: a list of all layers."""
 
     questions: ClassVar[tuple[Literal["classes", "attributes"], ...]] = ("classes",)
     deterministic: ClassVar[bool] = True
-    frozen: ClassVar[bool] = True
+    reads: ClassVar[dict[str, tuple[str, ...]]] = {"svm": ("layer", "kernel", "c", "gamma")}
 
     def list_libraries(self) -> tuple[str, ...]:
         """The one of the machine."""
         return ("scikit-learn",)
-
-    def list_notes(self) -> list[str]:
-        """Sentences for readers of its scores."""
-        return ["trained on the dev part too where all training clips are used"] if self.train_on_dev else []
 
 
 def train(job: TaskJob) -> None:

@@ -47,6 +47,7 @@ def write_all(
     from emoadapt.flow.code import code_digest
     from emoadapt.flow.shards import shard_names
     from emoadapt.reporting.audits import AUDIT_TABLES, audit_paths
+    from emoadapt.reporting.choices import build_choices, list_choice_notes, list_scale_notes
     from emoadapt.reporting.declared import write_declared
     from emoadapt.reporting.exposure import leak_footnotes
     from emoadapt.reporting.figures import write_figures
@@ -77,10 +78,15 @@ def write_all(
     run_curves = list_run_curves(study, results, splits)
     audits = {name: audit_paths(study, results, name) for name in AUDIT_TABLES}
     audits["leaks"] = [results / "leaks" / f"{task}.parquet" for task in study.tasks]
-    write_tables(study, metrics, comparisons, quarantine, splits, manifests, parts, tables, word_errors, audits)
+    choices = build_choices(study, splits, results)
+    write_tables(
+        study, metrics, comparisons, quarantine, splits, manifests, parts, tables, word_errors, audits, choices
+    )
     write_figures(study, metrics, confusion, comparisons, curves, run_curves, quarantine, figures, audits)
     remarks = leak_footnotes(study, read_frame(audits["leaks"], schema.LEAKS))
-    write_declared(study, comparisons, tables, figures, remarks)
+    for task, sentences in list_scale_notes(study, splits).items():
+        remarks[task] = [*remarks.get(task, []), *sentences]
+    write_declared(study, comparisons, tables, figures, remarks, list_choice_notes(choices))
     provenance = {
         "versions": dict(versions or {}),
         "code digests": {name: code_digest(f"emoadapt.{name}") for name in (*_MODULES, *_list_methods(study))},

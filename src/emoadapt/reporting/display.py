@@ -220,6 +220,23 @@ def _present_word_errors(tidy: pl.DataFrame) -> list[Row]:
     ]
 
 
+def _present_choices(tidy: pl.DataFrame) -> list[Row]:
+    """What was chosen, how often, and its score on the clips that chose."""
+    return [
+        {
+            "task": row["task"],
+            "training clips": subset_name(row["subset"]),
+            "model": str(model_of(row)),
+            "chosen": row["combination"],
+            "times": f"{row['times']} of {row['trainings']}",
+            "among": f"{row['tried']} combinations",
+            "by": row["chosen_by"],
+            "mean score there": number(row["score"]),
+        }
+        for row in tidy.iter_rows(named=True)
+    ]
+
+
 def _align(rows: list[Row], last: tuple[str, ...]) -> list[Row]:
     """Rows that all have the columns of all classes, a dash where a task lacks a class, with `last` at the end."""
     columns = list(dict.fromkeys(column for row in rows for column in row if column not in last))
@@ -265,6 +282,7 @@ _MAKERS: dict[str, Callable[[pl.DataFrame], list[Row]]] = {
     "data": _present_data,
     "stage1_data": _present_stage1,
     "word_errors": _present_word_errors,
+    "choices": _present_choices,
     "quarantine": _present_quarantine,
     "quarantine_rows": _present_quarantine,
 }

@@ -89,7 +89,10 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     ),
     "cross-corpus": ("Cross-corpus", ("cross_corpus",), (), "Tested on corpora that the models were never trained on."),
     "stage-1": ("Stage-1 training", (), ("training_curves",), "How well the objectives were learned from unlabelled clips."),
-    "stage-2": ("Fine-tuning", (), ("finetuning_curves",), "Whether the runs behind the scores had converged, and how far they differ."),
+    "stage-2": (
+        "Fine-tuning", ("choices",), ("finetuning_curves",),
+        "Whether the runs behind the scores had converged, how far they differ, and what they chose. The test part chooses nothing.",
+    ),
     "data": (
         "Data and splits", ("data", "stage1_data", "leaks"), (),
         "Speakers or recordings in more than one split of a fold make a score too good: there should be none. Recordings are compared "
@@ -134,7 +137,7 @@ _TABLE_TITLES = {
     "f1_bias": "F1 bias", "cosine_distance": "Cosine distance", "cross_corpus": "Scores on other corpora", "data": "Utterances and speakers",
     "fairness": "Sexes and speakers", "calibration": "Calibration and selective accuracy", "leaks": "What was looked for, and found",
     "stage1_data": "Stage 1, and what it used of the test sets", "word_errors": "Word errors",
-    "quarantine": "Counts by reason", "quarantine_rows": "Every clip and reason",
+    "choices": "Combinations chosen", "quarantine": "Counts by reason", "quarantine_rows": "Every clip and reason",
 }  # fmt: skip
 
 
@@ -161,7 +164,7 @@ def write_report(
     Raises:
         DataError: a table or figure is missing.
     """
-    names = table_names(study, (tables / "word_errors.csv").is_file())
+    names = table_names(study, *((tables / f"{name}.csv").is_file() for name in ("word_errors", "choices")))
     anchors = {page["id"] for page in pages}
     shown = {name: _prepare_table(name, _find(tables / f"{name}.csv"), anchors) for name in names}
     pictures = dict.fromkeys([*figure_names(study), *declared_names(study)])

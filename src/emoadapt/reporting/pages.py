@@ -178,7 +178,8 @@ def _label_curve(metric: str) -> str:
 
 def _list_curves(table: pl.DataFrame) -> Iterator[Page]:
     """Of each run: the epoch kept, and `<part> <metric>` -> first epoch and values."""
-    for (name,), run in sorted(table.filter(pl.col("part") != "course").partition_by("run", as_dict=True).items()):
+    drawn = table.filter(~pl.col("part").is_in(["course", "choice"]))
+    for (name,), run in sorted(drawn.partition_by("run", as_dict=True).items()):
         kept = run.filter(pl.col("best"))["epoch"]
         series = {}
         for (part, metric), line in sorted(run.partition_by("part", "metric", as_dict=True).items()):

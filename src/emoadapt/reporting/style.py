@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emoadapt.config import LeaveOnePartOut, LeaveOneSpeakerOut, Study
+from emoadapt.config import Finetuning, LeaveOnePartOut, LeaveOneSpeakerOut, Study
 from emoadapt.listing.reading import describe_source
 from emoadapt.plugins import read_declaration
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model
@@ -159,7 +159,30 @@ def list_method_notes(study: Study, finetunings: Iterable[str]) -> list[str]:
     used = {name: study.finetunings[name] for name in finetunings if name in study.finetunings}
     methods = dict.fromkeys(config.method for config in used.values())
     notes = [note for method in methods if (note := read_declaration("methods", method, "NOTE"))]
-    return notes + [f"Fine-tuning {name}: {note}." for name, config in used.items() for note in config.list_notes()]
+    notes += [f"Fine-tuning {name}: {note}." for name, config in used.items() for note in config.list_notes()]
+    return notes + list_scope_notes(used)
+
+
+_SCOPES = {
+    "train": "of the training clips",
+    "corpus": "of each corpus, of unlabelled test clips too",
+    "speaker": "of each speaker, of unlabelled test clips too",
+}
+
+
+def list_scope_notes(finetunings: Mapping[str, Finetuning]) -> list[str]:
+    """A sentence if vectors of some fine-tunings are z-scored with other statistics than those of the training clips."""
+    scopes: dict[str, list[str]] = {}
+    for name, config in finetunings.items():
+        scope = getattr(config, "normalise", None)
+        # Of one that trains a backbone too, the default says nothing: audio is not z-scored.
+        if scope and (config.frozen or scope != "train"):
+            scopes.setdefault(scope, []).append(name)
+    if not set(scopes) - {"train"}:
+        return []
+    said = [f"{text} ({listing(scopes[scope])})" for scope, text in _SCOPES.items() if scope in scopes]
+    mixed = "; rows with different statistics are no fair comparison of models" if len(scopes) > 1 else ""
+    return [f"Vectors are z-scored with the statistics {', '.join(said)}{mixed}."]
 
 
 def list_score_notes(study: Study, tasks: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from emoadapt.config import Study
 from emoadapt.config.places import Places, hide_places
 from emoadapt.errors import DataError
 from emoadapt.reporting.audits import COUNTS, build_calibration, build_fairness, build_leaks
+from emoadapt.reporting.choices import build_no_choices, list_choice_notes, list_scale_notes
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.exposure import (
     build_stage1,
@@ -47,10 +48,11 @@ from emoadapt.study.nodes import ORIGINAL, Model
 _MODEL = ["task", "test_corpus", "subset", *Model._fields]
 
 
-def table_names(study: Study, word_errors: bool = False) -> list[str]:
-    """Tables that `write_tables` makes for a study, in the order of the report; `word_errors` where they are known."""
+def table_names(study: Study, word_errors: bool = False, choices: bool = False) -> list[str]:
+    """Tables that `write_tables` makes for a study, in the order of the report; `word_errors` and `choices` where there are any."""
     names = ["results", "low_resource", "per_class_f1", "f1_bias", "cosine_distance", "cross_corpus"]
     names += [
+        *(["choices"] if choices else []),
         "fairness",
         "calibration",
         "data",
@@ -74,6 +76,7 @@ def write_tables(
     out: Path,
     word_errors: Path | None = None,
     audits: Mapping[str, Sequence[Path]] | None = None,
+    choices: pl.DataFrame | None = None,
 ) -> None:
     """Write `out/<table>.csv` and `out/<table>.md` for every table of the study.
 
@@ -90,6 +93,7 @@ def write_tables(
         out: folder to write to.
         word_errors: WORD_ERRORS table; None where a recogniser cannot be compared with transcripts.
         audits: `fairness`, `calibration` and `leaks` -> tables of that kind, one of each task.
+        choices: rows of `build_choices`; None or empty where nothing was chosen.
 
     Raises:
         DataError: a table is missing or of another schema.
@@ -127,12 +131,15 @@ def write_tables(
         tables[f"paper_{study.report.paper}"] = read_paper(study.report.paper)
     if word_errors:
         tables["word_errors"] = read_frame([word_errors], schema.WORD_ERRORS)
+    chosen = build_no_choices() if choices is None else choices
+    tables["choices"] = chosen
     out.mkdir(parents=True, exist_ok=True)
-    for name in table_names(study, word_errors is not None):
+    for name in table_names(study, word_errors is not None, not chosen.is_empty()):
         write_text(out / f"{name}.csv", format_frame(tables[name]))
         notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_methods(study, tables[name])
         notes += _say_runs(study, tables[name]) + _say_sizes(study, tables[name], measured)
         notes += _say_pairs(study, tables[name], compared) if name in ("results", "cross_corpus") else []
+        notes += _say_choices(study, tables[name], chosen, splits)
         write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
         if notes:
             write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
@@ -144,6 +151,18 @@ def _say_methods(study: Study, tidy: pl.DataFrame) -> list[str]:
         return []
     tasks, finetunings = (tidy[name].unique(maintain_order=True) for name in ("task", "finetuning"))
     return list_score_notes(study, tasks) + list_method_notes(study, finetunings)
+
+
+def _say_choices(
+    study: Study, tidy: pl.DataFrame, choices: pl.DataFrame, splits: Mapping[str, Sequence[Path]]
+) -> list[str]:
+    """What was chosen by the runs of a table's models, and where statistics of speakers or corpora are uncertain."""
+    if not {"task", "metric", *Model._fields} <= set(tidy.columns):
+        return []
+    shown = {(task, str(Model(*model))) for task, *model in tidy.select("task", *Model._fields).unique().iter_rows()}
+    said = [note for key, note in list_choice_notes(choices).items() if key in shown]
+    scales = list_scale_notes(study, splits)
+    return said + [note for task in tidy["task"].unique(maintain_order=True) for note in scales.get(task, [])]
 
 
 def _name_test(study: Study, task: str, corpus: str) -> str:
@@ -317,10 +336,11 @@ _KINDS = (
         )
         + ("clips_of_unknown", "test_clips", "seen_clips", "test_speakers", "seen_speakers")
         + COUNTS
-        + ("wordless", "unheard", "words", "substitutions", "deletions", "insertions"),
+        + ("wordless", "unheard", "words", "substitutions", "deletions", "insertions")
+        + ("times", "trainings", "tried"),
         pl.Int64,
     )
-    | {"word_error_rate": pl.Float64}
+    | {"word_error_rate": pl.Float64, "score": pl.Float64}
 )
 """Numeric columns of all tables; the others are text."""
 

@@ -1,86 +1,152 @@
-"""Support vector machines and logistic regression on vectors. Without torch."""
+"""Support vector machines and logistic regression on frozen vectors or layers. Without torch."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emoadapt import schema
-from emoadapt.data.vectors import normalise_vectors, read_layers, read_vectors
-from emoadapt.errors import TrainingError
+from emoadapt.data.vectors import find_small_groups, normalise_vectors, read_layers, read_vectors
 from emoadapt.machine.starting import hidden
 from emoadapt.storage.tables import read_table
 from emoadapt.study.nodes import Run
-from emoadapt.training.labelled import LabelledClips
+from emoadapt.training.choices import Candidate, Division, choose, divide, list_candidates
+from emoadapt.training.curve import Curve
 from emoadapt.training.questions import load_clips
 from emoadapt.training.runs import RunClips, RunTables
-from emoadapt.training.scores import measure_macro_f1
 from emoadapt.training.unfinished import UnfinishedJob, place_job
 
 if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob
+    from emoadapt.training.labelled import LabelledClips
+
+logger = logging.getLogger(__name__)
 
 CONDITIONAL_LIBRARIES = ("sklearn",)
 
 Vectors = dict[str, np.ndarray]
-"""Utterance -> (dimension,) float32."""
+"""Utterance -> (n_layers, width) float32."""
 
 
 def fit_machines(job: TaskJob) -> None:
-    """Fit a support vector machine once per run and predict the run's test clips.
+    """Fit a support vector machine or logistic regression once per run and predict the run's test clips.
 
-    Nothing is chosen on the dev part. There is no epoch: the tables of embeddings and curves are empty. A job that was killed
+    There is no epoch: the table of embeddings is empty, and that of curves has the scores of choices. A job that was killed
     continues with the run that it was in.
 
     Args:
-        job: its settings are of `methods.svm`. The logits of its predictions are the decision values of one class against the
-            rest, which rank classes and are no log-probabilities.
+        job: its settings are of `methods.svm` or `methods.probe`. Logits of its predictions are log-probabilities; of a support vector
+            machine they are decision values of one class against the rest, which rank classes and are no log-probabilities.
 
     Raises:
-        TrainingError: a part has no clips, or a class has no training clip.
+        TrainingError: a part has no clips, a class has no training clip, or no inner folds are possible.
         Interrupted: the cluster ended the job; the next start continues.
         DataError: a table does not fit.
     """
-    settings = job.settings
-    vectors = pick_layer(read_frozen(job), settings.layer)
-
-    def predict(run: Run, part: RunClips, clips: LabelledClips) -> np.ndarray:
-        train = [*part.train, *(part.dev if settings.train_on_dev and job.setting.subset == "full" else [])]
-        fitted = _fit(_build_machine(job), clips, train, vectors, run, settings.normalise)
-        return _widen(fitted(part.test["utterance_id"].to_list()))
-
-    complete_job(job, vectors, predict)
+    FrozenTraining(job).complete()
 
 
-def fit_logistic(job: TaskJob) -> None:
-    """Fit multinomial logistic regression per run, on one layer or the best on dev.
+class FrozenTraining:
+    """The runs of a job on frozen vectors: each chooses among candidates, then fits and tests one.
 
     Args:
-        job: its settings are of `methods.probe`; the logits of its predictions are log-probabilities.
-
-    Raises:
-        As `fit_machines`.
+        job: of `methods.svm` or `methods.probe`.
     """
-    settings = job.settings
-    layers = read_frozen(job)
-    depth = next(iter(layers.values())).shape[0] if layers else 0
-    tried = range(depth) if settings.layers == "best" else [settings.layers]
-    candidates = [pick_layer(layers, layer) for layer in tried]
 
-    def predict(run: Run, part: RunClips, clips: LabelledClips) -> np.ndarray:
-        dev = np.array([clips.labels[name] for name in part.dev])
-        best: tuple[float, np.ndarray] | None = None
-        for vectors in candidates:
-            fitted = _fit(_build_logistic(job), clips, part.train, vectors, run, settings.normalise)
-            score = measure_macro_f1(fitted(part.dev), dev)
-            if best is None or score > best[0]:
-                best = score, fitted(part.test["utterance_id"].to_list())
-        assert best is not None  # a run has clips, so that there are layers
-        return best[1]
+    def __init__(self, job: TaskJob) -> None:
+        layers = read_frozen(job)
+        self.job, self.settings = job, job.settings
+        self.clips = load_clips(job, layers)
+        self.tables = RunTables(job.setting, self.clips)
+        self.unfinished = UnfinishedJob(place_job(job), self.tables)
+        # Without any layer, no run has clips, which is said when its clips are selected.
+        self.candidates = list_candidates(job.settings, len(next(iter(layers.values())))) if layers else []
+        self.layers, self.places = _keep_layers(layers, self.candidates)
+        if job.settings.normalise != "train":
+            for sentence in find_small_groups(self.clips.splits, layers, job.settings.normalise):
+                logger.warning("%s", sentence)
 
-    complete_job(job, layers, predict)
+    def complete(self) -> None:
+        """Do all runs, and write their tables."""
+        _complete_runs(self.job, self.tables, self.unfinished, self._perform)
+
+    def fit_candidate(
+        self, run: Run, candidate: Candidate, division: Division, vectors: Vectors, stacks: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, Curve | None]:
+        """Fit a candidate and predict the clips asked about.
+
+        Args:
+            run: that it is for.
+            candidate: what to fit.
+            division: clips to fit to, and to predict.
+            vectors: normalised layers of the clips of the division.
+            stacks: those to fit to and those to predict, (n, n_layers, width).
+
+        Returns:
+            (n_asked, n_outputs) outputs, and the curve of a training by epochs.
+        """
+        # Contiguous: matrix products round otherwise, and a layer would not be the same in a list as alone.
+        train, asked = (np.ascontiguousarray(stack[:, self.places[candidate.layer]]) for stack in stacks)
+        machine = build_machine(candidate.settings)
+        machine.fit(train, [self.clips.labels[name] for name in division.train])  # type: ignore[attr-defined]
+        return _decide(machine, asked, len(self.clips.outputs)), None
+
+    def _perform(self, run: Run, part: RunClips) -> None:
+        settings, curve = self.settings, Curve("stage2", self.job.setting.name(run))
+        joined = settings.train_on_dev and self.job.setting.subset == "full"
+        train = [*part.train, *part.dev] if joined else part.train
+        chosen = self.candidates[0]
+        if len(self.candidates) > 1:
+            divisions = divide(settings, run, part, train, self.clips)
+            chosen = choose(
+                self.candidates, divisions, self.clips, curve,
+                lambda candidates, division: [outputs for outputs, _ in self._fit(run, candidates, division)],
+            )  # fmt: skip
+        tested = Division(0, train, part.dev, part.test["utterance_id"].to_list())
+        ((outputs, trained),) = self._fit(run, [chosen], tested)
+        self.tables.add_predictions(run, part.test, outputs)
+        curve.rows += trained.rows if trained else []
+        if curve.rows:
+            self.tables.add_curve(run, curve)
+
+    def _fit(
+        self, run: Run, candidates: Sequence[Candidate], division: Division
+    ) -> list[tuple[np.ndarray, Curve | None]]:
+        """Fit candidates to a division, whose layers are normalised once."""
+        of_run = self.clips.splits.filter(partition=run.partition, fold=run.fold)
+        wanted = {*division.train, *division.dev, *division.asked}
+        vectors = normalise_vectors(self.layers, of_run, division.train, self.settings.normalise, wanted)
+        stacks = [np.stack([vectors[name] for name in names]) for names in (division.train, division.asked)]
+        return [self.fit_candidate(run, candidate, division, vectors, stacks) for candidate in candidates]
+
+
+def complete_job(job: TaskJob, usable: Vectors, predict: Callable[[Run, RunClips, LabelledClips], np.ndarray]) -> None:
+    """Do the runs of a job of a method that keeps no model and chooses nothing, and write their predictions.
+
+    Args:
+        job: on a task of classes.
+        usable: utterances that have the input; others are left out and counted.
+        predict: run, its clips and the task's -> (n_test, n_classes) logits of `RunClips.test`.
+    """
+    clips = load_clips(job, usable)
+    tables = RunTables(job.setting, clips)
+
+    def perform(run: Run, part: RunClips) -> None:
+        tables.add_predictions(run, part.test, predict(run, part, clips))  # type: ignore[arg-type]
+
+    _complete_runs(job, tables, UnfinishedJob(place_job(job), tables), perform)
+
+
+def _complete_runs(
+    job: TaskJob, tables: RunTables, unfinished: UnfinishedJob, perform: Callable[[Run, RunClips], None]
+) -> None:
+    job.models.mkdir(parents=True, exist_ok=True)
+    unfinished.complete(job.runs, perform)
+    tables.write(job.output)
+    unfinished.remove()
 
 
 def read_frozen(job: TaskJob) -> Vectors:
@@ -96,74 +162,36 @@ def read_frozen(job: TaskJob) -> Vectors:
     return {name: vector[None] for name, vector in read_vectors(job.shards[feature], feature, names).items()}
 
 
-def pick_layer(layers: Vectors, layer: int | str) -> Vectors:
-    """One layer of each clip.
-
-    Args:
-        layers: utterance -> (n_layers, width).
-        layer: its number, or `last`.
-
-    Raises:
-        TrainingError: there are fewer layers.
-    """
-    if not layers:
-        return {}
-    depth = next(iter(layers.values())).shape[0]
-    place = depth - 1 if layer == "last" else int(layer)
-    if place >= depth:
-        raise TrainingError(f"the backbone has no layer {place}; choose one from 0 to {depth - 1}")
-    return {name: values[place] for name, values in layers.items()}
+def _keep_layers(layers: Vectors, candidates: Sequence[Candidate]) -> tuple[Vectors, dict[int | None, int]]:
+    """The layers that candidates read, and the place of each."""
+    read = {candidate.layer for candidate in candidates}
+    if None in read or not layers:
+        return layers, {layer: layer for layer in range(len(next(iter(layers.values()), [])))}
+    kept = sorted(layer for layer in read if layer is not None)
+    return {name: values[kept] for name, values in layers.items()}, {layer: n for n, layer in enumerate(kept)}
 
 
-def complete_job(job: TaskJob, usable: Vectors, predict: Callable[[Run, RunClips, LabelledClips], np.ndarray]) -> None:
-    """Do the runs of a job that keeps no model, and write their predictions.
-
-    Args:
-        job: on a task of classes.
-        usable: utterances that have the input; others are left out and counted.
-        predict: run, its clips and the task's -> (n_test, n_classes) logits of `RunClips.test`.
-    """
-    clips = load_clips(job, usable)
-    tables = RunTables(job.setting, clips)
-    unfinished = UnfinishedJob(place_job(job), tables)
-    job.models.mkdir(parents=True, exist_ok=True)
-
-    def perform(run: Run, part: RunClips) -> None:
-        tables.add_predictions(run, part.test, predict(run, part, clips))
-
-    unfinished.complete(job.runs, perform)
-    tables.write(job.output)
-    unfinished.remove()
-
-
-def _fit(
-    machine: Any, clips: LabelledClips, train: Sequence[str], vectors: Vectors, run: Run, scope: Any
-) -> Callable[[Sequence[str]], np.ndarray]:
-    """Fit a machine to the vectors of `train`, normalised for the run; returns what gives (n, n_classes) values of clips."""
-    of_run = clips.splits.filter(partition=run.partition, fold=run.fold)
-    normalised = normalise_vectors(vectors, of_run, train, scope)
-    machine.fit(np.stack([normalised[name] for name in train]), [clips.labels[name] for name in train])
-    decide = getattr(machine, "predict_log_proba", None) or machine.decision_function
-    return lambda names: decide(np.stack([normalised[name] for name in names]))
-
-
-def _build_machine(job: TaskJob) -> Any:
-    with hidden("pandas"):
-        from sklearn.svm import SVC
-
-    settings = job.settings
+def build_machine(settings: Any) -> Any:
+    """The machine of a candidate's settings, not fitted."""
     weights = "balanced" if settings.class_weights == "balanced" else None
+    with hidden("pandas"):
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.svm import SVC
+    if getattr(settings, "classifier", "svm") == "logistic":
+        return LogisticRegression(C=settings.c, class_weight=weights, max_iter=2000)
     return SVC(
         C=settings.c, kernel=settings.kernel, gamma=settings.gamma, class_weight=weights, decision_function_shape="ovr"
     )
 
 
-def _build_logistic(job: TaskJob) -> Any:
-    with hidden("pandas"):
-        from sklearn.linear_model import LogisticRegression
-
-    weights = "balanced" if job.settings.class_weights == "balanced" else None
-    return LogisticRegression(C=job.settings.c, class_weight=weights, max_iter=2000)
+def _decide(machine: Any, vectors: np.ndarray, n_classes: int) -> np.ndarray:
+    """(n, n_classes) log-probabilities or decision values; minus infinity of a class that had no clip to learn from."""
+    values = _widen((getattr(machine, "predict_log_proba", None) or machine.decision_function)(vectors))
+    if values.shape[1] == n_classes:
+        return values
+    known = np.full((len(values), n_classes), -np.inf)
+    known[:, machine.classes_] = values
+    return known
 
 
 def _widen(values: np.ndarray) -> np.ndarray:

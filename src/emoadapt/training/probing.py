@@ -12,19 +12,15 @@ from torch import Tensor, nn
 
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import VectorDataset
-from emoadapt.data.vectors import normalise_vectors
-from emoadapt.errors import TrainingError
 from emoadapt.layers.heads import Head
+from emoadapt.methods.probe import BY_EPOCHS
 from emoadapt.study.nodes import Run
 from emoadapt.training.checkpoints import Checkpoint
+from emoadapt.training.choices import Candidate, Division
 from emoadapt.training.curve import Curve
-from emoadapt.training.learner import TestedLearner
 from emoadapt.training.logs import open_logs
-from emoadapt.training.machines import Vectors, pick_layer, read_frozen
-from emoadapt.training.questions import load_clips
-from emoadapt.training.runs import RunClips, RunTables, TaskClips
-from emoadapt.training.trainer import BestWeights, Trainer
-from emoadapt.training.unfinished import UnfinishedJob, place_job
+from emoadapt.training.machines import FrozenTraining, Vectors
+from emoadapt.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob
@@ -46,15 +42,7 @@ def probe(job: TaskJob) -> None:
         DataError: a table does not fit.
     """
     torch.set_num_threads(job.threads)
-    layers = read_frozen(job)
-    clips = load_clips(job, layers)
-    tables = RunTables(job.setting, clips)
-    unfinished = UnfinishedJob(place_job(job), tables)
-    job.models.mkdir(parents=True, exist_ok=True)
-    probing = _Probing(job, layers, clips, tables, unfinished)
-    unfinished.complete(job.runs, probing.perform)
-    tables.write(job.output)
-    unfinished.remove()
+    _Probing(job).complete()
 
 
 class LayerProbe(nn.Module):
@@ -87,62 +75,37 @@ class LayerProbe(nn.Module):
         return {f"layer_weight_{number:02d}": weight for number, weight in enumerate(weights)}
 
 
-class _Probing:
-    """The runs of one setting."""
+class _Probing(FrozenTraining):
+    """The runs of a job of which some candidates are trained by epochs."""
 
-    def __init__(
-        self, job: TaskJob, layers: Vectors, clips: TaskClips, tables: RunTables, unfinished: UnfinishedJob
-    ) -> None:
-        self.job, self.clips, self.tables, self.unfinished = job, clips, tables, unfinished
-        self.settings = job.settings.model_copy(update={"precision": "32-true"})
-        self.inputs = self._choose(layers)
-
-    def _choose(self, layers: Vectors) -> list[Vectors]:
-        """The stacks of layers that are tried: one, or for `best` one for each layer."""
-        wanted = self.settings.layers
-        if wanted == "weighted":
-            return [layers]
-        depth = next(iter(layers.values())).shape[0] if layers else 0
-        tried = range(depth) if wanted == "best" else [wanted]
-        return [{name: values[None] for name, values in pick_layer(layers, layer).items()} for layer in tried]
-
-    def perform(self, run: Run, part: RunClips) -> None:
-        """Train and test a run; the layer with the best dev score counts, on a tie the first."""
-        best: tuple[tuple[float, ...], TestedLearner, Curve] | None = None
-        for number, layers in enumerate(self.inputs):
-            trained, learner, curve = self._train(run, part, layers, number)
-            if best is None or trained.score > best[0]:
-                best = trained.score, learner, curve
-        if best is None:
-            raise TrainingError(f"{self.job.setting.name(run)}: no clip has layers; see `emoadapt quarantine`")
-        tested = best[1].take_tested()
-        outputs = np.stack([tested[name][1] for name in part.test["utterance_id"]])
-        self.tables.add_predictions(run, part.test, outputs)
-        self.tables.add_curve(run, best[2])
-
-    def _train(
-        self, run: Run, part: RunClips, layers: Vectors, number: int
-    ) -> tuple[BestWeights, TestedLearner, Curve]:
-        settings, clips = self.settings, self.clips
-        of_run = clips.splits.filter(partition=run.partition, fold=run.fold)
-        normalised = normalise_vectors(layers, of_run, part.train, settings.normalise)
-        n_layers, width = normalised[part.train[0]].shape
-        head = clips.build_head(settings, width, settings.head_hidden, run.seed, part.train)
+    def fit_candidate(
+        self, run: Run, candidate: Candidate, division: Division, vectors: Vectors, stacks: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, Curve | None]:
+        """See `FrozenTraining`; the dev part chooses the epoch."""
+        if candidate.settings.classifier not in BY_EPOCHS:
+            return super().fit_candidate(run, candidate, division, vectors, stacks)
+        settings, clips = candidate.settings.model_copy(update={"precision": "32-true"}), self.clips
+        kept = list(self.places.values()) if candidate.layer is None else [self.places[candidate.layer]]
+        inputs = {name: values[kept] for name, values in vectors.items()}
+        n_layers, width = inputs[division.train[0]].shape
+        head = clips.build_head(settings, width, settings.head_hidden, run.seed, division.train)
         curve = Curve("stage2", self.job.setting.name(run))
-        learner = clips.build_learner(LayerProbe(n_layers, head), settings, curve, run.seed, part.train)
+        learner = clips.build_learner(LayerProbe(n_layers, head), settings, curve, run.seed, division.train)
         notice, minutes = self.unfinished.notice, self.job.study.checkpoint_minutes
-        state = Checkpoint(self._place(run, number), minutes, sparing=True, notice=notice)
-        trainer = Trainer("cpu", settings, state, open_logs(self.job.study.logs))
-        dataset = VectorDataset(normalised, "layers", clips.annotate)
+        state = Checkpoint(self._place(run, candidate, division), minutes, sparing=True, notice=notice)
+        # Of the combinations tried, the log of the one that counts is enough.
+        trainer = Trainer("cpu", settings, state, open_logs(self.job.study.logs if division.number == 0 else ()))
+        dataset = VectorDataset(inputs, "layers", clips.annotate)
 
         def load(names: Sequence[str], seed: int | None = None) -> Any:
             return load_batches(dataset, dict.fromkeys(names, 1), settings.batch_size, seed)
 
-        trained = trainer.train(learner, load(part.train, run.seed), load(part.dev))
-        trainer.test(learner, load(part.test["utterance_id"].to_list()))
-        return trained, learner, curve
+        trainer.train(learner, load(division.train, run.seed), load(division.dev))
+        trainer.test(learner, load(division.asked))
+        tested = learner.take_tested()
+        return np.stack([tested[name][1] for name in division.asked]), curve
 
-    def _place(self, run: Run, number: int) -> Path:
-        """Path of a run's checkpoint, one per layer."""
+    def _place(self, run: Run, candidate: Candidate, division: Division) -> Path:
+        """Path of a checkpoint: one for each inner division and candidate, and one for the run itself."""
         place = self.unfinished.place_checkpoint(run)
-        return place if len(self.inputs) == 1 else place.with_suffix(f".{number}.ckpt")
+        return place if division.number == 0 else place.with_suffix(f".{division.number}.{candidate.place}.ckpt")

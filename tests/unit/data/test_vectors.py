@@ -44,8 +44,9 @@ def test_each_corpus_has_its_own_and_training_clips_stand_for_the_source() -> No
 
 def test_each_speaker_has_their_own_and_the_unknown_that_of_the_corpus() -> None:
     spread = round(float(4 / np.std([100, 104, 108])), 4)
-    # One clip of a speaker does not vary: 0.
-    expected = {"home/a": -1.0, "home/b": 1.0, "home/c": 0.0, "away/a": 0.0, "away/b": 0.0, "away/c": spread}
+    # The only clip of a speaker would not vary; it has the statistics of its corpus.
+    lone = round(float((11 - np.mean([1, 3, 11])) / np.std([1, 3, 11])), 4)
+    expected = {"home/a": -1.0, "home/b": 1.0, "home/c": lone, "away/a": -spread, "away/b": 0.0, "away/c": spread}
     assert first("speaker") == expected
 
 
@@ -133,10 +134,11 @@ def test_vectors_that_no_statistic_can_be_of_are_refused(
 def test_equal_values_do_not_vary_by_rounding(value: float, scope: str, copies: int) -> None:
     """0.1 ten times had a deviation of 1e-17, so that 0.2 in a test clip became 7e15."""
     train = [f"home/{number}" for number in range(copies)]
-    rows = [(name, "home", "s1") for name in train] + [("home/test", "home", "s2"), ("away/test", "away", "t1")]
+    others = [("home/test", "home", "s2"), ("home/test2", "home", "s2"), ("away/test", "away", "t1")]
+    rows = [(name, "home", "s1") for name in train] + others
     splits = pl.DataFrame(rows, ["utterance_id", "corpus", "speaker"], orient="row")
     vectors = {name: np.array([value], dtype=np.float32) for name in train}
-    vectors |= {name: np.array([value + 0.1], dtype=np.float32) for name in ("home/test", "away/test")}
+    vectors |= {name: np.array([value + 0.1], dtype=np.float32) for name, *_ in others}
     found = normalise_vectors(vectors, splits, train, scope)  # type: ignore[arg-type]
     assert all(abs(found[name][0]) < 1e-6 * max(abs(value), 1) for name in train)
     assert all(abs(found[name][0]) < 1 for name in ("home/test", "away/test"))

@@ -232,7 +232,7 @@ def stale(before: Graph, after: Graph) -> set[Setting]:
         ("finetunings.mlp.epochs", 3, {VECTOR}),
         ("finetunings.default.epochs", 3, {TUNED, ADAPTED}),
         ("finetunings.svm.c", 2.0, {MACHINE}),
-        ("finetunings.probe.layers", "last", {PROBED}),
+        ("finetunings.probe.layer", "last", {PROBED}),
         ("finetunings.more", {"method": "svm", "c": 3.0}, set()),
         ("finetunings.default.seeds", [0, 1], set()),
         ("finetunings.default.tasks", ["t"], set()),

@@ -71,7 +71,9 @@ class Work:
 
     def add_probe(self, **settings: Any) -> None:
         """A probe on the kept layers of `tiny`: the model `tiny.original.probe`."""
-        by_epochs = {} if settings.get("head") == "logistic" else {"epochs": 5, "batch_size": 8}
+        named = settings.get("classifier", "linear")
+        machines = {"logistic", "svm"}.issuperset([named] if isinstance(named, str) else named)
+        by_epochs = {} if machines else {"epochs": 5, "batch_size": 8}
         self.tune("probe", **{"method": "probe", "backbones": ["tiny"], **by_epochs, **settings})
 
     def adaptation_job(self, name: str = "model", *, cached: bool = False) -> AdaptationJob:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -67,14 +66,14 @@ def test_a_job_that_is_asked_to_end_continues_with_the_next_run(work, monkeypatc
     table = work.folder / "machine" / "predictions.parquet"
     whole = table.read_bytes()
     table.unlink()
-    fit, predicted = machines._fit, []
+    fit, predicted = machines.FrozenTraining.fit_candidate, []
 
-    def fit_and_tell(*args):
-        predicted.append(args[4])
+    def fit_and_tell(training, run, *args):
+        predicted.append(run)
         os.kill(os.getpid(), signal.SIGTERM)
-        return fit(*args)
+        return fit(training, run, *args)
 
-    monkeypatch.setattr(machines, "_fit", fit_and_tell)
+    monkeypatch.setattr(machines.FrozenTraining, "fit_candidate", fit_and_tell)
     with pytest.raises(Interrupted, match=r"full\.p0f0r0s0: SIGTERM ended the job after this run; run the same"):
         run(work)
     assert predicted == RUNS[:1] and not table.exists()
@@ -87,22 +86,13 @@ def test_a_job_that_is_asked_to_end_continues_with_the_next_run(work, monkeypatc
 def test_tied_votes_are_decided_by_the_largest_decision_value() -> None:
     """As docs/evaluation.md says; scikit-learn does so with `break_ties=True` only."""
     rng = np.random.default_rng(1)
-    names = [f"c/{number}" for number in range(400)]
-    labels = dict(zip(names, rng.integers(0, 5, 400).tolist(), strict=True))
-    vectors = {name: rng.normal(size=3) + 0.3 * np.eye(5, 3)[label] for name, label in labels.items()}
-    train, test = names[:200], names[200:]
-    splits = pl.DataFrame({"utterance_id": names}).with_columns(corpus=pl.lit("c"), partition=0, fold=0)
-    clips, job = SimpleNamespace(labels=labels, splits=splits), SimpleNamespace(settings=Config(method="svm"))
-    fitted = machines._fit(machines._build_machine(job), clips, train, vectors, Run(), "train")  # type: ignore[arg-type]
-    found = fitted(test).argmax(axis=1)
-    scaler = StandardScaler().fit([vectors[name] for name in train])
+    labels = rng.integers(0, 5, 400)
+    vectors = rng.normal(size=(400, 3)) + 0.3 * np.eye(5, 3)[labels]
+    train, test = slice(0, 200), slice(200, 400)
+    machine = machines.build_machine(Config(method="svm")).fit(vectors[train], labels[train])
+    found = machines._decide(machine, vectors[test], 5).argmax(axis=1)
     tied = {ties: SVC(gamma="auto", break_ties=ties) for ties in (False, True)}
-    theirs = {
-        ties: machine.fit(
-            scaler.transform([vectors[name] for name in train]), [labels[name] for name in train]
-        ).predict(scaler.transform([vectors[name] for name in test]))
-        for ties, machine in tied.items()
-    }
+    theirs = {ties: svc.fit(vectors[train], labels[train]).predict(vectors[test]) for ties, svc in tied.items()}
     assert (found == theirs[True]).all() and (found != theirs[False]).any()
 
 
@@ -130,9 +120,9 @@ def test_a_machine_reads_the_layer_that_is_named(work, layer: str | int, place: 
 
 
 def run_logistic(work, **settings) -> pl.DataFrame:
-    work.add_probe(head="logistic", **settings)
+    work.add_probe(classifier="logistic", **settings)
     tables = work.train("tiny.original.probe", RUNS, "logistic")
-    assert tables["embeddings"].is_empty() and tables["curves"].is_empty()
+    assert tables["embeddings"].is_empty() and tables["curves"].is_empty() is (settings["layer"] != "best")
     return tables["predictions"]
 
 
@@ -141,16 +131,16 @@ def test_logistic_regression_is_that_of_scikit_learn(work, layer: str | int, pla
     work.write_labelled()
     layers = work.make_layers()
     work.write_layers(layers)
-    found = run_logistic(work, layers=layer, c=0.5)
+    found = run_logistic(work, layer=layer, c=0.5)
     assert found["predicted"].to_list() == expect(work, layers, place, LogisticRegression(C=0.5, max_iter=2000))
     logits = np.array(found["logits"].to_list(), dtype=np.float64)
     np.testing.assert_allclose(np.exp(logits).sum(axis=1), 1.0, atol=1e-6, err_msg="log-probabilities")
 
 
-def test_logistic_regression_takes_the_layer_that_is_best_on_dev(work) -> None:
+def test_logistic_regression_takes_the_best_layer(work) -> None:
     work.write_labelled()
     work.write_layers(work.make_layers())
-    best, named = run_logistic(work, layers="best"), run_logistic(work, layers=1)
+    best, named = run_logistic(work, layer="best"), run_logistic(work, layer=1)
     assert best.equals(named)
 
 
@@ -163,14 +153,14 @@ def test_a_layer_that_does_not_exist_is_refused(work) -> None:
     with pytest.raises(TrainingError, match=sentence):
         run(work, model="tiny.original.svm", layer=3)
     with pytest.raises(TrainingError, match=sentence):
-        run_logistic(work, layers=3)
+        run_logistic(work, layer=3)
 
 
 def test_balanced_weights_are_those_of_scikit_learn(work) -> None:
     work.write_labelled()
     layers = work.make_layers(seed=6)
     work.write_layers(layers)
-    found = run_logistic(work, layers=0, class_weights="balanced")
+    found = run_logistic(work, layer=0, class_weights="balanced")
     machine = LogisticRegression(class_weight="balanced", max_iter=2000)
     assert found["predicted"].to_list() == expect(work, layers, 0, machine)
 

@@ -18,7 +18,7 @@ from emoadapt.training import finetuning
 
 SCOPES = {name: read_declaration("methods", name, "SCOPE") for name in list_plugins("methods")}
 CASES: dict[str, dict[str, Any]] = {name: {"method": name} for name, scope in SCOPES.items() if scope == "run"}
-CASES["probe, logistic"] = {"method": "probe", "head": "logistic", "layers": "last"}
+CASES["probe, logistic"] = {"method": "probe", "classifier": "logistic", "layer": "last"}
 
 
 def prepare(work, case: str) -> str:
@@ -27,7 +27,7 @@ def prepare(work, case: str) -> str:
     work.write_layers(work.make_layers(telling=2))
     settings = {"backbones": ["tiny"], **CASES[case]}
     config = load_plugin("methods", settings["method"]).Config
-    by_epochs = settings.get("head") != "logistic"
+    by_epochs = settings.get("classifier") != "logistic"
     short = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3} if by_epochs else {}
     work.tune("tried", **settings, **{key: value for key, value in short.items() if key in config.model_fields})
     return "tiny.original.tried"

@@ -352,7 +352,7 @@ def test_a_short_job_writes_nothing_beside_its_output(labelled, monkeypatch: pyt
 def test_a_probe_of_the_best_layer_resumes_in_its_layer(labelled, stop: int) -> None:
     """Each layer has a state of its own."""
     prepare(labelled, PROBED)
-    labelled.tune("probe", layers="best")
+    labelled.tune("probe", layer="best")
     counter = arrange_end(0)
     whole = do_job(labelled, "whole", PROBED)
     arrange_end(-counter.left * stop // 9 + 1, lambda: os.kill(os.getpid(), signal.SIGTERM))

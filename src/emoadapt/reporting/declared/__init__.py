@@ -51,6 +51,7 @@ def write_declared(
     tables: Path,
     figures: Path,
     remarks: Mapping[str, Sequence[str]] | None = None,
+    choices: Mapping[tuple[str, str], str] | None = None,
 ) -> None:
     """Write `<tables>/<name>.{csv,md,tex,notes.txt}` and `<figures>/<name>.{svg,png}` for every declared table.
 
@@ -60,6 +61,7 @@ def write_declared(
         tables: folder of the tables.
         figures: folder of the pictures.
         remarks: task -> sentences for the footnotes of tables that show it, such as those of the leak checks.
+        choices: (task, model) -> a sentence about what its runs chose.
 
     Raises:
         DataError: a COMPARISONS table is missing or of another schema.
@@ -69,7 +71,7 @@ def write_declared(
     figures.mkdir(parents=True, exist_ok=True)
     for name in declared_names(study):
         tidy = build_cells(study, name, compared)
-        grid, notes = build_grid(study, name, tidy), list_footnotes(study, name, tidy, remarks)
+        grid, notes = build_grid(study, name, tidy), list_footnotes(study, name, tidy, remarks, choices)
         write_text(tables / f"{name}.csv", format_frame(tidy))
         write_text(tables / f"{name}.md", write_markdown(grid, notes))
         write_text(tables / f"{name}.tex", write_latex(grid, name, notes))

@@ -28,7 +28,11 @@ from emoadapt.study.tables import list_cells
 
 
 def list_footnotes(
-    study: Study, name: str, tidy: pl.DataFrame, remarks: Mapping[str, Sequence[str]] | None = None
+    study: Study,
+    name: str,
+    tidy: pl.DataFrame,
+    remarks: Mapping[str, Sequence[str]] | None = None,
+    choices: Mapping[tuple[str, str], str] | None = None,
 ) -> list[str]:
     """Sentences below a declared table.
 
@@ -37,6 +41,7 @@ def list_footnotes(
         name: the table.
         tidy: its rows, as from `build_cells`.
         remarks: task -> further sentences about it, such as those of the leak checks.
+        choices: (task, model) -> a sentence about what its runs chose.
     """
     table = study.tables[name]
     shown = tidy.filter(pl.col("missing").is_null())
@@ -44,6 +49,8 @@ def list_footnotes(
     if not shown.is_empty():
         notes += [*_say_data(study, table, shown), _say_spread(study, table, shown), *_say_stars(study, table, shown)]
         notes += [*_say_best(study, table, shown), *_say_weights(study, table, shown), *_say_paper(study, shown)]
+        pairs = shown.select("task", *Model._fields).unique(maintain_order=True).iter_rows()
+        notes += [note for task, *model in pairs if (note := (choices or {}).get((task, str(Model(*model)))))]
         notes += [
             remark for task in shown["task"].unique(maintain_order=True) for remark in (remarks or {}).get(task, ())
         ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Collection
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from emoadapt.data.vectors import find_small_groups
 from emoadapt.errors import EmoadaptError
 from emoadapt.listing.reading import describe_source
 from emoadapt.tasks.classes import describe_labels
@@ -26,7 +27,7 @@ from emoadapt.tasks.splits import build_task
 from emoadapt.tasks.subsets import draw_subsets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from emoadapt.config import Study, Task
     from emoadapt.study.check.listings import Listings
@@ -64,8 +65,7 @@ def check_task(
         for note in list_label_notes(name, task, clips, labels):
             print(f"  note: {note}")
         splits = build_task(name, task, clips, labels, study.list_tested_tasks(name))
-        for subset in task.subsets:
-            draw_subsets(splits, task, subset, name)
+        drawn = {str(subset): draw_subsets(splits, task, subset, name) for subset in task.subsets}
     except EmoadaptError as error:
         problems.append(str(error))
         return
@@ -74,8 +74,9 @@ def check_task(
     for note in list_task_notes(name, task, splits):
         print(f"  note: {note}")
     print(f"  labels: {describe_source(study.corpora[task.corpus])}")
-    for note in _note_unknown_speakers(study, name, splits):
+    for note in _note_statistics(study, name, splits):
         print(f"  note: {note}")
+    problems += _find_lone_speakers(study, name, splits, drawn)
     stage1 = {a: study.adaptations[a].corpora for a in study.adaptations_of(name)}
     stage1 = {a: used for a, used in stage1.items() if set(used) <= set(usable)}
     clips |= {corpus: listings.read_manifest(corpus) for used in stage1.values() for corpus in used}
@@ -111,14 +112,54 @@ def _describe_parts(name: str, task: Task, splits: pl.DataFrame) -> Iterator[str
         yield f"task {name}, {part}: {chosen.height} clips of {who}: {counts}{where}"
 
 
-def _note_unknown_speakers(study: Study, task: str, splits: pl.DataFrame) -> list[str]:
-    """Note the clips without a speaker under `normalise: speaker`."""
-    keys = [
-        f"finetunings.{name}.normalise"
-        for name in dict.fromkeys(model.finetuning for model in study.list_models(task))
-        if getattr(study.finetunings[name], "normalise", None) == "speaker"
+def _list_finetunings(study: Study, task: str) -> dict[str, Any]:
+    """Fine-tunings that are trained on a task."""
+    names = dict.fromkeys(model.finetuning for model in study.list_models(task))
+    return {name: study.finetunings[name] for name in names}
+
+
+def _note_statistics(study: Study, task: str, splits: pl.DataFrame) -> list[str]:
+    """Note speakers and corpora that are too small to z-score vectors with, and clips without a speaker."""
+    return [
+        f"finetunings.{name}.normalise: {settings.normalise}: {sentence}"
+        for name, settings in _list_finetunings(study, task).items()
+        for sentence in find_small_groups(splits, splits["utterance_id"], getattr(settings, "normalise", "train"))
     ]
-    unknown = splits.unique("utterance_id")["speaker"].null_count()
-    if not keys or not unknown:
-        return []
-    return [f"{unknown} clips have no speaker, and are z-scored with their corpus instead ({', '.join(keys)}: speaker)"]
+
+
+def _find_lone_speakers(study: Study, task: str, splits: pl.DataFrame, drawn: Mapping[str, pl.DataFrame]) -> list[str]:
+    """Fine-tunings that choose by inner folds where the training clips of a run have no two speakers, or unknown ones."""
+    whose = splits.select("partition", "fold", "utterance_id", "split", "corpus", "speaker")
+    problems = []
+    for name, settings in _list_finetunings(study, task).items():
+        if not getattr(settings, "lists", []) or settings.choose_by == "dev":
+            continue
+        for setting in study.list_settings(task):
+            if setting.model.finetuning != name:
+                continue
+            rows = (
+                drawn[setting.subset]
+                .select("resampling", "partition", "fold", "utterance_id")
+                .join(whose, on=["partition", "fold", "utterance_id"])
+            )
+            if settings.train_on_dev and setting.subset == "full":
+                added = whose.filter(split="dev").select(
+                    pl.lit(0, rows["resampling"].dtype).alias("resampling"), pl.all()
+                )
+                rows = pl.concat([rows, added.select(rows.columns)])
+            counted = rows.group_by("partition", "fold", "resampling").agg(
+                pl.len(), known=pl.col("speaker").count(), speakers=pl.struct("corpus", "speaker").n_unique()
+            )
+            wrong = counted.filter((pl.col("known") < pl.col("len")) | (pl.col("speakers") < 2))
+            for row in wrong.sort("partition", "fold", "resampling").head(1).iter_rows(named=True):
+                found = (
+                    "one speaker"
+                    if row["known"] == row["len"]
+                    else f"{row['len'] - row['known']} clips without a speaker"
+                )
+                problems.append(
+                    f"task {task}: finetunings.{name} chooses {' and '.join(settings.lists)} by inner folds over speakers, and the "
+                    f"{row['len']} training clips of partition {row['partition']}, fold {row['fold']} ({setting.subset}) have {found}; set "
+                    "choose_by: dev, use more clips, or name one value for each key"
+                )
+    return list(dict.fromkeys(problems))

@@ -332,6 +332,29 @@ def test_a_corpus_without_video_is_named_for_the_objective_that_needs_it(
     assert "24 of the 24 clips of films are recordings that are in Stage 1 of adapted more than once" in said
 
 
+CHOOSING = {"method": "svm", "c": [0.1, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("task", "choice", "sentence"),
+    [
+        ({}, {}, None),
+        ({"subsets": ["full"], "split": {"by": "speakers", "train": ["s0"], "dev": ["s1"], "test": ["s2", "s3"]}}, {}, "one speaker"),
+        ({"subsets": ["full"], "split": {"by": "speakers", "train": ["s0"], "dev": ["s1"], "test": ["s2", "s3"]}}, {"train_on_dev": True}, None),
+        ({"subsets": ["full"], "split": {"by": "speakers", "train": ["s0"], "dev": ["s1"], "test": ["s2", "s3"]}}, {"choose_by": "dev"}, None),
+    ],
+    ids=["two and more", "one", "one, and one of dev", "chosen by dev"],
+)  # fmt: skip
+def test_inner_folds_that_cannot_be_are_a_problem(task: dict, choice: dict, sentence: str | None) -> None:
+    wanted = study(task=task, finetunings={"svm": CHOOSING | choice})
+    if sentence is None:
+        print_check(wanted)
+        return
+    place = r"task t: finetunings\.svm chooses c by inner folds over speakers, and the 4 training clips of partition 0, fold 0 \(full\) have "
+    with pytest.raises(EmoadaptError, match=f"{place}{sentence}; set choose_by: dev"):
+        print_check(wanted)
+
+
 def test_clips_without_a_speaker_are_counted_where_vectors_are_normalised_by_speaker(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -347,10 +370,14 @@ def test_clips_without_a_speaker_are_counted_where_vectors_are_normalised_by_spe
         "file": "labels.csv",
         "columns": {"media": "file", "label": "label"},
     }
-    sentence = "note: 3 clips have no speaker, and are z-scored with their corpus instead (finetunings.default.normalise: speaker)"
+    key = "note: finetunings.default.normalise"
+    sentence = f"{key}: speaker: 3 of 27 clips have no speaker, and get the statistics of their corpus"
     for scope in ("speaker", "corpus"):
         print_check(study(corpora=corpora, task={"test_also": ["more"]}, finetunings={"default": {"normalise": scope}}))
-        assert (sentence in capsys.readouterr().out) == (scope == "speaker")
+        said = capsys.readouterr().out
+        assert (sentence in said) == (scope == "speaker")
+        named = {"speaker": "6 of 6 speakers have", "corpus": "1 of 2 corpora has"}[scope]
+        assert f"{key}: {scope}: {named} fewer than 10 clips (" in said
 
 
 def test_a_clip_that_links_all_speakers_of_stage1_is_named(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
