@@ -154,7 +154,7 @@ _CONSEQUENCE = {
 
 
 def _count_seen(test: pl.DataFrame, heard: pl.DataFrame) -> dict[str, int | None]:
-    shared = find_shared_clips(test, heard) | (set(test["utterance_id"]) & set(heard["utterance_id"]))
+    shared = {*find_shared_clips(test, heard), *set(test["utterance_id"]).intersection(heard["utterance_id"])}
     people = set(test["person"].drop_nulls())
     known = people & set(heard["person"].drop_nulls())
     known |= set(test.filter(pl.col("utterance_id").is_in(list(shared)))["person"].drop_nulls())

@@ -44,23 +44,24 @@ def compare_labels(corpora: Sequence[str], rows: pl.DataFrame) -> Iterator[dict[
             "count": len(found),
             "of": own.height,
             "unchecked": labelled.filter(corpus=corpus).height - own.height,
-            "folds": int(bool(found)),
-            "partitions": int(bool(found)),
+            "folds": int(bool(len(found))),
+            "partitions": int(bool(len(found))),
             "examples": _list_pairs(found, readable),
         }
 
 
-def _list_pairs(found: set[str], clips: pl.DataFrame) -> list[str]:
-    """The first pairs of clips, `id = id: label vs label`; then `...` if there are more."""
-    recordings = clips.filter(pl.col("utterance_id").is_in(list(found))).select("fingerprint").unique()
+def _list_pairs(found: pl.Series, clips: pl.DataFrame) -> list[str]:
+    """The first pairs of clips, `id = id: label vs label`; if there are more, a last entry that says so."""
+    recordings = clips.filter(pl.col("utterance_id").is_in(found.implode())).select("fingerprint").unique()
     shared = clips.join(recordings, on="fingerprint", how="semi")
     truth = dict(shared.select("utterance_id", "truth").iter_rows())
     pairs: list[tuple[str, str]] = []
-    for clip in sorted(found):
+    for clip in found.sort():
         first, second = sorted((clip, find_partner(clip, shared, "truth")))
         if (first, second) not in pairs:
             pairs.append((first, second))
         if len(pairs) > PAIRS:
             break
     shown = [f"{first} = {second}: {truth[first]} vs {truth[second]}" for first, second in pairs]
-    return shown if len(shown) <= PAIRS else [*shown[:PAIRS], "..."]
+    more = f"... (cut after {PAIRS} pairs; {len(found):,} clips are in such pairs)"
+    return shown if len(shown) <= PAIRS else [*shown[:PAIRS], more]

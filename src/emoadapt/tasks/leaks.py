@@ -6,8 +6,8 @@ Stage 1 uses every clip of its corpora, so it is compared with the test sets of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,12 @@ _ADVICE = {
 }
 
 
-@dataclass
+_NONE = pl.Series(dtype=pl.String)
+
+
+@dataclass(frozen=True)
 class _Shared:
-    """What two parts have in common.
+    """What two parts have in common, as columns of names: a million names as Python's own would take ten times the memory.
 
     Attributes:
         found: speakers or utterances of the later part that the earlier has too.
@@ -70,10 +73,22 @@ class _Shared:
         examples: how to show what was found.
     """
 
-    found: set[str] = field(default_factory=set)
-    compared: set[str] = field(default_factory=set)
-    unchecked: set[str] = field(default_factory=set)
-    examples: set[str] = field(default_factory=set)
+    found: pl.Series
+    compared: pl.Series
+    unchecked: pl.Series
+    examples: pl.Series
+
+    def __or__(self, other: _Shared) -> _Shared:
+        """What is in either, each name once."""
+        return _Shared(*(_join(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
+
+
+def _join(*names: pl.Series) -> pl.Series:
+    return pl.concat([series.alias("") for series in names]).unique()
+
+
+def _intersect(names: pl.Series, others: pl.Series) -> pl.Series:
+    return names.filter(names.is_in(others.implode())).unique()
 
 
 def read_clips(study: Study, manifests: Sequence[Path]) -> pl.DataFrame:
@@ -193,7 +208,7 @@ def _compare_parts(task: Task, rows: pl.DataFrame, wanted: Collection[str]) -> I
         for kind, early, late, share in pairs:
             if kind not in wanted or corpus not in (list_tested(task) if late == "test" else [task.corpus]):
                 continue
-            shared = [share(fold.filter(split=early), fold.filter(split=late, corpus=corpus)) for fold in folds]
+            shared = (share(fold.filter(split=early), fold.filter(split=late, corpus=corpus)) for fold in folds)
             base = {"kind": kind, "between": f"{early} / {late}", "adaptation": None, "corpus": corpus}
             yield {**base, **_summarise(shared, partitions)}
 
@@ -215,13 +230,8 @@ def find_stage1_copies(adaptation: str, corpora: Sequence[str], clips: pl.DataFr
     rows = []
     for corpus in corpora:
         own = clips.filter(pl.col("utterance_id").str.starts_with(f"{corpus}/"))
-        readable = own.filter(is_readable())
-        shared = _Shared(
-            copies & set(own["utterance_id"]),
-            set(readable["utterance_id"]),
-            set(own["utterance_id"]) - set(readable["utterance_id"]),
-            copies & set(own["utterance_id"]),
-        )
+        found = _intersect(own["utterance_id"], copies)
+        shared = _Shared(found, _list_ids(is_readable(), own), _list_ids(~is_readable(), own), found)
         base = {
             "kind": "stage1_copies",
             "between": f"Stage 1 ({adaptation})",
@@ -233,22 +243,22 @@ def find_stage1_copies(adaptation: str, corpora: Sequence[str], clips: pl.DataFr
 
 
 def _share_speakers(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
-    known, people = set(early["person"].drop_nulls()), late.drop_nulls("person")
-    found = people.filter(pl.col("person").is_in(list(known)))
+    people = late.drop_nulls("person")
+    found = people.filter(pl.col("person").is_in(early["person"].drop_nulls().unique().implode()))
     return _Shared(
-        set(found["person"]),
-        set(people["person"]) if known else set(),
-        {clip for part in (early, late) for clip in part.filter(pl.col("person").is_null())["utterance_id"]},
-        set(found["speaker"]),
+        found["person"],
+        people["person"] if early["person"].count() else _NONE,
+        _list_ids(pl.col("person").is_null(), early, late),
+        found["speaker"],
     )
 
 
 def _share_clips(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
-    found = find_shared_clips(late, early) | (set(late["utterance_id"]) & set(early["utterance_id"]))
+    found = _join(find_shared_clips(late, early), _intersect(late["utterance_id"], early["utterance_id"]))
     return _Shared(
         found,
-        set(late.filter(is_readable())["utterance_id"]) if early.height else set(),
-        {clip for part in (early, late) for clip in part.filter(~is_readable())["utterance_id"]},
+        _list_ids(is_readable(), late) if early.height else _NONE,
+        _list_ids(~is_readable(), early, late),
         found,
     )
 
@@ -261,48 +271,53 @@ def _share_files(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
 
 def _share_little(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
     copies = _share_clips(early, late)
-    found = find_overlapping_clips(late, early) - copies.found
+    found = find_overlapping_clips(late, early)
+    found = found.filter(~found.is_in(copies.found.implode()))
     return _Shared(found, copies.compared, copies.unchecked, found)
 
 
 def _find_duplicates(_: pl.DataFrame, part: pl.DataFrame) -> _Shared:
     # Segments of one clip overlap as their corpus wants it.
     found = find_shared_clips(part, part, "source")
-    readable = set(part.filter(is_readable())["utterance_id"])
-    return _Shared(found, readable, set(part["utterance_id"]) - readable, found)
+    return _Shared(found, _list_ids(is_readable(), part), _list_ids(~is_readable(), part), found)
 
 
 def _share_sentences(early: pl.DataFrame, late: pl.DataFrame) -> _Shared:
     said, spoken = early["sentence"].drop_nulls(), late.drop_nulls("sentence")
     long = pl.col("sentence").str.count_matches(" ") + 1 >= FEWEST_WORDS
-    found = spoken.filter(long & pl.col("sentence").is_in(said.to_list()))
+    found = spoken.filter(long & pl.col("sentence").is_in(said.unique().implode()))
     return _Shared(
-        set(found["utterance_id"]),
-        set(spoken["utterance_id"]) if said.len() else set(),
-        {clip for part in (early, late) for clip in part.filter(pl.col("sentence").is_null())["utterance_id"]},
-        set(found["sentence"]),
+        found["utterance_id"],
+        spoken["utterance_id"] if said.len() else _NONE,
+        _list_ids(pl.col("sentence").is_null(), early, late),
+        found["sentence"],
     )
 
 
-def _summarise(shared: Sequence[_Shared], partitions: Sequence[int] = (0,)) -> dict[str, Any]:
+def _list_ids(condition: pl.Expr, *parts: pl.DataFrame) -> pl.Series:
+    """Utterances of parts that fulfil a condition, each once; where it is null, it is not fulfilled."""
+    return _join(*(part.filter(condition)["utterance_id"] for part in parts))
+
+
+def _summarise(shared: Iterable[_Shared], partitions: Sequence[int] = (0,)) -> dict[str, Any]:
     """Columns of a LEAKS row over the folds of all partitions; something shared in several counts once.
 
     Args:
-        shared: of each fold.
+        shared: of each fold, one after the other, so that only one is in memory.
         partitions: that each fold is of.
     """
-    found, compared, unchecked, examples = (
-        set().union(*(getattr(fold, name) for fold in shared))
-        for name in ("found", "compared", "unchecked", "examples")
-    )
+    every, where = _Shared(*[_NONE] * 4), []
+    for partition, fold in zip(partitions, shared, strict=True):
+        every |= fold
+        where += [partition] if fold.found.len() else []
     return {
-        "count": len(found),
+        "count": every.found.len(),
         # What has the same id is found without being readable.
-        "of": len(compared | found),
-        "unchecked": len(unchecked),
-        "folds": sum(bool(fold.found) for fold in shared),
-        "partitions": len({partition for partition, fold in zip(partitions, shared, strict=True) if fold.found}),
-        "examples": sorted(examples)[:EXAMPLES],
+        "of": _join(every.compared, every.found).len(),
+        "unchecked": every.unchecked.len(),
+        "folds": len(where),
+        "partitions": len(set(where)),
+        "examples": every.examples.sort().head(EXAMPLES).to_list(),
     }
 
 

@@ -28,10 +28,10 @@ _OPEN = 2**50
 
 def is_readable() -> pl.Expr:
     """Whether a clip has a recording that can be compared."""
-    return pl.col("fingerprint") != UNREADABLE
+    return pl.col("fingerprint").fill_null(UNREADABLE) != UNREADABLE
 
 
-def find_shared_clips(clips: pl.DataFrame, others: pl.DataFrame, differing: str = "utterance_id") -> set[str]:
+def find_shared_clips(clips: pl.DataFrame, others: pl.DataFrame, differing: str = "utterance_id") -> pl.Series:
     """Utterances whose recording is also among others; of a segment, at least half of the shorter one.
 
     Recordings are compared by the content of their files, never by names, so that a corpus which is configured
@@ -45,17 +45,17 @@ def find_shared_clips(clips: pl.DataFrame, others: pl.DataFrame, differing: str 
             `label` only recordings of two labels are found. Rows without a value share nothing.
 
     Returns:
-        Ids of `clips`.
+        Ids of `clips`, each once, in no order.
     """
     left, right = (_place_clips(frame, differing) for frame in (clips, others))
     left = left.join(right, on="fingerprint", how="semi")
     right = right.join(left, on="fingerprint", how="semi")
     every, alike = (_count_middles(left, right, keys) for keys in (["fingerprint"], ["fingerprint", "differing"]))
     found = ((every - alike) > 0).any(axis=0)
-    return set(left.filter(pl.Series(found, dtype=pl.Boolean))["utterance_id"])
+    return left.filter(pl.Series(found, dtype=pl.Boolean))["utterance_id"].unique()
 
 
-def find_overlapping_clips(clips: pl.DataFrame, others: pl.DataFrame) -> set[str]:
+def find_overlapping_clips(clips: pl.DataFrame, others: pl.DataFrame) -> pl.Series:
     """Utterances that overlap in time, however little, with others of the same file.
 
     Args:
@@ -63,14 +63,14 @@ def find_overlapping_clips(clips: pl.DataFrame, others: pl.DataFrame) -> set[str
         others: the same columns.
 
     Returns:
-        Ids of `clips`.
+        Ids of `clips`, each once, in no order.
     """
     left, right = (_place_clips(frame, "utterance_id") for frame in (clips, others))
     starts, ends, _ = _locate(pl.concat([left, right]), ["fingerprint"])
     # Those that start before the clip ends, less those that have ended when it starts.
     begun = np.searchsorted(np.sort(starts[left.height :]), ends[: left.height], "left")
     over = np.searchsorted(np.sort(ends[left.height :]), starts[: left.height], "right")
-    return set(left.filter(pl.Series(begun > over, dtype=pl.Boolean))["utterance_id"])
+    return left.filter(pl.Series(begun > over, dtype=pl.Boolean))["utterance_id"].unique()
 
 
 def group_clips(clips: pl.DataFrame) -> pl.DataFrame:

@@ -202,13 +202,14 @@ def test_a_recording_with_two_labels_is_named_with_both():
     )
 
 
-def test_five_pairs_of_labels_are_shown_and_more_are_hinted_at():
+def test_five_pairs_of_labels_are_shown_and_it_is_said_that_there_are_more():
     clips = [(f"c/{number:02d}", None) for number in range(14)]
     splits = split_rows(labels={name: "y" for name, _ in clips[:7]}, train=clips[:5], dev=clips[5:9], test=clips[9:])
     frame = manifest(*((name, None, {"fingerprint": f"r{place % 7}"}) for place, (name, _) in enumerate(clips)))
     row = row_of(leaks_of(make_study(), splits, frame, manifest()), "labels", "task / task")
     assert row["count"] == 14
-    assert row["examples"] == [f"c/0{n} = c/{n + 7:02d}: y vs x" for n in range(5)] + ["..."]
+    pairs = [f"c/0{n} = c/{n + 7:02d}: y vs x" for n in range(5)]
+    assert row["examples"] == [*pairs, "... (cut after 5 pairs; 14 clips are in such pairs)"]
 
 
 def test_a_recording_rated_twice_is_named_with_both_values():
