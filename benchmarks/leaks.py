@@ -99,7 +99,7 @@ def list_clips(count: int, *, one_file: bool) -> pl.DataFrame:
     """MANIFEST rows: segments of 1.2 s every half second of one file, or whole files."""
     numbers = pl.int_range(count, eager=True)
     ids = numbers.cast(pl.String).str.zfill(8)
-    start = numbers * 0.5 if one_file else pl.Series([None], dtype=pl.Float64)
+    start = numbers * 0.5 if one_file else pl.Series([None] * count, dtype=pl.Float64)
     columns = {
         "utterance_id": "c/" + ids,
         "media": "m.wav" if one_file else ids,

@@ -470,7 +470,12 @@ LEAKS = pa.schema(
         ),
         column("folds", pa.int64(), "folds, of all partitions, in which it is so", nullable=False),
         column("partitions", pa.int64(), "partitions in which it is so", nullable=False),
-        column("examples", pa.list_(pa.string()), "up to three of them; of labels, five pairs, and an entry that says so if there are more", nullable=False),
+        column(
+            "examples",
+            pa.list_(pa.string()),
+            "up to three of them; of labels, five pairs, and an entry that says so if there are more",
+            nullable=False,
+        ),
         column(
             "verdict",
             pa.string(),
