@@ -25,6 +25,7 @@ import numpy as np
 
 from emoadapt import schema
 from emoadapt.config import load_study
+from emoadapt.flow.fingerprints import fingerprint_file
 from emoadapt.storage.tables import read_table, write_table
 
 SIZES = (100, 2000)
@@ -138,8 +139,8 @@ def write_manifest(root: Path, corpus: str, clips: list[Path], size: int, start:
         except OSError:  # another file system
             path.symlink_to(clip.absolute())
         media = path.relative_to(root / corpus).as_posix()
-        row = {"utterance_id": f"{corpus}/{media}", "media": media, "start": start, "end": end, "fingerprint": media}
-        rows.append(row)
+        row = {"utterance_id": f"{corpus}/{media}", "media": media, "start": start, "end": end}
+        rows.append(row | {"fingerprint": fingerprint_file(path)})
     manifest = root / f"{corpus}.{size}.parquet"
     write_table(manifest, rows, schema.MANIFEST)
     return manifest

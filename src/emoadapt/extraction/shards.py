@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from emoadapt.config import Study
@@ -14,11 +15,13 @@ from emoadapt.extraction.recipes import (
     needs_gpu,
     reads_media,
 )
-from emoadapt.extraction.workers import WorkerPool
+from emoadapt.extraction.witness import Witness
+from emoadapt.extraction.workers import Watch, WorkerPool
 from emoadapt.features.base import Context, Extractor
 from emoadapt.flow.rows import Counts, Row, compute_shard
 from emoadapt.machine.starting import collect_as_usual
 from emoadapt.machine.torch_device import find_device
+from emoadapt.plugins import load_plugin
 
 
 def extract_shard(
@@ -44,7 +47,8 @@ def extract_shard(
         device, n_workers = _choose_workers(study, feature, threads)
         if n_workers:
             context = Context(study.weights_folder, device, threads // n_workers)
-            with WorkerPool(load, config, context, n_workers, study.features.stall_limit) as pool:
+            watch = _choose_watch(study, feature, corpus)
+            with WorkerPool(load, config, context, n_workers, study.features.stall_limit, watch) as pool:
                 yield from pool.run(chunks)
         else:
             context = Context(study.weights_folder, device, threads)
@@ -66,6 +70,14 @@ def extract_here(build: Callable[[], Extractor], chunks: Iterator[list[Row]]) ->
     collect_as_usual()
     for rows in chunks:
         yield from zip(rows, extractor.extract(rows), strict=True)
+
+
+def _choose_watch(study: Study, feature: str, corpus: str) -> Watch | None:
+    """What checks the media of a feature; None if it reads none."""
+    if not reads_media(feature):
+        return None
+    importer = load_plugin("corpora", study.corpora[corpus].importer)
+    return partial(Witness, by_content=not hasattr(importer, "fingerprints"))
 
 
 def _choose_workers(study: Study, feature: str, threads: int) -> tuple[str, int]:

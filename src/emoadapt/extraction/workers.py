@@ -56,6 +56,8 @@ Row = dict[str, Any]
 
 Load = Callable[[Any, Context], Extractor]
 """What makes an extractor of a section."""
+Watch = Callable[[Extractor, Callable[[], None]], Extractor]
+"""What checks the media of an extractor, given its beat."""
 
 
 @dataclass
@@ -75,10 +77,19 @@ class WorkerPool:
         context: what the extractors are given, with a `beat` of the pool's.
         n_workers: processes; they are started as rows come in.
         stall_limit: s.
+        watch: what checks the media of each extractor; None: nothing.
     """
 
-    def __init__(self, load: Load, config: Any, context: Context, n_workers: int, stall_limit: float) -> None:
-        self._recipe = (load, config, context)
+    def __init__(
+        self,
+        load: Load,
+        config: Any,
+        context: Context,
+        n_workers: int,
+        stall_limit: float,
+        watch: Watch | None = None,
+    ) -> None:
+        self._recipe = (load, config, context, watch)
         self._n_workers = n_workers
         self._stall_limit = stall_limit
         self._workers: list[_Worker] = []
@@ -218,7 +229,7 @@ class _Worker:
     counter in shared memory.
     """
 
-    def __init__(self, load: Load, config: Any, context: Context) -> None:
+    def __init__(self, load: Load, config: Any, context: Context, watch: Watch | None) -> None:
         self.task: _Task | None = None
         self.ready = False
         self._beats = _SPAWN.RawValue("Q", 0)
@@ -226,7 +237,7 @@ class _Worker:
         self.link, theirs = _SPAWN.Pipe()
         self.process = _SPAWN.Process(
             target=_serve,
-            args=(theirs, self._beats, load, config, context, logging.getLogger().getEffectiveLevel()),
+            args=(theirs, self._beats, load, config, context, watch, logging.getLogger().getEffectiveLevel()),
             daemon=True,
         )
         self.process.start()
@@ -282,7 +293,9 @@ class _Worker:
 # --- in the worker -----------------------------------------------------------------------------------
 
 
-def _serve(link: Connection, beats: Any, load: Load, config: Any, context: Context, level: int) -> None:
+def _serve(
+    link: Connection, beats: Any, load: Load, config: Any, context: Context, watch: Watch | None, level: int
+) -> None:
     """What a worker does until its pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     faulthandler.enable()
@@ -299,6 +312,8 @@ def _serve(link: Connection, beats: Any, load: Load, config: Any, context: Conte
 
     try:
         extractor = load(config, replace(context, beat=beat))
+        if watch:
+            extractor = watch(extractor, beat)
         tell("ready", None)
         for row in _receive(link):
             (result,) = extractor.extract([row])

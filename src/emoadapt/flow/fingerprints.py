@@ -7,7 +7,7 @@ import hashlib
 import os
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,22 +32,17 @@ def fingerprint_media(root: Path, media: Iterable[str], cache_file: Path) -> dic
     stale: list[tuple[str, str]] = []
     prefix = f"{root}{os.sep}"
     for name in dict.fromkeys(media):
-        try:
-            found = os.stat(prefix + name)  # noqa: PTH116 - a Path per file takes longer than the question itself
-        except OSError:
+        state, entry = read_state(prefix + name), known.get(name, "")
+        if not state:
             entries[name] = UNREADABLE
-            continue
-        # Renaming two files into each other keeps size and modification time, but not inode and change time.
-        state = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} "
-        entry = known.get(name, "")
-        if entry.startswith(state):
+        elif entry.startswith(state):
             entries[name] = entry
         else:
             stale.append((name, state))
     if len(stale) > 1000:
         print(f"emoadapt: reading {len(stale)} new or changed files of {root} for their fingerprints", file=sys.stderr)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        hashes = pool.map(lambda item: _hash_file(root / item[0]), stale)
+        hashes = pool.map(lambda item: fingerprint_file(root / item[0]), stale)
         for (name, state), value in zip(stale, hashes, strict=True):
             # What could not be opened now is tried again next time.
             entries[name] = state + value if value != UNREADABLE else value
@@ -72,7 +67,7 @@ def witness_files(root: Path, names: Iterable[str]) -> str | None:
     states = array("Q")
     for name in names:
         try:
-            found = os.stat(prefix + name)  # noqa: PTH116 - as above
+            found = os.stat(prefix + name)  # noqa: PTH116 - a Path per file takes longer than the question itself
         except OSError as error:
             if error.errno != errno.ELOOP:
                 return None
@@ -83,12 +78,28 @@ def witness_files(root: Path, names: Iterable[str]) -> str | None:
     return hashlib.sha256(states).hexdigest()
 
 
-def _hash_file(path: Path) -> str:
+def read_state(path: Path | str) -> str:
+    """Size, times and inode of a file, with a space at the end; empty if it is missing or cannot be asked."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        found = os.stat(path)  # noqa: PTH116 - as above
+    except OSError:
+        return ""
+    # Renaming two files into each other keeps size and modification time, but not inode and change time.
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} "
+
+
+def fingerprint_file(path: Path, beat: Callable[[], None] | None = None) -> str:
+    """Content hash (16 hex digits) of a file; `beat` is called for every MiB of it."""
+    found, piece = hashlib.sha256(), memoryview(bytearray(1 << 20))
+    try:
+        with path.open("rb", buffering=0) as file:
+            while size := file.readinto(piece):
+                found.update(piece[:size])
+                if beat:
+                    beat()
     except OSError:
         return UNREADABLE
+    return found.hexdigest()[:16]
 
 
 def _read_cache(path: Path, root: Path) -> dict[str, str]:

@@ -6,8 +6,9 @@ to run again; these stay, so a row is computed once for each (input, parameters,
 killed in between.
 
 Memory follows neither the number of clips nor that of row groups: finished rows go to disk when there are `SAVED_BYTES` of
-them, and are merged a group at a time. Rows whose worker process crashed or stalled (see `emoadapt.extraction.workers`) are
-the exception to reuse: they are computed again whenever their job runs again.
+them, and are merged a group at a time. Rows whose worker process crashed or stalled (see `emoadapt.extraction.workers`), or whose
+file changed meanwhile (`emoadapt.extraction.witness`), are the exception to reuse: they are computed again whenever their job
+runs again.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from emoadapt.errors import DataError
 from emoadapt.flow.code import digest
 from emoadapt.flow.provenance import library_versions
 from emoadapt.machine.progress import Progress
+from emoadapt.storage.claims import state_claim
 from emoadapt.storage.files import link_or_copy, remove_parts, replacing
 from emoadapt.storage.footers import Damaged
 from emoadapt.storage.notes import split_notes
@@ -52,7 +54,9 @@ SECONDS_BETWEEN_SAVES = 20.0
 """How often finished rows are put on disk, and a line into the log."""
 SAVED_BYTES = 4 << 20
 """Finished rows of so much content are put on disk at once, however little time has passed; also what a row group holds at most."""
-PASSING = ("crashed", "stalled")
+CHANGED = "changed"
+"""Code of a clip whose file changed since its corpus was listed."""
+PASSING = ("crashed", "stalled", CHANGED)
 """Codes of failures that may be the run's and not the clip's."""
 
 Row = dict[str, Any]
@@ -115,12 +119,19 @@ def compute_shard(
     blocked = {row["utterance_id"]: row["blocked"] for row in heads if row["blocked"]}
     todo = [i for i, row in enumerate(heads) if row["utterance_id"] not in saved.ids and not row["blocked"]]
     logger.info("%s: %d rows to compute, %d reused, %d skipped", output, len(todo), len(saved.ids), len(blocked))
+    changed = 0
     if todo:
         with (
             Progress(str(output), len(todo)) as progress,
             closing(extract(_join_chunks(upstream, extraction, todo, root))) as results,
         ):
-            _compute_rows(results, keys, saved, progress)
+            changed = _compute_rows(results, keys, saved, progress)
+    if changed:
+        # Without a claim the shard is made again in the next run, also if the file is then as it was when it was listed.
+        state_claim(None)
+        logger.warning(
+            "%s: the files of %d clips changed since they were listed; run the same command again", output, changed
+        )
     rows = [
         {"utterance_id": name, "key": keys[name], "status": status, "reason": reason}
         for name, (status, reason) in blocked.items()
@@ -133,12 +144,14 @@ def compute_shard(
 
 def _compute_rows(
     results: Iterator[tuple[Row, Row]], keys: dict[str, str], saved: _SavedRows, progress: Progress
-) -> None:
+) -> int:
+    """Put finished rows on disk; returns the number of those whose file changed."""
     done: list[Row] = []
-    size, last = 0, time.monotonic()
+    changed, size, last = 0, 0, time.monotonic()
     for row, result in results:
         name = row["utterance_id"]
         done.append(_check_reason({"utterance_id": name, "key": keys[name], "status": "ok", **result}))
+        changed += _find_code(result.get("reason")) == CHANGED
         size += _count_bytes(result)
         progress.add(done[-1], _media_seconds(row, result))
         late = time.monotonic() - last > SECONDS_BETWEEN_SAVES
@@ -151,6 +164,12 @@ def _compute_rows(
             last = time.monotonic()
     if done:
         saved.add(done)
+    return changed
+
+
+def _find_code(reason: str | None) -> str:
+    """Code of a reason; empty without one."""
+    return (reason or "").partition(":")[0]
 
 
 def _check_reason(row: Row) -> Row:
@@ -274,7 +293,7 @@ class _SavedRows:
             path.unlink(missing_ok=True)
             return []
         return [
-            (row["utterance_id"], number, (row["reason"] or "").partition(":")[0])
+            (row["utterance_id"], number, _find_code(row["reason"]))
             for number, row in enumerate(rows)
             if self.wanted.get(row["utterance_id"]) == row["key"] and not (row["reason"] or "").startswith("upstream ")
         ]

@@ -69,3 +69,17 @@ class Weightless:
 
     def __init__(self, config: Any, context: Context) -> None:
         raise ModelError("weights are missing; fetch them")
+
+
+class Replacing:
+    """Reads the files of its rows, and replaces those of which the row says so."""
+
+    def __init__(self, config: Any, context: Context) -> None:
+        pass
+
+    def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        results = [{"value": row["path"].read_bytes()} for row in rows]
+        for row in rows:
+            if row.get("replace"):
+                row["path"].write_bytes(b"other")
+        return results

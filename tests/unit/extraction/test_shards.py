@@ -16,6 +16,7 @@ from emoadapt.config import Study, load_study
 from emoadapt.errors import ConfigError
 from emoadapt.extraction import shards
 from emoadapt.extraction.recipes import describe_recipe
+from emoadapt.flow.fingerprints import fingerprint_file
 from emoadapt.storage.tables import read_table, write_table
 
 
@@ -86,7 +87,10 @@ def test_the_parent_loads_no_decoder(tmp_path: Path) -> None:
         if kind.name in ("cut_film", "8_khz"):
             kind.make(tmp_path / kind.file)
             names.append(kind.file)
-    rows = [{"utterance_id": f"c/{name}", "media": name, "fingerprint": name} for name in sorted(names)]
+    rows = [
+        {"utterance_id": f"c/{name}", "media": name, "fingerprint": fingerprint_file(tmp_path / name)}
+        for name in sorted(names)
+    ]
     write_table(tmp_path / "manifest.parquet", rows, schema.MANIFEST)
     done = subprocess.run([sys.executable, "job.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -34,8 +34,8 @@ def test_unchanged_files_are_not_read_again(root: Path, tmp_path: Path, monkeypa
     cache = tmp_path / "cache.json"
     fingerprint_media(root, ["a.wav", "b.wav"], cache)
     read = []
-    original = fingerprints._hash_file
-    monkeypatch.setattr(fingerprints, "_hash_file", lambda path: read.append(path.name) or original(path))
+    original = fingerprints.fingerprint_file
+    monkeypatch.setattr(fingerprints, "fingerprint_file", lambda path: read.append(path.name) or original(path))
     (root / "b.wav").write_text("longer than it was before")
     fingerprint_media(root, ["a.wav", "b.wav"], cache)
     assert read == ["b.wav"]
@@ -72,7 +72,7 @@ def test_a_file_that_could_not_be_opened_is_tried_again(
     """Symptom: after one failed read a clip stayed in quarantine for ever."""
     cache = tmp_path / "cache.json"
     with monkeypatch.context() as context:
-        context.setattr(fingerprints, "_hash_file", lambda path: UNREADABLE)
+        context.setattr(fingerprints, "fingerprint_file", lambda path: UNREADABLE)
         assert fingerprint_media(root, ["a.wav"], cache) == {"a.wav": UNREADABLE}
     assert fingerprint_media(root, ["a.wav"], cache)["a.wav"] != UNREADABLE
 
