@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import json
 import os
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from emoadapt.errors import ConfigError
 from emoadapt.listing.folders import describe_passed_over, survey_folder
+from emoadapt.storage.spreadsheets import CsvWriter
 
 if TYPE_CHECKING:
     from emoadapt.inference.predict import Prediction
@@ -181,12 +181,12 @@ def _begin_json(file: TextIO) -> Callable[[dict[str, Any]], object]:
 def _begin_csv(file: TextIO, classes: Sequence[str], attributes: Sequence[str]) -> Callable[[dict[str, Any]], object]:
     outputs = attributes or ["label", *(f"p_{name}" for name in classes)]
     columns = ["file", "start", "end", "status", *outputs, "reason"]
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
+    writer = CsvWriter(file, columns)
+    writer.write_header()
 
     def write(values: dict[str, Any]) -> None:
         probabilities = {f"p_{name}": value for name, value in values.pop("probabilities", {}).items()}
         ratings = values.pop("values", {})
-        writer.writerow(values | probabilities | ratings)
+        writer.write_row(values | probabilities | ratings)
 
     return write

@@ -39,6 +39,7 @@ from emoadapt.reporting.style import (
 from emoadapt.reporting.trials import describe_tested, name_products
 from emoadapt.storage.files import write_text
 from emoadapt.storage.frames import read_frame
+from emoadapt.storage.spreadsheets import format_frame, read_csv
 from emoadapt.storage.tables import read_provenance
 from emoadapt.study.nodes import ORIGINAL, Model
 
@@ -124,7 +125,7 @@ def write_tables(
         tables["word_errors"] = read_frame([word_errors], schema.WORD_ERRORS)
     out.mkdir(parents=True, exist_ok=True)
     for name in table_names(study, word_errors is not None):
-        write_text(out / f"{name}.csv", tables[name].write_csv())
+        write_text(out / f"{name}.csv", format_frame(tables[name]))
         notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_methods(study, tables[name])
         notes += _say_runs(study, tables[name]) + _say_sizes(study, tables[name], measured)
         notes += _say_pairs(study, tables[name], compared) if name in ("results", "cross_corpus") else []
@@ -214,7 +215,7 @@ def _say_sizes(study: Study, tidy: pl.DataFrame, metrics: pl.DataFrame) -> list[
 def read_tidy(path: Path) -> pl.DataFrame:
     """Read back a CSV of `write_tables` with the types it was written with."""
     header = path.read_text(encoding="utf-8").splitlines()[0].split(",")
-    return pl.read_csv(path, schema={name: _KINDS.get(name, pl.String) for name in header})
+    return read_csv(path, {name: _KINDS.get(name, pl.String) for name in header})
 
 
 def build_results(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:

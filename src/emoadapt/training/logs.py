@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from emoadapt.errors import TrainingError
 from emoadapt.machine.ranks import find_rank
+from emoadapt.storage.spreadsheets import CsvWriter
 from emoadapt.training.watchers import Watcher
 
 if TYPE_CHECKING:
@@ -103,10 +104,11 @@ class TrainingLog(Watcher):
         if self._table is not None:
             new = not self._table.exists()
             with self._table.open("a", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, FIELDS, extrasaction="ignore", lineterminator="\n")
+                writer = CsvWriter(file, FIELDS, ignore_others=True)
                 if new:
-                    writer.writeheader()
-                writer.writerows({"step": step, **row} for row in rows)
+                    writer.write_header()
+                for row in rows:
+                    writer.write_row({"step": step, **row})
         if self._events is not None:
             for row in rows:
                 self._events.add_scalar(f"{row['part']}/{row['metric']}", row["value"], step)
@@ -134,6 +136,7 @@ def _cut(table: Path, step: int) -> None:
         # A process that was killed may have left half a line.
         kept = [row for row in csv.DictReader(file) if row["value"] and int(row["step"]) <= step]
     with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, FIELDS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(kept)
+        writer = CsvWriter(file, FIELDS, ignore_others=True)
+        writer.write_header()
+        for row in kept:
+            writer.write_row(row)

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.errors import DataError
@@ -18,6 +16,7 @@ from emoadapt.reporting.declared.latex import write_latex
 from emoadapt.reporting.declared.pictures import draw_table
 from emoadapt.storage.files import write_text
 from emoadapt.storage.frames import read_frame
+from emoadapt.storage.spreadsheets import format_frame, read_csv
 
 __all__ = ["Declared", "declared_names", "read_declared", "write_declared"]
 
@@ -71,7 +70,7 @@ def write_declared(
     for name in declared_names(study):
         tidy = build_cells(study, name, compared)
         grid, notes = build_grid(study, name, tidy), list_footnotes(study, name, tidy, remarks)
-        write_text(tables / f"{name}.csv", tidy.write_csv())
+        write_text(tables / f"{name}.csv", format_frame(tidy))
         write_text(tables / f"{name}.md", write_markdown(grid, notes))
         write_text(tables / f"{name}.tex", write_latex(grid, name, notes))
         write_text(tables / f"{name}.notes.txt", "".join(f"{note}\n" for note in notes))
@@ -93,7 +92,7 @@ def read_declared(study: Study, name: str, tables: Path) -> Declared:
     for file in (path, notes):
         if not file.is_file():
             raise DataError(f"{file} is missing; write the tables before the report")
-    tidy = pl.read_csv(path, schema=COLUMNS)
+    tidy = read_csv(path, COLUMNS)
     return Declared(
         name=name,
         grid=build_grid(study, name, tidy),

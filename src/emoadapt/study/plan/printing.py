@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from emoadapt.config.features import needs_video
 from emoadapt.machine.devices import list_devices
 from emoadapt.plugins import list_plugins
 from emoadapt.schema import KEPT
+from emoadapt.storage.spreadsheets import CsvWriter
 from emoadapt.study.nodes import Model
 from emoadapt.study.plan.sizes import CorpusSize
 from emoadapt.study.plan.work import UNKNOWN_SHARES, Row, to_hours
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 def write_csv(rows: Sequence[Row]) -> str:
     """The plan as CSV: a line per row, empty where something is not known."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
+    writer = CsvWriter(text, [field.name for field in fields(Row)])
+    writer.write_header()
     for row in rows:
-        writer.writerow({key: f"{v:.4g}" if isinstance(v, float) else v for key, v in asdict(row).items()})
+        writer.write_row({key: f"{v:.4g}" if isinstance(v, float) else v for key, v in asdict(row).items()})
     return text.getvalue()
 
 
