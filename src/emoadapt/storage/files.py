@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from emoadapt.errors import DataError
@@ -73,8 +73,24 @@ def remove_parts(folder: Path, name: str) -> None:
 
 
 def force_to_disk(path: Path) -> None:
-    """Return when the content of a file, or of all files of a folder, would outlive a power failure."""
+    """Return when the content of a file, or of all files of a folder, would outlive a power failure.
+
+    Each file then has the permissions that the umask gives to new files: safetensors lets only its owner read what it writes.
+    """
     files = [below for below in path.rglob("*") if below.is_file()] if path.is_dir() else [path]
+    usual = 0o666 & ~_read_umask()
     for file in files:
         with file.open("rb+") as opened:
+            mode = os.fstat(opened.fileno()).st_mode & 0o777
+            if mode | usual != mode:
+                # Some file systems have no permissions of single files.
+                with suppress(OSError):
+                    os.fchmod(opened.fileno(), mode | usual)
             os.fsync(opened.fileno())
+
+
+def _read_umask() -> int:
+    # It can only be read by setting it; what another thread makes meanwhile is its owner's alone.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from emoadapt.storage import caches
-from emoadapt.storage.files import Overtaken, replacing
+from emoadapt.storage.files import Overtaken, force_to_disk, replacing
 
 
 def write(path: Path, text: str) -> str:
@@ -72,3 +74,18 @@ def test_a_cache_that_another_process_writes_is_left_to_it(tmp_path: Path, monke
     monkeypatch.setattr(caches, "_open", overtake)
     caches.write_cache(tmp_path / "a.json", {})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600), (0o002, 0o664)])
+def test_files_of_a_folder_have_the_usual_permissions(tmp_path: Path, mask: int, mode: int) -> None:
+    """Symptom: nobody else of the group could read `model.safetensors` of a shared folder."""
+    before = os.umask(mask)
+    try:
+        save_file({"weights": np.zeros(3)}, tmp_path / "model.safetensors")
+        (tmp_path / "config.json").write_text("{}")
+        assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o600, "or this test shows nothing"
+        force_to_disk(tmp_path)
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)

@@ -98,6 +98,7 @@ def test_folder_loads_and_describes_itself(adapted) -> None:
     assert "not pretrained" in card
     assert "face: enet_b2_8 on faces found by mtcnn" in card
     assert not list(model.parent.glob(".*"))
+    assert {path.stat().st_mode & 0o777 for path in model.iterdir()} == {(model / "config.json").stat().st_mode & 0o777}
 
 
 def test_the_model_is_on_the_disk_before_its_folder_has_its_name(work, monkeypatch: pytest.MonkeyPatch) -> None:
