@@ -14,6 +14,7 @@ import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from emoadapt.config import Study
+from emoadapt.config.places import Places
 from emoadapt.errors import DataError
 from emoadapt.reporting.declared import Declared, declared_names, read_declared
 from emoadapt.reporting.display import present_table
@@ -151,7 +152,7 @@ def write_report(
         figures: folder written by `write_figures`.
         provenance: what computed the results; every entry is shown, mappings as tables (`versions`, `code`, ...) and
             the rest as text. `licences` (source of weights -> licence) and `checksums` (name of weights -> what names their
-            content) are shown beside the weights instead.
+            content) are shown beside the weights instead. Of absolute paths only the last part is shown.
         out: HTML file to write.
         pages: from `collect_pages`.
 
@@ -164,16 +165,17 @@ def write_report(
     pictures = dict.fromkeys([*figure_names(study), *declared_names(study)])
     images = {name: _embed(_find(figures / f"{name}.svg")) for name in pictures}
     beside = ("licences", "checksums")
+    hide = Places(study).hide
     folder = Path(__file__).parent
     script = (folder / "report.js").read_text(encoding="utf-8")
     text = _load_template(folder).render(
         study=study,
         title=study.report.title or study.study,
-        notices=_collect_notices(study, tables),
+        notices=hide(_collect_notices(study, tables)),
         summary=summarise_results(study, *_read_tidy(tables, "results", "cross_corpus")),
         shown_sentences=SHOWN_SENTENCES,
         filter_from=FILTER_FROM,
-        left_out=study.left_out,
+        left_out=hide(study.left_out),
         left_out_sentence=describe_left_out(study),
         partitions=describe_partitions(study),
         finetunings=set(study.finetunings) - {DEFAULT},
@@ -185,8 +187,8 @@ def write_report(
         pages=_group_pages(pages),
         pages_json=encode_pages(pages),
         n_runs=sum(len(runs.split()) for page in pages for _, runs in page["files"]),
-        weights=describe_weights(study, *(provenance.get(name, {}) for name in beside)),
-        provenance={name: _tidy_entry(value) for name, value in provenance.items() if name not in beside},
+        weights=hide(describe_weights(study, *(provenance.get(name, {}) for name in beside))),
+        provenance={name: _tidy_entry(hide(value)) for name, value in provenance.items() if name not in beside},
         confidence=f"{100 * study.report.confidence:g}",
         style=(folder / "report.css").read_text(encoding="utf-8"),
         script=script,

@@ -11,6 +11,7 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
+from emoadapt.config.places import Places, hide_places
 from emoadapt.errors import DataError
 from emoadapt.reporting.audits import COUNTS, build_calibration, build_fairness, build_leaks
 from emoadapt.reporting.display import present_table
@@ -96,6 +97,9 @@ def write_tables(
     compared = read_frame(comparisons, schema.COMPARISONS)
     measured = read_frame(metrics, schema.METRICS)
     aside = read_frame([quarantine], schema.QUARANTINE)
+    places = Places(study)
+    shown = pl.col("reason").map_elements(lambda reason: hide_places(places.hide(reason)), pl.String)
+    aside = aside.with_columns(shown)
     clips = read_clips(study, manifests)
     results = build_results(study, compared)
     home = results.filter(pl.col("test_corpus") == pl.col("corpus"))

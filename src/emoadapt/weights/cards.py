@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from emoadapt.config import objective_features
+from emoadapt.config.places import hide_places, name_place
 from emoadapt.extraction.recipes import find_weights
 from emoadapt.plugins import read_declaration
 from emoadapt.weights.registry import find_entry, is_hub_id, list_weights
@@ -81,7 +82,8 @@ def write_card(
     # Only a hub id is a `base_model` that others can look up.
     base = [f"base_model: {origin}"] if trained and is_hub_id(origin) else []
     rows = [f"| {name} | {_show(value)} |" for name, value in facts.items() if name not in ("title", "licences")]
-    start = f"`{origin}` (pretrained)" if trained else f"{origin}: **not pretrained**"
+    shown = name_place(origin)
+    start = f"`{shown}` (pretrained)" if trained else f"{shown}: **not pretrained**"
     known = list_weights().get(origin)
     notices = [notice] if trained and notice else []
     licences = [f"Licence of `{origin}`: {known.licence}."] if trained and known else []
@@ -166,7 +168,7 @@ def _fence(code: str) -> list[str]:
 
 def _show(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {item}" for name, item in value.items())
+        return ", ".join(f"{name}: {_show(item)}" for name, item in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(item) for item in value)
-    return str(value)
+        return ", ".join(map(_show, value))
+    return hide_places(str(value))

@@ -26,6 +26,13 @@ def test_weights_of_ones_own_are_no_base_that_others_could_look_up(tmp_path: Pat
         assert "base_model" not in write(tmp_path, {}, origin, True)
 
 
+def test_a_card_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    facts = {"targets": {"face": "/home/jane/nets/enet.onnx on faces found by mtcnn"}, "corpora": ["/srv/jane/speech"]}
+    card = write(tmp_path, facts, "/home/jane/models/mine", True)
+    assert "jane" not in card
+    assert "`.../mine` (pretrained)" in card and "face: .../enet.onnx on faces found by mtcnn" in card
+
+
 def test_untrained_says_so_and_names_no_base(tmp_path: Path) -> None:
     card = write(tmp_path, {}, "randomly initialised (seed 0)", False)
     assert "not pretrained" in card
