@@ -31,6 +31,7 @@ from emoadapt.reporting.style import (
     describe_split,
     list_method_notes,
     list_score_notes,
+    listing,
     model_key,
     model_of,
     name_tested,
@@ -133,6 +134,7 @@ def write_tables(
         tables["word_errors"] = read_frame([word_errors], schema.WORD_ERRORS)
     chosen = build_no_choices() if choices is None else choices
     tables["choices"] = chosen
+    shared = {task: _count_shared(read_frame(paths, schema.SPLITS)) for task, paths in splits.items()}
     out.mkdir(parents=True, exist_ok=True)
     for name in table_names(study, word_errors is not None, not chosen.is_empty()):
         write_text(out / f"{name}.csv", format_frame(tables[name]))
@@ -140,6 +142,7 @@ def write_tables(
         notes += _say_runs(study, tables[name]) + _say_sizes(study, tables[name], measured)
         notes += _say_pairs(study, tables[name], compared) if name in ("results", "cross_corpus") else []
         notes += _say_choices(study, tables[name], chosen, splits)
+        notes += _say_shared(tables[name], shared)
         write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
         if notes:
             write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
@@ -232,6 +235,34 @@ def _say_sizes(study: Study, tidy: pl.DataFrame, metrics: pl.DataFrame) -> list[
             f"{task}: n = {total:,} {name_tested(study, task)} of {corpus} in {sizes.height} partitions of {each}; "
             "one that several partitions test counts once."
         )
+    return notes
+
+
+def _count_shared(splits: pl.DataFrame) -> tuple[int, dict[str, int]]:
+    """Number of partitions, and the clips of each part (`train`, `dev`, `test`) that are in this part of several of them."""
+    placed = splits.select("utterance_id", "partition", "split").unique()
+    several = placed.group_by("utterance_id", "split").len().filter(pl.col("len") > 1)
+    return splits["partition"].n_unique(), dict(several.group_by("split").len().rows())
+
+
+def _say_shared(tidy: pl.DataFrame, shared: Mapping[str, tuple[int, dict[str, int]]]) -> list[str]:
+    """Tests over partitions that share clips, which are not independent (Nadeau & Bengio, Machine Learning 2003).
+
+    Args:
+        tidy: a table.
+        shared: task -> as from `_count_shared`.
+    """
+    if not {"task", "p_value"} <= set(tidy.columns):
+        return []
+    notes = []
+    for task in tidy.filter(pl.col("p_value").is_not_null())["task"].unique(maintain_order=True):
+        partitions, counts = shared[task]
+        common = [f"{counts[part]:,} {part} clips" for part in ("train", "test") if counts.get(part)]
+        if partitions > 1 and common:
+            notes.append(
+                f"{task}: p-values are over {partitions} partitions, of which several have {listing(common)} in common; such tests are "
+                "not independent, and their p-values are too small rather than too large."
+            )
     return notes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -175,4 +176,5 @@ def _show(value: Any) -> str:
         return ", ".join(f"{name}: {_show(item)}" for name, item in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_show, value))
-    return hide_places(str(value))
+    # Names of classes come from a corpus.
+    return html.escape(hide_places(str(value)), quote=False).replace("|", "\\|")

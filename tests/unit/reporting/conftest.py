@@ -195,7 +195,7 @@ def write_inputs(study, folder):
         stage1 = {adaptation: study.adaptations[adaptation].corpora for adaptation in study.adaptations_of(name)}
         leaks = find_leaks(name, task, pl.from_arrow(read_table(split)), read_clips(study, manifests), stage1)
         write_table(path, leaks.to_arrow(), schema.LEAKS)
-    reasons = [("face_embedding", "absent", "no_face: 0 of 40 frames"), ("audio", "failed", f"decode_error: {SCRIPT} at 0.5 s"),
+    reasons = [("face_embedding", "absent", "no_face: 0 of 40 frames"), ("audio", "failed", f"decode_error: {SCRIPT} in /home/jane/a.wav at 0.5 s"),
                ("transcript", "absent", "no_words: nothing heard"), ("face_embedding", "absent", "no_face: 0 of 12 frames"),
                ("audio", "noted", "narrow_band: recorded at 8000 Hz, nothing above 4000 Hz")]  # fmt: skip
     quarantine = folder / "quarantine.parquet"

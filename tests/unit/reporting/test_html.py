@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -70,6 +71,26 @@ def test_labels_reasons_and_configuration_are_escaped(text):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert Page(text).tags.count("script") == 2, "the report's own, and the data of its pages"
     assert text.count("<script") == text.count("</script>") == 2
+
+
+def test_no_folder_of_this_machine_is_shown(study, written, tmp_path, make_study):
+    home = tmp_path / "jane"
+    corpora = {
+        name: {**corpus.model_dump(exclude_unset=True), "root": str(home / corpus.root)}
+        for name, corpus in study.corpora.items()
+    }
+    away = make_study(corpora=corpora, models_dir=str(home / "models"))
+    weights = str(home / "models/mine")
+    provenance = {
+        "configuration": away.model_dump(mode="json"),
+        "folders": {str(home / "films"): f"{home}/crema, and {Path.cwd()}/results"},
+        "checksums": {weights: "sha256"},
+    }
+    write_report(away, written / "tables", written / "figures", provenance, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert str(home) in str(provenance) and "jane" not in text and str(Path.cwd()) not in text
+    assert "&#34;root&#34;: &#34;.../crema&#34;" in text, "but which corpus is meant"
+    assert not [path for path in (written / "tables").iterdir() if "jane" in path.read_text()]
 
 
 def test_only_the_own_script_may_run(text):

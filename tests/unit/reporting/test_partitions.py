@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import combinations
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from emoadapt.reporting.display import present_table
 from emoadapt.reporting.notices import describe_partitions, list_gaps
 from emoadapt.reporting.pages import collect_pages
 from emoadapt.reporting.style import name_tested
-from emoadapt.reporting.tables import _say_pairs, _say_sizes, average_runs, read_tidy
+from emoadapt.reporting.tables import _count_shared, _say_pairs, _say_shared, _say_sizes, average_runs, read_tidy
 from emoadapt.reporting.trials import describe_runs, name_products
 from emoadapt.storage.frames import read_frame
 from emoadapt.study.nodes import Model, Setting
@@ -90,6 +91,47 @@ def test_only_a_test_set_of_which_partitions_hold_a_part_has_a_note(study, made)
     assert len(_say_sizes(study, tidy, measured)) == 1
     assert _say_sizes(study, tidy, measured.with_columns(n="n_all")) == []
     assert _say_sizes(study, tidy, measured.filter(partition=0)) == []
+
+
+def test_p_values_over_partitions_that_share_clips_have_a_footnote(written, made):
+    """Symptom: twenty random partitions of one corpus were tested like twenty corpora."""
+    splits = pl.concat([read_frame(path, schema.SPLITS) for path in made[0].splits["crema"]])
+    parts = {
+        (part, number): set(splits.filter(split=part, partition=number)["utterance_id"])
+        for part in ("train", "test")
+        for number in range(3)
+    }
+    counts = {
+        part: len({clip for a, b in combinations(range(3), 2) for clip in parts[part, a] & parts[part, b]})
+        for part in ("train", "test")
+    }
+    assert counts["test"] > 0
+    shared = " and ".join(f"{count} {part} clips" for part, count in counts.items() if count)
+    note = (
+        f"crema: p-values are over 3 partitions, of which several have {shared} in common; such tests are not independent, and "
+        "their p-values are too small rather than too large."
+    )
+    assert note in json.loads((written / "tables/results.notes.json").read_text())
+    assert f"- {note}\n" in (written / "tables/results.md").read_text()
+    assert not any("p-values" in line for line in json.loads((written / "tables/per_class_f1.notes.json").read_text()))
+    sentence = "Where partitions share clips, p-values over them are too small rather than too large."
+    assert sentence in (written / "tables/ours.notes.txt").read_text().splitlines()
+
+
+def test_partitions_without_a_clip_in_common_have_no_such_footnote():
+    def divide(*parts):
+        rows = [(f"c/{clip}", number, part) for number, part, clips in parts for clip in clips]
+        return _count_shared(pl.DataFrame(rows, schema=["utterance_id", "partition", "split"], orient="row"))
+
+    tidy = pl.DataFrame({"task": ["t"], "p_value": [0.01]})
+    apart = divide((0, "train", "ab"), (0, "test", "c"), (1, "train", "de"), (1, "test", "f"))
+    crossed = divide((0, "train", "a"), (0, "test", "b"), (1, "train", "b"), (1, "test", "a"))
+    alone = divide((0, "train", "ab"), (0, "train", "ab"), (0, "test", "c"))
+    tested = divide((0, "train", "a"), (0, "test", "c"), (1, "train", "b"), (1, "test", "c"))
+    assert [_say_shared(tidy, {"t": found}) for found in (apart, crossed, alone)] == [[], [], []]
+    (note,) = _say_shared(tidy, {"t": tested})
+    assert "over 2 partitions, of which several have 1 test clips in common" in note
+    assert _say_shared(tidy.with_columns(p_value=pl.lit(None, pl.Float64)), {"t": tested}) == []
 
 
 def test_differences_over_fewer_runs_than_the_means_are_told(make_study):

@@ -33,6 +33,12 @@ def test_a_card_names_no_folder_of_this_machine(tmp_path: Path) -> None:
     assert "`.../mine` (pretrained)" in card and "face: .../enet.onnx on faces found by mtcnn" in card
 
 
+def test_names_of_classes_are_text(tmp_path: Path) -> None:
+    card = write(tmp_path, {"classes": ["<script>alert(1)</script>", "a|b", "joy & fun"]}, "a/b", True)
+    assert "| classes | &lt;script&gt;alert(1)&lt;/script&gt;, a\\|b, joy &amp; fun |" in card
+    assert "<script" not in card
+
+
 def test_untrained_says_so_and_names_no_base(tmp_path: Path) -> None:
     card = write(tmp_path, {}, "randomly initialised (seed 0)", False)
     assert "not pretrained" in card

@@ -151,6 +151,8 @@ def _say_stars(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[st
         f"* {good}, † {bad} than the baseline with p < .05, ** and †† with p < .01: {name_test(study)} over {count} pairs of runs "
         f"that share {shared}{joined}; p-values are not corrected for the number of tests."
     ]
+    if several:
+        lines.append("Where partitions share clips, p-values over them are too small rather than too large.")
     for number, part in enumerate(table.parts):
         if part.baseline is None or tested.filter(part=str(number)).is_empty():
             continue
