@@ -491,12 +491,15 @@ def evaluate(
 ) -> None:
     """Compute all scores of a task from its predictions and the embeddings beside them."""
     from emoadapt.evaluation.comparisons import Scoring
+    from emoadapt.evaluation.coverage import refuse_other_clips
     from emoadapt.evaluation.evaluate import evaluate_task
     from emoadapt.evaluation.questions import pose_question
+    from emoadapt.study.graph import Graph
     from emoadapt.study.tables import list_comparisons
 
     study = _study()
     config = study.tasks[task]
+    refuse_other_clips(predictions, [Path(path) for path in Graph(study).split_tables(task)])
     question = pose_question(task, config.kind, config.outputs, parents=config.score == "parents")
     embeddings = [path.with_name("embeddings.parquet") for path in predictions]
     scoring = Scoring.of(study.report, list_comparisons(study, task))

@@ -21,6 +21,7 @@ from typing import Any
 import polars as pl
 
 from emoadapt import schema
+from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import write_table
 
@@ -51,11 +52,15 @@ def collect_word_errors(
         model: its model, if it has several.
         language: the configured language, of clips whose manifest names none.
         output: WORD_ERRORS table to write.
+
+    Raises:
+        DataError: a table cannot be read, or a clip has no row of a transcript.
     """
     said = read_frame(manifests, schema.MANIFEST, ["utterance_id", "language", "transcript"])
     recognised = read_frame(
         transcripts, schema.feature_table("transcript"), ["utterance_id", "status", "reason", "text", "language"]
     )
+    refuse_missing(set(said["utterance_id"]) - set(recognised["utterance_id"]), said.height, transcripts)
     clips = said.filter(pl.col("transcript").str.contains(r"\S")).join(recognised, on="utterance_id", validate="1:1")
     clips = clips.with_columns(
         corpus=pl.col("utterance_id").str.split("/").list.first(),

@@ -29,6 +29,7 @@ from emoadapt.errors import DataError
 from emoadapt.flow.code import digest
 from emoadapt.flow.provenance import library_versions
 from emoadapt.machine.progress import Progress
+from emoadapt.storage.agreement import refuse_other_rows
 from emoadapt.storage.files import link_or_copy, remove_parts, replacing
 from emoadapt.storage.footers import Damaged
 from emoadapt.storage.notes import split_notes
@@ -107,7 +108,11 @@ def compute_shard(
             since models are slow to load.
         recipe: what else decides a row.
         root: corpus root, for extractors that read media.
+
+    Raises:
+        DataError: an upstream table cannot be read, or two do not have the same rows.
     """
+    refuse_other_rows(*(upstream[name] for name in extraction.inputs))
     heads = _read_heads(upstream, extraction)
     keys = {row["utterance_id"]: _row_key(row, recipe, extraction.table) for row in heads}
     saved = _SavedRows(output, extraction.table)
@@ -338,8 +343,6 @@ def _read_heads(upstream: Mapping[str, Path], extraction: Extraction) -> list[di
         if position == 0:
             heads = [{"utterance_id": row["utterance_id"], "inputs": [], "blocked": None} for row in rows]
         for head, row in zip(heads, rows, strict=True):
-            if row["utterance_id"] != head["utterance_id"]:
-                raise ValueError(f"{upstream[name]} does not hold the utterances of {upstream[extraction.inputs[0]]}")
             head["inputs"] += [row[column] for column in columns if column not in ("utterance_id", "status", "reason")]
             if row.get("status", "ok") != "ok" and not head["blocked"]:
                 reason = row["reason"].removeprefix("upstream ")

@@ -11,7 +11,7 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.errors import ClipError, DataError
-from emoadapt.features.base import guard
+from emoadapt.features.base import Extraction, guard
 from emoadapt.flow import rows as rows_module
 from emoadapt.flow.rows import Counts, Recipe, Row, compute_shard
 from emoadapt.storage.tables import read_table, write_table
@@ -393,3 +393,16 @@ def test_the_log_says_how_far_it_is(
     compute(tmp_path)
     assert re.search(r"2 of 3 clips, \S+ clips/s, 1 h of media, 1 set aside, 1 noted, about \d+ s left", caplog.text)
     assert re.search(r"000.parquet: 3 clips in \d+ s: \S+ clips/s, 2 h of media, 1 set aside, 2 noted\n", caplog.text)
+
+
+def test_an_upstream_table_of_other_clips_is_refused(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "manifest.parquet", CLIPS)
+    compute(tmp_path)
+    names = dict(list(CLIPS.items())[1:])
+    write_manifest(tmp_path / "manifest.parquet", names)
+    upstream = {"manifest": tmp_path / "manifest.parquet", "audio": tmp_path / "features" / "000.parquet"}
+    both = Extraction(schema.feature_table("egemaps"), ("manifest", "audio"))
+    with pytest.raises(
+        DataError, match=r"000\.parquet has 100 clips, and .*manifest\.parquet has 99; run the same command"
+    ):
+        compute_shard(tmp_path / "out.parquet", upstream, both, run(Recorder), RECIPE, tmp_path)
