@@ -48,6 +48,7 @@ def write_all(
     from emoadapt.reporting.pages import collect_pages
     from emoadapt.reporting.tables import write_tables
     from emoadapt.reporting.weights import find_checksums
+    from emoadapt.storage.folders import seal_folder
     from emoadapt.storage.frames import read_frame
     from emoadapt.weights.registry import list_weights
 
@@ -83,6 +84,8 @@ def write_all(
     }
     pages = collect_pages(study, results, metrics, confusion, splits)
     write_report(study, tables, figures, provenance, page, pages)
+    seal_folder(tables)
+    seal_folder(figures)
 
 
 def _list_methods(study: Study) -> list[str]:
