@@ -29,7 +29,9 @@ from emoadapt.layers.heads import seeded
 from emoadapt.layers.speech import SpeechBackbone, mix_layers
 from emoadapt.machine.ranks import count_ranks, find_rank
 from emoadapt.objectives.base import Constraint, Objective, load_constraint, load_objective
+from emoadapt.storage.agreement import refuse_other_number
 from emoadapt.storage.files import force_to_disk, replace_folder
+from emoadapt.storage.folders import seal_folder
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.training.checkpoints import Checkpoint
@@ -279,6 +281,8 @@ class TrainingClips:
         columns = [*schema.training(tuple(self.objectives))]
         if self.cached:
             columns = [column for column in columns if column.name != "audio"]
+        for corpus, paths in job.shards["training"].items():
+            refuse_other_number(self.assigned.filter(corpus=corpus).height, f"{job.parts} of {corpus}", paths)
         self.signals = self.targets = self._pack(job, "training", pa.schema(columns), scratch)
         if self.cached:
             self.signals = self._pack(job, "frontend", list_columns(FRONTEND), scratch)
@@ -455,7 +459,7 @@ def _describe_best(best: BestWeights, curve: Curve) -> dict[str, Any]:
 
 
 def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, epochs: int) -> None:
-    """Write the folder beside its place and rename it, so that it is whole or not there."""
+    """Write the folder beside its place, seal and rename it, so that it is whole or not there."""
     settings, study, output = job.settings, job.study, job.output
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -479,5 +483,6 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, e
         new["layer_weights"] = adapter.layer_weights.detach()
     save_file({name: value.contiguous() for name, value in new.items()}, part / "heads.safetensors")
     (part / "adaptation.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    seal_folder(part)
     force_to_disk(part)
     replace_folder(part, output)
