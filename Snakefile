@@ -16,8 +16,11 @@ from emoadapt.flow.records import ask_claims, refuse_other_records
 from emoadapt.study.graph import open_study
 from emoadapt.errors import EmoadaptError, explain_disk_error
 from emoadapt.storage.disk import explain_full_disk, refuse_read_only
-from emoadapt.machine.clock import accept_early_outputs
 from emoadapt.machine.interruptions import explain_interruptions
+from emoadapt.machine.outputs import (
+    accept_early_outputs,
+    leave_outputs_to_main_process,
+)
 from emoadapt.machine.owner import claim_results, refuse_other_study, supersede_runs
 from emoadapt.machine.run import (
     begin_run,
@@ -36,8 +39,7 @@ try:
         refuse_unlocking(Path.cwd(), sys.argv)
     else:
         refuse_ended_run()
-        # Output of a failed job is deleted by the main process, if it is alive: later it may be of another run.
-        workflow.execution_settings.keep_incomplete = True
+        leave_outputs_to_main_process()
     # Read again, so that `emoadapt check` and this say the same of the same files.
     graph = open_study(
         merge_study(*given, built_in=Path(workflow.basedir, "config.yaml")),

@@ -54,7 +54,7 @@ def test_a_job_whose_snakemake_was_killed_ends_and_changes_nothing_later(
     snakemake.wait()
     if not stopped:
         select.select([end], [], [])
-        assert "ended by SIGTERM in epoch" in (copy.root / log).read_text()
+        assert ": ended by SIGTERM " in (copy.root / log).read_text()
         assert list((copy.root / "results/models").glob(".tiny.adapted.*.ckpt")), "the state that it continues from"
     copy.edit("small.yaml", "    epochs: 400\n", "    epochs: 4\n")
     done = copy.snakemake(model)
@@ -66,6 +66,23 @@ def test_a_job_whose_snakemake_was_killed_ends_and_changes_nothing_later(
     assert read_results(copy) == made
     weights = Path(model, "model.safetensors")
     assert (copy.root / weights).read_bytes() == (finished.root / weights).read_bytes()
+
+
+def test_a_cluster_job_does_nothing_when_another_run_has_begun(copy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: one that waited in the queue of a killed run replaced, or deleted, what a later run had made."""
+    table = "results/quarantine.parquet"
+    as_on_a_node = ["--mode", "remote", "--force", "--nolock", "--no-hooks", "--ignore-incomplete", table]
+    made, environment = read_results(copy), copy._environment()
+    monkeypatch.setattr(Project, "_environment", lambda _: environment | {"EMOADAPT_RUN": str(copy.root / "gone")})
+    done = copy.snakemake(*as_on_a_node)
+    assert done.returncode != 0
+    assert "the run that this job belongs to has ended, and another one has begun in its folder" in done.stderr
+    assert read_results(copy) == made
+    monkeypatch.undo()
+    # What fails there is left to the main process.
+    copy.edit("rules/evaluate.smk", '"python -m emoadapt collect-quarantine', '"touch {output}; false; python')
+    assert copy.snakemake(*as_on_a_node).returncode != 0
+    assert (copy.root / table).read_bytes() == b""
 
 
 def test_a_run_is_not_unlocked_while_it_is_alive(copy: Project) -> None:
