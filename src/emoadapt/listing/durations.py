@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emoadapt.errors import CorpusError
 from emoadapt.flow.code import code_digest
 from emoadapt.flow.fingerprints import fingerprint_media
 from emoadapt.schema import UNREADABLE
@@ -30,10 +31,11 @@ class Durations:
         root: folder of the media.
         fingerprints: media -> fingerprint, of all media of the corpus.
         cache: file of what is known from earlier calls.
+        hashes: file of `fingerprint_media` for these media.
     """
 
-    def __init__(self, root: Path, fingerprints: Mapping[str, str], cache: Path) -> None:
-        self._root, self._fingerprints, self._cache = root, fingerprints, cache
+    def __init__(self, root: Path, fingerprints: Mapping[str, str], cache: Path, hashes: Path) -> None:
+        self._root, self._fingerprints, self._cache, self._hashes = root, fingerprints, cache, hashes
         self._code = code_digest("emoadapt.media.durations")
         self._known = self._read()
         self._before = {kind: dict(found) for kind, found in self._known.items()}
@@ -41,7 +43,11 @@ class Durations:
     def look_up(
         self, media: Iterable[str], kind: str, measure: Callable[[Path], float | None]
     ) -> dict[str, float | None]:
-        """Media -> seconds, or None where it is not known."""
+        """Media -> seconds, or None where it is not known.
+
+        Raises:
+            CorpusError: a file changed meanwhile; its length would be remembered as that of its earlier content.
+        """
         known = self._known.setdefault(kind, {})
         wanted = sorted(media)
         new = [name for name in wanted if self._fingerprints[name] not in known]
@@ -49,9 +55,21 @@ class Durations:
         if len(new) > 1000:
             print(f"emoadapt: reading the lengths of {len(new):,} files of {self._root}", file=sys.stderr)
         with ThreadPoolExecutor(max_workers=4) as pool:
-            for name, seconds in zip(new, pool.map(lambda name: measure(self._root / name), new), strict=True):
-                known[self._fingerprints[name]] = seconds
+            measured = list(pool.map(lambda name: measure(self._root / name), new))
+        self._refuse_changed(new)
+        known |= {self._fingerprints[name]: seconds for name, seconds in zip(new, measured, strict=True)}
         return {name: known.get(self._fingerprints[name]) for name in wanted}
+
+    def _refuse_changed(self, names: Sequence[str]) -> None:
+        if not names:
+            return
+        # Files that stayed as they were are asked for their state only.
+        found = fingerprint_media(self._root, self._fingerprints, self._hashes)
+        if changed := [name for name in names if found[name] != self._fingerprints[name]]:
+            raise CorpusError(
+                f"{self._root / changed[0]} changed while its length was read"
+                f"{f', and so did {len(changed) - 1:,} other files' if changed[1:] else ''}; run the same command again"
+            )
 
     def keep(self) -> None:
         """Remember what was found, of files that the corpus has."""
@@ -73,4 +91,4 @@ def fingerprint_clips(name: str, config: Corpus, utterances: Iterable[Utterance]
 def read_durations(name: str, config: Corpus, utterances: Iterable[Utterance]) -> Durations:
     """What is known of the lengths of a corpus's media."""
     fingerprints = fingerprint_clips(name, config, utterances)
-    return Durations(Path(config.root), fingerprints, CACHE / f"{name}.json")
+    return Durations(Path(config.root), fingerprints, CACHE / f"{name}.json", FINGERPRINTS / f"{name}.json")

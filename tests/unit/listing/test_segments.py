@@ -200,3 +200,25 @@ def test_check_prints_what_the_documentation_shows(root, capsys):
     assert capsys.readouterr().out.startswith(shown)
     segments = place_segments(0, 5000, config.segments)[0]
     assert all(f"`speech/a#{start / 1000:.2f}-{end / 1000:.2f}`" in page for start, end in segments)
+
+
+def test_a_file_replaced_while_its_length_is_read_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: the length of another file was remembered as that of the first one's content."""
+    measure = segments._measure
+    first = (root / "joy/a.wav").read_bytes()
+
+    def replace_before(path: Path) -> float | None:
+        if path.name == "a.wav":
+            write(str(path), 3.0)
+        return measure(path)
+
+    config = folder(root)
+    with monkeypatch.context() as context:
+        context.setattr(segments, "_measure", replace_before)
+        with pytest.raises(
+            CorpusError, match=r"joy/a\.wav changed while its length was read; run the same command again"
+        ):
+            read_utterances("c", config)
+    (root / "joy/a.wav").write_bytes(first)
+    ends = [utterance.end for utterance in read_utterances("c", config) if "joy/a" in utterance.utterance_id]
+    assert ends == [2.0, 3.5, 5.0]
