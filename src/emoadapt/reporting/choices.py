@@ -84,7 +84,7 @@ def list_choice_notes(choices: pl.DataFrame) -> dict[tuple[str, str], str]:
 def _describe_subset(rows: pl.DataFrame) -> str:
     """What the trainings with so many clips chose, the most frequent first."""
     named = [f"{name} {_count(times)}" for name, times in rows.select("combination", "times").head(NAMED).iter_rows()]
-    others = rows["times"].slice(NAMED).sum()
+    others = sum(rows["times"].slice(NAMED))
     trainings = rows["trainings"][0]
     listed = ", ".join([*named, *([f"others {_count(others)}"] if others else [])])
     return f"{subset_name(rows['subset'][0])}, {trainings} training{'' if trainings == 1 else 's'}: {listed}"
