@@ -115,11 +115,19 @@ def measure(name: str, questions: list[str], data: Path, models: Path | None) ->
         print(
             f"{name}, plain script: {plain:.1f} CPU s\n\n{'question':<28} {'jobs':>4} {'CPU s':>6} {'x plain':>7}  goal"
         )
-        figures = {key: ask(asked, folder, plain) for key, asked in QUESTIONS[name].items() if key in questions}
-        scores = json.loads((folder / "plain/scores.json").read_text())
-        if (table := folder / "results/tables/results.csv").is_file():
-            scores["ours"] = {row["metric"]: float(row["mean"]) for row in csv.DictReader(table.open())}
+        figures, scores = {}, json.loads((folder / "plain/scores.json").read_text())
+        for key, asked in QUESTIONS[name].items():
+            if key in questions:
+                figures[key] = ask(asked, folder, plain)
+            if key == "cold" and key in figures:
+                scores["ours"] = read_scores(folder)
     print(json.dumps({"benchmark": "small_study", "of": name, "plain": plain, **scores, "study": figures}), flush=True)
+
+
+def read_scores(folder: Path) -> dict[str, float]:
+    """Metric -> mean of the study's one model."""
+    with (folder / "results/tables/results.csv").open() as table:
+        return {row["metric"]: float(row["mean"]) for row in csv.DictReader(table)}
 
 
 def ask(question: Question, folder: Path, plain: float) -> dict[str, float]:

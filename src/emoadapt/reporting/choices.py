@@ -75,20 +75,23 @@ def list_choice_notes(choices: pl.DataFrame) -> dict[tuple[str, str], str]:
         sizes = [_describe_subset(rows) for _, rows in part.group_by(["subset"], maintain_order=True)]
         first = part.row(0, named=True)
         notes[str(task), name] = (
-            f"{name}: each training chose one of {first['tried']} combinations by {first['chosen_by']}, never by the test part; "
+            f"{task}, {name}: each training chose one of {first['tried']} combinations by {first['chosen_by']}, never by the test part; "
             f"{'; '.join(sizes)}."
         )
     return notes
 
 
 def _describe_subset(rows: pl.DataFrame) -> str:
-    named = [
-        f"{name} {times} times" if times > 1 else f"{name} once"
-        for name, times in rows.select("combination", "times").head(NAMED).iter_rows()
-    ]
-    others = rows["times"].slice(NAMED).sum()
-    listed = ", ".join([*named, *([f"others {others} times"] if others else [])])
-    return f"{subset_name(rows['subset'][0])}, {rows['trainings'][0]} trainings: {listed}"
+    """What the trainings with so many clips chose, the most frequent first."""
+    named = [f"{name} {_count(times)}" for name, times in rows.select("combination", "times").head(NAMED).iter_rows()]
+    others = sum(rows["times"].slice(NAMED))
+    trainings = rows["trainings"][0]
+    listed = ", ".join([*named, *([f"others {_count(others)}"] if others else [])])
+    return f"{subset_name(rows['subset'][0])}, {trainings} training{'' if trainings == 1 else 's'}: {listed}"
+
+
+def _count(times: int) -> str:
+    return "once" if times == 1 else f"{times} times"
 
 
 def list_scale_notes(study: Study, splits: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:

@@ -20,8 +20,8 @@ PROBES = {
 }  # fmt: skip
 TABLE = {"title": "Probes", "rows": "model", "columns": "test_corpus", "metric": "macro_f1"}
 NOTE = (
-    "wavlm.original.chosen: each training chose one of 4 combinations by up to 5 inner folds over training speakers, never by the test part; "
-    "all clips, 1 trainings: layer=0 c=1.0 once."
+    "improv, wavlm.original.chosen: each training chose one of 4 combinations by up to 5 inner folds over training speakers, never by the test part; "
+    "all clips, 1 training: layer=0 c=1.0 once."
 )
 
 
