@@ -32,6 +32,8 @@ rule adapt:
     input:
         shards=lambda w: graph.training_shards(w.adaptation),
         frontend=lambda w: graph.stage1_front_end(w.backbone, w.adaptation),
+        labelled=lambda w: graph.judge_shards(w.backbone, w.adaptation),
+        splits=lambda w: graph.judge_splits(w.adaptation),
         parts="results/targets/{adaptation}/parts.parquet",
         normalisers="results/targets/{adaptation}/normalisers.parquet",
     output:

@@ -68,6 +68,11 @@ class Adaptation(Section):
     seed: int = Field(0, ge=0)
     """Seed of heads, batch order, dropout and the held-out draw."""
 
+    @property
+    def judge(self) -> str | None:
+        """Task on whose labelled dev part the epoch is chosen; None: no label is used."""
+        return None
+
     def describe(self) -> str:
         """The keys that decide a training, as JSON: all but where it is applied."""
         return self.model_dump_json(exclude={"backbones", "tasks", "subsets"})
