@@ -282,7 +282,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "adaptations.adapted.objectives",
             {"smell": 1.0},
-            "smell is not defined; there is egemaps, energy, energy_rms, face, sentiment",
+            "smell is not defined; there is distillation, egemaps, energy, energy_rms, face, l2_sp, sentiment",
         ),
         ("adaptations.adapted.objectives", {}, "adaptations.adapted.objectives"),
         ("adaptations.adapted.corpora", ["speech"], "adaptations.adapted.objectives.face: it needs video"),

@@ -138,6 +138,8 @@ class Study(Section):
             for backbone in adaptation.backbones or ()
             if backbone in self.backbones and not self.backbones[backbone].adaptable
         ]
+        if adaptation.judge in self.tasks:
+            problems += self._check_judge(name, adaptation.judge)
         known = list_objectives()
         problems += _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
         if not any(known.get(objective, "") for objective in adaptation.objectives):
@@ -152,6 +154,18 @@ class Study(Section):
                     "has it; add `modalities: [audio, video]` to a corpus or leave the objective out"
                 )
         return problems
+
+    def _check_judge(self, name: str, task: str) -> list[str]:
+        """Check that the task by whose dev part an adaptation chooses its epoch has one such part, with classes."""
+        config, path = self.tasks[task], f"adaptations.{name}.select"
+        if not config.classes:
+            return [f"{path}: a probe predicts classes, and task {task} has none; write loss"]
+        if config.partitions > 1 or config.split.by in ("folds", "leave_one_speaker_out", "leave_one_part_out"):
+            return [
+                f"{path}: task {task} has several dev parts, and what is dev in one is test in another; write loss, or give each part a "
+                "task and an adaptation of its own"
+            ]
+        return []
 
     def _check_finetuning(self, name: str, finetuning: Finetuning) -> list[str]:
         """What is wrong with a fine-tuning."""

@@ -79,6 +79,11 @@ class Adaptation(Section):
         """Distributions that these settings bring into use, besides those that the method's modules import."""
         return ()
 
+    @property
+    def judge(self) -> str | None:
+        """Task on whose labelled dev part the epoch is chosen; None: no label is used."""
+        return None
+
     def describe(self) -> str:
         """The keys that decide a training, as JSON: all but where it is applied. The order of objectives and corpora decides nothing."""
         found = self.model_dump(mode="json", exclude={"backbones", "tasks", "subsets"})

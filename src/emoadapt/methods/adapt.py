@@ -50,6 +50,9 @@ class Config(Optimisation, Adaptation):
     """Statistics of the z-scored targets: over all corpora (`global`), or of each corpus."""
     held_out: Fraction = 0.15
     """Share of the clips, by speaker where known, on which the best epoch is chosen. Copies of a recording stay together."""
+    select: Literal["loss", "probe"] = "loss"
+    """How the epoch is chosen. `loss`: by the total on the held-out part. `probe`: by a probe on the labelled dev part of the one task
+    that `tasks` names, and to which the model then belongs."""
     epochs: int = Field(100, ge=1)
     crop: Literal["beginning", "centre", "random"] = "random"
     """Part that a crop keeps, as in Stage 2."""
@@ -65,6 +68,20 @@ class Config(Optimisation, Adaptation):
         if self.lora and self.train_layers is not None:
             raise ValueError("`lora` and `train_layers` exclude each other; remove one")
         return self
+
+    @model_validator(mode="after")
+    def _one_task(self) -> Config:
+        if self.select == "probe" and (self.tasks is None or len(self.tasks) != 1):
+            raise ValueError(
+                "select: probe uses the labels of a task's dev part, which may be tested in another task; name that one task alone in "
+                "`tasks`"
+            )
+        return self
+
+    @property
+    def judge(self) -> str | None:
+        """See `Adaptation`."""
+        return self.tasks[0] if self.select == "probe" and self.tasks else None
 
     def prepare(self, backbone: Backbone) -> Backbone:
         """Section of a backbone, with what this adaptation trains of it."""

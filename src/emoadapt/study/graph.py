@@ -249,8 +249,22 @@ class Graph:
         return self.kept_shards(source, self.study.adaptations[adaptation].corpora)
 
     def stage1_state(self, adaptation: str) -> str:
-        """Configuration of an adaptation, without the keys that select models and tasks."""
-        return self.study.adaptations[adaptation].describe()
+        """Configuration of an adaptation, without the keys that select models and tasks, unless a task's labels choose its epoch."""
+        config = self.study.adaptations[adaptation]
+        return f"{config.describe()} {config.judge or ''}".strip()
+
+    def judge_splits(self, adaptation: str) -> list[str]:
+        """SPLITS table whose labelled dev part chooses an adaptation's epoch; empty if the loss does."""
+        judge = self.study.adaptations[adaptation].judge
+        return [] if judge is None else self.split_tables(judge)
+
+    def judge_shards(self, backbone: str, adaptation: str) -> list[str]:
+        """Audio, or kept front-end output, of the corpus of that dev part."""
+        judge = self.study.adaptations[adaptation].judge
+        if judge is None:
+            return []
+        source = self.front_end("stage1", backbone, adaptation) or "audio"
+        return self.kept_shards(source, (self.study.tasks[judge].corpus,))
 
     def stage1_code(self, backbone: str, adaptation: str) -> dict[str, str]:
         """State of the code and the libraries of Stage 1: of method, backbone and objectives."""
@@ -541,7 +555,7 @@ class Graph:
             kept = [name for name in self.read_features(setting) if "." in name]
             found += [path for name in kept for path in self.kept_shards(name, self.task_corpora(setting.task))]
         for model in self.adapted_models():
-            found += self.stage1_front_end(*model.split("."))
+            found += [*self.stage1_front_end(*model.split(".")), *self.judge_shards(*model.split("."))]
         return list(dict.fromkeys(found))
 
     def list_corpora(self) -> None:
@@ -596,7 +610,11 @@ class Graph:
 
     def adaptation_job(self, backbone: str, adaptation: str, output: Path, curves: Path, threads: int) -> AdaptationJob:
         """A Stage-1 training."""
-        shards = {"training": self.training_shards(adaptation), "frontend": self.stage1_front_end(backbone, adaptation)}
+        shards = {
+            "training": self.training_shards(adaptation),
+            "frontend": self.stage1_front_end(backbone, adaptation),
+            "labelled": self.judge_shards(backbone, adaptation),
+        }
         targets = Path(RESULTS, "targets", adaptation)
         return AdaptationJob(
             self.study,
@@ -608,6 +626,7 @@ class Graph:
             targets / "parts.parquet",
             targets / "normalisers.parquet",
             curves,
+            [Path(path) for path in self.judge_splits(adaptation)],
         )
 
     def task_job(self, setting: Setting, runs: list[Run], output: Path, threads: int) -> TaskJob:

@@ -182,6 +182,8 @@ class Origins:
             {
                 "shards": self.graph.training_shards(adaptation),
                 "frontend": self.graph.stage1_front_end(backbone, adaptation),
+                "labelled": self.graph.judge_shards(backbone, adaptation),
+                "splits": self.graph.judge_splits(adaptation),
                 "parts": [_name_target(adaptation, "parts")],
                 "normalisers": [_name_target(adaptation, "normalisers")],
             },

@@ -36,6 +36,7 @@ from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
+from emoadapt.training.epoch_probe import EpochProbe
 from emoadapt.training.learner import Learner, run_front_end
 from emoadapt.training.logs import open_logs
 from emoadapt.training.signals import load_signals, note_cropped
@@ -80,7 +81,8 @@ def adapt(job: AdaptationJob) -> None:
         if settings.compile:
             model.compile_layers()
         curve = Curve("stage1", job.name)
-        learner = AdaptationLearner(adapter, clips.objectives, settings, curve, constraints)
+        probe = EpochProbe(job, model, Path(scratch)) if settings.judge else None
+        learner = AdaptationLearner(adapter, clips.objectives, settings, curve, constraints, probe)
         checkpoint = _place_checkpoint(job)
         state = Checkpoint(checkpoint, study.checkpoint_minutes)
         trainer = Trainer(study.device, settings, state, open_logs(study.logs))
@@ -179,7 +181,7 @@ class AdaptedBackbone(nn.Module):
 class AdaptationLearner(Learner):
     """Learner of a weighted sum of objectives.
 
-    The epoch with the smallest held-out total, under the configured weights, is kept.
+    The epoch with the smallest held-out total, under the configured weights, is kept; with a probe, the one that this scores highest.
     """
 
     def __init__(
@@ -189,7 +191,9 @@ class AdaptationLearner(Learner):
         settings: Any,
         curve: Curve,
         constraints: Mapping[str, Constraint] | None = None,
+        probe: EpochProbe | None = None,
     ) -> None:
+        self.probe = probe
         self.constraints = constraints or {}
         weights = {name: settings.objectives[name] for name in objectives}
         constrained = {name: settings.objectives[name] for name in self.constraints}
@@ -258,14 +262,17 @@ class AdaptationLearner(Learner):
         return noted
 
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
-        """Each objective's own metrics; a smaller total loss is better."""
+        """Each objective's own metrics and the probe's; a higher score of the probe is better, then a smaller total loss."""
         scores = {}
         for name, objective in self.objectives.items():
             prediction, target = (torch.cat([kept[i] for kept in self._kept if kept[0] == name]) for i in (1, 2))
             if len(target):
                 metrics = objective.metrics(prediction, target)
                 scores |= {f"{metric}_{name}": value for metric, value in metrics.items()}
-        return scores, (-losses["loss"],)
+        if self.probe is None:
+            return scores, (-losses["loss"],)
+        found = self.probe.score(self.model.backbone)
+        return scores | {"f1_probe": found}, (found, -losses["loss"])
 
 
 class TrainingClips:
@@ -340,6 +347,7 @@ class TrainingClips:
             "corpora": list(self.settings.corpora),
             "objectives": dict(sorted(self.settings.objectives.items())),
             "layer": self.settings.layer,
+            "judge": self.settings.judge,
             "mean_over": self.settings.mean_over,
             "weighting": self.settings.weighting,
             "dimensions": self.dimensions,
@@ -436,7 +444,7 @@ def _place_checkpoint(job: AdaptationJob) -> Path:
         f"emoadapt.methods.{job.settings.method}",
         *(f"emoadapt.objectives.{name}" for name in job.settings.objectives),
     ]
-    inputs = [*job.files, job.parts, job.normalisers]
+    inputs = [*job.files, job.parts, job.normalisers, *job.splits]
     settings = job.settings
     name = name_state(
         [settings.describe()], modules, settings.list_libraries(), inputs, job.config, job.study.weights_folder
@@ -473,6 +481,7 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, e
         "held out": facts["held_out_share"],
         "epochs (kept)": f"{epochs} ({facts['best_epoch']})",
         "held-out loss": f"{facts['held_out']['loss']:.4g}",
+        **({"epoch chosen by": f"a probe on the labelled dev part of task {settings.judge}"} if settings.judge else {}),
         "licences": list_terms(study, facts["corpora"], facts["objectives"]),
     }
     if settings.weighting != "fixed":

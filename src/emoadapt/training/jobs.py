@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from emoadapt.study.nodes import Run, Setting
 
 Shards = Mapping[str, Mapping[str, Sequence[Path]]]
-"""Feature, or kind of kept output (`frontend`, `layers`) -> corpus -> its shards."""
+"""Feature, or kind of kept output (`frontend`, `layers`), or use (`training`, `labelled`) -> corpus -> its shards."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,13 @@ class AdaptationJob(Job):
         parts: PARTS table; the held-out part chooses the epoch.
         normalisers: NORMALISERS table.
         curves: CURVES table to write.
+        splits: SPLITS tables of the task whose dev part chooses the epoch instead; its clips are the shards `labelled`.
     """
 
     parts: Path
     normalisers: Path
     curves: Path
+    splits: Sequence[Path] = ()
 
     @property
     def settings(self) -> Any:

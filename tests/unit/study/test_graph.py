@@ -203,6 +203,18 @@ def test_objectives_without_target_share_the_shards_and_normalisers_of_the_other
     assert kept.stage1_code("h", "one") != graph.stage1_code("h", "one")
 
 
+def test_only_an_epoch_chosen_by_a_probe_reads_a_task(graph: Graph) -> None:
+    assert graph.judge_splits("one") == graph.judge_shards("h", "one") == []
+    alone = change(change(graph, "tasks.t.split", {"by": "fractions"}), "adaptations.one.tasks", ["t"])
+    judged = change(alone, "adaptations.one.select", "probe")
+    assert judged.judge_splits("one") == ["results/splits/t/0.parquet"]
+    assert judged.judge_shards("h", "one")[0].startswith("results/features/frontend.h/")
+    assert set(judged.judge_shards("h", "one")) <= set(judged.all_features())
+    assert judged.stage1_state("one").endswith(" t") and not graph.stage1_state("one").endswith(" t")
+    job = judged.adaptation_job("h", "one", Path("model"), Path("curves"), 1)
+    assert job.splits and set(job.shards["labelled"]) == {judged.study.tasks["t"].corpus}
+
+
 TUNED, ADAPTED, VECTOR, MACHINE, PROBED = (
     Setting("t", Model.parse(name), "full")
     for name in ("h.original", "h.one", "e.original.mlp", "e.original.svm", "h.one.probe")

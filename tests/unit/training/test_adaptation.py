@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -680,5 +681,89 @@ def test_a_layer_that_nothing_trained_leads_to_is_refused(work, changes: dict, m
 )
 def test_settings_that_would_adapt_nothing_or_two_ways_are_refused(work, changes: dict, message: str) -> None:
     work.values["adaptations"]["all"] |= changes
+    with pytest.raises(ConfigError, match=message):
+        _ = work.study
+
+
+# --- the epoch chosen by a probe --------------------------------------------------------------------------
+
+
+def run_probed(work, name: str, *, cached: bool = False, labelled: str = "audio") -> tuple[Path, pl.DataFrame]:
+    """Stage 1 that is judged by the dev part of `emotion`: of its three folds, the first."""
+    job = work.adaptation_job(name, cached=cached)
+    shards = {**job.shards, "labelled": {"acted": [work.folder / f"{labelled}.parquet"]}}
+    job = replace(job, shards=shards, splits=[work.folder / "splits.parquet"])
+    run_job(job, 0)
+    return job.output, pl.from_arrow(read_table(job.curves, schema.CURVES))
+
+
+@pytest.fixture
+def judged(work):
+    work.write_unlabelled()
+    work.write_labelled()
+    rows = [row for row in read_table(work.folder / "splits.parquet").to_pylist() if row["fold"] == 0]
+    write_table(work.folder / "splits.parquet", rows, schema.SPLITS)
+    work.values["tasks"]["emotion"]["split"] = {"by": "fractions"}
+    work.values["adaptations"]["all"] |= {"select": "probe", "tasks": ["emotion"], "epochs": 4}
+    return work
+
+
+def test_the_epoch_is_that_of_the_best_probe_then_of_the_smallest_loss(judged) -> None:
+    model, curves = run_probed(judged, "model")
+    scores, totals = (get_values(curves, "held_out", metric) for metric in ("f1_probe", "loss"))
+    assert len(scores) == 5 and all(0 <= score <= 1 for score in scores)
+    facts = json.loads((model / "adaptation.json").read_text())
+    ranked = sorted(range(1, 5), key=lambda epoch: (-scores[epoch], totals[epoch]))
+    assert facts["best_epoch"] == ranked[0] and facts["judge"] == "emotion"
+    assert facts["held_out"]["f1_probe"] == pytest.approx(max(scores[1:]))
+    assert "a probe on the labelled dev part of task emotion" in (model / "README.md").read_text()
+
+
+def test_the_probe_reads_no_training_and_no_test_label(judged) -> None:
+    _, curves = run_probed(judged, "model")
+
+    def spoil(row: dict) -> dict:
+        return row if row["split"] == "dev" else row | {"label": "high"}
+
+    judged.edit("splits", spoil, schema.SPLITS)
+    assert run_probed(judged, "other")[1].equals(curves)
+    judged.edit(
+        "splits", lambda row: row | {"label": "low" if row["utterance_id"] < "acted/018" else "high"}, schema.SPLITS
+    )
+    assert not run_probed(judged, "third")[1].equals(curves)
+
+
+def test_the_probe_scores_what_tells_the_classes_apart(judged) -> None:
+    """Tones of two pitches, which an untrained transformer keeps apart; shuffled labels cannot be."""
+    assert get_values(run_probed(judged, "model")[1], "held_out", "f1_probe")[-1] > 0.9
+
+
+def test_the_probe_reads_cached_frames_as_audio(judged) -> None:
+    judged.values["backbones"]["tiny"]["cnn"] = "frozen"
+    judged.values["adaptations"]["all"] |= {"epochs": 1}
+    for source, target in (("train.talk", "frontend.talk"), ("train.radio", "frontend.radio"), ("audio", "labelled")):
+        judged.write_frontend(judged.folder / f"{source}.parquet", None, judged.folder / f"{target}.parquet")
+    plain = get_values(run_probed(judged, "plain")[1], "held_out", "f1_probe")
+    cached = run_probed(judged, "cached", cached=True, labelled="labelled")[1]
+    assert get_values(cached, "held_out", "f1_probe") == pytest.approx(plain, abs=0.1)
+    assert plain[-1] > 0.9
+
+
+def test_one_dev_speaker_is_not_enough(judged) -> None:
+    judged.edit("splits", lambda row: row | {"speaker": "one"}, schema.SPLITS)
+    with pytest.raises(TrainingError, match="usable clips of 1 speakers and 2 classes, and a probe needs two of each"):
+        run_probed(judged, "model")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "split", "message"),
+    [
+        (None, "fractions", "name that one task alone in `tasks`"),
+        (["emotion"], "folds", "task emotion has several dev parts"),
+    ],
+)
+def test_a_probe_whose_dev_clips_may_be_tested_is_refused(work, tasks: list | None, split: str, message: str) -> None:
+    work.values["tasks"]["emotion"]["split"] = {"by": split}
+    work.values["adaptations"]["all"] |= {"select": "probe", "tasks": tasks}
     with pytest.raises(ConfigError, match=message):
         _ = work.study
