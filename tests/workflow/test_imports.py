@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 
 import pytest
 from project import Project
 from startup import read_trace
 
 from emoadapt.flow import code
+from emoadapt.metrics.base import name_modules
 from emoadapt.plugins import KINDS, find_source
 
 pytestmark = pytest.mark.slow
@@ -69,14 +71,15 @@ BEGINS = {
     "adapt": ["methods.adapt", "objectives.egemaps", *ENCODER_MODULES],
     "train default": ["methods.finetune", *ENCODER_MODULES],
     "train mlp": ["methods.finetune", "backbones.base", "backbones.vector"],
-    "evaluate": ["metrics.macro_f1", "metrics.uar", "metrics.f1"],
+    "evaluate": name_modules("classes"),
     "report": ["extraction.recipes", "flow.provenance"],
 }
 """Kind of job -> plug-ins and other modules that the graph names, besides the command. A manifest is compared by content."""
 
 
-def close(modules: set[str]) -> set[str]:
-    """Modules and all that they import, whatever is exempt."""
+@cache
+def close(*modules: str) -> set[str]:
+    """Modules and all that they import, whatever is exempt, with the packages that they are in."""
     seen: set[str] = set()
     waiting = set(modules)
     while waiting:
@@ -85,7 +88,7 @@ def close(modules: set[str]) -> set[str]:
         if source := find_source(module):
             waiting |= code._list_imports(ast.walk(ast.parse(source.read_text())), module) - seen
         waiting = {name for name in waiting if name.startswith("emoadapt.")}
-    return seen
+    return seen | {package for module in seen for package in code._list_packages(module)}
 
 
 @pytest.mark.parametrize("kind", BEGINS)
@@ -94,9 +97,10 @@ def test_modules_of_a_finished_job_are_in_its_digest_or_exempt(trace: dict, kind
     covered = code.read_covered(*(f"emoadapt.{name}" for name in (f"cli.{command}", *BEGINS[kind])))
     assert len(trace[kind]["own"]) > 20
     # A study is read with the sections of all plug-ins, and by what is exempt.
-    aside = close({*code.EXEMPT, "emoadapt.__main__", "emoadapt.cli", "emoadapt.config"})
-    plugins = {name for name in trace[kind]["own"] if name.split(".")[1] in KINDS and name.split(".")[-1] != "base"}
-    sections = {name for name in plugins if name.split(".")[1] in ("corpora", "features", "methods", "backbones")}
-    aside |= close(sections) | {f"emoadapt.{package}" for package in KINDS}
+    aside = close(*code.EXEMPT, "emoadapt.__main__", "emoadapt.cli", "emoadapt.config")
+    parts = {name: name.split(".")[1:] for name in trace[kind]["own"]}
+    plugins = {name for name, (*kinds, last) in parts.items() if kinds and kinds[0] in KINDS and last != "base"}
+    sections = {name for name in plugins if parts[name][0] in ("corpora", "features", "methods", "backbones")}
+    aside = aside | close(*sorted(sections)) | {f"emoadapt.{package}" for package in KINDS}
     assert {*trace[kind]["own"]} - {*covered} - aside == set()
     assert plugins - sections <= {*covered}
