@@ -57,6 +57,10 @@ class Config(Optimisation, Adaptation):
     crop: Literal["beginning", "centre", "random"] = "random"
     """Part that a crop keeps, as in Stage 2."""
 
+    def list_libraries(self) -> tuple[str, ...]:
+        """Those of adapters and of the probe that chooses an epoch."""
+        return (*(("peft",) if self.lora else ()), *(("scikit-learn",) if self.select == "probe" else ()))
+
     @model_validator(mode="after")
     def _weighted(self) -> Config:
         if self.weighting != "fixed" and len(self.objectives) < 2:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from emoadapt.layers.speech import SpeechBackbone
     from emoadapt.training.jobs import AdaptationJob
 
+CONDITIONAL_LIBRARIES = ("sklearn",)
+
 C = 0.05
 """Inverse strength of the penalty: some hundred clips of a few speakers, in hundreds of dimensions."""
 

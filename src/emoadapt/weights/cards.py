@@ -87,7 +87,7 @@ def write_card(
     rows = [f"| {name} | {_show(value)} |" for name, value in facts.items() if name not in ("title", "licences")]
     shown = name_place(origin)
     start = f"`{shown}` (pretrained)" if trained else f"{shown}: **not pretrained**"
-    rows = [f"| note on them | {note} |" for note in notes] + rows
+    rows = [f"| note on them | {_show(note)} |" for note in notes] + rows
     known = list_weights().get(origin)
     notices = [notice] if trained and notice else []
     licences = [f"Licence of `{origin}`: {known.licence}."] if trained and known else []
