@@ -56,6 +56,7 @@ def read_table(
 def _read_one(path: Path | str, schema: pa.Schema | None, columns: Sequence[str] | None) -> pa.Table:
     with open_table(path, schema) as (file, stated):
         table = file.read() if columns is None else file.read(list(columns)).select(list(columns))
+        _refuse_lost_values(path, file, range(file.num_row_groups), table)
         names = _Names(file.schema_arrow)
         names.add(table)
         names.compare(path, stated)
@@ -74,6 +75,7 @@ def iterate_groups(
         names = _Names(file.schema_arrow)
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=None if columns is None else list(columns))
+            _refuse_lost_values(path, file, [group], table)
             names.add(table)
             yield table.replace_schema_metadata(None)
         names.compare(path, stated)
@@ -108,6 +110,43 @@ def _explained(path: Path | str) -> Iterator[None]:
             raise
         found = " ".join(str(error).split())
         raise Damaged(f"{path} is not a readable Parquet file ({found}); delete it and run again") from None
+
+
+def _refuse_lost_values(path: Path | str, file: pq.ParquetFile, groups: Iterable[int], table: pa.Table) -> None:
+    """Compare the number of values in lists with the footer: a page states it too, outside of its checksum.
+
+    A flipped bit there cuts off the end of the last list. Columns without lists would have other lengths then, which Arrow notices.
+
+    Raises:
+        Damaged: values are missing or too many.
+    """
+    found = {
+        name: sum(map(_count_values, column.chunks))
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if _is_list(column.type)
+    }
+    if not found:
+        return
+    metadata, chosen = file.metadata, list(groups)
+    for place in range(metadata.num_columns):
+        name = metadata.schema.column(place).path.partition(".")[0]
+        if name in found and found[name] != sum(metadata.row_group(g).column(place).num_values for g in chosen):
+            raise Damaged(f"{path}: column {name!r} has other values than were written; delete it and run again")
+
+
+def _count_values(array: pa.Array) -> int:
+    """Number of values of a column as Parquet counts them: an empty list, or none, is one."""
+    if not _is_list(array.type):
+        return len(array)
+    inner = _count_values(array.flatten())
+    if pa.types.is_fixed_size_list(array.type):
+        return inner + array.null_count
+    offsets = array.offsets.to_numpy()
+    return inner + int((offsets[1:] == offsets[:-1]).sum())
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 class _Names:
@@ -347,6 +386,7 @@ def iterate_chunks(path: Path | str, wanted: Sequence[int], size: int, columns: 
             rows = wanted[begin : begin + size]
             groups = [g for g in range(file.num_row_groups) if starts[g] <= rows[-1] and starts[g + 1] > rows[0]]
             table = file.read_row_groups(groups, columns=list(columns))
+            _refuse_lost_values(path, file, groups, table)
             yield table.take(pa.array([row - starts[groups[0]] for row in rows], pa.int64()))
 
 
@@ -363,6 +403,6 @@ def _is_heavy(schema: pa.Schema) -> bool:
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+    if _is_list(kind):
         return _holds_bytes(kind.value_type)
     return pa.types.is_binary(kind)

@@ -134,7 +134,7 @@ def test_embeddings_before_and_after(labelled) -> None:
 def test_keeps_models_by_policy(labelled, policy: str, kept: int) -> None:
     labelled.values["keep_models"] = policy
     tables = labelled.train(runs=[Run(), Run(seed=1)])
-    folders = sorted((labelled.folder / "run" / "models").iterdir())
+    folders = sorted((labelled.folder / "run" / "models").glob("*/"))
     assert len(folders) == kept
     audio = {row["utterance_id"]: row["audio"] for row in read_table(labelled.folder / "audio.parquet").to_pylist()}
     for folder in folders:
@@ -155,7 +155,7 @@ def test_kept_models_are_on_the_disk_before_their_runs_count_as_done(labelled, m
     note = UnfinishedJob._note
 
     def look_and_note(job: UnfinishedJob, run: Run) -> None:
-        (folder,) = (job.folder / "models").iterdir()
+        (folder,) = (job.folder / "models").glob("*/")
         left.append({path.name for path in folder.iterdir() if path.stat().st_ino not in synced})
         note(job, run)
 
@@ -170,7 +170,7 @@ def test_model_with_the_head_of_transformers(labelled) -> None:
     labelled.values["keep_models"] = "all"
     labelled.tune(head="hf", head_hidden=12)
     tables = labelled.train()
-    (folder,) = (labelled.folder / "run" / "models").iterdir()
+    (folder,) = (labelled.folder / "run" / "models").glob("*/")
     model = AutoModelForAudioClassification.from_pretrained(folder).eval()
     assert model.config.id2label == {0: "low", 1: "high"}
     assert model.projector.weight.shape == (12, 32)
@@ -201,7 +201,7 @@ def test_a_kept_model_says_how_its_epoch_was_chosen(labelled, settings: dict, sa
     labelled.values["keep_models"] = "best"
     labelled.tune(**settings)
     tables = labelled.train(runs=[Run(), Run(seed=1)])
-    (folder,) = (labelled.folder / "run" / "models").iterdir()
+    (folder,) = (labelled.folder / "run" / "models").glob("*/")
     card = (folder / "README.md").read_text()
     found = re.search(said, card)
     assert found and "dev macro-F1" not in card
@@ -229,7 +229,7 @@ def test_a_fold_that_tests_on_the_other_corpus_alone_has_no_score_of_its_own(lab
     write_table(path, [row for row in rows if (row["split"], row["corpus"]) != ("test", "acted")], schema.SPLITS)
     labelled.values["keep_models"] = "all"
     assert labelled.train()["predictions"]["test_corpus"].unique().to_list() == ["other"]
-    (folder,) = (labelled.folder / "run" / "models").iterdir()
+    (folder,) = (labelled.folder / "run" / "models").glob("*/")
     assert "test macro-F1" not in (folder / "README.md").read_text()
 
 
@@ -238,7 +238,7 @@ def test_best_policy_keeps_the_run_with_the_best_dev_score(labelled) -> None:
     curves = labelled.train(runs=[Run(), Run(seed=1)])["curves"]
     dev = curves.filter(pl.col("best"), part="dev").pivot("metric", index="run", values="value")
     best = dev.sort("macro_f1", "loss", descending=[True, False])["run"][0]
-    assert [folder.name for folder in (labelled.folder / "run" / "models").iterdir()] == [best]
+    assert [folder.name for folder in (labelled.folder / "run" / "models").glob("*/")] == [best]
 
 
 def test_class_weights_and_bf16(labelled) -> None:

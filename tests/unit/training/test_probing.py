@@ -245,7 +245,7 @@ def test_a_probe_keeps_no_model_and_no_embeddings(labelled) -> None:
     labelled.values["keep_models"] = "all"
     tables = run(labelled)
     assert tables["embeddings"].is_empty()
-    assert list((labelled.folder / "run" / "models").iterdir()) == []
+    assert list((labelled.folder / "run" / "models").glob("*/")) == []
 
 
 def test_a_probe_needs_no_gpu_whatever_the_study_says(labelled) -> None:

@@ -160,7 +160,7 @@ def test_ratings_of_the_own_scale_are_learned_and_kept_in_one_model(work) -> Non
     np.testing.assert_allclose(dev["loss"], 2 - 2 * dev["ccc_mean"], atol=1e-9)
     for _, run in dev.filter(pl.col("epoch") > 0).partition_by("run", as_dict=True).items():
         assert run.filter(pl.col("best"))["ccc_mean"].item() == run["ccc_mean"].max()
-    (folder,) = (work.folder / "rated" / "models").iterdir()
+    (folder,) = (work.folder / "rated" / "models").glob("*/")
     rated = load_classifier(folder)
     assert (rated.attributes, rated.classes) == (("arousal", "valence"), ())
     rows = found.filter(seed=int(folder.name[-1]), utterance_id="acted/000").sort("attribute")

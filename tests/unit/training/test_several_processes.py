@@ -76,7 +76,7 @@ def test_two_processes_predict_what_one_does(work, functions: ModuleType) -> Non
     assert two.num_rows == one.num_rows == 34
     assert two.drop(["logits"]).equals(one.drop(["logits"]))
     numpy.testing.assert_allclose(two["logits"].to_pylist(), one["logits"].to_pylist(), rtol=0, atol=1e-3)
-    kept = [sorted(path.name for path in (work.folder / str(n) / "models").iterdir()) for n in (1, 2)]
+    kept = [sorted(path.name for path in (work.folder / str(n) / "models").glob("*/")) for n in (1, 2)]
     assert kept[0] == kept[1] and len(kept[0]) == 1
 
 

@@ -173,7 +173,7 @@ def test_best_model_of_an_interrupted_job_is_that_of_the_whole(labelled) -> None
     labelled.values["keep_models"] = "best"
     counter = arrange_end(0)
     whole = do_job(labelled, "whole")
-    assert len({Path(name).parts[1] for name in whole if name.startswith("models/")}) == 1
+    assert len({Path(name).parts[1] for name in whole if name.startswith("models/") and name.count("/") > 1}) == 1
     # In the third run, whichever of the two before is the best so far.
     arrange_end(-counter.left * 5 // 6, interrupt)
     with pytest.raises(TrainingError, match="the cluster ended it"):
