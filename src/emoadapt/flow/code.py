@@ -52,7 +52,7 @@ EXEMPT = {
     "emoadapt.machine.run": "decides whether a job may publish, and not what",
     "emoadapt.machine.starting": "imports fast, and collects garbage",
     "emoadapt.training.logs": "writes logs",
-    "emoadapt.training.watchers": "shows a bar, and listens to signals",
+    "emoadapt.training.watchers": "hands losses on to logs and a bar",
 }
 """Module -> reason why no result depends on its code, though jobs run it. What only it imports is not followed either."""
 
