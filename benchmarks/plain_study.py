@@ -96,7 +96,8 @@ def probe(layers: np.ndarray, labels: np.ndarray, speakers: np.ndarray, c: float
     predicted = np.empty_like(labels)
     for speaker in np.unique(speakers):
         test = speakers == speaker
-        inner = {"y": labels[~test], "groups": speakers[~test], "cv": StratifiedGroupKFold(5)}
+        folds = StratifiedGroupKFold(min(5, len(np.unique(speakers)) - 1))
+        inner = {"y": labels[~test], "groups": speakers[~test], "cv": folds}
         found = [cross_val_predict(machine, layer, **inner) for layer in layers[~test].swapaxes(0, 1)]
         best = int(np.argmax([f1_score(labels[~test], names, average="macro") for names in found]))
         machine.fit(layers[~test, best], labels[~test])
