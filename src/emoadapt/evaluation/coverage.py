@@ -39,14 +39,14 @@ def _compare(path: Path, found: pl.DataFrame, expected: pl.DataFrame) -> None:
     key = [*_RUN, *_CLIP]
     if (odd := found.join(expected, on=key, how="anti")).height:
         raise DataError(
-            f"{path} has {odd.height:,} predictions of clips that are no test clips of their split, such as {odd['utterance_id'].min()}; "
+            f"{path} has {odd.height:,} predictions of clips that are no test clips of their split, such as {min(odd['utterance_id'].to_list())}; "
             "delete it and run again"
         )
     lost = expected.join(found, on=key, how="anti")["utterance_id"].unique()
     if len(lost) != (noted := int(read_provenance(path).get("left_out", "0"))):
         raise DataError(
             f"{path} lacks predictions of {len(lost):,} of the {expected['utterance_id'].n_unique():,} test clips of its splits, and notes {noted:,} "
-            f"as left out; one is {lost.min() or 'among those noted'}; delete it and run again"
+            f"as left out; one is {min(lost.to_list(), default='among those noted')}; delete it and run again"
         )
 
 
