@@ -505,7 +505,6 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Stage 2: train and test a model on a task, several runs in one process."""
-    from emoadapt.storage.folders import seal_folder
     from emoadapt.study.nodes import Run
     from emoadapt.tasks.refusals import check_training
     from emoadapt.training.jobs import run_job
@@ -516,7 +515,6 @@ def train(
     read = _claim(origins.training(setting, wanted), made)
     check_training(origins.study, task, setting.model.start, read["splits"], read["manifests"])
     run_job(graph.task_job(setting, wanted, output, threads), graph.training_gpus(setting))
-    seal_folder(output / "models")
 
 
 # --- evaluation and report ----------------------------------------------------------------------------

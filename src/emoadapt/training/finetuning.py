@@ -24,6 +24,7 @@ from emoadapt.inference.classifier import EmotionClassifier
 from emoadapt.layers.heads import Head
 from emoadapt.machine.ranks import count_ranks, find_rank
 from emoadapt.storage.files import force_to_disk, link_or_copy, replace_folder
+from emoadapt.storage.folders import seal_folder
 from emoadapt.study.nodes import ORIGINAL, Run
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
@@ -245,6 +246,7 @@ class _ModelKeeper:
             # A second name: the first goes when the whole output is there, of which Snakemake deletes a part.
             shutil.copytree(folder, part, copy_function=link_or_copy)
             replace_folder(part, models / folder.name)
+        seal_folder(models)
 
     def _describe_dev(self, score: Sequence[float]) -> dict[str, str]:
         """The dev score or loss by which the epoch was chosen."""

@@ -11,6 +11,7 @@ import numpy as np
 from emoadapt import schema
 from emoadapt.data.vectors import find_small_groups, normalise_vectors, read_layers, read_vectors
 from emoadapt.machine.starting import hidden
+from emoadapt.storage.folders import seal_folder
 from emoadapt.storage.tables import read_table
 from emoadapt.study.nodes import Run
 from emoadapt.training.choices import Candidate, Division, choose, divide, list_candidates
@@ -143,7 +144,7 @@ def complete_job(job: TaskJob, usable: Vectors, predict: Callable[[Run, RunClips
 def _complete_runs(
     job: TaskJob, tables: RunTables, unfinished: UnfinishedJob, perform: Callable[[Run, RunClips], None]
 ) -> None:
-    job.models.mkdir(parents=True, exist_ok=True)
+    seal_folder(job.models)
     unfinished.complete(job.runs, perform)
     tables.write(job.output)
     unfinished.remove()
