@@ -446,14 +446,12 @@ def adapt(
     backbone: str, adaptation: str, output: Output, curves: Output, made: Made = None, threads: Threads = 1
 ) -> None:
     """Stage 1: adapt a backbone to unlabelled clips."""
-    from emoadapt.storage.folders import seal_folder
     from emoadapt.training.jobs import run_job
 
     origins = _origins()
     graph = origins.graph
     _claim(origins.adapt(backbone, adaptation), made)
     run_job(graph.adaptation_job(backbone, adaptation, output, curves, threads), graph.stage1_gpus())
-    seal_folder(output)
 
 
 # --- Stage 2 ------------------------------------------------------------------------------------------
@@ -505,7 +503,6 @@ def train(
     threads: Threads = 1,
 ) -> None:
     """Stage 2: train and test a model on a task, several runs in one process."""
-    from emoadapt.storage.folders import seal_folder
     from emoadapt.study.nodes import Run
     from emoadapt.tasks.refusals import check_training
     from emoadapt.training.jobs import run_job
@@ -516,7 +513,6 @@ def train(
     read = _claim(origins.training(setting, wanted), made)
     check_training(origins.study, task, setting.model.start, read["splits"], read["manifests"])
     run_job(graph.task_job(setting, wanted, output, threads), graph.training_gpus(setting))
-    seal_folder(output / "models")
 
 
 # --- evaluation and report ----------------------------------------------------------------------------
@@ -530,6 +526,7 @@ def evaluate(
 ) -> None:
     """Compute all scores of a task from its predictions and the embeddings beside them."""
     from emoadapt.evaluation.comparisons import Scoring
+    from emoadapt.evaluation.coverage import refuse_other_clips
     from emoadapt.evaluation.evaluate import evaluate_task
     from emoadapt.evaluation.questions import pose_question
     from emoadapt.study.tables import list_comparisons
@@ -539,6 +536,7 @@ def evaluate(
     read = _claim(origin, made)
     origins.refuse_others(origin.list_inputs())
     config = study.tasks[task]
+    refuse_other_clips(read["predictions"], read["splits"])
     question = pose_question(task, config.kind, config.outputs, parents=config.score == "parents")
     scoring = Scoring.of(study.report, list_comparisons(study, task))
     evaluate_task(question, read["predictions"], read["embeddings"], folder, scoring)

@@ -29,6 +29,7 @@ from emoadapt.config.architectures import list_architectures
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.plugins import check_plugin, collect_declarations, load_plugin
 from emoadapt.weights.registry import locate
+from emoadapt.weights.untrusted import verify_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +92,9 @@ def load_folder(folder: Path, architecture: str | None = None, *, origin: str, t
 
     Raises:
         ModelError: it is missing, incomplete, or of another architecture.
+        DataError: it was saved with a `contents.json`, and is not what was saved.
     """
+    verify_weights(folder)
     found, said = _recognise(folder, architecture)
     wanted = None if architecture in (None, AUTO) else find_family(architecture)
     if wanted not in (None, found):

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 
 from emoadapt.data.streams import Stream
 from emoadapt.machine.ranks import find_rank, share
+from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.tables import iterate_groups
 
 RESIDENT = 4 * 2**20
@@ -52,7 +53,8 @@ class ClipStore:
             keep: utterances wanted; None = all.
 
         Raises:
-            DataError: a shard is missing or unreadable.
+            DataError: a shard is missing or unreadable, or a wanted utterance has no row; tables of usable rows only have none of
+                the others.
         """
         if find_rank() > 0:
             with Path(share()).open("rb") as file:
@@ -61,12 +63,17 @@ class ClipStore:
             return cls(mapped)
         folder.mkdir(parents=True, exist_ok=True)
         wanted = None if keep is None else pa.array(sorted(keep), pa.string())
+        shards, missing = list(shards), set(keep or ())
         bare = pa.schema([pa.field(column.name, column.type) for column in columns])
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".arrow") as file:
             with pa.OSFile(file.name, "wb") as sink, pa.ipc.new_file(sink, bare) as writer:
                 for shard in shards:
                     for rows in iterate_groups(shard):
+                        if "status" not in rows.column_names:
+                            missing.clear()
+                        missing.difference_update(rows.column("utterance_id").to_pylist())
                         writer.write_table(_select(rows, bare, wanted), max_chunksize=256)
+            refuse_missing(missing, len(keep or ()), shards)
             # Told where it is, the others map it; then it may lose its name.
             share(file.name)
             share()

@@ -14,6 +14,7 @@ from emoadapt.errors import DataError
 from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.objectives.base import load_objective
+from emoadapt.storage.agreement import refuse_other_number
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import read_table, write_table
 
@@ -53,7 +54,7 @@ def fit_normalisers(
         output: table to write.
 
     Raises:
-        DataError: no training clip has the target.
+        DataError: no training clip has the target, or features and parts do not have the same number of clips.
     """
     assigned = read_frame(parts, schema.PARTS)
     train = set(assigned.filter(part="train")["utterance_id"])
@@ -61,6 +62,8 @@ def fit_normalisers(
     for name, (column, shards) in sorted(targets.items()):
         objective = load_objective(name)
         groups = {"*": shards} if scope == "global" else {corpus: {corpus: paths} for corpus, paths in shards.items()}
+        for corpus, paths in shards.items():
+            refuse_other_number(assigned.filter(corpus=corpus).height, f"{parts} of {corpus}", paths)
         for corpus, members in groups.items():
             moments = _Moments(keep=objective.centre == "median")
             for path in (path for paths in members.values() for path in paths):

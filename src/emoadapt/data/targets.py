@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from emoadapt import schema
 from emoadapt.data.objective_targets import describe_target
+from emoadapt.storage.agreement import LEFT_OUT, refuse_other_rows
 from emoadapt.storage.tables import iterate_groups, read_table, write_batches
 
 
@@ -25,14 +26,20 @@ def build_training_shard(audio: Path, targets: Mapping[str, tuple[str, Path | No
         audio: AUDIO shard.
         targets: objective -> (column, feature shard); None where the corpus lacks the modality: masked.
         output: table to write, `schema.training` of the objectives.
+
+    Raises:
+        DataError: a table cannot be read, or two do not have the same rows.
     """
+    refuse_other_rows(audio, *(path for _, path in targets.values() if path is not None))
     values = {
         objective: {} if path is None else _read_targets(path, column)
         for objective, (column, path) in sorted(targets.items())
     }
     columns = ["utterance_id", "status", "audio", "n_samples"]
     batches = (_pack(rows, values) for rows in iterate_groups(audio, schema.feature_table("audio"), columns))
-    write_batches(output, batches, schema.training(tuple(targets)))
+    (status,) = read_table(audio, schema.feature_table("audio"), ["status"]).columns
+    left_out = sum(value != "ok" for value in status.to_pylist())
+    write_batches(output, batches, schema.training(tuple(targets)), {LEFT_OUT: str(left_out)})
 
 
 def _read_targets(path: Path, column: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from emoadapt import schema
 from emoadapt.errors import DataError
+from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.tables import read_table
 
 Scope = Literal["train", "corpus", "speaker"]
@@ -34,12 +35,11 @@ def read_vectors(shards: Mapping[str, Sequence[Path]], feature: str, wanted: Seq
         Utterance -> (dimension,) float32, without the clips that the feature could not be computed of.
 
     Raises:
-        DataError: the dimensions of two vectors differ, or a value is not finite.
+        DataError: a wanted utterance has no row, the dimensions of two vectors differ, or a value is not finite.
     """
     names = pa.array(sorted(set(wanted)), pa.string())
     vectors: dict[str, np.ndarray] = {}
-    for path in (path for paths in shards.values() for path in paths):
-        table = read_table(path, schema.feature_table(feature), ["utterance_id", "status", feature])
+    for table in _read_wanted(shards, schema.feature_table(feature), ["utterance_id", "status", feature], wanted):
         usable = pc.and_(pc.equal(table["status"], "ok"), pc.is_in(table["utterance_id"], names))
         rows = table.filter(usable)
         if not len(rows):
@@ -47,6 +47,22 @@ def read_vectors(shards: Mapping[str, Sequence[Path]], feature: str, wanted: Seq
         vectors |= dict(zip(rows["utterance_id"].to_pylist(), _stack(rows, feature), strict=True))
     _refuse_misfits(vectors, feature)
     return vectors
+
+
+def _read_wanted(
+    shards: Mapping[str, Sequence[Path]], kind: pa.Schema, columns: Sequence[str], wanted: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Each shard; every wanted utterance must have a row in one.
+
+    Raises:
+        DataError: it does not.
+    """
+    paths, missing = [path for paths in shards.values() for path in paths], set(wanted)
+    for path in paths:
+        table = read_table(path, kind, columns)
+        missing.difference_update(table.column("utterance_id").to_pylist())
+        yield table
+    refuse_missing(missing, len(set(wanted)), paths)
 
 
 def _stack(rows: pa.Table, feature: str) -> list[np.ndarray]:
@@ -87,11 +103,13 @@ def read_layers(shards: Mapping[str, Sequence[Path]], wanted: Sequence[str]) -> 
 
     Returns:
         Utterance -> (n_layers, width) float32, without the clips that the backbone could not read.
+
+    Raises:
+        DataError: a wanted utterance has no row.
     """
     names = pa.array(sorted(set(wanted)), pa.string())
     layers: dict[str, np.ndarray] = {}
-    for path in (path for paths in shards.values() for path in paths):
-        table = read_table(path, schema.LAYERS, ["utterance_id", "status", "layers", "dimension"])
+    for table in _read_wanted(shards, schema.LAYERS, ["utterance_id", "status", "layers", "dimension"], wanted):
         usable = pc.and_(pc.equal(table["status"], "ok"), pc.is_in(table["utterance_id"], names))
         for row in table.filter(usable).to_pylist():
             layers[row["utterance_id"]] = np.frombuffer(row["layers"], dtype="<f4").reshape(-1, row["dimension"])

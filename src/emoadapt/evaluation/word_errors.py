@@ -22,6 +22,7 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.flow.provenance import library_versions
+from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import write_table
 
@@ -54,11 +55,15 @@ def collect_word_errors(
         language: the recogniser's configured language, of clips whose manifest names none.
         output: WORD_ERRORS table to write.
         stated: corpus -> language that the study states of it, whatever its manifest says.
+
+    Raises:
+        DataError: a table cannot be read, or a clip has no row of a transcript.
     """
     said = read_frame(manifests, schema.MANIFEST, ["utterance_id", "language", "transcript"])
     recognised = read_frame(
         transcripts, schema.feature_table("transcript"), ["utterance_id", "status", "reason", "text", "language"]
     )
+    refuse_missing(set(said["utterance_id"]) - set(recognised["utterance_id"]), said.height, transcripts)
     clips = said.filter(pl.col("transcript").str.contains(r"\S")).join(recognised, on="utterance_id", validate="1:1")
     corpus = pl.col("utterance_id").str.split("/").list.first()
     named = corpus.replace_strict(stated or {}, default=None, return_dtype=pl.String)

@@ -163,6 +163,7 @@ def _expose_output(graph: bytes, origin: str, output: str | None) -> tuple[bytes
         model = onnx.load_from_string(graph)
     except Exception:
         raise ModelError(f"{origin} is not an ONNX model; name an .onnx file") from None
+    _refuse_external(model, origin)
     outputs = [value.name for value in model.graph.output]
     inside = [name for node in model.graph.node for name in node.output if name]
     if output is None:
@@ -181,6 +182,29 @@ def _expose_output(graph: bytes, origin: str, output: str | None) -> tuple[bytes
         )
     model.graph.output.append(onnx.ValueInfoProto(name=output))
     return model.SerializeToString(), output
+
+
+def _refuse_external(model: Any, origin: str) -> None:
+    """Refuse weights outside of the file: it could name any file of this machine.
+
+    Raises:
+        ModelError: the model names another file.
+    """
+    from google.protobuf.message import Message
+    from onnx import TensorProto
+
+    waiting = [model]
+    while waiting:
+        message = waiting.pop()
+        if isinstance(message, TensorProto) and message.data_location == TensorProto.EXTERNAL:
+            names = {entry.key: entry.value for entry in message.external_data}
+            raise ModelError(
+                f"{origin} takes its weights {message.name} from another file ({names.get('location')}), which is not read; "
+                "save the model with all its weights in one file"
+            )
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                waiting += [value] if isinstance(value, Message) else value
 
 
 def _fit_input(graph: bytes, origin: str, output: str, side: int) -> tuple[bytes, str]:

@@ -28,6 +28,7 @@ from emoadapt import schema
 from emoadapt.errors import DataError
 from emoadapt.flow.upstream import Recipe, Row, join_rows, key_row, list_head_columns, list_own_columns, make_heads
 from emoadapt.machine.progress import Progress
+from emoadapt.storage.agreement import refuse_other_rows
 from emoadapt.storage.files import link_or_copy, remove_parts, replacing
 from emoadapt.storage.footers import Damaged
 from emoadapt.storage.tables import (
@@ -81,7 +82,11 @@ def compute_shard(
             since models are slow to load.
         recipe: what else decides a row.
         root: corpus root, for extractors that read media.
+
+    Raises:
+        DataError: an upstream table cannot be read, or two do not have the same rows.
     """
+    refuse_other_rows(*(upstream[name] for name in extraction.inputs))
     heads = _read_heads(upstream, extraction)
     keys = {row["utterance_id"]: key_row(row, recipe, extraction.table) for row in heads}
     saved = _SavedRows(output, extraction.table)

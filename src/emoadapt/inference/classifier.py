@@ -23,6 +23,8 @@ from emoadapt.backbones.base import list_model_types, load_folder
 from emoadapt.errors import ModelError, show
 from emoadapt.layers.heads import ChallengeHead, Head, MergedHead, ProjectedHead, ScaledHead, TwoLayerHead, seeded
 from emoadapt.layers.speech import SHAPE, SpeechBackbone
+from emoadapt.storage.folders import seal_folder
+from emoadapt.weights.untrusted import verify_weights
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ class EmotionClassifier(nn.Module):
         return self.head(self.backbone(audio)).float()
 
     def save(self, folder: Path, card: Mapping[str, Any]) -> None:
-        """Write the folder, with its model card; see the module."""
+        """Write the folder, with its model card, and seal it; see the module."""
         from safetensors.torch import save_file
 
         head = self.head.fold() if isinstance(self.head, ScaledHead) else self.head
@@ -68,13 +70,14 @@ class EmotionClassifier(nn.Module):
         facts = {**card, kind: self.outputs, "head": _NAMES.get(type(head), "mlp")}
         if isinstance(head, ProjectedHead) and self.backbone.library == "transformers":
             self.backbone.save(folder, facts, self._assemble(head))
-            return
-        self.backbone.save(folder, facts)
-        save_file({name: value.contiguous() for name, value in head.state_dict().items()}, folder / "head.safetensors")
-        # Not as `id2label`: a pipeline would set these names against a head of its own, with random weights.
-        (folder / f"{kind}.json").write_text(
-            json.dumps(list(self.outputs), ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        else:
+            self.backbone.save(folder, facts)
+            weights = {name: value.contiguous() for name, value in head.state_dict().items()}
+            save_file(weights, folder / "head.safetensors")
+            # Not as `id2label`: a pipeline would set these names against a head of its own, with random weights.
+            names = json.dumps(list(self.outputs), ensure_ascii=False)
+            (folder / f"{kind}.json").write_text(names + "\n", encoding="utf-8")
+        seal_folder(folder)
 
     def _assemble(self, head: ProjectedHead) -> Any:
         """The classification model of `transformers` that has these very weights."""
@@ -101,7 +104,7 @@ def _describe_other_folder(folder: Path) -> str:
     inner = sorted(path.parent.name for path in folder.glob("*/config.json"))
     if inner:
         return f"holds models; name one of its folders: {show(inner)}"
-    if folder.name == "models" and folder.is_dir() and not any(folder.iterdir()):
+    if folder.name == "models" and folder.is_dir() and not any(folder.glob("*/")):
         return "is empty: no model was kept; set keep_models: best, and run again (baselines are never kept)"
     return "has no config.json, so it is no model folder; name one of `results/runs/.../models/`"
 
@@ -116,11 +119,13 @@ def load_classifier(folder: Path) -> EmotionClassifier:
     Raises:
         ModelError: the folder has no head (a Stage-1 model), one of another kind, one whose outputs cannot be distinguished by
             name, or cannot be read.
+        DataError: it was saved with a `contents.json`, and is not what was saved.
     """
     from safetensors import SafetensorError
 
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} {_describe_other_folder(folder)}")
+    verify_weights(folder)
     layers: nn.Parameter | None = None
     try:
         if (folder / "head.safetensors").is_file():

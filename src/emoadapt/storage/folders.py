@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -53,18 +54,20 @@ def is_sealed(folder: Path) -> bool:
     return (folder / CONTENTS).is_file()
 
 
-def verify_folder(folder: Path, *, whole: bool = False) -> None:
+def verify_folder(folder: Path, *, whole: bool = False, heeded: Collection[str] | None = None) -> None:
     """Compare the files of a folder with its `contents.json`.
 
     Args:
         folder: a sealed folder.
         whole: read every byte; else only names and sizes are compared.
+        heeded: suffixes of files that may not be added; None: no file may.
 
     Raises:
         Damaged: a file is missing, was added, or was changed.
         DataError: the folder is not sealed.
     """
     listed, found = read_contents(folder)["files"], _list_files(folder)
+    found = {name: path for name, path in found.items() if name in listed or heeded is None or path.suffix in heeded}
     for name in sorted(listed.keys() | found.keys()):
         if problem := _compare(listed.get(name), found.get(name), whole):
             raise Damaged(f"{folder / name} {problem}; {_advise(folder)}")
@@ -82,7 +85,7 @@ def _compare(listed: _File | None, path: Path | None, whole: bool) -> str | None
 
 
 def _advise(folder: Path) -> str:
-    return f"copy the whole folder {folder} again, or delete it and run again"
+    return f"copy the whole folder {folder} again, or delete it and run again; if you changed it yourself, delete its {CONTENTS}"
 
 
 def read_identity(folder: Path) -> str:

@@ -89,17 +89,25 @@ def open_table(path: Path | str, schema: pa.Schema | None = None) -> Iterator[tu
     Raises:
         DataError: as `read_table`.
     """
-    try:
+    with _explained(path):
         stated = read_statement(path)
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             check_schema(path, file.schema_arrow, schema)
             yield file, stated
+
+
+@contextmanager
+def _explained(path: Path | str) -> Iterator[None]:
+    """What is wrong with a file that cannot be read, in a sentence."""
+    try:
+        yield
     except FileNotFoundError:
         raise Missing(f"{path} is missing; compute it with `snakemake {path}` and the options of your study") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if not is_damage(error):
             raise
-        raise Damaged(f"{path} is not a readable Parquet file ({error}); delete it and run again") from None
+        found = " ".join(str(error).split())
+        raise Damaged(f"{path} is not a readable Parquet file ({found}); delete it and run again") from None
 
 
 class _Names:
@@ -316,8 +324,13 @@ def read_provenance(path: Path | str) -> dict[str, str]:
     Raises:
         DataError: as `read_table`.
     """
-    with open_table(path) as (_, stated):
-        return dict(stated.provenance)
+    return dict(state_table(path).provenance)
+
+
+def state_table(path: Path | str) -> Statement:
+    """What a table states of itself: `read_statement`, with the errors of `read_table`."""
+    with _explained(path):
+        return read_statement(path)
 
 
 def iterate_chunks(path: Path | str, wanted: Sequence[int], size: int, columns: Sequence[str]) -> Iterator[pa.Table]:

@@ -220,7 +220,10 @@ class Origins:
         """Scores of a task."""
         config, shown = self.study.tasks[task], {"bootstrap", "confidence", "alternative", "group_clips", "baseline"}
         return Origin(
-            {name: self.graph.run_files(task, f"{name}.parquet") for name in ("predictions", "embeddings")},
+            {
+                **{name: self.graph.run_files(task, f"{name}.parquet") for name in ("predictions", "embeddings")},
+                "splits": self.graph.split_tables(task),
+            },
             lambda: {
                 "report": self.study.report.model_dump_json(include=shown),
                 "outputs": json.dumps(config.outputs),

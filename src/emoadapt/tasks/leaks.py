@@ -20,6 +20,7 @@ from emoadapt.errors import CorpusError
 from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.plugins import read_declaration
+from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.frames import make_frame, read_frame
 from emoadapt.storage.tables import write_table
 from emoadapt.tasks.contradictions import compare_labels, name_truth
@@ -452,6 +453,7 @@ def judge_leaks(
     table = read_frame(splits, schema.SPLITS)
     stage1 = {name: study.adaptations[name].corpora for name in adaptations}
     clips = read_clips(study, manifests)
+    refuse_missing(set(table["utterance_id"]) - set(clips["utterance_id"]), table["utterance_id"].n_unique(), manifests)
     return find_leaks(task, study.tasks[task], table, clips, stage1, only_refused=only_refused)
 
 

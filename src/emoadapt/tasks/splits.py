@@ -50,11 +50,26 @@ def write_splits(
         manifests: manifest shards `<corpus>/<shard>.parquet` of the task's corpora.
         labels: corpus -> LABELS rows, of the same.
         output: table to write.
+
+    Raises:
+        DataError: manifests and labels are not of the same clips.
+        CorpusError: as `build_partition`.
     """
     clips = {corpus: read_frame(paths, schema.MANIFEST) for corpus, paths in group_by_corpus(manifests).items()}
+    for corpus, rows in clips.items():
+        _refuse_other_clips(task, corpus, set(rows["utterance_id"]), set(labels[corpus]["utterance_id"]))
     splits = build_partition(task, study.tasks[task], partition, clips, labels, study.list_tested_tasks(task))
     left_out = describe_left_out(study.tasks[task], clips, labels)
     write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": left_out, **library_versions()})
+
+
+def _refuse_other_clips(task: str, corpus: str, listed: set[str], labelled: set[str]) -> None:
+    """A clip without a row of labels would be left out without a word; one without a label has a row that says so."""
+    if odd := listed ^ labelled:
+        raise DataError(
+            f"task {task}: the manifests of corpus {corpus} have {len(listed):,} clips, and its labels {len(labelled):,}; {min(odd)} is not in both; "
+            "it changed while it was listed: run the same command again"
+        )
 
 
 def build_task(

@@ -28,7 +28,9 @@ from emoadapt.layers.heads import seeded
 from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.machine.ranks import count_ranks, find_rank
 from emoadapt.objectives.base import Objective, load_objective
+from emoadapt.storage.agreement import refuse_other_number
 from emoadapt.storage.files import force_to_disk
+from emoadapt.storage.folders import seal_folder
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.training.checkpoints import Checkpoint
@@ -188,6 +190,8 @@ class TrainingClips:
         columns = [*schema.training(tuple(self.objectives))]
         if self.cached:
             columns = [column for column in columns if column.name != "audio"]
+        for corpus, paths in job.shards["training"].items():
+            refuse_other_number(self.assigned.filter(corpus=corpus).height, f"{job.parts} of {corpus}", paths)
         self.signals = self.targets = self._pack(job, "training", pa.schema(columns), scratch)
         if self.cached:
             self.signals = self._pack(job, "frontend", list_columns(FRONTEND), scratch)
@@ -363,7 +367,7 @@ def _describe_best(best: BestWeights, curve: Curve) -> dict[str, Any]:
 
 
 def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, epochs: int) -> None:
-    """Write the folder beside its place and rename it, so that it is whole or not there."""
+    """Write the folder beside its place, seal and rename it, so that it is whole or not there."""
     settings, study, output = job.settings, job.study, job.output
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -386,6 +390,7 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, e
         {name: value.contiguous() for name, value in adapter.heads.state_dict().items()}, part / "heads.safetensors"
     )
     (part / "adaptation.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    seal_folder(part)
     force_to_disk(part)
     shutil.rmtree(output, ignore_errors=True)
     part.rename(output)

@@ -24,6 +24,7 @@ from emoadapt.inference.classifier import EmotionClassifier
 from emoadapt.layers.heads import Head
 from emoadapt.machine.ranks import count_ranks, find_rank
 from emoadapt.storage.files import force_to_disk, link_or_copy
+from emoadapt.storage.folders import seal_folder
 from emoadapt.study.nodes import ORIGINAL, Run
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
@@ -244,6 +245,7 @@ class _ModelKeeper:
             shutil.rmtree(place, ignore_errors=True)
             # A second name: the first goes when the whole output is there, of which Snakemake deletes a part.
             shutil.copytree(folder, place, copy_function=link_or_copy)
+        seal_folder(models)
 
     def _describe_dev(self, score: Sequence[float]) -> dict[str, str]:
         """The dev score or loss by which the epoch was chosen."""

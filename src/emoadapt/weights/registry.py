@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.errors import ModelError
+from emoadapt.storage import folders
 from emoadapt.storage.caches import read_cache, write_cache
+from emoadapt.weights.untrusted import refuse_inflated
 
 REMEMBERED_BYTES = 16 * 2**20
 """Digests of files from this size on are remembered between processes: reading gigabytes takes seconds, and every
@@ -181,8 +183,8 @@ def resolve(name_or_path: str, models_dir: Path, revision: str | None = None) ->
         The file, or the folder of a model of several files.
 
     Raises:
-        ModelError: they are missing, a pinned file does not have its SHA-256, or the folder of a hub model holds another
-            commit than is asked for.
+        ModelError: they are missing, a pinned file does not have its SHA-256, the folder of a hub model holds another
+            commit than is asked for, or a file unpacks to more than it holds.
     """
     path = locate(name_or_path, models_dir, revision)
     if held := find_other_commit(name_or_path, path, models_dir, revision):
@@ -191,16 +193,15 @@ def resolve(name_or_path: str, models_dir: Path, revision: str | None = None) ->
             f"{fetch_command(name_or_path, models_dir, revision)}, or change `revision`"
         )
     for file, expected in list_pins(name_or_path, path, models_dir, revision).items():
-        if expected is None:
-            continue
-        if not file.is_file():
+        if expected is not None and not file.is_file():
             raise ModelError(_missing(name_or_path, models_dir, file, revision))
-        if (found := digest_file(file)) != expected:
+        if expected is not None and (found := digest_file(file)) != expected:
             raise ModelError(
                 f"{file} is not the file that {name_or_path} names: its SHA-256 begins with {found[:12]}, expected is "
                 f"{expected[:12]}; {fetch_command(name_or_path, models_dir, revision)}, "
                 "or name another file by its absolute path"
             )
+        refuse_inflated(file)
     return path
 
 
@@ -255,7 +256,8 @@ def identity(name_or_path: str, models_dir: Path, revision: str | None = None) -
         revision: commit, branch or tag of a hub repository; default: the registry's.
 
     Returns:
-        `sha256:<16 hex digits>` of a file or of all files of a folder; `hub:<id>@<commit>` of a hub model that was fetched,
+        `sha256:<16 hex digits>` of a file or of all files of a folder; `sealed:<16 hex digits>` of one that says what is in it
+        (`storage.folders`), without its model card and its claim; `hub:<id>@<commit>` of a hub model that was fetched,
         and holds nothing else, or is pinned to a commit, with the revision's name where its commit is not known;
         `missing:<name>` where there is nothing yet.
     """
@@ -273,6 +275,9 @@ def identity(name_or_path: str, models_dir: Path, revision: str | None = None) -
             return _combine({place: str(digest) for place, digest in pins.items()})
     if path.is_file():
         return _combine({path.name: digest_file(path)})
+    if path.is_dir() and folders.is_sealed(path):
+        # Loading compares every byte with it.
+        return f"sealed:{folders.read_identity(path)[:16]}"
     if path.is_dir():
         return _combine({str(file.relative_to(path)): digest_file(file) for file in list_files(path)})
     return f"missing:{name_or_path}"

@@ -163,3 +163,11 @@ def test_vectors_are_clips_of_one_stream() -> None:
     assert clip.streams["layers"].tolist() == [[1.0] * 3] * 2
     assert clip.values == {"label": torch.tensor(1)}
     assert dataset.streams["layers"].layout == "vector"
+
+
+def test_a_wanted_clip_without_a_row_is_refused(tmp_path: Path) -> None:
+    """Symptom: a clip that a table had lost was left out like one that cannot be used."""
+    write_audio(tmp_path / "0.parquet", ["c/a", "c/b"])
+    with pytest.raises(DataError, match="1 of 2 clips have no row, such as c/x; run the same command again"):
+        ClipStore.build([tmp_path / "0.parquet"], AUDIO_COLUMNS, tmp_path / "scratch", {"c/a", "c/x"})
+    assert list((tmp_path / "scratch").iterdir()) == []

@@ -80,7 +80,7 @@ def test_a_constant_target_is_not_divided_by_zero(two_corpora: dict) -> None:
 
 def test_objective_without_any_target_is_refused(two_corpora: dict) -> None:
     folder = two_corpora["folder"]
-    rows = [{"utterance_id": "a/000", "corpus": "a", "part": "held_out"}]
+    rows = [row | {"part": "held_out"} for row in read_table(folder / "parts.parquet").to_pylist()]
     write_table(folder / "parts.parquet", rows, schema.PARTS)
     with pytest.raises(DataError, match="objective egemaps: no training clip"):
         fit(two_corpora, "global")

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from emoadapt import schema
 from emoadapt.data.targets import build_training_shard, pack_training_shard
+from emoadapt.errors import DataError
 from emoadapt.storage.quarantine import collect_quarantine
 from emoadapt.storage.tables import read_table, write_table
 
@@ -57,3 +59,12 @@ def test_a_problem_is_listed_where_it_arose(tmp_path: Path) -> None:
     collect_quarantine(write_features(tmp_path, failed={2}), tmp_path / "q.parquet")
     rows = read_table(tmp_path / "q.parquet", schema.QUARANTINE).to_pylist()
     assert [(row["corpus"], row["feature"], row["utterance_id"]) for row in rows] == [("c", "audio", "c/002")]
+
+
+def test_a_feature_that_lacks_a_clip_is_refused(tmp_path: Path) -> None:
+    """Symptom: its target was masked, as if the clip had none."""
+    audio, egemaps = write_features(tmp_path)
+    rows = read_table(egemaps).to_pylist()
+    write_table(egemaps, rows[:-1], schema.feature_table("egemaps"))
+    with pytest.raises(DataError, match=rf"egemaps.* has {len(rows) - 1} clips, and .*audio.* has {len(rows)}"):
+        build_training_shard(audio, {"egemaps": ("egemaps", egemaps)}, tmp_path / "out.parquet")

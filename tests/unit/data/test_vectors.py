@@ -140,3 +140,19 @@ def test_equal_values_do_not_vary_by_rounding(value: float, scope: str, copies: 
     found = normalise_vectors(vectors, splits, train, scope)  # type: ignore[arg-type]
     assert all(abs(found[name][0]) < 1e-6 * max(abs(value), 1) for name in train)
     assert all(abs(found[name][0]) < 1 for name in ("home/test", "away/test"))
+
+
+@pytest.mark.parametrize("kind", ["egemaps", "layers"])
+def test_a_wanted_clip_without_a_row_is_refused(tmp_path: Path, kind: str) -> None:
+    columns = schema.LAYERS if kind == "layers" else schema.feature_table(kind)
+    row = {"utterance_id": "c/a", "key": "k", "status": "failed", "reason": "silent: x"}
+    write_table(tmp_path / "0.parquet", [row], columns)
+    shards = {"c": [tmp_path / "0.parquet"]}
+    read = (
+        (lambda names: read_layers(shards, names))
+        if kind == "layers"
+        else (lambda names: read_vectors(shards, kind, names))
+    )
+    assert read(["c/a"]) == {}
+    with pytest.raises(DataError, match="1 of 2 clips have no row, such as c/x"):
+        read(["c/a", "c/x", "c/x"])

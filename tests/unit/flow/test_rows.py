@@ -11,7 +11,7 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.errors import ClipError, DataError
-from emoadapt.features.base import guard
+from emoadapt.features.base import Extraction, guard
 from emoadapt.flow import rows as rows_module
 from emoadapt.flow.rows import Counts, compute_shard
 from emoadapt.flow.upstream import Recipe, Row
@@ -410,3 +410,16 @@ def test_what_the_study_states_stands_in_for_the_manifest(tmp_path: Path, monkey
     monkeypatch.setattr(Recorder, "manifest_columns", ("language",))
     assert compute(tmp_path) == Counts(1, 0, 0)
     assert asked == [None, "de"]
+
+
+def test_an_upstream_table_of_other_clips_is_refused(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "manifest.parquet", CLIPS)
+    compute(tmp_path)
+    names = dict(list(CLIPS.items())[1:])
+    write_manifest(tmp_path / "manifest.parquet", names)
+    upstream = {"manifest": tmp_path / "manifest.parquet", "audio": tmp_path / "features" / "000.parquet"}
+    both = Extraction(schema.feature_table("egemaps"), ("manifest", "audio"))
+    with pytest.raises(
+        DataError, match=r"000\.parquet has 100 clips, and .*manifest\.parquet has 99; run the same command"
+    ):
+        compute_shard(tmp_path / "out.parquet", upstream, both, run(Recorder), RECIPE, tmp_path)

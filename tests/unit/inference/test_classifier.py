@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
+from emoadapt.backbones.base import load_folder
 from emoadapt.backbones.speech_transformer import ARCHITECTURES, MODEL_TYPES, UntrainedBackbone, build_untrained
-from emoadapt.errors import ModelError
+from emoadapt.errors import DataError, ModelError
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.layers.heads import ProjectedHead, TwoLayerHead
 from emoadapt.layers.speech import LAYER_WEIGHTS
@@ -27,6 +28,12 @@ CLASSES = ["Wut", "Glück", "neutral"]
 def make_backbone(architecture: str = "wavlm", norm: str = "layer"):
     dimensions = UntrainedBackbone(hidden_size=16, layers=1, heads=2, conv_pos_groups=4, feat_extract_norm=norm)
     return build_untrained(architecture, dimensions).eval()
+
+
+def save_unsealed(classifier: EmotionClassifier, folder: Path) -> None:
+    """As models of anybody are, which may be edited."""
+    classifier.save(folder, {})
+    (folder / "contents.json").unlink()
 
 
 def make_projected(architecture: str = "wavlm", norm: str = "layer") -> EmotionClassifier:
@@ -152,7 +159,7 @@ def test_folder_without_a_model_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_classifiers_of_another_kind_are_refused(tmp_path: Path, values: dict[str, Any], message: str) -> None:
-    make_projected().save(tmp_path, {})
+    save_unsealed(make_projected(), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     kept = {"architectures": config["architectures"]} if "model_type" in values else config
     (tmp_path / "config.json").write_text(json.dumps(kept | {name: value for name, value in values.items() if value}))
@@ -166,7 +173,7 @@ def edit_config(folder: Path, **values: Any) -> None:
 
 
 def test_probabilities_of_outputs_of_one_name_are_added(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    make_projected().save(tmp_path, {})
+    save_unsealed(make_projected(), tmp_path)
     audio = [torch.linspace(-0.5, 0.5, 4000), torch.linspace(0, 0.1, 2500)]
     with torch.no_grad():
         first, second, third = load_classifier(tmp_path)(audio).softmax(dim=1).T
@@ -181,7 +188,7 @@ def test_probabilities_of_outputs_of_one_name_are_added(tmp_path: Path, caplog: 
 
 
 def test_classes_of_an_own_head_that_have_one_name_are_added(tmp_path: Path) -> None:
-    EmotionClassifier(make_backbone(), TwoLayerHead(16, 8, 3, seed=1), CLASSES).save(tmp_path, {})
+    save_unsealed(EmotionClassifier(make_backbone(), TwoLayerHead(16, 8, 3, seed=1), CLASSES), tmp_path)
     audio = [torch.linspace(-0.5, 0.5, 4000)]
     with torch.no_grad():
         before = load_classifier(tmp_path)(audio)[0].softmax(dim=0)
@@ -199,14 +206,14 @@ def test_classes_of_an_own_head_that_have_one_name_are_added(tmp_path: Path) -> 
     ],
 )
 def test_outputs_that_cannot_be_distinguished_are_refused(tmp_path: Path, values: dict[str, Any], found: str) -> None:
-    make_projected().save(tmp_path, {})
+    save_unsealed(make_projected(), tmp_path)
     edit_config(tmp_path, **values)
     with pytest.raises(ModelError, match=rf"several outputs of one name \({found}\).*`id2label` of config\.json"):
         load_classifier(tmp_path)
 
 
 def test_one_output_without_a_problem_is_a_rating_as_in_transformers(tmp_path: Path) -> None:
-    EmotionClassifier(make_backbone(), ProjectedHead(16, 8, 1, seed=1), ["valence"]).save(tmp_path, {})
+    save_unsealed(EmotionClassifier(make_backbone(), ProjectedHead(16, 8, 1, seed=1), ["valence"]), tmp_path)
     edit_config(tmp_path, problem_type=None)
     loaded = load_classifier(tmp_path)
     assert (loaded.classes, loaded.attributes) == ((), ("valence",))
@@ -215,7 +222,7 @@ def test_one_output_without_a_problem_is_a_rating_as_in_transformers(tmp_path: P
 def test_models_of_others_may_be_pickled(tmp_path: Path) -> None:
     """Symptom: of models that have no model.safetensors the head was said to be damaged."""
     classifier, audio = make_projected(), [torch.linspace(-0.5, 0.5, 4000)]
-    classifier.save(tmp_path, {})
+    save_unsealed(classifier, tmp_path)
     torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
     (tmp_path / "model.safetensors").unlink()
     with torch.no_grad():
@@ -231,7 +238,7 @@ def test_weighted_layers_come_back_from_the_weights_of_transformers_alone(tmp_pa
     with torch.no_grad():
         last = classifier(audio)
         classifier.backbone.layer_weights = torch.nn.Parameter(torch.tensor([2.0, -1.0]))
-        classifier.save(tmp_path, {})
+        save_unsealed(classifier, tmp_path)
         (tmp_path / LAYER_WEIGHTS).unlink()
         found = load_classifier(tmp_path)(audio)
         assert torch.equal(found, classifier(audio))
@@ -241,7 +248,7 @@ def test_weighted_layers_come_back_from_the_weights_of_transformers_alone(tmp_pa
 
 @pytest.mark.parametrize(("file", "content"), [("head.safetensors", b"cut"), ("classes.json", b'["Wut", "Gl')])
 def test_damaged_head_is_named(tmp_path: Path, file: str, content: bytes) -> None:
-    EmotionClassifier(make_backbone(), TwoLayerHead(16, 8, 3, seed=1), CLASSES).save(tmp_path, {})
+    save_unsealed(EmotionClassifier(make_backbone(), TwoLayerHead(16, 8, 3, seed=1), CLASSES), tmp_path)
     (tmp_path / file).write_bytes(content)
     with pytest.raises(ModelError, match=r"the head of .* cannot be read"):
         load_classifier(tmp_path)
@@ -256,3 +263,35 @@ def test_a_folder_that_is_not_the_model_names_the_one_that_is(tmp_path: Path) ->
         (tmp_path / "models" / name / "config.json").write_text("{}")
     with pytest.raises(ModelError, match=r"holds models; name one of its folders: r0f0s0, r0f0s1"):
         load_classifier(tmp_path / "models")
+
+
+@pytest.mark.parametrize("head", ["hf", "mlp"])
+def test_a_model_of_which_a_bit_was_flipped_is_refused(tmp_path: Path, head: str) -> None:
+    """Symptom: one exponent bit of a saved model, other tables, exit status 0."""
+    folder = tmp_path / "model"
+    own = EmotionClassifier(make_backbone(), TwoLayerHead(16, 8, 2, seed=1), ["a", "b"])
+    (make_projected() if head == "hf" else own).save(folder, {"title": "x"})
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "README.md"}
+    assert {"contents.json", "config.json", "model.safetensors"} <= set(files)
+    assert ("head.safetensors" in files) == (head == "mlp")
+    for name, content in files.items():
+        middle = len(content) // 2
+        (folder / name).write_bytes(content[:middle] + bytes([content[middle] ^ 64]) + content[middle + 1 :])
+        sentence = (
+            rf"{name} is not what was written.*; copy the whole folder .*model again, or delete it and run again; if"
+        )
+        with pytest.raises(DataError, match=sentence):
+            load_classifier(folder)
+        with pytest.raises(DataError, match=sentence):
+            load_folder(folder, origin="x", trained=True)
+        (folder / name).write_bytes(content)
+    (folder / "layer_weights.safetensors").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"layer_weights\.safetensors was added"):
+        load_classifier(folder)
+    (folder / "layer_weights.safetensors").unlink()
+    (folder / "README.md").write_text("Edited by hand.")
+    (folder / "clip.wav").write_bytes(b"x")
+    load_classifier(folder)
+    # As from the hub, or of an older version.
+    (folder / "contents.json").unlink()
+    load_classifier(folder)

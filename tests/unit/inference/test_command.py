@@ -194,6 +194,7 @@ def test_good_files_are_predicted_and_bad_ones_counted(head: str, tmp_path: Path
 def test_two_outputs_of_one_name_add_up_to_one(tmp_path: Path) -> None:
     """The second output of that name took the place of the first, and the rest of the probability was lost."""
     make_classifier().save(tmp_path / "model", {})
+    (tmp_path / "model/contents.json").unlink()
     config = tmp_path / "model/config.json"
     config.write_text(
         json.dumps(json.loads(config.read_text()) | {"id2label": {"0": "calm", "1": "angry", "2": "Calm"}})
@@ -212,7 +213,7 @@ def test_command_line_ends_without_a_traceback(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert [row["status"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["ok", "failed"]
-    passed_over = "4 files are passed over: .json 2, .md 1, .safetensors 1 (a file that is named is read all the same)"
+    passed_over = "5 files are passed over: .json 3, .md 1, .safetensors 1 (a file that is named is read all the same)"
     assert done.stderr.splitlines() == [
         f"emoadapt: .: {passed_over}",
         "emoadapt: 1 of 2 rows have the status failed, with a reason",

@@ -169,7 +169,7 @@ def test_a_changed_folder_is_refused(folder: Path, name: str, content: bytes | N
     (folder / name).unlink(missing_ok=True)
     if content is not None:
         (folder / name).write_bytes(content)
-    with pytest.raises(Damaged, match=f"{said}.*; copy the whole folder .* again, or delete it and run again"):
+    with pytest.raises(Damaged, match=f"{said}.*; copy the whole folder .* again, or delete it and run again; if"):
         verify_folder(folder, whole=whole)
 
 

@@ -186,10 +186,14 @@ class Work:
             if model is None
             else load_folder(model, origin="adapted", trained=True)
         )
-        rows = [row for row in read_table(source).to_pylist() if row["audio"] is not None]
+        every = read_table(source).to_pylist()
+        rows = [row for row in every if row["audio"] is not None]
         results = FrontEndExtractor(backbone).extract(rows)
         names = [{"utterance_id": row["utterance_id"], "key": "k", "status": "ok"} for row in rows]
-        write_table(target, [name | result for name, result in zip(names, results, strict=True)], schema.FRONTEND)
+        kept = [name | result for name, result in zip(names, results, strict=True)]
+        failed = {"key": "k", "status": "failed", "reason": "upstream audio: x"}
+        kept += [{"utterance_id": row["utterance_id"], **failed} for row in every if row["audio"] is None]
+        write_table(target, kept, schema.FRONTEND)
 
     def make_layers(self, telling: int = 1, n_layers: int = 3, width: int = 6, seed: int = 5) -> dict[str, np.ndarray]:
         """Layers (n_layers, width) of noise for the clips of `emotion`, of which one tells the classes apart."""

@@ -16,6 +16,7 @@ from transformers import AutoModel
 from emoadapt import schema
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.errors import DataError, TrainingError
+from emoadapt.storage.agreement import LEFT_OUT
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.training.adaptation import AdaptationLearner
 from emoadapt.training.interruption import Interrupted
@@ -293,7 +294,13 @@ def test_clips_without_a_target_or_audio_are_counted(work, caplog: pytest.LogCap
     work.write_unlabelled()
     work.values["adaptations"]["all"] |= {"epochs": 1, "max_seconds": 0.2}
     talk = read_table(work.folder / "train.talk.parquet").to_pylist()[1:]
-    write_table(work.folder / "train.talk.parquet", talk, schema.training(("egemaps", "face", "sentiment")))
+    columns = schema.training(("egemaps", "face", "sentiment"))
+    write_table(work.folder / "train.talk.parquet", talk, columns)
+    with pytest.raises(
+        DataError, match=r"have 31 clips, and .*parts\.parquet of talk has 32; run the same command again"
+    ):
+        run(work)
+    write_table(work.folder / "train.talk.parquet", talk, columns, {LEFT_OUT: "1"})
     model, _ = run(work)
     facts = json.loads((model / "adaptation.json").read_text())
     assert facts["targets"]["face"] == {"train": 21, "held_out": 8}
