@@ -36,7 +36,7 @@ STUDY = {
     "finetunings": {
         "default": {},
         "probe": {"method": "probe", "backbones": ["w"]},
-        "logistic": {"method": "probe", "head": "logistic", "layers": "last", "backbones": ["w"]},
+        "logistic": {"method": "probe", "classifier": "logistic", "layer": "last", "backbones": ["w"]},
         "svm": {"method": "svm", "backbones": ["e"]},
     },
     "tasks": {"t": {"corpus": "c", "classes": ["x", "y"], "split": {"by": "fractions"}}},
@@ -313,7 +313,7 @@ def test_every_library_that_is_imported_decides_something_or_is_named(graph: Gra
     foreign = tops - set(sys.stdlib_module_names) - {"emoadapt", "", "__future__"}
     aside = {
         "espeakng_loader", "mediapipe", "onnx", "huggingface_hub", "pooch", "requests", "snakemake_interface_logger_plugins",
-        "jinja2", "tqdm",
+        "jinja2", "tqdm", "google",
     }  # fmt: skip
     known = {name for name in foreign if code.name_distribution(name) in LIBRARIES or name in code.IDLE_LIBRARIES}
     assert foreign - known <= aside
