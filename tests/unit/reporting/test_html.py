@@ -229,10 +229,11 @@ def test_write_all_reads_the_layout_of_the_results(study, results, tmp_path):
     counts = dict(clips=4, wordless=1, unheard=0, words=40, substitutions=1, deletions=3, insertions=0)
     row = dict(corpus="crema_d", language="en", engine="whisper", model="small", word_error_rate=0.1, **counts)
     write_table(word_errors, [row], schema.WORD_ERRORS)
-    write_all(study, results, tmp_path / "tables", tmp_path / "figures", tmp_path / "index.html", word_errors)
+    pages = tmp_path / "tables", tmp_path / "figures", tmp_path / "index.html"
+    write_all(study, results, *pages, word_errors, versions={"polars": "99.1"})
     text = (tmp_path / "index.html").read_text()
     assert "evaluation.evaluate" in text and "methods.finetune" in text and "methods.probe" in text
-    assert "polars" in text
+    assert "polars" in text and "99.1" in text
     section = text[text.index('<section id="speech-recognition">') : text.index('<section id="quarantine">')]
     assert "whisper small" in section and "10.0 %" in section
 

@@ -156,7 +156,7 @@ def test_left_out_utterances_are_taken_from_the_splits(study, inputs, tmp_path):
         inputs.metrics,
         inputs.comparisons,
         inputs.quarantine,
-        {"crema": [marked]},
+        inputs.splits | {"crema": [marked]},
         inputs.manifests,
         inputs.parts,
         tmp_path,

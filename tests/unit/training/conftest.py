@@ -207,8 +207,8 @@ class Work:
                 layers[row["utterance_id"]] = values
         return layers
 
-    def write_layers(self, layers: Mapping[str, np.ndarray]) -> None:
-        """Layers (n_layers, width) of clips, which `tiny` then has; the first clip of acted failed, as its audio did."""
+    def write_layers(self, layers: Mapping[str, np.ndarray], *failed: str) -> None:
+        """Layers (n_layers, width) of clips, which `tiny` then has; `failed` and the clip of acted whose audio did have none."""
         self.values["backbones"]["tiny"]["untrained"]["layers"] = len(next(iter(layers.values()))) - 1
         rows = [
             {"utterance_id": name, "key": "k", "status": "ok", "layers": value.astype("<f4").tobytes()}
@@ -216,8 +216,9 @@ class Work:
             for name, value in layers.items()
             if name != "acted/001"
         ]
-        failed = {"utterance_id": "acted/001", "key": "k", "status": "failed", "reason": "layers_not_finite"}
-        write_table(self.folder / "layers.parquet", [failed, *rows], schema.LAYERS)
+        lost = {"key": "k", "status": "failed", "reason": "layers_not_finite"}
+        rows += [lost | {"utterance_id": name} for name in ("acted/001", *failed)]
+        write_table(self.folder / "layers.parquet", rows, schema.LAYERS)
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def test_folder_loads_and_describes_itself(adapted) -> None:
     assert facts["objectives"] == {"egemaps": 1.0, "face": 1.0, "sentiment": 0.5}
     assert facts["normalisers"][0] == {"objective": "egemaps", "corpus": "*", "mean": [125.0, 5.0], "std": [25.0, 1.0]}
     card = (model / "README.md").read_text()
-    assert "talk, radio" in card
+    assert "radio, talk" in card
     assert "not pretrained" in card
     assert "face: enet_b2_8 on faces found by mtcnn" in card
     assert not list(model.parent.glob(".*"))

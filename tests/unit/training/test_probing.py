@@ -210,7 +210,7 @@ def test_statistics_of_a_group_cancel_its_scale(labelled, scope: str, group) -> 
     layers = {name: values for name, values in labelled.make_layers(TELLING).items() if name != "acted/000"}
     found = {}
     for name, tried in (("plain", layers), ("moved", move(layers, group))):
-        labelled.write_layers(tried)
+        labelled.write_layers(tried, "acted/000")
         found[name] = {
             statistics: get_logits(run(labelled, normalise=statistics, name=f"{name}.{statistics}"))
             for statistics in ("train", scope)
