@@ -64,14 +64,19 @@ class _NamedSections(GenerateJsonSchema):
         return super().model_schema(schema) | {"title": name_section(schema["cls"])}
 
 
+CHOOSERS = ("importer", "architecture", "method")
+"""Keys that choose a plug-in, whose value names its section."""
+
+
 def name_section(section: type[BaseModel]) -> str:
     """Name of a section: its class; of a plug-in the key that chooses it (`importer: cafe`), or kind and name."""
     kind, _, plugin = section.__module__.removeprefix("emoadapt.").partition(".")
     if kind not in KINDS or section.__name__ != "Config":
         return section.__name__
     for key, field in section.model_fields.items():
-        if typing.get_origin(field.annotation) is typing.Literal and typing.get_args(field.annotation) == (plugin,):
-            return f"{key}: {plugin}"
+        names = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
+        if key in CHOOSERS and names:
+            return f"{key}: {', '.join(names)}"
     return f"{kind}.{plugin}"
 
 
@@ -166,7 +171,7 @@ def _show_type(annotation: Any) -> str:
     if origin is typing.Literal:
         return " \\| ".join(f"`{argument}`" for argument in arguments)
     if origin in (typing.Union, types.UnionType):
-        return " \\| ".join(_show_type(argument) for argument in arguments)
+        return " \\| ".join(dict.fromkeys(map(_show_type, arguments)))
     if origin is tuple:
         inner = [argument for argument in arguments if argument is not Ellipsis]
         return "list of " + ", ".join(dict.fromkeys(_show_type(argument) for argument in inner))
@@ -175,7 +180,7 @@ def _show_type(annotation: Any) -> str:
     if annotation is type(None):
         return "null"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return name_section(annotation).rpartition(": ")[2]
+        return " \\| ".join(name_section(annotation).rpartition(": ")[2].split(", "))
     return {str: "text", int: "integer", float: "number", bool: "true \\| false"}.get(annotation, annotation.__name__)
 
 

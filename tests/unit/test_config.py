@@ -733,3 +733,22 @@ def test_a_test_part_is_left_out_with_its_corpus() -> None:
     study = load_study(values)
     assert study.tasks["near"].test_also == {} and study.count_partitions("near") == 1
     assert study.left_out["tasks.near.test_also.away"] == "needs corpus away"
+
+
+@pytest.mark.parametrize("scope", ["corpus", "speaker"])
+def test_vectors_are_z_scored_only_where_there_are_some(scope: str) -> None:
+    """Symptom: `normalise` of a fine-tuning of audio was taken, changed nothing, and stood below the table as if it had."""
+    study: dict[str, Any] = {
+        "study": "x",
+        "corpora": {"c": {"importer": "folder", "root": "."}},
+        "backbones": {
+            "heard": {"architecture": "hubert", "weights": "a/b"},
+            "v": {"architecture": "vector", "reads": "egemaps"},
+        },
+        "tasks": {"t": {"corpus": "c", "classes": ["a", "b"], "split": {"by": "official"}}},
+        "finetunings": {"z": {"normalise": scope}},
+    }
+    with pytest.raises(ConfigError, match=r"finetunings\.z\.normalise: backbone heard reads no vectors"):
+        load_study(study)
+    study["finetunings"]["z"]["backbones"] = ["v"]
+    assert load_study(study).finetunings["z"].normalise == scope

@@ -192,6 +192,13 @@ class Study(Section):
             and layer >= config.depth
             and _names(finetuning, backbone)
         ]
+        if getattr(finetuning, "normalise", "train") != "train" and not finetuning.frozen:
+            problems += [
+                f"{path}.normalise: backbone {backbone} reads no vectors that could be z-scored; remove the key, or name backbones of "
+                f"`architecture: vector` in {path}.backbones"
+                for backbone, config in self.backbones.items()
+                if config.adaptable and _names(finetuning, backbone)
+            ]
         return problems
 
     def _check_features(self, name: str, backbone: Backbone) -> list[str]:

@@ -116,12 +116,16 @@ class Claims(FilePersistence):
         except (OSError, DataError) as error:
             return str(error)
         if claim is None:
-            return f"{path} does not say what it was made from"
+            return "output that does not say what it was made from"
         if claim.made != made:
             return explain_change(claim.made, made)
         if not inputs:
             inputs.append(digest_inputs(job.input, job.params.get("outside", ""), self._identify))
-        return "" if claim.inputs == inputs[0] else f"{path} was made from other inputs"
+        if claim.inputs == inputs[0]:
+            return ""
+        if not job.input:
+            return "the corpus has other clips"
+        return "made from other inputs or labels" if job.params.get("outside") else "made from other inputs"
 
     def _read_claim(self, path: str) -> Claim | None:
         found = Path(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -21,7 +22,6 @@ REASONS = {
     "Missing output files": "no output yet",
     "Incomplete output files": "output incomplete",
     "Forced execution": "forced",
-    "Params have changed": "settings, code or files changed",
     "Code has changed": "rule changed",
     "Software environment": "software environment changed",
     "Set of input files": "other input files",
@@ -29,6 +29,12 @@ REASONS = {
     "Input files updated by another job": "input is made anew",
 }
 """Beginning of a reason of Snakemake's -> its short form; the first that holds is the reason of a job."""
+
+CHANGED = "Params have changed since last execution: "
+"""What Snakemake writes before the words in which an output differs from the study (`emoadapt.flow.records`)."""
+
+SHOWN_REASONS = 4
+"""Reasons that are shown of a stage."""
 
 
 class Terminal(Console):
@@ -98,14 +104,18 @@ def draw_dry_run(stages: Mapping[str, str], jobs: Iterable[Job]) -> Table:
     table.add_column("because")
     for stage, counts in reasons.items():
         if counts:
-            words = [f"{n} {reason}" if len(counts) > 1 else reason for reason, n in counts.most_common()]
-            table.add_row(stage, str(counts.total()), ", ".join(words))
+            words = [f"{n} {reason}" if len(counts) > 1 else reason for reason, n in counts.most_common(SHOWN_REASONS)]
+            if more := len(counts) - SHOWN_REASONS:
+                words += [f"{more} other reason{'s' * (more > 1)} (-p)"] * (more > 0)
+            table.add_row(stage, str(counts.total()), "\n".join(words))
     table.add_row("all", str(sum(map(Counter.total, reasons.values()))), "", style="bold")
     return table
 
 
 def shorten_reason(reason: str) -> str:
     """Shorten Snakemake's reason for a job; an unknown one stays as it is."""
+    if words := re.search(rf"{CHANGED}([^;]+)", reason):
+        return words[1].strip()
     parts = reason.split("; ")
     return next((short for begin, short in REASONS.items() if any(part.startswith(begin) for part in parts)), reason)
 
