@@ -60,15 +60,15 @@ class Origin:
         """Let this process claim that it makes its outputs from these inputs and libraries, before it reads them.
 
         Args:
-            made: digest that the rule hands over; None = claim nothing, as the job was not called by a rule.
+            made: digest that the rule hands over; None: the job was not called by a rule, and claims nothing.
             outside: state of what no job writes, as the rule hands it over.
 
         Raises:
             DataError: an input is missing or damaged, or does not state its identity.
         """
+        parts = (_recall_parts(made) if made else None) or self.describe()
+        state_libraries(pair.partition("==")[0] for pair in parts.get(LIBRARIES, "").split())
         if made is not None:
-            versions = (_recall_parts(made) or {}).get(LIBRARIES, "")
-            state_libraries(pair.partition("==")[0] for pair in versions.split())
             state_claim(Claim(made, digest_inputs(self.list_inputs(), outside or "", identify)))
 
 
