@@ -94,21 +94,17 @@ def _count(times: int) -> str:
     return "once" if times == 1 else f"{times} times"
 
 
-def list_scale_notes(study: Study, splits: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
+def list_scale_notes(study: Study, splits: Mapping[str, pl.DataFrame]) -> dict[str, list[str]]:
     """Task -> sentences about speakers or corpora that are too small for statistics of their own.
 
     Args:
         study: the configuration.
-        splits: task -> its SPLITS tables.
+        splits: task -> its SPLITS rows.
     """
     notes: dict[str, list[str]] = {}
-    for task, paths in splits.items():
-        used = dict.fromkeys(setting.model.finetuning for setting in study.list_settings(task))
-        for name in used:
+    for task, rows in splits.items():
+        for name in dict.fromkeys(setting.model.finetuning for setting in study.list_settings(task)):
             scope: Any = getattr(study.finetunings[name], "normalise", "train")
-            if scope == "train":
-                continue
-            frame = read_frame(paths, schema.SPLITS)
-            found = find_small_groups(frame, frame["utterance_id"].unique(), scope)
-            notes.setdefault(task, []).extend(f"Fine-tuning {name}, {task}: {sentence}." for sentence in found)
+            for sentence in find_small_groups(rows, rows["utterance_id"], scope):
+                notes.setdefault(task, []).append(f"Fine-tuning {name}, {task}: {sentence}.")
     return notes
