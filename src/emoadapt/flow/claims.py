@@ -1,4 +1,4 @@
-"""Origins of outputs: what a job makes them from, digests of it, and what changed, in words.
+"""Origins of outputs: inputs, settings, code and libraries of a job, their digests, and changes of them in words.
 
 The claim in an output (`emoadapt.storage.claims`) is compared with the origin that the study would give it now.
 """
