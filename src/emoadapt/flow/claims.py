@@ -22,8 +22,8 @@ from emoadapt.storage.identities import read_identity
 
 LIBRARIES = "libraries"
 """Name of the part that holds the versions of libraries."""
-MADE = Path("results/.cache/made")
-"""Where the parts of digests are kept as text, to say later what changed. They decide nothing."""
+PARTS = Path("results/.cache/made")
+"""Folder of the parts of digests as text, kept to say later what changed. They decide nothing."""
 _known: dict[str, dict[str, str]] = {}
 """Digest -> its parts, of this process."""
 
@@ -107,7 +107,7 @@ def decide(made: str) -> str:
 
 def keep_parts(made: str) -> None:
     """Keep the parts of a digest on disk."""
-    path = MADE / f"{made}.json"
+    path = PARTS / f"{made}.json"
     if made in _known and not path.exists():
         write_cache(path, _known[made])
 
@@ -124,7 +124,7 @@ def _recall_parts(made: str) -> dict[str, str] | None:
     """The parts of a digest; None where they are not known, or are not what the digest is of."""
     if made in _known:
         return _known[made]
-    found = read_cache(MADE / f"{made}.json")
+    found = read_cache(PARTS / f"{made}.json")
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         return None
     return found if name_parts(tuple(found.items())) == made else None
