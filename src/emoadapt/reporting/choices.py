@@ -51,11 +51,6 @@ def build_choices(study: Study, splits: Mapping[str, Sequence[Path]], results: P
     return pl.DataFrame([{name: row[name] for name in COLUMNS} for row in rows], schema=COLUMNS)
 
 
-def build_no_choices() -> pl.DataFrame:
-    """The table of a study in which nothing was chosen: no rows."""
-    return pl.DataFrame(schema=COLUMNS)
-
-
 def name_chooser(settings: Any) -> str:
     """Name the clips that choose among the combinations of a fine-tuning."""
     if settings.choose_by == "dev":

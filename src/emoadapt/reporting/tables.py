@@ -14,7 +14,7 @@ from emoadapt.config import Study
 from emoadapt.config.places import Places, hide_places
 from emoadapt.errors import DataError
 from emoadapt.reporting.audits import COUNTS, build_calibration, build_fairness, build_leaks
-from emoadapt.reporting.choices import build_no_choices, list_choice_notes, list_scale_notes
+from emoadapt.reporting.choices import COLUMNS, list_choice_notes, list_scale_notes
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.exposure import (
     build_stage1,
@@ -131,7 +131,7 @@ def write_tables(
         tables[f"paper_{study.report.paper}"] = read_paper(study.report.paper)
     if word_errors:
         tables["word_errors"] = read_frame([word_errors], schema.WORD_ERRORS)
-    chosen = build_no_choices() if choices is None else choices
+    chosen = pl.DataFrame(schema=COLUMNS) if choices is None else choices
     tables["choices"] = chosen
     shared = {task: _count_shared(rows) for task, rows in divided.items()}
     scales = list_scale_notes(study, divided)
