@@ -122,12 +122,6 @@ def collect_declarations(kind: str, constant: str) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def load_sections(kind: str, attribute: str = "Config") -> dict[str, Any]:
-    """Map each plug-in that has a class `Config` to this section."""
-    modules = {name: load_plugin(kind, name) for name in list_plugins(kind)}
-    return {name: getattr(module, attribute) for name, module in modules.items() if hasattr(module, attribute)}
-
-
 def _unusable(kind: str, name: str, source: Path | None, error: Exception) -> ConfigError:
     return ConfigError(f"{KINDS[kind]} {name}: {source} cannot be used ({type(error).__name__}: {error}); correct it")
 

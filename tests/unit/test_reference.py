@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from emoadapt.plugins import load_sections
+from emoadapt.plugins import list_plugins
 from emoadapt.reference import NOT_IN_ENVIRONMENT, describe_configuration, describe_schema, generate_files
 
 ROOT = Path(__file__).parents[2]
@@ -51,5 +51,5 @@ def test_every_section_of_a_plugin_has_a_title_and_a_heading_of_its_own() -> Non
     assert len(titles) == len(set(titles))
     headings = [line for line in describe_configuration().splitlines() if line.startswith("## ")]
     assert len(headings) == len(set(headings))
-    for name in load_sections("corpora"):
+    for name in list_plugins("corpora"):
         assert f"importer: {name}" in titles and f"## corpora.<name> (importer: {name})" in headings

@@ -95,7 +95,7 @@ def test_a_run_is_not_unlocked_while_it_is_alive(copy: Project) -> None:
         copy.await_line(log, "rows to compute", run)
         refused = copy.snakemake("--unlock")
         assert refused.returncode != 0
-        assert f"{copy.root} stays locked: Snakemake is at work in it (process {run.pid} on " in refused.stderr
+        assert f"{copy.root} stays locked: Snakemake is running in it (process {run.pid} on " in refused.stderr
         assert list((copy.root / ".snakemake/locks").iterdir())
     finally:
         os.killpg(run.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Paths as they may be shown to others: without the folders of this machine and its users."""
+"""Paths without the folders of this machine and its users, to be shown to others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def name_place(path: str) -> str:
 
 
 def hide_places(text: str) -> str:
-    """A text with the absolute paths in it shortened, as far as they have no spaces."""
+    """Shorten the absolute paths in a text; a path is taken to end at a space."""
     return _WITHIN.sub(lambda found: name_place(found[0]), text)
 
 

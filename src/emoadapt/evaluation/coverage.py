@@ -1,4 +1,4 @@
-"""Every run is tested on exactly the test clips of its split; those without usable input are counted."""
+"""Check that every run was tested on exactly the test clips of its split; clips without usable input are counted."""
 
 from __future__ import annotations
 

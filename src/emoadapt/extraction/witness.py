@@ -1,8 +1,8 @@
 """Media that changed since their corpus was listed, or while they were read.
 
 A row's key holds the fingerprint that the clip had when it was listed. A worker computes it again from the file, once for each state
-of the file (size, times, inode), and asks for the state before and after the clip is read. So what is stored under a
-fingerprint was read from content with this fingerprint.
+of the file (size, times, inode), and compares the states before and after the clip is read. So a row that is stored under a
+fingerprint was computed from content with this fingerprint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REMEMBERED = 64
 
 
 class Witness:
-    """An extractor whose rows are of the files that were listed.
+    """An extractor that refuses files which are not as they were listed.
 
     Args:
         extractor: reads `path` of its rows.

@@ -190,7 +190,6 @@ def _refuse_external(model: Any, origin: str) -> None:
     Raises:
         ModelError: the model names another file.
     """
-    from google.protobuf.message import Message
     from onnx import TensorProto
 
     waiting = [model]
@@ -204,7 +203,7 @@ def _refuse_external(model: Any, origin: str) -> None:
             )
         for field, value in message.ListFields():
             if field.message_type is not None:
-                waiting += [value] if isinstance(value, Message) else value
+                waiting += [value] if hasattr(value, "ListFields") else value
 
 
 def _fit_input(graph: bytes, origin: str, output: str, side: int) -> tuple[bytes, str]:

@@ -1,4 +1,4 @@
-"""Origins of outputs: what a job makes them from, digests of it, and what changed, in words.
+"""Origins of outputs: inputs, settings, code and libraries of a job, their digests, and changes of them in words.
 
 The claim in an output (`emoadapt.storage.claims`) is compared with the origin that the study would give it now.
 """
@@ -22,8 +22,8 @@ from emoadapt.storage.identities import read_identity
 
 LIBRARIES = "libraries"
 """Name of the part that holds the versions of libraries."""
-MADE = Path("results/.cache/made")
-"""Where the parts of digests are kept as text, to say later what changed. They decide nothing."""
+PARTS = Path("results/.cache/made")
+"""Folder of the parts of digests as text, kept to say later what changed. They decide nothing."""
 _known: dict[str, dict[str, str]] = {}
 """Digest -> its parts, of this process."""
 
@@ -60,15 +60,15 @@ class Origin:
         """Let this process claim that it makes its outputs from these inputs and libraries, before it reads them.
 
         Args:
-            made: digest that the rule hands over; None = claim nothing, as the job was not called by a rule.
+            made: digest that the rule hands over; None: the job was not called by a rule, and claims nothing.
             outside: state of what no job writes, as the rule hands it over.
 
         Raises:
             DataError: an input is missing or damaged, or does not state its identity.
         """
+        parts = (_recall_parts(made) if made else None) or self.describe()
+        state_libraries(pair.partition("==")[0] for pair in parts.get(LIBRARIES, "").split())
         if made is not None:
-            versions = (_recall_parts(made) or {}).get(LIBRARIES, "")
-            state_libraries(pair.partition("==")[0] for pair in versions.split())
             state_claim(Claim(made, digest_inputs(self.list_inputs(), outside or "", identify)))
 
 
@@ -107,7 +107,7 @@ def decide(made: str) -> str:
 
 def keep_parts(made: str) -> None:
     """Keep the parts of a digest on disk."""
-    path = MADE / f"{made}.json"
+    path = PARTS / f"{made}.json"
     if made in _known and not path.exists():
         write_cache(path, _known[made])
 
@@ -124,7 +124,7 @@ def _recall_parts(made: str) -> dict[str, str] | None:
     """The parts of a digest; None where they are not known, or are not what the digest is of."""
     if made in _known:
         return _known[made]
-    found = read_cache(MADE / f"{made}.json")
+    found = read_cache(PARTS / f"{made}.json")
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         return None
     return found if name_parts(tuple(found.items())) == made else None

@@ -3,9 +3,9 @@
 Packages run by `python -m` are invisible to Snakemake; a digest in a rule's `params` makes its results
 depend on the command that the rule calls and on every first-party module that it imports, directly or not.
 
-Of most modules everything counts. Of `SLICED` ones only the definitions count that others use: a command of the command line, a
-table, a constant, a section of the configuration. A section counts by what it does: its keys and their checks decide values, and
-these stand in the params of a job.
+A module counts as a whole, unless it is one of `SLICED`: then only the definitions count that others use, such as a command of the
+command line, a table, a constant, or a section of the configuration. The keys of a section and their checks do not count: they
+decide values, which are in the params of a job.
 """
 
 from __future__ import annotations

@@ -7,12 +7,6 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
-LIBRARIES = (
-    "emoadapt", "snakemake", "torch", "transformers", "opensmile", "openai-whisper", "pocketsphinx",
-    "vaderSentiment", "jiwer", "mediapipe", "onnxruntime-gpu", "opencv-python-headless", "av", "numpy", "pyarrow", "polars",
-    "scikit-learn", "scipy",
-)  # fmt: skip
-
 VERSION = "version."
 """Beginning of the names under which a table keeps versions."""
 _VARIABLE = "EMOADAPT_LIBRARIES"
@@ -55,14 +49,13 @@ def name_versions(distributions: Iterable[str]) -> str:
 
 
 def state_libraries(names: Iterable[str]) -> None:
-    """Say which libraries decide the outputs of this process and its children; none: all of `LIBRARIES`, since nobody knows."""
+    """Say which libraries decide the outputs of this process and its children."""
     os.environ[_VARIABLE] = " ".join(names)
 
 
 def library_versions() -> dict[str, str]:
-    """Installed version of each library that the outputs of this process depend on, as `version.<name>`."""
-    stated = os.environ.get(_VARIABLE, "").split()
-    names = ("emoadapt", *stated) if stated else LIBRARIES
+    """Installed version of this package, and of each library that was stated (`state_libraries`), as `version.<name>`."""
+    names = ("emoadapt", *os.environ.get(_VARIABLE, "").split())
     found = {f"{VERSION}{name}": installed_version(name) for name in names}
     return {name: value for name, value in found.items() if value != "none"}
 

@@ -76,8 +76,10 @@ def make_heads(extraction: Extraction, tables: Sequence[list[Row]]) -> list[Row]
         for head, row in zip(heads, rows, strict=True):
             if row["utterance_id"] != head["utterance_id"]:
                 raise ValueError(f"the shard of {name} does not hold the utterances of that of {extraction.inputs[0]}")
-            told = row | {**extraction.stated} if name == "manifest" else row
-            head["inputs"] += [told[column] for column in columns if column not in ("utterance_id", "status", "reason")]
+            given = row | {**extraction.stated} if name == "manifest" else row
+            head["inputs"] += [
+                given[column] for column in columns if column not in ("utterance_id", "status", "reason")
+            ]
             if row.get("status", "ok") != "ok" and not head["blocked"]:
                 reason = row["reason"].removeprefix("upstream ")
                 head["blocked"] = (

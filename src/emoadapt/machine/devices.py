@@ -45,13 +45,13 @@ def take_devices(count: int, shared: Path = SHARED) -> list[str]:
 
     Args:
         count: GPUs that the job can use; where the machine has fewer, it is all of them.
-        shared: where the lock files lie, for all users; each user has a place for want of it.
+        shared: where the lock files lie, for all users. If it cannot be trusted, a folder of this user is used.
 
     Returns:
         The devices taken, as in CUDA_VISIBLE_DEVICES.
 
     Raises:
-        DataError: lock files can be made nowhere.
+        DataError: no folder can hold the lock files.
     """
     if count < 1:
         return []
@@ -156,7 +156,7 @@ def _open_all(names: Sequence[str], shared: Path) -> list[int]:
         found = _open_in(own, names)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
         raise DataError(
-            f"no lock file for a GPU can be made: {reason}, and {error}; make {shared} a folder as usual"
+            f"no lock file for a GPU can be made: {reason}, and {error}; make {shared} a folder with its usual permissions"
         ) from None
     logger.warning("GPUs are shared out in %s, where jobs of other users are not seen: %s", own, reason)
     return found
@@ -192,7 +192,7 @@ def _open(path: Path) -> int:
     try:
         with suppress(FileExistsError):
             descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
-            os.fchmod(descriptor, 0o666)  # whatever the umask of whoever comes first
+            os.fchmod(descriptor, 0o666)  # whatever the umask of the first user
             return descriptor
     except PermissionError:
         pass  # not to be written, but it may be there

@@ -1,7 +1,7 @@
 """A run: the record of a Snakemake process, its lock, and what its jobs may publish.
 
 Every main Snakemake process, dry runs included, has a record in `.snakemake/emoadapt.runs`, which the operating system keeps locked
-until the process ends, however it ends. Who finds all other records unlocked knows that lock files of Snakemake's are left over.
+until the process ends, however it ends. A process that finds all other records unlocked removes Snakemake's lock files as left over.
 
 Jobs are handed the name of the record of their run. They wait for a share of its lock, which they get when Snakemake has ended: a
 local job then ends as on SIGTERM, with its state kept; a job on a cluster continues. A run that begins in the folder waits for the
@@ -9,8 +9,8 @@ local jobs of dead runs, and deletes the records of dead runs. A job whose recor
 
 A file system without such locks (Lustre without `-o flock`) shows no process: left-over lock files are then Snakemake's own matter
 (`--unlock`), and a job does not notice that Snakemake has ended. Where locks are seen on one host only (Lustre with
-`-o localflock`, NFS with `local_lock`) a run on another host may be alive; so lock files and records go only on the host that
-they are of, or when no lock files but those of the new run are there.
+`-o localflock`, NFS with `local_lock`) a run on another host may be alive. Lock files are therefore removed on the host that made
+them alone, and so are records, unless the lock files of the new run are the only ones.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Disowned(DataError):
 def enter_folder(folder: Path) -> bool:
     """Record this process, and remove the Snakemake lock files of killed runs.
 
-    Of lock files that may be of another host a sentence tells instead.
+    Lock files that may be of another host stay, and a sentence on the terminal names that host.
 
     Args:
         folder: the working directory, in which `.snakemake` lies.
@@ -100,11 +100,13 @@ def refuse_unlocking(folder: Path, arguments: Sequence[str]) -> None:
     """
     if any(argument.startswith("--unl") for argument in arguments) and (runs := _list_living(folder / ".snakemake")):
         found = ", ".join(f"process {run.get('process', '?')} on {run.get('host', '?')}" for run in runs)
-        raise DataError(f"{folder} stays locked: Snakemake is at work in it ({found}). Wait until it ends, or end it")
+        raise DataError(f"{folder} stays locked: Snakemake is running in it ({found}). Wait until it ends, or end it")
 
 
 def begin_run(folder: Path, study: str) -> None:
-    """Make this process the run that its jobs belong to; wait for the jobs of dead runs, and disown what is left of them.
+    """Make this process the run that its jobs belong to, once local jobs of dead runs have ended.
+
+    Jobs of dead runs that do not end may publish nothing from then on.
 
     To be called when Snakemake has written its lock files.
 
@@ -112,7 +114,7 @@ def begin_run(folder: Path, study: str) -> None:
         OSError: the record cannot be written.
     """
     state = folder.absolute() / ".snakemake"
-    # Where there are no locks, a run that began meanwhile may have taken the record for one of a dead run.
+    # Without locks, a run that began meanwhile may have deleted the record as one of a dead run.
     own = next((record for record in _own if record.parent.parent == state and record.exists()), None) or _add_record(
         state
     )
@@ -140,7 +142,7 @@ def describe_run(folder: Path) -> str | None:
 
 
 def join_run() -> None:
-    """End this job when the Snakemake process that started it has ended; one on a cluster, when another run begins.
+    """End this job when the Snakemake process that started it has ended; on a cluster, when another run begins.
 
     Raises:
         Disowned: another run has begun already.
@@ -304,7 +306,7 @@ def _await_jobs(record: Path) -> None:
                 os.kill(job, signal.SIGCONT)  # one that was stopped would keep its GPU for ever
         time.sleep(0.1)
     if jobs:
-        _say("jobs of a killed run have not ended; they publish nothing any more. End them with kill -9", jobs)
+        _say("jobs of a killed run have not ended; they can write no results. End them with kill -9", jobs)
 
 
 def _list_jobs(record: Path) -> Iterator[int]:

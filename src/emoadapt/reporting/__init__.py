@@ -84,7 +84,8 @@ def write_all(
     )
     write_figures(study, metrics, confusion, comparisons, curves, run_curves, quarantine, figures, audits)
     remarks = leak_footnotes(study, read_frame(audits["leaks"], schema.LEAKS))
-    for task, sentences in list_scale_notes(study, splits).items():
+    divided = {task: read_frame(paths, schema.SPLITS) for task, paths in splits.items()}
+    for task, sentences in list_scale_notes(study, divided).items():
         remarks[task] = [*remarks.get(task, []), *sentences]
     write_declared(study, comparisons, tables, figures, remarks, list_choice_notes(choices))
     provenance = {

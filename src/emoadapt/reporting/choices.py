@@ -51,11 +51,6 @@ def build_choices(study: Study, splits: Mapping[str, Sequence[Path]], results: P
     return pl.DataFrame([{name: row[name] for name in COLUMNS} for row in rows], schema=COLUMNS)
 
 
-def build_no_choices() -> pl.DataFrame:
-    """The table of a study in which nothing was chosen: no rows."""
-    return pl.DataFrame(schema=COLUMNS)
-
-
 def name_chooser(settings: Any) -> str:
     """Name the clips that choose among the combinations of a fine-tuning."""
     if settings.choose_by == "dev":
@@ -94,21 +89,17 @@ def _count(times: int) -> str:
     return "once" if times == 1 else f"{times} times"
 
 
-def list_scale_notes(study: Study, splits: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
+def list_scale_notes(study: Study, splits: Mapping[str, pl.DataFrame]) -> dict[str, list[str]]:
     """Task -> sentences about speakers or corpora that are too small for statistics of their own.
 
     Args:
         study: the configuration.
-        splits: task -> its SPLITS tables.
+        splits: task -> its SPLITS rows.
     """
     notes: dict[str, list[str]] = {}
-    for task, paths in splits.items():
-        used = dict.fromkeys(setting.model.finetuning for setting in study.list_settings(task))
-        for name in used:
+    for task, rows in splits.items():
+        for name in dict.fromkeys(setting.model.finetuning for setting in study.list_settings(task)):
             scope: Any = getattr(study.finetunings[name], "normalise", "train")
-            if scope == "train":
-                continue
-            frame = read_frame(paths, schema.SPLITS)
-            found = find_small_groups(frame, frame["utterance_id"].unique(), scope)
-            notes.setdefault(task, []).extend(f"Fine-tuning {name}, {task}: {sentence}." for sentence in found)
+            for sentence in find_small_groups(rows, rows["utterance_id"], scope):
+                notes.setdefault(task, []).append(f"Fine-tuning {name}, {task}: {sentence}.")
     return notes

@@ -14,7 +14,7 @@ from emoadapt.config import Study
 from emoadapt.config.places import Places, hide_places
 from emoadapt.errors import DataError
 from emoadapt.reporting.audits import COUNTS, build_calibration, build_fairness, build_leaks
-from emoadapt.reporting.choices import build_no_choices, list_choice_notes, list_scale_notes
+from emoadapt.reporting.choices import COLUMNS, list_choice_notes, list_scale_notes
 from emoadapt.reporting.display import present_table
 from emoadapt.reporting.exposure import (
     build_stage1,
@@ -106,6 +106,7 @@ def write_tables(
     shown = pl.col("reason").map_elements(lambda reason: hide_places(places.hide(reason)), pl.String)
     aside = aside.with_columns(shown)
     clips = read_clips(study, manifests)
+    divided = {task: read_frame(paths, schema.SPLITS) for task, paths in splits.items()}
     results = build_results(study, compared)
     home = results.filter(pl.col("test_corpus") == pl.col("corpus"))
     tables = {
@@ -116,9 +117,7 @@ def write_tables(
         "cosine_distance": average_runs(study, measured.filter(metric="cosine_distance")).drop("label", "n_least"),
         "cross_corpus": results.filter(pl.col("test_corpus") != pl.col("corpus"), ~pl.col("metric").is_in(APART)),
         "data": build_data(study, splits, clips),
-        "stage1_data": build_stage1(
-            study, {task: read_frame(paths, schema.SPLITS) for task, paths in splits.items()}, clips, parts
-        ),
+        "stage1_data": build_stage1(study, divided, clips, parts),
         "quarantine": count_quarantine(aside),
         "quarantine_rows": aside.sort("corpus", "feature", "utterance_id"),
     }
@@ -132,16 +131,17 @@ def write_tables(
         tables[f"paper_{study.report.paper}"] = read_paper(study.report.paper)
     if word_errors:
         tables["word_errors"] = read_frame([word_errors], schema.WORD_ERRORS)
-    chosen = build_no_choices() if choices is None else choices
+    chosen = pl.DataFrame(schema=COLUMNS) if choices is None else choices
     tables["choices"] = chosen
-    shared = {task: _count_shared(read_frame(paths, schema.SPLITS)) for task, paths in splits.items()}
+    shared = {task: _count_shared(rows) for task, rows in divided.items()}
+    scales = list_scale_notes(study, divided)
     out.mkdir(parents=True, exist_ok=True)
     for name in table_names(study, word_errors is not None, not chosen.is_empty()):
         write_text(out / f"{name}.csv", format_frame(tables[name]))
         notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_methods(study, tables[name])
         notes += _say_runs(study, tables[name]) + _say_sizes(study, tables[name], measured)
         notes += _say_pairs(study, tables[name], compared) if name in ("results", "cross_corpus") else []
-        notes += _say_choices(study, tables[name], chosen, splits)
+        notes += _say_choices(tables[name], chosen, scales)
         notes += _say_shared(tables[name], shared)
         write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
         if notes:
@@ -156,15 +156,18 @@ def _say_methods(study: Study, tidy: pl.DataFrame) -> list[str]:
     return list_score_notes(study, tasks) + list_method_notes(study, finetunings)
 
 
-def _say_choices(
-    study: Study, tidy: pl.DataFrame, choices: pl.DataFrame, splits: Mapping[str, Sequence[Path]]
-) -> list[str]:
-    """What was chosen by the runs of a table's models, and where statistics of speakers or corpora are uncertain."""
+def _say_choices(tidy: pl.DataFrame, choices: pl.DataFrame, scales: Mapping[str, Sequence[str]]) -> list[str]:
+    """What was chosen by the runs of a table's models, and where statistics of speakers or corpora are uncertain.
+
+    Args:
+        tidy: a table.
+        choices: rows of `build_choices`.
+        scales: task -> sentences of `list_scale_notes`.
+    """
     if not {"task", "metric", *Model._fields} <= set(tidy.columns):
         return []
     shown = {(task, str(Model(*model))) for task, *model in tidy.select("task", *Model._fields).unique().iter_rows()}
     said = [note for key, note in list_choice_notes(choices).items() if key in shown]
-    scales = list_scale_notes(study, splits)
     return said + [note for task in tidy["task"].unique(maintain_order=True) for note in scales.get(task, [])]
 
 

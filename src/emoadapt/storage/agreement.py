@@ -1,4 +1,4 @@
-"""Tables of one study agree on its clips, from the manifests on; where they do not, nothing is computed from them."""
+"""Checks that tables of one study have the same clips, before anything is computed from them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ADVICE = "run the same command again; if this does not change, delete the small
 
 
 def refuse_other_rows(first: Path, *others: Path) -> None:
-    """Refuse tables that do not have the rows of a first one: as many, of the same names, in the same order.
+    """Refuse tables whose rows differ from those of the first in number, names or order.
 
-    What the tables state of themselves is compared; nothing else of them is read.
+    Only their footers are read.
 
     Raises:
         DataError: as `read_table`, or one differs.
@@ -31,7 +31,7 @@ def refuse_other_rows(first: Path, *others: Path) -> None:
 
 
 def refuse_other_number(expected: int, source: str, paths: Sequence[Path]) -> None:
-    """Refuse tables that do not have, one below the other, all rows of their source; rows left out on purpose are counted.
+    """Refuse shards that do not have all rows of their source; rows that they state as left out are counted.
 
     Args:
         expected: rows of the source.
@@ -53,9 +53,9 @@ def refuse_missing(missing: Collection[str], wanted: int, paths: Sequence[Path])
     """Refuse tables that have no row at all of a clip, not even one that says why it cannot be used.
 
     Args:
-        missing: clips of which no row was found.
+        missing: clips without a row.
         wanted: number of clips that were looked for.
-        paths: where.
+        paths: the tables.
 
     Raises:
         DataError: there are some.

@@ -1,4 +1,4 @@
-"""Cache files: each has a digest of its content, and whatever is wrong with one, a process can do without it."""
+"""Cache files, each with a digest of its content. A missing or damaged one is computed again."""
 
 from __future__ import annotations
 

@@ -50,24 +50,24 @@ def seal_folder(folder: Path) -> None:
 
 
 def is_sealed(folder: Path) -> bool:
-    """Whether a folder has a `contents.json`; one of anybody else's has none."""
+    """Whether a folder has a `contents.json`; models from elsewhere have none."""
     return (folder / CONTENTS).is_file()
 
 
-def verify_folder(folder: Path, *, whole: bool = False, heeded: Collection[str] | None = None) -> None:
+def verify_folder(folder: Path, *, whole: bool = False, refused: Collection[str] | None = None) -> None:
     """Compare the files of a folder with its `contents.json`.
 
     Args:
         folder: a sealed folder.
         whole: read every byte; else only names and sizes are compared.
-        heeded: suffixes of files that may not be added; None: no file may.
+        refused: suffixes of files that may not be added; None: no file may.
 
     Raises:
         Damaged: a file is missing, was added, or was changed.
         DataError: the folder is not sealed.
     """
     listed, found = read_contents(folder)["files"], _list_files(folder)
-    found = {name: path for name, path in found.items() if name in listed or heeded is None or path.suffix in heeded}
+    found = {name: path for name, path in found.items() if name in listed or refused is None or path.suffix in refused}
     for name in sorted(listed.keys() | found.keys()):
         if problem := _compare(listed.get(name), found.get(name), whole):
             raise Damaged(f"{folder / name} {problem}; {_advise(folder)}")

@@ -273,7 +273,7 @@ class Graph:
             "cli.adapt",
             f"methods.{settings.method}",
             *self._backbone_modules(backbone),
-            *self._objective_modules(adaptation),
+            *(f"objectives.{name}" for name in sorted(settings.objectives)),
             also=[*settings.list_libraries(), *self._backbone_libraries(backbone)],
         )
 
@@ -294,9 +294,6 @@ class Graph:
         return sorted(
             name for name in self.study.adaptations[adaptation].objectives if name in self._objective_features
         )
-
-    def _objective_modules(self, adaptation: str) -> list[str]:
-        return [f"objectives.{name}" for name in sorted(self.study.adaptations[adaptation].objectives)]
 
     # --- Stage 2
 

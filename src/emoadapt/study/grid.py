@@ -59,9 +59,9 @@ def list_trials(study: Study, setting: Setting) -> list[Run]:
 def batches(study: Study, setting: Setting, folds: int) -> dict[str, list[Run]]:
     """Batch name -> runs that share one process.
 
-    A batch holds runs of one partition: one more partition changes no batch, one more seed, draw or fold no full one. Where a
-    partition has too few runs to fill a batch and there are many partitions, a batch holds a run of each of several partitions:
-    one more seed or partition then changes no full batch either.
+    A batch holds runs of one partition: one more partition changes no batch, and a seed above the others no full one. One more draw or
+    fold changes batches if there are several seeds. Where a partition has too few runs to fill a batch and there are many partitions, a
+    batch holds a run of each of several partitions: one more partition, or a seed above the others, changes no full batch then.
     """
     size = study.runs_per_job
     by_partition = [

@@ -1,7 +1,7 @@
 """Origins of all outputs of a study: the one place that says what a job reads and what decides its outputs.
 
-Each rule of the Snakefile asks the method of its name for inputs and digest; each command asks it for its inputs, and states what
-its outputs are made from; `refuse_others` compares the claims of outputs with it.
+A rule of the Snakefile takes its inputs and its digest from the method of its name. The command takes its inputs from the same method
+and states the origin in its outputs. `refuse_others` compares these claims with the origins of the study.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ class Origins:
     def refuse_others(self, paths: Iterable[str]) -> list[str]:
         """Refuse outputs, and all that they were made from, that do not belong to this study.
 
-        The content of corpora is not looked at, since it may change while a study runs, and neither are the versions of libraries,
-        which the report lists.
+        The content of corpora is not compared, since it may change while a study runs; nor are versions of libraries, which the
+        report lists.
 
         Returns:
-            All that were looked at.
+            All outputs that were compared.
 
         Raises:
             DataError: the first that does not, and what to do.

@@ -46,7 +46,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Division:
-    """Clips that a candidate is fitted to, and those that it is asked about.
+    """Clips that a candidate is fitted to, and clips that it then predicts.
 
     Args:
         number: 0 = the run itself, which is tested; others are inner divisions.
@@ -120,7 +120,7 @@ def place_layer(layer: int | str, depth: int) -> int | None:
 def choose(
     candidates: Sequence[Candidate], divisions: Sequence[Division], clips: TaskClips, curve: Curve, fit: Fit
 ) -> Candidate:
-    """Choose the candidate with the best score over the clips asked about in all divisions; on a tie the first.
+    """Choose the candidate with the best score over the predicted clips of all divisions; on a tie the first.
 
     Args:
         candidates: in order of preference.

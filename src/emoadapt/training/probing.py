@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from emoadapt.data.batching import Batch, load_batches
 from emoadapt.data.clips import VectorDataset
 from emoadapt.layers.heads import Head
-from emoadapt.methods.probe import BY_EPOCHS
 from emoadapt.study.nodes import Run
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.choices import Candidate, Division
@@ -82,7 +81,7 @@ class _Probing(FrozenTraining):
         self, run: Run, candidate: Candidate, division: Division, vectors: Vectors, stacks: Sequence[np.ndarray]
     ) -> tuple[np.ndarray, Curve | None]:
         """See `FrozenTraining`; the dev part chooses the epoch."""
-        if candidate.settings.classifier not in BY_EPOCHS:
+        if not candidate.settings.by_epochs:
             return super().fit_candidate(run, candidate, division, vectors, stacks)
         settings, clips = candidate.settings.model_copy(update={"precision": "32-true"}), self.clips
         kept = list(self.places.values()) if candidate.layer is None else [self.places[candidate.layer]]

@@ -26,7 +26,7 @@ def verify_weights(path: Path) -> None:
         ModelError: as `refuse_inflated`.
     """
     if path.is_dir() and is_sealed(path):
-        verify_folder(path, whole=True, heeded=READ)
+        verify_folder(path, whole=True, refused=READ)
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         refuse_inflated(file)
 

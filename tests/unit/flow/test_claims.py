@@ -64,7 +64,7 @@ def test_texts_of_the_cache_are_not_believed(forged: object) -> None:
     keep_parts(before)
     claims._known.clear()
     name_parts.cache_clear()
-    write_cache(claims.MADE / f"{before}.json", forged)
+    write_cache(claims.PARTS / f"{before}.json", forged)
     assert explain_change(before, name(**(BEFORE | {"code": "x"}))) == "made with other settings or code"
     upgraded = name(**(BEFORE | {"libraries": "torch==2.13"}))
     assert explain_change(before, upgraded) == "made with other libraries"
@@ -149,4 +149,4 @@ def test_output_is_compared_with_what_the_study_would_make() -> None:
 def test_parts_on_disk_are_what_the_digest_is_of() -> None:
     made = name(**BEFORE)
     keep_parts(made)
-    assert read_cache(claims.MADE / f"{made}.json") == BEFORE
+    assert read_cache(claims.PARTS / f"{made}.json") == BEFORE

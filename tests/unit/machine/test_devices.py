@@ -241,7 +241,9 @@ def test_without_any_place_for_locks_a_sentence_tells(tmp_path: Path, monkeypatc
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
     monkeypatch.setenv(VISIBLE, "0")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with pytest.raises(DataError, match=r"no lock file for a GPU can be made: .*; make .*away a folder as usual"):
+    with pytest.raises(
+        DataError, match=r"no lock file for a GPU can be made: .*; make .*away a folder with its usual permissions"
+    ):
         take_devices(1, tmp_path / "away")
 
 

@@ -267,7 +267,7 @@ def test_a_job_that_does_not_end_publishes_nothing_when_another_run_has_begun(
     job, output = killed(STUBBORN)
     monkeypatch.setattr(run, "SECONDS_FOR_JOBS", 0.2)
     begin(tmp_path)
-    assert f"they publish nothing any more. End them with kill -9 (process {job})" in capsys.readouterr().err
+    assert f"they can write no results. End them with kill -9 (process {job})" in capsys.readouterr().err
     (tmp_path / "go").touch()
     await_end(output)
     assert (tmp_path / "result").read_text() == "of an older run" and not (tmp_path / "published").exists()
@@ -339,7 +339,7 @@ def test_a_record_that_a_full_disk_left_empty_is_of_an_unknown_host(
 def test_a_live_run_is_not_unlocked(tmp_path: Path) -> None:
     other, _ = start(tmp_path)
     refuse_unlocking(tmp_path, ["--dry-run"])
-    with pytest.raises(DataError, match=rf"stays locked: Snakemake is at work in it \(process {other.pid} on "):
+    with pytest.raises(DataError, match=rf"stays locked: Snakemake is running in it \(process {other.pid} on "):
         refuse_unlocking(tmp_path, ["snakemake", "--unlock"])
     end(other)
     refuse_unlocking(tmp_path, ["snakemake", "--unlock"])

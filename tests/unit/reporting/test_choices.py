@@ -11,6 +11,7 @@ from emoadapt.reporting.choices import build_choices, list_scale_notes
 from emoadapt.reporting.runs import list_batches
 from emoadapt.reporting.style import list_method_notes
 from emoadapt.reporting.tables import read_tidy
+from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import read_table, write_table
 
 PROBES = {
@@ -98,7 +99,8 @@ def test_small_groups_are_said(reported) -> None:
         "Fine-tuning scaled, improv: 10 of 10 speakers have fewer than 10 clips (msp_improv s0, msp_improv s1, msp_improv s2, ...), so that the "
         "statistics of each are uncertain."
     )
-    assert list_scale_notes(study, inputs.splits) == {"improv": [sentence]}
+    splits = {task: read_frame(paths, schema.SPLITS) for task, paths in inputs.splits.items()}
+    assert list_scale_notes(study, splits) == {"improv": [sentence]}
     assert sentence in (folder / "tables" / "results.md").read_text()
 
 

@@ -128,38 +128,46 @@ def _note_statistics(study: Study, task: str, splits: pl.DataFrame) -> list[str]
 
 
 def _find_lone_speakers(study: Study, task: str, splits: pl.DataFrame, drawn: Mapping[str, pl.DataFrame]) -> list[str]:
-    """Fine-tunings that choose by inner folds where the training clips of a run have no two speakers, or unknown ones."""
-    whose = splits.select("partition", "fold", "utterance_id", "split", "corpus", "speaker")
+    """Fine-tunings that choose by inner folds where the training clips of a run have no two speakers, or unknown ones.
+
+    Args:
+        study: the study.
+        task: its name.
+        splits: SPLITS rows.
+        drawn: number of training clips -> rows of `draw_subsets`.
+    """
     problems = []
-    for name, settings in _list_finetunings(study, task).items():
+    for setting in study.list_settings(task):
+        name, subset = setting.model.finetuning, setting.subset
+        settings: Any = study.finetunings[name]
         if not getattr(settings, "lists", []) or settings.choose_by == "dev":
             continue
-        for setting in study.list_settings(task):
-            if setting.model.finetuning != name:
-                continue
-            rows = (
-                drawn[setting.subset]
-                .select("resampling", "partition", "fold", "utterance_id")
-                .join(whose, on=["partition", "fold", "utterance_id"])
+        dev = settings.train_on_dev and subset == "full"
+        for row in _find_undivided(splits, drawn[subset], dev).head(1).iter_rows(named=True):
+            unknown = row["len"] - row["known"]
+            found = f"{unknown} clips without a speaker" if unknown else "one speaker"
+            problems.append(
+                f"task {task}: finetunings.{name} chooses {' and '.join(settings.lists)} by inner folds over speakers, and the "
+                f"{row['len']} training clips of partition {row['partition']}, fold {row['fold']} ({subset}) have {found}; set "
+                "choose_by: dev, use more clips, or name one value for each key"
             )
-            if settings.train_on_dev and setting.subset == "full":
-                added = whose.filter(split="dev").select(
-                    pl.lit(0, rows["resampling"].dtype).alias("resampling"), pl.all()
-                )
-                rows = pl.concat([rows, added.select(rows.columns)])
-            counted = rows.group_by("partition", "fold", "resampling").agg(
-                pl.len(), known=pl.col("speaker").count(), speakers=pl.struct("corpus", "speaker").n_unique()
-            )
-            wrong = counted.filter((pl.col("known") < pl.col("len")) | (pl.col("speakers") < 2))
-            for row in wrong.sort("partition", "fold", "resampling").head(1).iter_rows(named=True):
-                found = (
-                    "one speaker"
-                    if row["known"] == row["len"]
-                    else f"{row['len'] - row['known']} clips without a speaker"
-                )
-                problems.append(
-                    f"task {task}: finetunings.{name} chooses {' and '.join(settings.lists)} by inner folds over speakers, and the "
-                    f"{row['len']} training clips of partition {row['partition']}, fold {row['fold']} ({setting.subset}) have {found}; set "
-                    "choose_by: dev, use more clips, or name one value for each key"
-                )
     return list(dict.fromkeys(problems))
+
+
+def _find_undivided(splits: pl.DataFrame, drawn: pl.DataFrame, dev: bool) -> pl.DataFrame:
+    """Draws whose clips cannot be divided by speaker: `partition`, `fold`, `resampling`, `len`, `known`, `speakers`; sorted.
+
+    Args:
+        splits: SPLITS rows.
+        drawn: rows of `draw_subsets`.
+        dev: the dev part is divided too.
+    """
+    place = ["partition", "fold", "resampling"]
+    rows = drawn.select(*place, "utterance_id").join(splits, on=["partition", "fold", "utterance_id"])
+    if dev:
+        joined = splits.filter(split="dev").join(drawn.select(place).unique(), on=["partition", "fold"])
+        rows = pl.concat([rows.select(joined.columns), joined])
+    counted = rows.group_by(place).agg(
+        pl.len(), known=pl.col("speaker").count(), speakers=pl.struct("corpus", "speaker").n_unique()
+    )
+    return counted.filter((pl.col("known") < pl.col("len")) | (pl.col("speakers") < 2)).sort(place)
