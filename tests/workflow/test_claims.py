@@ -222,3 +222,19 @@ def test_triggers_that_hide_changes_are_refused(project: Project) -> None:
     done = project.snakemake("--dry-run", "--rerun-triggers", "mtime")
     assert done.returncode != 0 and "--rerun-triggers would hide what changed" in done.stdout + done.stderr
     assert project.jobs("--rerun-triggers", "params") == RETRAINED
+
+
+def test_snakemake_packs_no_report_of_another_configuration(project: Project, tmp_path: Path) -> None:
+    """Symptom: it packed the report of two epochs for a study of three."""
+    project.edit("small.yaml", "    epochs: 2\n", "    epochs: 3\n")
+    done = project.snakemake("--report", str(tmp_path / "report.zip"))
+    assert done.returncode != 0 and not (tmp_path / "report.zip").exists()
+    assert "epochs: 2 -> 3. Bring it up to date with `snakemake`" in done.stdout + done.stderr
+
+
+def test_a_missing_table_is_named_by_the_report(copy: Project) -> None:
+    """Symptom: a traceback."""
+    copy.forget("metrics/emotions.parquet")
+    done = report(copy, "small.yaml")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "emotions.parquet does not belong to this study: it is missing" in done.stderr

@@ -39,6 +39,7 @@ _PLACES = {
     "word_errors": r"metrics/word_errors\.parquet",
     "evaluate": r"metrics/([^/.]+)(?:\.[a-z]+)?\.parquet",
     "quarantine": r"quarantine\.parquet",
+    "report": r"(?:tables|figures|report/index\.html)",
 }
 """Job -> its outputs in the folder of results; what the groups match names it. Of two that match, the first counts."""
 
@@ -282,7 +283,10 @@ class Origins:
 
 def _find_difference(path: str, origin: Origin, find_identity: Callable[[str], str]) -> str:
     """Why an output is not the one of its origin, or an empty text."""
-    claim = read_claim(Path(path))
+    try:
+        claim = read_claim(Path(path))
+    except FileNotFoundError:
+        return "it is missing"
     if claim is None:
         return "it does not say what it was made from"
     if decide(claim.made) != decide(origin.made):
