@@ -238,3 +238,15 @@ def test_a_missing_table_is_named_by_the_report(copy: Project) -> None:
     done = report(copy, "small.yaml")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "emotions.parquet does not belong to this study: it is missing" in done.stderr
+
+
+def test_subsets_of_other_splits_are_not_written(project: Project) -> None:
+    """Symptom: the subsets of the splits that were there, under a configuration with other ones."""
+    command = ["subset", "emotions", "12", "--configfile", "small.yaml", "--output", "subsets.csv"]
+    done = call(project, "small.yaml", *command)
+    assert done.returncode == 0, done.stderr
+    (project.root / "subsets.csv").unlink()
+    project.edit("small.yaml", "      k: 3\n", "      k: 3\n      seed: 7\n")
+    done = call(project, "small.yaml", *command)
+    assert done.returncode == 1 and not (project.root / "subsets.csv").exists()
+    assert "splits/emotions/0.parquet does not belong to this study: split changed" in done.stderr
