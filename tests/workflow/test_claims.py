@@ -196,7 +196,7 @@ def test_code_edited_during_a_run_is_not_claimed_to_be_that_of_its_begin(
     (copy.root / "src/emoadapt/storage/files.py").open("a").write("\nEDITED = True\n")
     done = call(copy, "small.yaml", *command.split(), "again", "--made", claim.made)
     assert done.returncode == 1 and not (copy.root / "again").exists()
-    assert "when the run began: code changed" in done.stderr and "Run the same command again" in done.stderr
+    assert "that the run began with: code changed" in done.stderr and "Run the same command again" in done.stderr
 
 
 def test_report_refuses_what_does_not_belong_to_its_configuration(copy: Project) -> None:

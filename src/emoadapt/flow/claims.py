@@ -77,7 +77,7 @@ class Origin:
         """Refuse to make outputs by the code of now that would claim the code of when the run began."""
         if decide(made) != decide(self.made):
             raise DataError(
-                f"this job is not made any more as it was when the run began: {explain_change(made, self.made)}. "
+                f"settings or code of this job are not those that the run began with: {explain_change(made, self.made)}. "
                 "Run the same command again"
             )
 

@@ -103,7 +103,7 @@ def test_what_changed_since_the_run_began_is_not_claimed() -> None:
     began = Origin({}, lambda: BEFORE)
     for name in BEFORE:
         if name != "libraries":
-            with pytest.raises(DataError, match=f"not made any more as it was when the run began: .*{name}"):
+            with pytest.raises(DataError, match=f"not those that the run began with: .*{name}"):
                 Origin({}, lambda name=name: {**BEFORE, name: "other"}).state(began.made)  # type: ignore[misc]
     assert current_claim() is None
 

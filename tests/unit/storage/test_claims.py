@@ -92,6 +92,12 @@ def test_a_large_footer_is_read(tmp_path: Path) -> None:
     assert read_statement(path).rows == 60 and len(list(iterate_groups(path))) == 60
 
 
+def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(path := tmp_path / "a.parquet")
+    with pytest.raises(Damaged, match=r"a\.parquet is not a readable Parquet file"):
+        read_statement(path)
+
+
 def test_every_flipped_bit_of_a_footer_is_noticed(tmp_path: Path) -> None:
     """A row group's number of rows is under no checksum of Parquet: a table went from 15 rows to 14, without a word."""
     write_table(path := tmp_path / "a.parquet", rows(15), TABLE)
