@@ -86,6 +86,14 @@ rule all:
         graph.extra_features(),
 
 
+# Snakemake packs what is there, whatever it was made from.
+if any(word.partition("=")[0] == "--report" for word in sys.argv):
+    try:
+        origins.refuse_others(rules.report.output)
+    except EmoadaptError as error:
+        raise WorkflowError(error)
+
+
 if workflow.is_main_process:
     show_on_terminal(
         snakemake_logger,

@@ -28,10 +28,9 @@ import yaml
 from emoadapt.config import read_study
 from emoadapt.schema import SUBSETS
 from emoadapt.storage.claims import state_claim
-from emoadapt.storage.files import write_text
 from emoadapt.storage.folders import seal_folder
 from emoadapt.storage.tables import write_table
-from emoadapt.storage.texts import describe_claim
+from emoadapt.storage.texts import describe_claim, write_claimed
 from emoadapt.study.check.corpora import advise_shards
 from emoadapt.study.graph import Graph
 from emoadapt.study.origins import Origins
@@ -211,7 +210,7 @@ def make_placeholder(name: str, origins: Origins, made: set[str]) -> None:
     if path.suffix == ".parquet":
         write_table(path, [], SUBSETS)
     elif path.suffix == ".html":
-        write_text(path, f"<!-- {describe_claim()} -->")
+        write_claimed(path, f"<!-- {describe_claim()} -->")
     else:
         path.mkdir(parents=True)
         seal_folder(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -127,6 +127,14 @@ def _study_of(results: Path, configfiles: list[Path] | None) -> Study:
     study = _study(configfiles)
     refuse_other_study(results, study.study, chosen=bool(configfiles or os.environ.get(STUDY_VARIABLE)))
     return study
+
+
+def _refuse_other_settings(study: Study, paths: Iterable[Path], results: Path) -> None:
+    """Refuse what a person would take for results of this configuration."""
+    from emoadapt.study.graph import Graph
+    from emoadapt.study.origins import Origins
+
+    Origins(Graph(study)).refuse_other_settings(filter(Path.exists, paths), results)
 
 
 def _origins() -> Origins:
@@ -313,6 +321,7 @@ def contact_sheet(
     if "video" not in study.corpora[corpus].modalities:
         raise ConfigError(f"{corpus} has no video; corpora.{corpus}.modalities lists what its clips hold")
     shards = [sorted((results / kind / corpus).glob("*.parquet")) for kind in ("manifests", "features/faces")]
+    _refuse_other_settings(study, [path for paths in shards for path in paths], results)
     write_contact_sheet(draw_contact_sheet(Path(study.corpora[corpus].root), *shards, clips), output)
     print(output)
 
@@ -335,6 +344,7 @@ def subset(
         known = "; ".join(f"{name}: {', '.join(map(str, config.subsets))}" for name, config in tasks.items())
         raise ConfigError(f"there is no subset {subset} of a task {task}; there are {known or 'no tasks'}")
     splits = [Path(name_splits(task, number, results)) for number in range(study.count_partitions(task))]
+    _refuse_other_settings(study, splits, results)
     write_subsets(task, subset, tasks[task], splits, output)
 
 

@@ -140,11 +140,63 @@ def test_deleted_file_of_a_folder(copy: Project, name: str, jobs: set[str]) -> N
     assert f"{name} is missing" in explain(copy)
 
 
-def report(project: Project, study: str) -> subprocess.CompletedProcess[str]:
-    """Call the command of the rule by hand, for a study."""
-    command = [sys.executable, "-m", "emoadapt", "report", "--tables", "t", "--figures", "f", "--page", "page.html"]
+def overwrite(path: Path) -> None:
+    """Change one letter of a file, and neither its size nor its times."""
+    found, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", ["tables/results.csv", "figures/results.svg", "report/index.html"])
+def test_what_people_read_is_compared_to_the_last_byte(copy: Project, name: str) -> None:
+    """Symptom: nobody noticed half a page, or another number in a table, because no job reads them."""
+    overwrite(copy.root / "results" / name)
+    assert copy.jobs() == {"report"}
+    assert f"{name} is not what was written" in explain(copy)
+
+
+def test_a_file_that_no_library_reads_may_be_added_to_a_model(copy: Project) -> None:
+    """Symptom: an export to ONNX beside a model trained it again, and deleted the export."""
+    for folder in ("models/tiny.adapted", "runs/emotions/tiny.adapted/12/b000/models"):
+        (copy.root / "results" / folder / "model.onnx").touch()
+    assert copy.jobs() == set()
+    (copy.root / "results/models/tiny.adapted/pytorch_model.bin").touch()
+    assert copy.jobs() == ADAPT | AFTER_STAGE1
+
+
+def call(project: Project, study: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call a command by hand, for a study."""
+    command = [sys.executable, "-m", "emoadapt", *arguments]
     environment = project._environment() | {"PYTHONPATH": str(project.root / "src"), "EMOADAPT_STUDY": study}
     return subprocess.run(command, cwd=project.root, env=environment, capture_output=True, text=True, check=False)
+
+
+def report(project: Project, study: str) -> subprocess.CompletedProcess[str]:
+    """Call the command of the rule by hand, for a study."""
+    return call(project, study, "report", "--tables", "t", "--figures", "f", "--page", "page.html")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("targets/adapted/parts.parquet", "parts adapted --output"),
+        ("training/egemaps/unlabelled/000.parquet", "training-shard egemaps unlabelled 000 --output"),
+        ("metrics/emotions.parquet", "evaluate emotions --folder"),
+    ],
+)
+def test_code_edited_during_a_run_is_not_claimed_to_be_that_of_its_begin(
+    copy: Project, name: str, command: str
+) -> None:
+    """Symptom: with the code put back later, outputs of the edited code counted as up to date."""
+    claim = read_claim(copy.root / "results" / name)
+    assert claim is not None
+    done = call(copy, "small.yaml", *command.split(), "made", "--made", claim.made)
+    assert done.returncode == 0, done.stderr
+    (copy.root / "src/emoadapt/storage/files.py").open("a").write("\nEDITED = True\n")
+    done = call(copy, "small.yaml", *command.split(), "again", "--made", claim.made)
+    assert done.returncode == 1 and not (copy.root / "again").exists()
+    assert "that the run began with: code changed" in done.stderr and "Run the same command again" in done.stderr
 
 
 def test_report_refuses_what_does_not_belong_to_its_configuration(copy: Project) -> None:
@@ -162,3 +214,39 @@ def test_report_refuses_what_does_not_belong_to_its_configuration(copy: Project)
 def test_another_record_keeper_is_refused(project: Project) -> None:
     done = project.snakemake("--dry-run", "--persistence-backend", "db")
     assert done.returncode != 0 and "--persistence-backend" in done.stdout + done.stderr
+
+
+def test_triggers_that_hide_changes_are_refused(project: Project) -> None:
+    """Symptom: with a profile that names `mtime` alone, other settings left nothing to do."""
+    project.edit("small.yaml", "    epochs: 2\n", "    epochs: 3\n")
+    done = project.snakemake("--dry-run", "--rerun-triggers", "mtime")
+    assert done.returncode != 0 and "--rerun-triggers would hide what changed" in done.stdout + done.stderr
+    assert project.jobs("--rerun-triggers", "params") == RETRAINED
+
+
+def test_snakemake_packs_no_report_of_another_configuration(project: Project, tmp_path: Path) -> None:
+    """Symptom: it packed the report of two epochs for a study of three."""
+    project.edit("small.yaml", "    epochs: 2\n", "    epochs: 3\n")
+    done = project.snakemake("--report", str(tmp_path / "report.zip"))
+    assert done.returncode != 0 and not (tmp_path / "report.zip").exists()
+    assert "epochs: 2 -> 3. Bring it up to date with `snakemake`" in done.stdout + done.stderr
+
+
+def test_a_missing_table_is_named_by_the_report(copy: Project) -> None:
+    """Symptom: a traceback."""
+    copy.forget("metrics/emotions.parquet")
+    done = report(copy, "small.yaml")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "emotions.parquet does not belong to this study: it is missing" in done.stderr
+
+
+def test_subsets_of_other_splits_are_not_written(project: Project) -> None:
+    """Symptom: the subsets of the splits that were there, under a configuration with other ones."""
+    command = ["subset", "emotions", "12", "--configfile", "small.yaml", "--output", "subsets.csv"]
+    done = call(project, "small.yaml", *command)
+    assert done.returncode == 0, done.stderr
+    (project.root / "subsets.csv").unlink()
+    project.edit("small.yaml", "      k: 3\n", "      k: 3\n      seed: 7\n")
+    done = call(project, "small.yaml", *command)
+    assert done.returncode == 1 and not (project.root / "subsets.csv").exists()
+    assert "splits/emotions/0.parquet does not belong to this study: split changed" in done.stderr

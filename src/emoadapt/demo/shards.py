@@ -9,8 +9,7 @@ from pathlib import Path
 from emoadapt.corpora.demo import Config
 from emoadapt.demo.clips import make_corpus
 from emoadapt.listing.manifests import list_manifest
-from emoadapt.storage.files import write_text
-from emoadapt.storage.texts import describe_claim
+from emoadapt.storage.texts import describe_claim, write_claimed
 
 logger = logging.getLogger(__name__)
 
@@ -30,4 +29,4 @@ def make_shard(name: str, config: Config, shard: int, stamp: Path) -> None:
         config, Path(config.root), stems, progress=lambda done, total: logger.info("%d of %d clips", done, total)
     )
     media = {row["media"]: row["fingerprint"] for row in rows}
-    write_text(stamp, json.dumps({"claim": describe_claim(), "media": media}, indent=1) + "\n")
+    write_claimed(stamp, json.dumps({"claim": describe_claim(), "media": media}, indent=1) + "\n")

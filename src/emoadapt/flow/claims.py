@@ -64,12 +64,22 @@ class Origin:
             outside: state of what no job writes, as the rule hands it over.
 
         Raises:
-            DataError: an input is missing or damaged, or does not state its identity.
+            DataError: an input is missing or damaged, or does not state its identity; or settings, code or weights are not
+                those of the digest any more.
         """
         parts = (_recall_parts(made) if made else None) or self.describe()
         state_libraries(pair.partition("==")[0] for pair in parts.get(LIBRARIES, "").split())
         if made is not None:
+            self._refuse_change_since(made)
             state_claim(Claim(made, digest_inputs(self.list_inputs(), outside or "", identify)))
+
+    def _refuse_change_since(self, made: str) -> None:
+        """Refuse to make outputs by the code of now that would claim the code of when the run began."""
+        if decide(made) != decide(self.made):
+            raise DataError(
+                f"settings or code of this job are not those that the run began with: {explain_change(made, self.made)}. "
+                "Run the same command again"
+            )
 
 
 def identify(path: str) -> str:

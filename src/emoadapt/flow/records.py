@@ -12,19 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import snakemake.api  # noqa: F401 - before its module `workflow`, which it imports in a circle
 from snakemake import workflow
+from snakemake.exceptions import WorkflowError
 from snakemake.jobs import Job
 from snakemake.persistence import NO_PARAMS_CHANGE, ParamsChange
 from snakemake.persistence.file import FilePersistence
-from snakemake.settings.enums import PersistenceBackend
+from snakemake.settings.enums import PersistenceBackend, RerunTrigger
 
 from emoadapt.errors import ConfigError, DataError
 from emoadapt.flow.claims import digest_inputs, explain_change, keep_parts
 from emoadapt.storage.claims import Claim
 from emoadapt.storage.folders import verify_folder
 from emoadapt.storage.identities import read_claim, read_identity
+from emoadapt.weights.untrusted import READ
 
 if TYPE_CHECKING:
     from snakemake.workflow import Workflow
+
+
+SHOWN = ("results/tables", "results/figures")
+"""Folders that people read and no job: nobody else would notice a change of their files."""
 
 
 def ask_claims(running: Workflow) -> None:
@@ -76,6 +82,11 @@ class Claims(FilePersistence):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
+        if RerunTrigger.PARAMS not in self.dag.workflow.rerun_triggers:
+            raise WorkflowError(
+                "outputs say themselves what they are made from, and --rerun-triggers would hide what changed; run without it "
+                "(a profile may name it, too: rerun-triggers)"
+            )
         self._identities: dict[str, str] = {}
 
     def has_metadata(self, job: Any) -> bool:
@@ -130,7 +141,9 @@ class Claims(FilePersistence):
     def _read_claim(self, path: str) -> Claim | None:
         found = Path(path)
         if found.is_dir():
-            verify_folder(found)
+            # Whatever loads a model reads it whole, and what no library reads may be added to it.
+            shown = path in SHOWN
+            verify_folder(found, whole=shown, heeded=None if shown else READ)
         return read_claim(found)
 
     def _identify(self, path: str) -> str:

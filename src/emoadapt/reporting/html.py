@@ -33,8 +33,7 @@ from emoadapt.reporting.style import is_one_tailed, model_of, name_test, spread
 from emoadapt.reporting.summary import summarise_results
 from emoadapt.reporting.tables import read_tidy, table_names
 from emoadapt.reporting.weights import describe_weights
-from emoadapt.storage.files import write_text
-from emoadapt.storage.texts import describe_claim
+from emoadapt.storage.texts import describe_claim, write_claimed
 from emoadapt.study.nodes import DEFAULT, Model
 
 SHOWN_ROWS = 1000
@@ -202,7 +201,7 @@ def write_report(
         claim=describe_claim(),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    write_text(out, text)
+    write_claimed(out, text)
 
 
 def _load_template(folder: Path) -> Template:

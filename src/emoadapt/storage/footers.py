@@ -94,12 +94,13 @@ def digest_bytes(content: bytes | memoryview) -> str:
 
 def _read_footer(path: Path | str) -> bytes:
     """The end of a file, from behind its pages on."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    # A pipe in the place of a table must not be waited for.
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         size = os.fstat(file).st_size
-        tail = os.pread(file, _FIRST_READ, max(0, size - _FIRST_READ))
+        tail = os.pread(file, _FIRST_READ, max(0, size - _FIRST_READ)) if size >= 12 else b""
         length = int.from_bytes(tail[-8:-4], "little") + 8
-        if size < 12 or tail[-4:] != _MAGIC or length > size - 4:
+        if tail[-4:] != _MAGIC or length > size - 4:
             raise Damaged(f"{path} is not a readable Parquet file (it has no footer); delete it and run again")
         return tail[-length:] if length <= len(tail) else os.pread(file, length, size - length)
     finally:

@@ -39,6 +39,7 @@ _PLACES = {
     "word_errors": r"metrics/word_errors\.parquet",
     "evaluate": r"metrics/([^/.]+)(?:\.[a-z]+)?\.parquet",
     "quarantine": r"quarantine\.parquet",
+    "report": r"(?:tables|figures|report/index\.html)",
 }
 """Job -> its outputs in the folder of results; what the groups match names it. Of two that match, the first counts."""
 
@@ -89,12 +90,24 @@ class Origins:
             seen.add(path)
             origin = self.find(path)
             if problem := _find_difference(path, origin, find_identity):
-                raise DataError(
-                    f"{path} does not belong to this study: {problem}. Bring it up to date with `snakemake` and the same --configfile, or "
-                    "name the configuration that it was made with"
-                )
+                raise _refuse(path, problem)
             waiting |= dict.fromkeys(name for name in origin.list_inputs() if name not in seen)
         return sorted(seen)
+
+    def refuse_other_settings(self, paths: Iterable[Path], results: Path) -> None:
+        """Refuse outputs that were made with other settings or code; what made them may be gone, and nothing may be claimed.
+
+        Args:
+            paths: outputs.
+            results: the folder of results that they lie in.
+
+        Raises:
+            DataError: the first that was, and what to do.
+        """
+        for path in paths:
+            claim, origin = read_claim(path), self.find(f"{RESULTS}/{path.relative_to(results).as_posix()}")
+            if claim is not None and decide(claim.made) != decide(origin.made):
+                raise _refuse(str(path), explain_change(claim.made, origin.made))
 
     # --- corpora
 
@@ -280,9 +293,19 @@ class Origins:
         return [path for corpus in corpora for path in self.graph.manifests(corpus)]
 
 
+def _refuse(path: str, problem: str) -> DataError:
+    return DataError(
+        f"{path} does not belong to this study: {problem}. Bring it up to date with `snakemake` and the same --configfile, or "
+        "name the configuration that it was made with"
+    )
+
+
 def _find_difference(path: str, origin: Origin, find_identity: Callable[[str], str]) -> str:
     """Why an output is not the one of its origin, or an empty text."""
-    claim = read_claim(Path(path))
+    try:
+        claim = read_claim(Path(path))
+    except FileNotFoundError:
+        return "it is missing"
     if claim is None:
         return "it does not say what it was made from"
     if decide(claim.made) != decide(origin.made):

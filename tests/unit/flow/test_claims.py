@@ -95,7 +95,17 @@ def test_inputs_are_digested_by_place_and_identity() -> None:
 
 def test_missing_input_is_named() -> None:
     with pytest.raises(DataError, match=r"gone\.parquet is missing; compute it"):
-        Origin({"x": ["gone.parquet"]}, dict).state("0" * 32)
+        (origin := Origin({"x": ["gone.parquet"]}, dict)).state(origin.made)
+
+
+def test_what_changed_since_the_run_began_is_not_claimed() -> None:
+    """Symptom: code that was edited during a run and put back left outputs of the edited code, which nothing made again."""
+    began = Origin({}, lambda: BEFORE)
+    for name in BEFORE:
+        if name != "libraries":
+            with pytest.raises(DataError, match=f"not those that the run began with: .*{name}"):
+                Origin({}, lambda name=name: {**BEFORE, name: "other"}).state(began.made)  # type: ignore[misc]
+    assert current_claim() is None
 
 
 def test_without_a_rule_nothing_is_claimed() -> None:

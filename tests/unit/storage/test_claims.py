@@ -17,7 +17,7 @@ from emoadapt.storage.folders import CONTENTS, is_sealed, seal_folder, verify_fo
 from emoadapt.storage.footers import Damaged, read_statement
 from emoadapt.storage.identities import read_claim, read_identity
 from emoadapt.storage.tables import iterate_groups, read_provenance, read_table, write_batches, write_table
-from emoadapt.storage.texts import describe_claim
+from emoadapt.storage.texts import describe_claim, write_claimed
 
 CLAIM = Claim("a" * 16, "b" * 16)
 TABLE = schema.feature_table("audio")
@@ -90,6 +90,12 @@ def test_a_large_footer_is_read(tmp_path: Path) -> None:
     write_batches(path := tmp_path / "a.parquet", batches, TABLE)
     assert int.from_bytes(path.read_bytes()[-8:-4], "little") > 8192
     assert read_statement(path).rows == 60 and len(list(iterate_groups(path))) == 60
+
+
+def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(path := tmp_path / "a.parquet")
+    with pytest.raises(Damaged, match=r"a\.parquet is not a readable Parquet file"):
+        read_statement(path)
 
 
 def test_every_flipped_bit_of_a_footer_is_noticed(tmp_path: Path) -> None:
@@ -191,9 +197,23 @@ def test_a_text_states_its_claim(tmp_path: Path) -> None:
     identities = []
     for claim in (CLAIM, Claim("c", "d")):
         state_claim(claim)
-        (path := tmp_path / "index.html").write_text(f"<html>\n<!-- {describe_claim()} -->\n</html>")
+        write_claimed(path := tmp_path / "index.html", f"<html>\n<!-- {describe_claim()} -->\n</html>")
         assert read_claim(path) == claim
         identities.append(read_identity(path))
     assert identities[0] == identities[1]
-    path.write_text("<html></html>")
+    write_claimed(path, "<html></html>")
     assert read_claim(path) is None and read_identity(path) != identities[0]
+
+
+def test_a_text_that_was_changed_or_cut_off_claims_nothing(tmp_path: Path) -> None:
+    """Symptom: half a page, and one with other numbers, counted as the report of the study."""
+    state_claim(CLAIM)
+    write_claimed(path := tmp_path / "index.html", f"<html>\n<!-- {describe_claim()} -->\n<p>0.5</p></html>")
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for text in (whole[:place], whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]):
+            path.write_bytes(text)
+            try:
+                assert read_claim(path) != CLAIM
+            except Damaged as error:
+                assert "index.html is not what was written" in str(error)

@@ -74,6 +74,8 @@ def make(path: str, origin: Origin) -> None:
         ("models/tiny.adapted", 4),
         ("curves/tiny.adapted.parquet", 4),
         ("metrics/word_errors.parquet", 0),
+        ("tables", 20),
+        ("report/index.html", 20),
     ],
 )
 def test_origin_is_found_by_the_path(path: str, read: int, monkeypatch: pytest.MonkeyPatch) -> None:
