@@ -45,13 +45,14 @@ def main() -> None:
         media = Path(folder, "media")
         make_mutants(media, arguments.clips, arguments.seed)
         (Path(folder) / "study.json").write_text(json.dumps(describe_study(media)))
-        emoadapt(Path(folder), arguments.limit, "manifest", "clips", "0", "--output", "manifest.parquet")
+        emoadapt(Path(folder), arguments.limit, "manifest", "clips", "0", "--output", "results/manifests/clips/000.parquet")
         for feature in ("audio", "faces"):
             begun = time.perf_counter()
-            options = ["manifest.parquet", "--output", f"{feature}.parquet", "--threads", str(arguments.threads)]
-            emoadapt(Path(folder), arguments.limit, "extract", feature, "clips", *options)
+            output = f"results/features/{feature}/clips/000.parquet"
+            options = ["--output", output, "--threads", str(arguments.threads)]
+            emoadapt(Path(folder), arguments.limit, "extract", feature, "clips", "000", *options)
             seconds = time.perf_counter() - begun
-            reasons = count_reasons(Path(folder, f"{feature}.parquet"), media)
+            reasons = count_reasons(Path(folder, output), media)
             print(f"{feature}: {arguments.clips} clips in {seconds:.0f} s")
             for reason, count in reasons.most_common():
                 print(f"  {count:>5}  {reason}")

@@ -114,20 +114,22 @@ def make_films(root: Path, count: int, frames: int, rate: int = 10) -> list[Path
 def measure(root: Path, size: int, sounds: list[Path], films: list[Path], figures: dict[str, dict[str, Any]]) -> None:
     """Run the three jobs over so many clips."""
     jobs = [
-        ("audio", "sounds", write_manifest(root, "sounds", sounds, size, 0.5, 0.5 + SECONDS)),
-        ("egemaps", "sounds", root / f"audio/sounds/{size}.parquet"),
-        ("faces", "films", write_manifest(root, "films", films, size, 0.0, 0.03)),
+        ("audio", "sounds"),
+        ("egemaps", "sounds"),
+        ("faces", "films"),
     ]
-    for feature, corpus, table in jobs:
-        output = root / feature / corpus / f"{size}.parquet"
-        command = ["extract", feature, corpus, str(table), "--output", str(output), "--threads", "2"]
+    write_manifest(root, "sounds", sounds, size, 0.5, 0.5 + SECONDS)
+    write_manifest(root, "films", films, size, 0.0, 0.03)
+    for feature, corpus in jobs:
+        output = root / "results/features" / feature / corpus / f"{size}.parquet"
+        command = ["extract", feature, corpus, str(size), "--output", str(output), "--threads", "2"]
         figures.setdefault(feature, {})[f"peak_{size}"] = watch([sys.executable, "-m", "emoadapt", *command], root)
         good = read_table(output, columns=["status"]).column("status").to_pylist().count("ok")
         if good < 0.9 * size:
             sys.exit(f"{feature}: only {good} of {size} rows are ok, so this measures nothing; see {output}")
 
 
-def write_manifest(root: Path, corpus: str, clips: list[Path], size: int, start: float, end: float) -> Path:
+def write_manifest(root: Path, corpus: str, clips: list[Path], size: int, start: float, end: float) -> None:
     """List clips under `size` names of their own."""
     folder = root / corpus / str(size)
     folder.mkdir(parents=True)
@@ -141,9 +143,7 @@ def write_manifest(root: Path, corpus: str, clips: list[Path], size: int, start:
         media = path.relative_to(root / corpus).as_posix()
         row = {"utterance_id": f"{corpus}/{media}", "media": media, "start": start, "end": end}
         rows.append(row | {"fingerprint": fingerprint_file(path)})
-    manifest = root / f"{corpus}.{size}.parquet"
-    write_table(manifest, rows, schema.MANIFEST)
-    return manifest
+    write_table(root / "results/manifests" / corpus / f"{size}.parquet", rows, schema.MANIFEST)
 
 
 def watch(command: list[str], folder: Path) -> tuple[float, float]:

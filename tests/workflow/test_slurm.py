@@ -68,6 +68,11 @@ def list_rules(output: str) -> set[str]:
     return set(re.findall(r"^(?:local)?rule (\w+):$", output, re.MULTILINE))
 
 
+def list_content(project: Project) -> dict[str, bytes]:
+    """The tables, without what they were made from: the studies differ in `device`."""
+    return {name: content for name, content in project.tables().items() if name != "contents.json"}
+
+
 def test_a_node_dies_and_the_study_ends_as_on_one_machine(
     cluster: Cluster, copy: Project, finished: Project, tmp_path: Path
 ) -> None:
@@ -88,7 +93,7 @@ def test_a_node_dies_and_the_study_ends_as_on_one_machine(
     jobs = cluster.read_jobs()
     assert max(job.restarts for job in jobs if job.gpu) == 1, "Stage 1 was over before the node was killed"
     assert list_rules(output.read_text()) - {"leaks"} == OTHERS
-    assert copy.tables() == finished.tables()
+    assert list_content(copy) == list_content(finished)
     gpu = sorted((job.start, job.end) for job in jobs if job.gpu)
     assert len(gpu) >= 5, "Stage 1, two shards of its CNN's output and two fine-tunings ask for the GPU"
     assert all(first[1] <= second[0] for first, second in itertools.pairwise(gpu)), "two jobs on one GPU"
@@ -108,28 +113,22 @@ def test_shards_can_be_sent_as_job_arrays(cluster: Cluster, copy: Project) -> No
     assert all((copy.root / shard).is_file() for shard in shards)
 
 
-def write_as_old(path: Path, content: bytes, status: os.stat_result) -> None:
-    """Replace the content of a file, which keeps its times."""
-    path.write_bytes(content)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
 def test_a_job_that_fails_is_tried_again_and_the_same_command_continues(cluster: Cluster, copy: Project) -> None:
-    """A job on the node finds a damaged table, which no check before it reads, and says so."""
+    """A job on the node finds a damaged page of a table, of which Snakemake reads the end only, and says so."""
     targets = ["results/leaks/emotions.parquet"]
     table = copy.root / "results/manifests/labelled/000.parquet"
     for path in (*targets, "results/splits/emotions/0.parquet"):
         (copy.root / path).unlink()
-    content, status = table.read_bytes(), table.stat()
-    write_as_old(table, b"damaged", status)
+    content = table.read_bytes()
+    table.write_bytes(content[:4] + bytes(200) + content[204:])
     before = len(cluster.read_jobs())
     failed = subprocess.run(of_small(*targets), cwd=copy.root, capture_output=True, text=True, check=False)
     text = failed.stdout + failed.stderr
     assert failed.returncode != 0
     assert text.count("Trying to restart job") == 2, "the profile's retries"
     assert [job.memory for job in cluster.read_jobs()[before:]][-3:] == ["2000M", "4000M", "6000M"]
-    assert "is not a readable Parquet file" in text and "Traceback" not in text
-    write_as_old(table, content, status)
+    assert "labelled/000.parquet" in text and "Traceback" not in text
+    table.write_bytes(content)
     again = subprocess.run(of_small(*targets), cwd=copy.root, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stdout + again.stderr
     assert list_rules(text + again.stdout + again.stderr) == ON_TASKS

@@ -143,7 +143,7 @@ class Claims(FilePersistence):
         if found.is_dir():
             # Whatever loads a model reads it whole, and what no library reads may be added to it.
             shown = path in SHOWN
-            verify_folder(found, whole=shown, heeded=None if shown else READ)
+            verify_folder(found, whole=shown, refused=None if shown else READ)
         return read_claim(found)
 
     def _identify(self, path: str) -> str:
