@@ -588,8 +588,8 @@ class Graph:
         }
 
     def reads_vectors(self, setting: Setting) -> bool:
-        """Whether a training on a task reads one vector per clip, which takes little memory."""
-        return not self.study.backbones[setting.model.backbone].adaptable
+        """Whether a training on a task reads a few vectors per clip, descriptors or frozen layers, which take little memory."""
+        return not self.study.keeps_embeddings(setting.model)
 
     def training_threads(self, setting: Setting) -> int:
         """Threads of a training on a task; a head on vectors or on frozen layers is too small for several."""
