@@ -45,7 +45,9 @@ def main() -> None:
         media = Path(folder, "media")
         make_mutants(media, arguments.clips, arguments.seed)
         (Path(folder) / "study.json").write_text(json.dumps(describe_study(media)))
-        emoadapt(Path(folder), arguments.limit, "manifest", "clips", "0", "--output", "results/manifests/clips/000.parquet")
+        emoadapt(
+            Path(folder), arguments.limit, "manifest", "clips", "0", "--output", "results/manifests/clips/000.parquet"
+        )
         for feature in ("audio", "faces"):
             begun = time.perf_counter()
             output = f"results/features/{feature}/clips/000.parquet"
