@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import os
 
-os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
+if __name__ == "__main__":
+    os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
 
 import argparse
 import json

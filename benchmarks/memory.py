@@ -129,7 +129,7 @@ def measure(root: Path, size: int, sounds: list[Path], films: list[Path], figure
             sys.exit(f"{feature}: only {good} of {size} rows are ok, so this measures nothing; see {output}")
 
 
-def write_manifest(root: Path, corpus: str, clips: list[Path], size: int, start: float, end: float) -> None:
+def write_manifest(root: Path, corpus: str, clips: list[Path], size: int, start: float, end: float) -> Path:
     """List clips under `size` names of their own."""
     folder = root / corpus / str(size)
     folder.mkdir(parents=True)
@@ -143,7 +143,9 @@ def write_manifest(root: Path, corpus: str, clips: list[Path], size: int, start:
         media = path.relative_to(root / corpus).as_posix()
         row = {"utterance_id": f"{corpus}/{media}", "media": media, "start": start, "end": end}
         rows.append(row | {"fingerprint": fingerprint_file(path)})
-    write_table(root / "results/manifests" / corpus / f"{size}.parquet", rows, schema.MANIFEST)
+    manifest = root / "results/manifests" / corpus / f"{size}.parquet"
+    write_table(manifest, rows, schema.MANIFEST)
+    return manifest
 
 
 def watch(command: list[str], folder: Path) -> tuple[float, float]:
