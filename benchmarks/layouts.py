@@ -70,7 +70,7 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Layout:
-    """How a repository of the hub looks."""
+    """Layout of the files in a repository of the hub."""
 
     name: str
     """Its hub id."""
@@ -81,7 +81,7 @@ class Layout:
     normalise: bool | None = None
     """`do_normalize` of its `preprocessor_config.json`; None: it needs none."""
     preprocessing: bool = True
-    """Whether that file is there."""
+    """Whether the repository has `preprocessor_config.json`."""
     files: str = "pytorch_model.bin"
     """The first of its weights: `pytorch_model.bin`, `model.safetensors`, or the index of several."""
     half: bool = False
@@ -96,7 +96,7 @@ class Layout:
 
     @property
     def quirks(self) -> str:
-        """What is odd about it, in words."""
+        """Describe what is unusual about the layout."""
         said = [self.head, self.files]
         said += ["fp16"] * self.half + ["not a zip archive"] * self.old_archive
         said += ["no preprocessing"] * (not self.preprocessing) + [f"lacks {name}" for name in self.lacking]
@@ -276,7 +276,7 @@ def measure_peak() -> float:
 
 
 def is_text(layout: Layout) -> bool:
-    """Whether it reads texts."""
+    """Whether the model reads texts."""
     return layout.name in {text.name for text in TEXT}
 
 

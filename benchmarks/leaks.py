@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def run_alone(way: str, count: int, folds: int) -> dict[str, Any]:
-    """What `measure` finds in a process of its own, or why there is nothing."""
+    """Run `measure` in a process of its own; return its figures, or the reason why there are none."""
     command = [sys.executable, __file__, "--measure", way, str(count), str(folds)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
