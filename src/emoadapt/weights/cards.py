@@ -65,6 +65,7 @@ def write_card(
     pooling: str = "mean",
     padding: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
+    reads: str | None = None,
 ) -> None:
     """Write `README.md`.
 
@@ -80,6 +81,7 @@ def write_card(
         pooling: name of the plug-in that pools frames.
         padding: `SpeechBackbone.padding`.
         notes: `SpeechBackbone.notes`.
+        reads: feature whose frames the model reads; None = audio.
     """
     head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
@@ -107,7 +109,7 @@ def write_card(
         f"| starting weights | {start} |",
         *rows,
         "",
-        *_describe_use(head, weighted, library, pooling, rated="attributes" in facts),
+        *_describe_use(head, weighted, library, pooling, rated="attributes" in facts, reads=reads),
         *_describe_padding(padding, library),
         "",
         "## Licence",
@@ -135,11 +137,14 @@ def list_terms(study: Study, corpora: Iterable[str], objectives: Iterable[str] =
     return terms
 
 
-def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool = False) -> list[str]:
+def _describe_use(
+    head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool = False, reads: str | None = None
+) -> list[str]:
     """How to use a backbone, or a classifier with its head; `rated`: it rates attributes instead."""
     layer = "a weighted mean of the transformer's input and all layers" if weighted else "the last layer"
     way = f"the mean of {layer} over time" if pooling == "mean" else f"{layer}, pooled over time by `{pooling}`"
-    lines = [f"Input: mono audio at 16 kHz. The embedding of an utterance is {way}."]
+    given = "mono audio at 16 kHz" if reads is None else f"frames of the feature `{reads}`, normalised as in the study"
+    lines = [f"Input: {given}. The embedding of an utterance is {way}."]
     if head is not None:
         lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
     if head in ("mlp", "challenge") or (head and library == "emoadapt"):
@@ -152,7 +157,8 @@ def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, 
         lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
     if library == "emoadapt":
         loads = "The embedding is computed by emoadapt only: `transformers` lacks the model, clips of natural length, or the pooling."
-        return [*lines, "", *_fence(_EMBED_EMOADAPT), "", loads]
+        code = _EMBED_EMOADAPT.replace("audio", "frames") if reads else _EMBED_EMOADAPT
+        return [*lines, "", *_fence(code), "", loads]
     code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
     lines += ["", *_fence(code), ""]
     return [*lines, "One clip at a time: padding changes what `transformers` returns for some of these architectures."]
