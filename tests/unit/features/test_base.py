@@ -24,6 +24,7 @@ LIGHT = {
     "sentiment": {"engine": "vader"},
     "faces": {"detector": "haar", "fps": 2.0},
     "face_embedding": {"network": {"untrained": "tiny_cnn"}},
+    "pase_frames": {"weights": None},
 }
 """Sections that need no weights."""
 
