@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name, Section
+from emoadapt.data.streams import Stream
 from emoadapt.errors import ConfigError
 from emoadapt.plugins import check_plugin
 
@@ -50,6 +51,8 @@ class Shape(Section):
     """Dropout on the output of each attention."""
     residual_dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout on both branches of each layer, before they join the residual connection."""
+    normalise: bool = True
+    """Whether frames are z-scored: with statistics of the Stage-1 training clips in Stage 1, of a run's training clips in Stage 2."""
     seed: int = Field(0, ge=0)
     """Seed of the initial weights."""
 
@@ -96,9 +99,9 @@ class Config(Shape, Backbone):
         return f"randomly initialised (seed {self.seed})"
 
     @property
-    def features(self) -> tuple[str, ...]:
-        """The feature that it reads."""
-        return (self.reads,)
+    def streams(self) -> dict[str, Stream]:
+        """Frames of descriptors."""
+        return {"frames": Stream(self.reads, self.reads, "frames")}
 
 
 def load(config: Config, models_dir: Path, source: Path | None = None) -> LldBackbone:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,17 @@ from torch.nn.utils.rnn import pad_sequence
 
 from emoadapt.errors import ModelError
 from emoadapt.layers.heads import seeded
-from emoadapt.poolings.base import load_pooling, mask_frames, mean_frames
+from emoadapt.layers.trainable import TrainableBackbone
+from emoadapt.machine.torch_device import send
+from emoadapt.poolings.base import load_pooling, mask_frames
 from emoadapt.weights.cards import write_card
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from emoadapt.backbones.lld_transformer import Shape
+    from emoadapt.data.batching import Batch
 
 MODEL_TYPE = "lld_transformer"
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
@@ -136,22 +142,29 @@ class LldTransformer(nn.Module):
         return states
 
 
-class LldBackbone(nn.Module):
-    """The network and a pooling behind the interface of backbones: see `backbones.base.LoadedBackbone`.
+class LldBackbone(TrainableBackbone):
+    """The network and a pooling, trained on frames that are z-scored with the statistics of the training clips.
 
     Args:
         shape: of the network.
         pooling: plug-in that pools frames.
-        reads: feature whose frames it reads.
+        reads: feature whose frames it reads, under the role `frames`.
         origin: where the weights come from, for the model card.
         trained: False for random weights.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, shape: Shape, pooling: str, *, reads: str, origin: str, trained: bool) -> None:
         super().__init__()
         self.shape, self.reads, self.origin, self.trained = shape, reads, origin, trained
         self.model = LldTransformer(shape)
         self.pooling = load_pooling(pooling, shape.width)
+        self.standardised = shape.normalise
+        self.register_parameter("layer_weights", None)
+        self.register_buffer("mean", torch.zeros(shape.dimension))
+        self.register_buffer("std", torch.ones(shape.dimension))
 
     @property
     def width(self) -> int:
@@ -159,38 +172,64 @@ class LldBackbone(nn.Module):
         return self.pooling.width
 
     @property
+    def hidden_width(self) -> int:
+        """Dimension of the layers."""
+        return self.shape.width
+
+    @property
     def layers(self) -> nn.ModuleList:
         """Both groups of layers."""
         return self.model.layers
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
+    def fit_input(self, mean: NDArray[np.float64], std: NDArray[np.float64]) -> None:
+        """Take up the statistics that frames are z-scored with.
 
-    def encode(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Last layer: (batch, n_frames, dimension), (batch,) -> (batch, n_frames, width)."""
-        return self.model(frames, lengths)[-1]
+        Raises:
+            ModelError: the feature's frames have another dimension than the network reads.
+        """
+        self._check_dimension(len(mean))
+        self.mean.copy_(torch.from_numpy(mean))
+        self.std.copy_(torch.from_numpy(std))
+
+    def run_front_end(self, batch: Batch | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Normalised frames (batch, n_frames, dimension), zero beyond a clip's end, and frame counts (batch,).
+
+        Args:
+            batch: with the stream `frames`; or clips, (n_frames, dimension) each.
+
+        Raises:
+            ModelError: the frames have another dimension than the network reads.
+        """
+        if isinstance(batch, Sequence):
+            lengths = torch.tensor([len(clip) for clip in batch], device=self.device)
+            frames = pad_sequence([send(clip, self.device) for clip in batch], batch_first=True)
+        else:
+            frames, lengths = cast("Tensor", batch.streams["frames"]), batch.lengths["frames"]
+        self._check_dimension(frames.shape[2])
+        frames = (frames.float() - self.mean) / self.std
+        return frames * mask_frames(lengths, frames.shape[1])[..., None], lengths
+
+    def encode_layers(
+        self, frames: Tensor, lengths: Tensor, draws: Sequence[Sequence[int]] = (), *, every: bool = True
+    ) -> Sequence[Tensor]:
+        """See `TrainableBackbone`; the input of the layers has its positions, and a layer norm that ends a group is part of its layer."""
+        return self.model(frames, lengths)
+
+    def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """See `TrainableBackbone`."""
+        return self.pooling(hidden, lengths)
 
     def forward(self, clips: Sequence[Tensor]) -> Tensor:
         """Embeddings (batch, width) float32 of clips, (n_frames, dimension) each."""
-        frames, lengths = self.pad(clips)
-        return self.pooling(self.encode(frames, lengths), lengths)
+        frames, lengths = self.run_front_end(clips)
+        return self.pool(self.encode(frames, lengths), lengths)
 
-    def embed_layers(self, clips: Sequence[Tensor]) -> Tensor:
-        """Mean over time of the layers' input and of each output, (batch, n_layers + 1, width) float32, without dropout."""
-        training = self.training
-        try:
-            with torch.no_grad():
-                frames, lengths = self.pad(clips)
-                return torch.stack([mean_frames(state, lengths) for state in self.eval().model(frames, lengths)], dim=1)
-        finally:
-            self.train(training)
-
-    def pad(self, clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Clips, (n_frames, dimension) each, as (batch, longest, dimension) float32 and their lengths (batch,), on the device."""
-        lengths = torch.tensor([len(clip) for clip in clips], device=self.device)
-        return pad_sequence([clip.to(self.device, torch.float32) for clip in clips], batch_first=True), lengths
+    def _check_dimension(self, found: int) -> None:
+        if found != self.shape.dimension:
+            raise ModelError(
+                f"the frames of {self.reads} have {found} values, and the lld_transformer reads {self.shape.dimension}; set its "
+                f"`dimension: {found}`"
+            )
 
     def save(self, folder: Path, card: Mapping[str, Any]) -> None:
         """Write `config.json`, `model.safetensors` and a model card.

@@ -321,25 +321,6 @@ class SpeechBackbone(TrainableBackbone):
                 module.eval()
         return self
 
-    def compile_layers(self) -> None:
-        """Compile the transformer's layers: one compilation for all of them, and for clips of any length.
-
-        Raises:
-            ModelError: torch finds no C++ compiler.
-        """
-        from torch._inductor.cpp_builder import get_cpp_compiler
-        from torch._inductor.exc import InvalidCxxCompiler
-
-        try:
-            get_cpp_compiler()
-        except InvalidCxxCompiler as error:
-            raise ModelError(
-                "`compile: true` needs a C++ compiler, and none was found; install g++ or clang, or remove `compile`"
-            ) from error
-        for layer in self.layers:
-            # Not the module itself: hooks, which take the layers' outputs for a weighted mean, stay outside.
-            layer.forward = torch.compile(layer.forward, dynamic=True)
-
     def lengthen(self, signal: Tensor) -> Tensor:
         """A clip, (n_samples,), with what it lacks to `shortest`: zeros, or itself again."""
         lacking = self.shortest - len(signal)

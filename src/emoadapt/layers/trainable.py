@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from emoadapt.errors import ModelError
 from emoadapt.poolings.base import mean_frames
 
 if TYPE_CHECKING:
@@ -125,12 +126,23 @@ class TrainableBackbone(nn.Module, ABC):
         return
 
     def compile_layers(self) -> None:
-        """Compile the layers, for clips of any length.
+        """Compile the layers: one compilation for all of them, and for clips of any length.
 
         Raises:
             ModelError: torch finds no C++ compiler.
         """
-        return
+        from torch._inductor.cpp_builder import get_cpp_compiler
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler as error:
+            raise ModelError(
+                "`compile: true` needs a C++ compiler, and none was found; install g++ or clang, or remove `compile`"
+            ) from error
+        for layer in self.layers:
+            # Not the module itself: hooks, which take the layers' outputs for a weighted mean, stay outside.
+            layer.forward = torch.compile(layer.forward, dynamic=True)
 
 
 def mix_layers(weights: Tensor, states: Sequence[Tensor]) -> Tensor:
