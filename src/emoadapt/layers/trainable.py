@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ class TrainableBackbone(nn.Module, ABC):
 
     Attributes:
         origin: where the parameters come from, for messages and model cards.
+        reads: feature that its first stream is of.
+        library: what computes the embedding from a folder that `save` writes.
         width: dimension of the embedding.
         hidden_width: dimension of the layers.
         layers: modules of the layers, the first one first.
@@ -38,6 +40,8 @@ class TrainableBackbone(nn.Module, ABC):
     """
 
     origin: str
+    reads: str = "audio"
+    library: Literal["transformers", "emoadapt"] = "emoadapt"
     layer_weights: nn.Parameter | None
     shortest: int = 0
     cnn_trainable: bool = False

@@ -143,16 +143,13 @@ def _describe_use(
     """How to use a backbone, or a classifier with its head; `rated`: it rates attributes instead."""
     layer = "a weighted mean of the transformer's input and all layers" if weighted else "the last layer"
     way = f"the mean of {layer} over time" if pooling == "mean" else f"{layer}, pooled over time by `{pooling}`"
-    given = "mono audio at 16 kHz" if reads is None else f"frames of the feature `{reads}`, normalised as in the study"
+    given = "mono audio at 16 kHz" if reads is None else f"frames of the feature `{reads}`"
     lines = [f"Input: {given}. The embedding of an utterance is {way}."]
-    if head is not None:
+    if head is not None and reads is None:
         lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
     if head in ("mlp", "challenge") or (head and library == "emoadapt"):
-        lines += [
-            "",
-            *_fence(_PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT),
-            "",
-        ]
+        code = _PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT
+        lines += ["", *_fence(code), ""] if reads is None else [""]
         outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
         lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
     if library == "emoadapt":

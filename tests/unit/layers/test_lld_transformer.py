@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,8 +16,14 @@ from safetensors.torch import load_file, save_file
 from emoadapt.backbones.base import load_backbone, load_folder
 from emoadapt.backbones.lld_transformer import Config
 from emoadapt.config import load_study
+from emoadapt.data.batching import Batch, collate_clips
+from emoadapt.data.clips import Clip
+from emoadapt.data.streams import Stream
 from emoadapt.errors import ConfigError, ModelError
-from emoadapt.layers.heads import seeded
+from emoadapt.inference.classifier import EmotionClassifier, load_classifier
+from emoadapt.inference.onnx_export import export_onnx
+from emoadapt.inference.predict import predict_files
+from emoadapt.layers.heads import ProjectedHead, seeded
 from emoadapt.layers.lld_transformer import Layer, LldBackbone, Residual, place_frames
 
 SMALL = {"dimension": 6, "width": 8, "layers": 1, "scaled_layers": 1, "heads": 2}
@@ -153,6 +160,55 @@ def test_card_says_what_the_model_reads(tmp_path: Path) -> None:
     card = (tmp_path / "README.md").read_text()
     assert "Input: frames of the feature `egemaps_frames`" in card and "16 kHz" not in card
     assert "**not pretrained**" in card
+
+
+def make_batch(clips: list[torch.Tensor]) -> Batch:
+    stream = Stream("compare_frames", "compare_frames", "frames")
+    return collate_clips([Clip(str(n), {"frames": clip}) for n, clip in enumerate(clips)], {"frames": stream})
+
+
+def test_a_batch_of_the_engine_gives_the_embeddings_of_its_clips() -> None:
+    backbone, clips = make(**SMALL).eval(), make_clips(9, 30)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone.embed(make_batch(clips)), backbone(clips))
+
+
+def test_frames_are_standardised_with_what_the_training_measured(tmp_path: Path) -> None:
+    backbone, clips = make(**SMALL).eval(), make_clips(9, 30)
+    mean, std = np.array([100.0, -3, 0, 0, 0, 7]), np.array([50.0, 0.1, 1, 1, 1, 2])
+    with torch.no_grad():
+        expected = backbone(clips)
+        backbone.fit_input(mean, std)
+        raw = [clip * torch.from_numpy(std).float() + torch.from_numpy(mean).float() for clip in clips]
+        torch.testing.assert_close(backbone(raw), expected, atol=1e-4, rtol=0)
+        assert not torch.allclose(backbone(clips), expected, atol=1e-2)
+        backbone.save(tmp_path, {})
+        again = load_folder(tmp_path, origin="mine", trained=False).eval()
+        assert torch.equal(again(raw), backbone(raw))
+    assert backbone.standardised and not make(**SMALL, normalise=False).standardised
+
+
+def test_frames_of_another_dimension_are_refused() -> None:
+    said = r"^the frames of compare_frames have 5 values, and the lld_transformer reads 6; set its `dimension: 5`$"
+    with pytest.raises(ModelError, match=said):
+        make(**SMALL)(make_clips(9, dimension=5))
+    with pytest.raises(ModelError, match=said):
+        make(**SMALL).fit_input(np.zeros(5), np.ones(5))
+
+
+def test_fine_tuned_model_comes_back_and_is_not_asked_about_files(tmp_path: Path) -> None:
+    head = ProjectedHead(8, 4, 3, seed=0)
+    classifier = EmotionClassifier(make(**SMALL), head, classes=("a", "b", "c")).eval()
+    classifier.save(tmp_path / "model", {"title": "x"})
+    again, clips = load_classifier(tmp_path / "model"), make_clips(9, 30)
+    assert torch.equal(again(clips), classifier(clips)) and again.classes == ("a", "b", "c")
+    card = (tmp_path / "model/README.md").read_text()
+    assert "emoadapt predict" not in card and "predict_files" not in card
+    said = "the model reads compare_frames and not audio, so it cannot be "
+    with pytest.raises(ModelError, match=f"^{said}asked about files"):
+        predict_files(again, [])
+    with pytest.raises(ModelError, match=f"^{said}exported to ONNX"):
+        export_onnx(again, tmp_path / "model.onnx")
 
 
 def test_model_of_stage_1_is_loaded_with_its_own_shape(tmp_path: Path) -> None:
