@@ -44,11 +44,12 @@ def load_encoder(folder: Path, user: str) -> tuple[Any, list[str]]:
             f"{user}: the text encoder in {folder} cannot be loaded ({reason}); that must be a folder with config.json and "
             "model.safetensors or pytorch_model.bin: fetch the model again"
         ) from None
-    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
-    if missing:
+    pooler = {name for name in report["missing_keys"] if name.startswith("pooler.")}
+    if missing := sorted({*report["missing_keys"]} - pooler):
         # transformers fills them in at random and only warns.
         raise ModelError(f"{user}: {folder} lacks {len(missing)} weights, such as {missing[0]}; fetch the model again")
     left_out = list_left_out(report["unexpected_keys"], model, str(folder))
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
+        left_out += [] if pooler else ["pooler"]
     return model.eval(), left_out

@@ -166,6 +166,7 @@ def test_an_encoder_is_loaded_without_its_pooler_and_without_a_head(tmp_path: Pa
     BertForMaskedLM(config).save_pretrained(tmp_path / "m")
     model, left_out = load_encoder(tmp_path / "m", "x")
     assert model.pooler is None and left_out == ["cls"] and not model.training
+    assert load_encoder(save_encoder(tmp_path / "whole"), "x")[1] == ["pooler"]
 
 
 def test_an_encoder_that_lacks_a_layer_is_refused(models: Path, tmp_path: Path) -> None:
