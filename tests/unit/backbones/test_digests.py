@@ -78,6 +78,15 @@ def test_edit_of_a_family_concerns_its_own_jobs(module: str, old: str, edit: Cal
     assert changed == [False, False, True]
 
 
+def test_edits_of_text_and_speech_encoders_concern_their_own_jobs(edit: Callable[[str, str, str], None]) -> None:
+    configs = [make_config(name) for name in ("wav2vec2", "bert")]
+    before = [digest(config) for config in configs]
+    edit("emoadapt.layers.text", "ids.long()", "ids.int()")
+    assert [digest(config) != known for config, known in zip(configs, before, strict=True)] == [False, True]
+    edit("emoadapt.layers.speech", "correction=0", "correction=1")
+    assert [digest(config) != known for config, known in zip(configs, before, strict=True)] == [True, False]
+
+
 def test_auto_depends_on_the_family_that_its_weights_say(tmp_path: Path) -> None:
     speech, audiovisual = module_of("auto"), module_of("av_hubert")
     auto = make_config("auto", weights="saved", untrained=None)
