@@ -100,7 +100,10 @@ def test_finding_fetching_and_describing_weights_makes_no_row_stale() -> None:
     aside = ("registry", "inventory", "fetching", "cards")
     assert not {name for name in found if name.rpartition(".")[2] in aside}
     others = tuple(f"emoadapt.{room}" for room in ("backbones", "layers", "poolings", "training", "study"))
-    assert not {name for name in found if name.startswith(others)}
+    own = code.read_covered("emoadapt.features.whisper_frames")
+    without = code.read_covered(*(name for name in modules if name != "emoadapt.features.whisper_frames"))
+    assert not {name for name in without if name.startswith(others)}
+    assert not {name for name in own if name.startswith(others[-2:])}
 
 
 def test_declarations_for_people_and_clusters_make_no_row_stale(own: Path) -> None:
@@ -196,7 +199,7 @@ def test_jobs_ask_for_what_their_engines_use() -> None:
     assert {name: (job.threads, job.gpus) for name, job in found.items()} == {
         "audio": (4, 0), "egemaps": (4, 0), "egemaps_frames": (4, 0), "egemaps_functionals": (4, 0), "compare_frames": (4, 0),
         "compare_functionals": (4, 0), "faces": (4, 0), "face_embedding": (1, 1), "transcript": (1, 1), "sentiment": (1, 1),
-        "rms": (4, 0), "text_tokens": (1, 0), "text_embedding": (1, 1),
+        "rms": (4, 0), "text_tokens": (1, 0), "text_embedding": (1, 1), "whisper_frames": (1, 1),
     }  # fmt: skip
     job = found["faces"]
     assert (job.memory_mb, job.memory_mb_per_thread, job.minutes) == (3000, 1000, 720)

@@ -19,6 +19,7 @@ from emoadapt.plugins import find_source, list_plugins, load_plugin, read_declar
 from emoadapt.weights.registry import find_entry
 
 from ..transcription.text_models import save_encoder
+from .test_whisper_frames import save_whisper
 
 FEATURES = list_plugins("features")
 LIGHT = {
@@ -28,8 +29,9 @@ LIGHT = {
     "face_embedding": {"network": {"untrained": "tiny_cnn"}},
     "text_tokens": {"model": "text"},
     "text_embedding": {"model": "text"},
+    "whisper_frames": {"model": "speech"},
 }
-"""Sections that need no weights but `text`, a small encoder that the test makes."""
+"""Sections that need no weights but small encoders, `text` and `speech`, that the test makes."""
 
 
 def list_sections(feature: str) -> list[FeatureSection]:
@@ -146,6 +148,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict
     folder = tmp_path_factory.mktemp("clips")
     write_good_clips(folder, 1)
     save_encoder(folder / "text")
+    save_whisper(folder / "speech")
     clip = dict.fromkeys(schema.MANIFEST.names) | {"path": folder / "good0.mp4"}
     rows: dict[str, dict[str, Any]] = {"manifest": clip}
 
