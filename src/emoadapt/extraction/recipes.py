@@ -49,7 +49,7 @@ def describe_recipe(study: Study, feature: str) -> Recipe:
         feature,
         section.model_dump_json(exclude=section.list_idle_keys()),
         study_code(study, *modules),
-        _model_identity(study, feature),
+        model_identity(study, feature),
         describe_libraries(*modules, also=section.list_libraries()),
     )
 
@@ -108,7 +108,7 @@ def study_code(study: Study, *modules: str) -> str:
     return code_digest(*modules)
 
 
-def _model_identity(study: Study, feature: str) -> str:
+def model_identity(study: Study, feature: str) -> str:
     """Which weights a feature uses, by content; empty for features without."""
     network = find_network(study, feature)
     if network is None or network.weights is None:

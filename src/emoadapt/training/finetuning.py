@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from emoadapt.backbones.base import load_backbone
 from emoadapt.data.batching import Batch
 from emoadapt.inference.classifier import EmotionClassifier
+from emoadapt.inference.inputs import describe_inputs
 from emoadapt.layers.heads import Head
 from emoadapt.layers.vector import VectorBackbone
 from emoadapt.machine.ranks import count_ranks, find_rank
@@ -280,6 +281,7 @@ class _ModelKeeper:
             objectives = adaptation.objectives
             corpora += adaptation.corpora
             card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": objectives}
-        classifier = EmotionClassifier(model.backbone, model.head, **{clips.kind: clips.outputs})
+        inputs = describe_inputs(job.study, job.config, job.task.corpus, self.training.signals.measure_dimensions())
+        classifier = EmotionClassifier(model.backbone, model.head, **{clips.kind: clips.outputs}, inputs=inputs)
         classifier.save(self.folder / name, card | {"licences": list_terms(job.study, corpora, objectives)})
         force_to_disk(self.folder / name)
