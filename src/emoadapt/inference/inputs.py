@@ -54,7 +54,7 @@ class Inputs:
         streams: role -> stream, the required one first.
         features: features besides audio that compute them, each after those that it is computed from.
         dimensions: role -> values of a frame or of a vector, of streams that a clip may lack.
-        language: that the study states for the clips; None: it states none.
+        language: of what is said, as the study states it; None: it does not, or no text is read.
     """
 
     streams: Mapping[str, Stream]
@@ -97,7 +97,8 @@ def describe_inputs(
         name for stream in backbone.streams.values() for name in _list_upstream(study, stream.feature)
     )
     features = {name: _describe_feature(study, name) for name in names}
-    return Inputs(backbone.streams, features, dict(dimensions or {}), study.corpora[corpus].language)
+    language = study.corpora[corpus].language if TRANSCRIPT in features else None
+    return Inputs(backbone.streams, features, dict(dimensions or {}), language)
 
 
 def _list_upstream(study: Study, feature: str) -> Iterator[str]:

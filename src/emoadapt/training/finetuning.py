@@ -283,5 +283,6 @@ class _ModelKeeper:
             card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": objectives}
         inputs = describe_inputs(job.study, job.config, job.task.corpus, self.training.signals.measure_dimensions())
         classifier = EmotionClassifier(model.backbone, model.head, **{clips.kind: clips.outputs}, inputs=inputs)
-        classifier.save(self.folder / name, card | {"licences": list_terms(job.study, corpora, objectives)})
+        terms = list_terms(job.study, corpora, objectives, () if inputs is None else inputs.features)
+        classifier.save(self.folder / name, card | {"licences": terms})
         force_to_disk(self.folder / name)
