@@ -136,7 +136,7 @@ class TextBackbone(TransformerBackbone):
             notice=self.notice,
             pooling=self.pooling.name,
             notes=self.notes,
-            reads="text",
+            reads="text" if self.tokenizer else "tokens",
         )
 
     def _refuse_foreign(self, ids: Tensor, lengths: Tensor) -> None:

@@ -87,7 +87,7 @@ def write_card(
     pooling: str = "mean",
     padding: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
-    reads: Literal["audio", "text"] = "audio",
+    reads: Literal["audio", "text", "tokens"] = "audio",
 ) -> None:
     """Write `README.md`.
 
@@ -103,7 +103,7 @@ def write_card(
         pooling: name of the plug-in that pools frames.
         padding: `SpeechBackbone.padding`.
         notes: `TransformerBackbone.notes`.
-        reads: what the model is given.
+        reads: what the model is given; `tokens`: those of a text, whose tokenizer is not in the folder.
     """
     head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
@@ -132,8 +132,8 @@ def write_card(
         *rows,
         "",
         *(
-            _describe_text(head, weighted, library, pooling, rated="attributes" in facts)
-            if reads == "text"
+            _describe_text(head, weighted, library, pooling, rated="attributes" in facts, whole=reads == "text")
+            if reads != "audio"
             else _describe_use(head, weighted, library, pooling, rated="attributes" in facts)
         ),
         *_describe_padding(padding, library),
@@ -163,8 +163,10 @@ def list_terms(study: Study, corpora: Iterable[str], objectives: Iterable[str] =
     return terms
 
 
-def _describe_text(head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool) -> list[str]:
-    """How to use a text encoder, alone or with a head."""
+def _describe_text(
+    head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool, whole: bool
+) -> list[str]:
+    """How to use a text encoder, alone or with a head; `whole`: with its tokenizer in the folder."""
     layer = "a weighted mean of the first layer's input and all layers" if weighted else "the last layer"
     way = (
         f"the mean of {layer} over all tokens"
@@ -174,8 +176,12 @@ def _describe_text(head: str | None, weighted: bool, library: str, pooling: str,
     code = _EMBED_TEXT_WEIGHTED if weighted else _EMBED_TEXT
     code = _EMBED_TEXT_EMOADAPT if library == "emoadapt" else code
     words = "Input: the tokens of a text, with those that its tokenizer adds."
+    other = "AutoTokenizer.from_pretrained(TOKENIZER)"
+    code = code if whole else code.replace('AutoTokenizer.from_pretrained(".")', other)
     lines = [f"{words} The embedding of a text is {way}.", "", *_fence(code)]
     outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
+    if not whole:
+        lines += ["", "`TOKENIZER` is the model of the study's `features.text_tokens`; this folder has no tokenizer."]
     return lines + (["", f"`head.safetensors` leads from the embedding to the {outputs}."] if head else [])
 
 
