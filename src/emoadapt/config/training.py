@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from emoadapt.config.base import Choice, Name, Section
+
+if TYPE_CHECKING:
+    from emoadapt.config.backbones import Backbone
 
 
 class Optimisation(Section):
@@ -62,7 +65,7 @@ class Adaptation(Section):
     """Corpora to train on; labels are not used."""
     objectives: dict[Name, Annotated[float, Field(gt=0)]]
     backbones: tuple[Name, ...] | None = None
-    """Backbones to adapt. null: all that can be adapted."""
+    """Backbones to adapt. null: all that can be adapted; of the parts of a `fusion` those that a fine-tuning names."""
     tasks: tuple[Name, ...] | None = None
     """Tasks on which the adapted models are trained. null: all."""
     subsets: tuple[Subset, ...] | None = None
@@ -78,6 +81,10 @@ class Adaptation(Section):
     def list_libraries(self) -> tuple[str, ...]:
         """Distributions that these settings bring into use, besides those that the method's modules import."""
         return ()
+
+    def prepare(self, backbone: Backbone) -> Backbone:
+        """Section of a backbone, with what this adaptation trains of it."""
+        return backbone
 
     @property
     def judge(self) -> str | None:
@@ -95,7 +102,7 @@ class Finetuning(Section):
 
     method: str = "finetune"
     backbones: tuple[Name, ...] | None = None
-    """Backbones to train. null: all that the method can train."""
+    """Backbones to train. null: all that the method can train, except parts of a `fusion`, which are trained in it."""
     starts: tuple[Name, ...] | None = None
     """Starting points: `original`, or names of adaptations. null: all."""
     tasks: tuple[Name, ...] | None = None

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from emoadapt.errors import ConfigError, ModelError
+from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -85,7 +86,12 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
         ModelError: the model cannot be exported, or the file gives other logits than torch.
         ConfigError: the file cannot be written.
     """
-    if obstacle := classifier.backbone.parts.obstacle:
+    if not isinstance(classifier.backbone, SpeechBackbone):
+        raise ModelError(
+            f"{classifier.backbone.origin} reads more than audio, or something else, and only a model that reads audio can be exported "
+            "to ONNX; use emoadapt itself"
+        )
+    if obstacle := classifier.backbone.parts.obstacle or classifier.backbone.pooling.obstacle:
         raise ModelError(
             f"a model of the architecture {classifier.backbone.model.config.model_type} cannot be exported to ONNX, because "
             f"{obstacle}; use `emoadapt predict`"

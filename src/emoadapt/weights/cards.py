@@ -87,7 +87,7 @@ def write_card(
     pooling: str = "mean",
     padding: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
-    reads: Literal["audio", "text", "tokens"] = "audio",
+    reads: Literal["audio", "text", "tokens", "parts"] = "audio",
 ) -> None:
     """Write `README.md`.
 
@@ -103,7 +103,8 @@ def write_card(
         pooling: name of the plug-in that pools frames.
         padding: `SpeechBackbone.padding`.
         notes: `TransformerBackbone.notes`.
-        reads: what the model is given; `tokens`: those of a text, whose tokenizer is not in the folder.
+        reads: what the model is given; `tokens`: those of a text, whose tokenizer is not in the folder; `parts`: each of its parts, in a
+            folder of its own, something else.
     """
     head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
@@ -132,7 +133,9 @@ def write_card(
         *rows,
         "",
         *(
-            _describe_text(head, weighted, library, pooling, rated="attributes" in facts, whole=reads == "text")
+            _describe_parts(head, rated="attributes" in facts)
+            if reads == "parts"
+            else _describe_text(head, weighted, library, pooling, rated="attributes" in facts, whole=reads == "text")
             if reads != "audio"
             else _describe_use(head, weighted, library, pooling, rated="attributes" in facts)
         ),
@@ -206,6 +209,16 @@ def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, 
     code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
     lines += ["", *_fence(code), ""]
     return [*lines, "One clip at a time: padding changes what `transformers` returns for some of these architectures."]
+
+
+def _describe_parts(head: str | None, *, rated: bool) -> list[str]:
+    """How a model of several parts is made."""
+    outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
+    return [
+        "Each part pools its own input; a linear layer (`fusion.safetensors`) joins the pooled vectors into the embedding. The cards of the "
+        "parts are in their folders. emoadapt alone loads the model: `emoadapt.backbones.base.load_folder`.",
+        *(["", f"`head.safetensors` leads from the embedding to the {outputs}."] if head else []),
+    ]
 
 
 def _describe_padding(padding: Mapping[str, Any] | None, library: str) -> list[str]:

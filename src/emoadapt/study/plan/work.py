@@ -230,8 +230,10 @@ class _Planner:
         startup = jobs * float(self.speeds["startup"]) / 3600
         if not any(work):
             return startup
-        whole = self.study.backbones[backbone].find_front_end(stage, start) is None
-        speed = self._speed(backbone, "whole" if whole else "cached")
+        kept = self.study.backbones[backbone].list_kept(stage, start)
+        if any(found.kind == "states" for found in kept.values()):
+            return None  # what follows the last layer alone is not measured
+        speed = self._speed(backbone, "cached" if kept else "whole")
         return (
             None if speed is None else startup + runs * (work[0] / speed["train"] + work[1] / speed["evaluate"]) / 3600
         )
