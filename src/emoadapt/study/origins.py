@@ -219,7 +219,7 @@ class Origins:
         """Some runs of a setting."""
         return Origin(
             {
-                **self.graph.training_inputs_of(setting),
+                **self.graph.training_inputs_of(setting, runs),
                 "splits": self.graph.split_tables(setting.task, runs),
                 "manifests": self.graph.leak_inputs(setting.task, setting.model.start),
             },

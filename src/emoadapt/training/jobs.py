@@ -98,12 +98,14 @@ class TaskJob(Job):
         runs: what to train.
         splits: SPLITS tables of the runs' partitions; training clips are drawn from them.
         model: folder of the Stage-1 model to start from; None for the original.
+        upstream: name of another model that the runs need -> tables of its same runs.
     """
 
     setting: Setting
     runs: Sequence[Run]
     splits: Sequence[Path]
     model: Path | None = None
+    upstream: Mapping[str, Sequence[Path]] = field(default_factory=dict)
 
     @property
     def settings(self) -> Any:
