@@ -64,5 +64,5 @@ def _find_gaps(study: Study) -> Iterator[str]:
                     f"{min(lacking)}; give both fine-tunings the same seeds"
                 )
             upstream = needed.model.finetuning
-            if finetuning.upstream_table == "training" and not getattr(study.finetunings[upstream], "keep", None):
+            if finetuning.upstream_table == "training_clips" and not getattr(study.finetunings[upstream], "keep", None):
                 yield f"{path}.{key}: {name} keeps nothing of its training clips; set finetunings.{upstream}.keep: embeddings"

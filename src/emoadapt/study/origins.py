@@ -35,7 +35,7 @@ _PLACES = {
     "normalisers": r"targets/([^/]+)/normalisers\.parquet",
     "training_shard": r"training/([^/]+)/([^/]+)/(\d+)\.parquet",
     "adapt": r"(?:models/([^/.]+)\.([^/.]+)|curves/([^/.]+)\.([^/.]+)\.parquet)",
-    "train": r"runs/([^/]+)/([^/]+)/([^/]+)/([^/]+)/(?:models|[a-z]+\.parquet)",
+    "train": r"runs/([^/]+)/([^/]+)/([^/]+)/([^/]+)/(?:models|[a-z_]+\.parquet)",
     "word_errors": r"metrics/word_errors\.parquet",
     "evaluate": r"metrics/([^/.]+)(?:\.[a-z]+)?\.parquet",
     "quarantine": r"quarantine\.parquet",

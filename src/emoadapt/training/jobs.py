@@ -91,7 +91,7 @@ class AdaptationJob(Job):
 
 @dataclass(frozen=True)
 class TaskJob(Job):
-    """Runs of one setting that share a process; they write predictions, embeddings, curves and models.
+    """Runs of one setting that share a process; they write predictions, embeddings, training clips, curves and models.
 
     Args:
         setting: model, task and number of training clips.

@@ -118,7 +118,7 @@ class UnfinishedJob:
             return False
         # Only the process that writes the job's tables has any of them.
         for (*_, tables), table in zip(self.tables.parts(), self._kept_tables.pop(str(run), []), strict=False):
-            # A run on vectors of descriptors has no embeddings.
+            # A run on vectors of descriptors has no embeddings, and few keep their training clips.
             if table.num_rows:
                 tables[run] = table
         return True

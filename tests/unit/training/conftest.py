@@ -222,6 +222,14 @@ class Work:
         ]
         write_table(self.folder / f"{model}.predictions.parquet", rows, schema.PREDICTIONS)
 
+    def teach(self, model: str, runs: Sequence[Run]) -> None:
+        """Train a teacher on descriptors, and put what it keeps of training clips where its students look for it."""
+        backbone, _, finetuning = Model.parse(model)
+        self.tune(finetuning, backbones=[backbone], keep="embeddings", epochs=3, learning_rate=1e-2, batch_size=8)
+        job = self.task_job(model, runs, model)
+        run_job(job, 0)
+        (job.output / "training_clips.parquet").replace(self.folder / f"{model}.training_clips.parquet")
+
     def make_layers(self, telling: int = 1, n_layers: int = 3, width: int = 6, seed: int = 5) -> dict[str, np.ndarray]:
         """Layers (n_layers, width) of noise for the clips of `emotion`, of which one tells the classes apart."""
         random, layers = np.random.default_rng(seed), {}

@@ -19,6 +19,7 @@ from emoadapt.training import finetuning
 SCOPES = {name: read_declaration("methods", name, "SCOPE") for name in list_plugins("methods")}
 CASES: dict[str, dict[str, Any]] = {name: {"method": name} for name, scope in SCOPES.items() if scope == "run"}
 CASES["fuse"]["of"] = ["tiny.original", "egemaps.original.mlp"]
+CASES["student"]["teacher"] = "egemaps.original.teacher"
 CASES["probe, logistic"] = {"method": "probe", "classifier": "logistic", "layer": "last"}
 
 
@@ -27,6 +28,8 @@ def prepare(work, case: str) -> str:
     work.write_labelled()
     work.write_layers(work.make_layers(telling=2))
     settings = CASES[case] if case == "fuse" else {"backbones": ["tiny"], **CASES[case]}
+    if "teacher" in settings:
+        work.teach(settings["teacher"], [Run(), Run(seed=1)])
     for model in settings.get("of", []):
         work.write_predictions(model, {0: [1.0, 0.5], 1: [0.0, -1.0]})
     config = load_plugin("methods", settings["method"]).Config
@@ -84,6 +87,8 @@ def test_a_method_learns_the_kinds_of_tasks_that_it_names(work, case: str) -> No
     if "attributes" in questions:
         work.values["tasks"]["emotion"] |= {"attributes": ["arousal"]}
         del work.values["tasks"]["emotion"]["classes"]
+        if "teacher" in CASES[case]:
+            work.teach(CASES[case]["teacher"], [Run()])
         found = work.train(model)["predictions"]
         assert found["attribute"].unique().to_list() == ["arousal"] and found["predicted"].is_finite().all()
 

@@ -186,7 +186,8 @@ class _Planner:
         heard = seconds * test + others
         # Before and after training the test clips are embedded: the starting point's once a fold, counted with each run.
         epochs = count_epochs(settings_, clips * train, seconds * train)
-        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard
+        kept = seconds * train if getattr(settings_, "keep", None) else 0.0
+        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard + kept
 
     def _seconds_tested(self, task: str, corpus: str, longest: float | None) -> float | None:
         """Seconds of another corpus that a run is tested on: all, or those of another task's test part."""
@@ -254,7 +255,7 @@ class _Planner:
         return f"needs corpus {', '.join(lacking)}" if lacking else ""
 
 
-_RUN_FILES = ("predictions", "embeddings", "curves")
+_RUN_FILES = ("predictions", "embeddings", "curves", "training_clips")
 
 
 def describe_calibrated(study: Study, backbone: str) -> str:
