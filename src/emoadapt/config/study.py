@@ -21,6 +21,7 @@ from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning, Optimisation, list_values
 from emoadapt.config.trials import check_tested_parts, find_unpaired
+from emoadapt.config.upstream import find_upstream_problems
 from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations, list_plugins, load_plugin, read_declarations
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting, name_kept
 
@@ -125,6 +126,8 @@ class Study(Section):
         ]
         if not problems:
             problems = [*self._find_idle(), *self._find_blind(), *find_unpaired(self)]
+        if not problems:
+            problems = find_upstream_problems(self)
         if problems:
             raise ValueError("\n".join(problems))
         return self

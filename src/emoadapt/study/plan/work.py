@@ -15,7 +15,7 @@ from emoadapt.schema import KEPT
 from emoadapt.storage.caches import read_cache
 from emoadapt.study.graph import Graph
 from emoadapt.study.grid import batches
-from emoadapt.study.nodes import Setting
+from emoadapt.study.nodes import Model, Setting
 from emoadapt.study.plan.sizes import CorpusSize
 
 if TYPE_CHECKING:
@@ -145,8 +145,10 @@ class _Planner:
 
     def _plan_setting(self, setting: Setting, folds: int | None) -> Row:
         task = self.study.tasks[setting.task]
-        adaptation = self.study.adaptations.get(setting.model.start)
-        needs = self._needs([task.corpus, *task.test_also, *(adaptation.corpora if adaptation else ())])
+        stage1 = [
+            corpus for start in self._list_starts(setting.model) for corpus in self.study.adaptations[start].corpora
+        ]
+        needs = self._needs([task.corpus, *task.test_also, *stage1])
         row = Row("stage2", setting.task, task.corpus, *setting.model, setting.subset, needs=needs)
         if folds is None:
             return row
@@ -161,6 +163,12 @@ class _Planner:
         left = None if hours is None or not runs else hours * (1 - runs_done / runs)
         return replace(row, jobs=len(jobs), jobs_done=len(done), runs=runs, runs_done=runs_done, media_hours=media,
                        hours=hours, hours_left=left)  # fmt: skip
+
+    def _list_starts(self, model: Model) -> list[str]:
+        """Adaptations that a model needs, also by other models that it learns from."""
+        upstream = map(Model.parse, self.study.finetunings[model.finetuning].upstream)
+        own = [model.start] if model.start in self.study.adaptations else []
+        return [*own, *(start for other in upstream for start in self._list_starts(other))]
 
     def _work_of_run(self, setting: Setting) -> tuple[float, float] | None:
         """Audio seconds that a run trains on and evaluates, all epochs counted; None where sizes are not known."""
@@ -178,7 +186,8 @@ class _Planner:
         heard = seconds * test + others
         # Before and after training the test clips are embedded: the starting point's once a fold, counted with each run.
         epochs = count_epochs(settings_, clips * train, seconds * train)
-        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard
+        kept = seconds * train if getattr(settings_, "keep", None) else 0.0
+        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard + kept
 
     def _seconds_tested(self, task: str, corpus: str, longest: float | None) -> float | None:
         """Seconds of another corpus that a run is tested on: all, or those of another task's test part."""
@@ -248,7 +257,7 @@ class _Planner:
         return f"needs corpus {', '.join(lacking)}" if lacking else ""
 
 
-_RUN_FILES = ("predictions", "embeddings", "curves")
+_RUN_FILES = ("predictions", "embeddings", "curves", "training_clips")
 
 
 def describe_calibrated(study: Study, backbone: str) -> str:
