@@ -216,7 +216,7 @@ class Study(Section):
             f"{path}.backbones: {finetuning.method} reads layers of one backbone, and {backbone} joins "
             f"{', '.join(self.backbones[backbone].joined.values())}; leave it out"
             for backbone in finetuning.backbones or ()
-            if finetuning.frozen and backbone in self.backbones and self.backbones[backbone].joined
+            if finetuning.reads_layers and backbone in self.backbones and self.backbones[backbone].joined
         ]
         if getattr(finetuning, "normalise", "train") != "train" and not finetuning.frozen:
             problems += [
@@ -351,7 +351,7 @@ class Study(Section):
         """Whether a fine-tuning is applied to a backbone; to a part of another only if it names it."""
         if finetuning.backbones is not None:
             return backbone in finetuning.backbones
-        return backbone not in self.joined and not (finetuning.frozen and self.backbones[backbone].joined)
+        return backbone not in self.joined and not (finetuning.reads_layers and self.backbones[backbone].joined)
 
     def _adapts(self, adaptation: Adaptation, backbone: str) -> bool:
         """Whether an adaptation is applied to a backbone; to a part of another only if it, or a fine-tuning, names it."""

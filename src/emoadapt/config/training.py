@@ -130,6 +130,11 @@ class Finetuning(Section):
     """Table that it reads of their runs, without suffix."""
 
     @property
+    def reads_layers(self) -> bool:
+        """Whether it reads the kept layers of an encoder."""
+        return self.frozen and self.reads_clips
+
+    @property
     def upstream(self) -> dict[str, str]:
         """Models that it needs: name -> key that names it."""
         return {name: key for key in self.upstream_keys for name in list_values(getattr(self, key))}

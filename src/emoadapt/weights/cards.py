@@ -94,7 +94,7 @@ def write_card(
     Args:
         folder: model folder.
         facts: name -> value or list of values, shown as a table. `title` is the heading, `licences` a list of sentences for
-            that section; `classes` or `attributes`, and `head` (`mlp`, `hf` or `challenge`), are there for a classifier.
+            that section; `classes` or `attributes`, and `head` (`mlp`, `hf`, `challenge` or `linear`), are there for a classifier.
         origin: where the starting weights come from.
         trained: False when they were random.
         library: what computes the embedding from the folder.
@@ -195,7 +195,7 @@ def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, 
     lines = [f"Input: mono audio at 16 kHz. The embedding of an utterance is {way}."]
     if head is not None:
         lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
-    if head in ("mlp", "challenge") or (head and library == "emoadapt"):
+    if head in ("mlp", "challenge", "linear") or (head and library == "emoadapt"):
         lines += [
             "",
             *_fence(_PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT),

@@ -94,7 +94,7 @@ def test_backbone_pools_alone_as_in_a_padded_batch_and_comes_back(name: str, tmp
 
 
 @every
-@pytest.mark.parametrize("head", ["mlp", "hf"])
+@pytest.mark.parametrize("head", ["mlp", "hf", "linear"])
 def test_classifier_comes_back_and_is_exported(name: str, head: str, tmp_path: Path) -> None:
     backbone = make(name, layers="weighted" if head == "hf" else "last")
     classifier = EmotionClassifier(backbone, build_head(head, backbone.width, 8, 3, 0), ["a", "b", "c"]).eval()
