@@ -30,7 +30,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +39,7 @@ from pydantic import Field
 from emoadapt.config.corpora import AnnotatedCorpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
 from emoadapt.errors import show
-from emoadapt.listing.accounts import Account
+from emoadapt.listing.accounts import REPEATED, Account
 from emoadapt.listing.annotations import (
     Clip,
     choose_recordings,
@@ -278,7 +278,11 @@ def _read_transcript(name: str, config: Config, clip: str, media: str) -> list[_
         if times[0] is None or times[1] is None or speaker not in ("Ellie", "Participant"):
             raise refuse_turn(name, path, number, _FORM, text)
         lines.append(_place_line(config, clip, times[0], times[1], speaker, words))
-    return lines
+    last = {(line.start, line.end): line for line in lines if line.left_out is None}
+    return [
+        replace(line, left_out=REPEATED) if line.left_out is None and last[line.start, line.end] is not line else line
+        for line in lines
+    ]
 
 
 def _place_line(config: Config, clip: str, start: float, end: float, speaker: str, words: str) -> _Line:
@@ -316,8 +320,6 @@ def _draw_lines(lines: list[_Line], wanted: int | None, seed: str) -> list[_Line
         return lines
     drawn = {*random.Random(seed).sample(places, wanted)}
     return [
-        line
-        if line.left_out is not None or place in drawn
-        else _Line(line.start, line.end, line.words, line.rows, NOT_DRAWN)
+        line if line.left_out is not None or place in drawn else replace(line, left_out=NOT_DRAWN)
         for place, line in enumerate(lines)
     ]

@@ -29,6 +29,7 @@ from pydantic import Field
 from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
 from emoadapt.errors import CorpusError, show
+from emoadapt.listing.accounts import Account, account_for
 from emoadapt.listing.annotations import Clip, choose_recordings, find_clips
 
 TERMS = "research only, after a request to its authors"
@@ -51,6 +52,8 @@ FEMALE = (1, 2, 3, 7, 9, 15, 16, 17, 18, 19)
 SENTENCES = 350
 DEV, TEST = 20, 30
 """First sentences of each emotion, and those after them."""
+OTHER_FORM = "not `clip<tab>words<tab>emotion`"
+OTHER_LANGUAGE = "of a language that is not wanted"
 
 _NAME = re.compile(
     rf"(?P<folder>(?:.*/)?(?P<speaker>00(?:0[1-9]|1\d|20)))/(?P<emotion>{'|'.join(EMOTIONS)})/"
@@ -72,7 +75,7 @@ def list_utterances(name: str, config: Config) -> list[Utterance]:
     Raises:
         CorpusError: a media file is named otherwise, is there twice, or a text cannot be read.
     """
-    words = {clip: text for path in tables(config) for clip, text in _read_words(name, path)[0].items()}
+    words = {clip: text for clip, text in _list_lines(name, config) if text}
     return [
         Utterance(
             make_utterance_id(name, path),
@@ -98,16 +101,22 @@ def list_labels(name: str, config: Config) -> list[Label]:
     ]
 
 
+def account_rows(name: str, config: Config) -> Account:
+    """Account for the lines of the texts."""
+    lines = _list_lines(name, config)
+    unwanted = {
+        OTHER_FORM: [clip for clip, words in lines if words is None],
+        OTHER_LANGUAGE: [clip for clip, _ in lines if _language(clip[:4]) not in config.languages],
+    }
+    found = [parts["clip"] for _, parts in _find_clips(name, config)]
+    return account_for("the texts", [clip for clip, _ in lines], found, unwanted)
+
+
 def list_notes(name: str, config: Config) -> list[str]:
-    """Lines of texts that cannot be read, and clips without words."""
-    read = [_read_words(name, path) for path in tables(config)]
-    strange = [line for _, lines in read for line in lines]
-    known = {clip for words, _ in read for clip in words}
+    """Clips without words."""
+    known = {clip for clip, words in _list_lines(name, config) if words}
     silent = [parts["clip"] for _, parts in _find_clips(name, config) if parts["clip"] not in known]
-    notes = (
-        [f"{len(strange)} lines of the texts are no `clip<tab>words<tab>emotion`: {show(strange)}"] if strange else []
-    )
-    return [*notes, *([f"{len(silent)} clips have no words in a text: {show(silent)}"] if silent else [])]
+    return [f"{len(silent)} clips have no words in a text: {show(silent)}"] if silent else []
 
 
 def _find_clips(name: str, config: Config) -> list[Clip]:
@@ -128,15 +137,16 @@ def _part(parts: re.Match[str]) -> str:
     return "dev" if sentence < DEV else "test" if sentence < DEV + TEST else "train"
 
 
-def _read_words(name: str, path: Path) -> tuple[dict[str, str], list[str]]:
-    """Clip -> words, and the lines that are of another form."""
-    words, strange = {}, []
-    for line in filter(None, map(str.strip, _decode(name, path).splitlines())):
-        if (parts := _LINE.fullmatch(line)) is None:
-            strange.append(f"{path.name}: {line[:40]}")
-        elif parts["words"].strip():
-            words[parts["clip"]] = parts["words"].strip()
-    return words, strange
+def _list_lines(name: str, config: Config) -> list[tuple[str, str | None]]:
+    """(clip, words) of each line of the texts; (the line's beginning, None) of those that are of another form."""
+    lines: list[tuple[str, str | None]] = []
+    for path in tables(config):
+        for line in filter(None, map(str.strip, _decode(name, path).splitlines())):
+            parts = _LINE.fullmatch(line)
+            lines.append(
+                (f"{path.stem}: {line[:40]}", None) if parts is None else (parts["clip"], parts["words"].strip())
+            )
+    return lines
 
 
 def _decode(name: str, path: Path) -> str:

@@ -21,7 +21,7 @@ LINES = """36.588\t39.668\tParticipant\t<synch>
 PARTS = {
     "train_split_Depression_AVEC2017.csv": "Participant_ID,PHQ8_Binary,PHQ8_Score,Gender,PHQ8_NoInterest\n303,0,0,0,0\n318,1,11,1,2\n409,0,10,0,1\n",
     "dev_split_Depression_AVEC2017.csv": "Participant_ID,PHQ8_Binary,PHQ8_Score,Gender,PHQ8_NoInterest\n373,1,12,1,2\n",
-    "test_split_Depression_AVEC2017.csv": "participant_ID,Gender\n300,1\n",
+    "full_test_split.csv": "Participant_ID,PHQ_Binary,PHQ_Score,Gender\n300,1,20,1\n",
 }  # fmt: skip
 
 
@@ -67,13 +67,15 @@ def test_turns_are_lines_between_two_of_the_interviewer(daic, tmp_path):
 
 def test_label_is_the_person_s_in_all_of_an_interview(daic):
     labels = {x.utterance_id.split("_")[0]: x.label for x in read_labels("d", daic())}
-    assert labels == {"d/300": None, "d/303": "normal", "d/318": "depressed", "d/373": "depressed"}
+    assert labels == {"d/300": "depressed", "d/303": "normal", "d/318": "depressed", "d/373": "depressed"}
 
 
-def test_test_part_has_labels_where_its_scores_are_there(daic, tmp_path):
-    (tmp_path / "corpus/full_test_split.csv").write_text("Participant_ID,PHQ_Binary,PHQ_Score,Gender\n300,1,20,1\n")
-    assert {x.label for x in read_labels("d", daic()) if "/300" in x.utterance_id} == {"depressed"}
+def test_test_part_has_no_labels_where_its_scores_are_missing(daic, tmp_path):
+    (tmp_path / "corpus/test_split_Depression_AVEC2017.csv").write_text("participant_ID,Gender\n300,1\n")
     assert [path.name for path in annotation_files(daic())][-1] == "full_test_split.csv"
+    (tmp_path / "corpus/full_test_split.csv").unlink()
+    assert {x.label for x in read_labels("d", daic()) if "/300" in x.utterance_id} == {None}
+    assert {(u.split, u.sex) for u in of("300", read_utterances("d", daic()))} == {("test", "male")}
 
 
 def test_binary_label_and_score_may_disagree(daic, make_tree, tmp_path):
@@ -105,7 +107,7 @@ def test_draws_are_of_each_interview_and_by_seed(daic, tmp_path):
     draws = [read_utterances("d", daic(normal=5, depressed=20, seed=seed)) for seed in (0, 0, 1)]
     assert [len(of("303", draw)) for draw in draws] == [5] * 3 and [len(of("318", draw)) for draw in draws] == [20] * 3
     assert draws[0] == draws[1] != draws[2]
-    # Interviews with fewer lines, and people without a label, keep all.
+    # Interviews with fewer lines keep all.
     assert len(of("300", draws[0])) == 3 and len(of("373", draws[0])) == 1
     assert [x.utterance_id for x in read_labels("d", daic(normal=5, depressed=20))] == [
         u.utterance_id for u in draws[0]

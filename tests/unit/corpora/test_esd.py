@@ -8,15 +8,15 @@ from emoadapt.listing.accounts import read_notes
 from emoadapt.listing.reading import describe_sources, read_labels, read_utterances
 
 CLIPS = ["0011/Neutral/0011_000001.wav", "0011/Angry/0011_000371.wav", "0015/Happy/0015_000760.wav", "0004/Sad/0004_001051.wav"]  # fmt: skip
-ENGLISH = "0011_000001\tThe nine the eggs, I keep.\tNeutral\r\n0011_000371\tHe didn\u2019t go.\tAngry\r\n"
+ENGLISH = "0011_000001\tThe nine the eggs, I keep.\tNeutral\r\n0011_000371\tHe went.\tAngry\r\n"
 MANDARIN = "0004_001051\t\u6253\u8fdc\u4e00\u770b\uff0c\t\u4f24\u5fc3\n"
 
 
 @pytest.fixture
 def esd(make_tree):
     root = make_tree(CLIPS)
-    (root / "0011/0011.txt").write_bytes(ENGLISH.encode("cp1252"))
-    (root / "0015/0015.txt").write_text("0015_000760 no tabs here\n")
+    (root / "0011/0011.txt").write_text(ENGLISH)
+    (root / "0015/0015.txt").write_bytes("0015_000760\tIt isn\u2019t.\tHappy\n".encode("cp1252"))
     (root / "0004/0004.txt").write_bytes(MANDARIN.encode("gb18030"))
     return lambda **values: Config(importer="esd", root=str(root), **values)
 
@@ -25,9 +25,9 @@ def test_speaker_language_words_and_emotion(esd):
     utterances = read_utterances("e", esd())
     assert [(u.speaker, u.sex, u.language, u.transcript) for u in utterances] == [
         ("0004", "male", "zh", "\u6253\u8fdc\u4e00\u770b\uff0c"),
-        ("0011", "male", "en", "He didn\u2019t go."),
+        ("0011", "male", "en", "He went."),
         ("0011", "male", "en", "The nine the eggs, I keep."),
-        ("0015", "female", "en", None),
+        ("0015", "female", "en", "It isn\u2019t."),
     ]
     assert utterances[1].utterance_id == "e/0011/Angry/0011_000371"
     assert [x.label for x in read_labels("e", esd())] == ["sadness", "anger", "neutral", "happiness"]
@@ -58,9 +58,13 @@ def test_languages_are_chosen(esd):
     assert {u.speaker for u in read_utterances("e", esd(languages=("zh",)))} == {"0004"}
 
 
-def test_what_was_passed_over_is_said(esd):
-    assert read_notes("e", esd()) == [
-        "1 lines of the texts are no `clip<tab>words<tab>emotion`: 0015.txt: 0015_000760 no tabs here",
+def test_what_was_passed_over_is_said(esd, tmp_path):
+    assert read_notes("e", esd()) == []
+    (tmp_path / "corpus/0015/0015.txt").write_text("0015_000760 no tabs here\n0015_000761\tA.\tHappy\n")
+    assert read_notes("e", esd(languages=("en",))) == [
+        "1 of the 5 rows of the texts is left out (not `clip<tab>words<tab>emotion`): 0015: 0015_000760 no tabs here",
+        "1 of the 5 rows of the texts is left out (of a language that is not wanted): 0004_001051",
+        "1 of the 5 rows of the texts is left out (no media file): 0015_000761",
         "1 clips have no words in a text: 0015_000760",
     ]
 
