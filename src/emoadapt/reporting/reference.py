@@ -17,7 +17,6 @@ row, column, note; without row and column the note is on the whole table).
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,7 +72,7 @@ def read_paper(name: str) -> pl.DataFrame:
 
 
 def read_paper_notes(name: str) -> pl.DataFrame:
-    """What is to be known of a paper's tables, such as where it disagrees with itself: `NOTE_COLUMNS`, or no row."""
+    """Notes on a paper's tables, such as where it disagrees with itself: `NOTE_COLUMNS`, or no row."""
     _, *notes = find_paper(name)
     return _read(notes[0], NOTE_COLUMNS) if notes else pl.DataFrame(schema=NOTE_COLUMNS)
 
@@ -148,9 +147,7 @@ def list_other_works(study: Study, tables: Sequence[str], task: str, test_corpus
 
 
 def _read(path: Path, columns: dict[str, Any]) -> pl.DataFrame:
-    # Not by `comment_prefix`: a mark may be a #.
-    text = path.read_text(encoding="utf-8")
-    frame = pl.read_csv(io.StringIO(re.sub(r"\A#.*\n", "", text)), schema_overrides=columns)
+    frame = pl.read_csv(path, comment_prefix="#", schema_overrides=columns)
     if missing := [name for name in columns if name not in (*frame.columns, *OPTIONAL)]:
         raise DataError(f"{path}: columns {', '.join(missing)} are missing; see docs/add-a-paper.md")
     absent = [pl.lit(None, columns[name]).alias(name) for name in columns if name not in frame.columns]

@@ -50,7 +50,7 @@ COMING = {
     "backbones": {"lld_transformer", "care", "fusion", "pase_frames"},
     "objectives": {"energy_level", "landmark_motion", "landmark_motion_whole", "action_units", "wav2vec2", "acoustic", "semantic"},
     "backbone": {"adapters", "text_layers", "speech_init"},
-    "finetuning": {"residual", "objectives", "duplicate", "unlabelled", "transcripts", "encoders"},
+    "finetuning": {"residual", "objectives", "duplicate", "unlabelled", "encoders"},
 }  # fmt: skip
 """Names of plug-ins, and of keys of their sections, that the papers' rows use before the plug-ins are there."""
 

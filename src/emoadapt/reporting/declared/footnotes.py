@@ -231,7 +231,7 @@ def _say_weights(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[
 
 
 def _say_paper(study: Study, shown: pl.DataFrame) -> list[str]:
-    """Where the paper's values are from, what it prints of other works, and what is to be known of its tables."""
+    """Where the paper's values are from, what it prints of other works, and the notes on its tables."""
     cited = shown.filter(pl.col("paper_table").is_not_null())
     if cited.is_empty() or study.report.paper is None:
         return []
