@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from emoadapt.backbones.base import list_model_types, load_folder
 from emoadapt.errors import ModelError, show
 from emoadapt.layers.heads import ChallengeHead, Head, MergedHead, ProjectedHead, ScaledHead, TwoLayerHead, seeded
+from emoadapt.layers.settings import SpeechSettings
 from emoadapt.layers.speech import SHAPE, SpeechBackbone
 from emoadapt.storage.folders import seal_folder
 from emoadapt.weights.untrusted import verify_weights
@@ -70,7 +71,8 @@ class EmotionClassifier(nn.Module):
         head = self.head.fold() if isinstance(self.head, ScaledHead) else self.head
         kind = "attributes" if self.attributes else "classes"
         facts = {**card, kind: self.outputs, "head": _NAMES.get(type(head), "mlp")}
-        if isinstance(head, ProjectedHead) and self.backbone.library == "transformers":
+        audio = isinstance(self.backbone, SpeechBackbone)
+        if isinstance(head, ProjectedHead) and audio and self.backbone.library == "transformers":
             self.backbone.save(folder, facts, self._assemble(head))
         else:
             self.backbone.save(folder, facts)
@@ -216,7 +218,7 @@ def _read_projected(folder: Path) -> tuple[Head, dict[str, list[str]], nn.Parame
             "classifier; name the folder of a fine-tuned run (kept with `keep_models: best` or `all`)"
         )
     # What else a backbone must have, `load_folder` sees.
-    if config.model_type not in list_model_types() and not all(hasattr(config, name) for name in SHAPE):
+    if config.model_type not in list_model_types(SpeechSettings) and not all(hasattr(config, name) for name in SHAPE):
         raise ModelError(
             f"{folder} is a {config.model_type} model; only those with the parts of wav2vec 2.0, and Whisper, can be used"
         )

@@ -60,10 +60,17 @@ def make(architecture: str, folder: Path, **options: Any) -> Any:
 
 
 def make_clips(architecture: str, folder: Path) -> list[Tensor]:
-    """What the architecture reads: audio, or vectors."""
+    """What the architecture reads: audio, tokens or vectors."""
     generator = torch.Generator().manual_seed(7)
+    if "tokens" in make_config(architecture, folder).streams:
+        return [torch.randint(2, 30_000, (n // 500,), generator=generator) for n in LENGTHS]
     audio = make_config(architecture, folder).features == ("audio",)
     return [0.1 * torch.randn(n if audio else 25, generator=generator) + 0.05 for n in LENGTHS]
+
+
+def prepare(backbone: Any, clip: Tensor) -> Tensor:
+    """What the model of `transformers` reads of one clip."""
+    return clip[None] if clip.dtype == torch.long else backbone._prepare(clip)[None]
 
 
 saved = pytest.mark.parametrize(
@@ -133,7 +140,7 @@ def test_layers_are_the_same_alone_and_in_a_padded_batch_and_without_dropout(arc
 def test_layers_are_the_hidden_states_of_transformers(architecture: str, tmp_path: Path) -> None:
     backbone, clips = make(architecture, tmp_path), make_clips(architecture, tmp_path)
     with torch.no_grad():
-        states = backbone.model(backbone._prepare(clips[0])[None], output_hidden_states=True).hidden_states
+        states = backbone.model(prepare(backbone, clips[0]), output_hidden_states=True).hidden_states
     expected = torch.stack([state.mean(dim=1) for state in states], dim=1)
     torch.testing.assert_close(backbone.embed_layers(clips[:1]), expected, atol=1e-5, rtol=0)
 
@@ -171,7 +178,7 @@ def test_what_loads_a_folder_is_as_declared(architecture: str, tmp_path: Path) -
         return
     plain = AutoModel.from_pretrained(tmp_path / "folder").eval()
     with torch.no_grad():
-        found = plain(backbone._prepare(clip)[None]).last_hidden_state.mean(dim=1)
+        found = plain(prepare(backbone, clip)).last_hidden_state.mean(dim=1)
         torch.testing.assert_close(found, backbone([clip]), atol=1e-5, rtol=0)
 
 
