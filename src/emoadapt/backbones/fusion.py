@@ -58,8 +58,9 @@ class Config(Backbone):
             elif "pooling" not in type(backbones[name]).model_fields:
                 problems.append(f"of.{part}: {name} pools no frames; name an encoder")
             else:
-                pooling = {} if self.pooling is None else {"pooling": self.pooling}
-                self._parts[part] = backbones[name].model_copy(update={**pooling, "embedding": None})
+                changed = {"embedding": None} if "embedding" in type(backbones[name]).model_fields else {}
+                changed |= {} if self.pooling is None else {"pooling": self.pooling}
+                self._parts[part] = backbones[name].model_copy(update=changed)
         return problems
 
     @property

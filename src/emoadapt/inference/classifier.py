@@ -70,8 +70,22 @@ class EmotionClassifier(nn.Module):
         return self.classes or self.attributes
 
     def forward(self, audio: Sequence[Tensor]) -> Tensor:
-        """Outputs (batch, n_outputs) of (n_samples,) float tensors in [-1, 1], 16 kHz."""
+        """Outputs (batch, n_outputs) of what the backbone reads of each clip: (n_samples,) float tensors in [-1, 1], 16 kHz."""
         return self.head(self.backbone(audio)).float()
+
+    def refuse_features(self, task: str) -> None:
+        """Refuse a model that reads a feature: nothing here computes it of a file.
+
+        Args:
+            task: what cannot be done, for the message.
+
+        Raises:
+            ModelError: it does.
+        """
+        if self.backbone.reads != "audio":
+            raise ModelError(
+                f"the model reads {self.backbone.reads}, not audio alone, so it cannot be {task}; predict its test clips in a study instead"
+            )
 
     def save(self, folder: Path, card: Mapping[str, Any]) -> None:
         """Write the folder, with its model card, and seal it; see the module."""

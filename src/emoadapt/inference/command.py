@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from emoadapt.errors import ModelError
 from emoadapt.inference.classifier import load_classifier
 from emoadapt.inference.output import list_files, open_output, refuse_overwriting, show_progress, write_predictions
 from emoadapt.inference.predict import predict_files
@@ -53,8 +52,6 @@ def run_predict(
     if output is not None:
         refuse_overwriting(output, [*files, *filter(None, [listed])])
     classifier = load_classifier(model)
-    if obstacle := getattr(classifier.backbone, "obstacle", None):
-        raise ModelError(f"{model} cannot be used: {obstacle}; its predictions of test clips are in results/runs")
     # What is wrong with the options is said here, before the output is emptied.
     predictions = predict_files(
         classifier, files, window=window, hop=hop, whole=whole, batch_size=batch_size, device=device

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 
 from emoadapt.errors import ConfigError, ModelError
-from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -86,11 +85,7 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
         ModelError: the model cannot be exported, or the file gives other logits than torch.
         ConfigError: the file cannot be written.
     """
-    if not isinstance(classifier.backbone, SpeechBackbone):
-        raise ModelError(
-            f"{classifier.backbone.origin} reads more than audio, or something else, and only a model that reads audio can be exported "
-            "to ONNX; use emoadapt itself"
-        )
+    classifier.refuse_features("exported to ONNX")
     if obstacle := classifier.backbone.parts.obstacle or classifier.backbone.pooling.obstacle:
         raise ModelError(
             f"a model of the architecture {classifier.backbone.model.config.model_type} cannot be exported to ONNX, because "

@@ -33,9 +33,6 @@ class FusionBackbone(Embedder):
         ModelError: a part standardises its input, which is done for one input of a model only.
     """
 
-    library = "emoadapt"
-    obstacle = "it joins several inputs, and `predict` reads audio alone of a file"
-
     def __init__(self, parts: Mapping[str, TrainableBackbone], embedding: int | None) -> None:
         super().__init__()
         for name, part in parts.items():
@@ -44,6 +41,7 @@ class FusionBackbone(Embedder):
                     f"part {name} ({part.origin}) standardises its input, which a fusion cannot; name another"
                 )
         self.names = list(parts)
+        self.reads = " and ".join(parts)
         self.parts = nn.ModuleList(parts.values())
         self.origin = " + ".join(part.origin for part in parts.values())
         self.shortest = self.parts[0].shortest
@@ -67,7 +65,7 @@ class FusionBackbone(Embedder):
     @property
     def notice(self) -> str:
         """What the licences of the parts' families ask every copy of trained weights to say."""
-        return " ".join(dict.fromkeys(part.notice for part in self.parts if part.notice))
+        return " ".join(filter(None, dict.fromkeys(getattr(part, "notice", "") for part in self.parts)))
 
     def embed(self, batch: Batch) -> Tensor:
         """Joint embeddings (batch, width) float32; a learned vector stands for a part that a clip lacks."""
@@ -120,7 +118,9 @@ class FusionBackbone(Embedder):
         (folder / "config.json").write_text(json.dumps(described) + "\n", encoding="utf-8")
         save_file({name: value.contiguous() for name, value in self._list_own().items()}, folder / WEIGHTS)
         notes = [
-            f"part {name}: {note}" for name, part in zip(self.names, self.parts, strict=True) for note in part.notes
+            f"part {name}: {note}"
+            for name, part in zip(self.names, self.parts, strict=True)
+            for note in getattr(part, "notes", ())
         ]
         write_card(
             folder,

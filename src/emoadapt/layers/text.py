@@ -43,6 +43,8 @@ class TextBackbone(TransformerBackbone):
         trained: False for random weights.
     """
 
+    reads = "text_tokens"
+
     def __init__(self, model: Any, family: str, *, origin: str, trained: bool) -> None:
         super().__init__(model, family, origin=origin, trained=trained)
         self.tokenizer: dict[str, bytes] = {}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from emoadapt.errors import ModelError
 from emoadapt.poolings.base import mean_frames
 
 if TYPE_CHECKING:
@@ -23,15 +24,17 @@ class Embedder(nn.Module, ABC):
     """A model with parameters that embeds clips: what trainings on tasks need of one.
 
     Attributes:
-        obstacle: why `emoadapt predict` cannot use it, the end of a sentence; None: it can.
         origin: where the parameters come from, for messages and model cards.
+        reads: feature that its first stream is of; of several parts, what these are called.
+        library: what computes the embedding from a folder that `save` writes.
         width: dimension of the embedding.
         shortest: samples that shorter clips are lengthened to; 0 = none are.
         standardised: whether its input frames are z-scored, with the statistics that `fit_input` is given.
     """
 
-    obstacle: ClassVar[str | None] = None
     origin: str
+    reads: str = "audio"
+    library: Literal["transformers", "emoadapt"] = "emoadapt"
     shortest: int = 0
     standardised: bool = False
 
@@ -167,6 +170,25 @@ class TrainableBackbone(Embedder):
     def freeze_kept(self, roles: Collection[str]) -> None:
         """Freeze the front end if its output, or that of the layers, was kept."""
         self.set_cnn_trainable(not roles)
+
+    def compile_layers(self) -> None:
+        """Compile the layers: one compilation for all of them, and for clips of any length.
+
+        Raises:
+            ModelError: torch finds no C++ compiler.
+        """
+        from torch._inductor.cpp_builder import get_cpp_compiler
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler as error:
+            raise ModelError(
+                "`compile: true` needs a C++ compiler, and none was found; install g++ or clang, or remove `compile`"
+            ) from error
+        for layer in self.layers:
+            # Not the module itself: hooks, which take the layers' outputs for a weighted mean, stay outside.
+            layer.forward = torch.compile(layer.forward, dynamic=True)
 
 
 def mix_layers(weights: Tensor, states: Sequence[Tensor]) -> Tensor:

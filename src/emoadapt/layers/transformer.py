@@ -149,25 +149,6 @@ class TransformerBackbone(TrainableBackbone):
         if state := self.pooling.state_dict():
             save_file({name: value.contiguous() for name, value in state.items()}, folder / POOLING_WEIGHTS)
 
-    def compile_layers(self) -> None:
-        """Compile the transformer's layers: one compilation for all of them, and for clips of any length.
-
-        Raises:
-            ModelError: torch finds no C++ compiler.
-        """
-        from torch._inductor.cpp_builder import get_cpp_compiler
-        from torch._inductor.exc import InvalidCxxCompiler
-
-        try:
-            get_cpp_compiler()
-        except InvalidCxxCompiler as error:
-            raise ModelError(
-                "`compile: true` needs a C++ compiler, and none was found; install g++ or clang, or remove `compile`"
-            ) from error
-        for layer in self.layers:
-            # Not the module itself: hooks, which take the layers' outputs for a weighted mean, stay outside.
-            layer.forward = torch.compile(layer.forward, dynamic=True)
-
     def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Pool valid frames: (batch, n_frames, hidden_width), (batch,) -> (batch, width) float32."""
         return self.pooling(hidden, lengths)

@@ -87,7 +87,7 @@ def write_card(
     pooling: str = "mean",
     padding: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
-    reads: Literal["audio", "text", "tokens", "parts"] = "audio",
+    reads: str = "audio",
 ) -> None:
     """Write `README.md`.
 
@@ -103,8 +103,8 @@ def write_card(
         pooling: name of the plug-in that pools frames.
         padding: `SpeechBackbone.padding`.
         notes: `TransformerBackbone.notes`.
-        reads: what the model is given; `tokens`: those of a text, whose tokenizer is not in the folder; `parts`: each of its parts, in a
-            folder of its own, something else.
+        reads: what the model is given: `audio`; `text`; `tokens`, of a text whose tokenizer is not in the folder; a feature's frames; or
+            `parts`, each of which is given something else, and has a folder of its own.
     """
     head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
@@ -136,8 +136,8 @@ def write_card(
             _describe_parts(head, rated="attributes" in facts)
             if reads == "parts"
             else _describe_text(head, weighted, library, pooling, rated="attributes" in facts, whole=reads == "text")
-            if reads != "audio"
-            else _describe_use(head, weighted, library, pooling, rated="attributes" in facts)
+            if reads in ("text", "tokens")
+            else _describe_use(head, weighted, library, pooling, rated="attributes" in facts, reads=reads)
         ),
         *_describe_padding(padding, library),
         "",
@@ -188,24 +188,25 @@ def _describe_text(
     return lines + (["", f"`head.safetensors` leads from the embedding to the {outputs}."] if head else [])
 
 
-def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool = False) -> list[str]:
+def _describe_use(
+    head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool = False, reads: str = "audio"
+) -> list[str]:
     """How to use a backbone, or a classifier with its head; `rated`: it rates attributes instead."""
     layer = "a weighted mean of the transformer's input and all layers" if weighted else "the last layer"
     way = f"the mean of {layer} over time" if pooling == "mean" else f"{layer}, pooled over time by `{pooling}`"
-    lines = [f"Input: mono audio at 16 kHz. The embedding of an utterance is {way}."]
-    if head is not None:
+    given = "mono audio at 16 kHz" if reads == "audio" else f"frames of the feature `{reads}`"
+    lines = [f"Input: {given}. The embedding of an utterance is {way}."]
+    if head is not None and reads == "audio":
         lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
     if head in ("mlp", "challenge", "linear") or (head and library == "emoadapt"):
-        lines += [
-            "",
-            *_fence(_PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT),
-            "",
-        ]
+        code = _PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT
+        lines += ["", *_fence(code), ""] if reads == "audio" else [""]
         outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
         lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
     if library == "emoadapt":
         loads = "The embedding is computed by emoadapt only: `transformers` lacks the model, clips of natural length, or the pooling."
-        return [*lines, "", *_fence(_EMBED_EMOADAPT), "", loads]
+        code = _EMBED_EMOADAPT.replace("audio", "frames") if reads != "audio" else _EMBED_EMOADAPT
+        return [*lines, "", *_fence(code), "", loads]
     code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
     lines += ["", *_fence(code), ""]
     return [*lines, "One clip at a time: padding changes what `transformers` returns for some of these architectures."]

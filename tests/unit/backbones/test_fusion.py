@@ -131,9 +131,11 @@ def test_a_fusion_is_saved_with_its_parts_and_comes_back(tmp_path: Path) -> None
         assert torch.equal(part.embed(batch.narrow("audio")), fusion.parts[0].embed(batch.narrow("audio")))
     card = (tmp_path / "m/README.md").read_text()
     assert "Each part pools its own input" in card and "predict FOLDER" not in card
-    with pytest.raises(ModelError, match="cannot be used: it joins several inputs, and `predict` reads audio alone"):
+    with pytest.raises(
+        ModelError, match="the model reads audio and text, not audio alone, so it cannot be asked about files"
+    ):
         run_predict(tmp_path / "m", [tmp_path / "x.wav"], None)
-    with pytest.raises(ModelError, match="only a model that reads audio can be exported"):
+    with pytest.raises(ModelError, match="reads audio and text, not audio alone, so it cannot be exported to ONNX"):
         export_onnx(again, tmp_path / "m.onnx")
     (tmp_path / "m/contents.json").unlink()
     (tmp_path / "m/fusion.safetensors").write_bytes(b"x")

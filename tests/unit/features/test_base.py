@@ -30,6 +30,7 @@ LIGHT = {
     "text_tokens": {"model": "text"},
     "text_embedding": {"model": "text"},
     "whisper_frames": {"model": "speech"},
+    "pase_frames": {"weights": None},
 }
 """Sections that need no weights but small encoders, `text` and `speech`, that the test makes."""
 
