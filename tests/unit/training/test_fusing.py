@@ -74,7 +74,8 @@ def test_a_fused_model_is_called_by_the_first_of_its_models() -> None:
     [
         ({"of": ["a.original"]}, "at least 2"),
         ({"of": ["a.original", "a.original"]}, "of repeats a.original"),
-        ({"of": ["a", "b.original"]}, "is not a model"),
+        ({"of": ["a", "b.original"]}, "should match pattern"),
+        ({"of": ["a.original.default", "b.original"]}, "default is not part of a name"),
         ({"of": ["a.original", "b.original"], "backbones": ["c"]}, "called by the first one in `of`; remove backbones"),
     ],
 )
