@@ -404,6 +404,12 @@ class Study(Section):
         """Whether training changes a model's embeddings."""
         return self.backbones[model.backbone].adaptable and not self.finetunings[model.finetuning].frozen
 
+    def list_adaptations_behind(self, model: Model) -> list[str]:
+        """Adaptations that a model rests on: the one that it starts from, and those of models that it needs."""
+        upstream = map(Model.parse, self.finetunings[model.finetuning].upstream)
+        found = [model.start, *(name for other in upstream for name in self.list_adaptations_behind(other))]
+        return [name for name in dict.fromkeys(found) if name in self.adaptations]
+
     def adaptations_of(self, task: str) -> list[str]:
         """Adaptations whose models are trained on a task."""
         return list(dict.fromkeys(model.start for model in self.list_models(task) if model.start != ORIGINAL))

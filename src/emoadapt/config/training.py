@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from emoadapt.config.base import Choice, Name, Section
-from emoadapt.study.nodes import Model
 
 if TYPE_CHECKING:
     from emoadapt.config.backbones import Backbone
@@ -56,8 +55,6 @@ class Optimisation(Section):
 
 
 Subset = Annotated[int, Field(ge=1)] | Literal["full"]
-ModelName = Annotated[str, AfterValidator(lambda value: str(Model.parse(value)))]
-"""Name of a model: `<backbone>.<start>`, or `<backbone>.<start>.<finetuning>`."""
 
 
 class Adaptation(Section):

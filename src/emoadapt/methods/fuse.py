@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from emoadapt.config.training import Finetuning, ModelName
+from emoadapt.config.base import ModelName
+from emoadapt.config.training import Finetuning
 from emoadapt.study.nodes import Model
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from emoadapt.config.training import ModelName
+from emoadapt.config.base import ModelName
 from emoadapt.methods import finetune
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from emoadapt.layers.vector import VectorBackbone
 from emoadapt.machine.ranks import count_ranks, find_rank
 from emoadapt.storage.files import force_to_disk, link_or_copy, replace_folder
 from emoadapt.storage.folders import seal_folder
-from emoadapt.study.nodes import ORIGINAL, Run
+from emoadapt.study.nodes import Run
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.interruption import Notice
@@ -307,11 +307,14 @@ class _ModelKeeper:
         if tested is not None:
             about = f"this run on its fold of {corpora[0]}; means over runs are in the report"
             card[f"test {clips.metric}"] = f"{tested:.3f} ({about})"
-        if job.start != ORIGINAL:
-            adaptation = job.study.adaptations[job.start]
-            objectives = adaptation.objectives
-            corpora += adaptation.corpora
-            card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": objectives}
+        if job.settings.upstream:
+            card["learned from"] = list(job.settings.upstream)
+        for behind in job.study.list_adaptations_behind(setting.model):
+            adaptation = job.study.adaptations[behind]
+            objectives |= adaptation.objectives
+            corpora += [corpus for corpus in adaptation.corpora if corpus not in corpora]
+            if behind == job.start:
+                card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": adaptation.objectives}
         classifier = EmotionClassifier(model.backbone, model.head, **{clips.kind: clips.outputs})
         classifier.save(self.folder / name, card | {"licences": list_terms(job.study, corpora, objectives)})
         force_to_disk(self.folder / name)

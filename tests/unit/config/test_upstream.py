@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from emoadapt.config.availability import leave_out
 from emoadapt.errors import ConfigError
 from emoadapt.study.graph import Graph
 from emoadapt.study.nodes import Model, Run, Setting
+from emoadapt.study.plan.sizes import CorpusSize
+from emoadapt.study.plan.work import plan_study
 
 TINY = {"architecture": "wav2vec2", "untrained": {}}
 
@@ -85,6 +88,20 @@ def test_what_an_upstream_model_lacks_is_said(finetunings: dict[str, Any], messa
 def test_a_study_with_upstream_models_reaches_other_processes() -> None:
     study = load_study(make_study(f=fused("a.original.a", "b.original.b")))
     assert pickle.loads(pickle.dumps(study)).finetunings["f"] == study.finetunings["f"]
+
+
+def test_the_plan_knows_what_upstream_models_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Corpora of Stage 1 behind them, and the pass over training clips that are kept; a fusion hears nothing."""
+    monkeypatch.chdir(tmp_path)
+    values = make_study(f=fused("b.original.b", "a.adapted.a"), teacher={"backbones": ["b"], "keep": "embeddings"})
+    values["tasks"] = {"t": {"corpus": "c", "classes": ["x", "y"], "split": {"by": "fractions"}}}
+    sizes = {"c": CorpusSize(100, 360.0), "gone": CorpusSize(10, 36.0, needs="its root is missing")}
+    rows = {row.finetuning: row for row in plan_study(load_study(values), sizes) if row.start == "original"}
+    assert (rows["f"].needs, rows["f"].runs, rows["f"].media_hours) == ("needs corpus gone", 2, 0.0)
+    share = values["tasks"]["t"]["split"].get("train", 0.7)
+    # Two runs, .1 h of clips.
+    assert rows["teacher"].media_hours - rows["b"].media_hours == pytest.approx(2 * 0.1 * share)
+    assert rows["teacher"].needs == ""
 
 
 def test_what_needs_a_model_that_is_left_out_is_left_out_too() -> None:

@@ -1,5 +1,7 @@
 """Logits of trained models are added run by run."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -74,10 +76,20 @@ def test_a_fused_model_is_called_by_the_first_of_its_models() -> None:
     [
         ({"of": ["a.original"]}, "at least 2"),
         ({"of": ["a.original", "a.original"]}, "of repeats a.original"),
-        ({"of": ["a", "b.original"]}, "is not a model"),
+        ({"of": ["a", "b.original"]}, "should match pattern"),
+        ({"of": ["a.original.default", "b.original"]}, "default is not part of a name"),
         ({"of": ["a.original", "b.original"], "backbones": ["c"]}, "called by the first one in `of`; remove backbones"),
     ],
 )
 def test_what_cannot_be_fused_is_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Config(**{"method": "fuse", **keys})
+
+
+def test_a_fusion_imports_no_torch() -> None:
+    """It adds numbers of tables; a job starts in half a second."""
+    code = (
+        "import sys, emoadapt.training.fusing; print(sorted({'torch', 'sklearn', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -216,6 +216,19 @@ def test_a_teacher_of_attributes_leaves_out_by_residuals(taught) -> None:
     assert noted["clips_residual"] == large.height and {"ccc_arousal", "pearson_valence"} <= noted.keys()
 
 
+def test_the_card_of_a_student_names_its_teacher_and_the_corpora_behind_it(taught) -> None:
+    taught.values["keep_models"] = "best"
+    taught.values["backbones"]["other"] = taught.values["backbones"]["tiny"]
+    taught.tune("student", teacher="other.all.teacher", backbones=["tiny"], starts=["original"])
+    taught.tune("teacher", backbones=["other"], keep="embeddings")
+    path = taught.folder / "egemaps.original.teacher.training_clips.parquet"
+    path.rename(taught.folder / "other.all.teacher.training_clips.parquet")
+    taught.train("tiny.original.student")
+    (folder,) = (taught.folder / "run" / "models").glob("*/")
+    card = (folder / "README.md").read_text()
+    assert "other.all.teacher" in card and "Corpus talk:" in card and "Stage-1 corpora" not in card
+
+
 def test_a_teacher_without_any_of_the_clips_is_refused(taught) -> None:
     with pytest.raises(TrainingError, match=r"teacher egemaps\.original\.teacher keeps none of its \d+ training clips"):
         taught.train("tiny.original.student", [Run(seed=7)])

@@ -15,7 +15,7 @@ from emoadapt.schema import KEPT
 from emoadapt.storage.caches import read_cache
 from emoadapt.study.graph import Graph
 from emoadapt.study.grid import batches
-from emoadapt.study.nodes import Model, Setting
+from emoadapt.study.nodes import Setting
 from emoadapt.study.plan.sizes import CorpusSize
 
 if TYPE_CHECKING:
@@ -145,9 +145,8 @@ class _Planner:
 
     def _plan_setting(self, setting: Setting, folds: int | None) -> Row:
         task = self.study.tasks[setting.task]
-        stage1 = [
-            corpus for start in self._list_starts(setting.model) for corpus in self.study.adaptations[start].corpora
-        ]
+        behind = self.study.list_adaptations_behind(setting.model)
+        stage1 = [corpus for adaptation in behind for corpus in self.study.adaptations[adaptation].corpora]
         needs = self._needs([task.corpus, *task.test_also, *stage1])
         row = Row("stage2", setting.task, task.corpus, *setting.model, setting.subset, needs=needs)
         if folds is None:
@@ -163,12 +162,6 @@ class _Planner:
         left = None if hours is None or not runs else hours * (1 - runs_done / runs)
         return replace(row, jobs=len(jobs), jobs_done=len(done), runs=runs, runs_done=runs_done, media_hours=media,
                        hours=hours, hours_left=left)  # fmt: skip
-
-    def _list_starts(self, model: Model) -> list[str]:
-        """Adaptations that a model needs, also by other models that it learns from."""
-        upstream = map(Model.parse, self.study.finetunings[model.finetuning].upstream)
-        own = [model.start] if model.start in self.study.adaptations else []
-        return [*own, *(start for other in upstream for start in self._list_starts(other))]
 
     def _work_of_run(self, setting: Setting) -> tuple[float, float] | None:
         """Audio seconds that a run trains on and evaluates, all epochs counted; None where sizes are not known."""
