@@ -249,3 +249,30 @@ def test_kept_states_give_the_embedding_of_what_they_were_made_of() -> None:
         torch.testing.assert_close(fusion.embed(kept), fusion.embed(batch), atol=2e-3, rtol=0)
     assert not any(p.requires_grad for part in fusion.parts for p in part.model.encoder.parameters())
     assert not any(part.model.training for part in fusion.parts) and fusion.training
+
+
+def test_kept_frames_of_audio_have_a_step_and_those_of_text_none() -> None:
+    fusion = make_fusion()
+    assert fusion.find_step("audio.audio") == pytest.approx(20 * 8 / 16_000)
+    assert fusion.find_step("text.tokens") is None
+    assert fusion.count_frames(16_000) == fusion.parts[0].count_frames(16_000)
+    assert fusion.parts[1].count_frames(16_000) is None, "a text is not cropped"
+
+
+def test_stage_1_refuses_a_frozen_backbone_unless_it_trains_layers_itself() -> None:
+    values = make_values()
+    values["backbones"] = {"speech": values["backbones"]["speech"] | {"train_layers": 0}}
+    values["adaptations"] = {"one": {"corpora": ["c"], "objectives": {"egemaps": 1.0}}}
+    with pytest.raises(
+        ConfigError,
+        match=r"adaptations\.one: backbone speech has train_layers: 0, so that Stage 1 would change nothing",
+    ):
+        load_study(values)
+    values["adaptations"]["one"]["train_layers"] = 1
+    study = load_study(values)
+    assert study.list_kept("stage1", "speech", "one") == {"audio": "frontend.speech"}
+    assert study.list_kept("stage2", "speech", "one") == {"audio": "states.speech.one"}
+    values["backbones"]["speech"]["spec_augment"] = {}
+    assert load_study(values).list_kept("stage2", "speech", "one") == {"audio": "frontend.speech"}, (
+        "masks differ by epoch"
+    )
