@@ -100,10 +100,10 @@ def test_network_of_another_dimension_is_refused_in_a_sentence(trained: Project)
     study = make_study()
     study["backbones"]["lld"] |= {"dimension": 25, "width": 20}
     (trained.root / "narrow.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-    model = trained.root / "results/models/lld.adapted"
-    shutil.copytree(model, kept := trained.root / "kept")
+    shutil.copytree(models := trained.root / "results/models", kept := trained.root / "kept")
     done = trained.snakemake("results/models/lld.adapted", configfile="narrow.yaml")
-    shutil.rmtree(model, ignore_errors=True)
-    kept.rename(model)
+    # Snakemake deletes what a failed job was to make, and the folder that is then empty.
+    shutil.rmtree(models, ignore_errors=True)
+    kept.rename(models)
     assert done.returncode != 0
     assert "frames of compare_frames have 130 values, and the lld_transformer reads 25" in done.stdout + done.stderr

@@ -28,13 +28,15 @@ pytestmark = pytest.mark.slow
 
 WORDS = {"high": "so happy are the kids", "low": "dogs are by the door"}
 SILENT = "t3_2.wav"
-TARGETS = [f"results/runs/emotions/{name}.original/full/b000/predictions.parquet" for name in ("lld", "text")]
+TARGETS = [f"results/runs/emotions/{name}.original/full/b000/predictions.parquet" for name in ("lld", "text", "joined")]
 
 
 def make_study() -> dict:
     study = small_study()
     study["models_dir"] = "weights"
     study["backbones"] = {
+        "tiny": study["backbones"]["tiny"],
+        "joined": {"architecture": "fusion", "of": {"audio": "tiny", "text": "text"}, "embedding": 8},
         "lld": {"architecture": "lld_transformer", "layers": 1, "scaled_layers": 1},
         "text": {"architecture": "bert", "weights": "words"},
     }
@@ -100,7 +102,7 @@ def predict(project: Project, model: Path, *arguments: str) -> tuple[list[dict],
     return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
-@pytest.mark.parametrize("name", ["lld", "text"])
+@pytest.mark.parametrize("name", ["lld", "text", "joined"])
 def test_clips_are_predicted_as_in_the_test_run(name: str, trained: Project) -> None:
     texts = (
         read_transcripts(trained.root / "media/labelled/labels.csv", list_clips(trained)) if name == "text" else None
@@ -126,6 +128,14 @@ def test_clip_without_words_is_absent_as_in_the_study(trained: Project) -> None:
     assert rows[0]["reason"] == "no_transcript: there is no transcript of this clip"
     assert rows[1]["text"] == " ".join([WORDS["high"]] * 4)
     assert said == "emoadapt: 46 rows of media/labelled/labels.csv are of files that are not predicted\n"
+
+
+def test_fused_model_predicts_a_clip_without_words(trained: Project) -> None:
+    (model,) = (path for path in list_models(trained, "joined") if f"media/labelled/{SILENT}" in read_tested(path))
+    clip = trained.root / "media/labelled" / SILENT
+    (row,) = predict_files(load_classifier(model), [clip], transcripts={clip: ""})
+    assert list(row.probabilities.values()) == pytest.approx(read_tested(model)[f"media/labelled/{SILENT}"], abs=2e-6)
+    assert row.reason == "stream_absent: text_tokens: no_transcript: there is no transcript of this clip"
 
 
 def test_model_of_the_corpus_own_transcripts_asks_for_texts(trained: Project) -> None:

@@ -1,4 +1,4 @@
-"""PASE+, a speech encoder that was trained on twelve self-supervised tasks (Ravanelli et al. 2020, Sec. 2 and 3).
+"""PASE+, a speech encoder that was trained on several self-supervised tasks at once (Ravanelli et al. 2020).
 
 Its SincNet filters, seven convolutions, quasi-recurrent layer and skip connections are those of the authors' code and of their
 `cfg/frontend/PASE+.cfg`, https://github.com/santi-pdp/pase (`models/frontend.py`, `models/modules.py`), and its parameters have the names

@@ -89,7 +89,7 @@ def describe_inputs(
         study: the study.
         backbone: section of the backbone.
         corpus: that it is fine-tuned on.
-        dimensions: see `Inputs`.
+        dimensions: see `Inputs`; kept outputs, which have roles of their own, are passed over.
     """
     if all(stream == AUDIO for stream in backbone.streams.values()):
         return None
@@ -97,8 +97,9 @@ def describe_inputs(
         name for stream in backbone.streams.values() for name in _list_upstream(study, stream.feature)
     )
     features = {name: _describe_feature(study, name) for name in names}
+    lacking = {role: size for role, size in (dimensions or {}).items() if role in backbone.streams}
     language = study.corpora[corpus].language if TRANSCRIPT in features else None
-    return Inputs(backbone.streams, features, dict(dimensions or {}), language)
+    return Inputs(backbone.streams, features, lacking, language)
 
 
 def _list_upstream(study: Study, feature: str) -> Iterator[str]:

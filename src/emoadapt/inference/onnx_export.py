@@ -90,7 +90,7 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
             f"the model reads {' and '.join(classifier.reads)}, and only one that reads audio alone can be exported to ONNX; use "
             "`emoadapt predict`"
         )
-    if obstacle := classifier.backbone.parts.obstacle:
+    if obstacle := classifier.backbone.parts.obstacle or classifier.backbone.pooling.obstacle:
         raise ModelError(
             f"a model of the architecture {classifier.backbone.model.config.model_type} cannot be exported to ONNX, because "
             f"{obstacle}; use `emoadapt predict`"

@@ -150,7 +150,7 @@ def _open_reader(
         return FeatureReader(classifier.inputs, models_dir, device, transcripts=transcripts, language=language)
     if classifier.reads != ("audio",):
         raise ModelError(
-            f"the model reads {classifier.reads[0]} and not audio, and its folder has no features.json, which says how that is computed; "
+            f"the model reads {classifier.reads[0]}, not audio alone, and its folder has no features.json, which says how that is computed; "
             "copy the whole folder again, or train the model again"
         )
     if transcripts is not None or language is not None:

@@ -136,9 +136,9 @@ class TextBackbone(TransformerBackbone):
             weighted=self.layer_weights is not None,
             library=self.library,
             notice=self.notice,
-            pooling=self.pooling.name,
+            pooling=self.pooling.title,
             notes=self.notes,
-            reads="text",
+            reads="text" if self.tokenizer else "tokens",
         )
 
     def _refuse_foreign(self, ids: Tensor, lengths: Tensor) -> None:

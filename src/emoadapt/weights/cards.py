@@ -94,7 +94,7 @@ def write_card(
     Args:
         folder: model folder.
         facts: name -> value or list of values, shown as a table. `title` is the heading, `licences` a list of sentences for
-            that section; `classes` or `attributes`, and `head` (`mlp`, `hf` or `challenge`), are there for a classifier.
+            that section; `classes` or `attributes`, and `head` (`mlp`, `hf`, `challenge` or `linear`), are there for a classifier.
         origin: where the starting weights come from.
         trained: False when they were random.
         library: what computes the embedding from the folder.
@@ -103,7 +103,8 @@ def write_card(
         pooling: name of the plug-in that pools frames.
         padding: `SpeechBackbone.padding`.
         notes: `TransformerBackbone.notes`.
-        reads: what the model is given: `audio`, `text`, or a feature's frames.
+        reads: what the model is given: `audio`; `text`; `tokens`, of a text whose tokenizer is not in the folder; a feature's frames; or
+            `parts`, each of which is given something else, and has a folder of its own.
     """
     head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
@@ -132,8 +133,10 @@ def write_card(
         *rows,
         "",
         *(
-            _describe_text(head, weighted, library, pooling, rated="attributes" in facts)
-            if reads == "text"
+            _describe_parts(head, rated="attributes" in facts)
+            if reads == "parts"
+            else _describe_text(head, weighted, library, pooling, rated="attributes" in facts, whole=reads == "text")
+            if reads in ("text", "tokens")
             else _describe_use(head, weighted, library, pooling, rated="attributes" in facts, reads=reads)
         ),
         *_describe_padding(padding, library),
@@ -172,8 +175,10 @@ def list_terms(
     return terms
 
 
-def _describe_text(head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool) -> list[str]:
-    """How to use a text encoder, alone or with a head."""
+def _describe_text(
+    head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool, whole: bool
+) -> list[str]:
+    """How to use a text encoder, alone or with a head; `whole`: with its tokenizer in the folder."""
     layer = "a weighted mean of the first layer's input and all layers" if weighted else "the last layer"
     way = (
         f"the mean of {layer} over all tokens"
@@ -183,12 +188,17 @@ def _describe_text(head: str | None, weighted: bool, library: str, pooling: str,
     code = _EMBED_TEXT_WEIGHTED if weighted else _EMBED_TEXT
     code = _EMBED_TEXT_EMOADAPT if library == "emoadapt" else code
     words = "Input: the tokens of a text, with those that its tokenizer adds."
+    other = "AutoTokenizer.from_pretrained(TOKENIZER)"
+    code = code if whole else code.replace('AutoTokenizer.from_pretrained(".")', other)
     lines = [f"{words} The embedding of a text is {way}."]
     if head is not None:
         outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
         lines += [*_describe_predict(rated), ""]
         lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
-    return [*lines, "", *_fence(code)]
+    lines += ["", *_fence(code)]
+    if not whole:
+        lines += ["", "`TOKENIZER` is the model of the study's `features.text_tokens`; this folder has no tokenizer."]
+    return lines
 
 
 def _describe_predict(rated: bool) -> list[str]:
@@ -205,7 +215,7 @@ def _describe_use(
     way = f"the mean of {layer} over time" if pooling == "mean" else f"{layer}, pooled over time by `{pooling}`"
     given = "mono audio at 16 kHz" if reads == "audio" else f"frames of the feature `{reads}`"
     lines = [f"Input: {given}. The embedding of an utterance is {way}."]
-    if head in ("mlp", "challenge") or (head and library == "emoadapt"):
+    if head in ("mlp", "challenge", "linear") or (head and library == "emoadapt"):
         outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
         lines += [*_describe_predict(rated), ""]
         lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
@@ -218,6 +228,20 @@ def _describe_use(
     code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
     lines += ["", *_fence(code), ""]
     return [*lines, "One clip at a time: padding changes what `transformers` returns for some of these architectures."]
+
+
+def _describe_parts(head: str | None, *, rated: bool) -> list[str]:
+    """How a model of several parts is made."""
+    outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
+    return [
+        "Each part pools its own input; a linear layer (`fusion.safetensors`) joins the pooled vectors into the embedding. The cards of the "
+        "parts are in their folders. emoadapt alone loads the model: `emoadapt.backbones.base.load_folder`.",
+        *(
+            [*_describe_predict(rated), "", f"`head.safetensors` leads from the embedding to the {outputs}."]
+            if head
+            else []
+        ),
+    ]
 
 
 def _describe_padding(padding: Mapping[str, Any] | None, library: str) -> list[str]:

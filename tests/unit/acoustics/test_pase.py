@@ -126,6 +126,19 @@ def test_long_clips_are_encoded_piece_by_piece(monkeypatch: pytest.MonkeyPatch) 
         torch.testing.assert_close(network(signal), whole, atol=1e-5, rtol=0)
 
 
+def test_parameters_are_the_eight_millions_that_care_counts() -> None:
+    """Dutta & Ganapathy 2025, on the baseline PASE+: 8 M; here layer by layer."""
+    convolutions = sum(
+        out * (before * kernel + 1) for before, out, kernel in zip(FMAPS, FMAPS[1:], KERNELS[1:], strict=False)
+    )
+    filters, norms_and_slopes = 2 * 64, 3 * sum(FMAPS)
+    skips = 256 * sum(FMAPS[:-1])
+    recurrent, projection = (2 * 512 + 1) * 3 * 512, (512 + 1) * 256
+    counted = filters + convolutions + norms_and_slopes + skips + recurrent + projection
+    assert sum(parameter.numel() for parameter in build_untrained(0).parameters()) == counted
+    assert round(counted / 1e6) == 8
+
+
 def test_readme_s_example_has_625_frames() -> None:
     """https://github.com/santi-pdp/pase: 100,000 samples give (1, 256, 625)."""
     assert count_frames(100_000) == 625

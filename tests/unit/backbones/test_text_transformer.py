@@ -204,6 +204,13 @@ def test_a_saved_model_is_a_whole_one(
     torch.testing.assert_close(names["embedding"][0], expected[0], atol=1e-5, rtol=1e-5)
 
 
+def test_the_card_of_a_model_without_a_tokenizer_says_so(tmp_path: Path) -> None:
+    make("bert").save(tmp_path / "m", {"title": "x"})
+    card = (tmp_path / "m/README.md").read_text()
+    assert "AutoTokenizer.from_pretrained(TOKENIZER)" in card and 'AutoTokenizer.from_pretrained(".")' not in card
+    assert "this folder has no tokenizer" in card
+
+
 def test_folders_that_are_no_such_model(models: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="bert is a bert model, the configuration says roberta; change"):
         load_backbone(Config(architecture="roberta", weights="bert"), models)

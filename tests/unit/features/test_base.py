@@ -27,10 +27,10 @@ LIGHT = {
     "sentiment": {"engine": "vader"},
     "faces": {"detector": "haar", "fps": 2.0},
     "face_embedding": {"network": {"untrained": "tiny_cnn"}},
-    "pase_frames": {"weights": None},
     "text_tokens": {"model": "text"},
     "text_embedding": {"model": "text"},
     "whisper_frames": {"model": "speech"},
+    "pase_frames": {"weights": None},
 }
 """Sections that need no weights but small encoders, `text` and `speech`, that the test makes."""
 

@@ -205,11 +205,11 @@ def test_fine_tuned_model_comes_back_and_needs_its_features_for_files(tmp_path: 
     card = (tmp_path / "model/README.md").read_text()
     assert "emoadapt predict" in card and "predict_files" in card
     with pytest.raises(
-        ModelError, match="^the model reads compare_frames and not audio, and its folder has no features.json"
+        ModelError, match=r"^the model reads compare_frames, not audio alone, and its folder has no features\.json"
     ):
         predict_files(again, [])
     with pytest.raises(
-        ModelError, match="^the model reads compare_frames, and only one that reads audio alone can be exp"
+        ModelError, match=r"^the model reads compare_frames, and only one that reads audio alone can be exp"
     ):
         export_onnx(again, tmp_path / "model.onnx")
 

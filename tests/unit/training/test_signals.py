@@ -66,7 +66,7 @@ def test_cropped_clips_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) 
 
 def make_signals(work, job) -> StreamSignals:
     backbone = load_backbone(job.config, work.folder)
-    backbone.set_cnn_trainable(job.config.find_front_end("stage2", job.start) is None)
+    backbone.freeze_kept(job.kept)
     return StreamSignals(job, backbone, work.folder / "scratch")
 
 

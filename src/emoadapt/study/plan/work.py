@@ -145,8 +145,9 @@ class _Planner:
 
     def _plan_setting(self, setting: Setting, folds: int | None) -> Row:
         task = self.study.tasks[setting.task]
-        adaptation = self.study.adaptations.get(setting.model.start)
-        needs = self._needs([task.corpus, *task.test_also, *(adaptation.corpora if adaptation else ())])
+        behind = self.study.list_adaptations_behind(setting.model)
+        stage1 = [corpus for adaptation in behind for corpus in self.study.adaptations[adaptation].corpora]
+        needs = self._needs([task.corpus, *task.test_also, *stage1])
         row = Row("stage2", setting.task, task.corpus, *setting.model, setting.subset, needs=needs)
         if folds is None:
             return row
@@ -178,7 +179,8 @@ class _Planner:
         heard = seconds * test + others
         # Before and after training the test clips are embedded: the starting point's once a fold, counted with each run.
         epochs = count_epochs(settings_, clips * train, seconds * train)
-        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard
+        kept = seconds * train if getattr(settings_, "keep", None) else 0.0
+        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard + kept
 
     def _seconds_tested(self, task: str, corpus: str, longest: float | None) -> float | None:
         """Seconds of another corpus that a run is tested on: all, or those of another task's test part."""
@@ -230,8 +232,10 @@ class _Planner:
         startup = jobs * float(self.speeds["startup"]) / 3600
         if not any(work):
             return startup
-        whole = self.study.backbones[backbone].find_front_end(stage, start) is None
-        speed = self._speed(backbone, "whole" if whole else "cached")
+        kept = self.study.backbones[backbone].list_kept(stage, start)
+        if any(found.kind == "states" for found in kept.values()):
+            return None  # what follows the last layer alone is not measured
+        speed = self._speed(backbone, "cached" if kept else "whole")
         return (
             None if speed is None else startup + runs * (work[0] / speed["train"] + work[1] / speed["evaluate"]) / 3600
         )
@@ -246,7 +250,7 @@ class _Planner:
         return f"needs corpus {', '.join(lacking)}" if lacking else ""
 
 
-_RUN_FILES = ("predictions", "embeddings", "curves")
+_RUN_FILES = ("predictions", "embeddings", "curves", "training_clips")
 
 
 def describe_calibrated(study: Study, backbone: str) -> str:
