@@ -28,7 +28,8 @@ pytestmark = pytest.mark.slow
 
 WORDS = {"high": "so happy are the kids", "low": "dogs are by the door"}
 SILENT = "t3_2.wav"
-TARGETS = [f"results/runs/emotions/{name}.original/full/b000/predictions.parquet" for name in ("lld", "text", "joined")]
+NAMES = ("lld", "text", "joined")
+TARGETS = [f"results/runs/emotions/{name}.original/full/b000/predictions.parquet" for name in NAMES]
 
 
 def make_study() -> dict:
@@ -45,7 +46,7 @@ def make_study() -> dict:
         "text_tokens": {"model": "words"},
     }
     study["adaptations"] = {}
-    study["finetunings"] = {"default": {"seeds": [0], "epochs": 2, "learning_rate": 1e-3}}
+    study["finetunings"] = {"default": {"backbones": [*NAMES], "seeds": [0], "epochs": 2, "learning_rate": 1e-3}}
     study["tasks"]["emotions"]["subsets"] = ["full"]
     study["report"] = {"bootstrap": 100}
     study["keep_models"] = "all"
@@ -102,7 +103,7 @@ def predict(project: Project, model: Path, *arguments: str) -> tuple[list[dict],
     return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
-@pytest.mark.parametrize("name", ["lld", "text", "joined"])
+@pytest.mark.parametrize("name", NAMES)
 def test_clips_are_predicted_as_in_the_test_run(name: str, trained: Project) -> None:
     texts = (
         read_transcripts(trained.root / "media/labelled/labels.csv", list_clips(trained)) if name == "text" else None

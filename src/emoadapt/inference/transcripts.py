@@ -44,7 +44,8 @@ def _describe(path: Path, error: Exception) -> str:
 
 
 def _read_lines(path: Path, files: Sequence[Path]) -> dict[Path, str]:
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    content = path.read_text(encoding="utf-8-sig")
+    lines = content.removesuffix("\n").split("\n") if content else []
     if len(lines) != len(files):
         raise ConfigError(
             f"{path} has {len(lines)} lines for {len(files)} files; write one text per line in the order of the files, an empty line for "

@@ -37,9 +37,9 @@ def test_files_may_be_named_as_on_the_command_line(tmp_path: Path, monkeypatch: 
 
 
 def test_lines_are_in_the_order_of_the_files(tmp_path: Path) -> None:
-    texts = write(tmp_path / "t.txt", "one\n\nthree, and more")
+    texts = write(tmp_path / "t.txt", "one\r\n\r\nthree,\u2028 and more\r\n")
     files = [Path(name) for name in "cab"]
-    assert read_transcripts(texts, files) == {Path("c"): "one", Path("a"): "", Path("b"): "three, and more"}
+    assert read_transcripts(texts, files) == {Path("c"): "one", Path("a"): "", Path("b"): "three,\u2028 and more"}
 
 
 def test_rows_of_other_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,6 +58,7 @@ def test_rows_of_other_files_are_counted(tmp_path: Path, capsys: pytest.CaptureF
         ("t.csv", "file,text\na.wav,1,x\nb.wav,2\n", "line 2: 3 cells under 2 columns; correct the line"),
         ("t.csv", "", "the table is empty"),
         ("t.txt", "one\ntwo\nthree\n", "has 3 lines for 2 files; write one text per line"),
+        ("t.txt", "", "has 0 lines for 2 files; write one text per line"),
     ],
 )
 def test_wrong_transcripts_are_refused_in_a_sentence(name: str, content: str, said: str, tmp_path: Path) -> None:
