@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from bad_clips import write_good_clips
+from openface_files import make_face, write_openface
 
 from emoadapt import schema
 from emoadapt.features.base import Context, FeatureSection
@@ -24,6 +25,7 @@ LIGHT = {
     "sentiment": {"engine": "vader"},
     "faces": {"detector": "haar", "fps": 2.0},
     "face_embedding": {"network": {"untrained": "tiny_cnn"}},
+    "landmarks": {"detector": "openface_csv"},
 }
 """Sections that need no weights."""
 
@@ -36,7 +38,7 @@ def list_sections(feature: str) -> list[FeatureSection]:
         if name == "engine" and get_origin(field.annotation) is Literal:
             sections += [config(engine=engine) for engine in get_args(field.annotation)]
         if name == "detector":
-            sections += [config(detector=detector) for detector in list_plugins("detectors")]
+            sections += [config(detector=detector) for detector in list_plugins(config.KIND)]
     return sections
 
 
@@ -141,7 +143,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict
     """Feature -> row of one clip, computed from the declared inputs and nothing else."""
     folder = tmp_path_factory.mktemp("clips")
     write_good_clips(folder, 1)
-    clip = dict.fromkeys(schema.MANIFEST.names) | {"path": folder / "good0.mp4"}
+    write_openface(folder / "good0.csv", [make_face(x=number) for number in range(8)])
+    clip = dict.fromkeys(schema.MANIFEST.names) | {
+        "path": folder / "good0.mp4",
+        "media": "good0.mp4",
+        "utterance_id": "c/good0",
+    }
     rows: dict[str, dict[str, Any]] = {"manifest": clip}
 
     def compute(feature: str) -> dict[str, Any]:
@@ -152,7 +159,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict
                 inputs |= {key: value for key, value in compute(name).items() if key not in ("status", "reason")}
             if "transcript" in module.INPUTS:
                 inputs |= {"text": "what a lovely day", "language": "en"}
-            config = module.Config.model_validate(LIGHT.get(feature, {}))
+            own = {"folder": folder} if feature == "landmarks" else {}
+            config = module.Config.model_validate(LIGHT.get(feature, {}) | own)
             (rows[feature],) = module.load(config, Context(folder)).extract([inputs])
         return rows[feature]
 
