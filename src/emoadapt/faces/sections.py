@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from emoadapt.errors import ConfigError
 from emoadapt.features.base import FeatureSection, Network
@@ -24,17 +24,18 @@ class DetectorSection(FeatureSection):
     detector: str
     weights: str | None = None
 
-    @model_validator(mode="after")
-    def _known(self) -> DetectorSection:
+    @field_validator("detector")
+    @classmethod
+    def _known(cls, value: str) -> str:
         try:
-            declared = read_declarations(self.KIND, check_plugin(self.KIND, self.detector))
+            declared = read_declarations(cls.KIND, check_plugin(cls.KIND, value))
         except ConfigError as error:
             raise ValueError(str(error)) from None
         if lacking := [name for name in REQUIRED if name not in declared]:
             raise ValueError(
-                f"{KINDS[self.KIND]} {self.detector} does not declare {', '.join(lacking)}; see docs/add-a-detector.md"
+                f"{KINDS[cls.KIND]} {value} does not declare {', '.join(lacking)}; see docs/add-a-detector.md"
             )
-        return self
+        return value
 
     @model_validator(mode="after")
     def _honoured(self) -> DetectorSection:

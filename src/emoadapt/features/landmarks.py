@@ -53,7 +53,7 @@ class Config(DetectorSection):
     wrote in a run of yours."""
     weights: str | None = None
     """File of the detector's weights, relative to `models_dir`; null = the registry's name for it."""
-    folder: Path = Path("openface")
+    folder: str = "openface"
     """Folder of OpenFace's CSV files: `<folder>/<corpus>/<clip>.csv` or `<folder>/<clip>.csv` for the clip `<clip>.mp4`, with the subfolders
     that the clip has. A change of any file reads all of them again."""
     fps: Literal["native"] | Annotated[float, Field(gt=0)] = "native"
@@ -69,7 +69,7 @@ class Config(DetectorSection):
 
     def find_files(self) -> tuple[Path, str] | None:
         """The CSV files."""
-        return (self.folder, "*.csv") if "folder" in (self._read("HONOURS") or ()) else None
+        return (Path(self.folder), "*.csv") if "folder" in (self._read("HONOURS") or ()) else None
 
 
 def load(config: Config, context: Context) -> Extractor:

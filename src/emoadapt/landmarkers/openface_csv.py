@@ -47,7 +47,7 @@ class Table(NamedTuple):
 
 def load(config: Any, models_dir: Path, device: str, threads: int) -> OpenfaceReader:
     """A reader of the configured folder."""
-    return OpenfaceReader(config.folder, config.min_score or 0.0)
+    return OpenfaceReader(Path(config.folder), config.min_score or 0.0)
 
 
 class OpenfaceReader:

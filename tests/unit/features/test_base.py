@@ -159,7 +159,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict
                 inputs |= {key: value for key, value in compute(name).items() if key not in ("status", "reason")}
             if "transcript" in module.INPUTS:
                 inputs |= {"text": "what a lovely day", "language": "en"}
-            own = {"folder": folder} if feature == "landmarks" else {}
+            own = {"folder": str(folder)} if feature == "landmarks" else {}
             config = module.Config.model_validate(LIGHT.get(feature, {}) | own)
             (rows[feature],) = module.load(config, Context(folder)).extract([inputs])
         return rows[feature]

@@ -20,7 +20,7 @@ from emoadapt.plugins import find_source, list_plugins, read_declaration, use_fo
 from emoadapt.weights.registry import find_entry
 
 LANDMARKERS = list_plugins("landmarkers")
-OPTIONAL = {"weights": "x.task", "folder": Path("x"), "fps": 5.0, "max_faces": 1, "min_score": 0.7, "max_seconds": 5.0}
+OPTIONAL = {"weights": "x.task", "folder": "x", "fps": 5.0, "max_faces": 1, "min_score": 0.7, "max_seconds": 5.0}
 models = Path(os.environ.get("EMOADAPT_MODELS", "models"))
 needs_weights = pytest.mark.skipif(
     not (models / "mediapipe/face_landmarker_with_blendshapes.task").exists(), reason="weights are not here"

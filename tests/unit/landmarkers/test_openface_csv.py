@@ -16,7 +16,7 @@ from emoadapt.features.landmarks import Config, load
 
 
 def extract(folder: Path, media: str = "a.mp4", **row: Any) -> dict[str, Any]:
-    extractor = load(Config(detector="openface_csv", folder=folder), Context(folder))
+    extractor = load(Config(detector="openface_csv", folder=str(folder)), Context(folder))
     (found,) = extractor.extract([{"utterance_id": f"talks/{media[:-4]}", "media": media, **row}])
     return found
 
@@ -55,7 +55,7 @@ def test_frames_without_a_face_and_doubtful_ones(tmp_path: Path) -> None:
     assert (
         row["n_frames"] == 4 and row["frame_seconds"] == pytest.approx([0.1, 0.3]) and read_left(row).tolist() == [1, 3]
     )
-    extractor = load(Config(detector="openface_csv", folder=tmp_path, min_score=0.5), Context(tmp_path))
+    extractor = load(Config(detector="openface_csv", folder=str(tmp_path), min_score=0.5), Context(tmp_path))
     (strict,) = extractor.extract([{"utterance_id": "talks/a", "media": "a.mp4"}])
     assert strict == {"status": "absent", "reason": "no_face: no face found in 4 frames"}
 
@@ -111,4 +111,4 @@ def test_a_missing_folder_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"features.landmarks.folder: .*/nowhere is not a folder; name the one with the CSV"
     ):
-        load(Config(detector="openface_csv", folder=tmp_path / "nowhere"), Context(tmp_path))
+        load(Config(detector="openface_csv", folder=str(tmp_path / "nowhere")), Context(tmp_path))
