@@ -8,6 +8,8 @@ from types import ModuleType
 
 from emoadapt.errors import ModelError
 
+LIBRARIES = ("mediapipe",)
+
 
 def import_mediapipe() -> ModuleType:
     """The `mediapipe` module.
