@@ -163,6 +163,8 @@ def test_declarations_for_people_and_clusters_make_no_row_stale(own: Path) -> No
         ("face_embedding", {"batch_size": 3}, True),
         ("faces", {"margin": 0.5}, False),
         ("egemaps", {"window": "stock"}, False),
+        ("action_units", {"thresholds": {12: 0.3}}, False),
+        ("landmark_motion", {"scale": "image"}, False),
     ],
 )
 def test_a_key_that_is_not_read_changes_no_recipe(feature: str, keys: dict[str, Any], same: bool) -> None:
