@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +126,13 @@ def test_rows_fit_the_table_and_unknown_units_are_refused() -> None:
 
 
 needs_clips = pytest.mark.skipif(
-    not os.environ.get("EMOADAPT_DATA") or not os.environ.get("EMOADAPT_MODELS"), reason="no real clips and weights"
+    not os.environ.get("EMOADAPT_DATA") or not os.environ.get("EMOADAPT_MODELS") or find_spec("mediapipe") is None,
+    reason="no real clips, weights or MediaPipe",
 )
 
 
 def follow(clip: str, **segment: float) -> dict[str, Any]:
     """Row of the landmarks of a real clip."""
-    pytest.importorskip("mediapipe")
     extractor = load_landmarks(LandmarksConfig(), Context(Path(os.environ["EMOADAPT_MODELS"])))
     path = Path(os.environ["EMOADAPT_DATA"], "clips", f"{clip}.mp4")
     (row,) = extractor.extract([{"path": path, "media": path.name, "utterance_id": f"clips/{clip}", **segment}])
