@@ -31,6 +31,7 @@ KINDS = {
     "backbones": "backbone architecture",
     "poolings": "pooling",
     "objectives": "objective",
+    "augmentations": "augmentation",
     "methods": "training method",
     "metrics": "metric",
 }

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from emoadapt.config.augmentations import Augmentation
 from emoadapt.config.base import Choice, Name, Section
 
 
@@ -49,6 +50,11 @@ class Optimisation(Section):
     """Length in seconds to which longer clips are cropped. null: no crop."""
     crop: Literal["beginning", "centre", "random"] = "beginning"
     """Part that a crop keeps. `random`: in training drawn from seed, epoch and clip; in evaluation the beginning."""
+
+    @property
+    def augmentations(self) -> tuple[Augmentation, ...]:
+        """Augmentations of a clip's waveform in training; none, unless a method has the key `augment`."""
+        return ()
 
 
 Subset = Annotated[int, Field(ge=1)] | Literal["full"]
