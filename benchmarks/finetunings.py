@@ -152,7 +152,7 @@ def keep_front_end(bench: Bench) -> dict[str, float]:
         "frontend",
         "base",
         None,
-        bench.audio,
+        {"audio": bench.audio},
         bench.folder / "frontend.parquet",
         "-",
         "-",

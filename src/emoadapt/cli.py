@@ -416,7 +416,9 @@ def keep(
     read = _claim(origins.keep(kind, source, corpus, shard), made)
     model = next(iter(read["model"]), None)
     recipe = origins.graph.kept_recipe(source)
-    keep_shard(study, kind, source.split(".")[0], model, read["audio"][0], output, **recipe, threads=threads)
+    backbone = source.split(".")[0]
+    features = dict(zip(study.backbones[backbone].features, read["features"], strict=True))
+    keep_shard(study, kind, backbone, model, features, output, **recipe, threads=threads)
 
 
 # --- Stage 1 ------------------------------------------------------------------------------------------

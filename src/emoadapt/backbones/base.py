@@ -4,13 +4,14 @@ A family is a module here, or in the folder `backbones` of a study's own plug-in
 
 * `ARCHITECTURES`: names that a study may write for it, a literal; without it the module's own name is the only one;
 * `Config`: a section of the study, a subclass of `config.backbones.Backbone` (`layers.settings.SpeechSettings` for speech
-  models), whose `architecture` is a `Literal` of these names;
+  models), whose `architecture` is a `Literal` of these names, and whose `streams` say what the family reads;
 * `MODEL_TYPES`: what `model_type` in `config.json` says of its folders, a literal; empty: it has none;
 * `CHECKPOINTS`: suffixes of files that it loads, a literal; may be left out. Where several families have one, a study names the
   architecture of such a file;
 * `LOADED_BY`: the library that computes its embeddings from such a folder, `transformers` or `emoadapt`;
 * `NOTICE`: what its licence asks the card of every trained model to say, a sentence; empty: nothing;
-* `load(config, models_dir, source)`: a `LoadedBackbone`, see `load_backbone`;
+* `load(config, models_dir, source)`: a loaded backbone, a `layers.trainable.TrainableBackbone` or, without parameters, a
+  `layers.vector.VectorBackbone`; see `load_backbone`;
 * `load_folder(folder, architecture, *, origin, trained)`: the same from a folder, see below; not where `MODEL_TYPES` is empty;
 * `list_notes(folder)`: sentences on what `load_folder` assumes of a folder that lacks something; may be left out.
 
@@ -21,10 +22,9 @@ Nothing here imports a family, so that a new one changes no digest of another's 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from emoadapt.config.architectures import list_architectures
 from emoadapt.errors import ConfigError, ModelError
@@ -33,8 +33,6 @@ from emoadapt.weights.registry import locate
 from emoadapt.weights.untrusted import verify_weights
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from emoadapt.config.backbones import Backbone
 
 AUTO = "auto"
@@ -42,29 +40,6 @@ AUTO = "auto"
 
 REQUIRED = ("MODEL_TYPES", "LOADED_BY", "NOTICE")
 """Literals that a family must declare: no default could be true of all."""
-
-
-class LoadedBackbone(Protocol):
-    """A backbone with its parameters, a `torch.nn.Module`.
-
-    Attributes:
-        width: dimension of the embedding.
-
-    One that reads audio is a `layers.speech.SpeechBackbone`: it has a front end whose output can be cached
-    (`encode_cnn`, `cnn_dimension`, `count_frames`, `set_cnn_trainable`), `encode` and `pool` for what follows it, `shortest`,
-    `compile_layers`, and `save`. How a family's model is cut in two, it says with a `layers.parts.SpeechParts`.
-    """
-
-    width: int
-
-    def __call__(self, clips: Sequence[Tensor]) -> Tensor:
-        """Embeddings (batch, width) float32, the same alone and in a batch."""
-
-    def embed_layers(self, clips: Sequence[Tensor]) -> Tensor:
-        """Mean over time of each layer, its input first: (batch, n_layers + 1, ...) float32, in evaluation mode."""
-
-    def save(self, folder: Path, card: Mapping[str, Any]) -> None:
-        """Write a folder that `load_folder` loads, with its model card."""
 
 
 def load_backbone(config: Backbone, models_dir: Path, source: Path | None = None) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name
+from emoadapt.data.streams import Stream
 
 if TYPE_CHECKING:
     from emoadapt.layers.vector import VectorBackbone
@@ -29,9 +30,9 @@ class Config(Backbone):
         return 1
 
     @property
-    def features(self) -> tuple[str, ...]:
-        """The feature that it reads."""
-        return (self.reads,)
+    def streams(self) -> dict[str, Stream]:
+        """The vector."""
+        return {"vector": Stream(self.reads, self.reads, "vector")}
 
 
 def load(config: Config, models_dir: Path, source: Path | None = None) -> VectorBackbone:

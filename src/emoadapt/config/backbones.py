@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from emoadapt.config.base import Section
+from emoadapt.data.streams import Stream
 
 
 class Backbone(Section):
@@ -30,9 +32,14 @@ class Backbone(Section):
         return None
 
     @property
+    def streams(self) -> Mapping[str, Stream]:
+        """Streams that it reads, by role. A clip must have the first; it may lack others."""
+        return {}
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Features that it reads."""
-        return ()
+        return tuple(dict.fromkeys(stream.feature for stream in self.streams.values()))
 
     def find_front_end(self, stage: Literal["stage1", "stage2"], start: str) -> Literal["own", "start"] | None:
         """Whose frozen front end a training reads the cached output of.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, create_model, field_validator
 
 from emoadapt.config.base import Name, Section, repeated_values
+from emoadapt.data.streams import Stream
 from emoadapt.errors import ConfigError
 from emoadapt.plugins import check_plugin, list_plugins, load_plugin, read_declaration
 
@@ -69,18 +70,9 @@ def needs_video(feature: str) -> bool:
     return any("video" in (read_declaration("features", name, "MODALITIES") or ()) for name in list_upstream(feature))
 
 
-def is_vector(feature: str) -> bool:
-    """Whether the table of a feature has a vector of numbers for each clip, in the column of the feature's name."""
-    import pyarrow.types as kinds
-
-    table = _load(feature).TABLE
-    kind = table.field(feature).type if feature in table.names else None
-    return (
-        kind is not None
-        and kinds.is_nested(kind)
-        and hasattr(kind, "value_type")
-        and kinds.is_floating(kind.value_type)
-    )
+def gives_stream(feature: str, stream: Stream) -> bool:
+    """Whether the table of a feature has the column of a stream, in its layout."""
+    return stream.fits(_load(feature).TABLE)
 
 
 def _collect_upstream(feature: str, above: tuple[str, ...]) -> dict[str, None]:

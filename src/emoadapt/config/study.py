@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from pydantic import Field, PrivateAttr, create_model, field_validator, model_va
 from emoadapt.config.architectures import AnyBackbone, join_backbones
 from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
-from emoadapt.config.features import Features, build_features, is_vector, needs_video
+from emoadapt.config.features import Features, build_features, gives_stream, needs_video
 from emoadapt.config.importers import AnyCorpus, join_importers
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
 from emoadapt.config.report import Report
@@ -205,10 +206,12 @@ class Study(Section):
         """What is wrong with the features that a backbone reads."""
         known, path = list_plugins("features"), f"backbones.{name}.reads"
         problems = _unknown(path, backbone.features, known)
-        for feature in () if problems else backbone.features:
-            if not backbone.adaptable and not is_vector(feature):
-                vectors = ", ".join(filter(is_vector, known))
-                problems.append(f"{path}: {feature} gives no vector for each clip; there is {vectors}")
+        for stream in () if problems else backbone.streams.values():
+            if not gives_stream(stream.feature, stream):
+                fitting = [n for n in known if gives_stream(n, replace(stream, feature=n, column=n))]
+                problems.append(
+                    f"{path}: {stream.feature} gives no {stream.layout} for each clip; there is {', '.join(fitting) or 'none'}"
+                )
         return problems
 
     def find_tested_tasks(self, task: str) -> dict[str, str]:

@@ -34,6 +34,7 @@ class Batch:
             group-norm CNNs; `frames` and `tokens` are padded with zeros to (batch, longest, ...); `vector` is (batch, dimension).
         lengths: role -> (batch,) lengths of padded streams.
         values: name -> stacked annotations, (batch, ...).
+        present: role -> (batch,) boolean, False for a clip that lacks the stream, of streams that clips may lack.
         draws: one key for `numpy.random.default_rng` per clip, from seed, epoch and utterance, where what is drawn may
             differ by epoch (training); empty where nothing is to be drawn (evaluation).
     """
@@ -43,6 +44,7 @@ class Batch:
     lengths: Mapping[str, Tensor]
     values: Mapping[str, Tensor]
     draws: list[list[int]] = field(default_factory=list)
+    present: Mapping[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -55,7 +57,18 @@ class Batch:
             streams={role: move(value) for role, value in self.streams.items()},
             lengths={role: send(value, device) for role, value in self.lengths.items()},
             values={name: send(value, device) for name, value in self.values.items()},
+            present={role: send(value, device) for role, value in self.present.items()},
         )
+
+    def narrow(self, part: str) -> Batch:
+        """The batch that a part of a model reads: of the streams `<part>.<role>`, under the names of their roles."""
+
+        def choose(found: Mapping[str, Any]) -> dict[str, Any]:
+            return {
+                role.removeprefix(f"{part}."): value for role, value in found.items() if role.startswith(f"{part}.")
+            }
+
+        return replace(self, streams=choose(self.streams), lengths=choose(self.lengths), present=choose(self.present))
 
 
 def collate_clips(clips: Sequence[Clip], streams: Mapping[str, Stream], seed: int | None = None) -> Batch:
@@ -83,6 +96,7 @@ def collate_clips(clips: Sequence[Clip], streams: Mapping[str, Stream], seed: in
         streams=together,
         lengths=lengths,
         values={name: torch.stack([clip.values[name] for clip in clips]) for name in clips[0].values},
+        present={role: torch.tensor([role not in clip.absent for clip in clips]) for role in [*streams][1:]},
         draws=[] if seed is None else [[seed, clip.epoch, zlib.crc32(clip.utterance_id.encode())] for clip in clips],
     )
 

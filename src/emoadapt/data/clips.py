@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from emoadapt.data.streams import Stream
+from emoadapt.data.streams import STEP, Stream
 from emoadapt.machine.ranks import find_rank, share
+from emoadapt.schema import SAMPLE_RATE
 from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.tables import iterate_groups
 
@@ -114,11 +115,9 @@ class ClipStore:
             case "samples":
                 return self.array(utterance_id, stream.column, "<i2")
             case "frames":
-                dimension = self.value(utterance_id, "dimension")
-                size = self.value(utterance_id, "n_frames") * dimension
                 buffer = self._table.column(stream.column)[self._rows[utterance_id]].as_buffer()
-                dtype = {2: "<f2", 4: "<f4"}[buffer.size // size]
-                return self.array(utterance_id, stream.column, dtype).reshape(-1, dimension)
+                self._count(buffer.size)
+                return _shape_frames(buffer, *(self.value(utterance_id, name) for name in ("n_frames", "dimension")))
             case _:
                 return self.vector(utterance_id, stream.column)
 
@@ -150,12 +149,21 @@ def _select(table: pa.Table, columns: pa.Schema, wanted: pa.Array | None) -> pa.
 
 @dataclass(frozen=True)
 class Clip:
-    """One training example: its streams by role, and what goes with it."""
+    """One training example: its streams by role, and what goes with it.
+
+    Args:
+        utterance_id: of the clip.
+        streams: role -> values.
+        values: name -> annotation.
+        epoch: that it is read in.
+        absent: roles of streams that the clip lacks; zeros stand for them.
+    """
 
     utterance_id: str
     streams: Mapping[str, Tensor]
     values: dict[str, Tensor] = field(default_factory=dict)
     epoch: int = 0
+    absent: frozenset[str] = frozenset()
 
 
 Annotate = Callable[[str], Mapping[str, Tensor]]
@@ -178,54 +186,162 @@ class ClipDataset(Dataset[Clip], ABC):
         """A clip in an epoch, which only matters where something is drawn."""
 
 
-class SignalDataset(ClipDataset):
-    """Clips whose one stream is a signal: audio or frames.
+@dataclass(frozen=True)
+class Source:
+    """A stream of many clips.
 
     Args:
-        store: holds the stream.
-        role: what the stream is to the backbone.
-        stream: audio, or frames.
+        store: holds it.
+        stream: its column and layout.
+        step: seconds from frame to frame, where the table has no column of it.
+    """
+
+    store: ClipStore
+    stream: Stream
+    step: float | None = None
+
+    def read(self, utterance_id: str) -> np.ndarray:
+        """Values of a clip, as they are stored."""
+        return self.store.read(utterance_id, self.stream)
+
+    def find_step(self, utterance_id: str) -> float | None:
+        """Seconds from a value of a clip to the next; None where values have no time, as tokens and vectors."""
+        match self.stream.layout:
+            case "samples":
+                return 1 / SAMPLE_RATE
+            case "frames":
+                return self.step or self.store.value(utterance_id, STEP)
+        return None
+
+    def count(self, utterance_id: str) -> int:
+        """Number of a clip's samples, frames or tokens; 1 for a vector."""
+        match self.stream.layout:
+            case "samples":
+                return int(self.store.value(utterance_id, "n_samples"))
+            case "frames":
+                return int(self.store.value(utterance_id, "n_frames"))
+            case "tokens":
+                return len(self.read(utterance_id))
+        return 1
+
+    def stand_in(self) -> Tensor:
+        """Zeros for a clip without the stream: one frame, one token, or a vector."""
+        found = next(iter(self.store.utterances), None)
+        if found is None:
+            return torch.zeros(1)
+        values = self.read(found)
+        return torch.zeros_like(to_tensor(values if self.stream.layout == "vector" else values[:1], self.stream))
+
+
+def to_tensor(values: np.ndarray, stream: Stream) -> Tensor:
+    """A tensor of its own: audio in [-1, 1], tokens as int64, frames and vectors as they are stored."""
+    match stream.layout:
+        case "samples":
+            return torch.from_numpy(values.astype(np.float32) / 32768)
+        case "tokens":
+            return torch.from_numpy(values.astype(np.int64))
+    return torch.from_numpy(values.copy())
+
+
+def read_stream(row: Mapping[str, Any], stream: Stream) -> np.ndarray:
+    """Values of a stream in a row of its feature's table, as `ClipStore.read` gives them."""
+    value = row[stream.column]
+    match stream.layout:
+        case "samples":
+            return np.frombuffer(value, "<i2")
+        case "frames":
+            return _shape_frames(value, row["n_frames"], row["dimension"])
+        case "tokens":
+            return np.array(value, np.int32)
+    return np.array(value, np.float32)
+
+
+def _shape_frames(values: Any, n_frames: int, dimension: int) -> np.ndarray:
+    """Bytes of frames as (n_frames, dimension); their number tells float16 from float32."""
+    dtype = {2: "<f2", 4: "<f4"}[memoryview(values).nbytes // (n_frames * dimension)]
+    return np.frombuffer(values, dtype).reshape(n_frames, dimension)
+
+
+class SignalDataset(ClipDataset):
+    """Clips whose streams are read from disk.
+
+    A clip has the first stream. Of the others it may lack any: zeros then stand for it, and `Clip.absent` names it.
+
+    Args:
+        sources: role -> where the stream is read.
         annotate: utterance -> tensors that go with it (targets, masks, label).
-        longest: crop to this many samples or frames; None = natural length.
+        longest: crop to this many seconds; None = natural length. Streams whose values have no time are not cropped.
         crop: what is kept of longer ones, as `Optimisation.crop`.
         seed: the place of a random crop is drawn from (seed, epoch, utterance); None = the beginning.
+        count: number of values that so many seconds of the first stream have; None = as many as its step says.
     """
 
     def __init__(
         self,
-        store: ClipStore,
-        role: str,
-        stream: Stream,
+        sources: Mapping[str, Source],
         annotate: Annotate,
         *,
-        longest: int | None = None,
+        longest: float | None = None,
         crop: str = "beginning",
         seed: int | None = None,
+        count: Callable[[float], int] | None = None,
     ) -> None:
-        super().__init__({role: stream}, annotate)
-        self.store = store
+        super().__init__({role: source.stream for role, source in sources.items()}, annotate)
+        self.sources = sources
         self.longest = longest
         self.crop = crop
         self.seed = seed
+        self.count = count
+        self._stand_ins: dict[str, Tensor] = {}
 
     def __getitem__(self, key: tuple[str, int]) -> Clip:
         utterance_id, epoch = key
-        ((role, stream),) = self.streams.items()
-        whole = self.store.read(utterance_id, stream)
-        part = whole[self._choose_crop(utterance_id, epoch, len(whole))]
-        signal = torch.from_numpy(part.astype(np.float32) / 32768 if stream.layout == "samples" else part.copy())
-        return Clip(utterance_id, {role: signal}, dict(self.annotate(utterance_id)), epoch)
+        first = next(iter(self.sources))
+        streams, begin, end = {}, 0.0, float("inf")
+        for role, source in self.sources.items():
+            if role != first and utterance_id not in source.store:
+                streams[role] = self._stand_in(role)
+                continue
+            whole, step = source.read(utterance_id), source.find_step(utterance_id)
+            if role == first:
+                part = self._choose_crop(utterance_id, epoch, len(whole), step)
+                if step is not None and part.stop is not None:
+                    begin, end = part.start * step, part.stop * step
+            else:
+                timed = step is not None and end < float("inf")
+                part = (
+                    slice(round(begin / step), max(round(begin / step) + 1, round(end / step)))
+                    if timed
+                    else slice(None)
+                )
+            streams[role] = to_tensor(whole[part], source.stream)
+        absent = frozenset(role for role in streams if utterance_id not in self.sources[role].store)
+        return Clip(utterance_id, streams, dict(self.annotate(utterance_id)), epoch, absent)
 
-    def _choose_crop(self, utterance_id: str, epoch: int, length: int) -> slice:
-        if self.longest is None or length <= self.longest:
+    def _stand_in(self, role: str) -> Tensor:
+        if role not in self._stand_ins:
+            self._stand_ins[role] = self.sources[role].stand_in()
+        return self._stand_ins[role]
+
+    def _choose_crop(self, utterance_id: str, epoch: int, length: int, step: float | None) -> slice:
+        longest = self._count_longest(step)
+        if longest is None or length <= longest:
             return slice(None)
         start = 0
         if self.crop == "centre":
-            start = (length - self.longest) // 2
+            start = (length - longest) // 2
         elif self.crop == "random" and self.seed is not None:
             random = np.random.default_rng([self.seed, epoch, zlib.crc32(utterance_id.encode())])
-            start = int(random.integers(length - self.longest + 1))
-        return slice(start, start + self.longest)
+            start = int(random.integers(length - longest + 1))
+        return slice(start, start + longest)
+
+    def _count_longest(self, step: float | None) -> int | None:
+        """Values of the first stream that `longest` seconds have."""
+        if self.longest is None:
+            return None
+        if self.count is not None:
+            return self.count(self.longest)
+        return None if step is None else max(1, round(self.longest / step))
 
 
 class VectorDataset(ClipDataset):

@@ -1,11 +1,12 @@
-"""Streams: columns of feature tables that a model reads or predicts."""
+"""Streams: columns of feature tables that a model reads or predicts. Light."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Layout = Literal["samples", "frames", "tokens", "vector"]
 
@@ -25,6 +26,18 @@ class Stream:
     column: str
     layout: Layout
 
+    def fits(self, table: pa.Schema) -> bool:
+        """Whether a feature's table has such a column."""
+        import pyarrow.types as kinds
+
+        if any(field.name not in table.names for field in list_columns(self) if field.name != STEP):
+            return False
+        kind = table.field(self.column).type
+        if self.layout in ("samples", "frames"):
+            return bool(kinds.is_binary(kind))
+        value = getattr(kind, "value_type", None)
+        return value is not None and (kinds.is_integer if self.layout == "tokens" else kinds.is_floating)(value)
+
 
 AUDIO = Stream("audio", "audio", "samples")
 FRONTEND = Stream("frontend", "frontend", "frames")
@@ -32,14 +45,19 @@ FRONTEND = Stream("frontend", "frontend", "frames")
 LAYERS = Stream("layers", "layers", "frames")
 """Mean over time of each layer of a frozen backbone: a frame for each layer."""
 
-_COLUMNS = {
-    "samples": lambda name: [(name, pa.binary()), ("n_samples", pa.int64())],
-    "frames": lambda name: [(name, pa.binary()), ("n_frames", pa.int32()), ("dimension", pa.int32())],
-    "tokens": lambda name: [(name, pa.list_(pa.int32()))],
-    "vector": lambda name: [(name, pa.list_(pa.float32()))],
-}
+STEP = "step"
+"""Column of the seconds from frame to frame; kept outputs have none, since their backbone knows."""
 
 
 def list_columns(stream: Stream) -> pa.Schema:
     """Columns of the feature's table that hold a stream, with the utterance."""
-    return pa.schema([("utterance_id", pa.string()), *_COLUMNS[stream.layout](stream.column)])
+    import pyarrow as pa
+
+    name = stream.column
+    columns = {
+        "samples": [(name, pa.binary()), ("n_samples", pa.int64())],
+        "frames": [(name, pa.binary()), ("n_frames", pa.int32()), ("dimension", pa.int32()), (STEP, pa.float64())],
+        "tokens": [(name, pa.list_(pa.int32()))],
+        "vector": [(name, pa.list_(pa.float32()))],
+    }
+    return pa.schema([("utterance_id", pa.string()), *columns[stream.layout]])

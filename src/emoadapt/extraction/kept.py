@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ def keep_shard(
     kind: str,
     backbone: str,
     model: Path | None,
-    audio: Path,
+    features: Mapping[str, Path],
     output: Path,
     code: str,
     libraries: str,
@@ -35,7 +36,7 @@ def keep_shard(
         kind: `frontend`, or `layers`.
         backbone: its name.
         model: folder of a Stage-1 model that it is computed with; None for the backbone as it is.
-        audio: AUDIO shard.
+        features: shard of each feature that it reads.
         output: table to write, one of `schema.KEPT`.
         code: digest of the code that decides its rows.
         libraries: versions of the libraries that decide them.
@@ -57,7 +58,8 @@ def keep_shard(
         import torch
 
         torch.set_num_threads(threads)
-        return extractor_class(load_backbone(config, study.weights_folder, model).to(find_device(study.device)))
+        found = load_backbone(config, study.weights_folder, model).to(find_device(study.device))
+        return extractor_class(found, config.streams)
 
-    extraction = Extraction(extractor_class.table, ("audio",))
-    return compute_shard(output, {"audio": audio}, extraction, lambda chunks: extract_here(build, chunks), recipe)
+    extraction = Extraction(extractor_class.table, tuple(features))
+    return compute_shard(output, dict(features), extraction, lambda chunks: extract_here(build, chunks), recipe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,9 +14,10 @@ from emoadapt.features.base import guard
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import torch
 
-    from emoadapt.layers.speech import SpeechBackbone
+    from emoadapt.data.batching import Batch
+    from emoadapt.data.streams import Stream
+    from emoadapt.layers.trainable import TrainableBackbone
 
 
 class KeptExtractor:
@@ -24,27 +25,32 @@ class KeptExtractor:
 
     Args:
         backbone: is run as it stands, on the device it is on.
+        streams: that it reads, by role.
     """
 
     table: ClassVar[pa.Schema]
 
-    def __init__(self, backbone: SpeechBackbone) -> None:
+    def __init__(self, backbone: TrainableBackbone, streams: Mapping[str, Stream]) -> None:
         self.backbone = backbone.eval()
+        self.streams = streams
 
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The columns of `table` of each row's `audio`."""
+        """The columns of `table` of each row, which has the columns of the features that the backbone reads."""
         return [guard(self._extract, row) for row in rows]
 
     def _extract(self, row: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        samples = np.frombuffer(row["audio"], dtype="<i2").astype(np.float32) / 32768
+        from emoadapt.data.batching import collate_clips
+        from emoadapt.data.clips import Clip, read_stream, to_tensor
+
+        found = {role: to_tensor(read_stream(row, stream), stream) for role, stream in self.streams.items()}
         with torch.inference_mode():
-            return self.run(torch.from_numpy(samples))
+            return self.run(collate_clips([Clip("", found)], self.streams).to(self.backbone.device))
 
     @abstractmethod
-    def run(self, clip: torch.Tensor) -> dict[str, Any]:
-        """The columns of a clip, (n_samples,)."""
+    def run(self, batch: Batch) -> dict[str, Any]:
+        """The columns of a batch of one clip."""
 
 
 class FrontEndExtractor(KeptExtractor):
@@ -52,11 +58,11 @@ class FrontEndExtractor(KeptExtractor):
 
     table = schema.FRONTEND
 
-    def run(self, clip: torch.Tensor) -> dict[str, Any]:
+    def run(self, batch: Batch) -> dict[str, Any]:
         """`frontend`, `n_frames` and `dimension`."""
         import torch
 
-        frames, _ = self.backbone.encode_cnn([clip])
+        frames, _ = self.backbone.run_front_end(batch)
         halves = frames[0].to(torch.float16).cpu().numpy()
         if not np.isfinite(halves).all():
             raise ClipError(
@@ -70,9 +76,9 @@ class LayersExtractor(KeptExtractor):
 
     table = schema.LAYERS
 
-    def run(self, clip: torch.Tensor) -> dict[str, Any]:
+    def run(self, batch: Batch) -> dict[str, Any]:
         """`layers`, `n_frames` and `dimension`."""
-        layers = self.backbone.embed_layers([clip])[0].float().cpu().numpy()
+        layers = self.backbone.embed_layers(batch)[0].float().cpu().numpy()
         if not np.isfinite(layers).all():
             raise ClipError("layers_not_finite", "a layer of the backbone is not finite")
         return {"layers": layers.astype("<f4").tobytes(), "n_frames": len(layers), "dimension": layers.shape[1]}

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name, Section
+from emoadapt.data.streams import AUDIO, Stream
 from emoadapt.errors import ConfigError
 from emoadapt.plugins import check_plugin
 
@@ -148,9 +149,9 @@ class SpeechSettings(Backbone):
         return self.weights or f"randomly initialised (seed {self.untrained.seed if self.untrained else 0})"
 
     @property
-    def features(self) -> tuple[str, ...]:
+    def streams(self) -> dict[str, Stream]:
         """Audio."""
-        return ("audio",)
+        return {"audio": AUDIO}
 
     def trains_cnn(self, stage: Literal["stage1", "stage2"], start: str) -> bool:
         """Whether this stage trains the front end of a model with this starting point.

@@ -27,14 +27,16 @@ from emoadapt.layers.adapters import add_adapters, list_adapted, merge_adapters
 from emoadapt.layers.augmentation import mask_spans
 from emoadapt.layers.convolution import encode_signals
 from emoadapt.layers.parts import SpeechParts
+from emoadapt.layers.trainable import TrainableBackbone
 from emoadapt.machine.torch_device import send
 from emoadapt.plugins import read_declaration
-from emoadapt.poolings.base import load_pooling, mask_frames, mean_frames
+from emoadapt.poolings.base import load_pooling, mask_frames
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.weights.cards import write_card
 from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
+    from emoadapt.data.batching import Batch
     from emoadapt.layers.settings import SpecAugment, SpeechSettings
 
 # WavLM's attention adds a float position bias to the boolean padding mask; torch warns on every layer of every step.
@@ -163,8 +165,8 @@ class Wav2Vec2Parts(SpeechParts):
                 handle.remove()
 
 
-class SpeechBackbone(nn.Module):
-    """A speech model cut into a front end and a transformer: see `backbones.base.LoadedBackbone`.
+class SpeechBackbone(TrainableBackbone):
+    """A speech model cut into a front end and a transformer.
 
     Args:
         model: one of the `transformers` models, without a head.
@@ -251,11 +253,6 @@ class SpeechBackbone(nn.Module):
     def shortest(self) -> int:
         """Samples that shorter clips are lengthened to; 0 = none are."""
         return round(self.padding.get("seconds", 0) * SAMPLE_RATE)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
 
     def count_frames(self, n_samples: int) -> int:
         """Number of front-end frames of a clip of `n_samples` samples."""
@@ -368,57 +365,31 @@ class SpeechBackbone(nn.Module):
         lengths = send(torch.tensor(counts), self.device)
         return frames * mask_frames(lengths, frames.shape[1])[..., None], lengths
 
-    def encode(self, frames: Tensor, lengths: Tensor, draws: Sequence[Sequence[int]] = ()) -> Tensor:
-        """Run what follows the front end: projection or positions, and the transformer.
+    def run_front_end(self, batch: Batch | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Front end's frames (batch, n_frames, cnn_dimension) of audio, or its cached output, and frame counts (batch,).
 
         Args:
-            frames: (batch, n_frames, cnn_dimension) output of `encode_cnn`, or its cached copy.
-            lengths: (batch,) valid frames.
-            draws: one key for `numpy.random.default_rng` per clip, from which SpecAugment's masks are drawn in training.
-
-        Returns:
-            Last layer, or the weighted mean of all, (batch, n_frames, hidden_width); frames beyond a clip's end hold no meaning.
+            batch: with the stream `audio` or `frontend`; or (n_samples,) float tensors in [-1, 1], 16 kHz.
         """
-        return self.read(self.encode_layers(frames, lengths, draws, every=self.layer_weights is not None))
+        if isinstance(batch, Sequence):
+            return self.encode_cnn(batch)
+        if "frontend" in batch.streams:
+            return batch.streams["frontend"].float(), batch.lengths["frontend"]
+        return self.encode_cnn(batch.streams["audio"])
 
     def encode_layers(
         self, frames: Tensor, lengths: Tensor, draws: Sequence[Sequence[int]] = (), *, every: bool = True
     ) -> Sequence[Tensor]:
-        """As `encode`, the transformer's input and each layer's output; without `every` the last alone."""
+        """Run what follows the front end: projection or positions, and the transformer. SpecAugment's masks are drawn in training."""
         hidden = self.parts.project(frames, lengths)
         if self.training and self.spec_augment is not None and draws:
             stand_in = getattr(self.model, "masked_spec_embed", None)
             hidden = mask_spans(hidden, lengths, draws, self.spec_augment, stand_in)
         return self.parts.transform(hidden, lengths, every=every)
 
-    def read(self, states: Sequence[Tensor]) -> Tensor:
-        """The last of all states, or their weighted mean."""
-        return states[-1] if self.layer_weights is None else mix_layers(self.layer_weights, states)
-
     def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Pool valid frames: (batch, n_frames, hidden_width), (batch,) -> (batch, width) float32."""
         return self.pooling(hidden, lengths)
-
-    def embed_layers(self, audio: Sequence[Tensor]) -> Tensor:
-        """Mean over time of the transformer's input and of each layer's output, as the model stands, without dropout.
-
-        Layers are those that `layers: weighted` weighs. The last of a large model is taken before the layer norm that follows it.
-
-        Args:
-            audio: (n_samples,) float tensors in [-1, 1], 16 kHz.
-
-        Returns:
-            (batch, n_layers + 1, hidden_width) float32, without gradient.
-        """
-        training = self.training
-        try:
-            # Not in inference mode: a conformer keeps its rotary positions for the next batch, which may be one of training.
-            with torch.no_grad():
-                frames, lengths = self.eval().encode_cnn(audio)
-                states = self.parts.transform(self.parts.project(frames, lengths), lengths, every=True)
-                return torch.stack([mean_frames(state, lengths) for state in states], dim=1)
-        finally:
-            self.train(training)
 
     def forward(self, audio: Sequence[Tensor], draws: Sequence[Sequence[int]] = ()) -> Tensor:
         """Pooled embeddings (batch, width) of (n_samples,) float tensors; `draws` as in `encode`."""
@@ -466,11 +437,6 @@ class SpeechBackbone(nn.Module):
             signal = (signal - signal.mean()) / torch.sqrt(signal.var(correction=0) + 1e-7)
         signal = self.lengthen(signal)
         return nn.functional.pad(signal, (0, max(0, self.receptive_field - len(signal))))
-
-
-def mix_layers(weights: Tensor, states: Sequence[Tensor]) -> Tensor:
-    """Convex mean of states, (batch, n_frames, width) each, under the softmax of weights (n_states,)."""
-    return sum(weight * state for weight, state in zip(weights.softmax(dim=0), states, strict=True))
 
 
 def _check_adapters(backbone: SpeechBackbone) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from emoadapt.data.batching import Batch
 
 
 class VectorBackbone(nn.Module):
@@ -24,6 +28,10 @@ class VectorBackbone(nn.Module):
         embedding = vectors if isinstance(vectors, Tensor) else torch.stack(list(vectors))
         self.width = embedding.shape[1]
         return embedding.float()
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The vectors of a batch."""
+        return self(batch.streams["vector"])
 
     def embed_layers(self, vectors: Sequence[Tensor]) -> Tensor:
         """(batch, 1, dimension): the vectors, the only layer."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from emoadapt.config import Features
-    from emoadapt.layers.speech import SpeechBackbone
+    from emoadapt.layers.trainable import TrainableBackbone
 
 Reduction = Literal["mean", "sum"]
 
@@ -149,11 +149,11 @@ class Constraint(ABC):
     """
 
     @abstractmethod
-    def begin(self, backbone: SpeechBackbone) -> None:
+    def begin(self, backbone: TrainableBackbone) -> None:
         """Remember the start; called once before training, also where a run continues."""
 
     @abstractmethod
-    def measure(self, backbone: SpeechBackbone, signals: tuple[Tensor, Tensor], states: Sequence[Tensor]) -> Tensor:
+    def measure(self, backbone: TrainableBackbone, signals: tuple[Tensor, Tensor], states: Sequence[Tensor]) -> Tensor:
         """Loss, the mean over the clips of a batch.
 
         Args:

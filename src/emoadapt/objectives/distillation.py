@@ -13,7 +13,7 @@ from emoadapt.objectives.base import Constraint
 from emoadapt.poolings.base import mask_frames
 
 if TYPE_CHECKING:
-    from emoadapt.layers.speech import SpeechBackbone
+    from emoadapt.layers.trainable import TrainableBackbone
 
 FEATURE = None
 
@@ -31,11 +31,11 @@ class Objective(Constraint):
     The start runs on every batch, without dropout and masks, and takes the memory of one more model without gradients.
     """
 
-    def begin(self, backbone: SpeechBackbone) -> None:
+    def begin(self, backbone: TrainableBackbone) -> None:
         """Copy the model."""
         self.start = deepcopy(backbone).requires_grad_(False).eval()
 
-    def measure(self, backbone: SpeechBackbone, signals: tuple[Tensor, Tensor], states: Sequence[Tensor]) -> Tensor:
+    def measure(self, backbone: TrainableBackbone, signals: tuple[Tensor, Tensor], states: Sequence[Tensor]) -> Tensor:
         """See the class."""
         frames, lengths = signals
         self.start.to(frames.device)

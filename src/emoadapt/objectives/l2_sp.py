@@ -11,7 +11,7 @@ from torch import Tensor
 from emoadapt.objectives.base import Constraint
 
 if TYPE_CHECKING:
-    from emoadapt.layers.speech import SpeechBackbone
+    from emoadapt.layers.trainable import TrainableBackbone
 
 FEATURE = None
 
@@ -23,11 +23,11 @@ class Objective(Constraint):
     is the weight in the study; its beta, a penalty on the new heads, is 0.
     """
 
-    def begin(self, backbone: SpeechBackbone) -> None:
+    def begin(self, backbone: TrainableBackbone) -> None:
         """Copy the trained parameters."""
         self.start = {name: value.detach().clone() for name, value in _list_trained(backbone).items()}
 
-    def measure(self, backbone: SpeechBackbone, signals: tuple[Tensor, Tensor], states: Sequence[Tensor]) -> Tensor:
+    def measure(self, backbone: TrainableBackbone, signals: tuple[Tensor, Tensor], states: Sequence[Tensor]) -> Tensor:
         """See the class; the clips do not matter."""
         trained = _list_trained(backbone)
         self.start = {name: value.to(trained[name].device) for name, value in self.start.items()}
@@ -37,5 +37,5 @@ class Objective(Constraint):
             )
 
 
-def _list_trained(backbone: SpeechBackbone) -> dict[str, Tensor]:
+def _list_trained(backbone: TrainableBackbone) -> dict[str, Tensor]:
     return {name: value for name, value in backbone.named_parameters() if value.requires_grad}

@@ -29,7 +29,7 @@ from emoadapt.extraction.recipes import (
     study_code,
 )
 from emoadapt.flow.code import code_digest, describe_libraries, digest, remember_modules
-from emoadapt.flow.shards import group_by_corpus, shard_names
+from emoadapt.flow.shards import shard_names
 from emoadapt.listing.manifests import CorpusState, find_state
 from emoadapt.machine.devices import list_devices
 from emoadapt.metrics.base import name_modules
@@ -243,10 +243,12 @@ class Graph:
         weights = self.study.backbones[backbone].list_weights()
         return " ".join(identity(name, self.study.weights_folder, revision) for name, revision in weights)
 
-    def stage1_front_end(self, backbone: str, adaptation: str) -> list[str]:
-        """Kept front-end output that Stage 1 reads; empty if it trains the front end."""
+    def stage1_streams(self, backbone: str, adaptation: str) -> list[str]:
+        """Shards of what Stage 1 reads besides the training shards: kept front-end output, and features other than audio."""
         source = self.front_end("stage1", backbone, adaptation)
-        return self.kept_shards(source, self.study.adaptations[adaptation].corpora)
+        read = [*filter(None, [source]), *(name for name in self.study.backbones[backbone].features if name != "audio")]
+        corpora = self.study.adaptations[adaptation].corpora
+        return [path for name in read for path in self.kept_shards(name, corpora)]
 
     def stage1_state(self, adaptation: str) -> str:
         """Configuration of an adaptation, without the keys that select models and tasks, unless a task's labels choose its epoch."""
@@ -259,12 +261,13 @@ class Graph:
         return [] if judge is None else self.split_tables(judge)
 
     def judge_shards(self, backbone: str, adaptation: str) -> list[str]:
-        """Audio, or kept front-end output, of the corpus of that dev part."""
+        """Shards of what the backbone reads of the corpus of that dev part."""
         judge = self.study.adaptations[adaptation].judge
         if judge is None:
             return []
-        source = self.front_end("stage1", backbone, adaptation) or "audio"
-        return self.kept_shards(source, (self.study.tasks[judge].corpus,))
+        source = self.front_end("stage1", backbone, adaptation)
+        read = [source] if source else self.study.backbones[backbone].features
+        return [path for name in read for path in self.kept_shards(name, (self.study.tasks[judge].corpus,))]
 
     def stage1_code(self, backbone: str, adaptation: str) -> dict[str, str]:
         """State of the code and the libraries of Stage 1: of method, backbone and objectives."""
@@ -447,12 +450,16 @@ class Graph:
     def features_in_use(self) -> list[tuple[str, str]]:
         """(feature, corpus) pairs that the study computes."""
         pairs: dict[tuple[str, str], None] = {}
-        for adaptation in self.study.adaptations.values():
-            for corpus in adaptation.corpora:
-                for objective in adaptation.objectives:
-                    feature = self.target_feature(objective, corpus)
-                    for name in ["audio", *(list_upstream(feature) if feature else [])]:
-                        pairs[name, corpus] = None
+        for adaptation, config in self.study.adaptations.items():
+            applied = [backbone for backbone in self.study.backbones if adaptation in self.study.starts(backbone)]
+            read = [feature for backbone in applied for feature in self.study.backbones[backbone].features]
+            for corpus in config.corpora:
+                targets = [self.target_feature(objective, corpus) for objective in config.objectives]
+                for name in [
+                    "audio",
+                    *(name for feature in [*filter(None, targets), *read] for name in list_upstream(feature)),
+                ]:
+                    pairs[name, corpus] = None
         for setting in self.study.list_settings():
             wanted = self.study.backbones[setting.model.backbone].features
             for corpus in self.task_corpora(setting.task):
@@ -552,7 +559,7 @@ class Graph:
             kept = [name for name in self.read_features(setting) if "." in name]
             found += [path for name in kept for path in self.kept_shards(name, self.task_corpora(setting.task))]
         for model in self.adapted_models():
-            found += [*self.stage1_front_end(*model.split(".")), *self.judge_shards(*model.split("."))]
+            found += [*self.stage1_streams(*model.split(".")), *self.judge_shards(*model.split("."))]
         return list(dict.fromkeys(found))
 
     def list_corpora(self) -> None:
@@ -609,21 +616,23 @@ class Graph:
         """A Stage-1 training."""
         shards = {
             "training": self.training_shards(adaptation),
-            "frontend": self.stage1_front_end(backbone, adaptation),
+            "streams": self.stage1_streams(backbone, adaptation),
             "labelled": self.judge_shards(backbone, adaptation),
         }
+        found = {use: group_shards([Path(path) for path in paths]) for use, paths in shards.items()}
         targets = Path(RESULTS, "targets", adaptation)
         return AdaptationJob(
             self.study,
             backbone,
             adaptation,
-            {kind: group_by_corpus(map(Path, paths)) for kind, paths in shards.items() if paths},
+            {"training": found["training"].popitem()[1], **found["streams"]},
             output,
             threads,
             targets / "parts.parquet",
             targets / "normalisers.parquet",
             curves,
             [Path(path) for path in self.judge_splits(adaptation)],
+            found["labelled"],
         )
 
     def task_job(self, setting: Setting, runs: list[Run], output: Path, threads: int) -> TaskJob:

@@ -151,9 +151,10 @@ class Origins:
 
     def keep(self, kind: str, source: str, corpus: str, shard: str) -> Origin:
         """A shard of an output of a frozen backbone."""
-        audio = f"{RESULTS}/features/audio/{corpus}/{shard}.parquet"
+        features = self.study.backbones[source.split(".")[0]].features
+        read = [f"{RESULTS}/features/{feature}/{corpus}/{shard}.parquet" for feature in features]
         return Origin(
-            {"audio": [audio], "model": self.graph.kept_model(source)},
+            {"features": read, "model": self.graph.kept_model(source)},
             lambda: {**self.graph.kept_state(kind, source), **self.graph.kept_code(source)},
         )
 
@@ -194,7 +195,7 @@ class Origins:
         return Origin(
             {
                 "shards": self.graph.training_shards(adaptation),
-                "frontend": self.graph.stage1_front_end(backbone, adaptation),
+                "streams": self.graph.stage1_streams(backbone, adaptation),
                 "labelled": self.graph.judge_shards(backbone, adaptation),
                 "splits": self.graph.judge_splits(adaptation),
                 "parts": [_name_target(adaptation, "parts")],

@@ -22,11 +22,11 @@ from emoadapt.backbones.base import load_backbone
 from emoadapt.config import objective_features
 from emoadapt.data.batching import Batch
 from emoadapt.data.clips import ClipStore
-from emoadapt.data.streams import FRONTEND, list_columns
+from emoadapt.data.streams import AUDIO
 from emoadapt.errors import DataError, ModelError, TrainingError
 from emoadapt.flow.provenance import library_versions
 from emoadapt.layers.heads import seeded
-from emoadapt.layers.speech import SpeechBackbone, mix_layers
+from emoadapt.layers.trainable import TrainableBackbone, mix_layers
 from emoadapt.machine.ranks import count_ranks, find_rank
 from emoadapt.objectives.base import Constraint, Objective, load_constraint, load_objective
 from emoadapt.storage.agreement import refuse_other_number
@@ -37,9 +37,9 @@ from emoadapt.storage.tables import read_table, write_table
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.epoch_probe import EpochProbe
-from emoadapt.training.learner import Learner, run_front_end
+from emoadapt.training.learner import Learner
 from emoadapt.training.logs import open_logs
-from emoadapt.training.signals import load_signals, note_cropped
+from emoadapt.training.signals import load_signals, measure_frames, note_cropped, open_sources
 from emoadapt.training.states import name_state, remove_others
 from emoadapt.training.totals import Term
 from emoadapt.training.trainer import BestWeights, Trainer
@@ -60,8 +60,8 @@ def adapt(job: AdaptationJob) -> None:
     still the same. Of several processes that share each batch, the first writes.
 
     Args:
-        job: its shards are `training` (audio, raw targets, masks; a missing column is masked), and `frontend`, the cached output of
-            the front end, where that is frozen.
+        job: its shards are `training` (audio, raw targets, masks; a missing column is masked), `frontend`, the cached output of the
+            front end, where that is frozen, and the features that the backbone reads besides audio.
 
     Raises:
         TrainingError: no clips to train on, or the loss is not finite.
@@ -75,6 +75,8 @@ def adapt(job: AdaptationJob) -> None:
     model.set_cnn_trainable(job.config.find_front_end("stage1", job.start) is None)
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
         clips = TrainingClips(job, model, Path(scratch))
+        if model.standardised:
+            model.fit_input(*measure_frames(next(iter(clips.sources.values())), clips.chosen["train"]))
         adapter = AdaptedBackbone(model, clips.objectives, clips.dimensions, settings.seed, settings.layer)
         check_layer(adapter, job)
         constraints = _begin_constraints(settings, model)
@@ -99,7 +101,7 @@ def adapt(job: AdaptationJob) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def _begin_constraints(settings: Any, backbone: SpeechBackbone) -> dict[str, Constraint]:
+def _begin_constraints(settings: Any, backbone: TrainableBackbone) -> dict[str, Constraint]:
     targeted = objective_features()
     found = {name: load_constraint(name) for name in sorted(settings.objectives) if name not in targeted}
     for constraint in found.values():
@@ -122,7 +124,7 @@ def check_layer(adapter: AdaptedBackbone, job: AdaptationJob) -> None:
             f"{where}: {job.backbone} has layers 0 to {len(layers)}, and {layer} is asked for; choose another"
         )
     above = {id(parameter) for parameter in layers[layer:].parameters()}
-    trained = [parameter for parameter in adapter.backbone.model.parameters() if parameter.requires_grad]
+    trained = [parameter for parameter in adapter.backbone.parameters() if parameter.requires_grad]
     if all(id(parameter) in above for parameter in trained):
         raise ModelError(
             f"{where}: nothing of {job.backbone} up to layer {layer} is trained, so that the objectives would change nothing; choose a "
@@ -143,7 +145,7 @@ class AdaptedBackbone(nn.Module):
 
     def __init__(
         self,
-        backbone: SpeechBackbone,
+        backbone: TrainableBackbone,
         objectives: Mapping[str, Objective],
         dimensions: Mapping[str, int],
         seed: int,
@@ -207,7 +209,7 @@ class AdaptationLearner(Learner):
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
         """One term per objective."""
         model = self.model
-        signals = run_front_end(model.backbone, batch)
+        signals = model.backbone.run_front_end(batch)
         states = model.backbone.encode_layers(
             *signals, batch.draws, every=model.reads_several or bool(self.constraints)
         )
@@ -278,21 +280,21 @@ class AdaptationLearner(Learner):
 class TrainingClips:
     """The clips of an adaptation with their normalised targets."""
 
-    def __init__(self, job: AdaptationJob, backbone: SpeechBackbone, scratch: Path) -> None:
+    def __init__(self, job: AdaptationJob, backbone: TrainableBackbone, scratch: Path) -> None:
         self.run, self.settings, self.backbone = job.name, job.settings, backbone
         targeted = objective_features()
         self.objectives = {name: load_objective(name) for name in sorted(job.settings.objectives) if name in targeted}
         self.assigned = read_frame(job.parts, schema.PARTS)
         self.corpora = dict(self.assigned.select("utterance_id", "corpus").iter_rows())
-        self.cached = "frontend" in job.shards and not backbone.cnn_trainable
+        cached = "frontend" in job.shards and not backbone.cnn_trainable
         columns = [*schema.training(tuple(self.objectives))]
-        if self.cached:
+        if cached or AUDIO not in job.config.streams.values():
             columns = [column for column in columns if column.name != "audio"]
         for corpus, paths in job.shards["training"].items():
             refuse_other_number(self.assigned.filter(corpus=corpus).height, f"{job.parts} of {corpus}", paths)
-        self.signals = self.targets = self._pack(job, "training", pa.schema(columns), scratch)
-        if self.cached:
-            self.signals = self._pack(job, "frontend", list_columns(FRONTEND), scratch)
+        paths = [path for corpus in job.shards["training"].values() for path in corpus]
+        self.targets = ClipStore.build(paths, pa.schema(columns), scratch, self.corpora)
+        self.sources = open_sources(job.config, job.shards, backbone, scratch, self.corpora, self.targets)
         self.masks = {name: self.targets.column(f"mask_{name}") for name in self.objectives}
         self.dimensions = {name: self._find_dimension(name) for name in self.objectives}
         self.normalisers = _read_normalisers(job.normalisers)
@@ -309,17 +311,11 @@ class TrainingClips:
                     self.run, len(self.chosen["held_out"]), name,
                 )  # fmt: skip
 
-    def _pack(self, job: AdaptationJob, kind: str, columns: pa.Schema, scratch: Path) -> ClipStore:
-        paths = [path for corpus in job.shards[kind].values() for path in corpus]
-        return ClipStore.build(paths, columns, scratch, self.corpora)
-
     def load(self, part: str) -> Any:
         """Loader of a part; only the training part is shuffled, and cropped at random where that is configured."""
         seed = self.settings.seed if part == "train" else None
         n_samples = {name: self.targets.value(name, "n_samples") for name in self.chosen[part]}
-        return load_signals(
-            self.signals, self.annotate, n_samples, self.settings, self.backbone, cached=self.cached, seed=seed
-        )
+        return load_signals(self.sources, self.annotate, n_samples, self.settings, self.backbone, seed)
 
     def annotate(self, utterance_id: str) -> dict[str, Tensor]:
         """Targets and masks of a clip; absent targets are zeros and masked."""
@@ -398,11 +394,12 @@ class TrainingClips:
         return {part: sum(bool(mask[name]) for name in names) for part, names in self.chosen.items()}
 
     def _choose(self, part: str) -> list[str]:
-        """Clips of the part that have audio and at least one target."""
+        """Clips of the part that have audio, what the backbone reads, and at least one target."""
+        first = next(iter(self.sources.values()))
         names = [
             name
             for name in self.assigned.filter(part=part)["utterance_id"]
-            if name in self.targets and name in self.signals and any(mask[name] for mask in self.masks.values())
+            if name in self.targets and name in first.store and any(mask[name] for mask in self.masks.values())
         ]
         if not names:
             raise TrainingError(

@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import torch
 
 from emoadapt import schema
 from emoadapt.data.batching import load_batches
-from emoadapt.data.clips import ClipStore, SignalDataset
-from emoadapt.data.streams import AUDIO, FRONTEND, list_columns
+from emoadapt.data.clips import SignalDataset
 from emoadapt.errors import TrainingError
 from emoadapt.machine.ranks import gather
 from emoadapt.machine.starting import hidden
-from emoadapt.poolings.base import mean_frames
 from emoadapt.storage.frames import read_frame
-from emoadapt.training.learner import run_front_end
 from emoadapt.training.scores import measure_macro_f1
+from emoadapt.training.signals import open_sources
 
 if TYPE_CHECKING:
-    from emoadapt.layers.speech import SpeechBackbone
+    from emoadapt.layers.trainable import TrainableBackbone
     from emoadapt.training.jobs import AdaptationJob
 
 CONDITIONAL_LIBRARIES = ("sklearn",)
@@ -39,7 +36,7 @@ class EpochProbe:
     Training and test clips of the task are not read.
 
     Args:
-        job: its `splits`, and the shards `labelled`.
+        job: its `splits`, and the shards of its `labelled` clips.
         backbone: whose front end may be cached.
         scratch: folder for the packed clips.
 
@@ -47,12 +44,11 @@ class EpochProbe:
         TrainingError: there are several dev parts, or one of fewer than two speakers or classes.
     """
 
-    def __init__(self, job: AdaptationJob, backbone: SpeechBackbone, scratch: Path) -> None:
-        paths = [path for corpus in job.shards["labelled"].values() for path in corpus]
-        self.stream = FRONTEND if "frontend" in job.shards and not backbone.cnn_trainable else AUDIO
+    def __init__(self, job: AdaptationJob, backbone: TrainableBackbone, scratch: Path) -> None:
         rows = _list_dev(job)
-        self.store = ClipStore.build(paths, list_columns(self.stream), scratch, rows["utterance_id"].to_list())
-        rows = rows.filter(pl.col("utterance_id").is_in(self.store.utterances))
+        self.sources = open_sources(job.config, job.labelled, backbone, scratch, rows["utterance_id"].to_list())
+        self.first = next(iter(self.sources.values()))
+        rows = rows.filter(pl.col("utterance_id").is_in(self.first.store.utterances))
         self.names, self.speakers = rows["utterance_id"].to_list(), rows["speaker"].to_numpy()
         self.classes = sorted(set(rows["label"]))
         self.labels = np.array([self.classes.index(label) for label in rows["label"]])
@@ -64,23 +60,19 @@ class EpochProbe:
             )
         self.batch_size = job.settings.batch_size
 
-    def score(self, backbone: SpeechBackbone) -> float:
+    def score(self, backbone: TrainableBackbone) -> float:
         """Macro-F1 on the transformer's best layer, as the backbone stands, without dropout."""
-        layers = self._embed(backbone.eval())
+        layers = self._embed(backbone)
         return max(self._validate(layers[:, number]) for number in range(1, layers.shape[1]))
 
-    def _embed(self, backbone: SpeechBackbone) -> np.ndarray:
+    def _embed(self, backbone: TrainableBackbone) -> np.ndarray:
         """Mean over time of all states of all clips: (n_clips, n_layers + 1, width)."""
-        size = "n_frames" if self.stream is FRONTEND else "n_samples"
-        lengths = {name: self.store.value(name, size) for name in self.names}
-        dataset = SignalDataset(self.store, self.stream.feature, self.stream, lambda _: {})
-        found = []
-        with torch.no_grad():
-            for batch in load_batches(dataset, lengths, self.batch_size):
-                frames, counts = run_front_end(backbone, batch.to(backbone.device))
-                states = backbone.encode_layers(frames, counts)
-                means = torch.stack([mean_frames(state, counts) for state in states], dim=1)
-                found += zip(batch.utterance_ids, means.float().cpu().numpy(), strict=True)
+        lengths = {name: self.first.count(name) for name in self.names}
+        dataset = SignalDataset(self.sources, lambda _: {})
+        found: list[tuple[str, np.ndarray]] = []
+        for batch in load_batches(dataset, lengths, self.batch_size):
+            means = backbone.embed_layers(batch.to(backbone.device))
+            found += zip(batch.utterance_ids, means.float().cpu().numpy(), strict=True)
         every = dict(gather(found))
         return np.stack([every[name] for name in self.names])
 

@@ -22,6 +22,7 @@ from emoadapt.backbones.base import load_backbone
 from emoadapt.data.batching import Batch
 from emoadapt.inference.classifier import EmotionClassifier
 from emoadapt.layers.heads import Head
+from emoadapt.layers.vector import VectorBackbone
 from emoadapt.machine.ranks import count_ranks, find_rank
 from emoadapt.storage.files import force_to_disk, link_or_copy, replace_folder
 from emoadapt.storage.folders import seal_folder
@@ -29,11 +30,11 @@ from emoadapt.study.nodes import ORIGINAL, Run
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.interruption import Notice
-from emoadapt.training.learner import TestedLearner, embed_batch
+from emoadapt.training.learner import TestedLearner
 from emoadapt.training.logs import open_logs
 from emoadapt.training.questions import load_clips
 from emoadapt.training.runs import RunClips, RunTables, TaskClips
-from emoadapt.training.signals import Signals, SpeechSignals, VectorSignals
+from emoadapt.training.signals import Signals, StreamSignals, VectorSignals
 from emoadapt.training.states import load_object, save_object
 from emoadapt.training.trainer import BestWeights, Trainer
 from emoadapt.training.unfinished import MODELS, UnfinishedJob, place_job
@@ -90,12 +91,13 @@ def _open_input(job: TaskJob, scratch: Path) -> tuple[Any, Signals]:
     """The backbone at its starting point, and what it reads of the task's clips."""
     if not job.config.adaptable:
         (feature,) = job.config.features
-        return nn.Module(), VectorSignals(job, feature)
+        signals = VectorSignals(job, feature)
+        return VectorBackbone(signals.width if signals.usable else None), signals
     backbone = load_backbone(job.config, job.study.weights_folder, job.model)
     backbone.set_cnn_trainable(job.config.find_front_end("stage2", job.start) is None)
     if job.settings.compile:
         backbone.compile_layers()
-    return backbone, SpeechSignals(job, backbone, scratch)
+    return backbone, StreamSignals(job, backbone, scratch)
 
 
 def _list_settings(job: TaskJob) -> list[object]:
@@ -117,7 +119,7 @@ class FinetunedBackbone(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Embedding (batch, width) and outputs (batch, n_outputs)."""
-        embedding = embed_batch(self.backbone, batch)
+        embedding = self.backbone.embed(batch)
         return embedding, self.head(embedding)
 
 
@@ -140,8 +142,10 @@ class _Finetuning:
     def build(self, run: Run, part: RunClips) -> FinetunedBackbone:
         """The model that a run begins with; all runs share the modules of the backbone."""
         self.backbone.load_state_dict(self.start_state)
-        width = self.backbone.width if self.job.config.adaptable else self.signals.width
-        head = self.clips.build_head(self.settings, width, self.settings.head_hidden, run.seed, part.train)
+        self.signals.settle()
+        head = self.clips.build_head(
+            self.settings, self.backbone.width, self.settings.head_hidden, run.seed, part.train
+        )
         return FinetunedBackbone(self.backbone, head)
 
     def perform(self, run: Run, part: RunClips, checkpoint: Path) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from emoadapt.study.nodes import Run, Setting
 
 Shards = Mapping[str, Mapping[str, Sequence[Path]]]
-"""Feature, or kind of kept output (`frontend`, `layers`), or use (`training`, `labelled`) -> corpus -> its shards."""
+"""Feature, or kind of kept output (`frontend`, `layers`), or `training` -> corpus -> its shards."""
+
+
+def list_files(shards: Shards) -> list[Path]:
+    """All shards, one after another."""
+    return [path for corpora in shards.values() for paths in corpora.values() for path in paths]
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Job:
     @property
     def files(self) -> list[Path]:
         """All shards that it reads."""
-        return [path for corpora in self.shards.values() for paths in corpora.values() for path in paths]
+        return list_files(self.shards)
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,20 @@ class AdaptationJob(Job):
         parts: PARTS table; the held-out part chooses the epoch.
         normalisers: NORMALISERS table.
         curves: CURVES table to write.
-        splits: SPLITS tables of the task whose dev part chooses the epoch instead; its clips are the shards `labelled`.
+        splits: SPLITS tables of the task whose dev part chooses the epoch instead.
+        labelled: shards of its clips.
     """
 
     parts: Path
     normalisers: Path
     curves: Path
     splits: Sequence[Path] = ()
+    labelled: Shards = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[Path]:
+        """All shards that it reads."""
+        return [*super().files, *list_files(self.labelled)]
 
     @property
     def settings(self) -> Any:

@@ -23,7 +23,6 @@ from emoadapt.training.totals import Sums, Term, Totals
 
 if TYPE_CHECKING:
     from emoadapt.config import Optimisation
-    from emoadapt.layers.speech import SpeechBackbone
 
 logger = logging.getLogger(__name__)
 
@@ -286,18 +285,3 @@ class TestedLearner(Learner):
             for names, embeddings, outputs in tested
             for name, embedding, scores in zip(names, embeddings.numpy(), outputs.numpy(), strict=True)
         }
-
-
-def embed_batch(backbone: SpeechBackbone, batch: Batch) -> Tensor:
-    """Pooled embeddings (batch, width) of a batch of audio, or of the cached output of the front end; vectors as they are."""
-    if "vector" in batch.streams:
-        return batch.streams["vector"]
-    frames, lengths = run_front_end(backbone, batch)
-    return backbone.pool(backbone.encode(frames, lengths, batch.draws), lengths)
-
-
-def run_front_end(backbone: SpeechBackbone, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Front end's frames (batch, n_frames, cnn_dimension) of a batch of audio, or its cached output, and frame counts (batch,)."""
-    if "frontend" in batch.streams:
-        return batch.streams["frontend"].float(), batch.lengths["frontend"]
-    return backbone.encode_cnn(batch.streams["audio"])

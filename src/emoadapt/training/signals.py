@@ -1,6 +1,6 @@
-"""Loading of audio or cached frames, cropped, in batches of similar length.
+"""Loading of what a backbone reads, cropped, in batches of similar length.
 
-Stages 1 and 2 read alike: audio, the cached output of a frozen front end, or a vector of descriptors.
+Stages 1 and 2 read alike: audio, the cached output of a frozen front end, frames, tokens, or a vector of descriptors.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from emoadapt import schema
 from emoadapt.data.batching import load_batches
-from emoadapt.data.clips import Annotate, ClipStore, SignalDataset, VectorDataset
+from emoadapt.data.clips import Annotate, ClipStore, SignalDataset, Source, VectorDataset
 from emoadapt.data.streams import AUDIO, FRONTEND, list_columns
 from emoadapt.data.vectors import normalise_vectors, read_vectors
 from emoadapt.errors import TrainingError
@@ -22,12 +24,12 @@ from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.tables import read_table
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
-    from emoadapt.config import Optimisation
-    from emoadapt.layers.speech import SpeechBackbone
-    from emoadapt.training.jobs import TaskJob
+    from emoadapt.config import Backbone, Optimisation
+    from emoadapt.layers.trainable import TrainableBackbone
+    from emoadapt.training.jobs import Shards, TaskJob
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +52,17 @@ class Signals(ABC):
         """
         return
 
+    def settle(self) -> None:
+        """Tell the backbone what `prepare` found, once it has the weights that a run begins with."""
+        return
+
     @abstractmethod
     def load(self, names: Sequence[str], annotate: Annotate, settings: Optimisation, seed: int | None = None) -> Any:
         """Loader of these clips; shuffled, and cropped at random where that is configured, if a seed is given."""
 
 
-class SpeechSignals(Signals):
-    """Audio of a task's clips, or the cached output of the backbone's front end where that is frozen.
+class StreamSignals(Signals):
+    """Streams of a task's clips: audio, or the cached output of a backbone's front end where that is frozen, frames, tokens.
 
     Args:
         job: its shards.
@@ -64,29 +70,82 @@ class SpeechSignals(Signals):
         scratch: folder for the packed clips.
     """
 
-    def __init__(self, job: TaskJob, backbone: SpeechBackbone, scratch: Path) -> None:
+    def __init__(self, job: TaskJob, backbone: TrainableBackbone, scratch: Path) -> None:
         self.backbone = backbone
+        self._statistics: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         wanted = set(read_table(job.splits, schema.SPLITS, ["utterance_id"]).column("utterance_id").to_pylist())
-        self.stream = FRONTEND if "frontend" in job.shards and not backbone.cnn_trainable else AUDIO
-        used = [path for paths in job.shards[self.stream.feature].values() for path in paths]
-        self.store = ClipStore.build(used, list_columns(self.stream), scratch, wanted)
-        # Of the audio, also where its frames are cached.
-        audio = [path for paths in job.shards["audio"].values() for path in paths]
-        table = read_table(audio, schema.feature_table("audio"), ["utterance_id", "n_samples"])
-        refuse_missing(wanted.difference(table.column("utterance_id").to_pylist()), len(wanted), audio)
-        self.usable: dict[str, int] = {
-            name: length
-            for name, length in zip(*(column.to_pylist() for column in table.columns), strict=True)
-            if name in self.store and length is not None
-        }
-        note_cropped(f"{job.setting.model} on {job.setting.task}", self.usable.values(), job.settings)
+        self.sources = open_sources(job.config, job.shards, backbone, scratch, wanted)
+        first = next(iter(self.sources.values()))
+        self.usable: dict[str, int] = {name: first.count(name) for name in first.store.utterances}
+        if "audio" in job.shards:
+            # Of the audio, also where its frames are cached.
+            audio = [path for paths in job.shards["audio"].values() for path in paths]
+            table = read_table(audio, schema.feature_table("audio"), ["utterance_id", "n_samples"])
+            refuse_missing(wanted.difference(table.column("utterance_id").to_pylist()), len(wanted), audio)
+            lengths = zip(*(column.to_pylist() for column in table.columns), strict=True)
+            self.usable = {name: n for name, n in lengths if name in first.store and n is not None}
+            note_cropped(f"{job.setting.model} on {job.setting.task}", self.usable.values(), job.settings)
+
+    def prepare(self, rows: pl.DataFrame, train: Sequence[str]) -> None:
+        """Remember what the input is standardised with."""
+        self._statistics = (
+            measure_frames(next(iter(self.sources.values())), train) if self.backbone.standardised else None
+        )
+
+    def settle(self) -> None:
+        """Give the backbone the statistics of its input in the run."""
+        if self._statistics is not None:
+            self.backbone.fit_input(*self._statistics)
 
     def load(self, names: Sequence[str], annotate: Annotate, settings: Optimisation, seed: int | None = None) -> Any:
         """See `Signals`."""
-        n_samples = {name: self.usable[name] for name in names}
         return load_signals(
-            self.store, annotate, n_samples, settings, self.backbone, cached=self.stream is FRONTEND, seed=seed
+            self.sources, annotate, {name: self.usable[name] for name in names}, settings, self.backbone, seed
         )
+
+
+def open_sources(
+    config: Backbone,
+    shards: Shards,
+    backbone: TrainableBackbone,
+    scratch: Path,
+    wanted: Collection[str],
+    packed: ClipStore | None = None,
+) -> dict[str, Source]:
+    """Pack what a backbone reads.
+
+    Args:
+        config: section of the backbone: its streams.
+        shards: of features, and of the front end's output where that is cached.
+        backbone: whether its front end is trained.
+        scratch: folder for the packed clips.
+        wanted: utterances.
+        packed: clips whose audio is packed already.
+
+    Returns:
+        Role -> its source; the cached output of the front end takes the place of the audio.
+    """
+    sources = {}
+    for role, stream in config.streams.items():
+        if stream == AUDIO and "frontend" in shards and not backbone.cnn_trainable:
+            role, stream = "frontend", FRONTEND
+        if stream == AUDIO and packed is not None:
+            sources[role] = Source(packed, stream)
+            continue
+        paths = [path for found in shards[stream.feature].values() for path in found]
+        sources[role] = Source(ClipStore.build(paths, list_columns(stream), scratch, wanted), stream)
+    return sources
+
+
+def measure_frames(source: Source, names: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation, (dimension,), over all frames of some clips; a dimension that does not vary has 1."""
+    n_frames, total, squares = 0, np.zeros(1), np.zeros(1)
+    for name in names:
+        frames = source.read(name).astype(np.float64)
+        n_frames, total, squares = n_frames + len(frames), total + frames.sum(axis=0), squares + (frames**2).sum(axis=0)
+    mean = total / n_frames
+    std = np.sqrt(np.maximum(squares / n_frames - mean**2, 0))
+    return mean, np.where(std <= 1e-8 * np.abs(mean), 1.0, std)
 
 
 class VectorSignals(Signals):
@@ -148,30 +207,29 @@ def note_cropped(run: str, n_samples: Iterable[int], settings: Optimisation) -> 
 
 
 def load_signals(
-    store: ClipStore,
+    sources: Mapping[str, Source],
     annotate: Annotate,
-    n_samples: Mapping[str, int],
+    lengths: Mapping[str, int],
     settings: Optimisation,
-    backbone: SpeechBackbone,
-    *,
-    cached: bool,
+    backbone: TrainableBackbone,
     seed: int | None,
 ) -> Any:
     """Loader of clips, as a stage's settings and its backbone want them.
 
     Args:
-        store: holds `audio`, or `frontend` where frames are cached.
+        sources: role -> where a stream is read.
         annotate: utterance -> tensors that go with it.
-        n_samples: utterance -> its length before cropping and padding. Of the audio, also where frames are cached: the order of the
-            batches must not tell the two apart.
+        lengths: utterance -> its length before cropping and padding: in samples where there is audio, else in frames or tokens. Of the
+            audio, also where frames are cached: the order of the batches must not tell the two apart.
         settings: `max_seconds`, `crop`, and the size of batches.
         backbone: counts frames, and says to what short clips are lengthened.
-        cached: whether the store holds the front end's output.
         seed: of order and random crops; None = from short to long, cropped at the beginning.
     """
-    longest = None if settings.max_seconds is None else round(settings.max_seconds * SAMPLE_RATE)
-    limit = backbone.count_frames(longest) if cached and longest else longest
-    stream = FRONTEND if cached else AUDIO
-    dataset = SignalDataset(store, stream.feature, stream, annotate, longest=limit, crop=settings.crop, seed=seed)
-    lengths = {name: max(min(n, longest or n), backbone.shortest) for name, n in n_samples.items()}
-    return load_batches(dataset, lengths, settings.batch_size, seed, settings.batch_seconds)
+    longest = settings.max_seconds
+    count = None
+    if "frontend" in sources:
+        count = lambda seconds: backbone.count_frames(round(seconds * SAMPLE_RATE))  # noqa: E731
+    dataset = SignalDataset(sources, annotate, longest=longest, crop=settings.crop, seed=seed, count=count)
+    n_longest = None if longest is None else round(longest * SAMPLE_RATE)
+    cropped = {name: max(min(n, n_longest or n), backbone.shortest) for name, n in lengths.items()}
+    return load_batches(dataset, cropped, settings.batch_size, seed, settings.batch_seconds)

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from emoadapt.backbones.av_hubert import Config
 from emoadapt.backbones.base import load_backbone, load_folder
+from emoadapt.data.streams import AUDIO
 from emoadapt.errors import ModelError
 from emoadapt.extraction.outputs import FrontEndExtractor
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
@@ -388,7 +389,7 @@ def test_cached_frames_train_the_same_way_as_audio() -> None:
     backbone = build().eval()
     (clip,) = make_clips(8000)
     samples = (clip * 32768).numpy().astype("<i2").tobytes()
-    (row,) = FrontEndExtractor(backbone).extract([{"utterance_id": "u", "audio": samples}])
+    (row,) = FrontEndExtractor(backbone, {"audio": AUDIO}).extract([{"utterance_id": "u", "audio": samples}])
     frames = torch.frombuffer(bytearray(row["frontend"]), dtype=torch.float16).reshape(
         1, row["n_frames"], row["dimension"]
     )

@@ -15,7 +15,6 @@ from emoadapt.data.clips import Clip
 from emoadapt.data.streams import AUDIO, FRONTEND
 from emoadapt.errors import ModelError
 from emoadapt.layers.heads import TwoLayerHead
-from emoadapt.training.learner import embed_batch
 
 SHAPES = {"conv_dim": (12, 16, 16), "conv_kernel": (10, 8, 4), "conv_stride": (5, 4, 4), "hidden_size": 32}
 SMALL = SHAPES | {"layers": 2, "heads": 4, "intermediate_size": 48, "conv_pos_kernel": 6, "conv_pos_groups": 4}
@@ -72,7 +71,7 @@ def test_cached_cnn_output_gives_the_loss_of_the_full_path(architecture: str, no
         cached = [backbone.encode_cnn([clip])[0][0].half() for clip in clips]
         full, short = (
             cross_entropy(
-                head(embed_batch(backbone, collate_clips([Clip("", {role: s}) for s in signals], {role: stream}))),
+                head(backbone.embed(collate_clips([Clip("", {role: s}) for s in signals], {role: stream}))),
                 labels,
             )
             for role, stream, signals in (("audio", AUDIO, clips), ("frontend", FRONTEND, cached))

@@ -9,8 +9,9 @@ import torch
 
 from emoadapt import schema
 from emoadapt.data import clips
-from emoadapt.data.clips import ClipStore, SignalDataset, VectorDataset
-from emoadapt.data.streams import AUDIO, FRONTEND, LAYERS, list_columns
+from emoadapt.data.batching import Batch, collate_clips
+from emoadapt.data.clips import ClipStore, SignalDataset, Source, VectorDataset, to_tensor
+from emoadapt.data.streams import AUDIO, FRONTEND, LAYERS, Stream, list_columns
 from emoadapt.errors import DataError
 from emoadapt.storage.tables import ROWS_PER_GROUP, write_table
 
@@ -122,18 +123,18 @@ def test_dataset_scales_and_crops_audio(tmp_path: Path) -> None:
     annotate = {"c/a": {"label": torch.tensor(2)}}.__getitem__
 
     def make(**settings) -> SignalDataset:
-        return SignalDataset(store, "audio", AUDIO, annotate, **settings)
+        return SignalDataset({"audio": Source(store, AUDIO)}, annotate, **settings)
 
     whole = make()["c/a", 0]
     assert np.array_equal(whole.streams["audio"].numpy(), audio / np.float32(32768))
     assert whole.values["label"] == 2
-    beginning = make(longest=300)
+    beginning = make(longest=300 / 16000)
     assert torch.equal(beginning["c/a", 5].streams["audio"], whole.streams["audio"][:300])
-    centre = make(longest=300, crop="centre", seed=1)
+    centre = make(longest=300 / 16000, crop="centre", seed=1)
     assert torch.equal(centre["c/a", 5].streams["audio"], whole.streams["audio"][350:650])
-    evaluated = make(longest=300, crop="random")
+    evaluated = make(longest=300 / 16000, crop="random")
     assert torch.equal(evaluated["c/a", 5].streams["audio"], whole.streams["audio"][:300])
-    random = make(longest=300, crop="random", seed=1)
+    random = make(longest=300 / 16000, crop="random", seed=1)
     first, again, later = (
         random["c/a", 0].streams["audio"],
         random["c/a", 0].streams["audio"],
@@ -152,9 +153,65 @@ def test_frames_come_back_as_they_were_stored(tmp_path: Path) -> None:
         row = {"utterance_id": "c/a", "key": "k", "status": "ok", stream.column: frames.tobytes()}
         write_table(tmp_path / "0.parquet", [row | {"n_frames": 4, "dimension": 3}], columns)
         store = ClipStore.build([tmp_path / "0.parquet"], list_columns(stream), tmp_path)
-        clip = SignalDataset(store, "x", stream, lambda _: {}, longest=3)["c/a", 0]
+        clip = SignalDataset({"x": Source(store, stream, step=0.02)}, lambda _: {}, longest=0.06)["c/a", 0]
         assert clip.streams["x"].tolist() == frames[:3].tolist()
         assert str(clip.streams["x"].dtype) == {"<f2": "torch.float16", "<f4": "torch.float32"}[dtype]
+
+
+FRAMES = Stream("compare_frames", "compare_frames", "frames")
+TOKENS = Stream("words", "words", "tokens")
+
+
+def pack(tmp_path: Path, name: str, stream: Stream, rows: list[dict]) -> Source:
+    write_table(tmp_path / f"{name}.parquet", rows, list_columns(stream))
+    return Source(ClipStore.build([tmp_path / f"{name}.parquet"], list_columns(stream), tmp_path), stream)
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> dict[str, Source]:
+    """A second of audio, 100 frames of 10 ms that count up, and two tokens; the clip b has audio alone."""
+    write_audio(tmp_path / "audio.parquet", ["c/a", "c/b"], 16_000)
+    audio = ClipStore.build([tmp_path / "audio.parquet"], AUDIO_COLUMNS, tmp_path)
+    frames = np.repeat(np.arange(100, dtype="<f4")[:, None], 3, axis=1)
+    row = {"utterance_id": "c/a", "compare_frames": frames.tobytes(), "n_frames": 100, "dimension": 3, "step": 0.01}
+    return {
+        "audio": Source(audio, AUDIO),
+        "frames": pack(tmp_path, "frames", FRAMES, [row]),
+        "words": pack(tmp_path, "words", TOKENS, [{"utterance_id": "c/a", "words": [5, 7]}]),
+    }
+
+
+def test_streams_of_a_clip_are_cropped_together(several: dict[str, Source]) -> None:
+    dataset = SignalDataset(several, lambda _: {}, longest=0.3, crop="random", seed=4)
+    begins = set()
+    for epoch in range(8):
+        clip = dataset["c/a", epoch]
+        whole = to_tensor(several["audio"].read("c/a"), AUDIO)
+        begin = next(i for i in range(11_201) if torch.equal(whole[i : i + 4800], clip.streams["audio"]))
+        assert clip.streams["frames"].shape == (30, 3)
+        assert float(clip.streams["frames"][0, 0]) == round(begin / 160)
+        assert clip.streams["words"].tolist() == [5, 7]
+        begins.add(begin)
+    assert len(begins) > 4
+
+
+def test_a_stream_that_a_clip_lacks_is_zeros_and_named(several: dict[str, Source]) -> None:
+    clip = SignalDataset(several, lambda _: {})["c/b", 0]
+    assert clip.absent == {"frames", "words"}
+    assert clip.streams["frames"].tolist() == [[0.0] * 3] and clip.streams["words"].tolist() == [0]
+    dataset = SignalDataset(several, lambda _: {})
+    batch = collate_clips([dataset["c/a", 0], dataset["c/b", 0]], dataset.streams)
+    assert {role: found.tolist() for role, found in batch.present.items()} == {
+        "frames": [True, False],
+        "words": [True, False],
+    }
+    assert batch.lengths["frames"].tolist() == [100, 1] and batch.streams["words"].tolist() == [[5, 7], [0, 0]]
+
+
+def test_a_part_of_a_model_sees_its_own_streams() -> None:
+    batch = Batch(["c/a"], {"text.words": torch.ones(1, 2), "sound.audio": []}, {"text.words": torch.tensor([2])}, {})
+    part = batch.narrow("text")
+    assert [*part.streams] == ["words"] and part.lengths["words"].tolist() == [2]
 
 
 def test_vectors_are_clips_of_one_stream() -> None:

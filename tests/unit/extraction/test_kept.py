@@ -12,6 +12,7 @@ import torch
 from emoadapt import schema
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.config import load_study
+from emoadapt.data.streams import AUDIO
 from emoadapt.extraction.kept import keep_shard
 from emoadapt.extraction.outputs import EXTRACTORS, FrontEndExtractor
 from emoadapt.layers.speech import SpeechBackbone
@@ -60,7 +61,7 @@ def test_frames_equal_the_models_own(architecture: str, norm: str, n_samples: in
     expected = compute_expected(backbone, audio)
     with torch.no_grad():
         full = backbone.encode_cnn([audio])[0][0].numpy()
-    (result,) = FrontEndExtractor(backbone).extract([row])
+    (result,) = FrontEndExtractor(backbone, {"audio": AUDIO}).extract([row])
     half = np.frombuffer(result["frontend"], "<f2").reshape(result["n_frames"], result["dimension"]).astype(np.float32)
     assert half.shape == full.shape == expected.shape == (max(1, (n_samples - 400) // 320 + 1), 24)
     assert np.linalg.norm(full - expected) < 1e-5 * np.linalg.norm(expected)
@@ -72,14 +73,14 @@ def test_near_silent_and_constant_clips_give_numbers(architecture: str, norm: st
     impulse = np.zeros(4000, "<i2")
     impulse[2000] = 1
     rows = [{"audio": samples.tobytes()} for samples in (impulse, np.full(4000, -32768, "<i2"))]
-    for result in FrontEndExtractor(make_backbone(architecture, norm)).extract(rows):
+    for result in FrontEndExtractor(make_backbone(architecture, norm), {"audio": AUDIO}).extract(rows):
         frames = np.frombuffer(result["frontend"], "<f2")
         assert len(frames) == 12 * 24 and np.isfinite(frames).all()
 
 
 def test_results_fit_the_table() -> None:
     row = make_row(5000)
-    (result,) = FrontEndExtractor(make_backbone("hubert", "group")).extract([row])
+    (result,) = FrontEndExtractor(make_backbone("hubert", "group"), {"audio": AUDIO}).extract([row])
     pa.Table.from_pylist([row | result | {"key": "k", "status": "ok"}], schema=schema.FRONTEND)
 
 
@@ -87,7 +88,7 @@ def test_overflow_is_a_problem_of_the_clip() -> None:
     backbone = build_untrained("wav2vec2", UntrainedBackbone())
     with torch.no_grad():
         backbone.model.feature_extractor.conv_layers[-1].layer_norm.weight.fill_(1e6)
-    (result,) = FrontEndExtractor(backbone).extract([make_row(4000)])
+    (result,) = FrontEndExtractor(backbone, {"audio": AUDIO}).extract([make_row(4000)])
     assert result["status"] == "failed"
     assert result["reason"].startswith("frontend_overflow: ")
 
@@ -115,7 +116,9 @@ class Shard:
             {"study": "kept", "device": "cpu", "corpora": corpora, "backbones": {"tiny": self.config}, "tasks": {}}
         )
         audio, output = self.folder / "audio.parquet", self.folder / "kept.parquet"
-        counts = keep_shard(study, self.kind, "tiny", self.model, audio, output, self.code, self.libraries, 1)
+        counts = keep_shard(
+            study, self.kind, "tiny", self.model, {"audio": audio}, output, self.code, self.libraries, 1
+        )
         return counts.computed, counts.reused
 
     def adapt(self, seed: int) -> None:

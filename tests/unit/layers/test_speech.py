@@ -16,7 +16,6 @@ from emoadapt.data.clips import Clip
 from emoadapt.data.streams import AUDIO
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.layers.speech import SpeechBackbone
-from emoadapt.training.learner import embed_batch
 
 SMALL = {
     "conv_dim": (12, 16, 16), "conv_kernel": (10, 8, 4), "conv_stride": (5, 4, 4), "hidden_size": 32, "layers": 3,
@@ -63,10 +62,8 @@ def test_embedding_is_the_same_alone_and_in_a_padded_batch(architecture: str, no
     embeddings = []
     for backbone.training in (True, False):
         with torch.no_grad():
-            together = embed_batch(backbone, collate_clips(clips, {"audio": AUDIO}, seed=5))
-            alone = torch.cat(
-                [embed_batch(backbone, collate_clips([clip], {"audio": AUDIO}, seed=5)) for clip in clips]
-            )
+            together = backbone.embed(collate_clips(clips, {"audio": AUDIO}, seed=5))
+            alone = torch.cat([backbone.embed(collate_clips([clip], {"audio": AUDIO}, seed=5)) for clip in clips])
         torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
         assert (together[0] - together[1]).abs().max() > 1e-3
         embeddings.append(together)
@@ -243,9 +240,9 @@ def test_cnn_stays_as_it_was_set() -> None:
 def test_masked_frames_become_the_vector_of_pretraining_where_there_is_one() -> None:
     backbone = make("wav2vec2", spec_augment={"time_share": 0.9, "time_frames": 1}).train()
     batch = collate_clips(make_clips(6000), {"audio": AUDIO}, seed=0)
-    plain = embed_batch(backbone, batch)
+    plain = backbone.embed(batch)
     backbone.model.masked_spec_embed = torch.nn.Parameter(torch.full((32,), 3.0))
-    assert (embed_batch(backbone, batch) - plain).abs().max() > 0.01
+    assert (backbone.embed(batch) - plain).abs().max() > 0.01
 
 
 def test_checkpoint_without_that_vector_gets_no_random_one(tmp_path: Path) -> None:

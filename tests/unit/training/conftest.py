@@ -14,6 +14,7 @@ from emoadapt import schema
 from emoadapt.backbones.base import load_folder
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.config import Study, load_study
+from emoadapt.data.streams import AUDIO
 from emoadapt.extraction.outputs import FrontEndExtractor
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.study.nodes import Model, Run, Setting
@@ -190,7 +191,7 @@ class Work:
         )
         every = read_table(source).to_pylist()
         rows = [row for row in every if row["audio"] is not None]
-        results = FrontEndExtractor(backbone).extract(rows)
+        results = FrontEndExtractor(backbone, {"audio": AUDIO}).extract(rows)
         names = [{"utterance_id": row["utterance_id"], "key": "k", "status": "ok"} for row in rows]
         kept = [name | result for name, result in zip(names, results, strict=True)]
         failed = {"key": "k", "status": "failed", "reason": "upstream audio: x"}

@@ -15,9 +15,9 @@ from emoadapt import schema
 from emoadapt.backbones.base import load_backbone
 from emoadapt.errors import TrainingError
 from emoadapt.inference.classifier import load_classifier
+from emoadapt.layers.trainable import TrainableBackbone
 from emoadapt.storage.tables import read_provenance, read_table, write_table
 from emoadapt.study.nodes import Run
-from emoadapt.training import finetuning
 from emoadapt.training.unfinished import UnfinishedJob
 
 CACHED = ("audio", "frontend")
@@ -87,14 +87,14 @@ def test_pair_shares_head_batches_and_dropout(labelled, monkeypatch: pytest.Monk
     labelled.values["backbones"]["tiny"]["cnn"] = "frozen"
     same = save_start(labelled)
     seen: dict[str, list] = {"original": [], "all": []}
-    real = finetuning.embed_batch
+    real = TrainableBackbone.embed
 
     def watch(backbone, batch):
         if backbone.training:
             seen[current].append(batch.utterance_ids)
         return real(backbone, batch)
 
-    monkeypatch.setattr(finetuning, "embed_batch", watch)
+    monkeypatch.setattr(TrainableBackbone, "embed", watch)
     current = "original"
     original = labelled.train()
     current = "all"

@@ -2,6 +2,7 @@
 
 from itertools import chain
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -11,10 +12,11 @@ import torch
 from emoadapt import schema
 from emoadapt.backbones.base import load_backbone
 from emoadapt.config import Optimisation
+from emoadapt.data.clips import Source
 from emoadapt.data.streams import AUDIO, Stream
 from emoadapt.errors import TrainingError
 from emoadapt.storage.tables import read_table
-from emoadapt.training.signals import SpeechSignals, VectorSignals, load_signals, note_cropped
+from emoadapt.training.signals import StreamSignals, VectorSignals, load_signals, measure_frames, note_cropped
 
 LENGTHS = {f"c/{n}": 1600 * n for n in range(1, 9)}
 
@@ -26,13 +28,16 @@ class Sounds:
         assert stream == AUDIO
         return np.full(LENGTHS[name], 7, np.int16)
 
+    def __contains__(self, name: str) -> bool:
+        return name in LENGTHS
+
 
 def load(shortest: int = 0, **settings: float) -> list[list[int]]:
     """Lengths of the clips that a loader gives, batch by batch."""
     backbone = SimpleNamespace(shortest=shortest)
     optimisation = Optimisation(epochs=1, **settings)  # type: ignore[arg-type]
     batches = load_signals(
-        Sounds(), lambda name: {"label": torch.tensor(0)}, LENGTHS, optimisation, backbone, cached=False, seed=None
+        {"audio": Source(Sounds(), AUDIO)}, lambda name: {"label": torch.tensor(0)}, LENGTHS, optimisation, backbone, None
     )  # fmt: skip
     return [[len(clip) for clip in batch.streams["audio"]] for batch in batches]
 
@@ -59,10 +64,10 @@ def test_cropped_clips_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) 
     assert len(caplog.messages) == 1
 
 
-def make_signals(work, job) -> SpeechSignals:
+def make_signals(work, job) -> StreamSignals:
     backbone = load_backbone(job.config, work.folder)
     backbone.set_cnn_trainable(job.config.find_front_end("stage2", job.start) is None)
-    return SpeechSignals(job, backbone, work.folder / "scratch")
+    return StreamSignals(job, backbone, work.folder / "scratch")
 
 
 @pytest.mark.parametrize(("cnn", "stream"), [("frozen", "frontend"), ("both", "audio")])
@@ -72,7 +77,7 @@ def test_the_kept_front_end_is_read_where_it_is_frozen(work, cnn: str, stream: s
     work.write_frontend(work.folder / "audio.parquet", None, work.folder / "frontend.parquet")
     work.values["backbones"]["tiny"]["cnn"] = cnn
     signals = make_signals(work, work.task_job(reads=("audio", "frontend")))
-    assert signals.stream.feature == stream
+    assert [*signals.sources] == [stream]
     rows = {row["utterance_id"]: row["n_samples"] for row in read_table(work.folder / "audio.parquet").to_pylist()}
     assert signals.usable == {name: n for name, n in rows.items() if n is not None}
     names = sorted(signals.usable)[:3]
@@ -100,3 +105,19 @@ def test_the_width_of_no_vectors_is_refused(work) -> None:
         TrainingError, match=r"^no clip has a vector of egemaps; see `emoadapt quarantine` for the reasons$"
     ):
         _ = VectorSignals(work.task_job("egemaps.original.mlp"), "egemaps").width
+
+
+def test_statistics_of_frames_weigh_every_frame_alike() -> None:
+    class Frames:
+        values: ClassVar = {
+            "c/a": np.array([[0.0, 5.0], [2.0, 5.0], [4.0, 5.0]], "f4"),
+            "c/b": np.array([[6.0, 5.0]], "f4"),
+        }
+
+        def read(self, name: str, stream: Stream) -> np.ndarray:
+            return self.values[name]
+
+    source = Source(Frames(), Stream("x", "x", "frames"))
+    mean, std = measure_frames(source, ["c/a", "c/b"])
+    assert mean.tolist() == [3.0, 5.0]
+    assert std.tolist() == [pytest.approx(5**0.5), 1.0], "a dimension that does not vary is left as it is"

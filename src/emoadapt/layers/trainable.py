@@ -1,0 +1,138 @@
+"""Interface between trainings and backbones with parameters, whatever these read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from emoadapt.poolings.base import mean_frames
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from emoadapt.data.batching import Batch
+
+
+class TrainableBackbone(nn.Module, ABC):
+    """A backbone with parameters.
+
+    A batch goes three steps: the front end makes frames of it, the layers change these, the pooling makes one embedding of a clip's
+    frames. Stage 1 may read every layer. A backbone that is not made of such steps, since it joins several, has an `embed` of its own.
+
+    Attributes:
+        origin: where the parameters come from, for messages and model cards.
+        width: dimension of the embedding.
+        hidden_width: dimension of the layers.
+        layers: modules of the layers, the first one first.
+        layer_weights: (n_layers + 1,) weights of the layers' learned mean; None: the last layer is read.
+        shortest: samples that shorter clips are lengthened to; 0 = none are.
+        cnn_trainable: whether the front end is trained.
+        standardised: whether its input frames are z-scored, with the statistics that `fit_input` is given.
+    """
+
+    origin: str
+    layer_weights: nn.Parameter | None
+    shortest: int = 0
+    cnn_trainable: bool = False
+    standardised: bool = False
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Dimension of the embedding."""
+
+    @property
+    @abstractmethod
+    def layers(self) -> nn.ModuleList:
+        """Modules of the layers."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @abstractmethod
+    def run_front_end(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Frames (batch, n_frames, ...) of a batch, which the layers are given, and the clips' frame counts (batch,)."""
+
+    @abstractmethod
+    def encode_layers(
+        self, frames: Tensor, lengths: Tensor, draws: Sequence[Sequence[int]] = (), *, every: bool = True
+    ) -> Sequence[Tensor]:
+        """Run the layers.
+
+        Args:
+            frames: of `run_front_end`.
+            lengths: (batch,) valid frames.
+            draws: one key for `numpy.random.default_rng` per clip, where something is drawn in training.
+            every: return the input of the layers and the output of each, and not the last one alone.
+
+        Returns:
+            States (batch, n_frames, hidden_width), the last layer last; frames beyond a clip's end hold no meaning.
+        """
+
+    @abstractmethod
+    def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Pool valid frames: (batch, n_frames, hidden_width), (batch,) -> (batch, width) float32."""
+
+    @abstractmethod
+    def save(self, folder: Path, card: Mapping[str, Any]) -> None:
+        """Write a folder that `load_folder` of the family loads, with its model card."""
+
+    def read(self, states: Sequence[Tensor]) -> Tensor:
+        """The last of all states, or their weighted mean."""
+        return states[-1] if self.layer_weights is None else mix_layers(self.layer_weights, states)
+
+    def encode(self, frames: Tensor, lengths: Tensor, draws: Sequence[Sequence[int]] = ()) -> Tensor:
+        """Last layer, or the weighted mean of all, (batch, n_frames, hidden_width); arguments as of `encode_layers`."""
+        return self.read(self.encode_layers(frames, lengths, draws, every=self.layer_weights is not None))
+
+    def embed(self, batch: Batch) -> Tensor:
+        """Pooled embeddings (batch, width) float32, the same alone and in any batch."""
+        frames, lengths = self.run_front_end(batch)
+        return self.pool(self.encode(frames, lengths, batch.draws), lengths)
+
+    def embed_layers(self, batch: Batch) -> Tensor:
+        """Mean over time of the layers' input and of each layer's output, as the model stands, without dropout.
+
+        Layers are those that `layers: weighted` weighs. The last of a large model is taken before the layer norm that follows it.
+
+        Returns:
+            (batch, n_layers + 1, hidden_width) float32, without gradient.
+        """
+        training = self.training
+        try:
+            # Not in inference mode: a conformer keeps its rotary positions for the next batch, which may be one of training.
+            with torch.no_grad():
+                frames, lengths = self.eval().run_front_end(batch)
+                states = self.encode_layers(frames, lengths)
+                return torch.stack([mean_frames(state, lengths) for state in states], dim=1)
+        finally:
+            self.train(training)
+
+    def fit_input(self, mean: NDArray[np.float64], std: NDArray[np.float64]) -> None:
+        """Take up the statistics, (dimension,), that input frames are z-scored with; only of one that is `standardised`."""
+        raise TypeError(f"{type(self).__name__} does not standardise its input")
+
+    def set_cnn_trainable(self, trainable: bool) -> None:
+        """Freeze or release the front end; one without weights of its own stays as it is."""
+        return
+
+    def compile_layers(self) -> None:
+        """Compile the layers, for clips of any length.
+
+        Raises:
+            ModelError: torch finds no C++ compiler.
+        """
+        return
+
+
+def mix_layers(weights: Tensor, states: Sequence[Tensor]) -> Tensor:
+    """Convex mean of states, (batch, n_frames, width) each, under the softmax of weights (n_states,)."""
+    return sum(weight * state for weight, state in zip(weights.softmax(dim=0), states, strict=True))
