@@ -55,6 +55,10 @@ class AugmentedOptimisation(Optimisation):
         """The sections of `augment`."""
         return self.augment
 
+    def list_modules(self) -> tuple[str, ...]:
+        """The modules of the augmentations."""
+        return tuple(sorted({f"augmentations.{section.chain}" for section in self.augment}))
+
 
 def extend_section(section: type[BaseModel]) -> type[BaseModel]:
     """The section of a method, with the augmentations of the current plug-ins."""

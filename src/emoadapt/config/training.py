@@ -85,6 +85,10 @@ class Adaptation(Section):
         """Distributions that these settings bring into use, besides those that the method's modules import."""
         return ()
 
+    def list_modules(self) -> tuple[str, ...]:
+        """Modules of plug-ins that these settings name, such as `augmentations.ahn2024`; objectives apart."""
+        return ()
+
     @property
     def judge(self) -> str | None:
         """Task on whose labelled dev part the epoch is chosen; None: no label is used."""
@@ -125,6 +129,10 @@ class Finetuning(Section):
 
     def list_libraries(self) -> tuple[str, ...]:
         """Distributions that these settings bring into use, besides those that the method's modules import."""
+        return ()
+
+    def list_modules(self) -> tuple[str, ...]:
+        """Modules of plug-ins that these settings name, such as `augmentations.ahn2024`."""
         return ()
 
     def describe(self) -> str:

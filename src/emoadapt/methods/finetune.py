@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from emoadapt.config.training import Finetuning, Optimisation
+from emoadapt.config.augmenting import AugmentedOptimisation
+from emoadapt.config.training import Finetuning
 
 if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 SCOPE = "run"
 
 
-class Config(Optimisation, Finetuning):
+class Config(AugmentedOptimisation, Finetuning):
     """Stage 2: the backbone and a head are trained on labels."""
 
     method: Literal["finetune"] = "finetune"

@@ -439,6 +439,7 @@ def _place_checkpoint(job: AdaptationJob) -> Path:
     """
     modules = [
         f"emoadapt.methods.{job.settings.method}",
+        *(f"emoadapt.{name}" for name in job.settings.list_modules()),
         *(f"emoadapt.objectives.{name}" for name in job.settings.objectives),
     ]
     inputs = [*job.files, job.parts, job.normalisers, *job.splits]
