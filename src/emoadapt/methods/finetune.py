@@ -63,6 +63,9 @@ class Config(AugmentedOptimisation, Finetuning):
             notes.append(f"trained for {length} without choosing an epoch; with all training clips on the dev part too")
         elif self.select == "loss":
             notes.append("the epoch with the smallest dev loss is kept")
+        if self.augment:
+            chains = dict.fromkeys(section.chain for section in self.augment)
+            notes.append(f"training clips are augmented ({', '.join(chains)})")
         if self.head == "challenge":
             notes.append("the head is dropout, linear, LayerNorm, ReLU, dropout, linear")
         return notes

@@ -68,7 +68,9 @@ def test_augmentations_are_read_in_both_stages_in_their_order() -> None:
         assert [section.chain for section in settings.augmentations] == ["audiomentations", "ahn2024"]
         assert [section.probability for section in settings.augmentations] == [1.0, 0.2]
         assert '"min_gain_db":-3.0' in settings.describe().replace(" ", "")
-    assert load_study(make_study()).finetunings["f"].augmentations == ()
+    assert study.finetunings["f"].list_notes() == ["training clips are augmented (audiomentations, ahn2024)"]
+    plain = load_study(make_study()).finetunings["f"]
+    assert plain.augmentations == () and plain.list_notes() == []
 
 
 def test_the_library_is_not_imported_to_read_a_study() -> None:
