@@ -13,3 +13,7 @@ class Augmentation(Section):
     chain: str
     probability: float = Field(1.0, gt=0, le=1)
     """Probability that a clip goes through it, drawn for each epoch."""
+
+    def describe(self) -> str:
+        """Its chain, and how often clips go through it: `ahn2024 (80 %)`."""
+        return f"{self.chain} ({self.probability:.0%})".replace("%", " %")

@@ -355,6 +355,8 @@ def test_killed_run_resumes_and_ends_with_the_same_model(work, settings: dict, m
     steps.clear()
     resumed, again = run(work, "resumed")
     assert set(steps) == {3, 4, 5}
+    card = (model / "README.md").read_text()
+    assert ("| augmentation | ahn2024 (100 %) |" in card) is ("augment" in settings)
     assert (resumed / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
     assert again.equals(curves)
     assert not list(work.folder.glob(".resumed*"))
