@@ -82,12 +82,12 @@ def make_feature_table(*columns: pa.Field) -> pa.Schema:
     return pa.schema([*FEATURE_COLUMNS, *columns])
 
 
-def make_frames_table(name: str, what: str) -> pa.Schema:
-    """Table of a feature of openSMILE's frames, in a column of the feature's name."""
+def make_frames_table(name: str, what: str, kind: str = "float32") -> pa.Schema:
+    """Table of a feature of frames, in a column of the feature's name."""
     return make_feature_table(
-        column(name, pa.binary(), f"(n_frames, dimension) float32 little-endian row-major, {what}"),
+        column(name, pa.binary(), f"(n_frames, dimension) {kind} little-endian row-major, {what}"),
         column("n_frames", pa.int32(), "frames; frame i begins i * step after the beginning of the clip"),
-        column("dimension", pa.int32(), "descriptors"),
+        column("dimension", pa.int32(), "values of a frame"),
         column("step", pa.float64(), "s, from frame to frame"),
     )
 

@@ -146,9 +146,10 @@ def list_modules(config: Backbone, models_dir: Path, *, pooled: bool = True) -> 
     return list(dict.fromkeys(modules))
 
 
-def list_model_types() -> list[str]:
-    """Values of `model_type` in the folders that a family loads."""
-    return [kind for kinds in collect_declarations("backbones", "MODEL_TYPES").values() for kind in kinds]
+def list_model_types(section: type[Backbone]) -> list[str]:
+    """Values of `model_type` in the folders of families whose sections are of a kind."""
+    declared = collect_declarations("backbones", "MODEL_TYPES")
+    return [kind for name, kinds in declared.items() if issubclass(load_family(name).Config, section) for kind in kinds]
 
 
 def _recognise(path: Path, architecture: str | None) -> tuple[str, str | None]:

@@ -173,7 +173,8 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
-    from emoadapt.layers.speech import SpeechBackbone, quiet_transformers
+    from emoadapt.layers.speech import SpeechBackbone
+    from emoadapt.layers.transformer import quiet_transformers
     from emoadapt.weights.tensors import list_left_out
 
     try:

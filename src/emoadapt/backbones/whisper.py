@@ -253,7 +253,8 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
     from safetensors import SafetensorError
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    from emoadapt.layers.speech import PADDING, quiet_transformers
+    from emoadapt.layers.speech import PADDING
+    from emoadapt.layers.transformer import quiet_transformers
     from emoadapt.weights.tensors import list_left_out
 
     try:

@@ -1,7 +1,7 @@
 """Published papers to compare with: CSV files found by name.
 
 Built-in ones lie in `emoadapt/reporting/papers`, a study's own in the folder `papers` of its plug-ins. `<paper>.csv` holds the
-values (see `emoadapt.reporting.reference`), and `<paper>.notes.csv`, where there is one, where the paper disagrees with itself.
+values (see `emoadapt.reporting.reference`), and `<paper>.notes.csv`, where there is one, notes on its tables.
 """
 
 from __future__ import annotations

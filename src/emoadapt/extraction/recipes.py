@@ -113,4 +113,4 @@ def _model_identity(study: Study, feature: str) -> str:
     network = find_network(study, feature)
     if network is None or network.weights is None:
         return "untrained" if network and network.state == "untrained" else ""
-    return identity(network.weights, study.weights_folder)
+    return identity(network.weights, study.weights_folder, files=network.files)

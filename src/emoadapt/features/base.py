@@ -43,6 +43,7 @@ class Network:
         carried: its weights come with the Python package of the engine.
         seed: of random weights.
         stand_in: what it is, as a part of a list, where papers use something stronger; the report says so.
+        files: names of the files in its folder that decide a row; None: all.
     """
 
     role: str
@@ -52,6 +53,7 @@ class Network:
     carried: bool = False
     seed: int | None = None
     stand_in: str | None = None
+    files: tuple[str, ...] | None = None
 
 
 class FeatureSection(Section):

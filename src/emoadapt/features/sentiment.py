@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,12 +10,15 @@ import pyarrow as pa
 from pydantic import Field
 
 from emoadapt import schema
-from emoadapt.errors import ClipError, ModelError
+from emoadapt.errors import ModelError
 from emoadapt.features.base import Context, Extractor, FeatureSection, Network, guard
 from emoadapt.storage.notes import join_notes
+from emoadapt.transcription.texts import check_transcript, group_equal
 from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
 INPUTS = ("transcript",)
@@ -33,9 +36,6 @@ TABLE = schema.make_feature_table(
 
 VADER_THRESHOLD = 0.05
 """Of the compound score, from VADER's documentation: >= positive, <= -0.05 negative, else neutral."""
-
-DOUBTS = frozenset({"repetition", "low_confidence", "no_speech"})
-"""Codes of notes on transcripts whose words may be invented."""
 
 
 class Config(FeatureSection):
@@ -57,7 +57,7 @@ class Config(FeatureSection):
 
     def list_libraries(self) -> tuple[str, ...]:
         """The classifier's."""
-        return {"transformers": ("transformers", "torch"), "vader": ("vaderSentiment",)}[self.engine]
+        return {"transformers": ("tokenizers", "transformers", "torch"), "vader": ("vaderSentiment",)}[self.engine]
 
     def list_idle_keys(self) -> set[str]:
         """How many texts are read at once, and for VADER the model."""
@@ -87,7 +87,7 @@ class SentimentExtractor:
     A network reads the beginning of a text that is longer than it can take (512 tokens, some two minutes of speech); the row
     is ok and says so (`truncated`). A clip without words has no row to compute: its transcript is absent, and so is this.
 
-    A transcript with a note gives a sentiment with the note `doubtful_transcript`. One whose words may be invented (`DOUBTS`) gives
+    A transcript with a note gives a sentiment with the note `doubtful_transcript`. One whose words may be invented (`texts.DOUBTS`) gives
     none unless `doubtful: note` is set.
     """
 
@@ -102,26 +102,18 @@ class SentimentExtractor:
 
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """`sentiment` (3,) in the order of `schema.SENTIMENTS`, `sentiment_label`, and a note in `reason`, from each row's `text`."""
-        results = [guard(self._check_transcript, row) for row in rows]
-        usable = [index for index, result in enumerate(results) if "status" not in result]
-        probabilities, notes = self.classify([rows[index]["text"] for index in usable])
-        for index, values, note in zip(usable, probabilities, notes, strict=True):
-            label = schema.SENTIMENTS[int(values.argmax())]
-            reason = join_notes([results[index].get("reason"), note])
-            results[index] = {"sentiment": values, "sentiment_label": label, "reason": reason}
+        results = [guard(self._prepare, row) for row in rows]
+        usable = [result for result in results if "status" not in result]
+        for result, values in zip(usable, self.classify([result.pop("read") for result in usable]), strict=True):
+            result |= {"sentiment": values, "sentiment_label": schema.SENTIMENTS[int(values.argmax())]}
         return results
 
-    def _check_transcript(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Without `status` where the text can be classified; `reason` notes what is odd about it."""
-        language, codes = row.get("language"), [note.partition(":")[0] for note in row.get("transcript_notes", ())]
-        if isinstance(self.classify, _Vader) and language not in (None, "en"):
-            raise ClipError("language_not_supported", f"VADER knows English, the text is in {language}", absent=True)
-        if DOUBTS & set(codes) and self.doubtful == "absent":
-            raise ClipError("doubtful_transcript", ", ".join(codes), absent=True)
-        doubtful = f"doubtful_transcript: {', '.join(codes)}" if codes else None
-        assumed = isinstance(self.classify, _Vader) and language is None
-        note = "language_assumed: en, the only one that VADER knows; the corpus names none" if assumed else None
-        return {"reason": join_notes([doubtful, note])}
+    def _prepare(self, row: dict[str, Any]) -> dict[str, Any]:
+        """`read`, what the classifier reads of a transcript, and `reason`, notes on what is odd about it."""
+        reader, languages = ("VADER", ("en",)) if isinstance(self.classify, _Vader) else ("the classifier", None)
+        notes = check_transcript(row, reader, languages, self.doubtful)
+        read, note = self.classify.prepare(row["text"])
+        return {"read": read, "reason": join_notes([notes, note])}
 
 
 class _Vader:
@@ -130,58 +122,51 @@ class _Vader:
 
         self.analyzer = SentimentIntensityAnalyzer()
 
-    def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, list[str | None]]:
-        """(n, 3) float32 one-hot, and no notes."""
+    def prepare(self, text: str) -> tuple[str, None]:
+        """The text, and no note."""
+        return text, None
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, 3) float32 one-hot."""
         import numpy as np
 
         compound = np.array([self.analyzer.polarity_scores(text)["compound"] for text in texts])
         classes = 1 + (compound >= VADER_THRESHOLD).astype(int) - (compound <= -VADER_THRESHOLD).astype(int)
-        return np.eye(len(schema.SENTIMENTS), dtype=np.float32)[classes], [None] * len(texts)
+        return np.eye(len(schema.SENTIMENTS), dtype=np.float32)[classes]
 
 
 class _Transformer:
     def __init__(self, config: Config, context: Context) -> None:
         import torch
 
+        from emoadapt.transcription.tokens import Tokeniser
+
         torch.set_num_threads(context.threads)
-        self.tokenizer, self.model = _load_classifier(config.model, context)
+        folder = resolve(config.model, context.models_dir)
+        self.model = _load_classifier(folder)
+        self.tokenise = Tokeniser(folder, "features.sentiment.model")
         self.order = find_order(self.model.config.id2label, config.model)
         self.batch_size = config.batch_size
         self.device = torch.device(context.device)
         self.model.to(self.device).eval()
-        # RoBERTa numbers positions from 2, so two of its 514 cannot be used; tokenizers may state no limit at all.
-        positions = getattr(self.model.config, "max_position_embeddings", 514) - 2
-        self.max_length = min(positions, self.tokenizer.model_max_length)
 
-    def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, list[str | None]]:
-        """(n, 3) float32 probabilities, and a note for each text of which only the beginning was read."""
+    def prepare(self, text: str) -> tuple[list[int], str | None]:
+        """Tokens, and a note where only the beginning is read."""
+        tokens = self.tokenise(text)
+        return tokens.ids, tokens.note
+
+    def __call__(self, texts: Sequence[list[int]]) -> np.ndarray:
+        """(n, 3) float32 probabilities."""
         import numpy as np
         import torch
 
         probabilities = np.zeros((len(texts), len(schema.SENTIMENTS)), np.float32)
-        lengths = [len(self.tokenizer(text, verbose=False)["input_ids"]) for text in texts]
-        tokens = [self.tokenizer(text, truncation=True, max_length=self.max_length) for text in texts]
-        for batch in _equal_lengths([len(entry["input_ids"]) for entry in tokens], self.batch_size):
-            inputs = {
-                name: torch.tensor([tokens[index][name] for index in batch], device=self.device)
-                for name in tokens[batch[0]]
-            }
+        for batch in group_equal([len(ids) for ids in texts], self.batch_size):
+            inputs = torch.tensor([texts[index] for index in batch], device=self.device)
             with torch.no_grad():
-                logits = self.model(**inputs).logits
+                logits = self.model(inputs).logits
             probabilities[batch] = torch.softmax(logits.float(), dim=-1)[:, self.order].cpu().numpy()
-        limit = self.max_length
-        notes = [f"truncated: the first {limit} of {n} tokens were read" if n > limit else None for n in lengths]
-        return probabilities, notes
-
-
-def _equal_lengths(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Batches of indices of equally long texts: nothing is padded, and a result is that of the text alone but for rounding."""
-    by_length: dict[int, list[int]] = {}
-    for index, length in enumerate(lengths):
-        by_length.setdefault(length, []).append(index)
-    for indices in by_length.values():
-        for begin in range(0, len(indices), batch_size):
-            yield indices[begin : begin + batch_size]
+        return probabilities
 
 
 def find_order(id2label: dict[int, str], model: str) -> list[int]:
@@ -199,21 +184,19 @@ def find_order(id2label: dict[int, str], model: str) -> list[int]:
     return [index[name] for name in schema.SENTIMENTS]
 
 
-def _load_classifier(name: str, context: Context) -> tuple[Any, Any]:
-    """Tokenizer and model from a folder below `models_dir`, else from the Hugging Face cache.
+def _load_classifier(folder: Path) -> Any:
+    """Sequence classifier in a folder.
 
     Raises:
-        ModelError: neither is there, it is no sequence classifier, or weights are missing in it.
+        ModelError: it is none, or weights are missing in it.
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
     from emoadapt.weights.tensors import list_left_out
 
-    folder = resolve(name, context.models_dir)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model, loading = AutoModelForSequenceClassification.from_pretrained(
             folder, local_files_only=True, weights_only=True, dtype=torch.float32, output_loading_info=True
         )
@@ -230,4 +213,4 @@ def _load_classifier(name: str, context: Context) -> tuple[Any, Any]:
             "choose a checkpoint that was fine-tuned for classification"
         )
     list_left_out(loading["unexpected_keys"], model, f"the sentiment model {folder}")
-    return tokenizer, model
+    return model

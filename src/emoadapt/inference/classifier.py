@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from emoadapt.backbones.base import list_model_types, load_folder
 from emoadapt.errors import ModelError, show
 from emoadapt.layers.heads import ChallengeHead, Head, MergedHead, ProjectedHead, ScaledHead, TwoLayerHead, seeded
+from emoadapt.layers.settings import SpeechSettings
 from emoadapt.layers.speech import SHAPE, SpeechBackbone
 from emoadapt.storage.folders import seal_folder
 from emoadapt.weights.untrusted import verify_weights
@@ -60,8 +61,22 @@ class EmotionClassifier(nn.Module):
         return self.classes or self.attributes
 
     def forward(self, audio: Sequence[Tensor]) -> Tensor:
-        """Outputs (batch, n_outputs) of (n_samples,) float tensors in [-1, 1], 16 kHz."""
+        """Outputs (batch, n_outputs) of what the backbone reads of each clip: (n_samples,) float tensors in [-1, 1], 16 kHz."""
         return self.head(self.backbone(audio)).float()
+
+    def refuse_features(self, task: str) -> None:
+        """Refuse a model that reads a feature: nothing here computes it of a file.
+
+        Args:
+            task: what cannot be done, for the message.
+
+        Raises:
+            ModelError: it does.
+        """
+        if self.backbone.reads != "audio":
+            raise ModelError(
+                f"the model reads {self.backbone.reads} and not audio, so it cannot be {task}; predict its test clips in a study instead"
+            )
 
     def save(self, folder: Path, card: Mapping[str, Any]) -> None:
         """Write the folder, with its model card, and seal it; see the module."""
@@ -70,7 +85,8 @@ class EmotionClassifier(nn.Module):
         head = self.head.fold() if isinstance(self.head, ScaledHead) else self.head
         kind = "attributes" if self.attributes else "classes"
         facts = {**card, kind: self.outputs, "head": _NAMES.get(type(head), "mlp")}
-        if isinstance(head, ProjectedHead) and self.backbone.library == "transformers":
+        audio = isinstance(self.backbone, SpeechBackbone)
+        if isinstance(head, ProjectedHead) and audio and self.backbone.library == "transformers":
             self.backbone.save(folder, facts, self._assemble(head))
         else:
             self.backbone.save(folder, facts)
@@ -216,7 +232,7 @@ def _read_projected(folder: Path) -> tuple[Head, dict[str, list[str]], nn.Parame
             "classifier; name the folder of a fine-tuned run (kept with `keep_models: best` or `all`)"
         )
     # What else a backbone must have, `load_folder` sees.
-    if config.model_type not in list_model_types() and not all(hasattr(config, name) for name in SHAPE):
+    if config.model_type not in list_model_types(SpeechSettings) and not all(hasattr(config, name) for name in SHAPE):
         raise ModelError(
             f"{folder} is a {config.model_type} model; only those with the parts of wav2vec 2.0, and Whisper, can be used"
         )

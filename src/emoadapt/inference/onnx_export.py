@@ -85,6 +85,7 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
         ModelError: the model cannot be exported, or the file gives other logits than torch.
         ConfigError: the file cannot be written.
     """
+    classifier.refuse_features("exported to ONNX")
     if obstacle := classifier.backbone.parts.obstacle:
         raise ModelError(
             f"a model of the architecture {classifier.backbone.model.config.model_type} cannot be exported to ONNX, because "

@@ -105,8 +105,9 @@ def predict_files(
 
     Raises:
         ConfigError: window and hop do not fit, or there is no GPU.
-        ModelError: a batch needs more memory than there is.
+        ModelError: the model reads a feature and not audio, or a batch needs more memory than there is.
     """
+    classifier.refuse_features("asked about files")
     cutting = Cutting.choose(window, hop, whole)
     clips = (clip for file in files for clip in _read(file, cutting))
     judge = _Judge(classifier.eval().to(find_device(device)), batch_size)

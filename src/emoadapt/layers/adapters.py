@@ -21,6 +21,14 @@ ATTENTION = ("q_proj", "v_proj")
 FEED_FORWARD = ("intermediate_dense", "output_dense")
 """The same for WavLM, whose attention reads its projections' weights and never calls them: an adapter there does nothing."""
 
+OTHERS = {
+    "wavlm": FEED_FORWARD,
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "electra"), ("query", "value")),
+    "distilbert": ("q_lin", "v_lin"),
+    "mpnet": ("q", "v"),
+}
+"""Model type -> layers that get an adapter, where they are not `ATTENTION`."""
+
 
 def add_adapters(model: nn.Module, settings: Lora, model_type: str) -> None:
     """Put adapters into a model's layers, in place; all that was there before is frozen.
@@ -35,7 +43,7 @@ def add_adapters(model: nn.Module, settings: Lora, model_type: str) -> None:
     except ImportError as error:
         raise ModelError("adapters (`lora`) need the library peft; install it with `pip install peft`") from error
     model.requires_grad_(False)
-    modules = settings.modules or (FEED_FORWARD if model_type == "wavlm" else ATTENTION)
+    modules = settings.modules or OTHERS.get(model_type, ATTENTION)
     config = LoraConfig(
         r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=list(modules)
     )

@@ -33,7 +33,8 @@ from transformers.models.hubert.modeling_hubert import (
 from emoadapt.errors import ModelError
 from emoadapt.layers.fairseq import read_fairseq
 from emoadapt.layers.heads import seeded
-from emoadapt.layers.speech import SpeechBackbone, Wav2Vec2Parts, quiet_transformers
+from emoadapt.layers.speech import SpeechBackbone, Wav2Vec2Parts
+from emoadapt.layers.transformer import quiet_transformers
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ Light, because a study is read with it. Digests cover it, unlike `emoadapt.confi
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -47,8 +47,10 @@ class UntrainedConvolved(UntrainedTransformer):
 
 
 Projection = Literal[
-    "q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense", "fc1", "fc2", "o_proj"
-]
+    "q_proj", "k_proj", "v_proj", "out_proj", "o_proj", "intermediate_dense", "output_dense", "fc1", "fc2",
+    "query", "key", "value", "dense", "q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2", "q", "k", "v", "o",
+]  # fmt: skip
+"""Linear layers of speech models, and of BERT, DistilBERT and MPNet."""
 
 
 class SpecAugment(Section):
@@ -74,7 +76,8 @@ class Lora(Section):
     """On the adapters' input."""
     modules: tuple[Projection, ...] | None = None
     """Linear layers with an adapter. null: `q_proj` and `v_proj`; for WavLM the two of the feed-forward part (`intermediate_dense`,
-    `output_dense`; Whisper and AST call their own `fc1` and `fc2`)."""
+    `output_dense`; Whisper and AST call their own `fc1` and `fc2`); for text encoders `query` and `value`, which DistilBERT calls `q_lin` and
+    `v_lin`, and MPNet `q` and `v`."""
 
 
 class Padding(Section):
@@ -86,8 +89,8 @@ class Padding(Section):
     """`silence`: zeros after normalisation. `repeat`: the clip again."""
 
 
-class SpeechSettings(Backbone):
-    """A speech model: a front end and a transformer."""
+class TransformerSettings(Backbone):
+    """A transformer: its weights, and what is read and trained of it."""
 
     weights: str | None = None
     """Hub id, or folder relative to `models_dir`. Exactly one of `weights` and `untrained` is given."""
@@ -99,17 +102,12 @@ class SpeechSettings(Backbone):
     """Layers to pool. `last`: the last transformer layer. `weighted`: a learned weighted mean of the transformer's input and all layers."""
     pooling: Name = "mean"
     """Pooling of frames into one embedding: `mean` over time; `attention`, a weighted mean; `attentive_statistics`, weighted mean and
-    standard deviation; `last`, the last frame; or a plug-in of your own."""
+    standard deviation; `last`, the last frame; or a plug-in of your own. The frames of a text are its tokens."""
     train_layers: Literal["all"] | Annotated[int, Field(ge=1)] = "all"
     """Number of transformer layers to train in both stages, counted from the last. A number freezes all layers below, the feature
-    projection included."""
+    projection, or the embeddings of tokens, included."""
     lora: Lora | None = None
     """Train adapters instead of the transformer. They are merged into the weights that are saved."""
-    spec_augment: SpecAugment | None = None
-    """Mask spans of time and of channels in training."""
-    pad: Padding | None = None
-    """Pad short clips as part of the model's input, in both stages and in prediction. null: clips keep their length. Padding within
-    a batch is separate and never changes an embedding."""
     adaptable: ClassVar[bool] = True
 
     @field_validator("pooling")
@@ -121,17 +119,12 @@ class SpeechSettings(Backbone):
             raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
-    def _one_source(self) -> SpeechSettings:
+    def _one_source(self) -> Self:
         if (self.weights is None) == (self.untrained is None):
             raise ValueError("the backbone needs either `weights` or `untrained`; give exactly one")
         if self.lora and self.train_layers != "all":
             raise ValueError("`lora` and `train_layers` exclude each other; remove one")
         return self
-
-    @property
-    def cnn_mode(self) -> Literal["frozen", "stage1", "both"]:
-        """When the front end is trained: never, unless a family says otherwise."""
-        return "frozen"
 
     @property
     def provenance(self) -> Literal["pretrained", "untrained"]:
@@ -147,6 +140,34 @@ class SpeechSettings(Backbone):
     def origin(self) -> str:
         """Where its parameters come from, for messages and model cards."""
         return self.weights or f"randomly initialised (seed {self.untrained.seed if self.untrained else 0})"
+
+    def list_weights(self) -> list[tuple[str, str | None]]:
+        """Its weights, if it is not untrained."""
+        return [] if self.weights is None else [(self.weights, self.revision)]
+
+    def list_libraries(self) -> tuple[str, ...]:
+        """The one of the adapters, if there are any."""
+        return ("peft",) if self.lora else ()
+
+    def describe_kept(self, kind: str) -> str:
+        """The keys that decide a kept output of the frozen backbone, as JSON: of its front end, or of its layers."""
+        training = {"layers", "pooling", "train_layers", "lora", "spec_augment", "subsets"}
+        return self.model_dump_json(exclude=training | ({"cnn"} if kind == "layers" else set()))
+
+
+class SpeechSettings(TransformerSettings):
+    """A speech model: a front end and a transformer."""
+
+    spec_augment: SpecAugment | None = None
+    """Mask spans of time and of channels in training."""
+    pad: Padding | None = None
+    """Pad short clips as part of the model's input, in both stages and in prediction. null: clips keep their length. Padding within
+    a batch is separate and never changes an embedding."""
+
+    @property
+    def cnn_mode(self) -> Literal["frozen", "stage1", "both"]:
+        """When the front end is trained: never, unless a family says otherwise."""
+        return "frozen"
 
     @property
     def streams(self) -> dict[str, Stream]:
@@ -167,19 +188,6 @@ class SpeechSettings(Backbone):
         if self.trains_cnn(stage, start):
             return None
         return "own" if self.cnn_mode == "frozen" else "start"
-
-    def list_weights(self) -> list[tuple[str, str | None]]:
-        """Its weights, if it is not untrained."""
-        return [] if self.weights is None else [(self.weights, self.revision)]
-
-    def list_libraries(self) -> tuple[str, ...]:
-        """The one of the adapters, if there are any."""
-        return ("peft",) if self.lora else ()
-
-    def describe_kept(self, kind: str) -> str:
-        """The keys that decide a kept output of the frozen backbone, as JSON: of its front end, or of its layers."""
-        training = {"layers", "pooling", "train_layers", "lora", "spec_augment", "subsets"}
-        return self.model_dump_json(exclude=training | ({"cnn"} if kind == "layers" else set()))
 
 
 class TrainableFrontEnd(SpeechSettings):

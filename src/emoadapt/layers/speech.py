@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +23,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from emoadapt.backbones.base import load_folder
 from emoadapt.errors import ModelError
-from emoadapt.layers.adapters import add_adapters, list_adapted, merge_adapters
+from emoadapt.layers.adapters import merge_adapters
 from emoadapt.layers.augmentation import mask_spans
 from emoadapt.layers.convolution import encode_signals
 from emoadapt.layers.parts import SpeechParts
-from emoadapt.layers.trainable import TrainableBackbone
+from emoadapt.layers.transformer import TransformerBackbone, quiet_transformers
 from emoadapt.machine.torch_device import send
-from emoadapt.plugins import read_declaration
-from emoadapt.poolings.base import load_pooling, mask_frames
+from emoadapt.poolings.base import mask_frames
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.weights.cards import write_card
 from emoadapt.weights.registry import resolve
@@ -44,16 +43,6 @@ warnings.filterwarnings("ignore", message="Support for mismatched key_padding_ma
 
 PADDING = "emoadapt_padding"
 """Key of `config.json` that keeps how short clips are lengthened: `{"seconds": 1.0, "mode": "silence"}`."""
-
-LAYER_WEIGHTS = "layer_weights.safetensors"
-"""File of a model folder whose embedding is a weighted mean of layers."""
-
-
-POOLING = "emoadapt_pooling"
-"""Key of `config.json` that keeps how frames are pooled, where that is not the mean."""
-
-POOLING_WEIGHTS = "pooling.safetensors"
-"""File of a model folder whose pooling has parameters."""
 
 SHAPE = ("hidden_size", "conv_dim", "conv_kernel", "conv_stride", "conv_bias", "feat_extract_norm")
 """What a model's configuration must say; the last two have only the CNN encoders that `encode_signals` knows."""
@@ -165,7 +154,7 @@ class Wav2Vec2Parts(SpeechParts):
                 handle.remove()
 
 
-class SpeechBackbone(TrainableBackbone):
+class SpeechBackbone(TransformerBackbone):
     """A speech model cut into a front end and a transformer.
 
     Args:
@@ -175,9 +164,6 @@ class SpeechBackbone(TrainableBackbone):
         origin: where the weights come from, for the model card.
         trained: False for random weights.
         parts: how the model is cut.
-
-    Attributes:
-        notes: sentences on what was assumed, or left out, when the weights were loaded.
     """
 
     def __init__(
@@ -190,49 +176,22 @@ class SpeechBackbone(TrainableBackbone):
         trained: bool,
         parts: type[SpeechParts] = Wav2Vec2Parts,
     ) -> None:
-        super().__init__()
+        super().__init__(model, family, origin=origin, trained=trained)
         if getattr(model.config, "conv_pos_batch_norm", False):
             raise ModelError(
                 f"{origin}: its positional convolution has batch norm, so embeddings would depend on padding; choose another checkpoint"
             )
         if hasattr(model.config, "layerdrop"):
             model.config.layerdrop = 0.0
-        self.model = model
         self.parts = parts(model)
-        self.family = family
         self.normalise = normalise
-        self.origin = origin
-        self.trained = trained
-        self.notes: list[str] = []
         self.cnn_trainable = bool(self.parts.front_end)
         self.spec_augment: SpecAugment | None = None
-        self.register_parameter("layer_weights", None)
-        self.pooling = load_pooling(getattr(model.config, POOLING, "mean"), self.hidden_width)
-
-    @property
-    def width(self) -> int:
-        """Dimension of the pooled embedding."""
-        return self.pooling.width
-
-    @property
-    def hidden_width(self) -> int:
-        """Dimension of the transformer's layers."""
-        return int(self.model.config.hidden_size)
 
     @property
     def layers(self) -> nn.ModuleList:
         """The transformer's layers."""
         return self.parts.encoder.layers
-
-    @property
-    def library(self) -> Literal["transformers", "emoadapt"]:
-        """What computes the embedding from a folder that `save` writes."""
-        return read_declaration("backbones", self.family, "LOADED_BY") if self.pooling.name == "mean" else "emoadapt"
-
-    @property
-    def notice(self) -> str:
-        """What the licence of its family asks every copy of trained weights to say; empty: nothing."""
-        return read_declaration("backbones", self.family, "NOTICE")
 
     @property
     def cnn_dimension(self) -> int:
@@ -269,49 +228,21 @@ class SpeechBackbone(TrainableBackbone):
         self.cnn_trainable = trainable and bool(self.parts.front_end)
 
     def configure(self, config: SpeechSettings) -> None:
-        """Set up what a study wants beyond the model: layers, pooling, adapters, frozen layers, SpecAugment, padding.
+        """Set up what a study wants beyond the model: as for all transformers, and SpecAugment and padding.
 
         Raises:
             ModelError: the model has fewer layers than are to be trained, or adapters cannot be added or do nothing.
         """
-        layers = self.layers
-        if config.layers == "weighted" and self.layer_weights is None:
-            self.layer_weights = nn.Parameter(torch.zeros(len(layers) + 1))
-        if config.pooling != self.pooling.name:
-            self.set_pooling(config.pooling)
         self.spec_augment = config.spec_augment
         found = config.pad.model_dump() if config.pad else {}
         if found != self.padding:
             setattr(self.model.config, PADDING, found)
-        if config.lora is not None:
-            add_adapters(self.model, config.lora, self.model.config.model_type)
-            _check_adapters(self)
-        if config.train_layers != "all":
-            if config.train_layers > len(layers):
-                raise ModelError(
-                    f"{self.origin} has {len(layers)} layers, train_layers is {config.train_layers}; set it to `all` or less"
-                )
-            self.model.requires_grad_(False)
-            layers[-config.train_layers :].requires_grad_(True)
+        super().configure(config)
         self.set_cnn_trainable(self.cnn_trainable)
 
-    def set_pooling(self, name: str) -> None:
-        """Replace the pooling by a new one."""
-        self.pooling = load_pooling(name, self.hidden_width)
-        if name != "mean":
-            setattr(self.model.config, POOLING, name)
-        elif hasattr(self.model.config, POOLING):
-            delattr(self.model.config, POOLING)
-
-    def restore(self, folder: Path) -> Self:
-        """Read what `save` keeps beside the model: weights of the layers and of the pooling."""
-        from safetensors.torch import load_file
-
-        if (file := folder / LAYER_WEIGHTS).is_file():
-            self.layer_weights = nn.Parameter(load_file(file)["layer_weights"])
-        if (file := folder / POOLING_WEIGHTS).is_file():
-            self.pooling.load_state_dict(load_file(file))
-        return self
+    def run_once(self) -> None:
+        """Embed a quarter of a second."""
+        self([torch.zeros(self.shortest + SAMPLE_RATE // 4, device=self.device)])
 
     def train(self, mode: bool = True) -> SpeechBackbone:
         """Training mode, without batch norm, or evaluation mode."""
@@ -320,25 +251,6 @@ class SpeechBackbone(TrainableBackbone):
             if isinstance(module, nn.BatchNorm1d):
                 module.eval()
         return self
-
-    def compile_layers(self) -> None:
-        """Compile the transformer's layers: one compilation for all of them, and for clips of any length.
-
-        Raises:
-            ModelError: torch finds no C++ compiler.
-        """
-        from torch._inductor.cpp_builder import get_cpp_compiler
-        from torch._inductor.exc import InvalidCxxCompiler
-
-        try:
-            get_cpp_compiler()
-        except InvalidCxxCompiler as error:
-            raise ModelError(
-                "`compile: true` needs a C++ compiler, and none was found; install g++ or clang, or remove `compile`"
-            ) from error
-        for layer in self.layers:
-            # Not the module itself: hooks, which take the layers' outputs for a weighted mean, stay outside.
-            layer.forward = torch.compile(layer.forward, dynamic=True)
 
     def lengthen(self, signal: Tensor) -> Tensor:
         """A clip, (n_samples,), with what it lacks to `shortest`: zeros, or itself again."""
@@ -387,10 +299,6 @@ class SpeechBackbone(TrainableBackbone):
             hidden = mask_spans(hidden, lengths, draws, self.spec_augment, stand_in)
         return self.parts.transform(hidden, lengths, every=every)
 
-    def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
-        """Pool valid frames: (batch, n_frames, hidden_width), (batch,) -> (batch, width) float32."""
-        return self.pooling(hidden, lengths)
-
     def forward(self, audio: Sequence[Tensor], draws: Sequence[Sequence[int]] = ()) -> Tensor:
         """Pooled embeddings (batch, width) of (n_samples,) float tensors; `draws` as in `encode`."""
         frames, lengths = self.encode_cnn(audio)
@@ -406,15 +314,10 @@ class SpeechBackbone(TrainableBackbone):
             card: facts for the model card, name -> value or list of values; `title` is its heading.
             model: a model of `transformers` around this backbone, written instead of the backbone alone.
         """
-        from safetensors.torch import save_file
-
         folder.mkdir(parents=True, exist_ok=True)
         with quiet_transformers():
             self.parts.save_model(merge_adapters(self.model if model is None else model), folder)
-        if self.layer_weights is not None:
-            save_file({"layer_weights": self.layer_weights.detach()}, folder / LAYER_WEIGHTS)
-        if state := self.pooling.state_dict():
-            save_file({name: value.contiguous() for name, value in state.items()}, folder / POOLING_WEIGHTS)
+        self.save_beside(folder)
         self.parts.save_preprocessing(folder, normalise=self.normalise)
         weighted = self.layer_weights is not None
         write_card(
@@ -439,32 +342,6 @@ class SpeechBackbone(TrainableBackbone):
         return nn.functional.pad(signal, (0, max(0, self.receptive_field - len(signal))))
 
 
-def _check_adapters(backbone: SpeechBackbone) -> None:
-    """See that the layers with an adapter are called: attention may read their weights alone, as WavLM's does.
-
-    Raises:
-        ModelError: one is not, so that its adapter would do nothing and learn nothing.
-    """
-    adapted = list_adapted(backbone.model)
-    called: set[str] = set()
-    handles = [
-        module.register_forward_pre_hook(lambda *_, name=name: called.add(name)) for name, module in adapted.items()
-    ]
-    training = backbone.training
-    try:
-        with torch.no_grad():
-            backbone.eval()([torch.zeros(backbone.shortest + SAMPLE_RATE // 4, device=backbone.device)])
-    finally:
-        backbone.train(training)
-        for handle in handles:
-            handle.remove()
-    if missed := sorted({name.rsplit(".", 1)[-1] for name in adapted.keys() - called}):
-        raise ModelError(
-            f"{backbone.origin} is a {backbone.model.config.model_type} model, which ignores adapters in {', '.join(missed)}; name "
-            "others under `lora: modules`, e.g. intermediate_dense and output_dense"
-        )
-
-
 def load_configured(
     config: SpeechSettings, models_dir: Path, source: Path | None, build: Callable[[], SpeechBackbone]
 ) -> SpeechBackbone:
@@ -483,19 +360,3 @@ def load_configured(
         backbone = load_folder(found, config.architecture, origin=config.origin, trained=config.weights is not None)
     backbone.configure(config)
     return backbone
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Without progress bars and reports of unused pre-training heads; missing weights are checked by the caller."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

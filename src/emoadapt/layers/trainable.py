@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from emoadapt.errors import ModelError
 from emoadapt.poolings.base import mean_frames
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class TrainableBackbone(nn.Module, ABC):
 
     Attributes:
         origin: where the parameters come from, for messages and model cards.
+        reads: feature that its first stream is of.
+        library: what computes the embedding from a folder that `save` writes.
         width: dimension of the embedding.
         hidden_width: dimension of the layers.
         layers: modules of the layers, the first one first.
@@ -37,6 +40,8 @@ class TrainableBackbone(nn.Module, ABC):
     """
 
     origin: str
+    reads: str = "audio"
+    library: Literal["transformers", "emoadapt"] = "emoadapt"
     layer_weights: nn.Parameter | None
     shortest: int = 0
     cnn_trainable: bool = False
@@ -125,12 +130,23 @@ class TrainableBackbone(nn.Module, ABC):
         return
 
     def compile_layers(self) -> None:
-        """Compile the layers, for clips of any length.
+        """Compile the layers: one compilation for all of them, and for clips of any length.
 
         Raises:
             ModelError: torch finds no C++ compiler.
         """
-        return
+        from torch._inductor.cpp_builder import get_cpp_compiler
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler as error:
+            raise ModelError(
+                "`compile: true` needs a C++ compiler, and none was found; install g++ or clang, or remove `compile`"
+            ) from error
+        for layer in self.layers:
+            # Not the module itself: hooks, which take the layers' outputs for a weighted mean, stay outside.
+            layer.forward = torch.compile(layer.forward, dynamic=True)
 
 
 def mix_layers(weights: Tensor, states: Sequence[Tensor]) -> Tensor:

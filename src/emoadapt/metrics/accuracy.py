@@ -1,4 +1,7 @@
-"""Accuracy: the share of test utterances that are classified correctly."""
+"""Accuracy: the share of test utterances that are classified correctly.
+
+Each utterance has one label and gets one class, so it is the micro-averaged precision, recall and F1 too.
+"""
 
 from __future__ import annotations
 

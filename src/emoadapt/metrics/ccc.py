@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emoadapt.evaluation.confusion import Array
+from emoadapt.evaluation.moments import weigh_moments
 
 QUESTION = "attributes"
 LABEL = "CCC"
@@ -28,17 +29,10 @@ def score(predicted: Array, true: Array, weights: NDArray[np.generic] | None = N
         (n_draws,), or a scalar array without weights; NaN with fewer than two pairs (counted as often as they are drawn), or
         if all predicted and true values are one and the same number.
     """
-    counts = np.ones((len(true), 1)) if weights is None else np.asarray(weights)
-    # The same shift of both changes nothing, and keeps the digits of values far from 0.
-    shift = true.mean() if true.size else 0.0
-    x, y = predicted - shift, true - shift
-    sums = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y]) @ counts
-    total = sums[0]
+    moments = weigh_moments(predicted, true, np.ones((len(true), 1)) if weights is None else np.asarray(weights))
+    spread = moments.spread_predicted + moments.spread_true + moments.difference**2
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean_x, mean_y, square_x, square_y, product = sums[1:] / total
-        spread = square_x - mean_x**2 + square_y - mean_y**2 + (mean_x - mean_y) ** 2
-        ccc = 2 * (product - mean_x * mean_y) / spread
-    # Of equal numbers, rounding leaves a spread of about this size.
-    tiny = 1e-12 * (square_x + square_y)
-    found = np.where((total > 1) & (spread > tiny), ccc, np.nan)
+        ccc = 2 * moments.covariance / spread
+    defined = (moments.pairs > 1) & (spread > moments.tiny_predicted + moments.tiny_true)
+    found = np.where(defined, ccc, np.nan)
     return np.asarray(found[0] if weights is None else found)

@@ -1,4 +1,4 @@
-"""Unweighted average recall (UAR): the mean recall over all classes of the task."""
+"""Unweighted average recall (UAR), or macro-averaged recall: the mean recall over all classes of the task."""
 
 from __future__ import annotations
 

@@ -33,7 +33,10 @@ def _list_backbone(name: str, backbone: Backbone) -> list[Network]:
     if backbone.provenance == "descriptors":
         return []
     frozen, untrained = getattr(backbone, "cnn_mode", None), getattr(backbone, "untrained", None)
-    kind, seed = backbone.architecture + (f", CNN {frozen}" if frozen else ""), getattr(untrained, "seed", None)
+    kind, seed = (
+        backbone.architecture + (f", CNN {frozen}" if frozen else ""),
+        getattr(untrained or backbone, "seed", None),
+    )
     return [
         UsedNetwork(f"backbone {name}", kind, backbone.provenance, weights, seed=seed, revision=revision)
         for weights, revision in backbone.list_weights() or [(None, None)]

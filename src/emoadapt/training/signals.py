@@ -77,7 +77,7 @@ class StreamSignals(Signals):
         wanted = set(read_table(job.splits, schema.SPLITS, ["utterance_id"]).column("utterance_id").to_pylist())
         self.sources = open_sources(job.config, job.shards, backbone, scratch, wanted)
         first = next(iter(self.sources.values()))
-        self.usable: dict[str, int] = {name: first.count(name) for name in first.store.utterances}
+        self.usable: dict[str, int] = {name: _measure(first, name) for name in first.store.utterances}
         if "audio" in job.shards:
             # Of the audio, also where its frames are cached.
             audio = [path for paths in job.shards["audio"].values() for path in paths]
@@ -103,6 +103,12 @@ class StreamSignals(Signals):
         return load_signals(
             self.sources, annotate, {name: self.usable[name] for name in names}, settings, self.backbone, seed
         )
+
+
+def _measure(source: Source, name: str) -> int:
+    """Length of a clip in samples, of values that have a time; else the number of its values."""
+    step = source.find_step(name)
+    return source.count(name) if step is None else round(source.count(name) * step * SAMPLE_RATE)
 
 
 def open_sources(
@@ -220,7 +226,7 @@ def load_signals(
     Args:
         sources: role -> where a stream is read.
         annotate: utterance -> tensors that go with it.
-        lengths: utterance -> its length before cropping and padding: in samples where there is audio, else in frames or tokens. Of the
+        lengths: utterance -> its length before cropping and padding: in samples, or the number of tokens. Of the
             audio, also where frames are cached: the order of the batches must not tell the two apart.
         settings: `max_seconds`, `crop`, and the size of batches.
         backbone: counts frames, and says to what short clips are lengthened.

@@ -30,6 +30,28 @@ extract, model = AutoFeatureExtractor.from_pretrained("."), AutoModel.from_pretr
 weights = load_file("layer_weights.safetensors")["layer_weights"].softmax(0)
 states = model(**extract(audio, sampling_rate=16_000, return_tensors="pt"), output_hidden_states=True).hidden_states
 embedding = sum(weight * state for weight, state in zip(weights, states)).mean(1)"""
+_EMBED_TEXT = """\
+from transformers import AutoModel, AutoTokenizer
+
+tokenize, model = AutoTokenizer.from_pretrained("."), AutoModel.from_pretrained(".").eval()
+embedding = model(**tokenize(text, return_tensors="pt")).last_hidden_state.mean(1)"""
+_EMBED_TEXT_WEIGHTED = """\
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+
+tokenize, model = AutoTokenizer.from_pretrained("."), AutoModel.from_pretrained(".").eval()
+weights = load_file("layer_weights.safetensors")["layer_weights"].softmax(0)
+states = model(**tokenize(text, return_tensors="pt"), output_hidden_states=True).hidden_states
+embedding = sum(weight * state for weight, state in zip(weights, states)).mean(1)"""
+_EMBED_TEXT_EMOADAPT = """\
+from pathlib import Path
+
+import torch
+from emoadapt.backbones.base import load_folder
+from transformers import AutoTokenizer
+
+tokenize, backbone = AutoTokenizer.from_pretrained("."), load_folder(Path("."), origin="this folder", trained=True).eval()
+embedding = backbone([torch.tensor(tokenize(text)["input_ids"])])"""
 _EMBED_EMOADAPT = """\
 from pathlib import Path
 
@@ -65,6 +87,7 @@ def write_card(
     pooling: str = "mean",
     padding: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
+    reads: str = "audio",
 ) -> None:
     """Write `README.md`.
 
@@ -79,7 +102,8 @@ def write_card(
         weighted: the embedding is a weighted mean of layers, whose weights are in `layer_weights.safetensors`.
         pooling: name of the plug-in that pools frames.
         padding: `SpeechBackbone.padding`.
-        notes: `SpeechBackbone.notes`.
+        notes: `TransformerBackbone.notes`.
+        reads: what the model is given: `audio`; `text`; `tokens`, of a text whose tokenizer is not in the folder; or a feature's frames.
     """
     head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
@@ -107,7 +131,11 @@ def write_card(
         f"| starting weights | {start} |",
         *rows,
         "",
-        *_describe_use(head, weighted, library, pooling, rated="attributes" in facts),
+        *(
+            _describe_text(head, weighted, library, pooling, rated="attributes" in facts, whole=reads == "text")
+            if reads in ("text", "tokens")
+            else _describe_use(head, weighted, library, pooling, rated="attributes" in facts, reads=reads)
+        ),
         *_describe_padding(padding, library),
         "",
         "## Licence",
@@ -135,24 +163,47 @@ def list_terms(study: Study, corpora: Iterable[str], objectives: Iterable[str] =
     return terms
 
 
-def _describe_use(head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool = False) -> list[str]:
+def _describe_text(
+    head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool, whole: bool
+) -> list[str]:
+    """How to use a text encoder, alone or with a head; `whole`: with its tokenizer in the folder."""
+    layer = "a weighted mean of the first layer's input and all layers" if weighted else "the last layer"
+    way = (
+        f"the mean of {layer} over all tokens"
+        if pooling == "mean"
+        else f"{layer}, pooled over all tokens by `{pooling}`"
+    )
+    code = _EMBED_TEXT_WEIGHTED if weighted else _EMBED_TEXT
+    code = _EMBED_TEXT_EMOADAPT if library == "emoadapt" else code
+    words = "Input: the tokens of a text, with those that its tokenizer adds."
+    other = "AutoTokenizer.from_pretrained(TOKENIZER)"
+    code = code if whole else code.replace('AutoTokenizer.from_pretrained(".")', other)
+    lines = [f"{words} The embedding of a text is {way}.", "", *_fence(code)]
+    outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
+    if not whole:
+        lines += ["", "`TOKENIZER` is the model of the study's `features.text_tokens`; this folder has no tokenizer."]
+    return lines + (["", f"`head.safetensors` leads from the embedding to the {outputs}."] if head else [])
+
+
+def _describe_use(
+    head: str | None, weighted: bool, library: str, pooling: str, *, rated: bool = False, reads: str = "audio"
+) -> list[str]:
     """How to use a backbone, or a classifier with its head; `rated`: it rates attributes instead."""
     layer = "a weighted mean of the transformer's input and all layers" if weighted else "the last layer"
     way = f"the mean of {layer} over time" if pooling == "mean" else f"{layer}, pooled over time by `{pooling}`"
-    lines = [f"Input: mono audio at 16 kHz. The embedding of an utterance is {way}."]
-    if head is not None:
+    given = "mono audio at 16 kHz" if reads == "audio" else f"frames of the feature `{reads}`"
+    lines = [f"Input: {given}. The embedding of an utterance is {way}."]
+    if head is not None and reads == "audio":
         lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
     if head in ("mlp", "challenge") or (head and library == "emoadapt"):
-        lines += [
-            "",
-            *_fence(_PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT),
-            "",
-        ]
+        code = _PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT
+        lines += ["", *_fence(code), ""] if reads == "audio" else [""]
         outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
         lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
     if library == "emoadapt":
         loads = "The embedding is computed by emoadapt only: `transformers` lacks the model, clips of natural length, or the pooling."
-        return [*lines, "", *_fence(_EMBED_EMOADAPT), "", loads]
+        code = _EMBED_EMOADAPT.replace("audio", "frames") if reads != "audio" else _EMBED_EMOADAPT
+        return [*lines, "", *_fence(code), "", loads]
     code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
     lines += ["", *_fence(code), ""]
     return [*lines, "One clip at a time: padding changes what `transformers` returns for some of these architectures."]

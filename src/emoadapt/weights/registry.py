@@ -13,7 +13,7 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -245,7 +245,9 @@ def list_pins(name_or_path: str, path: Path, models_dir: Path, revision: str | N
     return recorded | {file: pins.get(f"{name}/{file.relative_to(path).as_posix()}") for file in list_files(path)}
 
 
-def identity(name_or_path: str, models_dir: Path, revision: str | None = None) -> str:
+def identity(
+    name_or_path: str, models_dir: Path, revision: str | None = None, files: Collection[str] | None = None
+) -> str:
     """Name the content of weights, for provenance and to notice that they changed.
 
     Pinned weights are named by their pins, whether they are here or not: `resolve` refuses any other content.
@@ -254,9 +256,10 @@ def identity(name_or_path: str, models_dir: Path, revision: str | None = None) -
         name_or_path: as in `locate`.
         models_dir: folder of weights.
         revision: commit, branch or tag of a hub repository; default: the registry's.
+        files: names of the files of a folder that count; None: all. A hub model at a known commit is named by that.
 
     Returns:
-        `sha256:<16 hex digits>` of a file or of all files of a folder; `sealed:<16 hex digits>` of one that says what is in it
+        `sha256:<16 hex digits>` of a file or of the files of a folder; `sealed:<16 hex digits>` of one that says what is in it
         (`storage.folders`), without its model card and its claim; `hub:<id>@<commit>` of a hub model that was fetched,
         and holds nothing else, or is pinned to a commit, with the revision's name where its commit is not known;
         `missing:<name>` where there is nothing yet.
@@ -275,6 +278,8 @@ def identity(name_or_path: str, models_dir: Path, revision: str | None = None) -
             return _combine({place: str(digest) for place, digest in pins.items()})
     if path.is_file():
         return _combine({path.name: digest_file(path)})
+    if path.is_dir() and files is not None:
+        return _combine({name: digest_file(path / name) for name in files if (path / name).is_file()})
     if path.is_dir() and folders.is_sealed(path):
         # Loading compares every byte with it.
         return f"sealed:{folders.read_identity(path)[:16]}"

@@ -54,7 +54,7 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
         ("layers.settings", 'if self.cnn_mode == "frozen":', 'if self.cnn_mode != "frozen":'),
         ("layers.settings", "if self.trains_cnn(stage, start):", "if not self.trains_cnn(stage, start):"),
         ("layers.settings", '"frozen" if self.untrained is None', '"both" if self.untrained is None'),
-        ("layers.speech", "layers[-config.train_layers :]", "layers[: config.train_layers]"),
+        ("layers.transformer", "layers[-config.train_layers :]", "layers[: config.train_layers]"),
         ("layers.adapters", 'ATTENTION = ("q_proj", "v_proj")', 'ATTENTION = ("q_proj", "k_proj")'),
         ("poolings.base", "/ lengths[:, None]", "/ hidden.shape[1]"),
         ("poolings.mean", "base.mean_frames(hidden, lengths)", "hidden.amax(dim=1)"),
@@ -76,6 +76,15 @@ def test_edit_of_a_family_concerns_its_own_jobs(module: str, old: str, edit: Cal
     edit(f"emoadapt.{module}.av_hubert", old, old.replace('".pt"', '".pth"').replace("0.97", "0.9"))
     changed = [digest(config) != known for config, known in zip(configs, before, strict=True)]
     assert changed == [False, False, True]
+
+
+def test_edits_of_text_and_speech_encoders_concern_their_own_jobs(edit: Callable[[str, str, str], None]) -> None:
+    configs = [make_config(name) for name in ("wav2vec2", "bert")]
+    before = [digest(config) for config in configs]
+    edit("emoadapt.layers.text", "ids.long()", "ids.int()")
+    assert [digest(config) != known for config, known in zip(configs, before, strict=True)] == [False, True]
+    edit("emoadapt.layers.speech", "correction=0", "correction=1")
+    assert [digest(config) != known for config, known in zip(configs, before, strict=True)] == [True, False]
 
 
 def test_auto_depends_on_the_family_that_its_weights_say(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ def make_config(architecture: str, folder: Path, **options: Any) -> Backbone:
         options["untrained"] = {key: value for key, value in DIMENSIONS.items() if key in dimensions.model_fields}
     if "reads" in fields:
         options["reads"] = "egemaps"
+    if "dimension" in fields:
+        options |= {"dimension": 25, "width": 32, "heads": 4, "layers": 1, "scaled_layers": 1}
     return section.model_validate({"architecture": architecture, **options})
 
 
@@ -60,10 +62,21 @@ def make(architecture: str, folder: Path, **options: Any) -> Any:
 
 
 def make_clips(architecture: str, folder: Path) -> list[Tensor]:
-    """What the architecture reads: audio, or vectors."""
+    """What the architecture reads: audio, tokens, frames of 25 values, or vectors of as many."""
     generator = torch.Generator().manual_seed(7)
-    audio = make_config(architecture, folder).features == ("audio",)
-    return [0.1 * torch.randn(n if audio else 25, generator=generator) + 0.05 for n in LENGTHS]
+    config = make_config(architecture, folder)
+    if "tokens" in config.streams:
+        return [torch.randint(2, 30_000, (n // 500,), generator=generator) for n in LENGTHS]
+    if config.features == ("audio",):
+        shapes = [(n,) for n in LENGTHS]
+    else:
+        shapes = [(n // 100, 25) if hasattr(config, "dimension") else (25,) for n in LENGTHS]
+    return [0.1 * torch.randn(shape, generator=generator) + 0.05 for shape in shapes]
+
+
+def prepare(backbone: Any, clip: Tensor) -> Tensor:
+    """What the model of `transformers` reads of one clip."""
+    return clip[None] if clip.dtype == torch.long else backbone._prepare(clip)[None]
 
 
 saved = pytest.mark.parametrize(
@@ -133,7 +146,7 @@ def test_layers_are_the_same_alone_and_in_a_padded_batch_and_without_dropout(arc
 def test_layers_are_the_hidden_states_of_transformers(architecture: str, tmp_path: Path) -> None:
     backbone, clips = make(architecture, tmp_path), make_clips(architecture, tmp_path)
     with torch.no_grad():
-        states = backbone.model(backbone._prepare(clips[0])[None], output_hidden_states=True).hidden_states
+        states = backbone.model(prepare(backbone, clips[0]), output_hidden_states=True).hidden_states
     expected = torch.stack([state.mean(dim=1) for state in states], dim=1)
     torch.testing.assert_close(backbone.embed_layers(clips[:1]), expected, atol=1e-5, rtol=0)
 
@@ -161,7 +174,7 @@ def test_what_loads_a_folder_is_as_declared(architecture: str, tmp_path: Path) -
     backbone, (clip, *_) = make(architecture, tmp_path), make_clips(architecture, tmp_path)
     backbone.save(tmp_path / "folder", {})
     if declare(find_family(architecture), "LOADED_BY") == "emoadapt":
-        if backbone.model.config.model_type in CONFIG_MAPPING:
+        if json.loads((tmp_path / "folder/config.json").read_text())["model_type"] in CONFIG_MAPPING:
             _, report = AutoModel.from_pretrained(tmp_path / "folder", output_loading_info=True)
             assert not report["unexpected_keys"]
             assert all(name.startswith("decoder.") for name in report["missing_keys"])
@@ -171,7 +184,7 @@ def test_what_loads_a_folder_is_as_declared(architecture: str, tmp_path: Path) -
         return
     plain = AutoModel.from_pretrained(tmp_path / "folder").eval()
     with torch.no_grad():
-        found = plain(backbone._prepare(clip)[None]).last_hidden_state.mean(dim=1)
+        found = plain(prepare(backbone, clip)).last_hidden_state.mean(dim=1)
         torch.testing.assert_close(found, backbone([clip]), atol=1e-5, rtol=0)
 
 
@@ -229,7 +242,7 @@ def test_family_that_declares_too_little_is_named(tmp_path: Path, monkeypatch: p
     [
         (
             {"architecture": "wavlmx"},
-            "b.architecture: found 'wavlmx', allowed is 'ast', 'av_hubert', 'wav2vec2', 'wavlm',",
+            "b.architecture: found 'wavlmx', allowed is 'ast', 'av_hubert', 'lld_transformer', 'wav2vec2', 'wavlm',",
         ),
         ({"untrained": {}}, "b.architecture: this key is required"),
         (
@@ -239,7 +252,7 @@ def test_family_that_declares_too_little_is_named(tmp_path: Path, monkeypatch: p
         ),
         (
             {"architecture": "wavlm", "untrained": {}, "reads": "x"},
-            "`reads` is a key of architecture vector; wav2vec2, wavlm,",
+            "`reads` is a key of architecture lld_transformer, vector; wav2vec2, wavlm,",
         ),
         (
             {"architecture": "wavlm", "untrained": {}, "pooling": "meen"},

@@ -148,7 +148,7 @@ def test_the_four_families_are_found_too(tmp_path: Path) -> None:
         (
             "bert",
             {},
-            r"is a bert model, which lacks feature_extractor.conv_layers, feature_projection, encoder.layers, config",
+            r"is a text encoder, `auto` loads speech models; name its architecture",
         ),
     ],
 )

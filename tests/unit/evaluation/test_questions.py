@@ -64,7 +64,10 @@ def test_folds_are_pooled_and_the_unrated_do_not_count(run):
     assert found["ccc_arousal"]["value"] == pytest.approx(expected["arousal"])
     assert found["ccc_valence"]["value"] == pytest.approx(expected["valence"])
     assert found["ccc_mean"]["value"] == pytest.approx(np.mean([*expected.values()]))
-    assert {name: row["n"] for name, row in found.items()} == {"ccc_mean": 40, "ccc_arousal": 40, "ccc_valence": 30}
+    counts = {"mean": 40, "arousal": 40, "valence": 30}
+    assert {name: row["n"] for name, row in found.items()} == {
+        f"{metric}_{part}": n for metric in ("ccc", "pearson") for part, n in counts.items()
+    }
     assert confusion.is_empty()
 
 
@@ -106,7 +109,8 @@ def test_comparison_is_paired_and_has_an_interval_that_may_be_negative(run):
     assert row["low"] < row["mean"] < row["high"]
     opposite = comparisons.filter(metric="ccc_mean", backbone="egemaps").row(0, named=True)
     assert opposite["low"] < opposite["mean"] < opposite["high"] < 0
-    assert set(comparisons["metric"]) == {"ccc_mean", "ccc_arousal", "ccc_valence"}
+    parts = ("mean", "arousal", "valence")
+    assert set(comparisons["metric"]) == {f"{metric}_{part}" for metric in ("ccc", "pearson") for part in parts}
 
 
 def test_equal_models_have_no_difference(run):
@@ -124,9 +128,9 @@ def test_attribute_that_a_test_corpus_does_not_have_has_no_say_there(run):
     ]
     metrics, _, comparisons = run([predictions("original", 0, 0.5), away])
     found = dict(metrics.filter(test_corpus="away").select("metric", "value").iter_rows())
-    assert found.keys() == {"ccc_mean", "ccc_arousal"}
+    assert found.keys() == {"ccc_mean", "ccc_arousal", "pearson_mean", "pearson_arousal"}
     assert found["ccc_mean"] == found["ccc_arousal"]
-    assert set(comparisons.filter(test_corpus="away")["metric"]) == {"ccc_mean", "ccc_arousal"}
+    assert set(comparisons.filter(test_corpus="away")["metric"]) == found.keys()
 
 
 def test_segments_are_averaged_per_parent(run):

@@ -16,6 +16,8 @@ from emoadapt.extraction.recipes import describe_extraction, describe_job, descr
 from emoadapt.flow import code
 from emoadapt.plugins import list_plugins, use_folder
 
+from ..transcription.text_models import save_encoder
+
 
 def make_study(**features: Any) -> Study:
     corpora = {"c": {"importer": "folder", "root": ".", "modalities": ["audio", "video"]}}
@@ -67,6 +69,9 @@ def test_an_edit_of_a_feature_concerns_itself_alone(monkeypatch: pytest.MonkeyPa
         ("faces.search", {"faces"}),
         ("faces.onnx_network", {"face_embedding"}),
         ("transcription.whisper_recogniser", {"transcript"}),
+        ("transcription.tokens", {"text_tokens", "text_embedding", "sentiment"}),
+        ("transcription.texts", {"text_tokens", "text_embedding", "sentiment"}),
+        ("transcription.encoders", {"text_embedding"}),
         ("extraction.recipes", set()),
         ("config.features", set()),
         ("plugins", set()),
@@ -95,7 +100,10 @@ def test_finding_fetching_and_describing_weights_makes_no_row_stale() -> None:
     aside = ("registry", "inventory", "fetching", "cards")
     assert not {name for name in found if name.rpartition(".")[2] in aside}
     others = tuple(f"emoadapt.{room}" for room in ("backbones", "layers", "poolings", "training", "study"))
-    assert not {name for name in found if name.startswith(others)}
+    own = code.read_covered("emoadapt.features.whisper_frames")
+    without = code.read_covered(*(name for name in modules if name != "emoadapt.features.whisper_frames"))
+    assert not {name for name in without if name.startswith(others)}
+    assert not {name for name in own if name.startswith(others[-2:])}
 
 
 def test_declarations_for_people_and_clusters_make_no_row_stale(own: Path) -> None:
@@ -127,6 +135,10 @@ def test_declarations_for_people_and_clusters_make_no_row_stale(own: Path) -> No
         ("face_embedding", {"batch_size": 3}, True),
         ("faces", {"margin": 0.5}, False),
         ("egemaps", {"window": "stock"}, False),
+        ("text_tokens", {"languages": ["en", "de"]}, False),
+        ("text_tokens", {"languages": None}, False),
+        ("text_embedding", {"layer": 6}, False),
+        ("text_embedding", {"batch_size": 3}, True),
     ],
 )
 def test_a_key_that_is_not_read_changes_no_recipe(feature: str, keys: dict[str, Any], same: bool) -> None:
@@ -144,6 +156,27 @@ def test_untrained_networks_of_other_seeds_have_other_recipes() -> None:
     }
     assert recipes[0] != recipes[1] and recipes[0].model == "untrained"
     assert describe_recipe(make_study(), "face_embedding").model.startswith("sha256:")
+
+
+@pytest.mark.parametrize(
+    ("file", "concerned"),
+    [
+        ("tokenizer.json", {"text_tokens", "text_embedding"}),
+        ("tokenizer_config.json", {"text_tokens", "text_embedding"}),
+        ("config.json", {"text_tokens", "text_embedding"}),
+        ("model.safetensors", {"text_embedding"}),
+        ("README.md", {"text_embedding"}),
+    ],
+)
+def test_tokens_depend_on_the_tokenizer_and_not_on_the_encoder(tmp_path: Path, file: str, concerned: set[str]) -> None:
+    folder = save_encoder(tmp_path / "mine")
+    (folder / "README.md").write_text("Mine.")
+    text = {"model": "mine"}
+    study = make_study(text_tokens=text, text_embedding=text).model_copy(update={"models_dir": tmp_path})
+    before = {name: describe_recipe(study, name) for name in list_plugins("features")}
+    (folder / file).write_bytes((folder / file).read_bytes() + b" ")
+    assert {name for name in before if describe_recipe(study, name) != before[name]} == concerned
+    assert before["text_tokens"].model.startswith("sha256:")
 
 
 def test_a_corrected_transcript_concerns_only_those_who_copy_it() -> None:
@@ -166,7 +199,7 @@ def test_jobs_ask_for_what_their_engines_use() -> None:
     assert {name: (job.threads, job.gpus) for name, job in found.items()} == {
         "audio": (4, 0), "egemaps": (4, 0), "egemaps_frames": (4, 0), "egemaps_functionals": (4, 0), "compare_frames": (4, 0),
         "compare_functionals": (4, 0), "faces": (4, 0), "face_embedding": (1, 1), "transcript": (1, 1), "sentiment": (1, 1),
-        "rms": (4, 0),
+        "pase_frames": (1, 1), "rms": (4, 0), "text_tokens": (1, 0), "text_embedding": (1, 1), "whisper_frames": (1, 1),
     }  # fmt: skip
     job = found["faces"]
     assert (job.memory_mb, job.memory_mb_per_thread, job.minutes) == (3000, 1000, 720)

@@ -18,14 +18,21 @@ from emoadapt.flow.code import list_libraries, read_covered
 from emoadapt.plugins import find_source, list_plugins, load_plugin, read_declaration
 from emoadapt.weights.registry import find_entry
 
+from ..transcription.text_models import save_encoder
+from .test_whisper_frames import save_whisper
+
 FEATURES = list_plugins("features")
 LIGHT = {
     "transcript": {"engine": "pocketsphinx"},
     "sentiment": {"engine": "vader"},
     "faces": {"detector": "haar", "fps": 2.0},
     "face_embedding": {"network": {"untrained": "tiny_cnn"}},
+    "text_tokens": {"model": "text"},
+    "text_embedding": {"model": "text"},
+    "whisper_frames": {"model": "speech"},
+    "pase_frames": {"weights": None},
 }
-"""Sections that need no weights."""
+"""Sections that need no weights but small encoders, `text` and `speech`, that the test makes."""
 
 
 def list_sections(feature: str) -> list[FeatureSection]:
@@ -141,6 +148,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict
     """Feature -> row of one clip, computed from the declared inputs and nothing else."""
     folder = tmp_path_factory.mktemp("clips")
     write_good_clips(folder, 1)
+    save_encoder(folder / "text")
+    save_whisper(folder / "speech")
     clip = dict.fromkeys(schema.MANIFEST.names) | {"path": folder / "good0.mp4"}
     rows: dict[str, dict[str, Any]] = {"manifest": clip}
 
@@ -151,7 +160,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict
             for name in module.INPUTS:
                 inputs |= {key: value for key, value in compute(name).items() if key not in ("status", "reason")}
             if "transcript" in module.INPUTS:
-                inputs |= {"text": "what a lovely day", "language": "en"}
+                inputs |= {"text": "the dogs are so happy", "language": "en"}
             config = module.Config.model_validate(LIGHT.get(feature, {}))
             (rows[feature],) = module.load(config, Context(folder)).extract([inputs])
         return rows[feature]

@@ -108,10 +108,10 @@ def test_long_texts_are_cut_and_noted(models: Path) -> None:
     extractor = build(models, model="sentiment/tiny")
     long, longer = extractor.extract(make_rows(["happy " * 60, "happy " * 600]))
     np.testing.assert_array_equal(long["sentiment"], longer["sentiment"])
-    # A word is a token, and two are added; the model's 40 positions leave 38.
-    assert long["reason"] == "truncated: the first 38 of 62 tokens were read"
-    just, over = extractor.extract(make_rows(["happy " * 36, "happy " * 37]))
-    assert just["reason"] is None and over["reason"] == "truncated: the first 38 of 39 tokens were read"
+    # A word is a token, and two are added; BERT has a position for each of 40.
+    assert long["reason"] == "truncated: the first 40 of 62 tokens were read"
+    just, over = extractor.extract(make_rows(["happy " * 38, "happy " * 39]))
+    assert just["reason"] is None and over["reason"] == "truncated: the first 40 of 41 tokens were read"
     assert long["sentiment"].sum() == pytest.approx(1, abs=1e-6)
 
 
@@ -192,8 +192,15 @@ def test_the_papers_model_has_a_sentencepiece_vocabulary_only(tmp_path: Path) ->
     extractor = build(tmp_path, model="xlmr")
     # fairseq's vocabulary puts <pad> before sentencepiece's pieces, so that all move by one.
     expected = [0, *(piece + 1 for piece in pieces.encode(TEXTS[0])), 2]
-    assert extractor.classify.tokenizer(TEXTS[0])["input_ids"] == expected
+    assert extractor.classify.tokenise(TEXTS[0]).ids == expected
     assert extractor.extract(make_rows(TEXTS[:1]))[0]["sentiment"].sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_a_classifier_without_its_tokenizer_is_refused(tmp_path: Path) -> None:
+    """Symptom: each word was unknown to a tokenizer that `transformers` made up, and all texts had the sentiment of that."""
+    (save_classifier(tmp_path / "m", PERMUTED) / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"features\.sentiment\.model: .* has no tokenizer\.json, nor vocab\.txt"):
+        build(tmp_path, model="m")
 
 
 def test_a_head_that_is_missing_is_not_made_up(tmp_path: Path) -> None:
@@ -246,7 +253,7 @@ def test_a_sentiment_inherits_an_assumed_language_and_keeps_its_own_note(models:
     row = {**make_rows(["happy " * 60])[0], "transcript_notes": [ASSUMED]}
     (result,) = build(models, model="sentiment/tiny").extract([row])
     assert result["sentiment_label"] and result["reason"] == (
-        "doubtful_transcript: language_assumed | truncated: the first 38 of 62 tokens were read"
+        "doubtful_transcript: language_assumed | truncated: the first 40 of 62 tokens were read"
     )
 
 

@@ -22,7 +22,7 @@ from emoadapt.errors import DataError, ModelError
 from emoadapt.inference import classifier
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.layers.heads import ProjectedHead, TwoLayerHead
-from emoadapt.layers.speech import LAYER_WEIGHTS
+from emoadapt.layers.transformer import LAYER_WEIGHTS
 from emoadapt.storage.files import replace_folder
 
 CLASSES = ["Wut", "Glück", "neutral"]

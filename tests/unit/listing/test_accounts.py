@@ -23,6 +23,8 @@ from emoadapt.plugins import list_plugins
 # The corpora that these tests make are what the accounts are of.
 from ..corpora.test_cmu_mosi import mosi  # noqa: F401
 from ..corpora.test_crema_d import crema_d  # noqa: F401
+from ..corpora.test_daic_woz import daic  # noqa: F401
+from ..corpora.test_esd import esd  # noqa: F401
 from ..corpora.test_iemocap import iemocap  # noqa: F401
 from ..corpora.test_meld import meld  # noqa: F401
 from ..corpora.test_msp_face import face  # noqa: F401
@@ -60,7 +62,11 @@ ACCOUNTS: list[tuple[str, dict[str, Any], int, dict[str, int]]] = [
     ("meld", {}, 5, {NO_MEDIA: 1}),
     ("mosi", {}, 5, {NO_MEDIA: 1}),
     ("nemo", {}, 4, {NO_MEDIA: 1}),
-]
+    ("daic", {}, 20, {"a mark of synchronisation, or erased": 4, "of the interviewer": 5, "it ends before it begins": 2,
+                      "during an interruption of the interview": 1}),
+    ("esd", {}, 4, {}),
+    ("esd", {"languages": ("zh",)}, 4, {"of a language that is not wanted": 3}),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("fixture", "options", "rows", "left_out"), ACCOUNTS)
@@ -78,7 +84,13 @@ def test_every_importer_that_reads_tables_accounts_for_their_rows():
     modules = {importer: importlib.import_module(f"emoadapt.corpora.{importer}") for importer in IMPORTERS}
     assert {importer for importer, module in modules.items() if not hasattr(module, "account_rows")} == BY_FILES
     tested = {fixture for fixture, *_ in ACCOUNTS}
-    names = {"podcast": "msp_podcast", "improv": "msp_improv", "face": "msp_face", "mosi": "cmu_mosi"}
+    names = {
+        "podcast": "msp_podcast",
+        "improv": "msp_improv",
+        "face": "msp_face",
+        "mosi": "cmu_mosi",
+        "daic": "daic_woz",
+    }
     assert {names.get(fixture, fixture) for fixture in tested} == {*IMPORTERS} - BY_FILES
 
 
@@ -87,6 +99,8 @@ def test_every_importer_that_reads_tables_accounts_for_their_rows():
     [
         ("podcast", "Labels/labels_consensus.csv", "MSP-PODCAST_0002_0040.wav,A,1,1,1,12,Female,Train\n", "MSP-PODCAST_0002_0040"),
         ("nemo", "data.tsv", "SB0_anger_01.wav\tfear\tNie!\tnie\tSB0\tfemale\t21\n", "SB0_anger_01"),
+        ("daic", "303_P/303_TRANSCRIPT.csv", "64.5\t67.25\tParticipant\tagain\n", "303 64.50"),
+        ("esd", "0011/0011.txt", "0011_000001\tAgain.\tNeutral\n", "0011_000001"),
         ("mosi", "OpinionLevelSentiment.csv", "1.0,4.2,03bSnISJMiM,1,-2.4\n", "03bSnISJMiM_1"),
         ("meld", "dev_sent_emo.csv", '1,No!,Ross,anger,negative,0,0,4,7,"0","1"\n', "dev/dia0_utt0"),
         ("improv", "Evalution.txt", "\nUTD-IMPROV-S20N-F06-P-MF11.avi; A; A:4.0; V:3.0; D:3.0 ; N:4.0;\n", "MSP-IMPROV-S20N-F06-P-MF11"),
@@ -129,7 +143,9 @@ def test_account_in_words():
     assert account_for("t.csv", ["a"], ["a"]).list_notes() == []
 
 
-@pytest.mark.parametrize("fixture", ["csv", "crema_d", "podcast", "improv", "face", "iemocap", "meld", "mosi", "nemo"])
+@pytest.mark.parametrize(
+    "fixture", ["csv", "crema_d", "podcast", "improv", "face", "iemocap", "meld", "mosi", "nemo", "daic", "esd"]
+)
 def test_media_that_belong_to_no_clip_are_named(fixture, request):
     config = request.getfixturevalue(fixture)(**({"labels": "voice"} if fixture == "crema_d" else {}))
     account = read_media_account("n", config)

@@ -32,6 +32,7 @@ INDEPENDENT = {
     "macro_f1": lambda true, guessed: sk.f1_score(true, guessed, labels=CLASSES, average="macro", zero_division=0),
     "uar": lambda true, guessed: sk.recall_score(true, guessed, labels=CLASSES, average="macro", zero_division=0),
     "weighted_f1": lambda true, guessed: sk.f1_score(true, guessed, labels=CLASSES, average="weighted", zero_division=0),
+    "macro_precision": lambda true, guessed: sk.precision_score(true, guessed, labels=CLASSES, average="macro", zero_division=0),
     "accuracy": sk.accuracy_score,
     "f1_bias": lambda true, guessed: average([abs(a - b) for a, b in combinations(by_class(true, guessed, sk.f1_score), 2)]),
 }  # fmt: skip
@@ -80,6 +81,17 @@ def test_metric_of_classes_equals_scikit_learn(name: str) -> None:
         true, guessed = draw(seed)
         found = score(sk.confusion_matrix(true, guessed, labels=CLASSES))
         np.testing.assert_allclose(found, INDEPENDENT[name](true, guessed), err_msg=str(seed))
+
+
+@pytest.mark.parametrize("scorer", [sk.precision_score, sk.recall_score, sk.f1_score])
+def test_accuracy_is_what_micro_averages_are(scorer) -> None:
+    """A clip has one label and gets one class: each error is a false positive of one class and a false negative of another."""
+    by_hand = np.array([[3, 1, 0], [0, 2, 2], [1, 0, 1]])
+    assert read_metric("accuracy").load()(by_hand) == 6 / 10
+    for seed in range(5):
+        true, guessed = draw(seed)
+        found = read_metric("accuracy").load()(sk.confusion_matrix(true, guessed, labels=CLASSES))
+        assert found == pytest.approx(scorer(true, guessed, labels=CLASSES, average="micro", zero_division=0))
 
 
 def test_metric_of_classes_keeps_its_range_on_random_confusions(of_classes: Metric) -> None:

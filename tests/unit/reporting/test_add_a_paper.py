@@ -30,7 +30,7 @@ def study(tmp_path, monkeypatch):
 
 
 def test_values_stand_beside_the_models_that_they_are_of(study):
-    assert list_papers() == ["doe2024", "goncalves2025"]
+    assert {"doe2024", "goncalves2025"} < {*list_papers()}
     cells = list_cells(study, study.tables["table_2"])
     found = [find_in_tables(study, ["2"], "acted", "crema_d", cell.models, cell.subset, "uar") for cell in cells]
     assert [value and value.mean for value in found] == [0.512, None, 0.530]

@@ -94,3 +94,13 @@ def test_an_own_detector_is_described_as_it_declares(tmp_path: Path) -> None:
         "–",
         "–",
     )
+
+
+def test_seeds_of_a_backbone_from_scratch_and_of_what_it_reads_are_named() -> None:
+    """Symptom: only a backbone whose section has a key `untrained` named its seed."""
+    lld = {"architecture": "lld_transformer", "reads": "pase_frames", "dimension": 256, "seed": 4}
+    study = STUDY | {"backbones": {"b": lld}, "features": {"pase_frames": {"weights": None, "seed": 5}}}
+    rows = {row["role"]: row for row in describe_weights(load_study(study), {}, {})}
+    backbone, frames = rows["backbone b"], rows["acoustic frames"]
+    assert (backbone["kind"], backbone["weights"], backbone["content"]) == ("lld_transformer", "UNTRAINED", "seed 4")
+    assert (frames["kind"], frames["weights"], frames["content"]) == ("PASE+", "UNTRAINED", "seed 5")

@@ -79,8 +79,10 @@ def test_every_entry_is_complete(entry: Weights):
     assert entry.hub or entry.files
     assert entry.revision is None or len(bytes.fromhex(entry.revision)) == 20
     for place, file in entry.files.items():
-        # The authors of AV-HuBERT publish no checksums; they are recorded when it is fetched.
-        assert len(bytes.fromhex(file.sha256 or "")) == (0 if entry.name.startswith("av_hubert/") else 32)
+        # The authors of AV-HuBERT and PASE+ publish no checksums; they are recorded when it is fetched.
+        assert len(bytes.fromhex(file.sha256 or "")) == (
+            0 if entry.name.startswith(("av_hubert/", "pase_plus")) else 32
+        )
         assert place.startswith(f"{entry.name}/") if entry.hub else not place.startswith("/")
         if file.origin and not entry.wheel:
             assert file.origin.startswith("https://") and (entry.revision or "") in file.origin

@@ -11,8 +11,8 @@ from emoadapt.config.table_checks import find_absence
 from emoadapt.config.tables import part_models
 from emoadapt.reporting.declared.cells import NOT_COMPUTED, models_of
 from emoadapt.reporting.declared.grid import name_model
-from emoadapt.reporting.measures import is_lower_better, label_metric
-from emoadapt.reporting.reference import cite_paper, read_paper_notes
+from emoadapt.reporting.measures import count_digits, is_lower_better, label_metric
+from emoadapt.reporting.reference import cite_paper, list_other_works, read_paper_notes
 from emoadapt.reporting.style import (
     describe_split,
     is_vector,
@@ -21,6 +21,7 @@ from emoadapt.reporting.style import (
     listing,
     name_test,
     name_tested,
+    spread,
 )
 from emoadapt.reporting.trials import PAIRED, count_divisions, describe_tested, name_products
 from emoadapt.study.nodes import ORIGINAL, Model
@@ -230,7 +231,7 @@ def _say_weights(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[
 
 
 def _say_paper(study: Study, shown: pl.DataFrame) -> list[str]:
-    """Where the paper's values are from, and where its text and its tables disagree."""
+    """Where the paper's values are from, what it prints of other works, and the notes on its tables."""
     cited = shown.filter(pl.col("paper_table").is_not_null())
     if cited.is_empty() or study.report.paper is None:
         return []
@@ -240,8 +241,15 @@ def _say_paper(study: Study, shown: pl.DataFrame) -> list[str]:
         f"Paper: {cite_paper(study.report.paper)}, Table{'' if one else 's'} {listing(tables)}, as printed; "
         "other splits, seeds and labels than ours."
     ]
+    places = cited.select("task", "test_corpus", "metric").unique(maintain_order=True).rows()
+    if others := [
+        f"{value.row}, {value.column} {spread(value.mean, value.std, count_digits(place[2]))}{value.stars or ''}"
+        for place in places
+        for value in list_other_works(study, tables, *place)
+    ]:
+        lines.append(f"Only the paper has values of other works: {'; '.join(others)}.")
     cells = set(cited.select("paper_table", "paper_row", "paper_column").rows())
     for table, row, column, note in read_paper_notes(study.report.paper).iter_rows():
         if (table in tables and row is None) or (table, row, column) in cells:
-            lines.append(f"The paper disagrees with itself: {note}.")
+            lines.append(f"On the paper: {note}.")
     return lines

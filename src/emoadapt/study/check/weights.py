@@ -36,8 +36,35 @@ def check_weights(graph: Graph, problems: list[str]) -> None:
             for note in list_notes(path) if user.startswith("backbone ") else ():
                 print(f"  note: {note}")
     _check_network(graph, problems)
+    _check_tokens(graph, problems)
     for name in graph.study.untrained:
         print(f"backbone {name}: UNTRAINED, randomly initialised")
+
+
+def _check_tokens(graph: Graph, problems: list[str]) -> None:
+    """See that each text encoder knows the tokens that it reads."""
+    study, made_by = graph.study, graph.study.features.text_tokens.model
+    for name, backbone in study.backbones.items():
+        for weights, revision in backbone.list_weights() if "text_tokens" in backbone.features else ():
+            try:
+                folders = [resolve(made_by, study.weights_folder), resolve(weights, study.weights_folder, revision)]
+            except EmoadaptError:
+                continue  # named already
+            try:
+                same = _share_vocabulary(*folders, f"backbone {name}")
+            except EmoadaptError as error:
+                problems.append(str(error))
+                continue
+            if not same:
+                advice = f"set features.text_tokens.model: {weights}"
+                problems.append(f"backbone {name}: {weights} does not know the tokens of {made_by}; {advice}")
+
+
+def _share_vocabulary(tokens: Path, encoder: Path, user: str) -> bool:
+    from emoadapt.transcription.tokens import load_tokenizer
+
+    first, _ = load_tokenizer(tokens, "features.text_tokens.model")
+    return tokens == encoder or bool(first.get_vocab() == load_tokenizer(encoder, user)[0].get_vocab())
 
 
 def _refuse_cut(path: Path) -> None:

@@ -18,6 +18,8 @@ from emoadapt.study.check import listings
 from emoadapt.study.check.corpora import advise_shards
 from emoadapt.study.check.study import print_check
 
+from ...transcription.text_models import save_encoder
+
 
 @pytest.fixture(autouse=True)
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -229,6 +231,26 @@ def test_weights_are_checked_by_content(workplace: Path, capsys: pytest.CaptureF
                 | own["backbones"]
             )
         )
+
+
+def test_a_text_encoder_that_reads_the_tokens_of_another_is_refused(workplace: Path) -> None:
+    """Symptom: ids of a smaller vocabulary are ids of other words in a larger one, and nothing fails."""
+    for name, model_type in (("first", "bert"), ("same", "bert"), ("other", "roberta")):
+        save_encoder(workplace / "models" / name, model_type)
+
+    def check(weights: str, architecture: str) -> None:
+        backbone = {"architecture": architecture, "weights": weights}
+        features = {"text_tokens": {"model": "first"}, "transcript": {"engine": "corpus"}}
+        print_check(study(backbones={"own": backbone}, features=features))
+
+    check("first", "bert")
+    check("same", "bert")
+    sentence = "backbone own: other does not know the tokens of first; set features.text_tokens.model: other"
+    with pytest.raises(EmoadaptError, match=sentence):
+        check("other", "roberta")
+    (workplace / "models/first/tokenizer.json").unlink()
+    with pytest.raises(EmoadaptError, match=r"features\.text_tokens\.model: .*first has no tokenizer\.json"):
+        check("first", "bert")
 
 
 def test_a_checkpoint_that_is_cut_off_is_refused(workplace: Path) -> None:

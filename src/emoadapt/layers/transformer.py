@@ -1,0 +1,172 @@
+"""Transformers as backbones: layers to read, pooling, what is trained, adapters, and folders of trained models."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from emoadapt.errors import ModelError
+from emoadapt.layers.adapters import add_adapters, list_adapted
+from emoadapt.layers.trainable import TrainableBackbone
+from emoadapt.plugins import read_declaration
+from emoadapt.poolings.base import load_pooling
+
+if TYPE_CHECKING:
+    from emoadapt.layers.settings import TransformerSettings
+
+LAYER_WEIGHTS = "layer_weights.safetensors"
+"""File of a model folder whose embedding is a weighted mean of layers."""
+
+POOLING = "emoadapt_pooling"
+"""Key of `config.json` that keeps how frames are pooled, where that is not the mean."""
+
+POOLING_WEIGHTS = "pooling.safetensors"
+"""File of a model folder whose pooling has parameters."""
+
+
+class TransformerBackbone(TrainableBackbone):
+    """A transformer of `transformers`, whose layers are read and pooled.
+
+    Args:
+        model: one of the `transformers` models, without a head.
+        family: plug-in that it is of, which declares its licence and what loads its folders.
+        origin: where the weights come from, for the model card.
+        trained: False for random weights.
+
+    Attributes:
+        notes: sentences on what was assumed, or left out, when the weights were loaded.
+    """
+
+    def __init__(self, model: Any, family: str, *, origin: str, trained: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.family = family
+        self.origin = origin
+        self.trained = trained
+        self.notes: list[str] = []
+        self.register_parameter("layer_weights", None)
+        self.pooling = load_pooling(getattr(model.config, POOLING, "mean"), self.hidden_width)
+
+    @abstractmethod
+    def run_once(self) -> None:
+        """Embed anything short, so that each layer is called."""
+
+    @property
+    def width(self) -> int:
+        """Dimension of the pooled embedding."""
+        return self.pooling.width
+
+    @property
+    def hidden_width(self) -> int:
+        """Dimension of the transformer's layers."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def library(self) -> Literal["transformers", "emoadapt"]:
+        """What computes the embedding from a folder that `save` writes."""
+        return read_declaration("backbones", self.family, "LOADED_BY") if self.pooling.name == "mean" else "emoadapt"
+
+    @property
+    def notice(self) -> str:
+        """What the licence of its family asks every copy of trained weights to say; empty: nothing."""
+        return read_declaration("backbones", self.family, "NOTICE")
+
+    def configure(self, config: TransformerSettings) -> None:
+        """Set up what a study wants beyond the model: layers, pooling, adapters, frozen layers.
+
+        Raises:
+            ModelError: the model has fewer layers than are to be trained, or adapters cannot be added or do nothing.
+        """
+        layers = self.layers
+        if config.layers == "weighted" and self.layer_weights is None:
+            self.layer_weights = nn.Parameter(torch.zeros(len(layers) + 1))
+        if config.pooling != self.pooling.name:
+            self.set_pooling(config.pooling)
+        if config.lora is not None:
+            add_adapters(self.model, config.lora, self.model.config.model_type)
+            self._check_adapters()
+        if config.train_layers != "all":
+            if config.train_layers > len(layers):
+                raise ModelError(
+                    f"{self.origin} has {len(layers)} layers, train_layers is {config.train_layers}; set it to `all` or less"
+                )
+            self.model.requires_grad_(False)
+            layers[-config.train_layers :].requires_grad_(True)
+
+    def set_pooling(self, name: str) -> None:
+        """Replace the pooling by a new one."""
+        self.pooling = load_pooling(name, self.hidden_width)
+        if name != "mean":
+            setattr(self.model.config, POOLING, name)
+        elif hasattr(self.model.config, POOLING):
+            delattr(self.model.config, POOLING)
+
+    def restore(self, folder: Path) -> Self:
+        """Read what `save_beside` keeps beside the model: weights of the layers and of the pooling."""
+        from safetensors.torch import load_file
+
+        if (file := folder / LAYER_WEIGHTS).is_file():
+            self.layer_weights = nn.Parameter(load_file(file)["layer_weights"])
+        if (file := folder / POOLING_WEIGHTS).is_file():
+            self.pooling.load_state_dict(load_file(file))
+        return self
+
+    def save_beside(self, folder: Path) -> None:
+        """Write what `restore` reads."""
+        from safetensors.torch import save_file
+
+        if self.layer_weights is not None:
+            save_file({"layer_weights": self.layer_weights.detach()}, folder / LAYER_WEIGHTS)
+        if state := self.pooling.state_dict():
+            save_file({name: value.contiguous() for name, value in state.items()}, folder / POOLING_WEIGHTS)
+
+    def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Pool valid frames: (batch, n_frames, hidden_width), (batch,) -> (batch, width) float32."""
+        return self.pooling(hidden, lengths)
+
+    def _check_adapters(self) -> None:
+        """See that the layers with an adapter are called: attention may read their weights alone, as WavLM's does.
+
+        Raises:
+            ModelError: one is not, so that its adapter would do nothing and learn nothing.
+        """
+        adapted = list_adapted(self.model)
+        called: set[str] = set()
+        handles = [
+            module.register_forward_pre_hook(lambda *_, name=name: called.add(name)) for name, module in adapted.items()
+        ]
+        training = self.training
+        try:
+            with torch.no_grad():
+                self.eval().run_once()
+        finally:
+            self.train(training)
+            for handle in handles:
+                handle.remove()
+        if missed := sorted({name.rsplit(".", 1)[-1] for name in adapted.keys() - called}):
+            raise ModelError(
+                f"{self.origin} is a {self.model.config.model_type} model, which ignores adapters in {', '.join(missed)}; name "
+                "others under `lora: modules`, e.g. intermediate_dense and output_dense"
+            )
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without progress bars and reports of unused pre-training heads; missing weights are checked by the caller."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
