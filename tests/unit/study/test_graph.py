@@ -479,7 +479,8 @@ def test_an_edit_of_what_the_report_is_made_with_concerns_it(
     graph: Graph, shown: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Symptom: the folder of the template was looked for where it had been, so that its edit left the report as it was."""
-    graph = change(graph, "report", {"paper": "goncalves2025"})
+    paper = shown.name.split(".")[0] if shown.parent.name == "papers" else "goncalves2025"
+    graph = change(graph, "report", {"paper": paper})
     before, read = graph.report_state(), Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b" " * (path == PAGES / shown))
     assert graph.report_state() != before
