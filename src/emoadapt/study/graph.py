@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emoadapt.backbones.base import list_modules
-from emoadapt.config import Study, load_study, objective_features
+from emoadapt.config import Adaptation, Finetuning, Study, load_study, objective_features
 from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
 from emoadapt.config.reading import STUDY_VARIABLE
@@ -207,8 +207,12 @@ class Graph:
         """Shards of a kept output, `<kind>.<backbone>[.<adaptation>]`, of corpora; empty without one."""
         return [] if source is None else [path for c in corpora for path in self.feature_shards(source, c)]
 
-    def front_end(self, stage: Literal["stage1", "stage2"], backbone: str, start: str) -> str | None:
-        """Kept front-end output that a training reads; None without one."""
+    def front_end(
+        self, stage: Literal["stage1", "stage2"], backbone: str, start: str, settings: Adaptation | Finetuning
+    ) -> str | None:
+        """Kept front-end output that a training reads; None without one, and where the training changes the audio."""
+        if getattr(settings, "augmentations", ()):
+            return None
         whose = self.study.backbones[backbone].find_front_end(stage, start)
         return None if whose is None else _name_kept("frontend", backbone, ORIGINAL if whose == "own" else start)
 
@@ -245,7 +249,7 @@ class Graph:
 
     def stage1_streams(self, backbone: str, adaptation: str) -> list[str]:
         """Shards of what Stage 1 reads besides the training shards: kept front-end output, and features other than audio."""
-        source = self.front_end("stage1", backbone, adaptation)
+        source = self.front_end("stage1", backbone, adaptation, self.study.adaptations[adaptation])
         read = [*filter(None, [source]), *(name for name in self.study.backbones[backbone].features if name != "audio")]
         corpora = self.study.adaptations[adaptation].corpora
         return [path for name in read for path in self.kept_shards(name, corpora)]
@@ -262,10 +266,11 @@ class Graph:
 
     def judge_shards(self, backbone: str, adaptation: str) -> list[str]:
         """Shards of what the backbone reads of the corpus of that dev part."""
-        judge = self.study.adaptations[adaptation].judge
+        config = self.study.adaptations[adaptation]
+        judge = config.judge
         if judge is None:
             return []
-        source = self.front_end("stage1", backbone, adaptation)
+        source = self.front_end("stage1", backbone, adaptation, config)
         read = [source] if source else self.study.backbones[backbone].features
         return [path for name in read for path in self.kept_shards(name, (self.study.tasks[judge].corpus,))]
 
@@ -275,6 +280,7 @@ class Graph:
         return self.code(
             "cli.adapt",
             f"methods.{settings.method}",
+            *settings.list_modules(),
             *self._backbone_modules(backbone),
             *(f"objectives.{name}" for name in sorted(settings.objectives)),
             also=[*settings.list_libraries(), *self._backbone_libraries(backbone)],
@@ -328,7 +334,7 @@ class Graph:
             return []
         if settings.frozen and config.adaptable:
             return [_name_kept("layers", backbone, start)]
-        return [*config.features, *filter(None, [self.front_end("stage2", backbone, start)])]
+        return [*config.features, *filter(None, [self.front_end("stage2", backbone, start, settings)])]
 
     def training_inputs_of(self, setting: Setting, runs: Iterable[Run] = ()) -> dict[str, list[str]]:
         """Shards, Stage-1 model, and tables of other models' runs that a training on a task reads."""
@@ -375,7 +381,7 @@ class Graph:
         settings, backbone = self.study.finetunings[setting.model.finetuning], setting.model.backbone
         modules = [] if settings.frozen else self._backbone_modules(backbone)
         libraries = [*settings.list_libraries(), *(() if settings.frozen else self._backbone_libraries(backbone))]
-        return self.code("cli.train", f"methods.{settings.method}", *modules, also=libraries)
+        return self.code("cli.train", f"methods.{settings.method}", *settings.list_modules(), *modules, also=libraries)
 
     def evaluation_code(self, task: str) -> dict[str, str]:
         """State of the code and the libraries that evaluate a task."""
