@@ -21,6 +21,7 @@ from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning, Optimisation, list_values
 from emoadapt.config.trials import check_tested_parts, find_unpaired
+from emoadapt.config.upstream import find_upstream_problems
 from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations, list_plugins, load_plugin, read_declarations
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting
 
@@ -121,6 +122,8 @@ class Study(Section):
         ]
         if not problems:
             problems = [*self._find_idle(), *self._find_blind(), *find_unpaired(self)]
+        if not problems:
+            problems = find_upstream_problems(self)
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -348,6 +351,12 @@ class Study(Section):
     def keeps_embeddings(self, model: Model) -> bool:
         """Whether training changes a model's embeddings."""
         return self.backbones[model.backbone].adaptable and not self.finetunings[model.finetuning].frozen
+
+    def list_adaptations_behind(self, model: Model) -> list[str]:
+        """Adaptations that a model rests on: the one that it starts from, and those of models that it needs."""
+        upstream = map(Model.parse, self.finetunings[model.finetuning].upstream)
+        found = [model.start, *(name for other in upstream for name in self.list_adaptations_behind(other))]
+        return [name for name in dict.fromkeys(found) if name in self.adaptations]
 
     def adaptations_of(self, task: str) -> list[str]:
         """Adaptations whose models are trained on a task."""

@@ -122,6 +122,17 @@ class Finetuning(Section):
     """Whether all seeds give the same result, so that the first alone is run."""
     frozen: ClassVar[bool] = False
     """Whether the backbone is not trained, so that its outputs are computed once for each clip and kept."""
+    reads_clips: ClassVar[bool] = True
+    """Whether it reads what its backbone reads of clips; False: it reads tables of other models alone."""
+    upstream_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that name other models. Each run needs the same run of these: of the same task and number of clips."""
+    upstream_table: ClassVar[str] = "predictions"
+    """Table that it reads of their runs, without suffix."""
+
+    @property
+    def upstream(self) -> dict[str, str]:
+        """Models that it needs: name -> key that names it."""
+        return {name: key for key in self.upstream_keys for name in list_values(getattr(self, key))}
 
     def list_notes(self) -> list[str]:
         """List what readers of its scores should know, each the end of a sentence that begins with its name."""

@@ -40,6 +40,8 @@ class Config(AugmentedOptimisation, Finetuning):
     """Share of each target that is distributed evenly over all classes."""
     targets: Literal["hard", "soft"] = "hard"
     """`soft`: train on the shares of the raters' votes; a clip without votes uses its label. Tests always use labels."""
+    keep: Literal["embeddings"] | None = None
+    """`embeddings`: also keep pooled embedding and outputs of each run's training clips, by the chosen epoch, for a `student`."""
     normalise: Literal["train", "corpus", "speaker"] = "train"
     """Statistics used for z-scoring the vectors of an `architecture: vector`: of the training clips, of each corpus, or of each
     speaker. The last two use unlabelled test clips."""

@@ -330,23 +330,40 @@ class Graph:
         backbone, start, finetuning = setting.model
         config = self.study.backbones[backbone]
         settings = self.study.finetunings[finetuning]
+        if not settings.reads_clips:
+            return []
         if settings.frozen and config.adaptable:
             return [_name_kept("layers", backbone, start)]
         return [*config.features, *filter(None, [self.front_end("stage2", backbone, start, settings)])]
 
-    def training_inputs_of(self, setting: Setting) -> dict[str, list[str]]:
-        """Shards, and Stage-1 model if any, that a training on a task reads."""
+    def training_inputs_of(self, setting: Setting, runs: Iterable[Run] = ()) -> dict[str, list[str]]:
+        """Shards, Stage-1 model, and tables of other models' runs that a training on a task reads."""
         corpora, start = self.task_corpora(setting.task), setting.model.start
         inputs = {"shards": [path for name in self.read_features(setting) for path in self.kept_shards(name, corpora)]}
         if start != ORIGINAL and not self.study.finetunings[setting.model.finetuning].frozen:
             inputs["model"] = [f"{RESULTS}/models/{setting.model.backbone}.{start}"]
+        if upstream := self.upstream_tables(setting, runs):
+            inputs["upstream"] = [path for paths in upstream.values() for path in paths]
         return inputs
+
+    def upstream_tables(self, setting: Setting, runs: Iterable[Run]) -> dict[str, list[str]]:
+        """Tables that runs need of other models: name of the model -> those of the batches with the same runs."""
+        settings, wanted = self.study.finetunings[setting.model.finetuning], set(runs)
+        found = {}
+        for name in settings.upstream:
+            upstream = Setting(setting.task, Model.parse(name), setting.subset)
+            place = f"{RESULTS}/runs/{setting.task}/{name}/{setting.subset}"
+            of_runs = [batch for batch, members in self.batches(upstream).items() if wanted.intersection(members)]
+            found[name] = [f"{place}/{batch}/{settings.upstream_table}.parquet" for batch in of_runs]
+        return found
 
     def training_state(self, setting: Setting) -> dict[str, str]:
         """The configuration that a training on a task reads, its runs apart."""
         backbone, _, finetuning = setting.model
         settings, task = self.study.finetunings[finetuning], self.study.tasks[setting.task]
-        if settings.frozen and self.study.backbones[backbone].adaptable:
+        if not settings.reads_clips:
+            state = {}
+        elif settings.frozen and self.study.backbones[backbone].adaptable:
             # How the backbone would be trained decides no layer of it as it stands.
             state = self.kept_state("layers", backbone)
         else:
@@ -472,8 +489,8 @@ class Graph:
             for corpus in self.task_corpora(setting.task):
                 for name in dict.fromkeys(name for feature in wanted for name in list_upstream(feature)):
                     pairs[name, corpus] = None
-        for wanted, corpus in self._also():
-            for name in list_upstream(wanted):
+        for also, corpus in self._also():
+            for name in list_upstream(also):
                 pairs[name, corpus] = None
         return list(pairs)
 
@@ -644,7 +661,8 @@ class Graph:
 
     def task_job(self, setting: Setting, runs: list[Run], output: Path, threads: int) -> TaskJob:
         """Runs of a setting."""
-        inputs = self.training_inputs_of(setting)
+        inputs = self.training_inputs_of(setting, runs)
+        upstream = self.upstream_tables(setting, runs)
         return TaskJob(
             self.study,
             setting.model.backbone,
@@ -656,6 +674,7 @@ class Graph:
             runs,
             [Path(path) for path in self.split_tables(setting.task, runs)],
             Path(inputs["model"][0]) if "model" in inputs else None,
+            {name: [Path(path) for path in paths] for name, paths in upstream.items()},
         )
 
 

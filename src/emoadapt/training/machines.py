@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,7 +124,9 @@ class FrozenTraining:
         return [self.fit_candidate(run, candidate, division, vectors, stacks) for candidate in candidates]
 
 
-def complete_job(job: TaskJob, usable: Vectors, predict: Callable[[Run, RunClips, LabelledClips], np.ndarray]) -> None:
+def complete_job(
+    job: TaskJob, usable: Collection[str], predict: Callable[[Run, RunClips, LabelledClips], np.ndarray]
+) -> None:
     """Do the runs of a job of a method that keeps no model and chooses nothing, and write their predictions.
 
     Args:

@@ -106,10 +106,14 @@ class Work:
         study, parsed = self.study, Model.parse(model)
         backbone, finetuning = study.backbones[parsed.backbone], study.finetunings[parsed.finetuning]
         usual = ("layers",) if backbone.adaptable and finetuning.frozen else backbone.features
-        shards = {kind: {"acted": [self.folder / f"{kind}.parquet"]} for kind in reads or usual}
+        usual = usual if finetuning.reads_clips else ()
+        shards = {kind: {"acted": [self.folder / f"{kind}.parquet"]} for kind in (usual if reads is None else reads)}
+        upstream = {
+            other: [self.folder / f"{other}.{finetuning.upstream_table}.parquet"] for other in finetuning.upstream
+        }
         return TaskJob(
             study, parsed.backbone, parsed.start, shards, self.folder / name, 1, Setting("emotion", parsed, subset),
-            runs, [self.folder / "splits.parquet"], start,
+            runs, [self.folder / "splits.parquet"], start, upstream,
         )  # fmt: skip
 
     def train(self, *args: Any, **keywords: Any) -> dict[str, pl.DataFrame]:
@@ -197,6 +201,34 @@ class Work:
         failed = {"key": "k", "status": "failed", "reason": "upstream audio: x"}
         kept += [{"utterance_id": row["utterance_id"], **failed} for row in every if row["audio"] is None]
         write_table(target, kept, schema.FRONTEND)
+
+    def write_predictions(self, model: str, logits: Mapping[int, Sequence[float]], *lost: str) -> None:
+        """Predictions of a model for the test clips of fold 0: seed -> the same logits for every clip but those that it lacks."""
+        clips = [*(f"acted/{i:03}" for i in range(36) if (i // 2) % 3 == 0), *(f"other/{i:03}" for i in range(6))]
+        run = {
+            "task": "emotion",
+            **Model.parse(model)._asdict(),
+            "subset": "full",
+            "partition": 0,
+            "resampling": 0,
+            "fold": 0,
+        }
+        rows = [
+            {**run, "seed": seed, "test_corpus": clip.split("/")[0], "utterance_id": clip}
+            | {"label": "low", "predicted": "low", "logits": list(values)}
+            for seed, values in logits.items()
+            for clip in clips
+            if clip not in lost
+        ]
+        write_table(self.folder / f"{model}.predictions.parquet", rows, schema.PREDICTIONS)
+
+    def teach(self, model: str, runs: Sequence[Run]) -> None:
+        """Train a teacher on descriptors, and put what it keeps of training clips where its students look for it."""
+        backbone, _, finetuning = Model.parse(model)
+        self.tune(finetuning, backbones=[backbone], keep="embeddings", epochs=3, learning_rate=1e-2, batch_size=8)
+        job = self.task_job(model, runs, model)
+        run_job(job, 0)
+        (job.output / "training_clips.parquet").replace(self.folder / f"{model}.training_clips.parquet")
 
     def make_layers(self, telling: int = 1, n_layers: int = 3, width: int = 6, seed: int = 5) -> dict[str, np.ndarray]:
         """Layers (n_layers, width) of noise for the clips of `emotion`, of which one tells the classes apart."""

@@ -148,6 +148,34 @@ def test_keeps_models_by_policy(labelled, policy: str, kept: int) -> None:
                 np.testing.assert_allclose(classifier([signal])[0], logits, atol=1e-4)
 
 
+def test_what_the_kept_model_gives_for_training_clips_is_kept(labelled) -> None:
+    """Of the chosen epoch, in evaluation mode: the saved model says the same."""
+    labelled.values["keep_models"] = "all"
+    labelled.tune(keep="embeddings", epochs=3)
+    labelled.train(runs=[Run(), Run(fold=1)])
+    rows = read_table(labelled.folder / "run" / "training_clips.parquet", schema.TRAINING_CLIPS).to_pylist()
+    splits = read_table(labelled.folder / "splits.parquet").to_pylist()
+    trained = {(row["fold"], row["utterance_id"]) for row in splits if row["split"] == "train" and row["fold"] < 2}
+    assert sorted((row["fold"], row["utterance_id"]) for row in rows) == sorted(trained - {(1, "acted/001")})
+    audio = {row["utterance_id"]: row["audio"] for row in read_table(labelled.folder / "audio.parquet").to_pylist()}
+    for row in rows[::5]:
+        (folder,) = (labelled.folder / "run" / "models").glob(f"*f{row['fold']}r0s0")
+        classifier = load_classifier(folder)
+        signal = torch.from_numpy(np.frombuffer(audio[row["utterance_id"]], "<i2").astype(np.float32) / 32768)
+        with torch.no_grad():
+            np.testing.assert_allclose(classifier([signal])[0], row["outputs"], atol=1e-4)
+            np.testing.assert_allclose(classifier.backbone([signal])[0], row["embedding"], atol=1e-4)
+        assert (row["use"], row["residuals"]) == (None, None)
+
+
+def test_nothing_of_training_clips_is_kept_unless_it_is_asked_for(labelled) -> None:
+    without = labelled.train(name="without")
+    assert read_table(labelled.folder / "without" / "training_clips.parquet", schema.TRAINING_CLIPS).num_rows == 0
+    labelled.tune(keep="embeddings")
+    kept = labelled.train(name="with")
+    assert all(kept[name].equals(without[name]) for name in without), "it changes no training"
+
+
 def test_kept_models_are_on_the_disk_before_their_runs_count_as_done(labelled, monkeypatch: pytest.MonkeyPatch) -> None:
     labelled.values["keep_models"] = "all"
     synced: set[int] = set()

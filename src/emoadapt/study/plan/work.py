@@ -145,8 +145,9 @@ class _Planner:
 
     def _plan_setting(self, setting: Setting, folds: int | None) -> Row:
         task = self.study.tasks[setting.task]
-        adaptation = self.study.adaptations.get(setting.model.start)
-        needs = self._needs([task.corpus, *task.test_also, *(adaptation.corpora if adaptation else ())])
+        behind = self.study.list_adaptations_behind(setting.model)
+        stage1 = [corpus for adaptation in behind for corpus in self.study.adaptations[adaptation].corpora]
+        needs = self._needs([task.corpus, *task.test_also, *stage1])
         row = Row("stage2", setting.task, task.corpus, *setting.model, setting.subset, needs=needs)
         if folds is None:
             return row
@@ -179,7 +180,8 @@ class _Planner:
         heard = seconds * test + others
         # Before and after training the test clips are embedded: the starting point's once a fold, counted with each run.
         epochs = count_epochs(settings_, clips * train, seconds * train)
-        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard
+        kept = seconds * train if getattr(settings_, "keep", None) else 0.0
+        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard + kept
 
     def _seconds_tested(self, task: str, corpus: str, longest: float | None) -> float | None:
         """Seconds of another corpus that a run is tested on: all, or those of another task's test part."""
@@ -248,7 +250,7 @@ class _Planner:
         return f"needs corpus {', '.join(lacking)}" if lacking else ""
 
 
-_RUN_FILES = ("predictions", "embeddings", "curves")
+_RUN_FILES = ("predictions", "embeddings", "curves", "training_clips")
 
 
 def describe_calibrated(study: Study, backbone: str) -> str:
