@@ -114,6 +114,19 @@ FRONTEND = pa.schema(
     ]
 )
 
+STATES = pa.schema(
+    [
+        *FEATURE_COLUMNS,
+        column(
+            "states",
+            pa.binary(),
+            "(n_frames, dimension) float16 row-major, the last layer of a frozen backbone, before pooling",
+        ),
+        column("n_frames", pa.int32(), "frames, or tokens"),
+        column("dimension", pa.int32(), "width of the backbone"),
+    ]
+)
+
 LAYERS = pa.schema(
     [
         *FEATURE_COLUMNS,
@@ -127,7 +140,7 @@ LAYERS = pa.schema(
     ]
 )
 
-KEPT: dict[str, pa.Schema] = {"frontend": FRONTEND, "layers": LAYERS}
+KEPT: dict[str, pa.Schema] = {"frontend": FRONTEND, "states": STATES, "layers": LAYERS}
 """Outputs of frozen backbones that are computed once for each clip and kept as features, `<kind>.<backbone>[.<adaptation>]`."""
 
 PARTS = pa.schema(

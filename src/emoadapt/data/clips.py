@@ -276,7 +276,8 @@ class SignalDataset(ClipDataset):
         longest: crop to this many seconds; None = natural length. Streams whose values have no time are not cropped.
         crop: what is kept of longer ones, as `Optimisation.crop`.
         seed: the place of a random crop is drawn from (seed, epoch, utterance); None = the beginning.
-        count: number of values that so many seconds of the first stream have; None = as many as its step says.
+        count: number of values that so many seconds of the first stream have, None where they have no time; no function = as many as its
+            step says.
         augment: changes cropped audio, drawn from (seed, epoch, utterance); None = nothing does, as in evaluation.
     """
 
@@ -288,7 +289,7 @@ class SignalDataset(ClipDataset):
         longest: float | None = None,
         crop: str = "beginning",
         seed: int | None = None,
-        count: Callable[[float], int] | None = None,
+        count: Callable[[float], int | None] | None = None,
         augment: Augmenter | None = None,
     ) -> None:
         super().__init__({role: source.stream for role, source in sources.items()}, annotate)

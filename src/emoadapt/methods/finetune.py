@@ -25,11 +25,11 @@ class Config(AugmentedOptimisation, Finetuning):
     `macro_f1` is a choice. The lab's public challenge code takes a dev loss, but only that of the last clip."""
     train_on_dev: bool = False
     """Train exactly `epochs` epochs, choose none, and also train on the dev part if all training clips are used (`full`)."""
-    head: Literal["mlp", "hf", "challenge"] = "mlp"
+    head: Literal["mlp", "hf", "challenge", "linear"] = "mlp"
     """`mlp`: pool, linear, ReLU, linear; the paper says two fully connected layers, so width and ReLU are a choice. `hf`: pool and
     two linear layers, the head of `AutoModelForAudioClassification`; the saved model loads in
     `transformers.pipeline("audio-classification")` as it is. `challenge`: pool, dropout, linear, LayerNorm, ReLU, dropout, linear, as
-    in the lab's public challenge code, where `head_hidden` is 1024."""
+    in the lab's public challenge code, where `head_hidden` is 1024. `linear`: one linear layer."""
     head_hidden: int | None = Field(None, ge=1)
     """Units between the head's two layers; null = the width of the backbone, or 256 as in `transformers` (`hf`)."""
     head_dropout: float | None = Field(None, ge=0, lt=1)
@@ -50,6 +50,8 @@ class Config(AugmentedOptimisation, Finetuning):
     def _no_idle_keys(self) -> Config:
         if self.head_dropout is not None and self.head != "challenge":
             raise ValueError(f"head {self.head} has no dropout; remove head_dropout, or set head: challenge")
+        if self.head_hidden is not None and self.head == "linear":
+            raise ValueError("head linear has one layer; remove head_hidden, or choose another head")
         if not self.train_on_dev:
             return self
         idle = {"select": "select" in self.model_fields_set, "patience": self.patience is not None}

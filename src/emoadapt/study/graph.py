@@ -18,6 +18,7 @@ from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
 from emoadapt.config.reading import STUDY_VARIABLE
 from emoadapt.data.objective_targets import describe_target
+from emoadapt.data.streams import AUDIO
 from emoadapt.errors import NO_GPU, ConfigError, ModelError
 from emoadapt.extraction.recipes import (
     JobSize,
@@ -37,7 +38,7 @@ from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.storage.files import Overtaken, write_text
 from emoadapt.study.grid import batches, count_gpus
 from emoadapt.study.layout import name_splits
-from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
+from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting, name_kept
 from emoadapt.study.tables import list_comparisons
 from emoadapt.tasks.folds import count_folds
 from emoadapt.tasks.split_tables import describe_split_table
@@ -203,18 +204,25 @@ class Graph:
 
     # --- outputs of frozen backbones, kept as features
 
-    def kept_shards(self, source: str | None, corpora: tuple[str, ...]) -> list[str]:
-        """Shards of a kept output, `<kind>.<backbone>[.<adaptation>]`, of corpora; empty without one."""
-        return [] if source is None else [path for c in corpora for path in self.feature_shards(source, c)]
+    def kept_shards(self, source: str, corpora: tuple[str, ...]) -> list[str]:
+        """Shards of a feature, or of a kept output, `<kind>.<backbone>[.<adaptation>]`, of corpora."""
+        return [path for corpus in corpora for path in self.feature_shards(source, corpus)]
 
-    def front_end(
+    def list_kept(
         self, stage: Literal["stage1", "stage2"], backbone: str, start: str, settings: Adaptation | Finetuning
-    ) -> str | None:
-        """Kept front-end output that a training reads; None without one, and where the training changes the audio."""
-        if getattr(settings, "augmentations", ()):
-            return None
-        whose = self.study.backbones[backbone].find_front_end(stage, start)
-        return None if whose is None else _name_kept("frontend", backbone, ORIGINAL if whose == "own" else start)
+    ) -> dict[str, str]:
+        """Kept outputs that a training reads in place of streams, by the streams' roles; of audio none where it changes the audio."""
+        streams, changed = self.study.backbones[backbone].streams, bool(getattr(settings, "augmentations", ()))
+        kept = self.study.list_kept(stage, backbone, start)
+        return {role: name for role, name in kept.items() if not (changed and streams[role] == AUDIO)}
+
+    def list_streams(
+        self, stage: Literal["stage1", "stage2"], backbone: str, start: str, settings: Adaptation | Finetuning
+    ) -> list[str]:
+        """Features and kept outputs that a training reads, each in the place of its stream."""
+        kept = self.list_kept(stage, backbone, start, settings)
+        streams = self.study.backbones[backbone].streams
+        return list(dict.fromkeys(kept.get(role, stream.feature) for role, stream in streams.items()))
 
     def kept_code(self, source: str) -> dict[str, str]:
         """State of the code and the libraries of the job of a kept output."""
@@ -249,10 +257,9 @@ class Graph:
 
     def stage1_streams(self, backbone: str, adaptation: str) -> list[str]:
         """Shards of what Stage 1 reads besides the training shards: kept front-end output, and features other than audio."""
-        source = self.front_end("stage1", backbone, adaptation, self.study.adaptations[adaptation])
-        read = [*filter(None, [source]), *(name for name in self.study.backbones[backbone].features if name != "audio")]
-        corpora = self.study.adaptations[adaptation].corpora
-        return [path for name in read for path in self.kept_shards(name, corpora)]
+        config = self.study.adaptations[adaptation]
+        read = self.list_streams("stage1", backbone, adaptation, config)
+        return [path for name in read if name != "audio" for path in self.kept_shards(name, config.corpora)]
 
     def stage1_state(self, adaptation: str) -> str:
         """Configuration of an adaptation, without the keys that select models and tasks, unless a task's labels choose its epoch."""
@@ -270,8 +277,7 @@ class Graph:
         judge = config.judge
         if judge is None:
             return []
-        source = self.front_end("stage1", backbone, adaptation, config)
-        read = [source] if source else self.study.backbones[backbone].features
+        read = self.list_streams("stage1", backbone, adaptation, config)
         return [path for name in read for path in self.kept_shards(name, (self.study.tasks[judge].corpus,))]
 
     def stage1_code(self, backbone: str, adaptation: str) -> dict[str, str]:
@@ -333,8 +339,10 @@ class Graph:
         if not settings.reads_clips:
             return []
         if settings.frozen and config.adaptable:
-            return [_name_kept("layers", backbone, start)]
-        return [*config.features, *filter(None, [self.front_end("stage2", backbone, start, settings)])]
+            return [name_kept("layers", backbone, start)]
+        # Of the audio its lengths, where something else is read in its place: they order the batches.
+        audio = [name for name in config.features if name == "audio"]
+        return list(dict.fromkeys([*audio, *self.list_streams("stage2", backbone, start, settings)]))
 
     def training_inputs_of(self, setting: Setting, runs: Iterable[Run] = ()) -> dict[str, list[str]]:
         """Shards, Stage-1 model, and tables of other models' runs that a training on a task reads."""
@@ -533,7 +541,10 @@ class Graph:
         found: dict[str, tuple[str | None, str | None]]
         found = {f"feature {name}": (find_weights(self.study, name), None) for name in features}
         found |= {
-            f"backbone {b}": weights for b, config in self.study.backbones.items() for weights in config.list_weights()
+            f"backbone {b}": weights
+            for b, config in self.study.backbones.items()
+            for weights in config.list_weights()
+            if not config.parts
         }
         return {user: (name, revision) for user, (name, revision) in found.items() if name}
 
@@ -676,8 +687,3 @@ class Graph:
             Path(inputs["model"][0]) if "model" in inputs else None,
             {name: [Path(path) for path in paths] for name, paths in upstream.items()},
         )
-
-
-def _name_kept(kind: str, backbone: str, start: str) -> str:
-    """Name of a kept output, a feature like any other: `<kind>.<backbone>[.<adaptation>]`."""
-    return f"{kind}.{backbone}" if start == ORIGINAL else f"{kind}.{backbone}.{start}"

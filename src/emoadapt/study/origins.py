@@ -29,7 +29,7 @@ _PLACES = {
     "manifest": r"manifests/([^/]+)/(\d+)\.parquet",
     "split": r"splits/([^/]+)/(\d+)\.parquet",
     "leaks": r"leaks/([^/]+)\.parquet",
-    "keep": r"features/(frontend|layers)\.([^/]+)/([^/]+)/(\d+)\.parquet",
+    "keep": rf"features/({'|'.join(schema.KEPT)})\.([^/]+)/([^/]+)/(\d+)\.parquet",
     "extract": r"features/([^/.]+)/([^/]+)/(\d+)\.parquet",
     "parts": r"targets/([^/]+)/parts\.parquet",
     "normalisers": r"targets/([^/]+)/normalisers\.parquet",

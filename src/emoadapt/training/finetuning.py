@@ -98,7 +98,7 @@ def _open_input(job: TaskJob, scratch: Path) -> tuple[Any, Signals]:
         signals = VectorSignals(job, feature)
         return VectorBackbone(signals.width if signals.usable else None), signals
     backbone = load_backbone(job.config, job.study.weights_folder, job.model)
-    backbone.set_cnn_trainable(job.config.find_front_end("stage2", job.start) is None)
+    backbone.freeze_kept(job.kept)
     if job.settings.compile:
         backbone.compile_layers()
     return backbone, StreamSignals(job, backbone, scratch)

@@ -108,8 +108,14 @@ class Learner(nn.Module):
         return
 
     def group_parameters(self) -> list[dict[str, Any]]:
-        """Parameter groups of the optimiser: what is not frozen."""
-        return [{"params": [parameter for parameter in self.model.parameters() if parameter.requires_grad]}]
+        """Parameter groups of the optimiser: what is not frozen, then what a backbone trains with a learning rate of its own."""
+        factors = getattr(getattr(self.model, "backbone", None), "list_factors", list)()
+        own = {id(parameter) for _, parameters in factors for parameter in parameters}
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return [
+            {"params": [parameter for parameter in trained if id(parameter) not in own]},
+            *({"params": parameters, "lr": factor * self.settings.learning_rate} for factor, parameters in factors),
+        ]
 
     def note_state(self) -> dict[str, float]:
         """Log further values of the epoch in the curve's part `course`."""

@@ -13,7 +13,7 @@ from emoadapt.data.vectors import find_small_groups, normalise_vectors, read_lay
 from emoadapt.machine.starting import hidden
 from emoadapt.storage.folders import seal_folder
 from emoadapt.storage.tables import read_table
-from emoadapt.study.nodes import Run
+from emoadapt.study.nodes import Run, name_kept
 from emoadapt.training.choices import Candidate, Division, choose, divide, list_candidates
 from emoadapt.training.curve import Curve
 from emoadapt.training.questions import load_clips
@@ -160,7 +160,7 @@ def read_frozen(job: TaskJob) -> Vectors:
     """
     names = read_table(job.splits, schema.SPLITS, ["utterance_id"]).column("utterance_id").to_pylist()
     if job.config.adaptable:
-        return read_layers(job.shards["layers"], names)
+        return read_layers(job.shards[name_kept("layers", job.backbone, job.start)], names)
     (feature,) = job.config.features
     return {name: vector[None] for name, vector in read_vectors(job.shards[feature], feature, names).items()}
 

@@ -212,7 +212,7 @@ def test_only_an_epoch_chosen_by_a_probe_reads_a_task(graph: Graph) -> None:
     assert set(judged.judge_shards("h", "one")) <= set(judged.all_features())
     assert judged.stage1_state("one").endswith(" t") and not graph.stage1_state("one").endswith(" t")
     job = judged.adaptation_job("h", "one", Path("model"), Path("curves"), 1)
-    assert job.splits and set(job.labelled["frontend"]) == {judged.study.tasks["t"].corpus}
+    assert job.splits and set(job.labelled["frontend.h"]) == {judged.study.tasks["t"].corpus}
 
 
 TUNED, ADAPTED, VECTOR, MACHINE, PROBED = (

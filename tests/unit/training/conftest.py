@@ -15,9 +15,9 @@ from emoadapt.backbones.base import load_folder
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.config import Study, load_study
 from emoadapt.data.streams import AUDIO
-from emoadapt.extraction.outputs import FrontEndExtractor
+from emoadapt.extraction.outputs import EXTRACTORS
 from emoadapt.storage.tables import read_table, write_table
-from emoadapt.study.nodes import Model, Run, Setting
+from emoadapt.study.nodes import Model, Run, Setting, name_kept
 from emoadapt.training.jobs import AdaptationJob, TaskJob, run_job
 
 SMALL: dict[str, Any] = {
@@ -79,7 +79,7 @@ class Work:
 
     def adaptation_job(self, name: str = "model", *, cached: bool = False) -> AdaptationJob:
         """Stage 1 of `tiny`, with the output of its front end cached or not."""
-        kinds = {"training": "train", "frontend": "frontend"} if cached else {"training": "train"}
+        kinds = {"training": "train", "frontend.tiny": "frontend"} if cached else {"training": "train"}
         shards = {
             kind: {corpus: [self.folder / f"{file}.{corpus}.parquet"] for corpus in ("talk", "radio")}
             for kind, file in kinds.items()
@@ -107,7 +107,11 @@ class Work:
         backbone, finetuning = study.backbones[parsed.backbone], study.finetunings[parsed.finetuning]
         usual = ("layers",) if backbone.adaptable and finetuning.frozen else backbone.features
         usual = usual if finetuning.reads_clips else ()
-        shards = {kind: {"acted": [self.folder / f"{kind}.parquet"]} for kind in (usual if reads is None else reads)}
+        named = {
+            kind: name_kept(kind, parsed.backbone, parsed.start) if kind in schema.KEPT else kind
+            for kind in (usual if reads is None else reads)
+        }
+        shards = {name: {"acted": [self.folder / f"{kind}.parquet"]} for kind, name in named.items()}
         upstream = {
             other: [self.folder / f"{other}.{finetuning.upstream_table}.parquet"] for other in finetuning.upstream
         }
@@ -186,8 +190,8 @@ class Work:
         write_table(self.folder / "egemaps.parquet", egemaps, schema.feature_table("egemaps"))
         write_table(self.folder / "splits.parquet", splits, schema.SPLITS)
 
-    def write_frontend(self, source: Path, model: Path | None, target: Path) -> None:
-        """Front end's frames of the clips of an AUDIO or training table."""
+    def write_frontend(self, source: Path, model: Path | None, target: Path, kind: str = "frontend") -> None:
+        """Front end's frames of the clips of an AUDIO or training table; or another kept output."""
         backbone = (
             build_untrained("wav2vec2", UntrainedBackbone(**SMALL))
             if model is None
@@ -195,12 +199,12 @@ class Work:
         )
         every = read_table(source).to_pylist()
         rows = [row for row in every if row["audio"] is not None]
-        results = FrontEndExtractor(backbone, {"audio": AUDIO}).extract(rows)
+        results = EXTRACTORS[kind](backbone, {"audio": AUDIO}).extract(rows)
         names = [{"utterance_id": row["utterance_id"], "key": "k", "status": "ok"} for row in rows]
         kept = [name | result for name, result in zip(names, results, strict=True)]
         failed = {"key": "k", "status": "failed", "reason": "upstream audio: x"}
         kept += [{"utterance_id": row["utterance_id"], **failed} for row in every if row["audio"] is None]
-        write_table(target, kept, schema.FRONTEND)
+        write_table(target, kept, schema.KEPT[kind])
 
     def write_predictions(self, model: str, logits: Mapping[int, Sequence[float]], *lost: str) -> None:
         """Predictions of a model for the test clips of fold 0: seed -> the same logits for every clip but those that it lacks."""

@@ -694,7 +694,7 @@ def test_settings_that_would_adapt_nothing_or_two_ways_are_refused(work, changes
 def run_probed(work, name: str, *, cached: bool = False, labelled: str = "audio") -> tuple[Path, pl.DataFrame]:
     """Stage 1 that is judged by the dev part of `emotion`: of its three folds, the first."""
     job = work.adaptation_job(name, cached=cached)
-    shards = {"frontend" if cached else "audio": {"acted": [work.folder / f"{labelled}.parquet"]}}
+    shards = {"frontend.tiny" if cached else "audio": {"acted": [work.folder / f"{labelled}.parquet"]}}
     job = replace(job, labelled=shards, splits=[work.folder / "splits.parquet"])
     run_job(job, 0)
     return job.output, pl.from_arrow(read_table(job.curves, schema.CURVES))

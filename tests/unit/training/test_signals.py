@@ -121,7 +121,7 @@ def test_augmentation_and_crop_are_drawn_independently() -> None:
 
 def make_signals(work, job) -> StreamSignals:
     backbone = load_backbone(job.config, work.folder)
-    backbone.set_cnn_trainable(job.config.find_front_end("stage2", job.start) is None)
+    backbone.freeze_kept(job.kept)
     return StreamSignals(job, backbone, work.folder / "scratch")
 
 

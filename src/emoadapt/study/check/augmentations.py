@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emoadapt.augmentations.base import Augmenter
+from emoadapt.data.streams import AUDIO
 from emoadapt.errors import ConfigError
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.study.graph import Graph
@@ -37,7 +38,11 @@ def list_augmentation_notes(graph: Graph) -> list[str]:
             name
             for name, backbone in graph.study.backbones.items()
             if (settings.backbones is None or name in settings.backbones)
-            and any(backbone.find_front_end(stage, start) for start in graph.study.starts(name))
+            and any(
+                backbone.streams[role] == AUDIO
+                for start in graph.study.starts(name)
+                for role in backbone.list_kept(stage, start)
+            )
         ]
         if frozen:
             notes.append(

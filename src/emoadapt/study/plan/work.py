@@ -234,8 +234,10 @@ class _Planner:
         startup = jobs * float(self.speeds["startup"]) / 3600
         if not any(work):
             return startup
-        whole = self.graph.front_end(stage, backbone, start, settings) is None
-        speed = self._speed(backbone, "whole" if whole else "cached")
+        kept = self.graph.list_kept(stage, backbone, start, settings)
+        if any(name.startswith("states.") for name in kept.values()):
+            return None  # what follows the last layer alone is not measured
+        speed = self._speed(backbone, "cached" if kept else "whole")
         return (
             None if speed is None else startup + runs * (work[0] / speed["train"] + work[1] / speed["evaluate"]) / 3600
         )
