@@ -28,9 +28,11 @@ KINDS = {
     "corpora": "corpus importer",
     "features": "feature",
     "detectors": "face detector",
+    "landmarkers": "landmark detector",
     "backbones": "backbone architecture",
     "poolings": "pooling",
     "objectives": "objective",
+    "augmentations": "augmentation",
     "methods": "training method",
     "metrics": "metric",
 }

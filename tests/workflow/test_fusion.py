@@ -125,3 +125,11 @@ def test_other_tokens_train_what_reads_words_alone(joined: Project) -> None:
 
     found = {f"text_tokens corpus=labelled shard=00{i}" for i in range(2)}
     assert edit_study(joined, change) == found | {WORDS, TEACHER, STUDENT, "quarantine"} | REPORT
+
+
+def test_other_transcripts_train_what_reads_words_alone(joined: Project) -> None:
+    def change(study: dict) -> None:
+        study["features"]["transcript"]["language"] = "en"
+
+    found = {f"{rule} corpus=labelled shard=00{i}" for rule in ("transcript", "text_tokens") for i in range(2)}
+    assert edit_study(joined, change) == found | {WORDS, TEACHER, STUDENT, "quarantine"} | REPORT

@@ -153,6 +153,18 @@ def test_training_parameter_edited(project: Project) -> None:
     assert project.jobs() == TRAININGS - VECTOR | REPORT
 
 
+def test_augmentation_added_and_edited(project: Project) -> None:
+    """It concerns the trainings that have it, and none of the kept outputs that they no longer read."""
+    project.edit("small.yaml", "    epochs: 2\n", "    epochs: 2\n    augment: [{chain: ahn2024, type: 2}]\n")
+    concerned = TRAININGS - VECTOR | REPORT | {"quarantine"}
+    assert project.jobs() == concerned
+    path = project.root / "src/emoadapt/augmentations/ahn2024.py"
+    path.write_text(path.read_text() + "\n_EDITED = True\n")
+    assert project.jobs() == concerned
+    project.edit("small.yaml", "    augment: [{chain: ahn2024, type: 2}]\n", "")
+    assert project.jobs() == set()
+
+
 def test_parameter_of_one_finetuning_edited(project: Project) -> None:
     project.edit("small.yaml", "    epochs: 5\n", "    epochs: 6\n")
     assert project.jobs() == VECTOR | REPORT

@@ -218,6 +218,13 @@ class Study(Section):
             for backbone in finetuning.backbones or ()
             if finetuning.reads_layers and backbone in self.backbones and self.backbones[backbone].joined
         ]
+        if isinstance(finetuning, Optimisation) and finetuning.augmentations:
+            problems += [
+                f"{path}.augment: it changes audio, and backbone {backbone} reads none; remove the key, or name other backbones in "
+                f"{path}.backbones"
+                for backbone, config in self.backbones.items()
+                if "audio" not in config.features and self._trains(finetuning, backbone)
+            ]
         if getattr(finetuning, "normalise", "train") != "train" and not finetuning.frozen:
             problems += [
                 f"{path}.normalise: backbone {backbone} reads no vectors that could be z-scored; remove the key, or name backbones of "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from emoadapt.config.augmentations import Augmentation
 from emoadapt.config.base import Choice, Name, Section
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class Optimisation(Section):
     crop: Literal["beginning", "centre", "random"] = "beginning"
     """Part that a crop keeps. `random`: in training drawn from seed, epoch and clip; in evaluation the beginning."""
 
+    @property
+    def augmentations(self) -> tuple[Augmentation, ...]:
+        """Augmentations of a clip's waveform in training; none, unless a method has the key `augment`."""
+        return ()
+
 
 Subset = Annotated[int, Field(ge=1)] | Literal["full"]
 
@@ -85,6 +91,10 @@ class Adaptation(Section):
     def prepare(self, backbone: Backbone) -> Backbone:
         """Section of a backbone, with what this adaptation trains of it."""
         return backbone
+
+    def list_modules(self) -> tuple[str, ...]:
+        """Modules of plug-ins that these settings name, such as `augmentations.ahn2024`; objectives apart."""
+        return ()
 
     @property
     def judge(self) -> str | None:
@@ -142,6 +152,10 @@ class Finetuning(Section):
 
     def list_libraries(self) -> tuple[str, ...]:
         """Distributions that these settings bring into use, besides those that the method's modules import."""
+        return ()
+
+    def list_modules(self) -> tuple[str, ...]:
+        """Modules of plug-ins that these settings name, such as `augmentations.ahn2024`."""
         return ()
 
     def describe(self) -> str:

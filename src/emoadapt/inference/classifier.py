@@ -268,6 +268,11 @@ def _read_projected(folder: Path) -> tuple[Head, dict[str, list[str]], nn.Parame
         raise ModelError(
             f"{folder} is a {config.model_type} model; only those with the parts of wav2vec 2.0, and Whisper, can be used"
         )
+    if not hasattr(config, "classifier_proj_size"):
+        raise ModelError(
+            f"{folder} is a {config.model_type} classifier, whose head is of another kind; name the folder as `weights` of a backbone, "
+            "and train a head on it"
+        )
     if config.problem_type not in (None, "single_label_classification", "regression"):
         raise ModelError(
             f"{folder} is a model for {config.problem_type}; only models that choose one label for a clip or that rate it can "

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from emoadapt.data.streams import AUDIO, Stream
 from emoadapt.errors import ModelError
-from emoadapt.extraction.recipes import describe_extraction, find_section, model_identity
+from emoadapt.extraction.recipes import describe_extraction, find_section, weights_identity
 from emoadapt.weights.registry import locate
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _list_upstream(study: Study, feature: str) -> Iterator[str]:
 def _describe_feature(study: Study, name: str) -> InputFeature:
     section = find_section(study, name)
     keys = section.model_dump(mode="json", exclude=section.list_idle_keys())
-    found = model_identity(study, name)
+    found = weights_identity(study, name)
     known = None if not found or found.startswith("missing:") else found
     return InputFeature(keys, known, _find_files(section.describe_network(), study.weights_folder))
 

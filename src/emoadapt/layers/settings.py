@@ -47,7 +47,7 @@ class UntrainedConvolved(UntrainedTransformer):
 
 
 Projection = Literal[
-    "q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense", "fc1", "fc2",
+    "q_proj", "k_proj", "v_proj", "out_proj", "o_proj", "intermediate_dense", "output_dense", "fc1", "fc2",
     "query", "key", "value", "dense", "q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2", "q", "k", "v", "o",
 ]  # fmt: skip
 """Linear layers of speech models, and of BERT, DistilBERT and MPNet."""
@@ -59,7 +59,7 @@ class SpecAugment(Section):
     time_share: float = Field(0.05, ge=0, lt=1)
     """Share of a clip's frames that spans of `time_frames` cover (less where they overlap)."""
     time_frames: int = Field(10, ge=1)
-    """Frames (20 ms; of AV-HuBERT 40 ms) in a span; clips shorter than one are left whole."""
+    """Frames (20 ms; of AV-HuBERT 40 ms; of AST 12 patches for each 100 ms) in a span; clips shorter than one are left whole."""
     channel_share: float = Field(0.0, ge=0, lt=1)
     """The same over the channels of all frames of a clip."""
     channel_width: int = Field(10, ge=1)
@@ -76,7 +76,7 @@ class Lora(Section):
     """On the adapters' input."""
     modules: tuple[Projection, ...] | None = None
     """Linear layers with an adapter. null: `q_proj` and `v_proj`; for WavLM the two of the feed-forward part (`intermediate_dense`,
-    `output_dense`; Whisper calls its own `fc1` and `fc2`); for text encoders `query` and `value`, which DistilBERT calls `q_lin` and
+    `output_dense`; Whisper and AST call their own `fc1` and `fc2`); for text encoders `query` and `value`, which DistilBERT calls `q_lin` and
     `v_lin`, and MPNet `q` and `v`."""
 
 

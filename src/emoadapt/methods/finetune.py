@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from emoadapt.config.training import Finetuning, Optimisation
+from emoadapt.config.augmenting import AugmentedOptimisation
+from emoadapt.config.training import Finetuning
 
 if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 SCOPE = "run"
 
 
-class Config(Optimisation, Finetuning):
+class Config(AugmentedOptimisation, Finetuning):
     """Stage 2: the backbone and a head are trained on labels."""
 
     method: Literal["finetune"] = "finetune"
@@ -66,6 +67,9 @@ class Config(Optimisation, Finetuning):
             notes.append(f"trained for {length} without choosing an epoch; with all training clips on the dev part too")
         elif self.select == "loss":
             notes.append("the epoch with the smallest dev loss is kept")
+        if self.augment:
+            chains = dict.fromkeys(section.chain for section in self.augment)
+            notes.append(f"training clips are augmented ({', '.join(chains)})")
         if self.head == "challenge":
             notes.append("the head is dropout, linear, LayerNorm, ReLU, dropout, linear")
         return notes

@@ -238,20 +238,17 @@ def _present_choices(tidy: pl.DataFrame) -> list[Row]:
 
 
 def _present_teaching(tidy: pl.DataFrame) -> list[Row]:
-    """A row per student: shares of its training clips, and scores of its teacher on them."""
+    """A row per student: shares of its training clips, then scores of its teacher on them."""
     rows, keys = [], ["task", "subset", *Model._fields, "teacher"]
+    measures = sorted(tidy["measure"].unique(maintain_order=True), key=lambda name: not name.startswith("share_"))
     for _, part in tidy.group_by(keys, maintain_order=True):
         first = part.row(0, named=True)
         base = {"task": first["task"], "training clips": subset_name(first["subset"])}
         base |= {"student": str(model_of(first)), "teacher": first["teacher"], "trainings": f"{first['trainings']}"}
-        rows.append(
-            base
-            | {
-                _label_measure(name): _show_measure(name, mean, std)
-                for name, mean, std in part.select("measure", "mean", "std").iter_rows()
-            }
-        )
-    return _align(rows, ())
+        found = {name: (mean, std) for name, mean, std in part.select("measure", "mean", "std").iter_rows()}
+        shown = {name: _show_measure(name, *found[name]) if name in found else "–" for name in measures}
+        rows.append(base | {_label_measure(name): text for name, text in shown.items()})
+    return rows
 
 
 def _label_measure(name: str) -> str:

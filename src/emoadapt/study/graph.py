@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emoadapt.backbones.base import list_modules
-from emoadapt.config import Study, load_study, objective_features
+from emoadapt.config import Adaptation, Finetuning, Study, load_study, objective_features
 from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
 from emoadapt.config.reading import STUDY_VARIABLE
 from emoadapt.data.objective_targets import describe_target
+from emoadapt.data.streams import AUDIO
 from emoadapt.errors import NO_GPU, ConfigError, ModelError
 from emoadapt.extraction.recipes import (
     JobSize,
@@ -207,9 +208,19 @@ class Graph:
         """Shards of a feature, or of a kept output, `<kind>.<backbone>[.<adaptation>]`, of corpora."""
         return [path for corpus in corpora for path in self.feature_shards(source, corpus)]
 
-    def list_streams(self, stage: Literal["stage1", "stage2"], backbone: str, start: str) -> list[str]:
-        """Features and kept outputs that a training reads, each in the place of its stream."""
+    def list_kept(
+        self, stage: Literal["stage1", "stage2"], backbone: str, start: str, settings: Adaptation | Finetuning
+    ) -> dict[str, str]:
+        """Kept outputs that a training reads in place of streams, by the streams' roles; of audio none where it changes the audio."""
+        streams, changed = self.study.backbones[backbone].streams, bool(getattr(settings, "augmentations", ()))
         kept = self.study.list_kept(stage, backbone, start)
+        return {role: name for role, name in kept.items() if not (changed and streams[role] == AUDIO)}
+
+    def list_streams(
+        self, stage: Literal["stage1", "stage2"], backbone: str, start: str, settings: Adaptation | Finetuning
+    ) -> list[str]:
+        """Features and kept outputs that a training reads, each in the place of its stream."""
+        kept = self.list_kept(stage, backbone, start, settings)
         streams = self.study.backbones[backbone].streams
         return list(dict.fromkeys(kept.get(role, stream.feature) for role, stream in streams.items()))
 
@@ -246,8 +257,9 @@ class Graph:
 
     def stage1_streams(self, backbone: str, adaptation: str) -> list[str]:
         """Shards of what Stage 1 reads besides the training shards: kept front-end output, and features other than audio."""
-        read, corpora = self.list_streams("stage1", backbone, adaptation), self.study.adaptations[adaptation].corpora
-        return [path for name in read if name != "audio" for path in self.kept_shards(name, corpora)]
+        config = self.study.adaptations[adaptation]
+        read = self.list_streams("stage1", backbone, adaptation, config)
+        return [path for name in read if name != "audio" for path in self.kept_shards(name, config.corpora)]
 
     def stage1_state(self, adaptation: str) -> str:
         """Configuration of an adaptation, without the keys that select models and tasks, unless a task's labels choose its epoch."""
@@ -261,10 +273,11 @@ class Graph:
 
     def judge_shards(self, backbone: str, adaptation: str) -> list[str]:
         """Shards of what the backbone reads of the corpus of that dev part."""
-        judge = self.study.adaptations[adaptation].judge
+        config = self.study.adaptations[adaptation]
+        judge = config.judge
         if judge is None:
             return []
-        read = self.list_streams("stage1", backbone, adaptation)
+        read = self.list_streams("stage1", backbone, adaptation, config)
         return [path for name in read for path in self.kept_shards(name, (self.study.tasks[judge].corpus,))]
 
     def stage1_code(self, backbone: str, adaptation: str) -> dict[str, str]:
@@ -273,6 +286,7 @@ class Graph:
         return self.code(
             "cli.adapt",
             f"methods.{settings.method}",
+            *settings.list_modules(),
             *self._backbone_modules(backbone),
             *(f"objectives.{name}" for name in sorted(settings.objectives)),
             also=[*settings.list_libraries(), *self._backbone_libraries(backbone)],
@@ -328,7 +342,7 @@ class Graph:
             return [name_kept("layers", backbone, start)]
         # Of the audio its lengths, where something else is read in its place: they order the batches.
         audio = [name for name in config.features if name == "audio"]
-        return list(dict.fromkeys([*audio, *self.list_streams("stage2", backbone, start)]))
+        return list(dict.fromkeys([*audio, *self.list_streams("stage2", backbone, start, settings)]))
 
     def training_inputs_of(self, setting: Setting, runs: Iterable[Run] = ()) -> dict[str, list[str]]:
         """Shards, Stage-1 model, and tables of other models' runs that a training on a task reads."""
@@ -375,7 +389,7 @@ class Graph:
         settings, backbone = self.study.finetunings[setting.model.finetuning], setting.model.backbone
         modules = [] if settings.frozen else self._backbone_modules(backbone)
         libraries = [*settings.list_libraries(), *(() if settings.frozen else self._backbone_libraries(backbone))]
-        return self.code("cli.train", f"methods.{settings.method}", *modules, also=libraries)
+        return self.code("cli.train", f"methods.{settings.method}", *settings.list_modules(), *modules, also=libraries)
 
     def evaluation_code(self, task: str) -> dict[str, str]:
         """State of the code and the libraries that evaluate a task."""

@@ -345,6 +345,7 @@ class TrainingClips:
             "judge": self.settings.judge,
             "mean_over": self.settings.mean_over,
             "weighting": self.settings.weighting,
+            "augment": [section.model_dump(mode="json") for section in self.settings.augmentations],
             "dimensions": self.dimensions,
             "utterances": used,
             "held_out_share": self.describe_held_out(),
@@ -438,6 +439,7 @@ def _place_checkpoint(job: AdaptationJob) -> Path:
     """
     modules = [
         f"emoadapt.methods.{job.settings.method}",
+        *(f"emoadapt.{name}" for name in job.settings.list_modules()),
         *(f"emoadapt.objectives.{name}" for name in job.settings.objectives),
     ]
     inputs = [*job.files, job.parts, job.normalisers, *job.splits]
@@ -480,6 +482,8 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, e
         **({"epoch chosen by": f"a probe on the labelled dev part of task {settings.judge}"} if settings.judge else {}),
         "licences": list_terms(study, facts["corpora"], facts["objectives"]),
     }
+    if settings.augmentations:
+        card["augmentation"] = [section.describe() for section in settings.augmentations]
     if settings.weighting != "fixed":
         card["weighting"] = f"{settings.weighting}: learned, beginning with the weights above"
     adapter.backbone.save(part, card)

@@ -305,6 +305,8 @@ class _ModelKeeper:
             "fine-tuned on": f"{corpora[0]} ({setting.subset} training clips)",
             **self._describe_dev(score),
         }
+        if job.settings.augmentations:
+            card["augmentation"] = [section.describe() for section in job.settings.augmentations]
         if tested is not None:
             about = f"this run on its fold of {corpora[0]}; means over runs are in the report"
             card[f"test {clips.metric}"] = f"{tested:.3f} ({about})"

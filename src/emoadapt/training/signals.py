@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emoadapt import schema
+from emoadapt.augmentations.base import Augmenter
 from emoadapt.data.batching import load_batches
 from emoadapt.data.clips import Annotate, ClipStore, SignalDataset, Source, VectorDataset
 from emoadapt.data.streams import AUDIO, KEPT, list_columns, replace_role
@@ -263,13 +264,16 @@ def load_signals(
             audio, also where frames are cached: the order of the batches must not tell the two apart.
         settings: `max_seconds`, `crop`, and the size of batches.
         backbone: counts frames, and says to what short clips are lengthened.
-        seed: of order and random crops; None = from short to long, cropped at the beginning.
+        seed: of order, random crops and augmentations; None = from short to long, cropped at the beginning, as the clips are.
     """
     longest = settings.max_seconds
     count = None
     if next(iter(sources.values())).stream in KEPT.values():
         count = lambda seconds: backbone.count_frames(round(seconds * SAMPLE_RATE))  # noqa: E731
-    dataset = SignalDataset(sources, annotate, longest=longest, crop=settings.crop, seed=seed, count=count)
+    augment = Augmenter(settings.augmentations) if seed is not None and settings.augmentations else None
+    dataset = SignalDataset(
+        sources, annotate, longest=longest, crop=settings.crop, seed=seed, count=count, augment=augment
+    )
     n_longest = None if longest is None else round(longest * SAMPLE_RATE)
     cropped = {name: max(min(n, n_longest or n), backbone.shortest) for name, n in lengths.items()}
     return load_batches(dataset, cropped, settings.batch_size, seed, settings.batch_seconds)

@@ -190,7 +190,10 @@ def place_job(job: TaskJob, settings: Sequence[object] = ()) -> Path:
     whole = [astuple(job.setting), drawn, job.task.kind, job.task.outputs, job.settings.describe(), *settings]
     upstream = [path for paths in job.upstream.values() for path in paths]
     inputs = [*job.files, *job.splits, *([] if job.model is None else [job.model]), *upstream]
-    modules = [f"emoadapt.methods.{job.settings.method}"]
+    modules = [
+        f"emoadapt.methods.{job.settings.method}",
+        *(f"emoadapt.{name}" for name in job.settings.list_modules()),
+    ]
     name = name_state(whole, modules, job.settings.list_libraries(), inputs, job.config, job.study.weights_folder)
     place = job.models.with_name(f".{job.models.name}.{name}")
     if find_rank() == 0:

@@ -84,6 +84,7 @@ def test_the_table_of_teachers_is_in_the_report(reported) -> None:
     *_, folder = reported
     text = (folder / "tables" / "teaching.md").read_text()
     assert "wavlm.original.teacher" in text and "CCC valence" in text and "62.5" in text and "0.600 ± 0.141" in text
+    assert "taught (%) | residual (%) | absent (%) | CCC valence | Pearson's r valence" in text
     page = (folder / "index.html").read_text()
     assert "What students were taught" in page and "teacher ccc" not in page
 

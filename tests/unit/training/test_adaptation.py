@@ -329,8 +329,9 @@ def test_missing_normaliser_is_refused(work) -> None:
         {"steps": 33, "schedule": "linear", "patience": 9},
         {"schedule": "plateau", "warmup": 0.5, "weighting": "gradnorm", "accumulate": 4, "patience": 5},
         {"schedule": "linear", "weighting": "uncertainty", "optimizer": "adamw"},
+        {"augment": [{"chain": "ahn2024"}]},
     ],
-    ids=["default", "steps", "plateau", "linear"],
+    ids=["default", "steps", "plateau", "linear", "augmented"],
 )
 def test_killed_run_resumes_and_ends_with_the_same_model(work, settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     work.write_unlabelled()
@@ -354,6 +355,8 @@ def test_killed_run_resumes_and_ends_with_the_same_model(work, settings: dict, m
     steps.clear()
     resumed, again = run(work, "resumed")
     assert set(steps) == {3, 4, 5}
+    card = (model / "README.md").read_text()
+    assert ("| augmentation | ahn2024 (100 %) |" in card) is ("augment" in settings)
     assert (resumed / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
     assert again.equals(curves)
     assert not list(work.folder.glob(".resumed*"))

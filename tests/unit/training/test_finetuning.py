@@ -316,10 +316,14 @@ def test_model_with_the_head_of_transformers(labelled) -> None:
         ({"select": "loss", "head": "challenge", "head_dropout": 0.1}, r"\| dev loss \| (\d\.\d+) \|"),
         ({"train_on_dev": True, "head": "challenge"}, r"\| epochs \| 5, none chosen \|"),
         ({"train_on_dev": True, "head": "challenge", "steps": 7}, r"\| steps \| 7, none chosen \|"),
+        (
+            {"train_on_dev": True, "augment": [{"chain": "ahn2024", "probability": 0.5}]},
+            r"\| augmentation \| ahn2024 \(50 %\) \|",
+        ),
     ],
 )
 def test_a_kept_model_says_how_its_epoch_was_chosen(labelled, settings: dict, said: str) -> None:
-    """And the head of the challenge gives, without its dropout, what the run predicted."""
+    """And, without dropout and augmentation, it gives what the run predicted."""
     labelled.values["keep_models"] = "best"
     labelled.tune(**settings)
     tables = labelled.train(runs=[Run(), Run(seed=1)])

@@ -19,7 +19,7 @@ from emoadapt.study.nodes import Setting
 from emoadapt.study.plan.sizes import CorpusSize
 
 if TYPE_CHECKING:
-    from emoadapt.config import Optimisation, Study
+    from emoadapt.config import Adaptation, Finetuning, Optimisation, Study
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class _Planner:
                 epochs = count_epochs(config, clips * train, seconds * train)
                 work = seconds * train * epochs, seconds * config.held_out * (math.ceil(epochs) + 1)
             done = int(Path(f"results/models/{model}").is_dir() and Path(f"results/curves/{model}.parquet").is_file())
-            hours = self._estimate(backbone, adaptation, "stage1", work, jobs=1)
+            hours = self._estimate(backbone, adaptation, "stage1", self.study.adaptations[adaptation], work, jobs=1)
             rows.append(
                 Row(
                     "stage1",
@@ -158,7 +158,8 @@ class _Planner:
         runs_done = sum(len(jobs[batch]) for batch in done)
         work = self._work_of_run(setting)
         media = None if work is None else to_hours(runs * sum(work))
-        hours = self._estimate(setting.model.backbone, setting.model.start, "stage2", work, runs, len(jobs))
+        settings = self.study.finetunings[setting.model.finetuning]
+        hours = self._estimate(setting.model.backbone, setting.model.start, "stage2", settings, work, runs, len(jobs))
         left = None if hours is None or not runs else hours * (1 - runs_done / runs)
         return replace(row, jobs=len(jobs), jobs_done=len(done), runs=runs, runs_done=runs_done, media_hours=media,
                        hours=hours, hours_left=left)  # fmt: skip
@@ -222,6 +223,7 @@ class _Planner:
         backbone: str,
         start: str,
         stage: Literal["stage1", "stage2"],
+        settings: Adaptation | Finetuning,
         work: tuple[float, float] | None,
         runs: int = 1,
         jobs: int = 1,
@@ -232,8 +234,8 @@ class _Planner:
         startup = jobs * float(self.speeds["startup"]) / 3600
         if not any(work):
             return startup
-        kept = self.study.backbones[backbone].list_kept(stage, start)
-        if any(found.kind == "states" for found in kept.values()):
+        kept = self.graph.list_kept(stage, backbone, start, settings)
+        if any(name.startswith("states.") for name in kept.values()):
             return None  # what follows the last layer alone is not measured
         speed = self._speed(backbone, "cached" if kept else "whole")
         return (
