@@ -309,10 +309,11 @@ def contact_sheet(
     corpus: str,
     output: Annotated[Path, typer.Option(help="Picture to write, .png or .jpg.")] = Path("contact_sheet.png"),
     clips: Annotated[int, typer.Option(min=1, help="Clips to show, spread over the corpus.")] = 24,
+    feature: Annotated[Literal["faces", "landmarks"], typer.Option(help="What to draw.")] = "faces",
     configfile: ConfigFiles = None,
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
 ) -> None:
-    """Draw frames of a corpus with the faces that were found, and their crops."""
+    """Draw frames of a corpus with the faces that were found, and their crops, or with landmarks."""
     from emoadapt.faces.contact_sheet import draw_contact_sheet, write_contact_sheet
 
     study = _study_of(results, configfile)
@@ -320,9 +321,12 @@ def contact_sheet(
         raise ConfigError(f"there is no corpus {corpus}; there is {', '.join(study.corpora)}")
     if "video" not in study.corpora[corpus].modalities:
         raise ConfigError(f"{corpus} has no video; corpora.{corpus}.modalities lists what its clips hold")
-    shards = [sorted((results / kind / corpus).glob("*.parquet")) for kind in ("manifests", "features/faces")]
-    _refuse_other_settings(study, [path for paths in shards for path in paths], results)
-    write_contact_sheet(draw_contact_sheet(Path(study.corpora[corpus].root), *shards, clips), output)
+    manifests, tables = (
+        sorted((results / kind / corpus).glob("*.parquet")) for kind in ("manifests", f"features/{feature}")
+    )
+    _refuse_other_settings(study, [*manifests, *tables], results)
+    sheet = draw_contact_sheet(Path(study.corpora[corpus].root), manifests, tables, clips, feature)
+    write_contact_sheet(sheet, output)
     print(output)
 
 

@@ -28,6 +28,7 @@ KINDS = {
     "corpora": "corpus importer",
     "features": "feature",
     "detectors": "face detector",
+    "landmarkers": "landmark detector",
     "backbones": "backbone architecture",
     "poolings": "pooling",
     "objectives": "objective",

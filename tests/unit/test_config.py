@@ -254,7 +254,11 @@ def test_the_papers_settings_are_the_defaults() -> None:
             "dlib",
             "features.faces.detector: face detector dlib is not known; there is haar, mediapipe, mtcnn, yunet",
         ),
-        ("features.also", ["chroma"], "features.also: chroma is not a feature; choose from audio, compare_frames, "),
+        (
+            "features.also",
+            ["chroma"],
+            "features.also: chroma is not a feature; choose from action_units, audio, compare_frames, ",
+        ),
         ("features.also", ["stall_limit"], "features.also: stall_limit is not a feature"),
         ("features.also", ["egemaps", "egemaps"], "features.also: it repeats egemaps"),
         ("features.egemaps_frames.step_ms", 12, "features.egemaps_frames.step_ms: found 12, allowed is 10, 16 or 20"),
@@ -282,7 +286,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "adaptations.adapted.objectives",
             {"smell": 1.0},
-            "smell is not defined; there is distillation, egemaps, energy, energy_rms, face, l2_sp, sentiment",
+            "smell is not defined; there is action_units, distillation, egemaps, energy, energy_level, energy_rms, face, l2_sp, landmark_motion, ",
         ),
         ("adaptations.adapted.objectives", {}, "adaptations.adapted.objectives"),
         ("adaptations.adapted.corpora", ["speech"], "adaptations.adapted.objectives.face: it needs video"),
@@ -293,13 +297,13 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "backbones.v",
             {"architecture": "vector", "reads": "chroma"},
-            "backbones.v.reads: chroma is not defined; there is audio, compare_frames",
+            "backbones.v.reads: chroma is not defined; there is action_units, audio, compare_frames",
         ),
         *(
             (
                 "backbones.v",
                 {"architecture": "vector", "reads": feature},
-                f"backbones.v.reads: {feature} gives no vector for each clip; there is compare_functionals, egemaps, ",
+                f"backbones.v.reads: {feature} gives no vector for each clip; there is action_units, compare_functionals, egemaps, ",
             )
             for feature in ("audio", "compare_frames", "egemaps_frames", "faces", "transcript")
         ),
@@ -523,7 +527,9 @@ def test_an_original_that_never_saw_stage_1_gets_the_same_freedom() -> None:
 
 def test_objectives_are_found_without_importing_them() -> None:
     assert objective_features() == {
-        "egemaps": "egemaps", "energy": "egemaps", "energy_rms": "rms", "face": "face_embedding", "sentiment": "sentiment",
+        "action_units": "action_units", "egemaps": "egemaps", "energy": "egemaps", "energy_level": "rms", "energy_rms": "rms",
+        "face": "face_embedding", "landmark_motion": "landmark_motion", "landmark_motion_whole": "landmark_motion",
+        "sentiment": "sentiment",
     }  # fmt: skip
 
 

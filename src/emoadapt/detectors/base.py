@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -54,6 +54,10 @@ class Face:
         """Intersection over union of two boxes, 0 to 1."""
         common = self.intersect(other)
         return common / (self.area + other.area - common) if common else 0.0
+
+
+FaceT = TypeVar("FaceT", bound=Face)
+"""A face, or one with more that a detector says of it."""
 
 
 class FaceDetector(Protocol):

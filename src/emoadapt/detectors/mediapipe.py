@@ -5,17 +5,15 @@ Paper: V. Bazarevsky et al., "BlazeFace: sub-millisecond neural face detection o
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from emoadapt.detectors.base import Face
 from emoadapt.errors import ModelError
+from emoadapt.faces.mediapipe import import_mediapipe
 from emoadapt.weights.registry import resolve
 
 WEIGHTS = "mediapipe"
@@ -48,7 +46,7 @@ class MediapipeDetector:
     """
 
     def __init__(self, file: Path, min_score: float = MIN_SCORE) -> None:
-        self._mediapipe = mediapipe = _import_mediapipe()
+        self._mediapipe = mediapipe = import_mediapipe()
         tasks = mediapipe.tasks
         try:
             options = tasks.vision.FaceDetectorOptions(
@@ -74,18 +72,3 @@ class MediapipeDetector:
             x, y = float(box.origin_x), float(box.origin_y)
             faces.append(Face((x, y, x + box.width, y + box.height), detection.categories[0].score))
         return faces
-
-
-def _import_mediapipe() -> ModuleType:
-    """The `mediapipe` module.
-
-    It is imported in a thread of its own: something below it keeps an exception, with it every frame on the stack, and
-    so the detector of whoever imports it first, until the interpreter shuts down.
-    """
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(importlib.import_module, "mediapipe").result()
-    except (ImportError, OSError) as error:
-        raise ModelError(
-            f"MediaPipe cannot be loaded ({error}); run `pip install mediapipe`, or choose another detector"
-        ) from None

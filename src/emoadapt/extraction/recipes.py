@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.config import Study
 from emoadapt.features.base import Extraction, FeatureSection, Network
-from emoadapt.flow.code import code_digest, describe_libraries, own_digest
+from emoadapt.flow.code import code_digest, describe_libraries, digest, own_digest
+from emoadapt.flow.fingerprints import fingerprint_media
 from emoadapt.flow.upstream import Recipe
 from emoadapt.plugins import check_plugin, load_plugin, read_declaration
 from emoadapt.weights.registry import identity
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 ROWS = "emoadapt.flow.upstream"
 """Module that decides rows of all features, besides that of the feature."""
+
+FILES = Path("results/.cache/files")
+"""Fingerprints of files, beside media and weights, that features read."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,20 @@ def study_code(study: Study, *modules: str) -> str:
 
 
 def _model_identity(study: Study, feature: str) -> str:
-    """Which weights a feature uses, by content; empty for features without."""
+    """Which weights and other files a feature reads, by content; empty for features without."""
+    return " ".join(filter(None, [_weights_identity(study, feature), _files_identity(study, feature)]))
+
+
+def _files_identity(study: Study, feature: str) -> str:
+    found = find_section(study, feature).find_files()
+    if found is None:
+        return ""
+    folder, pattern = found
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob(pattern))
+    return digest(fingerprint_media(folder, names, FILES / f"{feature}.json"))
+
+
+def _weights_identity(study: Study, feature: str) -> str:
     network = find_network(study, feature)
     if network is None or network.weights is None:
         return "untrained" if network and network.state == "untrained" else ""

@@ -1,4 +1,4 @@
-"""Contact sheet of detected faces: a frame of each clip, and crops."""
+"""Contact sheet of detected faces: a frame of each clip, and crops; or of landmarks: frames with their points."""
 
 from __future__ import annotations
 
@@ -10,25 +10,34 @@ import numpy as np
 
 from emoadapt import media, schema
 from emoadapt.errors import ClipError, DataError
+from emoadapt.faces.cropping import crop_square
 from emoadapt.faces.opencv import load_opencv
+from emoadapt.faces.traces import read_points
+from emoadapt.features.landmark_motion import UPPER
+from emoadapt.landmarkers.base import enclose
 from emoadapt.storage.tables import read_table
 
-CROPS = 6
-"""Crops shown of a clip, spread over its frames with a face."""
-_HEIGHT, _GAP, _MARGIN = 120, 6, 16
+CROPS, MESHES = 6, 4
+"""Crops, or frames with landmarks, shown of a clip, spread over its frames with a face."""
+_HEIGHT, _MESH_HEIGHT, _GAP, _MARGIN = 120, 240, 6, 16
 _COLUMNS = 2
-_BOX, _TEXT, _PAPER = (240, 228, 66), (34, 34, 34), (255, 255, 255)
+_BOX, _UPPER, _LOWER, _TEXT, _PAPER = (240, 228, 66), (255, 80, 60), (70, 170, 255), (34, 34, 34), (255, 255, 255)
 """RGB."""
+_MESH_MARGIN = 0.2
+"""Widening of the square about the landmarks on each side."""
 
 
-def draw_contact_sheet(root: Path, manifests: Sequence[Path], faces: Sequence[Path], n_clips: int) -> np.ndarray:
+def draw_contact_sheet(
+    root: Path, manifests: Sequence[Path], tables: Sequence[Path], n_clips: int, feature: str = "faces"
+) -> np.ndarray:
     """Draw clips spread over the corpus.
 
     Args:
         root: corpus root.
         manifests: MANIFEST shards.
-        faces: FACES shards of the same corpus.
+        tables: shards of the feature, of the same corpus.
         n_clips: at most so many; clips without a face are shown too, with the reason.
+        feature: `faces` or `landmarks`.
 
     Returns:
         (height, width, 3) uint8 RGB.
@@ -37,8 +46,11 @@ def draw_contact_sheet(root: Path, manifests: Sequence[Path], faces: Sequence[Pa
         DataError: a table is missing, or holds no clips.
     """
     cv2 = load_opencv(1)
-    columns = ["utterance_id", "status", "reason", "n_frames", "frame_seconds", "boxes"]
-    rows = {row["utterance_id"]: (path, row) for path in faces for row in read_table(path, columns=columns).to_pylist()}
+    draw, height = {"faces": (_draw_faces, _HEIGHT), "landmarks": (_draw_landmarks, _MESH_HEIGHT)}[feature]
+    columns = ["utterance_id", "status", "reason", "n_frames", "frame_seconds"]
+    rows = {
+        row["utterance_id"]: (path, row) for path in tables for row in read_table(path, columns=columns).to_pylist()
+    }
     clips = {
         row["utterance_id"]: row
         for path in manifests
@@ -46,10 +58,19 @@ def draw_contact_sheet(root: Path, manifests: Sequence[Path], faces: Sequence[Pa
         if row["utterance_id"] in rows
     }
     if not clips:
-        raise DataError("the tables of faces hold no clips; compute them first (a Snakemake run does)")
+        raise DataError(f"the tables of {feature} hold no clips; compute them first (a Snakemake run does)")
     names = sorted(clips)
     chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(n_clips, len(names))).round().astype(int)]
-    strips = [_draw_clip(cv2, root, clips[name], *rows[name]) for name in chosen]
+    strips = []
+    for name in chosen:
+        shard, row = rows[name]
+        if row["status"] == "ok":
+            pictures = draw(cv2, root, clips[name], row | _read_row(shard, name))
+            text = f"{len(row['frame_seconds'])} of {row['n_frames']} frames"
+            text += f"; {row['reason']}" if row["reason"] else ""
+        else:
+            pictures, text = [_draw_frame(cv2, root, clips[name], None, None)], f"{row['status']}: {row['reason']}"
+        strips.append(_make_strip(cv2, [_scale(cv2, picture, height) for picture in pictures], name, text))
     return _arrange(strips)
 
 
@@ -66,43 +87,63 @@ def write_contact_sheet(sheet: np.ndarray, output: Path) -> None:
     cv2.imwrite(str(output), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 
 
-def _draw_clip(cv2: Any, root: Path, clip: dict[str, Any], shard: Path, row: dict[str, Any]) -> np.ndarray:
-    """One clip: its name, a frame with the box, crops."""
-    if row["status"] == "ok":
-        n_faces = len(row["boxes"])
-        middle = n_faces // 2
-        pictures = [_draw_frame(cv2, root, clip, row["frame_seconds"][middle], row["boxes"][middle])]
-        crops = _read_crops(shard, row["utterance_id"])
-        shown = np.unique(np.linspace(0, n_faces - 1, min(CROPS, n_faces)).round().astype(int))
-        pictures += [_decode(cv2, crops[i]) for i in shown]
-        text = f"{n_faces} of {row['n_frames']} frames" + (f"; {row['reason']}" if row["reason"] else "")
-    else:
-        pictures = [_draw_frame(cv2, root, clip, None, None)]
-        text = f"{row['status']}: {row['reason']}"
-    scaled = [_scale(cv2, picture) for picture in pictures]
-    gap = np.full((_HEIGHT, _GAP, 3), _PAPER, np.uint8)
-    strip = np.hstack([part for picture in scaled for part in (picture, gap)])
+def _draw_faces(cv2: Any, root: Path, clip: dict[str, Any], row: dict[str, Any]) -> list[np.ndarray]:
+    """A frame with the box, and crops."""
+    middle = len(row["boxes"]) // 2
+    frame = _draw_frame(cv2, root, clip, row["frame_seconds"][middle], row["boxes"][middle])
+    return [frame, *(_decode(cv2, row["crops"][i]) for i in _spread(len(row["crops"]), CROPS))]
+
+
+def _draw_landmarks(cv2: Any, root: Path, clip: dict[str, Any], row: dict[str, Any]) -> list[np.ndarray]:
+    """The face in several frames, with the points of upper and lower part (`features.landmark_motion`)."""
+    points, pictures = read_points(row), []
+    for i in _spread(len(points), MESHES):
+        frame = _read_frame(root, clip, row["frame_seconds"][i])
+        pictures.append(_draw_missing() if frame is None else _draw_mesh(cv2, frame, points[i]))
+    return pictures
+
+
+def _draw_mesh(cv2: Any, frame: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """A square about the face, at the height of a strip, with the points."""
+    box = enclose(points)
+    square = crop_square(frame, box, _MESH_MARGIN)
+    scale = _MESH_HEIGHT / len(square)
+    picture = np.ascontiguousarray(_scale(cv2, square, _MESH_HEIGHT))
+    places = (points - (np.array(box[:2]) + np.array(box[2:])) / 2) * scale + _MESH_HEIGHT / 2
+    for number, place in enumerate(places.round().astype(int).tolist()):
+        cv2.circle(picture, place, 2, _UPPER if number in UPPER else _LOWER, -1, cv2.LINE_AA)
+    return picture
+
+
+def _spread(n: int, shown: int) -> list[int]:
+    """At most `shown` of n places, evenly."""
+    return np.unique(np.linspace(0, n - 1, min(shown, n)).round().astype(int)).tolist()
+
+
+def _make_strip(cv2: Any, pictures: Sequence[np.ndarray], *lines: str) -> np.ndarray:
+    """The pictures of one clip, of one height, side by side below its name and what is said of it."""
+    gap = np.full((len(pictures[0]), _GAP, 3), _PAPER, np.uint8)
+    strip = np.hstack([part for picture in pictures for part in (picture, gap)])
     label = np.full((2 * _MARGIN + _GAP, strip.shape[1], 3), _PAPER, np.uint8)
-    for line, words in enumerate((row["utterance_id"], text)):
+    for number, words in enumerate(lines):
         # OpenCV's fonts know ASCII only.
         plain = words.encode("ascii", "replace").decode()
-        place = (0, (line + 1) * _MARGIN - 3)
+        place = (0, (number + 1) * _MARGIN - 3)
         cv2.putText(label, plain, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, _TEXT, 1, cv2.LINE_AA)
     return np.vstack([label, strip])
+
+
+def _draw_missing() -> np.ndarray:
+    return np.full((_HEIGHT, _HEIGHT, 3), 200, np.uint8)
 
 
 def _draw_frame(
     cv2: Any, root: Path, clip: dict[str, Any], seconds: float | None, box: Sequence[float] | None
 ) -> np.ndarray:
     """The frame at a time, or the first one, with its box; grey where the clip cannot be read."""
-    path = root / clip["media"]
-    frame: np.ndarray | None = None
-    try:
-        # From a little before: the frame at that time is the first one that is not earlier.
-        begin = clip["start"] if seconds is None else max(seconds - 1e-3, 0.0)
-        frame = next(media.iterate_frames(path, begin, clip["end"]))[1].copy()
-    except (ClipError, StopIteration):
-        return np.full((_HEIGHT, _HEIGHT, 3), 200, np.uint8)
+    frame = _read_frame(root, clip, seconds)
+    if frame is None:
+        return _draw_missing()
     if box is not None:
         corners = [round(value) for value in box]
         # Two pixels on the sheet.
@@ -111,20 +152,30 @@ def _draw_frame(
     return frame
 
 
-def _read_crops(shard: Path, utterance_id: str) -> list[bytes]:
-    table = read_table(shard, columns=["utterance_id", "crops"])
-    return table.column("crops")[table.column("utterance_id").to_pylist().index(utterance_id)].as_py()
+def _read_frame(root: Path, clip: dict[str, Any], seconds: float | None) -> np.ndarray | None:
+    """The frame at a time, or the first one; None where the clip cannot be read."""
+    # From a little before: the frame at that time is the first one that is not earlier.
+    begin = clip["start"] if seconds is None else max(seconds - 1e-3, 0.0)
+    try:
+        return next(media.iterate_frames(root / clip["media"], begin, clip["end"]))[1].copy()
+    except (ClipError, StopIteration):
+        return None
+
+
+def _read_row(shard: Path, utterance_id: str) -> dict[str, Any]:
+    table = read_table(shard)
+    return table.slice(table.column("utterance_id").to_pylist().index(utterance_id), 1).to_pylist()[0]
 
 
 def _decode(cv2: Any, crop: bytes) -> np.ndarray:
     return cv2.cvtColor(cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def _scale(cv2: Any, picture: np.ndarray) -> np.ndarray:
+def _scale(cv2: Any, picture: np.ndarray, wanted: int) -> np.ndarray:
     """To the height of a strip."""
     height, width = picture.shape[:2]
-    size = (max(1, round(width * _HEIGHT / height)), _HEIGHT)
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if height > _HEIGHT else cv2.INTER_LINEAR)
+    size = (max(1, round(width * wanted / height)), wanted)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if height > wanted else cv2.INTER_LINEAR)
 
 
 def _arrange(strips: Sequence[np.ndarray]) -> np.ndarray:

@@ -20,15 +20,12 @@ from emoadapt.errors import ClipError
 from emoadapt.extraction.ahead import run_ahead
 from emoadapt.faces.opencv import load_opencv, resize
 from emoadapt.faces.search import FaceFinder, Frame
-from emoadapt.faces.tracking import People, Person
+from emoadapt.faces.tracking import People, Person, note_others
 from emoadapt.features.base import Context, guard
 from emoadapt.storage.notes import join_notes
 
 FRAMES_AHEAD, BATCHES_AHEAD = 4, 1
 JPEG_QUALITY = 95
-NOTED_SHARE, NOTED_AREA = 0.1, 0.25
-"""A clip is noted where in this share of its frames with a face another one is seen than the one kept, of at least this share of
-its mean area: smaller ones are people far behind, or no faces."""
 
 
 @dataclass
@@ -80,7 +77,7 @@ class FacesExtractor:
             crops |= self._cut_later(row, seen, person, missing)
         frames = sorted(person.faces)
         return {
-            "reason": join_notes([*seen.notes, _note_others(seen, person)]),
+            "reason": join_notes([*seen.notes, note_others(seen.faces, person)]),
             "n_frames": len(seen.seconds),
             "frame_seconds": [seen.seconds[i] for i in frames],
             "boxes": [list(person.faces[i].box) for i in frames],
@@ -138,19 +135,6 @@ class FacesExtractor:
         bgr = self._cv2.cvtColor(crop, self._cv2.COLOR_RGB2BGR)
         _, encoded = self._cv2.imencode(f".{self._config.crop_format}", bgr, self._encoding)
         return encoded.tobytes()
-
-
-def _note_others(seen: _Seen, person: Person) -> str | None:
-    """A note for a clip in which several faces of about equal importance appear."""
-    least = NOTED_AREA * person.area / len(person.faces)
-    others = sum(
-        any(face is not person.faces.get(number) and face.area >= least for face in faces)
-        for number, faces in enumerate(seen.faces)
-    )
-    with_face = sum(map(bool, seen.faces))
-    if others < NOTED_SHARE * with_face:
-        return None
-    return f"several_faces: others than the one kept in {others} of {with_face} frames with a face"
 
 
 def crop_square(frame: np.ndarray, box: Sequence[float], margin: float) -> np.ndarray:

@@ -15,13 +15,12 @@ from typing import cast
 import numpy as np
 
 from emoadapt.detectors.base import Face, FaceDetector, NearDetector
+from emoadapt.faces.tracking import merge_boxes
 
 BATCH_PIXELS = 8 * 640 * 480
 """Pixels detected at once: eight frames of an ordinary clip, one of a large one, so memory does not follow the clip."""
 HELD_PIXELS = 4 * BATCH_PIXELS
 """Pixels held of a batch, the frames between detections included."""
-SAME_FACE = 0.5
-"""Smallest share of the smaller of two boxes of one detection, lying inside the other, that makes them one face."""
 AGREEMENT = 0.5
 """Smallest intersection over union of a face's boxes in two detections between which they are carried."""
 SURE_SCORE = 0.9
@@ -157,15 +156,6 @@ def batch_groups(groups: Iterable[list[Frame]]) -> Iterator[list[list[Frame]]]:
             batch.append(group)
             held += len(group)
         yield batch
-
-
-def merge_boxes(faces: Iterable[Face]) -> list[Face]:
-    """The faces of a detection, each once: of boxes that lie half inside each other the largest is kept, which is first."""
-    kept: list[Face] = []
-    for face in sorted(faces, key=lambda face: -face.area):
-        if not any(face.intersect(other) >= SAME_FACE * min(face.area, other.area) for other in kept):
-            kept.append(face)
-    return kept
 
 
 def pair_faces(before: Sequence[Face], after: Sequence[Face]) -> list[tuple[Face, Face]] | None:

@@ -79,6 +79,10 @@ class FeatureSection(Section):
         """Columns of the manifest, beside media, start and end, on which a row depends."""
         return ()
 
+    def find_files(self) -> tuple[Path, str] | None:
+        """Folder and pattern of files, beside media and weights, that rows are read from; their content is part of the recipe."""
+        return None
+
     def needs_gpu(self) -> bool:
         """Whether the engine in force runs on a GPU where there is one."""
         return False

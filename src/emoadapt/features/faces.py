@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from emoadapt import schema
-from emoadapt.errors import ConfigError
-from emoadapt.features.base import Context, Extractor, FeatureSection, Network
-from emoadapt.plugins import check_plugin, collect_declarations, read_declaration, read_declarations
+from emoadapt.faces.sections import DetectorSection
+from emoadapt.features.base import Context, Extractor
 
 INPUTS = ("manifest",)
 TERMS = None
@@ -45,12 +44,11 @@ TABLE = schema.make_feature_table(
     schema.column("crops", pa.list_(pa.binary()), "(n_faces,) JPEG or PNG, square RGB crop of crop_size x crop_size"),
 )
 
-REQUIRED = ("WEIGHTS", "STATE", "GPU", "HONOURS")
-"""What the module of a detector must declare, as literals; `emoadapt.detectors.base` says what it means."""
 
-
-class Config(FeatureSection):
+class Config(DetectorSection):
     """Face detection and cropping."""
+
+    KIND, ROLE, OPTIONAL = "detectors", "face detection", ("min_face", "search")
 
     detector: str = "mtcnn"
     """A module of `emoadapt.detectors`. `mtcnn` is the paper's; `haar` needs no weights."""
@@ -80,51 +78,6 @@ class Config(FeatureSection):
     """Format of stored crops: JPEG of quality 95, or PNG, which is lossless and four times as large."""
     max_seconds: float = Field(600.0, gt=0)
     """Longer clips are set aside (`too_long`) without being decoded; a segment counts by its own length."""
-
-    @field_validator("detector")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        try:
-            declared = read_declarations("detectors", check_plugin("detectors", value))
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-        if lacking := [name for name in REQUIRED if name not in declared]:
-            raise ValueError(f"face detector {value} does not declare {', '.join(lacking)}; see docs/add-a-detector.md")
-        return value
-
-    @model_validator(mode="after")
-    def _honoured(self) -> Config:
-        wanted = [*(["min_face"] if self.min_face is not None else []), *(["search"] if self.search == "near" else [])]
-        for key in wanted:
-            able = [name for name, keys in collect_declarations("detectors", "HONOURS").items() if key in keys]
-            if self.detector not in able:
-                raise ValueError(
-                    f"{key}: {self.detector} has no such setting; leave the key out, or use {' or '.join(able)}"
-                )
-        return self
-
-    def describe_network(self) -> Network:
-        """The detector, with its usual weights or others."""
-        weights = self.weights or self._read("WEIGHTS")
-        state, stand_in = self._read("STATE"), self._read("STAND_IN")
-        carried = weights is None and state == "pretrained"
-        return Network("face detection", self.detector, state, weights, carried, stand_in=stand_in)
-
-    def list_modules(self) -> tuple[str, ...]:
-        """The detector's."""
-        return (f"emoadapt.detectors.{self.detector}",)
-
-    def needs_gpu(self) -> bool:
-        """Whether the detector does."""
-        return bool(self._read("GPU"))
-
-    def runs_parallel(self) -> bool:
-        """Yes."""
-        return True
-
-    def _read(self, constant: str) -> Any:
-        """What the detector declares."""
-        return read_declaration("detectors", self.detector, constant)
 
 
 def load(config: Config, context: Context) -> Extractor:

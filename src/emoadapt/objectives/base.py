@@ -87,7 +87,7 @@ class Objective(ABC):
             prediction: (batch, dimension) output of the head.
             target: (batch, dimension); rows of clips without it are ignored.
             mask: (batch,) boolean, True where the target is there.
-            reduction: over the dimensions of a regression target.
+            reduction: over the dimensions of a target of several numbers.
 
         Returns:
             Scalar; 0, with a gradient of zeros, when no clip of the batch has the target.
@@ -126,20 +126,46 @@ class Regression(Objective):
         return {"ccc": float(torch.nan_to_num(ccc).mean())}
 
 
-class Half(Objective):
-    """Classification of a number as above or below the training part's median, by binary cross-entropy (G25, text to Fig. 4)."""
+class Level(Objective):
+    """Classification of numbers as above or below a threshold, by binary cross-entropy.
+
+    The threshold of each number is `centre`, the mean (G22) or the median (G25, text to Fig. 4), over the training part.
+    """
 
     normalised = True
-    centre = "median"
 
     def clip_losses(self, prediction: Tensor, target: Tensor, reduction: Reduction) -> Tensor:
-        """Binary cross-entropy of each clip; `reduction` concerns regression only."""
+        """Mean or sum of the binary cross-entropies of a clip's numbers."""
         above = (target > 0).float()
-        return torch.nn.functional.binary_cross_entropy_with_logits(prediction, above, reduction="none").mean(dim=1)
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(prediction, above, reduction="none")
+        return losses.mean(dim=1) if reduction == "mean" else losses.sum(dim=1)
 
     def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
-        """Share of clips whose half is predicted."""
-        return {"accuracy": float(((prediction > 0) == (target > 0)).double().mean())}
+        """As `count_hits`."""
+        return count_hits(prediction > 0, target > 0)
+
+
+class Classes(Objective):
+    """Classification by cross-entropy against the arg-max of a vector with one number a class."""
+
+    normalised = False
+
+    def clip_losses(self, prediction: Tensor, target: Tensor, reduction: Reduction) -> Tensor:
+        """Cross-entropy of each clip; `reduction` concerns several numbers only."""
+        return torch.nn.functional.cross_entropy(prediction, target.argmax(dim=1), reduction="none")
+
+    def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        """As `count_hits`."""
+        return count_hits(prediction.argmax(dim=1, keepdim=True), target.argmax(dim=1, keepdim=True))
+
+
+def count_hits(predicted: Tensor, true: Tensor) -> dict[str, float]:
+    """Share of clips whose class is predicted, and the share that the most frequent class has; classes (n, n_tasks), means over tasks."""
+    most = torch.stack([column.unique(return_counts=True)[1].max() for column in true.unbind(dim=1)])
+    return {
+        "accuracy": float((predicted == true).double().mean()),
+        "majority": float(most.double().mean() / len(true)),
+    }
 
 
 class Constraint(ABC):

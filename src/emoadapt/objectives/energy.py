@@ -18,7 +18,7 @@ LOUDNESS = 0
 """Place of `Loudness_sma3` in the eGeMAPS vector."""
 
 
-class Objective(base.Half):
+class Objective(base.Level):
     """Whether an utterance is louder than the median utterance: binary cross-entropy.
 
     "The binary task of predicting if the speech energy is higher or lower than the median energy across sentences" (G25,
@@ -27,6 +27,8 @@ class Objective(base.Half):
     The vector is there anyway. The median is that of the training part, and with `normalise: corpus` of each corpus, whose
     recording levels differ.
     """
+
+    centre = "median"
 
     def select(self, raw: np.ndarray) -> np.ndarray:
         """Loudness alone, (1,)."""

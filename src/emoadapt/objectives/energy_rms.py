@@ -13,8 +13,10 @@ FEATURE = "rms"
 COLUMN = "rms"
 
 
-class Objective(base.Half):
+class Objective(base.Level):
     """Whether an utterance has more energy than the median utterance: binary cross-entropy."""
+
+    centre = "median"
 
     def name_engine(self, features: Features) -> str:
         """The library."""

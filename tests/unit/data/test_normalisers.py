@@ -84,3 +84,23 @@ def test_objective_without_any_target_is_refused(two_corpora: dict) -> None:
     write_table(folder / "parts.parquet", rows, schema.PARTS)
     with pytest.raises(DataError, match="objective egemaps: no training clip"):
         fit(two_corpora, "global")
+
+
+def test_thresholds_of_levels_are_means_of_the_training_part(tmp_path: Path) -> None:
+    """Of two parts of the face each its own: means of 0, 2, 7 and of 3, 3, 6; the held-out clip does not count."""
+    values, parts = [[0, 3], [2, 3], [7, 6], [900, 900]], ["train", "train", "train", "held_out"]
+    names = [f"a/{number}" for number in range(4)]
+    rows = [
+        {"utterance_id": name, "key": "k", "status": "ok", "landmark_motion": value, "landmark_motion_whole": value[:1]}
+        for name, value in zip(names, values, strict=True)
+    ]
+    write_table(tmp_path / "motion.parquet", rows, schema.feature_table("landmark_motion"))
+    table = [{"utterance_id": name, "corpus": "a", "part": part} for name, part in zip(names, parts, strict=True)]
+    write_table(tmp_path / "parts.parquet", table, schema.PARTS)
+    shards = {"a": [tmp_path / "motion.parquet"]}
+    targets = {name: (name, shards) for name in ("landmark_motion", "landmark_motion_whole")}
+    fit_normalisers(targets, tmp_path / "parts.parquet", "global", tmp_path / "n.parquet")
+    found = {
+        row["objective"]: row["mean"] for row in read_table(tmp_path / "n.parquet", schema.NORMALISERS).to_pylist()
+    }
+    assert found == {"landmark_motion": [3, 4], "landmark_motion_whole": [3]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +68,9 @@ def test_an_edit_of_a_feature_concerns_itself_alone(monkeypatch: pytest.MonkeyPa
         ("acoustics.smile", {"egemaps", "egemaps_frames", "egemaps_functionals", "compare_frames", "compare_functionals"}),
         ("faces.cropping", {"faces"}),
         ("faces.search", {"faces"}),
+        ("faces.tracking", {"faces", "landmarks"}),
+        ("faces.traces", {"landmark_motion", "action_units"}),
+        ("faces.action_units", {"action_units"}),
         ("faces.onnx_network", {"face_embedding"}),
         ("transcription.whisper_recogniser", {"transcript"}),
         ("transcription.tokens", {"text_tokens", "text_embedding", "sentiment"}),
@@ -92,10 +96,42 @@ def test_faces_depend_on_their_own_detector(monkeypatch: pytest.MonkeyPatch, det
         assert concerned == ({"faces"} if other == detector else set()), other
 
 
+@pytest.mark.parametrize("detector", list_plugins("landmarkers"))
+def test_landmarks_depend_on_their_own_detector(monkeypatch: pytest.MonkeyPatch, detector: str) -> None:
+    """And on no other; what is computed of them is keyed by their rows."""
+    for other in list_plugins("landmarkers"):
+        concerned = find_concerned(monkeypatch, f"emoadapt.landmarkers.{other}", landmarks={"detector": detector})
+        assert concerned == ({"landmarks"} if other == detector else set()), other
+
+
+def test_files_that_a_user_brings_are_part_of_the_recipe_by_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CSV file of OpenFace that is edited, added or renamed makes landmarks stale, a touched one does not."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "openface/talks").mkdir(parents=True)
+    file = tmp_path / "openface/talks/a.csv"
+    file.write_text("frame\n1\n")
+    study = make_study(landmarks={"detector": "openface_csv"})
+
+    def identify() -> str:
+        return describe_recipe(study, "landmarks").model
+
+    first = identify()
+    assert first and describe_recipe(study, "action_units").model == ""
+    os.utime(file, (1, 1))
+    assert identify() == first
+    file.write_text("frame\n2\n")
+    edited = identify()
+    file.rename(file.with_name("b.csv"))
+    assert len({first, edited, identify()}) == 3
+    assert describe_recipe(make_study(), "landmarks").model.startswith("sha256:")
+
+
 def test_finding_fetching_and_describing_weights_makes_no_row_stale() -> None:
     """Symptom: a new sentence in a message of the registry would have had all speech recognised again."""
     modules = [f"emoadapt.features.{name}" for name in list_plugins("features")]
-    modules += [f"emoadapt.detectors.{name}" for name in list_plugins("detectors")]
+    modules += [f"emoadapt.{kind}.{name}" for kind in ("detectors", "landmarkers") for name in list_plugins(kind)]
     found = code.read_covered(*modules)
     aside = ("registry", "inventory", "fetching", "cards")
     assert not {name for name in found if name.rpartition(".")[2] in aside}
@@ -139,6 +175,8 @@ def test_declarations_for_people_and_clusters_make_no_row_stale(own: Path) -> No
         ("text_tokens", {"languages": None}, False),
         ("text_embedding", {"layer": 6}, False),
         ("text_embedding", {"batch_size": 3}, True),
+        ("action_units", {"thresholds": {12: 0.3}}, False),
+        ("landmark_motion", {"scale": "image"}, False),
     ],
 )
 def test_a_key_that_is_not_read_changes_no_recipe(feature: str, keys: dict[str, Any], same: bool) -> None:
@@ -200,6 +238,7 @@ def test_jobs_ask_for_what_their_engines_use() -> None:
         "audio": (4, 0), "egemaps": (4, 0), "egemaps_frames": (4, 0), "egemaps_functionals": (4, 0), "compare_frames": (4, 0),
         "compare_functionals": (4, 0), "faces": (4, 0), "face_embedding": (1, 1), "transcript": (1, 1), "sentiment": (1, 1),
         "pase_frames": (1, 1), "rms": (4, 0), "text_tokens": (1, 0), "text_embedding": (1, 1), "whisper_frames": (1, 1),
+        "rms": (4, 0), "landmarks": (4, 0), "landmark_motion": (1, 0), "action_units": (1, 0),
     }  # fmt: skip
     job = found["faces"]
     assert (job.memory_mb, job.memory_mb_per_thread, job.minutes) == (3000, 1000, 720)
@@ -211,7 +250,9 @@ def test_jobs_ask_for_what_their_engines_use() -> None:
 def test_features_are_computed_after_what_they_need() -> None:
     assert list_upstream("sentiment") == ["audio", "transcript", "sentiment"]
     assert list_upstream("audio") == ["audio"]
-    assert [name for name in list_plugins("features") if needs_video(name)] == ["face_embedding", "faces"]
+    assert list_upstream("action_units") == ["landmarks", "action_units"]
+    video = ["action_units", "face_embedding", "faces", "landmark_motion", "landmarks"]
+    assert [name for name in list_plugins("features") if needs_video(name)] == video
 
 
 @pytest.mark.parametrize(

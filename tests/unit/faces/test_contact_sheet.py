@@ -78,3 +78,21 @@ def test_nothing_to_show_and_odd_names_are_one_sentence(tables: tuple[Path, Path
         write_contact_sheet(np.zeros((4, 4, 3), np.uint8), tmp_path / "sheet.gif")
     write_contact_sheet(np.zeros((4, 4, 3), np.uint8), tmp_path / "new" / "sheet.png")
     assert cv2.imread(str(tmp_path / "new" / "sheet.png")).shape == (4, 4, 3)
+
+
+def test_landmarks_are_where_they_belong(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    """A face of 60 x 50 pixels: the square about it, 84 pixels wide, is 240 on the sheet."""
+    points = np.stack([np.linspace(40, 100, 68), np.full(68, 55.0)], axis=1)
+    points[0, 1], points[67, 1] = 30, 80
+    row = {"utterance_id": "talks/a", "key": "k", "status": "ok", "n_frames": 5, "frame_seconds": [0.0, 0.2]}
+    row |= {"landmarks": np.stack([points, points]).astype("<f4").tobytes()}
+    write_table(tmp_path / "landmarks.parquet", [row], schema.feature_table("landmarks"))
+    sheet = draw_contact_sheet(tmp_path, [tables[0]], [tmp_path / "landmarks.parquet"], 1, "landmarks")
+    lower, upper = near(sheet, (70, 170, 255)), near(sheet, (255, 80, 60))
+    # The outermost are of the lower part; brows and eyes lie between, on the line in the middle.
+    first = lower[1][lower[1] < 240]
+    assert first.min() == pytest.approx(120 - 30 * 240 / 84, abs=4) and first.max() == pytest.approx(
+        120 + 30 * 240 / 84, abs=4
+    )
+    assert np.ptp(lower[0]) == pytest.approx(50 * 240 / 84, abs=6) and np.ptp(upper[0]) < 8 and len(upper[0])
+    assert sheet.shape[1] > 2 * 240, "both frames"

@@ -12,7 +12,8 @@ from emoadapt import media, schema
 from emoadapt.detectors.base import Face
 from emoadapt.errors import ClipError
 from emoadapt.faces import cropping as module
-from emoadapt.faces.cropping import NOTED_AREA, NOTED_SHARE, FacesExtractor, crop_square
+from emoadapt.faces.cropping import FacesExtractor, crop_square
+from emoadapt.faces.tracking import NOTED_AREA, NOTED_SHARE
 from emoadapt.features.base import Context
 from emoadapt.features.faces import Config as FacesConfig
 

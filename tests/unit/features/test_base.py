@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from bad_clips import write_good_clips
+from openface_files import make_face, write_openface
 
 from emoadapt import schema
 from emoadapt.features.base import Context, FeatureSection
@@ -31,6 +32,7 @@ LIGHT = {
     "text_embedding": {"model": "text"},
     "whisper_frames": {"model": "speech"},
     "pase_frames": {"weights": None},
+    "landmarks": {"detector": "openface_csv"},
 }
 """Sections that need no weights but small encoders, `text` and `speech`, that the test makes."""
 
@@ -43,7 +45,7 @@ def list_sections(feature: str) -> list[FeatureSection]:
         if name == "engine" and get_origin(field.annotation) is Literal:
             sections += [config(engine=engine) for engine in get_args(field.annotation)]
         if name == "detector":
-            sections += [config(detector=detector) for detector in list_plugins("detectors")]
+            sections += [config(detector=detector) for detector in list_plugins(config.KIND)]
     return sections
 
 
@@ -150,7 +152,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict
     write_good_clips(folder, 1)
     save_encoder(folder / "text")
     save_whisper(folder / "speech")
-    clip = dict.fromkeys(schema.MANIFEST.names) | {"path": folder / "good0.mp4"}
+    write_openface(folder / "good0.csv", [make_face(x=number) for number in range(8)])
+    clip = dict.fromkeys(schema.MANIFEST.names) | {
+        "path": folder / "good0.mp4",
+        "media": "good0.mp4",
+        "utterance_id": "c/good0",
+    }
     rows: dict[str, dict[str, Any]] = {"manifest": clip}
 
     def compute(feature: str) -> dict[str, Any]:
@@ -161,7 +168,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict
                 inputs |= {key: value for key, value in compute(name).items() if key not in ("status", "reason")}
             if "transcript" in module.INPUTS:
                 inputs |= {"text": "the dogs are so happy", "language": "en"}
-            config = module.Config.model_validate(LIGHT.get(feature, {}))
+            own = {"folder": str(folder)} if feature == "landmarks" else {}
+            config = module.Config.model_validate(LIGHT.get(feature, {}) | own)
             (rows[feature],) = module.load(config, Context(folder)).extract([inputs])
         return rows[feature]
 

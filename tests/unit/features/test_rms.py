@@ -36,3 +36,12 @@ def test_twice_as_loud_is_twice_as_much_and_fits_the_table() -> None:
     assert measure(2 * samples) == pytest.approx(2 * measure(samples), rel=1e-5)
     row = {"utterance_id": "c/x", "key": "k", "status": "ok", "rms": [measure(samples)]}
     assert pa.Table.from_pylist([row], schema=schema.feature_table("rms")).num_rows == 1
+
+
+def test_it_is_librosa_s_own_value() -> None:
+    """G22 computes the STFT, then the RMS, with librosa."""
+    import librosa
+
+    samples = np.random.default_rng(5).integers(-9000, 9000, 32000)
+    stft = np.abs(librosa.stft(samples.astype(np.float32) / 32768, pad_mode="constant"))
+    assert measure(samples) == pytest.approx(float(librosa.feature.rms(S=stft).mean()), rel=1e-6)

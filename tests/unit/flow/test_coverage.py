@@ -51,12 +51,16 @@ COMMANDS = {
     "report": ["cli.report", "extraction.recipes", "flow.provenance"],
 }
 """Rule -> what its `code` is of, where it is no method of the graph that says it."""
-FEATURES = ("audio", "egemaps", "faces", "face_embedding", "transcript", "sentiment", "rms", "compare_functionals")
+FEATURES = (
+    "audio", "egemaps", "faces", "face_embedding", "transcript", "sentiment", "rms", "compare_functionals", "landmarks",
+    "landmark_motion", "action_units",
+)  # fmt: skip
 POOLED, ENCODER = ["poolings.mean"], ["backbones.base", "backbones.speech_transformer"]
 JOBS: dict[str, list[str]] = {
     **COMMANDS,
     **{f"extract {name}": ["cli.extract", f"features.{name}"] for name in FEATURES},
     "extract faces": ["cli.extract", "features.faces", "detectors.mtcnn"],
+    "extract landmarks": ["cli.extract", "features.landmarks", "landmarkers.mediapipe"],
     "keep": ["cli.keep", *ENCODER],
     "normalisers": ["cli.normalisers", "objectives.egemaps", "objectives.sentiment", "objectives.face"],
     "adapt": ["cli.adapt", "methods.adapt", *ENCODER, *POOLED, "objectives.egemaps", "objectives.sentiment", "objectives.face"],
@@ -267,7 +271,8 @@ LIBRARIES = {
     "scikit-learn": {"train logistic", "train svm"},
     "scipy": {"parts", "evaluate"},
     "opensmile": {"extract egemaps", "extract compare_functionals"},
-    "av": {"extract audio", "extract faces", "report"},
+    "av": {"extract audio", "extract faces", "extract landmarks", "report"},
+    "mediapipe": {"extract landmarks"},
     "opencv-python-headless": {"extract faces", "extract face_embedding"},
     "onnxruntime-gpu": {"extract face_embedding"},
     "librosa": {"extract rms"},

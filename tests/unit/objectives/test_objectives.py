@@ -17,7 +17,9 @@ from emoadapt.plugins import FOLDER_VARIABLE
 
 def test_features_are_read_without_importing() -> None:
     assert objective_features() == {
-        "egemaps": "egemaps", "energy": "egemaps", "energy_rms": "rms", "face": "face_embedding", "sentiment": "sentiment",
+        "action_units": "action_units", "egemaps": "egemaps", "energy": "egemaps", "energy_level": "rms", "energy_rms": "rms",
+        "face": "face_embedding", "landmark_motion": "landmark_motion", "landmark_motion_whole": "landmark_motion",
+        "sentiment": "sentiment",
     }  # fmt: skip
 
 
@@ -38,20 +40,53 @@ def test_sentiment_is_cross_entropy_with_the_most_probable_class() -> None:
     assert loss.item() == pytest.approx(expected.item())
 
 
-@pytest.mark.parametrize("name", ["energy", "energy_rms"])
-def test_energy_is_whether_loudness_or_rms_is_above_its_centre(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "centre"),
+    [("energy", "median"), ("energy_rms", "median"), ("energy_level", "mean"), ("landmark_motion_whole", "mean")],
+)
+def test_levels_are_whether_a_number_is_above_its_centre(name: str, centre: str) -> None:
     objective = load_objective(name)
     raw = np.arange(25.0 if name == "energy" else 1.0) + 7
-    assert objective.select(raw).tolist() == [7.0] and objective.centre == "median"
+    assert objective.select(raw).tolist() == [7.0] and objective.centre == centre and objective.normalised
     prediction, target = torch.tensor([[0.0], [2.0], [-1.0]]), torch.tensor([[-0.1], [3.0], [0.2]])
     # -log(1 - sigmoid(0)), -log(sigmoid(2)), -log(sigmoid(-1))
     expected = torch.tensor([math.log(2), math.log(1 + math.exp(-2)), math.log(1 + math.e)])
     torch.testing.assert_close(objective.clip_losses(prediction, target, "mean"), expected)
-    assert objective.metrics(prediction, target) == {"accuracy": pytest.approx(2 / 3)}
+    assert objective.metrics(prediction, target) == {
+        "accuracy": pytest.approx(2 / 3), "majority": pytest.approx(2 / 3),
+    }  # fmt: skip
     assert objective.head(8, 1)(torch.zeros(3, 8)).shape == (3, 1)
 
 
-@pytest.mark.parametrize("name", ["egemaps", "sentiment", "face", "energy", "energy_rms"])
+def test_two_parts_of_the_face_are_two_binary_tasks() -> None:
+    objective = load_objective("landmark_motion")
+    prediction = torch.tensor([[0.0, 2.0], [-1.0, 1.0], [3.0, -2.0]])
+    target = torch.tensor([[1.0, -1.0], [-0.5, 0.2], [2.0, 4.0]])
+    # Of the first clip -log(sigmoid(0)) and -log(1 - sigmoid(2)).
+    first = [math.log(2), math.log(1 + math.e**2)]
+    assert objective.clip_losses(prediction, target, "mean")[0].item() == pytest.approx(sum(first) / 2)
+    assert objective.clip_losses(prediction, target, "sum")[0].item() == pytest.approx(sum(first))
+    # Right are 2 of 3 (0 is not above) and 1 of 3; most frequent are 2 of 3 and 2 of 3.
+    assert objective.metrics(prediction, target) == {"accuracy": pytest.approx(0.5), "majority": pytest.approx(2 / 3)}
+    assert objective.head(8, 2)(torch.zeros(3, 8)).shape == (3, 2)
+
+
+def test_the_emotion_of_action_units_is_one_of_five() -> None:
+    prediction = torch.tensor([[2.0, 0.0, 0.0, 0.0, -1.0], [0.0, 0.0, 3.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0]])
+    target = torch.eye(5)[[0, 4, 4]]
+    objective = load_objective("action_units")
+    expected = torch.nn.functional.cross_entropy(prediction, torch.tensor([0, 4, 4]))
+    assert objective.loss(prediction, target, torch.ones(3, dtype=bool), "mean").item() == pytest.approx(
+        expected.item()
+    )
+    assert objective.metrics(prediction, target) == {
+        "accuracy": pytest.approx(2 / 3), "majority": pytest.approx(2 / 3),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["action_units", "egemaps", "sentiment", "face", "energy", "energy_rms", "landmark_motion"]
+)
 def test_batch_without_targets_costs_nothing_and_still_has_a_gradient(name: str) -> None:
     prediction = torch.ones(2, 3, requires_grad=True)
     loss = load_objective(name).loss(prediction, torch.zeros(2, 3), torch.tensor([False, False]), "mean")
@@ -88,11 +123,11 @@ def test_ccc_equals_torchmetrics() -> None:
 def test_accuracy_counts_the_most_probable_class() -> None:
     prediction = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     target = torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.1, 0.9]])
-    assert load_objective("sentiment").metrics(prediction, target) == {"accuracy": 0.5}
+    assert load_objective("sentiment").metrics(prediction, target) == {"accuracy": 0.5, "majority": 0.5}
 
 
 def test_unknown_objective_is_answered_with_the_known() -> None:
-    with pytest.raises(ConfigError, match="objective pitch is not known; there is distillation, egemaps"):
+    with pytest.raises(ConfigError, match="objective pitch is not known; there is action_units, distillation, egemaps"):
         load_objective("pitch")
 
 

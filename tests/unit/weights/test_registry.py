@@ -66,7 +66,7 @@ def _lock(folder: Path, **entries: dict) -> None:
 
 def test_every_model_of_the_papers_is_registered():
     assert {
-        "mtcnn", "yunet", "mediapipe", "mediapipe_landmarker", "mini_xception_fer2013", "enet_b2_8",
+        "mtcnn", "yunet", "mediapipe", "mediapipe_landmarker", "mediapipe_blendshapes", "mini_xception_fer2013", "enet_b2_8",
         "cardiffnlp/twitter-xlm-roberta-base-sentiment", "roberta-base", "bert-base-uncased",
         "facebook/wav2vec2-base", "microsoft/wavlm-base", "facebook/hubert-base-ls960", "facebook/data2vec-audio-base",
         "MIT/ast-finetuned-audioset-10-10-0.4593",
@@ -350,7 +350,9 @@ def test_a_memory_that_cannot_be_written_is_no_error(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif("EMOADAPT_MODELS" not in os.environ, reason="EMOADAPT_MODELS is not set")
-@pytest.mark.parametrize("name", ["mtcnn", "yunet", "mediapipe", "mediapipe_landmarker", "mini_xception_fer2013"])
+@pytest.mark.parametrize(
+    "name", ["mtcnn", "yunet", "mediapipe", "mediapipe_landmarker", "mediapipe_blendshapes", "mini_xception_fer2013"]
+)
 def test_real_weights_have_their_pins_and_sizes(name):
     models, entry = Path(os.environ["EMOADAPT_MODELS"]), list_weights()[name]
     assert resolve(name, models).exists()

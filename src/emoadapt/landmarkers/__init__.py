@@ -1,0 +1,5 @@
+"""Landmark detectors, one module each: see `base`."""
+
+from emoadapt.plugins import extend_path
+
+__path__ = extend_path(__path__, __name__)
