@@ -247,7 +247,7 @@ def test_family_that_declares_too_little_is_named(tmp_path: Path, monkeypatch: p
         ({"untrained": {}}, "b.architecture: this key is required"),
         (
             {"architecture": "av_hubert", "untrained": {}, "cnn": "both"},
-            "b.cnn: this key is not known; `cnn` is a key of architecture wav2vec2, wavlm, hubert, data2vec, auto, whisper; "
+            "b.cnn: this key is not known; `cnn` is a key of architecture wav2vec2, wavlm, hubert, data2vec, auto, wav2vec2_lld, whisper; "
             "av_hubert has none",
         ),
         (
