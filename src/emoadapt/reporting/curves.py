@@ -43,7 +43,8 @@ def draw_adaptation(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
                 if part.is_empty():
                     axis.remove()
                     continue
-                _draw_curve(axis, part)
+                baseline = metric.replace("accuracy_", "majority_", 1) if metric.startswith("accuracy_") else ""
+                _draw_curve(axis, part, frame.filter(run=run, metric=baseline)["value"])
                 axis.set_title(_name_panel(metric, run, part))
                 axis.set_xlabel("epoch")
         save_figure(figure, out, name)
@@ -52,7 +53,7 @@ def draw_adaptation(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
 
 def _arrange_metrics(found: set[str], objectives: list[str]) -> list[list[str]]:
     """Losses, then scores (`ccc_<objective>`, `accuracy_<objective>`), each below the loss of its objective; empty where there is none."""
-    scores = {metric.partition("_")[2]: metric for metric in found if metric.partition("_")[0] != "loss"}
+    scores = {metric.partition("_")[2]: metric for metric in found if not metric.startswith(("loss", "majority_"))}
     losses = [f"loss_{objective}" if objective else "loss" for objective in objectives]
     return [losses, [scores.get(objective, "") for objective in objectives]] if scores else [losses]
 
@@ -62,11 +63,16 @@ def _name_panel(metric: str, run: str, part: pl.DataFrame) -> str:
         kept = part.filter(pl.col("best"))["epoch"].unique().to_list()
         return f"{run}{f', epoch {kept[0]} kept' if kept else ''}\nloss (weighted sum)"
     kind, _, objective = metric.partition("_")
-    return f"{objective}: {kind.upper() if kind == 'ccc' else kind}"
+    gap = ": " if len(objective) < 20 else "\n"
+    return f"{objective}{gap}{kind.upper() if kind == 'ccc' else kind}"
 
 
-def _draw_curve(axis: Axes, frame: pl.DataFrame) -> None:
+def _draw_curve(axis: Axes, frame: pl.DataFrame, majority: pl.Series) -> None:
+    """A metric by epoch; under an accuracy the share of the most frequent class, which does not change."""
     ends = []
+    if len(majority):
+        axis.axhline(majority[-1], color="#7F7F7F", linestyle=":", linewidth=1.2)
+        ends.append((majority[-1], "majority", "#7F7F7F"))
     for part, colour, style in (("train", "#7F7F7F", "--"), ("held_out", "#0072B2", "-")):
         rows = frame.filter(part=part).sort("epoch")
         if rows.is_empty():

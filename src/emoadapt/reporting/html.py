@@ -123,7 +123,7 @@ _READ_FIGURE = {
     "cosine_distance": "Lower means that fine-tuning moved the model less; vertical bars are ± one standard deviation over runs.",
     "training_curves": "Two lines of panels per model. Losses: falling means learning, a held-out line (solid) that rises while the "
     "training line (dashed) falls means overfitting. Below them, on held-out clips, CCC and accuracy: higher is better, and a CCC near 0 "
-    "means that nothing was learned. Epoch 0 is before training; the orange point is the epoch whose weights were kept.",
+    "means that nothing was learned, as does an accuracy on the dotted line, the share of the most frequent class. Epoch 0 is before training; the orange point is the epoch whose weights were kept.",
     "finetuning_curves": "Macro-F1 on the development part at the largest training set: thin lines are runs, the thick one is their "
     "mean, points are the epochs whose weights were tested. Points at the right edge hint that training ended too early; jumping lines mean "
     "that the choice of the epoch is a matter of luck.",

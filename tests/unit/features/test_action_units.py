@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,8 @@ from emoadapt import schema
 from emoadapt.faces.action_units import BLENDSHAPES, EMFACS, EMOTIONS, THRESHOLDS, match_emotion
 from emoadapt.features.action_units import TABLE, Config, load
 from emoadapt.features.base import Context
+from emoadapt.features.landmarks import Config as LandmarksConfig
+from emoadapt.features.landmarks import load as load_landmarks
 
 
 def detect(frames: list[dict[str, float]], n_frames: int | None = None, **keys: Any) -> dict[str, Any]:
@@ -118,3 +123,41 @@ def test_rows_fit_the_table_and_unknown_units_are_refused() -> None:
     assert pa.Table.from_pylist([row], schema=schema.feature_table("action_units")).num_rows == 1
     with pytest.raises(ValueError, match="AU45 is not measured; choose from 1, 2, 4"):
         Config(thresholds={45: 0.2})
+
+
+needs_clips = pytest.mark.skipif(
+    not os.environ.get("EMOADAPT_DATA") or not os.environ.get("EMOADAPT_MODELS") or find_spec("mediapipe") is None,
+    reason="no real clips, weights or MediaPipe",
+)
+
+
+def follow(clip: str, **segment: float) -> dict[str, Any]:
+    """Row of the landmarks of a real clip."""
+    extractor = load_landmarks(LandmarksConfig(), Context(Path(os.environ["EMOADAPT_MODELS"])))
+    path = Path(os.environ["EMOADAPT_DATA"], "clips", f"{clip}.mp4")
+    (row,) = extractor.extract([{"path": path, "media": path.name, "utterance_id": f"clips/{clip}", **segment}])
+    return row
+
+
+@needs_clips
+@pytest.mark.parametrize(
+    ("clip", "emotion", "units"),
+    [
+        ("W040_level_3_happy_029", "happiness", {6, 12}),
+        ("W023_level_2_surprised_010", "surprise", {1, 2, 5}),
+        ("M030_sad_3_001", "sadness", {15}),
+    ],
+)
+def test_actors_of_mead_show_what_they_play(clip: str, emotion: str, units: set[int]) -> None:
+    (row,) = load(Config(), Context(None)).extract([follow(clip)])
+    assert row["emotion_label"] == emotion and all(share(row, unit) > 0.5 for unit in units)
+
+
+@needs_clips
+def test_a_segment_of_a_real_clip_has_the_frames_of_the_whole() -> None:
+    whole, part = follow("W023_level_2_surprised_010"), follow("W023_level_2_surprised_010", start=0.75, end=1.75)
+    seconds = np.array(whole["frame_seconds"])
+    chosen = (seconds >= 0.75) & (seconds < 1.75)
+    expected, found = (np.frombuffer(row["landmarks"], "<f4").reshape(-1, 68, 2) for row in (whole, part))
+    assert part["n_frames"] == chosen.sum() == 25 and part["frame_seconds"] == pytest.approx(seconds[chosen])
+    np.testing.assert_allclose(found, expected[chosen], atol=1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from bad_clips import make_portrait, write_film, write_good_clips
 from PIL import Image
 
 from emoadapt.errors import ModelError
+from emoadapt.faces.mediapipe import import_mediapipe
 from emoadapt.features.base import Context
 from emoadapt.features.landmarks import Config, load
 from emoadapt.landmarkers.base import load_landmarker
@@ -22,8 +24,10 @@ from emoadapt.weights.registry import find_entry
 LANDMARKERS = list_plugins("landmarkers")
 OPTIONAL = {"weights": "x.task", "folder": "x", "fps": 5.0, "max_faces": 1, "min_score": 0.7, "max_seconds": 5.0}
 models = Path(os.environ.get("EMOADAPT_MODELS", "models"))
+needs_mediapipe = pytest.mark.skipif(find_spec("mediapipe") is None, reason="MediaPipe is not installed")
 needs_weights = pytest.mark.skipif(
-    not (models / "mediapipe/face_landmarker_with_blendshapes.task").exists(), reason="weights are not here"
+    find_spec("mediapipe") is None or not (models / "mediapipe/face_landmarker_with_blendshapes.task").exists(),
+    reason="weights are not here",
 )
 
 
@@ -106,10 +110,10 @@ MIRROR = [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30,
 """Published 68-point scheme: which point a point becomes in a mirror (as used to augment 300-W by flips)."""
 
 
+@needs_mediapipe
 def test_the_list_has_68_points_on_the_contours_that_mediapipe_names() -> None:
     """Independent source: the contours in MediaPipe's package."""
-    vision = pytest.importorskip("mediapipe").tasks.vision
-    lines = vision.FaceLandmarksConnections
+    lines = import_mediapipe().tasks.vision.FaceLandmarksConnections
     assert len(IBUG) == 68 and all(1 <= len(points) <= 2 for points in IBUG)
 
     def contour(name: str) -> set[int]:
@@ -129,7 +133,6 @@ def test_the_list_has_68_points_on_the_contours_that_mediapipe_names() -> None:
 @needs_weights
 def test_points_of_a_portrait_lie_as_in_the_published_scheme() -> None:
     """Jaw from the image's left over the chin to its right, brows above eyes, nose going down, inner lips within outer lips."""
-    pytest.importorskip("mediapipe")
     (face,) = find(make_portrait())
     points = face.points
     x, y = points.T
@@ -146,7 +149,6 @@ def test_points_of_a_portrait_lie_as_in_the_published_scheme() -> None:
 @needs_weights
 def test_a_mirrored_portrait_has_mirrored_points_and_turn() -> None:
     """The scheme mirrors as published; without that left and right would be mixed up."""
-    pytest.importorskip("mediapipe")
     portrait = make_portrait()
     (face,), (mirrored,) = find(portrait), find(np.ascontiguousarray(portrait[:, ::-1]))
     expected = np.array([portrait.shape[1], 0]) + face.points[MIRROR] * [-1, 1]
@@ -169,7 +171,6 @@ def landmarker() -> MediapipeLandmarker:
 @needs_weights
 def test_a_frame_without_and_one_with_two_faces(tmp_path: Path) -> None:
     """The portrait beside a smaller one, then nobody."""
-    pytest.importorskip("mediapipe")
     head = make_portrait()[40:240, 70:270]
     two, nobody = np.zeros((200, 400, 3), np.uint8), np.zeros((200, 400, 3), np.uint8)
     two[:, :200], two[:160, 200:360] = head, np.array(Image.fromarray(head).resize((160, 160)))
@@ -195,8 +196,8 @@ def test_points_are_means_and_the_turn_is_an_angle() -> None:
     assert measure_yaw(mesh) == pytest.approx(45)
 
 
+@needs_mediapipe
 def test_missing_and_wrong_weights_are_a_sentence(tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe")
     with pytest.raises(ModelError, match="`emoadapt models fetch mediapipe_blendshapes --models-dir"):
         load_landmarker(Config(), tmp_path)
     (tmp_path / "wrong.task").write_bytes(b"<not a model>")
@@ -206,6 +207,5 @@ def test_missing_and_wrong_weights_are_a_sentence(tmp_path: Path) -> None:
 
 @needs_weights
 def test_a_landmarker_without_blendshapes_is_refused() -> None:
-    pytest.importorskip("mediapipe")
     with pytest.raises(ModelError, match="is not a face landmarker with blendshapes"):
         load_landmarker(Config(weights="mediapipe_landmarker"), models)

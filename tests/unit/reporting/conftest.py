@@ -103,6 +103,7 @@ def invent_embeddings(rows):
 def invent_curves(run, objectives):
     rows = []
     scores = [(f"{'accuracy' if name == 'sentiment' else 'ccc'}_{name}", 0.5) for name in objectives]
+    scores += [(f"majority_{name}", 0.4) for name in objectives if name == "sentiment"]
     for metric, scale in [("loss", 2.0), *((f"loss_{name}", 1.0) for name in objectives), *scores]:
         held = [scale * (0.6 + 0.4 * np.exp(-e / 5) + 0.0006 * max(0, e - 22) ** 2) for e in range(31)]
         for epoch, value in enumerate(held):

@@ -33,6 +33,14 @@ def test_figures_are_complete_valid_and_deterministic(study, inputs, written, tm
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
 
 
+def test_an_accuracy_is_beside_the_share_of_the_most_frequent_class(study, written):
+    """The share has a line in the panel of its accuracy, and none of its own."""
+    text = (written / "figures/training_curves.svg").read_text()
+    learned = [name for name, adaptation in study.adaptations.items() if "sentiment" in adaptation.objectives]
+    shown = text.count("<!-- sentiment: accuracy -->")
+    assert shown >= len(learned) > 0 and text.count("<!-- majority -->") == shown and "sentiment: majority" not in text
+
+
 def test_names_follow_the_study(study, make_study):
     assert figure_names(study) == ["results", "low_resource", "per_class_f1", "confusion", "f1_bias", "reliability", "selective",
                                    "cosine_distance", "training_curves", "finetuning_curves", "quarantine"]  # fmt: skip

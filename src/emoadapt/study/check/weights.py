@@ -10,6 +10,7 @@ import numpy as np
 
 from emoadapt.backbones.base import list_notes
 from emoadapt.errors import EmoadaptError, ModelError
+from emoadapt.extraction.recipes import find_section
 from emoadapt.faces.network_settings import OnnxNetwork
 from emoadapt.weights.registry import identity, resolve
 
@@ -36,6 +37,7 @@ def check_weights(graph: Graph, problems: list[str]) -> None:
             for note in list_notes(path) if user.startswith("backbone ") else ():
                 print(f"  note: {note}")
     _check_network(graph, problems)
+    _check_files(graph, problems)
     _check_tokens(graph, problems)
     for name in graph.study.untrained:
         print(f"backbone {name}: UNTRAINED, randomly initialised")
@@ -79,6 +81,21 @@ def _refuse_cut(path: Path) -> None:
         archive = file.read(2) == b"PK"
     if archive and not zipfile.is_zipfile(path):
         raise ModelError(f"{path} is cut off; copy or fetch it again")
+
+
+def _check_files(graph: Graph, problems: list[str]) -> None:
+    """Count the files, beside media and weights, that features read."""
+    for feature in dict(graph.features_in_use()):
+        found = find_section(graph.study, feature).find_files()
+        if found is None:
+            continue
+        folder, pattern = found
+        if number := sum(1 for _ in folder.rglob(pattern)):
+            print(f"feature {feature}: {number:,} files {pattern} below {folder}")
+        else:
+            problems.append(
+                f"features.{feature}.folder: no file {pattern} below {folder}; name the folder that holds them"
+            )
 
 
 def _check_network(graph: Graph, problems: list[str]) -> None:
