@@ -47,6 +47,7 @@ TAKEN = (
     "leaks",
     "data",
     "stage1_data",
+    "objectives",
     "word_errors",
     "quarantine",
     "quarantine_rows",

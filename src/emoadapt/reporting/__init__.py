@@ -80,7 +80,18 @@ def write_all(
     audits["leaks"] = [results / "leaks" / f"{task}.parquet" for task in study.tasks]
     choices = build_choices(study, splits, results)
     write_tables(
-        study, metrics, comparisons, quarantine, splits, manifests, parts, tables, word_errors, audits, choices
+        study,
+        metrics,
+        comparisons,
+        quarantine,
+        splits,
+        manifests,
+        parts,
+        tables,
+        word_errors,
+        audits,
+        choices,
+        curves,
     )
     write_figures(study, metrics, confusion, comparisons, curves, run_curves, quarantine, figures, audits)
     remarks = leak_footnotes(study, read_frame(audits["leaks"], schema.LEAKS))
