@@ -150,6 +150,10 @@ class Objective(ABC):
         """The prediction head: one linear layer from the pooled embedding to the target's dimension."""
         return nn.Linear(width, dimension)
 
+    def classify(self, target: Tensor) -> Tensor | None:
+        """Classes (n, n_tasks) of targets (n, dimension), counted from 0; None where they are no classes."""
+        return None
+
     def predict(self, outputs: Outputs, head: nn.Module) -> Tensor:
         """What is compared with the target, (batch, dimension) float32: the head's output for the pooled embedding."""
         return head(outputs.embedding).float()
@@ -220,7 +224,11 @@ class Level(Objective):
 
     def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """As `count_hits`."""
-        return count_hits(prediction > 0, target > 0)
+        return count_hits(self.classify(prediction), self.classify(target))
+
+    def classify(self, target: Tensor) -> Tensor:
+        """1 above the threshold, else 0, for each number."""
+        return (target > 0).long()
 
 
 class Classes(Objective):
@@ -234,7 +242,11 @@ class Classes(Objective):
 
     def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """As `count_hits`."""
-        return count_hits(prediction.argmax(dim=1, keepdim=True), target.argmax(dim=1, keepdim=True))
+        return count_hits(self.classify(prediction), self.classify(target))
+
+    def classify(self, target: Tensor) -> Tensor:
+        """The class of the largest number."""
+        return target.argmax(dim=1, keepdim=True)
 
 
 def count_hits(predicted: Tensor, true: Tensor) -> dict[str, float]:

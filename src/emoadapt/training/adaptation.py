@@ -326,21 +326,23 @@ class TrainingClips:
     def annotate(self, utterance_id: str) -> dict[str, Tensor]:
         """Targets and masks of a clip; absent targets are zeros and masked."""
         values: dict[str, Tensor] = {}
-        for name, objective in self.objectives.items():
+        for name in self.objectives:
             present = bool(self.masks[name][utterance_id])
             values[f"mask_{name}"] = torch.tensor(present)
-            target = torch.zeros(self.dimensions[name])
-            if present:
-                raw = self.targets.vector(utterance_id, f"target_{name}")
-                raw = objective.select(raw)
-                if len(raw) != self.dimensions[name]:
-                    raise DataError(
-                        f"{utterance_id}: the {name} target has {len(raw)} dimensions, other clips have {self.dimensions[name]}; "
-                        "recompute the feature of all corpora with one model"
-                    )
-                target = torch.from_numpy(self._normalise(name, objective, utterance_id, raw))
-            values[f"target_{name}"] = target
+            zeros = torch.zeros(self.dimensions[name])
+            values[f"target_{name}"] = self._read_target(utterance_id, name) if present else zeros
         return values
+
+    def _read_target(self, utterance_id: str, name: str) -> Tensor:
+        """The normalised target of a clip that has it."""
+        objective = self.objectives[name]
+        raw = objective.select(self.targets.vector(utterance_id, f"target_{name}"))
+        if len(raw) != self.dimensions[name]:
+            raise DataError(
+                f"{utterance_id}: the {name} target has {len(raw)} dimensions, other clips have {self.dimensions[name]}; "
+                "recompute the feature of all corpora with one model"
+            )
+        return torch.from_numpy(self._normalise(name, objective, utterance_id, raw))
 
     def describe(self) -> dict[str, Any]:
         """Facts for `adaptation.json`."""
@@ -356,6 +358,7 @@ class TrainingClips:
             "utterances": used,
             "held_out_share": self.describe_held_out(),
             "targets": {name: self._count_targets(name) for name in self.objectives},
+            "classes": {name: found for name in self.objectives if (found := self.count_classes(name))},
             "left_out": len(self.assigned) - sum(used.values()),
             "cropped": self.cropped,
             "normalisers": [
@@ -393,6 +396,16 @@ class TrainingClips:
             f"{held:,} of {all_clips:,} clips ({held / all_clips:.1%}), {hours['held_out']:.2f} of {all_hours:.2f} h "
             f"({hours['held_out'] / all_hours:.1%})"
         )
+
+    def count_classes(self, objective: str) -> dict[str, list[list[int]]]:
+        """Part -> clips of each class, a list for each task of the objective; empty where its targets are no classes."""
+        counts = {}
+        for part, names in self.chosen.items():
+            targets = [self._read_target(name, objective) for name in names if self.masks[objective][name]]
+            classes = self.objectives[objective].classify(torch.stack(targets)) if targets else None
+            if classes is not None:
+                counts[part] = [task.bincount().tolist() for task in classes.unbind(dim=1)]
+        return counts
 
     def _count_targets(self, objective: str) -> dict[str, int]:
         """Part -> its clips that have the target."""

@@ -103,6 +103,7 @@ def test_folder_loads_and_describes_itself(adapted) -> None:
     facts = json.loads((model / "adaptation.json").read_text())
     assert facts["utterances"] == {"train": 48, "held_out": 16}
     assert facts["objectives"] == {"egemaps": 1.0, "face": 1.0, "sentiment": 0.5}
+    assert facts["classes"] == {"sentiment": {"train": [[24, 0, 24]], "held_out": [[8, 0, 8]]}}
     assert facts["normalisers"][0] == {"objective": "egemaps", "corpus": "*", "mean": [125.0, 5.0], "std": [25.0, 1.0]}
     card = (model / "README.md").read_text()
     assert "radio, talk" in card
