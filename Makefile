@@ -13,7 +13,7 @@ help:
 setup: $(VENV)/.ready
 
 # torch first, with its own dependencies; then every other pin as it stands in the lock file. Without
-# `--no-deps`, mediapipe would bring a second OpenCV, which needs a system library and has no Haar cascades.
+# `--no-deps`, mediapipe would bring a second OpenCV, which needs a system library and has no Haar cascades, and audiomentations an older soxr.
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo "setting up $(VENV): some minutes and gigabytes"
 	$(PYTHON) -m venv $(VENV)

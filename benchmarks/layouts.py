@@ -37,6 +37,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from emoadapt.backbones.ast import Config as Ast
 from emoadapt.backbones.base import load_backbone, load_folder
 from emoadapt.backbones.speech_transformer import Config as Transformer
 from emoadapt.backbones.whisper import Config as Whisper
@@ -55,6 +56,9 @@ LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16
 STABLE: dict[str, Any] = {"do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True}
 """Large models of fairseq: layer norm before the attention, and in the CNN."""
 CODEBOOK = {"codevector_dim": 768, "proj_codevector_dim": 768}
+
+AST_SAMPLES = 400 + 1023 * 160
+"""Samples of 1,024 frames of a spectrogram."""
 
 TEXTS = ("Kids are talking by the door.", "I am so happy today, thank you!", "This is awful.")
 
@@ -114,6 +118,7 @@ def _shape_whisper(width: int, layers: int, heads: int) -> dict[str, Any]:
 
 
 _PRETRAINED, _WHISPER = "Wav2Vec2ForPreTraining", "WhisperForConditionalGeneration"
+_AST = "ASTForAudioClassification"
 _BIN_INDEX, _SAFE, _SAFE_INDEX = "pytorch_model.bin.index.json", "model.safetensors", "model.safetensors.index.json"
 _XLSR = LARGE | STABLE | CODEBOOK
 
@@ -129,6 +134,12 @@ SPEECH = (
     Layout("facebook/data2vec-audio-base", "Data2VecAudioModel", {}, True),
     Layout("facebook/data2vec-audio-base-960h", "Data2VecAudioForCTC", {}, True, files=_SAFE),
     Layout("openai/whisper-base", _WHISPER, _shape_whisper(512, 6, 8), files=_SAFE),
+    Layout(
+        "MIT/ast-finetuned-audioset-10-10-0.4593",
+        _AST,
+        {"id2label": {n: f"sound {n}" for n in range(527)}},
+        files=_SAFE,
+    ),
     Layout("facebook/wav2vec2-large-robust", _PRETRAINED, _XLSR, True, size="large"),
     Layout("facebook/wav2vec2-large-xlsr-53", _PRETRAINED, _XLSR, True, preprocessing=False, size="large"),
     Layout("microsoft/wavlm-large", "WavLMModel", LARGE | STABLE | {"conv_bias": False}, True, size="large"),
@@ -173,6 +184,13 @@ TEXT = (
 )
 """Text models, fine-tuned for sentiment: the feature needs such a head, and refuses one without."""
 
+_AST_NAMES = {
+    "transformer.layers.": "transformer.encoder.layer.",
+    "attention.o_proj": "attention.output.dense",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
+    **{f"attention.{name[0]}_proj": f"attention.attention.{name}" for name in ("query", "key", "value")},
+}
 _OLD_NAMES = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
 _OLDER_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
 """Names of `transformers` -> in published files; the second is BERT's."""
@@ -263,6 +281,9 @@ def read_inputs(layout: Layout) -> list[Any]:
     """Texts, or clips: real speech if EMOADAPT_DATA names some, else noise."""
     if is_text(layout):
         return list(TEXTS)
+    if layout.head == _AST:  # of less than 1,024 frames `transformers` would read silence too
+        clips = read_inputs(SPEECH[0])
+        return [clip.repeat(-(-AST_SAMPLES // len(clip)))[:AST_SAMPLES] for clip in clips]
     if root := os.environ.get("EMOADAPT_DATA"):
         files = sorted(Path(root, "ravdess").rglob("03-01-0[45]-02-*-01-0[12].*"))[:3]
         return [torch.from_numpy(decode_audio(file).astype(np.float32) / 32768) for file in files]
@@ -297,7 +318,7 @@ def _randomise(model: nn.Module, layout: Layout) -> nn.Module:
 
 
 def _rename(layout: Layout, name: str) -> str:
-    names = _OLDER_NAMES if layout.name.startswith("bert") else _OLD_NAMES
+    names = _AST_NAMES if layout.head == _AST else _OLDER_NAMES if layout.name.startswith("bert") else _OLD_NAMES
     for new, old in names.items():
         name = name.replace(new, old)
     return name
@@ -359,6 +380,8 @@ def _write_preprocessing(layout: Layout, folder: Path, config: Any) -> None:
         (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True}))
     elif layout.head == _WHISPER:
         transformers.WhisperFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(folder)
+    elif layout.head == _AST:
+        transformers.ASTFeatureExtractor().save_pretrained(folder)
     elif layout.preprocessing:
         published = {"feature_size": 1, "padding_side": "right", "padding_value": 0.0, "sampling_rate": 16000}
         published |= {"do_normalize": layout.normalise, "return_attention_mask": layout.size == "large"}
@@ -371,6 +394,11 @@ def _embed(model: Any, layout: Layout, clips: Sequence[Tensor]) -> list[Tensor]:
         extract = transformers.WhisperFeatureExtractor(feature_size=model.config.num_mel_bins)
         inputs = [extract(clip.numpy(), sampling_rate=16_000, return_tensors="pt")["input_features"] for clip in clips]
         encoder = model.model.encoder
+    elif layout.head == _AST:
+        extract = transformers.ASTFeatureExtractor()
+        inputs = [extract(clip.numpy(), sampling_rate=16_000, return_tensors="pt")["input_values"] for clip in clips]
+        # The first two are the special tokens.
+        return [model.base_model(values).last_hidden_state[:, 2:].mean(dim=1) for values in inputs]
     else:
         extract = transformers.Wav2Vec2FeatureExtractor(do_normalize=layout.normalise)
         inputs = [extract(clip.numpy(), sampling_rate=16_000, return_tensors="pt")["input_values"] for clip in clips]
@@ -386,6 +414,8 @@ def _classify(model: Any, folder: Path, texts: Sequence[str]) -> list[Tensor]:
 def _configure(layout: Layout, name: str) -> Any:
     if layout.head == _WHISPER:  # `transformers` pads to 30 s
         return Whisper(architecture="whisper", weights=name, pad={"seconds": 30.0})
+    if layout.head == _AST:
+        return Ast(architecture="ast", weights=name)
     names = {"Wav2Vec2": "wav2vec2", "WavLM": "wavlm", "Hubert": "hubert", "Data2Vec": "data2vec"}
     (architecture,) = (known for prefix, known in names.items() if layout.head.startswith(prefix))
     return Transformer(architecture=architecture, weights=name)

@@ -1,5 +1,6 @@
 import re
 
+from emoadapt.schema import KEPT
 from emoadapt.study.origins import Origins
 
 # Lookups that several rules share. What they answer is decided in emoadapt.study.graph and emoadapt.study.origins.
@@ -13,7 +14,7 @@ wildcard_constraints:
     task="|".join(STUDY.tasks) or "none",
     backbone="|".join(STUDY.backbones) or "none",
     model="|".join(map(re.escape, map(str, STUDY.list_models()))) or "none",
-    kind="frontend|layers",
+    kind="|".join(KEPT),
     source="|".join(map(re.escape, [*STUDY.backbones, *graph.adapted_models()]))
     or "none",
     objectives="|".join(map(re.escape, graph.objective_sets())) or "none",

@@ -54,7 +54,7 @@ rule adapt:
         "--output {output.model} --curves {output.curves} --made {params.made} --threads {threads} 2> {log}"
 
 
-# Stage 2: train a model on a task and keep every prediction.
+# Stage 2: train a model on a task and keep every prediction. What is kept of training clips, other trainings may need.
 rule train:
     input:
         unpack(inputs_of("train")),
@@ -62,6 +62,7 @@ rule train:
         predictions="results/runs/{task}/{model}/{subset}/{batch}/predictions.parquet",
         embeddings="results/runs/{task}/{model}/{subset}/{batch}/embeddings.parquet",
         curves="results/runs/{task}/{model}/{subset}/{batch}/curves.parquet",
+        training_clips="results/runs/{task}/{model}/{subset}/{batch}/training_clips.parquet",
         models=directory("results/runs/{task}/{model}/{subset}/{batch}/models"),
     log:
         "logs/train/{task}/{model}/{subset}/{batch}.log",

@@ -517,7 +517,7 @@ def train(
     model: str,
     subset: str,
     runs: Annotated[str, typer.Option(help="Runs, as p0f0r0s0, separated by spaces.")],
-    output: Annotated[Path, typer.Option(help="Folder of predictions, embeddings, curves, models.")],
+    output: Annotated[Path, typer.Option(help="Folder of the tables and models to write.")],
     made: Made = None,
     threads: Threads = 1,
 ) -> None:

@@ -32,6 +32,7 @@ KINDS = {
     "backbones": "backbone architecture",
     "poolings": "pooling",
     "objectives": "objective",
+    "augmentations": "augmentation",
     "methods": "training method",
     "metrics": "metric",
 }

@@ -21,7 +21,7 @@ from emoadapt import config, schema
 from emoadapt.config.base import list_models
 from emoadapt.plugins import KINDS, list_plugins
 
-NOT_IN_ENVIRONMENT = ("mediapipe",)
+NOT_IN_ENVIRONMENT = ("mediapipe", "audiomentations")
 """Packages that the environment file leaves to its post-deploy script, which installs them without dependencies."""
 
 
@@ -64,7 +64,7 @@ class _NamedSections(GenerateJsonSchema):
         return super().model_schema(schema) | {"title": name_section(schema["cls"])}
 
 
-CHOOSERS = ("importer", "architecture", "method")
+CHOOSERS = ("importer", "architecture", "chain", "method")
 """Keys that choose a plug-in, whose value names its section."""
 
 

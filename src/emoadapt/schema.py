@@ -114,6 +114,19 @@ FRONTEND = pa.schema(
     ]
 )
 
+STATES = pa.schema(
+    [
+        *FEATURE_COLUMNS,
+        column(
+            "states",
+            pa.binary(),
+            "(n_frames, dimension) float16 row-major, the last layer of a frozen backbone, before pooling",
+        ),
+        column("n_frames", pa.int32(), "frames, or tokens"),
+        column("dimension", pa.int32(), "width of the backbone"),
+    ]
+)
+
 LAYERS = pa.schema(
     [
         *FEATURE_COLUMNS,
@@ -127,7 +140,7 @@ LAYERS = pa.schema(
     ]
 )
 
-KEPT: dict[str, pa.Schema] = {"frontend": FRONTEND, "layers": LAYERS}
+KEPT: dict[str, pa.Schema] = {"frontend": FRONTEND, "states": STATES, "layers": LAYERS}
 """Outputs of frozen backbones that are computed once for each clip and kept as features, `<kind>.<backbone>[.<adaptation>]`."""
 
 PARTS = pa.schema(
@@ -259,6 +272,28 @@ EMBEDDINGS = pa.schema(
     ]
 )
 
+TRAINING_CLIPS = pa.schema(
+    [
+        *RUN_COLUMNS,
+        _ID,
+        column("embedding", pa.list_(pa.float32()), "(width,) pooled embedding by the trained model; null = not kept"),
+        column("outputs", pa.list_(pa.float32()), "(n_outputs,) its logits or values; null = not kept"),
+        column(
+            "use",
+            pa.string(),
+            "what a further loss term made of the clip: taught | residual | misclassified (left out because of the teacher's outputs) | "
+            "absent (the teacher has none); null = there is no such term",
+        ),
+        column(
+            "residuals",
+            pa.list_(pa.float64()),
+            "(n_outputs,) distance of the label from the teacher's value on the least-squares line, in standard deviations; NaN = not "
+            "rated; null = not computed",
+        ),
+    ]
+)
+"""Of the clips that a run was trained on; empty where nothing of them is kept."""
+
 CURVES = pa.schema(
     [
         column("stage", pa.string(), "stage1 | stage2", nullable=False),
@@ -268,7 +303,8 @@ CURVES = pa.schema(
             "part",
             pa.string(),
             "train | held_out (Stage 1) | dev (Stage 2), dev_trained if it was trained on | course (what varied with them) | choice (of a "
-            "combination of settings: epoch = its place, metric = its name, best = chosen)",
+            "combination of settings: epoch = its place, metric = its name, best = chosen) | teacher (of what is known of a teacher on "
+            "the training clips)",
             nullable=False,
         ),
         column(

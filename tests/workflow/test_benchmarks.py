@@ -97,3 +97,14 @@ def test_the_benchmark_of_whisper_trains_both_sides() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["frozen", "all"]
+
+
+def test_the_benchmark_of_augmentation_measures_reading_and_steps() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/augment.py"), "--batch", "1", "--steps", "1"]
+    environment = {name: value for name, value in os.environ.items() if name != "EMOADAPT_DATA"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    *rows, steps = map(json.loads, done.stdout.splitlines())
+    speeds = {row["read"]: row["audio_s_per_cpu_s"] for row in rows}
+    assert len(speeds) == 7 and 0 < max(speed for name, speed in speeds.items() if name != "none") < speeds["none"]
+    assert steps["ratio"] >= 1 and steps["cpu_s_with"] > 0

@@ -100,7 +100,9 @@ def test_modules_of_a_finished_job_are_in_its_digest_or_exempt(trace: dict, kind
     aside = close(*code.EXEMPT, "emoadapt.__main__", "emoadapt.cli", "emoadapt.config")
     parts = {name: name.split(".")[1:] for name in trace[kind]["own"]}
     plugins = {name for name, (*kinds, last) in parts.items() if kinds and kinds[0] in KINDS and last != "base"}
-    sections = {name for name in plugins if parts[name][0] in ("corpora", "features", "methods", "backbones")}
+    sections = {
+        name for name in plugins if parts[name][0] in ("corpora", "features", "methods", "backbones", "augmentations")
+    }
     aside = aside | close(*sorted(sections)) | {f"emoadapt.{package}" for package in KINDS}
     assert {*trace[kind]["own"]} - {*covered} - aside == set()
     assert plugins - sections <= {*covered}

@@ -153,6 +153,18 @@ def test_training_parameter_edited(project: Project) -> None:
     assert project.jobs() == TRAININGS - VECTOR | REPORT
 
 
+def test_augmentation_added_and_edited(project: Project) -> None:
+    """It concerns the trainings that have it, and none of the kept outputs that they no longer read."""
+    project.edit("small.yaml", "    epochs: 2\n", "    epochs: 2\n    augment: [{chain: ahn2024, type: 2}]\n")
+    concerned = TRAININGS - VECTOR | REPORT | {"quarantine"}
+    assert project.jobs() == concerned
+    path = project.root / "src/emoadapt/augmentations/ahn2024.py"
+    path.write_text(path.read_text() + "\n_EDITED = True\n")
+    assert project.jobs() == concerned
+    project.edit("small.yaml", "    augment: [{chain: ahn2024, type: 2}]\n", "")
+    assert project.jobs() == set()
+
+
 def test_parameter_of_one_finetuning_edited(project: Project) -> None:
     project.edit("small.yaml", "    epochs: 5\n", "    epochs: 6\n")
     assert project.jobs() == VECTOR | REPORT
@@ -185,6 +197,38 @@ def test_method_edited(project: Project) -> None:
     path.write_text(path.read_text() + "\n_EDITED = True\n")
     new = {f"train task=emotions model=egemaps.original.svm subset={n} batch=b000" for n in ("12", "full")}
     assert project.jobs() == new | REPORT
+
+
+UPSTREAM = """
+finetunings:
+  teacher: {backbones: [egemaps], keep: embeddings, seeds: [0, 1], epochs: 3, learning_rate: 1.0e-2}
+  student: {method: student, backbones: [tiny], starts: [original], teacher: egemaps.original.teacher, weight: 2, seeds: [0, 1], epochs: 1}
+  fused: {method: fuse, of: [tiny.original, egemaps.original.teacher], seeds: [0, 1]}
+"""
+
+
+def test_what_a_training_needs_of_another_one_is_followed(copy: Project) -> None:
+    """A teacher that changed trains its students again; a student's key trains no teacher; nothing else is touched."""
+    copy.edit("small.yaml", "\nfinetunings:\n", UPSTREAM)
+    names = ("egemaps.original.teacher", "tiny.original.student", "tiny.original.fused")
+    teachers, students, fused = (
+        {f"train task=emotions model={name} subset={n} batch=b000" for n in ("12", "full")} for name in names
+    )
+    assert copy.jobs() == teachers | students | fused | REPORT
+    copy.run()
+    assert copy.jobs() == set()
+    copy.edit("small.yaml", "weight: 2", "weight: 3")
+    assert copy.jobs() == students | REPORT
+    copy.edit("small.yaml", "weight: 3", "weight: 2")
+    copy.edit("small.yaml", "epochs: 3, learning", "epochs: 4, learning")
+    assert copy.jobs() == teachers | students | fused | REPORT
+    copy.edit("small.yaml", "epochs: 4, learning", "epochs: 3, learning")
+    copy.edit("small.yaml", "    epochs: 2\n", "    epochs: 3\n")
+    assert copy.jobs() == TRAININGS - VECTOR | fused | REPORT
+    copy.edit("small.yaml", "    epochs: 3\n", "    epochs: 2\n")
+    path = copy.root / "src/emoadapt/training/students.py"
+    path.write_text(path.read_text() + "\n_EDITED = True\n")
+    assert copy.jobs() == students | REPORT
 
 
 def test_own_method_dropped_in(project: Project) -> None:

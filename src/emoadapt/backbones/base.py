@@ -127,7 +127,7 @@ def module_of(architecture: str) -> str:
 def list_modules(config: Backbone, models_dir: Path, *, pooled: bool = True) -> list[str]:
     """Modules of plug-ins that run for a backbone, which the digest of its jobs must name.
 
-    They are those of its family, of its pooling, and with `auto` of the family that its weights say, once they are here.
+    They are those of its family, of its pooling, of its parts, and with `auto` of the family that its weights say, once they are here.
 
     Args:
         config: its section.
@@ -141,8 +141,10 @@ def list_modules(config: Backbone, models_dir: Path, *, pooled: bool = True) -> 
                 modules.append(f"emoadapt.backbones.{_recognise(locate(weights, models_dir, revision), None)[0]}")
             except ModelError:
                 continue
-    if pooled and (pooling := getattr(config, "pooling", None)):
-        modules.append(f"emoadapt.poolings.{pooling}")
+    for part in config.parts.values():
+        modules += list_modules(part, models_dir, pooled=pooled)
+    if pooled and not config.parts and (pooling := getattr(config, "pooling", None)):
+        modules.append(f"emoadapt.poolings.{pooling if isinstance(pooling, str) else pooling['name']}")
     return list(dict.fromkeys(modules))
 
 

@@ -9,7 +9,6 @@ In front are the log-mel spectrogram, whose floor lies 8 decades below the loude
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -134,31 +133,32 @@ class WhisperParts(SpeechParts):
         from torch.nn.functional import dropout
         from torch.nn.utils.rnn import pad_sequence
 
+        from emoadapt.layers.windows import cut_windows
+
         n_frames, positions = frames.shape[1], self.model.embed_positions.weight
         if n_frames <= self.most_frames:
             added = positions[:n_frames]
         else:
-            windows = [self._cut(int(length)) for length in lengths]
+            windows = [cut_windows(int(length), self.most_frames) for length in lengths]
             places = [torch.cat([torch.arange(size) for size in sizes]) for sizes in windows]
             added = positions[pad_sequence(places, batch_first=True).to(frames.device)]
         return dropout(frames + added, self.model.config.dropout, self.model.training)
 
     def transform(self, hidden: Tensor, lengths: Tensor, *, every: bool) -> Sequence[Tensor]:
         """See `SpeechParts`; windows of longer clips are on their own, and put together again."""
-        import torch
-        from torch.nn.utils.rnn import pad_sequence
         from transformers.masking_utils import create_bidirectional_mask
 
+        from emoadapt.layers.windows import cut_windows, join_windows, split_windows
         from emoadapt.poolings.base import mask_frames
 
-        cuts = [self._cut(int(length)) for length in lengths] if hidden.shape[1] > self.most_frames else []
+        longer = hidden.shape[1] > self.most_frames
+        cuts = [cut_windows(int(length), self.most_frames) for length in lengths] if longer else []
         if cuts:
-            pieces = [part for clip, cut in zip(hidden, cuts, strict=True) for part in clip[: sum(cut)].split(cut)]
-            hidden, lengths = pad_sequence(pieces, batch_first=True), torch.tensor([len(part) for part in pieces])
+            hidden, lengths = split_windows(hidden, cuts)
         valid = mask_frames(lengths.to(hidden.device), hidden.shape[1])
         mask = create_bidirectional_mask(config=self.model.config, inputs_embeds=hidden, attention_mask=valid)
         states = self._run_layers(hidden, mask, every)
-        return [_join(state, cuts) for state in states] if cuts else states
+        return [join_windows(state, cuts) for state in states] if cuts else states
 
     def trace(self, audio: Tensor, *, every: bool) -> Sequence[Tensor]:
         """See `SpeechParts`."""
@@ -194,21 +194,6 @@ class WhisperParts(SpeechParts):
             hidden = layer(hidden, mask)
             states = [*states, hidden] if every else [hidden]
         return [*states[:-1], self.model.layer_norm(hidden)]
-
-    def _cut(self, n_frames: int) -> list[int]:
-        """Lengths of a clip's windows: as few as can be, and as alike."""
-        size = math.ceil(n_frames / math.ceil(n_frames / self.most_frames))
-        return [min(size, n_frames - begin) for begin in range(0, n_frames, size)]
-
-
-def _join(state: Tensor, cuts: Sequence[Sequence[int]]) -> Tensor:
-    """Windows (n_windows, n_frames, dimension) -> clips (batch, n_frames, dimension) of these windows."""
-    import torch
-    from torch.nn.utils.rnn import pad_sequence
-
-    windows = iter(state)
-    clips = [torch.cat([window[:size] for size, window in zip(cut, windows, strict=False)]) for cut in cuts]
-    return pad_sequence(clips, batch_first=True)
 
 
 def log_mel(audio: Tensor, filters: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 from emoadapt.config.base import expand_variables
 from emoadapt.errors import ConfigError
-from emoadapt.plugins import read_declaration
+from emoadapt.plugins import list_plugins, load_plugin, read_declaration
 
 
 def leave_out(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -67,7 +67,34 @@ def leave_out(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
             if dropped and not finetuning[key]:
                 left_out[f"finetunings.{name}"] = absent_names[dropped[0]]
                 rest["finetunings"].pop(name, None)
+    _leave_out_downstream(rest, left_out)
     return rest, left_out
+
+
+def _leave_out_downstream(rest: dict[str, Any], left_out: dict[str, str]) -> None:
+    """Take out fine-tunings that need a model whose adaptation or fine-tuning is left out."""
+    finetunings = _mapping(rest, "finetunings")
+    before = -1
+    while len(left_out) != before:
+        before = len(left_out)
+        for name, finetuning in list(finetunings.items()):
+            for model in _list_upstream(finetuning):
+                _, start, *kind = model.split(".")
+                places = [f"adaptations.{start}", *(f"finetunings.{part}" for part in kind)]
+                if name in finetunings and (lost := [place for place in places if place in left_out]):
+                    left_out[f"finetunings.{name}"] = left_out[lost[0]]
+                    del finetunings[name]
+
+
+def _list_upstream(finetuning: Any) -> list[str]:
+    """Names of models that a fine-tuning needs, as far as they can be read."""
+    method = finetuning.get("method", "finetune") if isinstance(finetuning, dict) else None
+    if method not in list_plugins("methods"):
+        return []
+    keys = load_plugin("methods", method).Config.upstream_keys
+    values = [finetuning.get(key) for key in keys]
+    names = [name for value in values for name in (value if isinstance(value, list) else [value])]
+    return [name for name in names if isinstance(name, str) and "." in name]
 
 
 def _find_absence(corpus: Any) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -11,8 +11,22 @@ from emoadapt.config.base import Section
 from emoadapt.data.streams import Stream
 
 
+class Kept(NamedTuple):
+    """An output of a frozen backbone that takes the place of a stream.
+
+    Args:
+        kind: `frontend`, the output of the front end, or `states`, the last layer.
+        whose: `own`: of the backbone as it is. `start`: of the Stage-1 model that the training starts from.
+        backbone: name of the backbone in the study; None = the one that is trained.
+    """
+
+    kind: Literal["frontend", "states"]
+    whose: Literal["own", "start"]
+    backbone: str | None = None
+
+
 class Backbone(Section):
-    """Section of a backbone: an encoder, or a vector of descriptors."""
+    """Section of a backbone: an encoder, a vector of descriptors, or several encoders joined."""
 
     architecture: str
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] | None = None
@@ -20,6 +34,24 @@ class Backbone(Section):
 
     adaptable: ClassVar[bool] = False
     """True if the backbone has parameters, which Stage 1 and fine-tuning train."""
+
+    def link(self, backbones: Mapping[str, Backbone]) -> list[str]:
+        """Take up what the study's other sections say; returns what is wrong, each the end of a sentence that names the section.
+
+        Args:
+            backbones: all of the study.
+        """
+        return []
+
+    @property
+    def joined(self) -> Mapping[str, str]:
+        """Parts of a model that joins several backbones: part -> name of its backbone in the study; empty for all others."""
+        return {}
+
+    @property
+    def parts(self) -> Mapping[str, Backbone]:
+        """Sections of these parts, as they are used in it."""
+        return {}
 
     @property
     def provenance(self) -> Literal["pretrained", "untrained", "descriptors"]:
@@ -41,17 +73,14 @@ class Backbone(Section):
         """Features that it reads."""
         return tuple(dict.fromkeys(stream.feature for stream in self.streams.values()))
 
-    def find_front_end(self, stage: Literal["stage1", "stage2"], start: str) -> Literal["own", "start"] | None:
-        """Whose frozen front end a training reads the cached output of.
+    def list_kept(self, stage: Literal["stage1", "stage2"], start: str) -> Mapping[str, Kept]:
+        """Outputs of frozen backbones that a training reads in place of streams, by the streams' roles.
 
         Args:
             stage: of the training.
             start: `original`, or an adaptation.
-
-        Returns:
-            `own`: the backbone's as it is. `start`: that of the Stage-1 model. None: none; it reads its features.
         """
-        return None
+        return {}
 
     def list_weights(self) -> list[tuple[str, str | None]]:
         """Weights that it loads: name or path, revision of a hub model."""
@@ -69,6 +98,6 @@ class Backbone(Section):
         """The keys that decide a kept output of the frozen backbone, as JSON.
 
         Args:
-            kind: `frontend`, the output of its front end, or `layers`, the means over time of its layers.
+            kind: one of `schema.KEPT`.
         """
         return self.describe()

@@ -15,6 +15,8 @@ from emoadapt.listing.names import normalise_name
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits and underscores")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*){1,2}$")]
+"""`<backbone>.<start>`, or `<backbone>.<start>.<finetuning>`."""
 PlainName = Annotated[str, AfterValidator(normalise_name)]
 """Name of a speaker, class or part, in the form in which corpora give it (`listing.names`)."""
 REPEATING = ("mean", "std", "conv_dim", "conv_kernel", "conv_stride", "test_also", "also")

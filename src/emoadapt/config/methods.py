@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from emoadapt.config.augmenting import extend_section
 from emoadapt.errors import ConfigError
 from emoadapt.plugins import list_plugins, load_plugin, read_declaration
 
@@ -34,7 +35,7 @@ def join_methods(scope: str, usual: str) -> Any:
             raise ConfigError(
                 f"training method {name} does not declare {', '.join(lacking)} ({module.__file__}); see docs/add-a-method.md"
             )
-    sections = [Annotated[module.Config, Tag(name)] for name, module in modules.items()]
+    sections = [Annotated[extend_section(module.Config), Tag(name)] for name, module in modules.items()]
 
     def method(value: Any) -> Any:
         return value.get("method", usual) if isinstance(value, dict) else getattr(value, "method", usual)

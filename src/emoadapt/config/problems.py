@@ -169,7 +169,13 @@ def _advise_key(location: Location) -> str:
     return "see docs/configuration.md"
 
 
-_TAGS = {"importer": "importer", "by": "a split by", "method": "method", "architecture": "architecture"}
+_TAGS = {
+    "importer": "importer",
+    "by": "a split by",
+    "method": "method",
+    "architecture": "architecture",
+    "chain": "chain",
+}
 """Keys that decide which section a mapping is -> how messages name them."""
 
 

@@ -36,8 +36,8 @@ def load_study(values: dict[str, Any]) -> Study:
     """
     if lines := explain_obsolete(values):
         raise _unusable(lines)
-    values, left_out = leave_out(values)
     _use_plugins(values.get("plugins"))
+    values, left_out = leave_out(values)
     try:
         # As JSON, so that strict types still take a YAML list for a tuple; nothing is converted ("4" is no integer).
         text = json.dumps(values, default=str)

@@ -21,8 +21,9 @@ from emoadapt.config.tables import TableConfig
 from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning, Optimisation, list_values
 from emoadapt.config.trials import check_tested_parts, find_unpaired
+from emoadapt.config.upstream import find_upstream_problems
 from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations, list_plugins, load_plugin, read_declarations
-from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting
+from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting, name_kept
 
 
 def make_default_finetunings() -> dict[str, Finetuning]:
@@ -87,7 +88,11 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _references(self) -> Study:
-        problems = []
+        problems = [
+            f"backbones.{name}.{problem}"
+            for name, backbone in self.backbones.items()
+            for problem in backbone.link(self.backbones)
+        ]
         for name, adaptation in self.adaptations.items():
             problems += self._check_adaptation(name, adaptation)
         for name, finetuning in self.finetunings.items():
@@ -121,6 +126,8 @@ class Study(Section):
         ]
         if not problems:
             problems = [*self._find_idle(), *self._find_blind(), *find_unpaired(self)]
+        if not problems:
+            problems = find_upstream_problems(self)
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -138,6 +145,18 @@ class Study(Section):
             f"adaptations.{name}.backbones: {backbone} has no parameters that Stage 1 could train; leave it out"
             for backbone in adaptation.backbones or ()
             if backbone in self.backbones and not self.backbones[backbone].adaptable
+        ]
+        problems += [
+            f"adaptations.{name}.backbones: {backbone} joins {', '.join(self.backbones[backbone].joined.values())}, and Stage 1 adapts "
+            "one backbone at a time; leave it out"
+            for backbone in adaptation.backbones or ()
+            if backbone in self.backbones and self.backbones[backbone].joined
+        ]
+        problems += [
+            f"adaptations.{name}: backbone {backbone} has train_layers: 0, so that Stage 1 would change nothing of it; set "
+            f"adaptations.{name}.train_layers, or name other backbones in adaptations.{name}.backbones"
+            for backbone, config in self.backbones.items()
+            if self._adapts(adaptation, backbone) and getattr(adaptation.prepare(config), "train_layers", "all") == 0
         ]
         if adaptation.judge in self.tasks:
             problems += self._check_judge(name, adaptation.judge)
@@ -198,19 +217,34 @@ class Study(Section):
             if isinstance(layer, int)
             and config.depth is not None
             and layer >= config.depth
-            and _names(finetuning, backbone)
+            and self._trains(finetuning, backbone)
         ]
+        problems += [
+            f"{path}.backbones: {finetuning.method} reads layers of one backbone, and {backbone} joins "
+            f"{', '.join(self.backbones[backbone].joined.values())}; leave it out"
+            for backbone in finetuning.backbones or ()
+            if finetuning.reads_layers and backbone in self.backbones and self.backbones[backbone].joined
+        ]
+        if isinstance(finetuning, Optimisation) and finetuning.augmentations:
+            problems += [
+                f"{path}.augment: it changes audio, and backbone {backbone} reads none; remove the key, or name other backbones in "
+                f"{path}.backbones"
+                for backbone, config in self.backbones.items()
+                if "audio" not in config.features and self._trains(finetuning, backbone)
+            ]
         if getattr(finetuning, "normalise", "train") != "train" and not finetuning.frozen:
             problems += [
                 f"{path}.normalise: backbone {backbone} reads no vectors that could be z-scored; remove the key, or name backbones of "
                 f"`architecture: vector` in {path}.backbones"
                 for backbone, config in self.backbones.items()
-                if config.adaptable and _names(finetuning, backbone)
+                if config.adaptable and self._trains(finetuning, backbone)
             ]
         return problems
 
     def _check_features(self, name: str, backbone: Backbone) -> list[str]:
         """What is wrong with the features that a backbone reads."""
+        if backbone.joined:
+            return []  # they are those of its parts
         known, path = list_plugins("features"), f"backbones.{name}.reads"
         problems = _unknown(path, backbone.features, known)
         for stream in () if problems else backbone.streams.values():
@@ -250,17 +284,18 @@ class Study(Section):
 
     def _check_lengths(self, name: str, backbone: Backbone) -> list[str]:
         """Check that no stage crops to less than a backbone pads to."""
-        pad = getattr(backbone, "pad", None)
         stages: dict[str, Any] = {f"adaptations.{a}": self.adaptations[a] for a in self.starts(name)[1:]}
-        stages |= {f"finetunings.{f}": c for f, c in self.finetunings.items() if self.tasks and _names(c, name)}
+        stages |= {f"finetunings.{f}": c for f, c in self.finetunings.items() if self.tasks and self._trains(c, name)}
+        padded = {
+            backbone.joined.get(part, name): config for part, config in (backbone.parts or {"": backbone}).items()
+        }
         return [
-            f"backbones.{name}.pad.seconds: {pad.seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
+            f"backbones.{padded_name}.pad.seconds: {pad.seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
             "leaves of a clip; make it less, or leave one of them out"
+            for padded_name, config in padded.items()
+            if (pad := getattr(config, "pad", None))
             for stage, settings in stages.items()
-            if pad
-            and isinstance(settings, Optimisation)
-            and settings.max_seconds
-            and pad.seconds > settings.max_seconds
+            if isinstance(settings, Optimisation) and settings.max_seconds and pad.seconds > settings.max_seconds
         ]
 
     def _check_subsets(self, path: str, owner: Backbone | Adaptation | Finetuning, tasks: list[str]) -> list[str]:
@@ -316,11 +351,45 @@ class Study(Section):
         return [ORIGINAL] + [
             name
             for name, adaptation in self.adaptations.items()
-            if config.adaptable
-            and (adaptation.backbones is None or backbone in adaptation.backbones)
+            if self._adapts(adaptation, backbone)
             and (task is None or adaptation.tasks is None or task in adaptation.tasks)
             and _uses(adaptation, subset)
         ]
+
+    @property
+    def joined(self) -> set[str]:
+        """Backbones that are parts of others."""
+        return {part for config in self.backbones.values() for part in config.joined.values()}
+
+    def _trains(self, finetuning: Finetuning, backbone: str) -> bool:
+        """Whether a fine-tuning is applied to a backbone; to a part of another only if it names it."""
+        if finetuning.backbones is not None:
+            return backbone in finetuning.backbones
+        return backbone not in self.joined and not (finetuning.reads_layers and self.backbones[backbone].joined)
+
+    def _adapts(self, adaptation: Adaptation, backbone: str) -> bool:
+        """Whether an adaptation is applied to a backbone; to a part of another only if it, or a fine-tuning, names it."""
+        config = self.backbones[backbone]
+        if not config.adaptable or config.joined:
+            return False
+        if adaptation.backbones is not None:
+            return backbone in adaptation.backbones
+        named = {name for finetuning in self.finetunings.values() for name in finetuning.backbones or ()}
+        return backbone not in self.joined or backbone in named
+
+    def list_kept(self, stage: Literal["stage1", "stage2"], backbone: str, start: str) -> dict[str, str]:
+        """Names of the kept outputs that a training reads in place of streams, by the streams' roles.
+
+        Args:
+            stage: of the training.
+            backbone: that is trained.
+            start: `original`, or an adaptation.
+        """
+        found = self.backbones[backbone].list_kept(stage, start)
+        return {
+            role: name_kept(kept.kind, kept.backbone or backbone, ORIGINAL if kept.whose == "own" else start)
+            for role, kept in found.items()
+        }
 
     def list_settings(self, task: str | None = None) -> list[Setting]:
         """What is trained on tasks: every model with every number of training clips.
@@ -334,7 +403,7 @@ class Study(Section):
             if task in (None, name)
             for backbone in self.backbones
             for finetuning, how in self.finetunings.items()
-            if _names(how, backbone) and config.kind in how.questions and (how.tasks is None or name in how.tasks)
+            if self._trains(how, backbone) and config.kind in how.questions and (how.tasks is None or name in how.tasks)
             for start in self.starts(backbone, name)
             if how.starts is None or start in how.starts
             for size in config.subsets
@@ -348,6 +417,12 @@ class Study(Section):
     def keeps_embeddings(self, model: Model) -> bool:
         """Whether training changes a model's embeddings."""
         return self.backbones[model.backbone].adaptable and not self.finetunings[model.finetuning].frozen
+
+    def list_adaptations_behind(self, model: Model) -> list[str]:
+        """Adaptations that a model rests on: the one that it starts from, and those of models that it needs."""
+        upstream = map(Model.parse, self.finetunings[model.finetuning].upstream)
+        found = [model.start, *(name for other in upstream for name in self.list_adaptations_behind(other))]
+        return [name for name in dict.fromkeys(found) if name in self.adaptations]
 
     def adaptations_of(self, task: str) -> list[str]:
         """Adaptations whose models are trained on a task."""
@@ -412,11 +487,6 @@ def _name_layers(depth: int) -> str:
 def _uses(owner: Backbone | Adaptation | Finetuning, subset: int | str | None) -> bool:
     """Whether a training uses a number of clips; None = any."""
     return subset is None or owner.subsets is None or str(subset) in map(str, owner.subsets)
-
-
-def _names(finetuning: Finetuning, backbone: str) -> bool:
-    """Whether a fine-tuning is applied to a backbone."""
-    return finetuning.backbones is None or backbone in finetuning.backbones
 
 
 def list_objectives() -> dict[str, str | None]:

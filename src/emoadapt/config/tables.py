@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from emoadapt.config.base import Name, Section, repeated_values
+from emoadapt.config.base import ModelName, Name, Section, repeated_values
 from emoadapt.errors import ConfigError
 from emoadapt.metrics.base import find_metric
 
@@ -30,8 +30,6 @@ def _check_score(score: str) -> str:
 
 Score = Annotated[str, AfterValidator(_check_score)]
 """Name of a metric's score: that of the metric, or of attributes `<metric>_mean` or `<metric>_<attribute>`."""
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*){1,2}$")]
-"""`<backbone>.<start>`, or `<backbone>.<start>.<finetuning>`."""
 
 TAKEN = (
     "results",
@@ -44,10 +42,12 @@ TAKEN = (
     "calibration",
     "reliability",
     "selective",
+    "choices",
     "leaks",
     "data",
     "stage1_data",
     "objectives",
+    "teaching",
     "word_errors",
     "quarantine",
     "quarantine_rows",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from emoadapt.config.augmentations import Augmentation
 from emoadapt.config.base import Choice, Name, Section
+
+if TYPE_CHECKING:
+    from emoadapt.config.backbones import Backbone
 
 
 class Optimisation(Section):
@@ -50,6 +54,11 @@ class Optimisation(Section):
     crop: Literal["beginning", "centre", "random"] = "beginning"
     """Part that a crop keeps. `random`: in training drawn from seed, epoch and clip; in evaluation the beginning."""
 
+    @property
+    def augmentations(self) -> tuple[Augmentation, ...]:
+        """Augmentations of a clip's waveform in training; none, unless a method has the key `augment`."""
+        return ()
+
 
 Subset = Annotated[int, Field(ge=1)] | Literal["full"]
 
@@ -62,7 +71,7 @@ class Adaptation(Section):
     """Corpora to train on; labels are not used."""
     objectives: dict[Name, Annotated[float, Field(gt=0)]]
     backbones: tuple[Name, ...] | None = None
-    """Backbones to adapt. null: all that can be adapted."""
+    """Backbones to adapt. null: all that can be adapted; of the parts of a `fusion` those that a fine-tuning names."""
     tasks: tuple[Name, ...] | None = None
     """Tasks on which the adapted models are trained. null: all."""
     subsets: tuple[Subset, ...] | None = None
@@ -77,6 +86,14 @@ class Adaptation(Section):
 
     def list_libraries(self) -> tuple[str, ...]:
         """Distributions that these settings bring into use, besides those that the method's modules import."""
+        return ()
+
+    def prepare(self, backbone: Backbone) -> Backbone:
+        """Section of a backbone, with what this adaptation trains of it."""
+        return backbone
+
+    def list_modules(self) -> tuple[str, ...]:
+        """Modules of plug-ins that these settings name, such as `augmentations.ahn2024`; objectives apart."""
         return ()
 
     @property
@@ -95,7 +112,7 @@ class Finetuning(Section):
 
     method: str = "finetune"
     backbones: tuple[Name, ...] | None = None
-    """Backbones to train. null: all that the method can train."""
+    """Backbones to train. null: all that the method can train, except parts of a `fusion`, which are trained in it."""
     starts: tuple[Name, ...] | None = None
     """Starting points: `original`, or names of adaptations. null: all."""
     tasks: tuple[Name, ...] | None = None
@@ -112,6 +129,22 @@ class Finetuning(Section):
     """Whether all seeds give the same result, so that the first alone is run."""
     frozen: ClassVar[bool] = False
     """Whether the backbone is not trained, so that its outputs are computed once for each clip and kept."""
+    reads_clips: ClassVar[bool] = True
+    """Whether it reads what its backbone reads of clips; False: it reads tables of other models alone."""
+    upstream_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that name other models. Each run needs the same run of these: of the same task and number of clips."""
+    upstream_table: ClassVar[str] = "predictions"
+    """Table that it reads of their runs, without suffix."""
+
+    @property
+    def reads_layers(self) -> bool:
+        """Whether it reads the kept layers of an encoder."""
+        return self.frozen and self.reads_clips
+
+    @property
+    def upstream(self) -> dict[str, str]:
+        """Models that it needs: name -> key that names it."""
+        return {name: key for key in self.upstream_keys for name in list_values(getattr(self, key))}
 
     def list_notes(self) -> list[str]:
         """List what readers of its scores should know, each the end of a sentence that begins with its name."""
@@ -119,6 +152,10 @@ class Finetuning(Section):
 
     def list_libraries(self) -> tuple[str, ...]:
         """Distributions that these settings bring into use, besides those that the method's modules import."""
+        return ()
+
+    def list_modules(self) -> tuple[str, ...]:
+        """Modules of plug-ins that these settings name, such as `augmentations.ahn2024`."""
         return ()
 
     def describe(self) -> str:

@@ -12,6 +12,7 @@ from pydantic import Field
 from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance
 from emoadapt.demo.plan import digest_plan, name_media, plan_clips
+from emoadapt.listing.affect import NOTE, derive_attributes
 
 TERMS = "synthetic voices and a portrait in the public domain"
 LABELS = "acted"
@@ -31,12 +32,15 @@ class Config(Corpus):
     """Which of two disjoint sentence lists is spoken."""
     seed: int = Field(0, ge=0)
     """Seed of the generator."""
+    attributes: Literal["derived"] | None = None
+    """`derived`: arousal, valence and dominance from -1 to 1, by the means of Russell & Mehrabian (1977) for the emotion. null: none."""
     modalities: tuple[Literal["audio", "video"], ...] = ("audio", "video")
 
 
 def describe_labels(config: Config) -> str:
     """Whose judgement the labels are, in a few words."""
-    return "synthetic (the emotion the clip was made with)"
+    made = "synthetic (the emotion the clip was made with)"
+    return made if config.attributes is None else f"{made}; {NOTE}"
 
 
 def list_utterances(name: str, config: Config) -> list[Utterance]:
@@ -55,10 +59,14 @@ def list_utterances(name: str, config: Config) -> list[Utterance]:
 
 
 def list_labels(name: str, config: Config) -> list[Label]:
-    """The emotion of each clip; none in a corpus of unlabelled sentences."""
-    labelled = config.sentences == "labelled"
+    """The emotion of each clip, and the attributes derived from it; none in a corpus of unlabelled sentences."""
+    labelled, rated = config.sentences == "labelled", config.sentences == "labelled" and config.attributes is not None
     return [
-        Label(utterance_id=f"{name}/{clip.stem}", label=clip.emotion if labelled else None)
+        Label(
+            f"{name}/{clip.stem}",
+            clip.emotion if labelled else None,
+            **(derive_attributes(clip.emotion) if rated else {}),
+        )
         for clip in plan_clips(config)
     ]
 

@@ -13,6 +13,8 @@ vocal channel (01 speech, 02 song), emotion, intensity, statement, repetition, a
   kept: with picture if the corpus's `modalities` name video, else without.
 * `neutral` was recorded at one intensity only and has 96 clips, the other classes 192. `calm` is a baseline much like
   neutral; many papers merge the two (`class_map: {calm: neutral}`).
+* Nobody rated attributes. `attributes: derived` makes them of the acted emotion and its intensity: `strong` has the published
+  values, `normal` lies half way between neutral and these (chosen), `calm` has none.
 * The copy of RAVDESS on Kaggle holds every clip twice, in `audio_speech_actors_01-24/`; that is refused.
 """
 
@@ -27,10 +29,11 @@ from pydantic import Field
 from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
 from emoadapt.errors import CorpusError, show
+from emoadapt.listing.affect import NOTE, derive_attributes
 from emoadapt.listing.folders import find_media
 
 TERMS = "CC BY-NC-SA 4.0, non-commercial"
-LABELS = "acted"
+LABELS = None
 SPEAKERS_OF = "corpus"
 
 
@@ -40,6 +43,9 @@ class Config(Corpus):
     importer: Literal["ravdess"]
     channels: tuple[Literal["speech", "song"], ...] = Field(("speech",), min_length=1)
     """Spoken performances, sung ones, or both. Song has no disgust, no surprise and not actor 18."""
+    attributes: Literal["derived"] | None = None
+    """`derived`: arousal, valence and dominance from -1 to 1, by the means of Russell & Mehrabian (1977) for the acted emotion, halved at
+    normal intensity; clips of calm have none. null: there are none."""
 
 
 EMOTIONS = {
@@ -55,9 +61,11 @@ EMOTIONS = {
 STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 
 _NAME = re.compile(
-    r"(?:.*/)?(?P<modality>0[123])-(?P<performance>(?P<channel>0[12])-(?P<emotion>0[1-8])-0[12]-(?P<statement>0[12])-0[12]"
+    r"(?:.*/)?(?P<modality>0[123])-(?P<performance>(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])-(?P<statement>0[12])-0[12]"
     r"-(?P<actor>0[1-9]|1\d|2[0-4]))\.\w+"
 )
+_STRENGTHS = {"01": 0.5, "02": 1.0}
+"""Intensity -> share of the way from neutral to the published values."""
 CHANNELS = {"01": "speech", "02": "song"}
 _AUDIO_VISUAL, _VIDEO_ONLY, _AUDIO_ONLY = "01", "02", "03"
 
@@ -65,6 +73,11 @@ _AUDIO_VISUAL, _VIDEO_ONLY, _AUDIO_ONLY = "01", "02", "03"
 def tables(config: Config) -> list[Path]:
     """None: names of files and folders say all."""
     return []
+
+
+def describe_labels(config: Config) -> str:
+    """Whose judgement the labels are, in a few words."""
+    return "acted (intended) emotion" if config.attributes is None else f"acted (intended) emotion; {NOTE}"
 
 
 def list_utterances(name: str, config: Config) -> list[Utterance]:
@@ -87,15 +100,21 @@ def list_utterances(name: str, config: Config) -> list[Utterance]:
 
 
 def list_labels(name: str, config: Config) -> list[Label]:
-    """The acted emotion of each clip.
+    """The acted emotion of each clip, and the attributes derived from it.
 
     Raises:
         CorpusError: as `list_utterances`.
     """
     return [
-        Label(make_utterance_id(name, path), EMOTIONS[parts["emotion"]])
+        Label(make_utterance_id(name, path), EMOTIONS[parts["emotion"]], **_derive(config, parts))
         for path, parts in _find_performances(name, config)
     ]
+
+
+def _derive(config: Config, parts: re.Match[str]) -> dict[str, float]:
+    if config.attributes is None:
+        return {}
+    return derive_attributes(EMOTIONS[parts["emotion"]], _STRENGTHS[parts["intensity"]])
 
 
 def _find_performances(name: str, config: Config) -> list[tuple[str, re.Match[str]]]:

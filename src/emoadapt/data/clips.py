@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,9 @@ from emoadapt.machine.ranks import find_rank, share
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.tables import iterate_groups
+
+if TYPE_CHECKING:
+    from emoadapt.augmentations.base import Augmenter
 
 RESIDENT = 4 * 2**20
 """Bytes read from a map before its pages are given back to the page cache; the kernel maps up to ten times as much around them."""
@@ -273,7 +276,9 @@ class SignalDataset(ClipDataset):
         longest: crop to this many seconds; None = natural length. Streams whose values have no time are not cropped.
         crop: what is kept of longer ones, as `Optimisation.crop`.
         seed: the place of a random crop is drawn from (seed, epoch, utterance); None = the beginning.
-        count: number of values that so many seconds of the first stream have; None = as many as its step says.
+        count: number of values that so many seconds of the first stream have, None where they have no time; no function = as many as its
+            step says.
+        augment: changes cropped audio, drawn from (seed, epoch, utterance); None = nothing does, as in evaluation.
     """
 
     def __init__(
@@ -284,7 +289,8 @@ class SignalDataset(ClipDataset):
         longest: float | None = None,
         crop: str = "beginning",
         seed: int | None = None,
-        count: Callable[[float], int] | None = None,
+        count: Callable[[float], int | None] | None = None,
+        augment: Augmenter | None = None,
     ) -> None:
         super().__init__({role: source.stream for role, source in sources.items()}, annotate)
         self.sources = sources
@@ -292,6 +298,7 @@ class SignalDataset(ClipDataset):
         self.crop = crop
         self.seed = seed
         self.count = count
+        self.augment = augment
         self._stand_ins: dict[str, Tensor] = {}
 
     def __getitem__(self, key: tuple[str, int]) -> Clip:
@@ -315,8 +322,15 @@ class SignalDataset(ClipDataset):
                     else slice(None)
                 )
             streams[role] = to_tensor(whole[part], source.stream)
+            if self.augment is not None and source.stream.layout == "samples":
+                streams[role] = self._change(streams[role], self.augment, key)
         absent = frozenset(role for role in streams if utterance_id not in self.sources[role].store)
         return Clip(utterance_id, streams, dict(self.annotate(utterance_id)), epoch, absent)
+
+    def _change(self, audio: Tensor, augment: Augmenter, key: tuple[str, int]) -> Tensor:
+        utterance_id, epoch = key
+        changed = augment(audio.numpy(), [self.seed or 0, epoch, zlib.crc32(utterance_id.encode())])
+        return torch.from_numpy(np.ascontiguousarray(changed))
 
     def _stand_in(self, role: str) -> Tensor:
         if role not in self._stand_ins:

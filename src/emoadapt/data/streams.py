@@ -16,7 +16,7 @@ class Stream:
     """A column of a feature's table, and how its values are laid out.
 
     Args:
-        feature: name of the feature, such as `audio`, `compare_frames`, `egemaps`, or a kind of kept output: `frontend`, `layers`.
+        feature: name of the feature, such as `audio`, `compare_frames`, `egemaps`, or a kind of kept output: `frontend`, `states`, `layers`.
         column: its column.
         layout: `samples`: (n_samples,) int16 audio. `frames`: (n_frames, dimension) floats. `tokens`: (n,) integers. `vector`:
             (dimension,) floats.
@@ -42,8 +42,13 @@ class Stream:
 AUDIO = Stream("audio", "audio", "samples")
 FRONTEND = Stream("frontend", "frontend", "frames")
 """Output of a backbone's frozen front end."""
+STATES = Stream("states", "states", "frames")
+"""Last layer of a frozen transformer, before pooling."""
 LAYERS = Stream("layers", "layers", "frames")
 """Mean over time of each layer of a frozen backbone: a frame for each layer."""
+
+KEPT = {stream.feature: stream for stream in (FRONTEND, STATES)}
+"""Kind of kept output -> the stream that takes the place of one of its backbone."""
 
 STEP = "step"
 """Column of the seconds from frame to frame; kept outputs have none, since their backbone knows."""
@@ -61,3 +66,9 @@ def list_columns(stream: Stream) -> pa.Schema:
         "vector": [(name, pa.list_(pa.float32()))],
     }
     return pa.schema([("utterance_id", pa.string()), *columns[stream.layout]])
+
+
+def replace_role(role: str, kind: str) -> str:
+    """Role of a kept output that takes the place of a stream: `frontend`, or `audio.frontend` for one of the part `audio`."""
+    part, dot, _ = role.rpartition(".")
+    return f"{part}{dot}{kind}"

@@ -33,7 +33,7 @@ def keep_shard(
 
     Args:
         study: the study.
-        kind: `frontend`, or `layers`.
+        kind: one of `schema.KEPT`.
         backbone: its name.
         model: folder of a Stage-1 model that it is computed with; None for the backbone as it is.
         features: shard of each feature that it reads.

@@ -14,6 +14,7 @@ from emoadapt.features.base import guard
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from torch import Tensor
 
     from emoadapt.data.batching import Batch
     from emoadapt.data.streams import Stream
@@ -60,15 +61,18 @@ class FrontEndExtractor(KeptExtractor):
 
     def run(self, batch: Batch) -> dict[str, Any]:
         """`frontend`, `n_frames` and `dimension`."""
-        import torch
+        return _halve("frontend", "front-end output", self.backbone.run_front_end(batch)[0][0])
 
-        frames, _ = self.backbone.run_front_end(batch)
-        halves = frames[0].to(torch.float16).cpu().numpy()
-        if not np.isfinite(halves).all():
-            raise ClipError(
-                "frontend_overflow", f"front-end output of {float(frames.abs().max()):.3g} does not fit float16"
-            )
-        return {"frontend": halves.astype("<f2").tobytes(), "n_frames": len(halves), "dimension": halves.shape[1]}
+
+class StatesExtractor(KeptExtractor):
+    """float16 frames of the last layer."""
+
+    table = schema.STATES
+
+    def run(self, batch: Batch) -> dict[str, Any]:
+        """`states`, `n_frames` and `dimension`."""
+        frames, lengths = self.backbone.run_front_end(batch)
+        return _halve("states", "last layer", self.backbone.encode_layers(frames, lengths, every=False)[-1][0])
 
 
 class LayersExtractor(KeptExtractor):
@@ -84,5 +88,23 @@ class LayersExtractor(KeptExtractor):
         return {"layers": layers.astype("<f4").tobytes(), "n_frames": len(layers), "dimension": layers.shape[1]}
 
 
-EXTRACTORS: dict[str, type[KeptExtractor]] = {"frontend": FrontEndExtractor, "layers": LayersExtractor}
+def _halve(kind: str, name: str, frames: Tensor) -> dict[str, Any]:
+    """Columns of frames (n_frames, dimension) in half precision.
+
+    Raises:
+        ClipError: a value does not fit.
+    """
+    import torch
+
+    halves = frames.to(torch.float16).cpu().numpy()
+    if not np.isfinite(halves).all():
+        raise ClipError(f"{kind}_overflow", f"{name} of {float(frames.abs().max()):.3g} does not fit float16")
+    return {kind: halves.astype("<f2").tobytes(), "n_frames": len(halves), "dimension": halves.shape[1]}
+
+
+EXTRACTORS: dict[str, type[KeptExtractor]] = {
+    "frontend": FrontEndExtractor,
+    "states": StatesExtractor,
+    "layers": LayersExtractor,
+}
 """Kind of kept output -> its extractor."""

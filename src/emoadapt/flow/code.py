@@ -27,6 +27,7 @@ EXEMPT = {
     "emoadapt.__version__": "names the release, which is in params with `code: version`",
     "emoadapt.plugins": "finds plug-ins by name; the caller names the module",
     "emoadapt.config.architectures": "finds sections by name; what a section says is in params",
+    "emoadapt.config.augmenting.join_augmentations": "finds sections by name; what a section says is in params",
     "emoadapt.config.features": "finds sections by name; what a section says is in params",
     "emoadapt.config.importers": "finds sections by name; what a section says is in params",
     "emoadapt.config.methods": "finds sections by name; what a section says is in params",

@@ -1,8 +1,8 @@
 """The emotion classifier that a backbone and a head make, and its folder.
 
 A folder is in Hugging Face format. With the `hf` head it is a whole classification model of `transformers`
-(`Wav2Vec2ForSequenceClassification` and its sisters), which needs nothing of ours. `transformers` lacks the heads `mlp` and
-`challenge`: with them it is the backbone, and `head.safetensors` and `classes.json` (or `attributes.json`) stand beside it. So it
+(`Wav2Vec2ForSequenceClassification` and its sisters), which needs nothing of ours. `transformers` lacks the heads `mlp`,
+`challenge` and `linear`: with them it is the backbone, and `head.safetensors` and `classes.json` (or `attributes.json`) stand beside it. So it
 is with any head on a backbone, or a pooling, that `transformers` lacks.
 """
 
@@ -21,7 +21,16 @@ from torch import Tensor, nn
 
 from emoadapt.backbones.base import list_model_types, load_folder
 from emoadapt.errors import ModelError, show
-from emoadapt.layers.heads import ChallengeHead, Head, MergedHead, ProjectedHead, ScaledHead, TwoLayerHead, seeded
+from emoadapt.layers.heads import (
+    ChallengeHead,
+    Head,
+    LinearHead,
+    MergedHead,
+    ProjectedHead,
+    ScaledHead,
+    TwoLayerHead,
+    seeded,
+)
 from emoadapt.layers.settings import SpeechSettings
 from emoadapt.layers.speech import SHAPE, SpeechBackbone
 from emoadapt.storage.folders import seal_folder
@@ -33,7 +42,7 @@ CLASSIFICATION = ("ForSequenceClassification", "ForAudioClassification")
 """How names of the classification models of `transformers` end."""
 ATTEMPTS = 3
 """How often a folder is read that is replaced meanwhile."""
-_NAMES = {ProjectedHead: "hf", TwoLayerHead: "mlp", ChallengeHead: "challenge"}
+_NAMES = {ProjectedHead: "hf", TwoLayerHead: "mlp", ChallengeHead: "challenge", LinearHead: "linear"}
 
 
 class EmotionClassifier(nn.Module):
@@ -75,7 +84,7 @@ class EmotionClassifier(nn.Module):
         """
         if self.backbone.reads != "audio":
             raise ModelError(
-                f"the model reads {self.backbone.reads} and not audio, so it cannot be {task}; predict its test clips in a study instead"
+                f"the model reads {self.backbone.reads}, not audio alone, so it cannot be {task}; predict its test clips in a study instead"
             )
 
     def save(self, folder: Path, card: Mapping[str, Any]) -> None:
@@ -213,6 +222,10 @@ def _read_own_head(folder: Path) -> tuple[Head, dict[str, list[str]]]:
     kind = "attributes" if (folder / "attributes.json").is_file() else "classes"
     outputs = json.loads((folder / f"{kind}.json").read_text(encoding="utf-8"))
     weights = load_file(folder / "head.safetensors")
+    if weights.keys() == {"output.weight", "output.bias"}:
+        linear = LinearHead(weights["output.weight"].shape[1], len(outputs), seed=0)
+        linear.load_state_dict(weights)
+        return linear, {kind: outputs}
     first = "projector" if "projector.weight" in weights else "hidden"
     head_class = ProjectedHead if first == "projector" else ChallengeHead if "norm.weight" in weights else TwoLayerHead
     hidden, width = weights[f"{first}.weight"].shape
@@ -235,6 +248,11 @@ def _read_projected(folder: Path) -> tuple[Head, dict[str, list[str]], nn.Parame
     if config.model_type not in list_model_types(SpeechSettings) and not all(hasattr(config, name) for name in SHAPE):
         raise ModelError(
             f"{folder} is a {config.model_type} model; only those with the parts of wav2vec 2.0, and Whisper, can be used"
+        )
+    if not hasattr(config, "classifier_proj_size"):
+        raise ModelError(
+            f"{folder} is a {config.model_type} classifier, whose head is of another kind; name the folder as `weights` of a backbone, "
+            "and train a head on it"
         )
     if config.problem_type not in (None, "single_label_classification", "regression"):
         raise ModelError(

@@ -86,7 +86,7 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
         ConfigError: the file cannot be written.
     """
     classifier.refuse_features("exported to ONNX")
-    if obstacle := classifier.backbone.parts.obstacle:
+    if obstacle := classifier.backbone.parts.obstacle or classifier.backbone.pooling.obstacle:
         raise ModelError(
             f"a model of the architecture {classifier.backbone.model.config.model_type} cannot be exported to ONNX, because "
             f"{obstacle}; use `emoadapt predict`"

@@ -100,7 +100,7 @@ class ChallengeHead(nn.Module):
 
 
 class LinearHead(nn.Module):
-    """One linear layer: the head of a probe.
+    """One linear layer: the head of a probe, and of Srinivasan et al. (2022).
 
     Args:
         width: dimension of the input.
@@ -139,7 +139,7 @@ class ScaledHead(nn.Module):
         """(batch, width) -> values (batch, n_outputs) in their scale."""
         return self.mean + self.std * self.head(embedding).float()
 
-    def fold(self) -> PlainHead:
+    def fold(self) -> PlainHead | LinearHead:
         """A head without the map that gives the same values: the map goes into its last layer, which is linear."""
         head = deepcopy(self.head)
         last = head.classifier if isinstance(head, ProjectedHead) else head.output
@@ -171,7 +171,7 @@ class MergedHead(nn.Module):
 
 
 PlainHead = TwoLayerHead | ProjectedHead | ChallengeHead
-"""A head of Stage 2 as it is saved."""
+"""A head of several layers."""
 Head = PlainHead | LinearHead | ScaledHead | MergedHead
 """What leads from a pooled embedding to logits, or to values."""
 

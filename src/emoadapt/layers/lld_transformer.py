@@ -244,7 +244,12 @@ class LldBackbone(TrainableBackbone):
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        said = {"model_type": MODEL_TYPE, "reads": self.reads, "pooling": self.pooling.name, **self.shape.model_dump()}
+        said = {
+            "model_type": MODEL_TYPE,
+            "reads": self.reads,
+            "pooling": self.pooling.choice,
+            **self.shape.model_dump(),
+        }
         (folder / _CONFIG).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
         save_file({name: value.contiguous() for name, value in self.state_dict().items()}, folder / _WEIGHTS)
         write_card(

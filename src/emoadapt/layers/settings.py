@@ -9,11 +9,11 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from emoadapt.config.backbones import Backbone
+from emoadapt.config.backbones import Backbone, Kept
 from emoadapt.config.base import Name, Section
 from emoadapt.data.streams import AUDIO, Stream
 from emoadapt.errors import ConfigError
-from emoadapt.plugins import check_plugin
+from emoadapt.plugins import check_plugin, read_declaration
 
 
 class UntrainedTransformer(Section):
@@ -47,7 +47,7 @@ class UntrainedConvolved(UntrainedTransformer):
 
 
 Projection = Literal[
-    "q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense", "fc1", "fc2",
+    "q_proj", "k_proj", "v_proj", "out_proj", "o_proj", "intermediate_dense", "output_dense", "fc1", "fc2",
     "query", "key", "value", "dense", "q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2", "q", "k", "v", "o",
 ]  # fmt: skip
 """Linear layers of speech models, and of BERT, DistilBERT and MPNet."""
@@ -59,7 +59,7 @@ class SpecAugment(Section):
     time_share: float = Field(0.05, ge=0, lt=1)
     """Share of a clip's frames that spans of `time_frames` cover (less where they overlap)."""
     time_frames: int = Field(10, ge=1)
-    """Frames (20 ms; of AV-HuBERT 40 ms) in a span; clips shorter than one are left whole."""
+    """Frames (20 ms; of AV-HuBERT 40 ms; of AST 12 patches for each 100 ms) in a span; clips shorter than one are left whole."""
     channel_share: float = Field(0.0, ge=0, lt=1)
     """The same over the channels of all frames of a clip."""
     channel_width: int = Field(10, ge=1)
@@ -76,7 +76,7 @@ class Lora(Section):
     """On the adapters' input."""
     modules: tuple[Projection, ...] | None = None
     """Linear layers with an adapter. null: `q_proj` and `v_proj`; for WavLM the two of the feed-forward part (`intermediate_dense`,
-    `output_dense`; Whisper calls its own `fc1` and `fc2`); for text encoders `query` and `value`, which DistilBERT calls `q_lin` and
+    `output_dense`; Whisper and AST call their own `fc1` and `fc2`); for text encoders `query` and `value`, which DistilBERT calls `q_lin` and
     `v_lin`, and MPNet `q` and `v`."""
 
 
@@ -87,6 +87,33 @@ class Padding(Section):
     """Length in s to which shorter clips are padded (CARE: 1 s)."""
     mode: Literal["silence", "repeat"] = "silence"
     """`silence`: zeros after normalisation. `repeat`: the clip again."""
+
+
+PoolingChoice = Name | dict[Name, Name | int | float]
+"""Name of a pooling; or a mapping of its name and its options, `{name: gru, hidden: 64}`."""
+
+
+def check_pooling(choice: str | dict[str, str | int | float]) -> str | dict[str, str | int | float]:
+    """Return the choice of a pooling, a name alone where it has no options.
+
+    Raises:
+        ValueError: there is no such pooling, or it has no such option, or a value of another kind.
+    """
+    options = {"name": choice} if isinstance(choice, str) else dict(choice)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise ValueError("a pooling with options needs its name; write {name: gru, hidden: 64}")
+    try:
+        known = read_declaration("poolings", check_plugin("poolings", name), "OPTIONS") or {}
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    for key, value in options.items():
+        if key not in known:
+            raise ValueError(f"pooling {name} has no option {key}; it has {', '.join(known) or 'none'}")
+        usual = known[key]
+        if type(value) is not type(usual) or (not isinstance(value, str) and value <= 0):
+            raise ValueError(f"pooling {name}: {key} is {value}; give a value like {usual}")
+    return {"name": name, **options} if options else name
 
 
 class TransformerSettings(Backbone):
@@ -100,23 +127,26 @@ class TransformerSettings(Backbone):
     """Dimensions of a randomly initialised model, named as untrained in every table."""
     layers: Literal["last", "weighted"] = "last"
     """Layers to pool. `last`: the last transformer layer. `weighted`: a learned weighted mean of the transformer's input and all layers."""
-    pooling: Name = "mean"
-    """Pooling of frames into one embedding: `mean` over time; `attention`, a weighted mean; `attentive_statistics`, weighted mean and
-    standard deviation; `last`, the last frame; or a plug-in of your own. The frames of a text are its tokens."""
-    train_layers: Literal["all"] | Annotated[int, Field(ge=1)] = "all"
+    pooling: PoolingChoice = "mean"
+    """Pooling of frames into one vector: `mean` over time; `attention`, a weighted mean; `attentive_statistics`, weighted mean and
+    standard deviation; `last`, the last frame; `gru`, a recurrent network's output at the last frame; or a plug-in of your own. With
+    options: `{name: gru, hidden: 128, layers: 2}`. The frames of a text are its tokens."""
+    embedding: int | None = Field(None, ge=1)
+    """Dimension of a linear layer after the pooling, whose output is the embedding. null: there is none."""
+    train_layers: Literal["all"] | Annotated[int, Field(ge=0)] = "all"
     """Number of transformer layers to train in both stages, counted from the last. A number freezes all layers below, the feature
-    projection, or the embeddings of tokens, included."""
+    projection, or the embeddings of tokens, included. 0: tasks train what follows the last layer alone, whose frames are computed once
+    for each clip and kept."""
+    learning_rate_factor: float = Field(1.0, gt=0)
+    """Factor of the learning rate for the weights of the model itself; pooling, embedding and heads are trained with the full rate."""
     lora: Lora | None = None
     """Train adapters instead of the transformer. They are merged into the weights that are saved."""
     adaptable: ClassVar[bool] = True
 
     @field_validator("pooling")
     @classmethod
-    def _known(cls, value: str) -> str:
-        try:
-            return check_plugin("poolings", value)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
+    def _known(cls, value: PoolingChoice) -> PoolingChoice:
+        return check_pooling(value)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -141,6 +171,15 @@ class TransformerSettings(Backbone):
         """Where its parameters come from, for messages and model cards."""
         return self.weights or f"randomly initialised (seed {self.untrained.seed if self.untrained else 0})"
 
+    @property
+    def keeps_states(self) -> bool:
+        """Whether its last layer is the same in each epoch of a task: nothing of it is trained, weighed or masked."""
+        return self.train_layers == 0 and self.layers == "last"
+
+    def list_kept(self, stage: Literal["stage1", "stage2"], start: str) -> dict[str, Kept]:
+        """The last layer, in place of the first stream, where a task trains nothing before it."""
+        return {next(iter(self.streams)): Kept("states", "start")} if stage == "stage2" and self.keeps_states else {}
+
     def list_weights(self) -> list[tuple[str, str | None]]:
         """Its weights, if it is not untrained."""
         return [] if self.weights is None else [(self.weights, self.revision)]
@@ -151,8 +190,17 @@ class TransformerSettings(Backbone):
 
     def describe_kept(self, kind: str) -> str:
         """The keys that decide a kept output of the frozen backbone, as JSON: of its front end, or of its layers."""
-        training = {"layers", "pooling", "train_layers", "lora", "spec_augment", "subsets"}
-        return self.model_dump_json(exclude=training | ({"cnn"} if kind == "layers" else set()))
+        training = {
+            "layers",
+            "pooling",
+            "embedding",
+            "train_layers",
+            "learning_rate_factor",
+            "lora",
+            "spec_augment",
+            "subsets",
+        }
+        return self.model_dump_json(exclude=training | ({"cnn"} if kind != "frontend" else set()))
 
 
 class SpeechSettings(TransformerSettings):
@@ -177,17 +225,24 @@ class SpeechSettings(TransformerSettings):
     def trains_cnn(self, stage: Literal["stage1", "stage2"], start: str) -> bool:
         """Whether this stage trains the front end of a model with this starting point.
 
-        An original under `cnn: stage1` never saw Stage 1, so it gets the same freedom in Stage 2.
+        An original under `cnn: stage1` never saw Stage 1, so it gets the same freedom in Stage 2, unless `train_layers: 0` freezes all.
         """
-        if self.cnn_mode == "frozen":
+        if self.cnn_mode == "frozen" or (stage == "stage2" and self.train_layers == 0):
             return False
         return stage == "stage1" or self.cnn_mode == "both" or start == "original"
 
-    def find_front_end(self, stage: Literal["stage1", "stage2"], start: str) -> Literal["own", "start"] | None:
-        """Whose front end a training reads the cached output of, where it does not train it."""
+    @property
+    def keeps_states(self) -> bool:
+        """See `TransformerSettings`."""
+        return super().keeps_states and self.spec_augment is None
+
+    def list_kept(self, stage: Literal["stage1", "stage2"], start: str) -> dict[str, Kept]:
+        """The last layer, or the output of the front end, in place of the audio, where a training trains nothing before it."""
+        if found := super().list_kept(stage, start):
+            return found
         if self.trains_cnn(stage, start):
-            return None
-        return "own" if self.cnn_mode == "frozen" else "start"
+            return {}
+        return {next(iter(self.streams)): Kept("frontend", "own" if self.cnn_mode == "frozen" else "start")}
 
 
 class TrainableFrontEnd(SpeechSettings):

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -217,6 +217,10 @@ class SpeechBackbone(TransformerBackbone):
         """Number of front-end frames of a clip of `n_samples` samples."""
         return self.parts.count_frames(max(n_samples, self.receptive_field, self.shortest))
 
+    def find_step(self, role: str) -> float:
+        """Seconds from frame to frame; see `Embedder`."""
+        return 10 / (self.parts.count_frames(20 * SAMPLE_RATE) - self.parts.count_frames(10 * SAMPLE_RATE))
+
     def set_cnn_trainable(self, trainable: bool) -> None:
         """Freeze or release the front end; a frozen one runs without recording gradients, and one without weights stays frozen."""
         for module in self.parts.front_end:
@@ -244,7 +248,7 @@ class SpeechBackbone(TransformerBackbone):
         """Embed a quarter of a second."""
         self([torch.zeros(self.shortest + SAMPLE_RATE // 4, device=self.device)])
 
-    def train(self, mode: bool = True) -> SpeechBackbone:
+    def train(self, mode: bool = True) -> Self:
         """Training mode, without batch norm, or evaluation mode."""
         super().train(mode)
         for module in self.modules():
@@ -328,7 +332,7 @@ class SpeechBackbone(TransformerBackbone):
             weighted=weighted,
             library=self.library,
             notice=self.notice,
-            pooling=self.pooling.name,
+            pooling=self.pooling.title,
             padding=self.padding,
             notes=self.notes,
         )

@@ -136,7 +136,7 @@ class TextBackbone(TransformerBackbone):
             weighted=self.layer_weights is not None,
             library=self.library,
             notice=self.notice,
-            pooling=self.pooling.name,
+            pooling=self.pooling.title,
             notes=self.notes,
             reads="text" if self.tokenizer else "tokens",
         )

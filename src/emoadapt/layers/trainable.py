@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,31 +20,22 @@ if TYPE_CHECKING:
     from emoadapt.data.batching import Batch
 
 
-class TrainableBackbone(nn.Module, ABC):
-    """A backbone with parameters.
-
-    A batch goes three steps: the front end makes frames of it, the layers change these, the pooling makes one embedding of a clip's
-    frames. Stage 1 may read every layer. A backbone that is not made of such steps, since it joins several, has an `embed` of its own.
+class Embedder(nn.Module, ABC):
+    """A model with parameters that embeds clips: what trainings on tasks need of one.
 
     Attributes:
         origin: where the parameters come from, for messages and model cards.
-        reads: feature that its first stream is of.
+        reads: feature that its first stream is of; of several parts, what these are called.
         library: what computes the embedding from a folder that `save` writes.
         width: dimension of the embedding.
-        hidden_width: dimension of the layers.
-        layers: modules of the layers, the first one first.
-        layer_weights: (n_layers + 1,) weights of the layers' learned mean; None: the last layer is read.
         shortest: samples that shorter clips are lengthened to; 0 = none are.
-        cnn_trainable: whether the front end is trained.
         standardised: whether its input frames are z-scored, with the statistics that `fit_input` is given.
     """
 
     origin: str
     reads: str = "audio"
     library: Literal["transformers", "emoadapt"] = "emoadapt"
-    layer_weights: nn.Parameter | None
     shortest: int = 0
-    cnn_trainable: bool = False
     standardised: bool = False
 
     @property
@@ -53,14 +44,67 @@ class TrainableBackbone(nn.Module, ABC):
         """Dimension of the embedding."""
 
     @property
-    @abstractmethod
-    def layers(self) -> nn.ModuleList:
-        """Modules of the layers."""
-
-    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    @abstractmethod
+    def embed(self, batch: Batch) -> Tensor:
+        """Pooled embeddings (batch, width) float32, the same alone and in any batch."""
+
+    @abstractmethod
+    def freeze_kept(self, roles: Collection[str]) -> None:
+        """Freeze the front ends whose streams, named by role, are replaced by kept outputs, and release all others."""
+
+    @abstractmethod
+    def save(self, folder: Path, card: Mapping[str, Any]) -> None:
+        """Write a folder that `load_folder` of the family loads, with its model card."""
+
+    def list_factors(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Factors of the learning rate, other than 1, and the parameters that are trained with them."""
+        return []
+
+    def count_frames(self, n_samples: int) -> int | None:
+        """Number of the first stream's kept frames of `n_samples` samples; None where they have no time, as those of a text."""
+        return None
+
+    def find_step(self, role: str) -> float | None:
+        """Seconds from frame to frame of the kept output in a role's place; None where they have no time."""
+        return None
+
+    def fit_input(self, mean: NDArray[np.float64], std: NDArray[np.float64]) -> None:
+        """Take up the statistics, (dimension,), that input frames are z-scored with; only of one that is `standardised`."""
+        raise TypeError(f"{type(self).__name__} does not standardise its input")
+
+    def compile_layers(self) -> None:
+        """Compile the layers, for clips of any length.
+
+        Raises:
+            ModelError: torch finds no C++ compiler.
+        """
+        return
+
+
+class TrainableBackbone(Embedder):
+    """A backbone with parameters.
+
+    A batch goes three steps: the front end makes frames of it, the layers change these, the pooling makes one embedding of a clip's
+    frames. Stage 1 may read every layer.
+
+    Attributes:
+        hidden_width: dimension of the layers.
+        layers: modules of the layers, the first one first.
+        layer_weights: (n_layers + 1,) weights of the layers' learned mean; None: the last layer is read.
+        cnn_trainable: whether the front end is trained.
+    """
+
+    layer_weights: nn.Parameter | None
+    cnn_trainable: bool = False
+
+    @property
+    @abstractmethod
+    def layers(self) -> nn.ModuleList:
+        """Modules of the layers."""
 
     @abstractmethod
     def run_front_end(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -86,10 +130,6 @@ class TrainableBackbone(nn.Module, ABC):
     def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Pool valid frames: (batch, n_frames, hidden_width), (batch,) -> (batch, width) float32."""
 
-    @abstractmethod
-    def save(self, folder: Path, card: Mapping[str, Any]) -> None:
-        """Write a folder that `load_folder` of the family loads, with its model card."""
-
     def read(self, states: Sequence[Tensor]) -> Tensor:
         """The last of all states, or their weighted mean."""
         return states[-1] if self.layer_weights is None else mix_layers(self.layer_weights, states)
@@ -99,7 +139,9 @@ class TrainableBackbone(nn.Module, ABC):
         return self.read(self.encode_layers(frames, lengths, draws, every=self.layer_weights is not None))
 
     def embed(self, batch: Batch) -> Tensor:
-        """Pooled embeddings (batch, width) float32, the same alone and in any batch."""
+        """See `Embedder`; `states`, the kept last layer, need no layers."""
+        if "states" in batch.streams:
+            return self.pool(batch.streams["states"].float(), batch.lengths["states"])
         frames, lengths = self.run_front_end(batch)
         return self.pool(self.encode(frames, lengths, batch.draws), lengths)
 
@@ -121,13 +163,13 @@ class TrainableBackbone(nn.Module, ABC):
         finally:
             self.train(training)
 
-    def fit_input(self, mean: NDArray[np.float64], std: NDArray[np.float64]) -> None:
-        """Take up the statistics, (dimension,), that input frames are z-scored with; only of one that is `standardised`."""
-        raise TypeError(f"{type(self).__name__} does not standardise its input")
-
     def set_cnn_trainable(self, trainable: bool) -> None:
         """Freeze or release the front end; one without weights of its own stays as it is."""
         return
+
+    def freeze_kept(self, roles: Collection[str]) -> None:
+        """Freeze the front end if its output, or that of the layers, was kept."""
+        self.set_cnn_trainable(not roles)
 
     def compile_layers(self) -> None:
         """Compile the layers: one compilation for all of them, and for clips of any length.

@@ -26,6 +26,9 @@ LAYER_WEIGHTS = "layer_weights.safetensors"
 POOLING = "emoadapt_pooling"
 """Key of `config.json` that keeps how frames are pooled, where that is not the mean."""
 
+EMBEDDING = "emoadapt_embedding"
+"""Key of `config.json` that keeps the dimension of a linear layer after the pooling, where there is one."""
+
 POOLING_WEIGHTS = "pooling.safetensors"
 """File of a model folder whose pooling has parameters."""
 
@@ -40,6 +43,8 @@ class TransformerBackbone(TrainableBackbone):
         trained: False for random weights.
 
     Attributes:
+        frozen: whether nothing before the pooling is trained; the transformer then has no dropout.
+        learning_rate_factor: of the model's own weights.
         notes: sentences on what was assumed, or left out, when the weights were loaded.
     """
 
@@ -51,7 +56,10 @@ class TransformerBackbone(TrainableBackbone):
         self.trained = trained
         self.notes: list[str] = []
         self.register_parameter("layer_weights", None)
-        self.pooling = load_pooling(getattr(model.config, POOLING, "mean"), self.hidden_width)
+        self.frozen = False
+        self.learning_rate_factor = 1.0
+        choice, embedding = getattr(model.config, POOLING, "mean"), getattr(model.config, EMBEDDING, None)
+        self.pooling = load_pooling(choice, self.hidden_width, embedding)
 
     @abstractmethod
     def run_once(self) -> None:
@@ -70,7 +78,7 @@ class TransformerBackbone(TrainableBackbone):
     @property
     def library(self) -> Literal["transformers", "emoadapt"]:
         """What computes the embedding from a folder that `save` writes."""
-        return read_declaration("backbones", self.family, "LOADED_BY") if self.pooling.name == "mean" else "emoadapt"
+        return read_declaration("backbones", self.family, "LOADED_BY") if self.pooling.title == "mean" else "emoadapt"
 
     @property
     def notice(self) -> str:
@@ -86,8 +94,9 @@ class TransformerBackbone(TrainableBackbone):
         layers = self.layers
         if config.layers == "weighted" and self.layer_weights is None:
             self.layer_weights = nn.Parameter(torch.zeros(len(layers) + 1))
-        if config.pooling != self.pooling.name:
-            self.set_pooling(config.pooling)
+        if (config.pooling, config.embedding) != (self.pooling.choice, self.pooling.embedding):
+            self.set_pooling(config.pooling, config.embedding)
+        self.learning_rate_factor = config.learning_rate_factor
         if config.lora is not None:
             add_adapters(self.model, config.lora, self.model.config.model_type)
             self._check_adapters()
@@ -97,15 +106,29 @@ class TransformerBackbone(TrainableBackbone):
                     f"{self.origin} has {len(layers)} layers, train_layers is {config.train_layers}; set it to `all` or less"
                 )
             self.model.requires_grad_(False)
-            layers[-config.train_layers :].requires_grad_(True)
+            layers[len(layers) - config.train_layers :].requires_grad_(True)
+            self.frozen = config.train_layers == 0
 
-    def set_pooling(self, name: str) -> None:
-        """Replace the pooling by a new one."""
-        self.pooling = load_pooling(name, self.hidden_width)
-        if name != "mean":
-            setattr(self.model.config, POOLING, name)
-        elif hasattr(self.model.config, POOLING):
-            delattr(self.model.config, POOLING)
+    def set_pooling(self, choice: str | dict[str, Any], embedding: int | None = None) -> None:
+        """Replace the pooling by a new one; arguments as of `load_pooling`."""
+        self.pooling = load_pooling(choice, self.hidden_width, embedding)
+        for key, value, usual in ((POOLING, choice, "mean"), (EMBEDDING, embedding, None)):
+            if value != usual:
+                setattr(self.model.config, key, value)
+            elif hasattr(self.model.config, key):
+                delattr(self.model.config, key)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, except for a frozen transformer, or evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.model.eval()
+        return self
+
+    def list_factors(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Factor of the learning rate of the model's own weights, if it is not 1."""
+        own = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return [(self.learning_rate_factor, own)] if own and self.learning_rate_factor != 1 else []
 
     def restore(self, folder: Path) -> Self:
         """Read what `save_beside` keeps beside the model: weights of the layers and of the pooling."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from emoadapt.config.augmenting import AugmentedOptimisation
 from emoadapt.config.base import Fraction, Name
-from emoadapt.config.training import Adaptation, Optimisation
+from emoadapt.config.training import Adaptation
 from emoadapt.layers.settings import Lora
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SCOPE = "study"
 
 
-class Config(Optimisation, Adaptation):
+class Config(AugmentedOptimisation, Adaptation):
     """Stage 1: the backbone predicts targets of other modalities from speech alone."""
 
     method: Literal["adapt"] = "adapt"

@@ -1,12 +1,16 @@
 """Interface of a pooling of a clip's frames into one embedding.
 
-A pooling is a module here, or in the folder `poolings` of a study's own plug-ins, with a class `Pooling`, a subclass of the
-class below.
+A pooling is a module here, or in the folder `poolings` of a study's own plug-ins, with
+
+* a class `Pooling`, a subclass of the class below;
+* optionally `OPTIONS`, a literal: name -> default of each further argument of that class, which a study may set.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +27,25 @@ class Pooling(nn.Module, ABC):
         dimension: of a frame.
     """
 
+    obstacle: ClassVar[str | None] = None
+    """Why it cannot be exported to an ONNX file; None: it can."""
     name: str
     """Of the plug-in; set by `load_pooling`."""
+    choice: str | dict[str, Any]
+    """What `load_pooling` was given; set by it."""
+    embedding: int | None = None
+    """Dimension of a linear layer behind it; None = there is none."""
     width: int
     """Dimension of the embedding: that of a frame, unless a subclass says otherwise."""
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
         self.width = dimension
+
+    @property
+    def title(self) -> str:
+        """What it is, in words."""
+        return self.name if self.embedding is None else f"{self.name}, then a linear layer"
 
     @abstractmethod
     def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
@@ -45,20 +60,50 @@ class Pooling(nn.Module, ABC):
         """
 
 
-def load_pooling(name: str, dimension: int) -> Pooling:
+class Projected(Pooling):
+    """A pooling and a linear layer, whose output is the embedding (Srinivasan et al. 2022, Eq. 2).
+
+    Args:
+        pooling: comes first.
+        width: dimension of the embedding.
+    """
+
+    def __init__(self, pooling: Pooling, width: int) -> None:
+        super().__init__(pooling.width)
+        self.name, self.choice, self.obstacle = pooling.name, pooling.choice, pooling.obstacle  # type: ignore[misc]
+        self.embedding = self.width = width
+        self.pooling = pooling
+        self.linear = nn.Linear(pooling.width, width)
+
+    def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """(batch, n_frames, dimension), (batch,) -> (batch, width) float32."""
+        return self.linear(self.pooling(hidden, lengths)).float()
+
+
+def load_pooling(choice: str | Mapping[str, Any], dimension: int, embedding: int | None = None) -> Pooling:
     """A new pooling, whose weights depend on nothing but its shapes.
+
+    Args:
+        choice: name of a plug-in; or a mapping of its name, as `name`, and its options.
+        dimension: of a frame.
+        embedding: dimension of a linear layer after it; None = there is none.
 
     Raises:
         ConfigError: there is none of that name, or it cannot be used.
     """
+    options = {"name": choice} if isinstance(choice, str) else dict(choice)
+    name = options.pop("name")
     module = load_plugin("poolings", name)
     try:
         with seeded(0):
-            pooling = module.Pooling(dimension)
+            pooling = module.Pooling(dimension, **options)
     except (AttributeError, TypeError) as error:
         raise ConfigError(f"pooling {name} cannot be used ({error}); see docs/add-a-pooling.md") from error
-    pooling.name = name
-    return pooling
+    pooling.name, pooling.choice = name, {"name": name, **options} if options else name
+    if embedding is None:
+        return pooling
+    with seeded(0):
+        return Projected(pooling, embedding)
 
 
 def mask_frames(lengths: Tensor, n_frames: int) -> Tensor:
@@ -70,6 +115,12 @@ def mean_frames(hidden: Tensor, lengths: Tensor) -> Tensor:
     """Mean over valid frames: (batch, n_frames, dimension), (batch,) -> (batch, dimension) float32."""
     valid = mask_frames(lengths, hidden.shape[1])[..., None]
     return torch.where(valid, hidden.float(), 0.0).sum(dim=1) / lengths[:, None]
+
+
+def take_last(hidden: Tensor, lengths: Tensor) -> Tensor:
+    """Last valid frames: (batch, n_frames, dimension), (batch,) -> (batch, dimension) float32."""
+    place = (lengths - 1)[:, None, None].expand(-1, 1, hidden.shape[2])
+    return hidden.gather(1, place)[:, 0].float()
 
 
 def build_attention(dimension: int) -> nn.Sequential:

@@ -12,5 +12,4 @@ class Pooling(base.Pooling):
 
     def forward(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """(batch, n_frames, dimension), (batch,) -> (batch, dimension) float32."""
-        place = (lengths - 1)[:, None, None].expand(-1, 1, hidden.shape[2])
-        return hidden.gather(1, place)[:, 0].float()
+        return base.take_last(hidden, lengths)

@@ -54,6 +54,7 @@ def write_all(
     from emoadapt.reporting.html import write_report
     from emoadapt.reporting.pages import collect_pages
     from emoadapt.reporting.tables import write_tables
+    from emoadapt.reporting.teaching import build_teaching, list_teaching_notes
     from emoadapt.reporting.weights import find_checksums
     from emoadapt.storage.folders import seal_folder
     from emoadapt.storage.frames import read_frame
@@ -78,7 +79,7 @@ def write_all(
     run_curves = list_run_curves(study, results, splits)
     audits = {name: audit_paths(study, results, name) for name in AUDIT_TABLES}
     audits["leaks"] = [results / "leaks" / f"{task}.parquet" for task in study.tasks]
-    choices = build_choices(study, splits, results)
+    choices, teaching = build_choices(study, splits, results), build_teaching(study, splits, results)
     write_tables(
         study,
         metrics,
@@ -91,6 +92,7 @@ def write_all(
         word_errors,
         audits,
         choices,
+        teaching,
         curves,
     )
     write_figures(study, metrics, confusion, comparisons, curves, run_curves, quarantine, figures, audits)
@@ -98,7 +100,9 @@ def write_all(
     divided = {task: read_frame(paths, schema.SPLITS) for task, paths in splits.items()}
     for task, sentences in list_scale_notes(study, divided).items():
         remarks[task] = [*remarks.get(task, []), *sentences]
-    write_declared(study, comparisons, tables, figures, remarks, list_choice_notes(choices))
+    write_declared(
+        study, comparisons, tables, figures, remarks, list_choice_notes(choices) | list_teaching_notes(teaching)
+    )
     provenance = {
         "versions": dict(versions or {}),
         "code digests": {name: code_digest(f"emoadapt.{name}") for name in (*_MODULES, *_list_methods(study))},

@@ -238,6 +238,33 @@ def _present_choices(tidy: pl.DataFrame) -> list[Row]:
     ]
 
 
+def _present_teaching(tidy: pl.DataFrame) -> list[Row]:
+    """A row per student: shares of its training clips, then scores of its teacher on them."""
+    rows, keys = [], ["task", "subset", *Model._fields, "teacher"]
+    measures = sorted(tidy["measure"].unique(maintain_order=True), key=lambda name: not name.startswith("share_"))
+    for _, part in tidy.group_by(keys, maintain_order=True):
+        first = part.row(0, named=True)
+        base = {"task": first["task"], "training clips": subset_name(first["subset"])}
+        base |= {"student": str(model_of(first)), "teacher": first["teacher"], "trainings": f"{first['trainings']}"}
+        found = {name: (mean, std) for name, mean, std in part.select("measure", "mean", "std").iter_rows()}
+        shown = {name: _show_measure(name, *found[name]) if name in found else "–" for name in measures}
+        rows.append(base | {_label_measure(name): text for name, text in shown.items()})
+    return rows
+
+
+def _label_measure(name: str) -> str:
+    """`share_residual` as `residual (%)`, `ccc_valence` and others as tables of scores label them."""
+    kind, _, rest = name.partition("_")
+    patterns = {"share": f"{rest} (%)", "ccc": f"CCC {rest}", "pearson": f"Pearson's r {rest}"}
+    return patterns[kind] if kind in patterns else label_metric(name)
+
+
+def _show_measure(name: str, mean: float, std: float | None) -> str:
+    if name.startswith("share_"):
+        return number(100 * mean, 1)
+    return number(mean) if std is None else f"{number(mean)} ± {number(std)}"
+
+
 def _align(rows: list[Row], last: tuple[str, ...]) -> list[Row]:
     """Rows that all have the columns of all classes, a dash where a task lacks a class, with `last` at the end."""
     columns = list(dict.fromkeys(column for row in rows for column in row if column not in last))
@@ -285,6 +312,7 @@ _MAKERS: dict[str, Callable[[pl.DataFrame], list[Row]]] = {
     "objectives": lambda tidy: [describe_learned(row) for row in tidy.iter_rows(named=True)],
     "word_errors": _present_word_errors,
     "choices": _present_choices,
+    "teaching": _present_teaching,
     "quarantine": _present_quarantine,
     "quarantine_rows": _present_quarantine,
 }

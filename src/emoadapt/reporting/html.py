@@ -31,7 +31,7 @@ from emoadapt.reporting.notices import (
 from emoadapt.reporting.pages import Page, encode_pages, page_id
 from emoadapt.reporting.style import is_one_tailed, model_of, name_test, spread
 from emoadapt.reporting.summary import summarise_results
-from emoadapt.reporting.tables import read_tidy, table_names
+from emoadapt.reporting.tables import OPTIONAL, read_tidy, table_names
 from emoadapt.reporting.weights import describe_weights
 from emoadapt.storage.texts import describe_claim, write_claimed
 from emoadapt.study.nodes import DEFAULT, Model
@@ -93,7 +93,7 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
         "kept. Without learning, the most frequent class has the share that is shown, or a guess is right so often.",
     ),
     "stage-2": (
-        "Fine-tuning", ("choices",), ("finetuning_curves",),
+        "Fine-tuning", ("choices", "teaching"), ("finetuning_curves",),
         "Whether the runs behind the scores had converged, how far they differ, and what they chose. The test part chooses nothing.",
     ),
     "data": (
@@ -140,7 +140,8 @@ _TABLE_TITLES = {
     "f1_bias": "F1 bias", "cosine_distance": "Cosine distance", "cross_corpus": "Scores on other corpora", "data": "Utterances and speakers",
     "fairness": "Sexes and speakers", "calibration": "Calibration and selective accuracy", "leaks": "What was looked for, and found",
     "stage1_data": "Stage 1, and what it used of the test sets", "objectives": "Objectives on held-out clips", "word_errors": "Word errors",
-    "choices": "Combinations chosen", "quarantine": "Counts by reason", "quarantine_rows": "Every clip and reason",
+    "choices": "Combinations chosen", "teaching": "What students were taught, and their teachers on the training clips",
+    "quarantine": "Counts by reason", "quarantine_rows": "Every clip and reason",
 }  # fmt: skip
 
 
@@ -167,7 +168,7 @@ def write_report(
     Raises:
         DataError: a table or figure is missing.
     """
-    names = table_names(study, *((tables / f"{name}.csv").is_file() for name in ("word_errors", "choices")))
+    names = table_names(study, [name for name in OPTIONAL if (tables / f"{name}.csv").is_file()])
     anchors = {page["id"] for page in pages}
     shown = {name: _prepare_table(name, _find(tables / f"{name}.csv"), anchors) for name in names}
     pictures = dict.fromkeys([*figure_names(study), *declared_names(study)])

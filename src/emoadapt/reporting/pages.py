@@ -178,7 +178,7 @@ def _label_curve(metric: str) -> str:
 
 def _list_curves(table: pl.DataFrame) -> Iterator[Page]:
     """Of each run: the epoch kept, and `<part> <metric>` -> first epoch and values."""
-    drawn = table.filter(~pl.col("part").is_in(["course", "choice"]))
+    drawn = table.filter(~pl.col("part").is_in(["course", "choice", "teacher"]))
     for (name,), run in sorted(drawn.partition_by("run", as_dict=True).items()):
         kept = run.filter(pl.col("best"))["epoch"]
         series = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ from emoadapt.reporting.style import (
     subset_key,
     weights_of,
 )
+from emoadapt.reporting.teaching import COLUMNS as teaching_columns
+from emoadapt.reporting.teaching import list_teaching_notes
 from emoadapt.reporting.trials import describe_tested, name_products
 from emoadapt.storage.files import write_text
 from emoadapt.storage.frames import read_frame
@@ -47,21 +49,23 @@ from emoadapt.storage.spreadsheets import format_frame, read_csv
 from emoadapt.storage.tables import read_provenance
 from emoadapt.study.nodes import ORIGINAL, Model
 
+OPTIONAL = ("choices", "teaching", "word_errors")
+"""Tables that only some studies have."""
 _MODEL = ["task", "test_corpus", "subset", *Model._fields]
 
 
-def table_names(study: Study, word_errors: bool = False, choices: bool = False) -> list[str]:
-    """Tables that `write_tables` makes for a study, in the order of the report; `word_errors` and `choices` where there are any."""
+def table_names(study: Study, optional: Collection[str] = ()) -> list[str]:
+    """Tables that `write_tables` makes for a study, in the order of the report; those of `OPTIONAL` where there are any."""
     names = ["results", "low_resource", "per_class_f1", "f1_bias", "cosine_distance", "cross_corpus"]
     names += [
-        *(["choices"] if choices else []),
+        *(name for name in ("choices", "teaching") if name in optional),
         "fairness",
         "calibration",
         "data",
         "stage1_data",
         *(["objectives"] if study.adaptations else []),
         "leaks",
-        *(["word_errors"] if word_errors else []),
+        *(name for name in ("word_errors",) if name in optional),
         "quarantine",
         "quarantine_rows",
     ]
@@ -80,6 +84,7 @@ def write_tables(
     word_errors: Path | None = None,
     audits: Mapping[str, Sequence[Path]] | None = None,
     choices: pl.DataFrame | None = None,
+    teaching: pl.DataFrame | None = None,
     curves: Sequence[Path] = (),
 ) -> None:
     """Write `out/<table>.csv` and `out/<table>.md` for every table of the study.
@@ -98,6 +103,7 @@ def write_tables(
         word_errors: WORD_ERRORS table; None where a recogniser cannot be compared with transcripts.
         audits: `fairness`, `calibration` and `leaks` -> tables of that kind, one of each task.
         choices: rows of `build_choices`; None or empty where nothing was chosen.
+        teaching: rows of `build_teaching`; None or empty where no model has a teacher.
         curves: CURVES table of each Stage-1 model.
 
     Raises:
@@ -137,16 +143,18 @@ def write_tables(
     if word_errors:
         tables["word_errors"] = read_frame([word_errors], schema.WORD_ERRORS)
     chosen = pl.DataFrame(schema=COLUMNS) if choices is None else choices
-    tables["choices"] = chosen
+    taught = pl.DataFrame(schema=teaching_columns) if teaching is None else teaching
+    tables |= {name: rows for name, rows in (("choices", chosen), ("teaching", taught)) if not rows.is_empty()}
+    said = list_choice_notes(chosen) | list_teaching_notes(taught)
     shared = {task: _count_shared(rows) for task, rows in divided.items()}
     scales = list_scale_notes(study, divided)
     out.mkdir(parents=True, exist_ok=True)
-    for name in table_names(study, word_errors is not None, not chosen.is_empty()):
+    for name in table_names(study, [name for name in OPTIONAL if name in tables]):
         write_text(out / f"{name}.csv", format_frame(tables[name]))
         notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_methods(study, tables[name])
         notes += _say_runs(study, tables[name]) + _say_sizes(study, tables[name], measured)
         notes += _say_pairs(study, tables[name], compared) if name in ("results", "cross_corpus") else []
-        notes += _say_choices(tables[name], chosen, scales)
+        notes += _say_trainings(tables[name], said, scales)
         notes += _say_shared(tables[name], shared)
         write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
         if notes:
@@ -161,18 +169,20 @@ def _say_methods(study: Study, tidy: pl.DataFrame) -> list[str]:
     return list_score_notes(study, tasks) + list_method_notes(study, finetunings)
 
 
-def _say_choices(tidy: pl.DataFrame, choices: pl.DataFrame, scales: Mapping[str, Sequence[str]]) -> list[str]:
-    """What was chosen by the runs of a table's models, and where statistics of speakers or corpora are uncertain.
+def _say_trainings(
+    tidy: pl.DataFrame, notes: Mapping[tuple[str, str], str], scales: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """What the runs of a table's models chose and were taught, and where statistics of speakers or corpora are uncertain.
 
     Args:
         tidy: a table.
-        choices: rows of `build_choices`.
+        notes: (task, model) -> a sentence.
         scales: task -> sentences of `list_scale_notes`.
     """
     if not {"task", "metric", *Model._fields} <= set(tidy.columns):
         return []
     shown = {(task, str(Model(*model))) for task, *model in tidy.select("task", *Model._fields).unique().iter_rows()}
-    said = [note for key, note in list_choice_notes(choices).items() if key in shown]
+    said = [note for key, note in notes.items() if key in shown]
     return said + [note for task in tidy["task"].unique(maintain_order=True) for note in scales.get(task, [])]
 
 

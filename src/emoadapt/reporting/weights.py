@@ -29,8 +29,8 @@ def list_networks(study: Study) -> list[Network]:
 
 
 def _list_backbone(name: str, backbone: Backbone) -> list[Network]:
-    """The networks of a backbone; none of descriptors."""
-    if backbone.provenance == "descriptors":
+    """The networks of a backbone; none of descriptors, nor of one that joins others, which are listed themselves."""
+    if backbone.provenance == "descriptors" or backbone.joined:
         return []
     frozen, untrained = getattr(backbone, "cnn_mode", None), getattr(backbone, "untrained", None)
     kind, seed = (

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emoadapt.backbones.base import list_modules
-from emoadapt.config import Study, load_study, objective_features
+from emoadapt.config import Adaptation, Finetuning, Study, load_study, objective_features
 from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
 from emoadapt.config.reading import STUDY_VARIABLE
 from emoadapt.data.objective_targets import NO_TARGET, describe_target, split_set
+from emoadapt.data.streams import AUDIO
 from emoadapt.errors import NO_GPU, ConfigError, ModelError
 from emoadapt.extraction.recipes import (
     JobSize,
@@ -37,7 +38,7 @@ from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.storage.files import Overtaken, write_text
 from emoadapt.study.grid import batches, count_gpus
 from emoadapt.study.layout import name_splits
-from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
+from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting, name_kept
 from emoadapt.study.tables import list_comparisons
 from emoadapt.tasks.folds import count_folds
 from emoadapt.tasks.split_tables import describe_split_table
@@ -203,14 +204,25 @@ class Graph:
 
     # --- outputs of frozen backbones, kept as features
 
-    def kept_shards(self, source: str | None, corpora: tuple[str, ...]) -> list[str]:
-        """Shards of a kept output, `<kind>.<backbone>[.<adaptation>]`, of corpora; empty without one."""
-        return [] if source is None else [path for c in corpora for path in self.feature_shards(source, c)]
+    def kept_shards(self, source: str, corpora: tuple[str, ...]) -> list[str]:
+        """Shards of a feature, or of a kept output, `<kind>.<backbone>[.<adaptation>]`, of corpora."""
+        return [path for corpus in corpora for path in self.feature_shards(source, corpus)]
 
-    def front_end(self, stage: Literal["stage1", "stage2"], backbone: str, start: str) -> str | None:
-        """Kept front-end output that a training reads; None without one."""
-        whose = self.study.backbones[backbone].find_front_end(stage, start)
-        return None if whose is None else _name_kept("frontend", backbone, ORIGINAL if whose == "own" else start)
+    def list_kept(
+        self, stage: Literal["stage1", "stage2"], backbone: str, start: str, settings: Adaptation | Finetuning
+    ) -> dict[str, str]:
+        """Kept outputs that a training reads in place of streams, by the streams' roles; of audio none where it changes the audio."""
+        streams, changed = self.study.backbones[backbone].streams, bool(getattr(settings, "augmentations", ()))
+        kept = self.study.list_kept(stage, backbone, start)
+        return {role: name for role, name in kept.items() if not (changed and streams[role] == AUDIO)}
+
+    def list_streams(
+        self, stage: Literal["stage1", "stage2"], backbone: str, start: str, settings: Adaptation | Finetuning
+    ) -> list[str]:
+        """Features and kept outputs that a training reads, each in the place of its stream."""
+        kept = self.list_kept(stage, backbone, start, settings)
+        streams = self.study.backbones[backbone].streams
+        return list(dict.fromkeys(kept.get(role, stream.feature) for role, stream in streams.items()))
 
     def kept_code(self, source: str) -> dict[str, str]:
         """State of the code and the libraries of the job of a kept output."""
@@ -245,10 +257,9 @@ class Graph:
 
     def stage1_streams(self, backbone: str, adaptation: str) -> list[str]:
         """Shards of what Stage 1 reads besides the training shards: kept front-end output, and features other than audio."""
-        source = self.front_end("stage1", backbone, adaptation)
-        read = [*filter(None, [source]), *(name for name in self.study.backbones[backbone].features if name != "audio")]
-        corpora = self.study.adaptations[adaptation].corpora
-        return [path for name in read for path in self.kept_shards(name, corpora)]
+        config = self.study.adaptations[adaptation]
+        read = self.list_streams("stage1", backbone, adaptation, config)
+        return [path for name in read if name != "audio" for path in self.kept_shards(name, config.corpora)]
 
     def stage1_state(self, adaptation: str) -> str:
         """Configuration of an adaptation, without the keys that select models and tasks, unless a task's labels choose its epoch."""
@@ -262,11 +273,11 @@ class Graph:
 
     def judge_shards(self, backbone: str, adaptation: str) -> list[str]:
         """Shards of what the backbone reads of the corpus of that dev part."""
-        judge = self.study.adaptations[adaptation].judge
+        config = self.study.adaptations[adaptation]
+        judge = config.judge
         if judge is None:
             return []
-        source = self.front_end("stage1", backbone, adaptation)
-        read = [source] if source else self.study.backbones[backbone].features
+        read = self.list_streams("stage1", backbone, adaptation, config)
         return [path for name in read for path in self.kept_shards(name, (self.study.tasks[judge].corpus,))]
 
     def stage1_code(self, backbone: str, adaptation: str) -> dict[str, str]:
@@ -275,6 +286,7 @@ class Graph:
         return self.code(
             "cli.adapt",
             f"methods.{settings.method}",
+            *settings.list_modules(),
             *self._backbone_modules(backbone),
             *(f"objectives.{name}" for name in sorted(settings.objectives)),
             also=[*settings.list_libraries(), *self._backbone_libraries(backbone)],
@@ -323,23 +335,43 @@ class Graph:
         """Features and kept outputs that a training on a task reads."""
         backbone, start, finetuning = setting.model
         config = self.study.backbones[backbone]
-        if self.study.finetunings[finetuning].frozen and config.adaptable:
-            return [_name_kept("layers", backbone, start)]
-        return [*config.features, *filter(None, [self.front_end("stage2", backbone, start)])]
+        settings = self.study.finetunings[finetuning]
+        if not settings.reads_clips:
+            return []
+        if settings.frozen and config.adaptable:
+            return [name_kept("layers", backbone, start)]
+        # Of the audio its lengths, where something else is read in its place: they order the batches.
+        audio = [name for name in config.features if name == "audio"]
+        return list(dict.fromkeys([*audio, *self.list_streams("stage2", backbone, start, settings)]))
 
-    def training_inputs_of(self, setting: Setting) -> dict[str, list[str]]:
-        """Shards, and Stage-1 model if any, that a training on a task reads."""
+    def training_inputs_of(self, setting: Setting, runs: Iterable[Run] = ()) -> dict[str, list[str]]:
+        """Shards, Stage-1 model, and tables of other models' runs that a training on a task reads."""
         corpora, start = self.task_corpora(setting.task), setting.model.start
         inputs = {"shards": [path for name in self.read_features(setting) for path in self.kept_shards(name, corpora)]}
         if start != ORIGINAL and not self.study.finetunings[setting.model.finetuning].frozen:
             inputs["model"] = [f"{RESULTS}/models/{setting.model.backbone}.{start}"]
+        if upstream := self.upstream_tables(setting, runs):
+            inputs["upstream"] = [path for paths in upstream.values() for path in paths]
         return inputs
+
+    def upstream_tables(self, setting: Setting, runs: Iterable[Run]) -> dict[str, list[str]]:
+        """Tables that runs need of other models: name of the model -> those of the batches with the same runs."""
+        settings, wanted = self.study.finetunings[setting.model.finetuning], set(runs)
+        found = {}
+        for name in settings.upstream:
+            upstream = Setting(setting.task, Model.parse(name), setting.subset)
+            place = f"{RESULTS}/runs/{setting.task}/{name}/{setting.subset}"
+            of_runs = [batch for batch, members in self.batches(upstream).items() if wanted.intersection(members)]
+            found[name] = [f"{place}/{batch}/{settings.upstream_table}.parquet" for batch in of_runs]
+        return found
 
     def training_state(self, setting: Setting) -> dict[str, str]:
         """The configuration that a training on a task reads, its runs apart."""
         backbone, _, finetuning = setting.model
         settings, task = self.study.finetunings[finetuning], self.study.tasks[setting.task]
-        if settings.frozen and self.study.backbones[backbone].adaptable:
+        if not settings.reads_clips:
+            state = {}
+        elif settings.frozen and self.study.backbones[backbone].adaptable:
             # How the backbone would be trained decides no layer of it as it stands.
             state = self.kept_state("layers", backbone)
         else:
@@ -357,7 +389,7 @@ class Graph:
         settings, backbone = self.study.finetunings[setting.model.finetuning], setting.model.backbone
         modules = [] if settings.frozen else self._backbone_modules(backbone)
         libraries = [*settings.list_libraries(), *(() if settings.frozen else self._backbone_libraries(backbone))]
-        return self.code("cli.train", f"methods.{settings.method}", *modules, also=libraries)
+        return self.code("cli.train", f"methods.{settings.method}", *settings.list_modules(), *modules, also=libraries)
 
     def evaluation_code(self, task: str) -> dict[str, str]:
         """State of the code and the libraries that evaluate a task."""
@@ -465,8 +497,8 @@ class Graph:
             for corpus in self.task_corpora(setting.task):
                 for name in dict.fromkeys(name for feature in wanted for name in list_upstream(feature)):
                     pairs[name, corpus] = None
-        for wanted, corpus in self._also():
-            for name in list_upstream(wanted):
+        for also, corpus in self._also():
+            for name in list_upstream(also):
                 pairs[name, corpus] = None
         return list(pairs)
 
@@ -509,7 +541,10 @@ class Graph:
         found: dict[str, tuple[str | None, str | None]]
         found = {f"feature {name}": (find_weights(self.study, name), None) for name in features}
         found |= {
-            f"backbone {b}": weights for b, config in self.study.backbones.items() for weights in config.list_weights()
+            f"backbone {b}": weights
+            for b, config in self.study.backbones.items()
+            for weights in config.list_weights()
+            if not config.parts
         }
         return {user: (name, revision) for user, (name, revision) in found.items() if name}
 
@@ -637,7 +672,8 @@ class Graph:
 
     def task_job(self, setting: Setting, runs: list[Run], output: Path, threads: int) -> TaskJob:
         """Runs of a setting."""
-        inputs = self.training_inputs_of(setting)
+        inputs = self.training_inputs_of(setting, runs)
+        upstream = self.upstream_tables(setting, runs)
         return TaskJob(
             self.study,
             setting.model.backbone,
@@ -649,9 +685,5 @@ class Graph:
             runs,
             [Path(path) for path in self.split_tables(setting.task, runs)],
             Path(inputs["model"][0]) if "model" in inputs else None,
+            {name: [Path(path) for path in paths] for name, paths in upstream.items()},
         )
-
-
-def _name_kept(kind: str, backbone: str, start: str) -> str:
-    """Name of a kept output, a feature like any other: `<kind>.<backbone>[.<adaptation>]`."""
-    return f"{kind}.{backbone}" if start == ORIGINAL else f"{kind}.{backbone}.{start}"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import groupby, zip_longest
+from typing import TYPE_CHECKING
 
-from emoadapt.config import Study
 from emoadapt.study.nodes import Run, Setting
+
+if TYPE_CHECKING:
+    from emoadapt.config import Study
 
 
 def count_gpus(study: Study, setting: Setting | None = None) -> int:

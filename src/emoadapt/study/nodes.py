@@ -84,3 +84,8 @@ class Setting:
     def name(self, run: Run) -> str:
         """Name of a run: in curves, and of the folder of a kept model."""
         return f"{self.task}.{self.model}.{self.subset}.{run}"
+
+
+def name_kept(kind: str, backbone: str, start: str) -> str:
+    """Name of a kept output, a feature like any other: `<kind>.<backbone>[.<adaptation>]`."""
+    return f"{kind}.{backbone}" if start == ORIGINAL else f"{kind}.{backbone}.{start}"

@@ -29,13 +29,13 @@ _PLACES = {
     "manifest": r"manifests/([^/]+)/(\d+)\.parquet",
     "split": r"splits/([^/]+)/(\d+)\.parquet",
     "leaks": r"leaks/([^/]+)\.parquet",
-    "keep": r"features/(frontend|layers)\.([^/]+)/([^/]+)/(\d+)\.parquet",
+    "keep": rf"features/({'|'.join(schema.KEPT)})\.([^/]+)/([^/]+)/(\d+)\.parquet",
     "extract": r"features/([^/.]+)/([^/]+)/(\d+)\.parquet",
     "parts": r"targets/([^/]+)/parts\.parquet",
     "normalisers": r"targets/([^/]+)/normalisers\.parquet",
     "training_shard": r"training/([^/]+)/([^/]+)/(\d+)\.parquet",
     "adapt": r"(?:models/([^/.]+)\.([^/.]+)|curves/([^/.]+)\.([^/.]+)\.parquet)",
-    "train": r"runs/([^/]+)/([^/]+)/([^/]+)/([^/]+)/(?:models|[a-z]+\.parquet)",
+    "train": r"runs/([^/]+)/([^/]+)/([^/]+)/([^/]+)/(?:models|[a-z_]+\.parquet)",
     "word_errors": r"metrics/word_errors\.parquet",
     "evaluate": r"metrics/([^/.]+)(?:\.[a-z]+)?\.parquet",
     "quarantine": r"quarantine\.parquet",
@@ -219,7 +219,7 @@ class Origins:
         """Some runs of a setting."""
         return Origin(
             {
-                **self.graph.training_inputs_of(setting),
+                **self.graph.training_inputs_of(setting, runs),
                 "splits": self.graph.split_tables(setting.task, runs),
                 "manifests": self.graph.leak_inputs(setting.task, setting.model.start),
             },

@@ -72,7 +72,7 @@ def adapt(job: AdaptationJob) -> None:
     torch.set_num_threads(max(1, job.threads // count_ranks()))
     settings, study = job.settings, job.study
     model = load_backbone(settings.prepare(job.config), study.weights_folder)
-    model.set_cnn_trainable(job.config.find_front_end("stage1", job.start) is None)
+    model.set_cnn_trainable(not job.kept)
     with tempfile.TemporaryDirectory(prefix="emoadapt-") as scratch:
         clips = TrainingClips(job, model, Path(scratch))
         if model.standardised:
@@ -242,9 +242,9 @@ class AdaptationLearner(Learner):
         groups = super().group_parameters()
         if (rate := self.settings.head_learning_rate) is not None:
             own = {id(parameter) for parameter in self.model.backbone.parameters()}
-            (every,) = groups
+            every, *factored = groups
             old, new = ([p for p in every["params"] if (id(p) in own) is known] for known in (True, False))
-            groups = [{"params": old}, {"params": new, "lr": rate}]
+            groups = [{"params": old}, {"params": new, "lr": rate}, *factored]
         if self.weighting is not None:
             rate = self.settings.weighting_learning_rate
             groups.append({"params": [*self.weighting.parameters()], "lr": rate, "weight_decay": 0.0})
@@ -292,15 +292,14 @@ class TrainingClips:
         self.needs_target = all(isinstance(objective, Constraint) for objective in self.untargeted.values())
         self.assigned = read_frame(job.parts, schema.PARTS)
         self.corpora = dict(self.assigned.select("utterance_id", "corpus").iter_rows())
-        cached = "frontend" in job.shards and not backbone.cnn_trainable
         columns = [*schema.training(tuple(self.objectives))]
-        if cached or AUDIO not in job.config.streams.values():
+        if job.shards.keys() & job.kept.values() or AUDIO not in job.config.streams.values():
             columns = [column for column in columns if column.name != "audio"]
         for corpus, paths in job.shards["training"].items():
             refuse_other_number(self.assigned.filter(corpus=corpus).height, f"{job.parts} of {corpus}", paths)
         paths = [path for corpus in job.shards["training"].values() for path in corpus]
         self.targets = ClipStore.build(paths, pa.schema(columns), scratch, self.corpora)
-        self.sources = open_sources(job.config, job.shards, backbone, scratch, self.corpora, self.targets)
+        self.sources = open_sources(job.config, job.shards, backbone, scratch, self.corpora, job.kept, self.targets)
         self.masks = {name: self.targets.column(f"mask_{name}") for name in self.objectives}
         self.dimensions = {name: self._find_dimension(name) for name in self.objectives}
         self.normalisers = _read_normalisers(job.normalisers)
@@ -354,6 +353,7 @@ class TrainingClips:
             "judge": self.settings.judge,
             "mean_over": self.settings.mean_over,
             "weighting": self.settings.weighting,
+            "augment": [section.model_dump(mode="json") for section in self.settings.augmentations],
             "dimensions": self.dimensions,
             "utterances": used,
             "held_out_share": self.describe_held_out(),
@@ -460,6 +460,7 @@ def _place_checkpoint(job: AdaptationJob) -> Path:
     """
     modules = [
         f"emoadapt.methods.{job.settings.method}",
+        *(f"emoadapt.{name}" for name in job.settings.list_modules()),
         *(f"emoadapt.objectives.{name}" for name in job.settings.objectives),
     ]
     inputs = [*job.files, job.parts, job.normalisers, *job.splits]
@@ -502,6 +503,8 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, e
         **({"epoch chosen by": f"a probe on the labelled dev part of task {settings.judge}"} if settings.judge else {}),
         "licences": list_terms(study, facts["corpora"], facts["objectives"]),
     }
+    if settings.augmentations:
+        card["augmentation"] = [section.describe() for section in settings.augmentations]
     if settings.weighting != "fixed":
         card["weighting"] = f"{settings.weighting}: learned, beginning with the weights above"
     adapter.backbone.save(part, card)

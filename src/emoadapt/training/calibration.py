@@ -65,7 +65,7 @@ def calibrate(study: Study, output: Path, *, clip_seconds: float = 4.0, steps: i
         "backbones": {},
     }
     for name, config in study.backbones.items():
-        if AUDIO not in config.streams.values():
+        if config.joined or AUDIO not in config.streams.values():
             continue
         backbone, stand_in = _load(study, config)
         logger.info("%s: calibrating on %s", name, found["device"])

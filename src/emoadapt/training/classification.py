@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,9 @@ from emoadapt.training.curve import Curve
 from emoadapt.training.learner import TestedLearner
 from emoadapt.training.scores import measure_macro_f1
 from emoadapt.training.totals import Term
+
+if TYPE_CHECKING:
+    from emoadapt.training.terms import FurtherTerm
 
 
 class EmotionLearner(TestedLearner):
@@ -27,19 +30,26 @@ class EmotionLearner(TestedLearner):
         curve: collects losses and scores.
         seed: of dropout.
         class_weights: (n_classes,) weights of the cross-entropy, or None.
+        terms: further loss terms.
     """
 
-    def __init__(self, model: nn.Module, settings: Any, curve: Curve, seed: int, class_weights: Tensor | None) -> None:
-        super().__init__(model, settings, curve, seed, {"cross_entropy": 1.0})
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: Any,
+        curve: Curve,
+        seed: int,
+        class_weights: Tensor | None,
+        terms: Sequence[FurtherTerm] = (),
+    ) -> None:
+        super().__init__(model, settings, curve, seed, {"cross_entropy": 1.0}, terms)
         self.register_buffer("class_weights", class_weights, persistent=False)
 
-    def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
+    def measure_task(self, outputs: Tensor, batch: Batch, *, keep: bool) -> dict[str, Term]:
         """Cross-entropy with labels or shares, optionally weighted and smoothed."""
-        _, logits = self.model(batch)
-        logits, labels = logits.float(), batch.values["label"]
-        shares = batch.values.get("shares")
+        labels, shares = batch.values["label"], batch.values.get("shares")
         loss = nn.functional.cross_entropy(
-            logits,
+            outputs,
             labels if shares is None else shares,
             weight=self.class_weights,
             label_smoothing=self.settings.label_smoothing,
@@ -48,7 +58,7 @@ class EmotionLearner(TestedLearner):
         plain = self.class_weights is None or shares is not None
         weight = torch.ones_like(labels).sum() if plain else self.class_weights[labels].sum()
         if keep:
-            self._kept.append((logits.detach().cpu(), labels.cpu()))
+            self._kept.append((outputs.detach().cpu(), labels.cpu()))
         return {"cross_entropy": Term(loss, weight)}
 
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:

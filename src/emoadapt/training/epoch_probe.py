@@ -46,7 +46,9 @@ class EpochProbe:
 
     def __init__(self, job: AdaptationJob, backbone: TrainableBackbone, scratch: Path) -> None:
         rows = _list_dev(job)
-        self.sources = open_sources(job.config, job.labelled, backbone, scratch, rows["utterance_id"].to_list())
+        self.sources = open_sources(
+            job.config, job.labelled, backbone, scratch, rows["utterance_id"].to_list(), job.kept
+        )
         self.first = next(iter(self.sources.values()))
         rows = rows.filter(pl.col("utterance_id").is_in(self.first.store.utterances))
         self.names, self.speakers = rows["utterance_id"].to_list(), rows["speaker"].to_numpy()

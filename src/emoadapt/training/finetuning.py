@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,14 @@ from torch import Tensor, nn
 
 from emoadapt.backbones.base import load_backbone
 from emoadapt.data.batching import Batch
+from emoadapt.data.clips import Annotate
 from emoadapt.inference.classifier import EmotionClassifier
 from emoadapt.layers.heads import Head
 from emoadapt.layers.vector import VectorBackbone
 from emoadapt.machine.ranks import count_ranks, find_rank
 from emoadapt.storage.files import force_to_disk, link_or_copy, replace_folder
 from emoadapt.storage.folders import seal_folder
-from emoadapt.study.nodes import ORIGINAL, Run
+from emoadapt.study.nodes import Run
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.interruption import Notice
@@ -36,6 +38,7 @@ from emoadapt.training.questions import load_clips
 from emoadapt.training.runs import RunClips, RunTables, TaskClips
 from emoadapt.training.signals import Signals, StreamSignals, VectorSignals
 from emoadapt.training.states import load_object, save_object
+from emoadapt.training.terms import BuildTerms, FurtherTerm, build_none, join_annotations
 from emoadapt.training.trainer import BestWeights, Trainer
 from emoadapt.training.unfinished import MODELS, UnfinishedJob, place_job
 from emoadapt.weights.cards import list_terms
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob
 
 
-def finetune(job: TaskJob) -> None:
+def finetune(job: TaskJob, build_terms: BuildTerms = build_none) -> None:
     """Fine-tune once per run and predict its test clips.
 
     A job that was killed continues with the run, and the epoch, that it was in (see `emoadapt.training.unfinished`), if
@@ -59,6 +62,7 @@ def finetune(job: TaskJob) -> None:
     Args:
         job: its settings are of `methods.finetune`; its shards are audio (and `frontend`, the output of the frozen front end), or the
             feature that a vector backbone reads.
+        build_terms: builds further loss terms of a run.
 
     Raises:
         TrainingError: a part has no clips, or the loss is not finite.
@@ -71,7 +75,7 @@ def finetune(job: TaskJob) -> None:
         backbone, signals = _open_input(job, Path(scratch))
         clips = load_clips(job, signals.usable)
         tables = RunTables(job.setting, clips)
-        training = _Finetuning(job, backbone, clips, signals, tables)
+        training = _Finetuning(job, backbone, clips, signals, tables, build_terms)
         place = place_job(job, _list_settings(job))
         keeper = _ModelKeeper(job, training, place / MODELS)
         unfinished = UnfinishedJob(place, tables, keeper, training.notice)
@@ -94,7 +98,7 @@ def _open_input(job: TaskJob, scratch: Path) -> tuple[Any, Signals]:
         signals = VectorSignals(job, feature)
         return VectorBackbone(signals.width if signals.usable else None), signals
     backbone = load_backbone(job.config, job.study.weights_folder, job.model)
-    backbone.set_cnn_trainable(job.config.find_front_end("stage2", job.start) is None)
+    backbone.freeze_kept(job.kept)
     if job.settings.compile:
         backbone.compile_layers()
     return backbone, StreamSignals(job, backbone, scratch)
@@ -127,9 +131,16 @@ class _Finetuning:
     """The runs of one setting, which share the starting point and the clips."""
 
     def __init__(
-        self, job: TaskJob, backbone: nn.Module, clips: TaskClips, signals: Signals, tables: RunTables
+        self,
+        job: TaskJob,
+        backbone: nn.Module,
+        clips: TaskClips,
+        signals: Signals,
+        tables: RunTables,
+        build_terms: BuildTerms,
     ) -> None:
         self.job, self.backbone, self.clips, self.signals, self.tables = job, backbone, clips, signals, tables
+        self.build_terms = build_terms
         # What has no weights of its own is trained where there is no GPU, and half precision would only be emulated.
         changed = {} if job.config.adaptable else {"precision": "32-true"}
         self.settings = job.settings.model_copy(update=changed)
@@ -157,20 +168,26 @@ class _Finetuning:
         self.signals.prepare(of_run, part.train)
         model = self.build(run, part)
         curve = Curve("stage2", self.job.setting.name(run))
-        learner = self.clips.build_learner(model, self.settings, curve, run.seed, part.train)
+        terms = self.build_terms(run, part, self.clips, self.backbone.width)
+        for term in terms:
+            curve.add(0, term.name, term.summarise())
+        learner = self.clips.build_learner(model, self.settings, curve, run.seed, part.train, terms)
         if joined:
             learner.part = "dev_trained"
         state = Checkpoint(checkpoint, self.job.study.checkpoint_minutes, sparing=True, notice=self.notice)
         trainer = Trainer(self.device, self.settings, state, open_logs(self.job.study.logs))
         test = part.test["utterance_id"].to_list()
         self._embed_start(learner, trainer, run, test)
-        best = trainer.train(learner, self._load(part.train, run.seed), self._load(part.dev))
+        annotate = partial(join_annotations, self.clips.annotate, terms)
+        training, dev = self._load(part.train, run.seed, annotate), self._load(part.dev, None, annotate)
+        best = trainer.train(learner, training, dev)
         trainer.test(learner, self._load(test))
         outputs = self._note(run, part, learner, curve)
+        self._note_training_clips(run, part, learner, trainer, terms)
         return model, best, self._score(part.test, outputs)
 
-    def _load(self, names: Sequence[str], seed: int | None = None) -> Any:
-        return self.signals.load(names, self.clips.annotate, self.settings, seed)
+    def _load(self, names: Sequence[str], seed: int | None = None, annotate: Annotate | None = None) -> Any:
+        return self.signals.load(names, annotate or self.clips.annotate, self.settings, seed)
 
     def _score(self, test: pl.DataFrame, outputs: np.ndarray) -> float | None:
         """Score on the task's own corpus: others' values may be on another scale, their classes of another kind."""
@@ -183,6 +200,21 @@ class _Finetuning:
         if self.keeps_embeddings and place not in self.start_points:
             trainer.test(learner, self._load(test))
             self.start_points[place] = {name: embedding for name, (embedding, _) in learner.take_tested().items()}
+
+    def _note_training_clips(
+        self, run: Run, part: RunClips, learner: TestedLearner, trainer: Trainer, terms: Sequence[FurtherTerm]
+    ) -> None:
+        """Add what further terms made of training clips, and what the trained model gives for them if that is kept."""
+        columns: dict[str, Any] = {}
+        for term in terms:
+            columns |= term.describe_clips(part.train)
+        if self.settings.keep is not None:
+            trainer.test(learner, self._load(part.train))
+            tested = learner.take_tested()
+            kept = zip(*(tested[name] for name in part.train), strict=True)
+            columns |= {name: np.stack(arrays) for name, arrays in zip(("embedding", "outputs"), kept, strict=True)}
+        if columns:
+            self.tables.add_training_clips(run, part.train, **columns)
 
     def _note(self, run: Run, part: RunClips, learner: TestedLearner, curve: Curve) -> np.ndarray:
         """Add the run to the tables; returns its (n_test, n_outputs) outputs."""
@@ -272,14 +304,19 @@ class _ModelKeeper:
             "fine-tuned on": f"{corpora[0]} ({setting.subset} training clips)",
             **self._describe_dev(score),
         }
+        if job.settings.augmentations:
+            card["augmentation"] = [section.describe() for section in job.settings.augmentations]
         if tested is not None:
             about = f"this run on its fold of {corpora[0]}; means over runs are in the report"
             card[f"test {clips.metric}"] = f"{tested:.3f} ({about})"
-        if job.start != ORIGINAL:
-            adaptation = job.study.adaptations[job.start]
-            objectives = adaptation.objectives
-            corpora += adaptation.corpora
-            card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": objectives}
+        if job.settings.upstream:
+            card["learned from"] = list(job.settings.upstream)
+        for behind in job.study.list_adaptations_behind(setting.model):
+            adaptation = job.study.adaptations[behind]
+            objectives |= adaptation.objectives
+            corpora += [corpus for corpus in adaptation.corpora if corpus not in corpora]
+            if behind == job.start:
+                card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": adaptation.objectives}
         classifier = EmotionClassifier(model.backbone, model.head, **{clips.kind: clips.outputs})
         classifier.save(self.folder / name, card | {"licences": list_terms(job.study, corpora, objectives)})
         force_to_disk(self.folder / name)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from emoadapt.study.nodes import Run, Setting
 
 Shards = Mapping[str, Mapping[str, Sequence[Path]]]
-"""Feature, or kind of kept output (`frontend`, `layers`), or `training` -> corpus -> its shards."""
+"""Feature, or kept output (`frontend.hubert`, `layers.hubert.adapted`), or `training` -> corpus -> its shards."""
 
 
 def list_files(shards: Shards) -> list[Path]:
@@ -79,6 +79,11 @@ class AdaptationJob(Job):
         return [*super().files, *list_files(self.labelled)]
 
     @property
+    def kept(self) -> dict[str, str]:
+        """Kept outputs that stand for streams, by the streams' roles: what makes them is frozen."""
+        return self.study.list_kept("stage1", self.backbone, self.start)
+
+    @property
     def settings(self) -> Any:
         """Section of the adaptation."""
         return self.study.adaptations[self.start]
@@ -91,19 +96,26 @@ class AdaptationJob(Job):
 
 @dataclass(frozen=True)
 class TaskJob(Job):
-    """Runs of one setting that share a process; they write predictions, embeddings, curves and models.
+    """Runs of one setting that share a process; they write predictions, embeddings, training clips, curves and models.
 
     Args:
         setting: model, task and number of training clips.
         runs: what to train.
         splits: SPLITS tables of the runs' partitions; training clips are drawn from them.
         model: folder of the Stage-1 model to start from; None for the original.
+        upstream: name of another model that the runs need -> tables of its same runs.
     """
 
     setting: Setting
     runs: Sequence[Run]
     splits: Sequence[Path]
     model: Path | None = None
+    upstream: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """Kept outputs that stand for streams, by the streams' roles: what makes them is frozen."""
+        return self.study.list_kept("stage2", self.backbone, self.start)
 
     @property
     def settings(self) -> Any:
@@ -140,8 +152,8 @@ def run_job(job: AdaptationJob | TaskJob, gpus: int) -> None:
 
 
 def group_shards(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
-    """Shards `<feature>/<corpus>/<shard>.parquet` by feature (or kind of kept output) and corpus."""
+    """Shards `<feature>/<corpus>/<shard>.parquet` by feature (or kept output) and corpus."""
     by_feature: dict[str, list[Path]] = {}
     for path in paths:
-        by_feature.setdefault(path.parts[-3].split(".")[0], []).append(path)
+        by_feature.setdefault(path.parts[-3], []).append(path)
     return {feature: group_by_corpus(found) for feature, found in by_feature.items()}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from emoadapt.training.classification import EmotionLearner
+    from emoadapt.training.terms import FurtherTerm
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,13 @@ class LabelledClips(TaskClips):
         return part
 
     def build_learner(
-        self, model: nn.Module, settings: Any, curve: Curve, seed: int, train: Sequence[str]
+        self,
+        model: nn.Module,
+        settings: Any,
+        curve: Curve,
+        seed: int,
+        train: Sequence[str],
+        terms: Sequence[FurtherTerm] = (),
     ) -> EmotionLearner:
         """A learner of these classes, weighted by their frequency among `train` if wanted."""
         import torch
@@ -95,7 +102,7 @@ class LabelledClips(TaskClips):
         from emoadapt.training.classification import EmotionLearner
 
         weights = torch.from_numpy(self.weigh_classes(train)) if settings.class_weights == "balanced" else None
-        return EmotionLearner(model, settings, curve, seed, weights)
+        return EmotionLearner(model, settings, curve, seed, weights, terms)
 
     def tabulate(self, test: pl.DataFrame, outputs: np.ndarray) -> tuple[pl.DataFrame, dict[str, np.ndarray]]:
         """A row per clip, with its (n_test, n_classes) logits and the class that has the largest."""

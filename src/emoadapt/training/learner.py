@@ -6,7 +6,7 @@ import logging
 import time
 import zlib
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from emoadapt.training.totals import Sums, Term, Totals
 
 if TYPE_CHECKING:
     from emoadapt.config import Optimisation
+    from emoadapt.training.terms import FurtherTerm
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ class Learner(nn.Module):
         self.part = part
         self.seed = seed
         self.weights = dict(weights)
+        self.compared = list(self.weights)
+        """Terms that are compared with the loss before training, which has no others."""
         self.position = Position()
         self.epochs = settings.epochs
         """Epochs that the training has; where it is as long as so many steps, the trainer counts them."""
@@ -105,8 +108,14 @@ class Learner(nn.Module):
         return
 
     def group_parameters(self) -> list[dict[str, Any]]:
-        """Parameter groups of the optimiser: what is not frozen."""
-        return [{"params": [parameter for parameter in self.model.parameters() if parameter.requires_grad]}]
+        """Parameter groups of the optimiser: what is not frozen, then what a backbone trains with a learning rate of its own."""
+        factors = getattr(getattr(self.model, "backbone", None), "list_factors", list)()
+        own = {id(parameter) for _, parameters in factors for parameter in parameters}
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return [
+            {"params": [parameter for parameter in trained if id(parameter) not in own]},
+            *({"params": parameters, "lr": factor * self.settings.learning_rate} for factor, parameters in factors),
+        ]
 
     def note_state(self) -> dict[str, float]:
         """Log further values of the epoch in the curve's part `course`."""
@@ -166,7 +175,7 @@ class Learner(nn.Module):
 
     def _check(self, batch: Batch, found: Sums, before: float) -> None:
         where, clips = self.where, batch.utterance_ids
-        self.late.add(found.fetched, lambda: check_loss(where, clips, found.losses, found.total, before))
+        self.late.add(found.fetched, lambda: check_loss(where, clips, found.losses, found.add(self.compared), before))
 
     def end_evaluation(self, course: Mapping[str, float] | None) -> None:
         """Note the losses and scores of the part.
@@ -255,16 +264,48 @@ class TestedLearner(Learner):
     """Learner that collects embeddings and outputs in tests.
 
     Its model returns (embedding (batch, width), outputs (batch, n_outputs)).
+
+    Args:
+        model: what is trained.
+        settings: optimiser and learning rate.
+        curve: collects losses and scores.
+        seed: of dropout.
+        weights: loss term of the task -> its weight in the total.
+        terms: further loss terms, whose parameters are trained along.
     """
 
     __test__ = False
     """No test case, whatever pytest takes its name for."""
 
     def __init__(
-        self, model: nn.Module, settings: Optimisation, curve: Curve, seed: int, weights: Mapping[str, float]
+        self,
+        model: nn.Module,
+        settings: Optimisation,
+        curve: Curve,
+        seed: int,
+        weights: Mapping[str, float],
+        terms: Sequence[FurtherTerm] = (),
     ) -> None:
-        super().__init__(model, settings, curve, "dev", seed, weights)
+        super().__init__(model, settings, curve, "dev", seed, {**weights, **{term.name: term.weight for term in terms}})
+        self.compared = list(weights)
+        self._further = tuple(terms)
+        self.terms = nn.ModuleList(terms)
         self._tested: list[tuple[list[str], Tensor, Tensor]] = []
+
+    @abstractmethod
+    def measure_task(self, outputs: Tensor, batch: Batch, *, keep: bool) -> dict[str, Term]:
+        """Loss terms of the task, of float32 outputs (batch, n_outputs); `keep` as of `measure`."""
+
+    def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
+        """Loss terms of the task, and all further ones."""
+        embedding, outputs = (values.float() for values in self.model(batch))
+        found = self.measure_task(outputs, batch, keep=keep)
+        return found | {term.name: term.measure(embedding, outputs, batch) for term in self._further}
+
+    def group_parameters(self) -> list[dict[str, Any]]:
+        """Parameters of the model, those of further terms among those with the full learning rate."""
+        first, *others = super().group_parameters()
+        return [first | {"params": [*first["params"], *self.terms.parameters()]}, *others]
 
     def choose(self, score: tuple[float, ...], losses: Mapping[str, float]) -> tuple[float, ...]:
         """Rank an epoch as the settings say: by score, by loss, or, where none is chosen, by its number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from emoadapt.data.vectors import find_small_groups, normalise_vectors, read_lay
 from emoadapt.machine.starting import hidden
 from emoadapt.storage.folders import seal_folder
 from emoadapt.storage.tables import read_table
-from emoadapt.study.nodes import Run
+from emoadapt.study.nodes import Run, name_kept
 from emoadapt.training.choices import Candidate, Division, choose, divide, list_candidates
 from emoadapt.training.curve import Curve
 from emoadapt.training.questions import load_clips
@@ -124,7 +124,9 @@ class FrozenTraining:
         return [self.fit_candidate(run, candidate, division, vectors, stacks) for candidate in candidates]
 
 
-def complete_job(job: TaskJob, usable: Vectors, predict: Callable[[Run, RunClips, LabelledClips], np.ndarray]) -> None:
+def complete_job(
+    job: TaskJob, usable: Collection[str], predict: Callable[[Run, RunClips, LabelledClips], np.ndarray]
+) -> None:
     """Do the runs of a job of a method that keeps no model and chooses nothing, and write their predictions.
 
     Args:
@@ -158,7 +160,7 @@ def read_frozen(job: TaskJob) -> Vectors:
     """
     names = read_table(job.splits, schema.SPLITS, ["utterance_id"]).column("utterance_id").to_pylist()
     if job.config.adaptable:
-        return read_layers(job.shards["layers"], names)
+        return read_layers(job.shards[name_kept("layers", job.backbone, job.start)], names)
     (feature,) = job.config.features
     return {name: vector[None] for name, vector in read_vectors(job.shards[feature], feature, names).items()}
 

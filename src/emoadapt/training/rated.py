@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from emoadapt.layers.heads import ScaledHead
     from emoadapt.training.regression import AttributeLearner
+    from emoadapt.training.terms import FurtherTerm
 
 logger = logging.getLogger(__name__)
 
@@ -88,12 +89,18 @@ class RatedClips(TaskClips):
         return ScaledHead(head, np.nanmean(values, axis=0).tolist(), np.where(std > 0, std, 1.0).tolist())
 
     def build_learner(
-        self, model: nn.Module, settings: Any, curve: Curve, seed: int, train: Sequence[str]
+        self,
+        model: nn.Module,
+        settings: Any,
+        curve: Curve,
+        seed: int,
+        train: Sequence[str],
+        terms: Sequence[FurtherTerm] = (),
     ) -> AttributeLearner:
         """A learner of these attributes."""
         from emoadapt.training.regression import AttributeLearner
 
-        return AttributeLearner(model, settings, curve, seed, self.outputs)
+        return AttributeLearner(model, settings, curve, seed, self.outputs, terms)
 
     def tabulate(self, test: pl.DataFrame, outputs: np.ndarray) -> tuple[pl.DataFrame, dict[str, np.ndarray]]:
         """A row per clip and attribute, by clip."""

@@ -11,7 +11,7 @@ of the training clips' values. The CCC is the same before and after the map, and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from emoadapt.errors import TrainingError
 from emoadapt.training.curve import Curve
 from emoadapt.training.learner import TestedLearner
 from emoadapt.training.totals import Term, name_losses
+
+if TYPE_CHECKING:
+    from emoadapt.training.terms import FurtherTerm
 
 
 def measure_concordance(prediction: Tensor, target: Tensor) -> Tensor:
@@ -51,18 +54,27 @@ class AttributeLearner(TestedLearner):
         curve: collects losses and scores.
         seed: of dropout.
         attributes: in the order of the values.
+        terms: further loss terms.
     """
 
-    def __init__(self, model: nn.Module, settings: Any, curve: Curve, seed: int, attributes: Sequence[str]) -> None:
-        super().__init__(model, settings, curve, seed, dict.fromkeys(attributes, 1.0))
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: Any,
+        curve: Curve,
+        seed: int,
+        attributes: Sequence[str],
+        terms: Sequence[FurtherTerm] = (),
+    ) -> None:
+        super().__init__(model, settings, curve, seed, dict.fromkeys(attributes, 1.0), terms)
+        self.attributes = tuple(attributes)
 
-    def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
+    def measure_task(self, outputs: Tensor, batch: Batch, *, keep: bool) -> dict[str, Term]:
         """One term per attribute, over its rated clips; it needs at least two."""
-        _, values = self.model(batch)
-        values, ratings = values.float(), batch.values["ratings"]
+        ratings = batch.values["ratings"]
         if keep:
-            self._kept.append((values.detach().cpu(), ratings.cpu()))
-        return {name: self._weigh(values[:, place], ratings[:, place]) for place, name in enumerate(self.weights)}
+            self._kept.append((outputs.detach().cpu(), ratings.cpu()))
+        return {name: self._weigh(outputs[:, place], ratings[:, place]) for place, name in enumerate(self.attributes)}
 
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
         """CCC of each attribute over the whole part, and their mean."""
@@ -86,7 +98,7 @@ class AttributeLearner(TestedLearner):
         Raises:
             TrainingError: no batch had two clips rated for one attribute.
         """
-        if self._training.is_empty():
+        if self._training.is_empty(len(self.attributes)):
             raise TrainingError(
                 f"{self.where}: no batch contained two clips rated for the same attribute, so the CCC loss is undefined; "
                 "set a larger batch_size or batch_seconds"
@@ -99,12 +111,12 @@ class AttributeLearner(TestedLearner):
         if not found:
             return super().average_evaluation()
         losses = {name: 1 - value for name, value in found.items()}
-        return {"loss": sum(losses.values()), **(name_losses(losses) if len(self.weights) > 1 else {})}
+        return {"loss": sum(losses.values()), **(name_losses(losses) if len(self.attributes) > 1 else {})}
 
     def _rate_whole(self) -> dict[str, float]:
         """Attribute -> CCC over what was kept; those without two rated clips are left out."""
         values, ratings = (torch.cat(tensors).double() for tensors in zip(*self._kept, strict=True))
-        found = zip(self.weights, concord(values, ratings), strict=True)
+        found = zip(self.attributes, concord(values, ratings), strict=True)
         return {name: value for name, value in found if value is not None}
 
 

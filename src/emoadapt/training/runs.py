@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from emoadapt.layers.heads import Head
     from emoadapt.training.learner import TestedLearner
+    from emoadapt.training.terms import FurtherTerm
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,15 @@ class TaskClips(ABC):
 
     @abstractmethod
     def build_learner(
-        self, model: nn.Module, settings: Any, curve: Curve, seed: int, train: Sequence[str]
+        self,
+        model: nn.Module,
+        settings: Any,
+        curve: Curve,
+        seed: int,
+        train: Sequence[str],
+        terms: Sequence[FurtherTerm] = (),
     ) -> TestedLearner:
-        """A learner for this task; what it takes from the data is from the utterances to train on."""
+        """A learner for this task, with further loss terms; what it takes from the data is from the utterances to train on."""
 
     @abstractmethod
     def tabulate(self, test: pl.DataFrame, outputs: np.ndarray) -> tuple[pl.DataFrame, dict[str, np.ndarray]]:
@@ -128,7 +136,7 @@ class TaskClips(ABC):
 
 @dataclass
 class RunTables:
-    """Predictions, embeddings and curves of the runs of a job, by run.
+    """Predictions, embeddings, training clips and curves of the runs of a job, by run.
 
     Args:
         setting: of the job.
@@ -139,6 +147,7 @@ class RunTables:
     clips: TaskClips
     predictions: dict[Run, pa.Table] = field(default_factory=dict)
     embeddings: dict[Run, pa.Table] = field(default_factory=dict)
+    training_clips: dict[Run, pa.Table] = field(default_factory=dict)
     curves: dict[Run, pa.Table] = field(default_factory=dict)
 
     def add_predictions(self, run: Run, test: pl.DataFrame, outputs: np.ndarray) -> None:
@@ -156,23 +165,36 @@ class RunTables:
         columns = test.select("utterance_id", test_corpus="corpus")
         self.embeddings[run] = self._table(schema.EMBEDDINGS, run, columns, tuned=tuned, start_point=start_point)
 
+    def add_training_clips(self, run: Run, names: Sequence[str], **columns: np.ndarray | Sequence[Any]) -> None:
+        """Add columns of TRAINING_CLIPS, (n_clips, ...) each; those that are not given are null."""
+        empty = dict.fromkeys({"embedding", "outputs", "use", "residuals"} - columns.keys(), [None] * len(names))
+        rows = pl.DataFrame({"utterance_id": names})
+        self.training_clips[run] = self._table(schema.TRAINING_CLIPS, run, rows, **columns, **empty)
+
     def add_curve(self, run: Run, curve: Curve) -> None:
         """Add the curve of a run."""
         self.curves[run] = pa.Table.from_pylist(curve.rows, schema=schema.CURVES)
 
     def parts(self) -> list[tuple[str, pa.Schema, dict[Run, pa.Table]]]:
-        """(name, columns, tables by run) of each of the three."""
+        """(name, columns, tables by run) of each kind."""
         return [
             ("curves", schema.CURVES, self.curves),
             ("embeddings", schema.EMBEDDINGS, self.embeddings),
             ("predictions", self.clips.table, self.predictions),
+            ("training_clips", schema.TRAINING_CLIPS, self.training_clips),
         ]
 
     def write(self, folder: Path) -> None:
-        """Write the three tables, runs in the order in which they were done."""
+        """Write the tables, runs in the order in which they were done."""
+        counted = self.clips.count_left_out() | self._count_uses() | library_versions()
         for name, columns, tables in self.parts():
             whole = pa.concat_tables([columns.empty_table(), *tables.values()])
-            write_table(folder / f"{name}.parquet", whole, columns, self.clips.count_left_out() | library_versions())
+            write_table(folder / f"{name}.parquet", whole, columns, counted)
+
+    def _count_uses(self) -> dict[str, str]:
+        """Provenance: training clips of all runs by what a further loss term made of them."""
+        uses = Counter(use for table in self.training_clips.values() for use in table.column("use").to_pylist() if use)
+        return {f"training_clips_{use}": str(count) for use, count in sorted(uses.items())}
 
     def _check_outputs(self, run: Run, test: pl.DataFrame, outputs: np.ndarray) -> None:
         """Refuse outputs whose answer would be drawn from nothing: of NaN, argmax names the first class."""
@@ -197,14 +219,16 @@ class RunTables:
         setting = self.setting
         return {"task": setting.task, **setting.model._asdict(), "subset": setting.subset, **asdict(run)}
 
-    def _table(self, columns: pa.Schema, run: Run, rows: pl.DataFrame, **matrices: np.ndarray) -> pa.Table:
+    def _table(self, columns: pa.Schema, run: Run, rows: pl.DataFrame, **matrices: Any) -> pa.Table:
         values: dict[str, Any] = {name: [value] * len(rows) for name, value in self._describe(run).items()}
         values |= {name: rows[name].to_list() for name in rows.columns}
         # Arrow lists straight from the matrix: as Python lists, a test set's embeddings would take ten times the memory.
-        values |= {name: _make_lists(matrix) for name, matrix in matrices.items()}
+        values |= {name: _make_lists(m) if isinstance(m, np.ndarray) else list(m) for name, m in matrices.items()}
         return pa.Table.from_arrays(
             [
-                pa.array(values[field.name], field.type) if isinstance(values[field.name], list) else values[field.name]
+                pa.array(values[field.name], field.type)
+                if isinstance(values[field.name], list)
+                else values[field.name].cast(field.type)
                 for field in columns
             ],
             schema=columns,
@@ -213,5 +237,6 @@ class RunTables:
 
 def _make_lists(matrix: np.ndarray) -> pa.ListArray:
     n, width = matrix.shape
-    values = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1))
+    kind = np.float64 if matrix.dtype == np.float64 else np.float32
+    values = pa.array(np.ascontiguousarray(matrix, dtype=kind).reshape(-1))
     return pa.ListArray.from_arrays(pa.array(np.arange(n + 1, dtype=np.int32) * width), values)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emoadapt import schema
+from emoadapt.augmentations.base import Augmenter
 from emoadapt.data.batching import load_batches
 from emoadapt.data.clips import Annotate, ClipStore, SignalDataset, Source, VectorDataset
-from emoadapt.data.streams import AUDIO, FRONTEND, list_columns
+from emoadapt.data.streams import AUDIO, KEPT, list_columns, replace_role
 from emoadapt.data.vectors import normalise_vectors, read_vectors
 from emoadapt.errors import TrainingError
 from emoadapt.schema import SAMPLE_RATE
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emoadapt.config import Backbone, Optimisation
-    from emoadapt.layers.trainable import TrainableBackbone
+    from emoadapt.layers.trainable import Embedder
     from emoadapt.training.jobs import Shards, TaskJob
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Signals(ABC):
 
 
 class StreamSignals(Signals):
-    """Streams of a task's clips: audio, or the cached output of a backbone's front end where that is frozen, frames, tokens.
+    """Streams of a task's clips: audio, frames, tokens, or in their place what of a backbone is frozen and was kept.
 
     Args:
         job: its shards.
@@ -70,11 +71,11 @@ class StreamSignals(Signals):
         scratch: folder for the packed clips.
     """
 
-    def __init__(self, job: TaskJob, backbone: TrainableBackbone, scratch: Path) -> None:
+    def __init__(self, job: TaskJob, backbone: Embedder, scratch: Path) -> None:
         self.backbone = backbone
         self._statistics: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         wanted = set(read_table(job.splits, schema.SPLITS, ["utterance_id"]).column("utterance_id").to_pylist())
-        self.sources = open_sources(job.config, job.shards, backbone, scratch, wanted)
+        self.sources = open_sources(job.config, job.shards, backbone, scratch, wanted, job.kept)
         first = next(iter(self.sources.values()))
         self.usable: dict[str, int] = {name: _measure(first, name) for name in first.store.utterances}
         if "audio" in job.shards:
@@ -85,6 +86,7 @@ class StreamSignals(Signals):
             lengths = zip(*(column.to_pylist() for column in table.columns), strict=True)
             self.usable = {name: n for name, n in lengths if name in first.store and n is not None}
             note_cropped(f"{job.setting.model} on {job.setting.task}", self.usable.values(), job.settings)
+        note_absent(f"{job.setting.model} on {job.setting.task}", self.sources, self.usable)
 
     def prepare(self, rows: pl.DataFrame, train: Sequence[str]) -> None:
         """Remember what the input is standardised with."""
@@ -113,33 +115,38 @@ def _measure(source: Source, name: str) -> int:
 def open_sources(
     config: Backbone,
     shards: Shards,
-    backbone: TrainableBackbone,
+    backbone: Embedder,
     scratch: Path,
     wanted: Collection[str],
+    kept: Mapping[str, str],
     packed: ClipStore | None = None,
 ) -> dict[str, Source]:
     """Pack what a backbone reads.
 
     Args:
         config: section of the backbone: its streams.
-        shards: of features, and of the front end's output where that is cached.
-        backbone: whether its front end is trained.
+        shards: of features, and of kept outputs.
+        backbone: tells how far apart frames of kept outputs are.
         scratch: folder for the packed clips.
         wanted: utterances.
+        kept: role -> name of the kept output that takes the place of the stream, where there are shards of it.
         packed: clips whose audio is packed already.
 
     Returns:
-        Role -> its source; the cached output of the front end takes the place of the audio.
+        Role -> its source. A kept output has a role of its own (`replace_role`).
     """
     sources = {}
     for role, stream in config.streams.items():
-        if stream == AUDIO and "frontend" in shards and not backbone.cnn_trainable:
-            role, stream = "frontend", FRONTEND
+        feature, step = stream.feature, None
+        if kept.get(role) in shards:
+            feature = kept[role]
+            stream, step = KEPT[feature.partition(".")[0]], backbone.find_step(role)
+            role = replace_role(role, stream.feature)
         if stream == AUDIO and packed is not None:
             sources[role] = Source(packed, stream)
             continue
-        paths = [path for found in shards[stream.feature].values() for path in found]
-        sources[role] = Source(ClipStore.build(paths, list_columns(stream), scratch, wanted), stream)
+        paths = [path for found in shards[feature].values() for path in found]
+        sources[role] = Source(ClipStore.build(paths, list_columns(stream), scratch, wanted), stream, step)
     return sources
 
 
@@ -212,12 +219,30 @@ def note_cropped(run: str, n_samples: Iterable[int], settings: Optimisation) -> 
     return longer
 
 
+def note_absent(run: str, sources: Mapping[str, Source], names: Collection[str]) -> dict[str, int]:
+    """Log how many clips lack a stream that clips may lack; the model then reads a substitute.
+
+    Args:
+        run: for the message.
+        sources: role -> where a stream is read; clips must have the first.
+        names: clips that are used.
+
+    Returns:
+        Role -> how many, of those that some lack.
+    """
+    found = {role: sum(name not in source.store for name in names) for role, source in [*sources.items()][1:]}
+    for role, lacking in found.items():
+        if lacking:
+            logger.info("%s: %d of %d clips lack %s; a substitute stands for it", run, lacking, len(names), role)
+    return {role: lacking for role, lacking in found.items() if lacking}
+
+
 def load_signals(
     sources: Mapping[str, Source],
     annotate: Annotate,
     lengths: Mapping[str, int],
     settings: Optimisation,
-    backbone: TrainableBackbone,
+    backbone: Embedder,
     seed: int | None,
 ) -> Any:
     """Loader of clips, as a stage's settings and its backbone want them.
@@ -229,13 +254,16 @@ def load_signals(
             audio, also where frames are cached: the order of the batches must not tell the two apart.
         settings: `max_seconds`, `crop`, and the size of batches.
         backbone: counts frames, and says to what short clips are lengthened.
-        seed: of order and random crops; None = from short to long, cropped at the beginning.
+        seed: of order, random crops and augmentations; None = from short to long, cropped at the beginning, as the clips are.
     """
     longest = settings.max_seconds
     count = None
-    if "frontend" in sources:
+    if next(iter(sources.values())).stream in KEPT.values():
         count = lambda seconds: backbone.count_frames(round(seconds * SAMPLE_RATE))  # noqa: E731
-    dataset = SignalDataset(sources, annotate, longest=longest, crop=settings.crop, seed=seed, count=count)
+    augment = Augmenter(settings.augmentations) if seed is not None and settings.augmentations else None
+    dataset = SignalDataset(
+        sources, annotate, longest=longest, crop=settings.crop, seed=seed, count=count, augment=augment
+    )
     n_longest = None if longest is None else round(longest * SAMPLE_RATE)
     cropped = {name: max(min(n, n_longest or n), backbone.shortest) for name, n in lengths.items()}
     return load_batches(dataset, cropped, settings.batch_size, seed, settings.batch_seconds)

@@ -6,7 +6,7 @@ whole batch, not means over means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -74,7 +74,12 @@ class Sums:
     @property
     def total(self) -> float:
         """Weighted sum of the terms."""
-        return sum(weight * value for weight, value in zip(self.weights.values(), self._values[1], strict=True))
+        return self.add(self.weights)
+
+    def add(self, names: Iterable[str]) -> float:
+        """Weighted sum of some terms."""
+        values = dict(zip(self.weights, self._values[1], strict=True))
+        return sum(self.weights[name] * values[name] for name in names)
 
     @cached_property
     def _values(self) -> list[list[float]]:
@@ -125,9 +130,9 @@ class Totals:
             self._rows += [(row[0], row[1], row[2]) for row in new]
         return self._rows
 
-    def is_empty(self) -> bool:
-        """Whether no batch had a clip with any of the terms."""
-        return not any(weights.any() for _, weights, _ in self.rows)
+    def is_empty(self, first: int | None = None) -> bool:
+        """Whether no batch had a clip with any of the first so many terms; None = of all."""
+        return not any(weights[:first].any() for _, weights, _ in self.rows)
 
     def average(self) -> dict[str, float]:
         """Total over all clips of the part, and mean of each term over the clips that have it."""

@@ -118,7 +118,7 @@ class UnfinishedJob:
             return False
         # Only the process that writes the job's tables has any of them.
         for (*_, tables), table in zip(self.tables.parts(), self._kept_tables.pop(str(run), []), strict=False):
-            # A run on vectors of descriptors has no embeddings.
+            # A run on vectors of descriptors has no embeddings, and few keep their training clips.
             if table.num_rows:
                 tables[run] = table
         return True
@@ -188,8 +188,12 @@ def place_job(job: TaskJob, settings: Sequence[object] = ()) -> Path:
     """
     drawn = job.task.describe_draws(job.setting.subset)
     whole = [astuple(job.setting), drawn, job.task.kind, job.task.outputs, job.settings.describe(), *settings]
-    inputs = [*job.files, *job.splits, *([] if job.model is None else [job.model])]
-    modules = [f"emoadapt.methods.{job.settings.method}"]
+    upstream = [path for paths in job.upstream.values() for path in paths]
+    inputs = [*job.files, *job.splits, *([] if job.model is None else [job.model]), *upstream]
+    modules = [
+        f"emoadapt.methods.{job.settings.method}",
+        *(f"emoadapt.{name}" for name in job.settings.list_modules()),
+    ]
     name = name_state(whole, modules, job.settings.list_libraries(), inputs, job.config, job.study.weights_folder)
     place = job.models.with_name(f".{job.models.name}.{name}")
     if find_rank() == 0:

@@ -94,7 +94,7 @@ def write_card(
     Args:
         folder: model folder.
         facts: name -> value or list of values, shown as a table. `title` is the heading, `licences` a list of sentences for
-            that section; `classes` or `attributes`, and `head` (`mlp`, `hf` or `challenge`), are there for a classifier.
+            that section; `classes` or `attributes`, and `head` (`mlp`, `hf`, `challenge` or `linear`), are there for a classifier.
         origin: where the starting weights come from.
         trained: False when they were random.
         library: what computes the embedding from the folder.
@@ -103,7 +103,8 @@ def write_card(
         pooling: name of the plug-in that pools frames.
         padding: `SpeechBackbone.padding`.
         notes: `TransformerBackbone.notes`.
-        reads: what the model is given: `audio`; `text`; `tokens`, of a text whose tokenizer is not in the folder; or a feature's frames.
+        reads: what the model is given: `audio`; `text`; `tokens`, of a text whose tokenizer is not in the folder; a feature's frames; or
+            `parts`, each of which is given something else, and has a folder of its own.
     """
     head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
@@ -132,7 +133,9 @@ def write_card(
         *rows,
         "",
         *(
-            _describe_text(head, weighted, library, pooling, rated="attributes" in facts, whole=reads == "text")
+            _describe_parts(head, rated="attributes" in facts)
+            if reads == "parts"
+            else _describe_text(head, weighted, library, pooling, rated="attributes" in facts, whole=reads == "text")
             if reads in ("text", "tokens")
             else _describe_use(head, weighted, library, pooling, rated="attributes" in facts, reads=reads)
         ),
@@ -195,7 +198,7 @@ def _describe_use(
     lines = [f"Input: {given}. The embedding of an utterance is {way}."]
     if head is not None and reads == "audio":
         lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
-    if head in ("mlp", "challenge") or (head and library == "emoadapt"):
+    if head in ("mlp", "challenge", "linear") or (head and library == "emoadapt"):
         code = _PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT
         lines += ["", *_fence(code), ""] if reads == "audio" else [""]
         outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
@@ -207,6 +210,16 @@ def _describe_use(
     code = _CLASSIFY if head == "hf" else _EMBED_WEIGHTED if weighted else _EMBED
     lines += ["", *_fence(code), ""]
     return [*lines, "One clip at a time: padding changes what `transformers` returns for some of these architectures."]
+
+
+def _describe_parts(head: str | None, *, rated: bool) -> list[str]:
+    """How a model of several parts is made."""
+    outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
+    return [
+        "Each part pools its own input; a linear layer (`fusion.safetensors`) joins the pooled vectors into the embedding. The cards of the "
+        "parts are in their folders. emoadapt alone loads the model: `emoadapt.backbones.base.load_folder`.",
+        *(["", f"`head.safetensors` leads from the embedding to the {outputs}."] if head else []),
+    ]
 
 
 def _describe_padding(padding: Mapping[str, Any] | None, library: str) -> list[str]:

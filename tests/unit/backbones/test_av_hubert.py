@@ -414,7 +414,7 @@ def test_spans_of_time_are_masked_in_training() -> None:
 def test_the_front_end_cannot_be_trained_or_shaped() -> None:
     config = Config.model_validate({"architecture": "av_hubert", "untrained": SMALL})
     assert (config.cnn_mode, config.trains_cnn("stage2", "original")) == ("frozen", False)
-    assert config.find_front_end("stage1", "original") == "own"
+    assert config.list_kept("stage1", "original")["audio"] == ("frontend", "own", None)
     for options in ({"cnn": "both"}, {"untrained": SMALL | {"conv_dim": (8,)}}):
         with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
             Config.model_validate({"architecture": "av_hubert", "untrained": SMALL, **options})

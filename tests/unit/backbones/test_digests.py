@@ -51,10 +51,10 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
-        ("layers.settings", 'if self.cnn_mode == "frozen":', 'if self.cnn_mode != "frozen":'),
+        ("layers.settings", 'if self.cnn_mode == "frozen" or (', 'if self.cnn_mode != "frozen" or ('),
         ("layers.settings", "if self.trains_cnn(stage, start):", "if not self.trains_cnn(stage, start):"),
         ("layers.settings", '"frozen" if self.untrained is None', '"both" if self.untrained is None'),
-        ("layers.transformer", "layers[-config.train_layers :]", "layers[: config.train_layers]"),
+        ("layers.transformer", "layers[len(layers) - config.train_layers :]", "layers[: config.train_layers]"),
         ("layers.adapters", 'ATTENTION = ("q_proj", "v_proj")', 'ATTENTION = ("q_proj", "k_proj")'),
         ("poolings.base", "/ lengths[:, None]", "/ hidden.shape[1]"),
         ("poolings.mean", "base.mean_frames(hidden, lengths)", "hidden.amax(dim=1)"),

@@ -6,7 +6,7 @@ import pytest
 
 from emoadapt.corpora.ravdess import Config
 from emoadapt.errors import CorpusError
-from emoadapt.listing.reading import read_labels, read_utterances
+from emoadapt.listing.reading import describe_source, read_labels, read_utterances
 
 
 def ravdess(root, **values):
@@ -69,3 +69,29 @@ def test_real_corpus_has_1440_clips_of_24_speakers(real_data):
         "neutral": 96,
         **dict.fromkeys(classes, 192),
     }
+
+
+def test_attributes_are_derived_from_emotion_and_intensity(make_tree):
+    names = [
+        "03-01-05-02-01-01-01.wav",
+        "03-01-05-01-01-01-01.wav",
+        "03-01-01-01-01-01-01.wav",
+        "03-01-02-02-01-01-01.wav",
+    ]
+    root = make_tree(names)
+    assert all(label.valence is None for label in read_labels("r", ravdess(root)))
+    config = ravdess(root, attributes="derived")
+    found = {
+        label.utterance_id[2:]: (label.valence, label.arousal, label.dominance) for label in read_labels("r", config)
+    }
+    # Angry in Table 4 of Russell & Mehrabian (1977): pleasure -.51, arousal .59, dominance .25.
+    assert found["03-01-05-02-01-01-01"] == (-0.51, 0.59, 0.25)
+    assert found["03-01-05-01-01-01-01"] == (-0.255, 0.295, 0.125)
+    assert found["03-01-01-01-01-01-01"] == (0.0, 0.0, 0.0)
+    assert found["03-01-02-02-01-01-01"] == (None, None, None), "calm is no term of the table"
+
+
+def test_derived_attributes_are_named_as_such(make_tree):
+    root = make_tree(["03-01-05-02-01-01-01.wav"])
+    assert describe_source(ravdess(root)) == "acted (intended) emotion"
+    assert "attributes derived from it" in describe_source(ravdess(root, attributes="derived"))

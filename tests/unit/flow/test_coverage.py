@@ -35,6 +35,7 @@ STUDY = {
     "adaptations": {"a": {"corpora": ["c"], "objectives": {"egemaps": 1.0, "sentiment": 0.5, "face": 1.0}}},
     "finetunings": {
         "default": {},
+        "augmented": {"augment": [{"chain": "ahn2024"}], "backbones": ["w"]},
         "probe": {"method": "probe", "backbones": ["w"]},
         "logistic": {"method": "probe", "classifier": "logistic", "layer": "last", "backbones": ["w"]},
         "svm": {"method": "svm", "backbones": ["e"]},
@@ -65,14 +66,15 @@ JOBS: dict[str, list[str]] = {
     "normalisers": ["cli.normalisers", "objectives.egemaps", "objectives.sentiment", "objectives.face"],
     "adapt": ["cli.adapt", "methods.adapt", *ENCODER, *POOLED, "objectives.egemaps", "objectives.sentiment", "objectives.face"],
     "train default": ["cli.train", "methods.finetune", *ENCODER, *POOLED],
+    "train augmented": ["cli.train", "methods.finetune", *ENCODER, *POOLED, "augmentations.ahn2024"],
     "train probe": ["cli.train", "methods.probe"],
     "train svm": ["cli.train", "methods.svm"],
     "evaluate": ["cli.evaluate", "metrics.macro_f1", "metrics.uar", "metrics.cosine_distance"],
 }  # fmt: skip
 """Kind of job -> where its process begins: its command, and the plug-ins that it loads by name."""
 MODELS = {
-    "default": "w.original", "lora": "lora.original", "probe": "w.original.probe", "logistic": "w.original.logistic",
-    "svm": "e.original.svm",
+    "default": "w.original", "augmented": "w.original.augmented", "lora": "lora.original", "probe": "w.original.probe",
+    "logistic": "w.original.logistic", "svm": "e.original.svm",
 }  # fmt: skip
 
 
@@ -258,24 +260,25 @@ def test_definitions_that_a_job_uses_are_in_its_digest(definition: str, jobs: se
 # --- libraries
 
 NUMPY = {
-    "split", "leaks", "parts", "normalisers", "keep", "adapt", "evaluate", "report", "train default", "train lora",
+    "split", "leaks", "parts", "normalisers", "keep", "adapt", "evaluate", "report", "train default", "train lora", "train augmented",
     "train probe", "train logistic", "train svm", *(f"extract {name}" for name in FEATURES),
 }  # fmt: skip
-TRAININGS = {"adapt", *(f"train {name}" for name in ("default", "lora", "probe", "logistic", "svm"))}
+TRAININGS = {"adapt", *(f"train {name}" for name in ("default", "augmented", "lora", "probe", "logistic", "svm"))}
 LIBRARIES = {
     "numpy": NUMPY,
     "polars": {"split", "leaks", "parts", "evaluate", "word_errors", "report", *TRAININGS},
     "torch": {"normalisers", "keep", "extract faces", *TRAININGS},
-    "transformers": {"keep", "adapt", "train default", "train lora"},
+    "transformers": {"keep", "adapt", "train default", "train lora", "train augmented"},
     "peft": {"train lora"},
     "scikit-learn": {"train logistic", "train svm"},
-    "scipy": {"parts", "evaluate"},
+    "scipy": {"parts", "evaluate", "train augmented"},
+    "audiomentations": {"train augmented"},
     "opensmile": {"extract egemaps", "extract compare_functionals"},
     "av": {"extract audio", "extract faces", "extract landmarks", "report"},
     "mediapipe": {"extract landmarks"},
     "opencv-python-headless": {"extract faces", "extract face_embedding"},
     "onnxruntime-gpu": {"extract face_embedding"},
-    "librosa": {"extract rms"},
+    "librosa": {"extract rms", "train augmented"},
     "pocketsphinx": {"extract transcript"},
     "vaderSentiment": {"extract sentiment"},
     "openai-whisper": {"word_errors"},

@@ -204,7 +204,7 @@ def test_fine_tuned_model_comes_back_and_is_not_asked_about_files(tmp_path: Path
     assert torch.equal(again(clips), classifier(clips)) and again.classes == ("a", "b", "c")
     card = (tmp_path / "model/README.md").read_text()
     assert "emoadapt predict" not in card and "predict_files" not in card
-    said = "the model reads compare_frames and not audio, so it cannot be "
+    said = "the model reads compare_frames, not audio alone, so it cannot be "
     with pytest.raises(ModelError, match=f"^{said}asked about files"):
         predict_files(again, [])
     with pytest.raises(ModelError, match=f"^{said}exported to ONNX"):

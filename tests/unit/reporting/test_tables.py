@@ -221,7 +221,7 @@ def test_word_errors_are_a_table_where_there_are_any(study, inputs, tmp_path):
     assert lines[2] == "| improv | en | pocketsphinx | 20.0 % | 50 | 3 | 5 | 2 | 9 | 1 | 2 |"
     assert lines[3].startswith("| improv | unknown | pocketsphinx | – | 0 |")
     written = {path.stem for path in (tmp_path / "out").iterdir() if path.suffix != ".json"}
-    assert written == set(table_names(study, word_errors=True))
+    assert written == set(table_names(study, optional=["word_errors"]))
     (note,) = (
         n for n in json.loads((tmp_path / "out" / "f1_bias.notes.json").read_text()) if n.startswith("improv: mean")
     )

@@ -212,7 +212,7 @@ def test_only_an_epoch_chosen_by_a_probe_reads_a_task(graph: Graph) -> None:
     assert set(judged.judge_shards("h", "one")) <= set(judged.all_features())
     assert judged.stage1_state("one").endswith(" t") and not graph.stage1_state("one").endswith(" t")
     job = judged.adaptation_job("h", "one", Path("model"), Path("curves"), 1)
-    assert job.splits and set(job.labelled["frontend"]) == {judged.study.tasks["t"].corpus}
+    assert job.splits and set(job.labelled["frontend.h"]) == {judged.study.tasks["t"].corpus}
 
 
 TUNED, ADAPTED, VECTOR, MACHINE, PROBED = (
@@ -409,6 +409,43 @@ def test_an_edit_of_a_method_concerns_what_is_trained_by_it(graph: Graph, monkey
         assert find_concerned(graph, monkeypatch, edited) == wanted, edited
 
 
+CHAINS = [{"chain": "ahn2024", "probability": 0.5}]
+
+
+def test_augmentation_concerns_the_trainings_that_have_it(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the other stage, nor kept outputs, nor heads and probes."""
+    before, tuned = describe_jobs(graph), change(graph, "finetunings.default.augment", CHAINS)
+    adapted = change(graph, "adaptations.two.augment", CHAINS)
+    for other, concerned in (
+        (tuned, {"train t h.original", "train t h.one", "train t h.two"}),
+        (adapted, {"adapt two"}),
+        (
+            change(tuned, "finetunings.default.augment", [CHAINS[0] | {"type": 1}]),
+            {"train t h.original", "train t h.one", "train t h.two"},
+        ),
+    ):
+        after = describe_jobs(other)
+        assert {job for job in before if before[job] != after[job]} == concerned
+    for edited in ("emoadapt.augmentations.ahn2024", "emoadapt.augmentations.audiomentations"):
+        assert find_concerned(graph, monkeypatch, edited) == set()
+        assert find_concerned(tuned, monkeypatch, edited) == {"train h.original", "train h.one", "train h.two"}
+        assert find_concerned(adapted, monkeypatch, edited) == {"adapt h.two"}
+    libraries = [graph.training_code(TUNED)["libraries"], tuned.training_code(TUNED)["libraries"]]
+    assert ["audiomentations" in text for text in libraries] == [False, True]
+
+
+def test_kept_output_of_the_front_end_is_not_read_where_clips_are_augmented(graph: Graph) -> None:
+    """It is that of other audio."""
+    tuned, adapted = (
+        change(graph, "finetunings.default.augment", CHAINS),
+        change(graph, "adaptations.one.augment", CHAINS),
+    )
+    assert graph.read_features(TUNED) == ["audio", "frontend.h"] and tuned.read_features(TUNED) == ["audio"]
+    assert tuned.read_features(PROBED) == graph.read_features(PROBED)
+    assert graph.stage1_streams("h", "one") and adapted.stage1_streams("h", "one") == []
+    assert adapted.stage1_streams("h", "two") == graph.stage1_streams("h", "two")
+
+
 def test_keys_that_change_no_result_make_nothing_stale(graph: Graph) -> None:
     """How often a state is kept, what is logged, how many GPUs and threads a job has, where an adaptation is applied."""
     values = graph.study.model_dump(mode="json", exclude_unset=True)
@@ -442,7 +479,8 @@ def test_an_edit_of_what_the_report_is_made_with_concerns_it(
     graph: Graph, shown: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Symptom: the folder of the template was looked for where it had been, so that its edit left the report as it was."""
-    graph = change(graph, "report", {"paper": "goncalves2025"})
+    paper = shown.name.split(".")[0] if shown.parent.name == "papers" else "goncalves2025"
+    graph = change(graph, "report", {"paper": paper})
     before, read = graph.report_state(), Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b" " * (path == PAGES / shown))
     assert graph.report_state() != before

@@ -105,7 +105,10 @@ def test_folds_that_only_a_missing_corpus_could_tell_are_unknown(study):
 
 def test_finished_runs_are_counted_by_their_files(study):
     folder = Path("results/runs/emotions/tiny.original/2")
-    for batch, names in (("b000", ("predictions", "embeddings", "curves")), ("b001", ("predictions",))):
+    for batch, names in (
+        ("b000", ("predictions", "embeddings", "curves", "training_clips")),
+        ("b001", ("predictions",)),
+    ):
         (folder / batch).mkdir(parents=True)
         for name in names:
             (folder / batch / f"{name}.parquet").touch()

@@ -15,9 +15,9 @@ from emoadapt.backbones.base import load_folder
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.config import Study, load_study
 from emoadapt.data.streams import AUDIO
-from emoadapt.extraction.outputs import FrontEndExtractor
+from emoadapt.extraction.outputs import EXTRACTORS
 from emoadapt.storage.tables import read_table, write_table
-from emoadapt.study.nodes import Model, Run, Setting
+from emoadapt.study.nodes import Model, Run, Setting, name_kept
 from emoadapt.training.jobs import AdaptationJob, TaskJob, run_job
 
 SMALL: dict[str, Any] = {
@@ -79,7 +79,7 @@ class Work:
 
     def adaptation_job(self, name: str = "model", *, cached: bool = False) -> AdaptationJob:
         """Stage 1 of `tiny`, with the output of its front end cached or not."""
-        kinds = {"training": "train", "frontend": "frontend"} if cached else {"training": "train"}
+        kinds = {"training": "train", "frontend.tiny": "frontend"} if cached else {"training": "train"}
         shards = {
             kind: {corpus: [self.folder / f"{file}.{corpus}.parquet"] for corpus in ("talk", "radio")}
             for kind, file in kinds.items()
@@ -106,10 +106,18 @@ class Work:
         study, parsed = self.study, Model.parse(model)
         backbone, finetuning = study.backbones[parsed.backbone], study.finetunings[parsed.finetuning]
         usual = ("layers",) if backbone.adaptable and finetuning.frozen else backbone.features
-        shards = {kind: {"acted": [self.folder / f"{kind}.parquet"]} for kind in reads or usual}
+        usual = usual if finetuning.reads_clips else ()
+        named = {
+            kind: name_kept(kind, parsed.backbone, parsed.start) if kind in schema.KEPT else kind
+            for kind in (usual if reads is None else reads)
+        }
+        shards = {name: {"acted": [self.folder / f"{kind}.parquet"]} for kind, name in named.items()}
+        upstream = {
+            other: [self.folder / f"{other}.{finetuning.upstream_table}.parquet"] for other in finetuning.upstream
+        }
         return TaskJob(
             study, parsed.backbone, parsed.start, shards, self.folder / name, 1, Setting("emotion", parsed, subset),
-            runs, [self.folder / "splits.parquet"], start,
+            runs, [self.folder / "splits.parquet"], start, upstream,
         )  # fmt: skip
 
     def train(self, *args: Any, **keywords: Any) -> dict[str, pl.DataFrame]:
@@ -182,8 +190,8 @@ class Work:
         write_table(self.folder / "egemaps.parquet", egemaps, schema.feature_table("egemaps"))
         write_table(self.folder / "splits.parquet", splits, schema.SPLITS)
 
-    def write_frontend(self, source: Path, model: Path | None, target: Path) -> None:
-        """Front end's frames of the clips of an AUDIO or training table."""
+    def write_frontend(self, source: Path, model: Path | None, target: Path, kind: str = "frontend") -> None:
+        """Front end's frames of the clips of an AUDIO or training table; or another kept output."""
         backbone = (
             build_untrained("wav2vec2", UntrainedBackbone(**SMALL))
             if model is None
@@ -191,12 +199,40 @@ class Work:
         )
         every = read_table(source).to_pylist()
         rows = [row for row in every if row["audio"] is not None]
-        results = FrontEndExtractor(backbone, {"audio": AUDIO}).extract(rows)
+        results = EXTRACTORS[kind](backbone, {"audio": AUDIO}).extract(rows)
         names = [{"utterance_id": row["utterance_id"], "key": "k", "status": "ok"} for row in rows]
         kept = [name | result for name, result in zip(names, results, strict=True)]
         failed = {"key": "k", "status": "failed", "reason": "upstream audio: x"}
         kept += [{"utterance_id": row["utterance_id"], **failed} for row in every if row["audio"] is None]
-        write_table(target, kept, schema.FRONTEND)
+        write_table(target, kept, schema.KEPT[kind])
+
+    def write_predictions(self, model: str, logits: Mapping[int, Sequence[float]], *lost: str) -> None:
+        """Predictions of a model for the test clips of fold 0: seed -> the same logits for every clip but those that it lacks."""
+        clips = [*(f"acted/{i:03}" for i in range(36) if (i // 2) % 3 == 0), *(f"other/{i:03}" for i in range(6))]
+        run = {
+            "task": "emotion",
+            **Model.parse(model)._asdict(),
+            "subset": "full",
+            "partition": 0,
+            "resampling": 0,
+            "fold": 0,
+        }
+        rows = [
+            {**run, "seed": seed, "test_corpus": clip.split("/")[0], "utterance_id": clip}
+            | {"label": "low", "predicted": "low", "logits": list(values)}
+            for seed, values in logits.items()
+            for clip in clips
+            if clip not in lost
+        ]
+        write_table(self.folder / f"{model}.predictions.parquet", rows, schema.PREDICTIONS)
+
+    def teach(self, model: str, runs: Sequence[Run]) -> None:
+        """Train a teacher on descriptors, and put what it keeps of training clips where its students look for it."""
+        backbone, _, finetuning = Model.parse(model)
+        self.tune(finetuning, backbones=[backbone], keep="embeddings", epochs=3, learning_rate=1e-2, batch_size=8)
+        job = self.task_job(model, runs, model)
+        run_job(job, 0)
+        (job.output / "training_clips.parquet").replace(self.folder / f"{model}.training_clips.parquet")
 
     def make_layers(self, telling: int = 1, n_layers: int = 3, width: int = 6, seed: int = 5) -> dict[str, np.ndarray]:
         """Layers (n_layers, width) of noise for the clips of `emotion`, of which one tells the classes apart."""

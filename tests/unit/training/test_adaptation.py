@@ -340,8 +340,9 @@ def test_missing_normaliser_is_refused(work) -> None:
         {"schedule": "plateau", "warmup": 0.5, "weighting": "gradnorm", "accumulate": 4, "patience": 5},
         {"schedule": "linear", "weighting": "uncertainty", "optimizer": "adamw"},
         {"objectives": {"wav2vec2": 1.0}},
+        {"augment": [{"chain": "ahn2024"}]},
     ],
-    ids=["default", "steps", "plateau", "linear", "without target"],
+    ids=["default", "steps", "plateau", "linear", "without target", "augmented"],
 )
 def test_killed_run_resumes_and_ends_with_the_same_model(
     work, small_codebooks, settings: dict, monkeypatch: pytest.MonkeyPatch
@@ -367,6 +368,8 @@ def test_killed_run_resumes_and_ends_with_the_same_model(
     steps.clear()
     resumed, again = run(work, "resumed")
     assert set(steps) == {3, 4, 5}
+    card = (model / "README.md").read_text()
+    assert ("| augmentation | ahn2024 (100 %) |" in card) is ("augment" in settings)
     assert (resumed / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
     assert again.equals(curves)
     assert not list(work.folder.glob(".resumed*"))
@@ -738,7 +741,7 @@ def test_settings_that_would_adapt_nothing_or_two_ways_are_refused(work, changes
 def run_probed(work, name: str, *, cached: bool = False, labelled: str = "audio") -> tuple[Path, pl.DataFrame]:
     """Stage 1 that is judged by the dev part of `emotion`: of its three folds, the first."""
     job = work.adaptation_job(name, cached=cached)
-    shards = {"frontend" if cached else "audio": {"acted": [work.folder / f"{labelled}.parquet"]}}
+    shards = {"frontend.tiny" if cached else "audio": {"acted": [work.folder / f"{labelled}.parquet"]}}
     job = replace(job, labelled=shards, splits=[work.folder / "splits.parquet"])
     run_job(job, 0)
     return job.output, pl.from_arrow(read_table(job.curves, schema.CURVES))

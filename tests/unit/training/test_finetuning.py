@@ -15,9 +15,13 @@ from emoadapt import schema
 from emoadapt.backbones.base import load_backbone
 from emoadapt.errors import TrainingError
 from emoadapt.inference.classifier import load_classifier
+from emoadapt.layers.heads import build_head
 from emoadapt.layers.trainable import TrainableBackbone
 from emoadapt.storage.tables import read_provenance, read_table, write_table
 from emoadapt.study.nodes import Run
+from emoadapt.training.classification import EmotionLearner
+from emoadapt.training.curve import Curve
+from emoadapt.training.finetuning import FinetunedBackbone
 from emoadapt.training.unfinished import UnfinishedJob
 
 CACHED = ("audio", "frontend")
@@ -105,6 +109,96 @@ def test_pair_shares_head_batches_and_dropout(labelled, monkeypatch: pytest.Monk
     np.testing.assert_allclose(get_logits(adapted), get_logits(original), atol=0.02)
 
 
+def test_kept_states_give_the_training_of_a_frozen_transformer(labelled) -> None:
+    labelled.values["backbones"]["tiny"] |= {"cnn": "frozen", "train_layers": 0, "pooling": "gru", "embedding": 16}
+    labelled.values["adaptations"] = {}
+    labelled.write_frontend(labelled.folder / "audio.parquet", None, labelled.folder / "states.parquet", "states")
+    kept, whole = (
+        labelled.train(name=name, reads=[*reads])
+        for name, reads in (("kept", ("audio", "states")), ("whole", ("audio",)))
+    )
+    np.testing.assert_allclose(get_logits(kept), get_logits(whole), atol=0.02)
+    rows = kept["predictions"].filter(test_corpus="acted")
+    assert f1_score(rows["label"], rows["predicted"], average="macro") > 0.9
+    assert np.abs(get_logits(kept)).max() > 0.5, "it has learned something"
+
+
+def add_words(work, *, lacking: tuple[str, ...] = ()) -> None:
+    """Words that tell the class, of which some clips have none; the audio of all clips is the same noise."""
+    noise = (3000 * np.random.default_rng(3).standard_normal(4000)).astype("<i2").tobytes()
+    rows = read_table(work.folder / "audio.parquet").to_pylist()
+    same = [row | ({"audio": noise, "n_samples": 4000} if row["audio"] else {}) for row in rows]
+    write_table(work.folder / "audio.parquet", same, schema.feature_table("audio"))
+    tokens = [
+        {
+            "utterance_id": row["utterance_id"],
+            "key": "k",
+            "status": "absent" if row["utterance_id"] in lacking else "ok",
+        }
+        | {"text_tokens": None if row["utterance_id"] in lacking else [1, 5 + int(row["utterance_id"][-3:]) % 2, 2]}
+        for row in rows
+    ]
+    write_table(work.folder / "text_tokens.parquet", tokens, schema.feature_table("text_tokens"))
+    text = {"hidden_size": 16, "layers": 1, "heads": 2, "intermediate_size": 16, "vocabulary": 9, "positions": 8}
+    work.values["backbones"] |= {
+        "words": {"architecture": "bert", "untrained": text},
+        "joint": {
+            "architecture": "fusion",
+            "of": {"audio": "tiny", "text": "words"},
+            "pooling": "gru",
+            "embedding": 16,
+        },
+    }
+    work.values["backbones"]["tiny"] |= {"cnn": "frozen", "train_layers": 0}
+    work.values["adaptations"] = {}
+    work.tune("joint", backbones=["joint"], epochs=5, learning_rate=3e-3, batch_size=8)
+
+
+def test_a_fusion_learns_what_the_words_alone_tell(labelled, caplog: pytest.LogCaptureFixture) -> None:
+    labelled.values["keep_models"] = "all"
+    add_words(labelled, lacking=("acted/004", "acted/005"))
+    labelled.write_frontend(labelled.folder / "audio.parquet", None, labelled.folder / "states.tiny.parquet", "states")
+    with caplog.at_level("INFO"):
+        tables = labelled.train("joint.original.joint", reads=("audio", "states.tiny", "text_tokens"))
+    assert (
+        "joint.original.joint on emotion: 2 of 41 clips lack text.tokens; a substitute stands for it" in caplog.messages
+    )
+    found = tables["predictions"].filter(test_corpus="acted")
+    lacking = found["utterance_id"].is_in(["acted/004", "acted/005"])
+    told = found.filter(~lacking)
+    assert f1_score(told["label"], told["predicted"], average="macro") == 1.0
+    speech = labelled.train(name="speech", reads=("audio",))["predictions"].filter(test_corpus="acted")
+    assert f1_score(speech["label"], speech["predicted"], average="macro") < 0.7, "its audio is the same noise"
+    (folder,) = (labelled.folder / "run/models").glob("*/")
+    assert sorted(path.name for path in folder.glob("*/")) == ["audio", "text"]
+    assert load_classifier(folder).backbone.width == 16
+
+
+def test_a_fusion_is_trained_alike_with_kept_states_and_without(labelled) -> None:
+    add_words(labelled, lacking=("acted/004",))
+    labelled.write_frontend(labelled.folder / "audio.parquet", None, labelled.folder / "states.tiny.parquet", "states")
+    reads = ("audio", "text_tokens")
+    kept = labelled.train("joint.original.joint", name="kept", reads=(*reads, "states.tiny"))
+    whole = labelled.train("joint.original.joint", name="whole", reads=reads)
+    np.testing.assert_allclose(get_logits(kept), get_logits(whole), atol=0.03)
+
+
+def test_the_models_own_weights_are_trained_with_their_factor(labelled) -> None:
+    labelled.values["backbones"]["tiny"] |= {"cnn": "frozen", "pooling": "gru", "learning_rate_factor": 0.25}
+    rates: dict[str, float] = {}
+    job = labelled.task_job()
+    backbone = load_backbone(job.config, labelled.folder)
+    backbone.freeze_kept(job.kept)
+    model = FinetunedBackbone(backbone, build_head("mlp", backbone.width, 8, 2, 0))
+    learner = EmotionLearner(model, job.settings, Curve("stage2", "x"), 0, None)
+    places = {id(parameter): name for name, parameter in model.named_parameters()}
+    for group in learner.build_optimizer().param_groups:
+        rates |= {places[id(parameter)]: group["lr"] for parameter in group["params"]}
+    assert {rate for name, rate in rates.items() if name.startswith("backbone.model.")} == {3e-3 / 4}
+    assert {rate for name, rate in rates.items() if not name.startswith("backbone.model.")} == {3e-3}
+    assert not any("feature_extractor" in name for name in rates) and len(rates) > 10
+
+
 def test_av_hubert_learns_from_its_cached_filter_banks(labelled) -> None:
     shape = {key: labelled.values["backbones"]["tiny"]["untrained"][key] for key in ("hidden_size", "layers", "heads")}
     labelled.values["backbones"]["tiny"] = {
@@ -146,6 +240,34 @@ def test_keeps_models_by_policy(labelled, policy: str, kept: int) -> None:
             signal = torch.from_numpy(np.frombuffer(audio[name], "<i2").astype(np.float32) / 32768)
             with torch.no_grad():
                 np.testing.assert_allclose(classifier([signal])[0], logits, atol=1e-4)
+
+
+def test_what_the_kept_model_gives_for_training_clips_is_kept(labelled) -> None:
+    """Of the chosen epoch, in evaluation mode: the saved model says the same."""
+    labelled.values["keep_models"] = "all"
+    labelled.tune(keep="embeddings", epochs=3)
+    labelled.train(runs=[Run(), Run(fold=1)])
+    rows = read_table(labelled.folder / "run" / "training_clips.parquet", schema.TRAINING_CLIPS).to_pylist()
+    splits = read_table(labelled.folder / "splits.parquet").to_pylist()
+    trained = {(row["fold"], row["utterance_id"]) for row in splits if row["split"] == "train" and row["fold"] < 2}
+    assert sorted((row["fold"], row["utterance_id"]) for row in rows) == sorted(trained - {(1, "acted/001")})
+    audio = {row["utterance_id"]: row["audio"] for row in read_table(labelled.folder / "audio.parquet").to_pylist()}
+    for row in rows[::5]:
+        (folder,) = (labelled.folder / "run" / "models").glob(f"*f{row['fold']}r0s0")
+        classifier = load_classifier(folder)
+        signal = torch.from_numpy(np.frombuffer(audio[row["utterance_id"]], "<i2").astype(np.float32) / 32768)
+        with torch.no_grad():
+            np.testing.assert_allclose(classifier([signal])[0], row["outputs"], atol=1e-4)
+            np.testing.assert_allclose(classifier.backbone([signal])[0], row["embedding"], atol=1e-4)
+        assert (row["use"], row["residuals"]) == (None, None)
+
+
+def test_nothing_of_training_clips_is_kept_unless_it_is_asked_for(labelled) -> None:
+    without = labelled.train(name="without")
+    assert read_table(labelled.folder / "without" / "training_clips.parquet", schema.TRAINING_CLIPS).num_rows == 0
+    labelled.tune(keep="embeddings")
+    kept = labelled.train(name="with")
+    assert all(kept[name].equals(without[name]) for name in without), "it changes no training"
 
 
 def test_kept_models_are_on_the_disk_before_their_runs_count_as_done(labelled, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,10 +316,14 @@ def test_model_with_the_head_of_transformers(labelled) -> None:
         ({"select": "loss", "head": "challenge", "head_dropout": 0.1}, r"\| dev loss \| (\d\.\d+) \|"),
         ({"train_on_dev": True, "head": "challenge"}, r"\| epochs \| 5, none chosen \|"),
         ({"train_on_dev": True, "head": "challenge", "steps": 7}, r"\| steps \| 7, none chosen \|"),
+        (
+            {"train_on_dev": True, "augment": [{"chain": "ahn2024", "probability": 0.5}]},
+            r"\| augmentation \| ahn2024 \(50 %\) \|",
+        ),
     ],
 )
 def test_a_kept_model_says_how_its_epoch_was_chosen(labelled, settings: dict, said: str) -> None:
-    """And the head of the challenge gives, without its dropout, what the run predicted."""
+    """And, without dropout and augmentation, it gives what the run predicted."""
     labelled.values["keep_models"] = "best"
     labelled.tune(**settings)
     tables = labelled.train(runs=[Run(), Run(seed=1)])

@@ -11,7 +11,7 @@ from emoadapt.training.jobs import group_shards, run_job
 
 
 def test_shards_are_grouped_by_feature_and_corpus() -> None:
-    """The backbone of a kept output is no part of its kind."""
+    """Kept outputs of several backbones may be read together."""
     paths = [
         Path("results/features") / name
         for name in (
@@ -22,7 +22,7 @@ def test_shards_are_grouped_by_feature_and_corpus() -> None:
         )
     ]
     found = group_shards(paths)
-    assert found == {"audio": {"a": [paths[0], paths[2]], "b": [paths[1]]}, "layers": {"a": [paths[3]]}}
+    assert found == {"audio": {"a": [paths[0], paths[2]], "b": [paths[1]]}, "layers.tiny.all": {"a": [paths[3]]}}
     assert group_shards([]) == {}
 
 

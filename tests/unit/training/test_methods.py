@@ -18,6 +18,8 @@ from emoadapt.training import finetuning
 
 SCOPES = {name: read_declaration("methods", name, "SCOPE") for name in list_plugins("methods")}
 CASES: dict[str, dict[str, Any]] = {name: {"method": name} for name, scope in SCOPES.items() if scope == "run"}
+CASES["fuse"]["of"] = ["tiny.original", "egemaps.original.mlp"]
+CASES["student"]["teacher"] = "egemaps.original.teacher"
 CASES["probe, logistic"] = {"method": "probe", "classifier": "logistic", "layer": "last"}
 
 
@@ -25,7 +27,11 @@ def prepare(work, case: str) -> str:
     """Tables, and a fine-tuning of a case; returns the name of its model."""
     work.write_labelled()
     work.write_layers(work.make_layers(telling=2))
-    settings = {"backbones": ["tiny"], **CASES[case]}
+    settings = CASES[case] if case == "fuse" else {"backbones": ["tiny"], **CASES[case]}
+    if "teacher" in settings:
+        work.teach(settings["teacher"], [Run(), Run(seed=1)])
+    for model in settings.get("of", []):
+        work.write_predictions(model, {0: [1.0, 0.5], 1: [0.0, -1.0]})
     config = load_plugin("methods", settings["method"]).Config
     by_epochs = settings.get("classifier") != "logistic"
     short = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3} if by_epochs else {}
@@ -81,6 +87,8 @@ def test_a_method_learns_the_kinds_of_tasks_that_it_names(work, case: str) -> No
     if "attributes" in questions:
         work.values["tasks"]["emotion"] |= {"attributes": ["arousal"]}
         del work.values["tasks"]["emotion"]["classes"]
+        if "teacher" in CASES[case]:
+            work.teach(CASES[case]["teacher"], [Run()])
         found = work.train(model)["predictions"]
         assert found["attribute"].unique().to_list() == ["arousal"] and found["predicted"].is_finite().all()
 
@@ -90,9 +98,10 @@ def test_only_keys_that_decide_a_training_are_described(work, case: str) -> None
     """Where a fine-tuning is applied, and which seeds there are, makes no run another."""
     prepare(work, case)
     before = work.study.finetunings["tried"].describe()
-    work.tune("tried", tasks=["emotion"], starts=["original"], seeds=[7, 8])
+    where = {} if case == "fuse" else {"starts": ["original"]}
+    work.tune("tried", tasks=["emotion"], seeds=[2, 1], **where)
     assert work.study.finetunings["tried"].describe() == before
-    work.tune("tried", class_weights="balanced")
+    work.tune("tried", **({"of": CASES[case]["of"][::-1]} if case == "fuse" else {"class_weights": "balanced"}))
     assert work.study.finetunings["tried"].describe() != before
 
 

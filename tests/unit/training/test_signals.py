@@ -15,6 +15,7 @@ from emoadapt.config import Optimisation
 from emoadapt.data.clips import Source
 from emoadapt.data.streams import AUDIO, Stream
 from emoadapt.errors import TrainingError
+from emoadapt.methods.finetune import Config as Finetune
 from emoadapt.storage.tables import read_table
 from emoadapt.training.signals import StreamSignals, VectorSignals, load_signals, measure_frames, note_cropped
 
@@ -64,9 +65,63 @@ def test_cropped_clips_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) 
     assert len(caplog.messages) == 1
 
 
+AUGMENTED = {"epochs": 1, "batch_size": 3, "max_seconds": 0.3, "augment": [{"chain": "ahn2024", "probability": 0.9}]}
+
+
+class Noises(Sounds):
+    """A store of clips of noise, each its own."""
+
+    def read(self, name: str, stream: Stream) -> np.ndarray:
+        random = np.random.default_rng(len(super().read(name, stream)))
+        return (3000 * random.standard_normal(LENGTHS[name])).astype(np.int16)
+
+
+def read_audio(seed: int | None, epoch: int = 0, **settings: object) -> dict[str, torch.Tensor]:
+    """Utterance -> its audio, as a loader gives it."""
+    config = Finetune.model_validate({**AUGMENTED, **settings})
+    backbone, annotate = SimpleNamespace(shortest=0), lambda name: {"label": torch.tensor(0)}
+    loader = load_signals({"audio": Source(Noises(), AUDIO)}, annotate, LENGTHS, config, backbone, seed)
+    loader.batch_sampler.set_epoch(epoch)
+    found = [pair for batch in loader for pair in zip(batch.utterance_ids, batch.streams["audio"], strict=True)]
+    return dict(found)
+
+
+def is_alike(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> list[str]:
+    assert first.keys() == second.keys() == LENGTHS.keys()
+    return [name for name, audio in first.items() if torch.equal(audio, second[name])]
+
+
+def test_clips_are_augmented_in_training_and_never_in_evaluation() -> None:
+    plain = read_audio(None, augment=[])
+    assert len(is_alike(read_audio(None), plain)) == 8
+    assert len(is_alike(read_audio(5), plain)) < 8
+    assert all(audio.dtype == torch.float32 and len(audio) == len(plain[n]) for n, audio in read_audio(5).items())
+
+
+def test_an_augmented_clip_follows_from_seed_epoch_and_utterance_whatever_the_batch() -> None:
+    expected = read_audio(5, epoch=2)
+    assert len(is_alike(read_audio(5, epoch=2, batch_size=8), expected)) == 8
+    assert len(is_alike(read_audio(5, epoch=2, batch_seconds=0.7), expected)) == 8
+    for other in (read_audio(5, epoch=3), read_audio(6, epoch=2)):
+        assert len(is_alike(other, expected)) < 5
+
+
+def test_augmentation_and_crop_are_drawn_independently() -> None:
+    """The augmented clip is the random crop of a training without augmentation, changed."""
+    keys = {
+        "crop": "random",
+        "augment": [{"chain": "audiomentations", "transforms": [{"transform": "Gain", "probability": 1}]}],
+    }
+    found, plain = read_audio(5, **keys), read_audio(5, crop="random", augment=[])
+    for name, audio in found.items():
+        ratio = audio[0] / plain[name][0]
+        torch.testing.assert_close(audio, ratio * plain[name], rtol=1e-4, atol=1e-6)
+    assert is_alike(found, plain) == []
+
+
 def make_signals(work, job) -> StreamSignals:
     backbone = load_backbone(job.config, work.folder)
-    backbone.set_cnn_trainable(job.config.find_front_end("stage2", job.start) is None)
+    backbone.freeze_kept(job.kept)
     return StreamSignals(job, backbone, work.folder / "scratch")
 
 

@@ -35,7 +35,7 @@ from emoadapt.training.unfinished import UnfinishedJob, place_job
 from emoadapt.training.watchers import Watcher
 
 RUNS = [Run(), Run(seed=1), Run(fold=1)]
-FINETUNED, PROBED = "tiny.original", "tiny.original.probe"
+FINETUNED, PROBED, TAUGHT = "tiny.original", "tiny.original.probe", "tiny.original.student"
 
 
 def do_job(work, name: str, model: str = FINETUNED) -> dict[str, str]:
@@ -57,8 +57,13 @@ def labelled(work):
 
 
 def prepare(work, model: str) -> None:
-    """Layers to probe, if the model is a probe."""
+    """Layers to probe if the model is a probe, a teacher if it is a student, which teaches others itself."""
     if model == FINETUNED:
+        return
+    if model == TAUGHT:
+        work.teach("egemaps.original.teacher", RUNS)
+        default = work.values["finetunings"]["default"]
+        work.tune("student", **default, method="student", teacher="egemaps.original.teacher", keep="embeddings")
         return
     random = np.random.default_rng(0)
     names = read_table(work.folder / "splits.parquet", columns=["utterance_id"]).column(0).unique().to_pylist()
@@ -119,7 +124,7 @@ def find_middle(batches: int) -> int:
     return batches // 3 + batches // 9 + 2
 
 
-@pytest.mark.parametrize("model", [FINETUNED, PROBED])
+@pytest.mark.parametrize("model", [FINETUNED, PROBED, TAUGHT])
 def test_killed_job_resumes_and_writes_the_same_bytes(labelled, model: str) -> None:
     prepare(labelled, model)
     counter = arrange_end(0)

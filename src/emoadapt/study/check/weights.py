@@ -47,6 +47,8 @@ def _check_tokens(graph: Graph, problems: list[str]) -> None:
     """See that each text encoder knows the tokens that it reads."""
     study, made_by = graph.study, graph.study.features.text_tokens.model
     for name, backbone in study.backbones.items():
+        if backbone.joined:
+            continue  # its parts are looked at by themselves
         for weights, revision in backbone.list_weights() if "text_tokens" in backbone.features else ():
             try:
                 folders = [resolve(made_by, study.weights_folder), resolve(weights, study.weights_folder, revision)]

@@ -19,7 +19,7 @@ from emoadapt.study.nodes import Setting
 from emoadapt.study.plan.sizes import CorpusSize
 
 if TYPE_CHECKING:
-    from emoadapt.config import Optimisation, Study
+    from emoadapt.config import Adaptation, Finetuning, Optimisation, Study
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class _Planner:
                 epochs = count_epochs(config, clips * train, seconds * train)
                 work = seconds * train * epochs, seconds * config.held_out * (math.ceil(epochs) + 1)
             done = int(Path(f"results/models/{model}").is_dir() and Path(f"results/curves/{model}.parquet").is_file())
-            hours = self._estimate(backbone, adaptation, "stage1", work, jobs=1)
+            hours = self._estimate(backbone, adaptation, "stage1", self.study.adaptations[adaptation], work, jobs=1)
             rows.append(
                 Row(
                     "stage1",
@@ -145,8 +145,9 @@ class _Planner:
 
     def _plan_setting(self, setting: Setting, folds: int | None) -> Row:
         task = self.study.tasks[setting.task]
-        adaptation = self.study.adaptations.get(setting.model.start)
-        needs = self._needs([task.corpus, *task.test_also, *(adaptation.corpora if adaptation else ())])
+        behind = self.study.list_adaptations_behind(setting.model)
+        stage1 = [corpus for adaptation in behind for corpus in self.study.adaptations[adaptation].corpora]
+        needs = self._needs([task.corpus, *task.test_also, *stage1])
         row = Row("stage2", setting.task, task.corpus, *setting.model, setting.subset, needs=needs)
         if folds is None:
             return row
@@ -157,7 +158,8 @@ class _Planner:
         runs_done = sum(len(jobs[batch]) for batch in done)
         work = self._work_of_run(setting)
         media = None if work is None else to_hours(runs * sum(work))
-        hours = self._estimate(setting.model.backbone, setting.model.start, "stage2", work, runs, len(jobs))
+        settings = self.study.finetunings[setting.model.finetuning]
+        hours = self._estimate(setting.model.backbone, setting.model.start, "stage2", settings, work, runs, len(jobs))
         left = None if hours is None or not runs else hours * (1 - runs_done / runs)
         return replace(row, jobs=len(jobs), jobs_done=len(done), runs=runs, runs_done=runs_done, media_hours=media,
                        hours=hours, hours_left=left)  # fmt: skip
@@ -178,7 +180,8 @@ class _Planner:
         heard = seconds * test + others
         # Before and after training the test clips are embedded: the starting point's once a fold, counted with each run.
         epochs = count_epochs(settings_, clips * train, seconds * train)
-        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard
+        kept = seconds * train if getattr(settings_, "keep", None) else 0.0
+        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard + kept
 
     def _seconds_tested(self, task: str, corpus: str, longest: float | None) -> float | None:
         """Seconds of another corpus that a run is tested on: all, or those of another task's test part."""
@@ -220,6 +223,7 @@ class _Planner:
         backbone: str,
         start: str,
         stage: Literal["stage1", "stage2"],
+        settings: Adaptation | Finetuning,
         work: tuple[float, float] | None,
         runs: int = 1,
         jobs: int = 1,
@@ -230,8 +234,10 @@ class _Planner:
         startup = jobs * float(self.speeds["startup"]) / 3600
         if not any(work):
             return startup
-        whole = self.study.backbones[backbone].find_front_end(stage, start) is None
-        speed = self._speed(backbone, "whole" if whole else "cached")
+        kept = self.graph.list_kept(stage, backbone, start, settings)
+        if any(name.startswith("states.") for name in kept.values()):
+            return None  # what follows the last layer alone is not measured
+        speed = self._speed(backbone, "cached" if kept else "whole")
         return (
             None if speed is None else startup + runs * (work[0] / speed["train"] + work[1] / speed["evaluate"]) / 3600
         )
@@ -246,7 +252,7 @@ class _Planner:
         return f"needs corpus {', '.join(lacking)}" if lacking else ""
 
 
-_RUN_FILES = ("predictions", "embeddings", "curves")
+_RUN_FILES = ("predictions", "embeddings", "curves", "training_clips")
 
 
 def describe_calibrated(study: Study, backbone: str) -> str:

@@ -16,7 +16,7 @@ from emoadapt.reporting.declared.footnotes import _say_runs, list_footnotes
 from emoadapt.reporting.declared.grid import build_grid, write_markdown
 from emoadapt.reporting.declared.latex import escape_latex, write_latex
 from emoadapt.reporting.figures import figure_names
-from emoadapt.reporting.tables import table_names
+from emoadapt.reporting.tables import OPTIONAL, table_names
 from emoadapt.study.nodes import Model
 
 
@@ -246,7 +246,7 @@ def test_all_is_written_and_read_back(make_paper, tmp_path, drawn):
 
 
 def test_names_of_the_reports_own_tables_and_figures_are_taken(paper):
-    own = {*table_names(paper.study, word_errors=True), *figure_names(paper.study)} - {"paper_goncalves2025"}
+    own = {*table_names(paper.study, OPTIONAL), *figure_names(paper.study)} - {"paper_goncalves2025"}
     assert own <= set(TAKEN)
 
 

@@ -496,3 +496,40 @@ def test_each_corpus_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     task = {"corpus": "speech", "classes": ["a", "b"], "split": {"by": "folds", "k": 3}}
     print_check(study(tasks={"t": task, "u": task}))
     assert read == ["speech"]
+
+
+TINY = {"hidden_size": 16, "layers": 1, "heads": 2, "intermediate_size": 16}
+GAIN = {"transform": "Gain", "probability": 0.5}
+
+
+def augmented(*chains: dict[str, Any]) -> Any:
+    return study(
+        backbones={"ast": {"architecture": "ast", "untrained": TINY, "cnn": "frozen"}},
+        finetunings={"robust": {"augment": list(chains)}, "plain": {}},
+    )
+
+
+def test_what_augmentation_costs_a_frozen_front_end_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    print_check(augmented({"chain": "ahn2024"}, {"chain": "audiomentations", "transforms": [GAIN]}))
+    said = capsys.readouterr().out
+    assert (
+        "note: finetunings.robust.augment: clips differ from epoch to epoch, so the frozen front end of ast runs"
+        in said
+    )
+    assert "plain.augment" not in said
+
+
+@pytest.mark.parametrize(
+    ("transform", "said"),
+    [
+        (
+            GAIN | {"parameters": {"min_gain_db": 5.0, "max_gain_db": -5.0}},
+            "finetunings.robust.augment: audiomentations: Gain refuses .* change its parameters",
+        ),
+        ({"transform": "Shift", "probability": 0.1, "parameters": {"shift_unit": "beats"}}, "Shift refuses"),
+        ({"transform": "Limiter", "probability": 0.1}, "robust.augment: audiomentations.* (fails|refuses)"),
+    ],
+)
+def test_augmentation_that_cannot_be_done_is_found(transform: dict[str, Any], said: str) -> None:
+    with pytest.raises(EmoadaptError, match=said):
+        print_check(augmented({"chain": "audiomentations", "transforms": [transform]}))
