@@ -465,10 +465,11 @@ def normalisers(adaptation: str, output: Output, made: Made = None) -> None:
 @app.command(rich_help_panel=STAGES)
 def training_shard(objectives: str, corpus: str, shard: str, output: Output, made: Made = None) -> None:
     """Pack one training shard of a set of objectives, which are joined by +."""
+    from emoadapt.data.objective_targets import split_set
     from emoadapt.data.targets import pack_training_shard
 
     read = _claim(_origins().training_shard(objectives, corpus, shard), made)
-    pack_training_shard(read["features"], objectives.split("+"), output)
+    pack_training_shard(read["features"], split_set(objectives), output)
 
 
 @app.command(rich_help_panel=STAGES)

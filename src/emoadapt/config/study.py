@@ -162,9 +162,16 @@ class Study(Section):
             problems += self._check_judge(name, adaptation.judge)
         known = list_objectives()
         problems += _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
-        if not any(known.get(objective, "") for objective in adaptation.objectives):
+        if all(
+            read_declarations("objectives", objective).get("KEEPS")
+            for objective in known.keys() & adaptation.objectives
+        ):
             problems.append(
-                f"adaptations.{name}.objectives: {', '.join(adaptation.objectives)} only keep the model as it is; name one with a target"
+                f"adaptations.{name}.objectives: {', '.join(adaptation.objectives)} only keep the model as it is; name one that changes it"
+            )
+        if adaptation.weighting != "fixed" and not any(known.get(objective) for objective in adaptation.objectives):
+            problems.append(
+                f"adaptations.{name}.weighting: {adaptation.weighting} learns weights of objectives with a target; name one, or leave it out"
             )
         videos = [c for c in adaptation.corpora if c in self.corpora and "video" in self.corpora[c].modalities]
         for objective in adaptation.objectives:

@@ -46,6 +46,7 @@ TAKEN = (
     "leaks",
     "data",
     "stage1_data",
+    "objectives",
     "teaching",
     "word_errors",
     "quarantine",

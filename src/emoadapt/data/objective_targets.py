@@ -9,6 +9,14 @@ from typing import Any
 
 from emoadapt.plugins import read_declaration
 
+NO_TARGET = "no-target"
+"""Name of the set of no objectives with a target; no module can have it."""
+
+
+def split_set(objectives: str) -> list[str]:
+    """Names in a set of objectives, `<name>+<name>` or `NO_TARGET`."""
+    return [] if objectives == NO_TARGET else objectives.split("+")
+
 
 def describe_target(objective: str) -> tuple[Any, Any]:
     """Feature and column of an objective's target: the literals `FEATURE` and `COLUMN` of its module; None without target."""

@@ -130,10 +130,13 @@ class LldTransformer(nn.Module):
         Returns:
             The layers' input and the output of each, (batch, n_frames, width); frames beyond a clip's end hold no meaning.
         """
-        padding = ~mask_frames(lengths, frames.shape[1])
-        hidden = self.projection(frames)
+        return self.transform(self.projection(frames), lengths)
+
+    def transform(self, hidden: Tensor, lengths: Tensor) -> list[Tensor]:
+        """Add positions to projected frames, (batch, n_frames, width), and run the layers; else as `forward`."""
+        padding = ~mask_frames(lengths, hidden.shape[1])
         if self.sinusoidal:
-            hidden = hidden + place_frames(frames.shape[1], hidden.shape[2], frames.device)
+            hidden = hidden + place_frames(hidden.shape[1], hidden.shape[2], hidden.device)
         states = [hidden]
         for index, layer in enumerate(self.layers):
             hidden = layer(hidden, padding)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 from transformers import Wav2Vec2Config
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2GumbelVectorQuantizer
 
@@ -65,11 +65,13 @@ class Losses(NamedTuple):
         contrastive: cross-entropy of the own vector among the negatives.
         diversity: share of the codevectors that is not used, times `n_frames`.
         n_frames: masked frames.
+        hits: frames whose own vector is more similar than all negatives.
     """
 
     contrastive: Tensor
     diversity: Tensor
     n_frames: int
+    hits: Tensor
 
 
 class MaskedContrast(nn.Module):
@@ -113,16 +115,19 @@ class MaskedContrast(nn.Module):
         """
         quantised, perplexity = self.quantizer(features[masked][None])
         targets, found = self.project_q(quantised[0]), self.project_hid(hidden[masked])
-        others = targets[negatives]
-        candidates = torch.cat([targets[:, None], others], dim=1)
-        logits = cosine_similarity(found[:, None].float(), candidates.float(), dim=2) / self.settings.temperature
+        # Of all pairs, since copies of the negatives' vectors would take far more memory.
+        similarity = normalize(found.float(), dim=1) @ normalize(targets.float(), dim=1).T / self.settings.temperature
         # A negative may have the very codevectors of the frame itself.
-        same = (others == targets[:, None]).all(dim=2)
-        logits = torch.cat([logits[:, :1], logits[:, 1:].masked_fill(same, -torch.inf)], dim=1)
+        _, code = quantised[0].detach().unique(dim=0, return_inverse=True)
+        same = code[negatives] == code[:, None]
+        logits = torch.cat(
+            [similarity.diagonal()[:, None], similarity.gather(1, negatives).masked_fill(same, -torch.inf)], dim=1
+        )
         own = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
         codevectors = self.settings.groups * self.settings.codevectors
         unused = (codevectors - perplexity) / codevectors
-        return Losses(cross_entropy(logits, own, reduction="sum"), unused * len(logits), len(logits))
+        hits = (logits.argmax(dim=1) == 0).sum()
+        return Losses(cross_entropy(logits, own, reduction="sum"), unused * len(logits), len(logits), hits)
 
     def combine(self, losses: Losses) -> Tensor:
         """What is minimised: the weighted sum of both terms, per masked frame."""

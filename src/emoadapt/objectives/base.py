@@ -4,25 +4,30 @@ An objective is a module here, or in the folder `objectives` of a study's own pl
 
 * `FEATURE`: name of the feature with its target, a literal; None: it has no target;
 * `COLUMN`: name of that feature's column with the target, a literal; not where `FEATURE` is None;
-* `Objective`: a subclass of the class of that name below, or without target of `Constraint`.
+* `KEEPS = True`, a literal, if it only keeps the model near its start, so that it alone would change nothing; may be left out;
+* `Objective`: a subclass of the class of that name below, or without target of `Untargeted` or `Constraint`.
 """
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from emoadapt.errors import ConfigError
-from emoadapt.plugins import load_plugin
+from emoadapt.plugins import load_plugin, read_declaration
 
 if TYPE_CHECKING:
     import numpy as np
 
     from emoadapt.config import Features
+    from emoadapt.data.batching import Batch
     from emoadapt.layers.trainable import TrainableBackbone
 
 Reduction = Literal["mean", "sum"]
@@ -37,13 +42,19 @@ def load_objective(name: str) -> Objective:
     return _load(name, Objective)
 
 
-def load_constraint(name: str) -> Constraint:
+def load_untargeted(name: str) -> Untargeted:
     """Load an objective without target by name.
 
     Raises:
         ConfigError: there is none, or it cannot be used.
     """
-    return _load(name, Constraint)
+    found = _load(name, Untargeted)
+    if isinstance(found, Constraint) != bool(read_declaration("objectives", name, "KEEPS")):
+        raise ConfigError(
+            f"objective {name} cannot be used: `KEEPS = True` is for a `Constraint`, which only keeps the model near its start; declare "
+            "both or neither; see docs/add-an-objective.md"
+        )
+    return found
 
 
 def _load(name: str, kind: type) -> Any:
@@ -53,11 +64,74 @@ def _load(name: str, kind: type) -> Any:
     except (AttributeError, TypeError) as error:
         raise ConfigError(f"objective {name} cannot be used ({error}); see docs/add-an-objective.md") from error
     if not isinstance(found, kind):
-        target = "has no target (FEATURE is None)" if kind is Constraint else "has a target (FEATURE)"
+        target = "has no target (FEATURE is None)" if kind is Untargeted else "has a target (FEATURE)"
         raise ConfigError(
             f"objective {name} cannot be used: it {target}, so that its class must extend `{kind.__name__}`; see docs/add-an-objective.md"
         )
     return found
+
+
+@dataclass
+class Outputs:
+    """Outputs of a backbone for a batch. Each is computed when it is first read, and once.
+
+    Args:
+        backbone: as it stands.
+        batch: what it reads.
+        step: steps of the optimiser that are done.
+        every: whether `states` are those of all layers, and not of the last one alone.
+        read: makes of `states` what `embedding` pools, (batch, n_frames, hidden_width).
+    """
+
+    backbone: TrainableBackbone
+    batch: Batch
+    step: int = 0
+    every: bool = True
+    read: Callable[[Sequence[Tensor]], Tensor] | None = None
+
+    @cached_property
+    def signals(self) -> tuple[Tensor, Tensor]:
+        """Front end's frames (batch, n_frames, ...), and the clips' frame counts (batch,)."""
+        return self.backbone.run_front_end(self.batch)
+
+    @cached_property
+    def states(self) -> Sequence[Tensor]:
+        """The layers' input and each layer's output, or the last one alone, (batch, n_frames, hidden_width) each."""
+        return self.backbone.encode_layers(*self.signals, self.batch.draws, every=self.every)
+
+    @cached_property
+    def embedding(self) -> Tensor:
+        """Pooled embeddings (batch, width) float32, which heads read."""
+        return self.backbone.pool((self.read or self.backbone.read)(self.states), self.signals[1])
+
+    @property
+    def n_clips(self) -> Tensor:
+        """Number of clips, a scalar on the device."""
+        return torch.full_like(self.signals[1].sum(), len(self.batch.utterance_ids))
+
+    @property
+    def keys(self) -> list[list[int]]:
+        """One key for `numpy.random.default_rng` per clip, for what an objective draws.
+
+        It follows from seed, epoch and utterance in training, from the utterance alone in evaluation: a loss on held-out clips is
+        then of the same draws in every epoch.
+        """
+        return self.batch.draws or [[zlib.crc32(name.encode())] for name in self.batch.utterance_ids]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Loss of an objective without target.
+
+    Args:
+        loss: scalar, a mean.
+        weight: number of clips, or of frames, that it is the mean over, a scalar; losses of batches are averaged with it.
+        scores: name -> mean over the same, for the curve of held-out clips.
+    """
+
+    loss: Tensor
+    weight: Tensor
+    scores: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Objective(ABC):
@@ -75,6 +149,14 @@ class Objective(ABC):
     def head(self, width: int, dimension: int) -> nn.Module:
         """The prediction head: one linear layer from the pooled embedding to the target's dimension."""
         return nn.Linear(width, dimension)
+
+    def classify(self, target: Tensor) -> Tensor | None:
+        """Classes (n, n_tasks) of targets (n, dimension), counted from 0; None where they are no classes."""
+        return None
+
+    def predict(self, outputs: Outputs, head: nn.Module) -> Tensor:
+        """What is compared with the target, (batch, dimension) float32: the head's output for the pooled embedding."""
+        return head(outputs.embedding).float()
 
     def name_engine(self, features: Features) -> str:
         """Name the engine that computes the targets, for the model card."""
@@ -142,7 +224,11 @@ class Level(Objective):
 
     def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """As `count_hits`."""
-        return count_hits(prediction > 0, target > 0)
+        return count_hits(self.classify(prediction), self.classify(target))
+
+    def classify(self, target: Tensor) -> Tensor:
+        """1 above the threshold, else 0, for each number."""
+        return (target > 0).long()
 
 
 class Classes(Objective):
@@ -156,7 +242,11 @@ class Classes(Objective):
 
     def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """As `count_hits`."""
-        return count_hits(prediction.argmax(dim=1, keepdim=True), target.argmax(dim=1, keepdim=True))
+        return count_hits(self.classify(prediction), self.classify(target))
+
+    def classify(self, target: Tensor) -> Tensor:
+        """The class of the largest number."""
+        return target.argmax(dim=1, keepdim=True)
 
 
 def count_hits(predicted: Tensor, true: Tensor) -> dict[str, float]:
@@ -168,25 +258,41 @@ def count_hits(predicted: Tensor, true: Tensor) -> dict[str, float]:
     }
 
 
-class Constraint(ABC):
-    """An objective without target, which keeps the model near its start.
+class Untargeted(ABC):
+    """An objective without target, which runs the backbone as it likes.
 
-    It has no head. Learned weights (`weighting`) leave its own as the study gives it.
+    Learned weights (`weighting`) leave its own as the study gives it. Stage 1 uses clips without any target too, unless it is a
+    `Constraint`.
     """
+
+    reads_layers: ClassVar[bool] = False
+    """Whether it needs `Outputs.states` of all layers."""
+
+    def begin(self, backbone: TrainableBackbone) -> None:
+        """Look at the start; called once before training, also where a run continues.
+
+        Raises:
+            ModelError: it cannot be learned by this backbone.
+        """
+        return
+
+    def head(self, backbone: TrainableBackbone, seed: int) -> nn.Module | None:
+        """What is trained besides the backbone, and saved among the heads: nothing.
+
+        Args:
+            backbone: as it starts.
+            seed: of initial weights, which depend on nothing else.
+        """
+        return None
+
+    @abstractmethod
+    def measure(self, outputs: Outputs, head: Any) -> Measured:
+        """Loss of a batch; `head` is that of `head`, in training or evaluation mode as the backbone is."""
+
+
+class Constraint(Untargeted):
+    """An objective without target that keeps the model near its start; its module declares `KEEPS = True`."""
 
     @abstractmethod
     def begin(self, backbone: TrainableBackbone) -> None:
         """Remember the start; called once before training, also where a run continues."""
-
-    @abstractmethod
-    def measure(self, backbone: TrainableBackbone, signals: tuple[Tensor, Tensor], states: Sequence[Tensor]) -> Tensor:
-        """Loss, the mean over the clips of a batch.
-
-        Args:
-            backbone: as it stands.
-            signals: front end's frames (batch, n_frames, cnn_dimension), and the clips' frame counts (batch,).
-            states: the transformer's input and each layer's output, (batch, n_frames, hidden_width) each.
-
-        Returns:
-            Scalar.
-        """

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from emoadapt.objectives.base import Constraint
+from emoadapt.objectives.base import Constraint, Measured, Outputs
 from emoadapt.poolings.base import mask_frames
 
 if TYPE_CHECKING:
     from emoadapt.layers.trainable import TrainableBackbone
 
 FEATURE = None
+KEEPS = True
 
 SMALLEST = 1e-3
 """Share of a clip's squared norm that its variation over time counts as at least; that of a single frame is 0."""
@@ -31,18 +31,21 @@ class Objective(Constraint):
     The start runs on every batch, without dropout and masks, and takes the memory of one more model without gradients.
     """
 
+    reads_layers = True
+
     def begin(self, backbone: TrainableBackbone) -> None:
         """Copy the model."""
         self.start = deepcopy(backbone).requires_grad_(False).eval()
 
-    def measure(self, backbone: TrainableBackbone, signals: tuple[Tensor, Tensor], states: Sequence[Tensor]) -> Tensor:
+    def measure(self, outputs: Outputs, head: None) -> Measured:
         """See the class."""
-        frames, lengths = signals
+        frames, lengths = outputs.signals
         self.start.to(frames.device)
         with torch.no_grad():
             wanted = self.start.encode_layers(frames.detach(), lengths)
         valid = mask_frames(lengths, frames.shape[1])[..., None]
-        return torch.stack([_compare(*pair, valid) for pair in zip(states, wanted, strict=True)]).mean()
+        distances = [_compare(*pair, valid) for pair in zip(outputs.states, wanted, strict=True)]
+        return Measured(torch.stack(distances).mean(), outputs.n_clips)
 
 
 def _compare(state: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from emoadapt.objectives.base import Constraint
+from emoadapt.objectives.base import Constraint, Measured, Outputs
 
 if TYPE_CHECKING:
     from emoadapt.layers.trainable import TrainableBackbone
 
 FEATURE = None
+KEEPS = True
 
 
 class Objective(Constraint):
@@ -27,14 +27,13 @@ class Objective(Constraint):
         """Copy the trained parameters."""
         self.start = {name: value.detach().clone() for name, value in _list_trained(backbone).items()}
 
-    def measure(self, backbone: TrainableBackbone, signals: tuple[Tensor, Tensor], states: Sequence[Tensor]) -> Tensor:
+    def measure(self, outputs: Outputs, head: None) -> Measured:
         """See the class; the clips do not matter."""
-        trained = _list_trained(backbone)
+        trained = _list_trained(outputs.backbone)
         self.start = {name: value.to(trained[name].device) for name, value in self.start.items()}
-        with torch.autocast(backbone.device.type, enabled=False):
-            return (
-                0.5 * torch.stack([(value - self.start[name]).square().sum() for name, value in trained.items()]).sum()
-            )
+        with torch.autocast(outputs.backbone.device.type, enabled=False):
+            parts = [(value - self.start[name]).square().sum() for name, value in trained.items()]
+            return Measured(0.5 * torch.stack(parts).sum(), outputs.n_clips)
 
 
 def _list_trained(backbone: TrainableBackbone) -> dict[str, Tensor]:

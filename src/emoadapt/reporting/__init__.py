@@ -93,6 +93,7 @@ def write_all(
         audits,
         choices,
         teaching,
+        curves,
     )
     write_figures(study, metrics, confusion, comparisons, curves, run_curves, quarantine, figures, audits)
     remarks = leak_footnotes(study, read_frame(audits["leaks"], schema.LEAKS))

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from emoadapt.config import Study
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
+from emoadapt.reporting.learned import BASELINES, choose_score
 from emoadapt.reporting.measures import label_metric, list_main_metrics
 from emoadapt.reporting.panels import MODEL, split_models
 from emoadapt.reporting.style import (
@@ -43,8 +44,8 @@ def draw_adaptation(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
                 if part.is_empty():
                     axis.remove()
                     continue
-                baseline = metric.replace("accuracy_", "majority_", 1) if metric.startswith("accuracy_") else ""
-                _draw_curve(axis, part, frame.filter(run=run, metric=baseline)["value"])
+                known = [f"{kind}_{metric.partition('_')[2]}" for kind in BASELINES if not metric.startswith("loss")]
+                _draw_curve(axis, part, frame.filter(pl.col("metric").is_in(known), run=run))
                 axis.set_title(_name_panel(metric, run, part))
                 axis.set_xlabel("epoch")
         save_figure(figure, out, name)
@@ -53,7 +54,8 @@ def draw_adaptation(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
 
 def _arrange_metrics(found: set[str], objectives: list[str]) -> list[list[str]]:
     """Losses, then scores (`ccc_<objective>`, `accuracy_<objective>`), each below the loss of its objective; empty where there is none."""
-    scores = {metric.partition("_")[2]: metric for metric in found if not metric.startswith(("loss", "majority_"))}
+    chosen = {objective: choose_score(found, objective) for objective in objectives if objective}
+    scores = {objective: metric for objective, metric in chosen.items() if metric}
     losses = [f"loss_{objective}" if objective else "loss" for objective in objectives]
     return [losses, [scores.get(objective, "") for objective in objectives]] if scores else [losses]
 
@@ -67,12 +69,13 @@ def _name_panel(metric: str, run: str, part: pl.DataFrame) -> str:
     return f"{objective}{gap}{kind.upper() if kind == 'ccc' else kind}"
 
 
-def _draw_curve(axis: Axes, frame: pl.DataFrame, majority: pl.Series) -> None:
-    """A metric by epoch; under an accuracy the share of the most frequent class, which does not change."""
+def _draw_curve(axis: Axes, frame: pl.DataFrame, baseline: pl.DataFrame) -> None:
+    """A metric by epoch; under an accuracy what needs no learning, such as the share of the most frequent class."""
     ends = []
-    if len(majority):
-        axis.axhline(majority[-1], color="#7F7F7F", linestyle=":", linewidth=1.2)
-        ends.append((majority[-1], "majority", "#7F7F7F"))
+    if not baseline.is_empty():
+        level, name = baseline["value"][-1], baseline["metric"][-1].partition("_")[0]
+        axis.axhline(level, color="#7F7F7F", linestyle=":", linewidth=1.2)
+        ends.append((level, name, "#7F7F7F"))
     for part, colour, style in (("train", "#7F7F7F", "--"), ("held_out", "#0072B2", "-")):
         rows = frame.filter(part=part).sort("epoch")
         if rows.is_empty():

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from emoadapt.reporting.audits import PRESENTERS
+from emoadapt.reporting.learned import describe_learned
 from emoadapt.reporting.measures import count_digits, label_metric, order_metric
 from emoadapt.reporting.style import (
     interval,
@@ -308,6 +309,7 @@ _MAKERS: dict[str, Callable[[pl.DataFrame], list[Row]]] = {
     "cosine_distance": _present_distance,
     "data": _present_data,
     "stage1_data": _present_stage1,
+    "objectives": lambda tidy: [describe_learned(row) for row in tidy.iter_rows(named=True)],
     "word_errors": _present_word_errors,
     "choices": _present_choices,
     "teaching": _present_teaching,

@@ -87,7 +87,11 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
         "Mean cosine distance between the pooled embeddings of a fine-tuned model and of its own starting point.",
     ),
     "cross-corpus": ("Cross-corpus", ("cross_corpus",), (), "Tested on corpora that the models were never trained on."),
-    "stage-1": ("Stage-1 training", (), ("training_curves",), "How well the objectives were learned from unlabelled clips."),
+    "stage-1": (
+        "Stage-1 training", ("objectives",), ("training_curves",),
+        "How well the objectives were learned from unlabelled clips. Scores are of held-out clips, before training and at the epoch that was "
+        "kept. Without learning, the most frequent class has the share that is shown, or a guess is right so often.",
+    ),
     "stage-2": (
         "Fine-tuning", ("choices", "teaching"), ("finetuning_curves",),
         "Whether the runs behind the scores had converged, how far they differ, and what they chose. The test part chooses nothing.",
@@ -135,7 +139,7 @@ _TABLE_TITLES = {
     "results": "Scores and differences", "low_resource": "Macro-F1 by number of training clips", "per_class_f1": "F1 of each class",
     "f1_bias": "F1 bias", "cosine_distance": "Cosine distance", "cross_corpus": "Scores on other corpora", "data": "Utterances and speakers",
     "fairness": "Sexes and speakers", "calibration": "Calibration and selective accuracy", "leaks": "What was looked for, and found",
-    "stage1_data": "Stage 1, and what it used of the test sets", "word_errors": "Word errors",
+    "stage1_data": "Stage 1, and what it used of the test sets", "objectives": "Objectives on held-out clips", "word_errors": "Word errors",
     "choices": "Combinations chosen", "teaching": "What students were taught, and their teachers on the training clips",
     "quarantine": "Counts by reason", "quarantine_rows": "Every clip and reason",
 }  # fmt: skip

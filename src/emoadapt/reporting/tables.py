@@ -24,6 +24,7 @@ from emoadapt.reporting.exposure import (
     read_clips,
     select_footnotes,
 )
+from emoadapt.reporting.learned import build_learned
 from emoadapt.reporting.measures import APART, list_main_metrics, order_metric
 from emoadapt.reporting.reference import find_paper_value, read_paper
 from emoadapt.reporting.style import (
@@ -62,6 +63,7 @@ def table_names(study: Study, optional: Collection[str] = ()) -> list[str]:
         "calibration",
         "data",
         "stage1_data",
+        *(["objectives"] if study.adaptations else []),
         "leaks",
         *(name for name in ("word_errors",) if name in optional),
         "quarantine",
@@ -83,6 +85,7 @@ def write_tables(
     audits: Mapping[str, Sequence[Path]] | None = None,
     choices: pl.DataFrame | None = None,
     teaching: pl.DataFrame | None = None,
+    curves: Sequence[Path] = (),
 ) -> None:
     """Write `out/<table>.csv` and `out/<table>.md` for every table of the study.
 
@@ -101,6 +104,7 @@ def write_tables(
         audits: `fairness`, `calibration` and `leaks` -> tables of that kind, one of each task.
         choices: rows of `build_choices`; None or empty where nothing was chosen.
         teaching: rows of `build_teaching`; None or empty where no model has a teacher.
+        curves: CURVES table of each Stage-1 model.
 
     Raises:
         DataError: a table is missing or of another schema.
@@ -124,6 +128,7 @@ def write_tables(
         "cross_corpus": results.filter(pl.col("test_corpus") != pl.col("corpus"), ~pl.col("metric").is_in(APART)),
         "data": build_data(study, splits, clips),
         "stage1_data": build_stage1(study, divided, clips, parts),
+        "objectives": build_learned(study, read_frame(curves, schema.CURVES)),
         "quarantine": count_quarantine(aside),
         "quarantine_rows": aside.sort("corpus", "feature", "utterance_id"),
     }

@@ -17,7 +17,7 @@ from emoadapt.config import Adaptation, Finetuning, Study, load_study, objective
 from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
 from emoadapt.config.reading import STUDY_VARIABLE
-from emoadapt.data.objective_targets import describe_target
+from emoadapt.data.objective_targets import NO_TARGET, describe_target, split_set
 from emoadapt.data.streams import AUDIO
 from emoadapt.errors import NO_GPU, ConfigError, ModelError
 from emoadapt.extraction.recipes import (
@@ -154,7 +154,7 @@ class Graph:
 
     def objective_set(self, adaptation: str) -> str:
         """Names of an adaptation's objectives with a target, sorted, joined by `+`: adaptations with the same share their shards."""
-        return "+".join(self._list_targeted(adaptation))
+        return "+".join(self._list_targeted(adaptation)) or NO_TARGET
 
     def objective_sets(self) -> list[str]:
         """All sets in use."""
@@ -175,14 +175,14 @@ class Graph:
 
     def training_inputs(self, objectives: str, corpus: str, shard: str) -> list[str]:
         """Feature shards that a training shard is packed from: audio first, then targets by objective."""
-        features = [self.target_feature(objective, corpus) for objective in objectives.split("+")]
+        features = [self.target_feature(objective, corpus) for objective in split_set(objectives)]
         names = dict.fromkeys(["audio", *(feature for feature in features if feature)])
         return [f"{RESULTS}/features/{name}/{corpus}/{shard}.parquet" for name in names]
 
     @cache  # noqa: B019 - one graph lives as long as the process
     def training_columns(self, objectives: str) -> str:
         """Feature and column of each target, as the objectives declare them."""
-        return " ".join(f"{name}:{':'.join(describe_target(name))}" for name in objectives.split("+"))
+        return " ".join(f"{name}:{':'.join(describe_target(name))}" for name in split_set(objectives))
 
     def training_shards(self, adaptation: str) -> list[str]:
         """All training shards of an adaptation."""

@@ -28,7 +28,7 @@ from emoadapt.flow.provenance import library_versions
 from emoadapt.layers.heads import seeded
 from emoadapt.layers.trainable import TrainableBackbone, mix_layers
 from emoadapt.machine.ranks import count_ranks, find_rank
-from emoadapt.objectives.base import Constraint, Objective, load_constraint, load_objective
+from emoadapt.objectives.base import Constraint, Objective, Outputs, Untargeted, load_objective, load_untargeted
 from emoadapt.storage.agreement import refuse_other_number
 from emoadapt.storage.files import force_to_disk, replace_folder
 from emoadapt.storage.folders import seal_folder
@@ -77,14 +77,16 @@ def adapt(job: AdaptationJob) -> None:
         clips = TrainingClips(job, model, Path(scratch))
         if model.standardised:
             model.fit_input(*measure_frames(next(iter(clips.sources.values())), clips.chosen["train"]))
-        adapter = AdaptedBackbone(model, clips.objectives, clips.dimensions, settings.seed, settings.layer)
+        untargeted = clips.untargeted
+        adapter = AdaptedBackbone(model, clips.objectives, clips.dimensions, settings.seed, settings.layer, untargeted)
         check_layer(adapter, job)
-        constraints = _begin_constraints(settings, model)
+        for objective in untargeted.values():
+            objective.begin(model)
         if settings.compile:
             model.compile_layers()
         curve = Curve("stage1", job.name)
         probe = EpochProbe(job, model, Path(scratch)) if settings.judge else None
-        learner = AdaptationLearner(adapter, clips.objectives, settings, curve, constraints, probe)
+        learner = AdaptationLearner(adapter, clips.objectives, settings, curve, untargeted, probe)
         checkpoint = _place_checkpoint(job)
         state = Checkpoint(checkpoint, study.checkpoint_minutes)
         trainer = Trainer(study.device, settings, state, open_logs(study.logs))
@@ -99,14 +101,6 @@ def adapt(job: AdaptationJob) -> None:
     provenance = {"backbone": job.backbone, "adaptation": job.start, **library_versions()}
     write_table(job.curves, curve.rows, schema.CURVES, provenance)
     checkpoint.unlink(missing_ok=True)
-
-
-def _begin_constraints(settings: Any, backbone: TrainableBackbone) -> dict[str, Constraint]:
-    targeted = objective_features()
-    found = {name: load_constraint(name) for name in sorted(settings.objectives) if name not in targeted}
-    for constraint in found.values():
-        constraint.begin(backbone)
-    return found
 
 
 def check_layer(adapter: AdaptedBackbone, job: AdaptationJob) -> None:
@@ -141,6 +135,7 @@ class AdaptedBackbone(nn.Module):
         dimensions: of their targets.
         seed: of the heads.
         layer: that the heads read, as `methods.adapt.Config.layer`; layer weights of their own are no part of the backbone.
+        untargeted: objectives without target, some of which have a head too.
     """
 
     def __init__(
@@ -150,6 +145,7 @@ class AdaptedBackbone(nn.Module):
         dimensions: Mapping[str, int],
         seed: int,
         layer: int | str | None = None,
+        untargeted: Mapping[str, Untargeted] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -160,6 +156,9 @@ class AdaptedBackbone(nn.Module):
         for name, objective in objectives.items():
             with seeded(zlib.crc32(f"{seed}/{name}".encode())):
                 self.heads[name] = objective.head(backbone.width, dimensions[name])
+        for name, found in (untargeted or {}).items():
+            if (head := found.head(backbone, zlib.crc32(f"{seed}/{name}".encode()))) is not None:
+                self.heads[name] = head
 
     @property
     def reads_several(self) -> bool:
@@ -192,14 +191,14 @@ class AdaptationLearner(Learner):
         objectives: Mapping[str, Objective],
         settings: Any,
         curve: Curve,
-        constraints: Mapping[str, Constraint] | None = None,
+        untargeted: Mapping[str, Untargeted] | None = None,
         probe: EpochProbe | None = None,
     ) -> None:
         self.probe = probe
-        self.constraints = constraints or {}
+        self.untargeted = untargeted or {}
         weights = {name: settings.objectives[name] for name in objectives}
-        constrained = {name: settings.objectives[name] for name in self.constraints}
-        super().__init__(model, settings, curve, "held_out", settings.seed, weights | constrained)
+        fixed = {name: settings.objectives[name] for name in self.untargeted}
+        super().__init__(model, settings, curve, "held_out", settings.seed, weights | fixed)
         self.objectives = objectives
         self.reduction = settings.reduction
         self.over_all = settings.mean_over == "clips"
@@ -209,23 +208,24 @@ class AdaptationLearner(Learner):
     def measure(self, batch: Batch, *, keep: bool) -> dict[str, Term]:
         """One term per objective."""
         model = self.model
-        signals = model.backbone.run_front_end(batch)
-        states = model.backbone.encode_layers(
-            *signals, batch.draws, every=model.reads_several or bool(self.constraints)
-        )
-        embedding = model.backbone.pool(model.read(states), signals[1])
-        self._embedding = embedding if self.weighting is not None and not keep else None
+        every = model.reads_several or any(objective.reads_layers for objective in self.untargeted.values())
+        outputs = Outputs(model.backbone, batch, self.position.step, every, model.read)
+        self._embedding = outputs.embedding if self.weighting is not None and not keep else None
         terms = {}
         for name, objective in self.objectives.items():
-            prediction = self.model.heads[name](embedding).float()
+            prediction = objective.predict(outputs, model.heads[name])
             target, mask = batch.values[f"target_{name}"], batch.values[f"mask_{name}"]
             clips = torch.full_like(mask.sum(), len(mask)) if self.over_all else None
             terms[name] = Term(objective.loss(prediction, target, mask, self.reduction), mask.sum(), clips)
             if keep:
                 self._kept.append((name, prediction[mask].cpu(), target[mask].cpu()))
-        for name, constraint in self.constraints.items():
-            n_clips = torch.full_like(signals[1].sum(), len(batch.utterance_ids))
-            terms[name] = Term(constraint.measure(model.backbone, signals, states), n_clips)
+        heads = dict(model.heads.items())
+        for name, untargeted in self.untargeted.items():
+            found = untargeted.measure(outputs, heads.get(name))
+            terms[name] = Term(found.loss, found.weight)
+            if keep:
+                sums = {score: float(value * found.weight) for score, value in found.scores.items()}
+                self._kept.append((name, sums, float(found.weight)))
         return terms
 
     def combine(self, terms: Mapping[str, Term], total: Tensor) -> Tensor:
@@ -234,7 +234,7 @@ class AdaptationLearner(Learner):
             return total
         losses = torch.stack([terms[name].mean for name in self.objectives])
         present = torch.stack([terms[name].weight > 0 for name in self.objectives])
-        fixed = [self.weights[name] * terms[name].share * terms[name].mean for name in self.constraints]
+        fixed = [self.weights[name] * terms[name].share * terms[name].mean for name in self.untargeted]
         return self.weighting.combine(losses, present, self._embedding) + sum(fixed)
 
     def group_parameters(self) -> list[dict[str, Any]]:
@@ -271,10 +271,14 @@ class AdaptationLearner(Learner):
             if len(target):
                 metrics = objective.metrics(prediction, target)
                 scores |= {f"{metric}_{name}": value for metric, value in metrics.items()}
+        for name in self.untargeted:
+            found, weights = zip(*(kept[1:] for kept in self._kept if kept[0] == name), strict=True)
+            if (total := sum(weights)) > 0:
+                scores |= {f"{score}_{name}": sum(sums[score] for sums in found) / total for score in found[0]}
         if self.probe is None:
             return scores, (-losses["loss"],)
-        found = self.probe.score(self.model.backbone)
-        return scores | {"f1_probe": found}, (found, -losses["loss"])
+        f1 = self.probe.score(self.model.backbone)
+        return scores | {"f1_probe": f1}, (f1, -losses["loss"])
 
 
 class TrainingClips:
@@ -282,8 +286,10 @@ class TrainingClips:
 
     def __init__(self, job: AdaptationJob, backbone: TrainableBackbone, scratch: Path) -> None:
         self.run, self.settings, self.backbone = job.name, job.settings, backbone
-        targeted = objective_features()
-        self.objectives = {name: load_objective(name) for name in sorted(job.settings.objectives) if name in targeted}
+        targeted, names = objective_features(), sorted(job.settings.objectives)
+        self.objectives = {name: load_objective(name) for name in names if name in targeted}
+        self.untargeted = {name: load_untargeted(name) for name in names if name not in targeted}
+        self.needs_target = all(isinstance(objective, Constraint) for objective in self.untargeted.values())
         self.assigned = read_frame(job.parts, schema.PARTS)
         self.corpora = dict(self.assigned.select("utterance_id", "corpus").iter_rows())
         columns = [*schema.training(tuple(self.objectives))]
@@ -319,21 +325,23 @@ class TrainingClips:
     def annotate(self, utterance_id: str) -> dict[str, Tensor]:
         """Targets and masks of a clip; absent targets are zeros and masked."""
         values: dict[str, Tensor] = {}
-        for name, objective in self.objectives.items():
+        for name in self.objectives:
             present = bool(self.masks[name][utterance_id])
             values[f"mask_{name}"] = torch.tensor(present)
-            target = torch.zeros(self.dimensions[name])
-            if present:
-                raw = self.targets.vector(utterance_id, f"target_{name}")
-                raw = objective.select(raw)
-                if len(raw) != self.dimensions[name]:
-                    raise DataError(
-                        f"{utterance_id}: the {name} target has {len(raw)} dimensions, other clips have {self.dimensions[name]}; "
-                        "recompute the feature of all corpora with one model"
-                    )
-                target = torch.from_numpy(self._normalise(name, objective, utterance_id, raw))
-            values[f"target_{name}"] = target
+            zeros = torch.zeros(self.dimensions[name])
+            values[f"target_{name}"] = self._read_target(utterance_id, name) if present else zeros
         return values
+
+    def _read_target(self, utterance_id: str, name: str) -> Tensor:
+        """The normalised target of a clip that has it."""
+        objective = self.objectives[name]
+        raw = objective.select(self.targets.vector(utterance_id, f"target_{name}"))
+        if len(raw) != self.dimensions[name]:
+            raise DataError(
+                f"{utterance_id}: the {name} target has {len(raw)} dimensions, other clips have {self.dimensions[name]}; "
+                "recompute the feature of all corpora with one model"
+            )
+        return torch.from_numpy(self._normalise(name, objective, utterance_id, raw))
 
     def describe(self) -> dict[str, Any]:
         """Facts for `adaptation.json`."""
@@ -350,6 +358,7 @@ class TrainingClips:
             "utterances": used,
             "held_out_share": self.describe_held_out(),
             "targets": {name: self._count_targets(name) for name in self.objectives},
+            "classes": {name: found for name in self.objectives if (found := self.count_classes(name))},
             "left_out": len(self.assigned) - sum(used.values()),
             "cropped": self.cropped,
             "normalisers": [
@@ -388,22 +397,34 @@ class TrainingClips:
             f"({hours['held_out'] / all_hours:.1%})"
         )
 
+    def count_classes(self, objective: str) -> dict[str, list[list[int]]]:
+        """Part -> clips of each class, a list for each task of the objective; empty where its targets are no classes."""
+        counts = {}
+        for part, names in self.chosen.items():
+            targets = [self._read_target(name, objective) for name in names if self.masks[objective][name]]
+            classes = self.objectives[objective].classify(torch.stack(targets)) if targets else None
+            if classes is not None:
+                counts[part] = [task.bincount().tolist() for task in classes.unbind(dim=1)]
+        return counts
+
     def _count_targets(self, objective: str) -> dict[str, int]:
         """Part -> its clips that have the target."""
         mask = self.masks[objective]
         return {part: sum(bool(mask[name]) for name in names) for part, names in self.chosen.items()}
 
     def _choose(self, part: str) -> list[str]:
-        """Clips of the part that have audio, what the backbone reads, and at least one target."""
+        """Clips of the part that have audio, what the backbone reads, and at least one target where objectives need one."""
         first = next(iter(self.sources.values()))
         names = [
             name
             for name in self.assigned.filter(part=part)["utterance_id"]
-            if name in self.targets and name in first.store and any(mask[name] for mask in self.masks.values())
+            if name in self.targets
+            and name in first.store
+            and (not self.needs_target or any(mask[name] for mask in self.masks.values()))
         ]
         if not names:
             raise TrainingError(
-                f"{self.run}: no clip of the {part} part has both audio and a target; see `emoadapt quarantine` for the reasons"
+                f"{self.run}: no clip of the {part} part has {'both audio and a target' if self.needs_target else 'audio'}; see `emoadapt quarantine` for the reasons"
             )
         return names
 

@@ -242,12 +242,12 @@ def test_family_that_declares_too_little_is_named(tmp_path: Path, monkeypatch: p
     [
         (
             {"architecture": "wavlmx"},
-            "b.architecture: found 'wavlmx', allowed is 'ast', 'av_hubert', 'lld_transformer', 'wav2vec2', 'wavlm',",
+            "b.architecture: found 'wavlmx', allowed is 'ast', 'av_hubert', 'fusion', 'lld_transformer', 'wav2vec2', 'wavlm',",
         ),
         ({"untrained": {}}, "b.architecture: this key is required"),
         (
             {"architecture": "av_hubert", "untrained": {}, "cnn": "both"},
-            "b.cnn: this key is not known; `cnn` is a key of architecture ast, wav2vec2, wavlm, hubert, data2vec, auto, whisper; "
+            "b.cnn: this key is not known; `cnn` is a key of architecture ast, wav2vec2, wavlm, hubert, data2vec, auto, wav2vec2_lld, whisper; "
             "av_hubert has none",
         ),
         (

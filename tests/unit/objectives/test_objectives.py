@@ -9,9 +9,10 @@ import torch
 from emoadapt import objectives
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.config import objective_features
+from emoadapt.data.batching import Batch
 from emoadapt.errors import ConfigError
 from emoadapt.layers.speech import SpeechBackbone
-from emoadapt.objectives.base import Constraint, load_constraint, load_objective
+from emoadapt.objectives.base import Outputs, Untargeted, load_objective, load_untargeted
 from emoadapt.plugins import FOLDER_VARIABLE
 
 
@@ -145,15 +146,17 @@ def moved() -> tuple[SpeechBackbone, SpeechBackbone]:
     return start.eval(), other.eval()
 
 
-def measure(objective: Constraint, backbone: SpeechBackbone, audio: list[torch.Tensor]) -> float:
-    signals = backbone.encode_cnn(audio)
-    return objective.measure(backbone, signals, backbone.encode_layers(*signals)).item()
+def measure(objective: Untargeted, backbone: SpeechBackbone, audio: list[torch.Tensor]) -> float:
+    batch = Batch([str(number) for number in range(len(audio))], {"audio": audio}, {}, {})
+    found = objective.measure(Outputs(backbone, batch), None)
+    assert found.weight == len(audio)
+    return found.loss.item()
 
 
 def test_distillation_is_the_distance_over_the_variation_of_the_start(moved) -> None:
     """Against numpy, clip by clip: in a batch, padding counts as nothing."""
     start, other = moved
-    objective = load_constraint("distillation")
+    objective = load_untargeted("distillation")
     objective.begin(start)
     audio = [torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in (6000, 2500)]
     assert measure(objective, start, audio) == 0.0
@@ -169,14 +172,14 @@ def test_distillation_is_the_distance_over_the_variation_of_the_start(moved) -> 
 
 def test_distillation_of_a_clip_of_one_frame_is_finite(moved) -> None:
     start, other = moved
-    objective = load_constraint("distillation")
+    objective = load_untargeted("distillation")
     objective.begin(start)
     assert 0 < measure(objective, other, [torch.randn(300, generator=torch.Generator().manual_seed(0))]) < 1e4
 
 
 def test_l2_sp_counts_trained_parameters_only(moved) -> None:
     start, other = moved
-    objective, audio = load_constraint("l2_sp"), [torch.zeros(2000)]
+    objective, audio = load_untargeted("l2_sp"), [torch.zeros(2000)]
     start.set_cnn_trainable(False)
     objective.begin(start)
     other.set_cnn_trainable(False)

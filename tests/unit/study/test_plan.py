@@ -9,6 +9,8 @@ import soundfile
 import yaml
 
 from emoadapt.errors import ConfigError
+from emoadapt.reporting.reference import find_in_tables
+from emoadapt.study.nodes import Model
 from emoadapt.study.plan.partitions import describe_partitions
 from emoadapt.study.plan.printing import print_plan, summarise_plan, write_csv
 from emoadapt.study.plan.sizes import CorpusSize, measure_corpora, parse_assumptions, read_plan_study
@@ -171,6 +173,21 @@ def test_the_papers_study_is_planned_without_any_corpus(capsys, monkeypatch):
     runs = sum(row.runs for row in rows if row.stage == "stage2")
     assert f"Stage 2: {runs:,} runs" in text
     assert "needs corpus crema_d" in text and "CREMA_D is not set" in text and "Not calibrated" in text
+
+
+def test_the_study_of_2022_has_a_run_for_each_partition_and_a_value_of_the_paper_in_each_cell(monkeypatch):
+    for variable in ("MSP_FACE", "CREMA_D"):
+        monkeypatch.delenv(variable, raising=False)
+    study, missing = read_plan_study([ROOT / "studies/goncalves2022.yaml"])
+    sizes = measure_corpora(study, missing, parse_assumptions(["crema_d=7442:5h:91s", "msp_face=136000:76h"]))
+    rows = [row for row in plan_study(study, sizes) if row.stage == "stage2"]
+    assert len(rows) == 7 and {row.runs for row in rows} == {20}
+    for table in study.tables.values():
+        for part in table.parts:
+            for name in part.models:
+                model = Model.parse(name)
+                value = find_in_tables(study, table.paper, "crema_d", "crema_d", [model], "full", table.metric)
+                assert value is not None, (table.title, name)
 
 
 @pytest.mark.parametrize(("visible", "device"), [("", "CPU"), ("0", "GPU")])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +18,7 @@ from transformers import AutoModel
 from emoadapt import schema
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.errors import ConfigError, DataError, ModelError, TrainingError
+from emoadapt.layers.masked_contrast import Contrast
 from emoadapt.storage.agreement import LEFT_OUT
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.training.adaptation import AdaptationLearner
@@ -40,6 +42,13 @@ def run(work, name: str = "model", cached: bool = False) -> tuple[Path, pl.DataF
 
 def get_values(curves: pl.DataFrame, part: str, metric: str) -> list[float]:
     return curves.filter(part=part, metric=metric).sort("epoch")["value"].to_list()
+
+
+@pytest.fixture
+def small_codebooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes of the objective wav2vec2 with which a step takes milliseconds."""
+    sizes = partial(Contrast, codevectors=8, codevector_width=8, width=8)
+    monkeypatch.setattr("emoadapt.objectives.wav2vec2.Contrast", sizes)
 
 
 @pytest.fixture
@@ -94,6 +103,7 @@ def test_folder_loads_and_describes_itself(adapted) -> None:
     facts = json.loads((model / "adaptation.json").read_text())
     assert facts["utterances"] == {"train": 48, "held_out": 16}
     assert facts["objectives"] == {"egemaps": 1.0, "face": 1.0, "sentiment": 0.5}
+    assert facts["classes"] == {"sentiment": {"train": [[24, 0, 24]], "held_out": [[8, 0, 8]]}}
     assert facts["normalisers"][0] == {"objective": "egemaps", "corpus": "*", "mean": [125.0, 5.0], "std": [25.0, 1.0]}
     card = (model / "README.md").read_text()
     assert "radio, talk" in card
@@ -329,11 +339,14 @@ def test_missing_normaliser_is_refused(work) -> None:
         {"steps": 33, "schedule": "linear", "patience": 9},
         {"schedule": "plateau", "warmup": 0.5, "weighting": "gradnorm", "accumulate": 4, "patience": 5},
         {"schedule": "linear", "weighting": "uncertainty", "optimizer": "adamw"},
+        {"objectives": {"wav2vec2": 1.0}},
         {"augment": [{"chain": "ahn2024"}]},
     ],
-    ids=["default", "steps", "plateau", "linear", "augmented"],
+    ids=["default", "steps", "plateau", "linear", "without target", "augmented"],
 )
-def test_killed_run_resumes_and_ends_with_the_same_model(work, settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_run_resumes_and_ends_with_the_same_model(
+    work, small_codebooks, settings: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     work.write_unlabelled()
     work.values["adaptations"]["all"] |= settings
     model, curves = run(work, "whole")
@@ -662,6 +675,36 @@ def test_distillation_keeps_the_frames_of_all_layers(work, weighting: str) -> No
     assert found[1] < 0.5 * found[0]
 
 
+def test_wav2vec2_alone_uses_clips_without_a_target(work, small_codebooks) -> None:
+    work.write_unlabelled()
+    nothing = {"target_egemaps": None, "mask_egemaps": False, "target_sentiment": None, "mask_sentiment": False}
+    work.edit("train.radio", lambda row: row | nothing, schema.training(("egemaps", "sentiment")))
+    work.values["adaptations"]["all"] |= {"objectives": {"wav2vec2": 1.0}, "epochs": 2}
+    model, curves = run(work)
+    before, *after = get_values(curves, "held_out", "loss")
+    assert min(after) < before
+    assert set(curves.filter(part="held_out")["metric"]) == {
+        "loss", "contrastive_wav2vec2", "diversity_wav2vec2", "accuracy_wav2vec2", "chance_wav2vec2",
+    }  # fmt: skip
+    assert get_values(curves, "held_out", "chance_wav2vec2")[-1] == pytest.approx(1 / 101)
+    heads = load_file(model / "heads.safetensors")
+    assert heads["wav2vec2.mask"].shape == (32,) and heads["wav2vec2.quantizer.codevectors"].shape == (1, 16, 4)
+    facts = json.loads((model / "adaptation.json").read_text())
+    assert facts["utterances"] == {"train": 48, "held_out": 16} and facts["targets"] == {} and facts["left_out"] == 0
+
+
+def test_wav2vec2_beside_a_target_is_a_term_of_the_sum(work, small_codebooks) -> None:
+    work.write_unlabelled()
+    work.values["adaptations"]["all"] |= {"objectives": {"egemaps": 2.0, "wav2vec2": 0.1}, "mean_over": "targets"}
+    _, curves = run(work)
+    total, egemaps, own = (get_values(curves, "held_out", f"loss{name}") for name in ("", "_egemaps", "_wav2vec2"))
+    assert total == pytest.approx([2.0 * a + 0.1 * b for a, b in zip(egemaps, own, strict=True)])
+    contrastive, diversity = (
+        get_values(curves, "held_out", f"{name}_wav2vec2") for name in ("contrastive", "diversity")
+    )
+    assert own == pytest.approx([a + 0.1 * b for a, b in zip(contrastive, diversity, strict=True)], rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -678,7 +721,11 @@ def test_a_layer_that_nothing_trained_leads_to_is_refused(work, changes: dict, m
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"objectives": {"l2_sp": 1.0}}, "l2_sp only keep the model as it is; name one with a target"),
+        ({"objectives": {"l2_sp": 1.0}}, "l2_sp only keep the model as it is; name one that changes it"),
+        (
+            {"objectives": {"l2_sp": 1.0, "wav2vec2": 1.0}, "weighting": "gradnorm"},
+            "gradnorm learns weights of objectives with a",
+        ),
         ({"lora": {}, "train_layers": 1}, "exclude each other"),
     ],
 )
