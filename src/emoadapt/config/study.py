@@ -169,9 +169,10 @@ class Study(Section):
             problems.append(
                 f"adaptations.{name}.objectives: {', '.join(adaptation.objectives)} only keep the model as it is; name one that changes it"
             )
-        if adaptation.weighting != "fixed" and not any(known.get(objective) for objective in adaptation.objectives):
+        weighting = getattr(adaptation, "weighting", "fixed")
+        if weighting != "fixed" and not any(known.get(objective) for objective in adaptation.objectives):
             problems.append(
-                f"adaptations.{name}.weighting: {adaptation.weighting} learns weights of objectives with a target; name one, or leave it out"
+                f"adaptations.{name}.weighting: {weighting} learns weights of objectives with a target; name one, or leave it out"
             )
         videos = [c for c in adaptation.corpora if c in self.corpora and "video" in self.corpora[c].modalities]
         for objective in adaptation.objectives:
