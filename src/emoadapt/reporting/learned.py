@@ -12,7 +12,7 @@ from emoadapt.study.nodes import Model
 
 COLUMNS = {
     "backbone": pl.String, "adaptation": pl.String, "objective": pl.String, "epoch": pl.Int64, "loss_before": pl.Float64,
-    "loss": pl.Float64, "score": pl.String, "before": pl.Float64, "value": pl.Float64, "baseline": pl.Float64,
+    "loss": pl.Float64, "metric": pl.String, "before": pl.Float64, "value": pl.Float64, "without_learning": pl.Float64,
 }  # fmt: skip
 BASELINES = ("majority", "chance")
 """Scores that need no learning: the share of the most frequent class, and that of a guess."""
@@ -26,8 +26,8 @@ def build_learned(study: Study, curves: pl.DataFrame) -> pl.DataFrame:
         curves: CURVES rows of Stage 1.
 
     Returns:
-        `loss` and `value` of the epoch that was kept, `loss_before` and `before` of epoch 0. `score` names what `value` is: `accuracy`
-        where there is one. `baseline`: what that is without learning; null where it is not known.
+        `loss` and `value` of the epoch that was kept, `loss_before` and `before` of epoch 0. `metric` names what `value` is: `accuracy`
+        where there is one. `without_learning`: what that is without learning; null where it is not known.
     """
     rows: list[dict[str, Any]] = []
     for (run,), part in curves.filter(stage="stage1", part="held_out").group_by("run", maintain_order=True):
@@ -46,8 +46,8 @@ def _list_objectives(model: Model, objectives: list[str], part: pl.DataFrame) ->
         yield {
             "backbone": model.backbone, "adaptation": model.start, "objective": objective,
             "epoch": epochs[0] if len(epochs) else None, "loss_before": first.get(loss), "loss": kept.get(loss),
-            "score": score and score.removesuffix(f"_{objective}"), "before": first.get(score), "value": kept.get(score),
-            "baseline": next((kept[name] for name in found if name in kept), None),
+            "metric": score and score.removesuffix(f"_{objective}"), "before": first.get(score), "value": kept.get(score),
+            "without_learning": next((kept[name] for name in found if name in kept), None),
         }  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def describe_learned(row: dict[str, Any]) -> dict[str, str]:
         "objective": row["objective"],
         "kept epoch": "–" if row["epoch"] is None else str(row["epoch"]),
         "held-out loss": f"{show(row['loss_before'])} → {show(row['loss'])}",
-        "score": row["score"] or "–",
+        "score": row["metric"] or "–",
         "held-out score": f"{show(row['before'])} → {show(row['value'])}",
-        "without learning": show(row["baseline"]),
+        "without learning": show(row["without_learning"]),
     }

@@ -389,7 +389,8 @@ _KINDS = (
         + ("times", "trainings", "tried"),
         pl.Int64,
     )
-    | {"word_error_rate": pl.Float64, "score": pl.Float64}
+    | dict.fromkeys(("word_error_rate", "score", "loss_before", "loss", "before", "value", "without_learning"), pl.Float64)
+    | {"epoch": pl.Int64}
 )
 """Numeric columns of all tables; the others are text."""
 
