@@ -240,13 +240,25 @@ def predict(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
     recursive: Annotated[bool, typer.Option("--recursive", help="Take folders, with all below them.")] = False,
     listed: Annotated[Path | None, typer.Option("--list", help="Text file with one path per line; - is stdin.")] = None,
+    transcripts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Texts of the files, for a model that reads text: .csv or .tsv with file and text, or lines."
+        ),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Language of the files, for a model that reads text: en, de, ...")
+    ] = None,
+    models_dir: Annotated[
+        Path, typer.Option(help="Folder of weights, for a model that reads what other models compute.")
+    ] = Path("models"),
 ) -> None:
     """Predict the emotions of audio or video files. Exits with status 1 if any file failed."""
     from emoadapt.inference.command import run_predict
 
     if not run_predict(
         model, files or [], output, as_csv=csv, window=window, hop=hop, whole=whole, batch_size=batch_size, device=device,
-        recursive=recursive, listed=listed,
+        recursive=recursive, listed=listed, transcripts=transcripts, language=language, models_dir=models_dir,
     ):  # fmt: skip
         raise typer.Exit(1)
 

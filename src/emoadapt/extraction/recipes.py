@@ -115,7 +115,7 @@ def study_code(study: Study, *modules: str) -> str:
 
 def _model_identity(study: Study, feature: str) -> str:
     """Which weights and other files a feature reads, by content; empty for features without."""
-    return " ".join(filter(None, [_weights_identity(study, feature), _files_identity(study, feature)]))
+    return " ".join(filter(None, [weights_identity(study, feature), _files_identity(study, feature)]))
 
 
 def _files_identity(study: Study, feature: str) -> str:
@@ -127,7 +127,8 @@ def _files_identity(study: Study, feature: str) -> str:
     return digest(fingerprint_media(folder, names, FILES / f"{feature}.json"))
 
 
-def _weights_identity(study: Study, feature: str) -> str:
+def weights_identity(study: Study, feature: str) -> str:
+    """Which weights a feature uses, by content; empty for features without."""
     network = find_network(study, feature)
     if network is None or network.weights is None:
         return "untrained" if network and network.state == "untrained" else ""

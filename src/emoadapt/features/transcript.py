@@ -281,7 +281,7 @@ class _OwnTranscript:
 
     def _copy(self, row: dict[str, Any]) -> dict[str, Any]:
         if row["transcript"] is None or not row["transcript"].strip():
-            raise ClipError("no_transcript", "the corpus has no transcript of this clip", absent=True)
+            raise ClipError("no_transcript", "there is no transcript of this clip", absent=True)
         return {"text": row["transcript"], "language": row["language"]}
 
 

@@ -3,7 +3,8 @@
 A folder is in Hugging Face format. With the `hf` head it is a whole classification model of `transformers`
 (`Wav2Vec2ForSequenceClassification` and its sisters), which needs nothing of ours. `transformers` lacks the heads `mlp`,
 `challenge` and `linear`: with them it is the backbone, and `head.safetensors` and `classes.json` (or `attributes.json`) stand beside it. So it
-is with any head on a backbone, or a pooling, that `transformers` lacks.
+is with any head on a backbone, or a pooling, that `transformers` lacks. Where the backbone reads more than audio, `features.json` says what
+and how it is computed (`emoadapt.inference.inputs`).
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from emoadapt.backbones.base import list_model_types, load_folder
+from emoadapt.data.streams import AUDIO
 from emoadapt.errors import ModelError, show
+from emoadapt.inference.inputs import TRANSCRIPT, Inputs, read_inputs
 from emoadapt.layers.heads import (
     ChallengeHead,
     Head,
@@ -36,6 +39,9 @@ from emoadapt.layers.speech import SHAPE, SpeechBackbone
 from emoadapt.storage.folders import seal_folder
 from emoadapt.weights.untrusted import verify_weights
 
+if TYPE_CHECKING:
+    from emoadapt.data.batching import Batch
+
 logger = logging.getLogger(__name__)
 
 CLASSIFICATION = ("ForSequenceClassification", "ForAudioClassification")
@@ -49,43 +55,54 @@ class EmotionClassifier(nn.Module):
     """A fine-tuned backbone with its head: it tells classes apart, or rates attributes.
 
     Args:
-        backbone: speech backbone.
+        backbone: a `TrainableBackbone`.
         head: on its pooled embedding.
         classes: in the order of the outputs, which then are logits.
         attributes: in the order of the outputs, which then are values in the scale of the corpus trained on.
+        inputs: what the backbone reads, and how it is computed; None: audio alone, or not known.
     """
 
     def __init__(
-        self, backbone: SpeechBackbone, head: Head, classes: Sequence[str] = (), attributes: Sequence[str] = ()
+        self,
+        backbone: Any,
+        head: Head,
+        classes: Sequence[str] = (),
+        attributes: Sequence[str] = (),
+        inputs: Inputs | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.classes = tuple(classes)
         self.attributes = tuple(attributes)
+        self.inputs = inputs
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """What the outputs stand for."""
         return self.classes or self.attributes
 
-    def forward(self, audio: Sequence[Tensor]) -> Tensor:
-        """Outputs (batch, n_outputs) of what the backbone reads of each clip: (n_samples,) float tensors in [-1, 1], 16 kHz."""
-        return self.head(self.backbone(audio)).float()
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Features that it reads, the one that no clip may lack first."""
+        if self.inputs is None:
+            return (getattr(self.backbone, "reads", AUDIO.feature),)
+        return tuple(dict.fromkeys(stream.feature for stream in self.inputs.streams.values()))
 
-    def refuse_features(self, task: str) -> None:
-        """Refuse a model that reads a feature: nothing here computes it of a file.
+    @property
+    def reads_text(self) -> bool:
+        """Whether it reads what is said."""
+        return self.inputs is not None and TRANSCRIPT in self.inputs.features
+
+    def forward(self, clips: Sequence[Tensor] | Batch) -> Tensor:
+        """Outputs (batch, n_outputs).
 
         Args:
-            task: what cannot be done, for the message.
-
-        Raises:
-            ModelError: it does.
+            clips: audio, (n_samples,) float tensors in [-1, 1], 16 kHz, or whatever the backbone's first stream is; or a batch
+                with all of its streams.
         """
-        if self.backbone.reads != "audio":
-            raise ModelError(
-                f"the model reads {self.backbone.reads}, not audio alone, so it cannot be {task}; predict its test clips in a study instead"
-            )
+        embedding = self.backbone(clips) if isinstance(clips, Sequence) else self.backbone.embed(clips)
+        return self.head(embedding).float()
 
     def save(self, folder: Path, card: Mapping[str, Any]) -> None:
         """Write the folder, with its model card, and seal it; see the module."""
@@ -104,6 +121,8 @@ class EmotionClassifier(nn.Module):
             # Not as `id2label`: a pipeline would set these names against a head of its own, with random weights.
             names = json.dumps(list(self.outputs), ensure_ascii=False)
             (folder / f"{kind}.json").write_text(names + "\n", encoding="utf-8")
+        if self.inputs is not None:
+            self.inputs.write(folder)
         seal_folder(folder)
 
     def _assemble(self, head: ProjectedHead) -> Any:
@@ -189,7 +208,7 @@ def _load(folder: Path) -> EmotionClassifier:
     backbone = load_folder(folder, origin=str(folder), trained=True)
     if layers is not None:
         backbone.layer_weights = layers
-    return EmotionClassifier(backbone, head, **names).eval()
+    return EmotionClassifier(backbone, head, **names, inputs=read_inputs(folder)).eval()
 
 
 def _merge_namesakes(folder: Path, head: Head, names: dict[str, list[str]]) -> tuple[Head, dict[str, list[str]]]:

@@ -85,7 +85,11 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
         ModelError: the model cannot be exported, or the file gives other logits than torch.
         ConfigError: the file cannot be written.
     """
-    classifier.refuse_features("exported to ONNX")
+    if classifier.reads != ("audio",):
+        raise ModelError(
+            f"the model reads {' and '.join(classifier.reads)}, and only one that reads audio alone can be exported to ONNX; use "
+            "`emoadapt predict`"
+        )
     if obstacle := classifier.backbone.parts.obstacle or classifier.backbone.pooling.obstacle:
         raise ModelError(
             f"a model of the architecture {classifier.backbone.model.config.model_type} cannot be exported to ONNX, because "

@@ -113,12 +113,13 @@ def write_predictions(
     attributes: Sequence[str] = (),
     *,
     as_csv: bool = False,
+    texts: bool = False,
 ) -> dict[str, int]:
     """Write predictions one by one, each at once.
 
     A JSON line has the keys of a `Prediction` that are not None. A CSV file has the columns file, start, end, status,
     label, `p_<class>` for each class, reason; of a model that rates attributes the columns file, start, end, status, one for
-    each attribute, reason.
+    each attribute, reason. Before the reason stands the text, of a model that reads one.
 
     Args:
         predictions: rows, in order.
@@ -126,11 +127,12 @@ def write_predictions(
         classes: in the order of the columns.
         attributes: the same.
         as_csv: CSV instead of JSON lines.
+        texts: whether the model reads text.
 
     Returns:
         Status -> number of rows.
     """
-    write = _begin_csv(file, classes, attributes) if as_csv else _begin_json(file)
+    write = _begin_csv(file, classes, attributes, texts) if as_csv else _begin_json(file)
     counts: dict[str, int] = {}
     for prediction in predictions:
         write(_list_values(prediction))
@@ -161,6 +163,7 @@ def _list_values(prediction: Prediction) -> dict[str, Any]:
         "end": None if prediction.end is None else round(prediction.end, 3),
         "status": prediction.status,
         "label": prediction.label,
+        "text": prediction.text,
         "reason": None if prediction.reason is None else _make_writable(prediction.reason),
     }
     for key in ("probabilities", "values"):
@@ -178,9 +181,11 @@ def _begin_json(file: TextIO) -> Callable[[dict[str, Any]], object]:
     return lambda values: file.write(json.dumps(values, ensure_ascii=False) + "\n")
 
 
-def _begin_csv(file: TextIO, classes: Sequence[str], attributes: Sequence[str]) -> Callable[[dict[str, Any]], object]:
+def _begin_csv(
+    file: TextIO, classes: Sequence[str], attributes: Sequence[str], texts: bool
+) -> Callable[[dict[str, Any]], object]:
     outputs = attributes or ["label", *(f"p_{name}" for name in classes)]
-    columns = ["file", "start", "end", "status", *outputs, "reason"]
+    columns = ["file", "start", "end", "status", *outputs, *(["text"] if texts else []), "reason"]
     writer = CsvWriter(file, columns)
     writer.write_header()
 

@@ -23,6 +23,7 @@ from emoadapt.backbones.base import load_backbone
 from emoadapt.data.batching import Batch
 from emoadapt.data.clips import Annotate
 from emoadapt.inference.classifier import EmotionClassifier
+from emoadapt.inference.inputs import describe_inputs
 from emoadapt.layers.heads import Head
 from emoadapt.layers.vector import VectorBackbone
 from emoadapt.machine.ranks import count_ranks, find_rank
@@ -317,6 +318,8 @@ class _ModelKeeper:
             corpora += [corpus for corpus in adaptation.corpora if corpus not in corpora]
             if behind == job.start:
                 card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": adaptation.objectives}
-        classifier = EmotionClassifier(model.backbone, model.head, **{clips.kind: clips.outputs})
-        classifier.save(self.folder / name, card | {"licences": list_terms(job.study, corpora, objectives)})
+        inputs = describe_inputs(job.study, job.config, job.task.corpus, self.training.signals.measure_dimensions())
+        classifier = EmotionClassifier(model.backbone, model.head, **{clips.kind: clips.outputs}, inputs=inputs)
+        terms = list_terms(job.study, corpora, objectives, () if inputs is None else inputs.features)
+        classifier.save(self.folder / name, card | {"licences": terms})
         force_to_disk(self.folder / name)

@@ -57,6 +57,10 @@ class Signals(ABC):
         """Tell the backbone what `prepare` found, once it has the weights that a run begins with."""
         return
 
+    def measure_dimensions(self) -> dict[str, int]:
+        """Role -> values of a frame or of a vector, of streams that clips may lack."""
+        return {}
+
     @abstractmethod
     def load(self, names: Sequence[str], annotate: Annotate, settings: Optimisation, seed: int | None = None) -> Any:
         """Loader of these clips; shuffled, and cropped at random where that is configured, if a seed is given."""
@@ -98,6 +102,12 @@ class StreamSignals(Signals):
         """Give the backbone the statistics of its input in the run."""
         if self._statistics is not None:
             self.backbone.fit_input(*self._statistics)
+
+    def measure_dimensions(self) -> dict[str, int]:
+        """See `Signals`."""
+        others = list(self.sources.items())[1:]
+        stand_ins = {role: source.stand_in() for role, source in others if source.stream.layout in ("frames", "vector")}
+        return {role: int(value.shape[-1]) for role, value in stand_ins.items()}
 
     def load(self, names: Sequence[str], annotate: Annotate, settings: Optimisation, seed: int | None = None) -> Any:
         """See `Signals`."""

@@ -150,19 +150,28 @@ def write_card(
     (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
 
 
-def list_terms(study: Study, corpora: Iterable[str], objectives: Iterable[str] = ()) -> list[str]:
-    """Sentences on the terms of the corpora, and of the software and networks that made the targets, of a model."""
+def list_terms(
+    study: Study, corpora: Iterable[str], objectives: Iterable[str] = (), inputs: Iterable[str] = ()
+) -> list[str]:
+    """Sentences on the terms of a model's corpora, and of the software and networks that made its targets and inputs.
+
+    Args:
+        study: the study.
+        corpora: names of the corpora.
+        objectives: of Stage 1, by name.
+        inputs: features besides audio that the model reads, or that these are computed from.
+    """
     terms = []
     for name in dict.fromkeys(corpora):
         known = read_declaration("corpora", study.corpora[name].importer, "TERMS")
         terms.append(f"Corpus {name}: {known or 'its own terms, which the study does not state'}.")
     features = objective_features()
-    for name in filter(features.__contains__, objectives):
-        feature = features[name]
+    used = [(f"Targets of {name}", features[name]) for name in objectives if name in features]
+    for what, feature in [*used, *((f"Input {name}", name) for name in inputs)]:
         if stated := read_declaration("features", feature, "TERMS"):
-            terms.append(f"Targets of {name}: {stated}.")
+            terms.append(f"{what}: {stated}.")
         if entry := find_entry(find_weights(study, feature) or ""):
-            terms.append(f"Targets of {name}: computed with {entry.name}, whose licence is {entry.licence}.")
+            terms.append(f"{what}: computed with {entry.name}, whose licence is {entry.licence}.")
     return terms
 
 
@@ -181,11 +190,21 @@ def _describe_text(
     words = "Input: the tokens of a text, with those that its tokenizer adds."
     other = "AutoTokenizer.from_pretrained(TOKENIZER)"
     code = code if whole else code.replace('AutoTokenizer.from_pretrained(".")', other)
-    lines = [f"{words} The embedding of a text is {way}.", "", *_fence(code)]
-    outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
+    lines = [f"{words} The embedding of a text is {way}."]
+    if head is not None:
+        outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
+        lines += [*_describe_predict(rated), ""]
+        lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
+    lines += ["", *_fence(code)]
     if not whole:
         lines += ["", "`TOKENIZER` is the model of the study's `features.text_tokens`; this folder has no tokenizer."]
-    return lines + (["", f"`head.safetensors` leads from the embedding to the {outputs}."] if head else [])
+    return lines
+
+
+def _describe_predict(rated: bool) -> list[str]:
+    """How to predict files with this package."""
+    code = _PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT
+    return ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:", "", *_fence(code)]
 
 
 def _describe_use(
@@ -196,13 +215,12 @@ def _describe_use(
     way = f"the mean of {layer} over time" if pooling == "mean" else f"{layer}, pooled over time by `{pooling}`"
     given = "mono audio at 16 kHz" if reads == "audio" else f"frames of the feature `{reads}`"
     lines = [f"Input: {given}. The embedding of an utterance is {way}."]
-    if head is not None and reads == "audio":
-        lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
     if head in ("mlp", "challenge", "linear") or (head and library == "emoadapt"):
-        code = _PREDICT.replace("row.label, row.probabilities", "row.values") if rated else _PREDICT
-        lines += ["", *_fence(code), ""] if reads == "audio" else [""]
         outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
+        lines += [*_describe_predict(rated), ""]
         lines += [f"`head.safetensors` leads from the embedding to the {outputs}. The embedding alone:"]
+    elif head is not None:
+        lines += ["", "Files of any format: `emoadapt predict FOLDER FILES...`. In Python:"]
     if library == "emoadapt":
         loads = "The embedding is computed by emoadapt only: `transformers` lacks the model, clips of natural length, or the pooling."
         code = _EMBED_EMOADAPT.replace("audio", "frames") if reads != "audio" else _EMBED_EMOADAPT
@@ -218,7 +236,11 @@ def _describe_parts(head: str | None, *, rated: bool) -> list[str]:
     return [
         "Each part pools its own input; a linear layer (`fusion.safetensors`) joins the pooled vectors into the embedding. The cards of the "
         "parts are in their folders. emoadapt alone loads the model: `emoadapt.backbones.base.load_folder`.",
-        *(["", f"`head.safetensors` leads from the embedding to the {outputs}."] if head else []),
+        *(
+            [*_describe_predict(rated), "", f"`head.safetensors` leads from the embedding to the {outputs}."]
+            if head
+            else []
+        ),
     ]
 
 

@@ -131,12 +131,14 @@ def test_a_fusion_is_saved_with_its_parts_and_comes_back(tmp_path: Path) -> None
         part = load_folder(tmp_path / "m/audio", origin="part", trained=True).eval()
         assert torch.equal(part.embed(batch.narrow("audio")), fusion.parts[0].embed(batch.narrow("audio")))
     card = (tmp_path / "m/README.md").read_text()
-    assert "Each part pools its own input" in card and "predict FOLDER" not in card
+    assert "Each part pools its own input" in card and "predict FOLDER" in card
     with pytest.raises(
-        ModelError, match="the model reads audio and text, not audio alone, so it cannot be asked about files"
+        ModelError, match=r"the model reads audio and text, not audio alone, and its folder has no features\.json"
     ):
         run_predict(tmp_path / "m", [tmp_path / "x.wav"], None)
-    with pytest.raises(ModelError, match="reads audio and text, not audio alone, so it cannot be exported to ONNX"):
+    with pytest.raises(
+        ModelError, match="reads audio and text, and only one that reads audio alone can be exported to ONNX"
+    ):
         export_onnx(again, tmp_path / "m.onnx")
     (tmp_path / "m/contents.json").unlink()
     (tmp_path / "m/fusion.safetensors").write_bytes(b"x")

@@ -196,18 +196,21 @@ def test_frames_of_another_dimension_are_refused() -> None:
         make(**SMALL).fit_input(np.zeros(5), np.ones(5))
 
 
-def test_fine_tuned_model_comes_back_and_is_not_asked_about_files(tmp_path: Path) -> None:
+def test_fine_tuned_model_comes_back_and_needs_its_features_for_files(tmp_path: Path) -> None:
     head = ProjectedHead(8, 4, 3, seed=0)
     classifier = EmotionClassifier(make(**SMALL), head, classes=("a", "b", "c")).eval()
     classifier.save(tmp_path / "model", {"title": "x"})
     again, clips = load_classifier(tmp_path / "model"), make_clips(9, 30)
     assert torch.equal(again(clips), classifier(clips)) and again.classes == ("a", "b", "c")
     card = (tmp_path / "model/README.md").read_text()
-    assert "emoadapt predict" not in card and "predict_files" not in card
-    said = "the model reads compare_frames, not audio alone, so it cannot be "
-    with pytest.raises(ModelError, match=f"^{said}asked about files"):
+    assert "emoadapt predict" in card and "predict_files" in card
+    with pytest.raises(
+        ModelError, match=r"^the model reads compare_frames, not audio alone, and its folder has no features\.json"
+    ):
         predict_files(again, [])
-    with pytest.raises(ModelError, match=f"^{said}exported to ONNX"):
+    with pytest.raises(
+        ModelError, match=r"^the model reads compare_frames, and only one that reads audio alone can be exp"
+    ):
         export_onnx(again, tmp_path / "model.onnx")
 
 

@@ -11,8 +11,14 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from emoadapt.backbones.base import load_folder
+from emoadapt.data.streams import Stream
 from emoadapt.features import text_embedding, text_tokens, transcript
 from emoadapt.features.base import Context
+from emoadapt.inference.classifier import EmotionClassifier
+from emoadapt.inference.inputs import InputFeature, Inputs
+from emoadapt.inference.predict import predict_files
+from emoadapt.layers.heads import build_head
 from emoadapt.media import decode_audio
 
 from ..features.fake_whisper import make_row
@@ -66,3 +72,19 @@ def test_embeddings_of_real_words_know_their_meaning() -> None:
     vectors = np.stack([row["text_embedding"] for row in extractor.extract([{"text": text} for text in texts])])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.3
+
+
+def test_a_model_of_text_hears_the_real_sentence(tmp_path: Path) -> None:
+    """From the file to the prediction, as its study would go: the recogniser's words, their tokens, the encoder."""
+    section = transcript.Config(model=WHISPER, language="en").model_dump(mode="json")
+    features = {"transcript": InputFeature(section), "text_tokens": InputFeature({"model": MINILM})}
+    inputs = Inputs({"tokens": Stream("text_tokens", "text_tokens", "tokens")}, features)
+    backbone = load_folder(MODELS / MINILM, origin=MINILM, trained=True)
+    classifier = EmotionClassifier(backbone, build_head("mlp", backbone.width, 8, 2, 0), ["a", "b"], inputs=inputs)
+    file = sorted(DATA.glob("ravdess/Actor_01/*"))[0]
+    (row,) = predict_files(classifier, [file], models_dir=MODELS)
+    assert row.status == "ok" and row.text == "Kids are talking by the door."
+    ids = AutoTokenizer.from_pretrained(MODELS / MINILM)(row.text)["input_ids"]
+    with torch.inference_mode():
+        expected = classifier([torch.tensor(ids)]).softmax(dim=1)[0].tolist()
+    assert list(row.probabilities.values()) == pytest.approx(expected, abs=1e-5)
