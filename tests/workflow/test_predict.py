@@ -105,9 +105,7 @@ def predict(project: Project, model: Path, *arguments: str) -> tuple[list[dict],
 
 @pytest.mark.parametrize("name", NAMES)
 def test_clips_are_predicted_as_in_the_test_run(name: str, trained: Project) -> None:
-    texts = (
-        read_transcripts(trained.root / "media/labelled/labels.csv", list_clips(trained)) if name != "lld" else None
-    )
+    texts = read_transcripts(trained.root / "media/labelled/labels.csv", list_clips(trained)) if name != "lld" else None
     models = list_models(trained, name)
     assert len(models) == 3
     for model in models:

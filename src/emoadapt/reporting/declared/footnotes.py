@@ -63,12 +63,15 @@ def _name(study: Study, table: TableConfig, key: str) -> str:
     return table.names.get(key, study.report.names.get(key, key))
 
 
+_NO_VALUE = "Not computed yet, or no test clip has what the model reads"
+
+
 def _say_missing(study: Study, table: TableConfig, tidy: pl.DataFrame) -> list[str]:
     """What the table would also hold, by the reason why it does not."""
     lines = []
     for (reason,), part in tidy.filter(pl.col("missing").is_not_null()).group_by(["missing"], maintain_order=True):
         tasks = [_name(study, table, task) for task in part["task"].unique(maintain_order=True)]
-        reason = "Not computed yet" if reason == NOT_COMPUTED else str(reason)[:1].upper() + str(reason)[1:]
+        reason = _NO_VALUE if reason == NOT_COMPUTED else str(reason)[:1].upper() + str(reason)[1:]
         lines.append(f"{reason}: {part.height} of {tidy.height} cells ({listing(tasks)}).")
     return lines
 
