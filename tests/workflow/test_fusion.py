@@ -108,6 +108,28 @@ def test_a_part_s_settings_are_the_fusion_s(joined: Project) -> None:
     assert edit_study(joined, join) == {TEACHER, STUDENT} | REPORT
 
 
+def test_another_teacher_trains_its_student_and_another_student_no_teacher(joined: Project) -> None:
+    def train_longer(study: dict) -> None:
+        study["finetunings"]["teacher"]["epochs"] = 2
+
+    assert edit_study(joined, train_longer) == {TEACHER, STUDENT} | REPORT
+
+    def weigh(study: dict) -> None:
+        study["finetunings"]["student"]["weight"] = 3.0
+
+    assert edit_study(joined, weigh) == {STUDENT} | REPORT
+
+    def exchange(study: dict) -> None:
+        study["backbones"]["joint"]["of"] = {"text": "words", "audio": "tiny"}
+
+    assert edit_study(joined, exchange) == {TEACHER, STUDENT} | REPORT, "a clip must have the first part"
+
+    def crop(study: dict) -> None:
+        study["finetunings"]["teacher"]["max_seconds"] = 60.0
+
+    assert edit_study(joined, crop) == {TEACHER, STUDENT} | REPORT
+
+
 def test_only_frozen_states_are_kept(joined: Project) -> None:
     kept = sorted(path.name for path in (joined.root / "results/features").glob("*.*"))
     assert kept == ["states.tiny"]

@@ -222,7 +222,7 @@ def make_filters(bands: int) -> Tensor:
 
 def load(config: Config, models_dir: Path, source: Path | None = None) -> SpeechBackbone:
     """Load a backbone, set up as a study wants it; arguments and errors as those of `base.load_backbone`."""
-    from emoadapt.layers.speech import load_configured
+    from emoadapt.layers.transformer import load_configured
 
     return load_configured(config, models_dir, source, lambda: _build(config))
 

@@ -47,7 +47,7 @@ class Config(TransformerSettings):
 
 def load(config: Config, models_dir: Path, source: Path | None = None) -> TextBackbone:
     """Load a backbone, set up as a study wants it; arguments and errors as those of `base.load_backbone`."""
-    from emoadapt.layers.text import load_configured
+    from emoadapt.layers.transformer import load_configured
 
     return load_configured(config, models_dir, source, lambda: _build(config))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -101,6 +102,7 @@ class Study(Section):
             problems += self._check_subsets(f"backbones.{name}.subsets", backbone, list(self.tasks))
             problems += self._check_lengths(name, backbone)
             problems += self._check_features(name, backbone)
+        problems += self._find_idle_keys()
         for name, task in self.tasks.items():
             problems += _unknown(f"tasks.{name}.corpus", (task.corpus,), self.corpora)
             problems += _unknown(f"tasks.{name}.test_also", task.test_also, self.corpora)
@@ -158,6 +160,8 @@ class Study(Section):
             for backbone, config in self.backbones.items()
             if self._adapts(adaptation, backbone) and getattr(adaptation.prepare(config), "train_layers", "all") == 0
         ]
+        adapted = [backbone for backbone in self.backbones if self._adapts(adaptation, backbone)]
+        problems += self._find_untimed(f"adaptations.{name}", adaptation, adapted)
         if adaptation.judge in self.tasks:
             problems += self._check_judge(name, adaptation.judge)
         known = list_objectives()
@@ -233,6 +237,7 @@ class Study(Section):
                 for backbone, config in self.backbones.items()
                 if "audio" not in config.features and self._trains(finetuning, backbone)
             ]
+        problems += self._find_untimed(path, finetuning, [b for b in self.backbones if self._trains(finetuning, b)])
         if getattr(finetuning, "normalise", "train") != "train" and not finetuning.frozen:
             problems += [
                 f"{path}.normalise: backbone {backbone} reads no vectors that could be z-scored; remove the key, or name backbones of "
@@ -241,6 +246,32 @@ class Study(Section):
                 if config.adaptable and self._trains(finetuning, backbone)
             ]
         return problems
+
+    def _find_untimed(self, path: str, settings: object, backbones: Sequence[str]) -> list[str]:
+        """Keys of a training that count seconds, for backbones whose first stream has none: they would be ignored."""
+        firsts = {name: next(iter(self.backbones[name].streams.values()), None) for name in backbones}
+        return [
+            f"{path}.{key}: {first.feature}, the first that backbone {name} reads, has no seconds; remove the key, or name "
+            + (
+                "a part that reads audio first"
+                if self.backbones[name].joined
+                else f"other backbones in {path}.backbones"
+            )
+            for key in ("max_seconds", "batch_seconds")
+            if getattr(settings, key, None) is not None
+            for name, first in firsts.items()
+            if first is not None and not first.timed
+        ]
+
+    def _find_idle_keys(self) -> list[str]:
+        """Keys of frozen backbones that no training reads."""
+        return [
+            f"backbones.{name}.{key}: train_layers: 0 leaves nothing of the model to train; remove one of the two keys"
+            for name, config in self.backbones.items()
+            if getattr(config, "train_layers", "all") == 0 and len(self.starts(name)) == 1
+            for key in ("learning_rate_factor", "cnn")
+            if getattr(config, key, None) not in (None, 1.0, "frozen")
+        ]
 
     def _check_features(self, name: str, backbone: Backbone) -> list[str]:
         """What is wrong with the features that a backbone reads."""

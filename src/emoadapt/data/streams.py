@@ -26,6 +26,11 @@ class Stream:
     column: str
     layout: Layout
 
+    @property
+    def timed(self) -> bool:
+        """Whether its values have a time, so that seconds can be counted and cut."""
+        return self.layout in ("samples", "frames")
+
     def fits(self, table: pa.Schema) -> bool:
         """Whether a feature's table has such a column."""
         import pyarrow.types as kinds

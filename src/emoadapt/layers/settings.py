@@ -136,7 +136,7 @@ class TransformerSettings(Backbone):
     train_layers: Literal["all"] | Annotated[int, Field(ge=0)] = "all"
     """Number of transformer layers to train in both stages, counted from the last. A number freezes all layers below, the feature
     projection, or the embeddings of tokens, included. 0: tasks train what follows the last layer alone, whose frames are computed once
-    for each clip and kept."""
+    for each clip and kept, unless clips are cropped or augmented."""
     learning_rate_factor: float = Field(1.0, gt=0)
     """Factor of the learning rate for the weights of the model itself; pooling, embedding and heads are trained with the full rate."""
     lora: Lora | None = None

@@ -12,7 +12,7 @@ depends on the batch, and original and adapted models of a pair would no longer 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from emoadapt.backbones.base import load_folder
 from emoadapt.errors import ModelError
 from emoadapt.layers.adapters import merge_adapters
 from emoadapt.layers.augmentation import mask_spans
@@ -32,7 +31,6 @@ from emoadapt.machine.torch_device import send
 from emoadapt.poolings.base import mask_frames
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.weights.cards import write_card
-from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
     from emoadapt.data.batching import Batch
@@ -344,23 +342,3 @@ class SpeechBackbone(TransformerBackbone):
             signal = (signal - signal.mean()) / torch.sqrt(signal.var(correction=0) + 1e-7)
         signal = self.lengthen(signal)
         return nn.functional.pad(signal, (0, max(0, self.receptive_field - len(signal))))
-
-
-def load_configured(
-    config: SpeechSettings, models_dir: Path, source: Path | None, build: Callable[[], SpeechBackbone]
-) -> SpeechBackbone:
-    """Load a speech backbone from a folder, or build it, and set it up as a study wants it.
-
-    Args:
-        config: of a speech backbone.
-        models_dir: folder of weights.
-        source: folder of an adapted model of that backbone, loaded instead.
-        build: makes an untrained one.
-    """
-    if source is None and config.weights is None:
-        backbone = build()
-    else:
-        found = source or resolve(config.weights or "", models_dir, config.revision)
-        backbone = load_folder(found, config.architecture, origin=config.origin, trained=config.weights is not None)
-    backbone.configure(config)
-    return backbone

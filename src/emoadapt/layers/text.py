@@ -6,7 +6,7 @@ model's own padding token, since RoBERTa counts positions by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from emoadapt.backbones.base import load_folder
 from emoadapt.errors import DataError
 from emoadapt.layers.adapters import merge_adapters
 from emoadapt.layers.transformer import TransformerBackbone, quiet_transformers
@@ -23,11 +22,9 @@ from emoadapt.poolings.base import mask_frames
 from emoadapt.transcription.sections import TOKENIZER_FILES
 from emoadapt.transcription.tokens import count_positions
 from emoadapt.weights.cards import write_card
-from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
     from emoadapt.data.batching import Batch
-    from emoadapt.layers.settings import TransformerSettings
 
 _LAYERS = {"distilbert": "transformer.layer"}
 """Model type -> place of its layers, where that is not `encoder.layer`."""
@@ -157,23 +154,3 @@ class TextBackbone(TransformerBackbone):
             if highest >= self.model.config.vocab_size:
                 known = self.model.config.vocab_size
                 raise DataError(f"{self.origin} knows {known:,} tokens, a text has token {highest}; {reason}")
-
-
-def load_configured(
-    config: TransformerSettings, models_dir: Path, source: Path | None, build: Callable[[], TextBackbone]
-) -> TextBackbone:
-    """Load a text encoder from a folder, or build it, and set it up as a study wants it.
-
-    Args:
-        config: of a text encoder.
-        models_dir: folder of weights.
-        source: folder of an adapted model of that backbone, loaded instead.
-        build: makes an untrained one.
-    """
-    if source is None and config.weights is None:
-        backbone = build()
-    else:
-        found = source or resolve(config.weights or "", models_dir, config.revision)
-        backbone = load_folder(found, config.architecture, origin=config.origin, trained=config.weights is not None)
-    backbone.configure(config)
-    return backbone

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from emoadapt.backbones.base import load_folder
 from emoadapt.errors import ModelError
 from emoadapt.layers.adapters import add_adapters, list_adapted
 from emoadapt.layers.trainable import TrainableBackbone
 from emoadapt.plugins import read_declaration
 from emoadapt.poolings.base import load_pooling
+from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
     from emoadapt.layers.settings import TransformerSettings
@@ -193,3 +195,26 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+_Transformer = TypeVar("_Transformer", bound=TransformerBackbone)
+
+
+def load_configured(
+    config: TransformerSettings, models_dir: Path, source: Path | None, build: Callable[[], _Transformer]
+) -> _Transformer:
+    """Load a backbone from a folder, or build it, and set it up as a study wants it.
+
+    Args:
+        config: of the backbone.
+        models_dir: folder of weights.
+        source: folder of an adapted model of that backbone, loaded instead.
+        build: makes an untrained one.
+    """
+    if source is None and config.weights is None:
+        backbone = build()
+    else:
+        found = source or resolve(config.weights or "", models_dir, config.revision)
+        backbone = load_folder(found, config.architecture, origin=config.origin, trained=config.weights is not None)
+    backbone.configure(config)
+    return backbone

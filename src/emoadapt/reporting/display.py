@@ -246,7 +246,7 @@ def _present_teaching(tidy: pl.DataFrame) -> list[Row]:
         first = part.row(0, named=True)
         base = {"task": first["task"], "training clips": subset_name(first["subset"])}
         base |= {"student": str(model_of(first)), "teacher": first["teacher"], "trainings": f"{first['trainings']}"}
-        found = {name: (mean, std) for name, mean, std in part.select("measure", "mean", "std").iter_rows()}
+        found = {name: values for name, *values in part.select("measure", "mean", "std", "paper_mean").iter_rows()}
         shown = {name: _show_measure(name, *found[name]) if name in found else "–" for name in measures}
         rows.append(base | {_label_measure(name): text for name, text in shown.items()})
     return rows
@@ -259,10 +259,11 @@ def _label_measure(name: str) -> str:
     return patterns[kind] if kind in patterns else label_metric(name)
 
 
-def _show_measure(name: str, mean: float, std: float | None) -> str:
+def _show_measure(name: str, mean: float, std: float | None, printed: float | None) -> str:
     if name.startswith("share_"):
         return number(100 * mean, 1)
-    return number(mean) if std is None else f"{number(mean)} ± {number(std)}"
+    paper = "" if printed is None else f" (paper {number(printed)})"
+    return (number(mean) if std is None else f"{number(mean)} ± {number(std)}") + paper
 
 
 def _align(rows: list[Row], last: tuple[str, ...]) -> list[Row]:

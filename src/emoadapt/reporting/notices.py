@@ -200,3 +200,18 @@ def describe_left_out(study: Study) -> str:
         if names
     ]
     return f"Not computed, because corpora are missing: {'; '.join(parts)}." if parts else ""
+
+
+def list_size_notes(tidy: pl.DataFrame) -> list[str]:
+    """Say where models were not tested on the same clips, as where one reads words and some clips have none.
+
+    Args:
+        tidy: scores, with the columns `task`, `test_corpus` and `n`.
+    """
+    sizes = tidy.group_by("task", "test_corpus", maintain_order=True).agg(pl.min("n"), most=pl.max("n"))
+    return [
+        f"{task} ({corpus}): models were tested on different clips, n = {least:,} to {most:,}. A mean is over the clips of its model, a "
+        "difference and its test are over the clips of both models."
+        for task, corpus, least, most in sizes.iter_rows()
+        if least != most
+    ]

@@ -2,7 +2,8 @@
 
 `papers/<paper>.csv` holds a paper's values as printed, one a line; a first line `# ...` is how the paper is cited. Columns:
 `table`, `row`, `column`: where the paper prints the value.
-`trained_on`, `tested_on`: corpora, compared with ours by their letters alone (`MSP-IMPROV` is `msp_improv`).
+`trained_on`, `tested_on`: corpora, compared with ours by their letters alone (`MSP-IMPROV` is `msp_improv`). `MSP-Podcast (training
+part)`: scores of a teacher on its training clips, shown in the table `teaching`.
 `subset`: number of training clips, or `full`. `classes`: their number; empty = not compared, as for attributes.
 `backbone`: the last part of the name of its weights, the architecture, or the feature that a vector reads; `a+b`: one backbone of
 both; `untrained+<architecture>`: one without weights. Several with spaces between them: the value is that of the best of these.
@@ -45,8 +46,10 @@ COLUMNS = {
 OPTIONAL = ("classes", "settings")
 """Columns that a file may lack."""
 SCOPES = ("features", "backbone", "adaptation", "finetuning")
-"""What `settings` may name keys of: the study's `features`, and the three sections of a model."""
+"""What `settings` may name keys of: the study's `features`, and the three sections of a model. `backbone`: of a fusion each of its parts."""
 UNTRAINED = "untrained"
+TRAINING_PART = "(training part)"
+"""What stands behind the corpus in `tested_on` where a paper scores a model on its own training clips."""
 NOTE_COLUMNS = dict.fromkeys(("table", "row", "column", "note"), pl.String)
 
 
@@ -206,7 +209,11 @@ def _fits(study: Study, row: dict[str, Any], models: Sequence[Model]) -> bool:
         any(_is_called(study, model.backbone, set(name.split("+"))) for name in backbones)
         and _list_objectives(study, model.start) == objectives
         and study.finetunings[model.finetuning].method == row["method"]
-        and all(_agrees(_find_section(study, model, scope), wanted) for scope, wanted in row["settings"].items())
+        and all(
+            _agrees(section, wanted)
+            for scope, wanted in row["settings"].items()
+            for section in _find_sections(study, model, scope)
+        )
         for model in models
     )
 
@@ -221,13 +228,14 @@ def _is_called(study: Study, backbone: str, parts: set[str]) -> bool:
     return named and parts <= {*weights, config.architecture, *config.features}
 
 
-def _find_section(study: Study, model: Model, scope: str) -> Section | None:
-    """The section that a scope names; None for the adaptation of an original."""
-    sections = {
-        "features": study.features,
-        "backbone": study.backbones[model.backbone],
-        "adaptation": study.adaptations.get(model.start),
-        "finetuning": study.finetunings[model.finetuning],
+def _find_sections(study: Study, model: Model, scope: str) -> list[Section | None]:
+    """Sections that a scope names: of a backbone that joins others, those of its parts; None for the adaptation of an original."""
+    backbone = study.backbones[model.backbone]
+    sections: dict[str, list[Section | None]] = {
+        "features": [study.features],
+        "backbone": [*(backbone.parts.values() or [backbone])],
+        "adaptation": [study.adaptations.get(model.start)],
+        "finetuning": [study.finetunings[model.finetuning]],
     }
     return sections[scope]
 

@@ -26,6 +26,7 @@ from emoadapt.reporting.exposure import (
 )
 from emoadapt.reporting.learned import build_learned
 from emoadapt.reporting.measures import APART, list_main_metrics, order_metric
+from emoadapt.reporting.notices import list_size_notes
 from emoadapt.reporting.reference import find_paper_value, read_paper
 from emoadapt.reporting.style import (
     describe_labels,
@@ -153,7 +154,8 @@ def write_tables(
         write_text(out / f"{name}.csv", format_frame(tables[name]))
         notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_methods(study, tables[name])
         notes += _say_runs(study, tables[name]) + _say_sizes(study, tables[name], measured)
-        notes += _say_pairs(study, tables[name], compared) if name in ("results", "cross_corpus") else []
+        if name in ("results", "cross_corpus"):
+            notes += list_size_notes(tables[name]) + _say_pairs(study, tables[name], compared)
         notes += _say_trainings(tables[name], said, scales)
         notes += _say_shared(tables[name], shared)
         write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
@@ -389,7 +391,9 @@ _KINDS = (
         + ("times", "trainings", "tried"),
         pl.Int64,
     )
-    | dict.fromkeys(("word_error_rate", "score", "loss_before", "loss", "before", "value", "without_learning"), pl.Float64)
+    | dict.fromkeys(
+        ("word_error_rate", "score", "loss_before", "loss", "before", "value", "without_learning"), pl.Float64
+    )
     | {"epoch": pl.Int64}
 )
 """Numeric columns of all tables; the others are text."""

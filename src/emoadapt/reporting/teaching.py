@@ -10,19 +10,21 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
+from emoadapt.reporting.reference import TRAINING_PART, find_paper_value
 from emoadapt.reporting.runs import list_batches
 from emoadapt.reporting.style import subset_name
 from emoadapt.storage.frames import read_frame
-from emoadapt.study.nodes import Model
+from emoadapt.study.nodes import Model, Setting
 
 PART = "teacher"
 """Part of CURVES that holds what is known of a teacher."""
 COLUMNS = {
     **dict.fromkeys(("task", "subset", *Model._fields, "teacher", "measure"), pl.String),
     "trainings": pl.Int64,
-    **dict.fromkeys(("mean", "std"), pl.Float64),
+    **dict.fromkeys(("mean", "std", "paper_mean"), pl.Float64),
 }
-"""Columns of the table `teaching`. `mean` and `std` (n - 1) are over the trainings that have the measure."""
+"""Columns of the table `teaching`. `mean` and `std` (n - 1) are over the trainings that have the measure; `paper_mean` is what the study's
+paper prints for the teacher on its training clips."""
 
 
 def build_teaching(study: Study, splits: Mapping[str, Sequence[Path]], results: Path) -> pl.DataFrame:
@@ -41,8 +43,16 @@ def build_teaching(study: Study, splits: Mapping[str, Sequence[Path]], results: 
         paths = [folder / "curves.parquet" for folder, _ in list_batches(study, setting, splits[setting.task], results)]
         noted = read_frame(paths, schema.CURVES).filter(part=PART)
         base = {"task": setting.task, "subset": setting.subset, **setting.model._asdict(), "teacher": teacher}
-        rows += [base | row for row in _average(noted).iter_rows(named=True)]
+        found = _average(noted).iter_rows(named=True)
+        rows += [base | row | {"paper_mean": _find_printed(study, setting, teacher, row["measure"])} for row in found]
     return pl.DataFrame([{name: row[name] for name in COLUMNS} for row in rows], schema=COLUMNS)
+
+
+def _find_printed(study: Study, setting: Setting, teacher: str, measure: str) -> float | None:
+    """What the paper prints of a teacher on its training clips; None for a share of clips."""
+    tested = f"{study.tasks[setting.task].corpus} {TRAINING_PART}"
+    found = find_paper_value(study, setting.task, tested, Model.parse(teacher), setting.subset, measure)
+    return None if found is None else found[0]
 
 
 def _average(noted: pl.DataFrame) -> pl.DataFrame:

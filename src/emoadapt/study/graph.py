@@ -211,10 +211,18 @@ class Graph:
     def list_kept(
         self, stage: Literal["stage1", "stage2"], backbone: str, start: str, settings: Adaptation | Finetuning
     ) -> dict[str, str]:
-        """Kept outputs that a training reads in place of streams, by the streams' roles; of audio none where it changes the audio."""
+        """Kept outputs that a training reads in place of streams, by the streams' roles.
+
+        None of audio that it augments. No states of audio that it crops: each frame of these has seen the whole clip.
+        """
         streams, changed = self.study.backbones[backbone].streams, bool(getattr(settings, "augmentations", ()))
-        kept = self.study.list_kept(stage, backbone, start)
-        return {role: name for role, name in kept.items() if not (changed and streams[role] == AUDIO)}
+        cropped = getattr(settings, "max_seconds", None) is not None
+        return {
+            role: name
+            for role, name in self.study.list_kept(stage, backbone, start).items()
+            if not (changed and streams[role] == AUDIO)
+            and not (cropped and streams[role].timed and name.startswith("states."))
+        }
 
     def list_streams(
         self, stage: Literal["stage1", "stage2"], backbone: str, start: str, settings: Adaptation | Finetuning

@@ -221,7 +221,16 @@ class TeacherTerm(FurtherTerm):
         return {"teacher": target, "taught": torch.tensor(taught)}
 
     def measure(self, embedding: Tensor, outputs: Tensor, batch: Batch) -> Term:
-        """See `FurtherTerm`."""
+        """See `FurtherTerm`.
+
+        Raises:
+            TrainingError: nothing before the embedding is trained.
+        """
+        if self.training and torch.is_grad_enabled() and not embedding.requires_grad:
+            raise TrainingError(
+                "a student needs a backbone of which something is trained, or its teacher changes nothing; give the backbone "
+                "train_layers above 0, a pooling with weights or an embedding"
+            )
         taught = batch.values["taught"]
         distances = torch.linalg.vector_norm(self.map(embedding) - batch.values["teacher"], dim=1)
         count = taught.sum()

@@ -21,6 +21,7 @@ from emoadapt.inference.command import run_predict
 from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.layers.fusion import FusionBackbone
 from emoadapt.layers.heads import build_head
+from emoadapt.study.check.augmentations import list_frozen_notes
 from emoadapt.study.graph import Graph
 
 AUDIO = {
@@ -231,6 +232,21 @@ def test_frozen_parts_read_kept_states() -> None:
     assert "results/features/states.words/c/000.parquet" in graph.all_features()
     values["backbones"]["words"]["train_layers"] = 1
     assert Graph(load_study(values)).read_features(setting) == ["audio", "states.speech", "text_tokens"]
+
+
+def test_states_of_whole_clips_are_not_read_where_clips_are_cropped() -> None:
+    """Symptom: frames of a crop had seen the rest of the clip, in training and test, but not in a prediction."""
+    values = make_values()
+    for name in ("speech", "words"):
+        values["backbones"][name]["train_layers"] = 0
+    values["finetunings"] = {"default": {"max_seconds": 3.0}}
+    graph = Graph(load_study(values))
+    (setting,) = graph.study.list_settings()
+    assert graph.read_features(setting) == ["audio", "states.words"], "no text is cropped"
+    assert list_frozen_notes(graph) == [
+        "finetunings.default.max_seconds: states of a whole clip are not those of a crop, so what is frozen of joint runs for each "
+        "batch, and not once for each clip"
+    ]
 
 
 def test_kept_states_give_the_embedding_of_what_they_were_made_of() -> None:

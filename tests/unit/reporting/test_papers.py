@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import groupby
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from emoadapt.config import load_study
+from emoadapt.config import load_study, read_study
 from emoadapt.config.architectures import list_architectures
 from emoadapt.config.papers import find_paper, list_papers
 from emoadapt.errors import DataError
@@ -15,6 +16,7 @@ from emoadapt.metrics.base import find_metric
 from emoadapt.plugins import list_plugins, load_plugin, use_folder
 from emoadapt.reporting.reference import (
     COLUMNS,
+    TRAINING_PART,
     PaperValue,
     cite_paper,
     find_in_tables,
@@ -27,6 +29,7 @@ from emoadapt.study.nodes import Model
 from emoadapt.weights.registry import list_weights
 
 PAPERS = list_papers()
+STUDIES = Path(__file__).parents[3] / "studies"
 HEIGHTS = {
     "ahn2024": {"3": 6, "4": 4, "5": 5, "6": 5, "7": 6, "8": 5, "9": 3, "10": 2, "11": 7, "12": 3, "13": 3},
     "dutta2025": {"II": 144, "III": 15, "IV": 63, "V": 20, "VI": 36, "Sec. IV-E": 2, "Sec. V-A": 2, "Sec. V-H": 4},
@@ -46,11 +49,11 @@ SUMS = {
 HUB = {"hubert-large-ll60k", "wav2vec2-base-960h", "wav2vec2-large-lv60", "whisper-large-v3"}
 """Last parts of names of hub models that the registry of weights does not have."""
 COMING = {
-    "methods": {"student", "domain", "fuse"},
-    "backbones": {"lld_transformer", "care", "fusion", "pase_frames"},
-    "objectives": {"energy_level", "landmark_motion", "landmark_motion_whole", "action_units", "wav2vec2", "acoustic", "semantic"},
+    "methods": {"domain"},
+    "backbones": {"care"},
+    "objectives": {"wav2vec2", "acoustic", "semantic"},
     "backbone": {"adapters", "text_layers", "speech_init"},
-    "finetuning": {"residual", "objectives", "duplicate", "unlabelled", "encoders"},
+    "finetuning": {"objectives", "duplicate", "unlabelled", "encoders"},
 }  # fmt: skip
 """Names of plug-ins, and of keys of their sections, that the papers' rows use before the plug-ins are there."""
 
@@ -227,6 +230,49 @@ def test_layers_that_are_trained_and_attributes_decide():
     }
     values = {key: value.mean for key, value in found.items() if value}
     assert values == {("top", "ccc_valence"): 0.533, ("top", "ccc_arousal"): 0.730}
+
+
+@pytest.mark.parametrize(("name", "tables"), [("srinivasan2022", {"1", "2"}), ("srinivasan2022_iemocap", {"3"})])
+def test_study_of_srinivasan_has_every_value_of_its_tables(name, tables, monkeypatch):
+    """All but those of other works have a model of the study."""
+    for variable in ("MSP_PODCAST", "IEMOCAP"):
+        monkeypatch.setenv(variable, "somewhere")
+    study = read_study([STUDIES / f"{name}.yaml"])
+    (task,) = study.tasks
+    metrics = [f"{kind}_{name}" for kind in ("ccc", "pearson") for name in study.tasks[task].attributes]
+    found = [
+        find_in_tables(study, [table], task, tested, [model], "full", metric)
+        for model in study.list_models()
+        for table in tables
+        for tested in (task, f"{task} {TRAINING_PART}")
+        for metric in metrics
+    ]
+    wanted = [
+        (row["table"], row["row"], row["column"], row["mean"])
+        for row in read_rows("srinivasan2022")
+        if row["table"] in tables and row["method"]
+    ]
+    assert sorted((value.table, value.row, value.column, value.mean) for value in found if value) == sorted(wanted)
+    declared = {table for config in study.tables.values() for table in config.paper}
+    assert declared == tables - {"1"}
+
+
+def test_settings_of_a_backbone_are_those_of_all_parts_of_a_fusion():
+    """Symptom: a fusion with a part that is trained had the value of a frozen one beside it."""
+    frozen = {"train_layers": 0, "architecture": "hubert", "weights": "facebook/hubert-base-ls960"}
+    text = {"train_layers": 0, "architecture": "bert", "weights": "bert-base-uncased"}
+    backbones = {"audio": frozen, "text": text, "trained": {**text, "train_layers": 2}}
+    for name, second in (("joint", "text"), ("half", "trained")):
+        backbones[name] = {"architecture": "fusion", "of": {"audio": "audio", "text": second}}
+    tasks = {"rated": {"corpus": "iemocap", "attributes": ["arousal", "valence", "dominance"]}}
+    study = make_study(
+        "srinivasan2022", tasks, backbones=backbones, features={"text_tokens": {"model": "bert-base-uncased"}}
+    )
+    found = [
+        find_in_tables(study, ["3"], "rated", "iemocap", [Model(name)], "full", "ccc_valence")
+        for name in ("joint", "half")
+    ]
+    assert found[0] is not None and found[0].mean == 0.648 and found[1] is None
 
 
 OWN = """# Somebody (2026)

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from emoadapt import schema
+from emoadapt.plugins import use_folder
 from emoadapt.reporting import write_all
+from emoadapt.reporting.display import present_table
 from emoadapt.reporting.runs import list_batches
 from emoadapt.reporting.tables import read_tidy
 from emoadapt.reporting.teaching import build_teaching, list_teaching_notes
@@ -38,6 +40,11 @@ NOTED = (
         "pearson_valence": 0.75,
     },
 )
+PRINTED = """# Somebody (2026)
+table,row,column,trained_on,tested_on,subset,backbone,objectives,method,metric,mean,std,stars
+1,Training set,CCC_V,MSP-IMPROV,MSP-IMPROV (training part),full,wavlm-base,,finetune,ccc_valence,0.687,,
+2,Test set,CCC_V,MSP-IMPROV,MSP-IMPROV,full,wavlm-base,,finetune,pearson_valence,0.690,,
+"""
 NOTE = (
     "improv, tiny.original.student: taught by wavlm.original.teacher on 62.5 % of the training clips (all clips), 25.0 % left out by "
     "their residual, 12.5 % unknown to the teacher."
@@ -76,6 +83,7 @@ def test_shares_and_scores_are_means_over_runs(reported) -> None:
             "pearson_valence": 0.75,
         }
     )
+    assert found["paper_mean"].null_count() == found.height
     assert found.filter(measure="ccc_valence")["std"].item() == pytest.approx(0.2 / 2**0.5)
     assert read_tidy(folder / "tables" / "teaching.csv").equals(found)
 
@@ -87,6 +95,25 @@ def test_the_table_of_teachers_is_in_the_report(reported) -> None:
     assert "taught (%) | residual (%) | absent (%) | CCC valence | Pearson's r valence" in text
     page = (folder / "index.html").read_text()
     assert "What students were taught" in page and "teacher ccc" not in page
+
+
+@pytest.fixture
+def printed(tmp_path):
+    """A folder of plug-ins with a paper that scores a teacher on its training clips."""
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers/somebody.csv").write_text(PRINTED)
+    yield str(tmp_path)
+    use_folder(None)
+
+
+def test_value_of_the_paper_stands_beside_that_of_a_teacher(reported, make_study, printed) -> None:
+    """As in Table 1 of Srinivasan et al. (2022)."""
+    _, inputs, results, _ = reported
+    study = make_study(finetunings=FINETUNINGS, adaptations={}, report={"paper": "somebody"}, plugins=printed)
+    found = build_teaching(study, inputs.splits, results)
+    assert dict(found.select("measure", "paper_mean").drop_nulls().iter_rows()) == {"ccc_valence": 0.687}
+    (row,) = present_table("teaching", found).rows(named=True)
+    assert row["CCC valence"] == "0.600 ± 0.141 (paper 0.687)" and row["Pearson's r valence"] == "0.750 ± 0.000"
 
 
 def test_tables_of_scores_say_who_was_taught_on_what(reported) -> None:

@@ -1,6 +1,7 @@
 """The plan of a study: counts and hours worked out by hand, with corpora that are not there."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,17 @@ def test_the_study_of_2022_has_a_run_for_each_partition_and_a_value_of_the_paper
                 model = Model.parse(name)
                 value = find_in_tables(study, table.paper, "crema_d", "crema_d", [model], "full", table.metric)
                 assert value is not None, (table.title, name)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_study_is_planned_without_any_corpus(path, capsys, monkeypatch):
+    for variable in re.findall(r"\$\{(\w+)\}", path.read_text(encoding="utf-8")):
+        monkeypatch.delenv(variable, raising=False)
+    study, missing = read_plan_study([path])
+    sizes = measure_corpora(study, missing, {})
+    print_plan(study, sizes, plan_study(study, sizes), None, 1)
+    said = capsys.readouterr().out
+    assert all(str(setting.model) in said and setting.task in said for setting in study.list_settings())
 
 
 @pytest.mark.parametrize(("visible", "device"), [("", "CPU"), ("0", "GPU")])

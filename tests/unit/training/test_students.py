@@ -134,7 +134,7 @@ def test_embeddings_of_other_widths_are_compared_by_a_learned_map() -> None:
     one, same, other = (make_term(width=5, seed=seed, a="taught") for seed in (1, 1, 2))
     assert one.map.weight.shape == (2, 5)
     assert torch.equal(one.map.weight, same.map.weight) and not torch.equal(one.map.weight, other.map.weight)
-    assert measure(one, torch.ones(1, 5), "a").mean > 0
+    assert measure(one, torch.ones(1, 5, requires_grad=True), "a").mean > 0
 
 
 @pytest.fixture
@@ -232,6 +232,19 @@ def test_the_card_of_a_student_names_its_teacher_and_the_corpora_behind_it(taugh
 def test_a_teacher_without_any_of_the_clips_is_refused(taught) -> None:
     with pytest.raises(TrainingError, match=r"teacher egemaps\.original\.teacher keeps none of its \d+ training clips"):
         taught.train("tiny.original.student", [Run(seed=7)])
+
+
+@pytest.mark.parametrize(
+    "backbone", [{"architecture": "vector", "reads": "egemaps"}, {"train_layers": 0, "cnn": "frozen"}]
+)
+def test_a_student_of_which_nothing_is_trained_is_refused(taught, backbone: dict[str, Any]) -> None:
+    """Symptom: the teacher of descriptors changed nothing, and the report named it."""
+    name = "egemaps" if "reads" in backbone else "tiny"
+    taught.values["backbones"][name] |= backbone
+    taught.values["adaptations"] = {}
+    taught.tune("student", backbones=[name])
+    with pytest.raises(TrainingError, match="a student needs a backbone of which something is trained"):
+        taught.train(f"{name}.original.student", reads=("egemaps",) if name == "egemaps" else ("audio",))
 
 
 def test_two_conditions_are_refused() -> None:

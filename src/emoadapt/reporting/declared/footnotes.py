@@ -12,6 +12,7 @@ from emoadapt.config.tables import part_models
 from emoadapt.reporting.declared.cells import NOT_COMPUTED, models_of
 from emoadapt.reporting.declared.grid import name_model
 from emoadapt.reporting.measures import count_digits, is_lower_better, label_metric
+from emoadapt.reporting.notices import list_size_notes
 from emoadapt.reporting.reference import cite_paper, list_other_works, read_paper_notes
 from emoadapt.reporting.style import (
     describe_split,
@@ -62,12 +63,15 @@ def _name(study: Study, table: TableConfig, key: str) -> str:
     return table.names.get(key, study.report.names.get(key, key))
 
 
+_NO_VALUE = "Not computed yet, or no test clip has what the model reads"
+
+
 def _say_missing(study: Study, table: TableConfig, tidy: pl.DataFrame) -> list[str]:
     """What the table would also hold, by the reason why it does not."""
     lines = []
     for (reason,), part in tidy.filter(pl.col("missing").is_not_null()).group_by(["missing"], maintain_order=True):
         tasks = [_name(study, table, task) for task in part["task"].unique(maintain_order=True)]
-        reason = "Not computed yet" if reason == NOT_COMPUTED else str(reason)[:1].upper() + str(reason)[1:]
+        reason = _NO_VALUE if reason == NOT_COMPUTED else str(reason)[:1].upper() + str(reason)[1:]
         lines.append(f"{reason}: {part.height} of {tidy.height} cells ({listing(tasks)}).")
     return lines
 
@@ -92,7 +96,7 @@ def _say_data(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str
         elif corpus != study.tasks[str(task)].corpus:
             split = f"all its clips with a label of the task, after training on {_name(study, table, str(task))}"
         lines.append(f"{where}: n = {n} {tested}; {split}; labels: {part['labels'][0]}.")
-    return lines + list_score_notes(study, shown["task"].unique(maintain_order=True))
+    return [*lines, *list_size_notes(shown), *list_score_notes(study, shown["task"].unique(maintain_order=True))]
 
 
 def _name_parts(study: Study, task: str) -> str:

@@ -1,4 +1,4 @@
-"""Check of augmentations: they can be built, and change a clip without an error."""
+"""Check of augmentations, and of what they and crops cost frozen backbones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emoadapt.augmentations.base import Augmenter
-from emoadapt.data.streams import AUDIO
 from emoadapt.errors import ConfigError
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.study.graph import Graph
@@ -29,25 +28,32 @@ def check_augmentations(study: Study, problems: list[str]) -> None:
                 problems.append(f"{path}.augment: {problem}")
 
 
-def list_augmentation_notes(graph: Graph) -> list[str]:
-    """Say whose front end runs for each batch because clips are augmented."""
+def list_frozen_notes(graph: Graph) -> list[str]:
+    """Say which frozen backbones run for each batch, because a training changes or crops clips."""
+    study, models = graph.study, graph.study.list_models()
+    trainings: list[tuple[str, Any, Any, set[tuple[str, str]]]] = [
+        *(
+            (f"adaptations.{name}", "stage1", settings, {(b, name) for b in study.backbones if name in study.starts(b)})
+            for name, settings in study.adaptations.items()
+        ),
+        *(
+            (f"finetunings.{name}", "stage2", settings, {(m.backbone, m.start) for m in models if m.finetuning == name})
+            for name, settings in study.finetunings.items()
+        ),
+    ]
     notes = []
-    for path, settings in _list_augmented(graph.study).items():
-        stage: Any = "stage1" if path.startswith("adaptations.") else "stage2"
-        frozen = [
-            name
-            for name, backbone in graph.study.backbones.items()
-            if (settings.backbones is None or name in settings.backbones)
-            and any(
-                backbone.streams[role] == AUDIO
-                for start in graph.study.starts(name)
-                for role in backbone.list_kept(stage, start)
-            )
-        ]
+    for path, stage, settings, pairs in trainings:
+        frozen = {
+            backbone
+            for backbone, start in pairs
+            if study.list_kept(stage, backbone, start).keys() - graph.list_kept(stage, backbone, start, settings)
+        }
+        key, reason = ("max_seconds", "states of a whole clip are not those of a crop")
+        if getattr(settings, "augmentations", ()):
+            key, reason = ("augment", "clips differ from epoch to epoch")
         if frozen:
             notes.append(
-                f"{path}.augment: clips differ from epoch to epoch, so the frozen front end of {', '.join(frozen)} runs for each "
-                "batch, and not once for each clip"
+                f"{path}.{key}: {reason}, so what is frozen of {', '.join(sorted(frozen))} runs for each batch, and not once for each clip"
             )
     return notes
 

@@ -8,7 +8,7 @@ from emoadapt.errors import EmoadaptError
 from emoadapt.extraction.advice import advise_features
 from emoadapt.machine.devices import list_devices
 from emoadapt.study.check.adaptations import check_adaptation
-from emoadapt.study.check.augmentations import check_augmentations, list_augmentation_notes
+from emoadapt.study.check.augmentations import check_augmentations, list_frozen_notes
 from emoadapt.study.check.corpora import check_corpus
 from emoadapt.study.check.listings import Listings
 from emoadapt.study.check.tasks import check_task
@@ -51,7 +51,7 @@ def print_check(study: Study) -> None:
 def _list_notes(listings: Listings, graph: Graph) -> list[str]:
     """List notes on the configuration that stop nothing."""
     study = graph.study
-    notes = [*list_augmentation_notes(graph), *(f"{path} is left out: {why}" for path, why in study.left_out.items())]
+    notes = [*list_frozen_notes(graph), *(f"{path} is left out: {why}" for path, why in study.left_out.items())]
     used = {corpus for task in study.tasks.values() for corpus in (task.corpus, *task.test_also)}
     used |= {corpus for adaptation in study.adaptations.values() for corpus in adaptation.corpora}
     if not study.features.also:

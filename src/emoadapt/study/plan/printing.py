@@ -103,7 +103,7 @@ def summarise_plan(
     ]
     if len(known) < len(stage2):
         lines.append(
-            f"Runs of {len(stage2) - len(known)} settings are not known: their folds are the speakers of a missing corpus."
+            f"Runs of {len(stage2) - len(known)} settings are not known: their folds are the speakers, or the parts, of a missing corpus."
         )
     training = [*(row for row in rows if is_kept(row)), *stage1, *stage2]
     if not study.backbones:

@@ -51,6 +51,21 @@ def test_a_row_is_a_task_where_tasks_are_not_called_as_their_corpora(paper):
     assert build_grid(study, "table_1", build_cells(paper.study, "table_1", paper.frame)).stubs == ("Task",)
 
 
+def test_footnote_says_that_models_were_tested_on_different_clips(paper):
+    """Symptom: a model of words was tested on fewer clips, and its test is over the clips of both models."""
+    tidy = build_cells(paper.study, "table_1", paper.frame)
+    said = "models were tested on different clips"
+    assert not any(said in note for note in list_footnotes(paper.study, "table_1", tidy))
+    least = tidy.filter(task="crema_d")["n"].min()
+    fewer = (pl.col("task") == "crema_d") & (pl.col("start") == "adapted")
+    unlike = tidy.with_columns(n=pl.when(fewer).then(least - 2).otherwise(pl.col("n")))
+    notes = [note for note in list_footnotes(paper.study, "table_1", unlike) if said in note]
+    assert notes == [
+        f"crema_d (crema_d): models were tested on different clips, n = {least - 2:,} to {least:,}. A mean is over the clips of its model, "
+        "a difference and its test are over the clips of both models."
+    ]
+
+
 def test_footnote_says_that_recordings_are_scored_and_not_segments(paper):
     whole = paper.study.tasks["crema_d"].model_copy(update={"score": "parents"})
     study = paper.study.model_copy(update={"tasks": {**paper.study.tasks, "crema_d": whole}})

@@ -512,10 +512,7 @@ def augmented(*chains: dict[str, Any]) -> Any:
 def test_what_augmentation_costs_a_frozen_front_end_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     print_check(augmented({"chain": "ahn2024"}, {"chain": "audiomentations", "transforms": [GAIN]}))
     said = capsys.readouterr().out
-    assert (
-        "note: finetunings.robust.augment: clips differ from epoch to epoch, so the frozen front end of ast runs"
-        in said
-    )
+    assert "note: finetunings.robust.augment: clips differ from epoch to epoch, so what is frozen of ast runs" in said
     assert "plain.augment" not in said
 
 
