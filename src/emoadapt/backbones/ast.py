@@ -243,7 +243,7 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
     from safetensors import SafetensorError
     from transformers import ASTModel
 
-    from emoadapt.layers.speech import quiet_transformers
+    from emoadapt.layers.transformer import quiet_transformers
     from emoadapt.weights.tensors import list_left_out
 
     try:

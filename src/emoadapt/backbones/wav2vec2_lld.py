@@ -69,7 +69,7 @@ class Config(TrainableFrontEnd):
 
 def load(config: Config, models_dir: Path, source: Path | None = None) -> SpeechBackbone:
     """Build a backbone, or load a model of Stage 1; arguments and errors as those of `base.load_backbone`."""
-    from emoadapt.layers.speech import load_configured
+    from emoadapt.layers.transformer import load_configured
     from emoadapt.layers.wav2vec2_lld import build_untrained
 
     return load_configured(config, models_dir, source, lambda: build_untrained(config.untrained or Untrained()))

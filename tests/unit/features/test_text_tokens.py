@@ -117,8 +117,10 @@ def test_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_embedding_is_a_vector_that_backbones_can_read() -> None:
-    from emoadapt.config.features import is_vector, list_upstream
+    from emoadapt.config.features import gives_stream, list_upstream
 
-    assert is_vector("text_embedding") and not is_vector("text_tokens")
+    assert gives_stream("text_embedding", Stream("text_embedding", "text_embedding", "vector"))
+    assert not gives_stream("text_tokens", Stream("text_tokens", "text_tokens", "vector"))
+    assert gives_stream("text_tokens", Stream("text_tokens", "text_tokens", "tokens"))
     assert list_upstream("text_tokens") == ["audio", "transcript", "text_tokens"]
     assert schema.feature_table("text_tokens").field("text_tokens").type == pa.list_(pa.int32())
