@@ -1,4 +1,4 @@
-"""PASE+, a speech encoder that was trained on several self-supervised tasks at once (Ravanelli et al. 2020).
+"""PASE+, a self-supervised speech encoder (Ravanelli et al. 2020).
 
 Its SincNet filters, seven convolutions, quasi-recurrent layer and skip connections are those of the authors' code and of their
 `cfg/frontend/PASE+.cfg`, https://github.com/santi-pdp/pase (`models/frontend.py`, `models/modules.py`), and its parameters have the names

@@ -1,6 +1,6 @@
-"""The five augmentations of Ahn et al. 2024 (Table 2), with the values of `torch-audiomentations` where the paper states none.
+"""The five augmentations of Ahn et al. 2024 (Table 2).
 
-Two differ from that library in how they compute. The band-stop filter is a Butterworth filter of 12 to 24 dB per octave, and
+Where the paper states no value, it is that of `torch-audiomentations`. Two differ from that library in how they compute. The band-stop filter is a Butterworth filter of 12 to 24 dB per octave, and
 the slopes of the noise, from -6 to 6 dB per octave, are those that its documentation names.
 """
 

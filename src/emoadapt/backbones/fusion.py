@@ -1,5 +1,6 @@
-"""Several encoders joined: each part is pooled, and a linear layer joins the pooled vectors (Srinivasan et al. 2022, Sec. 3.1).
+"""Several encoders joined into one model (Srinivasan et al. 2022, Sec. 3.1).
 
+Each part is pooled, and a linear layer joins the pooled vectors.
 A clip must have the first part's input. Of the others it may lack any, such as the text of a clip without words: a vector that is learned
 for that part then takes the place of the pooled one (chosen; the paper says nothing of such clips).
 """

@@ -1,6 +1,6 @@
-"""Text encoders of `transformers`: BERT (Devlin et al. 2019), RoBERTa (Liu et al. 2019), DistilBERT, ELECTRA, MPNet.
+"""Text encoders of `transformers`, such as BERT (Devlin et al. 2019).
 
-MiniLM is a BERT by its form. They read `text_tokens`, whose `model` must be that of the backbone.
+The others are RoBERTa (Liu et al. 2019), XLM-RoBERTa, DistilBERT, ELECTRA and MPNet. MiniLM is a BERT by its form. They read `text_tokens`, whose `model` must be that of the backbone.
 """
 
 from __future__ import annotations

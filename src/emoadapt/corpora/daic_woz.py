@@ -199,7 +199,7 @@ def list_notes(name: str, config: Config) -> list[str]:
     people = _read_people(name, config)
     absent = sorted(people.keys() - {parts["clip"] for _, parts in _find_clips(name, config)})
     notes = (
-        [f"{len(absent)} of the {len(people)} interviews of the tables are not there: {show(absent)}"] if absent else []
+        [f"{len(absent)} of the {len(people)} interviews of the tables are missing: {show(absent)}"] if absent else []
     )
     for clip, person in people.items():
         if person.score is not None and BINARY.get(person.binary or "") != _rate(person.score):

@@ -180,7 +180,7 @@ def account_rows(name: str, config: Config) -> Account:
 def list_notes(name: str, config: Config) -> list[str]:
     """Sessions that are missing."""
     absent = [session for session in SESSIONS if not Path(config.root, session).is_dir()]
-    return [f"{', '.join(absent)} of 5 sessions not there"] if absent else []
+    return [f"{', '.join(absent)} of 5 sessions are missing"] if absent else []
 
 
 def _merge(emotion: str, config: Config) -> str:

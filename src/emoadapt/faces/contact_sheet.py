@@ -1,4 +1,7 @@
-"""Contact sheet of detected faces: a frame of each clip, and crops; or of landmarks: frames with their points."""
+"""Contact sheet of detected faces, or of landmarks.
+
+Of faces it shows a frame of each clip, and crops; of landmarks, frames with their points.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""68 facial landmarks of each video frame, and measures of the expression (Goncalves & Busso 2022, 3.2 and 3.3)."""
+"""Facial landmarks of each video frame, and measures of the expression.
+
+There are 68 (Goncalves & Busso 2022, 3.2 and 3.3).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Embedding of the transcript: mean over its tokens of a layer of a text encoder (Dutta & Ganapathy 2025, Sec. III-B)."""
+"""Embedding of the transcript by a text encoder (Dutta & Ganapathy 2025, Sec. III-B).
+
+It is the mean of a layer over all tokens.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,7 @@ class TextEmbeddingExtractor:
         self.layer = layers if config.layer == "last" else config.layer
         if self.layer > layers:
             raise ModelError(
-                f"features.text_embedding.layer: {config.model} has {layers} layers, {self.layer} is asked for"
+                f"features.text_embedding.layer: {config.model} has {layers} layers, {self.layer} is asked for; choose 0 to {layers}"
             )
 
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""Frames of Whisper's encoder: the output of its last layer at 50 Hz (Dutta & Ganapathy 2025, Fig. 4).
+"""Frames of Whisper's encoder at 50 Hz (Dutta & Ganapathy 2025, Fig. 4).
 
-A clip keeps its natural length, and one of more than 30 s is read in windows: see `emoadapt.backbones.whisper`.
+They are the output of its last layer. A clip keeps its natural length, and one of more than 30 s is read in windows: see `emoadapt.backbones.whisper`.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ _NAMES = {ProjectedHead: "hf", TwoLayerHead: "mlp", ChallengeHead: "challenge", 
 
 
 class EmotionClassifier(nn.Module):
-    """A fine-tuned backbone with its head: it tells classes apart, or rates attributes.
+    """A fine-tuned backbone with its head, which predicts classes or rates attributes.
 
     Args:
         backbone: a `TrainableBackbone`.

@@ -119,7 +119,7 @@ def predict_files(
 
     Raises:
         ConfigError: window and hop do not fit, or there is no GPU.
-        ModelError: the model reads a feature and not audio, or a batch needs more memory than there is.
+        ModelError: what the model reads cannot be computed here, or a batch needs more memory than there is.
     """
     if transcripts is not None and (window is not None or hop is not None):
         raise ConfigError("a transcript is of a whole file; give either transcripts or windows")

@@ -1,4 +1,4 @@
-"""What a classifier reads of decoded clips, computed by the features of its study.
+"""Streams of decoded clips, computed by the features of a classifier's study.
 
 A classifier that reads more than audio is given the rows that an extraction would compute of the same clips, by the same extractors: what
 it then predicts is what a test run of its study predicts.

@@ -1,4 +1,6 @@
-"""OpenFace 2.0, the tool of Goncalves & Busso (2022): the CSV files that a run of it wrote (`FeatureExtraction -f clip.mp4 -2Dfp -aus -pose`).
+"""CSV files of OpenFace 2.0, the tool of Goncalves & Busso (2022).
+
+They are written by `FeatureExtraction -f clip.mp4 -2Dfp -aus -pose`.
 
 Paper: T. Baltrusaitis, A. Zadeh, Y. C. Lim and L.-P. Morency, "OpenFace 2.0: facial behavior analysis toolkit", FG 2018. Columns: the
 page "Output format" of its wiki. OpenFace itself is not run: its licence is for research only.

@@ -1,7 +1,7 @@
 """The objective that wav2vec 2.0 is pre-trained with (Baevski et al. 2020, Sec. 3.2 and 4.2).
 
-The transformer reads front-end frames of which spans are masked. For each masked frame it is to tell the frame's own quantised
-vector from those of other masked frames of the clip (Eq. 3), while the quantiser is to use all of its codevectors (Eq. 4). The
+The transformer reads front-end frames of which spans are masked. For each masked frame it is to recognise the frame's own
+quantised vector among those of other masked frames of the clip (Eq. 3). The quantiser is to use all of its codevectors (Eq. 4). The
 quantiser is that of `transformers`. Its `Wav2Vec2ForPreTraining` gives the same loss for the same masks and negatives, but quantises
 and compares every frame; here only masked frames are.
 

@@ -1,4 +1,4 @@
-"""Transformers as backbones: layers to read, pooling, what is trained, adapters, and folders of trained models."""
+"""Transformers as backbones: layers, pooling, frozen parts, adapters, and their folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses that read no label: agreement of two views of a clip, and sure and varied predictions."""
+"""Losses without labels: contrast of two views, and information maximisation."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Config(AugmentedOptimisation, Adaptation):
         {"egemaps": 1.0, "sentiment": 0.5, "face": 1.0}, min_length=1
     )
     """Objective -> weight of its loss. The paper: egemaps + 0.5 sentiment + face. `l2_sp` and `distillation` need no target: they keep
-    the model near its start."""
+    the model near its start. Nor does `wav2vec2`, which may be the only one."""
     layer: Literal["last", "weighted"] | Annotated[int, Field(ge=0)] | None = None
     """Layer that the objectives read; 0 is the transformer's input, and layers above it stay as they were. `weighted`: a learned convex
     mean of all, which only the objectives use. null: what the backbone's `layers` says."""
@@ -37,7 +37,7 @@ class Config(AugmentedOptimisation, Adaptation):
     head_learning_rate: float | None = Field(None, gt=0)
     """Learning rate of the objectives' heads, which begin at random, and of layer weights. null: `learning_rate`."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Reduction over the dimensions of a regression target. The paper's formula sums."""
+    """Reduction over the numbers of a target, of regression or of several binary tasks. The paper's formula sums."""
     mean_over: Literal["clips", "targets"] = "clips"
     """How a loss term is averaged when some clips have no target: over all clips of the batch (`clips`), so that every target
     counts alike, or over those that have one (`targets`), so that every objective counts alike. Learned weights always use

@@ -1,4 +1,7 @@
-"""Add the logits of models that were trained on the same task (Ahn et al. 2024, Sec. 3.2.4: audio and text); nothing is trained."""
+"""Add the logits of models of the same task; nothing is trained.
+
+Ahn et al. (2024, Sec. 3.2.4) add those of an audio and a text model.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Pearson's correlation of predicted and true values of an attribute: the CCC without its penalty for shift and scale."""
+"""Pearson's correlation of predicted and true values of an attribute.
+
+Unlike the CCC, it does not fall with shift and scale of the predictions.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The objective of wav2vec 2.0: masked frames are recognised by their quantised vectors (baseline of Goncalves & Busso 2022).
+"""The objective of wav2vec 2.0, a baseline of Goncalves & Busso (2022).
 
-The loss is in `emoadapt.layers.masked_contrast`.
+Masked frames are recognised by their quantised vectors. The loss is in `emoadapt.layers.masked_contrast`.
 """
 
 from __future__ import annotations

@@ -89,8 +89,8 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     "cross-corpus": ("Cross-corpus", ("cross_corpus",), (), "Tested on corpora that the models were never trained on."),
     "stage-1": (
         "Stage-1 training", ("objectives",), ("training_curves",),
-        "How well the objectives were learned from unlabelled clips. Scores are of held-out clips, before training and at the epoch that was "
-        "kept. Without learning, the most frequent class has the share that is shown, or a guess is right so often.",
+        "How well the objectives were learned from unlabelled clips. Scores are of held-out clips, before training and at the kept epoch. "
+        "Without learning, a model scores as the column of that name: the share of the most frequent class, or that of right guesses.",
     ),
     "stage-2": (
         "Fine-tuning", ("choices", "teaching"), ("finetuning_curves",),

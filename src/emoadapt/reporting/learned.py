@@ -1,4 +1,4 @@
-"""What Stage 1 learned: each objective on held-out clips, before training and at the epoch that was kept."""
+"""Table of Stage-1 objectives on held-out clips, before training and at the kept epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What students were taught on, and how good their teachers are on the training clips (Srinivasan et al. 2022, Table 1)."""
+"""Table of students and teachers on the training clips (Srinivasan et al. 2022, Table 1)."""
 
 from __future__ import annotations
 

@@ -424,7 +424,8 @@ class TrainingClips:
         ]
         if not names:
             raise TrainingError(
-                f"{self.run}: no clip of the {part} part has {'both audio and a target' if self.needs_target else 'audio'}; see `emoadapt quarantine` for the reasons"
+                f"{self.run}: no clip of the {part} part has {self.backbone.reads}{' and a target' if self.needs_target else ''}; "
+                "see `emoadapt quarantine` for the reasons"
             )
         return names
 

@@ -123,7 +123,7 @@ def test_each_line_is_accounted_for(daic):
     }  # fmt: skip
     turns = read_account("d", daic(unit="turn"))
     assert (turns.rows, turns.clips) == (20, 8)
-    assert "1 of the 5 interviews of the tables are not there: 409" in read_notes("d", daic())
+    assert "1 of the 5 interviews of the tables are missing: 409" in read_notes("d", daic())
     assert describe_sources("d", daic()) is not None
 
 

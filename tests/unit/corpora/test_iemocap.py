@@ -99,7 +99,7 @@ def test_dialogues_are_chosen_and_what_is_missing_is_counted(iemocap):
     assert [u.speaker for u in read_utterances("i", iemocap(scenarios=("scripted",)))] == ["Ses05M"]
     assert read_notes("i", iemocap()) == [
         "1 of the 4 rows of the evaluations is left out (no media file): Ses05M_script03_2_F046",
-        "Session2, Session3, Session4 of 5 sessions not there",
+        "Session2, Session3, Session4 of 5 sessions are missing",
     ]
     assert [path.name for path in annotation_files(iemocap())] == ["Ses01F_impro05.txt", "Ses05M_script03_2.txt"]
     assert describe_sources("i", iemocap()) is not None
