@@ -127,8 +127,9 @@ class Bench:
         from emoadapt.study.nodes import Model, Run, Setting
         from emoadapt.training.jobs import TaskJob
 
-        kinds, study = ("audio", "frontend") if cached else ("audio",), self.load_study(**settings)
-        shards = {kind: {"clips": [self.folder / f"{kind}.parquet"]} for kind in kinds}
+        study, shards = self.load_study(**settings), {"audio": {"clips": [self.audio]}}
+        if cached:
+            shards["frontend.base"] = {"clips": [self.folder / "frontend.parquet"]}
         splits = [self.folder / "splits.parquet"]
         setting = Setting("emotion", Model("base"), "full")
         return TaskJob(study, "base", "original", shards, self.folder / name, self.threads, setting, [Run()], splits)
