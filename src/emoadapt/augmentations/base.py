@@ -62,7 +62,9 @@ class Augmenter:
 
 @contextmanager
 def seed_globals(random: np.random.Generator) -> Iterator[None]:
-    """Seed the global generators of Python and of numpy, for libraries that draw from them, and restore them afterwards.
+    """Seed the global generators of Python and numpy, and restore them afterwards.
+
+    Some libraries draw from nothing else.
 
     Args:
         random: gives the seeds.

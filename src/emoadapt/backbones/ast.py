@@ -236,7 +236,10 @@ def load_stand_in(config: Config) -> SpeechBackbone | None:
 
 
 def load_folder(folder: Path, architecture: str | None, *, origin: str, trained: bool) -> SpeechBackbone:
-    """Load a folder in Hugging Face format, of a classifier the encoder alone; arguments and errors as those of `base.load_folder`."""
+    """Load a folder in Hugging Face format; of a classifier the encoder alone.
+
+    Arguments and errors are those of `base.load_folder`.
+    """
     from pickle import UnpicklingError
 
     import torch

@@ -36,21 +36,24 @@ class Backbone(Section):
     """True if the backbone has parameters, which Stage 1 and fine-tuning train."""
 
     def link(self, backbones: Mapping[str, Backbone]) -> list[str]:
-        """Take up what the study's other sections say; returns what is wrong, each the end of a sentence that names the section.
+        """Take up the study's other sections.
 
         Args:
             backbones: all of the study.
+
+        Returns:
+            What is wrong, each the end of a sentence that names the section.
         """
         return []
 
     @property
     def joined(self) -> Mapping[str, str]:
-        """Parts of a model that joins several backbones: part -> name of its backbone in the study; empty for all others."""
+        """Part -> name of its backbone in the study; empty for a model that joins none."""
         return {}
 
     @property
     def parts(self) -> Mapping[str, Backbone]:
-        """Sections of these parts, as they are used in it."""
+        """Part -> its section, as it is used in the model."""
         return {}
 
     @property

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def find_upstream_problems(study: Study) -> list[str]:
-    """A sentence for each model that a fine-tuning needs and that the study does not train as it needs it."""
+    """Say which models a fine-tuning needs and the study does not train, one sentence each."""
     unknown = list(_find_unknown(study))
     return unknown or list(_find_circles(study)) or list(dict.fromkeys(_find_gaps(study)))
 

@@ -208,7 +208,7 @@ class Source:
         return self.store.read(utterance_id, self.stream)
 
     def find_step(self, utterance_id: str) -> float | None:
-        """Seconds from a value of a clip to the next; None where values have no time, as tokens and vectors."""
+        """Seconds from a value of a clip to the next; None of tokens and vectors."""
         match self.stream.layout:
             case "samples":
                 return 1 / SAMPLE_RATE

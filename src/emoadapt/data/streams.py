@@ -74,6 +74,6 @@ def list_columns(stream: Stream) -> pa.Schema:
 
 
 def replace_role(role: str, kind: str) -> str:
-    """Role of a kept output that takes the place of a stream: `frontend`, or `audio.frontend` for one of the part `audio`."""
+    """Role of a kept output in place of a stream: `frontend`, or `audio.frontend` of the part `audio`."""
     part, dot, _ = role.rpartition(".")
     return f"{part}{dot}{kind}"

@@ -1,4 +1,4 @@
-"""Action units of the face (FACS): how they are read from coefficients, and which of them show an emotion (EMFACS)."""
+"""Action units of the face (FACS), and the emotions that they show (EMFACS)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _read_shape(found: Mapping[str, np.ndarray], shape: str) -> np.ndarray:
 
 
 def match_emotion(shares: Mapping[int, float], min_detected: float = 0.0) -> tuple[str, ...]:
-    """The emotion whose action units were seen, by EMFACS (G22, 3.3): several if they are tied, `other` if there is none.
+    """Find the emotion whose action units were seen, by EMFACS (G22, 3.3).
 
     An emotion matches with one of its units of the upper face present and one of the lower face. Of several matches the one whose best
     pair, its most frequent unit of each half, was seen most often is taken.
@@ -68,6 +68,9 @@ def match_emotion(shares: Mapping[int, float], min_detected: float = 0.0) -> tup
     Args:
         shares: action unit -> share of the frames in which it is detected; a unit that is not measured counts as never seen.
         min_detected: a unit is present if its share is larger.
+
+    Returns:
+        One emotion; several if they are tied; `other` if none matches.
     """
     scores = {}
     for emotion, halves in EMFACS.items():

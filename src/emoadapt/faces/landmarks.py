@@ -73,7 +73,10 @@ class LandmarksExtractor:
 
 
 def note_profile(yaw: Sequence[float]) -> str | None:
-    """A note for a clip whose face is turned aside in many frames, where points of the hidden side are guesses."""
+    """A note for a clip whose face is turned aside in many frames.
+
+    Points of the hidden side are guesses there.
+    """
     turned = sum(abs(degrees) > PROFILE for degrees in yaw)
     if turned < NOTED_SHARE * len(yaw):
         return None

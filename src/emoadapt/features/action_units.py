@@ -70,7 +70,10 @@ class ActionUnitsExtractor:
         self.thresholds = THRESHOLDS | config.thresholds
 
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Units and emotion from each row's `coefficients`; a tie between emotions goes to the first one, with the note `tied`."""
+        """Units and emotion from each row's `coefficients`.
+
+        A tie between emotions goes to the first one, with the note `tied`.
+        """
         return [guard(self._detect, row) for row in rows]
 
     def _detect(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,10 @@ class FeatureSection(Section):
         return ()
 
     def find_files(self) -> tuple[Path, str] | None:
-        """Folder and pattern of files, beside media and weights, that rows are read from; their content is part of the recipe."""
+        """Folder and pattern of files, beside media and weights, that rows are read from.
+
+        Their content is part of the recipe.
+        """
         return None
 
     def needs_gpu(self) -> bool:

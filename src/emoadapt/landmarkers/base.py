@@ -55,7 +55,9 @@ class Landmarker(Protocol):
     """Names of `LandmarkedFace.coefficients`, known once a face was found."""
 
     def follow(self, row: dict[str, Any], notes: list[str]) -> Generator[Sighting]:
-        """All frames of a clip or segment that are looked at, in the order of time; a frame without a face has an empty list.
+        """Find the faces of all frames of a clip or segment, in the order of time.
+
+        A frame without a face has an empty list.
 
         Args:
             row: `path`, `media`, `start`, `end` and `utterance_id` of the clip.

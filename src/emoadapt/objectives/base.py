@@ -250,7 +250,15 @@ class Classes(Objective):
 
 
 def count_hits(predicted: Tensor, true: Tensor) -> dict[str, float]:
-    """Share of clips whose class is predicted, and the share that the most frequent class has; classes (n, n_tasks), means over tasks."""
+    """Share of clips whose class is predicted (`accuracy`), and of the most frequent class (`majority`).
+
+    Args:
+        predicted: (n, n_tasks) classes.
+        true: (n, n_tasks) classes.
+
+    Returns:
+        Means over the tasks.
+    """
     most = torch.stack([column.unique(return_counts=True)[1].max() for column in true.unbind(dim=1)])
     return {
         "accuracy": float((predicted == true).double().mean()),

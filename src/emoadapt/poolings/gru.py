@@ -11,7 +11,9 @@ OPTIONS = {"hidden": 128, "layers": 2}
 
 
 class Pooling(base.Pooling):
-    """Output of a gated recurrent unit at the last valid frame. It runs forwards, so that padding behind a clip changes nothing.
+    """Output of a gated recurrent unit at the last valid frame.
+
+    It runs forwards, so that padding behind a clip changes nothing.
 
     Args:
         dimension: of a frame.

@@ -52,7 +52,7 @@ def _list_objectives(model: Model, objectives: list[str], part: pl.DataFrame) ->
 
 
 def choose_score(metrics: Any, objective: str) -> str | None:
-    """The metric that stands for an objective: its accuracy, else the first by name that is neither a loss nor a baseline."""
+    """Choose the metric of an objective: its accuracy, else another score, the first by name."""
     found = sorted(name for name in metrics if name.endswith(f"_{objective}"))
     own = [name for name in found if name.removesuffix(f"_{objective}") not in (*BASELINES, "loss")]
     return next((name for name in own if name == f"accuracy_{objective}"), own[0] if own else None)

@@ -203,7 +203,9 @@ def describe_left_out(study: Study) -> str:
 
 
 def list_size_notes(tidy: pl.DataFrame) -> list[str]:
-    """Say where models were not tested on the same clips, as where one reads words and some clips have none.
+    """Say where models were tested on different clips.
+
+    So it is where one model reads words and some clips have none.
 
     Args:
         tidy: scores, with the columns `task`, `test_corpus` and `n`.

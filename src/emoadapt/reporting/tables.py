@@ -56,7 +56,12 @@ _MODEL = ["task", "test_corpus", "subset", *Model._fields]
 
 
 def table_names(study: Study, optional: Collection[str] = ()) -> list[str]:
-    """Tables that `write_tables` makes for a study, in the order of the report; those of `OPTIONAL` where there are any."""
+    """Tables of a study, in the order of the report.
+
+    Args:
+        study: the configuration.
+        optional: those of `OPTIONAL` that the study has.
+    """
     names = ["results", "low_resource", "per_class_f1", "f1_bias", "cosine_distance", "cross_corpus"]
     names += [
         *(name for name in ("choices", "teaching") if name in optional),

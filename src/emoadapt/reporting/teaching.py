@@ -28,7 +28,9 @@ paper prints for the teacher on its training clips."""
 
 
 def build_teaching(study: Study, splits: Mapping[str, Sequence[Path]], results: Path) -> pl.DataFrame:
-    """Build one row per setting with a teacher and measure: shares of the training clips by use, scores of the teacher.
+    """Build one row per setting with a teacher and measure.
+
+    Measures are shares of the training clips by use, and scores of the teacher.
 
     Args:
         study: the configuration.
@@ -70,7 +72,7 @@ def _average(noted: pl.DataFrame) -> pl.DataFrame:
 
 
 def list_teaching_notes(teaching: pl.DataFrame) -> dict[tuple[str, str], str]:
-    """(task, model) -> a sentence: on which share of its training clips a student was taught, and why not on the others.
+    """(task, model) -> the share of its training clips that a student was taught on, in a sentence.
 
     Args:
         teaching: rows of `build_teaching`.

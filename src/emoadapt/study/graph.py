@@ -363,7 +363,7 @@ class Graph:
         return inputs
 
     def upstream_tables(self, setting: Setting, runs: Iterable[Run]) -> dict[str, list[str]]:
-        """Tables that runs need of other models: name of the model -> those of the batches with the same runs."""
+        """Name of each model that runs need -> its tables, of the batches with the same runs."""
         settings, wanted = self.study.finetunings[setting.model.finetuning], set(runs)
         found = {}
         for name in settings.upstream:

@@ -398,7 +398,11 @@ class TrainingClips:
         )
 
     def count_classes(self, objective: str) -> dict[str, list[list[int]]]:
-        """Part -> clips of each class, a list for each task of the objective; empty where its targets are no classes."""
+        """Count the clips of each class.
+
+        Returns:
+            Part -> a list for each task of the objective; empty where its targets are no classes.
+        """
         counts = {}
         for part, names in self.chosen.items():
             targets = [self._read_target(name, objective) for name in names if self.masks[objective][name]]

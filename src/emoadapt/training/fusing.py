@@ -44,7 +44,7 @@ def fuse(job: TaskJob) -> None:
 
 
 def add_logits(models: Collection[Logits], run: Run, name: str) -> np.ndarray:
-    """Sum (n_classes,) of the logits of a clip in a run, in single precision and in the order of the models."""
+    """Sum (n_classes,) float32 of the logits of a clip in a run, in the order of the models."""
     return np.stack([of_model[run, name] for of_model in models]).sum(axis=0, dtype=np.float32)
 
 

@@ -108,7 +108,10 @@ class Learner(nn.Module):
         return
 
     def group_parameters(self) -> list[dict[str, Any]]:
-        """Parameter groups of the optimiser: what is not frozen, then what a backbone trains with a learning rate of its own."""
+        """Parameter groups of the optimiser, without what is frozen.
+
+        Those that a backbone trains with a learning rate of their own come last.
+        """
         factors = getattr(getattr(self.model, "backbone", None), "list_factors", list)()
         own = {id(parameter) for _, parameters in factors for parameter in parameters}
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]

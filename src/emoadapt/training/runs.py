@@ -77,7 +77,10 @@ class TaskClips(ABC):
         train: Sequence[str],
         terms: Sequence[FurtherTerm] = (),
     ) -> TestedLearner:
-        """A learner for this task, with further loss terms; what it takes from the data is from the utterances to train on."""
+        """A learner for this task, with further loss terms.
+
+        What it takes from the data, it takes from `train`, the utterances to train on.
+        """
 
     @abstractmethod
     def tabulate(self, test: pl.DataFrame, outputs: np.ndarray) -> tuple[pl.DataFrame, dict[str, np.ndarray]]:

@@ -67,7 +67,7 @@ class Signals(ABC):
 
 
 class StreamSignals(Signals):
-    """Streams of a task's clips: audio, frames, tokens, or in their place what of a backbone is frozen and was kept.
+    """Streams of a task's clips: audio, frames, tokens, or kept outputs in their place.
 
     Args:
         job: its shards.

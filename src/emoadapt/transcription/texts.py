@@ -43,7 +43,10 @@ def check_transcript(
 
 
 def group_equal(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Batches of indices of equally long texts: nothing is padded, and a result is that of the text alone but for rounding."""
+    """Batches of indices of equally long texts.
+
+    Nothing is padded: a result is that of the text alone, up to rounding.
+    """
     by_length: dict[int, list[int]] = {}
     for index, length in enumerate(lengths):
         by_length.setdefault(length, []).append(index)

@@ -116,7 +116,7 @@ def _refuse_invented(tokenizer: Any, folder: Path, user: str) -> None:
 
 
 def find_longest(config: Any, tokenizer: Any) -> int | None:
-    """Most tokens of a text that a model can read, as its positions and its tokenizer say; None: any number."""
+    """Most tokens of a text that positions and tokenizer allow; None: any number."""
     stated = int(tokenizer.model_max_length)
     return min(filter(None, (count_positions(config), stated if stated < NO_LIMIT else None)), default=None)
 

@@ -153,7 +153,9 @@ def write_card(
 def list_terms(
     study: Study, corpora: Iterable[str], objectives: Iterable[str] = (), inputs: Iterable[str] = ()
 ) -> list[str]:
-    """Sentences on the terms of a model's corpora, and of the software and networks that made its targets and inputs.
+    """Sentences on the terms of a model's corpora, targets and inputs.
+
+    Of targets and inputs they are those of the software and networks that computed them.
 
     Args:
         study: the study.
