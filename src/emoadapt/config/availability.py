@@ -9,6 +9,7 @@ from typing import Any
 from emoadapt.config.base import expand_variables
 from emoadapt.errors import ConfigError
 from emoadapt.plugins import list_plugins, load_plugin, read_declaration
+from emoadapt.study.nodes import DEFAULT
 
 
 def leave_out(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -80,7 +81,7 @@ def _leave_out_downstream(rest: dict[str, Any], left_out: dict[str, str]) -> Non
         for name, finetuning in list(finetunings.items()):
             for model in _list_upstream(finetuning):
                 _, start, *kind = model.split(".")
-                places = [f"adaptations.{start}", *(f"finetunings.{part}" for part in kind)]
+                places = [f"adaptations.{start}", f"finetunings.{kind[0] if kind else DEFAULT}"]
                 if name in finetunings and (lost := [place for place in places if place in left_out]):
                     left_out[f"finetunings.{name}"] = left_out[lost[0]]
                     del finetunings[name]

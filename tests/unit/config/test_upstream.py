@@ -111,3 +111,12 @@ def test_what_needs_a_model_that_is_left_out_is_left_out_too() -> None:
     assert {"finetunings.f", "finetunings.g"} <= left_out.keys()
     assert left_out["finetunings.g"] == "needs corpus gone"
     assert "a.adapted.a" not in map(str, load_study(rest).list_models())
+
+
+def test_what_needs_a_left_out_default_is_left_out_too() -> None:
+    """`a.original` is the model of the fine-tuning `default`, whose only task is gone."""
+    values = make_study(f=fused("a.original", "b.original.b"), default={"backbones": ["a"], "tasks": ["lost"]})
+    values["corpora"]["gone"] |= {"optional": True, "root": "/nowhere"}
+    values["tasks"]["lost"] = values["tasks"]["u"] | {"corpus": "gone"}
+    _, left_out = leave_out(values)
+    assert left_out["finetunings.f"] == left_out["finetunings.default"] == "needs corpus gone"
