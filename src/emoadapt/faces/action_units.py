@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from emoadapt.errors import ModelError
+
 BLENDSHAPES: dict[int, str] = {
     1: "browInnerUp", 2: "browOuterUp", 4: "browDown", 5: "eyeWide", 6: "cheekSquint", 7: "eyeSquint", 9: "noseSneer",
     10: "mouthUpperUp", 12: "mouthSmile", 14: "mouthDimple", 15: "mouthFrown", 17: "mouthShrugLower", 18: "mouthPucker",
@@ -42,11 +44,19 @@ def detect_units(
         coefficients: (n_frames, n_coefficients).
         thresholds: action unit -> smallest coefficient, of blendshapes.
         cheek_raiser: as `features.action_units.cheek_raiser`.
+
+    Raises:
+        ModelError: the coefficients are neither.
     """
     found = {name: coefficients[:, number] for number, name in enumerate(names)}
     if any(name.startswith("AU") for name in names):
         units = {int(name[2:4]): values > 0.5 for name, values in found.items()}
         return {unit: units[unit] for unit in sorted(units) if unit in BLENDSHAPES}
+    if lacking := [shape for shape in BLENDSHAPES.values() if not {shape, f"{shape}Left"} & found.keys()]:
+        raise ModelError(
+            f"features.action_units: the landmark detector measures no {lacking[0]}; choose one that gives ARKit's blendshapes "
+            "(mediapipe) or action units (openface_csv)"
+        )
     strength = {unit: _read_shape(found, shape) for unit, shape in BLENDSHAPES.items()}
     if cheek_raiser == "squint_in_smile":
         strength[6] = np.minimum(strength[7], strength[12])

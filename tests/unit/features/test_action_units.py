@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from emoadapt import schema
+from emoadapt.errors import ModelError
 from emoadapt.faces.action_units import BLENDSHAPES, EMFACS, EMOTIONS, THRESHOLDS, match_emotion
 from emoadapt.features.action_units import TABLE, Config, load
 from emoadapt.features.base import Context
@@ -112,6 +113,17 @@ def test_what_openface_decided_is_taken_as_it_is() -> None:
     assert row["units"] == [1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26], (
         "AU28 and AU45 are of neither half"
     )
+
+
+def test_a_detector_that_measures_neither_is_named() -> None:
+    row = {
+        "coefficients": np.ones(1, "<f4").tobytes(),
+        "coefficient_names": ["brightness"],
+        "n_frames": 1,
+        "frame_seconds": [0.0],
+    }
+    with pytest.raises(ModelError, match="the landmark detector measures no browInnerUp; choose one"):
+        load(Config(), Context(None)).extract([row])
 
 
 def test_a_face_that_is_seldom_seen_shows_no_emotion() -> None:
