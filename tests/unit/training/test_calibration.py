@@ -25,7 +25,9 @@ def make_study(**finetuning):
                 "egemaps": {"architecture": "vector", "reads": "egemaps"},
             },
             "tasks": {"emotion": {"corpus": "clips", "classes": ["a", "b"], "split": {"by": "folds", "k": 3}}},
-            "finetunings": {"default": {"batch_size": 2, **finetuning}},
+            "finetunings": {
+                "default": {"batch_size": 2, **finetuning} | ({"backbones": ["tiny"]} if finetuning else {})
+            },
         }
     )
 

@@ -179,7 +179,7 @@ import json
 folder, values = Path(sys.argv[1]), json.loads(sys.stdin.read())
 for backbone, feature in (("egemaps", "egemaps"), ("tiny", "layers")):
     values["finetunings"] = {"svm": {"method": "svm", "backbones": [backbone]}}
-    shards = {feature: {"acted": [folder / f"{feature}.parquet"]}}
+    shards = {"layers.tiny" if feature == "layers" else feature: {"acted": [folder / f"{feature}.parquet"]}}
     job = TaskJob(load_study(values), backbone, "original", shards, folder / backbone, 1,
                   Setting("emotion", Model(backbone, "original", "svm"), "full"), [Run()],
                   [folder / "splits.parquet"])
