@@ -240,29 +240,14 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
 
     Arguments and errors are those of `base.load_folder`.
     """
-    from pickle import UnpicklingError
-
-    import torch
-    from safetensors import SafetensorError
     from transformers import ASTModel
 
-    from emoadapt.layers.transformer import quiet_transformers
+    from emoadapt.layers.transformer import load_pretrained
     from emoadapt.weights.tensors import list_left_out
 
-    try:
-        with quiet_transformers():
-            model, report = ASTModel.from_pretrained(
-                folder, local_files_only=True, weights_only=True, dtype=torch.float32, output_loading_info=True
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        raise ModelError(
-            f"{origin} cannot be loaded from {folder} ({str(error).splitlines()[0]}); that must be a folder with config.json and "
-            "model.safetensors or pytorch_model.bin; one of results/models is damaged: delete it and run again"
-        ) from error
-    if missing := set(report["missing_keys"]):
-        raise ModelError(f"{origin} lacks {len(missing)} weights of an AST model, e.g. {min(missing)}; fetch it again")
+    model, unexpected = load_pretrained(ASTModel, folder, origin=origin, what="an AST model")
     _check_preprocessing(folder, origin)
-    parts = list_left_out(report["unexpected_keys"], model, origin)
+    parts = list_left_out(unexpected, model, origin)
     backbone = _wrap(model, origin, trained).restore(folder)
     if parts:
         backbone.notes = [f"Not used of the weights: {', '.join(parts)}."]

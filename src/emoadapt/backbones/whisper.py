@@ -247,40 +247,22 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
     """Load a folder in Hugging Face format, or OpenAI's `.pt` file; arguments and errors as those of `base.load_folder`."""
     if folder.is_file():
         return _load_checkpoint(folder, origin)
-    from pickle import UnpicklingError
 
-    import torch
-    from safetensors import SafetensorError
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     from emoadapt.layers.speech import PADDING
-    from emoadapt.layers.transformer import quiet_transformers
+    from emoadapt.layers.transformer import load_pretrained
     from emoadapt.weights.tensors import list_left_out
 
-    try:
-        with quiet_transformers():
-            model, report = WhisperEncoder.from_pretrained(
-                folder,
-                local_files_only=True,
-                weights_only=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-                # Of models with a decoder or a head the encoder alone.
-                key_mapping={r"^(model\.)?encoder\.": ""},
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        raise ModelError(
-            f"{origin} cannot be loaded from {folder} ({str(error).splitlines()[0]}); that must be a folder with config.json and "
-            "model.safetensors or pytorch_model.bin; one of results/models is damaged: delete it and run again"
-        ) from error
-    if missing := set(report["missing_keys"]):
-        raise ModelError(
-            f"{origin} lacks {len(missing)} weights of a Whisper encoder, e.g. {min(missing)}; fetch it again"
-        )
+    # Of models with a decoder or a head the encoder alone.
+    names = {r"^(model\.)?encoder\.": ""}
+    model, unexpected = load_pretrained(
+        WhisperEncoder, folder, origin=origin, what="a Whisper encoder", key_mapping=names
+    )
     if "WhisperForAudioClassification" in (model.config.architectures or ()):
         # Its classifier was trained on such clips.
         setattr(model.config, PADDING, {"seconds": 30.0, "mode": "silence"})
-    left_out = {name.removeprefix("model.") for name in report["unexpected_keys"]}
+    left_out = {name.removeprefix("model.") for name in unexpected}
     backbone = _wrap(model, origin, trained).restore(folder)
     if parts := list_left_out(left_out, model, origin):
         backbone.notes = [f"Not used of the weights: {', '.join(parts)}."]

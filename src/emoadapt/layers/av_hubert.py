@@ -14,12 +14,10 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedConfig
@@ -34,7 +32,7 @@ from emoadapt.errors import ModelError
 from emoadapt.layers.fairseq import read_fairseq
 from emoadapt.layers.heads import seeded
 from emoadapt.layers.speech import SpeechBackbone, Wav2Vec2Parts
-from emoadapt.layers.transformer import quiet_transformers
+from emoadapt.layers.transformer import load_pretrained
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -257,20 +255,7 @@ def load_saved(folder: Path, *, origin: str, trained: bool) -> SpeechBackbone:
     Raises:
         ModelError: it is incomplete.
     """
-    try:
-        with quiet_transformers():
-            model, report = AvHubertModel.from_pretrained(
-                folder, local_files_only=True, weights_only=True, dtype=torch.float32, output_loading_info=True
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        raise ModelError(
-            f"{origin} cannot be loaded from {folder} ({str(error).splitlines()[0]}); that must be a folder with config.json and "
-            "model.safetensors; one of results/models is damaged: delete it and run again"
-        ) from error
-    if missing := set(report["missing_keys"]):
-        raise ModelError(
-            f"{origin} lacks {len(missing)} weights of an av_hubert model, e.g. {min(missing)}; copy it again"
-        )
+    model, _ = load_pretrained(AvHubertModel, folder, origin=origin, what="an av_hubert model")
     return _wrap(model, origin=origin, trained=trained).restore(folder)
 
 

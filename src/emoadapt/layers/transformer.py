@@ -6,9 +6,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from emoadapt.backbones.base import load_folder
@@ -179,6 +181,44 @@ class TransformerBackbone(TrainableBackbone):
                 f"{self.origin} is a {self.model.config.model_type} model, which ignores adapters in {', '.join(missed)}; name "
                 "others under `lora: modules`, e.g. intermediate_dense and output_dense"
             )
+
+
+def load_pretrained(kind: Any, folder: Path, *, origin: str, what: str, **options: Any) -> tuple[Any, set[str]]:
+    """Load a model of `transformers` in float32, and see that no weight of it is missing.
+
+    Args:
+        kind: class of the model.
+        folder: in Hugging Face format.
+        origin: where the weights come from, for messages.
+        what: the model in words, with its article.
+        options: further arguments of `from_pretrained`.
+
+    Returns:
+        The model, and the names of weights in the folder that it does not have.
+
+    Raises:
+        ModelError: the folder cannot be read, or weights are missing.
+    """
+    try:
+        with quiet_transformers():
+            model, report = kind.from_pretrained(
+                folder,
+                local_files_only=True,
+                weights_only=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **options,
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        raise ModelError(
+            f"{origin} cannot be loaded from {folder} ({str(error).splitlines()[0]}); that must be a folder with config.json and "
+            "model.safetensors or pytorch_model.bin; one of results/models is damaged: delete it and run again"
+        ) from error
+    if missing := set(report["missing_keys"]):
+        raise ModelError(
+            f"{origin} lacks {len(missing)} weights of {what}, e.g. {min(missing)}; fetch or copy it again"
+        )
+    return model, set(report["unexpected_keys"])
 
 
 @contextmanager

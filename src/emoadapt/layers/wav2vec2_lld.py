@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Wav2Vec2Config
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2FeatureEncoder
 
 from emoadapt.backbones.lld_transformer import Shape
-from emoadapt.errors import ModelError
 from emoadapt.layers.heads import seeded
 from emoadapt.layers.lld_transformer import LldTransformer
 from emoadapt.layers.speech import SpeechBackbone, Wav2Vec2Parts
-from emoadapt.layers.transformer import quiet_transformers
+from emoadapt.layers.transformer import load_pretrained
 
 if TYPE_CHECKING:
     from emoadapt.backbones.wav2vec2_lld import Untrained
@@ -111,18 +107,5 @@ def load_saved(folder: Path, *, origin: str, trained: bool) -> SpeechBackbone:
     Raises:
         ModelError: it is incomplete.
     """
-    try:
-        with quiet_transformers():
-            model, report = Wav2Vec2LldModel.from_pretrained(
-                folder, local_files_only=True, weights_only=True, dtype=torch.float32, output_loading_info=True
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        raise ModelError(
-            f"{origin} cannot be loaded from {folder} ({str(error).splitlines()[0]}); that must be a folder with config.json and "
-            "model.safetensors; one of results/models is damaged: delete it and run again"
-        ) from error
-    if missing := set(report["missing_keys"]):
-        raise ModelError(
-            f"{origin} lacks {len(missing)} weights of a {MODEL_TYPE} model, e.g. {min(missing)}; copy it again"
-        )
+    model, _ = load_pretrained(Wav2Vec2LldModel, folder, origin=origin, what=f"a {MODEL_TYPE} model")
     return _wrap(model, origin=origin, trained=trained).restore(folder)
