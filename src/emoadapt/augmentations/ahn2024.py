@@ -41,7 +41,7 @@ TYPES = {
     5: (_GAIN, _INVERSION, _NOISE),
 }
 PROBABILITY = 0.3
-"""Of each transform."""
+"""Probability of each transform."""
 
 
 class Config(Augmentation):
