@@ -33,7 +33,7 @@ OTHERS = {
 def add_adapters(model: nn.Module, settings: Lora, model_type: str) -> None:
     """Put adapters into a model's layers, in place; all that was there before is frozen.
 
-    They begin as no change, with weights that depend on nothing but their shapes.
+    They begin as no change.
 
     Raises:
         ModelError: `peft` is not installed, or the model lacks the layers.
@@ -64,6 +64,16 @@ def add_adapters(model: nn.Module, settings: Lora, model_type: str) -> None:
 def list_adapted(model: nn.Module) -> dict[str, nn.Module]:
     """The layers of a model that have an adapter, by their names in it."""
     return {name: module for name, module in model.named_modules() if hasattr(module, "lora_A")}
+
+
+def redraw_adapters(model: nn.Module, seed: int) -> bool:
+    """Draw the weights of all adapters anew, in place; whether there are any."""
+    adapted = list_adapted(model)
+    with seeded(seed):
+        for layer in adapted.values():
+            for name in layer.lora_A:
+                layer.reset_lora_parameters(name, init_lora_weights=True)
+    return bool(adapted)
 
 
 def merge_adapters(model: nn.Module) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -47,6 +48,7 @@ class FusionBackbone(Embedder):
         self.shortest = self.parts[0].shortest
         self.embedding = embedding
         width = sum(part.width for part in parts.values())
+        self.fresh = embedding is not None
         with seeded(0):
             self.joint = nn.Identity() if embedding is None else nn.Linear(width, embedding)
         self.absent = nn.ParameterList(torch.zeros(part.width) for part in self.parts[1:])
@@ -84,6 +86,14 @@ class FusionBackbone(Embedder):
         """See `Embedder`; roles are `<part>.<role>`."""
         for name, part in zip(self.names, self.parts, strict=True):
             part.freeze_kept([role for role in roles if role.startswith(f"{name}.")])
+
+    def redraw(self, seed: int) -> bool:
+        """Draw anew the linear layer, if it was drawn, and those of the parts; whether there are any."""
+        if self.fresh:
+            with seeded(seed):
+                self.joint.reset_parameters()
+        seeds = [zlib.crc32(f"{seed}/{name}".encode()) for name in self.names]
+        return any([self.fresh, *(part.redraw(own) for part, own in zip(self.parts, seeds, strict=True))])
 
     def list_factors(self) -> list[tuple[float, list[nn.Parameter]]]:
         """Those of the parts."""
@@ -149,7 +159,7 @@ class FusionBackbone(Embedder):
             )
         except (OSError, SafetensorError, RuntimeError) as error:
             raise ModelError(f"{folder / WEIGHTS} cannot be read ({error}); copy the whole folder again") from error
-        self.origin = origin
+        self.origin, self.fresh = origin, False
         return self
 
     def _list_own(self) -> dict[str, Tensor]:

@@ -184,6 +184,10 @@ class LldBackbone(TrainableBackbone):
         """Both groups of layers."""
         return self.model.layers
 
+    def redraw(self, seed: int) -> bool:
+        """Draw anew a new pooling; whether it has weights."""
+        return self.pooling.redraw(seed)
+
     def fit_input(self, mean: NDArray[np.float64], std: NDArray[np.float64]) -> None:
         """Take up the statistics that frames are z-scored with.
 
@@ -280,6 +284,7 @@ def load_saved(folder: Path, *, origin: str, trained: bool) -> LldBackbone:
         shape = Shape.model_validate({name: said[name] for name in Shape.model_fields})
         backbone = LldBackbone(shape, said["pooling"], reads=said["reads"], origin=origin, trained=trained)
         backbone.load_state_dict(load_file(folder / _WEIGHTS))
+        backbone.pooling.fresh = False
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{origin} cannot be loaded from {folder} ({str(error).splitlines()[0]}); that must be a folder with config.json and "

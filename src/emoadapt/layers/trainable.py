@@ -64,6 +64,10 @@ class Embedder(nn.Module, ABC):
         """Factors of the learning rate, other than 1, and the parameters that are trained with them."""
         return []
 
+    def redraw(self, seed: int) -> bool:
+        """Draw anew what a study puts behind or into a model, and no folder has weights for; whether there is any."""
+        return False
+
     def count_frames(self, n_samples: int) -> int | None:
         """Number of the first stream's kept frames of `n_samples` samples; None where they have no time, as those of a text."""
         return None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from emoadapt.backbones.base import load_folder
 from emoadapt.errors import ModelError
-from emoadapt.layers.adapters import add_adapters, list_adapted
+from emoadapt.layers.adapters import add_adapters, list_adapted, redraw_adapters
 from emoadapt.layers.trainable import TrainableBackbone
 from emoadapt.plugins import read_declaration
 from emoadapt.poolings.base import load_pooling
@@ -134,6 +134,10 @@ class TransformerBackbone(TrainableBackbone):
         own = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         return [(self.learning_rate_factor, own)] if own and self.learning_rate_factor != 1 else []
 
+    def redraw(self, seed: int) -> bool:
+        """Draw anew a new pooling and adapters; whether there are any."""
+        return any([self.pooling.redraw(seed), redraw_adapters(self.model, seed)])
+
     def restore(self, folder: Path) -> Self:
         """Read what `save_beside` keeps beside the model: weights of the layers and of the pooling."""
         from safetensors.torch import load_file
@@ -141,7 +145,7 @@ class TransformerBackbone(TrainableBackbone):
         if (file := folder / LAYER_WEIGHTS).is_file():
             self.layer_weights = nn.Parameter(load_file(file)["layer_weights"])
         if (file := folder / POOLING_WEIGHTS).is_file():
-            self.pooling.load_state_dict(load_file(file))
+            self.pooling.restore(load_file(file))
         return self
 
     def save_beside(self, folder: Path) -> None:

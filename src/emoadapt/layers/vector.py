@@ -29,6 +29,10 @@ class VectorBackbone(nn.Module):
         self.width = embedding.shape[1]
         return embedding.float()
 
+    def redraw(self, seed: int) -> bool:
+        """There is nothing to draw."""
+        return False
+
     def embed(self, batch: Batch) -> Tensor:
         """The vectors of a batch."""
         return self(batch.streams["vector"])

@@ -37,10 +37,24 @@ class Pooling(nn.Module, ABC):
     """Dimension of a linear layer behind it; None = there is none."""
     width: int
     """Dimension of the embedding: that of a frame, unless a subclass says otherwise."""
+    fresh: bool = True
+    """Whether its weights were drawn, and not read from a folder."""
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
-        self.width = dimension
+        self.dimension = self.width = dimension
+
+    def redraw(self, seed: int) -> bool:
+        """Draw its weights anew, if they were drawn; whether there are any."""
+        if not self.fresh or not any(True for _ in self.parameters()):
+            return False
+        self.load_state_dict(load_pooling(self.choice, self.dimension, self.embedding, seed).state_dict())
+        return True
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take up weights from a folder."""
+        self.load_state_dict(state)
+        self.fresh = False
 
     @property
     def title(self) -> str:
@@ -69,7 +83,7 @@ class Projected(Pooling):
     """
 
     def __init__(self, pooling: Pooling, width: int) -> None:
-        super().__init__(pooling.width)
+        super().__init__(pooling.dimension)
         self.name, self.choice, self.obstacle = pooling.name, pooling.choice, pooling.obstacle  # type: ignore[misc]
         self.embedding = self.width = width
         self.pooling = pooling
@@ -80,13 +94,16 @@ class Projected(Pooling):
         return self.linear(self.pooling(hidden, lengths)).float()
 
 
-def load_pooling(choice: str | Mapping[str, Any], dimension: int, embedding: int | None = None) -> Pooling:
-    """A new pooling, whose weights depend on nothing but its shapes.
+def load_pooling(
+    choice: str | Mapping[str, Any], dimension: int, embedding: int | None = None, seed: int = 0
+) -> Pooling:
+    """A new pooling.
 
     Args:
         choice: name of a plug-in; or a mapping of its name, as `name`, and its options.
         dimension: of a frame.
         embedding: dimension of a linear layer after it; None = there is none.
+        seed: of the initial weights, which depend on nothing else.
 
     Raises:
         ConfigError: there is none of that name, or it cannot be used.
@@ -95,14 +112,14 @@ def load_pooling(choice: str | Mapping[str, Any], dimension: int, embedding: int
     name = options.pop("name")
     module = load_plugin("poolings", name)
     try:
-        with seeded(0):
+        with seeded(seed):
             pooling = module.Pooling(dimension, **options)
     except (AttributeError, TypeError) as error:
         raise ConfigError(f"pooling {name} cannot be used ({error}); see docs/add-a-pooling.md") from error
     pooling.name, pooling.choice = name, {"name": name, **options} if options else name
     if embedding is None:
         return pooling
-    with seeded(0):
+    with seeded(seed):
         return Projected(pooling, embedding)
 
 

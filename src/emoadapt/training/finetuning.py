@@ -148,12 +148,15 @@ class _Finetuning:
         self.device = job.study.device if job.config.adaptable else "cpu"
         self.keeps_embeddings = job.study.keeps_embeddings(job.setting.model)
         self.start_state = {name: value.clone() for name, value in backbone.state_dict().items()}
-        self.start_points: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+        self.start_points: dict[tuple[int, int, int], dict[str, np.ndarray]] = {}
+        self.start_seed = 0
         self.notice = Notice()
 
     def build(self, run: Run, part: RunClips) -> FinetunedBackbone:
         """The model that a run begins with; all runs share the modules of the backbone."""
         self.backbone.load_state_dict(self.start_state)
+        # What a run begins with differs from seed to seed then.
+        self.start_seed = run.seed if self.backbone.redraw(run.seed) else 0
         self.signals.settle()
         head = self.clips.build_head(
             self.settings, self.backbone.width, self.settings.head_hidden, run.seed, part.train
@@ -196,8 +199,8 @@ class _Finetuning:
         return self.clips.score(test.filter(own), outputs[own.to_numpy()])
 
     def _embed_start(self, learner: TestedLearner, trainer: Trainer, run: Run, test: Sequence[str]) -> None:
-        """Embed the test clips of a fold with the starting point, once for all of its runs."""
-        place = (run.partition, run.fold)
+        """Embed the test clips of a fold with the starting point, once for all runs that begin alike."""
+        place = (run.partition, run.fold, self.start_seed)
         if self.keeps_embeddings and place not in self.start_points:
             trainer.test(learner, self._load(test))
             self.start_points[place] = {name: embedding for name, (embedding, _) in learner.take_tested().items()}
@@ -223,7 +226,7 @@ class _Finetuning:
         tuned, outputs = (np.stack(arrays) for arrays in zip(*(tested[name] for name in names), strict=True))
         self.tables.add_predictions(run, part.test, outputs)
         if self.keeps_embeddings:
-            start = self.start_points[run.partition, run.fold]
+            start = self.start_points[run.partition, run.fold, self.start_seed]
             self.tables.add_embeddings(run, part.test, tuned, np.stack([start[name] for name in names]))
         self.tables.add_curve(run, curve)
         return outputs

@@ -217,3 +217,35 @@ def test_pooling_that_cannot_be_used_is_named(tmp_path: Path) -> None:
             load_pooling("empty", 3)
     finally:
         plugins.use_folder(None)
+
+
+@every
+def test_new_weights_are_drawn_from_a_seed_and_those_of_a_folder_stay(name: str, tmp_path: Path) -> None:
+    config = {"architecture": "hubert", "untrained": SMALL, "pooling": name, "embedding": 8}
+    backbone = load_backbone(Config.model_validate(config), Path("nowhere"))
+    before = backbone.pooling.linear.weight.clone()
+    assert backbone.redraw(1)
+    first = {key: value.clone() for key, value in backbone.state_dict().items()}
+    assert not torch.equal(first["pooling.linear.weight"], before)
+    assert backbone.redraw(2)
+    assert not torch.equal(backbone.pooling.linear.weight, first["pooling.linear.weight"])
+    assert backbone.redraw(1)
+    assert all(torch.equal(value, first[key]) for key, value in backbone.state_dict().items())
+    backbone.save(tmp_path / "model", {})
+    saved = load_folder(tmp_path / "model", origin="saved", trained=True)
+    assert not saved.redraw(2)
+    assert torch.equal(saved.pooling.linear.weight, first["pooling.linear.weight"])
+
+
+def test_a_mean_has_nothing_to_draw() -> None:
+    assert not make("mean").redraw(1)
+
+
+def test_adapters_are_drawn_from_a_seed_and_begin_as_no_change() -> None:
+    backbone = make("mean", lora={"rank": 2})
+    clips = make_clips(4000)
+    before = backbone(clips)
+    drawn = {name: value.clone() for name, value in backbone.state_dict().items() if "lora_A" in name}
+    assert backbone.redraw(1)
+    assert torch.equal(backbone(clips), before)
+    assert not any(torch.equal(backbone.state_dict()[name], value) for name, value in drawn.items())

@@ -224,6 +224,15 @@ def test_embeddings_before_and_after(labelled) -> None:
     assert np.abs(np.array(row["tuned"]) - expected.numpy()).max() > 0.01
 
 
+def test_each_seed_begins_with_a_pooling_of_its_own(labelled) -> None:
+    labelled.values["backbones"]["tiny"] |= {"cnn": "frozen", "pooling": {"name": "gru", "hidden": 8}}
+    embeddings = labelled.train(runs=[Run(), Run(seed=1)])["embeddings"].filter(utterance_id="acted/000")
+    starts = dict(embeddings.select("seed", "start_point").iter_rows())
+    assert starts[0] != starts[1], "the spread over seeds covers the weights of the pooling"
+    alone = labelled.train(runs=[Run(seed=1)], name="alone")["embeddings"].filter(utterance_id="acted/000")
+    assert alone["start_point"].to_list() == [starts[1]]
+
+
 @pytest.mark.parametrize(("policy", "kept"), [("adapted", 0), ("best", 1), ("all", 2)])
 def test_keeps_models_by_policy(labelled, policy: str, kept: int) -> None:
     labelled.values["keep_models"] = policy
