@@ -142,11 +142,16 @@ def describe_configuration() -> str:
         if shared:
             lines += _fold(f"Keys that most sections of `{path}` share", shared)
         for section, rows in group.items():
-            lines += [f"### `{path}` ({name_section(section)})", "", inspect.cleandoc(section.__doc__ or ""), ""]
+            lines += [_head(path, section), "", inspect.cleandoc(section.__doc__ or ""), ""]
             lines += _note_shared(shared, rows)
             own = {name: row for name, row in rows.items() if shared.get(name) != row and name not in CHOOSERS}
             lines += _fold("Keys", own) if len(own) > 4 else _make_table(own)
     return "\n".join(lines)
+
+
+def _head(path: str, section: type[BaseModel]) -> str:
+    name = name_section(section)
+    return f"### `{path}`" + (f" ({name})" if name.lower() != path else "")
 
 
 def _describe_keys(section: type[BaseModel]) -> Rows:
