@@ -42,13 +42,6 @@ def test_environment_and_its_script_have_the_locked_pins() -> None:
     assert pins | script == locked()
 
 
-def test_what_the_project_needs_is_locked() -> None:
-    project = (ROOT / "pyproject.toml").read_text()
-    names = re.findall(r'^    "([A-Za-z0-9_\-]+)[^"]*",$', project, re.M)
-    found = {name.lower().replace("_", "-") for name in locked()}
-    assert len(names) > 20 and {name.lower().replace("_", "-") for name in names} <= found
-
-
 def test_every_section_of_a_plugin_has_a_title_and_a_heading_of_its_own() -> None:
     """Symptom: sections of plug-ins are all called `Config`, so that one hid the others."""
     titles = [definition["title"] for definition in describe_schema()["$defs"].values()]
