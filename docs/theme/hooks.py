@@ -30,7 +30,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, content=turn_links((ROOT / source).read_text())))
     for notebook in (ROOT / "docs/notebooks").glob("*.ipynb"):
         page = f"notebooks/{notebook.stem}.md"
-        files.append(File.generated(config, page, content=show_notebook(json.loads(notebook.read_text()))))
+        files.append(
+            File.generated(config, page, content=show_notebook(json.loads(notebook.read_text()), notebook.name))
+        )
     return files
 
 
@@ -64,10 +66,10 @@ def write_formula(formula: str, *, block: bool) -> str:
     return convert(unescape(formula).strip(), display="block" if block else "inline")
 
 
-def show_notebook(notebook: dict) -> str:
-    """The cells of a notebook as a page."""
+def show_notebook(notebook: dict, name: str) -> str:
+    """The cells of a notebook as a page, and a link to the file."""
     cells = []
     for cell in notebook["cells"]:
         text = "".join(cell["source"])
         cells.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
-    return "\n\n".join(cells) + "\n"
+    return "\n\n".join([*cells, f"[The notebook]({name})"]) + "\n"

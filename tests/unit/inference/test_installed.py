@@ -77,13 +77,10 @@ def test_wheel_is_pure_and_holds_what_a_study_needs(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         metadata = archive.read(f"emoadapt-{__version__}.dist-info/METADATA").decode()
-    modules = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
-    assert modules <= names
-    assert {
-        "emoadapt/weights/weights.toml",
-        "emoadapt/reporting/report.html.j2",
-        "emoadapt/reporting/report.css",
-    } <= names
+    package = {
+        path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src/emoadapt").rglob("*.*") if path.is_file()
+    }
+    assert {name for name in package if "__pycache__" not in name} <= names
     data = f"emoadapt-{__version__}.data/data/share/emoadapt/"
     packed = {name.removeprefix(data) for name in names if name.startswith(data)}
     folders = ("rules", "studies", "profiles", "envs", "workflow")
