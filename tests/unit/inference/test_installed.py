@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -77,10 +78,9 @@ def test_wheel_is_pure_and_holds_what_a_study_needs(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         metadata = archive.read(f"emoadapt-{__version__}.dist-info/METADATA").decode()
-    package = {
-        path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src/emoadapt").rglob("*.*") if path.is_file()
-    }
-    assert {name for name in package if "__pycache__" not in name} <= names
+    sources = {path.relative_to(ROOT / "src") for path in (ROOT / "src").rglob("*.*") if path.is_file()}
+    left_out = re.compile(r"__pycache__|\.egg-info")
+    assert {path.as_posix() for path in sources if not left_out.search(path.as_posix())} <= names
     data = f"emoadapt-{__version__}.data/data/share/emoadapt/"
     packed = {name.removeprefix(data) for name in names if name.startswith(data)}
     folders = ("rules", "studies", "profiles", "envs", "workflow")
