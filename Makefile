@@ -1,4 +1,5 @@
 # `make demo`: set up and run the default study.  `make test`: set up and run the tests.
+# `make docs`: write the generated pages, build the site and open it.
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= $(shell nproc)
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
 help:
-	@grep -E '^# `make' Makefile | sed 's/^# //'; echo "also: setup lint format docs clean"
+	@grep -E '^# `make' Makefile | sed 's/^# //'; echo "also: setup lint format clean"
 
 setup: $(VENV)/.ready
 
@@ -48,6 +49,9 @@ format: setup
 
 docs: setup
 	$(BIN)/emoadapt docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "the site: $(CURDIR)/site/index.html"
+	@if [ -t 1 ] && [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/python -m webbrowser "file://$(CURDIR)/site/index.html"; fi
 
 clean:
-	rm -rf results/[!R]* results/.cache logs .snakemake
+	rm -rf results/[!R]* results/.cache logs .snakemake site

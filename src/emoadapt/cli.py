@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from emoadapt.errors import ConfigError, EmoadaptError, explain_disk_error
+from emoadapt.errors import ConfigError, EmoadaptError, explain_disk_error, explain_missing_library
 from emoadapt.machine.devices import fit_threads
 from emoadapt.machine.run import join_run
 from emoadapt.machine.starting import collect_rarely
@@ -69,7 +69,7 @@ def main() -> None:
         print(f"emoadapt: {error}", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
-        sentence = explain_disk_error(error)
+        sentence = explain_disk_error(error) or explain_missing_library(error)
         if sentence is None:
             raise
         print(f"emoadapt: {sentence}", file=sys.stderr)
@@ -373,6 +373,14 @@ def disk(results: Results = Path("results"), configfile: UnusedConfigFiles = Non
     width = max((len(holding.name) for holding in holdings), default=0)
     for holding in holdings:
         print(f"{holding.name:<{width}} {holding.size / 1e6:>10,.1f} MB {holding.files:>7,} files  {holding.purpose}")
+
+
+@app.command(rich_help_panel=FOR_PEOPLE)
+def workflow() -> None:
+    """Print where the Snakefile lies: snakemake --snakefile "$(emoadapt workflow)" ..."""
+    from emoadapt.config.reading import find_project
+
+    print(find_project() / "Snakefile")
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)

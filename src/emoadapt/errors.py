@@ -82,3 +82,36 @@ def explain_disk_error(error: BaseException) -> str | None:
                 return f"{sentence}{where}; fix this and run the same command again; incomplete files are ignored"
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+EXTRAS = {
+    "audiomentations": "training",
+    "cv2": "faces",
+    "espeakng_loader": "demo",
+    "mediapipe": "mediapipe",
+    "onnx": "faces",
+    "onnxruntime": "faces",
+    "onnxscript": "export",
+    "peft": "training",
+    "pocketsphinx": "demo",
+    "skimage": "demo",
+    "tensorboardX": "training",
+    "vaderSentiment": "demo",
+}
+"""Library that not every installation has -> extra of this package that brings it."""
+
+
+def explain_missing_library(error: BaseException) -> str | None:
+    """One sentence for a library of an extra that is not installed; None for anything else."""
+    seen: BaseException | None = error
+    while seen is not None:
+        top = ((isinstance(seen, ModuleNotFoundError) and seen.name) or "").partition(".")[0]
+        if top in EXTRAS:
+            return explain_extra(top)
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def explain_extra(library: str) -> str:
+    """One sentence for a library of `EXTRAS` that is missing."""
+    return f"the library {library} is missing; install it with: pip install 'emoadapt[{EXTRAS[library]}]'"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import html
 import inspect
 import json
 import re
 import textwrap
 import types
 import typing
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -64,8 +66,13 @@ class _NamedSections(GenerateJsonSchema):
         return super().model_schema(schema) | {"title": name_section(schema["cls"])}
 
 
-CHOOSERS = ("importer", "architecture", "chain", "method")
-"""Keys that choose a plug-in, whose value names its section."""
+CHOOSERS = {
+    "importer": "Importer that reads the corpus.",
+    "architecture": "Network of the backbone, or what stands in its place.",
+    "chain": "Augmentation.",
+    "method": "Training method.",
+}
+"""Keys that choose a plug-in, whose value names its section -> their meaning."""
 
 
 def name_section(section: type[BaseModel]) -> str:
@@ -95,24 +102,134 @@ def read_meanings(section: type[BaseModel]) -> dict[str, str]:
     return {name: text for name, text in found.items() if name in section.model_fields}
 
 
+COMMON = (
+    "study device models_dir keep_models logs plugins",
+    "corpora.<name>: importer root modalities shards speakers language optional segments",
+    "backbones.<name>: architecture weights untrained train_layers pooling lora",
+    "adaptations.<name>: corpora objectives backbones epochs learning_rate batch_size",
+    "finetunings.<name>: method seeds epochs learning_rate batch_size select patience augment",
+    "tasks.<name>: corpus classes attributes class_map other_labels split partitions trials subsets test_also",
+    "report: baseline paper names",
+)
+"""Keys that most studies set, by the place of their sections."""
+
+Rows = dict[str, str]
+"""Key of a section -> its row in a table."""
+
+
 def describe_configuration() -> str:
-    """The configuration reference, as Markdown."""
+    """The configuration reference, as Markdown: common keys, then the keys of every section, folded."""
+    sections = {section: _describe_keys(section) for section in _list_sections()}
     lines = [
         "# Configuration reference",
         "",
-        "Generated from the models by `make docs`. Keys without a default are required. `<name>` stands for a name of yours.",
+        "Generated from the models by `make docs`. Keys without a default are required. `<name>` stands for a name of yours. "
+        "A click on a line with a triangle shows its keys.",
         "",
+        "## Common keys",
+        "",
+        *_describe_common(sections),
+        "## top level (Study)",
+        "",
+        "A whole study.",
+        "",
+        *_fold("All keys", sections.pop(config.Study)),
     ]
-    for model, path in _list_sections().items():
-        meanings = read_meanings(model)
-        lines += [f"## {path or 'top level'}" + f" ({name_section(model)})", "", f"{(model.__doc__ or '').strip()}", ""]
-        lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
-        for name, field in model.model_fields.items():
-            default = "**required**" if field.is_required() else f"`{_show_default(field)}`"
-            meaning = " ".join(meanings.get(name, "").split())
-            lines.append(f"| `{name}` | {_show_type(field.annotation)} | {default} | {_escape(meaning)} |")
-        lines.append("")
+    for path, group in _group_sections(sections).items():
+        shared = _find_shared(list(group.values())) if len(group) > 2 else {}
+        if "." not in path.replace(".<name>", ""):
+            lines += [f"## `{path}`", ""]
+        if shared:
+            lines += _fold(f"Keys that most sections of `{path}` share", shared)
+        for section, rows in group.items():
+            lines += [_head(path, section), "", inspect.cleandoc(section.__doc__ or ""), ""]
+            lines += _note_shared(shared, rows)
+            own = {name: row for name, row in rows.items() if shared.get(name) != row and name not in CHOOSERS}
+            lines += _fold("Keys", own) if len(own) > 4 else _make_table(own)
     return "\n".join(lines)
+
+
+def _head(path: str, section: type[BaseModel]) -> str:
+    name = name_section(section)
+    return f"### `{path}`" + (f" ({name})" if name.lower() != path else "")
+
+
+def _describe_keys(section: type[BaseModel]) -> Rows:
+    meanings = read_meanings(section)
+    rows = {}
+    for name, field in section.model_fields.items():
+        default = "**required**" if field.is_required() else f"`{_show_default(field)}`"
+        meaning = _escape(" ".join(meanings.get(name, CHOOSERS.get(name, "")).split()))
+        linked = re.sub(r"\bdocs/([\w-]+\.md)", r"[\1](\1)", meaning)
+        rows[name] = f"{_show_type(field.annotation)} | {default} | {linked} |"
+    return rows
+
+
+def _describe_common(sections: dict[type[BaseModel], Rows]) -> list[str]:
+    """A table for each place of `COMMON`."""
+    lines = []
+    for line in COMMON:
+        path, _, names = line.rpartition(": ")
+        found = [sections[section] for section, place in _list_sections().items() if place == path]
+        rows = {name: _merge([rows[name] for rows in found if name in rows]) for name in names.split()}
+        lines += [f"**`{path}`**" if path else "**top level**", "", *_make_table(rows)]
+    return lines
+
+
+def _merge(rows: list[str]) -> str:
+    """The row of a key that several sections have: all types, and default and meaning of the first."""
+    types_, rests = zip(*(row.split(" | ", 1) for row in rows), strict=True)
+    return r" \| ".join(dict.fromkeys(types_)) + f" | {rests[0]}"
+
+
+def _group_sections(sections: dict[type[BaseModel], Rows]) -> dict[str, dict[type[BaseModel], Rows]]:
+    """Place in a file -> the sections that may stand there, each place behind the one that it is part of."""
+    groups: dict[str, dict[type[BaseModel], Rows]] = {}
+    places = _list_sections()
+    heads = list(dict.fromkeys(places[section].partition(".")[0] for section in sections))
+    for section in sorted(
+        sections, key=lambda section: (heads.index(places[section].partition(".")[0]), places[section])
+    ):
+        groups.setdefault(places[section], {})[section] = sections[section]
+    return groups
+
+
+def _find_shared(group: list[Rows]) -> Rows:
+    """Rows that are the same in more than half of the sections."""
+    counts = Counter(item for rows in group for item in rows.items())
+    return {name: row for (name, row), count in counts.items() if 2 * count > len(group)}
+
+
+def _note_shared(shared: Rows, rows: Rows) -> list[str]:
+    """Say which of the shared keys a section has, in the shorter way."""
+    there = [name for name in shared if rows.get(name) == shared[name]]
+    lacking = [name for name in shared if name not in rows]
+    if not there:
+        return []
+    if len(lacking) <= len(there):
+        return ["Shared keys: all" + (f" but {_join(lacking)}." if lacking else "."), ""]
+    return [f"Shared keys: {_join(there)}.", ""]
+
+
+def _fold(title: str, rows: Rows) -> list[str]:
+    """A table of keys that a click unfolds, on the site as on a Git host."""
+    if not rows:
+        return []
+    names = " ".join(f"<code>{name}</code>" for name in rows)
+    title = re.sub(r"`([^`]*)`", lambda match: f"<code>{html.escape(match[1])}</code>", title)
+    summary = f"<summary>{title}: {names}</summary>"
+    return ['<details markdown="1">', summary, "", *_make_table(rows), "</details>", ""]
+
+
+def _make_table(rows: Rows) -> list[str]:
+    if not rows:
+        return []
+    table = [f"| `{name}` | {row}" for name, row in rows.items()]
+    return ["| key | type | default | meaning |", "|---|---|---|---|", *table, ""]
+
+
+def _join(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def describe_tables() -> str:

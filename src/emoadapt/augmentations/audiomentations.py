@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from emoadapt.config.augmentations import Augmentation
 from emoadapt.config.base import Name, Section
-from emoadapt.errors import ConfigError
+from emoadapt.errors import ConfigError, explain_extra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +110,7 @@ def list_transforms() -> dict[str, tuple[str, ...]]:
     """
     spec = importlib.util.find_spec("audiomentations")
     if spec is None or spec.origin is None:
-        raise ValueError("the library audiomentations is missing; install it with `pip install audiomentations`")
+        raise ValueError(explain_extra("audiomentations"))
     top = Path(spec.origin)
     sources = {
         alias.name: top.parent.joinpath(*node.module.split(".")).with_suffix(".py")

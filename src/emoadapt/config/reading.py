@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,23 @@ STUDY_VARIABLE = "EMOADAPT_STUDY"
 """Environment variable through which rules hand the merged configuration to the command line."""
 DEMO = "demo"
 """Name of the built-in study; a study of the same name overrides its keys."""
-BUILT_IN = Path(__file__).parents[3] / "config.yaml"
+
+
+def find_project() -> Path:
+    """Folder of the Snakefile, rules and studies: the checkout, or where the wheel has put them."""
+    checkout = Path(__file__).parents[3]
+    if (checkout / "Snakefile").is_file():
+        return checkout
+    from importlib.metadata import PackageNotFoundError, files
+
+    with suppress(PackageNotFoundError):
+        for path in files("emoadapt") or ():
+            if path.name == "Snakefile":
+                return Path(path.locate()).resolve().parent
+    return checkout
+
+
+BUILT_IN = find_project() / "config.yaml"
 """Configuration of the demo, beside the Snakefile."""
 NEXT_TO_DO = f"it would change the built-in demo; add `study: NAME` for a study of your own, or `study: {DEMO}` to change keys of the demo"
 

@@ -185,7 +185,7 @@ def _find_portrait() -> Path:
     found = find_spec("skimage")
     path = Path(found.origin if found and found.origin else "").with_name("data") / "astronaut.png"
     if not path.is_file():
-        raise ModelError(f"{path}, the face of the demo corpus, is missing; reinstall the package scikit-image")
+        raise ModelError(f"{path}, the face of the demo corpus, is missing; run `pip install 'emoadapt[demo]'`")
     return path
 
 

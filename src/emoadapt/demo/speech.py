@@ -84,7 +84,7 @@ def _synthesise(
         data = espeakng_loader.get_data_path()
     except (ImportError, OSError, RuntimeError) as error:
         raise ModelError(
-            f"espeak-ng, which speaks the demo corpus, cannot be loaded ({error}); install the package espeakng-loader"
+            f"espeak-ng, which speaks the demo corpus, cannot be loaded ({error}); run `pip install 'emoadapt[demo]'`"
         ) from None
     pieces: list[bytes] = []
 

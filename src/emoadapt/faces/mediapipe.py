@@ -22,5 +22,5 @@ def import_mediapipe() -> ModuleType:
             return pool.submit(importlib.import_module, "mediapipe").result()
     except (ImportError, OSError) as error:
         raise ModelError(
-            f"MediaPipe cannot be loaded ({error}); run `pip install mediapipe`, or choose another detector"
+            f"MediaPipe cannot be loaded ({error}); run `pip install 'emoadapt[mediapipe]'`, or choose another detector"
         ) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from emoadapt.errors import ModelError
+from emoadapt.errors import ModelError, explain_missing_library
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,8 @@ def load_opencv(threads: int = 1) -> ModuleType:
         import cv2
     except ImportError as error:
         raise ModelError(
-            f"OpenCV cannot be loaded ({error}); run `pip install --force-reinstall 'opencv-python-headless<5'`, "
+            explain_missing_library(error)
+            or f"OpenCV cannot be loaded ({error}); run `pip install --force-reinstall 'opencv-python-headless<5'`, "
             "which needs no libGL of the system"
         ) from None
     cv2.setNumThreads(threads)

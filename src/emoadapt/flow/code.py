@@ -34,6 +34,8 @@ EXEMPT = {
     "emoadapt.config.papers": "finds a table of published values, whose bytes are in params",
     "emoadapt.config.reading": "reads the configuration; what a job reads of it is in params",
     "emoadapt.config.study": "lists models, runs and weights; a job's own are in its name and params",
+    "emoadapt.errors.explain_missing_library": "says which library is missing",
+    "emoadapt.errors.explain_extra": "says which library is missing",
     "emoadapt.cli._study": "reads the configuration; what a job reads of it is in params",
     "emoadapt.cli._take_gpus": "shares out GPUs",
     "emoadapt.cli._origins": "names inputs; Snakemake is told the same, and compares them",

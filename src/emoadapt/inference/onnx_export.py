@@ -186,6 +186,8 @@ def _trace(classifier: EmotionClassifier, shortest: int) -> Any:
     Raises:
         ModelError: torch cannot export it.
     """
+    import onnxscript  # noqa: F401  (a missing one is named here; torch says it in other words)
+
     free = {
         0: torch.export.Dim("batch", min=1),
         1: torch.export.Dim("samples", min=shortest, max=classifier.backbone.parts.longest),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from emoadapt.errors import ModelError
+from emoadapt.errors import ModelError, explain_missing_library
 from emoadapt.layers.heads import seeded
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def add_adapters(model: nn.Module, settings: Lora, model_type: str) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise ModelError("adapters (`lora`) need the library peft; install it with `pip install peft`") from error
+        raise ModelError(f"adapters (`lora`): {explain_missing_library(error) or error}") from error
     model.requires_grad_(False)
     modules = settings.modules or OTHERS.get(model_type, ATTENTION)
     config = LoraConfig(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emoadapt.errors import TrainingError
+from emoadapt.errors import TrainingError, explain_missing_library
 from emoadapt.machine.ranks import find_rank
 from emoadapt.storage.spreadsheets import CsvWriter
 from emoadapt.training.watchers import Watcher
@@ -48,10 +48,7 @@ class TrainingLog(Watcher):
             try:
                 import tensorboardX  # noqa: F401
             except ImportError as error:
-                raise TrainingError(
-                    "`logs: [tensorboard]` needs the library tensorboardX; install it with `pip install tensorboardX`, or "
-                    "write `logs: [csv]`"
-                ) from error
+                raise TrainingError(f"`logs: [tensorboard]`: {explain_missing_library(error) or error}") from error
         self._table: Path | None = None
         self._events: Any = None
         self._optimizer: torch.optim.Optimizer | None = None

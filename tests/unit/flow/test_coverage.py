@@ -319,7 +319,7 @@ def test_every_library_that_is_imported_decides_something_or_is_named(graph: Gra
     tops = {name.partition(".")[0] for tree in trees for name in code._list_imports(ast.walk(tree), "emoadapt")}
     foreign = tops - set(sys.stdlib_module_names) - {"emoadapt", "", "__future__"}
     aside = {
-        "espeakng_loader", "mediapipe", "onnx", "huggingface_hub", "pooch", "requests", "snakemake_interface_logger_plugins",
+        "espeakng_loader", "mediapipe", "onnx", "onnxscript", "huggingface_hub", "pooch", "requests", "snakemake_interface_logger_plugins",
         "jinja2", "tqdm", "google",
     }  # fmt: skip
     known = {name for name in foreign if code.name_distribution(name) in LIBRARIES or name in code.IDLE_LIBRARIES}

@@ -108,7 +108,9 @@ def test_tensorboard_gets_the_same_values(folder: Path) -> None:
 
 def test_missing_library_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(TrainingError, match=r"needs the library tensorboardX; install it with"):
+    with pytest.raises(
+        TrainingError, match=r"the library tensorboardX is missing; install it with: pip install 'emoadapt\[training\]'"
+    ):
         open_logs(("tensorboard",))
 
 
