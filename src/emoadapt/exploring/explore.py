@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from emoadapt.errors import DataError
 from emoadapt.exploring.advice import list_advice
 from emoadapt.exploring.clips import CLIP, list_clips
 from emoadapt.exploring.counts import count_labels, count_reasons, count_statuses, cross_speakers
@@ -17,7 +18,7 @@ from emoadapt.exploring.decoding import collect_contents, measure_sound
 from emoadapt.exploring.features import Feature, find_tables, list_remarks, read_features
 from emoadapt.exploring.lengths import measure_lengths
 from emoadapt.exploring.maps import Map, Method, choose_features, draw_map
-from emoadapt.exploring.oddities import list_oddities
+from emoadapt.exploring.oddities import list_copies, list_oddities
 from emoadapt.exploring.outliers import find_outliers
 from emoadapt.exploring.page import Findings, write_page
 from emoadapt.exploring.samples import choose_samples, name_reasons
@@ -70,10 +71,17 @@ def explore_corpus(study: Study, corpus: str, results: Path, output: Path, wishe
     features, unread = read_features(tables, clips)
     maps = _draw_maps(features, wishes)
     findings = _examine(study, corpus, clips, features, [one for one in maps if isinstance(one, Map)], wishes)
-    findings.notes = notes
+    findings.notes = [*_find_copies(results / "manifests" / corpus), *notes]
     findings.gaps = [one for one in maps if isinstance(one, str)]
     findings.advice = list_advice(study, corpus, features, refused | unread, list(wishes.configfiles))
     write_page(study, corpus, findings, output)
+
+
+def _find_copies(folder: Path) -> list[str]:
+    try:
+        return list_copies(sorted(folder.glob("*.parquet")))
+    except DataError as error:
+        return [str(error)]
 
 
 def _draw_maps(features: dict[str, Feature], wishes: Wishes) -> list[Map | str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import polars as pl
 
 from emoadapt.errors import show
 from emoadapt.exploring.counts import LabelCount, Matrix, StatusCount
+from emoadapt.schema import UNREADABLE
+from emoadapt.storage.frames import read_frame
 
 FEW = 10
 """Clips below which a label is called rare."""
@@ -24,6 +27,26 @@ def list_oddities(
         if one.failed:
             found.append(f"{one.failed:,} clips could not be read, or not be worked on, by {one.feature}.")
     return found + _judge_single(clips)
+
+
+def list_copies(manifests: Sequence[Path]) -> list[str]:
+    """A sentence if files of different names have the same content, by the fingerprints of the last run.
+
+    Args:
+        manifests: MANIFEST shards; none where the corpus was never run.
+
+    Raises:
+        DataError: a manifest is damaged or of another version.
+    """
+    if not manifests:
+        return []
+    known = read_frame(manifests, columns=["media", "fingerprint"]).filter(pl.col("fingerprint") != UNREADABLE)
+    groups = known.group_by("fingerprint").agg(pl.col("media").unique().sort())
+    copies = groups.filter(pl.col("media").list.len() > 1).sort(pl.col("media").list.first())["media"].to_list()
+    if not copies:
+        return []
+    named = show((" = ".join(group) for group in copies), 3)
+    return [f"{sum(map(len, copies)):,} files have the same content as another one: {named}."]
 
 
 def _judge_labels(clips: pl.DataFrame, labels: Sequence[LabelCount]) -> list[str]:

@@ -46,7 +46,7 @@ function drawMap(place) {
   var state = { map: 0, column: ["label", "speaker", "sex", "split"].find(function (name) {
     return DATA.clips.some(function (clip) { return clip[name]; });
   }) || "label", picked: -1 };
-  var left = make("div"), right = make("div", { "class": "picked", "aria-live": "polite" }, make("p", { "class": "soft" }, "No clip is chosen."));
+  var left = make("div"), right = make("div", { "class": "detail", "aria-live": "polite" }, make("p", { "class": "soft" }, "No clip is chosen."));
   place.appendChild(choicesOfMap(state, redraw));
   place.appendChild(left);
   place.appendChild(right);

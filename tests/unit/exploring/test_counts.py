@@ -2,10 +2,12 @@
 
 import polars as pl
 
+from emoadapt import schema
 from emoadapt.exploring.clips import CLIP
 from emoadapt.exploring.counts import count_labels, count_reasons, count_statuses, cross_speakers, list_facts
 from emoadapt.exploring.features import list_remarks
-from emoadapt.exploring.oddities import list_oddities
+from emoadapt.exploring.oddities import list_copies, list_oddities
+from emoadapt.storage.tables import write_table
 
 SECONDS = pl.DataFrame({CLIP: [0, 1, 2], "seconds": [1.0, 5.0, 2.0]}, schema={CLIP: pl.UInt32, "seconds": pl.Float64})
 
@@ -87,3 +89,15 @@ def test_statuses_and_reasons_are_those_of_the_tables(clips, make_feature):
     assert any(
         "2 clips could not be read" in said for said in list_oddities(clips, [], None, count_statuses([feature], 6))
     )
+
+
+def test_copies_are_named_and_unreadable_files_are_none(tmp_path):
+    marks = {"a": "x", "b": "y", "c": "x", "d": schema.UNREADABLE, "e": schema.UNREADABLE}
+    rows = [
+        {"utterance_id": f"talks/{name}", "media": f"{name}.wav", "fingerprint": mark} for name, mark in marks.items()
+    ]
+    # Two segments of one file are no copies.
+    rows.append({"utterance_id": "talks/b#1.00-2.00", "media": "b.wav", "fingerprint": "y"})
+    write_table(tmp_path / "000.parquet", rows, schema.MANIFEST)
+    assert list_copies([tmp_path / "000.parquet"]) == ["2 files have the same content as another one: a.wav = c.wav."]
+    assert list_copies([]) == []
