@@ -14,18 +14,19 @@ _LOG_FROM = 20.0
 """Ratio of the largest to the median value from which the axis is logarithmic, if all values are positive."""
 
 
-def draw_histogram(values: Sequence[float], unit: str, *, log: bool | None = None) -> Markup:
+def draw_histogram(values: Sequence[float], unit: str, *, log: bool | None = None, span: float = 0.0) -> Markup:
     """Draw how often values occur; what a bar counts stands in its title.
 
     Args:
         values: at least one.
         unit: of the axis.
         log: whether the axis is logarithmic; None: if the largest value is 20 times the median or more.
+        span: that the axis covers at least, so that tiny differences do not look large.
     """
     given = np.asarray(values, np.float64)
     if log is None:
         log = bool(given.min() > 0 and given.max() >= _LOG_FROM * np.median(given))
-    edges = _choose_edges(np.log10(given) if log else given)
+    edges = _choose_edges(np.log10(given) if log else given, span)
     counts, _ = np.histogram(np.log10(given) if log else given, edges)
     names = [_name(10**edge if log else edge) for edge in edges]
     low, high, top = edges[0], edges[-1], max(1, int(counts.max()))
@@ -58,10 +59,11 @@ def draw_histogram(values: Sequence[float], unit: str, *, log: bool | None = Non
     )  # fmt: skip
 
 
-def _choose_edges(values: np.ndarray) -> np.ndarray:
+def _choose_edges(values: np.ndarray, span: float) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
-    if high <= low:
-        low, high = low - 0.5, high + 0.5
+    wider = (span or float(high <= low)) - (high - low)
+    if wider > 0:
+        low, high = low - wider / 2, high + wider / 2
     # Rice's rule.
     bars = min(max(round(2 * len(values) ** (1 / 3)), _FEWEST_BARS), _MOST_BARS)
     return np.linspace(low, high, bars + 1)

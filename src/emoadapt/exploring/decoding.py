@@ -91,10 +91,11 @@ def collect_contents(
     """
     problem = None if Path(study.corpora[corpus].root).is_dir() else "the media do not exist yet"
     contents = {number: Content(problem=problem) for number in clips[CLIP]}
-    video = "video" in study.corpora[corpus].modalities
-    if (video or "audio" not in features) and not problem:
-        contents |= dict(_decode(study, corpus, clips, video))
-    for number, row in _read(features.get("audio"), contents, ["audio"]):
+    video, sound = "video" in study.corpora[corpus].modalities, features.get("audio")
+    unheard = clips if video or sound is None else clips.filter(~pl.col(CLIP).is_in(sound.rows[CLIP].implode()))
+    if unheard.height and not problem:
+        contents |= dict(_decode(study, corpus, unheard, video))
+    for number, row in _read(sound, contents, ["audio"]):
         contents[number].take_sound(row["audio"])
     for number, row in _read(features.get("faces"), contents, ["n_frames", "crops"]):
         contents[number].take_faces(row["n_frames"], row["crops"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from emoadapt.errors import DataError
+from emoadapt.errors import DataError, EmoadaptError
 from emoadapt.exploring.clips import CLIP, ID
 from emoadapt.plugins import list_plugins
 from emoadapt.storage.frames import to_frame
@@ -75,7 +75,7 @@ def find_tables(study: Study, corpus: str, results: Path) -> tuple[dict[str, lis
         paths = [path for path in paths if path.exists()]
         try:
             origins.refuse_other_settings(paths, results)
-        except DataError as error:
+        except EmoadaptError as error:
             refused[feature] = str(error)
         else:
             found |= {feature: paths} if paths else {}

@@ -119,7 +119,7 @@ def write_page(study: Study, corpus: str, findings: Findings, output: Path) -> N
         attributes=_draw_attributes(findings.clips),
         filters=rows.list_filters(),
         data=encode_pages([_encode_maps(findings.maps, rows)]),
-        number=number,
+        decibels=lambda value: number(round(value, 1) or 0.0, 1),
         constants={"fence": FENCE, "neighbours": NEIGHBOURS, "silence": SILENCE_DB, "seconds": SHOWN_SECONDS},
         style=(shared / "report.css").read_text(encoding="utf-8") + (_FOLDER / "page.css").read_text(encoding="utf-8"),
         script=script,
@@ -216,8 +216,8 @@ def _draw_levels(levels: Iterable[Levels]) -> list[tuple[str, Any]]:
         [("Clipping: samples at full scale", draw_histogram(clipped, "% of a clip", log=False))] if any(clipped) else []
     )
     return [
-        ("RMS level of a clip", draw_histogram([one.rms for one in found], "dBFS")),
-        ("Largest sample of a clip", draw_histogram([one.peak for one in found], "dBFS")),
+        ("RMS level of a clip", draw_histogram([one.rms for one in found], "dBFS", span=2)),
+        ("Largest sample of a clip", draw_histogram([one.peak for one in found], "dBFS", span=2)),
         (f"Silence: frames {SILENCE_DB:g} dB below the clip's loudest", draw_histogram([100 * one.silent for one in found], "% of a clip")),
         *clipping,
     ]  # fmt: skip

@@ -84,8 +84,8 @@ def test_holes_of_speakers_and_labels_are_marked(folder):
     assert "1 of 2 speakers lack a label: 1 hole," in text_of(page) and page.count('class="number hole"') == 1
 
 
-def write_results(folder: Path) -> None:
-    """Sound, faces, words and vectors of the clips."""
+def write_results(folder: Path, computed: int = 12) -> None:
+    """Sound, faces, words and vectors of the first clips."""
     ids = sorted(f"talks/{EVIL if not number else f'{number} {chr(39)}a&b{chr(39)}'}" for number in range(12))
     crop = cv2.imencode(".jpg", np.full((8, 8, 3), 99, np.uint8))[1].tobytes()
     samples = np.round(3000 * np.sin(np.arange(8000) / 20)).astype("<i2")
@@ -100,7 +100,7 @@ def write_results(folder: Path) -> None:
             {"utterance_id": name, "key": "k", "status": "failed", "reason": f"truncated: {EVIL}"}
             if i == 5
             else {"utterance_id": name, "key": "k", "status": "ok", **make(i)}
-            for i, name in enumerate(ids)
+            for i, name in enumerate(ids[:computed])
         ]
         write_table(folder / f"results/features/{feature}/talks/000.parquet", rows, schema.feature_table(feature))
 
@@ -116,6 +116,14 @@ def test_what_is_computed_is_shown(folder):
     assert "results/features/faces" not in page and "results/features/transcript" not in page
     with pytest.raises(ConfigError, match="--feature rms"):
         explore(folder, features=["rms"])
+
+
+def test_clips_that_are_not_computed_yet_are_decoded(folder):
+    write_results(folder, computed=3)
+    page = explore(folder, samples=12)
+    # All but the file that is no sound.
+    assert page.count('class="wave"') == 11 and "failed: undecodable" in text_of(page)
+    assert "audio 3 0 0 0 9" in text_of(page), "status by feature"
 
 
 def test_a_damaged_table_is_named_and_the_rest_is_shown(folder):
