@@ -100,7 +100,7 @@ def _is_bare_configfile(argument: str, before: Sequence[str]) -> bool:
     """Detect a YAML file without `--configfile` behind a command that reads a study."""
     return (
         argument.endswith((".yaml", ".yml"))
-        and before[:1] in (["check"], ["plan"], ["contact-sheet"], ["subset"], ["models"])
+        and before[:1] in (["check"], ["plan"], ["contact-sheet"], ["explore"], ["subset"], ["models"])
         and not argument.startswith("-")
         and not before[-1].startswith("-")
         and before[-2:-1] != ["--configfile"]
@@ -340,6 +340,33 @@ def contact_sheet(
     sheet = draw_contact_sheet(Path(study.corpora[corpus].root), manifests, tables, clips, feature)
     write_contact_sheet(sheet, output)
     print(output)
+
+
+@app.command(rich_help_panel=FOR_PEOPLE)
+def explore(
+    corpus: str,
+    output: Annotated[
+        Path | None, typer.Option(help="HTML file to write (default: explore/CORPUS.html in the folder of results).")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Clips to show, drawn at random.")] = 24,
+    feature: Annotated[
+        list[str] | None, typer.Option(help="Feature to draw a map of, repeatable (default: eGeMAPS, face, text).")
+    ] = None,
+    method: Annotated[Literal["pca", "umap"], typer.Option("--map", help="Projection of the map.")] = "pca",
+    points: Annotated[int, typer.Option(min=3, help="Clips on a map, at most.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    configfile: ConfigFiles = None,
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
+) -> None:
+    """Write a page about a corpus before any training: labels, lengths, levels, what is missing, samples, outliers."""
+    from emoadapt.exploring.explore import Wishes, explore_corpus
+
+    study = _study_of(results, configfile)
+    if corpus not in study.corpora:
+        raise ConfigError(f"there is no corpus {corpus}; there is {', '.join(study.corpora)}")
+    page = output or results / "explore" / f"{corpus}.html"
+    explore_corpus(study, corpus, results, page, Wishes(samples, points, feature or [], method, seed, configfile or []))
+    print(page)
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)

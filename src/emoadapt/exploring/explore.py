@@ -1,0 +1,135 @@
+"""Explore a corpus: what `emoadapt explore` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from emoadapt.errors import DataError
+from emoadapt.exploring.advice import list_advice
+from emoadapt.exploring.clips import CLIP, list_clips
+from emoadapt.exploring.counts import count_labels, count_reasons, count_statuses, cross_speakers
+from emoadapt.exploring.decoding import collect_contents, measure_sound
+from emoadapt.exploring.features import Feature, find_tables, list_remarks, read_features
+from emoadapt.exploring.lengths import measure_lengths
+from emoadapt.exploring.maps import Map, Method, choose_features, draw_map
+from emoadapt.exploring.oddities import list_copies, list_oddities
+from emoadapt.exploring.outliers import find_outliers
+from emoadapt.exploring.page import Findings, write_page
+from emoadapt.exploring.samples import choose_samples, name_reasons
+
+if TYPE_CHECKING:
+    from emoadapt.config import Study
+
+MOST_MEASURED, MOST_DECODED = 1000, 48
+"""Clips whose levels are measured: of decoded sound, and where the sound must be decoded first."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asks for.
+
+    Args:
+        samples: clips to draw at random and show.
+        points: clips of a map at most.
+        features: features to draw maps of; empty: the usual ones.
+        method: how maps are projected.
+        seed: of all draws.
+        configfiles: as on the command line, for the commands that the page advises.
+    """
+
+    samples: int = 24
+    points: int = 2000
+    features: Sequence[str] = ()
+    method: Method = "pca"
+    seed: int = 0
+    configfiles: Sequence[Path] = field(default_factory=list)
+
+
+def explore_corpus(study: Study, corpus: str, results: Path, output: Path, wishes: Wishes) -> None:
+    """Write the page of a corpus.
+
+    Args:
+        study: the configuration.
+        corpus: one of its corpora.
+        results: folder of results, which may be missing.
+        output: HTML file to write.
+        wishes: what is asked for.
+
+    Raises:
+        CorpusError: the corpus cannot be listed.
+        ConfigError: a map is wanted of a feature that is not computed, or by a package that is not installed.
+    """
+    config = study.corpora[corpus]
+    clips, notes = list_clips(corpus, config)
+    tables, refused = find_tables(study, corpus, results)
+    features, unread = read_features(tables, clips)
+    maps = _draw_maps(features, wishes)
+    findings = _examine(study, corpus, clips, features, [one for one in maps if isinstance(one, Map)], wishes)
+    findings.notes = [*_find_copies(results / "manifests" / corpus), *notes]
+    findings.gaps = [one for one in maps if isinstance(one, str)]
+    findings.advice = list_advice(study, corpus, features, refused | unread, list(wishes.configfiles))
+    write_page(study, corpus, findings, output)
+
+
+def _find_copies(folder: Path) -> list[str]:
+    try:
+        return list_copies(sorted(folder.glob("*.parquet")))
+    except DataError as error:
+        return [str(error)]
+
+
+def _draw_maps(features: dict[str, Feature], wishes: Wishes) -> list[Map | str]:
+    names = choose_features(features, list(wishes.features))
+    return [draw_map(features[name], wishes.points, wishes.method, wishes.seed) for name in names]
+
+
+def _examine(
+    study: Study, corpus: str, clips: pl.DataFrame, features: dict[str, Feature], maps: list[Map], wishes: Wishes
+) -> Findings:
+    """Count everything, and look at the clips that are shown."""
+    rng = np.random.default_rng(wishes.seed)
+    audio = features.get("audio")
+    lengths = measure_lengths(clips, audio, Path(study.corpora[corpus].root), rng)
+    clips = clips.join(lengths.seconds, on=CLIP, how="left")
+    pool = clips[CLIP].to_numpy() if audio is None else audio.usable()[CLIP].to_numpy()
+    heard = np.sort(rng.choice(pool, min(MOST_DECODED if audio is None else MOST_MEASURED, len(pool)), replace=False))
+    if audio is None:
+        contents = collect_contents(study, corpus, clips[heard], features)
+        levels = {clip: content.levels for clip, content in contents.items() if content.levels}
+    else:
+        contents, levels = {}, measure_sound(audio, heard.tolist())
+    remarks = list_remarks(features.values())
+    known = lengths.seconds[CLIP].to_numpy(), lengths.seconds["seconds"].to_numpy()
+    outliers, reasons = find_outliers(known, levels, maps), count_reasons(remarks)
+    drawn_from = (heard if audio is None else clips[CLIP].to_numpy()).tolist()
+    troubled = [(clip, "cannot be used") for clip, content in contents.items() if content.problem]
+    extremes = lengths.list_extremes()
+    chosen = choose_samples(drawn_from, wishes.samples, [*troubled, *name_reasons(reasons)], extremes, outliers, rng)
+    others = [clip for clip in chosen if clip not in contents]
+    contents |= collect_contents(study, corpus, clips[others], features) if others else {}
+    labels = count_labels(clips, lengths.seconds)
+    matrix = cross_speakers(clips, [one.label for one in labels])
+    statuses = count_statuses(features.values(), clips.height)
+    return Findings(
+        clips=clips,
+        lengths=lengths,
+        levels=levels,
+        labels=labels,
+        matrix=matrix,
+        statuses=statuses,
+        reasons=reasons,
+        remarks=remarks,
+        oddities=list_oddities(clips, labels, matrix, statuses),
+        maps=maps,
+        outliers=outliers,
+        samples={clip: (whys, contents[clip]) for clip, whys in chosen.items()},
+        decoded=len(contents) if audio is None else 0,
+        strangers={name: feature.strangers for name, feature in features.items() if feature.strangers},
+        seed=wishes.seed,
+    )

@@ -1,0 +1,95 @@
+"""Sentences on what is odd about a corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from emoadapt.errors import show
+from emoadapt.exploring.counts import LabelCount, Matrix, StatusCount
+from emoadapt.schema import UNREADABLE
+from emoadapt.storage.frames import read_frame
+
+FEW = 10
+"""Clips below which a label is called rare."""
+MUCH = 0.5
+"""Share of a label's clips from which one speaker is named."""
+
+
+def list_oddities(
+    clips: pl.DataFrame, labels: Sequence[LabelCount], matrix: Matrix | None, statuses: Sequence[StatusCount]
+) -> list[str]:
+    """One sentence each: labels, speakers, media and rows that a reader should know of before training."""
+    found = [*_judge_labels(clips, labels), *_judge_speakers(clips, labels, matrix)]
+    for one in statuses:
+        if one.failed:
+            found.append(f"{one.failed:,} clips could not be read, or not be worked on, by {one.feature}.")
+    return found + _judge_single(clips)
+
+
+def list_copies(manifests: Sequence[Path]) -> list[str]:
+    """A sentence if files of different names have the same content, by the fingerprints of the last run.
+
+    Args:
+        manifests: MANIFEST shards; none where the corpus was never run.
+
+    Raises:
+        DataError: a manifest is damaged or of another version.
+    """
+    if not manifests:
+        return []
+    known = read_frame(manifests, columns=["media", "fingerprint"]).filter(pl.col("fingerprint") != UNREADABLE)
+    groups = known.group_by("fingerprint").agg(pl.col("media").unique().sort())
+    copies = groups.filter(pl.col("media").list.len() > 1).sort(pl.col("media").list.first())["media"].to_list()
+    if not copies:
+        return []
+    named = show((" = ".join(group) for group in copies), 3)
+    return [f"{sum(map(len, copies)):,} files have the same content as another one: {named}."]
+
+
+def _judge_labels(clips: pl.DataFrame, labels: Sequence[LabelCount]) -> list[str]:
+    if not labels:
+        return ["No clip has a label."] if clips["arousal"].null_count() == clips.height else []
+    found = []
+    if without := clips["label"].null_count():
+        found.append(f"{without:,} of {clips.height:,} clips have no label.")
+    if rare := [f"{one.label} ({one.clips})" for one in labels if one.clips < FEW]:
+        found.append(f"Labels with fewer than {FEW} clips: {show(rare)}.")
+    if sided := [one.label for one in labels if (one.female + one.male) and not (one.female and one.male)]:
+        both = clips["sex"].drop_nulls().n_unique() > 1
+        found += [f"Labels with clips of women alone, or of men alone: {show(sided)}."] if both else []
+    return found
+
+
+def _judge_speakers(clips: pl.DataFrame, labels: Sequence[LabelCount], matrix: Matrix | None) -> list[str]:
+    if matrix is None or matrix.speakers < 2:
+        return []
+    found = []
+    if matrix.incomplete:
+        found.append(
+            f"{matrix.incomplete:,} of {matrix.speakers:,} speakers lack at least one label; {matrix.holes:,} of "
+            f"{matrix.speakers * len(matrix.labels):,} pairs of speaker and label have no clip."
+        )
+    shares = (
+        clips.filter(pl.col("label").is_not_null() & pl.col("speaker").is_not_null())
+        .group_by(pl.col("label").cast(pl.String), pl.col("speaker").cast(pl.String))
+        .len()
+        .sort("len", "speaker", descending=[True, False])
+    )
+    totals = {one.label: one.clips for one in labels}
+    many = [row for row in shares.iter_rows() if row[2] >= MUCH * totals[row[0]] and totals[row[0]] >= FEW]
+    if many:
+        named = [f"{n:,} of {totals[label]:,} of {label} ({speaker})" for label, speaker, n in many]
+        found.append(f"One speaker has half or more of a label's clips: {show(named)}.")
+    return found
+
+
+def _judge_single(clips: pl.DataFrame) -> list[str]:
+    """Sentences on speakers with a single clip."""
+    counts = clips["speaker"].drop_nulls().value_counts()
+    single = counts.filter(pl.col("count") == 1).height
+    if not single or counts.height < 2:
+        return []
+    return [f"{single:,} of {counts.height:,} speakers have a single clip."]

@@ -1,0 +1,105 @@
+"""Outliers: clips whose length, level or place among the others is far from the usual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emoadapt.exploring.levels import Levels
+from emoadapt.exploring.maps import Map
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+Say = Callable[[float, float, float], str]
+"""Sentence for a value and the two quartiles."""
+
+FENCE = 3.0
+"""Interquartile ranges beyond the quartiles, from which a value is far out (Tukey, 1977)."""
+MOST_OF_A_KIND = 10
+CLIPPED = 0.01
+"""Share of samples at full scale from which a clip is listed, as extraction notes it."""
+_FEWEST = 8
+"""Values from which quartiles say something."""
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """A clip that is far out.
+
+    Args:
+        clip: its number.
+        kind: `length`, `level`, `clipping`, `silence`, or a feature.
+        why: a sentence.
+        excess: how far it lies beyond the fence, in interquartile ranges.
+    """
+
+    clip: int
+    kind: str
+    why: str
+    excess: float
+
+
+def find_outliers(
+    seconds: tuple[NDArray[np.int64], NDArray[np.float64]], levels: Mapping[int, Levels], maps: Sequence[Map]
+) -> list[Outlier]:
+    """List clips that are far out, at most ten of each kind, the farthest first.
+
+    Args:
+        seconds: numbers of clips, and their lengths in s.
+        levels: clip -> its levels.
+        maps: maps of features.
+    """
+    numbers = np.fromiter(levels, np.int64)
+    found = [
+        _judge("length", *seconds, lambda v, low, high: f"{v:.2f} s long; half of the clips have {low:.2f} to {high:.2f} s", log=True),
+        _judge(
+            "level", numbers, [level.rms for level in levels.values()],
+            lambda v, low, high: f"{v:.1f} dBFS (RMS); half of the clips have {low:.1f} to {high:.1f}",
+        ),
+        _judge(
+            "silence", numbers, [level.silent for level in levels.values()],
+            lambda v, low, high: f"{100 * v:.0f} % of it is silent; half of the clips have {100 * low:.0f} to {100 * high:.0f} %",
+        ),
+        [
+            Outlier(clip, "clipping", f"{100 * level.clipped:.1f} % of its samples are at full scale", level.clipped)
+            for clip, level in levels.items()
+            if level.clipped >= CLIPPED
+        ],
+    ]  # fmt: skip
+    found += [_judge_map(drawn) for drawn in maps]
+    return [one for kind in found for one in sorted(kind, key=lambda one: (-one.excess, one.clip))[:MOST_OF_A_KIND]]
+
+
+def _judge_map(drawn: Map) -> list[Outlier]:
+    if not len(drawn.distances):
+        return []
+    usual = float(np.median(drawn.distances)) or 1.0
+    return [
+        one
+        for one in _judge(
+            drawn.feature, drawn.clips, drawn.distances,
+            lambda v, low, high: f"its nearest clips by {drawn.feature} are {v / usual:.1f} times as far as usual", log=True,
+        )
+        if drawn.distances[np.searchsorted(drawn.clips, one.clip)] > usual
+    ]  # fmt: skip
+
+
+def _judge(kind: str, clips: ArrayLike, values: ArrayLike, say: Say, *, log: bool = False) -> list[Outlier]:
+    """Values beyond the fences, of logarithms where `log`; none where most values are the same."""
+    numbers, given = np.asarray(clips, np.int64), np.asarray(values, np.float64)
+    if log:
+        numbers, given = numbers[given > 0], given[given > 0]
+    if len(given) < _FEWEST:
+        return []
+    scaled = np.log(given) if log else given
+    low, high = np.quantile(scaled, [0.25, 0.75])
+    if high <= low:
+        return []
+    excess = np.maximum(low - scaled, scaled - high) / (high - low) - FENCE
+    quartiles = (np.exp([low, high]) if log else np.array([low, high])).tolist()
+    far = np.flatnonzero(excess > 0)
+    return [Outlier(int(numbers[i]), kind, say(float(given[i]), *quartiles), float(excess[i])) for i in far]
