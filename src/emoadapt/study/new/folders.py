@@ -1,0 +1,217 @@
+"""Corpora in a folder: published ones, tables, or media alone."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from emoadapt.errors import ConfigError, CorpusError, EmoadaptError, show
+from emoadapt.listing.folders import FolderContent, describe_passed_over, survey_folder
+from emoadapt.plugins import check_plugin
+from emoadapt.study.new.columns import choose_columns
+from emoadapt.study.new.drafts import FOLDERS, NONE, Draft, Wishes, name_plainly
+from emoadapt.study.new.patterns import Place, find_folder_label, find_label, find_speaker, list_places
+from emoadapt.study.new.pictures import choose_modalities
+from emoadapt.study.new.published import draft_published, find_matches
+from emoadapt.study.new.tables import MediaTable, find_table, locate_from
+
+COVERED = 0.9
+"""Share of a folder's media from which a table is taken for that of the whole folder."""
+
+
+def find_corpora(folder: Path, wishes: Wishes) -> list[Draft]:
+    """Propose corpora for a folder: one, or one for each folder below it.
+
+    Raises:
+        ConfigError: a wish cannot be fulfilled.
+        CorpusError: there are no media, or what is there cannot be read.
+    """
+    if not folder.is_dir():
+        raise CorpusError(f"{folder} is not a folder; name the folder that holds your audio or video files")
+    content = survey_folder(folder)
+    if not content.media:
+        passed = describe_passed_over(content.others, content.hidden)
+        raise CorpusError(
+            f"{folder} holds no audio or video file ({passed or 'it is empty'}); name the folder that holds your clips"
+        )
+    if wishes.importer is not None:
+        return [_draft_wished(folder, content, wishes, check_plugin("corpora", wishes.importer))]
+    return _propose(folder, content, wishes)
+
+
+def _draft_wished(folder: Path, content: FolderContent, wishes: Wishes, importer: str) -> Draft:
+    if importer == "folder":
+        return draft_folder(folder, content.media, wishes)
+    if importer == "csv":
+        read, faults = find_table(folder, content.media, content.others)
+        if read is None:
+            raise (
+                faults[0]
+                if faults
+                else CorpusError(f"no table below {folder} names its media files; see docs/corpora.md")
+            )
+        return draft_table(folder, content.media, read, wishes)
+    return draft_published(folder, content.media, importer, "you named the importer")
+
+
+def _propose(folder: Path, content: FolderContent, wishes: Wishes) -> list[Draft]:
+    failed = []
+    for match in find_matches(content.media):
+        try:
+            return [draft_published(folder, content.media, match.importer, match.describe())]
+        except EmoadaptError as error:
+            failed.append(f"{match.describe()}, but it cannot be read as that: {error}")
+    below = _group(content.media)
+    read, faults = find_table(folder, content.media, content.others)
+    if read is not None and len(set(read.media)) >= COVERED * len(content.media):
+        return [draft_table(folder, content.media, read, wishes)]
+    if len(below) > 1 and (drafts := _propose_parts(folder, below, wishes)):
+        return drafts
+    if read is not None:
+        return [draft_table(folder, content.media, read, wishes)]
+    if faults:
+        raise CorpusError(f"{faults[0]}. To do without this table: --importer folder")
+    draft = draft_folder(folder, content.media, wishes)
+    draft.doubts += [*failed, *_note_tables(content)]
+    return [draft]
+
+
+def _group(media: Sequence[str]) -> dict[str, list[str]]:
+    """Media by the first folder of their paths."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in media:
+        first, _, rest = path.partition("/")
+        groups[first if rest else ""].append(path)
+    return dict(groups)
+
+
+def _propose_parts(folder: Path, below: dict[str, list[str]], wishes: Wishes) -> list[Draft]:
+    """Each folder below as a corpus, if at least one is a published corpus or has a table; else none."""
+    drafts = [
+        draft
+        for name in sorted(below)
+        if name
+        for draft in _propose(folder / name, survey_folder(folder / name), wishes)
+    ]
+    if all(draft.section["importer"] == "folder" for draft in drafts):
+        return []
+    if below.get(""):
+        drafts[0].doubts.append(
+            f"{len(below[''])} media files that lie directly in {folder} belong to no corpus: {show(below[''])}"
+        )
+    return drafts
+
+
+def _note_tables(content: FolderContent) -> list[str]:
+    tables = [path for path in content.others if path.lower().endswith((".csv", ".tsv", ".tab"))]
+    return [f"{show(tables)} names none of the media files, and is not read"] if tables else []
+
+
+def draft_table(folder: Path, media: Collection[str], read: MediaTable, wishes: Wishes) -> Draft:
+    """Propose a corpus that a table lists.
+
+    Raises:
+        ConfigError: a column that is wished for is not there.
+        CorpusError: rows name no files, or cannot be read.
+    """
+    read.refuse_missing()
+    columns = choose_columns(read, wishes)
+    root = folder / read.prefix
+    named = [posixpath.relpath(path, read.prefix or ".") for path in dict.fromkeys(read.media)]
+    modalities, why = choose_modalities(root, named)
+    section: dict[str, Any] = {"importer": "csv", "root": str(root), "file": locate_from(root, read.path)}
+    section["columns"] = columns.mapping
+    section |= {"extension": read.extension} if read.extension else {}
+    section |= {"quoting": read.quoting} if read.quoting != "standard" else {}
+    section["modalities"] = modalities
+    unread = [name for name in read.table.header if name and name not in columns.mapping.values()]
+    found = f"{read.path.name} names {len(named):,} of {len(media):,} media files in column {read.column}"
+    draft = Draft(folder, section, {"importer": found}, [found], columns.doubts, name_plainly(folder.name))
+    draft.why["columns"] = "; ".join(f"{ours}: {why}" for ours, why in columns.why.items())
+    draft.why["columns"] += f". Not read: {', '.join(unread)}" if unread else ""
+    draft.why |= {"modalities": why} if why else {}
+    return draft.read()
+
+
+def draft_folder(folder: Path, media: Sequence[str], wishes: Wishes) -> Draft:
+    """Propose a corpus of media alone, with labels and speakers from their names where these tell them.
+
+    Raises:
+        ConfigError: a wish cannot be fulfilled.
+        CorpusError: the media cannot be listed.
+    """
+    modalities, why = choose_modalities(folder, media)
+    found = f"{len(media):,} media files, without a table that names them"
+    draft = Draft(
+        folder, {"importer": "folder", "root": str(folder)}, {"importer": found}, [found], [], name_plainly(folder.name)
+    )
+    places = list_places(media)
+    label = _choose_label(draft, places, wishes)
+    _choose_speaker(draft, places, label, wishes)
+    draft.section["modalities"] = modalities
+    draft.why |= {"modalities": why} if why else {}
+    return draft.read()
+
+
+def _choose_label(draft: Draft, places: Sequence[Place], wishes: Wishes) -> Place | None:
+    """The place of the label, which is put into the section."""
+    if wishes.label == NONE:
+        return None
+    nearest = next((place for place in places if place.folder), None)
+    if wishes.label == FOLDERS:
+        if nearest is None:
+            raise ConfigError(
+                f"--label {FOLDERS}: some files lie directly in {draft.folder}; move them into folders named by label"
+            )
+        return _put_label(draft, nearest, "as you asked")
+    if wishes.label is not None:
+        raise ConfigError(f"--label {wishes.label}: {draft.folder} has no table; write {FOLDERS} or {NONE}")
+    if (place := find_label(places)) is not None:
+        return _put_label(draft, place, "words for emotions")
+    if (place := find_folder_label(places)) is None:
+        return None
+    if wishes.ask(f"Are the folders {place.show()} classes?", ["yes", "no"], "no") == "yes":
+        return _put_label(draft, place, "as you said")
+    draft.doubts.append(f"the folders {place.show()} may be classes, and are not read as such: --label {FOLDERS}")
+    return None
+
+
+def _put_label(draft: Draft, place: Place, why: str) -> Place:
+    if place.folder and place.name_group("label").endswith("{1}$"):
+        draft.section["label_from"], key = "parent", "label_from"
+    else:
+        draft.section["label_pattern"], key = place.name_group("label"), "label_pattern"
+    draft.why[key] = f"{why}: {place.show()}"
+    return place
+
+
+def _choose_speaker(draft: Draft, places: Sequence[Place], label: Place | None, wishes: Wishes) -> None:
+    """Put the pattern of the speaker into the section."""
+    if wishes.speaker == NONE:
+        return
+    if wishes.speaker == FOLDERS:
+        place = next((place for place in places if place.folder and place is not label), None)
+        if place is None:
+            raise ConfigError(
+                f"--speaker {FOLDERS}: the files of {draft.folder} do not all lie in folders; write a regular expression"
+            )
+        guess = False
+    elif wishes.speaker is not None:
+        draft.section["speaker_pattern"], draft.why["speaker_pattern"] = wishes.speaker, "as you asked"
+        return
+    else:
+        place, guess = find_speaker(places, label)
+    if place is None:
+        draft.doubts.append(
+            "the names of the files do not tell the speakers: --speaker REGEX, with a group (?P<speaker>...)"
+        )
+        return
+    if guess and wishes.ask(f"Are {place.show()} the speakers?", ["yes", "no"], "yes") == "no":
+        return
+    draft.section["speaker_pattern"] = place.name_group("speaker")
+    draft.why["speaker_pattern"] = f"{'a guess: ' if guess else ''}{len(place.counts)} names, {place.show()}"
+    if guess:
+        draft.doubts.append(f"{place.show()} are taken for speakers; see that these are people")
