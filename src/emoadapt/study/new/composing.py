@@ -265,7 +265,12 @@ def _write_finetunings(page: Page, proposal: Proposal) -> None:
             "train_on_dev": True,
         }
         page.entry("svm", svm, 1, "on descriptors, in seconds; each run chooses c without its test clips")
-        probe: dict[str, Any] = {"method": "probe", "backbones": [proposal.encoder], "classifier": "logistic", "layer": "best"}
+        probe: dict[str, Any] = {
+            "method": "probe",
+            "backbones": [proposal.encoder],
+            "classifier": "logistic",
+            "layer": "best",
+        }
         probe |= {"c": [0.01, 0.05, 0.25], **choose, "train_on_dev": True}
         page.entry(
             "probe", probe, 1, "on one layer of the frozen encoder, which each run chooses: a good start without a GPU"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,15 @@ def find_corpora(folder: Path, wishes: Wishes) -> list[Draft]:
         raise CorpusError(
             f"{folder} holds no audio or video file ({passed or 'it is empty'}); name the folder that holds your clips"
         )
-    if wishes.importer is not None:
-        return [_draft_wished(folder, content, wishes, check_plugin("corpora", wishes.importer))]
-    return _propose(folder, content, wishes)
+    wished = wishes.importer or ("folder" if wishes.label == FOLDERS else None)
+    if wished is not None:
+        return [_draft_wished(folder, content, wishes, check_plugin("corpora", wished))]
+    failed: list[str] = []
+    if drafts := _find_known(folder, content, wishes, failed):
+        return drafts
+    draft = draft_folder(folder, content.media, wishes)
+    draft.doubts += [*failed, *_note_tables(content)]
+    return [draft]
 
 
 def _draft_wished(folder: Path, content: FolderContent, wishes: Wishes, importer: str) -> Draft:
@@ -57,51 +62,52 @@ def _draft_wished(folder: Path, content: FolderContent, wishes: Wishes, importer
     return draft_published(folder, content.media, importer, "you named the importer")
 
 
-def _propose(folder: Path, content: FolderContent, wishes: Wishes) -> list[Draft]:
-    failed = []
+def _find_known(folder: Path, content: FolderContent, wishes: Wishes, failed: list[str]) -> list[Draft]:
+    """Published corpora, and those that a table lists; none if the names of files are all there is.
+
+    Args:
+        folder: that is looked at.
+        content: of the folder.
+        wishes: what the person wants.
+        failed: takes sentences on published corpora that cannot be read as such.
+
+    Raises:
+        CorpusError: a table cannot be read, and no other one names the media.
+    """
     for match in find_matches(content.media):
         try:
             return [draft_published(folder, content.media, match.importer, match.describe())]
         except EmoadaptError as error:
             failed.append(f"{match.describe()}, but it cannot be read as that: {error}")
-    below = _group(content.media)
     read, faults = find_table(folder, content.media, content.others)
     if read is not None and len(set(read.media)) >= COVERED * len(content.media):
         return [draft_table(folder, content.media, read, wishes)]
-    if len(below) > 1 and (drafts := _propose_parts(folder, below, wishes)):
+    if drafts := _find_parts(folder, content, wishes):
         return drafts
     if read is not None:
         return [draft_table(folder, content.media, read, wishes)]
     if faults:
         raise CorpusError(f"{faults[0]}. To do without this table: --importer folder")
-    draft = draft_folder(folder, content.media, wishes)
-    draft.doubts += [*failed, *_note_tables(content)]
-    return [draft]
+    return []
 
 
-def _group(media: Sequence[str]) -> dict[str, list[str]]:
-    """Media by the first folder of their paths."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for path in media:
-        first, _, rest = path.partition("/")
-        groups[first if rest else ""].append(path)
-    return dict(groups)
-
-
-def _propose_parts(folder: Path, below: dict[str, list[str]], wishes: Wishes) -> list[Draft]:
-    """Each folder below as a corpus, if at least one is a published corpus or has a table; else none."""
-    drafts = [
-        draft
-        for name in sorted(below)
-        if name
-        for draft in _propose(folder / name, survey_folder(folder / name), wishes)
-    ]
-    if all(draft.section["importer"] == "folder" for draft in drafts):
+def _find_parts(folder: Path, content: FolderContent, wishes: Wishes) -> list[Draft]:
+    """Each folder below as a corpus, if at least one is published or has a table; else none."""
+    names = sorted({path.partition("/")[0] for path in content.media if "/" in path})
+    if len(names) < 2:
         return []
-    if below.get(""):
-        drafts[0].doubts.append(
-            f"{len(below[''])} media files that lie directly in {folder} belong to no corpus: {show(below[''])}"
-        )
+    contents = {name: survey_folder(folder / name) for name in names}
+    failed: dict[str, list[str]] = {name: [] for name in names}
+    known = {name: _find_known(folder / name, contents[name], wishes, failed[name]) for name in names}
+    if not any(known.values()):
+        return []
+    drafts = []
+    for name in names:
+        found = known[name] or [draft_folder(folder / name, contents[name].media, wishes)]
+        found[0].doubts += [] if known[name] else failed[name]
+        drafts += found
+    if alone := [path for path in content.media if "/" not in path]:
+        drafts[0].doubts.append(f"{len(alone)} media files directly in {folder} belong to no corpus: {show(alone)}")
     return drafts
 
 

@@ -14,6 +14,8 @@ from emoadapt.study.new.divisions import PART_WORDS
 DEEPEST, LONGEST = 3, 8
 """Folders above a file, and pieces of its name, that are looked at."""
 MOST_CLASSES = 20
+FEWEST_OF_ID = 4
+"""Files, on average, of a number that is taken for a speaker."""
 SPEAKER_WORD = r"(?:speaker|spkr|spk|actor|subject|subj|sub|participant|part|person|pers|talker|voice|sp|p|s|m|f|id|u)"
 """Words before the number of a speaker."""
 
@@ -98,10 +100,7 @@ def find_speaker(places: Sequence[Place], label: Place | None) -> tuple[Place | 
             return place, False
     labels = label.values if label else None
     for place in fitting:
-        if _are_names(place) and _crosses(place, labels):
-            return place, True
-    for place in fitting:
-        if _are_ids(place, places) and _crosses(place, labels):
+        if (_are_names(place) or _are_ids(place, places)) and _crosses(place, labels):
             return place, True
     return None, False
 
@@ -147,9 +146,10 @@ def _are_names(place: Place) -> bool:
 
 def _are_ids(place: Place, places: Sequence[Place]) -> bool:
     """Numbers of equal length in a folder's name or at the beginning of a file's; others may be takes or sentences."""
-    first = next((other for other in places if not other.folder), None)
+    pieces = [other for other in places if not other.folder]
+    begins = len(pieces) > 1 and place is pieces[0]
     numbers = all(name.isdigit() for name in place.counts) and len({len(name) for name in place.counts}) == 1
-    return numbers and (place.folder or place is first) and len(place.counts) > 2
+    return numbers and (place.folder or begins) and 2 < len(place.counts) <= len(place.values) / FEWEST_OF_ID
 
 
 def _crosses(place: Place, labels: Sequence[str] | None) -> bool:
