@@ -186,6 +186,8 @@ def test_a_missing_file_with_another_extension_is_named(table):
         CorpusError, match=r"missing under .*: x/b\.flac; x/b\.wav is there: another extension\? correct"
     ):
         read_utterances("c", table("file\na.wav\nx/b.flac\n", {"media": "file"}))
+    with pytest.raises(CorpusError, match=r"x/b\.wav is there: set corpora\.c\.extension: \.wav, or correct the paths"):
+        read_utterances("c", table("file\na.wav\nx/b\n", {"media": "file"}))
 
 
 def test_an_absolute_path_below_the_root_is_answered_with_the_relative_one(table):

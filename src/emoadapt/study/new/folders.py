@@ -139,7 +139,19 @@ def draft_table(folder: Path, media: Collection[str], read: MediaTable, wishes: 
     draft.why["columns"] = "; ".join(f"{ours}: {why}" for ours, why in columns.why.items())
     draft.why["columns"] += f". Not read: {', '.join(unread)}" if unread else ""
     draft.why |= {"modalities": why} if why else {}
+    draft.doubts += _note_uncovered(media, read)
     return draft.read()
+
+
+def _note_uncovered(media: Collection[str], read: MediaTable) -> list[str]:
+    """Sentences on media that the table of a corpus does not name."""
+    rest = sorted(set(media) - set(read.media))
+    if not rest:
+        return []
+    joined = (
+        f"; {', '.join(read.others)} names others: join the tables, with a column for the part" if read.others else ""
+    )
+    return [f"{len(rest):,} media files are not in {read.path.name}, and are left out: {show(rest)}{joined}"]
 
 
 def draft_folder(folder: Path, media: Sequence[str], wishes: Wishes) -> Draft:

@@ -6,7 +6,7 @@ import os
 import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -34,6 +34,7 @@ class MediaTable:
         extension: that its cells lack.
         media: paths that its rows name, relative to the folder that was looked at.
         missing: cells that name no media file.
+        others: other tables that name media which this one does not.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class MediaTable:
     extension: str
     media: Sequence[str]
     missing: Sequence[str]
+    others: Sequence[str] = ()
 
     @property
     def share(self) -> float:
@@ -85,7 +87,11 @@ def find_table(
             continue
         if (read := _find_media(path, quoting, table, media)) is not None and read.share >= ENOUGH:
             found.append(read)
-    return max(found, key=lambda read: len(set(read.media)), default=None), faults
+    if not found:
+        return None, faults
+    best = max(found, key=lambda read: len(set(read.media)))
+    others = [read.path.name for read in found if not set(read.media) <= set(best.media)]
+    return replace(best, others=others), faults
 
 
 def _list_tables(folder: Path, others: Sequence[str]) -> list[Path]:

@@ -145,6 +145,17 @@ def test_an_unreadable_table_is_refused_and_can_be_done_without(fill, write):
     assert write("talks", wishes=Wishes(importer="folder"))[0].corpora["talks"].importer == "folder"
 
 
+def test_media_that_only_other_tables_name_are_pointed_out(fill, write):
+    root = fill("talks", [f"{i}.wav" for i in range(62)])
+    for name, part in (("train", range(50)), ("test", range(50, 60))):
+        (root / f"{name}.csv").write_text(
+            "file,spk,emotion\n" + "".join(f"{i}.wav,s{i // 2 % 5},{'ab'[i % 2]}\n" for i in part)
+        )
+    _, _, printed = write("talks")
+    assert "12 media files are not in train.csv, and are left out: 50.wav," in printed
+    assert "test.csv names others: join the tables, with a column for the part" in printed
+
+
 def test_rows_without_a_file_are_refused_by_name(fill):
     root = fill("talks", [f"{i}.wav" for i in range(8)])
     (root / "t.csv").write_text("file,emotion\n" + "".join(f"{i}.wav,{'ab'[i % 2]}\n" for i in range(10)))
