@@ -10,7 +10,7 @@ from emoadapt.errors import ConfigError
 from emoadapt.listing.emotions import name_emotion
 from emoadapt.listing.names import SEXES, is_unknown
 from emoadapt.study.new.divisions import PART_WORDS
-from emoadapt.study.new.drafts import ATTRIBUTES, FOLDERS, NONE, Wishes
+from emoadapt.study.new.drafts import ATTRIBUTES, FOLDERS, NONE, YES_OR_NO, Wishes
 from emoadapt.study.new.tables import MediaTable
 
 NAMES = {
@@ -112,9 +112,9 @@ def _take(
         if name == NONE:
             return
         why = dict(ranked)[name]
-        columns.doubts.append(
-            f"the label is column {name}; {', '.join(n for n in names if n != name)} may hold labels too (--label COLUMN)"
-        )
+        if not wishes.asks:
+            rest = ", ".join(other for other in names if other != name)
+            columns.doubts.append(f"the label is column {name}; {rest} may hold labels too (--label COLUMN)")
     columns.mapping[role], columns.why[role] = name, why
 
 
@@ -203,13 +203,15 @@ def _guess_speaker(columns: Columns, free: dict[str, list[str]], read: MediaTabl
         repeated = 2 <= len(distinct) <= len(cells) / 2 and all(len(cell) > 1 for cell in distinct)
         if not repeated or named < len(cells) or _are_numbers(list(distinct)) or _are_only_parts(list(distinct)):
             continue
-        if wishes.ask(f"Is {name} ({_sample(cells)}) the speaker?", ["yes", "no"], "yes") == "yes":
-            columns.mapping["speaker"] = name
-            columns.why["speaker"] = f"a guess: its {len(distinct)} names stand in the files' names too"
+        if wishes.ask(f"Is {name} ({_sample(cells)}) the speaker?", YES_OR_NO, "yes") == "no":
+            continue
+        columns.mapping["speaker"] = name
+        columns.why["speaker"] = f"its {len(distinct)} names stand in the files' names too"
+        if not wishes.asks:
             columns.doubts.append(
                 f"column {name} ({_sample(cells)}) is taken for the speaker; see that these are people"
             )
-            return
+        return
 
 
 def _pair_times(columns: Columns) -> None:

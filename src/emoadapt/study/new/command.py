@@ -48,7 +48,7 @@ def run_new_study(
     Raises:
         EmoadaptError: a folder cannot be used, a file is there already, or the study does not pass.
     """
-    folders = folders or list(filter(None, [ask_folder(wishes.ask)]))
+    folders = folders or list(filter(None, [ask_folder(wishes)]))
     if not folders:
         raise ConfigError("new-study needs the folder of your clips: emoadapt new-study FOLDER")
     drafts = [(draft, folder) for folder in folders for draft in find_corpora(folder, wishes)]

@@ -13,11 +13,11 @@ from emoadapt.study.new.classes import list_spellings
 from emoadapt.study.new.drafts import Draft
 from emoadapt.study.new.encoders import FETCHED
 from emoadapt.study.new.machine import Machine
-from emoadapt.study.new.page import Page
+from emoadapt.study.new.page import Page, write_value
 from emoadapt.study.new.places import find_variables, name_place
 from emoadapt.study.new.tasks import TaskDraft
 
-STAND_IN = "stand_in"
+STAND_IN = "encoder"
 UNTRAINED = {"hidden_size": 64, "layers": 2, "heads": 4, "intermediate_size": 128}
 DESCRIPTORS = "egemaps"
 
@@ -88,9 +88,9 @@ def _write_head(page: Page, proposal: Proposal, corpora: str) -> None:
     for name in dict.fromkeys([*find_variables(corpora), *find_variables(machine.models_text or "")]):
         page.code(f"export {name}=...")
     page.code(f"emoadapt check --configfile {proposal.output}")
-    page.code(
-        f"snakemake --cores {machine.cores}{' --resources gpu=1' if machine.gpu else ''} --configfile {proposal.output}"
-    )
+    elsewhere = "" if Path("Snakefile").exists() else "--snakefile /path/to/emoadapt/Snakefile "
+    gpu = "--resources gpu=1 " if machine.gpu else ""
+    page.code(f"snakemake {elsewhere}--cores {machine.cores} {gpu}--configfile {proposal.output}")
     page.lines = [line.rstrip() for line in page.lines]
     page.entry(
         "study", proposal.name, why="owns the folder results/ that it runs in; another study needs another folder"
@@ -104,8 +104,15 @@ def _write_head(page: Page, proposal: Proposal, corpora: str) -> None:
     if machine.models_text is not None:
         page.entry("models_dir", machine.models_text, why="folder of weights")
     if proposal.tasks:
+        if _tunes(machine):
+            page.entry("keep_models", "best", why="the best run of each job, for `emoadapt predict`")
         page.entry("runs_per_job", 10, why="starting a process takes longer than a run on a small corpus")
     page.blank()
+
+
+def _tunes(machine: Machine) -> bool:
+    """Whether a whole encoder is trained."""
+    return machine.gpu and machine.encoder is not None
 
 
 def _write_corpora(page: Page, proposal: Proposal) -> None:
@@ -176,10 +183,11 @@ def _write_backbones(page: Page, proposal: Proposal) -> None:
     else:
         page.note(
             "UNTRAINED: no weights of a speech encoder that fits this machine were found, so a small random one stands in. The chain runs, "
-            f"and the report names it as untrained: its scores say nothing of pretrained models. For a real one run `emoadapt models fetch {FETCHED}`, "
-            f"and write `weights: {FETCHED}` in place of `untrained: ...`.",
+            f"and the report names it as untrained: its scores say nothing of pretrained models. For a real one run `emoadapt models fetch {FETCHED} "
+            "--configfile ...` with this file, and write this in place of the line below:",
             1,
         )
+        page.code(f"{STAND_IN}: {write_value({'architecture': 'whisper', 'weights': FETCHED})}", 1)
         page.entry(STAND_IN, {"architecture": "whisper", "untrained": UNTRAINED}, 1)
     if machine.larger:
         page.note(f"Also here, and slow without a GPU: {', '.join(machine.larger)}.", 1)
@@ -279,7 +287,7 @@ def _write_finetunings(page: Page, proposal: Proposal) -> None:
     if rated:
         head = {"backbones": [DESCRIPTORS], "tasks": rated, "seeds": [0, 1, 2], "epochs": 100, "learning_rate": 1e-3}
         page.entry("regression", head, 1, "a head of two layers on descriptors, three seeds")
-    if machine.gpu and machine.encoder is not None:
+    if _tunes(machine):
         page.entry(
             "finetune",
             {"backbones": [proposal.encoder], "seeds": [0, 1, 2]},
@@ -287,7 +295,5 @@ def _write_finetunings(page: Page, proposal: Proposal) -> None:
             "the whole encoder, which needs the GPU; three seeds",
         )
     else:
-        page.code(
-            f"finetune: {{backbones: [{proposal.encoder}], seeds: [0, 1, 2]}}   # the whole encoder: on a machine with a GPU",
-            1,
-        )
+        tuned = write_value({"backbones": [proposal.encoder], "seeds": [0, 1, 2]})
+        page.code(f"finetune: {tuned}   # the whole encoder, if it is pretrained: on a machine with a GPU", 1)

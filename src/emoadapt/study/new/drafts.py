@@ -18,6 +18,7 @@ NONE = "none"
 """Wish for no labels or speakers."""
 FOLDERS = "folders"
 """Wish for labels, or speakers, from the names of the nearest folders."""
+YES_OR_NO = ("yes", "no")
 ATTRIBUTES = ("arousal", "valence", "dominance")
 
 Ask = Callable[[str, Sequence[str], str], str]
@@ -44,6 +45,11 @@ class Wishes:
     label: str | None = None
     speaker: str | None = None
     ask: Ask = accept
+
+    @property
+    def asks(self) -> bool:
+        """Whether a person answers."""
+        return self.ask is not accept
 
 
 @dataclass

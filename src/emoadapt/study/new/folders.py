@@ -11,7 +11,7 @@ from emoadapt.errors import ConfigError, CorpusError, EmoadaptError, show
 from emoadapt.listing.folders import FolderContent, describe_passed_over, survey_folder
 from emoadapt.plugins import check_plugin
 from emoadapt.study.new.columns import choose_columns
-from emoadapt.study.new.drafts import FOLDERS, NONE, Draft, Wishes, name_plainly
+from emoadapt.study.new.drafts import FOLDERS, NONE, YES_OR_NO, Draft, Wishes, name_plainly
 from emoadapt.study.new.patterns import Place, find_folder_label, find_label, find_speaker, list_places
 from emoadapt.study.new.pictures import choose_modalities
 from emoadapt.study.new.published import draft_published, find_matches
@@ -191,7 +191,7 @@ def _choose_label(draft: Draft, places: Sequence[Place], wishes: Wishes) -> Plac
         return _put_label(draft, place, "words for emotions")
     if (place := find_folder_label(places)) is None:
         return None
-    if wishes.ask(f"Are the folders {place.show()} classes?", ["yes", "no"], "no") == "yes":
+    if wishes.ask(f"Are the folders {place.show()} classes?", YES_OR_NO, "no") == "yes":
         return _put_label(draft, place, "as you said")
     draft.doubts.append(f"the folders {place.show()} may be classes, and are not read as such: --label {FOLDERS}")
     return None
@@ -227,8 +227,10 @@ def _choose_speaker(draft: Draft, places: Sequence[Place], label: Place | None, 
             "the names of the files do not tell the speakers: --speaker REGEX, with a group (?P<speaker>...)"
         )
         return
-    if guess and wishes.ask(f"Are {place.show()} the speakers?", ["yes", "no"], "yes") == "no":
-        return
+    if guess and wishes.asks:
+        if wishes.ask(f"Are {place.show()} the speakers?", YES_OR_NO, "yes") == "no":
+            return
+        guess = False
     draft.section["speaker_pattern"] = place.name_group("speaker")
     draft.why["speaker_pattern"] = f"{'a guess: ' if guess else ''}{len(place.counts)} names, {place.show()}"
     if guess:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from emoadapt.study.new.drafts import Ask, accept
+from emoadapt.study.new.drafts import Ask, Wishes, accept
 
 
 def ask(question: str, allowed: Sequence[str], default: str) -> str:
@@ -23,9 +23,9 @@ def ask(question: str, allowed: Sequence[str], default: str) -> str:
             return answer if answer in allowed else close[0]
 
 
-def ask_folder(ask_for: Ask) -> Path | None:
+def ask_folder(wishes: Wishes) -> Path | None:
     """Ask for the folder of the clips; None where nobody can be asked."""
-    if ask_for is accept:
+    if not wishes.asks:
         return None
     try:
         return Path(input("Folder of your audio or video files? ").strip()).expanduser()

@@ -67,7 +67,7 @@ def test_names_like_those_of_ravdess_give_its_importer_and_every_speaker_a_turn(
     task = study.tasks["ravdess"]
     assert (len(task.classes), task.split.by) == (8, "leave_one_speaker_out")
     assert "6 speakers" in printed and "LOOK AT THIS" not in printed
-    assert "UNTRAINED" in text and study.untrained == ["stand_in"] and "emoadapt models fetch whisper/tiny.en" in text
+    assert "UNTRAINED" in text and study.untrained == ["encoder"] and "emoadapt models fetch whisper/tiny.en" in text
 
 
 def test_a_table_with_odd_columns_is_read_and_rare_labels_are_left_out(fill, write):
@@ -282,8 +282,12 @@ def test_a_person_is_asked_what_is_in_doubt(fill, write):
     root = fill("talks", [f"{i}.wav" for i in range(60)])
     lines = [f"{i}.wav,s{i % 6},{'ab'[i // 6 % 2]},{'xyz'[i % 3]}" for i in range(60)]
     (root / "t.csv").write_text("\n".join(["file,speaker,emotion,mood", *lines]))
-    study, _, _ = write("talks", wishes=Wishes(ask=ask))
-    assert asked == ["Which column holds the label?"] and study.tasks["talks"].classes == ("x", "y", "z")
+    study, _, printed = write("talks", wishes=Wishes(ask=ask))
+    assert (
+        asked == ["Which column holds the label?"]
+        and "LOOK AT THIS" not in printed
+        and study.tasks["talks"].classes == ("x", "y", "z")
+    )
 
 
 def test_folders_of_unknown_words_are_classes_only_if_that_is_said(fill, write):
@@ -299,7 +303,20 @@ def test_a_gpu_gets_a_finetuning_of_a_pretrained_encoder_alone(fill, write, monk
     fill("rec", RAVDESS)
     study, text, _ = write("rec")
     assert study.device == "auto" and "finetune" not in study.finetunings, "nothing is gained by tuning a random model"
-    assert "snakemake --cores" in text and "--resources gpu=1" in text
+    assert "Snakefile --cores" in text and "--resources gpu=1 --configfile mine.yaml" in text
+
+
+def test_a_pretrained_encoder_and_a_gpu_are_used_together(fill, write, monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "list_devices", lambda: ["GPU-1"])
+    fill("acted", CLASSES)
+    (tmp_path / "weights/large").mkdir(parents=True)
+    (tmp_path / "weights/large/config.json").write_text('{"model_type": "hubert"}')
+    (tmp_path / "weights/large/model.safetensors").write_bytes(b"x")
+    monkeypatch.setenv("EMOADAPT_MODELS", str(tmp_path / "weights"))
+    study, text, _ = write("acted")
+    assert study.backbones["large"].weights == "large" and not study.untrained
+    assert study.finetunings["finetune"].backbones == ("large",) and study.keep_models == "best"
+    assert 'models_dir: "${EMOADAPT_MODELS}"' in text and "export EMOADAPT_MODELS=..." in text
 
 
 def test_results_of_another_study_are_pointed_out(fill, write, monkeypatch, tmp_path):
