@@ -80,7 +80,7 @@ def _find_known(folder: Path, content: FolderContent, wishes: Wishes, failed: li
         except EmoadaptError as error:
             failed.append(f"{match.describe()}, but it cannot be read as that: {error}")
     read, faults = find_table(folder, content.media, content.others)
-    if read is not None and len(set(read.media)) >= COVERED * len(content.media):
+    if read is not None and len({*read.media, *read.strays}) >= COVERED * len(content.media):
         return [draft_table(folder, content.media, read, wishes)]
     if drafts := _find_parts(folder, content, wishes):
         return drafts

@@ -34,6 +34,7 @@ class MediaTable:
         extension: that its cells lack.
         media: paths that its rows name, relative to the folder that was looked at.
         missing: cells that name no media file.
+        strays: files that have the names of missing ones, in other folders.
         others: other tables that name media which this one does not.
     """
 
@@ -45,12 +46,13 @@ class MediaTable:
     extension: str
     media: Sequence[str]
     missing: Sequence[str]
+    strays: Sequence[str] = ()
     others: Sequence[str] = ()
 
     @property
     def share(self) -> float:
-        """Share of its rows that name a media file."""
-        return 1 - len(self.missing) / len(self.table.rows)
+        """Share of its rows that name a media file, if only by its name without folders."""
+        return 1 - (len(self.missing) - len(self.strays)) / len(self.table.rows)
 
     def refuse_missing(self) -> None:
         """Refuse a table with rows whose file is missing.
@@ -58,11 +60,15 @@ class MediaTable:
         Raises:
             CorpusError: naming them.
         """
-        if self.missing:
-            raise CorpusError(
-                f"{self.path}: {len(self.missing):,} of its {len(self.table.rows):,} rows name no media file below "
-                f"{self.path.parent} (column {self.column}): {show(self.missing)}; add the files, or remove these rows"
-            )
+        if not self.missing:
+            return
+        advice = "add the files, or remove these rows"
+        if self.strays:
+            advice = f"{show(self.strays, 2)} is there: write paths with their folders, relative to one folder"
+        raise CorpusError(
+            f"{self.path}: {len(self.missing):,} of its {len(self.table.rows):,} rows name no media file below "
+            f"{self.path.parent} (column {self.column}): {show(self.missing)}; {advice}"
+        )
 
 
 def find_table(
@@ -89,7 +95,7 @@ def find_table(
             found.append(read)
     if not found:
         return None, faults
-    best = max(found, key=lambda read: len(set(read.media)))
+    best = max(found, key=lambda read: len({*read.media, *read.strays}))
     others = [read.path.name for read in found if not set(read.media) <= set(best.media)]
     return replace(best, others=others), faults
 
@@ -127,14 +133,15 @@ def _find_media(path: Path, quoting: Quoting, table: Table, media: Collection[st
     for place, column in enumerate(table.header):
         cells = [_tidy(row[place]) for row in table.rows]
         votes = Counter(way for cell in cells[:: max(1, len(cells) // SAMPLED)] for way in _list_ways(cell, index))
-        if not votes:
-            continue
-        (prefix, extension), _ = votes.most_common(1)[0]
+        (prefix, extension), _ = votes.most_common(1)[0] if votes else (("", ""), 0)
         named = [prefix + cell + extension for cell in cells]
         missing = [cell or "(empty)" for cell, file in zip(cells, named, strict=True) if file not in index.paths]
+        strays = [index.by_name[name][0] for cell in missing if (name := posixpath.basename(cell)) in index.by_name]
+        if not votes and not strays:
+            continue
         there = [file for file in named if file in index.paths]
-        read = MediaTable(path, quoting, table, column, prefix, extension, there, missing)
-        if best is None or len(missing) < len(best.missing):
+        read = MediaTable(path, quoting, table, column, prefix, extension, there, missing, strays)
+        if best is None or read.share > best.share:
             best = read
     return best
 

@@ -165,6 +165,34 @@ def test_rows_without_a_file_are_refused_by_name(fill):
         run_new_study([Path("talks")], Wishes())
 
 
+@pytest.mark.parametrize("form", ["/old/place/{part}/{i}.wav", "{i}.wav"])
+def test_rows_that_name_files_without_their_folder_are_told_where_these_are(fill, form):
+    root = fill("talks", [f"{'ab'[i % 2]}/{i}.wav" for i in range(10)])
+    rows = [f"{form.format(part='ab'[i % 2], i=i)},{'xy'[i // 5]}" for i in range(10)]
+    (root / "t.csv").write_text("\n".join(["path,emotion", *rows]))
+    with pytest.raises(
+        CorpusError, match=r"rows name no media file .*; (a/0|b/1)\.wav.* is there: write paths with their folders"
+    ):
+        run_new_study([Path("talks")], Wishes())
+
+
+def test_clips_without_a_speaker_are_in_no_part(fill, write):
+    root = fill("talks", [f"{i}.wav" for i in range(80)])
+    make_table(root, [("NA" if i < 8 else f"s{i // 2 % 6}", "ab"[i % 2], "") for i in range(80)])
+    study, _, printed = write("talks")
+    assert study.tasks["talks"].split.by == "table" and "8 labelled clips without a speaker are in no part" in printed
+    assert study.tasks["talks"].leaks.speakers == "refuse", "nobody is in two parts"
+    assert len(Path(study.tasks["talks"].split.file).read_text().splitlines()) == 73
+
+
+def test_two_speakers_cannot_be_divided_and_codes_can_be_classes(fill, write):
+    root = fill("talks", [f"{i}.wav" for i in range(60)])
+    make_table(root, [(f"s{i % 2}", "01"[i // 2 % 2], "") for i in range(60)])
+    study, _, printed = write("talks")
+    assert study.tasks["talks"].classes == ("0", "1")
+    assert "since there are 2 speakers, and a split needs 3: people may be in train and test" in printed
+
+
 def test_unknown_speakers_are_divided_clip_by_clip_and_said(fill, write):
     fill("voices", [f"{folder}/{i * 7919 % 1000:03}.wav" for folder in ("sad", "happy") for i in range(30)])
     study, text, printed = write("voices")
