@@ -168,7 +168,9 @@ def new_study(
     output: Annotated[Path | None, typer.Option(help="Study to write (default: named by its corpora).")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
     importer: Annotated[str | None, typer.Option(help="Importer of the corpora (default: proposed).")] = None,
-    label: Annotated[str | None, typer.Option(help="Column of the label; or folders, or none.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column of the label; or folders, none, or a regular expression.")
+    ] = None,
     speaker: Annotated[
         str | None, typer.Option(help="Column of the speaker; or folders, none, or a regular expression.")
     ] = None,

@@ -119,6 +119,8 @@ def _describe(proposal: Proposal) -> Iterator[str]:
         speakers = f"{len(draft.speakers)} speakers" if draft.speakers else "speakers unknown"
         yield f"corpus {draft.name}: importer {draft.section['importer']}, {len(draft.utterances):,} clips, {speakers}; {use}"
         yield f"  {'; '.join(draft.found)}"
+        if not draft.labelled:
+            yield "  no labels were found; --label says where they are"
     for task in proposal.tasks:
         asked = task.classes.describe() if task.classes else ", ".join(task.attributes)
         yield f"task {task.name}: {asked}"

@@ -57,7 +57,8 @@ class Proposal:
         """What a person must look at."""
         guesses = [f"{draft.name}: {doubt}" for draft, _ in self.drafts for doubt in draft.doubts]
         warnings = [f"{task.name}: {task.division.warning}" for task in self.tasks if task.division.warning]
-        return [*guesses, *warnings]
+        unused = [f"{task.name}: {said}" for task in self.tasks if (said := task.explain_parts())]
+        return [*guesses, *unused, *warnings]
 
 
 def compose(proposal: Proposal) -> str:

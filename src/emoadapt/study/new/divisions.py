@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from emoadapt.corpora.base import Utterance
 from emoadapt.study.new.drafts import Draft
 
 FEW_SPEAKERS = 12
@@ -33,6 +34,7 @@ class Division:
         table: utterance -> part, where the split is a table that has to be written.
         warning: what a reader of the scores must know.
         by_dev: whether choices are made on dev, since speakers are not known.
+        official: whether it follows the corpus's own parts.
     """
 
     split: Mapping[str, Any]
@@ -41,6 +43,7 @@ class Division:
     table: Mapping[str, str] = field(default_factory=dict)
     warning: str = ""
     by_dev: bool = False
+    official: bool = False
 
 
 def list_divisions(draft: Draft, labelled: Sequence[int], table: str) -> Iterator[Division]:
@@ -58,6 +61,8 @@ def list_divisions(draft: Draft, labelled: Sequence[int], table: str) -> Iterato
             people[clip.speaker] += 1
     unknown = len(clips) - sum(people.values())
     official = list(_divide_officially({clip.split for clip in clips}))
+    if not official and (rest := _complete_parts(clips, table)):
+        official = [rest]
     yield from official
     if not unknown:
         yield from _divide_by_speaker(len(people))
@@ -65,7 +70,8 @@ def list_divisions(draft: Draft, labelled: Sequence[int], table: str) -> Iterato
         yield _tabulate_speakers(draft, labelled, people, unknown, table)
     for division in official if len(people) < 3 or unknown else ():
         warning = "Its parts share speakers, or speakers are unknown: scores may be too good."
-        yield Division(division.split, division.why, {"speakers": "report"}, {}, warning, bool(unknown))
+        warning = f"{division.warning} {warning}".strip()
+        yield replace(division, leaks={"speakers": "report"}, warning=warning, by_dev=bool(unknown))
     if unknown or len(people) < 3:
         yield _tabulate_clips(draft, labelled, len(people), unknown, table)
 
@@ -74,15 +80,41 @@ def _divide_officially(parts: set[str | None]) -> Iterator[Division]:
     """Splits by the corpus's own parts, if every clip has one."""
     if None in parts or len(parts) < 2:
         return
+    named = _name_parts(parts)
+    if all(named.values()):
+        shown = "; ".join(f"{part}: {', '.join(names)}" for part, names in named.items())
+        yield Division({"by": "official", **named}, f"the corpus's own parts ({shown})", official=True)
+    elif not any(named.values()) and len(parts) > 2:
+        why = f"each of the corpus's own {len(parts)} parts is tested once"
+        yield Division({"by": "leave_one_part_out"}, why, official=True)
+
+
+def _name_parts(parts: set[str | None]) -> dict[str, list[str]]:
+    """Train, dev and test -> the corpus's names for them."""
     named: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
     for part in sorted(filter(None, parts)):
         if meant := PART_WORDS.get(part.lower().rstrip("0123456789")):
             named[meant].append(part)
-    if all(named.values()):
-        shown = "; ".join(f"{part}: {', '.join(names)}" for part, names in named.items())
-        yield Division({"by": "official", **named}, f"the corpus's own parts ({shown})")
-    elif not any(named.values()) and len(parts) > 2:
-        yield Division({"by": "leave_one_part_out"}, f"each of the corpus's own {len(parts)} parts is tested once")
+    return named
+
+
+def _complete_parts(clips: Sequence[Utterance], table: str) -> Division | None:
+    """The corpus's train and test, with dev taken out of train: by speaker, or by file if speakers are unknown."""
+    named = _name_parts({clip.split for clip in clips})
+    if named["dev"] or not named["train"] or not named["test"] or any(clip.split is None for clip in clips):
+        return None
+    training = [clip for clip in clips if clip.split in named["train"]]
+    known = all(clip.speaker for clip in training) and len({clip.speaker for clip in training}) > 1
+    groups: dict[str, list[str]] = defaultdict(list)
+    for clip in training:
+        groups[clip.speaker if known and clip.speaker else clip.media].append(clip.utterance_id)
+    place = _fill(groups, ("train", "dev"))
+    parts = {clip.utterance_id: "test" for clip in clips if clip.split in named["test"]}
+    parts |= {clip: place[group] for group, members in groups.items() for clip in members}
+    by = "speakers" if known else "files, since speakers are unknown"
+    why = f"the corpus's own train and test; it has no dev, for which {by} of train were drawn"
+    warning = "" if known else "Dev was drawn from train file by file."
+    return Division({"by": "table", "file": table}, why, {}, parts, warning, not known, True)
 
 
 def _divide_by_speaker(speakers: int) -> Iterator[Division]:
@@ -131,13 +163,14 @@ def _tabulate_clips(draft: Draft, labelled: Sequence[int], speakers: int, unknow
     return Division({"by": "table", "file": table}, warning, {"speakers": "report"}, parts, warning, True)
 
 
-def _fill(groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def _fill(groups: Mapping[str, Sequence[str]], parts: Sequence[str] = tuple(SHARES)) -> dict[str, str]:
     """Groups of clips in an order that looks random and is always the same, each to the part that lacks most."""
+    shares = {part: SHARES[part] / sum(SHARES[other] for other in parts) for part in parts}
     total = sum(map(len, groups.values()))
-    lacking = {part: share * total for part, share in SHARES.items()}
+    filled = dict.fromkeys(parts, 0)
     place = {}
     for name in sorted(groups, key=lambda name: hashlib.sha256(name.encode()).digest()):
-        part = max(lacking, key=lambda part: lacking[part] / SHARES[part])
+        part = max(parts, key=lambda part: 1 - filled[part] / (shares[part] * total))
         place[name] = part
-        lacking[part] -= len(groups[name])
+        filled[part] += len(groups[name])
     return place

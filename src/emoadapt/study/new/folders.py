@@ -186,7 +186,9 @@ def _choose_label(draft: Draft, places: Sequence[Place], wishes: Wishes) -> Plac
             )
         return _put_label(draft, nearest, "as you asked")
     if wishes.label is not None:
-        raise ConfigError(f"--label {wishes.label}: {draft.folder} has no table; write {FOLDERS} or {NONE}")
+        draft.section["label_pattern"] = _read_pattern(draft, "label", wishes.label)
+        draft.why["label_pattern"] = "as you asked"
+        return None
     if (place := find_label(places)) is not None:
         return _put_label(draft, place, "words for emotions")
     if (place := find_folder_label(places)) is None:
@@ -218,7 +220,8 @@ def _choose_speaker(draft: Draft, places: Sequence[Place], label: Place | None, 
             )
         guess = False
     elif wishes.speaker is not None:
-        draft.section["speaker_pattern"], draft.why["speaker_pattern"] = wishes.speaker, "as you asked"
+        draft.section["speaker_pattern"] = _read_pattern(draft, "speaker", wishes.speaker)
+        draft.why["speaker_pattern"] = "as you asked"
         return
     else:
         place, guess = find_speaker(places, label)
@@ -235,3 +238,17 @@ def _choose_speaker(draft: Draft, places: Sequence[Place], label: Place | None, 
     draft.why["speaker_pattern"] = f"{'a guess: ' if guess else ''}{len(place.counts)} names, {place.show()}"
     if guess:
         draft.doubts.append(f"{place.show()} are taken for speakers; see that these are people")
+
+
+def _read_pattern(draft: Draft, group: str, wish: str) -> str:
+    """A regular expression with a group.
+
+    Raises:
+        ConfigError: the wish is a column, and there is no table.
+    """
+    if f"(?P<{group}>" not in wish:
+        raise ConfigError(
+            f"--{group} {wish}: no table is read in {draft.folder}; write {FOLDERS}, {NONE}, or a regular expression with a group "
+            f"(?P<{group}>...)"
+        )
+    return wish

@@ -14,15 +14,20 @@ from emoadapt.study.new.divisions import PART_WORDS
 DEEPEST, LONGEST = 3, 8
 """Folders above a file, and pieces of its name, that are looked at."""
 MOST_CLASSES = 20
+LONG_ID = 3
+"""Digits from which a number is as likely a speaker as a name is; shorter ones may be takes."""
 FEWEST_OF_ID = 4
 """Files, on average, of a number that is taken for a speaker."""
-SPEAKER_WORD = r"(?:speaker|spkr|spk|actor|subject|subj|sub|participant|part|person|pers|talker|voice|sp|p|s|m|f|id|u)"
-"""Words before the number of a speaker."""
+SPEAKER_WORD = "(?:speaker|spkr|spk|actor|subject|subj|participant|person|talker|voice)"
+"""Words before the number of a speaker; what follows them is no guess."""
+SHORT_WORD = "(?:sub|part|pers|sp|p|s|m|f|id|u)"
+"""Shorter ones, that may mean something else: `s03` is a speaker or a sentence."""
 
 _PIECE = r"[^/_\-. ]+"
 _GAP = r"[_\-. ]+"
 _ALONE = re.compile(SPEAKER_WORD, re.IGNORECASE)
 _NUMBERED = re.compile(rf"{SPEAKER_WORD}[_-]?\d+", re.IGNORECASE)
+_SHORT = re.compile(rf"{SHORT_WORD}[_-]?\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,11 @@ def find_folder_label(places: Sequence[Place]) -> Place | None:
     nearest = next((place for place in places if place.folder), None)
     if nearest is None or not 2 <= len(nearest.counts) <= MOST_CLASSES or min(nearest.counts.values()) < 2:
         return None
-    odd = [name for name in nearest.counts if _NUMBERED.fullmatch(name) or not re.search(r"[^\W\d_]{3}", name)]
+    odd = [
+        name
+        for name in nearest.counts
+        if _NUMBERED.fullmatch(name) or _SHORT.fullmatch(name) or not re.search(r"[^\W\d_]{3}", name)
+    ]
     parts = {name.lower() for name in nearest.counts} <= PART_WORDS.keys()
     return None if odd or parts else nearest
 
@@ -99,10 +108,10 @@ def find_speaker(places: Sequence[Place], label: Place | None) -> tuple[Place | 
         if _are_numbered(place):
             return place, False
     labels = label.values if label else None
-    for place in fitting:
-        if (_are_names(place) or _are_ids(place, places)) and _crosses(place, labels):
-            return place, True
-    return None, False
+    likely = [place for place in fitting if _are_names(place) or _are_short(place) or _are_ids(place, places, LONG_ID)]
+    likely += [place for place in fitting if _are_ids(place, places)]
+    found = next((place for place in likely if _crosses(place, labels)), None)
+    return found, found is not None
 
 
 def read_emotion(word: str) -> str | None:
@@ -139,16 +148,23 @@ def _are_numbered(place: Place) -> bool:
     return all(_NUMBERED.fullmatch(value) for value in place.counts)
 
 
+def _are_short(place: Place) -> bool:
+    """`s01`, `F02`."""
+    return all(_SHORT.fullmatch(name) for name in place.counts)
+
+
 def _are_names(place: Place) -> bool:
     """Words, none of which is an emotion."""
     return all(re.fullmatch(r"[^\W\d_]{2,}\d*", name) and not read_emotion(name) for name in place.counts)
 
 
-def _are_ids(place: Place, places: Sequence[Place]) -> bool:
+def _are_ids(place: Place, places: Sequence[Place], digits: int = 1) -> bool:
     """Numbers of equal length in a folder's name or at the beginning of a file's; others may be takes or sentences."""
     pieces = [other for other in places if not other.folder]
     begins = len(pieces) > 1 and place is pieces[0]
-    numbers = all(name.isdigit() for name in place.counts) and len({len(name) for name in place.counts}) == 1
+    numbers = all(name.isdigit() for name in place.counts) and {len(name) for name in place.counts} == {
+        max(digits, len(place.values[0]))
+    }
     return numbers and (place.folder or begins) and 2 < len(place.counts) <= len(place.values) / FEWEST_OF_ID
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.config import load_study
-from emoadapt.errors import CorpusError, EmoadaptError
+from emoadapt.errors import CorpusError, EmoadaptError, show
 from emoadapt.study.check.listings import Listings
 from emoadapt.study.check.tasks import find_task_problems
 from emoadapt.study.new.classes import Classes, propose_classes
@@ -36,6 +36,14 @@ class TaskDraft:
     attributes: Sequence[str]
     division: Division
     refused: list[str] = field(default_factory=list)
+
+    def explain_parts(self) -> str:
+        """Why the corpus's own parts are not used; empty if they are, or if there are none."""
+        parts = sorted({utterance.split for utterance in self.draft.utterances if utterance.split})
+        if not parts or self.division.official:
+            return ""
+        reason = next(iter(self.refused), "they are no train and test, or clips have none")
+        return f"the corpus's own parts ({show(parts)}) are not used: {reason}"
 
     def section(self) -> dict[str, Any]:
         """Its keys, as a study has them."""

@@ -237,6 +237,36 @@ def test_parts_that_share_speakers_give_way_to_a_split_by_speaker(fill, write):
     assert "Refused before it: official:" in " ".join(text.replace("#", "").split())
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_dev_is_drawn_from_train_where_the_corpus_has_none(fill, write, known):
+    root = fill("talks", [f"{i}.wav" for i in range(80)])
+    make_table(root, [(f"s{i // 4}" if known else "", "ab"[i % 2], "train" if i < 60 else "test") for i in range(80)])
+    study, _, printed = write("talks")
+    parts = dict(line.split(",") for line in Path(study.tasks["talks"].split.file).read_text().splitlines()[1:])
+    assert {clip for clip, part in parts.items() if part == "test"} == {f"talks/{i}" for i in range(60, 80)}
+    assert 8 <= sum(part == "dev" for part in parts.values()) <= 13
+    assert ("Dev was drawn from train file by file" in printed) != known
+
+
+def test_parts_that_are_not_used_are_named(fill, write):
+    root = fill("talks", [f"{i}.wav" for i in range(60)])
+    make_table(root, [(f"s{i % 5}", "ab"[i // 5 % 2], "xy"[i % 2]) for i in range(60)])
+    assert "the corpus's own parts (x, y) are not used" in write("talks")[2]
+
+
+def test_labels_and_speakers_by_patterns_of_ones_own(fill, write):
+    fill(
+        "shemo", [f"{sex}0{n}{letter}{i:02}.wav" for sex in "FM" for n in (1, 2) for letter in "AHS" for i in range(4)]
+    )
+    wishes = Wishes(label=r"(?P<label>[A-Z])\d\d\.", speaker=r"(?P<speaker>[FM]\d\d)")
+    study, _, _ = write("shemo", wishes=wishes)
+    assert study.tasks["shemo"].classes == ("A", "H", "S") and study.tasks["shemo"].split.by == "leave_one_speaker_out"
+    with pytest.raises(
+        ConfigError, match=r"--label emotion: no table is read in shemo; write folders, none, or a regular"
+    ):
+        run_new_study([Path("shemo")], Wishes(label="emotion"))
+
+
 def test_one_voice_behind_a_class_is_pointed_out(fill, write):
     root = fill("talks", [f"{i}.wav" for i in range(60)])
     make_table(root, [("s0" if i % 2 and i < 40 else f"s{i % 5}", "ab"[i % 2], "") for i in range(60)])
