@@ -128,7 +128,7 @@ def _write_corpora(page: Page, proposal: Proposal) -> None:
             "shards",
             shards,
             2,
-            f"of about {round(len(draft.utterances) / shards)} clips; a change of a clip reads one again",
+            f"of about {round(len(draft.utterances) / shards)} clips each",
         )
         if not any(utterance.language for utterance in draft.utterances):
             page.code("language: en   # of all clips, if it is one: recognisers and sentiment need it", 2)
@@ -185,7 +185,7 @@ def _write_backbones(page: Page, proposal: Proposal) -> None:
         page.note(
             "UNTRAINED: no weights of a speech encoder that fits this machine were found, so a small random one stands in. The chain runs, "
             f"and the report names it as untrained: its scores say nothing of pretrained models. For a real one run `emoadapt models fetch {FETCHED} "
-            "--configfile ...` with this file, and write this in place of the line below:",
+            f"--configfile {proposal.output}`, and write this in place of the line below:",
             1,
         )
         page.code(f"{STAND_IN}: {write_value({'architecture': 'whisper', 'weights': FETCHED})}", 1)

@@ -226,6 +226,8 @@ def _choose_speaker(draft: Draft, places: Sequence[Place], label: Place | None, 
     else:
         place, guess = find_speaker(places, label)
     if place is None:
+        if label is None:
+            return  # Stage 1 does without speakers
         draft.doubts.append(
             "the names of the files do not tell the speakers: --speaker REGEX, with a group (?P<speaker>...)"
         )

@@ -64,7 +64,9 @@ def write_value(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     if isinstance(value, float):
-        return f"{value:.1e}" if value < 1e-2 else repr(value)
+        # YAML reads `1e-05` as text.
+        digits, _, power = repr(value).partition("e")
+        return f"{float(digits)}e{int(power):+d}" if power else digits
     return str(value) if isinstance(value, int) else quote(str(value))
 
 

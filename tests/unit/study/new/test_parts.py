@@ -27,11 +27,11 @@ from emoadapt.study.new.tables import find_table
 def test_every_text_is_read_back_as_it_was(tmp_path, text):
     page = Page()
     page.entry(text, [text, {text: text}], 0, "a reason\nof two lines with a # in it")
-    page.entry("number", {"c": [0.01, 0.001, 1e-5, 2], "flag": True, "none": None})
+    page.entry("number", {"c": [0.01, 0.001, 1e-5, 2.5e-7, 1e20, 2], "flag": True, "none": None})
     (tmp_path / "s.yaml").write_text(page.text, encoding="utf-8")
     assert read_file(tmp_path / "s.yaml") == {
         text: [text, {text: text}],
-        "number": {"c": [0.01, 0.001, 1e-5, 2], "flag": True, "none": None},
+        "number": {"c": [0.01, 0.001, 1e-5, 2.5e-7, 1e20, 2], "flag": True, "none": None},
     }
 
 
