@@ -29,6 +29,7 @@ NAMES = {
 }
 """Our column -> usual names for it, the surest first, without anything but letters and digits."""
 
+_KNOWN = frozenset(word for words in NAMES.values() for word in words.split())
 MOST_LABELS = 60
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -141,6 +142,8 @@ def _rank_name(name: str, words: Sequence[str]) -> float | None:
     plain = re.sub(r"[\W_]+", "", name).lower()
     if plain in words:
         return float(words.index(plain))
+    if plain in _KNOWN:
+        return None  # it means something else
     pieces = [piece.lower() for piece in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", name)]
     found = [words.index(piece) for piece in pieces if piece in words and len(piece) > 2]
     return 20.0 + min(found) if found else None
@@ -159,6 +162,8 @@ def _are_numbers(cells: Sequence[str]) -> bool:
 
 
 def _are_labels(cells: Sequence[str]) -> bool:
+    if _are_numbers(cells) and not all(cell.isdigit() for cell in cells):
+        return False  # ratings
     return 2 <= len(set(cells)) <= min(MOST_LABELS, max(2, len(cells) // 2))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from emoadapt.listing.names import describe_counts
 from emoadapt.study.check.corpora import advise_shards
@@ -20,6 +19,7 @@ from emoadapt.study.new.tasks import TaskDraft
 STAND_IN = "encoder"
 UNTRAINED = {"hidden_size": 64, "layers": 2, "heads": 4, "intermediate_size": 128}
 DESCRIPTORS = "egemaps"
+SEEDS = [0, 1, 2]
 
 
 @dataclass(frozen=True)
@@ -260,41 +260,34 @@ def _list_related(task: TaskDraft, tasks: Sequence[TaskDraft]) -> list[str]:
 def _write_finetunings(page: Page, proposal: Proposal) -> None:
     if not proposal.tasks:
         return
-    machine = proposal.machine
-    choose = {"choose_by": "dev"} if any(task.division.by_dev for task in proposal.tasks) else {}
     page.head("finetunings", 0, "what is trained on the tasks")
     if any(task.classes for task in proposal.tasks):
-        if choose:
-            page.note("choose_by: dev, since inner folds need to know the speakers.", 1)
-        svm: dict[str, Any] = {
-            "method": "svm",
-            "backbones": [DESCRIPTORS],
-            "c": [0.1, 1.0, 10.0],
-            **choose,
-            "train_on_dev": True,
-        }
-        page.entry("svm", svm, 1, "on descriptors, in seconds; each run chooses c without its test clips")
-        probe: dict[str, Any] = {
-            "method": "probe",
-            "backbones": [proposal.encoder],
-            "classifier": "logistic",
-            "layer": "best",
-        }
-        probe |= {"c": [0.01, 0.05, 0.25], **choose, "train_on_dev": True}
-        page.entry(
-            "probe", probe, 1, "on one layer of the frozen encoder, which each run chooses: a good start without a GPU"
-        )
-    rated = [task.name for task in proposal.tasks if task.attributes]
-    if rated:
-        head = {"backbones": [DESCRIPTORS], "tasks": rated, "seeds": [0, 1, 2], "epochs": 100, "learning_rate": 1e-3}
-        page.entry("regression", head, 1, "a head of two layers on descriptors, three seeds")
-    if _tunes(machine):
-        page.entry(
-            "finetune",
-            {"backbones": [proposal.encoder], "seeds": [0, 1, 2]},
-            1,
-            "the whole encoder, which needs the GPU; three seeds",
-        )
+        _write_machines(page, proposal)
+    if rated := [task.name for task in proposal.tasks if task.attributes]:
+        _write_regressions(page, proposal, rated)
+    tuned = {"backbones": [proposal.encoder], "seeds": SEEDS}
+    if _tunes(proposal.machine):
+        page.entry("finetune", tuned, 1, "the whole encoder, which needs the GPU; three seeds")
     else:
-        tuned = write_value({"backbones": [proposal.encoder], "seeds": [0, 1, 2]})
-        page.code(f"finetune: {tuned}   # the whole encoder, if it is pretrained: on a machine with a GPU", 1)
+        why = "the whole encoder, if it is pretrained: on a machine with a GPU"
+        page.code(f"finetune: {write_value(tuned)}   # {why}", 1)
+
+
+def _write_machines(page: Page, proposal: Proposal) -> None:
+    """Trainings with one solution, which predict classes."""
+    choose = {"choose_by": "dev"} if any(task.division.by_dev for task in proposal.tasks) else {}
+    if choose:
+        page.note("choose_by: dev, since inner folds need to know the speakers.", 1)
+    svm = {"method": "svm", "backbones": [DESCRIPTORS], "c": [0.1, 1.0, 10.0], **choose, "train_on_dev": True}
+    page.entry("svm", svm, 1, "on descriptors, in seconds; each run chooses c without its test clips")
+    layer = {"classifier": "logistic", "layer": "best", "c": [0.01, 0.05, 0.25], **choose, "train_on_dev": True}
+    why = "on one layer of the frozen encoder, which each run chooses: a good start without a GPU"
+    page.entry("probe", {"method": "probe", "backbones": [proposal.encoder], **layer}, 1, why)
+
+
+def _write_regressions(page: Page, proposal: Proposal, rated: Sequence[str]) -> None:
+    """Trainings that predict attributes."""
+    head = {"backbones": [DESCRIPTORS], "tasks": rated, "seeds": SEEDS, "epochs": 100, "learning_rate": 1e-3}
+    page.entry("regression", head, 1, "a head of two layers on descriptors, three seeds")
+    probe = {"method": "probe", "backbones": [proposal.encoder], "tasks": rated, "seeds": SEEDS}
+    page.entry("regression_probe", probe, 1, "a linear layer on the layers of the frozen encoder")

@@ -47,7 +47,6 @@ def write(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[Study, str,
         printed = capsys.readouterr().out
         study = read_study(["mine.yaml"])
         print_check(study)
-        assert "no problems found" in capsys.readouterr().out
         text = Path("mine.yaml").read_text()
         assert text.splitlines()[0].startswith("# Proposed by")
         assert printed.splitlines()[-1] == "emoadapt check --configfile mine.yaml"

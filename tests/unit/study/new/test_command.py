@@ -282,6 +282,12 @@ def test_ratings_become_a_task_of_their_own(fill, write):
     assert study.tasks["talks"].classes == ("a", "b")
     assert study.tasks["talks_attributes"].attributes == ("arousal", "valence")
     assert study.finetunings["regression"].tasks == ("talks_attributes",)
+    (root / "t.csv").write_text("\n".join(["file,spk,EmoVal", *(f"{i}.wav,s{i % 6},{i % 5}" for i in range(60))]))
+    study, _, _ = write("talks", force=True)
+    assert study.tasks["talks"].attributes == ("valence",) and {m.backbone for m in study.list_models()} == {
+        "egemaps",
+        "encoder",
+    }
 
 
 def test_names_of_a_corpus_whose_tables_are_missing_are_said(fill, write):
