@@ -7,6 +7,8 @@ from pathlib import Path
 
 UNFIT = ("HOME", "PWD", "OLDPWD", "TMPDIR", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "INIT_CWD")
 """Variables that name a folder by chance."""
+UNFIT_PREFIXES = ("CONDA", "GITHUB_", "JUPYTER", "PIP_", "PYTEST", "RUNNER_", "SLURM_", "VSCODE", "XDG_", "_")
+"""Beginnings of names of such variables."""
 SHALLOWEST = 2
 """Folders that the value of a variable must have at least: `/data/speech`, not `/data`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,9 @@ def test_a_table_in_another_folder_names_files_without_their_folder(tmp_path):
 
 
 def test_paths_are_written_relative_or_by_a_variable(tmp_path, monkeypatch):
+    for variable in [name for name, value in os.environ.items() if value.startswith("/")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("SLURM_SUBMIT_DIR", str(tmp_path))
     for name in ("speech", "home"):
         (tmp_path / name / "one").mkdir(parents=True)
     assert name_place(Path("speech/one"), Path("speech")) == "speech/one"
