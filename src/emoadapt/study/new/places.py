@@ -39,15 +39,12 @@ def find_variables(text: str) -> list[str]:
 
 def _find_variable(path: Path) -> str | None:
     """The variable whose folder is nearest above a path, or is it."""
-    found = []
-    for name, value in os.environ.items():
-        if (
-            name in UNFIT
-            or not name.isidentifier()
-            or not value.startswith("/")
-            or len(Path(value).parts) <= SHALLOWEST
-        ):
-            continue
-        if path.is_relative_to(value) and Path(value).is_dir():
-            found.append((len(Path(value).parts), name))
-    return max(found)[1] if found else None
+    found = [(len(Path(value).parts), name) for name, value in os.environ.items() if _names_folder(name, value)]
+    above = [(depth, name) for depth, name in found if path.is_relative_to(os.environ[name])]
+    return max(above)[1] if above else None
+
+
+def _names_folder(name: str, value: str) -> bool:
+    """Whether a variable was set to name a folder of data or weights."""
+    by_chance = name in UNFIT or name.startswith(UNFIT_PREFIXES) or not name.isidentifier()
+    return not by_chance and value.startswith("/") and len(Path(value).parts) > SHALLOWEST and Path(value).is_dir()
