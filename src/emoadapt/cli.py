@@ -163,6 +163,30 @@ def _take_gpus(count: int) -> None:
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
+def new_study(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders of clips, labelled or not.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Study to write (default: named by its corpora).")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study.")] = None,
+    importer: Annotated[str | None, typer.Option(help="Importer of the corpora (default: proposed).")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column of the label; or folders, none, or a regular expression.")
+    ] = None,
+    speaker: Annotated[
+        str | None, typer.Option(help="Column of the speaker; or folders, none, or a regular expression.")
+    ] = None,
+    models_dir: ModelsDir = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Look at folders of clips and write a commented study for them, which passes check."""
+    from emoadapt.study.new.command import run_new_study
+    from emoadapt.study.new.drafts import Wishes
+    from emoadapt.study.new.questions import choose_ask
+
+    wishes = Wishes(importer, label, speaker, choose_ask(bool(output or name or importer or label or speaker or force)))
+    run_new_study(folders or [], wishes, output=output, name=name, models_dir=models_dir, force=force)
+
+
+@app.command(rich_help_panel=FOR_PEOPLE)
 def check(configfile: ConfigFiles = None) -> None:
     """Check configuration, corpora and weights before a long run."""
     from emoadapt.study.check.study import print_check

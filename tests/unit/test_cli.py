@@ -67,3 +67,15 @@ def test_a_contact_sheet_of_a_corpus_without_video_is_refused(
     with pytest.raises(SystemExit):
         main()
     assert "acted has no video" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [[], ["--name", "mine"]])
+def test_new_study_without_a_folder_asks_nothing_away_from_a_terminal(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["emoadapt", "new-study", *flags])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = "emoadapt: new-study needs the folder of your clips: emoadapt new-study FOLDER\n"
+    assert capsys.readouterr().err == said

@@ -21,7 +21,9 @@ def read_file(path: str | Path) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{shown} cannot be read ({error.strerror}); name an existing configuration file") from None
+        raise ConfigError(
+            f"{shown} cannot be read ({error.strerror}); name an existing configuration file, or write one with: emoadapt new-study FOLDER"
+        ) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{shown} is not in UTF-8; save it in that encoding") from None
     try:

@@ -1,12 +1,13 @@
 """Interface of an importer, a module `emoadapt.corpora.<importer>`, and its rows.
 
-It declares, as literals at its top:
+It declares at its top, as literals:
 
 * `TERMS`: terms of the corpus's licence, as model cards state them; None = unknown, as for a user's own files;
 * `LABELS`: source of its labels: `acted`, `perceived` (by raters) or `mixed`; None = it depends on the section, and
   `describe_labels(config) -> str` returns it. That function can also replace the usual words;
 * `SPEAKERS_OF`: namespace of its speakers: `corpus` = the same people in every copy of the corpus, `root` = people of one folder;
 * optionally `GENERATED = True`: a job generates its media, and `fingerprints` returns their fingerprints before;
+* optionally `NAMES = re.compile(...)`: pattern of its media files' relative paths. `emoadapt new-study` recognises the corpus by it;
 * optionally `MEDIA_IN_TABLES = True`: its list depends on `tables` alone, so that no folder need be listed to know whether it changed.
 
 It has a section `Config`, a `Corpus` or `AnnotatedCorpus` whose key `importer` is the module's name, and

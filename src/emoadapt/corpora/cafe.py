@@ -55,12 +55,12 @@ SENTENCES = {
     "6": "Six ours aimants domestiqués",
 }
 
-_NAME = re.compile(
+NAMES = re.compile(
     r"(?:.*/)?(?P<clip>(?P<actor>0[1-9]|1[0-2])-(?P<emotion>[CDJNPST])-(?P<intensity>[12])-(?P<sentence>[1-6]))\.\w+"
 )
 
 _FILES = NamedFiles(
-    _NAME,
+    NAMES,
     "CaFE (Colère/Faible/01-C-1-1.wav)",
     describe=lambda parts: {
         "speaker": parts["actor"],

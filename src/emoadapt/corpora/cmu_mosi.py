@@ -170,7 +170,7 @@ OPINIONS = ("OpinionLevelSentiment.csv", "Labels/OpinionLevelSentiment.csv", "Ra
 MMSA = ("label.csv", "labels.csv")
 SOURCE = "http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/"
 
-_NAME = re.compile(r"(?:.*/)?(?P<video>[\w-]{11})[_/](?P<segment>\d+)\.\w+")
+NAMES = re.compile(r"(?:.*/)?(?P<video>[\w-]{11})[_/](?P<segment>\d+)\.\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +257,7 @@ def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(
         name,
         config.root,
-        _NAME,
+        NAMES,
         "CMU-MOSI (Segmented/03bSnISJMiM_1.wav)",
         ignore=lambda path: "/full/" in f"/{path.lower()}",
     )

@@ -72,7 +72,7 @@ SUMMARY, VOTES, DEMOGRAPHICS = "summaryTable.csv", "tabulatedVotes.csv", "VideoD
 VOTE_COLUMNS = {"voice": "VoiceVote", "face": "FaceVote", "audiovisual": "MultiModalVote"}
 VOTE_PREFIXES = {"voice": "1", "face": "2", "audiovisual": "3"}
 
-_NAME = re.compile(
+NAMES = re.compile(
     rf"(?:.*/)?(?P<clip>(?P<actor>\d{{4}})_(?P<sentence>{'|'.join(SENTENCES)})_(?P<emotion>{'|'.join(ACTED)})_(?:LO|MD|HI|XX?))\.\w+"
 )
 
@@ -174,7 +174,7 @@ def _clip(parts: re.Match[str]) -> str:
 
 
 def _find_clips(name: str, config: Config) -> list[tuple[str, re.Match[str]]]:
-    found = [(path, _NAME.fullmatch(path)) for path in find_media(config.root)]
+    found = [(path, NAMES.fullmatch(path)) for path in find_media(config.root)]
     if unknown := [path for path, parts in found if parts is None]:
         raise CorpusError(
             f"corpus {name}: not named like CREMA-D (1001_IEO_ANG_HI.wav): {show(unknown)}; "

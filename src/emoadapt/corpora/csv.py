@@ -57,6 +57,8 @@ class Config(Corpus):
         str,
     ] = Field({"media": "file"})
     """Column of emoadapt -> column of the table. `media` is required; other columns of the table are not read."""
+    extension: str = Field("", pattern=r"^(\.\w+)?$")
+    """Extension that the cells of `media` lack, such as `.wav`; it is added to each."""
     quoting: Literal["standard", "multiline", "none"] = "standard"
     """`standard`: a cell in double quotes may contain the separator, but no line end: a row with an unclosed quotation mark is refused.
     `multiline`: it may contain line ends too. `none`: quotation marks are ordinary characters, as in the tables of Common Voice."""
@@ -197,7 +199,10 @@ def _read_rows(name: str, config: Config, wanted: tuple[str, ...]) -> Iterator[_
     columns = {str(ours): theirs for ours, theirs in config.columns.items() if ours in wanted}
     positions = _locate_columns(name, where, table.header, columns, config)
     for line, cells in zip(table.lines, table.rows, strict=True):
-        yield _Row(where, line, {ours: cells[at].strip() for ours, at in positions.items()})
+        row = {ours: cells[at].strip() for ours, at in positions.items()}
+        if row.get("media"):
+            row["media"] += config.extension
+        yield _Row(where, line, row)
 
 
 def _read_table(name: str, config: Config) -> tuple[str, Table]:

@@ -100,7 +100,7 @@ INTERRUPTED = "during an interruption of the interview"
 NO_TIME = "it ends before it begins"
 NOT_DRAWN = "not drawn"
 
-_NAME = re.compile(r"(?P<clip>\d{3})_P/(?P=clip)_AUDIO\.\w+")
+NAMES = re.compile(r"(?P<clip>\d{3})_P/(?P=clip)_AUDIO\.\w+")
 _NO_WORDS = re.compile(r"\W*synch?(?:ing)?\W*|.*scrubbed_entry.*", re.IGNORECASE)
 _FORM = "start_time, stop_time, Ellie or Participant, value, with tabs between them"
 
@@ -222,7 +222,7 @@ def _rate(score: float) -> str:
 
 
 def _find_clips(name: str, config: Config) -> list[Clip]:
-    clips = find_clips(name, config.root, _NAME, "DAIC-WOZ (300_P/300_AUDIO.wav)")
+    clips = find_clips(name, config.root, NAMES, "DAIC-WOZ (300_P/300_AUDIO.wav)")
     return choose_recordings(name, clips, config.modalities)
 
 

@@ -65,12 +65,12 @@ TEXTS = {
     "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
 }
 
-_NAME = re.compile(
+NAMES = re.compile(
     rf"(?:.*/)?(?P<clip>(?P<speaker>{'|'.join(SEXES)})(?P<text>{'|'.join(TEXTS)})(?P<emotion>[{''.join(EMOTIONS)}])[a-z]?)\.\w+"
 )
 
 _FILES = NamedFiles(
-    _NAME,
+    NAMES,
     "EmoDB (03a01Fa.wav: speaker, text, emotion, version)",
     describe=lambda parts: {
         "speaker": parts["speaker"],

@@ -55,7 +55,7 @@ DEV, TEST = 20, 30
 OTHER_FORM = "not `clip<tab>words<tab>emotion`"
 OTHER_LANGUAGE = "of a language that is not wanted"
 
-_NAME = re.compile(
+NAMES = re.compile(
     rf"(?P<folder>(?:.*/)?(?P<speaker>00(?:0[1-9]|1\d|20)))/(?P<emotion>{'|'.join(EMOTIONS)})/"
     rf"(?:(?P<part>{'|'.join(PARTS)})/)?(?P<clip>(?P=speaker)_(?P<number>\d{{6}}))\.\w+"
 )
@@ -120,7 +120,7 @@ def list_notes(name: str, config: Config) -> list[str]:
 
 
 def _find_clips(name: str, config: Config) -> list[Clip]:
-    clips = find_clips(name, config.root, _NAME, "ESD (0011/Angry/0011_000351.wav)")
+    clips = find_clips(name, config.root, NAMES, "ESD (0011/Angry/0011_000351.wav)")
     wanted = [clip for clip in clips if _language(clip[1]["speaker"]) in config.languages]
     return choose_recordings(name, wanted, config.modalities)
 

@@ -1,7 +1,7 @@
 """A user's own media: every audio and video file below a folder.
 
-Labels come from nowhere (the default) or from the name of the folder a file lies in; speakers from a regular
-expression on the relative path. Everything else (segments, transcripts, official partitions) needs a table: see `csv`.
+Labels come from nowhere (the default), from the name of the folder a file lies in, or from a regular expression on the relative path;
+speakers from another one. Everything else (segments, transcripts, official partitions) needs a table: see `csv`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import posixpath
 import re
 from pathlib import Path
 from typing import Literal
+
+from pydantic import model_validator
 
 from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
@@ -27,13 +29,21 @@ class Config(Corpus):
     importer: Literal["folder"]
     label_from: Literal["none", "parent"] = "none"
     """`parent`: the label is the name of the folder a file lies in."""
+    label_pattern: str | None = None
+    """Regular expression with a group `label`, searched in the relative path, instead of `label_from`; null = none."""
     speaker_pattern: str | None = None
     """Regular expression with a group `speaker`, searched in the relative path; null = speakers unknown."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Config:
+        if self.label_pattern is not None and self.label_from != "none":
+            raise ValueError("label_from and label_pattern both name the labels; keep one")
+        return self
 
 
 def describe_labels(config: Config) -> str:
     """Whose judgement the labels are, in a few words."""
-    return "folder names"
+    return "folder names" if config.label_pattern is None else "names of files and folders"
 
 
 def tables(config: Config) -> list[Path]:
@@ -49,7 +59,7 @@ def list_utterances(name: str, config: Config) -> list[Utterance]:
         CorpusError: a file in whose path the pattern finds no speaker.
     """
     media = find_media(config.root)
-    speakers = _find_speakers(name, media, config.speaker_pattern)
+    speakers = _find_groups(name, media, "speaker", config.speaker_pattern)
     return [
         Utterance(make_utterance_id(name, path), path, speaker=speaker)
         for path, speaker in zip(media, speakers, strict=True)
@@ -57,12 +67,16 @@ def list_utterances(name: str, config: Config) -> list[Utterance]:
 
 
 def list_labels(name: str, config: Config) -> list[Label]:
-    """The folder's name as label, or nulls.
+    """The folder's name or what the pattern finds as label, or nulls.
 
     Raises:
-        CorpusError: labels are wanted and a file lies directly in the root.
+        ConfigError: `label_pattern` is no regular expression with a group `label`.
+        CorpusError: labels are wanted and a file lies directly in the root, or the pattern finds none in its path.
     """
     media = find_media(config.root)
+    if config.label_pattern is not None:
+        labels = _find_groups(name, media, "label", config.label_pattern)
+        return [Label(make_utterance_id(name, path), label) for path, label in zip(media, labels, strict=True)]
     if config.label_from == "none":
         return [Label(make_utterance_id(name, path)) for path in media]
     if bare := [path for path in media if "/" not in path]:
@@ -73,20 +87,22 @@ def list_labels(name: str, config: Config) -> list[Label]:
     return [Label(make_utterance_id(name, path), posixpath.basename(posixpath.dirname(path))) for path in media]
 
 
-def _find_speakers(name: str, media: list[str], pattern: str | None) -> list[str | None]:
+def _find_groups(name: str, media: list[str], group: str, pattern: str | None) -> list[str | None]:
+    """What a pattern's group finds in each path; None without a pattern."""
     if pattern is None:
         return [None] * len(media)
+    key = f"corpora.{name}.{group}_pattern"
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise ConfigError(f"corpora.{name}.speaker_pattern: {pattern!r} is no regular expression ({error})") from None
-    if "speaker" not in expression.groupindex:
-        raise ConfigError(f"corpora.{name}.speaker_pattern: {pattern!r} has no group (?P<speaker>...); add one")
-    found = [expression.search(path) for path in media]
-    speakers = [match["speaker"] if match else None for match in found]
-    if without := [path for path, speaker in zip(media, speakers, strict=True) if not speaker]:
+        raise ConfigError(f"{key}: {pattern!r} is no regular expression ({error})") from None
+    if group not in expression.groupindex:
+        raise ConfigError(f"{key}: {pattern!r} has no group (?P<{group}>...); add one")
+    matches = [expression.search(path) for path in media]
+    found = [match[group] if match else None for match in matches]
+    if without := [path for path, text in zip(media, found, strict=True) if not text]:
         raise CorpusError(
-            f"corpus {name}: the speaker pattern {pattern!r} finds no speaker in {show(without)}; "
-            f"correct corpora.{name}.speaker_pattern or move these files out of the root"
+            f"corpus {name}: the {group} pattern {pattern!r} finds no {group} in {show(without)}; "
+            f"correct {key} or move these files out of the root"
         )
-    return speakers
+    return found

@@ -82,7 +82,7 @@ EMOTIONS: dict[str, str | None] = {
 SCENARIOS = {"impro": "improvised", "script": "scripted"}
 SESSIONS = tuple(f"Session{number}" for number in range(1, 6))
 
-_NAME = re.compile(
+NAMES = re.compile(
     r"Session[1-5]/sentences/wav/(?:.*/)?"
     r"(?P<clip>Ses(?P<session>0[1-5])[FM]_(?P<scenario>impro|script)\w*_(?P<sex>[FM])(?:XX)?\d+)\.\w+"
 )
@@ -191,7 +191,7 @@ def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(
         name,
         config.root,
-        _NAME,
+        NAMES,
         "IEMOCAP (Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav)",
         below=[f"{session}/sentences/wav" for session in SESSIONS],
     )

@@ -82,7 +82,7 @@ PARTS = ("train", "dev", "test")
 COLUMNS = ("Dialogue_ID", "Utterance_ID", "Utterance", "Speaker", "Emotion", "Sentiment")
 SOURCE = "https://github.com/declare-lab/MELD"
 
-_NAME = re.compile(r"(?:.*/)?(?P<clip>dia(?P<dialogue>\d+)_utt(?P<utterance>\d+))\.\w+")
+NAMES = re.compile(r"(?:.*/)?(?P<clip>dia(?P<dialogue>\d+)_utt(?P<utterance>\d+))\.\w+")
 _CONTROLS = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
 """C1 control characters -> what Windows-1252 means by the same bytes."""
 
@@ -184,7 +184,7 @@ def _find_clips(name: str, config: Config) -> list[Clip]:
     clips = find_clips(
         name,
         config.root,
-        _NAME,
+        NAMES,
         "MELD (train_splits/dia0_utt0.mp4)",
         ignore=lambda path: posixpath.basename(path).startswith("final_videos_test"),
     )

@@ -70,7 +70,7 @@ SPEAKERS = ("Doc/speaker_id_segments.txt", "speaker_id_segments.txt")
 SEXES = ("Doc/speaker_id_gender.txt", "speaker_id_gender.txt")
 SOURCE = "https://lab-msp.com/MSP/MSP-Face.html"
 
-_NAME = re.compile(r"(?:.*/)?(?P<clip>MSP-FACE_(?P<video>\d+)_\d+)\.\w+", re.IGNORECASE)
+NAMES = re.compile(r"(?:.*/)?(?P<clip>MSP-FACE_(?P<video>\d+)_\d+)\.\w+", re.IGNORECASE)
 _SEGMENT = re.compile(r"(MSP-FACE_\d+_\d+)(?:\.\w+)?", re.IGNORECASE)
 
 
@@ -153,7 +153,7 @@ def account_rows(name: str, config: Config) -> Account | None:
 
 
 def _find_clips(name: str, config: Config, rows: dict[str, dict[str, Any]]) -> list[Clip]:
-    clips = find_clips(name, config.root, _NAME, "MSP-Face (MSP-FACE_0253_0006.mp4)")
+    clips = find_clips(name, config.root, NAMES, "MSP-Face (MSP-FACE_0253_0006.mp4)")
     if config.part != "all":
         clips = [clip for clip in clips if (_key(clip[1]) in rows) == (config.part == "labelled")]
     return choose_recordings(name, clips, config.modalities, lambda clip: _key(clip[1]))

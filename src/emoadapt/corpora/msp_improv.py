@@ -83,7 +83,7 @@ TRANSCRIPTS = ("All_human_transcriptions", "Human_transcriptions/All_human_trans
 SOURCE = "https://lab-msp.com/MSP/MSP-Improv.html"
 
 _TURN = r"S\d\d[AHNS]-(?P<actor>(?P<sex>[FM])0(?P<session>[1-6]))-(?P<scenario>[PRST])-[FM]{2}\d+"
-_NAME = re.compile(rf"(?:.*/)?(?P<clip>MSP-IMPROV-{_TURN})\.\w+")
+NAMES = re.compile(rf"(?:.*/)?(?P<clip>MSP-IMPROV-{_TURN})\.\w+")
 _SUMMARY = re.compile(r"UTD-(?P<clip>IMPROV-[\w-]+)\.avi\s*;\s*(?P<code>\w+)\s*;(?P<rest>.*)")
 _ATTRIBUTE = re.compile(r"\b([AVD]):\s*([\d.]+|NaN)")
 
@@ -170,7 +170,7 @@ def account_rows(name: str, config: Config) -> Account:
 
 
 def _find_clips(name: str, config: Config) -> list[Clip]:
-    clips = find_clips(name, config.root, _NAME, "MSP-IMPROV (MSP-IMPROV-S01A-F01-S-FM01.wav)")
+    clips = find_clips(name, config.root, NAMES, "MSP-IMPROV (MSP-IMPROV-S01A-F01-S-FM01.wav)")
     wanted = [clip for clip in clips if SCENARIOS[clip[1]["scenario"]] in config.scenarios]
     return choose_recordings(name, wanted, config.modalities)
 

@@ -90,7 +90,7 @@ HIDDEN = "MSP-PODCAST_test3_"
 """Beginning of the names of the clips whose labels are not public."""
 SOURCE = "https://lab-msp.com/MSP/MSP-Podcast.html"
 
-_NAME = re.compile(r"(?:.*/)?(?P<clip>MSP-PODCAST_\w+)\.\w+")
+NAMES = re.compile(r"(?:.*/)?(?P<clip>MSP-PODCAST_\w+)\.\w+")
 
 
 def annotation_files(config: Config) -> list[Path]:
@@ -186,7 +186,7 @@ def _key(file: str) -> str:
 def _find_clips(name: str, config: Config) -> list[Clip]:
     # Below the root of a release lie removed clips of earlier ones as well.
     below = [folder for folder in ("Audios", "Audio") if Path(config.root, folder).is_dir()] or [""]
-    clips = find_clips(name, config.root, _NAME, "MSP-Podcast (MSP-PODCAST_0001_0008.wav)", below=below)
+    clips = find_clips(name, config.root, NAMES, "MSP-Podcast (MSP-PODCAST_0001_0008.wav)", below=below)
     return choose_recordings(name, clips, config.modalities)
 
 

@@ -55,7 +55,7 @@ EMOTIONS: dict[str, str | None] = {
 COLUMNS = ("file_id", "emotion", "raw_text", "speaker_id", "gender")
 SOURCE = "https://github.com/amu-cai/nEMO"
 
-_NAME = re.compile(r"(?:.*/)?(?P<clip>[^/_]+_[a-z]+_\w+)\.\w+")
+NAMES = re.compile(r"(?:.*/)?(?P<clip>[^/_]+_[a-z]+_\w+)\.\w+")
 
 
 def annotation_files(config: Config) -> list[Path]:
@@ -121,7 +121,7 @@ def _find_annotated(name: str, config: Config, rows: dict[str, tuple[str, ...]])
 
 
 def _find_clips(name: str, config: Config) -> list[Clip]:
-    clips = find_clips(name, config.root, _NAME, "nEMO (samples/SB0_anger_01.wav)")
+    clips = find_clips(name, config.root, NAMES, "nEMO (samples/SB0_anger_01.wav)")
     return choose_recordings(name, clips, config.modalities)
 
 

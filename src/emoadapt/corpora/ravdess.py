@@ -60,7 +60,7 @@ EMOTIONS = {
 }
 STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 
-_NAME = re.compile(
+NAMES = re.compile(
     r"(?:.*/)?(?P<modality>0[123])-(?P<performance>(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])-(?P<statement>0[12])-0[12]"
     r"-(?P<actor>0[1-9]|1\d|2[0-4]))\.\w+"
 )
@@ -122,7 +122,7 @@ def _find_performances(name: str, config: Config) -> list[tuple[str, re.Match[st
     kept: dict[str, tuple[str, re.Match[str]]] = {}
     unknown, repeated = [], []
     for path in find_media(config.root):
-        parts = _NAME.fullmatch(path)
+        parts = NAMES.fullmatch(path)
         if parts is None:
             unknown.append(path)
             continue

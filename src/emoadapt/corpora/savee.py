@@ -44,12 +44,12 @@ EMOTIONS = {
 }
 SPEAKERS = ("DC", "JE", "JK", "KL")
 
-_NAME = re.compile(
+NAMES = re.compile(
     rf"(?:.*/)?(?P<speaker>{'|'.join(SPEAKERS)})[_/](?P<emotion>sa|su|[adfhn])(?P<number>\d{{1,2}})\.\w+"
 )
 
 _FILES = NamedFiles(
-    _NAME,
+    NAMES,
     "SAVEE (DC/a01.wav or DC_a01.wav)",
     describe=lambda parts: {"speaker": parts["speaker"], "sex": "male", "language": "en"},
     label=lambda parts: EMOTIONS[parts["emotion"]],

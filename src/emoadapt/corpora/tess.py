@@ -45,13 +45,13 @@ EMOTIONS = {
 SPEAKERS = {"OA": "OAF", "OAF": "OAF", "YAF": "YAF"}
 """Beginning of the name -> speaker."""
 
-_NAME = re.compile(
+NAMES = re.compile(
     rf"(?:.*/)?(?P<speaker>{'|'.join(sorted(SPEAKERS, key=len, reverse=True))})_(?P<word>[a-z-]+)_(?P<emotion>{'|'.join(EMOTIONS)})\.\w+",
     re.IGNORECASE,
 )
 
 _FILES = NamedFiles(
-    _NAME,
+    NAMES,
     "TESS (OAF_back_angry.wav)",
     describe=lambda parts: {
         "speaker": SPEAKERS[parts["speaker"].upper()],

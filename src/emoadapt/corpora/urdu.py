@@ -36,7 +36,7 @@ class Config(Corpus):
 
 EMOTIONS = {"A": "anger", "H": "happiness", "N": "neutral", "S": "sadness"}
 
-_NAME = re.compile(r"(?:.*/)?(?P<clip>(?P<speaker>S(?P<sex>[MF])\d+)_F\d+_(?P<emotion>[AHNS])\d+)\.\w+")
+NAMES = re.compile(r"(?:.*/)?(?P<clip>(?P<speaker>S(?P<sex>[MF])\d+)_F\d+_(?P<emotion>[AHNS])\d+)\.\w+")
 
 
 def describe_labels(config: Config) -> str:
@@ -45,7 +45,7 @@ def describe_labels(config: Config) -> str:
 
 
 _FILES = NamedFiles(
-    _NAME,
+    NAMES,
     "URDU-Dataset (Angry/SM1_F01_A12.wav)",
     describe=lambda parts: {
         "speaker": parts["speaker"],

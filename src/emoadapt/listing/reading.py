@@ -163,7 +163,7 @@ def check_utterances(
     _refuse_repeated_ids(name, utterances)
     if media_on_disk and (missing := find_missing(media, root)):
         raise CorpusError(
-            f"corpus {name}: {_count(missing, 'media file')} missing under {root}: {show(missing)}; {_name_twin(missing[0], root)}"
+            f"corpus {name}: {_count(missing, 'media file')} missing under {root}: {show(missing)}; {_name_twin(name, missing[0], root)}"
             f"correct the paths or corpora.{name}.root"
         )
 
@@ -176,13 +176,16 @@ def _advise_relative(path: str, root: str | Path) -> str:
         return "write paths relative to the root"
 
 
-def _name_twin(media: str, root: str | Path) -> str:
+def _name_twin(name: str, media: str, root: str | Path) -> str:
     """A file that differs from a missing one in its extension alone, as the beginning of an advice; empty without any."""
     wanted = Path(root, media)
     if not wanted.parent.is_dir():
         return ""
     twin = next((path for path in sorted(wanted.parent.iterdir()) if path.stem == wanted.stem and path.is_file()), None)
-    return f"{twin.relative_to(root).as_posix()} is there: another extension? " if twin else ""
+    if twin is None:
+        return ""
+    found = f"{twin.relative_to(root).as_posix()} is there: "
+    return found + ("another extension? " if wanted.suffix else f"set corpora.{name}.extension: {twin.suffix}, or ")
 
 
 def _describe_content(root: Path) -> str:

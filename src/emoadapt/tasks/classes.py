@@ -78,8 +78,8 @@ def map_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) ->
     labelled = labels.select("utterance_id", "label").drop_nulls()
     if labelled.is_empty():
         raise CorpusError(
-            f"task {task_name}: corpus {corpus} has no labels; take them from the names of its folders (importer folder with "
-            f"corpora.{corpus}.label_from: parent) or from a table (importer csv with columns.label), or name another corpus"
+            f"task {task_name}: corpus {corpus} has no labels; take them from the names of its folders or files (importer "
+            f"folder with corpora.{corpus}.label_from: parent, or label_pattern) or from a table (importer csv with columns.label), or name another corpus"
         )
     counts = count_labels(task, labelled)
     classes = ", ".join(task.classes)

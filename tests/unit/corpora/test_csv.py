@@ -186,6 +186,8 @@ def test_a_missing_file_with_another_extension_is_named(table):
         CorpusError, match=r"missing under .*: x/b\.flac; x/b\.wav is there: another extension\? correct"
     ):
         read_utterances("c", table("file\na.wav\nx/b.flac\n", {"media": "file"}))
+    with pytest.raises(CorpusError, match=r"x/b\.wav is there: set corpora\.c\.extension: \.wav, or correct the paths"):
+        read_utterances("c", table("file\na.wav\nx/b\n", {"media": "file"}))
 
 
 def test_an_absolute_path_below_the_root_is_answered_with_the_relative_one(table):
@@ -198,3 +200,8 @@ def test_an_absolute_path_below_the_root_is_answered_with_the_relative_one(table
 def test_a_table_without_a_header_is_distinguished_from_one_without_a_column(table):
     with pytest.raises(CorpusError, match=r"does line 1 hold a clip \(a\.wav\)\? The table needs a header"):
         read_utterances("c", table("a.wav,joy\nx/b.wav,fear\n", {"media": "file"}))
+
+
+def test_extension_is_added_to_names_that_lack_it(table):
+    config = table("id,who\na,S1\nx/b,S2\n", {"media": "id", "speaker": "who"}, extension=".wav")
+    assert [(u.utterance_id, u.media) for u in read_utterances("c", config)] == [("c/a", "a.wav"), ("c/x/b", "x/b.wav")]

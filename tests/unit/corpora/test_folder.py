@@ -24,6 +24,17 @@ def test_label_is_the_nearest_folder_and_speaker_the_group(make_tree):
     assert annotation_files(config) == []
 
 
+def test_labels_come_from_the_names_of_files(make_tree):
+    root = make_tree(["anna_ang_1.wav", "ben_sad_2.wav"])
+    config = folder(root, label_pattern=r"_(?P<label>[a-z]+)_\d", speaker_pattern=r"^(?P<speaker>[a-z]+)_")
+    assert [label.label for label in read_labels("u", config)] == ["ang", "sad"]
+    assert [u.speaker for u in read_utterances("u", config)] == ["anna", "ben"]
+    with pytest.raises(CorpusError, match=r"the label pattern .* finds no label in ben_sad_2\.wav"):
+        read_labels("u", folder(root, label_pattern="(?P<label>ang)"))
+    with pytest.raises(ValueError, match="label_from and label_pattern both name the labels"):
+        folder(root, label_pattern="(?P<label>ang)", label_from="parent")
+
+
 def test_without_settings_labels_and_speakers_are_null(make_tree):
     root = make_tree(["a.wav"])
     assert read_utterances("u", folder(root))[0].speaker is None

@@ -53,6 +53,11 @@ def test_every_importer_declares_itself_and_nothing_that_is_not_so(importer):
     assert bool(declared["GENERATED"]) == hasattr(module, "fingerprints")
 
 
+def test_published_corpora_are_recognised_by_the_names_of_their_files():
+    known = {name for name in IMPORTERS if isinstance(getattr(load_plugin("corpora", name), "NAMES", None), re.Pattern)}
+    assert set(IMPORTERS) - known == {"csv", "demo", "folder"}
+
+
 def test_the_folder_of_importers_holds_nothing_else():
     folder = Path(load_plugin("corpora", "csv").__file__).parent
     assert {path.stem for path in folder.glob("*.py")} == {*IMPORTERS, "base", "__init__"}

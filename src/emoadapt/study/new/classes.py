@@ -1,0 +1,126 @@
+"""Classes of a task: names that all corpora share, and classes that are too rare."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from emoadapt.listing.names import describe_counts
+from emoadapt.study.new.drafts import Draft
+from emoadapt.study.new.patterns import read_emotion
+
+FEWEST_CLIPS = 10
+FEWEST_SPEAKERS = 3
+"""Of a class: train, dev and test of a split by speaker each need one."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Classes of a labelled corpus.
+
+    Args:
+        counts: class -> clips, in the order of the names.
+        class_map: label -> class, where they differ.
+        dropped: label that is no class -> why.
+    """
+
+    counts: Mapping[str, int]
+    class_map: Mapping[str, str]
+    dropped: Mapping[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        """Classes, sorted."""
+        return sorted(self.counts)
+
+    def describe(self) -> str:
+        """`anger 127, neutral 79`."""
+        return describe_counts(self.counts)
+
+    def find(self, label: str | None) -> str | None:
+        """The class of a label; None for one that is left out."""
+        name = self.class_map.get(label or "", label)
+        return name if name in self.counts else None
+
+    def drop_rarest(self) -> Classes:
+        """Without the class of fewest clips."""
+        rarest = min(self.counts, key=lambda name: (self.counts[name], name))
+        labels = [label for label, name in self.class_map.items() if name == rarest] or [rarest]
+        why = f"{self.counts[rarest]} clips, too few of too few speakers for any split"
+        counts = {name: number for name, number in self.counts.items() if name != rarest}
+        kept = {label: name for label, name in self.class_map.items() if name != rarest}
+        return Classes(counts, kept, {**self.dropped, **dict.fromkeys(labels, why)})
+
+
+def propose_classes(draft: Draft) -> Classes:
+    """Propose the classes of a corpus: all labels but rare ones, under the names that importers share."""
+    names = name_classes(Counter(label.label for label in draft.labels if label.label))
+    clips, speakers = Counter[str](), defaultdict[str, set[str]](set)
+    for utterance, label in zip(draft.utterances, draft.labels, strict=True):
+        if label.label:
+            clips[names[label.label]] += 1
+            speakers[names[label.label]] |= {utterance.speaker} if utterance.speaker else set()
+    rare = {
+        name: why for name in clips if (why := _explain_rare(clips[name], len(speakers[name]), len(draft.speakers)))
+    }
+    if "other" in clips and len(clips.keys() - rare.keys()) > 2:
+        rare.setdefault("other", f"{clips['other']} clips of no emotion in particular")
+    if len(clips.keys() - rare.keys()) < 2:
+        rare = {}
+    return Classes(
+        {name: clips[name] for name in sorted(clips) if name not in rare},
+        {label: name for label, name in names.items() if label != name and name not in rare},
+        {label: rare[name] for label, name in names.items() if name in rare},
+    )
+
+
+def name_classes(counts: Mapping[str, int]) -> dict[str, str]:
+    """Label -> class: the name that importers share, where it is clear which is meant.
+
+    Spellings that differ in case are one class. Two words for one emotion (`joy`, `happy`) stay two: the more frequent one takes its name.
+    """
+    spelled: dict[str, list[str]] = defaultdict(list)
+    for label in counts:
+        spelled[label.casefold()].append(label)
+    ordered = sorted(spelled.values(), key=lambda labels: (-sum(counts[label] for label in labels), labels))
+    taken: dict[str, str] = {}
+    for labels in ordered:
+        name = read_emotion(labels[0])
+        plain = max(labels, key=lambda label: counts[label])
+        taken.update(dict.fromkeys(labels, plain if name is None or name in taken.values() else name))
+    return {label: taken[label] for label in counts}
+
+
+def _explain_rare(clips: int, speakers: int, known: int) -> str:
+    """Why a class is too rare; empty if it is not."""
+    if clips < FEWEST_CLIPS:
+        return f"{clips} clips, fewer than {FEWEST_CLIPS}"
+    if known >= FEWEST_SPEAKERS and speakers < FEWEST_SPEAKERS:
+        return f"{clips} clips of {speakers} speakers; train, dev and test each need one"
+    return ""
+
+
+def list_confounded(draft: Draft, classes: Classes) -> list[str]:
+    """Sentences on classes of which one speaker has most clips: their emotion and this voice cannot be told apart."""
+    clips: dict[str, Counter[str]] = defaultdict(Counter)
+    for utterance, label in zip(draft.utterances, draft.labels, strict=True):
+        name = classes.find(label.label)
+        if name is not None and utterance.speaker:
+            clips[name][utterance.speaker] += 1
+    found = []
+    for name, counts in clips.items():
+        (speaker, most), *_ = counts.most_common(1)
+        if len(draft.speakers) > 2 and most > classes.counts[name] / 2:
+            found.append(
+                f"{most} of {classes.counts[name]} clips of {name} are of speaker {speaker}: a model may learn the voice"
+            )
+    return found
+
+
+def list_spellings(classes: Classes) -> Sequence[str]:
+    """Sentences on labels that became one class."""
+    merged: dict[str, list[str]] = defaultdict(list)
+    for label, name in classes.class_map.items():
+        merged[name].append(label)
+    return [f"{' and '.join(labels)} are one class, {name}" for name, labels in merged.items() if len(labels) > 1]

@@ -1,0 +1,143 @@
+"""Task of a labelled corpus: the first classes and split that the checks of a study accept."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emoadapt.config import load_study
+from emoadapt.errors import CorpusError, EmoadaptError, show
+from emoadapt.study.check.listings import Listings
+from emoadapt.study.check.tasks import find_task_problems
+from emoadapt.study.new.classes import Classes, propose_classes
+from emoadapt.study.new.divisions import Division, list_divisions
+from emoadapt.study.new.drafts import Draft
+
+
+@dataclass
+class TaskDraft:
+    """A task as it is proposed.
+
+    Args:
+        name: of the task.
+        draft: its corpus.
+        classes: None for a task of attributes.
+        attributes: empty for a task of classes.
+        division: its split.
+        refused: splits that were refused before, each with the reason.
+    """
+
+    name: str
+    draft: Draft
+    classes: Classes | None
+    attributes: Sequence[str]
+    division: Division
+    refused: list[str] = field(default_factory=list)
+
+    def explain_parts(self) -> str:
+        """Why the corpus's own parts are not used; empty if they are, or if there are none."""
+        parts = sorted({utterance.split for utterance in self.draft.utterances if utterance.split})
+        if not parts or self.division.official:
+            return ""
+        reason = next(iter(self.refused), "they are no train and test, or clips have none")
+        return f"the corpus's own parts ({show(parts)}) are not used: {reason}"
+
+    def section(self) -> dict[str, Any]:
+        """Its keys, as a study has them."""
+        asked: dict[str, Any] = {"corpus": self.draft.name}
+        if self.classes is None:
+            asked["attributes"] = list(self.attributes)
+        else:
+            asked["classes"] = self.classes.names
+            asked |= {"class_map": dict(self.classes.class_map)} if self.classes.class_map else {}
+            asked |= {"other_labels": "drop"} if self.classes.dropped else {}
+        asked["split"] = dict(self.division.split)
+        return asked | ({"leaks": dict(self.division.leaks)} if self.division.leaks else {})
+
+
+def propose_tasks(draft: Draft, table: Path, *, force: bool) -> list[TaskDraft]:
+    """Propose a task for the labels of a corpus, and one for its ratings.
+
+    Args:
+        draft: the corpus.
+        table: file of parts, which is written if no other split is possible.
+        force: whether that file may be replaced.
+
+    Raises:
+        CorpusError: no split is possible.
+        ConfigError: the file is there.
+    """
+    asked = []
+    if len({label.label for label in draft.labels if label.label}) > 1:
+        asked.append(_settle(draft, draft.name, propose_classes(draft), [], table, force))
+    if draft.attributes:
+        name = f"{draft.name}_attributes" if asked else draft.name
+        try:
+            asked.append(_settle(draft, name, None, draft.attributes, table.with_stem(f"{table.stem}_{name}"), force))
+        except CorpusError as error:
+            if not asked:
+                raise
+            draft.doubts.append(f"the ratings {', '.join(draft.attributes)} are left out: {error}")
+    return asked
+
+
+def _settle(
+    draft: Draft, name: str, classes: Classes | None, attributes: Sequence[str], table: Path, force: bool
+) -> TaskDraft:
+    refused: list[str] = []
+    while True:
+        for division in list_divisions(draft, list(_list_used(draft, classes, attributes)), table.as_posix()):
+            task = TaskDraft(name, draft, classes, attributes, division, refused)
+            if not (problems := _try(task, table, force)):
+                return task
+            refused.append(f"{division.split['by']}: {problems[0]}")
+        if classes is None or len(classes.counts) <= 2:
+            raise CorpusError(
+                f"no split of {draft.folder} is possible: {refused[-1] if refused else 'no clip is labelled'}"
+            )
+        classes = classes.drop_rarest()
+        refused.clear()
+
+
+def _list_used(draft: Draft, classes: Classes | None, attributes: Sequence[str]) -> Iterator[int]:
+    """Positions of the clips that a task uses."""
+    for at, label in enumerate(draft.labels):
+        if classes is None:
+            used = any(getattr(label, name) is not None for name in attributes)
+        else:
+            used = classes.find(label.label) is not None
+        if used:
+            yield at
+
+
+def _try(task: TaskDraft, table: Path, force: bool) -> list[str]:
+    """What `emoadapt check` would say against a task."""
+    if task.division.table:
+        write_parts(table, task.division, force=force)
+    corpora = {task.draft.name: task.draft.section}
+    values = {"study": "trial", "corpora": corpora, "tasks": {task.name: task.section()}}
+    values["backbones"] = {"egemaps": {"architecture": "vector", "reads": "egemaps_functionals"}}
+    try:
+        problems = find_task_problems(Listings(load_study(values)), task.name)
+    except EmoadaptError as error:
+        problems = [str(error)]
+    if problems and task.division.table:
+        table.unlink()
+    return problems
+
+
+def write_parts(path: Path, division: Division, *, force: bool) -> None:
+    """Write the table of a split.
+
+    Raises:
+        CorpusError: the file is there.
+    """
+    if path.exists() and not force:
+        raise CorpusError(f"{path} is there already; add --force to replace it, or choose another --output")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["utterance_id", "part"])
+        writer.writerows(sorted(division.table.items()))
