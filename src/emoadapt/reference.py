@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from emoadapt import config, schema
+from emoadapt.chain import draw_chain
 from emoadapt.config.base import list_models
 from emoadapt.plugins import KINDS, list_plugins
 
@@ -44,6 +45,7 @@ def generate_files(root: Path) -> dict[str, str]:
         "workflow/schemas/config.schema.json": json.dumps(describe_schema(), indent=1, sort_keys=True) + "\n",
         "docs/configuration.md": describe_configuration(),
         "docs/tables.md": describe_tables(),
+        "docs/pictures/chain.svg": draw_chain(root),
         "envs/core.yaml": describe_environment((root / "requirements.lock").read_text()),
     }
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from emoadapt.chain import list_boxes
+from emoadapt.config import read_study
 from emoadapt.plugins import list_plugins
 from emoadapt.reference import CHOOSERS, NOT_IN_ENVIRONMENT, describe_schema, generate_files
 
@@ -88,3 +90,11 @@ def test_common_keys_come_first_and_list_all_choices() -> None:
     assert common.startswith("Common keys\n") and len(re.findall(r"^\| `", common, re.M)) > 40
     (importers,) = re.findall(r"^\| `importer` \| (.*?) \| \*\*required", common, re.M)
     assert set(re.findall(r"`(\w+)`", importers)) == set(list_plugins("corpora"))
+
+
+def test_the_picture_shows_what_the_features_declare() -> None:
+    boxes = list_boxes(read_study([ROOT / "config.yaml"]))
+    assert boxes["transcript"].needs == ["audio"], "the clips are behind the audio"
+    assert boxes["faces"].needs == ["manifest"] and boxes["sentiment"].needs == ["transcript"]
+    assert sorted(boxes["training"].needs) == ["egemaps", "face_embedding", "sentiment"]
+    assert len({(box.column, box.row) for box in boxes.values()}) == len(boxes), "no box lies on another"
