@@ -27,7 +27,7 @@ def test_json_lines_hold_the_known_fields() -> None:
     file = io.StringIO()
     assert write_predictions(ROWS, file, ["x", "y, z"]) == {"ok": 1, "failed": 1}
     assert [json.loads(line) for line in file.getvalue().splitlines()] == [
-        {"file": "a b.wav", "start": 0.0, "end": 1.235, "status": "ok", "label": "x",
+        {"file": "a b.wav", "start": 0.0, "end": 1.23456, "status": "ok", "label": "x",
          "probabilities": {"x": 0.75, "y, z": 0.25}},
         {"file": "Müller.wav", "status": "failed", "reason": 'undecodable: "x", y'},
     ]  # fmt: skip
@@ -39,7 +39,7 @@ def test_csv_has_a_column_per_class() -> None:
     write_predictions(ROWS, file, ["x", "y, z"], as_csv=True)
     empty = dict.fromkeys(["start", "end", "label", "p_x", "p_y, z"], "")
     assert list(csv.DictReader(io.StringIO(file.getvalue()))) == [
-        {"file": "a b.wav", "start": "0.0", "end": "1.235", "status": "ok", "label": "x",
+        {"file": "a b.wav", "start": "0.0", "end": "1.23456", "status": "ok", "label": "x",
          "p_x": "0.75", "p_y, z": "0.25", "reason": ""},
         {"file": "Müller.wav", "status": "failed", "reason": 'undecodable: "x", y'} | empty,
     ]  # fmt: skip
@@ -209,7 +209,7 @@ def test_command_line_ends_without_a_traceback(tmp_path: Path) -> None:
     make_classifier().save(tmp_path / "model", {})
     write_noise(tmp_path / "a.wav", 0.5)
     (tmp_path / "b.wav").write_text("x")
-    command = [sys.executable, "-m", "emoadapt", "predict", "model", "--recursive", ".", "--csv"]
+    command = [sys.executable, "-m", "emoadapt", "predict", "model", "--recursive", ".", "--format", "csv"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert [row["status"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["ok", "failed"]

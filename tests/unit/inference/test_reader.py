@@ -184,7 +184,7 @@ def test_text_has_a_column_of_its_own(models: Path, tmp_path: Path) -> None:
     file = write_noise(tmp_path / "a.wav", 1)
     (tmp_path / "texts.txt").write_text("dogs\n")
     options = {"transcripts": tmp_path / "texts.txt", "language": "en", "models_dir": tmp_path}
-    assert run_predict(tmp_path / "model", [file], tmp_path / "out.csv", as_csv=True, **options)
+    assert run_predict(tmp_path / "model", [file], tmp_path / "out.csv", form="csv", **options)
     header, row = (tmp_path / "out.csv").read_text().splitlines()
     assert header == "file,start,end,status,label,p_calm,p_angry,p_glad,text,reason"
     assert row.endswith(",dogs,")
