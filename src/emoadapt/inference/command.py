@@ -259,7 +259,8 @@ def _write_labels(predictions: Iterator[Prediction], places: _Places) -> Counter
                 seconds += (segment.end or 0.0) - (segment.start or 0.0)
     if codes:
         found = ", ".join(f"{code} {number}" for code, number in codes.most_common())
-        print(f"emoadapt: {codes.total()} segments, {seconds:.1f} s, have no label: {found}", file=sys.stderr)
+        some = "1 segment has" if codes.total() == 1 else f"{codes.total()} segments have"
+        print(f"emoadapt: {some} no label ({seconds:.1f} s): {found}", file=sys.stderr)
     return counts
 
 

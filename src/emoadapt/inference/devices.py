@@ -34,9 +34,7 @@ def choose_devices(named: str, jobs: int | None) -> list[str]:
 
 def _check_gpus(named: str, devices: list[str]) -> None:
     if unknown := [device for device in devices if not re.fullmatch(r"cuda:\d+", device)]:
-        raise ConfigError(
-            f"there is no device {unknown[0] or named!r}; write auto, cpu, cuda, or GPUs by number: cuda:0,cuda:1"
-        )
+        raise ConfigError(f"there is no device {unknown[0]!r}; write auto, cpu, cuda, or GPUs by number: cuda:0,cuda:1")
     known = _list_gpus()
     if not known:
         raise ConfigError(NO_GPU)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from emoadapt.inference.prediction import PEAK_SECONDS, Prediction
 from emoadapt.inference.segments import merge_windows, share_windows
-from emoadapt.reporting.canvas import new_figure, save_picture
+from emoadapt.reporting.canvas import SETTINGS, new_figure
 from emoadapt.reporting.style import ADAPTED_COLOURS, BLUE, GREY, INK, LINES, shorten
+from emoadapt.storage.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 COLOURS = (BLUE, *ADAPTED_COLOURS)
 COLUMNS = 2000
 """Of a waveform, at most."""
+_METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None}, "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}  # fmt: skip
 _EMPTY = "#EFEFEF"
 _SHORTEST_NAMED = 0.06
 """Share of the picture from which on a segment is named in it."""
@@ -70,7 +76,14 @@ def draw_recording(windows: Sequence[Prediction], path: Path, outputs: Sequence[
         _shade_empty([wave, lines, *strips], shares)
         _finish(figure, [wave, lines, *strips], shares)
         wave.set_title(shorten(str(windows[0].file), 90))
-        save_picture(figure, path)
+        _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write a picture; no dates or versions inside, so that equal data give equal files."""
+    kind = path.suffix.lower().removeprefix(".")
+    with rc_context(SETTINGS), replacing(path) as part:
+        figure.savefig(part, format=kind, dpi=144, metadata=_METADATA[kind])
 
 
 def _choose_marks(outputs: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -87,7 +100,7 @@ def _draw_reason(windows: Sequence[Prediction], path: Path) -> None:
     with new_figure(9, 0.9) as figure:
         figure.text(0.02, 0.65, shorten(str(windows[0].file), 90), weight="bold", va="center")
         figure.text(0.02, 0.28, shorten(windows[0].reason or "", 120), va="center")
-        save_picture(figure, path)
+        _save(figure, path)
 
 
 def _draw_wave(axis: Axes, shares: Sequence[Prediction]) -> None:

@@ -147,8 +147,8 @@ class _Source:
             ClipError: `truncated`, `stale_header` or `joined_file`.
         """
         if self._span is None:
-            if odd := self.count % _RAW_BYTES:
-                raise ClipError("truncated", f"{_NAME} has {self.count:,} bytes, and {odd} of them are half a sample")
+            if self.count % _RAW_BYTES:
+                raise ClipError("truncated", f"{_NAME} has {self.count:,} bytes, of which the last is half a sample")
             return
         begin, end = self._span
         if end is None:

@@ -66,21 +66,11 @@ def split_panels(figure: Figure, count: int, columns: int, **options: Any) -> li
 
 
 def save_figure(figure: Figure, out: Path, name: str) -> None:
-    """Write `<name>.svg` and `<name>.png`."""
-    for kind in ("svg", "png"):
-        save_picture(figure, out / f"{name}.{kind}")
-
-
-def save_picture(figure: Figure, path: Path) -> None:
-    """Write a picture in the format of its suffix; no dates or versions inside, so that equal data give equal files."""
-    kind = path.suffix.lower().removeprefix(".")
-    metadata: dict[str, dict[str, Any]] = {
-        "svg": {"Date": None, "Creator": None},
-        "png": {"Software": None},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    }
-    with matplotlib.rc_context(SETTINGS), replacing(path) as part:
-        figure.savefig(part, format=kind, dpi=144, metadata=metadata[kind])
+    """Write `<name>.svg` and `<name>.png`; no dates or versions inside, so that equal data give equal files."""
+    metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+    for kind, entries in metadata.items():
+        with matplotlib.rc_context(SETTINGS), replacing(out / f"{name}.{kind}") as part:
+            figure.savefig(part, format=kind, dpi=144, metadata=entries)
 
 
 def save_note(out: Path, name: str, sentence: str) -> None:
