@@ -39,6 +39,7 @@ from typing import Any, Protocol, Self
 
 from emoadapt.errors import ClipError, EmoadaptError
 from emoadapt.features.base import Context, Extractor
+from emoadapt.machine.starting import collect_as_usual, collect_rarely
 
 logger = logging.getLogger(__name__)
 
@@ -396,6 +397,7 @@ def _serve(
     link: Connection, beats: Any, load: Load, config: Any, context: Context, watch: Watch | None, level: int
 ) -> None:
     """What a worker does until its pipe is closed."""
+    collect_rarely()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     faulthandler.enable()
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s worker: %(message)s", datefmt="%H:%M:%S")
@@ -413,6 +415,7 @@ def _serve(
         extractor: Any = load(config, replace(context, beat=beat))
         if watch:
             extractor = watch(extractor, beat)
+        collect_as_usual()
         tell("ready", None)
         for row in _receive(link):
             if iterate := getattr(extractor, "iterate", None):

@@ -1,23 +1,20 @@
-"""Predictions of groups of decoded clips, in this process or in one of several.
+"""Predictions of groups of decoded clips.
 
-A group is judged the same wherever it is judged: its batches depend on nothing but the group.
+A group is judged the same in any process: its batches depend on nothing but the group.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from emoadapt.errors import ConfigError, ModelError
-from emoadapt.features.base import Context
-from emoadapt.inference.classifier import load_classifier, look_at
 from emoadapt.inference.decoding import DecodedClip, Item
 from emoadapt.inference.prediction import Prediction
+from emoadapt.inference.processes import MODELS, Judging
 from emoadapt.inference.windows import WHOLE_SECONDS
 from emoadapt.samples import to_float
 from emoadapt.schema import SAMPLE_RATE
@@ -28,35 +25,6 @@ if TYPE_CHECKING:
     from emoadapt.data.batching import Batch
     from emoadapt.inference.classifier import EmotionClassifier
     from emoadapt.inference.reader import FeatureReader, Found
-
-MODELS = Path("models")
-"""Folder of weights, where none is named."""
-
-
-@dataclass(frozen=True)
-class Judging:
-    """How clips are judged.
-
-    Args:
-        batch_size: clips that are judged together.
-        transcripts: file -> what is said in it; None: it is recognised.
-        language: ISO 639-1 code of what is said; None: that of the study, else it is recognised.
-        languages: file -> code, before `language`.
-        models_dir: folder of weights; None: `models`.
-    """
-
-    batch_size: int = 8
-    transcripts: Mapping[Path, str] | None = None
-    language: str | None = None
-    languages: Mapping[Path, str] | None = None
-    models_dir: Path | None = None
-
-    def list_options(self) -> list[str]:
-        """Options of the command line that only a model which reads more than audio can use."""
-        given = {
-            "--transcripts": self.transcripts, "--language": self.language or self.languages, "--models-dir": self.models_dir
-        }  # fmt: skip
-        return [name for name, value in given.items() if value is not None]
 
 
 def open_reader(classifier: EmotionClassifier, judging: Judging, device: str) -> FeatureReader | None:
@@ -161,51 +129,3 @@ def _take_streams(clip: DecodedClip, found: Found) -> Item:
             clip.file, *clip.times, status=found.status, reason=found.reason, text=found.text, peaks=clip.peaks
         )
     return replace(clip, notes=found.reason, text=found.text, streams=found.clip)
-
-
-# --- in one of several processes ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Copy:
-    """What a process loads.
-
-    Args:
-        folder: of the classifier.
-        state: of the folder, when this process and its sisters were asked for.
-        judging: how clips are judged.
-    """
-
-    folder: Path
-    state: tuple[int, ...]
-    judging: Judging
-
-
-class JudgeWorker:
-    """A judge in a worker process.
-
-    Args:
-        copy: what it loads.
-        context: its device and threads.
-
-    Raises:
-        ModelError: the folder was replaced since.
-    """
-
-    def __init__(self, copy: Copy, context: Context) -> None:
-        torch.set_num_threads(context.threads)
-        if context.device.startswith("cuda"):
-            torch.cuda.set_device(torch.device(context.device))
-        classifier = load_classifier(copy.folder)
-        if look_at(copy.folder) != copy.state:
-            raise ModelError(f"{copy.folder} was replaced while the processes started; try again")
-        self.judge = Judge(classifier, copy.judging, context.device)
-
-    def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """`predictions` of the `group` of each row."""
-        return [{"predictions": self.judge.judge_group(row["group"])} for row in rows]
-
-
-def count_threads(jobs: int) -> int:
-    """Threads of each of several processes."""
-    return max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0))) // jobs)

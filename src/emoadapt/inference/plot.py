@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -9,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
+from emoadapt.inference.decoding import is_pipe
 from emoadapt.inference.prediction import PEAK_SECONDS, Prediction
 from emoadapt.inference.segments import merge_windows, share_windows
 from emoadapt.reporting.canvas import SETTINGS, new_figure
-from emoadapt.reporting.style import ADAPTED_COLOURS, BLUE, GREY, INK, LINES, shorten
+from emoadapt.reporting.style import ADAPTED_COLOURS, BLUE, GREY, INK, LINES, VECTOR_COLOURS, shorten
 from emoadapt.storage.files import replacing
 
 if TYPE_CHECKING:
@@ -22,13 +25,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-COLOURS = (BLUE, *ADAPTED_COLOURS)
+COLOURS = (BLUE, *ADAPTED_COLOURS, *VECTOR_COLOURS[1:])
+"""Grey is what has no emotion."""
 COLUMNS = 2000
 """Of a waveform, at most."""
 _METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None}, "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }  # fmt: skip
+_MOST_MARKS = 10
+_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _EMPTY = "#EFEFEF"
 _SHORTEST_NAMED = 0.06
 """Share of the picture from which on a segment is named in it."""
@@ -75,8 +81,14 @@ def draw_recording(windows: Sequence[Prediction], path: Path, outputs: Sequence[
             _draw_strip(strip, list(merge_windows(windows)), marks)
         _shade_empty([wave, lines, *strips], shares)
         _finish(figure, [wave, lines, *strips], shares)
-        wave.set_title(shorten(str(windows[0].file), 90))
+        wave.set_title(_name(windows[0].file))
         _save(figure, path)
+
+
+def _name(file: Path) -> str:
+    """A recording in a title; the end of a long path says most."""
+    name = "standard input" if is_pipe(file) else os.fsencode(file).decode("utf-8", "replace")
+    return name if len(name) <= 90 else f"…{name[-89:]}"
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -98,7 +110,7 @@ def _choose_marks(outputs: Sequence[str]) -> dict[str, dict[str, Any]]:
 def _draw_reason(windows: Sequence[Prediction], path: Path) -> None:
     """A picture that says why there is nothing to see."""
     with new_figure(9, 0.9) as figure:
-        figure.text(0.02, 0.65, shorten(str(windows[0].file), 90), weight="bold", va="center")
+        figure.text(0.02, 0.65, _name(windows[0].file), weight="bold", va="center")
         figure.text(0.02, 0.28, shorten(windows[0].reason or "", 120), va="center")
         _save(figure, path)
 
@@ -152,7 +164,7 @@ def _draw_strip(axis: Axes, segments: Sequence[Prediction], marks: Mapping[str, 
         length = segment.end - segment.start
         axis.broken_barh([(segment.start, length)], (0, 1), facecolor=marks[segment.label]["color"], alpha=0.85)
         if length > _SHORTEST_NAMED * total:
-            room = max(3, int(100 * length / total))
+            room = max(3, int(140 * length / total))
             middle = segment.start + length / 2
             axis.text(middle, 0.46, shorten(segment.label, room), color="white", ha="center", va="center", clip_on=True)
     axis.set_ylim(0, 1)
@@ -171,12 +183,18 @@ def _shade_empty(axes: Sequence[Axes], shares: Sequence[Prediction]) -> None:
 def _finish(figure: Figure, axes: Sequence[Axes], shares: Sequence[Prediction]) -> None:
     begin, end = shares[0].start or 0.0, shares[-1].end or 0.0
     axes[-1].set_xlim(begin, end)
-    axes[-1].xaxis.set_major_locator(MaxNLocator(9, steps=[1, 1.5, 3, 6, 10] if end - begin > 120 else None))
+    axes[-1].xaxis.set_major_locator(MultipleLocator(_choose_step(end - begin)))
     axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _format_time(seconds, end)))
     axes[-1].set_xlabel("time (s)" if end < 120 else "time (min:s)" if end < 3600 else "time (h:min:s)")
     empty = sum((share.end or 0.0) - (share.start or 0.0) for share in shares if share.status != "ok")
     if empty:
         figure.text(0.995, 0.01, f"grey: {empty:.1f} s without emotion", ha="right", va="bottom", color=INK, size=8)
+
+
+def _choose_step(seconds: float) -> float:
+    """Seconds between marks: at most ten in the picture, at times that people count in."""
+    found = next((step for step in _STEPS if seconds / step <= _MOST_MARKS), None)
+    return found or 3600.0 * math.ceil(seconds / 3600 / _MOST_MARKS)
 
 
 def _format_time(seconds: float, end: float) -> str:

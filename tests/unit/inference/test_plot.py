@@ -86,3 +86,10 @@ def test_thinned_waveform_keeps_its_peaks() -> None:
     times, thin = plot._thin(np.arange(len(peaks)) / 100, peaks)
     assert len(times) <= COLUMNS and thin.min() == -30_000 and thin.max() == 20_000
     assert abs(times[thin[:, 0].argmin()] - 123.45) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "step"), [(0.1, 0.01), (4, 0.5), (42, 5), (110, 15), (10_800, 1800), (86_400, 10_800)]
+)
+def test_marks_are_at_times_that_people_count_in(seconds: float, step: float) -> None:
+    assert plot._choose_step(seconds) == step
