@@ -56,7 +56,7 @@ def test_recordings_of_one_name_get_files_of_their_own(tmp_path: Path) -> None:
     ("names", "place", "said"),
     [
         (["a.wav", "b.wav"], "c.vtt", "labels are one file for each of 2 recordings, and c.vtt is one file; name a folder"),
-        (["a.wav", "b.wav", "a.wav"], "out", "a.wav is named twice, and labels are one file for each recording; name it once"),
+        (["a.wav", "b.wav", "x/../a.wav"], "out", "/a.wav is named twice, and labels are one file for each recording; name it once"),
     ],
 )  # fmt: skip
 def test_places_that_do_not_fit_are_refused(names: list[str], place: str, said: str) -> None:
