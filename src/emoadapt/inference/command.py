@@ -18,6 +18,7 @@ from emoadapt.inference.devices import choose_devices
 from emoadapt.inference.judging import open_reader
 from emoadapt.inference.labels import SUFFIXES, LabelWriter, name_outputs
 from emoadapt.inference.output import (
+    explain_writing,
     list_files,
     open_output,
     refuse_overwriting,
@@ -198,7 +199,8 @@ class _Places:
         """Open the labels of a recording."""
         place = self.labels.get(file)
         if place is not None:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            with explain_writing(place.parent):
+                place.parent.mkdir(parents=True, exist_ok=True)
         return open_output(place)
 
 

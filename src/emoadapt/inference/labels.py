@@ -77,9 +77,7 @@ def name_outputs(files: list[Path], place: Path, suffix: str, what: str) -> dict
             f"{what} are one file for each of {len(files)} recordings, and {place} is one file; name a folder"
         )
     if repeated := [file for file, times in Counter(map(abspath, files)).items() if times > 1]:
-        raise ConfigError(
-            f"{show(repeated)} is named twice, and {what} are one file for each recording; name it once"
-        )
+        raise ConfigError(f"{show(repeated)} is named twice, and {what} are one file for each recording; name it once")
     named = _relate(files)
     stems = Counter(name.with_suffix("") for name in named.values())
     return {

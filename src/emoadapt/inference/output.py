@@ -111,7 +111,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
     Raises:
         ConfigError: it cannot be written.
     """
-    try:
+    with explain_writing(path or "the standard output"):
         if path is None:
             if isinstance(sys.stdout, io.TextIOWrapper):
                 sys.stdout.reconfigure(encoding="utf-8")
@@ -119,12 +119,22 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         else:
             with path.open("w", encoding="utf-8", newline="") as file:
                 yield file
+
+
+@contextmanager
+def explain_writing(place: Path | str) -> Iterator[None]:
+    """Explain why a place cannot be written.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    try:
+        yield
     except BrokenPipeError:
         # Whoever reads has seen enough (`| head`).
         raise
     except OSError as error:
-        place = "the standard output" if path is None else path
-        raise ConfigError(f"{place} cannot be written ({error.strerror}); name another file with --output") from None
+        raise ConfigError(f"{place} cannot be written ({error.strerror}); name another one") from None
 
 
 def write_predictions(
@@ -195,7 +205,7 @@ def write_parquet(
     names = _list_columns(classes, attributes, texts, segments)
     schema = pa.schema([(name, pa.float64() if name in numbers else kinds.get(name, pa.string())) for name in names])
     counts: dict[str, int] = {}
-    with replacing(path) as part, parquet.ParquetWriter(part, schema) as writer:
+    with explain_writing(path), replacing(path) as part, parquet.ParquetWriter(part, schema) as writer:
         rest = iter(predictions)
         while rows := list(islice(rest, ROWS_AT_ONCE)):
             writer.write_table(pa.Table.from_pylist([_flatten(_list_values(row)) for row in rows], schema))

@@ -14,6 +14,7 @@ from matplotlib import rc_context
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from emoadapt.inference.decoding import is_pipe
+from emoadapt.inference.output import explain_writing
 from emoadapt.inference.prediction import PEAK_SECONDS, Prediction
 from emoadapt.inference.segments import merge_windows, share_windows
 from emoadapt.reporting.canvas import SETTINGS, new_figure
@@ -94,7 +95,7 @@ def _name(file: Path) -> str:
 def _save(figure: Figure, path: Path) -> None:
     """Write a picture; no dates or versions inside, so that equal data give equal files."""
     kind = path.suffix.lower().removeprefix(".")
-    with rc_context(SETTINGS), replacing(path) as part:
+    with explain_writing(path), rc_context(SETTINGS), replacing(path) as part:
         figure.savefig(part, format=kind, dpi=144, metadata=_METADATA[kind])
 
 

@@ -335,3 +335,13 @@ def test_standard_input_is_read_once_and_not_from_a_terminal(monkeypatch: pytest
             ConfigError, match="- is the standard input, which is this terminal; write a command before it"
         ):
             list_files(**given)
+
+
+@pytest.mark.parametrize(
+    "option", [{"form": "parquet", "output": "out"}, {"plot": "a.png"}, {"form": "webvtt", "output": "a.vtt"}]
+)
+def test_place_that_cannot_be_written_is_named(saved: Path, tmp_path: Path, option: dict) -> None:
+    (tmp_path / "file").touch()
+    places = {name: tmp_path / "file" / value for name, value in option.items() if name != "form"}
+    with pytest.raises(ConfigError, match=r"file.* cannot be written \(.*\); name another one"):
+        predict(saved, "b.wav", form=option.get("form", "json"), **places)
