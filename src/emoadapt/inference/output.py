@@ -270,4 +270,5 @@ def _begin_csv(file: TextIO, columns: Sequence[str]) -> Callable[[dict[str, Any]
 def _flatten(values: dict[str, Any]) -> dict[str, Any]:
     """A row of a table, with a column for each class or attribute."""
     probabilities = {f"p_{name}": value for name, value in values.pop("probabilities", {}).items()}
-    return values | probabilities | values.pop("values", {})
+    ratings = values.pop("values", {})
+    return values | probabilities | ratings
