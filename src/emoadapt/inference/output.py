@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -55,6 +56,7 @@ def list_files(paths: Sequence[Path], *, recursive: bool = False, listed: Path |
     for path in named:
         # Unlike that of pathlib this knows no path that it cannot answer for; what is wrong with it is said in its row.
         if not os.path.isdir(path):  # noqa: PTH112
+            _refuse_named_pipe(path)
             files.append(path)
         elif recursive:
             content = survey_folder(path)
@@ -77,6 +79,15 @@ def _check_stdin(uses: Sequence[Path]) -> None:
         raise ConfigError(
             f"{uses[0]} is the standard input, which is this terminal; write a command before it that gives the data: COMMAND | emoadapt predict ..."
         )
+
+
+def _refuse_named_pipe(path: Path) -> None:
+    """Refuse a pipe with a name, such as one of `<(COMMAND)`, which a worker cannot read."""
+    with suppress(OSError, ValueError):
+        if not is_pipe(path) and stat.S_ISFIFO(path.stat().st_mode):
+            raise ConfigError(
+                f"{path} is a pipe; the standard input alone is read as one: COMMAND | emoadapt predict MODEL -"
+            )
 
 
 def _read_list(path: Path) -> list[Path]:

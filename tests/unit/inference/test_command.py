@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -345,3 +346,10 @@ def test_place_that_cannot_be_written_is_named(saved: Path, tmp_path: Path, opti
     places = {name: tmp_path / "file" / value for name, value in option.items() if name != "form"}
     with pytest.raises(ConfigError, match=r"file.* cannot be written \(.*\); name another one"):
         predict(saved, "b.wav", form=option.get("form", "json"), **places)
+
+
+def test_pipe_with_a_name_is_refused(tmp_path: Path) -> None:
+    """Symptom: a worker waited for it until it was `stalled`, or called it missing."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe is a pipe; the standard input alone is read as one"):
+        list_files([tmp_path / "pipe"])
