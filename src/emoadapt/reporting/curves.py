@@ -54,7 +54,7 @@ def draw_adaptation(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
 
 def _arrange_metrics(found: set[str], objectives: list[str]) -> list[list[str]]:
     """Losses, then scores (`ccc_<objective>`, `accuracy_<objective>`), each below the loss of its objective; empty where there is none."""
-    chosen = {objective: choose_score(found, objective, objectives) for objective in objectives if objective}
+    chosen = {objective: choose_score(found, objective) for objective in objectives if objective}
     scores = {objective: metric for objective, metric in chosen.items() if metric}
     losses = [f"loss_{objective}" if objective else "loss" for objective in objectives]
     return [losses, [scores.get(objective, "") for objective in objectives]] if scores else [losses]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -41,7 +42,7 @@ def _list_objectives(model: Model, objectives: list[str], part: pl.DataFrame) ->
     epochs = part.filter("best")["epoch"]
     for objective in objectives:
         loss = f"loss_{objective}" if len(objectives) > 1 else "loss"
-        score = choose_score(kept, objective, objectives)
+        score = choose_score(kept, objective)
         found = (f"{kind}_{objective}" for kind in BASELINES)
         yield {
             "backbone": model.backbone, "adaptation": model.start, "objective": objective,
@@ -51,15 +52,12 @@ def _list_objectives(model: Model, objectives: list[str], part: pl.DataFrame) ->
         }  # fmt: skip
 
 
-def choose_score(metrics: Iterable[str], objective: str, objectives: Iterable[str] = ()) -> str | None:
-    """Choose the metric of an objective: its accuracy, else another score, the first by name.
-
-    Args:
-        metrics: names, `<score>_<objective>`.
-        objective: name.
-        objectives: all of the model; `accuracy_lld_frames` is of `lld_frames`, not of `frames`.
-    """
-    others = tuple(f"_{name}" for name in objectives if name.endswith(f"_{objective}"))
+def choose_score(metrics: Any, objective: str) -> str | None:
+    """Choose the metric of an objective: its accuracy, else another score, the first by name."""
+    # Where there is `loss_lld_frames`, `accuracy_lld_frames` is no score of `frames`.
+    others = tuple(
+        name.removeprefix("loss") for name in metrics if re.fullmatch(rf"loss_.+_{re.escape(objective)}", name)
+    )
     found = sorted(name for name in metrics if name.endswith(f"_{objective}") and not name.endswith(others))
     own = [name for name in found if name.removesuffix(f"_{objective}") not in (*BASELINES, "loss")]
     return next((name for name in own if name == f"accuracy_{objective}"), own[0] if own else None)
