@@ -252,16 +252,42 @@ def quarantine(
 @app.command(rich_help_panel=FOR_PEOPLE)
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a fine-tuned model.")],
-    files: Annotated[list[Path] | None, typer.Argument(help="Audio or video files of any format and length.")] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="CSV instead of JSON lines.")] = False,
-    output: Annotated[Path | None, typer.Option(help="File to write (default: the terminal).")] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Audio or video files of any format and length; - is WAV or raw samples from a pipe."),
+    ] = None,
+    form: Annotated[
+        Literal["json", "csv", "parquet", "audacity", "webvtt"],
+        typer.Option("--format", help="Table of windows, or labels of segments."),
+    ] = "json",
+    segments: Annotated[bool, typer.Option("--segments", help="Merge windows where the class stays.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write (default: the terminal); a folder for labels of several files.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Picture of emotions over time: .png, .svg or .pdf; of several files a folder."),
+    ] = None,
     window: Annotated[
         float | None, typer.Option(help="Seconds of a window (default: 10, for recordings over 30 s only).")
     ] = None,
     hop: Annotated[float | None, typer.Option(help="Seconds from window to window (default: half a window).")] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Take each recording as one, however long.")] = False,
+    skip_silence: Annotated[
+        float | None,
+        typer.Option(help="No emotion for windows whose loudest 0.1 s is below this level, dB of full scale: -50."),
+    ] = None,
+    rate: Annotated[
+        int | None, typer.Option(help="Hz, if the pipe holds raw samples: 16-bit little-endian, one channel.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips that are judged together.")] = 8,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="Where to compute: auto, cpu, cuda, or GPUs by number: cuda:0,cuda:1.")
+    ] = "auto",
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that each hold the model (default: 1, or one for each GPU named)."),
+    ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="Take folders, with all below them.")] = False,
     listed: Annotated[Path | None, typer.Option("--list", help="Text file with one path per line; - is stdin.")] = None,
     transcripts: Annotated[
@@ -271,18 +297,23 @@ def predict(
         ),
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="Language of the files, for a model that reads text: en, de, ...")
+        str | None,
+        typer.Option(
+            help="Language of the files, for a model that reads text: en, de, ..., or a table with file and language."
+        ),
     ] = None,
     models_dir: Annotated[
-        Path, typer.Option(help="Folder of weights, for a model that reads what other models compute.")
-    ] = Path("models"),
+        Path | None,
+        typer.Option(help="Folder of weights, for a model that reads what other models compute (default: models)."),
+    ] = None,
 ) -> None:
     """Predict the emotions of audio or video files. Exits with status 1 if any file failed."""
     from emoadapt.inference.command import run_predict
 
     if not run_predict(
-        model, files or [], output, as_csv=csv, window=window, hop=hop, whole=whole, batch_size=batch_size, device=device,
-        recursive=recursive, listed=listed, transcripts=transcripts, language=language, models_dir=models_dir,
+        model, files or [], output, form=form, segments=segments, plot=plot, window=window, hop=hop, whole=whole,
+        quietest=skip_silence, rate=rate, batch_size=batch_size, device=device, jobs=jobs, recursive=recursive,
+        listed=listed, transcripts=transcripts, language=language, models_dir=models_dir,
     ):  # fmt: skip
         raise typer.Exit(1)
 

@@ -7,6 +7,8 @@ models nor decoders. A worker keeps one extractor for all its rows.
   that others took. A row on which two workers died is `failed` with the code `crashed`.
 * A worker that shows no progress on its row for the stall limit is killed, and the row is `failed` with the code
   `stalled`. It is not given out again, which would cost the same time once more. Loading a model is not judged.
+* An extractor with a method `iterate(row)` gives its result in parts (`WorkerPool.stream`). A worker that is parts ahead waits. A new
+  worker repeats the parts that a dead one has given, and they are passed over.
 * Whatever else an extractor raises is a fault of the machine, the configuration or the code, as it is without workers: the
   job stops with it.
 
@@ -28,15 +30,16 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from emoadapt.errors import ClipError, EmoadaptError
 from emoadapt.features.base import Context, Extractor
+from emoadapt.machine.starting import collect_as_usual, collect_rarely
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,8 @@ FAILED_STARTS = 3
 """Workers that may die one after the other before any is ready; then the fault is not in a clip."""
 ROWS_AHEAD = 4
 """Rows per worker that may be taken in before the oldest of them is done: what bounds the parent's memory."""
+PARTS_AHEAD = 4
+"""Parts of a row that are taken in before the rows ahead of it are done."""
 _LOOKS = 4
 """How often a worker is looked at within the stall limit."""
 _SECONDS_TO_END = 10.0
@@ -54,7 +59,16 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 Row = dict[str, Any]
 
-Load = Callable[[Any, Context], Extractor]
+
+class Streamer(Protocol):
+    """Gives results in parts."""
+
+    def iterate(self, row: Row) -> Iterator[Any]:
+        """Parts of the result of a row, each as soon as it is there."""
+        ...
+
+
+Load = Callable[[Any, Context], Extractor | Streamer]
 """What makes an extractor of a section."""
 Watch = Callable[[Extractor, Callable[[], None]], Extractor]
 """What checks the media of an extractor, given its beat."""
@@ -66,6 +80,23 @@ class _Task:
     ends: list[str] = field(default_factory=list)
     """How the workers that died on it ended."""
     result: Row | None = None
+    parts: deque[Any] = field(default_factory=deque)
+    """Those that nobody has taken yet."""
+    seen: int = 0
+    """Parts that the present worker has given."""
+    given: int = 0
+    """Parts that any worker has given."""
+
+    def has_news(self) -> bool:
+        """Whether there is a part to take, or the result."""
+        return bool(self.parts) or self.result is not None
+
+    def add(self, part: Any) -> None:
+        """Take a part, unless a worker that died has given it before."""
+        self.seen += 1
+        if self.seen > self.given:
+            self.given = self.seen
+            self.parts.append(part)
 
 
 class WorkerPool:
@@ -74,7 +105,7 @@ class WorkerPool:
     Args:
         load: what makes an extractor in each worker; a function or class at the top of a module.
         config: its configuration; must be picklable.
-        context: what the extractors are given, with a `beat` of the pool's.
+        context: what the extractors are given, with a `beat` of the pool's; or one for each worker.
         n_workers: processes; they are started as rows come in.
         stall_limit: s.
         watch: what checks the media of each extractor; None: nothing.
@@ -84,12 +115,13 @@ class WorkerPool:
         self,
         load: Load,
         config: Any,
-        context: Context,
+        context: Context | Sequence[Context],
         n_workers: int,
         stall_limit: float,
         watch: Watch | None = None,
     ) -> None:
-        self._recipe = (load, config, context, watch)
+        self._load, self._config, self._watch = load, config, watch
+        self._contexts = [context] * n_workers if isinstance(context, Context) else list(context)
         self._n_workers = n_workers
         self._stall_limit = stall_limit
         self._workers: list[_Worker] = []
@@ -113,6 +145,27 @@ class WorkerPool:
             EmoadaptError: raised by the extractor, or workers die as soon as they start.
             Exception: whatever else the extractor raises.
         """
+        for task in self._advance(chunks):
+            if task.result is not None:
+                yield task.row, task.result
+
+    def stream(self, rows: Iterator[Row]) -> Generator[tuple[Row, Any]]:
+        """Rows with each part of their results as soon as it is there, in the order of the rows.
+
+        What ends a row early, a crash or a stall, comes behind its parts: a mapping with status and reason.
+
+        Raises:
+            EmoadaptError: as `run`.
+            Exception: as `run`.
+        """
+        for task in self._advance(iter([rows])):
+            while task.parts:
+                yield task.row, task.parts.popleft()
+            if task.result:
+                yield task.row, task.result
+
+    def _advance(self, chunks: Iterator[Iterator[Row] | list[Row]]) -> Generator[_Task]:
+        """The oldest row, whenever there is a part of it, and at its end."""
         rows = chain.from_iterable(chunks)
         tasks: deque[_Task] = deque()
         more = True
@@ -124,11 +177,12 @@ class WorkerPool:
                 else:
                     tasks.append(_Task(row))
                     self._give(tasks[-1])
-            if tasks and tasks[0].result is None:
+            if tasks and not tasks[0].has_news():
                 self._listen()
-            while tasks and tasks[0].result is not None:
-                task = tasks.popleft()
-                yield task.row, task.result
+            while tasks and tasks[0].has_news():
+                yield tasks[0]
+                if tasks[0].result is not None:
+                    tasks.popleft()
 
     def _has_room(self) -> bool:
         return len(self._workers) < self._n_workers or any(worker.task is None for worker in self._workers)
@@ -136,11 +190,16 @@ class WorkerPool:
     def _give(self, task: _Task) -> None:
         idle = next((worker for worker in self._workers if worker.task is None), None)
         if idle is None:
-            idle = _Worker(*self._recipe)
+            idle = _Worker(self._load, self._config, self._next_context(), self._watch)
             self._workers.append(idle)
-        idle.task = task
+        idle.task, task.seen = task, 0
         if idle.ready:
             self._send(idle)
+
+    def _next_context(self) -> Context:
+        """The one that the fewest workers have."""
+        taken = [worker.context for worker in self._workers]
+        return min(self._contexts, key=lambda context: (taken.count(context), self._contexts.index(context)))
 
     def _send(self, worker: _Worker) -> None:
         assert worker.task is not None
@@ -151,13 +210,17 @@ class WorkerPool:
 
     def _listen(self) -> None:
         """Wait for a message of a worker, or for the next check that all are alive."""
-        busy = [worker for worker in self._workers if worker.task is not None]
+        busy = self._list_busy()
         links: list[Any] = [link for worker in busy for link in (worker.link, worker.process.sentinel)]
         heard = set(wait(links, self._stall_limit / _LOOKS))
         for worker in busy:
             if not heard.isdisjoint((worker.link, worker.process.sentinel)):
                 self._hear(worker)
         self._look()
+
+    def _list_busy(self) -> list[_Worker]:
+        """Workers at a row, without those that are parts ahead: they wait until the rows before theirs are done."""
+        return [worker for worker in self._workers if worker.task and len(worker.task.parts) < PARTS_AHEAD]
 
     def _hear(self, worker: _Worker) -> None:
         assert worker.task is not None
@@ -171,6 +234,9 @@ class WorkerPool:
         if kind == "ready":
             worker.ready, self._failed_starts = True, 0
             self._send(worker)
+        elif kind == "part":
+            worker.rest()
+            worker.task.add(content)
         else:
             worker.task.result, worker.task = content, None
 
@@ -183,7 +249,7 @@ class WorkerPool:
             self._failed_starts += 1
             if self._failed_starts == FAILED_STARTS:
                 raise EmoadaptError(
-                    f"{FAILED_STARTS} worker processes of {self._recipe[0].__module__} in a row ended with {end} before their "
+                    f"{FAILED_STARTS} worker processes of {self._load.__module__} in a row ended with {end} before their "
                     "first clip; see above for what they printed, and check that its libraries run on this machine"
                 )
         else:
@@ -200,7 +266,7 @@ class WorkerPool:
         now = time.monotonic()
         # A machine that slept, or a job that was stopped for a while, is not a decoder that hangs.
         step, self._looked = min(now - self._looked, self._stall_limit / _LOOKS), now
-        for worker in [worker for worker in self._workers if worker.ready and worker.task is not None]:
+        for worker in [worker for worker in self._list_busy() if worker.ready]:
             if worker.count_quiet(step) >= self._stall_limit:
                 self._end_stalled(worker)
 
@@ -225,12 +291,13 @@ class _Worker:
     """One process, and the row that it is at.
 
     Rows and results are pickled straight into and out of the pipe, so that no second copy of the audio is made. The
-    messages take turns: `ready` or `stop` after the start, then one `row` or `stop` for each row. Progress within a row is a
+    messages take turns: `ready` or `stop` after the start, then for each row its parts, if it has any, and one `row` or `stop`. Progress within a row is a
     counter in shared memory.
     """
 
     def __init__(self, load: Load, config: Any, context: Context, watch: Watch | None) -> None:
         self.task: _Task | None = None
+        self.context = context
         self.ready = False
         self._beats = _SPAWN.RawValue("Q", 0)
         self._seen, self._quiet = 0, 0.0
@@ -242,7 +309,7 @@ class _Worker:
         )
         self.process.start()
         theirs.close()
-        self.reader = os.fdopen(self.link.fileno(), "rb", closefd=False)
+        self.reader = _ExactReader(self.link.fileno())
         self._writer = os.fdopen(self.link.fileno(), "wb", closefd=False)
 
     def send(self, row: Row) -> None:
@@ -251,9 +318,13 @@ class _Worker:
         Raises:
             OSError: the worker is dead.
         """
-        self._quiet = 0.0
+        self.rest()
         pickle.dump(row, self._writer, pickle.HIGHEST_PROTOCOL)
         self._writer.flush()
+
+    def rest(self) -> None:
+        """Count from now on how long it is quiet."""
+        self._quiet = 0.0
 
     def count_quiet(self, seconds: float) -> float:
         """Seconds since the last sign of progress, if these are added to those counted before."""
@@ -286,8 +357,37 @@ class _Worker:
     def _close(self) -> None:
         with contextlib.suppress(OSError):
             self._writer.close()
-        self.reader.close()
         self.link.close()
+
+
+class _ExactReader:
+    """Reads a pipe for `pickle`, and nothing of the message behind: what lies in a buffer, `wait` does not see.
+
+    Args:
+        descriptor: of the pipe.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def readinto(self, target: bytearray | memoryview) -> int:
+        """Fill the target; less at the end of the pipe."""
+        view, done = memoryview(target).cast("B"), 0
+        while done < len(view) and (count := os.readv(self._descriptor, [view[done:]])):
+            done += count
+        return done
+
+    def read(self, length: int) -> bytes:
+        """So many bytes; less at the end of the pipe."""
+        content = bytearray(length)
+        return bytes(content[: self.readinto(content)])
+
+    def readline(self) -> bytes:
+        """Bytes up to a line feed, which old protocols have."""
+        line = bytearray()
+        while not line.endswith(b"\n") and (byte := self.read(1)):
+            line += byte
+        return bytes(line)
 
 
 # --- in the worker -----------------------------------------------------------------------------------
@@ -297,6 +397,7 @@ def _serve(
     link: Connection, beats: Any, load: Load, config: Any, context: Context, watch: Watch | None, level: int
 ) -> None:
     """What a worker does until its pipe is closed."""
+    collect_rarely()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     faulthandler.enable()
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s worker: %(message)s", datefmt="%H:%M:%S")
@@ -311,13 +412,19 @@ def _serve(
         beats.value += 1
 
     try:
-        extractor = load(config, replace(context, beat=beat))
+        extractor: Any = load(config, replace(context, beat=beat))
         if watch:
             extractor = watch(extractor, beat)
+        collect_as_usual()
         tell("ready", None)
         for row in _receive(link):
-            (result,) = extractor.extract([row])
-            tell("row", result)
+            if iterate := getattr(extractor, "iterate", None):
+                for part in iterate(row):
+                    tell("part", part)
+                tell("row", {})
+            else:
+                (result,) = extractor.extract([row])
+                tell("row", result)
     except Exception as error:
         tell("stop", _make_portable(error))
 

@@ -168,20 +168,20 @@ def load_classifier(folder: Path) -> EmotionClassifier:
         DataError: it was saved with a `contents.json`, and is not what was saved.
     """
     for _ in range(ATTEMPTS):
-        before = _look_at(folder)
+        before = look_at(folder)
         try:
             found = _load(folder)
         except Exception:
-            if _look_at(folder) == before:
+            if look_at(folder) == before:
                 raise
             continue
-        if _look_at(folder) == before:
+        if look_at(folder) == before:
             return found
     raise ModelError(f"{folder} was replaced while it was read; try again when the run that writes it has ended")
 
 
-def _look_at(folder: Path) -> tuple[int, ...]:
-    """What changes when a folder is replaced, or a file in it added or removed."""
+def look_at(folder: Path) -> tuple[int, ...]:
+    """State of a folder, which changes when it is replaced, or a file in it is added or removed."""
     try:
         status = folder.stat()
     except FileNotFoundError:

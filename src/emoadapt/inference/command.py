@@ -3,50 +3,87 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TextIO
 
+from emoadapt.errors import ConfigError
 from emoadapt.inference.classifier import load_classifier
-from emoadapt.inference.output import list_files, open_output, refuse_overwriting, show_progress, write_predictions
-from emoadapt.inference.predict import predict_files
-from emoadapt.inference.transcripts import read_transcripts
+from emoadapt.inference.decoding import Listening, is_pipe
+from emoadapt.inference.devices import choose_devices
+from emoadapt.inference.judging import open_reader
+from emoadapt.inference.labels import SUFFIXES, LabelWriter, name_outputs
+from emoadapt.inference.output import (
+    explain_writing,
+    list_files,
+    open_output,
+    refuse_overwriting,
+    show_progress,
+    write_parquet,
+    write_predictions,
+)
+from emoadapt.inference.predict import choose_listening, predict_apart, predict_in_processes
+from emoadapt.inference.processes import Judging
+from emoadapt.inference.segments import merge_windows
+from emoadapt.inference.transcripts import is_table, read_languages, read_transcripts
+
+if TYPE_CHECKING:
+    from emoadapt.inference.classifier import EmotionClassifier
+    from emoadapt.inference.prediction import Prediction
+
+Format = Literal["json", "csv", "parquet", "audacity", "webvtt"]
+PICTURES = (".png", ".svg", ".pdf")
+"""Suffixes of pictures."""
 
 
 def run_predict(
     model: Path,
     paths: Sequence[Path],
-    output: Path | None,
+    output: Path | None = None,
     *,
-    as_csv: bool = False,
+    form: Format = "json",
+    segments: bool = False,
+    plot: Path | None = None,
     recursive: bool = False,
     listed: Path | None = None,
     window: float | None = None,
     hop: float | None = None,
     whole: bool = False,
+    quietest: float | None = None,
+    rate: int | None = None,
     batch_size: int = 8,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: str = "auto",
+    jobs: int | None = None,
     transcripts: Path | None = None,
     language: str | None = None,
-    models_dir: Path = Path("models"),
+    models_dir: Path | None = None,
 ) -> bool:
     """Predict the emotions of files and write them as they are ready.
 
     Args:
         model: folder of a fine-tuned model.
-        paths: files, and with `recursive` folders.
-        output: file to write; None = the standard output.
-        as_csv: CSV instead of JSON lines.
+        paths: files, `-` for the standard input, and with `recursive` folders.
+        output: file to write; None = the standard output. Labels of several recordings: a folder.
+        form: of the output.
+        segments: merge windows where the class stays, as labels always are.
+        plot: picture to draw; of several recordings a folder of pictures.
         recursive: take folders.
         listed: text file with more paths.
-        window: as in `predict_files`, and so are `hop`, `whole`, `batch_size` and `device`.
+        window: as in `predict_files`, and so are `hop`, `whole`, `quietest`, `rate`, `batch_size` and `models_dir`.
         hop: see there.
         whole: see there.
+        quietest: see there.
+        rate: see there.
         batch_size: see there.
-        device: see there.
+        device: as in `choose_devices`, and so is `jobs`.
+        jobs: see there.
         transcripts: file with what is said in each file (`inference.transcripts`).
-        language: as in `predict_files`, and so is `models_dir`.
-        models_dir: see there.
+        language: ISO 639-1 code of what is said, or a table with the code of each file.
+        models_dir: see `predict_files`.
 
     Returns:
         Whether no file failed.
@@ -56,23 +93,180 @@ def run_predict(
         ModelError: the folder holds no classifier.
     """
     files = list_files(paths, recursive=recursive, listed=listed)
-    if output is not None:
-        refuse_overwriting(output, [*files, *filter(None, [listed, transcripts])])
-    texts = None if transcripts is None else read_transcripts(transcripts, files)
+    if rate is not None and not any(map(is_pipe, files)):
+        raise ConfigError("--rate is of raw samples on the standard input; name - as a file, or leave --rate out")
+    places = _Places.choose(files, output, form, plot)
+    places.refuse_overwriting([*files, *filter(None, [listed, transcripts])])
+    judging = _read_judging(files, batch_size, transcripts, language, models_dir)
+    listening = choose_listening(window, hop, whole, judging.transcripts, quietest, rate, peaks=plot is not None)
+    devices = choose_devices(device, jobs)
     classifier = load_classifier(model)
-    # What is wrong with the options is said here, before the output is emptied.
-    predictions = predict_files(
-        classifier, files, window=window, hop=hop, whole=whole, batch_size=batch_size, device=device,
-        transcripts=texts, language=language, models_dir=models_dir,
-    )  # fmt: skip
-    with open_output(output) as file:
-        # Where the results themselves appear on the terminal, they are the progress.
-        if sys.stderr.isatty() and not file.isatty():
-            predictions = show_progress(predictions, len(files), sys.stderr)
-        outputs = classifier.classes, classifier.attributes
-        counts = write_predictions(predictions, file, *outputs, as_csv=as_csv, texts=classifier.reads_text)
-    if failed := counts.get("failed", 0):
-        print(
-            f"emoadapt: {failed} of {sum(counts.values())} rows have the status failed, with a reason", file=sys.stderr
+    predictions = _begin(_predict(classifier, model, files, listening, judging, devices))
+    with closing(predictions):
+        merged = segments or form in SUFFIXES
+        counts = _write(_follow(predictions, places, classifier, merged, len(files)), places, classifier, merged)
+    _report(counts)
+    return not counts["failed"]
+
+
+def _read_judging(
+    files: Sequence[Path], batch_size: int, transcripts: Path | None, language: str | None, models_dir: Path | None
+) -> Judging:
+    """What is said in the files, as far as a person says it."""
+    texts = None if transcripts is None else read_transcripts(transcripts, files)
+    if language is not None and is_table(language):
+        return Judging(batch_size, texts, None, read_languages(Path(language), files), models_dir)
+    stated = (
+        read_languages(transcripts, files, required=False)
+        if transcripts is not None and is_table(transcripts)
+        else None
+    )
+    return Judging(batch_size, texts, language, stated or None, models_dir)
+
+
+def _predict(
+    classifier: EmotionClassifier,
+    model: Path,
+    files: Sequence[Path],
+    listening: Listening,
+    judging: Judging,
+    devices: Sequence[str],
+) -> Generator[Prediction]:
+    if len(devices) == 1:
+        return predict_apart(classifier, files, listening, judging, devices[0])
+    if classifier.inputs is None:
+        open_reader(classifier, judging, "cpu")
+    return predict_in_processes(model, files, listening, judging, devices)
+
+
+def _begin(predictions: Generator[Prediction]) -> Generator[Prediction]:
+    """The same, with the first one at hand: what is wrong with the options is said before an output is emptied."""
+    first = next(predictions, None)
+
+    def go_on() -> Generator[Prediction]:
+        with closing(predictions):
+            yield from chain([] if first is None else [first], predictions)
+
+    return go_on()
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a command writes.
+
+    Args:
+        form: of the output.
+        output: file; None: the standard output, or a file for each recording.
+        labels: recording -> its file; empty: all are written to `output`.
+        pictures: recording -> its picture.
+    """
+
+    form: Format
+    output: Path | None
+    labels: dict[Path, Path]
+    pictures: dict[Path, Path]
+
+    @classmethod
+    def choose(cls, files: list[Path], output: Path | None, form: Format, plot: Path | None) -> _Places:
+        """Choose the places.
+
+        Raises:
+            ConfigError: the output or the picture does not fit the format or the number of recordings.
+        """
+        labels: dict[Path, Path] = {}
+        if form == "parquet" and output is None:
+            raise ConfigError("a Parquet file is no text for a terminal; name a file with --output")
+        if form not in SUFFIXES and output is not None and output.is_dir():
+            raise ConfigError(f"{output} is a folder, and {form} is one file of all recordings; name a file")
+        if form in SUFFIXES:
+            if output is None and len(files) > 1:
+                raise ConfigError(
+                    f"{form} labels are one file for each of {len(files)} recordings; name a folder with --output"
+                )
+            labels = {} if output is None else name_outputs(files, output, SUFFIXES[form], f"{form} labels")
+        return cls(form, None if labels else output, labels, _name_pictures(files, plot))
+
+    def refuse_overwriting(self, inputs: Sequence[Path]) -> None:
+        """Refuse to write over what is read.
+
+        Raises:
+            ConfigError: an output is an input.
+        """
+        for place in [*([] if self.output is None else [self.output]), *self.labels.values(), *self.pictures.values()]:
+            refuse_overwriting(place, inputs)
+
+    def open(self, file: Path) -> AbstractContextManager[TextIO]:
+        """Open the labels of a recording."""
+        place = self.labels.get(file)
+        if place is not None:
+            with explain_writing(place.parent):
+                place.parent.mkdir(parents=True, exist_ok=True)
+        return open_output(place)
+
+
+def _name_pictures(files: list[Path], plot: Path | None) -> dict[Path, Path]:
+    """Recording -> its picture.
+
+    Raises:
+        ConfigError: it is in no known format, or one picture for several recordings.
+    """
+    if plot is None:
+        return {}
+    if len(files) == 1 and not plot.is_dir() and plot.suffix.lower() not in PICTURES:
+        raise ConfigError(
+            f"--plot {plot} is in no format that is drawn; name a file that ends in {', '.join(PICTURES)}"
         )
-    return not failed
+    return name_outputs(files, plot, ".png", "pictures")
+
+
+def _follow(
+    predictions: Iterable[Prediction], places: _Places, classifier: EmotionClassifier, merged: bool, n_files: int
+) -> Iterator[Prediction]:
+    """Predictions as they are written, while pictures are drawn and progress is shown."""
+    if places.pictures:
+        from emoadapt.inference.plot import draw_recordings
+
+        predictions = draw_recordings(predictions, places.pictures, classifier.outputs)
+    # Where the results themselves appear on the terminal, they are the progress.
+    if sys.stderr.isatty() and not (places.output is None and not places.labels and sys.stdout.isatty()):
+        predictions = show_progress(predictions, n_files, sys.stderr)
+    return merge_windows(predictions) if merged else iter(predictions)
+
+
+def _write(
+    predictions: Iterator[Prediction], places: _Places, classifier: EmotionClassifier, merged: bool
+) -> Counter[str]:
+    """Write predictions, and count them by status."""
+    outputs, texts = (classifier.classes, classifier.attributes), classifier.reads_text
+    if places.form in SUFFIXES:
+        return _write_labels(predictions, places)
+    if places.form == "parquet":
+        assert places.output is not None
+        return Counter(write_parquet(predictions, places.output, *outputs, texts=texts, segments=merged))
+    with open_output(places.output) as file:
+        as_csv = places.form == "csv"
+        return Counter(write_predictions(predictions, file, *outputs, as_csv=as_csv, texts=texts, segments=merged))
+
+
+def _write_labels(predictions: Iterator[Prediction], places: _Places) -> Counter[str]:
+    """Write labels; what has none is said on the standard error."""
+    counts, codes, seconds = Counter[str](), Counter[str](), 0.0
+    with closing(LabelWriter(places.form, places.open)) as writer:
+        for segment in predictions:
+            writer.write(segment)
+            counts[segment.status] += 1
+            if segment.status == "failed":
+                print(f"emoadapt: {segment.file}: {segment.reason}", file=sys.stderr)
+            elif segment.status == "absent":
+                codes[(segment.reason or "").partition(":")[0]] += 1
+                seconds += (segment.end or 0.0) - (segment.start or 0.0)
+    if codes:
+        found = ", ".join(f"{code} {number}" for code, number in codes.most_common())
+        some = "1 segment has" if codes.total() == 1 else f"{codes.total()} segments have"
+        print(f"emoadapt: {some} no label ({seconds:.1f} s): {found}", file=sys.stderr)
+    return counts
+
+
+def _report(counts: Counter[str]) -> None:
+    if failed := counts["failed"]:
+        print(f"emoadapt: {failed} of {counts.total()} rows have the status failed, with a reason", file=sys.stderr)

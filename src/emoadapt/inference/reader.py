@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import torch
 from pydantic import ValidationError
@@ -30,7 +31,6 @@ from emoadapt.storage.notes import join_notes, split_notes
 from emoadapt.weights.registry import identity
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,15 @@ class Decoded(Protocol):
     @property
     def notes(self) -> str | None:
         """What is odd about them."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A clip of no file."""
+
+    samples: NDArray[np.int16]
+    file: Path = Path("probe")
+    notes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,7 @@ class FeatureReader:
         device: `cpu` or `cuda`.
         transcripts: file -> what is said in it; None: it is recognised.
         language: ISO 639-1 code of what is spoken; None: that of the study, else it is recognised.
+        languages: file -> code, of files whose language is another one.
 
     Raises:
         ConfigError: texts or a language are given to a model that reads no text.
@@ -101,20 +111,27 @@ class FeatureReader:
         *,
         transcripts: Mapping[Path, str] | None = None,
         language: str | None = None,
+        languages: Mapping[Path, str] | None = None,
     ) -> None:
         self.inputs, self.language, self.transcripts = inputs, inputs.language, transcripts or {}
-        if TRANSCRIPT not in inputs.features and not (transcripts is None and language is None):
+        self.languages = languages or {}
+        if TRANSCRIPT not in inputs.features and not (transcripts is None and language is None and not languages):
             option = "--language" if transcripts is None else "--transcripts"
             raise ConfigError(f"the model reads {' and '.join(self._list_read())} and no text; leave {option} out")
         for name in inputs.features:
             self._check_feature(name)
         own: dict[str, Any] = {} if language is None else {"language": language}
+        if languages:
+            # The section's would be that of all files.
+            self.language = language or inputs.features[TRANSCRIPT].section.get("language") or inputs.language
+            own["language"] = None
         if transcripts is not None:
             own |= {"engine": "corpus", "timestamps": False}
         self._features = {
             name: _load_feature(name, feature, models_dir, device, own if name == TRANSCRIPT else {})
             for name, feature in inputs.features.items()
         }
+        self._dimensions = dict(inputs.dimensions)
 
     def _list_read(self) -> list[str]:
         return list(dict.fromkeys(stream.feature for stream in self.inputs.streams.values()))
@@ -154,7 +171,7 @@ class FeatureReader:
         return {
             **dict.fromkeys(schema.MANIFEST.names),
             "utterance_id": str(number),
-            "language": self.language,
+            "language": self.languages.get(clip.file, self.language),
             "transcript": self.transcripts.get(clip.file),
         }
 
@@ -184,8 +201,36 @@ class FeatureReader:
             case "samples":
                 return torch.zeros(1)
             case "frames":
-                return torch.zeros(1, self.inputs.dimensions[role])
-        return torch.zeros(self.inputs.dimensions[role])
+                return torch.zeros(1, self._find_dimension(role))
+        return torch.zeros(self._find_dimension(role))
+
+    def _find_dimension(self, role: str) -> int:
+        """Values of a frame or of a vector: those of the study, else those of a probe.
+
+        A study that read kept outputs in place of the stream knows no values of it.
+
+        Raises:
+            ModelError: the probe has none.
+        """
+        if role not in self._dimensions:
+            stream = self.inputs.streams[role]
+            row = self._probe()[stream.feature]
+            if row["status"] != "ok":
+                raise ModelError(
+                    f"the model's features.json does not say how many values {stream.feature} has, and a second of noise has none "
+                    f"({row['reason']}); train the model again without kept outputs"
+                )
+            self._dimensions[role] = read_stream(row, stream).shape[-1]
+        return self._dimensions[role]
+
+    def _probe(self) -> dict[str, Row]:
+        """Row of each feature of a second of noise in which one word is said."""
+        noise = np.random.default_rng(0).normal(scale=3000, size=schema.SAMPLE_RATE).astype(np.int16)
+        clip = Probe(noise)
+        tables = {"manifest": [self._list_manifest(0, clip)], "audio": _list_audio([clip])}
+        for name, feature in self._features.items():
+            tables[name] = _say(feature, "yes") if name == TRANSCRIPT else _extract(feature, tables)
+        return {name: rows[0] for name, rows in tables.items()}
 
 
 def _list_audio(clips: Sequence[Decoded]) -> list[Row]:
@@ -271,6 +316,12 @@ def _extract(feature: _Feature, tables: Mapping[str, list[Row]]) -> list[Row]:
     ]
     # Types are those of the table, as where a feature is read from disk.
     return pa.Table.from_pylist(named, schema=feature.extraction.table).to_pylist()
+
+
+def _say(feature: _Feature, text: str) -> list[Row]:
+    """A row of a transcript."""
+    empty = dict.fromkeys(feature.extraction.table.names)
+    return [{**empty, "utterance_id": "0", "key": "", "status": "ok", "text": text}]
 
 
 def _choose_columns(name: str, row: Row) -> Row:

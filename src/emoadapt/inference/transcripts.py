@@ -1,4 +1,4 @@
-"""Transcripts that a person gives with the files that are to be predicted."""
+"""Transcripts and languages that a person gives with the files that are to be predicted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from emoadapt.listing.delimited import Reader, Table
 
 TABLES = (".csv", ".tsv")
 """Suffixes of tables; any other file has one text per line."""
-_COLUMNS = ("file", "text")
+_FORMS = {
+    "text": "they are UTF-8 text: a table with the columns file and text, or a text per line",
+    "language": "they are a UTF-8 table with the columns file and language",
+}
 
 
 def read_transcripts(path: Path, files: Sequence[Path]) -> dict[Path, str]:
@@ -30,17 +33,42 @@ def read_transcripts(path: Path, files: Sequence[Path]) -> dict[Path, str]:
         ConfigError: it cannot be read, lacks a column or a file, or has one twice.
     """
     try:
-        texts = _read_table(path, files) if path.suffix.lower() in TABLES else _read_lines(path, files)
+        return _read_table(path, files, "text") if is_table(path) else _read_lines(path, files)
     except (OSError, UnicodeDecodeError, CorpusError) as error:
-        raise ConfigError(_describe(path, error)) from None
-    return texts
+        raise ConfigError(_describe(path, error, "transcripts", _FORMS["text"])) from None
 
 
-def _describe(path: Path, error: Exception) -> str:
+def read_languages(path: Path, files: Sequence[Path], *, required: bool = True) -> dict[Path, str]:
+    """Read the language of each file.
+
+    Args:
+        path: a table (`.csv`, `.tsv`) with the columns `file`, as that of `read_transcripts` has it, and `language`, an ISO 639-1 code.
+        files: that are to be predicted.
+        required: whether the column must be there.
+
+    Returns:
+        File -> code, without files whose cell is empty.
+
+    Raises:
+        ConfigError: it cannot be read, lacks a column or a file, or has one twice.
+    """
+    try:
+        found = _read_table(path, files, "language", required=required)
+    except (OSError, UnicodeDecodeError, CorpusError) as error:
+        raise ConfigError(_describe(path, error, "languages", _FORMS["language"])) from None
+    return {file: code.strip() for file, code in found.items() if code.strip()}
+
+
+def is_table(path: str | Path) -> bool:
+    """Whether a file is a table by its name."""
+    return Path(path).suffix.lower() in TABLES
+
+
+def _describe(path: Path, error: Exception, kind: str, form: str) -> str:
     if isinstance(error, CorpusError):
         return str(error)
     reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
-    return f"the transcripts {path} cannot be read ({reason}); they are UTF-8 text: a table with the columns file and text, or a text per line"
+    return f"the {kind} {path} cannot be read ({reason}); {form}"
 
 
 def _read_lines(path: Path, files: Sequence[Path]) -> dict[Path, str]:
@@ -58,33 +86,36 @@ def _read_lines(path: Path, files: Sequence[Path]) -> dict[Path, str]:
     return found
 
 
-def _read_table(path: Path, files: Sequence[Path]) -> dict[Path, str]:
-    where = f"transcripts {path}"
+def _read_table(path: Path, files: Sequence[Path], column: str, *, required: bool = True) -> dict[Path, str]:
+    """File -> cell of a column; nothing of a column that is not required and lacks."""
+    where = f"{'transcripts' if column == 'text' else 'languages'} {path}"
     separator = "\t" if path.suffix.lower() == ".tsv" else None
     table = Reader(where, "correct the line", separator, "multiline", strict=True).read(path)
-    if lacking := [name for name in _COLUMNS if name not in table.header]:
+    if lacking := [name for name in ("file", column) if name not in table.header]:
+        if not required:
+            return {}
         raise ConfigError(
-            f"{where} has no column {' and '.join(lacking)}, but {', '.join(table.header)}; it needs the columns file and text"
+            f"{where} has no column {' and '.join(lacking)}, but {', '.join(table.header)}; it needs the columns file and {column}"
         )
-    places, texts = _index(path, table, where)
+    places, texts = _index(path, table, where, column)
     lines = {file: places[place] for file in files if (place := abspath(file)) in places}  # noqa: PTH100
     if missing := [str(file) for file in files if file not in lines]:
         raise ConfigError(
-            f"{where} has no text for {len(missing)} of {len(files)} files: {show(missing)}; add rows for them, with an empty text "
-            "where nothing is said"
+            f"{where} has no {column} for {len(missing)} of {len(files)} files: {show(missing)}; add rows for them, with an empty {column} "
+            f"where {'nothing is said' if column == 'text' else 'it is not known'}"
         )
-    if others := len(texts.keys() - lines.values()):
+    if required and (others := len(texts.keys() - lines.values())):
         print(f"emoadapt: {others} rows of {path} are of files that are not predicted", file=sys.stderr)
     return {file: texts[line] for file, line in lines.items()}
 
 
-def _index(path: Path, table: Table, where: str) -> tuple[dict[str, int], dict[int, str]]:
-    """Absolute path of a file -> its line, and line -> text; a relative path may begin here or in the folder of the table.
+def _index(path: Path, table: Table, where: str, column: str) -> tuple[dict[str, int], dict[int, str]]:
+    """Absolute path of a file -> its line, and line -> cell; a relative path may begin here or in the folder of the table.
 
     Raises:
         ConfigError: a file has two rows.
     """
-    file, text = (table.header.index(name) for name in _COLUMNS)
+    file, text = (table.header.index(name) for name in ("file", column))
     places: dict[str, int] = {}
     for cells, line in zip(table.rows, table.lines, strict=True):
         name = cells[file].strip()

@@ -183,6 +183,26 @@ def _decode_pieces(
         raise ClipError("empty_audio", f"{path.name} has no audio{describe_span(start, end)}; it {limit}")
 
 
+def make_pieces(
+    frames: Iterator[Any], rate: int, path: Path, log: Log, *, first_channel: bool = False
+) -> Iterator[Piece]:
+    """Pieces of frames that follow each other from 0:00 on.
+
+    Args:
+        frames: of PyAV.
+        rate: Hz, of the first frame.
+        path: for messages.
+        log: takes what the channels have in common.
+        first_channel: take the first channel instead of the mean of all.
+
+    Raises:
+        ClipError: `not_finite`, `float_scale` or `undecodable`.
+    """
+    clock = Clock(0.0, None, log, stamped=False)
+    for position, samples in _resample(_mix_blocks(clock, frames, path, log, first_channel), rate, 0.0):
+        yield Piece(position, _to_int16(samples))
+
+
 def _may_seek(container: Any, stream: Any, origin: float, start: float | None, path: Path) -> bool:
     """Whether stamps after a seek are exact. FFmpeg derives those of compressed WAV from an average rate, seconds off."""
     name = container.format.name

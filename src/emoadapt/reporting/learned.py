@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,7 +54,11 @@ def _list_objectives(model: Model, objectives: list[str], part: pl.DataFrame) ->
 
 def choose_score(metrics: Any, objective: str) -> str | None:
     """Choose the metric of an objective: its accuracy, else another score, the first by name."""
-    found = sorted(name for name in metrics if name.endswith(f"_{objective}"))
+    # Where there is `loss_lld_frames`, `accuracy_lld_frames` is no score of `frames`.
+    others = tuple(
+        name.removeprefix("loss") for name in metrics if re.fullmatch(rf"loss_.+_{re.escape(objective)}", name)
+    )
+    found = sorted(name for name in metrics if name.endswith(f"_{objective}") and not name.endswith(others))
     own = [name for name in found if name.removesuffix(f"_{objective}") not in (*BASELINES, "loss")]
     return next((name for name in own if name == f"accuracy_{objective}"), own[0] if own else None)
 

@@ -6,7 +6,7 @@ import ctypes
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +83,23 @@ class Replacing:
             if row.get("replace"):
                 row["path"].write_bytes(b"other")
         return results
+
+
+class Streaming(Obedient):
+    """Gives as many parts as a row's `value`, and does what it says before the last one."""
+
+    def iterate(self, row: dict[str, Any]) -> Iterator[tuple[int, bytes]]:
+        for number in range(row["value"]):
+            if number == row["value"] - 1:
+                self._extract_row(row)
+            yield number, bytes(row.get("size", 0))
+
+
+class Placed:
+    """Says on which device it is."""
+
+    def __init__(self, config: Any, context: Context) -> None:
+        self.device = context.device
+
+    def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{"device": self.device} for _ in rows]

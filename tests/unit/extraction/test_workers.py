@@ -91,7 +91,7 @@ class _Clocked:
     count_quiet = workers._Worker.count_quiet
 
     def __init__(self) -> None:
-        self.ready, self.task = True, object()
+        self.ready, self.task = True, workers._Task({})
         self._beats = type("Counter", (), {"value": 0})()
         self._seen, self._quiet = 0, 0.0
 
@@ -188,3 +188,42 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         assert parent.stdout.readline() == "hanging\n"
         parent.kill()
         assert parent.stdout.read() == ""
+
+
+def stream(rows: list[dict[str, Any]], extractor: type, n_workers: int = 1, stall_limit: float = PATIENT) -> list:
+    with WorkerPool(extractor, {}, CONTEXT, n_workers, stall_limit) as pool:
+        return [
+            (row["utterance_id"], part["reason"] if isinstance(part, dict) else part[0])
+            for row, part in pool.stream(iter(rows))
+        ]
+
+
+def test_parts_come_in_the_order_of_the_rows_from_several_workers(fakes: ModuleType) -> None:
+    """More parts than are taken in ahead, each larger than a pipe holds: workers that are ahead wait."""
+    rows = make_rows(*["ok"] * 4, size=100_000)
+    counts = [1, 9, 0, 12]
+    rows = [row | {"value": count} for row, count in zip(rows, counts, strict=True)]
+    expected = [(f"c/{i}", part) for i, count in enumerate(counts) for part in range(count)]
+    assert stream(rows, fakes.Streaming, n_workers=2) == expected
+
+
+def test_parts_before_a_crash_are_kept_and_not_repeated(fakes: ModuleType, tmp_path: Path) -> None:
+    rows = make_rows("segfault", "ok", "segfault once", mark=tmp_path / "mark")
+    found = stream([row | {"value": 3} for row in rows], fakes.Streaming)
+    crashed = "crashed: the worker process ended with signal SIGSEGV, twice"
+    assert found == [
+        ("c/0", 0), ("c/0", 1), ("c/0", crashed),
+        *[(name, part) for name in ("c/1", "c/2") for part in range(3)],
+    ]  # fmt: skip
+
+
+def test_stall_comes_behind_the_parts_before(fakes: ModuleType) -> None:
+    found = stream([row | {"value": 2} for row in make_rows("hang", "ok")], fakes.Streaming, stall_limit=0.5)
+    assert found == [("c/0", 0), ("c/0", "stalled: no progress for 0.5 s"), ("c/1", 0), ("c/1", 1)]
+
+
+def test_each_worker_has_a_context_of_its_own(fakes: ModuleType) -> None:
+    contexts = [Context(Path("models"), device) for device in ("cuda:0", "cuda:1")]
+    with WorkerPool(fakes.Placed, {}, contexts, 2, PATIENT) as pool:
+        found = [result["device"] for _, result in pool.run(iter([make_rows(*["ok"] * 4)]))]
+    assert set(found) == {"cuda:0", "cuda:1"}

@@ -3,11 +3,15 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 from emoadapt.errors import ConfigError
@@ -15,7 +19,7 @@ from emoadapt.inference.command import run_predict
 from emoadapt.inference.output import list_files, open_output, show_progress, write_predictions
 from emoadapt.inference.predict import Prediction
 
-from .conftest import make_classifier, write_noise
+from .conftest import CLASSES, make_classifier, write_noise
 
 ROWS = [
     Prediction(Path("a b.wav"), 0.0, 1.23456, label="x", probabilities={"x": 0.75, "y, z": 0.25}),
@@ -27,7 +31,7 @@ def test_json_lines_hold_the_known_fields() -> None:
     file = io.StringIO()
     assert write_predictions(ROWS, file, ["x", "y, z"]) == {"ok": 1, "failed": 1}
     assert [json.loads(line) for line in file.getvalue().splitlines()] == [
-        {"file": "a b.wav", "start": 0.0, "end": 1.235, "status": "ok", "label": "x",
+        {"file": "a b.wav", "start": 0.0, "end": 1.23456, "status": "ok", "label": "x",
          "probabilities": {"x": 0.75, "y, z": 0.25}},
         {"file": "Müller.wav", "status": "failed", "reason": 'undecodable: "x", y'},
     ]  # fmt: skip
@@ -39,7 +43,7 @@ def test_csv_has_a_column_per_class() -> None:
     write_predictions(ROWS, file, ["x", "y, z"], as_csv=True)
     empty = dict.fromkeys(["start", "end", "label", "p_x", "p_y, z"], "")
     assert list(csv.DictReader(io.StringIO(file.getvalue()))) == [
-        {"file": "a b.wav", "start": "0.0", "end": "1.235", "status": "ok", "label": "x",
+        {"file": "a b.wav", "start": "0.0", "end": "1.23456", "status": "ok", "label": "x",
          "p_x": "0.75", "p_y, z": "0.25", "reason": ""},
         {"file": "Müller.wav", "status": "failed", "reason": 'undecodable: "x", y'} | empty,
     ]  # fmt: skip
@@ -209,7 +213,7 @@ def test_command_line_ends_without_a_traceback(tmp_path: Path) -> None:
     make_classifier().save(tmp_path / "model", {})
     write_noise(tmp_path / "a.wav", 0.5)
     (tmp_path / "b.wav").write_text("x")
-    command = [sys.executable, "-m", "emoadapt", "predict", "model", "--recursive", ".", "--csv"]
+    command = [sys.executable, "-m", "emoadapt", "predict", "model", "--recursive", ".", "--format", "csv"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert [row["status"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["ok", "failed"]
@@ -218,3 +222,134 @@ def test_command_line_ends_without_a_traceback(tmp_path: Path) -> None:
         f"emoadapt: .: {passed_over}",
         "emoadapt: 1 of 2 rows have the status failed, with a reason",
     ]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, and three recordings beside it."""
+    folder = tmp_path_factory.mktemp("saved")
+    make_classifier().save(folder / "model", {})
+    for name, seconds in (("a", 5.0), ("b", 1.0), ("c", 2.0)):
+        write_noise(folder / f"{name}.wav", seconds, seed=ord(name))
+    return folder
+
+
+def predict(saved: Path, *names: str, **options) -> bool:
+    return run_predict(saved / "model", [saved / name for name in names], **options)
+
+
+@pytest.mark.slow
+def test_several_processes_write_the_bytes_of_one(saved: Path, tmp_path: Path) -> None:
+    names = ["a.wav", "missing.wav", "b.wav", "c.wav", "b.wav", "a.wav"]
+    for jobs in (1, 2):
+        assert not predict(saved, *names, output=tmp_path / f"{jobs}", window=1, hop=0.5, batch_size=1, jobs=jobs)
+    one, two = ((tmp_path / f"{jobs}").read_text() for jobs in (1, 2))
+    assert one == two
+    assert [json.loads(line)["file"] for line in one.splitlines()] == [
+        str(saved / name) for name, times in zip(names, (9, 1, 1, 3, 1, 9), strict=True) for _ in range(times)
+    ]
+
+
+def test_option_that_does_not_fit_is_refused_by_the_first_process(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("earlier")
+    with pytest.raises(ConfigError, match="the model reads audio and no text; leave --language out"):
+        predict(saved, "a.wav", output=tmp_path / "out", jobs=2, language="en")
+    with pytest.raises(ConfigError, match="reads audio and no output of other models; leave --models-dir out"):
+        predict(saved, "a.wav", output=tmp_path / "out", models_dir=tmp_path)
+    assert (tmp_path / "out").read_text() == "earlier"
+
+
+def test_parquet_has_the_columns_and_rows_of_csv(saved: Path, tmp_path: Path) -> None:
+    names = ["a.wav", "missing.wav"]
+    for form in ("csv", "parquet"):
+        assert not predict(saved, *names, output=tmp_path / form, form=form, segments=True, window=1)
+    frame = pl.read_parquet(tmp_path / "parquet")
+    types = {"start": pl.Float64, "end": pl.Float64, "windows": pl.Int32} | {
+        f"p_{name}": pl.Float64 for name in CLASSES
+    }
+    assert dict(frame.schema) == {name: types.get(name, pl.String) for name in frame.columns}
+    assert frame["windows"].sum() == 9 and frame["end"][-2] == 5.0
+    assert frame.equals(pl.read_csv(tmp_path / "csv", schema=frame.schema))
+
+
+def test_labels_are_one_file_for_each_recording(saved: Path, tmp_path: Path, capsys) -> None:
+    assert not predict(saved, "a.wav", "missing.wav", output=tmp_path / "out", form="audacity", window=1)
+    lines = [line.split("\t") for line in (tmp_path / "out/a.txt").read_text().splitlines()]
+    assert (lines[0][0], lines[-1][1]) == ("0.00000", "5.00000")
+    assert all(before[1] == after[0] for before, after in pairwise(lines))
+    assert {text.split()[0] for *_, text in lines} <= set(CLASSES)
+    assert (tmp_path / "out/missing.txt").read_text() == ""
+    missing = saved / "missing.wav"
+    assert f"emoadapt: {missing}: file_missing: {missing} does not exist" in capsys.readouterr().err
+
+
+def test_label_of_a_pipe_is_written_to_the_terminal(saved: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    samples = (1000 * np.random.default_rng(0).standard_normal(2 * 8000)).astype("<i2")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bytes(32_000) + samples.tobytes())))
+    assert run_predict(saved / "model", [Path("-")], form="webvtt", rate=8000, window=1.0, hop=1.0, quietest=-50)
+    out, err = capsys.readouterr()
+    assert out.startswith("WEBVTT\n\n00:00:02.000 --> 00:00:") and "00:00:04.000\n" in out
+    assert err == "emoadapt: 2 segments have no label (2.0 s): silent 1, quiet 1\n"
+
+
+def test_every_window_is_a_row_whether_it_is_quiet_or_not(saved: Path, tmp_path: Path) -> None:
+    assert predict(saved, "a.wav", output=tmp_path / "out", window=1, hop=1, quietest=0.0)
+    rows = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert [(row["start"], row["status"], row["reason"][:6]) for row in rows] == [
+        (i, "absent", "quiet:") for i in range(5)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"form": "parquet"}, "a Parquet file is no text for a terminal; name a file with --output"),
+        ({"form": "webvtt"}, "webvtt labels are one file for each of 2 recordings; name a folder with --output"),
+        ({"form": "webvtt", "output": Path("a.vtt")}, "2 recordings, and a.vtt is one file; name a folder"),
+        ({"form": "csv", "output": Path()}, ". is a folder, and csv is one file of all recordings; name a file"),
+        ({"plot": Path("a.png")}, "pictures are one file for each of 2 recordings, and a.png is one file; name a folder"),
+        ({"rate": 16_000}, "--rate is of raw samples on the standard input; name - as a file, or leave --rate out"),
+        ({"quietest": 20.0}, "a level of 20 dB cannot be: full scale is 0 dB"),
+        ({"device": "gpu"}, "there is no device 'gpu'; write auto, cpu, cuda"),
+    ],
+)  # fmt: skip
+def test_wrong_call_is_one_sentence(saved: Path, options: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        predict(saved, "a.wav", "b.wav", **options)
+
+
+def test_picture_of_an_unknown_format_is_refused(saved: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"--plot a\.jpg is in no format that is drawn; name a file that ends in \.png"
+    ):
+        predict(saved, "a.wav", plot=Path("a.jpg"))
+
+
+def test_standard_input_is_read_once_and_not_from_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="the standard input is named twice"):
+        list_files([Path("-")], listed=Path("-"))
+    stdin = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdin", stdin)
+    for given in ({"paths": [Path("-")]}, {"paths": [], "listed": Path("-")}):
+        with pytest.raises(
+            ConfigError, match="- is the standard input, which is this terminal; write a command before it"
+        ):
+            list_files(**given)
+
+
+@pytest.mark.parametrize(
+    "option", [{"form": "parquet", "output": "out"}, {"plot": "a.png"}, {"form": "webvtt", "output": "a.vtt"}]
+)
+def test_place_that_cannot_be_written_is_named(saved: Path, tmp_path: Path, option: dict) -> None:
+    (tmp_path / "file").touch()
+    places = {name: tmp_path / "file" / value for name, value in option.items() if name != "form"}
+    with pytest.raises(ConfigError, match=r"file.* cannot be written \(.*\); name another one"):
+        predict(saved, "b.wav", form=option.get("form", "json"), **places)
+
+
+def test_pipe_with_a_name_is_refused(tmp_path: Path) -> None:
+    """Symptom: a worker waited for it until it was `stalled`, or called it missing."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe is a pipe; the standard input alone is read as one"):
+        list_files([tmp_path / "pipe"])

@@ -13,7 +13,7 @@ from emoadapt.errors import ClipError, ConfigError, ModelError
 from emoadapt.features.audio import Config as AudioConfig
 from emoadapt.features.audio import load as load_audio
 from emoadapt.features.base import Context
-from emoadapt.inference import predict
+from emoadapt.inference import decoding, judging, predict
 from emoadapt.inference.predict import predict_files
 from emoadapt.media import Piece, decode_audio, examine, read_recording
 from emoadapt.samples import to_float
@@ -201,7 +201,7 @@ def test_disk_error_names_the_file(classifier, tmp_path: Path, monkeypatch: pyte
     def fail(_: Path, **options):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(predict, "iterate_audio", fail)
+    monkeypatch.setattr(decoding, "iterate_audio", fail)
     (found,) = predict_files(classifier, [tmp_path / "a.wav"])
     assert (found.status, found.reason) == ("failed", "unreadable: Input/output error")
 
@@ -214,7 +214,7 @@ def test_looks_ahead_a_bounded_number_of_files(classifier, monkeypatch: pytest.M
         log.source_rate = 16_000
         yield Piece(0, make_square(3200))
 
-    monkeypatch.setattr(predict, "iterate_audio", decode)
+    monkeypatch.setattr(decoding, "iterate_audio", decode)
     found = predict_files(classifier, [Path(f"{i}.wav") for i in range(100)], batch_size=2)
     next(found)
     assert len(opened) == 2 * predict.BATCHES_AHEAD
@@ -231,7 +231,7 @@ def test_looks_ahead_a_bounded_number_of_seconds(classifier, monkeypatch: pytest
         log.source_rate = 16_000
         yield Piece(0, make_square(3200))
 
-    monkeypatch.setattr(predict, "iterate_audio", decode)
+    monkeypatch.setattr(decoding, "iterate_audio", decode)
     monkeypatch.setattr(predict, "SECONDS_AHEAD", 0.6)
     next(predict_files(classifier, [Path(f"{i}.wav") for i in range(100)], batch_size=50))
     assert len(opened) == 3
@@ -239,8 +239,8 @@ def test_looks_ahead_a_bounded_number_of_seconds(classifier, monkeypatch: pytest
 
 def test_long_recordings_come_in_smaller_batches(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
-    monkeypatch.setattr(predict, "WHOLE_SECONDS", 0.5)
-    monkeypatch.setattr(predict, "iterate_audio", lambda file, log: iter([Piece(0, make_square(int(file.stem)))]))
+    monkeypatch.setattr(judging, "WHOLE_SECONDS", 0.5)
+    monkeypatch.setattr(decoding, "iterate_audio", lambda file, log: iter([Piece(0, make_square(int(file.stem)))]))
     classifier.register_forward_pre_hook(lambda _, inputs: sizes.append([len(clip) for clip in inputs[0]]))
     list(predict_files(classifier, [Path(f"{n}.wav") for n in (4000, 16000, 4100, 32000)], whole=True, batch_size=4))
     assert sizes == [[4000, 4100], [16000], [32000]]

@@ -32,7 +32,7 @@ def test_values_are_in_the_scale_of_the_corpus(head: str, tmp_path: Path) -> Non
     rater.save(tmp_path / "model", {})
     files = [write_noise(tmp_path / f"{i}.wav", 0.5, seed=i) for i in range(2)]
     assert run_predict(tmp_path / "model", files, tmp_path / "out.jsonl")
-    assert run_predict(tmp_path / "model", files, tmp_path / "out.csv", as_csv=True)
+    assert run_predict(tmp_path / "model", files, tmp_path / "out.csv", form="csv")
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [[*row] for row in rows] == [["file", "start", "end", "status", "values"]] * 2
     with (tmp_path / "out.csv").open() as file:

@@ -24,6 +24,7 @@ from emoadapt.data.streams import AUDIO, Stream
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.features import compare_frames, text_tokens, transcript
 from emoadapt.features.base import Context
+from emoadapt.inference import reader as inference_reader
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.inference.command import run_predict
 from emoadapt.inference.inputs import InputFeature, Inputs
@@ -184,7 +185,7 @@ def test_text_has_a_column_of_its_own(models: Path, tmp_path: Path) -> None:
     file = write_noise(tmp_path / "a.wav", 1)
     (tmp_path / "texts.txt").write_text("dogs\n")
     options = {"transcripts": tmp_path / "texts.txt", "language": "en", "models_dir": tmp_path}
-    assert run_predict(tmp_path / "model", [file], tmp_path / "out.csv", as_csv=True, **options)
+    assert run_predict(tmp_path / "model", [file], tmp_path / "out.csv", form="csv", **options)
     header, row = (tmp_path / "out.csv").read_text().splitlines()
     assert header == "file,start,end,status,label,p_calm,p_angry,p_glad,text,reason"
     assert row.endswith(",dogs,")
@@ -288,3 +289,39 @@ def test_model_of_audio_alone_loads_no_feature(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_each_file_may_have_a_language_of_its_own(models: Path) -> None:
+    """Symptom: importers state the language of each clip, and a prediction knew one for all files."""
+    stated = make_inputs(models, language=None)
+    texts = {Path(name): "dogs" for name in "abc"}
+    for given, expected in (
+        ({"languages": {Path("a"): "de", Path("b"): "fr"}}, ["de", "fr", "en"]),
+        ({"languages": {Path("a"): "de"}, "language": "es"}, ["de", "es", "es"]),
+        ({"language": "es"}, ["es", "es", "es"]),
+    ):
+        reader = FeatureReader(replace(stated, language="en"), models, transcripts=texts, **given)
+        clips = [SimpleNamespace(file=file, samples=np.arange(16_000, dtype=np.int16), notes=None) for file in texts]
+        tables = {"manifest": list(map(reader._list_manifest, range(3), clips))}
+        tables["audio"] = inference_reader._list_audio(clips)
+        rows = inference_reader._extract(reader._features["transcript"], tables)
+        assert [row["language"] for row in rows] == expected
+
+
+def test_frames_whose_dimension_no_study_knew_are_measured(tmp_path: Path) -> None:
+    """Symptom: KeyError at a clip without frames, if the study had read kept states in place of them."""
+    features = {"compare_frames": InputFeature({"window": "paper_pitch60"})}
+    reader = FeatureReader(Inputs({"audio": AUDIO, "frames": FRAMES}, features), tmp_path)
+    (found,) = reader.read([SimpleNamespace(file=Path("a"), samples=np.arange(500, dtype=np.int16), notes=None)])
+    assert found.clip.streams["frames"].shape == (1, 130) and found.clip.absent == {"frames"}
+
+
+def test_vector_of_text_whose_dimension_no_study_knew_is_measured(models: Path) -> None:
+    inputs = make_inputs(models, {"audio": AUDIO, "words": Stream("text_tokens", "text_tokens", "vector")})
+    reader = FeatureReader(inputs, models, transcripts={})
+    assert reader._find_dimension("words") == len(hear_tokens(models, "yes"))
+
+
+def hear_tokens(models: Path, text: str) -> list[int]:
+    read = text_tokens.load(text_tokens.Config(**READ), Context(models))
+    return read.extract([{"text": text, "language": "en", "transcript_notes": []}])[0]["text_tokens"]

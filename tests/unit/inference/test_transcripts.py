@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emoadapt.errors import ConfigError
-from emoadapt.inference.transcripts import read_transcripts
+from emoadapt.inference.transcripts import read_languages, read_transcripts
 
 
 def write(path: Path, content: str) -> Path:
@@ -74,3 +74,19 @@ def test_what_cannot_be_read_is_named(content: bytes | None, name: str, tmp_path
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigError, match=rf"{name}.*"):
         read_transcripts(tmp_path / name, [tmp_path / "a.wav"])
+
+
+def test_languages_are_read_for_each_file(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("file,text,language\na.wav,yes,de\nb.wav,no,\n")
+    files = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    assert read_languages(table, files) == {files[0]: "de"}
+    assert read_transcripts(table, files) == {files[0]: "yes", files[1]: "no"}
+    table.write_text("file,text\na.wav,yes\nb.wav,no\n")
+    assert read_languages(table, files, required=False) == {}
+    with pytest.raises(
+        ConfigError, match="has no column language, but file, text; it needs the columns file and language"
+    ):
+        read_languages(table, files)
+    with pytest.raises(ConfigError, match=r"the languages .* cannot be read .*; they are a UTF-8 table"):
+        read_languages(tmp_path / "none.csv", files)

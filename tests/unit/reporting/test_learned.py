@@ -50,3 +50,10 @@ def test_each_objective_has_its_score_before_training_and_at_the_kept_epoch(make
 )
 def test_an_accuracy_stands_for_an_objective(metrics: list[str], chosen: str | None) -> None:
     assert choose_score(metrics, "a") == chosen
+
+
+def test_score_of_an_objective_whose_name_ends_alike_is_not_taken() -> None:
+    """Symptom: of a model with `lld_frames` and `frames`, the row of `frames` showed the score of `lld_frames`."""
+    metrics = ["accuracy_lld_frames", "ccc_frames", "loss_frames", "loss_lld_frames"]
+    assert choose_score(metrics, "frames") == "ccc_frames"
+    assert choose_score(metrics, "lld_frames") == "accuracy_lld_frames"

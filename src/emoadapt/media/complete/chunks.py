@@ -87,6 +87,18 @@ def check_header(reader: Reader, _: Decoded) -> str | None:
     return reader.describe_cut(first + size) if known and first + size > reader.size + TOLERANCE else None
 
 
+def find_samples(reader: Reader) -> tuple[int, int | None] | None:
+    """Bytes at which the samples begin and end; None as their end: the header does not say. None alone: there are none so far."""
+    layout, long_size = _LAYOUTS.get(reader.read(0, 4)), None
+    for chunk in _walk(reader, layout, layout.first) if layout else ():
+        if chunk.name == b"ds64":
+            long_size = int.from_bytes(reader.read(chunk.begin + 8, 8), "little")
+        elif chunk.name in layout.payload:
+            known = chunk.size if chunk.size is not None else long_size if long_size else None
+            return chunk.begin, None if known is None or known >= _PLACEHOLDERS[8] else chunk.begin + known
+    return None
+
+
 def find_surplus(reader: Reader) -> tuple[int, int] | None:
     """Bytes of audio that the header counts, and where something begins that it does not count.
 
@@ -114,6 +126,11 @@ def begins_file(head: bytes) -> bool:
 def count_media(reader: Reader) -> int:
     """Chunks that hold samples, of which FFmpeg reads only the last."""
     return sum(bool(chunk.size) for chunk in _find_media(reader))
+
+
+def begins_chunk(head: bytes) -> bool:
+    """Whether an ordinary chunk, such as one of tags, begins with these four bytes."""
+    return len(head) == 4 and _is_ordinary(head)
 
 
 def _is_ordinary(name: bytes) -> bool:

@@ -1,0 +1,64 @@
+"""Labels of Audacity and WebVTT."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from emoadapt.errors import ConfigError
+from emoadapt.inference.labels import LabelWriter, name_outputs, write_audacity, write_webvtt
+from emoadapt.inference.prediction import Prediction
+
+ODD = Prediction(Path("a"), 3725.00006, 3726.5, label="a <b>\t& c\n-->", probabilities={"a <b>\t& c\n-->": 0.876})
+RATED = Prediction(Path("a"), 0.0, 1.5, values={"arousal": 0.5, "valence": -1.25})
+
+
+def test_audacity_has_a_line_for_each_label_and_times_to_the_sample() -> None:
+    assert write_audacity(ODD) == "3725.00006\t3726.50000\ta <b> & c --> 0.88\n"
+    assert round(float(write_audacity(ODD).split("\t")[0]) * 16_000) == round(3725.00006 * 16_000)
+    assert write_audacity(RATED) == "0.00000\t1.50000\tarousal 0.50, valence -1.25\n"
+
+
+def test_webvtt_escapes_names_and_counts_hours() -> None:
+    assert write_webvtt(ODD) == "\n01:02:05.000 --> 01:02:06.500\na &lt;b&gt; &amp; c --&gt; 0.88\n"
+    assert write_webvtt(Prediction(Path("a"), 1.0, 1.0001, label="x", probabilities={"x": 1.0})) == ""
+
+
+def test_each_recording_has_a_file_and_rows_without_emotion_no_label() -> None:
+    written: dict[Path, io.StringIO] = {}
+
+    @contextmanager
+    def open_file(file: Path):
+        written[file] = io.StringIO()
+        yield written[file]
+
+    writer = LabelWriter("webvtt", open_file)
+    for row in (RATED, Prediction(Path("b"), status="failed", reason="x: y")):
+        writer.write(row)
+    writer.close()
+    assert {str(file): content.getvalue() for file, content in written.items()} == {
+        "a": "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\narousal 0.50, valence -1.25\n", "b": "WEBVTT\n",
+    }  # fmt: skip
+
+
+def test_recordings_of_one_name_get_files_of_their_own(tmp_path: Path) -> None:
+    files = [Path("x/a.wav"), Path("x/a.mp3"), Path("y/a.wav"), Path("-")]
+    found = name_outputs(files, tmp_path, ".vtt", "labels")
+    assert list(found.values()) == [tmp_path / name for name in ("x/a.wav.vtt", "x/a.mp3.vtt", "y/a.vtt", "stdin.vtt")]
+    assert name_outputs(files[:1], tmp_path, ".vtt", "labels") == {files[0]: tmp_path / "a.vtt"}
+    assert name_outputs(files[:1], Path("b.txt"), ".vtt", "labels") == {files[0]: Path("b.txt")}
+
+
+@pytest.mark.parametrize(
+    ("names", "place", "said"),
+    [
+        (["a.wav", "b.wav"], "c.vtt", "labels are one file for each of 2 recordings, and c.vtt is one file; name a folder"),
+        (["a.wav", "b.wav", "x/../a.wav"], "out", "/a.wav is named twice, and labels are one file for each recording; name it once"),
+    ],
+)  # fmt: skip
+def test_places_that_do_not_fit_are_refused(names: list[str], place: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        name_outputs([Path(name) for name in names], Path(place), ".vtt", "labels")
