@@ -50,7 +50,7 @@ def describe_leaks(study: Study, name: str) -> str:
     """State of a task's leaks: verdicts, Stage-1 corpora, and namespaces of speakers."""
     task = study.tasks[name]
     stage1 = {adaptation: study.adaptations[adaptation].corpora for adaptation in study.adaptations_of(name)}
-    corpora = sorted({task.corpus, *task.test_also, *(corpus for used in stage1.values() for corpus in used)})
+    corpora = sorted({*task.corpora, *(corpus for used in stage1.values() for corpus in used)})
     configs = {corpus: study.corpora[corpus] for corpus in corpora}
     whose = [
         (corpus, config.importer, config.root, read_declaration("corpora", config.importer, "SPEAKERS_OF"))

@@ -55,7 +55,7 @@ def check_task(
     """
     study = listings.study
     task = study.tasks[name]
-    corpora = (task.corpus, *task.test_also)
+    corpora = task.corpora
     try:
         clips = {corpus: listings.read_manifest(corpus) for corpus in corpora}
         labels = {corpus: listings.read_labels(corpus) for corpus in corpora}

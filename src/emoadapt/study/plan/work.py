@@ -147,7 +147,7 @@ class _Planner:
         task = self.study.tasks[setting.task]
         behind = self.study.list_adaptations_behind(setting.model)
         stage1 = [corpus for adaptation in behind for corpus in self.study.adaptations[adaptation].corpora]
-        needs = self._needs([task.corpus, *task.test_also, *stage1])
+        needs = self._needs([*task.corpora, *stage1])
         row = Row("stage2", setting.task, task.corpus, *setting.model, setting.subset, needs=needs)
         if folds is None:
             return row
