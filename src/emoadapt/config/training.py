@@ -143,6 +143,11 @@ class Finetuning(Section):
     """Table that it reads of their runs, without suffix."""
 
     @property
+    def views(self) -> int:
+        """How often an epoch reads each training clip."""
+        return 1
+
+    @property
     def reads_layers(self) -> bool:
         """Whether it reads the kept layers of an encoder."""
         return self.frozen and self.reads_clips

@@ -75,6 +75,11 @@ class Config(finetune.Config):
             raise ValueError("augmentation_type needs at least two chains in augment; leave it out of objectives")
         return self
 
+    @property
+    def views(self) -> int:
+        """Two in each chain."""
+        return 2 * len(self.augment)
+
     def find_problem(self, backbone: Backbone, task: Task) -> str | None:
         """See `Finetuning`."""
         layouts = {stream.layout for stream in backbone.streams.values()}
