@@ -24,7 +24,7 @@ def describe_splits(study: Study, name: str, partition: int) -> str:
     own = _describe_division(study.tasks[name], partition)
     # What else another task is tested on, and what it asks of its test sets, does not divide its corpus.
     whose = sorted(study.list_tested_tasks(name).items())
-    others = [_describe_division(task, partition, ("test_also", "missing_classes")) for _, task in whose]
+    others = [_describe_division(task, partition, ("test_also", "target", "missing_classes")) for _, task in whose]
     return " ".join([own, *others])
 
 

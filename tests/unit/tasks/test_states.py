@@ -52,6 +52,7 @@ KEYS = {
     "draws": ("nested", "subset"),
     "trials": ("paired", ""),
     "test_also": ([], "splits leaks"),
+    "target": ({"corpus": "films"}, "splits leaks"),
 }
 """Key of a task -> another value, and what it makes stale by itself. More partitions, subsets or draws are more runs."""
 
