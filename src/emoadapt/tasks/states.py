@@ -56,4 +56,5 @@ def describe_leaks(study: Study, name: str) -> str:
         (corpus, config.importer, config.root, read_declaration("corpora", config.importer, "SPEAKERS_OF"))
         for corpus, config in configs.items()
     ]
-    return json.dumps([task.leaks.model_dump(), task.score, stage1, whose], sort_keys=True)
+    target = task.target.corpus if task.target else None
+    return json.dumps([task.leaks.model_dump(), task.score, target, stage1, whose], sort_keys=True)
