@@ -188,3 +188,27 @@ def test_text_is_cut_and_a_fusion_changes_both(divided, monkeypatch: pytest.Monk
     assert list(seen[0][1]) == ["cross_entropy", "contrastive", "information"]
     # One clip has words and no audio.
     assert len(divided.train("joint.original.adaptive")["predictions"]) == len(found) - 1
+
+
+@pytest.mark.parametrize("architecture", ["whisper", "ast", "hubert"])
+def test_any_encoder_of_audio_with_weighted_layers(divided, architecture: str) -> None:
+    shape = {"hidden_size": 16, "layers": 2, "heads": 2, "intermediate_size": 16}
+    extra = {
+        "conv_dim": [16, 16],
+        "conv_kernel": [20, 16],
+        "conv_stride": [20, 8],
+        "conv_pos_kernel": 4,
+        "conv_pos_groups": 2,
+    }
+    divided.values["backbones"]["other"] = {
+        "architecture": architecture, "layers": "weighted", "train_layers": 1,
+        "untrained": shape | (extra if architecture == "hubert" else {}),
+    }  # fmt: skip
+    divided.tune("adaptive", backbones=["other"], epochs=1)
+    found = divided.train("other.original.adaptive")
+    assert len(found["predictions"]) == 15
+    moved = [
+        not torch.allclose(torch.tensor(after), torch.tensor(before))
+        for after, before in found["embeddings"].select("tuned", "start_point").iter_rows()
+    ]
+    assert all(moved)
