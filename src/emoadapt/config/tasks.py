@@ -181,12 +181,10 @@ _DRAWN = ("fractions", "folds", "all")
 
 
 class Target(Section):
-    """Another corpus that trainings may adapt to: a part is read without labels, the rest is tested.
-
-    Which clips belong to it, their labels decide, as those of a corpus of `test_also`: those with one of the classes.
-    """
+    """Another corpus that trainings may adapt to: a part is read without labels, the rest is tested."""
 
     corpus: Name
+    """Corpus whose clips are taken: those with a label in `classes`, as of a corpus of `test_also`."""
     share: Fraction = 0.3
     """Share of its clips that trainings may read without labels (Ahn et al. 2024: 0.3)."""
     unit: Unit = "utterances"

@@ -67,8 +67,13 @@ class Config(finetune.Config):
 
     @model_validator(mode="after")
     def _no_idle_target(self) -> Config:
-        if not self.target and (given := {"alternate", "duplicate"} & self.model_fields_set):
-            raise ValueError(f"target: false reads the source alone; remove {' and '.join(sorted(given))}")
+        given = [
+            key
+            for key, idle in (("alternate", self.alternate == "epochs"), ("duplicate", self.duplicate == 1))
+            if not idle
+        ]
+        if not self.target and given:
+            raise ValueError(f"target: false reads the source alone; remove {' and '.join(given)}")
         if "temperature" in self.model_fields_set and "contrastive" not in self.objectives:
             raise ValueError("temperature is of the contrastive loss, which objectives leaves out; remove it")
         if len(self.augment) < 2 and "augmentation_type" in self.objectives:
