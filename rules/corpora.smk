@@ -62,6 +62,28 @@ rule split:
         "--made {params.made} 2> {log}"
 
 
+# The same without the labels of a target, for trainings: it is made again if another clip has a class, not if one has another class.
+rule divide:
+    input:
+        unpack(inputs_of("divide")),
+    output:
+        "results/divisions/{task}/{partition}.parquet",
+    log:
+        "logs/divide/{task}/{partition}.log",
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=20,
+    params:
+        made=made_of("divide"),
+        outside=outside_of("divide"),
+    shell:
+        'python -m emoadapt divide {wildcards.task} {wildcards.partition} --members "{params.outside}" --output {output} '
+        "--made {params.made} 2> {log}"
+
+
 # Leaks stop a study here, before hours are spent on it: therefore the priority. The table is no input of the trainings, each
 # of which looks for itself: a leak that is only reported must not retrain anything, and an input marked as `ancient` would keep
 # Snakemake from seeing what else had changed for a training whenever this rule runs, too.

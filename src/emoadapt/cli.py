@@ -604,6 +604,33 @@ def split(
 
 
 @app.command(rich_help_panel=STAGES)
+def divide(
+    task: str,
+    partition: int,
+    output: Output,
+    members: Annotated[str, typer.Option(help="States of labels and members, CORPUS=STATE, from the graph.")],
+    made: Made = None,
+) -> None:
+    """Write a partition of a task for trainings: without the labels of its target."""
+    from emoadapt.errors import DataError
+    from emoadapt.listing.manifests import take_labels
+    from emoadapt.storage.frames import to_frame
+    from emoadapt.tasks.splits import write_splits
+
+    origins = _origins()
+    study, graph = origins.study, origins.graph
+    read = _claim(origins.divide(task, str(partition)), made, members)
+    if graph.membership_states(task) != members:
+        raise DataError(
+            f"task {task}: labels of its corpora changed since they were listed; run the same command again"
+        )
+    states = dict(pair.split("=") for pair in graph.label_states(task).split())
+    frames = {name: to_frame(take_labels(name, study.corpora[name], state)) for name, state in states.items()}
+    target = study.tasks[task].target
+    write_splits(study, task, partition, read["manifests"], frames, output, hidden=[target.corpus] if target else [])
+
+
+@app.command(rich_help_panel=STAGES)
 def leaks(task: str, output: Output, made: Made = None) -> None:
     """Look for speakers, recordings and sentences of the test set in train, dev and Stage 1; refuse what the study refuses."""
     from emoadapt.tasks.leaks import write_leaks
@@ -649,6 +676,7 @@ def evaluate(
     from emoadapt.evaluation.comparisons import Scoring
     from emoadapt.evaluation.coverage import refuse_other_clips
     from emoadapt.evaluation.evaluate import evaluate_task
+    from emoadapt.evaluation.predictions import read_labels
     from emoadapt.evaluation.questions import pose_question
     from emoadapt.study.tables import list_comparisons
 
@@ -658,7 +686,8 @@ def evaluate(
     origins.refuse_others(origin.list_inputs())
     config = study.tasks[task]
     refuse_other_clips(read["predictions"], read["splits"])
-    question = pose_question(task, config.kind, config.outputs, parents=config.score == "parents")
+    labels = read_labels(read["splits"], config.target.corpus) if config.target else None
+    question = pose_question(task, config.kind, config.outputs, parents=config.score == "parents", labels=labels)
     scoring = Scoring.of(study.report, list_comparisons(study, task))
     evaluate_task(question, read["predictions"], read["embeddings"], folder, scoring)
 

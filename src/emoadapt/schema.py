@@ -192,10 +192,14 @@ SPLITS = pa.schema(
         column("corpus", pa.string(), "corpus name", nullable=False),
         column("speaker", pa.string(), "speaker or null"),
         column("sex", pa.string(), "female | male | null"),
-        column("label", pa.string(), "class of the task; null in a task of attributes"),
+        column(
+            "label",
+            pa.string(),
+            "class of the task; null in a task of attributes, and of a target where training reads it",
+        ),
         column("partition", pa.int32(), "which division of the corpus", nullable=False),
         column("fold", pa.int32(), "fold of the partition; 0 where there is one", nullable=False),
-        column("split", pa.string(), "train | dev | test", nullable=False),
+        column("split", pa.string(), "train | dev | test | unlabelled (of a target)", nullable=False),
         column("soft", pa.list_(pa.float32()), "shares of the task's classes in the raters' votes; null = no votes"),
         *(
             column(
@@ -241,7 +245,7 @@ PREDICTIONS = pa.schema(
         _ID,
         column("speaker", pa.string(), "speaker or null"),
         column("sex", pa.string(), "female | male | null"),
-        column("label", pa.string(), "true class", nullable=False),
+        column("label", pa.string(), "true class; null of a target, whose labels no training reads"),
         column("predicted", pa.string(), "arg-max class", nullable=False),
         column("logits", pa.list_(pa.float32()), "(n_classes,) in the order of the task's classes", nullable=False),
     ]
@@ -484,7 +488,7 @@ LEAKS = pa.schema(
         column(
             "kind",
             pa.string(),
-            "speakers | clips | development | transcripts | stage1_clips | stage1_speakers | labels | duplicates | stage1_copies | overlaps",
+            "speakers | clips | development | transcripts | target_clips | target_speakers | stage1_clips | stage1_speakers | labels | duplicates | stage1_copies | overlaps",
             nullable=False,
         ),
         column(

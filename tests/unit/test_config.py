@@ -158,7 +158,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "finetunings.default.method",
             "guess",
-            "finetunings.default.method: found 'guess', allowed is 'finetune', 'fuse', 'probe', 'student', 'svm'",
+            "finetunings.default.method: found 'guess', allowed is 'domain', 'finetune', 'fuse', 'probe', 'student', 'svm'",
         ),
         (
             "finetunings.probe",

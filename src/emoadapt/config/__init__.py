@@ -40,6 +40,7 @@ from emoadapt.config.tasks import (
     Split,
     TableColumns,
     TableSplit,
+    Target,
     Task,
 )
 from emoadapt.config.training import (
@@ -107,6 +108,7 @@ __all__ = [
     "TableConfig",
     "TablePart",
     "TableSplit",
+    "Target",
     "Task",
     "expand_variables",
     "load_study",

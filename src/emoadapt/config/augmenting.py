@@ -64,7 +64,7 @@ def extend_section(section: type[BaseModel]) -> type[BaseModel]:
     """The section of a method, with the augmentations of the current plug-ins."""
     if not issubclass(section, AugmentedOptimisation) or list_plugins("augmentations") == _BUILT_WITH:
         return section
-    field: Any = (tuple[join_augmentations(), ...], ())  # type: ignore[misc]
+    field: Any = (tuple[join_augmentations(), ...], section.model_fields["augment"])  # type: ignore[misc]
     return create_model(
         section.__name__, __base__=section, __module__=section.__module__, __doc__=section.__doc__, augment=field
     )

@@ -16,7 +16,7 @@ def leave_out(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Take optional corpora whose root is missing out of a configuration, and all that needs them.
 
     An adaptation goes with any of its corpora: on the others alone it would be another adaptation. A task goes with the
-    corpus it trains on; a corpus that it only tests on goes alone.
+    corpus it trains on, and with its target; a corpus that it only tests on goes alone.
 
     Args:
         values: the configuration, unchecked; what is malformed stays as it is, for the check to find.
@@ -43,8 +43,10 @@ def leave_out(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     for name, task in list(_mapping(rest, "tasks").items()):
         if not isinstance(task, dict):
             continue
-        if task.get("corpus") in absent:
-            gone[name] = left_out[f"tasks.{name}"] = f"needs corpus {task['corpus']}"
+        if needed := [
+            corpus for corpus in (task.get("corpus"), _mapping(task, "target").get("corpus")) if corpus in absent
+        ]:
+            gone[name] = left_out[f"tasks.{name}"] = f"needs corpus {', '.join(needed)}"
             del rest["tasks"][name]
         else:
             for corpus in _drop(task, "test_also", absent):

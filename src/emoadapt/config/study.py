@@ -106,12 +106,15 @@ class Study(Section):
         for name, task in self.tasks.items():
             problems += _unknown(f"tasks.{name}.corpus", (task.corpus,), self.corpora)
             problems += _unknown(f"tasks.{name}.test_also", task.test_also, self.corpora)
+            if task.target:
+                problems += _unknown(f"tasks.{name}.target.corpus", (task.target.corpus,), self.corpora)
             if name == "word_errors":
                 problems.append("tasks.word_errors: this name is taken by a table of the results; choose another")
             if name in ("all", "test"):
                 problems.append(f"tasks.{name}: in test_also this name means clips, and no task; choose another")
-            if task.corpus in task.test_also:
-                problems.append(f"tasks.{name}.test_also: {task.corpus} is the corpus trained on; name others")
+            if task.corpus in task.others:
+                key = "test_also" if task.corpus in task.test_also else "target.corpus"
+                problems.append(f"tasks.{name}.{key}: {task.corpus} is the corpus trained on; name others")
             problems += check_tested_parts(self, name)
         if not any("video" in corpus.modalities for corpus in self.corpora.values()):
             problems += [
@@ -127,7 +130,7 @@ class Study(Section):
             for root in repeated_values(roots)
         ]
         if not problems:
-            problems = [*self._find_idle(), *self._find_blind(), *find_unpaired(self)]
+            problems = [*self._find_idle(), *self._find_blind(), *self._find_unfit(), *find_unpaired(self)]
         if not problems:
             problems = find_upstream_problems(self)
         if problems:
@@ -230,7 +233,7 @@ class Study(Section):
             for backbone in finetuning.backbones or ()
             if finetuning.reads_layers and backbone in self.backbones and self.backbones[backbone].joined
         ]
-        if isinstance(finetuning, Optimisation) and finetuning.augmentations:
+        if isinstance(finetuning, Optimisation) and "augment" in finetuning.model_fields_set:
             problems += [
                 f"{path}.augment: it changes audio, and backbone {backbone} reads none; remove the key, or name other backbones in "
                 f"{path}.backbones"
@@ -302,6 +305,20 @@ class Study(Section):
         """Count the partitions of a task: of its own corpus, or of the test parts that it is also tested on if these have more."""
         return max(config.partitions for config in (self.tasks[task], *self.list_tested_tasks(task).values()))
 
+    def _find_unfit(self) -> list[str]:
+        """Fine-tunings that cannot train a backbone on a task."""
+        found = [
+            (s.model.finetuning, s.model.backbone, s.task, self.finetunings[s.model.finetuning])
+            for s in self.list_settings()
+        ]
+        return list(
+            dict.fromkeys(
+                f"finetunings.{name}, backbone {backbone}, task {task}: {problem}"
+                for name, backbone, task, config in found
+                if (problem := config.find_problem(self.backbones[backbone], self.tasks[task]))
+            )
+        )
+
     def _find_blind(self) -> list[str]:
         """Backbones that read what is computed from pictures, on tasks with a corpus that has none."""
         pairs = dict.fromkeys((setting.model.backbone, setting.task) for setting in self.list_settings())
@@ -310,7 +327,7 @@ class Study(Section):
             "to the corpus, or leave the task out of the fine-tuning's tasks"
             for backbone, task in pairs
             for feature in filter(needs_video, self.backbones[backbone].features)
-            for corpus in (self.tasks[task].corpus, *self.tasks[task].test_also)
+            for corpus in self.tasks[task].corpora
             if "video" not in self.corpora[corpus].modalities
         ]
 

@@ -87,7 +87,7 @@ def _check_tests(study: Study, path: str, table: TableConfig) -> list[str]:
         if not _is_measured(config, table.metric):
             known = ", ".join(list_scores(config.kind, config.outputs))
             problems.append(f"{path}.metric: task {task} has {config.kind}, and no {table.metric}; there is {known}")
-        tested = (config.corpus, *config.test_also)
+        tested = config.corpora
         problems += [
             f"{path}.test_on: task {task} is not tested on {corpus}, only on {', '.join(tested)}; add it to tasks.{task}.test_also"
             for corpus in table.test_on or ()

@@ -78,10 +78,15 @@ class SpeakerSplit(Section):
         return self
 
 
+Unit = Literal["speakers", "utterances"]
+
+
 class FractionSplit(Section):
-    """Seeded fractions, disjoint in speakers."""
+    """Seeded fractions, of speakers or of utterances."""
 
     by: Literal["fractions"]
+    unit: Unit = "speakers"
+    """What is drawn. `speakers`: no speaker is in two parts. `utterances`: a speaker may be in all of them."""
     train: Fraction = 0.70
     dev: Fraction = 0.15
     test: Fraction = 0.15
@@ -148,9 +153,11 @@ class TableSplit(Section):
 
 
 class AllSplit(Section):
-    """Training on the whole corpus, except the speakers drawn for dev; tests are on `test_also` only."""
+    """Training on the whole corpus, except what is drawn for dev; tests are on other corpora only."""
 
     by: Literal["all"]
+    unit: Unit = "speakers"
+    """What is drawn for dev: whole speakers, or utterances (Ahn et al. 2024)."""
     dev: Fraction = 0.15
     seed: int = Field(0, ge=0)
 
@@ -171,6 +178,18 @@ Split = Annotated[
 
 _DRAWN = ("fractions", "folds", "all")
 """Splits that are drawn, so that there can be any number of partitions."""
+
+
+class Target(Section):
+    """Another corpus that trainings may adapt to: a part is read without labels, the rest is tested."""
+
+    corpus: Name
+    """Corpus whose clips are taken: those with a label in `classes`, as of a corpus of `test_also`."""
+    share: Fraction = 0.3
+    """Share of its clips that trainings may read without labels (Ahn et al. 2024: 0.3)."""
+    unit: Unit = "utterances"
+    """What is drawn. `utterances`: a speaker may be in both parts (Ahn et al. 2024). `speakers`: in one only."""
+    seed: int = Field(0, ge=0)
 
 
 class Leaks(Section):
@@ -196,6 +215,10 @@ class Leaks(Section):
     """Recordings with two different labels."""
     duplicates: Verdict = "report"
     """Recordings that occur more than once in train, dev or test; training and scores count each copy."""
+    target_clips: Verdict = "report"
+    """Recordings of the unlabelled part of `target` among its test clips."""
+    target_speakers: Verdict = "report"
+    """Test speakers of `target` who are in its unlabelled part too."""
 
 
 class Task(Section):
@@ -237,6 +260,8 @@ class Task(Section):
     """Further test corpora, not trained on. A list: all their clips with a label in `classes`, or with a value of an attribute. A mapping
     `corpus: test` takes the test part of the task on that corpus, partition by partition (needs `trials: paired`); of several tasks on
     it, name one, `corpus: task`. `corpus: all` is the whole corpus."""
+    target: Target | None = None
+    """A further test corpus, of which trainings of the method `domain` read a part without labels. It is divided anew in each partition."""
 
     @model_validator(mode="after")
     def _partitions(self) -> Task:
@@ -249,18 +274,28 @@ class Task(Section):
             raise ValueError(f"partitions is {number}, and split.partitions lists {len(listed)}; leave partitions out")
         if number > 1 and isinstance(self.split, TableSplit) and self.split.columns.partition is None:
             raise ValueError(f"partitions is {number}; name the table's column in split.columns.partition")
-        if number > 1 and not listed and by not in (*_DRAWN, "table"):
+        if number > 1 and not listed and by not in (*_DRAWN, "table") and self.target is None:
             other = (
                 "list them in split.partitions" if hasattr(self.split, "partitions") else "split by fractions or folds"
             )
             raise ValueError(
                 f"partitions is {number}, and a split by {by} draws nothing, so that there is one; {other}"
             )
-        if by == "all" and not self.test_also:
+        if by == "all" and not self.others:
             raise ValueError(
                 "split: {by: all} leaves no clip of the corpus to test on; name other corpora in test_also"
             )
         return self
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Corpora that it is tested on and not trained on with labels."""
+        return (*self.test_also, *((self.target.corpus,) if self.target else ()))
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """The corpus that is trained on, then the others."""
+        return (self.corpus, *self.others)
 
     @property
     def tested_parts(self) -> dict[str, str]:
@@ -286,6 +321,10 @@ class Task(Section):
     def _classes(self) -> Task:
         if repeated := repeated_values(self.test_also):
             raise ValueError(f"test_also repeats {', '.join(repeated)}; name each corpus once")
+        if self.target and self.target.corpus in self.test_also:
+            raise ValueError(f"{self.target.corpus} is the target, whose test part is tested; take it out of test_also")
+        if self.target and not self.classes:
+            raise ValueError("a target is for tasks of classes, and this has attributes; remove target")
         if bool(self.classes) == bool(self.attributes):
             found = "both" if self.classes else "neither"
             raise ValueError(f"a task has either classes or attributes, this has {found}; name one of the two")

@@ -13,6 +13,7 @@ from emoadapt.config.base import Choice, Name, Section
 
 if TYPE_CHECKING:
     from emoadapt.config.backbones import Backbone
+    from emoadapt.config.tasks import Task
 
 
 class Optimisation(Section):
@@ -58,6 +59,11 @@ class Optimisation(Section):
     def augmentations(self) -> tuple[Augmentation, ...]:
         """Augmentations of a clip's waveform in training; none, unless a method has the key `augment`."""
         return ()
+
+    @property
+    def changed_layouts(self) -> tuple[str, ...]:
+        """Layouts of the streams that it changes before the backbone reads them, so that no kept output stands for them."""
+        return ("samples",) if self.augmentations else ()
 
 
 Subset = Annotated[int, Field(ge=1)] | Literal["full"]
@@ -137,6 +143,11 @@ class Finetuning(Section):
     """Table that it reads of their runs, without suffix."""
 
     @property
+    def views(self) -> int:
+        """How often an epoch reads each training clip."""
+        return 1
+
+    @property
     def reads_layers(self) -> bool:
         """Whether it reads the kept layers of an encoder."""
         return self.frozen and self.reads_clips
@@ -145,6 +156,10 @@ class Finetuning(Section):
     def upstream(self) -> dict[str, str]:
         """Models that it needs: name -> key that names it."""
         return {name: key for key in self.upstream_keys for name in list_values(getattr(self, key))}
+
+    def find_problem(self, backbone: Backbone, task: Task) -> str | None:
+        """Why it cannot train a backbone on a task, and what to do; None if it can."""
+        return None
 
     def list_notes(self) -> list[str]:
         """List what readers of its scores should know, each the end of a sentence that begins with its name."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -95,20 +96,71 @@ def collate_clips(clips: Sequence[Clip], streams: Mapping[str, Stream], seed: in
         utterance_ids=[clip.utterance_id for clip in clips],
         streams=together,
         lengths=lengths,
-        values={name: torch.stack([clip.values[name] for clip in clips]) for name in clips[0].values},
+        # A clip of a target has no label; a batch of tests may hold such clips and others.
+        values={
+            name: torch.stack([clip.values[name] for clip in clips])
+            for name in clips[0].values
+            if all(name in clip.values for clip in clips)
+        },
         present={role: torch.tensor([role not in clip.absent for clip in clips]) for role in [*streams][1:]},
         draws=[] if seed is None else [[seed, clip.epoch, zlib.crc32(clip.utterance_id.encode())] for clip in clips],
     )
 
 
-class BucketedBatches(Sampler[list[tuple[str, int]]]):
+Key = tuple[str, int]
+"""Utterance, and the epoch that it is read in, which only matters where something is drawn."""
+
+
+class BatchOrder(Sampler[list[Key]]):
+    """Batches of an epoch in a seeded order; subclasses say which.
+
+    Of several processes, each gets every n-th clip of each batch. One for which there is none, in a batch of fewer clips than
+    processes, gets the first clip, so that all take part in every step; `stands_in` tells.
+    """
+
+    utterances: Sequence[str]
+    """All clips, sorted."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.skip = 0
+        """Batches left out when the next epoch begins: they were done before a checkpoint."""
+        self._dealt: list[int] = []
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of batches, the same in every epoch."""
+
+    @abstractmethod
+    def arrange(self, epoch: int) -> list[list[Key]]:
+        """The batches of an epoch, for all processes."""
+
+    @property
+    @abstractmethod
+    def padding_share(self) -> float:
+        """Padding as a share of all samples in the padded batches of this epoch."""
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        rank, ranks, batches = find_rank(), count_ranks(), self.arrange(self.epoch)
+        skip, self.skip = self.skip, 0
+        self._dealt = [len(batch) for batch in batches]
+        for batch in batches[skip:]:
+            yield batch[rank::ranks] if rank < len(batch) else batch[:1]
+
+    def stands_in(self, batch: int) -> bool:
+        """Whether this process has no clip of its own in a batch of the epoch under way, counted from 0."""
+        return find_rank() >= self._dealt[batch]
+
+
+class BucketedBatches(BatchOrder):
     """Batches of (utterance, epoch) keys whose clips have about the same length.
 
     The order depends on the utterances, their lengths, the seed and the epoch, and on nothing else: models of a
     pair see the same batches whether their CNN output is cached or not.
-
-    Of several processes, each gets every n-th clip of each batch. One for which there is none, in a batch of fewer clips than
-    processes, gets the first clip, so that all take part in every step; `stands_in` tells.
 
     Args:
         lengths: utterance -> length in samples.
@@ -121,13 +173,10 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
     def __init__(
         self, lengths: Mapping[str, int], batch_size: int, seed: int | None = None, seconds: float | None = None
     ) -> None:
+        super().__init__()
         self.utterances = sorted(lengths)
         self.lengths = np.array([lengths[name] for name in self.utterances], dtype=np.float64)
         self.seed = seed
-        self.epoch = 0
-        self.skip = 0
-        """Batches left out when the next epoch begins: they were done before a checkpoint."""
-        self._dealt: list[int] = []
         n = len(self.utterances)
         self.by_seconds = seconds is not None
         if seconds is None:
@@ -138,25 +187,12 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
             margin = 1.0 if seed is None else (1 + JITTER) / (1 - JITTER)
             self.sizes = _fill(np.sort(self.lengths) * margin, seconds * SAMPLE_RATE)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
-        self.epoch = epoch
-
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def __iter__(self) -> Iterator[list[tuple[str, int]]]:
-        epoch, rank, ranks = self.epoch, find_rank(), count_ranks()
-        batches = self._arrange(epoch)
-        skip, self.skip = self.skip, 0
-        self._dealt = [len(batch) for batch in batches]
-        for batch in batches[skip:]:
-            own = batch[rank::ranks] if rank < len(batch) else batch[:1]
-            yield [(self.utterances[i], epoch) for i in own]
-
-    def stands_in(self, batch: int) -> bool:
-        """Whether this process has no clip of its own in a batch of the epoch under way, counted from 0."""
-        return find_rank() >= self._dealt[batch]
+    def arrange(self, epoch: int) -> list[list[Key]]:
+        """See `BatchOrder`."""
+        return [[(self.utterances[i], epoch) for i in batch] for batch in self._arrange(epoch)]
 
     @property
     def padding_share(self) -> float:
@@ -175,6 +211,66 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
             random.shuffle(sizes)
         batches = np.split(order, np.cumsum(sizes)[:-1])
         return [batches[i] for i in random.permutation(len(batches))]
+
+
+class AlternatingBatches(BatchOrder):
+    """Passes over the clips of a source and of a target in turn.
+
+    A pass has every clip `appearances` times, and a batch has no clip twice. The batches of all passes are one sequence, of which an epoch
+    is so many batches: it may begin and end within a pass. The key of a clip is the number of its appearance.
+
+    Args:
+        source: order of the source's clips.
+        target: order of the target's clips; None = there are none.
+        appearances: of a clip of the source, and of the target, in a pass.
+        mixed: whether batches of the two are spread evenly over both passes, or the pass over the target follows that over the source.
+        length: batches of an epoch; None = those of a pass over each.
+    """
+
+    def __init__(
+        self,
+        source: BucketedBatches,
+        target: BucketedBatches | None = None,
+        appearances: tuple[int, int] = (1, 1),
+        *,
+        mixed: bool = False,
+        length: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.parts = [(source, appearances[0]), *([(target, appearances[1])] if target else [])]
+        self.mixed = mixed
+        self.per_pass = sum(len(part) * times for part, times in self.parts)
+        self.length = length or self.per_pass
+        self.utterances = sorted(name for part, _ in self.parts for name in part.utterances)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def arrange(self, epoch: int) -> list[list[Key]]:
+        """See `BatchOrder`."""
+        first, last = epoch * self.length, (epoch + 1) * self.length
+        passes = range(first // self.per_pass, -(-last // self.per_pass))
+        batches = [batch for number in passes for batch in self._arrange_pass(number)]
+        begin = first - passes.start * self.per_pass
+        return batches[begin : begin + self.length]
+
+    def _arrange_pass(self, number: int) -> list[list[Key]]:
+        found = [
+            [batch for place in range(times) for batch in part.arrange(number * times + place)]
+            for part, times in self.parts
+        ]
+        if not self.mixed:
+            return [batch for batches in found for batch in batches]
+        # The middle of a batch's share of the pass; of two alike, the source's comes first.
+        placed = [
+            ((i + 0.5) / len(batches), n, batch) for n, batches in enumerate(found) for i, batch in enumerate(batches)
+        ]
+        return [batch for _, _, batch in sorted(placed, key=lambda item: item[:2])]
+
+    @property
+    def padding_share(self) -> float:
+        """See `BatchOrder`; mean of source and target by their batches."""
+        return sum(len(part) * times * part.padding_share for part, times in self.parts) / self.per_pass
 
 
 def _fill(lengths: np.ndarray, limit: float) -> list[int]:
@@ -204,7 +300,11 @@ class VectorBatches:
         self._rows = {name: row for row, name in enumerate(names)}
         self._checksums = [zlib.crc32(name.encode()) for name in names]
         annotations = [dataset.annotate(name) for name in names]
-        self._values = {key: torch.stack([of_clip[key] for of_clip in annotations]) for key in annotations[0]}
+        self._values = {
+            key: torch.stack([of_clip[key] for of_clip in annotations])
+            for key in annotations[0]
+            if all(key in of_clip for of_clip in annotations)
+        }
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
@@ -235,18 +335,17 @@ def load_batches(
     order = BucketedBatches(lengths, batch_size, seed, seconds)
     if isinstance(dataset, VectorDataset):
         return VectorBatches(dataset, order, seed)
+    return load_in_order(dataset, order, partial(collate_clips, streams=dataset.streams, seed=seed))
+
+
+def load_in_order(dataset: Any, order: BatchOrder, collate: Callable[[Any], Batch]) -> DataLoader[Batch]:
+    """A loader of what `dataset` gives for the keys of an order, put together by `collate`."""
     # A loader without a generator of its own takes from the global one, and would shift every dropout mask after it.
     own = torch.Generator().manual_seed(0)
-    return DataLoader(
-        dataset,
-        batch_sampler=order,
-        collate_fn=partial(collate_clips, streams=dataset.streams, seed=seed),
-        num_workers=0,
-        generator=own,
-    )
+    return DataLoader(dataset, batch_sampler=order, collate_fn=collate, num_workers=0, generator=own)
 
 
-def find_order(loader: Any) -> BucketedBatches | None:
-    """The order of a loader's batches; None if it was not made by `load_batches`."""
+def find_order(loader: Any) -> BatchOrder | None:
+    """The order of a loader's batches; None if it has no such."""
     order = getattr(loader, "batch_sampler", None)
-    return order if isinstance(order, BucketedBatches) else None
+    return order if isinstance(order, BatchOrder) else None

@@ -14,6 +14,7 @@ from scipy.special import softmax
 
 from emoadapt import schema
 from emoadapt.errors import DataError
+from emoadapt.storage.frames import read_frame
 from emoadapt.study.nodes import Model
 
 SETTING = (*(field.name for field in schema.MODEL_COLUMNS), "test_corpus")
@@ -33,6 +34,12 @@ def group_settings(paths: Sequence[Path]) -> list[list[Path]]:
     for path in paths:
         settings.setdefault(path.parent.parent, []).append(path)
     return [batches for _, batches in sorted(settings.items())]
+
+
+def read_labels(splits: Sequence[Path], corpus: str) -> dict[str, str]:
+    """Class of each test clip of a corpus, from the SPLITS tables of a task."""
+    rows = read_frame(splits, schema.SPLITS, ["utterance_id", "corpus", "split", "label"])
+    return dict(rows.filter(corpus=corpus, split="test").select("utterance_id", "label").unique().iter_rows())
 
 
 def shrink(frame: pl.DataFrame) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
@@ -46,7 +46,12 @@ RUN_OF_MODEL = ("partition", "resampling", "seed")
 
 
 def pose_question(
-    task: str, kind: Literal["classes", "attributes"], outputs: Sequence[str], *, parents: bool = False
+    task: str,
+    kind: Literal["classes", "attributes"],
+    outputs: Sequence[str],
+    *,
+    parents: bool = False,
+    labels: Mapping[str, str] | None = None,
 ) -> Question:
     """The question of a task.
 
@@ -55,8 +60,9 @@ def pose_question(
         kind: what is asked of a clip.
         outputs: classes in the order of the logits, or attributes.
         parents: whether predictions of segments are averaged per parent before they are scored.
+        labels: utterance -> class, of a target: its predictions hold none, since no training reads them.
     """
-    return QUESTIONS[kind](task, tuple(outputs), parents)
+    return QUESTIONS[kind](task, tuple(outputs), parents, labels or {})
 
 
 @dataclass(frozen=True)
@@ -67,11 +73,13 @@ class Question(ABC):
         task: its name.
         outputs: its classes or attributes.
         parents: whether predictions of segments are averaged per parent.
+        labels: utterance -> class, where predictions hold none.
     """
 
     task: str
     outputs: tuple[str, ...]
     parents: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     kind: ClassVar[str]
     table: ClassVar[pa.Schema]
@@ -98,6 +106,9 @@ class Question(ABC):
             DataError: they are of another task, do not fit its outputs, or cannot be averaged.
         """
         frame = read_frame(paths, self.table)
+        if self.labels:
+            known = pl.col("utterance_id").replace_strict(dict(self.labels), default=None, return_dtype=pl.String)
+            frame = frame.with_columns(pl.coalesce("label", known).alias("label"))
         refuse_other_task(self.task, frame)
         self.check(frame)
         if self.parents and frame.height:
@@ -151,6 +162,11 @@ class ClassQuestion(Question):
 
     def check(self, frame: pl.DataFrame) -> None:
         """Refuse other classes, and another number of logits."""
+        if (bare := frame.filter(pl.col("label").is_null())).height:
+            raise DataError(
+                f"task {self.task}: neither its predictions nor its splits have a label of {bare['utterance_id'][0]}; run the same "
+                "command again"
+            )
         for column in self.answer:
             if unknown := sorted(set(frame[column]) - set(self.outputs)):
                 raise DataError(

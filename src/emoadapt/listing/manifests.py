@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +30,10 @@ LISTED = Path("results/.cache/manifests")
 again."""
 
 
+MEMBERS = 2**64
+"""Digests of clips are added up modulo this."""
+
+
 @dataclass(frozen=True)
 class CorpusState:
     """What the Snakefile keeps in memory of a corpus.
@@ -38,11 +42,14 @@ class CorpusState:
         shards: digest of each manifest shard; changes when, and only when, one of its clips does.
         labels: digest of the labels. They are no part of a manifest: relabelling leaves all features as they are.
         transcripts: whether the corpus brings a transcript of any clip.
+        members: label -> digest of the clips that have it. The sum of those of several labels stays the same when a clip's label
+            changes from one of these to another.
     """
 
     shards: tuple[str, ...]
     labels: str
     transcripts: bool
+    members: Mapping[str, int]
 
 
 def find_state(name: str, config: AnyCorpus) -> CorpusState:
@@ -70,11 +77,20 @@ def find_state(name: str, config: AnyCorpus) -> CorpusState:
 def _compute_state(name: str, config: AnyCorpus, utterances: list[Utterance]) -> CorpusState:
     shards = [_lay_by(name, rows, schema.MANIFEST) for rows in _assign_rows(name, config, utterances)]
     # The manifest's rows are gone by now: memory holds one of the two at a time.
-    labels = _lay_by(name, list_label_rows(name, config, utterances), schema.LABELS)
+    rows = list_label_rows(name, config, utterances)
+    labels, members = _lay_by(name, rows, schema.LABELS), _digest_members(rows)
     for path in (LISTED / name).glob("*.parquet"):
         if path.stem not in (*shards, labels):
             path.unlink(missing_ok=True)
-    return CorpusState(tuple(shards), labels, any(utterance.transcript for utterance in utterances))
+    return CorpusState(tuple(shards), labels, any(utterance.transcript for utterance in utterances), members)
+
+
+def _digest_members(rows: list[dict[str, Any]]) -> dict[str, int]:
+    members: dict[str, int] = {}
+    for row in rows:
+        if (label := row["label"]) is not None:
+            members[label] = (members.get(label, 0) + int(digest(row["utterance_id"]), 16)) % MEMBERS
+    return members
 
 
 def _lay_by(name: str, rows: list[dict[str, Any]], columns: pa.Schema) -> str:
@@ -124,7 +140,7 @@ def _recall_state(path: Path, sources: str, root: Path) -> CorpusState | None:
     if found is None or found["sources"] != sources or witness_files(root, found["media"]) != found["witness"]:
         return None
     state = found["state"]
-    return CorpusState(tuple(state["shards"]), state["labels"], state["transcripts"])
+    return CorpusState(tuple(state["shards"]), state["labels"], state["transcripts"], state["members"])
 
 
 def list_manifest(

@@ -68,7 +68,7 @@ def write_all(
     adapted = [(backbone, start) for backbone in study.backbones for start in study.starts(backbone)[1:]]
     curves = [results / "curves" / f"{backbone}.{start}.parquet" for backbone, start in adapted]
     parts = {start: results / "targets" / start / "parts.parquet" for _, start in adapted}
-    corpora = dict.fromkeys(name for task in study.tasks.values() for name in (task.corpus, *task.test_also))
+    corpora = dict.fromkeys(name for task in study.tasks.values() for name in task.corpora)
     corpora |= dict.fromkeys(name for start in parts for name in study.adaptations[start].corpora)
     manifests = [
         results / "manifests" / name / f"{shard}.parquet"

@@ -42,6 +42,8 @@ _KIND_WORDS = {
     "clips": "recordings",
     "development": "recordings of the development part",
     "transcripts": "sentences",
+    "target_clips": "recordings",
+    "target_speakers": "speakers",
     "stage1_clips": "recordings",
     "stage1_speakers": "speakers",
     "labels": "recordings with another label",

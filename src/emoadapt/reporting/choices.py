@@ -12,9 +12,10 @@ from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.data.vectors import find_small_groups
 from emoadapt.reporting.runs import list_batches
-from emoadapt.reporting.style import subset_name
+from emoadapt.reporting.style import listing, subset_name
 from emoadapt.storage.frames import read_frame
 from emoadapt.study.nodes import Model
+from emoadapt.tasks.targets import describe_target, list_readers
 
 COLUMNS = {
     **dict.fromkeys(("task", "subset", *Model._fields, "combination"), pl.String),
@@ -90,7 +91,7 @@ def _count(times: int) -> str:
 
 
 def list_scale_notes(study: Study, splits: Mapping[str, pl.DataFrame]) -> dict[str, list[str]]:
-    """Task -> sentences about speakers or corpora that are too small for statistics of their own.
+    """Task -> sentences about speakers or corpora that are too small for statistics of their own, and about a target.
 
     Args:
         study: the configuration.
@@ -102,4 +103,10 @@ def list_scale_notes(study: Study, splits: Mapping[str, pl.DataFrame]) -> dict[s
             scope: Any = getattr(study.finetunings[name], "normalise", "train")
             for sentence in find_small_groups(rows, rows["utterance_id"], scope):
                 notes.setdefault(task, []).append(f"Fine-tuning {name}, {task}: {sentence}.")
+        if readers := list_readers(study, task):
+            said = describe_target(study.tasks[task], rows)
+            notes.setdefault(task, []).append(
+                f"Fine-tuning {listing(readers)}, {task}: {said}; scores there are those of adaptation to this corpus, and not of transfer "
+                "to an unknown one."
+            )
     return notes

@@ -28,6 +28,7 @@ from emoadapt.reporting.style import (
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import read_provenance
 from emoadapt.study.nodes import Model, Setting
+from emoadapt.tasks.divisions import PARTS, UNLABELLED
 
 Page = dict[str, Any]
 
@@ -149,7 +150,7 @@ def _order_cells(confused: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame
 
 def _list_batches(study: Study, setting: Setting, splits: Sequence[Path], results: Path) -> Page:
     """Curves of every run and fold, the files that hold its predictions, and how many clips had no usable input."""
-    curves, files, left_out = [], [], dict.fromkeys(("train", "dev", "test"), 0)
+    curves, files, left_out = [], [], dict.fromkeys((*PARTS, UNLABELLED), 0)
     for folder, runs in list_batches(study, setting, splits, results):
         table = read_frame(folder / "curves.parquet", schema.CURVES)
         curves += list(_list_curves(table))

@@ -216,10 +216,10 @@ def describe_split(study: Study, task: str) -> str:
         case "table":
             return f"{'folds' if split.columns.fold else 'parts'} of {split.file}"
         case "all":
-            return f"all speakers but {100 * split.dev:g} % for dev (seed {split.seed})"
+            return f"all {split.unit} but {100 * split.dev:g} % for dev (seed {split.seed})"
         case _:
             shares = "/".join(f"{100 * share:g}" for share in (split.train, split.dev, split.test))
-            return f"{shares} by speaker (seed {split.seed})"
+            return f"{shares} by {split.unit.removesuffix('s')} (seed {split.seed})"
 
 
 def describe_labels(study: Study, corpus: str) -> str:

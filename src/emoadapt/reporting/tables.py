@@ -49,6 +49,7 @@ from emoadapt.storage.frames import read_frame
 from emoadapt.storage.spreadsheets import format_frame, read_csv
 from emoadapt.storage.tables import read_provenance
 from emoadapt.study.nodes import ORIGINAL, Model
+from emoadapt.tasks.divisions import PARTS, UNLABELLED
 
 OPTIONAL = ("choices", "teaching", "word_errors")
 """Tables that only some studies have."""
@@ -472,7 +473,7 @@ def build_data(study: Study, splits: Mapping[str, Sequence[Path]], clips: pl.Dat
         "labels": text,
         "left_out": text,
     }
-    order = pl.Enum(["train", "dev", "test"])
+    order = pl.Enum([*PARTS, UNLABELLED])
     return pl.DataFrame(rows, schema=kinds).sort(
         "task", "corpus", "partition", "fold", pl.col("split").cast(order), "label"
     )

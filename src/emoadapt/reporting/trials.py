@@ -14,7 +14,9 @@ PAIRED = "paired"
 
 def count_divisions(study: Study, task: str, corpus: str) -> int:
     """Count the test sets of a corpus that the runs of a task have: one for each of its partitions."""
-    whose = task if corpus == study.tasks[task].corpus else study.find_tested_tasks(task).get(corpus)
+    config = study.tasks[task]
+    own = corpus == config.corpus or (config.target is not None and corpus == config.target.corpus)
+    whose = task if own else study.find_tested_tasks(task).get(corpus)
     return 1 if whose is None else study.tasks[whose].partitions
 
 

@@ -18,7 +18,6 @@ from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
 from emoadapt.config.reading import STUDY_VARIABLE
 from emoadapt.data.objective_targets import NO_TARGET, describe_target, split_set
-from emoadapt.data.streams import AUDIO
 from emoadapt.errors import NO_GPU, ConfigError, ModelError
 from emoadapt.extraction.recipes import (
     JobSize,
@@ -31,13 +30,13 @@ from emoadapt.extraction.recipes import (
 )
 from emoadapt.flow.code import code_digest, describe_libraries, digest, remember_modules
 from emoadapt.flow.shards import shard_names
-from emoadapt.listing.manifests import CorpusState, find_state
+from emoadapt.listing.manifests import MEMBERS, CorpusState, find_state
 from emoadapt.machine.devices import list_devices
 from emoadapt.metrics.base import name_modules
 from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.storage.files import Overtaken, write_text
 from emoadapt.study.grid import batches, count_gpus
-from emoadapt.study.layout import name_splits
+from emoadapt.study.layout import name_division, name_splits
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting, name_kept
 from emoadapt.study.tables import list_comparisons
 from emoadapt.tasks.folds import count_folds
@@ -213,14 +212,14 @@ class Graph:
     ) -> dict[str, str]:
         """Kept outputs that a training reads in place of streams, by the streams' roles.
 
-        None of audio that it augments. No states of audio that it crops: each frame of these has seen the whole clip.
+        None of a stream that it changes. No states of audio that it crops: each frame of these has seen the whole clip.
         """
-        streams, changed = self.study.backbones[backbone].streams, bool(getattr(settings, "augmentations", ()))
+        streams, changed = self.study.backbones[backbone].streams, getattr(settings, "changed_layouts", ())
         cropped = getattr(settings, "max_seconds", None) is not None
         return {
             role: name
             for role, name in self.study.list_kept(stage, backbone, start).items()
-            if not (changed and streams[role] == AUDIO)
+            if streams[role].layout not in changed
             and not (cropped and streams[role].timed and name.startswith("states."))
         }
 
@@ -277,7 +276,7 @@ class Graph:
     def judge_splits(self, adaptation: str) -> list[str]:
         """SPLITS table whose labelled dev part chooses an adaptation's epoch; empty if the loss does."""
         judge = self.study.adaptations[adaptation].judge
-        return [] if judge is None else self.split_tables(judge)
+        return [] if judge is None else self.trained_tables(judge)
 
     def judge_shards(self, backbone: str, adaptation: str) -> list[str]:
         """Shards of what the backbone reads of the corpus of that dev part."""
@@ -323,7 +322,7 @@ class Graph:
     def task_corpora(self, task: str) -> tuple[str, ...]:
         """The corpus that a task trains on, then those it only tests on."""
         config = self.study.tasks[task]
-        return (config.corpus, *sorted(config.test_also))
+        return (config.corpus, *sorted(config.others))
 
     @cache  # noqa: B019 - one graph lives as long as the process
     def folds(self, task: str) -> int:
@@ -411,11 +410,26 @@ class Graph:
         """Fingerprints of the labels of a task's corpora: `<corpus>=<fingerprint> ...`."""
         return " ".join(f"{corpus}={self._state(corpus).labels}" for corpus in self.task_corpora(task))
 
-    def split_tables(self, task: str, runs: Iterable[Run] | None = None) -> list[str]:
-        """Tables of the partitions of a task, or of some runs."""
+    def membership_states(self, task: str) -> str:
+        """As `label_states`, but of the target only which clips have one of the classes."""
+        config = self.study.tasks[task]
+        states = dict(pair.split("=") for pair in self.label_states(task).split())
+        if config.target:
+            members = self._state(config.target.corpus).members
+            own = (count for label, count in members.items() if config.class_map.get(label, label) in config.classes)
+            states[config.target.corpus] = f"{sum(own) % MEMBERS:016x}"
+        return " ".join(f"{corpus}={state}" for corpus, state in states.items())
+
+    def split_tables(self, task: str) -> list[str]:
+        """Tables of the partitions of a task."""
+        return [name_splits(task, number, RESULTS) for number in range(self.study.count_partitions(task))]
+
+    def trained_tables(self, task: str, runs: Iterable[Run] | None = None) -> list[str]:
+        """Tables of the partitions of a task, or of some runs, as trainings read them: without the labels of a target."""
         every = range(self.study.count_partitions(task))
         numbers = every if runs is None else dict.fromkeys(run.partition for run in runs)
-        return [name_splits(task, number, RESULTS) for number in numbers]
+        name = name_division if self.study.tasks[task].target else name_splits
+        return [name(task, number, RESULTS) for number in numbers]
 
     def leak_manifests(self, task: str, adaptations: list[str]) -> list[str]:
         """Manifest shards in which leaks of a task are searched: of its corpora and of Stage 1."""
@@ -691,7 +705,7 @@ class Graph:
             threads,
             setting,
             runs,
-            [Path(path) for path in self.split_tables(setting.task, runs)],
+            [Path(path) for path in self.trained_tables(setting.task, runs)],
             Path(inputs["model"][0]) if "model" in inputs else None,
             {name: [Path(path) for path in paths] for name, paths in upstream.items()},
         )

@@ -28,6 +28,7 @@ _PLACES = {
     "make_demo": r"demo/([^/]+)/(\d+)\.json",
     "manifest": r"manifests/([^/]+)/(\d+)\.parquet",
     "split": r"splits/([^/]+)/(\d+)\.parquet",
+    "divide": r"divisions/([^/]+)/(\d+)\.parquet",
     "leaks": r"leaks/([^/]+)\.parquet",
     "keep": rf"features/({'|'.join(schema.KEPT)})\.([^/]+)/([^/]+)/(\d+)\.parquet",
     "extract": r"features/([^/.]+)/([^/]+)/(\d+)\.parquet",
@@ -132,6 +133,17 @@ class Origins:
             lambda: self.graph.label_states(task),
         )
 
+    def divide(self, task: str, partition: str) -> Origin:
+        """A partition of a task without the labels of its target."""
+        return Origin(
+            {"manifests": self._manifests(self.graph.task_corpora(task))},
+            lambda: {
+                "split": self.graph.split_state(task, int(partition)),
+                **self.graph.code("cli.divide"),
+            },
+            lambda: self.graph.membership_states(task),
+        )
+
     def leaks(self, task: str) -> Origin:
         """Leaks of a task."""
         manifests = self.graph.leak_manifests(task, self.study.adaptations_of(task))
@@ -220,7 +232,7 @@ class Origins:
         return Origin(
             {
                 **self.graph.training_inputs_of(setting, runs),
-                "splits": self.graph.split_tables(setting.task, runs),
+                "splits": self.graph.trained_tables(setting.task, runs),
                 "manifests": self.graph.leak_inputs(setting.task, setting.model.start),
             },
             lambda: {

@@ -218,6 +218,8 @@ def _describe_missing(
         return f"{text}; {advice}"
     if corpus == task.corpus:
         return f"{text}; choose another tasks.{task_name}.split"
+    if task.target and corpus == task.target.corpus:
+        return f"{text}; choose another target, or another share or seed of it"
     return f"{text}; take {corpus} out of tasks.{task_name}.test_also"
 
 

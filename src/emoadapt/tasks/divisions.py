@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from emoadapt.config import Task
 
 PARTS = ("train", "dev", "test")
+UNLABELLED = "unlabelled"
+"""Part of a target that trainings may read without labels."""
 
 
 def list_tested(task: Task) -> tuple[str, ...]:
     """Corpora that a task has scores of."""
-    return (*(() if task.split.by == "all" else (task.corpus,)), *task.test_also)
+    return (*(() if task.split.by == "all" else (task.corpus,)), *task.others)
 
 
 def list_parts(task: Task) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.frames import make_frame, read_frame
 from emoadapt.storage.tables import write_table
 from emoadapt.tasks.contradictions import compare_labels, name_truth
-from emoadapt.tasks.divisions import PARTS, list_tested
+from emoadapt.tasks.divisions import PARTS, UNLABELLED, list_tested
 from emoadapt.tasks.overlap import CLIP_COLUMNS, find_overlapping_clips, find_shared_clips, is_readable
 
 FEWEST_WORDS = 3
@@ -38,12 +38,24 @@ REMARKS = ("labels", "duplicates", "stage1_copies", "overlaps")
 _NEVER_REFUSED = ("stage1_copies", "overlaps")
 """Kinds that `tasks.<name>.leaks` does not name. Copies in Stage 1 are kept on one side; neighbours in a conversation overlap."""
 
-_KINDS = ("speakers", "clips", "development", "transcripts", "stage1_clips", "stage1_speakers", *REMARKS)
+_KINDS = (
+    "speakers",
+    "clips",
+    "development",
+    "transcripts",
+    "target_clips",
+    "target_speakers",
+    "stage1_clips",
+    "stage1_speakers",
+    *REMARKS,
+)
 
 _UNCHECKED = {
     "speakers": ("speakers", "without a speaker"),
     "clips": ("recordings", "that cannot be read"),
     "transcripts": ("sentences", "without a transcript"),
+    "target_clips": ("recordings", "that cannot be read"),
+    "target_speakers": ("speakers", "without a speaker"),
     "stage1_clips": ("recordings", "that cannot be read"),
     "stage1_speakers": ("speakers", "without a speaker"),
 }
@@ -54,6 +66,8 @@ _ADVICE = {
     "clips": "take the copies out of the corpus",
     "development": "take the copies out of the corpus",
     "transcripts": "choose a tasks.{task}.split that keeps a sentence in one part",
+    "target_clips": "take the copies out of the corpus",
+    "target_speakers": "set tasks.{task}.target.unit: speakers",
     "stage1_clips": "keep them out of the corpora of adaptations.{adaptation} (corpora.<name>.speakers)",
     "stage1_speakers": "keep them out of the corpora of adaptations.{adaptation} (corpora.<name>.speakers)",
     "labels": "correct the labels, or take the copies out of the corpus",
@@ -172,7 +186,7 @@ def find_leaks(
     rows = rows.join(clips, on="utterance_id", how="left")
     found = [*_compare_parts(task, rows, wanted)]
     if "labels" in wanted:
-        found += compare_labels((task.corpus, *task.test_also), rows)
+        found += compare_labels(task.corpora, rows)
     home = pl.col("utterance_id").str.split("/").list.first()
     for adaptation, corpora in stage1.items():
         used = clips.filter(home.is_in(list(corpora)))
@@ -206,13 +220,25 @@ def _compare_parts(task: Task, rows: pl.DataFrame, wanted: Collection[str]) -> I
     ]
     folds = rows.partition_by("partition", "fold", maintain_order=True)
     partitions = [fold["partition"][0] for fold in folds]
-    for corpus in dict.fromkeys((task.corpus, *task.test_also)):
+    for corpus in task.corpora:
         for kind, early, late, share in pairs:
             if kind not in wanted or corpus not in (list_tested(task) if late == "test" else [task.corpus]):
                 continue
             shared = (share(fold.filter(split=early), fold.filter(split=late, corpus=corpus)) for fold in folds)
             base = {"kind": kind, "between": f"{early} / {late}", "adaptation": None, "corpus": corpus}
             yield {**base, **_summarise(shared, partitions)}
+    if task.target:
+        parts = [fold.filter(corpus=task.target.corpus) for fold in folds]
+        for kind, share in (("target_clips", share_clips), ("target_speakers", _share_speakers)):
+            if kind in wanted:
+                base = {
+                    "kind": kind,
+                    "between": f"{UNLABELLED} / test",
+                    "adaptation": None,
+                    "corpus": task.target.corpus,
+                }
+                shared = (share(part.filter(split=UNLABELLED), part.filter(split="test")) for part in parts)
+                yield {**base, **_summarise(shared, partitions)}
 
 
 def find_stage1_copies(adaptation: str, corpora: Sequence[str], clips: pl.DataFrame) -> list[dict[str, Any]]:
@@ -360,6 +386,10 @@ def describe_leak(row: Mapping[str, Any]) -> str:
         case "stage1_copies":
             clips = f"{row['count']:,} of the {row['of']:,} clips {where}"
             return f"{clips} are recordings that are in Stage 1 of {row['adaptation']} more than once ({examples})"
+        case "target_clips":
+            return f"{clips} are recordings that are in its unlabelled part too ({examples})"
+        case "target_speakers":
+            return f"{people} are in its unlabelled part too ({examples})"
         case "stage1_clips":
             return f"{clips} are recordings that {used}, without labels ({examples})"
         case _:

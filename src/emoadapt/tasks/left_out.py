@@ -29,7 +29,7 @@ def describe_left_out(task: Task, manifests: Mapping[str, pl.DataFrame], labels:
         labels: corpus -> `schema.LABELS` rows.
     """
     reasons = []
-    for corpus in sorted({task.corpus, *task.test_also}):
+    for corpus in sorted(task.corpora):
         parts = []
         if task.classes:
             counts = count_labels(task, labels[corpus])

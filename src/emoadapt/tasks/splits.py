@@ -24,12 +24,12 @@ from emoadapt.schema import SPLITS
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import write_table
 from emoadapt.tasks.classes import check_test_classes, count_labels, map_labels, share_votes
-from emoadapt.tasks.divisions import PARTS, describe_fold, list_parts
+from emoadapt.tasks.divisions import PARTS, UNLABELLED, describe_fold, list_parts
 from emoadapt.tasks.left_out import describe_left_out
 from emoadapt.tasks.split_tables import list_folds, list_partitions, place_utterances, read_split_table
 
 if TYPE_CHECKING:
-    from emoadapt.config import Division, OfficialSplit, SpeakerSplit, Split, Study, TableSplit, Task
+    from emoadapt.config import Division, OfficialSplit, SpeakerSplit, Split, Study, TableSplit, Target, Task
 
 DRAWS = 200
 """Times that a partition is dealt anew before its speakers are taken to have no further division."""
@@ -39,7 +39,14 @@ COLUMNS = dict(pl.DataFrame(SPLITS.empty_table()).schema)
 
 
 def write_splits(
-    study: Study, task: str, partition: int, manifests: Sequence[Path], labels: Mapping[str, pl.DataFrame], output: Path
+    study: Study,
+    task: str,
+    partition: int,
+    manifests: Sequence[Path],
+    labels: Mapping[str, pl.DataFrame],
+    output: Path,
+    *,
+    hidden: Collection[str] = (),
 ) -> None:
     """Write the utterances of a partition of a task with class, fold and part (SPLITS).
 
@@ -50,6 +57,7 @@ def write_splits(
         manifests: manifest shards `<corpus>/<shard>.parquet` of the task's corpora.
         labels: corpus -> LABELS rows, of the same.
         output: table to write.
+        hidden: corpora whose labels are left out of it.
 
     Raises:
         DataError: manifests and labels are not of the same clips.
@@ -59,6 +67,11 @@ def write_splits(
     for corpus, rows in clips.items():
         _refuse_other_clips(task, corpus, set(rows["utterance_id"]), set(labels[corpus]["utterance_id"]))
     splits = build_partition(task, study.tasks[task], partition, clips, labels, study.list_tested_tasks(task))
+    if hidden:
+        shown = ~pl.col("corpus").is_in(list(hidden))
+        splits = splits.with_columns(
+            pl.when(shown).then(name).alias(name) for name in ("label", "soft", *schema.ATTRIBUTES)
+        )
     left_out = describe_left_out(study.tasks[task], clips, labels)
     write_table(output, splits.to_arrow(), schema.SPLITS, {"left_out": left_out, **library_versions()})
 
@@ -103,7 +116,8 @@ def build_partition(
         others: tasks whose test parts it is tested on, by name (`Study.list_tested_tasks`).
 
     Returns:
-        `schema.SPLITS` rows sorted by fold and id; utterances of `test_also` corpora are test rows of every fold.
+        `schema.SPLITS` rows sorted by fold and id; utterances of `test_also` corpora are test rows of every fold, those of a
+        target are test rows or unlabelled ones.
 
     Raises:
         CorpusError: labels outside the classes, a test set that lacks one, or what `assign_splits`, `check_splits` and
@@ -121,11 +135,17 @@ def build_partition(
                 parts = _divide_task(name, other, partition, manifests, labels)
                 tested = tested.join(parts.filter(split="test"), on="utterance_id", how="semi")
         also.append(_conform(tested.join(folds, how="cross").with_columns(split=pl.lit("test"))))
+    if task.target:
+        clips = _join(task_name, task, task.target.corpus, manifests, labels)
+        try:
+            also.append(_conform(_divide_target(clips, task.target, partition).join(folds, how="cross")))
+        except CorpusError as error:
+            raise CorpusError(f"task {task_name}, {error}") from None
     splits = pl.concat([splits, *also]).sort("partition", "fold", "utterance_id")
     if task.score == "parents":
         check_parents(task_name, splits, task.attributes or ("label",))
     if task.classes:
-        counts = {corpus: count_labels(task, labels[corpus]) for corpus in (task.corpus, *task.test_also)}
+        counts = {corpus: count_labels(task, labels[corpus]) for corpus in task.corpora}
         check_test_classes(task_name, task, splits, counts)
     return splits
 
@@ -145,6 +165,32 @@ def _divide_task(
     except CorpusError as error:
         raise CorpusError(f"task {name}, {error}") from None
     return rows.with_columns(partition=pl.lit(partition, dtype=pl.Int32))
+
+
+def _divide_target(clips: pl.DataFrame, target: Target, partition: int) -> pl.DataFrame:
+    """The clips of a target in a partition, with a column `split`: unlabelled or test."""
+    shares, names = (target.share, 1 - target.share), (UNLABELLED, "test")
+    if target.unit == "utterances":
+        parts = _draw_utterances(clips["utterance_id"], shares, names, target.seed, partition)
+        return clips.with_columns(split=pl.col("utterance_id").replace_strict(parts, return_dtype=pl.String))
+    _refuse_unknown_speakers(clips, "speakers")
+    counts = {speaker: int(n) for speaker, n in clips.group_by("speaker").len().sort("speaker").iter_rows()}
+    corpus = str(clips["corpus"][0])
+    _refuse_few_speakers(corpus, counts, "target.unit: speakers", len(names))
+    groups = _draw_groups(corpus, counts, shares, target.seed, partition, ordered=True)
+    parts = {speaker: part for part, speakers in zip(names, groups, strict=True) for speaker in speakers}
+    return clips.with_columns(split=pl.col("speaker").replace_strict(parts, return_dtype=pl.String))
+
+
+def _draw_utterances(
+    utterances: pl.Series, shares: Sequence[float], parts: Sequence[str], seed: int, partition: int
+) -> dict[str, str]:
+    """Draw a part for each utterance; labels and speakers decide nothing."""
+    names = sorted(utterances)
+    random = np.random.default_rng(seed if partition == 0 else (seed, partition))
+    ends = np.round(np.cumsum(shares) * len(names)).astype(int)
+    places = np.searchsorted(ends, random.permutation(len(names)), side="right")
+    return {name: parts[min(place, len(parts) - 1)] for name, place in zip(names, places, strict=True)}
 
 
 def take_ratings(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) -> pl.DataFrame:
@@ -223,6 +269,11 @@ def _divide(table: pl.DataFrame, split: Split, partition: int) -> pl.DataFrame:
         return _assign_official(table, split, partition)
     if split.by == "leave_one_part_out":
         return _leave_parts_out(table)
+    if split.by in ("fractions", "all") and split.unit == "utterances":
+        shares = (split.train, split.dev, split.test) if split.by == "fractions" else (1 - split.dev, split.dev)
+        drawn = _draw_utterances(table["utterance_id"], shares, PARTS, split.seed, partition)
+        part = pl.col("utterance_id").replace_strict(drawn, return_dtype=pl.String)
+        return table.with_columns(split=part, fold=pl.lit(0, dtype=pl.Int32))
     _refuse_unknown_speakers(table, split.by)
     return pl.concat(
         table.with_columns(
@@ -430,7 +481,7 @@ def _place_speakers(table: pl.DataFrame, split: Split, partition: int) -> Iterat
         yield _name_speakers(corpus, list(clips), split, partition)
         return
     needed = {"folds": getattr(split, "k", 0), "all": 2}.get(split.by, len(PARTS))
-    _refuse_few_speakers(corpus, clips, split.by, needed)
+    _refuse_few_speakers(corpus, clips, f"split.by: {split.by}", needed)
     if split.by == "fractions":
         shares: Sequence[float] = (split.train, split.dev, split.test)
         yield _name_parts(_draw_groups(corpus, clips, shares, split.seed, partition, ordered=True))
@@ -533,10 +584,10 @@ def _rotate(groups: list[list[str]]) -> Iterator[dict[str, str]]:
         }
 
 
-def _refuse_few_speakers(corpus: str, clips: dict[str, int], kind: str, needed: int) -> None:
+def _refuse_few_speakers(corpus: str, clips: dict[str, int], key: str, needed: int) -> None:
     if len(clips) < needed:
         parts = " (one each for train, dev and test)" if needed == len(PARTS) else ""
         raise CorpusError(
-            f"corpus {corpus}: split.by: {kind} needs at least {needed} speakers with labelled clips{parts}; "
+            f"corpus {corpus}: {key} needs at least {needed} speakers with labelled clips{parts}; "
             f"there {'is' if len(clips) == 1 else 'are'} {len(clips)} ({show(clips, 10)}); choose another split"
         )

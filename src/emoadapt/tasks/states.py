@@ -24,7 +24,7 @@ def describe_splits(study: Study, name: str, partition: int) -> str:
     own = _describe_division(study.tasks[name], partition)
     # What else another task is tested on, and what it asks of its test sets, does not divide its corpus.
     whose = sorted(study.list_tested_tasks(name).items())
-    others = [_describe_division(task, partition, ("test_also", "missing_classes")) for _, task in whose]
+    others = [_describe_division(task, partition, ("test_also", "target", "missing_classes")) for _, task in whose]
     return " ".join([own, *others])
 
 
@@ -50,10 +50,11 @@ def describe_leaks(study: Study, name: str) -> str:
     """State of a task's leaks: verdicts, Stage-1 corpora, and namespaces of speakers."""
     task = study.tasks[name]
     stage1 = {adaptation: study.adaptations[adaptation].corpora for adaptation in study.adaptations_of(name)}
-    corpora = sorted({task.corpus, *task.test_also, *(corpus for used in stage1.values() for corpus in used)})
+    corpora = sorted({*task.corpora, *(corpus for used in stage1.values() for corpus in used)})
     configs = {corpus: study.corpora[corpus] for corpus in corpora}
     whose = [
         (corpus, config.importer, config.root, read_declaration("corpora", config.importer, "SPEAKERS_OF"))
         for corpus, config in configs.items()
     ]
-    return json.dumps([task.leaks.model_dump(), task.score, stage1, whose], sort_keys=True)
+    target = task.target.corpus if task.target else None
+    return json.dumps([task.leaks.model_dump(), task.score, target, stage1, whose], sort_keys=True)

@@ -47,6 +47,9 @@ class EmotionLearner(TestedLearner):
 
     def measure_task(self, outputs: Tensor, batch: Batch, *, keep: bool) -> dict[str, Term]:
         """Cross-entropy with labels or shares, optionally weighted and smoothed."""
+        if "label" not in batch.values:
+            # A batch of a target.
+            return {"cross_entropy": Term(outputs.sum() * 0.0, outputs.new_zeros(()))}
         labels, shares = batch.values["label"], batch.values.get("shares")
         loss = nn.functional.cross_entropy(
             outputs,

@@ -39,7 +39,14 @@ from emoadapt.training.questions import load_clips
 from emoadapt.training.runs import RunClips, RunTables, TaskClips
 from emoadapt.training.signals import Signals, StreamSignals, VectorSignals
 from emoadapt.training.states import load_object, save_object
-from emoadapt.training.terms import BuildTerms, FurtherTerm, build_none, join_annotations
+from emoadapt.training.terms import (
+    BuildTerms,
+    FurtherTerm,
+    LoadTraining,
+    build_none,
+    join_annotations,
+    load_labelled,
+)
 from emoadapt.training.trainer import BestWeights, Trainer
 from emoadapt.training.unfinished import MODELS, UnfinishedJob, place_job
 from emoadapt.weights.cards import list_terms
@@ -48,7 +55,7 @@ if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob
 
 
-def finetune(job: TaskJob, build_terms: BuildTerms = build_none) -> None:
+def finetune(job: TaskJob, build_terms: BuildTerms = build_none, load_training: LoadTraining = load_labelled) -> None:
     """Fine-tune once per run and predict its test clips.
 
     A job that was killed continues with the run, and the epoch, that it was in (see `emoadapt.training.unfinished`), if
@@ -64,6 +71,7 @@ def finetune(job: TaskJob, build_terms: BuildTerms = build_none) -> None:
         job: its settings are of `methods.finetune`; its shards are audio (and `frontend`, the output of the frozen front end), or the
             feature that a vector backbone reads.
         build_terms: builds further loss terms of a run.
+        load_training: loads the clips that a run trains on.
 
     Raises:
         TrainingError: a part has no clips, or the loss is not finite.
@@ -76,7 +84,7 @@ def finetune(job: TaskJob, build_terms: BuildTerms = build_none) -> None:
         backbone, signals = _open_input(job, Path(scratch))
         clips = load_clips(job, signals.usable)
         tables = RunTables(job.setting, clips)
-        training = _Finetuning(job, backbone, clips, signals, tables, build_terms)
+        training = _Finetuning(job, backbone, clips, signals, tables, build_terms, load_training)
         place = place_job(job, _list_settings(job))
         keeper = _ModelKeeper(job, training, place / MODELS)
         unfinished = UnfinishedJob(place, tables, keeper, training.notice)
@@ -139,9 +147,10 @@ class _Finetuning:
         signals: Signals,
         tables: RunTables,
         build_terms: BuildTerms,
+        load_training: LoadTraining,
     ) -> None:
         self.job, self.backbone, self.clips, self.signals, self.tables = job, backbone, clips, signals, tables
-        self.build_terms = build_terms
+        self.build_terms, self.load_training = build_terms, load_training
         # What has no weights of its own is trained where there is no GPU, and half precision would only be emulated.
         changed = {} if job.config.adaptable else {"precision": "32-true"}
         self.settings = job.settings.model_copy(update=changed)
@@ -175,23 +184,23 @@ class _Finetuning:
         terms = self.build_terms(run, part, self.clips, self.backbone.width)
         for term in terms:
             curve.add(0, term.name, term.summarise())
-        learner = self.clips.build_learner(model, self.settings, curve, run.seed, part.train, terms)
+        annotate = partial(join_annotations, self.clips.annotate, terms)
+        training, settings = self.load_training(run, part, self.signals, self.settings, annotate)
+        learner = self.clips.build_learner(model, settings, curve, run.seed, part.train, terms)
         if joined:
             learner.part = "dev_trained"
         state = Checkpoint(checkpoint, self.job.study.checkpoint_minutes, sparing=True, notice=self.notice)
-        trainer = Trainer(self.device, self.settings, state, open_logs(self.job.study.logs))
+        trainer = Trainer(self.device, settings, state, open_logs(self.job.study.logs))
         test = part.test["utterance_id"].to_list()
         self._embed_start(learner, trainer, run, test)
-        annotate = partial(join_annotations, self.clips.annotate, terms)
-        training, dev = self._load(part.train, run.seed, annotate), self._load(part.dev, None, annotate)
-        best = trainer.train(learner, training, dev)
+        best = trainer.train(learner, training, self._load(part.dev, annotate))
         trainer.test(learner, self._load(test))
         outputs = self._note(run, part, learner, curve)
         self._note_training_clips(run, part, learner, trainer, terms)
         return model, best, self._score(part.test, outputs)
 
-    def _load(self, names: Sequence[str], seed: int | None = None, annotate: Annotate | None = None) -> Any:
-        return self.signals.load(names, annotate or self.clips.annotate, self.settings, seed)
+    def _load(self, names: Sequence[str], annotate: Annotate | None = None) -> Any:
+        return self.signals.load(names, annotate or self.clips.annotate, self.settings)
 
     def _score(self, test: pl.DataFrame, outputs: np.ndarray) -> float | None:
         """Score on the task's own corpus: others' values may be on another scale, their classes of another kind."""
@@ -313,6 +322,13 @@ class _ModelKeeper:
         if tested is not None:
             about = f"this run on its fold of {corpora[0]}; means over runs are in the report"
             card[f"test {clips.metric}"] = f"{tested:.3f} ({about})"
+        target = job.task.target if getattr(job.settings, "target", False) else None
+        if target is not None:
+            count = len(clips.select(run).unlabelled)
+            card["read without labels"] = (
+                f"{count} clips of {target.corpus}; scores there are of adaptation to this corpus"
+            )
+            corpora.append(target.corpus)
         if job.settings.upstream:
             card["learned from"] = list(job.settings.upstream)
         for behind in job.study.list_adaptations_behind(setting.model):

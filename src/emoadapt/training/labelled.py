@@ -58,15 +58,20 @@ class LabelledClips(TaskClips):
         super().__init__(splits, subsets, classes, usable)
         self.classes = self.outputs
         position = {name: index for index, name in enumerate(classes)}
-        labelled = self.splits.select("utterance_id", "label").unique()
+        labelled = self.splits.select("utterance_id", "label").drop_nulls("label").unique()
         self.labels = {name: position[label] for name, label in labelled.iter_rows()}
         self.shares = self._read_shares() if soft else None
 
     def annotate(self, utterance_id: str) -> dict[str, Tensor]:
-        """The label of a clip as a class index; where targets are soft, also its shares of the classes."""
+        """The label of a clip as a class index; where targets are soft, also its shares of the classes.
+
+        Nothing of a clip of a target, whose labels no training reads.
+        """
         import torch
 
-        label = self.labels[utterance_id]
+        label = self.labels.get(utterance_id)
+        if label is None:
+            return {}
         if self.shares is None:
             return {"label": torch.tensor(label)}
         shares = self.shares.get(utterance_id, np.eye(len(self.classes), dtype=np.float32)[label])

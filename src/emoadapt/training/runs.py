@@ -18,6 +18,7 @@ from emoadapt.errors import TrainingError
 from emoadapt.flow.provenance import library_versions
 from emoadapt.storage.tables import write_table
 from emoadapt.study.nodes import Run, Setting
+from emoadapt.tasks.divisions import PARTS, UNLABELLED
 from emoadapt.training.curve import Curve
 
 if TYPE_CHECKING:
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunClips:
-    """Clips of one run: utterances to train and develop on, and the rows of SPLITS to test on."""
+    """Clips of one run: utterances to train and develop on, the rows of SPLITS to test on, and those to read without labels."""
 
     train: list[str]
     dev: list[str]
     test: pl.DataFrame
+    unlabelled: list[str] = field(default_factory=list)
 
 
 class TaskClips(ABC):
@@ -61,7 +63,7 @@ class TaskClips(ABC):
         self.subsets = subsets
         self.outputs = tuple(outputs)
         self.usable = usable
-        self.left_out: dict[str, set[str]] = {"train": set(), "dev": set(), "test": set()}
+        self.left_out: dict[str, set[str]] = {part: set() for part in (*PARTS, UNLABELLED)}
 
     @abstractmethod
     def annotate(self, utterance_id: str) -> dict[str, Tensor]:
@@ -125,12 +127,14 @@ class TaskClips(ABC):
                 f"run {run}: no usable clip in {' and '.join(empty)}; "
                 "see `emoadapt quarantine`, or choose another split"
             )
-        return RunClips(names["train"], names["dev"], test.filter(pl.col("utterance_id").is_in(names["test"])))
+        unlabelled = self._keep(UNLABELLED, of_fold.filter(split=UNLABELLED)["utterance_id"])
+        tested = test.filter(pl.col("utterance_id").is_in(names["test"]))
+        return RunClips(names["train"], names["dev"], tested, unlabelled)
 
     def count_left_out(self) -> dict[str, str]:
         """Provenance: clips of the selected runs that had no usable input."""
-        counts = {part: str(len(names)) for part, names in self.left_out.items()}
-        return {"left_out": counts["test"], "left_out_train": counts["train"], "left_out_dev": counts["dev"]}
+        counts = {f"left_out_{part}": str(len(names)) for part, names in self.left_out.items()}
+        return {"left_out": counts.pop("left_out_test"), **counts}
 
     def _keep(self, part: str, names: pl.Series) -> list[str]:
         self.left_out[part].update(name for name in names if name not in self.usable)

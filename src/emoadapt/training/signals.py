@@ -115,6 +115,14 @@ class StreamSignals(Signals):
             self.sources, annotate, {name: self.usable[name] for name in names}, settings, self.backbone, seed
         )
 
+    def open(self, annotate: Annotate, settings: Optimisation, seed: int) -> SignalDataset:
+        """The clips as they are, cropped."""
+        return open_clips(self.sources, annotate, settings, self.backbone, seed)
+
+    def measure(self, names: Sequence[str], settings: Optimisation) -> dict[str, int]:
+        """Lengths of clips as the backbone reads them."""
+        return crop_lengths({name: self.usable[name] for name in names}, settings, self.backbone)
+
 
 def _measure(source: Source, name: str) -> int:
     """Length of a clip in samples, of values that have a time; else the number of its values."""
@@ -266,14 +274,30 @@ def load_signals(
         backbone: counts frames, and says to what short clips are lengthened.
         seed: of order, random crops and augmentations; None = from short to long, cropped at the beginning, as the clips are.
     """
-    longest = settings.max_seconds
+    augment = Augmenter(settings.augmentations) if seed is not None and settings.augmentations else None
+    dataset = open_clips(sources, annotate, settings, backbone, seed, augment)
+    cropped = crop_lengths(lengths, settings, backbone)
+    return load_batches(dataset, cropped, settings.batch_size, seed, settings.batch_seconds)
+
+
+def open_clips(
+    sources: Mapping[str, Source],
+    annotate: Annotate,
+    settings: Optimisation,
+    backbone: Embedder,
+    seed: int | None,
+    augment: Augmenter | None = None,
+) -> SignalDataset:
+    """Clips that are cropped as a stage's settings say; arguments as of `load_signals`, and what changes their audio."""
     count = None
     if next(iter(sources.values())).stream in KEPT.values():
         count = lambda seconds: backbone.count_frames(round(seconds * SAMPLE_RATE))  # noqa: E731
-    augment = Augmenter(settings.augmentations) if seed is not None and settings.augmentations else None
-    dataset = SignalDataset(
-        sources, annotate, longest=longest, crop=settings.crop, seed=seed, count=count, augment=augment
+    return SignalDataset(
+        sources, annotate, longest=settings.max_seconds, crop=settings.crop, seed=seed, count=count, augment=augment
     )
-    n_longest = None if longest is None else round(longest * SAMPLE_RATE)
-    cropped = {name: max(min(n, n_longest or n), backbone.shortest) for name, n in lengths.items()}
-    return load_batches(dataset, cropped, settings.batch_size, seed, settings.batch_seconds)
+
+
+def crop_lengths(lengths: Mapping[str, int], settings: Optimisation, backbone: Embedder) -> dict[str, int]:
+    """Lengths of clips that are cropped by `max_seconds`, and lengthened to what the backbone needs."""
+    longest = None if settings.max_seconds is None else round(settings.max_seconds * SAMPLE_RATE)
+    return {name: max(min(n, longest or n), backbone.shortest) for name, n in lengths.items()}

@@ -17,7 +17,9 @@ from emoadapt.study.nodes import Run
 from emoadapt.training.totals import Term
 
 if TYPE_CHECKING:
+    from emoadapt.data.clips import Annotate
     from emoadapt.training.runs import RunClips, TaskClips
+    from emoadapt.training.signals import Signals
 
 
 class FurtherTerm(nn.Module, ABC):
@@ -60,6 +62,15 @@ class FurtherTerm(nn.Module, ABC):
 
 BuildTerms = Callable[[Run, "RunClips", "TaskClips", int], Sequence[FurtherTerm]]
 """(run, its clips, those of the task, width of the embedding) -> further terms; their weights depend on the run's seed."""
+
+
+LoadTraining = Callable[[Run, "RunClips", Any, Any, "Annotate"], tuple[Any, Any]]
+"""(run, its clips, signals, settings, annotations) -> loader of the training part, and the settings with the steps that it has."""
+
+
+def load_labelled(run: Run, part: RunClips, signals: Signals, settings: Any, annotate: Annotate) -> tuple[Any, Any]:
+    """Load the labelled training clips, each once an epoch."""
+    return signals.load(part.train, annotate, settings, run.seed), settings
 
 
 def build_none(run: Run, part: RunClips, clips: TaskClips, width: int) -> Sequence[FurtherTerm]:

@@ -10,7 +10,7 @@ from emoadapt.corpora.base import make_utterance_id, parent_of
 from emoadapt.errors import DataError
 from emoadapt.evaluation.comparisons import Scoring
 from emoadapt.evaluation.evaluate import TABLES, evaluate_task, name_table
-from emoadapt.evaluation.predictions import average_classes, name_parent
+from emoadapt.evaluation.predictions import average_classes, name_parent, read_labels
 from emoadapt.evaluation.questions import pose_question
 from emoadapt.storage.frames import make_frame
 from emoadapt.storage.tables import read_table, write_table
@@ -119,3 +119,34 @@ def test_parent_is_the_identifier_before_the_last_segment(times: tuple[float, fl
     named = pl.DataFrame({"utterance_id": [segment, segment + segment.removeprefix("c/a/b"), "c/a", "c/a#take-2"]})
     assert named.select(name_parent()).to_series().to_list() == ["c/a/b", segment, "c/a", "c/a#take-2"]
     assert list(map(parent_of, named["utterance_id"])) == named.select(name_parent()).to_series().to_list()
+
+
+def test_labels_that_no_training_reads_are_taken_from_the_splits(tmp_path):
+    """A clip without one in either is refused."""
+    base = dict(
+        task="t",
+        backbone="b",
+        start="original",
+        finetuning="default",
+        subset="full",
+        partition=0,
+        resampling=0,
+        fold=0,
+        seed=0,
+    )
+    rows = [
+        base | dict(test_corpus="far", utterance_id=f"far/{n}", speaker=None, sex=None, label=None, predicted="x", logits=[1.0, 0.0])
+        for n in (1, 2)
+    ]  # fmt: skip
+    write_table(tmp_path / "p.parquet", rows, schema.PREDICTIONS)
+    clips = [
+        dict(utterance_id=f"far/{n}", corpus="far", label=label, partition=0, fold=0, split=part)
+        for n, label, part in ((1, "x", "test"), (2, "y", "test"), (3, "y", "unlabelled"))
+    ]
+    write_table(tmp_path / "s.parquet", clips, schema.SPLITS)
+    labels = read_labels([tmp_path / "s.parquet"], "far")
+    assert labels == {"far/1": "x", "far/2": "y"}
+    frame = pose_question("t", "classes", ["x", "y"], labels=labels).read([tmp_path / "p.parquet"])
+    assert frame["label"].to_list() == ["x", "y"]
+    with pytest.raises(DataError, match="have a label of far/2"):
+        pose_question("t", "classes", ["x", "y"], labels={"far/1": "x"}).read([tmp_path / "p.parquet"])

@@ -36,6 +36,7 @@ STUDY = {
     "finetunings": {
         "default": {},
         "augmented": {"augment": [{"chain": "ahn2024"}], "backbones": ["w"]},
+        "domain": {"method": "domain", "target": False, "backbones": ["w"]},
         "probe": {"method": "probe", "backbones": ["w"]},
         "logistic": {"method": "probe", "classifier": "logistic", "layer": "last", "backbones": ["w"]},
         "svm": {"method": "svm", "backbones": ["e"]},
@@ -44,6 +45,7 @@ STUDY = {
 }
 COMMANDS = {
     "split": ["cli.split"],
+    "divide": ["cli.divide"],
     "leaks": ["cli.leaks"],
     "parts": ["cli.parts"],
     "training_shard": ["cli.training_shard"],
@@ -67,6 +69,7 @@ JOBS: dict[str, list[str]] = {
     "adapt": ["cli.adapt", "methods.adapt", *ENCODER, *POOLED, "objectives.egemaps", "objectives.sentiment", "objectives.face"],
     "train default": ["cli.train", "methods.finetune", *ENCODER, *POOLED],
     "train augmented": ["cli.train", "methods.finetune", *ENCODER, *POOLED, "augmentations.ahn2024"],
+    "train domain": ["cli.train", "methods.domain", *ENCODER, *POOLED, "augmentations.ahn2024"],
     "train probe": ["cli.train", "methods.probe"],
     "train svm": ["cli.train", "methods.svm"],
     "evaluate": ["cli.evaluate", "metrics.macro_f1", "metrics.uar", "metrics.cosine_distance"],
@@ -74,7 +77,7 @@ JOBS: dict[str, list[str]] = {
 """Kind of job -> where its process begins: its command, and the plug-ins that it loads by name."""
 MODELS = {
     "default": "w.original", "augmented": "w.original.augmented", "lora": "lora.original", "probe": "w.original.probe",
-    "logistic": "w.original.logistic", "svm": "e.original.svm",
+    "logistic": "w.original.logistic", "domain": "w.original.domain", "svm": "e.original.svm",
 }  # fmt: skip
 
 

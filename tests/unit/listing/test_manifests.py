@@ -200,3 +200,21 @@ def test_a_corpus_that_changed_since_it_was_listed_is_refused(root: Path, tmp_pa
             write_manifest("c", config, shard, "0" + state[1:], tmp_path / "m.parquet")
     assert not (tmp_path / "m.parquet").exists()
     assert take_labels("c", config, None).column("label").to_pylist() == ["fear", "joy", "fear"]
+
+
+def test_members_of_several_labels_stay_when_one_becomes_another(root: Path) -> None:
+    """The sum of their digests tells who has one of them, and not which."""
+
+    def relabel(old: str, new: str) -> dict[str, int]:
+        table = root / "table.csv"
+        table.write_text(table.read_text().replace(old, new))
+        return dict(find_state("c", csv_corpus(root)).members)
+
+    def add(members: dict[str, int], *labels: str) -> int:
+        return sum(members.get(label, 0) for label in labels) % manifests.MEMBERS
+
+    before, other, gone = relabel("", ""), relabel("b.wav,joy", "b.wav,fear"), relabel("b.wav,fear", "b.wav,rage")
+    assert before.keys() == {"joy", "fear"} and before != other
+    assert add(before, "joy", "fear") == add(other, "joy", "fear") != add(gone, "joy", "fear")
+    assert add(gone, "joy", "fear", "rage") == add(before, "joy", "fear")
+    assert dict(find_state("c", csv_corpus(root)).members) == gone, "recalled"

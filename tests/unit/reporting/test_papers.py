@@ -49,11 +49,11 @@ SUMS = {
 HUB = {"hubert-large-ll60k", "wav2vec2-base-960h", "wav2vec2-large-lv60", "whisper-large-v3"}
 """Last parts of names of hub models that the registry of weights does not have."""
 COMING = {
-    "methods": {"domain"},
+    "methods": set(),
     "backbones": {"care"},
     "objectives": {"wav2vec2", "acoustic", "semantic"},
     "backbone": {"adapters", "text_layers", "speech_init"},
-    "finetuning": {"objectives", "duplicate", "unlabelled", "encoders"},
+    "finetuning": {"encoders"},
 }  # fmt: skip
 """Names of plug-ins, and of keys of their sections, that the papers' rows use before the plug-ins are there."""
 

@@ -191,6 +191,34 @@ def test_the_study_of_2022_has_a_run_for_each_partition_and_a_value_of_the_paper
                 assert value is not None, (table.title, name)
 
 
+def test_the_study_of_2024_has_ten_runs_of_each_system_and_the_paper_s_value_in_each_cell(monkeypatch):
+    for variable in ("IEMOCAP", "MSP_IMPROV", "EMODB", "MSP_PODCAST"):
+        monkeypatch.delenv(variable, raising=False)
+    study, missing = read_plan_study([ROOT / "studies/ahn2024.yaml"])
+    assumed = ["iemocap=5531:7h:10s", "msp_improv=7798:9h:12s", "emo_db=339:0.3h:10s", "msp_podcast=30000:45h"]
+    rows = [
+        row
+        for row in plan_study(study, measure_corpora(study, missing, parse_assumptions(assumed)))
+        if row.stage == "stage2"
+    ]
+    assert len(rows) == 25 and {row.runs for row in rows} == {10}
+    found = {}
+    for name, table in study.tables.items():
+        for model in (model for part in table.parts for model in part.models):
+            place = table.tasks[0], table.test_on[0], [Model.parse(model)], "full", table.metric
+            value = find_in_tables(study, table.paper, *place)
+            assert value is not None, (table.title, model)
+            found[name, model] = value.mean
+    assert (
+        found["table_11", "ast.original.without_target"] == 0.456
+        and found["table_6", "ast.original.six_times"] == 0.595
+    )
+    assert (
+        found["table_13", "ast.original.both"] == 0.460
+        and found["table_12", "bert.original.text_without_contrast"] == 0.398
+    )
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_study_is_planned_without_any_corpus(path, capsys, monkeypatch):
     for variable in re.findall(r"\$\{(\w+)\}", path.read_text(encoding="utf-8")):

@@ -476,3 +476,31 @@ def test_kinds_that_are_only_reported_are_not_looked_for_before_a_training():
     clips = describe_clips(study, dict(zip(names, clean_manifests(), strict=True)))
     rows = find_leaks("t", study.tasks["t"], CLEAN, clips, {"adapted": ["films"]}, only_refused=True)
     assert set(rows["kind"]) == {"speakers", "clips", "development"}
+
+
+def test_what_a_target_shares_with_its_unlabelled_part_is_reported():
+    """Speaker p is in both parts; d/3 is a copy of d/1."""
+    splits = split_rows(
+        train=[("c/1", "a"), ("c/2", "a")], dev=[("c/3", "b")],
+        unlabelled=[("d/1", "p"), ("d/2", "q")], test=[("d/3", "p"), ("d/4", "r")],
+    )  # fmt: skip
+    same = {"fingerprint": "one"}
+    clips = [
+        manifest(("c/1", "a", {}), ("c/2", "a", {}), ("c/3", "b", {})),
+        manifest(("d/1", "p", same), ("d/2", "q", {}), ("d/3", "p", same), ("d/4", "r", {})),
+        manifest(),
+    ]
+    values = {"split": {"by": "all"}, "test_also": [], "target": {"corpus": "d"}}
+    leaks = leaks_of(make_study(**values), splits, *clips)
+    copies, people = (row_of(leaks, kind, "unlabelled / test", "d") for kind in ("target_clips", "target_speakers"))
+    assert (copies["count"], copies["of"], copies["verdict"]) == (1, 2, "reported")
+    assert (people["count"], people["of"], people["verdict"]) == (1, 2, "reported")
+    assert describe_leak(people) == "1 of the 2 test speakers of d are in its unlabelled part too (p)"
+    assert describe_leak(
+        copies
+    ) == "1 of the 2 test clips of d that can be read are recordings that are in its unlabelled part too (d/3)" or (
+        describe_leak(copies) == "1 of the 2 test clips of d are recordings that are in its unlabelled part too (d/3)"
+    )
+    refused = leaks_of(make_study(**values, leaks={"target_speakers": "refuse"}), splits, *clips)
+    (sentence,) = explain_refusals(refused)
+    assert "set tasks.t.target.unit: speakers" in sentence and "leaks: {target_speakers: report}" in sentence

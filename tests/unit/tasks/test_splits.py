@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -626,3 +627,70 @@ def test_recordings_whose_segments_disagree_are_refused_before_anything_trains(v
 
 def test_a_segment_that_is_not_rated_does_not_disagree() -> None:
     build_segments("parents", {"c/b_0#0.10-0.20": {"valence": None}}, classes=(), attributes=("arousal", "valence"))
+
+
+def build_with_target(partition=0, target=(), labels=None, **split):
+    """SPLITS rows of a task on `c` whose target is `d`, ten clips of each of four speakers."""
+    from emoadapt.tasks.splits import build_partition
+
+    tables = {corpus: make_table(dict.fromkeys("stuv", 10), corpus=corpus) for corpus in "cd"}
+    manifests = {corpus: table.select("utterance_id", "speaker", "sex", "split") for corpus, table in tables.items()}
+    truths = {corpus: table.select("utterance_id", "label", "soft") for corpus, table in tables.items()} | (
+        labels or {}
+    )
+    config = task({"by": "all", "dev": 0.1, **split}, target={"corpus": "d", **dict(target)}, partitions=3)
+    return build_partition("t", config, partition, manifests, truths)
+
+
+def test_a_target_is_divided_into_a_part_without_labels_and_a_test_part():
+    """36 and 4 clips of the source; 12 and 28 of the target, each once."""
+    rows = build_with_target(unit="utterances")
+    counts = rows.group_by("corpus", "split").len().sort("corpus", "split").rows()
+    assert counts == [("c", "dev", 4), ("c", "train", 36), ("d", "test", 28), ("d", "unlabelled", 12)]
+    assert rows["utterance_id"].is_unique().all()
+    assert rows.filter(split="dev")["speaker"].n_unique() > 1, "utterances are drawn, and not speakers"
+
+
+def test_each_partition_divides_both_corpora_anew():
+    read = [set(build_with_target(n, unit="utterances").filter(split="unlabelled")["utterance_id"]) for n in range(3)]
+    dev = [set(build_with_target(n, unit="utterances").filter(split="dev")["utterance_id"]) for n in range(3)]
+    assert all(first != other for parts in (read, dev) for first, other in itertools.pairwise(parts))
+    assert read[0] != set(build_with_target(target={"seed": 1}).filter(split="unlabelled")["utterance_id"])
+
+
+def test_a_target_divided_by_speaker_shares_none():
+    for partition in range(3):
+        rows = build_with_target(partition, target={"unit": "speakers", "share": 0.25}).filter(corpus="d")
+        read, tested = (set(rows.filter(split=part)["speaker"]) for part in ("unlabelled", "test"))
+        assert len(read) == 1 and len(tested) == 3 and not read & tested
+
+
+def test_labels_of_a_target_decide_nothing_of_its_division():
+    turned = make_table(dict.fromkeys("stuv", 10), corpus="d").select(
+        "utterance_id", "soft", label=pl.col("label").replace({"anger": "neutral", "neutral": "anger"})
+    )
+    for target in ({}, {"unit": "speakers", "share": 0.25}):
+        first, other = build_with_target(target=target), build_with_target(target=target, labels={"d": turned})
+        assert first.drop("label").equals(other.drop("label")) and not first.equals(other)
+
+
+def test_fractions_of_utterances_take_their_shares():
+    table = make_table(TEN)
+    splits = assign(table, by="fractions", unit="utterances")
+    sizes = dict(splits.group_by("split").len().iter_rows())
+    assert sizes == {
+        "train": round(0.7 * table.height),
+        "dev": round(0.85 * table.height) - round(0.7 * table.height),
+    } | {"test": table.height - round(0.85 * table.height)}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"target": {"corpus": "d"}, "test_also": ["d"]}, "d is the target, whose test part is tested"),
+        ({"target": {"corpus": "d"}, "classes": [], "attributes": ["arousal"]}, "a target is for tasks of classes"),
+    ],
+)
+def test_targets_without_sense_are_refused(values, said):
+    with pytest.raises(ValueError, match=said):
+        task({"by": "all"}, **values)

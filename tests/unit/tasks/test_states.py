@@ -52,6 +52,7 @@ KEYS = {
     "draws": ("nested", "subset"),
     "trials": ("paired", ""),
     "test_also": ([], "splits leaks"),
+    "target": ({"corpus": "films"}, "splits leaks"),
 }
 """Key of a task -> another value, and what it makes stale by itself. More partitions, subsets or draws are more runs."""
 
@@ -135,6 +136,7 @@ def test_one_more_partition_leaves_the_others_as_they_are(tmp_path):
 
 
 OTHER = KEYS | {key: (KEYS[key][0], "") for key in ("test_also", "missing_classes", "score", "leaks", "draws")}
+OTHER["target"] = ({"corpus": "c"}, "")
 """As `KEYS`, of a task whose test part another one is tested on."""
 
 

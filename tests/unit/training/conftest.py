@@ -190,6 +190,50 @@ class Work:
         write_table(self.folder / "egemaps.parquet", egemaps, schema.feature_table("egemaps"))
         write_table(self.folder / "splits.parquet", splits, schema.SPLITS)
 
+    def add_words(self, *, lacking: tuple[str, ...] = ()) -> None:
+        """Words that tell the class, of which some clips have none; the audio of all clips is the same noise."""
+        noise = (3000 * np.random.default_rng(3).standard_normal(4000)).astype("<i2").tobytes()
+        rows = read_table(self.folder / "audio.parquet").to_pylist()
+        same = [row | ({"audio": noise, "n_samples": 4000} if row["audio"] else {}) for row in rows]
+        write_table(self.folder / "audio.parquet", same, schema.feature_table("audio"))
+        tokens = [
+            {
+                "utterance_id": row["utterance_id"],
+                "key": "k",
+                "status": "absent" if row["utterance_id"] in lacking else "ok",
+            }
+            | {"text_tokens": None if row["utterance_id"] in lacking else [1, 5 + int(row["utterance_id"][-3:]) % 2, 2]}
+            for row in rows
+        ]
+        write_table(self.folder / "text_tokens.parquet", tokens, schema.feature_table("text_tokens"))
+        text = {"hidden_size": 16, "layers": 1, "heads": 2, "intermediate_size": 16, "vocabulary": 9, "positions": 8}
+        self.values["backbones"] |= {
+            "words": {"architecture": "bert", "untrained": text},
+            "joint": {
+                "architecture": "fusion",
+                "of": {"audio": "tiny", "text": "words"},
+                "pooling": "gru",
+                "embedding": 16,
+            },
+        }
+        self.values["backbones"]["tiny"] |= {"cnn": "frozen", "train_layers": 0}
+        self.values["adaptations"] = {}
+        self.tune("joint", backbones=["joint"], epochs=5, learning_rate=3e-3, batch_size=8)
+
+    def add_target(self, **settings: Any) -> None:
+        """The corpus other becomes the target, without labels: two of its six clips are read; the model `tiny.original.adaptive`."""
+        self.values["tasks"]["emotion"] |= {"test_also": [], "target": {"corpus": "other"}}
+        usual = {"epochs": 2, "learning_rate": 3e-3, "batch_size": 8}
+        self.tune("adaptive", **{"method": "domain", "backbones": ["tiny"], **usual, **settings})
+        read = ("other/000", "other/001")
+
+        def hide(row: dict[str, Any]) -> dict[str, Any]:
+            if row["corpus"] != "other":
+                return row
+            return row | {"label": None, "split": "unlabelled" if row["utterance_id"] in read else "test"}
+
+        self.edit("splits", hide, schema.SPLITS)
+
     def write_frontend(self, source: Path, model: Path | None, target: Path, kind: str = "frontend") -> None:
         """Front end's frames of the clips of an AUDIO or training table; or another kept output."""
         backbone = (

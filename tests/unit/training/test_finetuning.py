@@ -123,40 +123,9 @@ def test_kept_states_give_the_training_of_a_frozen_transformer(labelled) -> None
     assert np.abs(get_logits(kept)).max() > 0.5, "it has learned something"
 
 
-def add_words(work, *, lacking: tuple[str, ...] = ()) -> None:
-    """Words that tell the class, of which some clips have none; the audio of all clips is the same noise."""
-    noise = (3000 * np.random.default_rng(3).standard_normal(4000)).astype("<i2").tobytes()
-    rows = read_table(work.folder / "audio.parquet").to_pylist()
-    same = [row | ({"audio": noise, "n_samples": 4000} if row["audio"] else {}) for row in rows]
-    write_table(work.folder / "audio.parquet", same, schema.feature_table("audio"))
-    tokens = [
-        {
-            "utterance_id": row["utterance_id"],
-            "key": "k",
-            "status": "absent" if row["utterance_id"] in lacking else "ok",
-        }
-        | {"text_tokens": None if row["utterance_id"] in lacking else [1, 5 + int(row["utterance_id"][-3:]) % 2, 2]}
-        for row in rows
-    ]
-    write_table(work.folder / "text_tokens.parquet", tokens, schema.feature_table("text_tokens"))
-    text = {"hidden_size": 16, "layers": 1, "heads": 2, "intermediate_size": 16, "vocabulary": 9, "positions": 8}
-    work.values["backbones"] |= {
-        "words": {"architecture": "bert", "untrained": text},
-        "joint": {
-            "architecture": "fusion",
-            "of": {"audio": "tiny", "text": "words"},
-            "pooling": "gru",
-            "embedding": 16,
-        },
-    }
-    work.values["backbones"]["tiny"] |= {"cnn": "frozen", "train_layers": 0}
-    work.values["adaptations"] = {}
-    work.tune("joint", backbones=["joint"], epochs=5, learning_rate=3e-3, batch_size=8)
-
-
 def test_a_fusion_learns_what_the_words_alone_tell(labelled, caplog: pytest.LogCaptureFixture) -> None:
     labelled.values["keep_models"] = "all"
-    add_words(labelled, lacking=("acted/004", "acted/005"))
+    labelled.add_words(lacking=("acted/004", "acted/005"))
     labelled.write_frontend(labelled.folder / "audio.parquet", None, labelled.folder / "states.tiny.parquet", "states")
     with caplog.at_level("INFO"):
         tables = labelled.train("joint.original.joint", reads=("audio", "states.tiny", "text_tokens"))
@@ -175,7 +144,7 @@ def test_a_fusion_learns_what_the_words_alone_tell(labelled, caplog: pytest.LogC
 
 
 def test_a_fusion_is_trained_alike_with_kept_states_and_without(labelled) -> None:
-    add_words(labelled, lacking=("acted/004",))
+    labelled.add_words(lacking=("acted/004",))
     labelled.write_frontend(labelled.folder / "audio.parquet", None, labelled.folder / "states.tiny.parquet", "states")
     reads = ("audio", "text_tokens")
     kept = labelled.train("joint.original.joint", name="kept", reads=(*reads, "states.tiny"))

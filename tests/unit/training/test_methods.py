@@ -20,6 +20,7 @@ SCOPES = {name: read_declaration("methods", name, "SCOPE") for name in list_plug
 CASES: dict[str, dict[str, Any]] = {name: {"method": name} for name, scope in SCOPES.items() if scope == "run"}
 CASES["fuse"]["of"] = ["tiny.original", "egemaps.original.mlp"]
 CASES["student"]["teacher"] = "egemaps.original.teacher"
+CASES["domain"]["target"] = False
 CASES["probe, logistic"] = {"method": "probe", "classifier": "logistic", "layer": "last"}
 
 

@@ -36,6 +36,7 @@ from emoadapt.training.watchers import Watcher
 
 RUNS = [Run(), Run(seed=1), Run(fold=1)]
 FINETUNED, PROBED, TAUGHT = "tiny.original", "tiny.original.probe", "tiny.original.student"
+ADAPTED = "tiny.original.adaptive"
 
 
 def do_job(work, name: str, model: str = FINETUNED) -> dict[str, str]:
@@ -59,6 +60,9 @@ def labelled(work):
 def prepare(work, model: str) -> None:
     """Layers to probe if the model is a probe, a teacher if it is a student, which teaches others itself."""
     if model == FINETUNED:
+        return
+    if model == ADAPTED:
+        work.add_target(batch_size=4, validate_every=4, schedule="plateau", plateau_epochs=1, accumulate=2)
         return
     if model == TAUGHT:
         work.teach("egemaps.original.teacher", RUNS)
@@ -124,7 +128,7 @@ def find_middle(batches: int) -> int:
     return batches // 3 + batches // 9 + 2
 
 
-@pytest.mark.parametrize("model", [FINETUNED, PROBED, TAUGHT])
+@pytest.mark.parametrize("model", [FINETUNED, PROBED, TAUGHT, ADAPTED])
 def test_killed_job_resumes_and_writes_the_same_bytes(labelled, model: str) -> None:
     prepare(labelled, model)
     counter = arrange_end(0)

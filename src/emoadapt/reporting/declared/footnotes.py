@@ -93,6 +93,11 @@ def _say_data(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str
                 f"the test part of task {_name(study, table, other)}, {each}after training on {_name(study, table, str(task))}; "
                 f"split: {describe_split(study, other)}{_name_parts(study, other)}"
             )
+        elif (target := study.tasks[str(task)].target) and corpus == target.corpus:
+            split = (
+                f"{100 - 100 * target.share:g} % of its clips with a label of the task, drawn by {target.unit.removesuffix('s')}, after training "
+                f"on {_name(study, table, str(task))}; a target-adaptive model reads the other {100 * target.share:g} % without labels"
+            )
         elif corpus != study.tasks[str(task)].corpus:
             split = f"all its clips with a label of the task, after training on {_name(study, table, str(task))}"
         lines.append(f"{where}: n = {n} {tested}; {split}; labels: {part['labels'][0]}.")

@@ -29,7 +29,7 @@ def print_check(study: Study) -> None:
     listings, graph = Listings(study), Graph(study)
     usable = {name for name in study.corpora if check_corpus(listings, name, problems)}
     for name, task in study.tasks.items():
-        if usable >= {task.corpus, *task.test_also}:
+        if usable >= {*task.corpora}:
             check_task(listings, name, usable, problems)
     for name, adaptation in study.adaptations.items():
         if usable >= set(adaptation.corpora):
@@ -52,7 +52,7 @@ def _list_notes(listings: Listings, graph: Graph) -> list[str]:
     """List notes on the configuration that stop nothing."""
     study = graph.study
     notes = [*list_frozen_notes(graph), *(f"{path} is left out: {why}" for path, why in study.left_out.items())]
-    used = {corpus for task in study.tasks.values() for corpus in (task.corpus, *task.test_also)}
+    used = {corpus for task in study.tasks.values() for corpus in task.corpora}
     used |= {corpus for adaptation in study.adaptations.values() for corpus in adaptation.corpora}
     if not study.features.also:
         notes += [f"corpus {name} is used by no task and no adaptation" for name in study.corpora if name not in used]

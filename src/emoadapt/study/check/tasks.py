@@ -25,6 +25,7 @@ from emoadapt.tasks.leaks import (
 from emoadapt.tasks.notes import list_label_notes, list_task_notes
 from emoadapt.tasks.splits import build_task
 from emoadapt.tasks.subsets import draw_subsets
+from emoadapt.tasks.targets import describe_target, list_readers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +56,7 @@ def check_task(
     """
     study = listings.study
     task = study.tasks[name]
-    corpora = (task.corpus, *task.test_also)
+    corpora = task.corpora
     try:
         clips = {corpus: listings.read_manifest(corpus) for corpus in corpora}
         labels = {corpus: listings.read_labels(corpus) for corpus in corpora}
@@ -74,6 +75,10 @@ def check_task(
     for note in list_task_notes(name, task, splits):
         print(f"  note: {note}")
     print(f"  labels: {describe_source(study.corpora[task.corpus])}")
+    if said := describe_target(task, splits):
+        who = ", ".join(list_readers(study, name))
+        about = f"scores of {who} there are those of adaptation to this corpus" if who else "no fine-tuning reads them"
+        print(f"  target: {said}; {about}")
     for note in _note_statistics(study, name, splits):
         print(f"  note: {note}")
     problems += _find_lone_speakers(study, name, splits, drawn)

@@ -9,7 +9,7 @@ import polars as pl
 
 from emoadapt.errors import EmoadaptError
 from emoadapt.study.check.listings import Listings
-from emoadapt.tasks.divisions import PARTS, describe_fold
+from emoadapt.tasks.divisions import PARTS, UNLABELLED, describe_fold
 from emoadapt.tasks.splits import build_task
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def describe_partitions(study: Study, missing: Collection[str] = ()) -> Iterator
     """
     listings = Listings(study)
     for name, task in study.tasks.items():
-        corpora = (task.corpus, *task.test_also)
+        corpora = task.corpora
         if lacking := [corpus for corpus in corpora if corpus in missing]:
             yield f"task {name}: unknown, needs corpus {', '.join(lacking)}"
             continue
@@ -46,7 +46,7 @@ def describe_partitions(study: Study, missing: Collection[str] = ()) -> Iterator
             where = f"partition {partition}" + (
                 f", {describe_fold(0, int(fold))}" if rows["fold"].n_unique() > 1 else ""
             )
-            for part in PARTS:
+            for part in (*PARTS, UNLABELLED):
                 for corpus in corpora[1 if partition and count > own else 0 :]:
                     if len(chosen := division.filter(split=part, corpus=corpus)):
                         yield f"  {where}, {part}{'' if corpus == task.corpus else f' of {corpus}'}: {_describe_part(chosen)}"

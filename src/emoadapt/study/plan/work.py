@@ -147,7 +147,7 @@ class _Planner:
         task = self.study.tasks[setting.task]
         behind = self.study.list_adaptations_behind(setting.model)
         stage1 = [corpus for adaptation in behind for corpus in self.study.adaptations[adaptation].corpora]
-        needs = self._needs([task.corpus, *task.test_also, *stage1])
+        needs = self._needs([*task.corpora, *stage1])
         row = Row("stage2", setting.task, task.corpus, *setting.model, setting.subset, needs=needs)
         if folds is None:
             return row
@@ -170,7 +170,7 @@ class _Planner:
             return (0.0, 0.0)
         task, settings_ = self.study.tasks[setting.task], self.study.finetunings[setting.model.finetuning]
         seconds, clips = self._seconds(task.corpus, settings_.max_seconds), self.sizes[task.corpus].clips
-        tested = [self._seconds_tested(setting.task, corpus, settings_.max_seconds) for corpus in task.test_also]
+        tested = [self._seconds_tested(setting.task, corpus, settings_.max_seconds) for corpus in task.others]
         others = _total(tested)
         if seconds is None or not clips or others is None:
             return None
@@ -181,14 +181,28 @@ class _Planner:
         # Before and after training the test clips are embedded: the starting point's once a fold, counted with each run.
         epochs = count_epochs(settings_, clips * train, seconds * train)
         kept = seconds * train if getattr(settings_, "keep", None) else 0.0
-        return epochs * seconds * train, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard + kept
+        # A method that reads views of clips has them all in an epoch, those of a target too.
+        read = settings_.views * (seconds * train + self._seconds_read(setting, seconds * train))
+        return epochs * read, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard + kept
 
     def _seconds_tested(self, task: str, corpus: str, longest: float | None) -> float | None:
         """Seconds of another corpus that a run is tested on: all, or those of another task's test part."""
         seconds, other = self._seconds(corpus, longest), self.study.find_tested_tasks(task).get(corpus)
+        target = self.study.tasks[task].target
+        if target is not None and corpus == target.corpus and seconds is not None:
+            return seconds * (1 - target.share)
         if other is None or seconds is None:
             return seconds
         return seconds if (self._count_folds(other) or 1) > 1 else seconds * self._shares(other)[2]
+
+    def _seconds_read(self, setting: Setting, source: float) -> float:
+        """Seconds of the target that a pass reads without labels, and those by which the smaller one is longer for being duplicated."""
+        target = self.study.tasks[setting.task].target
+        settings = self.study.finetunings[setting.model.finetuning]
+        if target is None or not getattr(settings, "target", False):
+            return 0.0
+        seconds = (self._seconds(target.corpus, settings.max_seconds) or 0.0) * target.share
+        return seconds + (settings.duplicate - 1) * min(seconds, source)
 
     def _shares(self, task: str) -> tuple[float, float, float]:
         """Shares of a task's corpus in train, dev and test of a fold."""
