@@ -225,6 +225,37 @@ def quarantine(
     print_quarantine(results / "quarantine.parquet", rows)
 
 
+@app.command("results", rich_help_panel=FOR_PEOPLE)
+def show_results(
+    table: Annotated[str | None, typer.Argument(help="Table to show; default: list tables and kept models.")] = None,
+    results: Results = Path("results"),
+    against: Annotated[
+        Path | None, typer.Option(help="Another folder of results: compare the scores, row by row and run by run.")
+    ] = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Runs that changed since --against, or since the scores were computed.")
+    ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Rows to keep: COLUMN=VALUE[,VALUE], !=, ~ (contains), <, <=, >, >=. May be given again."),
+    ] = None,
+    sort: Annotated[str | None, typer.Option(help="Column or metric to sort by.")] = None,
+    descending: Annotated[bool, typer.Option("--descending", help="Largest first.")] = False,
+    rows: Annotated[int | None, typer.Option(min=1, help="Most rows to show.")] = None,
+    form: Annotated[
+        Literal["terminal", "markdown", "csv"],
+        typer.Option("--format", help="markdown: all columns of the report. csv: the numbers, unrounded."),
+    ] = "terminal",
+    configfile: ConfigFiles = None,
+) -> None:
+    """Show the tables of a study, compare two folders of results, and say where the kept models lie."""
+    from emoadapt.terminal.results.command import Wanted, print_results
+
+    if configfile:
+        _study(configfile)  # knows metrics of its own
+    print_results(results, Wanted(table, where or (), sort, descending, rows, form), against, changed=changed)
+
+
 @app.command(rich_help_panel=FOR_PEOPLE)
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a fine-tuned model.")],
