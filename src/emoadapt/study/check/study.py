@@ -10,6 +10,7 @@ from emoadapt.machine.devices import list_devices
 from emoadapt.study.check.adaptations import check_adaptation
 from emoadapt.study.check.augmentations import check_augmentations, list_frozen_notes
 from emoadapt.study.check.corpora import check_corpus
+from emoadapt.study.check.layers import find_missing_layers
 from emoadapt.study.check.listings import Listings
 from emoadapt.study.check.tasks import check_task
 from emoadapt.study.check.weights import check_weights
@@ -36,6 +37,7 @@ def print_check(study: Study) -> None:
             check_adaptation(listings, graph, name, problems)
     check_augmentations(study, problems)
     check_weights(graph, problems)
+    problems += find_missing_layers(study)
     if problems:
         raise EmoadaptError(
             f"{len(problems)} problem(s) would stop this study:\n" + "\n".join(f"  {p}" for p in problems)
