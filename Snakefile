@@ -12,6 +12,7 @@ from emoadapt.machine.starting import collect_rarely
 collect_rarely()
 from emoadapt.study.check.passed import check_before_run
 from emoadapt.config import merge_study, refuse_repeated_flag
+from emoadapt.config.reading import DEMO_MEANT
 from emoadapt.flow.records import ask_claims, refuse_other_records
 from emoadapt.study.graph import open_study
 from emoadapt.errors import EmoadaptError, explain_disk_error
@@ -51,8 +52,13 @@ try:
         check_before_run(graph)
         enter_folder(Path.cwd())
         explain_interruptions(snakemake_logger, Path.cwd())
-        if missing := graph.explain_missing_weights():
-            print(missing, file=sys.stderr)
+        for note in (
+            None if any(given) else DEMO_MEANT,
+            graph.explain_missing_gpu(),
+            graph.explain_missing_weights(),
+        ):
+            if note:
+                print(note, file=sys.stderr)
 except EmoadaptError as error:
     raise WorkflowError(error)
 except OSError as error:

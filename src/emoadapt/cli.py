@@ -184,11 +184,23 @@ def _take_gpus(count: int) -> None:
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
-def check(configfile: ConfigFiles = None) -> None:
+def check(
+    configfile: ConfigFiles = None,
+    fix_hints: Annotated[
+        bool, typer.Option("--fix-hints", help="For each problem, write the YAML lines that would fix it.")
+    ] = False,
+) -> None:
     """Check configuration, corpora and weights before a long run."""
     from emoadapt.study.check.study import print_check
 
-    print_check(_study_of(Path("results"), configfile))
+    try:
+        print_check(_study_of(Path("results"), configfile), configfile or [])
+    except EmoadaptError as error:
+        if not fix_hints:
+            raise
+        from emoadapt.study.check.hints import explain_fixes
+
+        raise EmoadaptError(f"{error}\n\n{explain_fixes(error, configfile or [])}") from None
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)

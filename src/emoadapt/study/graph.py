@@ -586,13 +586,19 @@ class Graph:
         if sentence := self.explain_missing_weights():
             raise ModelError(sentence)
 
+    def explain_missing_gpu(self) -> str | None:
+        """A sentence if the study asks for a GPU and this machine has none; the machines of the jobs may."""
+        if self.study.device != "cuda" or list_devices():
+            return None
+        return "device: cuda needs a GPU, and this machine has none; the machines of the jobs need one"
+
     def refuse_missing_gpu(self) -> None:
         """Refuse `device: cuda` on a machine without a GPU, before the first job.
 
         Raises:
             ConfigError: the study needs a GPU.
         """
-        if self.study.device == "cuda" and not list_devices():
+        if self.explain_missing_gpu():
             raise ConfigError(NO_GPU)
 
     def all_features(self) -> list[str]:
