@@ -70,7 +70,8 @@ def print_results(folder: Path, wanted: Wanted, against: Path | None = None, *, 
 
 def _print_overview(results: Results) -> None:
     """List tables, kept models and what to do with them."""
-    print(f"study {results.study}, {results.path}\n")
+    page = results.path / "report/index.html"
+    print(f"study {results.study}, {results.path}" + (f", report: {page}" if page.is_file() else "") + "\n")
     rows = [
         {
             "table": name,
@@ -98,7 +99,8 @@ def _print_models(results: Results) -> None:
         print(f"\nStage-1 models: {', '.join(map(str, adapted))}")
     if not kept:
         print(
-            "\nfine-tuned models: none is kept; set `keep_models: best` and run again to use one with emoadapt predict"
+            "\nfine-tuned models: none is kept; `keep_models: best` keeps those that emoadapt predict can use (no probes, support "
+            "vector machines and heads on descriptors)"
         )
         return
     print(f"\nfine-tuned models ({len(kept)}):")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import textwrap
@@ -14,6 +15,8 @@ import polars as pl
 EMPTY = ("", "–")
 """Cells that say nothing."""
 GAP = "  "
+_NUMBER = re.compile(r"(< )?[+−-]?[.\d][\d.,]*( ± [\d.]+)?( \*+)?( %)?")
+"""A cell that is set flush right: a number, with its spread and stars."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def _write_lines(frame: pl.DataFrame, widths: Sequence[int]) -> list[str]:
 
 
 def _is_number(cell: str) -> bool:
-    return cell in EMPTY or cell.lstrip("+−-")[:1] in tuple(".0123456789")
+    return cell in EMPTY or _NUMBER.fullmatch(cell) is not None
 
 
 def _write_line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:

@@ -186,7 +186,7 @@ def test_the_overview_names_tables_and_kept_models(
     make("one", {"egemaps.original": [4]}, seeds=[0])
     monkeypatch.chdir(tmp_path / "one")
     shown = run("", monkeypatch, capsys)
-    assert "study mine" in shown and "fine-tuned models: none is kept; set `keep_models: best`" in shown
+    assert "study mine" in shown and "fine-tuned models: none is kept; `keep_models: best` keeps those" in shown
     assert "note:" not in shown
     kept = Path("results/runs/t/egemaps.original/full/b000/models/t.egemaps.original.full.p0f0r0s0")
     kept.mkdir(parents=True)
@@ -292,6 +292,8 @@ def test_a_table_fits_the_terminal() -> None:
     wide, narrow = fit_table(frame, None), fit_table(frame, 14)
     assert wide.same == {"task": "t"} and wide.hidden == []
     assert "empty" not in " ".join(wide.lines) and wide.lines[-1] == "two          .2  [.1, .3]"
+    split = pl.DataFrame({"split": ["70/15/15 by speaker", "folds"], "p": [".04", "< .001"]})
+    assert fit_table(split, None).lines[2] == "folds                < .001"
     assert narrow.hidden == ["interval over test clips"] and max(map(len, narrow.lines)) <= 15
 
 
