@@ -73,7 +73,7 @@ def _explain(here: Results, there: Results, mine: Statement, theirs: Statement) 
     if mine.claim is None or theirs.claim is None:
         return "other predictions, which do not state what they were made from"
     if mine.claim.made == theirs.claim.made:
-        made_from = "made from other inputs, such as clips, labels or weights"
+        made_from = "made from other inputs, such as clips, labels, splits or weights"
         return made_from if mine.claim.inputs != theirs.claim.inputs else "made from the same, and with other numbers"
     for results, claim in ((here, mine.claim), (there, theirs.claim)):
         _learn_parts(results.path / ".cache/made" / f"{claim.made}.json")
