@@ -122,7 +122,22 @@ def _weigh(here: Results, there: Results, setting: tuple[str, ...]) -> Evidence:
             f"not comparable: classes {', '.join(classes[0])} here, {', '.join(classes[1])} there", comparable=False
         )
     sides = [_Side.read(s, paths, setting) for s, paths in zip(scores, batches, strict=True) if s is not None]
+    if changed := _count_replaced(here, there, test_corpus, sides[0].list_clips()):
+        return Evidence(
+            f"not comparable: {changed} test clips of {test_corpus} are other recordings under the same name",
+            comparable=False,
+        )
     return _pair(sides[0], sides[1], zlib.crc32(f"{task}/{test_corpus}".encode()))
+
+
+def _count_replaced(here: Results, there: Results, corpus: str, clips: pl.Series) -> int:
+    """Count clips whose media have another content there, as far as both folders hold manifests of their corpus."""
+    found = [results.scan_manifest(corpus) for results in (here, there)]
+    if found[0] is None or found[1] is None:
+        return 0
+    both = found[0].join(found[1], on="utterance_id", suffix="_there")
+    changed = pl.col("utterance_id").is_in(clips.to_list()) & (pl.col("fingerprint") != pl.col("fingerprint_there"))
+    return int(both.filter(changed).select(pl.len()).collect().item())
 
 
 def _read_scores(results: Results, setting: tuple[str, ...]) -> pl.DataFrame | None:

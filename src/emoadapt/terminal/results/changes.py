@@ -37,7 +37,7 @@ class Changes:
         """A line for each change, and their sum."""
         counts = {
             "with the same predictions": self.same,
-            "with others": self.changed,
+            "changed": self.changed,
             "only here": self.only_here,
             "only there": self.only_there,
         }

@@ -114,6 +114,11 @@ class Results:
         path = self.path / "metrics" / f"{task}.parquet"
         return read_frame(path) if path.is_file() else None
 
+    def scan_manifest(self, corpus: str) -> pl.LazyFrame | None:
+        """Clips of a corpus with the fingerprints of their media; None where the folder does not hold them."""
+        paths = sorted(self.path.glob(f"manifests/{corpus}/*.parquet"))
+        return pl.scan_parquet(paths).select("utterance_id", "fingerprint") if paths else None
+
     def list_batches(self, task: str = "*", model: str = "*", subset: str = "*") -> list[Path]:
         """Folders of trained runs, `runs/<task>/<model>/<subset>/<batch>`, with predictions."""
         return sorted(path.parent for path in self.path.glob(f"runs/{task}/{model}/{subset}/*/predictions.parquet"))

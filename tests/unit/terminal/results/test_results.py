@@ -236,6 +236,20 @@ def test_no_difference_of_what_cannot_be_compared(other: dict[str, Any], remark:
     assert row["difference"] is None and row["p_value"] is None and row["tested"] == remark
 
 
+def test_other_recordings_under_the_same_names_are_not_compared(make: Make) -> None:
+    sides = [make(name, {"egemaps.original": [4, 6, 8]}) for name in ("one", "two")]
+    empty = dict.fromkeys(("start", "end", "speaker", "sex", "language", "split", "transcript"))
+    for side, changed in zip(sides, (0, 3), strict=True):
+        rows = [{**empty, "utterance_id": f"c/{n:02}", "media": f"{n}.wav", "fingerprint": f"{n}{'x' * (n < changed)}"}
+                for n in (*range(20), 99)]  # fmt: skip
+        rows[-1]["fingerprint"] = str(changed)  # no test clip
+        write_table(side.path / "manifests/c/000.parquet", rows, schema.MANIFEST)
+    row = pick(compare_results(*sides, "results"), "accuracy")
+    assert row["difference"] is None
+    assert row["tested"] == "not comparable: 3 test clips of c are other recordings under the same name"
+    assert pick(compare_results(sides[0], sides[0], "results"), "accuracy")["n_pairs"] == 3
+
+
 def test_means_alone_are_named_as_such(make: Make) -> None:
     here = make("one", {"egemaps.original": [4, 6, 8]})
     there = make("two", {"egemaps.original": [8, 8, 9]}, seeds=[7, 8, 9])
