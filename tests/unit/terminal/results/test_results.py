@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
@@ -259,6 +260,78 @@ def test_means_alone_are_named_as_such(make: Make) -> None:
     (there.path / "runs/t/egemaps.original/full/b000/predictions.parquet").unlink()
     row = pick(compare_results(here, there, "results"), "accuracy")
     assert row["tested"].startswith(f"means alone: {there.path} has no predictions") and row["p_value"] is None
+
+
+@pytest.fixture
+def make_rated(tmp_path: Path) -> Callable[[str, float], Results]:
+    """Makes results of a task with attributes: predictions are the ratings and some noise."""
+
+    def make_results(name: str, noise: float) -> Results:
+        folder, rows = tmp_path / name / "results", []
+        base = dict(
+            task="t",
+            backbone="egemaps",
+            start="original",
+            finetuning="default",
+            subset="full",
+            partition=0,
+            fold=0,
+            resampling=0,
+        )
+        for seed in (0, 1):
+            drawn = np.random.default_rng(seed)
+            for clip in range(20):
+                for attribute in ("valence", "arousal"):
+                    value = float(clip % 7)
+                    rows.append({**base, "seed": seed, "test_corpus": "c", "utterance_id": f"c/{clip:02}", "speaker": "s", "sex": None,
+                                 "attribute": attribute, "value": value, "predicted": value + noise * drawn.normal()})  # fmt: skip
+        path = folder / "runs/t/egemaps.original/full/b000/predictions.parquet"
+        write_table(path, rows, schema.ATTRIBUTE_PREDICTIONS)
+        question = pose_question("t", "attributes", ("valence", "arousal"))
+        evaluate_task(question, [path], [], folder / "metrics", Scoring(bootstrap=50))
+        (folder / "tables").mkdir()
+        rated = study("ab").model_copy(
+            update={
+                "tasks": {
+                    "t": study("ab").tasks["t"].model_copy(update={"classes": (), "attributes": ("valence", "arousal")})
+                }
+            }
+        )
+        found = build_results(rated, read_frame(folder / "metrics/t.comparisons.parquet"))
+        (folder / "tables/results.csv").write_text(format_frame(found))
+        return Results.find(folder)
+
+    return make_results
+
+
+def test_attributes_are_compared_in_pairs(make_rated: Callable[[str, float], Results]) -> None:
+    here, there = make_rated("one", 0.1), make_rated("two", 2.0)
+    found = compare_results(here, there, "results")
+    row = pick(found, "ccc_mean")
+    assert row["tested"] == "same 20 clips, 2 runs" and row["difference"] == pytest.approx(row["here"] - row["there"])
+    assert row["difference_low"] < row["difference"] < row["difference_high"] and row["difference"] > 0.1
+    assert set(found["metric"]) >= {"ccc_mean", "ccc_valence", "ccc_arousal"}
+
+
+def test_scores_of_whole_recordings_are_compared_in_pairs(make: Make) -> None:
+    results = make("one", {"egemaps.original": [4, 6]}, seeds=[0, 1])
+    path = results.path / "runs/t/egemaps.original/full/b000/predictions.parquet"
+    rows = read_frame(path).to_dicts()
+    for row in rows:  # ten recordings of two segments each, with one label
+        clip = int(row["utterance_id"].removeprefix("c/"))
+        row["utterance_id"] = f"c/{clip // 2}#{clip % 2}.00-{clip % 2 + 1}.00"
+        row["label"], row["logits"] = (
+            "ab"[clip // 2 % 2],
+            [float(row["predicted"] == "a"), float(row["predicted"] == "b")],
+        )
+    write_table(path, rows, schema.PREDICTIONS)
+    question = pose_question("t", "classes", "ab", parents=True)
+    evaluate_task(question, [path], [], results.path / "metrics", Scoring(bootstrap=50))
+    found = build_results(study("ab"), read_frame(results.path / "metrics/t.comparisons.parquet"))
+    (results.path / "tables/results.csv").write_text(format_frame(found))
+    assert pick(compare_results(results, results, "results"), "accuracy")["tested"] == (
+        "same 10 clips, 2 runs, the same predictions"
+    )
 
 
 def test_rows_of_one_folder_are_named(
