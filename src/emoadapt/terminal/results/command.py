@@ -107,7 +107,10 @@ def _print_models(results: Results) -> None:
     print("\n".join(f"  {path}" for path in kept[:SHOWN_MODELS]))
     if len(kept) > SHOWN_MODELS:
         print(f"  and {len(kept) - SHOWN_MODELS} more below {results.path}/runs")
-    print(f"predict with one: emoadapt predict {kept[0]} FILE ...")
+    best = results.list_best_models()
+    if best:
+        print(f"the best of each task: {', '.join(map(str, best))}")
+    print(f"predict with one: emoadapt predict {(best or kept)[0]} FILE ...")
 
 
 def _print_table(results: Results, table: str, wanted: Wanted) -> None:

@@ -129,6 +129,10 @@ class Results:
             folders = (path for path in sorted((batch / "models").glob("*")) if not path.name.startswith("."))
             yield from (path for path in folders if path.is_dir() and (path / CONTENTS).is_file())
 
+    def list_best_models(self) -> list[Path]:
+        """Links `classifiers/<task>` to the best classifier of each task, which the end of a run sets."""
+        return sorted(path for path in self.path.glob("classifiers/*") if path.is_dir())
+
     def list_adapted_models(self) -> list[Path]:
         """Folders of Stage-1 models."""
         return sorted(path.parent for path in self.path.glob(f"models/*/{CONTENTS}"))
