@@ -12,7 +12,8 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 
 from emoadapt.terminal.configfiles import explain_unreadable
 
-types.load_configfile = explain_unreadable(types.load_configfile)  # type: ignore[attr-defined]
+if hasattr(types, "load_configfile"):  # where Snakemake 9.27 reads them; another version may run other workflows here
+    types.load_configfile = explain_unreadable(types.load_configfile)
 
 
 class LogHandler(LogHandlerBase):
