@@ -50,7 +50,7 @@ def _describe_media(graph: Graph, sizes: Mapping[str, CorpusSize]) -> str:
     used: dict[str, set[str]] = {"audio": set(), "video": set()}
     for feature, corpus in graph.features_in_use():
         used["video" if feature in list_plugins("features") and needs_video(feature) else "audio"].add(corpus)
-    return " and ".join(_add_hours(kind, corpora, sizes) for kind, corpora in used.items() if corpora)
+    return " and ".join(_add_hours(kind, corpora, sizes) for kind, corpora in used.items() if corpora) or "none"
 
 
 def _add_hours(kind: str, corpora: set[str], sizes: Mapping[str, CorpusSize]) -> str:
