@@ -10,12 +10,13 @@ sys.path.insert(0, str(Path(workflow.basedir, "src")))
 from emoadapt.machine.starting import collect_rarely
 
 collect_rarely()
-from emoadapt.study.check.passed import check_tasks
+from emoadapt.study.check.passed import check_before_run
 from emoadapt.config import merge_study, refuse_repeated_flag
+from emoadapt.config.reading import DEMO_MEANT
 from emoadapt.flow.records import ask_claims, refuse_other_records
 from emoadapt.study.graph import open_study
 from emoadapt.errors import EmoadaptError, explain_disk_error
-from emoadapt.storage.disk import explain_full_disk, refuse_read_only
+from emoadapt.storage.disk import explain_full_disk, refuse_files, refuse_read_only
 from emoadapt.machine.interruptions import explain_interruptions
 from emoadapt.machine.outputs import (
     accept_early_outputs,
@@ -36,6 +37,7 @@ try:
     ask_claims(workflow)
     if workflow.is_main_process:
         refuse_repeated_flag(sys.argv)
+        refuse_files(Path.cwd())
         refuse_unlocking(Path.cwd(), sys.argv)
     else:
         refuse_ended_run()
@@ -47,12 +49,16 @@ try:
     )
     if workflow.is_main_process:
         refuse_other_study(Path("results"), graph.study.study, chosen=any(given))
-        graph.list_corpora()
-        check_tasks(graph)
+        check_before_run(graph)
         enter_folder(Path.cwd())
         explain_interruptions(snakemake_logger, Path.cwd())
-        if missing := graph.explain_missing_weights():
-            print(missing, file=sys.stderr)
+        for note in (
+            None if any(given) else DEMO_MEANT,
+            graph.explain_missing_gpu(),
+            graph.explain_missing_weights(),
+        ):
+            if note:
+                print(note, file=sys.stderr)
 except EmoadaptError as error:
     raise WorkflowError(error)
 except OSError as error:

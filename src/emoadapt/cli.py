@@ -123,8 +123,10 @@ def _study_of(results: Path, configfiles: list[Path] | None) -> Study:
     """The study, unless another one owns a folder of results."""
     from emoadapt.config.reading import STUDY_VARIABLE
     from emoadapt.machine.owner import refuse_other_study
+    from emoadapt.storage.disk import refuse_files
 
     study = _study(configfiles)
+    refuse_files(results.parent)
     refuse_other_study(results, study.study, chosen=bool(configfiles or os.environ.get(STUDY_VARIABLE)))
     return study
 
@@ -137,12 +139,31 @@ def _refuse_other_settings(study: Study, paths: Iterable[Path], results: Path) -
     Origins(Graph(study)).refuse_other_settings(filter(Path.exists, paths), results)
 
 
-def _origins() -> Origins:
-    """What the jobs of the study read."""
+def _origins(**names: str) -> Origins:
+    """What the jobs of the study read.
+
+    Args:
+        names: section of the study -> a name in it that the job was given, such as `corpora="talks"`.
+
+    Raises:
+        ConfigError: the command was called by hand, without a study or with a name that the study does not have.
+    """
+    from emoadapt.config.reading import STUDY_VARIABLE
     from emoadapt.study.graph import Graph
     from emoadapt.study.origins import Origins
 
-    return Origins(Graph(_study()))
+    if not os.environ.get(STUDY_VARIABLE):
+        raise ConfigError(
+            f"this command is a job of a study, and {STUDY_VARIABLE} names no configuration; let Snakemake run it, or set "
+            f"{STUDY_VARIABLE}=my_study.yaml"
+        )
+    study = _study()
+    for section, name in names.items():
+        if name not in (known := getattr(study, section)):
+            raise ConfigError(
+                f"study {study.study} has no {name} among its {section}; there is {', '.join(known) or 'none'}"
+            )
+    return Origins(Graph(study))
 
 
 def _claim(origin: Origin, made: str | None, outside: str | None = None) -> dict[str, list[Path]]:
@@ -187,11 +208,23 @@ def new_study(
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
-def check(configfile: ConfigFiles = None) -> None:
+def check(
+    configfile: ConfigFiles = None,
+    fix_hints: Annotated[
+        bool, typer.Option("--fix-hints", help="For each problem, write the YAML lines that would fix it.")
+    ] = False,
+) -> None:
     """Check configuration, corpora and weights before a long run."""
     from emoadapt.study.check.study import print_check
 
-    print_check(_study_of(Path("results"), configfile))
+    try:
+        print_check(_study_of(Path("results"), configfile), configfile or [])
+    except EmoadaptError as error:
+        if not fix_hints:
+            raise
+        from emoadapt.study.check.hints import explain_fixes
+
+        raise EmoadaptError(f"{error}\n\n{explain_fixes(error, configfile or [])}") from None
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
@@ -212,11 +245,13 @@ def plan(
 ) -> None:
     """Show what a study would compute, what is done, and the hours left, before anything runs; corpora may be missing."""
     from emoadapt.machine.owner import refuse_other_study
+    from emoadapt.storage.disk import refuse_files
     from emoadapt.study.plan.printing import print_plan, write_csv
     from emoadapt.study.plan.sizes import measure_corpora, parse_assumptions, read_plan_study
     from emoadapt.study.plan.work import CALIBRATION, plan_study, read_calibration
 
     study, missing = read_plan_study(configfile or [])
+    refuse_files(Path())
     refuse_other_study(Path("results"), study.study, chosen=bool(configfile))
     if partitions:
         from emoadapt.study.plan.partitions import describe_partitions
@@ -247,6 +282,37 @@ def quarantine(
     from emoadapt.reporting.tables import print_quarantine
 
     print_quarantine(results / "quarantine.parquet", rows)
+
+
+@app.command("results", rich_help_panel=FOR_PEOPLE)
+def show_results(
+    table: Annotated[str | None, typer.Argument(help="Table to show; default: list tables and kept models.")] = None,
+    results: Results = Path("results"),
+    against: Annotated[
+        Path | None, typer.Option(help="Another folder of results: compare the scores, row by row and run by run.")
+    ] = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Runs that changed since --against, or since the scores were computed.")
+    ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Rows to keep: COLUMN=VALUE[,VALUE], !=, ~ (contains), <, <=, >, >=. May be given again."),
+    ] = None,
+    sort: Annotated[str | None, typer.Option(help="Column or metric to sort by.")] = None,
+    descending: Annotated[bool, typer.Option("--descending", help="Largest first.")] = False,
+    rows: Annotated[int | None, typer.Option(min=1, help="Most rows to show.")] = None,
+    form: Annotated[
+        Literal["terminal", "markdown", "csv"],
+        typer.Option("--format", help="markdown: all columns of the report. csv: the numbers, unrounded."),
+    ] = "terminal",
+    configfile: ConfigFiles = None,
+) -> None:
+    """Show the tables of a study, compare two folders of results, and say where the kept models lie."""
+    from emoadapt.terminal.results.command import Wanted, print_results
+
+    if configfile:
+        _study(configfile)  # knows metrics of its own
+    print_results(results, Wanted(table, where or (), sort, descending, rows, form), against, changed=changed)
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
@@ -481,7 +547,7 @@ def make_demo(corpus: str, shard: int, output: Output, state: State = None, made
     """Generate the media of one shard of a demo corpus."""
     from emoadapt.demo.shards import make_shard
 
-    origins = _origins()
+    origins = _origins(corpora=corpus)
     _claim(origins.make_demo(corpus, str(shard)), made, state)
     make_shard(corpus, origins.study.corpora[corpus], shard, output)
 
@@ -491,7 +557,7 @@ def manifest(corpus: str, shard: int, output: Output, state: State = None, made:
     """List the clips of one shard."""
     from emoadapt.listing.manifests import write_manifest
 
-    origins = _origins()
+    origins = _origins(corpora=corpus)
     _claim(origins.manifest(corpus, str(shard)), made, state)
     write_manifest(corpus, origins.study.corpora[corpus], shard, state, output)
 
@@ -502,7 +568,7 @@ def extract(feature: str, corpus: str, shard: str, output: Output, made: Made = 
     from emoadapt.extraction.recipes import needs_gpu
     from emoadapt.extraction.shards import extract_shard
 
-    origins = _origins()
+    origins = _origins(corpora=corpus)
     _take_gpus(int(needs_gpu(origins.study, feature)))
     read = _claim(origins.extract(feature, corpus, shard), made)
     tables = [path for name, paths in read.items() if name != "ready" for path in paths]
@@ -516,7 +582,7 @@ def keep(
     """Keep an output of a frozen backbone for one shard: KIND is frontend or layers, SOURCE a backbone or Stage-1 model."""
     from emoadapt.extraction.kept import keep_shard
 
-    origins = _origins()
+    origins = _origins(corpora=corpus, backbones=source.split(".")[0])
     study = origins.study
     _take_gpus(int(study.device != "cpu"))
     read = _claim(origins.keep(kind, source, corpus, shard), made)
@@ -536,7 +602,7 @@ def parts(adaptation: str, output: Output, made: Made = None) -> None:
     from emoadapt.data.held_out import assign_parts
     from emoadapt.flow.shards import group_by_corpus
 
-    origins = _origins()
+    origins = _origins(adaptations=adaptation)
     read = _claim(origins.parts(adaptation), made)
     config = origins.study.adaptations[adaptation]
     assign_parts(group_by_corpus(read["manifests"]), config.held_out, config.seed, output)
@@ -547,7 +613,7 @@ def normalisers(adaptation: str, output: Output, made: Made = None) -> None:
     """Fit the normalisers of an adaptation's targets on its training part."""
     from emoadapt.data.normalisers import fit_adaptation_normalisers
 
-    origins = _origins()
+    origins = _origins(adaptations=adaptation)
     read = _claim(origins.normalisers(adaptation), made)
     fit_adaptation_normalisers(origins.study.adaptations[adaptation], read["features"], read["parts"][0], output)
 
@@ -558,7 +624,7 @@ def training_shard(objectives: str, corpus: str, shard: str, output: Output, mad
     from emoadapt.data.objective_targets import split_set
     from emoadapt.data.targets import pack_training_shard
 
-    read = _claim(_origins().training_shard(objectives, corpus, shard), made)
+    read = _claim(_origins(corpora=corpus).training_shard(objectives, corpus, shard), made)
     pack_training_shard(read["features"], split_set(objectives), output)
 
 
@@ -569,7 +635,7 @@ def adapt(
     """Stage 1: adapt a backbone to unlabelled clips."""
     from emoadapt.training.jobs import run_job
 
-    origins = _origins()
+    origins = _origins(backbones=backbone, adaptations=adaptation)
     graph = origins.graph
     _claim(origins.adapt(backbone, adaptation), made)
     run_job(graph.adaptation_job(backbone, adaptation, output, curves, threads), graph.stage1_gpus())
@@ -593,7 +659,7 @@ def split(
     from emoadapt.storage.frames import to_frame
     from emoadapt.tasks.splits import write_splits
 
-    origins = _origins()
+    origins = _origins(tasks=task)
     study = origins.study
     read = _claim(origins.split(task, str(partition)), made, labels)
     states = dict(pair.split("=") for pair in (labels or "").split())
@@ -635,7 +701,7 @@ def leaks(task: str, output: Output, made: Made = None) -> None:
     """Look for speakers, recordings and sentences of the test set in train, dev and Stage 1; refuse what the study refuses."""
     from emoadapt.tasks.leaks import write_leaks
 
-    origins = _origins()
+    origins = _origins(tasks=task)
     read = _claim(origins.leaks(task), made)
     write_leaks(origins.study, task, read["splits"], read["manifests"], output)
 
@@ -655,7 +721,7 @@ def train(
     from emoadapt.tasks.refusals import check_training
     from emoadapt.training.jobs import run_job
 
-    origins = _origins()
+    origins = _origins(tasks=task, backbones=model.split(".")[0])
     graph = origins.graph
     setting, wanted = graph.setting(task, model, subset), [Run.parse(run) for run in runs.split()]
     read = _claim(origins.training(setting, wanted), made)
@@ -680,7 +746,7 @@ def evaluate(
     from emoadapt.evaluation.questions import pose_question
     from emoadapt.study.tables import list_comparisons
 
-    origins = _origins()
+    origins = _origins(tasks=task)
     study, origin = origins.study, origins.evaluate(task)
     read = _claim(origin, made)
     origins.refuse_others(origin.list_inputs())

@@ -36,7 +36,9 @@ def test_a_repeated_configfile_flag_is_refused(
     assert "--configfile is given twice; write both files after one flag" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["check"], ["plan"], ["contact-sheet", "talks"], ["explore", "talks"], ["models", "fetch"]])
+@pytest.mark.parametrize(
+    "command", [["check"], ["plan"], ["contact-sheet", "talks"], ["explore", "talks"], ["models", "fetch"]]
+)
 def test_a_file_without_the_option_is_answered_with_the_option(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

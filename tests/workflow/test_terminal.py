@@ -84,3 +84,17 @@ def test_stages_and_a_failed_job_are_shown_on_a_terminal(fresh: Project) -> None
     assert "Traceback" not in seen and "Finished jobid" not in seen and "localrule" not in seen
     written = newest_log(fresh)
     assert "localrule manifest:" in written and "Error in rule audio:" in written and "\x1b" not in written
+
+
+def test_a_configuration_file_that_snakemake_cannot_read_is_explained(fresh: Project) -> None:
+    """Symptom: a traceback for a file that is not there; neither file nor line for a tab. Snakemake reads them before the Snakefile."""
+    (fresh.root / "tab.yaml").write_text("study: mine\ncorpora:\n\tmine: {}\n")
+    environment = fresh._environment() | {"PYTHONPATH": str(fresh.root / "src")}
+    for file, sentence in (
+        ("nosuch.yaml", "nosuch.yaml cannot be read (No such file or directory); name an existing configuration file"),
+        ("tab.yaml", "tab.yaml is not valid YAML: line 3 holds a tab; indent with spaces"),
+    ):
+        command = fresh._command("--dry-run", configfile=file)
+        done = subprocess.run(command, cwd=fresh.root, env=environment, capture_output=True, text=True, check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode == 1 and sentence in said and "Traceback" not in said, said

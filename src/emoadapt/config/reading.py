@@ -42,6 +42,8 @@ def find_project() -> Path:
 
 BUILT_IN = find_project() / "config.yaml"
 """Configuration of the demo, beside the Snakefile."""
+DEMO_MEANT = "no --configfile is given, so this is the built-in demo"
+"""What is said where nobody named a study."""
 NEXT_TO_DO = f"it would change the built-in demo; add `study: NAME` for a study of your own, or `study: {DEMO}` to change keys of the demo"
 
 

@@ -213,10 +213,16 @@ class Study(Section):
         used = [task for task in self.tasks if finetuning.tasks is None or task in finetuning.tasks]
         problems += self._check_subsets(f"{path}.subsets", finetuning, used)
         problems += [
-            f"{path}.tasks: {finetuning.method} cannot learn {task}, a task of {self.tasks[task].kind}; leave it out"
+            f"{path}.tasks: {finetuning.method} cannot learn {task}, a task of {self.tasks[task].kind}; leave it out{finetuning.hint_questions()}"
             for task in finetuning.tasks or ()
             if task in self.tasks and self.tasks[task].kind not in finetuning.questions
         ]
+        kinds = {self.tasks[task].kind for task in used}
+        if finetuning.tasks is None and kinds and not kinds & set(finetuning.questions):
+            problems.append(
+                f"{path}: {finetuning.method} cannot learn tasks of {' and '.join(sorted(kinds))}, and the study has no others; remove "
+                f"the fine-tuning, or add a task of {' or '.join(finetuning.questions)}{finetuning.hint_questions()}"
+            )
         problems += [
             f"{path}.layer: layer {layer} is asked for, and backbone {backbone} has {_name_layers(config.depth)}; choose another, or "
             f"name other backbones in {path}.backbones"

@@ -165,6 +165,10 @@ class Finetuning(Section):
         """List what readers of its scores should know, each the end of a sentence that begins with its name."""
         return []
 
+    def hint_questions(self) -> str:
+        """End of a sentence on the key that limits the kinds of tasks; empty where the method does."""
+        return ""
+
     def list_libraries(self) -> tuple[str, ...]:
         """Distributions that these settings bring into use, besides those that the method's modules import."""
         return ()

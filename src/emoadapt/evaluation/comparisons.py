@@ -69,7 +69,7 @@ def compare_all(outcomes: Mapping[Model, Outcome], seed: int, scoring: Scoring) 
         for baseline in _find_baselines(model, list(sampled), scoring):
             against: Mapping[str, dict[str, Any]] = {}
             if baseline is not None:
-                against = _compare_outcomes(own, sampled[baseline], metrics, seed, scoring)
+                against = compare_outcomes(own, sampled[baseline], metrics, seed, scoring)
             for name, values in described.items():
                 yield {
                     **model._asdict(),
@@ -107,10 +107,18 @@ def _describe_score(own: Sampled, name: str, metric: Metric, confidence: float) 
     }
 
 
-def _compare_outcomes(
+def compare_outcomes(
     own: Sampled, baseline: Sampled, metrics: Mapping[str, Metric], seed: int, scoring: Scoring
 ) -> dict[str, dict[str, Any]]:
-    """Score -> n_pairs, difference and its interval, p-value; over the runs that both have, and the utterances of each pair."""
+    """Score -> n_pairs, difference and its interval, p-value; over the runs that both have, and the utterances of each pair.
+
+    Args:
+        own: runs of a model.
+        baseline: those that they are compared with, utterances numbered alike.
+        metrics: score -> its metric.
+        seed: of the bootstrap draws.
+        scoring: how they are compared.
+    """
     ours, theirs = own.outcome, baseline.outcome
     places = [(place, theirs.runs.index(run)) for place, run in enumerate(ours.runs) if run in theirs.runs]
     places = [(left, right) for left, right in places if (ours.seen[left] & theirs.seen[right]).any()]

@@ -114,7 +114,9 @@ class Reader:
             kept_lines += full_lines
             n_rows += len(rows)
         if not kept:
-            raise CorpusError(f"{self.where}: the table is empty: it has a header and no row")
+            raise CorpusError(
+                f"{self.where}: the table is empty: it has a header and no row; add rows, or name another table"
+            )
         n_lines = sum(1 for _ in _open(content))
         return Table(header, kept, kept_lines, n_lines, n_rows - len(kept))
 
@@ -135,7 +137,7 @@ class Reader:
                 f"{self.where}, line {line}: not UTF-8 text ({error.reason}); save it as UTF-8, or {self.remedy}"
             ) from None
         if not content.removeprefix(codecs.BOM_UTF8).strip():
-            raise CorpusError(f"{self.where}: the table is empty")
+            raise CorpusError(f"{self.where}: the table is empty; add a header and rows, or name another table")
 
     def _options(self, header: str) -> dict[str, Any]:
         options: dict[str, Any] = {"strict": self.strict, "skipinitialspace": self.skip_blanks}

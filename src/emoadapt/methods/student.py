@@ -40,6 +40,14 @@ class Config(finetune.Config):
             return ("attributes",)
         return ("classes",) if self.correct_only else ("classes", "attributes")
 
+    def hint_questions(self) -> str:
+        """Name the condition."""
+        if self.residual is not None:
+            return ". Its key residual is for attributes: remove it, or for classes write correct_only: true"
+        return (
+            ". Its key correct_only is for classes: remove it, or for attributes write residual: 2" * self.correct_only
+        )
+
     @model_validator(mode="after")
     def _one_condition(self) -> Config:
         if self.residual is not None and self.correct_only:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -46,7 +47,7 @@ from emoadapt.reporting.teaching import list_teaching_notes
 from emoadapt.reporting.trials import describe_tested, name_products
 from emoadapt.storage.files import write_text
 from emoadapt.storage.frames import read_frame
-from emoadapt.storage.spreadsheets import format_frame, read_csv
+from emoadapt.storage.spreadsheets import format_frame, scan_csv
 from emoadapt.storage.tables import read_provenance
 from emoadapt.study.nodes import ORIGINAL, Model
 from emoadapt.tasks.divisions import PARTS, UNLABELLED
@@ -164,7 +165,7 @@ def write_tables(
             notes += list_size_notes(tables[name]) + _say_pairs(study, tables[name], compared)
         notes += _say_trainings(tables[name], said, scales)
         notes += _say_shared(tables[name], shared)
-        write_text(out / f"{name}.md", _to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
+        write_text(out / f"{name}.md", to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
         if notes:
             write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
 
@@ -294,8 +295,14 @@ def _say_shared(tidy: pl.DataFrame, shared: Mapping[str, tuple[int, dict[str, in
 
 def read_tidy(path: Path) -> pl.DataFrame:
     """Read back a CSV of `write_tables` with the types it was written with."""
-    header = path.read_text(encoding="utf-8").splitlines()[0].split(",")
-    return read_csv(path, {name: _KINDS.get(name, pl.String) for name in header})
+    return scan_tidy(path).collect()
+
+
+def scan_tidy(path: Path) -> pl.LazyFrame:
+    """The same, read when it is collected."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header = next(csv.reader(file), [])
+    return scan_csv(path, {name: _KINDS.get(name, pl.String) for name in header})
 
 
 def build_results(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:
@@ -511,7 +518,7 @@ def _sort_models(study: Study, frame: pl.DataFrame) -> pl.DataFrame:
     return frame[order] if order else frame
 
 
-def _to_markdown(frame: pl.DataFrame) -> str:
+def to_markdown(frame: pl.DataFrame) -> str:
     """A pipe table of text columns; bars and line breaks inside a cell are escaped."""
     if frame.is_empty():
         return "Nothing to show.\n"
@@ -543,6 +550,6 @@ def print_quarantine(path: Path, rows: bool) -> None:
     if quarantine.is_empty():
         print("No clip was set aside, and none has a note.")
         return
-    print(_to_markdown(present_table("quarantine", count_quarantine(quarantine))), end="")
+    print(to_markdown(present_table("quarantine", count_quarantine(quarantine))), end="")
     if rows:
-        print("\n" + _to_markdown(present_table("quarantine_rows", quarantine)), end="")
+        print("\n" + to_markdown(present_table("quarantine_rows", quarantine)), end="")

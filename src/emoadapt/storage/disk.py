@@ -45,6 +45,18 @@ class Holding:
     purpose: str
 
 
+def refuse_files(folder: Path) -> None:
+    """Refuse files where a run makes folders.
+
+    Raises:
+        DataError: one is there.
+    """
+    for name in ("results", "results/.cache", "logs", ".snakemake"):
+        path = folder / name
+        if (path.exists() or path.is_symlink()) and not path.is_dir():
+            raise DataError(f"{path.absolute()} is a file, and a run needs a folder there; move or delete the file")
+
+
 def refuse_read_only(results: Path) -> None:
     """Refuse a read-only results folder, before Snakemake fails with a traceback.
 

@@ -66,6 +66,11 @@ def read_csv(path: Path, columns: Mapping[str, Any]) -> pl.DataFrame:
         path: the file.
         columns: name -> polars type, of all columns.
     """
+    return scan_csv(path, columns).collect()
+
+
+def scan_csv(path: Path, columns: Mapping[str, Any]) -> pl.LazyFrame:
+    """The same, read when it is collected: only the rows and columns that are asked for."""
     import polars as pl
 
-    return pl.read_csv(path, schema=dict(columns)).with_columns(pl.col(pl.String).str.replace(_ESCAPED, "${1}"))
+    return pl.scan_csv(path, schema=dict(columns)).with_columns(pl.col(pl.String).str.replace(_ESCAPED, "${1}"))

@@ -600,13 +600,19 @@ class Graph:
         if sentence := self.explain_missing_weights():
             raise ModelError(sentence)
 
+    def explain_missing_gpu(self) -> str | None:
+        """A sentence if the study asks for a GPU and this machine has none; the machines of the jobs may."""
+        if self.study.device != "cuda" or list_devices():
+            return None
+        return "device: cuda needs a GPU, and this machine has none; the machines of the jobs need one"
+
     def refuse_missing_gpu(self) -> None:
         """Refuse `device: cuda` on a machine without a GPU, before the first job.
 
         Raises:
             ConfigError: the study needs a GPU.
         """
-        if self.study.device == "cuda" and not list_devices():
+        if self.explain_missing_gpu():
             raise ConfigError(NO_GPU)
 
     def all_features(self) -> list[str]:
@@ -619,26 +625,37 @@ class Graph:
             found += [*self.stage1_streams(*model.split(".")), *self.judge_shards(*model.split("."))]
         return list(dict.fromkeys(found))
 
-    def list_corpora(self) -> None:
-        """List all corpora in use, so that errors appear before the first job.
-
-        Raises:
-            CorpusError: in one sentence.
-        """
-        for corpus in dict.fromkeys(corpus for _, corpus in self.features_in_use()):
-            self._state(corpus)
-
     def task_state(self, task: str) -> str:
         """State of everything that the check of a task depends on."""
         config = self.study.tasks[task]
         heard = [corpus for name in self.study.adaptations_of(task) for corpus in self.study.adaptations[name].corpora]
         states = [self._state(corpus) for corpus in dict.fromkeys([*self.task_corpora(task), *heard])]
-        code = code_digest("emoadapt.tasks.splits", "emoadapt.tasks.subsets", "emoadapt.tasks.leaks")
+        code = code_digest("emoadapt.study.check.tasks")
+        tuned = {
+            name: repr(self.study.finetunings[name])
+            for name in sorted({m.finetuning for m in self.study.list_models(task)})
+        }
         partitions = [self.split_state(task, number) for number in range(self.study.count_partitions(task))]
         # A further partition of a table changes none of these, and is refused.
         partitions.append(describe_split_table(config.split, config.partitions))
         found = partitions, config.subsets, config.resamplings, config.draws, self.leak_state(task)
-        return digest(*found, code, [[s.labels, *s.shards] for s in states])
+        return digest(*found, tuned, code, [[s.labels, *s.shards] for s in states])
+
+    def held_out_state(self, adaptation: str) -> str:
+        """State of everything that the check of an adaptation depends on."""
+        config = self.study.adaptations[adaptation]
+        clips = {corpus: self._state(corpus).shards for corpus in config.corpora}
+        code = code_digest("emoadapt.study.check.adaptations")
+        return digest(sorted(clips.items()), config.held_out, config.seed, code)
+
+    def augmentations_state(self) -> str | None:
+        """State of everything that the check of augmentations depends on; None without any."""
+        trainings = [*self.study.adaptations.values(), *self.study.finetunings.values()]
+        found = [repr(section) for training in trainings for section in getattr(training, "augmentations", ())]
+        if not found:
+            return None
+        modules = sorted({f"emoadapt.{module}" for training in trainings for module in training.list_modules()})
+        return digest(found, study_code(self.study, "emoadapt.study.check.augmentations", *modules))
 
     def report_state(self) -> dict[str, str]:
         """State of the report: configuration, template and the paper's values."""

@@ -127,7 +127,7 @@ class Origins:
         return Origin(
             {"manifests": self._manifests(self.graph.task_corpora(task))},
             lambda: {
-                "split": self.graph.split_state(task, int(partition)),
+                f"tasks.{task}": self.graph.split_state(task, int(partition)),
                 **self.graph.code("cli.split"),
             },
             lambda: self.graph.label_states(task),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def describe_splits(study: Study, name: str, partition: int) -> str:
-    """State of a partition of a task: classes, its division, and those of the tasks whose test parts it is tested on.
+    """State of a partition of a task, as JSON: its keys, its division, and those of the tasks whose test parts it is tested on.
 
     The number of partitions is no part of it: another one changes none of the others.
 
@@ -24,19 +24,23 @@ def describe_splits(study: Study, name: str, partition: int) -> str:
     own = _describe_division(study.tasks[name], partition)
     # What else another task is tested on, and what it asks of its test sets, does not divide its corpus.
     whose = sorted(study.list_tested_tasks(name).items())
-    others = [_describe_division(task, partition, ("test_also", "target", "missing_classes")) for _, task in whose]
-    return " ".join([own, *others])
+    others = {
+        task.corpus: _describe_division(task, partition, ("test_also", "target", "missing_classes"))
+        for _, task in whose
+    }
+    return json.dumps(own | ({"tested": others} if others else {}), sort_keys=True)
 
 
-def _describe_division(task: Task, partition: int, also_idle: Sequence[str] = ()) -> str:
+def _describe_division(task: Task, partition: int, also_idle: Sequence[str] = ()) -> dict[str, Any]:
     idle = dict.fromkeys(also_idle, True)
     idle |= dict.fromkeys(("subsets", "resamplings", "draws", "leaks", "score", "partitions", "trials"), True)
     # What a table says counts, not where it lies.
     where = {"file", "columns"} if task.split.by == "table" else {"partitions"}
     listed, own = getattr(task.split, "partitions", ()), partition if task.partitions > 1 else 0
-    division = listed[own].model_dump_json() if listed else own
+    division: Any = listed[own].model_dump(mode="json") if listed else own
     found = _sort_names(task.model_dump(mode="json", exclude=idle | {"split": where}))
-    return f"{json.dumps(found, sort_keys=True)} {division} {describe_split_table(task.split, own)}".strip()
+    table = describe_split_table(task.split, own)
+    return found | {"split": found["split"] | {"partition": division} | ({"table": table} if table else {})}
 
 
 def _sort_names(task: dict[str, Any]) -> dict[str, Any]:

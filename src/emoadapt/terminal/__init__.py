@@ -1,1 +1,1 @@
-"""A Snakemake run as a person sees it on a terminal."""
+"""A Snakemake run as a person sees it on a terminal, and its results."""

@@ -30,8 +30,8 @@ def test_line_ends_and_byte_order_mark_change_nothing(tmp_path, end, mark):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", r"t\.csv: the table is empty$"),
-        ("\n\n", r"t\.csv: the table is empty$"),
+        ("", r"t\.csv: the table is empty; add a header and rows, or name another table$"),
+        ("\n\n", r"t\.csv: the table is empty; add a header and rows, or name another table$"),
         ("\na,b\n1,2\n", r"line 1: blank, and the header should stand here; correct it"),
         ("a,b\n,\n", r"the table is empty: it has a header and no row"),
         ("a,b\n1,2\n3\n", r"line 3: 1 cell under 2 columns; correct it"),

@@ -25,7 +25,7 @@ def test_neither_the_snakefile_nor_the_help_loads_a_heavy_library() -> None:
         "import sys, emoadapt.cli, emoadapt.study.graph, yaml\n"
         "from emoadapt.config import load_study\n"
         "graph = emoadapt.study.graph.Graph(load_study(yaml.safe_load(open('config.yaml'))))\n"
-        "graph.list_corpora(); [graph.recipe(f) for f, _ in graph.features_in_use()]\n"
+        "[(graph.manifest_state(c, '0'), graph.recipe(f)) for f, c in graph.features_in_use()]\n"
         "graph.stage1_code(next(iter(graph.study.backbones)), 'adapted')\n"
         "print([m for m in ('torch', 'transformers', 'cv2', 'polars', 'opensmile') if m in sys.modules])"
     )

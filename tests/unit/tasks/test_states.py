@@ -8,8 +8,11 @@ import pytest
 
 from emoadapt.config import Task, load_study
 from emoadapt.flow import code
+from emoadapt.flow.claims import explain_change
 from emoadapt.flow.code import code_digest, read_covered
 from emoadapt.plugins import find_source
+from emoadapt.study.graph import Graph
+from emoadapt.study.origins import Origins
 from emoadapt.tasks.states import describe_leaks, describe_splits
 
 BASE = {"corpus": "c", "classes": ["x", "y"], "split": {"by": "fractions"}, "subsets": [8], "test_also": ["d"]}
@@ -190,3 +193,12 @@ def test_no_job_of_a_task_is_stale_for_another():
     assert not {*notes, "emoadapt.tasks.leaks", "emoadapt.tasks.subsets", "emoadapt.tasks.overlap"} & set(splits)
     assert not {*notes, "emoadapt.tasks.leaks", "emoadapt.tasks.splits"} & set(subsets)
     assert not {*notes, "emoadapt.tasks.splits", "emoadapt.tasks.subsets"} & set(leaks)
+
+
+def test_a_changed_split_names_the_key():
+    """Symptom: `split changed`."""
+    origins = [Origins(Graph(make_study(split={"by": "fractions"} | more))) for more in ({}, {"seed": 1})]
+    before, now = (origin.split("t", "0").made for origin in origins)
+    assert explain_change(before, now) == "tasks.t.split.seed: 0 -> 1"
+    other = Origins(Graph(make_study(classes=["x", "z"]))).split("t", "0").made
+    assert explain_change(before, other) == "tasks.t.classes: ['x', 'y'] -> ['x', 'z']"

@@ -28,7 +28,7 @@ def check_adaptation(listings: Listings, graph: Graph, name: str, problems: list
     try:
         parts = draw_parts(clips, adaptation.held_out, adaptation.seed)
     except EmoadaptError as error:
-        problems.append(f"adaptation {name}: {error}")
+        problems.append(_name(name, error))
         return
     held = parts.filter(part="held_out").height
     print(f"adaptation {name}: {parts.height} clips, {held} of them held out ({held / parts.height:.1%})")
@@ -43,3 +43,18 @@ def check_adaptation(listings: Listings, graph: Graph, name: str, problems: list
     for row in find_stage1_copies(name, adaptation.corpora, describe_clips(listings.study, clips)):
         if row["count"]:
             print(f"  note: {describe_leak(row)}; copies are on one side of the training and held-out parts")
+
+
+def find_adaptation_problems(listings: Listings, name: str) -> list[str]:
+    """List what would stop an adaptation whose corpora can be listed."""
+    adaptation = listings.study.adaptations[name]
+    clips = {corpus: listings.read_manifest(corpus) for corpus in adaptation.corpora}
+    try:
+        draw_parts(clips, adaptation.held_out, adaptation.seed)
+    except EmoadaptError as error:
+        return [_name(name, error)]
+    return []
+
+
+def _name(adaptation: str, error: EmoadaptError) -> str:
+    return f"adaptation {adaptation}: {error}"

@@ -46,7 +46,7 @@ def check_corpus(listings: Listings, name: str, problems: list[str]) -> bool:
     unknown = sum(not u.speaker for u in utterances) if speakers else 0
     without = f" ({unknown} clips without a speaker)" if unknown else ""
     print(
-        f"corpus {name}: {len(utterances)} {'clips' if config.segments is None else 'segments'}, {len(speakers) or 'unknown'} speakers{without}, {config.shards} shards"
+        f"corpus {name}: {len(utterances)} {'clips' if config.segments is None else 'segments'}, {len(speakers) or 'unknown'} speaker{'s' * (len(speakers) != 1)}{without}, {config.shards} shards"
     )
     for line in content:
         print(f"  {line}")

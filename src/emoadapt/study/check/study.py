@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
+from emoadapt.config.reading import BUILT_IN, DEMO, DEMO_MEANT
 from emoadapt.errors import EmoadaptError
 from emoadapt.extraction.advice import advise_features
-from emoadapt.machine.devices import list_devices
+from emoadapt.machine.devices import fit_threads, list_devices
 from emoadapt.study.check.adaptations import check_adaptation
 from emoadapt.study.check.augmentations import check_augmentations, list_frozen_notes
 from emoadapt.study.check.corpora import check_corpus
+from emoadapt.study.check.estimates import estimate_study
+from emoadapt.study.check.layers import find_missing_layers
 from emoadapt.study.check.listings import Listings
 from emoadapt.study.check.tasks import check_task
 from emoadapt.study.check.weights import check_weights
@@ -19,33 +27,85 @@ if TYPE_CHECKING:
     from emoadapt.config import Study
 
 
-def print_check(study: Study) -> None:
-    """Print corpora, tasks, weights and jobs of a study.
+class NotReadyError(EmoadaptError):
+    """A study that would stop.
+
+    Args:
+        problems: a sentence each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = problems
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        first = problems[0].rpartition("; ")[2]
+        super().__init__(
+            f"not ready: {len(problems)} problem(s) would stop this study:\n{lines}\nFirst thing to do: {first}"
+        )
+
+
+def print_check(study: Study, configfiles: Sequence[Path] = ()) -> None:
+    """Print corpora, tasks, weights and jobs of a study, estimates, and a verdict.
+
+    Args:
+        study: the study.
+        configfiles: its files, for the command that the verdict names.
 
     Raises:
-        EmoadaptError: something would stop the run; all problems are named.
+        NotReadyError: something would stop the run; all problems are named.
     """
     problems: list[str] = []
-    listings, graph = Listings(study), Graph(study)
-    usable = {name for name in study.corpora if check_corpus(listings, name, problems)}
-    for name, task in study.tasks.items():
-        if usable >= {*task.corpora}:
-            check_task(listings, name, usable, problems)
-    for name, adaptation in study.adaptations.items():
-        if usable >= set(adaptation.corpora):
-            check_adaptation(listings, graph, name, problems)
-    check_augmentations(study, problems)
-    check_weights(graph, problems)
-    if problems:
-        raise EmoadaptError(
-            f"{len(problems)} problem(s) would stop this study:\n" + "\n".join(f"  {p}" for p in problems)
-        )
-    for note in _list_notes(listings, graph):
-        print(f"note: {note}")
+    listings, graph, remarks = Listings(study), Graph(study), _Remarks(sys.stdout)
+    with redirect_stdout(remarks):
+        usable = {name for name in study.corpora if check_corpus(listings, name, problems)}
+        for name, task in study.tasks.items():
+            if usable >= {*task.corpora}:
+                check_task(listings, name, usable, problems)
+        for name, adaptation in study.adaptations.items():
+            if usable >= set(adaptation.corpora):
+                check_adaptation(listings, graph, name, problems)
+        check_augmentations(study, problems)
+        check_weights(graph, problems)
+        problems += find_missing_layers(study)
+        if problems:
+            raise NotReadyError(problems)
+        if study.study == DEMO and not configfiles:
+            print(f"note: {DEMO_MEANT}")
+        for note in _list_notes(listings, graph):
+            print(f"note: {note}")
     shards = len(graph.all_features())
     runs = sum(len(graph.run_files(task, "")) for task in study.tasks)
     print(f"jobs: {shards} extraction shards, {len(graph.adapted_models())} adaptations, {runs} fine-tuning jobs")
-    print("no problems found")
+    for estimate in estimate_study(graph, listings):
+        print(f"estimate: {estimate}")
+    said = f", with {remarks.count} note{'s' * (remarks.count != 1)} above" if remarks.count else ""
+    print(f"ready{said}: no problems found. Start it with: {_name_command(study, configfiles)}")
+
+
+class _Remarks(io.StringIO):
+    """Passes text on and counts the notes and leaks in it.
+
+    Args:
+        out: where it is passed on to.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__()
+        self.out, self.count = out, 0
+
+    def write(self, text: str) -> int:
+        """Pass a text on."""
+        self.count += text.lstrip().startswith(("note: ", "leak: "))
+        return self.out.write(text)
+
+
+def _name_command(study: Study, configfiles: Sequence[Path]) -> str:
+    """The command that runs the study from this folder."""
+    words = ["snakemake"]
+    if not Path("Snakefile").exists():
+        words += ["--snakefile", str(BUILT_IN.with_name("Snakefile"))]
+    words += ["--cores", str(fit_threads(sys.maxsize))]
+    words += ["--resources", f"gpu={len(list_devices())}"] if study.device != "cpu" and list_devices() else []
+    return " ".join([*words, *(["--configfile", *map(str, configfiles)] if configfiles else [])])
 
 
 def _list_notes(listings: Listings, graph: Graph) -> list[str]:

@@ -39,7 +39,10 @@ def print_plan(
     print("done: the files exist. `snakemake --dry-run` shows whether they are up to date.\n")
     _print_table(
         ["corpus", "clips", "hours", "speakers", "known from"],
-        [[n, _count(s.clips), _length(to_hours(s.seconds)), _count(s.speakers), _origin(s)] for n, s in sizes.items()],
+        [
+            [n, _count(s.clips), show_hours(to_hours(s.seconds)), _count(s.speakers), _origin(s)]
+            for n, s in sizes.items()
+        ],
     )
     by_stage = {stage: [row for row in rows if row.stage == stage] for stage in ("feature", "stage1", "stage2")}
     if by_stage["feature"]:
@@ -48,17 +51,17 @@ def print_plan(
             ["feature", "corpus", "shards", "done", "media", "hours", ""],
             [
                 [r.name, r.corpus, _count(r.jobs), _count(r.jobs_done), _medium(r.name),
-                 _length(r.media_hours), r.needs]
+                 show_hours(r.media_hours), r.needs]
                 for r in by_stage["feature"]
             ],
         )  # fmt: skip
-    device = _name_processor(study, speeds)
+    device = name_processor(study, speeds)
     if by_stage["stage1"]:
         print("\nStage 1")
         _print_table(
             ["backbone", "adaptation", "corpora", "done", "audio hours, all epochs", f"{device} hours", ""],
             [
-                [r.backbone, r.start, r.corpus, "yes" if r.jobs_done else "no", _length(r.media_hours), _length(r.hours), r.needs]
+                [r.backbone, r.start, r.corpus, "yes" if r.jobs_done else "no", show_hours(r.media_hours), show_hours(r.hours), r.needs]
                 for r in by_stage["stage1"]
             ],
         )  # fmt: skip
@@ -68,7 +71,7 @@ def print_plan(
             ["task", "model", "clips", "runs", "done", "jobs", "audio hours, all runs", f"{device} hours", ""],
             [
                 [r.name, str(Model(r.backbone or "", r.start or "", r.finetuning or "")), r.subset, _count(r.runs), _count(r.runs and r.runs_done), _count(r.jobs),
-                 _length(r.media_hours), _length(r.hours), r.needs]
+                 show_hours(r.media_hours), show_hours(r.hours), r.needs]
                 for r in by_stage["stage2"]
             ],
         )  # fmt: skip
@@ -82,7 +85,7 @@ def is_kept(row: Row) -> bool:
     return row.stage == "feature" and row.name.split(".")[0] in KEPT
 
 
-def _name_processor(study: Study, speeds: Mapping[str, Any] | None) -> str:
+def name_processor(study: Study, speeds: Mapping[str, Any] | None) -> str:
     """`CPU` or `GPU`: the one that was calibrated, else the one that the study would use here."""
     if speeds:
         return "CPU" if study.device == "cpu" or speeds["device"].startswith("CPU") else "GPU"
@@ -121,9 +124,9 @@ def summarise_plan(
         for group in (stage1, stage2)
     )
     lines.append(
-        f"Training, and the outputs of frozen backbones that are kept: {_length(total)} {device} hours at most (all epochs), "
-        f"{_length(left)} of them left; "
-        f"with {gpus} at a time about {_length(max(left / gpus, chain))} hours. Calibrated on {speeds['device']}, torch {speeds['torch']}."
+        f"Training, and the outputs of frozen backbones that are kept: {show_hours(total)} {device} hours at most (all epochs), "
+        f"{show_hours(left)} of them left; "
+        f"with {gpus} at a time about {show_hours(max(left / gpus, chain))} hours. Calibrated on {speeds['device']}, torch {speeds['torch']}."
     )
     stand_ins = [name for name, found in speeds["backbones"].items() if found["stand_in"] and name in study.backbones]
     if stand_ins:
@@ -168,7 +171,7 @@ def _count(number: int | None) -> str:
     return "unknown" if number is None else f"{number:,}"
 
 
-def _length(hours: float | None) -> str:
+def show_hours(hours: float | None) -> str:
     """Hours with three digits at most."""
     if hours is None:
         return "unknown"

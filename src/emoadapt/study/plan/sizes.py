@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from emoadapt.schema import SAMPLE_RATE
 from emoadapt.study.graph import Graph
 
 if TYPE_CHECKING:
-    from emoadapt.config import Study
+    from emoadapt.config import AnyCorpus, Study
 
 PROBED = 32
 """Clips whose headers tell the mean length of a corpus that has not been extracted yet."""
@@ -106,9 +106,18 @@ def parse_assumptions(texts: Iterable[str]) -> dict[str, CorpusSize]:
 
 
 def measure_corpora(
-    study: Study, missing: Mapping[str, str], assumed: Mapping[str, CorpusSize]
+    study: Study,
+    missing: Mapping[str, str],
+    assumed: Mapping[str, CorpusSize],
+    read: Callable[[str, AnyCorpus], Sequence[Utterance]] = read_utterances,
 ) -> dict[str, CorpusSize]:
     """Size of every corpus: as assumed, else from its extracted audio, else from a listing and some headers.
+
+    Args:
+        study: the study.
+        missing: corpus that is not here -> why.
+        assumed: sizes that count in the place of measured ones.
+        read: lists a corpus, of its name and section.
 
     Raises:
         ConfigError: a size is assumed for a corpus that the study does not have.
@@ -121,7 +130,7 @@ def measure_corpora(
             sizes[name] = replace(assumed.get(name, CorpusSize()), needs=missing[name])
             continue
         try:
-            utterances = read_utterances(name, config)
+            utterances = read(name, config)
         except EmoadaptError as error:
             sizes[name] = replace(assumed.get(name, CorpusSize()), needs=str(error))
             continue

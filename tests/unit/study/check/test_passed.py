@@ -10,7 +10,7 @@ import pytest
 from emoadapt.config import load_study
 from emoadapt.errors import EmoadaptError
 from emoadapt.study.check import passed
-from emoadapt.study.check.passed import check_tasks
+from emoadapt.study.check.passed import check_before_run
 from emoadapt.study.graph import Graph
 
 
@@ -50,30 +50,30 @@ def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_subset_that_is_too_large_is_refused(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(EmoadaptError, match="subset"):
-        check_tasks(make_graph(media, subsets=[500]))
-    check_tasks(make_graph(media, subsets=[4]))
+        check_before_run(make_graph(media, subsets=[500]))
+    check_before_run(make_graph(media, subsets=[4]))
     assert capsys.readouterr().out == "", "Snakemake's own output may be read by a program"
 
 
 def test_a_task_that_passed_is_checked_again_when_something_that_decides_it_changes(
     media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_tasks(make_graph(media))
+    check_before_run(make_graph(media))
     with monkeypatch.context() as patch:
         patch.setattr("emoadapt.study.check.tasks.find_task_problems", lambda *_: pytest.fail("it was looked at again"))
-        check_tasks(make_graph(media))
+        check_before_run(make_graph(media))
     for garbage in (b"", b"garbage", b"\xff"):
-        (passed.PASSED / "t.json").write_bytes(garbage)
-        check_tasks(make_graph(media))
+        (passed.PASSED / "tasks/t.json").write_bytes(garbage)
+        check_before_run(make_graph(media))
     write_labels(media, first="c")
     for _ in range(2):
         with pytest.raises(EmoadaptError, match="none of its classes"):
-            check_tasks(make_graph(media))
+            check_before_run(make_graph(media))
     (media / "labels.csv").unlink()
     write_labels(media)
     (media / "4.wav").write_bytes((media / "0.wav").read_bytes())
     with pytest.raises(EmoadaptError, match="recordings"):
-        check_tasks(make_graph(media))
+        check_before_run(make_graph(media))
 
 
 def test_a_partition_that_a_table_has_too_many_is_refused_also_later(media: Path) -> None:
@@ -88,9 +88,9 @@ def test_a_partition_that_a_table_has_too_many_is_refused_also_later(media: Path
         table.write_text("\n".join(["utterance_id,part,round", *lines]))
 
     write(2)
-    check_tasks(make_graph(media, split=split, partitions=2))
+    check_before_run(make_graph(media, split=split, partitions=2))
     write(3)
     with pytest.raises(EmoadaptError, match=r"holds 3 partitions \(0, 1, 2\), and the task's partitions is 2"):
-        check_tasks(make_graph(media, split=split, partitions=2))
+        check_before_run(make_graph(media, split=split, partitions=2))
     write(2)
-    check_tasks(make_graph(media, split=split, partitions=2))
+    check_before_run(make_graph(media, split=split, partitions=2))
