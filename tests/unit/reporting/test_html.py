@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -201,8 +202,9 @@ def test_parts_left_out_are_reported_and_listed(study, written, tmp_path, make_s
 
 def test_a_study_without_tasks_still_reports(inputs, tmp_path, make_study):
     study = make_study(tasks={}, report={"title": "Only Stage 1"})
-    write_tables(study, [], [], inputs.quarantine, {}, inputs.manifests, inputs.parts, tmp_path / "tables")
-    write_figures(study, [], [], [], inputs.curves, [], inputs.quarantine, tmp_path / "figures")
+    alone = replace(inputs, metrics=[], confusion=[], comparisons=[], splits={}, run_curves=[], audits={})
+    write_tables(study, alone, tmp_path / "tables")
+    write_figures(study, alone, tmp_path / "figures")
     write_report(study, tmp_path / "tables", tmp_path / "figures", {}, tmp_path / "index.html")
     text = (tmp_path / "index.html").read_text()
     assert "<h1>Only Stage 1</h1>" in text
@@ -211,8 +213,7 @@ def test_a_study_without_tasks_still_reports(inputs, tmp_path, make_study):
 
 def test_an_empty_quarantine_is_a_sentence_without_a_key_to_bars(study, inputs, written, tmp_path):
     write_table(tmp_path / "none.parquet", [], schema.QUARANTINE)
-    rest = (inputs.splits, inputs.manifests, inputs.parts, tmp_path / "tables")
-    write_tables(study, inputs.metrics, inputs.comparisons, tmp_path / "none.parquet", *rest)
+    write_tables(study, replace(inputs, quarantine=tmp_path / "none.parquet"), tmp_path / "tables")
     write_report(study, tmp_path / "tables", written / "figures", {}, tmp_path / "index.html")
     text = (tmp_path / "index.html").read_text()
     assert "Nothing: every feature could be computed for every clip." in text
