@@ -57,7 +57,7 @@ def present_chance(name: str, tidy: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame({column: [str(row.get(column, "–")) for row in rows] for column in columns})
 
 
-CHANCE_NAME = "chance (nothing learned)"
+CHANCE_NAME = "chance"
 """What a row of chance levels is called."""
 
 

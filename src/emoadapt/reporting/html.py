@@ -376,6 +376,8 @@ def _prepare_table(name: str, path: Path, anchors: Collection[str]) -> dict[str,
         constant = [c for c in frame.columns if frame[c].n_unique() == 1]
         shared = {c: frame[c][0] for c in constant if c in _CONSTANT or frame[c][0] == "–"}
         frame = frame.drop(list(shared))
+    by_task = _list_by_task(frame)
+    frame = frame.drop([name for name in _BY_TASK if by_task and name in frame.columns])
     columns = _join_columns(frame)
     rows = [
         [_make_cell(column, row, link) for column in columns]
@@ -388,17 +390,22 @@ def _prepare_table(name: str, path: Path, anchors: Collection[str]) -> dict[str,
         "columns": columns,
         "rows": rows,
         "shared": {c: value for c, value in shared.items() if value != "–"},
+        "by_task": by_task,
         "hidden": max(0, frame.height - SHOWN_ROWS),
         "notes": _read_notes(path.with_suffix(".notes.json")),
     }
 
 
-_BELOW = {"interval over test clips": "interval over test clips", "its interval over test clips": "its interval"}
+_BELOW = {
+    "weights": "weights",
+    "interval over test clips": "interval over test clips",
+    "its interval over test clips": "its interval",
+}
 """Columns that stand in the cells of the column before them, and what they are called there."""
 
 
 def _join_columns(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """Columns of a page: the interval of a value, and the p-value of a difference to the baseline, stand below it in its cell."""
+    """Columns of a page: weights stand below the model in its cell, as the interval and some p-values below their value."""
     columns: list[dict[str, Any]] = []
     for name in frame.columns:
         below = _BELOW.get(name, "p over runs" if name.startswith("p against ") else None)
@@ -424,6 +431,23 @@ def _make_cell(column: Mapping[str, Any], row: Mapping[str, str], link: str | No
         "kind": "number" if column["numeric"] else "wrap" if len(text) > 26 else "",
         "page": link if column["name"] == "model" else None,
     }
+
+
+_BY_TASK = ("split", "labels")
+"""Columns that stand below a table, once for each task in it, where they have one value for each."""
+
+
+def _list_by_task(frame: pl.DataFrame) -> list[str]:
+    """What is the same in all rows of a task, in words; empty where it differs within one."""
+    names = [name for name in _BY_TASK if name in frame.columns]
+    if not names or "task" not in frame.columns:
+        return []
+    found = frame.select("task", *names).unique(maintain_order=True)
+    if found["task"].n_unique() < found.height:
+        return []
+    return [
+        f"{row['task']}: {'; '.join(f'{name}: {row[name]}' for name in names)}." for row in found.iter_rows(named=True)
+    ]
 
 
 def _link_pages(tidy: pl.DataFrame, height: int, anchors: Collection[str]) -> list[str | None]:

@@ -11,6 +11,7 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
+from emoadapt.errors import EmoadaptError
 from emoadapt.reporting.inputs import find_splits
 from emoadapt.reporting.measures import is_lower_better, label_metric, list_main_metrics
 from emoadapt.reporting.runs import list_batches
@@ -201,9 +202,13 @@ def announce_best(study: Study, results: Path) -> Iterator[str]:
 
     Args:
         study: the configuration.
-        results: folder of results, in which the study is complete.
+        results: folder of results; where it lacks a part of the study, there are no lines.
     """
-    best = find_best(study, find_splits(study, results), results)
+    try:
+        best = find_best(study, find_splits(study, results), results)
+    except EmoadaptError:
+        # Only a part of the study was asked for.
+        return
     link_best(best, results)
     if without := [task for task, found in best.items() if found is None]:
         yield explain_none(study, without)

@@ -192,7 +192,7 @@ function tableOfRuns(page, test, state) {
   }
   var chance = shown.map(function (metric) { return format(test.m0[metric], page.digits[metric]); })
     .concat(page.classes.map(function (name, index) { return format(test.f0[index], 3); }));
-  if (!chance.every(isEmpty)) footer.appendChild(lineOf("chance (nothing learned)", chance));
+  if (!chance.every(isEmpty)) footer.appendChild(lineOf("chance", chance));
   if (footer.rows.length) table.appendChild(footer);
   makeSortable(table);
   return make("div", { "class": "scroll", tabindex: "0", role: "region", "aria-label": "Scores of each run" }, table);
@@ -207,9 +207,10 @@ function confusionOf(page, test, chosen) {
     var line = counts.slice(row * size, (row + 1) * size), total = line.reduce(function (a, b) { return a + b; }, 0);
     return make("tr", {}, [make("th", { scope: "row" }, name)].concat(line.map(function (count, column) {
       var share = total ? count / total : 0;
-      var cell = make("td", { "class": "cell" + (share > 0.55 ? " dark" : "") + (row === column ? " hit" : "") }, [
+      var cell = make("td", { "class": "cell" + (row === column ? " hit" : "") }, [
         make("b", {}, total ? Math.round(100 * share) + " %" : "\u2013"), make("small", {}, String(count))]);
-      cell.style.setProperty("--share", Math.round(100 * share) + "%");
+      // Never so dark that the ink cannot be read on it.
+      cell.style.setProperty("--share", Math.round(75 * share) + "%");
       return cell;
     })));
   });
