@@ -45,7 +45,7 @@ def present_chance(name: str, tidy: pl.DataFrame) -> pl.DataFrame:
     rows = []
     for _, part in tidy.group_by("task", "test_corpus", maintain_order=True):
         place = _setting(part.row(0, named=True))["task"] if "corpus" in tidy.columns else part["task"][0]
-        row = {"task": place, "tested on": part["test_corpus"][0], "model": CHANCE_NAME, "weights": "none"}
+        row = {"task": place, "tested on": part["test_corpus"][0], "model": CHANCE_NAME}
         keys = ["metric"] if "corpus" in tidy.columns else ["label"]
         levels = part.group_by(keys, maintain_order=True).agg(pl.col("chance").mean()).drop_nulls()
         digits = 3 if "corpus" in tidy.columns else 2
@@ -280,6 +280,7 @@ def _present_choices(tidy: pl.DataFrame) -> list[Row]:
             "task": row["task"],
             "training clips": subset_name(row["subset"]),
             "model": str(model_of(row)),
+            "weights": row["weights"],
             "chosen": row["combination"],
             "times": f"{row['times']} of {row['trainings']}",
             "among": f"{row['tried']} combinations",
@@ -297,7 +298,8 @@ def _present_teaching(tidy: pl.DataFrame) -> list[Row]:
     for _, part in tidy.group_by(keys, maintain_order=True):
         first = part.row(0, named=True)
         base = {"task": first["task"], "training clips": subset_name(first["subset"])}
-        base |= {"student": str(model_of(first)), "teacher": first["teacher"], "trainings": f"{first['trainings']}"}
+        base |= {"student": str(model_of(first)), "weights": first["weights"], "teacher": first["teacher"]}
+        base["trainings"] = f"{first['trainings']}"
         found = {name: values for name, *values in part.select("measure", "mean", "std", "paper_mean").iter_rows()}
         shown = {name: _show_measure(name, *found[name]) if name in found else "–" for name in measures}
         rows.append(base | {_label_measure(name): text for name, text in shown.items()})

@@ -17,7 +17,7 @@ from emoadapt.reporting.confidence import draw_reliability, draw_selective
 from emoadapt.reporting.curves import draw_adaptation, draw_finetuning
 from emoadapt.reporting.display import STATUS_WORDS
 from emoadapt.reporting.inputs import ReportInputs
-from emoadapt.reporting.levels import add_chance, draw_level, find_levels
+from emoadapt.reporting.levels import add_chance, draw_level, find_dev_levels, find_levels
 from emoadapt.reporting.matrices import draw_confusion, draw_per_class
 from emoadapt.reporting.measures import label_metric, list_main_metrics
 from emoadapt.reporting.panels import split_backbones, split_models
@@ -77,6 +77,7 @@ def write_figures(study: Study, inputs: ReportInputs, out: Path) -> None:
     curves, run_curves = (read_frame(paths, schema.CURVES) for paths in (inputs.curves, inputs.run_curves))
     reliability = read_frame(inputs.audits.get("reliability", []), schema.RELIABILITY)
     coverage = add_chance(read_frame(inputs.audits.get("coverage", []), schema.COVERAGE), chance, metric="accuracy")
+    dev = find_dev_levels(study, inputs.splits)
     quarantine = count_quarantine(read_frame([inputs.quarantine], schema.QUARANTINE))
     drawers: dict[str, Callable[[str], None]] = {
         "results": lambda name: _draw_intervals(study, judged, out, name),
@@ -88,7 +89,7 @@ def write_figures(study: Study, inputs: ReportInputs, out: Path) -> None:
         "selective": lambda name: draw_selective(study, coverage, out, name),
         "confusion": lambda name: draw_confusion(study, confusion, out, name),
         "training_curves": lambda name: draw_adaptation(study, curves, out, name),
-        "finetuning_curves": lambda name: draw_finetuning(study, run_curves, out, name),
+        "finetuning_curves": lambda name: draw_finetuning(study, run_curves, out, name, dev),
         "quarantine": lambda name: _draw_quarantine(quarantine, out, name),
     }
     for name in figure_names(study):

@@ -71,6 +71,8 @@ _READ_INTERVAL = (
     "see the difference in the table."
 )
 
+_READ_CHANCE = " Dotted: chance, what needs no learning."
+
 # section: (heading, tables, figures, introduction)
 _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     "results": ("Results", ("results",), ("results",), "Tested on the corpus that the models were fine-tuned on."),
@@ -126,9 +128,11 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
 }  # fmt: skip
 
 _READ_FIGURE = {
-    "results": _READ_INTERVAL,
-    "f1_bias": _READ_INTERVAL + " Further left is better here.",
-    "low_resource": "Left to right, more labelled clips; a line above another is better; vertical bars are bootstrap intervals over test clips.",
+    "results": _READ_INTERVAL + _READ_CHANCE,
+    "f1_bias": _READ_INTERVAL
+    + " Further left is better here; a guess (dotted) is even too, so that a small bias alone is no merit.",
+    "low_resource": "Left to right, more labelled clips; a line above another is better; vertical bars are bootstrap intervals over test clips."
+    + _READ_CHANCE,
     "per_class_f1": "Each row is a class; further right is better; the bars are ± one standard deviation over all runs, cut at 0 and 1.",
     "reliability": "Points on the dashed line are right as often as they say; below it the model is too sure of itself. The larger a point, "
     "the more test clips it stands for; runs are pooled, and confidences that hardly a clip has are not drawn.",
@@ -216,7 +220,7 @@ def write_report(
         ),
         pages=_group_pages(pages),
         pages_json=encode_pages(pages),
-        n_runs=sum(len(page["tests"][0]["runs"]) for page in pages),
+        contents=_count_contents(study, sum(len(page["tests"][0]["runs"]) for page in pages)),
         weights=hide(describe_weights(study, *(provenance.get(name, {}) for name in beside))),
         provenance={
             name: _tidy_entry(hide(value)) for name, value in provenance.items() if value and name not in beside
@@ -228,6 +232,22 @@ def write_report(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     write_claimed(out, text)
+
+
+def _count_contents(study: Study, runs: int) -> str:
+    """What there is of a study, counted, without what it lacks. A run has the folds of its partition together."""
+    counts = {
+        "corpora": len(study.corpora),
+        "features for themselves": len(study.features.also),
+        "tasks": len(study.tasks),
+    }
+    counts |= {"backbones": len(study.backbones), "adaptations": len(study.adaptations), "runs": runs}
+    one = {"corpora": "corpus", "features for themselves": "feature for itself"}
+    return ", ".join(
+        f"{count:,} {one.get(name, name.removesuffix('s')) if count == 1 else name}"
+        for name, count in counts.items()
+        if count
+    )
 
 
 def _load_template(folder: Path) -> Template:

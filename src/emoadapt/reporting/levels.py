@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 from matplotlib.axes import Axes
 
-from emoadapt.evaluation.chance import COLUMNS, SETTING, find_chance, find_constant
+from emoadapt import schema
+from emoadapt.config import Study
+from emoadapt.evaluation.chance import COLUMNS, SETTING, find_chance, find_constant, rate_chance
+from emoadapt.reporting.measures import list_main_metrics
+from emoadapt.storage.frames import read_frame
 
 CHANCE = (
     "chance: what needs no learning, on the same test clips: the better one of a uniform guess and of always naming the most frequent class; "
@@ -29,6 +34,24 @@ def find_levels(confusion: pl.DataFrame) -> pl.DataFrame:
         confusion: CONFUSION rows.
     """
     return find_chance(confusion) if confusion.height else pl.DataFrame(schema=COLUMNS)
+
+
+def find_dev_levels(study: Study, splits: Mapping[str, Sequence[Path]]) -> dict[str, float | None]:
+    """Chance level of what a task is judged by, on its development clips of all folds together.
+
+    Args:
+        study: the configuration.
+        splits: task -> its SPLITS tables.
+    """
+    return {task: _find_dev_level(study, task, paths) for task, paths in splits.items()}
+
+
+def _find_dev_level(study: Study, task: str, paths: Sequence[Path]) -> float | None:
+    of_classes, of_attributes = list_main_metrics()
+    if not study.tasks[task].classes:
+        return find_constant(of_attributes)
+    labels = read_frame(paths, schema.SPLITS, ["utterance_id", "split", "label"]).filter(split="dev")["label"]
+    return rate_chance(of_classes, tuple(int((labels == name).sum()) for name in study.tasks[task].classes))
 
 
 def add_chance(tidy: pl.DataFrame, levels: pl.DataFrame, metric: str | None = None) -> pl.DataFrame:

@@ -113,7 +113,7 @@ def _draw_matrix(axis: Axes, counts: NDArray[np.float64], classes: tuple[str, ..
                 fontsize=8,
             )
             axis.text(
-                guess, true + 0.24, _show_count(counts[true, guess]), ha="center", va="center", color=ink, fontsize=6
+                guess, true + 0.24, _show_count(counts[true, guess]), ha="center", va="center", color=ink, fontsize=7
             )
     names = [shorten(name) for name in classes]
     axis.set_xticks(range(len(classes)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)

@@ -179,6 +179,8 @@ def test_axe_finds_nothing_serious(open_page, scheme):
     page = open_page(color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details.page').forEach(function (one, place) { one.open = place < 2; })")
     page.wait_for_function("document.querySelectorAll('.drawn > *').length > 0")
+    # A few rows of each table hold all kinds of cells.
+    page.evaluate("document.querySelectorAll('tbody tr:nth-child(n+5)').forEach(function (row) { row.remove(); })")
     # What a colour scheme changes is contrast: all other rules are asked once.
     options = {} if scheme == "light" else {"runOnly": ["color-contrast"]}
     found = Axe().run(page, options=options).response["violations"]

@@ -36,7 +36,7 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.addresses += [(tag, values[name]) for name in ("src", "href", "action", "data") if name in values]
         self.ids += [values["id"]] if "id" in values else []
-        if tag not in ("meta", "img", "br", "link", "input"):
+        if tag not in ("meta", "img", "br", "link", "input", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
