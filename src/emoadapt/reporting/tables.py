@@ -108,7 +108,7 @@ def write_tables(
     footnotes = _Footnotes(study, inputs, said)
     out.mkdir(parents=True, exist_ok=True)
     for name in table_names(study, [name for name in OPTIONAL if name in tables]):
-        notes = footnotes.list(name, tables[name])
+        notes = footnotes.collect(name, tables[name])
         write_text(out / f"{name}.csv", format_frame(tables[name]))
         write_text(out / f"{name}.md", _to_markdown(present_whole(name, tables[name])) + print_footnotes(notes))
         if notes:
@@ -190,7 +190,7 @@ class _Footnotes:
         self.said = list_choice_notes(said.get("choices", pl.DataFrame(schema=COLUMNS)))
         self.said |= list_teaching_notes(said.get("teaching", pl.DataFrame(schema=teaching_columns)))
 
-    def list(self, name: str, tidy: pl.DataFrame) -> list[str]:
+    def collect(self, name: str, tidy: pl.DataFrame) -> list[str]:
         """Footnotes of a table."""
         study = self.study
         notes = select_footnotes(tidy, self.leaks) + _say_methods(study, tidy) + _say_chance(tidy)

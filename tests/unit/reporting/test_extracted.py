@@ -59,7 +59,7 @@ def test_the_page_shows_what_was_extracted_and_no_empty_section(folder):
     assert '<td class="number">1.00</td>' in section, "hours of audio"
     assert [
         name
-        for name in ("results", "classes", "data", "stage-1", "runs", "predict")
+        for name in ("results", "classes", "data", "stage-1", "runs", "predict", "weights")
         if f'<section id="{name}">' in text
     ] == []
     assert "How to read these numbers" not in text and "data:image/svg" in text, "the picture of the quarantine"
