@@ -1,4 +1,5 @@
 from pathlib import Path
+import atexit
 import logging
 import sys
 
@@ -136,9 +137,16 @@ onstart:
 
 
 onsuccess:
-    print(
-        "The report: results/report/index.html   tables: results/tables/   figures: results/figures/"
-    )
+    # Not where single files were asked for.
+    if any(job.rule.name == "report" for job in workflow.dag.jobs):
+        print(
+            "The report: results/report/index.html   tables: results/tables/   figures: results/figures/"
+        )
+        from emoadapt.reporting.kept import announce_best
+
+        # At the exit of the process, below what Snakemake prints last.
+        if lines := list(announce_best(STUDY, Path("results"))):
+            atexit.register(print, *lines, sep="\n")
 
 
 # What the failed job said of it is lost with its log, which lies on the same disk.

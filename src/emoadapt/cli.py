@@ -796,4 +796,4 @@ def report(tables: Output, figures: Output, page: Output, made: Made = None) -> 
     read = _claim(origin, made)
     versions = origins.collect_versions(origins.refuse_others(origin.list_inputs()))
     word_errors = next(iter(read["word_errors"]), None)
-    write_all(origins.study, Path("results"), tables, figures, page, word_errors, versions)
+    write_all(origins.study, Path("results"), tables, figures, page, word_errors, versions, read["features"])

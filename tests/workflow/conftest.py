@@ -66,7 +66,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def run_demo(root: Path) -> None:
     """Run the default study in a fresh copy; then nothing is left to do."""
     project = copy_sources(root)
-    assert "The report: results/report/index.html" in project.run(configfile=None)
+    said = project.run(configfile=None)
+    assert "The report: results/report/index.html" in said
+    assert "emoadapt predict results/classifiers/emotions recording.wav" in said
     assert project.jobs(configfile=None) == set()
 
 

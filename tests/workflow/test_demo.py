@@ -41,3 +41,13 @@ def test_the_report_says_untrained_and_synthetic_first(demo: Project) -> None:
     body = page[page.index("<body") :]
     assert 0 < body.lower().index("untrained") < body.index("<table")
     assert "wav2vec2_tiny" in body
+
+
+def test_the_best_classifier_lies_in_one_place(demo: Project) -> None:
+    """It is a link to the kept run of the model with the highest mean on development parts, of all training clips."""
+    link = demo.root / "results/classifiers/emotions"
+    assert link.is_symlink() and (link / "contents.json").is_file()
+    assert link.resolve().name.startswith("emotions.wav2vec2_tiny.") and ".full." in link.resolve().name
+    page = (demo.root / "results/report/index.html").read_text()
+    assert "emoadapt predict results/classifiers/emotions recording.wav" in page
+    assert f"/{link.resolve().name}</code>" in page

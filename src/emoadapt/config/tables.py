@@ -49,6 +49,7 @@ TAKEN = (
     "objectives",
     "teaching",
     "word_errors",
+    "extracted",
     "quarantine",
     "quarantine_rows",
     "confusion",

@@ -13,6 +13,7 @@ the optional literals
 * `CENTRED = True`: resampling inflates it, so that its bootstrap draws are centred on the observed value;
 * `ORDER`: its place in tables, small ones first; a task is judged by the first of its question;
 * `DIGITS`: decimals in tables, 3 by default;
+* `CHANCE`: of attributes, its value where a model always answers the same. Of classes it is computed (`evaluation.chance`);
 
 and a function `score`. Its arguments depend on the question:
 
@@ -53,6 +54,7 @@ class Metric:
         centred: whether bootstrap draws are centred on the observed value.
         order: place in tables.
         digits: decimals in tables.
+        chance: of attributes, its value for a constant answer; None = not known.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Metric:
     centred: bool = False
     order: int = 1000
     digits: int = 3
+    chance: float | None = None
 
     def load(self) -> Callable[..., Any]:
         """Its function."""
@@ -96,7 +99,7 @@ def read_metric(name: str) -> Metric:
         raise ConfigError(f"metric {name}: QUESTION is {found['QUESTION']!r}; write one of {known}")
     optional = {
         key: value
-        for key in ("per_class", "centred", "order", "digits")
+        for key in ("per_class", "centred", "order", "digits", "chance")
         if (value := read_declaration("metrics", name, key.upper())) is not None
     }
     return Metric(name, *found.values(), **optional)

@@ -13,6 +13,7 @@ LABEL = "CCC"
 LOWER_IS_BETTER = False
 RANGE = (-1.0, 1.0)
 ORDER = 1
+CHANCE = 0.0
 
 
 def score(predicted: Array, true: Array, weights: NDArray[np.generic] | None = None) -> Array:

@@ -16,6 +16,7 @@ LABEL = "Pearson's r"
 LOWER_IS_BETTER = False
 RANGE = (-1.0, 1.0)
 ORDER = 2
+CHANCE = 0.0
 
 
 def score(predicted: Array, true: Array, weights: NDArray[np.generic]) -> Array:

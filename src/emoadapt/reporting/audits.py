@@ -16,9 +16,9 @@ from emoadapt.reporting.style import (
     model_of,
     number,
     spread,
+    state_weights,
     subset_key,
     subset_name,
-    weights_of,
 )
 from emoadapt.study.nodes import Model
 
@@ -87,7 +87,7 @@ def _average(study: Study, frame: pl.DataFrame, keys: list[str], **more: pl.Expr
         n=pl.col("n_all").max(),
         **more,
     )
-    weights = pl.Series("weights", [weights_of(study, name) for name in averaged["backbone"]], dtype=pl.String)
+    weights = pl.Series("weights", [state_weights(study, name) for name in averaged["backbone"]], dtype=pl.String)
     return sort_settings(study, averaged.with_columns(weights))
 
 

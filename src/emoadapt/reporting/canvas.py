@@ -73,10 +73,19 @@ def save_figure(figure: Figure, out: Path, name: str) -> None:
             figure.savefig(part, format=kind, dpi=144, metadata=entries)
 
 
+_NOTE = "note-instead-of-a-figure"
+"""Name of the sentence in the SVG of `save_note`."""
+
+
+def is_note(path: Path) -> bool:
+    """Whether an SVG is one of `save_note`."""
+    return f'id="{_NOTE}"' in path.read_text(encoding="utf-8")
+
+
 def save_note(out: Path, name: str, sentence: str) -> None:
     """A figure that says why there is nothing to see."""
     with new_figure(7, 0.8) as figure:
-        figure.text(0.02, 0.5, sentence, va="center")
+        figure.text(0.02, 0.5, sentence, va="center", gid=_NOTE)
         save_figure(figure, out, name)
 
 

@@ -12,7 +12,7 @@ from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.data.vectors import find_small_groups
 from emoadapt.reporting.runs import list_batches
-from emoadapt.reporting.style import listing, subset_name
+from emoadapt.reporting.style import listing, state_weights, subset_name
 from emoadapt.storage.frames import read_frame
 from emoadapt.study.nodes import Model
 from emoadapt.tasks.targets import describe_target, list_readers
@@ -22,6 +22,7 @@ COLUMNS = {
     **dict.fromkeys(("times", "trainings", "tried"), pl.Int64),
     "score": pl.Float64,
     "chosen_by": pl.String,
+    "weights": pl.String,
 }
 """Columns of the table `choices`. `score`: mean over the trainings that chose the combination."""
 NAMED = 3
@@ -45,7 +46,7 @@ def build_choices(study: Study, splits: Mapping[str, Sequence[Path]], results: P
         tried = read_frame(paths, schema.CURVES).filter(part="choice")
         base = {"task": setting.task, "subset": setting.subset, **setting.model._asdict()}
         base |= {"trainings": tried["run"].n_unique(), "tried": tried["epoch"].n_unique()}
-        base["chosen_by"] = name_chooser(settings)
+        base |= {"chosen_by": name_chooser(settings), "weights": state_weights(study, setting.model.backbone)}
         chosen = tried.filter("best").group_by("epoch", "metric").agg(times=pl.len(), score=pl.col("value").mean())
         for _, name, times, score in chosen.sort(["times", "epoch"], descending=[True, False]).iter_rows():
             rows.append({**base, "combination": name, "times": times, "score": score})

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from emoadapt.config import Study
 from emoadapt.reporting.audits import sort_settings
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels
+from emoadapt.reporting.levels import draw_level
 from emoadapt.reporting.panels import split_backbones, split_models
 from emoadapt.reporting.style import label_line, mark_of, subset_key, subset_name
 
@@ -132,4 +133,5 @@ def _draw_coverage(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
         )
     axis.set_xlim(0, 1)
     axis.set_ylim(top=1.02)
+    draw_level(axis, frame)
     axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from emoadapt.config import Study
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
 from emoadapt.reporting.learned import BASELINES, choose_score
+from emoadapt.reporting.levels import draw_level
 from emoadapt.reporting.measures import label_metric, list_main_metrics
 from emoadapt.reporting.panels import MODEL, split_models
 from emoadapt.reporting.style import (
@@ -53,10 +55,15 @@ def draw_adaptation(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
 
 
 def _arrange_metrics(found: set[str], objectives: list[str]) -> list[list[str]]:
-    """Losses, then scores (`ccc_<objective>`, `accuracy_<objective>`), each below the loss of its objective; empty where there is none."""
+    """Losses, then scores (`ccc_<objective>`, `accuracy_<objective>`), each below the loss of its objective; empty where there is none.
+
+    A run of one objective has one loss: the score then stands beside it.
+    """
     chosen = {objective: choose_score(found, objective) for objective in objectives if objective}
     scores = {objective: metric for objective, metric in chosen.items() if metric}
     losses = [f"loss_{objective}" if objective else "loss" for objective in objectives]
+    if not found.intersection(losses[1:]):
+        return [["loss", *(scores.get(objective, "") for objective in objectives[1:])]]
     return [losses, [scores.get(objective, "") for objective in objectives]] if scores else [losses]
 
 
@@ -91,8 +98,18 @@ def _draw_curve(axis: Axes, frame: pl.DataFrame, baseline: pl.DataFrame) -> None
     _name_ends(axis, ends)
 
 
-def draw_finetuning(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None:
-    """Stage 2: development score over epochs, a panel per task and model; thin lines are runs, the thick one their mean."""
+def draw_finetuning(
+    study: Study, frame: pl.DataFrame, out: Path, name: str, levels: Mapping[str, float | None]
+) -> None:
+    """Stage 2: development score over epochs, a panel per task and model; thin lines are runs, the thick one their mean.
+
+    Args:
+        study: the configuration.
+        frame: CURVES rows.
+        out: folder to write to.
+        name: of the figure.
+        levels: task -> chance level on its development clips.
+    """
     frame = _split_names(frame.filter(pl.col("metric").is_in(list_main_metrics()), stage="stage2", part="dev"))
     if frame.is_empty():
         return save_note(out, name, "There is no training curve of Stage 2.")
@@ -107,6 +124,7 @@ def draw_finetuning(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
         axes = split_panels(figure, len(panels), columns, sharey=True)
         for axis, ((task, backbone), part) in zip(axes, panels, strict=True):
             _draw_runs(study, axis, part)
+            draw_level(axis, pl.DataFrame({"chance": [levels.get(task)]}, schema={"chance": pl.Float64}))
             note = " (descriptors)" if is_vector(study, backbone) else ""
             axis.set_title(f"{task}, {subset_name(part['subset'][0])}\n{mark_provenance(study, backbone)}{note}")
             axis.set_xlabel("epoch")

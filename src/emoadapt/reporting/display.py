@@ -35,6 +35,38 @@ def present_table(name: str, tidy: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame({column: [str(row.get(column, "–")) for row in rows] for column in columns})
 
 
+def present_chance(name: str, tidy: pl.DataFrame) -> pl.DataFrame:
+    """Chance levels of a table with scores, a row for each task and test set, with columns of `present_table`.
+
+    The level of a test set is a mean over the models, which may have been tested on different clips.
+    """
+    if "chance" not in tidy.columns or tidy["chance"].null_count() == tidy.height:
+        return pl.DataFrame()
+    rows = []
+    for _, part in tidy.group_by("task", "test_corpus", maintain_order=True):
+        place = _setting(part.row(0, named=True))["task"] if "corpus" in tidy.columns else part["task"][0]
+        row = {"task": place, "tested on": part["test_corpus"][0], "model": CHANCE_NAME}
+        keys = ["metric"] if "corpus" in tidy.columns else ["label"]
+        levels = part.group_by(keys, maintain_order=True).agg(pl.col("chance").mean()).drop_nulls()
+        digits = 3 if "corpus" in tidy.columns else 2
+        shown = {
+            label_metric(key) if keys == ["metric"] else key: number(level, digits) for key, level in levels.iter_rows()
+        }
+        rows.append(row | shown)
+    columns = present_table(name, tidy).columns
+    return pl.DataFrame({column: [str(row.get(column, "–")) for row in rows] for column in columns})
+
+
+CHANCE_NAME = "chance"
+"""What a row of chance levels is called."""
+
+
+def present_whole(name: str, tidy: pl.DataFrame) -> pl.DataFrame:
+    """A table for readers with its chance levels below it."""
+    shown, levels = present_table(name, tidy), present_chance(name, tidy)
+    return shown if levels.is_empty() else pl.concat([shown, levels])
+
+
 def _setting(row: Row) -> Row:
     place = (
         row["task"]
@@ -177,6 +209,26 @@ def _present_data(tidy: pl.DataFrame) -> list[Row]:
     return _align(rows, ("split by", "labels", "left out"))
 
 
+def _present_extracted(tidy: pl.DataFrame) -> list[Row]:
+    """One row per feature and corpus."""
+    return [
+        {
+            "feature": row["feature"],
+            "corpus": row["corpus"],
+            "what it is": row["holds"],
+            "computed by": row["computed_by"],
+            "clips": f"{row['clips']:,}",
+            "have it": f"{row['ok']:,}",
+            "of them with a note": f"{row['noted']:,}",
+            "absent": f"{row['absent']:,}",
+            "failed": f"{row['failed']:,}",
+            "hours of audio": "–" if row["seconds"] is None else f"{row['seconds'] / 3600:.2f}",
+            "folder": row["folder"],
+        }
+        for row in tidy.iter_rows(named=True)
+    ]
+
+
 def _present_stage1(tidy: pl.DataFrame) -> list[Row]:
     """One row per adaptation and test set."""
 
@@ -228,6 +280,7 @@ def _present_choices(tidy: pl.DataFrame) -> list[Row]:
             "task": row["task"],
             "training clips": subset_name(row["subset"]),
             "model": str(model_of(row)),
+            "weights": row["weights"],
             "chosen": row["combination"],
             "times": f"{row['times']} of {row['trainings']}",
             "among": f"{row['tried']} combinations",
@@ -245,7 +298,8 @@ def _present_teaching(tidy: pl.DataFrame) -> list[Row]:
     for _, part in tidy.group_by(keys, maintain_order=True):
         first = part.row(0, named=True)
         base = {"task": first["task"], "training clips": subset_name(first["subset"])}
-        base |= {"student": str(model_of(first)), "teacher": first["teacher"], "trainings": f"{first['trainings']}"}
+        base |= {"student": str(model_of(first)), "weights": first["weights"], "teacher": first["teacher"]}
+        base["trainings"] = f"{first['trainings']}"
         found = {name: values for name, *values in part.select("measure", "mean", "std", "paper_mean").iter_rows()}
         shown = {name: _show_measure(name, *found[name]) if name in found else "–" for name in measures}
         rows.append(base | {_label_measure(name): text for name, text in shown.items()})
@@ -312,6 +366,7 @@ _MAKERS: dict[str, Callable[[pl.DataFrame], list[Row]]] = {
     "stage1_data": _present_stage1,
     "objectives": lambda tidy: [describe_learned(row) for row in tidy.iter_rows(named=True)],
     "word_errors": _present_word_errors,
+    "extracted": _present_extracted,
     "choices": _present_choices,
     "teaching": _present_teaching,
     "quarantine": _present_quarantine,

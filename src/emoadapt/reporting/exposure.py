@@ -112,7 +112,7 @@ def leak_footnotes(study: Study, leaks: pl.DataFrame) -> dict[str, list[str]]:
 
 
 def select_footnotes(tidy: pl.DataFrame, notes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Footnotes of a table: those of the tasks in it, if it is about models.
+    """Footnotes of a table: those of the tasks in it, if it is about models. They name their task where there are several in the study.
 
     Args:
         tidy: a table as written to CSV.
@@ -121,7 +121,7 @@ def select_footnotes(tidy: pl.DataFrame, notes: Mapping[str, Sequence[str]]) -> 
     if not {"task", "backbone"} <= set(tidy.columns):
         return []
     tasks = tidy["task"].unique(maintain_order=True)
-    several = len(tasks) > 1
+    several = len(notes) > 1
     return [f"{task}: {note}" if several else note for task in tasks for note in notes.get(task, [])]
 
 

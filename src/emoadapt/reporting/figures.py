@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_
 from emoadapt.reporting.confidence import draw_reliability, draw_selective
 from emoadapt.reporting.curves import draw_adaptation, draw_finetuning
 from emoadapt.reporting.display import STATUS_WORDS
+from emoadapt.reporting.inputs import ReportInputs
+from emoadapt.reporting.levels import add_chance, draw_level, find_dev_levels, find_levels
 from emoadapt.reporting.matrices import draw_confusion, draw_per_class
 from emoadapt.reporting.measures import label_metric, list_main_metrics
 from emoadapt.reporting.panels import split_backbones, split_models
@@ -54,59 +56,41 @@ def figure_names(study: Study) -> list[str]:
     return [*names, "quarantine"]
 
 
-def write_figures(
-    study: Study,
-    metrics: list[Path],
-    confusion: list[Path],
-    comparisons: list[Path],
-    curves: list[Path],
-    run_curves: list[Path],
-    quarantine: Path,
-    out: Path,
-    audits: Mapping[str, Sequence[Path]] | None = None,
-) -> None:
+def write_figures(study: Study, inputs: ReportInputs, out: Path) -> None:
     """Write `out/<figure>.svg` and `out/<figure>.png` for every name of `figure_names`.
 
     Args:
         study: the configuration.
-        metrics: METRICS table of each task.
-        confusion: CONFUSION table of each task.
-        comparisons: COMPARISONS table of each task.
-        curves: CURVES tables of Stage 1.
-        run_curves: CURVES tables of the fine-tuning runs on the largest training set of each task.
-        quarantine: QUARANTINE table.
+        inputs: tables to read.
         out: folder to write to.
-        audits: `reliability` and `coverage` -> tables of that kind, one of each task.
 
     Raises:
         DataError: a table is missing or of another schema.
     """
     out.mkdir(parents=True, exist_ok=True)
-    measured = read_frame(metrics, schema.METRICS)
-    compared = keep_main(read_frame(comparisons, schema.COMPARISONS))
+    confusion = read_frame(inputs.confusion, schema.CONFUSION)
+    chance = find_levels(confusion)
+    measured = read_frame(inputs.metrics, schema.METRICS)
+    compared = add_chance(keep_main(read_frame(inputs.comparisons, schema.COMPARISONS)), chance)
+    judged = compared.filter(pl.col("metric").is_in(list_main_metrics()))
     distances = average_runs(study, measured.filter(metric="cosine_distance"))
+    curves, run_curves = (read_frame(paths, schema.CURVES) for paths in (inputs.curves, inputs.run_curves))
+    reliability = read_frame(inputs.audits.get("reliability", []), schema.RELIABILITY)
+    coverage = add_chance(read_frame(inputs.audits.get("coverage", []), schema.COVERAGE), chance, metric="accuracy")
+    dev = find_dev_levels(study, inputs.splits)
+    quarantine = count_quarantine(read_frame([inputs.quarantine], schema.QUARANTINE))
     drawers: dict[str, Callable[[str], None]] = {
-        "results": lambda name: _draw_intervals(
-            study, compared.filter(pl.col("metric").is_in(list_main_metrics())), out, name
-        ),
+        "results": lambda name: _draw_intervals(study, judged, out, name),
         "f1_bias": lambda name: _draw_intervals(study, compared.filter(metric="f1_bias"), out, name),
-        "low_resource": lambda name: _draw_sizes(
-            study, compared.filter(pl.col("metric").is_in(list_main_metrics())), out, name
-        ),
+        "low_resource": lambda name: _draw_sizes(study, judged, out, name),
         "cosine_distance": lambda name: _draw_sizes(study, distances, out, name),
-        "per_class_f1": lambda name: draw_per_class(study, measured.filter(metric="f1"), out, name),
-        "reliability": lambda name: draw_reliability(
-            study, read_frame((audits or {}).get("reliability", []), schema.RELIABILITY), out, name
-        ),
-        "selective": lambda name: draw_selective(
-            study, read_frame((audits or {}).get("coverage", []), schema.COVERAGE), out, name
-        ),
-        "confusion": lambda name: draw_confusion(study, read_frame(confusion, schema.CONFUSION), out, name),
-        "training_curves": lambda name: draw_adaptation(study, read_frame(curves, schema.CURVES), out, name),
-        "finetuning_curves": lambda name: draw_finetuning(study, read_frame(run_curves, schema.CURVES), out, name),
-        "quarantine": lambda name: _draw_quarantine(
-            count_quarantine(read_frame([quarantine], schema.QUARANTINE)), out, name
-        ),
+        "per_class_f1": lambda name: draw_per_class(study, add_chance(measured.filter(metric="f1"), chance), out, name),
+        "reliability": lambda name: draw_reliability(study, reliability, out, name),
+        "selective": lambda name: draw_selective(study, coverage, out, name),
+        "confusion": lambda name: draw_confusion(study, confusion, out, name),
+        "training_curves": lambda name: draw_adaptation(study, curves, out, name),
+        "finetuning_curves": lambda name: draw_finetuning(study, run_curves, out, name, dev),
+        "quarantine": lambda name: _draw_quarantine(quarantine, out, name),
     }
     for name in figure_names(study):
         drawers[name](name)
@@ -128,12 +112,13 @@ def _draw_intervals(study: Study, frame: pl.DataFrame, out: Path, name: str) -> 
     """Mean and bootstrap interval of every setting, one row each, grouped by training clips."""
     if frame.is_empty():
         return save_note(out, name, "There is no result to draw.")
-    panels = [(title, _rows_of_panel(study, part)) for title, part in _panels(study, frame)]
-    heights = [len(rows) + 1.6 for _, rows in panels]
+    panels = [(title, part, _rows_of_panel(study, part)) for title, part in _panels(study, frame)]
+    heights = [len(rows) + 1.6 for *_, rows in panels]
     with new_figure(8.6, 0.25 * sum(heights) + 0.7) as figure:
         axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
-        for axis, (title, rows) in zip(axes, panels, strict=True):
+        for axis, (title, part, rows) in zip(axes, panels, strict=True):
             _draw_forest(study, axis, rows)
+            draw_level(axis, part, vertical=True)
             axis.set_title(title)
             axis.tick_params(labelbottom=True)
         measured = " or ".join(label_metric(metric) for metric in frame["metric"].unique(maintain_order=True))
@@ -196,6 +181,7 @@ def _draw_sizes(study: Study, frame: pl.DataFrame, out: Path, name: str) -> None
         axes = split_panels(figure, len(panels), columns)
         for axis, (title, part) in zip(axes, panels, strict=True):
             _draw_size_lines(study, axis, part)
+            draw_level(axis, part)
             axis.set_title(title)
             axis.set_ylabel(label_metric(part["metric"][0]))
         save_figure(figure, out, name)

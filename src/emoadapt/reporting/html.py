@@ -16,23 +16,27 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from emoadapt.config import Study
 from emoadapt.config.places import Places
 from emoadapt.errors import DataError
+from emoadapt.reporting.canvas import is_note
 from emoadapt.reporting.declared import Declared, declared_names, read_declared
-from emoadapt.reporting.display import present_table
+from emoadapt.reporting.display import present_chance, present_table
 from emoadapt.reporting.figures import figure_names
+from emoadapt.reporting.kept import Models, explain_none, write_command
 from emoadapt.reporting.notices import (
     describe_left_out,
     describe_partitions,
     list_copies,
     list_exposures,
+    list_few_runs,
     list_gaps,
+    list_lone_answers,
     list_mixed_versions,
     list_notices,
 )
 from emoadapt.reporting.pages import Page, encode_pages, page_id
-from emoadapt.reporting.style import is_one_tailed, model_of, name_test, spread
+from emoadapt.reporting.style import is_one_tailed, model_of, name_model, name_test, spread, subset_name
 from emoadapt.reporting.summary import summarise_results
 from emoadapt.reporting.tables import OPTIONAL, read_tidy, table_names
-from emoadapt.reporting.weights import describe_weights
+from emoadapt.reporting.weights import describe_models, describe_weights
 from emoadapt.storage.texts import describe_claim, write_claimed
 from emoadapt.study.nodes import DEFAULT, Model
 
@@ -43,13 +47,15 @@ SHOWN_SENTENCES = 8
 FILTER_FROM = 12
 """Rows above which a table has a box to filter it."""
 
+WIDE = 9
+"""Columns above which a table is wide."""
+
 _CONSTANT = (
     "task",
     "tested on",
     "training clips",
     "n test",
     "runs",
-    "weights",
     "split",
     "split by",
     "labels",
@@ -64,6 +70,8 @@ _READ_INTERVAL = (
     "Overlapping lines do not settle a comparison, since original and adapted are tested on the same utterances: "
     "see the difference in the table."
 )
+
+_READ_CHANCE = " Dotted: chance, what needs no learning."
 
 # section: (heading, tables, figures, introduction)
 _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
@@ -87,6 +95,11 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
         "Mean cosine distance between the pooled embeddings of a fine-tuned model and of its own starting point.",
     ),
     "cross-corpus": ("Cross-corpus", ("cross_corpus",), (), "Tested on corpora that the models were never trained on."),
+    "extracted": (
+        "What was extracted", ("extracted",), (),
+        "Features that the study wants for themselves. A shard is a Parquet file with a row for each clip; a row that is not ok has no values "
+        "and states the reason.",
+    ),
     "stage-1": (
         "Stage-1 training", ("objectives",), ("training_curves",),
         "How well the objectives were learned from unlabelled clips. Scores are of held-out clips, before training and at the kept epoch. "
@@ -115,9 +128,11 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
 }  # fmt: skip
 
 _READ_FIGURE = {
-    "results": _READ_INTERVAL,
-    "f1_bias": _READ_INTERVAL + " Further left is better here.",
-    "low_resource": "Left to right, more labelled clips; a line above another is better; vertical bars are bootstrap intervals over test clips.",
+    "results": _READ_INTERVAL + _READ_CHANCE,
+    "f1_bias": _READ_INTERVAL
+    + " Further left is better here; a guess (dotted) is even too, so that a small bias alone is no merit.",
+    "low_resource": "Left to right, more labelled clips; a line above another is better; vertical bars are bootstrap intervals over test clips."
+    + _READ_CHANCE,
     "per_class_f1": "Each row is a class; further right is better; the bars are ± one standard deviation over all runs, cut at 0 and 1.",
     "reliability": "Points on the dashed line are right as often as they say; below it the model is too sure of itself. The larger a point, "
     "the more test clips it stands for; runs are pooled, and confidences that hardly a clip has are not drawn.",
@@ -129,7 +144,7 @@ _READ_FIGURE = {
     "training line (dashed) falls means overfitting. Below them, on held-out clips, CCC and accuracy: higher is better, and a CCC near 0 "
     "means that nothing was learned, as does an accuracy on the dotted line, the share of the most frequent class. Epoch 0 is before training; the orange point is the epoch whose weights were kept.",
     "finetuning_curves": "Macro-F1 on the development part at the largest training set: thin lines are runs, the thick one is their "
-    "mean, points are the epochs whose weights were tested. Points at the right edge hint that training ended too early; jumping lines mean "
+    "mean, points are the epochs whose weights were tested. With folds, each fold of a run has a line. Points at the right edge hint that training ended too early; jumping lines mean "
     "that the choice of the epoch is a matter of luck.",
     "quarantine": "Longer bars mean more clips set aside; orange ones could not be read, blue ones lack the modality, "
     "grey ones were kept and have a note.",
@@ -140,7 +155,7 @@ _TABLE_TITLES = {
     "f1_bias": "F1 bias", "cosine_distance": "Cosine distance", "cross_corpus": "Scores on other corpora", "data": "Utterances and speakers",
     "fairness": "Sexes and speakers", "calibration": "Calibration and selective accuracy", "leaks": "What was looked for, and found",
     "stage1_data": "Stage 1, and what it used of the test sets", "objectives": "Objectives on held-out clips", "word_errors": "Word errors",
-    "choices": "Combinations chosen", "teaching": "What students were taught, and their teachers on the training clips",
+    "extracted": "Features by corpus", "choices": "Combinations chosen", "teaching": "What students were taught, and their teachers on the training clips",
     "quarantine": "Counts by reason", "quarantine_rows": "Every clip and reason",
 }  # fmt: skip
 
@@ -152,6 +167,7 @@ def write_report(
     provenance: Mapping[str, Any],
     out: Path,
     pages: Sequence[Page] = (),
+    models: Models | None = None,
 ) -> None:
     """Write the self-contained report.
 
@@ -160,20 +176,23 @@ def write_report(
         tables: folder written by `write_tables`; `<table>.notes.json`, where there is one, holds a list of footnotes.
         figures: folder written by `write_figures`.
         provenance: what computed the results; every entry is shown, mappings as tables (`versions`, `code`, ...) and
-            the rest as text. `licences` (source of weights -> licence) and `checksums` (name of weights -> what names their
+            the rest as text. `making` also stands at the head. `licences` (source of weights -> licence) and `checksums` (name of weights -> what names their
             content) are shown beside the weights instead. Of absolute paths only the last part is shown.
         out: HTML file to write.
         pages: from `collect_pages`.
+        models: from `list_models`; None: nothing is said of models on disk.
 
     Raises:
         DataError: a table or figure is missing.
     """
     names = table_names(study, [name for name in OPTIONAL if (tables / f"{name}.csv").is_file()])
     anchors = {page["id"] for page in pages}
+    results = [read_tidy(tables / f"{name}.csv") for name in ("results", "cross_corpus")]
     shown = {name: _prepare_table(name, _find(tables / f"{name}.csv"), anchors) for name in names}
     pictures = dict.fromkeys([*figure_names(study), *declared_names(study)])
-    images = {name: _embed(_find(figures / f"{name}.svg")) for name in pictures}
+    images = {name: _embed(path) for name in pictures if not is_note(path := _find(figures / f"{name}.svg"))}
     beside = ("licences", "checksums")
+    making = provenance.get("making", {})
     hide = Places(study).hide
     folder = Path(__file__).parent
     script = (folder / "report.js").read_text(encoding="utf-8")
@@ -183,7 +202,11 @@ def write_report(
         notices=hide(
             [*_collect_notices(study, tables), *list_mixed_versions(provenance.get("versions", {}))],
         ),
-        summary=summarise_results(study, *_read_tidy(tables, "results", "cross_corpus")),
+        making=making,
+        models=describe_models(study),
+        best=[] if models is None else _describe_best(study, models),
+        adapted=[] if models is None else [folder.as_posix() for folder in models.adapted],
+        summary=summarise_results(study, *results),
         shown_sentences=SHOWN_SENTENCES,
         filter_from=FILTER_FROM,
         left_out=hide(study.left_out),
@@ -197,9 +220,11 @@ def write_report(
         ),
         pages=_group_pages(pages),
         pages_json=encode_pages(pages),
-        n_runs=sum(len(runs.split()) for page in pages for _, runs in page["files"]),
+        contents=_count_contents(study, sum(len(page["tests"][0]["runs"]) for page in pages)),
         weights=hide(describe_weights(study, *(provenance.get(name, {}) for name in beside))),
-        provenance={name: _tidy_entry(hide(value)) for name, value in provenance.items() if name not in beside},
+        provenance={
+            name: _tidy_entry(hide(value)) for name, value in provenance.items() if value and name not in beside
+        },
         confidence=f"{100 * study.report.confidence:g}",
         style=(folder / "report.css").read_text(encoding="utf-8"),
         script=script,
@@ -207,6 +232,22 @@ def write_report(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     write_claimed(out, text)
+
+
+def _count_contents(study: Study, runs: int) -> str:
+    """What there is of a study, counted, without what it lacks. A run has the folds of its partition together."""
+    counts = {
+        "corpora": len(study.corpora),
+        "features for themselves": len(study.features.also),
+        "tasks": len(study.tasks),
+    }
+    counts |= {"backbones": len(study.backbones), "adaptations": len(study.adaptations), "runs": runs}
+    one = {"corpora": "corpus", "features for themselves": "feature for itself"}
+    return ", ".join(
+        f"{count:,} {one.get(name, name.removesuffix('s')) if count == 1 else name}"
+        for name, count in counts.items()
+        if count
+    )
 
 
 def _load_template(folder: Path) -> Template:
@@ -222,19 +263,32 @@ def _load_template(folder: Path) -> Template:
 
 def _collect_notices(study: Study, tables: Path) -> list[str]:
     """Sentences at the head of the report."""
-    per_class, cross, data, stage1, leaks = _read_tidy(
-        tables, "per_class_f1", "cross_corpus", "data", "stage1_data", "leaks"
-    )
+    names = ("results", "per_class_f1", "cross_corpus", "data", "stage1_data", "leaks")
+    results, per_class, cross, data, stage1, leaks = (read_tidy(tables / f"{name}.csv") for name in names)
     return [
         *list_notices(study),
         *list_gaps(per_class, cross, data, study),
+        *list_lone_answers(per_class),
+        *list_few_runs(results),
         *list_exposures(stage1, data),
         *list_copies(leaks),
     ]
 
 
-def _read_tidy(tables: Path, *names: str) -> list[pl.DataFrame]:
-    return [read_tidy(tables / f"{name}.csv") for name in names]
+def _describe_best(study: Study, models: Models) -> list[dict[str, str]]:
+    """Of each task the command that predicts with its best classifier, which that is and why; or why there is none."""
+    return [
+        {
+            "task": task,
+            "command": write_command(task),
+            "model": f"{name_model(study, found.kept.setting.model)}, {subset_name(found.kept.setting.subset)}, run {found.kept.run}",
+            "folder": found.kept.folder.as_posix(),
+            "why": found.why,
+        }
+        if found
+        else {"task": task, "command": "", "why": explain_none(study, [task])}
+        for task, found in models.best.items()
+    ]
 
 
 def _group_pages(pages: Sequence[Page]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -282,7 +336,19 @@ def _build_sections(
         ]
         sections.append({"id": key, "heading": heading, "introduction": introduction, "blocks": blocks})
     sections.insert(1, _declared_section(declared, images))
+    _say_once(sections)
     return [section for section in sections if section["blocks"] or section["id"] == "quarantine"]
+
+
+def _say_once(sections: Sequence[dict[str, Any]]) -> None:
+    """Leave out the notes of a table that stand below an earlier one, and name that one."""
+    said: dict[str, tuple[str, str]] = {}
+    for block in (block for section in sections for block in section["blocks"]):
+        declared = block["declared"]
+        notes = block["table"]["notes"] if block["table"] else declared.footnotes if declared else []
+        block["notes"] = [note for note in notes if note not in said]
+        block["above"] = list(dict.fromkeys(said[note] for note in notes if note in said))
+        said |= {note: (block["name"], block["heading"]) for note in block["notes"]}
 
 
 _AS_PRINTED = "As printed; their weights, labels and splits may differ from those of this study."
@@ -312,7 +378,7 @@ def _table_block(name: str, tables: Mapping[str, Any], images: Mapping[str, str]
     return {**drawn, "name": name, "heading": _TABLE_TITLES.get(name, name.replace("_", " ")), "table": tables[name]}
 
 
-_NO_FIGURE = {"heading": None, "table": None, "declared": None, "image": None, "caption": ""}
+_NO_FIGURE = {"heading": None, "notes": (), "above": (), "table": None, "declared": None, "image": None, "caption": ""}
 
 
 def _figure_block(name: str, images: Mapping[str, str]) -> dict[str, Any]:
@@ -323,37 +389,85 @@ def _figure_block(name: str, images: Mapping[str, str]) -> dict[str, Any]:
 def _prepare_table(name: str, path: Path, anchors: Collection[str]) -> dict[str, Any]:
     """Columns, rows, what all rows share, how many rows were left out, and footnotes."""
     tidy = read_tidy(path)
-    frame = present_table(name, tidy)
+    frame, levels = present_table(name, tidy), present_chance(name, tidy).with_columns(pl.all().replace("–", ""))
     links = _link_pages(tidy, frame.height, anchors)
     shared = {}
     if frame.height > 1:
         constant = [c for c in frame.columns if frame[c].n_unique() == 1]
         shared = {c: frame[c][0] for c in constant if c in _CONSTANT or frame[c][0] == "–"}
         frame = frame.drop(list(shared))
-    columns = [
-        {"name": column, "numeric": _is_numeric(frame[column]), "sorted_by_value": _is_sorted_by_value(frame[column])}
-        for column in frame.columns
-    ]
+    by_task = _list_by_task(frame)
+    frame = frame.drop([name for name in _BY_TASK if by_task and name in frame.columns])
+    columns = _join_columns(frame)
     rows = [
-        [
-            {
-                "text": text,
-                "kind": "number" if column["numeric"] else "wrap" if len(text) > 48 else "",
-                "page": link if column["name"] == "model" else None,
-            }
-            for text, column in zip(row, columns, strict=True)
-        ]
-        for row, link in zip(frame.head(SHOWN_ROWS).iter_rows(), links[:SHOWN_ROWS], strict=True)
+        [_make_cell(column, row, link) for column in columns]
+        for row, link in zip(frame.head(SHOWN_ROWS).iter_rows(named=True), links[:SHOWN_ROWS], strict=True)
     ]
     return {
+        "levels": [[_make_cell(column, row, None) for column in columns] for row in levels.iter_rows(named=True)],
         "name": name,
         "file": f"results/tables/{path.name}",
         "columns": columns,
         "rows": rows,
         "shared": {c: value for c, value in shared.items() if value != "–"},
+        "by_task": by_task,
         "hidden": max(0, frame.height - SHOWN_ROWS),
         "notes": _read_notes(path.with_suffix(".notes.json")),
     }
+
+
+_BELOW = {
+    "weights": "weights",
+    "interval over test clips": "interval over test clips",
+    "its interval over test clips": "its interval",
+}
+"""Columns that stand in the cells of the column before them, and what they are called there."""
+
+
+def _join_columns(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Columns of a page: weights stand below the model in its cell, as the interval and some p-values below their value."""
+    columns: list[dict[str, Any]] = []
+    for name in frame.columns:
+        below = _BELOW.get(name, "p over runs" if name.startswith("p against ") else None)
+        if below and columns:
+            columns[-1] |= {"below": below, "second": name}
+            continue
+        numeric, valued = _is_numeric(frame[name]), _is_sorted_by_value(frame[name])
+        columns.append({"name": name, "numeric": numeric, "sorted_by_value": valued, "below": None, "second": None})
+    for column in columns:
+        # In wide tables a deviation stands below its mean.
+        column["split"] = len(columns) > WIDE and column["second"] is None
+    return columns
+
+
+def _make_cell(column: Mapping[str, Any], row: Mapping[str, str], link: str | None) -> dict[str, str | None]:
+    text = row[column["name"]]
+    below = row[column["second"]] if column["second"] else None
+    if column["split"] and column["numeric"] and " ± " in text:
+        text, below = text.split(" ± ")[0], "± " + text.split(" ± ")[1]
+    return {
+        "text": text,
+        "below": None if below == "–" else below,
+        "kind": "number" if column["numeric"] else "wrap" if len(text) > 26 else "",
+        "page": link if column["name"] == "model" else None,
+    }
+
+
+_BY_TASK = ("split", "labels")
+"""Columns that stand below a table, once for each task in it, where they have one value for each."""
+
+
+def _list_by_task(frame: pl.DataFrame) -> list[str]:
+    """What is the same in all rows of a task, in words; empty where it differs within one."""
+    names = [name for name in _BY_TASK if name in frame.columns]
+    if not names or "task" not in frame.columns:
+        return []
+    found = frame.select("task", *names).unique(maintain_order=True)
+    if found["task"].n_unique() < found.height:
+        return []
+    return [
+        f"{row['task']}: {'; '.join(f'{name}: {row[name]}' for name in names)}." for row in found.iter_rows(named=True)
+    ]
 
 
 def _link_pages(tidy: pl.DataFrame, height: int, anchors: Collection[str]) -> list[str | None]:

@@ -9,11 +9,13 @@ from typing import Any
 import polars as pl
 
 from emoadapt.config import Study
+from emoadapt.reporting.style import state_weights
 from emoadapt.study.nodes import Model
 
 COLUMNS = {
     "backbone": pl.String, "adaptation": pl.String, "objective": pl.String, "epoch": pl.Int64, "loss_before": pl.Float64,
     "loss": pl.Float64, "metric": pl.String, "before": pl.Float64, "value": pl.Float64, "without_learning": pl.Float64,
+    "weights": pl.String,
 }  # fmt: skip
 BASELINES = ("majority", "chance")
 """Scores that need no learning: the share of the most frequent class, and that of a guess."""
@@ -33,7 +35,8 @@ def build_learned(study: Study, curves: pl.DataFrame) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     for (run,), part in curves.filter(stage="stage1", part="held_out").group_by("run", maintain_order=True):
         model = Model.parse(str(run))
-        rows += _list_objectives(model, sorted(study.adaptations[model.start].objectives), part)
+        found = _list_objectives(model, sorted(study.adaptations[model.start].objectives), part)
+        rows += [row | {"weights": state_weights(study, model.backbone)} for row in found]
     return pl.DataFrame(rows, schema=COLUMNS)
 
 
@@ -71,6 +74,7 @@ def describe_learned(row: dict[str, Any]) -> dict[str, str]:
 
     return {
         "model": f"{row['backbone']}.{row['adaptation']}",
+        "weights": row["weights"],
         "objective": row["objective"],
         "kept epoch": "–" if row["epoch"] is None else str(row["epoch"]),
         "held-out loss": f"{show(row['loss_before'])} → {show(row['loss'])}",

@@ -113,7 +113,7 @@ def _draw_matrix(axis: Axes, counts: NDArray[np.float64], classes: tuple[str, ..
                 fontsize=8,
             )
             axis.text(
-                guess, true + 0.24, _show_count(counts[true, guess]), ha="center", va="center", color=ink, fontsize=6
+                guess, true + 0.24, _show_count(counts[true, guess]), ha="center", va="center", color=ink, fontsize=7
             )
     names = [shorten(name) for name in classes]
     axis.set_xticks(range(len(classes)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
@@ -170,6 +170,18 @@ def _per_class_panels(study: Study, frame: pl.DataFrame) -> list[tuple[str, pl.D
 
 def _draw_class_dots(study: Study, axis: Axes, frame: pl.DataFrame, classes: list[str]) -> None:
     models = split_models(study, frame)
+    levels = (
+        dict(frame.group_by("label", maintain_order=True).agg(pl.col("chance").mean()).drop_nulls().iter_rows())
+        if "chance" in frame.columns
+        else {}
+    )
+    for label, level in levels.items():
+        place = classes.index(label)
+        axis.plot(
+            [level] * 2, [place - 0.42, place + 0.42], linestyle=(0, (1, 2)), color="#555555", linewidth=1.1, zorder=1
+        )
+    if levels:
+        axis.plot([], [], linestyle=(0, (1, 2)), color="#555555", label="chance (uniform guess)")
     step = 0.62 / max(len(models), 2)
     for index, (model, rows) in enumerate(models):
         mark = mark_of(study, model)

@@ -10,8 +10,10 @@ import polars as pl
 from emoadapt.config import Study, objective_features
 from emoadapt.config.features import list_upstream
 from emoadapt.extraction.recipes import find_network
-from emoadapt.plugins import collect_declarations
-from emoadapt.reporting.style import listing
+from emoadapt.listing.affect import NOTE as DERIVED
+from emoadapt.listing.reading import describe_source
+from emoadapt.plugins import collect_declarations, read_declaration
+from emoadapt.reporting.style import label_model, listing, model_of, subset_name
 from emoadapt.tasks.leaks import name_compared
 
 if TYPE_CHECKING:
@@ -43,7 +45,35 @@ def list_notices(study: Study) -> list[str]:
     stand_ins = [network.stand_in for network in networks if network.stand_in]
     if stand_ins:
         notices.append(f"Stand-in engines were used: {listing(stand_ins)}. The papers used stronger ones.")
-    return notices
+    return notices + _list_derived(study) + _list_action_units(study)
+
+
+def _list_derived(study: Study) -> list[str]:
+    """A sentence about corpora whose attributes nobody rated, of tasks that predict attributes."""
+    rated = [name for task in study.tasks.values() if task.attributes for name in (task.corpus, *task.test_also)]
+    derived = [name for name in dict.fromkeys(rated) if DERIVED in describe_source(study.corpora[name])]
+    if not derived:
+        return []
+    one = len(derived) == 1
+    return [
+        f"The attributes of the corp{'us' if one else 'ora'} {listing(derived)} are DERIVED from the emotion of each clip by the means of "
+        "Russell & Mehrabian (1977); nobody rated them. Their scores say how well the emotion is predicted, and nothing about raters."
+    ]
+
+
+def _list_action_units(study: Study) -> list[str]:
+    """A sentence about an action unit that another measure stands for, as the landmark detector lacks it."""
+    stand_in = read_declaration("landmarkers", study.features.landmarks.detector, "STAND_IN")
+    if "action_units" not in used_features(study) or not stand_in:
+        return []
+    if study.features.action_units.cheek_raiser == "cheekSquint":
+        return [
+            "AU6 (cheek raiser) is NEVER DETECTED: MediaPipe leaves `cheekSquint` at 0, so that no clip shows happiness by its action units."
+        ]
+    return [
+        "AU6 (cheek raiser), which decides happiness, is a STAND-IN: MediaPipe does not measure it, and the smaller of `eyeSquint` and "
+        "`mouthSmile` stands for it (eyes that narrow in a smile)."
+    ]
 
 
 def list_mixed_versions(versions: Mapping[str, str]) -> list[str]:
@@ -138,6 +168,52 @@ def list_gaps(per_class: pl.DataFrame, cross_corpus: pl.DataFrame, data: pl.Data
                 f"{'there ' if where else ''}say nothing about other speakers."
             )
     return notices
+
+
+def list_lone_answers(per_class: pl.DataFrame) -> list[str]:
+    """Sentences about models that (nearly) always name one class, which is no recognition whatever the score.
+
+    Args:
+        per_class: the tidy table `per_class_f1`.
+    """
+    notices = []
+    found = per_class.filter(pl.col("lone_runs") > 0)
+    for (task, corpus), rows in found.group_by(["task", "test_corpus"], maintain_order=True):
+        models: dict[str, list[str]] = {}
+        for row in rows.iter_rows(named=True):
+            name = f"{label_model(model_of(row), row['weights'])} ({subset_name(row['subset'])})"
+            models.setdefault(name, []).append(
+                f"{row['label']} in {row['lone_runs']} of {row['n_runs']} run{'s' if row['n_runs'] != 1 else ''}"
+            )
+        named = [f"{name}: {listing(classes)}" for name, classes in models.items()]
+        more = f"; and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        notices.append(
+            f"Models that give ONE CLASS as (nearly) every answer on {corpus} (task {task}): {'; '.join(named[:NAMED])}{more}. "
+            "They recognise nothing there, whatever their score."
+        )
+    return notices
+
+
+def list_few_runs(results: pl.DataFrame) -> list[str]:
+    """A sentence about tasks whose models have fewer than three runs.
+
+    Args:
+        results: the tidy table `results`.
+    """
+    few = results.group_by("task", maintain_order=True).agg(pl.min("n_runs")).filter(pl.col("n_runs") < FEW_RUNS)
+    if few.is_empty():
+        return []
+    named = [f"{task} ({runs} run{'s' if runs != 1 else ''})" for task, runs in few.iter_rows()]
+    return [
+        f"Some models have FEWER THAN {FEW_RUNS} RUNS, on {listing(named)}: how much another seed would change is hardly known, and a "
+        "p-value over two runs is worth little."
+    ]
+
+
+FEW_RUNS = 3
+"""Runs below which the report warns."""
+NAMED = 6
+"""Models that a warning names; the others are counted."""
 
 
 def list_copies(leaks: pl.DataFrame) -> list[str]:

@@ -16,6 +16,7 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.errors import ConfigError
+from emoadapt.reporting.levels import add_chance, find_levels
 from emoadapt.reporting.measures import count_digits, label_metric, order_metric
 from emoadapt.reporting.runs import list_batches
 from emoadapt.reporting.style import (
@@ -54,8 +55,9 @@ def collect_pages(
     Raises:
         DataError: a table is missing or of another schema.
     """
-    measured = _partition(read_frame(metrics, schema.METRICS))
-    confused = _partition(read_frame(confusion, schema.CONFUSION))
+    counts = read_frame(confusion, schema.CONFUSION)
+    measured = _partition(add_chance(read_frame(metrics, schema.METRICS), find_levels(counts)))
+    confused = _partition(counts)
     tasks = list(study.tasks)
     found = [setting for setting in study.list_settings() if _key(setting) in measured]
     found.sort(key=lambda s: (tasks.index(s.task), model_key(study, s.model), subset_key(s.subset)))
@@ -128,7 +130,13 @@ def _list_tests(study: Study, setting: Setting, measured: pl.DataFrame, confused
         corpus, partition, resampling, seed = run
         values = {row["metric"]: row for row in part.iter_rows(named=True)}
         by_class = dict(f1[run].select("label", "value").iter_rows()) if run in f1 else {}
-        test = tests.setdefault(str(corpus), {"corpus": corpus, "n": values[metrics[0]]["n_all"], "runs": []})
+        new = {
+            "corpus": corpus,
+            "n": values[metrics[0]]["n_all"],
+            "runs": [],
+            **_list_levels(part, f1.get(run), metrics, classes),
+        }
+        test = tests.setdefault(str(corpus), new)
         test["runs"].append(
             {
                 "p": partition,
@@ -143,6 +151,16 @@ def _list_tests(study: Study, setting: Setting, measured: pl.DataFrame, confused
     return {**shown, "tests": list(tests.values())}
 
 
+def _list_levels(whole: pl.DataFrame, f1: pl.DataFrame | None, metrics: Sequence[str], classes: Sequence[str]) -> Page:
+    """Chance levels of the metrics (`m0`) and of the F1 of each class (`f0`)."""
+    scores = dict(whole.select("metric", "chance").iter_rows())
+    by_class = {} if f1 is None else dict(f1.select("label", "chance").iter_rows())
+    return {
+        "m0": [round_value(scores.get(name)) for name in metrics],
+        "f0": [round_value(by_class.get(name)) for name in classes],
+    }
+
+
 def _order_cells(confused: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     names = pl.Enum(list(classes))
     return confused.sort(pl.col("label").cast(names), pl.col("predicted").cast(names))
@@ -150,11 +168,13 @@ def _order_cells(confused: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame
 
 def _list_batches(study: Study, setting: Setting, splits: Sequence[Path], results: Path) -> Page:
     """Curves of every run and fold, the files that hold its predictions, and how many clips had no usable input."""
-    curves, files, left_out = [], [], dict.fromkeys((*PARTS, UNLABELLED), 0)
+    curves, files, kept, left_out = [], [], [], dict.fromkeys((*PARTS, UNLABELLED), 0)
     for folder, runs in list_batches(study, setting, splits, results):
         table = read_frame(folder / "curves.parquet", schema.CURVES)
         curves += list(_list_curves(table))
         files.append([(folder / "predictions.parquet").as_posix(), " ".join(map(str, runs))])
+        models = [folder / "models" / setting.name(run) for run in runs]
+        kept += [model.as_posix() for model in models if model.is_dir()]
         counted = read_provenance(folder / "curves.parquet")
         for part, most in left_out.items():
             key = "left_out" if part == "test" else f"left_out_{part}"
@@ -165,6 +185,7 @@ def _list_batches(study: Study, setting: Setting, splits: Sequence[Path], result
         "curves": curves,
         "labels": {name: _label_curve(name) for name in sorted({name.partition(" ")[2] for name in names})},
         "files": files,
+        "kept": kept,
         "left_out": f"{missing} clips, left out" if missing else "",
     }
 

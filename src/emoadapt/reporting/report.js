@@ -119,7 +119,7 @@ function drawPage(place, page) {
 }
 
 function factsOf(page) {
-  var own = page.tests[0], facts = [["Starting point", page.model + (page.weights === "pretrained" ? " (pretrained)" : "")]];
+  var facts = [["Starting point", page.model]];
   if (page.finetuning !== "default") facts.push(["Fine-tuning", page.finetuning + (page.method === page.finetuning ? "" : " (" + page.method + ")")]);
   var objectives = Object.keys(page.objectives);
   if (objectives.length) {
@@ -177,17 +177,25 @@ function tableOfRuns(page, test, state) {
       return row;
     }))
   ]);
+  var footer = make("tfoot");
+  function lineOf(name, texts) {
+    return make("tr", {}, [make("th", { scope: "row" }, name)].concat(
+      texts.map(function (text) { return make("td", { "class": "number" }, text); })));
+  }
   if (test.runs.length > 1) {
     var means = shown.map(function (metric) {
       return format(mean(test.runs.map(function (run) { return run.m[metric]; })), page.digits[metric]);
     }).concat(page.classes.map(function (name, index) {
       return format(mean(test.runs.map(function (run) { return run.f[index]; })), 3);
     }));
-    table.appendChild(make("tfoot", {}, make("tr", {}, [make("th", { scope: "row" }, "mean")].concat(
-      means.map(function (text) { return make("td", { "class": "number" }, text); })))));
+    footer.appendChild(lineOf("mean", means));
   }
+  var chance = shown.map(function (metric) { return format(test.m0[metric], page.digits[metric]); })
+    .concat(page.classes.map(function (name, index) { return format(test.f0[index], 3); }));
+  if (!chance.every(isEmpty)) footer.appendChild(lineOf("chance", chance));
+  if (footer.rows.length) table.appendChild(footer);
   makeSortable(table);
-  return make("div", { "class": "scroll", tabindex: "0" }, table);
+  return make("div", { "class": "scroll", tabindex: "0", role: "region", "aria-label": "Scores of each run" }, table);
 }
 
 function confusionOf(page, test, chosen) {
@@ -199,9 +207,10 @@ function confusionOf(page, test, chosen) {
     var line = counts.slice(row * size, (row + 1) * size), total = line.reduce(function (a, b) { return a + b; }, 0);
     return make("tr", {}, [make("th", { scope: "row" }, name)].concat(line.map(function (count, column) {
       var share = total ? count / total : 0;
-      var cell = make("td", { "class": "cell" + (share > 0.55 ? " dark" : "") + (row === column ? " hit" : "") }, [
+      var cell = make("td", { "class": "cell" + (row === column ? " hit" : "") }, [
         make("b", {}, total ? Math.round(100 * share) + " %" : "\u2013"), make("small", {}, String(count))]);
-      cell.style.setProperty("--share", Math.round(100 * share) + "%");
+      // Never so dark that the ink cannot be read on it.
+      cell.style.setProperty("--share", Math.round(75 * share) + "%");
       return cell;
     })));
   });
@@ -211,7 +220,7 @@ function confusionOf(page, test, chosen) {
   var about = chosen < 0 && runs.length > 1 ? "all " + runs.length + " runs together" : nameRun(page, runs[0]);
   return make("figure", { "class": size > 5 ? "confusion large" : "confusion" }, [
     make("figcaption", {}, "Confusion, " + about + ": shares of a true class, and utterances"),
-    make("div", { "class": "scroll", tabindex: "0" }, make("table", {}, [make("thead", {}, head), make("tbody", {}, rows)]))
+    make("div", { "class": "scroll", tabindex: "0", role: "region", "aria-label": "Confusion" }, make("table", {}, [make("thead", {}, head), make("tbody", {}, rows)]))
   ]);
 }
 
@@ -292,8 +301,10 @@ function niceSteps(low, high) {
 function filesOf(page) {
   return make("div", { "class": "files" }, [make("p", {}, "Every prediction behind these numbers:")].concat([
     make("ul", {}, page.files.map(function (file) {
-      return make("li", {}, [make("code", {}, file[0]), make("span", { "class": "soft" }, " runs " + file[1])]);
-    }))]));
+      return make("li", {}, [make("code", {}, file[0]), make("span", { "class": "soft" }, " trainings " + file[1])]);
+    }))]).concat(page.kept.length ? [make("p", {}, "Kept models, for emoadapt predict:"), make("ul", {}, page.kept.map(function (folder) {
+      return make("li", {}, make("code", {}, folder));
+    }))] : []));
 }
 
 function openPage(details) {
@@ -314,10 +325,25 @@ function followHash() {
   target.scrollIntoView();
 }
 
+// --- a hint beside what is wider than the page, since many systems hide scroll bars
+
+function hintWidth(box) {
+  var hint = box.nextElementSibling && box.nextElementSibling.classList.contains("hint") ? box.nextElementSibling : null;
+  var wide = box.scrollWidth > box.clientWidth + 1;
+  box.classList.toggle("wide", wide);
+  if (wide && !hint) box.insertAdjacentElement("afterend", make("p", { "class": "hint" }, "\u2194 wider than the page: scroll it sideways"));
+  if (!wide && hint) hint.remove();
+}
+
+function hintAll() { document.querySelectorAll(".scroll, .picture").forEach(hintWidth); }
+
 document.querySelectorAll("table.sortable").forEach(makeSortable);
 document.querySelectorAll("input[data-filter]").forEach(makeFilter);
 document.querySelectorAll("details.page").forEach(function (details) {
   details.addEventListener("toggle", function () { if (details.open) openPage(details); });
 });
 window.addEventListener("hashchange", followHash);
+window.addEventListener("resize", hintAll);
+document.addEventListener("toggle", hintAll, true);
+hintAll();
 if (location.hash) followHash();

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from emoadapt.config import Finetuning, LeaveOnePartOut, LeaveOneSpeakerOut, Study
 from emoadapt.listing.reading import describe_source
-from emoadapt.plugins import read_declaration
+from emoadapt.plugins import load_plugin, read_declaration
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model
 
 # Okabe & Ito, "Color Universal Design" (2008): told apart with every common colour vision.
@@ -84,17 +85,17 @@ def label_model(model: Model, weights: str) -> str:
 
     Args:
         model: the model.
-        weights: as from `weights_of`; descriptors have one start, which is left out.
+        weights: as from `weights_of` or `state_weights`; descriptors have one start, which is left out.
     """
-    parts = [model.backbone, *([] if weights == "descriptors" else [model.start])]
+    parts = [model.backbone, *([] if weights.startswith("descriptors") else [model.start])]
     return " ".join([*parts, *([] if model.finetuning == DEFAULT else [model.finetuning])])
 
 
 def name_model(study: Study, model: Model) -> str:
-    """A model in a sentence or a figure, with a note if its backbone is not pretrained."""
+    """A model in a sentence or a figure, with a note on its weights, or on its descriptors."""
     text, noted = label_model(model, weights_of(study, model.backbone)), mark_provenance(study, model.backbone)
     if is_vector(study, model.backbone):
-        return f"{text} (descriptors)"
+        return f"{text} ({describe_vector(study, model.backbone)})"
     return noted + text.removeprefix(model.backbone)
 
 
@@ -105,8 +106,9 @@ def label_line(study: Study, model: Model) -> str:
 
 
 def mark_provenance(study: Study, backbone: str) -> str:
-    """Name of a backbone in a figure, with a note if it is untrained."""
-    return f"{backbone} (untrained)" if weights_of(study, backbone) == "untrained" else backbone
+    """Name of a backbone in a figure, with a note on its weights: pretrained or untrained; descriptors have none."""
+    weights = weights_of(study, backbone)
+    return f"{backbone} ({weights})" if weights in ("pretrained", "untrained") else backbone
 
 
 def shorten(text: str, limit: int = 16) -> str:
@@ -137,6 +139,23 @@ def model_key(study: Study, model: Model) -> tuple[int, int, int, str]:
 def weights_of(study: Study, backbone: str) -> str:
     """`pretrained`, `untrained` or `descriptors`; `unknown` for a backbone that the study does not have."""
     return study.backbones[backbone].provenance if backbone in study.backbones else "unknown"
+
+
+def state_weights(study: Study, backbone: str) -> str:
+    """Weights of a backbone in tables: `pretrained`, `untrained`, or `descriptors: 88 functionals of eGeMAPSv02`."""
+    weights = weights_of(study, backbone)
+    return f"{weights}: {describe_vector(study, backbone)}" if weights == "descriptors" else weights
+
+
+def describe_vector(study: Study, backbone: str) -> str:
+    """What a backbone of descriptors reads, in a few words."""
+    return listing(describe_feature(feature).split(",")[0] for feature in study.backbones[backbone].features)
+
+
+def describe_feature(feature: str) -> str:
+    """What a feature is: the first line of its module, without references."""
+    line = (load_plugin("features", feature).__doc__ or feature).strip().splitlines()[0]
+    return re.sub(r" \([^)]*\)", "", line).removeprefix("The ").removesuffix(".")
 
 
 def vary_runs(study: Study, task: str) -> str:

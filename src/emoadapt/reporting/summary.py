@@ -83,6 +83,12 @@ def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.Data
     ]
     if not compared:
         headline = "No adapted model was compared with an original, so this report shows no effect of adaptation."
+        if not study.tasks:
+            headline = (
+                "This study adapts speech models to unlabelled clips, and trains no classifier."
+                if study.adaptations and study.backbones
+                else "This study extracts features, and trains nothing."
+            )
         return Summary(headline, [], best, [], Ledger([], []))
     tasks = list(study.tasks)
     compared.sort(
@@ -264,6 +270,7 @@ def _describe_best(study: Study, task: str, rows: list[Row]) -> list[str]:
     text = (
         f"The highest {label_metric(best['metric'])} on {task} with {subset_name(largest)} is {number(best['mean'])} "
         f"{interval(best['low'], best['high'])} ({name_model(study, model_of(best))}, n = {best['n']:,}"
+        + ("" if best.get("chance") is None else f"; chance {number(best['chance'])}")
     )
     baseline = [row for row in rows if str(model_of(row)) == study.report.baseline]
     if baseline and best not in baseline:

@@ -16,7 +16,7 @@ from emoadapt.config.places import Places, hide_places
 from emoadapt.errors import DataError
 from emoadapt.reporting.audits import COUNTS, build_calibration, build_fairness, build_leaks
 from emoadapt.reporting.choices import COLUMNS, list_choice_notes, list_scale_notes
-from emoadapt.reporting.display import present_table
+from emoadapt.reporting.display import present_table, present_whole
 from emoadapt.reporting.exposure import (
     build_stage1,
     count_shared,
@@ -25,7 +25,10 @@ from emoadapt.reporting.exposure import (
     read_clips,
     select_footnotes,
 )
+from emoadapt.reporting.extracted import build_extracted
+from emoadapt.reporting.inputs import ReportInputs
 from emoadapt.reporting.learned import build_learned
+from emoadapt.reporting.levels import CHANCE, CHANCE_OF_CLASSES, add_chance, count_lone_answers, find_levels
 from emoadapt.reporting.measures import APART, list_main_metrics, order_metric
 from emoadapt.reporting.notices import list_size_notes
 from emoadapt.reporting.reference import find_paper_value, read_paper
@@ -39,8 +42,8 @@ from emoadapt.reporting.style import (
     model_of,
     name_tested,
     star,
+    state_weights,
     subset_key,
-    weights_of,
 )
 from emoadapt.reporting.teaching import COLUMNS as teaching_columns
 from emoadapt.reporting.teaching import list_teaching_notes
@@ -52,7 +55,7 @@ from emoadapt.storage.tables import read_provenance
 from emoadapt.study.nodes import ORIGINAL, Model
 from emoadapt.tasks.divisions import PARTS, UNLABELLED
 
-OPTIONAL = ("choices", "teaching", "word_errors")
+OPTIONAL = ("choices", "teaching", "word_errors", "extracted")
 """Tables that only some studies have."""
 _MODEL = ["task", "test_corpus", "subset", *Model._fields]
 
@@ -73,7 +76,7 @@ def table_names(study: Study, optional: Collection[str] = ()) -> list[str]:
         "stage1_data",
         *(["objectives"] if study.adaptations else []),
         "leaks",
-        *(name for name in ("word_errors",) if name in optional),
+        *(name for name in ("word_errors", "extracted") if name in optional),
         "quarantine",
         "quarantine_rows",
     ]
@@ -82,18 +85,10 @@ def table_names(study: Study, optional: Collection[str] = ()) -> list[str]:
 
 def write_tables(
     study: Study,
-    metrics: list[Path],
-    comparisons: list[Path],
-    quarantine: Path,
-    splits: Mapping[str, Sequence[Path]],
-    manifests: list[Path],
-    parts: Mapping[str, Path],
+    inputs: ReportInputs,
     out: Path,
-    word_errors: Path | None = None,
-    audits: Mapping[str, Sequence[Path]] | None = None,
     choices: pl.DataFrame | None = None,
     teaching: pl.DataFrame | None = None,
-    curves: Sequence[Path] = (),
 ) -> None:
     """Write `out/<table>.csv` and `out/<table>.md` for every table of the study.
 
@@ -101,73 +96,117 @@ def write_tables(
 
     Args:
         study: the configuration.
-        metrics: METRICS table of each task.
-        comparisons: COMPARISONS table of each task.
-        quarantine: QUARANTINE table.
-        splits: task -> its SPLITS tables.
-        manifests: manifest shards `<corpus>/<shard>.parquet` of the corpora of tasks and adaptations.
-        parts: adaptation -> PARTS table.
+        inputs: tables to read.
         out: folder to write to.
-        word_errors: WORD_ERRORS table; None where a recogniser cannot be compared with transcripts.
-        audits: `fairness`, `calibration` and `leaks` -> tables of that kind, one of each task.
         choices: rows of `build_choices`; None or empty where nothing was chosen.
         teaching: rows of `build_teaching`; None or empty where no model has a teacher.
-        curves: CURVES table of each Stage-1 model.
 
     Raises:
         DataError: a table is missing or of another schema.
     """
-    compared = read_frame(comparisons, schema.COMPARISONS)
-    measured = read_frame(metrics, schema.METRICS)
-    aside = read_frame([quarantine], schema.QUARANTINE)
-    places = Places(study)
-    shown = pl.col("reason").map_elements(lambda reason: hide_places(places.hide(reason)), pl.String)
-    aside = aside.with_columns(shown)
-    clips = read_clips(study, manifests)
-    divided = {task: read_frame(paths, schema.SPLITS) for task, paths in splits.items()}
-    results = build_results(study, compared)
+    said = {name: rows for name, rows in (("choices", choices), ("teaching", teaching)) if rows is not None}
+    said = {name: rows for name, rows in said.items() if not rows.is_empty()}
+    tables = build_tables(study, inputs) | said
+    footnotes = _Footnotes(study, inputs, said)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in table_names(study, [name for name in OPTIONAL if name in tables]):
+        notes = footnotes.collect(name, tables[name])
+        write_text(out / f"{name}.csv", format_frame(tables[name]))
+        write_text(out / f"{name}.md", to_markdown(present_whole(name, tables[name])) + print_footnotes(notes))
+        if notes:
+            write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
+
+
+def build_tables(study: Study, inputs: ReportInputs) -> dict[str, pl.DataFrame]:
+    """Build the tidy tables of a study but those about choices and teachers, by name."""
+    chance = find_levels(read_frame(inputs.confusion, schema.CONFUSION))
+    measured = read_frame(inputs.metrics, schema.METRICS)
+    results = add_chance(build_results(study, read_frame(inputs.comparisons, schema.COMPARISONS)), chance)
     home = results.filter(pl.col("test_corpus") == pl.col("corpus"))
+    classes = add_chance(average_runs(study, measured.filter(metric="f1")), chance)
     tables = {
         "results": home.filter(~pl.col("metric").is_in(APART)),
         "low_resource": _keep_low_resource(study, home),
-        "per_class_f1": average_runs(study, measured.filter(metric="f1")),
+        "per_class_f1": count_lone_answers(classes, read_frame(inputs.confusion, schema.CONFUSION)),
         "f1_bias": home.filter(metric="f1_bias"),
         "cosine_distance": average_runs(study, measured.filter(metric="cosine_distance")).drop("label", "n_least"),
         "cross_corpus": results.filter(pl.col("test_corpus") != pl.col("corpus"), ~pl.col("metric").is_in(APART)),
-        "data": build_data(study, splits, clips),
-        "stage1_data": build_stage1(study, divided, clips, parts),
-        "objectives": build_learned(study, read_frame(curves, schema.CURVES)),
-        "quarantine": count_quarantine(aside),
-        "quarantine_rows": aside.sort("corpus", "feature", "utterance_id"),
-    }
-    leaks = read_frame((audits or {}).get("leaks", []), schema.LEAKS)
-    tables |= {
-        "fairness": build_fairness(study, read_frame((audits or {}).get("fairness", []), schema.FAIRNESS)),
-        "calibration": build_calibration(study, read_frame((audits or {}).get("calibration", []), schema.CALIBRATION)),
-        "leaks": build_leaks(leaks),
+        "objectives": build_learned(study, read_frame(inputs.curves, schema.CURVES)),
+        **_build_data(study, inputs),
+        **_build_audits(study, inputs),
+        **_build_quarantine(study, inputs),
     }
     if study.report.paper:
         tables[f"paper_{study.report.paper}"] = read_paper(study.report.paper)
-    if word_errors:
-        tables["word_errors"] = read_frame([word_errors], schema.WORD_ERRORS)
-    chosen = pl.DataFrame(schema=COLUMNS) if choices is None else choices
-    taught = pl.DataFrame(schema=teaching_columns) if teaching is None else teaching
-    tables |= {name: rows for name, rows in (("choices", chosen), ("teaching", taught)) if not rows.is_empty()}
-    said = list_choice_notes(chosen) | list_teaching_notes(taught)
-    shared = {task: _count_shared(rows) for task, rows in divided.items()}
-    scales = list_scale_notes(study, divided)
-    out.mkdir(parents=True, exist_ok=True)
-    for name in table_names(study, [name for name in OPTIONAL if name in tables]):
-        write_text(out / f"{name}.csv", format_frame(tables[name]))
-        notes = select_footnotes(tables[name], leak_footnotes(study, leaks)) + _say_methods(study, tables[name])
-        notes += _say_runs(study, tables[name]) + _say_sizes(study, tables[name], measured)
+    if inputs.word_errors:
+        tables["word_errors"] = read_frame([inputs.word_errors], schema.WORD_ERRORS)
+    if inputs.features:
+        tables["extracted"] = build_extracted(study, inputs.features)
+    return tables
+
+
+def _build_data(study: Study, inputs: ReportInputs) -> dict[str, pl.DataFrame]:
+    clips = read_clips(study, inputs.manifests)
+    divided = {task: read_frame(paths, schema.SPLITS) for task, paths in inputs.splits.items()}
+    stage1 = build_stage1(study, divided, clips, inputs.parts)
+    return {"data": build_data(study, inputs.splits, clips), "stage1_data": stage1}
+
+
+def _build_audits(study: Study, inputs: ReportInputs) -> dict[str, pl.DataFrame]:
+    fairness, calibration, leaks = (
+        read_frame(inputs.audits.get(name, []), kind)
+        for name, kind in (("fairness", schema.FAIRNESS), ("calibration", schema.CALIBRATION), ("leaks", schema.LEAKS))
+    )
+    rated = build_calibration(study, calibration)
+    return {"fairness": build_fairness(study, fairness), "calibration": rated, "leaks": build_leaks(leaks)}
+
+
+def _build_quarantine(study: Study, inputs: ReportInputs) -> dict[str, pl.DataFrame]:
+    """Clips set aside or noted, counted and one by one, without folders of this machine."""
+    places = Places(study)
+    shown = pl.col("reason").map_elements(lambda reason: hide_places(places.hide(reason)), pl.String)
+    aside = read_frame([inputs.quarantine], schema.QUARANTINE).with_columns(shown)
+    return {
+        "quarantine": count_quarantine(aside),
+        "quarantine_rows": aside.sort("corpus", "feature", "utterance_id"),
+    }
+
+
+class _Footnotes:
+    """Footnotes of the tables of a study.
+
+    Args:
+        study: the configuration.
+        inputs: tables that they are about.
+        said: the tables `choices` and `teaching`, those that there are.
+    """
+
+    def __init__(self, study: Study, inputs: ReportInputs, said: Mapping[str, pl.DataFrame]) -> None:
+        self.study = study
+        self.measured = read_frame(inputs.metrics, schema.METRICS)
+        self.compared = read_frame(inputs.comparisons, schema.COMPARISONS)
+        self.leaks = leak_footnotes(study, read_frame(inputs.audits.get("leaks", []), schema.LEAKS))
+        divided = {task: read_frame(paths, schema.SPLITS) for task, paths in inputs.splits.items()}
+        self.shared = {task: _count_shared(rows) for task, rows in divided.items()}
+        self.scales = list_scale_notes(study, divided)
+        self.said = list_choice_notes(said.get("choices", pl.DataFrame(schema=COLUMNS)))
+        self.said |= list_teaching_notes(said.get("teaching", pl.DataFrame(schema=teaching_columns)))
+
+    def collect(self, name: str, tidy: pl.DataFrame) -> list[str]:
+        """Footnotes of a table."""
+        study = self.study
+        notes = select_footnotes(tidy, self.leaks) + _say_methods(study, tidy) + _say_chance(tidy)
+        notes += _say_runs(study, tidy) + _say_sizes(study, tidy, self.measured)
         if name in ("results", "cross_corpus"):
-            notes += list_size_notes(tables[name]) + _say_pairs(study, tables[name], compared)
-        notes += _say_trainings(tables[name], said, scales)
-        notes += _say_shared(tables[name], shared)
-        write_text(out / f"{name}.md", to_markdown(present_table(name, tables[name])) + print_footnotes(notes))
-        if notes:
-            write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
+            notes += list_size_notes(tidy) + _say_pairs(study, tidy, self.compared)
+        return notes + _say_trainings(tidy, self.said, self.scales) + _say_shared(tidy, self.shared)
+
+
+def _say_chance(tidy: pl.DataFrame) -> list[str]:
+    """What the chance level of a table is."""
+    if "chance" not in tidy.columns or tidy["chance"].null_count() == tidy.height:
+        return []
+    return [CHANCE_OF_CLASSES if "n_least" in tidy.columns else CHANCE]
 
 
 def _say_methods(study: Study, tidy: pl.DataFrame) -> list[str]:
@@ -327,7 +366,7 @@ def build_results(study: Study, comparisons: pl.DataFrame) -> pl.DataFrame:
                 **{c: row[c] for c in _DIFFERENCE},
                 "stars": star(row["p_value"]),
                 **{c: row[c] for c in _REFERENCE},
-                "weights": weights_of(study, row["backbone"]),
+                "weights": state_weights(study, row["backbone"]),
                 "split": describe_split(study, row["task"]),
                 "labels": describe_labels(study, row["test_corpus"]),
                 "paper_mean": None if paper is None else paper[0],
@@ -401,13 +440,14 @@ _KINDS = (
         + ("clips_of_unknown", "test_clips", "seen_clips", "test_speakers", "seen_speakers")
         + COUNTS
         + ("wordless", "unheard", "words", "substitutions", "deletions", "insertions")
-        + ("times", "trainings", "tried"),
+        + ("times", "trainings", "tried", "lone_runs")
+        + ("ok", "noted", "absent", "failed"),
         pl.Int64,
     )
     | dict.fromkeys(
         ("word_error_rate", "score", "loss_before", "loss", "before", "value", "without_learning"), pl.Float64
     )
-    | {"epoch": pl.Int64}
+    | {"epoch": pl.Int64, "chance": pl.Float64, "seconds": pl.Float64}
 )
 """Numeric columns of all tables; the others are text."""
 
@@ -424,7 +464,7 @@ def average_runs(study: Study, metrics: pl.DataFrame) -> pl.DataFrame:
         n=pl.col("n_all").max(),
         n_least=pl.col("n").min(),
     )
-    weights = pl.Series("weights", [weights_of(study, name) for name in frame["backbone"]], dtype=pl.String)
+    weights = pl.Series("weights", [state_weights(study, name) for name in frame["backbone"]], dtype=pl.String)
     return _sort_models(study, frame.with_columns(weights))
 
 

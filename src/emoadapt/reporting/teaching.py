@@ -12,7 +12,7 @@ from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.reporting.reference import TRAINING_PART, find_paper_value
 from emoadapt.reporting.runs import list_batches
-from emoadapt.reporting.style import subset_name
+from emoadapt.reporting.style import state_weights, subset_name
 from emoadapt.storage.frames import read_frame
 from emoadapt.study.nodes import Model, Setting
 
@@ -22,6 +22,7 @@ COLUMNS = {
     **dict.fromkeys(("task", "subset", *Model._fields, "teacher", "measure"), pl.String),
     "trainings": pl.Int64,
     **dict.fromkeys(("mean", "std", "paper_mean"), pl.Float64),
+    "weights": pl.String,
 }
 """Columns of the table `teaching`. `mean` and `std` (n - 1) are over the trainings that have the measure; `paper_mean` is what the study's
 paper prints for the teacher on its training clips."""
@@ -45,6 +46,7 @@ def build_teaching(study: Study, splits: Mapping[str, Sequence[Path]], results: 
         paths = [folder / "curves.parquet" for folder, _ in list_batches(study, setting, splits[setting.task], results)]
         noted = read_frame(paths, schema.CURVES).filter(part=PART)
         base = {"task": setting.task, "subset": setting.subset, **setting.model._asdict(), "teacher": teacher}
+        base["weights"] = state_weights(study, setting.model.backbone)
         found = _average(noted).iter_rows(named=True)
         rows += [base | row | {"paper_mean": _find_printed(study, setting, teacher, row["measure"])} for row in found]
     return pl.DataFrame([{name: row[name] for name in COLUMNS} for row in rows], schema=COLUMNS)

@@ -9,6 +9,7 @@ from emoadapt.config import Backbone, Study
 from emoadapt.extraction.recipes import find_network
 from emoadapt.features.base import Network
 from emoadapt.reporting.notices import used_features
+from emoadapt.reporting.style import describe_vector, is_vector, listing, weights_of
 from emoadapt.weights.registry import identity
 
 STATES = {"pretrained": "pretrained", "untrained": "UNTRAINED", "rules": "rules, nothing learned"}
@@ -41,6 +42,30 @@ def _list_backbone(name: str, backbone: Backbone) -> list[Network]:
         UsedNetwork(f"backbone {name}", kind, backbone.provenance, weights, seed=seed, revision=revision)
         for weights, revision in backbone.list_weights() or [(None, None)]
     ]
+
+
+def describe_models(study: Study) -> list[dict[str, str]]:
+    """Rows for the head of the report: the backbones, whether their weights were pretrained, and what they are."""
+    return [
+        {
+            "backbone": name,
+            "weights": _WEIGHTS.get(state := weights_of(study, name), state),
+            "what": _name_kind(study, name, backbone),
+        }
+        for name, backbone in study.backbones.items()
+    ]
+
+
+_WEIGHTS = {"pretrained": "pretrained", "untrained": "UNTRAINED: random weights", "descriptors": "none: descriptors"}
+
+
+def _name_kind(study: Study, name: str, backbone: Backbone) -> str:
+    if is_vector(study, name):
+        return describe_vector(study, name)
+    if backbone.joined:
+        return f"{backbone.architecture} of {listing(backbone.parts)}"
+    weights = listing(name for name, _ in backbone.list_weights()) if backbone.list_weights() else ""
+    return backbone.architecture + (f", {weights}" if weights else "")
 
 
 def find_checksums(study: Study) -> dict[str, str]:

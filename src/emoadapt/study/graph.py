@@ -496,9 +496,10 @@ class Graph:
     # --- the whole
 
     def shown_manifests(self) -> list[str]:
-        """Manifest shards of every corpus that a task or an applied adaptation uses."""
+        """Manifest shards of every corpus that a task, an applied adaptation or a feature wanted for itself uses."""
         corpora = [corpus for task in self.study.tasks for corpus in self.task_corpora(task)]
         corpora += [c for name in self.applied_adaptations() for c in self.study.adaptations[name].corpora]
+        corpora += [corpus for _, corpus in self._also()]
         return [path for corpus in dict.fromkeys(corpora) for path in self.manifests(corpus)]
 
     def features_in_use(self) -> list[tuple[str, str]]:

@@ -293,6 +293,7 @@ class Origins:
             "parts": [_name_target(name, "parts") for name in self.graph.applied_adaptations()],
             "quarantine": [f"{RESULTS}/quarantine.parquet"],
             "word_errors": self.graph.word_errors(),
+            "features": self.graph.extra_features(),
         }
         return Origin(
             inputs,

@@ -1,7 +1,6 @@
 """A small synthetic study: predictions are invented, everything after them is computed by the package."""
 
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,7 @@ from emoadapt.evaluation.questions import pose_question
 from emoadapt.flow.shards import shard_names
 from emoadapt.reporting.audits import AUDIT_TABLES
 from emoadapt.reporting.figures import write_figures
+from emoadapt.reporting.inputs import ReportInputs
 from emoadapt.reporting.runs import list_batches
 from emoadapt.reporting.tables import write_tables
 from emoadapt.storage.tables import read_table, write_table
@@ -205,7 +205,7 @@ def write_inputs(study, folder):
         for i, (f, s, r) in enumerate(reasons)
     ]
     write_table(quarantine, rows, schema.QUARANTINE)
-    return SimpleNamespace(
+    return ReportInputs(
         metrics=metrics,
         confusion=confusion,
         comparisons=comparisons,
@@ -296,26 +296,6 @@ def inputs(study, tmp_path_factory):
 def written(study, inputs, tmp_path_factory):
     """A folder with the study's `tables` and `figures`."""
     folder = tmp_path_factory.mktemp("written")
-    write_tables(
-        study,
-        inputs.metrics,
-        inputs.comparisons,
-        inputs.quarantine,
-        inputs.splits,
-        inputs.manifests,
-        inputs.parts,
-        folder / "tables",
-        audits=inputs.audits,
-    )
-    write_figures(
-        study,
-        inputs.metrics,
-        inputs.confusion,
-        inputs.comparisons,
-        inputs.curves,
-        inputs.run_curves,
-        inputs.quarantine,
-        folder / "figures",
-        inputs.audits,
-    )
+    write_tables(study, inputs, folder / "tables")
+    write_figures(study, inputs, folder / "figures")
     return folder

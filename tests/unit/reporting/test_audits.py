@@ -84,9 +84,14 @@ def test_leaks_are_footnotes_of_tables_about_models(study, inputs, tables):
     assert "1 of the 2 test speakers of crema_d are in train too (s8)" in crema
     assert "Not known, and so not looked for: Stage-1 speakers of crema_d (Stage 1 (multimodal) / test)" in crema
     assert "transcripts" not in crema
-    *found, runs = json.loads((tables / "low_resource.notes.json").read_text())
-    assert found == notes["crema"] and runs.startswith("crema: mean ± standard deviation over runs")
-    assert all(f"- {note}\n" in (tables / "low_resource.md").read_text() for note in notes["crema"])
+    named = [f"crema: {note}" for note in notes["crema"]]
+    *found, chance, runs = json.loads((tables / "low_resource.notes.json").read_text())
+    assert (
+        found == named
+        and chance.startswith("chance: what needs no learning")
+        and runs.startswith("crema: mean ± standard deviation over runs")
+    )
+    assert all(f"- {note}\n" in (tables / "low_resource.md").read_text() for note in named)
     several = select_footnotes(read_tidy(tables / "results.csv"), notes)
     assert several[0] == f"crema: {notes['crema'][0]}"
     assert not (tables / "data.notes.json").exists()

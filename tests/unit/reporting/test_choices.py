@@ -54,10 +54,10 @@ def test_choices_are_counted(reported) -> None:
     assert found.rows(named=True) == [
         {"task": "improv", "subset": "full", "backbone": "wavlm", "start": "original", "finetuning": "chosen"}
         | {"combination": "layer=0 c=1.0", "times": 1, "trainings": 1, "tried": 4, "score": 0.75}
-        | {"chosen_by": "up to 5 inner folds over training speakers"}
+        | {"chosen_by": "up to 5 inner folds over training speakers", "weights": "pretrained"}
     ]
     assert read_tidy(folder / "tables" / "choices.csv").equals(found)
-    assert "1 of 1 | 4 combinations" in (folder / "tables" / "choices.md").read_text()
+    assert "| pretrained | layer=0 c=1.0 | 1 of 1 | 4 combinations" in (folder / "tables" / "choices.md").read_text()
     assert "layer=0 c=1.0" in (folder / "index.html").read_text()
 
 

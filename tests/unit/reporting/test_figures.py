@@ -8,6 +8,7 @@ import pytest
 from emoadapt import schema
 from emoadapt.reporting.canvas import new_figure, split_panels, spread_labels
 from emoadapt.reporting.figures import figure_names, write_figures
+from emoadapt.reporting.inputs import ReportInputs
 from emoadapt.storage.tables import write_table
 
 
@@ -19,17 +20,7 @@ def test_figures_are_complete_valid_and_deterministic(study, inputs, written, tm
             ElementTree.fromstring(content)
             assert b"<script" not in content
             assert b"dc:date" not in content
-    write_figures(
-        study,
-        inputs.metrics,
-        inputs.confusion,
-        inputs.comparisons,
-        inputs.curves,
-        inputs.run_curves,
-        inputs.quarantine,
-        tmp_path,
-        inputs.audits,
-    )
+    write_figures(study, inputs, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
 
 
@@ -59,7 +50,9 @@ def test_empty_tables_give_a_sentence_instead_of_a_picture(tmp_path, make_study)
     ]:
         paths[name] = tmp_path / f"{name}.parquet"
         write_table(paths[name], [], kind)
-    write_figures(study, [paths["m"]], [paths["c"]], [paths["d"]], [], [], paths["q"], tmp_path / "out")
+    write_figures(
+        study, ReportInputs([paths["m"]], [paths["c"]], [paths["d"]], paths["q"], {}, [], {}), tmp_path / "out"
+    )
     assert len(list((tmp_path / "out").iterdir())) == 2 * len(figure_names(study))
 
 

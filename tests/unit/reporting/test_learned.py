@@ -32,7 +32,7 @@ def test_each_objective_has_its_score_before_training_and_at_the_kept_epoch(make
         kept=1,
     )  # fmt: skip
     found = build_learned(study, pl.DataFrame(rows, schema=dict.fromkeys(schema.CURVES.names), strict=False))
-    assert found.drop("backbone", "adaptation").rows() == [
+    assert found.drop("backbone", "adaptation", "weights").rows() == [
         ("face", 1, 2.0, 1.3, "ccc", 0.0, 0.2, None),
         ("sentiment", 1, 1.0, 0.7, "accuracy", 0.3, 0.6, 0.45),
     ]

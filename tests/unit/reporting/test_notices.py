@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from emoadapt.config import load_study
-from emoadapt.reporting.notices import list_gaps, list_mixed_versions, list_notices
+from emoadapt.reporting.notices import list_few_runs, list_gaps, list_lone_answers, list_mixed_versions, list_notices
 from emoadapt.reporting.weights import list_networks
 
 
@@ -141,3 +141,67 @@ def test_networks_behind_features_that_are_wanted_for_themselves_are_named():
     said = " ".join(list_notices(study))
     assert "The network for face embedding is UNTRAINED" in said
     assert all(name in said for name in ("pocketsphinx", "VADER", "Haar cascade"))
+
+
+def test_notice_names_models_that_give_one_answer():
+    """Symptom: macro-F1 of .10 stood in a table like any other."""
+    base = {
+        "task": "t",
+        "test_corpus": "c",
+        "subset": "full",
+        "backbone": "tiny",
+        "start": "original",
+        "finetuning": "default",
+    }
+    rows = [
+        base | {"label": label, "weights": "untrained", "n_runs": 3, "lone_runs": runs}
+        for label, runs in (("anger", 0), ("joy", 2))
+    ]
+    assert list_lone_answers(pl.DataFrame(rows)) == [
+        "Models that give ONE CLASS as (nearly) every answer on c (task t): tiny original (all clips): joy in 2 of 3 runs. They recognise "
+        "nothing there, whatever their score."
+    ]
+    assert list_lone_answers(pl.DataFrame(rows).with_columns(lone_runs=0)) == []
+
+
+def test_notice_names_tasks_with_fewer_than_three_runs():
+    results = pl.DataFrame({"task": ["a", "a", "b"], "n_runs": [5, 2, 3]})
+    (text,) = list_few_runs(results)
+    assert text.startswith("Some models have FEWER THAN 3 RUNS, on a (2 runs):")
+    assert list_few_runs(results.filter(task="b")) == []
+
+
+def test_notice_says_that_attributes_were_derived(make_study):
+    corpora = {"films": {"importer": "demo", "root": "d", "attributes": "derived"},
+               "other": {"importer": "csv", "root": "x", "file": "l.csv"}}  # fmt: skip
+    tasks = {"rated": {"corpus": "films", "attributes": ["arousal"], "split": {"by": "fractions"}}}
+    plain = {
+        "backbones": {"wavlm": {"architecture": "wavlm", "weights": "microsoft/wavlm-base"}},
+        "adaptations": {},
+        **PLAIN,
+    }
+    said = [text for text in list_notices(make_study(corpora=corpora, tasks=tasks, **plain)) if "DERIVED" in text]
+    assert said[0].startswith(
+        "The attributes of the corpus films are DERIVED from the emotion of each clip by the means of Russell"
+    )
+    classes = {"named": {"corpus": "films", "classes": ["anger", "sadness"], "split": {"by": "fractions"}}}
+    assert not any("DERIVED" in text for text in list_notices(make_study(corpora=corpora, tasks=classes, **plain)))
+
+
+@pytest.mark.parametrize(
+    ("detector", "cheek", "said"),
+    [
+        ("mediapipe", "squint_in_smile", "is a STAND-IN"),
+        ("mediapipe", "cheekSquint", "is NEVER DETECTED"),
+        ("openface_csv", "squint_in_smile", None),
+    ],
+)
+def test_notice_names_the_action_unit_that_another_measure_stands_for(detector, cheek, said):
+    features = {"also": ["action_units"], "landmarks": {"detector": detector}, "action_units": {"cheek_raiser": cheek}}
+    corpora = {"c": {"importer": "folder", "root": "a", "modalities": ["audio", "video"]}}
+    found = [
+        text
+        for text in list_notices(load_study({"study": "x", "corpora": corpora, "features": features}))
+        if "AU6" in text
+    ]
+    assert len(found) == (said is not None) and all(said in text for text in found)

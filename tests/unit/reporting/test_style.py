@@ -66,10 +66,10 @@ def test_models_are_named_by_the_parts_that_differ(study):
     names = [style.name_model(study, Model.parse(name)) for name in
              ("wavlm.original", "tiny.multimodal", "wavlm.multimodal.probe", "egemaps.original.mlp")]  # fmt: skip
     assert names == [
-        "wavlm original",
+        "wavlm (pretrained) original",
         "tiny (untrained) multimodal",
-        "wavlm multimodal probe",
-        "egemaps mlp (descriptors)",
+        "wavlm (pretrained) multimodal probe",
+        "egemaps mlp (25 low-level descriptors of eGeMAPSv02)",
     ]
 
 

@@ -14,19 +14,19 @@ ROW = dict(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({}, "wavlm multimodal beats original by 0.050 macro-F1 on crema with 64 clips (95 % interval over test clips +0.020 to "
+        ({}, "wavlm (pretrained) multimodal beats original by 0.050 macro-F1 on crema with 64 clips (95 % interval over test clips +0.020 to "
              "+0.080; p = .012 over 5 paired runs)."),
-        (dict(difference_low=-0.01), "No difference is shown between wavlm multimodal and its original on crema with 64 clips"),
-        (dict(difference=-0.05, difference_low=-0.08, difference_high=-0.02), "wavlm multimodal is worse than original by 0.050"),
+        (dict(difference_low=-0.01), "No difference is shown between wavlm (pretrained) multimodal and its original on crema with 64 clips"),
+        (dict(difference=-0.05, difference_low=-0.08, difference_high=-0.02), "wavlm (pretrained) multimodal is worse than original by 0.050"),
         (dict(difference_low=-0.01), "The runs agree with each other, but other test clips might not: the interval includes 0."),
         # The interval over test clips and the test over seeds disagree: that is no effect.
-        (dict(p_value=0.3), "No difference is shown between wavlm multimodal and its original on crema with 64 clips (+0.050; "
+        (dict(p_value=0.3), "No difference is shown between wavlm (pretrained) multimodal and its original on crema with 64 clips (+0.050; "
                             "95 % interval over test clips +0.020 to +0.080; p = .300 over 5 paired runs). The interval leaves out 0 "
                             "for these very runs, but the test over seeds does not confirm it."),
         (dict(p_value=None, n_pairs=1), "no p-value with one run each). The interval leaves out 0, but one run says nothing about"),
         (dict(p_value=0.0004), "p < .001 over 5 paired runs"),
         (dict(backbone="tiny"), "tiny (untrained) multimodal beats"),
-        (dict(finetuning="probe"), "wavlm multimodal probe beats original by"),
+        (dict(finetuning="probe"), "wavlm (pretrained) multimodal probe beats original by"),
         (dict(test_corpus="msp_improv"), "on msp_improv (trained on crema_d) with 64 clips"),
     ],
 )  # fmt: skip
@@ -52,14 +52,16 @@ def test_headline_counts_verdicts(study):
     )
     assert len(found.details) == 3
     (best,) = found.best
-    assert best.endswith("(wavlm multimodal, n = 240).")
+    assert best.endswith("(wavlm (pretrained) multimodal, n = 240).")
 
 
 def test_the_best_model_stands_beside_the_baseline_of_the_report(study):
     baseline = {**ROW, "start": "original", "backbone": "egemaps", "finetuning": "mlp", "mean": 0.3, "difference": None}
     frame = pl.DataFrame([ROW, baseline], schema_overrides={"difference": pl.Float64})
     (sentence,) = summarise_results(study, frame, frame.clear()).best
-    assert sentence.endswith("(wavlm multimodal, n = 240); the baseline egemaps mlp (descriptors) reaches 0.300.")
+    assert sentence.endswith(
+        "(wavlm (pretrained) multimodal, n = 240); the baseline egemaps mlp (25 low-level descriptors of eGeMAPSv02) reaches 0.300."
+    )
 
 
 def test_each_size_has_its_sentence_and_row(study):
@@ -78,12 +80,12 @@ def test_each_size_has_its_sentence_and_row(study):
     ]
     found = summarise_results(study, pl.DataFrame(rows[:3]), pl.DataFrame(rows[3:], schema=pl.DataFrame(rows).schema))
     assert found.by_size == [
-        "crema, 64 clips: better than the original: wavlm multimodal +0.050 [+0.020, +0.080], p = .012; "
+        "crema, 64 clips: better than the original: wavlm (pretrained) multimodal +0.050 [+0.020, +0.080], p = .012; "
         "worse: tiny (untrained) speech_only −0.040 [−0.060, −0.010], p = .012.",
-        "crema, all clips: no difference is shown (n.s.): wavlm multimodal +0.010 [+0.020, +0.080], p = .400.",
-        "crema → msp_improv, 64 clips: no difference is shown (n.s.): wavlm multimodal +0.050 [+0.020, +0.080], one run, no p.",
+        "crema, all clips: no difference is shown (n.s.): wavlm (pretrained) multimodal +0.010 [+0.020, +0.080], p = .400.",
+        "crema → msp_improv, 64 clips: no difference is shown (n.s.): wavlm (pretrained) multimodal +0.050 [+0.020, +0.080], one run, no p.",
     ]
-    assert found.ledger.models == ["tiny (untrained) speech_only", "wavlm multimodal"]
+    assert found.ledger.models == ["tiny (untrained) speech_only", "wavlm (pretrained) multimodal"]
     assert [(place, [cell and cell["verdict"] for cell in cells]) for place, cells in found.ledger.rows] == [
         ("crema, 64 clips", ["worse", "better"]),
         ("crema, all clips", [None, "n.s."]),

@@ -14,6 +14,7 @@ from emoadapt.reporting.declared.footnotes import list_footnotes
 from emoadapt.reporting.declared.grid import Grid, build_grid, write_markdown
 from emoadapt.reporting.declared.latex import write_latex
 from emoadapt.reporting.declared.pictures import draw_table
+from emoadapt.reporting.levels import find_levels
 from emoadapt.storage.files import write_text
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.spreadsheets import format_frame, read_csv
@@ -52,6 +53,7 @@ def write_declared(
     figures: Path,
     remarks: Mapping[str, Sequence[str]] | None = None,
     choices: Mapping[tuple[str, str], str] | None = None,
+    confusion: Sequence[Path] = (),
 ) -> None:
     """Write `<tables>/<name>.{csv,md,tex,notes.txt}` and `<figures>/<name>.{svg,png}` for every declared table.
 
@@ -62,15 +64,17 @@ def write_declared(
         figures: folder of the pictures.
         remarks: task -> sentences for the footnotes of tables that show it, such as those of the leak checks.
         choices: (task, model) -> a sentence about what its runs chose.
+        confusion: CONFUSION table of each task, for chance levels.
 
     Raises:
         DataError: a COMPARISONS table is missing or of another schema.
     """
     compared = read_frame(comparisons, schema.COMPARISONS)
+    levels = find_levels(read_frame(confusion, schema.CONFUSION))
     tables.mkdir(parents=True, exist_ok=True)
     figures.mkdir(parents=True, exist_ok=True)
     for name in declared_names(study):
-        tidy = build_cells(study, name, compared)
+        tidy = build_cells(study, name, compared, levels)
         grid, notes = build_grid(study, name, tidy), list_footnotes(study, name, tidy, remarks, choices)
         write_text(tables / f"{name}.csv", format_frame(tidy))
         write_text(tables / f"{name}.md", write_markdown(grid, notes))

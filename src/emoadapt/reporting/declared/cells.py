@@ -8,6 +8,8 @@ from typing import Any
 import polars as pl
 
 from emoadapt.config import Study, TableConfig
+from emoadapt.evaluation.chance import COLUMNS as LEVELS
+from emoadapt.reporting.levels import add_chance
 from emoadapt.reporting.measures import is_lower_better
 from emoadapt.reporting.reference import find_in_tables
 from emoadapt.reporting.style import describe_labels, describe_split, star, weights_of
@@ -30,12 +32,13 @@ COLUMNS: dict[str, Any] = {
     **dict.fromkeys(("paper_mean", "paper_std"), _NUMBER),
     "paper_stars": _TEXT,
     "missing": _TEXT,
+    "chance": _NUMBER,
 }
 """Columns of a declared table's CSV.
 
 `part`: number of the table's part. `entry`: name of a best_of entry, `candidates`: its models with their means; `backbone`,
 `start` and `finetuning` are the one that was picked. `baselines`: all that the cell is tested against; `baseline`: the one that `difference` and `p_value` belong to.
-`missing`: why there is no value.
+`missing`: why there is no value. `chance`: what needs no learning, on the same test clips.
 """
 
 
@@ -65,20 +68,22 @@ class Lookup:
         return self.tests.get((cell.task, cell.corpus, cell.subset, metric, *model, *baseline))
 
 
-def build_cells(study: Study, name: str, comparisons: pl.DataFrame) -> pl.DataFrame:
+def build_cells(study: Study, name: str, comparisons: pl.DataFrame, levels: pl.DataFrame | None = None) -> pl.DataFrame:
     """Every cell of a declared table, with what a reader needs to judge it.
 
     Args:
         study: the configuration.
         name: a table of `study.tables`.
         comparisons: COMPARISONS tables of all tasks, one after the other.
+        levels: chance levels, as from `find_levels`; None: not known for classes.
 
     Returns:
         A frame of `COLUMNS`, in the order of the configuration.
     """
     table, lookup = study.tables[name], Lookup(comparisons)
     rows = [{"table": name, **_fill_cell(study, table, cell, lookup)} for cell in list_cells(study, table)]
-    return pl.DataFrame(rows, schema=COLUMNS)
+    frame = pl.DataFrame(rows, schema=COLUMNS).drop("chance")
+    return add_chance(frame, pl.DataFrame(schema=LEVELS) if levels is None else levels).select(COLUMNS.keys())
 
 
 def _fill_cell(study: Study, table: TableConfig, cell: Cell, lookup: Lookup) -> Row:

@@ -49,7 +49,8 @@ def list_footnotes(
     shown = tidy.filter(pl.col("missing").is_null())
     notes = [*_say_missing(study, table, tidy)]
     if not shown.is_empty():
-        notes += [*_say_data(study, table, shown), _say_spread(study, table, shown), *_say_stars(study, table, shown)]
+        notes += [*_say_data(study, table, shown), _say_spread(study, table, shown), *_say_chance(study, table, shown)]
+        notes += _say_stars(study, table, shown)
         notes += [*_say_best(study, table, shown), *_say_weights(study, table, shown), *_say_paper(study, shown)]
         pairs = shown.select("task", *Model._fields).unique(maintain_order=True).iter_rows()
         notes += [note for task, *model in pairs if (note := (choices or {}).get((task, str(Model(*model)))))]
@@ -115,6 +116,16 @@ def _name_parts(study: Study, task: str) -> str:
     return "".join(
         f"{' (' if name == given[0] else '; '}{name}: {', '.join(getattr(split, name))}" for name in given
     ) + (")" if given else "")
+
+
+def _say_chance(study: Study, table: TableConfig, shown: pl.DataFrame) -> list[str]:
+    """Chance level of each test set."""
+    levels = shown.group_by("task", "test_corpus", maintain_order=True).agg(pl.col("chance").mean()).drop_nulls()
+    said = [
+        f"{_name(study, table, corpus if corpus != study.tasks[task].corpus else task)} {spread(level, None)}"
+        for task, corpus, level in levels.iter_rows()
+    ]
+    return [f"Chance (a guess, or always the same answer) on the same test clips: {', '.join(said)}."] if said else []
 
 
 def _say_spread(study: Study, table: TableConfig, shown: pl.DataFrame) -> str:

@@ -13,12 +13,12 @@ from emoadapt.reporting.measures import count_digits
 from emoadapt.reporting.style import (
     interval,
     is_vector,
-    mark_provenance,
     model_of,
     number,
     probability,
     spread,
     subset_name,
+    weights_of,
 )
 from emoadapt.study.nodes import DEFAULT, Model
 
@@ -143,7 +143,7 @@ def _named(study: Study, table: TableConfig, key: str) -> str | None:
 
 
 def _note_untrained(study: Study, backbone: str, text: str) -> str:
-    return f"{text} (untrained)" if mark_provenance(study, backbone) != backbone else text
+    return f"{text} (untrained)" if weights_of(study, backbone) == "untrained" else text
 
 
 def _write_row(study: Study, table: TableConfig, stub: tuple[str, ...], cells: list[Row | None]) -> list[Line]:

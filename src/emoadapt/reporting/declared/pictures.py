@@ -15,8 +15,9 @@ from matplotlib.patheffects import withStroke
 
 from emoadapt.config import Study, TableConfig
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
-from emoadapt.reporting.declared.cells import list_missing
+from emoadapt.reporting.declared.cells import COLUMNS, list_missing
 from emoadapt.reporting.declared.grid import label, name_model
+from emoadapt.reporting.levels import draw_level, draw_segment
 from emoadapt.reporting.measures import is_lower_better, label_metric
 from emoadapt.reporting.style import (
     ADAPTED_COLOURS,
@@ -92,6 +93,8 @@ def _explain(figure: Figure, study: Study, table: TableConfig, shown: pl.DataFra
     paper = shown["paper_mean"].null_count() < shown.height
     ours = "bar" if table.picture == "bars" else "filled" if paper else "point"
     parts = [f"{ours}: ours, line: {100 * study.report.confidence:g} % bootstrap interval over test clips"]
+    if shown["chance"].null_count() < shown.height:
+        parts.append("dotted: chance")
     if paper:
         spread = table.picture == "points" and shown["paper_std"].null_count() < shown.height
         parts.append("hollow: the paper" + (" ± its standard deviation" if spread else ""))
@@ -117,6 +120,7 @@ def _draw_points(study: Study, table: TableConfig, shown: pl.DataFrame, missing:
         for axis, rows in zip(axes, panels, strict=True):
             axis.set_title(_place(study, table, rows[0]), pad=15)
             _draw_panel(study, table, axis, lines, {(row["part"], _entry(study, table, row)): row for row in rows})
+            draw_level(axis, pl.DataFrame(rows, schema=COLUMNS), vertical=True)
             axis.set_xlabel(label_metric(table.metric))
         axes[0].set_yticks(range(len(lines)), [text for text, _ in lines])
         for text, (_, part) in zip(axes[0].get_yticklabels(), lines, strict=True):
@@ -214,6 +218,7 @@ def _draw_lines(study: Study, table: TableConfig, shown: pl.DataFrame, missing: 
         axes = split_panels(figure, len(panels), columns, sharey=True)
         for axis, rows in zip(axes, panels, strict=True):
             _draw_sizes(study, table, axis, subsets, rows)
+            draw_level(axis, pl.DataFrame(rows, schema=COLUMNS))
             axis.set_title(label(study, table, "backbone", rows[0]))
             axis.set_ylabel(label_metric(table.metric))
             axis.tick_params(labelleft=True)
@@ -281,6 +286,7 @@ def _draw_steps(study: Study, table: TableConfig, shown: pl.DataFrame, missing: 
             axis.plot(x, [row["mean"] for row in rows], dash, marker=marker, color=colour, linewidth=1.6, markersize=6)
             _draw_step_labels(table, axis, list(zip(x, rows, strict=True)), colour, marker)
             ends.append((rows[-1]["mean"], _place(study, table, rows[0]), colour))
+            draw_segment(axis, rows, min(x) - 0.2, max(x) + 0.2, colour)
         axis.set_xticks(range(len(entries)), entries)
         axis.set_xlim(-0.3, len(entries) - 0.8)
         axis.margins(y=0.14)
@@ -322,6 +328,7 @@ def _draw_bars(study: Study, table: TableConfig, shown: pl.DataFrame, missing: s
                 x = begin + number_in_group
                 _draw_bar(table, axis, x, row, entries.index(_entry(study, table, row)))
                 ticks.append((x, _entry(study, table, row)))
+            draw_segment(axis, rows, begin - 0.45, begin + len(rows) - 0.55, INK)
             middle = begin + (len(rows) - 1) / 2
             axis.annotate(_place(study, table, rows[0]), (middle, 0), (0, -30), xycoords=axis.get_xaxis_transform(),
                           textcoords="offset points", ha="center", fontweight="bold", annotation_clip=False)  # fmt: skip

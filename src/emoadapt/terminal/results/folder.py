@@ -13,7 +13,7 @@ import polars as pl
 
 from emoadapt.errors import DataError
 from emoadapt.machine.owner import find_owner
-from emoadapt.reporting.display import present_table
+from emoadapt.reporting.display import present_whole
 from emoadapt.reporting.tables import scan_tidy
 from emoadapt.storage.folders import CONTENTS
 from emoadapt.storage.frames import read_frame
@@ -34,6 +34,7 @@ PURPOSES = {
     "stage1_data": "clips of Stage 1, and test clips among them",
     "objectives": "how well Stage 1 learned each objective",
     "leaks": "speakers, recordings and sentences of the test set that were met before",
+    "extracted": "clips and seconds of the features that a study extracts for themselves",
     "word_errors": "word error rates of the recogniser",
     "quarantine": "clips set aside or noted, counted",
     "quarantine_rows": "every clip set aside or noted",
@@ -99,7 +100,7 @@ class Results:
         """Rows of a table as text, with the columns and digits of the report."""
         if self.is_declared(table) and tidy.height == self.scan(table).select(pl.len()).collect().item():
             return _read_markdown(self.tables[table].with_suffix(".md"))
-        return present_table(table, tidy)
+        return present_whole(table, tidy)
 
     def read_notes(self, table: str) -> list[str]:
         """Footnotes of a table."""
