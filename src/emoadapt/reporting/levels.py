@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from matplotlib.axes import Axes
 
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.evaluation.chance import COLUMNS, SETTING, find_chance, find_constant, rate_chance
 from emoadapt.reporting.measures import list_main_metrics
 from emoadapt.storage.frames import read_frame
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CHANCE = (
     "chance: what needs no learning, on the same test clips: the better one of a uniform guess and of always naming the most frequent class; "
