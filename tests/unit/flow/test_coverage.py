@@ -263,25 +263,28 @@ def test_definitions_that_a_job_uses_are_in_its_digest(definition: str, jobs: se
 # --- libraries
 
 NUMPY = {
-    "split", "leaks", "parts", "normalisers", "keep", "adapt", "evaluate", "report", "train default", "train lora", "train augmented",
-    "train probe", "train logistic", "train svm", *(f"extract {name}" for name in FEATURES),
+    "split", "divide", "leaks", "parts", "normalisers", "keep", "adapt", "evaluate", "report", "train default", "train lora", "train augmented",
+    "train domain", "train probe", "train logistic", "train svm", *(f"extract {name}" for name in FEATURES),
 }  # fmt: skip
-TRAININGS = {"adapt", *(f"train {name}" for name in ("default", "augmented", "lora", "probe", "logistic", "svm"))}
+TRAININGS = {
+    "adapt",
+    *(f"train {name}" for name in ("default", "augmented", "domain", "lora", "probe", "logistic", "svm")),
+}
 LIBRARIES = {
     "numpy": NUMPY,
-    "polars": {"split", "leaks", "parts", "evaluate", "word_errors", "report", *TRAININGS},
+    "polars": {"split", "divide", "leaks", "parts", "evaluate", "word_errors", "report", *TRAININGS},
     "torch": {"normalisers", "keep", "extract faces", *TRAININGS},
-    "transformers": {"keep", "adapt", "train default", "train lora", "train augmented"},
+    "transformers": {"keep", "adapt", "train default", "train lora", "train augmented", "train domain"},
     "peft": {"train lora"},
     "scikit-learn": {"train logistic", "train svm"},
-    "scipy": {"parts", "evaluate", "train augmented"},
-    "audiomentations": {"train augmented"},
+    "scipy": {"parts", "evaluate", "train augmented", "train domain"},
+    "audiomentations": {"train augmented", "train domain"},
     "opensmile": {"extract egemaps", "extract compare_functionals"},
     "av": {"extract audio", "extract faces", "extract landmarks", "report"},
     "mediapipe": {"extract landmarks"},
     "opencv-python-headless": {"extract faces", "extract face_embedding"},
     "onnxruntime-gpu": {"extract face_embedding"},
-    "librosa": {"extract rms", "train augmented"},
+    "librosa": {"extract rms", "train augmented", "train domain"},
     "pocketsphinx": {"extract transcript"},
     "vaderSentiment": {"extract sentiment"},
     "openai-whisper": {"word_errors"},

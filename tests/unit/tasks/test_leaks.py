@@ -496,11 +496,8 @@ def test_what_a_target_shares_with_its_unlabelled_part_is_reported():
     assert (copies["count"], copies["of"], copies["verdict"]) == (1, 2, "reported")
     assert (people["count"], people["of"], people["verdict"]) == (1, 2, "reported")
     assert describe_leak(people) == "1 of the 2 test speakers of d are in its unlabelled part too (p)"
-    assert describe_leak(
-        copies
-    ) == "1 of the 2 test clips of d that can be read are recordings that are in its unlabelled part too (d/3)" or (
-        describe_leak(copies) == "1 of the 2 test clips of d are recordings that are in its unlabelled part too (d/3)"
-    )
+    said = "1 of the 2 test clips of d are recordings that are in its unlabelled part too (d/3)"
+    assert describe_leak(copies) == said
     refused = leaks_of(make_study(**values, leaks={"target_speakers": "refuse"}), splits, *clips)
     (sentence,) = explain_refusals(refused)
     assert "set tasks.t.target.unit: speakers" in sentence and "leaks: {target_speakers: report}" in sentence
