@@ -152,7 +152,7 @@ class Study(Section):
             f"adaptations.{name}.backbones: {backbone} joins {', '.join(self.backbones[backbone].joined.values())}, and Stage 1 adapts "
             "one backbone at a time; leave it out"
             for backbone in adaptation.backbones or ()
-            if backbone in self.backbones and self.backbones[backbone].joined
+            if backbone in self.backbones and not self.backbones[backbone].layered
         ]
         problems += [
             f"adaptations.{name}: backbone {backbone} has train_layers: 0, so that Stage 1 would change nothing of it; set "
@@ -161,6 +161,14 @@ class Study(Section):
             if self._adapts(adaptation, backbone) and getattr(adaptation.prepare(config), "train_layers", "all") == 0
         ]
         adapted = [backbone for backbone in self.backbones if self._adapts(adaptation, backbone)]
+        problems += [
+            f"adaptations.{name}.{key}: backbone {backbone} has no such key, so that it would be ignored; remove it, or name other "
+            f"backbones in adaptations.{name}.backbones"
+            for key in ("lora", "train_layers")
+            if getattr(adaptation, key, None) is not None
+            for backbone in adapted
+            if key not in type(self.backbones[backbone]).model_fields
+        ]
         problems += self._find_untimed(f"adaptations.{name}", adaptation, adapted)
         if adaptation.judge in self.tasks:
             problems += self._check_judge(name, adaptation.judge)
@@ -228,7 +236,7 @@ class Study(Section):
             f"{path}.backbones: {finetuning.method} reads layers of one backbone, and {backbone} joins "
             f"{', '.join(self.backbones[backbone].joined.values())}; leave it out"
             for backbone in finetuning.backbones or ()
-            if finetuning.reads_layers and backbone in self.backbones and self.backbones[backbone].joined
+            if finetuning.reads_layers and backbone in self.backbones and not self.backbones[backbone].layered
         ]
         if isinstance(finetuning, Optimisation) and finetuning.augmentations:
             problems += [
@@ -397,12 +405,12 @@ class Study(Section):
         """Whether a fine-tuning is applied to a backbone; to a part of another only if it names it."""
         if finetuning.backbones is not None:
             return backbone in finetuning.backbones
-        return backbone not in self.joined and not (finetuning.reads_layers and self.backbones[backbone].joined)
+        return backbone not in self.joined and (self.backbones[backbone].layered or not finetuning.reads_layers)
 
     def _adapts(self, adaptation: Adaptation, backbone: str) -> bool:
         """Whether an adaptation is applied to a backbone; to a part of another only if it, or a fine-tuning, names it."""
         config = self.backbones[backbone]
-        if not config.adaptable or config.joined:
+        if not config.adaptable or not config.layered:
             return False
         if adaptation.backbones is not None:
             return backbone in adaptation.backbones
