@@ -116,10 +116,17 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
         seed: of the order; None = ascending length, the same every time (evaluation).
         seconds: instead of `batch_size`, as many clips per batch as fill this many seconds of audio, padding included. A
             longer clip is a batch by itself. Every epoch has the same number of batches.
+        n_batches: of an epoch, which continues where the last one ended, and may begin further passes; None: one pass. What is
+            drawn for a clip follows from the pass.
     """
 
     def __init__(
-        self, lengths: Mapping[str, int], batch_size: int, seed: int | None = None, seconds: float | None = None
+        self,
+        lengths: Mapping[str, int],
+        batch_size: int,
+        seed: int | None = None,
+        seconds: float | None = None,
+        n_batches: int | None = None,
     ) -> None:
         self.utterances = sorted(lengths)
         self.lengths = np.array([lengths[name] for name in self.utterances], dtype=np.float64)
@@ -137,22 +144,29 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
             # own: with this margin no epoch's batch is longer than it may be.
             margin = 1.0 if seed is None else (1 + JITTER) / (1 - JITTER)
             self.sizes = _fill(np.sort(self.lengths) * margin, seconds * SAMPLE_RATE)
+        self.n_batches = n_batches or len(self.sizes)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return self.n_batches
 
     def __iter__(self) -> Iterator[list[tuple[str, int]]]:
-        epoch, rank, ranks = self.epoch, find_rank(), count_ranks()
-        batches = self._arrange(epoch)
+        rank, ranks = find_rank(), count_ranks()
+        batches = self._list_batches(self.epoch)
         skip, self.skip = self.skip, 0
-        self._dealt = [len(batch) for batch in batches]
-        for batch in batches[skip:]:
+        self._dealt = [len(batch) for _, batch in batches]
+        for number, batch in batches[skip:]:
             own = batch[rank::ranks] if rank < len(batch) else batch[:1]
-            yield [(self.utterances[i], epoch) for i in own]
+            yield [(self.utterances[i], number) for i in own]
+
+    def _list_batches(self, epoch: int) -> list[tuple[int, np.ndarray]]:
+        """Batches of an epoch, each with the number of its pass over the clips."""
+        begin, end, n = epoch * self.n_batches, (epoch + 1) * self.n_batches, len(self.sizes)
+        arranged = {number: self._arrange(number) for number in range(begin // n, -(-end // n))}
+        return [(place // n, arranged[place // n][place % n]) for place in range(begin, end)]
 
     def stands_in(self, batch: int) -> bool:
         """Whether this process has no clip of its own in a batch of the epoch under way, counted from 0."""
@@ -160,8 +174,9 @@ class BucketedBatches(Sampler[list[tuple[str, int]]]):
 
     @property
     def padding_share(self) -> float:
-        """Padding as a share of all samples in the padded batches of this epoch."""
-        padded = sum(self.lengths[batch].max() * len(batch) for batch in self._arrange(self.epoch))
+        """Padding as a share of all samples in the padded batches of the pass that this epoch begins in."""
+        first = self.epoch * self.n_batches // len(self.sizes)
+        padded = sum(self.lengths[batch].max() * len(batch) for batch in self._arrange(first))
         return float(1 - self.lengths.sum() / padded)
 
     def _arrange(self, epoch: int) -> list[np.ndarray]:
@@ -227,12 +242,13 @@ def load_batches(
     batch_size: int,
     seed: int | None = None,
     seconds: float | None = None,
+    n_batches: int | None = None,
 ) -> DataLoader[Batch] | VectorBatches:
     """A loader of `dataset` in bucketed batches; see `BucketedBatches`.
 
     It reads in the training process: clips come from a memory map at the cost of a copy, and a study runs many jobs side by side.
     """
-    order = BucketedBatches(lengths, batch_size, seed, seconds)
+    order = BucketedBatches(lengths, batch_size, seed, seconds, n_batches)
     if isinstance(dataset, VectorDataset):
         return VectorBatches(dataset, order, seed)
     # A loader without a generator of its own takes from the global one, and would shift every dropout mask after it.

@@ -138,6 +138,10 @@ class TrainableBackbone(Embedder):
             return state
         return state.chunk(len(self.branches), dim=-1)[self.branches.index(branch)]
 
+    def measure_branch(self, branch: str) -> int:
+        """Width of what `take_branch` gives of a layer."""
+        return self.hidden_width // len(self.branches) if branch in self.branches else self.hidden_width
+
     def read(self, states: Sequence[Tensor]) -> Tensor:
         """The last of all states, or their weighted mean."""
         return states[-1] if self.layer_weights is None else mix_layers(self.layer_weights, states)

@@ -97,7 +97,8 @@ class _Probing(FrozenTraining):
         dataset = VectorDataset(inputs, "layers", clips.annotate)
 
         def load(names: Sequence[str], seed: int | None = None) -> Any:
-            return load_batches(dataset, dict.fromkeys(names, 1), settings.batch_size, seed)
+            n_batches = None if seed is None else settings.epoch_batches
+            return load_batches(dataset, dict.fromkeys(names, 1), settings.batch_size, seed, n_batches=n_batches)
 
         trainer.train(learner, load(division.train, run.seed), load(division.dev))
         trainer.test(learner, load(division.asked))

@@ -203,7 +203,8 @@ class VectorSignals(Signals):
     def load(self, names: Sequence[str], annotate: Annotate, settings: Optimisation, seed: int | None = None) -> Any:
         """See `Signals`. All vectors are equally long, so that only the seed orders the batches."""
         dataset = VectorDataset(self._normalised, "vector", annotate)
-        return load_batches(dataset, dict.fromkeys(names, 1), settings.batch_size, seed)
+        n_batches = None if seed is None else settings.epoch_batches
+        return load_batches(dataset, dict.fromkeys(names, 1), settings.batch_size, seed, n_batches=n_batches)
 
 
 def note_cropped(run: str, n_samples: Iterable[int], settings: Optimisation) -> int:
@@ -276,4 +277,5 @@ def load_signals(
     )
     n_longest = None if longest is None else round(longest * SAMPLE_RATE)
     cropped = {name: max(min(n, n_longest or n), backbone.shortest) for name, n in lengths.items()}
-    return load_batches(dataset, cropped, settings.batch_size, seed, settings.batch_seconds)
+    n_batches = None if seed is None else settings.epoch_batches
+    return load_batches(dataset, cropped, settings.batch_size, seed, settings.batch_seconds, n_batches)
