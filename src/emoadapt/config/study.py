@@ -238,6 +238,13 @@ class Study(Section):
             for backbone in finetuning.backbones or ()
             if finetuning.reads_layers and backbone in self.backbones and not self.backbones[backbone].layered
         ]
+        if (branch := getattr(finetuning, "branch", None)) is not None:
+            problems += [
+                f"{path}.branch: backbone {backbone} has no branch {branch} ({', '.join(config.branches) or 'it has none'}); remove the key, "
+                f"or name other backbones in {path}.backbones"
+                for backbone, config in self.backbones.items()
+                if branch not in config.branches and self._trains(finetuning, backbone)
+            ]
         if isinstance(finetuning, Optimisation) and finetuning.augmentations:
             problems += [
                 f"{path}.augment: it changes audio, and backbone {backbone} reads none; remove the key, or name other backbones in "

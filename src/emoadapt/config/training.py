@@ -190,9 +190,11 @@ class FrozenFinetuning(Finetuning):
     """Width of the rbf kernel; `auto`: 1 / dimensions. A list: each run chooses one."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: weight errors by inverse class frequency."""
-    normalise: Literal["train", "corpus", "speaker"] = "train"
+    normalise: Literal["train", "corpus", "speaker", "none"] = "train"
     """Statistics used for z-scoring the vectors: of the training clips, of each corpus, or of each speaker. The last two use
-    unlabelled test clips."""
+    unlabelled test clips. `none`: vectors stay as they are (SUPERB)."""
+    branch: str | None = None
+    """Part of each layer to read, of a backbone that has several: `acoustic` or `semantic` of CARE (Table IV). null: all."""
     choose_by: Literal["folds", "dev"] = "folds"
     """Clips that choose among the combinations of lists: inner folds over the speakers of the training clips, or the dev part.
     A dev part of one speaker chooses badly."""

@@ -19,8 +19,8 @@ from emoadapt.errors import DataError
 from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.tables import read_table
 
-Scope = Literal["train", "corpus", "speaker"]
-"""Whose mean and standard deviation a vector is z-scored with."""
+Scope = Literal["train", "corpus", "speaker", "none"]
+"""Whose mean and standard deviation a vector is z-scored with; `none`: it is not."""
 
 
 def read_vectors(shards: Mapping[str, Sequence[Path]], feature: str, wanted: Sequence[str]) -> dict[str, np.ndarray]:
@@ -189,6 +189,9 @@ def normalise_vectors(
     Returns:
         Utterance -> float32 vector, of those `wanted`; None = all utterances of `splits` that have one.
     """
+    if scope == "none":
+        named = splits["utterance_id"].unique().to_list() if wanted is None else wanted
+        return {name: vectors[name].astype(np.float32) for name in named if name in vectors}
     fitted = fit_statistics(vectors, splits, train, scope)
     return {
         name: group.apply(vectors[name]) for group in fitted for name in group.names if wanted is None or name in wanted
@@ -200,14 +203,14 @@ FEW = 10
 
 
 def find_small_groups(splits: pl.DataFrame, usable: Collection[str], scope: Scope) -> list[str]:
-    """A sentence about speakers, or corpora, that have too few clips for statistics of their own; none with `train`.
+    """A sentence about speakers, or corpora, that have too few clips for statistics of their own; none with `train` and `none`.
 
     Args:
         splits: SPLITS rows.
         usable: utterances that have a vector.
         scope: whose statistics are used.
     """
-    if scope == "train":
+    if scope in ("train", "none"):
         return []
     columns = ["corpus", "speaker"] if scope == "speaker" else ["corpus"]
     rows = splits.filter(pl.col("utterance_id").is_in(list(usable))).unique("utterance_id")

@@ -66,7 +66,7 @@ class FrozenTraining:
         # Without any layer, no run has clips, which is said when its clips are selected.
         self.candidates = list_candidates(job.settings, len(next(iter(layers.values())))) if layers else []
         self.layers, self.places = _keep_layers(layers, self.candidates)
-        if job.settings.normalise != "train":
+        if job.settings.normalise not in ("train", "none"):
             for sentence in find_small_groups(self.clips.splits, layers, job.settings.normalise):
                 logger.warning("%s", sentence)
 
@@ -160,9 +160,16 @@ def read_frozen(job: TaskJob) -> Vectors:
     """
     names = read_table(job.splits, schema.SPLITS, ["utterance_id"]).column("utterance_id").to_pylist()
     if job.config.adaptable:
-        return read_layers(job.shards[name_kept("layers", job.backbone, job.start)], names)
+        layers = read_layers(job.shards[name_kept("layers", job.backbone, job.start)], names)
+        return layers if job.settings.branch is None else _take_branch(layers, job.config.branches, job.settings.branch)
     (feature,) = job.config.features
     return {name: vector[None] for name, vector in read_vectors(job.shards[feature], feature, names).items()}
+
+
+def _take_branch(layers: Vectors, branches: Sequence[str], wanted: str) -> Vectors:
+    """The part of each layer's width that is of a branch."""
+    place, number = branches.index(wanted), len(branches)
+    return {name: np.array_split(values, number, axis=1)[place] for name, values in layers.items()}
 
 
 def _keep_layers(layers: Vectors, candidates: Sequence[Candidate]) -> tuple[Vectors, dict[int | None, int]]:
