@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+import re
+from itertools import groupby, product
 from pathlib import Path
 
 import polars as pl
@@ -316,3 +317,28 @@ def test_settings_of_another_form_are_refused(tmp_path, text):
         DataError, match=r"settings .* are not of features, backbone, adaptation, finetuning; write them"
     ):
         read_settings(tmp_path / "p.csv", text)
+
+
+def test_study_of_care_has_each_value_of_systems_that_run(monkeypatch, tmp_path):
+    """All values of Tables II to VI that are of a system here stand beside a model of the study, and no cell of II to VI is without one."""
+    text = (STUDIES / "dutta2025.yaml").read_text(encoding="utf-8")
+    for name in re.findall(r"\$\{(\w+)\}", text):
+        monkeypatch.setenv(name, str(tmp_path))
+    study, tables = read_study([STUDIES / "dutta2025.yaml"]), ("II", "III", "IV", "V", "VI")
+    found = set()
+    for task, config in study.tasks.items():
+        metrics = [f"ccc_{name}" for name in config.attributes] or ["weighted_f1", "uar"]
+        for model, metric, table in product(study.list_models(task), metrics, tables):
+            if value := find_in_tables(study, [table], task, config.corpus, [model], "full", metric):
+                found.add((value.table, value.row, value.column, value.mean))
+    wanted = {
+        (row["table"], row["row"], row["column"], row["mean"])
+        for row in read_rows("dutta2025")
+        if row["table"] in tables and row["method"]
+    }
+    assert found == wanted
+    for name, table in study.tables.items():
+        models = [Model.parse(model) for part in table.parts for model in part.models]
+        for task, model in product(table.tasks, models):
+            value = find_in_tables(study, table.paper, task, study.tasks[task].corpus, [model], "full", table.metric)
+            assert value is not None or name.startswith("figure"), (name, task, str(model))
