@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from emoadapt.data.streams import AUDIO
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.inference.onnx_export import export_onnx
+from emoadapt.inference.predict import predict_files
 from emoadapt.layers.care import CareBackbone, SemanticLayer, count_reduced
 from emoadapt.layers.heads import build_head
 from emoadapt.poolings.base import mean_frames
@@ -264,6 +266,16 @@ def test_a_model_is_saved_loaded_and_exported(speech: str, tmp_path: Path) -> No
     with torch.inference_mode():
         assert torch.equal(again(clips), classifier(clips))
     assert again.reads == ("audio",)
+    samples = (clips[1] * 32768).round().clamp(-32768, 32767).to(torch.int16)
+    with wave.open(str(tmp_path / "clip.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(samples.numpy().tobytes())
+    (row,) = predict_files(again, [tmp_path / "clip.wav"])
+    with torch.inference_mode():
+        expected = classifier([samples.float() / 32768]).softmax(dim=1)[0]
+    assert list(row.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
     part = load_folder(tmp_path / "m/speech", origin="speech", trained=False)
     assert len(part.layers) == 4
     found = export_onnx(again, tmp_path / "m.onnx")
