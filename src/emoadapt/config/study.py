@@ -186,6 +186,14 @@ class Study(Section):
             problems.append(
                 f"adaptations.{name}.weighting: {weighting} learns weights of objectives with a target; name one, or leave it out"
             )
+        problems += [
+            f"adaptations.{name}.augment: objective {objective} has a target for each frame, and an augmentation may move sounds in time; "
+            "remove one of the two"
+            for objective in adaptation.objectives
+            if known.get(objective)
+            and getattr(adaptation, "augmentations", ())
+            and read_declarations("objectives", objective).get("LAYOUT") == "frames"
+        ]
         videos = [c for c in adaptation.corpora if c in self.corpora and "video" in self.corpora[c].modalities]
         for objective in adaptation.objectives:
             if (feature := known.get(objective)) and needs_video(feature) and not videos:

@@ -239,7 +239,6 @@ class CareBackbone(SpeechBackbone):
         )  # fmt: skip
         # In a list, or its model would be registered twice.
         self._speech = [speech]
-        self.spec_augment = speech.spec_augment
         self.cnn_trainable = speech.cnn_trainable
         self.notes = [f"speech: {note}" for note in speech.notes]
         self.held: frozenset[str] = frozenset()
@@ -272,6 +271,7 @@ class CareBackbone(SpeechBackbone):
         if getattr(config, "lora", None) is not None:
             raise ModelError(f"{self.origin}: CARE has no adapters of low rank; remove `lora`, or use `train_layers`")
         self.model.config.acoustic_gradient = config.acoustic_gradient
+        self.spec_augment = getattr(config.parts["speech"], "spec_augment", None)
         front_end = self.cnn_trainable
         if config.parts["speech"].provenance == "pretrained":
             self.model.speech.requires_grad_(False)
@@ -385,8 +385,13 @@ def build(
             fresh = type(speech.model)(speech.model.config)
         kept = type(speech.parts)(fresh).encoder.layers
         speech.layers.load_state_dict(kept.state_dict())
-    del speech.layers[common + branch :]
-    speech.model.config.num_hidden_layers = common + branch
+    if common + branch < n_speech:
+        del speech.layers[common + branch :]
+        speech.model.config.num_hidden_layers = common + branch
+    if len(speech.layers) != common + branch:
+        raise ModelError(
+            f"{speech.origin}: layers of this model cannot be left out; let common and branch add up to {n_speech}"
+        )
     text_config.num_hidden_layers = branch
     chosen = list(text.layers)[n_text - branch :]
     if "text" in random:

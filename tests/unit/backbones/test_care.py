@@ -301,6 +301,23 @@ def test_a_saved_model_keeps_its_short_form(tmp_path: Path) -> None:
     assert not any(p.requires_grad for block in again.model.semantic for p in block.layer.parameters())
 
 
+def test_what_the_speech_section_says_of_its_input_holds_in_care(tmp_path: Path) -> None:
+    """Symptom: a model of Stage 1 was fine-tuned without the masks of its section."""
+    values = make_values()
+    values["backbones"]["speech"] |= {"spec_augment": {"time_share": 0.4, "time_frames": 3}, "pad": {"seconds": 0.5}}
+    config = load_study(values).backbones["care"]
+    load_backbone(config, tmp_path).save(tmp_path / "m", {})
+    clips = make_clips(16_000)
+    for source in (None, tmp_path / "m"):
+        backbone = load_backbone(config, tmp_path, source)
+        assert backbone.shortest == 8_000 and backbone(make_clips(2_000)).shape == (1, 32)
+        frames, lengths = backbone.run_front_end(clips)
+        plain, masked, other = (
+            backbone.encode_layers(frames, lengths, draws)[0] for draws in ([], [[1, 2, 3]], [[1, 2, 4]])
+        )
+        assert not torch.equal(plain, masked) and not torch.equal(masked, other)
+
+
 def test_clips_kept_front_end_and_copies_agree() -> None:
     backbone = make()
     clips = make_clips(9_000, 4_000)

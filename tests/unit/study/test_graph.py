@@ -602,3 +602,17 @@ def test_stage_1_keys_that_a_backbone_lacks_are_refused(key: str, value: object)
     }
     with pytest.raises(ConfigError, match=rf"adaptations.a.{key}: backbone lld has no such key"):
         load_study(values)
+
+
+def test_augmentations_are_refused_where_frames_have_targets() -> None:
+    """Symptom: a clip was turned round in time, and its target frames were not."""
+    values = {
+        "study": "s",
+        "corpora": {"c": {"importer": "folder", "root": "."}},
+        "backbones": {"h": {"architecture": "hubert", "untrained": {}}},
+        "adaptations": {"a": {"corpora": ["c"], "objectives": {"acoustic": 1.0}, "augment": [{"chain": "ahn2024"}]}},
+    }
+    with pytest.raises(ConfigError, match="augment: objective acoustic has a target for each frame"):
+        load_study(values)
+    values["adaptations"]["a"]["objectives"] = {"semantic": 1.0}
+    assert load_study(values).adaptations["a"].augmentations
