@@ -290,3 +290,16 @@ def test_gradnorm_is_refused_where_objectives_read_branches(work: Any) -> None:
         match="gradnorm compares gradients at the pooled embedding, which acoustic_egemaps, semantic do not read",
     ):
         run_job(prepare(work, weighting="gradnorm"), 0)
+
+
+def test_care_is_fine_tuned_from_its_model_of_stage_1(work: Any) -> None:
+    job = prepare(work, steps=4, epoch_steps=2)
+    run_job(job, 0)
+    work.write_labelled()
+    work.tune("default", backbones=["care"], epochs=3, learning_rate=3e-3)
+    work.values["finetunings"].pop("mlp")
+    found = work.train("care.all", reads=("audio",), start=job.output)
+    predictions = found["predictions"].filter(test_corpus="acted")
+    # Of twelve test clips one has no audio.
+    assert len(predictions) == 11 and set(predictions["predicted"]) <= {"low", "high"}
+    assert found["embeddings"]["tuned"].list.len().unique().to_list() == [64]
