@@ -289,8 +289,9 @@ def test_a_model_is_saved_loaded_and_exported(speech: str, tmp_path: Path) -> No
         load_folder(tmp_path / "m", origin="m", trained=True)
 
 
-def test_a_saved_model_keeps_its_short_form(tmp_path: Path) -> None:
-    values = make_values(common=1, branch=1)
+@pytest.mark.parametrize("speech", ["hubert", "whisper"])
+def test_a_saved_model_keeps_its_short_form(speech: str, tmp_path: Path) -> None:
+    values = make_values(speech, common=1, branch=1)
     config = load_study(values).backbones["care"]
     backbone = load_backbone(config, tmp_path).eval()
     assert len(backbone.layers) == 2 and config.depth == 3
