@@ -202,7 +202,7 @@ def normalise_vectors(
     """
     if scope == "none":
         named = splits["utterance_id"].unique().to_list() if wanted is None else wanted
-        return {name: vectors[name].astype(np.float32) for name in named if name in vectors}
+        return {name: vectors[name].astype(np.float32, copy=False) for name in named if name in vectors}
     fitted = fit_statistics(vectors, splits, train, scope)
     return {
         name: group.apply(vectors[name]) for group in fitted for name in group.names if wanted is None or name in wanted
