@@ -191,7 +191,8 @@ class Study(Section):
             "remove one of the two"
             for objective in adaptation.objectives
             if known.get(objective)
-            and getattr(adaptation, "augmentations", ())
+            and isinstance(adaptation, Optimisation)
+            and adaptation.augmentations
             and read_declarations("objectives", objective).get("LAYOUT") == "frames"
         ]
         videos = [c for c in adaptation.corpora if c in self.corpora and "video" in self.corpora[c].modalities]
