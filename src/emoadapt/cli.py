@@ -513,6 +513,32 @@ def subset(
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
+def similarity(
+    task: str,
+    model: Annotated[str, typer.Argument(help="<backbone>.<start>, such as care.care.")],
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of each kind.")] = 1750,
+    layer: Annotated[
+        int | None, typer.Option(min=0, help="Layer; by default the first of the branches, or the last.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the pairs.")] = 0,
+    output: Annotated[Path | None, typer.Option(help="CSV file for the similarity of each pair.")] = None,
+    configfile: ConfigFiles = None,
+) -> None:
+    """Compare clips of one emotion and two speakers that say the same, or other, words, in a layer of a frozen model."""
+    from emoadapt.evaluation.similarity import compare_content, list_tables, summarise
+    from emoadapt.study.graph import Graph
+
+    study = _study_of(Path("results"), configfile)
+    graph = Graph(study)
+    tables = list_tables(graph, task, model)
+    _refuse_other_settings(study, tables, Path("results"))
+    found = compare_content(graph, task, model, pairs, layer, seed)
+    print("\n".join(summarise(found)))
+    if output is not None:
+        found.write_csv(output)
+
+
+@app.command(rich_help_panel=FOR_PEOPLE)
 def disk(results: Results = Path("results"), configfile: UnusedConfigFiles = None) -> None:
     """Show what each stage holds on disk."""
     from emoadapt.storage.disk import measure_disk

@@ -286,7 +286,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "adaptations.adapted.objectives",
             {"smell": 1.0},
-            "smell is not defined; there is action_units, distillation, egemaps, energy, energy_level, energy_rms, face, l2_sp, landmark_motion, ",
+            "smell is not defined; there is acoustic, acoustic_egemaps, action_units, distillation, egemaps, energy, energy_level, energy_rms, face, l2_sp, landmark_motion, ",
         ),
         ("adaptations.adapted.objectives", {}, "adaptations.adapted.objectives"),
         ("adaptations.adapted.corpora", ["speech"], "adaptations.adapted.objectives.face: it needs video"),
@@ -527,6 +527,8 @@ def test_an_original_that_never_saw_stage_1_gets_the_same_freedom() -> None:
 
 def test_objectives_are_found_without_importing_them() -> None:
     assert objective_features() == {
+        "acoustic": "pase_frames", "acoustic_egemaps": "egemaps_frames", "semantic": "text_embedding",
+        "semantic_whisper": "whisper_frames", "semantic_whisper_frames": "whisper_frames",
         "action_units": "action_units", "egemaps": "egemaps", "energy": "egemaps", "energy_level": "rms", "energy_rms": "rms",
         "face": "face_embedding", "landmark_motion": "landmark_motion", "landmark_motion_whole": "landmark_motion",
         "sentiment": "sentiment",

@@ -62,7 +62,7 @@ class AstParts(SpeechParts):
         super().__init__(model)
         self.filters = make_filters(model.config.num_mel_bins)
         self.patch, self.stride = model.config.patch_size, model.config.time_stride
-        self.rows, self.most_steps = model.embeddings.get_shape(model.config)
+        self._rows, self.most_steps = model.embeddings.get_shape(model.config)
 
     @property
     def encoder(self) -> Any:
@@ -78,6 +78,11 @@ class AstParts(SpeechParts):
     def dimension(self) -> int:
         """Values of a projected patch."""
         return int(self.model.config.hidden_size)
+
+    @property
+    def rows(self) -> int:
+        """Patches of each step."""
+        return int(self._rows)
 
     @property
     def receptive_field(self) -> int:

@@ -143,7 +143,7 @@ def list_modules(config: Backbone, models_dir: Path, *, pooled: bool = True) -> 
                 continue
     for part in config.parts.values():
         modules += list_modules(part, models_dir, pooled=pooled)
-    if pooled and not config.parts and (pooling := getattr(config, "pooling", None)):
+    if pooled and config.layered and (pooling := getattr(config, "pooling", None)):
         modules.append(f"emoadapt.poolings.{pooling if isinstance(pooling, str) else pooling['name']}")
     return list(dict.fromkeys(modules))
 

@@ -40,6 +40,7 @@ class Config(Backbone):
     embedding: int | None = Field(128, ge=1)
     """Dimension of a linear layer that joins the pooled parts; their own `embedding` is not used. null: they stand side by side."""
     adaptable: ClassVar[bool] = True
+    layered: ClassVar[bool] = False
 
     _parts: dict[str, Backbone] = PrivateAttr(default_factory=dict)
 

@@ -23,6 +23,8 @@ class Config(Backbone):
     architecture: Literal["vector"]
     reads: Name
     """Feature that gives a vector for each clip: `egemaps`, `egemaps_functionals`, `compare_functionals`, ..."""
+    frames: Literal["mean"] | None = None
+    """`mean`: the feature gives frames, such as `pase_frames`, and the vector is their mean over time. null: it gives a vector."""
 
     @property
     def depth(self) -> int:
@@ -31,8 +33,8 @@ class Config(Backbone):
 
     @property
     def streams(self) -> dict[str, Stream]:
-        """The vector."""
-        return {"vector": Stream(self.reads, self.reads, "vector")}
+        """The vector, or the frames that it is the mean of."""
+        return {"vector": Stream(self.reads, self.reads, "vector" if self.frames is None else "frames")}
 
 
 def load(config: Config, models_dir: Path, source: Path | None = None) -> VectorBackbone:

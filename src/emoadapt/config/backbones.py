@@ -34,6 +34,8 @@ class Backbone(Section):
 
     adaptable: ClassVar[bool] = False
     """True if the backbone has parameters, which Stage 1 and fine-tuning train."""
+    layered: ClassVar[bool] = True
+    """False if it has no layers that Stage 1 or a probe could read."""
 
     def link(self, backbones: Mapping[str, Backbone]) -> list[str]:
         """Take up the study's other sections.
@@ -55,6 +57,11 @@ class Backbone(Section):
     def parts(self) -> Mapping[str, Backbone]:
         """Part -> its section, as it is used in the model."""
         return {}
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Names of equal parts of each layer's width, which an objective or a probe may read alone; empty: it has none."""
+        return ()
 
     @property
     def provenance(self) -> Literal["pretrained", "untrained", "descriptors"]:

@@ -155,7 +155,7 @@ class Study(Section):
             f"adaptations.{name}.backbones: {backbone} joins {', '.join(self.backbones[backbone].joined.values())}, and Stage 1 adapts "
             "one backbone at a time; leave it out"
             for backbone in adaptation.backbones or ()
-            if backbone in self.backbones and self.backbones[backbone].joined
+            if backbone in self.backbones and not self.backbones[backbone].layered
         ]
         problems += [
             f"adaptations.{name}: backbone {backbone} has train_layers: 0, so that Stage 1 would change nothing of it; set "
@@ -164,6 +164,14 @@ class Study(Section):
             if self._adapts(adaptation, backbone) and getattr(adaptation.prepare(config), "train_layers", "all") == 0
         ]
         adapted = [backbone for backbone in self.backbones if self._adapts(adaptation, backbone)]
+        problems += [
+            f"adaptations.{name}.{key}: backbone {backbone} has no such key, so that it would be ignored; remove it, or name other "
+            f"backbones in adaptations.{name}.backbones"
+            for key in ("lora", "train_layers")
+            if getattr(adaptation, key, None) is not None
+            for backbone in adapted
+            if key not in type(self.backbones[backbone]).model_fields
+        ]
         problems += self._find_untimed(f"adaptations.{name}", adaptation, adapted)
         if adaptation.judge in self.tasks:
             problems += self._check_judge(name, adaptation.judge)
@@ -181,6 +189,15 @@ class Study(Section):
             problems.append(
                 f"adaptations.{name}.weighting: {weighting} learns weights of objectives with a target; name one, or leave it out"
             )
+        problems += [
+            f"adaptations.{name}.augment: objective {objective} has a target for each frame, and an augmentation may move sounds in time; "
+            "remove one of the two"
+            for objective in adaptation.objectives
+            if known.get(objective)
+            and isinstance(adaptation, Optimisation)
+            and adaptation.augmentations
+            and read_declarations("objectives", objective).get("LAYOUT") == "frames"
+        ]
         videos = [c for c in adaptation.corpora if c in self.corpora and "video" in self.corpora[c].modalities]
         for objective in adaptation.objectives:
             if (feature := known.get(objective)) and needs_video(feature) and not videos:
@@ -237,8 +254,15 @@ class Study(Section):
             f"{path}.backbones: {finetuning.method} reads layers of one backbone, and {backbone} joins "
             f"{', '.join(self.backbones[backbone].joined.values())}; leave it out"
             for backbone in finetuning.backbones or ()
-            if finetuning.reads_layers and backbone in self.backbones and self.backbones[backbone].joined
+            if finetuning.reads_layers and backbone in self.backbones and not self.backbones[backbone].layered
         ]
+        if (branch := getattr(finetuning, "branch", None)) is not None:
+            problems += [
+                f"{path}.branch: backbone {backbone} has no branch {branch} ({', '.join(config.branches) or 'it has none'}); remove the key, "
+                f"or name other backbones in {path}.backbones"
+                for backbone, config in self.backbones.items()
+                if branch not in config.branches and self._trains(finetuning, backbone)
+            ]
         if isinstance(finetuning, Optimisation) and "augment" in finetuning.model_fields_set:
             problems += [
                 f"{path}.augment: it changes audio, and backbone {backbone} reads none; remove the key, or name other backbones in "
@@ -420,12 +444,12 @@ class Study(Section):
         """Whether a fine-tuning is applied to a backbone; to a part of another only if it names it."""
         if finetuning.backbones is not None:
             return backbone in finetuning.backbones
-        return backbone not in self.joined and not (finetuning.reads_layers and self.backbones[backbone].joined)
+        return backbone not in self.joined and (self.backbones[backbone].layered or not finetuning.reads_layers)
 
     def _adapts(self, adaptation: Adaptation, backbone: str) -> bool:
         """Whether an adaptation is applied to a backbone; to a part of another only if it, or a fine-tuning, names it."""
         config = self.backbones[backbone]
-        if not config.adaptable or config.joined:
+        if not config.adaptable or not config.layered:
             return False
         if adaptation.backbones is not None:
             return backbone in adaptation.backbones

@@ -23,6 +23,9 @@ class Optimisation(Section):
     """Largest number of epochs."""
     steps: int | None = Field(None, ge=1)
     """Steps of the optimiser, in place of `epochs`. null: `epochs` counts."""
+    epoch_steps: int | None = Field(None, ge=1)
+    """Steps of the optimiser in an epoch, after which the model is evaluated (CARE: 5,000). An epoch then continues in the clips where
+    the last one ended. null: an epoch is one pass over the clips."""
     learning_rate: float = Field(1e-5, gt=0)
     """Learning rate of the optimiser."""
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -56,6 +59,11 @@ class Optimisation(Section):
     """Part that a crop keeps. `random`: in training drawn from seed, epoch and clip; in evaluation the beginning."""
 
     @property
+    def epoch_batches(self) -> int | None:
+        """Batches of an epoch; None: those of one pass."""
+        return None if self.epoch_steps is None else self.epoch_steps * self.accumulate
+
+    @property
     def augmentations(self) -> tuple[Augmentation, ...]:
         """Augmentations of a clip's waveform in training; none, unless a method has the key `augment`."""
         return ()
@@ -84,6 +92,8 @@ class Adaptation(Section):
     """Numbers of training clips with which the adapted models are trained. null: all that a task names."""
     seed: int = Field(0, ge=0)
     """Seed of heads, batch order, dropout and the held-out draw."""
+    min_seconds: float | None = Field(None, gt=0)
+    """Length in seconds below which clips are left out of Stage 1, and counted. null: none are."""
 
     @field_validator("corpora")
     @classmethod
@@ -199,9 +209,11 @@ class FrozenFinetuning(Finetuning):
     """Width of the rbf kernel; `auto`: 1 / dimensions. A list: each run chooses one."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: weight errors by inverse class frequency."""
-    normalise: Literal["train", "corpus", "speaker"] = "train"
+    normalise: Literal["train", "corpus", "speaker", "none"] = "train"
     """Statistics used for z-scoring the vectors: of the training clips, of each corpus, or of each speaker. The last two use
-    unlabelled test clips."""
+    unlabelled test clips. `none`: vectors stay as they are (SUPERB)."""
+    branch: str | None = None
+    """Part of each layer to read, of a backbone that has several: `acoustic` or `semantic` of CARE (Table IV). null: all."""
     choose_by: Literal["folds", "dev"] = "folds"
     """Clips that choose among the combinations of lists: inner folds over the speakers of the training clips, or the dev part.
     A dev part of one speaker chooses badly."""

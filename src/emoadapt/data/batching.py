@@ -114,14 +114,21 @@ Key = tuple[str, int]
 class BatchOrder(Sampler[list[Key]]):
     """Batches of an epoch in a seeded order; subclasses say which.
 
+    The batches of all passes over the clips are one sequence. An epoch is so many of them: it continues where the last one ended, and may
+    begin and end within a pass.
+
     Of several processes, each gets every n-th clip of each batch. One for which there is none, in a batch of fewer clips than
     processes, gets the first clip, so that all take part in every step; `stands_in` tells.
+
+    Args:
+        n_batches: of an epoch; None = those of a pass.
     """
 
     utterances: Sequence[str]
     """All clips, sorted."""
 
-    def __init__(self) -> None:
+    def __init__(self, n_batches: int | None = None) -> None:
+        self.n_batches = n_batches
         self.epoch = 0
         self.skip = 0
         """Batches left out when the next epoch begins: they were done before a checkpoint."""
@@ -131,13 +138,26 @@ class BatchOrder(Sampler[list[Key]]):
         """Choose the epoch whose order comes next."""
         self.epoch = epoch
 
+    @property
     @abstractmethod
-    def __len__(self) -> int:
-        """Number of batches, the same in every epoch."""
+    def per_pass(self) -> int:
+        """Number of batches of a pass."""
 
     @abstractmethod
+    def arrange_pass(self, number: int) -> list[list[Key]]:
+        """The batches of a pass, for all processes."""
+
+    def __len__(self) -> int:
+        """Number of batches, the same in every epoch."""
+        return self.n_batches or self.per_pass
+
     def arrange(self, epoch: int) -> list[list[Key]]:
         """The batches of an epoch, for all processes."""
+        first, last = epoch * len(self), (epoch + 1) * len(self)
+        passes = range(first // self.per_pass, -(-last // self.per_pass))
+        batches = [batch for number in passes for batch in self.arrange_pass(number)]
+        begin = first - passes.start * self.per_pass
+        return batches[begin : begin + len(self)]
 
     @property
     @abstractmethod
@@ -168,12 +188,18 @@ class BucketedBatches(BatchOrder):
         seed: of the order; None = ascending length, the same every time (evaluation).
         seconds: instead of `batch_size`, as many clips per batch as fill this many seconds of audio, padding included. A
             longer clip is a batch by itself. Every epoch has the same number of batches.
+        n_batches: as of `BatchOrder`. What is drawn for a clip follows from the pass.
     """
 
     def __init__(
-        self, lengths: Mapping[str, int], batch_size: int, seed: int | None = None, seconds: float | None = None
+        self,
+        lengths: Mapping[str, int],
+        batch_size: int,
+        seed: int | None = None,
+        seconds: float | None = None,
+        n_batches: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(n_batches)
         self.utterances = sorted(lengths)
         self.lengths = np.array([lengths[name] for name in self.utterances], dtype=np.float64)
         self.seed = seed
@@ -187,17 +213,20 @@ class BucketedBatches(BatchOrder):
             margin = 1.0 if seed is None else (1 + JITTER) / (1 - JITTER)
             self.sizes = _fill(np.sort(self.lengths) * margin, seconds * SAMPLE_RATE)
 
-    def __len__(self) -> int:
+    @property
+    def per_pass(self) -> int:
+        """See `BatchOrder`."""
         return len(self.sizes)
 
-    def arrange(self, epoch: int) -> list[list[Key]]:
-        """See `BatchOrder`."""
-        return [[(self.utterances[i], epoch) for i in batch] for batch in self._arrange(epoch)]
+    def arrange_pass(self, number: int) -> list[list[Key]]:
+        """See `BatchOrder`; the number of a key is that of the pass."""
+        return [[(self.utterances[i], number) for i in batch] for batch in self._arrange(number)]
 
     @property
     def padding_share(self) -> float:
-        """Padding as a share of all samples in the padded batches of this epoch."""
-        padded = sum(self.lengths[batch].max() * len(batch) for batch in self._arrange(self.epoch))
+        """Padding as a share of all samples in the padded batches of the pass that this epoch begins in."""
+        first = self.epoch * len(self) // self.per_pass
+        padded = sum(self.lengths[batch].max() * len(batch) for batch in self._arrange(first))
         return float(1 - self.lengths.sum() / padded)
 
     def _arrange(self, epoch: int) -> list[np.ndarray]:
@@ -216,15 +245,14 @@ class BucketedBatches(BatchOrder):
 class AlternatingBatches(BatchOrder):
     """Passes over the clips of a source and of a target in turn.
 
-    A pass has every clip `appearances` times, and a batch has no clip twice. The batches of all passes are one sequence, of which an epoch
-    is so many batches: it may begin and end within a pass. The key of a clip is the number of its appearance.
+    A pass has every clip `appearances` times, and a batch has no clip twice. The key of a clip is the number of its appearance.
 
     Args:
         source: order of the source's clips.
         target: order of the target's clips; None = there are none.
         appearances: of a clip of the source, and of the target, in a pass.
         mixed: whether batches of the two are spread evenly over both passes, or the pass over the target follows that over the source.
-        length: batches of an epoch; None = those of a pass over each.
+        n_batches: as of `BatchOrder`; a pass is one over each.
     """
 
     def __init__(
@@ -234,29 +262,22 @@ class AlternatingBatches(BatchOrder):
         appearances: tuple[int, int] = (1, 1),
         *,
         mixed: bool = False,
-        length: int | None = None,
+        n_batches: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(n_batches)
         self.parts = [(source, appearances[0]), *([(target, appearances[1])] if target else [])]
         self.mixed = mixed
-        self.per_pass = sum(len(part) * times for part, times in self.parts)
-        self.length = length or self.per_pass
         self.utterances = sorted(name for part, _ in self.parts for name in part.utterances)
 
-    def __len__(self) -> int:
-        return self.length
-
-    def arrange(self, epoch: int) -> list[list[Key]]:
+    @property
+    def per_pass(self) -> int:
         """See `BatchOrder`."""
-        first, last = epoch * self.length, (epoch + 1) * self.length
-        passes = range(first // self.per_pass, -(-last // self.per_pass))
-        batches = [batch for number in passes for batch in self._arrange_pass(number)]
-        begin = first - passes.start * self.per_pass
-        return batches[begin : begin + self.length]
+        return sum(part.per_pass * times for part, times in self.parts)
 
-    def _arrange_pass(self, number: int) -> list[list[Key]]:
+    def arrange_pass(self, number: int) -> list[list[Key]]:
+        """See `BatchOrder`."""
         found = [
-            [batch for place in range(times) for batch in part.arrange(number * times + place)]
+            [batch for place in range(times) for batch in part.arrange_pass(number * times + place)]
             for part, times in self.parts
         ]
         if not self.mixed:
@@ -270,7 +291,7 @@ class AlternatingBatches(BatchOrder):
     @property
     def padding_share(self) -> float:
         """See `BatchOrder`; mean of source and target by their batches."""
-        return sum(len(part) * times * part.padding_share for part, times in self.parts) / self.per_pass
+        return sum(part.per_pass * times * part.padding_share for part, times in self.parts) / self.per_pass
 
 
 def _fill(lengths: np.ndarray, limit: float) -> list[int]:
@@ -327,12 +348,13 @@ def load_batches(
     batch_size: int,
     seed: int | None = None,
     seconds: float | None = None,
+    n_batches: int | None = None,
 ) -> DataLoader[Batch] | VectorBatches:
     """A loader of `dataset` in bucketed batches; see `BucketedBatches`.
 
     It reads in the training process: clips come from a memory map at the cost of a copy, and a study runs many jobs side by side.
     """
-    order = BucketedBatches(lengths, batch_size, seed, seconds)
+    order = BucketedBatches(lengths, batch_size, seed, seconds, n_batches)
     if isinstance(dataset, VectorDataset):
         return VectorBatches(dataset, order, seed)
     return load_in_order(dataset, order, partial(collate_clips, streams=dataset.streams, seed=seed))

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emoadapt import schema
-from emoadapt.data.objective_targets import describe_target
+from emoadapt.data.clips import read_stream
+from emoadapt.data.objective_targets import describe_target, has_frames
+from emoadapt.data.streams import Stream, list_columns
 from emoadapt.errors import DataError
 from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.shards import group_by_corpus
@@ -67,9 +69,14 @@ def fit_normalisers(
         for corpus, members in groups.items():
             moments = _Moments(keep=objective.centre == "median")
             for path in (path for paths in members.values() for path in paths):
-                table = read_table(path, columns=["utterance_id", "status", column])
+                stream = Stream(name, column, "frames" if has_frames(name) else "vector")
+                table = read_table(path, columns=["status", *list_columns(stream).names])
                 for row in table.to_pylist():
-                    if row["status"] == "ok" and row["utterance_id"] in train:
+                    if row["status"] != "ok" or row["utterance_id"] not in train:
+                        continue
+                    if stream.layout == "frames":
+                        moments.add_frames(read_stream(row, stream).astype(np.float64))
+                    else:
                         moments.add(objective.select(np.asarray(row[column], dtype=np.float64)))
             if moments.n == 0:
                 raise DataError(
@@ -102,6 +109,15 @@ class _Moments:
         delta = value - self.mean
         self.mean = self.mean + delta / self.n
         self.squares = self.squares + delta * (value - self.mean)
+
+    def add_frames(self, frames: np.ndarray) -> None:
+        """Add the frames (n_frames, dimension) of a clip (Chan et al. 1979)."""
+        n, mean = len(frames), frames.mean(axis=0)
+        if self.n == 0:
+            self.mean, self.squares = np.zeros_like(mean), np.zeros_like(mean)
+        delta, total = mean - self.mean, self.n + n
+        self.squares = self.squares + ((frames - mean) ** 2).sum(axis=0) + delta**2 * (self.n * n / total)
+        self.mean, self.n = self.mean + delta * (n / total), total
 
     def result(self) -> dict[str, object]:
         std = np.sqrt(self.squares / self.n)

@@ -18,6 +18,11 @@ def split_set(objectives: str) -> list[str]:
     return [] if objectives == NO_TARGET else objectives.split("+")
 
 
+def has_frames(objective: str) -> bool:
+    """Whether its target is frames, which no training shard holds: they are read from the feature's own table."""
+    return read_declaration("objectives", objective, "LAYOUT") == "frames"
+
+
 def describe_target(objective: str) -> tuple[Any, Any]:
     """Feature and column of an objective's target: the literals `FEATURE` and `COLUMN` of its module; None without target."""
     return tuple(read_declaration("objectives", objective, name) for name in ("FEATURE", "COLUMN"))

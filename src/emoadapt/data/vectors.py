@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -19,12 +20,12 @@ from emoadapt.errors import DataError
 from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.tables import read_table
 
-Scope = Literal["train", "corpus", "speaker"]
-"""Whose mean and standard deviation a vector is z-scored with."""
+Scope = Literal["train", "corpus", "speaker", "none"]
+"""Whose mean and standard deviation a vector is z-scored with; `none`: it is not."""
 
 
 def read_vectors(shards: Mapping[str, Sequence[Path]], feature: str, wanted: Sequence[str]) -> dict[str, np.ndarray]:
-    """Vectors of a feature that has one per clip.
+    """Vectors of a feature that has one per clip, or of one of frames their means over time.
 
     Args:
         shards: corpus -> shards of the feature.
@@ -37,14 +38,17 @@ def read_vectors(shards: Mapping[str, Sequence[Path]], feature: str, wanted: Seq
     Raises:
         DataError: a wanted utterance has no row, the dimensions of two vectors differ, or a value is not finite.
     """
-    names = pa.array(sorted(set(wanted)), pa.string())
+    names, kind = pa.array(sorted(set(wanted)), pa.string()), schema.feature_table(feature)
+    framed = pa.types.is_binary(kind.field(feature).type)
+    columns = ["utterance_id", "status", feature, *(["n_frames", "dimension"] if framed else [])]
     vectors: dict[str, np.ndarray] = {}
-    for table in _read_wanted(shards, schema.feature_table(feature), ["utterance_id", "status", feature], wanted):
+    for table in _read_wanted(shards, kind, columns, wanted):
         usable = pc.and_(pc.equal(table["status"], "ok"), pc.is_in(table["utterance_id"], names))
         rows = table.filter(usable)
         if not len(rows):
             continue
-        vectors |= dict(zip(rows["utterance_id"].to_pylist(), _stack(rows, feature), strict=True))
+        found = map(_average, rows.to_pylist(), repeat(feature)) if framed else _stack(rows, feature)
+        vectors |= dict(zip(rows["utterance_id"].to_pylist(), found, strict=True))
     _refuse_misfits(vectors, feature)
     return vectors
 
@@ -63,6 +67,13 @@ def _read_wanted(
         missing.difference_update(table.column("utterance_id").to_pylist())
         yield table
     refuse_missing(missing, len(set(wanted)), paths)
+
+
+def _average(row: Mapping[str, Any], feature: str) -> np.ndarray:
+    """The mean over time, (dimension,) float32, of a row's frames."""
+    size = len(row[feature]) // (row["n_frames"] * row["dimension"])
+    frames = np.frombuffer(row[feature], {2: "<f2", 4: "<f4"}[size]).reshape(-1, row["dimension"])
+    return frames.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def _stack(rows: pa.Table, feature: str) -> list[np.ndarray]:
@@ -189,6 +200,9 @@ def normalise_vectors(
     Returns:
         Utterance -> float32 vector, of those `wanted`; None = all utterances of `splits` that have one.
     """
+    if scope == "none":
+        named = splits["utterance_id"].unique().to_list() if wanted is None else wanted
+        return {name: vectors[name].astype(np.float32, copy=False) for name in named if name in vectors}
     fitted = fit_statistics(vectors, splits, train, scope)
     return {
         name: group.apply(vectors[name]) for group in fitted for name in group.names if wanted is None or name in wanted
@@ -200,14 +214,14 @@ FEW = 10
 
 
 def find_small_groups(splits: pl.DataFrame, usable: Collection[str], scope: Scope) -> list[str]:
-    """A sentence about speakers, or corpora, that have too few clips for statistics of their own; none with `train`.
+    """A sentence about speakers, or corpora, that have too few clips for statistics of their own; none with `train` and `none`.
 
     Args:
         splits: SPLITS rows.
         usable: utterances that have a vector.
         scope: whose statistics are used.
     """
-    if scope == "train":
+    if scope in ("train", "none"):
         return []
     columns = ["corpus", "speaker"] if scope == "speaker" else ["corpus"]
     rows = splits.filter(pl.col("utterance_id").is_in(list(usable))).unique("utterance_id")

@@ -165,7 +165,7 @@ def compare(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
 
 def _find_shortest(classifier: EmotionClassifier) -> int:
     """Samples of the shortest clip that is heard as it is."""
-    return max(classifier.backbone.receptive_field, classifier.backbone.shortest)
+    return max(classifier.backbone.parts.shortest, classifier.backbone.shortest)
 
 
 def _name_outputs(classifier: EmotionClassifier) -> list[str]:

@@ -44,6 +44,16 @@ class SpeechParts(ABC):
         """Values of a frame of the front end."""
 
     @property
+    def rows(self) -> int:
+        """Frames of one time."""
+        return 1
+
+    @property
+    def shortest(self) -> int:
+        """Samples of the shortest clip that `trace` takes."""
+        return self.receptive_field
+
+    @property
     def longest(self) -> int | None:
         """Samples of the longest clip that `trace` takes; None: any."""
         return None

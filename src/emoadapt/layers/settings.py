@@ -116,15 +116,9 @@ def check_pooling(choice: str | dict[str, str | int | float]) -> str | dict[str,
     return {"name": name, **options} if options else name
 
 
-class TransformerSettings(Backbone):
-    """A transformer: its weights, and what is read and trained of it."""
+class LayerSettings(Backbone):
+    """A model with layers: what is read and trained of it."""
 
-    weights: str | None = None
-    """Hub id, or folder relative to `models_dir`. Exactly one of `weights` and `untrained` is given."""
-    revision: str | None = None
-    """Commit of the hub repository, to repeat a study exactly."""
-    untrained: UntrainedTransformer | None = None
-    """Dimensions of a randomly initialised model, named as untrained in every table."""
     layers: Literal["last", "weighted"] = "last"
     """Layers to pool. `last`: the last transformer layer. `weighted`: a learned weighted mean of the transformer's input and all layers."""
     pooling: PoolingChoice = "mean"
@@ -139,14 +133,51 @@ class TransformerSettings(Backbone):
     for each clip and kept, unless clips are cropped or augmented."""
     learning_rate_factor: float = Field(1.0, gt=0)
     """Factor of the learning rate for the weights of the model itself; pooling, embedding and heads are trained with the full rate."""
-    lora: Lora | None = None
-    """Train adapters instead of the transformer. They are merged into the weights that are saved."""
     adaptable: ClassVar[bool] = True
 
     @field_validator("pooling")
     @classmethod
     def _known(cls, value: PoolingChoice) -> PoolingChoice:
         return check_pooling(value)
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether its last layer is the same in each epoch of a task: nothing of it is trained, weighed or masked."""
+        return self.train_layers == 0 and self.layers == "last"
+
+    def list_kept(self, stage: Literal["stage1", "stage2"], start: str) -> dict[str, Kept]:
+        """The last layer, in place of the first stream, where a task trains nothing before it."""
+        return {next(iter(self.streams)): Kept("states", "start")} if stage == "stage2" and self.keeps_states else {}
+
+    def describe_kept(self, kind: str) -> str:
+        """The keys that decide a kept output of the frozen backbone, as JSON: of its front end, or of its layers."""
+        return self.model_dump_json(exclude=TRAINING | ({"cnn"} if kind != "frontend" else set()))
+
+
+TRAINING = {
+    "layers",
+    "pooling",
+    "embedding",
+    "train_layers",
+    "learning_rate_factor",
+    "lora",
+    "spec_augment",
+    "subsets",
+}
+"""Keys of a backbone that decide no kept output of it."""
+
+
+class TransformerSettings(LayerSettings):
+    """A transformer: its weights, and what is read and trained of it."""
+
+    weights: str | None = None
+    """Hub id, or folder relative to `models_dir`. Exactly one of `weights` and `untrained` is given."""
+    revision: str | None = None
+    """Commit of the hub repository, to repeat a study exactly."""
+    untrained: UntrainedTransformer | None = None
+    """Dimensions of a randomly initialised model, named as untrained in every table."""
+    lora: Lora | None = None
+    """Train adapters instead of the transformer. They are merged into the weights that are saved."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -171,15 +202,6 @@ class TransformerSettings(Backbone):
         """Where its parameters come from, for messages and model cards."""
         return self.weights or f"randomly initialised (seed {self.untrained.seed if self.untrained else 0})"
 
-    @property
-    def keeps_states(self) -> bool:
-        """Whether its last layer is the same in each epoch of a task: nothing of it is trained, weighed or masked."""
-        return self.train_layers == 0 and self.layers == "last"
-
-    def list_kept(self, stage: Literal["stage1", "stage2"], start: str) -> dict[str, Kept]:
-        """The last layer, in place of the first stream, where a task trains nothing before it."""
-        return {next(iter(self.streams)): Kept("states", "start")} if stage == "stage2" and self.keeps_states else {}
-
     def list_weights(self) -> list[tuple[str, str | None]]:
         """Its weights, if it is not untrained."""
         return [] if self.weights is None else [(self.weights, self.revision)]
@@ -187,20 +209,6 @@ class TransformerSettings(Backbone):
     def list_libraries(self) -> tuple[str, ...]:
         """The one of the adapters, if there are any."""
         return ("peft",) if self.lora else ()
-
-    def describe_kept(self, kind: str) -> str:
-        """The keys that decide a kept output of the frozen backbone, as JSON: of its front end, or of its layers."""
-        training = {
-            "layers",
-            "pooling",
-            "embedding",
-            "train_layers",
-            "learning_rate_factor",
-            "lora",
-            "spec_augment",
-            "subsets",
-        }
-        return self.model_dump_json(exclude=training | ({"cnn"} if kind != "frontend" else set()))
 
 
 class SpeechSettings(TransformerSettings):

@@ -100,10 +100,12 @@ class TrainableBackbone(Embedder):
         layers: modules of the layers, the first one first.
         layer_weights: (n_layers + 1,) weights of the layers' learned mean; None: the last layer is read.
         cnn_trainable: whether the front end is trained.
+        branches: names of equal parts of `hidden_width`, as `config.backbones.Backbone.branches`.
     """
 
     layer_weights: nn.Parameter | None
     cnn_trainable: bool = False
+    branches: tuple[str, ...] = ()
 
     @property
     @abstractmethod
@@ -133,6 +135,16 @@ class TrainableBackbone(Embedder):
     @abstractmethod
     def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Pool valid frames: (batch, n_frames, hidden_width), (batch,) -> (batch, width) float32."""
+
+    def take_branch(self, state: Tensor, branch: str) -> Tensor:
+        """The part of a state (..., hidden_width) that is of a branch; all of it where the backbone has no such branch."""
+        if branch not in self.branches:
+            return state
+        return state.chunk(len(self.branches), dim=-1)[self.branches.index(branch)]
+
+    def measure_branch(self, branch: str) -> int:
+        """Width of what `take_branch` gives of a layer."""
+        return self.hidden_width // len(self.branches) if branch in self.branches else self.hidden_width
 
     def read(self, states: Sequence[Tensor]) -> Tensor:
         """The last of all states, or their weighted mean."""

@@ -22,7 +22,7 @@ from emoadapt.poolings.base import load_pooling
 from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
-    from emoadapt.layers.settings import TransformerSettings
+    from emoadapt.layers.settings import LayerSettings, TransformerSettings
 
 LAYER_WEIGHTS = "layer_weights.safetensors"
 """File of a model folder whose embedding is a weighted mean of layers."""
@@ -89,7 +89,7 @@ class TransformerBackbone(TrainableBackbone):
         """What the licence of its family asks every copy of trained weights to say; empty: nothing."""
         return read_declaration("backbones", self.family, "NOTICE")
 
-    def configure(self, config: TransformerSettings) -> None:
+    def configure(self, config: LayerSettings) -> None:
         """Set up what a study wants beyond the model: layers, pooling, adapters, frozen layers.
 
         Raises:
@@ -101,7 +101,7 @@ class TransformerBackbone(TrainableBackbone):
         if (config.pooling, config.embedding) != (self.pooling.choice, self.pooling.embedding):
             self.set_pooling(config.pooling, config.embedding)
         self.learning_rate_factor = config.learning_rate_factor
-        if config.lora is not None:
+        if getattr(config, "lora", None) is not None:
             add_adapters(self.model, config.lora, self.model.config.model_type)
             self._check_adapters()
         if config.train_layers != "all":

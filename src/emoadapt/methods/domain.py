@@ -41,12 +41,10 @@ class Config(finetune.Config):
     alternate: Literal["epochs", "batches"] = "epochs"
     """`epochs`: a pass over the source, then one over the target, in turn (the paper). `batches`: their batches are mixed evenly."""
     epochs: int = Field(10, ge=1)
-    """Passes over the source; there are as many over the target. A pass has each clip once in each chain of `augment`, in two views."""
+    """Largest number of epochs: passes over the source and as many over the target, or `epoch_steps` each (the paper: 30 batches). A pass has
+    each clip once in each chain of `augment`, in two views."""
     batch_size: int = Field(64, ge=1)
     """Clips per batch, each in two views."""
-    validate_every: int | None = Field(None, ge=1)
-    """Batches between two evaluations on the dev part, which is the source's (the paper: 30). They count as epochs for `patience` and
-    `plateau_epochs`. null: after each pass over source and target."""
     duplicate: int = Field(1, ge=1)
     """How often a pass has each clip of the smaller one of source and target (the paper: 1 to 8)."""
     augment: tuple[AnyAugmentation, ...] = Field(CHAINS, min_length=1)  # type: ignore[assignment]

@@ -37,6 +37,9 @@ class Config(Optimisation, FrozenFinetuning):
     `svm` its support vector machine; both read one layer. A list: each run chooses one."""
     head_hidden: int | None = Field(None, ge=1)
     """Units between the two layers of `mlp`; null = the width of the backbone."""
+    select: Literal["macro_f1", "weighted_f1", "loss"] = "macro_f1"
+    """Value of the dev part that chooses the epoch of `linear` and `mlp`: macro-F1, F1 weighted by the clips of each class (CARE), or the
+    mean loss. Of attributes an F1 is the mean CCC."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of each target that is distributed evenly over all classes."""
     targets: Literal["hard", "soft"] = "hard"
@@ -95,7 +98,7 @@ class Config(Optimisation, FrozenFinetuning):
         used |= {"head_hidden"} if "mlp" in self.classifiers else set()
         idle = known - used
         if not self.by_epochs:
-            idle |= {*Optimisation.model_fields, "label_smoothing", "targets"}
+            idle |= {*Optimisation.model_fields, "label_smoothing", "targets", "select"}
         if given := sorted(idle & self.model_fields_set):
             names = " and ".join(self.classifiers)
             raise ValueError(

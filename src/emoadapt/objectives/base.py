@@ -4,6 +4,7 @@ An objective is a module here, or in the folder `objectives` of a study's own pl
 
 * `FEATURE`: name of the feature with its target, a literal; None: it has no target;
 * `COLUMN`: name of that feature's column with the target, a literal; not where `FEATURE` is None;
+* `LAYOUT = "frames"`, a literal, if that column holds frames, which are cropped with the input; may be left out for a vector;
 * `KEEPS = True`, a literal, if it only keeps the model near its start, so that it alone would change nothing; may be left out;
 * `Objective`: a subclass of the class of that name below, or without target of `Untargeted` or `Constraint`.
 """
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from emoadapt.errors import ConfigError
 from emoadapt.plugins import load_plugin, read_declaration
+from emoadapt.poolings.base import mask_frames, mean_frames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,6 +106,14 @@ class Outputs:
         """Pooled embeddings (batch, width) float32, which heads read."""
         return self.backbone.pool((self.read or self.backbone.read)(self.states), self.signals[1])
 
+    def take(self, branch: str) -> tuple[Tensor, Tensor]:
+        """Frames (batch, n_frames, ...) of a branch, of the layer that heads read, and the clips' frame counts (batch,).
+
+        They are all of the layer where the backbone has no such branch.
+        """
+        state = (self.read or self.backbone.read)(self.states)
+        return self.backbone.take_branch(state, branch), self.signals[1]
+
     @property
     def n_clips(self) -> Tensor:
         """Number of clips, a scalar on the device."""
@@ -141,13 +151,16 @@ class Objective(ABC):
     """Whether targets are z-scored with the saved normaliser."""
     centre: ClassVar[Literal["mean", "median"]] = "mean"
     """What becomes 0 of a normalised target: the mean over the training part, or its median."""
+    branch: ClassVar[str | None] = None
+    """Part of the backbone's frames that it reads (`config.backbones.Backbone.branches`), all of them where the backbone has no such
+    part; None: the pooled embedding."""
 
     def select(self, raw: np.ndarray) -> np.ndarray:
         """The target, (dimension,), in a row of the feature's column: all of it."""
         return raw
 
     def head(self, width: int, dimension: int) -> nn.Module:
-        """The prediction head: one linear layer from the pooled embedding to the target's dimension."""
+        """The prediction head: one linear layer from what is read, the pooled embedding or a branch, to the target's dimension."""
         return nn.Linear(width, dimension)
 
     def classify(self, target: Tensor) -> Tensor | None:
@@ -155,8 +168,25 @@ class Objective(ABC):
         return None
 
     def predict(self, outputs: Outputs, head: nn.Module) -> Tensor:
-        """What is compared with the target, (batch, dimension) float32: the head's output for the pooled embedding."""
-        return head(outputs.embedding).float()
+        """What is compared with the target, (batch, dimension) float32: the head's output for the pooled embedding.
+
+        Of a branch the pooled embedding is its mean over time.
+        """
+        pooled = outputs.embedding if self.branch is None else mean_frames(*outputs.take(self.branch))
+        return head(pooled).float()
+
+    def find_target(self, name: str, outputs: Outputs) -> tuple[Tensor, Tensor]:
+        """Target of a batch, (batch, dimension), and where it is there, (batch,) boolean; `name` is the objective's own."""
+        values = outputs.batch.values
+        return values[f"target_{name}"], values[f"mask_{name}"]
+
+    def count(self, mask: Tensor) -> Tensor:
+        """Number of clips that have the target, a scalar."""
+        return mask.sum()
+
+    def collect(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+        """What `metrics` needs of a batch: both, as they are. Rows of batches are put one after another."""
+        return prediction, target
 
     def name_engine(self, features: Features) -> str:
         """Name the engine that computes the targets, for the model card."""
@@ -184,7 +214,7 @@ class Objective(ABC):
 
     @abstractmethod
     def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
-        """Scores over a whole part, name -> value; all clips given have the target."""
+        """Scores over a whole part, name -> value, of what `collect` gave; all clips given have the target."""
 
 
 class Regression(Objective):
@@ -206,6 +236,69 @@ class Regression(Objective):
         distance = (prediction.mean(0) - target.mean(0)).square()
         ccc = 2 * covariance / (spread + distance)
         return {"ccc": float(torch.nan_to_num(ccc).mean())}
+
+
+class Frames(Objective):
+    """Squared error on a vector of each frame (Dutta & Ganapathy 2025, Eq. 2); its module declares `LAYOUT = "frames"`.
+
+    Target frames stand at the times of the backbone's frames. A clip's loss is the mean over its frames.
+    """
+
+    normalised = False
+
+    def predict(self, outputs: Outputs, head: nn.Module) -> Tensor:
+        """(batch, n_frames, dimension) float32: the head's output for each frame of the branch."""
+        return head(outputs.take(self.branch or "")[0]).float()
+
+    def find_target(self, name: str, outputs: Outputs) -> tuple[Tensor, Tensor]:
+        """Target (batch, n_frames, dimension) and mask (batch, n_frames).
+
+        The mask is False beyond the end of a clip's frames or of its targets, and for a clip without target.
+        """
+        batch, (frames, lengths) = outputs.batch, outputs.take(self.branch or "")
+        role, n_frames = name_role(name), frames.shape[1]
+        target = batch.streams[role][:, :n_frames].float()
+        target = nn.functional.pad(target, (0, 0, 0, n_frames - target.shape[1]))
+        valid = mask_frames(torch.minimum(lengths, batch.lengths[role]), n_frames)
+        return target, valid & batch.present[role][:, None]
+
+    def count(self, mask: Tensor) -> Tensor:
+        """Number of clips with a frame that has a target."""
+        return mask.any(dim=1).sum()
+
+    def loss(self, prediction: Tensor, target: Tensor, mask: Tensor, reduction: Reduction) -> Tensor:
+        """Mean over clips of the mean over their frames; arguments as `find_target` gives them."""
+        there = mask.any(dim=1)
+        if not bool(there.any()):
+            return prediction.float().sum() * 0.0
+        errors = torch.where(mask[..., None], prediction.float() - target, 0.0).square()
+        sizes = errors.mean(dim=2) if reduction == "mean" else errors.sum(dim=2)
+        return (sizes.sum(dim=1)[there] / mask.sum(dim=1)[there]).mean()
+
+    def clip_losses(self, prediction: Tensor, target: Tensor, reduction: Reduction) -> Tensor:
+        """Not of frames: see `loss`."""
+        raise TypeError(f"{type(self).__name__} has losses of frames")
+
+    def collect(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+        """(1, 6, dimension) double: number of frames, sums of both, of both squared, and of their product."""
+        prediction, target = prediction.double(), target.double()
+        parts = (torch.ones_like(target), prediction, target, prediction.square(), target.square(), prediction * target)
+        return (torch.stack([part.sum(dim=0) for part in parts])[None],)
+
+    def metrics(self, *collected: Tensor) -> dict[str, float]:
+        """Concordance correlation coefficient over all frames, as `Regression.metrics`; none without frames."""
+        number, *sums = collected[0].sum(dim=0)
+        if not bool(number.any()):
+            return {}
+        prediction, target, squared, of_target, product = (part / number for part in sums)
+        spread = squared - prediction.square() + of_target - target.square() + (prediction - target).square()
+        ccc = 2 * (product - prediction * target) / spread
+        return {"ccc": float(torch.nan_to_num(ccc).mean())}
+
+
+def name_role(objective: str) -> str:
+    """Role of the stream of an objective's target frames."""
+    return f"target_{objective}"
 
 
 class Level(Objective):

@@ -233,7 +233,7 @@ def _find_sections(study: Study, model: Model, scope: str) -> list[Section | Non
     backbone = study.backbones[model.backbone]
     sections: dict[str, list[Section | None]] = {
         "features": [study.features],
-        "backbone": [*(backbone.parts.values() or [backbone])],
+        "backbone": [backbone] if backbone.layered else [*backbone.parts.values()],
         "adaptation": [study.adaptations.get(model.start)],
         "finetuning": [study.finetunings[model.finetuning]],
     }

@@ -17,7 +17,7 @@ from emoadapt.config import Adaptation, Finetuning, Study, load_study, objective
 from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
 from emoadapt.config.reading import STUDY_VARIABLE
-from emoadapt.data.objective_targets import NO_TARGET, describe_target, split_set
+from emoadapt.data.objective_targets import NO_TARGET, describe_target, has_frames, split_set
 from emoadapt.errors import NO_GPU, ConfigError, ModelError
 from emoadapt.extraction.recipes import (
     JobSize,
@@ -152,8 +152,11 @@ class Graph:
     # --- Stage 1
 
     def objective_set(self, adaptation: str) -> str:
-        """Names of an adaptation's objectives with a target, sorted, joined by `+`: adaptations with the same share their shards."""
-        return "+".join(self._list_targeted(adaptation)) or NO_TARGET
+        """Names of an adaptation's objectives with a target, sorted, joined by `+`: adaptations with the same share their shards.
+
+        Those whose targets are frames are not among them: Stage 1 reads these from the feature's own shards.
+        """
+        return "+".join(name for name in self._list_targeted(adaptation) if not has_frames(name)) or NO_TARGET
 
     def objective_sets(self) -> list[str]:
         """All sets in use."""
@@ -263,10 +266,14 @@ class Graph:
         return " ".join(identity(name, self.study.weights_folder, revision) for name, revision in weights)
 
     def stage1_streams(self, backbone: str, adaptation: str) -> list[str]:
-        """Shards of what Stage 1 reads besides the training shards: kept front-end output, and features other than audio."""
+        """Shards of what Stage 1 reads besides the training shards: kept front-end output, features other than audio, target frames."""
         config = self.study.adaptations[adaptation]
         read = self.list_streams("stage1", backbone, adaptation, config)
-        return [path for name in read if name != "audio" for path in self.kept_shards(name, config.corpora)]
+        found = [path for name in read if name != "audio" for path in self.kept_shards(name, config.corpora)]
+        frames = [name for name in self._list_targeted(adaptation) if has_frames(name)]
+        targets = [(self.target_feature(name, corpus), corpus) for name in frames for corpus in config.corpora]
+        found += [path for feature, corpus in targets if feature for path in self.feature_shards(feature, corpus)]
+        return list(dict.fromkeys(found))
 
     def stage1_state(self, adaptation: str) -> str:
         """Configuration of an adaptation, without the keys that select models and tasks, unless a task's labels choose its epoch."""

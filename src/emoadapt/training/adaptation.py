@@ -22,13 +22,22 @@ from emoadapt.backbones.base import load_backbone
 from emoadapt.config import objective_features
 from emoadapt.data.batching import Batch
 from emoadapt.data.clips import ClipStore
+from emoadapt.data.objective_targets import describe_target, has_frames
 from emoadapt.data.streams import AUDIO
 from emoadapt.errors import DataError, ModelError, TrainingError
 from emoadapt.flow.provenance import library_versions
 from emoadapt.layers.heads import seeded
 from emoadapt.layers.trainable import TrainableBackbone, mix_layers
 from emoadapt.machine.ranks import count_ranks, find_rank
-from emoadapt.objectives.base import Constraint, Objective, Outputs, Untargeted, load_objective, load_untargeted
+from emoadapt.objectives.base import (
+    Constraint,
+    Objective,
+    Outputs,
+    Untargeted,
+    load_objective,
+    load_untargeted,
+    name_role,
+)
 from emoadapt.storage.agreement import refuse_other_number
 from emoadapt.storage.files import force_to_disk, replace_folder
 from emoadapt.storage.folders import seal_folder
@@ -37,6 +46,7 @@ from emoadapt.storage.tables import read_table, write_table
 from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.curve import Curve
 from emoadapt.training.epoch_probe import EpochProbe
+from emoadapt.training.frame_targets import FrameTargets, open_frame_targets
 from emoadapt.training.learner import Learner
 from emoadapt.training.logs import open_logs
 from emoadapt.training.signals import load_signals, measure_frames, note_cropped, open_sources
@@ -155,7 +165,9 @@ class AdaptedBackbone(nn.Module):
         self.heads = nn.ModuleDict()
         for name, objective in objectives.items():
             with seeded(zlib.crc32(f"{seed}/{name}".encode())):
-                self.heads[name] = objective.head(backbone.width, dimensions[name])
+                branch = objective.branch
+                width = backbone.width if branch is None else backbone.measure_branch(branch)
+                self.heads[name] = objective.head(width, dimensions[name])
         for name, found in (untargeted or {}).items():
             if (head := found.head(backbone, zlib.crc32(f"{seed}/{name}".encode()))) is not None:
                 self.heads[name] = head
@@ -202,6 +214,11 @@ class AdaptationLearner(Learner):
         self.objectives = objectives
         self.reduction = settings.reduction
         self.over_all = settings.mean_over == "clips"
+        if settings.weighting == "gradnorm" and (apart := [n for n, found in objectives.items() if found.branch]):
+            raise TrainingError(
+                f"{curve.run}: weighting gradnorm compares gradients at the pooled embedding, which {', '.join(apart)} "
+                f"{'does' if len(apart) == 1 else 'do'} not read; write fixed or uncertainty"
+            )
         self.weighting = build_weighting(settings.weighting, [*weights.values()])
         self._embedding: Tensor | None = None
 
@@ -214,18 +231,20 @@ class AdaptationLearner(Learner):
         terms = {}
         for name, objective in self.objectives.items():
             prediction = objective.predict(outputs, model.heads[name])
-            target, mask = batch.values[f"target_{name}"], batch.values[f"mask_{name}"]
-            clips = torch.full_like(mask.sum(), len(mask)) if self.over_all else None
-            terms[name] = Term(objective.loss(prediction, target, mask, self.reduction), mask.sum(), clips)
+            target, mask = objective.find_target(name, outputs)
+            weight = objective.count(mask)
+            clips = torch.full_like(weight, len(mask)) if self.over_all else None
+            terms[name] = Term(objective.loss(prediction, target, mask, self.reduction), weight, clips)
             if keep:
-                self._kept.append((name, prediction[mask].cpu(), target[mask].cpu()))
+                found = objective.collect(prediction[mask], target[mask])
+                self._kept.append((name, *(tensor.cpu() for tensor in found)))
         heads = dict(model.heads.items())
         for name, untargeted in self.untargeted.items():
-            found = untargeted.measure(outputs, heads.get(name))
-            terms[name] = Term(found.loss, found.weight)
+            measured = untargeted.measure(outputs, heads.get(name))
+            terms[name] = Term(measured.loss, measured.weight)
             if keep:
-                sums = {score: float(value * found.weight) for score, value in found.scores.items()}
-                self._kept.append((name, sums, float(found.weight)))
+                sums = {score: float(value * measured.weight) for score, value in measured.scores.items()}
+                self._kept.append((name, sums, float(measured.weight)))
         return terms
 
     def combine(self, terms: Mapping[str, Term], total: Tensor) -> Tensor:
@@ -267,9 +286,10 @@ class AdaptationLearner(Learner):
         """Each objective's own metrics and the probe's; a higher score of the probe is better, then a smaller total loss."""
         scores = {}
         for name, objective in self.objectives.items():
-            prediction, target = (torch.cat([kept[i] for kept in self._kept if kept[0] == name]) for i in (1, 2))
-            if len(target):
-                metrics = objective.metrics(prediction, target)
+            batches = (kept[1:] for kept in self._kept if kept[0] == name)
+            collected = [torch.cat(tensors) for tensors in zip(*batches, strict=True)]
+            if len(collected[0]):
+                metrics = objective.metrics(*collected)
                 scores |= {f"{metric}_{name}": value for metric, value in metrics.items()}
         for name in self.untargeted:
             found, weights = zip(*(kept[1:] for kept in self._kept if kept[0] == name), strict=True)
@@ -292,7 +312,7 @@ class TrainingClips:
         self.needs_target = all(isinstance(objective, Constraint) for objective in self.untargeted.values())
         self.assigned = read_frame(job.parts, schema.PARTS)
         self.corpora = dict(self.assigned.select("utterance_id", "corpus").iter_rows())
-        columns = [*schema.training(tuple(self.objectives))]
+        columns = [*schema.training(tuple(name for name in self.objectives if not has_frames(name)))]
         if job.shards.keys() & job.kept.values() or AUDIO not in job.config.streams.values():
             columns = [column for column in columns if column.name != "audio"]
         for corpus, paths in job.shards["training"].items():
@@ -300,9 +320,16 @@ class TrainingClips:
         paths = [path for corpus in job.shards["training"].values() for path in corpus]
         self.targets = ClipStore.build(paths, pa.schema(columns), scratch, self.corpora)
         self.sources = open_sources(job.config, job.shards, backbone, scratch, self.corpora, job.kept, self.targets)
-        self.masks = {name: self.targets.column(f"mask_{name}") for name in self.objectives}
-        self.dimensions = {name: self._find_dimension(name) for name in self.objectives}
         self.normalisers = _read_normalisers(job.normalisers)
+        self.frames = {name: self._open_frames(name, job, scratch) for name in self.objectives if has_frames(name)}
+        self.masks = {
+            name: {clip: clip in self.frames[name].store for clip in self.targets.utterances}
+            if name in self.frames
+            else self.targets.column(f"mask_{name}")
+            for name in self.objectives
+        }
+        self.dimensions = {name: self._find_dimension(name) for name in self.objectives}
+        self.short = self._find_short()
         self.chosen = {part: self._choose(part) for part in ("train", "held_out")}
         lengths = [self.targets.value(name, "n_samples") for names in self.chosen.values() for name in names]
         self.cropped = note_cropped(self.run, lengths, self.settings)
@@ -320,12 +347,24 @@ class TrainingClips:
         """Loader of a part; only the training part is shuffled, and cropped at random where that is configured."""
         seed = self.settings.seed if part == "train" else None
         n_samples = {name: self.targets.value(name, "n_samples") for name in self.chosen[part]}
-        return load_signals(self.sources, self.annotate, n_samples, self.settings, self.backbone, seed)
+        sources = self.sources | {name_role(name): source for name, source in self.frames.items()}
+        return load_signals(sources, self.annotate, n_samples, self.settings, self.backbone, seed)
+
+    def _open_frames(self, objective: str, job: AdaptationJob, scratch: Path) -> FrameTargets:
+        """Target frames, of clips of corpora that have the feature."""
+        shards = job.shards.get(describe_target(objective)[0], {})
+        wanted = [name for name, corpus in self.corpora.items() if corpus in shards]
+        loaded = self.objectives[objective]
+
+        def normalise(utterance_id: str, frames: np.ndarray) -> np.ndarray:
+            return self._normalise(objective, loaded, utterance_id, frames)
+
+        return open_frame_targets(objective, shards, self.backbone, scratch, wanted, normalise)
 
     def annotate(self, utterance_id: str) -> dict[str, Tensor]:
-        """Targets and masks of a clip; absent targets are zeros and masked."""
+        """Targets and masks of a clip, frames apart; absent targets are zeros and masked."""
         values: dict[str, Tensor] = {}
-        for name in self.objectives:
+        for name in self.objectives.keys() - self.frames.keys():
             present = bool(self.masks[name][utterance_id])
             values[f"mask_{name}"] = torch.tensor(present)
             zeros = torch.zeros(self.dimensions[name])
@@ -358,8 +397,13 @@ class TrainingClips:
             "utterances": used,
             "held_out_share": self.describe_held_out(),
             "targets": {name: self._count_targets(name) for name in self.objectives},
-            "classes": {name: found for name in self.objectives if (found := self.count_classes(name))},
+            "classes": {
+                name: found
+                for name in self.objectives
+                if name not in self.frames and (found := self.count_classes(name))
+            },
             "left_out": len(self.assigned) - sum(used.values()),
+            "too_short": len(self.short),
             "cropped": self.cropped,
             "normalisers": [
                 {"objective": objective, "corpus": corpus, "mean": mean.tolist(), "std": std.tolist()}
@@ -378,7 +422,12 @@ class TrainingClips:
                 "%s: %d of %d training clips and %d of %d held-out clips have a target for %s",
                 self.run, found["train"], len(self.chosen["train"]), found["held_out"], len(self.chosen["held_out"]), name,
             )  # fmt: skip
-        if left_out := len(self.assigned) - used:
+        if self.short:
+            logger.info(
+                "%s: %d of %d clips are left out, shorter than min_seconds (%g s)",
+                self.run, len(self.short), len(self.assigned), self.settings.min_seconds,
+            )  # fmt: skip
+        if left_out := len(self.assigned) - used - len(self.short):
             logger.info(
                 "%s: %d of %d clips are left out, without audio or without any target; see `emoadapt quarantine`",
                 self.run, left_out, len(self.assigned),
@@ -416,17 +465,25 @@ class TrainingClips:
         mask = self.masks[objective]
         return {part: sum(bool(mask[name]) for name in names) for part, names in self.chosen.items()}
 
+    def _find_short(self) -> set[str]:
+        """Clips with audio of less than `min_seconds`."""
+        least = (self.settings.min_seconds or 0) * schema.SAMPLE_RATE
+        return {name for name, n_samples in self.targets.column("n_samples").items() if n_samples < least}
+
     def _choose(self, part: str) -> list[str]:
-        """Clips of the part that have audio, what the backbone reads, and at least one target where objectives need one."""
+        """Clips of the part that are long enough, with what the backbone reads, and at least one target where objectives need one."""
         first = next(iter(self.sources.values()))
         names = [
             name
             for name in self.assigned.filter(part=part)["utterance_id"]
             if name in self.targets
             and name in first.store
+            and name not in self.short
             and (not self.needs_target or any(mask[name] for mask in self.masks.values()))
         ]
         if not names:
+            if self.short:
+                logger.info("%s: %d clips are shorter than min_seconds", self.run, len(self.short))
             raise TrainingError(
                 f"{self.run}: no clip of the {part} part has {self.backbone.reads}{' and a target' if self.needs_target else ''}; "
                 "see `emoadapt quarantine` for the reasons"
@@ -434,6 +491,8 @@ class TrainingClips:
         return names
 
     def _find_dimension(self, objective: str) -> int:
+        if objective in self.frames and (dimension := self.frames[objective].count_values()):
+            return dimension
         for name, present in self.masks[objective].items():
             if present:
                 return len(self.objectives[objective].select(self.targets.vector(name, f"target_{objective}")))
@@ -502,6 +561,7 @@ def _save(adapter: AdaptedBackbone, facts: dict[str, Any], job: AdaptationJob, e
         "objectives (weight)": facts["objectives"],
         "targets": {name: load_objective(name).name_engine(study.features) for name in facts["targets"]},
         "training clips": facts["utterances"]["train"],
+        **({"left out as too short": facts["too_short"]} if facts["too_short"] else {}),
         "held out": facts["held_out_share"],
         "epochs (kept)": f"{epochs} ({facts['best_epoch']})",
         "held-out loss": f"{facts['held_out']['loss']:.4g}",

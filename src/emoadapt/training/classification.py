@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from emoadapt.data.batching import Batch
 from emoadapt.training.curve import Curve
 from emoadapt.training.learner import TestedLearner
-from emoadapt.training.scores import measure_macro_f1
+from emoadapt.training.scores import measure_macro_f1, measure_weighted_f1
 from emoadapt.training.totals import Term
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class EmotionLearner(TestedLearner):
     """Learner of classes by cross-entropy.
 
-    The epoch with the best dev macro-F1 is kept, on a tie the one with the smaller dev loss; other settings choose otherwise
+    The epoch with the best dev macro-F1, or weighted F1, is kept, on a tie the one with the smaller dev loss; other settings choose otherwise
     (`choose`).
 
     Args:
@@ -65,7 +65,9 @@ class EmotionLearner(TestedLearner):
         return {"cross_entropy": Term(loss, weight)}
 
     def rate(self, losses: Mapping[str, float]) -> tuple[dict[str, float], tuple[float, ...]]:
-        """Macro-F1 over the whole part."""
-        logits, labels = (torch.cat(tensors) for tensors in zip(*self._kept, strict=True))
-        macro_f1 = measure_macro_f1(logits.numpy(), labels.numpy())
-        return {"macro_f1": macro_f1}, self.choose((macro_f1, -losses["loss"]), losses)
+        """Macro-F1 over the whole part; weighted F1 where that chooses the epoch."""
+        logits, labels = (torch.cat(tensors).numpy() for tensors in zip(*self._kept, strict=True))
+        scores = {"macro_f1": measure_macro_f1(logits, labels)}
+        if getattr(self.settings, "select", "") == "weighted_f1":
+            scores["weighted_f1"] = measure_weighted_f1(logits, labels)
+        return scores, self.choose((scores.get("weighted_f1", scores["macro_f1"]), -losses["loss"]), losses)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -63,9 +62,7 @@ def build_terms(settings: Any, run: Run, part: RunClips, clips: TaskClips, width
     return [build(settings.objectives[name]) for name, build in losses.items() if name in settings.objectives]
 
 
-def load_alternating(
-    run: Run, part: RunClips, signals: StreamSignals, settings: Any, annotate: Annotate
-) -> tuple[Any, Any]:
+def load_alternating(run: Run, part: RunClips, signals: StreamSignals, settings: Any, annotate: Annotate) -> Any:
     """Loader of two views of the clips of source and target in turn; see `training.terms.LoadTraining`.
 
     Raises:
@@ -93,18 +90,11 @@ def load_alternating(
             len(chains) * (settings.duplicate if smaller else 1),
         ),
         mixed=settings.alternate == "batches",
-        length=settings.validate_every,
+        n_batches=settings.epoch_batches,
     )
     clips = signals.open(lambda name: {} if name in bare else annotate(name), settings, run.seed)
     views = ViewDataset(clips, chains, run.seed, settings.token_cutoff)
-    loader = load_in_order(views, batches, partial(collate_views, streams=clips.streams, seed=run.seed))
-    return loader, settings.model_copy(update={"steps": settings.steps or count_steps(settings, batches)})
-
-
-def count_steps(settings: Any, batches: AlternatingBatches) -> int:
-    """Steps of the optimiser in all passes; a group of `accumulate` batches ends with each evaluation."""
-    whole, rest = divmod(settings.epochs * batches.per_pass, len(batches))
-    return whole * math.ceil(len(batches) / settings.accumulate) + math.ceil(rest / settings.accumulate)
+    return load_in_order(views, batches, partial(collate_views, streams=clips.streams, seed=run.seed))
 
 
 class _ViewTerm(FurtherTerm):

@@ -185,12 +185,12 @@ class _Finetuning:
         for term in terms:
             curve.add(0, term.name, term.summarise())
         annotate = partial(join_annotations, self.clips.annotate, terms)
-        training, settings = self.load_training(run, part, self.signals, self.settings, annotate)
-        learner = self.clips.build_learner(model, settings, curve, run.seed, part.train, terms)
+        training = self.load_training(run, part, self.signals, self.settings, annotate)
+        learner = self.clips.build_learner(model, self.settings, curve, run.seed, part.train, terms)
         if joined:
             learner.part = "dev_trained"
         state = Checkpoint(checkpoint, self.job.study.checkpoint_minutes, sparing=True, notice=self.notice)
-        trainer = Trainer(self.device, settings, state, open_logs(self.job.study.logs))
+        trainer = Trainer(self.device, self.settings, state, open_logs(self.job.study.logs))
         test = part.test["utterance_id"].to_list()
         self._embed_start(learner, trainer, run, test)
         best = trainer.train(learner, training, self._load(part.dev, annotate))

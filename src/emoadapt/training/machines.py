@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ CONDITIONAL_LIBRARIES = ("sklearn",)
 
 Vectors = dict[str, np.ndarray]
 """Utterance -> (n_layers, width) float32."""
+Stack = Callable[[], Sequence[np.ndarray]]
 
 
 def fit_machines(job: TaskJob) -> None:
@@ -66,7 +68,7 @@ class FrozenTraining:
         # Without any layer, no run has clips, which is said when its clips are selected.
         self.candidates = list_candidates(job.settings, len(next(iter(layers.values())))) if layers else []
         self.layers, self.places = _keep_layers(layers, self.candidates)
-        if job.settings.normalise != "train":
+        if job.settings.normalise not in ("train", "none"):
             for sentence in find_small_groups(self.clips.splits, layers, job.settings.normalise):
                 logger.warning("%s", sentence)
 
@@ -75,7 +77,7 @@ class FrozenTraining:
         _complete_runs(self.job, self.tables, self.unfinished, self._perform)
 
     def fit_candidate(
-        self, run: Run, candidate: Candidate, division: Division, vectors: Vectors, stacks: Sequence[np.ndarray]
+        self, run: Run, candidate: Candidate, division: Division, vectors: Vectors, stack: Stack
     ) -> tuple[np.ndarray, Curve | None]:
         """Fit a candidate and predict the clips asked about.
 
@@ -84,13 +86,13 @@ class FrozenTraining:
             candidate: what to fit.
             division: clips to fit to, and to predict.
             vectors: normalised layers of the clips of the division.
-            stacks: those to fit to and those to predict, (n, n_layers, width).
+            stack: gives those to fit to and those to predict, (n, n_layers, width), copied when it is first called.
 
         Returns:
             (n_asked, n_outputs) outputs, and the curve of a training by epochs.
         """
         # Contiguous: matrix products round otherwise, and a layer would not be the same in a list as alone.
-        train, asked = (np.ascontiguousarray(stack[:, self.places[candidate.layer]]) for stack in stacks)
+        train, asked = (np.ascontiguousarray(layers[:, self.places[candidate.layer]]) for layers in stack())
         machine = build_machine(candidate.settings)
         machine.fit(train, [self.clips.labels[name] for name in division.train])  # type: ignore[attr-defined]
         return _decide(machine, asked, len(self.clips.outputs)), None
@@ -120,8 +122,12 @@ class FrozenTraining:
         of_run = self.clips.splits.filter(partition=run.partition, fold=run.fold)
         wanted = {*division.train, *division.dev, *division.asked}
         vectors = normalise_vectors(self.layers, of_run, division.train, self.settings.normalise, wanted)
-        stacks = [np.stack([vectors[name] for name in names]) for names in (division.train, division.asked)]
-        return [self.fit_candidate(run, candidate, division, vectors, stacks) for candidate in candidates]
+
+        @cache
+        def stack() -> list[np.ndarray]:
+            return [np.stack([vectors[name] for name in names]) for names in (division.train, division.asked)]
+
+        return [self.fit_candidate(run, candidate, division, vectors, stack) for candidate in candidates]
 
 
 def complete_job(
@@ -160,9 +166,16 @@ def read_frozen(job: TaskJob) -> Vectors:
     """
     names = read_table(job.splits, schema.SPLITS, ["utterance_id"]).column("utterance_id").to_pylist()
     if job.config.adaptable:
-        return read_layers(job.shards[name_kept("layers", job.backbone, job.start)], names)
+        layers = read_layers(job.shards[name_kept("layers", job.backbone, job.start)], names)
+        return layers if job.settings.branch is None else _take_branch(layers, job.config.branches, job.settings.branch)
     (feature,) = job.config.features
     return {name: vector[None] for name, vector in read_vectors(job.shards[feature], feature, names).items()}
+
+
+def _take_branch(layers: Vectors, branches: Sequence[str], wanted: str) -> Vectors:
+    """The part of each layer's width that is of a branch."""
+    place, number = branches.index(wanted), len(branches)
+    return {name: np.array_split(values, number, axis=1)[place] for name, values in layers.items()}
 
 
 def _keep_layers(layers: Vectors, candidates: Sequence[Candidate]) -> tuple[Vectors, dict[int | None, int]]:

@@ -18,7 +18,7 @@ from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.choices import Candidate, Division
 from emoadapt.training.curve import Curve
 from emoadapt.training.logs import open_logs
-from emoadapt.training.machines import FrozenTraining, Vectors
+from emoadapt.training.machines import FrozenTraining, Stack, Vectors
 from emoadapt.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -78,14 +78,16 @@ class _Probing(FrozenTraining):
     """The runs of a job of which some candidates are trained by epochs."""
 
     def fit_candidate(
-        self, run: Run, candidate: Candidate, division: Division, vectors: Vectors, stacks: Sequence[np.ndarray]
+        self, run: Run, candidate: Candidate, division: Division, vectors: Vectors, stack: Stack
     ) -> tuple[np.ndarray, Curve | None]:
         """See `FrozenTraining`; the dev part chooses the epoch."""
         if not candidate.settings.by_epochs:
-            return super().fit_candidate(run, candidate, division, vectors, stacks)
+            return super().fit_candidate(run, candidate, division, vectors, stack)
         settings, clips = candidate.settings.model_copy(update={"precision": "32-true"}), self.clips
-        kept = list(self.places.values()) if candidate.layer is None else [self.places[candidate.layer]]
-        inputs = {name: values[kept] for name, values in vectors.items()}
+        inputs = vectors
+        if candidate.layer is not None:
+            place = self.places[candidate.layer]
+            inputs = {name: values[place : place + 1] for name, values in vectors.items()}
         n_layers, width = inputs[division.train[0]].shape
         head = clips.build_head(settings, width, settings.head_hidden, run.seed, division.train)
         curve = Curve("stage2", self.job.setting.name(run))
@@ -97,7 +99,8 @@ class _Probing(FrozenTraining):
         dataset = VectorDataset(inputs, "layers", clips.annotate)
 
         def load(names: Sequence[str], seed: int | None = None) -> Any:
-            return load_batches(dataset, dict.fromkeys(names, 1), settings.batch_size, seed)
+            n_batches = None if seed is None else settings.epoch_batches
+            return load_batches(dataset, dict.fromkeys(names, 1), settings.batch_size, seed, n_batches=n_batches)
 
         trainer.train(learner, load(division.train, run.seed), load(division.dev))
         trainer.test(learner, load(division.asked))

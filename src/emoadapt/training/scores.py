@@ -15,8 +15,17 @@ def measure_macro_f1(logits: np.ndarray, labels: np.ndarray) -> float:
         logits: (n, n_classes).
         labels: (n,) class indices.
     """
+    return float(_measure_f1(logits, labels).mean())
+
+
+def measure_weighted_f1(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of the F1 of all classes, weighted by their clips; arguments as of `measure_macro_f1`."""
+    return float(np.average(_measure_f1(logits, labels), weights=np.bincount(labels, minlength=logits.shape[1])))
+
+
+def _measure_f1(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     n_classes = logits.shape[1]
     predicted = logits.argmax(axis=1)
     hits = np.bincount(labels[predicted == labels], minlength=n_classes)
     counts = np.bincount(labels, minlength=n_classes) + np.bincount(predicted, minlength=n_classes)
-    return float((2 * hits / np.maximum(counts, 1)).mean())
+    return 2 * hits / np.maximum(counts, 1)

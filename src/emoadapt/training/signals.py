@@ -211,7 +211,8 @@ class VectorSignals(Signals):
     def load(self, names: Sequence[str], annotate: Annotate, settings: Optimisation, seed: int | None = None) -> Any:
         """See `Signals`. All vectors are equally long, so that only the seed orders the batches."""
         dataset = VectorDataset(self._normalised, "vector", annotate)
-        return load_batches(dataset, dict.fromkeys(names, 1), settings.batch_size, seed)
+        n_batches = None if seed is None else settings.epoch_batches
+        return load_batches(dataset, dict.fromkeys(names, 1), settings.batch_size, seed, n_batches=n_batches)
 
 
 def note_cropped(run: str, n_samples: Iterable[int], settings: Optimisation) -> int:
@@ -277,7 +278,8 @@ def load_signals(
     augment = Augmenter(settings.augmentations) if seed is not None and settings.augmentations else None
     dataset = open_clips(sources, annotate, settings, backbone, seed, augment)
     cropped = crop_lengths(lengths, settings, backbone)
-    return load_batches(dataset, cropped, settings.batch_size, seed, settings.batch_seconds)
+    n_batches = None if seed is None else settings.epoch_batches
+    return load_batches(dataset, cropped, settings.batch_size, seed, settings.batch_seconds, n_batches)
 
 
 def open_clips(

@@ -64,13 +64,13 @@ BuildTerms = Callable[[Run, "RunClips", "TaskClips", int], Sequence[FurtherTerm]
 """(run, its clips, those of the task, width of the embedding) -> further terms; their weights depend on the run's seed."""
 
 
-LoadTraining = Callable[[Run, "RunClips", Any, Any, "Annotate"], tuple[Any, Any]]
-"""(run, its clips, signals, settings, annotations) -> loader of the training part, and the settings with the steps that it has."""
+LoadTraining = Callable[[Run, "RunClips", Any, Any, "Annotate"], Any]
+"""(run, its clips, signals, settings, annotations) -> loader of the training part."""
 
 
-def load_labelled(run: Run, part: RunClips, signals: Signals, settings: Any, annotate: Annotate) -> tuple[Any, Any]:
-    """Load the labelled training clips, each once an epoch."""
-    return signals.load(part.train, annotate, settings, run.seed), settings
+def load_labelled(run: Run, part: RunClips, signals: Signals, settings: Any, annotate: Annotate) -> Any:
+    """Load the labelled training clips, each once a pass."""
+    return signals.load(part.train, annotate, settings, run.seed)
 
 
 def build_none(run: Run, part: RunClips, clips: TaskClips, width: int) -> Sequence[FurtherTerm]:

@@ -26,8 +26,8 @@ DIMENSIONS = {
     "heads": 4, "intermediate_size": 48, "conv_pos_kernel": 6, "conv_pos_groups": 4, "dropout": 0.1,
 }  # fmt: skip
 FAMILIES = plugins.list_plugins("backbones")
-ARCHITECTURES = {name: family for name, family in list_architectures().items() if name != "fusion"}
-"""Without the one that is made of others; `test_fusion` holds what is promised of it."""
+ARCHITECTURES = {name: family for name, family in list_architectures().items() if name not in ("fusion", "care")}
+"""Without those that are made of others; `test_fusion` and `test_care` hold what is promised of them."""
 LENGTHS = (3000, 8000, 5001)
 
 
@@ -244,7 +244,7 @@ def test_family_that_declares_too_little_is_named(tmp_path: Path, monkeypatch: p
     [
         (
             {"architecture": "wavlmx"},
-            "b.architecture: found 'wavlmx', allowed is 'ast', 'av_hubert', 'fusion', 'lld_transformer', 'wav2vec2', 'wavlm',",
+            "b.architecture: found 'wavlmx', allowed is 'ast', 'av_hubert', 'care', 'fusion', 'lld_transformer', 'wav2vec2', 'wavlm',",
         ),
         ({"untrained": {}}, "b.architecture: this key is required"),
         (

@@ -153,3 +153,21 @@ def test_streams_of_a_clip_are_put_together_each_by_its_layout() -> None:
     assert {role: value.shape for role, value in moved.streams.items()} == {
         role: value.shape for role, value in batch.streams.items()
     }
+
+
+def test_an_epoch_of_so_many_batches_continues_where_the_last_one_ended() -> None:
+    lengths = {f"c/{i}": 100 + i for i in range(10)}
+    usual, short = BucketedBatches(lengths, 3, seed=1), BucketedBatches(lengths, 3, seed=1, n_batches=6)
+    assert (len(usual), len(short)) == (4, 6)
+    passes, found = [], []
+    for epoch in range(3):
+        usual.set_epoch(epoch)
+        passes += list(usual)
+    for epoch in range(2):
+        short.set_epoch(epoch)
+        found += list(short)
+    # Twelve batches are three passes; a clip's key names the pass, so that its crop differs between two in one epoch.
+    assert found == passes
+    short.set_epoch(1)
+    short.skip = 4
+    assert list(short) == passes[10:]

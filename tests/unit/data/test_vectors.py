@@ -158,3 +158,29 @@ def test_a_wanted_clip_without_a_row_is_refused(tmp_path: Path, kind: str) -> No
     assert read(["c/a"]) == {}
     with pytest.raises(DataError, match="1 of 2 clips have no row, such as c/x"):
         read(["c/a", "c/x", "c/x"])
+
+
+def test_vectors_may_stay_as_they_are() -> None:
+    assert {name: vector.tolist() for name, vector in normalise_vectors(VECTORS, SPLITS, TRAIN, "none", TRAIN).items()} == {
+        "home/a": [1.0, 7.0], "home/b": [3.0, 7.0],
+    }  # fmt: skip
+    assert set(normalise_vectors(VECTORS, SPLITS, TRAIN, "none")) == set(VECTORS)
+
+
+@pytest.mark.parametrize(("feature", "kind"), [("egemaps_frames", "<f4"), ("pase_frames", "<f2")])
+def test_the_vector_of_frames_is_their_mean(feature: str, kind: str, tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).normal(size=(7, 3)).astype(kind)
+    row = {
+        "utterance_id": "c/a",
+        "key": "k",
+        "status": "ok",
+        feature: frames.tobytes(),
+        "n_frames": 7,
+        "dimension": 3,
+        "step": 0.02,
+    }
+    failed = {"utterance_id": "c/b", "key": "k", "status": "failed", "reason": "too_short: x"}
+    write_table(tmp_path / "f.parquet", [row, failed], schema.feature_table(feature))
+    (found,) = read_vectors({"c": [tmp_path / "f.parquet"]}, feature, ["c/a", "c/b"]).items()
+    assert found[0] == "c/a" and found[1].dtype == np.float32
+    np.testing.assert_allclose(found[1], frames.astype(np.float64).mean(axis=0), rtol=1e-6)

@@ -18,6 +18,8 @@ from emoadapt.plugins import FOLDER_VARIABLE
 
 def test_features_are_read_without_importing() -> None:
     assert objective_features() == {
+        "acoustic": "pase_frames", "acoustic_egemaps": "egemaps_frames", "semantic": "text_embedding",
+        "semantic_whisper": "whisper_frames", "semantic_whisper_frames": "whisper_frames",
         "action_units": "action_units", "egemaps": "egemaps", "energy": "egemaps", "energy_level": "rms", "energy_rms": "rms",
         "face": "face_embedding", "landmark_motion": "landmark_motion", "landmark_motion_whole": "landmark_motion",
         "sentiment": "sentiment",
@@ -128,7 +130,10 @@ def test_accuracy_counts_the_most_probable_class() -> None:
 
 
 def test_unknown_objective_is_answered_with_the_known() -> None:
-    with pytest.raises(ConfigError, match="objective pitch is not known; there is action_units, distillation, egemaps"):
+    with pytest.raises(
+        ConfigError,
+        match="objective pitch is not known; there is acoustic, acoustic_egemaps, action_units, distillation, egemaps",
+    ):
         load_objective("pitch")
 
 

@@ -543,3 +543,76 @@ def test_what_the_report_is_made_of_is_in_its_state(graph: Graph, monkeypatch: p
         assert graph.report_state() != before, edited.name
     monkeypatch.setattr(Path, "read_bytes", read)
     assert graph.report_state() == before
+
+
+def make_care(**care: object) -> Graph:
+    speech = {"architecture": "hubert", "untrained": {"layers": 4}, "cnn": "frozen"}
+    return Graph(
+        load_study(
+            {
+                "study": "care",
+                "corpora": {"c": {"importer": "folder", "root": ".", "shards": 1}},
+                "backbones": {
+                    "speech": speech,
+                    "words": {"architecture": "bert", "untrained": {}},
+                    "care": {"architecture": "care", "speech": "speech", "text": "words"},
+                    "other": {"architecture": "care", "speech": "speech", "text": "words", **care},
+                },
+                "adaptations": {
+                    "both": {"corpora": ["c"], "backbones": ["care", "other"], "objectives": {"acoustic_egemaps": 1.0, "semantic": 1.0}},
+                    "frames": {"corpora": ["c"], "backbones": ["care"], "objectives": {"acoustic": 1.0}},
+                },
+                "finetunings": {"probe": {"method": "probe", "backbones": ["care"]}},
+                "tasks": {"t": {"corpus": "c", "classes": ["a", "b"], "split": {"by": "folds", "k": 3}}},
+            }
+        )
+    )  # fmt: skip
+
+
+def test_target_frames_are_read_from_the_features_own_shards() -> None:
+    graph = make_care(text_layers="trained")
+    assert graph.objective_set("both") == "semantic" and graph.objective_set("frames") == "no-target"
+    frontend, egemaps = (f"results/features/{name}/c/000.parquet" for name in ("frontend.speech", "egemaps_frames"))
+    # The frozen front end is the speech model's own: one output for all that are made of it.
+    assert graph.stage1_streams("care", "both") == graph.stage1_streams("other", "both") == [frontend, egemaps]
+    assert graph.stage1_streams("care", "frames") == [frontend, "results/features/pase_frames/c/000.parquet"]
+    assert graph.normaliser_inputs("both") == [egemaps, "results/features/text_embedding/c/000.parquet"]
+    used = {feature for feature, _ in graph.features_in_use()}
+    assert {"egemaps_frames", "text_embedding", "transcript", "pase_frames"} <= used and "text_tokens" not in used
+    assert graph.read_features(graph.setting("t", "care.both.probe", "full")) == ["layers.care.both"]
+
+
+def test_what_changes_only_training_changes_no_kept_layer() -> None:
+    """The settings of a part decide; how it is used alone does not."""
+    before, graph = make_care(), make_care(text_layers="trained", acoustic_gradient="acoustic_only")
+    assert graph.backbone_state("care") == before.backbone_state("care") != graph.backbone_state("other")
+    values = {"learning_rate_factor": 0.5}
+    assert make_care(**values).kept_state("layers", "other") == before.kept_state("layers", "other")
+    assert make_care(**values).backbone_state("other") != before.backbone_state("other")
+
+
+@pytest.mark.parametrize(("key", "value"), [("lora", {"rank": 4}), ("train_layers", 1)])
+def test_stage_1_keys_that_a_backbone_lacks_are_refused(key: str, value: object) -> None:
+    """Symptom: they were ignored."""
+    values = {
+        "study": "s",
+        "corpora": {"c": {"importer": "folder", "root": "."}},
+        "backbones": {"lld": {"architecture": "lld_transformer"}},
+        "adaptations": {"a": {"corpora": ["c"], "objectives": {"egemaps": 1.0}, key: value}},
+    }
+    with pytest.raises(ConfigError, match=rf"adaptations.a.{key}: backbone lld has no such key"):
+        load_study(values)
+
+
+def test_augmentations_are_refused_where_frames_have_targets() -> None:
+    """Symptom: a clip was turned round in time, and its target frames were not."""
+    values = {
+        "study": "s",
+        "corpora": {"c": {"importer": "folder", "root": "."}},
+        "backbones": {"h": {"architecture": "hubert", "untrained": {}}},
+        "adaptations": {"a": {"corpora": ["c"], "objectives": {"acoustic": 1.0}, "augment": [{"chain": "ahn2024"}]}},
+    }
+    with pytest.raises(ConfigError, match="augment: objective acoustic has a target for each frame"):
+        load_study(values)
+    values["adaptations"]["a"]["objectives"] = {"semantic": 1.0}
+    assert load_study(values).adaptations["a"].augmentations

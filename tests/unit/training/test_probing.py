@@ -311,3 +311,64 @@ def test_runs_of_a_partition_have_its_clips(labelled) -> None:
     second, same = found.filter(partition=1), found.filter(partition=0, fold=1)
     assert second.drop("partition", "fold").equals(same.drop("partition", "fold"))
     assert not second.is_empty()
+
+
+def test_a_probe_is_the_downstream_model_of_superb(labelled) -> None:
+    """Against torch alone: softmax of layer weights, two linear layers with ReLU, AdamW, the epoch of the best weighted F1."""
+    settings = {
+        "classifier": "mlp", "head_hidden": 8, "normalise": "none", "select": "weighted_f1", "optimizer": "adamw",
+        "weight_decay": 0.01, "learning_rate": 2e-2, "epochs": 12, "batch_size": 64,
+    }  # fmt: skip
+    found = get_logits(run(labelled, Run(seed=3), **settings))
+    layers, splits = labelled.make_layers(TELLING), {}
+    rows = pl.from_arrow(read_table(labelled.folder / "splits.parquet")).filter(fold=0).sort("utterance_id")
+    for part in ("train", "dev", "test"):
+        of_part = rows.filter(pl.col("utterance_id") != "acted/001", split=part)
+        values = torch.from_numpy(np.stack([layers[name] for name in of_part["utterance_id"]]))
+        splits[part] = values, torch.tensor([int(label == "high") for label in of_part["label"]])
+    torch.manual_seed(3)
+    weights = nn.Parameter(torch.zeros(3))
+    head = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+    optimizer = torch.optim.AdamW([weights, *head.parameters()], lr=2e-2, weight_decay=0.01)
+
+    def predict(values: torch.Tensor) -> torch.Tensor:
+        return head((weights.softmax(0)[:, None] * values).sum(dim=1))
+
+    best, expected = (-1.0, 0.0), None
+    for _ in range(12):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(predict(splits["train"][0]), splits["train"][1]).backward()
+        optimizer.step()
+        with torch.no_grad():
+            logits, labels = predict(splits["dev"][0]), splits["dev"][1]
+            weighted = f1_score(labels, logits.argmax(1), average="weighted")
+            score = (weighted, -float(nn.functional.cross_entropy(logits, labels)))
+            if score > best:
+                best, expected = score, predict(splits["test"][0])
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_probe_reads_one_branch_of_each_layer(labelled) -> None:
+    """The layers' second half is made noise: a probe on the first half is that of layers which have this half alone."""
+    layers = labelled.make_layers(TELLING)
+    noise = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    both = {
+        name: np.concatenate([values, noise * (number + 1)], axis=1)
+        for number, (name, values) in enumerate(layers.items())
+    }
+    whole = get_logits(run(labelled, name="half"))
+    labelled.write_layers(both)
+    small = {"hidden_size": 8, "layers": 1, "heads": 2, "intermediate_size": 8, "vocabulary": 50, "positions": 16}
+    labelled.values["backbones"] |= {
+        "words": {"architecture": "bert", "untrained": small},
+        "care": {"architecture": "care", "speech": "tiny", "text": "words", "common": 1, "branch": 1},
+    }
+    labelled.tune("default", backbones=["tiny"])
+    for branch, same in (("acoustic", True), ("semantic", False)):
+        labelled.values["finetunings"].pop("probe")
+        settings = {"backbones": ["care"], "branch": branch}
+        found = get_logits(run(labelled, name=branch, model="care.original.probe", **settings))
+        assert np.array_equal(found, whole) is same
+    labelled.values["finetunings"].pop("probe")
+    with pytest.raises(ConfigError, match=r"probe.branch: backbone tiny has no branch acoustic \(it has none\)"):
+        run(labelled, name="none", branch="acoustic")

@@ -115,7 +115,7 @@ class _Planner:
             if seconds is not None and clips is not None:
                 train = 1 - config.held_out
                 epochs = count_epochs(config, clips * train, seconds * train)
-                work = seconds * train * epochs, seconds * config.held_out * (math.ceil(epochs) + 1)
+                work = seconds * train * epochs, seconds * config.held_out * (count_evaluations(config, epochs) + 1)
             done = int(Path(f"results/models/{model}").is_dir() and Path(f"results/curves/{model}.parquet").is_file())
             hours = self._estimate(backbone, adaptation, "stage1", self.study.adaptations[adaptation], work, jobs=1)
             rows.append(
@@ -183,7 +183,8 @@ class _Planner:
         kept = seconds * train if getattr(settings_, "keep", None) else 0.0
         # A method that reads views of clips has them all in an epoch, those of a target too.
         read = settings_.views * (seconds * train + self._seconds_read(setting, seconds * train))
-        return epochs * read, (math.ceil(epochs) + 1) * seconds * dev + 2 * heard + kept
+        evaluations = count_evaluations(settings_, epochs) + 1
+        return epochs * read, evaluations * seconds * dev + 2 * heard + kept
 
     def _seconds_tested(self, task: str, corpus: str, longest: float | None) -> float | None:
         """Seconds of another corpus that a run is tested on: all, or those of another task's test part."""
@@ -288,17 +289,25 @@ def choose_calibrated(study: Study, backbone: str) -> Any:
 
 
 def count_epochs(settings: Optimisation, clips: float, seconds: float) -> float:
-    """Epochs of a training: those configured, or as many as its steps take, of which the last may be a part.
+    """Passes of a training over its clips: its epochs, or as many as its steps take, of which the last may be a part.
 
     Args:
         settings: of the training.
         clips: that it trains on.
         seconds: of these clips.
     """
-    if settings.steps is None:
+    steps = settings.steps or (settings.epochs * settings.epoch_steps if settings.epoch_steps else None)
+    if steps is None:
         return settings.epochs
     batches = seconds / settings.batch_seconds if settings.batch_seconds else clips / settings.batch_size
-    return settings.steps / math.ceil(math.ceil(batches) / settings.accumulate)
+    return steps / math.ceil(math.ceil(batches) / settings.accumulate)
+
+
+def count_evaluations(settings: Optimisation, passes: float) -> int:
+    """Evaluations of a training of so many passes over its clips: one after each, or after every `epoch_steps`."""
+    if settings.epoch_steps is None:
+        return math.ceil(passes)
+    return settings.epochs if settings.steps is None else math.ceil(settings.steps / settings.epoch_steps)
 
 
 def read_calibration(path: Path = CALIBRATION) -> dict[str, Any] | None:

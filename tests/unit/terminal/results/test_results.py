@@ -139,7 +139,9 @@ def test_the_numbers_are_those_of_the_report(
     assert "0.700 ± 0.100" in shown and "t: a footnote of the report." in shown
     assert "in all rows: task t; training clips all clips" in shown
     markdown = run("results --format markdown --where metric=accuracy", monkeypatch, capsys)
-    assert "| t | all clips | egemaps | descriptors: 25 low-level descriptors of eGeMAPSv02 | 0.700 ± 0.100 |" in markdown
+    assert (
+        "| t | all clips | egemaps | descriptors: 25 low-level descriptors of eGeMAPSv02 | 0.700 ± 0.100 |" in markdown
+    )
 
 
 def test_rows_are_sorted_by_a_metric(

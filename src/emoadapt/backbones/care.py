@@ -1,0 +1,184 @@
+"""CARE: an acoustic and a semantic encoder on common layers (Dutta & Ganapathy 2025).
+
+A speech model is cut in two: its first layers are common, the following ones are the acoustic encoder. The semantic encoder is made of
+the last layers of a text encoder, each between two convolutions. All of it reads audio; no text is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, PrivateAttr
+
+from emoadapt.config.backbones import Backbone, Kept
+from emoadapt.config.base import Name
+from emoadapt.data.streams import AUDIO, Stream
+from emoadapt.layers.settings import LayerSettings
+
+if TYPE_CHECKING:
+    from emoadapt.layers.care import CareBackbone
+
+MODEL_TYPES = ("emoadapt-care",)
+LOADED_BY = "emoadapt"
+NOTICE = ""
+
+NEUTRAL = {"layers": "last", "pooling": "mean", "embedding": None, "train_layers": "all", "lora": None}
+"""Keys of a part's section that say how it is used alone, and their values in CARE."""
+
+
+class Config(LayerSettings):
+    """CARE: an acoustic and a semantic encoder on common layers, made of a speech model and a text encoder of the study.
+
+    Of their sections the weights or dimensions count, and of the speech model `cnn`, `spec_augment` and `pad`.
+    """
+
+    architecture: Literal["care"]
+    speech: Name
+    """Speech backbone of the study: front end, common layers and acoustic encoder (the paper: WavLM base)."""
+    text: Name
+    """Text backbone of the study, whose last layers are those of the semantic encoder (the paper: RoBERTa base)."""
+    common: int | None = Field(None, ge=1)
+    """Layers of the speech model that both encoders read. null: the first half."""
+    branch: int | None = Field(None, ge=1)
+    """Layers of each of the two encoders; further layers of the speech model are left out. null: all that follow the common ones."""
+    adapters: bool = True
+    """Whether each text layer stands between two convolutions over time, which divide the frame rate by three and restore it.
+    Where the widths of the two models differ, they also lead from one to the other (chosen). false: text layers read all frames
+    (Table V), and both models must be equally wide."""
+    text_layers: Literal["frozen", "trained", "untrained"] = "frozen"
+    """`frozen`: the text layers keep their weights (the paper). `trained`: they are trained (CARE-FT, CARE-Trans). `untrained`: they
+    begin with random weights and are trained (CARE-No init)."""
+    speech_init: Literal["weights", "untrained"] = "weights"
+    """`untrained`: the common layers and the acoustic encoder begin with random weights (Table VI); the front end keeps its own
+    (chosen)."""
+    acoustic_gradient: Literal["joint", "acoustic_only"] = "joint"
+    """Layers that learn from what reads the acoustic encoder. `joint`: the common ones too, as in Eq. 3. `acoustic_only`: the acoustic
+    encoder alone, as in the authors' code."""
+    seed: int = Field(0, ge=0)
+    """Seed of the convolutions, and of layers that begin with random weights."""
+
+    _parts: dict[str, Backbone] = PrivateAttr(default_factory=dict)
+
+    def link(self, backbones: Mapping[str, Backbone]) -> list[str]:
+        """Take up the sections of the two models."""
+        problems = []
+        for key, kind in (("speech", "a speech model"), ("text", "a text encoder")):
+            name = getattr(self, key)
+            wanted = {"audio"} if key == "speech" else {"text_tokens"}
+            if name not in backbones:
+                problems.append(f"{key}: {name} is not defined; there is {', '.join(sorted(backbones))}")
+            elif backbones[name].joined or not backbones[name].adaptable or {*backbones[name].features} != wanted:
+                problems.append(f"{key}: {name} is not {kind} with layers; name one")
+            else:
+                section = backbones[name]
+                known = {field: value for field, value in NEUTRAL.items() if field in type(section).model_fields}
+                self._parts[key] = section.model_copy(update=known)
+        depth = self._parts["speech"].depth if "speech" in self._parts else None
+        if depth is not None and (self.common or 1) + (self.branch or 1) > depth - 1:
+            problems.append(
+                f"common and branch: {self.speech} has {depth - 1} layers; give fewer than that to the common part, and none to more than one"
+            )
+        return problems
+
+    @property
+    def joined(self) -> Mapping[str, str]:
+        """The two models."""
+        return {"speech": self.speech, "text": self.text}
+
+    @property
+    def parts(self) -> Mapping[str, Backbone]:
+        """Part -> its section."""
+        return self._parts
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The two encoders."""
+        return ("acoustic", "semantic")
+
+    @property
+    def provenance(self) -> Literal["pretrained", "untrained"]:
+        """Untrained if a part is, or the layers of the speech model are drawn at random."""
+        untrained = any(config.provenance == "untrained" for config in self.parts.values())
+        return "untrained" if untrained or self.speech_init == "untrained" else "pretrained"
+
+    @property
+    def depth(self) -> int | None:
+        """Input, common layers and those of the encoders, where their number is part of the study."""
+        whole = self.parts["speech"].depth if self.parts else None
+        if self.branch is not None and self.common is not None:
+            return self.common + self.branch + 1
+        if whole is None or self.branch is None:
+            return whole
+        return (whole - 1) // 2 + self.branch + 1
+
+    @property
+    def keeps_states(self) -> bool:
+        """See `LayerSettings`; the speech model masks nothing either."""
+        return super().keeps_states and getattr(self.parts.get("speech"), "spec_augment", None) is None
+
+    @property
+    def streams(self) -> dict[str, Stream]:
+        """Audio."""
+        return {"audio": AUDIO}
+
+    def list_kept(self, stage: Literal["stage1", "stage2"], start: str) -> dict[str, Kept]:
+        """The last layer, where a task trains nothing; else what the speech model keeps, whose frozen front end is its own."""
+        if found := super().list_kept(stage, start):
+            return found
+        return {
+            role: kept._replace(backbone=self.speech) if kept.whose == "own" else kept
+            for role, kept in (self.parts["speech"].list_kept(stage, start) if self.parts else {}).items()
+        }
+
+    def list_weights(self) -> list[tuple[str, str | None]]:
+        """Weights of both models."""
+        return list(dict.fromkeys(found for config in self.parts.values() for found in config.list_weights()))
+
+    def describe(self) -> str:
+        """The keys that decide a training, those of the parts among them, as JSON."""
+        return self._join(super().describe(), {part: config.describe() for part, config in self.parts.items()})
+
+    def describe_kept(self, kind: str) -> str:
+        """The keys that decide a kept output, those of the parts among them, as JSON."""
+        return self._join(
+            super().describe_kept(kind), {part: config.describe_kept(kind) for part, config in self.parts.items()}
+        )
+
+    @staticmethod
+    def _join(own: str, parts: Mapping[str, str]) -> str:
+        names = {"speech", "text"}
+        kept = {key: value for key, value in json.loads(own).items() if key not in names}
+        return json.dumps(kept | {"parts": {part: json.loads(text) for part, text in parts.items()}})
+
+
+def load(config: Config, models_dir: Path, source: Path | None = None) -> CareBackbone:
+    """Load the two models and put them together; arguments and errors as those of `base.load_backbone`."""
+    from emoadapt.backbones.base import load_backbone
+    from emoadapt.layers.care import build
+
+    if source is not None:
+        backbone = load_folder(source, None, origin=str(source), trained=config.provenance == "pretrained")
+    else:
+        speech, text = (load_backbone(config.parts[part], models_dir) for part in ("speech", "text"))
+        backbone = build(
+            speech,
+            text,
+            common=config.common,
+            branch=config.branch,
+            adapters=config.adapters,
+            random=[*(["speech"] if config.speech_init == "untrained" else []),
+                    *(["text"] if config.text_layers == "untrained" else [])],
+            seed=config.seed,
+        )  # fmt: skip
+    backbone.configure(config)
+    return backbone
+
+
+def load_folder(folder: Path, architecture: str | None, *, origin: str, trained: bool) -> CareBackbone:
+    """Load a folder that `CareBackbone.save` wrote; arguments and errors as those of `base.load_folder`."""
+    from emoadapt.layers.care import load_saved
+
+    return load_saved(folder, origin=origin, trained=trained)

@@ -1,0 +1,30 @@
+"""Semantic objective of CARE on frames of Whisper's encoder (Dutta & Ganapathy 2025, Fig. 4, "Whisper-frame")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from emoadapt.objectives.base import Frames
+
+if TYPE_CHECKING:
+    from emoadapt.config import Features
+
+FEATURE = "whisper_frames"
+COLUMN = "whisper_frames"
+LAYOUT = "frames"
+
+
+class Objective(Frames):
+    """Squared error on each frame; a linear layer leads to Whisper's width where that differs (chosen)."""
+
+    branch = "semantic"
+
+    def head(self, width: int, dimension: int) -> nn.Module:
+        """None, or a linear layer where dimensions differ."""
+        return nn.Identity() if width == dimension else super().head(width, dimension)
+
+    def name_engine(self, features: Features) -> str:
+        """Whisper's size."""
+        return str(features.whisper_frames.model)

@@ -1,0 +1,100 @@
+"""Target frames of Stage 1, at the times of a backbone's frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emoadapt.data.clips import ClipStore, Source
+from emoadapt.data.objective_targets import describe_target
+from emoadapt.data.streams import STEP, Stream, list_columns
+from emoadapt.errors import DataError, ModelError
+from emoadapt.layers.trainable import TrainableBackbone
+
+
+@dataclass(frozen=True)
+class FrameTargets(Source):
+    """Frames of a feature, of which those are taken that begin nearest to the frames of a backbone.
+
+    Frame i of both begins i of its own steps after the beginning of the clip. `step` is the backbone's.
+
+    Args:
+        normalise: utterance, frames (n_frames, dimension) -> normalised frames.
+    """
+
+    normalise: Callable[[str, np.ndarray], np.ndarray] = lambda _, frames: frames
+
+    def read(self, utterance_id: str) -> np.ndarray:
+        """(n_frames, dimension) float32, of a whole clip.
+
+        Raises:
+            DataError: the frames of two clips have different dimensions.
+        """
+        frames = super().read(utterance_id)
+        if len(places := place_frames(len(frames), self.store.value(utterance_id, STEP), self.step or 0.0)) < len(
+            frames
+        ):
+            frames = frames[places]
+        return self.normalise(utterance_id, frames).astype(np.float32)
+
+    def count_values(self) -> int:
+        """Values of a frame, of all clips.
+
+        Raises:
+            DataError: not all have the same number.
+        """
+        sizes = {self.store.value(name, "dimension"): name for name in self.store.utterances}
+        if len(sizes) > 1:
+            found = " and ".join(f"{size} ({name})" for size, name in sorted(sizes.items()))
+            raise DataError(
+                f"{self.stream.feature}: frames have {found} values; recompute the feature of all corpora with one model"
+            )
+        return int(next(iter(sizes), 0))
+
+
+def place_frames(n_frames: int, step: float, wanted: float) -> NDArray[np.int64]:
+    """Numbers of the frames that begin nearest to 0, `wanted`, 2 * `wanted`, ... s.
+
+    Args:
+        n_frames: of a clip.
+        step: s from one to the next.
+        wanted: s between the times.
+    """
+    places = np.rint(np.arange(int(n_frames * step / wanted) + 2) * wanted / step).astype(np.int64)
+    return places[places < n_frames]
+
+
+def open_frame_targets(
+    objective: str,
+    shards: Mapping[str, Sequence[Path]],
+    backbone: TrainableBackbone,
+    scratch: Path,
+    wanted: Collection[str],
+    normalise: Callable[[str, np.ndarray], np.ndarray],
+) -> FrameTargets:
+    """Pack the target frames of an objective.
+
+    Args:
+        objective: its name.
+        shards: corpus -> shards of its feature.
+        backbone: whose frames they are for.
+        scratch: folder for the packed frames.
+        wanted: utterances of these corpora.
+        normalise: see `FrameTargets`.
+
+    Raises:
+        ModelError: the backbone's frames have no times, or several have one.
+    """
+    step = backbone.find_step("")
+    if step is None or getattr(getattr(backbone, "parts", None), "rows", 1) != 1:
+        raise ModelError(
+            f"objective {objective} has a target for each frame, and frames of {backbone.origin} have no times of their own; leave the "
+            "objective out, or name a speech model"
+        )
+    stream = Stream(*describe_target(objective), layout="frames")
+    paths = [path for found in shards.values() for path in found]
+    return FrameTargets(ClipStore.build(paths, list_columns(stream), scratch, wanted), stream, step, normalise)
