@@ -42,7 +42,7 @@ def test_passes_over_source_and_target_alternate() -> None:
 
 
 def test_an_epoch_of_so_many_batches_goes_on_where_the_last_one_ended() -> None:
-    whole, short = (AlternatingBatches(order("s", 4), order("t", 2), (2, 2), length=n) for n in (None, 4))
+    whole, short = (AlternatingBatches(order("s", 4), order("t", 2), (2, 2), n_batches=n) for n in (None, 4))
     assert len(whole) == 6 and name_parts(whole.arrange(0)) == "sssstt"
     one_after_another = [batch for epoch in range(3) for batch in short.arrange(epoch)]
     assert one_after_another == [batch for epoch in range(2) for batch in whole.arrange(epoch)]
