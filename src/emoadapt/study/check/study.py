@@ -37,7 +37,8 @@ class NotReadyError(EmoadaptError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = problems
         lines = "\n".join(f"  {problem}" for problem in problems)
-        first = problems[0].rpartition("; ")[2]
+        place, _, said = problems[0].partition(": ")
+        first = f"{place}: {said.rpartition('; ')[2]}"
         super().__init__(
             f"not ready: {len(problems)} problem(s) would stop this study:\n{lines}\nFirst thing to do: {first}"
         )
