@@ -38,7 +38,8 @@ class NotReadyError(EmoadaptError):
         self.problems = problems
         lines = "\n".join(f"  {problem}" for problem in problems)
         place, _, said = problems[0].partition(": ")
-        first = f"{place}: {said.rpartition('; ')[2]}"
+        advice = said.rpartition("; ")[2]
+        first = advice if place in advice else f"{place}: {advice}"
         super().__init__(
             f"not ready: {len(problems)} problem(s) would stop this study:\n{lines}\nFirst thing to do: {first}"
         )
