@@ -120,7 +120,7 @@ def test_the_verdict_names_the_next_command(capsys: pytest.CaptureFixture[str]) 
     error = find_error()
     assert isinstance(error, NotReadyError) and len(error.problems) == 1
     assert str(error).startswith("not ready: 1 problem(s) would stop this study:\n  corpus mine: its root")
-    assert str(error).endswith("\nFirst thing to do: correct corpora.mine.root")
+    assert str(error).endswith("\nFirst thing to do: corpus mine: correct corpora.mine.root")
 
 
 def test_estimates_say_what_is_known_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
