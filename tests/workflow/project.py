@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import re
@@ -227,7 +228,12 @@ def _become_snakemake(
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
     sys.path[:] = [str(folder), *(path for path in sys.path if not path.startswith(str(ROOT / "src")))]
     sys.argv = [str(Path(sys.executable).with_name("snakemake")), *arguments]
-    main()
+    # What the Snakefile leaves for the end of the process; those of the process that this one was forked from are not its own.
+    atexit._clear()
+    try:
+        main()
+    finally:
+        atexit._run_exitfuncs()
 
 
 def copy_sources(root: Path) -> Project:
