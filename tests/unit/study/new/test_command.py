@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -334,6 +335,27 @@ def test_wishes_replace_proposals(fill, write):
         ConfigError, match=r"--label mood: .*t\.csv has the columns file, crew, emotion, topic; name one"
     ):
         run_new_study([Path("talks")], Wishes(label="mood"))
+
+
+@pytest.mark.parametrize(("column", "words", "doubted"), [("class", "1234", True), ("category", ["news", "talk"], True),
+                                                          ("class", ["happy", "sad", "zzz"], False)])  # fmt: skip
+def test_a_label_that_only_its_name_tells_is_doubted(fill, write, column, words, doubted):
+    root = fill("talks", (f"{i:02}.wav" for i in range(60)))
+    rows = [[f"{i:02}.wav", words[i % len(words)], f"p{i % 7}"] for i in range(60)]
+    with (root / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["file", column, "speaker"], *rows])
+    _, text, printed = write("talks")
+    assert ("taken for the label by its name" in printed) == doubted == ("taken for the label by its name" in text)
+    _, _, printed = write("talks", wishes=Wishes(label=column), force=True)
+    assert "taken for the label" not in printed
+
+
+def test_what_is_to_be_copied_fits_a_shell(fill, capsys):
+    fill("talks", (f"happy/{i:02}.wav" for i in range(3)))
+    run_new_study([Path("talks")], Wishes(), output=Path("it's mine.yaml"))
+    assert shlex.split(capsys.readouterr().out.splitlines()[-1])[-1] == "it's mine.yaml"
+    commands = [line for line in Path("it's mine.yaml").read_text().splitlines() if "--configfile" in line]
+    assert commands and all(shlex.split(line)[-1] == "it's mine.yaml" for line in commands if line.endswith("yaml'"))
 
 
 def test_a_person_is_asked_what_is_in_doubt(fill, write):
