@@ -350,6 +350,23 @@ def test_a_label_that_only_its_name_tells_is_doubted(fill, write, column, words,
     assert "taken for the label" not in printed
 
 
+def test_a_table_that_is_a_broken_link_is_said_to_be_unreadable(fill, write):
+    root = fill("talks", CLASSES)
+    (root / "old.csv").symlink_to("nowhere.csv")
+    with pytest.raises(CorpusError, match=r"old\.csv: cannot be read \(No such file"):
+        write("talks")
+    with (root / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["file", "emotion"], *([path, path.partition("/")[0]] for path in CLASSES)])
+    assert "labels.csv names" in write("talks")[2]
+
+
+def test_a_folder_that_no_study_can_name_is_refused(fill, write):
+    folder = os.fsdecode(b"talks\xff")
+    fill("talks", ["happy/a.wav"]).rename(folder)
+    with pytest.raises(CorpusError, match="name of this folder is not valid Unicode"):
+        write(folder)
+
+
 def test_what_is_to_be_copied_fits_a_shell(fill, capsys):
     fill("talks", (f"happy/{i:02}.wav" for i in range(3)))
     run_new_study([Path("talks")], Wishes(), output=Path("it's mine.yaml"))
