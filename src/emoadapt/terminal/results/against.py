@@ -92,8 +92,14 @@ def compare_results(here: Results, there: Results, table: str, conditions: Seque
 
 
 def _read_means(results: Results, table: str, name: str, conditions: Sequence[str] = ()) -> pl.DataFrame:
-    """Means of a table, as a column of this name, beside the columns that say what they are of."""
+    """Means of a table, as a column of this name, beside the columns that say what they are of.
+
+    Raises:
+        DataError: the table lacks one of these.
+    """
     frame = choose_rows(results.scan(table), conditions)
+    if lacking := [column for column in (*SETTING, "metric", "mean") if column not in frame.collect_schema()]:
+        raise results.explain_lacking(table, f"it has no column {', '.join(lacking)}")
     if "label" not in frame.collect_schema():
         frame = frame.with_columns(label=pl.lit(None, pl.String))
     return frame.select(*_KEY, pl.col("mean").alias(name)).collect()

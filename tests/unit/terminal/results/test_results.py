@@ -460,3 +460,36 @@ def test_no_heavy_library_is_loaded(make: Make, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+DAMAGES = {
+    "an empty table": lambda f: (f / "tables/results.csv").write_text(""),
+    "half a table": lambda f: (f / "tables/results.csv").write_bytes((f / "tables/results.csv").read_bytes()[:150]),
+    "a table of another version": lambda f: (f / "tables/results.csv").write_text("task,metric,mean\nt,accuracy,0.5\n"),
+    "damaged scores": lambda f: (f / "metrics/t.parquet").write_bytes(b"PAR1"),
+    "scores of another version": lambda f: pl.DataFrame({"task": ["t"]}).write_parquet(f / "metrics/t.parquet"),
+    "damaged predictions": lambda f: (f / "runs/t/egemaps.original/full/b000/predictions.parquet").write_bytes(b"PAR1"),
+    "predictions of another version": lambda f: pl.DataFrame({"task": ["t"]}).write_parquet(
+        f / "runs/t/egemaps.original/full/b000/predictions.parquet"
+    ),
+    "notes that are no list": lambda f: (f / "tables/results.notes.json").write_text("{"),
+}
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "results", "results --format csv", "results --changed", "results --against ."]
+)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_results_are_a_sentence_and_no_traceback(
+    damage: str, arguments: str, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    results = make("one", {"egemaps.original": [4]}, seeds=[0])
+    DAMAGES[damage](results.path)
+    monkeypatch.chdir(tmp_path / "one")
+    monkeypatch.setattr(sys, "argv", ["emoadapt", "results", *arguments.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code in (0, 1) and "Traceback" not in said.err
+    assert (ended.value.code == 1) == (said.err.count("\n") == 1), said.err
