@@ -486,6 +486,8 @@ def explore(
     if corpus not in study.corpora:
         raise ConfigError(f"there is no corpus {corpus}; there is {', '.join(study.corpora)}")
     page = output or results / "explore" / f"{corpus}.html"
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--output {page}: a page is an HTML file; write {page.with_suffix('.html')}")
     explore_corpus(study, corpus, results, page, Wishes(samples, points, feature or [], method, seed, configfile or []))
     print(page)
 

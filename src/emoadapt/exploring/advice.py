@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,7 +59,7 @@ def list_advice(
     from emoadapt.study.graph import Graph
 
     planned = {feature for feature, name in Graph(study).features_in_use() if name == corpus}
-    given = f" --configfile {' '.join(map(str, configfiles))}" if configfiles else ""
+    given = f" --configfile {shlex.join(map(str, configfiles))}" if configfiles else ""
     shards = shard_names(study.corpora[corpus].shards)
     which = f"{{{shards[0]}..{shards[-1]}}}" if len(shards) > 1 else shards[0]
     found = []

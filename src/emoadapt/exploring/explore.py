@@ -71,15 +71,15 @@ def explore_corpus(study: Study, corpus: str, results: Path, output: Path, wishe
     features, unread = read_features(tables, clips)
     maps = _draw_maps(features, wishes)
     findings = _examine(study, corpus, clips, features, [one for one in maps if isinstance(one, Map)], wishes)
-    findings.notes = [*_find_copies(results / "manifests" / corpus), *notes]
+    findings.notes = [*_find_copies(results / "manifests" / corpus, clips["media"]), *notes]
     findings.gaps = [one for one in maps if isinstance(one, str)]
     findings.advice = list_advice(study, corpus, features, refused | unread, list(wishes.configfiles))
     write_page(study, corpus, findings, output)
 
 
-def _find_copies(folder: Path) -> list[str]:
+def _find_copies(folder: Path, media: pl.Series) -> list[str]:
     try:
-        return list_copies(sorted(folder.glob("*.parquet")))
+        return list_copies(sorted(folder.glob("*.parquet")), media)
     except DataError as error:
         return [str(error)]
 

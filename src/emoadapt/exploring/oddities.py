@@ -29,18 +29,21 @@ def list_oddities(
     return found + _judge_single(clips)
 
 
-def list_copies(manifests: Sequence[Path]) -> list[str]:
+def list_copies(manifests: Sequence[Path], media: pl.Series) -> list[str]:
     """A sentence if files of different names have the same content, by the fingerprints of the last run.
 
     Args:
         manifests: MANIFEST shards; none where the corpus was never run.
+        media: files of the corpus as it is now; others are not counted.
 
     Raises:
         DataError: a manifest is damaged or of another version.
     """
     if not manifests:
         return []
-    known = read_frame(manifests, columns=["media", "fingerprint"]).filter(pl.col("fingerprint") != UNREADABLE)
+    known = read_frame(manifests, columns=["media", "fingerprint"]).filter(
+        pl.col("fingerprint") != UNREADABLE, pl.col("media").cast(pl.String).is_in(media.implode())
+    )
     groups = known.group_by("fingerprint").agg(pl.col("media").unique().sort())
     copies = groups.filter(pl.col("media").list.len() > 1).sort(pl.col("media").list.first())["media"].to_list()
     if not copies:

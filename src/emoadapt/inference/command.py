@@ -16,7 +16,7 @@ from emoadapt.inference.classifier import load_classifier
 from emoadapt.inference.decoding import Listening, is_pipe
 from emoadapt.inference.devices import choose_devices
 from emoadapt.inference.judging import open_reader
-from emoadapt.inference.labels import SUFFIXES, LabelWriter, name_outputs
+from emoadapt.inference.labels import SUFFIXES, LabelWriter, name_outputs, refuse_other_content
 from emoadapt.inference.output import (
     explain_writing,
     list_files,
@@ -96,7 +96,8 @@ def run_predict(
     if rate is not None and not any(map(is_pipe, files)):
         raise ConfigError("--rate is of raw samples on the standard input; name - as a file, or leave --rate out")
     places = _Places.choose(files, output, form, plot)
-    places.refuse_overwriting([*files, *filter(None, [listed, transcripts])])
+    codes = Path(language) if language is not None and is_table(language) else None
+    places.refuse_overwriting([*files, *filter(None, [listed, transcripts, codes])])
     judging = _read_judging(files, batch_size, transcripts, language, models_dir)
     listening = choose_listening(window, hop, whole, judging.transcripts, quietest, rate, peaks=plot is not None)
     devices = choose_devices(device, jobs)
@@ -171,7 +172,8 @@ class _Places:
         """Choose the places.
 
         Raises:
-            ConfigError: the output or the picture does not fit the format or the number of recordings.
+            ConfigError: the output or the picture does not fit the format or the number of recordings, or a folder holds other files
+                where labels are to be.
         """
         labels: dict[Path, Path] = {}
         if form == "parquet" and output is None:
@@ -184,6 +186,8 @@ class _Places:
                     f"{form} labels are one file for each of {len(files)} recordings; name a folder with --output"
                 )
             labels = {} if output is None else name_outputs(files, output, SUFFIXES[form], f"{form} labels")
+            # A file that is named is replaced, as everywhere.
+            refuse_other_content([place for place in labels.values() if place != output], form)
         return cls(form, None if labels else output, labels, _name_pictures(files, plot))
 
     def refuse_overwriting(self, inputs: Sequence[Path]) -> None:

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from os.path import abspath, commonpath  # `absolute` keeps `..`
@@ -58,6 +59,10 @@ _FORMATS: dict[str, tuple[str, Callable[[Prediction], str]]] = {
 """Format -> what a file begins with, and what writes a segment."""
 
 
+_BEGINNINGS = {"audacity": rb"\d+\.\d+\t\d+\.\d+\t", "webvtt": rb"WEBVTT\b"}
+"""Format -> how a file begins that is not empty."""
+
+
 def name_outputs(files: list[Path], place: Path, suffix: str, what: str) -> dict[Path, Path]:
     """Name a file for each recording.
 
@@ -79,11 +84,41 @@ def name_outputs(files: list[Path], place: Path, suffix: str, what: str) -> dict
     if repeated := [file for file, times in Counter(map(abspath, files)).items() if times > 1]:
         raise ConfigError(f"{show(repeated)} is named twice, and {what} are one file for each recording; name it once")
     named = _relate(files)
-    stems = Counter(name.with_suffix("") for name in named.values())
+    # A short name may be the whole one of another recording, too: `a.wav` of `a.wav.flac`.
+    taken = Counter(str(form) for name in named.values() for form in {name, name.with_suffix("")})
     return {
-        file: place / (f"{name.with_suffix('')}{suffix}" if stems[name.with_suffix("")] == 1 else f"{name}{suffix}")
+        file: place / f"{short if taken[short] == 1 or short == str(name) else name}{suffix}"
         for file, name in named.items()
+        for short in [str(name.with_suffix(""))]
     }
+
+
+def refuse_other_content(places: Iterable[Path], kind: str) -> None:
+    """Refuse to replace files that hold something else, such as transcripts that lie beside the recordings.
+
+    Args:
+        places: named by recordings; they need not exist.
+        kind: `audacity` or `webvtt`.
+
+    Raises:
+        ConfigError: one holds no labels.
+    """
+    others = [str(place) for place in places if place.exists() and not _holds_labels(place, kind)]
+    if others:
+        raise ConfigError(
+            f"{show(others, 3)} {'is' if len(others) == 1 else 'are'} there and hold{'s' * (len(others) == 1)} no {kind} labels; name "
+            "another folder with --output"
+        )
+
+
+def _holds_labels(place: Path, kind: str) -> bool:
+    """Whether a file is empty, or begins as labels do."""
+    try:
+        with place.open("rb") as file:
+            begin = file.readline(1000)
+    except OSError:
+        return True  # that it cannot be replaced is said when it is written
+    return not begin or re.match(_BEGINNINGS[kind], begin) is not None
 
 
 def _relate(files: list[Path]) -> dict[Path, Path]:

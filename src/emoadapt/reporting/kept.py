@@ -122,13 +122,20 @@ def _find_task(study: Study, task: str, splits: Sequence[Path], results: Path) -
     if ranked := {setting: mean for setting, mean in means.items() if mean is not None}:
         setting = max(ranked, key=lambda setting: ranked[setting])
         best = max(chosen[setting], key=lambda kept: -1.0 if kept.dev is None else kept.dev)
+        others = len(chosen) - len(ranked)
+        unranked = (
+            f"; {others} kept model{'s' * (others != 1)} without one {'are' if others != 1 else 'is'} not compared"
+            if others
+            else ""
+        )
         return Best(
             best,
-            f"of all models it has the highest mean {_name_score(study, task)} on development parts, {number(ranked[setting])}",
+            f"of the kept models it has the highest mean {_name_score(study, task)} on development parts, "
+            f"{number(ranked[setting])}{unranked}",
         )
     tested = {setting: _mean_test(study, setting, results) for setting in chosen}
     setting = max(tested, key=lambda setting: tested[setting])
-    why = f"no run has a development part, so that its mean {_name_score(study, task)} on the test set, {number(tested[setting])}, chose it: that score is too good for it"
+    why = f"no run of a kept model has a development part, so that its mean {_name_score(study, task)} on the test set, {number(tested[setting])}, chose it: that score is too good for it"
     return Best(chosen[setting][0], why)
 
 

@@ -32,13 +32,15 @@ def describe_making(results: Path) -> dict[str, str]:
     if not times.is_empty():
         jobs, seconds, used = times.select(pl.sum("jobs"), pl.sum("seconds"), pl.sum("cpu_seconds")).row(0)
         found["time"] = (
-            f"{jobs:,} timed jobs took {print_time(seconds)} one after another, and {print_time(used)} of processor time"
+            f"{jobs:,} timed jobs of this folder took {print_time(seconds)} one after another, and {print_time(used)} of processor time"
         )
     return found
 
 
 def sum_times(results: Path) -> pl.DataFrame:
     """Sum the time of the jobs of each rule, the last run of each job.
+
+    Trainings whose runs were moved away, since the study no longer has them, are not counted.
 
     Args:
         results: folder of results.
@@ -48,7 +50,9 @@ def sum_times(results: Path) -> pl.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for path in sorted((results / "benchmarks").rglob("*.tsv")):
-        rule = path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv")
+        rule, *job = path.relative_to(results / "benchmarks").with_suffix("").parts
+        if rule == "train" and not (results / "runs").joinpath(*job).is_dir():
+            continue
         table = pl.read_csv(path, separator="\t", null_values=["-", "NA"], infer_schema=False)
         last = table.tail(1).select(
             pl.col(name).cast(kind, strict=False) for name, kind in _SECONDS.items() if name in table

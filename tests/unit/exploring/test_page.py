@@ -2,8 +2,10 @@
 
 import html
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ import pytest
 import soundfile
 
 from emoadapt import schema
+from emoadapt.cli import main
 from emoadapt.config import load_study
 from emoadapt.errors import ConfigError
 from emoadapt.exploring.explore import Wishes, explore_corpus
@@ -67,6 +70,18 @@ def test_a_listed_corpus_says_what_is_not_computed_and_what_cannot_be_used(folde
     assert "This page stays on this machine" in text and str(folder / "talks") in text
     assert "Levels" in text and "11 of 12 clips" in text
     assert page.count('class="wave"') >= 4 and "data:image/webp" in page
+
+
+def test_commands_fit_a_shell_and_nothing_but_a_page_is_written(folder, monkeypatch, capsys):
+    page = explore(folder, configfiles=[Path("it's mine.yaml")])
+    command = re.search(r"snakemake [^<]*audio[^<]*", html.unescape(page))[0]
+    assert shlex.split(command)[-2:] == ["--configfile", "it's mine.yaml"]
+    (folder / "s.yaml").write_text("study: mine\ncorpora: {talks: {importer: folder, root: talks, shards: 1}}\n")
+    monkeypatch.setattr(sys, "argv", ["emoadapt", "explore", "talks", "--configfile", "s.yaml", "--output", "s.yaml"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1 and "a page is an HTML file; write s.html" in capsys.readouterr().err
+    assert (folder / "s.yaml").read_text().startswith("study: mine")
 
 
 def test_names_never_become_markup(folder):

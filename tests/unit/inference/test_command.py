@@ -157,6 +157,21 @@ def test_inputs_are_not_overwritten(tmp_path: Path, kept: str) -> None:
     assert (tmp_path / kept).read_bytes() == before
 
 
+def test_a_table_of_languages_and_transcripts_beside_recordings_are_not_overwritten(
+    saved: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "codes.csv").write_text(f"file,language\n{saved / 'a.wav'},en\n")
+    with pytest.raises(ConfigError, match="would be overwritten"):
+        predict(saved, "a.wav", output=tmp_path / "codes.csv", form="csv", language=str(tmp_path / "codes.csv"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a.txt").write_text("what is said\n")
+    with pytest.raises(ConfigError, match="holds no audacity labels"):
+        predict(saved, "a.wav", output=tmp_path / "out", form="audacity")
+    assert (tmp_path / "out/a.txt").read_text() == "what is said\n"
+    assert predict(saved, "a.wav", output=tmp_path / "out/a.txt", form="audacity"), "a file that is named"
+    assert predict(saved, "a.wav", output=tmp_path / "out", form="audacity"), "labels are replaced"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no file that is always full")
 @pytest.mark.parametrize("path", [Path("/dev/full"), None])
 def test_full_disk_is_explained(path: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:

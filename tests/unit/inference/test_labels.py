@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emoadapt.errors import ConfigError
-from emoadapt.inference.labels import LabelWriter, name_outputs, write_audacity, write_webvtt
+from emoadapt.inference.labels import LabelWriter, name_outputs, refuse_other_content, write_audacity, write_webvtt
 from emoadapt.inference.prediction import Prediction
 
 ODD = Prediction(Path("a"), 3725.00006, 3726.5, label="a <b>\t& c\n-->", probabilities={"a <b>\t& c\n-->": 0.876})
@@ -50,6 +50,30 @@ def test_recordings_of_one_name_get_files_of_their_own(tmp_path: Path) -> None:
     assert list(found.values()) == [tmp_path / name for name in ("x/a.wav.vtt", "x/a.mp3.vtt", "y/a.vtt", "stdin.vtt")]
     assert name_outputs(files[:1], tmp_path, ".vtt", "labels") == {files[0]: tmp_path / "a.vtt"}
     assert name_outputs(files[:1], Path("b.txt"), ".vtt", "labels") == {files[0]: Path("b.txt")}
+
+
+def test_no_recordings_share_a_file(tmp_path: Path) -> None:
+    files = [Path(name) for name in ("a.wav", "a.mp3", "a.wav.flac", "a", "b.wav", "b", "c.wav", "c.d.wav")]
+    found = name_outputs(files, tmp_path, ".txt", "labels")
+    assert len(set(found.values())) == len(files)
+    assert found[Path("c.wav")].name == "c.txt" and found[Path("c.d.wav")].name == "c.d.txt"
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "refused"),
+    [
+        ("audacity", "", False), ("audacity", "0.00000\t1.50000\tanger 0.90\n", False), ("webvtt", "WEBVTT\n", False),
+        ("audacity", "He said\tnothing\tat all\n", True), ("audacity", "12.5", True), ("webvtt", "1\n00:00", True),
+    ],
+)  # fmt: skip
+def test_what_is_no_label_is_not_replaced(tmp_path: Path, kind: str, content: str, refused: bool) -> None:
+    (tmp_path / "a.txt").write_text(content)
+    places = [tmp_path / "a.txt", tmp_path / "new.txt"]
+    if refused:
+        with pytest.raises(ConfigError, match=f"a.txt is there and holds no {kind} labels; name another folder"):
+            refuse_other_content(places, kind)
+    else:
+        refuse_other_content(places, kind)
 
 
 @pytest.mark.parametrize(

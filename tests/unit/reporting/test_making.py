@@ -15,14 +15,16 @@ def test_times_are_sums_over_the_last_run_of_each_job(tmp_path):
     folder = tmp_path / "benchmarks"
     write_benchmark(folder / "audio/a/000.tsv", (10, 100, 5))
     write_benchmark(folder / "audio/a/001.tsv", (99, 900, 99), (20, 200, 15))
-    write_benchmark(folder / "train/t/m/full/b000.tsv", (7200, 1000, 14000))
+    write_benchmark(folder / "train/t/m.original/full/b000.tsv", (7200, 1000, 14000))
+    (tmp_path / "runs/t/m.original/full/b000").mkdir(parents=True)
+    write_benchmark(folder / "train/t/gone.original/full/b000.tsv", (9999, 9999, 9999))
     write_benchmark(folder / "audio/b/000.tsv", ("-", "-", "-"))
     write_benchmark(folder / "report.tsv", (5, 100, 5))
     times = {row["rule"]: row for row in sum_times(tmp_path).iter_rows(named=True)}
     assert list(times) == ["train", "audio"], "the report itself is not over yet"
     assert [times["audio"][name] for name in ("jobs", "seconds", "cpu_seconds")] == [3, 30, 20]
     assert list_times(tmp_path)["train"] == "1 job, 2.0 h, 3.9 h of processor time, at most 1,049 MB"
-    assert describe_making(tmp_path)["time"].startswith("4 timed jobs took 2.0 h one after another")
+    assert describe_making(tmp_path)["time"].startswith("4 timed jobs of this folder took 2.0 h one after another")
 
 
 def test_a_report_says_when_where_and_by_what_it_was_written(tmp_path):

@@ -14,6 +14,7 @@ from emoadapt.errors import EmoadaptError
 from emoadapt.extraction.recipes import describe_extraction
 from emoadapt.plugins import list_plugins
 from emoadapt.schema import KEPT, SAMPLE_RATE
+from emoadapt.study.graph import RESULTS
 from emoadapt.study.plan.printing import is_kept, name_processor, show_hours
 from emoadapt.study.plan.sizes import CorpusSize, measure_corpora
 from emoadapt.study.plan.work import Row, plan_study, read_calibration
@@ -92,11 +93,13 @@ def _describe_disk(graph: Graph, sizes: Mapping[str, CorpusSize]) -> str:
     unknown |= {f"corpus {name}" for name, size in sizes.items() if size.seconds is None}
     unknown |= {"kept outputs of frozen backbones"} if any(_is_kept(path) for path in graph.all_features()) else set()
     parts = ", ".join(f"{name} {_show_size(size)}" for name, size in held.items() if size >= 5e5)
-    free = shutil.disk_usage(Path()).free
+    there = Path(RESULTS).is_dir()  # perhaps a link to another disk
+    free = shutil.disk_usage(RESULTS if there else Path()).free
     least = f"{'at least' if unknown else 'about'} {_show_size(sum(held.values()))}"
     said = f"disk: {least} ({parts})" if parts else f"disk: {'unknown' if unknown else 'less than 1 MB'}"
     said += f"; not known: {', '.join(sorted(unknown))}" if unknown else ""
     warning = ", which is not enough" if sum(held.values()) > free else ""
+    warning += f", unless {RESULTS} holds the rest already" if warning and there else ""
     return f"{said}; {_show_size(free)} are free here{warning}"
 
 

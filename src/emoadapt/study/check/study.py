@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -107,7 +108,7 @@ def _name_command(study: Study, configfiles: Sequence[Path]) -> str:
         words += ["--snakefile", str(BUILT_IN.with_name("Snakefile"))]
     words += ["--cores", str(fit_threads(sys.maxsize))]
     words += ["--resources", f"gpu={len(list_devices())}"] if study.device != "cpu" and list_devices() else []
-    return " ".join([*words, *(["--configfile", *map(str, configfiles)] if configfiles else [])])
+    return shlex.join([*words, *(["--configfile", *map(str, configfiles)] if configfiles else [])])
 
 
 def _list_notes(listings: Listings, graph: Graph) -> list[str]:

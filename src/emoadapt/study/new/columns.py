@@ -116,6 +116,12 @@ def _take(
         if not wishes.asks:
             rest = ", ".join(other for other in names if other != name)
             columns.doubts.append(f"the label is column {name}; {rest} may hold labels too (--label COLUMN)")
+    answered = bool(others) and wishes.asks
+    if role == "label" and not answered and _share_emotions(filled := list(filter(None, free[name]))) < 0.5:
+        columns.doubts.append(
+            f"column {name} is taken for the label by its name, and few of its cells are known words for emotions ({_sample(filled)}); see "
+            "that they are classes of emotion (--label COLUMN, or --label none)"
+        )
     columns.mapping[role], columns.why[role] = name, why
 
 

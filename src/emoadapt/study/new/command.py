@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -174,7 +175,7 @@ def _describe_next(proposal: Proposal) -> Iterator[str]:
     for task in proposal.tasks:
         if task.division.table:
             yield f"wrote {task.division.split['file']}, the parts of task {task.name}"
-    yield f"emoadapt check --configfile {proposal.output}"
+    yield f"emoadapt check --configfile {shlex.quote(str(proposal.output))}"
 
 
 def _count(number: int, noun: str) -> str:

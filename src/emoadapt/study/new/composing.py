@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +89,10 @@ def _write_head(page: Page, proposal: Proposal, corpora: str) -> None:
     page.note("")
     for name in dict.fromkeys([*find_variables(corpora), *find_variables(machine.models_text or "")]):
         page.code(f"export {name}=...")
-    page.code(f"emoadapt check --configfile {proposal.output}")
+    page.code(f"emoadapt check --configfile {shlex.quote(str(proposal.output))}")
     elsewhere = "" if Path("Snakefile").exists() else "--snakefile /path/to/emoadapt/Snakefile "
     gpu = "--resources gpu=1 " if machine.gpu else ""
-    page.code(f"snakemake {elsewhere}--cores {machine.cores} {gpu}--configfile {proposal.output}")
+    page.code(f"snakemake {elsewhere}--cores {machine.cores} {gpu}--configfile {shlex.quote(str(proposal.output))}")
     page.lines = [line.rstrip() for line in page.lines]
     page.entry(
         "study", proposal.name, why="owns the folder results/ that it runs in; another study needs another folder"
@@ -185,7 +186,7 @@ def _write_backbones(page: Page, proposal: Proposal) -> None:
         page.note(
             "UNTRAINED: no weights of a speech encoder that fits this machine were found, so a small random one stands in. The chain runs, "
             f"and the report names it as untrained: its scores say nothing of pretrained models. For a real one run `emoadapt models fetch {FETCHED} "
-            f"--configfile {proposal.output}`, and write this in place of the line below:",
+            f"--configfile {shlex.quote(str(proposal.output))}`, and write this in place of the line below:",
             1,
         )
         page.code(f"{STAND_IN}: {write_value({'architecture': 'whisper', 'weights': FETCHED})}", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Collection
 from pathlib import Path
@@ -30,6 +31,11 @@ def find_corpora(folder: Path, wishes: Wishes) -> list[Draft]:
     """
     if not folder.is_dir():
         raise CorpusError(f"{folder} is not a folder; name the folder that holds your audio or video files")
+    shown = os.fsencode(folder).decode("utf-8", "replace")
+    if shown != str(folder):
+        raise CorpusError(
+            f"{shown}: the name of this folder is not valid Unicode, so that no study can name it; rename it"
+        )
     content = survey_folder(folder)
     if not content.media:
         passed = describe_passed_over(content.others, content.hidden)

@@ -23,17 +23,22 @@ class Page:
         """Write a comment, wrapped."""
         begin = "  " * depth + "# "
         self.lines += textwrap.wrap(
-            text, WIDTH, initial_indent=begin, subsequent_indent=begin, break_long_words=False, break_on_hyphens=False
+            _write_comment(text),
+            WIDTH,
+            initial_indent=begin,
+            subsequent_indent=begin,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
 
     def code(self, text: str, depth: int = 0) -> None:
         """Write a comment that is a line to copy."""
-        self.lines.append(f"{'  ' * depth}#   {text}")
+        self.lines.append(f"{'  ' * depth}#   {_write_comment(text)}")
 
     def entry(self, key: str, value: Any, depth: int = 0, why: str = "") -> None:
         """Write a key with its value, and why it has it: behind it, or above it if that is too long."""
         line = f"{'  ' * depth}{quote(key)}: {write_value(value)}"
-        why = " ".join(why.split())
+        why = " ".join(_write_comment(why).split())
         if why and len(line) + len(why) + 5 <= WIDTH:
             line += f"   # {why}"
         elif why:
@@ -53,6 +58,11 @@ class Page:
     def text(self) -> str:
         """The whole file."""
         return "\n".join(self.lines) + "\n"
+
+
+def _write_comment(text: str) -> str:
+    """Text that stays in a comment: labels and names of files may hold what YAML takes for the end of a line, or refuses."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def write_value(value: Any) -> str:

@@ -104,7 +104,15 @@ def _list_tables(folder: Path, others: Sequence[str]) -> list[Path]:
     """Tables by name, those nearest to the top first."""
     named = [path for path in others if path.lower().endswith(SUFFIXES)]
     paths = [folder / path for path in sorted(named, key=lambda path: (path.count("/"), path))]
-    return [path for path in paths if path.stat().st_size <= MOST_BYTES]
+    return [path for path in paths if _measure(path) <= MOST_BYTES]
+
+
+def _measure(path: Path) -> int:
+    """Bytes of a file; none of one that is not there, such as the target of a link: what is wrong is said when it is read."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _read(path: Path) -> tuple[Quoting, Table]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from emoadapt.errors import DataError
 from emoadapt.evaluation.comparisons import Sampled, Scoring, compare_outcomes
@@ -25,6 +26,7 @@ from emoadapt.terminal.results.rows import choose_rows
 TABLES = ("results", "low_resource", "per_class_f1", "f1_bias", "cosine_distance", "cross_corpus")
 """Tables whose rows can be compared."""
 SETTING = ("task", "test_corpus", "subset", *Model._fields)
+_KEY = [*SETTING, "metric", "label"]
 SCHEMA = {
     **dict.fromkeys((*SETTING, "metric", "label"), pl.String),
     **dict.fromkeys(("here", "there", "difference", "difference_low", "difference_high", "p_value"), pl.Float64),
@@ -57,7 +59,7 @@ def compare_results(here: Results, there: Results, table: str, conditions: Seque
         here: the results.
         there: those that they are compared with.
         table: one of `TABLES`.
-        conditions: on its rows, as for `choose_rows`.
+        conditions: on its rows, as for `choose_rows`; a row counts that fits them in either folder.
 
     Returns:
         A row for each score that one of them has, with the columns of `SCHEMA`. `difference` is here − there. It is null where the two
@@ -68,12 +70,14 @@ def compare_results(here: Results, there: Results, table: str, conditions: Seque
     """
     if table not in TABLES:
         raise DataError(f"--against compares tables of scores, and {table} is none; name one of {', '.join(TABLES)}")
-    sides = [_read_means(results, table, conditions) for results in (here, there)]
-    key = [*SETTING, "metric", "label"]
-    sides[1] = sides[1].rename({"mean": "there"})
-    joined = sides[0].rename({"mean": "here"}).join(
-        sides[1], on=key, how="full", coalesce=True, nulls_equal=True, maintain_order="left_right"
-    )  # fmt: skip
+    sides = [_read_means(results, table, name) for results, name in ((here, "here"), (there, "there"))]
+    # Conditions on a score must not make a row of both folders one of the other alone.
+    fitting = pl.concat([_read_means(results, table, "mean", conditions) for results in (here, there)])
+    joined = (
+        sides[0]
+        .join(sides[1], on=_KEY, how="full", coalesce=True, nulls_equal=True, maintain_order="left_right")
+        .join(fitting, on=_KEY, how="semi", nulls_equal=True, maintain_order="left")
+    )
     found: dict[tuple[str, ...], Evidence] = {}
     rows = []
     for row in joined.iter_rows(named=True):
@@ -87,11 +91,18 @@ def compare_results(here: Results, there: Results, table: str, conditions: Seque
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
-def _read_means(results: Results, table: str, conditions: Sequence[str]) -> pl.DataFrame:
+def _read_means(results: Results, table: str, name: str, conditions: Sequence[str] = ()) -> pl.DataFrame:
+    """Means of a table, as a column of this name, beside the columns that say what they are of.
+
+    Raises:
+        DataError: the table lacks one of these.
+    """
     frame = choose_rows(results.scan(table), conditions)
+    if lacking := [column for column in (*SETTING, "metric", "mean") if column not in frame.collect_schema()]:
+        raise results.explain_lacking(table, f"it has no column {', '.join(lacking)}")
     if "label" not in frame.collect_schema():
         frame = frame.with_columns(label=pl.lit(None, pl.String))
-    return frame.select(*SETTING, "metric", "label", "mean").collect()
+    return frame.select(*_KEY, pl.col("mean").alias(name)).collect()
 
 
 def _judge(row: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
@@ -237,17 +248,35 @@ def _pair(here: _Side, there: _Side, seed: int) -> Evidence:
         return Evidence(f"not comparable: segments here, recordings there; {tested}", comparable=False)
     universe = pl.concat([here.list_clips(), there.list_clips()]).unique().sort()
     own, other = (side.collect(universe) for side in (here, there))
-    shared = [run for run in own.runs if run in other.runs]
-    if not shared:
+    pairs = _list_pairs(own, other)
+    if not pairs:
         return Evidence(f"means alone: no run (partition, draw, seed) is in both; {tested}")
+    in_both = own.seen.any(axis=0) & other.seen.any(axis=0)
+    parts = [_share(own.seen[left] & in_both, other.seen[right] & in_both) for left, right in pairs]
+    if not any(both for both, _ in parts):
+        return Evidence(f"means alone: runs of the same partition were tested on other clips; {tested}")
+    n_pairs = sum(both > 0 for both, _ in parts)
     tested += (
-        f", {_count(len(shared), 'run')}"
-        if own.runs == other.runs
-        else f", {_count(len(shared), 'run')} of {len(own.runs)} and {len(other.runs)}"
+        f", {_count(n_pairs, 'run')}"
+        if own.runs == other.runs and n_pairs == len(pairs)
+        else f", {_count(n_pairs, 'run')} of {len(own.runs)} and {len(other.runs)}"
     )
+    if any(both < of for both, of in parts):
+        share = sum(both for both, _ in parts) / sum(of for _, of in parts)
+        tested += f"; partitions differ, and pairs of runs have {share:.0%} of their clips in common"
     if here.identities == there.identities:
         tested += ", the same predictions"
     return Evidence(tested, paired=_compare(own, other, seed) | _compare_values(here, there, own, other))
+
+
+def _list_pairs(own: Outcome, other: Outcome) -> list[tuple[int, int]]:
+    """Places of the runs that both have."""
+    return [(place, other.runs.index(run)) for place, run in enumerate(own.runs) if run in other.runs]
+
+
+def _share(own: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int]:
+    """Clips that both of two runs were tested on, and clips that at least one of them was."""
+    return int((own & other).sum()), int((own | other).sum())
 
 
 def _count(number: int, noun: str) -> str:
@@ -277,8 +306,7 @@ def _compare(own: Outcome, other: Outcome, seed: int) -> dict[Score, dict[str, A
 
 def _compare_values(here: _Side, there: _Side, own: Outcome, other: Outcome) -> dict[Score, dict[str, Any]]:
     """Scores that only the tables have (of classes, of embeddings), where every pair was tested on the same clips."""
-    pairs = [(own.runs.index(run), other.runs.index(run)) for run in own.runs if run in other.runs]
-    if not all((own.seen[left] == other.seen[right]).all() for left, right in pairs):
+    if not all((own.seen[left] == other.seen[right]).all() for left, right in _list_pairs(own, other)):
         return {}
     key = [*RUN_OF_MODEL, "metric", "label"]
     joined = here.scores.select(*key, "value").join(

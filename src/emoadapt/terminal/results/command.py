@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ def _print_overview(results: Results) -> None:
         for name in results.tables
     ]
     print("\n".join(fit_table(pl.DataFrame(rows), find_width()).lines))
-    option = "" if results.path == Path("results") else f" --results {results.path}"
+    option = "" if results.path == Path("results") else f" --results {shlex.quote(str(results.path))}"
     print(
         f"\nshow one: emoadapt results TABLE{option}   such as: emoadapt results {next(iter(results.tables))}{option}"
     )
@@ -110,7 +111,7 @@ def _print_models(results: Results) -> None:
     best = results.list_best_models()
     if best:
         print(f"the best of each task: {', '.join(map(str, best))}")
-    print(f"predict with one: emoadapt predict {(best or kept)[0]} FILE ...")
+    print(f"predict with one: emoadapt predict {shlex.quote(str((best or kept)[0]))} FILE ...")
 
 
 def _print_table(results: Results, table: str, wanted: Wanted) -> None:

@@ -41,6 +41,8 @@ PURPOSES = {
 }
 """Table of every report -> what it shows, in the order of the report."""
 
+_ADVICE = "delete the folder of tables, and run snakemake, which writes them again"
+
 
 @dataclass(frozen=True)
 class Results:
@@ -82,10 +84,12 @@ class Results:
         """Rows of a table, read when they are collected.
 
         Raises:
-            DataError: there is no such table.
+            DataError: there is no such table, or it is empty.
         """
         if table not in self.tables:
             raise DataError(f"{self.path}/tables has no table {table}; there is {', '.join(self.tables)}")
+        if not self.tables[table].stat().st_size:
+            raise DataError(f"{self.tables[table]} is empty; {_ADVICE}")
         if not self.is_declared(table):
             return scan_tidy(self.tables[table])
         from emoadapt.reporting.declared.cells import COLUMNS
@@ -97,16 +101,34 @@ class Results:
         return self.tables[table].with_suffix(".tex").is_file()
 
     def present(self, table: str, tidy: pl.DataFrame) -> pl.DataFrame:
-        """Rows of a table as text, with the columns and digits of the report."""
+        """Rows of a table as text, with the columns and digits of the report.
+
+        Raises:
+            DataError: it lacks columns that the report shows.
+        """
         if self.is_declared(table) and tidy.height == self.scan(table).select(pl.len()).collect().item():
             return _read_markdown(self.tables[table].with_suffix(".md"))
-        return present_whole(table, tidy)
+        try:
+            return present_whole(table, tidy)
+        except pl.exceptions.ColumnNotFoundError as error:
+            raise self.explain_lacking(table, str(error).partition(";")[0]) from None
+
+    def explain_lacking(self, table: str, what: str) -> DataError:
+        """That a table is of another version."""
+        return DataError(f"{self.tables[table]} is damaged or of another version ({what}); {_ADVICE}")
 
     def read_notes(self, table: str) -> list[str]:
-        """Footnotes of a table."""
+        """Footnotes of a table.
+
+        Raises:
+            DataError: they cannot be read.
+        """
         path = self.tables[table].with_suffix(".notes.json")
         if path.is_file():
-            return [str(note) for note in json.loads(path.read_text(encoding="utf-8"))]
+            try:
+                return [str(note) for note in json.loads(path.read_text(encoding="utf-8"))]
+            except ValueError as error:
+                raise DataError(f"{path} cannot be read ({error}); {_ADVICE}") from None
         path = path.with_name(f"{table}.notes.txt")
         return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 

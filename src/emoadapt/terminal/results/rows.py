@@ -46,7 +46,7 @@ def choose_rows(frame: pl.LazyFrame, conditions: Sequence[str]) -> pl.LazyFrame:
 
 
 def sort_rows(frame: pl.DataFrame, name: str, *, descending: bool) -> pl.DataFrame:
-    """Sort a tidy table by a column, or by the mean of a metric; where there are several metrics, the main one counts first.
+    """Sort a tidy table, or a comparison, by a column, or by the mean of a metric; where there are several metrics, the main one counts first.
 
     Raises:
         ConfigError: there is no such column or metric.
@@ -54,7 +54,8 @@ def sort_rows(frame: pl.DataFrame, name: str, *, descending: bool) -> pl.DataFra
     schema = frame.collect_schema()
     metrics = set(frame["metric"]) if "metric" in schema else set()
     leading = name if name in metrics else min(metrics, key=order_metric, default=None)
-    column = _find_column(schema, "mean" if name in metrics else name, "--sort", metrics)
+    score = "mean" if "mean" in schema else "here"
+    column = _find_column(schema, score if name in metrics else name, "--sort", metrics)
     first = pl.col("metric") != leading if leading else pl.lit(False)
     return frame.sort(first, column, descending=[False, descending], nulls_last=True, maintain_order=True)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,9 @@ def test_the_verdict_names_the_next_command(capsys: pytest.CaptureFixture[str]) 
         r"ready, with 1 note above: no problems found\. Start it with: snakemake --snakefile \S+/Snakefile --cores \d+ --configfile study\.yaml",
         said[-1],
     )
+    Path("study.yaml").rename("my study.yaml")
+    print_check(load_study(merge_study(["my study.yaml"])), [Path("my study.yaml")])
+    assert shlex.split(capsys.readouterr().out.splitlines()[-1].partition(": snakemake ")[2])[-1] == "my study.yaml"
     write_study(study(corpora__mine__root="/data/nowhere"))
     error = find_error()
     assert isinstance(error, NotReadyError) and len(error.problems) == 1
@@ -132,6 +137,14 @@ def test_estimates_say_what_is_known_and_what_is_not(monkeypatch: pytest.MonkeyP
     assert training.startswith("training: CPU hours unknown; `emoadapt plan --calibrate` measures")
     # 3,600 s of 16,000 samples of two bytes; 88 functionals of four bytes a clip are less than a MB.
     assert disk.startswith("disk: about 115 MB (audio 115 MB); ") and "not known" not in disk
+    asked: list[Path] = []
+    usage = shutil.disk_usage(".")._replace(free=10**6)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: asked.append(Path(place)) or usage)
+    assert estimate_study(graph, Listings(graph.study))[-1].endswith("; 1 MB are free here, which is not enough")
+    Path("results").mkdir()
+    disk = estimate_study(graph, Listings(graph.study))[-1]
+    assert disk.endswith("which is not enough, unless results holds the rest already")
+    assert asked == [Path(), Path("results")], "which may be a link to another disk"
     monkeypatch.setattr("emoadapt.study.plan.sizes._probe", lambda *_: None)
     media, _, disk = estimate_study(graph, Listings(graph.study))
     assert "audio, hours unknown" in media and disk.startswith("disk: unknown; not known: corpus mine; ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -334,6 +335,44 @@ def test_wishes_replace_proposals(fill, write):
         ConfigError, match=r"--label mood: .*t\.csv has the columns file, crew, emotion, topic; name one"
     ):
         run_new_study([Path("talks")], Wishes(label="mood"))
+
+
+@pytest.mark.parametrize(("column", "words", "doubted"), [("class", "1234", True), ("category", ["news", "talk"], True),
+                                                          ("class", ["happy", "sad", "zzz"], False)])  # fmt: skip
+def test_a_label_that_only_its_name_tells_is_doubted(fill, write, column, words, doubted):
+    root = fill("talks", (f"{i:02}.wav" for i in range(60)))
+    rows = [[f"{i:02}.wav", words[i % len(words)], f"p{i % 7}"] for i in range(60)]
+    with (root / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["file", column, "speaker"], *rows])
+    _, text, printed = write("talks")
+    assert ("taken for the label by its name" in printed) == doubted == ("taken for the label by its name" in text)
+    _, _, printed = write("talks", wishes=Wishes(label=column), force=True)
+    assert "taken for the label" not in printed
+
+
+def test_a_table_that_is_a_broken_link_is_said_to_be_unreadable(fill, write):
+    root = fill("talks", CLASSES)
+    (root / "old.csv").symlink_to("nowhere.csv")
+    with pytest.raises(CorpusError, match=r"old\.csv: cannot be read \(No such file"):
+        write("talks")
+    with (root / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["file", "emotion"], *([path, path.partition("/")[0]] for path in CLASSES)])
+    assert "labels.csv names" in write("talks")[2]
+
+
+def test_a_folder_that_no_study_can_name_is_refused(fill, write):
+    folder = os.fsdecode(b"talks\xff")
+    fill("talks", ["happy/a.wav"]).rename(folder)
+    with pytest.raises(CorpusError, match="name of this folder is not valid Unicode"):
+        write(folder)
+
+
+def test_what_is_to_be_copied_fits_a_shell(fill, capsys):
+    fill("talks", (f"happy/{i:02}.wav" for i in range(3)))
+    run_new_study([Path("talks")], Wishes(), output=Path("it's mine.yaml"))
+    assert shlex.split(capsys.readouterr().out.splitlines()[-1])[-1] == "it's mine.yaml"
+    commands = [line for line in Path("it's mine.yaml").read_text().splitlines() if "--configfile" in line]
+    assert commands and all(shlex.split(line)[-1] == "it's mine.yaml" for line in commands if line.endswith("yaml'"))
 
 
 def test_a_person_is_asked_what_is_in_doubt(fill, write):

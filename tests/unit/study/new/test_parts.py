@@ -36,6 +36,17 @@ def test_every_text_is_read_back_as_it_was(tmp_path, text):
     }
 
 
+@pytest.mark.parametrize("sign", ["\n", "\r", "\x85", "\u2028", "\u2029", "\x07", "\x1b", "\x0b", "\ufeff", "\u200b"])
+def test_no_sign_ends_a_comment_or_makes_the_file_unreadable(tmp_path, sign):
+    page, text = Page(), f"a label{sign}study: stolen"
+    page.note(text)
+    page.code(text)
+    page.entry("short", text, 0, text)
+    page.entry("long", "x", 0, f"{text} {'word ' * 40}")
+    (tmp_path / "s.yaml").write_text(page.text, encoding="utf-8")
+    assert read_file(tmp_path / "s.yaml") == {"short": text, "long": "x"}
+
+
 def test_long_reasons_stand_above_their_key_and_within_the_width():
     page = Page()
     page.entry("key", "value", 1, "word " * 60)

@@ -257,6 +257,65 @@ def test_other_recordings_under_the_same_names_are_not_compared(make: Make) -> N
     assert pick(compare_results(sides[0], sides[0], "results"), "accuracy")["n_pairs"] == 3
 
 
+def divide(results: Results, parts: Sequence[range]) -> None:
+    """Let the runs of a folder be partitions, each tested on its part of the clips."""
+    path = results.path / "runs/t/egemaps.original/full/b000/predictions.parquet"
+    rows = [
+        {**row, "seed": 0, "partition": row["seed"]}
+        for row in read_frame(path).to_dicts()
+        if int(row["utterance_id"].removeprefix("c/")) in parts[row["seed"]]
+    ]
+    write_table(path, rows, schema.PREDICTIONS)
+    for number in range(len(parts)):
+        write_table(results.path / f"splits/t/{number}.parquet", [], schema.SPLITS)
+    score(results.path)
+
+
+@pytest.mark.parametrize(
+    ("parts", "n_pairs", "remark"),
+    [
+        ([range(10), range(10, 20)], 2, "same 20 clips, 2 runs"),
+        (
+            [range(10, 20), range(10)],
+            None,
+            "means alone: runs of the same partition were tested on other clips; same 20 clips",
+        ),
+        (
+            [range(5), range(5, 20)],
+            2,
+            "same 20 clips, 2 runs; partitions differ, and pairs of runs have 60% of their clips in common",
+        ),
+    ],
+)
+def test_partitions_of_other_clips_are_not_taken_for_the_same_runs(
+    parts: Sequence[range], n_pairs: int | None, remark: str, make: Make
+) -> None:
+    here, there = (make(name, {"egemaps.original": [4, 6]}, seeds=[0, 1]) for name in ("one", "two"))
+    divide(here, [range(10), range(10, 20)])
+    divide(there, parts)
+    row = pick(compare_results(here, there, "results"), "accuracy")
+    assert (row["n_pairs"], row["tested"].removesuffix(", the same predictions")) == (n_pairs, remark)
+
+
+def test_a_condition_on_a_score_hides_no_row_of_one_folder_alone(make: Make) -> None:
+    here, there = make("one", {"egemaps.original": [4, 6, 8]}), make("two", {"egemaps.original": [12, 12, 12]})
+    (row,) = compare_results(here, there, "results", ["mean>0.5", "metric=accuracy"]).to_dicts()
+    assert (row["here"], row["there"]) == (pytest.approx(0.7), pytest.approx(0.4)) and row["n_pairs"] == 3
+    assert compare_results(here, there, "results", ["mean>0.9", "metric=accuracy"]).is_empty()
+
+
+def test_a_comparison_is_sorted_by_a_metric(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two"):
+        make(name, {"egemaps.original": [4, 6, 8], "rms.original": [2, 2, 2]})
+    monkeypatch.chdir(tmp_path)
+    shown = run(
+        "results --results one --against two --where metric=accuracy --sort accuracy --descending", monkeypatch, capsys
+    )
+    assert next(line.split()[0] for line in shown.splitlines() if line.startswith(("egemaps", "rms"))).startswith("rms")
+
+
 def test_means_alone_are_named_as_such(make: Make) -> None:
     here = make("one", {"egemaps.original": [4, 6, 8]})
     there = make("two", {"egemaps.original": [8, 8, 9]}, seeds=[7, 8, 9])
@@ -401,3 +460,36 @@ def test_no_heavy_library_is_loaded(make: Make, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+DAMAGES = {
+    "an empty table": lambda f: (f / "tables/results.csv").write_text(""),
+    "half a table": lambda f: (f / "tables/results.csv").write_bytes((f / "tables/results.csv").read_bytes()[:150]),
+    "a table of another version": lambda f: (f / "tables/results.csv").write_text("task,metric,mean\nt,accuracy,0.5\n"),
+    "damaged scores": lambda f: (f / "metrics/t.parquet").write_bytes(b"PAR1"),
+    "scores of another version": lambda f: pl.DataFrame({"task": ["t"]}).write_parquet(f / "metrics/t.parquet"),
+    "damaged predictions": lambda f: (f / "runs/t/egemaps.original/full/b000/predictions.parquet").write_bytes(b"PAR1"),
+    "predictions of another version": lambda f: pl.DataFrame({"task": ["t"]}).write_parquet(
+        f / "runs/t/egemaps.original/full/b000/predictions.parquet"
+    ),
+    "notes that are no list": lambda f: (f / "tables/results.notes.json").write_text("{"),
+}
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "results", "results --format csv", "results --changed", "results --against ."]
+)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_results_are_a_sentence_and_no_traceback(
+    damage: str, arguments: str, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    results = make("one", {"egemaps.original": [4]}, seeds=[0])
+    DAMAGES[damage](results.path)
+    monkeypatch.chdir(tmp_path / "one")
+    monkeypatch.setattr(sys, "argv", ["emoadapt", "results", *arguments.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code in (0, 1) and "Traceback" not in said.err
+    assert (ended.value.code == 1) == (said.err.count("\n") == 1), said.err
