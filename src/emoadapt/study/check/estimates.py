@@ -122,7 +122,10 @@ def _count_models(graph: Graph) -> Iterator[tuple[str, int]]:
     if study.keep_models == "adapted":
         return
     for setting in study.list_settings():
-        if study.keeps_embeddings(setting.model):
+        if study.keeps_frozen(setting.model):
+            # The kept runs of a job share the files of the backbone.
+            yield setting.model.backbone, len(graph.batches(setting))
+        elif study.keeps_embeddings(setting.model):
             jobs = graph.batches(setting)
             yield setting.model.backbone, len(jobs) if study.keep_models == "best" else sum(map(len, jobs.values()))
 
