@@ -52,6 +52,6 @@ def load_folder(folder: Path, architecture: str | None, *, origin: str, trained:
 
     try:
         said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return VectorBackbone(int(said["width"]), str(said["reads"]))
+        return VectorBackbone(said["width"], str(said["reads"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / 'config.json'} cannot be read ({error}); copy the whole folder again") from error

@@ -18,9 +18,12 @@ from emoadapt import schema
 from emoadapt.backbones.base import load_backbone, load_folder
 from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untrained
 from emoadapt.data.streams import AUDIO
+from emoadapt.errors import ModelError
 from emoadapt.extraction.outputs import LayersExtractor
 from emoadapt.features.base import Context
 from emoadapt.inference.classifier import build_from_weights, load_classifier
+from emoadapt.inference.command import run_predict
+from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.inference.predict import predict_files
 from emoadapt.layers.heads import SupportVectorHead
 from emoadapt.plugins import load_plugin
@@ -130,6 +133,31 @@ def test_a_kept_classifier_on_descriptors_predicts_what_its_test_run_predicted(l
     compare(labelled, tables)
     card = (list_folders(labelled)[0] / "README.md").read_text()
     assert "reads the feature `egemaps`" in card and ("say no more than the rank" in card) is model.endswith("svm")
+
+
+def test_predict_says_that_a_support_vector_machine_has_no_probabilities(
+    labelled, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(labelled, Run(), model="tiny.original.svm")
+    (folder,), files = list_folders(labelled), write_clips(labelled)
+    assert run_predict(folder, [files["acted/000"]], device="cpu")
+    assert "is a support vector machine; its probabilities are" in capsys.readouterr().err
+
+
+def test_a_classifier_on_a_frozen_backbone_is_not_exported(labelled) -> None:
+    run(labelled, Run(), classifier="logistic", layer=1)
+    (folder,) = list_folders(labelled)
+    with pytest.raises(ModelError, match="only a fine-tuned model can be exported to ONNX; use `emoadapt predict`"):
+        export_onnx(load_classifier(folder), labelled.folder / "model.onnx")
+
+
+def test_a_damaged_description_of_the_layers_is_named(labelled) -> None:
+    run(labelled, Run(), classifier="logistic", layer=1)
+    (folder,) = list_folders(labelled)
+    (folder / "contents.json").unlink()
+    (folder / "frozen.safetensors").write_bytes(b"no")
+    with pytest.raises(ModelError, match=r"frozen\.safetensors cannot be read \(.*\); copy the whole folder again"):
+        load_classifier(folder)
 
 
 def test_a_kept_probe_of_ratings_predicts_them(labelled) -> None:
