@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from emoadapt.layers.vector import VectorBackbone
 
 FILE = "frozen.safetensors"
-"""Beside the backbone: `mean` and `scale`, (n_read, width) float64, and `mix`, (n_read,) float32; in its metadata `layers` and `branch`."""
+"""Beside the backbone: `mean` and `scale`, (n_read, width) float64, and `mix`, (n_read,) float32; in its metadata `reads`, JSON of `layers` and `branch`."""
 
 TENSORS = ("mean", "scale", "mix")
 
@@ -82,7 +82,8 @@ class FrozenLayers(nn.Module):
         from safetensors.torch import save_file
 
         self.backbone.save(folder, {**card, "embedding": self.describe()})
-        said = {"layers": json.dumps(self.numbers), "branch": json.dumps(self.branch)}
+        # Under one key: several are written in an order that changes from time to time.
+        said = {"reads": json.dumps({"layers": self.numbers, "branch": self.branch})}
         save_file({name: value.contiguous() for name, value in self.named_buffers(recurse=False)}, folder / FILE, said)
 
     @classmethod
@@ -96,6 +97,6 @@ class FrozenLayers(nn.Module):
         from safetensors import safe_open
 
         with safe_open(folder / FILE, "pt") as file:
-            said = file.metadata()
+            said = json.loads(file.metadata()["reads"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        return cls(backbone, json.loads(said["layers"]), json.loads(said["branch"]), tensors)
+        return cls(backbone, said["layers"], said["branch"], tensors)
