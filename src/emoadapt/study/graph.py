@@ -400,7 +400,7 @@ class Graph:
         }
 
     def _asks_what_to_keep(self, model: Model) -> bool:
-        """Whether `keep_models` decides what a training writes; one on frozen layers is not done again to keep nothing."""
+        """Whether `keep_models` is a param of a training; of one on frozen layers only where it keeps something."""
         return self.study.keeps_embeddings(model) or self.study.keeps_frozen(model)
 
     def training_code(self, setting: Setting) -> dict[str, str]:

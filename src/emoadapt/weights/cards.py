@@ -256,7 +256,7 @@ def _describe_frozen(head: str | None, *, rated: bool) -> list[str]:
     outputs = "decision values of the classes in `classes.json`" if head == "svm" else outputs
     ranks = " They rank the classes of a clip; the probabilities that `emoadapt predict` prints are their softmax, and say no more than the rank."
     return [
-        *_describe_predict(rated), "",
+        *_describe_predict(rated)[1:], "",
         f"The embedding is as the table says (`frozen.safetensors`), and `head.safetensors` leads from it to the {outputs}.{ranks if head == 'svm' else ''}",
     ]  # fmt: skip
 
