@@ -38,10 +38,10 @@ def memory_of_training(gpus):
 
 
 def memory_of_run(wildcards, attempt):
-    """MB of a training on a task; one on vectors holds little, and grows like an extraction."""
+    """MB of a training on a task; one on vectors holds little, but a backbone where it is kept, and grows like an extraction."""
     setting = setting_of(wildcards)
     if graph.reads_vectors(setting):
-        return 2000 * attempt
+        return (6000 if STUDY.keeps_frozen(setting.model) else 2000) * attempt
     return memory_of_training(graph.training_gpus(setting))
 
 

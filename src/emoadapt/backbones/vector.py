@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name
 from emoadapt.data.streams import Stream
+from emoadapt.errors import ModelError
 
 if TYPE_CHECKING:
     from emoadapt.layers.vector import VectorBackbone
 
-MODEL_TYPES = ()
+MODEL_TYPES = ("emoadapt-vector",)
 LOADED_BY = "emoadapt"
 NOTICE = ""
 
@@ -41,4 +43,15 @@ def load(config: Config, models_dir: Path, source: Path | None = None) -> Vector
     """Make a backbone, which learns its width from the first batch."""
     from emoadapt.layers.vector import VectorBackbone
 
-    return VectorBackbone()
+    return VectorBackbone(reads=config.reads)
+
+
+def load_folder(folder: Path, architecture: str | None, *, origin: str, trained: bool) -> VectorBackbone:
+    """Load a folder that `VectorBackbone.save` wrote; arguments and errors as those of `base.load_folder`."""
+    from emoadapt.layers.vector import VectorBackbone
+
+    try:
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return VectorBackbone(said["width"], str(said["reads"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / 'config.json'} cannot be read ({error}); copy the whole folder again") from error

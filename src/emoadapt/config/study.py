@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr, create_model, field_validator, model_va
 from emoadapt.config.architectures import AnyBackbone, join_backbones
 from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
-from emoadapt.config.features import Features, build_features, gives_stream, needs_video
+from emoadapt.config.features import Features, build_features, gives_stream, list_upstream, needs_video
 from emoadapt.config.importers import AnyCorpus, join_importers
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
 from emoadapt.config.report import Report
@@ -23,7 +23,14 @@ from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning, Optimisation, list_values
 from emoadapt.config.trials import check_tested_parts, find_unpaired
 from emoadapt.config.upstream import find_upstream_problems
-from emoadapt.plugins import FOLDER_VARIABLE, collect_declarations, list_plugins, load_plugin, read_declarations
+from emoadapt.plugins import (
+    FOLDER_VARIABLE,
+    collect_declarations,
+    list_plugins,
+    load_plugin,
+    read_declaration,
+    read_declarations,
+)
 from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model, Setting, name_kept
 
 
@@ -60,7 +67,7 @@ class Study(Section):
     tables: dict[Name, TableConfig] = {}
     """Tables and figures as a paper prints them, besides those of every report."""
     keep_models: Literal["adapted", "best", "all"] = "adapted"
-    """Models to keep. `adapted`: those of Stage 1. `best`: also the best fine-tuned run of each job (see `runs_per_job`). `all`: all."""
+    """Models to keep. `adapted`: those of Stage 1. `best`: also the best classifier of each job (see `runs_per_job`). `all`: all."""
     runs_per_job: int = Field(5, ge=1)
     """Fine-tuning runs of one setting that share a process, which saves start-up time. Set 1 if many GPUs are idle."""
     extraction_threads: int = Field(1, ge=1)
@@ -497,6 +504,43 @@ class Study(Section):
         """Whether training changes a model's embeddings."""
         return self.backbones[model.backbone].adaptable and not self.finetunings[model.finetuning].frozen
 
+    def keeps_frozen(self, model: Model) -> bool:
+        """Whether `keep_models` keeps the classifiers that a model puts on frozen layers, or on descriptors.
+
+        Statistics of a corpus or of a speaker are of clips that a prediction lacks, and descriptors must be computable from audio alone.
+        """
+        return self.keep_models != "adapted" and self.explain_unkept(model) is None and self._puts_on_frozen(model)
+
+    def explain_unkept(self, model: Model) -> str | None:
+        """Why no classifier of a model can be kept, as the end of a sentence; None if it can."""
+        settings, backbone = self.finetunings[model.finetuning], self.backbones[model.backbone]
+        if not self._puts_on_frozen(model):
+            if self.keeps_embeddings(model):
+                return None
+            advice = (
+                "; method: probe with classifier: mlp can be kept"
+                if settings.reads_clips and not settings.frozen
+                else ""
+            )
+            return f"method: {settings.method} on {model.backbone} gives no model that emoadapt predict loads{advice}"
+        if (scope := settings.normalise) not in ("train", "none"):  # type: ignore[attr-defined]
+            return f"normalise: {scope} needs statistics of unlabelled clips, which a prediction lacks; with normalise: train it can be kept"
+        if seen := [name for feature in backbone.features for name in list_upstream(feature) if _needs_media(name)]:
+            return f"{seen[0]} is not computed from audio, and emoadapt predict decodes audio only"
+        return None
+
+    def list_unkept(self, models: Sequence[Model]) -> list[str]:
+        """A sentence for each reason why some of these models cannot be kept."""
+        found: dict[str, list[str]] = {}
+        for model in dict.fromkeys(models):
+            if reason := self.explain_unkept(model):
+                found.setdefault(reason, []).append(str(model))
+        return [f"{', '.join(names)}: {reason}." for reason, names in found.items()]
+
+    def _puts_on_frozen(self, model: Model) -> bool:
+        settings = self.finetunings[model.finetuning]
+        return settings.reads_layers and hasattr(settings, "normalise")
+
     def list_adaptations_behind(self, model: Model) -> list[str]:
         """Adaptations that a model rests on: the one that it starts from, and those of models that it needs."""
         upstream = map(Model.parse, self.finetunings[model.finetuning].upstream)
@@ -557,6 +601,11 @@ def _extend(_folder: str | None) -> type[Study]:
         ),  # type: ignore[misc]
     }
     return create_model("Study", __base__=Study, **fields)
+
+
+def _needs_media(feature: str) -> bool:
+    """Whether a feature other than audio is computed from media files."""
+    return feature != "audio" and bool(read_declaration("features", feature, "READS_MEDIA"))
 
 
 def _name_layers(depth: int) -> str:

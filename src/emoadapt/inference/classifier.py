@@ -3,7 +3,8 @@
 A folder is in Hugging Face format. With the `hf` head it is a whole classification model of `transformers`
 (`Wav2Vec2ForSequenceClassification` and its sisters), which needs nothing of ours. `transformers` lacks the heads `mlp`,
 `challenge` and `linear`: with them it is the backbone, and `head.safetensors` and `classes.json` (or `attributes.json`) stand beside it. So it
-is with any head on a backbone, or a pooling, that `transformers` lacks. Where the backbone reads more than audio, `features.json` says what
+is with any head on a backbone, or a pooling, that `transformers` lacks. A head on the layers of a frozen backbone has `frozen.safetensors` beside
+it, which says which layers are read and how (`emoadapt.layers.frozen`). Where the backbone reads more than audio, `features.json` says what
 and how it is computed (`emoadapt.inference.inputs`).
 """
 
@@ -24,6 +25,8 @@ from emoadapt.backbones.base import list_model_types, load_folder
 from emoadapt.data.streams import AUDIO
 from emoadapt.errors import ModelError, show
 from emoadapt.inference.inputs import TRANSCRIPT, Inputs, read_inputs
+from emoadapt.layers.frozen import FILE as FROZEN
+from emoadapt.layers.frozen import FrozenLayers
 from emoadapt.layers.heads import (
     ChallengeHead,
     Head,
@@ -31,6 +34,7 @@ from emoadapt.layers.heads import (
     MergedHead,
     ProjectedHead,
     ScaledHead,
+    SupportVectorHead,
     TwoLayerHead,
     seeded,
 )
@@ -48,7 +52,13 @@ CLASSIFICATION = ("ForSequenceClassification", "ForAudioClassification")
 """How names of the classification models of `transformers` end."""
 ATTEMPTS = 3
 """How often a folder is read that is replaced meanwhile."""
-_NAMES = {ProjectedHead: "hf", TwoLayerHead: "mlp", ChallengeHead: "challenge", LinearHead: "linear"}
+_NAMES = {
+    ProjectedHead: "hf",
+    TwoLayerHead: "mlp",
+    ChallengeHead: "challenge",
+    LinearHead: "linear",
+    SupportVectorHead: "svm",
+}
 
 
 class EmotionClassifier(nn.Module):
@@ -151,7 +161,7 @@ def _describe_other_folder(folder: Path) -> str:
     if inner:
         return f"holds models; name one of its folders: {show(inner)}"
     if folder.name == "models" and folder.is_dir() and not any(folder.glob("*/")):
-        return "is empty: no model was kept; set keep_models: best, and run again (baselines are never kept)"
+        return "is empty: no model was kept; set keep_models: best, and run again"
     return "has no config.json, so it is no model folder; name one of `results/runs/.../models/`"
 
 
@@ -206,6 +216,8 @@ def _load(folder: Path) -> EmotionClassifier:
         raise ModelError(f"the head of {folder} cannot be read ({found}); copy the whole folder again") from error
     head, names = _merge_namesakes(folder, head, names)
     backbone = load_folder(folder, origin=str(folder), trained=True)
+    if (folder / FROZEN).is_file():
+        backbone = _read_frozen(folder, backbone)
     if layers is not None:
         backbone.layer_weights = layers
     return EmotionClassifier(backbone, head, **names, inputs=read_inputs(folder)).eval()
@@ -234,23 +246,49 @@ def _merge_namesakes(folder: Path, head: Head, names: dict[str, list[str]]) -> t
     return MergedHead(head, list(groups.values())), {kind: [outputs[group[0]] for group in groups.values()]}
 
 
+def _read_frozen(folder: Path, backbone: Any) -> FrozenLayers:
+    """What a classifier on a frozen backbone reads of it.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        return FrozenLayers.load(folder, backbone)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        found = " ".join(str(error).split())
+        raise ModelError(f"{folder / FROZEN} cannot be read ({found}); copy the whole folder again") from error
+
+
 def _read_own_head(folder: Path) -> tuple[Head, dict[str, list[str]]]:
     """Head, and what its outputs stand for, by kind."""
     from safetensors.torch import load_file
 
     kind = "attributes" if (folder / "attributes.json").is_file() else "classes"
     outputs = json.loads((folder / f"{kind}.json").read_text(encoding="utf-8"))
-    weights = load_file(folder / "head.safetensors")
+    return build_from_weights(load_file(folder / "head.safetensors"), len(outputs)), {kind: outputs}
+
+
+def build_from_weights(weights: Mapping[str, Tensor], n_outputs: int) -> Head:
+    """Build the head whose weights these are; its kind is read from their names.
+
+    Raises:
+        KeyError: they are of no kind of head.
+        RuntimeError: their shapes do not fit together.
+    """
+    if "coefficients" in weights:
+        return SupportVectorHead(weights, n_outputs)
     if weights.keys() == {"output.weight", "output.bias"}:
-        linear = LinearHead(weights["output.weight"].shape[1], len(outputs), seed=0)
+        linear = LinearHead(weights["output.weight"].shape[1], n_outputs, seed=0)
         linear.load_state_dict(weights)
-        return linear, {kind: outputs}
+        return linear
     first = "projector" if "projector.weight" in weights else "hidden"
     head_class = ProjectedHead if first == "projector" else ChallengeHead if "norm.weight" in weights else TwoLayerHead
     hidden, width = weights[f"{first}.weight"].shape
-    head = head_class(width, hidden, len(outputs), seed=0)
+    head = head_class(width, hidden, n_outputs, seed=0)
     head.load_state_dict(weights)
-    return head, {kind: outputs}
+    return head
 
 
 def _read_projected(folder: Path) -> tuple[Head, dict[str, list[str]], nn.Parameter | None]:

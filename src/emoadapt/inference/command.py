@@ -30,6 +30,7 @@ from emoadapt.inference.predict import choose_listening, predict_apart, predict_
 from emoadapt.inference.processes import Judging
 from emoadapt.inference.segments import merge_windows
 from emoadapt.inference.transcripts import is_table, read_languages, read_transcripts
+from emoadapt.layers.heads import SupportVectorHead
 
 if TYPE_CHECKING:
     from emoadapt.inference.classifier import EmotionClassifier
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 Format = Literal["json", "csv", "parquet", "audacity", "webvtt"]
 PICTURES = (".png", ".svg", ".pdf")
 """Suffixes of pictures."""
+OF_DECISIONS = (
+    "its probabilities are the softmax of its decision values, which rank the classes of a clip and say no more"
+)
+"""End of a note on a support vector machine."""
 
 
 def run_predict(
@@ -102,6 +107,8 @@ def run_predict(
     listening = choose_listening(window, hop, whole, judging.transcripts, quietest, rate, peaks=plot is not None)
     devices = choose_devices(device, jobs)
     classifier = load_classifier(model)
+    if isinstance(classifier.head, SupportVectorHead):
+        print(f"note: {model} is a support vector machine; {OF_DECISIONS}", file=sys.stderr)
     predictions = _begin(_predict(classifier, model, files, listening, judging, devices))
     with closing(predictions):
         merged = segments or form in SUFFIXES

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from emoadapt.errors import ConfigError, ModelError
+from emoadapt.layers.frozen import FrozenLayers
 from emoadapt.schema import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ def export_onnx(classifier: EmotionClassifier, file: Path) -> list[Comparison]:
     if classifier.reads != ("audio",):
         raise ModelError(
             f"the model reads {' and '.join(classifier.reads)}, and only one that reads audio alone can be exported to ONNX; use "
+            "`emoadapt predict`"
+        )
+    if isinstance(classifier.backbone, FrozenLayers):
+        raise ModelError(
+            "the model is a classifier on the layers of a frozen backbone, and only a fine-tuned model can be exported to ONNX; use "
             "`emoadapt predict`"
         )
     if obstacle := classifier.backbone.parts.obstacle or classifier.backbone.pooling.obstacle:

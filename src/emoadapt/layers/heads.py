@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from itertools import combinations
 from typing import Literal
 
 import torch
@@ -170,9 +171,55 @@ class MergedHead(nn.Module):
         return torch.stack([logits[:, list(group)].logsumexp(dim=1) for group in self.groups], dim=1)
 
 
+class SupportVectorHead(nn.Module):
+    """Decision values of a support vector machine, of each class against the rest.
+
+    They are those of scikit-learn's `SVC`, shape `ovr`: the votes that a class gets in its pairs with the others, and less than 1/3 from their
+    distances to the borders. Of two classes they are the distance to the one border, with either sign. They rank classes, and
+    are no log-probabilities.
+
+    Args:
+        tensors: `vectors` (n, width); `coefficients` (n_pairs, n) of the kernel with each vector, and `intercepts` (n_pairs,), positive for the
+            first class of a pair, pairs in the order of `itertools.combinations`; `gamma` (), 0 = linear kernel; `classes` (n_known,) integers:
+            places of the outputs that had training clips.
+        n_classes: outputs; those that had no training clip are minus infinity.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], n_classes: int) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+        for name in SUPPORT:
+            self.register_parameter(name, nn.Parameter(tensors[name], requires_grad=False))
+        pairs = list(combinations(range(len(self.classes)), 2))
+        sides = torch.zeros(len(pairs), len(self.classes), dtype=torch.float64)
+        for row, (first, second) in enumerate(pairs):
+            sides[row, first], sides[row, second] = 1, -1
+        self.register_buffer("sides", sides, persistent=False)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> decision values (batch, n_classes), computed in double precision."""
+        vectors, given = self.vectors.double(), embedding.double()
+        kernel = given @ vectors.T
+        squares = (given**2).sum(dim=1)[:, None] - 2 * kernel + (vectors**2).sum(dim=1)
+        kernel = torch.where(self.gamma > 0, torch.exp(-self.gamma * squares), kernel)
+        decided = kernel @ self.coefficients.T + self.intercepts
+        found = decided @ self.sides
+        if len(self.classes) > 2:
+            won = (decided >= 0).double() @ self.sides.clamp(min=0) + (decided < 0).double() @ (-self.sides).clamp(
+                min=0
+            )
+            found = won + found / (3 * (found.abs() + 1))
+        values = torch.full((len(found), self.n_classes), -torch.inf, dtype=found.dtype, device=found.device)
+        values[:, self.classes] = found
+        return values
+
+
+SUPPORT = ("vectors", "coefficients", "intercepts", "gamma", "classes")
+"""Tensors of a `SupportVectorHead`."""
+
 PlainHead = TwoLayerHead | ProjectedHead | ChallengeHead
 """A head of several layers."""
-Head = PlainHead | LinearHead | ScaledHead | MergedHead
+Head = PlainHead | LinearHead | ScaledHead | MergedHead | SupportVectorHead
 """What leads from a pooled embedding to logits, or to values."""
 
 

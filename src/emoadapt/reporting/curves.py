@@ -110,7 +110,9 @@ def draw_finetuning(
         name: of the figure.
         levels: task -> chance level on its development clips.
     """
-    frame = _split_names(frame.filter(pl.col("metric").is_in(list_main_metrics()), stage="stage2", part="dev"))
+    frame = frame.filter(pl.col("metric").is_in(list_main_metrics()), stage="stage2", part="dev")
+    # What is fitted in one step has a score, and no course.
+    frame = _split_names(frame.filter(pl.col("epoch").max().over("run") > 0))
     if frame.is_empty():
         return save_note(out, name, "There is no training curve of Stage 2.")
     tasks = list(study.tasks)

@@ -275,8 +275,8 @@ def _collect_notices(study: Study, tables: Path) -> list[str]:
     ]
 
 
-def _describe_best(study: Study, models: Models) -> list[dict[str, str]]:
-    """Of each task the command that predicts with its best classifier, which that is and why; or why there is none."""
+def _describe_best(study: Study, models: Models) -> list[dict[str, Any]]:
+    """Of each task the command that predicts with its best classifier, which that is and why, and what was not kept; or why there is none."""
     return [
         {
             "task": task,
@@ -284,6 +284,7 @@ def _describe_best(study: Study, models: Models) -> list[dict[str, str]]:
             "model": f"{name_model(study, found.kept.setting.model)}, {subset_name(found.kept.setting.subset)}, run {found.kept.run}",
             "folder": found.kept.folder.as_posix(),
             "why": found.why,
+            "unkept": study.list_unkept(study.list_models(task)),
         }
         if found
         else {"task": task, "command": "", "why": explain_none(study, [task])}

@@ -1,4 +1,4 @@
-"""Fine-tuned models that a study kept, and the best one of each task."""
+"""Classifiers that a study kept, and the best one of each task."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.errors import EmoadaptError
+from emoadapt.reporting.choices import name_chooser
 from emoadapt.reporting.inputs import find_splits
 from emoadapt.reporting.measures import is_lower_better, label_metric, list_main_metrics
 from emoadapt.reporting.runs import list_batches
@@ -25,13 +26,13 @@ CLASSIFIERS = "classifiers"
 
 @dataclass(frozen=True)
 class Kept:
-    """A fine-tuned model on disk.
+    """A classifier on disk.
 
     Args:
         folder: of the model.
         setting: task, model and training clips.
         run: that it is.
-        dev: its score on the development part; None without one.
+        dev: its score on the development part, or the one by which its settings were chosen; None without either.
     """
 
     folder: Path
@@ -97,8 +98,9 @@ def list_models(study: Study, splits: Mapping[str, Sequence[Path]], results: Pat
 def find_best(study: Study, splits: Mapping[str, Sequence[Path]], results: Path) -> dict[str, Best | None]:
     """Find the best kept classifier of each task, at its largest training set for which any was kept.
 
-    The model with the highest mean score on development parts is taken, and of its kept runs the one with the highest. Where no kept
-    model has a development part, the test decides, and the reason says so.
+    The model with the highest mean score on development parts is taken, and of its kept runs the one with the highest. A model that was trained
+    on its development part, too, counts with the score by which its settings were chosen. Where no kept model has either, the test
+    decides, and the reason says so.
 
     Args:
         study: the configuration.
@@ -128,10 +130,10 @@ def _find_task(study: Study, task: str, splits: Sequence[Path], results: Path) -
             if others
             else ""
         )
+        where = _name_clips(study, setting, splits, results)
         return Best(
             best,
-            f"of the kept models it has the highest mean {_name_score(study, task)} on development parts, "
-            f"{number(ranked[setting])}{unranked}",
+            f"of the kept models it has the highest mean {_name_score(study, task)} on {where}, {number(ranked[setting])}{unranked}",
         )
     tested = {setting: _mean_test(study, setting, results) for setting in chosen}
     setting = max(tested, key=lambda setting: tested[setting])
@@ -152,10 +154,23 @@ def _main_metric(study: Study, task: str) -> str:
 
 
 def _read_dev(path: Path) -> dict[str, float]:
-    """Run -> score on its development part at the kept epoch."""
-    table = read_frame([path], schema.CURVES)
-    kept = table.filter(pl.col("best"), pl.col("metric").is_in(list_main_metrics()), stage="stage2", part="dev")
-    return dict(kept.select("run", "value").iter_rows())
+    """Run -> score on its development part at the kept epoch; of a run without one the score by which its settings were chosen."""
+    kept = read_frame([path], schema.CURVES).filter("best", stage="stage2")
+    dev = kept.filter(pl.col("metric").is_in(list_main_metrics()), part="dev")
+    return {
+        run: value
+        for part in (kept.filter(part="choice"), dev)
+        for run, value in part.select("run", "value").iter_rows()
+    }
+
+
+def _name_clips(study: Study, setting: Setting, splits: Sequence[Path], results: Path) -> str:
+    """Clips that the scores of a setting's kept runs are of."""
+    settings = study.finetunings[setting.model.finetuning]
+    paths = [folder / "curves.parquet" for folder, _ in list_batches(study, setting, splits, results)]
+    if not read_frame(paths, schema.CURVES).filter("best", part="dev").is_empty():
+        return "development parts"
+    return f"clips that were held out to choose its settings ({name_chooser(settings)})"
 
 
 def _mean_dev(study: Study, setting: Setting, splits: Sequence[Path], results: Path) -> float | None:
@@ -228,9 +243,9 @@ def explain_none(study: Study, tasks: Sequence[str]) -> str:
     """Why tasks have no classifier to predict with."""
     named = ", ".join(tasks)
     models = [model for task in tasks for model in study.list_models(task)]
-    if any(study.backbones[model.backbone].adaptable for model in models) and study.keep_models == "adapted":
+    if study.keep_models == "adapted" and any(study.explain_unkept(model) is None for model in models):
         return (
             f"No classifier of {named} was kept. To predict with one, add the line keep_models: best to the study and run again; "
             "the trainings are repeated."
         )
-    return f"No classifier of {named} is kept: emoadapt predict needs a speech model, and the study's models read descriptors."
+    return f"No classifier of {named} is kept. {' '.join(study.list_unkept(models))}".strip()

@@ -362,7 +362,8 @@ class Graph:
         """Shards, Stage-1 model, and tables of other models' runs that a training on a task reads."""
         corpora, start = self.task_corpora(setting.task), setting.model.start
         inputs = {"shards": [path for name in self.read_features(setting) for path in self.kept_shards(name, corpora)]}
-        if start != ORIGINAL and not self.study.finetunings[setting.model.finetuning].frozen:
+        loaded = not self.study.finetunings[setting.model.finetuning].frozen or self.study.keeps_frozen(setting.model)
+        if start != ORIGINAL and loaded:
             inputs["model"] = [f"{RESULTS}/models/{setting.model.backbone}.{start}"]
         if upstream := self.upstream_tables(setting, runs):
             inputs["upstream"] = [path for paths in upstream.values() for path in paths]
@@ -394,15 +395,22 @@ class Graph:
             "training": settings.describe(),
             "outputs": json.dumps(task.outputs),
             "draws": task.describe_draws(setting.subset),
-            "keep_models": str(self.study.keep_models) if self.study.keeps_embeddings(setting.model) else "",
+            "keep_models": str(self.study.keep_models) if self._asks_what_to_keep(setting.model) else "",
             **state,
         }
+
+    def _asks_what_to_keep(self, model: Model) -> bool:
+        """Whether `keep_models` is a param of a training; of one on frozen layers only where it keeps something."""
+        return self.study.keeps_embeddings(model) or self.study.keeps_frozen(model)
 
     def training_code(self, setting: Setting) -> dict[str, str]:
         """State of the code and the libraries of a training on a task."""
         settings, backbone = self.study.finetunings[setting.model.finetuning], setting.model.backbone
-        modules = [] if settings.frozen else self._backbone_modules(backbone)
-        libraries = [*settings.list_libraries(), *(() if settings.frozen else self._backbone_libraries(backbone))]
+        kept = self.study.keeps_frozen(setting.model)
+        loaded = kept or not settings.frozen
+        modules = self._backbone_modules(backbone, pooled=not kept) if loaded else []
+        modules += ["training.keeping"] if kept else []
+        libraries = [*settings.list_libraries(), *(self._backbone_libraries(backbone) if loaded else ())]
         return self.code("cli.train", f"methods.{settings.method}", *settings.list_modules(), *modules, also=libraries)
 
     def evaluation_code(self, task: str) -> dict[str, str]:

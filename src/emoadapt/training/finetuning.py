@@ -35,6 +35,7 @@ from emoadapt.training.curve import Curve
 from emoadapt.training.interruption import Notice
 from emoadapt.training.learner import TestedLearner
 from emoadapt.training.logs import open_logs
+from emoadapt.training.model_facts import describe_model, list_licences
 from emoadapt.training.questions import load_clips
 from emoadapt.training.runs import RunClips, RunTables, TaskClips
 from emoadapt.training.signals import Signals, StreamSignals, VectorSignals
@@ -49,7 +50,6 @@ from emoadapt.training.terms import (
 )
 from emoadapt.training.trainer import BestWeights, Trainer
 from emoadapt.training.unfinished import MODELS, UnfinishedJob, place_job
-from emoadapt.weights.cards import list_terms
 
 if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob
@@ -308,37 +308,12 @@ class _ModelKeeper:
         return {f"dev {self.training.clips.metric}": f"{score[0]:.3f}"}
 
     def _write(self, run: Run, model: FinetunedBackbone, score: Sequence[float], tested: float | None) -> None:
-        job, setting, clips = self.job, self.job.setting, self.training.clips
-        name, corpora, objectives = setting.name(run), [job.task.corpus], {}
-        card: dict[str, Any] = {
-            "title": name,
-            "study": job.study.study,
-            "starting point": f"{job.backbone}.{job.start}",
-            "fine-tuned on": f"{corpora[0]} ({setting.subset} training clips)",
-            **self._describe_dev(score),
-        }
+        job, clips = self.job, self.training.clips
+        card = describe_model(job, run, clips, self._describe_dev(score), tested)
         if job.settings.augmentations:
             card["augmentation"] = [section.describe() for section in job.settings.augmentations]
-        if tested is not None:
-            about = f"this run on its fold of {corpora[0]}; means over runs are in the report"
-            card[f"test {clips.metric}"] = f"{tested:.3f} ({about})"
-        target = job.task.target if getattr(job.settings, "target", False) else None
-        if target is not None:
-            count = len(clips.select(run).unlabelled)
-            card["read without labels"] = (
-                f"{count} clips of {target.corpus}; scores there are of adaptation to this corpus"
-            )
-            corpora.append(target.corpus)
-        if job.settings.upstream:
-            card["learned from"] = list(job.settings.upstream)
-        for behind in job.study.list_adaptations_behind(setting.model):
-            adaptation = job.study.adaptations[behind]
-            objectives |= adaptation.objectives
-            corpora += [corpus for corpus in adaptation.corpora if corpus not in corpora]
-            if behind == job.start:
-                card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": adaptation.objectives}
         inputs = describe_inputs(job.study, job.config, job.task.corpus, self.training.signals.measure_dimensions())
         classifier = EmotionClassifier(model.backbone, model.head, **{clips.kind: clips.outputs}, inputs=inputs)
-        terms = list_terms(job.study, corpora, objectives, () if inputs is None else inputs.features)
-        classifier.save(self.folder / name, card | {"licences": terms})
-        force_to_disk(self.folder / name)
+        folder = self.folder / job.setting.name(run)
+        classifier.save(folder, card | {"licences": list_licences(job, inputs)})
+        force_to_disk(folder)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emoadapt import schema
-from emoadapt.data.vectors import find_small_groups, normalise_vectors, read_layers, read_vectors
+from emoadapt.data.vectors import (
+    Statistics,
+    find_small_groups,
+    fit_statistics,
+    normalise_vectors,
+    read_layers,
+    read_vectors,
+)
 from emoadapt.machine.starting import hidden
 from emoadapt.storage.folders import seal_folder
 from emoadapt.storage.tables import read_table
@@ -23,6 +32,7 @@ from emoadapt.training.unfinished import UnfinishedJob, place_job
 
 if TYPE_CHECKING:
     from emoadapt.training.jobs import TaskJob
+    from emoadapt.training.keeping import FrozenKeeper
     from emoadapt.training.labelled import LabelledClips
 
 logger = logging.getLogger(__name__)
@@ -32,6 +42,56 @@ CONDITIONAL_LIBRARIES = ("sklearn",)
 Vectors = dict[str, np.ndarray]
 """Utterance -> (n_layers, width) float32."""
 Stack = Callable[[], Sequence[np.ndarray]]
+
+DEV_SCORE = "macro_f1"
+"""Name of the dev score of a machine, which learns classes only, in the table of curves."""
+KEEPING = "emoadapt.training.keeping"
+"""Module that keeps models. It is loaded by name: only a job that keeps some has it in its digest (`study.graph.Graph.training_code`)."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A candidate that was fitted.
+
+    Args:
+        outputs: (n_asked, n_outputs) of the clips asked about.
+        model: a machine of scikit-learn, or a `probing.LayerProbe`.
+        curve: of a training by epochs.
+        dev: (n_dev, n_outputs) of the dev part, where models are kept and it was not trained on.
+    """
+
+    outputs: np.ndarray
+    model: Any
+    curve: Curve | None = None
+    dev: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a run is fitted with.
+
+    Args:
+        candidate: among all.
+        score: by which it was chosen; None: there was no other.
+    """
+
+    candidate: Candidate
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a candidate reads the layers of a clip.
+
+    Args:
+        numbers: layers of the backbone that it reads.
+        width: of each.
+        statistics: that they are z-scored with, (n_read, width); None: they are not.
+    """
+
+    numbers: Sequence[int]
+    width: int
+    statistics: Statistics | None
 
 
 def fit_machines(job: TaskJob) -> None:
@@ -64,7 +124,13 @@ class FrozenTraining:
         self.job, self.settings = job, job.settings
         self.clips = load_clips(job, layers)
         self.tables = RunTables(job.setting, self.clips)
-        self.unfinished = UnfinishedJob(place_job(job), self.tables)
+        self.keeper: FrozenKeeper | None = None
+        kept = job.study.keeps_frozen(job.setting.model)
+        if kept:
+            self.keeper = import_module(KEEPING).FrozenKeeper(job, self.clips)
+        decisive = [job.study.keep_models, *map(str, job.runs)] if kept else []
+        place = place_job(job, decisive, [KEEPING] if kept else [])
+        self.unfinished = UnfinishedJob(place, self.tables, self.keeper)
         # Without any layer, no run has clips, which is said when its clips are selected.
         self.candidates = list_candidates(job.settings, len(next(iter(layers.values())))) if layers else []
         self.layers, self.places = _keep_layers(layers, self.candidates)
@@ -73,12 +139,12 @@ class FrozenTraining:
                 logger.warning("%s", sentence)
 
     def complete(self) -> None:
-        """Do all runs, and write their tables."""
-        _complete_runs(self.job, self.tables, self.unfinished, self._perform)
+        """Do all runs, and write their tables and the models that are kept."""
+        _complete_runs(self.job, self.tables, self.unfinished, self._perform, self._keep_models)
 
     def fit_candidate(
         self, run: Run, candidate: Candidate, division: Division, vectors: Vectors, stack: Stack
-    ) -> tuple[np.ndarray, Curve | None]:
+    ) -> Fitted:
         """Fit a candidate and predict the clips asked about.
 
         Args:
@@ -87,18 +153,23 @@ class FrozenTraining:
             division: clips to fit to, and to predict.
             vectors: normalised layers of the clips of the division.
             stack: gives those to fit to and those to predict, (n, n_layers, width), copied when it is first called.
-
-        Returns:
-            (n_asked, n_outputs) outputs, and the curve of a training by epochs.
         """
         # Contiguous: matrix products round otherwise, and a layer would not be the same in a list as alone.
-        train, asked = (np.ascontiguousarray(layers[:, self.places[candidate.layer]]) for layers in stack())
+        place = self.places[candidate.layer]
+        train, asked = (np.ascontiguousarray(layers[:, place]) for layers in stack())
         machine = build_machine(candidate.settings)
         machine.fit(train, [self.clips.labels[name] for name in division.train])  # type: ignore[attr-defined]
-        return _decide(machine, asked, len(self.clips.outputs)), None
+        n_classes, dev = len(self.clips.outputs), None
+        if self.judges_dev(division):
+            dev = _decide(machine, np.stack([vectors[name][place] for name in division.dev]), n_classes)
+        return Fitted(_decide(machine, asked, n_classes), machine, dev=dev)
+
+    def judges_dev(self, division: Division) -> bool:
+        """Whether the dev part is predicted, which ranks models that are kept."""
+        return self.keeper is not None and division.number == 0 and bool(division.dev)
 
     def _perform(self, run: Run, part: RunClips) -> None:
-        settings, curve = self.settings, Curve("stage2", self.job.setting.name(run))
+        settings, curve, score = self.settings, Curve("stage2", self.job.setting.name(run)), None
         joined = settings.train_on_dev and self.job.setting.subset == "full"
         train = [*part.train, *part.dev] if joined else part.train
         chosen = self.candidates[0]
@@ -106,19 +177,44 @@ class FrozenTraining:
             divisions = divide(settings, run, part, train, self.clips)
             chosen = choose(
                 self.candidates, divisions, self.clips, curve,
-                lambda candidates, division: [outputs for outputs, _ in self._fit(run, candidates, division)],
+                lambda candidates, division: [fitted.outputs for fitted in self._fit(run, candidates, division)],
             )  # fmt: skip
-        tested = Division(0, train, part.dev, part.test["utterance_id"].to_list())
-        ((outputs, trained),) = self._fit(run, [chosen], tested)
-        self.tables.add_predictions(run, part.test, outputs)
-        curve.rows += trained.rows if trained else []
+            score = next(row["value"] for row in curve.rows if row["best"])
+        tested = Division(0, train, [] if joined else part.dev, part.test["utterance_id"].to_list())
+        (fitted,) = self._fit(run, [chosen], tested)
+        self.tables.add_predictions(run, part.test, fitted.outputs)
+        curve.rows += fitted.curve.rows if fitted.curve else []
+        if self.keeper:
+            reading = self._describe_reading(run, chosen, train)
+            dev = self.keeper.consider(run, part, tested, Chosen(chosen, score), fitted, reading)
+            if dev is not None and fitted.curve is None:
+                judged = Curve(curve.stage, curve.run)
+                judged.add(0, "dev", {DEV_SCORE: dev})
+                judged.mark_best(0)
+                curve.rows += judged.rows
         if curve.rows:
             self.tables.add_curve(run, curve)
 
-    def _fit(
-        self, run: Run, candidates: Sequence[Candidate], division: Division
-    ) -> list[tuple[np.ndarray, Curve | None]]:
-        """Fit candidates to a division, whose layers are normalised once."""
+    def _describe_reading(self, run: Run, chosen: Candidate, train: Sequence[str]) -> Reading:
+        """How a candidate that was fitted to training clips reads the layers of any clip."""
+        of_run = self.clips.splits.filter(partition=run.partition, fold=run.fold)
+        place = None if chosen.layer is None else self.places[chosen.layer]
+        read = slice(None) if place is None else slice(place, place + 1)
+        numbers = [number for number in self.places if number is not None] if place is None else [chosen.layer or 0]
+        statistics = None
+        if self.settings.normalise == "train":
+            (found,) = fit_statistics(self.layers, of_run, train, "train")
+            statistics = Statistics([], found.mean[read], found.scale[read])
+        return Reading(numbers, next(iter(self.layers.values())).shape[1], statistics)
+
+    def _keep_models(self) -> None:
+        if self.keeper:
+            # The layers of all clips need not be held beside a backbone.
+            self.layers = {}
+            self.keeper.finish(self.job.models)
+
+    def _fit(self, run: Run, candidates: Sequence[Candidate], division: Division) -> Iterator[Fitted]:
+        """Fit candidates, one after another, to a division, whose layers are normalised once."""
         of_run = self.clips.splits.filter(partition=run.partition, fold=run.fold)
         wanted = {*division.train, *division.dev, *division.asked}
         vectors = normalise_vectors(self.layers, of_run, division.train, self.settings.normalise, wanted)
@@ -127,7 +223,8 @@ class FrozenTraining:
         def stack() -> list[np.ndarray]:
             return [np.stack([vectors[name] for name in names]) for names in (division.train, division.asked)]
 
-        return [self.fit_candidate(run, candidate, division, vectors, stack) for candidate in candidates]
+        for candidate in candidates:
+            yield self.fit_candidate(run, candidate, division, vectors, stack)
 
 
 def complete_job(
@@ -150,10 +247,16 @@ def complete_job(
 
 
 def _complete_runs(
-    job: TaskJob, tables: RunTables, unfinished: UnfinishedJob, perform: Callable[[Run, RunClips], None]
+    job: TaskJob,
+    tables: RunTables,
+    unfinished: UnfinishedJob,
+    perform: Callable[[Run, RunClips], None],
+    keep: Callable[[], None] = lambda: None,
 ) -> None:
-    seal_folder(job.models)
     unfinished.complete(job.runs, perform)
+    job.models.mkdir(parents=True, exist_ok=True)
+    keep()
+    seal_folder(job.models)
     tables.write(job.output)
     unfinished.remove()
 

@@ -18,7 +18,7 @@ from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.choices import Candidate, Division
 from emoadapt.training.curve import Curve
 from emoadapt.training.logs import open_logs
-from emoadapt.training.machines import FrozenTraining, Stack, Vectors
+from emoadapt.training.machines import Fitted, FrozenTraining, Stack, Vectors
 from emoadapt.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def probe(job: TaskJob) -> None:
     """Train a head on frozen layers once per run and predict the run's test clips.
 
     The backbone itself is not loaded: its layers, averaged over time, were computed once for each clip and kept. It trains on the
-    CPU in single precision, whatever `device` and `precision` say. No model is kept. A job that was killed continues as one of
+    CPU in single precision, whatever `device` and `precision` say. A job that was killed continues as one of
     `emoadapt.training.finetuning.finetune` does.
 
     Args:
@@ -79,7 +79,7 @@ class _Probing(FrozenTraining):
 
     def fit_candidate(
         self, run: Run, candidate: Candidate, division: Division, vectors: Vectors, stack: Stack
-    ) -> tuple[np.ndarray, Curve | None]:
+    ) -> Fitted:
         """See `FrozenTraining`; the dev part chooses the epoch."""
         if not candidate.settings.by_epochs:
             return super().fit_candidate(run, candidate, division, vectors, stack)
@@ -103,9 +103,14 @@ class _Probing(FrozenTraining):
             return load_batches(dataset, dict.fromkeys(names, 1), settings.batch_size, seed, n_batches=n_batches)
 
         trainer.train(learner, load(division.train, run.seed), load(division.dev))
-        trainer.test(learner, load(division.asked))
-        tested = learner.take_tested()
-        return np.stack([tested[name][1] for name in division.asked]), curve
+
+        def predict(names: Sequence[str]) -> np.ndarray:
+            trainer.test(learner, load(names))
+            tested = learner.take_tested()
+            return np.stack([tested[name][1] for name in names])
+
+        outputs = predict(division.asked)
+        return Fitted(outputs, learner.model, curve, predict(division.dev) if self.judges_dev(division) else None)
 
     def _place(self, run: Run, candidate: Candidate, division: Division) -> Path:
         """Path of a checkpoint: one for each inner division and candidate, and one for the run itself."""

@@ -179,12 +179,13 @@ class UnfinishedJob:
             )
 
 
-def place_job(job: TaskJob, settings: Sequence[object] = ()) -> Path:
+def place_job(job: TaskJob, settings: Sequence[object] = (), further: Sequence[str] = ()) -> Path:
     """Folder of what a job leaves when it is killed, beside its models; those of other names are removed.
 
     Args:
         job: of the task.
         settings: that decide the outcome, besides those of the method.
+        further: modules that it loads by name, besides the method.
     """
     drawn = job.task.describe_draws(job.setting.subset)
     whole = [astuple(job.setting), drawn, job.task.kind, job.task.outputs, job.settings.describe(), *settings]
@@ -193,6 +194,7 @@ def place_job(job: TaskJob, settings: Sequence[object] = ()) -> Path:
     modules = [
         f"emoadapt.methods.{job.settings.method}",
         *(f"emoadapt.{name}" for name in job.settings.list_modules()),
+        *further,
     ]
     name = name_state(whole, modules, job.settings.list_libraries(), inputs, job.config, job.study.weights_folder)
     place = job.models.with_name(f".{job.models.name}.{name}")

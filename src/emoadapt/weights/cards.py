@@ -94,7 +94,8 @@ def write_card(
     Args:
         folder: model folder.
         facts: name -> value or list of values, shown as a table. `title` is the heading, `licences` a list of sentences for
-            that section; `classes` or `attributes`, and `head` (`mlp`, `hf`, `challenge` or `linear`), are there for a classifier.
+            that section; `classes` or `attributes`, and `head` (`mlp`, `hf`, `challenge`, `linear` or `svm`), are there for a classifier;
+            `embedding` says what a classifier on a frozen backbone reads of it.
         origin: where the starting weights come from.
         trained: False when they were random.
         library: what computes the embedding from the folder.
@@ -103,17 +104,18 @@ def write_card(
         pooling: name of the plug-in that pools frames.
         padding: `SpeechBackbone.padding`.
         notes: `TransformerBackbone.notes`.
-        reads: what the model is given: `audio`; `text`; `tokens`, of a text whose tokenizer is not in the folder; a feature's frames; or
-            `parts`, each of which is given something else, and has a folder of its own.
+        reads: what the model is given: `audio`; `text`; `tokens`, of a text whose tokenizer is not in the folder; a feature's frames;
+            `descriptors`, of the feature `origin`; or `parts`, each of which is given something else, and has a folder of its own.
     """
     head = facts.get("head")
     # Only a hub id is a `base_model` that others can look up.
-    base = [f"base_model: {origin}"] if trained and is_hub_id(origin) else []
+    base = [f"base_model: {origin}"] if trained and reads != "descriptors" and is_hub_id(origin) else []
     rows = [f"| {name} | {_show(value)} |" for name, value in facts.items() if name not in ("title", "licences")]
     shown = name_place(origin)
     start = f"`{shown}` (pretrained)" if trained else f"{shown}: **not pretrained**"
+    start = f"none, it reads the feature `{origin}`" if reads == "descriptors" else start
     rows = [f"| note on them | {_show(note)} |" for note in notes] + rows
-    known = list_weights().get(origin)
+    known = None if reads == "descriptors" else list_weights().get(origin)
     notices = [notice] if trained and notice else []
     licences = [f"Licence of `{origin}`: {known.licence}."] if trained and known else []
     lines = [
@@ -133,7 +135,9 @@ def write_card(
         *rows,
         "",
         *(
-            _describe_parts(head, rated="attributes" in facts)
+            _describe_frozen(head, rated="attributes" in facts)
+            if "embedding" in facts
+            else _describe_parts(head, rated="attributes" in facts)
             if reads == "parts"
             else _describe_text(head, weighted, library, pooling, rated="attributes" in facts, whole=reads == "text")
             if reads in ("text", "tokens")
@@ -244,6 +248,17 @@ def _describe_parts(head: str | None, *, rated: bool) -> list[str]:
             else []
         ),
     ]
+
+
+def _describe_frozen(head: str | None, *, rated: bool) -> list[str]:
+    """How to use a classifier on the layers of a frozen backbone, or on descriptors."""
+    outputs = "values of `attributes.json`" if rated else "logits of `classes.json`"
+    outputs = "decision values of the classes in `classes.json`" if head == "svm" else outputs
+    ranks = " They rank the classes of a clip; the probabilities that `emoadapt predict` prints are their softmax, and say no more than the rank."
+    return [
+        *_describe_predict(rated)[1:], "",
+        f"The embedding is as the table says (`frozen.safetensors`), and `head.safetensors` leads from it to the {outputs}.{ranks if head == 'svm' else ''}",
+    ]  # fmt: skip
 
 
 def _describe_padding(padding: Mapping[str, Any] | None, library: str) -> list[str]:

@@ -21,10 +21,10 @@ def folder(results, tmp_path):
     return tmp_path / "results"
 
 
-def keep(study, folder, name, seeds, raised=0.0, subset="full", part="dev"):
-    """Leave models of a setting of the task crema, whose dev scores are raised, or of another part."""
-    (setting,) = (one for one in study.list_settings("crema") if (one.model, one.subset) == (Model.parse(name), subset))
-    for place, runs in list_batches(study, setting, find_splits(study, folder)["crema"], folder):
+def keep(study, folder, name, seeds, raised=0.0, subset="full", part="dev", task="crema"):
+    """Leave models of a setting, whose dev scores are raised, or of another part."""
+    (setting,) = (one for one in study.list_settings(task) if (one.model, one.subset) == (Model.parse(name), subset))
+    for place, runs in list_batches(study, setting, find_splits(study, folder)[task], folder):
         curves = pl.from_arrow(read_table(place / "curves.parquet"))
         changed = curves.with_columns(pl.col("value") + raised, part=pl.lit(part))
         write_table(place / "curves.parquet", changed.to_arrow(), schema.CURVES)
@@ -82,12 +82,24 @@ def test_a_part_of_a_study_ends_without_a_line(study, tmp_path):
     assert not (tmp_path / "classifiers").exists()
 
 
-def test_descriptors_alone_cannot_be_kept(make_study):
+def test_what_cannot_be_kept_is_said_with_its_reason(make_study):
     study = make_study(
         backbones={"egemaps": {"architecture": "vector", "reads": "egemaps"}},
-        adaptations={}, finetunings={"mlp": {}}, report={},
+        adaptations={}, finetunings={"mlp": {}, "svm": {"method": "svm", "normalise": "speaker"}}, report={},
     )  # fmt: skip
-    assert explain_none(study, ["crema"]).endswith("needs a speech model, and the study's models read descriptors.")
+    assert explain_none(study, ["crema"]) == (
+        "No classifier of crema is kept. egemaps.original.mlp: method: finetune on egemaps gives no model that emoadapt predict loads; "
+        "method: probe with classifier: mlp can be kept. egemaps.original.svm: normalise: speaker needs statistics of unlabelled clips, "
+        "which a prediction lacks; with normalise: train it can be kept."
+    )
+
+
+def test_a_probe_that_was_trained_on_dev_counts_with_the_score_of_its_choice(study, folder):
+    keep(study, folder, "wavlm.original", [0], task="improv")
+    keep(study, folder, "wavlm.multimodal.probe", [1], raised=0.3, part="choice", task="improv")
+    best = find_best(study, find_splits(study, folder), folder)["improv"]
+    assert best.kept.setting.model == Model("wavlm", "multimodal", "probe") and best.kept.run == Run(seed=1)
+    assert "held out to choose its settings (up to 5 inner folds over training speakers), " in best.why
 
 
 def test_adapted_models_are_listed_where_they_are(study, folder):

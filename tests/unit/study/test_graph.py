@@ -249,7 +249,7 @@ def stale(before: Graph, after: Graph) -> set[Setting]:
         ("finetunings.default.seeds", [0, 1], set()),
         ("finetunings.default.tasks", ["t"], set()),
         ("finetunings.probe.starts", ["one"], set()),
-        ("keep_models", "best", {TUNED, ADAPTED}),
+        ("keep_models", "best", {TUNED, ADAPTED, PROBED, MACHINE}),
         ("backbones.h.train_layers", 1, {TUNED, ADAPTED}),
         ("backbones.h.pooling", "attentive_statistics", {TUNED, ADAPTED}),
         ("backbones.h.pad", {"seconds": 1.0}, {TUNED, ADAPTED, PROBED}),
@@ -260,6 +260,21 @@ def stale(before: Graph, after: Graph) -> set[Setting]:
 )
 def test_a_key_makes_stale_what_reads_it(graph: Graph, path: str, value: object, wanted: set[Setting]) -> None:
     assert stale(graph, change(graph, path, value)) == wanted
+
+
+def test_only_a_training_that_keeps_a_classifier_loads_its_frozen_backbone(graph: Graph) -> None:
+    """Results without kept models do not depend on what keeps them."""
+    kept = change(graph, "keep_models", "best")
+    assert kept.training_inputs_of(PROBED)["model"] == ["results/models/h.one"]
+    assert "model" not in kept.training_inputs_of(MACHINE)
+    for setting in (PROBED, MACHINE):
+        assert kept.training_code(setting)["code"] != graph.training_code(setting)["code"]
+    assert "transformers" in kept.training_code(MACHINE)["libraries"]
+    assert "transformers" not in graph.training_code(MACHINE)["libraries"]
+    unkept = {**graph.study.model_dump(mode="json", exclude_unset=True)["finetunings"]["svm"], "normalise": "corpus"}
+    before, after = (change(one, "finetunings.svm", unkept) for one in (graph, kept))
+    assert before.training_state(MACHINE) == after.training_state(MACHINE)
+    assert before.training_code(MACHINE) == after.training_code(MACHINE)
 
 
 def test_how_a_subset_is_drawn_concerns_its_trainings(graph: Graph) -> None:

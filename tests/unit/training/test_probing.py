@@ -240,9 +240,8 @@ def test_class_weights_and_votes_change_what_a_probe_learns(labelled) -> None:
     assert np.diff(weighted, axis=1).mean() > np.diff(unweighted, axis=1).mean(), "the rare class counts more"
 
 
-def test_a_probe_keeps_no_model_and_no_embeddings(labelled) -> None:
+def test_a_probe_keeps_no_model_unless_it_is_asked_for_and_no_embeddings(labelled) -> None:
     """Those of a frozen backbone are what was kept of it."""
-    labelled.values["keep_models"] = "all"
     tables = run(labelled)
     assert tables["embeddings"].is_empty()
     assert list((labelled.folder / "run" / "models").glob("*/")) == []

@@ -62,7 +62,7 @@ def prepare(work, model: str) -> None:
     if model == FINETUNED:
         return
     if model == ADAPTED:
-        work.add_target(batch_size=4, epoch_steps=2, schedule="plateau", plateau_epochs=1, accumulate=2)
+        work.add_target(batch_size=4, epoch_steps=2, epochs=4, schedule="plateau", plateau_epochs=1, accumulate=2)
         return
     if model == TAUGHT:
         work.teach("egemaps.original.teacher", RUNS)

@@ -125,4 +125,8 @@ def _list_notes(listings: Listings, graph: Graph) -> list[str]:
     needing += ["device: cuda"] if study.device == "cuda" else []
     if needing and not list_devices():
         notes.append(f"{', '.join(needing)} needs a GPU, and this machine has none; the machines of the jobs need one")
+    if study.keep_models != "adapted":
+        notes += [
+            f"no model is kept of {sentence.removesuffix('.')}" for sentence in study.list_unkept(study.list_models())
+        ]
     return notes + advise_features(study, graph.features_in_use(), listings.read_utterances)

@@ -100,11 +100,11 @@ def _print_models(results: Results) -> None:
         print(f"\nStage-1 models: {', '.join(map(str, adapted))}")
     if not kept:
         print(
-            "\nfine-tuned models: none is kept; `keep_models: best` keeps those that emoadapt predict can use (no probes, support "
-            "vector machines and heads on descriptors)"
+            "\nclassifiers: none is kept; `keep_models: best` keeps those that emoadapt predict can use (not those with `normalise: corpus` or "
+            "`speaker`)"
         )
         return
-    print(f"\nfine-tuned models ({len(kept)}):")
+    print(f"\nclassifiers ({len(kept)}):")
     print("\n".join(f"  {path}" for path in kept[:SHOWN_MODELS]))
     if len(kept) > SHOWN_MODELS:
         print(f"  and {len(kept) - SHOWN_MODELS} more below {results.path}/runs")

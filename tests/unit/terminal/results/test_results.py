@@ -189,7 +189,7 @@ def test_the_overview_names_tables_and_kept_models(
     make("one", {"egemaps.original": [4]}, seeds=[0])
     monkeypatch.chdir(tmp_path / "one")
     shown = run("", monkeypatch, capsys)
-    assert "study mine" in shown and "fine-tuned models: none is kept; `keep_models: best` keeps those" in shown
+    assert "study mine" in shown and "classifiers: none is kept; `keep_models: best` keeps those" in shown
     assert "note:" not in shown
     kept = Path("results/runs/t/egemaps.original/full/b000/models/t.egemaps.original.full.p0f0r0s0")
     kept.mkdir(parents=True)
