@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from emoadapt.errors import DataError
+from emoadapt.errors import DataError, name_count
 from emoadapt.evaluation.comparisons import Sampled, Scoring, compare_outcomes
 from emoadapt.evaluation.outcomes import Outcome, ScoredRun
 from emoadapt.evaluation.questions import RUN_OF_MODEL, Question, pose_question
@@ -240,18 +240,11 @@ def _pair(here: _Side, there: _Side, seed: int) -> Evidence:
     shared = [run for run in own.runs if run in other.runs]
     if not shared:
         return Evidence(f"means alone: no run (partition, draw, seed) is in both; {tested}")
-    tested += (
-        f", {_count(len(shared), 'run')}"
-        if own.runs == other.runs
-        else f", {_count(len(shared), 'run')} of {len(own.runs)} and {len(other.runs)}"
-    )
+    tested += f", {name_count(len(shared), 'run')}"
+    tested += "" if own.runs == other.runs else f" of {len(own.runs)} and {len(other.runs)}"
     if here.identities == there.identities:
         tested += ", the same predictions"
     return Evidence(tested, paired=_compare(own, other, seed) | _compare_values(here, there, own, other))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _count_relabelled(here: _Side, there: _Side) -> int:
