@@ -17,6 +17,7 @@ from emoadapt.inference.decoding import Listening, is_pipe
 from emoadapt.inference.devices import choose_devices
 from emoadapt.inference.judging import open_reader
 from emoadapt.inference.labels import SUFFIXES, LabelWriter, name_outputs
+from emoadapt.inference.options import Judging
 from emoadapt.inference.output import (
     explain_writing,
     list_files,
@@ -27,7 +28,6 @@ from emoadapt.inference.output import (
     write_predictions,
 )
 from emoadapt.inference.predict import choose_listening, predict_apart, predict_in_processes
-from emoadapt.inference.processes import Judging
 from emoadapt.inference.segments import merge_windows
 from emoadapt.inference.transcripts import is_table, read_languages, read_transcripts
 

@@ -13,8 +13,8 @@ import torch
 
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.inference.decoding import DecodedClip, Item
+from emoadapt.inference.options import MODELS, Judging
 from emoadapt.inference.prediction import Prediction
-from emoadapt.inference.processes import MODELS, Judging
 from emoadapt.inference.windows import WHOLE_SECONDS
 from emoadapt.samples import to_float
 from emoadapt.schema import SAMPLE_RATE
