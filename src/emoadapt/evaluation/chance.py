@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 
 from emoadapt.evaluation.confusion import Array
+from emoadapt.evaluation.questions import RUN_OF_MODEL
 from emoadapt.metrics.base import find_metric, list_metrics
 from emoadapt.study.nodes import Model
 
 SETTING = ["task", *Model._fields, "subset", "test_corpus"]
 """Columns of a model, with what it was trained and tested on."""
-_RUN = [*SETTING, "partition", "resampling", "seed"]
+_RUN = [*SETTING, *RUN_OF_MODEL]
 COLUMNS = {**dict.fromkeys((*SETTING, "metric", "label"), pl.String), "chance": pl.Float64}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import itertools
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from emoadapt.config import Study
 from emoadapt.config.places import Places
@@ -36,6 +34,7 @@ from emoadapt.reporting.pages import Page, encode_pages, page_id
 from emoadapt.reporting.style import is_one_tailed, model_of, name_model, name_test, spread, subset_name
 from emoadapt.reporting.summary import summarise_results
 from emoadapt.reporting.tables import OPTIONAL, read_tidy, table_names
+from emoadapt.reporting.templates import hash_script, join_files, load_template
 from emoadapt.reporting.weights import describe_models, describe_weights
 from emoadapt.storage.texts import describe_claim, write_claimed
 from emoadapt.study.nodes import DEFAULT, Model
@@ -195,8 +194,8 @@ def write_report(
     making = provenance.get("making", {})
     hide = Places(study).hide
     folder = Path(__file__).parent
-    script = (folder / "report.js").read_text(encoding="utf-8")
-    text = _load_template(folder).render(
+    script = join_files(folder / "report.js")
+    text = load_template(folder / "report.html.j2").render(
         study=study,
         title=study.report.title or study.study,
         notices=hide(
@@ -226,10 +225,10 @@ def write_report(
             name: _tidy_entry(hide(value)) for name, value in provenance.items() if value and name not in beside
         },
         confidence=f"{100 * study.report.confidence:g}",
-        style=(folder / "report.css").read_text(encoding="utf-8"),
+        style=join_files(folder / "report.css"),
         script=script,
         claim=describe_claim(),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_hash=hash_script(script),
     )
     write_claimed(out, text)
 
@@ -248,17 +247,6 @@ def _count_contents(study: Study, runs: int) -> str:
         for name, count in counts.items()
         if count
     )
-
-
-def _load_template(folder: Path) -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
 
 
 def _collect_notices(study: Study, tables: Path) -> list[str]:
