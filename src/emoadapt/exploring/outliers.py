@@ -10,6 +10,7 @@ import numpy as np
 
 from emoadapt.exploring.levels import Levels
 from emoadapt.exploring.maps import Map
+from emoadapt.media.levels import CLIPPED_SHARE
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -20,8 +21,7 @@ Say = Callable[[float, float, float], str]
 FENCE = 3.0
 """Interquartile ranges beyond the quartiles, from which a value is far out (Tukey, 1977)."""
 MOST_OF_A_KIND = 10
-CLIPPED = 0.01
-"""Share of samples at full scale from which a clip is listed, as extraction notes it."""
+"""Outliers of each kind that are listed."""
 _FEWEST = 8
 """Values from which quartiles say something."""
 
@@ -67,7 +67,7 @@ def find_outliers(
         [
             Outlier(clip, "clipping", f"{100 * level.clipped:.1f} % of its samples are at full scale", level.clipped)
             for clip, level in levels.items()
-            if level.clipped >= CLIPPED
+            if level.clipped >= CLIPPED_SHARE
         ],
     ]  # fmt: skip
     found += [_judge_map(drawn) for drawn in maps]

@@ -346,64 +346,91 @@ def build(
     """Put a speech model and the last layers of a text encoder together.
 
     Args:
-        speech: is changed: further layers are taken out.
-        text: encoder.
-        common: layers before the branches; None: half.
-        branch: layers of each branch; None: all that follow.
-        adapters: whether text layers stand between convolutions.
-        random: `speech`, `text`: whose layers begin with random weights.
-        seed: of these, and of convolutions.
+        speech: speech model. It is changed in place: layers that are not used are removed.
+        text: text encoder.
+        common: number of layers that both encoders read; None: half of the speech model's.
+        branch: number of layers of each encoder; None: all that follow the common ones.
+        adapters: whether each text layer stands between two convolutions.
+        random: models whose layers begin with random weights: `speech`, `text`.
+        seed: seed of the random layers and of the convolutions.
 
     Raises:
-        ModelError: a model has too few layers, or is of a kind that cannot be used.
+        ModelError: a model has too few layers, has another width, or is of a kind that cannot be used.
     """
-    origin = f"{speech.origin} + {text.origin}"
+    _refuse_kinds(speech, text)
+    n_speech = len(speech.layers)
+    common = n_speech // 2 if common is None else common
+    branch = n_speech - common if branch is None else branch
+    _refuse_sizes(speech, text, common, branch, adapters=adapters)
+    if "speech" in random:
+        _redraw_layers(speech, seed)
+    _shorten(speech, common + branch)
     text_config = deepcopy(text.model.config)
-    if text_config.model_type not in CALLED_ALONE:
+    text_config.num_hidden_layers = branch
+    layers = list(text.layers)[len(text.layers) - branch :]
+    if "text" in random:
+        with seeded(seed):
+            layers = list(_wrap_text(type(text.model)(text_config)).layers)
+    width = speech.hidden_width
+    with seeded(seed):
+        semantic = nn.ModuleList(SemanticLayer(layer, text_config, width, adapters=adapters) for layer in layers)
+    config = SimpleNamespace(
+        model_type=MODEL_TYPE, hidden_size=2 * width, common=common, adapters=adapters, acoustic_gradient="joint"
+    )
+    trained = speech.trained and text.trained and not random
+    return CareBackbone(speech, semantic, config, origin=_name_origin(speech, text), trained=trained)
+
+
+def _name_origin(speech: SpeechBackbone, text: TextBackbone) -> str:
+    return f"{speech.origin} + {text.origin}"
+
+
+def _refuse_kinds(speech: SpeechBackbone, text: TextBackbone) -> None:
+    """Refuse models of a kind that cannot be used."""
+    kind = text.model.config.model_type
+    if kind not in CALLED_ALONE:
         raise ModelError(
-            f"{text.origin} is a {text_config.model_type} model, whose layers cannot run alone; name one of {', '.join(CALLED_ALONE)}"
+            f"{text.origin} is a {kind} model, whose layers cannot run alone; name one of {', '.join(CALLED_ALONE)}"
         )
     if getattr(speech.parts, "rows", 1) != 1:
         raise ModelError(
             f"{speech.origin} has several frames of one time, and CARE needs one; name another speech model"
         )
-    n_speech, n_text = len(speech.layers), len(text.layers)
-    common = n_speech // 2 if common is None else common
-    branch = n_speech - common if branch is None else branch
+
+
+def _refuse_sizes(speech: SpeechBackbone, text: TextBackbone, common: int, branch: int, *, adapters: bool) -> None:
+    """Refuse more layers than there are, and widths that do not fit."""
+    origin, n_speech, n_text = _name_origin(speech, text), len(speech.layers), len(text.layers)
     if common < 1 or branch < 1 or common + branch > n_speech or branch > n_text:
         raise ModelError(
             f"CARE of {origin}: common {common} and branch {branch} need {common + branch} speech and {branch} text layers, and there are "
             f"{n_speech} and {n_text}; give smaller numbers"
         )
-    width, inner = speech.hidden_width, int(text_config.hidden_size)
+    width, inner = speech.hidden_width, int(text.model.config.hidden_size)
     if not adapters and width != inner:
         raise ModelError(
             f"CARE of {origin}: frames of {width} and of {inner} values meet; without `adapters` both must be equally wide"
         )
-    if "speech" in random:
-        with seeded(seed):
-            fresh = type(speech.model)(speech.model.config)
-        kept = type(speech.parts)(fresh).encoder.layers
-        speech.layers.load_state_dict(kept.state_dict())
-    if common + branch < n_speech:
-        del speech.layers[common + branch :]
-        speech.model.config.num_hidden_layers = common + branch
-    if len(speech.layers) != common + branch:
+
+
+def _redraw_layers(speech: SpeechBackbone, seed: int) -> None:
+    """Draw random weights for the layers of a speech model; its front end keeps its own."""
+    with seeded(seed):
+        fresh = type(speech.model)(speech.model.config)
+    kept = type(speech.parts)(fresh).encoder.layers
+    speech.layers.load_state_dict(kept.state_dict())
+
+
+def _shorten(speech: SpeechBackbone, number: int) -> None:
+    """Take the layers of a speech model out that follow the first `number`."""
+    n_speech = len(speech.layers)
+    if number < n_speech:
+        del speech.layers[number:]
+        speech.model.config.num_hidden_layers = number
+    if len(speech.layers) != number:
         raise ModelError(
             f"{speech.origin}: layers of this model cannot be left out; let common and branch add up to {n_speech}"
         )
-    text_config.num_hidden_layers = branch
-    chosen = list(text.layers)[n_text - branch :]
-    if "text" in random:
-        with seeded(seed):
-            chosen = list(_wrap_text(type(text.model)(text_config)).layers)
-    with seeded(seed):
-        semantic = nn.ModuleList(SemanticLayer(layer, text_config, width, adapters=adapters) for layer in chosen)
-    config = SimpleNamespace(
-        model_type=MODEL_TYPE, hidden_size=2 * width, common=common, adapters=adapters, acoustic_gradient="joint"
-    )
-    trained = speech.trained and text.trained and not random
-    return CareBackbone(speech, semantic, config, origin=origin, trained=trained)
 
 
 def _wrap_text(model: Any) -> TextBackbone:
