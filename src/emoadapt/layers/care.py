@@ -1,10 +1,10 @@
 """The network of CARE (Dutta & Ganapathy 2025, Sec. III-B): common layers, an acoustic and a semantic encoder.
 
-Each of its layers has two halves. Up to the common ones both are the same; then the first is the acoustic encoder's, the second the
-semantic encoder's. The acoustic encoder ends as the speech model does, with the layer norm after its last layer where it has one.
+The width of each layer has two halves. In the common layers both halves are equal. In the others the first half is the output of the
+acoustic encoder, the second that of the semantic encoder. If the speech model has a layer norm after its last layer, the acoustic encoder has it too.
 
-The output of a clip is the same alone and in a padded batch. The authors' code pools over the padding and counts it in the loss; here
-frames beyond a clip's end are zero wherever a convolution over time reads them.
+Padding does not change the output of a clip: frames beyond its end are set to zero before a convolution over time reads them. The
+authors' code pools over the padding and counts it in the loss.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 FAMILY = "care"
 MODEL_TYPE = "emoadapt-care"
 KERNEL, STRIDE = 5, 3
-"""Frames that a convolution of the semantic encoder reads, and by which it divides or multiplies their number."""
+"""Kernel and stride, in frames, of both convolutions of the semantic encoder."""
 ENDS_WITH = KERNEL + 1 - STRIDE
-"""Frames of the transposed convolution's output beyond `STRIDE` for each of its input: it has `output_padding=1`."""
+"""Frames that a transposed convolution adds to `STRIDE` times its input: kernel + output padding (1) - stride."""
 CALLED_ALONE = ("bert", "roberta", "xlm-roberta", "electra", "distilbert")
-"""Types of text encoders whose layers need no more than their input and a mask; those of MPNet share a bias of positions."""
+"""Types of text encoders whose layers need only an input and a mask; layers of MPNet share a position bias."""
 WEIGHTS = "semantic.safetensors"
 """File of a model folder with the semantic encoder."""
 
 
 def count_reduced(lengths: Tensor) -> Tensor:
-    """Frames (batch,) that the first convolution makes of clips of `lengths` frames; at least 1, of a clip filled with zeros."""
+    """Number of frames (batch,) after the first convolution, for clips of `lengths` frames (batch,); at least 1."""
     return ((lengths - KERNEL).div(STRIDE, rounding_mode="floor") + 1).clamp_min(1)
 
 
@@ -59,10 +59,10 @@ class SemanticLayer(nn.Module):
     zeros, or cut, to the length of the input (authors' code).
 
     Args:
-        layer: of a text encoder.
-        config: of the text encoder.
-        width: of the frames that go in and come out.
-        adapters: whether the convolutions are there.
+        layer: layer of a text encoder.
+        config: configuration of the text encoder.
+        width: width of the frames that go in and come out.
+        adapters: whether the layer stands between two convolutions.
     """
 
     def __init__(self, layer: nn.Module, config: Any, width: int, *, adapters: bool) -> None:
@@ -76,8 +76,8 @@ class SemanticLayer(nn.Module):
         """(batch, n_frames, width) -> the same shape.
 
         Args:
-            frames: of clips; what is beyond a clip's end is not read.
-            lengths: (batch,) valid frames; None: all, at least 5.
+            frames: frames of clips; those beyond a clip's end are ignored.
+            lengths: (batch,) number of valid frames; None: all are valid, and there are at least 5.
         """
         if self.down is None or self.up is None:
             return self._attend(frames, lengths)
@@ -108,7 +108,7 @@ def _first(output: Any) -> Tensor:
 
 
 def _zero(frames: Tensor, lengths: Tensor | None) -> Tensor:
-    """Frames with zeros beyond the ends of clips. Not by a product: what is there may not be finite."""
+    """Set the frames beyond the ends of clips to zero; not by a product, since they may not be finite."""
     return frames if lengths is None else torch.where(mask_frames(lengths, frames.shape[1])[..., None], frames, 0.0)
 
 
@@ -116,9 +116,9 @@ class CareModel(nn.Module):
     """The weights of CARE.
 
     Args:
-        speech: model of the common layers and the acoustic encoder.
+        speech: model with the common layers and the acoustic encoder.
         semantic: layers of the semantic encoder.
-        inner: how the speech model is cut into front end and transformer.
+        inner: front end and transformer of the speech model.
         config: `common`, `hidden_size` of both halves together, and what `SpeechBackbone` keeps there.
     """
 
@@ -218,14 +218,14 @@ class CareParts(SpeechParts):
 
 
 class CareBackbone(SpeechBackbone):
-    """CARE as a backbone: its embedding is the mean over time of both encoders' last layers, side by side.
+    """CARE as a backbone: its embedding is the mean over time of the last layers of both encoders, concatenated.
 
     Args:
-        speech: common layers and acoustic encoder; its layers are these and no others.
+        speech: speech model whose layers are the common ones and those of the acoustic encoder.
         semantic: layers of the semantic encoder.
         config: see `CareModel`.
         origin: where the weights come from.
-        trained: False if a part, or its layers, are random.
+        trained: False if a part of it has random weights.
     """
 
     branches = ("acoustic", "semantic")
@@ -260,10 +260,10 @@ class CareBackbone(SpeechBackbone):
         return self.speech.notice
 
     def configure(self, config: Config) -> None:  # type: ignore[override]
-        """Set up what a study wants: gradients, frozen parts, pooling.
+        """Set up gradients, frozen parts and pooling as the study says.
 
-        Of pretrained weights the transformer's layers are trained, and not the projection, positions and norms around them (authors' code).
-        The text layers' weights stay, unless the section releases them.
+        Of a pretrained speech model the layers are trained; projection, positions and norms around them are frozen (authors' code). The
+        text layers are frozen unless `text_layers` says otherwise.
 
         Raises:
             ModelError: adapters are asked for, or more layers than there are.
@@ -326,7 +326,7 @@ class CareBackbone(SpeechBackbone):
         )
 
     def _cut_gradient(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """What the acoustic encoder is given, WavLM's shared bias of positions included, without gradient if so configured."""
+        """Detach the inputs of the acoustic encoder, WavLM's shared position bias included, if it alone is to be trained."""
         if self.model.config.acoustic_gradient == "joint":
             return args, kwargs
         detached = [value.detach() if isinstance(value, Tensor) else value for value in (*args, *kwargs.values())]

@@ -135,7 +135,7 @@ class TransformerBackbone(TrainableBackbone):
         return [(self.learning_rate_factor, own)] if own and self.learning_rate_factor != 1 else []
 
     def redraw(self, seed: int) -> bool:
-        """Draw anew a new pooling and adapters; whether there are any."""
+        """See `Embedder`: the pooling and the adapters."""
         return any([self.pooling.redraw(seed), redraw_adapters(self.model, seed)])
 
     def restore(self, folder: Path) -> Self:

@@ -32,6 +32,7 @@ CONDITIONAL_LIBRARIES = ("sklearn",)
 Vectors = dict[str, np.ndarray]
 """Utterance -> (n_layers, width) float32."""
 Stack = Callable[[], Sequence[np.ndarray]]
+"""Gives the layers of the clips to fit to and of the clips to predict, (n_clips, n_layers, width) each."""
 
 
 def fit_machines(job: TaskJob) -> None:
@@ -86,7 +87,7 @@ class FrozenTraining:
             candidate: what to fit.
             division: clips to fit to, and to predict.
             vectors: normalised layers of the clips of the division.
-            stack: gives those to fit to and those to predict, (n, n_layers, width), copied when it is first called.
+            stack: gives the same layers as arrays; they are copied at the first call.
 
         Returns:
             (n_asked, n_outputs) outputs, and the curve of a training by epochs.
@@ -173,7 +174,7 @@ def read_frozen(job: TaskJob) -> Vectors:
 
 
 def _take_branch(layers: Vectors, branches: Sequence[str], wanted: str) -> Vectors:
-    """The part of each layer's width that is of a branch."""
+    """The part of each layer's width that belongs to a branch."""
     place, number = branches.index(wanted), len(branches)
     return {name: np.array_split(values, number, axis=1)[place] for name, values in layers.items()}
 
