@@ -96,7 +96,7 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     "cross-corpus": ("Cross-corpus", ("cross_corpus",), (), "Tested on corpora that the models were never trained on."),
     "extracted": (
         "What was extracted", ("extracted",), (),
-        "Features that the study wants for themselves. A shard is a Parquet file with a row for each clip; a row that is not ok has no values "
+        "Features of `features.also`. A shard is a Parquet file with a row for each clip; a row that is not ok has no values "
         "and states the reason.",
     ),
     "stage-1": (
@@ -234,16 +234,15 @@ def write_report(
 
 
 def _count_contents(study: Study, runs: int) -> str:
-    """What there is of a study, counted, without what it lacks. A run has the folds of its partition together."""
+    """Numbers of corpora, tasks, runs and so on, without zeros. The folds of a partition are one run."""
     counts = {
         "corpora": len(study.corpora),
-        "features for themselves": len(study.features.also),
+        "extracted features": len(study.features.also),
         "tasks": len(study.tasks),
     }
     counts |= {"backbones": len(study.backbones), "adaptations": len(study.adaptations), "runs": runs}
-    one = {"corpora": "corpus", "features for themselves": "feature for itself"}
     return ", ".join(
-        f"{count:,} {one.get(name, name.removesuffix('s')) if count == 1 else name}"
+        f"{count:,} {'corpus' if name == 'corpora' else name.removesuffix('s')}" if count == 1 else f"{count:,} {name}"
         for name, count in counts.items()
         if count
     )
