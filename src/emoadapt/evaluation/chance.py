@@ -35,9 +35,9 @@ def name_majority(true: Array) -> Array:
 
 
 def rate_chance(score: str, true: tuple[int, ...]) -> float | None:
-    """Rate what needs no learning by a score of classes.
+    """Chance level of a metric of all classes.
 
-    It is the better one of a uniform guess and of always naming the most frequent class, by the metric's own function.
+    It is the better value of two: of a uniform guess, and of always predicting the most frequent class. The metric's own function computes both.
 
     Args:
         score: name of a metric that has one value for all classes.

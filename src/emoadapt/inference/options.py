@@ -12,13 +12,13 @@ MODELS = Path("models")
 
 @dataclass(frozen=True)
 class Judging:
-    """How clips are judged.
+    """How clips are predicted.
 
     Args:
-        batch_size: clips that are judged together.
-        transcripts: file -> what is said in it; None: it is recognised.
-        language: ISO 639-1 code of what is said; None: that of the study, else it is recognised.
-        languages: file -> code, before `language`.
+        batch_size: clips in a batch.
+        transcripts: file -> its transcript; None: it is recognised.
+        language: ISO 639-1 code of the language; None: that of the study, else it is recognised.
+        languages: file -> code of its language, which overrides `language`.
         models_dir: folder of weights; None: `models`.
     """
 

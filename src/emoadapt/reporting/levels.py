@@ -1,4 +1,4 @@
-"""Chance levels beside scores: what needs no learning."""
+"""Chance levels beside scores: scores that need no learning."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def add_chance(tidy: pl.DataFrame, levels: pl.DataFrame, metric: str | None = No
 
 
 def count_lone_answers(classes: pl.DataFrame, confusion: pl.DataFrame) -> pl.DataFrame:
-    """Add `lone_runs`: runs in which (nearly) all answers are this class.
+    """Add `lone_runs`: number of runs in which (nearly) all answers are this class.
 
     Args:
         classes: rows of `average_runs`, one for each class.
