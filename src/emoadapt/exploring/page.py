@@ -23,6 +23,7 @@ from emoadapt.exploring.maps import NEIGHBOURS, Map
 from emoadapt.exploring.outliers import FENCE, Outlier
 from emoadapt.exploring.pictures import SHOWN_SECONDS
 from emoadapt.listing.reading import describe_source
+from emoadapt.reporting.display import STATUS_WORDS
 from emoadapt.reporting.pages import encode_pages, round_value
 from emoadapt.reporting.style import ADAPTED_COLOURS, BLUE, BROWN, VECTOR_COLOURS, number
 from emoadapt.reporting.templates import hash_script, join_files, load_template
@@ -108,6 +109,7 @@ def write_page(study: Study, corpus: str, findings: Findings, output: Path) -> N
         found=findings,
         rows=rows,
         root=str(Path(config.root).absolute()),
+        words=STATUS_WORDS,
         facts=list_facts(findings.clips, _describe_hours(findings.lengths)),
         source=describe_source(config) if findings.labels else "",
         video="video" in config.modalities,
@@ -163,7 +165,7 @@ class _Rows:
         return row | {
             "url": self._link(row),
             "remarks": [
-                f"{feature} {'kept, but look' if status == 'noted' else status}: {code}{f': {detail}' if detail else ''}"
+                f"{feature} {STATUS_WORDS.get(status, status)}: {code}{f': {detail}' if detail else ''}"
                 for feature, status, code, detail in remarks
             ],
             "status": sorted({f"{feature} {code}" for feature, _, code, _ in remarks}),

@@ -121,8 +121,8 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     ),
     "quarantine": (
         "What was set aside", ("quarantine", "quarantine_rows"), ("quarantine",),
-        "Clips for which a feature could not be computed, and why. A missing target is masked, never made up. Clips that were "
-        "“kept, but look” are in use like any other; what is said of them may matter to a reader.",
+        "Clips for which a feature could not be computed, and why. A missing target is masked, never made up. Clips with the status "
+        "“used, with a note” are used like any other; the note may matter to a reader.",
     ),
 }  # fmt: skip
 
