@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from emoadapt.exploring.levels import Levels
 
 MOST_MEASURED, MOST_DECODED = 1000, 48
-"""Clips whose levels are measured: of decoded sound, and where the sound must be decoded first."""
+"""Clips whose levels are measured, at most: of decoded sound, and of sound that must be decoded first."""
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a person asks for.
+    """Options of the command.
 
     Args:
-        samples: clips to draw at random and show.
-        points: clips of a map at most.
-        features: features to draw maps of; empty: the usual ones.
-        method: how maps are projected.
-        seed: of all draws.
+        samples: number of clips to draw at random and show.
+        points: largest number of clips on a map.
+        features: features to draw maps of; empty: the default ones.
+        method: projection of the maps.
+        seed: seed of all draws.
         configfiles: as on the command line, for the commands that the page advises.
     """
 
@@ -62,7 +62,7 @@ def explore_corpus(study: Study, corpus: str, results: Path, output: Path, wishe
         corpus: one of its corpora.
         results: folder of results, which may be missing.
         output: HTML file to write.
-        wishes: what is asked for.
+        wishes: options of the command.
 
     Raises:
         CorpusError: the corpus cannot be listed.

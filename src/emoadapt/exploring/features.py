@@ -1,4 +1,4 @@
-"""Features of a corpus that are computed already: which rows there are, with their status and reason."""
+"""Computed features of a corpus: their rows, with status and reason."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Feature:
         paths: its shards.
         rows: `clip`, `status`, `reason`, `shard` (place in `paths`), `row` (place in the shard) and further short columns, of the
             clips that the corpus has now, in their order.
-        strangers: rows of clips that the corpus no longer has.
+        strangers: number of rows of clips that the corpus no longer has.
     """
 
     name: str
@@ -126,9 +126,9 @@ def read_feature(name: str, paths: Sequence[Path], clips: pl.DataFrame, also: Se
 
 
 def list_remarks(features: Iterable[Feature]) -> pl.DataFrame:
-    """List what is said of rows: `clip`, `feature`, `status` (absent, failed, noted), `code`, `detail`.
+    """List problems and notes of rows: `clip`, `feature`, `status` (absent, failed, noted), `code`, `detail`.
 
-    As in the quarantine, a problem is listed where it arose, and each note of a row that is ok has a row.
+    As in the quarantine, a problem is listed in the feature where it arose, and each note of a row that is ok is listed.
     """
     parts = [
         feature.rows.filter(pl.col("reason").is_not_null() & ~pl.col("reason").str.starts_with("upstream "))

@@ -1,4 +1,4 @@
-"""Outliers: clips whose length, level or place among the others is far from the usual."""
+"""Outliers: clips with an unusual length, level, or distance to other clips."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 Say = Callable[[float, float, float], str]
-"""Sentence for a value and the two quartiles."""
+"""(value, lower quartile, upper quartile) -> sentence."""
 
 FENCE = 3.0
-"""Interquartile ranges beyond the quartiles, from which a value is far out (Tukey, 1977)."""
+"""Interquartile ranges beyond a quartile from which a value is an outlier (Tukey 1977, outer fences)."""
 MOST_OF_A_KIND = 10
 """Outliers of each kind that are listed."""
 _FEWEST = 8
-"""Values from which quartiles say something."""
+"""Number of values below which no outliers are looked for."""
 
 
 @dataclass(frozen=True)
 class Outlier:
-    """A clip that is far out.
+    """A clip that is an outlier.
 
     Args:
-        clip: its number.
+        clip: number of the clip.
         kind: `length`, `level`, `clipping`, `silence`, or a feature.
         why: a sentence.
         excess: how far it lies beyond the fence, in interquartile ranges.
@@ -46,7 +46,7 @@ class Outlier:
 def find_outliers(
     seconds: tuple[NDArray[np.int64], NDArray[np.float64]], levels: Mapping[int, Levels], maps: Sequence[Map]
 ) -> list[Outlier]:
-    """List clips that are far out, at most ten of each kind, the farthest first.
+    """List outliers, at most ten of each kind, those with the largest excess first.
 
     Args:
         seconds: numbers of clips, and their lengths in s.
