@@ -29,7 +29,6 @@ from emoadapt.layers.parts import SpeechParts
 from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.layers.transformer import TransformerBackbone
 from emoadapt.poolings.base import mask_frames
-from emoadapt.weights.cards import write_card
 
 if TYPE_CHECKING:
     from emoadapt.backbones.care import Config
@@ -312,18 +311,7 @@ class CareBackbone(SpeechBackbone):
         )
         (folder / "config.json").write_text(json.dumps(vars(self.model.config)) + "\n", encoding="utf-8")
         self.save_beside(folder)
-        write_card(
-            folder,
-            card,
-            origin=self.origin,
-            trained=self.trained,
-            weighted=self.layer_weights is not None,
-            library=self.library,
-            notice=self.notice,
-            pooling=self.pooling.title,
-            padding=self.padding,
-            notes=self.notes,
-        )
+        self.write_card(folder, card, padding=self.padding)
 
     def _cut_gradient(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         """Detach the inputs of the acoustic encoder, WavLM's shared position bias included, if it alone is to be trained."""
