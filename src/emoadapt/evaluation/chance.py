@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 
 from emoadapt.evaluation.confusion import Array
-from emoadapt.evaluation.questions import RUN_OF_MODEL
 from emoadapt.metrics.base import find_metric, list_metrics
 from emoadapt.study.nodes import Model
 
 SETTING = ["task", *Model._fields, "subset", "test_corpus"]
 """Columns of a model, with what it was trained and tested on."""
-_RUN = [*SETTING, *RUN_OF_MODEL]
+RUN = [*SETTING, "partition", "resampling", "seed"]
+"""Columns of a run. `questions`, which names them too, would make SciPy a library of the report."""
 COLUMNS = {**dict.fromkeys((*SETTING, "metric", "label"), pl.String), "chance": pl.Float64}
 
 
@@ -68,8 +68,8 @@ def find_chance(confusion: pl.DataFrame) -> pl.DataFrame:
     Returns:
         `COLUMNS`: `label` is null for a score of all classes; the F1 of a class is that of a uniform guess.
     """
-    runs = confusion.group_by([*_RUN, "label"]).agg(pl.col("count").sum()).sort([*_RUN, "label"])
-    tested = runs.group_by(_RUN, maintain_order=True).agg("label", "count")
+    runs = confusion.group_by([*RUN, "label"]).agg(pl.col("count").sum()).sort([*RUN, "label"])
+    tested = runs.group_by(RUN, maintain_order=True).agg("label", "count")
     rows: list[dict[str, Any]] = []
     known: dict[Any, list[tuple[str, str | None, float | None]]] = {}
     for row in tested.iter_rows(named=True):

@@ -10,8 +10,7 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
-from emoadapt.evaluation.chance import COLUMNS, SETTING, find_chance, find_constant, rate_chance
-from emoadapt.evaluation.questions import RUN_OF_MODEL
+from emoadapt.evaluation.chance import COLUMNS, RUN, SETTING, find_chance, find_constant, rate_chance
 from emoadapt.reporting.measures import list_main_metrics
 from emoadapt.storage.frames import read_frame
 
@@ -84,9 +83,8 @@ def count_lone_answers(classes: pl.DataFrame, confusion: pl.DataFrame) -> pl.Dat
         classes: rows of `average_runs`, one for each class.
         confusion: CONFUSION rows.
     """
-    run = [*SETTING, *RUN_OF_MODEL]
-    answers = confusion.group_by([*run, "predicted"]).agg(pl.col("count").sum())
-    answers = answers.with_columns(share=pl.col("count") / pl.col("count").sum().over(run))
+    answers = confusion.group_by([*RUN, "predicted"]).agg(pl.col("count").sum())
+    answers = answers.with_columns(share=pl.col("count") / pl.col("count").sum().over(RUN))
     lone = (
         answers.filter(pl.col("share") >= LONE).group_by([*SETTING, "predicted"]).agg(lone_runs=pl.len().cast(pl.Int64))
     )
