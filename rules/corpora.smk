@@ -62,7 +62,8 @@ rule split:
         "--made {params.made} 2> {log}"
 
 
-# The same without the labels of a target, for trainings: it is made again if another clip has a class, not if one has another class.
+# The same table without the labels of a target, for trainings. It is made again if a clip joins or leaves the target, but not if a clip
+# of the target changes from one class of the task to another.
 rule divide:
     input:
         unpack(inputs_of("divide")),

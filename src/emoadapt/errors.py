@@ -68,6 +68,11 @@ def show(items: Iterable[str], limit: int = 5) -> str:
     return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
+def name_count(number: int, noun: str) -> str:
+    """A number with its noun: `1 run`, `1,200 runs`. The plural is the noun with an s."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def explain_disk_error(error: BaseException) -> str | None:
     """One sentence for a disk that is full or cannot be written, as libraries report it; None for anything else.
 

@@ -1,7 +1,7 @@
 """CARE: an acoustic and a semantic encoder on common layers (Dutta & Ganapathy 2025).
 
-A speech model is cut in two: its first layers are common, the following ones are the acoustic encoder. The semantic encoder is made of
-the last layers of a text encoder, each between two convolutions. All of it reads audio; no text is read.
+The first layers of a speech model are common to both encoders; its following layers are the acoustic encoder. The semantic encoder
+consists of the last layers of a text encoder, each between two convolutions. The model reads audio, and no text.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ LOADED_BY = "emoadapt"
 NOTICE = ""
 
 NEUTRAL = {"layers": "last", "pooling": "mean", "embedding": None, "train_layers": "all", "lora": None}
-"""Keys of a part's section that say how it is used alone, and their values in CARE."""
+"""Keys of a part's section that apply when it is used alone -> their values in CARE."""
 
 
 class Config(LayerSettings):
     """CARE: an acoustic and a semantic encoder on common layers, made of a speech model and a text encoder of the study.
 
-    Of their sections the weights or dimensions count, and of the speech model `cnn`, `spec_augment` and `pad`.
+    The sections of these two give the weights or dimensions, and that of the speech model `cnn`, `spec_augment` and `pad`. Their other
+    keys are not used.
     """
 
     architecture: Literal["care"]
@@ -41,29 +42,29 @@ class Config(LayerSettings):
     text: Name
     """Text backbone of the study, whose last layers are those of the semantic encoder (the paper: RoBERTa base)."""
     common: int | None = Field(None, ge=1)
-    """Layers of the speech model that both encoders read. null: the first half."""
+    """Number of layers of the speech model that both encoders read. null: the first half."""
     branch: int | None = Field(None, ge=1)
-    """Layers of each of the two encoders; further layers of the speech model are left out. null: all that follow the common ones."""
+    """Number of layers of each encoder. Further layers of the speech model are left out. null: all that follow the common ones."""
     adapters: bool = True
-    """Whether each text layer stands between two convolutions over time, which divide the frame rate by three and restore it.
-    Where the widths of the two models differ, they also lead from one to the other (chosen). false: text layers read all frames
-    (Table V), and both models must be equally wide."""
+    """Whether each text layer stands between two convolutions over time, which divide the frame rate by three and restore it. They also
+    convert between the widths of the two models, if these differ (chosen). false: text layers read all frames (Table V), and both models
+    must have the same width."""
     text_layers: Literal["frozen", "trained", "untrained"] = "frozen"
-    """`frozen`: the text layers keep their weights (the paper). `trained`: they are trained (CARE-FT, CARE-Trans). `untrained`: they
-    begin with random weights and are trained (CARE-No init)."""
+    """`frozen`: the text layers are not trained (the paper). `trained`: they are trained (CARE-FT, CARE-Trans). `untrained`: they are
+    trained from random weights (CARE-No init)."""
     speech_init: Literal["weights", "untrained"] = "weights"
     """`untrained`: the common layers and the acoustic encoder begin with random weights (Table VI); the front end keeps its own
     (chosen)."""
     acoustic_gradient: Literal["joint", "acoustic_only"] = "joint"
-    """Layers that learn from what reads the acoustic encoder. `joint`: the common ones too, as in Eq. 3. `acoustic_only`: the acoustic
-    encoder alone, as in the authors' code."""
+    """Layers that losses on the acoustic encoder train. `joint`: the acoustic encoder and the common layers (Eq. 3). `acoustic_only`: the
+    acoustic encoder alone (authors' code)."""
     seed: int = Field(0, ge=0)
     """Seed of the convolutions, and of layers that begin with random weights."""
 
     _parts: dict[str, Backbone] = PrivateAttr(default_factory=dict)
 
     def link(self, backbones: Mapping[str, Backbone]) -> list[str]:
-        """Take up the sections of the two models."""
+        """Take over the sections of the two models; returns problems."""
         problems = []
         for key, kind in (("speech", "a speech model"), ("text", "a text encoder")):
             name = getattr(self, key)
@@ -125,7 +126,7 @@ class Config(LayerSettings):
         return {"audio": AUDIO}
 
     def list_kept(self, stage: Literal["stage1", "stage2"], start: str) -> dict[str, Kept]:
-        """The last layer, where a task trains nothing; else what the speech model keeps, whose frozen front end is its own."""
+        """The last layer if the task trains nothing of it, else the output of the speech model's frozen front end."""
         if found := super().list_kept(stage, start):
             return found
         return {

@@ -26,7 +26,7 @@ class Config(Backbone):
     reads: Name
     """Feature that gives a vector for each clip: `egemaps`, `egemaps_functionals`, `compare_functionals`, ..."""
     frames: Literal["mean"] | None = None
-    """`mean`: the feature gives frames, such as `pase_frames`, and the vector is their mean over time. null: it gives a vector."""
+    """`mean`: the feature has frames, such as `pase_frames`, and their mean over time is read. null: the feature is a vector."""
 
     @property
     def depth(self) -> int:

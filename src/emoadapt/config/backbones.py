@@ -60,7 +60,7 @@ class Backbone(Section):
 
     @property
     def branches(self) -> tuple[str, ...]:
-        """Names of equal parts of each layer's width, which an objective or a probe may read alone; empty: it has none."""
+        """Names of equal parts of each layer's width, each of which an objective or a probe may read alone; empty if there are none."""
         return ()
 
     @property

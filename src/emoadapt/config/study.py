@@ -153,7 +153,16 @@ class Study(Section):
         problems += self._check_subsets(f"adaptations.{name}.subsets", adaptation, used)
         if name == ORIGINAL:
             problems.append(f"adaptations.{name}: this name is taken by models without adaptation; choose another")
-        problems += [
+        adapted = [backbone for backbone in self.backbones if self._adapts(adaptation, backbone)]
+        problems += self._check_adapted(name, adaptation, adapted)
+        problems += self._find_untimed(f"adaptations.{name}", adaptation, adapted)
+        if adaptation.judge in self.tasks:
+            problems += self._check_judge(name, adaptation.judge)
+        return problems + self._check_objectives(name, adaptation)
+
+    def _check_adapted(self, name: str, adaptation: Adaptation, adapted: Sequence[str]) -> list[str]:
+        """Check the backbones that an adaptation names, and its keys that concern them."""
+        problems = [
             f"adaptations.{name}.backbones: {backbone} has no parameters that Stage 1 could train; leave it out"
             for backbone in adaptation.backbones or ()
             if backbone in self.backbones and not self.backbones[backbone].adaptable
@@ -167,11 +176,10 @@ class Study(Section):
         problems += [
             f"adaptations.{name}: backbone {backbone} has train_layers: 0, so that Stage 1 would change nothing of it; set "
             f"adaptations.{name}.train_layers, or name other backbones in adaptations.{name}.backbones"
-            for backbone, config in self.backbones.items()
-            if self._adapts(adaptation, backbone) and getattr(adaptation.prepare(config), "train_layers", "all") == 0
+            for backbone in adapted
+            if getattr(adaptation.prepare(self.backbones[backbone]), "train_layers", "all") == 0
         ]
-        adapted = [backbone for backbone in self.backbones if self._adapts(adaptation, backbone)]
-        problems += [
+        return problems + [
             f"adaptations.{name}.{key}: backbone {backbone} has no such key, so that it would be ignored; remove it, or name other "
             f"backbones in adaptations.{name}.backbones"
             for key in ("lora", "train_layers")
@@ -179,11 +187,11 @@ class Study(Section):
             for backbone in adapted
             if key not in type(self.backbones[backbone]).model_fields
         ]
-        problems += self._find_untimed(f"adaptations.{name}", adaptation, adapted)
-        if adaptation.judge in self.tasks:
-            problems += self._check_judge(name, adaptation.judge)
+
+    def _check_objectives(self, name: str, adaptation: Adaptation) -> list[str]:
+        """Check the objectives of an adaptation, and its keys that concern them."""
         known = list_objectives()
-        problems += _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
+        problems = _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
         if all(
             read_declarations("objectives", objective).get("KEEPS")
             for objective in known.keys() & adaptation.objectives
@@ -236,7 +244,28 @@ class Study(Section):
         problems += _unknown(f"{path}.tasks", finetuning.tasks or (), self.tasks)
         used = [task for task in self.tasks if finetuning.tasks is None or task in finetuning.tasks]
         problems += self._check_subsets(f"{path}.subsets", finetuning, used)
-        problems += [
+        problems += self._check_questions(path, finetuning, used)
+        problems += self._check_layers(path, finetuning)
+        if isinstance(finetuning, Optimisation) and "augment" in finetuning.model_fields_set:
+            problems += [
+                f"{path}.augment: it changes audio, and backbone {backbone} reads none; remove the key, or name other backbones in "
+                f"{path}.backbones"
+                for backbone, config in self.backbones.items()
+                if "audio" not in config.features and self._trains(finetuning, backbone)
+            ]
+        problems += self._find_untimed(path, finetuning, [b for b in self.backbones if self._trains(finetuning, b)])
+        if getattr(finetuning, "normalise", "train") != "train" and not finetuning.frozen:
+            problems += [
+                f"{path}.normalise: backbone {backbone} reads no vectors that could be z-scored; remove the key, or name backbones of "
+                f"`architecture: vector` in {path}.backbones"
+                for backbone, config in self.backbones.items()
+                if config.adaptable and self._trains(finetuning, backbone)
+            ]
+        return problems
+
+    def _check_questions(self, path: str, finetuning: Finetuning, used: Sequence[str]) -> list[str]:
+        """Check that a fine-tuning can learn the kind of its tasks."""
+        problems = [
             f"{path}.tasks: {finetuning.method} cannot learn {task}, a task of {self.tasks[task].kind}; leave it out{finetuning.hint_questions()}"
             for task in finetuning.tasks or ()
             if task in self.tasks and self.tasks[task].kind not in finetuning.questions
@@ -247,7 +276,11 @@ class Study(Section):
                 f"{path}: {finetuning.method} cannot learn tasks of {' and '.join(sorted(kinds))}, and the study has no others; remove "
                 f"the fine-tuning, or add a task of {' or '.join(finetuning.questions)}{finetuning.hint_questions()}"
             )
-        problems += [
+        return problems
+
+    def _check_layers(self, path: str, finetuning: Finetuning) -> list[str]:
+        """Check the layers and branches that a fine-tuning reads."""
+        problems = [
             f"{path}.layer: layer {layer} is asked for, and backbone {backbone} has {_name_layers(config.depth)}; choose another, or "
             f"name other backbones in {path}.backbones"
             for backbone, config in self.backbones.items()
@@ -269,21 +302,6 @@ class Study(Section):
                 f"or name other backbones in {path}.backbones"
                 for backbone, config in self.backbones.items()
                 if branch not in config.branches and self._trains(finetuning, backbone)
-            ]
-        if isinstance(finetuning, Optimisation) and "augment" in finetuning.model_fields_set:
-            problems += [
-                f"{path}.augment: it changes audio, and backbone {backbone} reads none; remove the key, or name other backbones in "
-                f"{path}.backbones"
-                for backbone, config in self.backbones.items()
-                if "audio" not in config.features and self._trains(finetuning, backbone)
-            ]
-        problems += self._find_untimed(path, finetuning, [b for b in self.backbones if self._trains(finetuning, b)])
-        if getattr(finetuning, "normalise", "train") != "train" and not finetuning.frozen:
-            problems += [
-                f"{path}.normalise: backbone {backbone} reads no vectors that could be z-scored; remove the key, or name backbones of "
-                f"`architecture: vector` in {path}.backbones"
-                for backbone, config in self.backbones.items()
-                if config.adaptable and self._trains(finetuning, backbone)
             ]
         return problems
 

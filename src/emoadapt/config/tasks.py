@@ -181,10 +181,10 @@ _DRAWN = ("fractions", "folds", "all")
 
 
 class Target(Section):
-    """Another corpus that trainings may adapt to: a part is read without labels, the rest is tested."""
+    """Another corpus, to which trainings may adapt: a part is read without labels, the rest is tested."""
 
     corpus: Name
-    """Corpus whose clips are taken: those with a label in `classes`, as of a corpus of `test_also`."""
+    """The corpus. Clips with a label in `classes` are used, as with a corpus of `test_also`."""
     share: Fraction = 0.3
     """Share of its clips that trainings may read without labels (Ahn et al. 2024: 0.3)."""
     unit: Unit = "utterances"
@@ -261,7 +261,7 @@ class Task(Section):
     `corpus: test` takes the test part of the task on that corpus, partition by partition (needs `trials: paired`); of several tasks on
     it, name one, `corpus: task`. `corpus: all` is the whole corpus."""
     target: Target | None = None
-    """A further test corpus, of which trainings of the method `domain` read a part without labels. It is divided anew in each partition."""
+    """A further test corpus. Trainings with the method `domain` read a part of it without labels. It is divided anew in each partition."""
 
     @model_validator(mode="after")
     def _partitions(self) -> Task:

@@ -24,8 +24,8 @@ class Optimisation(Section):
     steps: int | None = Field(None, ge=1)
     """Steps of the optimiser, in place of `epochs`. null: `epochs` counts."""
     epoch_steps: int | None = Field(None, ge=1)
-    """Steps of the optimiser in an epoch, after which the model is evaluated (CARE: 5,000). An epoch then continues in the clips where
-    the last one ended. null: an epoch is one pass over the clips."""
+    """Steps of the optimiser in an epoch, after which the model is evaluated (CARE: 5,000). The next epoch continues with the clips that
+    follow. null: an epoch is one pass over the clips."""
     learning_rate: float = Field(1e-5, gt=0)
     """Learning rate of the optimiser."""
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -93,7 +93,7 @@ class Adaptation(Section):
     seed: int = Field(0, ge=0)
     """Seed of heads, batch order, dropout and the held-out draw."""
     min_seconds: float | None = Field(None, gt=0)
-    """Length in seconds below which clips are left out of Stage 1, and counted. null: none are."""
+    """Shortest clips of Stage 1, in seconds; shorter ones are left out and counted. null: no limit."""
 
     @field_validator("corpora")
     @classmethod
@@ -154,7 +154,7 @@ class Finetuning(Section):
 
     @property
     def views(self) -> int:
-        """How often an epoch reads each training clip."""
+        """How often a pass reads each training clip."""
         return 1
 
     @property
@@ -213,7 +213,7 @@ class FrozenFinetuning(Finetuning):
     """Statistics used for z-scoring the vectors: of the training clips, of each corpus, or of each speaker. The last two use
     unlabelled test clips. `none`: vectors stay as they are (SUPERB)."""
     branch: str | None = None
-    """Part of each layer to read, of a backbone that has several: `acoustic` or `semantic` of CARE (Table IV). null: all."""
+    """Part of each layer to read, if the backbone has several: `acoustic` or `semantic` of CARE (Table IV). null: the whole layer."""
     choose_by: Literal["folds", "dev"] = "folds"
     """Clips that choose among the combinations of lists: inner folds over the speakers of the training clips, or the dev part.
     A dev part of one speaker chooses badly."""

@@ -58,7 +58,7 @@ class Config(Corpus):
     ] = Field({"media": "file"})
     """Column of emoadapt -> column of the table. `media` is required; other columns of the table are not read."""
     extension: str = Field("", pattern=r"^(\.\w+)?$")
-    """Extension that the cells of `media` lack, such as `.wav`; it is added to each."""
+    """Extension to add to each cell of `media`, such as `.wav`."""
     quoting: Literal["standard", "multiline", "none"] = "standard"
     """`standard`: a cell in double quotes may contain the separator, but no line end: a row with an unclosed quotation mark is refused.
     `multiline`: it may contain line ends too. `none`: quotation marks are ordinary characters, as in the tables of Common Voice."""

@@ -96,7 +96,7 @@ def collate_clips(clips: Sequence[Clip], streams: Mapping[str, Stream], seed: in
         utterance_ids=[clip.utterance_id for clip in clips],
         streams=together,
         lengths=lengths,
-        # A clip of a target has no label; a batch of tests may hold such clips and others.
+        # Clips of a target have no label. A test batch may hold such clips and others: then the label is left out.
         values={
             name: torch.stack([clip.values[name] for clip in clips])
             for name in clips[0].values
@@ -108,20 +108,19 @@ def collate_clips(clips: Sequence[Clip], streams: Mapping[str, Stream], seed: in
 
 
 Key = tuple[str, int]
-"""Utterance, and the epoch that it is read in, which only matters where something is drawn."""
+"""Utterance, and a number that seeds its random draws: that of the pass, or of its appearance."""
 
 
 class BatchOrder(Sampler[list[Key]]):
-    """Batches of an epoch in a seeded order; subclasses say which.
+    """Batches of an epoch in a seeded order; a subclass defines the batches of a pass over the clips.
 
-    The batches of all passes over the clips are one sequence. An epoch is so many of them: it continues where the last one ended, and may
-    begin and end within a pass.
+    The batches of all passes form one sequence. An epoch is the next `n_batches` of it, and may begin and end within a pass.
 
     Of several processes, each gets every n-th clip of each batch. One for which there is none, in a batch of fewer clips than
     processes, gets the first clip, so that all take part in every step; `stands_in` tells.
 
     Args:
-        n_batches: of an epoch; None = those of a pass.
+        n_batches: batches of an epoch; None = those of a pass.
     """
 
     utterances: Sequence[str]
@@ -188,7 +187,7 @@ class BucketedBatches(BatchOrder):
         seed: of the order; None = ascending length, the same every time (evaluation).
         seconds: instead of `batch_size`, as many clips per batch as fill this many seconds of audio, padding included. A
             longer clip is a batch by itself. Every epoch has the same number of batches.
-        n_batches: as of `BatchOrder`. What is drawn for a clip follows from the pass.
+        n_batches: see `BatchOrder`. The number of the pass seeds the random draws of a clip.
     """
 
     def __init__(
@@ -243,16 +242,17 @@ class BucketedBatches(BatchOrder):
 
 
 class AlternatingBatches(BatchOrder):
-    """Passes over the clips of a source and of a target in turn.
+    """Batches of a source and of a target in turn.
 
-    A pass has every clip `appearances` times, and a batch has no clip twice. The key of a clip is the number of its appearance.
+    A pass reads all clips of the source, then all of the target, each several times. No batch contains a clip twice. The number in a clip's key
+    is that of its appearance.
 
     Args:
         source: order of the source's clips.
         target: order of the target's clips; None = there are none.
-        appearances: of a clip of the source, and of the target, in a pass.
-        mixed: whether batches of the two are spread evenly over both passes, or the pass over the target follows that over the source.
-        n_batches: as of `BatchOrder`; a pass is one over each.
+        appearances: how often a pass reads a clip of the source, and a clip of the target.
+        mixed: spread the batches of both evenly over the pass, instead of source first.
+        n_batches: see `BatchOrder`.
     """
 
     def __init__(
@@ -282,7 +282,7 @@ class AlternatingBatches(BatchOrder):
         ]
         if not self.mixed:
             return [batch for batches in found for batch in batches]
-        # The middle of a batch's share of the pass; of two alike, the source's comes first.
+        # Sorted by the middle of each batch's share of the pass; in a tie the source comes first.
         placed = [
             ((i + 0.5) / len(batches), n, batch) for n, batches in enumerate(found) for i, batch in enumerate(batches)
         ]
@@ -361,13 +361,13 @@ def load_batches(
 
 
 def load_in_order(dataset: Any, order: BatchOrder, collate: Callable[[Any], Batch]) -> DataLoader[Batch]:
-    """A loader of what `dataset` gives for the keys of an order, put together by `collate`."""
+    """A loader of the items of `dataset` in the batches of `order`, joined by `collate`."""
     # A loader without a generator of its own takes from the global one, and would shift every dropout mask after it.
     own = torch.Generator().manual_seed(0)
     return DataLoader(dataset, batch_sampler=order, collate_fn=collate, num_workers=0, generator=own)
 
 
 def find_order(loader: Any) -> BatchOrder | None:
-    """The order of a loader's batches; None if it has no such."""
+    """The order of a loader's batches; None if the loader was made without a `BatchOrder`."""
     order = getattr(loader, "batch_sampler", None)
     return order if isinstance(order, BatchOrder) else None

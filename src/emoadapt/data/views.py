@@ -20,19 +20,19 @@ AUGMENTATION = "augmentation"
 """Annotation of a view: number of the chain that made it."""
 
 _ORDER, _CUTOFF = 3, 4
-"""Appended to a clip's key, so that the order of its chains and the tokens that are cut are drawn independently of all else."""
+"""Appended to a clip's key, so that the order of its chains, and the tokens that are cut, are drawn independently of other draws."""
 
 
 class ViewDataset(Dataset[tuple[Clip, Clip]]):
     """Two views of a clip by (utterance, appearance).
 
-    Both are made by one chain. Of as many appearances in a row as there are chains, from a multiple of their number on, each is made by
-    another one. What is drawn follows from seed, appearance, utterance and view.
+    Both views are made by one chain. Appearances are counted in rounds of as many as there are chains; in each round every chain is used
+    once, in a random order. All draws follow from seed, appearance, utterance and view.
 
     Args:
-        clips: as they are; their streams of audio and of tokens are changed.
-        chains: that audio goes through.
-        seed: of all that is drawn.
+        clips: unchanged clips; their audio and tokens are changed here.
+        chains: augmentations of audio.
+        seed: seed of all draws.
         cutoff: probability with which each token is set to 0.
     """
 
@@ -72,7 +72,7 @@ class ViewDataset(Dataset[tuple[Clip, Clip]]):
 
 
 def collate_views(pairs: Sequence[tuple[Clip, Clip]], streams: Mapping[str, Stream], seed: int) -> Batch:
-    """The first views of n clips, and then their second ones, in one batch of 2 n.
+    """Join the first views of n clips, then their second views, into one batch of 2 n rows.
 
     Args:
         pairs: views of each clip.

@@ -13,7 +13,8 @@ from emoadapt.study.nodes import Model
 
 SETTING = ["task", *Model._fields, "subset", "test_corpus"]
 """Columns of a model, with what it was trained and tested on."""
-_RUN = [*SETTING, "partition", "resampling", "seed"]
+RUN = [*SETTING, "partition", "resampling", "seed"]
+"""Columns of a run. `questions`, which names them too, would make SciPy a library of the report."""
 COLUMNS = {**dict.fromkeys((*SETTING, "metric", "label"), pl.String), "chance": pl.Float64}
 
 
@@ -34,9 +35,9 @@ def name_majority(true: Array) -> Array:
 
 
 def rate_chance(score: str, true: tuple[int, ...]) -> float | None:
-    """Rate what needs no learning by a score of classes.
+    """Chance level of a metric of all classes.
 
-    It is the better one of a uniform guess and of always naming the most frequent class, by the metric's own function.
+    It is the better value of two: of a uniform guess, and of always predicting the most frequent class. The metric's own function computes both.
 
     Args:
         score: name of a metric that has one value for all classes.
@@ -67,8 +68,8 @@ def find_chance(confusion: pl.DataFrame) -> pl.DataFrame:
     Returns:
         `COLUMNS`: `label` is null for a score of all classes; the F1 of a class is that of a uniform guess.
     """
-    runs = confusion.group_by([*_RUN, "label"]).agg(pl.col("count").sum()).sort([*_RUN, "label"])
-    tested = runs.group_by(_RUN, maintain_order=True).agg("label", "count")
+    runs = confusion.group_by([*RUN, "label"]).agg(pl.col("count").sum()).sort([*RUN, "label"])
+    tested = runs.group_by(RUN, maintain_order=True).agg("label", "count")
     rows: list[dict[str, Any]] = []
     known: dict[Any, list[tuple[str, str | None, float | None]]] = {}
     for row in tested.iter_rows(named=True):

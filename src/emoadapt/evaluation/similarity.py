@@ -1,4 +1,4 @@
-"""Similarity of clips that say the same words, and of clips that say others (Dutta & Ganapathy 2025, Fig. 6)."""
+"""Similarity of clips with the same words, and of clips with different words (Dutta & Ganapathy 2025, Fig. 6)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 Content = Literal["same", "other"]
 ATTEMPTS = 50
-"""Draws for each pair that is wanted, after which there are taken to be no more."""
+"""Draws for each wanted pair; if they do not suffice, fewer pairs are returned."""
 
 
 def list_tables(graph: Graph, task: str, model: str) -> list[Path]:
-    """Tables that `compare_content` reads besides the corpus: the split of a task, and the kept layers of a model.
+    """Tables that `compare_content` reads: the first split of the task, and the kept layers of the model.
 
     Raises:
         ConfigError: there is no such task or model.

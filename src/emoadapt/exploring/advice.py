@@ -1,4 +1,4 @@
-"""Advice on what the page lacks, and the command that computes it."""
+"""Features that the page lacks, and the commands that compute them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Advice:
 
     Args:
         feature: the feature.
-        shows: what the page would show of it.
-        why: why it is missing.
-        command: what computes it.
+        shows: content that the page would show with it.
+        why: reason why it is missing.
+        command: command that computes it.
     """
 
     feature: str
@@ -47,7 +47,7 @@ class Advice:
 def list_advice(
     study: Study, corpus: str, present: Mapping[str, Feature], refused: Mapping[str, str], configfiles: list[Path]
 ) -> list[Advice]:
-    """List what is not computed yet, and how it is.
+    """List the features that are not computed yet, with the commands that compute them.
 
     Args:
         study: the configuration.

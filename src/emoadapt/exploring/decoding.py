@@ -1,6 +1,6 @@
-"""Sound, a frame and crops of single clips: from the tables where they are computed, else from the media.
+"""Sound, a frame and crops of single clips: from tables of features if they are computed, else from the media.
 
-Media are decoded in worker processes, as in extraction: a file that crashes the decoder costs one clip.
+Media are decoded in worker processes, as in extraction: if a file crashes the decoder, only its clip is lost.
 """
 
 from __future__ import annotations

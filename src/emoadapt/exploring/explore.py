@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from emoadapt.errors import DataError
 from emoadapt.exploring.advice import list_advice
 from emoadapt.exploring.clips import CLIP, list_clips
 from emoadapt.exploring.counts import count_labels, count_reasons, count_statuses, cross_speakers
-from emoadapt.exploring.decoding import collect_contents, measure_sound
+from emoadapt.exploring.decoding import Content, collect_contents, measure_sound
 from emoadapt.exploring.features import Feature, find_tables, list_remarks, read_features
 from emoadapt.exploring.lengths import measure_lengths
 from emoadapt.exploring.maps import Map, Method, choose_features, draw_map
@@ -24,22 +24,25 @@ from emoadapt.exploring.page import Findings, write_page
 from emoadapt.exploring.samples import choose_samples, name_reasons
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from emoadapt.config import Study
+    from emoadapt.exploring.levels import Levels
 
 MOST_MEASURED, MOST_DECODED = 1000, 48
-"""Clips whose levels are measured: of decoded sound, and where the sound must be decoded first."""
+"""Clips whose levels are measured, at most: of decoded sound, and of sound that must be decoded first."""
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a person asks for.
+    """Options of the command.
 
     Args:
-        samples: clips to draw at random and show.
-        points: clips of a map at most.
-        features: features to draw maps of; empty: the usual ones.
-        method: how maps are projected.
-        seed: of all draws.
+        samples: number of clips to draw at random and show.
+        points: largest number of clips on a map.
+        features: features to draw maps of; empty: the default ones.
+        method: projection of the maps.
+        seed: seed of all draws.
         configfiles: as on the command line, for the commands that the page advises.
     """
 
@@ -59,7 +62,7 @@ def explore_corpus(study: Study, corpus: str, results: Path, output: Path, wishe
         corpus: one of its corpora.
         results: folder of results, which may be missing.
         output: HTML file to write.
-        wishes: what is asked for.
+        wishes: options of the command.
 
     Raises:
         CorpusError: the corpus cannot be listed.
@@ -97,20 +100,16 @@ def _examine(
     audio = features.get("audio")
     lengths = measure_lengths(clips, audio, Path(study.corpora[corpus].root), rng)
     clips = clips.join(lengths.seconds, on=CLIP, how="left")
-    pool = clips[CLIP].to_numpy() if audio is None else audio.usable()[CLIP].to_numpy()
-    heard = np.sort(rng.choice(pool, min(MOST_DECODED if audio is None else MOST_MEASURED, len(pool)), replace=False))
-    if audio is None:
-        contents = collect_contents(study, corpus, clips[heard], features)
-        levels = {clip: content.levels for clip, content in contents.items() if content.levels}
-    else:
-        contents, levels = {}, measure_sound(audio, heard.tolist())
+    heard = _draw_heard(clips, audio, rng)
+    contents = {} if audio else collect_contents(study, corpus, clips[heard], features)
+    levels = _measure_levels(audio, heard, contents)
     remarks = list_remarks(features.values())
     known = lengths.seconds[CLIP].to_numpy(), lengths.seconds["seconds"].to_numpy()
     outliers, reasons = find_outliers(known, levels, maps), count_reasons(remarks)
-    drawn_from = (heard if audio is None else clips[CLIP].to_numpy()).tolist()
+    drawn_from = (clips[CLIP].to_numpy() if audio else heard).tolist()
     troubled = [(clip, "cannot be used") for clip, content in contents.items() if content.problem]
-    extremes = lengths.list_extremes()
-    chosen = choose_samples(drawn_from, wishes.samples, [*troubled, *name_reasons(reasons)], extremes, outliers, rng)
+    urgent = [*troubled, *name_reasons(reasons)]
+    chosen = choose_samples(drawn_from, wishes.samples, urgent, lengths.list_extremes(), outliers, rng)
     others = [clip for clip in chosen if clip not in contents]
     contents |= collect_contents(study, corpus, clips[others], features) if others else {}
     labels = count_labels(clips, lengths.seconds)
@@ -129,7 +128,22 @@ def _examine(
         maps=maps,
         outliers=outliers,
         samples={clip: (whys, contents[clip]) for clip, whys in chosen.items()},
-        decoded=len(contents) if audio is None else 0,
+        decoded=0 if audio else len(contents),
         strangers={name: feature.strangers for name, feature in features.items() if feature.strangers},
         seed=wishes.seed,
     )
+
+
+def _draw_heard(clips: pl.DataFrame, audio: Feature | None, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Numbers of the clips whose levels are measured, sorted; fewer where their media must be decoded first."""
+    pool, most = (audio.usable(), MOST_MEASURED) if audio else (clips, MOST_DECODED)
+    return np.sort(rng.choice(pool[CLIP].to_numpy(), min(most, pool.height), replace=False))
+
+
+def _measure_levels(
+    audio: Feature | None, heard: NDArray[np.int64], contents: Mapping[int, Content]
+) -> dict[int, Levels]:
+    """Levels of the clips that were drawn: from the feature, else from what was decoded for the page."""
+    if audio:
+        return measure_sound(audio, heard.tolist())
+    return {clip: content.levels for clip, content in contents.items() if content.levels}

@@ -1,4 +1,4 @@
-"""Features of a corpus that are computed already: which rows there are, with their status and reason."""
+"""Computed features of a corpus: their rows, with status and reason."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Feature:
         paths: its shards.
         rows: `clip`, `status`, `reason`, `shard` (place in `paths`), `row` (place in the shard) and further short columns, of the
             clips that the corpus has now, in their order.
-        strangers: rows of clips that the corpus no longer has.
+        strangers: number of rows of clips that the corpus no longer has.
     """
 
     name: str
@@ -108,13 +108,15 @@ def read_feature(name: str, paths: Sequence[Path], clips: pl.DataFrame, also: Se
         DataError: a table is missing, damaged or of another version.
     """
     columns = [ID, "status", "reason", *also]
+    for path in paths:
+        _refuse_other_columns(path, columns)
     parts = [
         to_frame(read_table(path, columns=columns)).with_columns(
             pl.col("status").cast(_STATUS),
             pl.lit(number, pl.UInt16).alias("shard"),
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
         )
-        for number, path in enumerate(_refuse_columns(name, paths, columns))
+        for number, path in enumerate(paths)
     ]
     if not parts:
         return Feature(name, paths, pl.DataFrame(schema=_SCHEMA))
@@ -123,18 +125,10 @@ def read_feature(name: str, paths: Sequence[Path], clips: pl.DataFrame, also: Se
     return Feature(name, paths, known, rows.height - known.height)
 
 
-def _refuse_columns(name: str, paths: Sequence[Path], columns: Iterable[str]) -> Iterator[Path]:
-    for path in paths:
-        with open_table(path) as (file, _):
-            if lacking := [column for column in columns if column not in file.schema_arrow.names]:
-                raise DataError(f"{path} has no column {', '.join(lacking)}; compute {name} again")
-        yield path
-
-
 def list_remarks(features: Iterable[Feature]) -> pl.DataFrame:
-    """List what is said of rows: `clip`, `feature`, `status` (absent, failed, noted), `code`, `detail`.
+    """List problems and notes of rows: `clip`, `feature`, `status` (absent, failed, noted), `code`, `detail`.
 
-    As in the quarantine, a problem is listed where it arose, and each note of a row that is ok has a row.
+    As in the quarantine, a problem is listed in the feature where it arose, and each note of a row that is ok is listed.
     """
     parts = [
         feature.rows.filter(pl.col("reason").is_not_null() & ~pl.col("reason").str.starts_with("upstream "))
@@ -171,17 +165,27 @@ def read_rows(feature: Feature, clips: Iterable[int], columns: Sequence[str]) ->
     for (shard,), part in wanted.group_by(["shard"], maintain_order=True):
         path = feature.paths[int(str(shard))]
         numbers = dict(part.select("row", CLIP).iter_rows())
-        starts = _find_groups(path, columns)
+        _refuse_other_columns(path, columns)
+        starts = _find_groups(path)
         for _, group in groupby(numbers, partial(bisect_right, starts)):
             rows = list(group)
             for table in iterate_chunks(path, rows, len(rows), columns):
                 yield [numbers[row] for row in rows], table
 
 
-def _find_groups(path: Path, columns: Iterable[str]) -> list[int]:
-    """Number of the first row of each row group."""
+def _refuse_other_columns(path: Path, columns: Iterable[str]) -> None:
+    """Refuse a table that lacks a column.
+
+    Raises:
+        DataError: it lacks one.
+    """
     with open_table(path) as (file, _):
         if lacking := [column for column in columns if column not in file.schema_arrow.names]:
-            raise DataError(f"{path} has no column {', '.join(lacking)}; delete it and run again")
+            raise DataError(f"{path} has no column {', '.join(lacking)}; delete it and run the study again")
+
+
+def _find_groups(path: Path) -> list[int]:
+    """Number of the first row of each row group."""
+    with open_table(path) as (file, _):
         sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
     return [0, *accumulate(sizes)][:-1]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from emoadapt.media.levels import measure_clipping
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,22 +41,21 @@ def measure_levels(samples: NDArray[np.int16]) -> Levels | None:
     """Measure (n_samples,) int16; None of an empty clip."""
     if not len(samples):
         return None
-    powers = np.concatenate([part for part in _measure_power(samples)])
+    powers = _measure_power(samples)
     sizes = np.full(len(powers), FRAME)
     sizes[-1] = len(samples) - FRAME * (len(powers) - 1)
     rms, loudest = np.average(powers, weights=sizes), powers.max()
     peak = max(-int(samples.min()), int(samples.max())) / 32768
-    clipped = np.count_nonzero((samples == 32767) | (samples == -32768)) / len(samples)
     silent = float((powers <= loudest * 10 ** (-SILENCE_DB / 10)).mean())
-    return Levels(_to_db(float(np.sqrt(rms))), _to_db(peak), clipped, silent)
+    return Levels(_to_db(float(np.sqrt(rms))), _to_db(peak), measure_clipping(samples), silent)
 
 
-def _measure_power(samples: NDArray[np.int16]) -> Iterator[NDArray[np.float64]]:
-    """Mean squares of the frames, full scale being 1; the last frame may be shorter."""
+def _measure_power(samples: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Mean squares of the frames (n_frames,), full scale being 1; the last frame may be shorter."""
     whole = len(samples) // FRAME * FRAME
-    yield ((samples[:whole].reshape(-1, FRAME) / 32768.0) ** 2).mean(axis=1)
-    if whole < len(samples):
-        yield np.array([((samples[whole:] / 32768.0) ** 2).mean()])
+    powers = ((samples[:whole].reshape(-1, FRAME) / 32768.0) ** 2).mean(axis=1)
+    rest = samples[whole:] / 32768.0
+    return np.append(powers, (rest**2).mean()) if len(rest) else powers
 
 
 def _to_db(value: float) -> float:

@@ -1,4 +1,4 @@
-"""Outliers: clips whose length, level or place among the others is far from the usual."""
+"""Outliers: clips with an unusual length, level, or distance to other clips."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 
 from emoadapt.exploring.levels import Levels
 from emoadapt.exploring.maps import Map
+from emoadapt.media.levels import CLIPPED_SHARE
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 Say = Callable[[float, float, float], str]
-"""Sentence for a value and the two quartiles."""
+"""(value, lower quartile, upper quartile) -> sentence."""
 
 FENCE = 3.0
-"""Interquartile ranges beyond the quartiles, from which a value is far out (Tukey, 1977)."""
+"""Interquartile ranges beyond a quartile from which a value is an outlier (Tukey 1977, outer fences)."""
 MOST_OF_A_KIND = 10
-CLIPPED = 0.01
-"""Share of samples at full scale from which a clip is listed, as extraction notes it."""
+"""Outliers of each kind that are listed."""
 _FEWEST = 8
-"""Values from which quartiles say something."""
+"""Number of values below which no outliers are looked for."""
 
 
 @dataclass(frozen=True)
 class Outlier:
-    """A clip that is far out.
+    """A clip that is an outlier.
 
     Args:
-        clip: its number.
+        clip: number of the clip.
         kind: `length`, `level`, `clipping`, `silence`, or a feature.
         why: a sentence.
         excess: how far it lies beyond the fence, in interquartile ranges.
@@ -46,7 +46,7 @@ class Outlier:
 def find_outliers(
     seconds: tuple[NDArray[np.int64], NDArray[np.float64]], levels: Mapping[int, Levels], maps: Sequence[Map]
 ) -> list[Outlier]:
-    """List clips that are far out, at most ten of each kind, the farthest first.
+    """List outliers, at most ten of each kind, those with the largest excess first.
 
     Args:
         seconds: numbers of clips, and their lengths in s.
@@ -67,7 +67,7 @@ def find_outliers(
         [
             Outlier(clip, "clipping", f"{100 * level.clipped:.1f} % of its samples are at full scale", level.clipped)
             for clip, level in levels.items()
-            if level.clipped >= CLIPPED
+            if level.clipped >= CLIPPED_SHARE
         ],
     ]  # fmt: skip
     found += [_judge_map(drawn) for drawn in maps]

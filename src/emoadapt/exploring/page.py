@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from emoadapt import reporting
 from emoadapt.exploring.advice import Advice
@@ -26,8 +23,10 @@ from emoadapt.exploring.maps import NEIGHBOURS, Map
 from emoadapt.exploring.outliers import FENCE, Outlier
 from emoadapt.exploring.pictures import SHOWN_SECONDS
 from emoadapt.listing.reading import describe_source
+from emoadapt.reporting.display import STATUS_WORDS
 from emoadapt.reporting.pages import encode_pages, round_value
 from emoadapt.reporting.style import ADAPTED_COLOURS, BLUE, BROWN, VECTOR_COLOURS, number
+from emoadapt.reporting.templates import hash_script, join_files, load_template
 from emoadapt.schema import ATTRIBUTES
 from emoadapt.storage.files import write_text
 
@@ -102,14 +101,15 @@ def write_page(study: Study, corpus: str, findings: Findings, output: Path) -> N
     config = study.corpora[corpus]
     rows = _Rows(findings, Path(config.root), output)
     shared = Path(reporting.__file__).parent
-    script = "".join(path.read_text(encoding="utf-8") for path in (shared / "report.js", _FOLDER / "page.js"))
-    text = _load_template().render(
+    script = join_files(shared / "report.js", _FOLDER / "page.js")
+    text = load_template(_FOLDER / "page.html.j2").render(
         study=study.study,
         corpus=corpus,
         config=config,
         found=findings,
         rows=rows,
         root=str(Path(config.root).absolute()),
+        words=STATUS_WORDS,
         facts=list_facts(findings.clips, _describe_hours(findings.lengths)),
         source=describe_source(config) if findings.labels else "",
         video="video" in config.modalities,
@@ -121,22 +121,11 @@ def write_page(study: Study, corpus: str, findings: Findings, output: Path) -> N
         data=encode_pages([_encode_maps(findings.maps, rows)]),
         decibels=lambda value: number(round(value, 1) or 0.0, 1),
         constants={"fence": FENCE, "neighbours": NEIGHBOURS, "silence": SILENCE_DB, "seconds": SHOWN_SECONDS},
-        style=(shared / "report.css").read_text(encoding="utf-8") + (_FOLDER / "page.css").read_text(encoding="utf-8"),
+        style=join_files(shared / "report.css", _FOLDER / "page.css"),
         script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_hash=hash_script(script),
     )  # fmt: skip
     write_text(output, text)
-
-
-def _load_template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2")
 
 
 class _Rows:
@@ -176,7 +165,7 @@ class _Rows:
         return row | {
             "url": self._link(row),
             "remarks": [
-                f"{feature} {'kept, but look' if status == 'noted' else status}: {code}{f': {detail}' if detail else ''}"
+                f"{feature} {STATUS_WORDS.get(status, status)}: {code}{f': {detail}' if detail else ''}"
                 for feature, status, code, detail in remarks
             ],
             "status": sorted({f"{feature} {code}" for feature, _, code, _ in remarks}),

@@ -17,6 +17,7 @@ from emoadapt.inference.decoding import Listening, is_pipe
 from emoadapt.inference.devices import choose_devices
 from emoadapt.inference.judging import open_reader
 from emoadapt.inference.labels import SUFFIXES, LabelWriter, name_outputs, refuse_other_content
+from emoadapt.inference.options import Judging
 from emoadapt.inference.output import (
     explain_writing,
     list_files,
@@ -27,7 +28,6 @@ from emoadapt.inference.output import (
     write_predictions,
 )
 from emoadapt.inference.predict import choose_listening, predict_apart, predict_in_processes
-from emoadapt.inference.processes import Judging
 from emoadapt.inference.segments import merge_windows
 from emoadapt.inference.transcripts import is_table, read_languages, read_transcripts
 from emoadapt.layers.heads import SupportVectorHead
@@ -73,9 +73,9 @@ def run_predict(
         model: folder of a fine-tuned model.
         paths: files, `-` for the standard input, and with `recursive` folders.
         output: file to write; None = the standard output. Labels of several recordings: a folder.
-        form: of the output.
-        segments: merge windows where the class stays, as labels always are.
-        plot: picture to draw; of several recordings a folder of pictures.
+        form: format of the output.
+        segments: merge neighbouring windows of one class; `audacity` and `webvtt` always do.
+        plot: picture to draw; for several recordings a folder of pictures.
         recursive: take folders.
         listed: text file with more paths.
         window: as in `predict_files`, and so are `hop`, `whole`, `quietest`, `rate`, `batch_size` and `models_dir`.
@@ -120,7 +120,7 @@ def run_predict(
 def _read_judging(
     files: Sequence[Path], batch_size: int, transcripts: Path | None, language: str | None, models_dir: Path | None
 ) -> Judging:
-    """What is said in the files, as far as a person says it."""
+    """Options of the prediction: transcripts and languages, if a person gives them."""
     texts = None if transcripts is None else read_transcripts(transcripts, files)
     if language is not None and is_table(language):
         return Judging(batch_size, texts, None, read_languages(Path(language), files), models_dir)
@@ -148,24 +148,24 @@ def _predict(
 
 
 def _begin(predictions: Generator[Prediction]) -> Generator[Prediction]:
-    """The same, with the first one at hand: what is wrong with the options is said before an output is emptied."""
+    """Compute the first prediction, so that wrong options raise an error before an output file is replaced."""
     first = next(predictions, None)
 
-    def go_on() -> Generator[Prediction]:
+    def iterate() -> Generator[Prediction]:
         with closing(predictions):
             yield from chain([] if first is None else [first], predictions)
 
-    return go_on()
+    return iterate()
 
 
 @dataclass(frozen=True)
 class _Places:
-    """Where a command writes.
+    """Files that a command writes.
 
     Args:
-        form: of the output.
-        output: file; None: the standard output, or a file for each recording.
-        labels: recording -> its file; empty: all are written to `output`.
+        form: format of the output.
+        output: file of all predictions; None: the standard output, or a file for each recording.
+        labels: recording -> file of its labels; empty: all are written to `output`.
         pictures: recording -> its picture.
     """
 
@@ -198,7 +198,7 @@ class _Places:
         return cls(form, None if labels else output, labels, _name_pictures(files, plot))
 
     def refuse_overwriting(self, inputs: Sequence[Path]) -> None:
-        """Refuse to write over what is read.
+        """Refuse to replace a file that is read.
 
         Raises:
             ConfigError: an output is an input.
@@ -233,7 +233,7 @@ def _name_pictures(files: list[Path], plot: Path | None) -> dict[Path, Path]:
 def _follow(
     predictions: Iterable[Prediction], places: _Places, classifier: EmotionClassifier, merged: bool, n_files: int
 ) -> Iterator[Prediction]:
-    """Predictions as they are written, while pictures are drawn and progress is shown."""
+    """Pass predictions on; draw pictures and show progress on the way, and merge windows if wanted."""
     if places.pictures:
         from emoadapt.inference.plot import draw_recordings
 
@@ -260,7 +260,7 @@ def _write(
 
 
 def _write_labels(predictions: Iterator[Prediction], places: _Places) -> Counter[str]:
-    """Write labels; what has none is said on the standard error."""
+    """Write labels; print failed files and segments without label on the standard error."""
     counts, codes, seconds = Counter[str](), Counter[str](), 0.0
     with closing(LabelWriter(places.form, places.open)) as writer:
         for segment in predictions:

@@ -1,8 +1,7 @@
 """Windows of recordings, decoded in this process or ahead in worker processes. No model is loaded here.
 
-A worker decodes one file at a time and hands over each window as soon as it is complete. A file on which two workers crash, or one that
-shows no progress for two minutes, is one row with a status and a reason, after those of its windows before. A pipe is decoded in this
-process, since a worker has no standard input.
+A worker decodes one file at a time and returns each window as soon as it is complete. If two workers crash on a file, or it makes no progress for
+two minutes, a row with status and reason follows its last window. A pipe is decoded in this process, since a worker has no standard input.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ if TYPE_CHECKING:
 PIPES = ("-", "/dev/stdin")
 """Names of the standard input."""
 STALL_SECONDS = 120.0
-"""A decoder without progress for so long hangs, as `features.stall_limit`."""
+"""A decoder without progress for this time is stopped; see `features.stall_limit`."""
 MOST_DECODERS = 4
-"""One decodes hundreds of seconds of audio in a second."""
+"""Worker processes at most; each decodes hundreds of seconds of audio in a second."""
 _PEAK_SAMPLES = round(PEAK_SECONDS * SAMPLE_RATE)
 _LEVEL_SAMPLES = SAMPLE_RATE // 10
 _FULL_SCALE = 32768
@@ -51,10 +50,10 @@ class Listening:
 
     Args:
         cutting: window and hop.
-        shortest: s; shorter recordings are `too_short`.
-        quietest: dB of full scale; windows whose loudest 0.1 s is below it are `quiet`. None: windows of any level are predicted.
-        peaks: keep the peaks of each window, for a picture.
-        rate: Hz, of a pipe of raw samples; None: it holds a WAV file.
+        shortest: length in s below which a recording is `too_short`.
+        quietest: level in dB of full scale; a window whose loudest 0.1 s is below it is `quiet`. None: windows of any level are predicted.
+        peaks: whether the peaks of each window are kept, for a picture.
+        rate: sample rate in Hz of a pipe of raw samples; None: the pipe is a WAV file.
     """
 
     cutting: Cutting
@@ -66,16 +65,16 @@ class Listening:
 
 @dataclass(frozen=True)
 class DecodedClip:
-    """A recording or a window of it, with what is known of it so far.
+    """A decoded recording, or a window of one.
 
     Args:
-        file: it is of.
-        times: s, begin and end on the clock of a player.
+        file: its file.
+        times: begin and end in s, as a player shows them.
         samples: (n_samples,) int16, 16 kHz.
-        notes: what is odd about it.
+        notes: notes on odd audio.
         peaks: see `Prediction`.
-        text: that the model reads.
-        streams: that the model reads, where that is more than audio.
+        text: text that the model reads.
+        streams: inputs of a model that reads more than audio.
     """
 
     file: Path
@@ -99,7 +98,7 @@ class DecodedClip:
 
 
 Item = DecodedClip | Prediction
-"""A clip that can be predicted, or what is said of one that cannot."""
+"""A clip to predict, or the row of a clip that cannot be predicted."""
 
 
 def is_pipe(file: Path) -> bool:
@@ -151,7 +150,7 @@ class Decoder:
 
 
 def read_clips(file: Path, listening: Listening, beat: Callable[[], None] = lambda: None) -> Iterator[Item]:
-    """Windows of a file; what is wrong with it, or with one of them, as a prediction.
+    """Windows of a file; a fault of the file, or of a window, is a `Prediction` with status and reason.
 
     Args:
         file: the file, or `-`.
@@ -200,7 +199,7 @@ def _measure_peaks(samples: NDArray[np.int16]) -> NDArray[np.int16]:
 
 
 Cut = Iterator[tuple[tuple[float, float], Recording]]
-"""Windows with their times, each as `read_recording` would give that segment."""
+"""Windows with their times; each equals what `read_recording` returns for that segment."""
 
 
 def _cut_file(file: Path, listening: Listening, beat: Callable[[], None]) -> Cut:

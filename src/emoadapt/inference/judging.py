@@ -1,6 +1,6 @@
 """Predictions of groups of decoded clips.
 
-A group is judged the same in any process: its batches depend on nothing but the group.
+The batches of a group depend on the group alone, so that every process predicts the same.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 
 from emoadapt.errors import ConfigError, ModelError
 from emoadapt.inference.decoding import DecodedClip, Item
+from emoadapt.inference.options import MODELS, Judging
 from emoadapt.inference.prediction import Prediction
-from emoadapt.inference.processes import MODELS, Judging
 from emoadapt.inference.windows import WHOLE_SECONDS
 from emoadapt.samples import to_float
 from emoadapt.schema import SAMPLE_RATE
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def open_reader(classifier: EmotionClassifier, judging: Judging, device: str) -> FeatureReader | None:
-    """What computes the streams of a classifier; None of one that reads audio alone.
+    """Reader of the inputs of a classifier; None if it reads audio alone.
 
     Raises:
         ConfigError: an option does not fit the classifier.
@@ -110,7 +110,7 @@ class Judge:
             ) from None
 
     def _collate(self, clips: Sequence[DecodedClip]) -> list[Tensor] | Batch:
-        """What the classifier is given: audio, or a batch of all that it reads."""
+        """Input of the classifier: audio, or a batch of all its streams."""
         if self.reader is None:
             return [torch.from_numpy(to_float(clip.samples)) for clip in clips]
         batch = self.reader.collate([clip.streams for clip in clips if clip.streams is not None])
@@ -118,7 +118,7 @@ class Judge:
 
 
 def _add_streams(group: Sequence[Item], reader: FeatureReader) -> list[Item]:
-    """A group whose clips have their streams; what is said of those that lack the required one."""
+    """A group with the streams of its clips; a clip without the required stream becomes a `Prediction`."""
     found = iter(reader.read([item for item in group if isinstance(item, DecodedClip)]))
     return [_take_streams(item, next(found)) if isinstance(item, DecodedClip) else item for item in group]
 

@@ -21,8 +21,9 @@ from emoadapt.inference.classifier import look_at
 from emoadapt.inference.decoding import DecodedClip, Item, Listening, count_decoders, decode_files, is_pipe
 from emoadapt.inference.devices import choose_devices
 from emoadapt.inference.judging import Judge
+from emoadapt.inference.options import Judging
 from emoadapt.inference.prediction import Prediction
-from emoadapt.inference.processes import Copy, JudgeWorker, Judging, count_threads
+from emoadapt.inference.processes import Copy, JudgeWorker, count_threads
 from emoadapt.inference.windows import Cutting
 from emoadapt.schema import SAMPLE_RATE
 

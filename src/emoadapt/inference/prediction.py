@@ -13,19 +13,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PEAK_SECONDS = 0.01
-"""What one pair of `Prediction.peaks` covers."""
+"""Seconds that a pair of `Prediction.peaks` covers."""
 
 
 @dataclass(frozen=True)
 class Prediction:
     """Emotion of a file, of a window of it, or of a segment.
 
-    `status` is `ok`, or as in the tables of features: `absent` (no audio stream, silence) or `failed`, then with a reason,
-    `<code>: <detail>`, and without label. The reason of a prediction that is `ok` holds notes on what is odd about the
-    audio, the same as in extraction. `start` and `end`, in s on the clock of a player, are missing where the fault is the file's. A model that rates
-    attributes gives `values`, in the scale of the corpus it was trained on, instead of `label` and `probabilities`. One that reads
-    text gives the `text` that it has read. A segment has its number of `windows`. `peaks`, (n, 2) int16, are the lowest and the highest
-    sample of each `PEAK_SECONDS`, where they are asked for.
+    Args:
+        file: the file.
+        start: begin in s, as a player shows it; None if the fault is one of the whole file.
+        end: end in s, as `start`.
+        status: `ok`, `absent` (no audio stream, silence) or `failed`, as in the tables of features.
+        label: class with the largest probability; None if the status is not `ok`.
+        probabilities: class -> probability.
+        values: attribute -> value in the scale of the training corpus, of a model that rates attributes; it has no label and no probabilities.
+        reason: `<code>: <detail>` if the status is not `ok`, else notes on odd audio, the same as in extraction.
+        text: text that the model has read.
+        windows: number of windows of a segment.
+        peaks: (n, 2) int16, the lowest and the highest sample of each `PEAK_SECONDS`; None unless asked for.
     """
 
     file: Path

@@ -1,44 +1,16 @@
-"""Worker processes that predict, and how they do it. Light: a process that imports this module imports no torch yet."""
+"""Worker processes that predict. Light: a process that imports this module imports no torch yet."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emoadapt.errors import ModelError
 from emoadapt.features.base import Context
-
-MODELS = Path("models")
-"""Folder of weights, where none is named."""
-
-
-@dataclass(frozen=True)
-class Judging:
-    """How clips are judged.
-
-    Args:
-        batch_size: clips that are judged together.
-        transcripts: file -> what is said in it; None: it is recognised.
-        language: ISO 639-1 code of what is said; None: that of the study, else it is recognised.
-        languages: file -> code, before `language`.
-        models_dir: folder of weights; None: `models`.
-    """
-
-    batch_size: int = 8
-    transcripts: Mapping[Path, str] | None = None
-    language: str | None = None
-    languages: Mapping[Path, str] | None = None
-    models_dir: Path | None = None
-
-    def list_options(self) -> list[str]:
-        """Options of the command line that only a model which reads more than audio can use."""
-        given = {
-            "--transcripts": self.transcripts, "--language": self.language or self.languages, "--models-dir": self.models_dir
-        }  # fmt: skip
-        return [name for name, value in given.items() if value is not None]
+from emoadapt.inference.options import Judging
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Segments of recordings: windows, merged where the class stays.
+"""Segments of recordings: neighbouring windows of one class, merged.
 
-Windows overlap. Each is responsible for its share of the recording: two neighbours share their overlap in its middle. Shares leave no
-gap, and no time belongs to two. All is counted in samples of 16 kHz.
+Windows overlap. The overlap of two neighbours is cut in its middle, so that each window has a share of the recording: shares have no gaps
+and no overlaps. Times are counted in samples of 16 kHz.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def count_samples(seconds: float) -> int:
 
 
 def share_windows(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """Predictions whose times are those of their shares; the first of a recording begins, and the last ends, with it."""
+    """Set the times of windows to those of their shares; the shares of a recording cover all of it."""
     window: Prediction | None = None
     share: Prediction | None = None
     for prediction in predictions:
@@ -57,10 +57,10 @@ def _find_middle(before: Prediction, after: Prediction) -> float:
 
 
 def merge_windows(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """Segments of recordings, from their windows.
+    """Merge windows into segments.
 
-    Neighbouring shares of one class are one segment; its probabilities are the means of theirs, by duration. Neighbours that are absent
-    or failed for the same reason are one, too. Values of attributes are not merged: each share is a segment.
+    Neighbouring shares of one class become one segment, whose probabilities are means weighted by duration. Neighbours that are absent
+    or failed for the same reason are merged too. Values of attributes are not merged: each share is a segment.
     """
     segment: _Segment | None = None
     for share in share_windows(predictions):
@@ -128,7 +128,7 @@ class _Segment:
 
 
 def _identify(share: Prediction) -> tuple[str, str | None]:
-    """What neighbours have in common that are one segment."""
+    """Status, and class or code of the reason; neighbours with the same are one segment."""
     return share.status, share.label if share.status == "ok" else (share.reason or "").partition(":")[0]
 
 

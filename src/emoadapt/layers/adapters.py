@@ -67,7 +67,15 @@ def list_adapted(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def redraw_adapters(model: nn.Module, seed: int) -> bool:
-    """Draw the weights of all adapters anew, in place; whether there are any."""
+    """Draw new initial weights for all adapters of a model, in place.
+
+    Args:
+        model: model with or without adapters.
+        seed: seed of the weights.
+
+    Returns:
+        Whether it has adapters.
+    """
     adapted = list_adapted(model)
     with seeded(seed):
         for layer in adapted.values():

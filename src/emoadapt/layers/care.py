@@ -1,10 +1,10 @@
 """The network of CARE (Dutta & Ganapathy 2025, Sec. III-B): common layers, an acoustic and a semantic encoder.
 
-Each of its layers has two halves. Up to the common ones both are the same; then the first is the acoustic encoder's, the second the
-semantic encoder's. The acoustic encoder ends as the speech model does, with the layer norm after its last layer where it has one.
+The width of each layer has two halves. In the common layers both halves are equal. In the others the first half is the output of the
+acoustic encoder, the second that of the semantic encoder. If the speech model has a layer norm after its last layer, the acoustic encoder has it too.
 
-The output of a clip is the same alone and in a padded batch. The authors' code pools over the padding and counts it in the loss; here
-frames beyond a clip's end are zero wherever a convolution over time reads them.
+Padding does not change the output of a clip: frames beyond its end are set to zero before a convolution over time reads them. The
+authors' code pools over the padding and counts it in the loss.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from emoadapt.layers.parts import SpeechParts
 from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.layers.transformer import TransformerBackbone
 from emoadapt.poolings.base import mask_frames
-from emoadapt.weights.cards import write_card
 
 if TYPE_CHECKING:
     from emoadapt.backbones.care import Config
@@ -38,17 +37,17 @@ if TYPE_CHECKING:
 FAMILY = "care"
 MODEL_TYPE = "emoadapt-care"
 KERNEL, STRIDE = 5, 3
-"""Frames that a convolution of the semantic encoder reads, and by which it divides or multiplies their number."""
+"""Kernel and stride, in frames, of both convolutions of the semantic encoder."""
 ENDS_WITH = KERNEL + 1 - STRIDE
-"""Frames of the transposed convolution's output beyond `STRIDE` for each of its input: it has `output_padding=1`."""
+"""Frames that a transposed convolution adds to `STRIDE` times its input: kernel + output padding (1) - stride."""
 CALLED_ALONE = ("bert", "roberta", "xlm-roberta", "electra", "distilbert")
-"""Types of text encoders whose layers need no more than their input and a mask; those of MPNet share a bias of positions."""
+"""Types of text encoders whose layers need only an input and a mask; layers of MPNet share a position bias."""
 WEIGHTS = "semantic.safetensors"
 """File of a model folder with the semantic encoder."""
 
 
 def count_reduced(lengths: Tensor) -> Tensor:
-    """Frames (batch,) that the first convolution makes of clips of `lengths` frames; at least 1, of a clip filled with zeros."""
+    """Number of frames (batch,) after the first convolution, for clips of `lengths` frames (batch,); at least 1."""
     return ((lengths - KERNEL).div(STRIDE, rounding_mode="floor") + 1).clamp_min(1)
 
 
@@ -59,10 +58,10 @@ class SemanticLayer(nn.Module):
     zeros, or cut, to the length of the input (authors' code).
 
     Args:
-        layer: of a text encoder.
-        config: of the text encoder.
-        width: of the frames that go in and come out.
-        adapters: whether the convolutions are there.
+        layer: layer of a text encoder.
+        config: configuration of the text encoder.
+        width: width of the frames that go in and come out.
+        adapters: whether the layer stands between two convolutions.
     """
 
     def __init__(self, layer: nn.Module, config: Any, width: int, *, adapters: bool) -> None:
@@ -76,8 +75,8 @@ class SemanticLayer(nn.Module):
         """(batch, n_frames, width) -> the same shape.
 
         Args:
-            frames: of clips; what is beyond a clip's end is not read.
-            lengths: (batch,) valid frames; None: all, at least 5.
+            frames: frames of clips; those beyond a clip's end are ignored.
+            lengths: (batch,) number of valid frames; None: all are valid, and there are at least 5.
         """
         if self.down is None or self.up is None:
             return self._attend(frames, lengths)
@@ -108,7 +107,7 @@ def _first(output: Any) -> Tensor:
 
 
 def _zero(frames: Tensor, lengths: Tensor | None) -> Tensor:
-    """Frames with zeros beyond the ends of clips. Not by a product: what is there may not be finite."""
+    """Set the frames beyond the ends of clips to zero; not by a product, since they may not be finite."""
     return frames if lengths is None else torch.where(mask_frames(lengths, frames.shape[1])[..., None], frames, 0.0)
 
 
@@ -116,9 +115,9 @@ class CareModel(nn.Module):
     """The weights of CARE.
 
     Args:
-        speech: model of the common layers and the acoustic encoder.
+        speech: model with the common layers and the acoustic encoder.
         semantic: layers of the semantic encoder.
-        inner: how the speech model is cut into front end and transformer.
+        inner: front end and transformer of the speech model.
         config: `common`, `hidden_size` of both halves together, and what `SpeechBackbone` keeps there.
     """
 
@@ -218,14 +217,14 @@ class CareParts(SpeechParts):
 
 
 class CareBackbone(SpeechBackbone):
-    """CARE as a backbone: its embedding is the mean over time of both encoders' last layers, side by side.
+    """CARE as a backbone: its embedding is the mean over time of the last layers of both encoders, concatenated.
 
     Args:
-        speech: common layers and acoustic encoder; its layers are these and no others.
+        speech: speech model whose layers are the common ones and those of the acoustic encoder.
         semantic: layers of the semantic encoder.
         config: see `CareModel`.
         origin: where the weights come from.
-        trained: False if a part, or its layers, are random.
+        trained: False if a part of it has random weights.
     """
 
     branches = ("acoustic", "semantic")
@@ -260,10 +259,10 @@ class CareBackbone(SpeechBackbone):
         return self.speech.notice
 
     def configure(self, config: Config) -> None:  # type: ignore[override]
-        """Set up what a study wants: gradients, frozen parts, pooling.
+        """Set up gradients, frozen parts and pooling as the study says.
 
-        Of pretrained weights the transformer's layers are trained, and not the projection, positions and norms around them (authors' code).
-        The text layers' weights stay, unless the section releases them.
+        Of a pretrained speech model the layers are trained; projection, positions and norms around them are frozen (authors' code). The
+        text layers are frozen unless `text_layers` says otherwise.
 
         Raises:
             ModelError: adapters are asked for, or more layers than there are.
@@ -312,21 +311,10 @@ class CareBackbone(SpeechBackbone):
         )
         (folder / "config.json").write_text(json.dumps(vars(self.model.config)) + "\n", encoding="utf-8")
         self.save_beside(folder)
-        write_card(
-            folder,
-            card,
-            origin=self.origin,
-            trained=self.trained,
-            weighted=self.layer_weights is not None,
-            library=self.library,
-            notice=self.notice,
-            pooling=self.pooling.title,
-            padding=self.padding,
-            notes=self.notes,
-        )
+        self.write_card(folder, card, padding=self.padding)
 
     def _cut_gradient(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """What the acoustic encoder is given, WavLM's shared bias of positions included, without gradient if so configured."""
+        """Detach the inputs of the acoustic encoder, WavLM's shared position bias included, if it alone is to be trained."""
         if self.model.config.acoustic_gradient == "joint":
             return args, kwargs
         detached = [value.detach() if isinstance(value, Tensor) else value for value in (*args, *kwargs.values())]
@@ -346,64 +334,91 @@ def build(
     """Put a speech model and the last layers of a text encoder together.
 
     Args:
-        speech: is changed: further layers are taken out.
-        text: encoder.
-        common: layers before the branches; None: half.
-        branch: layers of each branch; None: all that follow.
-        adapters: whether text layers stand between convolutions.
-        random: `speech`, `text`: whose layers begin with random weights.
-        seed: of these, and of convolutions.
+        speech: speech model. It is changed in place: layers that are not used are removed.
+        text: text encoder.
+        common: number of layers that both encoders read; None: half of the speech model's.
+        branch: number of layers of each encoder; None: all that follow the common ones.
+        adapters: whether each text layer stands between two convolutions.
+        random: models whose layers begin with random weights: `speech`, `text`.
+        seed: seed of the random layers and of the convolutions.
 
     Raises:
-        ModelError: a model has too few layers, or is of a kind that cannot be used.
+        ModelError: a model has too few layers, has another width, or is of a kind that cannot be used.
     """
-    origin = f"{speech.origin} + {text.origin}"
+    _refuse_kinds(speech, text)
+    n_speech = len(speech.layers)
+    common = n_speech // 2 if common is None else common
+    branch = n_speech - common if branch is None else branch
+    _refuse_sizes(speech, text, common, branch, adapters=adapters)
+    if "speech" in random:
+        _redraw_layers(speech, seed)
+    _shorten(speech, common + branch)
     text_config = deepcopy(text.model.config)
-    if text_config.model_type not in CALLED_ALONE:
+    text_config.num_hidden_layers = branch
+    layers = list(text.layers)[len(text.layers) - branch :]
+    if "text" in random:
+        with seeded(seed):
+            layers = list(_wrap_text(type(text.model)(text_config)).layers)
+    width = speech.hidden_width
+    with seeded(seed):
+        semantic = nn.ModuleList(SemanticLayer(layer, text_config, width, adapters=adapters) for layer in layers)
+    config = SimpleNamespace(
+        model_type=MODEL_TYPE, hidden_size=2 * width, common=common, adapters=adapters, acoustic_gradient="joint"
+    )
+    trained = speech.trained and text.trained and not random
+    return CareBackbone(speech, semantic, config, origin=_name_origin(speech, text), trained=trained)
+
+
+def _name_origin(speech: SpeechBackbone, text: TextBackbone) -> str:
+    return f"{speech.origin} + {text.origin}"
+
+
+def _refuse_kinds(speech: SpeechBackbone, text: TextBackbone) -> None:
+    """Refuse models of a kind that cannot be used."""
+    kind = text.model.config.model_type
+    if kind not in CALLED_ALONE:
         raise ModelError(
-            f"{text.origin} is a {text_config.model_type} model, whose layers cannot run alone; name one of {', '.join(CALLED_ALONE)}"
+            f"{text.origin} is a {kind} model, whose layers cannot run alone; name one of {', '.join(CALLED_ALONE)}"
         )
     if getattr(speech.parts, "rows", 1) != 1:
         raise ModelError(
             f"{speech.origin} has several frames of one time, and CARE needs one; name another speech model"
         )
-    n_speech, n_text = len(speech.layers), len(text.layers)
-    common = n_speech // 2 if common is None else common
-    branch = n_speech - common if branch is None else branch
+
+
+def _refuse_sizes(speech: SpeechBackbone, text: TextBackbone, common: int, branch: int, *, adapters: bool) -> None:
+    """Refuse more layers than there are, and widths that do not fit."""
+    origin, n_speech, n_text = _name_origin(speech, text), len(speech.layers), len(text.layers)
     if common < 1 or branch < 1 or common + branch > n_speech or branch > n_text:
         raise ModelError(
             f"CARE of {origin}: common {common} and branch {branch} need {common + branch} speech and {branch} text layers, and there are "
             f"{n_speech} and {n_text}; give smaller numbers"
         )
-    width, inner = speech.hidden_width, int(text_config.hidden_size)
+    width, inner = speech.hidden_width, int(text.model.config.hidden_size)
     if not adapters and width != inner:
         raise ModelError(
             f"CARE of {origin}: frames of {width} and of {inner} values meet; without `adapters` both must be equally wide"
         )
-    if "speech" in random:
-        with seeded(seed):
-            fresh = type(speech.model)(speech.model.config)
-        kept = type(speech.parts)(fresh).encoder.layers
-        speech.layers.load_state_dict(kept.state_dict())
-    if common + branch < n_speech:
-        del speech.layers[common + branch :]
-        speech.model.config.num_hidden_layers = common + branch
-    if len(speech.layers) != common + branch:
+
+
+def _redraw_layers(speech: SpeechBackbone, seed: int) -> None:
+    """Draw random weights for the layers of a speech model; its front end keeps its own."""
+    with seeded(seed):
+        fresh = type(speech.model)(speech.model.config)
+    kept = type(speech.parts)(fresh).encoder.layers
+    speech.layers.load_state_dict(kept.state_dict())
+
+
+def _shorten(speech: SpeechBackbone, number: int) -> None:
+    """Take the layers of a speech model out that follow the first `number`."""
+    n_speech = len(speech.layers)
+    if number < n_speech:
+        del speech.layers[number:]
+        speech.model.config.num_hidden_layers = number
+    if len(speech.layers) != number:
         raise ModelError(
             f"{speech.origin}: layers of this model cannot be left out; let common and branch add up to {n_speech}"
         )
-    text_config.num_hidden_layers = branch
-    chosen = list(text.layers)[n_text - branch :]
-    if "text" in random:
-        with seeded(seed):
-            chosen = list(_wrap_text(type(text.model)(text_config)).layers)
-    with seeded(seed):
-        semantic = nn.ModuleList(SemanticLayer(layer, text_config, width, adapters=adapters) for layer in chosen)
-    config = SimpleNamespace(
-        model_type=MODEL_TYPE, hidden_size=2 * width, common=common, adapters=adapters, acoustic_gradient="joint"
-    )
-    trained = speech.trained and text.trained and not random
-    return CareBackbone(speech, semantic, config, origin=origin, trained=trained)
 
 
 def _wrap_text(model: Any) -> TextBackbone:

@@ -88,7 +88,7 @@ class FusionBackbone(Embedder):
             part.freeze_kept([role for role in roles if role.startswith(f"{name}.")])
 
     def redraw(self, seed: int) -> bool:
-        """Draw anew the linear layer, if it was drawn, and those of the parts; whether there are any."""
+        """See `Embedder`: the linear layer, and the added parts of the joined backbones."""
         if self.fresh:
             with seeded(seed):
                 self.joint.reset_parameters()

@@ -185,7 +185,7 @@ class LldBackbone(TrainableBackbone):
         return self.model.layers
 
     def redraw(self, seed: int) -> bool:
-        """Draw anew a new pooling; whether it has weights."""
+        """See `Embedder`: the pooling."""
         return self.pooling.redraw(seed)
 
     def fit_input(self, mean: NDArray[np.float64], std: NDArray[np.float64]) -> None:

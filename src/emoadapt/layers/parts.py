@@ -45,12 +45,12 @@ class SpeechParts(ABC):
 
     @property
     def rows(self) -> int:
-        """Frames of one time."""
+        """Number of frames that stand for the same time; more than 1 for patches of a spectrogram."""
         return 1
 
     @property
     def shortest(self) -> int:
-        """Samples of the shortest clip that `trace` takes."""
+        """Number of samples of the shortest clip that `trace` accepts."""
         return self.receptive_field
 
     @property

@@ -117,7 +117,7 @@ def check_pooling(choice: str | dict[str, str | int | float]) -> str | dict[str,
 
 
 class LayerSettings(Backbone):
-    """A model with layers: what is read and trained of it."""
+    """A model with layers: which of them are read, and which are trained."""
 
     layers: Literal["last", "weighted"] = "last"
     """Layers to pool. `last`: the last transformer layer. `weighted`: a learned weighted mean of the transformer's input and all layers."""
@@ -164,7 +164,7 @@ TRAINING = {
     "spec_augment",
     "subsets",
 }
-"""Keys of a backbone that decide no kept output of it."""
+"""Keys of a backbone that have no influence on its kept outputs."""
 
 
 class TransformerSettings(LayerSettings):

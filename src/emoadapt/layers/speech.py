@@ -30,7 +30,6 @@ from emoadapt.layers.transformer import TransformerBackbone, quiet_transformers
 from emoadapt.machine.torch_device import send
 from emoadapt.poolings.base import mask_frames
 from emoadapt.schema import SAMPLE_RATE
-from emoadapt.weights.cards import write_card
 
 if TYPE_CHECKING:
     from emoadapt.data.batching import Batch
@@ -321,19 +320,7 @@ class SpeechBackbone(TransformerBackbone):
             self.parts.save_model(merge_adapters(self.model if model is None else model), folder)
         self.save_beside(folder)
         self.parts.save_preprocessing(folder, normalise=self.normalise)
-        weighted = self.layer_weights is not None
-        write_card(
-            folder,
-            card,
-            origin=self.origin,
-            trained=self.trained,
-            weighted=weighted,
-            library=self.library,
-            notice=self.notice,
-            pooling=self.pooling.title,
-            padding=self.padding,
-            notes=self.notes,
-        )
+        self.write_card(folder, card, padding=self.padding)
 
     def _prepare(self, clip: Tensor) -> Tensor:
         signal = send(clip.to(torch.float32), self.device)

@@ -21,7 +21,6 @@ from emoadapt.machine.torch_device import send
 from emoadapt.poolings.base import mask_frames
 from emoadapt.transcription.sections import TOKENIZER_FILES
 from emoadapt.transcription.tokens import count_positions
-from emoadapt.weights.cards import write_card
 
 if TYPE_CHECKING:
     from emoadapt.data.batching import Batch
@@ -125,18 +124,7 @@ class TextBackbone(TransformerBackbone):
         for name, content in self.tokenizer.items():
             (folder / name).write_bytes(content)
         self.save_beside(folder)
-        write_card(
-            folder,
-            card,
-            origin=self.origin,
-            trained=self.trained,
-            weighted=self.layer_weights is not None,
-            library=self.library,
-            notice=self.notice,
-            pooling=self.pooling.title,
-            notes=self.notes,
-            reads="text" if self.tokenizer else "tokens",
-        )
+        self.write_card(folder, card, reads="text" if self.tokenizer else "tokens")
 
     def _refuse_foreign(self, ids: Tensor, lengths: Tensor) -> None:
         """Refuse tokens of another model's tokenizer, as far as they show it.

@@ -65,7 +65,16 @@ class Embedder(nn.Module, ABC):
         return []
 
     def redraw(self, seed: int) -> bool:
-        """Draw anew what a study puts behind or into a model, and no folder has weights for; whether there is any."""
+        """Draw new initial weights for the parts that a study adds to a model, unless they were read from a folder.
+
+        Such parts are a pooling, an embedding, adapters and a fusion's linear layer.
+
+        Args:
+            seed: seed of the weights.
+
+        Returns:
+            Whether there is such a part.
+        """
         return False
 
     def count_frames(self, n_samples: int) -> int | None:
@@ -100,7 +109,7 @@ class TrainableBackbone(Embedder):
         layers: modules of the layers, the first one first.
         layer_weights: (n_layers + 1,) weights of the layers' learned mean; None: the last layer is read.
         cnn_trainable: whether the front end is trained.
-        branches: names of equal parts of `hidden_width`, as `config.backbones.Backbone.branches`.
+        branches: names of the equal parts of `hidden_width`; see `config.backbones.Backbone.branches`.
     """
 
     layer_weights: nn.Parameter | None
@@ -137,13 +146,13 @@ class TrainableBackbone(Embedder):
         """Pool valid frames: (batch, n_frames, hidden_width), (batch,) -> (batch, width) float32."""
 
     def take_branch(self, state: Tensor, branch: str) -> Tensor:
-        """The part of a state (..., hidden_width) that is of a branch; all of it where the backbone has no such branch."""
+        """The values of a branch in a state (..., hidden_width); all values if the backbone has no such branch."""
         if branch not in self.branches:
             return state
         return state.chunk(len(self.branches), dim=-1)[self.branches.index(branch)]
 
     def measure_branch(self, branch: str) -> int:
-        """Width of what `take_branch` gives of a layer."""
+        """Number of values that `take_branch` returns for a frame."""
         return self.hidden_width // len(self.branches) if branch in self.branches else self.hidden_width
 
     def read(self, states: Sequence[Tensor]) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,6 +19,7 @@ from emoadapt.layers.adapters import add_adapters, list_adapted, redraw_adapters
 from emoadapt.layers.trainable import TrainableBackbone
 from emoadapt.plugins import read_declaration
 from emoadapt.poolings.base import load_pooling
+from emoadapt.weights.cards import write_card
 from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class TransformerBackbone(TrainableBackbone):
         return [(self.learning_rate_factor, own)] if own and self.learning_rate_factor != 1 else []
 
     def redraw(self, seed: int) -> bool:
-        """Draw anew a new pooling and adapters; whether there are any."""
+        """See `Embedder`: the pooling and the adapters."""
         return any([self.pooling.redraw(seed), redraw_adapters(self.model, seed)])
 
     def restore(self, folder: Path) -> Self:
@@ -156,6 +157,27 @@ class TransformerBackbone(TrainableBackbone):
             save_file({"layer_weights": self.layer_weights.detach()}, folder / LAYER_WEIGHTS)
         if state := self.pooling.state_dict():
             save_file({name: value.contiguous() for name, value in state.items()}, folder / POOLING_WEIGHTS)
+
+    def write_card(self, folder: Path, card: Mapping[str, Any], **more: Any) -> None:
+        """Write the model card of a folder that `save` writes.
+
+        Args:
+            folder: the folder.
+            card: facts, name -> value or list of values; `title` is the heading.
+            more: further arguments of `weights.cards.write_card`.
+        """
+        write_card(
+            folder,
+            card,
+            origin=self.origin,
+            trained=self.trained,
+            weighted=self.layer_weights is not None,
+            library=self.library,
+            notice=self.notice,
+            pooling=self.pooling.title,
+            notes=self.notes,
+            **more,
+        )
 
     def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """Pool valid frames: (batch, n_frames, hidden_width), (batch,) -> (batch, width) float32."""

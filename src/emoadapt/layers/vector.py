@@ -40,7 +40,7 @@ class VectorBackbone(nn.Module):
         return embedding.float()
 
     def redraw(self, seed: int) -> bool:
-        """There is nothing to draw."""
+        """See `Embedder`: there is no such part."""
         return False
 
     def embed(self, batch: Batch) -> Tensor:

@@ -18,7 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from emoadapt.errors import CorpusError
+from emoadapt.errors import CorpusError, name_count
 
 Quoting = Literal["standard", "multiline", "none"]
 """`standard`: a cell in double quotes may hold the separator, and a quotation mark written twice. `multiline`: line ends too.
@@ -53,9 +53,9 @@ class Table:
 
     def describe(self) -> str:
         """`18 lines: a header, 16 rows and 1 blank`."""
-        parts = [*(["a header"] if self.header else []), _count(len(self.rows), "row")]
+        parts = [*(["a header"] if self.header else []), name_count(len(self.rows), "row")]
         parts += [f"{self.n_blank:,} blank"] if self.n_blank else []
-        return f"{_count(self.n_lines, 'line')}: {' and '.join([', '.join(parts[:-1]), *parts[-1:]] if parts[1:] else parts)}"
+        return f"{name_count(self.n_lines, 'line')}: {' and '.join([', '.join(parts[:-1]), *parts[-1:]] if parts[1:] else parts)}"
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class Reader:
         if {*map(len, rows)} - {width}:
             at = next(at for at, cells in enumerate(rows) if len(cells) != width)
             raise CorpusError(
-                f"{self.where}, line {lines[at]}: {_count(len(rows[at]), 'cell')} under {_count(width, 'column')}; {self.remedy}"
+                f"{self.where}, line {lines[at]}: {name_count(len(rows[at]), 'cell')} under {name_count(width, 'column')}; {self.remedy}"
             )
         if joined:
             rows = [[cell.replace("\ufeff", "") for cell in cells] for cells in rows]
@@ -231,7 +231,3 @@ def _leave_out_blank(rows: list[list[str]], lines: array[int]) -> tuple[list[lis
         return rows, lines
     kept = [at for at, cells in enumerate(rows) if "".join(cells).strip()]
     return [rows[at] for at in kept], array("L", [lines[at] for at in kept])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from emoadapt.media.audio import Recording
 
-_CLIPPED_SHARE = 0.01
+CLIPPED_SHARE = 0.01
 """Fewer samples at full scale are ordinary in loud recordings."""
 _LARGE_OFFSET = 1638
 """5 % of full scale; speech is never so one-sided."""
@@ -40,8 +40,13 @@ def examine(recording: Recording, min_seconds: float) -> list[str]:
 
 
 def _note_clipping(samples: NDArray[np.int16]) -> str | None:
-    share = np.count_nonzero((samples == 32767) | (samples == -32768)) / len(samples)
-    return f"clipped: {share:.1%} of the samples are at full scale" if share >= _CLIPPED_SHARE else None
+    share = measure_clipping(samples)
+    return f"clipped: {share:.1%} of the samples are at full scale" if share >= CLIPPED_SHARE else None
+
+
+def measure_clipping(samples: NDArray[np.int16]) -> float:
+    """Share of the samples (n_samples,) that are at full scale."""
+    return float(np.count_nonzero((samples == 32767) | (samples == -32768)) / len(samples))
 
 
 def _note_offset(samples: NDArray[np.int16]) -> str | None:

@@ -27,7 +27,7 @@ Objective = Literal["contrastive", "information", "augmentation_type"]
 
 
 class Config(finetune.Config):
-    """Stage 2 on a labelled source and, in turn, on unlabelled clips of the target of the task."""
+    """Stage 2 on a labelled source and, in turn, on the task's target without its labels."""
 
     method: Literal["domain"]  # type: ignore[assignment]
     target: bool = True
@@ -35,21 +35,22 @@ class Config(finetune.Config):
     objectives: dict[Objective, Annotated[float, Field(ge=0)]] = Field(
         {"augmentation_type": 0.1, "contrastive": 0.5, "information": 0.5}
     )
-    """Losses without labels -> weight, on source and target, beside the cross-entropy of the source. One that is left out, or whose weight is
-    0, is not computed. `contrastive`: the two views of a clip against the other clips of the batch. `information`: sure predictions of
-    different classes. `augmentation_type`: which chain of `augment` made a view. The paper: 0.5, 0.5, 0.1; text without the third."""
+    """Losses that need no labels -> weight. They are added on source and target; the source also has the cross-entropy. A loss that is left
+    out, or whose weight is 0, is not computed. `contrastive`: the two views of a clip against the other clips of the batch. `information`:
+    certain predictions, and all classes in use. `augmentation_type`: which chain of `augment` made a view. The paper: 0.5, 0.5, 0.1; for
+    text without the third."""
     alternate: Literal["epochs", "batches"] = "epochs"
     """`epochs`: a pass over the source, then one over the target, in turn (the paper). `batches`: their batches are mixed evenly."""
     epochs: int = Field(10, ge=1)
-    """Largest number of epochs: passes over the source and as many over the target, or `epoch_steps` each (the paper: 30 batches). A pass has
-    each clip once in each chain of `augment`, in two views."""
+    """Largest number of epochs. An epoch is a pass over source and target, or `epoch_steps` steps (the paper: 30). A pass reads each clip once
+    with each chain of `augment`, in two views."""
     batch_size: int = Field(64, ge=1)
     """Clips per batch, each in two views."""
     duplicate: int = Field(1, ge=1)
-    """How often a pass has each clip of the smaller one of source and target (the paper: 1 to 8)."""
+    """How often a pass reads the smaller of source and target (the paper: 1 to 8)."""
     augment: tuple[AnyAugmentation, ...] = Field(CHAINS, min_length=1)  # type: ignore[assignment]
-    """Chains that make the views. A pass has each clip in all of them, one after the other in a drawn order. Text is not changed by them, but
-    by `token_cutoff`, as many times."""
+    """Chains that make the views of audio. A pass reads each clip with each chain, in a random order. Text is changed by `token_cutoff` instead,
+    as many times."""
     token_cutoff: float = Field(0.15, gt=0, lt=1)
     """Probability with which a token's id is set to 0, for backbones that read text."""
     temperature: float = Field(0.07, gt=0)
@@ -97,7 +98,7 @@ class Config(finetune.Config):
         return None
 
     def list_notes(self) -> list[str]:
-        """What is read, and the losses."""
+        """Sentences on what the method reads, and on its losses."""
         notes = [note for note in super().list_notes() if not note.startswith("training clips are augmented")]
         losses = ", ".join(f"{weight:g} {name.replace('_', ' ')}" for name, weight in self.objectives.items()) or "none"
         more = f", each clip of the smaller one {self.duplicate} times" if self.duplicate > 1 else ""

@@ -107,9 +107,9 @@ class Outputs:
         return self.backbone.pool((self.read or self.backbone.read)(self.states), self.signals[1])
 
     def take(self, branch: str) -> tuple[Tensor, Tensor]:
-        """Frames (batch, n_frames, ...) of a branch, of the layer that heads read, and the clips' frame counts (batch,).
+        """Frames of a branch in the layer that heads read, (batch, n_frames, width), and the number of frames of each clip, (batch,).
 
-        They are all of the layer where the backbone has no such branch.
+        If the backbone has no such branch, the frames are those of the whole layer.
         """
         state = (self.read or self.backbone.read)(self.states)
         return self.backbone.take_branch(state, branch), self.signals[1]
@@ -152,31 +152,33 @@ class Objective(ABC):
     centre: ClassVar[Literal["mean", "median"]] = "mean"
     """What becomes 0 of a normalised target: the mean over the training part, or its median."""
     branch: ClassVar[str | None] = None
-    """Part of the backbone's frames that it reads (`config.backbones.Backbone.branches`), all of them where the backbone has no such
-    part; None: the pooled embedding."""
+    """Branch of the backbone whose frames it reads (`config.backbones.Backbone.branches`); all frames if the backbone has no such branch.
+    None: it reads the pooled embedding."""
+    headless: ClassVar[bool] = False
+    """Whether it compares what it reads with the target itself; a linear layer is added only if the dimensions differ."""
 
     def select(self, raw: np.ndarray) -> np.ndarray:
         """The target, (dimension,), in a row of the feature's column: all of it."""
         return raw
 
     def head(self, width: int, dimension: int) -> nn.Module:
-        """The prediction head: one linear layer from what is read, the pooled embedding or a branch, to the target's dimension."""
-        return nn.Linear(width, dimension)
+        """The prediction head: a linear layer from the pooled embedding, or from a branch, to the target; see `headless`."""
+        return nn.Identity() if self.headless and width == dimension else nn.Linear(width, dimension)
 
     def classify(self, target: Tensor) -> Tensor | None:
         """Classes (n, n_tasks) of targets (n, dimension), counted from 0; None where they are no classes."""
         return None
 
     def predict(self, outputs: Outputs, head: nn.Module) -> Tensor:
-        """What is compared with the target, (batch, dimension) float32: the head's output for the pooled embedding.
+        """Prediction of the target, (batch, dimension) float32: the head's output for the pooled embedding.
 
-        Of a branch the pooled embedding is its mean over time.
+        An objective with a `branch` reads the mean over time of the branch's frames instead.
         """
         pooled = outputs.embedding if self.branch is None else mean_frames(*outputs.take(self.branch))
         return head(pooled).float()
 
     def find_target(self, name: str, outputs: Outputs) -> tuple[Tensor, Tensor]:
-        """Target of a batch, (batch, dimension), and where it is there, (batch,) boolean; `name` is the objective's own."""
+        """Target of a batch, (batch, dimension), and which clips have one, (batch,) boolean; `name` is the objective's own."""
         values = outputs.batch.values
         return values[f"target_{name}"], values[f"mask_{name}"]
 
@@ -185,7 +187,7 @@ class Objective(ABC):
         return mask.sum()
 
     def collect(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-        """What `metrics` needs of a batch: both, as they are. Rows of batches are put one after another."""
+        """Tensors of a batch that `metrics` needs: here both. Those of all batches are concatenated along the first axis."""
         return prediction, target
 
     def name_engine(self, features: Features) -> str:
@@ -239,9 +241,9 @@ class Regression(Objective):
 
 
 class Frames(Objective):
-    """Squared error on a vector of each frame (Dutta & Ganapathy 2025, Eq. 2); its module declares `LAYOUT = "frames"`.
+    """Squared error on a vector for each frame (Dutta & Ganapathy 2025, Eq. 2); its module declares `LAYOUT = "frames"`.
 
-    Target frames stand at the times of the backbone's frames. A clip's loss is the mean over its frames.
+    Each frame of the backbone has a target frame of the same time. The loss of a clip is the mean over its frames.
     """
 
     normalised = False
@@ -276,8 +278,12 @@ class Frames(Objective):
         return (sizes.sum(dim=1)[there] / mask.sum(dim=1)[there]).mean()
 
     def clip_losses(self, prediction: Tensor, target: Tensor, reduction: Reduction) -> Tensor:
-        """Not of frames: see `loss`."""
-        raise TypeError(f"{type(self).__name__} has losses of frames")
+        """Not defined: see `loss`.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"{type(self).__name__} has a loss for each frame, not for each clip; call loss")
 
     def collect(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, ...]:
         """(1, 6, dimension) double: number of frames, sums of both, of both squared, and of their product."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import nn
-
 from emoadapt.objectives.base import Regression
 
 if TYPE_CHECKING:
@@ -21,15 +19,12 @@ COLUMN = "text_embedding"
 class Objective(Regression):
     """Squared error of the semantic encoder's mean over time; masked where there is no transcript.
 
-    There is no head, unless the embedding has another dimension than the encoder (chosen).
+    A linear layer is added if the dimensions of embedding and encoder differ (chosen).
     """
 
     branch = "semantic"
+    headless = True
     normalised = False
-
-    def head(self, width: int, dimension: int) -> nn.Module:
-        """None, or a linear layer where dimensions differ."""
-        return nn.Identity() if width == dimension else super().head(width, dimension)
 
     def name_engine(self, features: Features) -> str:
         """The text encoder."""

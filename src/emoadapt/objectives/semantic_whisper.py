@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from emoadapt.objectives.base import Outputs, Regression, name_role
 from emoadapt.poolings.base import mean_frames
@@ -21,11 +21,8 @@ class Objective(Regression):
     """Squared error of the semantic encoder's mean over time; the target is the mean over what the crop keeps (chosen)."""
 
     branch = "semantic"
+    headless = True
     normalised = False
-
-    def head(self, width: int, dimension: int) -> nn.Module:
-        """None, or a linear layer where dimensions differ."""
-        return nn.Identity() if width == dimension else super().head(width, dimension)
 
     def find_target(self, name: str, outputs: Outputs) -> tuple[Tensor, Tensor]:
         """Mean frame (batch, dimension), and which clips have frames (batch,)."""

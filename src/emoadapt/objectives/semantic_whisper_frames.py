@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import nn
-
 from emoadapt.objectives.base import Frames
 
 if TYPE_CHECKING:
@@ -20,10 +18,7 @@ class Objective(Frames):
     """Squared error on each frame; a linear layer leads to Whisper's width where that differs (chosen)."""
 
     branch = "semantic"
-
-    def head(self, width: int, dimension: int) -> nn.Module:
-        """None, or a linear layer where dimensions differ."""
-        return nn.Identity() if width == dimension else super().head(width, dimension)
+    headless = True
 
     def name_engine(self, features: Features) -> str:
         """Whisper's size."""

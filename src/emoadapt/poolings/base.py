@@ -38,21 +38,25 @@ class Pooling(nn.Module, ABC):
     width: int
     """Dimension of the embedding: that of a frame, unless a subclass says otherwise."""
     fresh: bool = True
-    """Whether its weights were drawn, and not read from a folder."""
+    """Whether its weights are initial ones; False once they were read from a folder."""
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
         self.dimension = self.width = dimension
 
     def redraw(self, seed: int) -> bool:
-        """Draw its weights anew, if they were drawn; whether there are any."""
+        """Draw new initial weights, unless they were read from a folder.
+
+        Returns:
+            Whether it has weights that were drawn.
+        """
         if not self.fresh or not any(True for _ in self.parameters()):
             return False
         self.load_state_dict(load_pooling(self.choice, self.dimension, self.embedding, seed).state_dict())
         return True
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take up weights from a folder."""
+        """Load weights that were read from a folder."""
         self.load_state_dict(state)
         self.fresh = False
 

@@ -43,7 +43,7 @@ def write_all(
         page: HTML file to write.
         word_errors: WORD_ERRORS table; None where a recogniser cannot be compared with transcripts.
         versions: library -> versions that made the results, from `flow.provenance.join_versions`.
-        features: shards of the features that the study wants for themselves.
+        features: shards of the features of `features.also`.
 
     Raises:
         DataError: a table of the results is missing or of another schema.

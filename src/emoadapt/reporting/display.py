@@ -346,8 +346,8 @@ def _present_plain(tidy: pl.DataFrame) -> list[Row]:
     ]
 
 
-STATUS_WORDS = {"noted": "kept, but look"}
-"""How a status is printed that does not say by itself what became of the clip."""
+STATUS_WORDS = {"noted": "used, with a note"}
+"""Status -> words for it, where the status itself does not say what became of the clip."""
 
 
 def _present_quarantine(tidy: pl.DataFrame) -> list[Row]:

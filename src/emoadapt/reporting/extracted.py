@@ -1,4 +1,4 @@
-"""Table of the features that a study extracts for themselves."""
+"""Table of the features of `features.also`."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import itertools
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from emoadapt.config import Study
 from emoadapt.config.places import Places
@@ -36,6 +34,7 @@ from emoadapt.reporting.pages import Page, encode_pages, page_id
 from emoadapt.reporting.style import is_one_tailed, model_of, name_model, name_test, spread, subset_name
 from emoadapt.reporting.summary import summarise_results
 from emoadapt.reporting.tables import OPTIONAL, read_tidy, table_names
+from emoadapt.reporting.templates import hash_script, join_files, load_template
 from emoadapt.reporting.weights import describe_models, describe_weights
 from emoadapt.storage.texts import describe_claim, write_claimed
 from emoadapt.study.nodes import DEFAULT, Model
@@ -97,7 +96,7 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     "cross-corpus": ("Cross-corpus", ("cross_corpus",), (), "Tested on corpora that the models were never trained on."),
     "extracted": (
         "What was extracted", ("extracted",), (),
-        "Features that the study wants for themselves. A shard is a Parquet file with a row for each clip; a row that is not ok has no values "
+        "Features of `features.also`. A shard is a Parquet file with a row for each clip; a row that is not ok has no values "
         "and states the reason.",
     ),
     "stage-1": (
@@ -122,8 +121,8 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     ),
     "quarantine": (
         "What was set aside", ("quarantine", "quarantine_rows"), ("quarantine",),
-        "Clips for which a feature could not be computed, and why. A missing target is masked, never made up. Clips that were "
-        "“kept, but look” are in use like any other; what is said of them may matter to a reader.",
+        "Clips for which a feature could not be computed, and why. A missing target is masked, never made up. Clips with the status "
+        "“used, with a note” are used like any other; the note may matter to a reader.",
     ),
 }  # fmt: skip
 
@@ -195,8 +194,8 @@ def write_report(
     making = provenance.get("making", {})
     hide = Places(study).hide
     folder = Path(__file__).parent
-    script = (folder / "report.js").read_text(encoding="utf-8")
-    text = _load_template(folder).render(
+    script = join_files(folder / "report.js")
+    text = load_template(folder / "report.html.j2").render(
         study=study,
         title=study.report.title or study.study,
         notices=hide(
@@ -226,39 +225,27 @@ def write_report(
             name: _tidy_entry(hide(value)) for name, value in provenance.items() if value and name not in beside
         },
         confidence=f"{100 * study.report.confidence:g}",
-        style=(folder / "report.css").read_text(encoding="utf-8"),
+        style=join_files(folder / "report.css"),
         script=script,
         claim=describe_claim(),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_hash=hash_script(script),
     )
     write_claimed(out, text)
 
 
 def _count_contents(study: Study, runs: int) -> str:
-    """What there is of a study, counted, without what it lacks. A run has the folds of its partition together."""
+    """Numbers of corpora, tasks, runs and so on, without zeros. The folds of a partition are one run."""
     counts = {
         "corpora": len(study.corpora),
-        "features for themselves": len(study.features.also),
+        "extracted features": len(study.features.also),
         "tasks": len(study.tasks),
     }
     counts |= {"backbones": len(study.backbones), "adaptations": len(study.adaptations), "runs": runs}
-    one = {"corpora": "corpus", "features for themselves": "feature for itself"}
     return ", ".join(
-        f"{count:,} {one.get(name, name.removesuffix('s')) if count == 1 else name}"
+        f"{count:,} {'corpus' if name == 'corpora' else name.removesuffix('s')}" if count == 1 else f"{count:,} {name}"
         for name, count in counts.items()
         if count
     )
-
-
-def _load_template(folder: Path) -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
 
 
 def _collect_notices(study: Study, tables: Path) -> list[str]:

@@ -30,7 +30,7 @@ class ReportInputs:
         run_curves: CURVES tables of the fine-tuning runs on the largest training set of each task.
         audits: each of `AUDIT_TABLES`, and `leaks` -> tables of that kind, one of each task.
         word_errors: WORD_ERRORS table; None where a recogniser cannot be compared with transcripts.
-        features: shards `<feature>/<corpus>/<shard>.parquet` of the features that are wanted for themselves.
+        features: shards `<feature>/<corpus>/<shard>.parquet` of the features of `features.also`.
     """
 
     metrics: Sequence[Path]
@@ -56,7 +56,7 @@ def locate_inputs(
         study: the configuration.
         results: folder of results.
         word_errors: WORD_ERRORS table, if there is one.
-        features: shards of the features that are wanted for themselves.
+        features: shards of the features of `features.also`.
     """
     metrics, confusion, comparisons = (
         [results / "metrics" / f"{task}{kind}.parquet" for task in study.tasks]

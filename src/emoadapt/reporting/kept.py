@@ -31,8 +31,8 @@ class Kept:
     Args:
         folder: of the model.
         setting: task, model and training clips.
-        run: that it is.
-        dev: its score on the development part, or the one by which its settings were chosen; None without either.
+        run: run that trained it.
+        dev: score on its development part, or the one by which its settings were chosen; None without either.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class Best:
 
 
 def list_kept(study: Study, setting: Setting, splits: Sequence[Path], results: Path) -> list[Kept]:
-    """List the models of a setting that are on disk, as `keep_models` had it.
+    """List the fine-tuned models of a setting that are on disk.
 
     Args:
         study: the configuration.
@@ -146,7 +146,7 @@ def _name_score(study: Study, task: str) -> str:
 
 
 def _main_metric(study: Study, task: str) -> str:
-    """The score that a task is judged by; all of them are better when larger."""
+    """The main metric of a task; larger values are better."""
     metrics = list_main_metrics()
     chosen = metrics[0] if study.tasks[task].classes else metrics[1]
     assert not is_lower_better(chosen)
@@ -220,11 +220,11 @@ def link_best(best: Mapping[str, Best | None], results: Path) -> None:
 
 
 def announce_best(study: Study, results: Path) -> Iterator[str]:
-    """Link the best classifiers, and give the lines that end a run: for each task the command that predicts with it.
+    """Link the best classifiers, and yield the last lines of a run: for each task the command that predicts with the best one.
 
     Args:
         study: the configuration.
-        results: folder of results; where it lacks a part of the study, there are no lines.
+        results: folder of results; nothing is yielded if it lacks a part of the study.
     """
     try:
         best = find_best(study, find_splits(study, results), results)

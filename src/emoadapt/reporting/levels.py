@@ -1,4 +1,4 @@
-"""Chance levels beside scores: what needs no learning."""
+"""Chance levels beside scores: scores that need no learning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.config import Study
-from emoadapt.evaluation.chance import COLUMNS, SETTING, find_chance, find_constant, rate_chance
+from emoadapt.evaluation.chance import COLUMNS, RUN, SETTING, find_chance, find_constant, rate_chance
 from emoadapt.reporting.measures import list_main_metrics
 from emoadapt.storage.frames import read_frame
 
@@ -26,7 +26,8 @@ LONE = 0.95
 """Share of answers from which a run is said to give one answer."""
 
 _COLOUR = "#555555"
-_DOTS = (0, (1, 2))
+_LINE: dict[str, Any] = {"linewidth": 1.1, "linestyle": (0, (1, 2))}
+"""Dots of a chance level in every figure."""
 
 
 def find_levels(confusion: pl.DataFrame) -> pl.DataFrame:
@@ -76,15 +77,14 @@ def add_chance(tidy: pl.DataFrame, levels: pl.DataFrame, metric: str | None = No
 
 
 def count_lone_answers(classes: pl.DataFrame, confusion: pl.DataFrame) -> pl.DataFrame:
-    """Add `lone_runs`: runs in which (nearly) all answers are this class.
+    """Add `lone_runs`: number of runs in which (nearly) all answers are this class.
 
     Args:
         classes: rows of `average_runs`, one for each class.
         confusion: CONFUSION rows.
     """
-    run = [*SETTING, "partition", "resampling", "seed"]
-    answers = confusion.group_by([*run, "predicted"]).agg(pl.col("count").sum())
-    answers = answers.with_columns(share=pl.col("count") / pl.col("count").sum().over(run))
+    answers = confusion.group_by([*RUN, "predicted"]).agg(pl.col("count").sum())
+    answers = answers.with_columns(share=pl.col("count") / pl.col("count").sum().over(RUN))
     lone = (
         answers.filter(pl.col("share") >= LONE).group_by([*SETTING, "predicted"]).agg(lone_runs=pl.len().cast(pl.Int64))
     )
@@ -99,7 +99,25 @@ def draw_segment(axis: Axes, rows: Sequence[Mapping[str, Any]], left: float, rig
     levels = [row["chance"] for row in rows if row["chance"] is not None]
     if levels:
         level = sum(levels) / len(levels)
-        axis.plot([left, right], [level, level], color=colour, linewidth=1.1, linestyle=_DOTS, zorder=1)
+        axis.plot([left, right], [level, level], color=colour, zorder=1, **_LINE)
+
+
+def draw_class_levels(axis: Axes, frame: pl.DataFrame, classes: Sequence[str]) -> None:
+    """Draw the chance level of each class as a dotted line in its row, with an entry in the legend; nothing where none is known.
+
+    Args:
+        axis: to draw in; class i is around y = i.
+        frame: rows with the columns `label` and `chance`.
+        classes: classes from top to bottom.
+    """
+    if "chance" not in frame.columns:
+        return
+    levels = frame.group_by("label", maintain_order=True).agg(pl.col("chance").mean()).drop_nulls()
+    for label, level in levels.iter_rows():
+        place = classes.index(label)
+        axis.plot([level] * 2, [place - 0.42, place + 0.42], color=_COLOUR, zorder=1, **_LINE)
+    if levels.height:
+        axis.plot([], [], color=_COLOUR, linestyle=_LINE["linestyle"], label="chance (uniform guess)")
 
 
 def draw_level(axis: Axes, frame: pl.DataFrame, *, vertical: bool = False) -> None:
@@ -114,7 +132,7 @@ def draw_level(axis: Axes, frame: pl.DataFrame, *, vertical: bool = False) -> No
     if not levels:
         return
     level = sum(levels) / len(levels)
-    (axis.axvline if vertical else axis.axhline)(level, color=_COLOUR, linewidth=1.1, linestyle=_DOTS, zorder=1)
+    (axis.axvline if vertical else axis.axhline)(level, color=_COLOUR, zorder=1, **_LINE)
     place = (level, 1.0) if vertical else (0.0, level)
     transform = axis.get_xaxis_transform() if vertical else axis.get_yaxis_transform()
     shift, align = ((3, -2), "top") if vertical else ((3, 2), "bottom")

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from emoadapt import __version__
+from emoadapt.errors import name_count
 
 _SECONDS = {"s": pl.Float64, "max_rss": pl.Float64, "cpu_time": pl.Float64}
 """Columns of Snakemake's benchmark files that are read: seconds by the clock, MiB of memory, seconds of all cores."""
@@ -68,7 +69,7 @@ def sum_times(results: Path) -> pl.DataFrame:
 def list_times(results: Path) -> dict[str, str]:
     """Rule -> its jobs, their time and memory, in words."""
     return {
-        row["rule"]: f"{row['jobs']:,} job{'s' if row['jobs'] != 1 else ''}, {print_time(row['seconds'])}, "
+        row["rule"]: f"{name_count(row['jobs'], 'job')}, {print_time(row['seconds'])}, "
         f"{print_time(row['cpu_seconds'])} of processor time, at most {row['memory'] or 0:,.0f} MB"
         for row in sum_times(results).iter_rows(named=True)
     }
@@ -104,7 +105,7 @@ def _name_machine() -> str:
     cores = len(os.sched_getaffinity(0))
     gpus = _run("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
     shown = ", ".join(f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus)) or "no GPU"
-    return f"{platform.system()}, {_name_processor()}, {cores} core{'s' if cores != 1 else ''}, {shown}"
+    return f"{platform.system()}, {_name_processor()}, {name_count(cores, 'core')}, {shown}"
 
 
 def _name_processor() -> str:

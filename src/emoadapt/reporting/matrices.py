@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from emoadapt.config import Study
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels
+from emoadapt.reporting.levels import draw_class_levels
 from emoadapt.reporting.panels import MODEL, split_backbones, split_models
 from emoadapt.reporting.style import (
     is_vector,
@@ -170,18 +171,7 @@ def _per_class_panels(study: Study, frame: pl.DataFrame) -> list[tuple[str, pl.D
 
 def _draw_class_dots(study: Study, axis: Axes, frame: pl.DataFrame, classes: list[str]) -> None:
     models = split_models(study, frame)
-    levels = (
-        dict(frame.group_by("label", maintain_order=True).agg(pl.col("chance").mean()).drop_nulls().iter_rows())
-        if "chance" in frame.columns
-        else {}
-    )
-    for label, level in levels.items():
-        place = classes.index(label)
-        axis.plot(
-            [level] * 2, [place - 0.42, place + 0.42], linestyle=(0, (1, 2)), color="#555555", linewidth=1.1, zorder=1
-        )
-    if levels:
-        axis.plot([], [], linestyle=(0, (1, 2)), color="#555555", label="chance (uniform guess)")
+    draw_class_levels(axis, frame, classes)
     step = 0.62 / max(len(models), 2)
     for index, (model, rows) in enumerate(models):
         mark = mark_of(study, model)

@@ -9,6 +9,7 @@ import polars as pl
 
 from emoadapt.config import Study, objective_features
 from emoadapt.config.features import list_upstream
+from emoadapt.errors import name_count
 from emoadapt.extraction.recipes import find_network
 from emoadapt.listing.affect import NOTE as DERIVED
 from emoadapt.listing.reading import describe_source
@@ -183,7 +184,7 @@ def list_lone_answers(per_class: pl.DataFrame) -> list[str]:
         for row in rows.iter_rows(named=True):
             name = f"{label_model(model_of(row), row['weights'])} ({subset_name(row['subset'])})"
             models.setdefault(name, []).append(
-                f"{row['label']} in {row['lone_runs']} of {row['n_runs']} run{'s' if row['n_runs'] != 1 else ''}"
+                f"{row['label']} in {row['lone_runs']} of {name_count(row['n_runs'], 'run')}"
             )
         named = [f"{name}: {listing(classes)}" for name, classes in models.items()]
         more = f"; and {len(named) - NAMED} more" if len(named) > NAMED else ""
@@ -203,7 +204,7 @@ def list_few_runs(results: pl.DataFrame) -> list[str]:
     few = results.group_by("task", maintain_order=True).agg(pl.min("n_runs")).filter(pl.col("n_runs") < FEW_RUNS)
     if few.is_empty():
         return []
-    named = [f"{task} ({runs} run{'s' if runs != 1 else ''})" for task, runs in few.iter_rows()]
+    named = [f"{task} ({name_count(runs, 'run')})" for task, runs in few.iter_rows()]
     return [
         f"Some models have FEWER THAN {FEW_RUNS} RUNS, on {listing(named)}: how much another seed would change is hardly known, and a "
         "p-value over two runs is worth little."

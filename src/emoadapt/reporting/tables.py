@@ -13,7 +13,7 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.config.places import Places, hide_places
-from emoadapt.errors import DataError
+from emoadapt.errors import DataError, name_count
 from emoadapt.reporting.audits import COUNTS, build_calibration, build_fairness, build_leaks
 from emoadapt.reporting.choices import COLUMNS, list_choice_notes, list_scale_notes
 from emoadapt.reporting.display import present_table, present_whole
@@ -268,7 +268,7 @@ def _say_pairs(study: Study, tidy: pl.DataFrame, comparisons: pl.DataFrame) -> l
         task, corpus, subset, *model = setting
         most = max(runs[tuple(setting)], runs.get((task, corpus, subset, *baseline), 0))
         if number < most:
-            text = f"{number} pair{'s' if number != 1 else ''} of {most} runs"
+            text = f"{name_count(number, 'pair')} of {most} runs"
             named = found.setdefault((task, corpus), {}).setdefault(text, [])
             named += [] if (model[2], subset) in named else [(model[2], subset)]
     return [

@@ -45,14 +45,14 @@ def adapt_to_target(job: TaskJob) -> None:
 
 
 def build_terms(settings: Any, run: Run, part: RunClips, clips: TaskClips, width: int) -> Sequence[FurtherTerm]:
-    """The losses without labels; one without a weight does not exist.
+    """Build the loss terms that need no labels, as `settings.objectives` lists them.
 
     Args:
-        settings: of `methods.domain`.
-        run: its seed decides the initial weights.
-        part: clips of the run.
-        clips: those of the task.
-        width: of the embedding.
+        settings: section of `methods.domain`.
+        run: run, whose seed decides the initial weights.
+        part: clips of the run; not used.
+        clips: clips of the task; not used.
+        width: width of the embedding.
     """
     losses: dict[str, Any] = {
         CONTRASTIVE: lambda weight: ContrastiveTerm(weight, width, run.seed, settings.temperature),
@@ -63,10 +63,10 @@ def build_terms(settings: Any, run: Run, part: RunClips, clips: TaskClips, width
 
 
 def load_alternating(run: Run, part: RunClips, signals: StreamSignals, settings: Any, annotate: Annotate) -> Any:
-    """Loader of two views of the clips of source and target in turn; see `training.terms.LoadTraining`.
+    """Load two views of each clip, of source and target in turn; see `training.terms.LoadTraining`.
 
     Raises:
-        TrainingError: the target is to be read, and has no usable clip without label.
+        TrainingError: the target has no usable clip to read without labels.
     """
     if settings.target and not part.unlabelled:
         raise TrainingError(
@@ -98,7 +98,7 @@ def load_alternating(run: Run, part: RunClips, signals: StreamSignals, settings:
 
 
 class _ViewTerm(FurtherTerm):
-    """A loss of two views of each clip; other batches, such as those of the dev part, do not have it."""
+    """A loss on two views of each clip; batches without views, such as those of the dev part, do not have it."""
 
     def measure(self, embedding: Tensor, outputs: Tensor, batch: Batch) -> Term:
         """See `FurtherTerm`."""
@@ -107,18 +107,18 @@ class _ViewTerm(FurtherTerm):
         return Term(self.compare(embedding, outputs, batch), outputs.new_tensor(len(outputs)))
 
     def compare(self, embedding: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
-        """The loss of 2 n views: the first ones of n clips, then the second ones."""
+        """The loss of 2 n rows: the first views of n clips, then their second views."""
         raise NotImplementedError
 
 
 class ContrastiveTerm(_ViewTerm):
-    """The two views of a clip against the other clips of the batch (Eq. 4 and 5).
+    """Contrastive loss: the two views of a clip against the other clips of the batch (Eq. 4 and 5).
 
     Args:
-        weight: in the total.
-        width: of the embedding.
-        seed: of the projector's initial weights.
-        temperature: of the softmax over cosines.
+        weight: weight in the total loss.
+        width: width of the embedding.
+        seed: seed of the projector's initial weights.
+        temperature: temperature of the softmax over cosine similarities.
     """
 
     def __init__(self, weight: float, width: int, seed: int, temperature: float) -> None:
@@ -157,13 +157,13 @@ class InformationTerm(_ViewTerm):
 
 
 class AugmentationTerm(_ViewTerm):
-    """Cross-entropy of the chain that made a view, by one linear layer (Eq. 7).
+    """Cross-entropy of a linear layer that predicts which chain made a view (Eq. 7).
 
     Args:
-        weight: in the total.
-        width: of the embedding.
+        weight: weight in the total loss.
+        width: width of the embedding.
         n_chains: number of chains.
-        seed: of the layer's initial weights.
+        seed: seed of the layer's initial weights.
     """
 
     def __init__(self, weight: float, width: int, n_chains: int, seed: int) -> None:

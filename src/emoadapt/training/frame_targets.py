@@ -1,4 +1,4 @@
-"""Target frames of Stage 1, at the times of a backbone's frames."""
+"""Targets of Stage 1 for each frame, aligned with the frames of a backbone."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from emoadapt.layers.trainable import TrainableBackbone
 
 @dataclass(frozen=True)
 class FrameTargets(Source):
-    """Frames of a feature, of which those are taken that begin nearest to the frames of a backbone.
+    """Frames of a feature; for each frame of a backbone, the one that begins nearest in time.
 
-    Frame i of both begins i of its own steps after the beginning of the clip. `step` is the backbone's.
+    Frame i of the feature, and of the backbone, begins i of its own steps after the beginning of the clip. `step` is that of the backbone, in s.
 
     Args:
-        normalise: utterance, frames (n_frames, dimension) -> normalised frames.
+        normalise: (utterance, frames (n_frames, dimension)) -> normalised frames.
     """
 
     normalise: Callable[[str, np.ndarray], np.ndarray] = lambda _, frames: frames
 
     def read(self, utterance_id: str) -> np.ndarray:
-        """(n_frames, dimension) float32, of a whole clip.
+        """Target frames of a whole clip, (n_frames, dimension) float32.
 
         Raises:
             DataError: the frames of two clips have different dimensions.
@@ -42,10 +42,10 @@ class FrameTargets(Source):
         return self.normalise(utterance_id, frames).astype(np.float32)
 
     def count_values(self) -> int:
-        """Values of a frame, of all clips.
+        """Number of values of a frame; 0 without clips.
 
         Raises:
-            DataError: not all have the same number.
+            DataError: the frames of two clips have different numbers of values.
         """
         sizes = {self.store.value(name, "dimension"): name for name in self.store.utterances}
         if len(sizes) > 1:
@@ -57,12 +57,12 @@ class FrameTargets(Source):
 
 
 def place_frames(n_frames: int, step: float, wanted: float) -> NDArray[np.int64]:
-    """Numbers of the frames that begin nearest to 0, `wanted`, 2 * `wanted`, ... s.
+    """Numbers of the frames that begin nearest to the times 0, `wanted`, 2 * `wanted`, ...
 
     Args:
-        n_frames: of a clip.
-        step: s from one to the next.
-        wanted: s between the times.
+        n_frames: number of frames of a clip.
+        step: time from one frame to the next, in s.
+        wanted: distance of the times, in s.
     """
     places = np.rint(np.arange(int(n_frames * step / wanted) + 2) * wanted / step).astype(np.int64)
     return places[places < n_frames]
@@ -76,18 +76,18 @@ def open_frame_targets(
     wanted: Collection[str],
     normalise: Callable[[str, np.ndarray], np.ndarray],
 ) -> FrameTargets:
-    """Pack the target frames of an objective.
+    """Pack the target frames of an objective for a backbone.
 
     Args:
-        objective: its name.
-        shards: corpus -> shards of its feature.
-        backbone: whose frames they are for.
+        objective: name of the objective.
+        shards: corpus -> shards of the objective's feature.
+        backbone: backbone that learns to predict them.
         scratch: folder for the packed frames.
-        wanted: utterances of these corpora.
+        wanted: utterances to pack.
         normalise: see `FrameTargets`.
 
     Raises:
-        ModelError: the backbone's frames have no times, or several have one.
+        ModelError: the frames of the backbone have no fixed step in time, or several stand for the same time.
     """
     step = backbone.find_step("")
     if step is None or getattr(getattr(backbone, "parts", None), "rows", 1) != 1:

@@ -42,6 +42,7 @@ CONDITIONAL_LIBRARIES = ("sklearn",)
 Vectors = dict[str, np.ndarray]
 """Utterance -> (n_layers, width) float32."""
 Stack = Callable[[], Sequence[np.ndarray]]
+"""Gives the layers of the clips to fit to and of the clips to predict, (n_clips, n_layers, width) each."""
 
 DEV_SCORE = "macro_f1"
 """Name of the dev score of a machine, which learns classes only, in the table of curves."""
@@ -152,7 +153,7 @@ class FrozenTraining:
             candidate: what to fit.
             division: clips to fit to, and to predict.
             vectors: normalised layers of the clips of the division.
-            stack: gives those to fit to and those to predict, (n, n_layers, width), copied when it is first called.
+            stack: gives those to fit to and those to predict as arrays; they are copied at the first call.
         """
         # Contiguous: matrix products round otherwise, and a layer would not be the same in a list as alone.
         place = self.places[candidate.layer]
@@ -276,7 +277,7 @@ def read_frozen(job: TaskJob) -> Vectors:
 
 
 def _take_branch(layers: Vectors, branches: Sequence[str], wanted: str) -> Vectors:
-    """The part of each layer's width that is of a branch."""
+    """The part of each layer's width that belongs to a branch."""
     place, number = branches.index(wanted), len(branches)
     return {name: np.array_split(values, number, axis=1)[place] for name, values in layers.items()}
 

@@ -65,11 +65,11 @@ BuildTerms = Callable[[Run, "RunClips", "TaskClips", int], Sequence[FurtherTerm]
 
 
 LoadTraining = Callable[[Run, "RunClips", Any, Any, "Annotate"], Any]
-"""(run, its clips, signals, settings, annotations) -> loader of the training part."""
+"""(run, its clips, signals, settings, annotate) -> loader of the batches that the run trains on."""
 
 
 def load_labelled(run: Run, part: RunClips, signals: Signals, settings: Any, annotate: Annotate) -> Any:
-    """Load the labelled training clips, each once a pass."""
+    """Load the labelled training clips, each once in a pass."""
     return signals.load(part.train, annotate, settings, run.seed)
 
 

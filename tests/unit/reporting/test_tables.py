@@ -220,7 +220,7 @@ def test_quarantine_is_printed(inputs, capsys):
     print_quarantine(inputs.quarantine, rows=False)
     assert "no_face" in (short := capsys.readouterr().out)
     assert "films/3" not in short
-    assert "| films | audio | kept, but look | narrow_band | 1 |" in short
+    assert "| films | audio | used, with a note | narrow_band | 1 |" in short
     print_quarantine(inputs.quarantine, rows=True)
     assert "films/3" in (long := capsys.readouterr().out)
     assert SCRIPT not in long

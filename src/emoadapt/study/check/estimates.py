@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from emoadapt.study.graph import Graph
 
 _BYTES = 2 * SAMPLE_RATE
-"""Of a second of audio as it is kept: int16, mono."""
+"""Bytes of a second of audio as it is stored: int16, one channel."""
 
 
 def estimate_study(graph: Graph, listings: Listings) -> list[str]:
-    """Sentences on the size of a study, and on what of it is not known.
+    """Sentences on the size of a study: media, training, disk; each names what is unknown.
 
     Args:
         graph: the jobs of the study.
-        listings: its corpora; those that cannot be listed have no size.
+        listings: its corpora; the size of one that cannot be listed is unknown.
     """
     sizes = measure_corpora(graph.study, {}, {}, lambda name, _: listings.read_utterances(name))
     speeds = read_calibration()
@@ -91,7 +91,9 @@ def _describe_disk(graph: Graph, sizes: Mapping[str, CorpusSize]) -> str:
         held["models"] += count * (found := _measure_weights(graph, kind) or 0)
         unknown |= set() if found else {f"models of {kind}"}
     unknown |= {f"corpus {name}" for name, size in sizes.items() if size.seconds is None}
-    unknown |= {"kept outputs of frozen backbones"} if any(_is_kept(path) for path in graph.all_features()) else set()
+    unknown |= (
+        {"kept outputs of frozen backbones"} if any(_holds_kept(path) for path in graph.all_features()) else set()
+    )
     parts = ", ".join(f"{name} {_show_size(size)}" for name, size in held.items() if size >= 5e5)
     there = Path(RESULTS).is_dir()  # perhaps a link to another disk
     free = shutil.disk_usage(RESULTS if there else Path()).free
@@ -103,12 +105,13 @@ def _describe_disk(graph: Graph, sizes: Mapping[str, CorpusSize]) -> str:
     return f"{said}; {_show_size(free)} are free here{warning}"
 
 
-def _is_kept(path: str) -> bool:
+def _holds_kept(path: str) -> bool:
+    """Whether a shard holds outputs of a frozen backbone."""
     return Path(path).parts[2].split(".")[0] in KEPT
 
 
 def _measure_row(graph: Graph, feature: str) -> int | None:
-    """Bytes of the vectors of a clip; None where their number differs from clip to clip."""
+    """Bytes of a feature's row; None if they differ from clip to clip, or are unknown."""
     if feature not in list_plugins("features"):
         return None
     types = [field.type for field in describe_extraction(graph.study, feature).table]
@@ -135,7 +138,7 @@ def _count_models(graph: Graph) -> Iterator[tuple[str, int]]:
 
 
 def _measure_weights(graph: Graph, backbone: str) -> int | None:
-    """Bytes of a model of a backbone: of its weights on this machine, or 4 for each untrained parameter; None if unknown."""
+    """Bytes of the weights of a backbone on this machine; None if they are missing or the backbone is untrained."""
     config = graph.study.backbones[backbone]
     total = 0
     for weights, revision in config.list_weights():

@@ -1,7 +1,7 @@
-"""YAML lines that would mend a study, for each problem of a check (`emoadapt check --fix-hints`).
+"""YAML lines that fix each problem of a check (`emoadapt check --fix-hints`).
 
-They are taken from the problem's own sentence, and from what the study says now. Where the sentence leaves a choice, each way is
-a block of its own. Capitals stand for what only the user knows.
+They follow from the sentence of the problem and from the present values of the study. If there are several ways to fix a problem, each is a
+block of its own. Words in capitals are for the user to replace.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from emoadapt.errors import ConfigError, EmoadaptError
 SECTIONS = "corpora|features|backbones|adaptations|finetunings|tasks|report|tables"
 _PATH = rf"(?:{SECTIONS})(?:\.\w+)+"
 _WORDS = r"\{[^{}]*\}|\[[^\]]*\]|[A-Za-z_]+\b(?!\.)|\d+(?:\.\d+)?"
-"""What a sentence writes behind a key: a mapping, a list, a word or a number."""
+"""Pattern of the value behind a key in a sentence: a mapping, a list, a word or a number."""
 Line = tuple[str, Any, str]
 """Key path with dots, value, and a comment."""
 
 
 def explain_fixes(error: EmoadaptError, configfiles: Sequence[Path]) -> str:
-    """Write the lines that would mend the problems of an error.
+    """Write the lines that fix the problems of an error.
 
     Args:
         error: of a check, or of reading a configuration.
@@ -42,7 +42,7 @@ def explain_fixes(error: EmoadaptError, configfiles: Sequence[Path]) -> str:
 
 
 def write_hints(problems: Sequence[str], values: Mapping[str, Any]) -> str:
-    """Write the lines that would mend each problem.
+    """Write the lines that fix each problem.
 
     Args:
         problems: sentences of a check.
@@ -52,9 +52,9 @@ def write_hints(problems: Sequence[str], values: Mapping[str, Any]) -> str:
 
 
 def find_hints(problem: str, values: Mapping[str, Any]) -> list[Line]:
-    """Ways to mend a problem, the best first; empty where no key would."""
-    for pattern, mend in _RULES:
-        if (found := re.search(pattern, problem)) and (lines := list(mend(found, values))):
+    """Ways to fix a problem, the best first; empty if no key does."""
+    for pattern, fix in _RULES:
+        if (found := re.search(pattern, problem)) and (lines := list(fix(found, values))):
             return lines
     return []
 
@@ -65,7 +65,7 @@ def _write_hint(problem: str, values: Mapping[str, Any]) -> str:
     if command := re.search(r"`(emoadapt models fetch[^`]*)`", problem):
         return f"{head}\n# no key, but a command: {command[1]}"
     if not lines:
-        return f"{head}\n# no key of the study mends this"
+        return f"{head}\n# no key of the study fixes this"
     return "\n".join([head, "\n# or\n".join(_write_line(*line) for line in lines)])
 
 
@@ -83,7 +83,7 @@ def _write_value(value: Any) -> str:
 
 
 def _get(values: Mapping[str, Any], path: str) -> Any:
-    """What the study says at a key path; None if nothing."""
+    """Value of the study at a key path; None if there is none."""
     found: Any = values
     for key in path.split("."):
         if not isinstance(found, Mapping) or key not in found:
@@ -165,7 +165,7 @@ def _choose_layer(found: re.Match[str], values: Mapping[str, Any]) -> Iterator[L
 
 
 def _map_labels(found: re.Match[str], values: Mapping[str, Any]) -> Iterator[Line]:
-    """A class for each label that is none; only the user knows which."""
+    """`class_map` with an entry for each label that is no class; or leave these clips out."""
     labels = re.findall(r"(?:^|, )(.+?) [\d,]+(?=,|$| and \d)", found[1])
     path = found[2]
     yield path, {**(_get(values, path) or {}), **dict.fromkeys(labels, "CLASS")}, "a class of the task for each label"
@@ -173,13 +173,13 @@ def _map_labels(found: re.Match[str], values: Mapping[str, Any]) -> Iterator[Lin
 
 
 def _take_alternatives(found: re.Match[str], _: Mapping[str, Any]) -> Iterator[Line]:
-    """Every key with a value that the advice of a sentence writes."""
+    """Every key that the advice of a sentence gives a value."""
     for path, value in re.findall(rf"\b({_PATH}): ({_WORDS})", found[1]):
         yield path, yaml.safe_load(value), ""
 
 
 def _fill_keys(found: re.Match[str], values: Mapping[str, Any]) -> Iterator[Line]:
-    """Every key that a sentence names, its value left to the user."""
+    """Every key that a sentence names, without a value."""
     for path in dict.fromkeys(re.findall(rf"\b{_PATH}", found[0])):
         now = _get(values, path)
         if not isinstance(now, Mapping) or path.endswith((".columns", ".class_map", ".split")):
@@ -207,4 +207,4 @@ _RULES: Sequence[tuple[str, Callable[[re.Match[str], Mapping[str, Any]], Iterato
     (r"; ([^;]*(?:; [^;]*)?)$", _take_alternatives),
     (r".*", _fill_keys),
 )
-"""Pattern of a problem -> lines that mend it; the first that finds any counts."""
+"""Pattern of a problem -> function that writes the lines; the first that writes any is used."""

@@ -1,7 +1,7 @@
-"""What Snakemake checks whenever it starts: the same as `emoadapt check`, but for weights.
+"""Checks that run whenever Snakemake starts: those of `emoadapt check`, except weights.
 
-Snakemake starts often, and splitting a large corpus takes seconds: what passed is not looked at again until something that decides
-it changes.
+Snakemake starts often, and splitting a large corpus takes seconds. A check that passed is therefore repeated only when something that it
+depends on has changed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _find_unlisted(graph: Graph) -> Iterator[str]:
 
 
 def _find_changed_problems(graph: Graph) -> Iterator[str]:
-    """Problems of what has not passed as it is now."""
+    """Problems of tasks, adaptations and augmentations that have not passed in their present state."""
     study = graph.study
     listings = cache(lambda: _list_corpora(study))
     for name in study.tasks:
@@ -58,7 +58,7 @@ def _find_changed_problems(graph: Graph) -> Iterator[str]:
 
 
 def _repeat(name: str, state: str, find: Callable[[], list[str]]) -> list[str]:
-    """Problems of a check, unless it passed in this state; note that it passed."""
+    """Run a check unless it passed in this state before; remember that it passed."""
     path = PASSED / f"{name}.json"
     if read_cache(path) == state:
         return []

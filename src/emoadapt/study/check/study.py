@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from emoadapt.config.reading import BUILT_IN, DEMO, DEMO_MEANT
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import EmoadaptError, name_count
 from emoadapt.extraction.advice import advise_features
 from emoadapt.machine.devices import fit_threads, list_devices
 from emoadapt.study.check.adaptations import check_adaptation
@@ -80,7 +80,7 @@ def print_check(study: Study, configfiles: Sequence[Path] = ()) -> None:
     print(f"jobs: {shards} extraction shards, {len(graph.adapted_models())} adaptations, {runs} fine-tuning jobs")
     for estimate in estimate_study(graph, listings):
         print(f"estimate: {estimate}")
-    said = f", with {remarks.count} note{'s' * (remarks.count != 1)} above" if remarks.count else ""
+    said = f", with {name_count(remarks.count, 'note')} above" if remarks.count else ""
     print(f"ready{said}: no problems found. Start it with: {_name_command(study, configfiles)}")
 
 

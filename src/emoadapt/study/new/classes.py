@@ -11,8 +11,9 @@ from emoadapt.study.new.drafts import Draft
 from emoadapt.study.new.patterns import read_emotion
 
 FEWEST_CLIPS = 10
+"""Clips below which a class is left out."""
 FEWEST_SPEAKERS = 3
-"""Of a class: train, dev and test of a split by speaker each need one."""
+"""Speakers below which a class is left out: train, dev and test of a split by speaker each need one."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _explain_rare(clips: int, speakers: int, known: int) -> str:
 
 
 def list_confounded(draft: Draft, classes: Classes) -> list[str]:
-    """Sentences on classes of which one speaker has most clips: their emotion and this voice cannot be told apart."""
+    """Sentences on classes whose clips are mostly of one speaker: a model may learn the voice instead of the emotion."""
     clips: dict[str, Counter[str]] = defaultdict(Counter)
     for utterance, label in zip(draft.utterances, draft.labels, strict=True):
         name = classes.find(label.label)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from emoadapt.errors import ConfigError
 from emoadapt.listing.emotions import name_emotion
 from emoadapt.listing.names import SEXES, is_unknown
+from emoadapt.schema import ATTRIBUTES
 from emoadapt.study.new.divisions import PART_WORDS
-from emoadapt.study.new.drafts import ATTRIBUTES, FOLDERS, NONE, YES_OR_NO, Wishes
+from emoadapt.study.new.drafts import FOLDERS, NONE, YES_OR_NO, Wishes
 from emoadapt.study.new.tables import MediaTable
 
 NAMES = {
@@ -27,10 +28,10 @@ NAMES = {
     "valence": "valence val emoval",
     "dominance": "dominance dom emodom power",
 }
-"""Our column -> usual names for it, the surest first, without anything but letters and digits."""
-
+"""Column of emoadapt -> usual names for it, the surest first, reduced to letters and digits."""
 _KNOWN = frozenset(word for words in NAMES.values() for word in words.split())
 MOST_LABELS = 60
+"""Different words of a column above which they are no classes."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -39,8 +40,8 @@ class Columns:
     """Columns of a table.
 
     Args:
-        mapping: ours -> the table's.
-        why: ours -> why it was chosen.
+        mapping: column of emoadapt -> column of the table.
+        why: column of emoadapt -> reason for the choice.
         doubts: sentences on guesses.
     """
 

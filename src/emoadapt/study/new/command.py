@@ -10,7 +10,7 @@ from pathlib import Path
 
 from emoadapt.config import Study, read_study
 from emoadapt.config.reading import DEMO
-from emoadapt.errors import ConfigError, DataError, EmoadaptError
+from emoadapt.errors import ConfigError, DataError, EmoadaptError, name_count
 from emoadapt.machine.owner import refuse_other_study
 from emoadapt.study.check.study import print_check
 from emoadapt.study.new.classes import list_confounded
@@ -160,8 +160,8 @@ def _describe_cost(study: Study) -> Iterator[str]:
     runs = sum(row.runs or 0 for row in of["stage2"])
     media = f"{sum(hours):.2f} hours of media" if hours else "unknown length"
     yield (
-        f"cost: {media}; {_count(jobs['feature'], 'extraction job')}, {_count(jobs['stage1'], 'adaptation')}, "
-        f"{_count(runs, 'run')} in {_count(jobs['stage2'], 'training job')} (emoadapt plan --calibrate: hours)"
+        f"cost: {media}; {name_count(jobs['feature'], 'extraction job')}, {name_count(jobs['stage1'], 'adaptation')}, "
+        f"{name_count(runs, 'run')} in {name_count(jobs['stage2'], 'training job')} (emoadapt plan --calibrate: hours)"
     )
 
 
@@ -176,7 +176,3 @@ def _describe_next(proposal: Proposal) -> Iterator[str]:
         if task.division.table:
             yield f"wrote {task.division.split['file']}, the parts of task {task.name}"
     yield f"emoadapt check --configfile {shlex.quote(str(proposal.output))}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +29,11 @@ class Proposal:
     """All that a study is written from.
 
     Args:
-        name: of the study.
-        output: file that is written.
-        drafts: its corpora, each with the folder as it was given.
-        tasks: of the labelled ones.
-        machine: that it is to run on.
+        name: name of the study.
+        output: file to write.
+        drafts: its corpora, each with the folder as the person gave it.
+        tasks: tasks of the labelled corpora.
+        machine: this machine.
     """
 
     name: str
@@ -55,7 +56,7 @@ class Proposal:
 
     @property
     def doubts(self) -> list[str]:
-        """What a person must look at."""
+        """Sentences that a person must read before the study is run."""
         guesses = [f"{draft.name}: {doubt}" for draft, _ in self.drafts for doubt in draft.doubts]
         warnings = [f"{task.name}: {task.division.warning}" for task in self.tasks if task.division.warning]
         unused = [f"{task.name}: {said}" for task in self.tasks if (said := task.explain_parts())]
@@ -90,7 +91,7 @@ def _write_head(page: Page, proposal: Proposal, corpora: str) -> None:
     for name in dict.fromkeys([*find_variables(corpora), *find_variables(machine.models_text or "")]):
         page.code(f"export {name}=...")
     page.code(f"emoadapt check --configfile {shlex.quote(str(proposal.output))}")
-    elsewhere = "" if Path("Snakefile").exists() else "--snakefile /path/to/emoadapt/Snakefile "
+    elsewhere = "" if Path("Snakefile").exists() else '--snakefile "$(emoadapt workflow)" '
     gpu = "--resources gpu=1 " if machine.gpu else ""
     page.code(f"snakemake {elsewhere}--cores {machine.cores} {gpu}--configfile {shlex.quote(str(proposal.output))}")
     page.lines = [line.rstrip() for line in page.lines]
@@ -138,11 +139,8 @@ def _write_corpora(page: Page, proposal: Proposal) -> None:
 def _describe(draft: Draft) -> str:
     """Clips, speakers and labels of a corpus."""
     speakers = len(draft.speakers)
-    counts: dict[str, int] = {}
-    for label in draft.labels:
-        if label.label:
-            counts[label.label] = counts.get(label.label, 0) + 1
-    unlabelled = len(draft.labels) - sum(counts.values())
+    counts = Counter(label.label for label in draft.labels if label.label)
+    unlabelled = len(draft.labels) - counts.total()
     parts = [f"{len(draft.utterances):,} clips", f"{speakers} speakers" if speakers else "speakers unknown"]
     parts += [f"labels: {describe_counts(counts)}"] if counts else []
     parts += [f"{unlabelled:,} clips without a label" if counts else "no labels"] if unlabelled else []

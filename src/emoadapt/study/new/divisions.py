@@ -14,6 +14,7 @@ from emoadapt.study.new.drafts import Draft
 FEW_SPEAKERS = 12
 """Speakers up to which each is tested once."""
 GROUPS = (5, 6, 4, 3)
+"""Numbers of folds, the first one preferred."""
 SHARES = {"train": 0.70, "dev": 0.15, "test": 0.15}
 PART_WORDS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),

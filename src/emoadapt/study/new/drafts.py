@@ -1,4 +1,4 @@
-"""Corpora as they are proposed, and what a person wants of them."""
+"""Proposed corpora, and the wishes of the person that they are for."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance
 from emoadapt.listing.reading import read_labels, read_utterances
 from emoadapt.plugins import load_plugin
+from emoadapt.schema import ATTRIBUTES
 
 NONE = "none"
 """Wish for no labels or speakers."""
 FOLDERS = "folders"
 """Wish for labels, or speakers, from the names of the nearest folders."""
 YES_OR_NO = ("yes", "no")
-ATTRIBUTES = ("arousal", "valence", "dominance")
 
 Ask = Callable[[str, Sequence[str], str], str]
 """Question, allowed answers, default -> answer."""
@@ -36,9 +36,9 @@ class Wishes:
 
     Args:
         importer: of all folders.
-        label: a column, `folders` or `none`.
+        label: a column, `folders`, `none`, or a regular expression with a group `label`.
         speaker: a column, `folders`, `none`, or a regular expression with a group `speaker`.
-        ask: asks what is in doubt.
+        ask: asks the person about a guess.
     """
 
     importer: str | None = None
@@ -54,15 +54,17 @@ class Wishes:
 
 @dataclass
 class Draft:
-    """A corpus as it is proposed.
+    """A proposed corpus.
 
     Args:
-        folder: that was looked at.
-        section: its keys, with `root` as a path that is found from here.
-        why: key -> why it has this value.
-        found: sentences on how it was recognised.
-        doubts: sentences on what was guessed, or may be wrong.
-        name: in the study.
+        folder: folder that was searched.
+        section: section of the corpus in the study; `root` is relative to the working folder.
+        why: key -> reason for its value.
+        found: sentences on how the corpus was recognised.
+        doubts: sentences on guesses, which the person should check.
+        name: name of the corpus in the study.
+        utterances: its clips, once `read` has listed them.
+        labels: their labels, in the same order.
     """
 
     folder: Path

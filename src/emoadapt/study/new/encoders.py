@@ -48,7 +48,7 @@ def find_encoders(models_dir: Path) -> list[Encoder]:
     Args:
         models_dir: folder of weights; it need not exist.
     """
-    found = {(encoder.weights): encoder for encoder in (*_find_registered(models_dir), *_find_checkpoints(models_dir))}
+    found = {encoder.weights: encoder for encoder in (*_find_registered(models_dir), *_find_checkpoints(models_dir))}
     found |= {encoder.weights: encoder for encoder in _find_folders(models_dir)}
     return sorted(found.values(), key=lambda encoder: (encoder.size, encoder.weights))
 

@@ -16,7 +16,7 @@ from emoadapt.study.new.drafts import FOLDERS, Draft, Wishes, name_plainly
 from emoadapt.study.new.media_alone import draft_folder
 from emoadapt.study.new.pictures import choose_modalities
 from emoadapt.study.new.published import draft_published, find_matches
-from emoadapt.study.new.tables import MediaTable, find_table, locate_from
+from emoadapt.study.new.tables import SUFFIXES, MediaTable, find_table, locate_from
 
 COVERED = 0.9
 """Share of a folder's media from which a table is taken for that of the whole folder."""
@@ -118,7 +118,7 @@ def _find_parts(folder: Path, content: FolderContent, wishes: Wishes) -> list[Dr
 
 
 def _note_tables(content: FolderContent) -> list[str]:
-    tables = [path for path in content.others if path.lower().endswith((".csv", ".tsv", ".tab"))]
+    tables = [path for path in content.others if path.lower().endswith(SUFFIXES)]
     return [f"{show(tables)} names none of the media files, and is not read"] if tables else []
 
 

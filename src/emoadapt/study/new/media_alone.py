@@ -12,7 +12,7 @@ from emoadapt.study.new.pictures import choose_modalities
 
 
 def draft_folder(folder: Path, media: Sequence[str], wishes: Wishes) -> Draft:
-    """Propose a corpus of media alone, with labels and speakers from their names where these tell them.
+    """Propose a corpus of media alone; labels and speakers are read from the names of files and folders, if these state them.
 
     Raises:
         ConfigError: a wish cannot be fulfilled.

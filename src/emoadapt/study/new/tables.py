@@ -14,7 +14,9 @@ from emoadapt.errors import CorpusError, show
 from emoadapt.listing.delimited import Quoting, Reader, Table
 
 SUFFIXES = (".csv", ".tsv", ".tab")
+"""Suffixes of tables; all but the first are separated by tabs."""
 MOST_BYTES = 200_000_000
+"""Size above which a table is not read."""
 SAMPLED = 200
 """Cells of a column that are looked up to find how it names files."""
 ENOUGH = 0.5
@@ -26,15 +28,15 @@ class MediaTable:
     """A table that names media.
 
     Args:
-        path: of the table.
-        quoting: with which it can be read.
+        path: path of the table.
+        quoting: quoting with which it can be read.
         table: its content.
-        column: of the media.
-        prefix: folder, with its slash, that its cells are relative to; itself relative to the folder that was looked at.
-        extension: that its cells lack.
-        media: paths that its rows name, relative to the folder that was looked at.
+        column: column that names the media.
+        prefix: folder that the cells are relative to, with its slash; itself relative to the folder that was searched.
+        extension: extension that the cells lack.
+        media: media files that the rows name, relative to the folder that was searched.
         missing: cells that name no media file.
-        strays: files that have the names of missing ones, in other folders.
+        strays: media files in other folders that have the name of a missing one.
         others: other tables that name media which this one does not.
     """
 
@@ -77,12 +79,12 @@ def find_table(
     """Find the table that names most media of a folder.
 
     Args:
-        folder: that was looked at.
+        folder: folder to search.
         media: its media files, relative paths.
-        others: its other files.
+        others: its other files, relative paths.
 
     Returns:
-        The table, None where no table names media; and what is wrong with tables that cannot be read.
+        The table, or None if no table names media; an error for each table that cannot be read.
     """
     found, faults = [], []
     for path in _list_tables(folder, others):

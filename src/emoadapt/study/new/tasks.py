@@ -19,15 +19,15 @@ from emoadapt.study.new.drafts import Draft
 
 @dataclass
 class TaskDraft:
-    """A task as it is proposed.
+    """A proposed task.
 
     Args:
-        name: of the task.
+        name: name of the task.
         draft: its corpus.
-        classes: None for a task of attributes.
-        attributes: empty for a task of classes.
+        classes: its classes; None for a task of attributes.
+        attributes: its attributes; empty for a task of classes.
         division: its split.
-        refused: splits that were refused before, each with the reason.
+        refused: splits that did not pass the checks, each with the reason.
     """
 
     name: str
@@ -38,7 +38,7 @@ class TaskDraft:
     refused: list[str] = field(default_factory=list)
 
     def explain_parts(self) -> str:
-        """Why the corpus's own parts are not used; empty if they are, or if there are none."""
+        """Explain why the corpus's own parts are not used; empty if they are used, or if there are none."""
         parts = sorted({utterance.split for utterance in self.draft.utterances if utterance.split})
         if not parts or self.division.official:
             return ""
@@ -67,8 +67,7 @@ def propose_tasks(draft: Draft, table: Path, *, force: bool) -> list[TaskDraft]:
         force: whether that file may be replaced.
 
     Raises:
-        CorpusError: no split is possible.
-        ConfigError: the file is there.
+        CorpusError: no split is possible, or the file of parts exists already.
     """
     asked = []
     if len({label.label for label in draft.labels if label.label}) > 1:
@@ -87,6 +86,11 @@ def propose_tasks(draft: Draft, table: Path, *, force: bool) -> list[TaskDraft]:
 def _settle(
     draft: Draft, name: str, classes: Classes | None, attributes: Sequence[str], table: Path, force: bool
 ) -> TaskDraft:
+    """Take the first split that passes the checks; without one, drop the rarest class and try again.
+
+    Raises:
+        CorpusError: no split passes with two classes.
+    """
     refused: list[str] = []
     while True:
         for division in list_divisions(draft, list(_list_used(draft, classes, attributes)), table.as_posix()):
@@ -114,7 +118,7 @@ def _list_used(draft: Draft, classes: Classes | None, attributes: Sequence[str])
 
 
 def _try(task: TaskDraft, table: Path, force: bool) -> list[str]:
-    """What `emoadapt check` would say against a task."""
+    """Problems that `emoadapt check` would find in a task."""
     if task.division.table:
         write_parts(table, task.division, force=force)
     corpora = {task.draft.name: task.draft.section}

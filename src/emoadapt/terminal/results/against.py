@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from emoadapt.errors import DataError
+from emoadapt.errors import DataError, name_count
 from emoadapt.evaluation.comparisons import Sampled, Scoring, compare_outcomes
 from emoadapt.evaluation.outcomes import Outcome, ScoredRun
 from emoadapt.evaluation.questions import RUN_OF_MODEL, Question, pose_question
@@ -257,9 +257,9 @@ def _pair(here: _Side, there: _Side, seed: int) -> Evidence:
         return Evidence(f"means alone: runs of the same partition were tested on other clips; {tested}")
     n_pairs = sum(both > 0 for both, _ in parts)
     tested += (
-        f", {_count(n_pairs, 'run')}"
+        f", {name_count(n_pairs, 'run')}"
         if own.runs == other.runs and n_pairs == len(pairs)
-        else f", {_count(n_pairs, 'run')} of {len(own.runs)} and {len(other.runs)}"
+        else f", {name_count(n_pairs, 'run')} of {len(own.runs)} and {len(other.runs)}"
     )
     if any(both < of for both, of in parts):
         share = sum(both for both, _ in parts) / sum(of for _, of in parts)
@@ -277,10 +277,6 @@ def _list_pairs(own: Outcome, other: Outcome) -> list[tuple[int, int]]:
 def _share(own: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int]:
     """Clips that both of two runs were tested on, and clips that at least one of them was."""
     return int((own & other).sum()), int((own | other).sum())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _count_relabelled(here: _Side, there: _Side) -> int:

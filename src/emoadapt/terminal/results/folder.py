@@ -34,7 +34,7 @@ PURPOSES = {
     "stage1_data": "clips of Stage 1, and test clips among them",
     "objectives": "how well Stage 1 learned each objective",
     "leaks": "speakers, recordings and sentences of the test set that were met before",
-    "extracted": "clips and seconds of the features that a study extracts for themselves",
+    "extracted": "clips and seconds of the features of `features.also`",
     "word_errors": "word error rates of the recogniser",
     "quarantine": "clips set aside or noted, counted",
     "quarantine_rows": "every clip set aside or noted",

@@ -1,4 +1,4 @@
-"""`emoadapt check --fix-hints` writes YAML that mends the study, and the verdict says what to do first."""
+"""`emoadapt check --fix-hints` writes YAML that fixes the study, and the verdict says what to do first."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ FIXED_BY_THE_FIRST = [
     "a subset is larger than the training set",
     "a task names a corpus that is not there",
 ]
-"""Mistakes whose first hint mends the study without a word of the user's."""
+"""Mistakes whose first hint fixes the study without a word of the user's."""
 
 
 @pytest.mark.parametrize("mistake", FIXED_BY_THE_FIRST)
-def test_the_first_hint_mends_the_study(mistake: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_hint_fixes_the_study(mistake: str, capsys: pytest.CaptureFixture[str]) -> None:
     values, prepare, _ = MISTAKES[mistake]
     write_study(values)
     if prepare:
@@ -97,7 +97,7 @@ def test_missing_weights_ask_for_a_command() -> None:
     write_study(study(backbones={"h": {"architecture": "hubert", "weights": "not/here"}}))
     error = find_error()
     assert "# no key, but a command: emoadapt models fetch not/here" in explain_fixes(error, [Path("study.yaml")])
-    assert write_hints(["the moon is not full"], {}).endswith("# no key of the study mends this")
+    assert write_hints(["the moon is not full"], {}).endswith("# no key of the study fixes this")
 
 
 def test_hints_come_with_the_option(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

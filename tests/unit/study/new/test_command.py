@@ -406,7 +406,7 @@ def test_a_gpu_gets_a_finetuning_of_a_pretrained_encoder_alone(fill, write, monk
     fill("rec", RAVDESS)
     study, text, _ = write("rec")
     assert study.device == "auto" and "finetune" not in study.finetunings, "nothing is gained by tuning a random model"
-    assert "Snakefile --cores" in text and "--resources gpu=1 --configfile mine.yaml" in text
+    assert '$(emoadapt workflow)" --cores' in text and "--resources gpu=1 --configfile mine.yaml" in text
 
 
 def test_a_pretrained_encoder_and_a_gpu_are_used_together(fill, write, monkeypatch, tmp_path):
