@@ -35,11 +35,8 @@ class FrameTargets(Source):
             DataError: the frames of two clips have different dimensions.
         """
         frames = super().read(utterance_id)
-        if len(places := place_frames(len(frames), self.store.value(utterance_id, STEP), self.step or 0.0)) < len(
-            frames
-        ):
-            frames = frames[places]
-        return self.normalise(utterance_id, frames).astype(np.float32)
+        places = place_frames(len(frames), self.store.value(utterance_id, STEP), self.step or 0.0)
+        return self.normalise(utterance_id, frames[places]).astype(np.float32)
 
     def count_values(self) -> int:
         """Values of a frame, of all clips.
