@@ -94,4 +94,5 @@ def open_frame_targets(
         )
     stream = Stream(*describe_target(objective), layout="frames")
     paths = [path for found in shards.values() for path in found]
-    return FrameTargets(ClipStore.build(paths, list_columns(stream), scratch, wanted), stream, step, normalise)
+    store = ClipStore.build(paths, list_columns(stream), scratch, wanted)
+    return FrameTargets(store, stream, step, normalise=normalise)
