@@ -84,6 +84,11 @@ class Config(Shape, Backbone):
             raise ValueError(str(error)) from None
 
     @property
+    def standardised(self) -> bool:
+        """As `normalise` says."""
+        return self.normalise
+
+    @property
     def provenance(self) -> Literal["untrained"]:
         """Random weights."""
         return "untrained"

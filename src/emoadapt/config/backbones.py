@@ -64,6 +64,11 @@ class Backbone(Section):
         return ()
 
     @property
+    def standardised(self) -> bool:
+        """Whether its input is z-scored with statistics of training clips, which the backbone has only once it is trained."""
+        return False
+
+    @property
     def provenance(self) -> Literal["pretrained", "untrained", "descriptors"]:
         """Where its parameters come from."""
         return "descriptors"

@@ -137,7 +137,13 @@ class Study(Section):
             for root in repeated_values(roots)
         ]
         if not problems:
-            problems = [*self._find_idle(), *self._find_blind(), *self._find_unfit(), *find_unpaired(self)]
+            problems = [
+                *self._find_idle(),
+                *self._find_blind(),
+                *self._find_unfit(),
+                *self._find_unscaled(),
+                *find_unpaired(self),
+            ]
         if not problems:
             problems = find_upstream_problems(self)
         if problems:
@@ -373,6 +379,18 @@ class Study(Section):
                 if (problem := config.find_problem(self.backbones[backbone], self.tasks[task]))
             )
         )
+
+    def _find_unscaled(self) -> list[str]:
+        """Fine-tunings that read the layers of an original whose input nobody has scaled."""
+        models = dict.fromkeys(setting.model for setting in self.list_settings())
+        return [
+            f"finetunings.{model.finetuning}: backbone {model.backbone} z-scores its input with statistics of the clips that it is trained on, "
+            f"which the frozen original has none of; name adaptations in finetunings.{model.finetuning}.starts, or other backbones"
+            for model in models
+            if self.backbones[model.backbone].standardised
+            and self.finetunings[model.finetuning].reads_layers
+            and model.start == ORIGINAL
+        ]
 
     def _find_blind(self) -> list[str]:
         """Backbones that read what is computed from pictures, on tasks with a corpus that has none."""

@@ -197,11 +197,13 @@ class Source:
         store: holds it.
         stream: its column and layout.
         step: seconds from frame to frame, where the table has no column of it.
+        rows: frames of one time, one after the other, which a crop keeps together.
     """
 
     store: ClipStore
     stream: Stream
     step: float | None = None
+    rows: int = 1
 
     def read(self, utterance_id: str) -> np.ndarray:
         """Values of a clip, as they are stored."""
@@ -311,16 +313,12 @@ class SignalDataset(ClipDataset):
                 continue
             whole, step = source.read(utterance_id), source.find_step(utterance_id)
             if role == first:
-                part = self._choose_crop(utterance_id, epoch, len(whole), step)
+                part = self._choose_crop(utterance_id, epoch, len(whole), step, source.rows)
                 if step is not None and part.stop is not None:
                     begin, end = part.start * step, part.stop * step
             else:
-                timed = step is not None and end < float("inf")
-                part = (
-                    slice(round(begin / step), max(round(begin / step) + 1, round(end / step)))
-                    if timed
-                    else slice(None)
-                )
+                cropped = end < float("inf")
+                part = _place_crop(begin, end, step, source.rows) if step is not None and cropped else slice(None)
             streams[role] = to_tensor(whole[part], source.stream)
             if self.augment is not None and source.stream.layout == "samples":
                 streams[role] = self._change(streams[role], self.augment, key)
@@ -337,16 +335,16 @@ class SignalDataset(ClipDataset):
             self._stand_ins[role] = self.sources[role].stand_in()
         return self._stand_ins[role]
 
-    def _choose_crop(self, utterance_id: str, epoch: int, length: int, step: float | None) -> slice:
+    def _choose_crop(self, utterance_id: str, epoch: int, length: int, step: float | None, rows: int) -> slice:
         longest = self._count_longest(step)
         if longest is None or length <= longest:
             return slice(None)
         start = 0
         if self.crop == "centre":
-            start = (length - longest) // 2
+            start = (length - longest) // 2 // rows * rows
         elif self.crop == "random" and self.seed is not None:
             random = np.random.default_rng([self.seed, epoch, zlib.crc32(utterance_id.encode())])
-            start = int(random.integers(length - longest + 1))
+            start = int(random.integers((length - longest) // rows + 1)) * rows
         return slice(start, start + longest)
 
     def _count_longest(self, step: float | None) -> int | None:
@@ -356,6 +354,12 @@ class SignalDataset(ClipDataset):
         if self.count is not None:
             return self.count(self.longest)
         return None if step is None else max(1, round(self.longest / step))
+
+
+def _place_crop(begin: float, end: float, step: float, rows: int) -> slice:
+    """Frames from `begin` to `end` s, those of at least one time; `step` s from frame to frame, of which so many are of one time."""
+    first = round(begin / (step * rows))
+    return slice(first * rows, max(first + 1, round(end / (step * rows))) * rows)
 
 
 class VectorDataset(ClipDataset):

@@ -108,6 +108,11 @@ class FusionBackbone(Embedder):
         name, _, own = role.partition(".")
         return self.parts[self.names.index(name)].find_step(own)
 
+    def count_rows(self, role: str) -> int:
+        """Of the part whose role it is."""
+        name, _, own = role.partition(".")
+        return self.parts[self.names.index(name)].count_rows(own)
+
     def compile_layers(self) -> None:
         """Compile the layers of all parts."""
         for part in self.parts:

@@ -218,6 +218,10 @@ class SpeechBackbone(TransformerBackbone):
         """Seconds from frame to frame; see `Embedder`."""
         return 10 / (self.parts.count_frames(20 * SAMPLE_RATE) - self.parts.count_frames(10 * SAMPLE_RATE))
 
+    def count_rows(self, role: str) -> int:
+        """See `Embedder`; AST has a patch for each band."""
+        return self.parts.rows
+
     def set_cnn_trainable(self, trainable: bool) -> None:
         """Freeze or release the front end; a frozen one runs without recording gradients, and one without weights stays frozen."""
         for module in self.parts.front_end:

@@ -85,6 +85,10 @@ class Embedder(nn.Module, ABC):
         """Seconds from frame to frame of the kept output in a role's place; None where they have no time."""
         return None
 
+    def count_rows(self, role: str) -> int:
+        """Frames of one time, one after the other, in the kept output in a role's place."""
+        return 1
+
     def fit_input(self, mean: NDArray[np.float64], std: NDArray[np.float64]) -> None:
         """Take up the statistics, (dimension,), that input frames are z-scored with; only of one that is `standardised`."""
         raise TypeError(f"{type(self).__name__} does not standardise its input")

@@ -172,14 +172,26 @@ def _divide_target(clips: pl.DataFrame, target: Target, partition: int) -> pl.Da
     shares, names = (target.share, 1 - target.share), (UNLABELLED, "test")
     if target.unit == "utterances":
         parts = _draw_utterances(clips["utterance_id"], shares, names, target.seed, partition)
+        _refuse_empty_part(target, len(clips), set(parts.values()))
         return clips.with_columns(split=pl.col("utterance_id").replace_strict(parts, return_dtype=pl.String))
-    _refuse_unknown_speakers(clips, "speakers")
     counts = {speaker: int(n) for speaker, n in clips.group_by("speaker").len().sort("speaker").iter_rows()}
-    corpus = str(clips["corpus"][0])
-    _refuse_few_speakers(corpus, counts, "target.unit: speakers", len(names))
-    groups = _draw_groups(corpus, counts, shares, target.seed, partition, ordered=True)
+    if None in counts or len(counts) < len(names):
+        raise CorpusError(
+            f"corpus {target.corpus}: target.unit: speakers needs the speaker of each labelled clip, and at least two speakers; of "
+            f"{len(clips)} clips {counts.pop(None, 0)} have none, and there {'is' if len(counts) == 1 else 'are'} {len(counts)}; set "
+            "target.unit: utterances, or give the corpus speakers (a column, a speaker_pattern)"
+        )
+    groups = _draw_groups(target.corpus, counts, shares, target.seed, partition, ordered=True)
     parts = {speaker: part for part, speakers in zip(names, groups, strict=True) for speaker in speakers}
     return clips.with_columns(split=pl.col("speaker").replace_strict(parts, return_dtype=pl.String))
+
+
+def _refuse_empty_part(target: Target, n_clips: int, parts: Collection[str]) -> None:
+    if lacking := [f"{part} part" for part in (UNLABELLED, "test") if part not in parts]:
+        raise CorpusError(
+            f"corpus {target.corpus}: share {target.share:g} of the {n_clips} clips of the target leaves its {lacking[0]} empty; choose another "
+            "target.share, or another target"
+        )
 
 
 def _draw_utterances(

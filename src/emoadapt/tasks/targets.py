@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from emoadapt.study.nodes import Model
 from emoadapt.tasks.divisions import UNLABELLED
 
 if TYPE_CHECKING:
@@ -13,9 +14,15 @@ if TYPE_CHECKING:
 
 
 def list_readers(study: Study, task: str) -> list[str]:
-    """Fine-tunings that are trained on a task, and read its target."""
+    """Fine-tunings that are trained on a task and read its target, or need a model that reads it."""
     names = dict.fromkeys(model.finetuning for model in study.list_models(task))
-    return [name for name in names if study.tasks[task].target and getattr(study.finetunings[name], "target", False)]
+    return [name for name in names if study.tasks[task].target and _reads_target(study, name)]
+
+
+def _reads_target(study: Study, finetuning: str) -> bool:
+    settings = study.finetunings[finetuning]
+    behind = (Model.parse(model).finetuning for model in settings.upstream)
+    return getattr(settings, "target", False) or any(_reads_target(study, name) for name in behind)
 
 
 def describe_target(task: Task, splits: pl.DataFrame) -> str | None:

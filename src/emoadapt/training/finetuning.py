@@ -157,7 +157,7 @@ class _Finetuning:
         self.device = job.study.device if job.config.adaptable else "cpu"
         self.keeps_embeddings = job.study.keeps_embeddings(job.setting.model)
         self.start_state = {name: value.clone() for name, value in backbone.state_dict().items()}
-        self.start_points: dict[tuple[int, int, int], dict[str, np.ndarray]] = {}
+        self.start_points: dict[tuple[int, int, int, int], dict[str, np.ndarray]] = {}
         self.start_seed = 0
         self.notice = Notice()
 
@@ -209,10 +209,14 @@ class _Finetuning:
 
     def _embed_start(self, learner: TestedLearner, trainer: Trainer, run: Run, test: Sequence[str]) -> None:
         """Embed the test clips of a fold with the starting point, once for all runs that begin alike."""
-        place = (run.partition, run.fold, self.start_seed)
+        place = self._place_start(run)
         if self.keeps_embeddings and place not in self.start_points:
             trainer.test(learner, self._load(test))
             self.start_points[place] = {name: embedding for name, (embedding, _) in learner.take_tested().items()}
+
+    def _place_start(self, run: Run) -> tuple[int, int, int, int]:
+        """What the starting point depends on; one that standardises its input knows the training clips."""
+        return run.partition, run.fold, run.resampling if self.backbone.standardised else 0, self.start_seed
 
     def _note_training_clips(
         self, run: Run, part: RunClips, learner: TestedLearner, trainer: Trainer, terms: Sequence[FurtherTerm]
@@ -235,7 +239,7 @@ class _Finetuning:
         tuned, outputs = (np.stack(arrays) for arrays in zip(*(tested[name] for name in names), strict=True))
         self.tables.add_predictions(run, part.test, outputs)
         if self.keeps_embeddings:
-            start = self.start_points[run.partition, run.fold, self.start_seed]
+            start = self.start_points[self._place_start(run)]
             self.tables.add_embeddings(run, part.test, tuned, np.stack([start[name] for name in names]))
         self.tables.add_curve(run, curve)
         return outputs

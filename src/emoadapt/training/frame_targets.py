@@ -35,11 +35,8 @@ class FrameTargets(Source):
             DataError: the frames of two clips have different dimensions.
         """
         frames = super().read(utterance_id)
-        if len(places := place_frames(len(frames), self.store.value(utterance_id, STEP), self.step or 0.0)) < len(
-            frames
-        ):
-            frames = frames[places]
-        return self.normalise(utterance_id, frames).astype(np.float32)
+        places = place_frames(len(frames), self.store.value(utterance_id, STEP), self.step or 0.0)
+        return self.normalise(utterance_id, frames[places]).astype(np.float32)
 
     def count_values(self) -> int:
         """Number of values of a frame; 0 without clips.
@@ -97,4 +94,5 @@ def open_frame_targets(
         )
     stream = Stream(*describe_target(objective), layout="frames")
     paths = [path for found in shards.values() for path in found]
-    return FrameTargets(ClipStore.build(paths, list_columns(stream), scratch, wanted), stream, step, normalise)
+    store = ClipStore.build(paths, list_columns(stream), scratch, wanted)
+    return FrameTargets(store, stream, step, normalise=normalise)

@@ -155,16 +155,20 @@ def open_sources(
     """
     sources = {}
     for role, stream in config.streams.items():
-        feature, step = stream.feature, None
+        feature, step, rows = stream.feature, None, 1
         if kept.get(role) in shards:
             feature = kept[role]
-            stream, step = KEPT[feature.partition(".")[0]], backbone.find_step(role)
+            stream, step, rows = (
+                KEPT[feature.partition(".")[0]],
+                backbone.find_step(role),
+                backbone.count_rows(role),
+            )
             role = replace_role(role, stream.feature)
         if stream == AUDIO and packed is not None:
             sources[role] = Source(packed, stream)
             continue
         paths = [path for found in shards[feature].values() for path in found]
-        sources[role] = Source(ClipStore.build(paths, list_columns(stream), scratch, wanted), stream, step)
+        sources[role] = Source(ClipStore.build(paths, list_columns(stream), scratch, wanted), stream, step, rows)
     return sources
 
 

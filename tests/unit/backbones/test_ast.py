@@ -13,14 +13,21 @@ from torch import Tensor, nn
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification, ASTModel
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
+from emoadapt import schema
 from emoadapt.backbones.ast import Config, load_stand_in, log_mel, make_filters
 from emoadapt.backbones.base import load_backbone, load_folder
+from emoadapt.config.training import Optimisation
+from emoadapt.data.clips import ClipStore, Source
+from emoadapt.data.streams import AUDIO, FRONTEND, list_columns
 from emoadapt.errors import ModelError
+from emoadapt.extraction.outputs import EXTRACTORS
 from emoadapt.inference import onnx_export
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.layers.heads import build_head
 from emoadapt.layers.speech import SpeechBackbone
+from emoadapt.storage.tables import write_table
+from emoadapt.training.signals import open_clips
 
 SMALL = {"hidden_size": 16, "layers": 2, "heads": 2, "intermediate_size": 24, "dropout": 0.0}
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -249,3 +256,40 @@ def test_classifier_comes_back_and_its_file_gives_the_same(head: str, layers: st
     assert max(found.difference for found in export_onnx(again, file)) < onnx_export.TOLERANCE
     metadata = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
     assert (metadata["min_samples"], metadata["max_samples"]) == ("2800", str(backbone.parts.longest))
+
+
+@pytest.mark.parametrize("place", ["first", "second"])
+@pytest.mark.parametrize("crop", ["beginning", "centre", "random"])
+def test_crops_of_the_kept_front_end_begin_with_the_lowest_band(crop: str, place: str, tmp_path: Path) -> None:
+    """Twelve patches of a step stay together: a crop is what the front end makes of the audio from that step on."""
+    backbone = make()
+    (clip,) = make_clips(48_000)
+    samples = (clip * 8192).numpy().astype("<i2")
+    row = {"utterance_id": "c/a", "key": "k", "status": "ok"}
+    audio = {"audio": samples.tobytes(), "n_samples": len(samples)}
+    kept = EXTRACTORS["frontend"](backbone, {"audio": AUDIO}).extract([audio])[0]
+    write_table(tmp_path / "audio.parquet", [row | audio], schema.feature_table("audio"))
+    write_table(tmp_path / "kept.parquet", [row | kept], schema.FRONTEND)
+    stores = {
+        stream: ClipStore.build([tmp_path / f"{name}.parquet"], list_columns(stream), tmp_path)
+        for name, stream in (("audio", AUDIO), ("kept", FRONTEND))
+    }
+    role = "frontend"
+    found = Source(stores[FRONTEND], FRONTEND, backbone.find_step(role), backbone.count_rows(role))
+    sources = {role: found} if place == "first" else {"audio": Source(stores[AUDIO], AUDIO), role: found}
+    settings = Optimisation(epochs=1, max_seconds=0.5, crop=crop)
+    dataset = open_clips(sources, lambda _: {}, settings, backbone, 3)
+    whole, begins = torch.from_numpy(samples.astype(np.float32) / 32768), set()
+    for epoch in range(12):
+        frames = dataset["c/a", epoch].streams[role].float()
+        assert len(frames) % 12 == 0
+        n_steps = len(frames) // 12
+        for step in range(29):
+            part = whole[1600 * step : 1600 * step + 1600 * n_steps + 1200]
+            (expected,), _ = backbone.run_front_end([part])
+            if expected.shape == frames.shape and torch.allclose(expected, frames, atol=2e-2, rtol=1e-2):
+                begins.add(step)
+                break
+        else:
+            raise AssertionError(f"the crop of epoch {epoch} is of no step")
+    assert len(begins) == 1 if crop != "random" else len(begins) > 3

@@ -252,3 +252,25 @@ def test_impossible_shape_is_refused(keys: dict[str, Any], said: str) -> None:
     section = {"architecture": "lld_transformer", **keys}
     with pytest.raises(ConfigError, match=said):
         load_study({"study": "s", "corpora": {"c": {"importer": "folder", "root": "."}}, "backbones": {"b": section}})
+
+
+@pytest.mark.parametrize("method", [{"classifier": "linear"}, {"classifier": "logistic", "layer": "last"}])
+def test_a_frozen_original_that_nobody_has_given_statistics_is_not_probed(method: dict[str, Any]) -> None:
+    """Its frames would be raw: hundreds of Hz beside thousandths. Models of Stage 1 bring the statistics of its clips."""
+    values: dict[str, Any] = {
+        "study": "s",
+        "corpora": {"c": {"importer": "folder", "root": "."}},
+        "backbones": {"lld": {"architecture": "lld_transformer"}},
+        "adaptations": {"ssl": {"corpora": ["c"], "objectives": {"energy_level": 1.0}}},
+        "finetunings": {"default": {}, "probe": {"method": "probe", **method}},
+        "tasks": {"t": {"corpus": "c", "classes": ["x", "y"], "split": {"by": "folds", "k": 3}}},
+    }
+    with pytest.raises(
+        ConfigError, match=r"finetunings\.probe: backbone lld z-scores its input .* name adaptations in"
+    ):
+        load_study(values)
+    values["finetunings"]["probe"]["starts"] = ["ssl"]
+    load_study(values)
+    del values["finetunings"]["probe"]["starts"]
+    values["backbones"]["lld"]["normalise"] = False
+    load_study(values)

@@ -202,6 +202,7 @@ def test_the_study_of_2024_has_ten_runs_of_each_system_and_the_paper_s_value_in_
         if row.stage == "stage2"
     ]
     assert len(rows) == 25 and {row.runs for row in rows} == {10}
+    assert study.list_kept("stage2", "ast", "original") == {}, "AST is trained whole, its projection of patches too"
     found = {}
     for name, table in study.tables.items():
         for model in (model for part in table.parts for model in part.models):

@@ -65,7 +65,7 @@ def tables(tmp_path, monkeypatch):
 
 
 EXPECTED = {"random": (20, 1), "sessions": (3, 1), "trials": (5, 1), "mine": (1, 1), "rounds": (5, 3), "across": (1, 1),
-            "other": (5, 1), "transfer": (5, 1)}  # fmt: skip
+            "other": (5, 1), "transfer": (5, 1), "cross": (5, 1)}  # fmt: skip
 """Example -> its partitions, and the folds of each."""
 
 
@@ -86,4 +86,4 @@ def test_the_example_divides_a_corpus(name, tables):
     )
     tested = set(splits.filter(split="test")["corpus"])
     own = {study.tasks[name].corpus}
-    assert tested == {"across": {"other"}, "transfer": own | {"other"}}.get(name, own)
+    assert tested == {"across": {"other"}, "cross": {"other"}, "transfer": own | {"other"}}.get(name, own)

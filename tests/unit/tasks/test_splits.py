@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 
 import numpy as np
@@ -629,12 +630,14 @@ def test_a_segment_that_is_not_rated_does_not_disagree() -> None:
     build_segments("parents", {"c/b_0#0.10-0.20": {"valence": None}}, classes=(), attributes=("arousal", "valence"))
 
 
-def build_with_target(partition=0, target=(), labels=None, **split):
+def build_with_target(partition=0, target=(), labels=None, speakers=None, **split):
     """SPLITS rows of a task on `c` whose target is `d`, ten clips of each of four speakers."""
     from emoadapt.tasks.splits import build_partition
 
     tables = {corpus: make_table(dict.fromkeys("stuv", 10), corpus=corpus) for corpus in "cd"}
     manifests = {corpus: table.select("utterance_id", "speaker", "sex", "split") for corpus, table in tables.items()}
+    if speakers:
+        manifests["d"] = manifests["d"].with_columns(pl.col("speaker").replace_strict(speakers, return_dtype=pl.String))
     truths = {corpus: table.select("utterance_id", "label", "soft") for corpus, table in tables.items()} | (
         labels or {}
     )
@@ -672,6 +675,22 @@ def test_labels_of_a_target_decide_nothing_of_its_division():
     for target in ({}, {"unit": "speakers", "share": 0.25}):
         first, other = build_with_target(target=target), build_with_target(target=target, labels={"d": turned})
         assert first.drop("label").equals(other.drop("label")) and not first.equals(other)
+
+
+@pytest.mark.parametrize(("share", "part"), [(0.01, "unlabelled"), (0.99, "test")])
+def test_a_share_that_leaves_a_part_of_the_target_empty_is_refused(share, part):
+    """No training could read the one, and nobody would miss the scores on the other."""
+    said = f"task t, corpus d: share {share} of the 40 clips of the target leaves its {part} part empty; choose another target.share"
+    with pytest.raises(CorpusError, match=re.escape(said)):
+        build_with_target(target={"share": share})
+    assert set(build_with_target(target={"share": 0.03}).filter(corpus="d")["split"]) == {"unlabelled", "test"}
+
+
+@pytest.mark.parametrize(("known", "said"), [(0, "40 have none, and there are 0"), (1, "30 have none, and there is 1")])
+def test_a_target_of_unknown_speakers_is_not_divided_by_them(known, said):
+    names = {speaker: speaker if place < known else None for place, speaker in enumerate("stuv")}
+    with pytest.raises(CorpusError, match=f"{said}; set target.unit: utterances, or give the corpus speakers"):
+        build_with_target(target={"unit": "speakers"}, speakers=names)
 
 
 def test_fractions_of_utterances_take_their_shares():

@@ -202,6 +202,28 @@ def test_each_seed_begins_with_a_pooling_of_its_own(labelled) -> None:
     assert alone["start_point"].to_list() == [starts[1]]
 
 
+def test_each_draw_begins_with_statistics_of_its_own(labelled) -> None:
+    """The transformer over descriptors z-scores its input with statistics of the training clips, which differ from draw to draw."""
+    random = np.random.default_rng(4)
+    rows = [
+        {"utterance_id": name, "key": "k", "status": "ok", "n_frames": 6, "dimension": 2, "step": 0.01}
+        | {"egemaps_frames": random.normal(5, 3, (6, 2)).astype("<f4").tobytes()}
+        for name in read_table(labelled.folder / "egemaps.parquet").column("utterance_id").to_pylist()
+    ]
+    write_table(labelled.folder / "egemaps_frames.parquet", rows, schema.feature_table("egemaps_frames"))
+    shape = {"reads": "egemaps_frames", "dimension": 2, "width": 4, "heads": 2, "layers": 1, "scaled_layers": 1}
+    labelled.values["backbones"]["frames"] = {"architecture": "lld_transformer", **shape}
+    labelled.values["tasks"]["emotion"] |= {"subsets": [4], "resamplings": 2}
+    labelled.tune(backbones=["tiny", "frames"], epochs=1)
+    runs = [Run(), Run(resampling=1)]
+    model = {"model": "frames.original", "subset": "4"}
+    both = labelled.train(runs=runs, **model)["embeddings"]
+    alone = labelled.train(runs=runs[1:], name="alone", **model)["embeddings"]
+    assert both.filter(resampling=1).equals(alone)
+    starts = both.filter(utterance_id="other/000").select("resampling", "start_point").rows()
+    assert len(starts) == 2 and starts[0][1] != starts[1][1]
+
+
 @pytest.mark.parametrize(("policy", "kept"), [("adapted", 0), ("best", 1), ("all", 2)])
 def test_keeps_models_by_policy(labelled, policy: str, kept: int) -> None:
     labelled.values["keep_models"] = policy

@@ -47,12 +47,29 @@ def test_frames_are_those_that_begin_nearest() -> None:
     assert place_frames(3, 0.02, 0.01).tolist() == [0, 0, 1, 2, 2, 2]
 
 
-def make_backbone() -> Any:
+def make_backbone(stride: int = 16) -> Any:
     shape = UntrainedBackbone(
-        conv_dim=(8, 8), conv_kernel=(20, 16), conv_stride=(20, 16), hidden_size=16, layers=1, heads=2, intermediate_size=16,
+        conv_dim=(8, 8), conv_kernel=(20, 16), conv_stride=(20, stride), hidden_size=16, layers=1, heads=2, intermediate_size=16,
         conv_pos_kernel=4, conv_pos_groups=4,
     )  # fmt: skip
     return build_untrained("wav2vec2", shape).eval()
+
+
+@pytest.mark.parametrize("step", [0.01, 0.016, 0.02, 0.04])
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_targets_of_any_step_stand_at_the_times_of_frames_of_any_step(step: float, stride: int, tmp_path: Path) -> None:
+    """Each target frame holds the time at which it begins; backbones have a frame every 10, 20 and 40 ms."""
+    times = (np.arange(round(3 / step)) * step).astype("<f4")
+    row = {"utterance_id": "c/1", "key": "k", "status": "ok", "egemaps_frames": times.tobytes(), "n_frames": len(times)}
+    table = schema.feature_table("egemaps_frames")
+    write_table(tmp_path / "frames.parquet", [row | {"dimension": 1, "step": step}], table)
+    backbone = make_backbone(stride)
+    shards = {"c": [tmp_path / "frames.parquet"]}
+    targets = open_frame_targets("acoustic_egemaps", shards, backbone, tmp_path, ["c/1"], lambda _, frames: frames)
+    found = targets.read("c/1")[:, 0]
+    wanted = np.arange(len(found)) * stride * 20 / schema.SAMPLE_RATE
+    assert abs(found - wanted).max() <= step / 2 + 1e-6
+    assert wanted[-1] > 3 - 1.5 * step - stride * 20 / schema.SAMPLE_RATE
 
 
 @pytest.fixture
