@@ -19,6 +19,9 @@ class VectorBackbone(nn.Module):
         width: dimension of the vectors; None = that of the first batch.
     """
 
+    standardised = False
+    """Vectors are z-scored before it reads them."""
+
     def __init__(self, width: int | None = None) -> None:
         super().__init__()
         self.width = width
