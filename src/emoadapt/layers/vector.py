@@ -29,6 +29,9 @@ class VectorBackbone(nn.Module):
         reads: feature that the vectors are of, or whose frames they are the mean of.
     """
 
+    standardised = False
+    """Vectors are z-scored before it reads them."""
+
     def __init__(self, width: int | None = None, reads: str = "") -> None:
         super().__init__()
         self.width, self.reads = width, reads

@@ -136,6 +136,8 @@ def test_killed_job_resumes_and_writes_the_same_bytes(labelled, model: str) -> N
     batches = -counter.left
     assert model == PROBED or sum("models/" in name for name in whole) >= 4
     done = find_middle(batches) - 1
+    # States are written after steps, of which some have two batches.
+    kept = done // 2 * 2 if model == ADAPTED else done
     # A process of its own, killed so that nothing is tidied up behind it.
     command = [sys.executable, __file__, str(labelled.folder), str(done + 1), model]
     child = subprocess.run(command, input=json.dumps(labelled.values), text=True, capture_output=True, check=False)
@@ -144,7 +146,7 @@ def test_killed_job_resumes_and_writes_the_same_bytes(labelled, model: str) -> N
     assert not (labelled.folder / "killed" / "predictions.parquet").exists()
     counter = arrange_end(0)
     assert do_job(labelled, "killed", model) == whole
-    assert -counter.left == batches - done
+    assert -counter.left == batches - kept
     assert list_states(labelled, "killed") == []
 
 
