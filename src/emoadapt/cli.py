@@ -528,6 +528,8 @@ def similarity(
 ) -> None:
     """Compare clips of one emotion and two speakers that say the same, or other, words, in a layer of a frozen model."""
     from emoadapt.evaluation.similarity import compare_content, list_tables, summarise
+    from emoadapt.storage.files import write_text
+    from emoadapt.storage.spreadsheets import format_frame
     from emoadapt.study.graph import Graph
 
     study = _study_of(Path("results"), configfile)
@@ -537,7 +539,7 @@ def similarity(
     found = compare_content(graph, task, model, pairs, layer, seed)
     print("\n".join(summarise(found)))
     if output is not None:
-        found.write_csv(output)
+        write_text(output, format_frame(found))
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)

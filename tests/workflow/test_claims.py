@@ -250,4 +250,4 @@ def test_subsets_of_other_splits_are_not_written(project: Project) -> None:
     project.edit("small.yaml", "      k: 3\n", "      k: 3\n      seed: 7\n")
     done = call(project, "small.yaml", *command)
     assert done.returncode == 1 and not (project.root / "subsets.csv").exists()
-    assert "splits/emotions/0.parquet does not belong to this study: split changed" in done.stderr
+    assert "splits/emotions/0.parquet does not belong to this study: tasks.emotions.split.seed: 0 -> 7" in done.stderr

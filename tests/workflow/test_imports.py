@@ -72,7 +72,7 @@ BEGINS = {
     "train default": ["methods.finetune", *ENCODER_MODULES],
     "train mlp": ["methods.finetune", "backbones.base", "backbones.vector"],
     "evaluate": name_modules("classes"),
-    "report": ["extraction.recipes", "flow.provenance"],
+    "report": ["extraction.recipes", "flow.provenance", *name_modules("classes")],
 }
 """Kind of job -> plug-ins and other modules that the graph names, besides the command. A manifest is compared by content."""
 

@@ -413,9 +413,14 @@ class Graph:
         libraries = [*settings.list_libraries(), *(self._backbone_libraries(backbone) if loaded else ())]
         return self.code("cli.train", f"methods.{settings.method}", *settings.list_modules(), *modules, also=libraries)
 
+    def metric_modules(self, *tasks: str) -> list[str]:
+        """Modules of the metrics of some tasks, by default all; the report computes chance levels with them."""
+        kinds = dict.fromkeys(self.study.tasks[task].kind for task in tasks or self.study.tasks)
+        return list(dict.fromkeys(module for kind in kinds for module in name_modules(kind)))
+
     def evaluation_code(self, task: str) -> dict[str, str]:
         """State of the code and the libraries that evaluate a task."""
-        return self.code("cli.evaluate", *name_modules(self.study.tasks[task].kind))
+        return self.code("cli.evaluate", *self.metric_modules(task))
 
     def split_state(self, task: str, partition: int) -> str:
         """State of a partition of a task, besides its corpora."""

@@ -299,7 +299,7 @@ class Origins:
             inputs,
             lambda: {
                 **self.graph.report_state(),
-                **self.graph.code("cli.report", "extraction.recipes", "flow.provenance"),
+                **self.graph.code("cli.report", "extraction.recipes", "flow.provenance", *self.graph.metric_modules()),
             },
         )
 

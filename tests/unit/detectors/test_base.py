@@ -129,7 +129,7 @@ def test_opencv_without_cascades_says_what_to_install(monkeypatch, tmp_path):
 
 def test_missing_opencv_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(ModelError, match="opencv-python-headless"):
+    with pytest.raises(ModelError, match=r"cv2 is missing; install it with: pip install 'emoadapt\[faces\]'"):
         load_detector(FacesConfig(detector="haar"), tmp_path)
 
 

@@ -16,7 +16,7 @@ from emoadapt.features.audio import Config as AudioConfig
 from emoadapt.features.audio import load as load_audio
 from emoadapt.features.base import Context
 from emoadapt.features.faces import Config as FacesConfig
-from emoadapt.inference import predict
+from emoadapt.inference.decoding import Listening, read_clips
 from emoadapt.inference.windows import Cutting
 from emoadapt.media import decode_audio, iterate_frames, read_recording
 
@@ -98,7 +98,7 @@ def test_the_note_stands_in_the_row_beside_others(tmp_path: Path) -> None:
 
 def test_prediction_uses_the_default_track(tmp_path: Path) -> None:
     path = write_tracks(tmp_path / "a.mkv", [False, True])
-    (clip,) = predict._read(path, Cutting.choose(None, None, True))
+    (clip,) = read_clips(path, Listening(Cutting.choose(None, None, True), 0.0))
     assert heard(clip.samples) == TONES[1]
 
 

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import numpy as np
@@ -112,14 +113,20 @@ APPLIED = {"method", "backbones", "starts", "tasks", "subsets", "seeds"}
 """Keys that say where a training is done, and how often."""
 
 
+def list_nodes(module: str) -> Iterator[ast.AST]:
+    """Syntax of a module; of a definition, such as a section, that of its own alone."""
+    if source := find_source(module):
+        return ast.walk(ast.parse(source.read_text()))
+    place, _, name = module.rpartition(".")
+    tree = ast.parse(found.read_text()) if (found := find_source(place)) else ast.Module([], [])
+    return (part for node in tree.body if getattr(node, "name", None) == name for part in ast.walk(node))
+
+
 def list_read_names(name: str) -> set[str]:
-    """Attributes, and names of attributes as texts, in the modules that the digest of a method's jobs covers."""
+    """Attributes, and names of attributes as texts, in what the digest of a method's jobs covers: modules, and the methods of sections."""
     found = set()
     for module in read_covered(f"emoadapt.methods.{name}"):
-        source = find_source(module)
-        if source is None:
-            continue  # a definition of a module, such as a section, which reads no key of another
-        for node in ast.walk(ast.parse(source.read_text())):
+        for node in list_nodes(module):
             if isinstance(node, ast.Attribute):
                 found.add(node.attr)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):

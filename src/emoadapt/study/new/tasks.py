@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from emoadapt.config import load_study
 from emoadapt.errors import CorpusError, EmoadaptError, show
+from emoadapt.storage.spreadsheets import CsvWriter
 from emoadapt.study.check.listings import Listings
 from emoadapt.study.check.tasks import find_task_problems
 from emoadapt.study.new.classes import Classes, propose_classes
@@ -142,6 +142,7 @@ def write_parts(path: Path, division: Division, *, force: bool) -> None:
     if path.exists() and not force:
         raise CorpusError(f"{path} is there already; add --force to replace it, or choose another --output")
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["utterance_id", "part"])
-        writer.writerows(sorted(division.table.items()))
+        writer = CsvWriter(file, ["utterance_id", "part"])
+        writer.write_header()
+        for name, part in sorted(division.table.items()):
+            writer.write_row({"utterance_id": name, "part": part})
