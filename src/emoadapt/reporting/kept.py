@@ -131,9 +131,15 @@ def _find_task(study: Study, task: str, splits: Sequence[Path], results: Path) -
             else ""
         )
         where = _name_clips(study, setting, splits, results)
+        # A mean over trainings on other clips is not the score of the one that is kept.
+        own = (
+            ""
+            if best.dev is None or best.dev == ranked[setting]
+            else f" over its trainings ({number(best.dev)} of this one)"
+        )
         return Best(
             best,
-            f"of the kept models it has the highest mean {_name_score(study, task)} on {where}, {number(ranked[setting])}{unranked}",
+            f"of the kept models it has the highest mean {_name_score(study, task)} on {where}, {number(ranked[setting])}{own}{unranked}",
         )
     tested = {setting: _mean_test(study, setting, results) for setting in chosen}
     setting = max(tested, key=lambda setting: tested[setting])
