@@ -12,9 +12,9 @@ from emoadapt.config import Study, objective_features, read_study
 from emoadapt.plugins import read_declaration
 
 WIDTH, HEIGHT = 128, 44
-"""Of a box, in pixels."""
+"""Size of a box, in pixels."""
 ACROSS, DOWN = 160, 60
-"""From box to box."""
+"""Distance from one box to the next, in pixels."""
 MARGIN = 12
 
 _STYLE = """

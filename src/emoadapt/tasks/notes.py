@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -12,7 +13,7 @@ from emoadapt.tasks.divisions import describe_fold, list_tested
 from emoadapt.tasks.left_out import UNITS, count_unnamed, list_named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from emoadapt.config import Task
 
@@ -54,6 +55,7 @@ def list_task_notes(name: str, task: Task, splits: pl.DataFrame) -> list[str]:
     return [
         *_note_repeated(name, splits),
         *_note_dev_classes(task, splits),
+        *_note_confounded(task, splits),
         *_note_unrated(task, splits),
         *(_describe_lone_speaker(name, task, *found, splits) for found in find_lone_speakers(task, splits).items()),
     ]
@@ -133,11 +135,41 @@ def _note_dev_classes(task: Task, splits: pl.DataFrame) -> list[str]:
         return []
     if len(folds) == 1:
         (absent,) = lacking.values()
-        return [f"dev has no clip of class {', '.join(absent)}: the epoch is chosen without it"]
+        return [
+            f"dev has no clip of class {', '.join(absent)}: what is chosen on dev, such as an epoch, is chosen without it"
+        ]
     shown = show((f"{fold}: {', '.join(names)}" for fold, names in lacking.items()), 3)
     return [
-        f"dev has no clip of some class in {len(lacking)} of {len(folds)} folds ({shown}): epochs are chosen without it"
+        f"dev has no clip of some class in {len(lacking)} of {len(folds)} folds ({shown}): what is chosen on dev, such as an epoch, is chosen without it"
     ]
+
+
+def describe_confounded(clips: Iterable[tuple[str | None, str | None]]) -> list[str]:
+    """Sentences on classes of which one speaker has more than half of the clips, where there are three speakers or more.
+
+    Args:
+        clips: class and speaker of each clip; None where it has none.
+    """
+    counts: dict[str, Counter[str | None]] = {}
+    for label, speaker in clips:
+        if label is not None:
+            counts.setdefault(label, Counter())[speaker] += 1
+    if len({speaker for found in counts.values() for speaker in found if speaker}) < 3:
+        return []
+    notes = []
+    for label, found in counts.items():
+        speaker, most = max(((name, n) for name, n in found.items() if name), key=lambda item: item[1], default=("", 0))
+        if most > found.total() / 2:
+            notes.append(
+                f"{most} of {found.total()} clips of {label} are of speaker {speaker}: a model may learn the voice"
+            )
+    return notes
+
+
+def _note_confounded(task: Task, splits: pl.DataFrame) -> list[str]:
+    """Notes on the task's own corpus."""
+    clips = splits.filter(corpus=task.corpus).unique("utterance_id").sort("utterance_id")
+    return describe_confounded(clips.select("label", "speaker").iter_rows()) if task.classes else []
 
 
 def _note_unrated(task: Task, splits: pl.DataFrame) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ def load_alternating(run: Run, part: RunClips, signals: StreamSignals, settings:
     return load_in_order(views, batches, partial(collate_views, streams=clips.streams, seed=run.seed))
 
 
-class _ViewTerm(FurtherTerm):
+class _ViewTerm(FurtherTerm, ABC):
     """A loss on two views of each clip; batches without views, such as those of the dev part, do not have it."""
 
     def measure(self, embedding: Tensor, outputs: Tensor, batch: Batch) -> Term:
@@ -106,9 +107,9 @@ class _ViewTerm(FurtherTerm):
             return Term(outputs.sum() * 0.0, outputs.new_zeros(()))
         return Term(self.compare(embedding, outputs, batch), outputs.new_tensor(len(outputs)))
 
+    @abstractmethod
     def compare(self, embedding: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
         """The loss of 2 n rows: the first views of n clips, then their second views."""
-        raise NotImplementedError
 
 
 class ContrastiveTerm(_ViewTerm):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from emoadapt.listing.names import describe_counts
 from emoadapt.study.new.drafts import Draft
 from emoadapt.study.new.patterns import read_emotion
+from emoadapt.tasks.notes import describe_confounded
 
 FEWEST_CLIPS = 10
 """Clips below which a class is left out."""
@@ -104,19 +105,8 @@ def _explain_rare(clips: int, speakers: int, known: int) -> str:
 
 def list_confounded(draft: Draft, classes: Classes) -> list[str]:
     """Sentences on classes whose clips are mostly of one speaker: a model may learn the voice instead of the emotion."""
-    clips: dict[str, Counter[str]] = defaultdict(Counter)
-    for utterance, label in zip(draft.utterances, draft.labels, strict=True):
-        name = classes.find(label.label)
-        if name is not None and utterance.speaker:
-            clips[name][utterance.speaker] += 1
-    found = []
-    for name, counts in clips.items():
-        (speaker, most), *_ = counts.most_common(1)
-        if len(draft.speakers) > 2 and most > classes.counts[name] / 2:
-            found.append(
-                f"{most} of {classes.counts[name]} clips of {name} are of speaker {speaker}: a model may learn the voice"
-            )
-    return found
+    pairs = zip(draft.utterances, draft.labels, strict=True)
+    return describe_confounded((classes.find(label.label), utterance.speaker) for utterance, label in pairs)
 
 
 def list_spellings(classes: Classes) -> Sequence[str]:
