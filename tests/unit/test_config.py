@@ -278,6 +278,11 @@ def test_the_papers_settings_are_the_defaults() -> None:
             ["anger"],
             "tasks.speech.attributes.0: found 'anger', allowed is 'arousal', 'valence'",
         ),
+        (
+            "tasks.speech",
+            {"corpus": "speech", "split": {"by": "speakers"}, "target": {"corpus": "clips"}},
+            "tasks.speech: a task has either classes or attributes, this has neither",
+        ),
         ("tasks.speech.split.k", 2, "tasks.speech.split.k: found 2, allowed is greater than or equal to 3"),
         ("tasks.speech.subsets", [-5], "tasks.speech.subsets"),
         ("tasks.speech.corpus", "talks", "tasks.speech.corpus: talks is not defined; there is clips, speech"),

@@ -323,11 +323,11 @@ class Task(Section):
             raise ValueError(f"test_also repeats {', '.join(repeated)}; name each corpus once")
         if self.target and self.target.corpus in self.test_also:
             raise ValueError(f"{self.target.corpus} is the target, whose test part is tested; take it out of test_also")
-        if self.target and not self.classes:
-            raise ValueError("a target is for tasks of classes, and this has attributes; remove target")
         if bool(self.classes) == bool(self.attributes):
             found = "both" if self.classes else "neither"
             raise ValueError(f"a task has either classes or attributes, this has {found}; name one of the two")
+        if self.target and not self.classes:
+            raise ValueError("a target is for tasks of classes, and this has attributes; remove target")
         if self.attributes:
             if self.class_map or self.other_labels != "error" or self.missing_classes != "refuse":
                 raise ValueError(
