@@ -280,7 +280,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ),
         (
             "tasks.speech",
-            {"corpus": "speech", "split": {"by": "speakers"}, "target": {"corpus": "clips"}},
+            {"corpus": "speech", "split": {"by": "all", "dev": 0.1}, "target": {"corpus": "clips"}},
             "tasks.speech: a task has either classes or attributes, this has neither",
         ),
         ("tasks.speech.split.k", 2, "tasks.speech.split.k: found 2, allowed is greater than or equal to 3"),
