@@ -5,7 +5,7 @@ Of faces it shows a frame of each clip, and crops; of landmarks, frames with the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,8 +63,11 @@ def draw_contact_sheet(
         DataError: a table is missing, or holds no clips.
     """
     cv2 = load_opencv(1)
-    meshes = partial(_draw_landmarks, units)
-    draw, height = {"faces": (_draw_faces, _HEIGHT), "landmarks": (meshes, _MESH_HEIGHT)}[feature]
+    drawn: dict[str, tuple[Callable[..., list[np.ndarray]], int]] = {
+        "faces": (_draw_faces, _HEIGHT),
+        "landmarks": (partial(_draw_landmarks, units), _MESH_HEIGHT),
+    }
+    draw, height = drawn[feature]
     columns = ["utterance_id", "status", "reason", "n_frames", "frame_seconds"]
     rows = {
         row["utterance_id"]: (path, row) for path in tables for row in read_table(path, columns=columns).to_pylist()
