@@ -41,6 +41,8 @@ def group_by_class(objective: str, corpus: str, shards: Sequence[Path], normalis
     column = describe_target(objective)[1]
     if column is None or has_frames(objective):
         raise ConfigError(refusal)
+    if not shards:
+        raise DataError(f"the target {objective} of {corpus} is not computed; compute it first (a Snakemake run does)")
     loaded = load_objective(objective)
     rows = [row for path in shards for row in read_table(path, columns=["utterance_id", "status", column]).to_pylist()]
     values = {row["utterance_id"]: row[column] for row in sorted(rows, key=_name) if row["status"] == "ok"}
