@@ -87,24 +87,23 @@ def describe_pretext(row: Mapping[str, Any]) -> dict[str, str]:
 
 def list_pretext_notes(study: Study, pretext: pl.DataFrame) -> list[str]:
     """The commands that draw examples of the classes. The report holds none: it may be passed on, and people are recognised in them."""
-    named = pretext.select("adaptations", "objective").unique(maintain_order=True).rows()
-    commands = [line for names, objective in named for line in _write_commands(study, names.split(", ")[0], objective)]
-    if not commands:
-        return []
+    targets: dict[str, list[str]] = {}
+    for names, objective in pretext.select("adaptations", "objective").unique(maintain_order=True).rows():
+        adaptation = names.split(", ")[0]
+        for command in _write_commands(study, adaptation):
+            targets.setdefault(command, []).append(f"{adaptation}.{objective}")
     return [
-        "This page shows no example of a class, since people are recognised in frames. Where the corpora are, these commands draw some "
-        f"of each class: {'; '.join(commands)}."
+        "This page shows no example of a class, since people are recognised in frames. Where the corpora are, "
+        f"{command} --target TARGET draws some of each class (TARGET: {', '.join(found)})."
+        for command, found in targets.items()
     ]
 
 
-def _write_commands(study: Study, adaptation: str, objective: str) -> list[str]:
-    """Commands that draw examples of an objective's classes, one for each corpus whose faces the adaptation looks at."""
+def _write_commands(study: Study, adaptation: str) -> list[str]:
+    """Commands that draw clips of an adaptation, one for each corpus whose faces its objectives look at."""
     config = study.adaptations[adaptation]
     targets = [feature for name in config.objectives if (feature := describe_target(name)[0])]
     behind = {step for feature in targets for step in list_upstream(feature)}
     found = next((feature for feature in ("landmarks", "faces") if feature in behind), None)
     filmed = [name for name in config.corpora if found and "video" in study.corpora[name].modalities]
-    return [
-        f"emoadapt contact-sheet {shlex.quote(corpus)} --feature {found} --target {adaptation}.{objective}"
-        for corpus in filmed
-    ]
+    return [f"emoadapt contact-sheet {shlex.quote(corpus)} --feature {found}" for corpus in filmed]

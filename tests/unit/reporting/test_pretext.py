@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,8 @@ def make_study(**objectives: float) -> Study:
 def test_the_note_names_the_command_for_corpora_with_faces(write_model: Write) -> None:
     found = build_pretext([write_model("lld.ssl1")])
     (note,) = list_pretext_notes(make_study(action_units=1, landmark_motion=1), found)
-    assert note.count("emoadapt contact-sheet") == 2
-    assert "emoadapt contact-sheet films --feature landmarks --target ssl1.action_units" in note
+    assert "emoadapt contact-sheet films --feature landmarks --target TARGET" in note
+    assert "(TARGET: ssl1.action_units, ssl1.landmark_motion)" in note and "talks" not in note
     assert "people are recognised" in note
     assert list_pretext_notes(make_study(energy_level=1), found) == []
 
@@ -102,9 +103,8 @@ def test_a_study_without_classes_has_no_such_table(study: Study, inputs: Any, wr
         ("multimodal", "no target", 11, 1),
     ]
     assert (
-        "emoadapt contact-sheet films --feature faces --target multimodal.sentiment"
+        "emoadapt contact-sheet films --feature faces --target TARGET draws some of each class (TARGET: multimodal.sentiment)."
         in (written / "tables" / "pretext.md").read_text()
     )
-    object.__setattr__(inputs := type(inputs)(**vars(inputs)), "adapted", [])
-    write_tables(study, inputs, tmp_path)
+    write_tables(study, replace(inputs, adapted=[]), tmp_path)
     assert not (tmp_path / "pretext.csv").exists()
