@@ -26,20 +26,3 @@ def has_frames(objective: str) -> bool:
 def describe_target(objective: str) -> tuple[Any, Any]:
     """Feature and column of an objective's target: the literals `FEATURE` and `COLUMN` of its module; None without target."""
     return tuple(read_declaration("objectives", objective, name) for name in ("FEATURE", "COLUMN"))
-
-
-def name_task(objective: str, number: int) -> str:
-    """What the number at a place of a target of levels is: a literal in `LEVELS` of its module, else the place, counted from 1.
-
-    A target of one task may have no name.
-    """
-    names = read_declaration("objectives", objective, "LEVELS") or ()
-    return str(names[number]) if number < len(names) else str(number + 1) if names or number else ""
-
-
-def name_class(objective: str, number: int) -> str:
-    """What a class is, counted from 0: of levels below or above the threshold, else a literal in `CLASSES` of its module, else its number."""
-    if read_declaration("objectives", objective, "LEVELS"):
-        return ("not above", "above")[number]
-    names = read_declaration("objectives", objective, "CLASSES") or ()
-    return str(names[number]) if number < len(names) else f"class {number}"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emoadapt import schema
-from emoadapt.data.objective_targets import describe_target, has_frames, name_class, name_task
+from emoadapt.data.class_names import name_class, name_task
+from emoadapt.data.objective_targets import describe_target, has_frames
 from emoadapt.errors import ConfigError, DataError
 from emoadapt.storage.tables import read_table
 

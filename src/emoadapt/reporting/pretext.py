@@ -12,7 +12,8 @@ import polars as pl
 
 from emoadapt.config import Study
 from emoadapt.config.features import list_upstream
-from emoadapt.data.objective_targets import describe_target, name_class, name_task
+from emoadapt.data.class_names import name_class, name_task
+from emoadapt.data.objective_targets import describe_target
 
 COLUMNS = {
     "adaptations": pl.String, "objective": pl.String, "task": pl.String, "threshold": pl.String, "class": pl.String, "train": pl.Int64,
