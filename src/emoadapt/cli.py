@@ -441,8 +441,11 @@ def verify_models(names: ModelNames = None, configfile: ConfigFiles = None, mode
 def contact_sheet(
     corpus: str,
     output: Annotated[Path, typer.Option(help="Picture to write, .png or .jpg.")] = Path("contact_sheet.png"),
-    clips: Annotated[int, typer.Option(min=1, help="Clips to show, spread over the corpus.")] = 24,
+    clips: Annotated[int, typer.Option(min=1, help="Clips to show, spread over the corpus or over each class.")] = 24,
     feature: Annotated[Literal["faces", "landmarks"], typer.Option(help="What to draw.")] = "faces",
+    target: Annotated[
+        str | None, typer.Option(help="ADAPTATION.OBJECTIVE: show clips of each class of this target.")
+    ] = None,
     configfile: ConfigFiles = None,
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
 ) -> None:
@@ -458,9 +461,28 @@ def contact_sheet(
         sorted((results / kind / corpus).glob("*.parquet")) for kind in ("manifests", f"features/{feature}")
     )
     _refuse_other_settings(study, [*manifests, *tables], results)
-    sheet = draw_contact_sheet(Path(study.corpora[corpus].root), manifests, tables, clips, feature)
+    classes = target and _group_clips(study, corpus, target, results)
+    root, units = Path(study.corpora[corpus].root), study.features.action_units
+    sheet = draw_contact_sheet(root, manifests, tables, clips, feature, classes or None, units)
     write_contact_sheet(sheet, output)
     print(output)
+
+
+def _group_clips(study: Study, corpus: str, target: str, results: Path) -> dict[str, list[str]]:
+    """Class of a target, `ADAPTATION.OBJECTIVE`, -> clips of a corpus."""
+    from emoadapt.data.objective_targets import describe_target
+    from emoadapt.data.target_classes import group_by_class
+
+    adaptation, _, objective = target.partition(".")
+    if adaptation not in study.adaptations or objective not in study.adaptations[adaptation].objectives:
+        given = [f"{name}.{goal}" for name, config in study.adaptations.items() for goal in config.objectives]
+        raise ConfigError(f"--target {target}: there is no such objective; choose from {', '.join(given) or 'none'}")
+    if corpus not in study.adaptations[adaptation].corpora:
+        raise ConfigError(f"--target {target}: {adaptation} is not trained on {corpus}")
+    shards = sorted((results / "features" / str(describe_target(objective)[0]) / corpus).glob("*.parquet"))
+    normalisers = results / "targets" / adaptation / "normalisers.parquet"
+    _refuse_other_settings(study, [*shards, normalisers], results)
+    return group_by_class(objective, corpus, shards, normalisers)
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)

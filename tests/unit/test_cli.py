@@ -71,6 +71,31 @@ def test_a_contact_sheet_of_a_corpus_without_video_is_refused(
     assert "acted has no video" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("a1.rms", "there is no such objective; choose from a1.energy_level, a2.egemaps"),
+        ("a1", "there is no such objective"),
+        ("a2.egemaps", "a2 is not trained on films"),
+        ("a1.energy_level", "the target energy_level of films is not computed"),
+    ],
+)
+def test_a_contact_sheet_of_an_unknown_target_is_refused(
+    target: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(
+        "study: s\ncorpora:\n  films: {importer: folder, root: a, modalities: [audio, video]}\n  talks: {importer: folder, root: b}\n"
+        "backbones: {lld: {architecture: lld_transformer}}\nadaptations:\n  a1: {corpora: [films], objectives: {energy_level: 1}}\n"
+        "  a2: {corpora: [talks], objectives: {egemaps: 1}}\n"
+    )
+    command = ["contact-sheet", "films", "--target", target, "--configfile", "s.yaml"]
+    monkeypatch.setattr(sys, "argv", ["emoadapt", *command])
+    with pytest.raises(SystemExit):
+        main()
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("flags", [[], ["--name", "mine"]])
 def test_new_study_without_a_folder_asks_nothing_away_from_a_terminal(
     flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -47,6 +47,7 @@ TAKEN = (
     "data",
     "stage1_data",
     "objectives",
+    "pretext",
     "teaching",
     "word_errors",
     "extracted",

@@ -95,8 +95,13 @@ class Layer(nn.Module):
         return hidden
 
     def _attend(self, hidden: Tensor, padding: Tensor) -> Tensor:
-        found, _ = self.attention(hidden, hidden, hidden, key_padding_mask=padding, need_weights=False)
-        return self.attention_dropout(found)
+        """As the forward of `nn.MultiheadAttention` in training, whose own path for evaluation takes twice as long on a CPU."""
+        part = self.attention
+        joined = nn.functional.linear(hidden, part.in_proj_weight, part.in_proj_bias)
+        query, key, value = joined.unflatten(2, (3, part.num_heads, part.head_dim)).permute(2, 0, 3, 1, 4)
+        mask = torch.zeros_like(padding, dtype=query.dtype).masked_fill(padding, float("-inf"))[:, None, None]
+        found = nn.functional.scaled_dot_product_attention(query, key, value, mask)
+        return self.attention_dropout(part.out_proj(found.transpose(1, 2).flatten(2)))
 
     def _feed(self, hidden: Tensor, _: Tensor) -> Tensor:
         return self.outer(torch.relu(self.inner(hidden)))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 FEATURE = "action_units"
 COLUMN = "emotion"
+CLASSES = ("happiness", "sadness", "surprise", "anger", "other")
 
 
 class Objective(base.Classes):

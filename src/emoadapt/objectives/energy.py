@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FEATURE = "egemaps"
 COLUMN = "egemaps"
+LEVELS = ("loudness",)
 
 LOUDNESS = 0
 """Place of `Loudness_sma3` in the eGeMAPS vector."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 FEATURE = "rms"
 COLUMN = "rms"
+LEVELS = ("RMS energy",)
 
 
 class Objective(base.Level):

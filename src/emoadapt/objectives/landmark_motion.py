@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 FEATURE = "landmark_motion"
 COLUMN = "landmark_motion"
+LEVELS = ("motion of the upper face", "motion of the lower face")
 
 
 class Objective(base.Level):

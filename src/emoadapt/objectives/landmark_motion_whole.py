@@ -6,6 +6,7 @@ from emoadapt.objectives import landmark_motion
 
 FEATURE = "landmark_motion"
 COLUMN = "landmark_motion_whole"
+LEVELS = ("motion of the whole face",)
 
 
 class Objective(landmark_motion.Objective):

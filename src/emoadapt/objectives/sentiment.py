@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 FEATURE = "sentiment"
 COLUMN = "sentiment"
+CLASSES = ("negative", "neutral", "positive")
 
 
 class Objective(base.Classes):

@@ -10,6 +10,7 @@ import polars as pl
 from emoadapt.reporting.audits import PRESENTERS
 from emoadapt.reporting.learned import describe_learned
 from emoadapt.reporting.measures import count_digits, label_metric, order_metric
+from emoadapt.reporting.pretext import describe_pretext
 from emoadapt.reporting.style import (
     interval,
     label_model,
@@ -365,6 +366,7 @@ _MAKERS: dict[str, Callable[[pl.DataFrame], list[Row]]] = {
     "data": _present_data,
     "stage1_data": _present_stage1,
     "objectives": lambda tidy: [describe_learned(row) for row in tidy.iter_rows(named=True)],
+    "pretext": lambda tidy: [describe_pretext(row) for row in tidy.iter_rows(named=True)],
     "word_errors": _present_word_errors,
     "extracted": _present_extracted,
     "choices": _present_choices,

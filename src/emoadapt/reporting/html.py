@@ -100,7 +100,7 @@ _SECTIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
         "and states the reason.",
     ),
     "stage-1": (
-        "Stage-1 training", ("objectives",), ("training_curves",),
+        "Stage-1 training", ("objectives", "pretext"), ("training_curves",),
         "How well the objectives were learned from unlabelled clips. Scores are of held-out clips, before training and at the kept epoch. "
         "Without learning, a model scores as the column of that name: the share of the most frequent class, or that of right guesses.",
     ),
@@ -154,6 +154,7 @@ _TABLE_TITLES = {
     "f1_bias": "F1 bias", "cosine_distance": "Cosine distance", "cross_corpus": "Scores on other corpora", "data": "Utterances and speakers",
     "fairness": "Sexes and speakers", "calibration": "Calibration and selective accuracy", "leaks": "What was looked for, and found",
     "stage1_data": "Stage 1, and what it used of the test sets", "objectives": "Objectives on held-out clips", "word_errors": "Word errors",
+    "pretext": "Classes of the targets",
     "extracted": "Features by corpus", "choices": "Combinations chosen", "teaching": "What students were taught, and their teachers on the training clips",
     "quarantine": "Counts by reason", "quarantine_rows": "Every clip and reason",
 }  # fmt: skip

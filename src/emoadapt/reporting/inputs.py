@@ -31,6 +31,7 @@ class ReportInputs:
         audits: each of `AUDIT_TABLES`, and `leaks` -> tables of that kind, one of each task.
         word_errors: WORD_ERRORS table; None where a recogniser cannot be compared with transcripts.
         features: shards `<feature>/<corpus>/<shard>.parquet` of the features of `features.also`.
+        adapted: folders of Stage-1 models.
     """
 
     metrics: Sequence[Path]
@@ -45,6 +46,7 @@ class ReportInputs:
     audits: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     word_errors: Path | None = None
     features: Sequence[Path] = ()
+    adapted: Sequence[Path] = ()
 
 
 def locate_inputs(
@@ -78,6 +80,7 @@ def locate_inputs(
         audits | {"leaks": [results / "leaks" / f"{task}.parquet" for task in study.tasks]},
         word_errors,
         features,
+        [results / "models" / f"{backbone}.{start}" for backbone, start in adapted],
     )
 
 

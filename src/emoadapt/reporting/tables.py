@@ -31,6 +31,7 @@ from emoadapt.reporting.learned import build_learned
 from emoadapt.reporting.levels import CHANCE, CHANCE_OF_CLASSES, add_chance, count_lone_answers, find_levels
 from emoadapt.reporting.measures import APART, list_main_metrics, order_metric
 from emoadapt.reporting.notices import list_size_notes
+from emoadapt.reporting.pretext import build_pretext, list_pretext_notes
 from emoadapt.reporting.reference import find_paper_value, read_paper
 from emoadapt.reporting.style import (
     describe_labels,
@@ -55,7 +56,7 @@ from emoadapt.storage.tables import read_provenance
 from emoadapt.study.nodes import ORIGINAL, Model
 from emoadapt.tasks.divisions import PARTS, UNLABELLED
 
-OPTIONAL = ("choices", "teaching", "word_errors", "extracted")
+OPTIONAL = ("choices", "teaching", "pretext", "word_errors", "extracted")
 """Tables that only some studies have."""
 _MODEL = ["task", "test_corpus", "subset", *Model._fields]
 
@@ -75,6 +76,7 @@ def table_names(study: Study, optional: Collection[str] = ()) -> list[str]:
         "data",
         "stage1_data",
         *(["objectives"] if study.adaptations else []),
+        *(["pretext"] if "pretext" in optional else []),
         "leaks",
         *(name for name in ("word_errors", "extracted") if name in optional),
         "quarantine",
@@ -142,6 +144,8 @@ def build_tables(study: Study, inputs: ReportInputs) -> dict[str, pl.DataFrame]:
         tables["word_errors"] = read_frame([inputs.word_errors], schema.WORD_ERRORS)
     if inputs.features:
         tables["extracted"] = build_extracted(study, inputs.features)
+    if (pretext := build_pretext(inputs.adapted)).height:
+        tables["pretext"] = pretext
     return tables
 
 
@@ -199,6 +203,8 @@ class _Footnotes:
         notes += _say_runs(study, tidy) + _say_sizes(study, tidy, self.measured)
         if name in ("results", "cross_corpus"):
             notes += list_size_notes(tidy) + _say_pairs(study, tidy, self.compared)
+        if name == "pretext":
+            notes += list_pretext_notes(study, tidy)
         return notes + _say_trainings(tidy, self.said, self.scales) + _say_shared(tidy, self.shared)
 
 
@@ -441,12 +447,13 @@ _KINDS = (
         + COUNTS
         + ("wordless", "unheard", "words", "substitutions", "deletions", "insertions")
         + ("times", "trainings", "tried", "lone_runs")
-        + ("ok", "noted", "absent", "failed"),
+        + ("ok", "noted", "absent", "failed", "train"),
         pl.Int64,
     )
     | dict.fromkeys(
         ("word_error_rate", "score", "loss_before", "loss", "before", "value", "without_learning"), pl.Float64
     )
+    | dict.fromkeys(("train_share", "held_out_share"), pl.Float64)
     | {"epoch": pl.Int64, "chance": pl.Float64, "seconds": pl.Float64}
 )
 """Numeric columns of all tables; the others are text."""

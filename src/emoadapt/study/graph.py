@@ -17,6 +17,7 @@ from emoadapt.config import Adaptation, Finetuning, Study, load_study, objective
 from emoadapt.config.features import list_upstream, needs_video
 from emoadapt.config.papers import find_paper
 from emoadapt.config.reading import STUDY_VARIABLE
+from emoadapt.data.class_names import read_names
 from emoadapt.data.objective_targets import NO_TARGET, describe_target, has_frames, split_set
 from emoadapt.errors import NO_GPU, ConfigError, ModelError
 from emoadapt.extraction.recipes import (
@@ -679,14 +680,16 @@ class Graph:
         return digest(found, study_code(self.study, "emoadapt.study.check.augmentations", *modules))
 
     def report_state(self) -> dict[str, str]:
-        """State of the report: configuration, template and the paper's values."""
+        """State of the report: configuration, template, the paper's values and the names of classes of targets."""
         folder = Path(__file__).parents[1] / "reporting"
         files = sorted([*folder.glob("report.*"), *(find_paper(paper) if (paper := self.study.report.paper) else [])])
         template = digest([path.read_bytes() for path in files])
+        objectives = {name for start in self.applied_adaptations() for name in self.study.adaptations[start].objectives}
         return {
             "study": self.study.model_dump_json(),
             "left_out": repr(self.study.left_out),
             "template": template,
+            "classes": repr({name: read_names(name) for name in sorted(objectives)}),
         }
 
     def reads_vectors(self, setting: Setting) -> bool:

@@ -288,6 +288,7 @@ class Origins:
             "leaks": self.graph.leak_tables(),
             "splits": [path for task in tasks for path in self.graph.split_tables(task)],
             "curves": [f"{RESULTS}/curves/{model}.parquet" for model in self.graph.adapted_models()],
+            "adapted": [f"{RESULTS}/models/{model}" for model in self.graph.adapted_models()],
             "runs": [path for task in tasks for path in self.graph.run_files(task, "curves.parquet")],
             "manifests": self.graph.shown_manifests(),
             "parts": [_name_target(name, "parts") for name in self.graph.applied_adaptations()],

@@ -9,7 +9,10 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.errors import DataError
+from emoadapt.faces import contact_sheet
+from emoadapt.faces.action_units import BLENDSHAPES
 from emoadapt.faces.contact_sheet import draw_contact_sheet, write_contact_sheet
+from emoadapt.features.action_units import Config
 from emoadapt.storage.tables import write_table
 
 YELLOW, BLUE = (240, 228, 66), (20, 40, 200)
@@ -96,3 +99,64 @@ def test_landmarks_are_where_they_belong(tables: tuple[Path, Path], tmp_path: Pa
     )
     assert np.ptp(lower[0]) == pytest.approx(50 * 240 / 84, abs=6) and np.ptp(upper[0]) < 8 and len(upper[0])
     assert sheet.shape[1] > 2 * 240, "both frames"
+
+
+def write_landmarks(tmp_path: Path, **coefficients: float) -> Path:
+    """Two frames of a face; the blendshapes that are named have these values in the second one, and are 0 else."""
+    points = np.stack([np.linspace(40, 100, 68), np.linspace(30, 80, 68)], axis=1)
+    names = sorted({*BLENDSHAPES.values(), *coefficients})
+    values = [[0.0] * len(names), [coefficients.get(name, 0.0) for name in names]]
+    row = {"utterance_id": "talks/a", "key": "k", "status": "ok", "n_frames": 5, "frame_seconds": [0.0, 0.2]}
+    row |= {"landmarks": np.stack([points, points]).astype("<f4").tobytes(), "coefficient_names": names}
+    row |= {"coefficients": np.array(values, "<f4").tobytes()}
+    absent = {"utterance_id": "talks/b", "key": "k", "status": "failed", "reason": "file_missing: b.mp4"}
+    write_table(tmp_path / "landmarks.parquet", [row, absent], schema.feature_table("landmarks"))
+    return tmp_path / "landmarks.parquet"
+
+
+def test_action_units_of_a_frame_are_written_into_it(
+    tables: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[list[str]] = []
+    monkeypatch.setattr(contact_sheet, "_write_units", lambda _cv2, _picture, names: written.append([*names]))
+    shard = write_landmarks(tmp_path, mouthSmile=0.6, eyeSquint=0.5, jawOpen=0.2)
+
+    def draw(units: Config | None) -> list[list[str]]:
+        written.clear()
+        draw_contact_sheet(tmp_path, [tables[0]], [shard], 1, "landmarks", units=units)
+        return [*written]
+
+    assert draw(Config()) == [[], ["AU6", "AU12", "AU25"]]
+    assert draw(Config(thresholds={12: 0.7, 26: 0.2}, cheek_raiser="cheekSquint")) == [[], ["AU25", "AU26"]]
+    assert draw(None) == [[], []]
+
+
+def test_many_action_units_fit_into_the_picture() -> None:
+    """Light letters in the lower left corner, in lines of six."""
+    picture = np.zeros((240, 240, 3), np.uint8)
+    contact_sheet._write_units(cv2, picture, [f"AU{unit}" for unit in range(10, 24)])
+    rows, columns = near(picture, (255, 255, 255))
+    assert len(rows) and 235 > rows.max() > 220 and rows.min() > 180 and columns.max() < 236
+
+
+def test_clips_are_shown_below_the_heading_of_their_class(
+    tables: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[tuple[str, ...]] = []
+    write = contact_sheet._write_lines
+    monkeypatch.setattr(
+        contact_sheet, "_write_lines", lambda cv2, *said, **width: (lines.append(said), write(cv2, *said, **width))[1]
+    )
+    shard = write_landmarks(tmp_path)
+    classes = {"other": ["talks/b"], "anger": ["talks/a", "talks/unlisted"], "surprise": []}
+    sheet = draw_contact_sheet(tmp_path, [tables[0]], [shard], 1, "landmarks", classes)
+    # A strip is drawn before the heading above it.
+    assert [line[0] for line in lines] == [
+        "talks/b",
+        "other (1 clips)",
+        "talks/a",
+        "anger (1 clips)",
+        "surprise (0 clips)",
+    ]
+    one = draw_contact_sheet(tmp_path, [tables[0]], [shard], 1, "landmarks")
+    assert sheet.shape[0] == pytest.approx(2 * one.shape[0] + 3 * 22)

@@ -85,6 +85,25 @@ def test_a_plain_layer_computes_what_torch_s_encoder_layer_does(norm: str) -> No
     torch.testing.assert_close(found[valid], expected[valid], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_padded_attention_computes_what_torch_s_module_does(training: bool) -> None:
+    shape = make_config(**SMALL, attention_dropout=0.0)
+    with seeded(3):
+        layer, hidden = Layer(shape, "none").train(training), torch.randn(2, 5, 8)
+    padding = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    expected, _ = layer.attention(hidden, hidden, hidden, key_padding_mask=padding, need_weights=False)
+    assert torch.allclose(layer._attend(hidden, padding), expected, atol=1e-6)
+
+
+def test_evaluation_does_not_take_torch_s_slow_path_for_attention() -> None:
+    """Symptom: an evaluation took as long as a training step on the same clips; torch's module has a path for it that is slow on a CPU."""
+    backbone = make(**SMALL).eval()
+    with torch.no_grad(), torch.profiler.profile() as record:
+        backbone(make_clips(5, 3))
+    names = {event.key for event in record.key_averages()}
+    assert "aten::scaled_dot_product_attention" in names and "aten::_native_multi_head_attention" not in names
+
+
 def test_residual_connections_are_scaled_as_in_auxformer() -> None:
     with seeded(3):
         tied, separate, plain = Residual("complement"), Residual("separate"), Residual("none")

@@ -1,5 +1,6 @@
 """A small synthetic study: predictions are invented, everything after them is computed by the package."""
 
+import json
 import shutil
 
 import numpy as np
@@ -114,6 +115,17 @@ def invent_curves(run, objectives):
     return rows
 
 
+def invent_adaptation(objectives):
+    """What a Stage-1 model says of its targets: only those of `sentiment` are classes."""
+    return {
+        "objectives": objectives,
+        "utterances": {"train": 51, "held_out": 9},
+        "targets": {name: {"train": 40, "held_out": 8} for name in objectives},
+        "classes": {"sentiment": {"train": [[10, 25, 5]], "held_out": [[2, 6]]}} if "sentiment" in objectives else {},
+        "normalisers": [],
+    }
+
+
 def invent_run_curves(setting, run):
     base, seed = dict(stage="stage2", run=setting.name(run), part="dev"), run.seed
     return [
@@ -135,7 +147,7 @@ def invent_manifest(corpus, size):
 
 
 def write_inputs(study, folder):
-    metrics, confusion, comparisons, splits, curves = [], [], [], {}, []
+    metrics, confusion, comparisons, splits, curves, adapted = [], [], [], {}, [], []
     audits = {}
     for name, task in study.tasks.items():
         splits[name] = [
@@ -180,6 +192,10 @@ def write_inputs(study, folder):
             write_table(
                 curves[-1], invent_curves(f"{backbone}.{start}", study.adaptations[start].objectives), schema.CURVES
             )
+            adapted.append(folder / "models" / f"{backbone}.{start}")
+            adapted[-1].mkdir(parents=True)
+            facts = invent_adaptation(study.adaptations[start].objectives)
+            (adapted[-1] / "adaptation.json").write_text(json.dumps(facts))
     write_table(run_curves[0], rows, schema.CURVES)
     manifests = [folder / "manifests" / corpus / "000.parquet" for corpus in study.corpora]
     for path in manifests:
@@ -216,6 +232,7 @@ def write_inputs(study, folder):
         manifests=manifests,
         parts=parts,
         audits=audits,
+        adapted=adapted,
     )
 
 
@@ -244,6 +261,7 @@ def lay_out(study, inputs, results):
     places |= {"quarantine.parquet": inputs.quarantine}
     places |= {f"metrics/{path.name}": path for kind in AUDIT_TABLES for path in inputs.audits[kind]}
     places |= {f"leaks/{path.name.replace('.leaks', '')}": path for path in inputs.audits["leaks"]}
+    places |= {f"models/{path.name}/adaptation.json": path / "adaptation.json" for path in inputs.adapted}
     for name, source in places.items():
         (results / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, results / name)

@@ -301,3 +301,11 @@ def test_runs_are_those_of_the_tables(text, study):
     """Symptom: the head counted each fold, the tables the folds of a seed together."""
     settings = len(study.list_settings())
     assert f"2 tasks, 3 backbones, 2 adaptations, {5 * settings} runs." in text
+
+
+def test_classes_of_targets_are_counted_and_no_example_is_shown(text):
+    section = text[text.index('<section id="stage-1">') : text.index('<section id="stage-2">')]
+    table = section[section.index('id="table-pretext"') :]
+    assert "neutral" in table and "25 (62 %)" in table and "no target" in table
+    assert "emoadapt contact-sheet films --feature faces --target TARGET" in table and "multimodal.sentiment" in table
+    assert "data:image/jp" not in text and "data:image/png" not in text

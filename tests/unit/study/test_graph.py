@@ -16,6 +16,7 @@ from emoadapt.errors import ConfigError
 from emoadapt.flow import code
 from emoadapt.study.graph import STUDY_VARIABLE, Graph, open_study
 from emoadapt.study.nodes import Model, Setting
+from emoadapt.study.origins import Origins
 
 ROOT = Path(__file__).parents[3]
 
@@ -498,6 +499,15 @@ def test_an_edit_of_what_the_report_is_made_with_concerns_it(
     graph = change(graph, "report", {"paper": paper})
     before, read = graph.report_state(), Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b" " * (path == PAGES / shown))
+    assert graph.report_state() != before
+
+
+def test_classes_of_targets_that_the_report_counts_concern_it(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counts are in the folders of Stage-1 models, the names in the modules of objectives."""
+    models = {f"results/models/{model}" for model in graph.adapted_models()}
+    assert models and models <= set(Origins(graph).report().list_inputs())
+    before = graph.report_state()
+    monkeypatch.setattr("emoadapt.study.graph.read_names", lambda name: ((f"{name} in other words",), ()))
     assert graph.report_state() != before
 
 

@@ -33,6 +33,7 @@ PURPOSES = {
     "data": "clips and speakers of train, dev and test",
     "stage1_data": "clips of Stage 1, and test clips among them",
     "objectives": "how well Stage 1 learned each objective",
+    "pretext": "clips of each class of the targets of Stage 1",
     "leaks": "speakers, recordings and sentences of the test set that were met before",
     "extracted": "clips and seconds of the features of `features.also`",
     "word_errors": "word error rates of the recogniser",
