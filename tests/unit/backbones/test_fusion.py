@@ -207,14 +207,29 @@ def test_parts_that_cannot_be_joined_are_refused(change: dict[str, Any], said: s
         ),
         (
             "finetunings",
-            {"method": "probe", "backbones": ["joint"]},
-            "probe reads layers of one backbone, and joint joins speech, words",
+            {"method": "svm", "backbones": ["joint"]},
+            "joint joins speech, words, whose layers are read with learned weights alone; set method: probe, layer: weighted",
         ),
     ],
 )
 def test_methods_for_one_backbone_refuse_a_fusion(key: str, section: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load_study(make_values() | {key: {"x": section}})
+
+
+def test_care_is_a_part_as_another_encoder_is() -> None:
+    values = make_values()
+    care = {"architecture": "care", "speech": "speech", "text": "words", "common": 1, "branch": 1}
+    values["backbones"]["joint"]["of"] = {"audio": "care", "text": "words"}
+    values["backbones"] = {"joint": values["backbones"].pop("joint"), "care": care, **values["backbones"]}
+    study = load_study(values)
+    assert study.list_kept("stage2", "joint", "original") == {"audio.audio": "frontend.speech"}
+    fusion, batch = make_fusion(study), make_batch(study, (4000, [1, 2, 3]), (6000, [4]))
+    with torch.no_grad():
+        pooled = torch.cat(
+            [part.embed(batch.narrow(name)) for name, part in zip(fusion.names, fusion.parts, strict=True)], dim=1
+        )
+        torch.testing.assert_close(fusion.embed(batch), fusion.joint(pooled))
 
 
 def test_frozen_parts_read_kept_states() -> None:

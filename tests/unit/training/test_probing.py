@@ -51,7 +51,7 @@ def get_weights(tables: dict[str, pl.DataFrame]) -> np.ndarray:
 
 
 def test_weights_of_layers_begin_equal_and_give_the_mean() -> None:
-    probe = LayerProbe(4, build_head("linear", 3, None, 2, seed=0))
+    probe = LayerProbe({"layers": (4, 3)}, build_head("linear", 3, None, 2, seed=0))
     assert probe.note_state() == pytest.approx({f"layer_weight_{n:02d}": 0.25 for n in range(4)})
     layers = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0))
     mean, _ = probe(Batch([str(n) for n in range(5)], {"layers": layers}, {}, {}))
@@ -59,8 +59,8 @@ def test_weights_of_layers_begin_equal_and_give_the_mean() -> None:
 
 
 def test_one_layer_has_no_weight_to_learn() -> None:
-    probe = LayerProbe(1, build_head("linear", 3, None, 2, seed=0))
-    assert probe.note_state() == {} and probe.layer_weights is None
+    probe = LayerProbe({"layers": (1, 3)}, build_head("linear", 3, None, 2, seed=0))
+    assert probe.note_state() == {} and probe.share_layers() is None
     layers = torch.randn(5, 1, 3, generator=torch.Generator().manual_seed(0))
     mean, _ = probe(Batch([str(n) for n in range(5)], {"layers": layers}, {}, {}))
     assert torch.equal(mean, layers[:, 0])
