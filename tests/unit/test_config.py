@@ -189,6 +189,11 @@ def test_the_papers_settings_are_the_defaults() -> None:
             True,
             "write what is accepted, `leaks: {speakers: report, clips: report",
         ),
+        (
+            "features",
+            {"pase_frames": {"normalise": "clip"}},
+            "features.pase_frames.normalise: frames stay as PASE+ gives them",
+        ),
         ("finetuning", {"egemaps_baseline": False}, "finetuning.egemaps_baseline: the baseline is a backbone now"),
         (
             "finetuning",
