@@ -18,6 +18,7 @@ from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.data.streams import AUDIO
 from emoadapt.errors import ConfigError, ModelError
+from emoadapt.extraction.outputs import LayersExtractor
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.inference.predict import predict_files
@@ -162,6 +163,23 @@ def test_padding_never_changes_a_clip(speech: str, options: dict[str, Any]) -> N
             for one, many in zip(alone, together, strict=True):
                 torch.testing.assert_close(many[place, :n_frames], one[0, :n_frames], rtol=1e-4, atol=2e-5)
         torch.testing.assert_close(backbone(clips)[0], backbone(clips[:1])[0], rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("speech", ["hubert", "whisper"])
+def test_kept_layers_are_means_over_the_whole_of_a_long_clip(speech: str) -> None:
+    """The paper cuts clips at 30 s; here Whisper's encoder reads them in windows, and nothing is cut."""
+    backbone = make(speech)
+    (clip,) = make_clips(35 * 16_000)
+    columns = LayersExtractor(backbone, {"audio": AUDIO}).run(
+        collate_clips([Clip("c", {"audio": clip})], {"audio": AUDIO})
+    )
+    found = torch.frombuffer(bytearray(columns["layers"]), dtype=torch.float32).view(5, 32)
+    with torch.no_grad():
+        states, lengths = run(backbone, [clip])
+        assert lengths.tolist() == [35 * 50]
+        torch.testing.assert_close(found, torch.stack([state[0].mean(0) for state in states]), rtol=1e-4, atol=1e-5)
+        begun = backbone.embed_layers([clip[: 30 * 16_000]])[0]
+    assert (found - begun).abs().amax(dim=1).min() > 1e-5, "what follows 30 s counts in each layer"
 
 
 def test_what_is_beyond_a_clip_is_not_read_even_if_it_is_not_finite() -> None:
