@@ -189,6 +189,11 @@ def test_the_papers_settings_are_the_defaults() -> None:
             True,
             "write what is accepted, `leaks: {speakers: report, clips: report",
         ),
+        (
+            "features",
+            {"pase_frames": {"normalise": "clip"}},
+            "features.pase_frames.normalise: frames stay as PASE+ gives them",
+        ),
         ("finetuning", {"egemaps_baseline": False}, "finetuning.egemaps_baseline: the baseline is a backbone now"),
         (
             "finetuning",
@@ -533,7 +538,7 @@ def test_an_original_that_never_saw_stage_1_gets_the_same_freedom() -> None:
 def test_objectives_are_found_without_importing_them() -> None:
     assert objective_features() == {
         "acoustic": "pase_frames", "acoustic_egemaps": "egemaps_frames", "semantic": "text_embedding",
-        "semantic_whisper": "whisper_frames", "semantic_whisper_frames": "whisper_frames",
+        "semantic_whisper": "whisper_frames", "semantic_whisper_frames": "whisper_frames", "semantic_text_frames": "text_frames",
         "action_units": "action_units", "egemaps": "egemaps", "energy": "egemaps", "energy_level": "rms", "energy_rms": "rms",
         "face": "face_embedding", "landmark_motion": "landmark_motion", "landmark_motion_whole": "landmark_motion",
         "sentiment": "sentiment",

@@ -99,6 +99,16 @@ def test_the_benchmark_of_whisper_trains_both_sides() -> None:
     assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["frozen", "all"]
 
 
+def test_memory_of_a_probe_follows_the_batch_and_not_the_clips() -> None:
+    """Symptom: the layers of all clips were held, twice if they were z-scored: 1.9 GB for 4,000 clips of CARE's size."""
+    command = [sys.executable, str(ROOT / "benchmarks/probe.py"), "--clips", "400", "--epochs", "1", "--runs", "1"]
+    done = subprocess.run([*command, "--normalise", "train"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    grown = found["1600"]["peak_mib"] - found["100"]["peak_mib"]
+    assert grown < 0.5 * (found["1600"]["layers_mib"] - found["100"]["layers_mib"]), found
+
+
 def test_the_benchmark_of_augmentation_measures_reading_and_steps() -> None:
     command = [sys.executable, str(ROOT / "benchmarks/augment.py"), "--batch", "1", "--steps", "1"]
     environment = {name: value for name, value in os.environ.items() if name != "EMOADAPT_DATA"}

@@ -155,3 +155,15 @@ def test_other_transcripts_train_what_reads_words_alone(joined: Project) -> None
 
     found = {f"{rule} corpus=labelled shard=00{i}" for rule in ("transcript", "text_tokens") for i in range(2)}
     assert edit_study(joined, change) == found | {WORDS, TEACHER, STUDENT, "quarantine"} | REPORT
+
+
+def test_a_probe_of_the_fusion_computes_the_layers_of_its_parts(joined: Project) -> None:
+    probe = {"method": "probe", "backbones": ["joint"], "seeds": [0], "epochs": 1}
+
+    def add(study: dict) -> None:
+        study["finetunings"]["probe"] = dict(probe)
+
+    kept = {
+        f"keep kind=layers source={part} corpus=labelled shard=00{i}" for part in ("tiny", "words") for i in range(2)
+    }
+    assert edit_study(joined, add) == kept | {TRAIN.format("joint.original.probe"), "quarantine"} | REPORT

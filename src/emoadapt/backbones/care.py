@@ -59,7 +59,8 @@ class Config(LayerSettings):
     """Layers that losses on the acoustic encoder train. `joint`: the acoustic encoder and the common layers (Eq. 3). `acoustic_only`: the
     acoustic encoder alone (authors' code)."""
     seed: int = Field(0, ge=0)
-    """Seed of the convolutions, and of layers that begin with random weights."""
+    """Seed of layers that begin with random weights, and of the convolutions in Stage 1 and where they are frozen. Fine-tunings of the
+    original draw the convolutions with the seed of the run."""
 
     _parts: dict[str, Backbone] = PrivateAttr(default_factory=dict)
 

@@ -1,8 +1,9 @@
 """Several encoders joined into one model (Srinivasan et al. 2022, Sec. 3.1).
 
-Each part is pooled, and a linear layer joins the pooled vectors.
+Each part is pooled, and a linear layer joins the pooled vectors. A probe reads the layers of each part instead, with weights of their own,
+and puts the means side by side (Dutta & Ganapathy 2025, Sec. V-H); a vector of descriptors is one layer.
 A clip must have the first part's input. Of the others it may lack any, such as the text of a clip without words: a vector that is learned
-for that part then takes the place of the pooled one (chosen; the paper says nothing of such clips).
+for that part then takes the place of the pooled one (chosen; the papers say nothing of such clips).
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Config(Backbone):
     architecture: Literal["fusion"]
     of: dict[Name, Name] = Field(min_length=2)
     """Part -> backbone of the study, such as `{audio: hubert, text: bert}`. Each part is trained as its section says (`train_layers`,
-    `learning_rate_factor`). The first must be there for every clip; a learned vector stands for a missing other."""
+    `learning_rate_factor`). The first must be there for every clip; a learned vector stands for a missing other. A part may be an
+    `architecture: vector`; only a probe can then read the fusion."""
     pooling: PoolingChoice | None = None
     """Pooling of all parts, as of a single backbone. null: each as its own section says."""
     embedding: int | None = Field(128, ge=1)
@@ -55,14 +57,17 @@ class Config(Backbone):
         for part, name in self.of.items():
             if name not in backbones:
                 problems.append(f"of.{part}: {name} is not defined; there is {', '.join(sorted(backbones))}")
-            elif backbones[name].joined:
+            elif not backbones[name].layered:
                 problems.append(f"of.{part}: {name} joins backbones itself; name one that does not")
-            elif "pooling" not in type(backbones[name]).model_fields:
-                problems.append(f"of.{part}: {name} pools no frames; name an encoder")
+            elif backbones[name].adaptable and "pooling" not in type(backbones[name]).model_fields:
+                problems.append(f"of.{part}: {name} pools no frames; name an encoder, or a vector of descriptors")
             else:
-                changed = {"embedding": None} if "embedding" in type(backbones[name]).model_fields else {}
-                changed |= {} if self.pooling is None else {"pooling": self.pooling}
-                self._parts[part] = backbones[name].model_copy(update=changed)
+                changed: dict[str, Any] = {
+                    "embedding": None,
+                    "pooling": self.pooling or getattr(backbones[name], "pooling", None),
+                }
+                known = {key: value for key, value in changed.items() if key in type(backbones[name]).model_fields}
+                self._parts[part] = backbones[name].model_copy(update=known)
         return problems
 
     @property
@@ -74,6 +79,16 @@ class Config(Backbone):
     def parts(self) -> Mapping[str, Backbone]:
         """Part -> its section, with the pooling that it has here."""
         return self._parts
+
+    @property
+    def read_frozen(self) -> bool:
+        """See `Backbone`."""
+        return not all(config.adaptable for config in self.parts.values())
+
+    @property
+    def standardised(self) -> bool:
+        """Whether a part's input is z-scored with statistics of training clips; its layers then differ from run to run."""
+        return any(config.standardised for config in self.parts.values())
 
     @property
     def provenance(self) -> Literal["pretrained", "untrained"]:
@@ -91,7 +106,7 @@ class Config(Backbone):
     def list_kept(self, stage: Literal["stage1", "stage2"], start: str) -> dict[str, Kept]:
         """Those of the parts, which start as they are."""
         return {
-            f"{part}.{role}": kept._replace(backbone=self.of[part])
+            f"{part}.{role}": kept._replace(backbone=kept.backbone or self.of[part])
             for part, config in self.parts.items()
             for role, kept in config.list_kept(stage, ORIGINAL).items()
         }
@@ -108,6 +123,10 @@ class Config(Backbone):
         """The keys that decide a training, those of the parts among them, as JSON."""
         parts = {part: json.loads(config.describe()) for part, config in self.parts.items()}
         return json.dumps({"architecture": self.architecture, "embedding": self.embedding, "parts": parts})
+
+    def describe_kept(self, kind: str) -> str:
+        """The keys that decide what a probe reads of each part, as JSON; the order of the parts among them."""
+        return json.dumps([[part, json.loads(config.describe_kept(kind))] for part, config in self.parts.items()])
 
 
 def load(config: Config, models_dir: Path, source: Path | None = None) -> FusionBackbone:

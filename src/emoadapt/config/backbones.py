@@ -35,7 +35,7 @@ class Backbone(Section):
     adaptable: ClassVar[bool] = False
     """True if the backbone has parameters, which Stage 1 and fine-tuning train."""
     layered: ClassVar[bool] = True
-    """False if it has no layers that Stage 1 or a probe could read."""
+    """False if it has no layers of its own that Stage 1 or a probe could read, but joins backbones that may have some."""
 
     def link(self, backbones: Mapping[str, Backbone]) -> list[str]:
         """Take up the study's other sections.
@@ -62,6 +62,11 @@ class Backbone(Section):
     def branches(self) -> tuple[str, ...]:
         """Names of equal parts of each layer's width, each of which an objective or a probe may read alone; empty if there are none."""
         return ()
+
+    @property
+    def read_frozen(self) -> bool:
+        """Whether it joins a part without parameters, so that only a probe can read it."""
+        return False
 
     @property
     def standardised(self) -> bool:

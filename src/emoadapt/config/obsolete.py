@@ -26,12 +26,22 @@ _MODELS = {"egemaps": "egemaps.original or egemaps.original.mlp", "classical": "
 def explain_obsolete(values: Mapping[str, Any]) -> list[str]:
     """A sentence for each key, and each name of a model, that a study can no longer use."""
     return [
+        *_explain_features(values.get("features")),
         *_explain_finetuning(values.get("finetuning")),
         *_explain_renamed(values.get("finetunings")),
         *_explain_tasks(values.get("tasks")),
         *_explain_models("tables", values.get("tables")),
         *_explain_models("report", values.get("report")),
     ]
+
+
+def _explain_features(section: Any) -> Iterator[str]:
+    frames = section.get("pase_frames") if isinstance(section, Mapping) else None
+    if isinstance(frames, Mapping) and "normalise" in frames:
+        yield (
+            "features.pase_frames.normalise: frames stay as PASE+ gives them, and the objective `acoustic` scales those of each clip; "
+            "remove the key"
+        )
 
 
 def _explain_finetuning(section: Any) -> Iterator[str]:

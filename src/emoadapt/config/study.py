@@ -296,11 +296,19 @@ class Study(Section):
             and layer >= config.depth
             and self._trains(finetuning, backbone)
         ]
+        named = {name: self.backbones[name] for name in finetuning.backbones or () if name in self.backbones}
+        weighted = list_values(getattr(finetuning, "layer", None)) == ("weighted",)
         problems += [
-            f"{path}.backbones: {finetuning.method} reads layers of one backbone, and {backbone} joins "
-            f"{', '.join(self.backbones[backbone].joined.values())}; leave it out"
-            for backbone in finetuning.backbones or ()
-            if finetuning.reads_layers and backbone in self.backbones and not self.backbones[backbone].layered
+            f"{path}.backbones: {backbone} joins {', '.join(config.joined.values())}, whose layers are read with learned weights alone; set "
+            f"method: probe, layer: weighted and classifier: linear or mlp, or leave it out"
+            for backbone, config in named.items()
+            if finetuning.reads_layers and not config.layered and not weighted
+        ]
+        problems += [
+            f"{path}.backbones: {backbone} joins a vector of descriptors, and {finetuning.method} trains encoders; name it in a probe, or "
+            "leave it out"
+            for backbone, config in named.items()
+            if config.read_frozen and not finetuning.frozen
         ]
         if (branch := getattr(finetuning, "branch", None)) is not None:
             problems += [
@@ -389,7 +397,7 @@ class Study(Section):
             for model in models
             if self.backbones[model.backbone].standardised
             and self.finetunings[model.finetuning].reads_layers
-            and model.start == ORIGINAL
+            and (model.start == ORIGINAL or not self.backbones[model.backbone].layered)
         ]
 
     def _find_blind(self) -> list[str]:
@@ -478,6 +486,26 @@ class Study(Section):
             and _uses(adaptation, subset)
         ]
 
+    def list_starts(
+        self, finetuning: Finetuning, backbone: str, task: str | None = None, subset: int | str | None = None
+    ) -> list[str]:
+        """Starting points that a fine-tuning can have; arguments as those of `starts`.
+
+        A probe of a fusion may start from the adaptations of its parts. Parts without the adaptation stay as they are.
+        """
+        found, config = self.starts(backbone, task, subset), self.backbones[backbone]
+        if found and finetuning.reads_layers and not config.layered:
+            found += [start for part in config.joined.values() for start in self.starts(part, task, subset)]
+        return list(dict.fromkeys(found))
+
+    def list_frozen(self, backbone: str, start: str) -> dict[str, str]:
+        """Kept layers, or features that are vectors, that a training on a frozen backbone reads: by part of a fusion, or one alone."""
+        config = self.backbones[backbone]
+        if not config.layered:
+            starts = {part: start if start in self.starts(name) else ORIGINAL for part, name in config.joined.items()}
+            return {part: self.list_frozen(name, starts[part])["layers"] for part, name in config.joined.items()}
+        return {"layers": name_kept("layers", backbone, start) if config.adaptable else config.features[0]}
+
     @property
     def joined(self) -> set[str]:
         """Backbones that are parts of others."""
@@ -487,7 +515,9 @@ class Study(Section):
         """Whether a fine-tuning is applied to a backbone; to a part of another only if it names it."""
         if finetuning.backbones is not None:
             return backbone in finetuning.backbones
-        return backbone not in self.joined and (self.backbones[backbone].layered or not finetuning.reads_layers)
+        config = self.backbones[backbone]
+        readable = config.layered if finetuning.reads_layers else not config.read_frozen
+        return backbone not in self.joined and readable
 
     def _adapts(self, adaptation: Adaptation, backbone: str) -> bool:
         """Whether an adaptation is applied to a backbone; to a part of another only if it, or a fine-tuning, names it."""
@@ -526,10 +556,10 @@ class Study(Section):
             for backbone in self.backbones
             for finetuning, how in self.finetunings.items()
             if self._trains(how, backbone) and config.kind in how.questions and (how.tasks is None or name in how.tasks)
-            for start in self.starts(backbone, name)
+            for start in self.list_starts(how, backbone, name)
             if how.starts is None or start in how.starts
             for size in config.subsets
-            if start in self.starts(backbone, name, size) and _uses(how, size)
+            if start in self.list_starts(how, backbone, name, size) and _uses(how, size)
         ]
 
     def list_models(self, task: str | None = None) -> list[Model]:
@@ -559,6 +589,8 @@ class Study(Section):
                 else ""
             )
             return f"method: {settings.method} on {model.backbone} gives no model that emoadapt predict loads{advice}"
+        if not backbone.layered:
+            return f"{model.backbone} joins several backbones, and emoadapt predict reads layers of one"
         if (scope := settings.normalise) not in ("train", "none"):  # type: ignore[attr-defined]
             return f"normalise: {scope} needs statistics of unlabelled clips, which a prediction lacks; with normalise: train it can be kept"
         if seen := [name for feature in backbone.features for name in list_upstream(feature) if _needs_media(name)]:

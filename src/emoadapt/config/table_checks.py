@@ -112,8 +112,8 @@ def _check_model(study: Study, path: str, table: TableConfig, model: str) -> lis
     if wanted.finetuning not in study.finetunings:
         known = ", ".join(study.finetunings)
         return [f"{path}: fine-tuning {wanted.finetuning} of {model} is not defined; there is {known}"]
-    if wanted.start not in study.starts(wanted.backbone):
-        known = ", ".join(study.starts(wanted.backbone))
+    if wanted.start not in (starts := study.list_starts(study.finetunings[wanted.finetuning], wanted.backbone)):
+        known = ", ".join(starts)
         return [f"{path}: {model} is not computed; the starts of backbone {wanted.backbone} are {known}"]
     if find_metric(table.metric).question == "embeddings" and not study.keeps_embeddings(wanted):
         return [f"{path}: {model} has no values here, since its embeddings are not trained; leave it out"]

@@ -113,10 +113,13 @@ class TableConfig(Section):
     """Dimensions of the rows: `task`, `corpus` (tested on), `subset`, `backbone`, `start`, `finetuning`, or `model` (all three)."""
     columns: tuple[Dimension, ...] = ("model",)
     """Dimensions of the columns; each dimension is a line of headings."""
-    picture: Literal["points", "lines", "bars"] = "points"
+    picture: Literal["points", "lines", "bars", "sizes"] = "points"
     """Kind of picture. `points`: one panel per task, corpus and number of clips; one line per model with its interval. `lines`: scores
     over the number of training clips, one panel per backbone; with one number, over models, one line per task. `bars`: one group per
-    task."""
+    task. `sizes`: means over all tasks, over the sizes of the models."""
+    sizes: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Millions of parameters for `picture: sizes`: of each model (of a `best_of` entry by its label), and of systems that the paper alone
+    has, by the heading of their column in the paper."""
     names: dict[str, str] = {}
     """As `report.names`, for this table alone."""
     notes: tuple[str, ...] | None = None
@@ -132,6 +135,13 @@ class TableConfig(Section):
         best = any(isinstance(model, BestOf) for part in self.parts for model in part.models)
         if best and "model" not in used:
             raise ValueError("a best_of entry has no single backbone or start; name `model` among rows or columns")
+        if (self.picture == "sizes") != bool(self.sizes):
+            raise ValueError("`sizes` are for `picture: sizes`, which needs them; give both or neither")
+        named = [
+            entry.label or "" if isinstance(entry, BestOf) else entry for part in self.parts for entry in part.models
+        ]
+        if self.sizes and (lacking := [name for name in named if name not in self.sizes]):
+            raise ValueError(f"sizes lacks {', '.join(lacking)}; give the millions of parameters of each model")
         if self.test_on and repeated_values(self.test_on):
             raise ValueError(f"test_on repeats {', '.join(repeated_values(self.test_on))}; name each corpus once")
         return self

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from emoadapt.config.tasks import Task
 
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Optimisation(Section):
     """Optimisation: length, learning rate, batches, precision."""
 
@@ -30,6 +33,10 @@ class Optimisation(Section):
     """Learning rate of the optimiser."""
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """Decay rates of the optimiser's means of gradients and of their squares (CARE's code: .9 and .99)."""
+    epsilon: float = Field(1e-8, gt=0)
+    """What the optimiser adds to the root of the mean of squares (CARE's code: 1e-6)."""
     batch_size: int = Field(32, ge=1)
     """Clips per batch."""
     batch_seconds: float | None = Field(None, gt=0)

@@ -305,7 +305,7 @@ def _fill(lengths: np.ndarray, limit: float) -> list[int]:
 
 
 class VectorBatches:
-    """Loader of vectors in memory.
+    """Loader of vectors, which are in memory or in a file.
 
     Batches are those of a `DataLoader`, at a fifth of its cost, which would exceed that of a small head's step.
 
@@ -331,15 +331,15 @@ class VectorBatches:
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        (role,) = self.dataset.streams
+        others = [*self.dataset.vectors.items()][1:]
         for keys in self.batch_sampler:
             names = [name for name, _ in keys]
             rows = [self._rows[name] for name in names]
-            vectors = torch.from_numpy(np.stack([self.dataset.vectors[name] for name in names]))
             draws = [] if self.seed is None else [[self.seed, keys[0][1], self._checksums[row]] for row in rows]
             index = torch.tensor(rows)
             values = {key: of_all.index_select(0, index) for key, of_all in self._values.items()}
-            yield Batch(names, {role: vectors}, {}, values, draws)
+            present = {role: torch.tensor([name in found for name in names]) for role, found in others}
+            yield Batch(names, self.dataset.stack(names), {}, values, draws, present)
 
 
 def load_batches(

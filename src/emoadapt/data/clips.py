@@ -6,7 +6,7 @@ import mmap
 import tempfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from emoadapt.data.streams import STEP, Stream
+from emoadapt.data.vector_file import stack_vectors
 from emoadapt.machine.ranks import find_rank, share
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.storage.agreement import refuse_missing
@@ -363,19 +364,27 @@ def _place_crop(begin: float, end: float, step: float, rows: int) -> slice:
 
 
 class VectorDataset(ClipDataset):
-    """Clips whose one stream is an array in memory.
+    """Clips whose streams are arrays of one shape, in memory or in a `VectorFile`.
 
     Args:
-        vectors: utterance -> float32 array.
-        role: what the stream is to the backbone.
+        vectors: role -> utterance -> float32 array. A clip has the first; zeros stand for others that it lacks, which only a file allows.
         annotate: utterance -> tensors that go with it.
     """
 
-    def __init__(self, vectors: Mapping[str, np.ndarray], role: str, annotate: Annotate) -> None:
-        super().__init__({role: Stream(role, role, "vector")}, annotate)
+    def __init__(self, vectors: Mapping[str, Mapping[str, np.ndarray]], annotate: Annotate) -> None:
+        super().__init__({role: Stream(role, role, "vector") for role in vectors}, annotate)
         self.vectors = vectors
 
     def __getitem__(self, key: tuple[str, int]) -> Clip:
         name, epoch = key
-        ((role, _),) = self.streams.items()
-        return Clip(name, {role: torch.from_numpy(self.vectors[name])}, dict(self.annotate(name)), epoch)
+        streams, absent = (
+            self.stack([name]),
+            frozenset(role for role, found in self.vectors.items() if name not in found),
+        )
+        return Clip(
+            name, {role: values[0] for role, values in streams.items()}, dict(self.annotate(name)), epoch, absent
+        )
+
+    def stack(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """Role -> arrays of clips, (n, ...)."""
+        return {role: torch.from_numpy(stack_vectors(found, names)) for role, found in self.vectors.items()}

@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from emoadapt import schema
+from emoadapt.data.vector_file import VectorFile
 from emoadapt.errors import DataError
 from emoadapt.storage.agreement import refuse_missing
-from emoadapt.storage.tables import read_table
+from emoadapt.storage.tables import iterate_groups
 
 Scope = Literal["train", "corpus", "speaker", "none"]
 """Whose mean and standard deviation a vector is z-scored with; `none`: it is not."""
@@ -56,16 +57,16 @@ def read_vectors(shards: Mapping[str, Sequence[Path]], feature: str, wanted: Seq
 def _read_wanted(
     shards: Mapping[str, Sequence[Path]], kind: pa.Schema, columns: Sequence[str], wanted: Sequence[str]
 ) -> Iterator[pa.Table]:
-    """Each shard; every wanted utterance must have a row in one.
+    """Each row group of each shard; every wanted utterance must have a row in one.
 
     Raises:
         DataError: it does not.
     """
     paths, missing = [path for paths in shards.values() for path in paths], set(wanted)
     for path in paths:
-        table = read_table(path, kind, columns)
-        missing.difference_update(table.column("utterance_id").to_pylist())
-        yield table
+        for table in iterate_groups(path, kind, columns):
+            missing.difference_update(table.column("utterance_id").to_pylist())
+            yield table
     refuse_missing(missing, len(set(wanted)), paths)
 
 
@@ -106,25 +107,34 @@ def _refuse_misfits(vectors: Mapping[str, np.ndarray], feature: str) -> None:
 
 
 def read_layers(shards: Mapping[str, Sequence[Path]], wanted: Sequence[str]) -> dict[str, np.ndarray]:
-    """Layers of a frozen backbone, each averaged over time.
-
-    Args:
-        shards: corpus -> LAYERS tables.
-        wanted: utterances; others are not read into memory.
+    """Layers of a frozen backbone, each averaged over time; arguments and errors as those of `iterate_layers`.
 
     Returns:
         Utterance -> (n_layers, width) float32, without the clips that the backbone could not read.
+    """
+    return dict(iterate_layers(shards, wanted))
+
+
+def iterate_layers(
+    shards: Mapping[str, Sequence[Path]], wanted: Sequence[str]
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Read the layers of a frozen backbone clip by clip, with one row group in memory.
+
+    Args:
+        shards: corpus -> LAYERS tables.
+        wanted: utterances; others are passed over, as are those that the backbone could not read.
+
+    Yields:
+        Utterance and its layers, each averaged over time, (n_layers, width) float32.
 
     Raises:
         DataError: a wanted utterance has no row.
     """
     names = pa.array(sorted(set(wanted)), pa.string())
-    layers: dict[str, np.ndarray] = {}
     for table in _read_wanted(shards, schema.LAYERS, ["utterance_id", "status", "layers", "dimension"], wanted):
         usable = pc.and_(pc.equal(table["status"], "ok"), pc.is_in(table["utterance_id"], names))
         for row in table.filter(usable).to_pylist():
-            layers[row["utterance_id"]] = np.frombuffer(row["layers"], dtype="<f4").reshape(-1, row["dimension"])
-    return layers
+            yield row["utterance_id"], np.frombuffer(row["layers"], dtype="<f4").reshape(-1, row["dimension"])
 
 
 @dataclass(frozen=True)
@@ -155,15 +165,16 @@ def fit_statistics(
     before it can classify the first.
 
     Args:
-        vectors: utterance -> raw vector, or layers of vectors.
+        vectors: utterance -> raw vector, or layers of vectors. They are read one after another, and may lie in a file.
         splits: SPLITS rows of the run's partition and fold: `utterance_id`, `corpus`, `speaker`.
-        train: utterances that the run trains on.
+        train: utterances that the run trains on; those without a vector are passed over.
         scope: `train`: statistics of `train` for everything, the usual one. `corpus`: those of `train` for the corpus that is
             trained on, and of all clips of each other corpus for it, which decides cross-corpus results. `speaker`: of all clips
             of a speaker; a clip of an unknown speaker, or the only one of a speaker, has those of its corpus. The only clip of a
             corpus has those of `train`.
     """
     rows = splits.filter(pl.col("utterance_id").is_in(list(vectors))).unique("utterance_id")
+    train = [name for name in train if name in vectors]
     home = rows.filter(pl.col("utterance_id").is_in(list(train)))["corpus"]
     groups: dict[tuple[str, ...], list[str]]
     if scope == "train":
@@ -180,12 +191,20 @@ def fit_statistics(
         fitted = {key: names if key[1] and len(names) > 1 else everybody[key[:1]] for key, names in groups.items()}
     found = []
     for key, names in groups.items():
-        known_vectors = np.stack([vectors[name] for name in fitted[key]]).astype(np.float64)
-        mean, std = known_vectors.mean(axis=0), known_vectors.std(axis=0)
+        mean, std = _measure(vectors, fitted[key])
         # Rounding gives equal values a deviation that is not quite 0; another value of a test clip would become enormous.
         constant = std <= 1e-8 * np.abs(mean)
         found.append(Statistics(names, mean, np.where(constant, 1.0, std)))
     return found
+
+
+def _measure(
+    vectors: Mapping[str, np.ndarray], names: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of vectors, in their shape, with one of them in memory."""
+    whole = np.zeros(vectors[names[0]].shape)
+    mean = sum((vectors[name].astype(np.float64) for name in names), whole) / len(names)
+    return mean, np.sqrt(sum(((vectors[name] - mean) ** 2 for name in names), whole) / len(names))
 
 
 def normalise_vectors(
@@ -207,6 +226,21 @@ def normalise_vectors(
     return {
         name: group.apply(vectors[name]) for group in fitted for name in group.names if wanted is None or name in wanted
     }
+
+
+def normalise_file(
+    vectors: VectorFile, splits: pl.DataFrame, train: Sequence[str], scope: Scope, wanted: Collection[str]
+) -> VectorFile:
+    """z-score vectors in a file, as `normalise_vectors` does, into another file; without z-scoring it is the same one."""
+    if scope == "none":
+        return vectors
+    fitted = fit_statistics(vectors, splits, train, scope)
+    found = VectorFile(vectors.shape)
+    for group in fitted:
+        for name in group.names:
+            if name in wanted:
+                found.add(name, group.apply(vectors[name]))
+    return found
 
 
 FEW = 10

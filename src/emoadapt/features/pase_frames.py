@@ -1,7 +1,7 @@
 """Frames of PASE+, the acoustic targets of CARE (Ravanelli et al. 2020; Dutta & Ganapathy 2025, Sec. III-B).
 
-The defaults are those of CARE's code (https://github.com/iiscleap/CARE, `pretraining/dataset_pase.py`): every second frame, and
-(x - mean) / (std + 1) per clip and dimension.
+Every second frame is taken, as in CARE's code (https://github.com/iiscleap/CARE, `pretraining/dataset_pase.py`). That code also scales the
+frames of each clip, which the objective `acoustic` does: the mean over time of scaled frames, a baseline of the paper, would be 0.
 """
 
 from __future__ import annotations
@@ -41,8 +41,6 @@ class Config(FeatureSection):
     """Seed of random weights."""
     rate: Literal[50, 100] = 50
     """Frames per second. PASE+ gives 100, of which CARE takes every second one."""
-    normalise: Literal["clip", "none"] = "clip"
-    """`clip`: (x - mean) / (std + 1) over the frames of a clip, per dimension (CARE). `none`: as PASE+ gives them."""
 
     def describe_network(self) -> Network:
         """The encoder."""
@@ -108,8 +106,6 @@ class PaseExtractor:
         self.beat()
         every = round(schema.SAMPLE_RATE / HOP / self.config.rate)
         frames = encoded[::every]
-        if self.config.normalise == "clip":
-            frames = (frames - frames.mean(axis=0)) / (frames.std(axis=0) + 1)
         stored = frames.astype("<f2")
         if not np.isfinite(stored).all():
             raise ClipError("not_finite", "PASE+ gives values beyond the range of float16")

@@ -1,7 +1,8 @@
 """The network of CARE (Dutta & Ganapathy 2025, Sec. III-B): common layers, an acoustic and a semantic encoder.
 
 The width of each layer has two halves. In the common layers both halves are equal. In the others the first half is the output of the
-acoustic encoder, the second that of the semantic encoder. If the speech model has a layer norm after its last layer, the acoustic encoder has it too.
+acoustic encoder, the second that of the semantic encoder. The last layer of the acoustic encoder is what a probe reads as the last layer of
+the speech model: of Whisper after the layer norm that follows it, of a large model of wav2vec 2.0's kind (`do_stable_layer_norm`) before it.
 
 Padding does not change the output of a clip: frames beyond its end are set to zero before a convolution over time reads them. The
 authors' code pools over the padding and counts it in the loss.
@@ -225,6 +226,9 @@ class CareBackbone(SpeechBackbone):
         config: see `CareModel`.
         origin: where the weights come from.
         trained: False if a part of it has random weights.
+
+    Attributes:
+        fresh: whether the convolutions have random weights.
     """
 
     branches = ("acoustic", "semantic")
@@ -241,6 +245,7 @@ class CareBackbone(SpeechBackbone):
         self.cnn_trainable = speech.cnn_trainable
         self.notes = [f"speech: {note}" for note in speech.notes]
         self.held: frozenset[str] = frozenset()
+        self.fresh = False
         speech.layers[config.common].register_forward_pre_hook(self._cut_gradient, with_kwargs=True)
 
     @property
@@ -291,6 +296,14 @@ class CareBackbone(SpeechBackbone):
                 layer.layer.eval()
         return self
 
+    def redraw(self, seed: int) -> bool:
+        """See `Embedder`: pooling, and the convolutions that are trained; what kept layers were computed with stays as it is."""
+        pooled, convolutions = super().redraw(seed), self._list_fresh()
+        with seeded(seed):
+            for convolution in convolutions:
+                convolution.reset_parameters()
+        return pooled or bool(convolutions)
+
     def compile_layers(self) -> None:
         """Compile the layers of the speech model."""
         self.speech.compile_layers()
@@ -312,6 +325,16 @@ class CareBackbone(SpeechBackbone):
         (folder / "config.json").write_text(json.dumps(vars(self.model.config)) + "\n", encoding="utf-8")
         self.save_beside(folder)
         self.write_card(folder, card, padding=self.padding)
+
+    def _list_fresh(self) -> list[nn.Conv1d | nn.ConvTranspose1d]:
+        """Convolutions with random weights, in the order in which they were drawn, without those that are frozen."""
+        found = [
+            convolution
+            for layer in self.model.semantic
+            for convolution in (layer.down, layer.up)
+            if convolution is not None
+        ]
+        return [convolution for convolution in found if self.fresh and convolution.weight.requires_grad]
 
     def _cut_gradient(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         """Detach the inputs of the acoustic encoder, WavLM's shared position bias included, if it alone is to be trained."""
@@ -366,7 +389,9 @@ def build(
         model_type=MODEL_TYPE, hidden_size=2 * width, common=common, adapters=adapters, acoustic_gradient="joint"
     )
     trained = speech.trained and text.trained and not random
-    return CareBackbone(speech, semantic, config, origin=_name_origin(speech, text), trained=trained)
+    backbone = CareBackbone(speech, semantic, config, origin=_name_origin(speech, text), trained=trained)
+    backbone.fresh = True
+    return backbone
 
 
 def _name_origin(speech: SpeechBackbone, text: TextBackbone) -> str:

@@ -67,7 +67,7 @@ class Embedder(nn.Module, ABC):
     def redraw(self, seed: int) -> bool:
         """Draw new initial weights for the parts that a study adds to a model, unless they were read from a folder.
 
-        Such parts are a pooling, an embedding, adapters and a fusion's linear layer.
+        Such parts are a pooling, an embedding, adapters, a fusion's linear layer and CARE's convolutions.
 
         Args:
             seed: seed of the weights.

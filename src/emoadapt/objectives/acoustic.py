@@ -1,6 +1,6 @@
 """Acoustic objective of CARE: PASE+, frame by frame (Dutta & Ganapathy 2025, Eq. 2).
 
-Their feature scales them per clip and dimension, so that they are not z-scored again (authors' code).
+Frames are scaled per clip and dimension, and not z-scored with statistics of other clips (authors' code).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from emoadapt.objectives.base import Frames
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from emoadapt.config import Features
 
 FEATURE = "pase_frames"
@@ -21,6 +23,11 @@ class Objective(Frames):
     """Squared error of a linear layer on the frames of the acoustic encoder."""
 
     branch = "acoustic"
+
+    def scale(self, frames: np.ndarray) -> np.ndarray:
+        """(x - mean) / (std + 1) over the frames of the clip, per dimension."""
+        frames = frames.astype("f4")
+        return (frames - frames.mean(axis=0)) / (frames.std(axis=0) + 1)
 
     def name_engine(self, features: Features) -> str:
         """PASE+, and its weights."""

@@ -248,6 +248,10 @@ class Frames(Objective):
 
     normalised = False
 
+    def scale(self, frames: np.ndarray) -> np.ndarray:
+        """Scale the target frames of a whole clip, (n_frames, dimension), by themselves; they stay as they are unless an objective says so."""
+        return frames
+
     def predict(self, outputs: Outputs, head: nn.Module) -> Tensor:
         """(batch, n_frames, dimension) float32: the head's output for each frame of the branch."""
         return head(outputs.take(self.branch or "")[0]).float()

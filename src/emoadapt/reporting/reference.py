@@ -224,6 +224,9 @@ def _is_called(study: Study, backbone: str, parts: set[str]) -> bool:
     if config.provenance == "descriptors":
         return parts <= set(config.features)
     weights = {name.rstrip("/").rsplit("/", 1)[-1] for name, _ in config.list_weights()} or {UNTRAINED}
+    vectors = [part for part in config.parts.values() if part.provenance == "descriptors"]
+    if not parts.issuperset(feature for part in vectors for feature in part.features):
+        return False
     named = weights <= parts or (config.architecture in parts and UNTRAINED not in weights)
     return named and parts <= {*weights, config.architecture, *config.features}
 

@@ -38,7 +38,7 @@ from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.storage.files import Overtaken, write_text
 from emoadapt.study.grid import batches, count_gpus
 from emoadapt.study.layout import name_division, name_splits
-from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting, name_kept
+from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
 from emoadapt.study.tables import list_comparisons
 from emoadapt.tasks.folds import count_folds
 from emoadapt.tasks.split_tables import describe_split_table
@@ -353,8 +353,8 @@ class Graph:
         settings = self.study.finetunings[finetuning]
         if not settings.reads_clips:
             return []
-        if settings.frozen and config.adaptable:
-            return [name_kept("layers", backbone, start)]
+        if settings.frozen:
+            return list(dict.fromkeys(self.study.list_frozen(backbone, start).values()))
         # Of the audio its lengths, where something else is read in its place: they order the batches.
         audio = [name for name in config.features if name == "audio"]
         return list(dict.fromkeys([*audio, *self.list_streams("stage2", backbone, start, settings)]))
@@ -387,7 +387,7 @@ class Graph:
         settings, task = self.study.finetunings[finetuning], self.study.tasks[setting.task]
         if not settings.reads_clips:
             state = {}
-        elif settings.frozen and self.study.backbones[backbone].adaptable:
+        elif settings.frozen:
             # How the backbone would be trained decides no layer of it as it stands.
             state = self.kept_state("layers", backbone)
         else:

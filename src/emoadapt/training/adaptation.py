@@ -357,7 +357,7 @@ class TrainingClips:
         loaded = self.objectives[objective]
 
         def normalise(utterance_id: str, frames: np.ndarray) -> np.ndarray:
-            return self._normalise(objective, loaded, utterance_id, frames)
+            return self._normalise(objective, loaded, utterance_id, loaded.scale(frames))  # type: ignore[attr-defined]
 
         return open_frame_targets(objective, shards, self.backbone, scratch, wanted, normalise)
 

@@ -158,8 +158,8 @@ def _take_tensors(model: Any, reading: Reading, n_outputs: int) -> dict[str, Any
     if isinstance(model, LayerProbe):
         head = model.head.fold() if isinstance(model.head, ScaledHead) else model.head
         weights = {name: value.detach().clone() for name, value in head.state_dict().items()}
-        if model.layer_weights is not None:
-            found["mix"] = model.layer_weights.detach().softmax(dim=0)
+        if (shares := model.share_layers()) is not None:
+            found["mix"] = shares.detach()
         return {"reading": found, "head": weights, "width": reading.width}
     weights = take_support(model) if hasattr(model, "support_vectors_") else take_regression(model, n_outputs)
     return {"reading": found, "head": weights, "width": reading.width}

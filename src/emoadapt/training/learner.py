@@ -134,7 +134,9 @@ class Learner(nn.Module):
     def build_optimizer(self) -> torch.optim.Optimizer:
         """Adam or AdamW; on a GPU as one kernel."""
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.settings.optimizer]
-        settings: dict[str, Any] = {"lr": self.settings.learning_rate, "weight_decay": self.settings.weight_decay}
+        found = self.settings
+        settings: dict[str, Any] = {"lr": found.learning_rate, "weight_decay": found.weight_decay}
+        settings |= {"betas": found.betas, "eps": found.epsilon}
         if self.device.type == "cuda":
             settings["fused"] = True
         return kind(self.group_parameters(), **settings)

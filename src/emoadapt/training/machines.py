@@ -1,29 +1,35 @@
-"""Support vector machines and logistic regression on frozen vectors or layers. Without torch."""
+"""Support vector machines and logistic regression on frozen vectors or layers. Without torch.
+
+The layers of a job's clips lie in a scratch file. A machine is given those that it reads of its clips, a training by epochs a batch at a
+time: the memory of the latter does not grow with the number of clips.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emoadapt import schema
+from emoadapt.data.vector_file import VectorFile
 from emoadapt.data.vectors import (
     Statistics,
     find_small_groups,
     fit_statistics,
-    normalise_vectors,
-    read_layers,
+    iterate_layers,
+    normalise_file,
     read_vectors,
 )
+from emoadapt.errors import TrainingError
 from emoadapt.machine.starting import hidden
 from emoadapt.storage.folders import seal_folder
 from emoadapt.storage.tables import read_table
-from emoadapt.study.nodes import Run, name_kept
+from emoadapt.study.nodes import Run
 from emoadapt.training.choices import Candidate, Division, choose, divide, list_candidates
 from emoadapt.training.curve import Curve
 from emoadapt.training.questions import load_clips
@@ -39,10 +45,9 @@ logger = logging.getLogger(__name__)
 
 CONDITIONAL_LIBRARIES = ("sklearn",)
 
-Vectors = dict[str, np.ndarray]
-"""Utterance -> (n_layers, width) float32."""
-Stack = Callable[[], Sequence[np.ndarray]]
-"""Gives the layers of the clips to fit to and of the clips to predict, (n_clips, n_layers, width) each."""
+Frozen = Mapping[str, VectorFile]
+"""Layers of clips, by part of a fusion; `WHOLE` alone for a backbone that joins none. A clip has the first, and may lack others."""
+WHOLE = "layers"
 
 DEV_SCORE = "macro_f1"
 """Name of the dev score of a machine, which learns classes only, in the table of curves."""
@@ -121,9 +126,10 @@ class FrozenTraining:
     """
 
     def __init__(self, job: TaskJob) -> None:
-        layers = read_frozen(job)
         self.job, self.settings = job, job.settings
-        self.clips = load_clips(job, layers)
+        self.layers = read_frozen(job)
+        usable = next(iter(self.layers.values()))
+        self.clips = load_clips(job, usable)
         self.tables = RunTables(job.setting, self.clips)
         self.keeper: FrozenKeeper | None = None
         kept = job.study.keeps_frozen(job.setting.model)
@@ -133,37 +139,32 @@ class FrozenTraining:
         place = place_job(job, decisive, [KEEPING] if kept else [])
         self.unfinished = UnfinishedJob(place, self.tables, self.keeper)
         # Without any layer, no run has clips, which is said when its clips are selected.
-        self.candidates = list_candidates(job.settings, len(next(iter(layers.values())))) if layers else []
-        self.layers, self.places = _keep_layers(layers, self.candidates)
+        depth = max(found.shape[0] for found in self.layers.values())
+        self.candidates = list_candidates(job.settings, depth) if usable else []
         if job.settings.normalise not in ("train", "none"):
-            for sentence in find_small_groups(self.clips.splits, layers, job.settings.normalise):
+            for sentence in find_small_groups(self.clips.splits, usable, job.settings.normalise):
                 logger.warning("%s", sentence)
 
     def complete(self) -> None:
         """Do all runs, and write their tables and the models that are kept."""
         _complete_runs(self.job, self.tables, self.unfinished, self._perform, self._keep_models)
 
-    def fit_candidate(
-        self, run: Run, candidate: Candidate, division: Division, vectors: Vectors, stack: Stack
-    ) -> Fitted:
+    def fit_candidate(self, run: Run, candidate: Candidate, division: Division, layers: Frozen) -> Fitted:
         """Fit a candidate and predict the clips asked about.
 
         Args:
             run: that it is for.
             candidate: what to fit.
             division: clips to fit to, and to predict.
-            vectors: normalised layers of the clips of the division.
-            stack: gives those to fit to and those to predict as arrays; they are copied at the first call.
+            layers: what the candidate reads of these clips, normalised; a machine reads one layer.
         """
-        # Contiguous: matrix products round otherwise, and a layer would not be the same in a list as alone.
-        place = self.places[candidate.layer]
-        train, asked = (np.ascontiguousarray(layers[:, place]) for layers in stack())
+        (vectors,) = layers.values()
         machine = build_machine(candidate.settings)
-        machine.fit(train, [self.clips.labels[name] for name in division.train])  # type: ignore[attr-defined]
+        machine.fit(vectors.read(division.train)[:, 0], [self.clips.labels[name] for name in division.train])  # type: ignore[attr-defined]
         n_classes, dev = len(self.clips.outputs), None
         if self.judges_dev(division):
-            dev = _decide(machine, np.stack([vectors[name][place] for name in division.dev]), n_classes)
-        return Fitted(_decide(machine, asked, n_classes), machine, dev=dev)
+            dev = _decide(machine, vectors.read(division.dev)[:, 0], n_classes)
+        return Fitted(_decide(machine, vectors.read(division.asked)[:, 0], n_classes), machine, dev=dev)
 
     def judges_dev(self, division: Division) -> bool:
         """Whether the dev part is predicted, which ranks models that are kept."""
@@ -182,6 +183,7 @@ class FrozenTraining:
             )  # fmt: skip
             score = next(row["value"] for row in curve.rows if row["best"])
         tested = Division(0, train, [] if joined else part.dev, part.test["utterance_id"].to_list())
+        self._note_absent(run, tested)
         (fitted,) = self._fit(run, [chosen], tested)
         self.tables.add_predictions(run, part.test, fitted.outputs)
         curve.rows += fitted.curve.rows if fitted.curve else []
@@ -196,36 +198,50 @@ class FrozenTraining:
         if curve.rows:
             self.tables.add_curve(run, curve)
 
+    def _note_absent(self, run: Run, division: Division) -> None:
+        """Log how many clips lack a part of a fusion.
+
+        Raises:
+            TrainingError: no training clip has a part, so that nothing can be learned of it.
+        """
+        names = [*division.train, *division.dev, *division.asked]
+        for part, found in self.layers.items():
+            lacking = sum(name not in found for name in names)
+            if all(name not in found for name in division.train):
+                raise TrainingError(
+                    f"run {run}: no training clip has layers of part {part}; see `emoadapt quarantine`, or leave the part out"
+                )
+            if lacking:
+                logger.info(
+                    "%s: %d of %d clips lack %s; a learned vector stands for it", run, lacking, len(names), part
+                )
+
     def _describe_reading(self, run: Run, chosen: Candidate, train: Sequence[str]) -> Reading:
-        """How a candidate that was fitted to training clips reads the layers of any clip."""
+        """How a candidate that was fitted to training clips reads the layers of any clip; of a backbone that joins none."""
         of_run = self.clips.splits.filter(partition=run.partition, fold=run.fold)
-        place = None if chosen.layer is None else self.places[chosen.layer]
-        read = slice(None) if place is None else slice(place, place + 1)
-        numbers = [number for number in self.places if number is not None] if place is None else [chosen.layer or 0]
+        layers = self.layers[WHOLE].select(chosen.layer)
+        numbers = range(layers.shape[0]) if chosen.layer is None else [chosen.layer]
         statistics = None
         if self.settings.normalise == "train":
-            (found,) = fit_statistics(self.layers, of_run, train, "train")
-            statistics = Statistics([], found.mean[read], found.scale[read])
-        return Reading(numbers, next(iter(self.layers.values())).shape[1], statistics)
+            (found,) = fit_statistics(layers, of_run, train, "train")
+            statistics = Statistics([], found.mean, found.scale)
+        return Reading(numbers, layers.shape[1], statistics)
 
     def _keep_models(self) -> None:
         if self.keeper:
-            # The layers of all clips need not be held beside a backbone.
-            self.layers = {}
             self.keeper.finish(self.job.models)
 
     def _fit(self, run: Run, candidates: Sequence[Candidate], division: Division) -> Iterator[Fitted]:
-        """Fit candidates, one after another, to a division, whose layers are normalised once."""
+        """Fit candidates, one after another, to a division; those that follow each other and read the same layer share its normalisation."""
         of_run = self.clips.splits.filter(partition=run.partition, fold=run.fold)
-        wanted = {*division.train, *division.dev, *division.asked}
-        vectors = normalise_vectors(self.layers, of_run, division.train, self.settings.normalise, wanted)
-
-        @cache
-        def stack() -> list[np.ndarray]:
-            return [np.stack([vectors[name] for name in names]) for names in (division.train, division.asked)]
-
-        for candidate in candidates:
-            yield self.fit_candidate(run, candidate, division, vectors, stack)
+        wanted, scope = {*division.train, *division.dev, *division.asked}, self.settings.normalise
+        for layer, group in groupby(candidates, key=lambda candidate: candidate.layer):
+            layers = {
+                part: normalise_file(found.select(layer), of_run, division.train, scope, wanted)
+                for part, found in self.layers.items()
+            }
+            for candidate in group:
+                yield self.fit_candidate(run, candidate, division, layers)
 
 
 def complete_job(
@@ -262,33 +278,27 @@ def _complete_runs(
     unfinished.remove()
 
 
-def read_frozen(job: TaskJob) -> Vectors:
-    """What a frozen backbone gives for each clip of the job's task.
+def read_frozen(job: TaskJob) -> Frozen:
+    """What a frozen backbone, or each part of a fusion, gives for each clip of the job's task.
 
     Returns:
-        Utterance -> (n_layers, width) float32; a vector of descriptors is one layer.
+        Layers by part, in a scratch file each; a vector of descriptors is one layer.
     """
     names = read_table(job.splits, schema.SPLITS, ["utterance_id"]).column("utterance_id").to_pylist()
-    if job.config.adaptable:
-        layers = read_layers(job.shards[name_kept("layers", job.backbone, job.start)], names)
-        return layers if job.settings.branch is None else _take_branch(layers, job.config.branches, job.settings.branch)
-    (feature,) = job.config.features
-    return {name: vector[None] for name, vector in read_vectors(job.shards[feature], feature, names).items()}
+    sources = job.study.list_frozen(job.backbone, job.start)
+    return {part: VectorFile.build(_iterate(job, source, names)) for part, source in sources.items()}
 
 
-def _take_branch(layers: Vectors, branches: Sequence[str], wanted: str) -> Vectors:
-    """The part of each layer's width that belongs to a branch."""
-    place, number = branches.index(wanted), len(branches)
-    return {name: np.array_split(values, number, axis=1)[place] for name, values in layers.items()}
-
-
-def _keep_layers(layers: Vectors, candidates: Sequence[Candidate]) -> tuple[Vectors, dict[int | None, int]]:
-    """The layers that candidates read, and the place of each."""
-    read = {candidate.layer for candidate in candidates}
-    if None in read or not layers:
-        return layers, {layer: layer for layer in range(len(next(iter(layers.values()), [])))}
-    kept = sorted(layer for layer in read if layer is not None)
-    return {name: values[kept] for name, values in layers.items()}, {layer: n for n, layer in enumerate(kept)}
+def _iterate(job: TaskJob, source: str, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Clips and their layers, (n_layers, width), of a kept output or a feature."""
+    if "." not in source:
+        for name, vector in read_vectors(job.shards[source], source, names).items():
+            yield name, vector[None]
+        return
+    branches, wanted = job.config.branches, job.settings.branch
+    for name, layers in iterate_layers(job.shards[source], names):
+        # Each layer's width has a part for each branch.
+        yield name, layers if wanted is None else np.array_split(layers, len(branches), 1)[branches.index(wanted)]
 
 
 def build_machine(settings: Any) -> Any:

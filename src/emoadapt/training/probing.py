@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.choices import Candidate, Division
 from emoadapt.training.curve import Curve
 from emoadapt.training.logs import open_logs
-from emoadapt.training.machines import Fitted, FrozenTraining, Stack, Vectors
+from emoadapt.training.machines import WHOLE, Fitted, Frozen, FrozenTraining
 from emoadapt.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -47,56 +47,66 @@ def probe(job: TaskJob) -> None:
 class LayerProbe(nn.Module):
     """A head on a convex mean of layers: batch -> (mean (batch, width), outputs (batch, n_outputs)).
 
+    Of several backbones the means stand side by side (Dutta & Ganapathy 2025, Sec. V-H), each with weights of its own. Where a clip lacks
+    a backbone that is not the first, a learned vector stands for its mean; it begins with zeros.
+
     Args:
-        n_layers: that it reads; the weights of several are learned, beginning with equal ones.
-        head: on their mean.
+        shapes: (n_layers, width) of each backbone by its name, or of `WHOLE` alone; the weights of several layers are learned, beginning
+            with equal ones.
+        head: on the means.
     """
 
-    def __init__(self, n_layers: int, head: Head) -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, int]], head: Head) -> None:
         super().__init__()
-        self.layer_weights = nn.Parameter(torch.zeros(n_layers)) if n_layers > 1 else None
-        self.head = head
+        self.names, self.head = tuple(shapes), head
+        self.weighed = tuple(name for name, (n_layers, _) in shapes.items() if n_layers > 1)
+        self.layer_weights = nn.ParameterList(torch.zeros(shapes[name][0]) for name in self.weighed)
+        self.absent = nn.ParameterList(torch.zeros(shapes[name][1]) for name in self.names[1:])
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean of the layers, and the head's outputs."""
-        layers = batch.streams["layers"]
-        if self.layer_weights is None:
-            mean = layers[:, 0]
-        else:
-            mean = torch.einsum("l,blw->bw", self.layer_weights.softmax(dim=0), layers)
+        """Means of the layers, and the head's outputs."""
+        first, *others = (self._mix(name, batch.streams[name]) for name in self.names)  # type: ignore[arg-type]
+        for place, name in enumerate(self.names[1:]):
+            others[place] = torch.where(batch.present[name][:, None], others[place], self.absent[place])
+        mean = torch.cat([first, *others], dim=1)
         return mean, self.head(mean)
 
+    def share_layers(self, name: str = WHOLE) -> Tensor | None:
+        """Weights of a backbone's layers, which sum to 1; None if it has one layer."""
+        return self.layer_weights[self.weighed.index(name)].softmax(dim=0) if name in self.weighed else None
+
     def note_state(self) -> dict[str, float]:
-        """Weights of the layers, which sum to 1."""
-        if self.layer_weights is None:
-            return {}
-        weights = self.layer_weights.detach().softmax(dim=0).tolist()
-        return {f"layer_weight_{number:02d}": weight for number, weight in enumerate(weights)}
+        """Weights of the layers, which sum to 1 for each backbone."""
+        return {
+            f"layer_weight_{'' if name == WHOLE else f'{name}_'}{number:02d}": weight
+            for name, own in zip(self.weighed, self.layer_weights, strict=True)
+            for number, weight in enumerate(own.detach().softmax(dim=0).tolist())
+        }
+
+    def _mix(self, name: str, layers: Tensor) -> Tensor:
+        """Convex mean of a backbone's layers (batch, n_layers, width) -> (batch, width)."""
+        shares = self.share_layers(name)
+        return layers[:, 0] if shares is None else torch.einsum("l,blw->bw", shares, layers)
 
 
 class _Probing(FrozenTraining):
     """The runs of a job of which some candidates are trained by epochs."""
 
-    def fit_candidate(
-        self, run: Run, candidate: Candidate, division: Division, vectors: Vectors, stack: Stack
-    ) -> Fitted:
+    def fit_candidate(self, run: Run, candidate: Candidate, division: Division, layers: Frozen) -> Fitted:
         """See `FrozenTraining`; the dev part chooses the epoch."""
         if not candidate.settings.by_epochs:
-            return super().fit_candidate(run, candidate, division, vectors, stack)
+            return super().fit_candidate(run, candidate, division, layers)
         settings, clips = candidate.settings.model_copy(update={"precision": "32-true"}), self.clips
-        inputs = vectors
-        if candidate.layer is not None:
-            place = self.places[candidate.layer]
-            inputs = {name: values[place : place + 1] for name, values in vectors.items()}
-        n_layers, width = inputs[division.train[0]].shape
+        shapes = {part: found.shape for part, found in layers.items()}
+        width = sum(each for _, each in shapes.values())
         head = clips.build_head(settings, width, settings.head_hidden, run.seed, division.train)
         curve = Curve("stage2", self.job.setting.name(run))
-        learner = clips.build_learner(LayerProbe(n_layers, head), settings, curve, run.seed, division.train)
+        learner = clips.build_learner(LayerProbe(shapes, head), settings, curve, run.seed, division.train)
         notice, minutes = self.unfinished.notice, self.job.study.checkpoint_minutes
         state = Checkpoint(self._place(run, candidate, division), minutes, sparing=True, notice=notice)
         # Of the combinations tried, the log of the one that counts is enough.
         trainer = Trainer("cpu", settings, state, open_logs(self.job.study.logs if division.number == 0 else ()))
-        dataset = VectorDataset(inputs, "layers", clips.annotate)
+        dataset = VectorDataset(layers, clips.annotate)
 
         def load(names: Sequence[str], seed: int | None = None) -> Any:
             n_batches = None if seed is None else settings.epoch_batches

@@ -214,7 +214,7 @@ class VectorSignals(Signals):
 
     def load(self, names: Sequence[str], annotate: Annotate, settings: Optimisation, seed: int | None = None) -> Any:
         """See `Signals`. All vectors are equally long, so that only the seed orders the batches."""
-        dataset = VectorDataset(self._normalised, "vector", annotate)
+        dataset = VectorDataset({"vector": self._normalised}, annotate)
         n_batches = None if seed is None else settings.epoch_batches
         return load_batches(dataset, dict.fromkeys(names, 1), settings.batch_size, seed, n_batches=n_batches)
 

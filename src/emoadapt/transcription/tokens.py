@@ -71,6 +71,11 @@ class Tokeniser:
             raise ClipError("no_tokens", "the tokenizer knows nothing of the text", absent=True)
         return tokens
 
+    def locate(self, text: str, tokens: Tokens) -> list[tuple[int, int]]:
+        """First letter of each token in its text, and the one after its last; (0, 0) for tokens that were added. Of fast tokenizers only."""
+        found = self._split(text, truncation=True, max_length=len(tokens.ids), return_offsets_mapping=True)
+        return [(int(begin), int(end)) for begin, end in found["offset_mapping"]]
+
     def _split(self, text: str, **options: Any) -> Any:
         return self.tokenizer(text, return_special_tokens_mask=True, verbose=False, **options)
 

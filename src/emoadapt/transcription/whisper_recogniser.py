@@ -248,8 +248,8 @@ def split_segments(
     return segments, length if closed else segments[-1][1]
 
 
-def load_whisper(name: str, context: Context) -> Any:
-    """A Whisper model of one of its sizes, or a checkpoint file below `models_dir`.
+def load_whisper(name: str, context: Context, user: str = "features.transcript.model") -> Any:
+    """A Whisper model of one of its sizes, or a checkpoint file below `models_dir`; `user` names the key in messages.
 
     Raises:
         ModelError: there is no such file or size, it is not here, or the file is no Whisper checkpoint.
@@ -260,8 +260,7 @@ def load_whisper(name: str, context: Context) -> Any:
     if not (context.models_dir / name).is_file():
         sizes = [entry.removeprefix("whisper/") for entry in list_weights() if entry.startswith("whisper/")]
         raise ModelError(
-            f"features.transcript.model: {name} is neither a file in {context.models_dir} nor a Whisper size; "
-            f"sizes are {', '.join(sizes)}"
+            f"{user}: {name} is neither a file in {context.models_dir} nor a Whisper size; sizes are {', '.join(sizes)}"
         )
     return _load_checkpoint(resolve(name, context.models_dir), context.device)
 

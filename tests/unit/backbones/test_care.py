@@ -18,6 +18,7 @@ from emoadapt.data.batching import collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.data.streams import AUDIO
 from emoadapt.errors import ConfigError, ModelError
+from emoadapt.extraction.outputs import LayersExtractor
 from emoadapt.inference.classifier import EmotionClassifier, load_classifier
 from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.inference.predict import predict_files
@@ -164,6 +165,23 @@ def test_padding_never_changes_a_clip(speech: str, options: dict[str, Any]) -> N
         torch.testing.assert_close(backbone(clips)[0], backbone(clips[:1])[0], rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("speech", ["hubert", "whisper"])
+def test_kept_layers_are_means_over_the_whole_of_a_long_clip(speech: str) -> None:
+    """The paper cuts clips at 30 s; here Whisper's encoder reads them in windows, and nothing is cut."""
+    backbone = make(speech)
+    (clip,) = make_clips(35 * 16_000)
+    columns = LayersExtractor(backbone, {"audio": AUDIO}).run(
+        collate_clips([Clip("c", {"audio": clip})], {"audio": AUDIO})
+    )
+    found = torch.frombuffer(bytearray(columns["layers"]), dtype=torch.float32).view(5, 32)
+    with torch.no_grad():
+        states, lengths = run(backbone, [clip])
+        assert lengths.tolist() == [35 * 50]
+        torch.testing.assert_close(found, torch.stack([state[0].mean(0) for state in states]), rtol=1e-4, atol=1e-5)
+        begun = backbone.embed_layers([clip[: 30 * 16_000]])[0]
+    assert (found - begun).abs().amax(dim=1).min() > 1e-5, "what follows 30 s counts in each layer"
+
+
 def test_what_is_beyond_a_clip_is_not_read_even_if_it_is_not_finite() -> None:
     backbone = make()
     frames, lengths = backbone.run_front_end(make_clips(6_000, 16_000))
@@ -236,6 +254,52 @@ def test_frozen_text_layers_have_no_dropout() -> None:
     trained = make(words={"dropout": 0.5}, text_layers="trained").train()
     first, second = (run(trained, clips)[0][-1] for _ in range(2))
     assert not torch.equal(first, second)
+
+
+def test_convolutions_of_the_original_are_drawn_with_the_seed_of_a_run(tmp_path: Path) -> None:
+    """Symptom: all runs of a fine-tuned original began with the same convolutions."""
+    backbone = load_backbone(load_study(make_values()).backbones["care"], Path("nowhere"))
+    before = deepcopy(backbone.state_dict())
+    assert backbone.redraw(0)
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items()), (
+        "seed 0 is that of the study"
+    )
+    assert backbone.redraw(1)
+    changed = {name for name, value in backbone.state_dict().items() if not torch.equal(value, before[name])}
+    convolutions = {name for name in before if ".down." in name or ".up." in name}
+    assert changed == convolutions and len(convolutions) == 8
+    backbone.save(tmp_path / "model", {"title": "m"})
+    assert not load_folder(tmp_path / "model", origin="m", trained=True).redraw(2), "Stage 1 has trained them"
+    frozen = load_backbone(load_study(make_values(train_layers=0)).backbones["care"], Path("nowhere"))
+    assert not frozen.redraw(1), "kept layers were computed with these"
+
+
+@pytest.mark.parametrize(("architecture", "kind"), [("hubert", "Hubert"), ("wavlm", "WavLM")])
+def test_the_last_layer_of_a_large_model_is_taken_before_its_layer_norm(
+    architecture: str, kind: str, tmp_path: Path
+) -> None:
+    import transformers
+
+    config = getattr(transformers, f"{kind}Config")(
+        conv_dim=(8, 8), conv_kernel=(20, 16), conv_stride=(20, 16), num_feat_extract_layers=2, hidden_size=16, num_hidden_layers=4,
+        num_attention_heads=2, intermediate_size=16, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=4,
+        do_stable_layer_norm=True, feat_extract_norm="layer",
+    )  # fmt: skip
+    model = getattr(transformers, f"{kind}Model")(config)
+    with torch.no_grad():
+        model.encoder.layer_norm.bias.fill_(7.0)
+    model.save_pretrained(tmp_path / "large")
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "large")
+    values = make_values(architecture)
+    values["backbones"]["speech"] = {"architecture": architecture, "weights": "large"}
+    backbone = load_backbone(load_study(values).backbones["care"], tmp_path).eval()
+    clips = make_clips(16_000)
+    with torch.no_grad():
+        states, _ = run(backbone, clips)
+        frames, lengths = backbone.speech.run_front_end(clips)
+        torch.testing.assert_close(states[-1][..., :16], backbone.speech.encode_layers(frames, lengths)[-1])
+        normed = backbone.speech.encode_layers(frames, lengths, every=False)[-1]
+    assert (states[-1][..., :16].mean() - normed.mean()).abs() > 5
 
 
 def test_layers_begin_at_random_where_a_variant_says_so() -> None:

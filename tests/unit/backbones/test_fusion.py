@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from emoadapt.layers.fusion import FusionBackbone
 from emoadapt.layers.heads import build_head
 from emoadapt.study.check.augmentations import list_frozen_notes
 from emoadapt.study.graph import Graph
+from emoadapt.study.nodes import Model, Setting
 
 AUDIO = {
     "conv_dim": [8, 8], "conv_kernel": [20, 16], "conv_stride": [20, 8], "hidden_size": 16, "layers": 2, "heads": 2,
@@ -207,14 +209,66 @@ def test_parts_that_cannot_be_joined_are_refused(change: dict[str, Any], said: s
         ),
         (
             "finetunings",
-            {"method": "probe", "backbones": ["joint"]},
-            "probe reads layers of one backbone, and joint joins speech, words",
+            {"method": "svm", "backbones": ["joint"]},
+            "joint joins speech, words, whose layers are read with learned weights alone; set method: probe, layer: weighted",
         ),
     ],
 )
 def test_methods_for_one_backbone_refuse_a_fusion(key: str, section: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load_study(make_values() | {key: {"x": section}})
+
+
+def describe_probe(change: Callable[[dict[str, Any]], None] = lambda _: None) -> tuple[list[str], dict[str, str]]:
+    """What a probe of the fusion reads, and the settings that decide it."""
+    values = make_values()
+    values["finetunings"] = {"probe": {"method": "probe", "backbones": ["joint"]}, "default": {"backbones": ["joint"]}}
+    change(values["backbones"])
+    graph, setting = Graph(load_study(values)), Setting("t", Model("joint", "original", "probe"), "full")
+    return graph.read_features(setting), graph.training_state(setting)
+
+
+def test_a_probe_of_a_fusion_reads_the_layers_of_its_parts() -> None:
+    read, state = describe_probe()
+    assert read == ["layers.speech", "layers.words"]
+
+    def train_otherwise(backbones: dict[str, Any]) -> None:
+        backbones["words"] |= {"train_layers": 0, "embedding": 3}
+        backbones["joint"] |= {"embedding": None, "pooling": "mean"}
+
+    assert describe_probe(train_otherwise) == (read, state), "no layer of a frozen part depends on them"
+
+    def exchange(backbones: dict[str, Any]) -> None:
+        backbones["joint"]["of"] = {"text": "words", "audio": "speech"}
+
+    assert describe_probe(exchange)[1] != state, "a clip must have the first part"
+
+    def draw(backbones: dict[str, Any]) -> None:
+        backbones["words"]["untrained"]["seed"] = 1
+
+    assert describe_probe(draw)[1] != state
+
+    def describe(backbones: dict[str, Any]) -> None:
+        backbones["loud"] = {"architecture": "vector", "reads": "egemaps"}
+        backbones["joint"]["of"] = {"audio": "loud", "text": "words"}
+
+    with pytest.raises(ConfigError, match="joint joins a vector of descriptors, and finetune trains encoders"):
+        describe_probe(describe)
+
+
+def test_care_is_a_part_as_another_encoder_is() -> None:
+    values = make_values()
+    care = {"architecture": "care", "speech": "speech", "text": "words", "common": 1, "branch": 1}
+    values["backbones"]["joint"]["of"] = {"audio": "care", "text": "words"}
+    values["backbones"] = {"joint": values["backbones"].pop("joint"), "care": care, **values["backbones"]}
+    study = load_study(values)
+    assert study.list_kept("stage2", "joint", "original") == {"audio.audio": "frontend.speech"}
+    fusion, batch = make_fusion(study), make_batch(study, (4000, [1, 2, 3]), (6000, [4]))
+    with torch.no_grad():
+        pooled = torch.cat(
+            [part.embed(batch.narrow(name)) for name, part in zip(fusion.names, fusion.parts, strict=True)], dim=1
+        )
+        torch.testing.assert_close(fusion.embed(batch), fusion.joint(pooled))
 
 
 def test_frozen_parts_read_kept_states() -> None:

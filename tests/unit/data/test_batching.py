@@ -109,7 +109,7 @@ def test_loader_draws_for_the_epoch_in_training_only() -> None:
 def test_vectors_come_in_the_batches_of_a_loader_that_goes_clip_by_clip(seed: int | None) -> None:
     random = np.random.default_rng(0)
     vectors = {f"c/{i:02}": random.normal(size=(2, 3)).astype(np.float32) for i in range(23)}
-    dataset = VectorDataset(vectors, "layers", lambda name: {"label": torch.tensor(int(name[2:]))})
+    dataset = VectorDataset({"layers": vectors}, lambda name: {"label": torch.tensor(int(name[2:]))})
     lengths = dict.fromkeys(list(vectors)[1:], 1)
     fast, order = load_batches(dataset, lengths, 5, seed), BucketedBatches(lengths, 5, seed)
     assert len(fast) == 5

@@ -215,7 +215,7 @@ def test_a_part_of_a_model_sees_its_own_streams() -> None:
 
 
 def test_vectors_are_clips_of_one_stream() -> None:
-    dataset = VectorDataset({"c/a": np.ones((2, 3), np.float32)}, "layers", lambda _: {"label": torch.tensor(1)})
+    dataset = VectorDataset({"layers": {"c/a": np.ones((2, 3), np.float32)}}, lambda _: {"label": torch.tensor(1)})
     clip = dataset["c/a", 4]
     assert clip.streams["layers"].tolist() == [[1.0] * 3] * 2
     assert clip.values == {"label": torch.tensor(1)}

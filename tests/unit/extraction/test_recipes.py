@@ -238,6 +238,7 @@ def test_jobs_ask_for_what_their_engines_use() -> None:
         "audio": (4, 0), "egemaps": (4, 0), "egemaps_frames": (4, 0), "egemaps_functionals": (4, 0), "compare_frames": (4, 0),
         "compare_functionals": (4, 0), "faces": (4, 0), "face_embedding": (1, 1), "transcript": (1, 1), "sentiment": (1, 1),
         "pase_frames": (1, 1), "text_tokens": (1, 0), "text_embedding": (1, 1), "whisper_frames": (1, 1),
+        "word_times": (1, 1), "text_frames": (1, 1),
         "rms": (4, 0), "landmarks": (4, 0), "landmark_motion": (1, 0), "action_units": (1, 0),
     }  # fmt: skip
     job = found["faces"]

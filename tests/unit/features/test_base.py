@@ -20,6 +20,7 @@ from emoadapt.plugins import find_source, list_plugins, load_plugin, read_declar
 from emoadapt.weights.registry import find_entry
 
 from ..transcription.text_models import save_encoder
+from .fake_whisper import save_random_whisper
 from .test_whisper_frames import save_whisper
 
 FEATURES = list_plugins("features")
@@ -30,7 +31,9 @@ LIGHT = {
     "face_embedding": {"network": {"untrained": "tiny_cnn"}},
     "text_tokens": {"model": "text"},
     "text_embedding": {"model": "text"},
+    "text_frames": {"model": "text"},
     "whisper_frames": {"model": "speech"},
+    "word_times": {"model": "asr/tiny.pt"},
     "pase_frames": {"weights": None},
     "landmarks": {"detector": "openface_csv"},
 }
@@ -152,6 +155,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict
     write_good_clips(folder, 1)
     save_encoder(folder / "text")
     save_whisper(folder / "speech")
+    save_random_whisper(folder / "asr/tiny.pt", 0)
     write_openface(folder / "good0.csv", [make_face(x=number) for number in range(8)])
     clip = dict.fromkeys(schema.MANIFEST.names) | {
         "path": folder / "good0.mp4",

@@ -15,6 +15,7 @@ from emoadapt.data.streams import Stream, list_columns
 from emoadapt.errors import ModelError
 from emoadapt.features.base import Context, Network
 from emoadapt.features.pase_frames import Config, load
+from emoadapt.objectives.base import load_objective
 from emoadapt.weights.registry import find_entry
 
 SAMPLES = (3000 * np.random.default_rng(0).standard_normal(24_100)).astype("<i2")
@@ -30,22 +31,30 @@ def read(row: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(row["pase_frames"], "<f2").reshape(row["n_frames"], row["dimension"])
 
 
-def test_frames_are_every_second_one_normalised_as_in_care() -> None:
+def test_frames_are_every_second_one_which_the_objective_scales_as_in_care() -> None:
     """`dataset_pase.py`: `x[::2]`, then (x - mean) / (std + 1) over the frames that are left."""
     row = extract()
     encoded = build_untrained(0)(torch.from_numpy(SAMPLES / np.float32(32768))).numpy()[::2]
     expected = (encoded - np.mean(encoded, 0)) / (np.std(encoded, 0) + 1.0)
     assert (row["n_frames"], row["dimension"], row["step"]) == (75, 256, 0.02)
-    np.testing.assert_allclose(read(row), expected, atol=2e-3)
-    assert np.abs(read(row).astype(float).mean(axis=0)).max() < 1e-3
+    np.testing.assert_allclose(read(row), encoded, rtol=1e-3, atol=1e-4)
+    scaled = load_objective("acoustic").scale(read(row))
+    np.testing.assert_allclose(scaled, expected, atol=2e-3)
+    assert np.abs(scaled.mean(axis=0)).max() < 1e-3
 
 
-def test_other_rate_and_scale_are_options() -> None:
-    row = extract(rate=100, normalise="none")
+def test_the_mean_of_frames_says_something_of_a_clip() -> None:
+    """Symptom: frames were scaled per clip, so that their mean over time, PASE+'s baseline in CARE's Table IV, was 0 for each clip."""
+    loud, quiet = (read(extract(samples)).astype(float).mean(axis=0) for samples in (SAMPLES, SAMPLES // 8))
+    assert np.abs(loud).max() > 0.01 and np.abs(loud - quiet).max() > 0.01
+
+
+def test_another_rate_is_an_option() -> None:
+    row = extract(rate=100)
     encoded = build_untrained(0)(torch.from_numpy(SAMPLES / np.float32(32768))).numpy()
     assert row["step"] == 0.01
     np.testing.assert_allclose(read(row), encoded, rtol=1e-3, atol=1e-4)
-    assert not np.array_equal(read(row), read(extract(rate=100, normalise="none", seed=1)))
+    assert not np.array_equal(read(row), read(extract(rate=100, seed=1)))
 
 
 @pytest.mark.parametrize("frame", [20, 33, 61])

@@ -19,7 +19,7 @@ from emoadapt.plugins import FOLDER_VARIABLE
 def test_features_are_read_without_importing() -> None:
     assert objective_features() == {
         "acoustic": "pase_frames", "acoustic_egemaps": "egemaps_frames", "semantic": "text_embedding",
-        "semantic_whisper": "whisper_frames", "semantic_whisper_frames": "whisper_frames",
+        "semantic_whisper": "whisper_frames", "semantic_whisper_frames": "whisper_frames", "semantic_text_frames": "text_frames",
         "action_units": "action_units", "egemaps": "egemaps", "energy": "egemaps", "energy_level": "rms", "energy_rms": "rms",
         "face": "face_embedding", "landmark_motion": "landmark_motion", "landmark_motion_whole": "landmark_motion",
         "sentiment": "sentiment",

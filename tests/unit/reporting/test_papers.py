@@ -315,11 +315,11 @@ def test_settings_of_another_form_are_refused(tmp_path, text):
 
 
 def test_study_of_care_has_each_value_of_systems_that_run(monkeypatch, tmp_path):
-    """All values of Tables II to VI that are of a system here stand beside a model of the study, and no cell of II to VI is without one."""
+    """All values of Tables II to VI and Sec. V-H that are of a system here stand beside a model of the study, and no cell is without one."""
     text = (STUDIES / "dutta2025.yaml").read_text(encoding="utf-8")
     for name in re.findall(r"\$\{(\w+)\}", text):
         monkeypatch.setenv(name, str(tmp_path))
-    study, tables = read_study([STUDIES / "dutta2025.yaml"]), ("II", "III", "IV", "V", "VI")
+    study, tables = read_study([STUDIES / "dutta2025.yaml"]), ("II", "III", "IV", "V", "VI", "Sec. V-H")
     found = set()
     for task, config in study.tasks.items():
         metrics = [f"ccc_{name}" for name in config.attributes] or ["weighted_f1", "uar"]
@@ -337,3 +337,22 @@ def test_study_of_care_has_each_value_of_systems_that_run(monkeypatch, tmp_path)
         for task, model in product(table.tasks, models):
             value = find_in_tables(study, table.paper, task, study.tasks[task].corpus, [model], "full", table.metric)
             assert value is not None or name.startswith("figure"), (name, task, str(model))
+
+
+def test_fusion_with_descriptors_is_not_taken_for_its_encoder_alone(monkeypatch, tmp_path):
+    text = (STUDIES / "dutta2025.yaml").read_text(encoding="utf-8")
+    for name in re.findall(r"\$\{(\w+)\}", text):
+        monkeypatch.setenv(name, str(tmp_path))
+    study = read_study([STUDIES / "dutta2025.yaml"])
+    names = ("roberta.original", "teachers.original.descriptors", "pase.original.descriptors")
+    found = [
+        find_in_tables(study, ["IV"], "iemocap_4", "iemocap_4", [Model.parse(name)], "full", "weighted_f1")
+        for name in names
+    ]
+    assert [value and value.mean for value in found] == [0.6197, 0.6949, 0.5668]
+    names = ("wavlm_text.original.fused", "care_text.care.fused_care", "care.care.care")
+    found = [
+        find_in_tables(study, ["Sec. V-H"], "iemocap_6", "iemocap_6", [Model.parse(name)], "full", "weighted_f1")
+        for name in names
+    ]
+    assert [value and value.mean for value in found] == [0.6041, 0.6221, None]

@@ -111,6 +111,8 @@ class Work:
             kind: name_kept(kind, parsed.backbone, parsed.start) if kind in schema.KEPT else kind
             for kind in (usual if reads is None else reads)
         }
+        if not backbone.layered and finetuning.reads_layers:
+            named = {name: name for name in study.list_frozen(parsed.backbone, parsed.start).values()}
         shards = {name: {"acted": [self.folder / f"{kind}.parquet"]} for kind, name in named.items()}
         upstream = {
             other: [self.folder / f"{other}.{finetuning.upstream_table}.parquet"] for other in finetuning.upstream
@@ -288,18 +290,27 @@ class Work:
                 layers[row["utterance_id"]] = values
         return layers
 
-    def write_layers(self, layers: Mapping[str, np.ndarray], *failed: str) -> None:
+    def add_joint_probe(self, of: Mapping[str, str], **settings: Any) -> None:
+        """A probe on a fusion: the model `joint.original.fused`."""
+        text = {"hidden_size": 16, "layers": 1, "heads": 2, "intermediate_size": 16, "vocabulary": 9, "positions": 8}
+        words = {"architecture": "bert", "untrained": text}
+        self.values["backbones"] |= {"words": words, "joint": {"architecture": "fusion", "of": dict(of)}}
+        usual = {"epochs": 5, "batch_size": 8, "learning_rate": 3e-2, "normalise": "none"}
+        self.tune("fused", **{"method": "probe", "backbones": ["joint"], **usual, **settings})
+
+    def write_layers(self, layers: Mapping[str, np.ndarray], *failed: str, name: str = "layers") -> None:
         """Layers (n_layers, width) of clips, which `tiny` then has; `failed` and the clip of acted whose audio did have none."""
-        self.values["backbones"]["tiny"]["untrained"]["layers"] = len(next(iter(layers.values()))) - 1
+        if name == "layers":
+            self.values["backbones"]["tiny"]["untrained"]["layers"] = len(next(iter(layers.values()))) - 1
         rows = [
-            {"utterance_id": name, "key": "k", "status": "ok", "layers": value.astype("<f4").tobytes()}
+            {"utterance_id": clip, "key": "k", "status": "ok", "layers": value.astype("<f4").tobytes()}
             | {"n_frames": len(value), "dimension": value.shape[1]}
-            for name, value in layers.items()
-            if name != "acted/001"
+            for clip, value in layers.items()
+            if clip != "acted/001"
         ]
         lost = {"key": "k", "status": "failed", "reason": "layers_not_finite"}
-        rows += [lost | {"utterance_id": name} for name in ("acted/001", *failed)]
-        write_table(self.folder / "layers.parquet", rows, schema.LAYERS)
+        rows += [lost | {"utterance_id": clip} for clip in ("acted/001", *failed)]
+        write_table(self.folder / f"{name}.parquet", rows, schema.LAYERS)
 
 
 @pytest.fixture

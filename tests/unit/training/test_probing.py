@@ -51,7 +51,7 @@ def get_weights(tables: dict[str, pl.DataFrame]) -> np.ndarray:
 
 
 def test_weights_of_layers_begin_equal_and_give_the_mean() -> None:
-    probe = LayerProbe(4, build_head("linear", 3, None, 2, seed=0))
+    probe = LayerProbe({"layers": (4, 3)}, build_head("linear", 3, None, 2, seed=0))
     assert probe.note_state() == pytest.approx({f"layer_weight_{n:02d}": 0.25 for n in range(4)})
     layers = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0))
     mean, _ = probe(Batch([str(n) for n in range(5)], {"layers": layers}, {}, {}))
@@ -59,8 +59,8 @@ def test_weights_of_layers_begin_equal_and_give_the_mean() -> None:
 
 
 def test_one_layer_has_no_weight_to_learn() -> None:
-    probe = LayerProbe(1, build_head("linear", 3, None, 2, seed=0))
-    assert probe.note_state() == {} and probe.layer_weights is None
+    probe = LayerProbe({"layers": (1, 3)}, build_head("linear", 3, None, 2, seed=0))
+    assert probe.note_state() == {} and probe.share_layers() is None
     layers = torch.randn(5, 1, 3, generator=torch.Generator().manual_seed(0))
     mean, _ = probe(Batch([str(n) for n in range(5)], {"layers": layers}, {}, {}))
     assert torch.equal(mean, layers[:, 0])
@@ -316,7 +316,7 @@ def test_a_probe_is_the_downstream_model_of_superb(labelled) -> None:
     """Against torch alone: softmax of layer weights, two linear layers with ReLU, AdamW, the epoch of the best weighted F1."""
     settings = {
         "classifier": "mlp", "head_hidden": 8, "normalise": "none", "select": "weighted_f1", "optimizer": "adamw",
-        "weight_decay": 0.01, "learning_rate": 2e-2, "epochs": 12, "batch_size": 64,
+        "weight_decay": 0.01, "betas": [0.8, 0.95], "epsilon": 1e-3, "learning_rate": 2e-2, "epochs": 12, "batch_size": 64,
     }  # fmt: skip
     found = get_logits(run(labelled, Run(seed=3), **settings))
     layers, splits = labelled.make_layers(TELLING), {}
@@ -328,7 +328,9 @@ def test_a_probe_is_the_downstream_model_of_superb(labelled) -> None:
     torch.manual_seed(3)
     weights = nn.Parameter(torch.zeros(3))
     head = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
-    optimizer = torch.optim.AdamW([weights, *head.parameters()], lr=2e-2, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        [weights, *head.parameters()], lr=2e-2, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.01
+    )
 
     def predict(values: torch.Tensor) -> torch.Tensor:
         return head((weights.softmax(0)[:, None] * values).sum(dim=1))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from emoadapt.config import Study, TableConfig
 from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
@@ -19,6 +21,7 @@ from emoadapt.reporting.declared.cells import COLUMNS, list_missing
 from emoadapt.reporting.declared.grid import label, name_model
 from emoadapt.reporting.levels import draw_level, draw_segment
 from emoadapt.reporting.measures import is_lower_better, label_metric
+from emoadapt.reporting.reference import list_other_works
 from emoadapt.reporting.style import (
     ADAPTED_COLOURS,
     GREY,
@@ -31,10 +34,12 @@ from emoadapt.reporting.style import (
     number,
     subset_key,
 )
-from emoadapt.study.nodes import DEFAULT, ORIGINAL
+from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model
 
 Row = dict[str, Any]
 PALE = "#6B6B6B"
+NEAR = 2.5
+"""A model so many times as large stands where the name of the smaller one would."""
 _DASHES = ("-", "--", ":", "-.")
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "----")
 
@@ -53,7 +58,7 @@ def draw_table(study: Study, name: str, tidy: pl.DataFrame, out: Path) -> None:
     missing = list_missing(tidy)
     if shown.is_empty():
         return save_note(out, name, f"{table.title}: {', '.join(missing)}.")
-    draw = {"points": _draw_points, "lines": _draw_lines, "bars": _draw_bars}[table.picture]
+    draw = {"points": _draw_points, "lines": _draw_lines, "bars": _draw_bars, "sizes": _draw_costs}[table.picture]
     draw(study, table, shown, _describe_missing(study, table, tidy), out, name)
     return None
 
@@ -91,6 +96,17 @@ def _explain(figure: Figure, study: Study, table: TableConfig, shown: pl.DataFra
     title = "\n".join(textwrap.wrap(table.title, int(figure.get_figwidth() * 14.5)))
     figure.suptitle(title, x=0.008, ha="left", fontsize=9.5)
     paper = shown["paper_mean"].null_count() < shown.height
+    if table.picture == "sizes":
+        parts = [
+            f"mean over {listing(dict.fromkeys(_place(study, table, row) for row in shown.iter_rows(named=True)))}"
+        ]
+        parts += ["filled: ours", *(["hollow: the paper"] if paper else [])]
+        figure.supxlabel(
+            "\n".join(textwrap.wrap("; ".join([*parts, missing] if missing else parts), width)),
+            fontsize=7.5,
+            color=PALE,
+        )
+        return
     ours = "bar" if table.picture == "bars" else "filled" if paper else "point"
     parts = [f"{ours}: ours, line: {100 * study.report.confidence:g} % bootstrap interval over test clips"]
     if shown["chance"].null_count() < shown.height:
@@ -311,6 +327,94 @@ def _draw_step_labels(
     axis.plot([x for x, _ in printed], [y for _, y in printed], ":", color=PALE, linewidth=0.9, zorder=1)
     for x, value in printed:
         _hollow(axis, x, value, Mark(GREY, marker))
+
+
+# --- sizes
+
+
+def _draw_costs(study: Study, table: TableConfig, shown: pl.DataFrame, missing: str, out: Path, name: str) -> None:
+    """A point per model: the mean of its scores over its number of parameters. Test sets that a model lacks are left out for all."""
+    sets, entries = _group(shown, ["task", "test_corpus", "subset"]), _list_entries(study, table)
+    whole = [rows for rows in sets if {_entry(study, table, row) for row in rows} >= set(entries)]
+    if not whole:
+        return save_note(out, name, f"{table.title}: no test set has a value of each model.")
+    kept = pl.DataFrame([row for rows in whole for row in rows], schema=COLUMNS)
+    points = [
+        (size, [row for rows in whole for row in rows if _entry(study, table, row) == entry], entry)
+        for entry, size in entries.items()
+    ]
+    with new_figure(8.4, 4.6) as figure:
+        axis = figure.subplots()
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        names = []
+        for size, rows, entry in points:
+            mark = mark_of(study, model_of(rows[0]))
+            ours = _mean(row["mean"] for row in rows)
+            names.append((size, ours, entry, INK))
+            if all(row["paper_mean"] is not None for row in rows):
+                theirs = _mean(row["paper_mean"] for row in rows)
+                axis.vlines(size, min(ours, theirs), max(ours, theirs), color=PALE, linewidth=0.7, zorder=1)
+                _hollow(axis, size, theirs, mark)
+            axis.plot(size, ours, mark.marker, color=mark.colour, markersize=7)
+        for size, value, text in _list_other_points(study, table, whole):
+            _hollow(axis, size, value, Mark(GREY, "o"))
+            names.append((size, value, text, PALE))
+        axis.margins(x=0.18, y=0.12)
+        axis.set_xlabel("millions of parameters")
+        axis.set_ylabel(label_metric(table.metric))
+        _name_points(axis, names)
+        left_out = [_place(study, table, rows[0]) for rows in sets if rows not in whole]
+        lacking = f"{listing(left_out)}: not of every model" if left_out else ""
+        _explain(figure, study, table, kept, "; ".join(filter(None, (missing, lacking))))
+        save_figure(figure, out, name)
+    return None
+
+
+def _list_entries(study: Study, table: TableConfig) -> dict[str, float]:
+    """Name in the picture of each entry of a table -> millions of parameters."""
+    found = {}
+    for part in table.parts:
+        for entry in part.models:
+            if isinstance(entry, str):
+                found[name_model(study, table, Model.parse(entry))] = table.sizes[entry]
+            else:
+                found[str(entry.label)] = table.sizes[str(entry.label)]
+    return found
+
+
+def _list_other_points(
+    study: Study, table: TableConfig, sets: Sequence[list[Row]]
+) -> Iterator[tuple[float, float, str]]:
+    """Size, mean and name of systems that the paper alone has, where it has them on all test sets."""
+    values: dict[str, list[float]] = {}
+    for rows in sets:
+        for found in list_other_works(study, table.paper or (), rows[0]["task"], rows[0]["test_corpus"], table.metric):
+            values.setdefault(found.column, []).append(found.mean)
+    for column, size in table.sizes.items():
+        if len(values.get(column, [])) == len(sets):
+            # `SONAR [31] Params:600M` is cited as the paper does.
+            yield size, _mean(values[column]), re.sub(r"\s*(\[\d+\]|Params:\S+)", "", column)
+
+
+def _name_points(axis: Axes, names: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names right of points, or left where larger models are near; those of models of one size are moved apart."""
+    low, high = axis.get_ylim()
+    for size in (sizes := dict.fromkeys(size for size, *_ in names)):
+        near = any(size < other < NEAR * size for other in sizes)
+        alike = [name for name in names if name[0] == size]
+        heights = spread_labels([value for _, value, _, _ in alike], (high - low) * 0.045)
+        for height, (*_, text, colour) in zip(heights, alike, strict=True):
+            axis.annotate(
+                text, (size, height), (-7 if near else 7, 0), textcoords="offset points", ha="right" if near else "left",
+                va="center", fontsize=8, color=colour, zorder=6, path_effects=[withStroke(linewidth=2, foreground="white")],
+            )  # fmt: skip
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
 
 
 # --- bars
