@@ -36,7 +36,8 @@ class Config(FeatureSection):
         kind = "ONNX network" + (
             f", at {side} x {side} instead of {native} x {native}" if native not in (None, side) else ""
         )
-        return Network("face embedding", kind, "pretrained", self.network.file)
+        assumed = self.network.name_assumptions() or None
+        return Network("face embedding", kind, "pretrained", self.network.file, assumed=assumed)
 
     def list_idle_keys(self) -> set[str]:
         """How many crops are embedded at once."""

@@ -36,6 +36,12 @@ def list_notices(study: Study) -> list[str]:
         for network in networks
         if network.state == "untrained"
     ]
+    notices += [
+        f"The network for {network.role} ({network.weights}) was given {network.assumed}, which are ASSUMED, as nothing states what it was "
+        "trained with: if that was another input, its vectors mean little."
+        for network in networks
+        if network.assumed
+    ]
     generated = collect_declarations("corpora", "GENERATED")
     if demo := [name for name, corpus in study.corpora.items() if generated.get(corpus.importer)]:
         notices.append(
