@@ -582,7 +582,6 @@ def test_what_nobody_declared_of_a_network_is_named(keys: dict, assumed: str) ->
     study = load_study(GOOD | {"features": {"face_embedding": {"network": {"file": "my.onnx", **keys}}}})
     assert study.features.face_embedding.network.input_size is None
     assert study.features.face_embedding.network.name_assumptions() == assumed
-    assert (study.features.face_embedding.describe_network().assumed or "") == assumed
 
 
 @pytest.mark.parametrize("keys", [{"colour": "grey"}, {"colour": "grey", "mean": [0.5]}, {"mean": [0.5]}])

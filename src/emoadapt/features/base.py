@@ -44,7 +44,6 @@ class Network:
         seed: of random weights.
         stand_in: what it is, as a part of a list, where papers use something stronger; the report says so.
         files: names of the files in its folder that decide a row; None: all.
-        assumed: what is assumed of its input, as a list, since neither the study nor the registry states it; the report says so.
     """
 
     role: str
@@ -55,7 +54,6 @@ class Network:
     seed: int | None = None
     stand_in: str | None = None
     files: tuple[str, ...] | None = None
-    assumed: str | None = None
 
 
 class FeatureSection(Section):

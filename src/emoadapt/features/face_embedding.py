@@ -36,8 +36,7 @@ class Config(FeatureSection):
         kind = "ONNX network" + (
             f", at {side} x {side} instead of {native} x {native}" if native not in (None, side) else ""
         )
-        assumed = self.network.name_assumptions() or None
-        return Network("face embedding", kind, "pretrained", self.network.file, assumed=assumed)
+        return Network("face embedding", kind, "pretrained", self.network.file)
 
     def list_idle_keys(self) -> set[str]:
         """How many crops are embedded at once."""
