@@ -479,7 +479,7 @@ def explore(
     configfile: ConfigFiles = None,
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
 ) -> None:
-    """Write a page about a corpus before any training: labels, lengths, levels, what is missing, samples, outliers."""
+    """Write a page about a corpus, which needs no training: labels, lengths, levels, what is missing, samples, outliers."""
     from emoadapt.exploring.explore import Wishes, explore_corpus
 
     study = _study_of(results, configfile)
