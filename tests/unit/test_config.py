@@ -688,9 +688,13 @@ def test_labels_of_a_class_map_that_are_one_name_are_refused(keys: tuple[str, st
 
 def test_studies_in_the_readme_are_good() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    studies = [load_study(yaml.safe_load(block)) for block in blocks]
+    found = [yaml.safe_load(block) for block in blocks]
+    studies = [load_study(values) for values in found if "study" in values]
     assert [study.study for study in studies] == ["mine", "baselines"]
     assert {str(model) for model in studies[1].list_models()} == {"tiny.original.probe", "egemaps.original.svm"}
+    # A block without a name is read behind the first study.
+    for values in found:
+        assert "study" in values or load_study({**yaml.safe_load(blocks[0]), **values}).study == "mine"
 
 
 PAIRED = {
