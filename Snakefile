@@ -31,6 +31,7 @@ from emoadapt.machine.run import (
     refuse_unlocking,
 )
 from emoadapt.terminal.handlers import show_on_terminal
+from emoadapt.terminal.wording import refuse, word_plainly
 
 accept_early_outputs()
 given = workflow.overwrite_configfiles, workflow.config_settings.config
@@ -53,6 +54,7 @@ try:
         check_before_run(graph)
         enter_folder(Path.cwd())
         explain_interruptions(snakemake_logger, Path.cwd())
+        word_plainly(snakemake_logger)
         for note in (
             None if any(given) else DEMO_MEANT,
             graph.explain_missing_gpu(),
@@ -61,11 +63,11 @@ try:
             if note:
                 print(note, file=sys.stderr)
 except EmoadaptError as error:
-    raise WorkflowError(error)
+    raise refuse(snakemake_logger, error)
 except OSError as error:
     # Snakemake's own log may have no room either, which it would tell with a traceback for each line.
     logging.raiseExceptions = False
-    raise WorkflowError(explain_disk_error(error) or error)
+    raise refuse(snakemake_logger, explain_disk_error(error) or error)
 
 
 report: "workflow/report/workflow.rst"
@@ -98,7 +100,7 @@ if any(word.partition("=")[0] == "--report" for word in sys.argv):
     try:
         origins.refuse_others(rules.report.output)
     except EmoadaptError as error:
-        raise WorkflowError(error)
+        raise refuse(snakemake_logger, error)
 
 
 if workflow.is_main_process:
@@ -131,9 +133,9 @@ onstart:
                     file=sys.stderr,
                 )
     except EmoadaptError as error:
-        raise WorkflowError(error)
+        raise refuse(snakemake_logger, error)
     except OSError as error:
-        raise WorkflowError(explain_disk_error(error) or error)
+        raise refuse(snakemake_logger, explain_disk_error(error) or error)
 
 
 onsuccess:

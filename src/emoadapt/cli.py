@@ -315,63 +315,75 @@ def show_results(
     print_results(results, Wanted(table, where or (), sort, descending, rows, form), against, changed=changed)
 
 
+Recordings = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Audio or video files of any format and length; - is WAV or raw samples from a pipe."),
+]
+OutputForm = Annotated[
+    Literal["json", "csv", "parquet", "audacity", "webvtt"],
+    typer.Option("--format", help="Table of windows, or labels of segments."),
+]
+OutputPlace = Annotated[
+    Path | None, typer.Option(help="File to write (default: the terminal); a folder for labels of several files.")
+]
+Picture = Annotated[
+    Path | None,
+    typer.Option(help="Picture of emotions over time: .png, .svg or .pdf; of several files a folder."),
+]
+WindowSeconds = Annotated[
+    float | None, typer.Option(help="Seconds of a window (default: 10, for recordings over 30 s only).")
+]
+SilenceLevel = Annotated[
+    float | None,
+    typer.Option(help="No emotion for windows whose loudest 0.1 s is below this level, dB of full scale: -50."),
+]
+PipeRate = Annotated[
+    int | None, typer.Option(help="Hz, if the pipe holds raw samples: 16-bit little-endian, one channel.")
+]
+ComputeDevice = Annotated[
+    str, typer.Option(help="Where to compute: auto, cpu, cuda, or GPUs by number: cuda:0,cuda:1.")
+]
+PredictJobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that each hold the model (default: 1, or one for each GPU named)."),
+]
+Transcripts = Annotated[
+    Path | None,
+    typer.Option(help="Texts of the files, for a model that reads text: .csv or .tsv with file and text, or lines."),
+]
+SpokenLanguage = Annotated[
+    str | None,
+    typer.Option(
+        help="Language of the files, for a model that reads text: en, de, ..., or a table with file and language."
+    ),
+]
+OthersWeights = Annotated[
+    Path | None,
+    typer.Option(help="Folder of weights, for a model that reads what other models compute (default: models)."),
+]
+
+
 @app.command(rich_help_panel=FOR_PEOPLE)
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a fine-tuned model.")],
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Audio or video files of any format and length; - is WAV or raw samples from a pipe."),
-    ] = None,
-    form: Annotated[
-        Literal["json", "csv", "parquet", "audacity", "webvtt"],
-        typer.Option("--format", help="Table of windows, or labels of segments."),
-    ] = "json",
+    files: Recordings = None,
+    form: OutputForm = "json",
     segments: Annotated[bool, typer.Option("--segments", help="Merge windows where the class stays.")] = False,
-    output: Annotated[
-        Path | None, typer.Option(help="File to write (default: the terminal); a folder for labels of several files.")
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(help="Picture of emotions over time: .png, .svg or .pdf; of several files a folder."),
-    ] = None,
-    window: Annotated[
-        float | None, typer.Option(help="Seconds of a window (default: 10, for recordings over 30 s only).")
-    ] = None,
+    output: OutputPlace = None,
+    plot: Picture = None,
+    window: WindowSeconds = None,
     hop: Annotated[float | None, typer.Option(help="Seconds from window to window (default: half a window).")] = None,
     whole: Annotated[bool, typer.Option("--whole", help="Take each recording as one, however long.")] = False,
-    skip_silence: Annotated[
-        float | None,
-        typer.Option(help="No emotion for windows whose loudest 0.1 s is below this level, dB of full scale: -50."),
-    ] = None,
-    rate: Annotated[
-        int | None, typer.Option(help="Hz, if the pipe holds raw samples: 16-bit little-endian, one channel.")
-    ] = None,
+    skip_silence: SilenceLevel = None,
+    rate: PipeRate = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips that are judged together.")] = 8,
-    device: Annotated[
-        str, typer.Option(help="Where to compute: auto, cpu, cuda, or GPUs by number: cuda:0,cuda:1.")
-    ] = "auto",
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes that each hold the model (default: 1, or one for each GPU named)."),
-    ] = None,
+    device: ComputeDevice = "auto",
+    jobs: PredictJobs = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="Take folders, with all below them.")] = False,
     listed: Annotated[Path | None, typer.Option("--list", help="Text file with one path per line; - is stdin.")] = None,
-    transcripts: Annotated[
-        Path | None,
-        typer.Option(
-            help="Texts of the files, for a model that reads text: .csv or .tsv with file and text, or lines."
-        ),
-    ] = None,
-    language: Annotated[
-        str | None,
-        typer.Option(
-            help="Language of the files, for a model that reads text: en, de, ..., or a table with file and language."
-        ),
-    ] = None,
-    models_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder of weights, for a model that reads what other models compute (default: models)."),
-    ] = None,
+    transcripts: Transcripts = None,
+    language: SpokenLanguage = None,
+    models_dir: OthersWeights = None,
 ) -> None:
     """Predict the emotions of audio or video files. Exits with status 1 if any file failed."""
     from emoadapt.inference.command import run_predict
@@ -501,7 +513,7 @@ def explore(
     configfile: ConfigFiles = None,
     results: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
 ) -> None:
-    """Write a page about a corpus before any training: labels, lengths, levels, what is missing, samples, outliers."""
+    """Write a page about a corpus, which needs no training: labels, lengths, levels, what is missing, samples, outliers."""
     from emoadapt.exploring.explore import Wishes, explore_corpus
 
     study = _study_of(results, configfile)

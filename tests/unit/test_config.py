@@ -572,7 +572,32 @@ def test_of_a_registered_network_the_registry_knows_the_rest() -> None:
         exclude={"file"}
     )
     assert network(file="enet_b2_8").input_size == 260 and network(file="enet_b2_8", input_size=224).input_size == 224
-    assert network(file="my.onnx").input_size == 224
+    assert network(file="enet_b2_8", input_size=None, mean=None).input_size == 260
+    assert not network(file="enet_b2_8").name_assumptions()
+
+
+@pytest.mark.parametrize(
+    ("keys", "assumed"),
+    [
+        ({}, "the colour order RGB and ImageNet's mean and standard deviation"),
+        ({"colour": "bgr"}, "ImageNet's mean and standard deviation"),
+        ({"mean": [0.5] * 3, "std": [0.5] * 3}, "the colour order RGB"),
+        ({"colour": "rgb", "mean": [0.5] * 3}, "ImageNet's standard deviation"),
+        ({"mean": [0.5], "std": [0.5]}, ""),
+        ({"colour": "rgb", "mean": [0.5] * 3, "std": [0.5] * 3}, ""),
+    ],
+)
+def test_what_nobody_declared_of_a_network_is_named(keys: dict, assumed: str) -> None:
+    """Symptom: any .onnx file was taken for one of 224 x 224, RGB and ImageNet's statistics, and nothing said so."""
+    study = load_study(GOOD | {"features": {"face_embedding": {"network": {"file": "my.onnx", **keys}}}})
+    assert study.features.face_embedding.network.input_size is None
+    assert study.features.face_embedding.network.name_assumptions() == assumed
+
+
+@pytest.mark.parametrize("keys", [{"colour": "grey"}, {"colour": "grey", "mean": [0.5]}, {"mean": [0.5]}])
+def test_a_grey_network_without_its_statistics_is_refused(keys: dict) -> None:
+    with pytest.raises(ConfigError, match="colour grey has no usual mean and std; set both"):
+        load_study(GOOD | {"features": {"face_embedding": {"network": {"file": "my.onnx", **keys}}}})
 
 
 def optional_study(tmp_path, **over):
@@ -673,9 +698,13 @@ def test_labels_of_a_class_map_that_are_one_name_are_refused(keys: tuple[str, st
 
 def test_studies_in_the_readme_are_good() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    studies = [load_study(yaml.safe_load(block)) for block in blocks]
+    found = [yaml.safe_load(block) for block in blocks]
+    studies = [load_study(values) for values in found if "study" in values]
     assert [study.study for study in studies] == ["mine", "baselines"]
     assert {str(model) for model in studies[1].list_models()} == {"tiny.original.probe", "egemaps.original.svm"}
+    # A block without a name is read behind the first study.
+    for values in found:
+        assert "study" in values or load_study({**yaml.safe_load(blocks[0]), **values}).study == "mine"
 
 
 PAIRED = {

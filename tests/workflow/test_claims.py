@@ -44,11 +44,11 @@ def test_settings_count_when_records_are_lost(project: Project) -> None:
     assert project.jobs() == set()
     project.edit("small.yaml", "    epochs: 2\n", "    epochs: 3\n")
     assert project.jobs() == RETRAINED
-    assert "training.epochs: 2 -> 3" in explain(project)
+    assert "finetunings.default.epochs: 2 -> 3" in explain(project)
     project.edit("small.yaml", "    epochs: 3\n", "    epochs: 2\n")
     project.edit("small.yaml", "      egemaps: 1.0", "      egemaps: 0.01")
     assert project.jobs() == ADAPT | AFTER_STAGE1
-    assert "adaptation.objectives.egemaps: 1.0 -> 0.01" in explain(project)
+    assert "adaptations.adapted.objectives.egemaps: 1.0 -> 0.01" in explain(project)
 
 
 def test_change_is_noticed_when_nobody_knows_what_was_before(project: Project) -> None:
@@ -204,7 +204,9 @@ def test_report_refuses_what_does_not_belong_to_its_configuration(copy: Project)
     copy.edit("small.yaml", "      egemaps: 1.0", "      egemaps: 0.01")
     done = report(copy, "small.yaml")
     assert done.returncode == 1 and not (copy.root / "page.html").exists()
-    assert "tiny.adapted does not belong to this study: adaptation.objectives.egemaps: 1.0 -> 0.01" in done.stderr
+    assert (
+        "tiny.adapted does not belong to this study: adaptations.adapted.objectives.egemaps: 1.0 -> 0.01" in done.stderr
+    )
     assert "Traceback" not in done.stderr and "Bring it up to date with `snakemake`" in done.stderr
     copy.edit("small.yaml", "      egemaps: 0.01", "      egemaps: 1.0")
     done = report(copy, "small.yaml")

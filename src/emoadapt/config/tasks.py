@@ -313,6 +313,10 @@ class Task(Section):
         """What the models of the task give a number for: its classes or its attributes."""
         return self.classes or self.attributes
 
+    def name_outputs(self, task: str) -> str:
+        """Key of the study that lists them, given the task's name."""
+        return f"tasks.{task}.{'classes' if self.classes else 'attributes'}"
+
     def describe_draws(self, subset: str) -> str:
         """How training clips are drawn for a subset; `full` is drawn in one way only."""
         return "" if subset == "full" else self.draws

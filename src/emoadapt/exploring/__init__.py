@@ -1,1 +1,1 @@
-"""A page about one corpus, before any training: its content, and what is odd about it."""
+"""A page about one corpus: its content, and what is odd about it."""

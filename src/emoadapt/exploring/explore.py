@@ -131,6 +131,7 @@ def _examine(
         decoded=0 if audio else len(contents),
         strangers={name: feature.strangers for name, feature in features.items() if feature.strangers},
         seed=wishes.seed,
+        sampled=len(heard) < (audio.usable() if audio else clips).height,
     )
 
 

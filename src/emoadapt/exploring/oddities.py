@@ -21,8 +21,12 @@ MUCH = 0.5
 def list_oddities(
     clips: pl.DataFrame, labels: Sequence[LabelCount], matrix: Matrix | None, statuses: Sequence[StatusCount]
 ) -> list[str]:
-    """One sentence each: labels, speakers, media and rows that a reader should know of before training."""
-    found = [*_judge_labels(clips, labels), *_judge_speakers(clips, labels, matrix)]
+    """One sentence each on labels, speakers, media and rows; what a model could learn in place of emotions comes first."""
+    found = [
+        *_judge_dominance(clips, labels, matrix),
+        *_judge_labels(clips, labels),
+        *([] if matrix is None else _judge_holes(matrix)),
+    ]
     for one in statuses:
         if one.failed:
             found.append(f"{one.failed:,} clips could not be read, or not be worked on, by {one.feature}.")
@@ -60,21 +64,35 @@ def _judge_labels(clips: pl.DataFrame, labels: Sequence[LabelCount]) -> list[str
         found.append(f"{without:,} of {clips.height:,} clips have no label.")
     if rare := [f"{one.label} ({one.clips})" for one in labels if one.clips < FEW]:
         found.append(f"Labels with fewer than {FEW} clips: {show(rare)}.")
-    if sided := [one.label for one in labels if (one.female + one.male) and not (one.female and one.male)]:
-        both = clips["sex"].drop_nulls().n_unique() > 1
-        found += [f"Labels with clips of women alone, or of men alone: {show(sided)}."] if both else []
-    return found
+    return found + (_judge_sexes(labels) if clips["sex"].drop_nulls().n_unique() > 1 else [])
 
 
-def _judge_speakers(clips: pl.DataFrame, labels: Sequence[LabelCount], matrix: Matrix | None) -> list[str]:
+def _judge_sexes(labels: Sequence[LabelCount]) -> list[str]:
+    """Sentences on labels of which all speakers of known sex are women, or all are men."""
+    women = [one.label for one in labels if one.female and not one.male]
+    men = [one.label for one in labels if one.male and not one.female]
+    named = (("women", women), ("men", men))
+    return [
+        f"Only {who} speak with the label{'' if len(names) == 1 else 's'} {show(names)}."
+        for who, names in named
+        if names
+    ]
+
+
+def _judge_holes(matrix: Matrix) -> list[str]:
+    """A sentence on speakers that lack labels."""
+    if matrix.speakers < 2 or not matrix.incomplete:
+        return []
+    return [
+        f"{matrix.incomplete:,} of {matrix.speakers:,} speakers lack at least one label; {matrix.holes:,} of "
+        f"{matrix.speakers * len(matrix.labels):,} pairs of speaker and label have no clip."
+    ]
+
+
+def _judge_dominance(clips: pl.DataFrame, labels: Sequence[LabelCount], matrix: Matrix | None) -> list[str]:
+    """A sentence on labels that are mostly of one speaker."""
     if matrix is None or matrix.speakers < 2:
         return []
-    found = []
-    if matrix.incomplete:
-        found.append(
-            f"{matrix.incomplete:,} of {matrix.speakers:,} speakers lack at least one label; {matrix.holes:,} of "
-            f"{matrix.speakers * len(matrix.labels):,} pairs of speaker and label have no clip."
-        )
     shares = (
         clips.filter(pl.col("label").is_not_null() & pl.col("speaker").is_not_null())
         .group_by(pl.col("label").cast(pl.String), pl.col("speaker").cast(pl.String))
@@ -83,10 +101,8 @@ def _judge_speakers(clips: pl.DataFrame, labels: Sequence[LabelCount], matrix: M
     )
     totals = {one.label: one.clips for one in labels}
     many = [row for row in shares.iter_rows() if row[2] >= MUCH * totals[row[0]] and totals[row[0]] >= FEW]
-    if many:
-        named = [f"{n:,} of {totals[label]:,} of {label} ({speaker})" for label, speaker, n in many]
-        found.append(f"One speaker has half or more of a label's clips: {show(named)}.")
-    return found
+    named = [f"{n:,} of {totals[label]:,} of {label} ({speaker})" for label, speaker, n in many]
+    return [f"One speaker has half or more of a label's clips: {show(named)}."] if many else []
 
 
 def _judge_single(clips: pl.DataFrame) -> list[str]:

@@ -32,7 +32,7 @@ class Outlier:
 
     Args:
         clip: number of the clip.
-        kind: `length`, `level`, `clipping`, `silence`, or a feature.
+        kind: `length`, `level`, `clipping`, `silence`, or `position` on the map of a feature, which `why` names.
         why: a sentence.
         excess: how far it lies beyond the fence, in interquartile ranges.
     """
@@ -81,7 +81,7 @@ def _judge_map(drawn: Map) -> list[Outlier]:
     return [
         one
         for one in _judge(
-            drawn.feature, drawn.clips, drawn.distances,
+            "position", drawn.clips, drawn.distances,
             lambda v, low, high: f"its nearest clips by {drawn.feature} are {v / usual:.1f} times as far as usual", log=True,
         )
         if drawn.distances[np.searchsorted(drawn.clips, one.clip)] > usual

@@ -59,6 +59,7 @@ class Findings:
         decoded: clips whose media were decoded for the page.
         strangers: feature -> rows of clips that the corpus no longer has.
         seed: of all draws.
+        sampled: whether only some of the clips were drawn to measure levels.
         notes: from `list_clips`.
         gaps: why maps are missing.
         advice: from `list_advice`.
@@ -79,6 +80,7 @@ class Findings:
     decoded: int
     strangers: Mapping[str, int]
     seed: int
+    sampled: bool = False
     notes: Sequence[str] = field(default_factory=list)
     gaps: Sequence[str] = field(default_factory=list)
     advice: Sequence[Advice] = field(default_factory=list)
@@ -114,6 +116,7 @@ def write_page(study: Study, corpus: str, findings: Findings, output: Path) -> N
         source=describe_source(config) if findings.labels else "",
         video="video" in config.modalities,
         lengths=_draw_lengths(findings.lengths),
+        measured=_describe_measured(findings),
         extremes=findings.lengths.list_extremes(),
         levels=_draw_levels(findings.levels.values()),
         attributes=_draw_attributes(findings.clips),
@@ -168,6 +171,7 @@ class _Rows:
                 f"{feature} {STATUS_WORDS.get(status, status)}: {code}{f': {detail}' if detail else ''}"
                 for feature, status, code, detail in remarks
             ],
+            "reasons": {f"{feature}: {code}" for feature, _, code, _ in remarks},
             "status": sorted({f"{feature} {code}" for feature, _, code, _ in remarks}),
             "anchor": f"clip-{row[CLIP]}" if row[CLIP] in self._shown else None,
         }
@@ -193,6 +197,16 @@ def _describe_hours(lengths: Lengths) -> str:
 
 def _draw_lengths(lengths: Lengths) -> Any:
     return draw_histogram(lengths.seconds["seconds"].to_list(), "s") if lengths.seconds.height else None
+
+
+def _describe_measured(findings: Findings) -> str:
+    """Clips whose levels are shown."""
+    measured, clips = len(findings.levels), findings.clips.height
+    if findings.sampled:
+        return f"{measured:,} of {clips:,} clips, drawn at random (seed {findings.seed})"
+    return (
+        f"All {clips:,} clips" if measured == clips else f"The {measured:,} of {clips:,} clips whose sound can be used"
+    )
 
 
 def _draw_levels(levels: Iterable[Levels]) -> list[tuple[str, Any]]:

@@ -30,20 +30,25 @@ def advise_features(
     sections = {name: getattr(study.features, name) for name in dict.fromkeys(feature for feature, _ in pairs)}
     short = [n for n, section in sections.items() if isinstance(section, WindowedSection) and section.window == "paper"]
     notes = [f"features.{name}: {_SHORT_WINDOW}" for name in short]
-    notes += _advise_crops(study) if "face_embedding" in sections else []
+    if "face_embedding" in sections and (read := study.features.face_embedding.network.input_size):
+        notes += filter(None, [advise_crops(study.features.faces.crop_size, read)])
     transcribed = dict.fromkeys(corpus for feature, corpus in pairs if feature == "transcript")
     return notes + [note for corpus in transcribed for note in _advise_languages(study, corpus, list_clips)]
 
 
-def _advise_crops(study: Study) -> list[str]:
-    """Stored crops that an embedding network of faces gets enlarged."""
-    stored, read = study.features.faces.crop_size, study.features.face_embedding.network.input_size
+def advise_crops(stored: int, read: int) -> str:
+    """A note on stored crops that an embedding network of faces gets enlarged; empty if it does not.
+
+    Args:
+        stored: side of a crop, in pixels.
+        read: side of the network's input, in pixels.
+    """
     if stored >= read:
-        return []
-    return [
+        return ""
+    return (
         f"features.faces.crop_size: {stored} is smaller than features.face_embedding.network.input_size: {read}, so that crops are "
         f"enlarged and show no more detail than {stored} x {stored}; set crop_size: {read}"
-    ]
+    )
 
 
 def _advise_languages(study: Study, corpus: str, list_clips: Callable[[str], Sequence[Utterance]]) -> list[str]:

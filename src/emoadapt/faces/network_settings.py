@@ -9,20 +9,25 @@ from pydantic import Field, model_validator
 from emoadapt.config.base import Section
 from emoadapt.weights.registry import find_entry
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 
 class OnnxNetwork(Section):
-    """An ONNX network with a declared input. Of a registered one, the registry knows what is not declared."""
+    """An ONNX network and its input. The registry fills in what is not declared of a file that it knows."""
 
     file: str
     """ONNX file, relative to `models_dir`, or the registry's name for it."""
-    input_size: int = Field(224, ge=16, le=1024)
-    """Side of the square input in pixels. A network that was exported for another one is changed, or refused where it cannot be."""
-    colour: Literal["rgb", "bgr", "grey"] = "rgb"
-    """Channel order of the input (batch, channels, size, size)."""
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    """Per channel, subtracted from pixels scaled to [0, 1]."""
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    """Per channel, divided by."""
+    input_size: int | None = Field(None, ge=16, le=1024)
+    """Side of the square input in pixels. null: the side that the file was exported for. A network that was exported for another one is
+    changed, or refused where it cannot be; one that takes any size must be told."""
+    colour: Literal["rgb", "bgr", "grey"] | None = None
+    """Channel order of the input (batch, channels, size, size). null: grey if `mean` has one value, else rgb; check and report say
+    that this is assumed."""
+    mean: tuple[float, ...] | None = None
+    """Per channel, subtracted from pixels scaled to [0, 1]. null: ImageNet's (0.485, 0.456, 0.406), which check and report say; of a
+    grey image it must be declared."""
+    std: tuple[float, ...] | None = None
+    """Per channel, divided by. null: ImageNet's (0.229, 0.224, 0.225), as for `mean`."""
     output: str | None = None
     """Name of the tensor that is the embedding, (batch, dimension); null = what goes into the classifier, the network's last
     linear layer."""
@@ -33,16 +38,35 @@ class OnnxNetwork(Section):
         if not isinstance(values, dict):
             return values
         entry = find_entry(str(values.get("file")))
-        known = {**entry.network, **values} if entry else values
+        declared = {key: value for key, value in values.items() if value is not None}
+        known = {**entry.network, **declared} if entry else declared
         # Strict types take a list for a tuple only where it comes straight from JSON.
         return {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
 
     @model_validator(mode="after")
     def _channels(self) -> OnnxNetwork:
-        channels = 1 if self.colour == "grey" else 3
-        if len(self.mean) != channels or len(self.std) != channels:
-            raise ValueError(f"colour {self.colour} needs {channels} value(s) in mean and in std")
+        channels = 1 if self.read_colour() == "grey" else 3
+        if any(values is not None and len(values) != channels for values in (self.mean, self.std)):
+            raise ValueError(f"colour {self.read_colour()} needs {channels} value(s) in mean and in std")
+        if channels == 1 and None in (self.mean, self.std):
+            raise ValueError(
+                "colour grey has no usual mean and std; set both to those that the network was trained with"
+            )
         return self
+
+    def read_colour(self) -> str:
+        """Channel order that the images get."""
+        return self.colour or ("grey" if self.mean is not None and len(self.mean) == 1 else "rgb")
+
+    def read_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation that the images get, per channel."""
+        return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
+
+    def name_assumptions(self) -> str:
+        """Input that nobody declared and the file does not state, as a list; empty if all is declared."""
+        colour = ["the colour order RGB"] if self.colour is None and self.read_colour() == "rgb" else []
+        statistics = ["mean"] * (self.mean is None) + ["standard deviation"] * (self.std is None)
+        return " and ".join(colour + ([f"ImageNet's {' and '.join(statistics)}"] if statistics else []))
 
 
 class UntrainedNetwork(Section):

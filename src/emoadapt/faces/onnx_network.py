@@ -14,7 +14,7 @@ from emoadapt.errors import ModelError
 from emoadapt.faces.network_settings import OnnxNetwork, UntrainedNetwork
 from emoadapt.faces.opencv import load_opencv, resize
 from emoadapt.faces.resizing import find_fixed_side, resize_network
-from emoadapt.weights.registry import resolve
+from emoadapt.weights.registry import find_entry_of, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +30,17 @@ class EmbeddingNetwork:
     Args:
         graph: the ONNX model, serialised.
         origin: where it comes from, for error messages.
-        declared: input size, colour order, mean and standard deviation, name of the output; its `file` is not read.
+        declared: input size (None: the graph's own), colour order, mean and standard deviation, name of the output; its
+            `file` is not read.
         device: `cpu`, or `cuda` to use a GPU where onnxruntime finds one.
         threads: threads of onnxruntime.
 
     Raises:
-        ModelError: the graph has no such output or another input than declared, is fixed to another size of images, or cannot
-            be read.
+        ModelError: the graph has no such output or another input than declared, is fixed to another size of images, takes
+            any size where none is declared, or cannot be read.
 
     Attributes:
+        side: of the square input, in pixels.
         change: what was changed in a graph that was exported for another size of images; empty if nothing was.
     """
 
@@ -47,14 +49,14 @@ class EmbeddingNetwork:
         self._declared = declared
         self._origin = origin
         graph, self._output = _expose_output(graph, origin, declared.output)
-        graph, self.change = _fit_input(graph, origin, self._output, declared.input_size)
+        graph, self.side, self.change = _fit_input(graph, origin, self._output, declared.input_size)
         self._session = _open_session(graph, origin, device, threads)
-        self._input, one_by_one = _check_input(self._session, origin, declared)
+        self._input, one_by_one = _check_input(self._session, origin, declared, self.side)
         self._at_once: int | None = None
         if one_by_one:
             self._at_once = 1
         elif self._session.get_providers()[0] == "CPUExecutionProvider":
-            self._at_once = max(1, CPU_PIXELS // declared.input_size**2)
+            self._at_once = max(1, CPU_PIXELS // self.side**2)
 
     def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Embed a batch.
@@ -72,13 +74,12 @@ class EmbeddingNetwork:
 
     def prepare(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """The input for a batch of images, (n_images, channels, size, size) float32."""
-        size = self._declared.input_size
-        square = np.stack([resize(self._cv2, image, size) for image in images])
-        if self._declared.colour == "grey":
+        square = np.stack([resize(self._cv2, image, self.side) for image in images])
+        if self._declared.read_colour() == "grey":
             square = np.stack([self._cv2.cvtColor(image, self._cv2.COLOR_RGB2GRAY)[:, :, None] for image in square])
-        elif self._declared.colour == "bgr":
+        elif self._declared.read_colour() == "bgr":
             square = square[..., ::-1]
-        mean, std = (np.array(values, np.float32) for values in (self._declared.mean, self._declared.std))
+        mean, std = (np.array(values, np.float32) for values in self._declared.read_statistics())
         planes = np.ascontiguousarray(square.transpose(0, 3, 1, 2)).astype(np.float32)
         planes *= (1 / (255 * std))[:, None, None]
         planes -= (mean / std)[:, None, None]
@@ -104,7 +105,7 @@ def load_network(
     """Load a configured network.
 
     Raises:
-        ModelError: the file is missing, or not as declared.
+        ModelError: the file is missing, is not as declared, or is a registered one of which too little is declared.
     """
     if isinstance(config, UntrainedNetwork):
         declared = OnnxNetwork(
@@ -112,7 +113,23 @@ def load_network(
         )
         return EmbeddingNetwork(build_untrained_network(config), "the untrained network", declared, device, threads)
     file = resolve(config.file, models_dir)
+    _refuse_guesses(config, file)
     return EmbeddingNetwork(file.read_bytes(), str(file), config, device, threads)
+
+
+def _refuse_guesses(config: OnnxNetwork, file: Path) -> None:
+    """Refuse to guess the input of a registered file that is named by another path.
+
+    Raises:
+        ModelError: the registry knows an input that is not declared.
+    """
+    entry = find_entry_of(file)
+    unknown = [key for key in entry.network if getattr(config, key) is None] if entry else []
+    if entry and unknown:
+        raise ModelError(
+            f"{file} is the registered {entry.name}, whose input is: {entry.input}; name it by `file: {entry.name}`, or declare "
+            f"{', '.join(unknown)}"
+        )
 
 
 def build_untrained_network(config: UntrainedNetwork) -> bytes:
@@ -206,19 +223,25 @@ def _refuse_external(model: Any, origin: str) -> None:
                 waiting += [value] if hasattr(value, "ListFields") else value
 
 
-def _fit_input(graph: bytes, origin: str, output: str, side: int) -> tuple[bytes, str]:
-    """The model for images of the declared size, and what was changed for it; see `emoadapt.faces.resizing`."""
+def _fit_input(graph: bytes, origin: str, output: str, side: int | None) -> tuple[bytes, int, str]:
+    """The model for images of the declared size, the size, and what was changed for it; see `emoadapt.faces.resizing`."""
     import onnx
 
     model = onnx.load_from_string(graph)
-    if find_fixed_side(model) in (None, side):
-        return graph, ""
+    fixed = find_fixed_side(model)
+    side = side or fixed
+    if side is None:
+        raise ModelError(
+            f"{origin} is not fixed to square images of one size; set input_size to the side in pixels that it was trained with"
+        )
+    if fixed in (None, side):
+        return graph, side, ""
     resized = resize_network(model, origin, output, side)
     change = f"{origin} was exported for images of {resized.side} x {resized.side} and is run at {side} x {side}"
     if resized.padded:
         change += f"; {resized.padded} layers have the padding SAME of that size instead of the exported one"
     logger.info(change)
-    return resized.model.SerializeToString(), change
+    return resized.model.SerializeToString(), side, change
 
 
 def _find_classifier_input(graph: Any) -> str | None:
@@ -264,11 +287,11 @@ def _open_session(graph: bytes, origin: str, device: str, threads: int) -> Any:
         raise ModelError(f"{origin} cannot be run by onnxruntime {onnxruntime.__version__}: {error}") from None
 
 
-def _check_input(session: Any, origin: str, declared: OnnxNetwork) -> tuple[str, bool]:
+def _check_input(session: Any, origin: str, declared: OnnxNetwork, side: int) -> tuple[str, bool]:
     """Name of the image input, and whether it takes only one image at a time."""
     inputs = session.get_inputs()
     found = "; ".join(f"{value.name} {value.type} {value.shape}" for value in inputs)
-    wanted = [1 if declared.colour == "grey" else 3, declared.input_size, declared.input_size]
+    wanted = [1 if declared.read_colour() == "grey" else 3, side, side]
     shape = inputs[0].shape
     fits = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(shape) == 4
     # A named axis takes any length.
@@ -276,6 +299,6 @@ def _check_input(session: Any, origin: str, declared: OnnxNetwork) -> tuple[str,
     if not fits or (isinstance(shape[0], int) and shape[0] != 1):
         raise ModelError(
             f"{origin} has input {found}; declared is float (batch, {', '.join(map(str, wanted))}); "
-            "set input_size and colour to what the network was trained with"
+            "set input_size, colour, mean and std to those that the network was trained with"
         )
     return inputs[0].name, shape[0] == 1

@@ -22,6 +22,8 @@ from emoadapt.storage.identities import read_identity
 
 LIBRARIES = "libraries"
 """Name of the part that holds the versions of libraries."""
+STUDY = "study"
+"""Name of the part that holds a whole study; its keys are those of the study."""
 PARTS = Path("results/.cache/made")
 """Folder of the parts of digests as text, kept to say later what changed. They decide nothing."""
 _known: dict[str, dict[str, str]] = {}
@@ -34,7 +36,8 @@ class Origin:
 
     Args:
         inputs: name -> files that the job reads, as in its rule.
-        describe: returns name -> settings, code, versions of libraries; JSON where a part holds several keys.
+        describe: returns name -> settings, code, versions of libraries; JSON where a part holds several keys. A setting is named by
+            its key in the study (`finetunings.svm`), since the reason of a job names it so.
         observe: returns the state of what the job reads and no job writes, such as the clips of a corpus.
     """
 
@@ -123,7 +126,7 @@ def keep_parts(made: str) -> None:
 
 
 def explain_change(before: str, now: str) -> str:
-    """What differs between two digests, in words, as far as their parts are known: `training.epochs: 2 -> 3`."""
+    """What differs between two digests, in words, as far as their parts are known: `finetunings.mlp.epochs: 2 -> 3`."""
     old, new = _recall_parts(before), _recall_parts(now)
     if old is None or new is None:
         return "made with other settings or code" if decide(before) != decide(now) else "made with other libraries"
@@ -161,7 +164,7 @@ def _flatten(parts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             continue
         found = _read_json(value)
         if isinstance(found, dict):
-            yield from _flatten(found, f"{prefix}{name}.")
+            yield from _flatten(found, "" if (prefix, name) == ("", STUDY) else f"{prefix}{name}.")
         else:
             yield prefix + name, found
 

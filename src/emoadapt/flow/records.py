@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import snakemake.api  # noqa: F401 - before its module `workflow`, which it imports in a circle
 from snakemake import workflow
-from snakemake.exceptions import WorkflowError
 from snakemake.jobs import Job
+from snakemake.logging import logger
 from snakemake.persistence import NO_PARAMS_CHANGE, ParamsChange
 from snakemake.persistence.file import FilePersistence
 from snakemake.settings.enums import PersistenceBackend, RerunTrigger
@@ -23,6 +23,7 @@ from emoadapt.flow.claims import digest_inputs, explain_change, keep_parts
 from emoadapt.storage.claims import Claim
 from emoadapt.storage.folders import verify_folder
 from emoadapt.storage.identities import read_claim, read_identity
+from emoadapt.terminal.wording import refuse
 from emoadapt.weights.untrusted import READ
 
 if TYPE_CHECKING:
@@ -83,9 +84,10 @@ class Claims(FilePersistence):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         if RerunTrigger.PARAMS not in self.dag.workflow.rerun_triggers:
-            raise WorkflowError(
+            raise refuse(
+                logger,
                 "outputs say themselves what they are made from, and --rerun-triggers would hide what changed; run without it "
-                "(a profile may name it, too: rerun-triggers)"
+                "(a profile may name it, too: rerun-triggers)",
             )
         self._identities: dict[str, str] = {}
 

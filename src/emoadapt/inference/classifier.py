@@ -155,14 +155,36 @@ class EmotionClassifier(nn.Module):
         return model
 
 
+def refuse_other_folder(folder: Path) -> None:
+    """Refuse a folder that holds no model, before anything is loaded.
+
+    Raises:
+        ModelError: it has no `config.json`; the sentence says what it is, and which folder to name.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} {_describe_other_folder(folder)}")
+
+
 def _describe_other_folder(folder: Path) -> str:
     """What a folder without `config.json` is, and which one to name instead."""
+    if not folder.exists():
+        return f"does not exist; {_name_best_models()}"
+    if not folder.is_dir():
+        return f"is a file; name the folder of a model: {_name_best_models()}"
     inner = sorted(path.parent.name for path in folder.glob("*/config.json"))
     if inner:
         return f"holds models; name one of its folders: {show(inner)}"
     if folder.name == "models" and folder.is_dir() and not any(folder.glob("*/")):
         return "is empty: no model was kept; set keep_models: best, and run again"
-    return "has no config.json, so it is no model folder; name one of `results/runs/.../models/`"
+    return f"has no config.json, so it is no model folder; {_name_best_models()}"
+
+
+def _name_best_models() -> str:
+    """The folders to name: the best models of the study in this folder, if it keeps any."""
+    kept = sorted(path for path in Path("results/classifiers").glob("*") if (path / "config.json").is_file())
+    if kept:
+        return f"the best model of each task is {show(map(str, kept))}"
+    return "a study with `keep_models: best` keeps the best model of each task in results/classifiers/<task>"
 
 
 def load_classifier(folder: Path) -> EmotionClassifier:
@@ -202,8 +224,7 @@ def look_at(folder: Path) -> tuple[int, ...]:
 def _load(folder: Path) -> EmotionClassifier:
     from safetensors import SafetensorError
 
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} {_describe_other_folder(folder)}")
+    refuse_other_folder(folder)
     verify_weights(folder)
     layers: nn.Parameter | None = None
     try:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
 
-from emoadapt.errors import ConfigError
-from emoadapt.inference.classifier import load_classifier
+from emoadapt.errors import ConfigError, EmoadaptError, name_count
+from emoadapt.inference.classifier import load_classifier, refuse_other_folder
 from emoadapt.inference.decoding import Listening, is_pipe
 from emoadapt.inference.devices import choose_devices
 from emoadapt.inference.judging import open_reader
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from emoadapt.inference.classifier import EmotionClassifier
     from emoadapt.inference.prediction import Prediction
 
+T = TypeVar("T")
 Format = Literal["json", "csv", "parquet", "audacity", "webvtt"]
 PICTURES = (".png", ".svg", ".pdf")
 """Suffixes of pictures."""
@@ -97,15 +99,19 @@ def run_predict(
         ConfigError: options or paths cannot be used.
         ModelError: the folder holds no classifier.
     """
-    files = list_files(paths, recursive=recursive, listed=listed)
-    if rate is not None and not any(map(is_pipe, files)):
-        raise ConfigError("--rate is of raw samples on the standard input; name - as a file, or leave --rate out")
-    places = _Places.choose(files, output, form, plot)
+    with _Problems() as problems:
+        problems.take(refuse_other_folder, model)
+        problems.take(_refuse_textless, form, output)
+        devices = problems.take(choose_devices, device, jobs)
+        files = problems.take(list_files, paths, recursive=recursive, listed=listed)
+        problems.take(_refuse_rate, rate, files)
+        labels = problems.take(_choose_labels, files, output, form)
+        pictures = problems.take(_name_pictures, files, plot)
+    places = _Places(form, None if labels else output, labels, pictures)
     codes = Path(language) if language is not None and is_table(language) else None
     places.refuse_overwriting([*files, *filter(None, [listed, transcripts, codes])])
     judging = _read_judging(files, batch_size, transcripts, language, models_dir)
     listening = choose_listening(window, hop, whole, judging.transcripts, quietest, rate, peaks=plot is not None)
-    devices = choose_devices(device, jobs)
     classifier = load_classifier(model)
     if isinstance(classifier.head, SupportVectorHead):
         print(f"note: {model} is a support vector machine; {OF_DECISIONS}", file=sys.stderr)
@@ -113,8 +119,48 @@ def run_predict(
     with closing(predictions):
         merged = segments or form in SUFFIXES
         counts = _write(_follow(predictions, places, classifier, merged, len(files)), places, classifier, merged)
-    _report(counts)
+    _report(counts, places)
     return not counts["failed"]
+
+
+class _Problems:
+    """Collects what is wrong with a call, so that one refusal names it all."""
+
+    def __init__(self) -> None:
+        self.found: list[EmoadaptError] = []
+
+    def __enter__(self) -> _Problems:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is None and len(self.found) == 1:
+            raise self.found[0]
+        if error is None and self.found:
+            raise ConfigError("\n  ".join([f"{name_count(len(self.found), 'problem')}:", *map(str, self.found)]))
+
+    def take(self, function: Callable[..., T], *values: Any, **options: Any) -> T:
+        """Result of a function; what it refuses is kept until the end, as is what cannot be asked because of that."""
+        if MISSING in values:
+            return MISSING  # type: ignore[return-value]
+        try:
+            return function(*values, **options)
+        except EmoadaptError as error:
+            self.found.append(error)
+            return MISSING  # type: ignore[return-value]
+
+
+MISSING = object()
+"""Result of what was refused."""
+
+
+def _refuse_rate(rate: int | None, files: Sequence[Path]) -> None:
+    """Refuse a sample rate without a pipe.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if rate is not None and not any(map(is_pipe, files)):
+        raise ConfigError("--rate is of raw samples on the standard input; name - as a file, or leave --rate out")
 
 
 def _read_judging(
@@ -174,29 +220,6 @@ class _Places:
     labels: dict[Path, Path]
     pictures: dict[Path, Path]
 
-    @classmethod
-    def choose(cls, files: list[Path], output: Path | None, form: Format, plot: Path | None) -> _Places:
-        """Choose the places.
-
-        Raises:
-            ConfigError: the output or the picture does not fit the format or the number of recordings, or a folder holds other files
-                where labels are to be.
-        """
-        labels: dict[Path, Path] = {}
-        if form == "parquet" and output is None:
-            raise ConfigError("a Parquet file is no text for a terminal; name a file with --output")
-        if form not in SUFFIXES and output is not None and output.is_dir():
-            raise ConfigError(f"{output} is a folder, and {form} is one file of all recordings; name a file")
-        if form in SUFFIXES:
-            if output is None and len(files) > 1:
-                raise ConfigError(
-                    f"{form} labels are one file for each of {len(files)} recordings; name a folder with --output"
-                )
-            labels = {} if output is None else name_outputs(files, output, SUFFIXES[form], f"{form} labels")
-            # A file that is named is replaced, as everywhere.
-            refuse_other_content([place for place in labels.values() if place != output], form)
-        return cls(form, None if labels else output, labels, _name_pictures(files, plot))
-
     def refuse_overwriting(self, inputs: Sequence[Path]) -> None:
         """Refuse to replace a file that is read.
 
@@ -213,6 +236,52 @@ class _Places:
             with explain_writing(place.parent):
                 place.parent.mkdir(parents=True, exist_ok=True)
         return open_output(place)
+
+    def describe(self) -> str:
+        """The files, in words; empty where all went to the standard output."""
+        words = [] if self.output is None else [str(self.output)]
+        words += [
+            _describe_files(found, what) for found, what in ((self.labels, "file"), (self.pictures, "picture")) if found
+        ]
+        return ", ".join(words)
+
+
+def _describe_files(named: Mapping[Path, Path], what: str) -> str:
+    """The only file, or their number and their folder."""
+    places = list(named.values())
+    if len(places) == 1:
+        return str(places[0])
+    return f"{name_count(len(places), what)} in {Path(os.path.commonpath([place.parent for place in places]))}"
+
+
+def _refuse_textless(form: Format, output: Path | None) -> None:
+    """Refuse a place that does not fit the format, whatever the recordings.
+
+    Raises:
+        ConfigError: a binary file on the terminal, or a table for a folder.
+    """
+    if form == "parquet" and output is None:
+        raise ConfigError("a Parquet file is no text for a terminal; name a file with --output")
+    if form not in SUFFIXES and output is not None and output.is_dir():
+        raise ConfigError(f"{output} is a folder, and {form} is one file of all recordings; name a file")
+
+
+def _choose_labels(files: list[Path], output: Path | None, form: Format) -> dict[Path, Path]:
+    """Recording -> file of its labels; empty if all are written to one file.
+
+    Raises:
+        ConfigError: the output does not fit the number of recordings, or a folder holds other files where labels are to be.
+    """
+    if form not in SUFFIXES:
+        return {}
+    if output is None and len(files) > 1:
+        raise ConfigError(
+            f"{form} labels are one file for each of {len(files)} recordings; name a folder with --output"
+        )
+    labels = {} if output is None else name_outputs(files, output, SUFFIXES[form], f"{form} labels")
+    # A file that is named is replaced, as everywhere.
+    refuse_other_content([place for place in labels.values() if place != output], form)
+    return labels
 
 
 def _name_pictures(files: list[Path], plot: Path | None) -> dict[Path, Path]:
@@ -278,6 +347,9 @@ def _write_labels(predictions: Iterator[Prediction], places: _Places) -> Counter
     return counts
 
 
-def _report(counts: Counter[str]) -> None:
+def _report(counts: Counter[str], places: _Places) -> None:
+    """Print what was written and where, and how many rows failed, on the standard error."""
+    if written := places.describe():
+        print(f"written: {written}", file=sys.stderr)
     if failed := counts["failed"]:
         print(f"emoadapt: {failed} of {counts.total()} rows have the status failed, with a reason", file=sys.stderr)

@@ -24,6 +24,7 @@ from emoadapt.features.base import Context
 from emoadapt.inference.prediction import PEAK_SECONDS, Prediction, refuse
 from emoadapt.inference.windows import Cutting, cut_audio
 from emoadapt.media import Log, Piece, Recording, examine, iterate_audio
+from emoadapt.media.loudness import measure_power, to_decibels
 from emoadapt.media.pipes import open_pipe
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.storage.notes import join_notes
@@ -41,7 +42,6 @@ MOST_DECODERS = 4
 """Worker processes at most; each decodes hundreds of seconds of audio in a second."""
 _PEAK_SAMPLES = round(PEAK_SECONDS * SAMPLE_RATE)
 _LEVEL_SAMPLES = SAMPLE_RATE // 10
-_FULL_SCALE = 32768
 
 
 @dataclass(frozen=True)
@@ -182,10 +182,9 @@ def _refuse_quiet(samples: NDArray[np.int16], quietest: float | None) -> None:
     """
     if quietest is None:
         return
-    whole = len(samples) // _LEVEL_SAMPLES * _LEVEL_SAMPLES
-    parts = samples[:whole].reshape(-1, _LEVEL_SAMPLES) if whole else samples[np.newaxis]
-    power = max(float(np.square(parts, dtype=np.float64).mean(axis=1).max()), 1e-3)
-    level = 10 * math.log10(power / _FULL_SCALE**2)
+    powers = measure_power(samples, _LEVEL_SAMPLES)
+    # A shorter rest is no 0.1 s.
+    level = to_decibels(float(powers[: max(1, len(samples) // _LEVEL_SAMPLES)].max()), floor=-120.0)
     if level < quietest:
         raise ClipError(
             "quiet", f"the loudest 0.1 s is at {level:.1f} dB of full scale, below {quietest:g} dB", absent=True

@@ -73,6 +73,9 @@ def draw_recording(windows: Sequence[Prediction], path: Path, outputs: Sequence[
         return
     rated = any(share.values is not None for share in shares)
     marks = _choose_marks(outputs)
+    if len(shares) == 1 and shares[0].status == "ok":
+        _draw_single(shares[0], path, marks)
+        return
     heights = [1, 2.2] if rated else [1, 2.2, 0.32]
     with new_figure(9, 4.2) as figure:
         wave, lines, *strips = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
@@ -83,6 +86,24 @@ def draw_recording(windows: Sequence[Prediction], path: Path, outputs: Sequence[
         _shade_empty([wave, lines, *strips], shares)
         _finish(figure, [wave, lines, *strips], shares)
         wave.set_title(_name(windows[0].file))
+        _save(figure, path)
+
+
+def _draw_single(share: Prediction, path: Path, marks: Mapping[str, dict[str, Any]]) -> None:
+    """A recording of one window: its waveform, and a bar for each class or attribute, since nothing changes over time."""
+    with new_figure(9, 4.2) as figure:
+        wave, bars = figure.subplots(2, 1, height_ratios=[1, 2.2])
+        _draw_wave(wave, [share])
+        _finish(figure, [wave], [share])
+        found = (share.probabilities if share.values is None else share.values) or {}
+        levels, colours = [found.get(name, np.nan) for name in marks], [mark["color"] for mark in marks.values()]
+        drawn = bars.bar([shorten(name, 18) for name in marks], levels, color=colours, width=0.6)
+        bars.bar_label(drawn, fmt="%.2f", padding=2)
+        bars.set_ylabel("probability" if share.values is None else "value")
+        if share.values is None:
+            bars.set_ylim(0, 1.1)
+        bars.grid(visible=False, axis="x")
+        wave.set_title(_name(share.file))
         _save(figure, path)
 
 

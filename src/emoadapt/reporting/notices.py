@@ -11,6 +11,7 @@ from emoadapt.config import Study, objective_features
 from emoadapt.config.features import list_upstream
 from emoadapt.errors import name_count
 from emoadapt.extraction.recipes import find_network
+from emoadapt.faces.network_settings import OnnxNetwork
 from emoadapt.listing.affect import NOTE as DERIVED
 from emoadapt.listing.reading import describe_source
 from emoadapt.plugins import collect_declarations, read_declaration
@@ -46,7 +47,19 @@ def list_notices(study: Study) -> list[str]:
     stand_ins = [network.stand_in for network in networks if network.stand_in]
     if stand_ins:
         notices.append(f"Stand-in engines were used: {listing(stand_ins)}. The papers used stronger ones.")
-    return notices + _list_derived(study) + _list_action_units(study)
+    return notices + _list_assumptions(study) + _list_derived(study) + _list_action_units(study)
+
+
+def _list_assumptions(study: Study) -> list[str]:
+    """A sentence about an embedding network of faces of which nobody declared the input."""
+    network = study.features.face_embedding.network
+    assumed = network.name_assumptions() if isinstance(network, OnnxNetwork) else ""
+    if "face_embedding" not in used_features(study) or not assumed:
+        return []
+    return [
+        f"The network for face embedding ({network.file}) was given {assumed}, which are ASSUMED, as nothing states what it was "
+        "trained with: if that was another input, its vectors mean little."
+    ]
 
 
 def _list_derived(study: Study) -> list[str]:

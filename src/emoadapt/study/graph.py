@@ -107,10 +107,10 @@ class Graph:
         """
         found, extraction = describe_recipe(self.study, feature), describe_extraction(self.study, feature, corpus)
         return {
-            "parameters": found.parameters,
+            f"features.{feature}": found.parameters,
             "weights": found.model,
             "columns": repr([(field.name, str(field.type)) for field in extraction.table]),
-            "stated": json.dumps(dict(extraction.stated)),
+            **({f"corpora.{corpus}": json.dumps(dict(extraction.stated))} if extraction.stated else {}),
             "code": f"{found.code} {self.code('cli.extract')['code']}",
             "libraries": found.libraries,
         }
@@ -254,13 +254,14 @@ class Graph:
         """State of a kept output: configuration and weights of its backbone."""
         backbone = source.split(".")[0]
         return {
-            "backbone": self.study.backbones[backbone].describe_kept(kind),
+            f"backbones.{backbone}": self.study.backbones[backbone].describe_kept(kind),
             "weights": self._weights_state(backbone),
         }
 
     def backbone_state(self, backbone: str) -> dict[str, str]:
         """A backbone's configuration and the content of its weights."""
-        return {"backbone": self.study.backbones[backbone].describe(), "weights": self._weights_state(backbone)}
+        described = self.study.backbones[backbone].describe()
+        return {f"backbones.{backbone}": described, "weights": self._weights_state(backbone)}
 
     def _weights_state(self, backbone: str) -> str:
         weights = self.study.backbones[backbone].list_weights()
@@ -276,10 +277,11 @@ class Graph:
         found += [path for feature, corpus in targets if feature for path in self.feature_shards(feature, corpus)]
         return list(dict.fromkeys(found))
 
-    def stage1_state(self, adaptation: str) -> str:
+    def stage1_state(self, adaptation: str) -> dict[str, str]:
         """Configuration of an adaptation, without the keys that select models and tasks, unless a task's labels choose its epoch."""
         config = self.study.adaptations[adaptation]
-        return f"{config.describe()} {config.judge or ''}".strip()
+        judged = {f"adaptations.{adaptation}.tasks": config.judge} if config.judge else {}
+        return {f"adaptations.{adaptation}": config.describe(), **judged}
 
     def judge_splits(self, adaptation: str) -> list[str]:
         """SPLITS table whose labelled dev part chooses an adaptation's epoch; empty if the loss does."""
@@ -393,9 +395,9 @@ class Graph:
         else:
             state = self.backbone_state(backbone)
         return {
-            "training": settings.describe(),
-            "outputs": json.dumps(task.outputs),
-            "draws": task.describe_draws(setting.subset),
+            f"finetunings.{finetuning}": settings.describe(),
+            task.name_outputs(setting.task): json.dumps(task.outputs),
+            f"tasks.{setting.task}.draws": task.describe_draws(setting.subset),
             "keep_models": str(self.study.keep_models) if self._asks_what_to_keep(setting.model) else "",
             **state,
         }

@@ -115,12 +115,18 @@ class Origins:
     def make_demo(self, corpus: str, shard: str) -> Origin:
         """Media of a shard of a generated corpus."""
         root = self.study.corpora[corpus].root
-        return Origin({}, lambda: {"root": str(root)}, lambda: self.graph.manifest_state(corpus, shard))
+        described = {f"corpora.{corpus}.root": str(root), **self._describe_shards(corpus)}
+        return Origin({}, lambda: described, lambda: self.graph.manifest_state(corpus, shard))
 
     def manifest(self, corpus: str, shard: str) -> Origin:
         """A shard of a corpus."""
         columns = [(field.name, str(field.type)) for field in schema.MANIFEST]
-        return Origin({}, lambda: {"columns": repr(columns)}, lambda: self.graph.manifest_state(corpus, shard))
+        described = {"columns": repr(columns), **self._describe_shards(corpus)}
+        return Origin({}, lambda: described, lambda: self.graph.manifest_state(corpus, shard))
+
+    def _describe_shards(self, corpus: str) -> dict[str, str]:
+        """Number of shards, which decides the clips of each."""
+        return {f"corpora.{corpus}.shards": str(self.study.corpora[corpus].shards)}
 
     def split(self, task: str, partition: str) -> Origin:
         """A partition of a task."""
@@ -138,7 +144,7 @@ class Origins:
         return Origin(
             {"manifests": self._manifests(self.graph.task_corpora(task))},
             lambda: {
-                "split": self.graph.split_state(task, int(partition)),
+                f"tasks.{task}": self.graph.split_state(task, int(partition)),
                 **self.graph.code("cli.divide"),
             },
             lambda: self.graph.membership_states(task),
@@ -149,7 +155,7 @@ class Origins:
         manifests = self.graph.leak_manifests(task, self.study.adaptations_of(task))
         return Origin(
             {"manifests": manifests, "splits": self.graph.split_tables(task)},
-            lambda: {"leaks": self.graph.leak_state(task), **self.graph.code("cli.leaks")},
+            lambda: {f"tasks.{task}.leaks": self.graph.leak_state(task), **self.graph.code("cli.leaks")},
         )
 
     # --- features
@@ -178,8 +184,8 @@ class Origins:
         return Origin(
             {"manifests": self._manifests(config.corpora)},
             lambda: {
-                "held_out": str(config.held_out),
-                "seed": str(config.seed),
+                f"adaptations.{adaptation}.held_out": str(config.held_out),
+                f"adaptations.{adaptation}.seed": str(config.seed),
                 **self.graph.code("cli.parts"),
             },
         )
@@ -189,7 +195,10 @@ class Origins:
         config = self.study.adaptations[adaptation]
         return Origin(
             {"features": self.graph.normaliser_inputs(adaptation), "parts": [_name_target(adaptation, "parts")]},
-            lambda: {"normalise": str(config.normalise), **self.graph.normaliser_code(adaptation)},
+            lambda: {
+                f"adaptations.{adaptation}.normalise": str(config.normalise),
+                **self.graph.normaliser_code(adaptation),
+            },
         )
 
     def training_shard(self, objectives: str, corpus: str, shard: str) -> Origin:
@@ -215,7 +224,7 @@ class Origins:
             },
             lambda: {
                 **self.graph.backbone_state(backbone),
-                "adaptation": self.graph.stage1_state(adaptation),
+                **self.graph.stage1_state(adaptation),
                 **self.graph.stage1_code(backbone, adaptation),
             },
         )
@@ -254,8 +263,8 @@ class Origins:
             },
             lambda: {
                 "report": self.study.report.model_dump_json(include=shown),
-                "outputs": json.dumps(config.outputs),
-                "score": config.score,
+                config.name_outputs(task): json.dumps(config.outputs),
+                f"tasks.{task}.score": config.score,
                 "comparisons": json.dumps(self.graph.comparisons(task)),
                 **self.graph.evaluation_code(task),
             },

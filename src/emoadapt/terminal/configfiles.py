@@ -17,15 +17,16 @@ def explain_unreadable(load: Callable[[Any], dict[str, Any]]) -> Callable[[Any],
         try:
             return load(path)
         except Exception:
-            from snakemake.exceptions import WorkflowError
+            from snakemake.logging import logger
 
             from emoadapt.config.yaml_files import read_file
             from emoadapt.errors import ConfigError
+            from emoadapt.terminal.wording import refuse
 
             try:
                 read_file(path)
             except ConfigError as error:
-                raise WorkflowError(str(error)) from None
+                raise refuse(logger, error) from None
             raise
 
     return load_configfile

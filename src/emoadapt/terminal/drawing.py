@@ -30,8 +30,8 @@ REASONS = {
 }
 """Beginning of a reason of Snakemake's -> its short form; the first that holds is the reason of a job."""
 
-CHANGED = "Params have changed since last execution: "
-"""What Snakemake writes before the words in which an output differs from the study (`emoadapt.flow.records`)."""
+CHANGED = "changed: "
+"""What stands before the words in which an output differs from the study (`emoadapt.terminal.wording`)."""
 
 SHOWN_REASONS = 4
 """Reasons that are shown of a stage."""
@@ -114,7 +114,7 @@ def draw_dry_run(stages: Mapping[str, str], jobs: Iterable[Job]) -> Table:
 
 def shorten_reason(reason: str) -> str:
     """Shorten Snakemake's reason for a job; an unknown one stays as it is."""
-    if words := re.search(rf"{CHANGED}([^;]+)", reason):
+    if words := re.search(rf"\b{CHANGED}([^;]+)", reason):
         return words[1].strip()
     parts = reason.split("; ")
     return next((short for begin, short in REASONS.items() if any(part.startswith(begin) for part in parts)), reason)

@@ -29,7 +29,7 @@ HIDDEN = frozenset(LogEvent) - {LogEvent.ERROR, LogEvent.GROUP_ERROR}
 NOISE = re.compile(
     r"Assuming unrestricted shared filesystem|Using shell:|Group jobs:|Conda environments: ignored|Singularity containers: ignored"
     r"|Select jobs to execute|Removing output files of failed job|Exiting because a job execution failed|Elapsed time:"
-    r"|Reasons:\n|Some jobs were triggered by provenance|Job \d+ has been submitted|None$"
+    r"|Reasons:\n|Job \d+ has been submitted|None$"
 )
 """Beginnings of messages that are not shown; all are in the log file."""
 LAST = "Complete log"

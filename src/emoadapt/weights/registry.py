@@ -64,7 +64,7 @@ class Weights:
         hub: whether the name is a Hugging Face id.
         revision: commit of the hub repository, or of the repository that the files are taken from; None where not known.
         wheel: distribution and version on the package index that carries the files.
-        network: of an embedding network what `features.face_embedding.network` declares, where it is not the default.
+        network: of an embedding network what `features.face_embedding.network` declares.
     """
 
     name: str
@@ -125,6 +125,12 @@ def find_entry(name_or_path: str) -> Weights | None:
     if name_or_path in entries:
         return entries[name_or_path]
     return next((entry for entry in entries.values() if name_or_path in entry.files), None)
+
+
+def find_entry_of(file: Path) -> Weights | None:
+    """The entry that pins the content of a file, whatever the file is called."""
+    pinned = {pin.sha256: entry for entry in list_weights().values() for pin in entry.files.values() if pin.sha256}
+    return pinned.get(digest_file(file))
 
 
 def find_similar(name: str) -> str | None:

@@ -69,6 +69,17 @@ def test_one_speaker_with_most_clips_of_a_label_is_named(make_clips):
     assert "4 of 5 speakers have a single clip." in said
 
 
+def test_what_a_model_could_learn_instead_comes_first(make_clips):
+    """Symptom: the speaker with most clips of a label was the third of the points, and `anger` stood for men alone."""
+    rows = [(f"j{i}", "max" if i < 8 else f"s{i}", "male", "joy") for i in range(12)]
+    rows += [("a", "ann", "female", "fear"), ("b", "ann", "female", "awe"), ("c", None, None, None)]
+    clips = make_clips(rows)
+    labels = count_labels(clips, SECONDS)
+    said = list_oddities(clips, labels, cross_speakers(clips, [one.label for one in labels]), [])
+    assert said[0].startswith("One speaker has half or more of a label's clips: 8 of 12 of joy (max)")
+    assert "Only women speak with the labels awe, fear." in said and "Only men speak with the label joy." in said
+
+
 def test_statuses_and_reasons_are_those_of_the_tables(clips, make_feature):
     rows = [
         ("a", "ok", None), ("b", "ok", "clipped: 3% | offset: large"), ("c", "failed", "truncated: ends: at 2 s"),

@@ -99,7 +99,7 @@ def test_equal_values_and_few_values_have_no_outliers():
 def test_a_far_vector_is_an_outlier_of_its_map(make_feature, clips):
     drawn = Map("rms", np.arange(30), np.zeros((30, 2)), np.array([*np.linspace(1, 1.2, 29), 9.0]), "")
     (one,) = find_outliers(NONE, {}, [drawn])
-    assert one.clip == 29 and one.kind == "rms" and "8.2 times as far as usual" in one.why
+    assert one.clip == 29 and one.kind == "position" and "by rms are 8.2 times as far as usual" in one.why
 
 
 def test_a_map_keeps_what_lies_on_a_line_on_its_first_axis(make_feature):

@@ -127,6 +127,9 @@ def test_what_is_computed_is_shown(folder):
     assert "Lengths of the 11 clips whose sound was decoded." in text and "No feature is computed yet" not in text
     assert f"truncated 1 {EVIL}" in text and "audio failed" in text
     assert "1 of 9 frames have a face" in text and f"recognised: {EVIL} said" in text and EVIL not in page
+    # Symptom: "Of 11 of 12 clips, drawn at random", and the reason of a clip twice.
+    assert "The 11 of 12 clips whose sound can be used; 16 kHz" in text and "audio: truncated" not in text
+    assert "before any training" not in text
     assert 'id="drawn-map"' in page and '"feature":"egemaps"' in page
     assert "results/features/faces" not in page and "results/features/transcript" not in page
     with pytest.raises(ConfigError, match="--feature rms"):

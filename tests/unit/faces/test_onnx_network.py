@@ -11,6 +11,8 @@ from skimage.data import astronaut
 from emoadapt.errors import ModelError
 from emoadapt.faces.network_settings import OnnxNetwork, UntrainedNetwork
 from emoadapt.faces.onnx_network import build_untrained_network, load_network
+from emoadapt.weights import registry
+from emoadapt.weights.registry import WeightFile, Weights, hash_file
 
 SIZE = 16
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
@@ -133,6 +135,49 @@ def test_another_input_names_what_the_graph_has(tmp_path):
     file = _mean_graph(tmp_path / "net.onnx")
     with pytest.raises(ModelError, match=r"input image tensor\(float\) \['batch', 3, 16, 16\]; declared is float"):
         load_network(_declare(file, **declared), tmp_path)
+
+
+def _bare(file: Path, **keys) -> OnnxNetwork:
+    return OnnxNetwork(file=str(file), output="means", **keys)
+
+
+def test_the_side_is_the_file_s_own_where_none_is_declared(tmp_path):
+    """Symptom: a network exported for 16 x 16 was run at 224 x 224, a default, and check passed."""
+    network = load_network(_bare(_mean_graph(tmp_path / "net.onnx")), tmp_path)
+    assert (network.side, network.change) == (SIZE, "")
+    expected = (np.array([51, 102, 255]) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(network.embed([_uniform(51, 102, 255, 40)]), [expected], rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_of_any_size_must_be_told_its_size(tmp_path):
+    file = _mean_graph(tmp_path / "net.onnx", size=None)
+    with pytest.raises(ModelError, match=r"net\.onnx is not fixed to square images of one size; set input_size"):
+        load_network(_bare(file), tmp_path)
+    assert load_network(_bare(file, input_size=24), tmp_path).side == 24
+
+
+def test_a_network_of_one_channel_is_not_given_three(tmp_path):
+    file = _mean_graph(tmp_path / "net.onnx", channels=1)
+    with pytest.raises(
+        ModelError, match=r"\['batch', 1, 16, 16\]; declared is float \(batch, 3, 16, 16\); set .*colour, mean"
+    ):
+        load_network(_bare(file), tmp_path)
+    assert load_network(_bare(file, mean=(0.5,), std=(0.5,)), tmp_path).side == SIZE
+
+
+def test_a_copy_of_a_registered_file_is_recognised_and_not_guessed(tmp_path, monkeypatch):
+    file = _mean_graph(tmp_path / "copy.onnx")
+    pinned = {"known/net.onnx": WeightFile(hash_file(file))}
+    entry = Weights(
+        "known", "face embedding", "s", "MIT", "BGR images", pinned, network={"colour": "bgr", "input_size": SIZE}
+    )
+    monkeypatch.setattr(registry, "list_weights", lambda: {"known": entry})
+    with pytest.raises(
+        ModelError,
+        match=r"copy\.onnx is the registered known, whose input is: BGR images; .* declare colour, input_size",
+    ):
+        load_network(_bare(file), tmp_path)
+    assert load_network(_bare(file, colour="rgb", input_size=SIZE), tmp_path).side == SIZE
 
 
 def test_an_input_of_bytes_or_of_fixed_batches_is_refused(tmp_path):

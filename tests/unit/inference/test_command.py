@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from emoadapt.errors import ConfigError
+from emoadapt.errors import ConfigError, ModelError
 from emoadapt.inference.command import run_predict
 from emoadapt.inference.output import list_files, open_output, show_progress, write_predictions
 from emoadapt.inference.predict import Prediction
@@ -331,6 +331,51 @@ def test_every_window_is_a_row_whether_it_is_quiet_or_not(saved: Path, tmp_path:
 def test_wrong_call_is_one_sentence(saved: Path, options: dict, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         predict(saved, "a.wav", "b.wav", **options)
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: a wrong --format was refused, then a wrong --plot, then the model."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as refused:
+        run_predict(
+            Path("nowhere"), [Path("a.wav"), Path("b.wav")], form="parquet", plot=Path("a.png"), rate=8000, device="gpu"
+        )
+    first, *problems = str(refused.value).splitlines()
+    assert first == "5 problems:" and [line.split()[0] for line in problems] == [
+        "nowhere",
+        "a",
+        "there",
+        "--rate",
+        "pictures",
+    ]
+
+
+def test_a_model_that_does_not_exist_is_answered_by_those_that_do(
+    tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: `has no config.json, so it is no model folder`, of a folder that does not exist."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"^results/x does not exist; a study with `keep_models: best` keeps the best"):
+        run_predict(Path("results/x"), [Path("a.wav")])
+    best = Path("results/classifiers/urdu")
+    best.parent.mkdir(parents=True)
+    best.symlink_to(saved.absolute() / "model")
+    (tmp_path / "file").touch()
+    for wrong, said in (("nowhere", "nowhere does not exist; "), ("file", "file is a file; name the folder of a model: "),
+                        ("results", "results has no config.json, so it is no model folder; ")):  # fmt: skip
+        with pytest.raises(ModelError) as refused:
+            run_predict(Path(wrong), [Path("a.wav")])
+        assert str(refused.value) == f"{said}the best model of each task is results/classifiers/urdu"
+
+
+def test_what_was_written_is_named(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Symptom: a command that wrote a table and pictures ended without a word."""
+    predict(saved, "a.wav", output=tmp_path / "a.json", plot=tmp_path / "a.png")
+    assert f"written: {tmp_path}/a.json, {tmp_path}/a.png\n" in capsys.readouterr().err
+    predict(saved, "a.wav", "b.wav", form="webvtt", output=tmp_path / "labels", plot=tmp_path / "pictures")
+    assert f"written: 2 files in {tmp_path}/labels, 2 pictures in {tmp_path}/pictures\n" in capsys.readouterr().err
+    predict(saved, "a.wav")
+    assert "written" not in capsys.readouterr().err
 
 
 def test_picture_of_an_unknown_format_is_refused(saved: Path) -> None:

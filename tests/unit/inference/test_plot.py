@@ -80,6 +80,20 @@ def test_values_of_attributes_have_a_scale_of_their_own(drawn: list[Figure], tmp
     assert drawn[0].axes[1].get_lines()[1].get_ydata().tolist() == [7, 7, 6, 6, 5, 5, 4, 4]
 
 
+@pytest.mark.parametrize("rated", [False, True])
+def test_one_window_is_drawn_as_bars(drawn: list[Figure], tmp_path: Path, rated: bool) -> None:
+    """Symptom: a recording of one window was a picture of flat lines over time."""
+    found = {"arousal": 4.5, "valence": 2.25} if rated else dict(zip(NAMES, (0.7, 0.3), strict=True))
+    window = Prediction(
+        Path("a.wav"), 0.0, 2.0, **({"values": found} if rated else {"label": "calm", "probabilities": found})
+    )
+    draw([window], tmp_path / "a.png", [*found])
+    wave, bars = drawn[0].axes
+    assert [bar.get_height() for bar in bars.patches] == [*found.values()]
+    assert [label.get_text() for label in bars.get_xticklabels()] == [*found]
+    assert bars.get_ylabel() == ("value" if rated else "probability") and wave.get_xlim() == (0, 2)
+
+
 def test_thinned_waveform_keeps_its_peaks() -> None:
     peaks = np.zeros((7 * COLUMNS + 3, 2), np.int16)
     peaks[12_345] = -30_000, 20_000

@@ -205,3 +205,15 @@ def test_notice_names_the_action_unit_that_another_measure_stands_for(detector, 
         if "AU6" in text
     ]
     assert len(found) == (said is not None) and all(said in text for text in found)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"), [({}, True), ({"colour": "bgr", "mean": [0.5] * 3, "std": [0.5] * 3}, False)]
+)
+def test_notice_names_what_is_assumed_of_a_network(make_study, keys, said):
+    """Symptom: vectors of a network that got another input than it was trained with stood in the report without a word."""
+    features = {"also": ["face_embedding"], "face_embedding": {"network": {"file": "my.onnx", **keys}}}
+    corpora = {"c": {"importer": "folder", "root": "a", "modalities": ["audio", "video"]}}
+    notices = list_notices(load_study({"study": "x", "corpora": corpora, "features": features}))
+    sentence = "face embedding (my.onnx) was given the colour order RGB and ImageNet's mean and standard deviation, which are ASSUMED"
+    assert any(sentence in text for text in notices) == any("ASSUMED" in text for text in notices) == said

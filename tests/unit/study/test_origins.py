@@ -9,7 +9,7 @@ import pytest
 
 from emoadapt.config import load_study
 from emoadapt.errors import DataError
-from emoadapt.flow.claims import Origin
+from emoadapt.flow.claims import Origin, explain_change
 from emoadapt.schema import SUBSETS
 from emoadapt.storage.claims import Claim, state_claim
 from emoadapt.storage.folders import seal_folder
@@ -95,7 +95,7 @@ def test_outputs_of_other_settings_are_refused_and_named() -> None:
     make(curves, make_origins().find(curves))
     assert len(make_origins().refuse_others([curves])) == 1 + 4 + 4 + 2
     with pytest.raises(
-        DataError, match=r"does not belong to this study: adaptation\.objectives\.egemaps: 1\.0 -> 0\.01"
+        DataError, match=r"does not belong to this study: adaptations\.adapted\.objectives\.egemaps: 1\.0 -> 0\.01"
     ):
         make_origins(weight=0.01).refuse_others([curves])
 
@@ -130,3 +130,48 @@ def test_no_command_line_grows_with_the_corpus() -> None:
     """Symptom: `Argument list too long`, of a study with 4,096 shards; Linux takes 128 KiB in one argument."""
     rules = sorted((ROOT / "rules").glob("*.smk"))
     assert rules and not [path.name for path in rules if "{input" in path.read_text()]
+
+
+MADE_BY_NO_KEY = {"code", "libraries", "weights", "columns", "targets", "runs", "comparisons", "template", "left_out", "recogniser", "study"}  # fmt: skip
+PLACES = [
+    "manifests/c/000.parquet", "splits/t/0.parquet", "leaks/t.parquet", "features/egemaps/d/000.parquet", "features/frontend.tiny/c/000.parquet",
+    "targets/adapted/parts.parquet", "targets/adapted/normalisers.parquet", "training/egemaps/d/000.parquet", "models/tiny.adapted",
+    "metrics/t.parquet", "tables",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_settings_are_named_by_their_keys_in_the_study(place: str) -> None:
+    """Symptom: an edit of finetunings.svm.c was explained by `training.c`, which is no key."""
+    origins = make_origins()
+    study = origins.study.model_dump()
+    for part in set(origins.find(f"results/{place}").describe()) - MADE_BY_NO_KEY:
+        found = study
+        for key in part.split("."):
+            assert key in found, part
+            found = found[key]
+
+
+@pytest.mark.parametrize(
+    ("place", "path", "value", "words"),
+    [
+        ("runs/t/tiny.original/full/b000/predictions.parquet", "finetunings.default.epochs", 7, "finetunings.default.epochs: 20 -> 7"),
+        ("models/tiny.adapted", "adaptations.adapted.objectives.egemaps", 2.0, "adaptations.adapted.objectives.egemaps: 1.0 -> 2.0"),
+        ("models/tiny.adapted", "backbones.tiny.untrained.layers", 2, "backbones.tiny.untrained.layers: 1 -> 2"),
+        ("manifests/c/000.parquet", "corpora.c.shards", 3, "corpora.c.shards: 2 -> 3"),
+        ("features/egemaps/c/000.parquet", "features.egemaps.window", "paper", "features.egemaps.window: paper_pitch60 -> paper"),
+        ("splits/t/0.parquet", "tasks.t.split.seed", 4, "tasks.t.split.seed: 0 -> 4"),
+        ("targets/adapted/parts.parquet", "adaptations.adapted.held_out", 0.2, "adaptations.adapted.held_out: 0.15 -> 0.2"),
+        ("tables", "report.bootstrap", 500, "report.bootstrap: 1000 -> 500"),
+    ],
+)  # fmt: skip
+def test_an_edit_is_explained_by_its_key(place: str, path: str, value: Any, words: str) -> None:
+    before = make_origins()
+    values = before.study.model_dump(mode="json", exclude_unset=True)
+    *above, last = path.split(".")
+    section = values
+    for key in above:
+        section = section.setdefault(key, {})
+    section[last] = value
+    after = Origins(Graph(load_study(values)))
+    assert explain_change(before.find(f"results/{place}").made, after.find(f"results/{place}").made) == words

@@ -72,14 +72,14 @@ def test_a_dry_run_is_a_table_of_stages_and_reasons(run: Run, events: Events) ->
         run.take(events.begin(number, rule, 0, reason=reason))
         for number, (rule, reason) in enumerate([
             ("report", f"{missing}; {follows}"), ("audio", missing), ("audio", follows), ("audio", missing),
-            ("train", f"{follows}; Params have changed since last execution: training.c: 1.0 -> 2.0, code"),
+            ("train", f"{follows}; changed: finetunings.svm.c: 1.0 -> 2.0, code"),
         ])
     ]  # fmt: skip
     assert write(draw_dry_run(run.stages, filter(None, jobs))) == [
         "stage    jobs  because",
         "audio       3  2 no output yet",
         "               1 input is made anew",
-        "Stage 2     1  training.c: 1.0 -> 2.0, code",
+        "Stage 2     1  finetunings.svm.c: 1.0 -> 2.0, code",
         "report      1  no output yet",
         "all         5",
     ]

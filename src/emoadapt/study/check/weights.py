@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +12,10 @@ import numpy as np
 
 from emoadapt.backbones.base import list_notes
 from emoadapt.errors import EmoadaptError, ModelError
+from emoadapt.extraction.advice import advise_crops
 from emoadapt.extraction.recipes import find_section
 from emoadapt.faces.network_settings import OnnxNetwork
-from emoadapt.weights.registry import identity, resolve
+from emoadapt.weights.registry import find_entry, identity, resolve
 
 if TYPE_CHECKING:
     from emoadapt.study.graph import Graph
@@ -101,8 +104,9 @@ def _check_files(graph: Graph, problems: list[str]) -> None:
 
 
 def _check_network(graph: Graph, problems: list[str]) -> None:
-    """Embed one image, since only that shows whether an ONNX file is as it is declared."""
-    network, used = graph.study.features.face_embedding.network, dict(graph.features_in_use())
+    """Embed one image, since only that shows whether an ONNX file is as it is declared; say what is assumed of its input."""
+    features, used = graph.study.features, dict(graph.features_in_use())
+    network = features.face_embedding.network
     if "face_embedding" not in used or not isinstance(network, OnnxNetwork):
         return
     from emoadapt.faces.onnx_network import load_network
@@ -114,7 +118,26 @@ def _check_network(graph: Graph, problems: list[str]) -> None:
     try:
         loaded = load_network(network, graph.study.weights_folder)
         loaded.embed([np.zeros((32, 32, 3), np.uint8)])
-        if loaded.change:
-            print(f"  note: {loaded.change}")
     except EmoadaptError as error:
         problems.append(f"features.face_embedding.network: {error}")
+        return
+    notes = [loaded.change, *_list_input_notes(network)]
+    if network.input_size is None:
+        notes.append(advise_crops(features.faces.crop_size, loaded.side))
+    for note in filter(None, notes):
+        print(f"  note: {note}")
+
+
+def _list_input_notes(network: OnnxNetwork) -> Iterator[str]:
+    """What is assumed of a network's input, and what is declared otherwise than the registry knows it."""
+    if assumed := network.name_assumptions():
+        yield (
+            f"features.face_embedding.network: {assumed} are assumed, since neither the study nor {network.file} states them; if it was "
+            "trained with another input, its vectors mean little: set colour, mean and std"
+        )
+    if (entry := find_entry(network.file)) is None:
+        return
+    for key in ("colour", "mean", "std"):
+        declared, known = (json.dumps(value) for value in (getattr(network, key), entry.network.get(key)))
+        if declared != known:
+            yield f"features.face_embedding.network.{key}: {declared} is declared; {entry.name} was trained with {known}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +18,11 @@ from emoadapt.storage.spreadsheets import format_frame
 from emoadapt.terminal.results.against import compare_results
 from emoadapt.terminal.results.changes import find_changes, list_outdated
 from emoadapt.terminal.results.fitting import find_width, fit_table
-from emoadapt.terminal.results.folder import PURPOSES, Results
+from emoadapt.terminal.results.folder import Results
+from emoadapt.terminal.results.overview import print_overview
 from emoadapt.terminal.results.rows import choose_rows, sort_rows
 
 Format = Literal["terminal", "markdown", "csv"]
-SHOWN_MODELS = 12
-"""Kept models that the overview lists."""
-
 _EMPTY = dict.fromkeys(("quarantine", "quarantine_rows"), "no clip was set aside, and none has a note")
 """Table -> what it says without rows."""
 
@@ -64,54 +61,9 @@ def print_results(folder: Path, wanted: Wanted, against: Path | None = None, *, 
     elif against is not None:
         _print_comparison(here, Results.find(against), wanted)
     elif wanted.table is None:
-        _print_overview(here)
+        print_overview(here)
     else:
         _print_table(here, wanted.table, wanted)
-
-
-def _print_overview(results: Results) -> None:
-    """List tables, kept models and what to do with them."""
-    page = results.path / "report/index.html"
-    print(f"study {results.study}, {results.path}" + (f", report: {page}" if page.is_file() else "") + "\n")
-    rows = [
-        {
-            "table": name,
-            "rows": f"{results.scan(name).select(pl.len()).collect().item():,}",
-            "what it shows": PURPOSES.get(
-                name, "declared by the study" if results.is_declared(name) else "published values"
-            ),
-        }
-        for name in results.tables
-    ]
-    print("\n".join(fit_table(pl.DataFrame(rows), find_width()).lines))
-    option = "" if results.path == Path("results") else f" --results {shlex.quote(str(results.path))}"
-    print(
-        f"\nshow one: emoadapt results TABLE{option}   such as: emoadapt results {next(iter(results.tables))}{option}"
-    )
-    _print_models(results)
-    for problem in list_outdated(results):
-        print(f"note: {problem}")
-
-
-def _print_models(results: Results) -> None:
-    """Say where models lie, and the command that uses them."""
-    adapted, kept = results.list_adapted_models(), list(results.list_kept_models())
-    if adapted:
-        print(f"\nStage-1 models: {', '.join(map(str, adapted))}")
-    if not kept:
-        print(
-            "\nclassifiers: none is kept; `keep_models: best` keeps those that emoadapt predict can use (not those with `normalise: corpus` or "
-            "`speaker`)"
-        )
-        return
-    print(f"\nclassifiers ({len(kept)}):")
-    print("\n".join(f"  {path}" for path in kept[:SHOWN_MODELS]))
-    if len(kept) > SHOWN_MODELS:
-        print(f"  and {len(kept) - SHOWN_MODELS} more below {results.path}/runs")
-    best = results.list_best_models()
-    if best:
-        print(f"the best of each task: {', '.join(map(str, best))}")
-    print(f"predict with one: emoadapt predict {shlex.quote(str((best or kept)[0]))} FILE ...")
 
 
 def _print_table(results: Results, table: str, wanted: Wanted) -> None:

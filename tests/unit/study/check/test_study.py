@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import wave
 from pathlib import Path
@@ -457,6 +458,11 @@ def test_an_embedding_network_is_tried_on_an_image(workplace: Path, capsys: pyte
         faces = {"detector": "haar"}
         return {"also": ["face_embedding"], "faces": faces, "face_embedding": {"network": {"file": "net.onnx", **keys}}}
 
+    print_check(study(corpora=corpora, features=features(output="embedding")))
+    assert (
+        "  note: features.face_embedding.network: the colour order RGB and ImageNet's mean and standard deviation are assumed, since "
+        "neither the study nor net.onnx states them; if it was trained with another input, its vectors mean little: set colour, mean and std\n"
+    ) in capsys.readouterr().out
     for side in (64, 96):
         print_check(study(corpora=corpora, features=features(input_size=side, output="embedding")))
         assert ("was exported for images of 64 x 64 and is run at 96 x 96" in capsys.readouterr().out) == (side == 96)
@@ -464,6 +470,18 @@ def test_an_embedding_network_is_tried_on_an_image(workplace: Path, capsys: pyte
     for keys in ({"input_size": 64, "output": "embedding", **grey}, {"input_size": 64, "output": "smile"}):
         with pytest.raises(EmoadaptError, match=r"1 problem.*\n  features\.face_embedding\.network: .*net\.onnx"):
             print_check(study(corpora=corpora, features=features(**keys)))
+
+
+@pytest.mark.skipif("EMOADAPT_MODELS" not in os.environ, reason="EMOADAPT_MODELS is not set")
+def test_statistics_other_than_the_registry_s_are_noted(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpora = {name: corpus.model_dump() for name, corpus in study().corpora.items()}
+    corpora["speech"]["modalities"] = ["audio", "video"]
+    network = {"file": "mini_xception_fer2013", "mean": [0.0]}
+    features = {"also": ["face_embedding"], "faces": {"detector": "haar"}, "face_embedding": {"network": network}}
+    print_check(study(corpora=corpora, features=features, models_dir=os.environ["EMOADAPT_MODELS"]))
+    out = capsys.readouterr().out
+    assert "network.mean: [0.0] is declared; mini_xception_fer2013 was trained with [0.5]\n" in out
+    assert "network.std" not in out and "assumed" not in out
 
 
 @pytest.mark.parametrize(("crop", "side", "noted"), [(96, 96, False), (95, 96, True), (224, 96, False)])

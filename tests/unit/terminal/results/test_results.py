@@ -21,6 +21,7 @@ from emoadapt.evaluation.evaluate import evaluate_task
 from emoadapt.evaluation.questions import pose_question
 from emoadapt.flow.claims import digest_inputs
 from emoadapt.machine.owner import claim_results
+from emoadapt.reporting.levels import add_chance, find_levels
 from emoadapt.reporting.tables import average_runs, build_results
 from emoadapt.storage.claims import Claim, state_claim
 from emoadapt.storage.folders import seal_folder
@@ -201,6 +202,40 @@ def test_the_overview_names_tables_and_kept_models(
     best.symlink_to(kept.absolute())
     assert "predict with one: emoadapt predict results/classifiers/t FILE ..." in run("", monkeypatch, capsys)
     assert "no clip was set aside, and none has a note" in run("quarantine", monkeypatch, capsys)
+
+
+def test_the_overview_begins_with_the_main_scores(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Symptom: the overview was a list of names, with tables of 0 rows among them, and no score."""
+    folder = make("one", {"egemaps.original": [4, 6, 8], "rms.original": [2, 2, 2]}).path
+    levels = find_levels(read_frame(folder / "metrics/t.confusion.parquet"))
+    scored = add_chance(build_results(study("ab"), read_frame(folder / "metrics/t.comparisons.parquet")), levels)
+    (folder / "tables/results.csv").write_text(format_frame(scored))
+    seal_folder(folder / "tables")
+    monkeypatch.chdir(tmp_path / "one")
+    shown = run("", monkeypatch, capsys)
+    scores, tables = shown.partition("what it shows")[::2]
+    lines = [line for line in scores.splitlines() if line.startswith(("egemaps", "rms"))]
+    mean = pick(Results.find(Path()).scan("results").collect(), "macro_f1")["mean"]
+    assert len(lines) == 2 and lines[0].split()[:2] == ["egemaps", f"{mean:.3f}"] and "[" in lines[0]
+    assert "in all rows: task t; training clips all clips" in scores
+    assert f"chance {scored.filter(metric='macro_f1')['chance'][0]:.3f}" in scores
+    assert "n test 20" in scores and "runs 3" in scores and "metric macro-F1" in scores
+    assert "per_class_f1" in tables and "quarantine" not in shown
+
+
+def test_the_overview_of_a_study_without_classifiers_says_so(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make("one", {"egemaps.original": [4]}, seeds=[0]).path
+    for name in ("results.csv", "per_class_f1.csv"):
+        head = (folder / "tables" / name).read_text().splitlines()[0]
+        (folder / "tables" / name).write_text(f"{head}\n")
+    seal_folder(folder / "tables")
+    monkeypatch.chdir(tmp_path / "one")
+    shown = run("", monkeypatch, capsys)
+    assert "no scores: this study has trained no classifier yet" in shown and "what it shows" not in shown
 
 
 def test_folders_with_the_same_clips_and_runs_are_compared_in_pairs(make: Make) -> None:
