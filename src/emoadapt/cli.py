@@ -224,7 +224,7 @@ def check(
             raise
         from emoadapt.study.check.hints import explain_fixes
 
-        raise EmoadaptError(f"{error}\n\n{explain_fixes(error, configfile or [])}") from None
+        raise EmoadaptError(explain_fixes(error, configfile or [])) from None
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)

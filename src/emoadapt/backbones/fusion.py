@@ -16,7 +16,9 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from emoadapt.config.backbones import Backbone, Kept
 from emoadapt.config.base import Name
+from emoadapt.config.fixes import find_unknown
 from emoadapt.data.streams import Stream
+from emoadapt.errors import Problem
 from emoadapt.layers.settings import PoolingChoice, check_pooling
 from emoadapt.study.nodes import ORIGINAL
 
@@ -49,16 +51,16 @@ class Config(Backbone):
     def _known(cls, value: Any) -> Any:
         return None if value is None else check_pooling(value)
 
-    def link(self, backbones: Mapping[str, Backbone]) -> list[str]:
+    def link(self, backbones: Mapping[str, Backbone]) -> list[Problem]:
         """Take up the sections of the parts."""
         problems = []
         for part, name in self.of.items():
             if name not in backbones:
-                problems.append(f"of.{part}: {name} is not defined; there is {', '.join(sorted(backbones))}")
+                problems += find_unknown(f"of.{part}", name, backbones)
             elif backbones[name].joined:
-                problems.append(f"of.{part}: {name} joins backbones itself; name one that does not")
+                problems.append(Problem(f"of.{part}", f"{name} joins backbones itself; name one that does not"))
             elif "pooling" not in type(backbones[name]).model_fields:
-                problems.append(f"of.{part}: {name} pools no frames; name an encoder")
+                problems.append(Problem(f"of.{part}", f"{name} pools no frames; name an encoder"))
             else:
                 changed = {"embedding": None} if "embedding" in type(backbones[name]).model_fields else {}
                 changed |= {} if self.pooling is None else {"pooling": self.pooling}

@@ -16,7 +16,7 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study, Task
 from emoadapt.corpora.base import parent_of
-from emoadapt.errors import CorpusError
+from emoadapt.errors import Change, CorpusError, Problem
 from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.plugins import read_declaration
@@ -422,23 +422,24 @@ def refuse_leaks(leaks: pl.DataFrame) -> None:
         CorpusError: a sentence per refused row, with examples and what to do.
     """
     if problems := explain_refusals(leaks):
-        raise CorpusError("\n".join(problems))
+        raise CorpusError(problems)
 
 
-def explain_refusals(leaks: pl.DataFrame) -> list[str]:
-    """A sentence per LEAKS row that is refused: what was found, where, and what to do."""
-    sentences = []
+def explain_refusals(leaks: pl.DataFrame) -> list[Problem]:
+    """A problem per LEAKS row that is refused: what was found, where, and what to do."""
+    problems = []
     # Only the task's own corpus has a training part, from which it cannot be taken out.
     own = set(leaks.filter(between="train / dev")["corpus"])
     for row in leaks.filter(verdict="refused").iter_rows(named=True):
         advice = _ADVICE[row["kind"]].format(**row)
         if row["kind"] in ("clips", "development") and row["corpus"] not in own:
             advice += f", or {row['corpus']} out of tasks.{row['task']}.test_also"
-        sentences.append(
-            f"task {row['task']}: {describe_leak(row)}; {advice}, or accept it with tasks.{row['task']}.leaks: "
-            f"{{{row['kind']}: report}}"
-        )
-    return sentences
+        fixes = [Change(f"tasks.{row['task']}.leaks", {row["kind"]: "report"}, "accept it")]
+        if row["kind"] == "target_speakers":
+            fixes.insert(0, Change(f"tasks.{row['task']}.target.unit", "speakers"))
+        said = f"task {row['task']}: {describe_leak(row)}; {advice}, or accept it with {fixes[-1]}"
+        problems.append(Problem("", said, *fixes))
+    return problems
 
 
 def describe_unchecked(task: Task, leaks: pl.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from emoadapt.errors import CorpusError, show
+from emoadapt.errors import Change, CorpusError, show
 from emoadapt.flow.code import digest
 from emoadapt.listing.delimited import Reader
 from emoadapt.listing.names import normalise_name, suggest_name
@@ -54,7 +54,7 @@ def read_split_table(split: TableSplit) -> tuple[Row, ...]:
             if isinstance(error, FileNotFoundError)
             else f"cannot be read ({error.strerror})"
         )
-        raise CorpusError(f"{split.file}: {reason}; correct the task's split.file") from None
+        raise CorpusError(f"{split.file}: {reason}; correct the task's split.file", Change("split.file")) from None
 
 
 @lru_cache(maxsize=8)
@@ -73,7 +73,8 @@ def _read(split: TableSplit, _changed: int, _size: int) -> tuple[Row, ...]:
         if table.header.count(name) != 1:
             found = "more than one column" if name in table.header else "no column"
             raise CorpusError(
-                f"{split.file}: {found} is called {name}; there are {', '.join(table.header)}; correct the task's split.columns"
+                f"{split.file}: {found} is called {name}; there are {', '.join(table.header)}; correct the task's split.columns",
+                Change("split.columns", {"utterance": "COLUMN"}, f"of {', '.join(table.header)}"),
             )
     places = [table.header.index(name) if name else None for name in wanted]
     rows = []

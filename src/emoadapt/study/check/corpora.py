@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import EmoadaptError, Problem
 from emoadapt.listing.accounts import describe_content, list_account_notes, read_account
 from emoadapt.listing.bounds import refuse_segments_outside
 from emoadapt.listing.reading import note_names, read_clips
@@ -18,7 +18,7 @@ MOST_SHARDS = 128
 """More would only make more jobs: with some six features a corpus is then below a thousand."""
 
 
-def check_corpus(listings: Listings, name: str, problems: list[str]) -> bool:
+def check_corpus(listings: Listings, name: str, problems: list[Problem]) -> bool:
     """Print what a corpus holds.
 
     Args:
@@ -40,7 +40,7 @@ def check_corpus(listings: Listings, name: str, problems: list[str]) -> bool:
         if config.segments is not None:
             content += cut_clips(name, config, clips).describe(config.segments)
     except EmoadaptError as error:
-        problems.append(str(error))
+        problems += error.problems
         return False
     speakers = {u.speaker for u in utterances if u.speaker}
     unknown = sum(not u.speaker for u in utterances) if speakers else 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from emoadapt.config.reading import BUILT_IN, DEMO, DEMO_MEANT
-from emoadapt.errors import EmoadaptError, name_count
+from emoadapt.errors import EmoadaptError, Problem, name_count
 from emoadapt.extraction.advice import advise_features
 from emoadapt.machine.devices import fit_threads, list_devices
 from emoadapt.study.check.adaptations import check_adaptation
@@ -32,18 +32,11 @@ class NotReadyError(EmoadaptError):
     """A study that would stop.
 
     Args:
-        problems: a sentence each.
+        problems: all of them.
     """
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = problems
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        place, _, said = problems[0].partition(": ")
-        advice = said.rpartition("; ")[2]
-        first = advice if place in advice else f"{place}: {advice}"
-        super().__init__(
-            f"not ready: {len(problems)} problem(s) would stop this study:\n{lines}\nFirst thing to do: {first}"
-        )
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems, head=f"not ready: {name_count(len(problems), 'problem')} would stop this study:")
 
 
 def print_check(study: Study, configfiles: Sequence[Path] = ()) -> None:
@@ -56,7 +49,7 @@ def print_check(study: Study, configfiles: Sequence[Path] = ()) -> None:
     Raises:
         NotReadyError: something would stop the run; all problems are named.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
     listings, graph, remarks = Listings(study), Graph(study), _Remarks(sys.stdout)
     with redirect_stdout(remarks):
         usable = {name for name in study.corpora if check_corpus(listings, name, problems)}

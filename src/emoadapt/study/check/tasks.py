@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from emoadapt.data.vectors import find_small_groups
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import Change, EmoadaptError, Problem
 from emoadapt.listing.reading import describe_source
 from emoadapt.tasks.classes import describe_labels
 from emoadapt.tasks.divisions import list_parts
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from emoadapt.study.check.listings import Listings
 
 
-def find_task_problems(listings: Listings, name: str) -> list[str]:
+def find_task_problems(listings: Listings, name: str) -> list[Problem]:
     """List problems of a task whose corpora can be listed: labels, classes, split, subsets, leaks."""
-    problems: list[str] = []
+    problems: list[Problem] = []
     with redirect_stdout(io.StringIO()):
         check_task(listings, name, listings.study.corpora, problems, only_refused=True)
     return problems
 
 
 def check_task(
-    listings: Listings, name: str, usable: Collection[str], problems: list[str], *, only_refused: bool = False
+    listings: Listings, name: str, usable: Collection[str], problems: list[Problem], *, only_refused: bool = False
 ) -> None:
     """Print the parts, notes and leaks of a task.
 
@@ -68,7 +68,7 @@ def check_task(
         splits = build_task(name, task, clips, labels, study.list_tested_tasks(name))
         drawn = {str(subset): draw_subsets(splits, task, subset, name) for subset in task.subsets}
     except EmoadaptError as error:
-        problems.append(str(error))
+        problems += error.problems
         return
     for line in _describe_parts(name, task, splits):
         print(line)
@@ -132,7 +132,9 @@ def _note_statistics(study: Study, task: str, splits: pl.DataFrame) -> list[str]
     ]
 
 
-def _find_lone_speakers(study: Study, task: str, splits: pl.DataFrame, drawn: Mapping[str, pl.DataFrame]) -> list[str]:
+def _find_lone_speakers(
+    study: Study, task: str, splits: pl.DataFrame, drawn: Mapping[str, pl.DataFrame]
+) -> list[Problem]:
     """Fine-tunings that choose by inner folds where the training clips of a run have no two speakers, or unknown ones.
 
     Args:
@@ -151,11 +153,12 @@ def _find_lone_speakers(study: Study, task: str, splits: pl.DataFrame, drawn: Ma
         for row in _find_undivided(splits, drawn[subset], dev).head(1).iter_rows(named=True):
             unknown = row["len"] - row["known"]
             found = f"{unknown} clips without a speaker" if unknown else "one speaker"
-            problems.append(
+            said = (
                 f"task {task}: finetunings.{name} chooses {' and '.join(settings.lists)} by inner folds over speakers, and the "
                 f"{row['len']} training clips of partition {row['partition']}, fold {row['fold']} ({subset}) have {found}; set "
                 "choose_by: dev, use more clips, or name one value for each key"
             )
+            problems.append(Problem("", said, Change(f"finetunings.{name}.choose_by", "dev")))
     return list(dict.fromkeys(problems))
 
 

@@ -155,7 +155,7 @@ MISTAKES: dict[str, tuple[Mapping[str, Any] | str, Callable[[], Any] | None, str
     ),
     "a column is misspelt": (
         study(corpora__mine__columns__speaker="speakr"), None,
-        "no column speakr; there are file, speaker, emotion; correct corpora.mine.columns",
+        "no column speakr; did you mean speaker? There are file, speaker, emotion; correct corpora.mine.columns",
     ),
     "the folder is not there": (
         study(corpora__mine__root="/data/nowhere"), None,
@@ -171,7 +171,7 @@ MISTAKES: dict[str, tuple[Mapping[str, Any] | str, Callable[[], Any] | None, str
         "tasks.emotions.subsets",
     ),
     "a task names a corpus that is not there": (
-        study(tasks__emotions__corpus="mien"), None, "tasks.emotions.corpus: mien is not defined; there is mine",
+        study(tasks__emotions__corpus="mien"), None, "tasks.emotions.corpus: mien is not defined; did you mean mine?",
     ),
     "residual on classes": (
         study(backbones={"w": WAV2VEC2}, finetunings=teach(residual=2.0)), None,
