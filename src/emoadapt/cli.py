@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from emoadapt import __version__
 from emoadapt.errors import ConfigError, EmoadaptError, explain_disk_error, explain_missing_library
 from emoadapt.machine.devices import fit_threads
 from emoadapt.machine.run import join_run
@@ -24,9 +25,23 @@ if TYPE_CHECKING:
     from emoadapt.flow.claims import Origin
     from emoadapt.study.origins import Origins
 
-app = typer.Typer(
-    help="Emotion-aware speech models from unlabelled audiovisual clips.", no_args_is_help=True, add_completion=False
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"emoadapt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _begin(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Emotion-aware speech models from unlabelled audiovisual clips."""
+
 
 ConfigFiles = Annotated[
     list[Path] | None,
@@ -215,10 +230,12 @@ def check(
     ] = False,
 ) -> None:
     """Check configuration, corpora and weights before a long run."""
+    from emoadapt.storage.caches import make_no_folder
     from emoadapt.study.check.study import print_check
 
     try:
-        print_check(_study_of(Path("results"), configfile), configfile or [])
+        with make_no_folder():
+            print_check(_study_of(Path("results"), configfile), configfile or [])
     except EmoadaptError as error:
         if not fix_hints:
             raise

@@ -11,6 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+_PLAIN = re.compile(r"[^\W\d_][\w./+-]*")
+_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
+"""Words that YAML reads as values where they are not quoted."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -214,19 +218,25 @@ def name_count(number: int, noun: str) -> str:
 def write_value(value: Any) -> str:
     """A value as YAML on one line."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{write_value(key)}: {write_value(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{quote(str(key))}: {write_value(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(write_value, value))}]"
-    if isinstance(value, float) and "." not in (text := repr(value)):
-        return text.replace("e", ".0e")
-    if not isinstance(value, str):
-        return json.dumps(value, default=str)
-    plain = re.fullmatch(r"[A-Za-z][\w-]*", value) and value.lower() not in _READ_AS_VALUES
-    return value if plain else "'" + value.replace("'", "''") + "'"
+        return "[" + ", ".join(map(write_value, value)) + "]"
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, float):
+        # YAML reads `1e-05` as text.
+        digits, _, power = repr(value).partition("e")
+        return f"{float(digits)}e{int(power):+d}" if power else digits
+    return str(value) if isinstance(value, int) else quote(str(value))
 
 
-_READ_AS_VALUES = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
-"""Words that YAML reads as something else where they are not quoted."""
+def quote(text: str) -> str:
+    """Text as it must stand in YAML, in a list or mapping too."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    if text.isprintable() and "\\" in text:
+        return "'" + text.replace("'", "''") + "'"
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def explain_disk_error(error: BaseException) -> str | None:

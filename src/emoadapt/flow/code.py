@@ -37,6 +37,7 @@ EXEMPT = {
     "emoadapt.config.fixes": "proposes values of keys that would fix a problem",
     "emoadapt.errors.Change": "says how to fix a problem",
     "emoadapt.errors.Command": "says how to fix a problem",
+    "emoadapt.errors.EmoadaptError": "carries what is wrong; what is computed does not depend on it",
     "emoadapt.errors.Problem": "says what is wrong",
     "emoadapt.errors.Problems": "says what is wrong",
     "emoadapt.errors.Removal": "says how to fix a problem",

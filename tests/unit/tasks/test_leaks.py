@@ -83,6 +83,13 @@ def leaks_of(study, splits, *manifests, stage1=()):
     return found
 
 
+def doubts_of(study, splits, *manifests, stage1=()):
+    clips = describe_clips(study, dict(zip(("c", "d", "films"), manifests, strict=False)))
+    heard = {name: study.adaptations[name].corpora for name in stage1}
+    leaks = find_leaks("t", study.tasks["t"], splits, clips, heard)
+    return describe_unchecked(study.tasks["t"], leaks, splits, clips, heard)
+
+
 def row_of(leaks, kind, between="train / test", corpus="c"):
     return leaks.filter(kind=kind, between=between, corpus=corpus).row(0, named=True)
 
@@ -264,14 +271,25 @@ def test_clips_that_could_not_be_compared_are_counted():
     changes = {"c4": {"speaker": None}, "c1": {"fingerprint": schema.UNREADABLE}}
     manifests = clean_manifests(**changes)
     study = make_study()
-    assert describe_unchecked(study.tasks["t"], leaks_of(study, splits, *manifests)) == [
-        "shared speakers were not looked for among clips without a speaker (of c, train / test 1, dev / test 1)",
-        "shared recordings were not looked for among clips that cannot be read (of c, train / dev 1, train / test 1)",
-        "shared recordings were not looked for among clips that cannot be read (of d, train / test 1)",
+    assert doubts_of(study, splits, *manifests) == [
+        "1 clip of c has no speaker: whether these people are in more than one part is unknown",
+        "1 clip of c cannot be read: whether these recordings are in more than one part is unknown",
+        "1 clip of c cannot be read: whether these recordings are in both train and the test set of d is unknown",
     ]
     strict = make_study(leaks={"transcripts": "refuse"})
-    sentences = describe_unchecked(strict.tasks["t"], leaks_of(strict, splits, *clean_manifests()))
-    assert "shared sentences were not looked for among clips without a transcript (of c, train / test 4)" in sentences
+    sentences = doubts_of(strict, splits, *clean_manifests())
+    assert "5 clips of c have no transcript: whether these sentences are in more than one part is unknown" in sentences
+
+
+def test_clips_of_stage1_that_could_not_be_compared_are_named_with_their_corpus():
+    """Symptom: `shared speakers were not looked for among clips without a speaker (of d, Stage 1 (adapted) / test 11)`."""
+    study = make_study()
+    for changes, said in {
+        ("films1",): "1 clip of films has no speaker: whether these people are in the test set of c is unknown",
+        ("c4",): "1 clip of c has no speaker: whether Stage 1 of adapted used these people is unknown",
+    }.items():
+        nobody = {name: {"speaker": None} for name in changes}
+        assert said in doubts_of(study, CLEAN, *clean_manifests(**nobody), stage1=["adapted"])
 
 
 def test_speakers_are_counted_once_over_folds():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from emoadapt.config import objective_features
 from emoadapt.data.held_out import describe_common, draw_parts
-from emoadapt.errors import EmoadaptError, Problem
+from emoadapt.errors import EmoadaptError, Problem, name_count
 from emoadapt.tasks.leaks import describe_clips, describe_leak, find_stage1_copies
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def check_adaptation(listings: Listings, graph: Graph, name: str, problems: list
         problems += error.add_place(f"adaptation {name}: ")
         return
     held = parts.filter(part="held_out").height
-    print(f"adaptation {name}: {parts.height} clips, {held} of them held out ({held / parts.height:.1%})")
+    print(f"adaptation {name}: {name_count(parts.height, 'clip')}, {held} of them held out ({held / parts.height:.1%})")
     for note in describe_common(clips):
         print(f"  note: {note}")
     for objective in filter(objective_features().__contains__, adaptation.objectives):

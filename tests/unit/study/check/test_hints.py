@@ -221,12 +221,54 @@ def test_hints_come_with_the_option(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         assert ("finetunings:\n  default:\n    seeds: [0, 1, 2]" in capsys.readouterr().err) == bool(option)
 
 
+def test_check_leaves_no_folder_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: `results/.cache` in a folder where nothing had been run."""
+    write_study(study(backbones={"w": WAV2VEC2}, adaptations={"adapted": ADAPTED}))
+    monkeypatch.setattr(sys, "argv", ["emoadapt", "check", "--configfile", "study.yaml"])
+    before = {path.name for path in Path().iterdir()}
+    with pytest.raises(SystemExit):
+        main()
+    assert {path.name for path in Path().iterdir()} == before
+    Path("results").mkdir()
+    with pytest.raises(SystemExit):
+        main()
+    assert Path("results/.cache/fingerprints/mine.json").is_file(), "a folder that is there spares the next look"
+
+
+def test_sections_that_nothing_uses_are_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Symptom: `features.transcript` was read by nothing, without a word."""
+    idle = {"idle": ADAPTED | {"backbones": ["w"]}}
+    write_study(
+        study(backbones__w=WAV2VEC2, finetunings={"d": {"backbones": ["egemaps"]}}, features={"transcript": {}})
+    )
+    print_check(load_study(merge_study(["study.yaml"])), [Path("study.yaml")])
+    said = capsys.readouterr().out
+    assert "note: features.transcript: no backbone and no objective reads transcript" in said
+    assert "note: backbones.w: no task and no adaptation trains it" in said
+    write_study(study(adaptations={"idle": ADAPTED}))
+    print_check(load_study(merge_study(["study.yaml"])), [Path("study.yaml")])
+    said = capsys.readouterr().out
+    assert "note: adaptations.idle: it is applied to no backbone" in said and "features" not in said
+    write_study(study(backbones__w=WAV2VEC2, adaptations=idle))
+    print_check(load_study(merge_study(["study.yaml"])), [Path("study.yaml")])
+    assert "note: backbones" not in (said := capsys.readouterr().out) and "note: adaptations" not in said
+
+
+def test_one_is_no_plural(capsys: pytest.CaptureFixture[str]) -> None:
+    write_study(study(corpora__mine__shards=1, backbones={"w": WAV2VEC2}, adaptations={"adapted": ADAPTED}))
+    print_check(load_study(merge_study(["study.yaml"])), [Path("study.yaml")])
+    said = capsys.readouterr().out
+    assert ", 1 shard\n" in said and ", 1 adaptation, " in said
+    assert not re.search(r"\b1 (adaptations|shards|jobs|clips|speakers|notes)\b", said) and "(s)" not in said
+
+
 def test_the_verdict_names_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
     write_study(study())
     print_check(load_study(merge_study(["study.yaml"])), [Path("study.yaml")])
     said = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
-        r"ready, with 1 note above: no problems found\. Start it with: snakemake --snakefile \S+/Snakefile --cores \d+ --configfile study\.yaml",
+        r"ready, with 1 note above: no problems found\. Start it with: snakemake --snakefile \"\$\(emoadapt workflow\)\" --cores \d+ "
+        r"--configfile study\.yaml",
         said[-1],
     )
     Path("study.yaml").rename("my study.yaml")

@@ -133,6 +133,7 @@ def test_what_may_surprise_is_noted(
             device="cuda",
             task={"test_also": ["away"]},
             finetunings={"default": {"precision": "16-mixed"}},
+            features={"transcript": {}},
         )
     )
     notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
@@ -140,6 +141,7 @@ def test_what_may_surprise_is_noted(
         "note: corpora.away is left out: its root nowhere is missing",
         "note: tasks.t.test_also.away is left out: needs corpus away",
         "note: corpus idle is used by no task and no adaptation",
+        "note: features.transcript: no backbone and no objective reads transcript, so that these keys change nothing",
         "note: finetunings.default, device: cuda needs a GPU, and this machine has none; the machines of the jobs need one",
     ]
     print_check(study())
@@ -214,10 +216,7 @@ def test_clips_without_a_speaker_are_counted(workplace: Path, capsys: pytest.Cap
     assert "corpus speech: 12 clips, 3 speakers (4 clips without a speaker), 4 shards" in said
     assert "note: 4 speaker cells hold NA, which means unknown" in said
     assert "task t, train: 4 clips of 1 speaker (2 clips without a speaker): a 2, b 2" in said
-    assert (
-        "shared speakers were not looked for among clips without a speaker (of speech, train / dev 3, train / test 3, "
-        in said
-    )
+    assert "note: 4 clips of speech have no speaker: whether these people are in more than one part is unknown" in said
 
 
 def test_weights_are_checked_by_content(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
