@@ -118,7 +118,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "finetunings.default.learning_rate",
             "1e-5",
-            "found '1e-5', allowed is a valid number; YAML reads this as text, write 1.0e-05",
+            "found '1e-5', allowed is a valid number; YAML reads this as text, write 1.0e-5",
         ),
         (
             "finetunings.default.learning_rate",

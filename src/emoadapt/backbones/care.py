@@ -15,9 +15,9 @@ from pydantic import Field, PrivateAttr
 
 from emoadapt.config.backbones import Backbone, Kept
 from emoadapt.config.base import Name
-from emoadapt.config.fixes import find_unknown
 from emoadapt.data.streams import AUDIO, Stream
 from emoadapt.errors import Problem
+from emoadapt.fixes import find_unknown
 from emoadapt.layers.settings import LayerSettings
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from emoadapt.config.backbones import Backbone, Kept
 from emoadapt.config.base import Name
-from emoadapt.config.fixes import find_unknown
 from emoadapt.data.streams import Stream
 from emoadapt.errors import Problem
+from emoadapt.fixes import find_unknown
 from emoadapt.layers.settings import PoolingChoice, check_pooling
 from emoadapt.study.nodes import ORIGINAL
 

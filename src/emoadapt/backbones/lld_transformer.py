@@ -12,9 +12,9 @@ from pydantic import Field, field_validator, model_validator
 
 from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name, Section
-from emoadapt.config.fixes import find_unknown
 from emoadapt.data.streams import Stream
 from emoadapt.errors import Problems
+from emoadapt.fixes import find_unknown
 from emoadapt.plugins import list_plugins
 
 if TYPE_CHECKING:

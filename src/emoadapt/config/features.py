@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, create_model, field_validator
 
 from emoadapt.config.base import Name, Section, repeated_values
-from emoadapt.config.fixes import find_unknown
 from emoadapt.data.streams import Stream
 from emoadapt.errors import ConfigError, Problems
+from emoadapt.fixes import find_unknown
 from emoadapt.plugins import check_plugin, list_plugins, load_plugin, read_declaration
 
 REQUIRED = ("INPUTS", "TERMS", "TABLE", "Config", "load")

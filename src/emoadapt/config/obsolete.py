@@ -39,12 +39,14 @@ def explain_obsolete(values: Mapping[str, Any]) -> list[Problem]:
 def _explain_finetuning(section: Any) -> Iterator[Problem]:
     if section is None:
         return
-    yield (
-        Problem(
-            "finetuning",
-            "fine-tunings have names now; write `finetunings: {default: {...}}` with its keys, and with `backbones` "
-            "where another fine-tuning is to train the others",
-        )
+    kept = (
+        {key: value for key, value in section.items() if key not in _FINETUNING} if isinstance(section, Mapping) else {}
+    )
+    yield Problem(
+        "finetuning",
+        "fine-tunings have names now; write `finetunings: {default: {...}}` with its keys, and with `backbones` "
+        "where another fine-tuning is to train the others",
+        Change("finetunings", {"default": kept}, "instead of finetuning"),
     )
     for key, advice in _FINETUNING.items():
         if isinstance(section, Mapping) and key in section:

@@ -11,9 +11,9 @@ import yaml
 from pydantic import BaseModel
 
 from emoadapt.config.base import MANY, NAME_PATTERN, ONE, list_models
-from emoadapt.config.fixes import rename
 from emoadapt.config.study import Study
 from emoadapt.errors import Change, Problem, Problems, Removal, find_near, write_value
+from emoadapt.fixes import rename
 
 Location = tuple[int | str, ...]
 

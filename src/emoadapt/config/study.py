@@ -15,7 +15,6 @@ from emoadapt.config.architectures import AnyBackbone, join_backbones
 from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name, Section, expand_variables, repeated_values
 from emoadapt.config.features import Features, build_features, gives_stream, list_upstream, needs_video
-from emoadapt.config.fixes import add_video, find_unknown, lower_layer, take_out
 from emoadapt.config.importers import AnyCorpus, join_importers
 from emoadapt.config.methods import AnyAdaptation, AnyFinetuning, join_methods
 from emoadapt.config.report import Report
@@ -25,6 +24,7 @@ from emoadapt.config.training import Adaptation, Finetuning, Optimisation, list_
 from emoadapt.config.trials import check_tested_parts, find_unpaired
 from emoadapt.config.upstream import find_upstream_problems
 from emoadapt.errors import Change, Problem, Problems, Removal
+from emoadapt.fixes import add_video, find_unknown, lower_layer, take_out
 from emoadapt.plugins import (
     FOLDER_VARIABLE,
     collect_declarations,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Set
 from itertools import combinations
 
-from emoadapt.config.fixes import find_unknown, rename, take_out
 from emoadapt.config.papers import find_paper
 from emoadapt.config.study import Study
 from emoadapt.config.tables import TAKEN, BestOf, TableConfig, part_models
 from emoadapt.config.tasks import Task
 from emoadapt.errors import Change, ConfigError, Problem, name_known
+from emoadapt.fixes import find_unknown, rename, take_out
 from emoadapt.metrics.base import find_metric, list_scores
 from emoadapt.study.nodes import Model
 

@@ -34,7 +34,7 @@ EXEMPT = {
     "emoadapt.config.papers": "finds a table of published values, whose bytes are in params",
     "emoadapt.config.reading": "reads the configuration; what a job reads of it is in params",
     "emoadapt.config.study": "lists models, runs and weights; a job's own are in its name and params",
-    "emoadapt.config.fixes": "proposes values of keys that would fix a problem",
+    "emoadapt.fixes": "proposes values of keys that would fix a problem",
     "emoadapt.errors.Change": "says how to fix a problem",
     "emoadapt.errors.Command": "says how to fix a problem",
     "emoadapt.errors.EmoadaptError": "carries what is wrong; what is computed does not depend on it",

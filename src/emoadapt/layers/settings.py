@@ -11,9 +11,9 @@ from pydantic import Field, field_validator, model_validator
 
 from emoadapt.config.backbones import Backbone, Kept
 from emoadapt.config.base import Name, Section
-from emoadapt.config.fixes import find_unknown
 from emoadapt.data.streams import AUDIO, Stream
 from emoadapt.errors import Problems
+from emoadapt.fixes import find_unknown
 from emoadapt.plugins import list_plugins, read_declaration
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.config.fixes import rename
 from emoadapt.corpora.base import Label, Utterance, parent_of
 from emoadapt.errors import Change, CorpusError, show
+from emoadapt.fixes import rename
 from emoadapt.flow.code import digest
 from emoadapt.listing.folders import describe_passed_over, find_media, find_missing, survey_folder
 from emoadapt.listing.names import find_on_disk, normalise_name, note_case_twins, note_unknown_words, parse_known

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from emoadapt.errors import ConfigError, name_known
+from emoadapt.fixes import rename
 from emoadapt.plugins import list_plugins, load_plugin, read_declaration
 
 Question = Literal["classes", "attributes", "embeddings"]
@@ -136,7 +137,7 @@ def find_metric(score: str) -> Metric:
         if metric.question == "attributes" and score.startswith(f"{metric.name}_"):
             return metric
     known = [name for metric in list_metrics() if not metric.per_class for name in metric.name_scores(())]
-    raise ConfigError(f"metric {score} is not known; {name_known(score, known)}")
+    raise ConfigError(f"metric {score} is not known; {name_known(score, known)}", rename("", score, score, known))
 
 
 def label_score(score: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from emoadapt.config.fixes import take_out
 from emoadapt.errors import Change, CorpusError, Fix, find_near, show
+from emoadapt.fixes import take_out
 from emoadapt.listing.emotions import suggest_class
 from emoadapt.listing.names import describe_counts
 from emoadapt.schema import SPLITS

@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 
 from emoadapt import schema
-from emoadapt.config.fixes import rename, take_out
 from emoadapt.corpora.base import parent_of
 from emoadapt.errors import Change, CorpusError, DataError, show
+from emoadapt.fixes import rename, take_out
 from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.listing.names import suggest_name
@@ -644,5 +644,6 @@ def _refuse_few_speakers(corpus: str, clips: dict[str, int], key: str, needed: i
         raise CorpusError(
             f"corpus {corpus}: {key} needs at least {needed} speakers with labelled clips{parts}; "
             f"there {'is' if len(clips) == 1 else 'are'} {len(clips)} ({show(clips, 10)}); choose another split",
+            *([Change("split.k", len(clips))] if key.endswith("folds") and len(clips) >= len(PARTS) else []),
             Change("split", {"by": "fractions", "unit": "utterances"}, "the scores are then those of known speakers"),
         )

@@ -44,8 +44,8 @@ def write_hint(problem: Problem, values: Mapping[str, Any]) -> str:
 def _write_fix(fix: Fix, values: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(fix, Command):
         yield f"# run: {fix.line}"
-    elif any(part.isdigit() for part in fix.key.split(".")):
-        return  # within a list, which a mapping of keys cannot name
+    elif not fix.key or any(part.isdigit() for part in fix.key.split(".")):
+        return  # at no key, or within a list, which a mapping of keys cannot name
     elif isinstance(fix, Removal):
         yield f"# remove {fix.key}{_say_now(values, fix.key)}"
     elif not (fix == Change(fix.key) and isinstance(_get(values, fix.key), Mapping)):

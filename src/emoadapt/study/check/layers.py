@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emoadapt.config.fixes import lower_layer
 from emoadapt.config.training import list_values
 from emoadapt.errors import Change, EmoadaptError, Problem
+from emoadapt.fixes import lower_layer
 from emoadapt.weights.registry import locate
 
 if TYPE_CHECKING:

@@ -262,8 +262,8 @@ def test_inner_folds_of_one_speaker_are_seen_after_the_fine_tuning_changed(monke
     [
         ("manifest mine 0 --output x.parquet", "this command is a job of a study, and EMOADAPT_STUDY names no configuration; let Snakemake run it"),
         ("report --tables t --figures f --page p", "or set EMOADAPT_STUDY=my_study.yaml"),
-        ("manifest mien 0 --output x.parquet", "study mine has no mien among its corpora; there is mine"),
-        ("split emotion 0 --output x.parquet", "study mine has no emotion among its tasks; there is emotions"),
+        ("manifest mien 0 --output x.parquet", "study mine has no mien among its corpora; did you mean mine?"),
+        ("split emotion 0 --output x.parquet", "study mine has no emotion among its tasks; did you mean emotions?"),
         ("adapt egemaps adapted --output x --curves y", "study mine has no adapted among its adaptations; there is none"),
     ],
 )  # fmt: skip
