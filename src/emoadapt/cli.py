@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from emoadapt.errors import ConfigError, EmoadaptError, explain_disk_error, explain_missing_library
+from emoadapt import __version__
+from emoadapt.errors import ConfigError, EmoadaptError, explain_disk_error, explain_missing_library, name_known
 from emoadapt.machine.devices import fit_threads
 from emoadapt.machine.run import join_run
 from emoadapt.machine.starting import collect_rarely
@@ -24,9 +25,23 @@ if TYPE_CHECKING:
     from emoadapt.flow.claims import Origin
     from emoadapt.study.origins import Origins
 
-app = typer.Typer(
-    help="Emotion-aware speech models from unlabelled audiovisual clips.", no_args_is_help=True, add_completion=False
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"emoadapt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _begin(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Emotion-aware speech models from unlabelled audiovisual clips."""
+
 
 ConfigFiles = Annotated[
     list[Path] | None,
@@ -160,9 +175,7 @@ def _origins(**names: str) -> Origins:
     study = _study()
     for section, name in names.items():
         if name not in (known := getattr(study, section)):
-            raise ConfigError(
-                f"study {study.study} has no {name} among its {section}; there is {', '.join(known) or 'none'}"
-            )
+            raise ConfigError(f"study {study.study} has no {name} among its {section}; {name_known(name, known)}")
     return Origins(Graph(study))
 
 
@@ -199,12 +212,14 @@ def new_study(
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
     """Look at folders of clips and write a commented study for them, which passes check."""
+    from emoadapt.storage.caches import make_no_folder
     from emoadapt.study.new.command import run_new_study
     from emoadapt.study.new.drafts import Wishes
     from emoadapt.study.new.questions import choose_ask
 
     wishes = Wishes(importer, label, speaker, choose_ask(bool(output or name or importer or label or speaker or force)))
-    run_new_study(folders or [], wishes, output=output, name=name, models_dir=models_dir, force=force)
+    with make_no_folder():
+        run_new_study(folders or [], wishes, output=output, name=name, models_dir=models_dir, force=force)
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
@@ -215,16 +230,18 @@ def check(
     ] = False,
 ) -> None:
     """Check configuration, corpora and weights before a long run."""
+    from emoadapt.storage.caches import make_no_folder
     from emoadapt.study.check.study import print_check
 
     try:
-        print_check(_study_of(Path("results"), configfile), configfile or [])
+        with make_no_folder():
+            print_check(_study_of(Path("results"), configfile), configfile or [])
     except EmoadaptError as error:
         if not fix_hints:
             raise
         from emoadapt.study.check.hints import explain_fixes
 
-        raise EmoadaptError(f"{error}\n\n{explain_fixes(error, configfile or [])}") from None
+        raise EmoadaptError(explain_fixes(error, configfile or [])) from None
 
 
 @app.command(rich_help_panel=FOR_PEOPLE)
@@ -466,7 +483,7 @@ def contact_sheet(
 
     study = _study_of(results, configfile)
     if corpus not in study.corpora:
-        raise ConfigError(f"there is no corpus {corpus}; there is {', '.join(study.corpora)}")
+        raise ConfigError(f"there is no corpus {corpus}; {name_known(corpus, study.corpora)}")
     if "video" not in study.corpora[corpus].modalities:
         raise ConfigError(f"{corpus} has no video; corpora.{corpus}.modalities lists what its clips hold")
     manifests, tables = (
@@ -518,7 +535,7 @@ def explore(
 
     study = _study_of(results, configfile)
     if corpus not in study.corpora:
-        raise ConfigError(f"there is no corpus {corpus}; there is {', '.join(study.corpora)}")
+        raise ConfigError(f"there is no corpus {corpus}; {name_known(corpus, study.corpora)}")
     page = output or results / "explore" / f"{corpus}.html"
     if page.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--output {page}: a page is an HTML file; write {page.with_suffix('.html')}")

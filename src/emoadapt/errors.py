@@ -2,13 +2,135 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
+import json
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+_PLAIN = re.compile(r"[^\W\d_][\w./+-]*")
+_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
+"""Words that YAML reads as values where they are not quoted."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A key of a study, and the value that would fix a problem; in a sentence: `tasks.emotions.other_labels: drop`.
+
+    Args:
+        key: key path with dots.
+        value: its new value. Words in capitals are for the user to replace.
+        why: a comment.
+    """
+
+    key: str
+    value: Any = "VALUE"
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {write_value(self.value)}"
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A key of a study that has to go.
+
+    Args:
+        key: key path with dots.
+    """
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that would fix a problem.
+
+    Args:
+        line: as it is typed.
+    """
+
+    line: str
+
+    def __str__(self) -> str:
+        return self.line
+
+
+Fix = Change | Removal | Command
+
+
+def _join(*path: str) -> str:
+    return ".".join(filter(None, path))
+
+
+class Problems(ValueError):
+    """Problems that a section of a study finds in itself; pydantic hands it on as it is.
+
+    Args:
+        problems: with keys of the section.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Problem:
+    """Something that would stop a study; as text, a sentence. Two of the same sentence are equal.
+
+    Args:
+        key: key path of the study where it was found; empty if it is at none.
+        said: what is wrong there, and what to do.
+        fixes: ways to fix it, the best first; by default another value of `key`.
+    """
+
+    def __init__(self, key: str, said: str, *fixes: Fix) -> None:
+        self.key, self.said = key, said
+        self.fixes: tuple[Fix, ...] = fixes or ((Change(key),) if key else ())
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.said}" if self.key else self.said
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def below(self, path: str) -> Problem:
+        """The same problem of a study that holds the section at a path."""
+        return Problem(_join(path, self.key), self.said, *self.fixes_below(path))
+
+    def fixes_below(self, path: str) -> tuple[Fix, ...]:
+        """Its fixes in a study that holds the section at a path; an empty one is the study itself."""
+        return tuple(fix if isinstance(fix, Command) else replace(fix, key=_join(path, fix.key)) for fix in self.fixes)
 
 
 class EmoadaptError(Exception):
-    """A problem that the user can fix; the command line prints its sentence without a traceback."""
+    """A problem that the user can fix; the command line prints its sentence without a traceback.
+
+    Args:
+        said: the sentence, or several problems.
+        fixes: ways to fix it, the best first.
+        head: line above several problems.
+    """
+
+    def __init__(self, said: str | Iterable[Problem], *fixes: Fix, head: str = "") -> None:
+        self.head = head
+        self.problems = [Problem("", said, *fixes)] if isinstance(said, str) else list(said)
+        super().__init__(f"\n{'  ' if head else ''}".join([*([head] if head else []), *map(str, self.problems)]))
+
+    def add_place(self, place: str, path: str = "") -> list[Problem]:
+        """Its problems, with what has them before each sentence.
+
+        Args:
+            place: beginning of the sentence: `task emotions, `.
+            path: key path of the section that the keys are of; empty if they are of the study.
+        """
+        return [Problem("", f"{place}{problem}", *problem.fixes_below(path)) for problem in self.problems]
 
 
 class ConfigError(EmoadaptError):
@@ -68,9 +190,53 @@ def show(items: Iterable[str], limit: int = 5) -> str:
     return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
+def find_near(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known name that a word is probably a misspelling of, or None.
+
+    Args:
+        word: as it was written.
+        known: names.
+        likeness: share of equal letters (`difflib`) from which a name is taken to be meant.
+    """
+    names = {str(name).casefold(): str(name) for name in known}
+    near = difflib.get_close_matches(word.casefold(), names, 1, likeness)
+    return names[near[0]] if near else None
+
+
+def name_known(word: str, known: Iterable[str]) -> str:
+    """What to write instead of a name that is not known: `did you mean hubert?`, or `there is hubert, wavlm`."""
+    names = [str(name) for name in known]
+    near = find_near(word, names)
+    return f"did you mean {near}?" if near is not None else f"there is {', '.join(names) or 'none'}"
+
+
 def name_count(number: int, noun: str) -> str:
     """A number with its noun: `1 run`, `1,200 runs`. The plural is the noun with an s."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def write_value(value: Any) -> str:
+    """A value as YAML on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{quote(str(key))}: {write_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(write_value, value)) + "]"
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, float):
+        # YAML reads `1e-05` as text.
+        digits, _, power = repr(value).partition("e")
+        return f"{float(digits)}e{int(power):+d}" if power else digits
+    return str(value) if isinstance(value, int) else quote(str(value))
+
+
+def quote(text: str) -> str:
+    """Text as it must stand in YAML, in a list or mapping too."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    if text.isprintable() and "\\" in text:
+        return "'" + text.replace("'", "''") + "'"
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def explain_disk_error(error: BaseException) -> str | None:

@@ -10,7 +10,6 @@ What is declared is read from the syntax tree where possible, because a plug-in 
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import importlib.util
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from emoadapt.errors import ConfigError
+from emoadapt.errors import ConfigError, name_known
 
 KINDS = {
     "corpora": "corpus importer",
@@ -98,9 +97,7 @@ def check_plugin(kind: str, name: str) -> str:
     """
     known = list_plugins(kind)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}"
-        raise ConfigError(f"{KINDS[kind]} {name} is not known; {hint}")
+        raise ConfigError(f"{KINDS[kind]} {name} is not known; {name_known(name, known)}")
     return name
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from emoadapt import __version__
 from emoadapt.cli import main
 
 
@@ -22,6 +23,15 @@ def test_all_configuration_files_are_read(
         assert ended.value.code == 1
         said = capsys.readouterr().err
         assert "bogus: this key is not known" in said and "bootstrap" not in said
+
+
+def test_the_version_is_that_of_the_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["emoadapt", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"emoadapt {__version__}\n")
 
 
 @pytest.mark.parametrize("second", [["--configfile", "b.yaml"], ["--configfile=b.yaml"]])

@@ -80,9 +80,13 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "corpora.acted",
             {"importer": "csv", "root": "x", "file": "t.csv", "columns": {"spkr": "who"}},
-            "corpora.acted.columns.spkr: this key is not known; did you mean `speaker`? Allowed is 'media', 'start'",
+            "corpora.acted.columns.spkr: this key is not known; did you mean speaker? Allowed is 'media', 'start'",
         ),
-        ("tasks.speech.subsets", ["ful"], "tasks.speech.subsets.0: found 'ful', allowed is 'full' or a number"),
+        (
+            "tasks.speech.subsets",
+            ["ful"],
+            "tasks.speech.subsets.0: found 'ful'; did you mean full? Allowed is 'full' or a number",
+        ),
         ("finetunings.default.seeds", 5, "finetunings.default.seeds: found 5, allowed is a list, such as [5]"),
         (
             "finetunings.default.seeds",
@@ -114,7 +118,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "finetunings.default.learning_rate",
             "1e-5",
-            "found '1e-5', allowed is a valid number; YAML reads this as text, write 1.0e-05",
+            "found '1e-5', allowed is a valid number; YAML reads this as text, write 1.0e-5",
         ),
         (
             "finetunings.default.learning_rate",
@@ -173,12 +177,12 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "finetunings.default.backbones",
             ["bert"],
-            "finetunings.default.backbones: bert is not defined; there is hubert",
+            "finetunings.default.backbones: bert is not defined; did you mean hubert?",
         ),
         (
             "finetunings.default.starts",
             ["adopted"],
-            "finetunings.default.starts: adopted is not defined; there is adapted, original",
+            "finetunings.default.starts: adopted is not defined; did you mean adapted?",
         ),
         ("finetunings.default.tasks", ["talk"], "finetunings.default.tasks: talk is not defined; there is speech"),
         ("finetunings.default.subsets", [5], "finetunings.default.subsets: 5 is not defined; there is full"),
@@ -262,9 +266,9 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "features.also",
             ["chroma"],
-            "features.also: chroma is not a feature; choose from action_units, audio, compare_frames, ",
+            "features.also: feature chroma is not defined; there is action_units, audio, compare_frames, ",
         ),
-        ("features.also", ["stall_limit"], "features.also: stall_limit is not a feature"),
+        ("features.also", ["stall_limit"], "features.also: feature stall_limit is not defined"),
         ("features.also", ["egemaps", "egemaps"], "features.also: it repeats egemaps"),
         ("features.egemaps_frames.step_ms", 12, "features.egemaps_frames.step_ms: found 12, allowed is 10, 16 or 20"),
         (

@@ -16,6 +16,8 @@ from pydantic import Field, PrivateAttr
 from emoadapt.config.backbones import Backbone, Kept
 from emoadapt.config.base import Name
 from emoadapt.data.streams import AUDIO, Stream
+from emoadapt.errors import Problem
+from emoadapt.fixes import find_unknown
 from emoadapt.layers.settings import LayerSettings
 
 if TYPE_CHECKING:
@@ -64,16 +66,16 @@ class Config(LayerSettings):
 
     _parts: dict[str, Backbone] = PrivateAttr(default_factory=dict)
 
-    def link(self, backbones: Mapping[str, Backbone]) -> list[str]:
+    def link(self, backbones: Mapping[str, Backbone]) -> list[Problem]:
         """Take over the sections of the two models; returns problems."""
         problems = []
         for key, kind in (("speech", "a speech model"), ("text", "a text encoder")):
             name = getattr(self, key)
             wanted = {"audio"} if key == "speech" else {"text_tokens"}
             if name not in backbones:
-                problems.append(f"{key}: {name} is not defined; there is {', '.join(sorted(backbones))}")
+                problems += find_unknown(key, name, backbones)
             elif backbones[name].joined or not backbones[name].adaptable or {*backbones[name].features} != wanted:
-                problems.append(f"{key}: {name} is not {kind} with layers; name one")
+                problems.append(Problem(key, f"{name} is not {kind} with layers; name one"))
             else:
                 section = backbones[name]
                 known = {field: value for field, value in NEUTRAL.items() if field in type(section).model_fields}
@@ -81,7 +83,10 @@ class Config(LayerSettings):
         depth = self._parts["speech"].depth if "speech" in self._parts else None
         if depth is not None and (self.common or 1) + (self.branch or 1) > depth - 1:
             problems.append(
-                f"common and branch: {self.speech} has {depth - 1} layers; give fewer than that to the common part, and none to more than one"
+                Problem(
+                    "common",
+                    f"with branch, {self.speech} has {depth - 1} layers; give fewer than that to the common part, and none to more than one",
+                )
             )
         return problems
 

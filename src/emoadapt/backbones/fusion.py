@@ -18,6 +18,8 @@ from pydantic import Field, PrivateAttr, field_validator
 from emoadapt.config.backbones import Backbone, Kept
 from emoadapt.config.base import Name
 from emoadapt.data.streams import Stream
+from emoadapt.errors import Problem
+from emoadapt.fixes import find_unknown
 from emoadapt.layers.settings import PoolingChoice, check_pooling
 from emoadapt.study.nodes import ORIGINAL
 
@@ -51,16 +53,17 @@ class Config(Backbone):
     def _known(cls, value: Any) -> Any:
         return None if value is None else check_pooling(value)
 
-    def link(self, backbones: Mapping[str, Backbone]) -> list[str]:
+    def link(self, backbones: Mapping[str, Backbone]) -> list[Problem]:
         """Take up the sections of the parts."""
         problems = []
         for part, name in self.of.items():
             if name not in backbones:
-                problems.append(f"of.{part}: {name} is not defined; there is {', '.join(sorted(backbones))}")
+                problems += find_unknown(f"of.{part}", name, backbones)
             elif not backbones[name].layered:
-                problems.append(f"of.{part}: {name} joins backbones itself; name one that does not")
+                problems.append(Problem(f"of.{part}", f"{name} joins backbones itself; name one that does not"))
             elif backbones[name].adaptable and "pooling" not in type(backbones[name]).model_fields:
-                problems.append(f"of.{part}: {name} pools no frames; name an encoder, or a vector of descriptors")
+                said = f"{name} pools no frames; name an encoder, or a vector of descriptors"
+                problems.append(Problem(f"of.{part}", said))
             else:
                 changed: dict[str, Any] = {
                     "embedding": None,

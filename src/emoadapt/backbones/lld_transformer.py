@@ -13,8 +13,9 @@ from pydantic import Field, field_validator, model_validator
 from emoadapt.config.backbones import Backbone
 from emoadapt.config.base import Name, Section
 from emoadapt.data.streams import Stream
-from emoadapt.errors import ConfigError
-from emoadapt.plugins import check_plugin
+from emoadapt.errors import Problems
+from emoadapt.fixes import find_unknown
+from emoadapt.plugins import list_plugins
 
 if TYPE_CHECKING:
     from emoadapt.layers.lld_transformer import LldBackbone
@@ -78,10 +79,9 @@ class Config(Shape, Backbone):
     @field_validator("pooling")
     @classmethod
     def _known(cls, value: str) -> str:
-        try:
-            return check_plugin("poolings", value)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
+        if problems := find_unknown("", value, list_plugins("poolings"), "pooling "):
+            raise Problems(problems)
+        return value
 
     @property
     def standardised(self) -> bool:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from emoadapt.config.base import Section
 from emoadapt.data.streams import Stream
+from emoadapt.errors import Problem
 
 
 class Kept(NamedTuple):
@@ -37,14 +38,14 @@ class Backbone(Section):
     layered: ClassVar[bool] = True
     """False if it has no layers of its own that Stage 1 or a probe could read, but joins backbones that may have some."""
 
-    def link(self, backbones: Mapping[str, Backbone]) -> list[str]:
+    def link(self, backbones: Mapping[str, Backbone]) -> list[Problem]:
         """Take up the study's other sections.
 
         Args:
             backbones: all of the study.
 
         Returns:
-            What is wrong, each the end of a sentence that names the section.
+            What is wrong, with keys of the section.
         """
         return []
 

@@ -9,7 +9,8 @@ from pydantic import Field, create_model, field_validator
 
 from emoadapt.config.base import Name, Section, repeated_values
 from emoadapt.data.streams import Stream
-from emoadapt.errors import ConfigError
+from emoadapt.errors import ConfigError, Problems
+from emoadapt.fixes import find_unknown
 from emoadapt.plugins import check_plugin, list_plugins, load_plugin, read_declaration
 
 REQUIRED = ("INPUTS", "TERMS", "TABLE", "Config", "load")
@@ -29,8 +30,8 @@ class FeaturesBase(Section):
     @classmethod
     def _features(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         known = [name for name in cls.model_fields if name not in FeaturesBase.model_fields]
-        if wrong := [name for name in value if name not in known]:
-            raise ValueError(f"{', '.join(wrong)} is not a feature; choose from {', '.join(known)}")
+        if set(value) - set(known):
+            raise Problems(find_unknown("", value, known, "feature "))
         if repeated := repeated_values(value):
             raise ValueError(f"it repeats {', '.join(repeated)}; name each feature once")
         return value

@@ -6,11 +6,10 @@ values (see `emoadapt.reporting.reference`), and `<paper>.notes.csv`, where ther
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 
-from emoadapt.errors import ConfigError
+from emoadapt.errors import ConfigError, name_known
 from emoadapt.plugins import FOLDER_VARIABLE, PAPERS
 
 _NOTES = ".notes"
@@ -32,10 +31,7 @@ def find_paper(name: str) -> list[Path]:
         values, notes = folder / f"{name}.csv", folder / f"{name}{_NOTES}.csv"
         if values.is_file():
             return [values, *([notes] if notes.is_file() else [])]
-    known = list_papers()
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}"
-    raise ConfigError(f"paper {name} is not known; {hint}")
+    raise ConfigError(f"paper {name} is not known; {name_known(name, list_papers())}")
 
 
 def _list_folders() -> list[Path]:

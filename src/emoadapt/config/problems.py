@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 import yaml
@@ -13,6 +12,8 @@ from pydantic import BaseModel
 
 from emoadapt.config.base import MANY, NAME_PATTERN, ONE, list_models
 from emoadapt.config.study import Study
+from emoadapt.errors import Change, Problem, Problems, Removal, find_near, write_value
+from emoadapt.fixes import rename
 
 Location = tuple[int | str, ...]
 
@@ -29,14 +30,17 @@ ALLOWED = {
     **dict.fromkeys(NO_MAPPING, "a mapping of keys to values"),
 }
 """What pydantic says in the terms of JSON."""
+TRUTH = 'YAML reads yes, no, on, off, true and false without quotes as truth values: quote the word, as in "yes"'
+TOP = "the top level"
 
 
-def describe_problems(problems: Sequence[Any]) -> list[str]:
-    """Describe pydantic's errors: key path, found value, allowed values."""
+def describe_problems(problems: Sequence[Any]) -> list[Problem]:
+    """Describe pydantic's errors: key path, found value, allowed values, and the values that would do."""
     plain = [
         problem | {"loc": tuple(part for part in problem["loc"] if part not in (ONE, MANY))} for problem in problems
     ]
-    return list(dict.fromkeys(line for problem in _choose_alternatives(plain) for line in _sentences(problem)))
+    found = [line for problem in _choose_alternatives(plain) for line in _explain(problem)]
+    return list(dict.fromkeys(found))
 
 
 def _is_alternative(part: int | str) -> bool:
@@ -90,83 +94,113 @@ def _key_path(location: Location) -> list[str]:
     return [part for part in parts if part != KEY and not _is_alternative(part)]
 
 
-def _sentences(problem: Any) -> list[str]:
-    """One pydantic problem as sentences of ours."""
+def _explain(problem: Any) -> list[Problem]:
+    """One pydantic problem as problems of ours."""
     path = ".".join(_key_path(problem["loc"]))
     found, kind, context = problem.get("input"), problem["type"], problem.get("ctx", {})
-    shown = "found a mapping" if isinstance(found, dict) else f"found {found!r}"
     match kind:
         case "extra_forbidden":
-            return [f"{path}: this key is not known; {_advise_key(problem['loc'])}"]
+            return [_explain_key(path, problem["loc"], found)]
         case "literal_error" if problem["loc"][-1] == KEY:
-            near = difflib.get_close_matches(str(found), re.findall(r"'(\w+)'", context["expected"]), n=1)
-            advice = f"did you mean `{near[0]}`? Allowed" if near else "allowed"
-            return [f"{path}: this key is not known; {advice} is {context['expected']}"]
+            return [Problem(path, f"this key is not known{_name_allowed(str(found), context['expected'])}")]
         case "missing":
-            return [f"{path}: this key is required"]
+            return [Problem(path, "this key is required", Change(path, why="see docs/configuration.md"))]
         case "union_tag_not_found":
-            return [f"{path}.{context['discriminator'].strip(QUOTES)}: this key is required; see docs/configuration.md"]
+            path = f"{path}.{context['discriminator'].strip(QUOTES)}"
+            return [Problem(path, "this key is required; see docs/configuration.md")]
         case "union_tag_invalid":
-            key, allowed = context["discriminator"].strip(QUOTES), context["expected_tags"]
-            return [f"{path}.{key}: found {context['tag']!r}, allowed is {allowed}"]
+            path, tag = f"{path}.{context['discriminator'].strip(QUOTES)}", context["tag"]
+            said = f"found {tag!r}{_name_allowed(tag, context['expected_tags'])}"
+            return [Problem(path, said, rename(path, tag, tag, _list_names(context["expected_tags"])))]
         case "value_error":
-            return [line if not path else f"{path}: {line}" for line in str(context["error"]).splitlines()]
+            error = context["error"]
+            if isinstance(error, Problems):
+                return [inner.below(path) for inner in error.problems]
+            return [Problem(path, line) for line in str(error).splitlines()]
+    return [_explain_value(path, found, problem, context)]
+
+
+def _explain_value(path: str, found: Any, problem: Any, context: Mapping[str, Any]) -> Problem:
+    """A value of another type, or one that is not among those allowed."""
+    kind, shown = problem["type"], "found a mapping" if isinstance(found, dict) else f"found {found!r}"
     allowed = ALLOWED.get(kind) or problem["msg"].removeprefix("Input should be ")
-    if kind == "literal_error" and problem["or_number"]:
-        allowed += " or a number"
     if kind == "string_pattern_mismatch" and context["pattern"] == NAME_PATTERN:
         allowed = "letters, digits and underscores, a letter first"
+    if kind == "literal_error":
+        said = shown + _name_allowed(str(found), context["expected"]) + (" or a number" if problem["or_number"] else "")
+        names = _list_names(context["expected"])
+        return Problem(path, said, *([rename(path, str(found), str(found), names)] if names else []))
     if kind in LISTS:
-        allowed = f"a list, such as {_write_list(found)}"
+        right = _divide(found)
+        return Problem(path, f"{shown}, allowed is a list, such as {write_value(right)}", Change(path, right))
+    if kind == "string_type" and isinstance(found, bool):
+        return Problem(path, f"{shown}, allowed is {allowed}; {TRUTH}")
     if kind == "string_type" and found is not None and not isinstance(found, (dict, list)):
-        allowed += _advise_quotes(found)
-    if kind == "float_type" and (number := _read_number(found)):
-        allowed += f"; YAML reads this as text, write {number}"
-    return [f"{path}: {shown}, allowed is {allowed}"]
+        allowed += f'; YAML reads this as a number: quote it, "{found}"'
+        return Problem(path, f"{shown}, allowed is {allowed}", Change(path, str(found)))
+    if kind == "float_type" and (number := _read_number(found)) is not None:
+        allowed += f"; YAML reads this as text, write {write_value(number)}"
+        return Problem(path, f"{shown}, allowed is {allowed}", Change(path, number))
+    return Problem(path, f"{shown}, allowed is {allowed}")
 
 
-def _write_list(found: Any) -> str:
-    """The value found, as a YAML list; a text is divided at its commas."""
+def _list_names(expected: str) -> list[str]:
+    """The names in pydantic's list of what it expects: `'a', 'b' or 'c'`."""
+    return re.findall(r"'([^']*)'", expected)
+
+
+def _name_allowed(found: str, expected: str) -> str:
+    """End of a sentence on a name that is not among those expected."""
+    near = find_near(found, _list_names(expected))
+    return f"; did you mean {near}? Allowed is {expected}" if near else f", allowed is {expected}"
+
+
+def _divide(found: Any) -> list[Any]:
+    """The value found, as a list; a text is divided at its commas."""
     if found is None or isinstance(found, dict):
-        return "[a, b]"
-    values = (
-        [part for part in re.split(r"[,;\s]+", found.strip("()[] ")) if part] if isinstance(found, str) else [found]
-    )
-    return f"[{', '.join(map(str, values))}]" if values else "[a, b]"
+        return ["a", "b"]
+    parts = re.split(r"[,;\s]+", found.strip("()[] ")) if isinstance(found, str) else [found]
+    return [_read_plain(part) for part in parts if part != ""] or ["a", "b"]
 
 
-def _advise_quotes(found: Any) -> str:
-    """How to write as text what YAML reads as something else."""
-    if isinstance(found, bool):
-        return (
-            '; YAML reads yes, no, on, off, true and false without quotes as truth values: quote the word, as in "yes"'
-        )
-    return f'; YAML reads this as a number: quote it, "{found}"'
+def _read_plain(part: Any) -> Any:
+    """A text as YAML reads it, if it is a number."""
+    read = yaml.safe_load(part) if isinstance(part, str) else part
+    return read if isinstance(read, (int, float)) else part
 
 
-def _read_number(found: Any) -> str | None:
-    """The value found, as YAML writes a number (`1.0e-05`), if it was meant as one."""
+def _read_number(found: Any) -> float | None:
+    """The value found, if it was meant as a number."""
     try:
-        return yaml.safe_dump(float(found)).splitlines()[0]
+        return float(found)
     except (TypeError, ValueError):
         return None
 
 
-def _advise_key(location: Location) -> str:
-    """Suggest a meaning of an unknown key."""
-    key = str(location[-1])
+def _explain_key(path: str, location: Location, value: Any) -> Problem:
+    """An unknown key, and what is probably meant by it."""
+    key, above = str(location[-1]), path.rpartition(".")[0]
     sections, siblings = _find_sections(location)
+    said = "this key is not known; "
     if len(sections) == 1:
         tag, own = _tag(sections[0])
         known_by = [values for name, values in map(_tag, _with_key(siblings, key)) if name == tag != ""]
         if knowing := list(dict.fromkeys(value for values in known_by for value in values)):
-            return f"`{key}` is a key of {_TAGS[tag]} {', '.join(knowing)}; {', '.join(own)} has none"
+            said += f"`{key}` is a key of {_TAGS[tag]} {', '.join(knowing)}; {', '.join(own)} has none"
+            return Problem(path, said, Removal(path), Change(f"{above}.{tag}", knowing[0]))
     known = {name for section in sections for name in section.model_fields}
-    if near := difflib.get_close_matches(key, known, n=1):
-        return f"did you mean `{near[0]}`?"
+    if near := find_near(key, known):
+        right = Change(f"{above}.{near}".lstrip("."), value, f"instead of {key}")
+        return Problem(path, f"{said}did you mean `{near}`?", right)
     if places := list(dict.fromkeys(_find_places(key, Study, ""))):
-        return f"it is a key of {' and of '.join(places[:3])}"
-    return "see docs/configuration.md"
+        said += f"it is a key of {' and of '.join(places[:3])}"
+        moves = (
+            Change(f"{place.replace('<name>', 'NAME')}.{key}", value, f"instead of {path}")
+            for place in places[:3]
+            if place != TOP
+        )
+        return Problem(path, said, *moves)
+    return Problem(path, f"{said}see docs/configuration.md", Removal(path))
 
 
 _TAGS = {
@@ -212,7 +246,7 @@ def _find_sections(location: Location) -> tuple[list[type[BaseModel]], list[type
 def _find_places(key: str, section: type[BaseModel], path: str) -> Iterator[str]:
     """Paths of all sections below one that know a key."""
     if key in section.model_fields:
-        yield path or "the top level"
+        yield path or TOP
     for name, field in section.model_fields.items():
         named = ".<name>" if "dict[" in str(field.annotation) else ""
         for inner in list_models(field.annotation):

@@ -17,7 +17,7 @@ from emoadapt.config.problems import describe_problems
 from emoadapt.config.study import Study, find_study_class
 from emoadapt.config.table_checks import check_tables
 from emoadapt.config.yaml_files import read_file, shorten_path
-from emoadapt.errors import ConfigError
+from emoadapt.errors import Change, ConfigError, Problem
 from emoadapt.plugins import use_folder
 
 STUDY_VARIABLE = "EMOADAPT_STUDY"
@@ -53,25 +53,24 @@ def load_study(values: dict[str, Any]) -> Study:
     Raises:
         ConfigError: one line per problem: key path, what was found, what is allowed.
     """
-    if lines := explain_obsolete(values):
-        raise _unusable(lines)
+    if problems := explain_obsolete(values):
+        raise _unusable(problems)
     _use_plugins(values.get("plugins"))
     values, left_out = leave_out(values)
     try:
         # As JSON, so that strict types still take a YAML list for a tuple; nothing is converted ("4" is no integer).
         text = json.dumps(values, default=str)
     except (ValueError, RecursionError):
-        raise _unusable(
-            ["a value contains itself: a YAML anchor (`&`) is used (`*`) inside its own value; write the value out"]
-        ) from None
+        said = "a value contains itself: a YAML anchor (`&`) is used (`*`) inside its own value; write the value out"
+        raise _unusable([Problem("", said)]) from None
     try:
         study = find_study_class().model_validate_json(text, strict=True)
     except ValidationError as error:
         raise _unusable(describe_problems(error.errors())) from None
     study._left_out = left_out
     # Without an optional corpus, what is left of a list may have nothing to do.
-    if lines := [*([] if left_out else study.find_idle_names()), *check_tables(study)]:
-        raise _unusable(lines)
+    if problems := [*([] if left_out else study.find_idle_names()), *check_tables(study)]:
+        raise _unusable(problems)
     return study
 
 
@@ -80,11 +79,11 @@ def _use_plugins(folder: Any) -> None:
     try:
         use_folder(Path(expand_variables(folder)) if isinstance(folder, str) else None)
     except ValueError as error:
-        raise _unusable([f"plugins: {error}"]) from None
+        raise _unusable([Problem("plugins", str(error))]) from None
 
 
-def _unusable(lines: Sequence[str]) -> ConfigError:
-    return ConfigError("the configuration cannot be used:\n" + "\n".join(f"  {line}" for line in lines))
+def _unusable(problems: Sequence[Problem]) -> ConfigError:
+    return ConfigError(problems, head="the configuration cannot be used:")
 
 
 def read_configfiles(paths: Sequence[str | Path]) -> dict[str, Any]:
@@ -120,7 +119,7 @@ def merge_study(
     values = read_configfiles(paths)
     _merge(values, dict(single or {}))
     if "study" not in values:
-        raise ConfigError(f"{_name_source(paths)} has no key `study`: {NEXT_TO_DO}")
+        raise ConfigError(f"{_name_source(paths)} has no key `study`: {NEXT_TO_DO}", Change("study", "NAME"))
     if values["study"] != DEMO:
         return values
     demo = read_configfiles([built_in])

@@ -23,6 +23,8 @@ from emoadapt.config.tasks import Task
 from emoadapt.config.training import Adaptation, Finetuning, Optimisation, list_values
 from emoadapt.config.trials import check_tested_parts, find_unpaired
 from emoadapt.config.upstream import find_upstream_problems
+from emoadapt.errors import Change, Problem, Problems, Removal
+from emoadapt.fixes import add_video, find_unknown, lower_layer, take_out
 from emoadapt.plugins import (
     FOLDER_VARIABLE,
     collect_declarations,
@@ -97,7 +99,7 @@ class Study(Section):
     @model_validator(mode="after")
     def _references(self) -> Study:
         problems = [
-            f"backbones.{name}.{problem}"
+            problem.below(f"backbones.{name}")
             for name, backbone in self.backbones.items()
             for problem in backbone.link(self.backbones)
         ]
@@ -111,29 +113,38 @@ class Study(Section):
             problems += self._check_features(name, backbone)
         problems += self._find_idle_keys()
         for name, task in self.tasks.items():
-            problems += _unknown(f"tasks.{name}.corpus", (task.corpus,), self.corpora)
-            problems += _unknown(f"tasks.{name}.test_also", task.test_also, self.corpora)
+            problems += find_unknown(f"tasks.{name}.corpus", task.corpus, self.corpora)
+            problems += find_unknown(f"tasks.{name}.test_also", task.test_also, self.corpora)
             if task.target:
-                problems += _unknown(f"tasks.{name}.target.corpus", (task.target.corpus,), self.corpora)
+                problems += find_unknown(f"tasks.{name}.target.corpus", task.target.corpus, self.corpora)
             if name == "word_errors":
-                problems.append("tasks.word_errors: this name is taken by a table of the results; choose another")
+                problems.append(
+                    Problem("tasks.word_errors", "this name is taken by a table of the results; choose another")
+                )
             if name in ("all", "test"):
-                problems.append(f"tasks.{name}: in test_also this name means clips, and no task; choose another")
+                problems.append(
+                    Problem(f"tasks.{name}", "in test_also this name means clips, and no task; choose another")
+                )
             if task.corpus in task.others:
                 key = "test_also" if task.corpus in task.test_also else "target.corpus"
-                problems.append(f"tasks.{name}.{key}: {task.corpus} is the corpus trained on; name others")
+                problems.append(Problem(f"tasks.{name}.{key}", f"{task.corpus} is the corpus trained on; name others"))
             problems += check_tested_parts(self, name)
         if not any("video" in corpus.modalities for corpus in self.corpora.values()):
             problems += [
-                f"features.also: {name} needs video, and no corpus has it; add `modalities: [audio, video]` to a corpus "
-                "or leave the feature out"
+                Problem(
+                    "features.also",
+                    f"{name} needs video, and no corpus has it; add `modalities: [audio, video]` to a corpus "
+                    "or leave the feature out",
+                    *add_video(self.corpora),
+                    take_out("features.also", self.features.also, name),
+                )
                 for name in self.features.also
                 if needs_video(name)
             ]
         generated = collect_declarations("corpora", "GENERATED")
         roots = [corpus.root for corpus in self.corpora.values() if corpus.importer in generated]
         problems += [
-            f"corpora: two generated corpora share the root {root}; give each its own"
+            Problem("corpora", f"two generated corpora share the root {root}; give each its own")
             for root in repeated_values(roots)
         ]
         if not problems:
@@ -147,18 +158,20 @@ class Study(Section):
         if not problems:
             problems = find_upstream_problems(self)
         if problems:
-            raise ValueError("\n".join(problems))
+            raise Problems(problems)
         return self
 
-    def _check_adaptation(self, name: str, adaptation: Adaptation) -> list[str]:
+    def _check_adaptation(self, name: str, adaptation: Adaptation) -> list[Problem]:
         """What is wrong with an adaptation."""
-        problems = _unknown(f"adaptations.{name}.corpora", adaptation.corpora, self.corpora)
-        problems += _unknown(f"adaptations.{name}.backbones", adaptation.backbones or (), self.backbones)
-        problems += _unknown(f"adaptations.{name}.tasks", adaptation.tasks or (), self.tasks)
+        problems = find_unknown(f"adaptations.{name}.corpora", adaptation.corpora, self.corpora)
+        problems += find_unknown(f"adaptations.{name}.backbones", adaptation.backbones or (), self.backbones)
+        problems += find_unknown(f"adaptations.{name}.tasks", adaptation.tasks or (), self.tasks)
         used = [task for task in self.tasks if adaptation.tasks is None or task in adaptation.tasks]
         problems += self._check_subsets(f"adaptations.{name}.subsets", adaptation, used)
         if name == ORIGINAL:
-            problems.append(f"adaptations.{name}: this name is taken by models without adaptation; choose another")
+            problems.append(
+                Problem(f"adaptations.{name}", "this name is taken by models without adaptation; choose another")
+            )
         adapted = [backbone for backbone in self.backbones if self._adapts(adaptation, backbone)]
         problems += self._check_adapted(name, adaptation, adapted)
         problems += self._find_untimed(f"adaptations.{name}", adaptation, adapted)
@@ -166,53 +179,82 @@ class Study(Section):
             problems += self._check_judge(name, adaptation.judge)
         return problems + self._check_objectives(name, adaptation)
 
-    def _check_adapted(self, name: str, adaptation: Adaptation, adapted: Sequence[str]) -> list[str]:
+    def _check_adapted(self, name: str, adaptation: Adaptation, adapted: Sequence[str]) -> list[Problem]:
         """Check the backbones that an adaptation names, and its keys that concern them."""
         problems = [
-            f"adaptations.{name}.backbones: {backbone} has no parameters that Stage 1 could train; leave it out"
+            Problem(
+                f"adaptations.{name}.backbones",
+                f"{backbone} has no parameters that Stage 1 could train; leave it out",
+                take_out(f"adaptations.{name}.backbones", adaptation.backbones, backbone),
+            )
             for backbone in adaptation.backbones or ()
             if backbone in self.backbones and not self.backbones[backbone].adaptable
         ]
         problems += [
-            f"adaptations.{name}.backbones: {backbone} joins {', '.join(self.backbones[backbone].joined.values())}, and Stage 1 adapts "
-            "one backbone at a time; leave it out"
+            Problem(
+                f"adaptations.{name}.backbones",
+                f"{backbone} joins {', '.join(self.backbones[backbone].joined.values())}, and Stage 1 adapts "
+                "one backbone at a time; leave it out",
+                take_out(f"adaptations.{name}.backbones", adaptation.backbones, backbone),
+            )
             for backbone in adaptation.backbones or ()
             if backbone in self.backbones and not self.backbones[backbone].layered
         ]
         problems += [
-            f"adaptations.{name}: backbone {backbone} has train_layers: 0, so that Stage 1 would change nothing of it; set "
-            f"adaptations.{name}.train_layers, or name other backbones in adaptations.{name}.backbones"
+            Problem(
+                f"adaptations.{name}",
+                f"backbone {backbone} has train_layers: 0, so that Stage 1 would change nothing of it; set "
+                f"adaptations.{name}.train_layers, or name other backbones in adaptations.{name}.backbones",
+                Change(f"adaptations.{name}.train_layers", "all"),
+                Change(f"adaptations.{name}.backbones", ["NAME"]),
+            )
             for backbone in adapted
             if getattr(adaptation.prepare(self.backbones[backbone]), "train_layers", "all") == 0
         ]
         return problems + [
-            f"adaptations.{name}.{key}: backbone {backbone} has no such key, so that it would be ignored; remove it, or name other "
-            f"backbones in adaptations.{name}.backbones"
+            Problem(
+                f"adaptations.{name}.{key}",
+                f"backbone {backbone} has no such key, so that it would be ignored; remove it, or name other "
+                f"backbones in adaptations.{name}.backbones",
+                Removal(f"adaptations.{name}.{key}"),
+                Change(f"adaptations.{name}.backbones", ["NAME"]),
+            )
             for key in ("lora", "train_layers")
             if getattr(adaptation, key, None) is not None
             for backbone in adapted
             if key not in type(self.backbones[backbone]).model_fields
         ]
 
-    def _check_objectives(self, name: str, adaptation: Adaptation) -> list[str]:
+    def _check_objectives(self, name: str, adaptation: Adaptation) -> list[Problem]:
         """Check the objectives of an adaptation, and its keys that concern them."""
         known = list_objectives()
-        problems = _unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
-        if all(
-            read_declarations("objectives", objective).get("KEEPS")
-            for objective in known.keys() & adaptation.objectives
+        problems = find_unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
+        if not problems and all(
+            read_declarations("objectives", objective).get("KEEPS") for objective in adaptation.objectives
         ):
             problems.append(
-                f"adaptations.{name}.objectives: {', '.join(adaptation.objectives)} only keep the model as it is; name one that changes it"
+                Problem(
+                    f"adaptations.{name}.objectives",
+                    f"{', '.join(adaptation.objectives)} only keep the model as it is; name one that changes it",
+                )
             )
         weighting = getattr(adaptation, "weighting", "fixed")
         if weighting != "fixed" and not any(known.get(objective) for objective in adaptation.objectives):
             problems.append(
-                f"adaptations.{name}.weighting: {weighting} learns weights of objectives with a target; name one, or leave it out"
+                Problem(
+                    f"adaptations.{name}.weighting",
+                    f"{weighting} learns weights of objectives with a target; name one, or leave it out",
+                    Change(f"adaptations.{name}.weighting", "fixed"),
+                )
             )
         problems += [
-            f"adaptations.{name}.augment: objective {objective} has a target for each frame, and an augmentation may move sounds in time; "
-            "remove one of the two"
+            Problem(
+                f"adaptations.{name}.augment",
+                f"objective {objective} has a target for each frame, and an augmentation may move sounds in time; "
+                "remove one of the two",
+                Removal(f"adaptations.{name}.augment"),
+                Removal(f"adaptations.{name}.objectives.{objective}"),
+            )
             for objective in adaptation.objectives
             if known.get(objective)
             and isinstance(adaptation, Optimisation)
@@ -223,72 +265,106 @@ class Study(Section):
         for objective in adaptation.objectives:
             if (feature := known.get(objective)) and needs_video(feature) and not videos:
                 problems.append(
-                    f"adaptations.{name}.objectives.{objective}: it needs video, and none of {', '.join(adaptation.corpora)} "
-                    "has it; add `modalities: [audio, video]` to a corpus or leave the objective out"
+                    Problem(
+                        f"adaptations.{name}.objectives.{objective}",
+                        f"it needs video, and none of {', '.join(adaptation.corpora)} "
+                        "has it; add `modalities: [audio, video]` to a corpus or leave the objective out",
+                        *add_video(c for c in adaptation.corpora if c in self.corpora),
+                        Removal(f"adaptations.{name}.objectives.{objective}"),
+                    )
                 )
         return problems
 
-    def _check_judge(self, name: str, task: str) -> list[str]:
+    def _check_judge(self, name: str, task: str) -> list[Problem]:
         """Check that the task by whose dev part an adaptation chooses its epoch has one such part, with classes."""
         config, path = self.tasks[task], f"adaptations.{name}.select"
         if not config.classes:
-            return [f"{path}: a probe predicts classes, and task {task} has none; write loss"]
+            return [
+                Problem(path, f"a probe predicts classes, and task {task} has none; write loss", Change(path, "loss"))
+            ]
         if config.partitions > 1 or config.split.by in ("folds", "leave_one_speaker_out", "leave_one_part_out"):
             return [
-                f"{path}: task {task} has several dev parts, and what is dev in one is test in another; write loss, or give each part a "
-                "task and an adaptation of its own"
+                Problem(
+                    path,
+                    f"task {task} has several dev parts, and what is dev in one is test in another; write loss, or give each part a "
+                    "task and an adaptation of its own",
+                    Change(path, "loss"),
+                )
             ]
         return []
 
-    def _check_finetuning(self, name: str, finetuning: Finetuning) -> list[str]:
+    def _check_finetuning(self, name: str, finetuning: Finetuning) -> list[Problem]:
         """What is wrong with a fine-tuning."""
         path = f"finetunings.{name}"
-        problems = _unknown(f"{path}.backbones", finetuning.backbones or (), self.backbones)
+        problems = find_unknown(f"{path}.backbones", finetuning.backbones or (), self.backbones)
         if name == ORIGINAL:
-            problems.append(f"{path}: this name is taken by models without adaptation; choose another")
-        problems += _unknown(f"{path}.starts", finetuning.starts or (), [ORIGINAL, *self.adaptations])
-        problems += _unknown(f"{path}.tasks", finetuning.tasks or (), self.tasks)
+            problems.append(Problem(path, "this name is taken by models without adaptation; choose another"))
+        problems += find_unknown(f"{path}.starts", finetuning.starts or (), [ORIGINAL, *self.adaptations])
+        problems += find_unknown(f"{path}.tasks", finetuning.tasks or (), self.tasks)
         used = [task for task in self.tasks if finetuning.tasks is None or task in finetuning.tasks]
         problems += self._check_subsets(f"{path}.subsets", finetuning, used)
         problems += self._check_questions(path, finetuning, used)
         problems += self._check_layers(path, finetuning)
         if isinstance(finetuning, Optimisation) and "augment" in finetuning.model_fields_set:
             problems += [
-                f"{path}.augment: it changes audio, and backbone {backbone} reads none; remove the key, or name other backbones in "
-                f"{path}.backbones"
+                Problem(
+                    f"{path}.augment",
+                    f"it changes audio, and backbone {backbone} reads none; remove the key, or name other backbones in "
+                    f"{path}.backbones",
+                    Removal(f"{path}.augment"),
+                    Change(f"{path}.backbones", ["NAME"]),
+                )
                 for backbone, config in self.backbones.items()
                 if "audio" not in config.features and self._trains(finetuning, backbone)
             ]
         problems += self._find_untimed(path, finetuning, [b for b in self.backbones if self._trains(finetuning, b)])
         if getattr(finetuning, "normalise", "train") != "train" and not finetuning.frozen:
             problems += [
-                f"{path}.normalise: backbone {backbone} reads no vectors that could be z-scored; remove the key, or name backbones of "
-                f"`architecture: vector` in {path}.backbones"
+                Problem(
+                    f"{path}.normalise",
+                    f"backbone {backbone} reads no vectors that could be z-scored; remove the key, or name backbones of "
+                    f"`architecture: vector` in {path}.backbones",
+                    Removal(f"{path}.normalise"),
+                    Change(f"{path}.backbones", ["NAME"]),
+                )
                 for backbone, config in self.backbones.items()
                 if config.adaptable and self._trains(finetuning, backbone)
             ]
         return problems
 
-    def _check_questions(self, path: str, finetuning: Finetuning, used: Sequence[str]) -> list[str]:
+    def _check_questions(self, path: str, finetuning: Finetuning, used: Sequence[str]) -> list[Problem]:
         """Check that a fine-tuning can learn the kind of its tasks."""
         problems = [
-            f"{path}.tasks: {finetuning.method} cannot learn {task}, a task of {self.tasks[task].kind}; leave it out{finetuning.hint_questions()}"
+            Problem(
+                f"{path}.tasks",
+                f"{finetuning.method} cannot learn {task}, a task of {self.tasks[task].kind}; leave it out{finetuning.hint_questions()}",
+                take_out(f"{path}.tasks", finetuning.tasks, task),
+            )
             for task in finetuning.tasks or ()
             if task in self.tasks and self.tasks[task].kind not in finetuning.questions
         ]
         kinds = {self.tasks[task].kind for task in used}
         if finetuning.tasks is None and kinds and not kinds & set(finetuning.questions):
             problems.append(
-                f"{path}: {finetuning.method} cannot learn tasks of {' and '.join(sorted(kinds))}, and the study has no others; remove "
-                f"the fine-tuning, or add a task of {' or '.join(finetuning.questions)}{finetuning.hint_questions()}"
+                Problem(
+                    path,
+                    f"{finetuning.method} cannot learn tasks of {' and '.join(sorted(kinds))}, and the study has no others; remove "
+                    f"the fine-tuning, or add a task of {' or '.join(finetuning.questions)}{finetuning.hint_questions()}",
+                    Removal(path),
+                )
             )
         return problems
 
-    def _check_layers(self, path: str, finetuning: Finetuning) -> list[str]:
+    def _check_layers(self, path: str, finetuning: Finetuning) -> list[Problem]:
         """Check the layers and branches that a fine-tuning reads."""
         problems = [
-            f"{path}.layer: layer {layer} is asked for, and backbone {backbone} has {_name_layers(config.depth)}; choose another, or "
-            f"name other backbones in {path}.backbones"
+            Problem(
+                f"{path}.layer",
+                f"layer {layer} is asked for, and backbone {backbone} has {_name_layers(config.depth)}; choose another, or "
+                f"name other backbones in {path}.backbones",
+                *lower_layer(f"{path}.layer", finetuning.layer, config.depth - 1),  # type: ignore[attr-defined]
+                Change(f"{path}.backbones", ["NAME"]),
+            )
             for backbone, config in self.backbones.items()
             for layer in list_values(getattr(finetuning, "layer", None))
             if isinstance(layer, int)
@@ -299,35 +375,51 @@ class Study(Section):
         named = {name: self.backbones[name] for name in finetuning.backbones or () if name in self.backbones}
         weighted = list_values(getattr(finetuning, "layer", None)) == ("weighted",)
         problems += [
-            f"{path}.backbones: {backbone} joins {', '.join(config.joined.values())}, whose layers are read with learned weights alone; set "
-            f"method: probe, layer: weighted and classifier: linear or mlp, or leave it out"
+            Problem(
+                f"{path}.backbones",
+                f"{backbone} joins {', '.join(config.joined.values())}, whose layers are read with learned weights alone; set "
+                "method: probe, layer: weighted and classifier: linear or mlp, or leave it out",
+                take_out(f"{path}.backbones", finetuning.backbones, backbone),
+            )
             for backbone, config in named.items()
             if finetuning.reads_layers and not config.layered and not weighted
         ]
         problems += [
-            f"{path}.backbones: {backbone} joins a vector of descriptors, and {finetuning.method} trains encoders; name it in a probe, or "
-            "leave it out"
+            Problem(
+                f"{path}.backbones",
+                f"{backbone} joins a vector of descriptors, and {finetuning.method} trains encoders; name it in a probe, or leave it out",
+                take_out(f"{path}.backbones", finetuning.backbones, backbone),
+            )
             for backbone, config in named.items()
             if config.read_frozen and not finetuning.frozen
         ]
         if (branch := getattr(finetuning, "branch", None)) is not None:
             problems += [
-                f"{path}.branch: backbone {backbone} has no branch {branch} ({', '.join(config.branches) or 'it has none'}); remove the key, "
-                f"or name other backbones in {path}.backbones"
+                Problem(
+                    f"{path}.branch",
+                    f"backbone {backbone} has no branch {branch} ({', '.join(config.branches) or 'it has none'}); remove the key, "
+                    f"or name other backbones in {path}.backbones",
+                    Removal(f"{path}.branch"),
+                    Change(f"{path}.backbones", ["NAME"]),
+                )
                 for backbone, config in self.backbones.items()
                 if branch not in config.branches and self._trains(finetuning, backbone)
             ]
         return problems
 
-    def _find_untimed(self, path: str, settings: object, backbones: Sequence[str]) -> list[str]:
+    def _find_untimed(self, path: str, settings: object, backbones: Sequence[str]) -> list[Problem]:
         """Keys of a training that count seconds, for backbones whose first stream has none: they would be ignored."""
         firsts = {name: next(iter(self.backbones[name].streams.values()), None) for name in backbones}
         return [
-            f"{path}.{key}: {first.feature}, the first that backbone {name} reads, has no seconds; remove the key, or name "
-            + (
-                "a part that reads audio first"
-                if self.backbones[name].joined
-                else f"other backbones in {path}.backbones"
+            Problem(
+                f"{path}.{key}",
+                f"{first.feature}, the first that backbone {name} reads, has no seconds; remove the key, or name "
+                + (
+                    "a part that reads audio first"
+                    if self.backbones[name].joined
+                    else f"other backbones in {path}.backbones"
+                ),
+                Removal(f"{path}.{key}"),
             )
             for key in ("max_seconds", "batch_seconds")
             if getattr(settings, key, None) is not None
@@ -335,27 +427,36 @@ class Study(Section):
             if first is not None and not first.timed
         ]
 
-    def _find_idle_keys(self) -> list[str]:
+    def _find_idle_keys(self) -> list[Problem]:
         """Keys of frozen backbones that no training reads."""
         return [
-            f"backbones.{name}.{key}: train_layers: 0 leaves nothing of the model to train; remove one of the two keys"
+            Problem(
+                f"backbones.{name}.{key}",
+                "train_layers: 0 leaves nothing of the model to train; remove one of the two keys",
+                Removal(f"backbones.{name}.{key}"),
+                Removal(f"backbones.{name}.train_layers"),
+            )
             for name, config in self.backbones.items()
             if getattr(config, "train_layers", "all") == 0 and len(self.starts(name)) == 1
             for key in ("learning_rate_factor", "cnn")
             if getattr(config, key, None) not in (None, 1.0, "frozen")
         ]
 
-    def _check_features(self, name: str, backbone: Backbone) -> list[str]:
+    def _check_features(self, name: str, backbone: Backbone) -> list[Problem]:
         """What is wrong with the features that a backbone reads."""
         if backbone.joined:
             return []  # they are those of its parts
         known, path = list_plugins("features"), f"backbones.{name}.reads"
-        problems = _unknown(path, backbone.features, known)
+        reads = backbone.features
+        problems = find_unknown(path, reads[0] if len(reads) == 1 else reads, known)
         for stream in () if problems else backbone.streams.values():
             if not gives_stream(stream.feature, stream):
                 fitting = [n for n in known if gives_stream(n, replace(stream, feature=n, column=n))]
                 problems.append(
-                    f"{path}: {stream.feature} gives no {stream.layout} for each clip; there is {', '.join(fitting) or 'none'}"
+                    Problem(
+                        path,
+                        f"{stream.feature} gives no {stream.layout} for each clip; there is {', '.join(fitting) or 'none'}",
+                    )
                 )
         return problems
 
@@ -374,45 +475,54 @@ class Study(Section):
         """Count the partitions of a task: of its own corpus, or of the test parts that it is also tested on if these have more."""
         return max(config.partitions for config in (self.tasks[task], *self.list_tested_tasks(task).values()))
 
-    def _find_unfit(self) -> list[str]:
+    def _find_unfit(self) -> list[Problem]:
         """Fine-tunings that cannot train a backbone on a task."""
         found = [
             (s.model.finetuning, s.model.backbone, s.task, self.finetunings[s.model.finetuning])
             for s in self.list_settings()
         ]
-        return list(
-            dict.fromkeys(
-                f"finetunings.{name}, backbone {backbone}, task {task}: {problem}"
-                for name, backbone, task, config in found
-                if (problem := config.find_problem(self.backbones[backbone], self.tasks[task]))
+        problems = [
+            Problem(
+                f"finetunings.{name}", f"backbone {backbone}, task {task}: {problem}", Removal(f"finetunings.{name}")
             )
-        )
+            for name, backbone, task, config in found
+            if (problem := config.find_problem(self.backbones[backbone], self.tasks[task]))
+        ]
+        return list(dict.fromkeys(problems))
 
-    def _find_unscaled(self) -> list[str]:
+    def _find_unscaled(self) -> list[Problem]:
         """Fine-tunings that read the layers of an original whose input nobody has scaled."""
         models = dict.fromkeys(setting.model for setting in self.list_settings())
         return [
-            f"finetunings.{model.finetuning}: backbone {model.backbone} z-scores its input with statistics of the clips that it is trained on, "
-            f"which the frozen original has none of; name adaptations in finetunings.{model.finetuning}.starts, or other backbones"
+            Problem(
+                f"finetunings.{model.finetuning}",
+                f"backbone {model.backbone} z-scores its input with statistics of the clips that it is trained on, "
+                f"which the frozen original has none of; name adaptations in finetunings.{model.finetuning}.starts, or other backbones",
+                Change(f"finetunings.{model.finetuning}.starts", [*self.adaptations] or ["NAME"]),
+            )
             for model in models
             if self.backbones[model.backbone].standardised
             and self.finetunings[model.finetuning].reads_layers
             and (model.start == ORIGINAL or not self.backbones[model.backbone].layered)
         ]
 
-    def _find_blind(self) -> list[str]:
+    def _find_blind(self) -> list[Problem]:
         """Backbones that read what is computed from pictures, on tasks with a corpus that has none."""
         pairs = dict.fromkeys((setting.model.backbone, setting.task) for setting in self.list_settings())
         return [
-            f"backbones.{backbone}: {feature} needs video, and corpus {corpus} of task {task} has none; add `modalities: [audio, video]` "
-            "to the corpus, or leave the task out of the fine-tuning's tasks"
+            Problem(
+                f"backbones.{backbone}",
+                f"{feature} needs video, and corpus {corpus} of task {task} has none; add `modalities: [audio, video]` "
+                "to the corpus, or leave the task out of the fine-tuning's tasks",
+                *add_video([corpus]),
+            )
             for backbone, task in pairs
             for feature in filter(needs_video, self.backbones[backbone].features)
             for corpus in self.tasks[task].corpora
             if "video" not in self.corpora[corpus].modalities
         ]
 
-    def _check_lengths(self, name: str, backbone: Backbone) -> list[str]:
+    def _check_lengths(self, name: str, backbone: Backbone) -> list[Problem]:
         """Check that no stage crops to less than a backbone pads to."""
         stages: dict[str, Any] = {f"adaptations.{a}": self.adaptations[a] for a in self.starts(name)[1:]}
         stages |= {f"finetunings.{f}": c for f, c in self.finetunings.items() if self.tasks and self._trains(c, name)}
@@ -420,34 +530,41 @@ class Study(Section):
             backbone.joined.get(part, name): config for part, config in (backbone.parts or {"": backbone}).items()
         }
         return [
-            f"backbones.{padded_name}.pad.seconds: {pad.seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
-            "leaves of a clip; make it less, or leave one of them out"
+            Problem(
+                f"backbones.{padded_name}.pad.seconds",
+                f"{pad.seconds:g} s is more than {stage}.max_seconds, {settings.max_seconds:g} s, "
+                "leaves of a clip; make it less, or leave one of them out",
+                Change(f"backbones.{padded_name}.pad.seconds", settings.max_seconds),
+            )
             for padded_name, config in padded.items()
             if (pad := getattr(config, "pad", None))
             for stage, settings in stages.items()
             if isinstance(settings, Optimisation) and settings.max_seconds and pad.seconds > settings.max_seconds
         ]
 
-    def _check_subsets(self, path: str, owner: Backbone | Adaptation | Finetuning, tasks: list[str]) -> list[str]:
+    def _check_subsets(self, path: str, owner: Backbone | Adaptation | Finetuning, tasks: list[str]) -> list[Problem]:
         sizes = {size for task in tasks for size in self.tasks[task].subsets}
-        return _unknown(path, owner.subsets or (), sizes) if tasks else []
+        return find_unknown(path, owner.subsets or (), sizes) if tasks else []
 
-    def _find_idle(self) -> list[str]:
+    def _find_idle(self) -> list[Problem]:
         """Tasks that no model is trained on, and fine-tunings that train none."""
         settings = self.list_settings()
         tasks, finetunings = {s.task for s in settings}, {s.model.finetuning for s in settings}
         problems = [
-            f"tasks.{name}: nothing is trained on it; add a backbone, or a fine-tuning that can learn {task.kind}"
+            Problem(
+                f"tasks.{name}",
+                f"nothing is trained on it; add a backbone, or a fine-tuning that can learn {task.kind}",
+            )
             for name, task in self.tasks.items()
             if name not in tasks
         ]
         return problems + [
-            f"finetunings.{name}: it trains nothing; see its keys backbones, starts, tasks and subsets"
+            Problem(f"finetunings.{name}", "it trains nothing; see its keys backbones, starts, tasks and subsets")
             for name in self.finetunings
             if self.tasks and not problems and name not in finetunings
         ]
 
-    def find_idle_names(self) -> list[str]:
+    def find_idle_names(self) -> list[Problem]:
         """Names in the lists of a fine-tuning that train nothing, since nothing else of it fits them."""
         problems = []
         for name, finetuning in self.finetunings.items():
@@ -459,8 +576,12 @@ class Study(Section):
                 "subsets": {setting.subset for setting in settings},
             }
             problems += [
-                f"finetunings.{name}.{key}: it trains nothing with {value}; take that out of the list, or see what else the "
-                "fine-tuning, the backbones and the adaptations are limited to"
+                Problem(
+                    f"finetunings.{name}.{key}",
+                    f"it trains nothing with {value}; take that out of the list, or see what else the "
+                    "fine-tuning, the backbones and the adaptations are limited to",
+                    take_out(f"finetunings.{name}.{key}", getattr(finetuning, key), value),
+                )
                 for key, used in trained.items()
                 for value in getattr(finetuning, key) or ()
                 if self.tasks and str(value) not in used
@@ -694,11 +815,3 @@ def list_objectives() -> dict[str, str | None]:
 def objective_features() -> dict[str, str]:
     """Objective name -> feature it takes its target from, of those with a target."""
     return {name: feature for name, feature in list_objectives().items() if feature is not None}
-
-
-def _unknown(path: str, names: Any, known: Any) -> list[str]:
-    return [
-        f"{path}: {name} is not defined; there is {', '.join(sorted(map(str, known))) or 'none'}"
-        for name in names
-        if name not in known
-    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Set
 from itertools import combinations
 
@@ -10,12 +9,13 @@ from emoadapt.config.papers import find_paper
 from emoadapt.config.study import Study
 from emoadapt.config.tables import TAKEN, BestOf, TableConfig, part_models
 from emoadapt.config.tasks import Task
-from emoadapt.errors import ConfigError
+from emoadapt.errors import Change, ConfigError, Problem, name_known
+from emoadapt.fixes import find_unknown, rename, take_out
 from emoadapt.metrics.base import find_metric, list_scores
 from emoadapt.study.nodes import Model
 
 
-def check_tables(study: Study) -> list[str]:
+def check_tables(study: Study) -> list[Problem]:
     """List problems of a study's tables: names and settings that it does not have.
 
     What needs a missing corpus (`Study.left_out`) is not wrong.
@@ -24,9 +24,13 @@ def check_tables(study: Study) -> list[str]:
     for name, table in study.tables.items():
         path = f"tables.{name}"
         if name in TAKEN or name.startswith("paper_"):
-            problems.append(f"{path}: this name is taken by a table or figure that every report has; choose another")
+            problems.append(
+                Problem(path, "this name is taken by a table or figure that every report has; choose another")
+            )
         if table.paper and study.report.paper is None:
-            problems.append(f"{path}.paper: the study names no paper; set report.paper")
+            problems.append(
+                Problem(f"{path}.paper", "the study names no paper; set report.paper", Change("report.paper", "NAME"))
+            )
         problems += _check_tests(study, path, table)
         for number, part in enumerate(table.parts):
             for model in part_models(part):
@@ -41,7 +45,7 @@ def find_absence(study: Study, model: Model) -> str | None:
     return next((study.left_out[part] for part in parts if part in study.left_out), None)
 
 
-def _check_report(study: Study) -> list[str]:
+def _check_report(study: Study) -> list[Problem]:
     """The paper whose values are shown, and the model that all others are compared with.
 
     Where a corpus is missing, the model may be one of a task that was left out.
@@ -51,49 +55,69 @@ def _check_report(study: Study) -> list[str]:
         try:
             find_paper(study.report.paper)
         except ConfigError as error:
-            problems.append(f"report.paper: {error}")
+            problems.append(Problem("report.paper", str(error)))
     if (name := study.report.baseline) is not None:
         try:
             wanted = Model.parse(name)
         except ValueError as error:
-            return [*problems, f"report.baseline: {error}"]
+            return [*problems, Problem("report.baseline", str(error))]
         models = study.list_models()
         if wanted not in models and not study.left_out:
-            problems.append(f"report.baseline: {name} is not a model of this study; {_suggest(name, models)}")
+            problems.append(
+                Problem(
+                    "report.baseline",
+                    f"{name} is not a model of this study; {name_known(name, map(str, models))}",
+                    rename("report.baseline", name, name, [*map(str, models)]),
+                )
+            )
     return problems
 
 
-def _suggest(name: str, models: list[Model]) -> str:
-    known = [str(model) for model in models]
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there is {', '.join(known) or 'none'}"
-
-
-def _check_tests(study: Study, path: str, table: TableConfig) -> list[str]:
+def _check_tests(study: Study, path: str, table: TableConfig) -> list[Problem]:
     """Tasks, their sizes, and the corpora that they are tested on."""
     problems = []
     for task in table.tasks:
         if f"tasks.{task}" in study.left_out:
             continue
         if task not in study.tasks:
-            problems.append(f"{path}.tasks: {task} is not defined; there is {', '.join(study.tasks) or 'none'}")
+            problems += find_unknown(f"{path}.tasks", [task], study.tasks)
             continue
         config = study.tasks[task]
         problems += [
-            f"{path}.subsets: task {task} has no subset {subset}; it has {', '.join(map(str, config.subsets))}"
+            Problem(
+                f"{path}.subsets",
+                f"task {task} has no subset {subset}; it has {', '.join(map(str, config.subsets))}",
+                take_out(f"{path}.subsets", table.subsets, subset),
+            )
             for subset in table.subsets
             if subset not in config.subsets
         ]
         if not _is_measured(config, table.metric):
-            known = ", ".join(list_scores(config.kind, config.outputs))
-            problems.append(f"{path}.metric: task {task} has {config.kind}, and no {table.metric}; there is {known}")
+            known = list_scores(config.kind, config.outputs)
+            found = f"task {task} has {config.kind}, and no {table.metric}; there is {', '.join(known)}"
+            problems.append(
+                Problem(f"{path}.metric", found, rename(f"{path}.metric", table.metric, table.metric, known))
+            )
         tested = config.corpora
         problems += [
-            f"{path}.test_on: task {task} is not tested on {corpus}, only on {', '.join(tested)}; add it to tasks.{task}.test_also"
+            Problem(
+                f"{path}.test_on",
+                f"task {task} is not tested on {corpus}, only on {', '.join(tested)}; add it to tasks.{task}.test_also",
+                _test_also(task, config, corpus),
+                take_out(f"{path}.test_on", table.test_on, corpus),
+            )
             for corpus in table.test_on or ()
             if corpus not in tested and f"tasks.{task}.test_also.{corpus}" not in study.left_out
         ]
     return problems
+
+
+def _test_also(name: str, task: Task, corpus: str) -> Change:
+    """Propose a corpus that a task is also tested on."""
+    others = task.test_also
+    return Change(
+        f"tasks.{name}.test_also", {**others, corpus: "all"} if isinstance(others, dict) else [*others, corpus]
+    )
 
 
 def _is_measured(task: Task, metric: str) -> bool:
@@ -101,27 +125,30 @@ def _is_measured(task: Task, metric: str) -> bool:
     return metric in list_scores(task.kind, task.outputs)
 
 
-def _check_model(study: Study, path: str, table: TableConfig, model: str) -> list[str]:
+def _check_model(study: Study, path: str, table: TableConfig, model: str) -> list[Problem]:
     """Check that a model exists and is trained on the table's tasks and subsets."""
     wanted = Model.parse(model)
     if find_absence(study, wanted):
         return []
     if wanted.backbone not in study.backbones:
-        known = ", ".join(study.backbones) or "none"
-        return [f"{path}: backbone {wanted.backbone} of {model} is not defined; there is {known}"]
+        known = name_known(wanted.backbone, study.backbones)
+        return [Problem(path, f"backbone {wanted.backbone} of {model} is not defined; {known}")]
     if wanted.finetuning not in study.finetunings:
-        known = ", ".join(study.finetunings)
-        return [f"{path}: fine-tuning {wanted.finetuning} of {model} is not defined; there is {known}"]
+        known = name_known(wanted.finetuning, study.finetunings)
+        return [Problem(path, f"fine-tuning {wanted.finetuning} of {model} is not defined; {known}")]
     if wanted.start not in (starts := study.list_starts(study.finetunings[wanted.finetuning], wanted.backbone)):
         known = ", ".join(starts)
-        return [f"{path}: {model} is not computed; the starts of backbone {wanted.backbone} are {known}"]
+        return [Problem(path, f"{model} is not computed; the starts of backbone {wanted.backbone} are {known}")]
     if find_metric(table.metric).question == "embeddings" and not study.keeps_embeddings(wanted):
-        return [f"{path}: {model} has no values here, since its embeddings are not trained; leave it out"]
+        return [Problem(path, f"{model} has no values here, since its embeddings are not trained; leave it out")]
     trained = {(setting.task, setting.subset) for setting in study.list_settings() if setting.model == wanted}
     return [
-        f"{path}: {model} is not trained on task {task}, subset {subset}; see the keys subsets of backbones.{wanted.backbone} and "
-        f"finetunings.{wanted.finetuning}"
-        + ("" if wanted.start == "original" else f", adaptations.{wanted.start}.tasks and .subsets")
+        Problem(
+            path,
+            f"{model} is not trained on task {task}, subset {subset}; see the keys subsets of backbones.{wanted.backbone} and "
+            f"finetunings.{wanted.finetuning}"
+            + ("" if wanted.start == "original" else f", adaptations.{wanted.start}.tasks and .subsets"),
+        )
         for task in table.tasks
         if task in study.tasks
         for subset in table.subsets
@@ -129,7 +156,7 @@ def _check_model(study: Study, path: str, table: TableConfig, model: str) -> lis
     ]
 
 
-def _check_dimensions(path: str, table: TableConfig) -> list[str]:
+def _check_dimensions(path: str, table: TableConfig) -> list[Problem]:
     """Check that each cell holds one setting, by the dimensions of rows and columns."""
     used = {*table.rows, *table.columns}
     models = {Model.parse(name) for part in table.parts for model in part.models for name in _names_of(model)}
@@ -141,7 +168,7 @@ def _check_dimensions(path: str, table: TableConfig) -> list[str]:
         **{part: any(getattr(a, part) != getattr(b, part) for a, b in pairs) for part in Model._fields},
     }
     return [
-        f"{path}: several {dimension}s would share a cell; name `{dimension}` among rows or columns"
+        Problem(path, f"several {dimension}s would share a cell; name `{dimension}` among rows or columns")
         for dimension, several in varying.items()
         if several and dimension not in used
     ]

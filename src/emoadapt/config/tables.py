@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from emoadapt.config.base import ModelName, Name, Section, repeated_values
-from emoadapt.errors import ConfigError
+from emoadapt.errors import ConfigError, Problems
 from emoadapt.metrics.base import find_metric
 
 Dimension = Literal["task", "corpus", "subset", "backbone", "start", "finetuning", "model"]
@@ -22,7 +22,7 @@ def _check_score(score: str) -> str:
     try:
         metric = find_metric(score)
     except ConfigError as error:
-        raise ValueError(str(error)) from None
+        raise Problems(error.problems) from None
     if metric.per_class:
         raise ValueError(f"{score} has a value for each class, and a cell of a table holds one; choose another metric")
     return score

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from emoadapt.errors import Change, Problem, find_near, name_known
 from emoadapt.study.grid import list_trials
 from emoadapt.study.nodes import Model, Setting
 
@@ -12,26 +13,30 @@ if TYPE_CHECKING:
     from emoadapt.config.study import Study
 
 
-def find_upstream_problems(study: Study) -> list[str]:
+def find_upstream_problems(study: Study) -> list[Problem]:
     """Say which models a fine-tuning needs and the study does not train, one sentence each."""
     unknown = list(_find_unknown(study))
     return unknown or list(_find_circles(study)) or list(dict.fromkeys(_find_gaps(study)))
 
 
-def _find_unknown(study: Study) -> Iterator[str]:
+def _find_unknown(study: Study) -> Iterator[Problem]:
     models = list(map(str, study.list_models()))
     for name, finetuning in study.finetunings.items():
         for model, key in finetuning.upstream.items():
             if model not in models:
-                yield f"finetunings.{name}.{key}: {model} is not trained; there is {', '.join(models)}"
+                yield Problem(
+                    f"finetunings.{name}.{key}",
+                    f"{model} is not trained; {name_known(model, models)}",
+                    Change(f"finetunings.{name}.{key}", find_near(model, models) or "NAME"),
+                )
 
 
-def _find_circles(study: Study) -> Iterator[str]:
+def _find_circles(study: Study) -> Iterator[Problem]:
     """Fine-tunings whose models need themselves, by however many others."""
     for name in study.finetunings:
         way = _find_way(study, name, [name])
         if way:
-            yield f"finetunings.{name}: it needs its own outcome ({' -> '.join(way)}); name another model"
+            yield Problem(f"finetunings.{name}", f"it needs its own outcome ({' -> '.join(way)}); name another model")
 
 
 def _find_way(study: Study, goal: str, way: list[str]) -> list[str]:
@@ -44,7 +49,7 @@ def _find_way(study: Study, goal: str, way: list[str]) -> list[str]:
     return []
 
 
-def _find_gaps(study: Study) -> Iterator[str]:
+def _find_gaps(study: Study) -> Iterator[Problem]:
     """Tasks, numbers of clips, runs and tables that an upstream model lacks."""
     settings = study.list_settings()
     for setting in settings:
@@ -55,14 +60,26 @@ def _find_gaps(study: Study) -> Iterator[str]:
             size = "all clips" if setting.subset == "full" else f"{setting.subset} clips"
             if needed not in settings:
                 yield (
-                    f"{path}.{key}: {name} is not trained on {size} of task {setting.task}, as {setting.model} is; train it there, or name "
-                    f"other tasks and subsets in {path}"
+                    Problem(
+                        f"{path}.{key}",
+                        f"{name} is not trained on {size} of task {setting.task}, as {setting.model} is; train it there, or name "
+                        f"other tasks and subsets in {path}",
+                        Change(f"{path}.tasks", ["NAME"]),
+                    )
                 )
             elif lacking := set(list_trials(study, setting)) - set(list_trials(study, needed)):
                 yield (
-                    f"{path}.{key}: {name} lacks {len(lacking)} of the runs of {setting.model} on {size} of task {setting.task}, such as "
-                    f"{min(lacking)}; give both fine-tunings the same seeds"
+                    Problem(
+                        f"{path}.{key}",
+                        f"{name} lacks {len(lacking)} of the runs of {setting.model} on {size} of task {setting.task}, such as "
+                        f"{min(lacking)}; give both fine-tunings the same seeds",
+                        Change(f"finetunings.{needed.model.finetuning}.seeds", [*finetuning.seeds]),
+                    )
                 )
             upstream = needed.model.finetuning
             if finetuning.upstream_table == "training_clips" and not getattr(study.finetunings[upstream], "keep", None):
-                yield f"{path}.{key}: {name} keeps nothing of its training clips; set finetunings.{upstream}.keep: embeddings"
+                yield Problem(
+                    f"{path}.{key}",
+                    f"{name} keeps nothing of its training clips; set finetunings.{upstream}.keep: embeddings",
+                    Change(f"finetunings.{upstream}.keep", "embeddings"),
+                )

@@ -28,7 +28,7 @@ from pydantic import Field
 
 from emoadapt.config.corpora import AnnotatedCorpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.errors import CorpusError, show
+from emoadapt.errors import Change, CorpusError, show
 from emoadapt.listing.accounts import Account, account_for
 from emoadapt.listing.annotations import read_table
 from emoadapt.listing.folders import find_media
@@ -178,14 +178,17 @@ def _find_clips(name: str, config: Config) -> list[tuple[str, re.Match[str]]]:
     if unknown := [path for path, parts in found if parts is None]:
         raise CorpusError(
             f"corpus {name}: not named like CREMA-D (1001_IEO_ANG_HI.wav): {show(unknown)}; "
-            f"move them out of the root, or set corpora.{name}.importer: folder"
+            f"move them out of the root, or set corpora.{name}.importer: folder",
+            Change(f"corpora.{name}.importer", "folder"),
         )
     clips = [(path, parts) for path, parts in found if parts is not None]
     times = Counter(_clip(parts) for _, parts in clips)
     if repeated := [path for path, parts in clips if times[_clip(parts)] > 1]:
         raise CorpusError(
             f"corpus {name}: the same clip more than once: {show(repeated)}; set corpora.{name}.root to one of the "
-            "folders (AudioWAV, VideoFlash, ...) and annotations to the tables' folder"
+            "folders (AudioWAV, VideoFlash, ...) and annotations to the tables' folder",
+            Change(f"corpora.{name}.root", "FOLDER"),
+            Change(f"corpora.{name}.annotations", "FOLDER"),
         )
     return clips
 
@@ -226,6 +229,7 @@ def _read_table(name: str, path: Path, columns: tuple[str, ...]) -> list[dict[st
     if not path.is_file():
         raise CorpusError(
             f"corpus {name}: {path} is missing; take it from https://github.com/CheyneyComputerScience/CREMA-D "
-            f"and set corpora.{name}.annotations to its folder"
+            f"and set corpora.{name}.annotations to its folder",
+            Change(f"corpora.{name}.annotations", "FOLDER"),
         )
     return [dict(zip(columns, cells, strict=True)) for cells in read_table(path, name, columns)]

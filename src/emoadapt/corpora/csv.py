@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 from emoadapt.config.base import expand_variables
 from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.errors import ConfigError, CorpusError, show
+from emoadapt.errors import Change, ConfigError, CorpusError, find_near, show
 from emoadapt.listing.accounts import Account
 from emoadapt.listing.delimited import Reader, Table
 from emoadapt.listing.extensions import MEDIA_EXTENSIONS
@@ -208,7 +208,10 @@ def _read_rows(name: str, config: Config, wanted: tuple[str, ...]) -> Iterator[_
 def _read_table(name: str, config: Config) -> tuple[str, Table]:
     """The table, and how messages name it."""
     if "media" not in config.columns:
-        raise ConfigError(f"corpora.{name}.columns: media is not mapped; name the column with the file paths")
+        raise ConfigError(
+            f"corpora.{name}.columns: media is not mapped; name the column with the file paths",
+            Change(f"corpora.{name}.columns.media", "COLUMN"),
+        )
     path = annotation_files(config)[0]
     where = f"corpus {name}: {path}"
     reader = Reader(
@@ -224,10 +227,14 @@ def _read_table(name: str, config: Config) -> tuple[str, Table]:
         return where, reader.read(path)
     except FileNotFoundError:
         raise CorpusError(
-            f"{where}: this table does not exist; correct corpora.{name}.file (relative to its root)"
+            f"{where}: this table does not exist; correct corpora.{name}.file (relative to its root)",
+            Change(f"corpora.{name}.file", "FILE"),
         ) from None
     except OSError as error:
-        raise CorpusError(f"{where}: cannot be read ({error.strerror}); correct corpora.{name}.file") from None
+        raise CorpusError(
+            f"{where}: cannot be read ({error.strerror}); correct corpora.{name}.file",
+            Change(f"corpora.{name}.file", "FILE"),
+        ) from None
 
 
 def _locate_columns(
@@ -239,8 +246,14 @@ def _locate_columns(
             raise CorpusError(
                 f"{where}: does line 1 hold a clip ({clip})? The table needs a header that names its columns"
             )
+        near = {theirs: found for theirs in missing if (found := find_near(theirs, header))}
+        meant = f"did you mean {', '.join(near.values())}? There" if near else "there"
+        right = {
+            ours: near.get(theirs, "COLUMN" if theirs in missing else theirs) for ours, theirs in config.columns.items()
+        }
         raise CorpusError(
-            f"{where}: no column {show(missing)}; there are {', '.join(header)}; correct corpora.{name}.columns"
+            f"{where}: no column {show(missing)}; {meant} are {', '.join(header)}; correct corpora.{name}.columns",
+            Change(f"corpora.{name}.columns", right, f"the table has {', '.join(header)}"),
         )
     if doubled := sorted({theirs for theirs in columns.values() if header.count(theirs) > 1}):
         raise CorpusError(f"{where}: more than one column is called {show(doubled)}; rename them")

@@ -15,7 +15,7 @@ from pydantic import model_validator
 
 from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.errors import ConfigError, CorpusError, show
+from emoadapt.errors import Change, ConfigError, CorpusError, show
 from emoadapt.listing.folders import find_media
 
 TERMS = None
@@ -82,7 +82,8 @@ def list_labels(name: str, config: Config) -> list[Label]:
     if bare := [path for path in media if "/" not in path]:
         raise CorpusError(
             f"corpus {name}: no folder gives a label to {show(bare)}, which lie directly in {config.root}; "
-            f"move them into folders named by label, or set corpora.{name}.label_from: none"
+            f"move them into folders named by label, or set corpora.{name}.label_from: none",
+            Change(f"corpora.{name}.label_from", "none"),
         )
     return [Label(make_utterance_id(name, path), posixpath.basename(posixpath.dirname(path))) for path in media]
 
@@ -95,14 +96,15 @@ def _find_groups(name: str, media: list[str], group: str, pattern: str | None) -
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise ConfigError(f"{key}: {pattern!r} is no regular expression ({error})") from None
+        raise ConfigError(f"{key}: {pattern!r} is no regular expression ({error})", Change(key)) from None
     if group not in expression.groupindex:
-        raise ConfigError(f"{key}: {pattern!r} has no group (?P<{group}>...); add one")
+        raise ConfigError(f"{key}: {pattern!r} has no group (?P<{group}>...); add one", Change(key))
     matches = [expression.search(path) for path in media]
     found = [match[group] if match else None for match in matches]
     if without := [path for path, text in zip(media, found, strict=True) if not text]:
         raise CorpusError(
             f"corpus {name}: the {group} pattern {pattern!r} finds no {group} in {show(without)}; "
-            f"correct {key} or move these files out of the root"
+            f"correct {key} or move these files out of the root",
+            Change(key),
         )
     return found

@@ -36,7 +36,7 @@ from pydantic import Field
 
 from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.errors import CorpusError
+from emoadapt.errors import Change, CorpusError
 from emoadapt.listing.accounts import UNWANTED_SCENARIO, Account, account_for
 from emoadapt.listing.annotations import (
     Clip,
@@ -214,7 +214,8 @@ def _list_turns(name: str, config: Config) -> list[tuple[str, _Turn]]:
     if not (paths := annotation_files(config)):
         raise CorpusError(
             f"corpus {name}: there is no Session*/dialog/EmoEvaluation/Ses*.txt under {config.root}; it comes with the corpus: "
-            f"put it there, or correct corpora.{name}.root (the folder that holds Session1)"
+            f"put it there, or correct corpora.{name}.root (the folder that holds Session1)",
+            Change(f"corpora.{name}.root", "FOLDER"),
         )
     turns: list[tuple[str, _Turn]] = []
     for path in paths:

@@ -34,7 +34,7 @@ from typing import Literal
 
 from emoadapt.config.corpora import AnnotatedCorpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.errors import CorpusError, show
+from emoadapt.errors import Change, CorpusError, show
 from emoadapt.listing.accounts import Account, account_for
 from emoadapt.listing.annotations import (
     Clip,
@@ -191,7 +191,8 @@ def _find_clips(name: str, config: Config) -> list[Clip]:
     if outside := [path for path, _ in clips if _part(path) is None]:
         raise CorpusError(
             f"corpus {name}: {show(outside)} lie in no folder of a part (train..., dev..., test..., "
-            f"output_repeated_splits_test); set corpora.{name}.root to the folder above these"
+            f"output_repeated_splits_test); set corpora.{name}.root to the folder above these",
+            Change(f"corpora.{name}.root", "FOLDER"),
         )
     return choose_recordings(name, clips, config.modalities, lambda clip: _key(clip[0]))
 

@@ -28,7 +28,7 @@ from typing import Any, Literal
 from emoadapt.config.corpora import AnnotatedCorpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
 from emoadapt.corpora.msp_podcast import EMOTIONS
-from emoadapt.errors import CorpusError
+from emoadapt.errors import Change, CorpusError
 from emoadapt.listing.accounts import Account, account_for
 from emoadapt.listing.annotations import (
     Clip,
@@ -187,7 +187,9 @@ def _read_consensus(name: str, config: Config) -> dict[str, dict[str, Any]]:
         if config.part != "all":
             raise CorpusError(
                 f"corpus {name}: part: {config.part} needs the labels, to know which clips have any; "
-                f"set corpora.{name}.labels: consensus, or part: all"
+                f"set corpora.{name}.labels: consensus, or part: all",
+                Change(f"corpora.{name}.labels", "consensus"),
+                Change(f"corpora.{name}.part", "all"),
             )
         return {}
     path = _find(name, config, CONSENSUS)

@@ -37,7 +37,7 @@ from typing import Literal
 
 from emoadapt.config.corpora import AnnotatedCorpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.errors import CorpusError
+from emoadapt.errors import Change, CorpusError
 from emoadapt.listing.accounts import Account, account_for
 from emoadapt.listing.annotations import (
     Clip,
@@ -262,7 +262,8 @@ def _find_transcripts(name: str, config: Config) -> Path | None:
             return found
     raise CorpusError(
         f"corpus {name}: there is no folder Transcripts in {config.annotations or config.root}; unpack Transcripts.zip "
-        f"there, or set corpora.{name}.transcripts: false"
+        f"there, or set corpora.{name}.transcripts: false",
+        Change(f"corpora.{name}.transcripts", False),
     )
 
 

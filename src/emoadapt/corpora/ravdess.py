@@ -28,7 +28,7 @@ from pydantic import Field
 
 from emoadapt.config.corpora import Corpus
 from emoadapt.corpora.base import Label, Utterance, make_utterance_id
-from emoadapt.errors import CorpusError, show
+from emoadapt.errors import Change, CorpusError, show
 from emoadapt.listing.affect import NOTE, derive_attributes
 from emoadapt.listing.folders import find_media
 
@@ -136,7 +136,8 @@ def _find_performances(name: str, config: Config) -> list[tuple[str, re.Match[st
     if unknown:
         raise CorpusError(
             f"corpus {name}: not named like RAVDESS (Actor_01/03-01-01-01-01-01-01.wav): {show(unknown)}; "
-            f"move them out of the root, or set corpora.{name}.importer: folder"
+            f"move them out of the root, or set corpora.{name}.importer: folder",
+            Change(f"corpora.{name}.importer", "folder"),
         )
     if repeated:
         raise CorpusError(f"corpus {name}: the same recording twice: {show(repeated)}; remove one copy of each")

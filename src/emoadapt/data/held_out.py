@@ -12,7 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from emoadapt import schema
-from emoadapt.errors import DataError, show
+from emoadapt.errors import DataError, name_count, show
 from emoadapt.flow.provenance import library_versions
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import write_table
@@ -201,7 +201,7 @@ def _explain_single(corpus: str, rows: pl.DataFrame) -> str:
     units = rows["unit"].n_unique()
     if units < 2:
         return (
-            f"corpus {corpus} has {units} speaker(s) for Stage 1, at least 2 are needed to hold one out; "
+            f"corpus {corpus} has {name_count(units, 'speaker')} for Stage 1, at least 2 are needed to hold one out; "
             "add clips, or leave `speaker` unset to hold out single clips"
         )
     widest = rows.filter(pl.col("recording").is_in(_find_widest(rows.rename({"unit": "node"})).implode()))

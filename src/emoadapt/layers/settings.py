@@ -12,8 +12,9 @@ from pydantic import Field, field_validator, model_validator
 from emoadapt.config.backbones import Backbone, Kept
 from emoadapt.config.base import Name, Section
 from emoadapt.data.streams import AUDIO, Stream
-from emoadapt.errors import ConfigError
-from emoadapt.plugins import check_plugin, read_declaration
+from emoadapt.errors import Problems
+from emoadapt.fixes import find_unknown
+from emoadapt.plugins import list_plugins, read_declaration
 
 
 class UntrainedTransformer(Section):
@@ -103,10 +104,9 @@ def check_pooling(choice: str | dict[str, str | int | float]) -> str | dict[str,
     name = options.pop("name", None)
     if not isinstance(name, str):
         raise ValueError("a pooling with options needs its name; write {name: gru, hidden: 64}")
-    try:
-        known = read_declaration("poolings", check_plugin("poolings", name), "OPTIONS") or {}
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
+    if problems := find_unknown("name" if options else "", name, list_plugins("poolings"), "pooling "):
+        raise Problems(problems)
+    known = read_declaration("poolings", name, "OPTIONS") or {}
     for key, value in options.items():
         if key not in known:
             raise ValueError(f"pooling {name} has no option {key}; it has {', '.join(known) or 'none'}")

@@ -16,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from emoadapt.errors import CorpusError, show
+from emoadapt.errors import Change, CorpusError, show
 from emoadapt.listing.delimited import Chooser, Reader, Table
 from emoadapt.listing.extensions import VIDEO_EXTENSIONS
 from emoadapt.listing.folders import find_media
@@ -68,7 +68,8 @@ def find_clips(
     if unknown:
         raise CorpusError(
             f"corpus {name}: not named like {example}: {show(unknown)}; "
-            f"move them out of the root, or set corpora.{name}.importer: folder"
+            f"move them out of the root, or set corpora.{name}.importer: folder",
+            Change(f"corpora.{name}.importer", "folder"),
         )
     return clips
 
@@ -128,7 +129,8 @@ def find_annotation(name: str, folders: Iterable[str | Path], names: Sequence[st
                 return path
     raise CorpusError(
         f"corpus {name}: {' or '.join(names)} is missing under {places[0]}; it comes with the corpus ({source}): "
-        f"put it there, or set corpora.{name}.annotations to its folder"
+        f"put it there, or set corpora.{name}.annotations to its folder",
+        Change(f"corpora.{name}.annotations", "FOLDER"),
     )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.base import Label, Utterance, parent_of
-from emoadapt.errors import CorpusError, show
+from emoadapt.errors import Change, CorpusError, show
+from emoadapt.fixes import rename
 from emoadapt.flow.code import digest
 from emoadapt.listing.folders import describe_passed_over, find_media, find_missing, survey_folder
 from emoadapt.listing.names import find_on_disk, normalise_name, note_case_twins, note_unknown_words, parse_known
@@ -59,12 +60,16 @@ def read_clips(name: str, config: AnyCorpus) -> list[Utterance]:
     makes_media = hasattr(importer, "fingerprints")
     root = Path(config.root)
     if not makes_media and not root.is_dir():
-        raise CorpusError(f"corpus {name}: its root {root.absolute()} is not a folder; correct corpora.{name}.root")
+        raise CorpusError(
+            f"corpus {name}: its root {root.absolute()} is not a folder; correct corpora.{name}.root",
+            Change(f"corpora.{name}.root", "FOLDER"),
+        )
     utterances = importer.list_utterances(name, config)
     if not utterances:
         raise CorpusError(
             f"corpus {name}: the importer {config.importer} found no clips under {root}; "
-            f"check corpora.{name}.root ({_describe_content(root)})"
+            f"check corpora.{name}.root ({_describe_content(root)})",
+            Change(f"corpora.{name}.root", "FOLDER"),
         )
     utterances = [_normalise_utterance(utterance) for utterance in utterances]
     if not makes_media:
@@ -155,16 +160,21 @@ def check_utterances(
     if outside := sorted(path for path in media if _leaves_root(path)):
         raise CorpusError(
             f"corpus {name}: {_count(outside, 'media path')} outside its root {root}: {show(outside)}; "
-            f"{_advise_relative(outside[0], root)}, or set the root higher up"
+            f"{_advise_relative(outside[0], root)}, or set the root higher up",
+            Change(f"corpora.{name}.root", "FOLDER"),
         )
     if unreadable := sorted(path for path in media if not _is_unicode(path)):
         shown = show(path.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for path in unreadable)
         raise CorpusError(f"corpus {name}: {_count(unreadable, 'file name')} not valid Unicode: {shown}; rename them")
     _refuse_repeated_ids(name, utterances)
     if media_on_disk and (missing := find_missing(media, root)):
+        twin = _find_twin(missing[0], Path(root))
+        extension = Change(f"corpora.{name}.extension", twin.suffix) if twin and not Path(missing[0]).suffix else None
         raise CorpusError(
-            f"corpus {name}: {_count(missing, 'media file')} missing under {root}: {show(missing)}; {_name_twin(name, missing[0], root)}"
-            f"correct the paths or corpora.{name}.root"
+            f"corpus {name}: {_count(missing, 'media file')} missing under {root}: {show(missing)}; "
+            f"{_describe_twin(twin, extension)}correct the paths or corpora.{name}.root",
+            *([extension] if extension else []),
+            Change(f"corpora.{name}.root", "FOLDER"),
         )
 
 
@@ -176,16 +186,20 @@ def _advise_relative(path: str, root: str | Path) -> str:
         return "write paths relative to the root"
 
 
-def _name_twin(name: str, media: str, root: str | Path) -> str:
-    """A file that differs from a missing one in its extension alone, as the beginning of an advice; empty without any."""
-    wanted = Path(root, media)
+def _find_twin(media: str, root: Path) -> Path | None:
+    """A file that differs from a missing one in its extension alone, relative to the root."""
+    wanted = root / media
     if not wanted.parent.is_dir():
-        return ""
-    twin = next((path for path in sorted(wanted.parent.iterdir()) if path.stem == wanted.stem and path.is_file()), None)
+        return None
+    twins = (path for path in sorted(wanted.parent.iterdir()) if path.stem == wanted.stem and path.is_file())
+    return next((path.relative_to(root) for path in twins), None)
+
+
+def _describe_twin(twin: Path | None, extension: Change | None) -> str:
+    """Beginning of an advice on a file that is called almost like a missing one; empty without any."""
     if twin is None:
         return ""
-    found = f"{twin.relative_to(root).as_posix()} is there: "
-    return found + ("another extension? " if wanted.suffix else f"set corpora.{name}.extension: {twin.suffix}, or ")
+    return f"{twin.as_posix()} is there: " + (f"set {extension}, or " if extension else "another extension? ")
 
 
 def _describe_content(root: Path) -> str:
@@ -223,7 +237,8 @@ def _keep_speakers(name: str, utterances: list[Utterance], speakers: Sequence[st
     if unknown := sorted(set(speakers) - known):
         there = f"there are {show(sorted(known), 30)}" if known else "its speakers are not known"
         raise CorpusError(
-            f"corpus {name}: no clip of speaker {show(unknown)}; {there}; correct corpora.{name}.speakers"
+            f"corpus {name}: no clip of speaker {show(unknown)}; {there}; correct corpora.{name}.speakers",
+            rename(f"corpora.{name}.speakers", speakers, unknown[0], sorted(known)),
         )
     wanted = set(speakers)
     return [utterance for utterance in utterances if utterance.speaker in wanted]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoadapt.corpora.base import Utterance, add_times
-from emoadapt.errors import CorpusError
+from emoadapt.errors import CorpusError, Removal
 from emoadapt.plugins import load_plugin
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def cut_clips(name: str, config: AnyCorpus, clips: Sequence[Utterance]) -> Segme
     if hasattr(load_plugin("corpora", config.importer), "fingerprints"):
         raise CorpusError(
             f"corpus {name}: the importer {config.importer} makes its media later, so that their lengths are not known; "
-            f"remove corpora.{name}.segments"
+            f"remove corpora.{name}.segments",
+            Removal(f"corpora.{name}.segments"),
         )
     durations = read_durations(name, config, clips)
     lengths = durations.look_up({clip.media for clip in clips}, "measured", _measure)

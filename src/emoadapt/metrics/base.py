@@ -27,12 +27,12 @@ A value that is not defined is NaN. No numpy here: the configuration is checked 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from emoadapt.errors import ConfigError
+from emoadapt.errors import ConfigError, name_known
+from emoadapt.fixes import rename
 from emoadapt.plugins import list_plugins, load_plugin, read_declaration
 
 Question = Literal["classes", "attributes", "embeddings"]
@@ -137,9 +137,7 @@ def find_metric(score: str) -> Metric:
         if metric.question == "attributes" and score.startswith(f"{metric.name}_"):
             return metric
     known = [name for metric in list_metrics() if not metric.per_class for name in metric.name_scores(())]
-    near = difflib.get_close_matches(score, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}"
-    raise ConfigError(f"metric {score} is not known; {hint}")
+    raise ConfigError(f"metric {score} is not known; {name_known(score, known)}", rename("", score, score, known))
 
 
 def label_score(score: str) -> str:

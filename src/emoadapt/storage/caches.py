@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,23 @@ from emoadapt.storage.files import Overtaken, replacing
 from emoadapt.storage.footers import digest_bytes
 
 _BEFORE, _AFTER = 36, b"]"
+_LOOKING = ContextVar("_LOOKING", default=False)
+
+
+@contextmanager
+def make_no_folder() -> Iterator[None]:
+    """Keep caches only in folders that are there: a command that only looks leaves no `results/` behind."""
+    token = _LOOKING.set(True)
+    try:
+        yield
+    finally:
+        _LOOKING.reset(token)
 
 
 def write_cache(path: Path, content: Any) -> None:
     """Write a value that JSON can hold; on a full or read-only disk, or beside another writer, leave what is there."""
+    if _LOOKING.get() and not path.is_absolute() and not Path(path.parts[0]).is_dir():
+        return
     text = json.dumps(content, separators=(",", ":")).encode()
     with suppress(OSError, Overtaken), replacing(path, lasting=False) as part, part.open("wb") as file:
         file.writelines((_open(text), text, _AFTER))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from emoadapt.errors import CorpusError, show
+from emoadapt.errors import Change, CorpusError, Fix, find_near, show
+from emoadapt.fixes import take_out
 from emoadapt.listing.emotions import suggest_class
 from emoadapt.listing.names import describe_counts
 from emoadapt.schema import SPLITS
@@ -79,23 +79,76 @@ def map_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) ->
     if labelled.is_empty():
         raise CorpusError(
             f"task {task_name}: corpus {corpus} has no labels; take them from the names of its folders or files (importer "
-            f"folder with corpora.{corpus}.label_from: parent, or label_pattern) or from a table (importer csv with columns.label), or name another corpus"
+            f"folder with corpora.{corpus}.label_from: parent, or label_pattern) or from a table (importer csv with columns.label), or name another corpus",
+            Change(f"corpora.{corpus}.label_from", "parent", "with importer: folder"),
+            Change(f"corpora.{corpus}.columns.label", "COLUMN", "with importer: csv"),
         )
     counts = count_labels(task, labelled)
-    classes = ", ".join(task.classes)
-    advice = suggest_map(task_name, task, counts.outside) or f"map them with tasks.{task_name}.class_map"
-    if counts.outside and corpus == task.corpus and task.other_labels == "error":
-        raise CorpusError(
-            f"task {task_name}: labels of corpus {corpus} that are none of its classes ({classes}): "
-            f"{describe_counts(counts.outside)}; {advice}, add a class, or set tasks.{task_name}.other_labels: drop"
-        )
-    if not any(counts.classes.values()):
-        raise CorpusError(
-            f"task {task_name}: none of the labels of corpus {corpus} ({describe_counts(counts.outside)}) "
-            f"is one of the classes {classes}; {advice}"
-        )
+    _refuse_outside(task_name, task, counts, corpus)
+    if corpus == task.corpus:
+        _refuse_absent(task_name, task, counts, corpus)
     mapped = labelled.with_columns(pl.col("label").replace(task.class_map))
     return mapped.filter(pl.col("label").is_in(task.classes))
+
+
+def _refuse_outside(task_name: str, task: Task, counts: LabelCounts, corpus: str) -> None:
+    """Refuse labels that are no classes, unless they are to be left out and enough is left."""
+    key, classes = f"tasks.{task_name}", ", ".join(task.classes)
+    mapping = propose_map(task_name, task, counts.outside)
+    whole = Change(
+        mapping.key, dict.fromkeys(sorted(counts.outside), "CLASS") | mapping.value, "a class for each label"
+    )
+    labels = {*counts.outside, *(name for name, number in counts.classes.items() if number)}
+    rename = Change(f"{key}.classes", sorted(labels), "the labels themselves")
+    advice = f"set {mapping}" if mapping.value != task.class_map else f"map them with {mapping.key}"
+    if not any(counts.classes.values()):
+        own = corpus == task.corpus and len(labels) > 1
+        raise CorpusError(
+            f"task {task_name}: none of the labels of corpus {corpus} ({describe_counts(counts.outside)}) "
+            f"is one of the classes {classes}; {advice}" + (f", or name them in {key}.classes" if own else ""),
+            whole,
+            *([rename] if own else []),
+        )
+    if counts.outside and corpus == task.corpus and task.other_labels == "error":
+        drop = Change(f"{key}.other_labels", "drop", "leave these clips out")
+        enough = sum(number > 0 for number in counts.classes.values()) > 1
+        raise CorpusError(
+            f"task {task_name}: labels of corpus {corpus} that are none of its classes ({classes}): "
+            f"{describe_counts(counts.outside)}; {advice}, "
+            + (f"add a class, or set {drop}" if enough else "or add a class"),
+            whole,
+            *([drop] if enough else [rename]),
+        )
+
+
+def _refuse_absent(task_name: str, task: Task, counts: LabelCounts, corpus: str) -> None:
+    """Refuse classes that no clip of the corpus trained on has: no division could train them."""
+    if not (absent := [name for name, number in counts.classes.items() if not number]):
+        return
+    key, left = f"tasks.{task_name}.classes", [name for name in task.classes if name not in absent]
+    found = [_propose_meant(task_name, task, name, counts.outside) for name in absent]
+    fixes = [change for change in found if change is not None]
+    hint = f"set {fixes[0]}, or " if fixes else ""
+    fixes += [Change(key, left, f"without {', '.join(absent)}")] if len(left) > 1 else []
+    raise CorpusError(
+        f"task {task_name}: no clip of corpus {corpus} has {_describe_absent(task, absent, counts)}; {hint}take "
+        f"{', '.join(absent)} out of {key}",
+        *fixes,
+    )
+
+
+def _describe_absent(task: Task, classes: list[str], counts: LabelCounts) -> str:
+    """Labels that no clip has, and those that there are."""
+    words = [word for name in classes for word in (name, *(w for w, to in task.class_map.items() if to == name))]
+    there = counts.outside | {name: number for name, number in counts.classes.items() if number}
+    mapped = " after class_map" if task.class_map else ""
+    return f"the label {show(words, _LISTED)}; its labels are {describe_counts(there)}{mapped}"
+
+
+def _propose_meant(task_name: str, task: Task, name: str, outside: dict[str, int]) -> Change | None:
+    """The `class_map` with the label that seems to be meant by a class without clips."""
+    meant = next((label for label in sorted(outside) if suggest_class(label, [name])), find_near(name, outside))
+    return None if meant is None else Change(f"tasks.{task_name}.class_map", {**task.class_map, meant: name})
 
 
 def share_votes(task: Task, labels: pl.DataFrame) -> pl.DataFrame:
@@ -122,13 +175,10 @@ def share_votes(task: Task, labels: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame({"utterance_id": list(shares), "soft": list(shares.values())}, schema=columns)
 
 
-def suggest_map(task_name: str, task: Task, outside: dict[str, int]) -> str:
-    """The `class_map` for labels that seem to mean a class: `set tasks.t.class_map: {happy: happiness}`; empty without any."""
+def propose_map(task_name: str, task: Task, outside: dict[str, int]) -> Change:
+    """Propose a `class_map` with the labels that seem to mean a class; it is the present one where none does."""
     meant = {label: name for label in sorted(outside) if (name := suggest_class(label, task.classes)) is not None}
-    if not meant:
-        return ""
-    pairs = ", ".join(f"{_quote(label)}: {_quote(name)}" for label, name in {**task.class_map, **meant}.items())
-    return f"set tasks.{task_name}.class_map: {{{pairs}}}"
+    return Change(f"tasks.{task_name}.class_map", {**task.class_map, **meant})
 
 
 def describe_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) -> list[str]:
@@ -150,8 +200,8 @@ def describe_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: st
     if counts.unlabelled:
         parts.append(f"without a label: {counts.unlabelled}")
     lines = [f"task {task_name}, labels of {corpus}: {'; '.join(parts)}"]
-    if advice := suggest_map(task_name, task, dropped):
-        lines.append(f"  note: some of the dropped labels seem to mean a class: {advice}")
+    if (advice := propose_map(task_name, task, dropped)).value != task.class_map:
+        lines.append(f"  note: some of the dropped labels seem to mean a class: set {advice}")
     return lines
 
 
@@ -195,36 +245,40 @@ def check_test_classes(task_name: str, task: Task, splits: pl.DataFrame, labels:
     """
     if task.missing_classes == "report" or not (missing := find_missing_classes(task, splits)):
         return
-    found = []
+    found: list[str] = []
+    fixes: list[Fix] = []
     for corpus, names in missing.items():
         partitions = map(str, _list_missing(task, splits, corpus))
         where = f" in partition {show(partitions)}" if task.partitions > 1 or corpus in task.tested_parts else ""
-        found.append(_describe_missing(task_name, task, corpus, names, labels, where))
+        text, ways = _describe_missing(task_name, task, corpus, names, labels[corpus], where)
+        found.append(text)
+        fixes += ways
+    lacking = {name for names in missing.values() for name in names}
+    if len(left := [name for name in task.classes if name not in lacking]) > 1:
+        fixes.append(Change(f"tasks.{task_name}.classes", left, f"without {', '.join(sorted(lacking))}"))
+    report = Change(f"tasks.{task_name}.missing_classes", "report")
     raise CorpusError(
         f"task {task_name}: {'; '.join(found)}. Or take the class out of tasks.{task_name}.classes; or set "
-        f"tasks.{task_name}.missing_classes: report, and it counts as 0 in the averages over all classes"
+        f"{report}, and it counts as 0 in the averages over all classes",
+        *fixes,
+        report,
     )
 
 
 def _describe_missing(
-    task_name: str, task: Task, corpus: str, names: list[str], labels: dict[str, LabelCounts], where: str
-) -> str:
+    task_name: str, task: Task, corpus: str, names: list[str], labels: LabelCounts, where: str
+) -> tuple[str, list[Fix]]:
     """One test set that lacks classes, and what to do."""
     text = f"no test clip of corpus {corpus} is of class {show(names, _LISTED)}{where}"
-    outside = labels[corpus].outside
-    if outside:
-        text += f" (labels left out there: {describe_counts(outside)})"
-    if advice := suggest_map(task_name, task, outside):
-        return f"{text}; {advice}"
+    if not any(labels.classes[name] for name in names):
+        text = f"no clip of corpus {corpus} has {_describe_absent(task, names, labels)}"
+    elif labels.outside:
+        text += f" (labels left out there: {describe_counts(labels.outside)})"
+    if (advice := propose_map(task_name, task, labels.outside)).value != task.class_map:
+        return f"{text}; set {advice}", [advice]
     if corpus == task.corpus:
-        return f"{text}; choose another tasks.{task_name}.split"
+        return f"{text}; choose another tasks.{task_name}.split", []
     if task.target and corpus == task.target.corpus:
-        return f"{text}; choose another target, or another share or seed of it"
-    return f"{text}; take {corpus} out of tasks.{task_name}.test_also"
-
-
-def _quote(text: str) -> str:
-    """Text as it must be written in YAML."""
-    words = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
-    plain = re.fullmatch(r"[A-Za-z][\w-]*", text) and text.lower() not in words
-    return text if plain else "'" + text.replace("'", "''") + "'"
+        return f"{text}; choose another target, or another share or seed of it", []
+    key = f"tasks.{task_name}.test_also"
+    return f"{text}; take {corpus} out of {key}", [take_out(key, task.test_also, corpus)]

@@ -16,7 +16,7 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study, Task
 from emoadapt.corpora.base import parent_of
-from emoadapt.errors import CorpusError
+from emoadapt.errors import Change, CorpusError, Problem, name_count
 from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.plugins import read_declaration
@@ -51,15 +51,11 @@ _KINDS = (
 )
 
 _UNCHECKED = {
-    "speakers": ("speakers", "without a speaker"),
-    "clips": ("recordings", "that cannot be read"),
-    "transcripts": ("sentences", "without a transcript"),
-    "target_clips": ("recordings", "that cannot be read"),
-    "target_speakers": ("speakers", "without a speaker"),
-    "stage1_clips": ("recordings", "that cannot be read"),
-    "stage1_speakers": ("speakers", "without a speaker"),
+    "speakers": ("{have} no speaker", "people", pl.col("person").is_null()),
+    "clips": ("cannot be read", "recordings", ~is_readable()),
+    "transcripts": ("{have} no transcript", "sentences", pl.col("sentence").is_null()),
 }
-"""Kind -> what is compared, and clips that cannot be."""
+"""Last word of a kind -> what clips lack that cannot be compared, what they may share, and which clips these are."""
 
 _ADVICE = {
     "speakers": "choose another tasks.{task}.split, or keep other speakers of a corpus (corpora.<name>.speakers)",
@@ -422,49 +418,88 @@ def refuse_leaks(leaks: pl.DataFrame) -> None:
         CorpusError: a sentence per refused row, with examples and what to do.
     """
     if problems := explain_refusals(leaks):
-        raise CorpusError("\n".join(problems))
+        raise CorpusError(problems)
 
 
-def explain_refusals(leaks: pl.DataFrame) -> list[str]:
-    """A sentence per LEAKS row that is refused: what was found, where, and what to do."""
-    sentences = []
+def explain_refusals(leaks: pl.DataFrame) -> list[Problem]:
+    """A problem per LEAKS row that is refused: what was found, where, and what to do."""
+    problems = []
     # Only the task's own corpus has a training part, from which it cannot be taken out.
     own = set(leaks.filter(between="train / dev")["corpus"])
     for row in leaks.filter(verdict="refused").iter_rows(named=True):
         advice = _ADVICE[row["kind"]].format(**row)
         if row["kind"] in ("clips", "development") and row["corpus"] not in own:
             advice += f", or {row['corpus']} out of tasks.{row['task']}.test_also"
-        sentences.append(
-            f"task {row['task']}: {describe_leak(row)}; {advice}, or accept it with tasks.{row['task']}.leaks: "
-            f"{{{row['kind']}: report}}"
-        )
-    return sentences
+        fixes = [Change(f"tasks.{row['task']}.leaks", {row["kind"]: "report"}, "accept it")]
+        if row["kind"] == "target_speakers":
+            fixes.insert(0, Change(f"tasks.{row['task']}.target.unit", "speakers"))
+        said = f"task {row['task']}: {describe_leak(row)}; {advice}, or accept it with {fixes[-1]}"
+        problems.append(Problem("", said, *fixes))
+    return problems
 
 
-def describe_unchecked(task: Task, leaks: pl.DataFrame) -> list[str]:
-    """Sentences about clips among which a leak could not be looked for.
+def describe_unchecked(
+    task: Task,
+    leaks: pl.DataFrame,
+    splits: pl.DataFrame,
+    clips: pl.DataFrame,
+    stage1: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """Sentences about clips among which a leak could not be looked for; arguments as of `find_leaks`.
 
     Few corpora have transcripts: that sentences were not compared is only said where they are refused.
-
-    Args:
-        task: its configuration.
-        leaks: its LEAKS rows.
     """
-    kinds = (
-        _UNCHECKED
-        if task.leaks.transcripts == "refuse"
-        else {k: v for k, v in _UNCHECKED.items() if k != "transcripts"}
-    )
+    rows = leaks.filter(pl.col("unchecked") > 0).unique(["kind", "corpus", "adaptation"], maintain_order=True)
     sentences = []
-    for (kind, corpus), rows in (
-        leaks.filter(pl.col("unchecked") > 0, pl.col("kind").is_in(list(kinds)))
-        .partition_by("kind", "corpus", as_dict=True, maintain_order=True)
-        .items()
-    ):
-        what, why = kinds[str(kind)]
-        pairs = ", ".join(f"{between} {count:,}" for between, count in rows.select("between", "unchecked").rows())
-        sentences.append(f"shared {what} were not looked for among clips {why} (of {corpus}, {pairs})")
-    return sentences
+    for row in rows.iter_rows(named=True):
+        kind = row["kind"].rpartition("_")[2]
+        if kind not in _UNCHECKED or (kind == "transcripts" and task.leaks.transcripts != "refuse"):
+            continue
+        lack, shared, condition = _UNCHECKED[kind]
+        early = _list_compared(task, row, splits, clips, stage1)
+        late = splits.filter(corpus=row["corpus"])["utterance_id"]
+        lacking = clips.filter(pl.col("utterance_id").is_in(_join(early, late).implode()), condition)["utterance_id"]
+        counts = lacking.str.split("/").list.first().value_counts(sort=True)
+        said = " and ".join(f"{name_count(number, 'clip')} of {corpus}" for corpus, number in counts.iter_rows())
+        where = _name_doubt(
+            task, row, shared, lacking.is_in(early.implode()).all(), lacking.is_in(late.implode()).all()
+        )
+        lack = lack.format(have="has" if len(lacking) == 1 else "have")
+        sentences.append(f"{said} {lack}: whether {where} is unknown")
+    return list(dict.fromkeys(sentences))
+
+
+def _list_compared(
+    task: Task,
+    row: Mapping[str, Any],
+    splits: pl.DataFrame,
+    clips: pl.DataFrame,
+    stage1: Mapping[str, Sequence[str]],
+) -> pl.Series:
+    """Clips that the test part of a LEAKS row is compared with."""
+    if row["adaptation"]:
+        home = pl.col("utterance_id").str.split("/").list.first()
+        return clips.filter(home.is_in(list(stage1[row["adaptation"]])))["utterance_id"]
+    corpus = row["corpus"] if row["kind"].startswith("target") else task.corpus
+    return splits.filter(corpus=corpus)["utterance_id"]
+
+
+def _name_doubt(task: Task, row: Mapping[str, Any], shared: str, early: bool, late: bool) -> str:
+    """What is not known of clips that could not be compared; `early` and `late`: all of them are of that part."""
+    test, adaptation = f"the test set of {row['corpus']}", row["adaptation"]
+    if adaptation and early and not late:
+        return f"these {shared} are in {test}"
+    if adaptation and late and not early:
+        return f"Stage 1 of {adaptation} used these {shared}"
+    if adaptation:
+        return f"these {shared} are in both Stage 1 of {adaptation} and {test}"
+    if row["kind"].startswith("target"):
+        return f"these {shared} are in both the unlabelled part and {test}"
+    return (
+        f"these {shared} are in more than one part"
+        if row["corpus"] == task.corpus
+        else f"these {shared} are in both train and {test}"
+    )
 
 
 def write_leaks(study: Study, task: str, splits: Sequence[Path], manifests: Sequence[Path], output: Path) -> None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from emoadapt.errors import CorpusError, show
+from emoadapt.errors import Change, CorpusError, find_near, show
 from emoadapt.flow.code import digest
 from emoadapt.listing.delimited import Reader
 from emoadapt.listing.names import normalise_name, suggest_name
@@ -54,7 +54,7 @@ def read_split_table(split: TableSplit) -> tuple[Row, ...]:
             if isinstance(error, FileNotFoundError)
             else f"cannot be read ({error.strerror})"
         )
-        raise CorpusError(f"{split.file}: {reason}; correct the task's split.file") from None
+        raise CorpusError(f"{split.file}: {reason}; correct the task's split.file", Change("split.file")) from None
 
 
 @lru_cache(maxsize=8)
@@ -72,8 +72,13 @@ def _read(split: TableSplit, _changed: int, _size: int) -> tuple[Row, ...]:
     for name in filter(None, wanted):
         if table.header.count(name) != 1:
             found = "more than one column" if name in table.header else "no column"
+            used = {key: value for key, value in columns if value}
+            key = next(key for key, value in used.items() if value == name)
+            near = None if name in table.header else find_near(name, table.header)
+            meant = f"did you mean {near}? There" if near else "there"
             raise CorpusError(
-                f"{split.file}: {found} is called {name}; there are {', '.join(table.header)}; correct the task's split.columns"
+                f"{split.file}: {found} is called {name}; {meant} are {', '.join(table.header)}; correct the task's split.columns",
+                Change("split.columns", {**used, key: near or "COLUMN"}, f"of {', '.join(table.header)}"),
             )
     places = [table.header.index(name) if name else None for name in wanted]
     rows = []

@@ -15,7 +15,8 @@ import polars as pl
 
 from emoadapt import schema
 from emoadapt.corpora.base import parent_of
-from emoadapt.errors import CorpusError, DataError, show
+from emoadapt.errors import Change, CorpusError, DataError, show
+from emoadapt.fixes import rename, take_out
 from emoadapt.flow.provenance import library_versions
 from emoadapt.flow.shards import group_by_corpus
 from emoadapt.listing.names import suggest_name
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 DRAWS = 200
 """Times that a partition is dealt anew before its speakers are taken to have no further division."""
+
+_SPEAKERS = Change("split", {"by": "fractions"}, "whole speakers in each part")
+"""What does without official parts."""
 
 COLUMNS = dict(pl.DataFrame(SPLITS.empty_table()).schema)
 """`schema.SPLITS` in polars."""
@@ -140,7 +144,7 @@ def build_partition(
         try:
             also.append(_conform(_divide_target(clips, task.target, partition).join(folds, how="cross")))
         except CorpusError as error:
-            raise CorpusError(f"task {task_name}, {error}") from None
+            raise CorpusError(error.add_place(f"task {task_name}, ", f"tasks.{task_name}")) from None
     splits = pl.concat([splits, *also]).sort("partition", "fold", "utterance_id")
     if task.score == "parents":
         check_parents(task_name, splits, task.attributes or ("label",))
@@ -163,7 +167,7 @@ def _divide_task(
     try:
         rows = assign_partition(main, task.split, own, task.partitions, known)
     except CorpusError as error:
-        raise CorpusError(f"task {name}, {error}") from None
+        raise CorpusError(error.add_place(f"task {name}, ", f"tasks.{name}")) from None
     return rows.with_columns(partition=pl.lit(partition, dtype=pl.Int32))
 
 
@@ -179,7 +183,8 @@ def _divide_target(clips: pl.DataFrame, target: Target, partition: int) -> pl.Da
         raise CorpusError(
             f"corpus {target.corpus}: target.unit: speakers needs the speaker of each labelled clip, and at least two speakers; of "
             f"{len(clips)} clips {counts.pop(None, 0)} have none, and there {'is' if len(counts) == 1 else 'are'} {len(counts)}; set "
-            "target.unit: utterances, or give the corpus speakers (a column, a speaker_pattern)"
+            "target.unit: utterances, or give the corpus speakers (a column, a speaker_pattern)",
+            Change("target.unit", "utterances"),
         )
     groups = _draw_groups(target.corpus, counts, shares, target.seed, partition, ordered=True)
     parts = {speaker: part for part, speakers in zip(names, groups, strict=True) for speaker in speakers}
@@ -190,7 +195,8 @@ def _refuse_empty_part(target: Target, n_clips: int, parts: Collection[str]) -> 
     if lacking := [f"{part} part" for part in (UNLABELLED, "test") if part not in parts]:
         raise CorpusError(
             f"corpus {target.corpus}: share {target.share:g} of the {n_clips} clips of the target leaves its {lacking[0]} empty; choose another "
-            "target.share, or another target"
+            "target.share, or another target",
+            Change("target.share"),
         )
 
 
@@ -226,7 +232,8 @@ def take_ratings(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) 
     if rated.is_empty():
         raise CorpusError(
             f"task {task_name}: no clip of corpus {corpus} has a value of {', '.join(task.attributes)}; name its columns in "
-            f"corpora.{corpus}.columns, or take another corpus"
+            f"corpora.{corpus}.columns, or take another corpus",
+            *(Change(f"corpora.{corpus}.columns.{name}", "COLUMN") for name in task.attributes),
         )
     strange = rated.filter(pl.any_horizontal(~pl.col(name).is_finite() for name in task.attributes).fill_null(False))
     if len(strange):
@@ -318,8 +325,16 @@ def check_splits(task_name: str, splits: pl.DataFrame, classes: Sequence[str], p
         if absent := [name for name in classes if name not in present]:
             raise CorpusError(
                 f"{where}: no training clip of class {show(absent)}; take the class out of "
-                f"tasks.{task_name}.classes, merge it with class_map, or choose another split"
+                f"tasks.{task_name}.classes, merge it with class_map, or choose another split",
+                *_leave_classes(task_name, classes, absent),
             )
+
+
+def _leave_classes(task_name: str, classes: Sequence[str], absent: Collection[str]) -> list[Change]:
+    """Propose the classes without some; nothing where fewer than two are left."""
+    left = [name for name in classes if name not in absent]
+    why = f"without {', '.join(absent)}; other_labels: drop leaves its clips out"
+    return [Change(f"tasks.{task_name}.classes", left, why)] if len(left) > 1 else []
 
 
 def check_attributes(task_name: str, splits: pl.DataFrame, attributes: Sequence[str]) -> None:
@@ -341,7 +356,8 @@ def check_attributes(task_name: str, splits: pl.DataFrame, attributes: Sequence[
             raise CorpusError(
                 f"task {task_name}, {describe_fold(partition, fold)}: {part} has {values or 'no'} "
                 f"value{'s' if values != 1 else ''} of {name}, and at least two different ones are needed; "
-                f"take it out of tasks.{task_name}.attributes, or choose another split"
+                f"take it out of tasks.{task_name}.attributes, or choose another split",
+                take_out(f"tasks.{task_name}.attributes", attributes, name),
             )
 
 
@@ -365,7 +381,8 @@ def check_parents(task_name: str, splits: pl.DataFrame, truths: Sequence[str]) -
     if len(torn):
         raise CorpusError(
             f"task {task_name}: segments of {show(torn)} have different {' or '.join(name + 's' for name in truths)}, so that their "
-            f"predictions cannot be averaged; correct them, or set tasks.{task_name}.score to utterances"
+            f"predictions cannot be averaged; correct them, or set tasks.{task_name}.score to utterances",
+            Change(f"tasks.{task_name}.score", "utterances"),
         )
 
 
@@ -416,7 +433,12 @@ def _assign_official(table: pl.DataFrame, split: OfficialSplit, partition: int) 
         where = f"split.partitions[{partition}]" if split.partitions else "the task's split (train, dev, test)"
         raise CorpusError(
             f"corpus {corpus}: its official parts are {show(there, 20)}; none has one of the names {show(missing)}; "
-            f"name them in {where}"
+            f"name them in {where}",
+            *(
+                []
+                if split.partitions
+                else [Change(f"split.{part}", ["NAME"], f"of {', '.join(there)}") for part in PARTS]
+            ),
         )
     return named
 
@@ -428,7 +450,8 @@ def _leave_parts_out(table: pl.DataFrame) -> pl.DataFrame:
     if len(parts) < len(PARTS):
         raise CorpusError(
             f"corpus {table['corpus'][0]}: {len(parts)} official parts ({show(parts)}) cannot be train, dev and test in turn; "
-            "choose another split"
+            "choose another split",
+            _SPEAKERS,
         )
     return _take_turns(table, "split", parts)
 
@@ -452,7 +475,8 @@ def _follow_table(
     if len(names) != partitions:
         raise CorpusError(
             f"corpus {corpus}: {split.file} holds {len(names)} partitions ({show(names)}), and the task's partitions is "
-            f"{partitions}; correct one of the two"
+            f"{partitions}; correct one of the two",
+            Change("partitions", len(names)),
         )
     own = [row for row in rows if row.partition == names[partition]]
     group = pl.col("utterance_id").replace_strict(
@@ -470,7 +494,8 @@ def _refuse_partless(table: pl.DataFrame) -> None:
     if len(without):
         raise CorpusError(
             f"corpus {corpus}: {len(without)} labelled clips belong to no official part: {show(without)}; "
-            f"fill the column of corpora.{corpus}.columns.split, or choose another split"
+            f"fill the column of corpora.{corpus}.columns.split, or choose another split",
+            _SPEAKERS,
         )
 
 
@@ -480,7 +505,13 @@ def _refuse_unknown_speakers(table: pl.DataFrame, kind: str) -> None:
         raise CorpusError(
             f"corpus {table['corpus'][0]}: a split by {kind} needs speakers, and {len(unknown)} labelled clips "
             f"have no speaker: {show(unknown)}; give the corpus speakers (a column, a speaker_pattern) "
-            "or use its official split"
+            "or use its official split",
+            Change("split", {"by": "official"}),
+            *(
+                [Change("split", {"by": kind, "unit": "utterances"}, "a speaker may then be in train and test")]
+                if kind in ("fractions", "all")
+                else []
+            ),
         )
 
 
@@ -517,11 +548,21 @@ def _name_speakers(corpus: str, known: list[str], split: SpeakerSplit, partition
     if unknown := [speaker for speaker in places if speaker not in known]:
         raise CorpusError(
             f"corpus {corpus}: no labelled clip of speaker {show(_locate(unknown, places))}; "
-            f"{_hint(unknown[0], known)}there are {show(known, 30)}"
+            f"{_hint(unknown[0], known)}there are {show(known, 30)}",
+            *(
+                rename(place, named[place.rpartition(".")[2]], unknown[0], known)
+                for place in places[unknown[0]]
+                if key == "split"
+            ),
         )
     if twice := sorted(speaker for speaker, parts in places.items() if len(parts) > 1):
         raise CorpusError(
-            f"corpus {corpus}: more than one part names speaker {show(_locate(twice, places))}; leave each in one part"
+            f"corpus {corpus}: more than one part names speaker {show(_locate(twice, places))}; leave each in one part",
+            *(
+                Change(place, left)
+                for place in reversed(places[twice[0]])
+                if key == "split" and (left := [s for s in named[place.rpartition(".")[2]] if s != twice[0]])
+            ),
         )
     if division.train is None:
         named["train"] = [speaker for speaker in known if speaker not in places]
@@ -568,7 +609,8 @@ def _draw_groups(
         if found is None:
             raise CorpusError(
                 f"corpus {corpus}: its {len(clips)} speakers give {number} partitions that differ, and {partition + 1} or more are asked "
-                f"for; set partitions to {number} or less"
+                f"for; set partitions to {number} or less",
+                Change("partitions", number),
             )
         groups = found
     return groups
@@ -601,5 +643,7 @@ def _refuse_few_speakers(corpus: str, clips: dict[str, int], key: str, needed: i
         parts = " (one each for train, dev and test)" if needed == len(PARTS) else ""
         raise CorpusError(
             f"corpus {corpus}: {key} needs at least {needed} speakers with labelled clips{parts}; "
-            f"there {'is' if len(clips) == 1 else 'are'} {len(clips)} ({show(clips, 10)}); choose another split"
+            f"there {'is' if len(clips) == 1 else 'are'} {len(clips)} ({show(clips, 10)}); choose another split",
+            *([Change("split.k", len(clips))] if key.endswith("folds") and len(clips) >= len(PARTS) else []),
+            Change("split", {"by": "fractions", "unit": "utterances"}, "the scores are then those of known speakers"),
         )

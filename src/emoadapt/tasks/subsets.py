@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from emoadapt.errors import DataError
+from emoadapt.errors import Change, DataError
 from emoadapt.schema import SPLITS, SUBSETS
 from emoadapt.storage.frames import read_frame
 from emoadapt.storage.tables import write_table
@@ -60,8 +60,9 @@ def draw_subsets(splits: pl.DataFrame, task: Task, subset: int | str, task_name:
                     about = "nested" if task.draws == "nested" else subset
                     chosen = _draw(rows, task, int(subset), _generator(task_name, about, fold, resampling, seed, *more))
                 except DataError as error:
+                    where, key = describe_fold(int(partition), int(fold)), f"tasks.{task_name}.subsets"
                     raise DataError(
-                        f"task {task_name}, {describe_fold(int(partition), int(fold))}: {error}; correct tasks.{task_name}.subsets"
+                        f"task {task_name}, {where}: {error}; correct {key}", _correct_subsets(key, task, subset, rows)
                     ) from None
                 drawn = rows.filter(pl.col("utterance_id").is_in(chosen))
             draws.append(drawn.with_columns(resampling=pl.lit(resampling, dtype=pl.Int32)))
@@ -71,6 +72,15 @@ def draw_subsets(splits: pl.DataFrame, task: Task, subset: int | str, task_name:
     return rows.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items()).sort(
         "partition", "fold", "resampling", "utterance_id"
     )
+
+
+def _correct_subsets(key: str, task: Task, subset: int | str, rows: pl.DataFrame) -> Change:
+    """Propose the subsets with the largest that is possible in the place of one that is too large, or without one that is too small."""
+    most = rows.height
+    right = [size for size in task.subsets if size != subset]
+    if isinstance(subset, int) and subset > most:
+        right = [most if size == subset else size for size in task.subsets]
+    return Change(key, list(dict.fromkeys(right)) or ["full"])
 
 
 def _draw(rows: pl.DataFrame, task: Task, size: int, rng: np.random.Generator) -> list[str]:

@@ -20,7 +20,7 @@ from emoadapt.backbones.base import find_family, load_backbone, load_family
 from emoadapt.data.batching import Batch, collate_clips
 from emoadapt.data.clips import Clip
 from emoadapt.data.streams import AUDIO, FRONTEND
-from emoadapt.errors import ModelError
+from emoadapt.errors import ModelError, name_count
 from emoadapt.layers.heads import build_head
 from emoadapt.layers.speech import SpeechBackbone
 from emoadapt.machine.devices import fit_threads
@@ -173,7 +173,7 @@ def _time_startup() -> float:
 
 
 def _name_device(device: torch.device, threads: int) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU with {threads} thread(s)"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU with {name_count(threads, 'thread')}"
 
 
 def _load(study: Study, config: Backbone) -> tuple[SpeechBackbone, bool]:

@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from emoadapt.errors import ModelError
+from emoadapt.errors import ModelError, name_count
 from emoadapt.storage.files import write_text
 from emoadapt.weights.inventory import ALTERED, OK, UNPINNED, Wanted, inspect_weights, show_size, summarise
 from emoadapt.weights.registry import (
@@ -126,14 +126,14 @@ def _record_present(name: str, models_dir: Path, revision: str | None) -> str:
     if not loose or not (entry or is_hub_id(name)):
         return f"is here, {place}"
     if "revision" in read_lock(models_dir).get(name, {}):
-        return f"is here, {place}; {len(loose)} file(s) do not belong to the commit that was fetched"
+        return f"is here, {place}; {name_count(len(loose), 'file')} {'does' if len(loose) == 1 else 'do'} not belong to the commit that was fetched"
     digests = {file.relative_to(models_dir).as_posix(): hash_file(file) for file in loose}
     try:
         _record(models_dir, entry.name if entry else name, digests)
     except OSError:
         # A folder that many share and nobody may write: its weights can be used all the same.
-        return f"is here, {place}; {len(loose)} file(s) are not pinned, and cannot be recorded there"
-    return f"is here, {place}; {len(loose)} file(s) recorded as they are"
+        return f"is here, {place}; {name_count(len(loose), 'file')} {'is' if len(loose) == 1 else 'are'} not pinned, and cannot be recorded there"
+    return f"is here, {place}; {name_count(len(loose), 'file')} recorded as found"
 
 
 # --- files ------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def _fetch_files(entry: Weights, models_dir: Path) -> str:
     unpinned = {place: digest for place, digest in digests.items() if entry.files[place].sha256 is None}
     if unpinned:
         _record(models_dir, entry.name, unpinned)
-    return f"fetched {len(lacking)} file(s), {show_size(size)}, to {models_dir / entry.place}"
+    return f"fetched {name_count(len(lacking), 'file')}, {show_size(size)}, to {models_dir / entry.place}"
 
 
 def _download(address: str, file: Path) -> None:

@@ -6,7 +6,6 @@ for identities; `weights.fetching` is what downloads.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -20,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from emoadapt.errors import ModelError
+from emoadapt.errors import Change, Command, Fix, ModelError, find_near
 from emoadapt.storage import folders
 from emoadapt.storage.caches import read_cache, write_cache
 from emoadapt.weights.untrusted import refuse_inflated
@@ -135,7 +134,7 @@ def find_entry_of(file: Path) -> Weights | None:
 
 def find_similar(name: str) -> str | None:
     """The registered name that a name which is none was probably meant to be."""
-    return next(iter(difflib.get_close_matches(name, list_weights(), n=1, cutoff=0.8)), None)
+    return find_near(name, list_weights(), 0.8)
 
 
 def is_hub_id(name: str) -> bool:
@@ -165,7 +164,7 @@ def locate(name_or_path: str, models_dir: Path, revision: str | None = None) -> 
     entry = list_weights().get(name_or_path)
     if entry and not entry.hub:
         if lacking := [file for file in entry.files if not (models_dir / file).is_file()]:
-            raise ModelError(_missing(name_or_path, models_dir, models_dir / lacking[0]))
+            raise _missing(name_or_path, models_dir, models_dir / lacking[0])
         return models_dir / entry.place
     path = models_dir / name_or_path
     if path.exists():
@@ -173,7 +172,7 @@ def locate(name_or_path: str, models_dir: Path, revision: str | None = None) -> 
     wanted = revision or (entry.revision if entry else None)
     cached = _find_cached(name_or_path, wanted) if is_hub_id(name_or_path) else None
     if cached is None:
-        raise ModelError(_missing(name_or_path, models_dir, path, revision))
+        raise _missing(name_or_path, models_dir, path, revision)
     return cached
 
 
@@ -196,16 +195,18 @@ def resolve(name_or_path: str, models_dir: Path, revision: str | None = None) ->
     if held := find_other_commit(name_or_path, path, models_dir, revision):
         raise ModelError(
             f"{path} has commit {held[:12]} of {name_or_path}, not the requested one; "
-            f"{fetch_command(name_or_path, models_dir, revision)}, or change `revision`"
+            f"{fetch_command(name_or_path, models_dir, revision)}, or change `revision`",
+            *_list_commands(name_or_path, models_dir, revision),
         )
     for file, expected in list_pins(name_or_path, path, models_dir, revision).items():
         if expected is not None and not file.is_file():
-            raise ModelError(_missing(name_or_path, models_dir, file, revision))
+            raise _missing(name_or_path, models_dir, file, revision)
         if expected is not None and (found := digest_file(file)) != expected:
             raise ModelError(
                 f"{file} is not the file that {name_or_path} names: its SHA-256 begins with {found[:12]}, expected is "
                 f"{expected[:12]}; {fetch_command(name_or_path, models_dir, revision)}, "
-                "or name another file by its absolute path"
+                "or name another file by its absolute path",
+                *_list_commands(name_or_path, models_dir, revision),
             )
         refuse_inflated(file)
     return path
@@ -299,11 +300,18 @@ def fetch_command(name_or_path: str, models_dir: Path, revision: str | None = No
     entry = find_entry(name_or_path)
     if entry and not entry.can_be_fetched:
         return f"get it from {entry.source} (licence: {entry.licence}) and put it there"
-    if entry is None and not is_hub_id(name_or_path):
-        return "put the file there"
+    commands = _list_commands(name_or_path, models_dir, revision)
+    return f"`{commands[0]}` gets it" if commands else "put the file there"
+
+
+def _list_commands(name_or_path: str, models_dir: Path, revision: str | None) -> list[Command]:
+    """The command that fetches weights; none where they cannot be fetched."""
+    entry = find_entry(name_or_path)
+    if not (entry.can_be_fetched if entry else is_hub_id(name_or_path)):
+        return []
     name = entry.name if entry else name_or_path
     name = f"{name}@{revision}" if revision and is_hub_id(name) else name
-    return f"`emoadapt models fetch {name} --models-dir {shlex.quote(str(models_dir))}` gets it"
+    return [Command(f"emoadapt models fetch {name} --models-dir {shlex.quote(str(models_dir))}")]
 
 
 def read_lock(models_dir: Path) -> dict[str, dict[str, Any]]:
@@ -418,7 +426,9 @@ def _is_commit(revision: str | None) -> bool:
     return re.fullmatch(r"[0-9a-f]{40}", revision or "") is not None
 
 
-def _missing(name: str, models_dir: Path, location: Path, revision: str | None = None) -> str:
+def _missing(name: str, models_dir: Path, location: Path, revision: str | None = None) -> ModelError:
+    """What is said of missing weights."""
+    fixes: list[Fix] = [*_list_commands(name, models_dir, revision), Change("models_dir", "FOLDER", "that has them")]
     advice = fetch_command(name, models_dir, revision)
     entry = find_entry(name)
     wanted = revision or (entry.revision if entry else None) or "main"
@@ -426,11 +436,11 @@ def _missing(name: str, models_dir: Path, location: Path, revision: str | None =
     if entry is None and (near := find_similar(name)):
         advice = f"did you mean {near}? If not, {advice}"
     if entry is None and not cache:
-        return (
-            f"weights {name!r} are missing: there is no {location}; {advice}, set models_dir, or give an absolute path"
-        )
+        said = f"there is no {location}; {advice}, set models_dir, or give an absolute path"
+        return ModelError(f"weights {name!r} are missing: {said}", *fixes)
     licence = f" (licence: {entry.licence})" if entry and entry.can_be_fetched else ""
-    return (
+    return ModelError(
         f"weights {name!r} are missing: there is no {location}{cache}; {advice}{licence}, "
-        "or set models_dir to the folder that has them"
+        "or set models_dir to the folder that has them",
+        *fixes,
     )

@@ -86,7 +86,10 @@ def test_the_library_is_not_imported_to_read_a_study() -> None:
 @pytest.mark.parametrize(
     ("augment", "said"),
     [
-        ([{"chain": "ahn2042"}], "f.augment.0.chain: found 'ahn2042', allowed is 'ahn2024', 'audiomentations'"),
+        (
+            [{"chain": "ahn2042"}],
+            "f.augment.0.chain: found 'ahn2042'; did you mean ahn2024? Allowed is 'ahn2024', 'audiomentations'",
+        ),
         ([{}], "f.augment.0.chain: this key is required"),
         ([{"chain": "ahn2024", "typ": 1}], "f.augment.0.ahn2024.typ: this key is not known; did you mean `type`?"),
         ([{"chain": "ahn2024", "transforms": []}], "`transforms` is a key of chain audiomentations; ahn2024 has none"),

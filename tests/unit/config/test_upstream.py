@@ -60,7 +60,7 @@ def test_a_model_needs_other_models_wherever_it_is_trained() -> None:
 @pytest.mark.parametrize(
     ("finetunings", "message"),
     [
-        ({"f": fused("a.original.a", "b.original.bb")}, r"finetunings\.f\.of: b\.original\.bb is not trained; there is a\.original\.a"),
+        ({"f": fused("a.original.a", "b.original.bb")}, r"finetunings\.f\.of: b\.original\.bb is not trained; did you mean b\.original\.b\?"),
         ({"f": fused("a.original.a", "a.original.f")}, r"finetunings\.f: it needs its own outcome \(f -> f\)"),
         (
             {"f": fused("a.original.g", "b.original.b"), "g": fused("a.original.f", "b.original.b")},

@@ -88,7 +88,9 @@ def test_numbers_are_written_in_the_usual_ways(table, text, value):
 
 def test_missing_column_names_those_there_are(table):
     config = table("file,emo\na.wav,anger\n", {"media": "file", "label": "emotion"})
-    with pytest.raises(CorpusError, match=r"no column emotion; there are file, emo; correct corpora\.c\.columns"):
+    with pytest.raises(
+        CorpusError, match=r"no column emotion; did you mean emo? There are file, emo; correct corpora\.c\.columns"
+    ):
         read_utterances("c", config)
 
 

@@ -53,9 +53,8 @@ HAPPY = [(f"p{number}", ("anger", "happy", "neutral", "sadness", "calm")[number 
 def test_test_set_with_other_words_for_a_class_is_refused_with_the_map_that_helps():
     with pytest.raises(CorpusError) as error:
         build(make_task(test_also=["other"]), c=EVEN, other=HAPPY)
-    assert "task k: no test clip of corpus other is of class happiness (labels left out there: calm 2, happy 2)" in str(
-        error.value
-    )
+    labels = "anger 2, calm 2, happy 2, neutral 2, sadness 2"
+    assert f"task k: no clip of corpus other has the label happiness; its labels are {labels}; set" in str(error.value)
     assert "set tasks.k.class_map: {happy: happiness}." in str(error.value)
     assert "tasks.k.missing_classes: report" in str(error.value)
     splits, *_ = build(make_task(test_also=["other"], class_map={"happy": "happiness"}), c=EVEN, other=HAPPY)

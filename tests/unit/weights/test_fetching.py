@@ -108,7 +108,7 @@ def everything(folder: Path) -> set[str]:
 
 def test_files_are_fetched_verified_and_recorded(pair: Server, tmp_path: Path) -> None:
     models = tmp_path / "new" / "models"
-    assert fetch("pair", models) == f"fetched 2 file(s), 808 bytes, to {models / 'pair'}"
+    assert fetch("pair", models) == f"fetched 2 files, 808 bytes, to {models / 'pair'}"
     assert everything(models) == {"pair/a.pt", "pair/b.pt", LOCK_FILE}
     assert read_lock(models) == {"pair": {"files": {"pair/b.pt": sha256(b"anything")}}}
     assert resolve("pair", models) == models / "pair"
@@ -171,7 +171,7 @@ def test_unpinned_files_are_recorded_in_place(pair: Server, tmp_path: Path) -> N
         (tmp_path / "pair").mkdir(exist_ok=True)
         (tmp_path / f"pair/{name}.pt").write_bytes(content)
     before = identity("pair/b.pt", tmp_path)
-    assert fetch("pair", tmp_path).endswith("1 file(s) recorded as they are")
+    assert fetch("pair", tmp_path).endswith("1 file recorded as found")
     assert pair.asked == []
     assert identity("pair/b.pt", tmp_path) == before
     (tmp_path / "pair/b.pt").write_bytes(b"altered")
@@ -185,7 +185,7 @@ def test_weights_in_a_folder_that_cannot_be_written_can_be_used(
     fetch("pair", tmp_path)
     (tmp_path / LOCK_FILE).unlink()
     monkeypatch.setattr(fetching, "_record", lambda *_: (tmp_path / "pair").open())
-    assert fetch("pair", tmp_path).endswith("1 file(s) are not pinned, and cannot be recorded there")
+    assert fetch("pair", tmp_path).endswith("1 file is not pinned, and cannot be recorded there")
 
 
 def test_a_folder_that_cannot_be_written_is_named(pair: Server, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_one_that_fails_does_not_keep_the_others(
 ) -> None:
     with pytest.raises(ModelError, match=r"mine\.onnx"):
         fetch_all([("mine.onnx", None), ("pair", None)], tmp_path)
-    assert capsys.readouterr().out.startswith("pair: fetched 2 file(s)")
+    assert capsys.readouterr().out.startswith("pair: fetched 2 files")
 
 
 @pytest.mark.parametrize("by_environment", [True, False])
@@ -380,7 +380,7 @@ def test_files_beside_a_fetched_commit_are_not_recorded_as_part_of_it(hub: Serve
     fetch("org/net", tmp_path)
     recorded = read_lock(tmp_path)
     (tmp_path / "org/net/converted.safetensors").write_bytes(b"own")
-    assert fetch("org/net", tmp_path).endswith("1 file(s) do not belong to the commit that was fetched")
+    assert fetch("org/net", tmp_path).endswith("1 file does not belong to the commit that was fetched")
     assert read_lock(tmp_path) == recorded
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from emoadapt.config import objective_features
 from emoadapt.data.held_out import describe_common, draw_parts
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import EmoadaptError, Problem, name_count
 from emoadapt.tasks.leaks import describe_clips, describe_leak, find_stage1_copies
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from emoadapt.study.graph import Graph
 
 
-def check_adaptation(listings: Listings, graph: Graph, name: str, problems: list[str]) -> None:
+def check_adaptation(listings: Listings, graph: Graph, name: str, problems: list[Problem]) -> None:
     """Divide the Stage-1 clips like the rules, and count copies.
 
     Args:
@@ -28,10 +28,10 @@ def check_adaptation(listings: Listings, graph: Graph, name: str, problems: list
     try:
         parts = draw_parts(clips, adaptation.held_out, adaptation.seed)
     except EmoadaptError as error:
-        problems.append(_name(name, error))
+        problems += error.add_place(f"adaptation {name}: ")
         return
     held = parts.filter(part="held_out").height
-    print(f"adaptation {name}: {parts.height} clips, {held} of them held out ({held / parts.height:.1%})")
+    print(f"adaptation {name}: {name_count(parts.height, 'clip')}, {held} of them held out ({held / parts.height:.1%})")
     for note in describe_common(clips):
         print(f"  note: {note}")
     for objective in filter(objective_features().__contains__, adaptation.objectives):
@@ -45,16 +45,12 @@ def check_adaptation(listings: Listings, graph: Graph, name: str, problems: list
             print(f"  note: {describe_leak(row)}; copies are on one side of the training and held-out parts")
 
 
-def find_adaptation_problems(listings: Listings, name: str) -> list[str]:
+def find_adaptation_problems(listings: Listings, name: str) -> list[Problem]:
     """List what would stop an adaptation whose corpora can be listed."""
     adaptation = listings.study.adaptations[name]
     clips = {corpus: listings.read_manifest(corpus) for corpus in adaptation.corpora}
     try:
         draw_parts(clips, adaptation.held_out, adaptation.seed)
     except EmoadaptError as error:
-        return [_name(name, error)]
+        return error.add_place(f"adaptation {name}: ")
     return []
-
-
-def _name(adaptation: str, error: EmoadaptError) -> str:
-    return f"adaptation {adaptation}: {error}"

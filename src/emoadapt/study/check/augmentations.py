@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emoadapt.augmentations.base import Augmenter
-from emoadapt.errors import ConfigError
+from emoadapt.errors import ConfigError, Problem
 from emoadapt.schema import SAMPLE_RATE
 from emoadapt.study.graph import Graph
 
@@ -20,12 +20,12 @@ ATTEMPTS = 30
 """Clips of noise that a chain is tried on: a step of probability 0.3 is left out of all of them once in 44,000 studies."""
 
 
-def check_augmentations(study: Study, problems: list[str]) -> None:
+def check_augmentations(study: Study, problems: list[Problem]) -> None:
     """Add to `problems` what would stop a training that augments clips."""
     for path, settings in _list_augmented(study).items():
         for section in settings.augmentations:
             if problem := _try_chain(section):
-                problems.append(f"{path}.augment: {problem}")
+                problems.append(Problem(f"{path}.augment", problem))
 
 
 def list_frozen_notes(graph: Graph) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import EmoadaptError, Problem, name_count
 from emoadapt.listing.accounts import describe_content, list_account_notes, read_account
 from emoadapt.listing.bounds import refuse_segments_outside
 from emoadapt.listing.reading import note_names, read_clips
@@ -18,7 +18,7 @@ MOST_SHARDS = 128
 """More would only make more jobs: with some six features a corpus is then below a thousand."""
 
 
-def check_corpus(listings: Listings, name: str, problems: list[str]) -> bool:
+def check_corpus(listings: Listings, name: str, problems: list[Problem]) -> bool:
     """Print what a corpus holds.
 
     Args:
@@ -40,14 +40,14 @@ def check_corpus(listings: Listings, name: str, problems: list[str]) -> bool:
         if config.segments is not None:
             content += cut_clips(name, config, clips).describe(config.segments)
     except EmoadaptError as error:
-        problems.append(str(error))
+        problems += error.problems
         return False
     speakers = {u.speaker for u in utterances if u.speaker}
     unknown = sum(not u.speaker for u in utterances) if speakers else 0
-    without = f" ({unknown} clips without a speaker)" if unknown else ""
-    print(
-        f"corpus {name}: {len(utterances)} {'clips' if config.segments is None else 'segments'}, {len(speakers) or 'unknown'} speaker{'s' * (len(speakers) != 1)}{without}, {config.shards} shards"
-    )
+    without = f" ({name_count(unknown, 'clip')} without a speaker)" if unknown else ""
+    listed = name_count(len(utterances), "clip" if config.segments is None else "segment")
+    who = name_count(len(speakers), "speaker") if speakers else "unknown speakers"
+    print(f"corpus {name}: {listed}, {who}{without}, {name_count(config.shards, 'shard')}")
     for line in content:
         print(f"  {line}")
     for note in notes:

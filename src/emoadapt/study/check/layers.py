@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoadapt.config.training import list_values
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import Change, EmoadaptError, Problem
+from emoadapt.fixes import lower_layer
 from emoadapt.weights.registry import locate
 
 if TYPE_CHECKING:
@@ -17,12 +18,12 @@ _KEYS = ("encoder_layers", "num_hidden_layers", "n_layers")
 """Keys of a `config.json` with the number of layers; of an encoder with a decoder the first counts."""
 
 
-def find_missing_layers(study: Study) -> list[str]:
+def find_missing_layers(study: Study) -> list[Problem]:
     """Say which layers are asked for that a pretrained backbone lacks.
 
     Weights that are missing, or whose number of layers is not in a `config.json`, are passed over: the job looks again.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
     for name, backbone in study.backbones.items():
         if backbone.depth is not None or backbone.joined or (layers := _count_layers(study, backbone)) is None:
             continue
@@ -31,14 +32,23 @@ def find_missing_layers(study: Study) -> list[str]:
         models = [model for model in study.list_models() if model.backbone == name]
         trainings |= {f"finetunings.{model.finetuning}": study.finetunings[model.finetuning] for model in models}
         problems += [
-            f"{path}.layer: layer {layer} is asked for, and {said}; choose another, or name other backbones in {path}.backbones"
+            Problem(
+                f"{path}.layer",
+                f"layer {layer} is asked for, and {said}; choose another, or name other backbones in {path}.backbones",
+                *lower_layer(f"{path}.layer", getattr(settings, "layer", None), layers),
+                Change(f"{path}.backbones", ["NAME"]),
+            )
             for path, settings in trainings.items()
             for layer in list_values(getattr(settings, "layer", None))
             if isinstance(layer, int) and layer > layers
         ]
         keys = {f"backbones.{name}": backbone, **trainings}
         problems += [
-            f"{path}.train_layers: {number} are to be trained, and backbone {name} has {layers} layers; set `all` or at most {layers}"
+            Problem(
+                f"{path}.train_layers",
+                f"{number} are to be trained, and backbone {name} has {layers} layers; set `all` or at most {layers}",
+                Change(f"{path}.train_layers", layers),
+            )
             for path, settings in keys.items()
             if isinstance(number := getattr(settings, "train_layers", None), int) and number > layers
         ]

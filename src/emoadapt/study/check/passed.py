@@ -11,7 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import EmoadaptError, Problem
 from emoadapt.storage.caches import read_cache, write_cache
 from emoadapt.study.check.layers import find_missing_layers
 from emoadapt.study.graph import RESULTS, Graph
@@ -32,19 +32,19 @@ def check_before_run(graph: Graph) -> None:
     """
     problems = [*_find_unlisted(graph)] or [*_find_changed_problems(graph), *find_missing_layers(graph.study)]
     if problems:
-        raise EmoadaptError("\n".join(problems))
+        raise EmoadaptError(problems)
 
 
-def _find_unlisted(graph: Graph) -> Iterator[str]:
+def _find_unlisted(graph: Graph) -> Iterator[Problem]:
     """Why corpora in use cannot be listed."""
     for corpus in dict.fromkeys(corpus for _, corpus in graph.features_in_use()):
         try:
             graph.manifest_state(corpus, "0")
         except EmoadaptError as error:
-            yield str(error)
+            yield from error.problems
 
 
-def _find_changed_problems(graph: Graph) -> Iterator[str]:
+def _find_changed_problems(graph: Graph) -> Iterator[Problem]:
     """Problems of tasks, adaptations and augmentations that have not passed in their present state."""
     study = graph.study
     listings = cache(lambda: _list_corpora(study))
@@ -57,7 +57,7 @@ def _find_changed_problems(graph: Graph) -> Iterator[str]:
         yield from _repeat("augmentations", augmented, partial(_check_augmentations, study))
 
 
-def _repeat(name: str, state: str, find: Callable[[], list[str]]) -> list[str]:
+def _repeat(name: str, state: str, find: Callable[[], list[Problem]]) -> list[Problem]:
     """Run a check unless it passed in this state before; remember that it passed."""
     path = PASSED / f"{name}.json"
     if read_cache(path) == state:
@@ -76,21 +76,21 @@ def _list_corpora(study: Study) -> Listings:
     return Listings(study)
 
 
-def _check_task(listings: Callable[[], Listings], name: str) -> list[str]:
+def _check_task(listings: Callable[[], Listings], name: str) -> list[Problem]:
     from emoadapt.study.check.tasks import find_task_problems
 
     return find_task_problems(listings(), name)
 
 
-def _check_adaptation(listings: Callable[[], Listings], name: str) -> list[str]:
+def _check_adaptation(listings: Callable[[], Listings], name: str) -> list[Problem]:
     from emoadapt.study.check.adaptations import find_adaptation_problems
 
     return find_adaptation_problems(listings(), name)
 
 
-def _check_augmentations(study: Study) -> list[str]:
+def _check_augmentations(study: Study) -> list[Problem]:
     from emoadapt.study.check.augmentations import check_augmentations
 
-    problems: list[str] = []
+    problems: list[Problem] = []
     check_augmentations(study, problems)
     return problems

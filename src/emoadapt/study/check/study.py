@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from emoadapt.config.reading import BUILT_IN, DEMO, DEMO_MEANT
-from emoadapt.errors import EmoadaptError, name_count
+from emoadapt.config.reading import DEMO, DEMO_MEANT
+from emoadapt.errors import EmoadaptError, Problem, name_count
 from emoadapt.extraction.advice import advise_features
 from emoadapt.machine.devices import fit_threads, list_devices
+from emoadapt.plugins import list_plugins
 from emoadapt.study.check.adaptations import check_adaptation
 from emoadapt.study.check.augmentations import check_augmentations, list_frozen_notes
 from emoadapt.study.check.corpora import check_corpus
@@ -32,18 +33,11 @@ class NotReadyError(EmoadaptError):
     """A study that would stop.
 
     Args:
-        problems: a sentence each.
+        problems: all of them.
     """
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = problems
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        place, _, said = problems[0].partition(": ")
-        advice = said.rpartition("; ")[2]
-        first = advice if place in advice else f"{place}: {advice}"
-        super().__init__(
-            f"not ready: {len(problems)} problem(s) would stop this study:\n{lines}\nFirst thing to do: {first}"
-        )
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems, head=f"not ready: {name_count(len(problems), 'problem')} would stop this study:")
 
 
 def print_check(study: Study, configfiles: Sequence[Path] = ()) -> None:
@@ -56,7 +50,7 @@ def print_check(study: Study, configfiles: Sequence[Path] = ()) -> None:
     Raises:
         NotReadyError: something would stop the run; all problems are named.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
     listings, graph, remarks = Listings(study), Graph(study), _Remarks(sys.stdout)
     with redirect_stdout(remarks):
         usable = {name for name in study.corpora if check_corpus(listings, name, problems)}
@@ -77,11 +71,12 @@ def print_check(study: Study, configfiles: Sequence[Path] = ()) -> None:
             print(f"note: {note}")
     shards = len(graph.all_features())
     runs = sum(len(graph.run_files(task, "")) for task in study.tasks)
-    print(f"jobs: {shards} extraction shards, {len(graph.adapted_models())} adaptations, {runs} fine-tuning jobs")
+    jobs = {"extraction shard": shards, "adaptation": len(graph.adapted_models()), "fine-tuning job": runs}
+    print(f"jobs: {', '.join(name_count(number, noun) for noun, number in jobs.items())}")
     for estimate in estimate_study(graph, listings):
         print(f"estimate: {estimate}")
     said = f", with {name_count(remarks.count, 'note')} above" if remarks.count else ""
-    print(f"ready{said}: no problems found. Start it with: {_name_command(study, configfiles)}")
+    print(f"ready{said}: no problems found. Start it with: {_name_start(study, configfiles)}")
 
 
 class _Remarks(io.StringIO):
@@ -101,24 +96,52 @@ class _Remarks(io.StringIO):
         return self.out.write(text)
 
 
-def _name_command(study: Study, configfiles: Sequence[Path]) -> str:
-    """The command that runs the study from this folder."""
-    words = ["snakemake"]
-    if not Path("Snakefile").exists():
-        words += ["--snakefile", str(BUILT_IN.with_name("Snakefile"))]
-    words += ["--cores", str(fit_threads(sys.maxsize))]
-    words += ["--resources", f"gpu={len(list_devices())}"] if study.device != "cpu" and list_devices() else []
-    return shlex.join([*words, *(["--configfile", *map(str, configfiles)] if configfiles else [])])
+def name_command(cores: int, gpus: int, configfiles: Sequence[Path]) -> str:
+    """The command that runs a study from this folder.
+
+    Args:
+        cores: of this machine.
+        gpus: that the study uses.
+        configfiles: its files; none for the demo.
+    """
+    snakefile = "" if Path("Snakefile").exists() else ' --snakefile "$(emoadapt workflow)"'
+    words = ["--cores", str(cores), *(["--resources", f"gpu={gpus}"] if gpus else [])]
+    return f"snakemake{snakefile} {shlex.join([*words, *(['--configfile', *map(str, configfiles)] if configfiles else [])])}"
+
+
+def _name_start(study: Study, configfiles: Sequence[Path]) -> str:
+    gpus = 0 if study.device == "cpu" else len(list_devices())
+    return name_command(fit_threads(sys.maxsize), gpus, configfiles)
+
+
+def _list_unused(study: Study, graph: Graph) -> Iterator[str]:
+    """Name sections that nothing uses, so that their keys change nothing."""
+    corpora = {corpus for task in study.tasks.values() for corpus in task.corpora}
+    corpora |= {corpus for adaptation in study.adaptations.values() for corpus in adaptation.corpora}
+    if not study.features.also:
+        yield from (
+            f"corpus {name} is used by no task and no adaptation" for name in study.corpora if name not in corpora
+        )
+    computed = dict(graph.features_in_use())
+    for name in list_plugins("features"):
+        if name in study.features.model_fields_set and name not in computed:
+            yield f"features.{name}: no backbone and no objective reads {name}, so that these keys change nothing"
+    adapted = {model.partition(".")[0] for model in graph.adapted_models()}
+    trained = {model.backbone for model in study.list_models()} | adapted | study.joined
+    yield from (
+        f"backbones.{name}: no task and no adaptation trains it" for name in study.backbones if name not in trained
+    )
+    applied = graph.applied_adaptations()
+    yield from (
+        f"adaptations.{name}: it is applied to no backbone" for name in study.adaptations if name not in applied
+    )
 
 
 def _list_notes(listings: Listings, graph: Graph) -> list[str]:
     """List notes on the configuration that stop nothing."""
     study = graph.study
     notes = [*list_frozen_notes(graph), *(f"{path} is left out: {why}" for path, why in study.left_out.items())]
-    used = {corpus for task in study.tasks.values() for corpus in task.corpora}
-    used |= {corpus for adaptation in study.adaptations.values() for corpus in adaptation.corpora}
-    if not study.features.also:
-        notes += [f"corpus {name} is used by no task and no adaptation" for name in study.corpora if name not in used]
+    notes += _list_unused(study, graph)
     trainings = {f"adaptations.{name}": a for name, a in study.adaptations.items()}
     trainings |= {f"finetunings.{name}": f for name, f in study.finetunings.items()}
     needing = [key for key, settings in trainings.items() if getattr(settings, "precision", None) == "16-mixed"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from emoadapt.data.vectors import find_small_groups
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import Change, EmoadaptError, Problem, name_count
 from emoadapt.listing.reading import describe_source
 from emoadapt.tasks.classes import describe_labels
 from emoadapt.tasks.divisions import list_parts
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from emoadapt.study.check.listings import Listings
 
 
-def find_task_problems(listings: Listings, name: str) -> list[str]:
+def find_task_problems(listings: Listings, name: str) -> list[Problem]:
     """List problems of a task whose corpora can be listed: labels, classes, split, subsets, leaks."""
-    problems: list[str] = []
+    problems: list[Problem] = []
     with redirect_stdout(io.StringIO()):
         check_task(listings, name, listings.study.corpora, problems, only_refused=True)
     return problems
 
 
 def check_task(
-    listings: Listings, name: str, usable: Collection[str], problems: list[str], *, only_refused: bool = False
+    listings: Listings, name: str, usable: Collection[str], problems: list[Problem], *, only_refused: bool = False
 ) -> None:
     """Print the parts, notes and leaks of a task.
 
@@ -68,7 +68,7 @@ def check_task(
         splits = build_task(name, task, clips, labels, study.list_tested_tasks(name))
         drawn = {str(subset): draw_subsets(splits, task, subset, name) for subset in task.subsets}
     except EmoadaptError as error:
-        problems.append(str(error))
+        problems += error.problems
         return
     for line in _describe_parts(name, task, splits):
         print(line)
@@ -85,14 +85,15 @@ def check_task(
     stage1 = {a: study.adaptations[a].corpora for a in study.adaptations_of(name)}
     stage1 = {a: used for a, used in stage1.items() if set(used) <= set(usable)}
     clips |= {corpus: listings.read_manifest(corpus) for used in stage1.values() for corpus in used}
-    leaks = find_leaks(name, task, splits, describe_clips(study, clips), stage1, only_refused=only_refused)
+    compared = describe_clips(study, clips)
+    leaks = find_leaks(name, task, splits, compared, stage1, only_refused=only_refused)
     # Copies within Stage 1 are printed with the adaptation.
     for row in leaks.filter(pl.col("kind") != "stage1_copies", verdict="reported").iter_rows(named=True):
         if row["kind"] in REMARKS:
             print(f"  note: {describe_leak(row)}")
         else:
             print(f"  leak: {describe_leak(row)}; only reported (tasks.{name}.leaks.{row['kind']})")
-    for note in describe_unchecked(task, leaks):
+    for note in describe_unchecked(task, leaks, splits, compared, stage1):
         print(f"  note: {note}")
     problems += explain_refusals(leaks)
 
@@ -111,10 +112,10 @@ def _describe_parts(name: str, task: Task, splits: pl.DataFrame) -> Iterator[str
             + [f"{chosen[attribute].count()} rated for {attribute}" for attribute in task.attributes]
         )
         speakers = chosen["speaker"].drop_nulls().n_unique()
-        who = f"{speakers or 'unknown'} speaker{'s' if speakers != 1 else ''}"
+        who = name_count(speakers, "speaker") if speakers else "unknown speakers"
         unknown = chosen["speaker"].null_count() if speakers else 0
-        who += f" ({unknown} clips without a speaker)" if unknown else ""
-        yield f"task {name}, {part}: {chosen.height} clips of {who}: {counts}{where}"
+        who += f" ({name_count(unknown, 'clip')} without a speaker)" if unknown else ""
+        yield f"task {name}, {part}: {name_count(chosen.height, 'clip')} of {who}: {counts}{where}"
 
 
 def _list_finetunings(study: Study, task: str) -> dict[str, Any]:
@@ -132,7 +133,9 @@ def _note_statistics(study: Study, task: str, splits: pl.DataFrame) -> list[str]
     ]
 
 
-def _find_lone_speakers(study: Study, task: str, splits: pl.DataFrame, drawn: Mapping[str, pl.DataFrame]) -> list[str]:
+def _find_lone_speakers(
+    study: Study, task: str, splits: pl.DataFrame, drawn: Mapping[str, pl.DataFrame]
+) -> list[Problem]:
     """Fine-tunings that choose by inner folds where the training clips of a run have no two speakers, or unknown ones.
 
     Args:
@@ -150,12 +153,13 @@ def _find_lone_speakers(study: Study, task: str, splits: pl.DataFrame, drawn: Ma
         dev = settings.train_on_dev and subset == "full"
         for row in _find_undivided(splits, drawn[subset], dev).head(1).iter_rows(named=True):
             unknown = row["len"] - row["known"]
-            found = f"{unknown} clips without a speaker" if unknown else "one speaker"
-            problems.append(
+            found = f"{name_count(unknown, 'clip')} without a speaker" if unknown else "one speaker"
+            said = (
                 f"task {task}: finetunings.{name} chooses {' and '.join(settings.lists)} by inner folds over speakers, and the "
                 f"{row['len']} training clips of partition {row['partition']}, fold {row['fold']} ({subset}) have {found}; set "
                 "choose_by: dev, use more clips, or name one value for each key"
             )
+            problems.append(Problem("", said, Change(f"finetunings.{name}.choose_by", "dev")))
     return list(dict.fromkeys(problems))
 
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emoadapt.backbones.base import list_notes
-from emoadapt.errors import EmoadaptError, ModelError
+from emoadapt.errors import Change, EmoadaptError, ModelError, Problem
 from emoadapt.extraction.advice import advise_crops
 from emoadapt.extraction.recipes import find_section
 from emoadapt.faces.network_settings import OnnxNetwork
-from emoadapt.weights.registry import find_entry, identity, resolve
+from emoadapt.weights.registry import find_entry, find_similar, identity, resolve
 
 if TYPE_CHECKING:
     from emoadapt.study.graph import Graph
 
 
-def check_weights(graph: Graph, problems: list[str]) -> None:
+def check_weights(graph: Graph, problems: list[Problem]) -> None:
     """Print the weights that a study uses.
 
     Args:
@@ -34,7 +34,8 @@ def check_weights(graph: Graph, problems: list[str]) -> None:
             path = resolve(name, folder, revision)
             _refuse_cut(path)
         except EmoadaptError as error:
-            problems.append(f"{user}: {error}")
+            near = _propose_similar(user, name)
+            problems += [Problem("", str(found), *near, *found.fixes) for found in error.add_place(f"{user}: ")]
         else:
             print(f"{user}: {name} ({identity(name, folder, revision)})")
             for note in list_notes(path) if user.startswith("backbone ") else ():
@@ -46,7 +47,14 @@ def check_weights(graph: Graph, problems: list[str]) -> None:
         print(f"backbone {name}: UNTRAINED, randomly initialised")
 
 
-def _check_tokens(graph: Graph, problems: list[str]) -> None:
+def _propose_similar(user: str, name: str) -> list[Change]:
+    """The registered weights that a backbone's are probably meant to be."""
+    kind, _, backbone = user.partition(" ")
+    near = find_similar(name) if kind == "backbone" else None
+    return [Change(f"backbones.{backbone}.weights", near)] if near and near != name else []
+
+
+def _check_tokens(graph: Graph, problems: list[Problem]) -> None:
     """See that each text encoder knows the tokens that it reads."""
     study, made_by = graph.study, graph.study.features.text_tokens.model
     for name, backbone in study.backbones.items():
@@ -60,11 +68,12 @@ def _check_tokens(graph: Graph, problems: list[str]) -> None:
             try:
                 same = _share_vocabulary(*folders, f"backbone {name}")
             except EmoadaptError as error:
-                problems.append(str(error))
+                problems += error.problems
                 continue
             if not same:
-                advice = f"set features.text_tokens.model: {weights}"
-                problems.append(f"backbone {name}: {weights} does not know the tokens of {made_by}; {advice}")
+                advice = Change("features.text_tokens.model", weights)
+                said = f"backbone {name}: {weights} does not know the tokens of {made_by}; set {advice}"
+                problems.append(Problem("", said, advice))
 
 
 def _share_vocabulary(tokens: Path, encoder: Path, user: str) -> bool:
@@ -88,7 +97,7 @@ def _refuse_cut(path: Path) -> None:
         raise ModelError(f"{path} is cut off; copy or fetch it again")
 
 
-def _check_files(graph: Graph, problems: list[str]) -> None:
+def _check_files(graph: Graph, problems: list[Problem]) -> None:
     """Count the files, beside media and weights, that features read."""
     for feature in dict(graph.features_in_use()):
         found = find_section(graph.study, feature).find_files()
@@ -98,12 +107,11 @@ def _check_files(graph: Graph, problems: list[str]) -> None:
         if number := sum(1 for _ in folder.rglob(pattern)):
             print(f"feature {feature}: {number:,} files {pattern} below {folder}")
         else:
-            problems.append(
-                f"features.{feature}.folder: no file {pattern} below {folder}; name the folder that holds them"
-            )
+            said = f"no file {pattern} below {folder}; name the folder that holds them"
+            problems.append(Problem(f"features.{feature}.folder", said))
 
 
-def _check_network(graph: Graph, problems: list[str]) -> None:
+def _check_network(graph: Graph, problems: list[Problem]) -> None:
     """Embed one image, since only that shows whether an ONNX file is as it is declared; say what is assumed of its input."""
     features, used = graph.study.features, dict(graph.features_in_use())
     network = features.face_embedding.network
@@ -119,7 +127,7 @@ def _check_network(graph: Graph, problems: list[str]) -> None:
         loaded = load_network(network, graph.study.weights_folder)
         loaded.embed([np.zeros((32, 32, 3), np.uint8)])
     except EmoadaptError as error:
-        problems.append(f"features.face_embedding.network: {error}")
+        problems.append(Problem("features.face_embedding.network", str(error)))
         return
     notes = [loaded.change, *_list_input_notes(network)]
     if network.input_size is None:

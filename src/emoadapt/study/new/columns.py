@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from emoadapt.errors import ConfigError
+from emoadapt.errors import ConfigError, find_near
 from emoadapt.listing.emotions import name_emotion
 from emoadapt.listing.names import SEXES, is_unknown
 from emoadapt.schema import ATTRIBUTES
@@ -84,6 +84,8 @@ def choose_columns(read: MediaTable, wishes: Wishes) -> Columns:
 def _refuse_unknown(read: MediaTable, role: str, wished: str, free: dict[str, list[str]]) -> None:
     if wished not in free:
         hint = f"{FOLDERS} needs --importer folder; " if wished == FOLDERS else ""
+        near = find_near(wished, free)
+        hint += f"did you mean {near}? " if near else ""
         raise ConfigError(
             f"--{role} {wished}: {hint}{read.path} has the columns {', '.join(read.table.header)}; name one"
         )

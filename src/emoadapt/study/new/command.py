@@ -117,8 +117,9 @@ def _describe(proposal: Proposal) -> Iterator[str]:
     """Lines about what was found and chosen."""
     for draft, _ in proposal.drafts:
         use = "labelled, for Stage 2" if draft not in proposal.unlabelled else "without labels, for Stage 1"
-        speakers = f"{len(draft.speakers)} speakers" if draft.speakers else "speakers unknown"
-        yield f"corpus {draft.name}: importer {draft.section['importer']}, {len(draft.utterances):,} clips, {speakers}; {use}"
+        speakers = name_count(len(draft.speakers), "speaker") if draft.speakers else "speakers unknown"
+        clips = name_count(len(draft.utterances), "clip")
+        yield f"corpus {draft.name}: importer {draft.section['importer']}, {clips}, {speakers}; {use}"
         yield f"  {'; '.join(draft.found)}"
         if not draft.labelled:
             yield "  no labels were found; --label says where they are"
@@ -167,7 +168,7 @@ def _describe_cost(study: Study) -> Iterator[str]:
 
 def _describe_next(proposal: Proposal) -> Iterator[str]:
     """What was written, and the next command as the last line."""
-    yield f"wrote {proposal.output}, which passes emoadapt check; its comments say why each value was chosen. Next:"
+    yield f"wrote {proposal.output}, which passes emoadapt check; its comments say why each value was chosen"
     try:
         refuse_other_study(Path("results"), proposal.name)
     except DataError as error:
@@ -175,4 +176,5 @@ def _describe_next(proposal: Proposal) -> Iterator[str]:
     for task in proposal.tasks:
         if task.division.table:
             yield f"wrote {task.division.split['file']}, the parts of task {task.name}"
+    yield "Next:"
     yield f"emoadapt check --configfile {shlex.quote(str(proposal.output))}"

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from emoadapt.errors import name_count, write_value
 from emoadapt.listing.names import describe_counts
 from emoadapt.study.check.corpora import advise_shards
+from emoadapt.study.check.study import name_command
 from emoadapt.study.new.classes import list_spellings
 from emoadapt.study.new.drafts import Draft
 from emoadapt.study.new.encoders import FETCHED
 from emoadapt.study.new.machine import Machine
-from emoadapt.study.new.page import Page, write_value
+from emoadapt.study.new.page import Page
 from emoadapt.study.new.places import find_variables, name_place
 from emoadapt.study.new.tasks import TaskDraft
 
@@ -86,14 +88,13 @@ def _write_head(page: Page, proposal: Proposal, corpora: str) -> None:
     if proposal.doubts:
         page.note("LOOK AT THIS, it was guessed or limits what scores mean:")
         for doubt in proposal.doubts:
-            page.note(f"* {doubt}")
-    page.note("")
+            page.item(doubt)
+        page.lines.append("#")
+    page.note("Next:")
     for name in dict.fromkeys([*find_variables(corpora), *find_variables(machine.models_text or "")]):
         page.code(f"export {name}=...")
     page.code(f"emoadapt check --configfile {shlex.quote(str(proposal.output))}")
-    elsewhere = "" if Path("Snakefile").exists() else '--snakefile "$(emoadapt workflow)" '
-    gpu = "--resources gpu=1 " if machine.gpu else ""
-    page.code(f"snakemake {elsewhere}--cores {machine.cores} {gpu}--configfile {shlex.quote(str(proposal.output))}")
+    page.code(name_command(machine.cores, int(machine.gpu), [proposal.output]))
     page.lines = [line.rstrip() for line in page.lines]
     page.entry(
         "study", proposal.name, why="owns the folder results/ that it runs in; another study needs another folder"
@@ -141,9 +142,12 @@ def _describe(draft: Draft) -> str:
     speakers = len(draft.speakers)
     counts = Counter(label.label for label in draft.labels if label.label)
     unlabelled = len(draft.labels) - counts.total()
-    parts = [f"{len(draft.utterances):,} clips", f"{speakers} speakers" if speakers else "speakers unknown"]
+    parts = [
+        name_count(len(draft.utterances), "clip"),
+        name_count(speakers, "speaker") if speakers else "speakers unknown",
+    ]
     parts += [f"labels: {describe_counts(counts)}"] if counts else []
-    parts += [f"{unlabelled:,} clips without a label" if counts else "no labels"] if unlabelled else []
+    parts += [f"{name_count(unlabelled, 'clip')} without a label" if counts else "no labels"] if unlabelled else []
     parts += [f"rated for {', '.join(draft.attributes)}"] if draft.attributes else []
     return "; ".join(parts) + "."
 

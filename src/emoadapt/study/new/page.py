@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 import textwrap
-from collections.abc import Mapping
 from typing import Any
 
+from emoadapt.errors import quote, write_value
+
 WIDTH = 116
-_PLAIN = re.compile(r"[^\W\d_][\w./+-]*")
-_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
 
 
 class Page:
@@ -21,12 +18,18 @@ class Page:
 
     def note(self, text: str, depth: int = 0) -> None:
         """Write a comment, wrapped."""
-        begin = "  " * depth + "# "
+        self._wrap(text, "  " * depth + "# ", "")
+
+    def item(self, text: str) -> None:
+        """Write an item of a list in a comment, wrapped."""
+        self._wrap(text, "# ", "* ")
+
+    def _wrap(self, text: str, begin: str, bullet: str) -> None:
         self.lines += textwrap.wrap(
             _write_comment(text),
             WIDTH,
-            initial_indent=begin,
-            subsequent_indent=begin,
+            initial_indent=begin + bullet,
+            subsequent_indent=begin + " " * len(bullet),
             break_long_words=False,
             break_on_hyphens=False,
         )
@@ -63,27 +66,3 @@ class Page:
 def _write_comment(text: str) -> str:
     """Text that stays in a comment: labels and names of files may hold what YAML takes for the end of a line, or refuses."""
     return "".join(sign if sign.isprintable() else " " for sign in text)
-
-
-def write_value(value: Any) -> str:
-    """A value in one line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{quote(str(key))}: {write_value(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(write_value, value)) + "]"
-    if isinstance(value, bool) or value is None:
-        return json.dumps(value)
-    if isinstance(value, float):
-        # YAML reads `1e-05` as text.
-        digits, _, power = repr(value).partition("e")
-        return f"{float(digits)}e{int(power):+d}" if power else digits
-    return str(value) if isinstance(value, int) else quote(str(value))
-
-
-def quote(text: str) -> str:
-    """Text as it must stand in YAML, in a list or mapping too."""
-    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
-        return text
-    if text.isprintable() and "\\" in text:
-        return "'" + text.replace("'", "''") + "'"
-    return json.dumps(text, ensure_ascii=not text.isprintable())

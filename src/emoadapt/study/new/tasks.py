@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emoadapt.config import load_study
-from emoadapt.errors import CorpusError, EmoadaptError, show
+from emoadapt.errors import CorpusError, EmoadaptError, Problem, show
 from emoadapt.storage.spreadsheets import CsvWriter
 from emoadapt.study.check.listings import Listings
 from emoadapt.study.check.tasks import find_task_problems
@@ -117,7 +117,7 @@ def _list_used(draft: Draft, classes: Classes | None, attributes: Sequence[str])
             yield at
 
 
-def _try(task: TaskDraft, table: Path, force: bool) -> list[str]:
+def _try(task: TaskDraft, table: Path, force: bool) -> list[Problem]:
     """Problems that `emoadapt check` would find in a task."""
     if task.division.table:
         write_parts(table, task.division, force=force)
@@ -127,7 +127,7 @@ def _try(task: TaskDraft, table: Path, force: bool) -> list[str]:
     try:
         problems = find_task_problems(Listings(load_study(values)), task.name)
     except EmoadaptError as error:
-        problems = [str(error)]
+        problems = error.problems
     if problems and task.division.table:
         table.unlink()
     return problems

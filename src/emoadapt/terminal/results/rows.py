@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 import re
 from collections.abc import Callable, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from emoadapt.errors import ConfigError
+from emoadapt.errors import ConfigError, name_known
 from emoadapt.reporting.measures import order_metric
 from emoadapt.study.nodes import DEFAULT, Model
 
@@ -68,9 +67,7 @@ def _find_column(schema: pl.Schema, name: str, option: str, also: Sequence[str] 
         tuned = pl.when(pl.col("finetuning") == DEFAULT).then(pl.lit("")).otherwise("." + pl.col("finetuning"))
         return pl.col("backbone") + "." + pl.col("start") + tuned
     known = [*([MODEL] if has_model else []), *schema, *sorted(also)]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}"
-    raise ConfigError(f"{option}: this table has no column {name}; {hint}")
+    raise ConfigError(f"{option}: this table has no column {name}; {name_known(name, known)}")
 
 
 def _is_number(schema: pl.Schema, name: str) -> bool:

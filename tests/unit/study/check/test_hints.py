@@ -14,15 +14,16 @@ import yaml
 
 from emoadapt.cli import main
 from emoadapt.config import load_study, merge_study
+from emoadapt.config.problems import _find_sections
 from emoadapt.config.reading import _merge
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import Change, Command, EmoadaptError, Fix, Problem, Removal
 from emoadapt.study.check.estimates import estimate_study
-from emoadapt.study.check.hints import explain_fixes, find_hints, write_hints
+from emoadapt.study.check.hints import NO_LINES, explain_fixes, write_hint
 from emoadapt.study.check.listings import Listings
 from emoadapt.study.check.study import NotReadyError, print_check
 from emoadapt.study.graph import Graph
 
-from .test_mistakes import MISTAKES, ROWS, WAV2VEC2, study, workplace, write_labels, write_study  # noqa: F401
+from .test_mistakes import EMOTIONS, MISTAKES, ROWS, WAV2VEC2, study, workplace, write_labels, write_study  # noqa: F401
 
 
 def find_error() -> EmoadaptError:
@@ -47,7 +48,7 @@ def test_the_first_hint_fixes_the_study(mistake: str, capsys: pytest.CaptureFixt
     write_study(values)
     if prepare:
         prepare()
-    hint = explain_fixes(find_error(), [Path("study.yaml")]).split("# or\n")[0]
+    hint = explain_fixes(find_error(), [Path("study.yaml")]).partition("\n\n")[2].split("# or\n")[0]
     fixed: dict[str, Any] = merge_study(["study.yaml"])
     _merge(fixed, yaml.safe_load(hint))
     print_check(load_study(fixed))
@@ -57,7 +58,7 @@ def test_the_first_hint_fixes_the_study(mistake: str, capsys: pytest.CaptureFixt
 def test_labels_that_seem_to_mean_a_class_are_mapped(capsys: pytest.CaptureFixture[str]) -> None:
     write_study(study())
     write_labels([row.replace("anger", "Anger") for row in ROWS])
-    first, second = explain_fixes(find_error(), [Path("study.yaml")]).split("# or\n")
+    first, second = explain_fixes(find_error(), [Path("study.yaml")]).partition("\n\n")[2].split("# or\n")
     fixed = merge_study(["study.yaml"])
     _merge(fixed, yaml.safe_load(first))
     print_check(load_study(fixed))
@@ -67,37 +68,147 @@ def test_labels_that_seem_to_mean_a_class_are_mapped(capsys: pytest.CaptureFixtu
 def test_each_way_that_a_sentence_names_is_a_block() -> None:
     write_study(study())
     write_labels([row.replace("anger", "Wut").replace("neutral", "Ruhe") for row in ROWS])
-    text = explain_fixes(find_error(), [Path("study.yaml")])
+    text = explain_fixes(find_error(), [Path("study.yaml")]).partition("\n\n")[2]
     assert text.splitlines()[0].startswith("# task emotions: labels of corpus mine that are none of its classes")
     first, second = map(yaml.safe_load, text.split("# or\n"))
     assert first == {"tasks": {"emotions": {"class_map": {"Ruhe": "CLASS", "Wut": "CLASS"}}}}
     assert second == {"tasks": {"emotions": {"other_labels": "drop"}}}
 
 
+SPEAKERS = {"by": "speakers", "train": ["s0"], "dev": ["s3"], "test": ["s4"]}
+
+
 @pytest.mark.parametrize(
-    ("problem", "line"),
+    ("changes", "fixes"),
     [
-        ("study.yaml has no key `study`: it would change", ("study", "NAME", "at the top level")),
-        ("tasks.emotions.splitt: this key is not known; did you mean `split`?",
-         ("tasks.emotions.split", None, "instead of splitt")),
-        ("device: this key is not known; it is a key of finetunings.<name>", ("finetunings.default.device", "cpu", "not device")),
-        ("tasks.emotions.corpus: this key is required", ("tasks.emotions.corpus", "VALUE", "see docs/configuration.md")),
-        ("corpus mine: its root /x is not a folder; correct corpora.mine.root", ("corpora.mine.root", "VALUE", 'now "media"')),
-        ("task emotions: 1 of the 2 test clips; take it out, or accept it with tasks.emotions.leaks: {clips: report}",
-         ("tasks.emotions.leaks", {"clips": "report"}, "")),
-        ("finetunings.probe.layer: layer 9 is asked for, and backbone own has layers 0 to 4; choose another",
-         ("finetunings.probe.layer", 4, "")),
+        ({"tasks__emotions__splitt": {"by": "fractions"}}, [Change("tasks.emotions.split", {"by": "fractions"}, "instead of splitt")]),
+        ({"seeds": [0]}, [Change("finetunings.NAME.seeds", [0], "instead of seeds")]),
+        ({"tasks__emotions__corpus": None}, [Change("tasks.emotions.corpus", "VALUE", "see docs/configuration.md")]),
+        ({"corpora__mine__importer": "cvs"}, [Change("corpora.mine.importer", "csv")]),
+        ({"corpora__mine__root": "nowhere"}, [Change("corpora.mine.root", "FOLDER")]),
+        ({"backbones__egemaps__architecture": "vectr"}, [Change("backbones.egemaps.architecture", "vector")]),
+        ({"backbones__egemaps__reads": "egemap_functional"}, [Change("backbones.egemaps.reads", "egemaps_functionals")]),
+        ({"backbones__w": WAV2VEC2 | {"pooling": "meen"}}, [Change("backbones.w.pooling", "mean")]),
+        ({"finetunings": {"svm": {"method": "smv"}}}, [Change("finetunings.svm.method", "svm")]),
+        ({"features__also": ["sentimnt"]}, [Change("features.also", ["sentiment"])]),
+        ({"tasks__emotions__split": SPEAKERS | {"dev": ["s4", "s5"]}}, [Change("tasks.emotions.split.dev", ["s5"])]),
+        ({"tasks__emotions__classes": [*EMOTIONS, "feer"]}, [Change("tasks.emotions.classes", EMOTIONS, "without feer")]),
+        ({"report": {"baseline": "egemap.original"}}, [Change("report.baseline", "egemaps.original")]),
+        ({"backbones__w": {"architecture": "hubert", "weights": "my/file.bin/x"}}, [Change("models_dir", "FOLDER", "that has them")]),
+        ({"finetunings": {"mlp": {"branch": "x"}}}, [Removal("finetunings.mlp.branch"), Change("finetunings.mlp.method", "probe")]),
     ],
 )  # fmt: skip
-def test_a_hint_names_key_and_value(problem: str, line: tuple[str, Any, str]) -> None:
-    assert find_hints(problem, study())[0] == line
+def test_a_problem_carries_its_fixes(changes: dict[str, Any], fixes: list[Fix]) -> None:
+    write_study(study(**changes))
+    (problem,) = find_error().problems
+    assert list(problem.fixes) == fixes
+    assert str(problem) == str(find_error()).splitlines()[-1].strip(), "the sentence is made of it"
+
+
+ADAPTED = {"corpora": ["mine"], "objectives": {"egemaps": 1.0}}
+MISSPELT = {
+    "importer": ({"corpora__mine__importer": "foldr"}, "folder"),
+    "column": ({"corpora__mine__columns__speaker": "speakr"}, "speaker"),
+    "feature": ({"backbones__egemaps__reads": "egemaps_functional"}, "egemaps_functionals"),
+    "also": ({"features__also": ["egemap"]}, "egemaps"),
+    "section of a feature": ({"features__transcrpt": {}}, "transcript"),
+    "architecture": ({"backbones__w": {"architecture": "wav2vec"}}, "wav2vec2"),
+    "backbone": ({"finetunings": {"mlp": {"backbones": ["egmaps"]}}}, "egemaps"),
+    "part of a fusion": ({"backbones__w": WAV2VEC2, "backbones__f": {"architecture": "fusion", "of": {"a": "w", "b": "egemap"}}}, "egemaps"),
+    "pooling": ({"backbones__w": WAV2VEC2 | {"pooling": "attentve"}}, "attention"),
+    "objective": ({"backbones__w": WAV2VEC2, "adaptations__a": ADAPTED | {"objectives": {"egemap": 1.0}}}, "egemaps"),
+    "method": ({"finetunings": {"mlp": {"method": "prob"}}}, "probe"),
+    "metric": ({"tables__t": {"tasks": ["emotions"], "metric": "makro_f1", "parts": [{"models": ["egemaps.original"]}], "rows": ["model"], "columns": ["task"]}}, "macro_f1"),
+    "corpus": ({"backbones__w": WAV2VEC2, "adaptations__a": ADAPTED | {"corpora": ["mien"]}}, "mine"),
+    "task": ({"finetunings": {"mlp": {"tasks": ["emotion"]}}}, "emotions"),
+    "start": ({"finetunings": {"mlp": {"starts": ["orginal"]}}}, "original"),
+    "model": ({"report__baseline": "egemaps.orignal"}, "egemaps.original"),
+    "paper": ({"report__paper": "goncalves205"}, "goncalves2025"),
+    "split": ({"tasks__emotions__split": {"by": "fraction"}}, "fractions"),
+    "choice": ({"device": "cudda"}, "cuda"),
+    "key": ({"tasks__emotions__clases": []}, "classes"),
+    "weights": ({"backbones__w": {"architecture": "hubert", "weights": "facebook/hubert-base-ls96"}}, "facebook/hubert-base-ls960"),
+    "speaker": ({"tasks__emotions__split": SPEAKERS | {"test": ["S4"]}}, "s4"),
+}  # fmt: skip
+"""Whatever a study names, by kind -> a misspelling of it, and what is meant."""
+
+
+@pytest.mark.parametrize("kind", MISSPELT)
+def test_a_misspelt_name_is_answered_with_the_nearest(kind: str) -> None:
+    changes, meant = MISSPELT[kind]
+    write_study(study(**changes))
+    said = str(find_error())
+    assert f"did you mean {meant}" in said.replace("`", "") or f"is {meant} meant?" in said
+    assert said.count("egemap") == 0 or "only keep the model" not in said, "one fault is one sentence"
+
+
+def _is_key(path: str) -> bool:
+    """Whether a study can have a key there."""
+    location = tuple(path.split("."))
+    sections, _ = _find_sections(location)
+    names = {name for section in sections for name in section.model_fields}
+    above = {name for section in _find_sections(location[:-1])[0] for name in section.model_fields}
+    return location[-1] in names or location[-2] in above
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_each_proposal_is_of_a_key_that_a_study_has(mistake: str) -> None:
+    values, prepare, _ = MISTAKES[mistake]
+    write_study(values)
+    if prepare:
+        prepare()
+    try:
+        print_check(load_study(merge_study(["study.yaml"])), [Path("study.yaml")])
+    except EmoadaptError as error:
+        keys = [fix.key for problem in error.problems for fix in problem.fixes if not isinstance(fix, Command)]
+        assert all(map(_is_key, keys)), keys
+
+
+def test_labels_are_not_dropped_where_no_two_classes_would_be_left() -> None:
+    """Symptom: `other_labels: drop` was proposed for a corpus whose labels were all in another language."""
+    german = {"anger": "Wut", "happiness": "Freude", "neutral": "Ruhe", "sadness": "Trauer"}
+    for left in range(len(german)):
+        write_study(study())
+        words = dict(list(german.items())[left:])
+        write_labels([",".join(words.get(cell, cell) for cell in row.split(",")) for row in ROWS])
+        (problem,) = find_error().problems
+        first = problem.fixes[0]
+        assert isinstance(first, Change) and first.key == "tasks.emotions.class_map"
+        drops = Change("tasks.emotions.other_labels", "drop", "leave these clips out") in problem.fixes
+        assert drops == ("other_labels" in str(problem)) == (left > 1)
+
+
+def test_a_class_without_any_clip_is_named_with_the_labels() -> None:
+    """Symptom: `choose another split`, which could not help."""
+    write_study(study(tasks__emotions__classes=[*EMOTIONS, "fear"]))
+    counts = "anger 20, happiness 20, neutral 20, sadness 20"
+    said = f"task emotions: no clip of corpus mine has the label fear; its labels are {counts}; take fear out of tasks.emotions.classes"
+    assert str(find_error().problems[0]) == said
+    write_study(study(tasks__emotions__classes=["angr", *EMOTIONS[1:]], tasks__emotions__other_labels="drop"))
+    assert "; set tasks.emotions.class_map: {anger: angr}, or take angr out of tasks.emotions.classes" in str(
+        find_error()
+    )
 
 
 def test_missing_weights_ask_for_a_command() -> None:
     write_study(study(backbones={"h": {"architecture": "hubert", "weights": "not/here"}}))
+    hint = explain_fixes(find_error(), [Path("study.yaml")])
+    assert "# run: emoadapt models fetch not/here" in hint and "models_dir: FOLDER   # that has them" in hint
+
+
+def test_what_no_key_fixes_refers_to_the_sentence() -> None:
+    assert write_hint(Problem("", "the moon is not full; wait"), {}) == f"# the moon is not full; wait\n{NO_LINES}"
+
+
+def test_each_problem_is_written_once_with_its_fixes() -> None:
+    """Symptom: the sentence of a problem stood three times in the output."""
+    write_study(
+        study(corpora__mine__root="/data/nowhere", backbones__h={"architecture": "hubert", "weights": "not/here"})
+    )
     error = find_error()
-    assert "# no key, but a command: emoadapt models fetch not/here" in explain_fixes(error, [Path("study.yaml")])
-    assert write_hints(["the moon is not full"], {}).endswith("# no key of the study fixes this")
+    hints = explain_fixes(error, [Path("study.yaml")])
+    assert [hints.count(str(problem)) for problem in error.problems] == [1, 1]
+    assert hints.startswith("not ready: 2 problems would stop this study:")
 
 
 def test_hints_come_with_the_option(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,12 +221,54 @@ def test_hints_come_with_the_option(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         assert ("finetunings:\n  default:\n    seeds: [0, 1, 2]" in capsys.readouterr().err) == bool(option)
 
 
+def test_check_leaves_no_folder_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: `results/.cache` in a folder where nothing had been run."""
+    write_study(study(backbones={"w": WAV2VEC2}, adaptations={"adapted": ADAPTED}))
+    monkeypatch.setattr(sys, "argv", ["emoadapt", "check", "--configfile", "study.yaml"])
+    before = {path.name for path in Path().iterdir()}
+    with pytest.raises(SystemExit):
+        main()
+    assert {path.name for path in Path().iterdir()} == before
+    Path("results").mkdir()
+    with pytest.raises(SystemExit):
+        main()
+    assert Path("results/.cache/fingerprints/mine.json").is_file(), "a folder that is there spares the next look"
+
+
+def test_sections_that_nothing_uses_are_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Symptom: `features.transcript` was read by nothing, without a word."""
+    idle = {"idle": ADAPTED | {"backbones": ["w"]}}
+    write_study(
+        study(backbones__w=WAV2VEC2, finetunings={"d": {"backbones": ["egemaps"]}}, features={"transcript": {}})
+    )
+    print_check(load_study(merge_study(["study.yaml"])), [Path("study.yaml")])
+    said = capsys.readouterr().out
+    assert "note: features.transcript: no backbone and no objective reads transcript" in said
+    assert "note: backbones.w: no task and no adaptation trains it" in said
+    write_study(study(adaptations={"idle": ADAPTED}))
+    print_check(load_study(merge_study(["study.yaml"])), [Path("study.yaml")])
+    said = capsys.readouterr().out
+    assert "note: adaptations.idle: it is applied to no backbone" in said and "features" not in said
+    write_study(study(backbones__w=WAV2VEC2, adaptations=idle))
+    print_check(load_study(merge_study(["study.yaml"])), [Path("study.yaml")])
+    assert "note: backbones" not in (said := capsys.readouterr().out) and "note: adaptations" not in said
+
+
+def test_one_is_no_plural(capsys: pytest.CaptureFixture[str]) -> None:
+    write_study(study(corpora__mine__shards=1, backbones={"w": WAV2VEC2}, adaptations={"adapted": ADAPTED}))
+    print_check(load_study(merge_study(["study.yaml"])), [Path("study.yaml")])
+    said = capsys.readouterr().out
+    assert ", 1 shard\n" in said and ", 1 adaptation, " in said
+    assert not re.search(r"\b1 (adaptations|shards|jobs|clips|speakers|notes)\b", said) and "(s)" not in said
+
+
 def test_the_verdict_names_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
     write_study(study())
     print_check(load_study(merge_study(["study.yaml"])), [Path("study.yaml")])
     said = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
-        r"ready, with 1 note above: no problems found\. Start it with: snakemake --snakefile \S+/Snakefile --cores \d+ --configfile study\.yaml",
+        r"ready, with 1 note above: no problems found\. Start it with: snakemake --snakefile \"\$\(emoadapt workflow\)\" --cores \d+ "
+        r"--configfile study\.yaml",
         said[-1],
     )
     Path("study.yaml").rename("my study.yaml")
@@ -124,8 +277,7 @@ def test_the_verdict_names_the_next_command(capsys: pytest.CaptureFixture[str]) 
     write_study(study(corpora__mine__root="/data/nowhere"))
     error = find_error()
     assert isinstance(error, NotReadyError) and len(error.problems) == 1
-    assert str(error).startswith("not ready: 1 problem(s) would stop this study:\n  corpus mine: its root")
-    assert str(error).endswith("\nFirst thing to do: corpus mine: correct corpora.mine.root")
+    assert str(error).startswith("not ready: 1 problem would stop this study:\n  corpus mine: its root")
 
 
 def test_estimates_say_what_is_known_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,7 +155,7 @@ MISTAKES: dict[str, tuple[Mapping[str, Any] | str, Callable[[], Any] | None, str
     ),
     "a column is misspelt": (
         study(corpora__mine__columns__speaker="speakr"), None,
-        "no column speakr; there are file, speaker, emotion; correct corpora.mine.columns",
+        "no column speakr; did you mean speaker? There are file, speaker, emotion; correct corpora.mine.columns",
     ),
     "the folder is not there": (
         study(corpora__mine__root="/data/nowhere"), None,
@@ -171,7 +171,7 @@ MISTAKES: dict[str, tuple[Mapping[str, Any] | str, Callable[[], Any] | None, str
         "tasks.emotions.subsets",
     ),
     "a task names a corpus that is not there": (
-        study(tasks__emotions__corpus="mien"), None, "tasks.emotions.corpus: mien is not defined; there is mine",
+        study(tasks__emotions__corpus="mien"), None, "tasks.emotions.corpus: mien is not defined; did you mean mine?",
     ),
     "residual on classes": (
         study(backbones={"w": WAV2VEC2}, finetunings=teach(residual=2.0)), None,
@@ -262,8 +262,8 @@ def test_inner_folds_of_one_speaker_are_seen_after_the_fine_tuning_changed(monke
     [
         ("manifest mine 0 --output x.parquet", "this command is a job of a study, and EMOADAPT_STUDY names no configuration; let Snakemake run it"),
         ("report --tables t --figures f --page p", "or set EMOADAPT_STUDY=my_study.yaml"),
-        ("manifest mien 0 --output x.parquet", "study mine has no mien among its corpora; there is mine"),
-        ("split emotion 0 --output x.parquet", "study mine has no emotion among its tasks; there is emotions"),
+        ("manifest mien 0 --output x.parquet", "study mine has no mien among its corpora; did you mean mine?"),
+        ("split emotion 0 --output x.parquet", "study mine has no emotion among its tasks; did you mean emotions?"),
         ("adapt egemaps adapted --output x --curves y", "study mine has no adapted among its adaptations; there is none"),
     ],
 )  # fmt: skip

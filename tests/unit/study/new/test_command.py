@@ -401,6 +401,20 @@ def test_folders_of_unknown_words_are_classes_only_if_that_is_said(fill, write):
     assert study.tasks["acted"].classes == ("freude", "wut")
 
 
+def test_commands_stand_below_next_and_not_in_the_list_of_guesses(fill, write):
+    """Symptom: the commands were lines of the last item of LOOK AT THIS."""
+    fill("acted", [f"{folder}/spk{who}_{i}.wav" for folder in ("anger", "fear") for who in range(2) for i in range(30)])
+    _, text, _ = write("acted", wishes=Wishes(label="folders"))
+    head = text[: text.index("\nstudy:")].splitlines()
+    at = head.index("# Next:")
+    first = next(number for number, line in enumerate(head) if line.startswith("# LOOK AT THIS")) + 1
+    assert head[at - 1] == "#" and all(line.startswith(("# * ", "#   ")) for line in head[first : at - 1])
+    assert head[first].startswith("# * ") and [line.split()[1] for line in head[at + 1 :]] == [
+        "emoadapt",
+        "snakemake",
+    ]
+
+
 def test_a_gpu_gets_a_finetuning_of_a_pretrained_encoder_alone(fill, write, monkeypatch):
     monkeypatch.setattr(machine, "list_devices", lambda: ["GPU-1"])
     fill("rec", RAVDESS)

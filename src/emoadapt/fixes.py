@@ -1,0 +1,74 @@
+"""Proposals for values of keys that would fix a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from emoadapt.errors import Change, Problem, Removal, find_near, name_known
+
+
+def find_unknown(path: str, names: Any, known: Collection[Any], what: str = "") -> list[Problem]:
+    """Find names that are not defined.
+
+    Args:
+        path: key that holds them.
+        names: its value: a name, a list of names, or a mapping of names.
+        known: names that may stand there.
+        what: what is named, such as `objective `.
+    """
+    ordered = sorted(map(str, known))
+    return [
+        Problem(
+            path, f"{what}{name} is not defined; {name_known(str(name), ordered)}", rename(path, names, name, known)
+        )
+        for name in ([names] if isinstance(names, str) else names)
+        if name not in known
+    ]
+
+
+def rename(path: str, names: Any, wrong: Any, known: Collection[Any]) -> Change:
+    """Propose the nearest of the names that are known, in the place of a wrong one.
+
+    Args:
+        path: key that holds it.
+        names: value of the key: a name, a list of names, or a mapping of names.
+        wrong: the name.
+        known: names that may stand there.
+    """
+    near = find_near(str(wrong), map(str, known))
+    right = {str(name): name for name in known}.get(near or "", "NAME")
+    why = "" if near else f"one of {', '.join(map(str, known))}"
+    if isinstance(names, Mapping):
+        return Change(path, {right if name == wrong else name: value for name, value in names.items()}, why)
+    if isinstance(names, str):
+        return Change(path, right, why)
+    return Change(path, list(dict.fromkeys(right if name == wrong else name for name in names)), why)
+
+
+def take_out(path: str, names: Collection[Any] | None, *wrong: Any) -> Change | Removal:
+    """Propose a list or mapping without some names; the key goes with the last one."""
+    if isinstance(names, Mapping):
+        left: Any = {name: value for name, value in names.items() if name not in wrong}
+    else:
+        left = [name for name in names or () if name not in wrong]
+    return Change(path, left) if left else Removal(path)
+
+
+def add_video(corpora: Iterable[str]) -> list[Change]:
+    """Propose video for corpora."""
+    return [Change(f"corpora.{name}.modalities", ["audio", "video"]) for name in corpora]
+
+
+def lower_layer(path: str, layers: Any, highest: int) -> Iterator[Change]:
+    """Propose layers that a backbone has.
+
+    Args:
+        path: key that holds a layer, or a list of them.
+        layers: its value.
+        highest: number of the last layer.
+    """
+    if not isinstance(layers, (tuple, list)):
+        yield Change(path, highest)
+    elif left := [layer for layer in layers if not isinstance(layer, int) or layer <= highest]:
+        yield Change(path, left)
