@@ -266,9 +266,9 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "features.also",
             ["chroma"],
-            "features.also: feature chroma is not defined; there is action_units, audio, compare_frames, ",
+            "features.also: feature chroma is not known; there is action_units, audio, compare_frames, ",
         ),
-        ("features.also", ["stall_limit"], "features.also: feature stall_limit is not defined"),
+        ("features.also", ["stall_limit"], "features.also: feature stall_limit is not known"),
         ("features.also", ["egemaps", "egemaps"], "features.also: it repeats egemaps"),
         ("features.egemaps_frames.step_ms", 12, "features.egemaps_frames.step_ms: found 12, allowed is 10, 16 or 20"),
         (
@@ -300,7 +300,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "adaptations.adapted.objectives",
             {"smell": 1.0},
-            "smell is not defined; there is acoustic, acoustic_egemaps, action_units, distillation, egemaps, energy, energy_level, energy_rms, face, l2_sp, landmark_motion, ",
+            "objective smell is not known; there is acoustic, acoustic_egemaps, action_units, distillation, egemaps, energy, energy_level, energy_rms, face, l2_sp, landmark_motion, ",
         ),
         ("adaptations.adapted.objectives", {}, "adaptations.adapted.objectives"),
         ("adaptations.adapted.corpora", ["speech"], "adaptations.adapted.objectives.face: it needs video"),
@@ -311,7 +311,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         (
             "backbones.v",
             {"architecture": "vector", "reads": "chroma"},
-            "backbones.v.reads: chroma is not defined; there is action_units, audio, compare_frames",
+            "backbones.v.reads: feature chroma is not known; there is action_units, audio, compare_frames",
         ),
         *(
             (

@@ -228,7 +228,7 @@ class Study(Section):
     def _check_objectives(self, name: str, adaptation: Adaptation) -> list[Problem]:
         """Check the objectives of an adaptation, and its keys that concern them."""
         known = list_objectives()
-        problems = find_unknown(f"adaptations.{name}.objectives", adaptation.objectives, known)
+        problems = find_unknown(f"adaptations.{name}.objectives", adaptation.objectives, known, "objective ")
         if not problems and all(
             read_declarations("objectives", objective).get("KEEPS") for objective in adaptation.objectives
         ):
@@ -448,7 +448,7 @@ class Study(Section):
             return []  # they are those of its parts
         known, path = list_plugins("features"), f"backbones.{name}.reads"
         reads = backbone.features
-        problems = find_unknown(path, reads[0] if len(reads) == 1 else reads, known)
+        problems = find_unknown(path, reads[0] if len(reads) == 1 else reads, known, "feature ")
         for stream in () if problems else backbone.streams.values():
             if not gives_stream(stream.feature, stream):
                 fitting = [n for n in known if gives_stream(n, replace(stream, feature=n, column=n))]

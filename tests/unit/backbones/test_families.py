@@ -244,7 +244,7 @@ def test_family_that_declares_too_little_is_named(tmp_path: Path, monkeypatch: p
     [
         (
             {"architecture": "wavlmx"},
-            "b.architecture: found 'wavlmx', allowed is 'ast', 'av_hubert', 'care', 'fusion', 'lld_transformer', 'wav2vec2', 'wavlm',",
+            "b.architecture: found 'wavlmx'; did you mean wavlm? Allowed is 'ast', 'av_hubert', 'care', 'fusion', 'lld_transformer', 'wav2vec2', 'wavlm',",
         ),
         ({"untrained": {}}, "b.architecture: this key is required"),
         (

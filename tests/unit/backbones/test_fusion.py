@@ -188,7 +188,7 @@ def test_parts_are_trained_alone_only_where_they_are_named() -> None:
     [
         (
             {"of": {"audio": "speech", "text": "wrds"}},
-            "backbones.joint.of.text: wrds is not defined; there is joint, speech, words",
+            "backbones.joint.of.text: wrds is not defined; did you mean words?",
         ),
         ({"of": {"audio": "speech", "text": "joint"}}, "backbones.joint.of.text: joint joins backbones itself"),
         ({"pooling": "meen"}, "pooling meen is not known; did you mean mean"),

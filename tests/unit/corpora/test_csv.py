@@ -89,7 +89,7 @@ def test_numbers_are_written_in_the_usual_ways(table, text, value):
 def test_missing_column_names_those_there_are(table):
     config = table("file,emo\na.wav,anger\n", {"media": "file", "label": "emotion"})
     with pytest.raises(
-        CorpusError, match=r"no column emotion; did you mean emo? There are file, emo; correct corpora\.c\.columns"
+        CorpusError, match=r"no column emotion; did you mean emo\? There are file, emo; correct corpora\.c\.columns"
     ):
         read_utterances("c", config)
 
@@ -188,7 +188,9 @@ def test_a_missing_file_with_another_extension_is_named(table):
         CorpusError, match=r"missing under .*: x/b\.flac; x/b\.wav is there: another extension\? correct"
     ):
         read_utterances("c", table("file\na.wav\nx/b.flac\n", {"media": "file"}))
-    with pytest.raises(CorpusError, match=r"x/b\.wav is there: set corpora\.c\.extension: \.wav, or correct the paths"):
+    with pytest.raises(
+        CorpusError, match=r"x/b\.wav is there: set corpora\.c\.extension: .\.wav., or correct the paths"
+    ):
         read_utterances("c", table("file\na.wav\nx/b\n", {"media": "file"}))
 
 
