@@ -223,6 +223,8 @@ class FrozenFinetuning(Finetuning):
     """Also train on the dev part if all training clips are used (`full`). A choice by `dev` is made before."""
 
     frozen: ClassVar[bool] = True
+    refitted: ClassVar[bool] = False
+    """Whether `emoadapt.training.refitting` can fit its classifier once more, to keep it."""
     reads: ClassVar[Mapping[str, tuple[str, ...]]]
     """Classifier -> keys that it reads, of those that may be lists."""
 
@@ -230,6 +232,11 @@ class FrozenFinetuning(Finetuning):
     def classifiers(self) -> tuple[str, ...]:
         """Classifiers to choose among."""
         return list_values(getattr(self, "classifier", tuple(self.reads)))
+
+    @property
+    def by_epochs(self) -> list[str]:
+        """Classifiers that are trained by epochs."""
+        return []
 
     @property
     def lists(self) -> list[str]:

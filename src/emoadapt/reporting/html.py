@@ -268,9 +268,9 @@ def _describe_best(study: Study, models: Models) -> list[dict[str, Any]]:
         {
             "task": task,
             "command": write_command(task),
-            "model": f"{name_model(study, found.kept.setting.model)}, {subset_name(found.kept.setting.subset)}, run {found.kept.run}",
+            "model": f"{name_model(study, found.kept.setting.model)}, {subset_name(found.kept.setting.subset)}",
             "folder": found.kept.folder.as_posix(),
-            "why": found.why,
+            "said": [sentence for sentence in (found.why, found.highest, found.itself, found.expected) if sentence],
             "unkept": study.list_unkept(study.list_models(task)),
         }
         if found
