@@ -167,6 +167,11 @@ class Finetuning(Section):
         """Models that it needs: name -> key that names it."""
         return {name: key for key in self.upstream_keys for name in list_values(getattr(self, key))}
 
+    @property
+    def chooses_on_dev(self) -> bool:
+        """Whether the dev part chooses something of each run: its epoch, or its settings."""
+        return self.reads_clips and not self.frozen and not getattr(self, "train_on_dev", False)
+
     def find_problem(self, backbone: Backbone, task: Task) -> str | None:
         """Why it cannot train a backbone on a task, and what to do; None if it can."""
         return None
@@ -244,6 +249,11 @@ class FrozenFinetuning(Finetuning):
         keys = dict.fromkeys(["classifier", *(key for name in self.classifiers for key in self.reads[name])])
         values = {key: getattr(self, key, None) for key in keys}
         return [key for key, value in values.items() if isinstance(value, tuple) or value == "best"]
+
+    @property
+    def chooses_on_dev(self) -> bool:
+        """See `Finetuning`."""
+        return bool(self.by_epochs) or bool(self.lists and self.choose_by == "dev")
 
     @model_validator(mode="after")
     def _no_idle_choice(self) -> FrozenFinetuning:

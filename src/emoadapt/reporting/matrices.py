@@ -151,7 +151,8 @@ def draw_per_class(study: Study, frame: pl.DataFrame, out: Path, name: str) -> N
             task = part["task"][0]
             _draw_class_dots(study, axis, part, [c for c in study.tasks[task].classes if c in set(part["label"])])
             axis.set_title(title)
-            axis.set_xlabel("F1 (mean over runs, ± standard deviation)")
+            several = part.select("partition", "resampling", "seed").n_unique() > 1
+            axis.set_xlabel("F1 (mean over runs, ± standard deviation)" if several else "F1 of one run")
         handles = {
             label: handle
             for axis in figure.axes
