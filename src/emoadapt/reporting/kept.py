@@ -51,6 +51,7 @@ class Scored:
         scores: run -> score on its development part, or by which its settings were chosen; empty without either.
         tested: mean over runs of the score on the test set of the task's own corpus; None without one.
         runs: that were tested.
+        folds: of each run, which are scored together.
         by: clips that `scores` are of, as the end of a sentence.
     """
 
@@ -58,7 +59,14 @@ class Scored:
     scores: Mapping[str, float]
     tested: float | None
     runs: int
+    folds: int
     by: str
+
+    @property
+    def of(self) -> str:
+        """Runs that `tested` is of."""
+        runs = "the only run" if self.runs == 1 else f"{self.runs} runs"
+        return f"{'the score of' if self.runs == 1 else 'the mean over'} {runs}{f' of {self.folds} folds each' if self.folds > 1 else ''}"
 
     @property
     def mean(self) -> float | None:
@@ -201,7 +209,7 @@ def _score(study: Study, setting: Setting, splits: Sequence[Path], results: Path
             else ""
         )
     tested = _read_tested(study, setting, results)
-    return Scored(setting, read_scores(rows), fmean(tested) if tested else None, len(tested), by)
+    return Scored(setting, read_scores(rows), fmean(tested) if tested else None, len(tested), count_folds(splits), by)
 
 
 def _read_tested(study: Study, setting: Setting, results: Path, **run: int) -> list[float]:
@@ -289,10 +297,10 @@ def _describe_expected(study: Study, best: Scored, kept: Kept) -> str:
     task = study.tasks[best.setting.task]
     if best.tested is None:
         return f"No clip of {task.corpus} was tested: what to expect on it is not known."
-    whose = "of trainings with fewer clips" if kept.run is None else "of all runs, not of this one"
+    whose = "of trainings with fewer clips" if kept.run is None else "of all runs, not of this one alone"
     return (
-        f"Expected {_name_score(study, best.setting.task)} on other clips of {task.corpus}: {number(best.tested)}, the mean over "
-        f"{name_count(best.runs, 'run')} on the test set ({whose})."
+        f"Expected {_name_score(study, best.setting.task)} on other clips of {task.corpus}: {number(best.tested)}, {best.of} on the test set"
+        f"{'' if best.runs * best.folds == 1 else f' ({whose})'}."
     )
 
 
@@ -302,7 +310,7 @@ def _shorten(study: Study, best: Scored, kept: Kept) -> str:
     )
     if best.tested is None:
         return itself
-    return f"expected {_name_score(study, best.setting.task)} {number(best.tested)}, the mean over {name_count(best.runs, 'run')}; {itself}"
+    return f"expected {_name_score(study, best.setting.task)} {number(best.tested)}, {best.of}; {itself}"
 
 
 def _explain_highest(study: Study, best: Scored, splits: Sequence[Path], results: Path) -> str:

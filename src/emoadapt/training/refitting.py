@@ -157,9 +157,10 @@ def _describe_whole(
         facts["settings"] = f"{candidate.name}, chosen by {found.times} of {name_count(len(found.scores), 'training')}"
     facts[f"test {metric}"] = "none: this classifier has seen every labelled clip, and was never tested itself"
     if scores:
+        drawn = "parts" if job.setting.subset == "full" else job.setting.subset
+        runs = "the score of the only run" if len(scores) == 1 else f"the mean over {len(scores)} runs"
         facts[f"expected {metric}"] = (
-            f"{fmean(scores):.3f}, the mean over {name_count(len(scores), 'run')} whose trainings ({job.setting.subset} training clips each) "
-            f"were tested on other clips of {corpus}"
+            f"{fmean(scores):.3f}, {runs}: trainings on {drawn} of these clips, tested on others"
         )
     return facts
 

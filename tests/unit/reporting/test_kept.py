@@ -74,7 +74,7 @@ def test_each_number_says_what_it_is_of(study, folder):
     )
     assert best.expected == (
         f"Expected macro-F1 on other clips of crema_d: {own['value'].mean():.3f}, the mean over 5 runs on the test set (of all runs, not of "
-        "this one)."
+        "this one alone)."
     )
     # The adapted model has a higher score on the test set: the summary names it.
     highest = scores.group_by("backbone", "start").agg(pl.mean("value"))["value"].max()

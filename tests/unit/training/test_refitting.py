@@ -138,7 +138,7 @@ def test_the_expected_score_is_the_mean_that_the_report_gives(labelled, attribut
     assert len(scores) == 2 and scores[0] != scores[1]
     said = "mean CCC" if attributes else "macro-F1"
     card = (folder / "README.md").read_text()
-    assert f"| expected {said} | {np.mean(scores):.3f}, the mean over 2 runs whose trainings (full training" in card
+    assert f"| expected {said} | {np.mean(scores):.3f}, the mean over 2 runs: trainings on parts of these clips" in card
 
 
 def test_a_probe_that_chooses_an_epoch_leaves_out_the_dev_part_of_the_median_run(labelled) -> None:
