@@ -65,8 +65,9 @@ class Scored:
     @property
     def of(self) -> str:
         """Runs that `tested` is of."""
-        runs = "the only run" if self.runs == 1 else f"{self.runs} runs"
-        return f"{'the score of' if self.runs == 1 else 'the mean over'} {runs}{f' of {self.folds} folds each' if self.folds > 1 else ''}"
+        if self.runs == 1:
+            return f"the score of the only run{f', its {self.folds} folds together' if self.folds > 1 else ''}"
+        return f"the mean over {self.runs} runs{f' of {self.folds} folds each' if self.folds > 1 else ''}"
 
     @property
     def mean(self) -> float | None:
@@ -299,7 +300,7 @@ def _describe_expected(study: Study, best: Scored, kept: Kept) -> str:
         return f"No clip of {task.corpus} was tested: what to expect on it is not known."
     whose = "of trainings with fewer clips" if kept.run is None else "of all runs, not of this one alone"
     return (
-        f"Expected {_name_score(study, best.setting.task)} on other clips of {task.corpus}: {number(best.tested)}, {best.of} on the test set"
+        f"Expected {_name_score(study, best.setting.task)} on other clips of {task.corpus}: {number(best.tested)}, {best.of}, on the test set"
         f"{'' if best.runs * best.folds == 1 else f' ({whose})'}."
     )
 

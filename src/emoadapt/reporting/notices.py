@@ -180,10 +180,15 @@ def list_class_warnings(study: Study, splits: Mapping[str, pl.DataFrame]) -> lis
         splits: task -> its SPLITS rows.
     """
     return [
-        f"Task {name}, {study.tasks[name].corpus}: {note}."
+        f"{_name_task(study, name)}: {note}."
         for name, rows in splits.items()
         for note in list_class_notes(study.tasks[name], rows)
     ]
+
+
+def _name_task(study: Study, name: str) -> str:
+    corpus = study.tasks[name].corpus
+    return f"Task {name}" if name == corpus else f"Task {name} ({corpus})"
 
 
 def list_lone_answers(per_class: pl.DataFrame) -> list[str]:

@@ -73,7 +73,6 @@ def test_labels_far_apart_stay_where_they_are():
     assert spread_labels([0.9, 0.1, 0.5], 0.2) == [0.9, 0.1, 0.5]
 
 
-@pytest.mark.parametrize("count", [1, 3, 4, 5])
 def test_the_title_of_a_confusion_matrix_is_whole(make_study):
     """Symptom: of `egemaps svm (88 functionals of eGeMAPSv02)` the end was cut."""
     study = make_study(
@@ -92,6 +91,7 @@ def test_a_legend_has_the_columns_that_fit():
     assert _count_columns(10.8, ["original", "adapted"]) == 8
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 5])
 def test_no_empty_panel_is_left(count):
     """Symptom: three tasks had a fourth, empty panel beside them."""
     with new_figure(4, 4) as figure:

@@ -73,7 +73,7 @@ def test_each_number_says_what_it_is_of(study, folder):
         f"that were kept. Its own macro-F1 on its test set: {kept:.3f}."
     )
     assert best.expected == (
-        f"Expected macro-F1 on other clips of crema_d: {own['value'].mean():.3f}, the mean over 5 runs on the test set (of all runs, not of "
+        f"Expected macro-F1 on other clips of crema_d: {own['value'].mean():.3f}, the mean over 5 runs, on the test set (of all runs, not of "
         "this one alone)."
     )
     # The adapted model has a higher score on the test set: the summary names it.
@@ -97,7 +97,7 @@ def test_a_classifier_of_all_labelled_clips_has_no_score_of_its_own(study, folde
     assert "held out to choose its settings (up to 5 inner folds over training speakers): " in best.why
     assert "some of them on development parts" in best.why, "scores of two kinds were compared"
     assert best.itself.startswith("It was fitted once more, to all labelled clips, and was never tested itself")
-    assert best.expected.endswith("the mean over 5 runs on the test set (of trainings with fewer clips).")
+    assert best.expected.endswith("the mean over 5 runs, on the test set (of trainings with fewer clips).")
     *_, head, command = announce_best(study, folder)
     assert head.endswith("the mean over 5 runs; fitted to all labelled clips, never tested itself):")
     assert command == f"  emoadapt predict {folder}/classifiers/improv recording.wav"

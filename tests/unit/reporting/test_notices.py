@@ -207,10 +207,10 @@ def test_what_check_says_of_classes_stands_at_the_head_of_the_report(make_study)
     ]
     splits = pl.DataFrame(rows)
     found = list_class_warnings(study, {"crema": splits})
-    assert found == [f"Task crema, crema_d: {note}." for note in list_class_notes(study.tasks["crema"], splits)]
-    assert found[0] == "Task crema, crema_d: 2 of 3 clips of neutral are of speaker a: a model may learn the voice."
+    assert found == [f"Task crema (crema_d): {note}." for note in list_class_notes(study.tasks["crema"], splits)]
+    assert found[0] == "Task crema (crema_d): 2 of 3 clips of neutral are of speaker a: a model may learn the voice."
     assert found[1].startswith(
-        "Task crema, crema_d: the test part has no clip of some class in 2 of 2 folds (fold 0: happiness, neutral, sadness, fold 1: "
+        "Task crema (crema_d): the test part has no clip of some class in 2 of 2 folds (fold 0: happiness, neutral, sadness, fold 1: "
         "anger, happiness, sadness); fold 0, fold 1 test one class only: folds are scored together"
     )
 
