@@ -8,6 +8,9 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 sys.path.insert(0, str(Path(workflow.basedir, "src")))
+# Snakemake has imported the logger plug-in, and with it the installed package, which may be another copy than this one.
+for name in [name for name in sys.modules if name.partition(".")[0] == "emoadapt"]:
+    del sys.modules[name]
 from emoadapt.machine.starting import collect_rarely
 
 collect_rarely()

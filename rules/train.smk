@@ -84,3 +84,27 @@ rule train:
         # In place of the shell: see rule adapt.
         "exec python -m emoadapt train {wildcards.task} {wildcards.model} {wildcards.subset} "
         '--runs "{params.runs}" --output {params.folder} --made {params.made} --threads {threads} 2> {log}'
+
+
+# A classifier on frozen layers or descriptors to predict with; there are such jobs only where `keep_models` keeps classifiers.
+rule refit:
+    input:
+        unpack(inputs_of("refit")),
+    output:
+        directory("results/refits/{task}/{model}/{subset}/models"),
+    log:
+        "logs/refit/{task}/{model}/{subset}.log",
+    benchmark:
+        "results/benchmarks/refit/{task}/{model}/{subset}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(6000),
+        runtime=240,
+    params:
+        made=made_of("refit"),
+    shell:
+        # In place of the shell: see rule adapt.
+        "exec python -m emoadapt refit {wildcards.task} {wildcards.model} {wildcards.subset} "
+        "--output {output} --made {params.made} --threads {threads} 2> {log}"

@@ -810,6 +810,26 @@ def train(
     run_job(graph.task_job(setting, wanted, output, threads), graph.training_gpus(setting))
 
 
+@app.command(rich_help_panel=STAGES)
+def refit(
+    task: str,
+    model: str,
+    subset: str,
+    output: Annotated[Path, typer.Option(help="Folder of the classifier to write.")],
+    made: Made = None,
+    threads: Threads = 1,
+) -> None:
+    """Fit a probe or a support vector machine once more, to predict with it."""
+    from emoadapt.training.refitting import refit_classifier
+
+    origins = _origins(tasks=task, backbones=model.split(".")[0])
+    graph = origins.graph
+    setting = graph.setting(task, model, subset)
+    _claim(origins.refit(task, model, subset), made)
+    job = graph.task_job(setting, graph.list_every_run(setting), output.parent, threads, kept=True)
+    refit_classifier(job, [Path(path) for path in graph.refit_tables(setting)])
+
+
 # --- evaluation and report ----------------------------------------------------------------------------
 
 

@@ -199,6 +199,29 @@ def test_method_edited(project: Project) -> None:
     assert project.jobs() == new | REPORT
 
 
+def test_keeping_probes_and_machines_trains_none_of_them_again(copy: Project) -> None:
+    """Symptom: the classifier that was offered was the run with the highest score on its own development part."""
+    copy.edit(
+        "small.yaml", "\nfinetunings:\n", "\nfinetunings:\n  svm: {method: svm, backbones: [egemaps], c: [0.1, 1.0]}\n"
+    )
+    copy.run()
+    copy.edit("small.yaml", "\nfinetunings:\n", "\nkeep_models: best\nfinetunings:\n")
+    fitted = {"refit task=emotions model=egemaps.original.svm subset=full"}
+    assert copy.jobs() == fitted | (TRAININGS - VECTOR) | REPORT
+    target = "results/refits/emotions/egemaps.original.svm/full/models"
+    done = copy.snakemake(target)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (folder,) = (copy.root / target).glob("*/")
+    assert "all 48 labelled clips" in (folder / "README.md").read_text()
+    assert copy.jobs() == (TRAININGS - VECTOR) | REPORT
+    path = copy.root / "src/emoadapt/training/refitting.py"
+    path.write_text(path.read_text() + "\n_EDITED = True\n")
+    assert copy.jobs() == fitted | (TRAININGS - VECTOR) | REPORT
+    copy.edit("small.yaml", "c: [0.1, 1.0]", "c: [0.1, 2.0]")
+    machines = {f"train task=emotions model=egemaps.original.svm subset={n} batch=b000" for n in ("12", "full")}
+    assert copy.jobs() == fitted | machines | (TRAININGS - VECTOR) | REPORT
+
+
 UPSTREAM = """
 finetunings:
   teacher: {backbones: [egemaps], keep: embeddings, seeds: [0, 1], epochs: 3, learning_rate: 1.0e-2}

@@ -69,7 +69,9 @@ class Study(Section):
     tables: dict[Name, TableConfig] = {}
     """Tables and figures as a paper prints them, besides those of every report."""
     keep_models: Literal["adapted", "best", "all"] = "adapted"
-    """Models to keep. `adapted`: those of Stage 1. `best`: also the best classifier of each job (see `runs_per_job`). `all`: all."""
+    """Models to keep. `adapted`: those of Stage 1. `best`: also classifiers to predict with: of a fine-tuned model the run of each job (see
+    `runs_per_job`) with the median score; a probe or support vector machine is fitted once more, on all labelled clips where several
+    divisions were tested. `all`: also the classifier of every run."""
     runs_per_job: int = Field(5, ge=1)
     """Fine-tuning runs of one setting that share a process, which saves start-up time. Set 1 if many GPUs are idle."""
     extraction_threads: int = Field(1, ge=1)
@@ -692,11 +694,28 @@ class Study(Section):
         return self.backbones[model.backbone].adaptable and not self.finetunings[model.finetuning].frozen
 
     def keeps_frozen(self, model: Model) -> bool:
-        """Whether `keep_models` keeps the classifiers that a model puts on frozen layers, or on descriptors.
+        """Whether every run keeps the classifier that a model puts on frozen layers, or on descriptors."""
+        return self.keep_models == "all" and self.refits(model)
+
+    def refits(self, model: Model) -> bool:
+        """Whether a classifier on frozen layers, or on descriptors, is fitted once more to be kept.
 
         Statistics of a corpus or of a speaker are of clips that a prediction lacks, and descriptors must be computable from audio alone.
         """
         return self.keep_models != "adapted" and self.explain_unkept(model) is None and self._puts_on_frozen(model)
+
+    def list_refits(self, task: str | None = None) -> list[Setting]:
+        """Settings whose classifier is fitted once more: those with the most training clips of each task.
+
+        Args:
+            task: only those of a task; None = all.
+        """
+        found = [setting for setting in self.list_settings(task) if self.refits(setting.model)]
+        most = {
+            setting.task: max((one for one in found if one.task == setting.task), key=_count_clips).subset
+            for setting in found
+        }
+        return [setting for setting in found if setting.subset == most[setting.task]]
 
     def explain_unkept(self, model: Model) -> str | None:
         """Why no classifier of a model can be kept, as the end of a sentence; None if it can."""
@@ -728,7 +747,7 @@ class Study(Section):
 
     def _puts_on_frozen(self, model: Model) -> bool:
         settings = self.finetunings[model.finetuning]
-        return settings.reads_layers and hasattr(settings, "normalise")
+        return settings.reads_layers and getattr(settings, "refitted", False)
 
     def list_adaptations_behind(self, model: Model) -> list[str]:
         """Adaptations that a model rests on: the one that it starts from, and those of models that it needs."""
@@ -799,6 +818,10 @@ def _needs_media(feature: str) -> bool:
 
 def _name_layers(depth: int) -> str:
     return f"layers 0 to {depth - 1}" if depth > 1 else "layer 0 alone"
+
+
+def _count_clips(setting: Setting) -> float:
+    return float("inf") if setting.subset == "full" else int(setting.subset)
 
 
 def _uses(owner: Backbone | Adaptation | Finetuning, subset: int | str | None) -> bool:

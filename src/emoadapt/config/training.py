@@ -174,6 +174,11 @@ class Finetuning(Section):
         """Models that it needs: name -> key that names it."""
         return {name: key for key in self.upstream_keys for name in list_values(getattr(self, key))}
 
+    @property
+    def chooses_on_dev(self) -> bool:
+        """Whether the dev part chooses something of each run: its epoch, or its settings."""
+        return self.reads_clips and not self.frozen and not getattr(self, "train_on_dev", False)
+
     def find_problem(self, backbone: Backbone, task: Task) -> str | None:
         """Why it cannot train a backbone on a task, and what to do; None if it can."""
         return None
@@ -230,6 +235,8 @@ class FrozenFinetuning(Finetuning):
     """Also train on the dev part if all training clips are used (`full`). A choice by `dev` is made before."""
 
     frozen: ClassVar[bool] = True
+    refitted: ClassVar[bool] = False
+    """Whether `emoadapt.training.refitting` can fit its classifier once more, to keep it."""
     reads: ClassVar[Mapping[str, tuple[str, ...]]]
     """Classifier -> keys that it reads, of those that may be lists."""
 
@@ -239,11 +246,21 @@ class FrozenFinetuning(Finetuning):
         return list_values(getattr(self, "classifier", tuple(self.reads)))
 
     @property
+    def by_epochs(self) -> list[str]:
+        """Classifiers that are trained by epochs."""
+        return []
+
+    @property
     def lists(self) -> list[str]:
         """Keys that each run chooses."""
         keys = dict.fromkeys(["classifier", *(key for name in self.classifiers for key in self.reads[name])])
         values = {key: getattr(self, key, None) for key in keys}
         return [key for key, value in values.items() if isinstance(value, tuple) or value == "best"]
+
+    @property
+    def chooses_on_dev(self) -> bool:
+        """See `Finetuning`."""
+        return bool(self.by_epochs) or bool(self.lists and self.choose_by == "dev")
 
     @model_validator(mode="after")
     def _no_idle_choice(self) -> FrozenFinetuning:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from emoadapt.layers.vector import VectorBackbone
+
 if TYPE_CHECKING:
     from emoadapt.data.batching import Batch
     from emoadapt.layers.trainable import TrainableBackbone
-    from emoadapt.layers.vector import VectorBackbone
 
 FILE = "frozen.safetensors"
 """Beside the backbone: `mean` and `scale`, (n_read, width) float64, and `mix`, (n_read,) float32; in its metadata `reads`, JSON of `layers` and `branch`."""
@@ -71,10 +72,12 @@ class FrozenLayers(nn.Module):
 
     def describe(self) -> str:
         """What the vector is, for the model card."""
+        scaled = "z-scored with the training clips" if self.mean is not None else "not z-scored"
+        if isinstance(self.backbone, VectorBackbone):
+            return f"the vector computed from the feature {self.backbone.reads}, {scaled}"
         *first, last = map(str, self.numbers)
         said = f"layers {', '.join(first)} and {last}, mixed by fixed shares" if first else f"layer {last}"
         branch = f", {self.branch} part" if self.branch else ""
-        scaled = "z-scored with the training clips" if self.mean is not None else "not z-scored"
         return f"{said} of the frozen backbone{branch}, averaged over time, {scaled}"
 
     def save(self, folder: Path, card: Mapping[str, Any]) -> None:

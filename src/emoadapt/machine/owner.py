@@ -14,7 +14,7 @@ from emoadapt.storage.files import write_text
 
 RECORD = "study.json"
 """File of the results that holds the name of their study."""
-MADE = (RECORD, "models", "runs", "metrics", "tables", "figures", "report", "classifiers")
+MADE = (RECORD, "models", "runs", "refits", "metrics", "tables", "figures", "report", "classifiers")
 """Results of one study alone; features can be used by any study."""
 SUPERSEDED = "superseded"
 """Folder of the results that runs of earlier configurations are moved to."""

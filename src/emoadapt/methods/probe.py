@@ -45,6 +45,7 @@ class Config(Optimisation, FrozenFinetuning):
     targets: Literal["hard", "soft"] = "hard"
     """As in `finetune`."""
 
+    refitted: ClassVar[bool] = True
     reads: ClassVar[dict[str, tuple[str, ...]]] = {
         "linear": ("layer", "learning_rate"),
         "mlp": ("layer", "learning_rate"),

@@ -36,6 +36,7 @@ class Config(FrozenFinetuning):
 
     questions: ClassVar[tuple[Literal["classes", "attributes"], ...]] = ("classes",)
     deterministic: ClassVar[bool] = True
+    refitted: ClassVar[bool] = True
     reads: ClassVar[dict[str, tuple[str, ...]]] = {"svm": ("layer", "kernel", "c", "gamma")}
 
     def list_libraries(self) -> tuple[str, ...]:

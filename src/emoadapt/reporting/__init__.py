@@ -48,30 +48,41 @@ def write_all(
     Raises:
         DataError: a table of the results is missing or of another schema.
     """
+    from emoadapt import schema
     from emoadapt.reporting.choices import build_choices
     from emoadapt.reporting.figures import write_figures
     from emoadapt.reporting.html import write_report
     from emoadapt.reporting.inputs import locate_inputs
     from emoadapt.reporting.kept import list_models
+    from emoadapt.reporting.notices import list_class_warnings
     from emoadapt.reporting.pages import collect_pages
     from emoadapt.reporting.tables import write_tables
     from emoadapt.reporting.teaching import build_teaching
     from emoadapt.storage.folders import seal_folder
+    from emoadapt.storage.frames import read_frame
 
     inputs = locate_inputs(study, results, word_errors, features)
     choices, teaching = build_choices(study, inputs.splits, results), build_teaching(study, inputs.splits, results)
     write_tables(study, inputs, tables, choices, teaching)
     write_figures(study, inputs, figures)
-    _write_declared(study, inputs, tables, figures, choices, teaching)
+    divided = {task: read_frame(paths, schema.SPLITS) for task, paths in inputs.splits.items()}
+    _write_declared(study, inputs, divided, tables, figures, choices, teaching)
     pages = collect_pages(study, results, inputs.metrics, inputs.confusion, inputs.splits)
     models = list_models(study, inputs.splits, results)
-    write_report(study, tables, figures, _describe_provenance(study, results, versions), page, pages, models)
+    about, warnings = _describe_provenance(study, results, versions), list_class_warnings(study, divided)
+    write_report(study, tables, figures, about, page, pages, models, warnings)
     for folder in (tables, figures):
         seal_folder(folder)
 
 
 def _write_declared(
-    study: Study, inputs: ReportInputs, tables: Path, figures: Path, choices: pl.DataFrame, teaching: pl.DataFrame
+    study: Study,
+    inputs: ReportInputs,
+    divided: Mapping[str, pl.DataFrame],
+    tables: Path,
+    figures: Path,
+    choices: pl.DataFrame,
+    teaching: pl.DataFrame,
 ) -> None:
     """Write the tables that the study declares, with what each task and each model must say."""
     from emoadapt import schema
@@ -82,7 +93,6 @@ def _write_declared(
     from emoadapt.storage.frames import read_frame
 
     remarks = leak_footnotes(study, read_frame(inputs.audits["leaks"], schema.LEAKS))
-    divided = {task: read_frame(paths, schema.SPLITS) for task, paths in inputs.splits.items()}
     for task, sentences in list_scale_notes(study, divided).items():
         remarks[task] = [*remarks.get(task, []), *sentences]
     said = list_choice_notes(choices) | list_teaching_notes(teaching)

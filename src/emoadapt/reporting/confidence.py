@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import polars as pl
@@ -56,7 +56,8 @@ def _draw_panels(
         return save_note(out, name, "There are no predictions of classes to draw.")
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    with new_figure(3.3 * columns, 3.1 * rows + 0.4) as figure:
+    width, height = (5.2, 4.6) if columns == 1 else (3.6, 3.4)
+    with new_figure(width * columns, height * rows + 0.4) as figure:
         axes = split_panels(figure, len(panels), columns)
         for axis, (title, part) in zip(axes, panels, strict=True):
             draw(study, axis, part)
@@ -66,11 +67,17 @@ def _draw_panels(
         found = [axis.get_legend_handles_labels() for axis in axes]
         legend = {label: handle for handles, names in found for handle, label in zip(handles, names, strict=True)}
         figure.legend(
-            legend.values(), legend.keys(), loc="outside upper left", ncols=2 * columns, frameon=False, handletextpad=0.4,
+            legend.values(), legend.keys(), loc="outside upper left", ncols=_count_columns(width * columns, legend), frameon=False, handletextpad=0.4,
             labelcolor="linecolor", prop={"size": 9, "weight": "bold"},
         )  # fmt: skip
         save_figure(figure, out, name)
     return None
+
+
+def _count_columns(width: float, labels: Iterable[str]) -> int:
+    """Columns of a legend that fit into a figure of so many inches; wider ones would leave no room for the panels."""
+    longest = max(map(len, labels), default=1)
+    return max(1, int(width / (0.1 * longest + 0.5)))
 
 
 def _list_panels(study: Study, frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:

@@ -132,13 +132,13 @@ _READ_FIGURE = {
     + " Further left is better here; a guess (dotted) is even too, so that a small bias alone is no merit.",
     "low_resource": "Left to right, more labelled clips; a line above another is better; vertical bars are bootstrap intervals over test clips."
     + _READ_CHANCE,
-    "per_class_f1": "Each row is a class; further right is better; the bars are ± one standard deviation over all runs, cut at 0 and 1.",
+    "per_class_f1": "Each row is a class; further right is better.",
     "reliability": "Points on the dashed line are right as often as they say; below it the model is too sure of itself. The larger a point, "
     "the more test clips it stands for; runs are pooled, and confidences that hardly a clip has are not drawn.",
     "selective": "To the left, only the clips are kept that a model is surest of. A line that rises to the left knows when it is wrong; "
-    "a flat one does not. Bands are ± one standard deviation over runs.",
+    "a flat one does not.",
     "confusion": "Each row is a true class and sums to 100 %; the diagonal is what was recognised. Small figures: utterances per run.",
-    "cosine_distance": "Lower means that fine-tuning moved the model less; vertical bars are ± one standard deviation over runs.",
+    "cosine_distance": "Lower means that fine-tuning moved the model less.",
     "training_curves": "Two lines of panels per model. Losses: falling means learning, a held-out line (solid) that rises while the "
     "training line (dashed) falls means overfitting. Below them, on held-out clips, CCC and accuracy: higher is better, and a CCC near 0 "
     "means that nothing was learned, as does an accuracy on the dotted line, the share of the most frequent class. Epoch 0 is before training; the orange point is the epoch whose weights were kept.",
@@ -148,6 +148,13 @@ _READ_FIGURE = {
     "quarantine": "Longer bars mean more clips set aside; orange ones could not be read, blue ones lack the modality, "
     "grey ones were kept and have a note.",
 }
+
+_READ_SPREAD = {
+    "per_class_f1": " The bars are ± one standard deviation over all runs, cut at 0 and 1.",
+    "selective": " Bands are ± one standard deviation over runs.",
+    "cosine_distance": " Vertical bars are ± one standard deviation over runs.",
+}
+"""What figures show where models have several runs."""
 
 _TABLE_TITLES = {
     "results": "Scores and differences", "low_resource": "Macro-F1 by number of training clips", "per_class_f1": "F1 of each class",
@@ -168,6 +175,7 @@ def write_report(
     out: Path,
     pages: Sequence[Page] = (),
     models: Models | None = None,
+    warnings: Sequence[str] = (),
 ) -> None:
     """Write the self-contained report.
 
@@ -181,6 +189,7 @@ def write_report(
         out: HTML file to write.
         pages: from `collect_pages`.
         models: from `list_models`; None: nothing is said of models on disk.
+        warnings: further sentences at the head, such as those of `list_class_warnings`.
 
     Raises:
         DataError: a table or figure is missing.
@@ -191,6 +200,7 @@ def write_report(
     shown = {name: _prepare_table(name, _find(tables / f"{name}.csv"), anchors) for name in names}
     pictures = dict.fromkeys([*figure_names(study), *declared_names(study)])
     images = {name: _embed(path) for name in pictures if not is_note(path := _find(figures / f"{name}.svg"))}
+    several = max((frame["n_runs"].max() or 0 for frame in results), default=0) > 1  # type: ignore[operator,type-var]
     beside = ("licences", "checksums")
     making = provenance.get("making", {})
     hide = Places(study).hide
@@ -200,7 +210,7 @@ def write_report(
         study=study,
         title=study.report.title or study.study,
         notices=hide(
-            [*_collect_notices(study, tables), *list_mixed_versions(provenance.get("versions", {}))],
+            [*_collect_notices(study, tables), *warnings, *list_mixed_versions(provenance.get("versions", {}))],
         ),
         making=making,
         models=describe_models(study),
@@ -215,8 +225,14 @@ def write_report(
         finetunings=set(study.finetunings) - {DEFAULT},
         test=name_test(study),
         one_tailed=is_one_tailed(study),
+        several_runs=several,
+        tested_runs=any(frame["p_value"].is_not_null().any() for frame in results),
         sections=_build_sections(
-            study, shown, images, [read_declared(study, name, tables) for name in declared_names(study)]
+            study,
+            shown,
+            images,
+            [read_declared(study, name, tables) for name in declared_names(study)],
+            several_runs=several,
         ),
         pages=_group_pages(pages),
         pages_json=encode_pages(pages),
@@ -257,7 +273,7 @@ def _collect_notices(study: Study, tables: Path) -> list[str]:
         *list_notices(study),
         *list_gaps(per_class, cross, data, study),
         *list_lone_answers(per_class),
-        *list_few_runs(results),
+        *list_few_runs(results, study),
         *list_exposures(stage1, data),
         *list_copies(leaks),
     ]
@@ -269,9 +285,9 @@ def _describe_best(study: Study, models: Models) -> list[dict[str, Any]]:
         {
             "task": task,
             "command": write_command(task),
-            "model": f"{name_model(study, found.kept.setting.model)}, {subset_name(found.kept.setting.subset)}, run {found.kept.run}",
+            "model": f"{name_model(study, found.kept.setting.model)}, {subset_name(found.kept.setting.subset)}",
             "folder": found.kept.folder.as_posix(),
-            "why": found.why,
+            "said": [sentence for sentence in (found.why, found.highest, found.itself, found.expected) if sentence],
             "unkept": study.list_unkept(study.list_models(task)),
         }
         if found
@@ -299,11 +315,17 @@ def _head_page(place: int, page: Page) -> dict[str, Any]:
 
 
 def _build_sections(
-    study: Study, tables: Mapping[str, Any], images: Mapping[str, str], declared: Sequence[Declared]
+    study: Study,
+    tables: Mapping[str, Any],
+    images: Mapping[str, str],
+    declared: Sequence[Declared],
+    *,
+    several_runs: bool,
 ) -> list[dict[str, Any]]:
     """Sections in the order of `_SECTIONS`; tables and figures that are named in none of them come after these.
 
-    Each holds blocks: a figure with its caption, or a table under a heading with the figure of the same name.
+    Each holds blocks: a figure with its caption, or a table under a heading with the figure of the same name. Captions speak of the spread
+    of runs where there are `several_runs`.
     """
     placed = {name for _, wanted, drawn, _ in _SECTIONS.values() for name in (*wanted, *drawn)}
     sections = []
@@ -326,6 +348,8 @@ def _build_sections(
         sections.append({"id": key, "heading": heading, "introduction": introduction, "blocks": blocks})
     sections.insert(1, _declared_section(declared, images))
     _say_once(sections)
+    for block in (block for section in sections for block in section["blocks"] if several_runs and block["image"]):
+        block["caption"] += _READ_SPREAD.get(block["name"], "")
     return [section for section in sections if section["blocks"] or section["id"] == "quarantine"]
 
 

@@ -6,22 +6,25 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import polars as pl
+from statistics import fmean, median_low
 
 from emoadapt import schema
 from emoadapt.config import Study
-from emoadapt.errors import EmoadaptError
+from emoadapt.errors import EmoadaptError, name_count
 from emoadapt.reporting.choices import name_chooser
 from emoadapt.reporting.inputs import find_splits
 from emoadapt.reporting.measures import is_lower_better, label_metric, list_main_metrics
-from emoadapt.reporting.runs import list_batches
-from emoadapt.reporting.style import number, subset_key
+from emoadapt.reporting.runs import count_folds, list_batches
+from emoadapt.reporting.style import name_model, number, subset_key
 from emoadapt.storage.frames import read_frame
+from emoadapt.study.layout import WHOLE, name_refit
 from emoadapt.study.nodes import Run, Setting
+from emoadapt.training.curve import read_scores
 
 CLASSIFIERS = "classifiers"
 """Folder of the results that has a link for each task, to its best classifier."""
+NAMED = 3
+"""Models that a sentence names; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -31,31 +34,70 @@ class Kept:
     Args:
         folder: of the model.
         setting: task, model and training clips.
-        run: run that trained it.
-        dev: score on its development part, or the one by which its settings were chosen; None without either.
+        run: run that trained it; None: it was fitted to all labelled clips, and never tested.
     """
 
     folder: Path
     setting: Setting
-    run: Run
-    dev: float | None
+    run: Run | None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A training by which a classifier could be kept.
+
+    Args:
+        setting: task, model and training clips.
+        scores: run -> score on its development part, or by which its settings were chosen; empty without either.
+        tested: mean over runs of the score on the test set of the task's own corpus; None without one.
+        runs: that were tested.
+        folds: of each run, which are scored together.
+        by: clips that `scores` are of, as the end of a sentence.
+    """
+
+    setting: Setting
+    scores: Mapping[str, float]
+    tested: float | None
+    runs: int
+    folds: int
+    by: str
+
+    @property
+    def of(self) -> str:
+        """Runs that `tested` is of."""
+        if self.runs == 1:
+            return f"the score of the only run{f', its {self.folds} folds together' if self.folds > 1 else ''}"
+        return f"the mean over {self.runs} runs{f' of {self.folds} folds each' if self.folds > 1 else ''}"
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the scores; None without any."""
+        return fmean(self.scores.values()) if self.scores else None
 
 
 @dataclass(frozen=True)
 class Best:
-    """The best classifier of a task.
+    """The classifier of a task to predict with.
 
     Args:
-        kept: the model.
-        why: how it was chosen, as the end of a sentence.
+        kept: the classifier.
+        why: how its model was chosen, a sentence.
+        itself: what it was fitted to, and its own score, a sentence.
+        expected: the score to expect of it, a sentence.
+        highest: a sentence, if another model has the highest test score; else empty.
+        short: the score to expect and what it is of, for a line.
     """
 
     kept: Kept
     why: str
+    itself: str
+    expected: str
+    highest: str
+    short: str
 
 
 def list_kept(study: Study, setting: Setting, splits: Sequence[Path], results: Path) -> list[Kept]:
-    """List the fine-tuned models of a setting that are on disk.
+    """List the classifiers of a setting that are on disk; one that was fitted once more is the only one.
 
     Args:
         study: the configuration.
@@ -63,13 +105,21 @@ def list_kept(study: Study, setting: Setting, splits: Sequence[Path], results: P
         splits: SPLITS tables of its task.
         results: folder of results, laid out as by the rules.
     """
-    kept = []
-    for folder, runs in list_batches(study, setting, splits, results):
-        found = {run: folder / "models" / setting.name(run) for run in runs}
-        found = {run: place for run, place in found.items() if place.is_dir()}
-        scores = _read_dev(folder / "curves.parquet") if found else {}
-        kept += [Kept(place, setting, run, scores.get(setting.name(run))) for run, place in found.items()]
-    return kept
+    if setting in study.list_refits(setting.task):
+        place = Path(name_refit(setting, results))
+        return [Kept(folder, setting, _find_run(folder)) for folder in sorted(place.glob("[!.]*/"))]
+    places = {
+        run: folder / "models" / setting.name(run)
+        for folder, runs in list_batches(study, setting, splits, results)
+        for run in runs
+    }
+    return [Kept(folder, setting, run) for run, folder in places.items() if folder.is_dir()]
+
+
+def _find_run(folder: Path) -> Run | None:
+    """The run that a folder is named by; None: it is of all labelled clips."""
+    name = folder.name.rpartition(".")[2]
+    return None if name == WHOLE else Run.parse(name)
 
 
 @dataclass(frozen=True)
@@ -96,11 +146,11 @@ def list_models(study: Study, splits: Mapping[str, Sequence[Path]], results: Pat
 
 
 def find_best(study: Study, splits: Mapping[str, Sequence[Path]], results: Path) -> dict[str, Best | None]:
-    """Find the best kept classifier of each task, at its largest training set for which any was kept.
+    """Find the classifier of each task to predict with, at its largest training set for which any was kept.
 
-    The model with the highest mean score on development parts is taken, and of its kept runs the one with the highest. A model that was trained
-    on its development part, too, counts with the score by which its settings were chosen. Where no kept model has either, the test
-    decides, and the reason says so.
+    The model whose runs have the highest mean score on development parts is taken. A run that was trained on its development part, too,
+    counts with the score by which its settings were chosen. Where no kept model has either, the test decides, and the reason says so. Of
+    the kept runs the one is taken whose score is nearest to the median of all runs: the highest is that of the easiest clips.
 
     Args:
         study: the configuration.
@@ -108,7 +158,7 @@ def find_best(study: Study, splits: Mapping[str, Sequence[Path]], results: Path)
         results: folder of results.
 
     Returns:
-        Task -> its best classifier; None where none was kept.
+        Task -> its classifier; None where none was kept.
     """
     return {task: _find_task(study, task, splits[task], results) for task in study.tasks}
 
@@ -119,32 +169,55 @@ def _find_task(study: Study, task: str, splits: Sequence[Path], results: Path) -
     if not found:
         return None
     largest = max((setting.subset for setting in found), key=subset_key)
-    chosen = {setting: kept for setting, kept in found.items() if setting.subset == largest}
-    means = {setting: _mean_dev(study, setting, splits, results) for setting in chosen}
-    if ranked := {setting: mean for setting, mean in means.items() if mean is not None}:
-        setting = max(ranked, key=lambda setting: ranked[setting])
-        best = max(chosen[setting], key=lambda kept: -1.0 if kept.dev is None else kept.dev)
-        others = len(chosen) - len(ranked)
-        unranked = (
-            f"; {others} kept model{'s' * (others != 1)} without one {'are' if others != 1 else 'is'} not compared"
-            if others
+    scored = [_score(study, setting, splits, results) for setting in found if setting.subset == largest]
+    ranked = [one for one in scored if one.mean is not None]
+    best = max(ranked or scored, key=lambda one: _rank(one.mean if ranked else one.tested))
+    kept = _take_typical(found[best.setting], best.scores)
+    return Best(
+        kept,
+        _explain_choice(study, best, scored),
+        _describe_itself(study, kept, best, splits, results),
+        _describe_expected(study, best, kept),
+        _explain_highest(study, best, splits, results),
+        _shorten(study, best, kept),
+    )
+
+
+def _rank(score: float | None) -> float:
+    return float("-inf") if score is None else score
+
+
+def _take_typical(kept: Sequence[Kept], scores: Mapping[str, float]) -> Kept:
+    """Of kept classifiers the one whose score is nearest to the median of all runs, the lower one of two; the first without scores."""
+    known = [one for one in kept if one.run is not None and one.setting.name(one.run) in scores]
+    if not known:
+        return kept[0]
+    middle = median_low(scores.values())
+    of = {one: scores[one.setting.name(one.run)] for one in known if one.run is not None}
+    return min(known, key=lambda one: (abs(of[one] - middle), of[one]))
+
+
+def _score(study: Study, setting: Setting, splits: Sequence[Path], results: Path) -> Scored:
+    """Scores of all runs of a setting, kept or not."""
+    paths = [folder / "curves.parquet" for folder, _ in list_batches(study, setting, splits, results)]
+    rows = read_frame(paths, schema.CURVES).filter("best").to_dicts()
+    by = "development parts"
+    if not any(row["part"] == "dev" for row in rows):
+        chooser = study.finetunings[setting.model.finetuning]
+        by = (
+            f"clips that were held out to choose its settings ({name_chooser(chooser)})"
+            if hasattr(chooser, "choose_by")
             else ""
         )
-        where = _name_clips(study, setting, splits, results)
-        # A mean over trainings on other clips is not the score of the one that is kept.
-        own = (
-            ""
-            if best.dev is None or best.dev == ranked[setting]
-            else f" over its trainings ({number(best.dev)} of this one)"
-        )
-        return Best(
-            best,
-            f"of the kept models it has the highest mean {_name_score(study, task)} on {where}, {number(ranked[setting])}{own}{unranked}",
-        )
-    tested = {setting: _mean_test(study, setting, results) for setting in chosen}
-    setting = max(tested, key=lambda setting: tested[setting])
-    why = f"no run of a kept model has a development part, so that its mean {_name_score(study, task)} on the test set, {number(tested[setting])}, chose it: that score is too good for it"
-    return Best(chosen[setting][0], why)
+    tested = _read_tested(study, setting, results)
+    return Scored(setting, read_scores(rows), fmean(tested) if tested else None, len(tested), count_folds(splits), by)
+
+
+def _read_tested(study: Study, setting: Setting, results: Path, **run: int) -> list[float]:
+    """Score of each run of a setting, or of one, on the test set of the task's own corpus."""
+    rows = read_frame([results / "metrics" / f"{setting.task}.parquet"], schema.METRICS)
+    keys = {"test_corpus": study.tasks[setting.task].corpus, "metric": _main_metric(study, setting.task), **run}
+    return rows.filter(subset=setting.subset, **setting.model._asdict(), **keys)["value"].to_list()
 
 
 def _name_score(study: Study, task: str) -> str:
@@ -159,37 +232,108 @@ def _main_metric(study: Study, task: str) -> str:
     return chosen
 
 
-def _read_dev(path: Path) -> dict[str, float]:
-    """Run -> score on its development part at the kept epoch; of a run without one the score by which its settings were chosen."""
-    kept = read_frame([path], schema.CURVES).filter("best", stage="stage2")
-    dev = kept.filter(pl.col("metric").is_in(list_main_metrics()), part="dev")
-    return {
-        run: value
-        for part in (kept.filter(part="choice"), dev)
-        for run, value in part.select("run", "value").iter_rows()
-    }
+# --- sentences ------------------------------------------------------------------------------------------
 
 
-def _name_clips(study: Study, setting: Setting, splits: Sequence[Path], results: Path) -> str:
-    """Clips that the scores of a setting's kept runs are of."""
-    settings = study.finetunings[setting.model.finetuning]
-    paths = [folder / "curves.parquet" for folder, _ in list_batches(study, setting, splits, results)]
-    if not read_frame(paths, schema.CURVES).filter("best", part="dev").is_empty():
-        return "development parts"
-    return f"clips that were held out to choose its settings ({name_chooser(settings)})"
+def _explain_choice(study: Study, best: Scored, scored: Sequence[Scored]) -> str:
+    """How the model was chosen."""
+    score, others = _name_score(study, best.setting.task), [one for one in scored if one is not best]
+    if not others:
+        return "No other model was kept with so many training clips."
+    if best.mean is None:
+        return (
+            f"It has the highest mean {score} on the test set, {number(best.tested)}: no kept model has a development part that it was not "
+            "trained on, so the test chose, and this score is too good."
+        )
+    ranked = [one for one in others if one.mean is not None]
+    rest = [
+        f"{name_model(study, one.setting.model)} {number(one.mean)}"
+        for one in sorted(ranked, key=lambda one: -_rank(one.mean))
+    ]
+    more = f" and {len(rest) - NAMED} more" if len(rest) > NAMED else ""
+    compared = f"; {', '.join(rest[:NAMED])}{more}" if rest else ""
+    if kinds := sorted({one.by for one in ranked} - {best.by}):
+        compared += f", some of them on {' or '.join(kinds)}"
+    unranked = len(others) - len(ranked)
+    lacking = (
+        f" {name_count(unranked, 'kept model')} without such a score {'is' if unranked == 1 else 'are'} not compared."
+        if unranked
+        else ""
+    )
+    return (
+        f"Of the kept models it has the highest mean {score} over {name_count(len(best.scores), 'training')} on {best.by}: "
+        f"{number(best.mean)}{compared}.{lacking}"
+    )
 
 
-def _mean_dev(study: Study, setting: Setting, splits: Sequence[Path], results: Path) -> float | None:
-    batches = list_batches(study, setting, splits, results)
-    scores = [value for folder, _ in batches for value in _read_dev(folder / "curves.parquet").values()]
-    return sum(scores) / len(scores) if scores else None
+def _describe_itself(study: Study, kept: Kept, best: Scored, splits: Sequence[Path], results: Path) -> str:
+    """What the classifier was fitted to, and its own score."""
+    if kept.run is None:
+        return "It was fitted once more, to all labelled clips, and was never tested itself; its model card says which clips, and by which settings."
+    name, tested = kept.setting.name(kept.run), _describe_test(study, kept, splits, results)
+    if name not in best.scores:
+        return f"It is that of run {kept.run}, the first: no development score ranks the runs.{tested}"
+    if len(best.scores) == 1:
+        return f"It is that of the only run, {kept.run}.{tested}"
+    return (
+        f"It is that of run {kept.run}: its score on {best.by}, {number(best.scores[name])}, is the nearest to the median of the "
+        f"{len(best.scores)} trainings among those that were kept.{tested}"
+    )
 
 
-def _mean_test(study: Study, setting: Setting, results: Path) -> float:
-    rows = read_frame([results / "metrics" / f"{setting.task}.parquet"], schema.METRICS)
-    keys = {"test_corpus": study.tasks[setting.task].corpus, "metric": _main_metric(study, setting.task)}
-    own = rows.filter(subset=setting.subset, **setting.model._asdict(), **keys)
-    return float(own["value"].mean() or 0.0)  # type: ignore[arg-type]
+def _describe_test(study: Study, kept: Kept, splits: Sequence[Path], results: Path) -> str:
+    """Score of a kept run on its own test clips; empty without any."""
+    assert kept.run is not None
+    run = kept.run
+    own = _read_tested(study, kept.setting, results, partition=run.partition, resampling=run.resampling, seed=run.seed)
+    if not own:
+        return ""
+    if count_folds(splits) > 1:
+        return f" It was tested on fold {run.fold} alone: its model card has that score."
+    return f" Its own {_name_score(study, kept.setting.task)} on its test set: {number(own[0])}."
+
+
+def _describe_expected(study: Study, best: Scored, kept: Kept) -> str:
+    """The score to expect."""
+    task = study.tasks[best.setting.task]
+    if best.tested is None:
+        return f"No clip of {task.corpus} was tested: what to expect on it is not known."
+    whose = "of trainings with fewer clips" if kept.run is None else "of all runs, not of this one alone"
+    return (
+        f"Expected {_name_score(study, best.setting.task)} on other clips of {task.corpus}: {number(best.tested)}, {best.of}, on the test set"
+        f"{'' if best.runs * best.folds == 1 else f' ({whose})'}."
+    )
+
+
+def _shorten(study: Study, best: Scored, kept: Kept) -> str:
+    itself = (
+        "fitted to all labelled clips, never tested itself" if kept.run is None else f"run {kept.run}, a typical one"
+    )
+    if best.tested is None:
+        return itself
+    return f"expected {_name_score(study, best.setting.task)} {number(best.tested)}, {best.of}; {itself}"
+
+
+def _explain_highest(study: Study, best: Scored, splits: Sequence[Path], results: Path) -> str:
+    """Why it is not the model with the highest test score, which the summary names."""
+    settings = [one for one in study.list_settings(best.setting.task) if one.subset == best.setting.subset]
+    tested = {setting: _read_tested(study, setting, results) for setting in settings}
+    means = {setting: fmean(values) for setting, values in tested.items() if values}
+    if not means or best.tested is None:
+        return ""
+    first = max(means, key=lambda setting: means[setting])
+    if means[first] <= best.tested:
+        return ""
+    kept = list_kept(study, first, splits, results)
+    reason = (
+        "a choice by test scores would make them too good, so they choose nothing"
+        if kept
+        else "no classifier of it was kept"
+    )
+    return (
+        f"{name_model(study, first.model)} has the highest {_name_score(study, best.setting.task)} on the test set, "
+        f"{number(means[first])}: {reason}."
+    )
 
 
 # --- for people -----------------------------------------------------------------------------------------
@@ -242,7 +386,8 @@ def announce_best(study: Study, results: Path) -> Iterator[str]:
         yield explain_none(study, without)
     for task, found in best.items():
         if found:
-            yield f"Predict with the best classifier of {task} ({found.kept.setting.model}):  {write_command(task, results)}"
+            yield f"Predict with the best classifier of {task} ({found.kept.setting.model}; {found.short}):"
+            yield f"  {write_command(task, results)}"
 
 
 def explain_none(study: Study, tasks: Sequence[str]) -> str:
@@ -250,8 +395,9 @@ def explain_none(study: Study, tasks: Sequence[str]) -> str:
     named = ", ".join(tasks)
     models = [model for task in tasks for model in study.list_models(task)]
     if study.keep_models == "adapted" and any(study.explain_unkept(model) is None for model in models):
+        repeated = any(study.explain_unkept(model) is None and study.keeps_embeddings(model) for model in models)
         return (
             f"No classifier of {named} was kept. To predict with one, add the line keep_models: best to the study and run again; "
-            "the trainings are repeated."
+            f"{'fine-tunings are repeated' if repeated else 'no training is repeated'}."
         )
     return f"No classifier of {named} is kept. {' '.join(study.list_unkept(models))}".strip()

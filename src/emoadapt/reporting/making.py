@@ -21,6 +21,9 @@ from emoadapt.errors import name_count
 _SECONDS = {"s": pl.Float64, "max_rss": pl.Float64, "cpu_time": pl.Float64}
 """Columns of Snakemake's benchmark files that are read: seconds by the clock, MiB of memory, seconds of all cores."""
 
+_FOLDERS = {"train": "runs", "refit": "refits"}
+"""Rule -> folder of its outputs, which a study may have lost."""
+
 
 def describe_making(results: Path) -> dict[str, str]:
     """Describe the writing of a report, in words: `written`, `code`, `machine` and `time`.
@@ -33,7 +36,8 @@ def describe_making(results: Path) -> dict[str, str]:
     if not times.is_empty():
         jobs, seconds, used = times.select(pl.sum("jobs"), pl.sum("seconds"), pl.sum("cpu_seconds")).row(0)
         found["time"] = (
-            f"{jobs:,} timed jobs of this folder took {print_time(seconds)} one after another, and {print_time(used)} of processor time"
+            f"Summed over {name_count(jobs, 'timed job')} of this folder: {print_time(seconds)} by the clock, however many ran side by side, and "
+            f"{print_time(used)} of processor time; what Snakemake needs between them is not counted"
         )
     return found
 
@@ -52,7 +56,7 @@ def sum_times(results: Path) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     for path in sorted((results / "benchmarks").rglob("*.tsv")):
         rule, *job = path.relative_to(results / "benchmarks").with_suffix("").parts
-        if rule == "train" and not (results / "runs").joinpath(*job).is_dir():
+        if (folder := _FOLDERS.get(rule)) and not (results / folder).joinpath(*job).is_dir():
             continue
         table = pl.read_csv(path, separator="\t", null_values=["-", "NA"], infer_schema=False)
         last = table.tail(1).select(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -40,21 +41,29 @@ def draw_confusion(study: Study, frame: pl.DataFrame, out: Path, name: str) -> N
     width = max(len(line) for line in lines)
     size = max(len(study.tasks[cell[0]].classes) for line in lines for cell in line)
     side = 0.52 * size + 1.1
-    with new_figure((side + 0.5) * width + 0.3, (side + 0.35) * len(lines)) as figure:
+    titles = {cell: _title_matrix(study, cell, 11 * size if size < 4 else 9 * size) for line in lines for cell in line}
+    tall = 0.17 * max(title.count("\n") for title in titles.values())
+    with new_figure((side + 0.5) * width + 0.3, (side + tall) * len(lines)) as figure:
         axes = figure.subplots(len(lines), width, squeeze=False)
         for row, line in zip(axes, lines, strict=True):
-            for axis, (task, corpus, subset, model) in zip(row, line, strict=False):
+            for axis, cell in zip(row, line, strict=False):
+                task, corpus, subset, model = cell
                 part = frame.filter(task=task, test_corpus=corpus, subset=subset, **model._asdict())
                 classes = study.tasks[task].classes
                 _draw_matrix(axis, _mean_counts(part, classes), classes, first=axis is row[0])
-                place = task if corpus == study.tasks[task].corpus else f"{task} → {corpus}"
-                name_lines = (place, name_model(study, model), subset_name(subset))
-                title = "\n".join(shorten(text, 11 * size if size < 4 else 9 * size) for text in name_lines)
-                axis.set_title(title, color=mark_of(study, model).colour, fontsize=9)
+                axis.set_title(titles[cell], color=mark_of(study, model).colour, fontsize=9)
             for axis in row[len(line) :]:
                 axis.remove()
         save_figure(figure, out, name)
     return None
+
+
+def _title_matrix(study: Study, cell: tuple[str, str, str, Model], width: int) -> str:
+    """What a matrix is of, in lines of at most so many characters; a longer word is broken, and nothing is left out."""
+    task, corpus, subset, model = cell
+    place = task if corpus == study.tasks[task].corpus else f"{task} → {corpus}"
+    said = (place, name_model(study, model), subset_name(subset))
+    return "\n".join(line for text in said for line in textwrap.wrap(text, width, break_on_hyphens=False))
 
 
 def _confusion_lines(study: Study, frame: pl.DataFrame) -> list[list[tuple[str, str, str, Model]]]:
@@ -142,7 +151,8 @@ def draw_per_class(study: Study, frame: pl.DataFrame, out: Path, name: str) -> N
             task = part["task"][0]
             _draw_class_dots(study, axis, part, [c for c in study.tasks[task].classes if c in set(part["label"])])
             axis.set_title(title)
-            axis.set_xlabel("F1 (mean over runs, ± standard deviation)")
+            several = part.select("partition", "resampling", "seed").n_unique() > 1
+            axis.set_xlabel("F1 (mean over runs, ± standard deviation)" if several else "F1 of one run")
         handles = {
             label: handle
             for axis in figure.axes

@@ -17,6 +17,7 @@ from emoadapt.listing.reading import describe_source
 from emoadapt.plugins import collect_declarations, read_declaration
 from emoadapt.reporting.style import label_model, listing, model_of, subset_name
 from emoadapt.tasks.leaks import name_compared
+from emoadapt.tasks.notes import list_class_notes
 
 if TYPE_CHECKING:
     from emoadapt.config import Task
@@ -184,6 +185,25 @@ def list_gaps(per_class: pl.DataFrame, cross_corpus: pl.DataFrame, data: pl.Data
     return notices
 
 
+def list_class_warnings(study: Study, splits: Mapping[str, pl.DataFrame]) -> list[str]:
+    """Sentences about classes that are mostly of one speaker, or that some test parts lack, as `emoadapt check` says them.
+
+    Args:
+        study: the configuration.
+        splits: task -> its SPLITS rows.
+    """
+    return [
+        f"{_name_task(study, name)}: {note}."
+        for name, rows in splits.items()
+        for note in list_class_notes(study.tasks[name], rows)
+    ]
+
+
+def _name_task(study: Study, name: str) -> str:
+    corpus = study.tasks[name].corpus
+    return f"Task {name}" if name == corpus else f"Task {name} ({corpus})"
+
+
 def list_lone_answers(per_class: pl.DataFrame) -> list[str]:
     """Sentences about models that (nearly) always name one class, which is no recognition whatever the score.
 
@@ -208,19 +228,23 @@ def list_lone_answers(per_class: pl.DataFrame) -> list[str]:
     return notices
 
 
-def list_few_runs(results: pl.DataFrame) -> list[str]:
-    """A sentence about tasks whose models have fewer than three runs.
+def list_few_runs(results: pl.DataFrame, study: Study) -> list[str]:
+    """A sentence about tasks whose models have fewer than three runs; a method that all seeds give the same result needs one.
 
     Args:
         results: the tidy table `results`.
+        study: the configuration.
     """
-    few = results.group_by("task", maintain_order=True).agg(pl.min("n_runs")).filter(pl.col("n_runs") < FEW_RUNS)
+    fixed = [name for name, settings in study.finetunings.items() if settings.deterministic]
+    few = results.filter(~pl.col("finetuning").is_in(fixed)).group_by("task", maintain_order=True).agg(pl.min("n_runs"))
+    few = few.filter(pl.col("n_runs") < FEW_RUNS)
     if few.is_empty():
         return []
     named = [f"{task} ({name_count(runs, 'run')})" for task, runs in few.iter_rows()]
+    tested = results.filter(pl.col("p_value").is_not_null(), pl.col("n_pairs") < FEW_RUNS)
+    doubt = "" if tested.is_empty() else ", and a p-value over two runs is worth little"
     return [
-        f"Some models have FEWER THAN {FEW_RUNS} RUNS, on {listing(named)}: how much another seed would change is hardly known, and a "
-        "p-value over two runs is worth little."
+        f"Some models have FEWER THAN {FEW_RUNS} RUNS, on {listing(named)}: how much another seed would change is hardly known{doubt}."
     ]
 
 

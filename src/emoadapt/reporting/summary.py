@@ -89,6 +89,8 @@ def summarise_results(study: Study, results: pl.DataFrame, cross_corpus: pl.Data
                 if study.adaptations and study.backbones
                 else "This study extracts features, and trains nothing."
             )
+        if best and not study.adaptations:
+            headline, *best = best
         return Summary(headline, [], best, [], Ledger([], []))
     tasks = list(study.tasks)
     compared.sort(

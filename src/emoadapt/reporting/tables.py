@@ -247,7 +247,7 @@ def _name_test(study: Study, task: str, corpus: str) -> str:
 
 def _say_runs(study: Study, tidy: pl.DataFrame) -> list[str]:
     """What the runs behind each test set are: partitions, draws and seeds, and how they are combined."""
-    if not {*_MODEL, "n_runs"} <= set(tidy.columns):
+    if not {*_MODEL, "n_runs"} <= set(tidy.columns) or set(tidy["n_runs"]) == {1}:
         return []
     return [
         f"{_name_test(study, task, corpus)}: mean ± standard deviation over runs, {name_products(products)}."

@@ -37,7 +37,7 @@ from emoadapt.metrics.base import name_modules
 from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.storage.files import Overtaken, write_text
 from emoadapt.study.grid import batches, count_gpus
-from emoadapt.study.layout import name_division, name_splits
+from emoadapt.study.layout import name_division, name_refit, name_splits
 from emoadapt.study.nodes import ORIGINAL, Model, Run, Setting
 from emoadapt.study.tables import list_comparisons
 from emoadapt.tasks.folds import count_folds
@@ -361,11 +361,20 @@ class Graph:
         audio = [name for name in config.features if name == "audio"]
         return list(dict.fromkeys([*audio, *self.list_streams("stage2", backbone, start, settings)]))
 
-    def training_inputs_of(self, setting: Setting, runs: Iterable[Run] = ()) -> dict[str, list[str]]:
-        """Shards, Stage-1 model, and tables of other models' runs that a training on a task reads."""
+    def training_inputs_of(
+        self, setting: Setting, runs: Iterable[Run] = (), *, kept: bool | None = None
+    ) -> dict[str, list[str]]:
+        """Shards, Stage-1 model, and tables of other models' runs that a training on a task reads.
+
+        Args:
+            setting: of the training.
+            runs: of the training.
+            kept: whether it keeps a classifier on frozen layers; None = as the study says of every run.
+        """
         corpora, start = self.task_corpora(setting.task), setting.model.start
         inputs = {"shards": [path for name in self.read_features(setting) for path in self.kept_shards(name, corpora)]}
-        loaded = not self.study.finetunings[setting.model.finetuning].frozen or self.study.keeps_frozen(setting.model)
+        kept = self.study.keeps_frozen(setting.model) if kept is None else kept
+        loaded = not self.study.finetunings[setting.model.finetuning].frozen or kept
         if start != ORIGINAL and loaded:
             inputs["model"] = [f"{RESULTS}/models/{setting.model.backbone}.{start}"]
         if upstream := self.upstream_tables(setting, runs):
@@ -408,13 +417,37 @@ class Graph:
 
     def training_code(self, setting: Setting) -> dict[str, str]:
         """State of the code and the libraries of a training on a task."""
+        return self._training_code(setting, "cli.train", kept=self.study.keeps_frozen(setting.model))
+
+    def refit_state(self, setting: Setting) -> dict[str, str]:
+        """The configuration that a classifier is fitted once more by."""
+        return {**self.training_state(setting), "keep_models": ""}
+
+    def refit_code(self, setting: Setting) -> dict[str, str]:
+        """State of the code and the libraries that fit a classifier once more."""
+        return self._training_code(setting, "cli.refit", kept=True)
+
+    def refit_tables(self, setting: Setting) -> list[str]:
+        """Curves and predictions of all runs of a setting."""
+        place = f"{RESULTS}/runs/{setting.task}/{setting.model}/{setting.subset}"
+        tables = ("curves", "predictions")
+        return [f"{place}/{batch}/{name}.parquet" for name in tables for batch in self.batches(setting)]
+
+    def refits(self) -> list[str]:
+        """Folders of all classifiers that are fitted once more."""
+        return [name_refit(setting, RESULTS) for setting in self.study.list_refits()]
+
+    def list_every_run(self, setting: Setting) -> list[Run]:
+        """All runs of a setting."""
+        return [run for runs in self.batches(setting).values() for run in runs]
+
+    def _training_code(self, setting: Setting, command: str, *, kept: bool) -> dict[str, str]:
         settings, backbone = self.study.finetunings[setting.model.finetuning], setting.model.backbone
-        kept = self.study.keeps_frozen(setting.model)
         loaded = kept or not settings.frozen
         modules = self._backbone_modules(backbone, pooled=not kept) if loaded else []
         modules += ["training.keeping"] if kept else []
         libraries = [*settings.list_libraries(), *(self._backbone_libraries(backbone) if loaded else ())]
-        return self.code("cli.train", f"methods.{settings.method}", *settings.list_modules(), *modules, also=libraries)
+        return self.code(command, f"methods.{settings.method}", *settings.list_modules(), *modules, also=libraries)
 
     def metric_modules(self, *tasks: str) -> list[str]:
         """Modules of the metrics of some tasks, by default all; the report computes chance levels with them."""
@@ -735,9 +768,11 @@ class Graph:
             found["labelled"],
         )
 
-    def task_job(self, setting: Setting, runs: list[Run], output: Path, threads: int) -> TaskJob:
-        """Runs of a setting."""
-        inputs = self.training_inputs_of(setting, runs)
+    def task_job(
+        self, setting: Setting, runs: list[Run], output: Path, threads: int, *, kept: bool | None = None
+    ) -> TaskJob:
+        """Runs of a setting; `kept` as in `training_inputs_of`."""
+        inputs = self.training_inputs_of(setting, runs, kept=kept)
         upstream = self.upstream_tables(setting, runs)
         return TaskJob(
             self.study,

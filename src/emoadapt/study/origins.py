@@ -37,6 +37,7 @@ _PLACES = {
     "training_shard": r"training/([^/]+)/([^/]+)/(\d+)\.parquet",
     "adapt": r"(?:models/([^/.]+)\.([^/.]+)|curves/([^/.]+)\.([^/.]+)\.parquet)",
     "train": r"runs/([^/]+)/([^/]+)/([^/]+)/([^/]+)/(?:models|[a-z_]+\.parquet)",
+    "refit": r"refits/([^/]+)/([^/]+)/([^/]+)/models",
     "word_errors": r"metrics/word_errors\.parquet",
     "evaluate": r"metrics/([^/.]+)(?:\.[a-z]+)?\.parquet",
     "quarantine": r"quarantine\.parquet",
@@ -251,6 +252,23 @@ class Origins:
             },
         )
 
+    def refit(self, task: str, model: str, subset: str) -> Origin:
+        """A classifier on frozen layers or descriptors, fitted once more."""
+        setting = self.graph.setting(task, model, subset)
+        runs = self.graph.list_every_run(setting)
+        return Origin(
+            {
+                **self.graph.training_inputs_of(setting, kept=True),
+                "splits": self.graph.trained_tables(task, runs),
+                "tables": self.graph.refit_tables(setting),
+            },
+            lambda: {
+                **self.graph.refit_state(setting),
+                "runs": " ".join(map(str, runs)),
+                **self.graph.refit_code(setting),
+            },
+        )
+
     # --- evaluation and report
 
     def evaluate(self, task: str) -> Origin:
@@ -304,6 +322,7 @@ class Origins:
             "quarantine": [f"{RESULTS}/quarantine.parquet"],
             "word_errors": self.graph.word_errors(),
             "features": self.graph.extra_features(),
+            "refits": self.graph.refits(),
         }
         return Origin(
             inputs,

@@ -13,7 +13,7 @@ from emoadapt.tasks.divisions import describe_fold, list_tested
 from emoadapt.tasks.left_out import UNITS, count_unnamed, list_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from emoadapt.config import Task
 
@@ -44,18 +44,19 @@ def list_label_notes(
     ]
 
 
-def list_task_notes(name: str, task: Task, splits: pl.DataFrame) -> list[str]:
+def list_task_notes(name: str, task: Task, splits: pl.DataFrame, choosing: Sequence[str]) -> list[str]:
     """Sentences about a partition, for `emoadapt check`.
 
     Args:
         name: the task.
         task: its configuration.
         splits: `schema.SPLITS` rows as from `build_task`.
+        choosing: fine-tunings that choose something on the dev part.
     """
     return [
         *_note_repeated(name, splits),
-        *_note_dev_classes(task, splits),
-        *_note_confounded(task, splits),
+        *(_note_dev_classes(task, splits, choosing) if choosing else []),
+        *list_class_notes(task, splits),
         *_note_unrated(task, splits),
         *(_describe_lone_speaker(name, task, *found, splits) for found in find_lone_speakers(task, splits).items()),
     ]
@@ -123,25 +124,42 @@ def _note_unnamed(name: str, task: Task, unnamed: Mapping[str, int]) -> list[str
     ]
 
 
-def _note_dev_classes(task: Task, splits: pl.DataFrame) -> list[str]:
-    developed = splits.filter(split="dev").sort("partition", "fold")
-    folds = developed.partition_by("partition", "fold", as_dict=True, maintain_order=True)
-    lacking = {}
-    for (partition, fold), rows in folds.items():
-        present = set(rows["label"])
-        if absent := [name for name in task.classes if name not in present]:
-            lacking[describe_fold(int(partition), int(fold))] = absent
+def _note_dev_classes(task: Task, splits: pl.DataFrame, choosing: Sequence[str]) -> list[str]:
+    lacking, folds = _find_lacking(task, splits.filter(split="dev"))
     if not lacking:
         return []
-    if len(folds) == 1:
+    said = f"{' and '.join(choosing)} choose{'s' if len(choosing) == 1 else ''} epoch or settings without it"
+    if folds == 1:
         (absent,) = lacking.values()
-        return [
-            f"dev has no clip of class {', '.join(absent)}: what is chosen on dev, such as an epoch, is chosen without it"
-        ]
+        return [f"dev has no clip of class {', '.join(absent)}: {said}"]
     shown = show((f"{fold}: {', '.join(names)}" for fold, names in lacking.items()), 3)
+    return [f"dev has no clip of some class in {len(lacking)} of {folds} folds ({shown}): {said}"]
+
+
+def _note_test_classes(task: Task, splits: pl.DataFrame) -> list[str]:
+    """A note on folds whose own test part lacks a class; where there is one fold, its scores say so."""
+    if splits["fold"].n_unique() == 1 or not task.classes:
+        return []
+    lacking, folds = _find_lacking(task, splits.filter(split="test", corpus=task.corpus))
+    if not lacking:
+        return []
+    shown = show((f"{fold}: {', '.join(names)}" for fold, names in lacking.items()), 3)
+    lone = [fold for fold, names in lacking.items() if len(names) == len(task.classes) - 1]
+    alone = f"; {show(lone, 3)} {'tests' if len(lone) == 1 else 'test'} one class only" if lone else ""
     return [
-        f"dev has no clip of some class in {len(lacking)} of {len(folds)} folds ({shown}): what is chosen on dev, such as an epoch, is chosen without it"
+        f"the test part has no clip of some class in {len(lacking)} of {folds} folds ({shown}){alone}: folds are scored together, and "
+        "the score of such a fold alone means little"
     ]
+
+
+def _find_lacking(task: Task, rows: pl.DataFrame) -> tuple[dict[str, list[str]], int]:
+    """Fold -> classes that none of its rows has, where there are such; and the number of folds."""
+    folds = rows.sort("partition", "fold").partition_by("partition", "fold", as_dict=True, maintain_order=True)
+    absent = {
+        describe_fold(int(partition), int(fold)): [name for name in task.classes if name not in set(part["label"])]
+        for (partition, fold), part in folds.items()
+    }
+    return {fold: names for fold, names in absent.items() if names}, len(folds)
 
 
 def describe_confounded(clips: Iterable[tuple[str | None, str | None]]) -> list[str]:
@@ -166,10 +184,18 @@ def describe_confounded(clips: Iterable[tuple[str | None, str | None]]) -> list[
     return notes
 
 
-def _note_confounded(task: Task, splits: pl.DataFrame) -> list[str]:
-    """Notes on the task's own corpus."""
+def list_class_notes(task: Task, splits: pl.DataFrame) -> list[str]:
+    """Sentences on classes of the task's own corpus, for `check` and for the report: mostly of one speaker, or not in some test parts.
+
+    Args:
+        task: its configuration.
+        splits: `schema.SPLITS` rows.
+    """
+    if not task.classes:
+        return []
     clips = splits.filter(corpus=task.corpus).unique("utterance_id").sort("utterance_id")
-    return describe_confounded(clips.select("label", "speaker").iter_rows()) if task.classes else []
+    confounded = describe_confounded(clips.select("label", "speaker").iter_rows())
+    return [*confounded, *_note_test_classes(task, splits)]
 
 
 def _note_unrated(task: Task, splits: pl.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
-OWN = {"keep": "frozen layers", "adapt": "Stage 1", "train": "Stage 2"}
+OWN = {"keep": "frozen layers", "adapt": "Stage 1", "train": "Stage 2", "refit": "kept classifiers"}
 """Rule -> name of a stage that consists of this rule alone."""
 FILES = {"evaluate": "evaluation"}
 """File of rules -> name of the stage, where they differ."""

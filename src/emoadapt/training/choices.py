@@ -16,15 +16,12 @@ from emoadapt.config.training import list_values
 from emoadapt.errors import TrainingError
 from emoadapt.machine.starting import hidden
 from emoadapt.study.nodes import Run
-from emoadapt.training.curve import Curve
+from emoadapt.training.curve import CHOICE, Curve
 from emoadapt.training.runs import RunClips, TaskClips
 
 logger = logging.getLogger(__name__)
 
 CONDITIONAL_LIBRARIES = ("sklearn",)
-
-PART = "choice"
-"""Part of CURVES that holds the scores of combinations: the epoch is a combination's place, the metric its name."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +143,7 @@ def choose(
         )
     best = candidates[-max(known)[1]]
     for candidate, score in zip(candidates, scores, strict=True):
-        curve.add(candidate.place, PART, {} if score is None else {candidate.name: score})
+        curve.add(candidate.place, CHOICE, {} if score is None else {candidate.name: score})
     curve.mark_best(best.place)
     logger.info("%s: %s, the best of %d combinations (%.3f)", curve.run, best.name, len(candidates), max(known)[0])
     return best

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median_low
 from typing import Any
+
+MAIN = ("macro_f1", "ccc_mean")
+"""Scores of a development part that runs are ranked by: of classes, and of attributes."""
+CHOICE = "choice"
+"""Part of CURVES that holds the scores of combinations: the epoch is a combination's place, the metric its name."""
 
 
 @dataclass
@@ -39,3 +45,30 @@ class Curve:
         """Mark the epoch whose weights are kept."""
         for row in self.rows:
             row["best"] = row["epoch"] == epoch
+
+
+def read_scores(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Run -> score on its development part at the kept epoch; of a run without one the score by which its settings were chosen.
+
+    Args:
+        rows: of CURVES.
+    """
+    kept = [row for row in rows if row["best"] and row["stage"] == "stage2"]
+    chosen = {row["run"]: row["value"] for row in kept if row["part"] == CHOICE}
+    return chosen | {row["run"]: row["value"] for row in kept if row["part"] == "dev" and row["metric"] in MAIN}
+
+
+def find_typical(runs: Sequence[str], scores: Mapping[str, float]) -> str:
+    """The run with the median score, of an even number the lower one of the two; without any score the first run.
+
+    The run with the highest score is the one whose clips were the easiest, or whose seed was lucky.
+
+    Args:
+        runs: in order; of several with the median the first is taken.
+        scores: of the runs that have one.
+    """
+    known = [run for run in runs if run in scores]
+    if not known:
+        return runs[0]
+    middle = median_low(scores[run] for run in known)
+    return next(run for run in known if scores[run] == middle)

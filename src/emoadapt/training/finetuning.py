@@ -31,15 +31,14 @@ from emoadapt.storage.files import force_to_disk, link_or_copy, replace_folder
 from emoadapt.storage.folders import seal_folder
 from emoadapt.study.nodes import Run
 from emoadapt.training.checkpoints import Checkpoint
-from emoadapt.training.curve import Curve
+from emoadapt.training.curve import Curve, find_typical, read_scores
 from emoadapt.training.interruption import Notice
 from emoadapt.training.learner import TestedLearner
 from emoadapt.training.logs import open_logs
-from emoadapt.training.model_facts import describe_model, list_licences
+from emoadapt.training.model_facts import describe_model, describe_target, describe_test, list_licences
 from emoadapt.training.questions import load_clips
 from emoadapt.training.runs import RunClips, RunTables, TaskClips
 from emoadapt.training.signals import Signals, StreamSignals, VectorSignals
-from emoadapt.training.states import load_object, save_object
 from emoadapt.training.terms import (
     BuildTerms,
     FurtherTerm,
@@ -87,7 +86,7 @@ def finetune(job: TaskJob, build_terms: BuildTerms = build_none, load_training: 
         training = _Finetuning(job, backbone, clips, signals, tables, build_terms, load_training)
         place = place_job(job, _list_settings(job))
         keeper = _ModelKeeper(job, training, place / MODELS)
-        unfinished = UnfinishedJob(place, tables, keeper, training.notice)
+        unfinished = UnfinishedJob(place, tables, notice=training.notice)
 
         def perform(run: Run, part: RunClips) -> None:
             keeper.consider(run, *training.perform(run, part, unfinished.place_checkpoint(run)))
@@ -246,9 +245,10 @@ class _Finetuning:
 
 
 class _ModelKeeper:
-    """Saves fine-tuned models by `keep_models`: none, the best of the job by its score on dev, or all.
+    """Saves fine-tuned models by `keep_models`: none, the one of the job with the median score, or all.
 
-    A head on descriptors is no model that `predict` could load: none is kept.
+    All are written, since the median is known when the job is done. A head on descriptors is no model that `predict` could load: none is
+    kept.
 
     Args:
         job: of the models.
@@ -259,47 +259,29 @@ class _ModelKeeper:
     def __init__(self, job: TaskJob, training: _Finetuning, folder: Path) -> None:
         self.job, self.training, self.folder = job, training, folder
         self.wanted = job.study.keep_models if job.config.adaptable else "adapted"
-        self.best: dict[str, Any] = {}
-        self._changed = False
 
     def consider(self, run: Run, model: FinetunedBackbone, trained: BestWeights, tested: float | None) -> None:
-        """Save the model, or remember it if it is the best so far; `tested` is its score on test clips, if there are any."""
-        if find_rank() > 0:
-            return
-        if self.wanted == "all":
+        """Save the model, if any is kept; `tested` is its score on test clips, if there are any."""
+        if find_rank() == 0 and self.wanted != "adapted":
             self._write(run, model, trained.score, tested)
-        elif self.wanted == "best" and (not self.best or trained.score > tuple(self.best["score"])):
-            self.best = {"run": str(run), "score": list(trained.score), "state": trained.state, "tested": tested}
-            self._changed = True
-
-    def save(self, folder: Path) -> None:
-        """Put the best model so far on disk, for when the job is killed."""
-        if self._changed:
-            save_object(self.best, folder / "best.pt")
-            self._changed = False
-
-    def load(self, folder: Path) -> bool:
-        """Take up the best model of a job that was killed; False if it is damaged."""
-        if (folder / "best.pt").is_file():
-            self.best = load_object(folder / "best.pt") or {}
-            return bool(self.best)
-        return True
 
     def finish(self, models: Path) -> None:
         """Give what is kept its place, `models`."""
-        if self.best:
-            run = Run.parse(self.best["run"])
-            model = self.training.build(run, self.training.clips.select(run))
-            model.load_state_dict(self.best["state"])
-            self._write(run, model, self.best["score"], self.best["tested"])
         models.mkdir(parents=True, exist_ok=True)
-        for folder in sorted(self.folder.glob("*")):
+        for folder in self._list_kept():
             part = models / f".{folder.name}.part"
             shutil.rmtree(part, ignore_errors=True)
             # A second name: the first goes when the whole output is there, of which Snakemake deletes a part.
             shutil.copytree(folder, part, copy_function=link_or_copy)
             replace_folder(part, models / folder.name)
         seal_folder(models)
+
+    def _list_kept(self) -> list[Path]:
+        if self.wanted != "best":
+            return sorted(self.folder.glob("*"))
+        curves = self.training.tables.curves.values()
+        scores = read_scores(row for curve in curves for row in curve.to_pylist())
+        return [self.folder / find_typical([self.job.setting.name(run) for run in self.job.runs], scores)]
 
     def _describe_dev(self, score: Sequence[float]) -> dict[str, str]:
         """The dev score or loss by which the epoch was chosen."""
@@ -313,7 +295,12 @@ class _ModelKeeper:
 
     def _write(self, run: Run, model: FinetunedBackbone, score: Sequence[float], tested: float | None) -> None:
         job, clips = self.job, self.training.clips
-        card = describe_model(job, run, clips, self._describe_dev(score), tested)
+        facts = {
+            **self._describe_dev(score),
+            **describe_test(job, clips, tested),
+            **describe_target(job, run, clips),
+        }
+        card = describe_model(job, job.setting.name(run), facts)
         if job.settings.augmentations:
             card["augmentation"] = [section.describe() for section in job.settings.augmentations]
         inputs = describe_inputs(job.study, job.config, job.task.corpus, self.training.signals.measure_dimensions())

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
@@ -23,13 +23,13 @@ from emoadapt.layers.heads import ScaledHead
 from emoadapt.layers.settings import TRAINING
 from emoadapt.storage.files import force_to_disk, replace_folder
 from emoadapt.storage.folders import read_contents
-from emoadapt.study.nodes import Run
-from emoadapt.training.model_facts import describe_model, list_licences
+from emoadapt.training.model_facts import describe_model, describe_test, list_licences
 from emoadapt.training.probing import LayerProbe
 from emoadapt.training.states import load_object, save_object
 
 if TYPE_CHECKING:
-    from emoadapt.training.choices import Division
+    from emoadapt.study.nodes import Run
+    from emoadapt.training.choices import Candidate
     from emoadapt.training.jobs import TaskJob
     from emoadapt.training.machines import Chosen, Fitted, Reading
     from emoadapt.training.runs import RunClips, TaskClips
@@ -39,7 +39,7 @@ HEADS = "heads.pt"
 
 
 class FrozenKeeper:
-    """Keeps classifiers on a frozen backbone: the best of the job by its score on dev, or all.
+    """Keeps classifiers on a frozen backbone.
 
     The heads are held until all runs are done. The backbone is then loaded once, and folders of one job share its files.
 
@@ -53,29 +53,35 @@ class FrozenKeeper:
         self.kept: list[dict[str, Any]] = []
         self._changed = False
 
-    def consider(
-        self, run: Run, part: RunClips, tested: Division, chosen: Chosen, fitted: Fitted, reading: Reading
-    ) -> float | None:
-        """Keep the classifier of a run, if it is wanted; its score on the dev part, None where that was trained on.
+    def keep_run(
+        self, run: Run, part: RunClips, fitted: Fitted, reading: Reading, chosen: Chosen, dev: float | None
+    ) -> None:
+        """Keep the classifier of a run; `dev` is its score on the dev part, None where that was trained on."""
+        own = part.test["corpus"] == self.job.task.corpus
+        tested = self.clips.score(part.test.filter(own), fitted.outputs[own.to_numpy()])
+        facts = {} if chosen.score is None else {"chosen": self._describe_choice(chosen.candidate.name, chosen.score)}
+        facts |= {} if dev is None else {f"dev {self.clips.metric}": f"{dev:.3f}"}
+        facts |= describe_test(self.job, self.clips, tested)
+        self.keep(self.job.setting.name(run), chosen.candidate, fitted, reading, facts)
 
-        The score of the choice then ranks the runs, if there was a choice.
+    def keep(self, name: str, candidate: Candidate, fitted: Fitted, reading: Reading, facts: Mapping[str, str]) -> None:
+        """Keep a classifier.
+
+        Args:
+            name: of its folder.
+            candidate: that it was fitted with.
+            fitted: it.
+            reading: how it reads layers.
+            facts: rows of its model card.
         """
-        dev = None
-        if fitted.dev is not None:
-            dev = self.clips.score(pl.DataFrame({"utterance_id": tested.dev}), fitted.dev)
-        rank = -1.0 if (score := chosen.score if dev is None else dev) is None else score
-        if self.job.study.keep_models == "all" or not self.kept or rank > self.kept[0]["rank"]:
-            own = part.test["corpus"] == self.job.task.corpus
-            found = {
-                "run": str(run), "rank": rank, "dev": dev, "chosen": chosen.candidate.name, "score": chosen.score,
-                "classifier": str(getattr(chosen.candidate.settings, "classifier", "svm")),
-                "layers": list(reading.numbers), "branch": self.job.settings.branch,
-                "test": self.clips.score(part.test.filter(own), fitted.outputs[own.to_numpy()]),
+        self.kept.append(
+            {
+                "name": name, "facts": dict(facts), "layers": list(reading.numbers), "branch": self.job.settings.branch,
+                "classifier": str(getattr(candidate.settings, "classifier", "svm")),
                 **_take_tensors(fitted.model, reading, len(self.clips.outputs)),
-            }  # fmt: skip
-            self.kept = [*(self.kept if self.job.study.keep_models == "all" else []), found]
-            self._changed = True
-        return dev
+            }
+        )  # fmt: skip
+        self._changed = True
 
     def save(self, folder: Path) -> None:
         """See `unfinished.Kept`."""
@@ -97,7 +103,7 @@ class FrozenKeeper:
         backbone = self._load_backbone()
         first: Path | None = None
         for found in self.kept:
-            place = models / self.job.setting.name(Run.parse(found["run"]))
+            place = models / found["name"]
             draft = models / f".{place.name}.part"
             shutil.rmtree(draft, ignore_errors=True)
             self._write(found, backbone, draft)
@@ -117,14 +123,12 @@ class FrozenKeeper:
         return load_backbone(config, self.job.study.weights_folder, self.job.model)
 
     def _write(self, found: dict[str, Any], backbone: Any, folder: Path) -> None:
-        job, run = self.job, Run.parse(found["run"])
+        job = self.job
         if not job.config.adaptable:
             backbone.width = found["width"]
         head = build_from_weights(found["head"], len(self.clips.outputs))
         frozen = FrozenLayers(backbone, found["layers"], found["branch"], found["reading"])
-        dev = {} if found["dev"] is None else {f"dev {self.clips.metric}": f"{found['dev']:.3f}"}
-        chosen = {} if found["score"] is None else {"chosen": self._describe_choice(found["chosen"], found["score"])}
-        card = describe_model(job, run, self.clips, {"classifier": found["classifier"], **chosen, **dev}, found["test"])
+        card = describe_model(job, found["name"], {"classifier": found["classifier"], **found["facts"]})
         inputs = describe_inputs(job.study, job.config, job.task.corpus)
         classifier = EmotionClassifier(frozen, head, **{self.clips.kind: self.clips.outputs}, inputs=inputs)
         classifier.save(folder, card | {"licences": list_licences(job, inputs)})

@@ -115,6 +115,10 @@ class LabelledClips(TaskClips):
         rows = test.select("utterance_id", "speaker", "sex", "label", test_corpus="corpus")
         return rows.with_columns(predicted=pl.Series(predicted, dtype=pl.String)), {"logits": outputs}
 
+    def gather(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray]:
+        """Clips and their (n_test, n_classes) logits."""
+        return rows.select("utterance_id"), np.array(rows["logits"].to_list())
+
     def score(self, test: pl.DataFrame, outputs: np.ndarray) -> float | None:
         """Macro-F1 over all classes of the task."""
         if test.is_empty():

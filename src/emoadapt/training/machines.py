@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from emoadapt import schema
 from emoadapt.data.vector_file import VectorFile
@@ -31,7 +32,7 @@ from emoadapt.storage.folders import seal_folder
 from emoadapt.storage.tables import read_table
 from emoadapt.study.nodes import Run
 from emoadapt.training.choices import Candidate, Division, choose, divide, list_candidates
-from emoadapt.training.curve import Curve
+from emoadapt.training.curve import Curve, read_scores
 from emoadapt.training.questions import load_clips
 from emoadapt.training.runs import RunClips, RunTables
 from emoadapt.training.unfinished import UnfinishedJob, place_job
@@ -63,7 +64,7 @@ class Fitted:
         outputs: (n_asked, n_outputs) of the clips asked about.
         model: a machine of scikit-learn, or a `probing.LayerProbe`.
         curve: of a training by epochs.
-        dev: (n_dev, n_outputs) of the dev part, where models are kept and it was not trained on.
+        dev: (n_dev, n_outputs) of the dev part of a run, where no epoch was chosen on it and it was not trained on.
     """
 
     outputs: np.ndarray
@@ -123,20 +124,20 @@ class FrozenTraining:
 
     Args:
         job: of `methods.svm` or `methods.probe`.
+        decisive: what decides the outcome besides the job.
     """
 
-    def __init__(self, job: TaskJob) -> None:
+    def __init__(self, job: TaskJob, decisive: Sequence[object] = ()) -> None:
         self.job, self.settings = job, job.settings
         self.layers = read_frozen(job)
         usable = next(iter(self.layers.values()))
         self.clips = load_clips(job, usable)
         self.tables = RunTables(job.setting, self.clips)
         self.keeper: FrozenKeeper | None = None
-        kept = job.study.keeps_frozen(job.setting.model)
-        if kept:
+        if job.study.keeps_frozen(job.setting.model):
             self.keeper = import_module(KEEPING).FrozenKeeper(job, self.clips)
-        decisive = [job.study.keep_models, *map(str, job.runs)] if kept else []
-        place = place_job(job, decisive, [KEEPING] if kept else [])
+            decisive = [*decisive, job.study.keep_models, *map(str, job.runs)]
+        place = place_job(job, decisive, [KEEPING] if self.keeper else [])
         self.unfinished = UnfinishedJob(place, self.tables, self.keeper)
         # Without any layer, no run has clips, which is said when its clips are selected.
         depth = max(found.shape[0] for found in self.layers.values())
@@ -162,39 +163,35 @@ class FrozenTraining:
         machine = build_machine(candidate.settings)
         machine.fit(vectors.read(division.train)[:, 0], [self.clips.labels[name] for name in division.train])  # type: ignore[attr-defined]
         n_classes, dev = len(self.clips.outputs), None
-        if self.judges_dev(division):
+        if division.number == 0 and division.dev:
             dev = _decide(machine, vectors.read(division.dev)[:, 0], n_classes)
         return Fitted(_decide(machine, vectors.read(division.asked)[:, 0], n_classes), machine, dev=dev)
 
-    def judges_dev(self, division: Division) -> bool:
-        """Whether the dev part is predicted, which ranks models that are kept."""
-        return self.keeper is not None and division.number == 0 and bool(division.dev)
-
     def _perform(self, run: Run, part: RunClips) -> None:
-        settings, curve, score = self.settings, Curve("stage2", self.job.setting.name(run)), None
-        joined = settings.train_on_dev and self.job.setting.subset == "full"
-        train = [*part.train, *part.dev] if joined else part.train
+        curve, score = Curve("stage2", self.job.setting.name(run)), None
+        tested = self.divide_run(part)
         chosen = self.candidates[0]
         if len(self.candidates) > 1:
-            divisions = divide(settings, run, part, train, self.clips)
+            divisions = divide(self.settings, run, part, tested.train, self.clips)
             chosen = choose(
                 self.candidates, divisions, self.clips, curve,
-                lambda candidates, division: [fitted.outputs for fitted in self._fit(run, candidates, division)],
+                lambda candidates, division: [fitted.outputs for fitted in self.fit(run, candidates, division)],
             )  # fmt: skip
             score = next(row["value"] for row in curve.rows if row["best"])
-        tested = Division(0, train, [] if joined else part.dev, part.test["utterance_id"].to_list())
         self._note_absent(run, tested)
-        (fitted,) = self._fit(run, [chosen], tested)
+        (fitted,) = self.fit(run, [chosen], tested)
         self.tables.add_predictions(run, part.test, fitted.outputs)
-        curve.rows += fitted.curve.rows if fitted.curve else []
+        dev = self.score_dev(fitted, tested)
+        if fitted.curve is not None:
+            curve.rows += fitted.curve.rows
+        elif dev is not None:
+            judged = Curve(curve.stage, curve.run)
+            judged.add(0, "dev", {DEV_SCORE: dev})
+            judged.mark_best(0)
+            curve.rows += judged.rows
         if self.keeper:
-            reading = self._describe_reading(run, chosen, train)
-            dev = self.keeper.consider(run, part, tested, Chosen(chosen, score), fitted, reading)
-            if dev is not None and fitted.curve is None:
-                judged = Curve(curve.stage, curve.run)
-                judged.add(0, "dev", {DEV_SCORE: dev})
-                judged.mark_best(0)
-                curve.rows += judged.rows
+            reading = self.describe_reading(run, chosen, tested.train)
+            self.keeper.keep_run(run, part, fitted, reading, Chosen(chosen, score), dev)
         if curve.rows:
             self.tables.add_curve(run, curve)
 
@@ -216,7 +213,21 @@ class FrozenTraining:
                     "%s: %d of %d clips lack %s; a learned vector stands for it", run, lacking, len(names), part
                 )
 
-    def _describe_reading(self, run: Run, chosen: Candidate, train: Sequence[str]) -> Reading:
+    def divide_run(self, part: RunClips) -> Division:
+        """Clips that a run is fitted to and tested on."""
+        joined = self.settings.train_on_dev and self.job.setting.subset == "full"
+        train = [*part.train, *part.dev] if joined else part.train
+        return Division(0, train, [] if joined else part.dev, part.test["utterance_id"].to_list())
+
+    def score_dev(self, fitted: Fitted, division: Division) -> float | None:
+        """Score of what was fitted on the dev part of a division; None where that was trained on."""
+        if fitted.curve is not None:
+            return read_scores(fitted.curve.rows).get(fitted.curve.run)
+        if fitted.dev is None:
+            return None
+        return self.clips.score(pl.DataFrame({"utterance_id": division.dev}), fitted.dev)
+
+    def describe_reading(self, run: Run, chosen: Candidate, train: Sequence[str]) -> Reading:
         """How a candidate that was fitted to training clips reads the layers of any clip; of a backbone that joins none."""
         of_run = self.clips.splits.filter(partition=run.partition, fold=run.fold)
         layers = self.layers[WHOLE].select(chosen.layer)
@@ -231,7 +242,7 @@ class FrozenTraining:
         if self.keeper:
             self.keeper.finish(self.job.models)
 
-    def _fit(self, run: Run, candidates: Sequence[Candidate], division: Division) -> Iterator[Fitted]:
+    def fit(self, run: Run, candidates: Sequence[Candidate], division: Division) -> Iterator[Fitted]:
         """Fit candidates, one after another, to a division; those that follow each other and read the same layer share its normalisation."""
         of_run = self.clips.splits.filter(partition=run.partition, fold=run.fold)
         wanted, scope = {*division.train, *division.dev, *division.asked}, self.settings.normalise

@@ -14,37 +14,40 @@ if TYPE_CHECKING:
     from emoadapt.training.runs import TaskClips
 
 
-def describe_model(
-    job: TaskJob, run: Run, clips: TaskClips, dev: Mapping[str, str], tested: float | None
-) -> dict[str, Any]:
+def describe_model(job: TaskJob, title: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Describe what a classifier has learned from and how it scored, as rows of its model card.
 
     Args:
-        job: of the run.
-        run: that the classifier is of.
-        clips: of the task.
-        dev: how the development part judged it.
-        tested: score on test clips of the task's own corpus; None without one.
+        job: that it is of.
+        title: heading of the card.
+        facts: what it was fitted to and how it was chosen and tested; `fine-tuned on` is the job's, if it is not given.
     """
-    corpus = job.task.corpus
     card: dict[str, Any] = {
-        "title": job.setting.name(run),
+        "title": title,
         "study": job.study.study,
         "starting point": f"{job.backbone}.{job.start}",
-        "fine-tuned on": f"{corpus} ({job.setting.subset} training clips)",
-        **dev,
+        "fine-tuned on": f"{job.task.corpus} ({job.setting.subset} training clips)",
+        **facts,
     }
-    if tested is not None:
-        about = f"this run on its fold of {corpus}; means over runs are in the report"
-        card[f"test {clips.metric}"] = f"{tested:.3f} ({about})"
-    if (target := _find_target(job)) is not None:
-        count = len(clips.select(run).unlabelled)
-        card["read without labels"] = f"{count} clips of {target}; scores there are of adaptation to this corpus"
     if job.settings.upstream:
         card["learned from"] = list(job.settings.upstream)
     if adaptation := job.study.adaptations.get(job.start):
         card |= {"Stage-1 corpora": adaptation.corpora, "Stage-1 objectives (weight)": adaptation.objectives}
     return card
+
+
+def describe_test(job: TaskJob, clips: TaskClips, tested: float | None) -> dict[str, str]:
+    """The row of a card that gives a run's score on test clips of the task's own corpus; none without a score."""
+    about = f"this run on its fold of {job.task.corpus}; means over runs are in the report"
+    return {} if tested is None else {f"test {clips.metric}": f"{tested:.3f} ({about})"}
+
+
+def describe_target(job: TaskJob, run: Run, clips: TaskClips) -> dict[str, str]:
+    """The row of a card about clips that were read without labels; none without a target."""
+    if (target := _find_target(job)) is None:
+        return {}
+    count = len(clips.select(run).unlabelled)
+    return {"read without labels": f"{count} clips of {target}; scores there are of adaptation to this corpus"}
 
 
 def list_licences(job: TaskJob, inputs: Inputs | None) -> list[str]:

@@ -41,7 +41,7 @@ def probe(job: TaskJob) -> None:
         DataError: a table does not fit.
     """
     torch.set_num_threads(job.threads)
-    _Probing(job).complete()
+    Probing(job).complete()
 
 
 class LayerProbe(nn.Module):
@@ -89,7 +89,7 @@ class LayerProbe(nn.Module):
         return layers[:, 0] if shares is None else torch.einsum("l,blw->bw", shares, layers)
 
 
-class _Probing(FrozenTraining):
+class Probing(FrozenTraining):
     """The runs of a job of which some candidates are trained by epochs."""
 
     def fit_candidate(self, run: Run, candidate: Candidate, division: Division, layers: Frozen) -> Fitted:
@@ -119,8 +119,7 @@ class _Probing(FrozenTraining):
             tested = learner.take_tested()
             return np.stack([tested[name][1] for name in names])
 
-        outputs = predict(division.asked)
-        return Fitted(outputs, learner.model, curve, predict(division.dev) if self.judges_dev(division) else None)
+        return Fitted(predict(division.asked), learner.model, curve)
 
     def _place(self, run: Run, candidate: Candidate, division: Division) -> Path:
         """Path of a checkpoint: one for each inner division and candidate, and one for the run itself."""

@@ -113,6 +113,11 @@ class RatedClips(TaskClips):
         ]
         return pl.concat(parts).sort("place", maintain_order=True).drop("place"), {}
 
+    def gather(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray]:
+        """Clips and their (n_test, n_attributes) values; rows of a clip are one after another."""
+        outputs = rows["predicted"].to_numpy(writable=True).reshape(-1, len(self.outputs))
+        return rows.select("utterance_id").gather_every(len(self.outputs)), outputs
+
     def score(self, test: pl.DataFrame, outputs: np.ndarray) -> float | None:
         """Mean over the attributes of their CCC over the clips that are rated."""
         import torch

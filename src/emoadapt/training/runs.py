@@ -89,6 +89,10 @@ class TaskClips(ABC):
         """Rows of `table` without the run's columns, of the (n_test, n_outputs) outputs; matrices for columns of lists."""
 
     @abstractmethod
+    def gather(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray]:
+        """The inverse of `tabulate`, as `score` takes it: clips, and their (n_test, n_outputs) outputs."""
+
+    @abstractmethod
     def score(self, test: pl.DataFrame, outputs: np.ndarray) -> float | None:
         """`metric` of (n_test, n_outputs) outputs, over what the rows of `test` have; None where it is not defined."""
 

@@ -108,6 +108,9 @@ def write_card(
             `descriptors`, of the feature `origin`; or `parts`, each of which is given something else, and has a folder of its own.
     """
     head = facts.get("head")
+    if "embedding" in facts:
+        # Only this package reads the layers of the backbone as the classifier does.
+        library = "emoadapt"
     # Only a hub id is a `base_model` that others can look up.
     base = [f"base_model: {origin}"] if trained and reads != "descriptors" and is_hub_id(origin) else []
     rows = [f"| {name} | {_show(value)} |" for name, value in facts.items() if name not in ("title", "licences")]
@@ -121,8 +124,7 @@ def write_card(
     lines = [
         "---",
         f"library_name: {library}",
-        # With the mlp head, too: a pipeline for classification would invent a head of its own, untrained.
-        f"pipeline_tag: {'audio-classification' if head == 'hf' and library == 'transformers' else 'feature-extraction'}",
+        f"pipeline_tag: {_name_pipeline(head, library, reads)}",
         "license: other",
         *base,
         "tags: [speech-emotion-recognition, emoadapt]",
@@ -152,6 +154,16 @@ def write_card(
         "",
     ]
     (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _name_pipeline(head: str | None, library: str, reads: str) -> str:
+    """The task by which others find the model.
+
+    Of `transformers`' own heads `hf` is the only one: with another, its pipeline for classification would invent a head, untrained.
+    """
+    if head is None or (library == "transformers" and head != "hf"):
+        return "feature-extraction"
+    return "text-classification" if reads in ("text", "tokens") else "audio-classification"
 
 
 def list_terms(

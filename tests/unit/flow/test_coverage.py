@@ -72,6 +72,7 @@ JOBS: dict[str, list[str]] = {
     "train domain": ["cli.train", "methods.domain", *ENCODER, *POOLED, "augmentations.ahn2024"],
     "train probe": ["cli.train", "methods.probe"],
     "train svm": ["cli.train", "methods.svm"],
+    "refit": ["cli.refit", "methods.probe", *ENCODER],
     "evaluate": ["cli.evaluate", "metrics.macro_f1", "metrics.uar", "metrics.cosine_distance"],
 }  # fmt: skip
 """Kind of job -> where its process begins: its command, and the plug-ins that it loads by name."""
@@ -111,6 +112,7 @@ def read_states(graph: Graph) -> dict[str, Callable[[], Any]]:
         "keep": lambda: graph.kept_code("w"),
         "normalisers": lambda: graph.normaliser_code("a"),
         "adapt": lambda: graph.stage1_code("w", "a"),
+        "refit": lambda: graph.refit_code(Setting("t", Model.parse(MODELS["probe"]), "full")),
         "evaluate": lambda: graph.evaluation_code("t"),
     }
 
@@ -264,17 +266,18 @@ def test_definitions_that_a_job_uses_are_in_its_digest(definition: str, jobs: se
 
 NUMPY = {
     "split", "divide", "leaks", "parts", "normalisers", "keep", "adapt", "evaluate", "report", "train default", "train lora", "train augmented",
-    "train domain", "train probe", "train logistic", "train svm", *(f"extract {name}" for name in FEATURES),
+    "train domain", "train probe", "train logistic", "train svm", "refit", *(f"extract {name}" for name in FEATURES),
 }  # fmt: skip
 TRAININGS = {
     "adapt",
+    "refit",
     *(f"train {name}" for name in ("default", "augmented", "domain", "lora", "probe", "logistic", "svm")),
 }
 LIBRARIES = {
     "numpy": NUMPY,
     "polars": {"split", "divide", "leaks", "parts", "evaluate", "word_errors", "report", *TRAININGS},
     "torch": {"normalisers", "keep", "extract faces", *TRAININGS},
-    "transformers": {"keep", "adapt", "train default", "train lora", "train augmented", "train domain"},
+    "transformers": {"keep", "adapt", "refit", "train default", "train lora", "train augmented", "train domain"},
     "peft": {"train lora"},
     "scikit-learn": {"train logistic", "train svm"},
     "scipy": {"parts", "evaluate", "train augmented", "train domain"},

@@ -7,9 +7,13 @@ import pytest
 
 from emoadapt import schema
 from emoadapt.reporting.canvas import new_figure, split_panels, spread_labels
+from emoadapt.reporting.confidence import _count_columns
 from emoadapt.reporting.figures import figure_names, write_figures
 from emoadapt.reporting.inputs import ReportInputs
+from emoadapt.reporting.matrices import _title_matrix
+from emoadapt.reporting.style import name_model
 from emoadapt.storage.tables import write_table
+from emoadapt.study.nodes import Model
 
 
 def test_figures_are_complete_valid_and_deterministic(study, inputs, written, tmp_path):
@@ -67,6 +71,24 @@ def test_labels_keep_their_order_and_distance(heights):
 
 def test_labels_far_apart_stay_where_they_are():
     assert spread_labels([0.9, 0.1, 0.5], 0.2) == [0.9, 0.1, 0.5]
+
+
+def test_the_title_of_a_confusion_matrix_is_whole(make_study):
+    """Symptom: of `egemaps svm (88 functionals of eGeMAPSv02)` the end was cut."""
+    study = make_study(
+        backbones={"egemaps": {"architecture": "vector", "reads": "egemaps_functionals"}},
+        adaptations={}, finetunings={"logistic_regression": {"method": "svm"}}, report={},
+    )  # fmt: skip
+    model = Model("egemaps", "original", "logistic_regression")
+    lines = _title_matrix(study, ("crema", "crema_d", "full", model), 36).split("\n")
+    assert max(map(len, lines)) <= 36
+    assert " ".join(lines) == f"crema {name_model(study, model)} all clips"
+
+
+def test_a_legend_has_the_columns_that_fit():
+    """Symptom: long names beside each other left a panel of a few centimetres."""
+    assert _count_columns(5.2, ["egemaps logistic_regression", "egemaps svm"]) == 1
+    assert _count_columns(10.8, ["original", "adapted"]) == 8
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5])

@@ -24,7 +24,9 @@ def test_times_are_sums_over_the_last_run_of_each_job(tmp_path):
     assert list(times) == ["train", "audio"], "the report itself is not over yet"
     assert [times["audio"][name] for name in ("jobs", "seconds", "cpu_seconds")] == [3, 30, 20]
     assert list_times(tmp_path)["train"] == "1 job, 2.0 h, 3.9 h of processor time, at most 1,049 MB"
-    assert describe_making(tmp_path)["time"].startswith("4 timed jobs of this folder took 2.0 h one after another")
+    assert describe_making(tmp_path)["time"].startswith(
+        "Summed over 4 timed jobs of this folder: 2.0 h by the clock, however many ran side by side"
+    )
 
 
 def test_a_report_says_when_where_and_by_what_it_was_written(tmp_path):

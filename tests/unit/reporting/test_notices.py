@@ -4,8 +4,16 @@ import polars as pl
 import pytest
 
 from emoadapt.config import load_study
-from emoadapt.reporting.notices import list_few_runs, list_gaps, list_lone_answers, list_mixed_versions, list_notices
+from emoadapt.reporting.notices import (
+    list_class_warnings,
+    list_few_runs,
+    list_gaps,
+    list_lone_answers,
+    list_mixed_versions,
+    list_notices,
+)
 from emoadapt.reporting.weights import list_networks
+from emoadapt.tasks.notes import list_class_notes
 
 
 def test_notice_names_untrained_backbones(study, make_study):
@@ -164,11 +172,47 @@ def test_notice_names_models_that_give_one_answer():
     assert list_lone_answers(pl.DataFrame(rows).with_columns(lone_runs=0)) == []
 
 
-def test_notice_names_tasks_with_fewer_than_three_runs():
-    results = pl.DataFrame({"task": ["a", "a", "b"], "n_runs": [5, 2, 3]})
-    (text,) = list_few_runs(results)
+def test_notice_names_tasks_with_fewer_than_three_runs(make_study):
+    study = make_study(finetunings={"default": {}, "svm": {"method": "svm", "backbones": ["egemaps"]}}, report={})
+    columns = {"task": ["a", "a", "b"], "n_runs": [5, 2, 3], "n_pairs": [5, 2, 3], "p_value": [0.1, 0.2, 0.1]}
+    results = pl.DataFrame({**columns, "finetuning": ["default"] * 3})
+    (text,) = list_few_runs(results, study)
     assert text.startswith("Some models have FEWER THAN 3 RUNS, on a (2 runs):")
-    assert list_few_runs(results.filter(task="b")) == []
+    assert text.endswith("hardly known, and a p-value over two runs is worth little.")
+    alone = results.with_columns(p_value=pl.lit(None, pl.Float64), n_runs=1)
+    (text,) = list_few_runs(alone.filter(task="a"), study)
+    assert text.endswith("how much another seed would change is hardly known."), "there is no p-value to doubt"
+    assert list_few_runs(results.filter(task="b"), study) == []
+    assert list_few_runs(alone.with_columns(finetuning=pl.lit("svm")), study) == [], "it has no seed"
+
+
+def test_what_check_says_of_classes_stands_at_the_head_of_the_report(make_study):
+    """Symptom: of URDU's neutral clips one speaker has 72 %, which the report did not say."""
+    study = make_study(report={})
+    rows = [
+        {
+            "utterance_id": str(i),
+            "corpus": "crema_d",
+            "speaker": speaker,
+            "label": label,
+            "split": part,
+            "partition": 0,
+            "fold": fold,
+        }
+        for i, (speaker, label) in enumerate(
+            [("a", "anger"), ("b", "anger"), ("a", "neutral"), ("a", "neutral"), ("c", "neutral")]
+        )
+        for fold in range(2)
+        for part in (("test" if (i < 2) == (fold == 0) else "train"),)
+    ]
+    splits = pl.DataFrame(rows)
+    found = list_class_warnings(study, {"crema": splits})
+    assert found == [f"Task crema (crema_d): {note}." for note in list_class_notes(study.tasks["crema"], splits)]
+    assert found[0] == "Task crema (crema_d): 2 of 3 clips of neutral are of speaker a: a model may learn the voice."
+    assert found[1].startswith(
+        "Task crema (crema_d): the test part has no clip of some class in 2 of 2 folds (fold 0: happiness, neutral, sadness, fold 1: "
+        "anger, happiness, sadness); fold 0, fold 1 test one class only: folds are scored together"
+    )
 
 
 def test_notice_says_that_attributes_were_derived(make_study):

@@ -110,3 +110,12 @@ def test_summary_without_comparisons_says_so(study):
     found = summarise_results(study, frame, frame.clear())
     assert "shows no effect of adaptation" in found.headline
     assert not found.ledger.rows and not found.by_size
+
+
+def test_a_study_that_adapts_nothing_begins_with_its_best_score(make_study):
+    """Symptom: the largest sentence of the page was that no adapted model was compared."""
+    frame = pl.DataFrame(
+        [{**ROW, "start": "original", "difference": None}], schema_overrides={"difference": pl.Float64}
+    )
+    found = summarise_results(make_study(adaptations={}), frame, frame.clear())
+    assert found.headline.startswith("The highest macro-F1 on crema") and found.best == []

@@ -250,7 +250,8 @@ def stale(before: Graph, after: Graph) -> set[Setting]:
         ("finetunings.default.seeds", [0, 1], set()),
         ("finetunings.default.tasks", ["t"], set()),
         ("finetunings.probe.starts", ["one"], set()),
-        ("keep_models", "best", {TUNED, ADAPTED, PROBED, MACHINE}),
+        ("keep_models", "best", {TUNED, ADAPTED}),
+        ("keep_models", "all", {TUNED, ADAPTED, PROBED, MACHINE}),
         ("backbones.h.train_layers", 1, {TUNED, ADAPTED}),
         ("backbones.h.pooling", "attentive_statistics", {TUNED, ADAPTED}),
         ("backbones.h.pad", {"seconds": 1.0}, {TUNED, ADAPTED, PROBED}),
@@ -265,7 +266,7 @@ def test_a_key_makes_stale_what_reads_it(graph: Graph, path: str, value: object,
 
 def test_only_a_training_that_keeps_a_classifier_loads_its_frozen_backbone(graph: Graph) -> None:
     """Results without kept models do not depend on what keeps them."""
-    kept = change(graph, "keep_models", "best")
+    kept = change(graph, "keep_models", "all")
     assert kept.training_inputs_of(PROBED)["model"] == ["results/models/h.one"]
     assert "model" not in kept.training_inputs_of(MACHINE)
     for setting in (PROBED, MACHINE):
@@ -276,6 +277,21 @@ def test_only_a_training_that_keeps_a_classifier_loads_its_frozen_backbone(graph
     before, after = (change(one, "finetunings.svm", unkept) for one in (graph, kept))
     assert before.training_state(MACHINE) == after.training_state(MACHINE)
     assert before.training_code(MACHINE) == after.training_code(MACHINE)
+
+
+def test_classifiers_are_fitted_once_more_where_some_are_kept(graph: Graph) -> None:
+    """With the most clips; the trainings before them do not know of it."""
+    assert graph.refits() == []
+    best, every = (change(graph, "keep_models", policy) for policy in ("best", "all"))
+    wanted = {f"results/refits/t/{one.model}/{one.subset}/models" for one in (PROBED, MACHINE)}
+    assert wanted <= set(best.refits()) and best.refits() == every.refits()
+    assert {Path(path).parent.name for path in best.refits()} == {"full"}
+    assert best.refit_state(PROBED) == every.refit_state(PROBED)
+    assert best.refit_code(PROBED) == every.refit_code(PROBED) != best.training_code(PROBED)
+    assert best.training_code(PROBED) == graph.training_code(PROBED)
+    read = Origins(best).refit("t", str(PROBED.model), "full").inputs
+    assert read["model"] == ["results/models/h.one"]
+    assert [Path(path).name for path in read["tables"]][:1] == ["curves.parquet"]
 
 
 def test_how_a_subset_is_drawn_concerns_its_trainings(graph: Graph) -> None:

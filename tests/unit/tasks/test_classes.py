@@ -214,18 +214,18 @@ def test_one_test_speaker_is_noted():
     task = make_task({"by": "speakers", "dev": ["s2", "s3"], "test": ["s7"]}, classes=("neutral", "sadness"))
     clips = [(f"s{number // 2}", ("neutral", "sadness")[number % 2], None) for number in range(16)]
     splits, *_ = build(task, c=clips)
-    (note,) = list_task_notes("k", task, splits)
+    (note,) = list_task_notes("k", task, splits, ["default"])
     assert note.startswith("the test set of c has one speaker (s7): its scores say nothing about other speakers")
     lone = [{"dev": ["s2", "s3"], "test": [speaker]} for speaker in ("s7", "s6")]
     two = make_task(
         {"by": "speakers", "partitions": [*lone, {"dev": ["s2"], "test": ["s0", "s1"]}]}, classes=("neutral", "sadness")
     )
     splits, *_ = build(two, c=clips)
-    (note,) = list_task_notes("k", two, splits)
+    (note,) = list_task_notes("k", two, splits, ["default"])
     assert note.startswith("in 2 of 3 partitions the test set of c has one speaker (0: s7, 1: s6)")
     everyone = make_task({"by": "leave_one_speaker_out"}, classes=("neutral", "sadness"))
     splits, *_ = build(everyone, c=clips)
-    assert list_task_notes("k", everyone, splits) == []
+    assert list_task_notes("k", everyone, splits, ["default"]) == []
 
 
 def test_one_known_test_speaker_among_unknown_ones_is_noted():
@@ -234,21 +234,21 @@ def test_one_known_test_speaker_among_unknown_ones_is_noted():
     clips = [(who[number], ("anger", "neutral")[number % 2], part) for number, part in enumerate(parts)]
     task = make_task({"by": "official"}, classes=("anger", "neutral"))
     splits, *_ = build(task, c=clips)
-    (note,) = list_task_notes("k", task, splits)
+    (note,) = list_task_notes("k", task, splits, ["default"])
     assert note == "the test set of c has one known speaker (s3), and 2 clips of unknown speakers"
 
 
 def test_development_part_without_a_class_is_noted():
     task = make_task({"by": "speakers", "dev": ["s2"], "test": ["s6", "s7"]})
     splits, *_ = build(task, c=EVEN)
-    (note,) = list_task_notes("k", task, splits)
-    assert (
-        note
-        == "dev has no clip of class neutral, sadness: what is chosen on dev, such as an epoch, is chosen without it"
-    )
+    (note,) = list_task_notes("k", task, splits, ["default"])
+    assert note == "dev has no clip of class neutral, sadness: default chooses epoch or settings without it"
+    assert list_task_notes("k", task, splits, []) == [], "nothing is chosen on dev"
     folds = make_task({"by": "leave_one_speaker_out"})
     splits, *_ = build(folds, c=EVEN)
-    (note,) = list_task_notes("k", folds, splits)
+    note, tested = list_task_notes("k", folds, splits, ["default", "probe"])
+    assert note.endswith(": default and probe choose epoch or settings without it")
+    assert tested.startswith("the test part has no clip of some class in 8 of 8 folds (fold 0: ")
     assert note.startswith(
         "dev has no clip of some class in 8 of 8 folds (fold 0: anger, happiness, fold 1: neutral, sadness"
     )

@@ -133,7 +133,7 @@ def test_attribute_that_another_test_corpus_is_not_rated_for_is_noted() -> None:
     labels["other"] = labels["talk"].with_columns(**other)
     task = make_task(test_also=["other"])
     splits = build_task("t", task, manifests, labels)
-    notes = list_task_notes("t", task, splits)
+    notes = list_task_notes("t", task, splits, ["default"])
     assert "other has fewer than two different values of valence: its mean CCC leaves that out" in notes
 
 

@@ -571,7 +571,7 @@ def test_partitions_with_the_same_test_clips_are_noted() -> None:
     swapped = splits.with_columns(pl.col("split").replace({"dev": "train", "train": "dev"}))
     later = pl.concat([splits, swapped.with_columns(pl.col("partition") + 4)])
     assert find_repeated_partitions(later) == [(3, 0), (4, 0), (5, 1), (6, 2), (7, 0)]
-    (note,) = (note for note in list_task_notes("t", named, splits) if "p-values" in note)
+    (note,) = (note for note in list_task_notes("t", named, splits, ["default"]) if "p-values" in note)
     assert "3 tests those of 0" in note and "tasks.t" in note
 
 

@@ -132,6 +132,8 @@ def test_a_kept_classifier_on_descriptors_predicts_what_its_test_run_predicted(l
     tables = run(labelled, model=model, **settings)
     compare(labelled, tables)
     card = (list_folders(labelled)[0] / "README.md").read_text()
+    assert "| embedding | the vector computed from the feature egemaps, z-scored with the training clips |" in card
+    assert "library_name: emoadapt\npipeline_tag: audio-classification\n" in card
     assert "reads the feature `egemaps`" in card and ("say no more than the rank" in card) is model.endswith("svm")
 
 
@@ -246,17 +248,23 @@ def test_a_support_vector_head_has_the_decision_values_of_the_library(
     assert np.isneginf(wanted[:, 1]).all()
 
 
-def test_the_best_run_is_kept_by_its_dev_score(labelled) -> None:
-    labelled.values["keep_models"] = "best"
-    tables = run(labelled, classifier="logistic", layer=1)
-    dev = tables["curves"].filter(part="dev")
+@pytest.mark.parametrize("policy", ["adapted", "best"])
+def test_the_dev_part_ranks_runs_whether_or_not_any_is_kept(labelled, policy: str) -> None:
+    """Only `all` keeps runs: for `best` a classifier is fitted once more when they are done (test_refitting)."""
+    labelled.values["keep_models"] = policy
+    dev = run(labelled, classifier="logistic", layer=1)["curves"].filter(part="dev")
     assert dev["metric"].unique().to_list() == ["macro_f1"] and dev["best"].all() and dev.height == len(RUNS)
-    best = dev.sort("value", descending=True, maintain_order=True)["run"][0]
-    assert [folder.name for folder in list_folders(labelled)] == [best]
-    card = (list_folders(labelled)[0] / "README.md").read_text()
-    assert f"| dev macro-F1 | {dev['value'].max():.3f} |" in card
-    assert "layer 1 of the frozen backbone, averaged over time, z-scored with the training clips" in card
-    assert "**not pretrained**" in card
+    assert not list_folders(labelled)
+
+
+def test_a_kept_run_says_what_it_reads_and_how_it_scored(labelled) -> None:
+    dev = run(labelled, classifier="logistic", layer=1)["curves"].filter(part="dev")
+    for folder in list_folders(labelled):
+        card = (folder / "README.md").read_text()
+        assert f"| dev macro-F1 | {dev.filter(run=folder.name)['value'].item():.3f} |" in card
+        assert "layer 1 of the frozen backbone, averaged over time, z-scored with the training clips" in card
+        assert "**not pretrained**" in card
+        assert "library_name: emoadapt\npipeline_tag: audio-classification\n" in card
 
 
 def test_what_chose_among_combinations_is_on_the_card(labelled) -> None:
@@ -266,12 +274,9 @@ def test_what_chose_among_combinations_is_on_the_card(labelled) -> None:
         assert "by inner folds over training speakers" in card
 
 
-def test_where_dev_is_trained_on_the_score_of_the_choice_ranks_the_runs(labelled) -> None:
-    labelled.values["keep_models"] = "best"
+def test_where_dev_is_trained_on_there_is_no_score_of_it(labelled) -> None:
     tables = run(labelled, classifier="logistic", layer=[0, 1], train_on_dev=True)
     assert set(tables["curves"]["part"]) == {"choice"}
-    best = tables["curves"].filter("best").sort("value", descending=True, maintain_order=True)["run"][0]
-    assert [folder.name for folder in list_folders(labelled)] == [best]
     assert "| dev macro-F1 |" not in (list_folders(labelled)[0] / "README.md").read_text()
 
 

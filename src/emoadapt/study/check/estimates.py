@@ -127,14 +127,17 @@ def _count_models(graph: Graph) -> Iterator[tuple[str, int]]:
         yield model.split(".")[0], 1
     if study.keep_models == "adapted":
         return
+    refitted = set(study.list_refits())
     for setting in study.list_settings():
-        if study.keeps_frozen(setting.model):
+        jobs = graph.batches(setting)
+        if study.refits(setting.model):
             # The kept runs of a job share the files of the backbone; a classifier on descriptors takes a few kilobytes.
-            count = len(graph.batches(setting)) if study.backbones[setting.model.backbone].adaptable else 0
-            yield from [(setting.model.backbone, count)] if count else []
+            count = (setting in refitted) + (len(jobs) if study.keeps_frozen(setting.model) else 0)
+            yield from [(setting.model.backbone, count)] if study.backbones[setting.model.backbone].adaptable else []
         elif study.keeps_embeddings(setting.model):
-            jobs = graph.batches(setting)
-            yield setting.model.backbone, len(jobs) if study.keep_models == "best" else sum(map(len, jobs.values()))
+            # With `best`, all models of a job are there until it ends.
+            most, runs = max(map(len, jobs.values())), sum(map(len, jobs.values()))
+            yield setting.model.backbone, len(jobs) + most - 1 if study.keep_models == "best" else runs
 
 
 def _measure_weights(graph: Graph, backbone: str) -> int | None:

@@ -72,7 +72,8 @@ def check_task(
         return
     for line in _describe_parts(name, task, splits):
         print(line)
-    for note in list_task_notes(name, task, splits):
+    choosing = [one for one, settings in _list_finetunings(study, name).items() if settings.chooses_on_dev]
+    for note in list_task_notes(name, task, splits, choosing):
         print(f"  note: {note}")
     print(f"  labels: {describe_source(study.corpora[task.corpus])}")
     if said := describe_target(task, splits):

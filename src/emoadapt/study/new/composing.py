@@ -108,7 +108,7 @@ def _write_head(page: Page, proposal: Proposal, corpora: str) -> None:
     if machine.models_text is not None:
         page.entry("models_dir", machine.models_text, why="folder of weights")
     if proposal.tasks:
-        page.entry("keep_models", "best", why="the best run of each job, for `emoadapt predict`")
+        page.entry("keep_models", "best", why="classifiers for `emoadapt predict`")
         page.entry("runs_per_job", 10, why="starting a process takes longer than a run on a small corpus")
     page.blank()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from emoadapt.errors import CorpusError, EmoadaptError, Problem, show
 from emoadapt.storage.spreadsheets import CsvWriter
 from emoadapt.study.check.listings import Listings
 from emoadapt.study.check.tasks import find_task_problems
-from emoadapt.study.new.classes import Classes, propose_classes
+from emoadapt.study.new.classes import Classes, list_confounded, propose_classes
 from emoadapt.study.new.divisions import Division, list_divisions
 from emoadapt.study.new.drafts import Draft
 
@@ -96,7 +96,7 @@ def _settle(
         for division in list_divisions(draft, list(_list_used(draft, classes, attributes)), table.as_posix()):
             task = TaskDraft(name, draft, classes, attributes, division, refused)
             if not (problems := _try(task, table, force)):
-                return task
+                return _warn_confounded(task)
             refused.append(f"{division.split['by']}: {problems[0]}")
         if classes is None or len(classes.counts) <= 2:
             raise CorpusError(
@@ -104,6 +104,17 @@ def _settle(
             )
         classes = classes.drop_rarest()
         refused.clear()
+
+
+def _warn_confounded(task: TaskDraft) -> TaskDraft:
+    """Say that no division by speaker suits a corpus of which a class is mostly of one speaker."""
+    if task.classes and not task.division.official and list_confounded(task.draft, task.classes):
+        warning = (
+            "a class is mostly of one speaker, so that no division by speaker is fair: where this speaker is tested, the class is hardly "
+            "learned, and elsewhere it is hardly tested. Better train on another corpus, and name this one in its test_also"
+        )
+        task.division = replace(task.division, warning=f"{task.division.warning} {warning}".strip())
+    return task
 
 
 def _list_used(draft: Draft, classes: Classes | None, attributes: Sequence[str]) -> Iterator[int]:

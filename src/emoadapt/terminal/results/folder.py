@@ -150,8 +150,9 @@ class Results:
     def list_kept_models(self) -> Iterator[Path]:
         """Folders of fine-tuned models, which `emoadapt predict` takes."""
         for batch in self.list_batches():
-            folders = (path for path in sorted((batch / "models").glob("*")) if not path.name.startswith("."))
-            yield from (path for path in folders if path.is_dir() and (path / CONTENTS).is_file())
+            yield from _list_sealed(batch / "models")
+        for folder in sorted(self.path.glob("refits/*/*/*/models")):
+            yield from _list_sealed(folder)
 
     def list_best_models(self) -> list[Path]:
         """Links `classifiers/<task>` to the best classifier of each task, which the end of a run sets."""
@@ -160,6 +161,11 @@ class Results:
     def list_adapted_models(self) -> list[Path]:
         """Folders of Stage-1 models."""
         return sorted(path.parent for path in self.path.glob(f"models/*/{CONTENTS}"))
+
+
+def _list_sealed(folder: Path) -> Iterator[Path]:
+    paths = (path for path in sorted(folder.glob("*")) if not path.name.startswith("."))
+    return (path for path in paths if path.is_dir() and (path / CONTENTS).is_file())
 
 
 def _read_markdown(path: Path) -> pl.DataFrame:

@@ -110,7 +110,7 @@ def _print_models(results: Results) -> None:
     print(f"\nclassifiers ({len(kept)}):")
     print("\n".join(f"  {path}" for path in kept[:SHOWN_MODELS]))
     if len(kept) > SHOWN_MODELS:
-        print(f"  and {len(kept) - SHOWN_MODELS} more below {results.path}/runs")
+        print(f"  and {len(kept) - SHOWN_MODELS} more below {results.path}/runs and {results.path}/refits")
     best = results.list_best_models()
     if best:
         print(f"the best of each task: {', '.join(map(str, best))}")
