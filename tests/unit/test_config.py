@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from emoadapt.config import expand_variables, load_study, objective_features, read_configfiles, read_study
+from emoadapt.config.reading import merge_study
 from emoadapt.errors import ConfigError
 from emoadapt.features.faces import Config as FacesConfig
 
@@ -700,15 +701,18 @@ def test_labels_of_a_class_map_that_are_one_name_are_refused(keys: tuple[str, st
         load_study(values)
 
 
-def test_studies_in_the_readme_are_good() -> None:
+def test_studies_in_the_readme_are_good(tmp_path: Path) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     found = [yaml.safe_load(block) for block in blocks]
     studies = [load_study(values) for values in found if "study" in values]
     assert [study.study for study in studies] == ["mine", "baselines"]
     assert {str(model) for model in studies[1].list_models()} == {"tiny.original.probe", "egemaps.original.svm"}
     # A block without a name is read behind the first study.
-    for values in found:
-        assert "study" in values or load_study({**yaml.safe_load(blocks[0]), **values}).study == "mine"
+    (tmp_path / "my_study.yaml").write_text(blocks[0])
+    (lighter,) = (values for values in found if "study" not in values)
+    merged = load_study(merge_study([tmp_path / "my_study.yaml"], lighter))
+    assert merged.features.sentiment.engine == "vader"
+    assert merged.corpora["talks"].language == "en"
 
 
 PAIRED = {
