@@ -724,7 +724,7 @@ class Graph:
             "study": self.study.model_dump_json(),
             "left_out": repr(self.study.left_out),
             "template": template,
-            "classes": repr({name: read_names(name) for name in sorted(objectives)}),
+            "target_classes": repr({name: read_names(name) for name in sorted(objectives)}),
         }
 
     def reads_vectors(self, setting: Setting) -> bool:

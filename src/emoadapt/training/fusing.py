@@ -40,7 +40,7 @@ def fuse(job: TaskJob) -> None:
     def predict(run: Run, part: RunClips, clips: LabelledClips) -> np.ndarray:
         return np.stack([add_logits(models, run, name) for name in part.test["utterance_id"]])
 
-    complete_job(job, _list_usable(job, models), predict)
+    complete_job(job, predict, _list_usable(job, models))
 
 
 def add_logits(models: Collection[Logits], run: Run, name: str) -> np.ndarray:

@@ -256,16 +256,18 @@ class FrozenTraining:
 
 
 def complete_job(
-    job: TaskJob, usable: Collection[str], predict: Callable[[Run, RunClips, LabelledClips], np.ndarray]
+    job: TaskJob,
+    predict: Callable[[Run, RunClips, LabelledClips], np.ndarray],
+    usable: Collection[str] | None = None,
 ) -> None:
     """Do the runs of a job of a method that keeps no model and chooses nothing, and write their predictions.
 
     Args:
         job: on a task of classes.
-        usable: utterances that have the input; others are left out and counted.
         predict: run, its clips and the task's -> (n_test, n_classes) logits of `RunClips.test`.
+        usable: utterances that have the input; others are left out and counted. None: those that have what the backbone reads.
     """
-    clips = load_clips(job, usable)
+    clips = load_clips(job, next(iter(read_frozen(job).values())) if usable is None else usable)
     tables = RunTables(job.setting, clips)
 
     def perform(run: Run, part: RunClips) -> None:

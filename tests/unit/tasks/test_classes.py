@@ -108,7 +108,7 @@ def test_dropped_labels_are_named_with_counts_and_near_misses_with_a_map():
 def test_map_is_written_as_yaml_reads_it():
     labels = pl.DataFrame({"utterance_id": ["c/0"], "label": ["Ja, no"]})
     task = Task.model_validate({"corpus": "c", "classes": ["no", "ja, no"], "split": {"by": "official"}})
-    with pytest.raises(CorpusError, match=r"class_map: \{'Ja, no': 'ja, no'\}"):
+    with pytest.raises(CorpusError, match=r'class_map: \{"Ja, no": "ja, no"\}'):
         map_labels("k", task, labels, "c")
 
 
