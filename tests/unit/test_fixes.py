@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from emoadapt.config import load_study
 from emoadapt.errors import Change, ConfigError, Problem, Removal
 from emoadapt.fixes import leave_out, limit, take_out
+from emoadapt.study.check.hints import write_hint
 
 WAV2VEC2 = {"architecture": "wav2vec2", "untrained": {"layers": 1}}
 SPLIT = {"by": "fractions"}
@@ -146,3 +149,59 @@ def test_a_section_goes_only_where_none_of_its_names_fits() -> None:
 def test_the_last_name_of_a_limit_is_replaced_and_of_a_wish_removed() -> None:
     assert leave_out("k", ["a", "b"], "a") == take_out("k", ["a", "b"], "a") == Change("k", ["b"])
     assert leave_out("k", ["a"], "a") == Change("k", ["NAME"]) and take_out("k", ["a"], "a") == Removal("k")
+
+
+ODD = ["*", "{0, 1}", "&a", "@x", "- a", "very happy, sad", True, None, 3, float("nan"), [], {}, [[]], {"a": None}]
+"""Values that hardly any key takes; some are no YAML by themselves."""
+
+
+def list_places(values: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in values.items() if isinstance(values, dict) else ():
+        yield (*above, key)
+        yield from list_places(value, (*above, key))
+
+
+def test_whatever_stands_at_a_key_is_explained_with_yaml_that_can_be_read() -> None:
+    """Symptoms: a traceback for `backbones: "*"`; a hint with the key `tuple[constrained-str, ...]`."""
+    probe = {
+        "method": "probe",
+        "backbones": ["w"],
+        "layer": "last",
+        "learning_rate": [0.1],
+        "starts": None,
+        "tasks": None,
+        "subsets": None,
+    }
+    task = {"test_also": [], "subsets": [12, "full"], "class_map": {}, "leaks": {}, "partitions": 1}
+    values = study(
+        finetunings__probe=probe, tasks__v=CLASSES | task, features={"also": ["egemaps"]}, backbones__w__pooling="mean", logs=[]
+    )  # fmt: skip
+    load_study(copy.deepcopy(values))
+    refused = 0
+    for place in list_places(values):
+        for odd in ODD:
+            try:
+                load_study(apply(values, Change(".".join(place), odd)))
+            except ConfigError as error:
+                refused += 1
+                for problem in error.problems:
+                    found = [yaml.safe_load(block) for block in write_hint(problem, {}).split("\n# or\n")]
+                    assert all(block is None or isinstance(block, dict) for block in found)
+                    assert "[" not in str(problem).partition(": ")[0], problem
+    assert refused > 500
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "right"),
+    [
+        ("tasks.t.classes", "very happy, sad", ["very happy", "sad"]),
+        ("tasks.t.classes", "x y", ["x", "y"]),
+        ("finetunings.default.backbones", "*", ["*"]),
+        ("finetunings.default.batch_seconds", True, "VALUE"),
+        ("finetunings.default.learning_rate", "nan", "VALUE"),
+        ("finetunings.default.seeds", None, ["VALUE"]),
+    ],
+)
+def test_a_value_of_another_type_is_read_as_it_was_meant(place: str, value: Any, right: Any) -> None:
+    """Symptom: `batch_seconds: true`, so that it was to be `1.0`."""
+    assert find_problem(apply(study(), Change(place, value))).fixes[0] == Change(place, right)
