@@ -157,7 +157,7 @@ def _describe_whole(
     facts = {"fine-tuned on": _describe_clips(training, found.run, division)}
     if found.scores:
         facts["settings"] = f"{candidate.name}, chosen by {found.times} of {name_count(len(found.scores), 'training')}"
-    facts[f"test {metric}"] = "none: this classifier has seen every labelled clip, and was never tested itself"
+    facts[f"test {metric}"] = "none: it was fitted to clips of every test part, and was never tested itself"
     if scores:
         drawn = "parts" if job.setting.subset == "full" else job.setting.subset
         runs = "the score of the only run" if len(scores) == 1 else f"the mean over {len(scores)} runs"

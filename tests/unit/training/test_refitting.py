@@ -126,7 +126,7 @@ def test_with_folds_a_machine_is_fitted_to_all_labelled_clips_with_the_settings_
     said = f"acted: {len(names)} of the {len(names) + 1} labelled clips; left out: 1 without usable input (see `emoadapt quarantine`)"
     assert f"| fine-tuned on | {said} |" in card, "acted/001 has no descriptors"
     assert f"| settings | {name}, chosen by {times} of 3 trainings |" in card
-    assert "| test macro-F1 | none: this classifier has seen every labelled clip, and was never tested itself |" in card
+    assert "| test macro-F1 | none: it was fitted to clips of every test part, and was never tested itself |" in card
 
 
 @pytest.mark.parametrize("attributes", [(), ("arousal", "valence")])
