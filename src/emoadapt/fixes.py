@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from emoadapt.errors import Change, Problem, Removal, find_near, name_known
@@ -53,6 +53,29 @@ def take_out(path: str, names: Collection[Any] | None, *wrong: Any) -> Change | 
     else:
         left = [name for name in names or () if name not in wrong]
     return Change(path, left) if left else Removal(path)
+
+
+def leave_out(path: str, names: Collection[Any] | None, *wrong: Any) -> Change:
+    """Propose a limit without some names. The key stays with the last one, since without it there would be no limit."""
+    return Change(path, [name for name in names or () if name not in wrong] or ["NAME"])
+
+
+def limit(path: str, keys: Sequence[str], unfit: Mapping[Sequence[str], bool]) -> Iterator[Change | Removal]:
+    """Propose to limit a section to names that fit; to remove it where none does.
+
+    Args:
+        path: of the section.
+        keys: that limit it, such as backbones and tasks.
+        unfit: a name for each of the keys -> whether these do not fit together.
+    """
+    found = False
+    for place, key in enumerate(keys):
+        wrong = {names[place] for names, is_unfit in unfit.items() if is_unfit}
+        if left := [name for name in dict.fromkeys(names[place] for names in unfit) if name not in wrong]:
+            found = True
+            yield Change(f"{path}.{key}", left)
+    if not found:
+        yield Removal(path)
 
 
 def add_video(corpora: Iterable[str]) -> list[Change]:

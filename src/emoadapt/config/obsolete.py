@@ -86,7 +86,11 @@ def _explain_tasks(section: Any) -> Iterator[Problem]:
                 Problem(
                     f"tasks.{name}.allow_speaker_overlap",
                     "write what is accepted, `leaks: {speakers: report, clips: report, development: report}`",
-                    Change(f"tasks.{name}.leaks", dict.fromkeys(("speakers", "clips", "development"), "report")),
+                    Change(
+                        f"tasks.{name}.leaks",
+                        dict.fromkeys(("speakers", "clips", "development"), "report"),
+                        "instead of allow_speaker_overlap",
+                    ),
                 )
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,7 @@ def describe_problems(problems: Sequence[Any]) -> list[Problem]:
 def _is_alternative(part: int | str) -> bool:
     """Whether a part of a location is the name that pydantic gives to an alternative of a union, and no key."""
     text = str(part)
-    return text.startswith(("literal[", "constrained-", "function-after[")) or text.endswith(
+    return text.startswith(("literal[", "constrained-", "function-after[", "dict[", "tuple[")) or text.endswith(
         ("Network", "BestOf", "EachOf")
     )
 
@@ -132,7 +133,8 @@ def _explain_value(path: str, found: Any, problem: Any, context: Mapping[str, An
         return Problem(path, said, *([rename(path, str(found), str(found), names)] if names else []))
     if kind in LISTS:
         right = _divide(found)
-        return Problem(path, f"{shown}, allowed is a list, such as {write_value(right)}", Change(path, right))
+        said = f"{shown}, allowed is a list, such as {write_value(right or ['a', 'b'])}"
+        return Problem(path, said, Change(path, right or ["VALUE"]))
     if kind == "string_type" and isinstance(found, bool):
         return Problem(path, f"{shown}, allowed is {allowed}; {TRUTH}")
     if kind == "string_type" and found is not None and not isinstance(found, (dict, list)):
@@ -156,25 +158,31 @@ def _name_allowed(found: str, expected: str) -> str:
 
 
 def _divide(found: Any) -> list[Any]:
-    """The value found, as a list; a text is divided at its commas."""
+    """The value found, as a list: a text is divided at its commas, or at its spaces if it has none; empty if it holds no value."""
     if found is None or isinstance(found, dict):
-        return ["a", "b"]
-    parts = re.split(r"[,;\s]+", found.strip("()[] ")) if isinstance(found, str) else [found]
-    return [_read_plain(part) for part in parts if part != ""] or ["a", "b"]
+        return []
+    if not isinstance(found, str):
+        return [found]
+    parts = re.split(r"[,;]" if re.search(r"[,;]", found) else r"\s+", found.strip("()[]{} "))
+    return [_read_plain(part.strip()) for part in parts if part.strip()]
 
 
-def _read_plain(part: Any) -> Any:
+def _read_plain(part: str) -> Any:
     """A text as YAML reads it, if it is a number."""
-    read = yaml.safe_load(part) if isinstance(part, str) else part
-    return read if isinstance(read, (int, float)) else part
+    try:
+        read = yaml.safe_load(part)
+    except yaml.YAMLError:
+        return part
+    return read if isinstance(read, (int, float)) and not isinstance(read, bool) else part
 
 
 def _read_number(found: Any) -> float | None:
-    """The value found, if it was meant as a number."""
+    """The value found, if it is text that was meant as a number."""
     try:
-        return float(found)
-    except (TypeError, ValueError):
+        number = float(found) if isinstance(found, str) else math.nan
+    except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _explain_key(path: str, location: Location, value: Any) -> Problem:

@@ -24,7 +24,7 @@ from emoadapt.config.training import Adaptation, Finetuning, Optimisation, list_
 from emoadapt.config.trials import check_tested_parts, find_unpaired
 from emoadapt.config.upstream import find_upstream_problems
 from emoadapt.errors import Change, Problem, Problems, Removal
-from emoadapt.fixes import add_video, find_unknown, lower_layer, take_out
+from emoadapt.fixes import add_video, find_unknown, leave_out, limit, lower_layer, take_out
 from emoadapt.plugins import (
     FOLDER_VARIABLE,
     collect_declarations,
@@ -187,7 +187,7 @@ class Study(Section):
             Problem(
                 f"adaptations.{name}.backbones",
                 f"{backbone} has no parameters that Stage 1 could train; leave it out",
-                take_out(f"adaptations.{name}.backbones", adaptation.backbones, backbone),
+                leave_out(f"adaptations.{name}.backbones", adaptation.backbones, backbone),
             )
             for backbone in adaptation.backbones or ()
             if backbone in self.backbones and not self.backbones[backbone].adaptable
@@ -197,7 +197,7 @@ class Study(Section):
                 f"adaptations.{name}.backbones",
                 f"{backbone} joins {', '.join(self.backbones[backbone].joined.values())}, and Stage 1 adapts "
                 "one backbone at a time; leave it out",
-                take_out(f"adaptations.{name}.backbones", adaptation.backbones, backbone),
+                leave_out(f"adaptations.{name}.backbones", adaptation.backbones, backbone),
             )
             for backbone in adaptation.backbones or ()
             if backbone in self.backbones and not self.backbones[backbone].layered
@@ -340,7 +340,7 @@ class Study(Section):
             Problem(
                 f"{path}.tasks",
                 f"{finetuning.method} cannot learn {task}, a task of {self.tasks[task].kind}; leave it out{finetuning.hint_questions()}",
-                take_out(f"{path}.tasks", finetuning.tasks, task),
+                leave_out(f"{path}.tasks", finetuning.tasks, task),
             )
             for task in finetuning.tasks or ()
             if task in self.tasks and self.tasks[task].kind not in finetuning.questions
@@ -376,12 +376,14 @@ class Study(Section):
         ]
         named = {name: self.backbones[name] for name in finetuning.backbones or () if name in self.backbones}
         weighted = list_values(getattr(finetuning, "layer", None)) == ("weighted",)
+        trained_by_epochs = getattr(finetuning, "by_epochs", []) == [*getattr(finetuning, "classifiers", [None])]
         problems += [
             Problem(
                 f"{path}.backbones",
                 f"{backbone} joins {', '.join(config.joined.values())}, whose layers are read with learned weights alone; set "
                 "method: probe, layer: weighted and classifier: linear or mlp, or leave it out",
-                take_out(f"{path}.backbones", finetuning.backbones, backbone),
+                *([Change(f"{path}.layer", "weighted")] if trained_by_epochs else []),
+                leave_out(f"{path}.backbones", finetuning.backbones, backbone),
             )
             for backbone, config in named.items()
             if finetuning.reads_layers and not config.layered and not weighted
@@ -390,7 +392,7 @@ class Study(Section):
             Problem(
                 f"{path}.backbones",
                 f"{backbone} joins a vector of descriptors, and {finetuning.method} trains encoders; name it in a probe, or leave it out",
-                take_out(f"{path}.backbones", finetuning.backbones, backbone),
+                leave_out(f"{path}.backbones", finetuning.backbones, backbone),
             )
             for backbone, config in named.items()
             if config.read_frozen and not finetuning.frozen
@@ -479,34 +481,49 @@ class Study(Section):
 
     def _find_unfit(self) -> list[Problem]:
         """Fine-tunings that cannot train a backbone on a task."""
-        found = [
-            (s.model.finetuning, s.model.backbone, s.task, self.finetunings[s.model.finetuning])
-            for s in self.list_settings()
-        ]
-        problems = [
+        found: dict[str, dict[tuple[str, str], str | None]] = {}
+        for setting in self.list_settings():
+            backbone, _, name = setting.model
+            problem = self.finetunings[name].find_problem(self.backbones[backbone], self.tasks[setting.task])
+            found.setdefault(name, {})[backbone, setting.task] = problem
+        return [
             Problem(
-                f"finetunings.{name}", f"backbone {backbone}, task {task}: {problem}", Removal(f"finetunings.{name}")
+                f"finetunings.{name}",
+                f"backbone {backbone}, task {task}: {problem}",
+                *limit(
+                    f"finetunings.{name}", ("backbones", "tasks"), {pair: bool(said) for pair, said in each.items()}
+                ),
             )
-            for name, backbone, task, config in found
-            if (problem := config.find_problem(self.backbones[backbone], self.tasks[task]))
+            for name, each in found.items()
+            for (backbone, task), problem in each.items()
+            if problem
         ]
-        return list(dict.fromkeys(problems))
 
     def _find_unscaled(self) -> list[Problem]:
         """Fine-tunings that read the layers of an original whose input nobody has scaled."""
         models = dict.fromkeys(setting.model for setting in self.list_settings())
-        return [
-            Problem(
-                f"finetunings.{model.finetuning}",
-                f"backbone {model.backbone} z-scores its input with statistics of the clips that it is trained on, "
-                f"which the frozen original has none of; name adaptations in finetunings.{model.finetuning}.starts, or other backbones",
-                Change(f"finetunings.{model.finetuning}.starts", [*self.adaptations] or ["NAME"]),
-            )
+        unscaled = [
+            model
             for model in models
             if self.backbones[model.backbone].standardised
             and self.finetunings[model.finetuning].reads_layers
             and (model.start == ORIGINAL or not self.backbones[model.backbone].layered)
         ]
+        return list(dict.fromkeys(map(self._explain_unscaled, unscaled)))
+
+    def _explain_unscaled(self, model: Model) -> Problem:
+        path = f"finetunings.{model.finetuning}"
+        said = f"backbone {model.backbone} z-scores its input with statistics of the clips that it is trained on, which the frozen original has none of"
+        others = leave_out(f"{path}.backbones", self.finetunings[model.finetuning].backbones, model.backbone)
+        if not self.backbones[model.backbone].layered:
+            return Problem(path, f"a part of {said}; leave {model.backbone} out of {path}.backbones", others)
+        starts = self.starts(model.backbone)[1:]
+        return Problem(
+            path,
+            f"{said}; name adaptations in {path}.starts, or other backbones",
+            *([Change(f"{path}.starts", starts, "of all its backbones")] if starts else []),
+            others,
+        )
 
     def _find_blind(self) -> list[Problem]:
         """Backbones that read what is computed from pictures, on tasks with a corpus that has none."""
@@ -582,7 +599,7 @@ class Study(Section):
                     f"finetunings.{name}.{key}",
                     f"it trains nothing with {value}; take that out of the list, or see what else the "
                     "fine-tuning, the backbones and the adaptations are limited to",
-                    take_out(f"finetunings.{name}.{key}", getattr(finetuning, key), value),
+                    leave_out(f"finetunings.{name}.{key}", getattr(finetuning, key), value),
                 )
                 for key, used in trained.items()
                 for value in getattr(finetuning, key) or ()

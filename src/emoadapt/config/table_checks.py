@@ -75,12 +75,10 @@ def _check_report(study: Study) -> list[Problem]:
 
 def _check_tests(study: Study, path: str, table: TableConfig) -> list[Problem]:
     """Tasks, their sizes, and the corpora that they are tested on."""
-    problems = []
+    left_out = [task for task in table.tasks if f"tasks.{task}" in study.left_out]
+    problems = find_unknown(f"{path}.tasks", table.tasks, [*study.tasks, *left_out])
     for task in table.tasks:
-        if f"tasks.{task}" in study.left_out:
-            continue
-        if task not in study.tasks:
-            problems += find_unknown(f"{path}.tasks", [task], study.tasks)
+        if task in left_out or task not in study.tasks:
             continue
         config = study.tasks[task]
         problems += [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from emoadapt.errors import Change, Problem, find_near, name_known
+from emoadapt.errors import Change, Problem, name_known
+from emoadapt.fixes import rename
 from emoadapt.study.grid import list_trials
 from emoadapt.study.nodes import Model, Setting
 
@@ -27,7 +28,7 @@ def _find_unknown(study: Study) -> Iterator[Problem]:
                 yield Problem(
                     f"finetunings.{name}.{key}",
                     f"{model} is not trained; {name_known(model, models)}",
-                    Change(f"finetunings.{name}.{key}", find_near(model, models) or "NAME"),
+                    rename(f"finetunings.{name}.{key}", getattr(finetuning, key), model, models),
                 )
 
 
@@ -73,7 +74,7 @@ def _find_gaps(study: Study) -> Iterator[Problem]:
                         f"{path}.{key}",
                         f"{name} lacks {len(lacking)} of the runs of {setting.model} on {size} of task {setting.task}, such as "
                         f"{min(lacking)}; give both fine-tunings the same seeds",
-                        Change(f"finetunings.{needed.model.finetuning}.seeds", [*finetuning.seeds]),
+                        Change(f"finetunings.{needed.model.finetuning}.seeds", _join_seeds(study, setting, needed)),
                     )
                 )
             upstream = needed.model.finetuning
@@ -83,3 +84,8 @@ def _find_gaps(study: Study) -> Iterator[Problem]:
                     f"{name} keeps nothing of its training clips; set finetunings.{upstream}.keep: embeddings",
                     Change(f"finetunings.{upstream}.keep", "embeddings"),
                 )
+
+
+def _join_seeds(study: Study, *settings: Setting) -> list[int]:
+    """Seeds of several fine-tunings together, so that none loses a run."""
+    return sorted({seed for one in settings for seed in study.finetunings[one.model.finetuning].seeds})

@@ -57,7 +57,11 @@ class VectorFile(Mapping[str, np.ndarray]):
         place = self._rows.setdefault(name, len(self._rows)) * self._stride
         content = memoryview(values.astype("<f4").tobytes())
         while content:
-            written = os.pwrite(self._file.fileno(), content, place)
+            try:
+                written = os.pwrite(self._file.fileno(), content, place)
+            except OSError as error:
+                # It has no name, and the disk that is full is not that of the results.
+                raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from None
             content, place = content[written:], place + written
 
     def select(self, layer: int | None) -> Self:

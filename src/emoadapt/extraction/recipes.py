@@ -52,7 +52,7 @@ def describe_recipe(study: Study, feature: str) -> Recipe:
     modules = [f"emoadapt.features.{feature}", *section.list_modules(), ROWS]
     return Recipe(
         feature,
-        section.model_dump_json(exclude=section.list_idle_keys()),
+        section.describe_rows(),
         study_code(study, *modules),
         _model_identity(study, feature),
         describe_libraries(*modules, also=section.list_libraries()),

@@ -62,6 +62,11 @@ class OnnxNetwork(Section):
         """Mean and standard deviation that the images get, per channel."""
         return self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
 
+    def resolve(self) -> OnnxNetwork:
+        """The same network with the colour order and statistics that images get."""
+        mean, std = self.read_statistics()
+        return self.model_copy(update={"colour": self.read_colour(), "mean": mean, "std": std})
+
     def name_assumptions(self) -> str:
         """Input that nobody declared and the file does not state, as a list; empty if all is declared."""
         colour = ["the colour order RGB"] if self.colour is None and self.read_colour() == "rgb" else []

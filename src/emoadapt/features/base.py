@@ -75,6 +75,10 @@ class FeatureSection(Section):
         """Keys that do not affect rows under this configuration."""
         return set()
 
+    def describe_rows(self) -> str:
+        """The keys that affect rows, as JSON; the same where they say the same in two ways."""
+        return self.model_dump_json(exclude=self.list_idle_keys())
+
     def list_manifest_columns(self) -> tuple[str, ...]:
         """Columns of the manifest, beside media, start and end, on which a row depends."""
         return ()

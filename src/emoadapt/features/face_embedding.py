@@ -42,6 +42,11 @@ class Config(FeatureSection):
         """How many crops are embedded at once."""
         return {"batch_size"}
 
+    def describe_rows(self) -> str:
+        """See `FeatureSection`: an input that is assumed is the same as one that is declared."""
+        network = self.network.resolve() if isinstance(self.network, OnnxNetwork) else self.network
+        return self.model_copy(update={"network": network}).model_dump_json(exclude=self.list_idle_keys())
+
     def needs_gpu(self) -> bool:
         """Yes."""
         return True

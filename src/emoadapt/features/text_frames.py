@@ -105,13 +105,13 @@ class TextFramesExtractor:
         import torch
 
         notes = check_transcript(row, "the encoder", self.config.languages, self.config.doubtful)
-        if "".join(word["word"] for word in row["words"]).strip() != row["text"]:
+        if "".join(word["word"] for word in row["words"]) != f" {row['text']}":
             raise ClipError("words_differ", "the words that have times are not those of the transcript")
         tokens = self.tokenise(row["text"])
         spans = self.tokenise.locate(row["text"], tokens)
         own = [place for place, added in enumerate(tokens.added) if not added]
         places, times = find_times([spans[place] for place in own], row["words"])
-        chosen = choose_tokens(times, max(1, int(row["seconds"] / STEP)))
+        chosen = choose_tokens(times, count_frames(row["seconds"]))
         with torch.no_grad():
             ids = torch.tensor([tokens.ids], device=next(self.model.parameters()).device)
             states = self.model(input_ids=ids, output_hidden_states=True).hidden_states[self.layer][0].cpu().numpy()
@@ -123,6 +123,12 @@ class TextFramesExtractor:
         n_frames, dimension = frames.shape
         columns = {"text_frames": frames.tobytes(), "n_frames": n_frames, "dimension": dimension, "step": STEP}
         return columns | {"reason": join_notes([notes, tokens.note])}
+
+
+def count_frames(seconds: float) -> int:
+    """Number of whole frames of a clip, at least one."""
+    # 0.58 s divided by 0.02 s are 28.999999999999996.
+    return max(1, int(seconds / STEP + 1e-6))
 
 
 def find_times(

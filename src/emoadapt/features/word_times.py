@@ -76,7 +76,7 @@ class WordTimesExtractor:
     """Aligns the words of each clip with its audio.
 
     Absent are clips of more than 30 s (`too_long`), texts that Whisper cannot read at once (`too_many_words`), and those in a language that
-    it does not know (`language_not_supported`).
+    it does not know (`language_not_supported`). A text of unknown language is taken to be English, with a note (`language_assumed`).
     """
 
     def __init__(self, config: Config, context: Context) -> None:
@@ -126,4 +126,7 @@ class WordTimesExtractor:
             | {"probability": float(one.probability)}
             for one in found
         ]
-        return {"words": words, "seconds": seconds}
+        assumed = (
+            None if row.get("language") else "language_assumed: en; neither the corpus nor the recogniser names one"
+        )
+        return {"words": words, "seconds": seconds, "reason": assumed}

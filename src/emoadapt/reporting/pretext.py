@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,17 +29,31 @@ PARTS = ("train", "held_out")
 def build_pretext(models: Sequence[Path]) -> pl.DataFrame:
     """Build one row per target, task of it and class. Adaptations with the same counts share their rows.
 
+    Where the models of one adaptation differ, since a backbone cannot read some clips, each is named instead of it.
+
     Args:
         models: folders of Stage-1 models, `<backbone>.<adaptation>`; `adaptation.json` holds the counts.
     """
-    rows: dict[tuple[Any, ...], list[str]] = {}
+    found: dict[tuple[tuple[Any, ...], ...], list[str]] = {}
     for folder in models:
         facts = json.loads((folder / "adaptation.json").read_text(encoding="utf-8"))
         for objective in facts["objectives"]:
-            for row in _list_classes(facts, objective) if facts["classes"].get(objective) else ():
-                rows.setdefault(row, []).append(folder.name.rpartition(".")[2])
-    named = [(", ".join(dict.fromkeys(adaptations)), *row) for row, adaptations in rows.items()]
+            if facts["classes"].get(objective):
+                found.setdefault(tuple(_list_classes(facts, objective)), []).append(folder.name)
+    tables = Counter(
+        (rows[0][0], name) for rows, names in found.items() for name in dict.fromkeys(map(_name_adaptation, names))
+    )
+
+    def show(objective: str, names: Sequence[str]) -> str:
+        adapted = {name: _name_adaptation(name) for name in names}
+        return ", ".join(dict.fromkeys(name if tables[objective, of] > 1 else of for name, of in adapted.items()))
+
+    named = [(show(rows[0][0], names), *row) for rows, names in found.items() for row in rows]
     return pl.DataFrame(named, schema=COLUMNS, orient="row")
+
+
+def _name_adaptation(model: str) -> str:
+    return model.rpartition(".")[2]
 
 
 def _list_classes(facts: Mapping[str, Any], objective: str) -> Iterator[tuple[Any, ...]]:
@@ -90,12 +105,12 @@ def list_pretext_notes(study: Study, pretext: pl.DataFrame) -> list[str]:
     """The commands that draw examples of the classes. The report holds none: it may be passed on, and people are recognised in them."""
     targets: dict[str, list[str]] = {}
     for names, objective in pretext.select("adaptations", "objective").unique(maintain_order=True).rows():
-        adaptation = names.split(", ")[0]
+        adaptation = _name_adaptation(names.split(", ")[0])
         for command in _write_commands(study, adaptation):
             targets.setdefault(command, []).append(f"{adaptation}.{objective}")
     return [
         "This page shows no example of a class, since people are recognised in frames. Where the corpora are, "
-        f"{command} --target TARGET draws some of each class (TARGET: {', '.join(found)})."
+        f"{command} --target TARGET draws some of each class (TARGET: {', '.join(dict.fromkeys(found))})."
         for command, found in targets.items()
     ]
 

@@ -508,7 +508,7 @@ def _refuse_unknown_speakers(table: pl.DataFrame, kind: str) -> None:
             "or use its official split",
             Change("split", {"by": "official"}),
             *(
-                [Change("split", {"by": kind, "unit": "utterances"}, "a speaker may then be in train and test")]
+                [Change("split.unit", "utterances", "a speaker may then be in train and test")]
                 if kind in ("fractions", "all")
                 else []
             ),
@@ -640,10 +640,14 @@ def _rotate(groups: list[list[str]]) -> Iterator[dict[str, str]]:
 
 def _refuse_few_speakers(corpus: str, clips: dict[str, int], key: str, needed: int) -> None:
     if len(clips) < needed:
+        why = "the scores are then those of known speakers"
+        drawn = key.endswith(("fractions", "all"))
         parts = " (one each for train, dev and test)" if needed == len(PARTS) else ""
         raise CorpusError(
             f"corpus {corpus}: {key} needs at least {needed} speakers with labelled clips{parts}; "
             f"there {'is' if len(clips) == 1 else 'are'} {len(clips)} ({show(clips, 10)}); choose another split",
             *([Change("split.k", len(clips))] if key.endswith("folds") and len(clips) >= len(PARTS) else []),
-            Change("split", {"by": "fractions", "unit": "utterances"}, "the scores are then those of known speakers"),
+            Change("split.unit", "utterances", why)
+            if drawn
+            else Change("split", {"by": "fractions", "unit": "utterances"}, why),
         )

@@ -35,7 +35,8 @@ def refuse(logger: logging.Logger, error: object) -> WorkflowError:
         logger: that of Snakemake.
         error: an exception, or its sentence.
     """
-    sentence = str(error)
+    # An exception may have no words; every line would be taken for it.
+    sentence = str(error) or type(error).__name__
 
     def keep_sentence(record: logging.LogRecord) -> bool:
         if record.levelno >= logging.ERROR and sentence in str(record.msg):

@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 CONDITIONAL_LIBRARIES = ("sklearn",)
 
 
+ALL = -1
+"""Number of the division that a classifier is fitted once more to: it is no run, and has neither a log nor a score."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A combination of settings.
@@ -46,7 +50,7 @@ class Division:
     """Clips that a candidate is fitted to, and clips that it then predicts.
 
     Args:
-        number: 0 = the run itself, which is tested; others are inner divisions.
+        number: 0 = the run itself, which is tested; above are inner divisions; `ALL` = the clips of all runs.
         train: utterances to fit to.
         dev: utterances that choose an epoch, where there are epochs.
         asked: utterances to predict.

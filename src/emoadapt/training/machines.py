@@ -125,9 +125,10 @@ class FrozenTraining:
     Args:
         job: of `methods.svm` or `methods.probe`.
         decisive: what decides the outcome besides the job.
+        further: modules that decide it besides the method's.
     """
 
-    def __init__(self, job: TaskJob, decisive: Sequence[object] = ()) -> None:
+    def __init__(self, job: TaskJob, decisive: Sequence[object] = (), further: Sequence[str] = ()) -> None:
         self.job, self.settings = job, job.settings
         self.layers = read_frozen(job)
         usable = next(iter(self.layers.values()))
@@ -136,8 +137,8 @@ class FrozenTraining:
         self.keeper: FrozenKeeper | None = None
         if job.study.keeps_frozen(job.setting.model):
             self.keeper = import_module(KEEPING).FrozenKeeper(job, self.clips)
-            decisive = [*decisive, job.study.keep_models, *map(str, job.runs)]
-        place = place_job(job, decisive, [KEEPING] if self.keeper else [])
+            decisive, further = [*decisive, job.study.keep_models, *map(str, job.runs)], [*further, KEEPING]
+        place = place_job(job, decisive, further)
         self.unfinished = UnfinishedJob(place, self.tables, self.keeper)
         # Without any layer, no run has clips, which is said when its clips are selected.
         depth = max(found.shape[0] for found in self.layers.values())
@@ -195,20 +196,24 @@ class FrozenTraining:
         if curve.rows:
             self.tables.add_curve(run, curve)
 
-    def _note_absent(self, run: Run, division: Division) -> None:
-        """Log how many clips lack a part of a fusion.
+    def _refuse_absent(self, run: Run, division: Division) -> None:
+        """Refuse a division none of whose training clips has a part of a fusion, so that nothing can be learned of it.
 
         Raises:
-            TrainingError: no training clip has a part, so that nothing can be learned of it.
+            TrainingError: names the part.
         """
-        names = [*division.train, *division.dev, *division.asked]
+        inner = f" of inner division {division.number}" if division.number > 0 else ""
         for part, found in self.layers.items():
-            lacking = sum(name not in found for name in names)
             if all(name not in found for name in division.train):
                 raise TrainingError(
-                    f"run {run}: no training clip has layers of part {part}; see `emoadapt quarantine`, or leave the part out"
+                    f"run {run}: no training clip{inner} has layers of part {part}; see `emoadapt quarantine`, or leave the part out"
                 )
-            if lacking:
+
+    def _note_absent(self, run: Run, division: Division) -> None:
+        """Log how many clips lack a part of a fusion."""
+        names = [*division.train, *division.dev, *division.asked]
+        for part, found in self.layers.items():
+            if lacking := sum(name not in found for name in names):
                 logger.info(
                     "%s: %d of %d clips lack %s; a learned vector stands for it", run, lacking, len(names), part
                 )
@@ -244,6 +249,7 @@ class FrozenTraining:
 
     def fit(self, run: Run, candidates: Sequence[Candidate], division: Division) -> Iterator[Fitted]:
         """Fit candidates, one after another, to a division; those that follow each other and read the same layer share its normalisation."""
+        self._refuse_absent(run, division)
         of_run = self.clips.splits.filter(partition=run.partition, fold=run.fold)
         wanted, scope = {*division.train, *division.dev, *division.asked}, self.settings.normalise
         for layer, group in groupby(candidates, key=lambda candidate: candidate.layer):

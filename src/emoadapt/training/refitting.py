@@ -23,7 +23,8 @@ from emoadapt.storage.folders import seal_folder
 from emoadapt.storage.frames import read_frame
 from emoadapt.study.layout import WHOLE
 from emoadapt.study.nodes import Run
-from emoadapt.training.choices import Division
+from emoadapt.tasks.divisions import PARTS
+from emoadapt.training.choices import ALL, Division
 from emoadapt.training.curve import CHOICE, find_typical, read_scores
 from emoadapt.training.keeping import FrozenKeeper
 from emoadapt.training.machines import Chosen
@@ -65,7 +66,7 @@ def refit_classifier(job: TaskJob, tables: Sequence[Path]) -> None:
     torch.set_num_threads(job.threads)
     several = len({(run.partition, run.fold) for run in job.runs}) > 1
     found = find_precedent(job, read_frame([path for path in tables if path.stem == "curves"], schema.CURVES), several)
-    training = Probing(job, [several, found.run, found.place])
+    training = Probing(job, [several, found.run, found.place], [__name__])
     training.keeper = keeper = FrozenKeeper(job, training.clips)
     with training.unfinished.notice.listening():
         if several:
@@ -128,16 +129,24 @@ def divide_whole(training: Probing, run: Run, by_epochs: Sequence[str]) -> Divis
         run: whose division the clips are of.
         by_epochs: classifiers that need a dev part.
     """
-    of_run = training.clips.splits.filter(
-        pl.col("split").is_in(["train", "dev", "test"]),
-        partition=run.partition, fold=run.fold, corpus=training.job.task.corpus,
-    )  # fmt: skip
-    known = [name for name in of_run["utterance_id"].unique().sort() if name in training.clips.usable]
+    of_run = list_labelled(training, partition=run.partition, fold=run.fold)
+    known = [name for name in of_run if name in training.clips.usable]
     dev = training.clips.select(run).dev if by_epochs else []
     held = set(dev)
     train = [name for name in known if name not in held]
     # Nothing is tested; a clip is asked about since a training ends with a test.
-    return Division(0, train, dev, train[:1])
+    return Division(ALL, train, dev, train[:1])
+
+
+def list_labelled(training: Probing, **run: int) -> list[str]:
+    """Labelled clips of the task's corpus, sorted: those of all divisions, or of one."""
+    labelled = pl.col("split").is_in(PARTS)
+    return (
+        training.clips.splits.filter(labelled, corpus=training.job.task.corpus, **run)["utterance_id"]
+        .unique()
+        .sort()
+        .to_list()
+    )
 
 
 def _describe_whole(
@@ -145,24 +154,32 @@ def _describe_whole(
 ) -> dict[str, str]:
     """Rows of the card."""
     job, metric = training.job, training.clips.metric
-    count, corpus = len(division.train), job.task.corpus
-    told = f"{corpus}: all {count:,} labelled clips"
-    if division.dev:
-        told = (
-            f"{corpus}: {count:,} of the {count + len(division.dev):,} labelled clips; the other {len(division.dev):,}, the dev part of "
-            f"run {found.run}, chose the epoch"
-        )
-    facts = {"fine-tuned on": told}
+    facts = {"fine-tuned on": _describe_clips(training, found.run, division)}
     if found.scores:
         facts["settings"] = f"{candidate.name}, chosen by {found.times} of {name_count(len(found.scores), 'training')}"
-    facts[f"test {metric}"] = "none: this classifier has seen every labelled clip, and was never tested itself"
+    facts[f"test {metric}"] = "none: it was fitted to clips of every test part, and was never tested itself"
     if scores:
         drawn = "parts" if job.setting.subset == "full" else job.setting.subset
         runs = "the score of the only run" if len(scores) == 1 else f"the mean over {len(scores)} runs"
         facts[f"expected {metric}"] = (
-            f"{fmean(scores):.3f}, {runs}: trainings on {drawn} of these clips, tested on others"
+            f"{fmean(scores):.3f}, {runs}: trainings on {drawn} of these clips, tested on others clip by clip"
         )
     return facts
+
+
+def _describe_clips(training: Probing, run: Run, division: Division) -> str:
+    """Clips that a classifier was fitted to, and why the others were not."""
+    whole, used = list_labelled(training), {*division.train, *division.dev}
+    rest = [name for name in whole if name not in used]
+    failed = sum(name not in training.clips.usable for name in rest)
+    parts = {
+        f"of the dev part of run {run}, which chose the epoch": len(division.dev),
+        "without usable input (see `emoadapt quarantine`)": failed,
+        f"in no part of partition {run.partition}, fold {run.fold}": len(rest) - failed,
+    }
+    left = " and ".join(f"{number:,} {said}" for said, number in parts.items() if number)
+    share = f"{len(division.train):,} of the {len(whole):,}" if left else f"all {len(whole):,}"
+    return f"{training.job.task.corpus}: {share} labelled clips{f'; left out: {left}' if left else ''}"
 
 
 def score_trials(job: TaskJob, training: Probing, predictions: Sequence[Path]) -> Iterator[float]:

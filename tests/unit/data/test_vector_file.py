@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
+
 import numpy as np
 import polars as pl
 import pytest
 
 from emoadapt.data.vector_file import VectorFile, stack_vectors
 from emoadapt.data.vectors import fit_statistics, normalise_file, normalise_vectors
-from emoadapt.errors import DataError
+from emoadapt.errors import DataError, explain_disk_error
 
 NAMES = [f"c/{number:02}" for number in range(30)]
 SPLITS = pl.DataFrame(
@@ -50,6 +54,18 @@ def test_zeros_stand_for_a_clip_that_has_no_layers(layers: dict[str, np.ndarray]
 def test_layers_of_another_shape_are_refused(layers: dict[str, np.ndarray]) -> None:
     with pytest.raises(DataError, match="layers of c/x are 2 x 6 values, those of other clips 4 x 6"):
         VectorFile.build([*layers.items(), ("c/x", np.zeros((2, 6), np.float32))])
+
+
+def test_a_full_disk_is_named(layers: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: `there is no space left on the disk`, and the disk of the results had plenty."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    with pytest.raises(OSError, match="No space left") as error:
+        VectorFile.build(layers.items())
+    assert f"({tempfile.gettempdir()})" in (explain_disk_error(error.value) or "")
 
 
 @pytest.mark.parametrize("scope", ["train", "corpus", "speaker", "none"])

@@ -317,3 +317,26 @@ HONOURS = ()
 def load(config, models_dir, device, threads):
     raise NotImplementedError
 """
+
+
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+@pytest.mark.parametrize(
+    ("keys", "same"),
+    [
+        ({"colour": "rgb"}, True),
+        (IMAGENET, True),
+        ({"colour": "rgb", **IMAGENET}, True),
+        ({"colour": "bgr"}, False),
+        (IMAGENET | {"std": [0.5] * 3}, False),
+        ({"input_size": 64}, False),
+    ],
+)
+def test_to_declare_what_was_assumed_of_a_network_computes_nothing_again(keys: dict[str, Any], same: bool) -> None:
+    """Symptom: who did what the note of `check` asks had all faces embedded again."""
+
+    def read(**network: Any) -> Any:
+        return describe_recipe(make_study(face_embedding={"network": {"file": "my.onnx", **network}}), "face_embedding")
+
+    assert (read() == read(**keys)) == same

@@ -13,7 +13,7 @@ from emoadapt.data.streams import Stream
 from emoadapt.errors import ClipError
 from emoadapt.features import text_frames, word_times
 from emoadapt.features.base import Context
-from emoadapt.features.text_frames import choose_tokens, find_times
+from emoadapt.features.text_frames import choose_tokens, count_frames, find_times
 from emoadapt.media.audio import decode_audio
 from emoadapt.transcription.tokens import Tokeniser
 
@@ -96,10 +96,33 @@ def test_what_whisper_cannot_align_is_absent(
     assert row["status"] == "absent" and row["reason"].startswith(reason)
 
 
+@pytest.mark.parametrize("text", ["dogs are ", " dogs are", "dogs  are happy.", "dogs\xa0are"])
+def test_spaces_of_a_text_do_not_matter(models: Path, text: str) -> None:
+    """Symptom: `words_differ`, where a transcript ended with a space."""
+    align = word_times.load(word_times.Config(model="asr/tiny.pt"), Context(models))
+    (words,) = align.extract([make_row(make_noise(0, 2.0), "en") | {"text": text}])
+    extractor = text_frames.load(text_frames.Config(model="text"), Context(models))
+    (row,) = extractor.extract([{"text": text, "language": "en", **words}])
+    assert (row.get("reason"), row["n_frames"]) == (None, 100)
+
+
+def test_a_language_that_is_assumed_is_noted(models: Path) -> None:
+    extractor = word_times.load(word_times.Config(model="asr/tiny.pt"), Context(models))
+    (row,) = extractor.extract([make_row(make_noise(0, 2.0), None) | {"text": TEXT}])
+    assert row["words"] and row["reason"].startswith("language_assumed: en; neither")
+
+
+def test_a_clip_has_as_many_frames_as_fit_into_it() -> None:
+    """Symptom: 28 frames in .58 s, whose quotient by the step is a hair below 29."""
+    assert [count_frames(number / 50) for number in range(1, 1500)] == list(range(1, 1500))
+    assert (count_frames(0.001), count_frames(0.0399)) == (1, 1)
+
+
 def test_words_are_those_of_the_text_whatever_the_model(models: Path) -> None:
     extractor = word_times.load(word_times.Config(model="asr/tiny.pt"), Context(models))
     (row,) = extractor.extract([make_row(make_noise(0, 2.0), "en") | {"text": TEXT}])
     assert "".join(word["word"] for word in row["words"]) == " " + TEXT and row["seconds"] == 2.0
+    assert row["reason"] is None
     assert all(0 <= word["start"] <= word["end"] <= 2.0 for word in row["words"])
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from emoadapt.config import Study, load_study
@@ -76,6 +77,30 @@ def test_adaptations_share_the_rows_of_equal_counts(write_model: Write) -> None:
     names = {row["objective"]: set(found.filter(objective=row["objective"])["adaptations"]) for row in found.to_dicts()}
     assert names == {"action_units": {"ssl1, ssl2"}, "landmark_motion": {"ssl1", "ssl2"}}
     assert set(found.filter(adaptations="ssl2")["threshold"]) == {"a 1, b 2"}
+
+
+def test_models_of_an_adaptation_that_read_other_clips_are_told_apart(write_model: Write) -> None:
+    """Symptom: two rows of a class with other counts, and the same name before both."""
+    fewer = {
+        "targets": {"action_units": {"train": 20, "held_out": 3}, "landmark_motion": {"train": 30, "held_out": 6}},
+        "classes": {"action_units": {"train": [[5, 0, 3, 0, 12]], "held_out": [[1, 0, 0, 2]]}},
+    }
+    models = [
+        write_model("lld.ssl1"),
+        write_model("words.ssl1", **fewer),
+        write_model("lld.ssl2"),
+        write_model("w.ssl2"),
+    ]
+    found = build_pretext(models)
+    per_objective = found.group_by("objective", maintain_order=True).agg(
+        pl.col("adaptations").unique(maintain_order=True)
+    )
+    assert per_objective.rows() == [
+        ("action_units", ["lld.ssl1, ssl2", "words.ssl1"]),
+        ("landmark_motion", ["ssl1, ssl2"]),
+    ]
+    for (names, objective), rows in found.partition_by("adaptations", "objective", as_dict=True).items():
+        assert rows.height == (6 if objective == "action_units" else 4), f"{names}: no row of another stands for one"
 
 
 def make_study(**objectives: float) -> Study:

@@ -32,6 +32,13 @@ def test_a_refusal_is_its_sentence_alone(logger: logging.Logger, caplog: pytest.
     assert caplog.messages == ["corpus c: 2 problems:\n  one\n  two", "KeyError: something else"]
 
 
+def test_a_refusal_without_words_hides_no_other_line(logger: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+    """Symptom: each error of a run became an empty line."""
+    error = refuse(logger, OSError())
+    logger.error("KeyError: something else")
+    assert str(error) == "OSError" and caplog.messages == ["KeyError: something else"]
+
+
 def test_what_changed_is_said_without_advice_that_does_not_apply(
     logger: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:

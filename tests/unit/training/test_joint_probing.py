@@ -177,3 +177,21 @@ def test_no_classifier_of_several_backbones_is_kept_which_is_said(work, parts) -
     assert list((work.folder / "run" / "models").glob("*/")) == []
     reason = "joint joins several backbones, and emoadapt predict reads layers of one"
     assert work.study.explain_unkept(Model.parse(JOINT)) == reason
+
+
+def test_a_part_that_an_inner_division_lacks_is_refused_in_a_sentence(work, parts) -> None:
+    """Symptom: IndexError where a run chooses its settings on clips whose training part has no text."""
+    text = {name: values for name, values in parts["text"].items() if name.startswith("other")}
+    lost = [name for name in parts["audio"] if name.startswith("acted") and name != "acted/001"]
+    lone = next(name for name in read_train(work) if name in lost and name in parts["text"])
+    kept = {name: values for name, values in parts["text"].items() if name == lone}
+    work.write_layers(text | kept, *(name for name in lost if name != lone), name="layers.words")
+    with pytest.raises(
+        TrainingError, match=r"run p0f0r0s0: no training clip of inner division [1-5] has layers of part text"
+    ):
+        run(work, normalise="train", learning_rate=[1e-2, 1e-3])
+
+
+def read_train(work) -> list[str]:
+    splits = read_table(work.folder / "splits.parquet").to_pylist()
+    return [row["utterance_id"] for row in splits if row["fold"] == 0 and row["split"] == "train"]

@@ -1,5 +1,9 @@
 """Classifiers that are fitted once more, on all labelled clips or as a run was, to predict with."""
 
+import os
+import re
+import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +24,16 @@ from emoadapt.plugins import load_plugin
 from emoadapt.storage.folders import verify_folder
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.study.nodes import Run
+from emoadapt.training import probing, states
 from emoadapt.training.curve import find_typical
+from emoadapt.training.interruption import Interrupted
 from emoadapt.training.refitting import refit_classifier
+from emoadapt.training.trainer import Trainer
+from emoadapt.training.watchers import Watcher
 
 FOLDS = (Run(), Run(fold=1), Run(fold=2))
 MACHINE, PROBE = "egemaps.original.svm", "egemaps.original.probe"
+REFITTING = "emoadapt.training.refitting"
 
 
 @pytest.fixture
@@ -114,9 +123,10 @@ def test_with_folds_a_machine_is_fitted_to_all_labelled_clips_with_the_settings_
     np.testing.assert_allclose(odds, 2 * machine.decision_function(vectors), atol=5e-3)
     card = (folder / "README.md").read_text()
     assert folder.name == "emotion.egemaps.original.svm.full.whole"
-    assert f"| fine-tuned on | acted: all {len(names)} labelled clips |" in card
+    said = f"acted: {len(names)} of the {len(names) + 1} labelled clips; left out: 1 without usable input (see `emoadapt quarantine`)"
+    assert f"| fine-tuned on | {said} |" in card, "acted/001 has no descriptors"
     assert f"| settings | {name}, chosen by {times} of 3 trainings |" in card
-    assert "| test macro-F1 | none: this classifier has seen every labelled clip, and was never tested itself |" in card
+    assert "| test macro-F1 | none: it was fitted to clips of every test part, and was never tested itself |" in card
 
 
 @pytest.mark.parametrize("attributes", [(), ("arousal", "valence")])
@@ -151,8 +161,8 @@ def test_a_probe_that_chooses_an_epoch_leaves_out_the_dev_part_of_the_median_run
     names, _, labels = read_known(labelled)
     held = set(splits["utterance_id"]) & set(names)
     assert (
-        f"| fine-tuned on | acted: {len(names) - len(held)} of the {len(names)} labelled clips; the other {len(held)}, the dev part of "
-        f"run p0f{fold}r0s0, chose the epoch |"
+        f"| fine-tuned on | acted: {len(names) - len(held)} of the {len(names) + 1} labelled clips; left out: {len(held)} of the dev part "
+        f"of run p0f{fold}r0s0, which chose the epoch and 1 without usable input (see `emoadapt quarantine`) |"
     ) in (folder / "README.md").read_text()
     right = [row.label == label for row, label in zip(predict(labelled, classifier, names), labels, strict=True)]
     assert np.mean(right) > 0.7, "every fifth label is wrong"
@@ -175,3 +185,73 @@ def test_with_one_division_the_median_run_is_fitted_again_and_predicts_what_it_d
     card = (folder / "README.md").read_text()
     assert "(this run on its fold of acted; means over runs are in the report)" in card
     assert f"| dev macro-F1 | {scores[folder.name]:.3f} |" in card
+
+
+def test_clips_that_only_other_partitions_use_are_counted_as_left_out(labelled) -> None:
+    """Symptom: `all 35 labelled clips`, where another partition had one more."""
+    rows = [row for row in read_table(labelled.folder / "splits.parquet").to_pylist() if row["fold"] < 2]
+    lone = {(0, "acted/003"), (1, "acted/005")}
+    rows = [
+        row | {"partition": row["fold"], "fold": 0} for row in rows if (row["fold"], row["utterance_id"]) not in lone
+    ]
+    write_table(labelled.folder / "splits.parquet", rows, schema.SPLITS)
+    runs = Run(), Run(partition=1)
+    train(labelled, MACHINE, runs)
+    _, folder = refit(labelled, MACHINE, runs)
+    said = r"acted: 34 of the 36 labelled clips; left out: 1 without usable input \(see `emoadapt quarantine`\) and 1 in no part of partition [01], fold 0 "
+    assert re.search(said, (folder / "README.md").read_text())
+
+
+def test_the_log_of_a_run_is_not_replaced_by_that_of_the_kept_classifier(
+    labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: `logs/training/<run>/metrics.csv` held the training on all clips, which no table of the run agreed with."""
+    monkeypatch.chdir(labelled.folder)
+    labelled.values["logs"] = ["csv"]
+    train(labelled, PROBE, FOLDS, epochs=2)
+    logs = {path: path.read_bytes() for path in Path("logs").rglob("metrics.csv")}
+    assert len(logs) == len(FOLDS)
+    refit(labelled, PROBE, FOLDS)
+    assert {path: path.read_bytes() for path in Path("logs").rglob("metrics.csv")} == logs
+
+
+class Killer(Watcher):
+    """Ends the job in a batch of training."""
+
+    def __init__(self) -> None:
+        self.batches, self.last = 0, 0
+
+    def begin_batch(self) -> None:
+        self.batches += 1
+        if self.batches == self.last:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("runs", [FOLDS, tuple(Run(seed=seed) for seed in range(3))])
+def test_a_refit_that_was_ended_continues_to_the_same_bytes_unless_its_code_changed(
+    labelled, runs: tuple[Run, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(labelled, PROBE, runs, epochs=4)
+    killer = Killer()
+
+    def build(*args, **kwargs):
+        trainer = Trainer(*args, **kwargs)
+        trainer.watchers.append(killer)
+        return trainer
+
+    monkeypatch.setattr(probing, "Trainer", build)
+    _, folder = refit(labelled, PROBE, runs)
+    whole, batches = {path.name: path.read_bytes() for path in folder.iterdir()}, killer.batches
+    shutil.rmtree(folder.parent)
+    code = states.code_digest
+    for changed in (False, True):
+        killer.batches, killer.last = 0, batches // 2
+        with pytest.raises(Interrupted, match="continues from"):
+            refit(labelled, PROBE, runs)
+        if changed:
+            # As after an update that divides the clips in another way.
+            monkeypatch.setattr(states, "code_digest", lambda *names: code(*names) + "2" * (REFITTING in names))
+        refit(labelled, PROBE, runs)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+        assert killer.batches == batches + changed * (batches // 2)
+        shutil.rmtree(folder.parent)

@@ -178,6 +178,32 @@ def test_labels_are_not_dropped_where_no_two_classes_would_be_left() -> None:
         assert drops == ("other_labels" in str(problem)) == (left > 1)
 
 
+SHARES = {"train": 0.5, "dev": 0.25, "test": 0.25, "seed": 3}
+
+
+@pytest.mark.parametrize("by", ["fractions", "all"])
+@pytest.mark.parametrize("speakers", ["none", "one"])
+def test_a_split_of_utterances_keeps_the_shares_and_the_seed(
+    by: str, speakers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: the lines for the file had the default shares, or another kind of split."""
+    split = {"by": by} | (SHARES if by == "fractions" else {"dev": 0.25, "seed": 3})
+    other = study()["corpora"]["mine"]
+    values = study(
+        tasks__emotions__split=split, corpora__more=other, tasks__emotions__test_also=["more"] if by == "all" else []
+    )
+    for corpus in values["corpora"].values():
+        corpus["columns"] = {
+            key: value for key, value in corpus["columns"].items() if key != "speaker" or speakers == "one"
+        }
+    write_study(values)
+    write_labels([re.sub(r"\bs\d\b", "s0", row) for row in ROWS])
+    (problem,) = find_error().problems
+    proposed = [fix for fix in problem.fixes if isinstance(fix, Change) and fix.value == "utterances"]
+    assert [fix.key for fix in proposed] == ["tasks.emotions.split.unit"]
+    assert not any("fractions" in str(fix) for fix in problem.fixes)
+
+
 def test_a_class_without_any_clip_is_named_with_the_labels() -> None:
     """Symptom: `choose another split`, which could not help."""
     write_study(study(tasks__emotions__classes=[*EMOTIONS, "fear"]))
