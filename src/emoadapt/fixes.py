@@ -8,19 +8,21 @@ from typing import Any
 from emoadapt.errors import Change, Problem, Removal, find_near, name_known
 
 
-def find_unknown(path: str, names: Any, known: Collection[Any], what: str = "") -> list[Problem]:
+def find_unknown(path: str, names: Any, known: Collection[Any], kind: str = "") -> list[Problem]:
     """Find names that the study does not define, or that no plug-in has.
 
     Args:
         path: key that holds them.
         names: its value: a name, a list of names, or a mapping of names.
         known: names that may stand there.
-        what: kind of plug-in that is named, such as `pooling `; empty for what the study defines.
+        kind: of plug-in that is named, such as `pooling`; empty for what the study defines.
     """
-    ordered, lacking = sorted(map(str, known)), "known" if what else "defined"
+    ordered, lacking = sorted(map(str, known)), "known" if kind else "defined"
     return [
         Problem(
-            path, f"{what}{name} is not {lacking}; {name_known(str(name), ordered)}", rename(path, names, name, known)
+            path,
+            f"{kind} {name} is not {lacking}; {name_known(str(name), ordered)}".lstrip(),
+            rename(path, names, name, known),
         )
         for name in ([names] if isinstance(names, str) else names)
         if name not in known

@@ -16,7 +16,7 @@ from pydantic import Field, PrivateAttr
 from emoadapt.config.backbones import Backbone, Kept
 from emoadapt.config.base import Name
 from emoadapt.data.streams import AUDIO, Stream
-from emoadapt.errors import Problem
+from emoadapt.errors import Problem, name_count
 from emoadapt.fixes import find_unknown
 from emoadapt.layers.settings import LayerSettings
 
@@ -81,13 +81,10 @@ class Config(LayerSettings):
                 known = {field: value for field, value in NEUTRAL.items() if field in type(section).model_fields}
                 self._parts[key] = section.model_copy(update=known)
         depth = self._parts["speech"].depth if "speech" in self._parts else None
-        if depth is not None and (self.common or 1) + (self.branch or 1) > depth - 1:
-            problems.append(
-                Problem(
-                    "common",
-                    f"with branch, {self.speech} has {depth - 1} layers; give fewer than that to the common part, and none to more than one",
-                )
-            )
+        needed = (self.common or 1) + (self.branch or 1)
+        if depth is not None and needed > depth - 1:
+            said = f"common and branch need {name_count(needed, 'layer')}, and {self.speech} has {depth - 1}; lower one of the two"
+            problems.append(Problem("common", said))
         return problems
 
     @property

@@ -79,7 +79,7 @@ class Config(Shape, Backbone):
     @field_validator("pooling")
     @classmethod
     def _known(cls, value: str) -> str:
-        if problems := find_unknown("", value, list_plugins("poolings"), "pooling "):
+        if problems := find_unknown("", value, list_plugins("poolings"), "pooling"):
             raise Problems(problems)
         return value
 

@@ -31,7 +31,7 @@ class FeaturesBase(Section):
     def _features(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         known = [name for name in cls.model_fields if name not in FeaturesBase.model_fields]
         if set(value) - set(known):
-            raise Problems(find_unknown("", value, known, "feature "))
+            raise Problems(find_unknown("", value, known, "feature"))
         if repeated := repeated_values(value):
             raise ValueError(f"it repeats {', '.join(repeated)}; name each feature once")
         return value

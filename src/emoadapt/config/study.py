@@ -115,34 +115,8 @@ class Study(Section):
             problems += self._check_features(name, backbone)
         problems += self._find_idle_keys()
         for name, task in self.tasks.items():
-            problems += find_unknown(f"tasks.{name}.corpus", task.corpus, self.corpora)
-            problems += find_unknown(f"tasks.{name}.test_also", task.test_also, self.corpora)
-            if task.target:
-                problems += find_unknown(f"tasks.{name}.target.corpus", task.target.corpus, self.corpora)
-            if name == "word_errors":
-                problems.append(
-                    Problem("tasks.word_errors", "this name is taken by a table of the results; choose another")
-                )
-            if name in ("all", "test"):
-                problems.append(
-                    Problem(f"tasks.{name}", "in test_also this name means clips, and no task; choose another")
-                )
-            if task.corpus in task.others:
-                key = "test_also" if task.corpus in task.test_also else "target.corpus"
-                problems.append(Problem(f"tasks.{name}.{key}", f"{task.corpus} is the corpus trained on; name others"))
-            problems += check_tested_parts(self, name)
-        if not any("video" in corpus.modalities for corpus in self.corpora.values()):
-            problems += [
-                Problem(
-                    "features.also",
-                    f"{name} needs video, and no corpus has it; add `modalities: [audio, video]` to a corpus "
-                    "or leave the feature out",
-                    *add_video(self.corpora),
-                    take_out("features.also", self.features.also, name),
-                )
-                for name in self.features.also
-                if needs_video(name)
-            ]
+            problems += self._check_task(name, task)
+        problems += self._find_unseen()
         generated = collect_declarations("corpora", "GENERATED")
         roots = [corpus.root for corpus in self.corpora.values() if corpus.importer in generated]
         problems += [
@@ -162,6 +136,38 @@ class Study(Section):
         if problems:
             raise Problems(problems)
         return self
+
+    def _check_task(self, name: str, task: Task) -> list[Problem]:
+        """What is wrong with the name of a task, and with the corpora that it names."""
+        path = f"tasks.{name}"
+        problems = find_unknown(f"{path}.corpus", task.corpus, self.corpora)
+        problems += find_unknown(f"{path}.test_also", task.test_also, self.corpora)
+        if task.target:
+            problems += find_unknown(f"{path}.target.corpus", task.target.corpus, self.corpora)
+        if name == "word_errors":
+            problems.append(Problem(path, "this name is taken by a table of the results; choose another"))
+        if name in ("all", "test"):
+            problems.append(Problem(path, "in test_also this name means clips, and no task; choose another"))
+        if task.corpus in task.others:
+            key = "test_also" if task.corpus in task.test_also else "target.corpus"
+            problems.append(Problem(f"{path}.{key}", f"{task.corpus} is the corpus trained on; name others"))
+        return [*problems, *check_tested_parts(self, name)]
+
+    def _find_unseen(self) -> list[Problem]:
+        """Features of `features.also` that need video, where no corpus has any."""
+        if any("video" in corpus.modalities for corpus in self.corpora.values()):
+            return []
+        return [
+            Problem(
+                "features.also",
+                f"{name} needs video, and no corpus has it; add `modalities: [audio, video]` to a corpus "
+                "or leave the feature out",
+                *add_video(self.corpora),
+                take_out("features.also", self.features.also, name),
+            )
+            for name in self.features.also
+            if needs_video(name)
+        ]
 
     def _check_adaptation(self, name: str, adaptation: Adaptation) -> list[Problem]:
         """What is wrong with an adaptation."""
@@ -230,7 +236,7 @@ class Study(Section):
     def _check_objectives(self, name: str, adaptation: Adaptation) -> list[Problem]:
         """Check the objectives of an adaptation, and its keys that concern them."""
         known = list_objectives()
-        problems = find_unknown(f"adaptations.{name}.objectives", adaptation.objectives, known, "objective ")
+        problems = find_unknown(f"adaptations.{name}.objectives", adaptation.objectives, known, "objective")
         if not problems and all(
             read_declarations("objectives", objective).get("KEEPS") for objective in adaptation.objectives
         ):
@@ -452,7 +458,7 @@ class Study(Section):
             return []  # they are those of its parts
         known, path = list_plugins("features"), f"backbones.{name}.reads"
         reads = backbone.features
-        problems = find_unknown(path, reads[0] if len(reads) == 1 else reads, known, "feature ")
+        problems = find_unknown(path, reads[0] if len(reads) == 1 else reads, known, "feature")
         for stream in () if problems else backbone.streams.values():
             if not gives_stream(stream.feature, stream):
                 fitting = [n for n in known if gives_stream(n, replace(stream, feature=n, column=n))]
@@ -639,7 +645,7 @@ class Study(Section):
         return list(dict.fromkeys(found))
 
     def list_frozen(self, backbone: str, start: str) -> dict[str, str]:
-        """Kept layers, or features that are vectors, that a training on a frozen backbone reads: by part of a fusion, or one alone."""
+        """Part of a fusion, or `layers` -> what a training on the frozen backbone reads: kept layers, or a feature that is a vector."""
         config = self.backbones[backbone]
         if not config.layered:
             starts = {part: start if start in self.starts(name) else ORIGINAL for part, name in config.joined.items()}

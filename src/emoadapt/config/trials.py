@@ -19,13 +19,11 @@ def check_tested_parts(study: Study, name: str) -> Iterator[Problem]:
         found = [other for other in there if whose in ("test", other)]
         if len(found) != 1:
             known = f"there is {', '.join(there)}" if there else "there is none"
-            yield (
-                Problem(
-                    f"tasks.{name}.test_also.{corpus}",
-                    f"{whose} means the test part of a task on {corpus}; {known}; name one of them, "
-                    "or write all for the whole corpus",
-                    *(Change(f"tasks.{name}.test_also.{corpus}", right) for right in [*there, "all"]),
-                )
+            yield Problem(
+                f"tasks.{name}.test_also.{corpus}",
+                f"{whose} means the test part of a task on {corpus}; {known}; name one of them, "
+                "or write all for the whole corpus",
+                *(Change(f"tasks.{name}.test_also.{corpus}", right) for right in [*there, "all"]),
             )
         elif study.tasks[found[0]].split.by == "all":
             yield Problem(
@@ -76,11 +74,9 @@ def _compare_numbers(study: Study, name: str) -> Iterator[Problem]:
         if len(numbers if spare or seeds == 1 else numbers | {seeds}) > 1:
             trials[f"{seeds} seeds (finetunings.{finetuning}.seeds)"] = seeds
             several = ", ".join(text for text, number in trials.items() if number > 1)
-            yield (
-                Problem(
-                    f"tasks.{name}.trials",
-                    f"paired takes partitions, draws and seeds one by one, and there are {several}; make these "
-                    "numbers equal, or set trials: crossed",
-                    Change(f"tasks.{name}.trials", "crossed"),
-                )
+            yield Problem(
+                f"tasks.{name}.trials",
+                f"paired takes partitions, draws and seeds one by one, and there are {several}; make these "
+                "numbers equal, or set trials: crossed",
+                Change(f"tasks.{name}.trials", "crossed"),
             )

@@ -15,7 +15,7 @@ def read_names(objective: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def name_task(objective: str, number: int) -> str:
-    """Name of a task of a target of levels, counted from 0; else its number, counted from 1. A target's only task may have no name."""
+    """Name a task of a target, counted from 0: by `LEVELS`, else by its number, counted from 1; empty if it is the only one."""
     levels, _ = read_names(objective)
     if number < len(levels):
         return levels[number]
@@ -23,7 +23,7 @@ def name_task(objective: str, number: int) -> str:
 
 
 def name_class(objective: str, number: int) -> str:
-    """Name of a class, counted from 0: of levels `above` the threshold or `not above`; else its number."""
+    """Name a class, counted from 0: by `CLASSES`, else by its number; a level is `above` its threshold or `not above`."""
     levels, classes = read_names(objective)
     if levels:
         return ("not above", "above")[number]

@@ -1,4 +1,4 @@
-"""Vectors of clips in a scratch file, read a batch at a time: memory does not grow with their number. Without torch."""
+"""Vectors of clips in a scratch file, so that memory does not grow with their number. Without torch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from emoadapt.errors import DataError
 
 
 class VectorFile(Mapping[str, np.ndarray]):
-    """Layers of clips, (n_layers, width) float32 each, in a file without a name that lives as long as this object.
+    """Layers of clips, (n_layers, width) float32 each.
 
-    They are read and not mapped: pages of a map would count as memory of the process.
+    The file has no name, and lives as long as this object. It is read and not mapped: pages of a map would count as memory of the process.
 
     Args:
         shape: (n_layers, width) of a clip.
@@ -105,7 +105,7 @@ class VectorFile(Mapping[str, np.ndarray]):
         while rest:
             read = os.preadv(self._file.fileno(), [rest], place)
             if not read:
-                raise OSError(f"a scratch file in {tempfile.gettempdir()} lost its end")
+                raise OSError(f"a scratch file in {tempfile.gettempdir()} was cut off")
             rest, place = rest[read:], place + read
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from emoadapt.config.base import Section
+from emoadapt.errors import name_count
 from emoadapt.weights.registry import find_entry
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -47,7 +48,7 @@ class OnnxNetwork(Section):
     def _channels(self) -> OnnxNetwork:
         channels = 1 if self.read_colour() == "grey" else 3
         if any(values is not None and len(values) != channels for values in (self.mean, self.std)):
-            raise ValueError(f"colour {self.read_colour()} needs {channels} value(s) in mean and in std")
+            raise ValueError(f"colour {self.read_colour()} needs {name_count(channels, 'value')} in mean and in std")
         if channels == 1 and None in (self.mean, self.std):
             raise ValueError(
                 "colour grey has no usual mean and std; set both to those that the network was trained with"

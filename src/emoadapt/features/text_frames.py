@@ -166,7 +166,7 @@ def find_times(
 
 
 def choose_tokens(times: Sequence[tuple[float, float]], n_frames: int) -> np.ndarray:
-    """Number of the token that each frame (n_frames,) is of: the one that is spoken at its middle, or the nearest in time, the first of two."""
+    """Number of the token of each frame, (n_frames,): the nearest in time to its middle, of two the first."""
     import numpy as np
 
     middles = (np.arange(n_frames) + 0.5)[:, None] * STEP

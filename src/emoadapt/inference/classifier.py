@@ -168,23 +168,23 @@ def refuse_other_folder(folder: Path) -> None:
 def _describe_other_folder(folder: Path) -> str:
     """What a folder without `config.json` is, and which one to name instead."""
     if not folder.exists():
-        return f"does not exist; {_name_best_models()}"
+        return f"does not exist; {_name_best_classifiers()}"
     if not folder.is_dir():
-        return f"is a file; name the folder of a model: {_name_best_models()}"
+        return f"is a file; name the folder of a model: {_name_best_classifiers()}"
     inner = sorted(path.parent.name for path in folder.glob("*/config.json"))
     if inner:
         return f"holds models; name one of its folders: {show(inner)}"
     if folder.name == "models" and folder.is_dir() and not any(folder.glob("*/")):
         return "is empty: no model was kept; set keep_models: best, and run again"
-    return f"has no config.json, so it is no model folder; {_name_best_models()}"
+    return f"has no config.json, so it is no model folder; {_name_best_classifiers()}"
 
 
-def _name_best_models() -> str:
-    """The folders to name: the best models of the study in this folder, if it keeps any."""
+def _name_best_classifiers() -> str:
+    """The folders to name: the best classifiers of the study in this folder, if it keeps any."""
     kept = sorted(path for path in Path("results/classifiers").glob("*") if (path / "config.json").is_file())
     if kept:
-        return f"the best model of each task is {show(map(str, kept))}"
-    return "a study with `keep_models: best` keeps the best model of each task in results/classifiers/<task>"
+        return f"the best classifier of each task is {show(map(str, kept))}"
+    return "a study with `keep_models: best` keeps the best classifier of each task in results/classifiers/<task>"
 
 
 def load_classifier(folder: Path) -> EmotionClassifier:

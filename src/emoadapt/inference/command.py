@@ -99,14 +99,14 @@ def run_predict(
         ConfigError: options or paths cannot be used.
         ModelError: the folder holds no classifier.
     """
-    with _Problems() as problems:
-        problems.take(refuse_other_folder, model)
-        problems.take(_refuse_textless, form, output)
-        devices = problems.take(choose_devices, device, jobs)
-        files = problems.take(list_files, paths, recursive=recursive, listed=listed)
-        problems.take(_refuse_rate, rate, files)
-        labels = problems.take(_choose_labels, files, output, form)
-        pictures = problems.take(_name_pictures, files, plot)
+    with _Refusals() as refusals:
+        refusals.take(refuse_other_folder, model)
+        refusals.take(_refuse_unfit_output, form, output)
+        devices = refusals.take(choose_devices, device, jobs)
+        files = refusals.take(list_files, paths, recursive=recursive, listed=listed)
+        refusals.take(_refuse_rate, rate, files)
+        labels = refusals.take(_choose_labels, files, output, form)
+        pictures = refusals.take(_name_pictures, files, plot)
     places = _Places(form, None if labels else output, labels, pictures)
     codes = Path(language) if language is not None and is_table(language) else None
     places.refuse_overwriting([*files, *filter(None, [listed, transcripts, codes])])
@@ -123,23 +123,28 @@ def run_predict(
     return not counts["failed"]
 
 
-class _Problems:
+MISSING = object()
+"""Result of what was refused."""
+
+
+class _Refusals:
     """Collects what is wrong with a call, so that one refusal names it all."""
 
     def __init__(self) -> None:
         self.found: list[EmoadaptError] = []
 
-    def __enter__(self) -> _Problems:
+    def __enter__(self) -> _Refusals:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if error is None and len(self.found) == 1:
             raise self.found[0]
         if error is None and self.found:
-            raise ConfigError("\n  ".join([f"{name_count(len(self.found), 'problem')}:", *map(str, self.found)]))
+            problems = [problem for refusal in self.found for problem in refusal.problems]
+            raise ConfigError(problems, head=f"{name_count(len(problems), 'problem')}:")
 
     def take(self, function: Callable[..., T], *values: Any, **options: Any) -> T:
-        """Result of a function; what it refuses is kept until the end, as is what cannot be asked because of that."""
+        """Result of a function; `MISSING` if it refuses, or if an argument is `MISSING`. A refusal is raised at the end."""
         if MISSING in values:
             return MISSING  # type: ignore[return-value]
         try:
@@ -147,10 +152,6 @@ class _Problems:
         except EmoadaptError as error:
             self.found.append(error)
             return MISSING  # type: ignore[return-value]
-
-
-MISSING = object()
-"""Result of what was refused."""
 
 
 def _refuse_rate(rate: int | None, files: Sequence[Path]) -> None:
@@ -254,7 +255,7 @@ def _describe_files(named: Mapping[Path, Path], what: str) -> str:
     return f"{name_count(len(places), what)} in {Path(os.path.commonpath([place.parent for place in places]))}"
 
 
-def _refuse_textless(form: Format, output: Path | None) -> None:
+def _refuse_unfit_output(form: Format, output: Path | None) -> None:
     """Refuse a place that does not fit the format, whatever the recordings.
 
     Raises:

@@ -104,7 +104,7 @@ def check_pooling(choice: str | dict[str, str | int | float]) -> str | dict[str,
     name = options.pop("name", None)
     if not isinstance(name, str):
         raise ValueError("a pooling with options needs its name; write {name: gru, hidden: 64}")
-    if problems := find_unknown("name" if options else "", name, list_plugins("poolings"), "pooling "):
+    if problems := find_unknown("name" if options else "", name, list_plugins("poolings"), "pooling"):
         raise Problems(problems)
     known = read_declaration("poolings", name, "OPTIONS") or {}
     for key, value in options.items():

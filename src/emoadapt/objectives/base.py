@@ -249,7 +249,7 @@ class Frames(Objective):
     normalised = False
 
     def scale(self, frames: np.ndarray) -> np.ndarray:
-        """Scale the target frames of a whole clip, (n_frames, dimension), by themselves; they stay as they are unless an objective says so."""
+        """Scale the target frames of a clip, (n_frames, dimension), by their own statistics; by default not at all."""
         return frames
 
     def predict(self, outputs: Outputs, head: nn.Module) -> Tensor:

@@ -75,7 +75,7 @@ def _draw_panels(
 
 
 def _count_columns(width: float, labels: Iterable[str]) -> int:
-    """Columns of a legend that fit into a figure of so many inches; wider ones would leave no room for the panels."""
+    """Columns of a legend that fit into a figure that is `width` inches wide."""
     longest = max(map(len, labels), default=1)
     return max(1, int(width / (0.1 * longest + 0.5)))
 

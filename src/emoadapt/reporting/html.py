@@ -154,7 +154,7 @@ _READ_SPREAD = {
     "selective": " Bands are ± one standard deviation over runs.",
     "cosine_distance": " Vertical bars are ± one standard deviation over runs.",
 }
-"""What figures show where models have several runs."""
+"""Figure -> what else its caption says where models have several runs."""
 
 _TABLE_TITLES = {
     "results": "Scores and differences", "low_resource": "Macro-F1 by number of training clips", "per_class_f1": "F1 of each class",

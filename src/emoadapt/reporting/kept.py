@@ -149,8 +149,8 @@ def find_best(study: Study, splits: Mapping[str, Sequence[Path]], results: Path)
     """Find the classifier of each task to predict with, at its largest training set for which any was kept.
 
     The model whose runs have the highest mean score on development parts is taken. A run that was trained on its development part, too,
-    counts with the score by which its settings were chosen. Where no kept model has either, the test decides, and the reason says so. Of
-    the kept runs the one is taken whose score is nearest to the median of all runs: the highest is that of the easiest clips.
+    counts with the score by which its settings were chosen. Where no kept model has either, the test decides, and the reason says so. The
+    kept run is taken whose score is nearest to the median of all runs: the highest score is that of the easiest clips.
 
     Args:
         study: the configuration.
@@ -188,7 +188,7 @@ def _rank(score: float | None) -> float:
 
 
 def _take_typical(kept: Sequence[Kept], scores: Mapping[str, float]) -> Kept:
-    """Of kept classifiers the one whose score is nearest to the median of all runs, the lower one of two; the first without scores."""
+    """The kept classifier whose score is nearest to the median of all runs, the lower one of two; without scores the first."""
     known = [one for one in kept if one.run is not None and one.setting.name(one.run) in scores]
     if not known:
         return kept[0]
@@ -242,7 +242,7 @@ def _explain_choice(study: Study, best: Scored, scored: Sequence[Scored]) -> str
         return "No other model was kept with so many training clips."
     if best.mean is None:
         return (
-            f"It has the highest mean {score} on the test set, {number(best.tested)}: no kept model has a development part that it was not "
+            f"The model has the highest mean {score} on the test set, {number(best.tested)}: no kept model has a development part that it was not "
             "trained on, so the test chose, and this score is too good."
         )
     ranked = [one for one in others if one.mean is not None]
@@ -261,7 +261,7 @@ def _explain_choice(study: Study, best: Scored, scored: Sequence[Scored]) -> str
         else ""
     )
     return (
-        f"Of the kept models it has the highest mean {score} over {name_count(len(best.scores), 'training')} on {best.by}: "
+        f"The model has the highest mean {score} of all kept ones, over {name_count(len(best.scores), 'training')} on {best.by}: "
         f"{number(best.mean)}{compared}.{lacking}"
     )
 
@@ -269,14 +269,14 @@ def _explain_choice(study: Study, best: Scored, scored: Sequence[Scored]) -> str
 def _describe_itself(study: Study, kept: Kept, best: Scored, splits: Sequence[Path], results: Path) -> str:
     """What the classifier was fitted to, and its own score."""
     if kept.run is None:
-        return "It was fitted once more, to all labelled clips, and was never tested itself; its model card says which clips, and by which settings."
+        return "The classifier was fitted once more, to all labelled clips, and was never tested itself. Its model card names the clips and the settings."
     name, tested = kept.setting.name(kept.run), _describe_test(study, kept, splits, results)
     if name not in best.scores:
-        return f"It is that of run {kept.run}, the first: no development score ranks the runs.{tested}"
+        return f"The classifier is that of run {kept.run}, the first: no development score ranks the runs.{tested}"
     if len(best.scores) == 1:
-        return f"It is that of the only run, {kept.run}.{tested}"
+        return f"The classifier is that of the only run, {kept.run}.{tested}"
     return (
-        f"It is that of run {kept.run}: its score on {best.by}, {number(best.scores[name])}, is the nearest to the median of the "
+        f"The classifier is that of run {kept.run}: its score on {best.by}, {number(best.scores[name])}, is the nearest to the median of the "
         f"{len(best.scores)} trainings among those that were kept.{tested}"
     )
 
@@ -398,6 +398,6 @@ def explain_none(study: Study, tasks: Sequence[str]) -> str:
         repeated = any(study.explain_unkept(model) is None and study.keeps_embeddings(model) for model in models)
         return (
             f"No classifier of {named} was kept. To predict with one, add the line keep_models: best to the study and run again; "
-            f"{'fine-tunings are repeated' if repeated else 'no training is repeated'}."
+            f"{'fine-tuned models are trained again' if repeated else 'no training is repeated'}."
         )
     return f"No classifier of {named} is kept. {' '.join(study.list_unkept(models))}".strip()

@@ -59,7 +59,7 @@ def draw_confusion(study: Study, frame: pl.DataFrame, out: Path, name: str) -> N
 
 
 def _title_matrix(study: Study, cell: tuple[str, str, str, Model], width: int) -> str:
-    """What a matrix is of, in lines of at most so many characters; a longer word is broken, and nothing is left out."""
+    """Title of a matrix, in lines of at most `width` characters; longer words are broken, and nothing is left out."""
     task, corpus, subset, model = cell
     place = task if corpus == study.tasks[task].corpus else f"{task} → {corpus}"
     said = (place, name_model(study, model), subset_name(subset))

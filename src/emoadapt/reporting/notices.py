@@ -229,7 +229,7 @@ def list_lone_answers(per_class: pl.DataFrame) -> list[str]:
 
 
 def list_few_runs(results: pl.DataFrame, study: Study) -> list[str]:
-    """A sentence about tasks whose models have fewer than three runs; a method that all seeds give the same result needs one.
+    """A sentence about tasks whose models have fewer than three runs, where results depend on the seed.
 
     Args:
         results: the tidy table `results`.

@@ -142,7 +142,8 @@ def _describe_absent(task: Task, classes: list[str], counts: LabelCounts) -> str
     words = [word for name in classes for word in (name, *(w for w, to in task.class_map.items() if to == name))]
     there = counts.outside | {name: number for name, number in counts.classes.items() if number}
     mapped = " after class_map" if task.class_map else ""
-    return f"the label {show(words, _LISTED)}; its labels are {describe_counts(there)}{mapped}"
+    which = "the label" if len(words) == 1 else "one of the labels"
+    return f"{which} {show(words, _LISTED)}; its labels are {describe_counts(there)}{mapped}"
 
 
 def _propose_meant(task_name: str, task: Task, name: str, outside: dict[str, int]) -> Change | None:

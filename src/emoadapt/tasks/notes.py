@@ -153,7 +153,7 @@ def _note_test_classes(task: Task, splits: pl.DataFrame) -> list[str]:
 
 
 def _find_lacking(task: Task, rows: pl.DataFrame) -> tuple[dict[str, list[str]], int]:
-    """Fold -> classes that none of its rows has, where there are such; and the number of folds."""
+    """Fold -> classes that it lacks, of folds that lack any; and the number of folds."""
     folds = rows.sort("partition", "fold").partition_by("partition", "fold", as_dict=True, maintain_order=True)
     absent = {
         describe_fold(int(partition), int(fold)): [name for name in task.classes if name not in set(part["label"])]
@@ -185,7 +185,7 @@ def describe_confounded(clips: Iterable[tuple[str | None, str | None]]) -> list[
 
 
 def list_class_notes(task: Task, splits: pl.DataFrame) -> list[str]:
-    """Sentences on classes of the task's own corpus, for `check` and for the report: mostly of one speaker, or not in some test parts.
+    """Sentences on classes of the task's own corpus that are mostly of one speaker, or not in some test parts.
 
     Args:
         task: its configuration.

@@ -75,7 +75,7 @@ def draw_subsets(splits: pl.DataFrame, task: Task, subset: int | str, task_name:
 
 
 def _correct_subsets(key: str, task: Task, subset: int | str, rows: pl.DataFrame) -> Change:
-    """Propose the subsets with the largest that is possible in the place of one that is too large, or without one that is too small."""
+    """Propose other subsets: one that is too large becomes the largest possible, one that is too small is left out."""
     most = rows.height
     right = [size for size in task.subsets if size != subset]
     if isinstance(subset, int) and subset > most:

@@ -48,7 +48,7 @@ class Curve:
 
 
 def read_scores(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Run -> score on its development part at the kept epoch; of a run without one the score by which its settings were chosen.
+    """Run -> score on its development part at the kept epoch, or else the score by which its settings were chosen.
 
     Args:
         rows: of CURVES.

@@ -1,7 +1,7 @@
 """Support vector machines and logistic regression on frozen vectors or layers. Without torch.
 
-The layers of a job's clips lie in a scratch file. A machine is given those that it reads of its clips, a training by epochs a batch at a
-time: the memory of the latter does not grow with the number of clips.
+The layers of a job's clips lie in a scratch file. A machine reads one layer of all its clips at once. A training by epochs reads a batch
+at a time, so that its memory does not grow with the number of clips.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ logger = logging.getLogger(__name__)
 CONDITIONAL_LIBRARIES = ("sklearn",)
 
 Frozen = Mapping[str, VectorFile]
-"""Layers of clips, by part of a fusion; `WHOLE` alone for a backbone that joins none. A clip has the first, and may lack others."""
-WHOLE = "layers"
+"""Part of a fusion -> layers of clips; the only part of another backbone is `SINGLE`. A clip has the first part, and may lack others."""
+SINGLE = "layers"
+"""Name of the part of a backbone that joins no others."""
 
 DEV_SCORE = "macro_f1"
 """Name of the dev score of a machine, which learns classes only, in the table of curves."""
@@ -225,7 +226,7 @@ class FrozenTraining:
         return Division(0, train, [] if joined else part.dev, part.test["utterance_id"].to_list())
 
     def score_dev(self, fitted: Fitted, division: Division) -> float | None:
-        """Score of what was fitted on the dev part of a division; None where that was trained on."""
+        """Score on the dev part of a division; None where that part was trained on."""
         if fitted.curve is not None:
             return read_scores(fitted.curve.rows).get(fitted.curve.run)
         if fitted.dev is None:
@@ -233,9 +234,9 @@ class FrozenTraining:
         return self.clips.score(pl.DataFrame({"utterance_id": division.dev}), fitted.dev)
 
     def describe_reading(self, run: Run, chosen: Candidate, train: Sequence[str]) -> Reading:
-        """How a candidate that was fitted to training clips reads the layers of any clip; of a backbone that joins none."""
+        """How a fitted candidate reads the layers of any clip. The backbone joins no others."""
         of_run = self.clips.splits.filter(partition=run.partition, fold=run.fold)
-        layers = self.layers[WHOLE].select(chosen.layer)
+        layers = self.layers[SINGLE].select(chosen.layer)
         numbers = range(layers.shape[0]) if chosen.layer is None else [chosen.layer]
         statistics = None
         if self.settings.normalise == "train":

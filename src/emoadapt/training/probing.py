@@ -18,7 +18,7 @@ from emoadapt.training.checkpoints import Checkpoint
 from emoadapt.training.choices import Candidate, Division
 from emoadapt.training.curve import Curve
 from emoadapt.training.logs import open_logs
-from emoadapt.training.machines import WHOLE, Fitted, Frozen, FrozenTraining
+from emoadapt.training.machines import SINGLE, Fitted, Frozen, FrozenTraining
 from emoadapt.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class LayerProbe(nn.Module):
     a backbone that is not the first, a learned vector stands for its mean; it begins with zeros.
 
     Args:
-        shapes: (n_layers, width) of each backbone by its name, or of `WHOLE` alone; the weights of several layers are learned, beginning
+        shapes: (n_layers, width) by part, as in `machines.Frozen`; the weights of several layers are learned, beginning
             with equal ones.
         head: on the means.
     """
@@ -71,14 +71,14 @@ class LayerProbe(nn.Module):
         mean = torch.cat([first, *others], dim=1)
         return mean, self.head(mean)
 
-    def share_layers(self, name: str = WHOLE) -> Tensor | None:
+    def share_layers(self, name: str = SINGLE) -> Tensor | None:
         """Weights of a backbone's layers, which sum to 1; None if it has one layer."""
         return self.layer_weights[self.weighed.index(name)].softmax(dim=0) if name in self.weighed else None
 
     def note_state(self) -> dict[str, float]:
         """Weights of the layers, which sum to 1 for each backbone."""
         return {
-            f"layer_weight_{'' if name == WHOLE else f'{name}_'}{number:02d}": weight
+            f"layer_weight_{'' if name == SINGLE else f'{name}_'}{number:02d}": weight
             for name, own in zip(self.weighed, self.layer_weights, strict=True)
             for number, weight in enumerate(own.detach().softmax(dim=0).tolist())
         }

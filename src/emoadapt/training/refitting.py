@@ -122,7 +122,7 @@ def _fit_whole(training: Probing, keeper: FrozenKeeper, found: Precedent, scores
 
 
 def divide_whole(training: Probing, run: Run, by_epochs: Sequence[str]) -> Division:
-    """All labelled clips of the task's corpus to train on; where an epoch is chosen, all but the dev part of a run.
+    """Divide the labelled clips of the task's corpus: all train; where an epoch is chosen, the dev part of a run chooses it.
 
     Args:
         training: of the job.

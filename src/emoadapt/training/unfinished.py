@@ -36,7 +36,7 @@ MODELS = "models"
 """Folder of what `Kept` keeps of runs, beside those of the runs."""
 
 SECONDS_BETWEEN_SAVES = 60.0
-"""How often, at most, runs that are done are put on disk: tables, and the best model if it is another."""
+"""Least time between two writes of finished runs: their tables, and what else is kept of them."""
 
 
 class Kept(Protocol):

@@ -72,7 +72,10 @@ class Tokeniser:
         return tokens
 
     def locate(self, text: str, tokens: Tokens) -> list[tuple[int, int]]:
-        """First letter of each token in its text, and the one after its last; (0, 0) for tokens that were added. Of fast tokenizers only."""
+        """Place of each token in its text: first letter, and the one after its last.
+
+        Only fast tokenizers know it. Tokens that were added have (0, 0).
+        """
         found = self._split(text, truncation=True, max_length=len(tokens.ids), return_offsets_mapping=True)
         return [(int(begin), int(end)) for begin, end in found["offset_mapping"]]
 

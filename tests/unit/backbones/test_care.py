@@ -399,7 +399,7 @@ def test_clips_kept_front_end_and_copies_agree() -> None:
         ({"speech": "words"}, "speech: words is not a speech model"),
         ({"text": "speech"}, "text: speech is not a text encoder"),
         ({"text": "nobody"}, "text: nobody is not defined"),
-        ({"common": 3, "branch": 2}, "speech has 4 layers"),
+        ({"common": 3, "branch": 2}, "common and branch need 5 layers, and speech has 4"),
     ],
 )
 def test_a_study_that_cannot_be_is_refused(care: dict[str, Any], message: str) -> None:

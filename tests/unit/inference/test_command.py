@@ -365,7 +365,7 @@ def test_a_model_that_does_not_exist_is_answered_by_those_that_do(
                         ("results", "results has no config.json, so it is no model folder; ")):  # fmt: skip
         with pytest.raises(ModelError) as refused:
             run_predict(Path(wrong), [Path("a.wav")])
-        assert str(refused.value) == f"{said}the best model of each task is results/classifiers/urdu"
+        assert str(refused.value) == f"{said}the best classifier of each task is results/classifiers/urdu"
 
 
 def test_what_was_written_is_named(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def test_the_model_with_the_highest_mean_on_dev_is_taken_and_its_median_run(stud
     assert best.kept.run == Run(seed=2), "of five the third"
     # Probes and models on descriptors, which are not kept, may have a higher one.
     assert best.why == (
-        "Of the kept models it has the highest mean macro-F1 over 5 trainings on development parts: 0.669; wavlm (pretrained) original 0.569."
+        "The model has the highest mean macro-F1 of all kept ones, over 5 trainings on development parts: 0.669; wavlm (pretrained) original 0.569."
     )
     keep(study, folder, "tiny.original", [0], part="dev_trained")
     best = find_best(study, find_splits(study, folder), folder)["crema"]
@@ -69,7 +69,7 @@ def test_each_number_says_what_it_is_of(study, folder):
     kept = own.filter(seed=2)["value"].item()
     assert own.height == 5 and round(kept, 3) != round(own["value"].mean(), 3)
     assert best.itself == (
-        "It is that of run p0f0r0s2: its score on development parts, 0.569, is the nearest to the median of the 5 trainings among those "
+        "The classifier is that of run p0f0r0s2: its score on development parts, 0.569, is the nearest to the median of the 5 trainings among those "
         f"that were kept. Its own macro-F1 on its test set: {kept:.3f}."
     )
     assert best.expected == (
@@ -96,7 +96,9 @@ def test_a_classifier_of_all_labelled_clips_has_no_score_of_its_own(study, folde
     assert best.kept.setting.model == Model("wavlm", "original", "probe") and best.kept.run is None
     assert "held out to choose its settings (up to 5 inner folds over training speakers): " in best.why
     assert "some of them on development parts" in best.why, "scores of two kinds were compared"
-    assert best.itself.startswith("It was fitted once more, to all labelled clips, and was never tested itself")
+    assert best.itself.startswith(
+        "The classifier was fitted once more, to all labelled clips, and was never tested itself"
+    )
     assert best.expected.endswith("the mean over 5 runs, on the test set (of trainings with fewer clips).")
     *_, head, command = announce_best(study, folder)
     assert head.endswith("the mean over 5 runs; fitted to all labelled clips, never tested itself):")
@@ -116,7 +118,7 @@ def test_without_a_development_part_the_test_decides_and_is_said_to(study, folde
     assert best.kept.setting.model == Model("wavlm", "multimodal"), "the better one of the invented predictions"
     assert best.why.endswith("so the test chose, and this score is too good.")
     assert best.itself.startswith(
-        "It is that of run p0f0r0s0, the first: no development score ranks the runs. Its own macro-F1"
+        "The classifier is that of run p0f0r0s0, the first: no development score ranks the runs. Its own macro-F1"
     )
 
 
@@ -129,7 +131,7 @@ def test_the_best_lies_in_one_place_and_the_last_line_predicts_with_it(study, fo
     assert head.startswith("Predict with the best classifier of crema (wavlm.original; expected macro-F1 0.")
     assert first == (
         "No classifier of improv was kept. To predict with one, add the line keep_models: best to the study and run again; "
-        "fine-tunings are repeated."
+        "fine-tuned models are trained again."
     )
     assert last.endswith(f"emoadapt predict {folder}/classifiers/crema recording.wav")
     link = folder / "classifiers" / "crema"

@@ -76,6 +76,14 @@ def test_own_test_part_without_a_class_is_refused():
         build(task, c=clips)
 
 
+def test_all_classes_that_no_clip_has_are_named():
+    task = make_task(classes=("anger", "happiness", "neutral", "sadness", "fear", "disgust"))
+    with pytest.raises(
+        CorpusError, match=r"no clip of corpus c has one of the labels fear, disgust; its labels are anger"
+    ):
+        build(task, c=EVEN)
+
+
 @pytest.mark.parametrize("split", [{"by": "leave_one_speaker_out"}, {"by": "folds", "k": 4}])
 def test_only_the_test_parts_of_all_folds_together_need_every_class(split):
     """Each speaker has two of four classes, so that every fold of one speaker lacks two; the pooled test set lacks none."""

@@ -16,6 +16,8 @@ from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untra
 from emoadapt.config import Study, load_study
 from emoadapt.data.streams import AUDIO
 from emoadapt.extraction.outputs import EXTRACTORS
+from emoadapt.features.base import Context
+from emoadapt.plugins import load_plugin
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.study.nodes import Model, Run, Setting, name_kept
 from emoadapt.training.jobs import AdaptationJob, TaskJob, run_job
@@ -191,6 +193,28 @@ class Work:
         write_table(self.folder / "audio.parquet", audio, schema.feature_table("audio"))
         write_table(self.folder / "egemaps.parquet", egemaps, schema.feature_table("egemaps"))
         write_table(self.folder / "splits.parquet", splits, schema.SPLITS)
+
+    def spoil_labels(self) -> None:
+        """Make every fifth label wrong, so that the scores of runs differ."""
+        other = {"low": "high", "high": "low"}
+        wrong = {f"acted/{number:03}" for number in range(0, 100, 5)}
+
+        def spoil(row: dict[str, Any]) -> dict[str, Any]:
+            return row | {"label": other[row["label"]]} if row["utterance_id"] in wrong else row
+
+        self.edit("splits", spoil, schema.SPLITS)
+
+    def write_descriptors(self) -> None:
+        """Compute the descriptors of the clips; `acted/001` has none."""
+        rows = [row for row in read_table(self.folder / "audio.parquet").to_pylist() if row["status"] == "ok"]
+        plugin = load_plugin("features", "egemaps")
+        found = plugin.load(plugin.Config(), Context(Path("models"), "cpu", 1)).extract(rows)
+        kept = [
+            {"utterance_id": a["utterance_id"], "key": "k", "status": "ok", **b}
+            for a, b in zip(rows, found, strict=True)
+        ]
+        kept.append({"utterance_id": "acted/001", "key": "k", "status": "failed", "reason": "upstream audio: x"})
+        write_table(self.folder / "egemaps.parquet", kept, schema.feature_table("egemaps"))
 
     def add_words(self, *, lacking: tuple[str, ...] = ()) -> None:
         """Words that tell the class, of which some clips have none; the audio of all clips is the same noise."""

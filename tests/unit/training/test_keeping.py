@@ -20,13 +20,11 @@ from emoadapt.backbones.speech_transformer import UntrainedBackbone, build_untra
 from emoadapt.data.streams import AUDIO
 from emoadapt.errors import ModelError
 from emoadapt.extraction.outputs import LayersExtractor
-from emoadapt.features.base import Context
 from emoadapt.inference.classifier import build_from_weights, load_classifier
 from emoadapt.inference.command import run_predict
 from emoadapt.inference.onnx_export import export_onnx
 from emoadapt.inference.predict import predict_files
 from emoadapt.layers.heads import SupportVectorHead
-from emoadapt.plugins import load_plugin
 from emoadapt.storage.folders import verify_folder
 from emoadapt.storage.tables import read_table, write_table
 from emoadapt.study.nodes import Run
@@ -39,18 +37,10 @@ RUNS = (Run(), Run(fold=1))
 
 @pytest.fixture
 def labelled(work):
-    """Layers are those of `tiny`, computed from the clips."""
+    """Layers are those of `tiny`, and descriptors are computed, from the clips."""
     work.write_labelled()
     work.write_frontend(work.folder / "audio.parquet", None, work.folder / "layers.parquet", "layers")
-    # The corpus `other` has clips that no table of audio lacks; descriptors are those of the clips, too.
-    rows = [row for row in read_table(work.folder / "audio.parquet").to_pylist() if row["status"] == "ok"]
-    plugin = load_plugin("features", "egemaps")
-    found = plugin.load(plugin.Config(), Context(Path("models"), "cpu", 1)).extract(rows)
-    kept = [
-        {"utterance_id": a["utterance_id"], "key": "k", "status": "ok", **b} for a, b in zip(rows, found, strict=True)
-    ]
-    kept.append({"utterance_id": "acted/001", "key": "k", "status": "failed", "reason": "upstream audio: x"})
-    write_table(work.folder / "egemaps.parquet", kept, schema.feature_table("egemaps"))
+    work.write_descriptors()
     work.values["keep_models"] = "all"
     return work
 

@@ -39,7 +39,7 @@ from emoadapt.study.nodes import DEFAULT, ORIGINAL, Model
 Row = dict[str, Any]
 PALE = "#6B6B6B"
 NEAR = 2.5
-"""A model so many times as large stands where the name of the smaller one would."""
+"""A name stands left of its point if another model has up to so many times its size."""
 _DASHES = ("-", "--", ":", "-.")
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "----")
 
@@ -333,7 +333,7 @@ def _draw_step_labels(
 
 
 def _draw_costs(study: Study, table: TableConfig, shown: pl.DataFrame, missing: str, out: Path, name: str) -> None:
-    """A point per model: the mean of its scores over its number of parameters. Test sets that a model lacks are left out for all."""
+    """Draw a point per model: mean score over number of parameters. Test sets that one model lacks are left out for all."""
     sets, entries = _group(shown, ["task", "test_corpus", "subset"]), _list_entries(study, table)
     whole = [rows for rows in sets if {_entry(study, table, row) for row in rows} >= set(entries)]
     if not whole:

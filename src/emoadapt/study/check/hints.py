@@ -38,7 +38,8 @@ def write_hint(problem: Problem, values: Mapping[str, Any]) -> str:
         values: the study, as its files say it.
     """
     lines = list(dict.fromkeys(line for fix in problem.fixes for line in _write_fix(fix, values)))
-    return "\n".join([f"# {problem}", "\n# or\n".join(lines) or NO_LINES])
+    said = str(problem).replace("\n", "\n# ")
+    return "\n".join([f"# {said}", "\n# or\n".join(lines) or NO_LINES])
 
 
 def _write_fix(fix: Fix, values: Mapping[str, Any]) -> Iterator[str]:
@@ -47,7 +48,8 @@ def _write_fix(fix: Fix, values: Mapping[str, Any]) -> Iterator[str]:
     elif not fix.key or any(part.isdigit() for part in fix.key.split(".")):
         return  # at no key, or within a list, which a mapping of keys cannot name
     elif isinstance(fix, Removal):
-        yield f"# remove {fix.key}{_say_now(values, fix.key)}"
+        now = _say_now(values, fix.key)
+        yield f"# remove {fix.key}" + (f" ({now})" if now else "")
     elif not (fix == Change(fix.key) and isinstance(_get(values, fix.key), Mapping)):
         yield _write_line(fix, _say_now(values, fix.key))
 
@@ -55,14 +57,14 @@ def _write_fix(fix: Fix, values: Mapping[str, Any]) -> Iterator[str]:
 def _write_line(change: Change, now: str) -> str:
     *above, last = change.key.split(".")
     rows = [f"{'  ' * depth}{key}:" for depth, key in enumerate(above)]
-    said = "; ".join(filter(None, (change.why, now.strip(" ()"))))
+    said = "; ".join(filter(None, (change.why, now)))
     comment = f"   # {said}" if said else ""
     return "\n".join([*rows, f"{'  ' * len(above)}{last}: {write_value(change.value)}{comment}"])
 
 
 def _say_now(values: Mapping[str, Any], path: str) -> str:
     now = _get(values, path)
-    return "" if now is None or isinstance(now, Mapping) else f" (now {write_value(now)})"
+    return "" if now is None or isinstance(now, Mapping) else f"now {write_value(now)}"
 
 
 def _get(values: Mapping[str, Any], path: str) -> Any:

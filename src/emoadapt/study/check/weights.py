@@ -112,7 +112,7 @@ def _check_files(graph: Graph, problems: list[Problem]) -> None:
 
 
 def _check_network(graph: Graph, problems: list[Problem]) -> None:
-    """Embed one image, since only that shows whether an ONNX file is as it is declared; say what is assumed of its input."""
+    """Embed one image, which shows whether an ONNX file is as declared; print what is assumed of its input."""
     features, used = graph.study.features, dict(graph.features_in_use())
     network = features.face_embedding.network
     if "face_embedding" not in used or not isinstance(network, OnnxNetwork):

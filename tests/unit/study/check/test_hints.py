@@ -222,6 +222,13 @@ def test_missing_weights_ask_for_a_command() -> None:
     assert "# run: emoadapt models fetch not/here" in hint and "models_dir: FOLDER   # that has them" in hint
 
 
+def test_every_line_of_a_problem_is_a_comment() -> None:
+    """A library's error may have several lines, such as that of an ONNX file."""
+    assert write_hint(Problem("", "network n.onnx: it fails:\n  in node 3"), {}).startswith(
+        "# network n.onnx: it fails:\n#   in node 3\n"
+    )
+
+
 def test_what_no_key_fixes_refers_to_the_sentence() -> None:
     assert write_hint(Problem("", "the moon is not full; wait"), {}) == f"# the moon is not full; wait\n{NO_LINES}"
 
