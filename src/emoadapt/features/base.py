@@ -103,6 +103,18 @@ class FeatureSection(Section):
         return allowed if self.runs_parallel() else 1
 
 
+class TorchSection(FeatureSection):
+    """Base of the section of a feature whose network always runs in torch: on a GPU where there is one, else on all cores."""
+
+    def needs_gpu(self) -> bool:
+        """Yes."""
+        return True
+
+    def count_threads(self, allowed: int, on_gpu: bool) -> int:
+        """All, unless a GPU does the work."""
+        return 1 if on_gpu else allowed
+
+
 def _keep_still() -> None:
     """Ignore the beat, in a job that no process monitors."""
 

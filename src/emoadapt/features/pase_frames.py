@@ -14,7 +14,7 @@ from pydantic import Field
 
 from emoadapt import schema
 from emoadapt.errors import ClipError
-from emoadapt.features.base import Context, Extractor, FeatureSection, Network, guard
+from emoadapt.features.base import Context, Extractor, Network, TorchSection, guard
 
 INPUTS = ("audio",)
 TERMS = None
@@ -31,7 +31,7 @@ TABLE = schema.make_feature_table(
 )
 
 
-class Config(FeatureSection):
+class Config(TorchSection):
     """Encoding of speech by PASE+, frame by frame."""
 
     weights: str | None = "pase_plus"
@@ -51,14 +51,6 @@ class Config(FeatureSection):
     def list_idle_keys(self) -> set[str]:
         """The seed, where weights are loaded."""
         return set() if self.weights is None else {"seed"}
-
-    def needs_gpu(self) -> bool:
-        """Yes."""
-        return True
-
-    def count_threads(self, allowed: int, on_gpu: bool) -> int:
-        """All, unless a GPU does the work."""
-        return 1 if on_gpu else allowed
 
 
 def load(config: Config, context: Context) -> Extractor:

@@ -6,18 +6,16 @@ It is the mean of a layer over all tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pydantic import Field
 
 from emoadapt import schema
-from emoadapt.errors import ModelError
 from emoadapt.features.base import Context, Extractor, Network, guard
 from emoadapt.storage.notes import join_notes
-from emoadapt.transcription.sections import TextSection
+from emoadapt.transcription.sections import EncoderSection
 from emoadapt.transcription.texts import check_transcript, group_equal
-from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,13 +32,9 @@ TABLE = schema.make_feature_table(
 )
 
 
-class Config(TextSection):
+class Config(EncoderSection):
     """Embedding of the transcript."""
 
-    model: str = "roberta-base"
-    """Hub id, or folder relative to `models_dir`, of any text encoder of `transformers`."""
-    layer: Literal["last"] | Annotated[int, Field(ge=0)] = "last"
-    """Layer whose output is averaged; 0 is the input of the first one."""
     special_tokens: bool = True
     """Whether the tokens that the tokenizer adds, such as `<s>` and `</s>`, count in the mean."""
     batch_size: int = Field(32, ge=1)
@@ -49,21 +43,9 @@ class Config(TextSection):
         """The encoder."""
         return Network("text embedding", "text encoder", "pretrained", self.model)
 
-    def list_libraries(self) -> tuple[str, ...]:
-        """The tokenizer's, and torch."""
-        return (*super().list_libraries(), "torch")
-
     def list_idle_keys(self) -> set[str]:
         """How many texts are read at once."""
         return {"batch_size"}
-
-    def needs_gpu(self) -> bool:
-        """Yes."""
-        return True
-
-    def count_threads(self, allowed: int, on_gpu: bool) -> int:
-        """All, unless a GPU does the work."""
-        return 1 if on_gpu else allowed
 
 
 def load(config: Config, context: Context) -> Extractor:
@@ -84,22 +66,10 @@ class TextEmbeddingExtractor:
     def __init__(self, config: Config, context: Context) -> None:
         import torch
 
-        from emoadapt.transcription.encoders import load_encoder
-        from emoadapt.transcription.tokens import Tokeniser
+        from emoadapt.transcription.encoders import load_layer
 
-        torch.set_num_threads(context.threads)
-        self.config, user = config, "features.text_embedding.model"
-        folder = resolve(config.model, context.models_dir)
-        self.tokenise = Tokeniser(folder, user)
-        self.model, _ = load_encoder(folder, user)
-        self.device = torch.device(context.device)
-        self.model.to(self.device)
-        layers = int(self.model.config.num_hidden_layers)
-        self.layer = layers if config.layer == "last" else config.layer
-        if self.layer > layers:
-            raise ModelError(
-                f"features.text_embedding.layer: {config.model} has {layers} layers, {self.layer} is asked for; choose 0 to {layers}"
-            )
+        self.config, self.device = config, torch.device(context.device)
+        self.tokenise, self.model, self.layer = load_layer(config, context, "text_embedding")
 
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """`text_embedding` of each row's `text`, and a note in `reason`."""

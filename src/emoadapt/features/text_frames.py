@@ -7,17 +7,14 @@ word is that of its letters (chosen).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from emoadapt import schema
 from emoadapt.errors import ClipError, ModelError
 from emoadapt.features.base import Context, Extractor, Network, guard
 from emoadapt.storage.notes import join_notes
-from emoadapt.transcription.sections import TextSection
+from emoadapt.transcription.sections import EncoderSection
 from emoadapt.transcription.texts import check_transcript
-from emoadapt.weights.registry import resolve
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,29 +30,12 @@ STEP = 0.02
 TABLE = schema.make_frames_table("text_frames", "a layer of a text encoder for the token spoken at the time", "float16")
 
 
-class Config(TextSection):
+class Config(EncoderSection):
     """Frames of a text encoder."""
-
-    model: str = "roberta-base"
-    """Hub id, or folder relative to `models_dir`, of a text encoder of `transformers` with a fast tokenizer."""
-    layer: Literal["last"] | Annotated[int, Field(ge=0)] = "last"
-    """Layer whose output is taken; 0 is the input of the first one."""
 
     def describe_network(self) -> Network:
         """The encoder."""
         return Network("text frames", "text encoder", "pretrained", self.model)
-
-    def list_libraries(self) -> tuple[str, ...]:
-        """The tokenizer's, and torch."""
-        return (*super().list_libraries(), "torch")
-
-    def needs_gpu(self) -> bool:
-        """Yes."""
-        return True
-
-    def count_threads(self, allowed: int, on_gpu: bool) -> int:
-        """All, unless a GPU does the work."""
-        return 1 if on_gpu else allowed
 
 
 def load(config: Config, context: Context) -> Extractor:
@@ -74,26 +54,13 @@ class TextFramesExtractor:
     """
 
     def __init__(self, config: Config, context: Context) -> None:
-        import torch
+        from emoadapt.transcription.encoders import load_layer
 
-        from emoadapt.transcription.encoders import load_encoder
-        from emoadapt.transcription.tokens import Tokeniser
-
-        torch.set_num_threads(context.threads)
-        self.config, user = config, "features.text_frames.model"
-        folder = resolve(config.model, context.models_dir)
-        self.tokenise = Tokeniser(folder, user)
+        self.config = config
+        self.tokenise, self.model, self.layer = load_layer(config, context, "text_frames")
         if not self.tokenise.tokenizer.is_fast:
             raise ModelError(
-                f"{user}: the tokenizer of {config.model} does not say where its tokens are; name another encoder"
-            )
-        self.model, _ = load_encoder(folder, user)
-        self.model.to(torch.device(context.device))
-        layers = int(self.model.config.num_hidden_layers)
-        self.layer = layers if config.layer == "last" else config.layer
-        if self.layer > layers:
-            raise ModelError(
-                f"features.text_frames.layer: {config.model} has {layers} layers, {self.layer} is asked for; choose 0 to {layers}"
+                f"features.text_frames.model: the tokenizer of {config.model} does not say where its tokens are; name another encoder"
             )
 
     def extract(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from emoadapt import schema
 from emoadapt.errors import ClipError
-from emoadapt.features.base import Context, Extractor, FeatureSection, Network, guard
+from emoadapt.features.base import Context, Extractor, Network, TorchSection, guard
 
 INPUTS = ("audio",)
 TERMS = None
@@ -25,7 +25,7 @@ TABLE = schema.make_frames_table(
 )
 
 
-class Config(FeatureSection):
+class Config(TorchSection):
     """Frames of Whisper's encoder."""
 
     model: str = "whisper/small"
@@ -34,14 +34,6 @@ class Config(FeatureSection):
     def describe_network(self) -> Network:
         """The encoder."""
         return Network("speech frames", "Whisper's encoder", "pretrained", self.model)
-
-    def needs_gpu(self) -> bool:
-        """Yes."""
-        return True
-
-    def count_threads(self, allowed: int, on_gpu: bool) -> int:
-        """All, unless a GPU does the work."""
-        return 1 if on_gpu else allowed
 
 
 def load(config: Config, context: Context) -> Extractor:

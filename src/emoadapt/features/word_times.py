@@ -13,7 +13,7 @@ from pydantic import Field
 
 from emoadapt import schema
 from emoadapt.errors import ClipError
-from emoadapt.features.base import Context, Extractor, FeatureSection, Network, guard
+from emoadapt.features.base import Context, Extractor, Network, TorchSection, guard
 from emoadapt.weights.registry import list_weights
 
 INPUTS = ("audio", "transcript")
@@ -39,7 +39,7 @@ TABLE = schema.make_feature_table(
 )
 
 
-class Config(FeatureSection):
+class Config(TorchSection):
     """Times of the words of a transcript."""
 
     model: str = Field("small", min_length=1)
@@ -53,14 +53,6 @@ class Config(FeatureSection):
     def list_libraries(self) -> tuple[str, ...]:
         """The compiler of Whisper's alignment."""
         return ("numba",)
-
-    def needs_gpu(self) -> bool:
-        """Yes."""
-        return True
-
-    def count_threads(self, allowed: int, on_gpu: bool) -> int:
-        """All, unless a GPU does the work."""
-        return 1 if on_gpu else allowed
 
 
 def load(config: Config, context: Context) -> Extractor:

@@ -3,9 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emoadapt.errors import ModelError
+from emoadapt.weights.registry import resolve
+
+if TYPE_CHECKING:
+    from emoadapt.features.base import Context
+    from emoadapt.transcription.sections import EncoderSection
+    from emoadapt.transcription.tokens import Tokeniser
+
+
+def load_layer(config: EncoderSection, context: Context, feature: str) -> tuple[Tokeniser, Any, int]:
+    """Load the text encoder of a feature that reads one of its layers.
+
+    Args:
+        config: the feature's section.
+        context: of the job.
+        feature: its name, for messages.
+
+    Returns:
+        The tokenizer, the model on the job's device, and the number of the layer, 0 for the input of the first one.
+
+    Raises:
+        ModelError: the encoder cannot be had, or has fewer layers.
+    """
+    import torch
+
+    from emoadapt.transcription.tokens import Tokeniser
+
+    torch.set_num_threads(context.threads)
+    folder, user = resolve(config.model, context.models_dir), f"features.{feature}.model"
+    tokenise = Tokeniser(folder, user)
+    model, _ = load_encoder(folder, user)
+    layers = int(model.config.num_hidden_layers)
+    layer = layers if config.layer == "last" else config.layer
+    if layer > layers:
+        raise ModelError(
+            f"features.{feature}.layer: {config.model} has {layers} layers, {layer} is asked for; choose 0 to {layers}"
+        )
+    return tokenise, model.to(torch.device(context.device)), layer
 
 
 def load_encoder(folder: Path, user: str) -> tuple[Any, list[str]]:

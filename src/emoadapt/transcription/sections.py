@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from emoadapt.features.base import FeatureSection
+from emoadapt.features.base import FeatureSection, TorchSection
 
 TOKENIZER_FILES = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
@@ -29,3 +29,16 @@ class TextSection(FeatureSection):
     def list_libraries(self) -> tuple[str, ...]:
         """Those that make tokens."""
         return ("tokenizers", "transformers")
+
+
+class EncoderSection(TorchSection, TextSection):
+    """A layer of a text encoder."""
+
+    model: str = "roberta-base"
+    """Hub id, or folder relative to `models_dir`, of a text encoder of `transformers`."""
+    layer: Literal["last"] | Annotated[int, Field(ge=0)] = "last"
+    """Layer whose output is read; 0 is the input of the first one."""
+
+    def list_libraries(self) -> tuple[str, ...]:
+        """The tokenizer's, and torch."""
+        return (*super().list_libraries(), "torch")
