@@ -90,7 +90,7 @@ class Config(Backbone):
 
     @property
     def standardised(self) -> bool:
-        """Whether a part's input is z-scored with statistics of training clips; its layers then differ from run to run."""
+        """Whether the input of a part is z-scored with training clips; its layers then differ between runs."""
         return any(config.standardised for config in self.parts.values())
 
     @property

@@ -66,7 +66,7 @@ class Backbone(Section):
 
     @property
     def read_frozen(self) -> bool:
-        """Whether it joins a part without parameters, so that only a probe can read it."""
+        """Whether a part has no parameters; then only a probe can read it."""
         return False
 
     @property

@@ -138,7 +138,7 @@ class Study(Section):
         return self
 
     def _check_task(self, name: str, task: Task) -> list[Problem]:
-        """What is wrong with the name of a task, and with the corpora that it names."""
+        """Problems of the name of a task, and of the corpora in it."""
         path = f"tasks.{name}"
         problems = find_unknown(f"{path}.corpus", task.corpus, self.corpora)
         problems += find_unknown(f"{path}.test_also", task.test_also, self.corpora)
