@@ -28,4 +28,5 @@ class Report(Section):
     baseline: str | None = None
     """Model with which all others of a task are also compared, such as `egemaps.original`. null: compare with the originals only."""
     names: dict[str, str] = {}
-    """Printed names in `tables`: backbone, start, fine-tuning, model, task, corpus or number of clips -> name."""
+    """Printed names: backbone, start, fine-tuning or model -> name in all tables, pictures and sentences of the report; task, corpus or number
+    of clips -> name in `tables`. CSV files and commands have the keys of the study."""

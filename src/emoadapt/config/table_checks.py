@@ -35,7 +35,7 @@ def check_tables(study: Study) -> list[Problem]:
         for number, part in enumerate(table.parts):
             for model in part_models(part):
                 problems += _check_model(study, f"{path}.parts.{number}", table, model)
-        problems += _check_dimensions(path, table)
+        problems += _check_dimensions(study, path, table)
     return problems
 
 
@@ -96,18 +96,23 @@ def _check_tests(study: Study, path: str, table: TableConfig) -> list[Problem]:
             problems.append(
                 Problem(f"{path}.metric", found, rename(f"{path}.metric", table.metric, table.metric, known))
             )
-        tested = config.corpora
         problems += [
-            Problem(
-                f"{path}.test_on",
-                f"task {task} is not tested on {corpus}, only on {', '.join(tested)}; add it to tasks.{task}.test_also",
-                _test_also(task, config, corpus),
-                take_out(f"{path}.test_on", table.test_on, corpus),
-            )
+            _refuse_test(path, table.test_on or (), task, config, corpus)
             for corpus in table.test_on or ()
-            if corpus not in tested and f"tasks.{task}.test_also.{corpus}" not in study.left_out
+            if corpus not in config.tested and f"tasks.{task}.test_also.{corpus}" not in study.left_out
         ]
     return problems
+
+
+def _refuse_test(path: str, test_on: tuple[str, ...], task: str, config: Task, corpus: str) -> Problem:
+    """A table names a corpus that a task is not tested on."""
+    path, tested = f"{path}.test_on", ", ".join(config.tested)
+    removal = take_out(path, test_on, corpus)
+    if corpus == config.corpus:
+        found = f"all clips of {corpus} are for training in task {task} (split: {{by: all}}), which is tested on {tested}; name these"
+        return Problem(path, found, removal)
+    found = f"task {task} is not tested on {corpus}, only on {tested}; add it to tasks.{task}.test_also"
+    return Problem(path, found, _test_also(task, config, corpus), removal)
 
 
 def _test_also(name: str, task: Task, corpus: str) -> Change:
@@ -154,19 +159,21 @@ def _check_model(study: Study, path: str, table: TableConfig, model: str) -> lis
     ]
 
 
-def _check_dimensions(path: str, table: TableConfig) -> list[Problem]:
+def _check_dimensions(study: Study, path: str, table: TableConfig) -> list[Problem]:
     """Check that each cell holds one setting, by the dimensions of rows and columns."""
     used = {*table.rows, *table.columns}
     models = {Model.parse(name) for part in table.parts for model in part.models for name in _names_of(model)}
     pairs = [] if "model" in used else [pair for pair in combinations(models, 2) if _agree(*pair, used)]
     varying = {
         "task": len(table.tasks) > 1,
-        "corpus": table.test_on is not None and len(table.test_on) > 1,
+        "corpus": any(
+            len(table.test_on or study.tasks[task].first_tested) > 1 for task in table.tasks if task in study.tasks
+        ),
         "subset": len(table.subsets) > 1,
         **{part: any(getattr(a, part) != getattr(b, part) for a, b in pairs) for part in Model._fields},
     }
     return [
-        Problem(path, f"several {dimension}s would share a cell; name `{dimension}` among rows or columns")
+        Problem(path, f"a cell would hold more than one {dimension}; name `{dimension}` among rows or columns")
         for dimension, several in varying.items()
         if several and dimension not in used
     ]

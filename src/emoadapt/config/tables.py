@@ -104,7 +104,7 @@ class TableConfig(Section):
     tasks: tuple[Name, ...]
     """Tasks that the models were fine-tuned on."""
     test_on: tuple[Name, ...] | None = None
-    """Test corpora. null: each task's own."""
+    """Test corpora. null: each task's own, or its others where all clips of its own are for training (`split: {by: all}`)."""
     subsets: tuple[Annotated[int, Field(ge=1)] | Literal["full"], ...] = ("full",)
     """Numbers of training clips."""
     parts: tuple[TablePart, ...]

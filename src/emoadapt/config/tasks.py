@@ -298,6 +298,16 @@ class Task(Section):
         return (self.corpus, *self.others)
 
     @property
+    def tested(self) -> tuple[str, ...]:
+        """Corpora with test clips: its own one unless all of its clips are for training, then the others."""
+        return self.others if self.split.by == "all" else self.corpora
+
+    @property
+    def first_tested(self) -> tuple[str, ...]:
+        """Corpora that a table of scores is about unless it names others: its own one, or the others where that has no test clips."""
+        return self.others if self.split.by == "all" else (self.corpus,)
+
+    @property
     def tested_parts(self) -> dict[str, str]:
         """Corpora of `test_also` of which a part is tested -> `test`, or the task whose test part it is."""
         chosen = self.test_also if isinstance(self.test_also, dict) else {}

@@ -11,9 +11,7 @@ import polars as pl
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.reporting.style import (
-    label_model,
     model_key,
-    model_of,
     number,
     spread,
     state_weights,
@@ -116,7 +114,7 @@ def _settings(tidy: pl.DataFrame) -> Iterator[tuple[Row, pl.DataFrame]]:
                 "task": row["task"],
                 "tested on": row["test_corpus"],
                 "training clips": subset_name(row["subset"]),
-                "model": label_model(model_of(row), row["weights"]),
+                "model": row["model"],
                 "weights": row["weights"],
             },
             part,

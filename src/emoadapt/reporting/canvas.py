@@ -89,6 +89,25 @@ def save_note(out: Path, name: str, sentence: str) -> None:
         save_figure(figure, out, name)
 
 
+def name_ends(axis: Axes, ends: Sequence[tuple[float, str, str]], gap: float, **style: Any) -> None:
+    """Write what each line is beside its right end.
+
+    Args:
+        axis: the panel, with its limits.
+        ends: (height, label, colour) of every line.
+        gap: smallest distance of two lines of text, as a part of the panel's height.
+        style: of the text.
+    """
+    low, high = axis.get_ylim()
+    rows = max((label.count("\n") + 1 for _, label, _ in ends), default=1)
+    heights = spread_labels([height for height, *_ in ends], (high - low) * gap * rows)
+    for height, (_, label, colour) in zip(heights, ends, strict=True):
+        axis.annotate(
+            label, (1.0, height), (4, 0), xycoords=axis.get_yaxis_transform(), textcoords="offset points", color=colour,
+            va="center", annotation_clip=False, **style,
+        )  # fmt: skip
+
+
 def spread_labels(heights: Sequence[float], gap: float) -> list[float]:
     """Move label positions apart to at least `gap`, each as little as possible, in their order.
 

@@ -9,18 +9,18 @@ import polars as pl
 from matplotlib.axes import Axes
 
 from emoadapt.config import Study
-from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
+from emoadapt.reporting.canvas import name_ends, new_figure, save_figure, save_note, split_panels
 from emoadapt.reporting.learned import BASELINES, choose_score
 from emoadapt.reporting.levels import draw_level
 from emoadapt.reporting.measures import label_metric, list_main_metrics
 from emoadapt.reporting.panels import MODEL, split_models
 from emoadapt.reporting.style import (
+    fold,
     is_vector,
     label_line,
     mark_of,
     mark_provenance,
     model_key,
-    shorten,
     subset_name,
 )
 from emoadapt.study.nodes import Model
@@ -95,7 +95,7 @@ def _draw_curve(axis: Axes, frame: pl.DataFrame, baseline: pl.DataFrame) -> None
             kept = rows.filter(pl.col("best"))
             axis.plot(kept["epoch"], kept["value"], "o", color="#D55E00", markersize=7, zorder=4)
     axis.margins(y=0.15)
-    _name_ends(axis, ends)
+    name_ends(axis, ends, 0.11, fontsize=8)
 
 
 def draw_finetuning(
@@ -157,15 +157,6 @@ def _draw_runs(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
         axis.plot(kept["epoch"], kept["value"], mark.marker, color=mark.colour, markersize=4, alpha=0.8)
         mean = rows.group_by("epoch").agg(pl.col("value").mean()).sort("epoch")
         axis.plot(mean["epoch"], mean["value"], mark.line, color=mark.colour, linewidth=2)
-        label = label_line(study, model).removeprefix(f"{model.backbone}").strip()
-        ends.append((mean["value"][-1], shorten(label), mark.colour))
-    _name_ends(axis, ends)
-
-
-def _name_ends(axis: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Write what each line is beside its right end."""
-    low, high = axis.get_ylim()
-    for height, (_, label, colour) in zip(spread_labels([e[0] for e in ends], (high - low) * 0.11), ends, strict=True):
-        axis.annotate(label, (1.0, height), (3, 0), xycoords=axis.get_yaxis_transform(), textcoords="offset points",
-                      color=colour, va="center", fontsize=8, annotation_clip=False)  # fmt: skip
+        ends.append((mean["value"][-1], fold(label_line(study, model)), mark.colour))
+    name_ends(axis, ends, 0.11, fontsize=8)
     axis.locator_params(axis="x", integer=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import polars as pl
@@ -26,17 +26,33 @@ from emoadapt.study.nodes import Model
 Row = dict[str, Any]
 
 
-def present_table(name: str, tidy: pl.DataFrame) -> pl.DataFrame:
-    """Text columns with readable headers for a tidy table of `write_tables`."""
+def present_table(name: str, tidy: pl.DataFrame, names: Mapping[str, str] | None = None) -> pl.DataFrame:
+    """Text columns with readable headers for a tidy table of `write_tables`.
+
+    Args:
+        name: of the table.
+        tidy: its rows.
+        names: names of models and of their parts, as `report.names`. None: they are called as configured.
+    """
     maker = _present_paper if name.startswith("paper_") else _MAKERS.get(name, _present_plain)
-    rows = maker(tidy)
+    rows = maker(_name_models(tidy, names or {}) if name in _MAKERS else tidy)
     if not rows:
         return pl.DataFrame()
     columns = list(dict.fromkeys(column for row in rows for column in row))
     return pl.DataFrame({column: [str(row.get(column, "–")) for row in rows] for column in columns})
 
 
-def present_chance(name: str, tidy: pl.DataFrame) -> pl.DataFrame:
+def _name_models(tidy: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
+    """The table with a column of what each model is called, if it has models."""
+    if not {*Model._fields, "weights"} <= set(tidy.columns):
+        return tidy
+    called = [label_model(model_of(row), row["weights"], names) for row in tidy.iter_rows(named=True)]
+    named = tidy.with_columns(pl.Series("model", called, pl.String))
+    shown = [name for name in ("teacher", "reference") if name in tidy.columns]
+    return named.with_columns(pl.col(name).replace(names) for name in shown)
+
+
+def present_chance(name: str, tidy: pl.DataFrame, names: Mapping[str, str] | None = None) -> pl.DataFrame:
     """Chance levels of a table with scores, a row for each task and test set, with columns of `present_table`.
 
     The level of a test set is a mean over the models, which may have been tested on different clips.
@@ -45,8 +61,7 @@ def present_chance(name: str, tidy: pl.DataFrame) -> pl.DataFrame:
         return pl.DataFrame()
     rows = []
     for _, part in tidy.group_by("task", "test_corpus", maintain_order=True):
-        place = _setting(part.row(0, named=True))["task"] if "corpus" in tidy.columns else part["task"][0]
-        row = {"task": place, "tested on": part["test_corpus"][0], "model": CHANCE_NAME}
+        row = {"task": _place(part.row(0, named=True)), "tested on": part["test_corpus"][0], "model": CHANCE_NAME}
         keys = ["metric"] if "corpus" in tidy.columns else ["label"]
         levels = part.group_by(keys, maintain_order=True).agg(pl.col("chance").mean()).drop_nulls()
         digits = 3 if "corpus" in tidy.columns else 2
@@ -54,7 +69,7 @@ def present_chance(name: str, tidy: pl.DataFrame) -> pl.DataFrame:
             label_metric(key) if keys == ["metric"] else key: number(level, digits) for key, level in levels.iter_rows()
         }
         rows.append(row | shown)
-    columns = present_table(name, tidy).columns
+    columns = present_table(name, tidy, names).columns
     return pl.DataFrame({column: [str(row.get(column, "–")) for row in rows] for column in columns})
 
 
@@ -62,20 +77,26 @@ CHANCE_NAME = "chance"
 """What a row of chance levels is called."""
 
 
-def present_whole(name: str, tidy: pl.DataFrame) -> pl.DataFrame:
+def present_whole(name: str, tidy: pl.DataFrame, names: Mapping[str, str] | None = None) -> pl.DataFrame:
     """A table for readers with its chance levels below it."""
-    shown, levels = present_table(name, tidy), present_chance(name, tidy)
+    shown, levels = present_table(name, tidy, names), present_chance(name, tidy, names)
     return shown if levels.is_empty() else pl.concat([shown, levels])
 
 
+def _place(row: Row) -> str:
+    """The task, and the corpus that the model was tested on if it is another one than the task's."""
+    if row["test_corpus"] == row.get("corpus", row["test_corpus"]):
+        return row["task"]
+    return f"{row['task']} → {row['test_corpus']}"
+
+
 def _setting(row: Row) -> Row:
-    place = (
-        row["task"]
-        if row["test_corpus"] == row.get("corpus", row["test_corpus"])
-        else f"{row['task']} → {row['test_corpus']}"
-    )
-    model = label_model(model_of(row), row["weights"])
-    return {"task": place, "training clips": subset_name(row["subset"]), "model": model, "weights": row["weights"]}
+    return {
+        "task": _place(row),
+        "training clips": subset_name(row["subset"]),
+        "model": row["model"],
+        "weights": row["weights"],
+    }
 
 
 def _judgement(row: Row) -> Row:
@@ -166,7 +187,7 @@ def _present_distance(tidy: pl.DataFrame) -> list[Row]:
             "task": row["task"],
             "tested on": row["test_corpus"],
             "training clips": subset_name(row["subset"]),
-            "model": label_model(model_of(row), row["weights"]),
+            "model": row["model"],
             "weights": row["weights"],
             "cosine distance": spread(row["mean"], row["std"], 4),
             "n test": f"{row['n']:,}",
@@ -280,7 +301,7 @@ def _present_choices(tidy: pl.DataFrame) -> list[Row]:
         {
             "task": row["task"],
             "training clips": subset_name(row["subset"]),
-            "model": str(model_of(row)),
+            "model": row["model"],
             "weights": row["weights"],
             "chosen": row["combination"],
             "times": f"{row['times']} of {row['trainings']}",
@@ -299,7 +320,7 @@ def _present_teaching(tidy: pl.DataFrame) -> list[Row]:
     for _, part in tidy.group_by(keys, maintain_order=True):
         first = part.row(0, named=True)
         base = {"task": first["task"], "training clips": subset_name(first["subset"])}
-        base |= {"student": str(model_of(first)), "weights": first["weights"], "teacher": first["teacher"]}
+        base |= {"student": first["model"], "weights": first["weights"], "teacher": first["teacher"]}
         base["trainings"] = f"{first['trainings']}"
         found = {name: values for name, *values in part.select("measure", "mean", "std", "paper_mean").iter_rows()}
         shown = {name: _show_measure(name, *found[name]) if name in found else "–" for name in measures}

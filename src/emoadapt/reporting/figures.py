@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from emoadapt import schema
 from emoadapt.config import Study
 from emoadapt.reporting.audits import audited_tasks
-from emoadapt.reporting.canvas import new_figure, save_figure, save_note, split_panels, spread_labels
+from emoadapt.reporting.canvas import name_ends, new_figure, save_figure, save_note, split_panels
 from emoadapt.reporting.confidence import draw_reliability, draw_selective
 from emoadapt.reporting.curves import draw_adaptation, draw_finetuning
 from emoadapt.reporting.display import STATUS_WORDS
@@ -22,13 +22,13 @@ from emoadapt.reporting.matrices import draw_confusion, draw_per_class
 from emoadapt.reporting.measures import label_metric, list_main_metrics
 from emoadapt.reporting.panels import split_backbones, split_models
 from emoadapt.reporting.style import (
+    fold,
     label_line,
     mark_of,
     model_key,
     model_of,
     name_model,
     number,
-    shorten,
     subset_key,
     subset_name,
 )
@@ -202,14 +202,11 @@ def _draw_size_lines(study: Study, axis: Axes, frame: pl.DataFrame) -> None:
         for place, row in zip(x, chosen, strict=True):
             ends_of = (row["low"], row["high"]) if "low" in row else _std_band(row)
             axis.plot([place, place], ends_of, color=mark.colour, linewidth=1.2)
-        ends.append((means[-1], shorten(label_line(study, model)), mark.colour))
+        ends.append((means[-1], fold(label_line(study, model)), mark.colour))
     axis.set_xticks(range(len(subsets)), [subset_name(s) for s in subsets])
     axis.set_xlim(-0.4, len(subsets) - 0.6)
     axis.margins(y=0.1)
-    low, high = axis.get_ylim()
-    for height, (_, label, colour) in zip(spread_labels([e[0] for e in ends], (high - low) * 0.085), ends, strict=True):
-        axis.annotate(label, (1.0, height), (4, 0), xycoords=axis.get_yaxis_transform(), textcoords="offset points",
-                      color=colour, fontweight="bold", va="center", annotation_clip=False)  # fmt: skip
+    name_ends(axis, ends, 0.085, fontweight="bold")
     axis.grid(visible=False, axis="x")
 
 

@@ -197,7 +197,7 @@ def write_report(
     names = table_names(study, [name for name in OPTIONAL if (tables / f"{name}.csv").is_file()])
     anchors = {page["id"] for page in pages}
     results = [read_tidy(tables / f"{name}.csv") for name in ("results", "cross_corpus")]
-    shown = {name: _prepare_table(name, _find(tables / f"{name}.csv"), anchors) for name in names}
+    shown = {name: _prepare_table(name, _find(tables / f"{name}.csv"), anchors, study.report.names) for name in names}
     pictures = dict.fromkeys([*figure_names(study), *declared_names(study)])
     images = {name: _embed(path) for name in pictures if not is_note(path := _find(figures / f"{name}.svg"))}
     several = max((frame["n_runs"].max() or 0 for frame in results), default=0) > 1  # type: ignore[operator,type-var]
@@ -272,7 +272,7 @@ def _collect_notices(study: Study, tables: Path) -> list[str]:
     return [
         *list_notices(study),
         *list_gaps(per_class, cross, data, study),
-        *list_lone_answers(per_class),
+        *list_lone_answers(per_class, study),
         *list_few_runs(results, study),
         *list_exposures(stage1, data),
         *list_copies(leaks),
@@ -399,10 +399,11 @@ def _figure_block(name: str, images: Mapping[str, str]) -> dict[str, Any]:
     return {**_NO_FIGURE, "image": images[name], "caption": caption, "name": name}
 
 
-def _prepare_table(name: str, path: Path, anchors: Collection[str]) -> dict[str, Any]:
+def _prepare_table(name: str, path: Path, anchors: Collection[str], names: Mapping[str, str]) -> dict[str, Any]:
     """Columns, rows, what all rows share, how many rows were left out, and footnotes."""
     tidy = read_tidy(path)
-    frame, levels = present_table(name, tidy), present_chance(name, tidy).with_columns(pl.all().replace("–", ""))
+    frame = present_table(name, tidy, names)
+    levels = present_chance(name, tidy, names).with_columns(pl.all().replace("–", ""))
     links = _link_pages(tidy, frame.height, anchors)
     shared = {}
     if frame.height > 1:

@@ -204,18 +204,19 @@ def _name_task(study: Study, name: str) -> str:
     return f"Task {name}" if name == corpus else f"Task {name} ({corpus})"
 
 
-def list_lone_answers(per_class: pl.DataFrame) -> list[str]:
+def list_lone_answers(per_class: pl.DataFrame, study: Study) -> list[str]:
     """Sentences about models that (nearly) always name one class, which is no recognition whatever the score.
 
     Args:
         per_class: the tidy table `per_class_f1`.
+        study: the configuration.
     """
     notices = []
     found = per_class.filter(pl.col("lone_runs") > 0)
     for (task, corpus), rows in found.group_by(["task", "test_corpus"], maintain_order=True):
         models: dict[str, list[str]] = {}
         for row in rows.iter_rows(named=True):
-            name = f"{label_model(model_of(row), row['weights'])} ({subset_name(row['subset'])})"
+            name = f"{label_model(model_of(row), row['weights'], study.report.names)} ({subset_name(row['subset'])})"
             models.setdefault(name, []).append(
                 f"{row['label']} in {row['lone_runs']} of {name_count(row['n_runs'], 'run')}"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,40 +81,60 @@ def is_vector(study: Study, backbone: str) -> bool:
     return weights_of(study, backbone) == "descriptors"
 
 
-def label_model(model: Model, weights: str) -> str:
-    """A model beside a row: backbone, start, and a fine-tuning that is not the usual one.
+def label_model(model: Model, weights: str, names: Mapping[str, str] | None = None) -> str:
+    """A model beside a row: its given name, or its backbone, start, and a fine-tuning that is not the usual one.
 
     Args:
         model: the model.
         weights: as from `weights_of` or `state_weights`; descriptors have one start, which is left out.
+        names: names of models and of their parts, as `report.names`. None: every part is called as configured.
     """
-    parts = [model.backbone, *([] if weights.startswith("descriptors") else [model.start])]
-    return " ".join([*parts, *([] if model.finetuning == DEFAULT else [model.finetuning])])
+    names = names or {}
+    return names.get(str(model)) or " ".join(names.get(part, part) for part in _list_parts(model, weights))
+
+
+def _list_parts(model: Model, weights: str) -> list[str]:
+    start = [] if weights.startswith("descriptors") else [model.start]
+    return [model.backbone, *start, *([] if model.finetuning == DEFAULT else [model.finetuning])]
 
 
 def name_model(study: Study, model: Model) -> str:
     """A model in a sentence or a figure, with a note on its weights, or on its descriptors."""
-    text, noted = label_model(model, weights_of(study, model.backbone)), mark_provenance(study, model.backbone)
+    weights, names = weights_of(study, model.backbone), study.report.names
+    text = label_model(model, weights, names)
     if is_vector(study, model.backbone):
         return f"{text} ({describe_vector(study, model.backbone)})"
-    return noted + text.removeprefix(model.backbone)
+    if str(model) in names:
+        return _mark(text, weights)
+    backbone = names.get(model.backbone, model.backbone)
+    return _mark(backbone, weights) + text.removeprefix(backbone)
 
 
 def label_line(study: Study, model: Model) -> str:
-    """A model in a panel of its backbone: start and fine-tuning; descriptors by their full name."""
-    text = label_model(model, weights_of(study, model.backbone))
-    return text if is_vector(study, model.backbone) else text.removeprefix(f"{model.backbone} ")
+    """A model in a panel of its backbone: its given name, or its start and fine-tuning; descriptors by their full name."""
+    weights, names = weights_of(study, model.backbone), study.report.names
+    if str(model) in names or is_vector(study, model.backbone):
+        return label_model(model, weights, names)
+    return " ".join(names.get(part, part) for part in _list_parts(model, weights)[1:])
 
 
 def mark_provenance(study: Study, backbone: str) -> str:
     """Name of a backbone in a figure, with a note on its weights: pretrained or untrained; descriptors have none."""
-    weights = weights_of(study, backbone)
-    return f"{backbone} ({weights})" if weights in ("pretrained", "untrained") else backbone
+    return _mark(study.report.names.get(backbone, backbone), weights_of(study, backbone))
+
+
+def _mark(text: str, weights: str) -> str:
+    return f"{text} ({weights})" if weights in ("pretrained", "untrained") else text
 
 
 def shorten(text: str, limit: int = 16) -> str:
     """Text of at most `limit` characters, for labels in figures."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def fold(text: str, width: int = 18) -> str:
+    """Text in at most two lines of `width` characters, for labels at the ends of lines in figures."""
+    return "\n".join(textwrap.wrap(text, width, max_lines=2, placeholder="…", break_on_hyphens=False))
 
 
 def subset_key(subset: str) -> tuple[int, float, str]:

@@ -114,7 +114,10 @@ def write_tables(
     for name in table_names(study, [name for name in OPTIONAL if name in tables]):
         notes = footnotes.collect(name, tables[name])
         write_text(out / f"{name}.csv", format_frame(tables[name]))
-        write_text(out / f"{name}.md", to_markdown(present_whole(name, tables[name])) + print_footnotes(notes))
+        write_text(
+            out / f"{name}.md",
+            to_markdown(present_whole(name, tables[name], study.report.names)) + print_footnotes(notes),
+        )
         if notes:
             write_text(out / f"{name}.notes.json", json.dumps(notes, ensure_ascii=False))
 

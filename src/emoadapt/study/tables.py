@@ -52,7 +52,7 @@ def list_cells(study: Study, table: TableConfig) -> list[Cell]:
         _make_cell(study, part, number, entry, task, corpus, str(subset))
         for number, part in enumerate(table.parts)
         for task in table.tasks
-        for corpus in table.test_on or (_own_corpus(study, task),)
+        for corpus in table.test_on or _first_tested(study, task)
         for subset in table.subsets
         for entry in part.models
     ]
@@ -75,9 +75,9 @@ def list_comparisons(study: Study, task: str) -> list[tuple[Model, Model]]:
     return sorted({(m, b) for m, b in pairs if b not in (m, m.find_original()) and str(b) != study.report.baseline})
 
 
-def _own_corpus(study: Study, task: str) -> str:
-    """Corpus that a task trains on; the task's own name if it is left out."""
-    return study.tasks[task].corpus if task in study.tasks else task
+def _first_tested(study: Study, task: str) -> tuple[str, ...]:
+    """Corpora that a task is first tested on; the task's own name if it is left out."""
+    return study.tasks[task].first_tested if task in study.tasks else (task,)
 
 
 def _make_cell(

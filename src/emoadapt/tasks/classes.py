@@ -13,7 +13,6 @@ from emoadapt.fixes import take_out
 from emoadapt.listing.emotions import suggest_class
 from emoadapt.listing.names import describe_counts
 from emoadapt.schema import SPLITS
-from emoadapt.tasks.divisions import list_tested
 
 if TYPE_CHECKING:
     from emoadapt.config import Task
@@ -216,7 +215,7 @@ def find_missing_classes(task: Task, splits: pl.DataFrame) -> dict[str, list[str
     """
     return {
         corpus: sorted(lacking, key=task.classes.index)
-        for corpus in list_tested(task)
+        for corpus in task.tested
         if (lacking := {name for names in _list_missing(task, splits, corpus).values() for name in names})
     }
 

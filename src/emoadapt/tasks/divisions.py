@@ -1,4 +1,4 @@
-"""Parts of a task and corpora that it is tested on."""
+"""Parts of a task."""
 
 from __future__ import annotations
 
@@ -10,11 +10,6 @@ if TYPE_CHECKING:
 PARTS = ("train", "dev", "test")
 UNLABELLED = "unlabelled"
 """Part of a target that trainings may read without labels."""
-
-
-def list_tested(task: Task) -> tuple[str, ...]:
-    """Corpora that a task has scores of."""
-    return (*(() if task.split.by == "all" else (task.corpus,)), *task.others)
 
 
 def list_parts(task: Task) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from emoadapt.storage.agreement import refuse_missing
 from emoadapt.storage.frames import make_frame, read_frame
 from emoadapt.storage.tables import write_table
 from emoadapt.tasks.contradictions import compare_labels, name_truth
-from emoadapt.tasks.divisions import PARTS, UNLABELLED, list_tested
+from emoadapt.tasks.divisions import PARTS, UNLABELLED
 from emoadapt.tasks.overlap import CLIP_COLUMNS, find_overlapping_clips, find_shared_clips, is_readable
 
 FEWEST_WORDS = 3
@@ -188,7 +188,7 @@ def find_leaks(
         used = clips.filter(home.is_in(list(corpora)))
         if "stage1_copies" in wanted:
             found += find_stage1_copies(adaptation, corpora, used)
-        for corpus in list_tested(task):
+        for corpus in task.tested:
             tested = rows.filter(corpus=corpus, split="test").unique("utterance_id")
             base = {"between": f"Stage 1 ({adaptation}) / test", "adaptation": adaptation, "corpus": corpus}
             for kind, share in (("stage1_clips", _share_clips), ("stage1_speakers", _share_speakers)):
@@ -218,7 +218,7 @@ def _compare_parts(task: Task, rows: pl.DataFrame, wanted: Collection[str]) -> I
     partitions = [fold["partition"][0] for fold in folds]
     for corpus in task.corpora:
         for kind, early, late, share in pairs:
-            if kind not in wanted or corpus not in (list_tested(task) if late == "test" else [task.corpus]):
+            if kind not in wanted or corpus not in (task.tested if late == "test" else [task.corpus]):
                 continue
             shared = (share(fold.filter(split=early), fold.filter(split=late, corpus=corpus)) for fold in folds)
             base = {"kind": kind, "between": f"{early} / {late}", "adaptation": None, "corpus": corpus}

@@ -9,7 +9,7 @@ import polars as pl
 
 from emoadapt.errors import show
 from emoadapt.listing.names import describe_counts, note_case_twins, suggest_name
-from emoadapt.tasks.divisions import describe_fold, list_tested
+from emoadapt.tasks.divisions import describe_fold
 from emoadapt.tasks.left_out import UNITS, count_unnamed, list_named
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ def list_task_notes(name: str, task: Task, splits: pl.DataFrame, choosing: Seque
 
 def find_lone_speakers(task: Task, splits: pl.DataFrame) -> dict[str, str]:
     """Test corpus -> its speaker, where the test parts of a partition have a single known one, all folds together."""
-    tested = splits.filter(pl.col("split") == "test", pl.col("corpus").is_in(list_tested(task))).drop_nulls("speaker")
+    tested = splits.filter(pl.col("split") == "test", pl.col("corpus").is_in(task.tested)).drop_nulls("speaker")
     found = tested.group_by("partition", "corpus").agg(pl.col("speaker").unique()).sort("partition")
     lone = found.filter(pl.col("speaker").list.len() == 1).unique("corpus", keep="first", maintain_order=True)
     speakers = {corpus: speaker for corpus, (speaker,) in lone.select("corpus", "speaker").iter_rows()}
-    return {corpus: speakers[corpus] for corpus in list_tested(task) if corpus in speakers}
+    return {corpus: speakers[corpus] for corpus in task.tested if corpus in speakers}
 
 
 def find_repeated_partitions(splits: pl.DataFrame) -> list[tuple[int, int]]:

@@ -51,6 +51,18 @@ def test_fairness_names_the_lowest_speaker_and_the_widest_gap(tables):
     assert shown.height == tidy.select(SETTING).n_unique()
 
 
+@pytest.mark.parametrize("name", ["results", "cross_corpus", "low_resource", "per_class_f1", "fairness", "calibration"])
+def test_tables_for_readers_call_models_by_their_given_names(tables, name):
+    tidy = read_tidy(tables / f"{name}.csv")
+    shown = present_table(name, tidy, {"tiny.multimodal": "Adapted", "original": "as published"})
+    called = {(row["backbone"], row["start"]) for row in tidy.iter_rows(named=True)}
+    assert called and {
+        "Adapted": ("tiny", "multimodal") in called,
+        "tiny as published": ("tiny", "original") in called,
+    } == {text: text in shown["model"].to_list() for text in ("Adapted", "tiny as published")}
+    assert "tiny multimodal" not in shown["model"].to_list()
+
+
 def test_calibration_has_every_metric_side_by_side(study, inputs, tables):
     tidy = read_tidy(tables / "calibration.csv")
     assert tidy.equals(build_calibration(study, read(inputs.audits["calibration"], schema.CALIBRATION)))

@@ -151,7 +151,7 @@ def test_networks_behind_features_that_are_wanted_for_themselves_are_named():
     assert all(name in said for name in ("pocketsphinx", "VADER", "Haar cascade"))
 
 
-def test_notice_names_models_that_give_one_answer():
+def test_notice_names_models_that_give_one_answer(study):
     """Symptom: macro-F1 of .10 stood in a table like any other."""
     base = {
         "task": "t",
@@ -165,11 +165,11 @@ def test_notice_names_models_that_give_one_answer():
         base | {"label": label, "weights": "untrained", "n_runs": 3, "lone_runs": runs}
         for label, runs in (("anger", 0), ("joy", 2))
     ]
-    assert list_lone_answers(pl.DataFrame(rows)) == [
+    assert list_lone_answers(pl.DataFrame(rows), study) == [
         "Models that give ONE CLASS as (nearly) every answer on c (task t): tiny original (all clips): joy in 2 of 3 runs. They recognise "
         "nothing there, whatever their score."
     ]
-    assert list_lone_answers(pl.DataFrame(rows).with_columns(lone_runs=0)) == []
+    assert list_lone_answers(pl.DataFrame(rows).with_columns(lone_runs=0), study) == []
 
 
 def test_notice_names_tasks_with_fewer_than_three_runs(make_study):

@@ -73,6 +73,25 @@ def test_models_are_named_by_the_parts_that_differ(study):
     ]
 
 
+def test_given_names_stand_in_pictures_and_sentences(study):
+    """Symptom: the report's pictures had the keys of the study where its tables had names."""
+    names = {"tiny": "Tiny", "multimodal": "adapted", "wavlm.multimodal.probe": "A probe", "egemaps": "eGeMAPS"}
+    study = study.model_copy(update={"report": study.report.model_copy(update={"names": names})})
+    models = [Model.parse(name) for name in ("tiny.multimodal", "wavlm.multimodal.probe", "egemaps.original.mlp")]
+    assert [style.name_model(study, model) for model in models] == [
+        "Tiny (untrained) adapted",
+        "A probe (pretrained)",
+        "eGeMAPS mlp (25 low-level descriptors of eGeMAPSv02)",
+    ]
+    assert [style.label_line(study, model) for model in models] == ["adapted", "A probe", "eGeMAPS mlp"]
+    assert style.mark_provenance(study, "tiny") == "Tiny (untrained)"
+
+
+def test_long_names_have_two_lines():
+    assert style.fold("Probe, statistics of each corpus") == "Probe, statistics\nof each corpus"
+    assert style.fold("one two three four five six seven eight nine").endswith("…")
+
+
 def test_models_stand_as_configured_with_descriptors_last(study):
     models = study.list_models("improv")
     assert [str(model) for model in sorted(models, key=lambda model: style.model_key(study, model))] == [

@@ -75,6 +75,33 @@ def test_cells_are_the_product_of_what_is_named(tmp_path):
     assert {c.corpus for c in cells} == {"acted"}
 
 
+def study_without_a_test_part(tmp_path, *others, **tables):
+    """A study whose task `acted` has no test clips of its own corpus."""
+    values = copy.deepcopy(VALUES)
+    values["tasks"]["acted"] |= {"split": {"by": "all", "dev": 0.2}, "test_also": list(others)}
+    values["corpora"]["other"]["root"] = str(tmp_path)
+    return load_study(values | {"tables": tables})
+
+
+def test_a_task_all_of_whose_clips_are_for_training_is_shown_on_the_other_corpora(tmp_path):
+    """Symptom: a table of such a task held "not computed yet" in all cells after a complete run."""
+    study = study_without_a_test_part(tmp_path, "other", t=table(["w.original"]))
+    assert [cell.corpus for cell in list_cells(study, study.tables["t"])] == ["other"]
+    both = table(["w.original"], columns=["model", "corpus"])
+    study = study_without_a_test_part(tmp_path, "other", "films", t=both)
+    assert [cell.corpus for cell in list_cells(study, study.tables["t"])] == ["other", "films"]
+    with pytest.raises(ConfigError, match="a cell would hold more than one corpus"):
+        study_without_a_test_part(tmp_path, "other", "films", t=table(["w.original"]))
+
+
+def test_a_corpus_without_test_clips_is_refused_in_test_on(tmp_path):
+    wanted = table(["w.original"], test_on=["acted"])
+    with pytest.raises(
+        ConfigError, match=r"all clips of acted are for training in task acted .* tested on other; name these"
+    ):
+        study_without_a_test_part(tmp_path, "other", t=wanted)
+
+
 def test_only_tests_that_are_not_made_anyway_are_asked_for(tmp_path):
     study = study_with(
         tmp_path,
@@ -118,14 +145,14 @@ def test_a_corpus_that_is_not_there_is_named_in_the_cell_and_is_no_error(tmp_pat
         ({"t": table(["w.full"], tasks=["none"])}, r"tables.t.tasks: none is not defined; there is acted, other"),
         ({"t": table(["w.full"], subsets=[99])}, r"tables.t.subsets: task acted has no subset 99; it has 20, full"),
         ({"t": table(["w.full"], test_on=["films"])}, r"tables.t.test_on: task acted is not tested on films, only on acted, other"),
-        ({"t": table(["w.full"], subsets=[20, "full"])}, r"several subsets would share a cell; name `subset`"),
-        ({"t": table(["w.full", "w.original"], columns=["backbone"])}, r"several starts would share a cell"),
+        ({"t": table(["w.full"], subsets=[20, "full"])}, r"a cell would hold more than one subset; name `subset`"),
+        ({"t": table(["w.full", "w.original"], columns=["backbone"])}, r"a cell would hold more than one start"),
         ({"t": table(["w.full"], columns=["model", "start"])}, r"name `model`, or its parts"),
         ({"t": table([{"best_of": ["w.full", "h.full"]}], columns=["start"])}, r"a best_of entry has no single"),
         ({"t": table(["egemaps.original.mlp"], metric="cosine_distance")}, r"its embeddings are not trained"),
         ({"t": table(["w.original.svm"])}, r"fine-tuning svm of w.original.svm is not defined; there is default, probe, mlp"),
         ({"t": table(["h.original.probe"])}, r"h.original.probe is not trained on task acted, subset full"),
-        ({"t": table(["w.original", "w.original.probe"], columns=["start"])}, r"several finetunings would share a cell"),
+        ({"t": table(["w.original", "w.original.probe"], columns=["start"])}, r"a cell would hold more than one finetuning"),
         ({"t": table(["w.full"], metric="ccc_mean")}, r"tables.t.metric: task acted has classes, and no ccc_mean"),
         ({"results": table(["w.full"])}, r"tables.results: this name is taken"),
         ({"t": table(["w.full"], paper=["I"])}, r"tables.t.paper: the study names no paper"),

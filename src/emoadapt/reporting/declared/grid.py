@@ -13,6 +13,7 @@ from emoadapt.reporting.measures import count_digits
 from emoadapt.reporting.style import (
     interval,
     is_vector,
+    label_model,
     model_of,
     number,
     probability,
@@ -20,7 +21,7 @@ from emoadapt.reporting.style import (
     subset_name,
     weights_of,
 )
-from emoadapt.study.nodes import DEFAULT, Model
+from emoadapt.study.nodes import Model
 
 Row = dict[str, Any]
 Kind = Literal["part", "value", "interval", "test", "paper"]
@@ -132,9 +133,7 @@ def _name_part(study: Study, table: TableConfig, dimension: str, row: Row) -> st
 
 def name_model(study: Study, table: TableConfig, model: Model) -> str:
     """A model in full: the name given to it, or the names of its parts, without a start of descriptors and the usual fine-tuning."""
-    parts = [model.backbone, *([] if is_vector(study, model.backbone) else [model.start])]
-    parts += [] if model.finetuning == DEFAULT else [model.finetuning]
-    text = _named(study, table, str(model)) or " ".join(_named(study, table, part) or part for part in parts)
+    text = label_model(model, weights_of(study, model.backbone), study.report.names | table.names)
     return _note_untrained(study, model.backbone, text)
 
 
