@@ -23,7 +23,7 @@ from emoadapt.study.check.listings import Listings
 from emoadapt.study.check.study import NotReadyError, print_check
 from emoadapt.study.graph import Graph
 
-from .test_mistakes import EMOTIONS, MISTAKES, ROWS, WAV2VEC2, study, workplace, write_labels, write_study  # noqa: F401
+from .test_mistakes import EMOTIONS, HEAD, MISTAKES, ROWS, WAV2VEC2, study, workplace, write_labels, write_study  # noqa: F401
 
 
 def find_error() -> EmoadaptError:
@@ -272,10 +272,10 @@ def test_one_block_maps_the_spellings_of_all_test_corpora(capsys: pytest.Capture
     for place, name in enumerate(("second", "third")):
         values["corpora"][name] = other | {"root": name}
         Path(name).mkdir()
-        for number, row in enumerate(ROWS):
+        for number in range(len(ROWS)):
             Path(name, f"{number}.wav").write_bytes(bytes([number, place]))
-            row = row.replace("anger", "ANGER" if place else "Angry")
-            Path(name, "labels.csv").open("a").write(f"{row}\n" if number else f"file,speaker,emotion\n{row}\n")
+        rows = [row.replace("anger", "ANGER" if place else "Angry") for row in ROWS]
+        Path(name, "labels.csv").write_text("\n".join([HEAD, *rows]))
     write_study(values)
     (problem,) = find_error().problems
     assert problem.fixes[0] == Change("tasks.emotions.class_map", {"ANGER": "anger", "Angry": "anger"})
