@@ -252,6 +252,15 @@ def test_one_block_maps_all_spellings(labels: str, kept: list[str], capsys: pyte
     assert "labels of mine: anger 20, happiness 20, neutral 20, sadness 20\n" in said and "dropped" not in said
 
 
+def test_spellings_that_class_map_makes_one_class_are_not_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Symptom: `labels that differ by case alone count as different labels` of a study whose class_map merges them."""
+    write_labels([row.replace("anger", ["anger", "ANGER"][number % 8 == 0]) for number, row in enumerate(ROWS)])
+    for mapping, noted in (({"ANGER": "anger"}, False), ({}, True)):
+        write_study(study(tasks__emotions__class_map=mapping, tasks__emotions__other_labels="drop"))
+        print_check(load_study(merge_study(["study.yaml"])))
+        assert ("differ by case alone" in capsys.readouterr().out) == noted
+
+
 def test_a_class_that_no_label_means_is_a_problem_beside_the_spellings(capsys: pytest.CaptureFixture[str]) -> None:
     write_study(study(tasks__emotions__other_labels="drop", tasks__emotions__classes=[*EMOTIONS, "fear"]))
     write_labels([_spell(row, number) for number, row in enumerate(ROWS)])
