@@ -85,6 +85,11 @@ def add_video(corpora: Iterable[str]) -> list[Change]:
     return [Change(f"corpora.{name}.modalities", ["audio", "video"]) for name in corpora]
 
 
+def name_layers(highest: int) -> str:
+    """The layers of a backbone, given the number of the last: `layers 0 to 4`."""
+    return f"layers 0 to {highest}" if highest else "layer 0 alone"
+
+
 def lower_layer(path: str, layers: Any, highest: int) -> Iterator[Change]:
     """Propose layers that a backbone has.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -555,6 +556,39 @@ def test_variables_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     assert expand_variables("${SOME_ROOT}/x") == expand_variables("$SOME_ROOT/x") == "/data/x"
     monkeypatch.setenv("HOME", "/home/me")
     assert expand_variables("~/x") == "/home/me/x"
+
+
+PATHS = {
+    "corpora.c.root": {"corpora": {"c": {"importer": "emodb", "root": "PATH"}}},
+    "corpora.c.file": {"corpora": {"c": {"importer": "csv", "root": "x", "file": "PATH"}}},
+    "corpora.c.annotations": {"corpora": {"c": {"importer": "crema_d", "root": "x", "annotations": "PATH"}}},
+    "tasks.t.split.file": {"tasks": {"t": {"corpus": "c", "classes": ["a", "b"], "split": {"by": "table", "file": "PATH"}}}},
+    "models_dir": {"models_dir": "PATH"},
+    "plugins": {"plugins": "PATH"},
+}  # fmt: skip
+"""Key -> a study that names a path there."""
+
+
+@pytest.mark.parametrize("key", PATHS)
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("${MY_CORPUS}", "", "environment variable MY_CORPUS is empty; set it, or write the path itself"),
+        ("$MY_CORPUS/x", " ", "environment variable MY_CORPUS is empty; set it, or write the path itself"),
+        ("${MY_CORPUS}/x", None, "environment variable MY_CORPUS is not set; set it, or write the path itself"),
+        ("", None, "it is empty, and names no path; write one"),
+    ],
+)
+def test_a_path_that_is_empty_is_refused_at_every_key(
+    key: str, path: str, value: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Symptom: the files of the current folder were listed as the corpus."""
+    monkeypatch.delenv("MY_CORPUS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("MY_CORPUS", value)
+    values = json.loads(json.dumps(GOOD | PATHS[key]).replace('"PATH"', json.dumps(path)))
+    with pytest.raises(ConfigError, match=rf"\b{re.escape(key)}: {re.escape(said)}"):
+        load_study(values)
 
 
 @pytest.mark.parametrize("keys", [{"search": "near"}, {"min_face": 40}])

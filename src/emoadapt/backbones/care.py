@@ -16,7 +16,7 @@ from pydantic import Field, PrivateAttr
 from emoadapt.config.backbones import Backbone, Kept
 from emoadapt.config.base import Name
 from emoadapt.data.streams import AUDIO, Stream
-from emoadapt.errors import Problem, name_count
+from emoadapt.errors import Change, Problem, name_count
 from emoadapt.fixes import find_unknown
 from emoadapt.layers.settings import LayerSettings
 
@@ -80,12 +80,7 @@ class Config(LayerSettings):
                 section = backbones[name]
                 known = {field: value for field, value in NEUTRAL.items() if field in type(section).model_fields}
                 self._parts[key] = section.model_copy(update=known)
-        depth = self._parts["speech"].depth if "speech" in self._parts else None
-        needed = (self.common or 1) + (self.branch or 1)
-        if depth is not None and needed > depth - 1:
-            said = f"common and branch need {name_count(needed, 'layer')}, and {self.speech} has {depth - 1}; lower one of the two"
-            problems.append(Problem("common", said))
-        return problems
+        return problems + self.check_depths({part: config.depth for part, config in self._parts.items()})
 
     @property
     def joined(self) -> Mapping[str, str]:
@@ -111,12 +106,31 @@ class Config(LayerSettings):
     @property
     def depth(self) -> int | None:
         """Input, common layers and those of the encoders, where their number is part of the study."""
-        whole = self.parts["speech"].depth if self.parts else None
+        return self.join_depths({part: config.depth for part, config in self.parts.items()})
+
+    def join_depths(self, depths: Mapping[str, int | None]) -> int | None:
+        """See `Backbone`."""
+        whole = depths.get("speech")
         if self.branch is not None and self.common is not None:
             return self.common + self.branch + 1
         if whole is None or self.branch is None:
             return whole
         return (whole - 1) // 2 + self.branch + 1
+
+    def check_depths(self, depths: Mapping[str, int | None]) -> list[Problem]:
+        """See `Backbone`: whether the two models have the layers that are asked for."""
+        speech, text = depths.get("speech"), depths.get("text")
+        needed = (self.common or 1) + (self.branch or 1)
+        if speech is not None and needed > speech - 1:
+            said = f"common and branch need {name_count(needed, 'layer')}, and {self.speech} has {speech - 1}; lower one of the two"
+            return [Problem("common", said)]
+        branch = self.branch
+        if branch is None and speech is not None:
+            branch = speech - 1 - (self.common or (speech - 1) // 2)
+        if text is not None and branch is not None and branch > text - 1:
+            said = f"each encoder gets {name_count(branch, 'layer')}, and {self.text} has {text - 1}; set it to at most {text - 1}"
+            return [Problem("branch", said, Change("branch", text - 1))]
+        return []
 
     @property
     def keeps_states(self) -> bool:

@@ -84,6 +84,18 @@ class Backbone(Section):
         """Number of layers that a probe can read, the input among them; None where only the weights tell."""
         return None
 
+    def join_depths(self, depths: Mapping[str, int | None]) -> int | None:
+        """`depth`, where the weights of its parts are known.
+
+        Args:
+            depths: part -> its `depth`; None where not even its weights tell.
+        """
+        return self.depth
+
+    def check_depths(self, depths: Mapping[str, int | None]) -> list[Problem]:
+        """What is wrong with the numbers of layers of its parts, with keys of the section; arguments as those of `join_depths`."""
+        return []
+
     @property
     def streams(self) -> Mapping[str, Stream]:
         """Streams that it reads, by role. A clip must have the first; it may lack others."""

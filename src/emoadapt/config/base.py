@@ -77,14 +77,18 @@ def expand_variables(text: str) -> str:
     """Replace `${NAME}` and `$NAME` by environment variables, and a leading `~` by the user's folder.
 
     Raises:
-        ValueError: a variable is not set.
+        ValueError: a variable is not set or empty, or the text is.
     """
+    if not text.strip():
+        raise ValueError("it is empty, and names no path; write one (`.` is the folder that the study runs in)")
 
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
-        if name not in os.environ:
-            raise ValueError(f"environment variable {name} is not set; set it, or write the path itself")
-        return os.environ[name]
+        found = os.environ.get(name)
+        if not (found or "").strip():
+            lacks = "not set" if found is None else "empty"
+            raise ValueError(f"environment variable {name} is {lacks}; set it, or write the path itself")
+        return str(found)
 
     expanded = re.sub(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))", value, text)
     return str(Path(expanded).expanduser()) if expanded.startswith("~/") else expanded

@@ -24,7 +24,7 @@ from emoadapt.config.training import Adaptation, Finetuning, Optimisation, list_
 from emoadapt.config.trials import check_tested_parts, find_unpaired
 from emoadapt.config.upstream import find_upstream_problems
 from emoadapt.errors import Change, Problem, Problems, Removal
-from emoadapt.fixes import add_video, find_unknown, leave_out, limit, lower_layer, take_out
+from emoadapt.fixes import add_video, find_unknown, leave_out, limit, lower_layer, name_layers, take_out
 from emoadapt.plugins import (
     FOLDER_VARIABLE,
     collect_declarations,
@@ -368,7 +368,7 @@ class Study(Section):
         problems = [
             Problem(
                 f"{path}.layer",
-                f"layer {layer} is asked for, and backbone {backbone} has {_name_layers(config.depth)}; choose another, or "
+                f"layer {layer} is asked for, and backbone {backbone} has {name_layers(config.depth - 1)}; choose another, or "
                 f"name other backbones in {path}.backbones",
                 *lower_layer(f"{path}.layer", finetuning.layer, config.depth - 1),  # type: ignore[attr-defined]
                 Change(f"{path}.backbones", ["NAME"]),
@@ -837,10 +837,6 @@ def _extend(_folder: str | None) -> type[Study]:
 def _needs_media(feature: str) -> bool:
     """Whether a feature other than audio is computed from media files."""
     return feature != "audio" and bool(read_declaration("features", feature, "READS_MEDIA"))
-
-
-def _name_layers(depth: int) -> str:
-    return f"layers 0 to {depth - 1}" if depth > 1 else "layer 0 alone"
 
 
 def _count_clips(setting: Setting) -> float:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import yaml
 
+from emoadapt.config.yaml_faults import explain_fault
 from emoadapt.errors import ConfigError
 
 
@@ -29,7 +30,7 @@ def read_file(path: str | Path) -> dict[str, Any]:
     try:
         values = _parse(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{shown} is not valid YAML: {_explain(error, text)}") from None
+        raise ConfigError(f"{shown} is not valid YAML: {explain_fault(error, text)}") from None
     except _Misread as error:
         raise ConfigError(f"{shown}, {error}") from None
     if not isinstance(values, dict):
@@ -63,14 +64,6 @@ def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if key in dict(pairs[:number]):
             raise _Misread(f"key `{key}` is given twice in one mapping; keep one")
     return dict(pairs)
-
-
-def _explain(error: yaml.YAMLError, text: str) -> str:
-    """The fault and its line; a tab is named as such."""
-    mark = getattr(error, "problem_mark", None)
-    if mark is not None and "'\\t'" in str(getattr(error, "problem", "")):
-        return f"line {mark.line + 1} holds a tab; indent with spaces"
-    return " ".join(str(error).replace('in "<unicode string>", ', "").split())
 
 
 class _Misread(Exception):

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from emoadapt.errors import Change, CorpusError, Fix, find_near, show
+from emoadapt.errors import Change, CorpusError, Fix, Problem, find_near, show
 from emoadapt.fixes import take_out
 from emoadapt.listing.emotions import suggest_class
 from emoadapt.listing.names import describe_counts
 from emoadapt.schema import SPLITS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from emoadapt.config import Task
 
 _VOTES = pl.DataFrame(SPLITS.empty_table()).schema["soft"]
@@ -124,16 +126,36 @@ def _refuse_absent(task_name: str, task: Task, counts: LabelCounts, corpus: str)
     """Refuse classes that no clip of the corpus trained on has: no division could train them."""
     if not (absent := [name for name, number in counts.classes.items() if not number]):
         return
-    key, left = f"tasks.{task_name}.classes", [name for name in task.classes if name not in absent]
-    found = [_propose_meant(task_name, task, name, counts.outside) for name in absent]
-    fixes = [change for change in found if change is not None]
-    hint = f"set {fixes[0]}, or " if fixes else ""
-    fixes += [Change(key, left, f"without {', '.join(absent)}")] if len(left) > 1 else []
-    raise CorpusError(
-        f"task {task_name}: no clip of corpus {corpus} has {_describe_absent(task, absent, counts)}; {hint}take "
-        f"{', '.join(absent)} out of {key}",
-        *fixes,
-    )
+    meant = _find_meant(task, absent, counts.outside)
+    spelled = [name for name in absent if name in meant.values()]
+    lacking = [name for name in absent if name not in spelled]
+    problems = []
+    if spelled:
+        # All labels at once: a map of some of them would only lead to the next refusal.
+        mapping = Change(f"tasks.{task_name}.class_map", {**task.class_map, **meant})
+        advice, out = f"set {mapping}", [] if lacking else _take_out(task_name, task, spelled)
+        advice += f", or take {', '.join(spelled)} out of tasks.{task_name}.classes" if out else ""
+        problems.append(_say_absent(task_name, task, spelled, counts, corpus, advice, [mapping, *out]))
+    if lacking:
+        out = _take_out(task_name, task, lacking)
+        advice = f"take {', '.join(lacking)} out of tasks.{task_name}.classes"
+        if not out:
+            advice = f"map a label to each with tasks.{task_name}.class_map, or name other classes"
+        problems.append(_say_absent(task_name, task, lacking, counts, corpus, advice, out))
+    raise CorpusError(problems)
+
+
+def _say_absent(
+    task_name: str, task: Task, names: list[str], counts: LabelCounts, corpus: str, advice: str, fixes: Sequence[Fix]
+) -> Problem:
+    said = f"task {task_name}: no clip of corpus {corpus} has {_describe_absent(task, names, counts)}; {advice}"
+    return Problem("", said, *fixes)
+
+
+def _take_out(task_name: str, task: Task, names: list[str]) -> list[Change]:
+    """The classes without some of them; nothing where fewer than two would be left."""
+    left = [name for name in task.classes if name not in names]
+    return [Change(f"tasks.{task_name}.classes", left, f"without {', '.join(names)}")] if len(left) > 1 else []
 
 
 def _describe_absent(task: Task, classes: list[str], counts: LabelCounts) -> str:
@@ -145,10 +167,13 @@ def _describe_absent(task: Task, classes: list[str], counts: LabelCounts) -> str
     return f"{which} {show(words, _LISTED)}; its labels are {describe_counts(there)}{mapped}"
 
 
-def _propose_meant(task_name: str, task: Task, name: str, outside: dict[str, int]) -> Change | None:
-    """The `class_map` with the label that seems to be meant by a class without clips."""
-    meant = next((label for label in sorted(outside) if suggest_class(label, [name])), find_near(name, outside))
-    return None if meant is None else Change(f"tasks.{task_name}.class_map", {**task.class_map, meant: name})
+def _find_meant(task: Task, absent: Sequence[str], outside: Mapping[str, int]) -> dict[str, str]:
+    """Label outside the classes -> class that it seems to mean; classes without clips are guessed more freely."""
+    meant = {label: name for label in sorted(outside) if (name := suggest_class(label, task.classes)) is not None}
+    for name in absent:
+        if name not in meant.values() and (near := find_near(name, outside.keys() - meant.keys())) is not None:
+            meant[near] = name
+    return meant
 
 
 def share_votes(task: Task, labels: pl.DataFrame) -> pl.DataFrame:
@@ -177,8 +202,7 @@ def share_votes(task: Task, labels: pl.DataFrame) -> pl.DataFrame:
 
 def propose_map(task_name: str, task: Task, outside: dict[str, int]) -> Change:
     """Propose a `class_map` with the labels that seem to mean a class; it is the present one where none does."""
-    meant = {label: name for label in sorted(outside) if (name := suggest_class(label, task.classes)) is not None}
-    return Change(f"tasks.{task_name}.class_map", {**task.class_map, **meant})
+    return Change(f"tasks.{task_name}.class_map", {**task.class_map, **_find_meant(task, (), outside)})
 
 
 def describe_labels(task_name: str, task: Task, labels: pl.DataFrame, corpus: str) -> list[str]:
@@ -245,14 +269,20 @@ def check_test_classes(task_name: str, task: Task, splits: pl.DataFrame, labels:
     """
     if task.missing_classes == "report" or not (missing := find_missing_classes(task, splits)):
         return
-    found: list[str] = []
-    fixes: list[Fix] = []
+    found, taken = list[str](), list[str]()
+    # One map of the labels of all test sets: that of a single one would only lead to the next refusal.
+    outside = {label: number for corpus in missing for label, number in labels[corpus].outside.items()}
+    mapping = propose_map(task_name, task, outside)
     for corpus, names in missing.items():
         partitions = map(str, _list_missing(task, splits, corpus))
         where = f" in partition {show(partitions)}" if task.partitions > 1 or corpus in task.tested_parts else ""
-        text, ways = _describe_missing(task_name, task, corpus, names, labels[corpus], where)
+        text, takes = _describe_missing(task_name, task, corpus, names, labels[corpus], where)
         found.append(text)
-        fixes += ways
+        taken += [corpus] if takes else []
+    fixes: list[Fix] = [take_out(f"tasks.{task_name}.test_also", task.test_also, *taken)] if taken else []
+    if mapping.value != task.class_map:
+        found[-1] += f"; set {mapping}"
+        fixes.insert(0, mapping)
     lacking = {name for names in missing.values() for name in names}
     if len(left := [name for name in task.classes if name not in lacking]) > 1:
         fixes.append(Change(f"tasks.{task_name}.classes", left, f"without {', '.join(sorted(lacking))}"))
@@ -267,18 +297,17 @@ def check_test_classes(task_name: str, task: Task, splits: pl.DataFrame, labels:
 
 def _describe_missing(
     task_name: str, task: Task, corpus: str, names: list[str], labels: LabelCounts, where: str
-) -> tuple[str, list[Fix]]:
-    """One test set that lacks classes, and what to do."""
+) -> tuple[str, bool]:
+    """One test set that lacks classes and what to do unless `class_map` helps; and whether that is not to test on it."""
     text = f"no test clip of corpus {corpus} is of class {show(names, _LISTED)}{where}"
     if not any(labels.classes[name] for name in names):
         text = f"no clip of corpus {corpus} has {_describe_absent(task, names, labels)}"
     elif labels.outside:
         text += f" (labels left out there: {describe_counts(labels.outside)})"
-    if (advice := propose_map(task_name, task, labels.outside)).value != task.class_map:
-        return f"{text}; set {advice}", [advice]
+    if propose_map(task_name, task, labels.outside).value != task.class_map:
+        return text, False  # one map is proposed for all test sets
     if corpus == task.corpus:
-        return f"{text}; choose another tasks.{task_name}.split", []
+        return f"{text}; choose another tasks.{task_name}.split", False
     if task.target and corpus == task.target.corpus:
-        return f"{text}; choose another target, or another share or seed of it", []
-    key = f"tasks.{task_name}.test_also"
-    return f"{text}; take {corpus} out of {key}", [take_out(key, task.test_also, corpus)]
+        return f"{text}; choose another target, or another share or seed of it", False
+    return f"{text}; take {corpus} out of tasks.{task_name}.test_also", True

@@ -32,7 +32,7 @@ def list_label_notes(
     notes = [
         f"{corpus}: {note}"
         for corpus in labels
-        for note in note_case_twins("labels", labels[corpus]["label"].to_list())
+        for note in note_case_twins("labels", _list_distinct(task, labels[corpus]["label"].to_list()))
     ]
     if task.split.by == "leave_one_part_out":
         # `official` names parts in any case.
@@ -42,6 +42,16 @@ def list_label_notes(
         *_note_unused_map(name, task, labels),
         *_note_unnamed(name, task, count_unnamed(task, manifests[task.corpus], labels[task.corpus])),
     ]
+
+
+def _list_distinct(task: Task, labels: Iterable[str | None]) -> list[str | None]:
+    """Labels without those of spellings that `class_map` makes one class."""
+    found = list(labels)
+    meant: dict[str, set[str]] = {}
+    for label in set(filter(None, found)):
+        meant.setdefault(label.casefold(), set()).add(task.class_map.get(label, label))
+    merged = {word for word, names in meant.items() if len(names) == 1}
+    return [label for label in found if label and label.casefold() not in merged]
 
 
 def list_task_notes(name: str, task: Task, splits: pl.DataFrame, choosing: Sequence[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +81,90 @@ def test_a_file_below_the_working_folder_is_named_by_its_relative_path(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"^study\.yaml, line 1"):
         read(tmp_path, "a: 00\n")
+
+
+STUDY = """\
+# A study.
+study: mine
+device: cpu   # no GPU
+corpora:
+  one: {importer: emodb, root: "one, two", shards: 4}
+  mine:
+    importer: csv
+    root: 'media # 2'
+    columns: {media: file,
+              label: emotion}
+
+  other: &other {importer: emodb, root: "other"}
+tasks:
+  emotions: &task
+    corpus: mine
+    classes: [anger, happiness]
+    split: {by: folds, k: 3}
+  again:
+    <<: *task
+    split:
+      by: official
+tables:
+  scores:
+    title: >
+      Scores: of
+        all models
+    parts:
+      - models: [a.original]
+        baseline: a.original
+      - models: ["b.original", c.original]
+        baseline: b.original
+    rows: [model, task]
+"""
+FAULTS: dict[str, tuple[Callable[[str], str], str]] = {
+    "deeper": (lambda line: f" {line}", "fits no key above; indent it like its neighbours, with "),
+    "shallower": (lambda line: line.removeprefix(" "), "fits no key above; indent it like its neighbours, with "),
+    "no closing quotation mark": (lambda line: re.sub(r"""(["'])([^"']*)$""", r"\2", line), "is opened and not closed in this line; close it"),
+    "no closing bracket": (lambda line: re.sub(r"\](?=[^\]]*$)", "", line), "its `[` is not closed"),
+    "no closing brace": (lambda line: re.sub(r"(\{.*)\}(?=[^}]*$)", r"\1", line), "its `{` is not closed"),
+    "no space behind the colon": (lambda line: re.sub(r"^( *\w+): (?! *[&>])", r"\1:", line), "a space is missing behind the colon; write `"),
+    "no colon": (lambda line: re.sub(r"^( *\w+): (?! *[>])", r"\1 ", line), "it is no `key: value`; write a colon and a space behind the key"),
+    "no comma": (lambda line: re.sub(r"(\w), (\w)", r"\1 \2", line, count=1), "a comma is missing between two entries"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_one_sentence_about_its_own_line(fault: str, tmp_path: Path) -> None:
+    """Symptom: the parser's `while parsing a block mapping ... expected <block end>`, with a line behind the wrong one."""
+    spoil, said = FAULTS[fault]
+    assert read(tmp_path, STUDY)
+    lines, found = STUDY.splitlines(), 0
+    for number, line in enumerate(lines):
+        spoiled = [*lines[:number], spoil(line), *lines[number + 1 :]]
+        if line.startswith("#") or spoiled == lines:
+            continue
+        try:
+            read(tmp_path, "\n".join(spoiled))
+        except ConfigError as error:
+            sentence, found = str(error), found + 1
+            assert "\n" not in sentence and not re.search("while|block|token|<", sentence.replace(line.strip(), ""))
+            if "not valid YAML" in sentence and f"line {number + 1}, " not in sentence:
+                raise AssertionError(f"{number + 1}: {spoiled[number]!r}: {sentence}") from None
+            assert said in sentence or "a comma is missing" in sentence, f"{spoiled[number]!r}: {sentence}"
+    assert found > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("tasks:\n  mine:\n   corpus: mine\n    classes: [a, b]\n    split: {by: folds}\n",
+         "line 3, `corpus: mine`: its indent of 3 spaces fits no key above; indent it like its neighbours, with 4 spaces"),
+        ("study: x\n device: cpu\n",
+         "line 2, `device: cpu`: its indent of 1 space fits no key above; indent it like its neighbours, with 0 spaces"),
+        ("study: x\nplugins: @mine\n", "line 2, `plugins: @mine`: a value must not begin with '@'; quote it"),
+        ("study: x\nplugins: *.py\n", "line 2, `plugins: *.py`: a value that begins with * must be quoted: '*.py'"),
+        ("study: x\nplugins: a: b\n", "line 2, `plugins: a: b`: its value holds a colon with a space; quote the value"),
+        ("study: [a}\n", "line 1, `study: [a}`: `}` does not close the `[`; write `]` first"),
+        ("study:mine\ndevice: cpu\n", "line 1, `study:mine`: a space is missing behind the colon; write `study: mine`"),
+    ],
+)  # fmt: skip
+def test_common_faults_say_what_to_write(text: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        read(tmp_path, text)
+    assert str(error.value).endswith(f"study.yaml is not valid YAML: {sentence}")

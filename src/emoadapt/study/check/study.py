@@ -75,12 +75,11 @@ def print_check(study: Study, configfiles: Sequence[Path] = ()) -> None:
     print(f"jobs: {', '.join(name_count(number, noun) for noun, number in jobs.items())}")
     for estimate in estimate_study(graph, listings):
         print(f"estimate: {estimate}")
-    said = f", with {name_count(remarks.count, 'note')} above" if remarks.count else ""
-    print(f"ready{said}: no problems found. Start it with: {_name_start(study, configfiles)}")
+    print(f"ready{remarks.describe()}: no problems found. Start it with: {_name_start(study, configfiles)}")
 
 
 class _Remarks(io.StringIO):
-    """Passes text on and counts the notes and leaks in it.
+    """Passes text on and counts the lines in it that are notes or leaks.
 
     Args:
         out: where it is passed on to.
@@ -88,12 +87,19 @@ class _Remarks(io.StringIO):
 
     def __init__(self, out: TextIO) -> None:
         super().__init__()
-        self.out, self.count = out, 0
+        self.out, self.counts = out, dict.fromkeys(("note", "leak"), 0)
 
     def write(self, text: str) -> int:
         """Pass a text on."""
-        self.count += text.lstrip().startswith(("note: ", "leak: "))
+        for line in text.splitlines():
+            if (kind := line.lstrip().partition(": ")[0]) in self.counts:
+                self.counts[kind] += 1
         return self.out.write(text)
+
+    def describe(self) -> str:
+        """`, with 2 notes and 1 leak above`; empty where there are none."""
+        found = [name_count(number, kind) for kind, number in self.counts.items() if number]
+        return f", with {' and '.join(found)} above" if found else ""
 
 
 def name_command(cores: int, gpus: int, configfiles: Sequence[Path]) -> str:

@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from emoadapt.errors import name_count, write_value
+from emoadapt.listing.emotions import suggest_class
 from emoadapt.listing.names import describe_counts
 from emoadapt.study.new.drafts import Draft
 from emoadapt.study.new.patterns import read_emotion
@@ -25,11 +27,13 @@ class Classes:
         counts: class -> clips, in the order of the names.
         class_map: label -> class, where they differ.
         dropped: label that is no class -> why.
+        doubts: sentences on labels that are left out and should perhaps not be.
     """
 
     counts: Mapping[str, int]
     class_map: Mapping[str, str]
     dropped: Mapping[str, str]
+    doubts: Sequence[str] = ()
 
     @property
     def names(self) -> list[str]:
@@ -49,10 +53,11 @@ class Classes:
         """Without the class of fewest clips."""
         rarest = min(self.counts, key=lambda name: (self.counts[name], name))
         labels = [label for label, name in self.class_map.items() if name == rarest] or [rarest]
-        why = f"{self.counts[rarest]} clips, too few of too few speakers for any split"
+        why = f"{name_count(self.counts[rarest], 'clip')}, too few of too few speakers for any split"
+        doubt = f"the class {rarest} is left out: {why}"
         counts = {name: number for name, number in self.counts.items() if name != rarest}
         kept = {label: name for label, name in self.class_map.items() if name != rarest}
-        return Classes(counts, kept, {**self.dropped, **dict.fromkeys(labels, why)})
+        return Classes(counts, kept, {**self.dropped, **dict.fromkeys(labels, why)}, [*self.doubts, doubt])
 
 
 def propose_classes(draft: Draft) -> Classes:
@@ -70,11 +75,19 @@ def propose_classes(draft: Draft) -> Classes:
         rare.setdefault("other", f"{clips['other']} clips of no emotion in particular")
     if len(clips.keys() - rare.keys()) < 2:
         rare = {}
-    return Classes(
-        {name: clips[name] for name in sorted(clips) if name not in rare},
-        {label: name for label, name in names.items() if label != name and name not in rare},
-        {label: rare[name] for label, name in names.items() if name in rare},
-    )
+    counts = {name: clips[name] for name in sorted(clips) if name not in rare}
+    dropped = {label: rare[name] for label, name in names.items() if name in rare}
+    class_map = {label: name for label, name in names.items() if label != name and name not in rare}
+    return Classes(counts, class_map, dropped, _list_misspelt(dropped, list(counts)))
+
+
+def _list_misspelt(dropped: Mapping[str, str], classes: Sequence[str]) -> list[str]:
+    """Sentences on labels that are left out and seem to mean a class."""
+    meant = {label: name for label in dropped if (name := suggest_class(label, classes)) is not None}
+    return [
+        f"label {label} is left out ({dropped[label]}), and seems to mean {name}: if it does, write {write_value({label: name})} into class_map"
+        for label, name in meant.items()
+    ]
 
 
 def name_classes(counts: Mapping[str, int]) -> dict[str, str]:
@@ -97,9 +110,9 @@ def name_classes(counts: Mapping[str, int]) -> dict[str, str]:
 def _explain_rare(clips: int, speakers: int, known: int) -> str:
     """Why a class is too rare; empty if it is not."""
     if clips < FEWEST_CLIPS:
-        return f"{clips} clips, fewer than {FEWEST_CLIPS}"
+        return f"{name_count(clips, 'clip')}, fewer than {FEWEST_CLIPS}"
     if known >= FEWEST_SPEAKERS and speakers < FEWEST_SPEAKERS:
-        return f"{clips} clips of {speakers} speakers; train, dev and test each need one"
+        return f"{name_count(clips, 'clip')} of {name_count(speakers, 'speaker')}; train, dev and test each need one"
     return ""
 
 

@@ -52,6 +52,7 @@ def run_new_study(
     folders = folders or list(filter(None, [ask_folder(wishes)]))
     if not folders:
         raise ConfigError("new-study needs the folder of your clips: emoadapt new-study FOLDER")
+    _refuse_nested(folders)
     drafts = [(draft, folder) for folder in folders for draft in find_corpora(folder, wishes)]
     _name_drafts([draft for draft, _ in drafts])
     study = _name_study(name, [draft for draft, _ in drafts])
@@ -65,6 +66,18 @@ def run_new_study(
     _check(checked, output)
     print("\n".join(_describe_cost(checked)))
     print("\n".join(_describe_next(proposal)))
+
+
+def _refuse_nested(folders: Sequence[Path]) -> None:
+    """Refuse a folder that is another one, or lies in it: its clips would be in two corpora."""
+    real = [folder.resolve() for folder in folders]
+    for place, inner in enumerate(real):
+        for other, outer in enumerate(real):
+            if place != other and inner.is_relative_to(outer):
+                how = "is the same folder as" if inner == outer else "lies in"
+                raise ConfigError(
+                    f"{folders[place]} {how} {folders[other]}, so that its clips would be in two corpora; name each folder once"
+                )
 
 
 def _name_drafts(drafts: Sequence[Draft]) -> None:

@@ -61,6 +61,7 @@ class Proposal:
         """Sentences that a person must read before the study is run."""
         guesses = [f"{draft.name}: {doubt}" for draft, _ in self.drafts for doubt in draft.doubts]
         warnings = [f"{task.name}: {task.division.warning}" for task in self.tasks if task.division.warning]
+        guesses += [f"{task.name}: {doubt}" for task in self.tasks if task.classes for doubt in task.classes.doubts]
         unused = [f"{task.name}: {said}" for task in self.tasks if (said := task.explain_parts())]
         return [*guesses, *unused, *warnings]
 

@@ -23,7 +23,7 @@ from emoadapt.study.check.listings import Listings
 from emoadapt.study.check.study import NotReadyError, print_check
 from emoadapt.study.graph import Graph
 
-from .test_mistakes import EMOTIONS, MISTAKES, ROWS, WAV2VEC2, study, workplace, write_labels, write_study  # noqa: F401
+from .test_mistakes import EMOTIONS, HEAD, MISTAKES, ROWS, WAV2VEC2, study, workplace, write_labels, write_study  # noqa: F401
 
 
 def find_error() -> EmoadaptError:
@@ -214,6 +214,83 @@ def test_a_class_without_any_clip_is_named_with_the_labels() -> None:
     assert "; set tasks.emotions.class_map: {anger: angr}, or take angr out of tasks.emotions.classes" in str(
         find_error()
     )
+
+
+SPELLED = {
+    "anger": ["Angry", "angry", "ANGER", "anger "], "happiness": ["Happy", "happy", "joy"],
+    "neutral": ["Neutral", "NEUTRAL", "neutral"], "sadness": ["SAD", "sad", "Sadness"],
+}  # fmt: skip
+
+
+def _spell(row: str, number: int) -> str:
+    """A row of the table with its label in one of several spellings."""
+    media, speaker, label = row.split(",")
+    return f"{media},{speaker},{SPELLED[label][number % len(SPELLED[label])]}"
+
+
+def _apply_first_hint() -> dict[str, Any]:
+    """The study with the first block of each problem; the words in capitals must be none."""
+    fixed = merge_study(["study.yaml"])
+    for hint in explain_fixes(find_error(), [Path("study.yaml")]).split("\n\n")[1:]:
+        _merge(fixed, yaml.safe_load(hint.split("# or\n")[0]))
+    return fixed
+
+
+@pytest.mark.parametrize("labels", ["error", "drop"])
+@pytest.mark.parametrize("kept", [[], ["neutral"], ["neutral", "anger"]])
+def test_one_block_maps_all_spellings(labels: str, kept: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Symptom: three alternatives with one spelling each; all three together dropped 22 of 60 clips."""
+    write_study(study(tasks__emotions__other_labels=labels))
+    write_labels([row if row.split(",")[2] in kept else _spell(row, number) for number, row in enumerate(ROWS)])
+    (problem,) = find_error().problems
+    mapping = problem.fixes[0]
+    assert isinstance(mapping, Change) and mapping.key == "tasks.emotions.class_map" and str(mapping) in str(problem)
+    fixed = load_study(_apply_first_hint())
+    capsys.readouterr()
+    print_check(fixed)
+    said = capsys.readouterr().out
+    assert "labels of mine: anger 20, happiness 20, neutral 20, sadness 20\n" in said and "dropped" not in said
+
+
+def test_spellings_that_class_map_makes_one_class_are_not_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Symptom: `labels that differ by case alone count as different labels` of a study whose class_map merges them."""
+    write_labels([row.replace("anger", ["anger", "ANGER"][number % 8 == 0]) for number, row in enumerate(ROWS)])
+    for mapping, noted in (({"ANGER": "anger"}, False), ({}, True)):
+        write_study(study(tasks__emotions__class_map=mapping, tasks__emotions__other_labels="drop"))
+        print_check(load_study(merge_study(["study.yaml"])))
+        assert ("differ by case alone" in capsys.readouterr().out) == noted
+
+
+def test_a_class_that_no_label_means_is_a_problem_beside_the_spellings(capsys: pytest.CaptureFixture[str]) -> None:
+    write_study(study(tasks__emotions__other_labels="drop", tasks__emotions__classes=[*EMOTIONS, "fear"]))
+    write_labels([_spell(row, number) for number, row in enumerate(ROWS)])
+    spelled, lacking = find_error().problems
+    assert "no clip of corpus mine has one of the labels anger, happiness, sadness; its labels are" in str(spelled)
+    assert str(lacking).endswith("; take fear out of tasks.emotions.classes")
+    print_check(load_study(_apply_first_hint()))
+    assert "anger 20, happiness 20, neutral 20, sadness 20" in capsys.readouterr().out
+    write_study(study(tasks__emotions__other_labels="drop", tasks__emotions__classes=["neutral", "fear"]))
+    (lacking,) = find_error().problems
+    assert "or name other classes" in str(lacking), "without fear there would be one class"
+
+
+def test_one_block_maps_the_spellings_of_all_test_corpora(capsys: pytest.CaptureFixture[str]) -> None:
+    """Symptom: a block for each corpus, with its own spellings."""
+    other = study()["corpora"]["mine"]
+    values = study(tasks__emotions__test_also=["second", "third"])
+    for place, name in enumerate(("second", "third")):
+        values["corpora"][name] = other | {"root": name}
+        Path(name).mkdir()
+        for number in range(len(ROWS)):
+            Path(name, f"{number}.wav").write_bytes(bytes([number, place]))
+        rows = [row.replace("anger", "ANGER" if place else "Angry") for row in ROWS]
+        Path(name, "labels.csv").write_text("\n".join([HEAD, *rows]))
+    write_study(values)
+    (problem,) = find_error().problems
+    assert problem.fixes[0] == Change("tasks.emotions.class_map", {"ANGER": "anger", "Angry": "anger"})
+    print_check(load_study(_apply_first_hint()))
+    said = capsys.readouterr().out
+    assert "labels of second: anger 20" in said and "labels of third: anger 20" in said
 
 
 def test_missing_weights_ask_for_a_command() -> None:

@@ -149,6 +149,11 @@ MISTAKES: dict[str, tuple[Mapping[str, Any] | str, Callable[[], Any] | None, str
         study(tasks__emotions__split={"by": "speakers", "train": ["s0"], "dev": ["s3"], "test": []}), None,
         "tasks.emotions.split: test must not be empty; name at least one, or list several divisions in partitions",
     ),
+    "an indent of a space too few": (
+        "study: mine\ncorpora:\n  mine:\n   importer: csv\n    root: media\n", None,
+        "study.yaml is not valid YAML: line 4, `importer: csv`: its indent of 3 spaces fits no key above; indent it like its neighbours, "
+        "with 4 spaces",
+    ),
     "tabs in YAML": (
         "study: mine\ncorpora:\n\tmine: {importer: csv}\n", None,
         "study.yaml is not valid YAML: line 3 holds a tab; indent with spaces",

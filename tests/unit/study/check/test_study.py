@@ -312,6 +312,27 @@ def test_leaks_are_said_before_anything_is_computed(workplace: Path, capsys: pyt
     assert "; only reported (tasks." in said
 
 
+@pytest.mark.parametrize("leaks", [False, True])
+@pytest.mark.parametrize("spelled", [False, True])
+@pytest.mark.parametrize("noted", [False, True])
+def test_the_verdict_counts_the_lines_above_it(
+    leaks: bool, spelled: bool, noted: bool, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Symptom: `1 note` above two lines with `note:`, and `1 note` above a line with `leak:`."""
+    if leaks:
+        (workplace / "speech/20.wav").write_bytes((workplace / "speech/0.wav").read_bytes())
+    table = workplace / "speech/labels.csv"
+    if spelled:
+        table.write_text(table.read_text().replace("9.wav,s2,b", "9.wav,s2,B"))
+    task = {"other_labels": "drop", "leaks": {"clips": "report", "development": "report"}}
+    print_check(study(task=task, features={"transcript": {}} if noted else {}))
+    *lines, last = capsys.readouterr().out.splitlines()
+    numbers = {kind: sum(line.lstrip().startswith(f"{kind}: ") for line in lines) for kind in ("note", "leak")}
+    assert (numbers["leak"] > 0) == leaks and numbers["note"] >= 2 * spelled + noted
+    said = [f"{number} {kind}{'s' * (number > 1)}" for kind, number in numbers.items() if number]
+    assert last.startswith(f"ready, with {' and '.join(said)} above: no problems" if said else "ready: no problems")
+
+
 def test_copies_in_stage1_and_labels_that_contradict_are_noted(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,6 +117,17 @@ def test_unlabelled_and_labelled_folders_make_both_stages(fill, write):
     assert {model.start for model in study.list_models()} == {"original", "adapted"}
 
 
+@pytest.mark.parametrize("second", ["acted", "acted/", "link", "acted/angry", "."])
+def test_a_folder_that_is_named_twice_is_refused(fill, second):
+    """Symptom: two corpora of one root, without a word."""
+    fill("acted", CLASSES)
+    Path("link").symlink_to("acted")
+    for folders in (["acted", second], [second, "acted"]):
+        with pytest.raises(ConfigError, match=r"(is the same folder as|lies in) .*; name each folder once"):
+            run_new_study([Path(folder) for folder in folders], Wishes())
+    assert not list(Path().glob("*.yaml"))
+
+
 def test_a_folder_with_two_corpora_gives_two(fill, write):
     fill("data/one", RAVDESS)
     fill("data/two", CLASSES)
