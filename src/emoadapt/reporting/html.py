@@ -21,6 +21,7 @@ from emoadapt.reporting.figures import figure_names
 from emoadapt.reporting.kept import Models, explain_none, write_command
 from emoadapt.reporting.notices import (
     describe_left_out,
+    describe_lone_runs,
     describe_partitions,
     list_copies,
     list_exposures,
@@ -226,6 +227,7 @@ def write_report(
         test=name_test(study),
         one_tailed=is_one_tailed(study),
         several_runs=several,
+        lone_runs=describe_lone_runs(_stack(*results), study),
         tested_runs=any(frame["p_value"].is_not_null().any() for frame in results),
         sections=_build_sections(
             study,
@@ -273,10 +275,15 @@ def _collect_notices(study: Study, tables: Path) -> list[str]:
         *list_notices(study),
         *list_gaps(per_class, cross, data, study),
         *list_lone_answers(per_class, study),
-        *list_few_runs(results, study),
+        *list_few_runs(_stack(results, cross), study),
         *list_exposures(stage1, data),
         *list_copies(leaks),
     ]
+
+
+def _stack(*frames: pl.DataFrame) -> pl.DataFrame:
+    """Rows of tables of scores, one below the other, as far as they have the same columns."""
+    return pl.concat([frame for frame in frames if not frame.is_empty()] or frames[:1], how="diagonal_relaxed")
 
 
 def _describe_best(study: Study, models: Models) -> list[dict[str, Any]]:
