@@ -294,7 +294,8 @@ def _describe_best(study: Study, models: Models) -> list[dict[str, Any]]:
             "command": write_command(task),
             "model": f"{name_model(study, found.kept.setting.model)}, {subset_name(found.kept.setting.subset)}",
             "folder": found.kept.folder.as_posix(),
-            "said": [sentence for sentence in (found.why, found.highest, found.itself, found.expected) if sentence],
+            "said": [found.expected, found.why],
+            "details": [said for said in (found.compared, found.highest, found.itself) if said],
             "unkept": study.list_unkept(study.list_models(task)),
         }
         if found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache, cached_property
@@ -33,6 +32,7 @@ from emoadapt.flow.code import code_digest, describe_libraries, digest, remember
 from emoadapt.flow.shards import shard_names
 from emoadapt.listing.manifests import MEMBERS, CorpusState, find_state
 from emoadapt.machine.devices import list_devices
+from emoadapt.machine.programs import put_own_first
 from emoadapt.metrics.base import name_modules
 from emoadapt.plugins import list_plugins, read_declaration
 from emoadapt.storage.files import Overtaken, write_text
@@ -67,7 +67,7 @@ def open_study(config: dict[str, Any], basedir: str | Path) -> Graph:
     os.environ[STUDY_VARIABLE] = str(path)
     remember_modules(Path(RESULTS, ".cache", "code").absolute())
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(basedir, "src")), os.environ.get("PYTHONPATH")]))
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    put_own_first()
     return Graph(study)
 
 

@@ -12,6 +12,7 @@ from emoadapt.config import Study, read_study
 from emoadapt.config.reading import DEMO
 from emoadapt.errors import ConfigError, DataError, EmoadaptError, name_count
 from emoadapt.machine.owner import refuse_other_study
+from emoadapt.machine.programs import name_program
 from emoadapt.study.check.study import print_check
 from emoadapt.study.new.classes import list_confounded
 from emoadapt.study.new.composing import Proposal, compose
@@ -177,4 +178,4 @@ def _describe_next(proposal: Proposal) -> Iterator[str]:
         if task.division.table:
             yield f"wrote {task.division.split['file']}, the parts of task {task.name}"
     yield "Next:"
-    yield f"emoadapt check --configfile {shlex.quote(str(proposal.output))}"
+    yield f"{name_program('emoadapt')} check --configfile {shlex.quote(str(proposal.output))}"
