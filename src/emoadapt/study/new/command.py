@@ -153,7 +153,7 @@ def _check(study: Study, output: Path) -> None:
 
 
 def _describe_cost(study: Study) -> Iterator[str]:
-    """Hours of media, jobs and runs, as `emoadapt plan` counts them."""
+    """Hours of media, jobs and trainings, as `emoadapt plan` counts them."""
     sizes = measure_corpora(study, {}, {})
     rows = plan_study(study, sizes)
     hours = [size.seconds / 3600 for size in sizes.values() if size.seconds is not None]
@@ -163,7 +163,7 @@ def _describe_cost(study: Study) -> Iterator[str]:
     media = f"{sum(hours):.2f} hours of media" if hours else "unknown length"
     yield (
         f"cost: {media}; {name_count(jobs['feature'], 'extraction job')}, {name_count(jobs['stage1'], 'adaptation')}, "
-        f"{name_count(runs, 'run')} in {name_count(jobs['stage2'], 'training job')} (emoadapt plan --calibrate: hours)"
+        f"{name_count(runs, 'training')} in {name_count(jobs['stage2'], 'job')} (emoadapt plan --calibrate: hours)"
     )
 
 
